@@ -1,0 +1,43 @@
+# make demo: run the main job on real data against a real local Neo4j.   make test: pass the tests.
+# make check: linters and types.                                         make clean: forget the environment.
+VENV := .venv
+BIN := $(VENV)/bin
+# The first of these that really is Python 3.11 or 3.12 (a shim that only prints an error does not count).
+CANDIDATES := $(PYTHON) python3.12 python3.11 python3 python
+PROBE := import sys, venv, ensurepip; raise SystemExit(sys.version_info[:2] not in ((3, 11), (3, 12)))
+
+.PHONY: demo test check clean install
+demo: $(VENV)/.demo
+	@$(BIN)/kgplug demo
+
+test: $(VENV)/.dev
+	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+check: $(VENV)/.dev
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports && $(BIN)/pyright
+
+install: $(VENV)/.dev
+
+$(VENV)/.python:
+	@for python in $(CANDIDATES); do \
+	  if command -v $$python >/dev/null 2>&1 && $$python -c '$(PROBE)' >/dev/null 2>&1; then \
+	    echo "Making $(VENV) with $$($$python --version 2>&1)"; $$python -m venv --clear $(VENV) && touch $@ && exit 0; \
+	  fi; \
+	done; \
+	echo "kgplug needs Python 3.11 or 3.12 with its venv module; found $$(python3 --version 2>&1 || echo none). Install one, or name it: make demo PYTHON=/path/to/python3.12" >&2; exit 1
+
+# Each stamp is written only after pip has succeeded, so an interrupted install is done again.
+$(VENV)/.demo: $(VENV)/.python pyproject.toml
+	@$(call install,.)
+$(VENV)/.dev: $(VENV)/.python pyproject.toml
+	@$(call install,.[dev]) && touch $(VENV)/.demo
+
+define install
+echo "Installing kgplug and its packages into $(VENV) (about 3 GB with torch; some minutes)"; \
+$(BIN)/python -m pip install --disable-pip-version-check --quiet --progress-bar on --editable '$(1)' \
+  || { echo "The packages could not be installed (see above). Check the network and the disk (6 GB), then run the same command again." >&2; exit 1; }; \
+touch $@
+endef
+
+clean:
+	rm -rf $(VENV)

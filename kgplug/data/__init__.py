@@ -1,0 +1,1 @@
+"""Arrays of interactions and triples: no torch, no Bolt."""

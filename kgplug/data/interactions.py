@@ -1,0 +1,220 @@
+"""Who liked what: user-item feedback as integer arrays, with stable keys."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+
+from kgplug.data.keys import as_keys, factorize, fingerprint
+from kgplug.data.splitting import split_rows
+from kgplug.errors import DataError
+
+
+@dataclass(frozen=True, eq=False)
+class Interactions:
+    """User-item feedback. Parts of a split share the keys, hence the row numbers.
+
+    Attributes:
+        user_keys: object (n_users,), every user, those without feedback included.
+        item_keys: object (n_items,), the whole catalogue.
+        users: int64 (n,), row numbers into `user_keys`.
+        items: int64 (n,), row numbers into `item_keys`.
+        ratings: float32 (n,), or None where feedback has no value.
+        timestamps: int64 (n,), seconds since 1970, or None.
+        threshold: a row is a like when its rating is at least this; None: every row is a like.
+        user_label, item_label: node labels in the graph, "" without one.
+    """
+
+    user_keys: np.ndarray
+    item_keys: np.ndarray
+    users: np.ndarray
+    items: np.ndarray
+    ratings: np.ndarray | None = None
+    timestamps: np.ndarray | None = None
+    threshold: float | None = None
+    user_label: str = ""
+    item_label: str = ""
+
+    @classmethod
+    def from_dataframe(
+        cls,
+        frame: pd.DataFrame,
+        *,
+        user: str,
+        item: str,
+        rating: str | None = None,
+        timestamp: str | None = None,
+        threshold: float | None = None,
+    ) -> Interactions:
+        """Build interactions from one row a feedback; of two rows for one pair the latest stays.
+
+        Args:
+            frame: one row a feedback.
+            user, item, rating, timestamp: names of its columns.
+            threshold: least rating that counts as a like (None: every row is a like).
+
+        Raises:
+            DataError: a column is missing, a key is null, a rating is not a number, or no row.
+        """
+        columns = [column for column in (user, item, rating, timestamp) if column is not None]
+        missing = [column for column in columns if column not in frame.columns]
+        if missing:
+            raise DataError(
+                f"Interactions: no column {', '.join(missing)}. Columns found: "
+                f"{', '.join(map(str, frame.columns)) or 'none'}."
+            )
+        if len(frame) == 0:
+            raise DataError("Interactions: expected at least one row, found none.")
+        users, user_keys = factorize(as_keys(frame[user], what=f'column "{user}"'))
+        items, item_keys = factorize(as_keys(frame[item], what=f'column "{item}"'))
+        return cls.from_arrays(
+            user_keys,
+            item_keys,
+            users,
+            items,
+            ratings=None if rating is None else _numbers(frame[rating], rating, np.float32),
+            timestamps=None if timestamp is None else _numbers(frame[timestamp], timestamp, np.int64),
+            threshold=threshold,
+        )
+
+    @classmethod
+    def from_arrays(
+        cls,
+        user_keys: np.ndarray,
+        item_keys: np.ndarray,
+        users: np.ndarray,
+        items: np.ndarray,
+        *,
+        ratings: np.ndarray | None = None,
+        timestamps: np.ndarray | None = None,
+        threshold: float | None = None,
+        user_label: str = "",
+        item_label: str = "",
+    ) -> Interactions:
+        """Sort rows by user, item; of several rows for one pair keep the latest (else the last).
+
+        `user_keys` and `item_keys` must already be unique and in canonical order
+        (`kgplug.data.keys.factorize` gives that).
+        """
+        users = np.asarray(users, dtype=np.int64)
+        items = np.asarray(items, dtype=np.int64)
+        when = np.zeros(len(users), dtype=np.int64) if timestamps is None else timestamps
+        order = np.lexsort((when, items, users))  # stable: equal times keep their row order
+        last = np.ones(len(order), dtype=bool)
+        last[:-1] = (users[order][1:] != users[order][:-1]) | (items[order][1:] != items[order][:-1])
+        rows = order[last]
+        return cls(
+            np.asarray(user_keys, dtype=object),
+            np.asarray(item_keys, dtype=object),
+            users[rows],
+            items[rows],
+            None if ratings is None else np.asarray(ratings, dtype=np.float32)[rows],
+            None if timestamps is None else np.asarray(timestamps, dtype=np.int64)[rows],
+            threshold,
+            user_label,
+            item_label,
+        )
+
+    @property
+    def n_users(self) -> int:
+        return len(self.user_keys)
+
+    @property
+    def n_items(self) -> int:
+        return len(self.item_keys)
+
+    def __len__(self) -> int:
+        return len(self.users)
+
+    @cached_property
+    def is_like(self) -> np.ndarray:
+        """bool (n,): which rows count as a like."""
+        if self.threshold is None or self.ratings is None:
+            return np.ones(len(self), dtype=bool)
+        return self.ratings >= self.threshold
+
+    def likes(self) -> Interactions:
+        """Return the rows that are likes."""
+        return self.take(self.is_like)
+
+    def take(self, rows: np.ndarray) -> Interactions:
+        """Return some rows (mask or row numbers) over the same users and items."""
+        return replace(
+            self,
+            users=self.users[rows],
+            items=self.items[rows],
+            ratings=None if self.ratings is None else self.ratings[rows],
+            timestamps=None if self.timestamps is None else self.timestamps[rows],
+        )
+
+    def with_threshold(self, threshold: float | None) -> Interactions:
+        """Return the same rows under another definition of a like."""
+        return replace(self, threshold=threshold)
+
+    def split(
+        self,
+        fractions: Sequence[float],
+        *,
+        seed: int = 0,
+        by: Literal["user", "row"] = "user",
+        order: Literal["random", "time"] = "random",
+    ) -> tuple[Interactions, ...]:
+        """Split rows into parts.
+
+        Args:
+            fractions: one a part, adding up to 1, e.g. (0.8, 0.1, 0.1).
+            seed: of the shuffle; unused by `order="time"`.
+            by: "user" gives each user's rows to the parts in these shares; "row" ignores users.
+            order: "random", or "time": earlier rows to earlier parts.
+        """
+        part = split_rows(
+            self.users, self.timestamps, fractions=fractions, seed=seed, by=by, order=order
+        )  # (n,) part number of each row
+        return tuple(self.take(part == number) for number in range(len(fractions)))
+
+    def matrix(self) -> sparse.csr_matrix:
+        """Return the rows as a binary matrix: float32 (n_users, n_items)."""
+        values = np.ones(len(self), dtype=np.float32)
+        return sparse.csr_matrix((values, (self.users, self.items)), shape=(self.n_users, self.n_items))
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """sha256 of keys, rows, ratings and timestamps."""
+        none = np.empty(0)
+        return fingerprint(
+            self.user_keys,
+            self.item_keys,
+            self.users,
+            self.items,
+            none if self.ratings is None else self.ratings,
+            none if self.timestamps is None else self.timestamps,
+            str(self.threshold),
+        )
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """Return one row a feedback with keys: columns user, item and, where known, rating, timestamp."""
+        columns = {"user": self.user_keys[self.users], "item": self.item_keys[self.items]}
+        if self.ratings is not None:
+            columns["rating"] = self.ratings
+        if self.timestamps is not None:
+            columns["timestamp"] = self.timestamps
+        return pd.DataFrame(columns)
+
+    def __repr__(self) -> str:
+        return f"Interactions({len(self):,} rows, {self.n_users:,} users, {self.n_items:,} items)"
+
+
+def _numbers(column: pd.Series, name: str, dtype: type) -> np.ndarray:
+    """Return a column as numbers; a value that is none raises DataError naming its row."""
+    values = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
+    bad = np.flatnonzero(~np.isfinite(values))
+    if len(bad):
+        found = column.iloc[bad[0]]
+        raise DataError(f'Column "{name}": expected a number in every row, found {found!r} in row {bad[0]}.')
+    return values.astype(dtype)

@@ -1,0 +1,85 @@
+"""Stable keys: what a node or row is called outside, against its row number inside.
+
+A key is a Python `int` or `str`. Keys are kept in a canonical order (integers first, then
+strings, each ascending), so that equal data always gives equal arrays, whatever order it was
+read in.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import pandas as pd
+
+from kgplug.errors import DataError
+
+
+def as_keys(values: Iterable[object], *, what: str) -> np.ndarray:
+    """Return values as an object array of `int` and `str` keys, shape (n,).
+
+    Integral floats become integers (a column with gaps reads as float in pandas). Anything
+    else (null, bool, date …) raises `DataError` naming `what` and the first bad row.
+    """
+    if not isinstance(values, (np.ndarray, pd.Series, pd.Index)):
+        values = list(values)
+    array = np.asarray(values)
+    if array.dtype.kind in "iu":
+        return array.astype(object)
+    array = np.asarray(values, dtype=object)
+    if array.ndim != 1:
+        raise DataError(f"{what}: expected one key a row, found an array of {array.ndim} dimensions.")
+    kind = pd.api.types.infer_dtype(array, skipna=False)
+    if kind == "string":
+        return np.array([str(value) for value in array], dtype=object)
+    if kind == "integer":
+        return np.array([int(value) for value in array], dtype=object)
+    return np.array([_as_key(value, row, what) for row, value in enumerate(array)], dtype=object)
+
+
+def _as_key(value: object, row: int, what: str) -> int | str:
+    if isinstance(value, (bool, np.bool_)):
+        pass
+    elif isinstance(value, str):
+        return str(value)
+    elif isinstance(value, (int, np.integer)):
+        return int(value)
+    elif isinstance(value, (float, np.floating)) and float(value).is_integer():
+        return int(value)
+    found = "no value" if value is None or value != value else f"{value!r} ({type(value).__name__})"
+    raise DataError(f"{what}: expected an integer or text key in every row, found {found} in row {row}.")
+
+
+def factorize(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return (codes, unique keys): codes int64 (n,), unique keys object (n_unique,) in canonical order."""
+    codes, unique = pd.factorize(keys)  # order of appearance
+    unique = np.asarray(unique, dtype=object)
+    order = canonical_order(unique)
+    rank = np.empty(len(order), dtype=np.int64)
+    rank[order] = np.arange(len(order))
+    return rank[codes], unique[order]
+
+
+def canonical_order(keys: np.ndarray) -> np.ndarray:
+    """Return the positions that put keys in canonical order, int64 (n,)."""
+    is_text = np.fromiter((isinstance(key, str) for key in keys), dtype=bool, count=len(keys))
+    integers, texts = np.flatnonzero(~is_text), np.flatnonzero(is_text)
+    integers = integers[np.argsort(keys[integers], kind="stable")]
+    texts = texts[np.argsort(keys[texts], kind="stable")]
+    return np.concatenate([integers, texts]).astype(np.int64)
+
+
+def fingerprint(*parts: np.ndarray | Sequence[object] | str) -> str:
+    """Return the sha256 (hex) of arrays and key lists: equal content gives equal text."""
+    digest = hashlib.sha256()
+    for part in parts:
+        if isinstance(part, np.ndarray) and part.dtype != object:
+            digest.update(f"{part.dtype}{part.shape}".encode())
+            digest.update(np.ascontiguousarray(part).data)
+        else:
+            values = part if isinstance(part, str) else list(part)
+            digest.update(json.dumps(values, ensure_ascii=False).encode())
+        digest.update(b"\0")
+    return digest.hexdigest()

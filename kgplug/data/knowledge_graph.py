@@ -1,0 +1,147 @@
+"""Triples as integer arrays, with the key and label of every entity."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+
+from kgplug.data.keys import as_keys, canonical_order, fingerprint
+from kgplug.errors import DataError
+
+
+@dataclass(frozen=True, eq=False)
+class KnowledgeGraph:
+    """A directed multi-relational graph.
+
+    An entity is known by (label, key); graphs without labels (from a DataFrame) have the
+    label "" everywhere. Entities, relations and triples stand in canonical order, so equal
+    content always gives equal arrays.
+
+    Attributes:
+        entity_keys: object (n_entities,), `int` or `str`.
+        entity_labels: object (n_entities,), the node label or "".
+        relations: object (n_relations,), relation names.
+        triples: int64 (n_triples, 3), columns head, relation, tail; no duplicates.
+    """
+
+    entity_keys: np.ndarray
+    entity_labels: np.ndarray
+    relations: np.ndarray
+    triples: np.ndarray
+
+    @classmethod
+    def from_dataframe(
+        cls, frame: pd.DataFrame, *, head: str = "head", relation: str = "relation", tail: str = "tail"
+    ) -> KnowledgeGraph:
+        """Build a graph from one row a triple; any integers or text as keys.
+
+        Raises:
+            DataError: a column is missing, a key is null, or there is no row.
+        """
+        missing = [column for column in (head, relation, tail) if column not in frame.columns]
+        if missing:
+            raise DataError(
+                f"Triples need the columns {head}, {relation}, {tail}; missing: {', '.join(missing)}. "
+                f"Columns found: {', '.join(map(str, frame.columns)) or 'none'}."
+            )
+        if len(frame) == 0:
+            raise DataError("Triples: expected at least one row, found none.")
+        heads = as_keys(frame[head], what=f'column "{head}"')
+        tails = as_keys(frame[tail], what=f'column "{tail}"')
+        names = as_keys(frame[relation], what=f'column "{relation}"')
+        codes, keys = pd.factorize(np.concatenate([heads, tails]))
+        relation_codes, relations = pd.factorize(np.array([str(name) for name in names], dtype=object))
+        keys = np.asarray(keys, dtype=object)
+        triples = np.stack([codes[: len(frame)], relation_codes, codes[len(frame) :]], axis=1)
+        return cls.from_arrays(keys, np.full(len(keys), "", dtype=object), relations, triples)
+
+    @classmethod
+    def from_arrays(
+        cls, entity_keys: np.ndarray, entity_labels: np.ndarray, relations: np.ndarray, triples: np.ndarray
+    ) -> KnowledgeGraph:
+        """Put arrays in canonical order and drop duplicate triples.
+
+        Args:
+            entity_keys: object (n_entities,).
+            entity_labels: object (n_entities,).
+            relations: text (n_relations,), unique.
+            triples: integer (n_triples, 3), row numbers into the above.
+        """
+        entity_keys = np.asarray(entity_keys, dtype=object)
+        entity_labels = np.asarray(entity_labels, dtype=object)
+        relations = np.asarray(relations, dtype=object)
+        triples = np.asarray(triples, dtype=np.int64).reshape(-1, 3)
+        order = canonical_order(entity_keys)
+        order = order[np.argsort(entity_labels[order].astype(str), kind="stable")]
+        relation_order = np.argsort(relations.astype(str), kind="stable")
+        entity_rank, relation_rank = _ranks(order), _ranks(relation_order)
+        triples = np.stack(
+            [entity_rank[triples[:, 0]], relation_rank[triples[:, 1]], entity_rank[triples[:, 2]]], axis=1
+        )
+        triples = _unique_triples(triples)
+        return cls(entity_keys[order], entity_labels[order], relations[relation_order], triples)
+
+    @property
+    def n_entities(self) -> int:
+        return len(self.entity_keys)
+
+    @property
+    def n_relations(self) -> int:
+        return len(self.relations)
+
+    @property
+    def n_triples(self) -> int:
+        return len(self.triples)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """sha256 of keys, labels, relations and triples."""
+        return fingerprint(self.entity_keys, self.entity_labels, self.relations, self.triples)
+
+    def entities_of(self, keys: np.ndarray, *, label: str = "") -> np.ndarray:
+        """Return the entity number of each key, int64 (n,), -1 where the graph has no such entity.
+
+        Args:
+            keys: object (n,).
+            label: node label of the keys; ignored by a graph without labels.
+        """
+        if not (self.entity_labels != "").any():
+            label = ""
+        rows = np.flatnonzero(self.entity_labels == label)
+        index = pd.Index(self.entity_keys[rows], dtype=object)
+        found = index.get_indexer(pd.Index(np.asarray(keys, dtype=object), dtype=object))
+        result = np.full(len(found), -1, dtype=np.int64)
+        result[found >= 0] = rows[found[found >= 0]]
+        return result
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """Return one row a triple with keys and names: columns head, relation, tail."""
+        head, relation, tail = self.triples.T
+        return pd.DataFrame(
+            {"head": self.entity_keys[head], "relation": self.relations[relation], "tail": self.entity_keys[tail]}
+        )
+
+    def __repr__(self) -> str:
+        return (
+            f"KnowledgeGraph({self.n_entities:,} entities, {self.n_relations:,} relations, {self.n_triples:,} triples)"
+        )
+
+
+def _ranks(order: np.ndarray) -> np.ndarray:
+    ranks = np.empty(len(order), dtype=np.int64)
+    ranks[order] = np.arange(len(order))
+    return ranks
+
+
+def _unique_triples(triples: np.ndarray) -> np.ndarray:
+    """Sort triples by head, relation, tail and drop duplicates: int64 (n, 3)."""
+    if len(triples) == 0:
+        return triples
+    order = np.lexsort((triples[:, 2], triples[:, 1], triples[:, 0]))
+    triples = triples[order]
+    keep = np.ones(len(triples), dtype=bool)
+    keep[1:] = (triples[1:] != triples[:-1]).any(axis=1)
+    return np.ascontiguousarray(triples[keep])

@@ -1,0 +1,50 @@
+"""Assign feedback rows to training, validation and test parts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from kgplug.errors import DataError, UsageError
+
+
+def split_rows(
+    users: np.ndarray,
+    timestamps: np.ndarray | None,
+    *,
+    fractions: Sequence[float],
+    seed: int,
+    by: str,
+    order: str,
+) -> np.ndarray:
+    """Return the part number of each row, int64 (n,).
+
+    Within a group (a user, or all rows) the first round(f·n) rows in the chosen order go to
+    part 0, and so on by cumulative shares; so the parts of one group differ from the exact
+    shares by less than one row, and nobody's rows get lost.
+
+    Raises:
+        UsageError: fractions do not add up to 1, or a word is unknown.
+        DataError: `order="time"` without timestamps.
+    """
+    shares = np.asarray(fractions, dtype=np.float64)
+    if len(shares) < 2 or (shares < 0).any() or not np.isclose(shares.sum(), 1.0):
+        raise UsageError(f"Split fractions must be at least two, not negative, and add up to 1; found {fractions}.")
+    if by not in ("user", "row"):
+        raise UsageError(f'Split by "user" or "row", not "{by}".')
+    if order not in ("random", "time"):
+        raise UsageError(f'Split order is "random" or "time", not "{order}".')
+    if order == "time" and timestamps is None:
+        raise DataError("A split by time needs timestamps, and these interactions have none; use order='random'.")
+    rng = np.random.default_rng(seed)
+    n = len(users)
+    rank_key = rng.permutation(n) if order == "random" else np.asarray(timestamps)
+    group = users if by == "user" else np.zeros(n, dtype=np.int64)
+    sequence = np.lexsort((rank_key, group))
+    sizes = np.bincount(group, minlength=1) if n else np.zeros(1, dtype=np.int64)
+    starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
+    position = np.empty(n, dtype=np.int64)
+    position[sequence] = np.arange(n) - starts[group[sequence]]
+    cuts = np.rint(np.cumsum(shares)[:-1][:, None] * sizes[None, :]).astype(np.int64)  # (parts - 1, groups)
+    return (position[None, :] >= cuts[:, group]).sum(axis=0)

@@ -1,0 +1,267 @@
+"""The contract of every recommender."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Self
+
+import numpy as np
+from scipy import sparse
+
+from kgplug.data.artefact import read_artefact, write_artefact
+from kgplug.data.interactions import Interactions
+from kgplug.data.knowledge_graph import KnowledgeGraph
+from kgplug.data.publication import NodeVectors, Publication, TopLists
+from kgplug.errors import DataError, RunError, UsageError
+from kgplug.recommenders.config import ModelConfig, make_config
+from kgplug.recommenders.top_k import top_k
+
+SCORE_BLOCK_CELLS = 16_000_000  # user × item scores held at a time (64 MB of float32)
+
+
+@dataclass(frozen=True, eq=False)
+class FitOptions:
+    """How to train, as against what: none of these changes the result on one machine.
+
+    Attributes:
+        progress: show a bar; None shows it on a terminal.
+        checkpoint: file to write after each epoch and to go on from.
+    """
+
+    progress: bool | None = None
+    checkpoint: Path | None = None
+
+
+class Recommender(ABC):
+    """Learns from interactions (and a knowledge graph) what to recommend to whom.
+
+    A model names its paper in the class docstring and gives `_fit`, `score`, `_score_block`,
+    `_arrays` and `_restore`. Users and items are row numbers into `user_keys` and `item_keys`.
+
+    Attributes:
+        name: under which `kgplug.create` finds it.
+        config_class: its settings.
+        needs_knowledge: whether `fit` requires a knowledge graph.
+        user_keys, item_keys: object arrays, known after `fit`.
+        seen: CSR float32 (n_users, n_items), the training rows.
+        history: `History.to_dict()` of the training, {} for models that have none.
+    """
+
+    name: ClassVar[str]
+    config_class: ClassVar[type[ModelConfig]]
+    needs_knowledge: ClassVar[bool] = False
+    scores_are_probabilities: ClassVar[bool] = False
+
+    user_keys: np.ndarray
+    item_keys: np.ndarray
+    user_label: str
+    item_label: str
+    seen: sparse.csr_matrix
+    seed: int
+
+    def __init__(self, **settings: object) -> None:
+        self.config = make_config(self.name, self.config_class, settings)
+        self.history: dict = {}
+
+    def fit(
+        self,
+        interactions: Interactions,
+        knowledge: KnowledgeGraph | None = None,
+        *,
+        valid: Interactions | None = None,
+        seed: int = 0,
+        progress: bool | None = None,
+        checkpoint: Path | None = None,
+    ) -> Self:
+        """Train.
+
+        Args:
+            interactions: the training part; its likes are learnt, all its rows count as seen.
+            knowledge: triples; entities with an item's key are that item.
+            valid: decides when to stop; without it all epochs are done.
+            seed: the same seed, data and settings give the same model.
+            progress: show a bar; None shows it on a terminal.
+            checkpoint: file to write after each epoch and to go on from if it exists.
+
+        Raises:
+            DataError: no like to learn from, or no knowledge graph where the model needs one.
+        """
+        if self.needs_knowledge and knowledge is None:
+            raise DataError(f"{self.name} needs a knowledge graph: pass it as the second argument of fit().")
+        if not interactions.is_like.any():
+            at_least = "" if interactions.threshold is None else f" (a rating of at least {interactions.threshold:g})"
+            raise DataError(f"{self.name}: none of the {len(interactions):,} training rows is a like{at_least}.")
+        if valid is not None and (valid.n_users, valid.n_items) != (interactions.n_users, interactions.n_items):
+            raise UsageError("The validation part must come from the same split as the training part.")
+        self.user_keys, self.item_keys = interactions.user_keys, interactions.item_keys
+        self.user_label, self.item_label = interactions.user_label, interactions.item_label
+        self.seen, self.seed = interactions.matrix(), seed
+        self._fit(interactions, knowledge, valid, seed, FitOptions(progress, checkpoint))
+        return self
+
+    @abstractmethod
+    def _fit(
+        self,
+        interactions: Interactions,
+        knowledge: KnowledgeGraph | None,
+        valid: Interactions | None,
+        seed: int,
+        options: FitOptions,
+    ) -> None:
+        """Train on checked data."""
+
+    @abstractmethod
+    def score(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:
+        """Score pairs.
+
+        Args:
+            users, items: int64 (n,).
+
+        Returns:
+            float32 (n,), higher is better; a probability where `scores_are_probabilities`.
+        """
+
+    @abstractmethod
+    def _score_block(self, users: np.ndarray) -> np.ndarray:
+        """Score all items for some users: int64 (b,) → float32 (b, n_items), in the order of `score`."""
+
+    @abstractmethod
+    def _arrays(self) -> dict[str, np.ndarray]:
+        """Return what was learnt, as named arrays of numbers."""
+
+    @abstractmethod
+    def _restore(self, arrays: dict[str, np.ndarray]) -> None:
+        """Take what `_arrays` gave; keys, `seen` and config are already there."""
+
+    def item_vectors(self) -> np.ndarray | None:
+        """Return float32 (n_items, d), or None where the model has no item vectors."""
+        return None
+
+    def user_vectors(self) -> np.ndarray | None:
+        """Return float32 (n_users, d), or None where the model has no user vectors."""
+        return None
+
+    def recommend(
+        self,
+        users: np.ndarray,
+        k: int = 10,
+        *,
+        exclude_seen: bool = True,
+        also_seen: Interactions | None = None,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Rank items for users.
+
+        Args:
+            users: int64 (n,).
+            k: length of a list; more than there are items gives shorter lists, not an error.
+            exclude_seen: leave out the items of the user's training rows.
+            also_seen: more rows whose items are left out (validation and test part, say).
+
+        Returns:
+            (items, scores): int64 and float32 (n, min(k, n_items)); best first; where a list is
+            shorter, -1 and -inf at its end.
+        """
+        if k < 1:
+            raise UsageError(f"k must be at least 1; found {k}.")
+        users = np.asarray(users, dtype=np.int64)
+        seen = self._excluded(exclude_seen, also_seen)
+        rows = max(1, SCORE_BLOCK_CELLS // max(1, len(self.item_keys)))
+        width = min(k, len(self.item_keys))
+        items = np.empty((len(users), width), dtype=np.int64)
+        scores = np.empty((len(users), width), dtype=np.float32)
+        for start in range(0, len(users), rows):
+            block = users[start : start + rows]
+            block_scores = self._score_block(block)  # (b, n_items)
+            if seen is not None:
+                mask = seen[block]
+                block_scores[np.repeat(np.arange(len(block)), np.diff(mask.indptr)), mask.indices] = -np.inf
+            items[start : start + rows], scores[start : start + rows] = top_k(block_scores, width)
+        return items, scores
+
+    def _excluded(self, exclude_seen: bool, also_seen: Interactions | None) -> sparse.csr_matrix | None:
+        seen = self.seen if exclude_seen else None
+        if also_seen is None:
+            return seen
+        if (also_seen.n_users, also_seen.n_items) != self.seen.shape:
+            raise UsageError("also_seen must have the users and items that the model was trained on.")
+        return also_seen.matrix() if seen is None else (seen + also_seen.matrix()).tocsr()
+
+    def user_number(self, key: int | str) -> int:
+        """Return the row number of a user key; an unknown one raises `UsageError`."""
+        return _number(key, self.user_keys, self.user_label or "user", self.name)
+
+    def item_number(self, key: int | str) -> int:
+        """Return the row number of an item key; an unknown one raises `UsageError`."""
+        return _number(key, self.item_keys, self.item_label or "item", self.name)
+
+    def publication(
+        self, *, run: str, top: int, also_seen: Interactions | None = None, details: dict | None = None
+    ) -> Publication:
+        """Return what a publisher writes: user and item vectors, and the top items of every user."""
+        vectors = [
+            NodeVectors(label, keys, array)
+            for label, keys, array in (
+                (self.user_label, self.user_keys, self.user_vectors()),
+                (self.item_label, self.item_keys, self.item_vectors()),
+            )
+            if array is not None
+        ]
+        items, scores = self.recommend(np.arange(len(self.user_keys)), top, also_seen=also_seen)
+        lists = TopLists(self.user_label, self.item_label, self.user_keys, self.item_keys, items, scores)
+        return Publication(self.name, run, vectors, lists, details or {})
+
+    def save(self, folder: Path, **facts: object) -> None:
+        """Write the model as an artefact folder; `facts` are kept beside it (see `kgplug.runs`)."""
+        arrays = {f"model.{name}": array for name, array in self._arrays().items()}
+        arrays["seen.indptr"], arrays["seen.indices"] = self.seen.indptr, self.seen.indices
+        write_artefact(Path(folder), arrays, {
+            "kind": "recommender",
+            "model": self.name,
+            "settings": self.config.model_dump(),
+            "seed": self.seed,
+            "history": self.history,
+            "user_label": self.user_label,
+            "item_label": self.item_label,
+            "user_keys": list(self.user_keys),
+            "item_keys": list(self.item_keys),
+            **facts,
+        })  # fmt: skip
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read a model that `save` wrote.
+
+        Raises:
+            RunError: the folder is damaged or holds another model.
+        """
+        arrays, content = read_artefact(Path(folder))
+        if content.get("model") != cls.name:
+            raise RunError(f"{folder} holds {content.get('model')}, not {cls.name}; use kgplug.load() to open any run.")
+        model = cls(**content["settings"])
+        model.user_keys = _object_array(content["user_keys"])
+        model.item_keys = _object_array(content["item_keys"])
+        model.user_label, model.item_label = content["user_label"], content["item_label"]
+        model.seed, model.history = content["seed"], content["history"]
+        indptr, indices = arrays["seen.indptr"], arrays["seen.indices"]
+        model.seen = sparse.csr_matrix(
+            (np.ones(len(indices), dtype=np.float32), indices, indptr),
+            shape=(len(model.user_keys), len(model.item_keys)),
+        )
+        model._restore({k.removeprefix("model."): v for k, v in arrays.items() if k.startswith("model.")})
+        return model
+
+
+def _object_array(values: list) -> np.ndarray:
+    array = np.empty(len(values), dtype=object)
+    array[:] = values
+    return array
+
+
+def _number(key: int | str, keys: np.ndarray, what: str, model: str) -> int:
+    found = np.flatnonzero(keys == key)
+    if len(found) == 0:
+        examples = ", ".join(repr(value) for value in keys[:3])
+        raise UsageError(f"{model} knows no {what} {key!r}; it knows {len(keys):,}, such as {examples}.")
+    return int(found[0])

@@ -1,0 +1,43 @@
+"""Where the database is and where kgplug keeps its files, from the environment."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import platformdirs
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """Settings read from environment variables; nothing else is consulted.
+
+    `NEO4J_URI` unset means the managed local Neo4j. Passwords are `SecretStr`: they show
+    as `**********` wherever they are printed or logged.
+    """
+
+    model_config = SettingsConfigDict(extra="ignore", populate_by_name=True)
+
+    neo4j_uri: str | None = Field(None, description="bolt://, neo4j:// … of your own server")
+    neo4j_username: str = Field("neo4j", description="user name on that server")
+    neo4j_password: SecretStr | None = Field(None, description="password of that user")
+    neo4j_database: str | None = Field(None, description="database name; the server's default if unset")
+    kgplug_home: Path = Field(
+        default_factory=lambda: platformdirs.user_data_path("kgplug"),
+        description="folder for the local Neo4j, downloads and runs",
+    )
+
+    @property
+    def runs_dir(self) -> Path:
+        """Folder that holds one sub-folder a run."""
+        return self.kgplug_home / "runs"
+
+    @property
+    def neo4j_dir(self) -> Path:
+        """Home of the managed local Neo4j: its jars, configuration, data and password file."""
+        return self.kgplug_home / "neo4j"
+
+    @property
+    def downloads_dir(self) -> Path:
+        """Cache of downloaded data sets."""
+        return self.kgplug_home / "downloads"

@@ -1,0 +1,89 @@
+"""Checkpoints: one safetensors file, replaced atomically, with weights, best weights and optimiser state."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from kgplug.errors import RunError
+
+
+def save_checkpoint(
+    path: Path,
+    module: torch.nn.Module,
+    optimizers: Sequence[torch.optim.Optimizer],
+    best: dict[str, torch.Tensor],
+    history: dict,
+    *,
+    fingerprint: str,
+) -> None:
+    """Write the state of a training; the previous file stays valid until this one is whole on disk.
+
+    Args:
+        path: file to write.
+        best: weights of the best epoch so far.
+        history: fields of `kgplug.training.loop.History`.
+        fingerprint: of data and settings.
+    """
+    tensors = {f"module.{name}": tensor for name, tensor in module.state_dict().items()}
+    tensors |= {f"best.{name}": tensor for name, tensor in best.items()}
+    scalars: dict[str, dict] = {}
+    for number, optimizer in enumerate(optimizers):
+        for parameter, state in optimizer.state_dict()["state"].items():
+            for name, value in state.items():
+                key = f"optimizer.{number}.{parameter}.{name}"
+                if isinstance(value, torch.Tensor):
+                    tensors[key] = value
+                else:
+                    scalars[key] = value
+    header = {"fingerprint": fingerprint, "history": history, "scalars": scalars}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        # A clone each: safetensors refuses tensors that share memory (tied weights).
+        save_file({k: v.detach().cpu().clone().contiguous() for k, v in tensors.items()}, temporary,
+                  metadata={"kgplug": json.dumps(header)})  # fmt: skip
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def load_checkpoint(
+    path: Path, module: torch.nn.Module, optimizers: Sequence[torch.optim.Optimizer], *, fingerprint: str
+) -> tuple[dict[str, torch.Tensor], dict]:
+    """Restore module and optimisers in place; return (best weights, history).
+
+    Raises:
+        RunError: the file is damaged, or was written for other data or settings.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = json.loads((file.metadata() or {})["kgplug"])
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
+    except (SafetensorError, OSError, KeyError, ValueError) as error:
+        raise RunError(f"Checkpoint {path} is damaged ({error}). Delete it to train from the start.") from error
+    if header["fingerprint"] != fingerprint:
+        raise RunError(f"Checkpoint {path} was written for other data or settings. Delete it to train from the start.")
+    device = next(module.parameters()).device
+    module.load_state_dict(_below("module.", tensors))
+    for number, optimizer in enumerate(optimizers):
+        full = optimizer.state_dict()
+        state: dict[int, dict] = {}
+        for key, value in (_below(f"optimizer.{number}.", tensors) | _below(f"optimizer.{number}.", header["scalars"])).items():
+            parameter, name = key.split(".", 1)
+            state.setdefault(int(parameter), {})[name] = value
+        optimizer.load_state_dict({"state": state, "param_groups": full["param_groups"]})
+    best = {name: tensor.to(device) for name, tensor in _below("best.", tensors).items()}
+    return best, header["history"]
+
+
+def _below(prefix: str, mapping: dict) -> dict:
+    return {key.removeprefix(prefix): value for key, value in mapping.items() if key.startswith(prefix)}

@@ -1,0 +1,19 @@
+"""Where tensors live."""
+
+from __future__ import annotations
+
+import torch
+
+from kgplug.errors import UsageError
+
+
+def choose_device(name: str = "auto") -> torch.device:
+    """Return the device of that name; "auto" is CUDA where there is one, else the CPU."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if name.startswith("cuda") and not torch.cuda.is_available():
+        raise UsageError(f'device="{name}": no CUDA device was found. Use device="cpu" or "auto".')
+    try:
+        return torch.device(name)
+    except RuntimeError:
+        raise UsageError(f'device="{name}": expected "auto", "cpu" or "cuda".') from None

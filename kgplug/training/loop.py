@@ -1,0 +1,152 @@
+"""The training loop: epochs, early stopping, checkpoints, progress.
+
+Everything random in an epoch comes from generators made from (seed, epoch), so a training
+that goes on from an epoch's checkpoint draws what one left alone would have drawn.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from kgplug.errors import TrainingError
+from kgplug.training.checkpoint import load_checkpoint, save_checkpoint
+
+
+class TrainingTask(Protocol):
+    """What a model gives the loop."""
+
+    module: torch.nn.Module
+    optimizers: Sequence[torch.optim.Optimizer]
+
+    def batches(self, epoch: int, rng: np.random.Generator) -> Sequence[Any] | Iterator[Any]:
+        """Return the batches of one epoch; all randomness comes from rng."""
+        ...
+
+    def step(self, batch: Any) -> torch.Tensor:
+        """Do one optimisation step and return its loss, a detached scalar."""
+        ...
+
+    def validate(self) -> float | None:
+        """Return the figure that decides which epoch is best (higher is better), or None without validation data."""
+        ...
+
+
+@dataclass
+class History:
+    """What happened in each epoch.
+
+    Attributes:
+        losses: mean loss a batch, one an epoch.
+        validation: validation figure, one an epoch, empty without validation data.
+        best_epoch: number (from 0) of the epoch whose weights were kept.
+        seconds: wall time of each epoch, validation included.
+    """
+
+    losses: list[float] = field(default_factory=list)
+    validation: list[float] = field(default_factory=list)
+    best_epoch: int = -1
+    seconds: list[float] = field(default_factory=list)
+
+    def to_dict(self) -> dict:
+        return copy.deepcopy(self.__dict__)
+
+
+def train(
+    task: TrainingTask,
+    *,
+    epochs: int,
+    patience: int,
+    seed: int,
+    description: str,
+    fingerprint: str = "",
+    checkpoint: Path | None = None,
+    progress: bool | None = None,
+) -> History:
+    """Train until `epochs` are done or validation has not improved for `patience` epochs.
+
+    The module ends with the weights of the best epoch (of the last one without validation).
+
+    Args:
+        task: the model's part.
+        epochs: at most so many.
+        patience: stop after so many epochs without a better validation figure.
+        seed: from which each epoch's generator is made.
+        description: shown beside the progress bar.
+        fingerprint: of data and settings; a checkpoint with another one is refused.
+        checkpoint: file to write after each epoch and to go on from if it exists.
+        progress: show a bar; None shows it on a terminal.
+
+    Raises:
+        TrainingError: the loss is not finite; the module holds the last good weights.
+        RunError: the checkpoint is damaged or belongs to other data or settings.
+    """
+    history, best = History(), _weights(task.module)
+    if checkpoint is not None and checkpoint.exists():
+        best, recorded = load_checkpoint(checkpoint, task.module, task.optimizers, fingerprint=fingerprint)
+        history = History(**recorded)
+    hidden = not (sys.stderr.isatty() if progress is None else progress)
+    bar = tqdm(total=epochs, initial=len(history.losses), desc=description, unit="epoch", disable=hidden)
+    with bar:
+        while len(history.losses) < epochs and not _exhausted(history, patience):
+            epoch, began = len(history.losses), time.perf_counter()
+            history.losses.append(_run_epoch(task, epoch, seed, best))
+            figure = task.validate()
+            if figure is not None:
+                history.validation.append(float(figure))
+            if figure is None or figure >= max(history.validation):
+                history.best_epoch, best = epoch, _weights(task.module)
+            history.seconds.append(time.perf_counter() - began)
+            if checkpoint is not None:
+                save_checkpoint(
+                    checkpoint, task.module, task.optimizers, best, history.to_dict(), fingerprint=fingerprint
+                )
+            bar.update()
+            bar.set_postfix(_postfix(history))
+    task.module.load_state_dict(best)
+    return history
+
+
+def _run_epoch(task: TrainingTask, epoch: int, seed: int, last_good: dict[str, torch.Tensor]) -> float:
+    """Train one epoch and return its mean loss; losses are read from the device once, at the end."""
+    rng = np.random.default_rng([seed, epoch])
+    task.module.train()
+    with torch.random.fork_rng():  # dropout and the like read torch's global generator: lent, then put back
+        torch.manual_seed(int(rng.integers(2**31)))
+        losses = [task.step(batch) for batch in task.batches(epoch, rng)]
+    task.module.eval()
+    loss = float(torch.stack(losses).double().mean()) if losses else 0.0
+    if not math.isfinite(loss):
+        task.module.load_state_dict(last_good)
+        rates = ", ".join(f"{group['lr']:g}" for optimizer in task.optimizers for group in optimizer.param_groups)
+        raise TrainingError(
+            f"The loss became {loss} in epoch {epoch + 1} with learning rate {rates}; the best weights before it "
+            "were kept. Train again with a smaller learning_rate."
+        )
+    return loss
+
+
+def _exhausted(history: History, patience: int) -> bool:
+    return bool(history.validation) and len(history.losses) - 1 - history.best_epoch >= patience
+
+
+def _weights(module: torch.nn.Module) -> dict[str, torch.Tensor]:
+    return {name: tensor.detach().clone() for name, tensor in module.state_dict().items()}
+
+
+def _postfix(history: History) -> dict[str, str]:
+    shown = {"loss": f"{history.losses[-1]:.4f}"}
+    if history.validation:
+        shown["valid"] = f"{history.validation[-1]:.4f}"
+        shown["best"] = f"{max(history.validation):.4f}"
+    return shown
