@@ -1,0 +1,81 @@
+"""Which labels, types and properties of a graph mean what: `kgplug.toml`."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from kgplug.errors import UsageError
+
+DEFAULT_FILE = Path("kgplug.toml")
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class UserSchema(_Part):
+    """The nodes to recommend to."""
+
+    label: str = Field("User", min_length=1)
+    key: str = Field("id", min_length=1, description="unique property")
+
+
+class ItemSchema(_Part):
+    """The nodes to recommend."""
+
+    label: str = Field("Movie", min_length=1)
+    key: str = Field("id", min_length=1, description="unique property")
+    title: str | None = Field(None, description="property shown to people; the key if unset")
+
+
+class FeedbackSchema(_Part):
+    """The relationships from users to items."""
+
+    type: str = Field("RATED", min_length=1)
+    rating: str | None = Field(None, description="numeric property; without it every relationship is a like")
+    timestamp: str | None = Field(None, description="property with seconds since 1970 or a temporal value")
+    like: float | None = Field(None, description="least rating that counts as a like")
+
+
+class KnowledgeSchema(_Part):
+    """The relationships to learn from, and the unique key property of each label they touch."""
+
+    relationships: list[str] = Field(
+        default_factory=list, description="types; empty: all among nodes that are no users"
+    )
+    keys: dict[str, str] = Field(default_factory=dict, description="label → unique property")
+
+
+class GraphSchema(_Part):
+    """What the labels, types and properties of a graph mean. Defaults fit the demo graph."""
+
+    user: UserSchema = UserSchema()
+    item: ItemSchema = ItemSchema()
+    feedback: FeedbackSchema = FeedbackSchema()
+    knowledge: KnowledgeSchema = KnowledgeSchema()
+
+    @classmethod
+    def load(cls, path: str | Path = DEFAULT_FILE) -> GraphSchema:
+        """Read a schema from a TOML file.
+
+        Raises:
+            UsageError: there is no such file, it is no TOML, or it has an unknown or ill-typed entry.
+        """
+        path = Path(path)
+        try:
+            content = tomllib.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise UsageError(f"No schema at {path}. `kgplug init` writes one from the database.") from None
+        except IsADirectoryError:
+            raise UsageError(f"{path} is a folder; expected a TOML file such as {DEFAULT_FILE}.") from None
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise UsageError(f"{path} is not valid TOML: {error}.") from None
+        try:
+            return cls.model_validate(content)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"]))
+            raise UsageError(f"{path}: {where}: {first['msg']}; found {first['input']!r}.") from None
