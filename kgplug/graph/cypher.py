@@ -73,7 +73,11 @@ def render(text: str, schema: GraphSchema) -> str:
 
     def exchange(match: re.Match[str]) -> str:
         before, name = match["before"], match["name"]
-        known = labels if before == ":" else properties[re.split(r"[\W_]", before[:-1])[-1] + "."]
+        known = (
+            labels
+            if before == ":"
+            else next(properties[variable] for variable in properties if before.endswith(variable))
+        )
         if name not in known:
             return match[0]
         value = known[name]

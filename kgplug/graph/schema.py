@@ -50,7 +50,7 @@ class KnowledgeSchema(_Part):
 
 
 class GraphSchema(_Part):
-    """What the labels, types and properties of a graph mean. Defaults fit the demo graph."""
+    """What the labels, types and properties of a graph mean."""
 
     user: UserSchema = UserSchema()
     item: ItemSchema = ItemSchema()
@@ -79,3 +79,15 @@ class GraphSchema(_Part):
             first = error.errors()[0]
             where = ".".join(map(str, first["loc"]))
             raise UsageError(f"{path}: {where}: {first['msg']}; found {first['input']!r}.") from None
+
+
+DEMO_SCHEMA = GraphSchema(
+    item=ItemSchema(title="title"),
+    feedback=FeedbackSchema(rating="rating", timestamp="timestamp", like=4.0),
+    knowledge=KnowledgeSchema(
+        keys=dict.fromkeys(
+            ("Actor", "Cinematographer", "Country", "Director", "Entity", "Genre", "Language", "Producer", "Writer"),
+            "id",
+        )
+    ),
+)

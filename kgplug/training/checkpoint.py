@@ -77,7 +77,9 @@ def load_checkpoint(
     for number, optimizer in enumerate(optimizers):
         full = optimizer.state_dict()
         state: dict[int, dict] = {}
-        for key, value in (_below(f"optimizer.{number}.", tensors) | _below(f"optimizer.{number}.", header["scalars"])).items():
+        for key, value in (
+            _below(f"optimizer.{number}.", tensors) | _below(f"optimizer.{number}.", header["scalars"])
+        ).items():
             parameter, name = key.split(".", 1)
             state.setdefault(int(parameter), {})[name] = value
         optimizer.load_state_dict({"state": state, "param_groups": full["param_groups"]})
