@@ -44,9 +44,9 @@ def _as_key(value: object, row: int, what: str) -> int | str:
         pass
     elif isinstance(value, str):
         return str(value)
-    elif isinstance(value, (int, np.integer)):
-        return int(value)
-    elif isinstance(value, (float, np.floating)) and float(value).is_integer():
+    elif isinstance(value, (int, np.integer)) or (
+        isinstance(value, (float, np.floating)) and float(value).is_integer()
+    ):
         return int(value)
     found = "no value" if value is None or value != value else f"{value!r} ({type(value).__name__})"
     raise DataError(f"{what}: expected an integer or text key in every row, found {found} in row {row}.")

@@ -51,7 +51,7 @@ def save_checkpoint(
                   metadata={"kgplug": json.dumps(header)})  # fmt: skip
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
-        os.replace(temporary, path)
+        temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
 
