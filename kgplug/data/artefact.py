@@ -9,8 +9,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
+import secrets
 import shutil
 import tempfile
+import time
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +24,12 @@ from kgplug.errors import RunError
 
 ARRAYS, CONTENT, MANIFEST = "arrays.safetensors", "content.json", "manifest.json"
 FORMAT = 1
+
+
+def new_run_id(model: str) -> str:
+    """Return a new id for a run: sortable by time; lower-case letters, digits and dashes."""
+    name = re.sub(r"[^a-z0-9]+", "-", model.lower()).strip("-")
+    return f"{name}-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(2)}"
 
 
 def write_artefact(folder: Path, arrays: dict[str, np.ndarray], content: dict) -> None:

@@ -10,7 +10,7 @@ from typing import ClassVar, Self
 import numpy as np
 from scipy import sparse
 
-from kgplug.data.artefact import read_artefact, write_artefact
+from kgplug.data.artefact import new_run_id, read_artefact, write_artefact
 from kgplug.data.interactions import Interactions
 from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.data.publication import NodeVectors, Publication, TopLists
@@ -46,6 +46,7 @@ class Recommender(ABC):
         needs_knowledge: whether `fit` requires a knowledge graph.
         user_keys, item_keys: object arrays, known after `fit`.
         seen: CSR float32 (n_users, n_items), the training rows.
+        run: id of this training, under which it is saved and published.
         history: `History.to_dict()` of the training, {} for models that have none.
     """
 
@@ -60,6 +61,7 @@ class Recommender(ABC):
     item_label: str
     seen: sparse.csr_matrix
     seed: int
+    run: str
 
     def __init__(self, **settings: object) -> None:
         self.config = make_config(self.name, self.config_class, settings)
@@ -97,7 +99,7 @@ class Recommender(ABC):
             raise UsageError("The validation part must come from the same split as the training part.")
         self.user_keys, self.item_keys = interactions.user_keys, interactions.item_keys
         self.user_label, self.item_label = interactions.user_label, interactions.item_label
-        self.seen, self.seed = interactions.matrix(), seed
+        self.seen, self.seed, self.run = interactions.matrix(), seed, new_run_id(self.name)
         self._fit(interactions, knowledge, valid, seed, FitOptions(progress, checkpoint))
         return self
 
@@ -197,7 +199,7 @@ class Recommender(ABC):
         return _number(key, self.item_keys, self.item_label or "item", self.name)
 
     def publication(
-        self, *, run: str, top: int, also_seen: Interactions | None = None, details: dict | None = None
+        self, *, top: int = 10, also_seen: Interactions | None = None, details: dict | None = None
     ) -> Publication:
         """Return what a publisher writes: user and item vectors, and the top items of every user."""
         vectors = [
@@ -210,7 +212,7 @@ class Recommender(ABC):
         ]
         items, scores = self.recommend(np.arange(len(self.user_keys)), top, also_seen=also_seen)
         lists = TopLists(self.user_label, self.item_label, self.user_keys, self.item_keys, items, scores)
-        return Publication(self.name, run, vectors, lists, details or {})
+        return Publication(self.name, self.run, vectors, lists, details or {})
 
     def save(self, folder: Path, **facts: object) -> None:
         """Write the model as an artefact folder; `facts` are kept beside it (see `kgplug.runs`)."""
@@ -219,6 +221,7 @@ class Recommender(ABC):
         write_artefact(Path(folder), arrays, {
             "kind": "recommender",
             "model": self.name,
+            "run": self.run,
             "settings": self.config.model_dump(),
             "seed": self.seed,
             "history": self.history,
@@ -243,7 +246,7 @@ class Recommender(ABC):
         model.user_keys = _object_array(content["user_keys"])
         model.item_keys = _object_array(content["item_keys"])
         model.user_label, model.item_label = content["user_label"], content["item_label"]
-        model.seed, model.history = content["seed"], content["history"]
+        model.seed, model.history, model.run = content["seed"], content["history"], content["run"]
         indptr, indices = arrays["seen.indptr"], arrays["seen.indices"]
         model.seen = sparse.csr_matrix(
             (np.ones(len(indices), dtype=np.float32), indices, indptr),
