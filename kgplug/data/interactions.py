@@ -153,6 +153,18 @@ class Interactions:
             timestamps=None if self.timestamps is None else self.timestamps[rows],
         )
 
+    def aligned_to(self, user_keys: np.ndarray, item_keys: np.ndarray) -> Interactions:
+        """Return the rows whose user and item are among other keys, numbered as there.
+
+        Args:
+            user_keys, item_keys: object arrays, unique, in canonical order.
+        """
+        user_rows = pd.Index(user_keys, dtype=object).get_indexer(pd.Index(self.user_keys, dtype=object))
+        item_rows = pd.Index(item_keys, dtype=object).get_indexer(pd.Index(self.item_keys, dtype=object))
+        users, items = user_rows[self.users], item_rows[self.items]
+        known = (users >= 0) & (items >= 0)
+        return replace(self.take(known), user_keys=user_keys, item_keys=item_keys, users=users[known], items=items[known])
+
     def with_threshold(self, threshold: float | None) -> Interactions:
         """Return the same rows under another definition of a like."""
         return replace(self, threshold=threshold)

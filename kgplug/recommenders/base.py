@@ -159,7 +159,8 @@ class Recommender(ABC):
             users: int64 (n,).
             k: length of a list; more than there are items gives shorter lists, not an error.
             exclude_seen: leave out the items of the user's training rows.
-            also_seen: more rows whose items are left out (validation and test part, say).
+            also_seen: more rows whose items are left out (validation and test part, say); users and
+                items that the model does not know are passed over.
 
         Returns:
             (items, scores): int64 and float32 (n, min(k, n_items)); best first; where a list is
@@ -186,9 +187,8 @@ class Recommender(ABC):
         seen = self.seen if exclude_seen else None
         if also_seen is None:
             return seen
-        if (also_seen.n_users, also_seen.n_items) != self.seen.shape:
-            raise UsageError("also_seen must have the users and items that the model was trained on.")
-        return also_seen.matrix() if seen is None else (seen + also_seen.matrix()).tocsr()
+        more = also_seen.aligned_to(self.user_keys, self.item_keys).matrix()
+        return more if seen is None else (seen + more).tocsr()
 
     def user_number(self, key: int | str) -> int:
         """Return the row number of a user key; an unknown one raises `UsageError`."""
