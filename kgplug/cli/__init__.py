@@ -1,0 +1,58 @@
+"""The command line: parse, call, print. `main` turns every foreseen error into one sentence."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+
+import typer
+
+from kgplug.cli import database, demo, models, serving
+from kgplug.errors import KgplugError
+
+INTERRUPTED = 130  # what a shell reports for a command ended by Ctrl-C
+
+app = typer.Typer(
+    name="kgplug",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="""Knowledge-graph embeddings and recommendations, trained on your Neo4j graph and written back into it.
+
+    The usual way: `kgplug init`, `kgplug check`, `kgplug train MKR`, `kgplug evaluate`, `kgplug publish MKR`,
+    `kgplug recommend 42`. `kgplug demo` shows all of it on MovieLens-100K.
+
+    The server is the one that NEO4J_URI, NEO4J_USERNAME, NEO4J_PASSWORD and NEO4J_DATABASE name; without NEO4J_URI
+    a local Neo4j is started.""",
+)
+demo.add_to(app)
+database.add_to(app)
+models.add_to(app)
+serving.add_to(app)
+
+
+def main() -> None:
+    """Run the command line; exit code 0: done, 1: could not be done, 2: wrong usage."""
+    try:
+        app()
+    except KgplugError as error:
+        _fail(str(error), error.exit_code)
+    except KeyboardInterrupt:
+        _fail("Interrupted. The same command, given again, goes on from here.", INTERRUPTED)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except MemoryError as error:
+        _fail(f"Not enough memory ({error}). Use a smaller embedding_dim or batch_size.", 1)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EACCES, errno.EROFS, errno.EDQUOT):
+            _fail(f"{error.filename or 'A file'} could not be written: {error.strerror}.", 1)
+        raise
+
+
+def _fail(sentence: str, exit_code: int) -> None:
+    typer.echo(f"Error: {sentence}" if exit_code != INTERRUPTED else f"\n{sentence}", err=True)
+    sys.exit(exit_code)

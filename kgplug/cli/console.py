@@ -1,0 +1,114 @@
+"""What commands share: where the database and the runs are, and how things are printed."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+
+from kgplug.errors import UsageError
+from kgplug.graph.schema import DEFAULT_FILE, GraphSchema
+from kgplug.settings import Settings
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from kgplug.graph.graph import Graph
+    from kgplug.training.runs import Runs
+
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+SchemaFile = Annotated[
+    Path | None, typer.Option("--schema", help="What the graph means. Default: kgplug.toml; without one, a guess.")
+]
+
+
+def open_graph() -> Graph:
+    """Connect to the database of the environment; the local one is started if need be."""
+    from kgplug.graph.graph import connect
+
+    return connect()
+
+
+def open_runs() -> Runs:
+    """Return the runs of this user."""
+    from kgplug.training.runs import Runs
+
+    return Runs(Settings().runs_dir)
+
+
+def load_schema(graph: Graph, path: Path | None) -> GraphSchema:
+    """Load the schema file, or guess one (saying so) where there is none and none was named."""
+    if path is not None or DEFAULT_FILE.exists():
+        return GraphSchema.load(path or DEFAULT_FILE)
+    from kgplug.graph.guess import guess_schema
+
+    schema, _ = guess_schema(graph.connection)
+    err.print(
+        f"No {DEFAULT_FILE} here; guessed from the graph: (:{schema.user.label})-[:{schema.feedback.type}]->"
+        f"(:{schema.item.label}). `kgplug init` writes the guess for you to change.",
+        style="dim",
+        markup=False,
+    )
+    return schema
+
+
+def print_frame(frame: pd.DataFrame, *, as_json: bool, title: str | None = None) -> None:
+    """Print a table, or its rows as JSON."""
+    from kgplug.evaluation.report import to_json, to_table
+
+    if as_json:
+        typer.echo(to_json(frame))
+    elif frame.empty:
+        out.print(f"{title or 'Result'}: nothing.", markup=False)
+    else:
+        out.print(to_table(frame, title=title))
+
+
+def print_json(value: Any) -> None:
+    """Print a value as JSON."""
+    typer.echo(json.dumps(value, ensure_ascii=False, indent=2, default=str))
+
+
+def parse_settings(pairs: list[str]) -> dict[str, Any]:
+    """Return settings from `name=value` texts; a value is JSON where it can be read so, else text."""
+    settings: dict[str, Any] = {}
+    for pair in pairs:
+        name, separator, value = pair.partition("=")
+        if not separator or not name:
+            raise UsageError(f'--set {pair}: expected name=value, such as "embedding_dim=32".')
+        try:
+            settings[name] = json.loads(value)
+        except json.JSONDecodeError:
+            settings[name] = value
+    return settings
+
+
+def parse_key(text: str) -> int | str:
+    """Return a node key from the command line: an integer where it reads as one."""
+    try:
+        return int(text)
+    except ValueError:
+        return text
+
+
+@contextmanager
+def step(title: str) -> Iterator[list[str]]:
+    """Print what a step did and how long it took; the caller appends what it did to the list."""
+    began, done = time.perf_counter(), list[str]()
+    if sys.stdout.isatty():
+        out.print(f"[bold]▸ {title}[/bold]")
+    yield done
+    seconds = time.perf_counter() - began
+    out.print(f"[green]✓[/green] [bold]{title}[/bold] [dim]({seconds:.1f} s)[/dim]")
+    for line in done:
+        out.print(f"  {line}", markup=False)

@@ -1,0 +1,190 @@
+"""Commands about the database: db, import, init, check, cypher."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from kgplug.cli.console import (
+    Json,
+    SchemaFile,
+    err,
+    load_schema,
+    open_graph,
+    out,
+    parse_key,
+    print_frame,
+    print_json,
+)
+from kgplug.errors import UsageError
+from kgplug.graph.schema import DEFAULT_FILE
+from kgplug.settings import Settings
+
+MOVIELENS = "movielens-100k"
+
+db = typer.Typer(no_args_is_help=True, help="The local Neo4j that kgplug manages: start, stop, status, path.")
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register these commands."""
+    app.add_typer(db, name="db")
+    app.command("import", rich_help_panel="Graph")(import_)
+    for command in (init, check, cypher):
+        app.command(rich_help_panel="Graph")(command)
+
+
+@db.command()
+def start() -> None:
+    """Start the local Neo4j; on first use it is downloaded.
+
+    Example: `kgplug db start`
+    """
+    from kgplug.graph.local import LocalNeo4j
+
+    endpoint = LocalNeo4j(Settings().neo4j_dir).start()
+    out.print(f"Neo4j is running at {endpoint.uri}, user {endpoint.username}.", markup=False)
+    out.print(f"Its password is in {password_file()}; `kgplug db path` lists all files.", markup=False, soft_wrap=True)
+
+
+@db.command()
+def stop() -> None:
+    """Stop the local Neo4j; its data stays.
+
+    Example: `kgplug db stop`
+    """
+    from kgplug.graph.local import LocalNeo4j
+
+    stopped = LocalNeo4j(Settings().neo4j_dir).stop()
+    out.print("Neo4j is stopped." if stopped else "Neo4j was not running.")
+
+
+@db.command()
+def status(as_json: Json = False) -> None:
+    """Tell whether the local Neo4j runs, where, and on which Java. Exit code 1 when it does not run.
+
+    Example: `kgplug db status --json`
+    """
+    from dataclasses import asdict
+
+    from kgplug.graph.local import LocalNeo4j
+
+    facts = asdict(LocalNeo4j(Settings().neo4j_dir).status())
+    if as_json:
+        print_json(facts)
+    else:
+        for name, value in facts.items():
+            out.print(f"{name:<12} {'' if value is None else value}", markup=False, soft_wrap=True)
+    if facts["state"] != "running":
+        raise typer.Exit(1)
+
+
+@db.command()
+def path(as_json: Json = False) -> None:
+    """Print the folders of the local Neo4j and of the runs, and the password's file.
+
+    Example: `kgplug db path`
+    """
+    settings = Settings()
+    facts = {"neo4j": settings.neo4j_dir, "password": password_file(), "runs": settings.runs_dir}
+    if as_json:
+        print_json(facts)
+    else:
+        for name, value in facts.items():
+            out.print(f"{name:<12} {value}", markup=False, soft_wrap=True)
+
+
+def password_file() -> Path:
+    """Return where the local server's password is."""
+    from kgplug.graph.local import LocalNeo4j
+
+    return LocalNeo4j(Settings().neo4j_dir).password_file
+
+
+def import_(
+    source: Annotated[str, typer.Argument(help=f"{MOVIELENS}, or a folder of CSV files (docs/import.md).")],
+    as_json: Json = False,
+) -> None:
+    """Import a data set into the graph; importing it again changes nothing.
+
+    Every file is checked first: a bad row is named by file and line, and nothing is imported.
+
+    Examples: `kgplug import movielens-100k`, `kgplug import my-csv-folder`
+    """
+    from kgplug.graph.importer import import_folder
+
+    if source == MOVIELENS:
+        from kgplug.data.datasets import TERMS, fetch_movielens_100k
+
+        err.print(TERMS, markup=False, style="dim")
+        source = str(fetch_movielens_100k(Settings().downloads_dir))
+    with open_graph() as graph:
+        report = import_folder(graph.connection, Path(source))
+    print_frame(report.to_dataframe(), as_json=as_json, title="Imported")
+
+
+def init(
+    file: Annotated[Path, typer.Option("--schema", help="File to write.")] = DEFAULT_FILE,
+    force: Annotated[bool, typer.Option("--force", help="Replace the file if it exists.")] = False,
+) -> None:
+    """Write kgplug.toml from the database's own labels, types, constraints and counts.
+
+    Every guess carries a comment that tells why. Example: `kgplug init`
+    """
+    from kgplug.graph.guess import guess_schema
+
+    if file.exists() and not force:
+        raise UsageError(f"{file} exists. Give --force to replace it, or --schema FILE to write another.")
+    with open_graph() as graph:
+        _, text = guess_schema(graph.connection)
+    file.write_text(text, encoding="utf-8")
+    out.print(text, markup=False, soft_wrap=True)
+    out.print(f"Written to {file}. Next: `kgplug check`.", markup=False, style="bold")
+
+
+def check(schema_file: SchemaFile = None, as_json: Json = False) -> None:
+    """Tell what a training would use, and what is missing: versions, counts, keys, kgplug's own edges.
+
+    Exit code 1 when something stands in the way of a training. Example: `kgplug check`
+    """
+    from kgplug.graph.check import check as check_graph
+
+    with open_graph() as graph:
+        report = check_graph(graph.connection, load_schema(graph, schema_file))
+    print_frame(report.to_dataframe(), as_json=as_json, title=f"Check of {report.uri}")
+    if not report.ok:
+        raise typer.Exit(1)
+
+
+def cypher(
+    name: Annotated[str | None, typer.Argument(help="A query; without one, the list of them.")] = None,
+    run: Annotated[bool, typer.Option("--run", help="Run it and print its rows.")] = False,
+    parameters: Annotated[
+        list[str] | None, typer.Option("--param", "-p", help="A parameter for --run, as name=value.")
+    ] = None,
+    schema_file: SchemaFile = None,
+    as_json: Json = False,
+) -> None:
+    """Print a shipped query, with your graph's names in it, to paste into any Neo4j client.
+
+    Examples: `kgplug cypher`, `kgplug cypher recommend`, `kgplug cypher recommend --run -p user=42 -p model=MKR`
+    """
+    from kgplug.graph import cypher as library
+    from kgplug.graph.schema import GraphSchema
+
+    if name is None:
+        import pandas as pd
+
+        rows = [{"query": query, "purpose": library.purpose(query)} for query in library.names()]
+        print_frame(pd.DataFrame(rows).set_index("query"), as_json=as_json)
+        return
+    if not run:
+        known = schema_file or (DEFAULT_FILE if DEFAULT_FILE.exists() else None)
+        typer.echo(library.load(name, None if known is None else GraphSchema.load(known)))
+        return
+    values = {key: parse_key(value) for key, _, value in (text.partition("=") for text in parameters or [])}
+    library.load(name)  # an unknown name is refused before the database is asked
+    with open_graph() as graph:
+        graph.use(load_schema(graph, schema_file))
+        print_frame(graph.cypher(name, **values), as_json=as_json, title=name)

@@ -1,0 +1,158 @@
+"""The command `kgplug demo`: the main job, from an empty database to recommendations in Cypher."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from kgplug.cli.console import err, open_graph, open_runs, out, print_frame, step
+from kgplug.errors import UsageError
+from kgplug.graph.schema import DEMO_SCHEMA
+from kgplug.settings import Settings
+
+if TYPE_CHECKING:
+    from kgplug.graph.graph import Graph
+    from kgplug.jobs import GraphData
+
+TRAINED = ("Popularity", "ItemKNN", "TransE", "MKR", "KGCN")
+PUBLISHED = ("TransE", "MKR", "KGCN")
+SHOWN_USER = 42
+SHOWN_MOVIE = 50  # Star Wars
+SHOWN_COLUMNS = ("AUC", "ACC", "precision@10", "recall@10", "NDCG@10", "hit@10")
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register this command."""
+    app.command()(demo)
+
+
+def demo() -> None:
+    """Run the main job on MovieLens-100K against a real Neo4j, in about five minutes.
+
+    Starts the local Neo4j, imports films, people and ratings, trains TransE, MKR and KGCN beside two
+    baselines, evaluates and publishes them, and shows what Cypher can do with the result.
+    Interrupted, it goes on where it was; run again, it is done sooner.
+
+    Example: `kgplug demo`
+    """
+    began = time.perf_counter()
+    with step("Neo4j") as done:
+        graph = open_graph()
+        connection = graph.connection
+        done.append(f"Neo4j {connection.server_version} {connection.edition} at {connection.uri}")
+    with graph:
+        _refuse_foreign_data(graph)
+        _import(graph)
+        data = _read(graph)
+        folders = _train(data)
+        with step("Evaluate on the test part, which no training has seen"):
+            from kgplug import jobs
+
+            tables = jobs.evaluate(graph, [folders[name] for name in TRAINED], k=(10,))
+        for table in tables.values():
+            _print_metrics(table)
+        _publish(graph, folders)
+        _show(graph)
+    out.print(f"\n[bold green]Done in {time.perf_counter() - began:.0f} s.[/bold green]")
+    _tell_how_to_go_on()
+
+
+def _refuse_foreign_data(graph: Graph) -> None:
+    """The demo writes Movie and User nodes: never into a database that holds somebody's own."""
+    labels = {row["label"] for row in graph.connection.rows("CALL db.labels() YIELD label RETURN label")}
+    foreign = labels - {"User", "Movie", "KgplugModel", "KgplugRun", *DEMO_SCHEMA.knowledge.keys}
+    counts = [
+        f"{label} ({row['n']:,})"
+        for label in sorted(foreign)
+        for row in graph.connection.rows("MATCH (n) WHERE $label IN labels(n) RETURN count(n) AS n", label=label)
+        if row["n"]
+    ]
+    if counts:
+        raise UsageError(
+            f"The demo needs a database of its own; the one at {graph.connection.uri} holds {', '.join(counts)}. "
+            "Unset NEO4J_URI to use the local Neo4j, or name an empty database in NEO4J_DATABASE."
+        )
+
+
+def _import(graph: Graph) -> None:
+    from kgplug.data.datasets import TERMS, fetch_movielens_100k
+    from kgplug.graph.importer import import_folder
+
+    with step("MovieLens-100K with its Freebase knowledge graph") as done:
+        folder = fetch_movielens_100k(Settings().downloads_dir)
+        done += TERMS.strip().splitlines()
+    with step("Import with LOAD CSV") as done:
+        report = import_folder(graph.connection, folder)
+        done.append(report.summary())
+
+
+def _read(graph: Graph) -> GraphData:
+    from kgplug import jobs
+
+    with step("Read from Neo4j") as done:
+        data = jobs.read(graph, DEMO_SCHEMA)
+        done += [repr(data.interactions), repr(data.knowledge)]
+    return data
+
+
+def _train(data: GraphData) -> dict[str, Path]:
+    from kgplug import jobs
+
+    runs, folders = open_runs(), {}
+    for name in TRAINED:
+        with step(f"Train {name}") as done:
+            before = {info.id for info in runs.list()}
+            folders[name] = jobs.train(name, data, runs, reuse=True)
+            info = runs.info(folders[name])
+            figures = "".join(f", {figure} {value}" for figure, value in info.metrics.items())
+            done.append(f"run {info.id}{figures}{' (trained before)' if info.id in before else ''}")
+    return folders
+
+
+def _print_metrics(table: Any) -> None:
+    from kgplug.evaluation.report import to_table
+
+    shown = [name for name in SHOWN_COLUMNS if name in table.columns] or list(table.columns)
+    table = table[shown]
+    table.index = [next(name for name in TRAINED if run.startswith(name.lower())) for run in table.index]
+    out.print(to_table(table))
+
+
+def _publish(graph: Graph, folders: dict[str, Path]) -> None:
+    from kgplug import jobs
+
+    for name in PUBLISHED:
+        with step(f"Publish {name}") as done:
+            done += str(jobs.publish(graph, folders[name])).splitlines()
+
+
+def _show(graph: Graph) -> None:
+    from kgplug import explain
+
+    graph.use(DEMO_SCHEMA)
+    frame = explain.recommendations(graph, SHOWN_USER, model="MKR", k=10, reasons=True)
+    print_frame(frame, as_json=False, title=f"MKR recommends to user {SHOWN_USER}")
+    frame = explain.similar_items(graph, SHOWN_MOVIE, model="TransE", k=5)
+    print_frame(frame, as_json=False, title=f"TransE: films similar to film {SHOWN_MOVIE}")
+
+
+def _tell_how_to_go_on() -> None:
+    settings = Settings()
+    own = settings.neo4j_uri is not None
+    where = settings.neo4j_uri if own else "the local Neo4j (`kgplug db status`; password file: `kgplug db path`)"
+    err.print(
+        f"""
+How to go on
+  Connection   {where}
+  Commands     kgplug recommend 7 --model KGCN     kgplug similar 50     kgplug models     kgplug --help
+  Queries      kgplug cypher                       lists the shipped ones; kgplug cypher recommend prints one to paste:
+               MATCH (:User {{id: 42}})-[r:RECOMMENDS {{model: "MKR"}}]->(m) RETURN m.title, r.score ORDER BY r.rank
+  Notebook     notebooks/01_from_graph_to_recommendations.ipynb   (pip install 'kgplug[notebook]')
+  Your graph   export NEO4J_URI=… NEO4J_USERNAME=… NEO4J_PASSWORD=…; kgplug init; kgplug check; kgplug train MKR
+  Stop         kgplug db stop""",
+        markup=False,
+        soft_wrap=True,
+    )

@@ -1,0 +1,159 @@
+"""Commands about models and runs: models, train, runs, evaluate."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from kgplug.cli.console import (
+    Json,
+    SchemaFile,
+    load_schema,
+    open_graph,
+    open_runs,
+    out,
+    parse_settings,
+    print_frame,
+    print_json,
+)
+from kgplug.errors import UsageError
+
+
+class SplitBy(StrEnum):
+    """Whose rows are split in the given shares."""
+
+    user = "user"
+    row = "row"
+
+
+class SplitOrder(StrEnum):
+    """What decides which rows go to the test part."""
+
+    random = "random"
+    time = "time"
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register these commands."""
+    for command in (models, train, runs, evaluate):
+        app.command(rich_help_panel="Models")(command)
+
+
+def models(as_json: Json = False) -> None:
+    """List the models that `train` knows: what each needs, and its paper.
+
+    Example: `kgplug models`
+    """
+    import pandas as pd
+
+    from kgplug.models import available
+
+    rows = [vars(entry) if not isinstance(entry, dict) else entry for entry in available()]
+    print_frame(pd.DataFrame(rows).set_index("name"), as_json=as_json, title="Models")
+
+
+def train(
+    model: Annotated[str, typer.Argument(help="A name from `kgplug models`, such as MKR or TransE.")],
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", "-s", help="A setting of the model, as name=value; may be repeated.")
+    ] = None,
+    fractions: Annotated[
+        str | None, typer.Option("--split", help="Shares of training, validation, test.", metavar="A,B,C")
+    ] = None,
+    by: Annotated[SplitBy, typer.Option(help="Split each user's rows in these shares, or all rows.")] = SplitBy.user,
+    order: Annotated[
+        SplitOrder, typer.Option(help="Which rows become test: random ones, or the latest.")
+    ] = SplitOrder.random,
+    seed: Annotated[int, typer.Option(help="Of the split and the training.")] = 0,
+    schema_file: SchemaFile = None,
+    as_json: Json = False,
+) -> None:
+    """Train a model on the graph and keep it as a run. The test part is split off and not looked at.
+
+    Interrupted, the same command goes on from its last epoch.
+
+    Examples: `kgplug train MKR`, `kgplug train TransH -s embedding_dim=32`, `kgplug train KGCN --split 0.6,0.2,0.2`
+    """
+    from kgplug import jobs
+
+    kind = jobs.models.kind(jobs.models.create(model, **parse_settings(settings or [])))
+    default = (0.9, 0.05, 0.05) if kind == "embedding" else (0.8, 0.1, 0.1)
+    split = jobs.Split(_fractions(fractions) if fractions else default, seed, by.value, order.value)
+    with open_graph() as graph:
+        data = jobs.read(graph, load_schema(graph, schema_file), name=model)
+        runs = open_runs()
+        folder = jobs.train(model, data, runs, settings=parse_settings(settings or []), split=split, seed=seed)
+    info = runs.info(folder)
+    if as_json:
+        print_json(vars(info))
+        return
+    figures = ", ".join(f"{name} {value}" for name, value in info.metrics.items())
+    out.print(f"Run {info.id} in {info.seconds} s{'; ' + figures if figures else ''}.", markup=False)
+    out.print(f"Next: `kgplug evaluate {info.id}`, `kgplug publish {info.id}`.", markup=False)
+
+
+def _fractions(text: str) -> tuple[float, float, float]:
+    try:
+        parts = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        parts = ()
+    if len(parts) != 3:
+        raise UsageError(f"--split {text}: expected three shares, such as 0.8,0.1,0.1.")
+    return parts
+
+
+def runs(as_json: Json = False) -> None:
+    """List the runs on this machine, the newest last.
+
+    Example: `kgplug runs`
+    """
+    import pandas as pd
+
+    rows = []
+    for info in open_runs().list():
+        figures = ", ".join(f"{name} {value}" for name, value in info.metrics.items())
+        rows.append({"run": info.id, "model": info.model, "created": info.created, "seconds": info.seconds,
+                     "validation": figures})  # fmt: skip
+    if not rows and not as_json:
+        out.print("No runs yet. `kgplug train MKR` makes one.")
+        return
+    print_frame(pd.DataFrame(rows), as_json=as_json, title="Runs")
+
+
+def evaluate(
+    run: Annotated[list[str] | None, typer.Argument(help="Runs or models; without any, each model's newest.")] = None,
+    k: Annotated[str, typer.Option("--k", help="Lengths of the lists to measure.")] = "10,20",
+    as_json: Json = False,
+) -> None:
+    """Measure runs on their test part: click-through (AUC, ACC), full ranking, and link prediction for embeddings.
+
+    Examples: `kgplug evaluate`, `kgplug evaluate MKR KGCN --k 5,10,50 --json`
+    """
+    from kgplug import jobs
+
+    store = open_runs()
+    names = run or sorted({info.model for info in store.list() if info.model})
+    if not names:
+        raise UsageError("No runs yet. `kgplug train MKR` makes one.")
+    folders = [store.resolve(name) for name in names]
+    with open_graph() as graph:
+        tables = jobs.evaluate(graph, folders, k=_lengths(k))
+    if as_json:
+        rows = [row for table in tables.values() for row in table.reset_index(names="run").to_dict("records")]
+        print_json(rows)
+        return
+    titles = {"recommender": "Recommenders, on their test part", "embedding": "Embeddings, on held-out triples"}
+    for kind, table in tables.items():
+        print_frame(table, as_json=False, title=titles[kind])
+
+
+def _lengths(text: str) -> tuple[int, ...]:
+    try:
+        lengths = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        lengths = ()
+    if not lengths or min(lengths) < 1:
+        raise UsageError(f"--k {text}: expected whole numbers from 1 on, such as 10,20.")
+    return lengths

@@ -1,0 +1,283 @@
+"""What the commands do, callable from Python: train a run from the graph, evaluate runs, publish one."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from kgplug import models
+from kgplug.data.artefact import read_content
+from kgplug.data.interactions import Interactions
+from kgplug.data.keys import fingerprint
+from kgplug.data.knowledge_graph import KnowledgeGraph
+from kgplug.data.splitting import split_rows
+from kgplug.errors import DataError, RunError
+from kgplug.graph.graph import Graph
+from kgplug.graph.schema import GraphSchema
+from kgplug.training.runs import Runs
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from kgplug.embeddings.model import EmbeddingModel
+    from kgplug.graph.publisher import PublishReport
+    from kgplug.recommenders.base import Recommender
+
+EVALUATION = "evaluation.json"
+
+
+@dataclass(frozen=True)
+class Split:
+    """How feedback (or triples) are parted into training, validation and test.
+
+    Attributes:
+        fractions: of the three parts; a part of 0 is empty.
+        seed: of the shuffle.
+        by: "user" or "row"; triples are always split by row.
+        order: "random" or "time".
+    """
+
+    fractions: tuple[float, float, float] = (0.8, 0.1, 0.1)
+    seed: int = 0
+    by: Literal["user", "row"] = "user"
+    order: Literal["random", "time"] = "random"
+
+    def interactions(self, rows: Interactions) -> tuple[Interactions, Interactions | None, Interactions | None]:
+        """Return (train, valid, test); an empty part is None."""
+        train, valid, test = rows.split(self.fractions, seed=self.seed, by=self.by, order=self.order)
+        return train, valid if len(valid) else None, test if len(test) else None
+
+    def triples(self, knowledge: KnowledgeGraph) -> tuple[KnowledgeGraph, KnowledgeGraph | None, KnowledgeGraph | None]:
+        """Return (train, valid, test) over the same entities and relations; an empty part is None."""
+        triples = knowledge.triples
+        part = split_rows(triples[:, 0], None, fractions=self.fractions, seed=self.seed, by="row", order="random")
+        train, valid, test = (
+            KnowledgeGraph(knowledge.entity_keys, knowledge.entity_labels, knowledge.relations, triples[part == number])
+            for number in range(3)
+        )
+        return train, valid if valid.n_triples else None, test if test.n_triples else None
+
+
+@dataclass(frozen=True)
+class GraphData:
+    """What was read from the graph for a training."""
+
+    schema: GraphSchema
+    interactions: Interactions | None
+    knowledge: KnowledgeGraph | None
+
+    @property
+    def fingerprints(self) -> dict[str, str | None]:
+        return {
+            "interactions": None if self.interactions is None else self.interactions.fingerprint,
+            "knowledge": None if self.knowledge is None else self.knowledge.fingerprint,
+        }
+
+
+def read(graph: Graph, schema: GraphSchema, *, name: str | None = None, progress: bool | None = None) -> GraphData:
+    """Pull what a model needs from the graph: feedback for recommenders, triples where the model uses them.
+
+    Args:
+        name: of the model; None pulls both.
+    """
+    model = None if name is None else models.create(name)
+    wants_feedback = model is None or models.kind(model) == "recommender"
+    wants_triples = model is None or models.kind(model) == "embedding" or getattr(model, "needs_knowledge", False)
+    return GraphData(
+        schema,
+        graph.read_interactions(schema, progress=progress) if wants_feedback else None,
+        graph.read_knowledge(schema, progress=progress) if wants_triples else None,
+    )
+
+
+def train(
+    name: str,
+    data: GraphData,
+    runs: Runs,
+    *,
+    settings: dict[str, Any] | None = None,
+    split: Split | None = None,
+    seed: int = 0,
+    reuse: bool = False,
+    progress: bool | None = None,
+) -> Path:
+    """Train a model and keep it as a run; the test part is split off and not looked at.
+
+    A training that was interrupted goes on from its checkpoint when it is asked for again with the
+    same model, settings, seed, split and data.
+
+    Args:
+        reuse: return the run that was trained on just this, if there is one.
+
+    Returns:
+        The run's folder.
+    """
+    model = models.create(name, **(settings or {}))
+    kind = models.kind(model)
+    split = split or Split(fractions=(0.9, 0.05, 0.05) if kind == "embedding" else (0.8, 0.1, 0.1))
+    used = data.fingerprints
+    if kind == "embedding":
+        used["interactions"] = None
+    elif not model.needs_knowledge:
+        used["knowledge"] = None
+    identity = {
+        "model": model.name,
+        "settings": model.config.model_dump(),
+        "seed": seed,
+        "split": asdict(split),
+        **used,
+    }
+    key = fingerprint(json.dumps(identity, sort_keys=True))
+    if reuse and (found := _find(runs, key)):
+        return found
+    checkpoint = runs.folder / ".checkpoints" / f"{key[:32]}.safetensors"
+    began = time.perf_counter()
+    validation = _fit(model, kind, data, split, seed=seed, progress=progress, checkpoint=checkpoint)
+    model.save(
+        runs.path(model.run),
+        key=key,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        seconds=round(time.perf_counter() - began, 1),
+        split=asdict(split),
+        data=used,
+        metrics=validation,
+        schema=data.schema.model_dump(),
+    )
+    checkpoint.unlink(missing_ok=True)
+    return runs.path(model.run)
+
+
+def _fit(
+    model: Any, kind: str, data: GraphData, split: Split, *, seed: int, progress: bool | None, checkpoint: Path
+) -> dict[str, float]:
+    """Fit on the training part; return the validation figures by name."""
+    options: dict[str, Any] = {"seed": seed, "progress": progress, "checkpoint": checkpoint}
+    if kind == "embedding":
+        assert data.knowledge is not None
+        train_part, valid, _ = split.triples(data.knowledge)
+        model.fit(train_part, valid=valid, **options)
+        figure = "MRR (validation)"
+    else:
+        assert data.interactions is not None
+        train_rows, valid_rows, _ = split.interactions(data.interactions)
+        model.fit(train_rows, data.knowledge if model.needs_knowledge else None, valid=valid_rows, **options)
+        figure = "AUC (validation)"
+    best = model.history.get("validation") or []
+    return {figure: round(max(best), 4)} if best else {}
+
+
+def _find(runs: Runs, key: str) -> Path | None:
+    """Return the newest whole run of that key."""
+    for info in reversed(runs.list()):
+        try:
+            if read_content(info.path).get("key") == key:
+                return info.path
+        except RunError:
+            continue
+    return None
+
+
+def evaluate(
+    graph: Graph, folders: Sequence[Path], *, k: Iterable[int] = (10, 20), progress: bool | None = None
+) -> dict[str, pd.DataFrame]:
+    """Measure runs on the test part of the data they were trained on; the figures are kept in the run folders.
+
+    Returns:
+        One table a kind of model ("recommender", "embedding"), one row a run.
+
+    Raises:
+        RunError: a run is damaged, or the graph is no longer the one it was trained on.
+        DataError: a run left no test part.
+    """
+    import pandas as pd
+
+    tables: dict[str, list[pd.DataFrame]] = {}
+    read_before: dict[str, GraphData] = {}
+    for folder in folders:
+        content = read_content(folder)
+        which = json.dumps([content["schema"], content["kind"]], sort_keys=True)
+        if which not in read_before:
+            read_before[which] = _read_again(graph, content, progress)
+        measure = _evaluate_embedding if content["kind"] == "embedding" else _evaluate_recommender
+        table = measure(folder, content, read_before[which], tuple(k))
+        _keep(folder, table)
+        tables.setdefault(content["kind"], []).append(table)
+    return {kind: pd.concat(parts) for kind, parts in tables.items()}
+
+
+def _read_again(graph: Graph, content: dict, progress: bool | None) -> GraphData:
+    schema = GraphSchema.model_validate(content["schema"])
+    if content["kind"] == "embedding":
+        return GraphData(schema, None, graph.read_knowledge(schema, progress=progress))
+    return GraphData(schema, graph.read_interactions(schema, progress=progress), None)
+
+
+def _check_unchanged(folder: Path, trained_on: str, found: str) -> None:
+    if trained_on != found:
+        raise RunError(
+            f"Run {folder.name} was trained on data that the graph no longer holds, so its test part cannot be told "
+            "from what it learnt. Train again, then evaluate."
+        )
+
+
+def _no_test_part(folder: Path) -> DataError:
+    return DataError(f"Run {folder.name} was trained without a test part. Train with --split 0.8,0.1,0.1, say.")
+
+
+def _evaluate_recommender(folder: Path, content: dict, data: GraphData, k: tuple[int, ...]) -> pd.DataFrame:
+    from kgplug.evaluation.experiment import evaluate as measure
+
+    assert data.interactions is not None
+    _check_unchanged(folder, content["data"]["interactions"], data.interactions.fingerprint)
+    train_rows, valid, test = _split_of(content).interactions(data.interactions)
+    if test is None:
+        raise _no_test_part(folder)
+    return measure({folder.name: models.load(folder)}, train_rows, test, valid=valid, k=k)
+
+
+def _evaluate_embedding(folder: Path, content: dict, data: GraphData, _k: tuple[int, ...]) -> pd.DataFrame:
+    import pandas as pd
+
+    from kgplug.evaluation.link_prediction import evaluate_link_prediction
+
+    assert data.knowledge is not None
+    _check_unchanged(folder, content["data"]["knowledge"], data.knowledge.fingerprint)
+    _, _, test = _split_of(content).triples(data.knowledge)
+    if test is None:
+        raise _no_test_part(folder)
+    figures = evaluate_link_prediction(models.load(folder), test.triples, known=data.knowledge.triples)
+    return pd.DataFrame([figures], index=[folder.name])
+
+
+def _split_of(content: dict) -> Split:
+    return Split(**{**content["split"], "fractions": tuple(content["split"]["fractions"])})
+
+
+def _keep(folder: Path, table: pd.DataFrame) -> None:
+    """Write a run's figures beside it, whole or not at all."""
+    temporary = folder / f".{EVALUATION}"
+    temporary.write_text(table.iloc[0].to_json(), encoding="utf-8")
+    temporary.replace(folder / EVALUATION)
+
+
+def publish(graph: Graph, folder: Path, *, top: int = 10, progress: bool | None = None) -> PublishReport:
+    """Write a run into the graph it was trained on; whatever a user has feedback on now counts as seen."""
+    content = read_content(folder)
+    model: Recommender | EmbeddingModel = models.load(folder)
+    schema = GraphSchema.model_validate(content["schema"])
+    seen = graph.read_interactions(schema, progress=progress) if content["kind"] == "recommender" else None
+    evaluation = folder / EVALUATION
+    measured = json.loads(evaluation.read_text(encoding="utf-8")) if evaluation.exists() else {}
+    details = {"settings": content["settings"], "seed": content["seed"], "metrics": {**content["metrics"], **measured}}
+    return graph.publish(model, top=top, schema=schema, also_seen=seen, details=details, progress=progress)
+
+
+def forget_checkpoints(runs: Runs) -> None:
+    """Remove the checkpoints of trainings that were interrupted."""
+    shutil.rmtree(runs.folder / ".checkpoints", ignore_errors=True)
