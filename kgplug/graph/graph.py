@@ -40,6 +40,13 @@ class Graph:
         self._schema: GraphSchema | None = None
         self._interactions: Interactions | None = None
 
+    @property
+    def schema(self) -> GraphSchema:
+        """The schema last read or used; UsageError where there is none yet."""
+        if self._schema is None:
+            raise UsageError("What the graph means is not known yet: call graph.use(GraphSchema.load(…)) first.")
+        return self._schema
+
     def read_interactions(self, schema: GraphSchema, *, progress: bool | None = None) -> Interactions:
         """Pull all feedback; see `kgplug.graph.reader.read_interactions`."""
         self._schema = schema
@@ -73,9 +80,7 @@ class Graph:
         """
         from kgplug.graph.publisher import publish
 
-        schema = schema or self._schema
-        if schema is None:
-            raise UsageError("publish() needs to know the graph: pass schema=GraphSchema.load(…).")
+        schema = schema or self.schema
         seen = also_seen if also_seen is not None else self._interactions
         publication = model.publication(top=top, also_seen=seen, details=details)
         return publish(self.connection, schema, publication, progress=progress)

@@ -1,0 +1,103 @@
+"""Parts of the graph drawn for a notebook, with Neo4j's own viewer (neo4j-viz)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from kgplug.errors import DataError, UsageError
+from kgplug.graph.cypher import quote
+
+if TYPE_CHECKING:
+    from kgplug.graph.graph import Graph
+
+_PATHS_BETWEEN = """
+MATCH (user:{user}) WHERE user.{user_key} = $user
+MATCH (recommended:{item}) WHERE recommended.{item_key} = $item
+MATCH path = (user)-[:{feedback}]->(:{item})-[first]-(shared)-[second]-(recommended)
+WHERE NOT shared:{user} AND NOT type(first) STARTS WITH 'RECOMMENDS' AND NOT type(second) STARTS WITH 'RECOMMENDS'
+  {liked}
+WITH path ORDER BY COUNT {{ (shared)--() }} LIMIT $limit
+UNWIND relationships(path) AS relationship
+"""
+_AROUND = """
+MATCH (centre:{label}) WHERE centre.{key} = $key
+MATCH (centre)-[relationship]-(other) WHERE NOT other:{user}
+WITH relationship LIMIT $limit
+"""
+_RETURN = """
+WITH DISTINCT relationship, startNode(relationship) AS head, endNode(relationship) AS tail
+RETURN elementId(head) AS head, labels(head) AS head_labels, properties(head) AS head_properties,
+       type(relationship) AS type,
+       elementId(tail) AS tail, labels(tail) AS tail_labels, properties(tail) AS tail_properties
+"""
+
+
+def neighbourhood(graph: Graph, *, label: str, key: int | str, limit: int = 50) -> Any:
+    """Draw a node and what it is connected to, users left out.
+
+    Args:
+        graph: with a schema (`graph.use(schema)`).
+        label, key: of the node.
+        limit: at most so many relationships.
+
+    Returns:
+        An object that a notebook shows as an interactive picture.
+    """
+    schema = graph.schema
+    key_property = schema.item.key if label == schema.item.label else schema.knowledge.keys.get(label)
+    if key_property is None:
+        raise UsageError(f'The schema names no key for the label "{label}"; add it to [knowledge.keys].')
+    query = _AROUND.format(label=quote(label), key=quote(key_property), user=quote(schema.user.label)) + _RETURN
+    rows = graph.connection.rows(query, key=key, limit=limit)
+    return _draw(graph, rows, nothing=f"No :{label} with {key_property} = {key!r} has a relationship.")
+
+
+def why(graph: Graph, *, user: int | str, item: int | str, limit: int = 10) -> Any:
+    """Draw the paths from what a user liked, through shared entities, to an item; the rarest shared ones first."""
+    schema = graph.schema
+    feedback = schema.feedback
+    query = (
+        _PATHS_BETWEEN.format(
+            user=quote(schema.user.label),
+            user_key=quote(schema.user.key),
+            item=quote(schema.item.label),
+            item_key=quote(schema.item.key),
+            feedback=quote(feedback.type),
+            liked=f"AND relationships(path)[0].{quote(feedback.rating)} >= $like"
+            if feedback.rating and feedback.like is not None
+            else "",
+        )
+        + _RETURN
+    )
+    rows = graph.connection.rows(query, user=user, item=item, limit=limit, like=feedback.like)
+    return _draw(graph, rows, nothing=f"No path of three steps leads from user {user!r} to item {item!r}.")
+
+
+def _draw(graph: Graph, rows: list[dict], *, nothing: str) -> Any:
+    if not rows:
+        raise DataError(nothing)
+    try:
+        from neo4j_viz import Node, Relationship, VisualizationGraph
+    except ImportError:
+        raise UsageError("Pictures of the graph need neo4j-viz: pip install 'kgplug[notebook]'.") from None
+    nodes = {}
+    for row in rows:
+        for end in ("head", "tail"):
+            caption = _caption(graph, row[f"{end}_labels"], row[f"{end}_properties"])
+            label = sorted(row[f"{end}_labels"])[0]
+            nodes[row[end]] = Node(id=row[end], caption=caption, properties={"label": label})
+    edges = [Relationship(source=row["head"], target=row["tail"], caption=row["type"]) for row in rows]
+    picture = VisualizationGraph(nodes=list(nodes.values()), relationships=edges)
+    picture.color_nodes(property="label")
+    return picture.render()
+
+
+def _caption(graph: Graph, labels: list[str], properties: dict) -> str:
+    schema = graph.schema
+    if schema.item.label in labels:
+        names = [schema.item.title, schema.item.key]
+    elif schema.user.label in labels:
+        return f"{schema.user.label} {properties.get(schema.user.key)}"
+    else:
+        names = ["name", "title", *(schema.knowledge.keys.get(label) for label in labels)]
+    return next((str(properties[name]) for name in names if name is not None and name in properties), labels[0])
