@@ -1,0 +1,129 @@
+"""What the command line answers without a database: help, names, settings, exit codes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+
+from kgplug.cli import app
+
+
+def kgplug(*arguments: str, home: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run the command line as a user does, with runs and files in a folder of the test's own."""
+    return subprocess.run(
+        [sys.executable, "-c", "from kgplug.cli import main; main()", *arguments],
+        env={**os.environ, "KGPLUG_HOME": str(home), "COLUMNS": "200", **environment},
+        cwd=home,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def assert_one_sentence(result: subprocess.CompletedProcess[str], *, exit_code: int) -> None:
+    assert result.returncode == exit_code, result.stderr
+    assert "Traceback" not in result.stderr
+    assert result.stderr.startswith("Error: ")
+    assert result.stdout == ""
+
+
+def commands() -> list[tuple[str, ...]]:
+    found = []
+
+    def walk(command: object, path: tuple[str, ...]) -> None:
+        for name, sub in getattr(command, "commands", {}).items():
+            walk(sub, (*path, name))
+        if path and not hasattr(command, "commands"):
+            found.append(path)
+
+    walk(typer.main.get_command(app), ())
+    return found
+
+
+def test_the_commands_of_the_readme_exist() -> None:
+    expected = "models train runs evaluate publish recommend similar cypher demo import init check".split()
+    assert {path[0] for path in commands()} == {*expected, "db"}
+    assert {path[1] for path in commands() if path[0] == "db"} == {"start", "stop", "status", "path"}
+
+
+@pytest.mark.parametrize("path", commands(), ids=" ".join)
+def test_every_command_has_help_with_an_example(path: tuple[str, ...], tmp_path: Path) -> None:
+    result = kgplug(*path, "--help", home=tmp_path)
+    assert result.returncode == 0
+    assert "Example" in result.stdout
+    assert f"kgplug {' '.join(path)}" in result.stdout.replace("\n", " ").split("Example")[1]
+
+
+def test_help_imports_no_heavy_package(tmp_path: Path) -> None:
+    code = (
+        "import sys; from kgplug.cli import app; "
+        "print({'torch', 'pykeen', 'dgl', 'neo4j', 'pandas', 'implicit'} & set(sys.modules))"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=True)
+    assert result.stdout.strip() == "set()"
+
+
+def test_an_unknown_model_is_refused_with_the_nearest_name(tmp_path: Path) -> None:
+    result = kgplug("train", "KGNC", home=tmp_path)
+    assert_one_sentence(result, exit_code=2)
+    assert 'Did you mean "KGCN"?' in result.stderr
+
+
+def test_an_unknown_setting_is_refused_with_the_nearest_name(tmp_path: Path) -> None:
+    result = kgplug("train", "MKR", "--set", "embeding_dim=8", home=tmp_path)
+    assert_one_sentence(result, exit_code=2)
+    assert 'Did you mean "embedding_dim"?' in result.stderr
+
+
+def test_a_setting_out_of_range_is_refused(tmp_path: Path) -> None:
+    result = kgplug("train", "MKR", "--set", "embedding_dim=0", home=tmp_path)
+    assert_one_sentence(result, exit_code=2)
+    assert "embedding_dim" in result.stderr
+
+
+@pytest.mark.parametrize("split", ["0.8,0.2", "a,b,c", "0.5,0.5,0.5"])
+def test_a_split_that_is_none_is_refused_before_the_database_is_asked(split: str, tmp_path: Path) -> None:
+    assert_one_sentence(kgplug("train", "MKR", "--split", split, home=tmp_path), exit_code=2)
+
+
+def test_an_unknown_query_is_refused_with_the_nearest_name(tmp_path: Path) -> None:
+    result = kgplug("cypher", "recomend", home=tmp_path)
+    assert_one_sentence(result, exit_code=2)
+    assert 'Did you mean "recommend"?' in result.stderr
+
+
+def test_a_run_that_does_not_exist_is_refused(tmp_path: Path) -> None:
+    assert_one_sentence(kgplug("publish", "MKR", home=tmp_path), exit_code=2)
+
+
+def test_an_existing_schema_file_is_not_overwritten(tmp_path: Path) -> None:
+    (tmp_path / "kgplug.toml").write_text("# mine")
+    result = kgplug("init", home=tmp_path)
+    assert_one_sentence(result, exit_code=2)
+    assert (tmp_path / "kgplug.toml").read_text() == "# mine"
+
+
+def test_a_server_that_is_down_is_named_without_the_password(tmp_path: Path) -> None:
+    environment = {"NEO4J_URI": "bolt://127.0.0.1:1", "NEO4J_PASSWORD": "s3cret-word"}
+    result = kgplug("check", home=tmp_path, **environment)
+    assert_one_sentence(result, exit_code=1)
+    assert "bolt://127.0.0.1:1" in result.stderr
+    assert "s3cret-word" not in result.stderr + result.stdout
+
+
+def test_runs_says_so_when_there_are_none(tmp_path: Path) -> None:
+    result = kgplug("runs", home=tmp_path)
+    assert result.returncode == 0
+    assert "No runs yet" in result.stdout
+
+
+def test_cypher_lists_the_shipped_queries_with_their_purpose(tmp_path: Path) -> None:
+    result = kgplug("cypher", "--json", home=tmp_path)
+    assert result.returncode == 0
+    assert all(f'"{name}"' in result.stdout for name in ("recommend", "similar", "explain", "health", "schema"))
