@@ -1,0 +1,109 @@
+"""The demo, run as a user runs it in a home of its own, killed on the way: what the tests here look at."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from kgplug.graph.graph import Graph, connect
+from kgplug.graph.schema import DEMO_SCHEMA
+
+KILLED_AFTER = ("MovieLens-100K", "Train TransE", "Evaluate")  # a step whose end is seen; then kill in the next one
+PUBLISHED = ("TransE", "MKR", "KGCN")
+LIMIT_S = 1200
+
+
+@dataclass(frozen=True)
+class Demo:
+    """A finished demo.
+
+    Attributes:
+        home: its KGPLUG_HOME.
+        output: what the last, undisturbed run printed.
+        killed: output of the runs that were killed.
+    """
+
+    home: Path
+    output: str
+    killed: list[str]
+
+    def kgplug(self, *arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+        """Run a command against the demo's server."""
+        return subprocess.run(
+            [*command(), *arguments],
+            env=environment(self.home),
+            cwd=cwd or self.home,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+
+
+def command() -> list[str]:
+    return [sys.executable, "-c", "from kgplug.cli import main; main()"]
+
+
+def environment(home: Path) -> dict[str, str]:
+    own = {name: value for name, value in os.environ.items() if not name.startswith("NEO4J_")}
+    return own | {"KGPLUG_HOME": str(home), "COLUMNS": "160", "PYTHONUNBUFFERED": "1"}
+
+
+def run_and_kill(home: Path, *, after: str, delay_s: float) -> str:
+    """Start the demo and SIGKILL it a moment after a step has ended; return what it had printed."""
+    process = subprocess.Popen(
+        [*command(), "demo"], env=environment(home), cwd=home, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    assert process.stdout is not None
+    lines, began = [], time.monotonic()
+    for line in process.stdout:
+        lines.append(line)
+        if after in line:
+            time.sleep(delay_s)
+            break
+        assert time.monotonic() - began < LIMIT_S, "".join(lines)
+    process.send_signal(signal.SIGKILL)
+    rest, _ = process.communicate(timeout=30)
+    assert process.returncode == -signal.SIGKILL, "".join(lines) + rest
+    return "".join(lines) + rest
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
+    """Run the demo to its end after killing it three times; its server is stopped afterwards."""
+    home = tmp_path_factory.mktemp("demo")
+    try:
+        killed = [run_and_kill(home, after=step, delay_s=1.5) for step in KILLED_AFTER]
+        finished = subprocess.run(
+            [*command(), "demo"],
+            env=environment(home),
+            cwd=home,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=LIMIT_S,
+            check=False,
+        )
+        assert finished.returncode == 0, finished.stdout
+        yield Demo(home, finished.stdout, killed)
+    finally:
+        subprocess.run([*command(), "db", "stop"], env=environment(home), cwd=home, check=False, capture_output=True)
+
+
+@pytest.fixture
+def demo_graph(demo: Demo, monkeypatch: pytest.MonkeyPatch) -> Iterator[Graph]:
+    """A connection to the demo's graph."""
+    for name in list(os.environ):
+        if name.startswith("NEO4J_"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("KGPLUG_HOME", str(demo.home))
+    with connect() as graph:
+        yield graph.use(DEMO_SCHEMA)

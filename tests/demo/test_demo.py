@@ -1,0 +1,141 @@
+"""The demo ends right although it was killed on the way, and what it leaves in the graph can be used."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from kgplug.graph import cypher
+from kgplug.graph.graph import Graph
+from tests.demo.conftest import PUBLISHED, Demo
+
+STEPS = ["Neo4j", "MovieLens-100K", "Import", "Read", "Train", "Evaluate", "Publish"]
+
+
+def test_each_step_says_what_it_did_and_how_long_it_took(demo: Demo) -> None:
+    ended = [line for line in demo.output.splitlines() if line.startswith("✓")]
+    assert all(any(line.startswith(f"✓ {step}") for line in ended) for step in STEPS)
+    assert all(line.rstrip().endswith(" s)") for line in ended)
+
+
+def test_a_killed_demo_had_not_ended(demo: Demo) -> None:
+    assert all("Done in" not in output for output in demo.killed)
+
+
+def test_the_next_run_takes_up_what_a_killed_one_had_trained(demo: Demo) -> None:
+    assert demo.output.count("(trained before)") >= 3
+
+
+def test_it_ends_with_ten_films_with_titles_and_reasons(demo: Demo) -> None:
+    table = demo.output.split("MKR recommends to user 42")[1].split("similar to film")[0]
+    assert all(f" {rank} " in table for rank in range(1, 11))
+    assert "via" in table or "→" in table or "—" in table
+
+
+def test_no_password_is_printed(demo: Demo) -> None:
+    password = json.loads(demo.kgplug("db", "path", "--json").stdout)["password"]
+    assert Path(password).read_text().strip() not in "".join([demo.output, *demo.killed])
+
+
+def test_the_graph_holds_the_whole_data_set_once(demo_graph: Graph) -> None:
+    counts = demo_graph.query(
+        "MATCH (u:User) WITH count(u) AS users MATCH (m:Movie) WITH users, count(m) AS movies "
+        "MATCH ()-[r:RATED]->() RETURN users, movies, count(r) AS ratings"
+    )
+    assert counts.iloc[0].to_dict() == {"users": 943, "movies": 1682, "ratings": 100_000}
+
+
+@pytest.mark.parametrize("model", [name for name in PUBLISHED if name != "TransE"])
+def test_every_user_has_one_whole_list_of_unseen_films(demo_graph: Graph, model: str) -> None:
+    lists = demo_graph.query(
+        "MATCH (u:User)-[r:RECOMMENDS {model: $model}]->(m:Movie) "
+        "RETURN u.id AS user, collect(r.rank) AS ranks, count(DISTINCT r.run) AS runs, "
+        "count(DISTINCT m) AS films, sum(COUNT { (u)-[:RATED]->(m) }) AS seen",
+        model=model,
+    )
+    assert len(lists) == 943
+    assert all(sorted(ranks) == list(range(1, 11)) for ranks in lists["ranks"])
+    assert set(lists["runs"]) == {1}
+    assert set(lists["films"]) == {10}
+    assert set(lists["seen"]) == {0}
+
+
+def test_one_run_of_each_model_serves(demo_graph: Graph) -> None:
+    serving = demo_graph.query("MATCH (m:KgplugModel)-[:SERVES]->(r:KgplugRun) RETURN m.name AS name, r.status AS status")
+    assert sorted(serving["name"]) == sorted(PUBLISHED)
+    assert set(serving["status"]) == {"serving"}
+
+
+def test_kgplugs_own_edges_are_not_read_back(demo_graph: Graph) -> None:
+    knowledge = demo_graph.read_knowledge(demo_graph.schema)
+    assert "RECOMMENDS" not in set(knowledge.relations)
+    assert len(demo_graph.read_interactions(demo_graph.schema)) == 100_000
+
+
+@pytest.mark.parametrize("name", [name for name in cypher.names() if not name.startswith(("load_", "schema"))])
+def test_each_shipped_query_gives_rows_on_the_demo_graph(demo_graph: Graph, name: str) -> None:
+    item = demo_graph.query("MATCH (:User {id: 42})-[:RECOMMENDS {model: 'MKR', rank: 1}]->(m) RETURN m.id AS id")
+    parameters = {"user": 42, "item": int(item["id"].iloc[0]), "model": "MKR", "k": 5}
+    assert len(demo_graph.cypher(name, **parameters)) > 0
+
+
+def test_recommend_prints_titles_in_order(demo: Demo) -> None:
+    result = demo.kgplug("recommend", "42", "--model", "MKR", "--k", "3", "--json")
+    assert result.returncode == 0, result.stderr
+    rows = json.loads(result.stdout)
+    assert [row["rank"] for row in rows] == [1, 2, 3]
+    assert all(isinstance(row["title"], str) and row["title"] for row in rows)
+
+
+def test_recommending_to_an_unknown_user_is_refused_in_one_sentence(demo: Demo) -> None:
+    result = demo.kgplug("recommend", "99999999")
+    assert result.returncode == 2
+    assert result.stderr.startswith("Error: ") or "\nError: " in result.stderr
+    assert "99999999" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_similar_films_share_something_with_the_film(demo: Demo) -> None:
+    result = demo.kgplug("similar", "50", "--model", "TransE", "--k", "5", "--json")
+    assert result.returncode == 0, result.stderr
+    titles = [row["title"] for row in json.loads(result.stdout)]
+    assert {"The Empire Strikes Back", "Return of the Jedi"} & set(titles)
+
+
+def test_evaluate_gives_one_row_a_model(demo: Demo) -> None:
+    result = demo.kgplug("evaluate", "MKR", "Popularity", "--k", "5", "--json")
+    assert result.returncode == 0, result.stderr
+    rows = json.loads(result.stdout)
+    assert len(rows) == 2
+    assert all({"AUC", "ACC", "precision@5", "recall@5", "F1@5", "NDCG@5", "hit@5"} <= set(row) for row in rows)
+
+
+def test_publishing_the_same_run_again_changes_nothing(demo: Demo, demo_graph: Graph) -> None:
+    edges = (
+        "MATCH (u:User)-[r:RECOMMENDS {model: 'KGCN'}]->(m) "
+        "RETURN count(r) AS n, sum(r.rank * m.id * u.id) AS checksum, collect(DISTINCT r.run) AS runs"
+    )
+    before = demo_graph.query(edges)
+    result = demo.kgplug("publish", "KGCN")
+    assert result.returncode == 0, result.stderr
+    assert demo_graph.query(edges).equals(before)
+
+
+def test_a_damaged_run_is_refused_and_the_graph_stays(demo: Demo, demo_graph: Graph, tmp_path: Path) -> None:
+    runs = json.loads(demo.kgplug("runs", "--json").stdout)
+    run = next(row["run"] for row in runs if row["model"] == "MKR")
+    arrays = demo.home / "runs" / run / "arrays.safetensors"
+    whole = arrays.read_bytes()
+    count = "MATCH ()-[r:RECOMMENDS]->() RETURN count(r) AS n"
+    before = demo_graph.query(count)["n"].iloc[0]
+    try:
+        arrays.write_bytes(whole[: len(whole) // 2])
+        result = demo.kgplug("publish", run)
+    finally:
+        arrays.write_bytes(whole)
+    assert result.returncode == 1
+    assert "cut short or was altered" in result.stderr
+    assert "Traceback" not in result.stderr
+    assert demo_graph.query(count)["n"].iloc[0] == before
