@@ -1,12 +1,12 @@
 # make demo: run the main job on real data against a real local Neo4j.   make test: pass the tests.
-# make check: linters and types.                                         make clean: forget the environment.
+# make check: linters, layers, types.                                    make clean: forget the environment.
 VENV := .venv
 BIN := $(VENV)/bin
 # The first of these that really is Python 3.11 or 3.12 (a shim that only prints an error does not count).
 CANDIDATES := $(PYTHON) python3.12 python3.11 python3 python
 PROBE := import sys, venv, ensurepip; raise SystemExit(sys.version_info[:2] not in ((3, 11), (3, 12)))
 
-.PHONY: demo test check clean install
+.PHONY: demo test check install clean
 demo: $(VENV)/.demo
 	@$(BIN)/kgplug demo
 
@@ -24,18 +24,18 @@ $(VENV)/.python:
 	    echo "Making $(VENV) with $$($$python --version 2>&1)"; $$python -m venv --clear $(VENV) && touch $@ && exit 0; \
 	  fi; \
 	done; \
-	echo "kgplug needs Python 3.11 or 3.12 with its venv module; found $$(python3 --version 2>&1 || echo none). Install one, or name it: make demo PYTHON=/path/to/python3.12" >&2; exit 1
+	echo "kgplug needs Python 3.11 or 3.12 with its venv module, and found $$(python3 --version 2>/dev/null || echo no Python that runs). Install one, or name it: make demo PYTHON=/path/to/python3.12" >&2; exit 1
 
-# Each stamp is written only after pip has succeeded, so an interrupted install is done again.
+# Each stamp is written only after pip has succeeded, so an interrupted installation is taken up again.
 $(VENV)/.demo: $(VENV)/.python pyproject.toml
 	@$(call install,.)
 $(VENV)/.dev: $(VENV)/.python pyproject.toml
 	@$(call install,.[dev]) && touch $(VENV)/.demo
 
 define install
-echo "Installing kgplug and its packages into $(VENV) (about 3 GB with torch; some minutes)"; \
-$(BIN)/python -m pip install --disable-pip-version-check --quiet --progress-bar on --editable '$(1)' \
-  || { echo "The packages could not be installed (see above). Check the network and the disk (6 GB), then run the same command again." >&2; exit 1; }; \
+echo "Installing kgplug and its packages into $(VENV): 7 GB on disk, most of it torch; some minutes the first time"; \
+$(BIN)/python -m pip install --disable-pip-version-check --retries 2 --editable '$(1)' 2>$(VENV)/pip-errors.log \
+  || { echo "The packages could not be installed. Is there a network, and 7 GB of free disk? Then run the same command again. (pip's own words: $(VENV)/pip-errors.log)" >&2; exit 1; }; \
 touch $@
 endef
 
