@@ -45,7 +45,7 @@ def start() -> None:
 
     endpoint = LocalNeo4j(Settings().neo4j_dir).start()
     out.print(f"Neo4j is running at {endpoint.uri}, user {endpoint.username}.", markup=False)
-    out.print(f"Its password is in {password_file()}; `kgplug db path` lists all files.", markup=False, soft_wrap=True)
+    out.print(f"Its password is in {_password_file()}; `kgplug db path` lists all files.", markup=False, soft_wrap=True)
 
 
 @db.command()
@@ -87,7 +87,7 @@ def path(as_json: Json = False) -> None:
     Example: `kgplug db path`
     """
     settings = Settings()
-    facts = {"neo4j": settings.neo4j_dir, "password": password_file(), "runs": settings.runs_dir}
+    facts = {"neo4j": settings.neo4j_dir, "password": _password_file(), "runs": settings.runs_dir}
     if as_json:
         print_json(facts)
     else:
@@ -95,11 +95,10 @@ def path(as_json: Json = False) -> None:
             out.print(f"{name:<12} {value}", markup=False, soft_wrap=True)
 
 
-def password_file() -> Path:
-    """Return where the local server's password is."""
-    from kgplug.graph.local import LocalNeo4j
+def _password_file() -> Path:
+    from kgplug.graph import local_config
 
-    return LocalNeo4j(Settings().neo4j_dir).password_file
+    return local_config.password_file(Settings().neo4j_dir)
 
 
 def import_(

@@ -113,9 +113,9 @@ def runs(as_json: Json = False) -> None:
 
     rows = []
     for info in open_runs().list():
-        figures = ", ".join(f"{name} {value}" for name, value in info.metrics.items())
-        rows.append({"run": info.id, "model": info.model, "created": info.created, "seconds": info.seconds,
-                     "validation": figures})  # fmt: skip
+        figures = info.damage or ", ".join(f"{name} {value}" for name, value in info.metrics.items())
+        facts = {"model": info.model, "created": info.created, "seconds": info.seconds, "figures": figures}
+        rows.append({"run": info.id, **facts})
     if not rows and not as_json:
         out.print("No runs yet. `kgplug train MKR` makes one.")
         return
