@@ -1,0 +1,243 @@
+"""A connection to one Neo4j database."""
+
+from __future__ import annotations
+
+import re
+import socket
+from typing import TYPE_CHECKING, Any, Literal, LiteralString, Self, TypeVar, cast
+from urllib.parse import urlsplit
+
+from pydantic import SecretStr
+
+from kgplug.errors import GraphError
+from kgplug.graph.local import LocalNeo4j
+from kgplug.graph.server_errors import translated_errors
+from kgplug.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    import neo4j
+    import pandas as pd
+
+_T = TypeVar("_T")
+_SCHEMES = ("bolt", "bolt+s", "bolt+ssc", "neo4j", "neo4j+s", "neo4j+ssc")
+_DEFAULT_PORT = 7687
+_OLDEST_VERSION = (5, 13)  # the first with vector indexes
+_CONNECTION_TIMEOUT_S = 5
+_RETRY_TIME_S = 15
+_COUNTERS = (
+    "nodes_created",
+    "nodes_deleted",
+    "relationships_created",
+    "relationships_deleted",
+    "properties_set",
+    "labels_added",
+    "labels_removed",
+    "indexes_added",
+    "indexes_removed",
+    "constraints_added",
+    "constraints_removed",
+)
+
+
+class Connection:
+    """One database of a Neo4j server; safe to use from several threads. Made by `Connection.open`.
+
+    Every method raises GraphError, with one sentence, for whatever the server or the network refuses.
+
+    Attributes:
+        uri: of the server.
+        database: name of the database.
+        import_dir: folder that LOAD CSV's file:/// points to; None where this process cannot reach it.
+        server_version: such as "5.26.30".
+        edition: "community" or "enterprise".
+    """
+
+    def __init__(self, driver: neo4j.Driver, *, uri: str, database: str | None, import_dir: Path | None) -> None:
+        self._driver = driver
+        self.uri = uri
+        self.import_dir = import_dir
+        self.database: str = database or ""
+        self.server_version, self.edition = "", ""
+
+    @classmethod
+    def open(
+        cls,
+        uri: str,
+        *,
+        username: str = "neo4j",
+        password: SecretStr,
+        database: str | None = None,
+        import_dir: Path | None = None,
+    ) -> Connection:
+        """Connect and log in.
+
+        Args:
+            uri: bolt://host:port, neo4j://host:port, with +s or +ssc for TLS.
+            username: of an account on that server.
+            password: of that account.
+            database: name of the database; the account's own if not given.
+            import_dir: folder that LOAD CSV's file:/// points to, where this process can reach it.
+
+        Raises:
+            GraphError: bad URI, nobody answers, login refused, no such database, or too old a server.
+        """
+        _probe(uri, *_address(uri))
+        import neo4j
+
+        with translated_errors(uri, database):
+            driver = neo4j.GraphDatabase.driver(
+                uri,
+                auth=(username, password.get_secret_value()),
+                connection_timeout=_CONNECTION_TIMEOUT_S,
+                connection_acquisition_timeout=4 * _CONNECTION_TIMEOUT_S,
+                max_transaction_retry_time=_RETRY_TIME_S,
+                notifications_min_severity="OFF",
+                user_agent="kgplug",
+            )
+        connection = cls(driver, uri=uri, database=database, import_dir=import_dir)
+        try:
+            connection._look_at_server()
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def rows(self, query: str, /, **parameters: object) -> list[dict[str, Any]]:
+        """Run a reading query in a transaction that is retried, and return its rows."""
+        return self._managed("READ", query, parameters, lambda result: result.data())
+
+    def frame(self, query: str, /, **parameters: object) -> pd.DataFrame:
+        """Run a reading query in a transaction that is retried, and return its rows; columns even without rows."""
+        import pandas as pd
+
+        def to_frame(result: neo4j.Result) -> pd.DataFrame:
+            keys = result.keys()
+            return pd.DataFrame(result.data(), columns=pd.Index(keys))
+
+        return self._managed("READ", query, parameters, to_frame)
+
+    def write(self, query: str, /, **parameters: object) -> dict[str, int]:
+        """Run a writing query in a transaction that is retried, and return what it changed.
+
+        Returns:
+            nodes_created, relationships_created, properties_set … as in Neo4j's counters, zeros included.
+        """
+
+        def to_counters(result: neo4j.Result) -> dict[str, int]:
+            counters = result.consume().counters
+            return {name: getattr(counters, name) for name in _COUNTERS}
+
+        return self._managed("WRITE", query, parameters, to_counters)
+
+    def autocommit(self, query: str, /, **parameters: object) -> list[dict[str, Any]]:
+        """Run a query that manages its own transactions (CALL { } IN TRANSACTIONS, schema commands); not retried."""
+        with translated_errors(self.uri, self.database), self.session() as session:
+            return session.run(_text(query), cast("dict[str, Any]", parameters)).data()
+
+    def session(self, *, access: Literal["READ", "WRITE"] = "WRITE") -> neo4j.Session:
+        """Return a driver session on this database, to be closed by the caller; wrap its use in `translated_errors`."""
+        return self._driver.session(database=self.database or None, default_access_mode=access)
+
+    def close(self) -> None:
+        """Close all connections to the server."""
+        self._driver.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _managed(
+        self, access: Literal["READ", "WRITE"], query: str, parameters: dict, use: Callable[[neo4j.Result], _T]
+    ) -> _T:
+        """Run a query in a managed transaction and return what `use` makes of its result."""
+        with translated_errors(self.uri, self.database), self.session(access=access) as session:
+            execute = session.execute_read if access == "READ" else session.execute_write
+            return execute(lambda transaction: use(transaction.run(_text(query), parameters)))
+
+    def _look_at_server(self) -> None:
+        """Fill in the database's name and the server's version, refusing a server without vector indexes."""
+        server = self.rows("CALL dbms.components() YIELD name, versions, edition WHERE name = 'Neo4j Kernel' RETURN *")
+        self.server_version, self.edition = server[0]["versions"][0], server[0]["edition"]
+        numbers = tuple(int(number) for number in re.findall(r"\d+", self.server_version)[:2])
+        if numbers < _OLDEST_VERSION:
+            oldest = ".".join(map(str, _OLDEST_VERSION))
+            raise GraphError(
+                f"The server at {self.uri} is Neo4j {self.server_version}, which has no vector indexes. "
+                f"kgplug needs {oldest} or newer."
+            )
+        self.database = self.rows("CALL db.info() YIELD name")[0]["name"]
+
+
+def connect_settings(
+    settings: Settings | None = None, *, start_local: bool = True, progress: bool | None = None
+) -> Connection:
+    """Connect to the server of the settings: NEO4J_URI's, or else the managed local Neo4j.
+
+    Args:
+        settings: read from the environment if not given.
+        start_local: start the local server when it does not run, instead of raising.
+        progress: show a bar while the local server is downloaded; None shows it on a terminal only.
+
+    Raises:
+        GraphError: the server cannot be used; a LocalServerError for the local one.
+    """
+    settings = settings or Settings()
+    if settings.neo4j_uri is not None:
+        if settings.neo4j_password is None:
+            raise GraphError(
+                "NEO4J_URI is set but NEO4J_PASSWORD is not. Set it, or unset NEO4J_URI to use the local Neo4j."
+            )
+        return Connection.open(
+            settings.neo4j_uri,
+            username=settings.neo4j_username,
+            password=settings.neo4j_password,
+            database=settings.neo4j_database,
+        )
+    local = LocalNeo4j(settings.neo4j_dir)
+    endpoint = local.start(progress=progress) if start_local else local.endpoint()
+    return Connection.open(
+        endpoint.uri,
+        username=endpoint.username,
+        password=endpoint.password,
+        database=settings.neo4j_database,
+        import_dir=endpoint.import_dir,
+    )
+
+
+def _text(query: str) -> LiteralString:
+    """Hand a query to the driver, whose types ask for text known at check time; values are parameters everywhere."""
+    return cast("LiteralString", query)
+
+
+def _address(uri: str) -> tuple[str, int]:
+    """Return host and port of a URI, refusing what is no Neo4j URI or carries a password."""
+    try:
+        parts = urlsplit(uri)
+        host, port = parts.hostname, parts.port or _DEFAULT_PORT
+    except ValueError:
+        parts, host, port = urlsplit(""), None, _DEFAULT_PORT
+    if "@" in parts.netloc:
+        raise GraphError(
+            "The Neo4j URI carries a user name or password. Take it out, and set NEO4J_USERNAME and NEO4J_PASSWORD."
+        )
+    if parts.scheme not in _SCHEMES or not host:
+        raise GraphError(
+            f"{uri!r} is no Neo4j URI. Expected scheme://host:port with a scheme among {', '.join(_SCHEMES)}."
+        )
+    return host, port
+
+
+def _probe(uri: str, host: str, port: int) -> None:
+    """Raise in a few seconds when nobody answers; the driver's own back-off would take longer."""
+    try:
+        socket.create_connection((host, port), timeout=_CONNECTION_TIMEOUT_S).close()
+    except OSError as error:
+        reason = "no answer" if isinstance(error, TimeoutError) else error.strerror or str(error)
+        raise GraphError(
+            f"No Neo4j server answers at {uri} ({reason}). Start it, or set NEO4J_URI to where it is."
+        ) from error

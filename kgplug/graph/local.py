@@ -1,0 +1,307 @@
+"""The managed local Neo4j: install, start, stop and look at a server that belongs to kgplug.
+
+One server a home folder. It listens on loopback at a port of its own, so that it never meets a Neo4j that is
+already there, and lives on after the command that started it. Which process it is follows from the pid file and
+from that process's command line, which names this home: a pid that another program has now is not mistaken for it.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import secrets
+import socket
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import psutil
+from pydantic import SecretStr
+
+from kgplug.errors import LocalServerError
+from kgplug.graph import install, local_config
+from kgplug.graph.java import find_java
+from kgplug.graph.lock import locked
+from kgplug.graph.process import dying_with_parent, last_telling_line
+
+State = Literal["not installed", "stopped", "starting", "running", "unhealthy"]
+
+_log = logging.getLogger(__name__)
+_PORTS = range(17_000, 27_000)  # below the ports that systems give to outgoing connections
+_PORT_ATTEMPTS = 50
+_LAUNCH_ATTEMPTS = 3
+_START_TIMEOUT_S = 180
+_STOP_TIMEOUT_S = 60
+_PROBE_TIMEOUT_S = 2
+_POLL_S = 0.1
+_PORT_TAKEN = "Address already in use"
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Where a running local server is, and how to log in."""
+
+    uri: str
+    username: str
+    password: SecretStr
+    import_dir: Path  # where LOAD CSV's file:/// points
+
+
+@dataclass(frozen=True)
+class LocalStatus:
+    """What `kgplug db status` shows."""
+
+    state: State
+    pid: int | None
+    uri: str | None
+    version: str
+    java: Path | None
+    home: Path
+    log: Path
+    data_bytes: int
+
+
+class LocalNeo4j:
+    """The Neo4j of one home folder.
+
+    Args:
+        home: folder of configuration, data, logs and the password file.
+        jars: folder of the server's jars; `home`/jars if not given. Several homes may share one.
+    """
+
+    def __init__(self, home: Path, *, jars: Path | None = None) -> None:
+        self.home = home.expanduser().absolute()
+        self.jars = jars or self.home / "jars"
+        self.log = self.home / "logs" / "console.log"
+        self._pid_file = self.home / "neo4j.pid"
+        self._child: subprocess.Popen[bytes] | None = None
+
+    def start(self, *, progress: bool | None = None, die_with_parent: bool = False) -> Endpoint:
+        """Start the server unless it runs, installing it first when needed.
+
+        Args:
+            progress: show a bar while downloading; None shows it on a terminal only.
+            die_with_parent: the server is killed when the calling process ends (Linux; for tests).
+
+        Returns:
+            Where the server is. It answers queries by then.
+
+        Raises:
+            LocalServerError: what is missing (network, disk, permission, Java), or why the server died.
+        """
+        try:
+            self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with locked(self.home / "lock"):
+                if self._process() is None:
+                    self._install_and_launch(progress, die_with_parent)
+                elif not _answers(self._port()):
+                    self._wait()
+                return self._endpoint()
+        except OSError as error:
+            raise install.disk_error(self.home, error) from error
+
+    def stop(self) -> bool:
+        """Stop the server cleanly, killing it only if it does not end by itself.
+
+        Returns:
+            False when it was not running.
+        """
+        if not self.home.is_dir():
+            return False
+        with locked(self.home / "lock"):
+            process = self._process()
+            if process is None:
+                return False
+            process.terminate()
+            try:
+                process.wait(_STOP_TIMEOUT_S)
+            except psutil.TimeoutExpired:
+                _log.warning(
+                    "Neo4j did not stop within %d s and was killed; it recovers at its next start.", _STOP_TIMEOUT_S
+                )
+                process.kill()
+                process.wait(_STOP_TIMEOUT_S)
+            self._pid_file.unlink(missing_ok=True)
+            self._child = None
+            return True
+
+    def kill(self) -> None:
+        """End the server at once, for those who throw its data away; committed data would survive."""
+        process = self._process()
+        if process is not None:
+            process.kill()
+            process.wait(_STOP_TIMEOUT_S)
+
+    def status(self) -> LocalStatus:
+        """Look at the server without changing anything."""
+        process = self._process()
+        return LocalStatus(
+            state=self._state(process),
+            pid=process.pid if process else None,
+            uri=self._uri() if process else None,
+            version=install.NEO4J_VERSION,
+            java=Path(process.exe()) if process else None,
+            home=self.home,
+            log=self.log,
+            data_bytes=sum(path.stat().st_size for path in (self.home / "data").rglob("*") if path.is_file()),
+        )
+
+    def endpoint(self) -> Endpoint:
+        """Return where the running server is.
+
+        Raises:
+            LocalServerError: it does not run.
+        """
+        if self._process() is None or not _answers(self._port()):
+            raise LocalServerError("The local Neo4j is not running. Start it: kgplug db start.")
+        return self._endpoint()
+
+    def _state(self, process: psutil.Process | None) -> State:
+        if process is None:
+            return "stopped" if install.installed(self.jars) else "not installed"
+        if _answers(self._port()):
+            return "running"
+        return "starting" if time.time() - process.create_time() < _START_TIMEOUT_S else "unhealthy"
+
+    def _process(self) -> psutil.Process | None:
+        """Return the process that serves this home: the pid file's, else one whose start was cut off."""
+        mark = f"@{local_config.arguments_file(self.home)}"
+        try:
+            recorded = psutil.Process(int(self._pid_file.read_text()))
+        except (OSError, ValueError, psutil.Error):
+            recorded = None
+        if recorded is not None and _is_server(recorded, mark):
+            return recorded
+        return next((process for process in psutil.process_iter() if _is_server(process, mark)), None)
+
+    def _install_and_launch(self, progress: bool | None, die_with_parent: bool) -> None:
+        """Bring up a server that does not run."""
+        java = find_java()
+        jars = install.install(self.jars, progress=progress)
+        if not (self.home / "data" / "databases" / "system").exists():
+            local_config.set_first_password(self.home)
+        self._endpoint_password()
+        for attempt in range(_LAUNCH_ATTEMPTS):
+            local_config.write_config(self.home, self._choose_port(retry=attempt > 0))
+            self._launch(local_config.command_line(self.home, java, jars), die_with_parent)
+            try:
+                return self._wait()
+            except LocalServerError:
+                if _PORT_TAKEN not in self.log.read_text(encoding="utf-8", errors="replace"):
+                    raise
+        raise LocalServerError(
+            f"The port of the local Neo4j was taken by another program {_LAUNCH_ATTEMPTS} times while it started. "
+            "Start it again: kgplug db start."
+        )
+
+    def _launch(self, command: list[str], die_with_parent: bool) -> None:
+        """Start the process in a session of its own, so that no Ctrl-C reaches it."""
+        self.log.parent.mkdir(exist_ok=True)
+        with self.log.open("wb") as log:
+            self._child = subprocess.Popen(
+                command,
+                cwd=self.home,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                preexec_fn=dying_with_parent() if die_with_parent else None,
+            )
+        self._pid_file.write_text(f"{self._child.pid}\n")
+
+    def _wait(self) -> None:
+        """Wait until the server answers a query, or raise with the reason why it does not."""
+        deadline = time.monotonic() + _START_TIMEOUT_S
+        while not _answers(self._port()):
+            if self._child is not None:
+                self._child.poll()
+            if self._process() is None:
+                reason = last_telling_line(self.log)
+                raise LocalServerError(f"The local Neo4j ended while it started: {reason} Its log: {self.log}")
+            if time.monotonic() > deadline:
+                raise LocalServerError(
+                    f"The local Neo4j runs but does not answer within {_START_TIMEOUT_S} s. Its log: {self.log}. "
+                    "Stop it (kgplug db stop), then start it again."
+                )
+            time.sleep(_POLL_S)
+        self._log_in()
+
+    def _log_in(self) -> None:
+        """Run one query on the default database, which may come up a little later than the port."""
+        from kgplug.graph.connection import Connection
+
+        endpoint = self._endpoint()
+        with Connection.open(endpoint.uri, username=endpoint.username, password=endpoint.password) as connection:
+            connection.rows("RETURN 1")
+
+    def _endpoint(self) -> Endpoint:
+        return Endpoint(self._uri(), "neo4j", self._endpoint_password(), self.home / "import")
+
+    def _endpoint_password(self) -> SecretStr:
+        path = local_config.password_file(self.home)
+        try:
+            return SecretStr(path.read_text(encoding="utf-8").strip())
+        except FileNotFoundError:
+            raise LocalServerError(
+                f"The password file {path} is missing, so nobody can log in to the data beside it. "
+                f"Put it back, or remove {self.home / 'data'} to start with an empty database."
+            ) from None
+
+    def _uri(self) -> str:
+        return f"bolt://127.0.0.1:{self._port()}"
+
+    def _port(self) -> int | None:
+        """Return the port in the server's configuration, None before its first start."""
+        try:
+            config = (self.home / "conf" / "neo4j.conf").read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return None
+        match = re.search(r"^server\.bolt\.listen_address=127\.0\.0\.1:(\d+)$", config, re.MULTILINE)
+        return int(match[1]) if match else None
+
+    def _choose_port(self, *, retry: bool) -> int:
+        """Return the port of the last start if it is free, else another one."""
+        last = self._port()
+        if last is not None and not retry and _is_free(last):
+            return last
+        for _ in range(_PORT_ATTEMPTS):
+            port = secrets.choice(_PORTS)
+            if _is_free(port):
+                if last is not None:
+                    _log.warning(
+                        "Port %d is taken by another program: the local Neo4j now listens on port %d.", last, port
+                    )
+                return port
+        raise LocalServerError(f"No port between {_PORTS.start} and {_PORTS.stop - 1} is free for the local Neo4j.")
+
+
+def _is_server(process: psutil.Process, mark: str) -> bool:
+    """Tell whether a process is alive and its command line carries a mark."""
+    try:
+        return mark in process.cmdline() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False
+
+
+def _answers(port: int | None) -> bool:
+    """Tell whether anything accepts connections on a loopback port."""
+    if port is None:
+        return False
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=_PROBE_TIMEOUT_S).close()
+    except OSError:
+        return False
+    return True
+
+
+def _is_free(port: int) -> bool:
+    """Tell whether a server could listen on a loopback port."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True

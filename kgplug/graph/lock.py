@@ -1,0 +1,26 @@
+"""A lock between processes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from kgplug.errors import LocalServerError
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold an exclusive lock on a file, waiting for another process to let go of it.
+
+    The kernel frees the lock when its holder ends, however it ends.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        raise LocalServerError(
+            "The local Neo4j is managed on Linux and macOS only. Set NEO4J_URI to a server of your own."
+        ) from None
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
