@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
@@ -16,8 +15,8 @@ from kgplug.data.artefact import read_content
 from kgplug.data.interactions import Interactions
 from kgplug.data.keys import fingerprint
 from kgplug.data.knowledge_graph import KnowledgeGraph
-from kgplug.data.splitting import split_rows
-from kgplug.errors import DataError, RunError
+from kgplug.data.splitting import check_fractions, split_rows
+from kgplug.errors import DataError, RunError, UsageError
 from kgplug.graph.graph import Graph
 from kgplug.graph.schema import GraphSchema
 from kgplug.training.runs import Runs
@@ -47,6 +46,11 @@ class Split:
     seed: int = 0
     by: Literal["user", "row"] = "user"
     order: Literal["random", "time"] = "random"
+
+    def __post_init__(self) -> None:
+        check_fractions(self.fractions)
+        if self.fractions[0] <= 0:
+            raise UsageError("The first share of the split is the training part; it must be more than 0.")
 
     def interactions(self, rows: Interactions) -> tuple[Interactions, Interactions | None, Interactions | None]:
         """Return (train, valid, test); an empty part is None."""
@@ -276,8 +280,3 @@ def publish(graph: Graph, folder: Path, *, top: int = 10, progress: bool | None 
     measured = json.loads(evaluation.read_text(encoding="utf-8")) if evaluation.exists() else {}
     details = {"settings": content["settings"], "seed": content["seed"], "metrics": {**content["metrics"], **measured}}
     return graph.publish(model, top=top, schema=schema, also_seen=seen, details=details, progress=progress)
-
-
-def forget_checkpoints(runs: Runs) -> None:
-    """Remove the checkpoints of trainings that were interrupted."""
-    shutil.rmtree(runs.folder / ".checkpoints", ignore_errors=True)

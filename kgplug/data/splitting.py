@@ -28,9 +28,8 @@ def split_rows(
         UsageError: fractions do not add up to 1, or a word is unknown.
         DataError: `order="time"` without timestamps.
     """
+    check_fractions(fractions)
     shares = np.asarray(fractions, dtype=np.float64)
-    if len(shares) < 2 or (shares < 0).any() or not np.isclose(shares.sum(), 1.0):
-        raise UsageError(f"Split fractions must be at least two, not negative, and add up to 1; found {fractions}.")
     if by not in ("user", "row"):
         raise UsageError(f'Split by "user" or "row", not "{by}".')
     if order not in ("random", "time"):
@@ -48,3 +47,11 @@ def split_rows(
     position[sequence] = np.arange(n) - starts[group[sequence]]
     cuts = np.rint(np.cumsum(shares)[:-1][:, None] * sizes[None, :]).astype(np.int64)  # (parts - 1, groups)
     return (position[None, :] >= cuts[:, group]).sum(axis=0)
+
+
+def check_fractions(fractions: Sequence[float]) -> None:
+    """Raise UsageError unless there are two shares or more, none negative, that add up to 1."""
+    shares = np.asarray(fractions, dtype=np.float64)
+    if len(shares) < 2 or (shares < 0).any() or not np.isclose(shares.sum(), 1.0):
+        found = ", ".join(f"{share:g}" for share in shares)
+        raise UsageError(f"Split fractions must be at least two, not negative, and add up to 1; found {found}.")
