@@ -1,45 +1,5 @@
-"""What every model's settings have in common."""
+"""Settings of recommenders; the classes live with the training loop, where embeddings find them too."""
 
-from __future__ import annotations
+from kgplug.training.config import ModelConfig, TrainedConfig, make_config
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-
-from kgplug.errors import UsageError, unknown_name
-
-
-class ModelConfig(BaseModel):
-    """Settings of a model; unknown names are refused.
-
-    One idea has one name everywhere: `embedding_dim`, `epochs`, `learning_rate`, `batch_size`, `l2`.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class TrainedConfig(ModelConfig):
-    """Settings of a model that learns by gradient."""
-
-    embedding_dim: int = Field(64, ge=1, description="length of a vector")
-    epochs: int = Field(100, ge=1, description="at most so many passes over the training likes")
-    patience: int = Field(5, ge=1, description="stop after so many epochs without a better validation figure")
-    batch_size: int = Field(2048, ge=1, description="rows a step")
-    learning_rate: float = Field(1e-2, gt=0, description="of Adam")
-    l2: float = Field(1e-5, ge=0, description="weight of the squared norm of the batch's rows")
-    device: str = Field("auto", description='"auto", "cpu" or "cuda"')
-
-
-def make_config(model: str, config_class: type[ModelConfig], settings: dict) -> ModelConfig:
-    """Check settings against a model's config class.
-
-    Raises:
-        UsageError: a name is unknown (the nearest is told) or a value is out of its range.
-    """
-    for name in settings:
-        if name not in config_class.model_fields:
-            raise unknown_name(f"setting of {model}", name, config_class.model_fields)
-    try:
-        return config_class(**settings)
-    except ValidationError as error:
-        first = error.errors()[0]
-        name = ".".join(map(str, first["loc"]))
-        raise UsageError(f"{model}: {name}={first['input']!r}: {first['msg']}.") from None
+__all__ = ["ModelConfig", "TrainedConfig", "make_config"]

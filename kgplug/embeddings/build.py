@@ -1,0 +1,91 @@
+"""From a name and settings to a PyKEEN model."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import numpy as np
+import torch
+from pykeen.losses import Loss, loss_resolver
+from pykeen.models import ERModel, model_resolver
+from pykeen.triples import CoreTriplesFactory, KGInfo
+from pykeen.utils import NoRandomSeedNecessary
+
+from kgplug.embeddings import translational
+from kgplug.embeddings.catalogue import EMBEDDINGS
+from kgplug.embeddings.config import EmbeddingConfig
+from kgplug.errors import UsageError, unknown_name
+
+CORRECTED: dict[str, type[ERModel]] = {
+    "TransE": translational.TransE,
+    "TransH": translational.TransH,
+    "TransR": translational.TransR,
+}
+_OURS_TO_SET = {"self", "triples_factory", "embedding_dim", "random_seed", "loss", "loss_kwargs", "kwargs"}
+
+
+def module_class(name: str) -> type[ERModel]:
+    """Return the class behind a name of the catalogue."""
+    return CORRECTED.get(name) or model_resolver.lookup(name)  # type: ignore[return-value]
+
+
+def check_model_settings(name: str, settings: dict[str, Any]) -> None:
+    """Refuse a name in `model_settings` that the model does not take."""
+    valid = set(inspect.signature(module_class(name).__init__).parameters) - _OURS_TO_SET
+    for setting in settings:
+        if setting not in valid:
+            raise unknown_name(f"model setting of {name}", setting, valid or {"(none)"})
+
+
+def build_loss(name: str, config: EmbeddingConfig) -> Loss:
+    """Return the loss that the settings ask for, by default the model's own.
+
+    Raises:
+        UsageError: PyKEEN has no such loss, or it does not take these settings.
+    """
+    default = module_class(name)
+    try:
+        if config.loss is None:
+            return default.loss_default(**{**(default.loss_default_kwargs or {}), **config.loss_settings})
+        if loss_resolver.normalize(config.loss) not in loss_resolver.lookup_dict:
+            raise unknown_name("loss", config.loss, [c.__name__.removesuffix("Loss") for c in loss_resolver])
+        return loss_resolver.make(config.loss, dict(config.loss_settings))
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"{name}: loss_settings={config.loss_settings}: {error}.") from error
+
+
+def build_module(
+    name: str, config: EmbeddingConfig, *, n_entities: int, n_relations: int, triples: np.ndarray, seed: int
+) -> ERModel:
+    """Return a freshly initialised model on the CPU; torch's global generator is lent, then put back.
+
+    Args:
+        triples: int64 (n, 3); read only by graph networks.
+
+    Raises:
+        UsageError: PyKEEN cannot build the model with these settings.
+    """
+    entry = EMBEDDINGS[name]
+    check_model_settings(name, config.model_settings)
+    loss = build_loss(name, config)
+    if entry.reads_graph:
+        graph: KGInfo = CoreTriplesFactory(
+            torch.from_numpy(np.asarray(triples, dtype=np.int64)), n_entities, n_relations,
+            create_inverse_triples=entry.inverse,
+        )  # fmt: skip
+    else:
+        graph = KGInfo(n_entities, n_relations, create_inverse_triples=entry.inverse)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        try:
+            return module_class(name)(
+                triples_factory=graph,  # type: ignore[arg-type]
+                embedding_dim=config.embedding_dim,
+                loss=loss,
+                random_seed=NoRandomSeedNecessary,  # type: ignore[arg-type]
+                **config.model_settings,
+            )
+        except (TypeError, ValueError, RuntimeError, AssertionError, KeyError, AttributeError) as error:
+            found = f"embedding_dim={config.embedding_dim}, model_settings={config.model_settings}"
+            raise UsageError(f"PyKEEN cannot build {name} with {found}: {error or type(error).__name__}.") from error

@@ -1,0 +1,148 @@
+"""The embedding models that kgplug offers by name: PyKEEN's models that learn entity vectors from triples alone.
+
+A plain table, so that names can be listed without importing PyKEEN (which takes seconds). A
+test holds it against PyKEEN's own list.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from kgplug.errors import UsageError, unknown_name
+
+
+@dataclass(frozen=True)
+class EmbeddingEntry:
+    """What is known of one model beforehand.
+
+    Attributes:
+        paper: short citation.
+        good_for: one phrase.
+        relation_parts: the meaning of each of the model's relation tensors, in PyKEEN's order.
+        entity_parts: which of the model's entity tensors make up an entity's vector (the others are biases,
+            widths or projections).
+        defaults: settings that differ from `EmbeddingConfig`'s.
+        inverse: trained on inverse triples too; the model cannot be built without them.
+        reads_graph: a graph network, which keeps the training triples to pass messages along.
+    """
+
+    paper: str
+    good_for: str
+    relation_parts: tuple[str, ...] = ("relation",)
+    entity_parts: tuple[int, ...] = (0,)
+    defaults: dict[str, Any] = field(default_factory=dict)
+    inverse: bool = False
+    reads_graph: bool = False
+
+
+_TRANSLATION = ("translation",)
+_DIAGONAL = ("diagonal",)
+
+EMBEDDINGS: dict[str, EmbeddingEntry] = {
+    "AutoSF": EmbeddingEntry(
+        "Zhang et al., ICDE 2020", "bilinear scores with searched block structure",
+        tuple(f"block_{n}" for n in range(4)), entity_parts=(0, 1, 2, 3),
+    ),
+    "BoxE": EmbeddingEntry(
+        "Abboud et al., NeurIPS 2020", "relations as boxes; hierarchies",
+        ("head_centre", "head_width", "head_size", "tail_centre", "tail_width", "tail_size"),
+    ),
+    "CompGCN": EmbeddingEntry(
+        "Vashishth et al., ICLR 2020", "graph network that composes entities with relations",
+        inverse=True, reads_graph=True,
+    ),
+    "ComplEx": EmbeddingEntry(
+        "Trouillon et al., ICML 2016", "asymmetric relations by complex numbers", _DIAGONAL
+    ),
+    "ConvE": EmbeddingEntry("Dettmers et al., AAAI 2018", "convolution over head and relation"),
+    "ConvKB": EmbeddingEntry("Nguyen et al., NAACL 2018", "convolution over whole triples"),
+    "CP": EmbeddingEntry(
+        "Lacroix et al., ICML 2018", "tensor factorisation, an entity as head and as tail", _DIAGONAL,
+        entity_parts=(0, 1), defaults={"model_settings": {"rank": 1}},
+    ),
+    "CrossE": EmbeddingEntry(
+        "Zhang et al., WSDM 2019", "crossover of entity and relation", ("relation", "interaction")
+    ),
+    "DistMA": EmbeddingEntry("Shi et al., EMNLP 2019", "sums of pairwise products", _DIAGONAL),
+    "DistMult": EmbeddingEntry("Yang et al., ICLR 2015", "symmetric relations, fast", _DIAGONAL),
+    "ERMLP": EmbeddingEntry("Dong et al., KDD 2014", "a small neural network over a triple"),
+    "ERMLPE": EmbeddingEntry("Sharifzadeh et al., 2019", "ERMLP with the tail as last layer"),
+    "HolE": EmbeddingEntry("Nickel et al., AAAI 2016", "circular correlation, compact"),
+    "KG2E": EmbeddingEntry(
+        "He et al., CIKM 2015", "entities as Gaussians; uncertainty", ("mean", "variance")
+    ),
+    "MuRE": EmbeddingEntry(
+        "Balažević et al., NeurIPS 2019", "stretch and translate; popular entities by bias", ("translation", "diagonal")
+    ),
+    "NodePiece": EmbeddingEntry(
+        "Galkin et al., ICLR 2022", "few parameters: an entity as the bag of its relations", inverse=True,
+        reads_graph=True,
+    ),
+    "NTN": EmbeddingEntry(
+        "Socher et al., NeurIPS 2013", "small graphs, rich relations",
+        ("tensor", "head_weight", "tail_weight", "bias", "output_weight"),
+    ),
+    "PairRE": EmbeddingEntry(
+        "Chao et al., ACL 2021", "one-to-many relations", ("head_scale", "tail_scale")
+    ),
+    "ProjE": EmbeddingEntry("Shi & Weninger, AAAI 2017", "projection to candidate entities"),
+    "QuatE": EmbeddingEntry("Zhang et al., NeurIPS 2019", "rotations in quaternions", ("rotation",)),
+    "RESCAL": EmbeddingEntry("Nickel et al., ICML 2011", "full bilinear scores, few relations", ("matrix",)),
+    "RGCN": EmbeddingEntry(
+        "Schlichtkrull et al., ESWC 2018", "graph network with a weight matrix a relation", reads_graph=True
+    ),
+    "RotatE": EmbeddingEntry("Sun et al., ICLR 2019", "symmetry, inversion and composition", ("rotation",)),
+    "SE": EmbeddingEntry(
+        "Bordes et al., AAAI 2011", "a projection each for heads and tails", ("head_projection", "tail_projection")
+    ),
+    "SimplE": EmbeddingEntry(
+        "Kazemi & Poole, NeurIPS 2018", "fully expressive and bilinear", ("forward", "inverse"), entity_parts=(0, 1)
+    ),
+    "TorusE": EmbeddingEntry("Ebisu & Ichise, AAAI 2018", "translations on a torus", _TRANSLATION),
+    "TransD": EmbeddingEntry(
+        "Ji et al., ACL 2015", "TransR with vectors in place of matrices", ("translation", "projection")
+    ),
+    "TransE": EmbeddingEntry(
+        "Bordes et al., NeurIPS 2013", "the first to try: fast, good neighbours", _TRANSLATION
+    ),
+    "TransF": EmbeddingEntry("Feng et al., KR 2016", "translations that only need a direction", _TRANSLATION),
+    "TransH": EmbeddingEntry(
+        "Wang et al., AAAI 2014", "one-to-many relations at TransE's price", ("normal", "translation")
+    ),
+    "TransR": EmbeddingEntry(
+        "Lin et al., AAAI 2015", "a space of its own for each relation", ("translation", "projection"),
+        # In PyKEEN the same norm also clamps the vectors; the paper's is the second.
+        defaults={"model_settings": {"scoring_fct_norm": 2, "relation_dim": 32}},
+    ),
+    "TuckER": EmbeddingEntry("Balažević et al., EMNLP 2019", "tensor factorisation with a shared core"),
+    "UM": EmbeddingEntry("Bordes et al., 2014", "which entities stand together, whatever the relation", ()),
+}  # fmt: skip
+
+EXCLUDED: dict[str, str] = {
+    "ComplExLiteral": "it needs numbers attached to entities, and kgplug passes triples only",
+    "DistMultLiteral": "it needs numbers attached to entities, and kgplug passes triples only",
+    "DistMultLiteralGated": "it needs numbers attached to entities, and kgplug passes triples only",
+    "InductiveNodePiece": "it is for graphs whose entities change between training and use",
+    "InductiveNodePieceGNN": "it is for graphs whose entities change between training and use",
+    "CooccurrenceFilteredModel": "it filters another model's scores and has no vectors of its own",
+    "FixedModel": "it is a mock for tests and learns nothing",
+    "EvaluationOnlyModel": "it only counts triples and learns no vectors",
+    "MarginalDistributionBaseline": "it only counts triples and learns no vectors",
+    "SoftInverseTripleBaseline": "it only counts triples and learns no vectors",
+}
+
+
+def embedding_name(name: str) -> str:
+    """Return a name as the catalogue spells it, case ignored.
+
+    Raises:
+        UsageError: no such model, or one that does not fit, with the reason.
+    """
+    by_lower = {known.lower(): known for known in (*EMBEDDINGS, *EXCLUDED)}
+    found = by_lower.get(name.lower())
+    if found is None:
+        raise unknown_name("embedding model", name, EMBEDDINGS)
+    if found in EXCLUDED:
+        raise UsageError(f"PyKEEN's {found} does not fit here: {EXCLUDED[found]}. `kgplug models` lists those that do.")
+    return found

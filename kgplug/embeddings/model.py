@@ -1,0 +1,329 @@
+"""One class for every embedding model: train, score, rank, export, save."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import torch
+
+from kgplug.data.artefact import new_run_id, read_artefact, write_artefact
+from kgplug.data.keys import fingerprint
+from kgplug.data.knowledge_graph import KnowledgeGraph
+from kgplug.data.publication import NodeVectors, Publication
+from kgplug.data.top_k import top_k
+from kgplug.embeddings.catalogue import EMBEDDINGS, embedding_name
+from kgplug.embeddings.config import embedding_config
+from kgplug.embeddings.validation import validation_triples
+from kgplug.errors import DataError, RunError, UsageError, unknown_name
+
+BLOCK_FLOATS = 32_000_000  # numbers held at a time while ranking (128 MB of float32)
+
+
+class EmbeddingModel:
+    """A PyKEEN model by name, trained on the triples of a knowledge graph.
+
+    Entities and relations are row numbers into `entity_keys` and `relations`, in the canonical order
+    of the graph it was trained on.
+
+    Attributes:
+        name: as in `kgplug.available()`.
+        config: `EmbeddingConfig`.
+        entity_keys, entity_labels, relations: of the graph; known after `fit`.
+        history: `History.to_dict()` of the training.
+        run: id of this training, under which it is saved and published.
+    """
+
+    kind: ClassVar[str] = "embedding"
+
+    entity_keys: np.ndarray
+    entity_labels: np.ndarray
+    relations: np.ndarray
+    seed: int
+    run: str
+
+    def __init__(self, name: str, **settings: Any) -> None:
+        self.name = embedding_name(name)
+        self.config = embedding_config(self.name, settings)
+        if settings.get("model_settings") or settings.get("loss") or settings.get("loss_settings"):
+            from kgplug.embeddings.build import build_loss, check_model_settings  # PyKEEN: seconds to import
+
+            check_model_settings(self.name, self.config.model_settings)
+            build_loss(self.name, self.config)
+        self.history: dict = {}
+        self._module: Any = None
+        self._graph_triples: np.ndarray | None = None
+        self._unit: np.ndarray | None = None
+
+    def fit(
+        self,
+        knowledge: KnowledgeGraph,
+        *,
+        valid: KnowledgeGraph | np.ndarray | None = None,
+        seed: int = 0,
+        progress: bool | None = None,
+        checkpoint: Path | None = None,
+    ) -> Self:
+        """Train.
+
+        Args:
+            knowledge: the training triples.
+            valid: held-out triples that decide when to stop (filtered mean reciprocal rank on at most 500 of
+                them): a graph, or int64 (n, 3) in `knowledge`'s numbers. Without it all epochs are done.
+            seed: the same seed, data and settings give the same model (bit by bit on one CPU).
+            progress: show a bar; None shows it on a terminal.
+            checkpoint: file to write after each epoch and to go on from if it exists.
+
+        Raises:
+            DataError: there is no triple, or fewer than two entities.
+            TrainingError: the loss is not finite.
+        """
+        from kgplug.embeddings.training import TripleTask
+        from kgplug.training.device import choose_device
+        from kgplug.training.loop import train
+
+        if knowledge.n_triples == 0 or knowledge.n_entities < 2:
+            raise DataError(
+                f"{self.name} needs at least one triple and two entities; found {knowledge.n_triples:,} and "
+                f"{knowledge.n_entities:,}."
+            )
+        held_out = None if valid is None else validation_triples(valid, knowledge, seed=seed)
+        self.entity_keys, self.entity_labels = knowledge.entity_keys, knowledge.entity_labels
+        self.relations, self.seed, self.run = knowledge.relations, seed, new_run_id(self.name)
+        self._graph_triples = knowledge.triples if EMBEDDINGS[self.name].reads_graph else None
+        device = choose_device(self.config.device)
+        self._module = self._build(knowledge.triples).to(device)
+        self._unit = None
+
+        def measure() -> float:
+            assert held_out is not None
+            return float((1 / self.ranks(held_out, knowledge.triples)).mean())
+
+        task = TripleTask(
+            self._module, self.config, self._numbered(knowledge.triples), measure=None if held_out is None else measure
+        )
+        identity = json.dumps([self.name, self.config.model_dump(), seed])
+        history = train(
+            task, epochs=self.config.epochs, patience=self.config.patience, seed=seed, description=self.name,
+            fingerprint=fingerprint(knowledge.fingerprint, identity, np.empty(0) if held_out is None else held_out),
+            checkpoint=checkpoint, progress=progress,
+        )  # fmt: skip
+        self.history = history.to_dict()
+        self._forget_cached()
+        return self
+
+    def _build(self, triples: np.ndarray) -> Any:
+        from kgplug.embeddings.build import build_module
+
+        return build_module(
+            self.name, self.config, n_entities=len(self.entity_keys), n_relations=len(self.relations),
+            triples=triples, seed=self.seed,
+        ).eval()  # fmt: skip
+
+    def _numbered(self, triples: np.ndarray) -> np.ndarray:
+        """Number relations as the module does: with inverses, 2r and, the other way round, 2r + 1."""
+        if not EMBEDDINGS[self.name].inverse:
+            return triples
+        head, relation, tail = triples.T
+        return np.concatenate(
+            [np.stack([head, 2 * relation, tail], axis=1), np.stack([tail, 2 * relation + 1, head], axis=1)]
+        )
+
+    def _forget_cached(self) -> None:
+        """Drop what graph networks computed from former weights."""
+        for part in self.module.modules():
+            if getattr(part, "enriched_embeddings", None) is not None:
+                part.enriched_embeddings = None
+
+    @property
+    def module(self) -> Any:
+        """The PyKEEN model, in evaluation mode."""
+        if self._module is None:
+            raise UsageError(f"{self.name} is not trained yet: call fit() first.")
+        return self._module
+
+    @torch.no_grad()
+    def entity_vectors(self) -> np.ndarray:
+        """Return float32 (n_entities, d), real numbers.
+
+        Complex vectors come as [real parts, imaginary parts], so d is twice `embedding_dim` there. A model that
+        keeps several vectors an entity (as head and as tail, say) gives them one after another; biases,
+        variances and projections are left out.
+        """
+        parts = self.module.entity_representations
+        tensors = [_real(parts[number]()) for number in EMBEDDINGS[self.name].entity_parts]
+        return np.concatenate([tensor.reshape(len(tensor), -1) for tensor in tensors], axis=1)
+
+    @torch.no_grad()
+    def relation_vectors(self) -> dict[str, np.ndarray]:
+        """Return the model's relation tensors under their meaning: float32 (n_relations, …) each.
+
+        TransE has {"translation"}, TransH {"normal", "translation"}, TransR {"translation", "projection"};
+        RotatE's complex "rotation" is [real parts, imaginary parts]. A model trained on inverse triples adds
+        each tensor of the inverse relations as "inverse_…".
+        """
+        entry = EMBEDDINGS[self.name]
+        tensors = [_real(part()) for part in self.module.relation_representations]
+        named = dict(zip(entry.relation_parts, tensors, strict=True))
+        if not entry.inverse:
+            return named
+        forward = {name: np.ascontiguousarray(tensor[0::2]) for name, tensor in named.items()}
+        return forward | {f"inverse_{name}": np.ascontiguousarray(tensor[1::2]) for name, tensor in named.items()}
+
+    @torch.no_grad()
+    def score_triples(self, triples: np.ndarray) -> np.ndarray:
+        """Score triples: int64 (n, 3) → float32 (n,), higher is more plausible."""
+        triples = self._checked(triples)
+        rows = max(1, BLOCK_FLOATS // self._floats_a_score())
+        scores = [
+            self.module.predict_hrt(torch.from_numpy(triples[start : start + rows])).flatten()
+            for start in range(0, len(triples), rows)
+        ]
+        return torch.cat(scores).float().cpu().numpy() if scores else np.empty(0, dtype=np.float32)
+
+    @torch.no_grad()
+    def ranks(self, triples: np.ndarray, known: np.ndarray) -> np.ndarray:
+        """Return the filtered, realistic ranks of the true head and tail of triples.
+
+        Args:
+            triples: int64 (n, 3).
+            known: int64 (m, 3), true triples that do not count as competitors; `triples` are added.
+
+        Returns:
+            float64 (n, 2), from 1 on.
+        """
+        from kgplug.embeddings.ranking import filtered_ranks
+        from kgplug.embeddings.translational import RanksAllEntities
+
+        triples, known, module = self._checked(triples), self._checked(known), self.module
+        a_score = 1 if isinstance(module, RanksAllEntities) else self._floats_a_score()
+        return filtered_ranks(
+            lambda tails, relations: module.predict_h(torch.stack([relations, tails], dim=1)),
+            lambda heads, relations: module.predict_t(torch.stack([heads, relations], dim=1)),
+            triples, known, n_entities=len(self.entity_keys), device=module.device,
+            block_rows=max(1, BLOCK_FLOATS // (len(self.entity_keys) * a_score)),
+        )  # fmt: skip
+
+    def _floats_a_score(self) -> int:
+        """Return how many numbers PyKEEN holds for one score: the widest tensor of a head, relation or tail, thrice."""
+        parts = [*self.module.entity_representations, *self.module.relation_representations]
+        return 3 * max(int(np.prod(part.shape)) for part in parts)
+
+    def _checked(self, triples: np.ndarray) -> np.ndarray:
+        triples = np.ascontiguousarray(np.asarray(triples, dtype=np.int64).reshape(-1, 3))
+        n, m = len(self.entity_keys), len(self.relations)
+        if len(triples) and (triples.min() < 0 or (triples.max(axis=0) >= [n, m, n]).any()):
+            raise UsageError(f"{self.name} knows entities 0 … {n - 1} and relations 0 … {m - 1}; a triple is outside.")
+        return triples
+
+    def nearest(self, entity: int, k: int = 10, *, label: str | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Return the entities whose vectors point the same way, the entity itself left out.
+
+        Args:
+            label: only entities of this label.
+
+        Returns:
+            (entities, cosines): int64 and float32 (at most k,), best first.
+        """
+        if k < 1:
+            raise UsageError(f"k must be at least 1; found {k}.")
+        if not 0 <= entity < len(self.entity_keys):
+            raise UsageError(f"{self.name} knows entities 0 … {len(self.entity_keys) - 1}; found {entity}.")
+        if self._unit is None:
+            vectors = self.entity_vectors()
+            self._unit = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+        cosines = self._unit @ self._unit[entity]  # (n_entities,)
+        cosines[entity] = -np.inf
+        if label is not None:
+            if not (self.entity_labels == label).any():
+                raise unknown_name("label", label, set(self.entity_labels))
+            cosines[self.entity_labels != label] = -np.inf
+        entities, cosines = top_k(cosines[None], min(k, len(cosines)))
+        found = entities[0] >= 0
+        return entities[0][found].astype(np.int64), cosines[0][found]
+
+    def publication(self, *, top: int = 10, also_seen: object = None, details: dict | None = None) -> Publication:  # noqa: ARG002
+        """Return what a publisher writes: the vectors of each label. An embedding has no lists, so `top` is not used.
+
+        Entities without a label (read from a table, not from Neo4j) have no node to be written to and are left out.
+
+        Raises:
+            DataError: no entity has a label.
+        """
+        labels = sorted(set(self.entity_labels) - {""})
+        if not labels:
+            raise DataError(
+                f"{self.name} was trained on triples without node labels, so its vectors belong to no node. "
+                "Train on a graph read from Neo4j to publish."
+            )
+        vectors = self.entity_vectors()
+        parts = []
+        for label in labels:
+            rows = np.flatnonzero(self.entity_labels == label)
+            parts.append(NodeVectors(label, self.entity_keys[rows], vectors[rows]))
+        return Publication(self.name, self.run, parts, None, details or {})
+
+    def save(self, folder: Path, **facts: object) -> None:
+        """Write the model as an artefact folder; `facts` are kept beside it."""
+        arrays = {f"module.{name}": tensor.cpu().numpy() for name, tensor in self.module.state_dict().items()}
+        if self._graph_triples is not None:
+            arrays["graph.triples"] = self._graph_triples
+        write_artefact(Path(folder), arrays, {
+            "kind": self.kind,
+            "model": self.name,
+            "run": self.run,
+            "settings": self.config.model_dump(),
+            "seed": self.seed,
+            "history": self.history,
+            "entity_keys": list(self.entity_keys),
+            "entity_labels": list(self.entity_labels),
+            "relations": list(self.relations),
+            **facts,
+        })  # fmt: skip
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read a model that `save` wrote.
+
+        Raises:
+            RunError: the folder is damaged or holds something else.
+        """
+        arrays, content = read_artefact(Path(folder))
+        if content.get("kind") != cls.kind or content.get("model") not in EMBEDDINGS:
+            raise RunError(
+                f"{folder} holds {content.get('model')}, not an embedding; use kgplug.load() to open any run."
+            )
+        model = cls(content["model"], **content["settings"])
+        model.entity_keys, model.entity_labels, model.relations = (
+            _object_array(content[name]) for name in ("entity_keys", "entity_labels", "relations")
+        )
+        model.seed, model.history, model.run = content["seed"], content["history"], content["run"]
+        model._graph_triples = arrays.get("graph.triples")
+        none = np.empty((0, 3), dtype=np.int64)
+        model._module = model._build(none if model._graph_triples is None else model._graph_triples)
+        state = {
+            name.removeprefix("module."): torch.from_numpy(array)
+            for name, array in arrays.items()
+            if name.startswith("module.")
+        }
+        try:
+            model._module.load_state_dict(state)
+        except RuntimeError as error:
+            raise RunError(f"{folder}: its arrays are not those of {model.name} ({error}). Train again.") from error
+        model._forget_cached()
+        return model
+
+
+def _real(tensor: torch.Tensor) -> np.ndarray:
+    """Return a tensor as float32 on the CPU; complex numbers as [real parts, imaginary parts]."""
+    if tensor.is_complex():
+        tensor = torch.cat([tensor.real, tensor.imag], dim=-1)
+    return tensor.detach().float().cpu().numpy().copy()
+
+
+def _object_array(values: list) -> np.ndarray:
+    array = np.empty(len(values), dtype=object)
+    array[:] = values
+    return array

@@ -1,0 +1,90 @@
+"""Filtered ranks of true triples among all entities, in bounded memory and without a loop over triples."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import torch
+
+ScoreAll = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+"""(entities, relations), int64 (b,) each → scores (b, n_entities)."""
+
+
+class Answers:
+    """All true answers of each query (entity, relation), as one sorted array (CSR without the empty rows)."""
+
+    def __init__(self, entities: np.ndarray, relations: np.ndarray, answers: np.ndarray, *, n_entities: int) -> None:
+        keys = relations * n_entities + entities
+        order = np.lexsort((answers, keys))
+        self.n_entities, self.keys, self.answers = n_entities, keys[order], answers[order]
+
+    def of(self, keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return (rows, answers) of queries int64 (q,): one entry for each true answer of `keys[row]`."""
+        first, last = np.searchsorted(self.keys, keys, "left"), np.searchsorted(self.keys, keys, "right")
+        counts = last - first
+        rows = np.repeat(np.arange(len(keys)), counts)
+        within = np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts)
+        return rows, self.answers[first[rows] + within]
+
+
+def filtered_ranks(
+    score_heads: ScoreAll,
+    score_tails: ScoreAll,
+    triples: np.ndarray,
+    known: np.ndarray,
+    *,
+    n_entities: int,
+    block_rows: int,
+    device: torch.device,
+) -> np.ndarray:
+    """Rank the true head and the true tail of each triple among all entities, other true answers left out.
+
+    An entity scored exactly as the true one counts half ("realistic" rank: the mean of the optimistic and
+    the pessimistic). A score that is not a number is the worst.
+
+    Args:
+        score_heads: scores every entity as head of (tail, relation).
+        score_tails: scores every entity as tail of (head, relation).
+        triples: int64 (n, 3), to be ranked.
+        known: int64 (m, 3), all that is true; `triples` are added.
+        block_rows: queries scored at a time.
+
+    Returns:
+        float64 (n, 2): rank of the head, rank of the tail; from 1 on.
+    """
+    everything = np.concatenate([known, triples])
+    ranks = np.empty((len(triples), 2), dtype=np.float64)
+    for column, score, asked, answer in ((0, score_heads, 2, 0), (1, score_tails, 0, 2)):
+        answers = Answers(everything[:, asked], everything[:, 1], everything[:, answer], n_entities=n_entities)
+        keys = triples[:, 1] * n_entities + triples[:, asked]  # relation first: a block holds few relations
+        order = np.argsort(keys, kind="stable")
+        for block in _blocks(len(order), block_rows):
+            rows = order[block]
+            ranks[rows, column] = _ranks_of(score, answers, keys[rows], triples[rows, answer], device)
+    return ranks
+
+
+def _blocks(n: int, size: int) -> Iterator[slice]:
+    return (slice(start, start + size) for start in range(0, n, size))
+
+
+def _ranks_of(
+    score: ScoreAll, answers: Answers, keys: np.ndarray, true: np.ndarray, device: torch.device
+) -> np.ndarray:
+    """Return the realistic ranks float64 (b,) of `true` as answers to the queries `keys`, both int64 (b,)."""
+    queries, row_of = np.unique(keys, return_inverse=True)
+    relations, entities = np.divmod(queries, answers.n_entities)
+    scores = score(torch.from_numpy(entities).to(device), torch.from_numpy(relations).to(device))
+    scores = torch.nan_to_num(scores, nan=-torch.inf)  # (q, n_entities); a copy, so it may be masked
+    picked = torch.from_numpy(row_of).to(device)
+    of_true = scores[picked, torch.from_numpy(true).to(device)]  # (b,)
+    rows, columns = (torch.from_numpy(array).to(device) for array in answers.of(queries))
+    scores[rows, columns] = -torch.inf  # every true answer, those asked for included
+    own = scores[picked]  # (b, n_entities)
+    better = (own > of_true[:, None]).sum(1)
+    equal = (own == of_true[:, None]).sum(1)
+    if torch.isneginf(of_true).any():  # then what was masked looks equal, and must not count
+        masked = torch.bincount(rows, minlength=len(queries))[picked]
+        equal = torch.where(torch.isneginf(of_true), equal - masked, equal)
+    return (1 + better + equal / 2).double().cpu().numpy()

@@ -1,0 +1,34 @@
+"""The held-out triples that decide when a training stops."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from kgplug.data.knowledge_graph import KnowledgeGraph
+from kgplug.errors import DataError
+
+VALIDATION_TRIPLES = 500  # ranked after each epoch, at most
+
+
+def validation_triples(valid: KnowledgeGraph | np.ndarray, knowledge: KnowledgeGraph, *, seed: int) -> np.ndarray:
+    """Return at most `VALIDATION_TRIPLES` validation triples in the numbers of `knowledge`: int64 (n, 3)."""
+    triples = _renumbered(valid, knowledge) if isinstance(valid, KnowledgeGraph) else np.asarray(valid, dtype=np.int64)
+    if len(triples) == 0:
+        raise DataError("None of the validation triples is about entities and relations of the training triples.")
+    if len(triples) > VALIDATION_TRIPLES:
+        chosen = np.random.default_rng([seed, len(triples)]).choice(len(triples), VALIDATION_TRIPLES, replace=False)
+        triples = triples[np.sort(chosen)]
+    return np.ascontiguousarray(triples)
+
+
+def _renumbered(valid: KnowledgeGraph, knowledge: KnowledgeGraph) -> np.ndarray:
+    """Return the triples of one graph in the numbers of another; those about anything it lacks are left out."""
+    entities = np.full(valid.n_entities, -1, dtype=np.int64)
+    for label in set(valid.entity_labels):
+        rows = np.flatnonzero(valid.entity_labels == label)
+        entities[rows] = knowledge.entities_of(valid.entity_keys[rows], label=label)
+    numbers = {name: number for number, name in enumerate(knowledge.relations)}
+    relations = np.array([numbers.get(name, -1) for name in valid.relations], dtype=np.int64)
+    head, relation, tail = valid.triples.T
+    triples = np.stack([entities[head], relations[relation], entities[tail]], axis=1)
+    return triples[(triples >= 0).all(axis=1)]

@@ -1,0 +1,200 @@
+"""Models by name: recommenders, embeddings, and what other packages add.
+
+Nothing heavy is imported before a model is made, so names can be listed at once.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kgplug.data.artefact import read_content
+from kgplug.embeddings.catalogue import EMBEDDINGS, EXCLUDED, embedding_name
+from kgplug.errors import RunError, UsageError, unknown_name
+
+if TYPE_CHECKING:
+    from kgplug.embeddings.model import EmbeddingModel
+    from kgplug.recommenders.base import Recommender
+
+ENTRY_POINT_GROUP = "kgplug.models"
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """One model that can be made by name.
+
+    Attributes:
+        kind: "recommender" or "embedding".
+        paper: short citation.
+        needs: "likes", "likes + triples" or "triples".
+        good_for: one phrase.
+    """
+
+    name: str
+    kind: str
+    paper: str
+    needs: str
+    good_for: str
+
+
+BUILT_IN: dict[str, tuple[str, ModelInfo]] = {
+    info.name: (home, info)
+    for home, info in (
+        (
+            "kgplug.recommenders.mkr:MKR",
+            ModelInfo(
+                "MKR",
+                "recommender",
+                "Wang et al., WWW 2019",
+                "likes + triples",
+                "likes and triples learnt side by side",
+            ),
+        ),
+        (
+            "kgplug.recommenders.kgcn:KGCN",
+            ModelInfo(
+                "KGCN", "recommender", "Wang et al., WWW 2019", "likes + triples", "each user's own view of the graph"
+            ),
+        ),
+        (
+            "kgplug.recommenders.popularity:Popularity",
+            ModelInfo("Popularity", "recommender", "", "likes", "the floor every model must beat"),
+        ),
+        (
+            "kgplug.recommenders.item_knn:ItemKNN",
+            ModelInfo("ItemKNN", "recommender", "Sarwar et al., WWW 2001", "likes", "a strong baseline in seconds"),
+        ),
+    )
+}
+
+_registered: dict[str, type] = {}
+
+
+def create(name: str, **settings: Any) -> Recommender | EmbeddingModel:
+    """Return an untrained model.
+
+    Args:
+        name: as `available()` lists it; case is ignored.
+        settings: of the model's config.
+
+    Raises:
+        UsageError: no model has this name (the nearest is told), or a setting is unknown or out of its range.
+    """
+    return _maker(name)(**settings)
+
+
+def load(folder: Path | str) -> Recommender | EmbeddingModel:
+    """Return the trained model of a run folder, whichever it is. Pickles are never read.
+
+    Raises:
+        RunError: this is no run folder, or it is damaged, or its model is not installed.
+    """
+    folder = Path(folder)
+    if folder.is_file():
+        raise RunError(
+            f"{folder} is a file; expected a run folder with manifest.json as `save` writes it. Files such as pickles "
+            "are not opened, because they can run code."
+        )
+    content = read_content(folder)
+    if content.get("kind") == "embedding":
+        from kgplug.embeddings.model import EmbeddingModel
+
+        return EmbeddingModel.load(folder)
+    if content.get("kind") != "recommender":
+        raise RunError(f'{folder}: expected a run of kind "recommender" or "embedding", found {content.get("kind")!r}.')
+    try:
+        maker = _maker(str(content.get("model")))
+    except UsageError as error:
+        raise RunError(f"{folder} holds a model that is not installed here. {error}") from None
+    return maker.load(folder)  # type: ignore[attr-defined]
+
+
+def register(name: str, model: type) -> None:
+    """Make a model class available under a name, for this process.
+
+    A package does this for good by an entry point of the group "kgplug.models".
+
+    Args:
+        model: a `Recommender` (or a class with the same methods) whose `name` is this name.
+
+    Raises:
+        UsageError: the name belongs to a model of kgplug, or the class does not carry it.
+    """
+    taken = {known.lower() for known in (*BUILT_IN, *EMBEDDINGS, *EXCLUDED)}
+    if name.lower() in taken:
+        raise UsageError(f'The name "{name}" belongs to a model of kgplug; register yours under another.')
+    if getattr(model, "name", None) != name:
+        found = getattr(model, "name", None)
+        raise UsageError(
+            f'{model!r}: expected name = "{name}" on the class, as its runs are opened by it; found {found!r}.'
+        )
+    _registered[name] = model
+
+
+def kind(model: Recommender | EmbeddingModel) -> str:
+    """Return "recommender" or "embedding"."""
+    return getattr(model, "kind", "recommender")
+
+
+def available() -> list[ModelInfo]:
+    """Return every model that `create` makes: recommenders, then what was added, then embeddings."""
+    added = [
+        ModelInfo(name, getattr(model, "kind", "recommender"), "", "likes", _first_line(model))
+        for name, model in sorted(_registered.items())
+    ]
+    added += [
+        ModelInfo(name, "recommender", "", "likes", f"added by {_package(point)}")
+        for name, point in sorted(_entry_points().items())
+        if name not in _registered
+    ]
+    embeddings = [
+        ModelInfo(name, "embedding", entry.paper, "triples", entry.good_for) for name, entry in EMBEDDINGS.items()
+    ]
+    return [info for _, info in BUILT_IN.values()] + added + embeddings
+
+
+def _maker(name: str) -> Callable[..., Any]:
+    """Return what makes a model of that name: a class, or `EmbeddingModel` with the name filled in."""
+    points = _entry_points()
+    known = {each.lower(): each for each in (*EMBEDDINGS, *EXCLUDED, *points, *_registered, *BUILT_IN)}
+    found = known.get(name.lower())
+    if found is None:
+        raise unknown_name("model", name, [*BUILT_IN, *_registered, *points, *EMBEDDINGS])
+    if found in BUILT_IN:
+        module, _, attribute = BUILT_IN[found][0].partition(":")
+        return getattr(importlib.import_module(module), attribute)
+    if found in _registered:
+        return _registered[found]
+    if found in points:
+        return _load_point(points[found])
+    embedding_name(found)  # refuses those that do not fit
+
+    def make(**settings: Any) -> EmbeddingModel:
+        from kgplug.embeddings.model import EmbeddingModel
+
+        return EmbeddingModel(found, **settings)
+
+    return make
+
+
+def _entry_points() -> dict[str, EntryPoint]:
+    return {point.name: point for point in entry_points(group=ENTRY_POINT_GROUP)}
+
+
+def _load_point(point: EntryPoint) -> Callable[..., Any]:
+    try:
+        return point.load()
+    except (ImportError, AttributeError) as error:
+        raise UsageError(f'Model "{point.name}" of {_package(point)} cannot be imported: {error}.') from error
+
+
+def _package(point: EntryPoint) -> str:
+    return point.dist.name if point.dist is not None else point.value
+
+
+def _first_line(model: type) -> str:
+    return (model.__doc__ or "").strip().partition("\n")[0]
