@@ -1,7 +1,9 @@
 """Folders of safetensors + JSON with hashes: how everything trained is kept on disk.
 
-A folder holds `arrays.safetensors`, `content.json` and `manifest.json` (sha256 of the other
-two). It appears under its name only when it is whole, and no pickle is ever read.
+A folder holds `arrays.safetensors`, `content.json` and `manifest.json`, which names the other two
+with their sizes and sha256. A new folder appears under its name only when it is whole. One that is
+replaced gets the new files beside the old, then a new manifest in one step: whoever reads it, or
+comes back after a kill, finds the old artefact or the new one. No pickle is ever read.
 """
 
 from __future__ import annotations
@@ -14,9 +16,12 @@ import secrets
 import shutil
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
+import psutil
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
@@ -25,10 +30,12 @@ from kgplug.errors import RunError
 ARRAYS, CONTENT, MANIFEST = "arrays.safetensors", "content.json", "manifest.json"
 FORMAT = 1
 
+T = TypeVar("T")
+
 
 def new_run_id(model: str) -> str:
     """Return a new id for a run: sortable by time; lower-case letters, digits and dashes."""
-    name = re.sub(r"[^a-z0-9]+", "-", model.lower()).strip("-")
+    name = re.sub(r"[^a-z0-9]+", "-", model.lower()).strip("-") or "run"
     return f"{name}-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(2)}"
 
 
@@ -39,25 +46,70 @@ def write_artefact(folder: Path, arrays: dict[str, np.ndarray], content: dict) -
         folder: where it shall stand.
         arrays: name → array of numbers.
         content: JSON-able facts.
+
+    Raises:
+        RunError: something that is no whole artefact stands at that place; it is left alone.
     """
     folder = Path(folder)
+    replaced = _read_manifest(folder) if (folder / MANIFEST).exists() else None
+    if replaced is None and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise RunError(f"{folder} exists and is no run, so it is left alone. Choose another folder.")
     folder.parent.mkdir(parents=True, exist_ok=True)
-    building = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    _remove_abandoned(folder.parent)
+    building = Path(tempfile.mkdtemp(prefix=f".{folder.name}.{os.getpid()}.building-", dir=folder.parent))
     try:
-        save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, building / ARRAYS)
-        (building / CONTENT).write_text(json.dumps(content, ensure_ascii=False, indent=1), encoding="utf-8")
-        hashes = {name: sha256_of(building / name) for name in (ARRAYS, CONTENT)}
-        (building / MANIFEST).write_text(json.dumps({"format": FORMAT, "sha256": hashes}, indent=1), encoding="utf-8")
-        for name in (ARRAYS, CONTENT, MANIFEST):
-            _flush_to_disk(building / name)
-        building.chmod(0o755)
-        if folder.exists():
-            shutil.rmtree(folder)
-        building.rename(folder)
+        _write_files(building, arrays, content)
+        if replaced is None:
+            building.chmod(0o755)
+            building.rename(folder)
+        else:
+            _replace_files(building, folder)
         _flush_to_disk(folder.parent)
-    except BaseException:
+    finally:
         shutil.rmtree(building, ignore_errors=True)
-        raise
+
+
+def _remove_abandoned(parent: Path) -> None:
+    """Remove what processes left behind that were killed while they wrote."""
+    for path in parent.glob(".*.building-*"):
+        writer = path.name.split(".building-")[0].rpartition(".")[2]
+        if writer.isdigit() and not psutil.pid_exists(int(writer)):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _write_files(building: Path, arrays: dict[str, np.ndarray], content: dict) -> None:
+    save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, building / ARRAYS)
+    (building / CONTENT).write_text(json.dumps(content, indent=1), encoding="utf-8")
+    _write_manifest(building, {ARRAYS: ARRAYS, CONTENT: CONTENT})
+    for name in (ARRAYS, CONTENT, MANIFEST):
+        _flush_to_disk(building / name)
+    _flush_to_disk(building)
+
+
+def _write_manifest(building: Path, names: dict[str, str]) -> None:
+    """Write the manifest of the files in `building`, which will be found under these names."""
+    files = {
+        part: {"name": name, "bytes": (building / part).stat().st_size, "sha256": sha256_of(building / part)}
+        for part, name in names.items()
+    }
+    text = json.dumps({"format": FORMAT, "files": files}, indent=1)
+    (building / MANIFEST).write_text(text, encoding="utf-8")
+
+
+def _replace_files(building: Path, folder: Path) -> None:
+    """Move new files into an artefact's folder under fresh names, then its manifest over the old one."""
+    token = secrets.token_hex(4)
+    names = {part: f"{Path(part).stem}-{token}{Path(part).suffix}" for part in (ARRAYS, CONTENT)}
+    _write_manifest(building, names)
+    _flush_to_disk(building / MANIFEST)
+    for part, name in names.items():
+        (building / part).rename(folder / name)
+    _flush_to_disk(folder)
+    (building / MANIFEST).replace(folder / MANIFEST)
+    _flush_to_disk(folder)
+    for path in (*folder.glob("arrays*.safetensors"), *folder.glob("content*.json")):
+        if path.name not in names.values():
+            path.unlink(missing_ok=True)
 
 
 def read_artefact(folder: Path) -> tuple[dict[str, np.ndarray], dict]:
@@ -66,40 +118,105 @@ def read_artefact(folder: Path) -> tuple[dict[str, np.ndarray], dict]:
     Raises:
         RunError: the folder is missing, cut short, altered or of another format.
     """
-    content = read_content(folder)
-    try:
-        return load_file(Path(folder) / ARRAYS), content
-    except (SafetensorError, OSError) as error:
-        raise RunError(f"{folder}: {ARRAYS} cannot be read ({error}). Train again.") from error
+
+    def read(folder: Path, files: dict[str, dict]) -> tuple[dict[str, np.ndarray], dict]:
+        for file in files.values():
+            _check_hash(folder, file)
+        try:
+            return load_file(folder / files[ARRAYS]["name"]), _parse_content(folder, files[CONTENT])
+        except (SafetensorError, OSError, ValueError, KeyError) as error:
+            raise RunError(f"{folder}: {ARRAYS} cannot be read ({error}). Train again.") from error
+
+    return _read_settled(Path(folder), read)
 
 
 def read_content(folder: Path) -> dict:
     """Return the JSON part of an artefact after checking the hashes of all its files."""
-    folder = Path(folder)
-    try:
-        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-        expected, version = dict(manifest["sha256"]), manifest["format"]
-    except FileNotFoundError:
-        raise RunError(f"{folder} is not a run: it has no {MANIFEST}. See `kgplug runs` for those that are.") from None
-    except (ValueError, KeyError, TypeError) as error:
-        raise RunError(f"{folder}: {MANIFEST} is damaged ({error}). Train again.") from error
-    if version != FORMAT:
-        raise RunError(f"{folder}: expected format {FORMAT}, found {version}. Use the kgplug version that wrote it.")
-    for name in (ARRAYS, CONTENT):
-        path = folder / name
-        if not path.is_file():
-            raise RunError(f"{folder}: {name} is missing. Train again.")
-        if sha256_of(path) != expected.get(name):
-            raise RunError(
-                f"{folder}: {name} is cut short or was altered (its sha256 is not the one in {MANIFEST}). Train again."
-            )
-    return json.loads((folder / CONTENT).read_text(encoding="utf-8"))
+
+    def read(folder: Path, files: dict[str, dict]) -> dict:
+        for file in files.values():
+            _check_hash(folder, file)
+        return _parse_content(folder, files[CONTENT])
+
+    return _read_settled(Path(folder), read)
+
+
+def peek_content(folder: Path) -> dict:
+    """Return the JSON part of an artefact after checking its hash, and only the size of the arrays."""
+
+    def read(folder: Path, files: dict[str, dict]) -> dict:
+        _check_size(folder, files[ARRAYS])
+        _check_hash(folder, files[CONTENT])
+        return _parse_content(folder, files[CONTENT])
+
+    return _read_settled(Path(folder), read)
+
+
+def _read_settled(folder: Path, read: Callable[[Path, dict[str, dict]], T]) -> T:
+    """Read the files of the manifest; read again when the artefact was replaced meanwhile."""
+    while True:
+        files = _read_manifest(folder)
+        try:
+            return read(folder, files)
+        except RunError:
+            if _read_manifest(folder) == files:
+                raise
 
 
 def sha256_of(path: Path) -> str:
     """Return the sha256 of a file, in hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _read_manifest(folder: Path) -> dict[str, dict]:
+    """Return part → {name, bytes, sha256}."""
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        version, files = manifest["format"], {part: dict(manifest["files"][part]) for part in (ARRAYS, CONTENT)}
+        whole = all(
+            Path(file["name"]).name == file["name"] and {"bytes", "sha256"} < set(file) for file in files.values()
+        )
+    except (FileNotFoundError, NotADirectoryError):
+        raise RunError(f"{folder} is not a run: it has no {MANIFEST}. See `kgplug runs` for those that are.") from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RunError(f"{folder}: {MANIFEST} is damaged ({error!r}). Train again.") from error
+    if not whole:
+        raise RunError(f"{folder}: {MANIFEST} is damaged. Train again.")
+    if version != FORMAT:
+        raise RunError(f"{folder}: expected format {FORMAT}, found {version}. Use the kgplug version that wrote it.")
+    return files
+
+
+def _check_size(folder: Path, file: dict) -> None:
+    try:
+        found = (folder / file["name"]).stat().st_size
+    except OSError:
+        raise RunError(f"{folder}: {file['name']} is missing. Train again.") from None
+    if found != file["bytes"]:
+        raise _altered(folder, file["name"])
+
+
+def _check_hash(folder: Path, file: dict) -> None:
+    _check_size(folder, file)
+    if sha256_of(folder / file["name"]) != file["sha256"]:
+        raise _altered(folder, file["name"])
+
+
+def _altered(folder: Path, name: str) -> RunError:
+    return RunError(
+        f"{folder}: {name} is cut short or was altered (its size or sha256 is not the one in {MANIFEST}). Train again."
+    )
+
+
+def _parse_content(folder: Path, file: dict) -> dict:
+    try:
+        content = json.loads((folder / file["name"]).read_bytes())
+    except ValueError as error:
+        raise RunError(f"{folder}: {CONTENT} is damaged ({error}). Train again.") from error
+    if not isinstance(content, dict):
+        raise RunError(f"{folder}: {CONTENT} is not that of a run. Train again.")
+    return content
 
 
 def _flush_to_disk(path: Path) -> None:

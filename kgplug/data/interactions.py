@@ -139,6 +139,11 @@ class Interactions:
             return np.ones(len(self), dtype=bool)
         return self.ratings >= self.threshold
 
+    @cached_property
+    def pairs(self) -> np.ndarray:
+        """int64 (n,): one number a (user, item) pair, `user * n_items + item`; ascending as rows are sorted."""
+        return self.users * np.int64(self.n_items) + self.items
+
     def likes(self) -> Interactions:
         """Return the rows that are likes."""
         return self.take(self.is_like)
@@ -153,17 +158,26 @@ class Interactions:
             timestamps=None if self.timestamps is None else self.timestamps[rows],
         )
 
+    def same_keys(self, user_keys: np.ndarray, item_keys: np.ndarray) -> bool:
+        """Tell whether users and items are numbered as under these keys."""
+        pairs = ((self.user_keys, user_keys), (self.item_keys, item_keys))
+        return all(mine is other or np.array_equal(mine, other) for mine, other in pairs)
+
     def aligned_to(self, user_keys: np.ndarray, item_keys: np.ndarray) -> Interactions:
         """Return the rows whose user and item are among other keys, numbered as there.
 
         Args:
             user_keys, item_keys: object arrays, unique, in canonical order.
         """
+        if self.same_keys(user_keys, item_keys):
+            return self
         user_rows = pd.Index(user_keys, dtype=object).get_indexer(pd.Index(self.user_keys, dtype=object))
         item_rows = pd.Index(item_keys, dtype=object).get_indexer(pd.Index(self.item_keys, dtype=object))
         users, items = user_rows[self.users], item_rows[self.items]
         known = (users >= 0) & (items >= 0)
-        return replace(self.take(known), user_keys=user_keys, item_keys=item_keys, users=users[known], items=items[known])
+        return replace(
+            self.take(known), user_keys=user_keys, item_keys=item_keys, users=users[known], items=items[known]
+        )
 
     def with_threshold(self, threshold: float | None) -> Interactions:
         """Return the same rows under another definition of a like."""

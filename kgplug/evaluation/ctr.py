@@ -1,0 +1,134 @@
+"""Click-through: can a model tell what a user liked from what the user never touched?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import rankdata
+
+from kgplug.data.interactions import Interactions
+from kgplug.data.sampling import ComplementSampler
+from kgplug.errors import DataError
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledPairs:
+    """Pairs of users and items with the truth about them.
+
+    Attributes:
+        users, items: int64 (n,).
+        labels: bool (n,), whether the user liked the item.
+    """
+
+    users: np.ndarray
+    items: np.ndarray
+    labels: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.users)
+
+
+def auc(labels: np.ndarray, scores: np.ndarray) -> float:
+    """Return the area under the ROC curve: the chance that a liked pair scores above another, ties counting half.
+
+    Exact, from ranks (Mann–Whitney U). NaN where only one kind of label is present.
+
+    Args:
+        labels: bool (n,).
+        scores: float (n,), finite.
+    """
+    labels = np.asarray(labels, dtype=bool)
+    positives = int(labels.sum())
+    negatives = len(labels) - positives
+    if positives == 0 or negatives == 0:
+        return float("nan")
+    ranks = rankdata(scores)  # float64 (n,), ties share their mean rank
+    return float((ranks[labels].sum() - positives * (positives + 1) / 2) / positives / negatives)
+
+
+def accuracy(labels: np.ndarray, scores: np.ndarray, threshold: float = 0.5) -> float:
+    """Return the share of pairs on their right side: liked at or above the threshold, others below. NaN without pairs.
+
+    Args:
+        labels: bool (n,).
+        scores: float (n,).
+    """
+    if len(labels) == 0:
+        return float("nan")
+    return float(((np.asarray(scores) >= threshold) == np.asarray(labels, dtype=bool)).mean())
+
+
+def best_threshold(labels: np.ndarray, scores: np.ndarray) -> float:
+    """Return the threshold of the greatest accuracy: the middle between two neighbouring scores, or one beyond all.
+
+    Args:
+        labels: bool (n,), n at least 1.
+        scores: float (n,), finite.
+    """
+    values, number = np.unique(np.asarray(scores, dtype=np.float64), return_inverse=True)
+    liked = np.bincount(number, weights=np.asarray(labels, dtype=np.float64), minlength=len(values))
+    other = np.bincount(number, minlength=len(values)) - liked
+    # Right answers with the threshold below values[c]: others under it and likes from it on.
+    right = np.concatenate([[0.0], np.cumsum(other)]) + liked.sum() - np.concatenate([[0.0], np.cumsum(liked)])
+    cut = int(right.argmax())
+    if cut == 0:
+        return float(values[0])
+    beyond = np.nextafter(values[cut - 1], np.inf)
+    return float(beyond if cut == len(values) else max(beyond, (values[cut - 1] + values[cut]) / 2))
+
+
+def label_pairs(part: Interactions, parts: Sequence[Interactions], rng: np.random.Generator) -> LabelledPairs:
+    """Return the likes of one part and, for each, a pair of the same user with an item that it has in no part.
+
+    Args:
+        part: whose likes are the positives.
+        parts: all parts of the split (training, validation, test).
+        rng: draws the negatives.
+
+    Raises:
+        DataError: the part holds no like.
+    """
+    likes = part.likes()
+    if len(likes) == 0:
+        raise DataError(f"Click-through needs likes to tell from other items; none of the {len(part):,} rows is one.")
+    users, items = sample_negatives_for_evaluation(likes, parts, rng)
+    labels = np.repeat([True, False], [len(likes), len(users)])
+    return LabelledPairs(np.concatenate([likes.users, users]), np.concatenate([likes.items, items]), labels)
+
+
+def sample_negatives_for_evaluation(
+    positives: Interactions, parts: Sequence[Interactions], rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Draw for each user as many items as it has positives, uniformly and without repetition.
+
+    Only items that the user has in no part come into question, whatever their rating. A user with
+    fewer such items than positives gets them all; one who has consumed the catalogue gets none.
+
+    Args:
+        positives: one row a positive.
+        parts: all parts of the split.
+        rng: draws.
+
+    Returns:
+        (users, items): int64 (m,), ordered by user, item.
+    """
+    n_users, n_items = positives.n_users, positives.n_items
+    taken = np.unique(np.concatenate([rows.pairs for rows in (positives, *parts)]))
+    free = n_items - np.bincount(taken // n_items, minlength=n_users)
+    missing = np.minimum(np.bincount(positives.users, minlength=n_users), free)
+    drawn = np.empty(0, dtype=np.int64)
+    while missing.any():  # a round leaves the repetitions: at most about a third
+        users = np.repeat(np.arange(n_users), missing)
+        sampler = ComplementSampler(taken // n_items, taken % n_items, n_groups=n_users, n_members=n_items)
+        new = np.unique(users * np.int64(n_items) + sampler.draw(users, rng))
+        missing = missing - np.bincount(new // n_items, minlength=n_users)
+        taken, drawn = np.concatenate([taken, new]), np.concatenate([drawn, new])
+    drawn.sort()
+    return drawn // n_items, drawn % n_items
+
+
+def warm_items(train: Interactions) -> np.ndarray:
+    """Return bool (n_items,): which items have a like in the training part."""
+    return np.bincount(train.items[train.is_like], minlength=train.n_items) > 0

@@ -1,0 +1,221 @@
+"""Experiments: several models on one test part, and click-through over several seeds."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from kgplug.data.interactions import Interactions
+from kgplug.data.knowledge_graph import KnowledgeGraph
+from kgplug.errors import TrainingError, UsageError
+from kgplug.evaluation.ctr import LabelledPairs, accuracy, auc, best_threshold, label_pairs, warm_items
+from kgplug.evaluation.protocol import ClickThroughParts, Protocol, divide
+from kgplug.evaluation.ranking import check_lengths, evaluate_ranking
+from kgplug.recommenders.base import Recommender
+
+_TRAINING_PAIRS = 100_000  # likes that the median score is taken from
+_SCORED_PAIRS = 1_000_000  # pairs scored at a time
+
+
+def evaluate(
+    models: Mapping[str, Recommender],
+    train: Interactions,
+    test: Interactions,
+    *,
+    valid: Interactions | None = None,
+    k: int | Iterable[int] = (10, 20),
+    seed: int = 0,
+    relevant: Literal["likes", "all"] = "likes",
+) -> pd.DataFrame:
+    """Measure models on one test part: click-through and full ranking.
+
+    AUC and ACC are taken over the test likes and as many pairs of the same users with items that
+    they have in no part, the same for every model. ACC: a pair counts as liked from a probability of
+    0.5 on. Scores that are no probabilities get the threshold that is best on the validation part or,
+    without one, the median over training pairs. Lists leave out the rows of `train` and `valid`;
+    `kgplug.evaluation.ranking` defines the figures.
+
+    Args:
+        models: name → fitted model.
+        train, test, valid: parts of one split; the models were fitted on `train`.
+        k: list lengths.
+        seed: of the drawn pairs.
+        relevant: which test rows count in the lists: "likes", or "all".
+
+    Returns:
+        One row a model, the index is its name: AUC, ACC, then for each k precision@k, recall@k, F1@k,
+        NDCG@k, hit@k, MRR@k, coverage@k, and users: how many were measured, left out: how many test
+        users had no relevant row.
+
+    Raises:
+        UsageError: test rows were trained on, or the parts or models do not fit together.
+        DataError: the test part has no like.
+    """
+    lengths = check_lengths(k)
+    if not models:
+        raise UsageError("evaluate() needs at least one model: {name: fitted model}.")
+    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
+        raise UsageError(f"seed: expected a whole number from 0 on, found {seed!r}.")
+    given = {"training": train, "validation": valid, "test": test}
+    parts = {name: part for name, part in given.items() if part is not None}
+    _check_parts(parts)
+    for name, model in models.items():
+        _check_model(name, model, test)
+    rng = np.random.default_rng(seed)
+    pairs = label_pairs(test, list(parts.values()), rng)
+    held_out = valid is not None and bool(valid.is_like.any())
+    reference = label_pairs(parts["validation"], list(parts.values()), rng) if held_out else _training_pairs(train, rng)
+    rows = []
+    for model in models.values():
+        scores = _score(model, pairs)
+        result = evaluate_ranking(model, train, test, valid=valid, k=lengths, relevant=relevant)
+        rows.append({
+            "AUC": auc(pairs.labels, scores),
+            "ACC": accuracy(pairs.labels, scores, _threshold(model, reference, held_out=held_out)),
+            **result.figures,
+            "users": result.users,
+            "left out": result.left_out,
+        })  # fmt: skip
+    return pd.DataFrame(rows, index=pd.Index(list(models), name="model"))
+
+
+def evaluate_ctr(
+    name: str,
+    interactions: Interactions,
+    knowledge: KnowledgeGraph | None = None,
+    *,
+    split: tuple[float, float, float] = (0.6, 0.2, 0.2),
+    positive: float | None = 4,
+    seeds: Sequence[int] = (0, 1, 2),
+    protocol: Protocol = "honest",
+    progress: bool | None = None,
+    **settings: object,
+) -> pd.DataFrame:
+    """Train and test a model's click-through prediction, once a seed.
+
+    A row is positive from a rating of `positive` on; without ratings every row is. Negatives are drawn
+    one a positive for the same user, among items of which the user has no row of any rating.
+
+    - protocol="honest": the positives are split by row, then negatives are drawn for each part.
+    - protocol="paper": as the papers do, negatives are drawn once for all positives and the rows of both
+      kinds are split. What a part holds of one kind then tells of the other parts: figures flatter.
+      The model gets the negatives of its part as rows below the threshold of a like.
+
+    The validation part chooses the epoch and, for scores that are no probabilities, the threshold of ACC.
+
+    Args:
+        name: of the model, as in `kgplug.create`.
+        split: shares of training, validation and test.
+        positive: least rating of a positive; None: every row is one.
+        seeds: each of one split, its negatives and one training.
+        progress: show a bar; None shows it on a terminal.
+        settings: of the model.
+
+    Returns:
+        One row a seed: model, protocol, seed, AUC, ACC, warm AUC (of pairs whose item has a training
+        positive), epochs, seconds (of the training).
+
+    Raises:
+        UsageError: a name, setting or argument is wrong.
+        DataError: too few positives, or no knowledge graph where the model needs one.
+    """
+    from kgplug import models
+
+    if len(seeds) == 0:
+        raise UsageError("seeds: expected at least one, such as (0, 1, 2).")
+    rows = []
+    for seed in seeds:
+        model = models.create(name, **settings)
+        if not isinstance(model, Recommender):
+            raise UsageError(f"{name} is an embedding and predicts no clicks; name a recommender (`kgplug models`).")
+        data = divide(interactions, split, positive=positive, protocol=protocol, seed=seed)
+        began = time.perf_counter()
+        model.fit(
+            data.train, knowledge if model.needs_knowledge else None, valid=data.valid, seed=seed, progress=progress
+        )
+        seconds = time.perf_counter() - began
+        rows.append({
+            "model": model.name,
+            "protocol": protocol,
+            "seed": seed,
+            **_click_figures(model, data),
+            "epochs": len(model.history.get("losses", [])),
+            "seconds": round(seconds, 2),
+        })  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def _click_figures(model: Recommender, data: ClickThroughParts) -> dict[str, float]:
+    pairs, scores = data.test_pairs, _score(model, data.test_pairs)
+    warm = warm_items(data.train)[pairs.items]
+    reference = data.valid_pairs or _training_pairs(data.train, np.random.default_rng(0))
+    threshold = _threshold(model, reference, held_out=data.valid_pairs is not None)
+    return {
+        "AUC": auc(pairs.labels, scores),
+        "ACC": accuracy(pairs.labels, scores, threshold),
+        "warm AUC": auc(pairs.labels[warm], scores[warm]),
+    }
+
+
+def _score(model: Recommender, pairs: LabelledPairs) -> np.ndarray:
+    """Score pairs, so many at a time: float32 (n,)."""
+    scores = np.empty(len(pairs), dtype=np.float32)
+    for start in range(0, len(pairs), _SCORED_PAIRS):
+        block = slice(start, start + _SCORED_PAIRS)
+        scores[block] = model.score(pairs.users[block], pairs.items[block])
+    if np.isnan(scores).any():
+        raise TrainingError(f"{model.name} gave scores that are not numbers. Train again with a smaller learning_rate.")
+    return scores
+
+
+def _threshold(model: Recommender, reference: LabelledPairs, *, held_out: bool) -> float:
+    """Return the score from which a pair counts as liked."""
+    if model.scores_are_probabilities:
+        return 0.5
+    scores = _score(model, reference)
+    return best_threshold(reference.labels, scores) if held_out else float(np.median(scores))
+
+
+def _training_pairs(train: Interactions, rng: np.random.Generator) -> LabelledPairs:
+    """Return likes of the training part (a sample where they are many) and as many other pairs of its users."""
+    likes = np.flatnonzero(train.is_like)
+    if len(likes) > _TRAINING_PAIRS:
+        likes = np.sort(rng.choice(likes, _TRAINING_PAIRS, replace=False))
+    return label_pairs(train.take(likes), [train], rng)
+
+
+def _check_parts(parts: Mapping[str, Interactions]) -> None:
+    """Refuse parts that are not of one split, or share a row."""
+    names = list(parts)
+    first = parts[names[0]]
+    for name in names[1:]:
+        if not parts[name].same_keys(first.user_keys, first.item_keys):
+            raise UsageError(f"The {name} and the {names[0]} part have other users or items; take both from one split.")
+    for number, name in enumerate(names):
+        for other in names[number + 1 :]:
+            _refuse_shared(parts[other], parts[name].pairs, f"The {other} part", f"also in the {name} part")
+
+
+def _check_model(name: str, model: Recommender, test: Interactions) -> None:
+    """Refuse a model that was fitted on other keys, or on test rows."""
+    if not hasattr(model, "seen"):
+        raise UsageError(f'Model "{name}" has not been fitted; call fit() first.')
+    if not test.same_keys(model.user_keys, model.item_keys):
+        raise UsageError(f'Model "{name}" was fitted on other users or items than the test part has; split once.')
+    seen = model.seen.tocoo()
+    pairs = seen.row.astype(np.int64) * test.n_items + seen.col
+    _refuse_shared(test, pairs, "The test part", f'among the rows that model "{name}" was fitted on')
+
+
+def _refuse_shared(rows: Interactions, pairs: np.ndarray, which: str, where: str) -> None:
+    shared = np.flatnonzero(np.isin(rows.pairs, pairs))
+    if len(shared):
+        user, item = rows.user_keys[rows.users[shared[0]]], rows.item_keys[rows.items[shared[0]]]
+        raise UsageError(
+            f"{which} leaks: {len(shared):,} of its {len(rows):,} rows are {where}, such as user {user!r}, "
+            f"item {item!r}. Fit on the training part only."
+        )

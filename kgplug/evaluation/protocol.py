@@ -1,0 +1,115 @@
+"""How click-through data is divided: the honest way and the papers' way."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+
+from kgplug.data.interactions import Interactions
+from kgplug.errors import DataError, UsageError
+from kgplug.evaluation.ctr import LabelledPairs, label_pairs, sample_negatives_for_evaluation
+
+Protocol = Literal["honest", "paper"]
+PROTOCOLS = ("honest", "paper")
+
+
+@dataclass(frozen=True, eq=False)
+class ClickThroughParts:
+    """Parts to fit on and pairs to measure on.
+
+    Attributes:
+        train: likes of the training part; in the papers' protocol also its negatives, as rows that are no likes.
+        valid: the same of the validation part, None where it holds no like.
+        valid_pairs: pairs of the validation part, None where there is no `valid`.
+        test_pairs: pairs of the test part.
+    """
+
+    train: Interactions
+    valid: Interactions | None
+    valid_pairs: LabelledPairs | None
+    test_pairs: LabelledPairs
+
+
+def divide(
+    interactions: Interactions, split: Sequence[float], *, positive: float | None, protocol: Protocol, seed: int
+) -> ClickThroughParts:
+    """Divide interactions by one of the protocols.
+
+    Args:
+        interactions: all rows; those that are no positives only bar their items from being negatives.
+        split: shares of training, validation and test.
+        positive: least rating of a positive; None, or no ratings: every row is one.
+        protocol: "honest" splits the positives, then draws negatives for each part; "paper" draws
+            negatives for all positives, then splits both kinds by row.
+        seed: of the split and of the negatives.
+
+    Raises:
+        UsageError: an argument is wrong.
+        DataError: too few positives to give the training and the test part one.
+    """
+    _check(split, positive, protocol, seed)
+    positives = interactions.with_threshold(positive).likes()
+    if len(positives) == 0:
+        ratings = np.empty(0) if interactions.ratings is None else interactions.ratings
+        raise DataError(
+            f"positive={positive}: no rating is as high; ratings run from {ratings.min():g} to {ratings.max():g}."
+            if len(ratings)
+            else "Click-through needs at least one row of feedback, found none."
+        )
+    rng = np.random.default_rng([seed, 1])
+    data = (_honest if protocol == "honest" else _as_papers)(positives, interactions, split, seed, rng)
+    if data is None:
+        raise DataError(
+            f"{len(positives):,} positives are too few for the split {tuple(split)}: the training and the test part "
+            "need at least one each."
+        )
+    return data
+
+
+def _honest(
+    positives: Interactions, everything: Interactions, split: Sequence[float], seed: int, rng: np.random.Generator
+) -> ClickThroughParts | None:
+    train, valid, test = positives.split(split, seed=seed, by="row")
+    if len(train) == 0 or len(test) == 0:
+        return None
+    valid_pairs = label_pairs(valid, [everything], rng) if len(valid) else None
+    test_pairs = label_pairs(test, [everything], rng)
+    return ClickThroughParts(train, valid if len(valid) else None, valid_pairs, test_pairs)
+
+
+def _as_papers(
+    positives: Interactions, everything: Interactions, split: Sequence[float], seed: int, rng: np.random.Generator
+) -> ClickThroughParts | None:
+    users, items = sample_negatives_for_evaluation(positives, [everything], rng)
+    rows = Interactions.from_arrays(
+        positives.user_keys,
+        positives.item_keys,
+        np.concatenate([positives.users, users]),
+        np.concatenate([positives.items, items]),
+        ratings=np.repeat(np.array([1, 0], dtype=np.float32), [len(positives), len(users)]),
+        threshold=1,
+    )
+    rows = replace(rows, user_label=positives.user_label, item_label=positives.item_label)
+    train, valid, test = rows.split(split, seed=seed, by="row")
+    if not train.is_like.any() or not test.is_like.any():
+        return None
+    usable = valid.is_like.any()
+    return ClickThroughParts(train, valid if usable else None, _pairs(valid) if usable else None, _pairs(test))
+
+
+def _pairs(rows: Interactions) -> LabelledPairs:
+    return LabelledPairs(rows.users, rows.items, rows.is_like)
+
+
+def _check(split: Sequence[float], positive: float | None, protocol: str, seed: int) -> None:
+    if protocol not in PROTOCOLS:
+        raise UsageError(f'protocol: expected "honest" or "paper", found {protocol!r}.')
+    if len(split) != 3:
+        raise UsageError(f"split: expected shares of training, validation and test, found {split!r}.")
+    if positive is not None and (isinstance(positive, bool) or not isinstance(positive, (int, float))):
+        raise UsageError(f"positive: expected the least rating of a positive or None, found {positive!r}.")
+    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
+        raise UsageError(f"seeds: expected whole numbers from 0 on, found {seed!r}.")

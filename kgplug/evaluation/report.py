@@ -1,0 +1,120 @@
+"""Tables for people and for programs."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from rich.table import Table
+from rich.text import Text
+
+_HIGHER_IS_BETTER = re.compile(
+    r"(warm )?(AUC|ACC)$|(MRR|AMRI)$|(precision|recall|F1|NDCG|hit|hits|MRR|coverage)@\d+", re.IGNORECASE
+)
+_LOWER_IS_BETTER = re.compile(r"(mean rank|mean_rank|MR|AMR)$", re.IGNORECASE)
+_WIDE = 9  # figures beside a name before the table is turned on its side
+
+
+def to_table(frame: pd.DataFrame, *, title: str | None = None) -> Table:
+    """Return a table for the terminal; the best value of a measured column is bold.
+
+    A table of one row a model with more columns than fit side by side is turned: one row a figure.
+    """
+    names = [str(name) for name in frame.columns]
+    cells = {name: _cells(frame.iloc[:, number]) for number, name in enumerate(names)}
+    best = {name: _best(name, frame.iloc[:, number]) for number, name in enumerate(names)}
+    labels = None if _plain(frame.index) else [_text(value) for value in frame.index]
+    table = Table(title=title, title_justify="left")
+    if labels is not None and len(names) > _WIDE and len(labels) < len(names):
+        table.add_column("")
+        for label in labels:
+            table.add_column(Text(label), justify="right")
+        for name in names:
+            table.add_row(Text(name), *[_bold(cell, row in best[name]) for row, cell in enumerate(cells[name])])
+        return table
+    if labels is not None:
+        table.add_column(Text(str(frame.index.name or "")))
+    for number, name in enumerate(names):
+        table.add_column(Text(name), justify="right" if _is_numeric(frame.iloc[:, number]) else "left")
+    for row in range(len(frame)):
+        head = [] if labels is None else [Text(labels[row])]
+        table.add_row(*head, *[_bold(cells[name][row], row in best[name]) for name in names])
+    return table
+
+
+def to_json(frame: pd.DataFrame) -> str:
+    """Return rows as a JSON list of objects; an index of names is a column. No value, NaN, infinity: null."""
+    named = frame if _plain(frame.index) else frame.reset_index(names=str(frame.index.name or "name"))
+    rows = [
+        {str(name): _json_value(value) for name, value in zip(named.columns, row, strict=True)}
+        for row in named.itertuples(index=False, name=None)
+    ]
+    return json.dumps(rows, ensure_ascii=False, indent=2)
+
+
+def _plain(index: pd.Index) -> bool:
+    return isinstance(index, pd.RangeIndex) and index.name is None
+
+
+def _is_numeric(column: pd.Series) -> bool:
+    return pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
+
+
+def _cells(column: pd.Series) -> list[str]:
+    """Return the values as texts of equal precision."""
+    if not _is_numeric(column):
+        return [_text(value) for value in column]
+    values = column.to_numpy(dtype=np.float64, na_value=np.nan)
+    known = values[np.isfinite(values)]
+    if (known == np.rint(known)).all() and not pd.api.types.is_float_dtype(column):
+        return [_text(value) if isinstance(value, str) else _integer(value) for value in column]
+    digits = 4 if "seconds" not in str(column.name) and (len(known) == 0 or np.abs(known).max() < 10) else 1
+    return [f"{value:,.{digits}f}" if math.isfinite(value) else _text(value) for value in values]
+
+
+def _integer(value: Any) -> str:
+    return "–" if pd.isna(value) else str(int(value))
+
+
+def _text(value: Any) -> str:
+    if value is None or value is pd.NA or value is pd.NaT or (isinstance(value, float) and math.isnan(value)):
+        return "–"
+    if isinstance(value, (list, tuple, np.ndarray)):
+        return ", ".join(_text(part) for part in value)
+    return str(value)
+
+
+def _best(name: str, column: pd.Series) -> set[int]:
+    """Return the rows that hold the best value, none where there is nothing to compare."""
+    if len(column) < 2 or not _is_numeric(column):
+        return set()
+    values = column.to_numpy(dtype=np.float64, na_value=np.nan)
+    if np.isfinite(values).sum() < 2:
+        return set()
+    if _HIGHER_IS_BETTER.match(name):
+        return set(np.flatnonzero(values == np.nanmax(values)).tolist())
+    if _LOWER_IS_BETTER.match(name):
+        return set(np.flatnonzero(values == np.nanmin(values)).tolist())
+    return set()
+
+
+def _bold(text: str, bold: bool) -> Text:
+    return Text(text, style="bold" if bold else "")
+
+
+def _json_value(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(name): _json_value(part) for name, part in value.items()}
+    if isinstance(value, (list, tuple, np.ndarray)):
+        return [_json_value(part) for part in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if value is None or value is pd.NA or value is pd.NaT:
+        return None
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if isinstance(value, (bool, int, str)) else str(value)

@@ -1,0 +1,51 @@
+"""Popularity: the same list for everybody."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from kgplug.data.interactions import Interactions
+from kgplug.data.knowledge_graph import KnowledgeGraph
+from kgplug.recommenders.base import FitOptions, Recommender
+from kgplug.recommenders.config import ModelConfig
+
+
+class PopularityConfig(ModelConfig):
+    """Popularity has no settings."""
+
+
+class Popularity(Recommender):
+    """Ranks items by how many users liked them: the floor that every other model must beat.
+
+    Source: the non-personalised baseline "TopPop" of P. Cremonesi, Y. Koren, R. Turrin, "Performance of
+    Recommender Algorithms on Top-N Recommendation Tasks", RecSys 2010, section 3.1.
+    """
+
+    name = "Popularity"
+    config_class = PopularityConfig
+
+    likes_per_item: np.ndarray  # float32 (n_items,)
+
+    def _fit(
+        self,
+        interactions: Interactions,
+        knowledge: KnowledgeGraph | None,  # noqa: ARG002
+        valid: Interactions | None,  # noqa: ARG002
+        seed: int,  # noqa: ARG002
+        options: FitOptions,  # noqa: ARG002
+    ) -> None:
+        liked = interactions.items[interactions.is_like]
+        self.likes_per_item = np.bincount(liked, minlength=interactions.n_items).astype(np.float32)
+
+    def score(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:  # noqa: ARG002
+        """Return the number of likes of each item in the training part, float32 (n,)."""
+        return self.likes_per_item[np.asarray(items, dtype=np.int64)]
+
+    def _score_block(self, users: np.ndarray) -> np.ndarray:
+        return np.tile(self.likes_per_item, (len(users), 1))
+
+    def _arrays(self) -> dict[str, np.ndarray]:
+        return {"likes_per_item": self.likes_per_item}
+
+    def _restore(self, arrays: dict[str, np.ndarray]) -> None:
+        self.likes_per_item = arrays["likes_per_item"]
