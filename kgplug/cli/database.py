@@ -74,6 +74,7 @@ def status(as_json: Json = False) -> None:
     if as_json:
         print_json(facts)
     else:
+        facts["data"] = f"{facts.pop('data_bytes') / 1e6:.1f} MB"
         for name, value in facts.items():
             out.print(f"{name:<12} {'' if value is None else value}", markup=False, soft_wrap=True)
     if facts["state"] != "running":
