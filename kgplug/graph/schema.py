@@ -11,6 +11,11 @@ from kgplug.errors import UsageError
 
 DEFAULT_FILE = Path("kgplug.toml")
 
+# What kgplug itself writes into a graph. Its relationships carry a `run` property, which tells them from a graph's
+# own of the same type; none of this ever re-enters a training.
+OWN_RELATIONSHIPS = ("RECOMMENDS", "SIMILAR_TO", "PREDICTED")
+OWN_LABELS = ("KgplugModel", "KgplugRun")
+
 
 class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -19,25 +24,25 @@ class _Part(BaseModel):
 class UserSchema(_Part):
     """The nodes to recommend to."""
 
-    label: str = Field("User", min_length=1)
-    key: str = Field("id", min_length=1, description="unique property")
+    label: str = Field(default="User", min_length=1)
+    key: str = Field(default="id", min_length=1, description="unique property")
 
 
 class ItemSchema(_Part):
     """The nodes to recommend."""
 
-    label: str = Field("Movie", min_length=1)
-    key: str = Field("id", min_length=1, description="unique property")
-    title: str | None = Field(None, description="property shown to people; the key if unset")
+    label: str = Field(default="Movie", min_length=1)
+    key: str = Field(default="id", min_length=1, description="unique property")
+    title: str | None = Field(default=None, description="property shown to people; the key if unset")
 
 
 class FeedbackSchema(_Part):
     """The relationships from users to items."""
 
-    type: str = Field("RATED", min_length=1)
-    rating: str | None = Field(None, description="numeric property; without it every relationship is a like")
-    timestamp: str | None = Field(None, description="property with seconds since 1970 or a temporal value")
-    like: float | None = Field(None, description="least rating that counts as a like")
+    type: str = Field(default="RATED", min_length=1)
+    rating: str | None = Field(default=None, description="numeric property; without it every relationship is a like")
+    timestamp: str | None = Field(default=None, description="property with seconds since 1970 or a temporal value")
+    like: float | None = Field(default=None, description="least rating that counts as a like")
 
 
 class KnowledgeSchema(_Part):
@@ -85,9 +90,22 @@ DEMO_SCHEMA = GraphSchema(
     item=ItemSchema(title="title"),
     feedback=FeedbackSchema(rating="rating", timestamp="timestamp", like=4.0),
     knowledge=KnowledgeSchema(
-        keys=dict.fromkeys(
-            ("Actor", "Cinematographer", "Country", "Director", "Entity", "Genre", "Language", "Producer", "Writer"),
-            "id",
-        )
+        keys={
+            "Genre": "name",
+            **dict.fromkeys(
+                (
+                    "Award",
+                    "ContentRating",
+                    "Country",
+                    "FreebaseGenre",
+                    "Language",
+                    "OtherFilm",
+                    "Person",
+                    "ProductionCompany",
+                    "Subject",
+                ),
+                "id",
+            ),
+        }
     ),
 )

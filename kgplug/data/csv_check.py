@@ -1,0 +1,200 @@
+"""Check every row of a CSV folder before anything is imported.
+
+Memory is bounded: a block of rows, and 8 bytes for each node's key.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas.util
+
+from kgplug.data.csv_folder import NODES, SEPARATOR, Block, Column, Problem, Table, read_blocks, shown
+from kgplug.errors import DataError
+
+_INT = re.compile(r"-?[0-9]{1,19}")
+_FLOAT = re.compile(r"-?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?")
+_INT64 = range(-(2**63), 2**63)
+
+
+@dataclass(frozen=True)
+class CheckedTable:
+    """A file whose rows are all good.
+
+    Attributes:
+        table: the file.
+        n_rows: rows without the header.
+        more_labels: every label found in its column ":LABEL", sorted.
+    """
+
+    table: Table
+    n_rows: int
+    more_labels: tuple[str, ...] = ()
+
+
+@dataclass
+class _Findings:
+    """What is wrong with one file: how many rows, and the first of them."""
+
+    table: Table
+    n_bad: int = 0
+    first: Problem | None = None
+
+    def add(self, problems: list[Problem]) -> None:
+        self.n_bad += len({problem.line for problem in problems})
+        for problem in problems:
+            if self.first is None or problem.line < self.first.line:
+                self.first = problem
+
+    def raise_if_any(self) -> None:
+        if self.first is None:
+            return
+        column = "" if self.first.column is None else f', column "{self.first.column}"'
+        rows = "1 bad row" if self.n_bad == 1 else f"{self.n_bad:,} bad rows"
+        raise DataError(
+            f"{self.table.name}, line {self.first.line}{column}: {self.first.text} ({rows} in this file). "
+            "Nothing was imported; correct the file and import again."
+        )
+
+
+@dataclass
+class _Keys:
+    """The keys of one label as 64-bit numbers: the key itself, or a hash of its text."""
+
+    column: Column
+    parts: list[np.ndarray] = field(default_factory=list)
+    sorted: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=np.uint64))
+
+    def codes(self, cells: list[str]) -> np.ndarray:
+        """Return one code a key: uint64 (n,)."""
+        if self.column.type == "int":
+            return np.array([int(cell) for cell in cells], dtype=np.int64).view(np.uint64)
+        return pandas.util.hash_array(np.array(cells, dtype=object), categorize=False)  # pyright: ignore[reportCallIssue]
+
+    def close(self) -> np.ndarray:
+        """Sort what was collected in `parts`; return the codes that came more than once."""
+        self.sorted = np.sort(np.concatenate([self.sorted, *self.parts]))
+        self.parts = []
+        return np.unique(self.sorted[1:][self.sorted[1:] == self.sorted[:-1]])
+
+    def has(self, cells: list[str]) -> np.ndarray:
+        """Return which keys are there: bool (n,)."""
+        codes = self.codes(cells)
+        if len(self.sorted) == 0:
+            return np.zeros(len(codes), dtype=bool)
+        place = np.searchsorted(self.sorted, codes)
+        return self.sorted[np.minimum(place, len(self.sorted) - 1)] == codes
+
+
+def check_tables(tables: list[Table], *, on_rows: Callable[[int], object]) -> list[CheckedTable]:
+    """Read every file to its end and check each row.
+
+    Args:
+        tables: from `open_folder`, node files first.
+        on_rows: called with the number of rows just read.
+
+    Raises:
+        DataError: names the first bad row of the first bad file: ragged, bad UTF-8, no number where one
+            must be, key missing or twice, or a relationship whose end is no node of the folder.
+    """
+    keys: dict[str, _Keys] = {}
+    return [_check_table(table, keys, on_rows) for table in tables]
+
+
+def _check_table(table: Table, keys: dict[str, _Keys], on_rows: Callable[[int], object]) -> CheckedTable:
+    findings, n_rows, more_labels = _Findings(table), 0, set()
+    if table.kind == NODES:
+        keys[table.labels[0]] = _Keys(table.keys[0])
+    for block in read_blocks(table):
+        n_rows += len(block.rows)
+        columns = list(zip(*block.rows, strict=True)) if block.rows else [()] * len(table.columns)
+        problems = block.problems + list(_cell_problems(table, block, columns))
+        bad = {problem.line for problem in problems}
+        good = [row for row, line in enumerate(block.lines) if line not in bad] if bad else range(len(block.rows))
+        for position, label in enumerate(table.labels):
+            cells = [columns[position][row] for row in good]
+            if table.kind == NODES:
+                keys[label].parts.append(keys[label].codes(cells))
+            else:
+                problems += _missing_ends(table, position, keys[label], cells, [block.lines[row] for row in good])
+        if table.label_column is not None:
+            for cell in set(columns[table.label_column]):
+                more_labels.update(cell.split(SEPARATOR))
+        findings.add(problems)
+        on_rows(len(block.rows))
+    if table.kind == NODES:
+        again = keys[table.labels[0]].close()
+        if len(again):
+            findings.add(list(_duplicates(table, keys[table.labels[0]], again)))
+    findings.raise_if_any()
+    return CheckedTable(table, n_rows, tuple(sorted(more_labels - {"", *table.labels})))
+
+
+def _cell_problems(table: Table, block: Block, columns: list[tuple[str, ...]]) -> Iterator[Problem]:
+    """Yield the cells of a block that hold bad bytes, no key or no value of their type."""
+    for position, (column, cells) in enumerate(zip(table.columns, columns, strict=True)):
+        is_key = position < len(table.labels)
+        if not is_key and column.type == "string" and _is_utf8(cells):
+            continue
+        expected = _EXPECTED[column.type]
+        for line, cell in zip(block.lines, cells, strict=True):
+            if not cell.isascii() and not _is_utf8((cell,)):
+                yield Problem(line, column.header, f"the bytes {shown(cell)} are no UTF-8")
+            elif not cell:
+                if is_key:
+                    yield Problem(line, column.header, "the key is missing")
+            elif column.type != "string":
+                parts = cell.split(SEPARATOR) if column.is_list else (cell,)
+                if not all(map(_IS_VALID[column.type], parts)):
+                    yield Problem(line, column.header, f"expected {expected}, found {shown(cell)}")
+
+
+def _is_utf8(cells: tuple[str, ...]) -> bool:
+    try:
+        "".join(cells).encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _is_int(cell: str) -> bool:
+    return _INT.fullmatch(cell) is not None and int(cell) in _INT64
+
+
+def _is_float(cell: str) -> bool:
+    return _FLOAT.fullmatch(cell) is not None and np.isfinite(float(cell))
+
+
+_IS_VALID: dict[str, Callable[[str], bool]] = {
+    "int": _is_int,
+    "float": _is_float,
+    "boolean": lambda cell: cell in ("true", "false"),
+}
+_EXPECTED = {"string": "text", "int": "a 64-bit integer", "float": "a number", "boolean": "true or false"}
+
+
+def _missing_ends(table: Table, position: int, keys: _Keys, cells: list[str], lines: list[int]) -> list[Problem]:
+    label, header = table.labels[position], table.columns[position].header
+    absent = np.flatnonzero(~keys.has(cells)) if cells else []
+    return [Problem(lines[row], header, f"there is no {label} node with the key {shown(cells[row])}") for row in absent]
+
+
+def _duplicates(table: Table, keys: _Keys, codes: np.ndarray) -> Iterator[Problem]:
+    """Read a file again and yield the rows whose key, one of these codes, has come before."""
+    first: dict[object, int] = {}
+    header = table.keys[0].header
+    for block in read_blocks(table):
+        rows = [row for row, line in enumerate(block.rows) if line[0] and _is_utf8((line[0],))]
+        if keys.column.type == "int":
+            rows = [row for row in rows if _is_int(block.rows[row][0])]
+        cells = [block.rows[row][0] for row in rows]
+        for at in np.flatnonzero(np.isin(keys.codes(cells), codes)):
+            key = int(cells[at]) if keys.column.type == "int" else cells[at]
+            line = block.lines[rows[at]]
+            if key in first:
+                yield Problem(line, header, f"the key {shown(cells[at])} was already on line {first[key]}")
+            else:
+                first[key] = line
