@@ -1,0 +1,50 @@
+"""Do a publish's work in batches, two at a time, with a bar."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from tqdm import tqdm
+
+_T = TypeVar("_T")
+_SESSIONS = 2  # one batch is packed here while the server works on the other
+
+
+def run_batches(
+    work: Callable[[slice], _T], n_rows: int, batch_rows: int, *, description: str, unit: str, progress: bool | None
+) -> list[_T]:
+    """Call `work` with slices that cover range(n_rows), from two threads; return its results in order.
+
+    The first error stops what has not begun yet, and is raised when what has begun is done.
+
+    Args:
+        work: does one batch, in one transaction.
+        n_rows: of all batches together.
+        batch_rows: at most so many in a batch.
+        description, unit: shown at the bar.
+        progress: show a bar; None shows it on a terminal.
+    """
+    batches = [slice(start, min(start + batch_rows, n_rows)) for start in range(0, n_rows, batch_rows)]
+    results: list[_T] = []
+    with (
+        progress_bar(n_rows, description=description, unit=unit, progress=progress) as bar,
+        ThreadPoolExecutor(_SESSIONS) as pool,
+    ):
+        futures = [pool.submit(work, batch) for batch in batches]
+        try:
+            for batch, future in zip(batches, futures, strict=True):
+                results.append(future.result())
+                bar.update(batch.stop - batch.start)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    return results
+
+
+def progress_bar(total: int, *, description: str, unit: str, progress: bool | None) -> tqdm:
+    """Return a bar, hidden where there is nothing to do; progress None shows it on a terminal."""
+    hidden = total == 0 or not (sys.stderr.isatty() if progress is None else progress)
+    return tqdm(total=total, desc=description, unit=unit, unit_scale=unit != "%", disable=hidden)

@@ -1,0 +1,103 @@
+"""Find nodes by their key, at an index's speed where there is one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from kgplug.errors import DataError, UsageError
+from kgplug.graph.connection import Connection
+from kgplug.graph.cypher import quote
+from kgplug.graph.schema import GraphSchema
+
+_KEYS_A_QUERY = 20_000
+_KEY_INDEXES = """
+SHOW INDEXES YIELD type, entityType, state, labelsOrTypes, properties
+WHERE type = 'RANGE' AND entityType = 'NODE' AND state = 'ONLINE' AND labelsOrTypes = [$label] AND properties = [$key]
+RETURN 1
+"""
+
+
+@dataclass(frozen=True, eq=False)
+class NodeLookup:
+    """How a query finds the nodes of one label.
+
+    Attributes:
+        label: of the nodes.
+        key: their key property.
+        indexed: whether an index serves the key.
+        handles: key → what a query is given to find the node; keys without a node are absent. It is the key itself
+            where an index serves it, else [element id, key]: by the time of the query an id alone may belong to
+            another node.
+    """
+
+    label: str
+    key: str
+    indexed: bool
+    handles: dict[int | str, Any]
+
+    def match(self, variable: str, handle: str, condition: str = "") -> str:
+        """Return the MATCH clause that binds a variable to the node of a handle, which is an expression."""
+        label, key = quote(self.label), quote(self.key)
+        if self.indexed:
+            return f"MATCH ({variable}:{label} {{{key}: {handle}}})" + (f" WHERE {condition}" if condition else "")
+        found = f"elementId({variable}) = {handle}[0] AND {variable}.{key} = {handle}[1]"
+        return f"MATCH ({variable}:{label}) WHERE {found}" + (f" AND {condition}" if condition else "")
+
+    def present(self, keys: Sequence[int | str] | np.ndarray) -> np.ndarray:
+        """Return which keys have a node: bool (n,)."""
+        return np.fromiter((key in self.handles for key in keys), dtype=bool, count=len(keys))
+
+
+def key_property(schema: GraphSchema, label: str) -> str:
+    """Return the property that holds the key of a label's nodes.
+
+    Raises:
+        UsageError: the schema names none.
+    """
+    keys = {**schema.knowledge.keys, schema.item.label: schema.item.key, schema.user.label: schema.user.key}
+    if not label:
+        raise UsageError("This model was trained without node labels (from a DataFrame): no node to write to.")
+    if label not in keys:
+        raise UsageError(
+            f'No key property is known for :{label} nodes. Set {label} = "…" under [knowledge.keys] in the schema.'
+        )
+    return keys[label]
+
+
+def find_nodes(connection: Connection, label: str, key: str, wanted: Iterable[int | str]) -> NodeLookup:
+    """Look up which keys have a node.
+
+    Raises:
+        DataError: two nodes share a key.
+    """
+    wanted = list(dict.fromkeys(wanted))
+    indexed = bool(connection.rows(_KEY_INDEXES, label=label, key=key))
+    found = _seek(connection, label, key, wanted) if indexed else _scan(connection, label, key, set(wanted))
+    lookup = NodeLookup(label, key, indexed, {})
+    for value, handle in found:
+        if value in lookup.handles:
+            raise DataError(f"Two :{label} nodes have {key} = {value!r}. Make keys unique, then publish again.")
+        lookup.handles[value] = handle
+    return lookup
+
+
+def _seek(connection: Connection, label: str, key: str, wanted: list[int | str]) -> Iterable[tuple[int | str, Any]]:
+    query = (
+        f"UNWIND range(0, size($keys) - 1) AS row MATCH (node:{quote(label)} {{{quote(key)}: $keys[row]}}) "
+        "RETURN collect(row) AS rows"
+    )
+    for start in range(0, len(wanted), _KEYS_A_QUERY):
+        keys = wanted[start : start + _KEYS_A_QUERY]
+        yield from ((keys[row], keys[row]) for row in connection.rows(query, keys=keys)[0]["rows"])
+
+
+def _scan(connection: Connection, label: str, key: str, wanted: set[int | str]) -> Iterable[tuple[int | str, Any]]:
+    query = f"MATCH (node:{quote(label)}) RETURN elementId(node) AS id, node.{quote(key)} AS key"
+    for row in connection.rows(query):
+        value = row["key"]
+        if isinstance(value, int | str | float) and not isinstance(value, bool) and value in wanted:
+            yield value, [row["id"], value]

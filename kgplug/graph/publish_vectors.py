@@ -1,0 +1,202 @@
+"""Write vectors as node properties and build the vector indexes over them.
+
+A vector travels as text, which the server parses: the driver packs a list number by number in Python, and that is
+four times slower (`benchmarks/neo4j_io.py`). Nine digits give every float32 back exactly.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from dataclasses import dataclass
+
+import numpy as np
+
+from kgplug.data.publication import NodeVectors
+from kgplug.errors import GraphError
+from kgplug.graph.catalog import RunRecord
+from kgplug.graph.connection import Connection
+from kgplug.graph.cypher import quote
+from kgplug.graph.publish_batches import progress_bar, run_batches
+from kgplug.graph.publish_nodes import NodeLookup
+
+MAX_DIMENSIONS = 4096  # of a Neo4j vector index
+
+_BATCH_ROWS = 5000
+_BATCH_NUMBERS = 320_000  # about 4 MB of text
+_QUANTIZATION_SINCE = (5, 18)
+_POLL_S = 0.25
+_INDEXES = """
+SHOW INDEXES YIELD name, type, state, populationPercent, labelsOrTypes, properties WHERE name IN $names
+RETURN name, type, state, populationPercent AS percent, labelsOrTypes AS labels, properties
+"""
+
+
+@dataclass(frozen=True, eq=False)
+class VectorCounts:
+    """What became of the vectors of one label.
+
+    Attributes:
+        written: set by this publish.
+        kept: that stood there already.
+        skipped_keys: of vectors that are zero, or not finite.
+        missing_keys: without a node in the graph.
+        vanished: nodes that went while the vectors were written.
+    """
+
+    written: int
+    kept: int
+    skipped_keys: list
+    missing_keys: list
+    vanished: int
+
+
+def write_vectors(
+    connection: Connection,
+    nodes: NodeVectors,
+    lookup: NodeLookup,
+    property_name: str,
+    *,
+    only_missing: bool,
+    progress: bool | None,
+) -> VectorCounts:
+    """Set a property of each node to its vector.
+
+    Args:
+        connection: to the database.
+        nodes: keys and vectors of one label.
+        lookup: finds these nodes.
+        property_name: to set.
+        only_missing: leave nodes alone that have the property.
+        progress: show a bar; None shows it on a terminal.
+    """
+    usable, present = usable_rows(nodes.vectors), lookup.present(nodes.keys)
+    rows = np.flatnonzero(usable & present)
+    to_write = _rows_without(connection, nodes, lookup, property_name, rows) if only_missing else rows
+    dimension = nodes.vectors.shape[1]
+    template = " ".join(["%.9g"] * dimension)
+    query = f"""
+    UNWIND range(0, size($handles) - 1) AS row
+    {lookup.match("node", "$handles[row]")}
+    SET node.{quote(property_name)} = toFloatList(split($vectors[row], ' '))
+    """
+
+    def write(batch: slice) -> int:
+        chosen = to_write[batch]
+        handles = [lookup.handles[key] for key in nodes.keys[chosen]]
+        texts = [template % tuple(vector) for vector in nodes.vectors[chosen].tolist()]
+        return connection.write(query, handles=handles, vectors=texts)["properties_set"]
+
+    batch_rows = max(1, min(_BATCH_ROWS, _BATCH_NUMBERS // dimension))
+    written = run_batches(
+        write, len(to_write), batch_rows, description=f"{nodes.label} vectors", unit="vector", progress=progress
+    )
+    return VectorCounts(
+        written=sum(written),
+        kept=len(rows) - len(to_write),
+        skipped_keys=list(nodes.keys[~usable]),
+        missing_keys=list(nodes.keys[usable & ~present]),
+        vanished=len(to_write) - sum(written),
+    )
+
+
+def usable_rows(vectors: np.ndarray) -> np.ndarray:
+    """Return which vectors a cosine index takes, bool (n,): of a finite length above zero in float32."""
+    with np.errstate(over="ignore", invalid="ignore", under="ignore"):
+        squared = np.einsum("nd,nd->n", vectors, vectors, dtype=np.float32)  # (n,)
+    return np.isfinite(squared) & (squared > 0)
+
+
+def _rows_without(
+    connection: Connection, nodes: NodeVectors, lookup: NodeLookup, property_name: str, rows: np.ndarray
+) -> np.ndarray:
+    """Return those of the rows, int64, whose nodes lack a property."""
+    match = lookup.match("node", "$handles[row]", f"node.{quote(property_name)} IS NULL")
+    query = f"UNWIND range(0, size($handles) - 1) AS row {match} RETURN collect(row) AS rows"
+
+    def find(batch: slice) -> np.ndarray:
+        handles = [lookup.handles[key] for key in nodes.keys[rows[batch]]]
+        return rows[batch][connection.rows(query, handles=handles)[0]["rows"]]
+
+    found = run_batches(find, len(rows), 4 * _BATCH_ROWS, description="", unit="", progress=False)
+    return np.sort(np.concatenate([rows[:0], *found]))
+
+
+def check_index_names(connection: Connection, record: RunRecord) -> None:
+    """Raise GraphError where an index of a run's name stands over something else: it is not ours."""
+    wanted = _wanted(record)
+    for row in connection.rows(_INDEXES, names=list(wanted)):
+        label, name = wanted[row["name"]][:2]
+        if (row["type"], row["labels"], row["properties"]) != ("VECTOR", [label], [name]):
+            raise GraphError(
+                f"The database has an index {row['name']} that kgplug did not make, on {row['labels'] or 'nothing'} "
+                f"{row['properties'] or ''}. Rename it, or train again: a new run gets names of its own."
+            )
+
+
+def create_indexes(connection: Connection, record: RunRecord) -> list[str]:
+    """Create the vector indexes of a run that are not there, and replace those that failed; return all their names."""
+    wanted = _wanted(record)
+    states = {row["name"]: row["state"] for row in connection.rows(_INDEXES, names=list(wanted))}
+    config = "`vector.dimensions`: $dimension, `vector.similarity_function`: 'cosine'"
+    if _version(connection) >= _QUANTIZATION_SINCE:
+        config += ", `vector.quantization.enabled`: false"  # it costs recall, and time to build
+    for name, (label, property_name, dimension) in wanted.items():
+        if states.get(name) == "FAILED":
+            connection.autocommit(f"DROP INDEX {quote(name)} IF EXISTS")
+        connection.autocommit(
+            f"CREATE VECTOR INDEX {quote(name)} IF NOT EXISTS FOR (node:{quote(label)}) "
+            f"ON (node.{quote(property_name)}) OPTIONS {{indexConfig: {{{config}}}}}",
+            dimension=dimension,
+        )
+    return list(wanted)
+
+
+def wait_for_indexes(connection: Connection, names: list[str], *, timeout_s: float, progress: bool | None) -> None:
+    """Wait until indexes answer queries.
+
+    Args:
+        connection: to the database.
+        names: of the indexes.
+        timeout_s: without any progress, in seconds.
+        progress: show a bar; None shows it on a terminal.
+
+    Raises:
+        GraphError: an index failed, is gone, or makes no progress.
+    """
+    moved_at, done = time.monotonic(), -1.0
+    with progress_bar(100 * len(names), description="Vector index", unit="%", progress=progress) as bar:
+        while names:
+            rows = connection.rows(_INDEXES, names=names)
+            _check_states(rows, names)
+            percent = sum(100.0 if row["state"] == "ONLINE" else row["percent"] for row in rows)
+            bar.update(max(0, int(percent) - bar.n))
+            if all(row["state"] == "ONLINE" for row in rows):
+                return
+            if percent > done:
+                moved_at, done = time.monotonic(), percent
+            if time.monotonic() - moved_at > timeout_s:
+                waiting = next(row for row in rows if row["state"] != "ONLINE")
+                raise GraphError(
+                    f"The vector index {waiting['name']} has stood at {waiting['percent']:.0f} % for {timeout_s:g} s. "
+                    "What served before still serves; publish again to go on waiting."
+                )
+            time.sleep(_POLL_S)
+
+
+def _check_states(rows: list[dict], names: list[str]) -> None:
+    failed = [row["name"] for row in rows if row["state"] == "FAILED"]
+    gone = sorted(set(names) - {row["name"] for row in rows})
+    if failed or gone:
+        what = f"{failed[0]} could not be built by the server" if failed else f"{gone[0]} was dropped meanwhile"
+        raise GraphError(f"The vector index {what}. What served before still serves; publish again.")
+
+
+def _wanted(record: RunRecord) -> dict[str, tuple[str, str, int]]:
+    """Return name → (label, property, dimension) of a run's indexes."""
+    each = zip(record.indexes, record.labels, record.properties, record.dimensions, strict=True)
+    return {index: (label, name, dimension) for index, label, name, dimension in each if index}
+
+
+def _version(connection: Connection) -> tuple[int, ...]:
+    return tuple(int(number) for number in re.findall(r"\d+", connection.server_version)[:2])

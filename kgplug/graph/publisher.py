@@ -1,0 +1,283 @@
+"""Write a run into the graph beside the one that serves, then let it serve.
+
+A publish goes through these steps, and may die at any point of any of them:
+
+    check      everything that can be refused is refused here, before the first write
+    vectors    into a property of the run's own
+    index      a vector index of the run's own over it; waited for
+    lists      each user's RECOMMENDS edges replaced, whole in one transaction
+    switch     one transaction moves the model's pointer; the run before stays as the previous one
+    clean up   older runs, and builds that died, are removed
+
+Until the switch the vectors that served before serve; a user's list is the old one or the new one, never a mixture.
+Publishing the run again does what is left to do, and nothing where all is done.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+
+import numpy as np
+
+from kgplug.data.keys import fingerprint
+from kgplug.data.publication import Publication
+from kgplug.errors import GraphError
+from kgplug.graph import catalog
+from kgplug.graph.catalog import RunRecord
+from kgplug.graph.connection import Connection
+from kgplug.graph.publish_check import check_publication
+from kgplug.graph.publish_clean import drop_superseded
+from kgplug.graph.publish_lists import ListWriter, remove_other_lists
+from kgplug.graph.publish_nodes import NodeLookup, find_nodes, key_property
+from kgplug.graph.publish_vectors import check_index_names, create_indexes, wait_for_indexes, write_vectors
+from kgplug.graph.schema import GraphSchema
+
+_SAMPLE_KEYS = 5
+
+
+@dataclass
+class PublishReport:
+    """What a publish did.
+
+    Attributes:
+        model, run: what was published.
+        vectors, vectors_kept: written, and found in place.
+        vectors_skipped: not written because they are zero or not finite.
+        lists, lists_kept: users whose list was written, and found in place; an empty list counts.
+        edges, edges_deleted: RECOMMENDS edges created, and removed with earlier lists.
+        missing: nodes that the model knows and the graph has not (any more); nothing was written for them.
+        vanished: vectors and edges not written because their nodes went while they were written.
+        skipped_keys, missing_keys: some of these, as "label key".
+        indexes: vector indexes that serve the run.
+        previous: run that served before; None if none did or this one did.
+        dropped: older runs and dead builds that were removed.
+        seconds: step → wall time.
+    """
+
+    model: str
+    run: str
+    vectors: int = 0
+    vectors_kept: int = 0
+    vectors_skipped: int = 0
+    lists: int = 0
+    lists_kept: int = 0
+    edges: int = 0
+    edges_deleted: int = 0
+    missing: int = 0
+    vanished: int = 0
+    skipped_keys: list[str] = field(default_factory=list)
+    missing_keys: list[str] = field(default_factory=list)
+    indexes: list[str] = field(default_factory=list)
+    previous: str | None = None
+    dropped: list[str] = field(default_factory=list)
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def vectors_per_s(self) -> float:
+        """Vectors written a second, without the building of the index."""
+        return self.vectors / max(self.seconds.get("vectors", 0.0), 1e-9)
+
+    @property
+    def edges_per_s(self) -> float:
+        """Edges written a second, with the removal of those before."""
+        return self.edges / max(self.seconds.get("lists", 0.0), 1e-9)
+
+    def to_dict(self) -> dict:
+        """Return all of it, JSON-able."""
+        return {**asdict(self), "vectors_per_s": self.vectors_per_s, "edges_per_s": self.edges_per_s}
+
+    def __str__(self) -> str:
+        return "\n".join(self._sentences())
+
+    def _sentences(self) -> Iterator[str]:
+        yield f"{self.model} is served by run {self.run} ({sum(self.seconds.values()):.1f} s)."
+        if self.vectors or self.vectors_kept:
+            kept = f", {self.vectors_kept:,} were there" if self.vectors_kept else ""
+            yield f"Vectors: {self.vectors:,} written{kept}; index: {', '.join(self.indexes) or 'none'}."
+        if self.lists or self.lists_kept:
+            kept = f", {self.lists_kept:,} were there" if self.lists_kept else ""
+            yield f"Lists: {self.lists:,} users written ({self.edges:,} edges, {self.edges_deleted:,} removed){kept}."
+        if self.vectors_skipped:
+            named = ", ".join(self.skipped_keys)
+            yield f"Skipped {self.vectors_skipped:,} vectors that are zero or not finite, such as {named}."
+        if self.missing:
+            named = ", ".join(self.missing_keys)
+            yield f"Passed over {self.missing:,} nodes that are not in the graph, such as {named}."
+        if self.vanished:
+            yield f"Not written: {self.vanished:,} vectors and edges whose nodes were deleted meanwhile."
+        if self.previous:
+            yield f"Run {self.previous} served before and is kept."
+        if self.dropped:
+            yield f"Removed: {', '.join(self.dropped)}."
+
+
+def publish(
+    connection: Connection,
+    schema: GraphSchema,
+    publication: Publication,
+    *,
+    progress: bool | None = None,
+    index_timeout_s: float = 300,
+) -> PublishReport:
+    """Write vectors and lists of a run into the graph and let it serve under its model's name.
+
+    Args:
+        connection: to the database.
+        schema: names users, items and keys.
+        publication: what to write.
+        progress: show bars; None shows them on a terminal.
+        index_timeout_s: give up when a vector index makes no progress for so long.
+
+    Raises:
+        UsageError: the publication does not fit the schema.
+        DataError: two nodes share a key, or the arrays are not what they should be.
+        GraphError: a name is taken, an index does not get ready, or the server refuses. What served before still
+            serves.
+    """
+    return _Publisher(connection, schema, publication, progress).publish(index_timeout_s)
+
+
+class _Publisher:
+    """One publish, step by step; the report fills up on the way."""
+
+    def __init__(
+        self, connection: Connection, schema: GraphSchema, publication: Publication, progress: bool | None
+    ) -> None:
+        self._connection, self._schema, self._publication = connection, schema, publication
+        self._progress = progress
+        self._report = PublishReport(publication.model, publication.run)
+        self._lookups: dict[str, NodeLookup] = {}
+        self._missing: set[tuple[str, int | str]] = set()
+
+    def publish(self, index_timeout_s: float) -> PublishReport:
+        with self._step("check"):
+            record, found = self._check()
+        with self._step("vectors"):
+            record = self._write_vectors(record, found)
+        with self._step("index"):
+            self._report.indexes = create_indexes(self._connection, record)
+            wait_for_indexes(self._connection, self._report.indexes, timeout_s=index_timeout_s, progress=self._progress)
+        with self._step("lists"):
+            self._write_lists(compare=found is not None)
+        with self._step("switch"):
+            self._switch(record)
+        with self._step("clean up"):
+            self._report.dropped = drop_superseded(self._connection, record.model)
+        return self._report
+
+    @contextmanager
+    def _step(self, name: str) -> Iterator[None]:
+        began = time.perf_counter()
+        yield
+        self._report.seconds[name] = time.perf_counter() - began
+
+    def _check(self) -> tuple[RunRecord, RunRecord | None]:
+        """Refuse what can be refused; return the record that is planned and the one that is there."""
+        check_publication(self._publication)
+        self._find_nodes()
+        planned = catalog.planned_record(self._publication, vectors_digest=_digest(self._publication))
+        found = catalog.find_run(self._connection, planned.id)
+        if found is None:
+            catalog.check_own_property(self._connection, planned)
+        else:
+            _check_same_run(found, planned)
+        check_index_names(self._connection, planned)
+        catalog.ensure_constraints(self._connection)  # the first write: a missing privilege shows here
+        return planned, found
+
+    def _find_nodes(self) -> None:
+        """Look up the nodes of all labels, once each."""
+        wanted: dict[str, list[np.ndarray]] = {}
+        for nodes in self._publication.vectors:
+            wanted.setdefault(nodes.label, []).append(nodes.keys)
+        lists = self._publication.lists
+        if lists is not None:
+            wanted.setdefault(lists.user_label, []).append(lists.user_keys)
+            wanted.setdefault(lists.item_label, []).append(lists.item_keys)
+        key_of = {label: key_property(self._schema, label) for label in wanted}
+        for label, arrays in wanted.items():
+            self._lookups[label] = find_nodes(self._connection, label, key_of[label], np.concatenate(arrays).tolist())
+
+    def _write_vectors(self, record: RunRecord, found: RunRecord | None) -> RunRecord:
+        """Write the run's record and its vectors; return the record as it then is.
+
+        While other vectors than the record's stand in the property it names none, so that a later publish does not
+        take them for its own.
+        """
+        only_missing = found is not None and found.vectors_digest == record.vectors_digest
+        others_there = found is not None and not only_missing
+        catalog.begin(self._connection, replace(record, vectors_digest=None) if others_there else record)
+        if found is not None and found.status == catalog.DROPPING:
+            catalog.mark(self._connection, record.id, catalog.BUILDING)
+        for nodes, name in zip(self._publication.vectors, record.properties, strict=True):
+            lookup = self._lookups[nodes.label]
+            counts = write_vectors(
+                self._connection, nodes, lookup, name, only_missing=only_missing, progress=self._progress
+            )
+            report = self._report
+            report.vectors += counts.written
+            report.vectors_kept += counts.kept
+            report.vectors_skipped += len(counts.skipped_keys)
+            report.skipped_keys += _samples(nodes.label, counts.skipped_keys, report.skipped_keys)
+            report.vanished += counts.vanished
+            self._count_missing(nodes.label, counts.missing_keys)
+        if others_there:
+            catalog.begin(self._connection, record)
+        return record
+
+    def _write_lists(self, *, compare: bool) -> None:
+        lists, model, run = self._publication.lists, self._publication.model, self._publication.run
+        report = self._report
+        if lists is None:
+            user = self._schema.user
+            lookup = NodeLookup(user.label, user.key, indexed=False, handles={})
+            report.edges_deleted = remove_other_lists(self._connection, model, run, lookup, set(), look_at_all=True)
+            return
+        users, items = self._lookups[lists.user_label], self._lookups[lists.item_label]
+        counts = ListWriter(self._connection, model, run, users, items).write(
+            lists, compare=compare, progress=self._progress
+        )
+        report.lists, report.lists_kept = counts.written, counts.kept
+        report.edges, report.edges_deleted = counts.edges, counts.deleted
+        report.vanished += counts.vanished
+        self._count_missing(lists.user_label, counts.missing_users)
+        self._count_missing(lists.item_label, counts.missing_items)
+
+    def _count_missing(self, label: str, keys: list) -> None:
+        """Count nodes that are not in the graph, those of vectors and of lists once."""
+        new = [key for key in keys if (label, key) not in self._missing]
+        self._missing.update((label, key) for key in new)
+        self._report.missing += len(new)
+        self._report.missing_keys += _samples(label, new, self._report.missing_keys)
+
+    def _switch(self, record: RunRecord) -> None:
+        serving = catalog.serving(self._connection, record.model)
+        if serving is None or serving["id"] != record.id:
+            self._report.previous = serving["id"] if serving else None
+            catalog.switch(self._connection, record)
+
+
+def _check_same_run(found: RunRecord, planned: RunRecord) -> None:
+    """Raise GraphError where the run in the graph is another one under the same id."""
+    if found.model != planned.model:
+        raise GraphError(
+            f"Run {found.id} is in the graph as a run of {found.model}, not of {planned.model}. Train again."
+        )
+    there, wanted = ([*zip(run.labels, run.dimensions, strict=True)] for run in (found, planned))
+    if there != wanted or found.indexes != planned.indexes:
+        raise GraphError(
+            f"Run {found.id} is in the graph with vectors of {there or 'nothing'}, and this publication has {wanted}. "
+            "A run does not change: train again."
+        )
+
+
+def _digest(publication: Publication) -> str:
+    """Return the sha256 of a publication's vectors."""
+    return fingerprint(*(part for nodes in publication.vectors for part in (nodes.label, nodes.keys, nodes.vectors)))
+
+
+def _samples(label: str, keys: list, already: list[str]) -> list[str]:
+    return [f"{label} {key!r}" for key in keys[: max(0, _SAMPLE_KEYS - len(already))]]
