@@ -1,0 +1,85 @@
+"""What click-through models train on: likes and fresh negatives, and the figure that picks an epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import rankdata
+
+from kgplug.data.interactions import Interactions
+from kgplug.data.sampling import negative_sampler
+
+_VALIDATION_STREAM = 0x7A11D  # parts the validation draw from the draws of the epochs
+
+
+@dataclass(frozen=True, eq=False)
+class Pairs:
+    """Users and items with what the model shall answer.
+
+    Attributes:
+        users, items: int64 (n,).
+        labels: float32 (n,), 1 for a like.
+    """
+
+    users: np.ndarray
+    items: np.ndarray
+    labels: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.users)
+
+
+class ClickThroughData:
+    """Training likes with negatives redrawn each epoch, and fixed validation pairs.
+
+    Training negatives avoid training rows only. Validation pairs are drawn once from the seed,
+    one negative a like, and avoid the training and validation rows.
+
+    Args:
+        interactions: the training part.
+        valid: the validation part, or None.
+        seed: of the validation negatives.
+        exclude_low_rated: keep training rows that are no likes out of the negatives.
+    """
+
+    def __init__(
+        self, interactions: Interactions, valid: Interactions | None, *, seed: int, exclude_low_rated: bool = False
+    ) -> None:
+        self.likes = interactions.likes()
+        self._sampler = negative_sampler(interactions if exclude_low_rated else self.likes)
+        self.valid: Pairs | None = None
+        likes = None if valid is None else valid.likes()
+        if likes is not None and len(likes):
+            rng = np.random.default_rng([seed, _VALIDATION_STREAM])
+            self.valid = _with_negatives(
+                likes.users, likes.items, negative_sampler(interactions, valid).draw(likes.users, rng)
+            )
+
+    def epoch(self, rng: np.random.Generator, batch_size: int) -> Iterator[Pairs]:
+        """Yield batches of at most `batch_size` pairs: likes in a new order, each with a new negative of its user."""
+        order = rng.permutation(len(self.likes))
+        users, items = self.likes.users[order], self.likes.items[order]
+        negatives = self._sampler.draw(users, rng)
+        rows = max(1, batch_size // 2)
+        for start in range(0, len(order), rows):
+            chosen = slice(start, start + rows)
+            yield _with_negatives(users[chosen], items[chosen], negatives[chosen])
+
+    def validation_auc(self, scores: np.ndarray) -> float | None:
+        """Return the AUC of scores float (n,) of the validation pairs; None where there are not both kinds."""
+        if self.valid is None or self.valid.labels.all():
+            return None
+        liked = self.valid.labels > 0
+        positives = int(liked.sum())
+        ranks = rankdata(scores)
+        return float((ranks[liked].sum() - positives * (positives + 1) / 2) / positives / (len(liked) - positives))
+
+
+def _with_negatives(users: np.ndarray, items: np.ndarray, negatives: np.ndarray) -> Pairs:
+    """Put likes and negatives together; a user who likes the whole catalogue (-1) gets none."""
+    drawn = negatives >= 0
+    labels = np.zeros(len(users) + int(drawn.sum()), dtype=np.float32)
+    labels[: len(users)] = 1.0
+    return Pairs(np.concatenate([users, users[drawn]]), np.concatenate([items, negatives[drawn]]), labels)

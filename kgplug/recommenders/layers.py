@@ -1,0 +1,105 @@
+"""Building blocks that several models share."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional
+
+LEAK = 0.1  # slope of the leaky ReLU below zero
+
+
+def normal_table(n_rows: int, dim: int, scale: float, generator: torch.Generator) -> nn.Parameter:
+    """Return an embedding table (n_rows, dim) from N(0, scale²)."""
+    return nn.Parameter(torch.randn(n_rows, dim, generator=generator) * scale)
+
+
+def xavier_linear(n_in: int, n_out: int, generator: torch.Generator) -> nn.Linear:
+    """Return a dense layer with Xavier-uniform weights and zero bias."""
+    layer = nn.Linear(n_in, n_out, device="meta").to_empty(device="cpu")
+    with torch.no_grad():
+        bound = math.sqrt(6.0 / (n_in + n_out))
+        layer.weight.copy_((torch.rand(n_out, n_in, generator=generator) * 2 - 1) * bound)
+        layer.bias.zero_()
+    return layer
+
+
+def activate(x: torch.Tensor, name: str) -> torch.Tensor:
+    """Apply "relu" or "leaky_relu"."""
+    return functional.relu(x) if name == "relu" else functional.leaky_relu(x, LEAK)
+
+
+def lookup(table: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+    """Return rows of a table: (m,) → (m, d), with a sparse gradient for `RowAdam`. Rows shall be distinct."""
+    return functional.embedding(rows, table, sparse=True)
+
+
+def distinct(*ids: np.ndarray, device: torch.device | str = "cpu") -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
+    """Return the distinct ids of several arrays and where each array's values stand among them.
+
+    Returns:
+        (rows, places): int64 (m,) ascending; one int64 (n_i,) an array.
+    """
+    rows, inverse = np.unique(np.concatenate(ids), return_inverse=True)
+    cuts = np.cumsum([len(part) for part in ids])[:-1]
+    places = tuple(torch.from_numpy(part).to(device) for part in np.split(inverse, cuts))
+    return torch.from_numpy(rows).to(device), places
+
+
+def row_penalty(rows: torch.Tensor, places: torch.Tensor, n: int) -> torch.Tensor:
+    """Return Σ over places of ‖row‖² / n, a scalar: the mean squared norm of what a batch looked up.
+
+    Args:
+        rows: (m, d), distinct rows.
+        places: int64 (p,), which row each of the batch's lookups used.
+        n: size of the batch.
+    """
+    counts = torch.bincount(places, minlength=len(rows)).to(rows.dtype)
+    return (rows.square().sum(1) * counts).sum() / n
+
+
+def squared_norm(parameters: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Return the sum of squares of all parameters, a scalar."""
+    return torch.stack([parameter.square().sum() for parameter in parameters]).sum()
+
+
+class CrossCompress(nn.Module):
+    """Cross & compress unit of MKR (eqs. 1–4) in O(d): the matrix C = v eᵀ is never built.
+
+    v' = C w_vv + Cᵀ w_ev + b_v = v (e·w_vv) + e (v·w_ev) + b_v, and likewise e' with w_ve, w_ee, b_e.
+    """
+
+    def __init__(self, dim: int, generator: torch.Generator, gain: float = 1.0) -> None:
+        super().__init__()
+        self.weights = nn.Parameter(torch.randn(4, dim, generator=generator) * gain / math.sqrt(dim))  # vv, ev, ve, ee
+        self.bias = nn.Parameter(torch.zeros(2, dim))  # v, e
+
+    def forward(self, item: torch.Tensor, entity: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return (v', e'): (n, d), (n, d) → (n, d), (n, d)."""
+        w_vv, w_ev, w_ve, w_ee = self.weights.unbind()
+        by_entity = entity @ torch.stack([w_vv, w_ve], dim=1)  # (n, 2)
+        by_item = item @ torch.stack([w_ev, w_ee], dim=1)  # (n, 2)
+        crossed_item = item * by_entity[:, :1] + entity * by_item[:, :1] + self.bias[0]
+        crossed_entity = item * by_entity[:, 1:] + entity * by_item[:, 1:] + self.bias[1]
+        return crossed_item, crossed_entity
+
+
+class Dense(nn.Module):
+    """A stack of dense layers, each with its activation: (n, d_0) → (n, d_L)."""
+
+    def __init__(self, widths: Sequence[int], activation: str, generator: torch.Generator) -> None:
+        super().__init__()
+        self.activation = activation
+        self.layers = nn.ModuleList(
+            xavier_linear(n_in, n_out, generator) for n_in, n_out in zip(widths[:-1], widths[1:], strict=True)
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Apply all layers."""
+        for layer in self.layers:
+            x = activate(layer(x), self.activation)
+        return x

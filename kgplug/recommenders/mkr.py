@@ -1,0 +1,320 @@
+"""MKR: recommendation and knowledge-graph embedding as two tasks that share their items."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch.nn import functional
+
+from kgplug.data.interactions import Interactions
+from kgplug.data.keys import fingerprint
+from kgplug.data.knowledge_graph import KnowledgeGraph
+from kgplug.data.sampling import TailCorrupter
+from kgplug.recommenders.base import FitOptions, Recommender
+from kgplug.recommenders.click_through import ClickThroughData, Pairs
+from kgplug.recommenders.config import TrainedConfig
+from kgplug.recommenders.layers import distinct, lookup, row_penalty, squared_norm
+from kgplug.recommenders.mkr_network import MKRNetwork
+from kgplug.training.device import choose_device
+from kgplug.training.loop import train
+from kgplug.training.row_adam import RowAdam
+
+
+class MKRConfig(TrainedConfig):
+    """Settings of MKR.
+
+    The defaults suit data of the size of MovieLens-100K and up. The paper's settings (and its
+    dot product, `bias=False`, `activation="relu"`):
+
+    | set           | epochs | embedding_dim | low_layers | high_layers | batch_size | l2   | learning_rate | kge_learning_rate | kge_interval |
+    |---------------|--------|---------------|------------|-------------|------------|------|---------------|-------------------|--------------|
+    | MovieLens-1M  | 20     | 8             | 1          | 1           | 4096       | 1e-6 | 2e-2          | 1e-2              | 3            |
+    | Book-Crossing | 10     | 8             | 1          | 1           | 32         | 1e-6 | 2e-4          | 2e-5              | 2            |
+    | Last.FM       | 10     | 4             | 2          | 1           | 256        | 1e-6 | 1e-3          | 2e-4              | 2            |
+    """  # noqa: E501
+
+    batch_size: int = Field(4096, ge=1, description="rows a step of the recommendation task, negatives included")
+    kge_batch_size: int = Field(4096, ge=1, description="triples a step of the KG task")
+    learning_rate: float = Field(1e-2, gt=0, description="of the recommendation task's Adam")
+    kge_learning_rate: float = Field(5e-3, gt=0, description="of the KG task's Adam")
+    l2: float = Field(1e-3, ge=0, description="weight of the squared norms of the batch's rows (λ2)")
+    vector_l2: float = Field(2e-2, ge=0, description="weight of the squared norms of the towers' vectors u_L and v_L")
+    weight_l2: float = Field(1e-5, ge=0, description="weight of the squared norms of the layers (λ2 of the paper)")
+    low_layers: int = Field(1, ge=1, description="L: cross & compress units, user and relation layers")
+    high_layers: int = Field(1, ge=1, description="H: layers of the KG task's prediction and of the MLP head")
+    kge_interval: int = Field(3, ge=1, description="t: recommendation steps to one KG step (Algorithm 1)")
+    kge_weight: float = Field(1.0, ge=0, description="λ1: weight of the KG task; 0 leaves it out")
+    head: Literal["dot", "mlp"] = Field("dot", description="how user and item vectors give a score")
+    bias: bool = Field(True, description="add a bias a user, a bias an item and one for all (not in the paper)")
+    activation: Literal["leaky_relu", "relu"] = Field(
+        "leaky_relu", description="of dense layers; plain ReLU (the paper) can die with few dimensions"
+    )
+    init_scale: float = Field(0.1, gt=0, description="standard deviation of the tables at the start")
+    orient_items: bool = Field(True, description="turn triples whose only item is the tail, so that it is the head")
+    exclude_low_rated: bool = Field(False, description="keep disliked items out of the negatives")
+
+
+@dataclass(frozen=True, eq=False)
+class TripleBatch:
+    """One KG step: int64 (n,) each; `heads_of_corrupt` tells the triple a corrupt tail belongs to."""
+
+    heads: np.ndarray
+    relations: np.ndarray
+    tails: np.ndarray
+    corrupt: np.ndarray
+    heads_of_corrupt: np.ndarray
+
+
+class MKR(Recommender):
+    """MKR (Wang et al., WWW 2019, "Multi-Task Feature Learning for Knowledge Graph Enhanced Recommendation").
+
+    An item and its entity are one thing seen by two tasks; cross & compress units exchange what
+    the tasks learn about it. An item without an entity gets an entity row of its own that no
+    triple touches. Of the paper's Algorithm 1 the alternation, the corrupted tails and the two
+    optimisers are kept; see `MKRConfig` for what is ours.
+    """
+
+    name = "MKR"
+    config_class = MKRConfig
+    config: MKRConfig
+    needs_knowledge = True
+    scores_are_probabilities = True
+
+    def _fit(
+        self,
+        interactions: Interactions,
+        knowledge: KnowledgeGraph | None,
+        valid: Interactions | None,
+        seed: int,
+        options: FitOptions,
+    ) -> None:
+        assert knowledge is not None  # `fit` has checked
+        linked = knowledge.entities_of(interactions.item_keys, label=interactions.item_label)
+        n_entities, item_entities = own_rows(linked, knowledge.n_entities)
+        device = choose_device(self.config.device)
+        self.network = MKRNetwork(
+            self.config,
+            n_users=interactions.n_users,
+            item_entities=torch.from_numpy(item_entities),
+            n_entities=n_entities,
+            n_relations=2 * knowledge.n_relations,
+            generator=torch.Generator().manual_seed(seed),
+        ).to(device)
+        task = MKRTask(
+            self.network,
+            self.config,
+            ClickThroughData(interactions, valid, seed=seed, exclude_low_rated=self.config.exclude_low_rated),
+            oriented(knowledge, linked) if self.config.orient_items else knowledge.triples,
+            knowledge.n_entities,
+        )
+        self.history = train(
+            task,
+            epochs=self.config.epochs,
+            patience=self.config.patience,
+            seed=seed,
+            description=self.name,
+            fingerprint=fingerprint(
+                interactions.fingerprint,
+                "" if valid is None else valid.fingerprint,
+                knowledge.fingerprint,
+                self.config.model_dump_json(),
+                str(seed),
+            ),
+            checkpoint=options.checkpoint,
+            progress=options.progress,
+        ).to_dict()
+        self._cache()
+
+    def _cache(self) -> None:
+        """Run both towers once: an item's vector does not depend on the user."""
+        self.network.eval()
+        with torch.no_grad():
+            self._users, self._items = self.network.all_users(), self.network.all_items()
+
+    def score(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:
+        u, i = (torch.from_numpy(np.asarray(x, dtype=np.int64)).to(self._users.device) for x in (users, items))
+        with torch.no_grad():
+            logits = self.network.joined(self._users[u], self._items[i]) + self.network.all_biases(u, i)
+            return torch.sigmoid(logits).cpu().numpy()
+
+    def _score_block(self, users: np.ndarray) -> np.ndarray:
+        u = torch.from_numpy(users).to(self._users.device)
+        i = torch.arange(len(self._items), device=u.device)
+        with torch.no_grad():
+            logits = self.network.joined_with_all(self._users[u], self._items) + self.network.all_biases(u[:, None], i)
+            return torch.sigmoid(logits).cpu().numpy()
+
+    def item_vectors(self) -> np.ndarray:
+        return self._items.cpu().numpy()
+
+    def user_vectors(self) -> np.ndarray:
+        return self._users.cpu().numpy()
+
+    def _arrays(self) -> dict[str, np.ndarray]:
+        return {name: tensor.cpu().numpy() for name, tensor in self.network.state_dict().items()}
+
+    def _restore(self, arrays: dict[str, np.ndarray]) -> None:
+        tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
+        self.network = MKRNetwork(
+            self.config,
+            n_users=len(self.user_keys),
+            item_entities=tensors["item_entities"],
+            n_entities=len(tensors["entities"]),
+            n_relations=len(tensors["relations"]),
+            generator=torch.Generator().manual_seed(self.seed),
+        )
+        self.network.load_state_dict(tensors)
+        self.network.to(choose_device(self.config.device))
+        self._cache()
+
+
+class MKRTask:
+    """The training of MKR: `kge_interval` recommendation steps, then one KG step (Algorithm 1)."""
+
+    def __init__(
+        self, network: MKRNetwork, config: MKRConfig, data: ClickThroughData, triples: np.ndarray, n_entities: int
+    ) -> None:
+        self.module, self.config, self.data = network, config, data
+        self.triples, self._corrupter = triples, TailCorrupter(triples, n_entities=n_entities)
+        tables, dense = network.recommendation_parameters()
+        kge_tables, kge_dense = network.kge_parameters()
+        self._recommendation_optimizers = (
+            RowAdam(tables, lr=config.learning_rate),
+            torch.optim.Adam(dense, lr=config.learning_rate, fused=True),
+        )
+        self._kge_optimizers = (
+            RowAdam(kge_tables, lr=config.kge_learning_rate),
+            torch.optim.Adam(kge_dense, lr=config.kge_learning_rate, fused=True),
+        )
+        self.optimizers = (*self._recommendation_optimizers, *self._kge_optimizers)
+        self._dense, self._kge_dense = dense, kge_dense
+
+    def batches(self, epoch: int, rng: np.random.Generator) -> Iterator[Pairs | TripleBatch]:
+        """Yield the steps of one epoch; the KG's triples come in a new order each epoch."""
+        del epoch
+        order, start = rng.permutation(len(self.triples)), 0
+        for number, pairs in enumerate(self.data.epoch(rng, self.config.batch_size), start=1):
+            yield pairs
+            if number % self.config.kge_interval == 0 and len(order) and self.config.kge_weight > 0:
+                rows = np.take(order, range(start, start + min(self.config.kge_batch_size, len(order))), mode="wrap")
+                start = (start + len(rows)) % len(order)
+                yield self._with_corrupt_tails(rows, rng)
+
+    def _with_corrupt_tails(self, rows: np.ndarray, rng: np.random.Generator) -> TripleBatch:
+        corrupt = self._corrupter.draw(rows, rng)
+        drawn = np.flatnonzero(corrupt >= 0)
+        return TripleBatch(*self.triples[rows].T, corrupt[drawn], drawn)
+
+    def step(self, batch: Pairs | TripleBatch) -> torch.Tensor:
+        """Do one step of the task that the batch belongs to."""
+        if isinstance(batch, Pairs):
+            loss, optimizers = self.recommendation_loss(batch), self._recommendation_optimizers
+        else:
+            loss, optimizers = self.kge_loss(batch), self._kge_optimizers
+        self.module.zero_grad()
+        loss.backward()
+        for optimizer in optimizers:
+            optimizer.step()
+        return loss.detach()
+
+    def recommendation_loss(self, batch: Pairs) -> torch.Tensor:
+        """Return mean BCE + l2 · mean ‖rows‖² + weight_l2 · ‖W‖², a scalar. Towers run once a distinct id."""
+        network, n = self.module, len(batch)
+        users, (user_of,) = distinct(batch.users, device=network.device)
+        items, (item_of,) = distinct(batch.items, device=network.device)
+        u, v = lookup(network.users, users), lookup(network.items, items)  # (distinct, d)
+        e = lookup(network.entities, network.item_entities[items])
+        looked_up = [(u, user_of), (v, item_of), (e, item_of)]
+        user_vectors, item_vectors = network.user_layers(u), network.item_tower(v, e)[0]  # u_L, v_L (distinct, d)
+        logits = network.joined(
+            functional.embedding(user_of, user_vectors), functional.embedding(item_of, item_vectors)
+        )
+        if self.config.bias:
+            by_user, by_item = lookup(network.user_bias, users), lookup(network.item_bias, items)  # (distinct, 1)
+            logits = logits + functional.embedding(user_of, by_user).squeeze(1) + network.global_bias
+            logits = logits + functional.embedding(item_of, by_item).squeeze(1)
+            looked_up += [(by_user, user_of), (by_item, item_of)]
+        labels = torch.from_numpy(batch.labels).to(network.device)
+        loss = functional.binary_cross_entropy_with_logits(logits, labels)
+        outputs = row_penalty(user_vectors, user_of, n) + row_penalty(item_vectors, item_of, n)
+        return loss + self._penalty(looked_up, n, self._dense) + self.config.vector_l2 * outputs
+
+    def kge_loss(self, batch: TripleBatch) -> torch.Tensor:
+        """Return −λ1 (mean true − mean corrupt score) + l2 · mean ‖rows‖² + weight_l2 · ‖W‖², a scalar."""
+        network, n = self.module, len(batch.heads)
+        entities, (head_of, tail_of, corrupt_of) = distinct(
+            batch.heads, batch.tails, batch.corrupt, device=network.device
+        )
+        relations, (relation_of,) = distinct(batch.relations, device=network.device)
+        e, r = lookup(network.entities, entities), lookup(network.relations, relations)  # (distinct, d)
+        looked_up = [(e, torch.cat([head_of, tail_of, corrupt_of])), (r, relation_of)]
+        places = network.entity_items[entities]
+        crossed = torch.nonzero(places >= 0).squeeze(1)  # where a distinct entity is an item
+        heads = e
+        if len(crossed):
+            v = lookup(network.items, places[crossed])
+            heads = e.index_copy(0, crossed, network.item_tower(v, e[crossed])[1])
+            item_of = torch.bincount(head_of, minlength=len(entities))[crossed]
+            looked_up.append((v, torch.repeat_interleave(torch.arange(len(crossed), device=v.device), item_of)))
+        predicted = network.predicted_tails(
+            functional.embedding(head_of, heads), functional.embedding(relation_of, network.relation_layers(r))
+        )
+        triple_of = torch.from_numpy(batch.heads_of_corrupt).to(network.device)
+        true = torch.sigmoid((predicted * functional.embedding(tail_of, e)).sum(1))
+        corrupt = torch.sigmoid((predicted[triple_of] * functional.embedding(corrupt_of, e)).sum(1))
+        gain = true.mean() - (corrupt.mean() if len(corrupt) else 0.0)
+        return -self.config.kge_weight * gain + self._penalty(looked_up, n, self._kge_dense)
+
+    def _penalty(
+        self, looked_up: list[tuple[torch.Tensor, torch.Tensor]], n: int, dense: list[torch.nn.Parameter]
+    ) -> torch.Tensor:
+        rows = torch.stack([row_penalty(rows, places, n) for rows, places in looked_up]).sum()
+        return self.config.l2 * rows + self.config.weight_l2 * squared_norm(dense)
+
+    def validate(self) -> float | None:
+        """Return the AUC of the validation pairs."""
+        pairs, network = self.data.valid, self.module
+        if pairs is None:
+            return None
+        with torch.no_grad():
+            users = torch.from_numpy(pairs.users).to(network.device)
+            items = torch.from_numpy(pairs.items).to(network.device)
+            logits = network.joined(network.all_users()[users], network.all_items()[items])
+            logits = logits + network.all_biases(users, items)
+        return self.data.validation_auc(logits.cpu().numpy())
+
+
+def own_rows(linked: np.ndarray, n_entities: int) -> tuple[int, np.ndarray]:
+    """Give items without an entity a row past the graph's own.
+
+    Args:
+        linked: int64 (n_items,), -1 where an item has no entity.
+
+    Returns:
+        (number of rows, entity row of each item int64 (n_items,)).
+    """
+    missing = linked < 0
+    rows = linked.copy()
+    rows[missing] = n_entities + np.arange(missing.sum())
+    return n_entities + int(missing.sum()), rows
+
+
+def oriented(knowledge: KnowledgeGraph, linked: np.ndarray) -> np.ndarray:
+    """Turn triples whose only item is the tail: int64 (n, 3), turned ones with relation n_relations + r."""
+    is_item = np.zeros(knowledge.n_entities, dtype=bool)
+    is_item[linked[linked >= 0]] = True
+    head, relation, tail = knowledge.triples.T
+    turned = is_item[tail] & ~is_item[head]
+    return np.stack(
+        [
+            np.where(turned, tail, head),
+            np.where(turned, relation + knowledge.n_relations, relation),
+            np.where(turned, head, tail),
+        ],
+        axis=1,
+    )
