@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import socket
 from typing import TYPE_CHECKING, Any, Literal, LiteralString, Self, TypeVar, cast
@@ -11,7 +12,7 @@ from pydantic import SecretStr
 
 from kgplug.errors import GraphError
 from kgplug.graph.local import LocalNeo4j
-from kgplug.graph.server_errors import translated_errors
+from kgplug.graph.server_errors import DATABASE_NOT_FOUND, translated_errors
 from kgplug.settings import Settings
 
 if TYPE_CHECKING:
@@ -87,18 +88,21 @@ class Connection:
         _probe(uri, *_address(uri))
         import neo4j
 
+        _quiet_the_driver()
         with translated_errors(uri, database):
             driver = neo4j.GraphDatabase.driver(
                 uri,
                 auth=(username, password.get_secret_value()),
                 connection_timeout=_CONNECTION_TIMEOUT_S,
-                connection_acquisition_timeout=4 * _CONNECTION_TIMEOUT_S,
+                connection_acquisition_timeout=2 * _CONNECTION_TIMEOUT_S,
                 max_transaction_retry_time=_RETRY_TIME_S,
                 notifications_min_severity="OFF",
                 user_agent="kgplug",
             )
         connection = cls(driver, uri=uri, database=database, import_dir=import_dir)
         try:
+            with translated_errors(uri, database):
+                driver.verify_connectivity()  # once, where a transaction would try again for a while
             connection._look_at_server()
         except BaseException:
             connection.close()
@@ -161,8 +165,13 @@ class Connection:
 
     def _look_at_server(self) -> None:
         """Fill in the database's name and the server's version, refusing a server without vector indexes."""
-        server = self.rows("CALL dbms.components() YIELD name, versions, edition WHERE name = 'Neo4j Kernel' RETURN *")
-        self.server_version, self.edition = server[0]["versions"][0], server[0]["edition"]
+        try:
+            server = self.rows("CALL dbms.components() YIELD versions, edition RETURN versions[0] AS version, edition")
+        except GraphError as error:
+            if getattr(error.__cause__, "code", None) == DATABASE_NOT_FOUND:
+                raise self._unknown_database() from error
+            raise
+        self.server_version, self.edition = server[0]["version"], server[0]["edition"]
         numbers = tuple(int(number) for number in re.findall(r"\d+", self.server_version)[:2])
         if numbers < _OLDEST_VERSION:
             oldest = ".".join(map(str, _OLDEST_VERSION))
@@ -171,6 +180,16 @@ class Connection:
                 f"kgplug needs {oldest} or newer."
             )
         self.database = self.rows("CALL db.info() YIELD name")[0]["name"]
+
+    def _unknown_database(self) -> GraphError:
+        """Return the error that names the databases there are."""
+        query = "SHOW DATABASES YIELD name WHERE name <> 'system' RETURN DISTINCT name ORDER BY name"
+        with translated_errors(self.uri), self._driver.session(database="system") as session:
+            names = ", ".join(session.run(query).value())
+        return GraphError(
+            f"There is no database {self.database!r} on the server at {self.uri}. "
+            f"Set NEO4J_DATABASE to one of: {names}."
+        )
 
 
 def connect_settings(
@@ -187,7 +206,7 @@ def connect_settings(
         GraphError: the server cannot be used; a LocalServerError for the local one.
     """
     settings = settings or Settings()
-    if settings.neo4j_uri is not None:
+    if settings.neo4j_uri:
         if settings.neo4j_password is None:
             raise GraphError(
                 "NEO4J_URI is set but NEO4J_PASSWORD is not. Set it, or unset NEO4J_URI to use the local Neo4j."
@@ -207,6 +226,13 @@ def connect_settings(
         database=settings.neo4j_database,
         import_dir=endpoint.import_dir,
     )
+
+
+def _quiet_the_driver() -> None:
+    """Keep the driver's warnings about retries off the terminal of programs that set up no logging."""
+    logger = logging.getLogger("neo4j")
+    if not any(isinstance(handler, logging.NullHandler) for handler in logger.handlers):
+        logger.addHandler(logging.NullHandler())
 
 
 def _text(query: str) -> LiteralString:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import os
 import shutil
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
@@ -154,7 +153,7 @@ def _download_all(jars: list[Jar], folder: Path, progress: bool | None) -> None:
 def _obtain(jar: Jar, folder: Path, staging: Path) -> int:
     """Put one jar into a folder and return its size in bytes."""
     source = _from_maven_repository(jar, staging) or _download(jar, staging)
-    os.replace(source, folder / jar.file_name)
+    source.replace(folder / jar.file_name)
     return jar.size
 
 

@@ -7,7 +7,9 @@ from that process's command line, which names this home: a pid that another prog
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import os
 import re
 import secrets
 import socket
@@ -24,7 +26,7 @@ from kgplug.errors import LocalServerError
 from kgplug.graph import install, local_config
 from kgplug.graph.java import find_java
 from kgplug.graph.lock import locked
-from kgplug.graph.process import dying_with_parent, last_telling_line
+from kgplug.graph.process import age_s, carries, dying_with_parent, executable, last_telling_line, serves
 
 State = Literal["not installed", "stopped", "starting", "running", "unhealthy"]
 
@@ -34,7 +36,6 @@ _PORT_ATTEMPTS = 50
 _LAUNCH_ATTEMPTS = 3
 _START_TIMEOUT_S = 180
 _STOP_TIMEOUT_S = 60
-_PROBE_TIMEOUT_S = 2
 _POLL_S = 0.1
 _PORT_TAKEN = "Address already in use"
 
@@ -72,7 +73,7 @@ class LocalNeo4j:
     """
 
     def __init__(self, home: Path, *, jars: Path | None = None) -> None:
-        self.home = home.expanduser().absolute()
+        self.home = home.expanduser().resolve()
         self.jars = jars or self.home / "jars"
         self.log = self.home / "logs" / "console.log"
         self._pid_file = self.home / "neo4j.pid"
@@ -94,9 +95,10 @@ class LocalNeo4j:
         try:
             self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
             with locked(self.home / "lock"):
-                if self._process() is None:
+                process = self._process()
+                if process is None:
                     self._install_and_launch(progress, die_with_parent)
-                elif not _answers(self._port()):
+                elif not serves(process, self._port()):
                     self._wait()
                 return self._endpoint()
         except OSError as error:
@@ -142,10 +144,10 @@ class LocalNeo4j:
             pid=process.pid if process else None,
             uri=self._uri() if process else None,
             version=install.NEO4J_VERSION,
-            java=Path(process.exe()) if process else None,
+            java=executable(process) if process else None,
             home=self.home,
             log=self.log,
-            data_bytes=sum(path.stat().st_size for path in (self.home / "data").rglob("*") if path.is_file()),
+            data_bytes=_size(self.home / "data"),
         )
 
     def endpoint(self) -> Endpoint:
@@ -154,16 +156,17 @@ class LocalNeo4j:
         Raises:
             LocalServerError: it does not run.
         """
-        if self._process() is None or not _answers(self._port()):
+        process = self._process()
+        if process is None or not serves(process, self._port()):
             raise LocalServerError("The local Neo4j is not running. Start it: kgplug db start.")
         return self._endpoint()
 
     def _state(self, process: psutil.Process | None) -> State:
         if process is None:
             return "stopped" if install.installed(self.jars) else "not installed"
-        if _answers(self._port()):
+        if serves(process, self._port()):
             return "running"
-        return "starting" if time.time() - process.create_time() < _START_TIMEOUT_S else "unhealthy"
+        return "starting" if age_s(process) < _START_TIMEOUT_S else "unhealthy"
 
     def _process(self) -> psutil.Process | None:
         """Return the process that serves this home: the pid file's, else one whose start was cut off."""
@@ -172,9 +175,9 @@ class LocalNeo4j:
             recorded = psutil.Process(int(self._pid_file.read_text()))
         except (OSError, ValueError, psutil.Error):
             recorded = None
-        if recorded is not None and _is_server(recorded, mark):
+        if recorded is not None and carries(recorded, mark):
             return recorded
-        return next((process for process in psutil.process_iter() if _is_server(process, mark)), None)
+        return next((process for process in psutil.process_iter() if carries(process, mark)), None)
 
     def _install_and_launch(self, progress: bool | None, die_with_parent: bool) -> None:
         """Bring up a server that does not run."""
@@ -203,6 +206,7 @@ class LocalNeo4j:
             self._child = subprocess.Popen(
                 command,
                 cwd=self.home,
+                env={**os.environ, "LC_ALL": "C.UTF-8"},  # or Java cannot open a path with an accent
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -214,10 +218,8 @@ class LocalNeo4j:
     def _wait(self) -> None:
         """Wait until the server answers a query, or raise with the reason why it does not."""
         deadline = time.monotonic() + _START_TIMEOUT_S
-        while not _answers(self._port()):
-            if self._child is not None:
-                self._child.poll()
-            if self._process() is None:
+        while (process := self._process()) is None or not serves(process, self._port()):
+            if process is None and self._has_ended():
                 reason = last_telling_line(self.log)
                 raise LocalServerError(f"The local Neo4j ended while it started: {reason} Its log: {self.log}")
             if time.monotonic() > deadline:
@@ -227,6 +229,10 @@ class LocalNeo4j:
                 )
             time.sleep(_POLL_S)
         self._log_in()
+
+    def _has_ended(self) -> bool:
+        """Tell whether no server comes any more; a child is asked, for its command line shows a moment late."""
+        return self._child is None or self._child.poll() is not None
 
     def _log_in(self) -> None:
         """Run one query on the default database, which may come up a little later than the port."""
@@ -277,25 +283,6 @@ class LocalNeo4j:
         raise LocalServerError(f"No port between {_PORTS.start} and {_PORTS.stop - 1} is free for the local Neo4j.")
 
 
-def _is_server(process: psutil.Process, mark: str) -> bool:
-    """Tell whether a process is alive and its command line carries a mark."""
-    try:
-        return mark in process.cmdline() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.Error:
-        return False
-
-
-def _answers(port: int | None) -> bool:
-    """Tell whether anything accepts connections on a loopback port."""
-    if port is None:
-        return False
-    try:
-        socket.create_connection(("127.0.0.1", port), timeout=_PROBE_TIMEOUT_S).close()
-    except OSError:
-        return False
-    return True
-
-
 def _is_free(port: int) -> bool:
     """Tell whether a server could listen on a loopback port."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
@@ -305,3 +292,12 @@ def _is_free(port: int) -> bool:
         except OSError:
             return False
     return True
+
+
+def _size(folder: Path) -> int:
+    """Return the bytes of all files in a folder, which may change meanwhile."""
+    total = 0
+    for path in folder.rglob("*"):
+        with contextlib.suppress(FileNotFoundError):
+            total += path.lstat().st_size if path.is_file() else 0
+    return total

@@ -59,6 +59,8 @@ def write_config(home: Path, port: int) -> None:
         "server.memory.pagecache.size": f"{page_cache // _MB}m",
         "dbms.security.auth_enabled": "true",
         "dbms.usage_report.enabled": "false",
+        # Stopping would wait 5 s for threads of connections that idle.
+        "internal.server.bolt.thread_pool_shutdown_wait_time": "500ms",
         # The transaction log would take 512 MB of disk before the first node is written.
         "db.tx_log.preallocate": "false",
         "db.tx_log.rotation.retention_policy": "2 files",
@@ -87,6 +89,7 @@ def command_line(home: Path, java: Java, jars: list[Path]) -> list[str]:
         MAIN_CLASS,
         f"--home-dir={home}",
         f"--config-dir={home / 'conf'}",
+        "--console-mode",  # its log goes to the standard output too, that of this start alone
     ]
 
 
@@ -124,7 +127,7 @@ def _write_private(path: Path, text: str) -> None:
     descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         file.write(text)
-    os.replace(fresh, path)
+    fresh.replace(path)
 
 
 def _argument(text: str) -> str:

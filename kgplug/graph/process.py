@@ -1,13 +1,19 @@
-"""What the managed local Neo4j needs to know of its process: its end, and its last words."""
+"""What the managed local Neo4j needs to know of processes: whose they are, what they serve, their last words."""
 
 from __future__ import annotations
 
 import ctypes
+import math
 import signal
+import socket
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
+
+_PROBE_TIMEOUT_S = 2
 _PR_SET_PDEATHSIG = 1
 
 
@@ -21,6 +27,44 @@ def dying_with_parent() -> Callable[[], None] | None:
         libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
     return ask_for_the_signal
+
+
+def carries(process: psutil.Process, mark: str) -> bool:
+    """Tell whether a process is alive and one of its arguments is a mark."""
+    try:
+        return mark in process.cmdline() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False
+
+
+def serves(process: psutil.Process, port: int | None) -> bool:
+    """Tell whether it is this process, and no other program, that accepts connections on a loopback port."""
+    if port is None:
+        return False
+    try:
+        sockets = process.net_connections("tcp")
+        if not any(each.status == psutil.CONN_LISTEN and each.laddr.port == port for each in sockets):
+            return False
+        socket.create_connection(("127.0.0.1", port), timeout=_PROBE_TIMEOUT_S).close()
+    except (psutil.Error, OSError):
+        return False
+    return True
+
+
+def executable(process: psutil.Process) -> Path | None:
+    """Return the program of a process, None if it has just ended."""
+    try:
+        return Path(process.exe())
+    except psutil.Error:
+        return None
+
+
+def age_s(process: psutil.Process) -> float:
+    """Return how long ago a process started, in seconds; infinite if it has just ended."""
+    try:
+        return time.time() - process.create_time()
+    except psutil.Error:
+        return math.inf
 
 
 def last_telling_line(log: Path) -> str:

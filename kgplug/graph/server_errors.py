@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from kgplug.errors import GraphError
+
+DATABASE_NOT_FOUND = "Neo.ClientError.Database.DatabaseNotFound"
 
 
 @contextmanager
@@ -35,7 +38,7 @@ _BY_CODE = {
         "The password of this account on {uri} must be changed before it can be used: log in once with Neo4j's own "
         "tools and change it."
     ),
-    "Neo.ClientError.Database.DatabaseNotFound": (
+    DATABASE_NOT_FOUND: (
         "There is no database {database} on the server at {uri}. Set NEO4J_DATABASE to one that SHOW DATABASES lists."
     ),
     "Neo.ClientError.Security.Forbidden": "This account may not do that on {uri}: {message}",
@@ -46,10 +49,39 @@ def _sentence(error: Exception, uri: str, database: str | None) -> str:
     """Return what to tell a user about a driver's exception."""
     import neo4j.exceptions as raised
 
-    message = (getattr(error, "message", None) or str(error)).strip().split("\n")[0]
+    message = _first_line(getattr(error, "message", None) or str(error))
     code = getattr(error, "code", None) or ""
     if code in _BY_CODE:
         return _BY_CODE[code].format(uri=uri, database=repr(database or ""), message=message)
     if isinstance(error, raised.ServiceUnavailable | raised.SessionExpired):
-        return f"The connection to {uri} failed: {message}"
+        return _lost_connection(_chain(error), uri)
     return f"Neo4j at {uri}: {message}"
+
+
+def _lost_connection(causes: list[BaseException], uri: str) -> str:
+    """Return what to tell about a connection that could not be made, or that broke."""
+    if any(isinstance(cause, ssl.SSLError) or "Security" in type(cause).__name__ for cause in causes):
+        return (
+            f"No encrypted connection to {uri} could be made: the server does not offer TLS there, or its certificate "
+            "is not trusted. Use bolt:// or neo4j:// for a server without TLS, +ssc for a self-signed certificate."
+        )
+    if any("handshake" in str(cause).lower() for cause in causes):
+        return (
+            f"What listens at {uri} does not speak Bolt. Use the port of Neo4j's Bolt connector, usually 7687, "
+            "or restart the server if it hangs."
+        )
+    reason = _first_line(str(causes[-1]))
+    return f"The connection to the server at {uri} failed: {reason} Check that the server runs, then try again."
+
+
+def _chain(error: BaseException) -> list[BaseException]:
+    """Return an exception, its causes and the members of groups among them, the innermost last."""
+    members = error.exceptions if isinstance(error, BaseExceptionGroup) else ()
+    following = [next_one for next_one in (error.__cause__, *members) if next_one is not None]
+    return [error, *(cause for next_one in following for cause in _chain(next_one))]
+
+
+def _first_line(text: str) -> str:
+    """Return the first line of a message as a sentence."""
+    line = text.strip().split("\n")[0].strip().rstrip(":")
+    return line if line.endswith((".", "!", "?")) else f"{line}."
