@@ -18,10 +18,10 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(extra="ignore", populate_by_name=True)
 
-    neo4j_uri: str | None = Field(None, description="bolt://, neo4j:// … of your own server")
-    neo4j_username: str = Field("neo4j", description="user name on that server")
-    neo4j_password: SecretStr | None = Field(None, description="password of that user")
-    neo4j_database: str | None = Field(None, description="database name; the server's default if unset")
+    neo4j_uri: str | None = Field(default=None, description="bolt://, neo4j:// … of your own server")
+    neo4j_username: str = Field(default="neo4j", description="user name on that server")
+    neo4j_password: SecretStr | None = Field(default=None, description="password of that user")
+    neo4j_database: str | None = Field(default=None, description="database name; the server's default if unset")
     kgplug_home: Path = Field(
         default_factory=lambda: platformdirs.user_data_path("kgplug"),
         description="folder for the local Neo4j, downloads and runs",
