@@ -1,0 +1,302 @@
+"""Read many relationships and nodes at once, in chunks that bound the memory of server and client.
+
+The driver unpacks a list value by value in Python, which is what limits a read. So the server writes the rows of
+a chunk as text, some dozens a string, and numpy parses them: three times the rate of `collect(id(a)), collect(id(b))`
+(`benchmarks/neo4j_io.py`).
+
+Inside one read nodes go by their internal id, which is the only place where kgplug uses `id()`; it is deprecated,
+so where a server refuses it, or gives out ids so sparse that stepping through them is slower, rows are streamed
+with `elementId()` instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+import numpy as np
+
+from kgplug.errors import GraphError
+from kgplug.graph.connection import Connection
+from kgplug.graph.cypher import quote
+from kgplug.graph.node_ids import ElementIds
+from kgplug.graph.server_errors import translated_errors
+
+if TYPE_CHECKING:
+    import neo4j
+
+_T = TypeVar("_T")
+_R = TypeVar("_R")
+
+_CHUNK_ROWS = 200_000  # relationships or ids that one query handles
+_CHUNK_NODES = 50_000  # nodes whose keys one query returns
+_SESSIONS = 2  # one is unpacked while the other is served
+_ROWS_A_TEXT = 40  # more make the server copy long strings, fewer make the driver unpack many
+_MOST_IDS_A_ROW = 20  # sparser ids are not stepped through
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Relationships to read.
+
+    Attributes:
+        type: their type.
+        n: how many there are at most, from the count store.
+        where: a condition on a, r and b in (a)-[r]->(b), "" for none.
+        values: expressions on r that give numbers, never null.
+    """
+
+    type: str
+    n: int
+    where: str = ""
+    values: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Edges:
+    """Relationships of one type, as read.
+
+    Attributes:
+        type: their type.
+        heads, tails: int64 (n,), ids of the ends, good within one reader.
+        values: float64 (n, n_values).
+    """
+
+    type: str
+    heads: np.ndarray
+    tails: np.ndarray
+    values: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Nodes:
+    """Nodes as read.
+
+    Attributes:
+        ids: as the ends of `Edges`, (n,).
+        codes: int64 (n,), what the caller's expression gave.
+        keys: object (n,), the key property, an empty list where the node has none.
+    """
+
+    ids: np.ndarray
+    codes: np.ndarray
+    keys: np.ndarray
+
+
+class BulkReader:
+    """Reads one database for one training.
+
+    Args:
+        connection: to the database.
+        chunk_rows: relationships or ids that one query handles.
+        internal_ids: whether to use `id()`; None finds out.
+    """
+
+    def __init__(
+        self, connection: Connection, *, chunk_rows: int = _CHUNK_ROWS, internal_ids: bool | None = None
+    ) -> None:
+        self._connection = connection
+        self._chunk_rows = chunk_rows
+        self._internal = _answers_id(connection) if internal_ids is None else internal_ids
+        self._id = "id" if self._internal else "elementId"
+        self._elements = ElementIds()
+
+    def edges(self, wanted: Sequence[Wanted], advance: Callable[[int], object] = int) -> list[Edges]:
+        """Read relationships, one `Edges` for each wanted type that has any, in the order wanted.
+
+        Args:
+            wanted: one entry a type, all with as many values.
+            advance: told how many were read, for a progress bar.
+        """
+        tasks = self._edge_tasks([one for one in wanted if one.n])
+        found: dict[str, list[np.ndarray]] = {one.type: [] for one in wanted}
+        for parts in _in_parallel(lambda task: task(), tasks):
+            for name, table in parts:
+                found[name].append(table)
+                advance(len(table))
+        return [_as_edges(name, np.concatenate(tables)) for name, tables in found.items() if tables]
+
+    def label(self, label: str, key: str, n: int) -> Nodes:
+        """Read all nodes of a label with their key.
+
+        Args:
+            label: their label.
+            key: their key property.
+            n: how many there are about, from the count store.
+        """
+        match = f"(n:{quote(label)})"
+        columns = self._node_columns("0", f"coalesce(n.{quote(key)}, [])")
+        if n <= self._chunk_rows:
+            rows = [self._first(f"MATCH {match} RETURN {_collected(columns)}")]
+        elif limit := self._id_limit("MATCH (n) RETURN max(id(n)) AS top, count(*) AS n"):
+            query = (
+                "UNWIND range($start, $stop - 1) AS i MATCH (n) WHERE id(n) = i "
+                f"AND n:{quote(label)} RETURN {_collected(columns)}"
+            )
+            rows = list(_in_parallel(lambda span: self._first(query, **span), self._spans(limit)))
+        else:
+            streamed = self._stream(f"MATCH {match} RETURN {', '.join(columns)}")
+            rows = [tuple(list(column) for column in zip(*streamed, strict=True))]
+        return self._as_nodes(rows)
+
+    def nodes(self, ids: np.ndarray, code: str, key: str) -> Nodes:
+        """Read some nodes; those that are gone are left out.
+
+        Args:
+            ids: (n,), as in `Edges`.
+            code: expression on n that gives an integer.
+            key: expression on n and code, never null.
+        """
+        query = (
+            f"UNWIND $ids AS i MATCH (n) WHERE {self._id}(n) = i WITH n, {code} AS code "
+            f"RETURN {_collected(self._node_columns('code', key))}"
+        )
+        chunks = [ids[start : start + _CHUNK_NODES] for start in range(0, len(ids), _CHUNK_NODES)]
+        rows = _in_parallel(lambda chunk: self._first(query, ids=self._as_parameter(chunk)), chunks)
+        return self._as_nodes(list(rows))
+
+    def count_labels(self, ids: np.ndarray) -> dict[str, int]:
+        """Count the labels of some nodes: label → nodes, most first."""
+        rows = self._records(
+            f"UNWIND $ids AS i MATCH (n) WHERE {self._id}(n) = i UNWIND labels(n) AS label "
+            "RETURN label, count(*) AS n ORDER BY n DESC, label",
+            ids=self._as_parameter(ids),
+        )
+        return dict(rows)
+
+    def _edge_tasks(self, wanted: list[Wanted]) -> list[Callable[[], list[tuple[str, np.ndarray]]]]:
+        """Cut the reading of relationships into pieces that run at the same time."""
+        small = [one for one in wanted if one.n <= self._chunk_rows]
+        large = [one for one in wanted if one.n > self._chunk_rows]
+        tasks: list[Callable[[], list[tuple[str, np.ndarray]]]] = [lambda one=one: self._whole(one) for one in small]
+        if not large:
+            return tasks
+        limit = self._id_limit("MATCH ()-[r]->() RETURN max(id(r)) AS top, count(*) AS n")
+        if limit is None:
+            return tasks + [lambda one=one: self._streamed(one) for one in large]
+        condition = " OR ".join(f"(r:{quote(one.type)}{_and(one.where)})" for one in large)
+        query = (
+            f"UNWIND range($start, $stop - 1) AS i MATCH (a)-[r]->(b) WHERE id(r) = i AND ({condition}) "
+            + _as_text(self._row(large[0]))
+        )
+        return tasks + [lambda span=span: self._texts(query, large[0], **span) for span in self._spans(limit)]
+
+    def _whole(self, one: Wanted) -> list[tuple[str, np.ndarray]]:
+        where = f" WHERE {one.where}" if one.where else ""
+        return self._texts(f"MATCH (a)-[r:{quote(one.type)}]->(b){where} {_as_text(self._row(one))}", one)
+
+    def _streamed(self, one: Wanted) -> list[tuple[str, np.ndarray]]:
+        where = f" WHERE {one.where}" if one.where else ""
+        rows = self._stream(f"MATCH (a)-[r:{quote(one.type)}]->(b){where} RETURN {self._row(one)}")
+        tables = []
+        while texts := [text for (text,) in islice(rows, self._chunk_rows)]:
+            tables.append(self._parse(texts, one))
+        return [(one.type, table) for table in tables]
+
+    def _texts(self, query: str, one: Wanted, **parameters: int) -> list[tuple[str, np.ndarray]]:
+        return [(name, self._parse(texts, one)) for name, texts in self._records(query, **parameters)]
+
+    def _row(self, one: Wanted) -> str:
+        """Return the expression that writes one relationship as text: its ends and values, a space after each."""
+        columns = (f"{self._id}(a)", f"{self._id}(b)", *one.values)
+        return " + ".join(f"toString({column}) + ' '" for column in columns)
+
+    def _parse(self, texts: Iterable[str], one: Wanted) -> np.ndarray:
+        """Return text as a table (n, 2 + n_values): int64 without values, float64 with (ids stay exact below 2**53)."""
+        width, text = 2 + len(one.values), "".join(texts)
+        kind = np.float64 if one.values else np.int64
+        if self._internal:
+            return np.fromstring(text, dtype=kind, sep=" ").reshape(-1, width)
+        cells = np.array(text.split(), dtype=object).reshape(-1, width)
+        ends = [self._elements.encode(cells[:, column]) for column in range(2)]
+        return np.column_stack([*ends, cells[:, 2:].astype(np.float64)]).astype(kind)
+
+    def _node_columns(self, code: str, key: str) -> tuple[str, str, str]:
+        return f"{self._id}(n)", code, key
+
+    def _id_limit(self, query: str) -> int | None:
+        """Return the number above all internal ids, or None where they cannot or should not be stepped through."""
+        if not self._internal:
+            return None
+        top, n = self._first(query)
+        return None if top is None or top >= _MOST_IDS_A_ROW * (n + self._chunk_rows) else top + 1
+
+    def _spans(self, limit: int) -> list[dict[str, int]]:
+        return [{"start": start, "stop": start + self._chunk_rows} for start in range(0, limit, self._chunk_rows)]
+
+    def _first(self, query: str, **parameters: Any) -> tuple[Any, ...]:
+        return self._records(query, **parameters)[0]
+
+    def _records(self, query: str, **parameters: Any) -> list[tuple[Any, ...]]:
+        """Run a query in a retried transaction; unlike `Connection.rows`, lists are handed on as they are."""
+
+        def work(transaction: neo4j.ManagedTransaction) -> list[tuple[Any, ...]]:
+            return [tuple(record.values()) for record in transaction.run(cast("Any", query), parameters)]
+
+        with self._errors(), self._connection.session(access="READ") as session:
+            return session.execute_read(work)
+
+    def _stream(self, query: str) -> Iterator[tuple[Any, ...]]:
+        """Run a query and hand on its rows as they come, without holding them."""
+        with self._errors(), self._connection.session(access="READ") as session:
+            for record in session.run(cast("Any", query)):
+                yield tuple(record.values())
+
+    def _as_nodes(self, rows: Sequence[Sequence[Sequence[Any]]]) -> Nodes:
+        """Join the columns of several queries: ids, codes, keys."""
+        columns = list(zip(*rows, strict=True)) or [(), (), ()]
+        ids, codes, keys = ([value for part in column for value in part] for column in columns)
+        return Nodes(
+            np.array(ids, dtype=np.int64) if self._internal else self._elements.encode(np.array(ids, dtype=object)),
+            np.array(codes, dtype=np.int64),
+            np.fromiter(keys, dtype=object, count=len(keys)),
+        )
+
+    def _as_parameter(self, ids: np.ndarray) -> list:
+        return ids.tolist() if self._internal else self._elements.decode(ids)
+
+    def _errors(self) -> Any:
+        return translated_errors(self._connection.uri, self._connection.database)
+
+
+def _answers_id(connection: Connection) -> bool:
+    try:
+        connection.rows("OPTIONAL MATCH (n) WITH n LIMIT 1 RETURN id(n) AS id")
+    except GraphError:
+        return False
+    return True
+
+
+def _as_text(row: str) -> str:
+    return (
+        f"WITH type(r) AS name, collect({row}) AS rows UNWIND range(0, size(rows) - 1, {_ROWS_A_TEXT}) AS i "
+        f"RETURN name, collect(reduce(text = '', row IN rows[i..i + {_ROWS_A_TEXT}] | text + row)) AS texts"
+    )
+
+
+def _collected(columns: Iterable[str]) -> str:
+    return ", ".join(f"collect({column})" for column in columns)
+
+
+def _and(where: str) -> str:
+    return f" AND ({where})" if where else ""
+
+
+def _as_edges(name: str, table: np.ndarray) -> Edges:
+    heads, tails = (np.ascontiguousarray(table[:, column], dtype=np.int64) for column in range(2))
+    return Edges(name, heads, tails, table[:, 2:].astype(np.float64))
+
+
+def _in_parallel(work: Callable[[_T], _R], tasks: Sequence[_T]) -> Iterator[_R]:
+    """Do tasks in a few threads and yield their results in order; an error stops those not begun."""
+    if len(tasks) < 2:
+        yield from map(work, tasks)
+        return
+    pool = ThreadPoolExecutor(_SESSIONS)
+    try:
+        yield from pool.map(work, tasks)
+    finally:
+        pool.shutdown(cancel_futures=True)

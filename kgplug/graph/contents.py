@@ -1,0 +1,132 @@
+"""What a database holds: labels, types, counts, unique keys, properties. Count store and samples only, no scans."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from kgplug.errors import DataError
+from kgplug.graph.connection import Connection
+from kgplug.graph.cypher import quote
+from kgplug.graph.schema import OWN_LABELS, GraphSchema
+
+_Name = TypeVar("_Name", bound=Hashable)
+
+_SAMPLE_ROWS = 1000
+_QUERIES_A_BATCH = 50
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a database holds, kgplug's catalogue left out.
+
+    Attributes:
+        database: its name.
+        labels: label → number of nodes, most first.
+        types: relationship type → number of relationships, most first.
+        unique: label → properties that a constraint keeps unique, each by itself, sorted.
+    """
+
+    database: str
+    labels: dict[str, int]
+    types: dict[str, int]
+    unique: dict[str, list[str]]
+
+
+def read_contents(connection: Connection) -> Contents:
+    """Read what a database holds from its count store and its constraints."""
+    labels = _names(connection, "CALL db.labels() YIELD label RETURN label AS name")
+    types = _names(connection, "CALL db.relationshipTypes() YIELD relationshipType RETURN relationshipType AS name")
+    nodes = {label: f"(n:{quote(label)})" for label in labels if label not in OWN_LABELS}
+    relationships = {name: f"()-[n:{quote(name)}]->()" for name in types}
+    return Contents(
+        connection.database,
+        _most_first(count_all(connection, nodes)),
+        _most_first(count_all(connection, relationships)),
+        _unique_properties(connection),
+    )
+
+
+def count_all(connection: Connection, patterns: dict[_Name, str]) -> dict[_Name, int]:
+    """Count the matches of patterns that bind `n`: name → number. Single-label patterns cost nothing."""
+    counts: dict[_Name, int] = {}
+    names = list(patterns)
+    for start in range(0, len(names), _QUERIES_A_BATCH):
+        batch = names[start : start + _QUERIES_A_BATCH]
+        query = " UNION ALL ".join(
+            f"MATCH {patterns[name]} WITH count(n) AS n RETURN {number} AS i, n" for number, name in enumerate(batch)
+        )
+        counts |= {batch[row["i"]]: row["n"] for row in connection.rows(query)}
+    return counts
+
+
+def label_keys(schema: GraphSchema, contents: Contents) -> dict[str, str]:
+    """Return the key property of every label that has one, in order of precedence.
+
+    A node of several labels goes by the first of them here: the item label, then the labels of
+    [knowledge.keys], then labels with a unique constraint, each alphabetically. The user label is not among them.
+    """
+    keys = {schema.item.label: schema.item.key}
+    for source in (schema.knowledge.keys, {label: unique[0] for label, unique in contents.unique.items()}):
+        for label in sorted(source):
+            if label != schema.user.label:
+                keys.setdefault(label, source[label])
+    return keys
+
+
+def require_label(contents: Contents, label: str, *, setting: str) -> None:
+    """Raise DataError where a label has no node; `setting` says where the schema names it, e.g. "[item] label"."""
+    if contents.labels.get(label, 0) == 0:
+        found = listed(contents.labels) or "none"
+        raise DataError(
+            f'No :{label} nodes in database "{contents.database}". Labels found: {found}. Set {setting} to one of them.'
+        )
+
+
+def require_type(contents: Contents, name: str, *, setting: str) -> None:
+    """Raise DataError where a relationship type has no relationship."""
+    if contents.types.get(name, 0) == 0:
+        found = listed(contents.types) or "none"
+        raise DataError(
+            f'No :{name} relationships in database "{contents.database}". Types found: {found}. '
+            f"Set {setting} to one of them."
+        )
+
+
+def sample_properties(connection: Connection, pattern: str, *, rows: int = _SAMPLE_ROWS) -> dict[str, list[Any]]:
+    """Return property → up to `rows` values, of the first matches of a pattern that binds `n`."""
+    found = connection.rows(f"MATCH {pattern} WITH n LIMIT $rows RETURN properties(n) AS properties", rows=rows)
+    values: dict[str, list[Any]] = {}
+    for row in found:
+        for name, value in row["properties"].items():
+            values.setdefault(name, []).append(value)
+    return values
+
+
+def listed(names: Iterable[str], *, most: int = 12) -> str:
+    """Return names as text for a message, cut after some."""
+    names = list(names)
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+def _names(connection: Connection, query: str) -> list[str]:
+    """Return names that Cypher can quote."""
+    return [row["name"] for row in connection.rows(query) if row["name"] and not {"\\", "\0"} & set(row["name"])]
+
+
+def _most_first(counts: dict[str, int]) -> dict[str, int]:
+    return {name: n for name, n in sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])) if n}
+
+
+def _unique_properties(connection: Connection) -> dict[str, list[str]]:
+    rows: Sequence[dict] = connection.rows(
+        "SHOW CONSTRAINTS YIELD type, entityType, labelsOrTypes, properties "
+        "WHERE entityType = 'NODE' AND type IN ['UNIQUENESS', 'NODE_PROPERTY_UNIQUENESS', 'NODE_KEY'] "
+        "AND size(properties) = 1 RETURN labelsOrTypes[0] AS label, properties[0] AS property"
+    )
+    unique: dict[str, list[str]] = {}
+    for row in rows:
+        if row["label"] not in OWN_LABELS:
+            unique.setdefault(row["label"], []).append(row["property"])
+    return {label: sorted(properties) for label, properties in sorted(unique.items())}

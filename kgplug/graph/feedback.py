@@ -1,0 +1,179 @@
+"""Read the feedback relationships of a schema, with their ratings and timestamps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from kgplug.errors import DataError
+from kgplug.graph.bulk import BulkReader, Wanted
+from kgplug.graph.connection import Connection
+from kgplug.graph.contents import Contents, count_all, listed, require_label, require_type, sample_properties
+from kgplug.graph.cypher import quote
+from kgplug.graph.schema import OWN_RELATIONSHIPS, GraphSchema
+
+_NOT_A_NUMBER = "0.0 / 0.0"
+NOT_OWN = "r.run IS NULL"  # every relationship that kgplug writes carries its run
+_UNITS_A_SECOND = ((1e17, 1e9), (1e14, 1e6), (1e11, 1e3))  # above: nano-, micro-, milliseconds since 1970
+_EXAMPLES = 3
+
+
+@dataclass(frozen=True, eq=False)
+class Feedback:
+    """Feedback relationships as read.
+
+    Attributes:
+        users, items: (n,), internal ids of the ends.
+        ratings: float32 (n,) or None.
+        timestamps: int64 (n,), seconds since 1970, or None.
+        own: how many of the type were written by kgplug and left out.
+    """
+
+    users: np.ndarray
+    items: np.ndarray
+    ratings: np.ndarray | None
+    timestamps: np.ndarray | None
+    own: int
+
+
+def feedback_pattern(schema: GraphSchema) -> str:
+    """Return the pattern (a:User)-[r:TYPE]->(b:Item) of a schema's feedback."""
+    user, kind, item = quote(schema.user.label), quote(schema.feedback.type), quote(schema.item.label)
+    return f"(a:{user})-[r:{kind}]->(b:{item})"
+
+
+def read_feedback(
+    connection: Connection,
+    schema: GraphSchema,
+    contents: Contents,
+    bulk: BulkReader,
+    *,
+    advance: Callable[[int], object] = int,
+) -> Feedback:
+    """Read all feedback of a schema.
+
+    Args:
+        connection: to the database.
+        schema: what its labels and types mean.
+        contents: of the database.
+        bulk: reader of the database.
+        advance: told how many were read, for a progress bar.
+
+    Raises:
+        DataError: an unknown label, type or property, a rating or timestamp that is no number, or no feedback.
+    """
+    require_label(contents, schema.user.label, setting="[user] label")
+    require_label(contents, schema.item.label, setting="[item] label")
+    require_type(contents, schema.feedback.type, setting="[feedback] type")
+    rating, timestamp = schema.feedback.rating, schema.feedback.timestamp
+    expressions = ([rating_value(rating)] if rating else []) + ([timestamp_value(timestamp)] if timestamp else [])
+    wanted, own = _wanted(connection, schema, contents, tuple(expressions))
+    found = bulk.edges([wanted], advance)
+    if not found or len(found[0].heads) == 0:
+        raise _no_feedback(connection, schema)
+    edges = found[0]
+    values = iter(edges.values.T)
+    ratings = _complete(connection, schema, "rating", rating, next(values)) if rating else None
+    timestamps = _complete(connection, schema, "timestamp", timestamp, next(values)) if timestamp else None
+    return Feedback(
+        edges.heads,
+        edges.tails,
+        None if ratings is None else ratings.astype(np.float32),
+        None if timestamps is None else to_seconds(timestamps),
+        own,
+    )
+
+
+def to_seconds(times: np.ndarray) -> np.ndarray:
+    """Return times as seconds since 1970, int64 (n,); milli-, micro- and nanoseconds are known by their size.
+
+    Args:
+        times: float64 (n,), numbers since 1970, all in one unit.
+    """
+    size = float(np.abs(times).max(initial=0.0))
+    unit = next((unit for least, unit in _UNITS_A_SECOND if size >= least), 1.0)
+    return np.floor(times / unit).astype(np.int64)
+
+
+def rating_value(name: str) -> str:
+    """Return the expression of a rating on r, NaN where there is none or it is no number."""
+    return f"coalesce(toFloatOrNull(r.{quote(name)}), {_NOT_A_NUMBER})"
+
+
+def timestamp_value(name: str) -> str:
+    """Return the expression of a timestamp on r: seconds of a temporal value, or the number, or NaN."""
+    value = f"r.{quote(name)}"
+    return (
+        f"coalesce(toFloatOrNull(CASE WHEN {value} IS :: ZONED DATETIME THEN {value}.epochSeconds "
+        f"WHEN {value} IS :: LOCAL DATETIME THEN datetime({{datetime: {value}}}).epochSeconds "
+        f"WHEN {value} IS :: DATE THEN datetime({{date: {value}}}).epochSeconds ELSE {value} END), {_NOT_A_NUMBER})"
+    )
+
+
+def _wanted(
+    connection: Connection, schema: GraphSchema, contents: Contents, values: tuple[str, ...]
+) -> tuple[Wanted, int]:
+    """Return what to read, and how many relationships of the type kgplug wrote; labels are checked only if need be."""
+    name, total = schema.feedback.type, contents.types[schema.feedback.type]
+    user, item = quote(schema.user.label), quote(schema.item.label)
+    n = count_all(
+        connection,
+        {"user": f"(:{user})-[n:{quote(name)}]->()", "item": f"()-[n:{quote(name)}]->(:{item})"},
+    )
+    conditions = ([f"a:{user}"] if n["user"] < total else []) + ([f"b:{item}"] if n["item"] < total else [])
+    own = count_own(connection, name)
+    if own:
+        conditions.append(NOT_OWN)
+    return Wanted(name, min(n["user"], n["item"]), " AND ".join(conditions), values), own
+
+
+def count_own(connection: Connection, name: str) -> int:
+    """Return how many relationships of a type kgplug wrote; costs a scan for the three types it writes only."""
+    if name not in OWN_RELATIONSHIPS:
+        return 0
+    return connection.rows(f"MATCH ()-[r:{quote(name)}]->() WHERE r.run IS NOT NULL RETURN count(r) AS n")[0]["n"]
+
+
+def _no_feedback(connection: Connection, schema: GraphSchema) -> DataError:
+    """Build the error for an empty projection, with what the type really connects."""
+    rows = connection.rows(
+        f"MATCH (a)-[r:{quote(schema.feedback.type)}]->(b) WITH a, r, b LIMIT 1000 "
+        "RETURN DISTINCT labels(a) AS heads, labels(b) AS tails"
+    )
+    connected = [f"(:{':'.join(row['heads'])})-->(:{':'.join(row['tails'])})" for row in rows]
+    return DataError(
+        f"No feedback: MATCH {feedback_pattern(schema)} RETURN count(r) gives 0 in database "
+        f'"{connection.database}". :{schema.feedback.type} connects {listed(connected, most=4)}. '
+        "Set [user] label, [item] label and [feedback] type so that the pattern is there."
+    )
+
+
+def _complete(connection: Connection, schema: GraphSchema, setting: str, name: str, values: np.ndarray) -> np.ndarray:
+    """Return values if all are numbers.
+
+    Raises:
+        DataError: some are not; says how many, and examples, or the properties that are there instead.
+    """
+    bad = int((~np.isfinite(values)).sum())
+    if bad == 0:
+        return values
+    pattern = feedback_pattern(schema)
+    if bad == len(values):
+        found = sample_properties(connection, pattern.replace("[r:", "[n:", 1))
+        if name not in found:
+            raise DataError(
+                f"No :{schema.feedback.type} relationship has the property {name!r}. Properties found: "
+                f"{listed(sorted(found)) or 'none'}. Set or remove [feedback] {setting}."
+            )
+    expression = rating_value(name) if setting == "rating" else timestamp_value(name)
+    rows = connection.rows(
+        f"MATCH {pattern} WHERE isNaN({expression}) RETURN r.{quote(name)} AS value LIMIT $n", n=_EXAMPLES
+    )
+    examples = ", ".join("no value" if row["value"] is None else repr(row["value"]) for row in rows)
+    expected = "a number" if setting == "rating" else "seconds since 1970 or a temporal value"
+    raise DataError(
+        f"{bad:,} of {len(values):,} :{schema.feedback.type} relationships have no usable {name!r}: expected "
+        f"{expected}, found {examples}. Correct them, or remove [feedback] {setting}."
+    )

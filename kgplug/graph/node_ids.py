@@ -1,0 +1,53 @@
+"""Ids of nodes within one read, and the rows they stand for."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import pandas as pd
+
+
+class ElementIds:
+    """Numbers for element ids, in the order in which they are met; safe to use from several threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._numbers: dict[str, int] = {}
+        self._texts: list[str] = []
+
+    def encode(self, texts: np.ndarray) -> np.ndarray:
+        """Return the number of each element id: object (n,) to int64 (n,)."""
+        codes, unique = pd.factorize(texts)
+        with self._lock:
+            for text in unique:
+                if text not in self._numbers:
+                    self._numbers[text] = len(self._texts)
+                    self._texts.append(text)
+            numbers = np.fromiter((self._numbers[text] for text in unique), dtype=np.int64, count=len(unique))
+        return numbers[codes] if len(codes) else np.empty(0, dtype=np.int64)
+
+    def decode(self, numbers: np.ndarray) -> list[str]:
+        """Return the element id of each number."""
+        return [self._texts[number] for number in numbers.tolist()]
+
+
+class NodeRows:
+    """Maps internal ids to row numbers.
+
+    Args:
+        ids: (n,), unique.
+        rows: int64 (n,), the row number of each; 0 … n − 1 if not given.
+    """
+
+    def __init__(self, ids: np.ndarray, rows: np.ndarray | None = None) -> None:
+        order = np.argsort(ids, kind="stable")
+        self._ids = ids[order]
+        self._rows = order if rows is None else np.asarray(rows, dtype=np.int64)[order]
+
+    def of(self, ids: np.ndarray) -> np.ndarray:
+        """Return the row number of each id, int64 (n,), -1 for an unknown one."""
+        if len(self._ids) == 0:
+            return np.full(len(ids), -1, dtype=np.int64)
+        place = np.minimum(np.searchsorted(self._ids, ids), len(self._ids) - 1)
+        return np.where(self._ids[place] == ids, self._rows[place], -1).astype(np.int64)

@@ -1,0 +1,160 @@
+"""Pull feedback and triples out of a graph into numpy arrays.
+
+What cannot be trained on is refused here, before any training, with what was found and what to set.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+from tqdm import tqdm
+
+from kgplug.data.interactions import Interactions
+from kgplug.data.keys import factorize
+from kgplug.data.knowledge_graph import KnowledgeGraph
+from kgplug.graph.bulk import BulkReader
+from kgplug.graph.connection import Connection
+from kgplug.graph.contents import Contents, read_contents
+from kgplug.graph.entities import name_entities
+from kgplug.graph.feedback import read_feedback
+from kgplug.graph.node_ids import NodeRows
+from kgplug.graph.node_keys import checked_keys
+from kgplug.graph.schema import GraphSchema
+from kgplug.graph.triples import empty_projection, wanted_triples
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ReadReport:
+    """What a read kept and left out.
+
+    Attributes:
+        kept: feedback rows or triples kept.
+        own: relationships written by kgplug, left out.
+        repeated: relationships that say again what another one says: of feedback the latest stays.
+        vanished: relationships with an end that came or went while they were read.
+    """
+
+    kept: int
+    own: int
+    repeated: int
+    vanished: int
+
+    def __str__(self) -> str:
+        return (
+            f"{self.kept:,} kept; left out: {self.own:,} written by kgplug, {self.repeated:,} repeated, "
+            f"{self.vanished:,} changed while they were read"
+        )
+
+
+def read_interactions(connection: Connection, schema: GraphSchema, *, progress: bool | None = None) -> Interactions:
+    """Pull all feedback, with all users and items of the labels, those without feedback too.
+
+    Args:
+        connection: to the database.
+        schema: what its labels and types mean.
+        progress: show a bar; None shows it on a terminal.
+
+    Returns:
+        rows sorted by user and item; of several relationships between two nodes the latest stays.
+
+    Raises:
+        DataError: an unknown label, type or property, a missing, repeated or ill-typed key, a rating or timestamp that
+            is no number, or no feedback at all.
+    """
+    interactions, report = pull_interactions(connection, schema, progress=progress)
+    _log.info("feedback: %s", report)
+    return interactions
+
+
+def read_knowledge(connection: Connection, schema: GraphSchema, *, progress: bool | None = None) -> KnowledgeGraph:
+    """Pull all triples of the chosen types among nodes that are no users.
+
+    Entities are the ends of the triples and all items; a node of several labels goes by the item label, else by
+    the alphabetically first that has a key in the schema, else in a unique constraint.
+
+    Args:
+        connection: to the database.
+        schema: what its labels and types mean.
+        progress: show a bar; None shows it on a terminal.
+
+    Raises:
+        DataError: an unknown label, type or property, a missing, repeated or ill-typed key, a node whose labels have
+            no key, or no triple at all.
+    """
+    knowledge, report = pull_knowledge(connection, schema, progress=progress)
+    _log.info("triples: %s", report)
+    return knowledge
+
+
+def pull_interactions(
+    connection: Connection, schema: GraphSchema, *, progress: bool | None = None, bulk: BulkReader | None = None
+) -> tuple[Interactions, ReadReport]:
+    """Do what `read_interactions` does, and tell what was left out."""
+    contents, bulk = read_contents(connection), bulk or BulkReader(connection)
+    with _bar("Reading feedback", contents.types.get(schema.feedback.type, 0), progress) as advance:
+        feedback = read_feedback(connection, schema, contents, bulk, advance=advance)
+    user_rows, user_keys = _read_keys(connection, contents, bulk, schema.user.label, schema.user.key, "[user] key")
+    item_rows, item_keys = _read_keys(connection, contents, bulk, schema.item.label, schema.item.key, "[item] key")
+    users, items = user_rows.of(feedback.users), item_rows.of(feedback.items)
+    known = (users >= 0) & (items >= 0)
+    interactions = Interactions.from_arrays(
+        user_keys,
+        item_keys,
+        users[known],
+        items[known],
+        ratings=None if feedback.ratings is None else feedback.ratings[known],
+        timestamps=None if feedback.timestamps is None else feedback.timestamps[known],
+        threshold=None if feedback.ratings is None else schema.feedback.like,
+        user_label=schema.user.label,
+        item_label=schema.item.label,
+    )
+    n_known = int(known.sum())
+    report = ReadReport(len(interactions), feedback.own, n_known - len(interactions), len(known) - n_known)
+    return interactions, report
+
+
+def pull_knowledge(
+    connection: Connection, schema: GraphSchema, *, progress: bool | None = None, bulk: BulkReader | None = None
+) -> tuple[KnowledgeGraph, ReadReport]:
+    """Do what `read_knowledge` does, and tell what was left out."""
+    contents, bulk = read_contents(connection), bulk or BulkReader(connection)
+    wanted, own = wanted_triples(connection, schema, contents)
+    with _bar("Reading triples", sum(one.n for one in wanted), progress) as advance:
+        edges = bulk.edges(wanted, advance)
+    if not any(len(one.heads) for one in edges):
+        raise empty_projection(schema, contents, wanted)
+    entities = name_entities(connection, schema, contents, bulk, edges)
+    rows = NodeRows(entities.ids)
+    tables = []
+    for number, one in enumerate(edges):
+        heads, tails = rows.of(one.heads), rows.of(one.tails)
+        tables.append(np.stack([heads, np.full(len(heads), number), tails], axis=1)[(heads >= 0) & (tails >= 0)])
+    triples = np.concatenate(tables)  # (n, 3)
+    knowledge = KnowledgeGraph.from_arrays(
+        entities.keys, entities.labels, np.array([one.type for one in edges], dtype=object), triples
+    )
+    lost = sum(len(one.heads) for one in edges) - len(triples)
+    return knowledge, ReadReport(knowledge.n_triples, own, len(triples) - knowledge.n_triples, lost)
+
+
+def _read_keys(
+    connection: Connection, contents: Contents, bulk: BulkReader, label: str, key: str, setting: str
+) -> tuple[NodeRows, np.ndarray]:
+    """Read all nodes of a label: (row number of each internal id, keys in canonical order)."""
+    nodes = bulk.label(label, key, contents.labels[label])
+    rows, unique = factorize(checked_keys(connection, label, key, nodes.keys, setting=setting))
+    return NodeRows(nodes.ids, rows), unique
+
+
+@contextmanager
+def _bar(description: str, total: int, progress: bool | None) -> Iterator[Callable[[int], object]]:
+    hidden = not (sys.stderr.isatty() if progress is None else progress)
+    with tqdm(total=total, desc=description, unit="rel", unit_scale=True, disable=hidden) as bar:
+        yield bar.update
