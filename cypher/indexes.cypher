@@ -1,0 +1,8 @@
+// Purpose: The state of kgplug's vector indexes: which are online, and how far the others are.
+// Parameters: none.
+// Returns: name, label, property, state, populated (percent)
+// Cost: none to speak of.
+SHOW VECTOR INDEXES YIELD name, labelsOrTypes, properties, state, populationPercent
+WHERE name STARTS WITH 'kgplug_'
+RETURN name, labelsOrTypes[0] AS label, properties[0] AS property, state, populationPercent AS populated
+ORDER BY name

@@ -1,0 +1,15 @@
+// Purpose: The most popular items that a user has no feedback on yet: what to beat, and a fallback for new users.
+// Parameters: $user: key of the user. $k: how many.
+// Returns: rank, id, title, feedback (number of users)
+// Cost: the degree of every item; some milliseconds for thousands of items.
+MATCH (user:`User`) WHERE user.`id` = $user
+MATCH (item:`Movie`)
+WHERE NOT EXISTS { (user)-[:`RATED`]->(item) }
+WITH item, COUNT { (item)<-[:`RATED`]-() } AS feedback
+ORDER BY feedback DESC, item.`id`
+LIMIT $k
+WITH collect({item: item, feedback: feedback}) AS found
+UNWIND range(1, size(found)) AS rank
+WITH rank, found[rank - 1].item AS item, found[rank - 1].feedback AS feedback
+RETURN rank, item.`id` AS id, item.`title` AS title, feedback
+ORDER BY rank

@@ -1,0 +1,20 @@
+// Purpose: The items nearest to one, by the vectors of the serving run of a model.
+// Parameters: $item: key of the item. $model: name of a published model, such as 'TransE'. $k: how many.
+// Returns: rank, id, title, similarity (from 0 to 1, as vector.similarity.cosine gives it)
+// Cost: one query of the vector index for ten times as many candidates, ranked again exactly; some milliseconds.
+MATCH (:KgplugModel {name: $model})-[:SERVES]->(run:KgplugRun)
+MATCH (item:`Movie`) WHERE item.`id` = $item
+UNWIND [n IN range(0, size(run.labels) - 1) WHERE run.labels[n] IN labels(item) AND run.indexes[n] <> ''] AS n
+WITH item, run.indexes[n] AS index, run.properties[n] AS property
+WHERE item[property] IS NOT NULL
+CALL db.index.vector.queryNodes(index, 10 * $k + 1, item[property]) YIELD node AS similar_item
+WITH item, similar_item, property
+WHERE similar_item <> item
+WITH similar_item, vector.similarity.cosine(item[property], similar_item[property]) AS similarity
+ORDER BY similarity DESC
+LIMIT $k
+WITH collect({item: similar_item, similarity: similarity}) AS found
+UNWIND range(1, size(found)) AS rank
+WITH rank, found[rank - 1].item AS similar_item, found[rank - 1].similarity AS similarity
+RETURN rank, similar_item.`id` AS id, similar_item.`title` AS title, similarity
+ORDER BY rank

@@ -1,0 +1,112 @@
+"""What the graph recommends, and why: the shipped queries with defaults, and every dead end in words."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from kgplug.errors import UsageError
+from kgplug.graph import catalog
+from kgplug.graph.cypher import quote
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import pandas as pd
+
+    from kgplug.graph.graph import Graph
+
+
+def recommendations(
+    graph: Graph, user: int | str, *, model: str | None = None, k: int = 10, reasons: bool = True
+) -> pd.DataFrame:
+    """Return the list that the graph holds for a user.
+
+    Args:
+        graph: with a schema (`graph.use(schema)`).
+        user: key.
+        model: a published model; the one published last that gives lists, if not given.
+        k: at most so many.
+        reasons: look up why, one path an item.
+
+    Returns:
+        One row an item, best first: rank, id, title, score and, with reasons, because ("" where
+        nothing the user liked shares anything with the item).
+
+    Raises:
+        UsageError: unknown user or model, or a user for whom nothing was published.
+    """
+    schema = graph.schema
+    _check_exists(graph, schema.user.label, schema.user.key, user)
+    query = (
+        f"MATCH (user:{quote(schema.user.label)})-[r:RECOMMENDS]->() WHERE user.{quote(schema.user.key)} = $user "
+        "RETURN DISTINCT r.model AS model"
+    )
+    with_list = {row["model"] for row in graph.connection.rows(query, user=user)}
+    name = _published(graph, model, can_serve=lambda run: run["model"] in with_list)
+    frame = graph.cypher("recommend", user=user, model=name, k=k).drop(columns="run")
+    if frame.empty:
+        raise UsageError(
+            f"{name} has no list for user {user!r}: the user is newer than its run. Train and publish again."
+        )
+    if reasons:
+        frame["because"] = [_reason(paths(graph, user, item, k=1)) for item in frame["id"]]
+    return frame
+
+
+def similar_items(graph: Graph, item: int | str, *, model: str | None = None, k: int = 10) -> pd.DataFrame:
+    """Return the items nearest to one by the vectors of a published model: rank, id, title, similarity.
+
+    Args:
+        graph: with a schema (`graph.use(schema)`).
+        item: key.
+        model: a published model; the one published last that gives vectors, if not given.
+        k: at most so many.
+
+    Raises:
+        UsageError: unknown item or model, or an item without a vector.
+    """
+    schema = graph.schema
+    _check_exists(graph, schema.item.label, schema.item.key, item)
+    name = _published(graph, model, can_serve=lambda run: schema.item.label in run["labels"])
+    frame = graph.cypher("similar", item=item, model=name, k=k)
+    if frame.empty:
+        raise UsageError(
+            f"{name} has no indexed vector for {schema.item.label} {item!r}: the node is newer than its run, or has no "
+            "triples. Train and publish again."
+        )
+    return frame
+
+
+def paths(graph: Graph, user: int | str, item: int | str, *, k: int = 5) -> pd.DataFrame:
+    """Return the paths from liked items, through something shared, to an item; the rarest shared thing first."""
+    return graph.cypher("explain", user=user, item=item, like=graph.schema.feedback.like, k=k)
+
+
+def _reason(found: pd.DataFrame) -> str:
+    if found.empty:
+        return ""
+    path = found.iloc[0]
+    how = path["via"] if path["via"] == path["to"] else f"{path['via']}, {path['to']}"
+    return f"{path['liked']} — {how} — {path['shared_label']} {path['shared']}"
+
+
+def _check_exists(graph: Graph, label: str, key: str, value: int | str) -> None:
+    query = f"MATCH (n:{quote(label)}) WHERE n.{quote(key)} = $value RETURN 1 AS found LIMIT 1"
+    if not graph.connection.rows(query, value=value):
+        examples = graph.connection.rows(f"MATCH (n:{quote(label)}) RETURN n.{quote(key)} AS key LIMIT 3")
+        shown = ", ".join(repr(row["key"]) for row in examples) or "none, as there is no such node"
+        raise UsageError(f"No {label} has {key} = {value!r}. Some that are there: {shown}.")
+
+
+def _published(graph: Graph, model: str | None, *, can_serve: Callable[[dict], bool]) -> str:
+    """Return the name of a published model as it is written in the graph; without one, the newest that can serve."""
+    published = catalog.published_models(graph.connection)
+    if not published:
+        raise UsageError("No model is published in this graph yet. `kgplug train MKR`, then `kgplug publish MKR`.")
+    names = [run["model"] for run in published]
+    if model is None:
+        return next((run["model"] for run in published if can_serve(run)), names[0])
+    by_lower = {name.lower(): name for name in names}
+    if model.lower() not in by_lower:
+        raise UsageError(f'No published model is called "{model}". Published: {", ".join(sorted(names))}.')
+    return by_lower[model.lower()]
