@@ -64,7 +64,7 @@ def write_artefact(folder: Path, arrays: dict[str, np.ndarray], content: dict) -
             building.rename(folder)
         else:
             _replace_files(building, folder)
-        _flush_to_disk(folder.parent)
+        flush_to_disk(folder.parent)
     finally:
         shutil.rmtree(building, ignore_errors=True)
 
@@ -82,8 +82,8 @@ def _write_files(building: Path, arrays: dict[str, np.ndarray], content: dict) -
     (building / CONTENT).write_text(json.dumps(content, indent=1), encoding="utf-8")
     _write_manifest(building, {ARRAYS: ARRAYS, CONTENT: CONTENT})
     for name in (ARRAYS, CONTENT, MANIFEST):
-        _flush_to_disk(building / name)
-    _flush_to_disk(building)
+        flush_to_disk(building / name)
+    flush_to_disk(building)
 
 
 def _write_manifest(building: Path, names: dict[str, str]) -> None:
@@ -101,12 +101,12 @@ def _replace_files(building: Path, folder: Path) -> None:
     token = secrets.token_hex(4)
     names = {part: f"{Path(part).stem}-{token}{Path(part).suffix}" for part in (ARRAYS, CONTENT)}
     _write_manifest(building, names)
-    _flush_to_disk(building / MANIFEST)
+    flush_to_disk(building / MANIFEST)
     for part, name in names.items():
         (building / part).rename(folder / name)
-    _flush_to_disk(folder)
+    flush_to_disk(folder)
     (building / MANIFEST).replace(folder / MANIFEST)
-    _flush_to_disk(folder)
+    flush_to_disk(folder)
     for path in (*folder.glob("arrays*.safetensors"), *folder.glob("content*.json")):
         if path.name not in names.values():
             path.unlink(missing_ok=True)
@@ -219,7 +219,8 @@ def _parse_content(folder: Path, file: dict) -> dict:
     return content
 
 
-def _flush_to_disk(path: Path) -> None:
+def flush_to_disk(path: Path) -> None:
+    """Wait until a file's content, or a folder's list of names, is on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from kgplug.data.keys import as_keys, factorize, fingerprint
+from kgplug.data.columns import read_ratings, read_timestamps
+from kgplug.data.keys import as_column, factorize, fingerprint
 from kgplug.data.splitting import split_rows
 from kgplug.errors import DataError
 
@@ -61,6 +62,8 @@ class Interactions:
 
         Raises:
             DataError: a column is missing, a key is null, a rating is not a number, or no row.
+
+        Timestamps are seconds since 1970, or dates; dates without a time zone count as UTC.
         """
         columns = [column for column in (user, item, rating, timestamp) if column is not None]
         missing = [column for column in columns if column not in frame.columns]
@@ -71,15 +74,18 @@ class Interactions:
             )
         if len(frame) == 0:
             raise DataError("Interactions: expected at least one row, found none.")
-        users, user_keys = factorize(as_keys(frame[user], what=f'column "{user}"'))
-        items, item_keys = factorize(as_keys(frame[item], what=f'column "{item}"'))
+        repeated = [column for column in columns if list(frame.columns).count(column) > 1]
+        if repeated:
+            raise DataError(f"Interactions: several columns are named {repeated[0]}. Rename all but one.")
+        users, user_keys = factorize(as_column(frame[user], what=f'column "{user}"'))
+        items, item_keys = factorize(as_column(frame[item], what=f'column "{item}"'))
         return cls.from_arrays(
             user_keys,
             item_keys,
             users,
             items,
-            ratings=None if rating is None else _numbers(frame[rating], rating, np.float32),
-            timestamps=None if timestamp is None else _numbers(frame[timestamp], timestamp, np.int64),
+            ratings=None if rating is None else read_ratings(frame[rating], rating),
+            timestamps=None if timestamp is None else read_timestamps(frame[timestamp], timestamp),
             threshold=threshold,
         )
 
@@ -104,10 +110,15 @@ class Interactions:
         """
         users = np.asarray(users, dtype=np.int64)
         items = np.asarray(items, dtype=np.int64)
-        when = np.zeros(len(users), dtype=np.int64) if timestamps is None else timestamps
-        order = np.lexsort((when, items, users))  # stable: equal times keep their row order
+        pairs = users * np.int64(len(item_keys)) + items
+        order = np.argsort(pairs)  # not stable, which matters to repeated pairs only
         last = np.ones(len(order), dtype=bool)
-        last[:-1] = (users[order][1:] != users[order][:-1]) | (items[order][1:] != items[order][:-1])
+        last[:-1] = pairs[order][1:] != pairs[order][:-1]
+        if not last.all():
+            repeated = ~last | np.concatenate([[False], ~last[:-1]])
+            rows = order[repeated]
+            when = np.zeros(len(rows)) if timestamps is None else timestamps[rows]
+            order[repeated] = rows[np.lexsort((rows, when, pairs[rows]))]  # of equal times the last row stays
         rows = order[last]
         return cls(
             np.asarray(user_keys, dtype=object),
@@ -195,7 +206,7 @@ class Interactions:
 
         Args:
             fractions: one a part, adding up to 1, e.g. (0.8, 0.1, 0.1).
-            seed: of the shuffle; unused by `order="time"`.
+            seed: of the shuffle; with `order="time"`, of rows of equal times.
             by: "user" gives each user's rows to the parts in these shares; "row" ignores users.
             order: "random", or "time": earlier rows to earlier parts.
         """
@@ -220,7 +231,7 @@ class Interactions:
             self.items,
             none if self.ratings is None else self.ratings,
             none if self.timestamps is None else self.timestamps,
-            str(self.threshold),
+            str(None if self.threshold is None else float(self.threshold)),
         )
 
     def to_dataframe(self) -> pd.DataFrame:
@@ -234,13 +245,3 @@ class Interactions:
 
     def __repr__(self) -> str:
         return f"Interactions({len(self):,} rows, {self.n_users:,} users, {self.n_items:,} items)"
-
-
-def _numbers(column: pd.Series, name: str, dtype: type) -> np.ndarray:
-    """Return a column as numbers; a value that is none raises DataError naming its row."""
-    values = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
-    bad = np.flatnonzero(~np.isfinite(values))
-    if len(bad):
-        found = column.iloc[bad[0]]
-        raise DataError(f'Column "{name}": expected a number in every row, found {found!r} in row {bad[0]}.')
-    return values.astype(dtype)

@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from kgplug.data.keys import as_keys, canonical_order, fingerprint
+from kgplug.data.keys import as_column, canonical_order, distinct, factorize, fingerprint
 from kgplug.errors import DataError
 
 
@@ -49,13 +49,13 @@ class KnowledgeGraph:
             )
         if len(frame) == 0:
             raise DataError("Triples: expected at least one row, found none.")
-        heads = as_keys(frame[head], what=f'column "{head}"')
-        tails = as_keys(frame[tail], what=f'column "{tail}"')
-        names = as_keys(frame[relation], what=f'column "{relation}"')
-        codes, keys = pd.factorize(np.concatenate([heads, tails]))
-        relation_codes, relations = pd.factorize(np.array([str(name) for name in names], dtype=object))
-        keys = np.asarray(keys, dtype=object)
-        triples = np.stack([codes[: len(frame)], relation_codes, codes[len(frame) :]], axis=1)
+        ends = [as_column(frame[name], what=f'column "{name}"') for name in (head, tail)]
+        if ends[0].dtype != ends[1].dtype:
+            ends = [end.astype(object) for end in ends]
+        codes, keys = factorize(np.concatenate(ends))
+        names, relations = factorize(as_column(frame[relation], what=f'column "{relation}"'))
+        kinds, relations = factorize(np.array([str(name) for name in relations], dtype=object))  # 1 and "1" are one
+        triples = np.stack([codes[: len(frame)], kinds[names], codes[len(frame) :]], axis=1)
         return cls.from_arrays(keys, np.full(len(keys), "", dtype=object), relations, triples)
 
     @classmethod
@@ -75,8 +75,8 @@ class KnowledgeGraph:
         relations = np.asarray(relations, dtype=object)
         triples = np.asarray(triples, dtype=np.int64).reshape(-1, 3)
         order = canonical_order(entity_keys)
-        order = order[np.argsort(entity_labels[order].astype(str), kind="stable")]
-        relation_order = np.argsort(relations.astype(str), kind="stable")
+        order = order[np.argsort(factorize(entity_labels)[0][order], kind="stable")]
+        relation_order = canonical_order(relations)
         entity_rank, relation_rank = _ranks(order), _ranks(relation_order)
         triples = np.stack(
             [entity_rank[triples[:, 0]], relation_rank[triples[:, 1]], entity_rank[triples[:, 2]]], axis=1
@@ -140,8 +140,12 @@ def _unique_triples(triples: np.ndarray) -> np.ndarray:
     """Sort triples by head, relation, tail and drop duplicates: int64 (n, 3)."""
     if len(triples) == 0:
         return triples
-    order = np.lexsort((triples[:, 2], triples[:, 1], triples[:, 0]))
-    triples = triples[order]
+    n_relations, n_tails = (int(triples[:, column].max()) + 1 for column in (1, 2))
+    if (int(triples[:, 0].max()) + 1) * n_relations * n_tails < 2**63:  # one number a triple sorts faster than three
+        codes = distinct((triples[:, 0] * n_relations + triples[:, 1]) * n_tails + triples[:, 2])
+        pairs, tails = np.divmod(codes, n_tails)
+        return np.stack([*np.divmod(pairs, n_relations), tails], axis=1)
+    triples = triples[np.lexsort((triples[:, 2], triples[:, 1], triples[:, 0]))]
     keep = np.ones(len(triples), dtype=bool)
     keep[1:] = (triples[1:] != triples[:-1]).any(axis=1)
     return np.ascontiguousarray(triples[keep])

@@ -20,9 +20,9 @@ def split_rows(
 ) -> np.ndarray:
     """Return the part number of each row, int64 (n,).
 
-    Within a group (a user, or all rows) the first round(f·n) rows in the chosen order go to
+    Within a group (a user, or all rows) the first f·n rows, rounded, in the chosen order go to
     part 0, and so on by cumulative shares; so the parts of one group differ from the exact
-    shares by less than one row, and nobody's rows get lost.
+    shares by less than one row, and nobody's rows get lost. Equal times stand in random order.
 
     Raises:
         UsageError: fractions do not add up to 1, or a word is unknown.
@@ -36,16 +36,21 @@ def split_rows(
         raise UsageError(f'Split order is "random" or "time", not "{order}".')
     if order == "time" and timestamps is None:
         raise DataError("A split by time needs timestamps, and these interactions have none; use order='random'.")
+    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
+        raise UsageError(f"The seed of a split is a whole number from 0 on; found {seed!r}.")
     rng = np.random.default_rng(seed)
     n = len(users)
-    rank_key = rng.permutation(n) if order == "random" else np.asarray(timestamps)
-    group = users if by == "user" else np.zeros(n, dtype=np.int64)
-    sequence = np.lexsort((rank_key, group))
+    rank = rng.permutation(n)
+    if order == "time":
+        rank[np.lexsort((rank, np.asarray(timestamps)))] = np.arange(n)
+    group = np.asarray(users, dtype=np.int64) if by == "user" else np.zeros(n, dtype=np.int64)
+    sequence = np.argsort(group * np.int64(n) + rank)
     sizes = np.bincount(group, minlength=1) if n else np.zeros(1, dtype=np.int64)
     starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
     position = np.empty(n, dtype=np.int64)
     position[sequence] = np.arange(n) - starts[group[sequence]]
-    cuts = np.rint(np.cumsum(shares)[:-1][:, None] * sizes[None, :]).astype(np.int64)  # (parts - 1, groups)
+    # Halves go up: np.rint would let two cuts part by a whole row more than their share.
+    cuts = np.floor(np.cumsum(shares)[:-1][:, None] * sizes[None, :] + 0.5).astype(np.int64)  # (parts - 1, groups)
     return (position[None, :] >= cuts[:, group]).sum(axis=0)
 
 

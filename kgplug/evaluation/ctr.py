@@ -9,6 +9,7 @@ import numpy as np
 from scipy.stats import rankdata
 
 from kgplug.data.interactions import Interactions
+from kgplug.data.keys import distinct
 from kgplug.data.sampling import ComplementSampler
 from kgplug.errors import DataError
 
@@ -115,14 +116,15 @@ def sample_negatives_for_evaluation(
         (users, items): int64 (m,), ordered by user, item.
     """
     n_users, n_items = positives.n_users, positives.n_items
-    taken = np.unique(np.concatenate([rows.pairs for rows in (positives, *parts)]))
+    taken = distinct(np.concatenate([rows.pairs for rows in (positives, *parts)]))
     free = n_items - np.bincount(taken // n_items, minlength=n_users)
     missing = np.minimum(np.bincount(positives.users, minlength=n_users), free)
     drawn = np.empty(0, dtype=np.int64)
-    while missing.any():  # a round leaves the repetitions: at most about a third
+    while missing.any():  # a round leaves over what it drew twice, for less and less users
         users = np.repeat(np.arange(n_users), missing)
+        taken = taken[missing[taken // n_items] > 0]
         sampler = ComplementSampler(taken // n_items, taken % n_items, n_groups=n_users, n_members=n_items)
-        new = np.unique(users * np.int64(n_items) + sampler.draw(users, rng))
+        new = distinct(users * np.int64(n_items) + sampler.draw(users, rng))
         missing = missing - np.bincount(new // n_items, minlength=n_users)
         taken, drawn = np.concatenate([taken, new]), np.concatenate([drawn, new])
     drawn.sort()

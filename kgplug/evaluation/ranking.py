@@ -23,6 +23,7 @@ from typing import Literal
 import numpy as np
 
 from kgplug.data.interactions import Interactions
+from kgplug.data.keys import distinct
 from kgplug.errors import DataError, UsageError
 from kgplug.recommenders.base import Recommender
 
@@ -116,7 +117,7 @@ def evaluate_ranking(
     if relevant not in ("likes", "all"):
         raise UsageError(f'relevant: expected "likes" or "all", found {relevant!r}.')
     right = test.likes() if relevant == "likes" else test
-    users = np.unique(right.users)
+    users = distinct(right.users)
     if len(users) == 0:
         raise DataError(f"Ranking needs a relevant test row, and none of the {len(test):,} rows is a like.")
     seen = train if valid is None else _joined(train, valid)
@@ -134,7 +135,7 @@ def evaluate_ranking(
         for name, total in zip(("precision", "recall", "F1", "NDCG", "hit", "MRR"), totals[number], strict=True):
             figures[f"{name}@{length}"] = float(total / len(users))
         figures[f"coverage@{length}"] = float(listed[number].mean())
-    return RankingResult(figures, len(users), len(np.unique(test.users)) - len(users))
+    return RankingResult(figures, len(users), len(distinct(test.users)) - len(users))
 
 
 def _joined(left: Interactions, right: Interactions) -> Interactions:

@@ -95,7 +95,7 @@ class Recommender(ABC):
         if not interactions.is_like.any():
             at_least = "" if interactions.threshold is None else f" (a rating of at least {interactions.threshold:g})"
             raise DataError(f"{self.name}: none of the {len(interactions):,} training rows is a like{at_least}.")
-        if valid is not None and (valid.n_users, valid.n_items) != (interactions.n_users, interactions.n_items):
+        if valid is not None and not valid.same_keys(interactions.user_keys, interactions.item_keys):
             raise UsageError("The validation part must come from the same split as the training part.")
         self.user_keys, self.item_keys = interactions.user_keys, interactions.item_keys
         self.user_label, self.item_label = interactions.user_label, interactions.item_label
@@ -127,7 +127,7 @@ class Recommender(ABC):
 
     @abstractmethod
     def _score_block(self, users: np.ndarray) -> np.ndarray:
-        """Score all items for some users: int64 (b,) → float32 (b, n_items), in the order of `score`."""
+        """Score all items for some users: int64 (b,) → a new array, float32 (b, n_items), in the order of `score`."""
 
     @abstractmethod
     def _arrays(self) -> dict[str, np.ndarray]:
@@ -169,6 +169,10 @@ class Recommender(ABC):
         if k < 1:
             raise UsageError(f"k must be at least 1; found {k}.")
         users = np.asarray(users, dtype=np.int64)
+        if len(users) and not 0 <= users.min() <= users.max() < len(self.user_keys):
+            raise UsageError(
+                f"Users are row numbers from 0 to {len(self.user_keys) - 1}; found {users.min()} to {users.max()}."
+            )
         seen = self._excluded(exclude_seen, also_seen)
         rows = max(1, SCORE_BLOCK_CELLS // max(1, len(self.item_keys)))
         width = min(k, len(self.item_keys))
@@ -242,18 +246,26 @@ class Recommender(ABC):
         arrays, content = read_artefact(Path(folder))
         if content.get("model") != cls.name:
             raise RunError(f"{folder} holds {content.get('model')}, not {cls.name}; use kgplug.load() to open any run.")
-        model = cls(**content["settings"])
-        model.user_keys = _object_array(content["user_keys"])
-        model.item_keys = _object_array(content["item_keys"])
-        model.user_label, model.item_label = content["user_label"], content["item_label"]
-        model.seed, model.history, model.run = content["seed"], content["history"], content["run"]
-        indptr, indices = arrays["seen.indptr"], arrays["seen.indices"]
-        model.seen = sparse.csr_matrix(
-            (np.ones(len(indices), dtype=np.float32), indices, indptr),
-            shape=(len(model.user_keys), len(model.item_keys)),
-        )
-        model._restore({k.removeprefix("model."): v for k, v in arrays.items() if k.startswith("model.")})
+        try:
+            model = cls(**content["settings"])
+            model._take(arrays, content)
+        except (UsageError, KeyError, ValueError, TypeError) as error:
+            raise RunError(
+                f"{folder} was written by another version of {cls.name} ({error!r}). Train again."
+            ) from error
         return model
+
+    def _take(self, arrays: dict[str, np.ndarray], content: dict) -> None:
+        self.user_keys = _object_array(content["user_keys"])
+        self.item_keys = _object_array(content["item_keys"])
+        self.user_label, self.item_label = content["user_label"], content["item_label"]
+        self.seed, self.history, self.run = content["seed"], content["history"], content["run"]
+        indptr, indices = arrays["seen.indptr"], arrays["seen.indices"]
+        self.seen = sparse.csr_matrix(
+            (np.ones(len(indices), dtype=np.float32), indices, indptr),
+            shape=(len(self.user_keys), len(self.item_keys)),
+        )
+        self._restore({k.removeprefix("model."): v for k, v in arrays.items() if k.startswith("model.")})
 
 
 def _object_array(values: list) -> np.ndarray:

@@ -54,14 +54,14 @@ class ItemKNN(Recommender):
         self.likes = interactions.likes().matrix()
         liked_by = self.likes.T.astype(np.float64)  # (n_items, n_users)
         weighted = {
-            "bm25": lambda: bm25_weight(liked_by, _BM25_K1, _BM25_B),
+            "bm25": lambda: bm25_weight(liked_by, _BM25_K1, _BM25_B),  # type: ignore[arg-type]
             "tfidf": lambda: normalize(tfidf_weight(liked_by)),
             "cosine": lambda: normalize(liked_by),
         }[self.config.similarity]()
         # One more than wanted: an item is its own nearest neighbour.
         knn = ItemItemRecommender(K=self.config.neighbours + 1, num_threads=_threads())
         knn.fit(weighted.T.tocsr(), show_progress=bool(options.progress))
-        self.similarity = _nearest(knn.similarity, self.config.neighbours)
+        self.similarity = _nearest(sparse.csr_matrix(knn.similarity), self.config.neighbours)
 
     def score(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:
         """Return the summed similarity of each item to the user's likes, float32 (n,)."""

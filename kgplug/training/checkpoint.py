@@ -7,10 +7,12 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+import psutil
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from kgplug.data.artefact import flush_to_disk
 from kgplug.errors import RunError
 
 
@@ -44,16 +46,25 @@ def save_checkpoint(
                     scalars[key] = value
     header = {"fingerprint": fingerprint, "history": history, "scalars": scalars}
     path.parent.mkdir(parents=True, exist_ok=True)
+    _remove_abandoned(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         # A clone each: safetensors refuses tensors that share memory (tied weights).
         save_file({k: v.detach().cpu().clone().contiguous() for k, v in tensors.items()}, temporary,
                   metadata={"kgplug": json.dumps(header)})  # fmt: skip
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
+        flush_to_disk(temporary)
         temporary.replace(path)
+        flush_to_disk(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _remove_abandoned(path: Path) -> None:
+    """Remove what processes left behind that were killed while they wrote this checkpoint."""
+    for other in path.parent.glob(f".{path.name}.*"):
+        writer = other.suffix[1:]
+        if writer.isdigit() and not psutil.pid_exists(int(writer)):
+            other.unlink(missing_ok=True)
 
 
 def load_checkpoint(
@@ -67,24 +78,23 @@ def load_checkpoint(
     try:
         with safe_open(path, framework="pt") as file:
             header = json.loads((file.metadata() or {})["kgplug"])
+            written_for, history, scalars = header["fingerprint"], header["history"], header["scalars"]
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
     except (SafetensorError, OSError, KeyError, ValueError) as error:
         raise RunError(f"Checkpoint {path} is damaged ({error}). Delete it to train from the start.") from error
-    if header["fingerprint"] != fingerprint:
+    if written_for != fingerprint:
         raise RunError(f"Checkpoint {path} was written for other data or settings. Delete it to train from the start.")
     device = next(module.parameters()).device
     module.load_state_dict(_below("module.", tensors))
     for number, optimizer in enumerate(optimizers):
         full = optimizer.state_dict()
         state: dict[int, dict] = {}
-        for key, value in (
-            _below(f"optimizer.{number}.", tensors) | _below(f"optimizer.{number}.", header["scalars"])
-        ).items():
+        for key, value in (_below(f"optimizer.{number}.", tensors) | _below(f"optimizer.{number}.", scalars)).items():
             parameter, name = key.split(".", 1)
             state.setdefault(int(parameter), {})[name] = value
         optimizer.load_state_dict({"state": state, "param_groups": full["param_groups"]})
     best = {name: tensor.to(device) for name, tensor in _below("best.", tensors).items()}
-    return best, header["history"]
+    return best, history
 
 
 def _below(prefix: str, mapping: dict) -> dict:

@@ -26,8 +26,15 @@ from kgplug.training.checkpoint import load_checkpoint, save_checkpoint
 class TrainingTask(Protocol):
     """What a model gives the loop."""
 
-    module: torch.nn.Module
-    optimizers: Sequence[torch.optim.Optimizer]
+    @property
+    def module(self) -> torch.nn.Module:
+        """Return what is trained."""
+        ...
+
+    @property
+    def optimizers(self) -> Sequence[torch.optim.Optimizer]:
+        """Return the optimisers whose state belongs in a checkpoint."""
+        ...
 
     def batches(self, epoch: int, rng: np.random.Generator) -> Sequence[Any] | Iterator[Any]:
         """Return the batches of one epoch; all randomness comes from rng."""
@@ -103,8 +110,9 @@ def train(
             history.losses.append(_run_epoch(task, epoch, seed, best))
             figure = task.validate()
             if figure is not None:
+                _check_figure(figure, epoch, task, best)
                 history.validation.append(float(figure))
-            if figure is None or figure >= max(history.validation):
+            if figure is None or figure > max(history.validation[:-1], default=-math.inf):
                 history.best_epoch, best = epoch, _weights(task.module)
             history.seconds.append(time.perf_counter() - began)
             if checkpoint is not None:
@@ -127,13 +135,25 @@ def _run_epoch(task: TrainingTask, epoch: int, seed: int, last_good: dict[str, t
     task.module.eval()
     loss = float(torch.stack(losses).double().mean()) if losses else 0.0
     if not math.isfinite(loss):
-        task.module.load_state_dict(last_good)
-        rates = ", ".join(f"{group['lr']:g}" for optimizer in task.optimizers for group in optimizer.param_groups)
-        raise TrainingError(
-            f"The loss became {loss} in epoch {epoch + 1} with learning rate {rates}; the best weights before it "
-            "were kept. Train again with a smaller learning_rate."
-        )
+        raise _diverged("loss", loss, epoch, task, last_good)
     return loss
+
+
+def _check_figure(figure: float, epoch: int, task: TrainingTask, last_good: dict[str, torch.Tensor]) -> None:
+    if not math.isfinite(figure):
+        raise _diverged("validation figure", float(figure), epoch, task, last_good)
+
+
+def _diverged(
+    what: str, value: float, epoch: int, task: TrainingTask, last_good: dict[str, torch.Tensor]
+) -> TrainingError:
+    """Put the last good weights back and return the error to raise."""
+    task.module.load_state_dict(last_good)
+    rates = ", ".join(f"{group['lr']:g}" for optimizer in task.optimizers for group in optimizer.param_groups)
+    return TrainingError(
+        f"The {what} became {value} in epoch {epoch + 1} with learning rate {rates}; the best weights before it "
+        "were kept. Train again with a smaller learning_rate."
+    )
 
 
 def _exhausted(history: History, patience: int) -> bool:
