@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -66,8 +67,6 @@ def status(as_json: Json = False) -> None:
 
     Example: `kgplug db status --json`
     """
-    from dataclasses import asdict
-
     from kgplug.graph.local import LocalNeo4j
 
     facts = asdict(LocalNeo4j(Settings().neo4j_dir).status())
@@ -121,7 +120,10 @@ def import_(
         source = str(fetch_movielens_100k(Settings().downloads_dir))
     with open_graph() as graph:
         report = import_folder(graph.connection, Path(source))
-    print_frame(report.to_dataframe(), as_json=as_json, title="Imported")
+    import pandas as pd
+
+    rows = [asdict(file) for file in report.files]
+    print_frame(pd.DataFrame(rows).set_index("name"), as_json=as_json, title=f"Imported by {report.transport}")
 
 
 def init(

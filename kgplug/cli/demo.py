@@ -86,7 +86,10 @@ def _import(graph: Graph) -> None:
         done += TERMS.strip().splitlines()
     with step("Import with LOAD CSV") as done:
         report = import_folder(graph.connection, folder)
-        done.append(report.summary())
+        done.append(
+            f"{report.nodes_created:,} nodes and {report.relationships_created:,} relationships created "
+            f"from {report.rows:,} rows in {len(report.files)} files"
+        )
 
 
 def _read(graph: Graph) -> GraphData:
