@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from kgplug.data.interactions import Interactions
+from kgplug.data.keys import distinct
 
 
 class ComplementSampler:
@@ -19,7 +20,7 @@ class ComplementSampler:
     """
 
     def __init__(self, groups: np.ndarray, members: np.ndarray, *, n_groups: int, n_members: int) -> None:
-        held = np.unique(np.asarray(groups, dtype=np.int64) * n_members + np.asarray(members, dtype=np.int64))
+        held = distinct(np.asarray(groups, dtype=np.int64) * n_members + np.asarray(members, dtype=np.int64))
         groups, members = held // max(n_members, 1), held % max(n_members, 1)
         counts = np.bincount(groups, minlength=n_groups)
         self._starts = np.concatenate([[0], np.cumsum(counts)])

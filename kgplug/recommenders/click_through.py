@@ -50,8 +50,8 @@ class ClickThroughData:
         self.likes = interactions.likes()
         self._sampler = negative_sampler(interactions if exclude_low_rated else self.likes)
         self.valid: Pairs | None = None
-        likes = None if valid is None else valid.likes()
-        if likes is not None and len(likes):
+        if valid is not None and valid.is_like.any():
+            likes = valid.likes()
             rng = np.random.default_rng([seed, _VALIDATION_STREAM])
             self.valid = _with_negatives(
                 likes.users, likes.items, negative_sampler(interactions, valid).draw(likes.users, rng)
@@ -83,3 +83,18 @@ def _with_negatives(users: np.ndarray, items: np.ndarray, negatives: np.ndarray)
     labels = np.zeros(len(users) + int(drawn.sum()), dtype=np.float32)
     labels[: len(users)] = 1.0
     return Pairs(np.concatenate([users, users[drawn]]), np.concatenate([items, negatives[drawn]]), labels)
+
+
+def own_rows(linked: np.ndarray, n_entities: int) -> tuple[int, np.ndarray]:
+    """Give items without an entity a row past the graph's own.
+
+    Args:
+        linked: int64 (n_items,), -1 where an item has no entity.
+
+    Returns:
+        (number of rows, entity row of each item int64 (n_items,)).
+    """
+    missing = linked < 0
+    rows = linked.copy()
+    rows[missing] = n_entities + np.arange(missing.sum())
+    return n_entities + int(missing.sum()), rows

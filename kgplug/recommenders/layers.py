@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 
@@ -41,13 +42,27 @@ def lookup(table: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
 def distinct(*ids: np.ndarray, device: torch.device | str = "cpu") -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
     """Return the distinct ids of several arrays and where each array's values stand among them.
 
+    Args:
+        ids: int64 arrays of any shapes, values from 0.
+        device: where the results shall be.
+
     Returns:
-        (rows, places): int64 (m,) ascending; one int64 (n_i,) an array.
+        (rows, places): int64 (m,) ascending; one int64 array an argument, in its shape.
     """
-    rows, inverse = np.unique(np.concatenate(ids), return_inverse=True)
-    cuts = np.cumsum([len(part) for part in ids])[:-1]
-    places = tuple(torch.from_numpy(part).to(device) for part in np.split(inverse, cuts))
-    return torch.from_numpy(rows).to(device), places
+    flat = np.concatenate([part.reshape(-1) for part in ids])
+    n = int(flat.max(initial=-1)) + 1
+    if n <= 16 * len(flat):  # a table of all ids costs less than sorting
+        used = np.zeros(n, dtype=bool)
+        used[flat] = True
+        rows = np.flatnonzero(used)
+        place_of = np.zeros(n, dtype=np.int64)
+        place_of[rows] = np.arange(len(rows))
+        inverse = place_of[flat]
+    else:
+        rows, inverse = np.unique(flat, return_inverse=True)
+    cuts = np.cumsum([part.size for part in ids])[:-1]
+    places = (part.reshape(like.shape) for part, like in zip(np.split(inverse, cuts), ids, strict=True))
+    return torch.from_numpy(rows).to(device), tuple(torch.from_numpy(part).to(device) for part in places)
 
 
 def row_penalty(rows: torch.Tensor, places: torch.Tensor, n: int) -> torch.Tensor:
@@ -55,10 +70,10 @@ def row_penalty(rows: torch.Tensor, places: torch.Tensor, n: int) -> torch.Tenso
 
     Args:
         rows: (m, d), distinct rows.
-        places: int64 (p,), which row each of the batch's lookups used.
-        n: size of the batch.
+        places: int64, any shape: which row each of the batch's lookups used.
+        n: what to divide by.
     """
-    counts = torch.bincount(places, minlength=len(rows)).to(rows.dtype)
+    counts = torch.bincount(places.reshape(-1), minlength=len(rows)).to(rows.dtype)
     return (rows.square().sum(1) * counts).sum() / n
 
 
@@ -94,9 +109,7 @@ class Dense(nn.Module):
     def __init__(self, widths: Sequence[int], activation: str, generator: torch.Generator) -> None:
         super().__init__()
         self.activation = activation
-        self.layers = nn.ModuleList(
-            xavier_linear(n_in, n_out, generator) for n_in, n_out in zip(widths[:-1], widths[1:], strict=True)
-        )
+        self.layers = nn.ModuleList(xavier_linear(n_in, n_out, generator) for n_in, n_out in itertools.pairwise(widths))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Apply all layers."""

@@ -16,7 +16,7 @@ from kgplug.data.keys import fingerprint
 from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.data.sampling import TailCorrupter
 from kgplug.recommenders.base import FitOptions, Recommender
-from kgplug.recommenders.click_through import ClickThroughData, Pairs
+from kgplug.recommenders.click_through import ClickThroughData, Pairs, own_rows
 from kgplug.recommenders.config import TrainedConfig
 from kgplug.recommenders.layers import distinct, lookup, row_penalty, squared_norm
 from kgplug.recommenders.mkr_network import MKRNetwork
@@ -287,21 +287,6 @@ class MKRTask:
             logits = network.joined(network.all_users()[users], network.all_items()[items])
             logits = logits + network.all_biases(users, items)
         return self.data.validation_auc(logits.cpu().numpy())
-
-
-def own_rows(linked: np.ndarray, n_entities: int) -> tuple[int, np.ndarray]:
-    """Give items without an entity a row past the graph's own.
-
-    Args:
-        linked: int64 (n_items,), -1 where an item has no entity.
-
-    Returns:
-        (number of rows, entity row of each item int64 (n_items,)).
-    """
-    missing = linked < 0
-    rows = linked.copy()
-    rows[missing] = n_entities + np.arange(missing.sum())
-    return n_entities + int(missing.sum()), rows
 
 
 def oriented(knowledge: KnowledgeGraph, linked: np.ndarray) -> np.ndarray:

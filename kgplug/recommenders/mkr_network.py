@@ -44,6 +44,10 @@ class MKRNetwork(nn.Module):
         generator: draws the weights.
     """
 
+    users: nn.Parameter
+    items: nn.Parameter
+    entities: nn.Parameter
+    relations: nn.Parameter
     item_entities: torch.Tensor
     entity_items: torch.Tensor
 

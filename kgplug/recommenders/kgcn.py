@@ -1,0 +1,337 @@
+"""KGCN: an item as one user sees it, gathered from its neighbours in the knowledge graph."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch.nn import functional
+
+from kgplug.data.interactions import Interactions
+from kgplug.data.keys import fingerprint
+from kgplug.data.knowledge_graph import KnowledgeGraph
+from kgplug.recommenders.base import FitOptions, Recommender
+from kgplug.recommenders.click_through import ClickThroughData, Pairs, own_rows
+from kgplug.recommenders.config import TrainedConfig
+from kgplug.recommenders.kgcn_network import FullLayers, KGCNNetwork, receptive_field, represent_all
+from kgplug.recommenders.layers import distinct, lookup, row_penalty, squared_norm
+from kgplug.recommenders.neighbours import EntityGraph, Neighbours, open_graph
+from kgplug.training.device import choose_device
+from kgplug.training.loop import train
+from kgplug.training.row_adam import RowAdam
+
+_NEIGHBOUR_STREAM = 0x6CB0  # parts the draw of the neighbours used for scoring from the draws of the epochs
+LABEL_MARGIN = 1e-6  # propagated labels stay so far from 0 and 1, where the logarithm ends
+_SCORED_PAIRS = 8192  # pairs whose receptive fields are held at a time
+_BLOCK_CELLS = 16_000_000  # user × entity × dimension cells held at a time when ranking
+
+
+class KGCNConfig(TrainedConfig):
+    """Settings of KGCN.
+
+    The defaults suit data of the size of MovieLens-100K and up. The paper's settings (with
+    `bias=False`, `vector_l2=0`, `resample=False`):
+
+    | set           | neighbours | embedding_dim | hops | batch_size | l2   | learning_rate |
+    |---------------|------------|---------------|------|------------|------|---------------|
+    | MovieLens-20M | 4          | 32            | 2    | 65536      | 1e-7 | 2e-2          |
+    | Book-Crossing | 8          | 64            | 1    | 256        | 2e-5 | 2e-4          |
+    | Last.FM       | 8          | 16            | 1    | 128        | 1e-4 | 5e-4          |
+
+    Label smoothness (KGNN-LS): `ls_weight` 1.0 on movies, 0.5 on books, 0.1 on music.
+    """
+
+    batch_size: int = Field(4096, ge=1, description="rows a step, negatives included")
+    learning_rate: float = Field(1e-2, gt=0, description="of Adam")
+    l2: float = Field(1e-3, ge=0, description="weight of the squared norms of the batch's rows")
+    vector_l2: float = Field(2e-2, ge=0, description="weight of the squared norms of the vectors that are multiplied")
+    weight_l2: float = Field(1e-5, ge=0, description="weight of the squared norms of the layers")
+    neighbours: int = Field(8, ge=1, description="K: sampled neighbours an entity")
+    hops: int = Field(1, ge=1, description="H: layers, the depth of the receptive field")
+    aggregator: Literal["sum", "concat", "neighbor"] = Field("sum", description="how an entity and its neighbours join")
+    scaling: Literal["code", "paper"] = Field(
+        "code", description='"code": π = mean(u ∘ r), v_N = mean(a e); "paper": π = u · r, v_N = Σ a e'
+    )
+    ls_weight: float = Field(0.0, ge=0, description="weight of label smoothness (KGNN-LS)")
+    resample: bool = Field(True, description="draw new neighbours each epoch; False keeps one draw")
+    bias: bool = Field(True, description="add a bias a user, a bias an item and one for all (not in the paper)")
+    init_scale: float = Field(0.1, gt=0, description="standard deviation of the tables at the start")
+    exclude_low_rated: bool = Field(False, description="keep disliked items out of the negatives")
+    backend: Literal["auto", "dgl", "torch"] = Field("auto", description='"auto" is DGL on the CPU where installed')
+
+
+@dataclass(frozen=True, eq=False)
+class GraphBatch:
+    """Pairs with the neighbours of their epoch and its negatives (sorted codes user · n_entities + entity)."""
+
+    pairs: Pairs
+    neighbours: Neighbours
+    negatives: np.ndarray
+
+
+class KGCN(Recommender):
+    """KGCN (Wang et al., WWW 2019, "Knowledge Graph Convolutional Networks for Recommender Systems").
+
+    Label smoothness is that of KGNN-LS (Wang et al., KDD 2019). Training draws new neighbours
+    each epoch; scores always use one draw made from the seed and kept with the model.
+    """
+
+    name = "KGCN"
+    config_class = KGCNConfig
+    config: KGCNConfig
+    needs_knowledge = True
+    scores_are_probabilities = True
+
+    network: KGCNNetwork
+    graph: EntityGraph
+    neighbours: Neighbours
+    item_entities: np.ndarray
+
+    def _fit(
+        self,
+        interactions: Interactions,
+        knowledge: KnowledgeGraph | None,
+        valid: Interactions | None,
+        seed: int,
+        options: FitOptions,
+    ) -> None:
+        assert knowledge is not None  # `fit` has checked
+        linked = knowledge.entities_of(interactions.item_keys, label=interactions.item_label)
+        n_entities, self.item_entities = own_rows(linked, knowledge.n_entities)
+        data = ClickThroughData(interactions, valid, seed=seed, exclude_low_rated=self.config.exclude_low_rated)
+        likes = data.likes.users, self.item_entities[data.likes.items]
+        self._build(knowledge.triples, likes, n_entities, knowledge.n_relations, seed)
+        rng = np.random.default_rng([seed, _NEIGHBOUR_STREAM])
+        self.neighbours = self.graph.sample(self.config.neighbours, rng)
+        task = KGCNTask(self, data)
+        self.history = train(
+            task,
+            epochs=self.config.epochs,
+            patience=self.config.patience,
+            seed=seed,
+            description=self.name,
+            fingerprint=fingerprint(
+                interactions.fingerprint,
+                "" if valid is None else valid.fingerprint,
+                knowledge.fingerprint,
+                self.config.model_dump_json(),
+                str(seed),
+            ),
+            checkpoint=options.checkpoint,
+            progress=options.progress,
+        ).to_dict()
+        self._plan()
+
+    def _build(
+        self,
+        triples: np.ndarray,
+        likes: tuple[np.ndarray, np.ndarray],
+        n_entities: int,
+        n_relations: int,
+        seed: int,
+    ) -> None:
+        """Make the graph and an untrained network."""
+        device = choose_device(self.config.device)
+        sizes = {"n_users": len(self.user_keys), "n_entities": n_entities, "n_relations": n_relations}
+        self.graph = open_graph(self.config.backend, device, triples, likes, **sizes)
+        generator = torch.Generator().manual_seed(seed)
+        self.network = KGCNNetwork(self.config, n_items=len(self.item_keys), generator=generator, **sizes).to(device)
+
+    def _plan(self) -> None:
+        self.network.eval()
+        self._layers = FullLayers.build(self.item_entities, self.neighbours, self.config.hops, self.network.device)
+
+    def score(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:
+        users, items = np.asarray(users, dtype=np.int64), np.asarray(items, dtype=np.int64)
+        scores = np.empty(len(users), dtype=np.float32)
+        with torch.no_grad():
+            for start in range(0, len(users), _SCORED_PAIRS):
+                chosen = slice(start, start + _SCORED_PAIRS)
+                pairs = PairVectors(self, users[chosen], items[chosen], self.neighbours)
+                scores[chosen] = torch.sigmoid(pairs.logits).cpu().numpy()
+        return scores
+
+    def _score_block(self, users: np.ndarray) -> np.ndarray:
+        network, layers = self.network, self._layers
+        rows = max(1, _BLOCK_CELLS // (layers.widest * (self.config.embedding_dim + self.config.neighbours)))
+        scores = np.empty((len(users), len(self.item_keys)), dtype=np.float32)
+        with torch.no_grad():
+            for start in range(0, len(users), rows):
+                u = torch.from_numpy(users[start : start + rows]).to(network.device)
+                vectors = represent_all(network, self.graph, layers, network.users[u])  # (b, n_items, d)
+                logits = torch.bmm(vectors, network.users[u].unsqueeze(2)).squeeze(2)
+                logits = logits + network.user_bias[u] + network.item_bias.T + network.global_bias
+                scores[start : start + rows] = torch.sigmoid(logits).cpu().numpy()
+        return scores
+
+    def item_vectors(self) -> np.ndarray:
+        """Return the items as the average user sees them: float32 (n_items, d)."""
+        with torch.no_grad():
+            average = self.network.users.mean(dim=0, keepdim=True)
+            return represent_all(self.network, self.graph, self._layers, average)[0].cpu().numpy()
+
+    def user_vectors(self) -> np.ndarray:
+        return self.network.users.detach().cpu().numpy()
+
+    def _arrays(self) -> dict[str, np.ndarray]:
+        arrays = {f"network.{name}": tensor.cpu().numpy() for name, tensor in self.network.state_dict().items()}
+        arrays |= {"neighbours.entities": self.neighbours.entities, "neighbours.relations": self.neighbours.relations}
+        return arrays | {"item_entities": self.item_entities}
+
+    def _restore(self, arrays: dict[str, np.ndarray]) -> None:
+        self.item_entities = arrays["item_entities"]
+        self.neighbours = Neighbours(arrays["neighbours.entities"], arrays["neighbours.relations"])
+        weights = {
+            name.removeprefix("network."): torch.from_numpy(array)
+            for name, array in arrays.items()
+            if name.startswith("network.")
+        }
+        none = np.empty(0, dtype=np.int64)
+        n_entities, n_relations = len(weights["entities"]), len(weights["relations"]) - 1
+        self._build(np.empty((0, 3), dtype=np.int64), (none, none), n_entities, n_relations, self.seed)
+        self.network.load_state_dict(weights)
+        self._plan()
+
+
+class PairVectors:
+    """One forward pass over pairs, with what the loss needs of it.
+
+    Attributes:
+        u: (distinct users, d); `user_of`: int64 (B,), which of them a pair has.
+        e: (distinct entities, d); `places`: H + 1 tensors int64 (B, K^h), which of them stand in the field.
+        r: (n_relations + 1, d).
+        weights: H tensors (B, K^h, K), attention without the code's ÷ K.
+        vectors: (B, d), the items as the users see them.
+        logits: (B,).
+    """
+
+    def __init__(self, model: KGCN, users: np.ndarray, items: np.ndarray, neighbours: Neighbours) -> None:
+        network = model.network
+        device = network.device
+        self.field = receptive_field(model.item_entities[items], neighbours, network.hops)
+        self.users, (self.user_of,) = distinct(users, device=device)
+        self.items, (self.item_of,) = distinct(items, device=device)
+        entities, self.places = distinct(*self.field.levels, device=device)
+        self.u, self.e = lookup(network.users, self.users), lookup(network.entities, entities)
+        self.r = lookup(network.relations, torch.arange(len(network.relations), device=device))
+        affinities = functional.embedding(self.user_of, network.affinities(self.u, self.r))  # (B, n_relations + 1)
+        self.weights = []
+        for relations in self.field.relations:
+            along = torch.from_numpy(relations).to(device)  # (B, K^h, K)
+            chosen = affinities.gather(1, along.reshape(len(users), -1)).view(along.shape)
+            self.weights.append(torch.softmax(chosen, dim=-1))
+        scaled = [weights * network.neighbour_scale(weights.shape[-1]) for weights in self.weights]
+        self.vectors = network.represent(model.graph, self.e, list(self.places), scaled)
+        self.by_user, self.by_item = lookup(network.user_bias, self.users), lookup(network.item_bias, self.items)
+        bias = functional.embedding(self.user_of, self.by_user) + functional.embedding(self.item_of, self.by_item)
+        self.logits = (functional.embedding(self.user_of, self.u) * self.vectors).sum(1)
+        self.logits = self.logits + bias.squeeze(1) + network.global_bias
+
+    def rows_penalty(self) -> torch.Tensor:
+        """Return the mean squared norm of the rows of a pair; of each level of its field the mean counts."""
+        n = len(self.user_of)
+        terms = [row_penalty(self.u, self.user_of, n), self.r.square().sum(1).mean()]
+        terms += [row_penalty(self.e, level, level.numel()) for level in self.places]
+        terms += [row_penalty(self.by_user, self.user_of, n), row_penalty(self.by_item, self.item_of, n)]
+        return torch.stack(terms).sum()
+
+    def vectors_penalty(self) -> torch.Tensor:
+        """Return the mean squared norm of the two vectors that are multiplied."""
+        n = len(self.user_of)
+        return row_penalty(self.u, self.user_of, n) + self.vectors.square().sum() / n
+
+
+class KGCNTask:
+    """The training of KGCN."""
+
+    def __init__(self, model: KGCN, data: ClickThroughData) -> None:
+        self.model, self.module, self.data, self.config = model, model.network, data, model.config
+        network = model.network
+        tables = [network.users, network.entities, network.relations]
+        self._dense = list(network.layers.parameters())
+        dense = list(self._dense)
+        if self.config.bias:
+            tables += [network.user_bias, network.item_bias]
+            dense.append(network.global_bias)
+        rate = self.config.learning_rate
+        self.optimizers = (RowAdam(tables, lr=rate), torch.optim.Adam(dense, lr=rate, fused=True))
+
+    def batches(self, epoch: int, rng: np.random.Generator) -> Iterator[GraphBatch]:
+        """Yield the batches of one epoch, under neighbours drawn for it."""
+        del epoch
+        neighbours = self.model.neighbours
+        if self.config.resample:
+            neighbours = self.model.graph.sample(self.config.neighbours, rng)
+        batches = list(self.data.epoch(rng, self.config.batch_size))
+        negatives = np.empty(0, dtype=np.int64)
+        if self.config.ls_weight > 0:
+            drawn = [
+                self._codes(pairs.users, self.model.item_entities[pairs.items])[pairs.labels == 0] for pairs in batches
+            ]
+            negatives = np.sort(np.concatenate(drawn))
+        for pairs in batches:
+            yield GraphBatch(pairs, neighbours, negatives)
+
+    def _codes(self, users: np.ndarray, entities: np.ndarray) -> np.ndarray:
+        return users * np.int64(len(self.module.entities)) + entities
+
+    def step(self, batch: GraphBatch) -> torch.Tensor:
+        """Do one step of Adam."""
+        loss = self.loss(batch)
+        self.module.zero_grad()
+        loss.backward()
+        for optimizer in self.optimizers:
+            optimizer.step()
+        return loss.detach()
+
+    def loss(self, batch: GraphBatch) -> torch.Tensor:
+        """Return mean BCE + ls_weight · label smoothness + the three penalties, a scalar."""
+        config, pairs = self.config, batch.pairs
+        forward = PairVectors(self.model, pairs.users, pairs.items, batch.neighbours)
+        labels = torch.from_numpy(pairs.labels).to(self.module.device)
+        loss = functional.binary_cross_entropy_with_logits(forward.logits, labels)
+        if config.ls_weight > 0:
+            smooth = self._propagated_labels(forward, batch).clamp(LABEL_MARGIN, 1 - LABEL_MARGIN)
+            loss = loss + config.ls_weight * functional.binary_cross_entropy(smooth, labels)
+        loss = loss + config.l2 * forward.rows_penalty() + config.vector_l2 * forward.vectors_penalty()
+        return loss + config.weight_l2 * squared_norm(self._dense)
+
+    def _propagated_labels(self, forward: PairVectors, batch: GraphBatch) -> torch.Tensor:
+        """Return each pair's label as its neighbourhood tells it, its own held out (KGNN-LS): (B,) in [0, 1]."""
+        values, known = zip(*(self._labels(batch, level) for level in forward.field.levels), strict=True)
+        values = list(values)
+        for layer in range(self.module.hops):
+            following = []
+            for hop in range(self.module.hops - layer):
+                weights = forward.weights[hop]  # (B, K^h, K)
+                told = (weights * values[hop + 1].view(weights.shape)).sum(-1)  # (B, K^h)
+                following.append(torch.where(known[hop], values[hop], told))
+            values = following
+        return values[0].squeeze(1)
+
+    def _labels(self, batch: GraphBatch, level: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return (labels, whether known) of the entities of one level: float32 and bool (B, K^h).
+
+        1 for what the user likes, 0 for the epoch's negatives, ½ and unknown for all else and the item itself.
+        """
+        users = np.repeat(batch.pairs.users, level.shape[1])
+        entities = level.reshape(-1)
+        liked = self.model.graph.liked(users, entities)
+        disliked = np.isin(self._codes(users, entities), batch.negatives)
+        own = entities == np.repeat(self.model.item_entities[batch.pairs.items], level.shape[1])
+        known = (liked | disliked) & ~own
+        labels = np.where(known, liked, 0.5).astype(np.float32)
+        device = self.module.device
+        return (
+            torch.from_numpy(labels).view(level.shape).to(device),
+            torch.from_numpy(known).view(level.shape).to(device),
+        )
+
+    def validate(self) -> float | None:
+        """Return the AUC of the validation pairs."""
+        pairs = self.data.valid
+        return None if pairs is None else self.data.validation_auc(self.model.score(pairs.users, pairs.items))
