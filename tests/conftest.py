@@ -8,13 +8,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings as hypothesis_settings
 
 from kgplug.graph.connection import Connection
 from kgplug.graph.cypher import quote
 from kgplug.graph.local import Endpoint, LocalNeo4j
 from kgplug.settings import Settings
 
-QUICK_START = "-XX:TieredStopAtLevel=1"  # Java compiles less: the server is up in half the time
+# Busy machines are slow now and then: no example fails for the time it takes.
+hypothesis_settings.register_profile("kgplug", deadline=None)
+hypothesis_settings.load_profile("kgplug")
 
 
 @pytest.fixture(autouse=True)
@@ -31,15 +34,20 @@ def neo4j_jars() -> Path:
 
 
 @pytest.fixture(scope="session")
-def neo4j_server(neo4j_jars: Path) -> Iterator[Endpoint]:
+def quick_java() -> Iterator[None]:
+    """Let Java compile less, so that a server is up in half the time."""
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("JDK_JAVA_OPTIONS", "-XX:TieredStopAtLevel=1")
+        yield
+
+
+@pytest.fixture(scope="session")
+def neo4j_server(neo4j_jars: Path, quick_java: None) -> Iterator[Endpoint]:
     """A running Neo4j of the tests' own."""
     home = Path(tempfile.mkdtemp(prefix="kgplug-neo4j-"))
     server = LocalNeo4j(home, jars=neo4j_jars)
     try:
-        with pytest.MonkeyPatch.context() as environment:
-            environment.setenv("JDK_JAVA_OPTIONS", QUICK_START)
-            endpoint = server.start(die_with_parent=True)
-        yield endpoint
+        yield server.start(die_with_parent=True)
     finally:
         server.kill()
         shutil.rmtree(home, ignore_errors=True)

@@ -1,0 +1,72 @@
+"""Quoting of identifiers, and the shipped queries under another schema's names."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kgplug.errors import UsageError
+from kgplug.graph import cypher
+from kgplug.graph.schema import DEMO_SCHEMA, FeedbackSchema, GraphSchema, ItemSchema, UserSchema
+
+IDENTIFIERS = st.text(min_size=1).filter(lambda text: "\\" not in text and "\0" not in text)
+
+QUERY = """// Purpose: an example
+MATCH (user:`User` {`id`: $user})-[rated:`RATED`]->(other_item:`Movie`)
+WHERE rated.`rating` >= 4 AND user.`id` <> 0 AND other_item.`released` > 1990
+RETURN other_item.`title`, rated.`timestamp`"""
+
+
+@given(IDENTIFIERS)
+def test_a_quoted_identifier_is_one_backticked_token_that_decodes_to_itself(identifier: str) -> None:
+    quoted = cypher.quote(identifier)
+    assert re.fullmatch(r"`(?:[^`]|``)+`", quoted)
+    assert quoted[1:-1].replace("``", "`") == identifier
+
+
+@pytest.mark.parametrize("identifier", ["", "\\u0060) DETACH DELETE n //", "a\\b", "a\0b"])
+def test_an_identifier_that_cypher_could_read_otherwise_is_refused(identifier: str) -> None:
+    with pytest.raises(UsageError, match="cannot be a label"):
+        cypher.quote(identifier)
+
+
+def test_the_demo_schema_leaves_a_query_as_it_is() -> None:
+    assert cypher.render(QUERY, DEMO_SCHEMA) == QUERY
+
+
+@given(st.lists(IDENTIFIERS, min_size=8, max_size=8))
+def test_every_name_of_a_schema_takes_its_place_quoted_and_is_not_rendered_again(names: list[str]) -> None:
+    user, user_key, item, item_key, title, rated, rating, timestamp = names
+    schema = GraphSchema(
+        user=UserSchema(label=user, key=user_key),
+        item=ItemSchema(label=item, key=item_key, title=title),
+        feedback=FeedbackSchema(type=rated, rating=rating, timestamp=timestamp, like=4),
+    )
+    quote = cypher.quote
+    assert cypher.render(QUERY, schema) == (
+        "// Purpose: an example\n"
+        f"MATCH (user:{quote(user)} {{`id`: $user}})-[rated:{quote(rated)}]->(other_item:{quote(item)})\n"
+        f"WHERE rated.{quote(rating)} >= 4 AND user.{quote(user_key)} <> 0 AND other_item.`released` > 1990\n"
+        f"RETURN other_item.{quote(title)}, rated.{quote(timestamp)}"
+    )
+
+
+def test_an_item_without_a_title_shows_its_key_and_feedback_without_a_rating_gives_null() -> None:
+    rendered = cypher.render(QUERY, GraphSchema(item=ItemSchema(label="Film", key="isbn")))
+    assert "RETURN other_item.`isbn`, null" in rendered
+    assert "WHERE null >= 4" in rendered
+
+
+def test_an_unknown_query_names_the_nearest_one() -> None:
+    with pytest.raises(UsageError, match='Did you mean "schema"'):
+        cypher.load("shema")
+
+
+def test_every_shipped_query_loads_by_name_with_or_without_its_ending_and_says_its_purpose() -> None:
+    assert cypher.names()
+    for name in cypher.names():
+        assert cypher.load(name) == cypher.load(f"{name}.cypher")
+        assert cypher.purpose(name)

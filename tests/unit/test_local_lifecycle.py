@@ -1,0 +1,232 @@
+"""Starting, finding and stopping the local server's process; a small program stands for Java and Neo4j."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from kgplug.errors import LocalServerError
+from kgplug.graph import install, local, local_config
+from kgplug.graph.local import LocalNeo4j
+
+FAKE_JAVA = """#!{python}
+import os, pathlib, re, signal, socket, sys, time
+if "-version" in sys.argv:
+    sys.exit(print('openjdk version "17.0.1"', file=sys.stderr))
+home = pathlib.Path(next(a for a in sys.argv if a.startswith("--home-dir=")).split("=", 1)[1])
+launches = home / "launches"
+number = len(launches.read_text().split()) if launches.exists() else 0
+with launches.open("a") as file:
+    print(os.getpid(), file=file)
+mode = (home / "mode").read_text() if (home / "mode").exists() else ""
+if mode == "dies":
+    sys.exit("2026-01-01 INFO  Starting...\\n2026-01-01 ERROR Failed to start Neo4j\\nCaused by: store is locked\\n")
+if mode == "port taken" or mode == "port taken once" and number == 0:
+    sys.exit("Caused by: java.net.BindException: Address already in use")
+if mode == "ignores":
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+if mode != "mute":
+    port = int(re.search(r"bolt.listen_address=127.0.0.1:(\\d+)", (home / "conf/neo4j.conf").read_text())[1])
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind(("127.0.0.1", port))
+    listener.listen()
+time.sleep(60)
+"""
+START = """
+import sys
+from pathlib import Path
+from kgplug.graph import install
+from kgplug.graph.local import LocalNeo4j
+install.install = lambda folder, progress: []
+LocalNeo4j._log_in = lambda self: None
+print(LocalNeo4j(Path(sys.argv[1])).start().uri)
+"""
+
+
+@pytest.fixture
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A local server whose Java is the fake one; killed afterwards."""
+    fake = tmp_path / "java home" / "bin" / "java"
+    fake.parent.mkdir(parents=True)
+    fake.write_text(FAKE_JAVA.format(python=sys.executable))
+    fake.chmod(0o755)
+    monkeypatch.setenv("JAVA_HOME", str(fake.parents[1]))
+    monkeypatch.setattr(install, "install", lambda folder, progress: [])
+    monkeypatch.setattr(LocalNeo4j, "_log_in", lambda self: None)
+    server = LocalNeo4j(tmp_path / "a home")
+    server.home.mkdir()
+    yield server
+    server.kill()
+
+
+def launches(server: LocalNeo4j) -> list[int]:
+    return [int(pid) for pid in (server.home / "launches").read_text().split()]
+
+
+def start_elsewhere(server: LocalNeo4j) -> subprocess.Popen:
+    return subprocess.Popen([sys.executable, "-c", START, server.home], stdout=subprocess.PIPE, text=True)
+
+
+def port_of(uri: str | None) -> int:
+    return int((uri or "").rpartition(":")[2])
+
+
+def test_a_server_outlives_the_command_that_started_it_and_is_found_and_stopped_by_another(server) -> None:
+    uri = start_elsewhere(server).communicate()[0].strip()
+    status = server.status()
+    assert (status.state, status.uri, [status.pid]) == ("running", uri, launches(server))
+    assert server.endpoint() == server.start()
+    assert server.stop() is True
+    assert server.status().pid is None
+    assert server.stop() is False
+
+
+def test_two_starts_at_once_start_one_server(server) -> None:
+    both = [start_elsewhere(server) for _ in range(2)]
+    uris = {one.communicate()[0] for one in both}
+    assert len(uris) == len(launches(server)) == 1
+
+
+def test_starting_twice_returns_the_same_endpoint(server) -> None:
+    assert server.start() == server.start()
+    assert len(launches(server)) == 1
+
+
+def test_a_running_server_is_found_although_its_pid_was_never_written(server) -> None:
+    uri = server.start().uri
+    (server.home / "neo4j.pid").unlink()
+    assert LocalNeo4j(server.home).start().uri == uri
+    assert len(launches(server)) == 1
+
+
+@pytest.mark.parametrize("pid", [str(os.getpid()), "999999999", "-5", "not a number", ""])
+def test_a_pid_that_is_not_the_servers_is_seen_through(server, pid) -> None:
+    (server.home / "neo4j.pid").write_text(pid)
+    assert server.status().pid is None
+    assert server.stop() is False
+    server.start()
+    assert [server.status().pid] == launches(server)
+
+
+def test_a_port_that_another_program_took_is_exchanged_and_said(server, caplog) -> None:
+    port = port_of(server.start().uri)
+    server.stop()
+    with socket.create_server(("127.0.0.1", port)), caplog.at_level(logging.WARNING):
+        fresh = port_of(server.start().uri)
+    assert fresh != port
+    assert f"Port {port} is taken by another program: the local Neo4j now listens on port {fresh}." in caplog.text
+
+
+def test_a_free_port_is_kept_from_one_start_to_the_next(server) -> None:
+    uri = server.start().uri
+    server.stop()
+    assert server.start().uri == uri
+
+
+def test_a_port_taken_while_the_server_starts_is_exchanged(server) -> None:
+    (server.home / "mode").write_text("port taken once")
+    server.start()
+    assert len(launches(server)) == 2
+    assert server.status().state == "running"
+
+
+def test_a_port_taken_again_and_again_gets_its_sentence(server) -> None:
+    (server.home / "mode").write_text("port taken")
+    with pytest.raises(LocalServerError, match="taken by another program 3 times"):
+        server.start()
+
+
+def test_another_program_on_the_servers_port_is_not_taken_for_it(server) -> None:
+    (server.home / "mode").write_text("mute")
+    local_config.write_config(server.home, 0)
+    process = subprocess.Popen(local_config.command_line(server.home, local.find_java(), []), cwd=server.home)
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        local_config.write_config(server.home, other.getsockname()[1])
+        deadline = time.monotonic() + 10
+        while server.status().pid is None and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert server.status().state == "starting"
+        with pytest.raises(LocalServerError, match="is not running"):
+            server.endpoint()
+    process.kill()
+    process.wait()
+
+
+def test_a_server_that_dies_tells_its_cause_and_its_log(server) -> None:
+    (server.home / "mode").write_text("dies")
+    with pytest.raises(LocalServerError, match="Caused by: store is locked") as raised:
+        server.start()
+    assert str(server.log) in str(raised.value)
+    assert server.status().pid is None
+
+
+def test_a_server_that_never_answers_gets_its_sentence(server, monkeypatch) -> None:
+    monkeypatch.setattr(local, "_START_TIMEOUT_S", 1)
+    (server.home / "mode").write_text("mute")
+    with pytest.raises(LocalServerError, match="does not answer within 1 s"):
+        server.start()
+    assert server.status().state == "unhealthy"
+    assert server.stop() is True
+
+
+def test_a_server_that_ignores_the_request_to_stop_is_killed_and_said(server, monkeypatch, caplog) -> None:
+    monkeypatch.setattr(local, "_STOP_TIMEOUT_S", 1)
+    (server.home / "mode").write_text("ignores")
+    server.start()
+    assert server.stop() is True
+    assert "was killed" in caplog.text
+    assert server.status().pid is None
+
+
+def test_a_missing_password_file_beside_data_gets_its_sentence(server) -> None:
+    server.start()
+    server.stop()
+    (server.home / "data" / "databases" / "system").mkdir(parents=True)
+    local_config.password_file(server.home).unlink()
+    with pytest.raises(LocalServerError, match=r"password file .* is missing"):
+        server.start()
+
+
+def test_a_first_start_that_was_cut_off_begins_anew_with_a_fresh_password(server) -> None:
+    first = local_config.set_first_password(server.home)
+    assert server.start().password != first
+
+
+def test_an_installed_server_that_never_ran_is_stopped_and_one_without_jars_not_installed(server, monkeypatch) -> None:
+    assert server.status().state == "not installed"
+    monkeypatch.setattr(install, "installed", lambda folder: True)
+    assert server.status().state == "stopped"
+    assert server.status().data_bytes == 0
+
+
+def test_a_home_that_cannot_be_made_gets_its_sentence(server, tmp_path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(LocalServerError, match=r"kgplug cannot write to .*KGPLUG_HOME"):
+        LocalNeo4j(tmp_path / "file" / "neo4j").start()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a child of its parent's end")
+def test_a_server_of_a_test_run_dies_with_it() -> None:
+    script = (
+        "import subprocess; from kgplug.graph.process import dying_with_parent as mortal;"
+        "print(subprocess.Popen(['sleep', '60'], stdout=subprocess.DEVNULL, preexec_fn=mortal()).pid, flush=True);"
+        "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    parent = subprocess.run([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+    assert parent.returncode == -signal.SIGKILL
+    deadline = time.monotonic() + 10
+    while psutil.pid_exists(pid := int(parent.stdout)) and time.monotonic() < deadline:
+        if psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
+            return
+        time.sleep(0.02)
+    assert not psutil.pid_exists(pid)
