@@ -25,14 +25,16 @@ CORRECTED: dict[str, type[ERModel]] = {
 _OURS_TO_SET = {"self", "triples_factory", "embedding_dim", "random_seed", "loss", "loss_kwargs", "kwargs"}
 
 
-def module_class(name: str) -> type[ERModel]:
-    """Return the class behind a name of the catalogue."""
-    return CORRECTED.get(name) or model_resolver.lookup(name)  # type: ignore[return-value]
+def module_class(name: str) -> Any:
+    """Return the class (of `ERModel`s) behind a name of the catalogue."""
+    return CORRECTED.get(name) or model_resolver.lookup(name)
 
 
 def check_model_settings(name: str, settings: dict[str, Any]) -> None:
     """Refuse a name in `model_settings` that the model does not take."""
-    valid = set(inspect.signature(module_class(name).__init__).parameters) - _OURS_TO_SET
+    cls = module_class(name)
+    classes = [cls, *([cls.__mro__[2]] if name in ("TransE", "TransR") else [])]  # ours pass on to PyKEEN's
+    valid = {p for each in classes for p in inspect.signature(each.__init__).parameters} - _OURS_TO_SET
     for setting in settings:
         if setting not in valid:
             raise unknown_name(f"model setting of {name}", setting, valid or {"(none)"})
@@ -80,10 +82,10 @@ def build_module(
         torch.manual_seed(seed)
         try:
             return module_class(name)(
-                triples_factory=graph,  # type: ignore[arg-type]
+                triples_factory=graph,
                 embedding_dim=config.embedding_dim,
                 loss=loss,
-                random_seed=NoRandomSeedNecessary,  # type: ignore[arg-type]
+                random_seed=NoRandomSeedNecessary,
                 **config.model_settings,
             )
         except (TypeError, ValueError, RuntimeError, AssertionError, KeyError, AttributeError) as error:

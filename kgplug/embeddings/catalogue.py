@@ -112,8 +112,6 @@ EMBEDDINGS: dict[str, EmbeddingEntry] = {
     ),
     "TransR": EmbeddingEntry(
         "Lin et al., AAAI 2015", "a space of its own for each relation", ("translation", "projection"),
-        # In PyKEEN the same norm also clamps the vectors; the paper's is the second.
-        defaults={"model_settings": {"scoring_fct_norm": 2, "relation_dim": 32}},
     ),
     "TuckER": EmbeddingEntry("Balažević et al., EMNLP 2019", "tensor factorisation with a shared core"),
     "UM": EmbeddingEntry("Bordes et al., 2014", "which entities stand together, whatever the relation", ()),

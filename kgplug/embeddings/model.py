@@ -89,13 +89,15 @@ class EmbeddingModel:
                 f"{self.name} needs at least one triple and two entities; found {knowledge.n_triples:,} and "
                 f"{knowledge.n_entities:,}."
             )
-        held_out = None if valid is None else validation_triples(valid, knowledge, seed=seed)
         self.entity_keys, self.entity_labels = knowledge.entity_keys, knowledge.entity_labels
         self.relations, self.seed, self.run = knowledge.relations, seed, new_run_id(self.name)
         self._graph_triples = knowledge.triples if EMBEDDINGS[self.name].reads_graph else None
         device = choose_device(self.config.device)
         self._module = self._build(knowledge.triples).to(device)
         self._unit = None
+        held_out = None
+        if valid is not None:
+            held_out = validation_triples(valid, knowledge, floats_a_score=self._floats_a_score(), seed=seed)
 
         def measure() -> float:
             assert held_out is not None
@@ -176,7 +178,7 @@ class EmbeddingModel:
     def score_triples(self, triples: np.ndarray) -> np.ndarray:
         """Score triples: int64 (n, 3) → float32 (n,), higher is more plausible."""
         triples = self._checked(triples)
-        rows = max(1, BLOCK_FLOATS // self._floats_a_score())
+        rows = max(1, BLOCK_FLOATS // (self.config.embedding_dim * self._floats_a_score()))
         scores = [
             self.module.predict_hrt(torch.from_numpy(triples[start : start + rows])).flatten()
             for start in range(0, len(triples), rows)
@@ -195,19 +197,21 @@ class EmbeddingModel:
             float64 (n, 2), from 1 on.
         """
         from kgplug.embeddings.ranking import filtered_ranks
-        from kgplug.embeddings.translational import RanksAllEntities
 
         triples, known, module = self._checked(triples), self._checked(known), self.module
-        a_score = 1 if isinstance(module, RanksAllEntities) else self._floats_a_score()
         return filtered_ranks(
             lambda tails, relations: module.predict_h(torch.stack([relations, tails], dim=1)),
             lambda heads, relations: module.predict_t(torch.stack([heads, relations], dim=1)),
             triples, known, n_entities=len(self.entity_keys), device=module.device,
-            block_rows=max(1, BLOCK_FLOATS // (len(self.entity_keys) * a_score)),
+            block_rows=max(1, BLOCK_FLOATS // (len(self.entity_keys) * self._floats_a_score())),
         )  # fmt: skip
 
     def _floats_a_score(self) -> int:
-        """Return how many numbers PyKEEN holds for one score: the widest tensor of a head, relation or tail, thrice."""
+        """Return how many numbers are held for one score: the widest tensor of an entity or relation, thrice."""
+        from kgplug.embeddings.translational import RanksAllEntities
+
+        if isinstance(self.module, RanksAllEntities):
+            return 1
         parts = [*self.module.entity_representations, *self.module.relation_representations]
         return 3 * max(int(np.prod(part.shape)) for part in parts)
 
@@ -231,10 +235,11 @@ class EmbeddingModel:
             raise UsageError(f"k must be at least 1; found {k}.")
         if not 0 <= entity < len(self.entity_keys):
             raise UsageError(f"{self.name} knows entities 0 … {len(self.entity_keys) - 1}; found {entity}.")
-        if self._unit is None:
+        unit = self._unit
+        if unit is None:
             vectors = self.entity_vectors()
-            self._unit = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
-        cosines = self._unit @ self._unit[entity]  # (n_entities,)
+            unit = self._unit = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+        cosines = unit @ unit[entity]  # (n_entities,)
         cosines[entity] = -np.inf
         if label is not None:
             if not (self.entity_labels == label).any():

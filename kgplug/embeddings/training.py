@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -10,26 +11,28 @@ from pykeen.models import ERModel
 from pykeen.nn.representation import Embedding
 
 from kgplug.embeddings.config import EmbeddingConfig
+from kgplug.embeddings.translational import RanksAllEntities
 
 SPARSE_FROM = 10  # entities for each row a step touches: from there on dense gradients cost more than sparse ones
 
 
-def corrupt(positives: np.ndarray, *, negatives: int, n_entities: int, rng: np.random.Generator) -> np.ndarray:
-    """Draw corrupted triples: the head or the tail replaced by another entity, each equally likely.
+def other_entities(true: np.ndarray, *, negatives: int, n_entities: int, rng: np.random.Generator) -> np.ndarray:
+    """Draw entities that differ from the true ones, uniformly: int64 (b,) → int64 (b, negatives)."""
+    drawn = rng.integers(0, n_entities - 1, size=(len(true), negatives))
+    return drawn + (drawn >= true[:, None])
 
-    Args:
-        positives: int64 (b, 3).
-        negatives: for each positive.
 
-    Returns:
-        int64 (b · negatives, 3), those of one positive side by side.
+class Batch(NamedTuple):
+    """True triples and what replaces one end of each: the tail in the first `n_tails` rows, the head in the others.
+
+    Attributes:
+        triples: int64 (b, 3).
+        others: int64 (b, negatives).
     """
-    triples = np.repeat(positives, negatives, axis=0)
-    rows = np.arange(len(triples))
-    column = 2 * rng.integers(0, 2, size=len(triples))
-    drawn = rng.integers(0, n_entities - 1, size=len(triples))
-    triples[rows, column] = drawn + (drawn >= triples[rows, column])  # any entity but the true one
-    return triples
+
+    triples: torch.Tensor
+    others: torch.Tensor
+    n_tails: int
 
 
 class TripleTask:
@@ -49,20 +52,24 @@ class TripleTask:
         *,
         measure: Callable[[], float] | None,
     ) -> None:
-        self.module, self.config, self.positives, self.measure = module, config, positives, measure
+        self.module: torch.nn.Module = module
+        self.model, self.config, self.positives, self.measure = module, config, positives, measure
+        shapes = [part.shape for part in module.relation_representations]
+        self.matrices = any(len(shape) > 1 for shape in shapes) and not isinstance(module, RanksAllEntities)
         self.sparse = self._sparse_tables()
         by_id = {id(table._embeddings.weight) for table in self.sparse}
         dense = [p for p in module.parameters() if p.requires_grad and id(p) not in by_id]
-        self.optimizers: list[torch.optim.Optimizer] = []
+        optimizers: list[torch.optim.Optimizer] = []
         if dense:
-            self.optimizers.append(torch.optim.Adam(dense, lr=config.learning_rate, fused=True))
+            optimizers.append(torch.optim.Adam(dense, lr=config.learning_rate, fused=True))
         if self.sparse:
             tables = [table._embeddings.weight for table in self.sparse]
-            self.optimizers.append(torch.optim.SparseAdam(tables, lr=config.learning_rate))
+            optimizers.append(torch.optim.SparseAdam(tables, lr=config.learning_rate))
+        self.optimizers: Sequence[torch.optim.Optimizer] = optimizers
 
     def _sparse_tables(self) -> list[Embedding]:
         """Return the entity tables trained by sparse gradients: large ones that nothing touches as a whole."""
-        module = self.module
+        module = self.model
         touched = self.config.batch_size * (2 + self.config.negatives)
         if len(module.weight_regularizers) or module.num_entities < SPARSE_FROM * touched:
             return []
@@ -71,29 +78,25 @@ class TripleTask:
             table._embeddings.sparse = True
         return tables
 
-    def batches(self, epoch: int, rng: np.random.Generator) -> Iterator[torch.Tensor]:  # noqa: ARG002
-        """Yield int64 (b · (1 + negatives), 3): b true triples, then the corrupted ones of each."""
-        order, size = rng.permutation(len(self.positives)), self.config.batch_size
-        device = self.module.device
+    def batches(self, epoch: int, rng: np.random.Generator) -> Iterator[Batch]:  # noqa: ARG002
+        """Yield the shuffled training triples with fresh corruptions; each end is as likely to be replaced."""
+        order, size, device = rng.permutation(len(self.positives)), self.config.batch_size, self.model.device
         for start in range(0, len(order), size):
-            positives = self.positives[order[start : start + size]]
-            negatives = corrupt(
-                positives, negatives=self.config.negatives, n_entities=self.module.num_entities, rng=rng
-            )
-            yield torch.from_numpy(np.concatenate([positives, negatives])).to(device)
+            triples = self.positives[order[start : start + size]]
+            n_tails = int(rng.binomial(len(triples), 0.5))
+            true = np.concatenate([triples[:n_tails, 2], triples[n_tails:, 0]])
+            others = other_entities(true, negatives=self.config.negatives, n_entities=self.model.num_entities, rng=rng)
+            yield Batch(torch.from_numpy(triples).to(device), torch.from_numpy(others).to(device), n_tails)
 
-    def step(self, batch: torch.Tensor) -> torch.Tensor:
+    def step(self, batch: Batch) -> torch.Tensor:
         """Do one optimisation step and return its loss, a detached scalar."""
         for optimizer in self.optimizers:
             optimizer.zero_grad(set_to_none=True)
-        n = len(batch) // (1 + self.config.negatives)
-        scores = self.module.score_hrt(batch)  # (n · (1 + negatives), 1)
-        loss = self.module.loss.process_slcwa_scores(
-            positive_scores=scores[:n],
-            negative_scores=scores[n:].view(n, self.config.negatives),
-            num_entities=self.module.num_entities,
+        true, corrupted = self._scores_by_row(batch) if self.matrices else self._scores_at_once(batch)
+        loss = self.model.loss.process_slcwa_scores(
+            positive_scores=true, negative_scores=corrupted, num_entities=self.model.num_entities
         )
-        loss = loss + self.module.collect_regularization_term()
+        loss = loss + self.model.collect_regularization_term()
         loss.backward()
         for optimizer in self.optimizers:
             optimizer.step()
@@ -101,13 +104,32 @@ class TripleTask:
             self._constrain(batch)
         return loss.detach().reshape(())
 
-    def _constrain(self, batch: torch.Tensor) -> None:
+    def _scores_at_once(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return scores of true and corrupted triples, (b, 1) and (b, negatives), from one call."""
+        triples, others, n_tails = batch
+        corrupted = triples[:, None].repeat(1, others.shape[1], 1)  # (b, negatives, 3)
+        corrupted[:n_tails, :, 2], corrupted[n_tails:, :, 0] = others[:n_tails], others[n_tails:]
+        scores = self.model.score_hrt(torch.cat([triples, corrupted.view(-1, 3)]))
+        return scores[: len(triples)], scores[len(triples) :].view_as(others)
+
+    def _scores_by_row(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the same, fetching the matrix of a relation once a row instead of once a score."""
+        triples, others, n_tails = batch
+        corrupted = []
+        if n_tails > 0:
+            corrupted.append(self.model.score_t(triples[:n_tails, :2], tails=others[:n_tails]))
+        if n_tails < len(triples):
+            corrupted.append(self.model.score_h(triples[n_tails:, 1:], heads=others[n_tails:]))
+        return self.model.score_hrt(triples), torch.cat(corrupted)
+
+    def _constrain(self, batch: Batch) -> None:
         """Apply the model's constraints: to whole tables, or to the rows of the batch where a table is sparse."""
         constrainers = [table.constrainer for table in self.sparse]
         for table in self.sparse:
             table.constrainer = None
-        self.module.post_parameter_update()
-        rows = torch.cat([batch[:, 0], batch[:, 2]]).unique() if any(constrainers) else batch
+        self.model.post_parameter_update()
+        touched = torch.cat([batch.triples[:, 0], batch.triples[:, 2], batch.others.flatten()])
+        rows = touched.unique() if any(constrainers) else touched
         for table, constrainer in zip(self.sparse, constrainers, strict=True):
             table.constrainer = constrainer
             if constrainer is not None:

@@ -7,16 +7,29 @@ import numpy as np
 from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.errors import DataError
 
-VALIDATION_TRIPLES = 500  # ranked after each epoch, at most
+VALIDATION_TRIPLES = 500  # ranked after each epoch, at most …
+VALIDATION_FLOATS = 2_000_000_000  # … and no more than need so many numbers, but …
+FEWEST_TRIPLES = 50
 
 
-def validation_triples(valid: KnowledgeGraph | np.ndarray, knowledge: KnowledgeGraph, *, seed: int) -> np.ndarray:
-    """Return at most `VALIDATION_TRIPLES` validation triples in the numbers of `knowledge`: int64 (n, 3)."""
+def validation_triples(
+    valid: KnowledgeGraph | np.ndarray, knowledge: KnowledgeGraph, *, floats_a_score: int, seed: int
+) -> np.ndarray:
+    """Return a sample of the validation triples in the numbers of `knowledge`: int64 (n, 3).
+
+    Args:
+        floats_a_score: how many numbers the model holds for one score; costly models get a smaller sample.
+
+    Raises:
+        DataError: no validation triple is about entities and relations of `knowledge`.
+    """
     triples = _renumbered(valid, knowledge) if isinstance(valid, KnowledgeGraph) else np.asarray(valid, dtype=np.int64)
     if len(triples) == 0:
         raise DataError("None of the validation triples is about entities and relations of the training triples.")
-    if len(triples) > VALIDATION_TRIPLES:
-        chosen = np.random.default_rng([seed, len(triples)]).choice(len(triples), VALIDATION_TRIPLES, replace=False)
+    affordable = VALIDATION_FLOATS // (2 * knowledge.n_entities * floats_a_score)
+    at_most = min(VALIDATION_TRIPLES, max(FEWEST_TRIPLES, affordable))
+    if len(triples) > at_most:
+        chosen = np.random.default_rng([seed, len(triples)]).choice(len(triples), at_most, replace=False)
         triples = triples[np.sort(chosen)]
     return np.ascontiguousarray(triples)
 
