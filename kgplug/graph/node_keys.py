@@ -16,6 +16,7 @@ from kgplug.graph.cypher import quote
 NO_KEY: list = []  # what a reading query gives in the place of a missing key
 _EXAMPLES = 3
 _SHOWN_PROPERTIES = 3
+_SAMPLED_KEYS = 1000
 
 
 def checked_keys(connection: Connection, label: str, key: str, values: np.ndarray, *, setting: str) -> np.ndarray:
@@ -50,6 +51,30 @@ def checked_keys(connection: Connection, label: str, key: str, values: np.ndarra
             f"(e.g. {examples}). Merge those nodes, or set {setting} to a unique property."
         )
     return keys
+
+
+def key_problem(connection: Connection, label: str, key: str, *, setting: str) -> DataError | None:
+    """Return what `checked_keys` would raise for all nodes of a label, without reading their keys; None if nothing."""
+    name = f"n.{quote(key)}"
+    (row,) = connection.rows(
+        f"MATCH (n:{quote(label)}) RETURN count(n) AS n, count({name}) AS present, count(DISTINCT {name}) AS different"
+    )
+    if row["present"] < row["n"]:
+        return _missing(connection, label, key, row["n"] - row["present"], row["n"], setting)
+    sample = connection.rows(f"MATCH (n:{quote(label)}) RETURN {name} AS key LIMIT $rows", rows=_SAMPLED_KEYS)
+    if row["different"] == row["n"]:
+        values = [one["key"] for one in sample]
+    else:
+        repeated = connection.rows(
+            f"MATCH (n:{quote(label)}) WITH {name} AS key, count(*) AS n WHERE n > 1 RETURN key LIMIT $rows",
+            rows=_SAMPLED_KEYS,
+        )
+        values = [one["key"] for one in repeated for _ in range(2)]
+    try:
+        checked_keys(connection, label, key, np.fromiter(values, dtype=object, count=len(values)), setting=setting)
+    except DataError as error:
+        return error
+    return None
 
 
 def _is_key(value: Any) -> bool:

@@ -1,0 +1,197 @@
+"""Tell what a training would use of a graph, and what stands in its way: `kgplug check`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+from kgplug.errors import DataError
+from kgplug.graph.connection import Connection
+from kgplug.graph.contents import Contents, count_all, label_keys, listed, read_contents, require_label, require_type
+from kgplug.graph.cypher import quote
+from kgplug.graph.feedback import count_own, feedback_pattern, rating_value, timestamp_value
+from kgplug.graph.node_keys import key_problem
+from kgplug.graph.schema import OWN_LABELS, OWN_RELATIONSHIPS, GraphSchema
+from kgplug.graph.triples import empty_projection, wanted_triples
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from kgplug.graph.bulk import Wanted
+
+Level = Literal["ok", "warning", "error"]
+_VECTOR_PROCEDURE = "db.index.vector.queryNodes"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of a check.
+
+    Attributes:
+        check: what was looked at.
+        level: "error" stands in the way of a training, "warning" makes it worse than it could be.
+        finding: one sentence or two.
+    """
+
+    check: str
+    level: Level
+    finding: str
+
+
+@dataclass(frozen=True)
+class CheckReport:
+    """What `check` found.
+
+    Attributes:
+        uri: of the server.
+        findings: in the order looked at.
+    """
+
+    uri: str
+    findings: list[Finding] = field(default_factory=list)
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing stands in the way of a training."""
+        return all(finding.level != "error" for finding in self.findings)
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """Return one row a finding, under the index check: level, finding."""
+        import pandas as pd
+
+        columns = ["check", "level", "finding"]
+        rows = [[getattr(finding, column) for column in columns] for finding in self.findings]
+        return pd.DataFrame(rows, columns=pd.Index(columns)).set_index("check")
+
+
+def check(connection: Connection, schema: GraphSchema) -> CheckReport:
+    """Look at everything that a training with this schema needs. Scans the labels and types of the schema."""
+    contents = read_contents(connection)
+    parts = (
+        lambda: _server(connection),
+        lambda: _keys(connection, contents, schema.user.label, schema.user.key, "[user] key", "users"),
+        lambda: _keys(connection, contents, schema.item.label, schema.item.key, "[item] key", "items"),
+        lambda: _feedback(connection, schema, contents),
+        lambda: _knowledge(connection, schema, contents),
+        lambda: _own(connection),
+    )
+    findings: list[Finding] = []
+    names = ("server", "users", "items", "feedback", "knowledge", "kgplug's own")
+    for name, part in zip(names, parts, strict=True):
+        try:
+            findings.extend(part())
+        except DataError as error:
+            findings.append(Finding(name, "error", str(error)))
+    return CheckReport(connection.uri, findings)
+
+
+def _server(connection: Connection) -> Iterator[Finding]:
+    text = f'Neo4j {connection.server_version} {connection.edition}, database "{connection.database}"'
+    yield Finding("server", "ok", text)
+    found = connection.rows("SHOW PROCEDURES YIELD name WHERE name = $name", name=_VECTOR_PROCEDURE)
+    if found:
+        yield Finding("vector index", "ok", "supported")
+    else:
+        yield Finding("vector index", "warning", f"{_VECTOR_PROCEDURE} is not there: similar items cannot be queried")
+
+
+def _keys(
+    connection: Connection, contents: Contents, label: str, key: str, setting: str, what: str
+) -> Iterator[Finding]:
+    """Check that every node of a label has a key of its own."""
+    require_label(contents, label, setting=setting.split("]")[0] + "] label")
+    problem = key_problem(connection, label, key, setting=setting)
+    if problem is not None:
+        yield Finding(what, "error", str(problem))
+        return
+    constrained = key in contents.unique.get(label, [])
+    note = "" if constrained else "; no constraint keeps it unique, and look-ups by it are slow without an index"
+    yield Finding(what, "ok" if constrained else "warning", f"{contents.labels[label]:,} :{label} by {key}{note}")
+
+
+def _feedback(connection: Connection, schema: GraphSchema, contents: Contents) -> Iterator[Finding]:
+    for label, setting in ((schema.user.label, "[user] label"), (schema.item.label, "[item] label")):
+        require_label(contents, label, setting=setting)
+    part = schema.feedback
+    require_type(contents, part.type, setting="[feedback] type")
+    own = "WHERE r.run IS NULL" if part.type in OWN_RELATIONSHIPS else ""
+    rating = rating_value(part.rating) if part.rating else "0.0"
+    timestamp = timestamp_value(part.timestamp) if part.timestamp else "0.0"
+    (row,) = connection.rows(
+        f"MATCH {feedback_pattern(schema)} {own} WITH a, b, {rating} AS rating, {timestamp} AS timestamp "
+        "RETURN count(*) AS n, count(DISTINCT a) AS users, count(DISTINCT b) AS items, "
+        "sum(CASE WHEN isNaN(rating) THEN 1 ELSE 0 END) AS unrated, "
+        "sum(CASE WHEN isNaN(timestamp) THEN 1 ELSE 0 END) AS undated, "
+        "sum(CASE WHEN $like IS NULL OR rating >= $like THEN 1 ELSE 0 END) AS likes",
+        like=part.like if part.rating else None,
+    )
+    if row["n"] == 0:
+        yield Finding("feedback", "error", f"MATCH {feedback_pattern(schema)} finds nothing")
+        return
+    scale = f", {row['likes']:,} of them likes" + (f" ({part.rating} >= {part.like:g})" if part.like else "")
+    yield Finding("feedback", "ok" if row["likes"] else "error", f"{row['n']:,} :{part.type}{scale}")
+    for setting, name, n in (("rating", part.rating, row["unrated"]), ("timestamp", part.timestamp, row["undated"])):
+        if n:
+            text = f"{n:,} :{part.type} have no usable {name!r}. Correct them, or remove [feedback] {setting}."
+            yield Finding("feedback", "error", text)
+    for label, n in ((schema.user.label, row["users"]), (schema.item.label, row["items"])):
+        if idle := contents.labels[label] - n:
+            yield Finding("feedback", "warning", f"{idle:,} of {contents.labels[label]:,} :{label} have no feedback")
+
+
+def _knowledge(connection: Connection, schema: GraphSchema, contents: Contents) -> Iterator[Finding]:
+    wanted, _ = wanted_triples(connection, schema, contents)
+    counts = _counts(connection, wanted)
+    total = sum(counts.values())
+    if total == 0:
+        raise empty_projection(schema, contents, wanted)
+    for name, n in counts.items():
+        yield Finding("knowledge", "ok" if n else "warning", f"{n:,} :{name}")
+    types = "|".join(quote(name) for name in counts)
+    item = quote(schema.item.label)
+    linked = count_all(connection, {"n": f"(n:{item}) WHERE EXISTS {{ (n)-[:{types}]-() }}"})["n"]
+    level = "ok" if linked == contents.labels[schema.item.label] else "warning"
+    text = f"{linked:,} of {contents.labels[schema.item.label]:,} :{schema.item.label} have triples"
+    yield Finding("knowledge", level if linked else "error", f"{total:,} triples; {text}")
+    yield from _entity_keys(connection, schema, contents, types)
+
+
+def _counts(connection: Connection, wanted: list[Wanted]) -> dict[str, int]:
+    """Count the triples of each type: from the count store, or exactly where only some of the type are wanted."""
+    counted = {one.type: f"(a)-[r:{quote(one.type)}]->(b) WHERE {one.where} WITH r AS n" for one in wanted if one.where}
+    exact = count_all(connection, counted)
+    return {one.type: exact.get(one.type, one.n) for one in wanted}
+
+
+def _entity_keys(connection: Connection, schema: GraphSchema, contents: Contents, types: str) -> Iterator[Finding]:
+    """Check the keys of all labels that triples touch."""
+    keys = {label: key for label, key in label_keys(schema, contents).items() if label in contents.labels}
+    keyed = "|".join(quote(label) for label in keys)
+    others = [label for label in contents.labels if label not in keys and label != schema.user.label]
+    excluded = f" AND NOT n:{quote(schema.user.label)}" if schema.user.label != schema.item.label else ""
+    touched = f"EXISTS {{ (n)-[:{types}]-() }}{excluded}"
+    patterns = {label: f"(n:{quote(label)}) WHERE NOT n:({keyed}) AND {touched}" for label in others}
+    for label, n in count_all(connection, patterns).items():
+        if n:
+            text = f"{n:,} :{label} among the triples have no key. Name a unique property under [knowledge.keys]."
+            yield Finding("knowledge", "error", text)
+    with_triples = count_all(connection, {label: f"(n:{quote(label)}) WHERE {touched}" for label in keys})
+    for label, key in keys.items():
+        if label == schema.item.label or not with_triples[label]:
+            continue
+        problem = key_problem(connection, label, key, setting=f"[knowledge.keys] {label}")
+        if problem is not None:
+            yield Finding("knowledge", "error", str(problem))
+    labels = listed([f":{label} by {key}" for label, key in keys.items() if with_triples[label]])
+    yield Finding("knowledge", "ok", f"entities: {labels}")
+
+
+def _own(connection: Connection) -> Iterator[Finding]:
+    nodes = count_all(connection, {label: f"(n:{quote(label)})" for label in OWN_LABELS})
+    edges = {name: n for name in OWN_RELATIONSHIPS if (n := count_own(connection, name))}
+    if not edges and not any(nodes.values()):
+        yield Finding("kgplug's own", "ok", "nothing published here yet")
+        return
+    text = ", ".join(f"{n:,} :{name}" for name, n in {**edges, **nodes}.items() if n)
+    yield Finding("kgplug's own", "ok", f"{text}; left out of every training")

@@ -1,0 +1,167 @@
+"""Guess from a database which labels, types and properties mean what: `kgplug init`.
+
+Looks at counts, constraints, names and samples; uniqueness of a key is checked on a whole label of up to half a
+million nodes. So the cost is bounded on a large graph.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+from kgplug.errors import DataError
+from kgplug.graph.connection import Connection
+from kgplug.graph.contents import Contents, read_contents
+from kgplug.graph.guess_feedback import (
+    TypeProfile,
+    find_feedback,
+    guess_rating,
+    guess_timestamp,
+    near_misses,
+    profile_types,
+)
+from kgplug.graph.guess_keys import Guessed, guess_key, guess_title
+from kgplug.graph.schema import FeedbackSchema, GraphSchema, ItemSchema, KnowledgeSchema, UserSchema
+from kgplug.graph.schema_text import comment, entry
+
+_MOST_LABELS = 200  # whose keys are looked for
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A table of the TOML file: the schema's part, and the lines that say it."""
+
+    schema: UserSchema | ItemSchema | FeedbackSchema | KnowledgeSchema
+    lines: list[str]
+
+
+def guess_schema(connection: Connection) -> tuple[GraphSchema, str]:
+    """Guess the schema of a graph.
+
+    Returns:
+        the schema, and the same as the text of a TOML file with the reason of every guess as a comment; the text
+        says so where no feedback is to be found, and such a graph still serves for embeddings.
+
+    Raises:
+        DataError: the database has no relationships between labelled nodes.
+    """
+    contents = read_contents(connection)
+    profiles = profile_types(connection, contents)
+    if not profiles:
+        raise DataError(
+            f'Nothing to guess from: database "{contents.database}" has {sum(contents.types.values())} relationships '
+            "between labelled nodes. Import a graph first, e.g. `kgplug import movielens-100k`."
+        )
+    feedback, reasons = find_feedback(connection, profiles)
+    user = None if feedback is None else feedback.heads
+    item = feedback.tails if feedback is not None and feedback.tails else _hub(profiles)
+    keys = {label: guess_key(connection, contents, label) for label in list(contents.labels)[:_MOST_LABELS]}
+    parts = {
+        "user": _user_part(contents, feedback, keys),
+        "item": _item_part(connection, contents, feedback, item, keys),
+        "feedback": _feedback_part(feedback, reasons, profiles),
+        "knowledge": _knowledge_part(user, item, feedback, profiles, keys),
+    }
+    lines = comment(
+        f'Written by `kgplug init` from database "{contents.database}": {sum(contents.types.values()):,} '
+        f"relationships of {len(contents.types)} types, {len(contents.labels)} labels. Correct what is wrong, then "
+        "run `kgplug check`."
+    )
+    for name, part in parts.items():
+        lines += ["", f"[{name}]", *part.lines] if name != "knowledge" else ["", *part.lines]
+    schema = GraphSchema.model_validate({name: part.schema for name, part in parts.items()})
+    return schema, "\n".join(lines) + "\n"
+
+
+def _user_part(contents: Contents, feedback: TypeProfile | None, keys: dict[str, Guessed]) -> _Part:
+    if feedback is None or feedback.heads is None:
+        return _Part(UserSchema(), comment("No users found; see [feedback]. Set label and key when there are some."))
+    label = feedback.heads
+    key, key_line = _key_of(label, keys)
+    lines = entry("label", label, f"{contents.labels[label]:,} nodes; every :{feedback.name} starts there")
+    return _Part(UserSchema(label=label, key=key), lines + key_line)
+
+
+def _item_part(
+    connection: Connection, contents: Contents, feedback: TypeProfile | None, label: str, keys: dict[str, Guessed]
+) -> _Part:
+    where = f"every :{feedback.name} ends there" if feedback else "the label that most relationships touch"
+    key, key_line = _key_of(label, keys)
+    title = guess_title(connection, label, key)
+    lines = entry("label", label, f"{contents.labels[label]:,} nodes; {where}") + key_line
+    lines += entry("title", title.value, title.why)
+    return _Part(ItemSchema(label=label, key=key, title=title.value), lines)
+
+
+def _key_of(label: str, keys: dict[str, Guessed]) -> tuple[str, list[str]]:
+    """Return the key of users or items and its lines; where none was found "id" stands for a choice to make."""
+    guessed = keys.get(label, Guessed(None, "not looked for"))
+    if guessed.value is not None:
+        return guessed.value, entry("key", guessed.value, guessed.why)
+    return "id", entry("key", "id", f"CHANGE THIS: {guessed.why}. Give the nodes a unique property and name it here")
+
+
+def _feedback_part(feedback: TypeProfile | None, reasons: list[str], profiles: list[TypeProfile]) -> _Part:
+    if feedback is None:
+        seen = ", ".join(f"(:{one.heads})-[:{one.name}]->(:{one.tails})" for one in profiles[:8])
+        lines = comment(
+            f"No feedback found: none of the types looks like users acting on items (seen: {seen}). Embeddings can be "
+            "trained without; a recommender needs type, and rating, timestamp and like where there are any."
+        )
+        for sentence in near_misses(profiles):
+            lines += comment(f"Note: {sentence}")
+        return _Part(FeedbackSchema(), lines)
+    rating = guess_rating(feedback)
+    timestamp, timestamp_why = guess_timestamp(feedback)
+    found = f"{feedback.n:,} relationships from :{feedback.heads} to :{feedback.tails}; {'; '.join(reasons)}"
+    lines = entry("type", feedback.name, found)
+    if rating.name is None:
+        lines += entry("rating", None, rating.why)
+    else:
+        lines += entry("rating", rating.name, rating.why)
+        lines += entry("like", rating.like, "the least rating that counts as a like")
+    lines += entry("timestamp", timestamp, timestamp_why)
+    part = FeedbackSchema(type=feedback.name, rating=rating.name, timestamp=timestamp, like=rating.like)
+    return _Part(part, lines)
+
+
+def _knowledge_part(
+    user: str | None, item: str, feedback: TypeProfile | None, profiles: list[TypeProfile], keys: dict[str, Guessed]
+) -> _Part:
+    known = {label for label, key in keys.items() if key.value is not None} | {item}
+    among = [one for one in profiles if one is not feedback and user not in (one.heads, one.tails)]
+    readable = [one for one in among if _has_key(one.head_labels, known) and _has_key(one.tail_labels, known)]
+    left_out = [one for one in among if one not in readable]
+    names = sorted(one.name for one in readable) if left_out else []
+    lines = ["[knowledge]"]
+    for one in among:
+        note = " (left out: an end has no key)" if one in left_out else ""
+        lines += comment(f"{one.name}: {one.n:,}, (:{one.heads or '…'})-->(:{one.tails or '…'}){note}")
+    if not among:
+        lines += comment("No relationships among nodes that are no users: nothing to learn from beside the feedback.")
+    why = "the types above whose ends have keys" if left_out else "empty: all types among nodes that are no users"
+    lines += entry("relationships", names, why)
+    lines += ["", "[knowledge.keys]"]
+    written = {}
+    for label, guessed in sorted(keys.items()):
+        if label in (user, item):
+            continue
+        lines += entry(label, guessed.value, guessed.why)
+        if guessed.value is not None:
+            written[label] = guessed.value
+    return _Part(KnowledgeSchema(relationships=names, keys=written), lines)
+
+
+def _has_key(label_sets: list[tuple[str, ...]], known: set[str]) -> bool:
+    return all(known & set(labels) for labels in label_sets)
+
+
+def _hub(profiles: list[TypeProfile]) -> str:
+    """Return the label that most relationships touch."""
+    touched: Counter[str] = Counter()
+    for one in profiles:
+        for label in {one.heads, one.tails} - {None}:
+            touched[str(label)] += one.n
+    if touched:
+        return max(sorted(touched), key=lambda label: touched[label])
+    return profiles[0].head_labels[0][0]

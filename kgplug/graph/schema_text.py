@@ -1,0 +1,40 @@
+"""Write a schema as TOML with a comment on every entry."""
+
+from __future__ import annotations
+
+import json
+import re
+
+_BARE = re.compile(r"[A-Za-z0-9_-]+")
+_WIDTH = 110
+
+
+def toml_string(text: str) -> str:
+    """Return text as a TOML basic string."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def toml_key(text: str) -> str:
+    """Return text as a TOML key, quoted where it must be."""
+    return text if _BARE.fullmatch(text) else toml_string(text)
+
+
+def comment(text: str) -> list[str]:
+    """Return text as comment lines, at most 110 characters wide where words allow; control characters are escaped."""
+    lines = [""]
+    for word in toml_string(text)[1:-1].replace('\\"', '"').split(" "):
+        if lines[-1] and len(lines[-1]) + len(word) + 1 > _WIDTH:
+            lines.append("")
+        lines[-1] += (" " if lines[-1] else "") + word
+    return [f"# {line}" for line in lines]
+
+
+def entry(key: str, value: str | float | list[str] | None, why: str) -> list[str]:
+    """Return the lines of one entry, its reason above it; an entry without a value stands as a comment."""
+    if value is None:
+        return [*comment(why), f"# {toml_key(key)} ="]
+    if isinstance(value, list):
+        text = "[" + ", ".join(toml_string(one) for one in value) + "]"
+    else:
+        text = toml_string(value) if isinstance(value, str) else repr(float(value))
+    return [*comment(why), f"{toml_key(key)} = {text}"]
