@@ -9,8 +9,8 @@ WITH item, run.indexes[n] AS index, run.properties[n] AS property
 WHERE item[property] IS NOT NULL
 CALL db.index.vector.queryNodes(index, 10 * $k + 1, item[property]) YIELD node AS similar_item
 WITH item, similar_item, property
-WHERE similar_item <> item
-WITH similar_item, vector.similarity.cosine(item[property], similar_item[property]) AS similarity
+WHERE similar_item <> item AND similar_item:`Movie`
+WITH DISTINCT similar_item, vector.similarity.cosine(item[property], similar_item[property]) AS similarity
 ORDER BY similarity DESC
 LIMIT $k
 WITH collect({item: similar_item, similarity: similarity}) AS found
