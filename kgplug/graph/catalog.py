@@ -159,8 +159,8 @@ def check_own_property(connection: Connection, record: RunRecord) -> None:
         if not connection.rows(ever_used, name=name):
             continue
         for label in record.labels:
-            query = f"MATCH (node:{quote(label)}) WHERE node.{quote(name)} IS NOT NULL RETURN 1 LIMIT 1"
-            if connection.rows(query):
+            query = f"MATCH (node:{quote(label)}) WHERE node[$name] IS NOT NULL RETURN 1 LIMIT 1"
+            if connection.rows(query, name=name):
                 raise GraphError(f":{label} nodes have a property {name} that kgplug did not write. {advice}")
 
 

@@ -138,10 +138,10 @@ class ListWriter:
         OPTIONAL MATCH {_OLD}() WHERE {_OURS}
         WITH row, user, collect(old) AS outdated
         FOREACH (old IN outdated | DELETE old)
-        WITH row, user
-        UNWIND range(0, size($items[row]) - 1) AS place
-        {self.items.match("item", "$items[row][place]")}
-        CREATE (user)-[:{RECOMMENDS} {{model: $model, run: $run, rank: place + 1, score: $scores[row][place]}}]->(item)
+        WITH user, $items[row] AS items, $scores[row] AS scores
+        UNWIND range(0, size(items) - 1) AS place
+        {self.items.match("item", "items[place]")}
+        CREATE (user)-[:{RECOMMENDS} {{model: $model, run: $run, rank: place + 1, score: scores[place]}}]->(item)
         """
         counters = self.connection.write(
             query,

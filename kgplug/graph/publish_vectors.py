@@ -74,7 +74,6 @@ def write_vectors(
     rows = np.flatnonzero(usable & present)
     to_write = _rows_without(connection, nodes, lookup, property_name, rows) if only_missing else rows
     dimension = nodes.vectors.shape[1]
-    template = " ".join(["%.9g"] * dimension)
     query = f"""
     UNWIND range(0, size($handles) - 1) AS row
     {lookup.match("node", "$handles[row]")}
@@ -84,8 +83,7 @@ def write_vectors(
     def write(batch: slice) -> int:
         chosen = to_write[batch]
         handles = [lookup.handles[key] for key in nodes.keys[chosen]]
-        texts = [template % tuple(vector) for vector in nodes.vectors[chosen].tolist()]
-        return connection.write(query, handles=handles, vectors=texts)["properties_set"]
+        return connection.write(query, handles=handles, vectors=vector_texts(nodes.vectors[chosen]))["properties_set"]
 
     batch_rows = max(1, min(_BATCH_ROWS, _BATCH_NUMBERS // dimension))
     written = run_batches(
@@ -100,6 +98,12 @@ def write_vectors(
     )
 
 
+def vector_texts(vectors: np.ndarray) -> list[str]:
+    """Return each row of float32 (n, d) as d numbers with a space between."""
+    template = " ".join(["%.9g"] * vectors.shape[1])
+    return [template % tuple(vector) for vector in vectors.tolist()]
+
+
 def usable_rows(vectors: np.ndarray) -> np.ndarray:
     """Return which vectors a cosine index takes, bool (n,): of a finite length above zero in float32."""
     with np.errstate(over="ignore", invalid="ignore", under="ignore"):
@@ -111,12 +115,12 @@ def _rows_without(
     connection: Connection, nodes: NodeVectors, lookup: NodeLookup, property_name: str, rows: np.ndarray
 ) -> np.ndarray:
     """Return those of the rows, int64, whose nodes lack a property."""
-    match = lookup.match("node", "$handles[row]", f"node.{quote(property_name)} IS NULL")
+    match = lookup.match("node", "$handles[row]", "node[$name] IS NULL")
     query = f"UNWIND range(0, size($handles) - 1) AS row {match} RETURN collect(row) AS rows"
 
     def find(batch: slice) -> np.ndarray:
         handles = [lookup.handles[key] for key in nodes.keys[rows[batch]]]
-        return rows[batch][connection.rows(query, handles=handles)[0]["rows"]]
+        return rows[batch][connection.rows(query, handles=handles, name=property_name)[0]["rows"]]
 
     found = run_batches(find, len(rows), 4 * _BATCH_ROWS, description="", unit="", progress=False)
     return np.sort(np.concatenate([rows[:0], *found]))
