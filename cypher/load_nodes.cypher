@@ -13,12 +13,13 @@ CALL (row) {
     // end of properties
   } AS properties
   MERGE (node:`Movie` {`id`: key})
+    // set
     ON CREATE SET node += properties
+    ON MATCH SET node += CASE WHEN any(name IN keys(properties) WHERE
+      coalesce(node[name] <> properties[name], (node[name] IS NULL) <> (properties[name] IS NULL)))
+      THEN properties ELSE {} END
+    // end of set
   // labels
   // end of labels
-  WITH node, properties
-  WHERE any(name IN keys(properties)
-            WHERE coalesce(node[name] <> properties[name], (node[name] IS NULL) <> (properties[name] IS NULL)))
-  SET node += properties
 } IN TRANSACTIONS OF 10000 ROWS
 RETURN count(*) AS rows

@@ -15,10 +15,11 @@ CALL (row) {
   MATCH (head:`User` {`id`: head_key})
   MATCH (tail:`Movie` {`id`: tail_key})
   MERGE (head)-[link:`RATED`]->(tail)
+    // set
     ON CREATE SET link += properties
-  WITH link, properties
-  WHERE any(name IN keys(properties)
-            WHERE coalesce(link[name] <> properties[name], (link[name] IS NULL) <> (properties[name] IS NULL)))
-  SET link += properties
+    ON MATCH SET link += CASE WHEN any(name IN keys(properties) WHERE
+      coalesce(link[name] <> properties[name], (link[name] IS NULL) <> (properties[name] IS NULL)))
+      THEN properties ELSE {} END
+    // end of set
 } IN TRANSACTIONS OF 10000 ROWS
 RETURN count(*) AS rows

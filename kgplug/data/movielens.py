@@ -123,7 +123,8 @@ def _users(wheel: zipfile.ZipFile) -> pd.DataFrame:
 def _ratings(wheel: zipfile.ZipFile) -> pd.DataFrame:
     frame = _table(wheel, "inter")
     frame.columns = ["user:int", "movie:int", "rating:float", "timestamp:int"]
-    return frame.astype({"user:int": int, "movie:int": int, "rating:float": float, "timestamp:int": int})
+    frame = frame.astype({"user:int": int, "movie:int": int, "rating:float": float, "timestamp:int": int})
+    return frame.sort_values(["movie:int", "user:int"], ignore_index=True)
 
 
 def _films(wheel: zipfile.ZipFile) -> pd.DataFrame:

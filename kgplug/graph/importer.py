@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 FILE_ROWS = 50_000  # rows a LOAD CSV: bounds the disk space of the copy, and paces the progress bar
 BATCH_ROWS = 5_000  # rows a transaction where they travel as parameters
 _COUNTED = ("nodes_created", "relationships_created", "properties_set", "labels_added")
+_ESCAPED_QUOTE = b'\\"'  # what LOAD CSV takes it for, unless the server is set otherwise
 _STAGING = "kgplug-import-"
 
 
@@ -150,8 +152,8 @@ def _import_file(connection: Connection, checked: CheckedTable, query: LoadQuery
 
 def _load_parameters(connection: Connection, table: Table, query: LoadQuery) -> Iterator[tuple[int, Counters]]:
     """Send the rows of a file with the query; yield (rows, counters) for each transaction."""
-    for block in read_blocks(table, BATCH_ROWS):
-        yield len(block.rows), _load_rows(connection, table, query, block.rows)
+    for rows in _blocks(table, BATCH_ROWS):
+        yield len(rows), _load_rows(connection, table, query, rows)
 
 
 def _load_rows(connection: Connection, table: Table, query: LoadQuery, rows: list[list[str]]) -> Counters:
@@ -164,23 +166,30 @@ def _load_rows(connection: Connection, table: Table, query: LoadQuery, rows: lis
 def _load_files(connection: Connection, table: Table, query: LoadQuery) -> Iterator[tuple[int, Counters]]:
     """Let the server read copies of parts of a file; yield (rows, counters) for each part."""
     with _staging(cast("Path", connection.import_dir)) as folder:
-        for number, block in enumerate(read_blocks(table, FILE_ROWS)):
+        for number, rows in enumerate(_blocks(table, FILE_ROWS)):
             part = folder / f"part-{number}.csv"
             with part.open("w", encoding="utf-8", newline="") as file:
                 writer = csv.writer(file, lineterminator="\n")
                 writer.writerow([column.header for column in table.columns])
-                writer.writerows(block.rows)
-            if (
-                b'\\"' in part.read_bytes()
-            ):  # LOAD CSV takes it for an escaped quote, unless the server is set otherwise
+                writer.writerows(rows)
+            if _ESCAPED_QUOTE in part.read_bytes():
                 counters: Counters = Counter()
-                for start in range(0, len(block.rows), BATCH_ROWS):
-                    rows = block.rows[start : start + BATCH_ROWS]
-                    counters.update(_load_rows(connection, table, query, rows))
+                for start in range(0, len(rows), BATCH_ROWS):
+                    counters.update(_load_rows(connection, table, query, rows[start : start + BATCH_ROWS]))
             else:
                 counters = _load_csv(connection, query, f"file:///{folder.name}/{part.name}")
             part.unlink()
-            yield len(block.rows), counters
+            yield len(rows), counters
+
+
+def _blocks(table: Table, block_rows: int) -> Iterator[list[list[str]]]:
+    """Yield the rows of a file in blocks. Relationships are sorted by their tail, which saves the server a third
+    of its time; of rows for the same pair the last stays the last.
+    """
+    for block in read_blocks(table, block_rows):
+        if table.kind != NODES:
+            block.rows.sort(key=itemgetter(1))
+        yield block.rows
 
 
 def _load_csv(connection: Connection, query: LoadQuery, address: str) -> Counters:

@@ -50,6 +50,7 @@ def _node_parts(checked: CheckedTable) -> dict[str, str]:
         "toInteger(row.`id:int`)": _value(key),
         "// properties": _lines(_property_lines(checked.table)),
         "(node:`Movie` {`id`: key})": f"(node:{quote(checked.table.labels[0])} {{{quote(key.name)}: key}})",
+        **({} if checked.table.properties else {"// set": ""}),
         "// labels": _lines(_label_lines(checked)),
     }
 
@@ -64,6 +65,7 @@ def _relationship_parts(table: Table, key_of: Mapping[str, str]) -> dict[str, st
         "(head:`User` {`id`: head_key})": f"(head:{quote(head)} {{{quote(key_of[head])}: head_key}})",
         "(tail:`Movie` {`id`: tail_key})": f"(tail:{quote(tail)} {{{quote(key_of[tail])}: tail_key}})",
         "[link:`RATED`]": f"[link:{quote(table.type)}]",
+        **({} if table.properties else {"// set": ""}),
     }
 
 
@@ -74,16 +76,17 @@ def _exchange(text: str, parts: Mapping[str, str]) -> str:
     """
     done = []
     for part, new in parts.items():
-        mark = part.removeprefix("// ")
-        begin, end = (part, part) if mark == part else (f"{part}\n", f"// end of {mark}\n")
-        before, rest = text.split(begin, 1)
-        text = rest if begin == end else rest.split(end, 1)[1]
+        if part.startswith("// "):
+            before, rest = text.split(f"{part}\n", 1)
+            before, text = before.rstrip(" "), rest.split(f"// end of {part[3:]}\n", 1)[1]
+        else:
+            before, text = text.split(part, 1)
         done += [before, new]
     return "".join([*done, text])
 
 
 def _lines(lines: list[str]) -> str:
-    return "\n    ".join(lines) + "\n"
+    return "".join(f"    {line}\n" for line in lines)
 
 
 def _from_rows(text: str) -> str:
