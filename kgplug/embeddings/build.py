@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -78,7 +81,7 @@ def build_module(
         )  # fmt: skip
     else:
         graph = KGInfo(n_entities, n_relations, create_inverse_triples=entry.inverse)
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(), _quiet():
         torch.manual_seed(seed)
         try:
             return module_class(name)(
@@ -91,3 +94,15 @@ def build_module(
         except (TypeError, ValueError, RuntimeError, AssertionError, KeyError, AttributeError) as error:
             found = f"embedding_dim={config.embedding_dim}, model_settings={config.model_settings}"
             raise UsageError(f"PyKEEN cannot build {name} with {found}: {error or type(error).__name__}.") from error
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep back PyKEEN's advice (inverse triples, parameters without reset) while a model is built."""
+    logger = logging.getLogger("pykeen")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)

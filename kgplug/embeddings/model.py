@@ -70,7 +70,7 @@ class EmbeddingModel:
 
         Args:
             knowledge: the training triples.
-            valid: held-out triples that decide when to stop (filtered mean reciprocal rank on at most 500 of
+            valid: held-out triples that decide when to stop (filtered mean reciprocal rank on at most 300 of
                 them): a graph, or int64 (n, 3) in `knowledge`'s numbers. Without it all epochs are done.
             seed: the same seed, data and settings give the same model (bit by bit on one CPU).
             progress: show a bar; None shows it on a terminal.
