@@ -62,8 +62,10 @@ def demo() -> None:
 
 def _refuse_foreign_data(graph: Graph) -> None:
     """The demo writes Movie and User nodes: never into a database that holds somebody's own."""
+    from kgplug.data.movielens import LABELS
+
     labels = {row["label"] for row in graph.connection.rows("CALL db.labels() YIELD label RETURN label")}
-    foreign = labels - {"User", "Movie", "KgplugModel", "KgplugRun", *DEMO_SCHEMA.knowledge.keys}
+    foreign = labels - LABELS - {"KgplugModel", "KgplugRun"}
     counts = [
         f"{label} ({row['n']:,})"
         for label in sorted(foreign)

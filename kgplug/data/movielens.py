@@ -39,6 +39,11 @@ _ENDS = {  # relationship type: (kind of its start, kind of its end); persons wi
     "WON": (_FILM, "Award"),
     "WROTE": ("Person:Writer", _FILM),
 }
+LABELS = frozenset({"Movie", "OtherFilm", "User", "Genre"}).union(
+    *(label.split(":") for ends in _ENDS.values() for label in ends if label != _FILM)
+)
+"""Every label that the data set's nodes have."""
+
 _TYPES = {  # Freebase relation: (our type, whether its head is our end)
     "film.actor.film": ("ACTED_IN", False),
     "film.cinematographer.film": ("FILMED", False),
