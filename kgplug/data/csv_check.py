@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas.util
 
-from kgplug.data.csv_folder import NODES, SEPARATOR, Block, Column, Problem, Table, read_blocks, shown
+from kgplug.data.csv_folder import BLOCK_ROWS, NODES, SEPARATOR, Block, Column, Problem, Table, read_blocks, shown
 from kgplug.errors import DataError
 
 _INT = re.compile(r"-?[0-9]{1,19}")
@@ -89,26 +89,31 @@ class _Keys:
         return self.sorted[np.minimum(place, len(self.sorted) - 1)] == codes
 
 
-def check_tables(tables: list[Table], *, on_rows: Callable[[int], object]) -> list[CheckedTable]:
+def check_tables(
+    tables: list[Table], *, on_rows: Callable[[int], object], block_rows: int = BLOCK_ROWS
+) -> list[CheckedTable]:
     """Read every file to its end and check each row.
 
     Args:
         tables: from `open_folder`, node files first.
         on_rows: called with the number of rows just read.
+        block_rows: rows held at a time.
 
     Raises:
         DataError: names the first bad row of the first bad file: ragged, bad UTF-8, no number where one
             must be, key missing or twice, or a relationship whose end is no node of the folder.
     """
     keys: dict[str, _Keys] = {}
-    return [_check_table(table, keys, on_rows) for table in tables]
+    return [_check_table(table, keys, on_rows, block_rows) for table in tables]
 
 
-def _check_table(table: Table, keys: dict[str, _Keys], on_rows: Callable[[int], object]) -> CheckedTable:
+def _check_table(
+    table: Table, keys: dict[str, _Keys], on_rows: Callable[[int], object], block_rows: int
+) -> CheckedTable:
     findings, n_rows, more_labels = _Findings(table), 0, set()
     if table.kind == NODES:
         keys[table.labels[0]] = _Keys(table.keys[0])
-    for block in read_blocks(table):
+    for block in read_blocks(table, block_rows):
         n_rows += len(block.rows)
         columns = list(zip(*block.rows, strict=True)) if block.rows else [()] * len(table.columns)
         problems = block.problems + list(_cell_problems(table, block, columns))

@@ -151,9 +151,8 @@ def _freebase_ids(wheel: zipfile.ZipFile) -> dict[int, str]:
     by_release_id = dict(zip(links["item_id"].astype(int), links["entity_id"], strict=True))
     with resources.files("kgplug.data").joinpath("movielens_100k_ids.csv").open(encoding="utf-8") as file:
         ids = pd.read_csv(file)
-    return {
-        int(item): by_release_id[release_id] for item, release_id in zip(ids["item"], ids["release_id"], strict=True)
-    }
+    pairs = zip(ids["item"].tolist(), ids["release_id"].tolist(), strict=True)
+    return {item: by_release_id[release_id] for item, release_id in pairs if release_id in by_release_id}
 
 
 def _facts(wheel: zipfile.ZipFile) -> pd.DataFrame:
