@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
@@ -68,17 +68,20 @@ class CheckReport:
 def check(connection: Connection, schema: GraphSchema) -> CheckReport:
     """Look at everything that a training with this schema needs. Scans the labels and types of the schema."""
     contents = read_contents(connection)
-    parts = (
-        lambda: _server(connection),
-        lambda: _keys(connection, contents, schema.user.label, schema.user.key, "[user] key", "users"),
-        lambda: _keys(connection, contents, schema.item.label, schema.item.key, "[item] key", "items"),
-        lambda: _feedback(connection, schema, contents),
-        lambda: _knowledge(connection, schema, contents),
-        lambda: _own(connection),
-    )
+    user, item = schema.user, schema.item
+    parts: dict[str, Callable[[], Iterator[Finding]]] = {
+        "server": lambda: _server(connection),
+        "users": lambda: _keys(connection, contents, user.label, user.key, "[user] key", "users"),
+        "items": lambda: _keys(connection, contents, item.label, item.key, "[item] key", "items"),
+        "feedback": lambda: _feedback(connection, schema, contents),
+        "knowledge": lambda: _knowledge(connection, schema, contents),
+        "kgplug's own": lambda: _own(connection),
+    }
+    if user.label not in contents.labels and schema.feedback.type not in contents.types:
+        del parts["users"]
+        parts["feedback"] = lambda: _nothing_but_knowledge(schema)
     findings: list[Finding] = []
-    names = ("server", "users", "items", "feedback", "knowledge", "kgplug's own")
-    for name, part in zip(names, parts, strict=True):
+    for name, part in parts.items():
         try:
             findings.extend(part())
         except DataError as error:
@@ -108,6 +111,15 @@ def _keys(
     constrained = key in contents.unique.get(label, [])
     note = "" if constrained else "; no constraint keeps it unique, and look-ups by it are slow without an index"
     yield Finding(what, "ok" if constrained else "warning", f"{contents.labels[label]:,} :{label} by {key}{note}")
+
+
+def _nothing_but_knowledge(schema: GraphSchema) -> Iterator[Finding]:
+    """Say that a graph without users and feedback is good for embeddings only."""
+    text = (
+        f"No :{schema.user.label} nodes and no :{schema.feedback.type} relationships: embeddings can be trained, "
+        "recommenders cannot."
+    )
+    yield Finding("feedback", "warning", text)
 
 
 def _feedback(connection: Connection, schema: GraphSchema, contents: Contents) -> Iterator[Finding]:

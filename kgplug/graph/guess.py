@@ -78,14 +78,14 @@ def _user_part(contents: Contents, feedback: TypeProfile | None, keys: dict[str,
         return _Part(UserSchema(), comment("No users found; see [feedback]. Set label and key when there are some."))
     label = feedback.heads
     key, key_line = _key_of(label, keys)
-    lines = entry("label", label, f"{contents.labels[label]:,} nodes; every :{feedback.name} starts there")
+    lines = entry("label", label, f"{contents.labels[label]:,} nodes; :{feedback.name} starts there")
     return _Part(UserSchema(label=label, key=key), lines + key_line)
 
 
 def _item_part(
     connection: Connection, contents: Contents, feedback: TypeProfile | None, label: str, keys: dict[str, Guessed]
 ) -> _Part:
-    where = f"every :{feedback.name} ends there" if feedback else "the label that most relationships touch"
+    where = f":{feedback.name} ends there" if feedback else "the label that most relationships touch"
     key, key_line = _key_of(label, keys)
     title = guess_title(connection, label, key)
     lines = entry("label", label, f"{contents.labels[label]:,} nodes; {where}") + key_line

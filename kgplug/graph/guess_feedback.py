@@ -166,10 +166,10 @@ def _profile(connection: Connection, contents: Contents, name: str, n: int) -> T
 
 
 def _common_label(contents: Contents, ends: list[list[str]]) -> str | None:
-    """Return the rarest label in the database among those that nearly all ends have."""
+    """Return the rarest label among those that nearly all ends have; of equally rare ones one with a unique key."""
     counts = Counter(label for labels in ends for label in labels if label in contents.labels)
     common = [label for label, n in counts.items() if n >= _SHARE * len(ends)]
-    return min(common, key=lambda label: (contents.labels[label], label), default=None)
+    return min(common, key=lambda label: (contents.labels[label], label not in contents.unique, label), default=None)
 
 
 def _incoming(connection: Connection, labels: set[str]) -> dict[str, int]:

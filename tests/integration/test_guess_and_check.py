@@ -1,0 +1,194 @@
+"""A schema guessed from a stranger's graph loads again and can be trained on; a check says what stands in the way."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from kgplug.errors import DataError
+from kgplug.graph.check import check
+from kgplug.graph.connection import Connection
+from kgplug.graph.guess import guess_schema
+from kgplug.graph.reader import read_interactions, read_knowledge
+from kgplug.graph.schema import FeedbackSchema, GraphSchema, ItemSchema, KnowledgeSchema, UserSchema
+from tests.integration.sample_graphs import ENCYCLOPAEDIA, FILMS, MUSIC, SHOP, build
+
+
+def guessed(connection: Connection, folder: Path) -> tuple[GraphSchema, str]:
+    """Guess, and check that the file says the same as the schema, and comments every entry."""
+    schema, text = guess_schema(connection)
+    (folder / "kgplug.toml").write_text(text, encoding="utf-8")
+    assert GraphSchema.load(folder / "kgplug.toml") == schema
+    lines = text.splitlines()
+    for number, line in enumerate(lines):
+        if " = " in line and not line.startswith("#"):
+            assert lines[number - 1].startswith("# ")
+    return schema, text
+
+
+def test_a_film_club_is_understood_with_ratings_times_keys_and_titles(connection: Connection, tmp_path: Path) -> None:
+    build(connection, FILMS)
+    schema, text = guessed(connection, tmp_path)
+    assert schema == GraphSchema(
+        user=UserSchema(label="User", key="id"),
+        item=ItemSchema(label="Movie", key="id", title="title"),
+        feedback=FeedbackSchema(type="RATED", rating="rating", timestamp="timestamp", like=4.0),
+        knowledge=KnowledgeSchema(keys={"Actor": "id", "Genre": "id"}),
+    )
+    assert "has a unique constraint" in text
+    assert "rating runs from 1 to 5" in text
+    interactions, knowledge = read_interactions(connection, schema), read_knowledge(connection, schema)
+    assert (interactions.n_users, interactions.n_items, knowledge.n_triples) == (9, 12, 24)
+
+
+def test_a_shop_without_ratings_or_constraints_is_understood(connection: Connection, tmp_path: Path) -> None:
+    build(connection, SHOP)
+    schema, text = guessed(connection, tmp_path)
+    assert schema == GraphSchema(
+        user=UserSchema(label="Customer", key="email"),
+        item=ItemSchema(label="Product", key="sku", title="name"),
+        feedback=FeedbackSchema(type="BOUGHT", timestamp="at"),
+        knowledge=KnowledgeSchema(keys={"Category": "name"}),
+    )
+    assert "every relationship is a like" in text
+    assert "no constraint says so" in text
+    assert read_interactions(connection, schema).timestamps is not None
+    assert list(read_knowledge(connection, schema).relations) == ["PART_OF"]
+
+
+def test_a_music_service_with_spaces_dots_chinese_and_several_labels_a_node_is_understood(
+    connection: Connection, tmp_path: Path
+) -> None:
+    build(connection, MUSIC)
+    schema, text = guessed(connection, tmp_path)
+    assert (schema.user.label, schema.user.key) == ("听众", "id")
+    assert schema.item == ItemSchema(label="Music Track", key="编号", title="歌名")
+    assert schema.feedback == FeedbackSchema(type="PLAYED")
+    assert 'set rating = "count" and like = 3' in text
+    knowledge = read_knowledge(connection, schema)
+    assert list(knowledge.relations) == ["WROTE", "演唱.by"]
+    assert set(knowledge.entity_labels) == {"Music Track", "Artist", "Person"}
+
+
+def test_a_graph_without_users_is_said_to_have_none_and_serves_for_embeddings(
+    connection: Connection, tmp_path: Path
+) -> None:
+    build(connection, ENCYCLOPAEDIA)
+    schema, text = guessed(connection, tmp_path)
+    assert "No feedback found" in text
+    assert schema.item == ItemSchema(label="Movie", key="id", title="title")
+    assert schema.knowledge.keys["Person"] == "id"
+    assert read_knowledge(connection, schema).n_triples == 18
+    report = check(connection, schema)
+    assert report.ok
+    assert any("embeddings can be trained, recommenders cannot" in one.finding for one in report.findings)
+
+
+def test_feedback_by_way_of_an_order_is_explained(connection: Connection, tmp_path: Path) -> None:
+    build(
+        connection,
+        """UNWIND range(1, 9) AS i CREATE (:Customer {id: i % 3})-[:PURCHASED]->(:Order {id: i})
+        -[:CONTAINS]->(:Product {id: i})""",
+    )
+    _, text = guessed(connection, tmp_path)
+    assert "each :Order has one :Customer only" in text
+
+
+def test_relationships_whose_ends_have_no_key_are_left_out_and_named(connection: Connection, tmp_path: Path) -> None:
+    build(connection, FILMS + "MATCH (m:Movie) WHERE m.id < 5 CREATE (m)-[:HAS]->(:Scene {length: 2})")
+    schema, text = guessed(connection, tmp_path)
+    assert schema.knowledge.relationships == ["ACTED_IN", "IN_GENRE"]
+    assert "HAS: 4, (:Movie)-->(:Scene) (left out: an end has no key)" in text
+
+
+@pytest.mark.parametrize(
+    ("values", "like"),
+    [((0.5, 3.0, 5.0), 4.0), ((1, 5, 10), 7.0), ((0, 1), 1.0), ((1,), None), ((10, 55, 100), 70.0), ((-1, 1), 1.0)],
+)
+def test_the_threshold_of_a_like_follows_the_rating_scale(
+    connection: Connection, tmp_path: Path, values: tuple[float, ...], like: float | None
+) -> None:
+    connection.write(
+        "UNWIND range(0, 30) AS i MERGE (u:User {id: i % 6}) MERGE (m:Movie {id: i % 7}) "
+        "CREATE (u)-[:RATED {rating: $values[i % size($values)]}]->(m)",
+        values=list(values),
+    )
+    assert guessed(connection, tmp_path)[0].feedback.like == like
+
+
+def test_an_empty_database_gives_nothing_to_guess_from(connection: Connection) -> None:
+    with pytest.raises(DataError, match="Nothing to guess from"):
+        guess_schema(connection)
+
+
+def test_what_kgplug_wrote_is_no_part_of_a_guess(connection: Connection, tmp_path: Path) -> None:
+    build(connection, FILMS)
+    before, _ = guessed(connection, tmp_path)
+    publish_by_hand(connection)
+    assert guessed(connection, tmp_path)[0] == before
+
+
+def test_a_check_of_a_sound_graph_is_ok_and_counts_what_a_training_would_use(connection: Connection) -> None:
+    build(connection, FILMS)
+    publish_by_hand(connection)
+    report = check(connection, guess_schema(connection)[0])
+    found = {(one.check, one.level): [] for one in report.findings}
+    for one in report.findings:
+        found[one.check, one.level].append(one.finding)
+    assert report.ok
+    assert connection.server_version in found["server", "ok"][0]
+    assert found["users", "ok"] == ["9 :User by id"]
+    assert found["feedback", "ok"] == ["44 :RATED, 15 of them likes (rating >= 4)"]
+    assert found["feedback", "warning"] == ["1 of 9 :User have no feedback", "1 of 12 :Movie have no feedback"]
+    assert found["knowledge", "ok"][:3] == [
+        "12 :ACTED_IN",
+        "12 :IN_GENRE",
+        "24 triples; 12 of 12 :Movie have triples",
+    ]
+    assert found["kgplug's own", "ok"] == [
+        "2 :RECOMMENDS, 1 :SIMILAR_TO, 1 :KgplugModel, 1 :KgplugRun; left out of every training"
+    ]
+    frame = report.to_dataframe()
+    assert list(frame.columns) == ["level", "finding"]
+    assert frame.index.name == "check"
+
+
+def test_a_check_names_every_obstacle_at_once(connection: Connection) -> None:
+    build(connection, FILMS.replace("CREATE CONSTRAINT FOR (n:Actor) REQUIRE n.id IS UNIQUE;", ""))
+    build(
+        connection,
+        """CREATE (:User {age: 3}); MATCH (a:Actor) WHERE a.id IN ['a1', 'a2'] SET a.id = 'same';
+        MATCH (m:Movie {id: 1}) CREATE (m)-[:FILMED_IN]->(:Place {name: 'here'});
+        MATCH (u:User {id: 1})-[r:RATED]->(:Movie {id: 3}) SET r.rating = 'good'""",
+    )
+    connection.write("MATCH (u:User {id: 9}) REMOVE u.id")
+    report = check(
+        connection,
+        GraphSchema(feedback=FeedbackSchema(rating="rating", like=4), knowledge=KnowledgeSchema(keys={"Actor": "id"})),
+    )
+    errors = [one.finding for one in report.findings if one.level == "error"]
+    assert not report.ok
+    assert any("2 of 10 :User nodes have no 'id'" in text for text in errors)
+    assert any("1 :RATED have no usable 'rating'" in text for text in errors)
+    assert any("1 :Place among the triples have no key" in text for text in errors)
+    assert any("'same'" in text and ":Actor" in text for text in errors)
+
+
+def test_a_check_of_another_graph_than_the_schemas_names_what_is_there(connection: Connection) -> None:
+    build(connection, SHOP)
+    report = check(connection, GraphSchema(user=UserSchema(label="Customer", key="mail")))
+    errors = [one.finding for one in report.findings if one.level == "error"]
+    assert not report.ok
+    assert any("Properties found: email, name, since. Set [user] key" in text for text in errors)
+    assert any("No :Movie nodes" in text and "Labels found: Product, Customer, Category" in text for text in errors)
+
+
+def publish_by_hand(connection: Connection) -> None:
+    build(
+        connection,
+        """MATCH (u:User {id: 1}), (m:Movie) WHERE m.id IN [2, 4]
+        CREATE (u)-[:RECOMMENDS {model: 'MKR', run: 'mkr-1', rank: 1, score: 0.5}]->(m);
+        MATCH (a:Movie {id: 1}), (b:Movie {id: 2}) CREATE (a)-[:SIMILAR_TO {model: 'MKR', run: 'mkr-1'}]->(b);
+        CREATE (:KgplugModel {name: 'MKR'})-[:SERVES]->(:KgplugRun {id: 'mkr-1'})""",
+    )
