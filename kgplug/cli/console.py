@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.padding import Padding
+from rich.text import Text
 
 from kgplug.errors import UsageError
 from kgplug.graph.schema import DEFAULT_FILE, GraphSchema
@@ -111,4 +113,4 @@ def step(title: str) -> Iterator[list[str]]:
     seconds = time.perf_counter() - began
     out.print(f"[green]✓[/green] [bold]{title}[/bold] [dim]({seconds:.1f} s)[/dim]")
     for line in done:
-        out.print(f"  {line}", markup=False)
+        out.print(Padding(Text(line), (0, 0, 0, 2)))
