@@ -158,9 +158,11 @@ def _read_settled(folder: Path, read: Callable[[Path, dict[str, dict]], T]) -> T
         files = _read_manifest(folder)
         try:
             return read(folder, files)
-        except RunError:
+        except (RunError, OSError) as error:
             if _read_manifest(folder) == files:
-                raise
+                if isinstance(error, RunError):
+                    raise
+                raise RunError(f"{folder} cannot be read: {error}.") from error
 
 
 def sha256_of(path: Path) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import re
 import signal
 import subprocess
 import sys
@@ -36,12 +37,13 @@ def test_arrays_and_content_come_back_exactly(folder: Path) -> None:
         assert array.dtype == ARRAYS[name].dtype and np.array_equal(array, ARRAYS[name])
 
 
-def test_every_flipped_bit_of_every_file_is_noticed(folder: Path) -> None:
+def test_one_flipped_bit_in_any_byte_is_noticed(folder: Path) -> None:
     files = sorted(folder.iterdir())
     assert [path.name for path in files] == ["arrays.safetensors", "content.json", "manifest.json"]
     for path in files:
         whole = path.read_bytes()
-        for bit in range(len(whole) * 8):
+        every = range(len(whole) * 8) if path.name == "manifest.json" else range(0, len(whole) * 8, 7)
+        for bit in every:
             altered = bytearray(whole)
             altered[bit // 8] ^= 1 << bit % 8
             path.write_bytes(altered)
@@ -56,10 +58,10 @@ def test_every_flipped_bit_of_every_file_is_noticed(folder: Path) -> None:
 def test_a_file_cut_short_or_missing_is_one_sentence(folder: Path, name: str, read) -> None:
     path = folder / name
     path.write_bytes(path.read_bytes()[:-1])
-    with pytest.raises(RunError, match="cut short|damaged"):
+    with pytest.raises(RunError, match=r"cut short|damaged"):
         read(folder)
     path.unlink()
-    with pytest.raises(RunError, match="missing|is not a run"):
+    with pytest.raises(RunError, match=r"missing|is not a run"):
         read(folder)
 
 
@@ -75,7 +77,7 @@ def test_a_pickle_is_never_opened(folder: Path, tmp_path: Path) -> None:
         "sha256": artefact.sha256_of(folder / "arrays.safetensors"),
     }
     (folder / "manifest.json").write_text(json.dumps(manifest))
-    with pytest.raises(RunError, match="cannot be read"):
+    with pytest.raises(RunError, match=r"cannot be read"):
         read_artefact(folder)
     assert not (tmp_path / "sprung").exists()
 
@@ -84,14 +86,14 @@ def test_a_manifest_cannot_point_outside_its_folder(folder: Path) -> None:
     manifest = json.loads((folder / "manifest.json").read_text())
     manifest["files"]["content.json"]["name"] = "../other.json"
     (folder / "manifest.json").write_text(json.dumps(manifest))
-    with pytest.raises(RunError, match="damaged"):
+    with pytest.raises(RunError, match=r"damaged"):
         read_artefact(folder)
 
 
 def test_another_format_says_what_to_use(folder: Path) -> None:
     path = folder / "manifest.json"
     path.write_text(path.read_text().replace('"format": 1', '"format": 2'))
-    with pytest.raises(RunError, match="expected format 1, found 2"):
+    with pytest.raises(RunError, match=r"expected format 1, found 2"):
         read_artefact(folder)
 
 
@@ -164,4 +166,4 @@ def test_readers_and_kills_in_the_middle_of_a_replacement_always_find_a_whole_ar
 def test_run_ids_sort_by_time_and_are_safe_names() -> None:
     ids = {new_run_id("Wide&Deep / Ü") for _ in range(50)}
     assert len(ids) == 50
-    assert all(name.startswith("wide-deep-") and set(name) <= set("abcdefghijklmnopqrstuvwxyz0123456789-") for name in ids)
+    assert all(re.fullmatch(r"wide-deep-\d{8}-\d{6}-[0-9a-f]{4}", name) for name in ids)

@@ -95,11 +95,11 @@ def test_python_dates_of_object_columns_are_read_too() -> None:
 @pytest.mark.parametrize(
     ("column", "value", "message"),
     [
-        ("r", "good", '"r": expected a number in every row, found \'good\' in row 1'),
+        ("r", "good", "\"r\": expected a number in every row, found 'good' in row 1"),
         ("r", None, '"r": expected a number in every row'),
         ("r", float("inf"), '"r": expected a number'),
         ("r", 1e39, '"r": expected a number'),
-        ("t", "yesterday", '"t": expected seconds since 1970, or a date, in every row, found \'yesterday\' in row 1'),
+        ("t", "yesterday", "\"t\": expected seconds since 1970, or a date, in every row, found 'yesterday' in row 1"),
         ("t", 1e300, '"t": expected seconds since 1970'),
         ("u", None, 'column "u": expected an integer or text key in every row, found no value in row 1'),
     ],
@@ -114,22 +114,25 @@ def test_bad_values_are_refused_with_column_and_row(column: str, value, message:
 
 def test_missing_dates_are_refused() -> None:
     frame = pd.DataFrame({"u": [1, 2], "i": [1, 2], "t": pd.to_datetime(["2020-01-01", None])})
-    with pytest.raises(DataError, match="expected a date in every row, found NaT in row 1"):
+    with pytest.raises(DataError, match=r"expected a date in every row, found NaT in row 1"):
         Interactions.from_dataframe(frame, user="u", item="i", timestamp="t")
 
 
 def test_missing_columns_repeated_columns_and_empty_frames_are_refused() -> None:
     frame = pd.DataFrame({"u": [1], "i": [1]})
-    with pytest.raises(DataError, match="no column user. Columns found: u, i"):
+    with pytest.raises(DataError, match=r"no column user. Columns found: u, i"):
         Interactions.from_dataframe(frame, user="user", item="i")
-    with pytest.raises(DataError, match="at least one row"):
+    with pytest.raises(DataError, match=r"at least one row"):
         Interactions.from_dataframe(frame[:0], user="u", item="i")
-    with pytest.raises(DataError, match="several columns are named u"):
+    with pytest.raises(DataError, match=r"several columns are named u"):
         Interactions.from_dataframe(pd.concat([frame, frame[["u"]]], axis=1), user="u", item="i")
 
 
 def test_rows_are_matched_by_key_when_the_catalogue_has_grown() -> None:
-    old, new = _read([("b", "y", 4, 0), ("b", "x", 5, 0)]), _read([("a", "x", 1, 0), ("b", "y", 2, 0), ("b", "z", 3, 0)])
+    old, new = (
+        _read([("b", "y", 4, 0), ("b", "x", 5, 0)]),
+        _read([("a", "x", 1, 0), ("b", "y", 2, 0), ("b", "z", 3, 0)]),
+    )
     known = new.aligned_to(old.user_keys, old.item_keys)
     assert list(zip(old.user_keys[known.users], old.item_keys[known.items], strict=True)) == [("b", "y")]
     assert old.aligned_to(old.user_keys, old.item_keys) is old

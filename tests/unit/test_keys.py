@@ -80,13 +80,13 @@ def test_integer_columns_make_no_object_a_row() -> None:
     ],
 )
 def test_what_cannot_be_a_key_is_refused_with_its_row(values, found: str) -> None:
-    with pytest.raises(DataError, match="^users: expected an integer or text key") as error:
+    with pytest.raises(DataError, match=r"^users: expected an integer or text key") as error:
         as_keys(values, what="users")
     assert found in str(error.value)
 
 
 def test_two_dimensional_keys_are_refused() -> None:
-    with pytest.raises(DataError, match="2 dimensions"):
+    with pytest.raises(DataError, match=r"2 dimensions"):
         as_keys(np.zeros((2, 2), dtype=int), what="users")
 
 

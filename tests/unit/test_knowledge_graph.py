@@ -59,7 +59,9 @@ def test_columns_of_different_kinds_share_their_entities() -> None:
 
 def test_entities_are_known_by_label_and_key() -> None:
     labels = np.array(["Movie", "Actor", "Movie"], dtype=object)
-    graph = KnowledgeGraph.from_arrays(np.array([2, 1, 1], dtype=object), labels, np.array(["r"]), np.array([[0, 0, 1]]))
+    graph = KnowledgeGraph.from_arrays(
+        np.array([2, 1, 1], dtype=object), labels, np.array(["r"]), np.array([[0, 0, 1]])
+    )
     assert list(graph.entity_labels) == ["Actor", "Movie", "Movie"]
     assert list(graph.entities_of(np.array([1, 2, 9], dtype=object), label="Movie")) == [1, 2, -1]
     assert list(graph.entities_of(np.array([1], dtype=object), label="Actor")) == [0]
@@ -72,9 +74,9 @@ def test_a_graph_without_labels_finds_entities_under_any_label() -> None:
 
 
 def test_missing_columns_null_keys_and_empty_frames_are_refused() -> None:
-    with pytest.raises(DataError, match="missing: relation, tail. Columns found: head"):
+    with pytest.raises(DataError, match=r"missing: relation, tail. Columns found: head"):
         KnowledgeGraph.from_dataframe(pd.DataFrame({"head": [1]}))
-    with pytest.raises(DataError, match='column "tail".*no value in row 1'):
+    with pytest.raises(DataError, match=r'column "tail".*no value in row 1'):
         _read([(1, "r", 2), (1, "r", None)])
-    with pytest.raises(DataError, match="at least one row"):
+    with pytest.raises(DataError, match=r"at least one row"):
         _read([])

@@ -71,7 +71,7 @@ def test_parts_share_users_and_items_with_the_whole() -> None:
 
 @pytest.mark.parametrize("fractions", [(0.5,), (0.5, 0.6), (1.5, -0.5), (float("nan"), 1.0)])
 def test_shares_that_do_not_add_up_are_refused(fractions) -> None:
-    with pytest.raises(UsageError, match="add up to 1"):
+    with pytest.raises(UsageError, match=r"add up to 1"):
         _interactions([(0, 0)]).split(fractions)
 
 

@@ -29,5 +29,5 @@ def test_it_is_what_a_stable_sort_gives(scores: np.ndarray, k: int) -> None:
 
 @pytest.mark.parametrize("k", [1, 2, 4])
 def test_scores_that_are_not_numbers_are_refused(k: int) -> None:
-    with pytest.raises(TrainingError, match="NaN"):
+    with pytest.raises(TrainingError, match=r"NaN"):
         top_k(np.array([[1, 2, 3, 4], [1, np.nan, 3, 4]], dtype=np.float32), k)

@@ -1,0 +1,243 @@
+"""What every recommender must do, on a data set whose right answer is known.
+
+Twelve users of two tastes: the even ones like the films of one director, the odd ones those of
+another. Each user has one film of its taste left, and that is the right recommendation.
+A model that is registered without an entry in `SETTINGS` fails here.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import kgplug
+from kgplug import models
+from kgplug.data.interactions import Interactions
+from kgplug.data.knowledge_graph import KnowledgeGraph
+from kgplug.errors import DataError, RunError, UsageError
+from kgplug.recommenders.base import Recommender
+
+QUICK = {"embedding_dim": 8, "epochs": 20, "batch_size": 32, "learning_rate": 0.05, "l2": 1e-4, "device": "cpu"}
+SETTINGS: dict[str, dict] = {"MKR": QUICK, "KGCN": QUICK, "Popularity": {}, "ItemKNN": {}}
+IMPERSONAL = {"Popularity"}  # gives everybody the same list, so it cannot tell the tastes apart
+
+N_USERS, N_FILMS = 12, 12  # and one user without history, one film without feedback
+NAMES = [info.name for info in models.available() if info.kind == "recommender"]
+
+
+def _left_out(user: int) -> int:
+    """Return the film of the user's taste that it has not seen."""
+    return user % 2 + 2 * (user // 2 % (N_FILMS // 2))
+
+
+@pytest.fixture(scope="module")
+def interactions() -> Interactions:
+    rows = [
+        (user, f"film {film:02}", 5 if film % 2 == user % 2 else 1)
+        for user in range(N_USERS)
+        for film in range(N_FILMS)
+        if film != _left_out(user) and (film % 2 == user % 2 or film == (user + 1) % N_FILMS)
+    ]
+    rows += [(99, "film 99", 1)]
+    frame = pd.DataFrame(rows, columns=["user", "film", "stars"])
+    return Interactions.from_dataframe(frame, user="user", item="film", rating="stars", threshold=4)
+
+
+@pytest.fixture(scope="module")
+def knowledge() -> KnowledgeGraph:
+    rows = [(f"film {film:02}", "directed_by", f"director {film % 2}") for film in range(N_FILMS)]
+    rows += [("director 0", "lives_in", "Rome"), ("director 1", "lives_in", "Oslo")]
+    return KnowledgeGraph.from_dataframe(pd.DataFrame(rows, columns=["head", "relation", "tail"]))
+
+
+def _fit(name: str, interactions: Interactions, knowledge: KnowledgeGraph, **options) -> Recommender:
+    model = kgplug.create(name, **SETTINGS[name])
+    assert isinstance(model, Recommender)
+    return model.fit(interactions, knowledge if model.needs_knowledge else None, progress=False, **options)
+
+
+@pytest.fixture(scope="module", params=NAMES)
+def model(request: pytest.FixtureRequest, interactions: Interactions, knowledge: KnowledgeGraph) -> Recommender:
+    assert request.param in SETTINGS, f"{request.param} is registered: give it an entry in SETTINGS of this file"
+    return _fit(request.param, interactions, knowledge)
+
+
+def _everybody(model: Recommender) -> np.ndarray:
+    return np.arange(len(model.user_keys))
+
+
+def _all_pairs(model: Recommender) -> tuple[np.ndarray, np.ndarray]:
+    users, items = np.indices((len(model.user_keys), len(model.item_keys))).reshape(2, -1)
+    return users, items
+
+
+def test_no_model_is_listed_here_that_is_not_registered() -> None:
+    assert set(SETTINGS) == set(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_its_docstring_cites_a_source(name: str) -> None:
+    text = type(kgplug.create(name)).__doc__ or ""
+    assert re.search(r"\b(19|20)\d\d\b", text), f"the docstring of {name} names no paper with its year"
+    assert any(word in text for word in ("et al.", '"', "“")), f"the docstring of {name} names no authors or title"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_its_name_is_its_name_in_any_case(name: str) -> None:
+    assert kgplug.create(name.lower()).name == name
+
+
+def test_it_recommends_the_film_of_ones_taste(model: Recommender) -> None:
+    users = np.arange(N_USERS)
+    items, _ = model.recommend(users, 1)
+    right = np.array([f"film {_left_out(user):02}" for user in users])
+    if model.name in IMPERSONAL:
+        assert (items >= 0).all()
+    else:
+        assert (model.item_keys[items[:, 0]] == right).mean() >= 0.75  # a guess is right for one in seven
+
+
+def test_scores_are_finite_and_probabilities_where_they_are_said_to_be(model: Recommender) -> None:
+    scores = model.score(*_all_pairs(model))
+    assert scores.dtype == np.float32 and np.isfinite(scores).all()
+    if model.scores_are_probabilities:
+        assert scores.min() >= 0 and scores.max() <= 1
+
+
+def test_lists_are_what_the_scores_say(model: Recommender) -> None:
+    n_users, n_items = len(model.user_keys), len(model.item_keys)
+    scores = model.score(*_all_pairs(model)).reshape(n_users, n_items)
+    items, listed = model.recommend(_everybody(model), n_items, exclude_seen=False)
+    assert items.dtype == np.int64 and listed.dtype == np.float32
+    assert np.allclose(listed, np.take_along_axis(scores, items, axis=1), rtol=1e-4, atol=1e-5)
+    assert (np.diff(listed, axis=1) <= 0).all() and (np.sort(items, axis=1) == np.arange(n_items)).all()
+
+
+def test_a_pair_has_one_score_whatever_stands_beside_it(model: Recommender) -> None:
+    users, items = _all_pairs(model)
+    order = np.random.default_rng(0).permutation(len(users))
+    whole = model.score(users, items)
+    assert np.allclose(model.score(users[order], items[order]), whole[order], rtol=1e-4, atol=1e-5)
+    assert np.allclose(model.score(users[7:8], items[7:8]), whole[7:8], rtol=1e-4, atol=1e-5)
+    assert model.score(users[:0], items[:0]).shape == (0,)
+
+
+def test_seen_films_are_left_out_low_rated_ones_too(model: Recommender, interactions: Interactions) -> None:
+    items, _ = model.recommend(_everybody(model), 99)
+    seen = set(interactions.pairs.tolist())
+    listed = [(user, item) for user, row in enumerate(items) for item in row if item >= 0]
+    assert len(listed) == len(model.user_keys) * len(model.item_keys) - len(seen)
+    assert not seen & {user * len(model.item_keys) + item for user, item in listed}
+
+
+def test_more_rows_can_be_left_out_and_strangers_among_them_are_passed_over(model: Recommender) -> None:
+    first, _ = model.recommend(np.array([3]), 1)
+    frame = pd.DataFrame({"user": [3, 3, 12345], "film": [model.item_keys[first[0, 0]], "new", "new"]})
+    more = Interactions.from_dataframe(frame, user="user", item="film")
+    assert first[0, 0] not in model.recommend(np.array([3]), 99, also_seen=more)[0]
+    assert model.recommend(np.array([3]), 1, exclude_seen=False, also_seen=more)[0][0, 0] != first[0, 0]
+
+
+def test_k_beyond_the_catalogue_gives_shorter_lists_with_marked_ends(model: Recommender) -> None:
+    items, scores = model.recommend(np.array([0]), 1000)
+    assert items.shape == scores.shape == (1, len(model.item_keys))
+    ended = items[0] == -1
+    assert ended.any() and (np.isneginf(scores[0]) == ended).all() and (np.diff(ended.astype(int)) >= 0).all()
+
+
+def test_a_user_without_a_like_gets_a_list(model: Recommender) -> None:
+    user = model.user_number(99)
+    items, scores = model.recommend(np.array([user]), 5)
+    assert (items >= 0).all() and np.isfinite(scores).all()
+
+
+def test_unknown_users_and_wrong_lengths_are_one_sentence(model: Recommender) -> None:
+    with pytest.raises(UsageError, match=r"knows no user 4711; it knows 13, such as 0, 1, 2"):
+        model.user_number(4711)
+    with pytest.raises(UsageError, match=r"knows no item 'nothing'"):
+        model.item_number("nothing")
+    with pytest.raises(UsageError, match=r"k must be at least 1"):
+        model.recommend(np.array([0]), 0)
+    for wrong in (-1, len(model.user_keys)):
+        with pytest.raises(UsageError, match=r"Users are row numbers from 0 to 12"):
+            model.recommend(np.array([wrong]), 1)
+
+
+def test_blocks_of_users_change_nothing(model: Recommender, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole, scores = model.recommend(_everybody(model), 4)
+    monkeypatch.setattr("kgplug.recommenders.base.SCORE_BLOCK_CELLS", 3 * len(model.item_keys))
+    blocks, again = model.recommend(_everybody(model), 4)
+    assert np.allclose(scores, again, rtol=1e-4, atol=1e-5) and (whole == blocks).mean() > 0.9
+
+
+def test_saved_and_loaded_it_is_the_same_model(model: Recommender, tmp_path: Path) -> None:
+    model.save(tmp_path / "run", note="kept")
+    for again in (kgplug.load(tmp_path / "run"), type(model).load(tmp_path / "run")):
+        assert isinstance(again, type(model))
+        assert (again.config, again.seed, again.run, again.history) == (
+            model.config, model.seed, model.run, model.history,
+        )  # fmt: skip
+        assert np.array_equal(again.user_keys, model.user_keys) and np.array_equal(again.item_keys, model.item_keys)
+        assert np.array_equal(again.score(*_all_pairs(again)), model.score(*_all_pairs(model)))
+        for mine, theirs in zip(
+            model.recommend(_everybody(model), 5), again.recommend(_everybody(again), 5), strict=True
+        ):
+            assert np.array_equal(mine, theirs)
+
+
+def test_an_altered_run_and_a_run_of_another_model_are_refused(model: Recommender, tmp_path: Path) -> None:
+    class Other(type(model)):  # type: ignore[misc]
+        name = "Other"
+
+    folder = tmp_path / "run"
+    model.save(folder)
+    with pytest.raises(RunError, match=f"holds {model.name}, not Other"):
+        Other.load(folder)
+    path = folder / "arrays.safetensors"
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(RunError, match=r"cut short or was altered"):
+        kgplug.load(folder)
+
+
+def test_what_is_published_fits_the_catalogue(model: Recommender) -> None:
+    published = model.publication(top=3, details={"a": 1})
+    assert (published.model, published.run, published.details) == (model.name, model.run, {"a": 1})
+    assert re.fullmatch(r"[a-z0-9-]+", published.run)
+    assert published.lists is not None and published.lists.items.shape == (13, 3)
+    for part in published.vectors:
+        assert part.vectors.dtype == np.float32 and len(part.vectors) == len(part.keys)
+        assert np.isfinite(part.vectors).all()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_unknown_settings_and_values_out_of_range_are_one_sentence(name: str) -> None:
+    with pytest.raises(UsageError, match=f'Unknown setting of {name} "embeding_dim"'):
+        kgplug.create(name, embeding_dim=3)
+    if "embedding_dim" in SETTINGS[name]:
+        with pytest.raises(UsageError, match=f"{name}: embedding_dim=0"):
+            kgplug.create(name, embedding_dim=0)
+
+
+def test_the_same_seed_gives_the_same_model(
+    model: Recommender, interactions: Interactions, knowledge: KnowledgeGraph
+) -> None:
+    again = _fit(model.name, interactions, knowledge)
+    assert np.array_equal(again.score(*_all_pairs(again)), model.score(*_all_pairs(model)))
+    assert again.run != model.run
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_cannot_be_learnt_from_is_one_sentence(name: str, interactions, knowledge) -> None:
+    with pytest.raises(DataError, match=r"none of the .* training rows is a like"):
+        _fit(name, interactions.with_threshold(6), knowledge)
+    other = interactions.aligned_to(interactions.user_keys[1:], interactions.item_keys)
+    with pytest.raises(UsageError, match=r"must come from the same split"):
+        _fit(name, interactions, knowledge, valid=other)
+    model = kgplug.create(name, **SETTINGS[name])
+    if model.needs_knowledge:
+        with pytest.raises(DataError, match=r"needs a knowledge graph"):
+            model.fit(interactions)
