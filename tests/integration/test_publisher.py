@@ -58,8 +58,9 @@ def expected_edges(wanted: Publication) -> list[tuple]:
 
 def vectors(connection: Connection, nodes: NodeVectors, name: str, key: str = "id") -> dict:
     rows = connection.rows(
-        f"MATCH (n:{quote(nodes.label)}) WHERE n.{quote(name)} IS NOT NULL "
-        f"RETURN n.{quote(key)} AS key, n.{quote(name)} AS vector"
+        f"MATCH (n:{quote(nodes.label)}) WHERE n[$name] IS NOT NULL RETURN n[$key] AS key, n[$name] AS vector",
+        name=name,
+        key=key,
     )
     return {row["key"]: np.array(row["vector"], dtype=np.float32).tolist() for row in rows}
 
@@ -415,7 +416,7 @@ def test_a_publish_may_die_at_any_turn_to_the_server(graph, monkeypatch):
         assert whole_lists(graph, {wanted.run, *(f"mkr-{n}" for n in range(n_calls + 1))}) == []
         check_served(graph, (serving, wanted.run))
         serving = str(graph.rows("MATCH (:KgplugModel)-[:SERVES]->(run) RETURN run.id AS id")[0]["id"])
-        n_calls += int(rng.integers(2, 6))
+        n_calls += int(rng.integers(3, 9))
     runs = graph.rows("MATCH (run:KgplugRun {status: 'previous'}) RETURN run.id AS id")
     check_complete(graph, wanted, str(runs[0]["id"]))
     assert n_calls > 25
