@@ -12,6 +12,7 @@ import logging
 import os
 import re
 import secrets
+import signal
 import socket
 import subprocess
 import time
@@ -220,7 +221,8 @@ class LocalNeo4j:
         deadline = time.monotonic() + _START_TIMEOUT_S
         while (process := self._process()) is None or not serves(process, self._port()):
             if process is None and self._has_ended():
-                reason = last_telling_line(self.log)
+                killed = self._child is not None and self._child.returncode == -signal.SIGKILL
+                reason = "something killed it, perhaps for want of memory." if killed else last_telling_line(self.log)
                 raise LocalServerError(f"The local Neo4j ended while it started: {reason} Its log: {self.log}")
             if time.monotonic() > deadline:
                 raise LocalServerError(

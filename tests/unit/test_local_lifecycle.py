@@ -30,6 +30,8 @@ with launches.open("a") as file:
 mode = (home / "mode").read_text() if (home / "mode").exists() else ""
 if mode == "dies":
     sys.exit("2026-01-01 INFO  Starting...\\n2026-01-01 ERROR Failed to start Neo4j\\nCaused by: store is locked\\n")
+if mode == "is killed":
+    os.kill(os.getpid(), signal.SIGKILL)
 if mode == "port taken" or mode == "port taken once" and number == 0:
     sys.exit("Caused by: java.net.BindException: Address already in use")
 if mode == "ignores":
@@ -168,6 +170,12 @@ def test_a_server_that_dies_tells_its_cause_and_its_log(server) -> None:
         server.start()
     assert str(server.log) in str(raised.value)
     assert server.status().pid is None
+
+
+def test_a_server_killed_while_it_starts_is_said_to_be_killed(server) -> None:
+    (server.home / "mode").write_text("is killed")
+    with pytest.raises(LocalServerError, match="something killed it"):
+        server.start()
 
 
 def test_a_server_that_never_answers_gets_its_sentence(server, monkeypatch) -> None:
