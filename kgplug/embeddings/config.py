@@ -40,6 +40,8 @@ def embedding_config(name: str, settings: dict) -> EmbeddingConfig:
     given = settings.get("model_settings", {})
     if isinstance(given, dict) and "model_settings" in defaults:
         merged["model_settings"] = {**defaults["model_settings"], **given}
+    if settings.get("loss") is not None and "loss_settings" not in settings:
+        merged.pop("loss_settings", None)  # they are those of the model's own loss
     config = make_config(name, EmbeddingConfig, merged)
     assert isinstance(config, EmbeddingConfig)
     return config

@@ -114,6 +114,16 @@ class TransH(RanksAllEntities):
         normal = self.relation_representations[0](relation[None])[0]  # (d,)
         return vectors - (vectors @ normal)[:, None] * normal
 
+    def score_hrt(self, hrt_batch: torch.Tensor, **_: Any) -> torch.Tensor:
+        """Score triples int64 (b, 3), projecting h − t once where PyKEEN projects both: float32 (b, 1)."""
+        head, relation, tail = hrt_batch.T
+        normal, translation = (part(relation) for part in self.relation_representations)  # (b, d) each
+        apart = self.entity_representations[0](head) - self.entity_representations[0](tail)
+        along = (apart * normal).sum(dim=-1, keepdim=True)  # (b, 1)
+        return negative_norm_of_sum(
+            apart - along * normal, translation, p=self.interaction.p, power_norm=self.interaction.power_norm
+        )[:, None]
+
 
 class TransR(RanksAllEntities, PykeenTransR):
     """Lin et al., AAAI 2015: `−‖h M_r + r − t M_r‖`, all vectors of norm at most 1.

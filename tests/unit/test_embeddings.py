@@ -12,6 +12,7 @@ import torch
 from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.embeddings.catalogue import EMBEDDINGS
 from kgplug.embeddings.model import EmbeddingModel
+from kgplug.embeddings.training import other_entities
 from kgplug.errors import DataError, TrainingError, UsageError
 
 SMALL = {"embedding_dim": 8, "epochs": 3, "batch_size": 64, "negatives": 2, "device": "cpu"}
@@ -45,6 +46,20 @@ def test_every_model_of_the_catalogue_trains_scores_and_exports(name: str, knowl
     assert scores.shape == (7,) and scores.dtype == np.float32 and np.isfinite(scores).all()
     assert set(model.relation_vectors()) >= set(EMBEDDINGS[name].relation_parts)
     assert all(len(part) == knowledge.n_relations for part in model.relation_vectors().values())
+
+
+def test_a_corrupted_end_is_any_entity_but_the_true_one() -> None:
+    true = np.repeat(np.arange(4), 500)
+    drawn = other_entities(true, negatives=3, n_entities=4, rng=np.random.default_rng(0))
+    assert drawn.shape == (2000, 3) and not (drawn == true[:, None]).any()
+    for entity in range(4):
+        counts = np.bincount(drawn[true == entity].ravel(), minlength=4)
+        assert counts[entity] == 0 and np.delete(counts, entity).min() > 400
+
+
+def test_another_loss_takes_its_own_settings() -> None:
+    assert EmbeddingModel("TransE").config.loss_settings == {"margin": 0.5}
+    assert EmbeddingModel("TransE", loss="NSSA").config.loss_settings == {}
 
 
 @pytest.mark.parametrize("name", ["TransE", "TransH", "TransR", "RotatE", "DistMult"])
