@@ -178,7 +178,7 @@ def _counts(connection: Connection, wanted: list[Wanted]) -> dict[str, int]:
 
 def _entity_keys(connection: Connection, schema: GraphSchema, contents: Contents, types: str) -> Iterator[Finding]:
     """Check the keys of all labels that triples touch."""
-    keys = {label: key for label, key in label_keys(schema, contents).items() if label in contents.labels}
+    keys = {label: key for label, key in label_keys(schema, contents.unique).items() if label in contents.labels}
     keyed = "|".join(quote(label) for label in keys)
     others = [label for label in contents.labels if label not in keys and label != schema.user.label]
     excluded = f" AND NOT n:{quote(schema.user.label)}" if schema.user.label != schema.item.label else ""

@@ -44,7 +44,7 @@ def read_contents(connection: Connection) -> Contents:
         connection.database,
         _most_first(count_all(connection, nodes)),
         _most_first(count_all(connection, relationships)),
-        _unique_properties(connection),
+        unique_properties(connection),
     )
 
 
@@ -61,14 +61,14 @@ def count_all(connection: Connection, patterns: dict[_Name, str]) -> dict[_Name,
     return counts
 
 
-def label_keys(schema: GraphSchema, contents: Contents) -> dict[str, str]:
+def label_keys(schema: GraphSchema, unique: dict[str, list[str]]) -> dict[str, str]:
     """Return the key property of every label that has one, in order of precedence.
 
     A node of several labels goes by the first of them here: the item label, then the labels of
     [knowledge.keys], then labels with a unique constraint, each alphabetically. The user label is not among them.
     """
     keys = {schema.item.label: schema.item.key}
-    for source in (schema.knowledge.keys, {label: unique[0] for label, unique in contents.unique.items()}):
+    for source in (schema.knowledge.keys, {label: properties[0] for label, properties in unique.items()}):
         for label in sorted(source):
             if label != schema.user.label:
                 keys.setdefault(label, source[label])
@@ -119,7 +119,8 @@ def _most_first(counts: dict[str, int]) -> dict[str, int]:
     return {name: n for name, n in sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])) if n}
 
 
-def _unique_properties(connection: Connection) -> dict[str, list[str]]:
+def unique_properties(connection: Connection) -> dict[str, list[str]]:
+    """Return label → properties that a constraint keeps unique, each by itself, sorted; kgplug's own left out."""
     rows: Sequence[dict] = connection.rows(
         "SHOW CONSTRAINTS YIELD type, entityType, labelsOrTypes, properties "
         "WHERE entityType = 'NODE' AND type IN ['UNIQUENESS', 'NODE_PROPERTY_UNIQUENESS', 'NODE_KEY'] "

@@ -45,7 +45,7 @@ def name_entities(
     items = bulk.label(item.label, item.key, contents.labels[item.label])
     touched = np.unique(np.concatenate([np.unique(np.concatenate([one.heads, one.tails])) for one in edges]))
     touched = np.setdiff1d(touched, items.ids, assume_unique=True)
-    keys = {label: key for label, key in label_keys(schema, contents).items() if label in contents.labels}
+    keys = {label: key for label, key in label_keys(schema, contents.unique).items() if label in contents.labels}
     labels = list(keys)
     nodes = bulk.nodes(touched, _code(labels), _key(keys))
     without = nodes.ids[nodes.codes == _NO_KEY]

@@ -10,6 +10,7 @@ import numpy as np
 
 from kgplug.errors import DataError, UsageError
 from kgplug.graph.connection import Connection
+from kgplug.graph.contents import label_keys
 from kgplug.graph.cypher import quote
 from kgplug.graph.schema import GraphSchema
 
@@ -52,13 +53,18 @@ class NodeLookup:
         return np.fromiter((key in self.handles for key in keys), dtype=bool, count=len(keys))
 
 
-def key_property(schema: GraphSchema, label: str) -> str:
-    """Return the property that holds the key of a label's nodes.
+def key_property(schema: GraphSchema, label: str, unique: dict[str, list[str]]) -> str:
+    """Return the property that holds the key of a label's nodes: what the reader took for it.
+
+    Args:
+        schema: of the graph.
+        label: of the nodes.
+        unique: label → properties that a constraint keeps unique.
 
     Raises:
-        UsageError: the schema names none.
+        UsageError: neither the schema nor a constraint names one.
     """
-    keys = {**schema.knowledge.keys, schema.item.label: schema.item.key, schema.user.label: schema.user.key}
+    keys = {**label_keys(schema, unique), schema.user.label: schema.user.key}
     if not label:
         raise UsageError("This model was trained without node labels (from a DataFrame): no node to write to.")
     if label not in keys:

@@ -28,6 +28,7 @@ from kgplug.errors import GraphError
 from kgplug.graph import catalog
 from kgplug.graph.catalog import RunRecord
 from kgplug.graph.connection import Connection
+from kgplug.graph.contents import unique_properties
 from kgplug.graph.publish_check import check_publication
 from kgplug.graph.publish_clean import drop_superseded
 from kgplug.graph.publish_lists import ListWriter, remove_other_lists
@@ -197,7 +198,8 @@ class _Publisher:
         if lists is not None:
             wanted.setdefault(lists.user_label, []).append(lists.user_keys)
             wanted.setdefault(lists.item_label, []).append(lists.item_keys)
-        key_of = {label: key_property(self._schema, label) for label in wanted}
+        unique = unique_properties(self._connection)
+        key_of = {label: key_property(self._schema, label, unique) for label in wanted}
         for label, arrays in wanted.items():
             self._lookups[label] = find_nodes(self._connection, label, key_of[label], np.concatenate(arrays).tolist())
 

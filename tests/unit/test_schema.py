@@ -1,0 +1,118 @@
+"""kgplug.toml: what it may say, what is refused, and that any name survives being written to it."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kgplug.errors import UsageError
+from kgplug.graph.contents import Contents, label_keys, listed, require_label
+from kgplug.graph.feedback import to_seconds
+from kgplug.graph.guess_words import USER_WORDS, mentions, words_of
+from kgplug.graph.node_ids import ElementIds, NodeRows
+from kgplug.graph.schema import GraphSchema, ItemSchema, KnowledgeSchema, UserSchema
+from kgplug.graph.schema_text import comment, entry
+
+NAMES = st.text(st.characters(exclude_categories=["Cs"]), min_size=1)
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "kgplug.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_a_file_says_only_what_differs_from_the_defaults(tmp_path: Path) -> None:
+    text = '[item]\nlabel = "Music Track"\nkey = "编号"\n[knowledge.keys]\n"a.b" = "id"'
+    schema = GraphSchema.load(write(tmp_path, text))
+    assert schema == GraphSchema(
+        item=ItemSchema(label="Music Track", key="编号"), knowledge=KnowledgeSchema(keys={"a.b": "id"})
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[item]\nlabl = 'Film'", r"item\.labl: Extra inputs are not permitted; found 'Film'"),
+        ("[item]\nlabel = 3", r"item\.label: .*string; found 3"),
+        ("[item]\nlabel = ''", r"item\.label: .*at least 1 character; found ''"),
+        ("[feedback]\nlike = 'four'", r"feedback\.like: .*number.*found 'four'"),
+        ("[item", "is not valid TOML"),
+    ],
+)
+def test_a_wrong_entry_is_named_with_what_was_found(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        GraphSchema.load(write(tmp_path, text))
+
+
+def test_a_missing_file_tells_the_command_that_writes_one(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="`kgplug init` writes one"):
+        GraphSchema.load(tmp_path / "absent.toml")
+    with pytest.raises(UsageError, match="is a folder"):
+        GraphSchema.load(tmp_path)
+
+
+@given(NAMES, NAMES, NAMES)
+def test_any_name_and_reason_written_as_toml_reads_back(key: str, value: str, why: str) -> None:
+    assert tomllib.loads("\n".join(entry(key, value, why))) == {key: value}
+    assert tomllib.loads("\n".join(entry(key, [value, key], why))) == {key: [value, key]}
+    assert tomllib.loads("\n".join([*entry(key, None, why), *comment(value)])) == {}
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False))
+def test_any_threshold_written_as_toml_reads_back(like: float) -> None:
+    assert tomllib.loads("\n".join(entry("like", like, "why"))) == {"like": like}
+
+
+def test_keys_come_from_the_item_then_the_schema_then_constraints_and_never_from_the_user() -> None:
+    schema = GraphSchema(
+        user=UserSchema(label="User"), knowledge=KnowledgeSchema(keys={"Zoo": "name", "Actor": "id", "Movie": "x"})
+    )
+    unique = {"Actor": ["iri"], "Book": ["isbn", "url"], "User": ["id"]}
+    assert list(label_keys(schema, unique).items()) == [
+        ("Movie", "id"),
+        ("Actor", "id"),
+        ("Zoo", "name"),
+        ("Book", "isbn"),
+    ]
+
+
+def test_a_long_list_of_names_is_cut_in_messages() -> None:
+    assert listed(["a", "b"]) == "a, b"
+    assert listed(map(str, range(20)), most=2) == "0, 1 and 18 more"
+    with pytest.raises(Exception, match="Labels found: none"):
+        require_label(Contents("neo4j", {}, {}, {}), "Movie", setting="[item] label")
+
+
+@pytest.mark.parametrize("unit", [1, 1e3, 1e6, 1e9])
+def test_times_in_finer_units_than_seconds_are_known_by_their_size(unit: float) -> None:
+    times = np.array([1_000_000_000.0, 1_714_557_600.0])
+    assert to_seconds(times * unit).tolist() == [1_000_000_000, 1_714_557_600]
+
+
+def test_names_are_parted_into_words_whatever_their_style() -> None:
+    assert words_of("ratedAt") == words_of("RATED_AT") == words_of("rated at") == {"rated", "at"}
+    assert mentions("AppUser", USER_WORDS)
+    assert mentions("音乐听众", USER_WORDS)
+    assert not mentions("Username", USER_WORDS)
+
+
+@given(st.lists(st.integers(0, 2**60), unique=True), st.lists(st.integers(0, 2**60)))
+def test_ids_find_their_rows_and_unknown_ones_none(ids: list[int], others: list[int]) -> None:
+    rows = NodeRows(np.array(ids, dtype=np.int64))
+    wanted = np.array([*ids, *others], dtype=np.int64)
+    expected = [ids.index(one) if one in ids else -1 for one in wanted.tolist()]
+    assert rows.of(wanted).tolist() == expected
+
+
+@given(st.lists(st.text(max_size=3)))
+def test_element_ids_keep_their_numbers(texts: list[str]) -> None:
+    elements = ElementIds()
+    first = elements.encode(np.array(texts, dtype=object))
+    assert elements.decode(first) == texts
+    assert elements.encode(np.array(texts, dtype=object)).tolist() == first.tolist()
