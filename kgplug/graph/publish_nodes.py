@@ -78,7 +78,7 @@ def find_nodes(connection: Connection, label: str, key: str, wanted: Iterable[in
     """Look up which keys have a node.
 
     Raises:
-        DataError: two nodes share a key.
+        DataError: two nodes share a key, or no key at all has a node: this is another graph.
     """
     wanted = list(dict.fromkeys(wanted))
     indexed = bool(connection.rows(_KEY_INDEXES, label=label, key=key))
@@ -88,6 +88,11 @@ def find_nodes(connection: Connection, label: str, key: str, wanted: Iterable[in
         if value in lookup.handles:
             raise DataError(f"Two :{label} nodes have {key} = {value!r}. Make keys unique, then publish again.")
         lookup.handles[value] = handle
+    if wanted and not lookup.handles:
+        raise DataError(
+            f"None of the {len(wanted):,} :{label} nodes that the model knows is in the database by its {key}, such as "
+            f"{wanted[0]!r}. Connect to the graph that it was trained on."
+        )
     return lookup
 
 

@@ -157,7 +157,7 @@ class _Publisher:
         with self._step("check"):
             record, found = self._check()
         with self._step("vectors"):
-            record = self._write_vectors(record, found)
+            self._write_vectors(record, found)
         with self._step("index"):
             self._report.indexes = create_indexes(self._connection, record)
             wait_for_indexes(self._connection, self._report.indexes, timeout_s=index_timeout_s, progress=self._progress)
@@ -203,8 +203,8 @@ class _Publisher:
         for label, arrays in wanted.items():
             self._lookups[label] = find_nodes(self._connection, label, key_of[label], np.concatenate(arrays).tolist())
 
-    def _write_vectors(self, record: RunRecord, found: RunRecord | None) -> RunRecord:
-        """Write the run's record and its vectors; return the record as it then is.
+    def _write_vectors(self, record: RunRecord, found: RunRecord | None) -> None:
+        """Write the run's record and its vectors.
 
         While other vectors than the record's stand in the property it names none, so that a later publish does not
         take them for its own.
@@ -228,7 +228,6 @@ class _Publisher:
             self._count_missing(nodes.label, counts.missing_keys)
         if others_there:
             catalog.begin(self._connection, record)
-        return record
 
     def _write_lists(self, *, compare: bool) -> None:
         lists, model, run = self._publication.lists, self._publication.model, self._publication.run

@@ -329,6 +329,14 @@ def test_two_nodes_of_one_key_are_refused(connection):
         publish(connection, SCHEMA, publication("mkr-1"))
 
 
+def test_a_graph_that_has_none_of_the_nodes_is_refused(connection):
+    connection.write("CREATE (:User {id: 'other'}), (:Movie {id: 'other'})")
+    before = everything(connection)
+    with pytest.raises(DataError, match="None of the 60 :User nodes that the model knows"):
+        publish(connection, SCHEMA, publication("mkr-1"))
+    assert everything(connection) == before
+
+
 def test_a_label_without_known_key_is_refused(graph):
     nodes = NodeVectors("Actor", keys(1), np.ones((1, 4), dtype=np.float32))
     with pytest.raises(UsageError, match="No key property is known for :Actor"):

@@ -178,7 +178,9 @@ class ReadOnly:
         self.changes = 0
 
     def rows(self, query: str, /, **parameters: object) -> list[dict]:
-        return [{"rows": []}] if "collect(row)" in query else []
+        if "elementId(node) AS id" in query:  # no index on the key: all nodes of a label
+            return [{"id": f"4:x:{key}", "key": key} for key in ("a", 1, 2)]
+        return []
 
     def write(self, query: str, /, **parameters: object) -> dict:
         self.changes += 1
