@@ -60,7 +60,12 @@ def environment(home: Path) -> dict[str, str]:
 def run_and_kill(home: Path, *, after: str, delay_s: float) -> str:
     """Start the demo and SIGKILL it a moment after a step has ended; return what it had printed."""
     process = subprocess.Popen(
-        [*command(), "demo"], env=environment(home), cwd=home, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        [*command(), "demo"],
+        env=environment(home),
+        cwd=home,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     )
     assert process.stdout is not None
     lines, began = [], time.monotonic()

@@ -48,7 +48,20 @@ def commands() -> list[tuple[str, ...]]:
 
 
 def test_the_commands_of_the_readme_exist() -> None:
-    expected = "models train runs evaluate publish recommend similar cypher demo import init check".split()
+    expected = [
+        "models",
+        "train",
+        "runs",
+        "evaluate",
+        "publish",
+        "recommend",
+        "similar",
+        "cypher",
+        "demo",
+        "import",
+        "init",
+        "check",
+    ]
     assert {path[0] for path in commands()} == {*expected, "db"}
     assert {path[1] for path in commands() if path[0] == "db"} == {"start", "stop", "status", "path"}
 

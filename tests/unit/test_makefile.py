@@ -61,7 +61,9 @@ def test_an_unsuitable_python_is_named_with_what_to_do(checkout: Path, python: s
 def test_without_a_network_a_python_that_works_is_found_and_one_sentence_says_what_is_missing(checkout: Path) -> None:
     commands = path_with(checkout / "commands", python="#!/bin/sh\nexit 1\n")
     (checkout / "commands" / "python3.12").symlink_to("/bin/false")  # a shim that is no Python
-    result = make(checkout, PATH=commands, PYTHON=sys.executable, PIP_INDEX_URL="http://127.0.0.1:1/", PIP_FIND_LINKS="")
+    result = make(
+        checkout, PATH=commands, PYTHON=sys.executable, PIP_INDEX_URL="http://127.0.0.1:1/", PIP_FIND_LINKS=""
+    )
     assert f"Making .venv with Python {sys.version_info.major}.{sys.version_info.minor}" in result.stdout
     assert result.returncode != 0
     assert result.stderr.splitlines()[0].startswith("The packages could not be installed. Is there a network")
