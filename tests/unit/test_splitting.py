@@ -86,3 +86,10 @@ def test_wrong_words_missing_times_and_wrong_seeds_are_refused() -> None:
     ):
         with pytest.raises(error):
             split_rows(users, None, **{**options, **wrong})
+
+
+def test_a_users_only_row_goes_to_the_greatest_share() -> None:
+    rows = _interactions([(user, user) for user in range(7)])
+    assert [len(part) for part in rows.split((0.8, 0.2))] == [7, 0]
+    assert [len(part) for part in rows.split((0.5, 0.5))] == [7, 0]
+    assert [len(part) for part in rows.split((0.2, 0.8))] == [0, 7]
