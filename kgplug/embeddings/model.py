@@ -19,7 +19,7 @@ from kgplug.embeddings.config import embedding_config
 from kgplug.embeddings.validation import validation_triples
 from kgplug.errors import DataError, RunError, UsageError, unknown_name
 
-BLOCK_FLOATS = 32_000_000  # numbers held at a time while ranking (128 MB of float32)
+BLOCK_FLOATS = 4_000_000  # numbers held at a time while ranking: 16 MB, which the allocator gives out again
 
 
 class EmbeddingModel:

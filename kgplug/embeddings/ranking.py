@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 ScoreAll = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
-"""(entities, relations), int64 (b,) each → scores (b, n_entities)."""
+"""(entities, relations), int64 (b,) each → scores (b, n_entities), a tensor of its own that may be written to."""
 
 
 class Answers:
@@ -75,16 +75,15 @@ def _ranks_of(
     """Return the realistic ranks float64 (b,) of `true` as answers to the queries `keys`, both int64 (b,)."""
     queries, row_of = np.unique(keys, return_inverse=True)
     relations, entities = np.divmod(queries, answers.n_entities)
-    scores = score(torch.from_numpy(entities).to(device), torch.from_numpy(relations).to(device))
-    scores = torch.nan_to_num(scores, nan=-torch.inf)  # (q, n_entities); a copy, so it may be masked
-    picked = torch.from_numpy(row_of).to(device)
-    of_true = scores[picked, torch.from_numpy(true).to(device)]  # (b,)
-    rows, columns = (torch.from_numpy(array).to(device) for array in answers.of(queries))
-    scores[rows, columns] = -torch.inf  # every true answer, those asked for included
-    own = scores[picked]  # (b, n_entities)
-    better = (own > of_true[:, None]).sum(1)
-    equal = (own == of_true[:, None]).sum(1)
-    if torch.isneginf(of_true).any():  # then what was masked looks equal, and must not count
-        masked = torch.bincount(rows, minlength=len(queries))[picked]
-        equal = torch.where(torch.isneginf(of_true), equal - masked, equal)
-    return (1 + better + equal / 2).double().cpu().numpy()
+    scored = score(torch.from_numpy(entities).to(device), torch.from_numpy(relations).to(device))
+    # Counting goes through numpy, where it takes a tenth of torch's time on a CPU.
+    scores = torch.nan_to_num_(scored, nan=-torch.inf).cpu().numpy()  # (q, n_entities)
+    of_true = scores[row_of, true][:, None]  # (b, 1)
+    rows, columns = answers.of(queries)
+    scores[rows, columns] = -np.inf  # every true answer, those asked for included
+    own = scores if len(queries) == len(keys) else scores[row_of]  # (b, n_entities)
+    better, equal = np.count_nonzero(own > of_true, axis=1), np.count_nonzero(own == of_true, axis=1)
+    # Where the true one scores -inf, what was masked looks equal, and must not count.
+    masked = np.bincount(rows, minlength=len(queries))[row_of]
+    equal = np.where(np.isneginf(of_true[:, 0]), equal - masked, equal)
+    return 1 + better + equal / 2

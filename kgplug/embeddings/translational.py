@@ -44,15 +44,22 @@ class RanksAllEntities(ERModel):
 
     def _against_all(self, entities: torch.Tensor, relations: torch.Tensor, *, sign: float) -> torch.Tensor:
         table = self.entity_representations[0]()  # (n_entities, d)
-        p = float(self.interaction.p)
+        part = self.relation_representations[self.translation_part]
         scores = table.new_empty(len(entities), len(table))
         for relation in relations.unique():
             rows = torch.nonzero(relations == relation).flatten()
             seen = self.space(table, relation)  # (n_entities, k)
-            translation = self.relation_representations[self.translation_part](relation[None])  # (1, k)
-            distances = torch.cdist(seen[entities[rows]] + sign * translation, seen, p=p)  # (rows, n_entities)
-            scores[rows] = -(distances**p if self.interaction.power_norm else distances)
+            found = self._compared(seen[entities[rows]] + sign * part(relation[None]), seen)
+            if len(rows) == len(entities):
+                return found
+            scores[rows] = found
         return scores
+
+    def _compared(self, points: torch.Tensor, seen: torch.Tensor) -> torch.Tensor:
+        """Return negative distances of points (b, k) and entities (n_entities, k): float32 (b, n_entities)."""
+        p = float(self.interaction.p)
+        distances = torch.cdist(points, seen, p=p)
+        return (distances.pow_(p) if self.interaction.power_norm else distances).neg_()
 
 
 class TransE(RanksAllEntities, PykeenTransE):
@@ -65,8 +72,9 @@ class TransE(RanksAllEntities, PykeenTransE):
     def __init__(self, *, scoring_fct_norm: int = 2, **kwargs: Any) -> None:
         super().__init__(scoring_fct_norm=scoring_fct_norm, **kwargs)
 
-    def space(self, vectors: torch.Tensor, relation: torch.Tensor) -> torch.Tensor:  # noqa: ARG002
-        return vectors
+    def _against_all(self, entities: torch.Tensor, relations: torch.Tensor, *, sign: float) -> torch.Tensor:
+        table = self.entity_representations[0]()  # (n_entities, d), the same for every relation
+        return self._compared(table[entities] + sign * self.relation_representations[0](relations), table)
 
 
 class TransH(RanksAllEntities):

@@ -79,8 +79,8 @@ def test_ranks_are_those_of_a_literal_loop_with_ties_in_any_block_size(block_row
     known, test = draw(60), draw(20)
     scores = torch.from_numpy(tables)
     found = filtered_ranks(
-        lambda tails, relations: scores[relations, :, tails],
-        lambda heads, relations: scores[relations, heads],
+        lambda tails, relations: scores[relations, :, tails].clone(),
+        lambda heads, relations: scores[relations, heads].clone(),
         test, known, n_entities=9, block_rows=block_rows, device=torch.device("cpu"),
     )  # fmt: skip
     np.testing.assert_array_equal(found, literal_ranks(tables, test, known))
@@ -90,8 +90,8 @@ def test_scores_that_are_not_numbers_rank_last() -> None:
     scores = torch.full((1, 4, 4), torch.nan)
     scores[0, 0, 1] = 1.0
     found = filtered_ranks(
-        lambda tails, relations: scores[relations, :, tails],
-        lambda heads, relations: scores[relations, heads],
+        lambda tails, relations: scores[relations, :, tails].clone(),
+        lambda heads, relations: scores[relations, heads].clone(),
         np.array([[0, 0, 2]]), np.array([[0, 0, 3]]), n_entities=4, block_rows=8, device=torch.device("cpu"),
     )  # fmt: skip
     assert found[0, 1] == 2.5  # entity 1 is better, entity 0 ties with the true 2, and 3 is known
