@@ -16,15 +16,16 @@ class ComplementSampler:
 
     Args:
         groups, members: integer (n,), which group holds which member; repetitions do no harm.
-        n_groups, n_members: how many there are.
+        n_groups: how many groups there are.
+        n_members: how many members there are, one number or int64 (n_groups,).
     """
 
-    def __init__(self, groups: np.ndarray, members: np.ndarray, *, n_groups: int, n_members: int) -> None:
-        held = distinct(np.asarray(groups, dtype=np.int64) * n_members + np.asarray(members, dtype=np.int64))
-        groups, members = held // max(n_members, 1), held % max(n_members, 1)
+    def __init__(self, groups: np.ndarray, members: np.ndarray, *, n_groups: int, n_members: int | np.ndarray) -> None:
+        self._stride = int(np.max(n_members, initial=0)) + 1
+        held = np.unique(np.asarray(groups, dtype=np.int64) * self._stride + np.asarray(members, dtype=np.int64))
+        groups, members = held // self._stride, held % self._stride
         counts = np.bincount(groups, minlength=n_groups)
         self._starts = np.concatenate([[0], np.cumsum(counts)])
-        self._stride = n_members + 1
         shifted = members - (np.arange(len(held)) - self._starts[groups])  # f_j − j, ascending within a group
         self._keys = groups * self._stride + shifted
         self.n_free: np.ndarray = n_members - counts
@@ -52,16 +53,30 @@ def negative_sampler(*parts: Interactions) -> ComplementSampler:
 class TailCorrupter:
     """Draws, for known triples, tails that make no known triple.
 
+    A corrupt tail comes from the range of its relation: the tails that the relation has anywhere.
+    Tails drawn from all entities are told apart by their kind alone (a person is no genre), and a
+    model that has learnt the kinds learns nothing more.
+
     Args:
         triples: int64 (n, 3), head, relation, tail.
-        n_entities: tails are drawn among so many.
     """
 
-    def __init__(self, triples: np.ndarray, *, n_entities: int) -> None:
-        n_relations = int(triples[:, 1].max(initial=0)) + 1
-        pairs, self._pair = np.unique(triples[:, 0] * n_relations + triples[:, 1], return_inverse=True)
-        self._sampler = ComplementSampler(self._pair, triples[:, 2], n_groups=len(pairs), n_members=n_entities)
+    def __init__(self, triples: np.ndarray) -> None:
+        head, relation, tail = triples.T
+        n_relations, n_tails = int(relation.max(initial=-1)) + 1, int(tail.max(initial=-1)) + 1
+        ranges, place = np.unique(relation * n_tails + tail, return_inverse=True)
+        self._candidates = ranges % max(n_tails, 1)  # one relation's range after the other
+        sizes = np.bincount(ranges // max(n_tails, 1), minlength=n_relations)
+        starts = np.cumsum(sizes) - sizes
+        pairs, self._pair = np.unique(head * n_relations + relation, return_inverse=True)
+        pair_relation = pairs % max(n_relations, 1)
+        self._starts = starts[pair_relation]
+        self._sampler = ComplementSampler(
+            self._pair, place - starts[relation], n_groups=len(pairs), n_members=sizes[pair_relation]
+        )
 
     def draw(self, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Return a corrupt tail for each row number of `triples`: int64 (n,), -1 where every entity is a tail."""
-        return self._sampler.draw(self._pair[rows], rng)
+        """Return a corrupt tail for each row number of `triples`: int64 (n,), -1 where the whole range is known."""
+        pairs = self._pair[rows]
+        drawn = self._sampler.draw(pairs, rng)
+        return np.where(drawn >= 0, self._candidates[self._starts[pairs] + np.maximum(drawn, 0)], -1)

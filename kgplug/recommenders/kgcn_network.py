@@ -100,7 +100,7 @@ class KGCNNetwork(nn.Module):
         return products / users.shape[1] if self.scaling == "code" else products
 
     def neighbour_scale(self, k: int) -> float:
-        """Return what attention weights are multiplied by: the code takes the mean of a · e over K, the paper the sum."""
+        """Return the factor of attention weights: the code takes the mean of a · e over K, the paper the sum."""
         return 1 / k if self.scaling == "code" else 1.0
 
     def aggregate(self, layer: int, own: torch.Tensor, around: torch.Tensor) -> torch.Tensor:

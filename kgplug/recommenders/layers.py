@@ -14,9 +14,9 @@ from torch.nn import functional
 LEAK = 0.1  # slope of the leaky ReLU below zero
 
 
-def normal_table(n_rows: int, dim: int, scale: float, generator: torch.Generator) -> nn.Parameter:
-    """Return an embedding table (n_rows, dim) from N(0, scale²)."""
-    return nn.Parameter(torch.randn(n_rows, dim, generator=generator) * scale)
+def normal_table(n_rows: int, dim: int, scale: float, generator: torch.Generator, *, mean: float = 0.0) -> nn.Parameter:
+    """Return an embedding table (n_rows, dim) from N(mean, scale²)."""
+    return nn.Parameter(torch.randn(n_rows, dim, generator=generator) * scale + mean)
 
 
 def xavier_linear(n_in: int, n_out: int, generator: torch.Generator) -> nn.Linear:
@@ -86,11 +86,19 @@ class CrossCompress(nn.Module):
     """Cross & compress unit of MKR (eqs. 1–4) in O(d): the matrix C = v eᵀ is never built.
 
     v' = C w_vv + Cᵀ w_ev + b_v = v (e·w_vv) + e (v·w_ev) + b_v, and likewise e' with w_ve, w_ee, b_e.
+    The scalars in brackets decide how much one side passes to the other. Drawn at random they have
+    random signs, and what one task learns about an item then means nothing to the other. So they
+    start at ½: inputs are drawn around `mean` in every dimension, and all weights start as
+    1 / (2 d mean). The unit starts as the average of its two inputs, and learns from there.
+
+    Args:
+        dim: d.
+        mean: about which the inputs are drawn, in each dimension.
     """
 
-    def __init__(self, dim: int, generator: torch.Generator, gain: float = 1.0) -> None:
+    def __init__(self, dim: int, mean: float) -> None:
         super().__init__()
-        self.weights = nn.Parameter(torch.randn(4, dim, generator=generator) * gain / math.sqrt(dim))  # vv, ev, ve, ee
+        self.weights = nn.Parameter(torch.full((4, dim), 1 / (2 * dim * mean)))  # w_vv, w_ev, w_ve, w_ee
         self.bias = nn.Parameter(torch.zeros(2, dim))  # v, e
 
     def forward(self, item: torch.Tensor, entity: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

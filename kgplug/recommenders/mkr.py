@@ -40,10 +40,10 @@ class MKRConfig(TrainedConfig):
 
     batch_size: int = Field(4096, ge=1, description="rows a step of the recommendation task, negatives included")
     kge_batch_size: int = Field(4096, ge=1, description="triples a step of the KG task")
-    learning_rate: float = Field(1e-2, gt=0, description="of the recommendation task's Adam")
-    kge_learning_rate: float = Field(5e-3, gt=0, description="of the KG task's Adam")
+    learning_rate: float = Field(2e-2, gt=0, description="of the recommendation task's Adam")
+    kge_learning_rate: float = Field(1e-2, gt=0, description="of the KG task's Adam")
     l2: float = Field(1e-3, ge=0, description="weight of the squared norms of the batch's rows (λ2)")
-    vector_l2: float = Field(2e-2, ge=0, description="weight of the squared norms of the towers' vectors u_L and v_L")
+    vector_l2: float = Field(1.5e-2, ge=0, description="weight of the squared norms of the towers' vectors u_L and v_L")
     weight_l2: float = Field(1e-5, ge=0, description="weight of the squared norms of the layers (λ2 of the paper)")
     low_layers: int = Field(1, ge=1, description="L: cross & compress units, user and relation layers")
     high_layers: int = Field(1, ge=1, description="H: layers of the KG task's prediction and of the MLP head")
@@ -55,19 +55,20 @@ class MKRConfig(TrainedConfig):
         "leaky_relu", description="of dense layers; plain ReLU (the paper) can die with few dimensions"
     )
     init_scale: float = Field(0.1, gt=0, description="standard deviation of the tables at the start")
+    init_mean: float = Field(0.1, gt=0, description="mean of the item and entity tables at the start")
     orient_items: bool = Field(True, description="turn triples whose only item is the tail, so that it is the head")
     exclude_low_rated: bool = Field(False, description="keep disliked items out of the negatives")
 
 
 @dataclass(frozen=True, eq=False)
 class TripleBatch:
-    """One KG step: int64 (n,) each; `heads_of_corrupt` tells the triple a corrupt tail belongs to."""
+    """One KG step: int64 (n,) each; `triple_of_corrupt` tells the triple a corrupt tail belongs to."""
 
     heads: np.ndarray
     relations: np.ndarray
     tails: np.ndarray
     corrupt: np.ndarray
-    heads_of_corrupt: np.ndarray
+    triple_of_corrupt: np.ndarray
 
 
 class MKR(Recommender):
@@ -102,7 +103,7 @@ class MKR(Recommender):
             n_users=interactions.n_users,
             item_entities=torch.from_numpy(item_entities),
             n_entities=n_entities,
-            n_relations=2 * knowledge.n_relations,
+            n_relations=knowledge.n_relations * (2 if self.config.orient_items else 1),
             generator=torch.Generator().manual_seed(seed),
         ).to(device)
         task = MKRTask(
@@ -110,7 +111,6 @@ class MKR(Recommender):
             self.config,
             ClickThroughData(interactions, valid, seed=seed, exclude_low_rated=self.config.exclude_low_rated),
             oriented(knowledge, linked) if self.config.orient_items else knowledge.triples,
-            knowledge.n_entities,
         )
         self.history = train(
             task,
@@ -176,11 +176,9 @@ class MKR(Recommender):
 class MKRTask:
     """The training of MKR: `kge_interval` recommendation steps, then one KG step (Algorithm 1)."""
 
-    def __init__(
-        self, network: MKRNetwork, config: MKRConfig, data: ClickThroughData, triples: np.ndarray, n_entities: int
-    ) -> None:
+    def __init__(self, network: MKRNetwork, config: MKRConfig, data: ClickThroughData, triples: np.ndarray) -> None:
         self.module, self.config, self.data = network, config, data
-        self.triples, self._corrupter = triples, TailCorrupter(triples, n_entities=n_entities)
+        self.triples, self._corrupter = triples, TailCorrupter(triples)
         tables, dense = network.recommendation_parameters()
         kge_tables, kge_dense = network.kge_parameters()
         self._recommendation_optimizers = (
@@ -208,7 +206,8 @@ class MKRTask:
     def _with_corrupt_tails(self, rows: np.ndarray, rng: np.random.Generator) -> TripleBatch:
         corrupt = self._corrupter.draw(rows, rng)
         drawn = np.flatnonzero(corrupt >= 0)
-        return TripleBatch(*self.triples[rows].T, corrupt[drawn], drawn)
+        heads, relations, tails = self.triples[rows].T
+        return TripleBatch(heads, relations, tails, corrupt[drawn], drawn)
 
     def step(self, batch: Pairs | TripleBatch) -> torch.Tensor:
         """Do one step of the task that the batch belongs to."""
@@ -264,7 +263,7 @@ class MKRTask:
         predicted = network.predicted_tails(
             functional.embedding(head_of, heads), functional.embedding(relation_of, network.relation_layers(r))
         )
-        triple_of = torch.from_numpy(batch.heads_of_corrupt).to(network.device)
+        triple_of = torch.from_numpy(batch.triple_of_corrupt).to(network.device)
         true = torch.sigmoid((predicted * functional.embedding(tail_of, e)).sum(1))
         corrupt = torch.sigmoid((predicted[triple_of] * functional.embedding(corrupt_of, e)).sum(1))
         gain = true.mean() - (corrupt.mean() if len(corrupt) else 0.0)

@@ -27,6 +27,8 @@ class MKRShape(Protocol):
     def activation(self) -> str: ...
     @property
     def init_scale(self) -> float: ...
+    @property
+    def init_mean(self) -> float: ...
 
 
 class MKRNetwork(nn.Module):
@@ -66,7 +68,8 @@ class MKRNetwork(nn.Module):
         self.head, self.uses_bias = shape.head, shape.bias
         tables = {"users": n_users, "items": n_items, "entities": n_entities, "relations": n_relations}
         for name, rows in tables.items():
-            setattr(self, name, normal_table(rows, dim, shape.init_scale, generator))
+            mean = shape.init_mean if name in ("items", "entities") else 0.0  # what the cross units count on
+            setattr(self, name, normal_table(rows, dim, shape.init_scale, generator, mean=mean))
         self.user_bias, self.item_bias = nn.Parameter(torch.zeros(n_users, 1)), nn.Parameter(torch.zeros(n_items, 1))
         self.global_bias = nn.Parameter(torch.zeros(1))
         self.register_buffer("item_entities", item_entities)
@@ -76,7 +79,7 @@ class MKRNetwork(nn.Module):
         low = [dim] * (shape.low_layers + 1)
         self.user_layers = Dense(low, shape.activation, generator)
         self.relation_layers = Dense(low, shape.activation, generator)
-        self.cross = nn.ModuleList(CrossCompress(dim, generator, 1 / shape.init_scale) for _ in range(shape.low_layers))
+        self.cross = nn.ModuleList(CrossCompress(dim, shape.init_mean) for _ in range(shape.low_layers))
         wide = [2 * dim] * shape.high_layers
         self.tail_layers = Dense(wide, shape.activation, generator)  # H − 1 hidden layers
         self.tail_output = xavier_linear(2 * dim, dim, generator)
