@@ -14,7 +14,8 @@ from kgplug.data.interactions import Interactions
 from kgplug.errors import DataError
 
 keys = st.one_of(st.integers(-5, 5), st.text(max_size=2))
-rows_of_feedback = st.lists(st.tuples(keys, keys, st.integers(1, 5), st.integers(0, 9)), min_size=1)
+few_keys = st.sampled_from([0, 1, "1"])
+rows_of_feedback = st.lists(st.tuples(few_keys, few_keys, st.integers(1, 5), st.integers(0, 3)), min_size=1)
 
 
 def _read(rows: list[tuple], **options) -> Interactions:
@@ -46,6 +47,11 @@ def test_of_several_rows_for_a_pair_the_latest_stays_and_of_equal_times_the_last
     assert sorted(zip(*pairs, strict=True), key=repr) == sorted(
         [(u, i, np.float32(r), np.int64(t)) for u, i, r, t in expected.values()], key=repr
     )
+
+
+def test_an_earlier_time_loses_also_when_its_row_comes_later() -> None:
+    assert _read([("a", "x", 5, 9), ("a", "x", 1, 2), ("a", "y", 3, 0)]).ratings.tolist() == [5, 3]
+    assert _read([("a", "x", 5, 9), ("a", "x", 1, 9), ("a", "y", 3, 0)]).ratings.tolist() == [1, 3]
 
 
 def test_rows_are_sorted_by_user_and_item() -> None:

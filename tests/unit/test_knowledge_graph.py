@@ -68,6 +68,14 @@ def test_entities_are_known_by_label_and_key() -> None:
     assert graph.triples.tolist() == [[2, 0, 0]]
 
 
+def test_the_order_in_which_entities_and_relations_are_numbered_does_not_matter() -> None:
+    keys, labels = np.array([1, 2], dtype=object), np.array(["A", "A\0"], dtype=object)
+    relations = np.array(["r", "r\0"], dtype=object)
+    first = KnowledgeGraph.from_arrays(keys, labels, relations, np.array([[0, 0, 1], [1, 1, 0]]))
+    second = KnowledgeGraph.from_arrays(keys[::-1], labels[::-1], relations[::-1], np.array([[1, 1, 0], [0, 0, 1]]))
+    assert first.fingerprint == second.fingerprint
+
+
 def test_a_graph_without_labels_finds_entities_under_any_label() -> None:
     graph = _read([("a", "r", "b")])
     assert list(graph.entities_of(np.array(["b", "c"], dtype=object), label="Movie")) == [1, -1]
