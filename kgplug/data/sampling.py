@@ -22,7 +22,7 @@ class ComplementSampler:
 
     def __init__(self, groups: np.ndarray, members: np.ndarray, *, n_groups: int, n_members: int | np.ndarray) -> None:
         self._stride = int(np.max(n_members, initial=0)) + 1
-        held = np.unique(np.asarray(groups, dtype=np.int64) * self._stride + np.asarray(members, dtype=np.int64))
+        held = distinct(np.asarray(groups, dtype=np.int64) * self._stride + np.asarray(members, dtype=np.int64))
         groups, members = held // self._stride, held % self._stride
         counts = np.bincount(groups, minlength=n_groups)
         self._starts = np.concatenate([[0], np.cumsum(counts)])

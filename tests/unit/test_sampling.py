@@ -1,0 +1,148 @@
+"""Negatives: never what is known in training, anything else alike."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kgplug.data.interactions import Interactions
+from kgplug.data.sampling import ComplementSampler, TailCorrupter, negative_sampler
+from kgplug.recommenders.click_through import ClickThroughData
+
+
+@given(
+    n_groups=st.integers(1, 5),
+    n_members=st.integers(1, 6),
+    held=st.lists(st.tuples(st.integers(0, 4), st.integers(0, 5)), max_size=20),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_every_draw_is_a_member_that_the_group_does_not_hold(n_groups, n_members, held, seed):
+    held = [(group % n_groups, member % n_members) for group, member in held]
+    groups = np.array([group for group, _ in held], dtype=np.int64)
+    members = np.array([member for _, member in held], dtype=np.int64)
+    sampler = ComplementSampler(groups, members, n_groups=n_groups, n_members=n_members)
+    asked = np.arange(n_groups).repeat(30)
+    drawn = sampler.draw(asked, np.random.default_rng(seed))
+    for group in range(n_groups):
+        free = set(range(n_members)) - {member for other, member in held if other == group}
+        assert sampler.n_free[group] == len(free)
+        assert set(drawn[asked == group]) <= (free or {-1})
+
+
+def test_free_members_are_drawn_equally_often():
+    sampler = ComplementSampler(np.array([0, 0, 0, 1]), np.array([0, 3, 4, 2]), n_groups=2, n_members=7)
+    drawn = sampler.draw(np.zeros(40_000, dtype=np.int64), np.random.default_rng(0))
+    counts = np.bincount(drawn, minlength=7)
+    assert counts[[0, 3, 4]].sum() == 0
+    assert np.abs(counts[[1, 2, 5, 6]] / 10_000 - 1).max() < 0.05
+
+
+@pytest.fixture
+def rated() -> Interactions:
+    rng = np.random.default_rng(3)
+    pairs = pd.DataFrame([(u, i) for u in range(30) for i in range(20)], columns=["user", "item"])
+    pairs["rating"] = rng.integers(1, 6, len(pairs))
+    pairs = pairs[rng.random(len(pairs)) < 0.5]
+    return Interactions.from_dataframe(pairs, user="user", item="item", rating="rating", threshold=4)
+
+
+def codes(pairs) -> set[int]:
+    return set((pairs.users * 1000 + pairs.items).tolist())
+
+
+def negatives_of(data: ClickThroughData, epochs: int) -> set[int]:
+    drawn: set[int] = set()
+    for epoch in range(epochs):
+        for batch in data.epoch(np.random.default_rng([0, epoch]), 64):
+            chosen = batch.labels == 0
+            drawn |= set((batch.users[chosen] * 1000 + batch.items[chosen]).tolist())
+    return drawn
+
+
+def test_training_negatives_avoid_training_likes_and_nothing_else(rated):
+    train, valid, test = rated.split((0.6, 0.2, 0.2), seed=0, by="row")
+    drawn = negatives_of(ClickThroughData(train, valid, seed=0), epochs=60)
+    assert not drawn & codes(train.likes())
+    users = set(train.likes().users.tolist())
+    for other in (test.likes(), valid.likes(), train.take(~train.is_like)):  # as likely as any: no leak
+        reachable = {code for code in codes(other) if code // 1000 in users}
+        assert len(drawn & reachable) > 0.95 * len(reachable) > 0
+
+
+def test_low_rated_items_are_spared_where_the_setting_says_so(rated):
+    drawn = negatives_of(ClickThroughData(rated, None, seed=0, exclude_low_rated=True), epochs=20)
+    assert drawn
+    assert not drawn & codes(rated)
+
+
+def test_negatives_are_new_in_every_epoch(rated):
+    data = ClickThroughData(rated, None, seed=0)
+    first, second = (
+        {tuple(row) for batch in data.epoch(np.random.default_rng([0, epoch]), 64) for row in zip(
+            batch.users[batch.labels == 0], batch.items[batch.labels == 0], strict=True)}
+        for epoch in (0, 1)
+    )  # fmt: skip
+    assert first != second
+
+
+def test_an_epoch_holds_every_like_once_and_a_negative_each(rated):
+    batches = list(ClickThroughData(rated, None, seed=0).epoch(np.random.default_rng(0), 50))
+    likes = rated.likes()
+    positives = sorted(code for b in batches for code in (b.users * 1000 + b.items)[b.labels == 1].tolist())
+    assert positives == sorted(codes(likes))
+    assert sum(int((b.labels == 0).sum()) for b in batches) == len(likes)
+    assert max(len(b) for b in batches) <= 50
+
+
+def test_validation_pairs_are_fixed_and_avoid_training_and_validation_rows(rated):
+    train, valid, _ = rated.split((0.6, 0.2, 0.2), seed=0, by="row")
+    pairs, again = (ClickThroughData(train, valid, seed=5).valid for _ in range(2))
+    other = ClickThroughData(train, valid, seed=6).valid
+    assert pairs is not None and again is not None and other is not None
+    assert (pairs.items == again.items).all() and (pairs.items != other.items).any()
+    negatives = set((pairs.users * 1000 + pairs.items)[pairs.labels == 0].tolist())
+    assert not negatives & (codes(train) | codes(valid))
+
+
+def test_the_validation_figure_is_the_area_under_the_roc_curve(rated):
+    from sklearn.metrics import roc_auc_score
+
+    data = ClickThroughData(rated, rated, seed=0)
+    assert data.valid is not None
+    scores = np.random.default_rng(0).integers(0, 9, len(data.valid)).astype(np.float32)  # with ties
+    assert data.validation_auc(scores) == pytest.approx(roc_auc_score(data.valid.labels, scores))
+
+
+def test_a_user_who_likes_the_whole_catalogue_gets_no_negative():
+    frame = pd.DataFrame([(0, 0), (0, 1), (1, 0)], columns=["user", "item"])
+    likes = Interactions.from_dataframe(frame, user="user", item="item")
+    assert negative_sampler(likes).draw(np.array([0, 1]), np.random.default_rng(0)).tolist() == [-1, 1]
+    (batch,) = ClickThroughData(likes, None, seed=0).epoch(np.random.default_rng(0), 100)
+    assert sorted(zip(batch.users, batch.items, batch.labels, strict=True)) == [
+        (0, 0, 1),
+        (0, 1, 1),
+        (1, 0, 1),
+        (1, 1, 0),
+    ]
+
+
+def test_corrupt_tails_make_no_known_triple_and_stay_in_the_range_of_the_relation():
+    rng = np.random.default_rng(0)
+    triples = np.unique(
+        np.stack([rng.integers(0, 9, 60), rng.integers(0, 3, 60), rng.integers(0, 12, 60)], axis=1), axis=0
+    )
+    corrupter, known = TailCorrupter(triples), set(map(tuple, triples.tolist()))
+    rows = np.arange(len(triples)).repeat(200)
+    drawn = corrupter.draw(rows, np.random.default_rng(1))
+    for row, (head, relation, _) in enumerate(triples.tolist()):
+        of_relation = set(triples[triples[:, 1] == relation, 2].tolist())
+        free = {tail for tail in of_relation if (head, relation, tail) not in known}
+        assert set(drawn[rows == row].tolist()) == (free or {-1})
+
+
+def test_no_triples_need_no_corrupt_tails():
+    none = np.empty(0, dtype=np.int64)
+    assert len(TailCorrupter(np.empty((0, 3), dtype=np.int64)).draw(none, np.random.default_rng(0))) == 0
