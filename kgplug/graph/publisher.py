@@ -97,7 +97,7 @@ class PublishReport:
         yield f"{self.model} is served by run {self.run} ({sum(self.seconds.values()):.1f} s)."
         if self.vectors or self.vectors_kept:
             kept = f", {self.vectors_kept:,} were there" if self.vectors_kept else ""
-            yield f"Vectors: {self.vectors:,} written{kept}; index: {', '.join(self.indexes) or 'none'}."
+            yield f"Vectors: {self.vectors:,} written{kept}; vector indexes: {_few(self.indexes)}."
         if self.lists or self.lists_kept:
             kept = f", {self.lists_kept:,} were there" if self.lists_kept else ""
             yield f"Lists: {self.lists:,} users written ({self.edges:,} edges, {self.edges_deleted:,} removed){kept}."
@@ -278,6 +278,12 @@ def _check_same_run(found: RunRecord, planned: RunRecord) -> None:
 def _digest(publication: Publication) -> str:
     """Return the sha256 of a publication's vectors."""
     return fingerprint(*(part for nodes in publication.vectors for part in (nodes.label, nodes.keys, nodes.vectors)))
+
+
+def _few(names: list[str], shown: int = 2) -> str:
+    """Return some names as text, and how many more there are."""
+    more = f" and {len(names) - shown} more" if len(names) > shown else ""
+    return (", ".join(names[:shown]) or "none") + more
 
 
 def _samples(label: str, keys: list, already: list[str]) -> list[str]:
