@@ -15,7 +15,9 @@ import argparse
 import json
 import os
 import platform
+import signal
 import statistics
+import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -313,6 +315,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="a tenth of the data, one turn each")
     parser.add_argument("--json", type=Path, help="write the figures to this file, too")
     arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the server's folder is removed then, too
     with own_server() as connection:
         bench = Bench(connection, QUICK if arguments.quick else FULL)
         packing = "Rust" if find_spec("neo4j._rust") else "pure Python"
