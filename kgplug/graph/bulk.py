@@ -1,8 +1,8 @@
 """Read many relationships and nodes at once, in chunks that bound the memory of server and client.
 
 The driver unpacks a list value by value in Python, which is what limits a read. So the server writes the rows of
-a chunk as text, some dozens a string, and numpy parses them: three times the rate of `collect(id(a)), collect(id(b))`
-(`benchmarks/neo4j_io.py`).
+a chunk as text, some dozens a string, and numpy parses them: several times faster than lists of integers
+(`benchmarks/neo4j_io.py` has both).
 
 Inside one read nodes go by their internal id, which is the only place where kgplug uses `id()`; it is deprecated,
 so where a server refuses it, or gives out ids so sparse that stepping through them is slower, rows are streamed
