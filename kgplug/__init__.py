@@ -6,9 +6,14 @@ Public names are imported when first used, so `import kgplug` costs nothing.
 from __future__ import annotations
 
 import importlib
+import os
 from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
+
+# Threads of torch that wait for each other shall sleep, not spin: where anything else runs (a database, another
+# training), spinning threads take the cores from those they wait for. It counts only if set before torch is imported.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 _HOME = {
     "Graph": "kgplug.graph.graph",
