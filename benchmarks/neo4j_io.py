@@ -19,7 +19,7 @@ import signal
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
@@ -103,7 +103,7 @@ class Bench:
         self.connection.autocommit(query, **parameters)
 
     def compare(
-        self, part: str, ways: dict[str, tuple[int, Callable[[], object]]], before: Callable[[], object]
+        self, part: str, ways: Mapping[str, tuple[int, Callable[[], object]]], before: Callable[[], object]
     ) -> None:
         """Measure ways in turns: name → (how many it handles, what it does)."""
         seconds: dict[str, list[float]] = {way: [] for way in ways}
