@@ -40,12 +40,11 @@ def weights_of(model: MKR) -> dict[str, np.ndarray]:
     return {name: tensor.double().numpy() for name, tensor in model.network.state_dict().items()}
 
 
-def dense_layers(w: dict[str, np.ndarray], name: str, x: np.ndarray) -> np.ndarray:
-    layer = 0
-    while f"{name}.layers.{layer}.weight" in w:
+def dense_layers(w: dict[str, np.ndarray], name: str, x: np.ndarray, layers: int) -> np.ndarray:
+    assert sum(key.startswith(f"{name}.layers.") for key in w) == 2 * layers  # a weight and a bias each
+    for layer in range(layers):
         x = w[f"{name}.layers.{layer}.weight"] @ x + w[f"{name}.layers.{layer}.bias"]
         x = np.where(x > 0, x, 0.1 * x)
-        layer += 1
     return x
 
 
@@ -60,12 +59,12 @@ def crossed(w: dict[str, np.ndarray], v: np.ndarray, e: np.ndarray, layers: int)
 
 def literal_logit(model: MKR, user: int, item: int) -> tuple[float, np.ndarray, np.ndarray]:
     w, config = weights_of(model), model.config
-    u = dense_layers(w, "user_layers", w["users"][user])
+    u = dense_layers(w, "user_layers", w["users"][user], config.low_layers)
     v, _ = crossed(w, w["items"][item], w["entities"][int(w["item_entities"][item])], config.low_layers)
     if config.head == "dot":
         logit = float(u @ v)
     else:
-        hidden = dense_layers(w, "head_layers", np.concatenate([u, v]))
+        hidden = dense_layers(w, "head_layers", np.concatenate([u, v]), config.high_layers - 1)
         logit = float((w["head_output.weight"] @ hidden + w["head_output.bias"])[0])
     if config.bias:
         logit += float(w["user_bias"][user, 0] + w["item_bias"][item, 0] + w["global_bias"][0])
@@ -78,8 +77,8 @@ def literal_triple_score(model: MKR, head: int, relation: int, tail: int) -> flo
     items = np.flatnonzero(w["item_entities"] == head)
     if len(items):
         _, e = crossed(w, w["items"][items[0]], e, model.config.low_layers)
-    r = dense_layers(w, "relation_layers", w["relations"][relation])
-    hidden = dense_layers(w, "tail_layers", np.concatenate([e, r]))
+    r = dense_layers(w, "relation_layers", w["relations"][relation], model.config.low_layers)
+    hidden = dense_layers(w, "tail_layers", np.concatenate([e, r]), model.config.high_layers - 1)
     return sigmoid(float(w["entities"][tail] @ (w["tail_output.weight"] @ hidden + w["tail_output.bias"])))
 
 
