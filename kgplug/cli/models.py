@@ -114,7 +114,8 @@ def runs(as_json: Json = False) -> None:
     rows = []
     for info in open_runs().list():
         figures = info.damage or ", ".join(f"{name} {value}" for name, value in info.metrics.items())
-        facts = {"model": info.model, "created": info.created, "seconds": info.seconds, "figures": figures}
+        created = info.created if as_json else info.created[:16].replace("T", " ")
+        facts = {"model": info.model, "created": created, "seconds": info.seconds, "figures": figures}
         rows.append({"run": info.id, **facts})
     if not rows and not as_json:
         out.print("No runs yet. `kgplug train MKR` makes one.")

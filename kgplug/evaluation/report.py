@@ -39,7 +39,8 @@ def to_table(frame: pd.DataFrame, *, title: str | None = None) -> Table:
     if labels is not None:
         table.add_column(Text(str(frame.index.name or "")))
     for number, name in enumerate(names):
-        table.add_column(Text(name), justify="right" if _is_numeric(frame.iloc[:, number]) else "left")
+        justify = "right" if _is_numeric(frame.iloc[:, number]) else "left"
+        table.add_column(Text(name), justify=justify, no_wrap=name == "run", overflow="fold")  # ids are copied whole
     for row in range(len(frame)):
         head = [] if labels is None else [Text(labels[row])]
         table.add_row(*head, *[_bold(cells[name][row], row in best[name]) for name in names])
