@@ -204,7 +204,7 @@ def test_a_report_says_what_was_done_and_what_was_not():
     assert report.to_dict()["edges_per_s"] == 150
     assert str(report).splitlines() == [
         "MKR is served by run mkr-2 (2.5 s).",
-        "Vectors: 90 written; index: none.",
+        "Vectors: 90 written; vector indexes: none.",
         "Lists: 60 users written (300 edges, 280 removed).",
         "Passed over 1 nodes that are not in the graph, such as User 5.",
         "Run mkr-1 served before and is kept.",
