@@ -79,7 +79,7 @@ def similar_items(graph: Graph, item: int | str, *, model: str | None = None, k:
 
 def paths(graph: Graph, user: int | str, item: int | str, *, k: int = 5) -> pd.DataFrame:
     """Return the paths from liked items, through something shared, to an item; the rarest shared thing first."""
-    return graph.cypher("explain", user=user, item=item, like=graph.schema.feedback.like, k=k)
+    return graph.cypher("explain", user=user, item=item, k=k)
 
 
 def _reason(found: pd.DataFrame) -> str:

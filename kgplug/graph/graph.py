@@ -90,8 +90,14 @@ class Graph:
         return self.connection.frame(query, **parameters)
 
     def cypher(self, name: str, /, **parameters: object) -> pd.DataFrame:
-        """Run a shipped query (`kgplug cypher` lists them) with the names of the schema last read with."""
-        return self.connection.frame(cypher.load(name, self._schema), **parameters)
+        """Run a shipped query (`kgplug cypher` lists them) with the names of the schema last read with.
+
+        Args:
+            name: of the query.
+            parameters: its header names them; $like is the schema's, if not given.
+        """
+        like = None if self._schema is None else self._schema.feedback.like
+        return self.connection.frame(cypher.load(name, self._schema), **{"like": like, **parameters})
 
     def use(self, schema: GraphSchema) -> Self:
         """Remember a schema for `publish` and `cypher`."""
