@@ -1,5 +1,5 @@
 # make demo: run the main job on real data against a real local Neo4j.   make test: pass the tests.
-# make check: linters, layers, types.                                    make clean: forget the environment.
+# make check: linters, layers, types.   make coverage: the tests, with the lines they miss.   make clean: forget the environment.
 VENV := .venv
 BIN := $(VENV)/bin
 # The first of these that really is Python 3.11 or 3.12 (a shim that only prints an error does not count).
@@ -41,3 +41,6 @@ endef
 
 clean:
 	rm -rf $(VENV)
+
+coverage: $(VENV)/.dev
+	@$(BIN)/python -m pytest --cov --cov-report=term-missing:skip-covered $(PYTEST_ARGS)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from kgplug import models
 from kgplug.data.artefact import read_content
@@ -128,7 +128,7 @@ def train(
     used = data.fingerprints
     if kind == "embedding":
         used["interactions"] = None
-    elif not model.needs_knowledge:
+    elif not getattr(model, "needs_knowledge", False):
         used["knowledge"] = None
     identity = {
         "model": model.name,
@@ -242,7 +242,8 @@ def _evaluate_recommender(folder: Path, content: dict, data: GraphData, k: tuple
     train_rows, valid, test = _split_of(content).interactions(data.interactions)
     if test is None:
         raise _no_test_part(folder)
-    return measure({folder.name: models.load(folder)}, train_rows, test, valid=valid, k=k)
+    model = cast("Recommender", models.load(folder))
+    return measure({folder.name: model}, train_rows, test, valid=valid, k=k)
 
 
 def _evaluate_embedding(folder: Path, content: dict, data: GraphData, _k: tuple[int, ...]) -> pd.DataFrame:
@@ -255,7 +256,8 @@ def _evaluate_embedding(folder: Path, content: dict, data: GraphData, _k: tuple[
     _, _, test = _split_of(content).triples(data.knowledge)
     if test is None:
         raise _no_test_part(folder)
-    figures = evaluate_link_prediction(models.load(folder), test.triples, known=data.knowledge.triples)
+    model = cast("EmbeddingModel", models.load(folder))
+    figures = evaluate_link_prediction(model, test.triples, known=data.knowledge.triples)
     return pd.DataFrame([figures], index=[folder.name])
 
 

@@ -85,8 +85,11 @@ def _draw(graph: Graph, rows: list[dict], *, nothing: str) -> Any:
         for end in ("head", "tail"):
             caption = _caption(graph, row[f"{end}_labels"], row[f"{end}_properties"])
             label = sorted(row[f"{end}_labels"])[0]
-            nodes[row[end]] = Node(id=row[end], caption=caption, properties={"label": label})
-    edges = [Relationship(source=row["head"], target=row["tail"], caption=row["type"]) for row in rows]
+            nodes[row[end]] = Node(id=row[end], caption=caption, properties={"label": label})  # pyright: ignore[reportCallIssue]
+    edges = [
+        Relationship(source=row["head"], target=row["tail"], caption=row["type"])  # pyright: ignore[reportCallIssue]
+        for row in rows
+    ]
     picture = VisualizationGraph(nodes=list(nodes.values()), relationships=edges)
     picture.color_nodes(property="label")
     return picture.render()
