@@ -62,11 +62,15 @@ BUILT_IN: dict[str, tuple[str, ModelInfo]] = {
         ),
         (
             "kgplug.recommenders.popularity:Popularity",
-            ModelInfo("Popularity", "recommender", "", "likes", "the floor every model must beat"),
+            ModelInfo(
+                "Popularity", "recommender", "Cremonesi et al., RecSys 2010", "likes", "the floor every model must beat"
+            ),
         ),
         (
             "kgplug.recommenders.item_knn:ItemKNN",
-            ModelInfo("ItemKNN", "recommender", "Sarwar et al., WWW 2001", "likes", "a strong baseline in seconds"),
+            ModelInfo(
+                "ItemKNN", "recommender", "Deshpande & Karypis, TOIS 2004", "likes", "a strong baseline in seconds"
+            ),
         ),
     )
 }
