@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from kgplug.recommenders.base import Recommender
 
 EVALUATION = "evaluation.json"
+DEFAULT_FRACTIONS = {"recommender": (0.8, 0.1, 0.1), "embedding": (0.9, 0.05, 0.05)}  # of training, validation, test
 
 
 @dataclass(frozen=True)
@@ -124,7 +125,7 @@ def train(
     """
     model = models.create(name, **(settings or {}))
     kind = models.kind(model)
-    split = split or Split(fractions=(0.9, 0.05, 0.05) if kind == "embedding" else (0.8, 0.1, 0.1))
+    split = split or Split(fractions=DEFAULT_FRACTIONS[kind])
     used = data.fingerprints
     if kind == "embedding":
         used["interactions"] = None

@@ -78,13 +78,14 @@ def train(
     """
     from kgplug import jobs
 
-    kind = jobs.models.kind(jobs.models.create(model, **parse_settings(settings or [])))
-    default = (0.9, 0.05, 0.05) if kind == "embedding" else (0.8, 0.1, 0.1)
-    split = jobs.Split(_fractions(fractions) if fractions else default, seed, by.value, order.value)
+    chosen = parse_settings(settings or [])
+    kind = jobs.models.kind(jobs.models.create(model, **chosen))  # refused before the database is asked
+    shares = _fractions(fractions) if fractions else jobs.DEFAULT_FRACTIONS[kind]
+    split = jobs.Split(shares, seed, by.value, order.value)
     with open_graph() as graph:
         data = jobs.read(graph, load_schema(graph, schema_file), name=model)
         runs = open_runs()
-        folder = jobs.train(model, data, runs, settings=parse_settings(settings or []), split=split, seed=seed)
+        folder = jobs.train(model, data, runs, settings=chosen, split=split, seed=seed)
     info = runs.info(folder)
     if as_json:
         print_json(vars(info))

@@ -14,9 +14,9 @@ from kgplug.data.artefact import new_run_id, read_artefact, write_artefact
 from kgplug.data.interactions import Interactions
 from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.data.publication import NodeVectors, Publication, TopLists
+from kgplug.data.top_k import top_k
 from kgplug.errors import DataError, RunError, UsageError
-from kgplug.recommenders.config import ModelConfig, make_config
-from kgplug.recommenders.top_k import top_k
+from kgplug.training.config import ModelConfig, make_config
 
 SCORE_BLOCK_CELLS = 16_000_000  # user × item scores held at a time (64 MB of float32)
 

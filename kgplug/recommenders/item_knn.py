@@ -12,7 +12,7 @@ from scipy import sparse
 from kgplug.data.interactions import Interactions
 from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.recommenders.base import SCORE_BLOCK_CELLS, FitOptions, Recommender
-from kgplug.recommenders.config import ModelConfig
+from kgplug.training.config import ModelConfig
 
 _BM25_K1, _BM25_B = 1.2, 0.75  # S. Robertson, H. Zaragoza, "The Probabilistic Relevance Framework", 2009
 

@@ -16,10 +16,10 @@ from kgplug.data.keys import fingerprint
 from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.recommenders.base import FitOptions, Recommender
 from kgplug.recommenders.click_through import ClickThroughData, Pairs, own_rows
-from kgplug.recommenders.config import TrainedConfig
 from kgplug.recommenders.kgcn_network import FullLayers, KGCNNetwork, receptive_field, represent_all
 from kgplug.recommenders.layers import distinct, lookup, row_penalty, squared_norm
 from kgplug.recommenders.neighbours import EntityGraph, Neighbours, open_graph
+from kgplug.training.config import TrainedConfig
 from kgplug.training.device import choose_device
 from kgplug.training.loop import train
 from kgplug.training.row_adam import RowAdam

@@ -17,9 +17,9 @@ from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.data.sampling import TailCorrupter
 from kgplug.recommenders.base import FitOptions, Recommender
 from kgplug.recommenders.click_through import ClickThroughData, Pairs, own_rows
-from kgplug.recommenders.config import TrainedConfig
 from kgplug.recommenders.layers import distinct, lookup, row_penalty, squared_norm
 from kgplug.recommenders.mkr_network import MKRNetwork
+from kgplug.training.config import TrainedConfig
 from kgplug.training.device import choose_device
 from kgplug.training.loop import train
 from kgplug.training.row_adam import RowAdam

@@ -7,7 +7,7 @@ import numpy as np
 from kgplug.data.interactions import Interactions
 from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.recommenders.base import FitOptions, Recommender
-from kgplug.recommenders.config import ModelConfig
+from kgplug.training.config import ModelConfig
 
 
 class PopularityConfig(ModelConfig):
