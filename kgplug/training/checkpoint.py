@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -47,8 +48,10 @@ def save_checkpoint(
     header = {"fingerprint": fingerprint, "history": history, "scalars": scalars}
     path.parent.mkdir(parents=True, exist_ok=True)
     _remove_abandoned(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    building = path.with_name(f".{path.name}.{os.getpid()}")  # a folder: safetensors keeps a file of its own beside
+    building.mkdir(exist_ok=True)
     try:
+        temporary = building / path.name
         # A clone each: safetensors refuses tensors that share memory (tied weights).
         save_file({k: v.detach().cpu().clone().contiguous() for k, v in tensors.items()}, temporary,
                   metadata={"kgplug": json.dumps(header)})  # fmt: skip
@@ -56,7 +59,7 @@ def save_checkpoint(
         temporary.replace(path)
         flush_to_disk(path.parent)
     finally:
-        temporary.unlink(missing_ok=True)
+        shutil.rmtree(building, ignore_errors=True)
 
 
 def _remove_abandoned(path: Path) -> None:
@@ -64,7 +67,7 @@ def _remove_abandoned(path: Path) -> None:
     for other in path.parent.glob(f".{path.name}.*"):
         writer = other.suffix[1:]
         if writer.isdigit() and not psutil.pid_exists(int(writer)):
-            other.unlink(missing_ok=True)
+            shutil.rmtree(other, ignore_errors=True)
 
 
 def load_checkpoint(
