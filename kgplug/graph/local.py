@@ -22,6 +22,7 @@ from typing import Literal
 
 import psutil
 from pydantic import SecretStr
+from tqdm import tqdm
 
 from kgplug.errors import LocalServerError
 from kgplug.graph import install, local_config
@@ -84,7 +85,7 @@ class LocalNeo4j:
         """Start the server unless it runs, installing it first when needed.
 
         Args:
-            progress: show a bar while downloading; None shows it on a terminal only.
+            progress: show a bar while downloading and a clock while it starts; None shows it on a terminal only.
             die_with_parent: the server is killed when the calling process ends (Linux; for tests).
 
         Returns:
@@ -100,7 +101,7 @@ class LocalNeo4j:
                 if process is None:
                     self._install_and_launch(progress, die_with_parent)
                 elif not serves(process, self._port()):
-                    self._wait()
+                    self._wait(progress)
                 return self._endpoint()
         except OSError as error:
             raise install.disk_error(self.home, error) from error
@@ -191,7 +192,7 @@ class LocalNeo4j:
             local_config.write_config(self.home, self._choose_port(retry=attempt > 0))
             self._launch(local_config.command_line(self.home, java, jars), die_with_parent)
             try:
-                return self._wait()
+                return self._wait(progress)
             except LocalServerError:
                 if _PORT_TAKEN not in self.log.read_text(encoding="utf-8", errors="replace"):
                     raise
@@ -216,21 +217,29 @@ class LocalNeo4j:
             )
         self._pid_file.write_text(f"{self._child.pid}\n")
 
-    def _wait(self) -> None:
+    def _wait(self, progress: bool | None) -> None:
         """Wait until the server answers a query, or raise with the reason why it does not."""
         deadline = time.monotonic() + _START_TIMEOUT_S
-        while (process := self._process()) is None or not serves(process, self._port()):
-            if process is None and self._has_ended():
-                killed = self._child is not None and self._child.returncode == -signal.SIGKILL
-                reason = "something killed it, perhaps for want of memory." if killed else last_telling_line(self.log)
-                raise LocalServerError(f"The local Neo4j ended while it started: {reason} Its log: {self.log}")
-            if time.monotonic() > deadline:
-                raise LocalServerError(
-                    f"The local Neo4j runs but does not answer within {_START_TIMEOUT_S} s. Its log: {self.log}. "
-                    "Stop it (kgplug db stop), then start it again."
-                )
-            time.sleep(_POLL_S)
-        self._log_in()
+        clock = "{desc} {elapsed} (15 to 40 s as a rule)"
+        hidden = None if progress is None else not progress
+        with tqdm(desc="Waiting for Neo4j", bar_format=clock, leave=False, mininterval=0, disable=hidden) as bar:
+            while (process := self._process()) is None or not serves(process, self._port()):
+                if process is None and self._has_ended():
+                    raise LocalServerError(
+                        f"The local Neo4j ended while it started: {self._why_it_ended()} Its log: {self.log}"
+                    )
+                if time.monotonic() > deadline:
+                    raise LocalServerError(
+                        f"The local Neo4j runs but does not answer within {_START_TIMEOUT_S} s. Its log: {self.log}. "
+                        "Stop it (kgplug db stop), then start it again."
+                    )
+                time.sleep(_POLL_S)
+                bar.update()
+            self._log_in()
+
+    def _why_it_ended(self) -> str:
+        killed = self._child is not None and self._child.returncode == -signal.SIGKILL
+        return "something killed it, perhaps for want of memory." if killed else last_telling_line(self.log)
 
     def _has_ended(self) -> bool:
         """Tell whether no server comes any more; a child is asked, for its command line shows a moment late."""
