@@ -40,7 +40,9 @@ def main() -> None:
         app()
     except KgplugError as error:
         _fail(str(error), error.exit_code)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit) as ended:  # typer turns the first into the second
+        if isinstance(ended, SystemExit) and ended.code != INTERRUPTED:
+            raise
         _fail("Interrupted. The same command, given again, goes on from here.", INTERRUPTED)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

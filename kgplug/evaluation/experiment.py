@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
@@ -117,7 +118,8 @@ def evaluate_ctr(
 
     Returns:
         One row a seed: model, protocol, seed, AUC, ACC, warm AUC (of pairs whose item has a training
-        positive), epochs, seconds (of the training).
+        positive), valid AUC (to choose settings by; NaN without a validation part), epochs, seconds (of the
+        training).
 
     Raises:
         UsageError: a name, setting or argument is wrong.
@@ -152,12 +154,14 @@ def evaluate_ctr(
 def _click_figures(model: Recommender, data: ClickThroughParts) -> dict[str, float]:
     pairs, scores = data.test_pairs, _score(model, data.test_pairs)
     warm = warm_items(data.train)[pairs.items]
-    reference = data.valid_pairs or _training_pairs(data.train, np.random.default_rng(0))
-    threshold = _threshold(model, reference, held_out=data.valid_pairs is not None)
+    valid = data.valid_pairs
+    reference = valid or _training_pairs(data.train, np.random.default_rng(0))
+    threshold = _threshold(model, reference, held_out=valid is not None)
     return {
         "AUC": auc(pairs.labels, scores),
         "ACC": accuracy(pairs.labels, scores, threshold),
         "warm AUC": auc(pairs.labels[warm], scores[warm]),
+        "valid AUC": auc(valid.labels, _score(model, valid)) if valid is not None else math.nan,
     }
 
 

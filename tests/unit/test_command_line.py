@@ -140,3 +140,22 @@ def test_cypher_lists_the_shipped_queries_with_their_purpose(tmp_path: Path) -> 
     result = kgplug("cypher", "--json", home=tmp_path)
     assert result.returncode == 0
     assert all(f'"{name}"' in result.stdout for name in ("recommend", "similar", "explain", "health", "schema"))
+
+
+def test_ctrl_c_says_that_the_command_goes_on() -> None:
+    program = """
+import os, signal, sys, time
+from kgplug import cli
+
+@cli.app.command()
+def wait() -> None:
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(60)
+
+sys.argv = ["kgplug", "wait"]
+cli.main()
+"""
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
+    assert ended.returncode == 130
+    assert ended.stderr.strip() == "Interrupted. The same command, given again, goes on from here."
+    assert ended.stdout == ""

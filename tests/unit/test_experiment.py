@@ -133,7 +133,8 @@ def test_honest_negatives_are_drawn_after_the_split_and_the_papers_before() -> N
 def test_one_row_a_seed_that_names_the_protocol() -> None:
     rows = _feedback()
     table = evaluate_ctr("itemknn", rows, seeds=(3, 4), protocol="paper", similarity="cosine")
-    assert list(table.columns) == ["model", "protocol", "seed", "AUC", "ACC", "warm AUC", "epochs", "seconds"]
+    figures = ["AUC", "ACC", "warm AUC", "valid AUC"]
+    assert list(table.columns) == ["model", "protocol", "seed", *figures, "epochs", "seconds"]
     assert list(table.model) == ["ItemKNN"] * 2 and list(table.protocol) == ["paper"] * 2 and list(table.seed) == [3, 4]
     assert (table.AUC > 0.7).all() and (table.ACC > 0.6).all()
     again = evaluate_ctr("ItemKNN", rows, seeds=(4,), protocol="paper", similarity="cosine")
