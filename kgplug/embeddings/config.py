@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field, JsonValue
 
 from kgplug.embeddings.catalogue import EMBEDDINGS
@@ -21,6 +23,9 @@ class EmbeddingConfig(ModelConfig):
     batch_size: int = Field(4096, ge=1, description="true triples a step")
     learning_rate: float = Field(1e-2, gt=0, description="of Adam")
     negatives: int = Field(4, ge=1, description="corrupted triples for each true one")
+    negative_sampling: Literal["uniform", "typed"] = Field(
+        "uniform", description="replace an end by any entity, or by one that the relation has at that end"
+    )
     loss: str | None = Field(None, description="name of a PyKEEN loss; the model's own by default")
     loss_settings: dict[str, JsonValue] = Field({}, description="settings of that loss")
     model_settings: dict[str, JsonValue] = Field(

@@ -208,9 +208,9 @@ class EmbeddingModel:
 
     def _floats_a_score(self) -> int:
         """Return how many numbers are held for one score: the widest tensor of an entity or relation, thrice."""
-        from kgplug.embeddings.translational import RanksAllEntities
+        from kgplug.embeddings.translational import Translational
 
-        if isinstance(self.module, RanksAllEntities):
+        if isinstance(self.module, Translational):
             return 1
         parts = [*self.module.entity_representations, *self.module.relation_representations]
         return 3 * max(int(np.prod(part.shape)) for part in parts)

@@ -1,25 +1,26 @@
-"""Training on triples against corrupted triples (sLCWA), vectorised, for any PyKEEN model."""
+"""Training on triples against corrupted triples (sLCWA), vectorised, for any PyKEEN model.
+
+A step fetches the vectors of the entities that its batch is about, once each, and lets the model score with this small
+table in place of the whole one; gradients, Adam and constraints then touch those rows only. Graph networks, and
+models whose regulariser asks for whole tables, train on whole tables.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from pykeen.models import ERModel
 from pykeen.nn.representation import Embedding
+from pykeen.regularizers import Regularizer
 
 from kgplug.embeddings.config import EmbeddingConfig
-from kgplug.embeddings.translational import RanksAllEntities
-
-SPARSE_FROM = 10  # entities for each row a step touches: from there on dense gradients cost more than sparse ones
-
-
-def other_entities(true: np.ndarray, *, negatives: int, n_entities: int, rng: np.random.Generator) -> np.ndarray:
-    """Draw entities that differ from the true ones, uniformly: int64 (b,) → int64 (b, negatives)."""
-    drawn = rng.integers(0, n_entities - 1, size=(len(true), negatives))
-    return drawn + (drawn >= true[:, None])
+from kgplug.embeddings.negatives import corrupter
+from kgplug.embeddings.translational import Translational
+from kgplug.training.row_adam import RowAdam, put_rows
 
 
 class Batch(NamedTuple):
@@ -28,11 +29,59 @@ class Batch(NamedTuple):
     Attributes:
         triples: int64 (b, 3).
         others: int64 (b, negatives).
+        n_tails: how many rows have another tail.
+        rows: int64 (m,), the entities of the batch, ascending; `triples` and `others` number them from 0 on.
+            None: they number all entities.
     """
 
     triples: torch.Tensor
     others: torch.Tensor
     n_tails: int
+    rows: torch.Tensor | None
+
+
+class BatchLoss:
+    """The loss of a batch under a model."""
+
+    def __init__(self, model: ERModel) -> None:
+        self.model = model
+        own = type(model).collect_regularization_term is not ERModel.collect_regularization_term
+        self.regularised = own or any(isinstance(part, Regularizer) for part in model.modules())
+        shapes = [part.shape for part in model.relation_representations]
+        self.matrices = any(len(shape) > 1 for shape in shapes)
+
+    def __call__(self, batch: Batch) -> torch.Tensor:
+        """Return the loss, a scalar, with the model's own regularisation."""
+        true, corrupted = self._scores(batch)
+        loss = self.model.loss.process_slcwa_scores(
+            positive_scores=true, negative_scores=corrupted, num_entities=self.model.num_entities
+        )
+        return loss + self.model.collect_regularization_term() if self.regularised else loss
+
+    def _scores(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return scores of true and corrupted triples, (b, 1) and (b, negatives)."""
+        if isinstance(self.model, Translational):
+            scores = self.model.score_batch(batch.triples, batch.others, batch.n_tails)  # (b, 1 + negatives)
+            return scores[:, :1], scores[:, 1:]
+        return self._scores_by_row(batch) if self.matrices else self._scores_at_once(batch)
+
+    def _scores_at_once(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the scores from one call."""
+        triples, others, n_tails, _ = batch
+        corrupted = triples[:, None].repeat(1, others.shape[1], 1)  # (b, negatives, 3)
+        corrupted[:n_tails, :, 2], corrupted[n_tails:, :, 0] = others[:n_tails], others[n_tails:]
+        scores = self.model.score_hrt(torch.cat([triples, corrupted.view(-1, 3)]))
+        return scores[: len(triples)], scores[len(triples) :].view_as(others)
+
+    def _scores_by_row(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the same, fetching the matrix of a relation once a row instead of once a score."""
+        triples, others, n_tails, _ = batch
+        corrupted = []
+        if n_tails > 0:
+            corrupted.append(self.model.score_t(triples[:n_tails, :2], tails=others[:n_tails]))
+        if n_tails < len(triples):
+            corrupted.append(self.model.score_h(triples[n_tails:, 1:], heads=others[n_tails:]))
+        return self.model.score_hrt(triples), torch.cat(corrupted)
 
 
 class TripleTask:
@@ -40,6 +89,7 @@ class TripleTask:
 
     Args:
         module: on its device.
+        config: of the model.
         positives: int64 (n, 3), the training triples, relations numbered as the module numbers them.
         measure: the validation figure, or None.
     """
@@ -54,89 +104,102 @@ class TripleTask:
     ) -> None:
         self.module: torch.nn.Module = module
         self.model, self.config, self.positives, self.measure = module, config, positives, measure
-        shapes = [part.shape for part in module.relation_representations]
-        self.matrices = any(len(shape) > 1 for shape in shapes) and not isinstance(module, RanksAllEntities)
-        self.sparse = self._sparse_tables()
-        by_id = {id(table._embeddings.weight) for table in self.sparse}
-        dense = [p for p in module.parameters() if p.requires_grad and id(p) not in by_id]
-        optimizers: list[torch.optim.Optimizer] = []
-        if dense:
-            optimizers.append(torch.optim.Adam(dense, lr=config.learning_rate, fused=True))
-        if self.sparse:
-            tables = [table._embeddings.weight for table in self.sparse]
-            optimizers.append(torch.optim.SparseAdam(tables, lr=config.learning_rate))
-        self.optimizers: Sequence[torch.optim.Optimizer] = optimizers
+        self.device = module.device  # PyKEEN looks through all modules for it
+        self.loss, self.corrupt = BatchLoss(module), corrupter(positives, config, n_entities=module.num_entities)
+        self.tables = [] if module.weight_regularizers else _plain_tables(module)
+        weights = [table._embeddings.weight for table in self.tables]
+        dense = [p for p in module.parameters() if p.requires_grad and not any(p is weight for weight in weights)]
+        self.dense = torch.optim.Adam(dense, lr=config.learning_rate, fused=True) if dense else None
+        self.by_row = RowAdam(weights, lr=config.learning_rate) if weights else None
+        self.optimizers: Sequence[torch.optim.Optimizer] = [o for o in (self.dense, self.by_row) if o is not None]
+        self.to_finish = [part for part in module.modules() if _acts_after_a_step(part) and part not in self.tables]
+        self._used = np.zeros(module.num_entities, dtype=bool)
+        self._place = np.empty(module.num_entities, dtype=np.int64)  # of an entity among the rows of a batch
 
-    def _sparse_tables(self) -> list[Embedding]:
-        """Return the entity tables trained by sparse gradients: large ones that nothing touches as a whole."""
-        module = self.model
-        touched = self.config.batch_size * (2 + self.config.negatives)
-        if len(module.weight_regularizers) or module.num_entities < SPARSE_FROM * touched:
-            return []
-        tables = [table for table in module.entity_representations if type(table) is Embedding]
-        for table in tables:
-            table._embeddings.sparse = True
-        return tables
+    @property
+    def step_floats(self) -> int:
+        """Numbers in the largest tensor of a step."""
+        parts = [*self.model.entity_representations, *self.model.relation_representations]
+        widest = max(int(np.prod(part.shape)) for part in parts)
+        if isinstance(self.model, Translational):  # fetches a relation's matrix once for all its triples
+            widest = self.config.embedding_dim
+        return self.config.batch_size * (2 + self.config.negatives) * widest
 
     def batches(self, epoch: int, rng: np.random.Generator) -> Iterator[Batch]:  # noqa: ARG002
         """Yield the shuffled training triples with fresh corruptions; each end is as likely to be replaced."""
-        order, size, device = rng.permutation(len(self.positives)), self.config.batch_size, self.model.device
+        order, size = rng.permutation(len(self.positives)), self.config.batch_size
         for start in range(0, len(order), size):
-            triples = self.positives[order[start : start + size]]
-            n_tails = int(rng.binomial(len(triples), 0.5))
-            true = np.concatenate([triples[:n_tails, 2], triples[n_tails:, 0]])
-            others = other_entities(true, negatives=self.config.negatives, n_entities=self.model.num_entities, rng=rng)
-            yield Batch(torch.from_numpy(triples).to(device), torch.from_numpy(others).to(device), n_tails)
+            chosen = order[start : start + size]
+            n_tails = int(rng.binomial(len(chosen), 0.5))
+            yield self._batch(self.positives[chosen], self.corrupt(chosen, n_tails, rng), n_tails)
+
+    def _batch(self, triples: np.ndarray, others: np.ndarray, n_tails: int) -> Batch:
+        rows = None
+        if self.tables:
+            used = np.concatenate([triples[:, 0], triples[:, 2], others.ravel()])
+            self._used[used] = True
+            found = np.flatnonzero(self._used)
+            self._used[found] = False
+            self._place[found] = np.arange(len(found))
+            local, rows = self._place[used], torch.from_numpy(found).to(self.device)
+            b = len(triples)
+            triples = np.stack([local[:b], triples[:, 1], local[b : 2 * b]], axis=1)
+            others = local[2 * b :].reshape(others.shape)
+        on_device = (torch.from_numpy(array).to(self.device) for array in (triples, others))
+        return Batch(*on_device, n_tails, rows)
 
     def step(self, batch: Batch) -> torch.Tensor:
         """Do one optimisation step and return its loss, a detached scalar."""
-        for optimizer in self.optimizers:
-            optimizer.zero_grad(set_to_none=True)
-        true, corrupted = self._scores_by_row(batch) if self.matrices else self._scores_at_once(batch)
-        loss = self.model.loss.process_slcwa_scores(
-            positive_scores=true, negative_scores=corrupted, num_entities=self.model.num_entities
-        )
-        loss = loss + self.model.collect_regularization_term()
-        loss.backward()
-        for optimizer in self.optimizers:
-            optimizer.step()
+        if self.dense is not None:
+            self.dense.zero_grad(set_to_none=True)
+        with _lent_rows(self.tables, batch.rows) as lent:
+            loss = self.loss(batch)
+            loss.backward()
+        if self.dense is not None:
+            self.dense.step()
         with torch.no_grad():
-            self._constrain(batch)
+            for part in self.to_finish:
+                part.post_parameter_update()
+            for table, values in zip(self.tables, lent, strict=True):
+                self._step_rows(table, batch.rows, values.grad)
         return loss.detach().reshape(())
 
-    def _scores_at_once(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return scores of true and corrupted triples, (b, 1) and (b, negatives), from one call."""
-        triples, others, n_tails = batch
-        corrupted = triples[:, None].repeat(1, others.shape[1], 1)  # (b, negatives, 3)
-        corrupted[:n_tails, :, 2], corrupted[n_tails:, :, 0] = others[:n_tails], others[n_tails:]
-        scores = self.model.score_hrt(torch.cat([triples, corrupted.view(-1, 3)]))
-        return scores[: len(triples)], scores[len(triples) :].view_as(others)
-
-    def _scores_by_row(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the same, fetching the matrix of a relation once a row instead of once a score."""
-        triples, others, n_tails = batch
-        corrupted = []
-        if n_tails > 0:
-            corrupted.append(self.model.score_t(triples[:n_tails, :2], tails=others[:n_tails]))
-        if n_tails < len(triples):
-            corrupted.append(self.model.score_h(triples[n_tails:, 1:], heads=others[n_tails:]))
-        return self.model.score_hrt(triples), torch.cat(corrupted)
-
-    def _constrain(self, batch: Batch) -> None:
-        """Apply the model's constraints: to whole tables, or to the rows of the batch where a table is sparse."""
-        constrainers = [table.constrainer for table in self.sparse]
-        for table in self.sparse:
-            table.constrainer = None
-        self.model.post_parameter_update()
-        touched = torch.cat([batch.triples[:, 0], batch.triples[:, 2], batch.others.flatten()])
-        rows = touched.unique() if any(constrainers) else touched
-        for table, constrainer in zip(self.sparse, constrainers, strict=True):
-            table.constrainer = constrainer
-            if constrainer is not None:
-                values = constrainer(table._plain_forward(rows))
-                values = torch.view_as_real(values) if table.is_complex else values
-                table._embeddings.weight[rows] = values.reshape(len(rows), -1)
+    def _step_rows(self, table: Embedding, rows: torch.Tensor | None, grad: torch.Tensor | None) -> None:
+        """Update and constrain the rows of a table that the batch was about."""
+        if rows is None or grad is None or self.by_row is None:
+            return
+        weight = table._embeddings.weight
+        self.by_row.step_rows(weight, rows, grad)
+        if table.constrainer is not None:
+            values = table.constrainer(table._plain_forward(rows))
+            values = torch.view_as_real(values) if table.is_complex else values
+            put_rows(weight, rows, values.reshape(len(rows), -1))
 
     def validate(self) -> float | None:
         """Return the validation figure, or None without validation triples."""
         return None if self.measure is None else self.measure()
+
+
+def _plain_tables(module: ERModel) -> list[Embedding]:
+    """Return the tables with one row an entity that are looked up row by row."""
+    return [table for table in module.entity_representations if type(table) is Embedding]
+
+
+def _acts_after_a_step(part: torch.nn.Module) -> bool:
+    """Tell whether a part of a model constrains its whole table, or forgets what it computed, after each step."""
+    at_rest = type(part) is Embedding and part.constrainer is None
+    return hasattr(part, "post_parameter_update") and not isinstance(part, ERModel) and not at_rest
+
+
+@contextmanager
+def _lent_rows(tables: list[Embedding], rows: torch.Tensor | None) -> Iterator[list[torch.Tensor]]:
+    """Put the given rows of each table in the place of the whole table; yield them, (m, d) each, to get gradients."""
+    whole = [table._embeddings.weight for table in tables]
+    lent = [torch.nn.Parameter(weight.detach().index_select(0, rows)) for weight in whole if rows is not None]
+    try:
+        for table, part in zip(tables, lent, strict=True):
+            table._embeddings.weight = part
+        yield lent
+    finally:
+        for table, weight in zip(tables, whole, strict=True):
+            table._embeddings.weight = weight

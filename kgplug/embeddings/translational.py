@@ -6,28 +6,45 @@ s_r of the relation (the entity itself, its projection on a hyperplane, its imag
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from pykeen.models import ERModel
 from pykeen.models import TransE as PykeenTransE
-from pykeen.models import TransH as PykeenTransH
 from pykeen.models import TransR as PykeenTransR
 from pykeen.nn.init import xavier_uniform_norm_
-from pykeen.utils import clamp_norm, negative_norm_of_sum
+from pykeen.nn.representation import Embedding
+from pykeen.utils import clamp_norm, negative_norm
 from torch.nn import functional
 
+from kgplug.embeddings.kernels import translation_gradients, translation_scores
 
-class RanksAllEntities(ERModel):
-    """Scores against all entities by one distance matrix a relation, without a (batch, entities, d) tensor."""
+SOFT_CONSTRAINT, ORTHOGONAL_WITHIN = 0.05, 1e-5  # weight and ε² of TransH's soft constraints, as in PyKEEN
+
+
+class Translational(ERModel):
+    """Scores against all entities by one distance matrix a relation, without a (batch, entities, d) tensor.
+
+    And a batch of triples with their corruptions in one pass, each vector fetched once.
+    """
 
     interaction: Any  # PyKEEN's, with p and power_norm
     translation_part = 0
 
     def space(self, vectors: torch.Tensor, relation: torch.Tensor) -> torch.Tensor:
         """Return entity vectors float32 (n, d) as the relation sees them, (n, k)."""
+        raise NotImplementedError
+
+    def score_batch(self, triples: torch.Tensor, others: torch.Tensor, n_tails: int) -> torch.Tensor:
+        """Score triples and their corruptions.
+
+        Args:
+            triples: int64 (b, 3).
+            others: int64 (b, k), in place of the tail in the first `n_tails` rows, of the head in the rest.
+
+        Returns:
+            float32 (b, 1 + k): the triple itself, then its corruptions.
+        """
         raise NotImplementedError
 
     def score_t(self, hr_batch: torch.Tensor, *, tails: torch.Tensor | None = None, **options: Any) -> torch.Tensor:
@@ -55,6 +72,16 @@ class RanksAllEntities(ERModel):
             scores[rows] = found
         return scores
 
+    @property
+    def _euclidean(self) -> bool:
+        return self.interaction.p == 2 and not self.interaction.power_norm
+
+    def _negative_norm(self, vectors: torch.Tensor) -> torch.Tensor:
+        """Return the score of residuals (b, 1 + k, d): float32 (b, 1 + k)."""
+        if self._euclidean:
+            return cast("torch.Tensor", _NegativeLength.apply(vectors))
+        return negative_norm(vectors, p=self.interaction.p, power_norm=self.interaction.power_norm)
+
     def _compared(self, points: torch.Tensor, seen: torch.Tensor) -> torch.Tensor:
         """Return negative distances of points (b, k) and entities (n_entities, k): float32 (b, n_entities)."""
         p = float(self.interaction.p)
@@ -62,7 +89,7 @@ class RanksAllEntities(ERModel):
         return (distances.pow_(p) if self.interaction.power_norm else distances).neg_()
 
 
-class TransE(RanksAllEntities, PykeenTransE):
+class TransE(Translational, PykeenTransE):
     """Bordes et al., NeurIPS 2013: `−‖h + r − t‖`, entities on the unit sphere.
 
     The norm is the second by default (PyKEEN: the first): cosine and Euclidean neighbours then agree with what
@@ -72,18 +99,31 @@ class TransE(RanksAllEntities, PykeenTransE):
     def __init__(self, *, scoring_fct_norm: int = 2, **kwargs: Any) -> None:
         super().__init__(scoring_fct_norm=scoring_fct_norm, **kwargs)
 
+    def score_batch(self, triples: torch.Tensor, others: torch.Tensor, n_tails: int) -> torch.Tensor:
+        if self._by_compiled_loops(triples):
+            tables = [
+                part[0]._embeddings.weight for part in (self.entity_representations, self.relation_representations)
+            ]
+            return cast("torch.Tensor", _Translations.apply(*tables, triples, others, n_tails))
+        apart = _apart(self.entity_representations[0], triples, others, n_tails)  # (b, 1 + k, d)
+        return self._negative_norm(apart + self.relation_representations[0](triples[:, 1])[:, None])
+
+    def _by_compiled_loops(self, triples: torch.Tensor) -> bool:
+        parts = (*self.entity_representations, *self.relation_representations)
+        return self._euclidean and triples.device.type == "cpu" and all(map(is_plain, parts))
+
     def _against_all(self, entities: torch.Tensor, relations: torch.Tensor, *, sign: float) -> torch.Tensor:
         table = self.entity_representations[0]()  # (n_entities, d), the same for every relation
         return self._compared(table[entities] + sign * self.relation_representations[0](relations), table)
 
 
-class TransH(RanksAllEntities):
+class TransH(Translational):
     """Wang et al., AAAI 2014: `−‖(h − wᵀh w) + d − (t − wᵀt w)‖`, ‖w‖ = 1.
 
     PyKEEN 1.11's own class hands its interaction (translation, normal) where (normal, translation)
     is expected. Here the relation tensors are the normal w and the translation d, in this order;
-    soft constraints (‖e‖ ≤ 1 for all entities, w ⊥ d) have PyKEEN's weights, but as means: as sums they
-    drown the loss, which is a mean.
+    the soft constraints (‖e‖ ≤ 1, w ⊥ d) have PyKEEN's weights, but as means over the entities of a batch and over the
+    relations: as sums they drown the loss, which is a mean.
     """
 
     translation_part = 1
@@ -99,41 +139,31 @@ class TransH(RanksAllEntities):
             relation_representations_kwargs=[{**relation, "constrainer": functional.normalize}, relation],
             **kwargs,
         )
-        self._constrain_softly(
-            [self.entity_representations[0]],
-            PykeenTransH.regularizer_default,
-            PykeenTransH.regularizer_default_kwargs,
-        )
-        self._constrain_softly(
-            self.relation_representations,
-            PykeenTransH.relation_regularizer_default,
-            PykeenTransH.relation_regularizer_default_kwargs,
-        )
-
-    def _constrain_softly(self, parts: Sequence[Any], regularizer: Any, settings: Any) -> None:
-        """Add a regulariser of PyKEEN's, its sum over the rows of `parts` made a mean as the loss is one."""
-        self.append_weight_regularizer(
-            itertools.chain.from_iterable(part.parameters() for part in parts),
-            regularizer,
-            {**settings, "weight": settings["weight"] / parts[0].max_id},
-        )
 
     def space(self, vectors: torch.Tensor, relation: torch.Tensor) -> torch.Tensor:
         normal = self.relation_representations[0](relation[None])[0]  # (d,)
         return vectors - (vectors @ normal)[:, None] * normal
 
+    def score_batch(self, triples: torch.Tensor, others: torch.Tensor, n_tails: int) -> torch.Tensor:
+        apart = _apart(self.entity_representations[0], triples, others, n_tails)  # (b, 1 + k, d), projected at once
+        normal, translation = (part(triples[:, 1])[:, None] for part in self.relation_representations)  # (b, 1, d)
+        along = (apart * normal).sum(dim=-1, keepdim=True)  # (b, 1 + k, 1)
+        return self._negative_norm(torch.addcmul(apart + translation, along, normal, value=-1))
+
     def score_hrt(self, hrt_batch: torch.Tensor, **_: Any) -> torch.Tensor:
-        """Score triples int64 (b, 3), projecting h − t once where PyKEEN projects both: float32 (b, 1)."""
-        head, relation, tail = hrt_batch.T
-        normal, translation = (part(relation) for part in self.relation_representations)  # (b, d) each
-        apart = self.entity_representations[0](head) - self.entity_representations[0](tail)
-        along = (apart * normal).sum(dim=-1, keepdim=True)  # (b, 1)
-        return negative_norm_of_sum(
-            apart - along * normal, translation, p=self.interaction.p, power_norm=self.interaction.power_norm
-        )[:, None]
+        """Score triples int64 (b, 3): float32 (b, 1)."""
+        return self.score_batch(hrt_batch, hrt_batch[:, :0], len(hrt_batch))
+
+    def collect_regularization_term(self) -> torch.Tensor:
+        """Return the soft constraints of the paper (eq. 4, 5), each a mean over the rows of its table."""
+        entities = self.entity_representations[0]._embeddings.weight  # those of the batch, while it trains
+        normal, translation = (part._embeddings.weight for part in self.relation_representations)
+        too_long = (entities.square().sum(dim=-1) - 1).relu().mean()
+        cosine = functional.cosine_similarity(normal, translation, dim=-1)
+        return SOFT_CONSTRAINT * (too_long + (cosine.square() - ORTHOGONAL_WITHIN).relu().mean())
 
 
-class TransR(RanksAllEntities, PykeenTransR):
+class TransR(Translational, PykeenTransR):
     """Lin et al., AAAI 2015: `−‖h M_r + r − t M_r‖`, all vectors of norm at most 1.
 
     As in the paper the matrices start from the identity. PyKEEN gathers a (d, k) matrix for every triple;
@@ -153,29 +183,87 @@ class TransR(RanksAllEntities, PykeenTransR):
         )
 
     def space(self, vectors: torch.Tensor, relation: torch.Tensor) -> torch.Tensor:
-        return self._projected(vectors, self.relation_representations[1](relation[None])[0])
+        return self._clamped(vectors @ self.relation_representations[1](relation[None])[0])
 
-    def _projected(self, vectors: torch.Tensor, matrix: torch.Tensor) -> torch.Tensor:
-        return clamp_norm(
-            vectors @ matrix, maxnorm=self.interaction.max_projection_norm, p=self.interaction.p, dim=-1
-        )  # (n, k)
+    def _clamped(self, vectors: torch.Tensor) -> torch.Tensor:
+        return clamp_norm(vectors, maxnorm=self.interaction.max_projection_norm, p=self.interaction.p, dim=-1)
+
+    def score_batch(self, triples: torch.Tensor, others: torch.Tensor, n_tails: int) -> torch.Tensor:
+        b, k = others.shape
+        entities = torch.cat([triples[:, 0], triples[:, 2], others.flatten()])
+        relations = torch.cat([triples[:, 1], triples[:, 1], triples[:, 1].repeat_interleave(k)])
+        heads, tails, rest = self._project(entities, relations).split([b, b, b * k])  # (…, k) each
+        apart = _differences(heads, tails, rest.view(b, k, rest.shape[1]), n_tails)  # (b, 1 + k, k)
+        return self._negative_norm(apart + self.relation_representations[0](triples[:, 1])[:, None])
+
+    def _project(self, entities: torch.Tensor, relations: torch.Tensor) -> torch.Tensor:
+        """Return the image of each entity under its relation's matrix: int64 (n,) twice → float32 (n, k)."""
+        order = torch.argsort(relations, stable=True)
+        present, counts = torch.unique_consecutive(relations[order], return_counts=True)
+        vectors = self.entity_representations[0](entities[order]).split(counts.tolist())
+        matrices = self.relation_representations[1](present).unbind(0)
+        images = torch.cat([part @ matrix for part, matrix in zip(vectors, matrices, strict=True)])
+        back = torch.empty_like(order)
+        back[order] = torch.arange(len(order), device=order.device)
+        return self._clamped(images).index_select(0, back)
 
     def score_hrt(self, hrt_batch: torch.Tensor, **_: Any) -> torch.Tensor:
         """Score triples int64 (b, 3): float32 (b, 1)."""
-        order = torch.argsort(hrt_batch[:, 1], stable=True)
-        head, relation, tail = hrt_batch[order].T
-        present, counts = torch.unique_consecutive(relation, return_counts=True)
-        matrices, sizes = self.relation_representations[1](present).unbind(0), counts.tolist()
-        entity = self.entity_representations[0]
-        heads, tails = (
-            torch.cat([self._projected(x, m) for x, m in zip(entity(ids).split(sizes), matrices, strict=True)])
-            for ids in (head, tail)
-        )  # (b, k) each
-        translation = self.relation_representations[0](relation)
-        scores = negative_norm_of_sum(
-            heads, translation, -tails, p=self.interaction.p, power_norm=self.interaction.power_norm
-        )
-        return torch.empty_like(scores).index_copy(0, order, scores)[:, None]
+        return self.score_batch(hrt_batch, hrt_batch[:, :0], len(hrt_batch))
+
+
+class _NegativeLength(torch.autograd.Function):
+    """−‖v‖ over the last dimension, with a gradient in one pass (torch's own takes five); 0 where v is 0."""
+
+    @staticmethod
+    def forward(ctx: Any, vectors: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
+        lengths = torch.linalg.vector_norm(vectors, dim=-1)
+        ctx.save_for_backward(vectors, lengths)
+        return -lengths
+
+    @staticmethod
+    def backward(ctx: Any, grad: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
+        vectors, lengths = ctx.saved_tensors
+        return vectors * (-grad / lengths).masked_fill_(lengths == 0, 0)[..., None]
+
+
+class _Translations(torch.autograd.Function):
+    """−‖h + r − t‖ of triples and their corruptions, from tables (n_entities, d) and (n_relations, d): (b, 1 + k).
+
+    On a CPU, by compiled loops: no look-up is copied, and gradients are added up where they belong.
+    """
+
+    @staticmethod
+    def forward(  # type: ignore[override]
+        ctx: Any, entities: torch.Tensor, relations: torch.Tensor, triples: torch.Tensor, others: torch.Tensor, n: int
+    ) -> torch.Tensor:
+        given = [tensor.detach().numpy() for tensor in (entities, relations, triples, others)]
+        ctx.given, ctx.n_tails, ctx.scores = given, n, translation_scores(*given, n)
+        return torch.from_numpy(ctx.scores)
+
+    @staticmethod
+    def backward(ctx: Any, grad: torch.Tensor) -> Any:  # type: ignore[override]
+        found = translation_gradients(*ctx.given, ctx.n_tails, ctx.scores, grad.contiguous().numpy())
+        return *(torch.from_numpy(gradient) for gradient in found), None, None, None
+
+
+def is_plain(part: Any) -> bool:
+    """Tell whether a representation is a table of real numbers that is looked up as it is."""
+    return type(part) is Embedding and not (part.is_complex or part.dropout or part.normalizer or part.regularizer)
+
+
+def _apart(entity: Any, triples: torch.Tensor, others: torch.Tensor, n_tails: int) -> torch.Tensor:
+    """Return head − tail of triples (b, 3) and of their corruptions (b, k), one look-up for all: (b, 1 + k, d)."""
+    b, k = others.shape
+    vectors = entity(torch.cat([triples[:, 0], triples[:, 2], others.flatten()]))
+    heads, tails, rest = vectors.split([b, b, b * k])
+    return _differences(heads, tails, rest.view(b, k, rest.shape[1]), n_tails)
+
+
+def _differences(heads: torch.Tensor, tails: torch.Tensor, others: torch.Tensor, n_tails: int) -> torch.Tensor:
+    """Return head − tail (b, d), then with the others (b, k, d) in place of the tail or, further down, the head."""
+    corrupted = torch.cat([heads[:n_tails, None] - others[:n_tails], others[n_tails:] - tails[n_tails:, None]])
+    return torch.cat([(heads - tails)[:, None], corrupted], dim=1)  # (b, 1 + k, d)
 
 
 def _identity(tensor: torch.Tensor) -> torch.Tensor:

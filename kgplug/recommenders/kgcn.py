@@ -260,6 +260,12 @@ class KGCNTask:
         rate = self.config.learning_rate
         self.optimizers = (RowAdam(tables, lr=rate), torch.optim.Adam(dense, lr=rate, fused=True))
 
+    @property
+    def step_floats(self) -> int:
+        """Numbers in the largest tensor of a step."""
+        config = self.config
+        return config.batch_size * config.neighbours**config.hops * config.embedding_dim
+
     def batches(self, epoch: int, rng: np.random.Generator) -> Iterator[GraphBatch]:
         """Yield the batches of one epoch, under neighbours drawn for it."""
         del epoch

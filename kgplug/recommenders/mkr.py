@@ -192,6 +192,11 @@ class MKRTask:
         self.optimizers = (*self._recommendation_optimizers, *self._kge_optimizers)
         self._dense, self._kge_dense = dense, kge_dense
 
+    @property
+    def step_floats(self) -> int:
+        """Numbers in the largest tensor of a step."""
+        return self.config.batch_size * self.config.embedding_dim
+
     def batches(self, epoch: int, rng: np.random.Generator) -> Iterator[Pairs | TripleBatch]:
         """Yield the steps of one epoch; the KG's triples come in a new order each epoch."""
         del epoch

@@ -27,6 +27,8 @@ class SmallTask:
         ]
         self.figures, self.poison, self.epochs = figures, poison, 0
 
+    step_floats = 64
+
     def batches(self, epoch: int, rng: np.random.Generator) -> Iterator[torch.Tensor]:
         self.epochs = epoch + 1
         self.module.epochs_seen += 1

@@ -1,0 +1,247 @@
+"""Embedding models trained and ranked by kgplug and by PyKEEN, on FB15k-237, in one run.
+
+    python benchmarks/kge.py                     every part; about an hour on two cores
+    python benchmarks/kge.py --quick             fewer epochs, triples and seeds; about a minute
+    python benchmarks/kge.py --parts speed       seconds an epoch, in turns
+    python benchmarks/kge.py --parts ranking     filtered evaluation of the same model, by both
+    python benchmarks/kge.py --parts quality     both after equal epochs, test part, three seeds
+    python benchmarks/kge.py --data FOLDER       where train.txt, valid.txt and test.txt (or .xz) are
+    python benchmarks/kge.py --json FILE         the figures, for machines
+
+The peer is PyKEEN's own way: `SLCWATrainingLoop` with Adam, and `RankBasedEvaluator`. Both sides have the same
+settings: vectors of 64 dimensions, batches of 1,024 true triples with one corrupted triple each, Adam, margin ranking
+loss, two threads. The peer's TransE and TransR are PyKEEN's classes with the Euclidean norm; PyKEEN's TransH has its
+two relation vectors swapped, so the peer's TransH is wired right and scores with PyKEEN's own interaction.
+"""
+
+from __future__ import annotations
+
+import kgplug  # isort: skip  (first: it sets how OpenMP's threads wait, for both sides)
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from pykeen.evaluation import RankBasedEvaluator
+from pykeen.losses import MarginRankingLoss
+from pykeen.models import DistMult, ERModel, RotatE, TransE, TransR
+from pykeen.training import SLCWATrainingLoop
+from pykeen.training.callbacks import TrainingCallback
+from pykeen.triples import CoreTriplesFactory
+
+from kgplug.data.knowledge_graph import KnowledgeGraph
+from kgplug.embeddings import translational
+from kgplug.embeddings.model import EmbeddingModel
+from kgplug.evaluation.link_prediction import evaluate_link_prediction
+
+DATA = Path(__file__).resolve().parents[2] / "shared" / "data" / "fb15k-237"
+DIMENSIONS, BATCH, NEGATIVES, MARGIN = 64, 1024, 1, 1.0
+LEARNING_RATES = {"TransE": 1e-2, "TransH": 1e-2, "TransR": 1e-3}
+RANKED = ("TransE", "TransH", "TransR", "RotatE", "DistMult")
+FIGURES = ("MRR", "hits@1", "hits@3", "hits@10")
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much is done."""
+
+    speed_epochs: int
+    quality_epochs: int
+    seeds: int
+    ranked: int | None
+
+
+FULL, QUICK = Size(5, 20, 3, None), Size(1, 1, 1, 300)
+
+
+class PeerTransH(translational.TransH):
+    """TransH wired right, scored by PyKEEN's own interaction."""
+
+    score_hrt, score_h, score_t = ERModel.score_hrt, ERModel.score_h, ERModel.score_t
+
+
+class Clock(TrainingCallback):
+    """Wall time of each epoch of PyKEEN's loop, in seconds."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seconds: list[float] = []
+        self._began = time.perf_counter()
+
+    def post_epoch(self, epoch: int, epoch_loss: float, **kwargs: object) -> None:  # noqa: ARG002
+        self.seconds.append(time.perf_counter() - self._began)
+        self._began = time.perf_counter()
+
+
+class Bench:
+    """FB15k-237 with its three parts in one numbering."""
+
+    def __init__(self, folder: Path, size: Size) -> None:
+        frames = [_read(folder, part) for part in ("train", "valid", "test")]
+        whole = KnowledgeGraph.from_dataframe(pd.concat(frames, ignore_index=True))
+        self.size, self.whole = size, whole
+        entity = {key: number for number, key in enumerate(whole.entity_keys)}
+        relation = {key: number for number, key in enumerate(whole.relations)}
+        self.train, self.valid, self.test = (
+            np.stack([f["head"].map(entity), f["relation"].map(relation), f["tail"].map(entity)], axis=1).astype(int)
+            for f in frames
+        )
+        if size.ranked is not None:
+            self.test = self.test[: size.ranked]
+        self.factory = self._factory(self.train)
+
+    def _factory(self, triples: np.ndarray) -> CoreTriplesFactory:
+        return CoreTriplesFactory(torch.from_numpy(triples), self.whole.n_entities, self.whole.n_relations)
+
+    def ours(self, name: str, *, epochs: int, seed: int) -> EmbeddingModel:
+        """Return kgplug's model after so many epochs."""
+        model = kgplug.create(
+            name, embedding_dim=DIMENSIONS, batch_size=BATCH, negatives=NEGATIVES, epochs=epochs,
+            learning_rate=LEARNING_RATES.get(name, 1e-2), loss="MarginRanking", loss_settings={"margin": MARGIN},
+        )  # fmt: skip
+        knowledge = KnowledgeGraph(self.whole.entity_keys, self.whole.entity_labels, self.whole.relations, self.train)
+        return model.fit(knowledge, seed=seed, progress=False)
+
+    def peer(self, name: str, *, epochs: int, seed: int) -> tuple[ERModel, list[float]]:
+        """Return PyKEEN's model after so many epochs of PyKEEN's loop, and the seconds of each."""
+        model = peer_module(name, self.factory, seed)
+        loop = SLCWATrainingLoop(
+            model=model,
+            triples_factory=self.factory,
+            optimizer=torch.optim.Adam(params=model.get_grad_params(), lr=LEARNING_RATES.get(name, 1e-2)),
+            negative_sampler_kwargs={"num_negs_per_pos": NEGATIVES},
+            automatic_memory_optimization=False,
+        )
+        clock = Clock()
+        loop.train(
+            self.factory, num_epochs=epochs, batch_size=BATCH, use_tqdm=False, num_workers=0, callbacks=clock,
+            pin_memory=False,
+        )  # fmt: skip
+        return model.eval(), clock.seconds
+
+    def speed(self) -> list[dict]:
+        """Seconds an epoch, ours and the peer's in turns; the first epoch of each warms up."""
+        rows = []
+        for name in LEARNING_RATES:
+            ours, peer = [], []
+            for turn in range(self.size.speed_epochs):
+                ours += self.ours(name, epochs=2, seed=turn).history["seconds"][1:]
+                peer += self.peer(name, epochs=2, seed=turn)[1][1:]
+            rows.append(_row("speed", name, statistics.median(ours), statistics.median(peer)))
+        return rows
+
+    def ranking(self) -> list[dict]:
+        """Seconds of a filtered evaluation and how far its figures are from PyKEEN's, on the same model."""
+        rows = []
+        known = np.concatenate([self.train, self.valid, self.test])
+        for name in RANKED:
+            model = self.ours(name, epochs=1, seed=0)
+            began = time.perf_counter()
+            ours = evaluate_link_prediction(model, self.test, known)
+            ours_s = time.perf_counter() - began
+            same = self._peer_figures(model.module)[0]
+            module = peer_module(name, self.factory, 0)
+            module.load_state_dict(model.module.state_dict())
+            peer, peer_s = self._peer_figures(module.eval())
+            row = _row("ranking", name, ours_s, peer_s)
+            row["off"] = max(abs(ours[figure] - same[figure]) for figure in FIGURES)
+            row["off, its scores"] = max(abs(ours[figure] - peer[figure]) for figure in FIGURES)
+            rows.append(row)
+        return rows
+
+    def _peer_figures(self, module: ERModel) -> tuple[dict[str, float], float]:
+        evaluator = RankBasedEvaluator(filtered=True)
+        others = [torch.from_numpy(part) for part in (self.train, self.valid)]
+        began = time.perf_counter()
+        result = evaluator.evaluate(
+            module, torch.from_numpy(self.test), additional_filter_triples=others, batch_size=256, use_tqdm=False
+        )
+        seconds = time.perf_counter() - began
+        names = {"MRR": "inverse_harmonic_mean_rank"} | {f"hits@{k}": f"hits_at_{k}" for k in (1, 3, 10)}
+        return {name: result.get_metric(f"both.realistic.{theirs}") for name, theirs in names.items()}, seconds
+
+    def quality(self) -> list[dict]:
+        """Filtered figures on the test part after equal epochs, each seed one row."""
+        known, rows = np.concatenate([self.train, self.valid, self.test]), []
+        for name in LEARNING_RATES:
+            for seed in range(self.size.seeds):
+                ours = self.ours(name, epochs=self.size.quality_epochs, seed=seed)
+                module, _ = self.peer(name, epochs=self.size.quality_epochs, seed=seed)
+                theirs = self.ours(name, epochs=1, seed=seed)
+                theirs.module.load_state_dict(module.state_dict())
+                for side, model in (("kgplug", ours), ("PyKEEN", theirs)):
+                    figures = evaluate_link_prediction(model, self.test, known)
+                    row = {"part": "quality", "model": name, "side": side, "seed": seed}
+                    rows.append(row | {figure: figures[figure] for figure in FIGURES})
+                    print("  " + ", ".join(f"{k} {v:.4f}" if k in FIGURES else str(v) for k, v in rows[-1].items()))
+        return rows
+
+
+def peer_module(name: str, factory: CoreTriplesFactory, seed: int) -> ERModel:
+    """Return PyKEEN's model of that name with the settings that kgplug's has."""
+    options = {
+        "triples_factory": factory, "embedding_dim": DIMENSIONS, "random_seed": seed,
+        "loss": MarginRankingLoss(margin=MARGIN),
+    }  # fmt: skip
+    if name == "TransE":
+        return TransE(scoring_fct_norm=2, **options)
+    if name == "TransH":
+        return PeerTransH(**options)
+    if name == "TransR":
+        return TransR(
+            scoring_fct_norm=2, relation_dim=DIMENSIONS, relation_projection_initializer=translational._identity,
+            **options,
+        )  # fmt: skip
+    return {"RotatE": RotatE, "DistMult": DistMult}[name](**options)
+
+
+def _read(folder: Path, part: str) -> pd.DataFrame:
+    for ending in (".txt", ".txt.xz"):
+        path = folder / f"{part}{ending}"
+        if path.exists():
+            return pd.read_csv(path, sep="\t", names=["head", "relation", "tail"], dtype=str, keep_default_na=False)
+    raise SystemExit(f"No {part}.txt in {folder}: --data names the folder that holds FB15k-237.")
+
+
+def _row(part: str, model: str, ours_s: float, peer_s: float) -> dict:
+    row = {"part": part, "model": model, "kgplug s": ours_s, "PyKEEN s": peer_s, "times faster": peer_s / ours_s}
+    print("  " + ", ".join(f"{k} {v:.3f}" if isinstance(v, float) else str(v) for k, v in row.items()), flush=True)
+    return row
+
+
+def main() -> None:
+    """Measure, print tables, write the figures."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="less of everything")
+    parser.add_argument("--parts", default="speed,ranking,quality", help="comma-separated; default: all")
+    parser.add_argument("--data", type=Path, default=DATA, help="folder of FB15k-237")
+    parser.add_argument("--json", type=Path, help="write every figure to this file")
+    arguments = parser.parse_args()
+    torch.set_num_threads(2)
+    size = QUICK if arguments.quick else FULL
+    bench = Bench(arguments.data, size)
+    machine = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
+    print(f"FB15k-237: {bench.whole}. {machine}, load {os.getloadavg()[0]:.1f}.")
+    rows: list[dict] = []
+    for part in arguments.parts.split(","):
+        found = getattr(bench, part)()
+        rows += found
+        table = pd.DataFrame(found).drop(columns="part")
+        if part == "quality":
+            table = table.groupby(["model", "side"])[list(FIGURES)].agg(["mean", "std"])
+        print(f"\n{part}\n{table.round(6).to_string(index=part == 'quality')}\n", flush=True)
+    if arguments.json:
+        record = {"machine": machine, "size": asdict(size), "figures": rows}
+        arguments.json.write_text(json.dumps(record, indent=1), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

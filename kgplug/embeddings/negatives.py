@@ -1,0 +1,86 @@
+"""What replaces one end of a true triple: any other entity, or one of the kind that the relation has there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from kgplug.data.keys import distinct
+from kgplug.embeddings.config import EmbeddingConfig
+
+Corrupter = Callable[[np.ndarray, int, np.random.Generator], np.ndarray]
+"""(row numbers of triples int64 (b,), n_tails, rng) → int64 (b, negatives): other tails for the first n_tails
+rows, other heads for the rest."""
+
+
+def corrupter(triples: np.ndarray, config: EmbeddingConfig, *, n_entities: int) -> Corrupter:
+    """Return what draws corruptions as the settings say (`negative_sampling`, `negatives`).
+
+    Args:
+        triples: int64 (n, 3), the training triples.
+        config: of the model.
+        n_entities: at least 2.
+    """
+    if config.negative_sampling == "typed":
+        return TypedCorrupter(triples, negatives=config.negatives, n_entities=n_entities)
+
+    def draw(rows: np.ndarray, n_tails: int, rng: np.random.Generator) -> np.ndarray:
+        true = np.concatenate([triples[rows[:n_tails], 2], triples[rows[n_tails:], 0]])
+        return other_entities(true, negatives=config.negatives, n_entities=n_entities, rng=rng)
+
+    return draw
+
+
+def other_entities(true: np.ndarray, *, negatives: int, n_entities: int, rng: np.random.Generator) -> np.ndarray:
+    """Draw entities that differ from the true ones, uniformly: int64 (b,) → int64 (b, negatives)."""
+    drawn = rng.integers(0, n_entities - 1, size=(len(true), negatives))
+    return drawn + (drawn >= true[:, None])
+
+
+class TypedCorrupter:
+    """Draws other tails from the range of the relation and other heads from its domain, as the triples show them.
+
+    Source: D. Krompaß, S. Baier, V. Tresp, "Type-Constrained Representation Learning in Knowledge Graphs", ISWC 2015
+    (local closed-world assumption). Where a relation has a single entity at that end, any other entity is drawn.
+
+    Args:
+        triples: int64 (n, 3), the training triples.
+        negatives: for each true triple.
+        n_entities: at least 2.
+    """
+
+    def __init__(self, triples: np.ndarray, *, negatives: int, n_entities: int) -> None:
+        self.triples, self.negatives, self.n_entities = triples, negatives, n_entities
+        self._ends = {end: _End(triples[:, 1], triples[:, end], n_entities) for end in (0, 2)}
+
+    def __call__(self, rows: np.ndarray, n_tails: int, rng: np.random.Generator) -> np.ndarray:
+        """Return int64 (b, negatives), as `Corrupter` says."""
+        tails, heads = rows[:n_tails], rows[n_tails:]
+        return np.concatenate([self._draw(2, tails, rng), self._draw(0, heads, rng)])
+
+    def _draw(self, end: int, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        side = self._ends[end]
+        start, count, place = side.start[rows, None], side.count[rows, None], side.place[rows, None]
+        drawn = rng.integers(0, np.maximum(count - 1, 1), size=(len(rows), self.negatives))
+        typed = side.members[np.minimum(start + drawn + (drawn >= place), len(side.members) - 1)]
+        anyone = other_entities(self.triples[rows, end], negatives=self.negatives, n_entities=self.n_entities, rng=rng)
+        return np.where(count > 1, typed, anyone)
+
+
+class _End:
+    """The entities that stand at one end of each relation, and where each triple's own is among them.
+
+    Attributes:
+        members: int64, relation after relation, ascending within each.
+        start, count, place: int64 (n,) for each triple: where its relation's members begin, how many they are,
+            and which of them is its own.
+    """
+
+    def __init__(self, relations: np.ndarray, entities: np.ndarray, n_entities: int) -> None:
+        keys = relations * n_entities + entities
+        pairs = distinct(keys)
+        self.members = pairs % n_entities
+        self.start = np.searchsorted(pairs, relations * n_entities)
+        self.count = np.searchsorted(pairs, (relations + 1) * n_entities) - self.start
+        self.place = np.searchsorted(pairs, keys) - self.start
