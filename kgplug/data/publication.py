@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,6 +110,8 @@ class Predictions:
 
     def to_dataframe(self) -> pd.DataFrame:
         """Return one row a triple: rank, head_label, head, relation, tail_label, tail, score."""
+        import pandas as pd
+
         return pd.DataFrame(
             {
                 "rank": np.arange(1, len(self) + 1),
