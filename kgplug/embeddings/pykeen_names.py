@@ -1,7 +1,7 @@
 """Entities under the names that PyKEEN's triples carry: text, from which label and key come back.
 
-    Movie:12      the :Movie node whose key is the integer 12
-    Movie:"12"    the one whose key is the text 12, written as in JSON
+Movie:12      the :Movie node whose key is the integer 12
+Movie:"12"    the one whose key is the text 12, written as in JSON
 """
 
 from __future__ import annotations

@@ -46,7 +46,8 @@ def expected(model: EmbeddingModel, known: KnowledgeGraph, relation: str, head_l
     triples = np.array([triple for triple in triples.tolist() if tuple(triple) not in there])
     scores = model.score_triples(triples)
     order = np.argsort(-scores, kind="stable")
-    return [(model.entity_keys[h], model.entity_keys[t], s) for (h, _, t), s in zip(triples[order], scores[order])]
+    pairs = zip(triples[order], scores[order], strict=True)
+    return [(model.entity_keys[h], model.entity_keys[t], s) for (h, _, t), s in pairs]
 
 
 @pytest.mark.parametrize("block", [4_000_000, 600, 1])
@@ -73,7 +74,11 @@ def test_every_model_predicts_with_the_scores_it_gives_to_single_triples(name, k
 
 def test_what_the_graph_has_learnt_since_the_training_is_known(model, knowledge):
     first = predict(model, ask(model, knowledge, "ACTOR"), top=3)
-    row = [model.entity_keys.tolist().index(first.head_keys[0]), 0, model.entity_keys.tolist().index(first.tail_keys[0])]
+    row = [
+        model.entity_keys.tolist().index(first.head_keys[0]),
+        0,
+        model.entity_keys.tolist().index(first.tail_keys[0]),
+    ]
     row[1] = list(knowledge.relations).index("ACTOR")
     keys, labels, names = knowledge.entity_keys, knowledge.entity_labels, knowledge.relations
     newer = KnowledgeGraph.from_arrays(
