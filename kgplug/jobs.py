@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,7 +24,9 @@ from kgplug.training.runs import Runs
 if TYPE_CHECKING:
     import pandas as pd
 
+    from kgplug.data.publication import Predictions
     from kgplug.embeddings.model import EmbeddingModel
+    from kgplug.embeddings.prediction import Question
     from kgplug.graph.publisher import PublishReport
     from kgplug.recommenders.base import Recommender
 
@@ -273,8 +275,19 @@ def _keep(folder: Path, table: pd.DataFrame) -> None:
     temporary.replace(folder / EVALUATION)
 
 
-def publish(graph: Graph, folder: Path, *, top: int = 10, progress: bool | None = None) -> PublishReport:
-    """Write a run into the graph it was trained on; whatever a user has feedback on now counts as seen."""
+def publish(
+    graph: Graph,
+    folder: Path,
+    *,
+    top: int = 10,
+    similar: int | None = None,
+    similar_label: str | None = None,
+    progress: bool | None = None,
+) -> PublishReport:
+    """Write a run into the graph it was trained on; whatever a user has feedback on now counts as seen.
+
+    `top`, `similar` and `similar_label` are those of `Graph.publish`.
+    """
     content = read_content(folder)
     model: Recommender | EmbeddingModel = models.load(folder)
     schema = GraphSchema.model_validate(content["schema"])
@@ -282,4 +295,43 @@ def publish(graph: Graph, folder: Path, *, top: int = 10, progress: bool | None 
     evaluation = folder / EVALUATION
     measured = json.loads(evaluation.read_text(encoding="utf-8")) if evaluation.exists() else {}
     details = {"settings": content["settings"], "seed": content["seed"], "metrics": {**content["metrics"], **measured}}
-    return graph.publish(model, top=top, schema=schema, also_seen=seen, details=details, progress=progress)
+    return graph.publish(
+        model, top=top, similar=similar, similar_label=similar_label, schema=schema, also_seen=seen, details=details,
+        progress=progress,
+    )  # fmt: skip
+
+
+def predict(
+    graph: Graph,
+    folder: Path,
+    relation: str,
+    *,
+    head_label: str | None = None,
+    tail_label: str | None = None,
+    head: int | str | None = None,
+    tail: int | str | None = None,
+    top: int = 10,
+    announce: Callable[[Question], None] | None = None,
+    progress: bool | None = None,
+) -> Predictions:
+    """Return the most plausible triples of a relation that are not in the graph at this moment.
+
+    Args:
+        folder: of an embedding's run.
+        announce: is told what will be scored before it is; see `kgplug.embeddings.prediction` for the other ones.
+
+    Raises:
+        UsageError: the run is no embedding; unknown relation, label or key.
+    """
+    from kgplug.embeddings.prediction import ask, predict
+
+    content = read_content(folder)
+    if content["kind"] != "embedding":
+        raise UsageError(f"{content['model']} is a recommender; links are predicted by an embedding, such as TransE.")
+    model = cast("EmbeddingModel", models.load(folder))
+    ends: dict[str, Any] = {"head_label": head_label, "tail_label": tail_label, "head": head, "tail": tail}
+    known = graph.read_knowledge(GraphSchema.model_validate(content["schema"]), progress=progress)
+    question = ask(model, known, relation, **ends)
+    if announce is not None:
+        announce(question)
+    return predict(model, question, top=top, progress=progress)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from kgplug.errors import DataError, UsageError
+from kgplug.graph.catalog import OWN_RELATIONSHIPS
 from kgplug.graph.cypher import quote
 
 if TYPE_CHECKING:
@@ -14,14 +15,15 @@ _PATHS_BETWEEN = """
 MATCH (user:{user}) WHERE user.{user_key} = $user
 MATCH (recommended:{item}) WHERE recommended.{item_key} = $item
 MATCH path = (user)-[:{feedback}]->(:{item})-[first]-(shared)-[second]-(recommended)
-WHERE NOT shared:{user} AND NOT type(first) STARTS WITH 'RECOMMENDS' AND NOT type(second) STARTS WITH 'RECOMMENDS'
+WHERE NOT shared:{user} AND none(edge IN [first, second] WHERE type(edge) IN $own AND edge.run IS NOT NULL)
   {liked}
 WITH path ORDER BY COUNT {{ (shared)--() }} LIMIT $limit
 UNWIND relationships(path) AS relationship
 """
 _AROUND = """
 MATCH (centre:{label}) WHERE centre.{key} = $key
-MATCH (centre)-[relationship]-(other) WHERE NOT other:{user}
+MATCH (centre)-[relationship]-(other)
+WHERE NOT other:{user} AND NOT (type(relationship) IN $own AND relationship.run IS NOT NULL)
 WITH relationship LIMIT $limit
 """
 _RETURN = """
@@ -48,7 +50,7 @@ def neighbourhood(graph: Graph, *, label: str, key: int | str, limit: int = 50) 
     if key_property is None:
         raise UsageError(f'The schema names no key for the label "{label}"; add it to [knowledge.keys].')
     query = _AROUND.format(label=quote(label), key=quote(key_property), user=quote(schema.user.label)) + _RETURN
-    rows = graph.connection.rows(query, key=key, limit=limit)
+    rows = graph.connection.rows(query, key=key, limit=limit, own=OWN_RELATIONSHIPS)
     return _draw(graph, rows, nothing=f"No :{label} with {key_property} = {key!r} has a relationship.")
 
 
@@ -69,7 +71,8 @@ def why(graph: Graph, *, user: int | str, item: int | str, limit: int = 10) -> A
         )
         + _RETURN
     )
-    rows = graph.connection.rows(query, user=user, item=item, limit=limit, like=feedback.like)
+    values = {"user": user, "item": item, "limit": limit, "like": feedback.like, "own": OWN_RELATIONSHIPS}
+    rows = graph.connection.rows(query, **values)
     return _draw(graph, rows, nothing=f"No path of three steps leads from user {user!r} to item {item!r}.")
 
 

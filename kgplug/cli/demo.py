@@ -11,6 +11,7 @@ import typer
 
 from kgplug.cli.console import err, open_graph, open_runs, out, print_frame, step
 from kgplug.errors import UsageError
+from kgplug.graph.catalog import OWN_LABELS
 from kgplug.graph.cypher import quote
 from kgplug.graph.schema import DEMO_SCHEMA
 from kgplug.settings import Settings
@@ -67,7 +68,7 @@ def _refuse_foreign_data(graph: Graph) -> None:
     from kgplug.data.movielens import LABELS
 
     labels = {row["label"] for row in graph.connection.rows("CALL db.labels() YIELD label RETURN label")}
-    foreign = labels - LABELS - {"KgplugModel", "KgplugRun"}
+    foreign = labels - LABELS - {*OWN_LABELS}
     counts = [
         f"{label} ({row['n']:,})"
         for label in sorted(foreign)
@@ -106,8 +107,8 @@ def _is_imported(graph: Graph, folder: Path) -> bool:
     expected: Counter[str] = Counter()  # nodes under ""
     for table in open_folder(folder):
         expected[table.type] += sum(len(block.rows) for block in read_blocks(table))
-    count = "MATCH (n) WHERE NOT n:KgplugModel AND NOT n:KgplugRun RETURN count(n) AS n"
-    found = {"": graph.connection.rows(count)[0]["n"]}
+    count = "MATCH (n) WHERE none(label IN labels(n) WHERE label IN $own) RETURN count(n) AS n"
+    found = {"": graph.connection.rows(count, own=OWN_LABELS)[0]["n"]}
     for name in filter(None, expected):
         query = f"MATCH ()-[r:{quote(name)}]->() RETURN count(r) AS n"
         found[name] = graph.connection.rows(query)[0]["n"]

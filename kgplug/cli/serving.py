@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from kgplug.cli.console import (
     Json,
     SchemaFile,
+    err,
     load_schema,
     open_graph,
     open_runs,
@@ -19,31 +21,41 @@ from kgplug.cli.console import (
 )
 from kgplug.errors import UsageError
 
+if TYPE_CHECKING:
+    from kgplug.embeddings.prediction import Question
+
+_MANY_SCORES = 10_000_000  # seconds of work: said before it is done
 Model = Annotated[str | None, typer.Option("--model", "-m", help="A published model; default: the newest one.")]
 
 
 def add_to(app: typer.Typer) -> None:
     """Register these commands."""
-    for command in (publish, recommend, similar):
+    for command in (publish, recommend, similar, predict):
         app.command(rich_help_panel="Serving")(command)
 
 
 def publish(
     run: Annotated[str, typer.Argument(help="A run, or a model's name for its newest run.")],
     top: Annotated[int, typer.Option(help="Length of each user's list.", min=1)] = 10,
+    similar: Annotated[
+        int | None, typer.Option(help="Also give each node SIMILAR_TO edges to so many nodes of its label.", min=1)
+    ] = None,
+    similar_label: Annotated[
+        str | None, typer.Option(help="SIMILAR_TO edges among the nodes of this label only.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Write a run into the graph: vectors with a vector index, and RECOMMENDS edges.
+    """Write a run into the graph: vectors with a vector index, RECOMMENDS and, on request, SIMILAR_TO edges.
 
     The model's previous run serves until this one is whole. Publishing a run again changes nothing.
 
-    Examples: `kgplug publish MKR`, `kgplug publish transe-20260101-120000-ab12 --top 20`
+    Examples: `kgplug publish MKR`, `kgplug publish TransE --similar 10 --similar-label Movie`
     """
     from kgplug import jobs
 
     folder = open_runs().resolve(run)
     with open_graph() as graph:
-        report = jobs.publish(graph, folder, top=top)
+        report = jobs.publish(graph, folder, top=top, similar=similar, similar_label=similar_label)
     if as_json:
         print_json(report.to_dict())
     else:
@@ -89,3 +101,62 @@ def similar(
     if frame.empty:
         raise UsageError(f"No item {item} with a vector of that model in the graph.")
     print_frame(frame, as_json=as_json, title=f"Similar to {item}")
+
+
+def predict(
+    run: Annotated[str | None, typer.Argument(help="An embedding's run, or its name; default: the newest.")] = None,
+    relation: Annotated[str, typer.Option(help="Relationship type to predict.")] = "",
+    head_type: Annotated[str | None, typer.Option(help="Label of the heads; default: as in the graph.")] = None,
+    tail_type: Annotated[str | None, typer.Option(help="Label of the tails; default: as in the graph.")] = None,
+    head: Annotated[str | None, typer.Option(help="Key of the one head to look at.")] = None,
+    tail: Annotated[str | None, typer.Option(help="Key of the one tail to look at.")] = None,
+    top: Annotated[int, typer.Option(help="How many triples.", min=1)] = 10,
+    write: Annotated[bool, typer.Option("--write", help="Write them as PREDICTED edges, too.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Show the most plausible relationships that are not in the graph, by an embedding.
+
+    With --write the model's earlier PREDICTED edges of that relation make room for these.
+
+    Examples: `kgplug predict --relation DIRECTED --tail-type Director`, `kgplug predict RotatE --relation ACTED_IN
+    --head 42 --top 20 --write`
+    """
+    from kgplug import jobs
+
+    if not relation:
+        raise UsageError("Name the relationship type to predict: --relation DIRECTED, say.")
+    folder = _embedding(run)
+    with open_graph() as graph:
+        found = jobs.predict(
+            graph,
+            folder,
+            relation,
+            head_label=head_type,
+            tail_label=tail_type,
+            head=None if head is None else parse_key(head),
+            tail=None if tail is None else parse_key(tail),
+            top=top,
+            announce=_announce,
+        )
+        print_frame(found.to_dataframe(), as_json=as_json, title=f"{found.model} predicts")
+        if write:
+            counts = graph.write_predictions(found)
+            err.print(str(counts), markup=False)
+
+
+def _embedding(run: str | None) -> Path:
+    """Return the folder of a run, by default of the newest embedding."""
+    store = open_runs()
+    if run is not None:
+        return store.resolve(run)
+    found = [info.path for info in store.list() if info.kind == "embedding"]
+    if not found:
+        raise UsageError("No embedding is trained yet. `kgplug train TransE` makes one.")
+    return found[-1]
+
+
+def _announce(question: Question) -> None:
+    n = question.n_scores
+    if n >= _MANY_SCORES:
+        counts = f"{len(question.heads):,} heads × {len(question.tails):,} tails"
+        err.print(f"Scoring {n:,} pairs ({counts}); name --head-type, --tail-type, --head or --tail for fewer.")

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,8 +29,21 @@ class NodeVectors:
 
 
 @dataclass(frozen=True, eq=False)
+class RelationVectors:
+    """What a model has learnt of each relation.
+
+    Attributes:
+        names: object (n_relations,), relationship types.
+        tensors: meaning, such as "translation", → float32 (n_relations, …).
+    """
+
+    names: np.ndarray
+    tensors: dict[str, np.ndarray]
+
+
+@dataclass(frozen=True, eq=False)
 class TopLists:
-    """One ranked list of items a user.
+    """One ranked list of items a user, or of like nodes a node, which is then its own kind of user.
 
     Attributes:
         user_label, item_label: node labels.
@@ -54,6 +71,8 @@ class Publication:
         vectors: one entry a label.
         lists: recommendations, or None for a model that gives none.
         details: JSON-able facts kept on the catalogue node (settings, metrics …).
+        relations: None for a model that has no vectors of relations.
+        similar: the nearest nodes of each node, one entry a label; see `kgplug.data.neighbours`.
     """
 
     model: str
@@ -61,3 +80,53 @@ class Publication:
     vectors: list[NodeVectors] = field(default_factory=list)
     lists: TopLists | None = None
     details: dict = field(default_factory=dict)
+    relations: RelationVectors | None = None
+    similar: list[TopLists] = field(default_factory=list)
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """The most plausible triples of one relation that are not known, best first.
+
+    Attributes:
+        model, run: that gave the scores.
+        relation: relationship type.
+        head_labels, tail_labels: object (n,), node labels.
+        head_keys, tail_keys: object (n,).
+        scores: float32 (n,), higher is more plausible.
+    """
+
+    model: str
+    run: str
+    relation: str
+    head_labels: np.ndarray
+    head_keys: np.ndarray
+    tail_labels: np.ndarray
+    tail_keys: np.ndarray
+    scores: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """Return one row a triple: rank, head_label, head, relation, tail_label, tail, score."""
+        import pandas as pd
+
+        return pd.DataFrame(
+            {
+                "rank": np.arange(1, len(self) + 1),
+                "head_label": self.head_labels,
+                "head": self.head_keys,
+                "relation": self.relation,
+                "tail_label": self.tail_labels,
+                "tail": self.tail_keys,
+                "score": self.scores,
+            }
+        )
+
+
+def usable_rows(vectors: np.ndarray) -> np.ndarray:
+    """Return which vectors have a direction, bool (n,): those of a finite length above zero in float32."""
+    with np.errstate(over="ignore", invalid="ignore", under="ignore"):
+        squared = np.einsum("nd,nd->n", vectors, vectors, dtype=np.float32)  # (n,)
+    return np.isfinite(squared) & (squared > 0)

@@ -12,7 +12,7 @@ import torch
 from kgplug.data.artefact import new_run_id, read_artefact, write_artefact
 from kgplug.data.keys import fingerprint
 from kgplug.data.knowledge_graph import KnowledgeGraph
-from kgplug.data.publication import NodeVectors, Publication
+from kgplug.data.publication import NodeVectors, Publication, RelationVectors
 from kgplug.data.top_k import top_k
 from kgplug.embeddings.catalogue import EMBEDDINGS, embedding_name
 from kgplug.embeddings.config import embedding_config
@@ -250,8 +250,9 @@ class EmbeddingModel:
         return entities[0][found].astype(np.int64), cosines[0][found]
 
     def publication(self, *, top: int = 10, also_seen: object = None, details: dict | None = None) -> Publication:  # noqa: ARG002
-        """Return what a publisher writes: the vectors of each label. An embedding has no lists, so `top` is not used.
+        """Return what a publisher writes: the vectors of each label and of the relations.
 
+        An embedding has no lists, so `top` is not used.
         Entities without a label (read from a table, not from Neo4j) have no node to be written to and are left out.
 
         Raises:
@@ -268,7 +269,8 @@ class EmbeddingModel:
         for label in labels:
             rows = np.flatnonzero(self.entity_labels == label)
             parts.append(NodeVectors(label, self.entity_keys[rows], vectors[rows]))
-        return Publication(self.name, self.run, parts, None, details or {})
+        relations = RelationVectors(self.relations, self.relation_vectors())
+        return Publication(self.name, self.run, parts, None, details or {}, relations)
 
     def save(self, folder: Path, **facts: object) -> None:
         """Write the model as an artefact folder; `facts` are kept beside it."""

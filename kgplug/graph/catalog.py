@@ -1,6 +1,7 @@
 """The catalogue in the graph: which runs of which models it holds, and which one of each serves.
 
     (:KgplugModel {name})-[:SERVES]->(:KgplugRun)-[:PREVIOUS]->(:KgplugRun)
+                                     (:KgplugRun)-[:HAS_RELATION]->(:KgplugRelation {name, translation: […], …})
 
 A run's node names what belongs to it: the property that holds its vectors and the vector index over it, label by
 label in parallel lists. Whoever reads vectors goes through the pointer:
@@ -25,7 +26,11 @@ from kgplug.errors import GraphError
 from kgplug.graph.connection import Connection
 from kgplug.graph.cypher import quote
 
-RECOMMENDS = "RECOMMENDS"
+# What kgplug itself writes into a graph. Its relationships carry a `run` property, which tells them from a graph's
+# own of the same type; none of this ever re-enters a training.
+RECOMMENDS, SIMILAR_TO, PREDICTED = OWN_RELATIONSHIPS = ("RECOMMENDS", "SIMILAR_TO", "PREDICTED")
+OWN_LABELS = ("KgplugModel", "KgplugRun", "KgplugRelation")
+
 BUILDING, SERVING, PREVIOUS, DROPPING = "building", "serving", "previous", "dropping"
 
 _CONSTRAINTS = (
@@ -180,8 +185,12 @@ def mark(connection: Connection, run: str, status: str) -> None:
 
 
 def forget(connection: Connection, run: str) -> None:
-    """Remove a run's node from the catalogue."""
-    connection.write("MATCH (run:KgplugRun {id: $id}) DETACH DELETE run", id=run)
+    """Remove a run's node and those of its relations from the catalogue."""
+    connection.write(
+        "MATCH (run:KgplugRun {id: $id}) OPTIONAL MATCH (run)-[:HAS_RELATION]->(relation:KgplugRelation) "
+        "DETACH DELETE run, relation",
+        id=run,
+    )
 
 
 def _slug(text: str) -> str:

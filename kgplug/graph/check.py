@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from kgplug.errors import DataError
+from kgplug.graph.catalog import OWN_LABELS, OWN_RELATIONSHIPS
 from kgplug.graph.connection import Connection
 from kgplug.graph.contents import Contents, count_all, label_keys, listed, read_contents, require_label, require_type
 from kgplug.graph.cypher import quote
 from kgplug.graph.feedback import count_own, feedback_pattern, rating_value, timestamp_value
 from kgplug.graph.node_keys import key_problem
-from kgplug.graph.schema import OWN_LABELS, OWN_RELATIONSHIPS, GraphSchema
+from kgplug.graph.schema import GraphSchema
 from kgplug.graph.triples import empty_projection, wanted_triples
 
 if TYPE_CHECKING:

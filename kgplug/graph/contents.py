@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from kgplug.errors import DataError
+from kgplug.graph.catalog import OWN_LABELS
 from kgplug.graph.connection import Connection
 from kgplug.graph.cypher import quote
-from kgplug.graph.schema import OWN_LABELS, GraphSchema
+from kgplug.graph.schema import GraphSchema
 
 _Name = TypeVar("_Name", bound=Hashable)
 

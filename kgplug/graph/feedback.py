@@ -9,10 +9,11 @@ import numpy as np
 
 from kgplug.errors import DataError
 from kgplug.graph.bulk import BulkReader, Wanted
+from kgplug.graph.catalog import OWN_RELATIONSHIPS
 from kgplug.graph.connection import Connection
 from kgplug.graph.contents import Contents, count_all, listed, require_label, require_type, sample_properties
 from kgplug.graph.cypher import quote
-from kgplug.graph.schema import OWN_RELATIONSHIPS, GraphSchema
+from kgplug.graph.schema import GraphSchema
 
 _NOT_A_NUMBER = "0.0 / 0.0"
 NOT_OWN = "r.run IS NULL"  # every relationship that kgplug writes carries its run

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol, Self
+from dataclasses import replace
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING, Protocol, Self, cast
 
 from pydantic import SecretStr
 
 from kgplug.data.interactions import Interactions
 from kgplug.data.knowledge_graph import KnowledgeGraph
-from kgplug.data.publication import Publication
+from kgplug.data.neighbours import similar_lists
+from kgplug.data.publication import Predictions, Publication
 from kgplug.errors import UsageError
 from kgplug.graph import cypher, reader
 from kgplug.graph.connection import Connection, connect_settings
@@ -18,7 +21,12 @@ from kgplug.settings import Settings
 if TYPE_CHECKING:
     import pandas as pd
 
+    from kgplug.graph.publish_predictions import PredictionCounts
     from kgplug.graph.publisher import PublishReport
+
+
+RESULTS_GROUP = "kgplug.results"
+"""Entry points, by the name of a library: a callable that makes a `Publishable` of what the library trained."""
 
 
 class Publishable(Protocol):
@@ -27,6 +35,19 @@ class Publishable(Protocol):
     def publication(
         self, *, top: int = 10, also_seen: Interactions | None = None, details: dict | None = None
     ) -> Publication: ...
+
+
+def _publishable(model: object) -> Publishable:
+    """Return a model that has a publication, made from another library's result where need be."""
+    if hasattr(model, "publication"):
+        return cast("Publishable", model)
+    library = type(model).__module__.partition(".")[0]
+    for point in entry_points(group=RESULTS_GROUP, name=library):
+        return point.load()(model)
+    raise UsageError(
+        f"Expected a fitted model of kgplug or the result of a PyKEEN pipeline, found a {type(model).__qualname__} of "
+        f"{library}."
+    )
 
 
 class Graph:
@@ -60,9 +81,11 @@ class Graph:
 
     def publish(
         self,
-        model: Publishable,
+        model: Publishable | object,
         *,
         top: int = 10,
+        similar: int | None = None,
+        similar_label: str | None = None,
         schema: GraphSchema | None = None,
         also_seen: Interactions | None = None,
         details: dict | None = None,
@@ -71,8 +94,11 @@ class Graph:
         """Write a model's vectors and top lists into the graph.
 
         Args:
-            model: a fitted recommender or embedding.
+            model: a fitted recommender or embedding; or the result of another library's training that an entry
+                point of the group "kgplug.results" makes one of, such as that of PyKEEN's `pipeline`.
             top: length of each user's list.
+            similar: give each node SIMILAR_TO edges to so many nodes of its label, by the cosine of their vectors.
+            similar_label: to nodes of this label only.
             schema: of the graph; the one last read with, if not given.
             also_seen: rows whose items are left out of the lists beside the training rows; all
                 interactions last read, if not given.
@@ -82,8 +108,18 @@ class Graph:
 
         schema = schema or self.schema
         seen = also_seen if also_seen is not None else self._interactions
-        publication = model.publication(top=top, also_seen=seen, details=details)
+        publication = _publishable(model).publication(top=top, also_seen=seen, details=details)
+        if similar is not None:
+            publication = replace(publication, similar=similar_lists(publication.vectors, similar, label=similar_label))
+        elif similar_label is not None:
+            raise UsageError(f"similar_label={similar_label!r} needs similar, the length of each node's list.")
         return publish(self.connection, schema, publication, progress=progress)
+
+    def write_predictions(self, predictions: Predictions, *, schema: GraphSchema | None = None) -> PredictionCounts:
+        """Write triples that a model takes for plausible as PREDICTED edges; see `kgplug.graph.publish_predictions`."""
+        from kgplug.graph.publish_predictions import write_predictions
+
+        return write_predictions(self.connection, schema or self.schema, predictions)
 
     def query(self, query: str, /, **parameters: object) -> pd.DataFrame:
         """Run a Cypher query and return its rows."""

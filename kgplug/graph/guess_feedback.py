@@ -7,12 +7,12 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
+from kgplug.graph.catalog import OWN_RELATIONSHIPS
 from kgplug.graph.connection import Connection
 from kgplug.graph.contents import Contents, count_all
 from kgplug.graph.cypher import quote
 from kgplug.graph.guess_keys import quotable
 from kgplug.graph.guess_words import COUNT_WORDS, FEEDBACK_WORDS, RATING_WORDS, TIME_WORDS, USER_WORDS, mentions
-from kgplug.graph.schema import OWN_RELATIONSHIPS
 
 _SAMPLE = 1000
 _SHARE = 0.95  # of the sampled ends that must have a label for it to be the end's label

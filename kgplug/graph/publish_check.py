@@ -6,7 +6,7 @@ import re
 
 import numpy as np
 
-from kgplug.data.publication import NodeVectors, Publication, TopLists
+from kgplug.data.publication import NodeVectors, Publication, RelationVectors, TopLists
 from kgplug.errors import DataError, UsageError
 from kgplug.graph.publish_vectors import MAX_DIMENSIONS
 
@@ -32,8 +32,11 @@ def check_publication(publication: Publication) -> None:
             raise DataError(f"{publication.model} has two sets of vectors for :{label} nodes; expected one a label.")
     for nodes in publication.vectors:
         _check_vectors(nodes)
-    if publication.lists is not None:
-        _check_lists(publication.lists)
+    for lists in (publication.lists, *publication.similar):
+        if lists is not None:
+            _check_lists(lists)
+    if publication.relations is not None:
+        _check_relations(publication.relations)
 
 
 def _check_vectors(nodes: NodeVectors) -> None:
@@ -63,6 +66,17 @@ def _check_lists(lists: TopLists) -> None:
         raise DataError("Lists: expected finite scores, found an infinite one or NaN. Train again.")
     _check_unique(lists.user_keys, "User keys of the lists")
     _check_unique(lists.item_keys, "Item keys of the lists")
+
+
+def _check_relations(relations: RelationVectors) -> None:
+    n = len(relations.names)
+    for meaning, tensor in relations.tensors.items():
+        if len(tensor) != n or not np.isfinite(tensor).all():
+            raise DataError(
+                f"Relation vectors ({meaning}): expected finite numbers for each of {n:,} relations; found shape "
+                f"{tensor.shape}{'' if np.isfinite(tensor).all() else ' with an infinite number or NaN'}. Train again."
+            )
+    _check_unique(relations.names, "Relations")
 
 
 def _check_unique(keys: np.ndarray, what: str) -> None:

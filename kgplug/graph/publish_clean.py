@@ -22,8 +22,17 @@ def drop_superseded(connection: Connection, model: str) -> list[str]:
 
 
 def drop_run(connection: Connection, run: RunRecord) -> None:
-    """Remove a run's indexes, vectors and node; done again after an interruption, it goes on."""
+    """Remove a run's indexes, vectors, predicted edges and node; done again after an interruption, it goes on.
+
+    Its lists went when those of the next run came.
+    """
     catalog.mark(connection, run.id, catalog.DROPPING)
+    connection.autocommit(
+        f"MATCH ()-[edge:{catalog.PREDICTED} {{model: $model, run: $run}}]->() "
+        f"CALL {{ WITH edge DELETE edge }} IN TRANSACTIONS OF {_BATCH_NODES} ROWS",
+        model=run.model,
+        run=run.id,
+    )
     for index, label, property_name in zip(run.indexes, run.labels, run.properties, strict=True):
         if index and _is_own(connection, index, label, property_name):
             connection.autocommit(f"DROP INDEX {quote(index)} IF EXISTS")

@@ -1,20 +1,21 @@
-"""Write each user's list as RECOMMENDS edges, whole in one transaction.
+"""Write each node's list as edges, whole in one transaction.
 
     (:User)-[:RECOMMENDS {model, run, rank, score}]->(:Item)
+    (:Item)-[:SIMILAR_TO {model, run, rank, score}]->(:Item)
 
-Edges of that type without both `model` and `run` are somebody else's and stay as they are.
+Edges of these types without both `model` and `run` are somebody else's and stay as they are. Whoever has a list is
+a user here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from kgplug.data.publication import TopLists
-from kgplug.graph.catalog import RECOMMENDS
 from kgplug.graph.connection import Connection
 from kgplug.graph.cypher import quote
 from kgplug.graph.publish_batches import run_batches
@@ -22,7 +23,6 @@ from kgplug.graph.publish_nodes import NodeLookup
 
 _BATCH_USERS = 1000
 _BATCH_EDGES = 10_000
-_OLD = f"(user)-[old:{RECOMMENDS}]->"
 _OURS = "old.model = $model AND old.run IS NOT NULL"
 
 
@@ -45,13 +45,44 @@ class ListCounts:
         vanished: edges not written because their user or item went meanwhile.
     """
 
-    written: int
-    kept: int
-    edges: int
-    deleted: int
-    missing_users: list
-    missing_items: list
-    vanished: int
+    written: int = 0
+    kept: int = 0
+    edges: int = 0
+    deleted: int = 0
+    missing_users: list = field(default_factory=list)
+    missing_items: list = field(default_factory=list)
+    vanished: int = 0
+
+
+def write_lists(
+    connection: Connection,
+    edge: str,
+    model: str,
+    run: str,
+    lists: list[TopLists],
+    lookups: dict[str, NodeLookup],
+    *,
+    compare: bool,
+    progress: bool | None,
+) -> list[ListCounts]:
+    """Give every user of `lists` the new list, and every other node none; return one entry a label, then the rest's.
+
+    Args:
+        connection: to the database.
+        edge: relationship type.
+        model, run: what the edges carry.
+        lists: one entry a label of users; none of it where the run has no lists.
+        lookups: label → how its nodes are found.
+        compare: read the lists in the graph first and write only those that differ.
+        progress: show a bar; None shows it on a terminal.
+    """
+    counts, listed = [], []
+    for one in lists:
+        users, items = lookups[one.user_label], lookups[one.item_label]
+        counts.append(ListWriter(connection, edge, model, run, users, items).write(one, compare, progress))
+        listed.append((users, set(one.user_keys[users.present(one.user_keys)])))
+    deleted = _remove_others(connection, edge, model, run, listed, look_at_all=compare or not lists)
+    return [*counts, ListCounts(deleted=deleted)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,24 +91,20 @@ class ListWriter:
 
     Attributes:
         connection: to the database.
+        edge: relationship type.
         model, run: what the edges carry.
         users, items: find the nodes.
     """
 
     connection: Connection
+    edge: str
     model: str
     run: str
     users: NodeLookup
     items: NodeLookup
 
-    def write(self, lists: TopLists, *, compare: bool, progress: bool | None) -> ListCounts:
-        """Give every user of `lists` the new list, and every other user none.
-
-        Args:
-            lists: the recommendations.
-            compare: read the lists in the graph first and write only those that differ.
-            progress: show a bar; None shows it on a terminal.
-        """
+    def write(self, lists: TopLists, compare: bool, progress: bool | None) -> ListCounts:
+        """Give every user of `lists` the new list; see `write_lists`."""
         known_user, known_item = self.users.present(lists.user_keys), self.items.present(lists.item_keys)
         users, used = np.flatnonzero(known_user), np.unique(lists.items[lists.items >= 0])
 
@@ -88,11 +115,9 @@ class ListWriter:
             return self._replace(self._differing(wanted) if compare else wanted)
 
         batch_rows = max(1, min(_BATCH_USERS, _BATCH_EDGES // max(1, lists.items.shape[1])))
-        done = run_batches(replace, len(users), batch_rows, description="Lists", unit="user", progress=progress)
+        words = f"{self.users.label} lists" if self.users.label == self.items.label else "Lists"
+        done = run_batches(replace, len(users), batch_rows, description=words, unit="node", progress=progress)
         written, edges, deleted, vanished = np.array(done, dtype=np.int64).reshape(-1, 4).sum(axis=0).tolist()
-        deleted += remove_other_lists(
-            self.connection, self.model, self.run, self.users, set(lists.user_keys[users]), look_at_all=compare
-        )
         return ListCounts(
             written=written,
             kept=len(users) - written,
@@ -108,7 +133,7 @@ class ListWriter:
         query = f"""
         UNWIND range(0, size($users) - 1) AS row
         {self.users.match("user", "$users[row]")}
-        OPTIONAL MATCH {_OLD}(item) WHERE {_OURS}
+        OPTIONAL MATCH {_old(self.edge)}(item) WHERE {_OURS}
         WITH row, old, item ORDER BY row, old.rank
         RETURN row, collect(item.{quote(self.items.key)}) AS items, collect(old.score) AS scores,
                collect(old.rank) AS ranks, collect(DISTINCT old.run) AS runs
@@ -135,13 +160,13 @@ class ListWriter:
         query = f"""
         UNWIND range(0, size($users) - 1) AS row
         {self.users.match("user", "$users[row]")}
-        OPTIONAL MATCH {_OLD}() WHERE {_OURS}
+        OPTIONAL MATCH {_old(self.edge)}() WHERE {_OURS}
         WITH row, user, collect(old) AS outdated
         FOREACH (old IN outdated | DELETE old)
         WITH user, $items[row] AS items, $scores[row] AS scores
         UNWIND range(0, size(items) - 1) AS place
         {self.items.match("item", "items[place]")}
-        CREATE (user)-[:{RECOMMENDS} {{model: $model, run: $run, rank: place + 1, score: scores[place]}}]->(item)
+        CREATE (user)-[:{self.edge} {{model: $model, run: $run, rank: place + 1, score: scores[place]}}]->(item)
         """
         counters = self.connection.write(
             query,
@@ -159,30 +184,35 @@ class ListWriter:
         return [self.users.handles[key] for key in keys]
 
 
-def remove_other_lists(
-    connection: Connection, model: str, run: str, users: NodeLookup, listed: set, *, look_at_all: bool
+def _remove_others(
+    connection: Connection, edge: str, model: str, run: str, listed: list[tuple[NodeLookup, set]], *, look_at_all: bool
 ) -> int:
-    """Remove the lists of users that are not listed; return the number of edges.
+    """Remove the lists of nodes that are not listed; return the number of edges.
 
     Args:
         connection: to the database.
+        edge: relationship type.
         model, run: whose lists; those of the run are passed over unless `look_at_all`.
-        users: tells a user's key.
-        listed: keys of the users that keep their lists.
+        listed: for each label of users the keys of those that keep their lists.
         look_at_all: look at the lists of this run, too.
     """
+    keys = (f"CASE WHEN user:{quote(users.label)} THEN user.{quote(users.key)} END" for users, _ in listed)
     owners = connection.rows(
-        f"MATCH {_OLD}() WHERE {_OURS} AND ($look_at_all OR old.run <> $run) "
-        f"RETURN DISTINCT elementId(user) AS id, CASE WHEN user:{quote(users.label)} THEN user.{quote(users.key)} END "
-        "AS key",
+        f"MATCH {_old(edge)}() WHERE {_OURS} AND ($look_at_all OR old.run <> $run) "
+        f"RETURN DISTINCT elementId(user) AS id, [{', '.join(keys)}] AS keys",
         model=model,
         run=run,
         look_at_all=look_at_all,
     )
-    ids = [owner["id"] for owner in owners if not _is_among(owner["key"], listed)]
-    query = f"MATCH {_OLD}() WHERE elementId(user) IN $ids AND {_OURS} DELETE old"
+    kept = [keys for _, keys in listed]
+    ids = [owner["id"] for owner in owners if not any(map(_is_among, owner["keys"], kept))]
+    query = f"MATCH {_old(edge)}() WHERE elementId(user) IN $ids AND {_OURS} DELETE old"
     batches = [ids[start : start + _BATCH_USERS] for start in range(0, len(ids), _BATCH_USERS)]
     return sum(connection.write(query, ids=batch, model=model)["relationships_deleted"] for batch in batches)
+
+
+def _old(edge: str) -> str:
+    return f"(user)-[old:{edge}]->"
 
 
 def _list_of(lists: TopLists, row: int, known_item: np.ndarray) -> UserList:

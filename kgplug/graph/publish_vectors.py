@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kgplug.data.publication import NodeVectors
+from kgplug.data.publication import NodeVectors, usable_rows
 from kgplug.errors import GraphError
 from kgplug.graph.catalog import RunRecord
 from kgplug.graph.connection import Connection
@@ -102,13 +102,6 @@ def vector_texts(vectors: np.ndarray) -> list[str]:
     """Return each row of float32 (n, d) as d numbers with a space between."""
     template = " ".join(["%.9g"] * vectors.shape[1])
     return [template % tuple(vector) for vector in vectors.tolist()]
-
-
-def usable_rows(vectors: np.ndarray) -> np.ndarray:
-    """Return which vectors a cosine index takes, bool (n,): of a finite length above zero in float32."""
-    with np.errstate(over="ignore", invalid="ignore", under="ignore"):
-        squared = np.einsum("nd,nd->n", vectors, vectors, dtype=np.float32)  # (n,)
-    return np.isfinite(squared) & (squared > 0)
 
 
 def _rows_without(

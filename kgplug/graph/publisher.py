@@ -5,7 +5,9 @@ A publish goes through these steps, and may die at any point of any of them:
     check      everything that can be refused is refused here, before the first write
     vectors    into a property of the run's own
     index      a vector index of the run's own over it; waited for
+    relations  a catalogue node a relation, with its vectors
     lists      each user's RECOMMENDS edges replaced, whole in one transaction
+    similar    each node's SIMILAR_TO edges likewise
     switch     one transaction moves the model's pointer; the run before stays as the previous one
     clean up   older runs, and builds that died, are removed
 
@@ -23,7 +25,7 @@ from dataclasses import asdict, dataclass, field, replace
 import numpy as np
 
 from kgplug.data.keys import fingerprint
-from kgplug.data.publication import Publication
+from kgplug.data.publication import Publication, TopLists
 from kgplug.errors import GraphError
 from kgplug.graph import catalog
 from kgplug.graph.catalog import RunRecord
@@ -31,8 +33,9 @@ from kgplug.graph.connection import Connection
 from kgplug.graph.contents import unique_properties
 from kgplug.graph.publish_check import check_publication
 from kgplug.graph.publish_clean import drop_superseded
-from kgplug.graph.publish_lists import ListWriter, remove_other_lists
+from kgplug.graph.publish_lists import ListCounts, write_lists
 from kgplug.graph.publish_nodes import NodeLookup, find_nodes, key_property
+from kgplug.graph.publish_relations import write_relations
 from kgplug.graph.publish_vectors import check_index_names, create_indexes, wait_for_indexes, write_vectors
 from kgplug.graph.schema import GraphSchema
 
@@ -47,8 +50,10 @@ class PublishReport:
         model, run: what was published.
         vectors, vectors_kept: written, and found in place.
         vectors_skipped: not written because they are zero or not finite.
+        relations: whose vectors were written into the catalogue.
         lists, lists_kept: users whose list was written, and found in place; an empty list counts.
         edges, edges_deleted: RECOMMENDS edges created, and removed with earlier lists.
+        similar, similar_kept, similar_edges, similar_edges_deleted: the same of nodes and SIMILAR_TO edges.
         missing: nodes that the model knows and the graph has not (any more); nothing was written for them.
         vanished: vectors and edges not written because their nodes went while they were written.
         skipped_keys, missing_keys: some of these, as "label key".
@@ -63,10 +68,15 @@ class PublishReport:
     vectors: int = 0
     vectors_kept: int = 0
     vectors_skipped: int = 0
+    relations: int = 0
     lists: int = 0
     lists_kept: int = 0
     edges: int = 0
     edges_deleted: int = 0
+    similar: int = 0
+    similar_kept: int = 0
+    similar_edges: int = 0
+    similar_edges_deleted: int = 0
     missing: int = 0
     vanished: int = 0
     skipped_keys: list[str] = field(default_factory=list)
@@ -101,6 +111,10 @@ class PublishReport:
         if self.lists or self.lists_kept:
             kept = f", {self.lists_kept:,} were there" if self.lists_kept else ""
             yield f"Lists: {self.lists:,} users written ({self.edges:,} edges, {self.edges_deleted:,} removed){kept}."
+        if self.similar or self.similar_kept:
+            kept = f", {self.similar_kept:,} were there" if self.similar_kept else ""
+            counts = f"{self.similar_edges:,} edges, {self.similar_edges_deleted:,} removed"
+            yield f"Similar nodes: lists of {self.similar:,} nodes written ({counts}){kept}."
         if self.vectors_skipped:
             named = ", ".join(self.skipped_keys)
             yield f"Skipped {self.vectors_skipped:,} vectors that are zero or not finite, such as {named}."
@@ -161,8 +175,14 @@ class _Publisher:
         with self._step("index"):
             self._report.indexes = create_indexes(self._connection, record)
             wait_for_indexes(self._connection, self._report.indexes, timeout_s=index_timeout_s, progress=self._progress)
+        with self._step("relations"):
+            self._report.relations = write_relations(
+                self._connection, record.id, self._publication.relations, only_missing=_is_same(record, found)
+            )
         with self._step("lists"):
             self._write_lists(compare=found is not None)
+        with self._step("similar"):
+            self._write_similar(compare=found is not None)
         with self._step("switch"):
             self._switch(record)
         with self._step("clean up"):
@@ -194,8 +214,7 @@ class _Publisher:
         wanted: dict[str, list[np.ndarray]] = {}
         for nodes in self._publication.vectors:
             wanted.setdefault(nodes.label, []).append(nodes.keys)
-        lists = self._publication.lists
-        if lists is not None:
+        for lists in (*self._lists(), *self._publication.similar):
             wanted.setdefault(lists.user_label, []).append(lists.user_keys)
             wanted.setdefault(lists.item_label, []).append(lists.item_keys)
         unique = unique_properties(self._connection)
@@ -209,7 +228,7 @@ class _Publisher:
         While other vectors than the record's stand in the property it names none, so that a later publish does not
         take them for its own.
         """
-        only_missing = found is not None and found.vectors_digest == record.vectors_digest
+        only_missing = _is_same(record, found)
         others_there = found is not None and not only_missing
         catalog.begin(self._connection, replace(record, vectors_digest=None) if others_there else record)
         if found is not None and found.status == catalog.DROPPING:
@@ -229,23 +248,35 @@ class _Publisher:
         if others_there:
             catalog.begin(self._connection, record)
 
+    def _lists(self) -> list[TopLists]:
+        return [] if self._publication.lists is None else [self._publication.lists]
+
     def _write_lists(self, *, compare: bool) -> None:
-        lists, model, run = self._publication.lists, self._publication.model, self._publication.run
         report = self._report
-        if lists is None:
-            user = self._schema.user
-            lookup = NodeLookup(user.label, user.key, indexed=False, handles={})
-            report.edges_deleted = remove_other_lists(self._connection, model, run, lookup, set(), look_at_all=True)
-            return
-        users, items = self._lookups[lists.user_label], self._lookups[lists.item_label]
-        counts = ListWriter(self._connection, model, run, users, items).write(
-            lists, compare=compare, progress=self._progress
+        for counts in self._write_edges(catalog.RECOMMENDS, self._lists(), compare=compare):
+            report.lists += counts.written
+            report.lists_kept += counts.kept
+            report.edges += counts.edges
+            report.edges_deleted += counts.deleted
+
+    def _write_similar(self, *, compare: bool) -> None:
+        report = self._report
+        for counts in self._write_edges(catalog.SIMILAR_TO, self._publication.similar, compare=compare):
+            report.similar += counts.written
+            report.similar_kept += counts.kept
+            report.similar_edges += counts.edges
+            report.similar_edges_deleted += counts.deleted
+
+    def _write_edges(self, edge: str, lists: list[TopLists], *, compare: bool) -> list[ListCounts]:
+        model, run = self._publication.model, self._publication.run
+        written = write_lists(
+            self._connection, edge, model, run, lists, self._lookups, compare=compare, progress=self._progress
         )
-        report.lists, report.lists_kept = counts.written, counts.kept
-        report.edges, report.edges_deleted = counts.edges, counts.deleted
-        report.vanished += counts.vanished
-        self._count_missing(lists.user_label, counts.missing_users)
-        self._count_missing(lists.item_label, counts.missing_items)
+        for one, counts in zip(lists, written, strict=False):
+            self._report.vanished += counts.vanished
+            self._count_missing(one.user_label, counts.missing_users)
+            self._count_missing(one.item_label, counts.missing_items)
+        return written
 
     def _count_missing(self, label: str, keys: list) -> None:
         """Count nodes that are not in the graph, those of vectors and of lists once."""
@@ -275,9 +306,18 @@ def _check_same_run(found: RunRecord, planned: RunRecord) -> None:
         )
 
 
+def _is_same(planned: RunRecord, found: RunRecord | None) -> bool:
+    """Tell whether the vectors in the graph, as far as they were written, are those that are planned."""
+    return found is not None and found.vectors_digest == planned.vectors_digest
+
+
 def _digest(publication: Publication) -> str:
-    """Return the sha256 of a publication's vectors."""
-    return fingerprint(*(part for nodes in publication.vectors for part in (nodes.label, nodes.keys, nodes.vectors)))
+    """Return the sha256 of a publication's vectors, those of relations included."""
+    parts = [part for nodes in publication.vectors for part in (nodes.label, nodes.keys, nodes.vectors)]
+    if publication.relations is not None:
+        parts.append(publication.relations.names)
+        parts += [part for pair in publication.relations.tensors.items() for part in pair]
+    return fingerprint(*parts)
 
 
 def _few(names: list[str], shown: int = 2) -> str:

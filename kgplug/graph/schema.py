@@ -11,11 +11,6 @@ from kgplug.errors import UsageError
 
 DEFAULT_FILE = Path("kgplug.toml")
 
-# What kgplug itself writes into a graph. Its relationships carry a `run` property, which tells them from a graph's
-# own of the same type; none of this ever re-enters a training.
-OWN_RELATIONSHIPS = ("RECOMMENDS", "SIMILAR_TO", "PREDICTED")
-OWN_LABELS = ("KgplugModel", "KgplugRun")
-
 
 class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)

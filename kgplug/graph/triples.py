@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from kgplug.errors import DataError
 from kgplug.graph.bulk import Wanted
+from kgplug.graph.catalog import OWN_LABELS, OWN_RELATIONSHIPS
 from kgplug.graph.connection import Connection
 from kgplug.graph.contents import Contents, count_all, listed, require_label, require_type
 from kgplug.graph.cypher import quote
 from kgplug.graph.feedback import NOT_OWN, count_own
-from kgplug.graph.schema import OWN_LABELS, OWN_RELATIONSHIPS, GraphSchema
+from kgplug.graph.schema import GraphSchema
 
 
 def wanted_triples(connection: Connection, schema: GraphSchema, contents: Contents) -> tuple[list[Wanted], int]:

@@ -56,6 +56,7 @@ def test_the_commands_of_the_readme_exist() -> None:
         "publish",
         "recommend",
         "similar",
+        "predict",
         "cypher",
         "demo",
         "import",

@@ -1,0 +1,243 @@
+"""Predict links: the most plausible triples of a relation that are not known, exactly, in bounded memory."""
+
+from __future__ import annotations
+
+import bisect
+import difflib
+import heapq
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from kgplug.data.knowledge_graph import KnowledgeGraph
+from kgplug.data.publication import Predictions
+from kgplug.errors import TrainingError, UsageError, unknown_name
+
+if TYPE_CHECKING:
+    from kgplug.embeddings.model import EmbeddingModel
+
+_BLOCK_FLOATS = 4_000_000  # numbers held at a time while scoring: 16 MB
+_SHOWN_KEYS = 3
+_LOOKED_AT = 500  # keys before and after a misspelt one, in alphabetical order
+
+
+@dataclass(frozen=True, eq=False)
+class Question:
+    """Which pairs to score: every head with every tail.
+
+    Attributes:
+        relation: number of the relation.
+        heads, tails: int64 (h,) and (t,), entity numbers, ascending.
+        known: int64 (n, 2), heads and tails of the known triples of the relation, in the model's numbers.
+        loops: whether an entity may stand in the relation to itself: some known one does.
+    """
+
+    relation: int
+    heads: np.ndarray
+    tails: np.ndarray
+    known: np.ndarray
+    loops: bool
+
+    @property
+    def n_scores(self) -> int:
+        return len(self.heads) * len(self.tails)
+
+
+def ask(
+    model: EmbeddingModel,
+    known: KnowledgeGraph,
+    relation: str,
+    *,
+    head_label: str | None = None,
+    tail_label: str | None = None,
+    head: int | str | None = None,
+    tail: int | str | None = None,
+) -> Question:
+    """Return the question for `predict`.
+
+    Args:
+        model: trained.
+        known: every triple that is true already.
+        relation: its name.
+        head_label, tail_label: node label of the heads and of the tails; without one, every label that a known
+            triple of the relation has at that end.
+        head, tail: key of the one head or tail to look at; an integer finds a text key that reads so, too, where no
+            node has the integer itself.
+
+    Raises:
+        UsageError: unknown relation, label or key; the message names the nearest.
+    """
+    if relation not in model.relations:
+        raise unknown_name("relation", relation, model.relations)
+    number = int(np.flatnonzero(model.relations == relation)[0])
+    pairs = _known_pairs(model, known, relation)
+    ends = (("head", head_label, head, pairs[:, 0]), ("tail", tail_label, tail, pairs[:, 1]))
+    heads, tails = (_entities(model, end, label, key, seen) for end, label, key, seen in ends)
+    return Question(number, heads, tails, pairs, bool((pairs[:, 0] == pairs[:, 1]).any()))
+
+
+def predict(model: EmbeddingModel, question: Question, *, top: int = 10, progress: bool | None = None) -> Predictions:
+    """Return the most plausible pairs of a question that are not known, the best first.
+
+    Args:
+        top: at most so many; equal scores stand in the order of head, then tail.
+        progress: show a bar; None shows it on a terminal.
+
+    Raises:
+        TrainingError: the model's scores are not numbers.
+    """
+    if top < 1:
+        raise UsageError(f"top={top}: expected how many triples to return, from 1 on.")
+    best, n = _Best(top), len(model.entity_keys)
+    hidden = not (sys.stderr.isatty() if progress is None else progress)
+    with tqdm(total=question.n_scores, desc="Scoring", unit="pair", unit_scale=True, disable=hidden) as bar:
+        for heads, tails, scores in _scored(model, question):
+            _leave_out(scores, heads, tails, question)
+            rows, columns = np.nonzero(scores >= max(best.least, np.finfo(np.float32).min))
+            best.offer(scores[rows, columns], heads[rows] * n + tails[columns])
+            bar.update(scores.size)
+    found_heads, found_tails = np.divmod(best.codes, n)
+    return Predictions(
+        model.name,
+        model.run,
+        str(model.relations[question.relation]),
+        model.entity_labels[found_heads],
+        model.entity_keys[found_heads],
+        model.entity_labels[found_tails],
+        model.entity_keys[found_tails],
+        best.scores,
+    )
+
+
+class _Best:
+    """The best scores met so far.
+
+    Attributes:
+        scores: float32 (n,), best first.
+        codes: int64 (n,), of the pairs.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.scores, self.codes = np.empty(0, dtype=np.float32), np.empty(0, dtype=np.int64)
+
+    @property
+    def least(self) -> float:
+        """What a score must reach."""
+        return float(self.scores[-1]) if len(self.scores) == self.size else -np.inf
+
+    def offer(self, scores: np.ndarray, codes: np.ndarray) -> None:
+        """Take those of float32 (m,) that are among the best, with their codes int64 (m,)."""
+        if len(scores) > self.size:  # a partition before the sort: of a first block nearly all are offered
+            kept = scores >= np.partition(scores, -self.size)[-self.size]
+            scores, codes = scores[kept], codes[kept]
+        scores, codes = np.concatenate([self.scores, scores]), np.concatenate([self.codes, codes])
+        order = np.lexsort((codes, -scores))[: self.size]
+        self.scores, self.codes = scores[order], codes[order]
+
+
+@torch.no_grad()
+def _scored(model: EmbeddingModel, question: Question) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Give blocks of heads int64 (b,), tails int64 (c,) and their scores float32 (b, c)."""
+    from kgplug.embeddings.translational import RanksAllEntities
+
+    module, n = model.module, len(model.entity_keys)
+    parts = [*module.entity_representations, *module.relation_representations]
+    floats_a_score = 3 * max((int(np.prod(part.shape)) for part in parts), default=1)
+    if isinstance(module, RanksAllEntities) and n <= _BLOCK_FLOATS and n <= floats_a_score * len(question.tails):
+        columns, block_rows, options = len(question.tails), max(1, _BLOCK_FLOATS // n), None  # all entities at once
+    else:
+        columns = max(1, min(len(question.tails), _BLOCK_FLOATS // floats_a_score))
+        block_rows, options = max(1, _BLOCK_FLOATS // (floats_a_score * columns)), True
+    for heads in _blocks(question.heads, block_rows):
+        queries = torch.from_numpy(np.stack([heads, np.full_like(heads, question.relation)], axis=1)).to(module.device)
+        for tails in _blocks(question.tails, columns):
+            if options is None:
+                scores = module.predict_t(queries).float().cpu().numpy()[:, tails]
+            else:
+                scores = module.predict_t(queries, tails=torch.from_numpy(tails).to(module.device))
+                scores = scores.float().cpu().numpy().copy()
+            if np.isnan(scores).any():
+                raise TrainingError(f"{model.name}'s scores are not numbers. Train again with a smaller learning_rate.")
+            yield heads, tails, scores
+
+
+def _leave_out(scores: np.ndarray, heads: np.ndarray, tails: np.ndarray, question: Question) -> None:
+    """Set scores float32 (b, c) to -inf where the pair is known, or would be an entity with itself."""
+    known = question.known  # sorted by head
+    first, last = np.searchsorted(known[:, 0], [heads[0], heads[-1] + 1])
+    pairs = known[first:last]
+    if not question.loops:
+        pairs = np.concatenate([pairs, np.stack([heads, heads], axis=1)])
+    rows, columns = np.searchsorted(heads, pairs[:, 0]), np.searchsorted(tails, pairs[:, 1])
+    inside = (rows < len(heads)) & (columns < len(tails))
+    rows, columns, pairs = rows[inside], columns[inside], pairs[inside]
+    inside = (heads[rows] == pairs[:, 0]) & (tails[columns] == pairs[:, 1])
+    scores[rows[inside], columns[inside]] = -np.inf
+
+
+def _known_pairs(model: EmbeddingModel, known: KnowledgeGraph, relation: str) -> np.ndarray:
+    """Return heads and tails of the known triples in the model's numbers, int64 (n, 2), sorted; others left out."""
+    of_relation = known.triples[known.relations[known.triples[:, 1]] == relation]
+    mine = KnowledgeGraph(model.entity_keys, model.entity_labels, model.relations, np.empty((0, 3), dtype=np.int64))
+    number = np.full(known.n_entities, -1, dtype=np.int64)
+    for label in set(known.entity_labels):
+        rows = np.flatnonzero(known.entity_labels == label)
+        number[rows] = mine.entities_of(known.entity_keys[rows], label=label)
+    pairs = number[of_relation[:, [0, 2]]]  # (n, 2)
+    pairs = pairs[(pairs >= 0).all(axis=1)]
+    return pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]
+
+
+def _entities(
+    model: EmbeddingModel, end: str, label: str | None, key: int | str | None, seen: np.ndarray
+) -> np.ndarray:
+    """Return the entities that may stand at an end: int64 (n,), ascending.
+
+    Args:
+        end: "head" or "tail", for messages.
+        seen: int64 (m,), entities that known triples have at that end.
+    """
+    labels = model.entity_labels
+    if label is not None and not (labels == label).any():
+        raise unknown_name(f"{end} type", label, set(labels))
+    if key is not None:
+        of_label = np.ones(len(labels), dtype=bool) if label is None else labels == label
+        found = np.flatnonzero(of_label & (model.entity_keys == key))
+        if len(found) == 0:  # a command line cannot tell 42 from "42"
+            found = np.flatnonzero(of_label & (model.entity_keys == str(key)))
+        if len(found) == 0:
+            raise _unknown_key(model, end, label, key)
+        if len(found) > 1:
+            several = ", ".join(f":{one}" for one in labels[found])
+            raise UsageError(f"{len(found)} nodes have the key {key!r} ({several}). Name one with --{end}-type.")
+        return found
+    if label is not None:
+        return np.flatnonzero(labels == label)
+    wanted = set(labels[seen])
+    if not wanted:
+        raise UsageError(f"No known triple tells the type of the {end}s. Name it with --{end}-type.")
+    return np.flatnonzero(np.isin(labels.astype(str), sorted(wanted)))
+
+
+def _unknown_key(model: EmbeddingModel, end: str, label: str | None, key: int | str) -> UsageError:
+    keys = model.entity_keys if label is None else model.entity_keys[model.entity_labels == label]
+    numbers = [one for one in keys if isinstance(one, int)]
+    if isinstance(key, int) and numbers:
+        near = [str(one) for one in heapq.nsmallest(_SHOWN_KEYS, numbers, key=lambda one: abs(one - key))]
+    else:
+        texts = sorted(map(str, keys))
+        place = bisect.bisect(texts, str(key))
+        around = texts[max(0, place - _LOOKED_AT) : place + _LOOKED_AT]
+        near = difflib.get_close_matches(str(key), around, n=_SHOWN_KEYS, cutoff=0)
+    where = f":{label} node" if label else "node"
+    return UsageError(f"{model.name} knows no {where} with the key {key!r} as a {end}. The nearest: {', '.join(near)}.")
+
+
+def _blocks(numbers: np.ndarray, size: int) -> Iterator[np.ndarray]:
+    return (numbers[start : start + size] for start in range(0, len(numbers), size))

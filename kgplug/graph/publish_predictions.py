@@ -1,0 +1,108 @@
+"""Write predicted triples as PREDICTED edges.
+
+    (head)-[:PREDICTED {relation, model, run, rank, score}]->(tail)
+
+In one transaction a model's earlier edges of the relation make room for the new ones. A pair that the graph connects
+by the relation itself gets none. Edges of that type without both `model` and `run` are somebody else's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from kgplug.data.publication import Predictions
+from kgplug.errors import UsageError
+from kgplug.graph.catalog import PREDICTED
+from kgplug.graph.connection import Connection
+from kgplug.graph.contents import unique_properties
+from kgplug.graph.cypher import quote
+from kgplug.graph.publish_nodes import NodeLookup, find_nodes, key_property
+from kgplug.graph.schema import GraphSchema
+
+MOST_EDGES = 100_000  # of one transaction, which the server holds in memory
+
+
+@dataclass(frozen=True)
+class PredictionCounts:
+    """What became of predictions.
+
+    Attributes:
+        edges, edges_deleted: created, and removed to make room.
+        not_written: triples whose nodes are not in the graph (any more), or that it holds already.
+    """
+
+    edges: int
+    edges_deleted: int
+    not_written: int
+
+    def __str__(self) -> str:
+        left_out = f"; {self.not_written:,} known or without nodes were passed over" if self.not_written else ""
+        return f"{self.edges:,} {PREDICTED} edges written, {self.edges_deleted:,} removed{left_out}."
+
+
+def write_predictions(connection: Connection, schema: GraphSchema, predictions: Predictions) -> PredictionCounts:
+    """Replace a model's PREDICTED edges of a relation.
+
+    Raises:
+        UsageError: they are too many for a transaction, or a label has no key property.
+        DataError: two nodes share a key, or none of the nodes is in the graph.
+    """
+    if len(predictions) > MOST_EDGES:
+        raise UsageError(
+            f"{len(predictions):,} predictions: at most {MOST_EDGES:,} are written at once. Ask for fewer."
+        )
+    lookups = _lookups(connection, schema, predictions)
+    pairs = [*zip(predictions.head_labels, predictions.tail_labels, strict=True)]
+    groups = [_group(predictions, lookups, pair, np.array([one == pair for one in pairs])) for pair in set(pairs)]
+    query, values = _query(predictions.relation, [one for one in groups if one[2]["heads"]])
+    counters = connection.write(
+        query, relation=predictions.relation, model=predictions.model, run=predictions.run, groups=values
+    )
+    created = counters["relationships_created"]
+    return PredictionCounts(created, counters["relationships_deleted"], len(predictions) - created)
+
+
+def _lookups(connection: Connection, schema: GraphSchema, predictions: Predictions) -> dict[str, NodeLookup]:
+    labels = np.concatenate([predictions.head_labels, predictions.tail_labels])
+    keys = np.concatenate([predictions.head_keys, predictions.tail_keys])
+    unique = unique_properties(connection)
+    return {
+        label: find_nodes(connection, label, key_property(schema, label, unique), keys[labels == label].tolist())
+        for label in sorted(set(labels))
+    }
+
+
+def _group(
+    predictions: Predictions, lookups: dict[str, NodeLookup], labels: tuple[str, str], rows: np.ndarray
+) -> tuple[NodeLookup, NodeLookup, dict[str, list]]:
+    """Return what a query needs of the triples between two labels."""
+    heads, tails = (lookups[label] for label in labels)
+    rows = rows & heads.present(predictions.head_keys) & tails.present(predictions.tail_keys)
+    return heads, tails, {
+        "heads": [heads.handles[key] for key in predictions.head_keys[rows]],
+        "tails": [tails.handles[key] for key in predictions.tail_keys[rows]],
+        "ranks": (np.flatnonzero(rows) + 1).tolist(),
+        "scores": predictions.scores[rows].tolist(),
+    }  # fmt: skip
+
+
+def _query(relation: str, groups: list[tuple[NodeLookup, NodeLookup, dict[str, list]]]) -> tuple[str, list[dict]]:
+    parts = [
+        f"OPTIONAL MATCH ()-[old:{PREDICTED} {{model: $model, relation: $relation}}]->() WHERE old.run IS NOT NULL "
+        "WITH collect(old) AS outdated FOREACH (old IN outdated | DELETE old) WITH count(*) AS done"
+    ]
+    for number, (heads, tails, _) in enumerate(groups):
+        group = f"$groups[{number}]"
+        parts.append(
+            f"""CALL {{
+            UNWIND range(0, size({group}.heads) - 1) AS row
+            {heads.match("head", f"{group}.heads[row]")}
+            {tails.match("tail", f"{group}.tails[row]")}
+            WITH row, head, tail WHERE NOT EXISTS {{ (head)-[:{quote(relation)}]->(tail) }}
+            CREATE (head)-[:{PREDICTED} {{relation: $relation, model: $model, run: $run,
+                rank: {group}.ranks[row], score: {group}.scores[row]}}]->(tail)
+            }}"""
+        )
+    return "\n".join([*parts, "RETURN done"]), [values for _, _, values in groups]
