@@ -289,15 +289,16 @@ def _evaluate_recommender(folder: Path, content: dict, data: GraphData, k: tuple
 def _evaluate_embedding(folder: Path, content: dict, data: GraphData, _k: tuple[int, ...]) -> pd.DataFrame:
     import pandas as pd
 
-    from kgplug.evaluation.link_prediction import evaluate_link_prediction
+    from kgplug.evaluation.link_prediction import count_untrained, evaluate_link_prediction
 
     assert data.knowledge is not None
     _check_unchanged(folder, content["data"]["knowledge"], data.knowledge.fingerprint)
-    _, _, test = _split_of(content).triples(data.knowledge)
+    train_part, _, test = _split_of(content).triples(data.knowledge)
     if test is None:
         raise _no_test_part(folder)
     model = cast("EmbeddingModel", models.load(folder))
     figures = evaluate_link_prediction(model, test.triples, known=data.knowledge.triples)
+    figures["untrained"] = count_untrained(train_part, test.triples)
     return pd.DataFrame([figures], index=[folder.name])
 
 

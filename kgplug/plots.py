@@ -35,6 +35,7 @@ def training_curve(history: dict, *, title: str = "", ax: Axes | None = None) ->
     epochs = np.arange(1, len(history["losses"]) + 1)
     axes.plot(epochs, history["losses"], color=LOSS_COLOUR, label="loss (left)")
     axes.set(xlabel="epoch", ylabel="training loss", title=title)
+    _whole_numbers(axes)
     lines = axes.get_lines()
     if history.get("validation"):
         right = axes.twinx()
@@ -61,7 +62,7 @@ def entity_map(model: EmbeddingModel, *, labels: Sequence[str] | None = None, ax
     _, _, components = np.linalg.svd(centred[:: max(1, len(centred) // 20_000)], full_matrices=False)
     points = centred @ components[:2].T  # (n_entities, 2)
     wanted = list(labels) if labels is not None else sorted(set(model.entity_labels))
-    rng = np.random.default_rng(0)
+    rng, colours = np.random.default_rng(0), _colours(wanted)
     for label in wanted:
         rows = np.flatnonzero(model.entity_labels == label)
         if len(rows) == 0:
@@ -69,9 +70,11 @@ def entity_map(model: EmbeddingModel, *, labels: Sequence[str] | None = None, ax
                 f"No entity has the label {label!r}. Labels: {', '.join(sorted(set(model.entity_labels)))}."
             )
         rows = rng.permutation(rows)[:POINTS_A_LABEL]
-        axes.scatter(*points[rows].T, s=6, alpha=0.5, linewidths=0, label=label or "entity")
+        axes.scatter(*points[rows].T, s=6, alpha=0.5, linewidths=0, color=colours[label], label=label or "entity")
     axes.set(title=f"{model.name}: entities by label", xticks=[], yticks=[], xlabel="first component", ylabel="second")
-    axes.legend(frameon=False, markerscale=3)
+    axes.legend(frameon=False, markerscale=3, loc="upper left", bbox_to_anchor=(1, 1))
+    if ax is None:
+        axes.figure.tight_layout()  # type: ignore[union-attr]
     return axes
 
 
@@ -108,7 +111,7 @@ def comparison_figure(histories: Mapping[str, dict], figures: pd.DataFrame) -> F
         raise DataError("There is nothing to draw: no run has a training curve, and none was evaluated.")
     figure = _figure((7.0 * panels, 4.5))
     axes = list(figure.subplots(1, panels, squeeze=False)[0])
-    colours = dict(zip([*dict.fromkeys([*histories, *figures.index])], _colours(), strict=False))
+    colours = _colours([*dict.fromkeys([*histories, *figures.index])])
     if trained:
         validated = all(history.get("validation") for history in trained.values())
         for name, history in trained.items():
@@ -118,9 +121,11 @@ def comparison_figure(histories: Mapping[str, dict], figures: pd.DataFrame) -> F
             axes[0].plot(best + 1, values[best], color=colours.get(name), marker="o", markersize=9, fillstyle="none")
         what = "validation figure (ring: the weights kept)" if validated else "training loss"
         axes[0].set(xlabel="epoch", ylabel=what, title="Training")
-        axes[0].legend(frameon=False)
+        _whole_numbers(axes[0])
     if figures.size:
         _bars(axes[-1], figures, colours)
+    handles = {label: handle for each in axes for handle, label in zip(*each.get_legend_handles_labels(), strict=True)}
+    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=6, frameon=False)
     return figure
 
 
@@ -134,7 +139,6 @@ def _bars(axes: Axes, figures: pd.DataFrame, colours: Mapping[str, Any]) -> None
     axes.set_xticks(places, list(figures.columns))
     axes.set(title="On the test part")
     axes.margins(y=0.15)
-    axes.legend(frameon=False)
 
 
 def trials_figure(trials: pd.DataFrame, searched: Sequence[str], *, title: str, figure_name: str) -> Figure:
@@ -144,8 +148,6 @@ def trials_figure(trials: pd.DataFrame, searched: Sequence[str], *, title: str, 
         trials: `Tuning.trials`.
         searched: `Tuning.searched`.
     """
-    from matplotlib.ticker import MaxNLocator
-
     rows = -(-len(searched) // _SLICES_A_ROW)
     figure = _figure((11.0, 3.2 + 2.3 * rows))
     grid = figure.add_gridspec(1 + rows, _SLICES_A_ROW, height_ratios=[1.4] + [1.0] * rows)
@@ -156,9 +158,10 @@ def trials_figure(trials: pd.DataFrame, searched: Sequence[str], *, title: str, 
     failed = numbers[found.isna()]
     if len(failed):
         top.scatter(failed, [found.min()] * len(failed), color="#c0392b", marker="x", s=24, label="failed")
-    top.set(title=title, xlabel="trial", ylabel=figure_name)
-    top.xaxis.set_major_locator(MaxNLocator(integer=True))
-    top.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
+    top.set(xlabel="trial", ylabel=figure_name)
+    top.set_title(title, loc="left")
+    top.legend(frameon=False, loc="lower right", bbox_to_anchor=(1, 1), ncols=3)
+    _whole_numbers(top)
     for number, name in enumerate(searched):
         axes = figure.add_subplot(grid[1 + number // _SLICES_A_ROW, number % _SLICES_A_ROW])
         _slice(axes, column[name], found, numbers)
@@ -168,6 +171,8 @@ def trials_figure(trials: pd.DataFrame, searched: Sequence[str], *, title: str, 
 
 def _slice(axes: Axes, values: pd.Series, found: pd.Series, numbers: pd.Series) -> None:
     """Draw figure by value of one setting; later trials are darker."""
+    from matplotlib.ticker import NullLocator
+
     measured = found.notna() & values.notna()
     values = values.loc[measured]
     choices = sorted(set(values))
@@ -175,6 +180,9 @@ def _slice(axes: Axes, values: pd.Series, found: pd.Series, numbers: pd.Series) 
         at = values.to_numpy(dtype=float)
         if at.min() > 0 and at.max() / at.min() > 10:
             axes.set_xscale("log")
+            axes.xaxis.set_minor_locator(NullLocator())
+            ticks = np.geomspace(at.min(), at.max(), 3)
+            axes.set_xticks(ticks, [f"{tick:.2g}" for tick in ticks])
     else:
         at = np.array([choices.index(value) for value in values], dtype=float)
         axes.set_xticks(range(len(choices)), [str(choice) for choice in choices])
@@ -192,10 +200,18 @@ def _figure(size: tuple[float, float]) -> Figure:
     return Figure(figsize=size, layout="constrained")
 
 
-def _colours() -> Sequence[Any]:
+def _whole_numbers(axes: Axes) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+
+
+def _colours(names: Sequence[str]) -> dict[str, Any]:
+    """Return a colour for each name, all different up to twenty."""
     from matplotlib import colormaps
 
-    return [colormaps["tab10" if number < 10 else "Set3"](number % 10) for number in range(20)]
+    dark_then_light = [*range(0, 20, 2), *range(1, 20, 2)]
+    return {name: colormaps["tab20"](dark_then_light[number % 20]) for number, name in enumerate(names)}
 
 
 def _axes(ax: Axes | None) -> Axes:
