@@ -154,14 +154,17 @@ def peek_content(folder: Path) -> dict:
 
 
 def count_numbers(folder: Path, prefixes: tuple[str, ...]) -> int:
-    """Return how many floating-point numbers those arrays hold whose names begin so; the arrays are not read."""
+    """Return how many floating-point numbers those arrays hold whose names begin so; the arrays are not read.
+
+    Arrays of a single number are left out: most are what a regulariser remembers.
+    """
 
     def read(folder: Path, files: dict[str, dict]) -> int:
         _check_size(folder, files[ARRAYS])
         with safe_open(folder / files[ARRAYS]["name"], framework="numpy") as file:
             slices = [file.get_slice(name) for name in file.keys() if name.startswith(prefixes)]  # noqa: SIM118
             kept = [each.get_shape() for each in slices if each.get_dtype().startswith("F")]
-        return sum(math.prod(shape) for shape in kept if shape)
+        return sum(size for size in map(math.prod, kept) if size > 1)
 
     return _read_settled(Path(folder), read)
 

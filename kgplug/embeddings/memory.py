@@ -32,8 +32,8 @@ def check_memory(
     if needed > free:
         raise TrainingError(
             f"{name} with embedding_dim={size} on {n_entities:,} entities and {n_relations:,} relations needs about "
-            f"{_gigabytes(needed)} of memory (parameters, gradients, Adam's moments, best weights), and "
-            f"{_gigabytes(free)} are free. Use a smaller embedding_dim."
+            f"{_readable(needed)} of memory (parameters, gradients, Adam's moments, best weights), and "
+            f"{_readable(free)} are free. Use a smaller embedding_dim."
         )
 
 
@@ -61,5 +61,7 @@ def free_bytes(device: torch.device) -> int:
     return psutil.virtual_memory().available
 
 
-def _gigabytes(n_bytes: int) -> str:
-    return f"{n_bytes / 1e9:,.{0 if n_bytes > 1e11 else 1}f} GB"
+def _readable(n_bytes: int) -> str:
+    unit, name = (10**9, "GB") if n_bytes >= 10**9 else (10**6, "MB")
+    size = n_bytes / unit
+    return f"{size:,.{0 if size >= 100 else 1}f} {name}"
