@@ -27,6 +27,7 @@ _HOME = {
     "available": "kgplug.models",
     "evaluate": "kgplug.evaluation.experiment",
     "evaluate_ctr": "kgplug.evaluation.experiment",
+    "tune": "kgplug.tuning",
     "KgplugError": "kgplug.errors",
 }
 
@@ -43,6 +44,7 @@ __all__ = [
     "evaluate_ctr",
     "load",
     "register",
+    "tune",
 ]
 
 if TYPE_CHECKING:
@@ -53,6 +55,7 @@ if TYPE_CHECKING:
     from kgplug.graph.graph import Graph, connect
     from kgplug.graph.schema import GraphSchema
     from kgplug.models import available, create, load, register
+    from kgplug.tuning import tune
 
 
 def __getattr__(name: str) -> object:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from kgplug.embeddings.prediction import Question
     from kgplug.graph.publisher import PublishReport
     from kgplug.recommenders.base import Recommender
+    from kgplug.tuning import Tuning
 
 EVALUATION = "evaluation.json"
 DEFAULT_FRACTIONS = {"recommender": (0.8, 0.1, 0.1), "embedding": (0.9, 0.05, 0.05)}  # of training, validation, test
@@ -179,6 +180,44 @@ def _fit(
     return {figure: round(max(best), 4)} if best else {}
 
 
+def tune(
+    name: str,
+    data: GraphData,
+    runs: Runs,
+    *,
+    trials: int = 20,
+    epochs: int | None = None,
+    settings: dict[str, Any] | None = None,
+    split: Split | None = None,
+    seed: int = 0,
+    progress: bool | None = None,
+) -> Tuning:
+    """Search a model's settings on the training and validation part of a split; see `kgplug.tune`.
+
+    The study stands in the runs' folder, so that the same call, given again, goes on.
+
+    Args:
+        epochs: at most so many in a trial.
+        settings: not to be searched.
+    """
+    from kgplug import tuning
+
+    model = models.create(name, **(settings or {}))
+    kind = models.kind(model)
+    split = split or Split(fractions=DEFAULT_FRACTIONS[kind])
+    whole = data.knowledge if kind == "embedding" else data.interactions
+    assert whole is not None
+    train_part, valid, _ = split.triples(whole) if isinstance(whole, KnowledgeGraph) else split.interactions(whole)
+    if valid is None:
+        raise UsageError(
+            "Settings are chosen by the validation part, and this split has none. Use --split 0.8,0.1,0.1."
+        )
+    return tuning.tune(
+        model.name, train_part, data.knowledge if getattr(model, "needs_knowledge", False) else None, valid=valid,
+        trials=trials, seed=seed, epochs=epochs, folder=runs.folder / ".tuning", progress=progress, **(settings or {}),
+    )  # fmt: skip
+
+
 def _find(runs: Runs, key: str) -> Path | None:
     """Return the newest whole run of that key."""
     for info in reversed(runs.list()):
@@ -252,15 +291,16 @@ def _evaluate_recommender(folder: Path, content: dict, data: GraphData, k: tuple
 def _evaluate_embedding(folder: Path, content: dict, data: GraphData, _k: tuple[int, ...]) -> pd.DataFrame:
     import pandas as pd
 
-    from kgplug.evaluation.link_prediction import evaluate_link_prediction
+    from kgplug.evaluation.link_prediction import count_untrained, evaluate_link_prediction
 
     assert data.knowledge is not None
     _check_unchanged(folder, content["data"]["knowledge"], data.knowledge.fingerprint)
-    _, _, test = _split_of(content).triples(data.knowledge)
+    train_part, _, test = _split_of(content).triples(data.knowledge)
     if test is None:
         raise _no_test_part(folder)
     model = cast("EmbeddingModel", models.load(folder))
     figures = evaluate_link_prediction(model, test.triples, known=data.knowledge.triples)
+    figures["untrained"] = count_untrained(train_part, test.triples)
     return pd.DataFrame([figures], index=[folder.name])
 
 

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
 from kgplug.errors import DataError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
     from kgplug.embeddings.model import EmbeddingModel
+    from kgplug.recommenders.base import Recommender
 
 LOSS_COLOUR, VALIDATION_COLOUR = "#7a7a7a", "#0b6bcb"
 POINTS_A_LABEL = 2000
+_SLICES_A_ROW = 4
+_SLICE_CHOICES = 5  # a number with at most so many values is drawn as a choice
 
 
 def training_curve(history: dict, *, title: str = "", ax: Axes | None = None) -> Axes:
@@ -30,6 +35,7 @@ def training_curve(history: dict, *, title: str = "", ax: Axes | None = None) ->
     epochs = np.arange(1, len(history["losses"]) + 1)
     axes.plot(epochs, history["losses"], color=LOSS_COLOUR, label="loss (left)")
     axes.set(xlabel="epoch", ylabel="training loss", title=title)
+    _whole_numbers(axes)
     lines = axes.get_lines()
     if history.get("validation"):
         right = axes.twinx()
@@ -38,7 +44,8 @@ def training_curve(history: dict, *, title: str = "", ax: Axes | None = None) ->
         axes.axvline(history["best_epoch"] + 1, color=VALIDATION_COLOUR, linestyle=":", linewidth=1)
         lines = [*lines[:1], *right.get_lines()]
     axes.legend(handles=lines, frameon=False, loc="center right")
-    axes.figure.tight_layout()  # type: ignore[union-attr]
+    if ax is None:
+        axes.figure.tight_layout()  # type: ignore[union-attr]
     return axes
 
 
@@ -55,7 +62,7 @@ def entity_map(model: EmbeddingModel, *, labels: Sequence[str] | None = None, ax
     _, _, components = np.linalg.svd(centred[:: max(1, len(centred) // 20_000)], full_matrices=False)
     points = centred @ components[:2].T  # (n_entities, 2)
     wanted = list(labels) if labels is not None else sorted(set(model.entity_labels))
-    rng = np.random.default_rng(0)
+    rng, colours = np.random.default_rng(0), _colours(wanted)
     for label in wanted:
         rows = np.flatnonzero(model.entity_labels == label)
         if len(rows) == 0:
@@ -63,10 +70,148 @@ def entity_map(model: EmbeddingModel, *, labels: Sequence[str] | None = None, ax
                 f"No entity has the label {label!r}. Labels: {', '.join(sorted(set(model.entity_labels)))}."
             )
         rows = rng.permutation(rows)[:POINTS_A_LABEL]
-        axes.scatter(*points[rows].T, s=6, alpha=0.5, linewidths=0, label=label or "entity")
+        axes.scatter(*points[rows].T, s=6, alpha=0.5, linewidths=0, color=colours[label], label=label or "entity")
     axes.set(title=f"{model.name}: entities by label", xticks=[], yticks=[], xlabel="first component", ylabel="second")
-    axes.legend(frameon=False, markerscale=3)
+    axes.legend(frameon=False, markerscale=3, loc="upper left", bbox_to_anchor=(1, 1))
+    if ax is None:
+        axes.figure.tight_layout()  # type: ignore[union-attr]
     return axes
+
+
+def run_figure(model: EmbeddingModel | Recommender) -> Figure:
+    """Draw one trained model: its training curve and, for an embedding, the map of its entities.
+
+    Raises:
+        DataError: there is neither.
+    """
+    from kgplug.embeddings.model import EmbeddingModel
+
+    embedding, trained = isinstance(model, EmbeddingModel), bool(model.history.get("losses"))
+    if not embedding and not trained:
+        raise DataError(f"There is nothing to draw of one {model.name}: it was not trained by gradient.")
+    figure = _figure((7.0 * (embedding + trained), 4.5))
+    axes = list(figure.subplots(1, embedding + trained, squeeze=False)[0])
+    if trained:
+        training_curve(model.history, title=f"{model.name}: training", ax=axes[0])
+    if isinstance(model, EmbeddingModel):
+        entity_map(model, ax=axes[-1])
+    return figure
+
+
+def comparison_figure(histories: Mapping[str, dict], figures: pd.DataFrame) -> Figure:
+    """Draw several runs: their validation (without validation parts, loss) by epoch, and their figures as bars.
+
+    Args:
+        histories: name → `model.history`; models without one have no curve.
+        figures: one row a run (its name is the index), one column a figure between 0 and 1; may be empty.
+    """
+    trained = {name: history for name, history in histories.items() if history.get("losses")}
+    panels = bool(trained) + bool(figures.size)
+    if panels == 0:
+        raise DataError("There is nothing to draw: no run has a training curve, and none was evaluated.")
+    figure = _figure((7.0 * panels, 4.5))
+    axes = list(figure.subplots(1, panels, squeeze=False)[0])
+    colours = _colours([*dict.fromkeys([*histories, *figures.index])])
+    if trained:
+        validated = all(history.get("validation") for history in trained.values())
+        for name, history in trained.items():
+            values = history["validation" if validated else "losses"]
+            axes[0].plot(np.arange(1, len(values) + 1), values, color=colours.get(name), marker=".", label=name)
+            best = history["best_epoch"]
+            axes[0].plot(best + 1, values[best], color=colours.get(name), marker="o", markersize=9, fillstyle="none")
+        what = "validation figure (ring: the weights kept)" if validated else "training loss"
+        axes[0].set(xlabel="epoch", ylabel=what, title="Training")
+        _whole_numbers(axes[0])
+    if figures.size:
+        _bars(axes[-1], figures, colours)
+    handles = {label: handle for each in axes for handle, label in zip(*each.get_legend_handles_labels(), strict=True)}
+    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=6, frameon=False)
+    return figure
+
+
+def _bars(axes: Axes, figures: pd.DataFrame, colours: Mapping[str, Any]) -> None:
+    places, width = np.arange(figures.shape[1]), 0.8 / len(figures)
+    for row, (name, values) in enumerate(figures.iterrows()):
+        where = places + (row - (len(figures) - 1) / 2) * width
+        bars = axes.bar(where, values, width, color=colours.get(str(name)), label=str(name))
+        if len(figures) * figures.shape[1] <= 20:
+            axes.bar_label(bars, fmt="%.3f", fontsize=7, rotation=90, padding=2)
+    axes.set_xticks(places, list(figures.columns))
+    axes.set(title="On the test part")
+    axes.margins(y=0.15)
+
+
+def trials_figure(trials: pd.DataFrame, searched: Sequence[str], *, title: str, figure_name: str) -> Figure:
+    """Draw a search for settings: the figure of every trial with the best so far, and a slice for each setting.
+
+    Args:
+        trials: `Tuning.trials`.
+        searched: `Tuning.searched`.
+    """
+    rows = -(-len(searched) // _SLICES_A_ROW)
+    figure = _figure((11.0, 3.2 + 2.3 * rows))
+    grid = figure.add_gridspec(1 + rows, _SLICES_A_ROW, height_ratios=[1.4] + [1.0] * rows)
+    column = {str(name): values for name, values in trials.items()}
+    top, numbers, found = figure.add_subplot(grid[0, :]), column["trial"], column["figure"]
+    top.step(numbers, column["best"], where="post", color=VALIDATION_COLOUR, label="best so far")
+    top.scatter(numbers, found, color=LOSS_COLOUR, s=18, zorder=3, label="trial")
+    failed = numbers[found.isna()]
+    if len(failed):
+        top.scatter(failed, [found.min()] * len(failed), color="#c0392b", marker="x", s=24, label="failed")
+    top.set(xlabel="trial", ylabel=figure_name)
+    top.set_title(title, loc="left")
+    top.legend(frameon=False, loc="lower right", bbox_to_anchor=(1, 1), ncols=3)
+    _whole_numbers(top)
+    for number, name in enumerate(searched):
+        axes = figure.add_subplot(grid[1 + number // _SLICES_A_ROW, number % _SLICES_A_ROW])
+        _slice(axes, column[name], found, numbers)
+        axes.set_title(name.partition(".")[2] or name, fontsize=10)
+    return figure
+
+
+def _slice(axes: Axes, values: pd.Series, found: pd.Series, numbers: pd.Series) -> None:
+    """Draw figure by value of one setting; later trials are darker."""
+    from matplotlib.ticker import NullLocator
+
+    measured = found.notna() & values.notna()
+    values = values.loc[measured]
+    choices = sorted(set(values))
+    if pd.api.types.is_numeric_dtype(values) and len(choices) > _SLICE_CHOICES:
+        at = values.to_numpy(dtype=float)
+        if at.min() > 0 and at.max() / at.min() > 10:
+            axes.set_xscale("log")
+            axes.xaxis.set_minor_locator(NullLocator())
+            ticks = np.geomspace(at.min(), at.max(), 3)
+            axes.set_xticks(ticks, [f"{tick:.2g}" for tick in ticks])
+    else:
+        at = np.array([choices.index(value) for value in values], dtype=float)
+        axes.set_xticks(range(len(choices)), [str(choice) for choice in choices])
+        axes.margins(x=0.2)
+    axes.scatter(
+        at, found.loc[measured], c=numbers.loc[measured], cmap="Blues", vmin=-len(numbers) / 2, s=18, linewidths=0
+    )
+    axes.tick_params(labelsize=8)
+
+
+def _figure(size: tuple[float, float]) -> Figure:
+    """Return a figure that needs no screen."""
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=size, layout="constrained")
+
+
+def _whole_numbers(axes: Axes) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+
+
+def _colours(names: Sequence[str]) -> dict[str, Any]:
+    """Return a colour for each name, all different up to twenty."""
+    from matplotlib import colormaps
+
+    dark_then_light = [*range(0, 20, 2), *range(1, 20, 2)]
+    return {name: colormaps["tab20"](dark_then_light[number % 20]) for number, name in enumerate(names)}
 
 
 def _axes(ax: Axes | None) -> Axes:

@@ -8,7 +8,7 @@ import sys
 
 import typer
 
-from kgplug.cli import database, demo, models, serving
+from kgplug.cli import choosing, database, demo, models, serving
 from kgplug.errors import KgplugError
 
 INTERRUPTED = 130  # what a shell reports for a command ended by Ctrl-C
@@ -31,6 +31,7 @@ app = typer.Typer(
 demo.add_to(app)
 database.add_to(app)
 models.add_to(app)
+choosing.add_to(app)
 serving.add_to(app)
 
 

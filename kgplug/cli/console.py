@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from kgplug.graph.graph import Graph
+    from kgplug.jobs import Split
     from kgplug.training.runs import Runs
 
 out = Console(highlight=False)
@@ -32,6 +34,45 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a tabl
 SchemaFile = Annotated[
     Path | None, typer.Option("--schema", help="What the graph means. Default: kgplug.toml; without one, a guess.")
 ]
+ModelSettings = Annotated[
+    list[str] | None, typer.Option("--set", "-s", help="A setting of the model, as name=value; may be repeated.")
+]
+Shares = Annotated[str | None, typer.Option("--split", help="Shares of training, validation, test.", metavar="A,B,C")]
+
+
+class SplitBy(StrEnum):
+    """Whose rows are split in the given shares."""
+
+    user = "user"
+    row = "row"
+
+
+class SplitOrder(StrEnum):
+    """What decides which rows go to the test part."""
+
+    random = "random"
+    time = "time"
+
+
+By = Annotated[SplitBy, typer.Option(help="Split each user's rows in these shares, or all rows.")]
+Order = Annotated[SplitOrder, typer.Option(help="Which rows become test: random ones, or the latest.")]
+
+
+def parse_split(kind: str, shares: str | None, *, seed: int, by: SplitBy, order: SplitOrder) -> Split:
+    """Return the split that the options ask for; the default shares are those of the kind of model."""
+    from kgplug.jobs import DEFAULT_FRACTIONS, Split
+
+    return Split(_fractions(shares) if shares else DEFAULT_FRACTIONS[kind], seed, by.value, order.value)
+
+
+def _fractions(text: str) -> tuple[float, float, float]:
+    try:
+        parts = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        parts = ()
+    if len(parts) != 3:
+        raise UsageError(f"--split {text}: expected three shares, such as 0.8,0.1,0.1.")
+    return parts
 
 
 def open_graph() -> Graph:

@@ -24,7 +24,10 @@ TRAINED = ("Popularity", "ItemKNN", "TransE", "MKR", "KGCN")
 PUBLISHED = ("TransE", "MKR", "KGCN")
 SHOWN_USER = 42
 SHOWN_MOVIE = 50  # Star Wars
-SHOWN_COLUMNS = ("AUC", "ACC", "precision@10", "recall@10", "NDCG@10", "hit@10")
+SHOWN_COLUMNS = (
+    *("AUC", "ACC", "precision@10", "recall@10", "NDCG@10", "hit@10"),  # of recommenders
+    *("MRR", "hits@1", "hits@3", "hits@10", "MRR heads", "MRR tails"),  # of embeddings
+)
 
 
 def add_to(app: typer.Typer) -> None:
@@ -141,8 +144,7 @@ def _train(data: GraphData) -> dict[str, Path]:
 def _print_metrics(table: Any) -> None:
     from kgplug.evaluation.report import to_table
 
-    shown = [name for name in SHOWN_COLUMNS if name in table.columns] or list(table.columns)
-    table = table[shown]
+    table = table[[name for name in SHOWN_COLUMNS if name in table.columns]]
     table.index = [next(name for name in TRAINED if run.startswith(name.lower())) for run in table.index]
     out.print(to_table(table))
 

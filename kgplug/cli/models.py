@@ -2,37 +2,29 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import Annotated
 
 import typer
 
 from kgplug.cli.console import (
+    By,
     Json,
+    ModelSettings,
+    Order,
     SchemaFile,
+    Shares,
+    SplitBy,
+    SplitOrder,
     load_schema,
     open_graph,
     open_runs,
     out,
     parse_settings,
+    parse_split,
     print_frame,
     print_json,
 )
 from kgplug.errors import UsageError
-
-
-class SplitBy(StrEnum):
-    """Whose rows are split in the given shares."""
-
-    user = "user"
-    row = "row"
-
-
-class SplitOrder(StrEnum):
-    """What decides which rows go to the test part."""
-
-    random = "random"
-    time = "time"
 
 
 def add_to(app: typer.Typer) -> None:
@@ -56,16 +48,10 @@ def models(as_json: Json = False) -> None:
 
 def train(
     model: Annotated[str, typer.Argument(help="A name from `kgplug models`, such as MKR or TransE.")],
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", "-s", help="A setting of the model, as name=value; may be repeated.")
-    ] = None,
-    fractions: Annotated[
-        str | None, typer.Option("--split", help="Shares of training, validation, test.", metavar="A,B,C")
-    ] = None,
-    by: Annotated[SplitBy, typer.Option(help="Split each user's rows in these shares, or all rows.")] = SplitBy.user,
-    order: Annotated[
-        SplitOrder, typer.Option(help="Which rows become test: random ones, or the latest.")
-    ] = SplitOrder.random,
+    settings: ModelSettings = None,
+    fractions: Shares = None,
+    by: By = SplitBy.user,
+    order: Order = SplitOrder.random,
     seed: Annotated[int, typer.Option(help="Of the split and the training.")] = 0,
     schema_file: SchemaFile = None,
     as_json: Json = False,
@@ -80,8 +66,7 @@ def train(
 
     chosen = parse_settings(settings or [])
     kind = jobs.models.kind(jobs.models.create(model, **chosen))  # refused before the database is asked
-    shares = _fractions(fractions) if fractions else jobs.DEFAULT_FRACTIONS[kind]
-    split = jobs.Split(shares, seed, by.value, order.value)
+    split = parse_split(kind, fractions, seed=seed, by=by, order=order)
     with open_graph() as graph:
         data = jobs.read(graph, load_schema(graph, schema_file), name=model)
         runs = open_runs()
@@ -93,16 +78,6 @@ def train(
     figures = ", ".join(f"{name} {value}" for name, value in info.metrics.items())
     out.print(f"Run {info.id} in {info.seconds} s{'; ' + figures if figures else ''}.", markup=False)
     out.print(f"Next: `kgplug evaluate {info.id}`, `kgplug publish {info.id}`.", markup=False)
-
-
-def _fractions(text: str) -> tuple[float, float, float]:
-    try:
-        parts = tuple(float(part) for part in text.split(","))
-    except ValueError:
-        parts = ()
-    if len(parts) != 3:
-        raise UsageError(f"--split {text}: expected three shares, such as 0.8,0.1,0.1.")
-    return parts
 
 
 def runs(as_json: Json = False) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import re
 import secrets
@@ -22,7 +23,7 @@ from typing import TypeVar
 
 import numpy as np
 import psutil
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file, save_file
 
 from kgplug.errors import RunError
@@ -148,6 +149,22 @@ def peek_content(folder: Path) -> dict:
         _check_size(folder, files[ARRAYS])
         _check_hash(folder, files[CONTENT])
         return _parse_content(folder, files[CONTENT])
+
+    return _read_settled(Path(folder), read)
+
+
+def count_numbers(folder: Path, prefixes: tuple[str, ...]) -> int:
+    """Return how many floating-point numbers those arrays hold whose names begin so; the arrays are not read.
+
+    Arrays of a single number are left out: most are what a regulariser remembers.
+    """
+
+    def read(folder: Path, files: dict[str, dict]) -> int:
+        _check_size(folder, files[ARRAYS])
+        with safe_open(folder / files[ARRAYS]["name"], framework="numpy") as file:
+            slices = [file.get_slice(name) for name in file.keys() if name.startswith(prefixes)]  # noqa: SIM118
+            kept = [each.get_shape() for each in slices if each.get_dtype().startswith("F")]
+        return sum(size for size in map(math.prod, kept) if size > 1)
 
     return _read_settled(Path(folder), read)
 

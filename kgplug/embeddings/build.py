@@ -33,11 +33,21 @@ def module_class(name: str) -> Any:
     return CORRECTED.get(name) or model_resolver.lookup(name)
 
 
+def model_settings_of(name: str) -> dict[str, Any]:
+    """Return the names that `model_settings` may hold, each with its default (None where there is none)."""
+    cls = module_class(name)
+    classes = [*([cls.__mro__[2]] if name in ("TransE", "TransR") else []), cls]  # ours pass on to PyKEEN's
+    found = {p.name: p.default for each in classes for p in inspect.signature(each.__init__).parameters.values()}
+    return {
+        setting: None if default is inspect.Parameter.empty else default
+        for setting, default in found.items()
+        if setting not in _OURS_TO_SET
+    }
+
+
 def check_model_settings(name: str, settings: dict[str, Any]) -> None:
     """Refuse a name in `model_settings` that the model does not take."""
-    cls = module_class(name)
-    classes = [cls, *([cls.__mro__[2]] if name in ("TransE", "TransR") else [])]  # ours pass on to PyKEEN's
-    valid = {p for each in classes for p in inspect.signature(each.__init__).parameters} - _OURS_TO_SET
+    valid = model_settings_of(name)
     for setting in settings:
         if setting not in valid:
             raise unknown_name(f"model setting of {name}", setting, valid or {"(none)"})

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field, JsonValue
 
 from kgplug.embeddings.catalogue import EMBEDDINGS
-from kgplug.training.config import ModelConfig, make_config
+from kgplug.training.config import LEARNING_RATES, ModelConfig, Range, Space, make_config
 
 
 class EmbeddingConfig(ModelConfig):
     """Settings of a model trained on triples against corrupted triples.
 
     Defaults are for a graph of some ten thousand entities and a hundred thousand triples;
-    `catalogue.EMBEDDINGS` holds those that differ by model.
+    `catalogue.EMBEDDINGS` holds those that differ by model. `search_space` adds PyKEEN's ranges to `tuning`.
     """
+
+    tuning: ClassVar[Space] = {
+        "embedding_dim": Range(16, 256, step=16),
+        "batch_size": (512, 1024, 2048, 4096, 8192),
+        "learning_rate": LEARNING_RATES,
+        "negatives": Range(1, 32, log=True),
+    }
 
     embedding_dim: int = Field(64, ge=1, description="length of an entity's vector (of its complex numbers, where so)")
     epochs: int = Field(30, ge=1, description="at most so many passes over the triples")

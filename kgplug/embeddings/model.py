@@ -78,8 +78,9 @@ class EmbeddingModel:
 
         Raises:
             DataError: there is no triple, or fewer than two entities.
-            TrainingError: the loss is not finite.
+            TrainingError: the loss is not finite, or the model needs more memory than is free.
         """
+        from kgplug.embeddings.memory import check_memory
         from kgplug.embeddings.training import TripleTask
         from kgplug.training.device import choose_device
         from kgplug.training.loop import train
@@ -93,6 +94,9 @@ class EmbeddingModel:
         self.relations, self.seed, self.run = knowledge.relations, seed, new_run_id(self.name)
         self._graph_triples = knowledge.triples if EMBEDDINGS[self.name].reads_graph else None
         device = choose_device(self.config.device)
+        check_memory(
+            self.name, self.config, n_entities=knowledge.n_entities, n_relations=knowledge.n_relations, device=device
+        )
         self._module = self._build(knowledge.triples).to(device)
         self._unit = None
         held_out = None

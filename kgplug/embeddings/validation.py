@@ -13,7 +13,12 @@ FEWEST_TRIPLES = 50
 
 
 def validation_triples(
-    valid: KnowledgeGraph | np.ndarray, knowledge: KnowledgeGraph, *, floats_a_score: int, seed: int
+    valid: KnowledgeGraph | np.ndarray,
+    knowledge: KnowledgeGraph,
+    *,
+    floats_a_score: int,
+    seed: int,
+    at_most: int = VALIDATION_TRIPLES,
 ) -> np.ndarray:
     """Return a sample of the validation triples in the numbers of `knowledge`: int64 (n, 3).
 
@@ -27,7 +32,7 @@ def validation_triples(
     if len(triples) == 0:
         raise DataError("None of the validation triples is about entities and relations of the training triples.")
     affordable = VALIDATION_FLOATS // (2 * knowledge.n_entities * floats_a_score)
-    at_most = min(VALIDATION_TRIPLES, max(FEWEST_TRIPLES, affordable))
+    at_most = min(at_most, max(FEWEST_TRIPLES, affordable))
     if len(triples) > at_most:
         chosen = np.random.default_rng([seed, len(triples)]).choice(len(triples), at_most, replace=False)
         triples = triples[np.sort(chosen)]

@@ -72,7 +72,7 @@ def evaluate(
     reference = label_pairs(parts["validation"], list(parts.values()), rng) if held_out else _training_pairs(train, rng)
     rows = []
     for model in models.values():
-        scores = _score(model, pairs)
+        scores = score_pairs(model, pairs)
         result = evaluate_ranking(model, train, test, valid=valid, k=lengths, relevant=relevant)
         rows.append({
             "AUC": auc(pairs.labels, scores),
@@ -152,7 +152,7 @@ def evaluate_ctr(
 
 
 def _click_figures(model: Recommender, data: ClickThroughParts) -> dict[str, float]:
-    pairs, scores = data.test_pairs, _score(model, data.test_pairs)
+    pairs, scores = data.test_pairs, score_pairs(model, data.test_pairs)
     warm = warm_items(data.train)[pairs.items]
     valid = data.valid_pairs
     reference = valid or _training_pairs(data.train, np.random.default_rng(0))
@@ -161,11 +161,11 @@ def _click_figures(model: Recommender, data: ClickThroughParts) -> dict[str, flo
         "AUC": auc(pairs.labels, scores),
         "ACC": accuracy(pairs.labels, scores, threshold),
         "warm AUC": auc(pairs.labels[warm], scores[warm]),
-        "valid AUC": auc(valid.labels, _score(model, valid)) if valid is not None else math.nan,
+        "valid AUC": auc(valid.labels, score_pairs(model, valid)) if valid is not None else math.nan,
     }
 
 
-def _score(model: Recommender, pairs: LabelledPairs) -> np.ndarray:
+def score_pairs(model: Recommender, pairs: LabelledPairs) -> np.ndarray:
     """Score pairs, so many at a time: float32 (n,)."""
     scores = np.empty(len(pairs), dtype=np.float32)
     for start in range(0, len(pairs), _SCORED_PAIRS):
@@ -180,7 +180,7 @@ def _threshold(model: Recommender, reference: LabelledPairs, *, held_out: bool) 
     """Return the score from which a pair counts as liked."""
     if model.scores_are_probabilities:
         return 0.5
-    scores = _score(model, reference)
+    scores = score_pairs(model, reference)
     return best_threshold(reference.labels, scores) if held_out else float(np.median(scores))
 
 

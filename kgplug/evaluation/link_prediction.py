@@ -9,6 +9,7 @@ import numpy as np
 from kgplug.errors import DataError
 
 if TYPE_CHECKING:
+    from kgplug.data.knowledge_graph import KnowledgeGraph
     from kgplug.embeddings.model import EmbeddingModel
 
 
@@ -39,3 +40,15 @@ def evaluate_link_prediction(model: EmbeddingModel, test: np.ndarray, known: np.
         "MRR heads": float(reciprocal[0]),
         "MRR tails": float(reciprocal[1]),
     }
+
+
+def count_untrained(train: KnowledgeGraph, test: np.ndarray) -> int:
+    """Return how many test triples have an end or a relation that is in no training triple: chance ranks those.
+
+    Args:
+        train: the training part.
+        test: int64 (n, 3), in its numbers.
+    """
+    entities, relations = np.zeros(train.n_entities, dtype=bool), np.zeros(train.n_relations, dtype=bool)
+    entities[train.triples[:, [0, 2]]], relations[train.triples[:, 1]] = True, True
+    return int((~(entities[test[:, 0]] & relations[test[:, 1]] & entities[test[:, 2]])).sum())

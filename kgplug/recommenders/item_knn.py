@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
@@ -12,13 +12,15 @@ from scipy import sparse
 from kgplug.data.interactions import Interactions
 from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.recommenders.base import SCORE_BLOCK_CELLS, FitOptions, Recommender
-from kgplug.training.config import ModelConfig
+from kgplug.training.config import ModelConfig, Range, Space
 
 _BM25_K1, _BM25_B = 1.2, 0.75  # S. Robertson, H. Zaragoza, "The Probabilistic Relevance Framework", 2009
 
 
 class ItemKNNConfig(ModelConfig):
     """Settings of ItemKNN."""
+
+    tuning: ClassVar[Space] = {"similarity": ("bm25", "tfidf", "cosine"), "neighbours": Range(10, 400, log=True)}
 
     similarity: Literal["bm25", "tfidf", "cosine"] = Field("bm25", description="how the users of two items compare")
     neighbours: int = Field(100, ge=1, description="similar items kept for each item")

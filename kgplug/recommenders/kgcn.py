@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
@@ -19,7 +19,7 @@ from kgplug.recommenders.click_through import ClickThroughData, Pairs, own_rows
 from kgplug.recommenders.kgcn_network import FullLayers, KGCNNetwork, receptive_field, represent_all
 from kgplug.recommenders.layers import distinct, lookup, row_penalty, squared_norm
 from kgplug.recommenders.neighbours import EntityGraph, Neighbours, open_graph
-from kgplug.training.config import TrainedConfig
+from kgplug.training.config import Range, Space, TrainedConfig
 from kgplug.training.device import choose_device
 from kgplug.training.loop import train
 from kgplug.training.row_adam import RowAdam
@@ -44,6 +44,14 @@ class KGCNConfig(TrainedConfig):
 
     Label smoothness (KGNN-LS): `ls_weight` 1.0 on movies, 0.5 on books, 0.1 on music.
     """
+
+    tuning: ClassVar[Space] = {
+        **TrainedConfig.tuning,
+        "vector_l2": Range(1e-4, 1e-1, log=True),
+        "neighbours": (4, 8, 16),
+        "hops": (1, 2),
+        "aggregator": ("sum", "concat", "neighbor"),
+    }
 
     batch_size: int = Field(4096, ge=1, description="rows a step, negatives included")
     learning_rate: float = Field(1e-2, gt=0, description="of Adam")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
@@ -19,7 +19,7 @@ from kgplug.recommenders.base import FitOptions, Recommender
 from kgplug.recommenders.click_through import ClickThroughData, Pairs, own_rows
 from kgplug.recommenders.layers import distinct, lookup, row_penalty, squared_norm
 from kgplug.recommenders.mkr_network import MKRNetwork
-from kgplug.training.config import TrainedConfig
+from kgplug.training.config import LEARNING_RATES, Range, Space, TrainedConfig
 from kgplug.training.device import choose_device
 from kgplug.training.loop import train
 from kgplug.training.row_adam import RowAdam
@@ -37,6 +37,14 @@ class MKRConfig(TrainedConfig):
     | Book-Crossing | 10     | 8             | 1          | 1           | 32         | 1e-6 | 2e-4          | 2e-5              | 2            |
     | Last.FM       | 10     | 4             | 2          | 1           | 256        | 1e-6 | 1e-3          | 2e-4              | 2            |
     """  # noqa: E501
+
+    tuning: ClassVar[Space] = {
+        **TrainedConfig.tuning,
+        "kge_learning_rate": LEARNING_RATES,
+        "kge_interval": Range(1, 5),
+        "vector_l2": Range(1e-4, 1e-1, log=True),
+        "low_layers": (1, 2),
+    }
 
     batch_size: int = Field(4096, ge=1, description="rows a step of the recommendation task, negatives included")
     kge_batch_size: int = Field(4096, ge=1, description="triples a step of the KG task")

@@ -2,22 +2,58 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from kgplug.errors import UsageError, unknown_name
+
+
+@dataclass(frozen=True)
+class Range:
+    """Where a setting is searched: from low to high, both included; whole numbers where both ends are.
+
+    Attributes:
+        log: try orders of magnitude evenly.
+        step: only low, low + step, low + 2 step, …
+    """
+
+    low: float
+    high: float
+    log: bool = False
+    step: float | None = None
+
+    @property
+    def whole(self) -> bool:
+        return isinstance(self.low, int) and isinstance(self.high, int)
+
+
+Space = Mapping[str, Range | tuple]  # setting → its range, or what to choose from
+LEARNING_RATES = Range(1e-3, 1e-1, log=True)
 
 
 class ModelConfig(BaseModel):
     """Settings of a model; unknown names are refused.
 
     One idea has one name everywhere: `embedding_dim`, `epochs`, `learning_rate`, `batch_size`, `l2`.
+    `tuning` says which of them `kgplug tune` searches, and where.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+    tuning: ClassVar[Space] = {}
 
 
 class TrainedConfig(ModelConfig):
     """Settings of a model that learns by gradient."""
+
+    tuning: ClassVar[Space] = {
+        "embedding_dim": (16, 32, 64, 128),
+        "batch_size": (1024, 2048, 4096, 8192),
+        "learning_rate": LEARNING_RATES,
+        "l2": Range(1e-7, 1e-2, log=True),
+    }
 
     embedding_dim: int = Field(64, ge=1, description="length of a vector")
     epochs: int = Field(100, ge=1, description="at most so many passes over the training likes")

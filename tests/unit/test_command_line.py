@@ -12,6 +12,7 @@ import typer
 from typer.testing import CliRunner
 
 from kgplug.cli import app
+from kgplug.errors import UsageError
 
 
 def kgplug(*arguments: str, home: Path, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -53,6 +54,9 @@ def test_the_commands_of_the_readme_exist() -> None:
         "train",
         "runs",
         "evaluate",
+        "tune",
+        "compare",
+        "plot",
         "publish",
         "recommend",
         "similar",
@@ -77,7 +81,7 @@ def test_every_command_has_help_with_an_example(path: tuple[str, ...]) -> None:
 def test_help_imports_no_heavy_package(tmp_path: Path) -> None:
     code = (
         "import sys; from kgplug.cli import app; "
-        "print({'torch', 'pykeen', 'dgl', 'neo4j', 'pandas', 'implicit'} & set(sys.modules))"
+        "print({'torch', 'pykeen', 'dgl', 'neo4j', 'pandas', 'implicit', 'optuna', 'matplotlib'} & set(sys.modules))"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=True)
     assert result.stdout.strip() == "set()"
@@ -114,6 +118,25 @@ def test_an_unknown_query_is_refused_with_the_nearest_name(tmp_path: Path) -> No
 
 def test_a_run_that_does_not_exist_is_refused(tmp_path: Path) -> None:
     assert_one_sentence(kgplug("publish", "MKR", home=tmp_path), exit_code=2)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("tune", "TransE", "--split", "0.9,0.05"), "three shares"),
+        (("tune", "TransE", "--plot", "x.doc"), "ends in .png"),
+        (("tune", "InductiveNodePiece"), "does not fit here: it is for graphs whose entities change"),
+        (("compare", "TransE", "MKR"), "no figure in common"),
+        (("plot", "TransE", "--to", "x.png"), "none in"),
+        (("plot", "TransE", "--to", "absent/x.png"), "no folder absent"),
+    ],
+)
+def test_what_cannot_be_chosen_or_drawn_is_refused_before_the_database_is_asked(
+    arguments: tuple[str, ...], said: str, tmp_path: Path
+) -> None:
+    result = CliRunner().invoke(app, arguments, env={"KGPLUG_HOME": str(tmp_path), "NEO4J_URI": "bolt://127.0.0.1:1"})
+    assert isinstance(result.exception, UsageError)
+    assert said in str(result.exception)
 
 
 def test_an_existing_schema_file_is_not_overwritten(tmp_path: Path) -> None:

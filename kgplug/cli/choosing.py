@@ -1,0 +1,183 @@
+"""Commands that help to choose a model and its settings: tune, compare, plot."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from kgplug.cli.console import (
+    By,
+    Json,
+    ModelSettings,
+    Order,
+    SchemaFile,
+    Shares,
+    SplitBy,
+    SplitOrder,
+    load_schema,
+    open_graph,
+    open_runs,
+    out,
+    parse_settings,
+    parse_split,
+    print_frame,
+    print_json,
+)
+from kgplug.errors import UsageError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from kgplug.tuning import Tuning
+
+SHOWN_TRIALS = 10
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register these commands."""
+    for command in (tune, compare, plot):
+        app.command(rich_help_panel="Models")(command)
+
+
+def tune(
+    model: Annotated[str, typer.Argument(help="A name from `kgplug models`, such as TransE or MKR.")],
+    trials: Annotated[int, typer.Option(min=1, help="How many settings to try, those tried before included.")] = 20,
+    epochs: Annotated[int | None, typer.Option(min=1, help="At most so many epochs in a trial.")] = None,
+    settings: ModelSettings = None,
+    fractions: Shares = None,
+    by: By = SplitBy.user,
+    order: Order = SplitOrder.random,
+    seed: Annotated[int, typer.Option(help="Of the split, the search and the trainings.")] = 0,
+    schema_file: SchemaFile = None,
+    picture: Annotated[
+        Path | None, typer.Option("--plot", help="Picture of the search; by default beside the study.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Search a model's settings for the best figure on the validation part. The test part is not looked at.
+
+    Settings given by --set are kept. Interrupted, the same command goes on; with more --trials it searches further.
+
+    Examples: `kgplug tune TransE --trials 30`, `kgplug tune MKR --epochs 20 -s embedding_dim=32`
+    """
+    from kgplug import jobs, plots
+
+    chosen = parse_settings(settings or [])
+    kind = jobs.models.kind(jobs.models.create(model, **chosen))  # refused before the database is asked
+    split = parse_split(kind, fractions, seed=seed, by=by, order=order)
+    _check_picture(picture)
+    with open_graph() as graph:
+        data = jobs.read(graph, load_schema(graph, schema_file), name=model)
+        found = jobs.tune(
+            model, data, open_runs(), trials=trials, epochs=epochs, settings=chosen, split=split, seed=seed
+        )
+    assert found.path is not None
+    picture = picture or found.path.with_suffix(".png")
+    title = f"{found.model}: {len(found.trials)} trials"
+    _save(plots.trials_figure(found.trials, found.searched, title=title, figure_name=found.figure), picture)
+    given = {
+        "--split": fractions,
+        "--by": by.value if by != SplitBy.user else None,
+        "--order": order.value if order != SplitOrder.random else None,
+        "--seed": str(seed) if seed else None,
+        "--schema": None if schema_file is None else str(schema_file),
+    }
+    _print_tuning(found, _train_command(found, given), picture, as_json=as_json)
+
+
+def _train_command(found: Tuning, given: dict[str, str | None]) -> str:
+    """Return the command that trains with the best settings."""
+    words = ["kgplug", "train", found.model]
+    for name, value in found.settings.items():
+        words += ["-s", f"{name}={value if isinstance(value, str) else json.dumps(value)}"]
+    for option, value in given.items():
+        words += [option, value] if value is not None else []
+    return shlex.join(words)
+
+
+def _print_tuning(found: Tuning, command: str, picture: Path, *, as_json: bool) -> None:
+    from kgplug.evaluation.report import to_json
+
+    trials = found.trials
+    if as_json:
+        facts = {"model": found.model, "figure": found.figure, "best": found.best, "settings": found.settings}
+        rows = json.loads(to_json(trials.drop(columns="best")))
+        print_json({**facts, "command": command, "plot": str(picture), "study": str(found.path), "trials": rows})
+        return
+    shown = found.ranked.head(SHOWN_TRIALS).drop(columns=["best", "reason"]).reset_index(drop=True)
+    shown.columns = [found.figure if name == "figure" else name.partition(".")[2] or name for name in shown.columns]
+    title = f"{found.model}: the best {len(shown)} of {len(trials)} trials; trial 1 has the model's own settings"
+    print_frame(shown, as_json=False, title=title)
+    if found.reasons:
+        out.print(f"{len(found.reasons)} failed; the first: {found.reasons[0]}", markup=False, soft_wrap=True)
+    out.print(f"Picture: {picture}", markup=False, soft_wrap=True)
+    out.print(f"Next: {command}", markup=False, soft_wrap=True)
+
+
+def compare(
+    names: Annotated[list[str], typer.Argument(metavar="MODEL...", help="Names from `kgplug models`.")],
+    settings: ModelSettings = None,
+    fractions: Shares = None,
+    by: By = SplitBy.user,
+    order: Order = SplitOrder.random,
+    seed: Annotated[int, typer.Option(help="Of the split and the trainings.")] = 0,
+    schema_file: SchemaFile = None,
+    as_json: Json = False,
+) -> None:
+    """Train several models on one split of the graph and measure them on its test part, the best first.
+
+    A model that was trained on just this before is not trained again, so the same command, interrupted, goes on.
+
+    Examples: `kgplug compare TransE TransH TransR DistMult -s embedding_dim=32`, `kgplug compare MKR KGCN ItemKNN`
+    """
+    from kgplug import comparison, jobs
+
+    chosen = parse_settings(settings or [])
+    kinds = {jobs.models.kind(jobs.models.create(name, **chosen)) for name in names}
+    split = parse_split(kinds.pop(), fractions, seed=seed, by=by, order=order)
+    if kinds:
+        raise UsageError(comparison.NOTHING_IN_COMMON)
+    with open_graph() as graph:
+        table = comparison.compare(
+            names, graph, load_schema(graph, schema_file), open_runs(), settings=chosen, split=split, seed=seed
+        )
+    print_frame(table if as_json else table.drop(columns="run"), as_json=as_json, title="On the test part")
+    if not as_json:
+        out.print(f"Next: kgplug plot {' '.join(table.index)} --to comparison.png", markup=False, soft_wrap=True)
+
+
+def plot(
+    run: Annotated[list[str], typer.Argument(metavar="RUN...", help="Runs, or models, whose newest run is meant.")],
+    to: Annotated[Path, typer.Option(help="The picture: .png, .svg or .pdf.", metavar="FILE")],
+) -> None:
+    """Draw a run: its training curve and, for an embedding, a map of the entities; or several runs side by side.
+
+    Several runs get one curve each and, where `kgplug evaluate` has measured them, bars of their figures.
+
+    Examples: `kgplug plot TransE --to transe.png`, `kgplug plot TransE TransH --to both.svg`
+    """
+    from kgplug import comparison
+
+    _check_picture(to)
+    store = open_runs()
+    folders = list(dict.fromkeys(store.resolve(name) for name in run))
+    _save(comparison.draw(folders), to)
+    bare = [folder.name for folder in folders if len(folders) > 1 and not comparison.evaluation_of(folder)]
+    if bare:
+        out.print(f"Not evaluated, so without bars: {', '.join(bare)} (`kgplug evaluate`).", markup=False)
+    out.print(f"Picture: {to}", markup=False, soft_wrap=True)
+
+
+def _check_picture(path: Path | None) -> None:
+    if path is not None and path.suffix.lower() not in (".png", ".svg", ".pdf"):
+        raise UsageError(f"{path}: expected a name that ends in .png, .svg or .pdf.")
+    if path is not None and not path.parent.is_dir():
+        raise UsageError(f"{path}: there is no folder {path.parent}. Make it, or choose another.")
+
+
+def _save(figure: Figure, path: Path) -> None:
+    figure.savefig(path, dpi=150)

@@ -1,0 +1,93 @@
+"""Several models on one graph: trained, measured, and put side by side in a table or a picture."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from kgplug import jobs, models, plots
+from kgplug.data.artefact import count_numbers, read_content
+from kgplug.errors import UsageError
+from kgplug.graph.graph import Graph
+from kgplug.graph.schema import GraphSchema
+from kgplug.training.runs import Runs
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+FIRST_BY = {"embedding": "MRR", "recommender": "NDCG@10"}  # what the table is sorted by
+NOTHING_IN_COMMON = "Embeddings and recommenders have no figure in common. Name models of one kind."
+BARS = {"embedding": ("MRR", "hits@1", "hits@3", "hits@10"), "recommender": ("AUC", "NDCG@10", "recall@10", "hit@10")}
+
+
+def compare(
+    names: Sequence[str],
+    graph: Graph,
+    schema: GraphSchema,
+    runs: Runs,
+    *,
+    settings: dict[str, Any] | None = None,
+    split: jobs.Split | None = None,
+    seed: int = 0,
+    progress: bool | None = None,
+) -> pd.DataFrame:
+    """Train models of one kind on one split and measure them on its test part.
+
+    A run that was trained on just this is taken as it is.
+
+    Args:
+        names: of embeddings, or of recommenders, as in `kgplug.create`.
+        settings: of every one of them.
+
+    Returns:
+        One row a model, the best first: the figures of `jobs.evaluate`, the seconds of its training, how many
+        numbers it keeps ("parameters"), its run.
+    """
+    made = {model.name: model for model in (models.create(name, **(settings or {})) for name in names)}
+    kinds = {models.kind(model) for model in made.values()}
+    if len(kinds) != 1:
+        raise UsageError(NOTHING_IN_COMMON)
+    kind = kinds.pop()
+    needs = next((name for name, model in made.items() if getattr(model, "needs_knowledge", False)), next(iter(made)))
+    data = jobs.read(graph, schema, name=needs, progress=progress)
+    trained = {
+        jobs.train(name, data, runs, settings=settings, split=split, seed=seed, reuse=True, progress=progress): name
+        for name in made
+    }
+    table = jobs.evaluate(graph, list(trained), k=(10,), progress=progress)[kind]
+    table.index = pd.Index(list(trained.values()), name="model")
+    table["seconds"] = [runs.info(folder).seconds for folder in trained]
+    table["parameters"] = [count_numbers(folder, ("module.", "model.")) for folder in trained]
+    table["run"] = [folder.name for folder in trained]
+    return table.sort_values(FIRST_BY[kind], ascending=False, kind="stable")
+
+
+def draw(folders: Sequence[Path]) -> Figure:
+    """Draw one run (training curve, map of its entities) or several (curves, figures of `jobs.evaluate` as bars).
+
+    Raises:
+        UsageError: the runs are of both kinds.
+        DataError: there is nothing to draw.
+    """
+    if len(folders) == 1:
+        return plots.run_figure(models.load(folders[0]))
+    contents = {folder: read_content(folder) for folder in folders}
+    kinds = {content["kind"] for content in contents.values()}
+    if len(kinds) > 1:
+        raise UsageError(NOTHING_IN_COMMON)
+    named = [content["model"] for content in contents.values()]
+    labels = {folder: c["model"] if named.count(c["model"]) == 1 else folder.name for folder, c in contents.items()}
+    measured = {labels[folder]: figures for folder in contents if (figures := evaluation_of(folder))}
+    table = pd.DataFrame.from_dict(measured, orient="index")
+    table = table.loc[:, [name for name in BARS[kinds.pop()] if name in table.columns]].dropna(axis="columns")
+    return plots.comparison_figure({labels[folder]: c["history"] for folder, c in contents.items()}, table)
+
+
+def evaluation_of(folder: Path) -> dict[str, float]:
+    """Return the figures that `jobs.evaluate` left beside a run, {} where it was not evaluated."""
+    path = folder / jobs.EVALUATION
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}

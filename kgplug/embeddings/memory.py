@@ -1,0 +1,67 @@
+"""How much memory a training will need, told before any of it is taken."""
+
+from __future__ import annotations
+
+import numpy as np
+import psutil
+import torch
+
+from kgplug.embeddings.build import build_module
+from kgplug.embeddings.catalogue import EMBEDDINGS
+from kgplug.embeddings.config import EmbeddingConfig
+from kgplug.errors import TrainingError, UsageError
+
+COPIES = 5  # of every parameter: itself, its gradient, Adam's two moments, its best value so far
+_NUMBER_BYTES = 4  # float32
+_UNLIKELY = 16  # no model at its own settings keeps more numbers than so many times a vector, matrix and cube
+
+
+def check_memory(
+    name: str, config: EmbeddingConfig, *, n_entities: int, n_relations: int, device: torch.device
+) -> None:
+    """Refuse a model that will not fit.
+
+    Raises:
+        TrainingError: its parameters, with what training keeps beside each, need more memory than is free.
+    """
+    free, size = free_bytes(device), config.embedding_dim
+    generous = _UNLIKELY * (n_entities * size + n_relations * size**2 + size**3)
+    if not config.model_settings and generous * COPIES * _NUMBER_BYTES < free:
+        return  # counting exactly takes seconds
+    needed = count_parameters(name, config, n_entities=n_entities, n_relations=n_relations) * COPIES * _NUMBER_BYTES
+    if needed > free:
+        raise TrainingError(
+            f"{name} with embedding_dim={size} on {n_entities:,} entities and {n_relations:,} relations needs about "
+            f"{_readable(needed)} of memory (parameters, gradients, Adam's moments, best weights), and "
+            f"{_readable(free)} are free. Use a smaller embedding_dim."
+        )
+
+
+def count_parameters(name: str, config: EmbeddingConfig, *, n_entities: int, n_relations: int) -> int:
+    """Return how many numbers a model learns, without allocating them (on torch's "meta" device).
+
+    Graph networks read their triples while they are built, so theirs is a lower bound: one vector an entity.
+    """
+    at_least = n_entities * config.embedding_dim
+    if EMBEDDINGS[name].reads_graph:
+        return at_least
+    none = np.empty((0, 3), dtype=np.int64)
+    try:
+        with torch.device("meta"):
+            module = build_module(name, config, n_entities=n_entities, n_relations=n_relations, triples=none, seed=0)
+    except UsageError:  # too large for torch to count; or wrong settings, which building it for real will tell
+        return at_least
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def free_bytes(device: torch.device) -> int:
+    """Return how much memory is free on a device."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    return psutil.virtual_memory().available
+
+
+def _readable(n_bytes: int) -> str:
+    unit, name = (10**9, "GB") if n_bytes >= 10**9 else (10**6, "MB")
+    size = n_bytes / unit
+    return f"{size:,.{0 if size >= 100 else 1}f} {name}"

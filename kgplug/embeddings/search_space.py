@@ -1,0 +1,63 @@
+"""Where the settings of an embedding model are searched: PyKEEN's ranges (`hpo_default`) beside ours."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+from pykeen.models import model_resolver
+
+from kgplug.embeddings.build import build_loss, model_settings_of, module_class
+from kgplug.embeddings.config import EmbeddingConfig
+from kgplug.training.config import Range, Space
+
+
+def search_space(name: str, config: EmbeddingConfig) -> Space:
+    """Return setting → range; settings of the model and of its loss are "model_settings.…" and "loss_settings.…".
+
+    The length of the vectors, the model's own settings and those of its loss are searched where PyKEEN says;
+    batch size, negatives and learning rate where `EmbeddingConfig` says; epochs are left to early stopping.
+    """
+    own, taken = _ranges(getattr(model_resolver.lookup(name), "hpo_default", None)), model_settings_of(name)
+    space = dict(EmbeddingConfig.tuning)
+    if own and "embedding_dim" not in own:
+        del space["embedding_dim"]  # ConvE's must fit the height and width of its images
+    elif own:
+        space["embedding_dim"] = own["embedding_dim"]
+    space |= {f"model_settings.{setting}": values for setting, values in own.items() if setting in taken}
+    losses = _ranges(type(build_loss(name, config)).hpo_default)
+    return space | {f"loss_settings.{setting}": values for setting, values in losses.items()}
+
+
+def defaults(name: str, config: EmbeddingConfig) -> dict[str, Any]:
+    """Return setting → what it is when nobody sets it, named as in `search_space`; None where that is unknown."""
+    model, loss = module_class(name), type(build_loss(name, config))
+    of_loss = {p.name: p.default for p in inspect.signature(loss.__init__).parameters.values()}
+    if config.loss is None:
+        of_loss |= model.loss_default_kwargs or {}
+    inner = {
+        "model_settings": {**model_settings_of(name), **config.model_settings},
+        "loss_settings": {**of_loss, **config.loss_settings},
+    }
+    nested = {f"{top}.{setting}": value for top, settings in inner.items() for setting, value in settings.items()}
+    return {**dict(config), **nested}
+
+
+def _ranges(hpo_default: Mapping[str, Any] | None) -> dict[str, Range | tuple]:
+    """Return PyKEEN's description of a search space as ours; classes among choices become their names."""
+    found: dict[str, Range | tuple] = {}
+    for setting, values in (hpo_default or {}).items():
+        kind = values["type"]
+        if kind in (bool, "bool"):
+            found[setting] = (True, False)
+        elif kind == "categorical":
+            choices = [each.__name__ if inspect.isclass(each) else each for each in values["choices"]]
+            found[setting] = tuple(sorted(choices, key=str))
+        elif values.get("scale") in ("power", "power_two"):
+            found[setting] = tuple(2**power for power in range(values["low"], values["high"] + 1))
+        else:
+            number = int if kind in (int, "int") else float
+            logarithmic = bool(values.get("log")) or values.get("scale") == "log"
+            found[setting] = Range(number(values["low"]), number(values["high"]), logarithmic, values.get("q"))
+    return found

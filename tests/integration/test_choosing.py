@@ -1,0 +1,83 @@
+"""Tuning, comparing and drawing models of a real graph, as a user does from the command line."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from pathlib import Path
+
+import pytest
+from click.testing import Result
+from matplotlib import image
+from typer.testing import CliRunner
+
+from kgplug.cli import app
+from kgplug.errors import UsageError
+from kgplug.graph.connection import Connection
+from kgplug.graph.local import Endpoint
+from tests.integration.sample_graphs import FILMS, build
+
+SPLIT = ("--split", "0.6,0.2,0.2")
+SMALL = ("-s", "embedding_dim=8", "-s", "epochs=2", "-s", "device=cpu", *SPLIT)
+
+
+@pytest.fixture
+def films(connection: Connection, neo4j_server: Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A graph of films, the server in the environment, and a home of the test's own."""
+    build(connection, FILMS)
+    monkeypatch.setenv("NEO4J_URI", neo4j_server.uri)
+    monkeypatch.setenv("NEO4J_PASSWORD", neo4j_server.password.get_secret_value())
+    monkeypatch.setenv("KGPLUG_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("COLUMNS", "220")
+    monkeypatch.chdir(tmp_path)
+
+
+def kgplug(*arguments: str) -> Result:
+    result = CliRunner().invoke(app, list(arguments))
+    if result.exception is not None:
+        raise result.exception
+    return result
+
+
+def test_models_are_compared_drawn_and_not_trained_twice(films: None) -> None:
+    rows = json.loads(kgplug("compare", "distmult", "TransE", "TransH", *SMALL, "--json").stdout)
+    assert {row["model"] for row in rows} == {"DistMult", "TransE", "TransH"}
+    assert [row["MRR"] for row in rows] == sorted((row["MRR"] for row in rows), reverse=True)
+    sizes = {row["model"]: row["parameters"] for row in rows}
+    assert sizes["TransE"] == (18 + 2) * 8 and sizes["TransH"] == (18 + 2 + 2) * 8
+    again = kgplug("compare", "TransH", "TransE", "DistMult", *SMALL)
+    assert "MRR" in again.stdout and "parameters" in again.stdout
+    assert len(json.loads(kgplug("runs", "--json").stdout)) == 3
+    for runs, widest in ((("TransE", "TransH", "DistMult"), 2200), (("TransE",), 2200)):
+        kgplug("plot", *runs, "--to", "picture.png")
+        height, width, _ = image.imread("picture.png").shape
+        assert height > 400 and 1500 < width <= widest
+    kgplug("train", "ItemKNN")
+    with pytest.raises(UsageError, match="no figure in common"):
+        kgplug("plot", "TransE", "ItemKNN", "--to", "picture.png")
+
+
+def test_recommenders_are_compared_and_what_was_not_measured_has_no_bars(films: None) -> None:
+    rows = json.loads(kgplug("compare", "Popularity", "ItemKNN", *SPLIT, "--json").stdout)
+    assert [row["NDCG@10"] for row in rows] == sorted((row["NDCG@10"] for row in rows), reverse=True)
+    kgplug("train", "MKR", *SMALL)
+    said = kgplug("plot", "MKR", "ItemKNN", "--to", "picture.svg").stdout
+    assert "Not evaluated, so without bars: mkr-" in said and "ItemKNN" in Path("picture.svg").read_text()
+
+
+def test_settings_are_searched_and_the_command_that_is_told_trains_with_the_best(films: None) -> None:
+    search = ("tune", "TransE", "--epochs", "2", "-s", "device=cpu", *SPLIT)
+    shown = kgplug(*search, "--trials", "2").stdout
+    assert "the best 2 of 2 trials" in shown and "Next: kgplug train TransE -s device=cpu" in shown
+    found = json.loads(kgplug(*search, "--trials", "4", "--json").stdout)
+    assert len(found["trials"]) == 4
+    assert found["best"] == max(trial["figure"] for trial in found["trials"])
+    assert Path(found["plot"]).parent == Path(found["study"]).parent == Path("home/runs/.tuning").absolute()
+    assert image.imread(found["plot"]).shape[1] > 1000
+    kgplug(*shlex.split(found["command"])[1:], "-s", "epochs=1")
+    (run,) = Path("home/runs").glob("transe-*")
+    trained = json.loads(next(run.glob("content*.json")).read_text())
+    assert {**trained["settings"], **found["settings"]} == trained["settings"]
+    assert trained["split"]["fractions"] == [0.6, 0.2, 0.2]
+    with pytest.raises(UsageError, match="this split has none"):
+        kgplug("tune", "TransE", "--split", "0.8,0,0.2")

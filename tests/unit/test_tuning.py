@@ -1,0 +1,227 @@
+"""The search for settings: by the validation part, the same interrupted or not, with the reason of every failure."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import kgplug
+from kgplug import plots
+from kgplug.data.knowledge_graph import KnowledgeGraph
+from kgplug.embeddings import memory
+from kgplug.embeddings.catalogue import EMBEDDINGS
+from kgplug.embeddings.config import embedding_config
+from kgplug.embeddings.model import EmbeddingModel
+from kgplug.embeddings.search_space import search_space
+from kgplug.errors import RunError, TrainingError, UsageError
+from kgplug.jobs import Split
+from kgplug.tuning import Tuning, tune
+from tests.unit.planted import directors_and_fans
+from tests.unit.test_embeddings import families
+
+OPTIONS = {"device": "cpu", "progress": False, "epochs": 2, "embedding_dim": 8}
+
+
+@pytest.fixture(scope="module")
+def parts() -> tuple[KnowledgeGraph, KnowledgeGraph]:
+    train, valid, _ = Split((0.8, 0.1, 0.1)).triples(families())
+    assert valid is not None
+    return train, valid
+
+
+def search(parts: tuple[KnowledgeGraph, KnowledgeGraph], **options) -> Tuning:
+    return tune("TransE", parts[0], valid=parts[1], **{**OPTIONS, **options})
+
+
+def without_times(found: Tuning) -> list[dict]:
+    return found.trials.drop(columns="seconds").to_dict("records")
+
+
+def test_the_space_is_pykeens_where_it_has_one_and_the_given_settings_are_left_out(parts) -> None:
+    space = search_space("TransE", embedding_config("TransE", {}))
+    assert (space["embedding_dim"].low, space["embedding_dim"].high, space["embedding_dim"].step) == (16, 256, 16)
+    assert space["model_settings.scoring_fct_norm"].whole and space["loss_settings.margin"].high == 3
+    assert "embedding_dim" not in search_space("ConvE", embedding_config("ConvE", {}))
+    assert "loss_settings.adversarial_temperature" in search_space(
+        "TransE", embedding_config("TransE", {"loss": "NSSA"})
+    )
+    fixed = {"model_settings": {"scoring_fct_norm": 1}, "learning_rate": 0.02}
+    found = search(parts, trials=3, **fixed)
+    assert found.searched == ["batch_size", "negatives", "loss_settings.margin"]
+    model = kgplug.create("TransE", **found.settings)
+    assert model.config.model_settings == {"scoring_fct_norm": 1}
+    assert model.config.learning_rate == 0.02
+    assert model.config.epochs == embedding_config("TransE", {}).epochs  # those of a trial are no finding
+
+
+@pytest.mark.parametrize("name", list(EMBEDDINGS))
+def test_every_embedding_has_a_space_whose_settings_it_takes(name: str) -> None:
+    config = embedding_config(name, {})
+    space = search_space(name, config)
+    nested = {"model_settings": {}, "loss_settings": {}}
+    for setting, values in space.items():
+        top, _, inner = setting.partition(".")
+        if inner:
+            nested[top][inner] = values[0] if isinstance(values, tuple) else values.low
+    EmbeddingModel(name, **nested)
+    assert {"learning_rate", "batch_size", "negatives"} <= set(space)
+
+
+def test_the_first_trial_has_the_models_own_settings(parts) -> None:
+    found = search(parts, trials=1)
+    first = found.trials.iloc[0]
+    assert (first["learning_rate"], first["batch_size"], first["loss_settings.margin"]) == (0.01, 4096, 0.5)
+    assert found.settings == {"device": "cpu", "embedding_dim": 8}
+    model = kgplug.create("TransE", **found.settings, epochs=2).fit(parts[0], valid=parts[1], seed=0)
+    assert found.best == pytest.approx((1 / model.ranks(parts[1].triples, parts[0].triples)).mean())
+
+
+def test_a_search_gone_on_with_finds_what_one_left_alone_finds(parts, tmp_path: Path) -> None:
+    alone = search(parts, trials=13)
+    search(parts, trials=4, folder=tmp_path)
+    again = search(parts, trials=13, folder=tmp_path)
+    assert without_times(again) == without_times(alone)
+    assert len(alone.trials["learning_rate"].unique()) == 13
+    assert len(list(tmp_path.glob("transe-*.db"))) == 1
+    other_seed = search(parts, trials=4, folder=tmp_path, seed=1)
+    assert len(list(tmp_path.glob("transe-*.db"))) == 2
+    assert without_times(other_seed)[1:] != without_times(alone)[1:4]
+
+
+def test_a_killed_search_loses_one_trial_and_finds_the_same(parts, tmp_path: Path) -> None:
+    program = f"""
+        import os, signal
+        from pathlib import Path
+        from kgplug.embeddings.model import EmbeddingModel
+        from tests.unit.test_tuning import OPTIONS, Split, families, search
+
+        fit, calls = EmbeddingModel.fit, []
+        def dying(self, *arguments, **named):
+            calls.append(1)
+            if len(calls) == 3:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return fit(self, *arguments, **named)
+        EmbeddingModel.fit = dying
+        train, valid, _ = Split((0.8, 0.1, 0.1)).triples(families())
+        search((train, valid), trials=5, folder=Path({str(tmp_path)!r}))
+    """
+    root = Path(__file__).parents[2]
+    killed = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)], cwd=root, check=False, capture_output=True
+    )
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    trained = []
+    with pytest.MonkeyPatch.context() as patch:
+        fit = EmbeddingModel.fit
+        patch.setattr(EmbeddingModel, "fit", lambda self, *a, **k: (trained.append(1), fit(self, *a, **k))[1])
+        again = search(parts, trials=5, folder=tmp_path)
+    assert len(trained) == 3  # two were kept
+    assert without_times(again) == without_times(search(parts, trials=5))
+
+
+def test_ctrl_c_ends_the_search_and_keeps_what_was_tried(parts, tmp_path: Path, monkeypatch) -> None:
+    fit, calls = EmbeddingModel.fit, []
+
+    def interrupted(self, *arguments, **named):
+        calls.append(1)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return fit(self, *arguments, **named)
+
+    monkeypatch.setattr(EmbeddingModel, "fit", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        search(parts, trials=4, folder=tmp_path)
+    assert len(search(parts, trials=4, folder=tmp_path).trials) == 4
+    assert len(calls) == 5
+
+
+def test_a_trial_that_diverges_or_does_not_fit_has_its_reason_and_does_not_end_the_search(parts, monkeypatch) -> None:
+    fit, calls = EmbeddingModel.fit, []
+
+    def sometimes(self, *arguments, **named):
+        calls.append(1)
+        if len(calls) == 2:
+            raise TrainingError("The loss became nan in epoch 1.")
+        if len(calls) == 3:
+            raise MemoryError
+        return fit(self, *arguments, **named)
+
+    monkeypatch.setattr(EmbeddingModel, "fit", sometimes)
+    found = search(parts, trials=5)
+    assert found.reasons == ["The loss became nan in epoch 1.", "MemoryError"]
+    assert list(found.trials["figure"].isna()) == [False, True, True, False, False]
+    assert list(found.ranked["figure"]) == sorted(found.trials["figure"].dropna(), reverse=True)
+    assert found.best == found.trials["best"].iloc[-1] == found.ranked["figure"].iloc[0]
+    monkeypatch.setattr(memory, "free_bytes", lambda device: 1000)
+    with pytest.raises(
+        TrainingError, match=r"None of the 2 trials of TransE could be trained\. TransE with embedding_dim"
+    ):
+        search(parts, trials=2)
+
+
+def test_the_picture_shows_every_trial_and_a_slice_for_each_setting(parts, tmp_path: Path) -> None:
+    found = search(parts, trials=4)
+    figure = plots.trials_figure(found.trials, found.searched, title="TransE", figure_name=found.figure)
+    assert len(figure.axes) == 1 + len(found.searched)
+    assert len(figure.axes[0].collections[0].get_offsets()) == 4
+    figure.savefig(tmp_path / "found.png")
+
+
+@pytest.mark.parametrize("name", ["MKR", "KGCN", "ItemKNN"])
+def test_recommenders_are_searched_by_the_auc_of_the_validation_part(name: str, tmp_path: Path) -> None:
+    likes, graph, _, _ = directors_and_fans()
+    train, valid, _ = likes.split((0.8, 0.2, 0.0), seed=0)
+    trained = {} if name == "ItemKNN" else {"epochs": 2, "embedding_dim": 8}
+    found = tune(
+        name, train, graph if trained else None, valid=valid, trials=3, folder=tmp_path, progress=False, **trained
+    )
+    assert found.figure == "AUC (validation)" and 0 <= found.best <= 1
+    assert np.isfinite(found.trials["figure"]).all() and "embedding_dim" not in found.searched
+    kgplug.create(name, **found.settings)
+
+
+def test_what_cannot_be_searched_is_refused_at_once(parts, tmp_path: Path) -> None:
+    likes = directors_and_fans()[0]
+    with pytest.raises(UsageError, match="Popularity has no settings to search"):
+        tune("Popularity", likes, valid=likes)
+    with pytest.raises(UsageError, match="Nothing is left to search: similarity, neighbours are all given"):
+        tune("ItemKNN", likes, valid=likes, similarity="cosine", neighbours=5)
+    with pytest.raises(UsageError, match='Unknown setting of ItemKNN "epochs"'):
+        tune("ItemKNN", likes, valid=likes, epochs=3)
+    with pytest.raises(UsageError, match="TransE is an embedding: pass a KnowledgeGraph"):
+        tune("TransE", likes, valid=likes)
+    with pytest.raises(UsageError, match="trials: expected at least 1"):
+        search(parts, trials=0)
+
+
+def test_a_damaged_study_and_one_that_another_process_is_at_are_refused(parts, tmp_path: Path) -> None:
+    import fcntl
+
+    path = search(parts, trials=1, folder=tmp_path).path
+    assert path is not None
+    descriptor = os.open(path.with_suffix(".lock"), os.O_RDWR)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    with pytest.raises(UsageError, match="Another process is at this search"):
+        search(parts, trials=2, folder=tmp_path)
+    os.close(descriptor)
+    path.write_bytes(b"no database" * 200)
+    with pytest.raises(RunError, match="Delete it to search from the start"):
+        search(parts, trials=2, folder=tmp_path)
+
+
+def test_optuna_says_nothing_and_is_left_as_it_was(parts, capfd: pytest.CaptureFixture[str]) -> None:
+    import optuna
+
+    before = optuna.logging.get_verbosity()
+    search(parts, trials=2)
+    assert capfd.readouterr() == ("", "")
+    assert optuna.logging.get_verbosity() == before
+    search(parts, trials=2, progress=True)
+    assert "TransE trials" in capfd.readouterr().err
