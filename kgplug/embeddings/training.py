@@ -66,10 +66,12 @@ class BatchLoss:
         return self._scores_by_row(batch) if self.matrices else self._scores_at_once(batch)
 
     def _scores_at_once(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the scores from one call."""
+        """Return the scores from one call, or from two as PyKEEN has it where each call adds to a penalty."""
         triples, others, n_tails, _ = batch
         corrupted = triples[:, None].repeat(1, others.shape[1], 1)  # (b, negatives, 3)
         corrupted[:n_tails, :, 2], corrupted[n_tails:, :, 0] = others[:n_tails], others[n_tails:]
+        if self.regularised:
+            return self.model.score_hrt(triples), self.model.score_hrt(corrupted.view(-1, 3)).view_as(others)
         scores = self.model.score_hrt(torch.cat([triples, corrupted.view(-1, 3)]))
         return scores[: len(triples)], scores[len(triples) :].view_as(others)
 
