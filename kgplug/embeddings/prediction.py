@@ -144,12 +144,12 @@ class _Best:
 @torch.no_grad()
 def _scored(model: EmbeddingModel, question: Question) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Give blocks of heads int64 (b,), tails int64 (c,) and their scores float32 (b, c)."""
-    from kgplug.embeddings.translational import RanksAllEntities
+    from kgplug.embeddings.translational import Translational
 
     module, n = model.module, len(model.entity_keys)
     parts = [*module.entity_representations, *module.relation_representations]
     floats_a_score = 3 * max((int(np.prod(part.shape)) for part in parts), default=1)
-    if isinstance(module, RanksAllEntities) and n <= _BLOCK_FLOATS and n <= floats_a_score * len(question.tails):
+    if isinstance(module, Translational) and n <= _BLOCK_FLOATS and n <= floats_a_score * len(question.tails):
         columns, block_rows, options = len(question.tails), max(1, _BLOCK_FLOATS // n), None  # all entities at once
     else:
         columns = max(1, min(len(question.tails), _BLOCK_FLOATS // floats_a_score))
