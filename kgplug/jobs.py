@@ -15,7 +15,7 @@ from kgplug.data.artefact import read_content
 from kgplug.data.interactions import Interactions
 from kgplug.data.keys import fingerprint
 from kgplug.data.knowledge_graph import KnowledgeGraph
-from kgplug.data.splitting import check_fractions, split_rows
+from kgplug.data.splitting import check_fractions
 from kgplug.errors import DataError, RunError, UsageError
 from kgplug.graph.graph import Graph
 from kgplug.graph.schema import GraphSchema
@@ -42,7 +42,7 @@ class Split:
     Attributes:
         fractions: of the three parts; a part of 0 is empty.
         seed: of the shuffle.
-        by: "user" or "row"; triples are always split by row.
+        by: "user" or "row"; a triple's part follows from its keys (`KnowledgeGraph.split`).
         order: "random" or "time".
     """
 
@@ -63,12 +63,7 @@ class Split:
 
     def triples(self, knowledge: KnowledgeGraph) -> tuple[KnowledgeGraph, KnowledgeGraph | None, KnowledgeGraph | None]:
         """Return (train, valid, test) over the same entities and relations; an empty part is None."""
-        triples = knowledge.triples
-        part = split_rows(triples[:, 0], None, fractions=self.fractions, seed=self.seed, by="row", order="random")
-        train, valid, test = (
-            KnowledgeGraph(knowledge.entity_keys, knowledge.entity_labels, knowledge.relations, triples[part == number])
-            for number in range(3)
-        )
+        train, valid, test = knowledge.split(self.fractions, seed=self.seed)
         return train, valid if valid.n_triples else None, test if test.n_triples else None
 
 
@@ -113,6 +108,8 @@ def train(
     split: Split | None = None,
     seed: int = 0,
     reuse: bool = False,
+    start: Path | None = None,
+    freeze: bool = False,
     progress: bool | None = None,
 ) -> Path:
     """Train a model and keep it as a run; the test part is split off and not looked at.
@@ -122,10 +119,22 @@ def train(
 
     Args:
         reuse: return the run that was trained on just this, if there is one.
+        start: a run of an embedding to go on from; its settings and its split are taken over, so that no
+            triple of its test part comes to be trained on.
+        freeze: what that run knows keeps its vectors bit for bit.
 
     Returns:
         The run's folder.
+
+    Raises:
+        UsageError: a name or setting is wrong, or `start` does not fit.
     """
+    earlier = None if start is None else _earlier(start, name)
+    if start is not None:
+        before = read_content(start)
+        settings, split = {**before["settings"], **(settings or {})}, _split_of(before)
+    elif freeze:
+        raise UsageError("freeze keeps the vectors of an earlier run: name it with --from RUN (start=…).")
     model = models.create(name, **(settings or {}))
     kind = models.kind(model)
     split = split or Split(fractions=DEFAULT_FRACTIONS[kind])
@@ -140,13 +149,17 @@ def train(
         "seed": seed,
         "split": asdict(split),
         **used,
+        **({} if earlier is None else {"from": earlier.run, "freeze": freeze}),
     }
     key = fingerprint(json.dumps(identity, sort_keys=True))
     if reuse and (found := _find(runs, key)):
         return found
     checkpoint = runs.folder / ".checkpoints" / f"{key[:32]}.safetensors"
     began = time.perf_counter()
-    validation = _fit(model, kind, data, split, seed=seed, progress=progress, checkpoint=checkpoint)
+    options: dict[str, Any] = {"seed": seed, "progress": progress, "checkpoint": checkpoint}
+    if earlier is not None:
+        options |= {"start": earlier, "freeze": freeze}
+    validation = _fit(model, kind, data, split, options)
     model.save(
         runs.path(model.run),
         key=key,
@@ -156,16 +169,24 @@ def train(
         data=used,
         metrics=validation,
         schema=data.schema.model_dump(),
+        started_from=None if earlier is None else earlier.run,
     )
     checkpoint.unlink(missing_ok=True)
     return runs.path(model.run)
 
 
-def _fit(
-    model: Any, kind: str, data: GraphData, split: Split, *, seed: int, progress: bool | None, checkpoint: Path
-) -> dict[str, float]:
+def _earlier(folder: Path, name: str) -> EmbeddingModel:
+    """Return the model of a run to go on from."""
+    model = models.load(folder)
+    if models.kind(model) != "embedding":
+        raise UsageError(
+            f"Run {folder.name} is a {model.name}; a training goes on from embeddings only. Train {name} anew."
+        )
+    return cast("EmbeddingModel", model)
+
+
+def _fit(model: Any, kind: str, data: GraphData, split: Split, options: dict[str, Any]) -> dict[str, float]:
     """Fit on the training part; return the validation figures by name."""
-    options: dict[str, Any] = {"seed": seed, "progress": progress, "checkpoint": checkpoint}
     if kind == "embedding":
         assert data.knowledge is not None
         train_part, valid, _ = split.triples(data.knowledge)

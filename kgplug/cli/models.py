@@ -53,24 +53,33 @@ def train(
     by: By = SplitBy.user,
     order: Order = SplitOrder.random,
     seed: Annotated[int, typer.Option(help="Of the split and the training.")] = 0,
+    start: Annotated[
+        str | None,
+        typer.Option("--from", metavar="RUN", help="Go on from an embedding's run: what it knows keeps its vectors."),
+    ] = None,
+    freeze: Annotated[bool, typer.Option("--freeze", help="With --from: train only what is new.")] = False,
     schema_file: SchemaFile = None,
     as_json: Json = False,
 ) -> None:
     """Train a model on the graph and keep it as a run. The test part is split off and not looked at.
 
-    Interrupted, the same command goes on from its last epoch.
+    Interrupted, the same command goes on from its last epoch. With --from, nodes and relations that came since
+    get vectors of their own; settings and split are those of the earlier run.
 
-    Examples: `kgplug train MKR`, `kgplug train TransH -s embedding_dim=32`, `kgplug train KGCN --split 0.6,0.2,0.2`
+    Examples: `kgplug train MKR`, `kgplug train TransH -s embedding_dim=32`, `kgplug train KGCN --split 0.6,0.2,0.2`,
+    `kgplug train TransE --from TransE --freeze`
     """
     from kgplug import jobs
 
     chosen = parse_settings(settings or [])
     kind = jobs.models.kind(jobs.models.create(model, **chosen))  # refused before the database is asked
-    split = parse_split(kind, fractions, seed=seed, by=by, order=order)
+    runs, split = open_runs(), parse_split(kind, fractions, seed=seed, by=by, order=order)
+    if start is not None and fractions:
+        raise UsageError("--from keeps the split of the earlier run, so that no test triple is learnt; omit --split.")
+    earlier = None if start is None else runs.resolve(start)
     with open_graph() as graph:
         data = jobs.read(graph, load_schema(graph, schema_file), name=model)
-        runs = open_runs()
-        folder = jobs.train(model, data, runs, settings=chosen, split=split, seed=seed)
+        folder = jobs.train(model, data, runs, settings=chosen, split=split, seed=seed, start=earlier, freeze=freeze)
     info = runs.info(folder)
     if as_json:
         print_json(vars(info))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -9,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from kgplug.data.keys import as_column, canonical_order, distinct, factorize, fingerprint
+from kgplug.data.splitting import check_fractions, hashed, mixed
 from kgplug.errors import DataError
 
 
@@ -116,6 +118,35 @@ class KnowledgeGraph:
         result = np.full(len(found), -1, dtype=np.int64)
         result[found >= 0] = rows[found[found >= 0]]
         return result
+
+    def split(self, fractions: Sequence[float], *, seed: int = 0) -> list[KnowledgeGraph]:
+        """Part the triples at random: one graph a share, all over the same entities and relations.
+
+        A triple's part follows from its own keys and the seed alone, so it stays where it is when nodes and triples
+        arrive: what a model was tested on once is never trained on later. Sizes differ from the shares by chance.
+
+        Raises:
+            UsageError: the shares do not add up to 1.
+        """
+        check_fractions(fractions)
+        head, relation, tail = self.triples.T
+        entity = mixed(hashed(self.entity_labels)) + hashed(self.entity_keys)
+        number = mixed(mixed(mixed(entity[head]) + hashed(self.relations)[relation]) + entity[tail] + np.uint64(seed))
+        drawn = number / np.float64(2**64)  # (n_triples,), as good as uniform in [0, 1]
+        part = np.searchsorted(np.cumsum(fractions)[:-1], drawn, side="right")
+        return [
+            KnowledgeGraph(self.entity_keys, self.entity_labels, self.relations, self.triples[part == number])
+            for number in range(len(fractions))
+        ]
+
+    def rows_in(self, other: KnowledgeGraph) -> tuple[np.ndarray, np.ndarray]:
+        """Return where another graph has this one's entities and relations: int64, -1 where it has them not."""
+        entities = np.full(self.n_entities, -1, dtype=np.int64)
+        for label in set(self.entity_labels):
+            rows = np.flatnonzero(self.entity_labels == label)
+            entities[rows] = other.entities_of(self.entity_keys[rows], label=label)
+        relations = pd.Index(other.relations, dtype=object).get_indexer(pd.Index(self.relations, dtype=object))
+        return entities, relations.astype(np.int64)
 
     def to_dataframe(self) -> pd.DataFrame:
         """Return one row a triple with keys and names: columns head, relation, tail."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import pandas as pd
 
 from kgplug.errors import DataError, UsageError
 
@@ -60,3 +61,16 @@ def check_fractions(fractions: Sequence[float]) -> None:
     if len(shares) < 2 or (shares < 0).any() or not np.isclose(shares.sum(), 1.0):
         found = ", ".join(f"{share:g}" for share in shares)
         raise UsageError(f"Split fractions must be at least two, not negative, and add up to 1; found {found}.")
+
+
+def hashed(keys: np.ndarray) -> np.ndarray:
+    """Return a number for each key or name that is the same on every machine: object (n,) → uint64 (n,)."""
+    return pd.util.hash_array(np.asarray(keys).astype(str).astype(object))
+
+
+def mixed(numbers: np.ndarray) -> np.ndarray:
+    """Scatter numbers evenly, uint64 (n,) → uint64 (n,) (finaliser of SplitMix64: Steele et al., OOPSLA 2014)."""
+    numbers = numbers + np.uint64(0x9E3779B97F4A7C15)
+    numbers = (numbers ^ (numbers >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    numbers = (numbers ^ (numbers >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return numbers ^ (numbers >> np.uint64(31))

@@ -65,6 +65,8 @@ class EmbeddingModel:
         seed: int = 0,
         progress: bool | None = None,
         checkpoint: Path | None = None,
+        start: EmbeddingModel | None = None,
+        freeze: bool = False,
     ) -> Self:
         """Train.
 
@@ -75,8 +77,11 @@ class EmbeddingModel:
             seed: the same seed, data and settings give the same model (bit by bit on one CPU).
             progress: show a bar; None shows it on a terminal.
             checkpoint: file to write after each epoch and to go on from if it exists.
+            start: an earlier model of this name; what it knows keeps its vectors at first (`growth.carry_over`).
+            freeze: keep them bit for bit, and train only what is new.
 
         Raises:
+            UsageError: `start` does not fit, or there is nothing new to train.
             DataError: there is no triple, or fewer than two entities.
             TrainingError: the loss is not finite, or the model needs more memory than is free.
         """
@@ -107,10 +112,16 @@ class EmbeddingModel:
             assert held_out is not None
             return float((1 / self.ranks(held_out, knowledge.triples)).mean())
 
+        positives, frozen = self._numbered(knowledge.triples), None
+        if start is not None:
+            from kgplug.embeddings.growth import carry_over
+
+            known = carry_over(start, self, positives)
+            frozen = known if freeze else None
         task = TripleTask(
-            self._module, self.config, self._numbered(knowledge.triples), measure=None if held_out is None else measure
+            self._module, self.config, positives, measure=None if held_out is None else measure, frozen=frozen
         )
-        identity = json.dumps([self.name, self.config.model_dump(), seed])
+        identity = json.dumps([self.name, self.config.model_dump(), seed, None if start is None else start.run, freeze])
         history = train(
             task, epochs=self.config.epochs, patience=self.config.patience, seed=seed, description=self.name,
             fingerprint=fingerprint(knowledge.fingerprint, identity, np.empty(0) if held_out is None else held_out),

@@ -18,8 +18,10 @@ from pykeen.nn.representation import Embedding
 from pykeen.regularizers import Regularizer
 
 from kgplug.embeddings.config import EmbeddingConfig
+from kgplug.embeddings.growth import CarriedOver
 from kgplug.embeddings.negatives import corrupter
-from kgplug.embeddings.translational import Translational
+from kgplug.embeddings.translational import Translational, weight_of
+from kgplug.errors import UsageError
 from kgplug.training.row_adam import RowAdam, put_rows
 
 
@@ -94,6 +96,10 @@ class TripleTask:
         config: of the model.
         positives: int64 (n, 3), the training triples, relations numbered as the module numbers them.
         measure: the validation figure, or None.
+        frozen: what keeps its rows bit for bit; all weights that are no rows keep theirs too.
+
+    Raises:
+        UsageError: everything is frozen.
     """
 
     def __init__(
@@ -103,18 +109,29 @@ class TripleTask:
         positives: np.ndarray,
         *,
         measure: Callable[[], float] | None,
+        frozen: CarriedOver | None = None,
     ) -> None:
         self.module: torch.nn.Module = module
+        self.frozen = None if frozen is None else Frozen(module, frozen)
+        if frozen is not None:
+            positives = frozen.concerned(positives)
+            if len(positives) == 0:
+                raise UsageError("There is nothing new to train: every triple is between known nodes. Omit --freeze.")
         self.model, self.config, self.positives, self.measure = module, config, positives, measure
         self.device = module.device  # PyKEEN looks through all modules for it
         self.loss, self.corrupt = BatchLoss(module), corrupter(positives, config, n_entities=module.num_entities)
         self.tables = [] if module.weight_regularizers else _plain_tables(module)
+        if frozen is not None and not self.tables:
+            raise UsageError(
+                "This model's penalty concerns whole tables, so none of its rows can be kept. Omit --freeze."
+            )
         weights = [table._embeddings.weight for table in self.tables]
         dense = [p for p in module.parameters() if p.requires_grad and not any(p is weight for weight in weights)]
         self.dense = torch.optim.Adam(dense, lr=config.learning_rate, fused=True) if dense else None
         self.by_row = RowAdam(weights, lr=config.learning_rate) if weights else None
         self.optimizers: Sequence[torch.optim.Optimizer] = [o for o in (self.dense, self.by_row) if o is not None]
-        self.to_finish = [part for part in module.modules() if _acts_after_a_step(part) and part not in self.tables]
+        acting = (part for part in module.modules() if _acts_after_a_step(part) and part not in self.tables)
+        self.finishers: list[Callable[[], None]] = [getattr(part, "post_parameter_update") for part in acting]  # noqa: B009
         self._used = np.zeros(module.num_entities, dtype=bool)
         self._place = np.empty(module.num_entities, dtype=np.int64)  # of an entity among the rows of a batch
 
@@ -147,8 +164,8 @@ class TripleTask:
             b = len(triples)
             triples = np.stack([local[:b], triples[:, 1], local[b : 2 * b]], axis=1)
             others = local[2 * b :].reshape(others.shape)
-        on_device = (torch.from_numpy(array).to(self.device) for array in (triples, others))
-        return Batch(*on_device, n_tails, rows)
+        at_hand, corrupt = (torch.from_numpy(array).to(self.device) for array in (triples, others))
+        return Batch(at_hand, corrupt, n_tails, rows)
 
     def step(self, batch: Batch) -> torch.Tensor:
         """Do one optimisation step and return its loss, a detached scalar."""
@@ -160,8 +177,10 @@ class TripleTask:
         if self.dense is not None:
             self.dense.step()
         with torch.no_grad():
-            for part in self.to_finish:
-                part.post_parameter_update()
+            for finish in self.finishers:
+                finish()
+            if self.frozen is not None:
+                self.frozen.restore()
             for table, values in zip(self.tables, lent, strict=True):
                 self._step_rows(table, batch.rows, values.grad)
         return loss.detach().reshape(())
@@ -170,6 +189,9 @@ class TripleTask:
         """Update and constrain the rows of a table that the batch was about."""
         if rows is None or grad is None or self.by_row is None:
             return
+        if self.frozen is not None:
+            free = self.frozen.free_entities[rows]
+            rows, grad = rows[free], grad[free]
         weight = table._embeddings.weight
         self.by_row.step_rows(weight, rows, grad)
         if table.constrainer is not None:
@@ -180,6 +202,30 @@ class TripleTask:
     def validate(self) -> float | None:
         """Return the validation figure, or None without validation triples."""
         return None if self.measure is None else self.measure()
+
+
+class Frozen:
+    """Rows that a training leaves as they are.
+
+    Args:
+        module: its weights that are no rows of a table stop asking for gradients here.
+        known: the rows.
+    """
+
+    def __init__(self, module: ERModel, known: CarriedOver) -> None:
+        self.free_entities = torch.from_numpy(~known.entities).to(module.device)
+        rows = torch.from_numpy(np.flatnonzero(known.relations)).to(module.device)
+        relations = [weight_of(part) for part in module.relation_representations]
+        by_row = [*relations, *(weight_of(part) for part in module.entity_representations)]
+        for parameter in module.parameters():
+            if not any(parameter is weight for weight in by_row):
+                parameter.requires_grad_(False)
+        self.kept = [(weight, rows, weight.detach()[rows].clone()) for weight in relations]
+
+    def restore(self) -> None:
+        """Put back the rows of relations, which are trained as whole tables."""
+        for weight, rows, values in self.kept:
+            weight[rows] = values
 
 
 def _plain_tables(module: ERModel) -> list[Embedding]:
@@ -194,7 +240,7 @@ def _acts_after_a_step(part: torch.nn.Module) -> bool:
 
 
 @contextmanager
-def _lent_rows(tables: list[Embedding], rows: torch.Tensor | None) -> Iterator[list[torch.Tensor]]:
+def _lent_rows(tables: list[Embedding], rows: torch.Tensor | None) -> Iterator[list[torch.nn.Parameter]]:
     """Put the given rows of each table in the place of the whole table; yield them, (m, d) each, to get gradients."""
     whole = [table._embeddings.weight for table in tables]
     lent = [torch.nn.Parameter(weight.detach().index_select(0, rows)) for weight in whole if rows is not None]

@@ -101,9 +101,7 @@ class TransE(Translational, PykeenTransE):
 
     def score_batch(self, triples: torch.Tensor, others: torch.Tensor, n_tails: int) -> torch.Tensor:
         if self._by_compiled_loops(triples):
-            tables = [
-                part[0]._embeddings.weight for part in (self.entity_representations, self.relation_representations)
-            ]
+            tables = [weight_of(part[0]) for part in (self.entity_representations, self.relation_representations)]
             return cast("torch.Tensor", _Translations.apply(*tables, triples, others, n_tails))
         apart = _apart(self.entity_representations[0], triples, others, n_tails)  # (b, 1 + k, d)
         return self._negative_norm(apart + self.relation_representations[0](triples[:, 1])[:, None])
@@ -156,8 +154,8 @@ class TransH(Translational):
 
     def collect_regularization_term(self) -> torch.Tensor:
         """Return the soft constraints of the paper (eq. 4, 5), each a mean over the rows of its table."""
-        entities = self.entity_representations[0]._embeddings.weight  # those of the batch, while it trains
-        normal, translation = (part._embeddings.weight for part in self.relation_representations)
+        entities = weight_of(self.entity_representations[0])  # those of the batch, while it trains
+        normal, translation = (weight_of(part) for part in self.relation_representations)
         too_long = (entities.square().sum(dim=-1) - 1).relu().mean()
         cosine = functional.cosine_similarity(normal, translation, dim=-1)
         return SOFT_CONSTRAINT * (too_long + (cosine.square() - ORTHOGONAL_WITHIN).relu().mean())
@@ -237,14 +235,22 @@ class _Translations(torch.autograd.Function):
     def forward(  # type: ignore[override]
         ctx: Any, entities: torch.Tensor, relations: torch.Tensor, triples: torch.Tensor, others: torch.Tensor, n: int
     ) -> torch.Tensor:
-        given = [tensor.detach().numpy() for tensor in (entities, relations, triples, others)]
-        ctx.given, ctx.n_tails, ctx.scores = given, n, translation_scores(*given, n)
+        e, r, hrt, o = (tensor.detach().numpy() for tensor in (entities, relations, triples, others))
+        ctx.given, ctx.n_tails, ctx.scores = (e, r, hrt, o), n, translation_scores(e, r, hrt, o, n)
         return torch.from_numpy(ctx.scores)
 
     @staticmethod
     def backward(ctx: Any, grad: torch.Tensor) -> Any:  # type: ignore[override]
-        found = translation_gradients(*ctx.given, ctx.n_tails, ctx.scores, grad.contiguous().numpy())
+        entities, relations, triples, others = ctx.given
+        found = translation_gradients(
+            entities, relations, triples, others, ctx.n_tails, ctx.scores, grad.contiguous().numpy()
+        )
         return *(torch.from_numpy(gradient) for gradient in found), None, None, None
+
+
+def weight_of(table: Any) -> torch.Tensor:
+    """Return the numbers of a PyKEEN `Embedding`, (n, d)."""
+    return table._embeddings.weight
 
 
 def is_plain(part: Any) -> bool:

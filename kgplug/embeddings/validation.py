@@ -41,12 +41,7 @@ def validation_triples(
 
 def _renumbered(valid: KnowledgeGraph, knowledge: KnowledgeGraph) -> np.ndarray:
     """Return the triples of one graph in the numbers of another; those about anything it lacks are left out."""
-    entities = np.full(valid.n_entities, -1, dtype=np.int64)
-    for label in set(valid.entity_labels):
-        rows = np.flatnonzero(valid.entity_labels == label)
-        entities[rows] = knowledge.entities_of(valid.entity_keys[rows], label=label)
-    numbers = {name: number for number, name in enumerate(knowledge.relations)}
-    relations = np.array([numbers.get(name, -1) for name in valid.relations], dtype=np.int64)
+    entities, relations = valid.rows_in(knowledge)
     head, relation, tail = valid.triples.T
     triples = np.stack([entities[head], relations[relation], entities[tail]], axis=1)
     return triples[(triples >= 0).all(axis=1)]

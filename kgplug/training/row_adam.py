@@ -56,9 +56,9 @@ class RowAdam(torch.optim.Optimizer):
             state["moments"] = table.new_zeros(len(table), 2 * table.shape[1])  # mean, then square: fetched together
             state["steps"] = table.new_zeros(len(table))
         if table.device.type == "cpu":
-            arrays = (table.detach(), state["moments"], state["steps"], rows, grad.contiguous())
-            constants = (np.float32(value) for value in (group["lr"], *group["betas"], group["eps"]))
-            adam_rows(*(array.numpy() for array in arrays), *constants)
+            lr, beta1, beta2, eps = (np.float32(value) for value in (group["lr"], *group["betas"], group["eps"]))
+            arrays = [tensor.numpy() for tensor in (table.detach(), state["moments"], state["steps"], rows)]
+            adam_rows(arrays[0], arrays[1], arrays[2], arrays[3], grad.contiguous().numpy(), lr, beta1, beta2, eps)
         else:
             _adam_rows_of_tensors(table, state["moments"], state["steps"], rows, grad, group)
 
