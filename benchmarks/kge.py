@@ -180,6 +180,7 @@ class Bench:
     def quality(self) -> list[dict]:
         """Filtered figures on the test part after equal epochs, each seed one row."""
         known, rows = np.concatenate([self.train, self.valid, self.test]), []
+        torch.set_num_threads(1)  # PyKEEN's faster way
         for name in LEARNING_RATES:
             for seed in range(self.size.seeds):
                 ours = self.ours(name, epochs=self.size.quality_epochs, seed=seed)

@@ -171,7 +171,8 @@ def _diverged(
 ) -> TrainingError:
     """Put the last good weights back and return the error to raise."""
     task.module.load_state_dict(last_good)
-    rates = ", ".join(f"{group['lr']:g}" for optimizer in task.optimizers for group in optimizer.param_groups)
+    found = [f"{group['lr']:g}" for optimizer in task.optimizers for group in optimizer.param_groups]
+    rates = ", ".join(dict.fromkeys(found))
     return TrainingError(
         f"The {what} became {value} in epoch {epoch + 1} with learning rate {rates}; the best weights before it "
         "were kept. Train again with a smaller learning_rate."

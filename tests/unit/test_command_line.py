@@ -171,6 +171,8 @@ def test_ctrl_c_says_that_the_command_goes_on() -> None:
 import os, signal, sys, time
 from kgplug import cli
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored by what runs in the background
+
 @cli.app.command()
 def wait() -> None:
     os.kill(os.getpid(), signal.SIGINT)
