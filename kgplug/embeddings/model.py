@@ -85,6 +85,7 @@ class EmbeddingModel:
             DataError: there is no triple, or fewer than two entities.
             TrainingError: the loss is not finite, or the model needs more memory than is free.
         """
+        from kgplug.embeddings.all_entities import all_scores
         from kgplug.embeddings.memory import check_memory
         from kgplug.embeddings.training import TripleTask
         from kgplug.training.device import choose_device
@@ -106,7 +107,9 @@ class EmbeddingModel:
         self._unit = None
         held_out = None
         if valid is not None:
-            held_out = validation_triples(valid, knowledge, floats_a_score=self._floats_a_score(), seed=seed)
+            held_out = validation_triples(
+                valid, knowledge, floats_a_score=all_scores(self._module).floats_a_score, seed=seed
+            )
 
         def measure() -> float:
             assert held_out is not None
@@ -192,8 +195,10 @@ class EmbeddingModel:
     @torch.no_grad()
     def score_triples(self, triples: np.ndarray) -> np.ndarray:
         """Score triples: int64 (n, 3) → float32 (n,), higher is more plausible."""
+        from kgplug.embeddings.all_entities import floats_a_triple
+
         triples = self._checked(triples)
-        rows = max(1, BLOCK_FLOATS // (self.config.embedding_dim * self._floats_a_score()))
+        rows = max(1, BLOCK_FLOATS // floats_a_triple(self.module))
         scores = [
             self.module.predict_hrt(torch.from_numpy(triples[start : start + rows])).flatten()
             for start in range(0, len(triples), rows)
@@ -211,24 +216,14 @@ class EmbeddingModel:
         Returns:
             float64 (n, 2), from 1 on.
         """
+        from kgplug.embeddings.all_entities import all_scores
         from kgplug.embeddings.ranking import filtered_ranks
 
-        triples, known, module = self._checked(triples), self._checked(known), self.module
+        triples, known, scores = self._checked(triples), self._checked(known), all_scores(self.module)
         return filtered_ranks(
-            lambda tails, relations: module.predict_h(torch.stack([relations, tails], dim=1)),
-            lambda heads, relations: module.predict_t(torch.stack([heads, relations], dim=1)),
-            triples, known, n_entities=len(self.entity_keys), device=module.device,
-            block_rows=max(1, BLOCK_FLOATS // (len(self.entity_keys) * self._floats_a_score())),
+            scores.heads, scores.tails, triples, known, n_entities=len(self.entity_keys), device=self.module.device,
+            block_rows=max(1, BLOCK_FLOATS // (len(self.entity_keys) * scores.floats_a_score)),
         )  # fmt: skip
-
-    def _floats_a_score(self) -> int:
-        """Return how many numbers are held for one score: the widest tensor of an entity or relation, thrice."""
-        from kgplug.embeddings.translational import Translational
-
-        if isinstance(self.module, Translational):
-            return 1
-        parts = [*self.module.entity_representations, *self.module.relation_representations]
-        return 3 * max(int(np.prod(part.shape)) for part in parts)
 
     def _checked(self, triples: np.ndarray) -> np.ndarray:
         triples = np.ascontiguousarray(np.asarray(triples, dtype=np.int64).reshape(-1, 3))

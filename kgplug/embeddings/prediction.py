@@ -144,24 +144,23 @@ class _Best:
 @torch.no_grad()
 def _scored(model: EmbeddingModel, question: Question) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Give blocks of heads int64 (b,), tails int64 (c,) and their scores float32 (b, c)."""
-    from kgplug.embeddings.translational import Translational
+    from kgplug.embeddings.all_entities import all_scores, floats_a_triple
 
-    module, n = model.module, len(model.entity_keys)
-    parts = [*module.entity_representations, *module.relation_representations]
-    floats_a_score = 3 * max((int(np.prod(part.shape)) for part in parts), default=1)
-    if isinstance(module, Translational) and n <= _BLOCK_FLOATS and n <= floats_a_score * len(question.tails):
-        columns, block_rows, options = len(question.tails), max(1, _BLOCK_FLOATS // n), None  # all entities at once
-    else:
-        columns = max(1, min(len(question.tails), _BLOCK_FLOATS // floats_a_score))
-        block_rows, options = max(1, _BLOCK_FLOATS // (floats_a_score * columns)), True
-    for heads in _blocks(question.heads, block_rows):
-        queries = torch.from_numpy(np.stack([heads, np.full_like(heads, question.relation)], axis=1)).to(module.device)
+    module, n, scored = model.module, len(model.entity_keys), all_scores(model.module)
+    cost = floats_a_triple(module)
+    at_once = scored.floats_a_score == 1 and n <= min(
+        _BLOCK_FLOATS, cost * len(question.tails)
+    )  # all entities as tails
+    columns = len(question.tails) if at_once else max(1, min(len(question.tails), _BLOCK_FLOATS // cost))
+    for heads in _blocks(question.heads, max(1, _BLOCK_FLOATS // (n if at_once else cost * columns))):
+        entities = torch.from_numpy(heads).to(module.device)
+        relations = torch.full_like(entities, question.relation)
         for tails in _blocks(question.tails, columns):
-            if options is None:
-                scores = module.predict_t(queries).float().cpu().numpy()[:, tails]
+            if at_once:
+                scores = scored.tails(entities, relations).float().cpu().numpy()[:, tails]
             else:
-                scores = module.predict_t(queries, tails=torch.from_numpy(tails).to(module.device))
-                scores = scores.float().cpu().numpy().copy()
+                queries, candidates = torch.stack([entities, relations], dim=1), torch.from_numpy(tails)
+                scores = module.predict_t(queries, tails=candidates.to(module.device)).float().cpu().numpy().copy()
             if np.isnan(scores).any():
                 raise TrainingError(f"{model.name}'s scores are not numbers. Train again with a smaller learning_rate.")
             yield heads, tails, scores

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from kgplug.data.knowledge_graph import KnowledgeGraph
+from kgplug.embeddings.all_entities import all_scores
 from kgplug.embeddings.catalogue import EMBEDDINGS
 from kgplug.embeddings.model import EmbeddingModel
 from kgplug.embeddings.negatives import other_entities
@@ -131,13 +132,14 @@ def test_transr_scores_as_its_equation_says(knowledge: KnowledgeGraph) -> None:
     assert (np.linalg.norm(e, axis=1) <= 1 + 1e-5).all()
 
 
-@pytest.mark.parametrize("name", ["TransE", "TransH", "TransR"])
+@pytest.mark.parametrize("name", ["TransE", "TransH", "TransR", "RotatE", "DistMult", "ComplEx", "MuRE"])
 def test_ranking_all_entities_uses_the_scores_of_single_triples(name: str, knowledge: KnowledgeGraph) -> None:
     model = EmbeddingModel(name, **SMALL).fit(knowledge)
     (head, relation, tail), n = knowledge.triples[0], knowledge.n_entities
     every = np.arange(n)
-    tails = model.module.predict_t(torch.tensor([[head, relation]])).detach().numpy()[0]
-    heads = model.module.predict_h(torch.tensor([[relation, tail]])).detach().numpy()[0]
+    scores = all_scores(model.module)
+    tails = scores.tails(torch.tensor([head]), torch.tensor([relation])).detach().numpy()[0]
+    heads = scores.heads(torch.tensor([tail]), torch.tensor([relation])).detach().numpy()[0]
     as_tail = np.stack([np.full(n, head), np.full(n, relation), every], axis=1)
     as_head = np.stack([every, np.full(n, relation), np.full(n, tail)], axis=1)
     np.testing.assert_allclose(tails, model.score_triples(as_tail), atol=1e-3)
