@@ -1,6 +1,6 @@
 """How fast triples leave Neo4j, and vectors and lists enter it: kgplug's ways beside the usual ones, in one run.
 
-    python benchmarks/neo4j_io.py                    1,000,000 relationships; twelve minutes on two busy cores
+    python benchmarks/neo4j_io.py                    1,000,000 relationships; about ten minutes on two cores
     python benchmarks/neo4j_io.py --quick            100,000; about one minute
     python benchmarks/neo4j_io.py --json FILE        the figures, for machines
 
