@@ -171,7 +171,8 @@ class TripleTask:
         """Do one optimisation step and return its loss, a detached scalar."""
         if self.dense is not None:
             self.dense.zero_grad(set_to_none=True)
-        with _lent_rows(self.tables, batch.rows) as lent:
+        taken = [self._take_rows(table, batch.rows) for table in self.tables if batch.rows is not None]
+        with _lent(self.tables, taken) as lent:
             loss = self.loss(batch)
             loss.backward()
         if self.dense is not None:
@@ -186,21 +187,35 @@ class TripleTask:
         return loss.detach().reshape(())
 
     def _step_rows(self, table: Embedding, rows: torch.Tensor | None, grad: torch.Tensor | None) -> None:
-        """Update and constrain the rows of a table that the batch was about."""
+        """Update the rows of a table that the batch was about."""
         if rows is None or grad is None or self.by_row is None:
             return
         if self.frozen is not None:
             free = self.frozen.free_entities[rows]
             rows, grad = rows[free], grad[free]
-        weight = table._embeddings.weight
-        self.by_row.step_rows(weight, rows, grad)
+        self.by_row.step_rows(weight_of(table), rows, grad)
+
+    @torch.no_grad()
+    def _take_rows(self, table: Embedding, rows: torch.Tensor) -> torch.Tensor:
+        """Return rows as Adam and the constraint on the whole table would have them, and write them: (m, d)."""
+        assert self.by_row is not None
+        weight = weight_of(table)
+        values = self.by_row.take_rows(weight, rows)
         if table.constrainer is not None:
-            values = table.constrainer(table._plain_forward(rows))
-            values = torch.view_as_real(values) if table.is_complex else values
-            put_rows(weight, rows, values.reshape(len(rows), -1))
+            shaped = values.view(len(values), *table.shape, *([2] if table.is_complex else []))
+            kept = table.constrainer(torch.view_as_complex(shaped) if table.is_complex else shaped)
+            kept = (torch.view_as_real(kept) if table.is_complex else kept).reshape(values.shape)
+            if self.frozen is not None:
+                kept = torch.where(self.frozen.free_entities[rows][:, None], kept, values)
+            values = kept
+            put_rows(weight, rows, values)
+        return values
 
     def validate(self) -> float | None:
-        """Return the validation figure, or None without validation triples."""
+        """Bring all rows up to date; return the validation figure, or None without validation triples."""
+        everyone = torch.arange(self.model.num_entities, device=self.device)
+        for table in self.tables:
+            self._take_rows(table, everyone)
         return None if self.measure is None else self.measure()
 
 
@@ -240,10 +255,9 @@ def _acts_after_a_step(part: torch.nn.Module) -> bool:
 
 
 @contextmanager
-def _lent_rows(tables: list[Embedding], rows: torch.Tensor | None) -> Iterator[list[torch.nn.Parameter]]:
-    """Put the given rows of each table in the place of the whole table; yield them, (m, d) each, to get gradients."""
-    whole = [table._embeddings.weight for table in tables]
-    lent = [torch.nn.Parameter(weight.detach().index_select(0, rows)) for weight in whole if rows is not None]
+def _lent(tables: list[Embedding], rows: list[torch.Tensor]) -> Iterator[list[torch.nn.Parameter]]:
+    """Put rows (m, d) in the place of each whole table; yield them as what gets the gradients."""
+    whole, lent = [table._embeddings.weight for table in tables], [torch.nn.Parameter(part) for part in rows]
     try:
         for table, part in zip(tables, lent, strict=True):
             table._embeddings.weight = part

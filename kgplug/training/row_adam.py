@@ -7,15 +7,15 @@ from collections.abc import Iterable
 import numpy as np
 import torch
 
-from kgplug.training.kernels import adam_rows
+from kgplug.training.kernels import FADED, adam_rows, catch_up
 
 
 class RowAdam(torch.optim.Optimizer):
     """Adam over embedding tables with sparse gradients (`F.embedding(..., sparse=True)`).
 
     A row's moments and bias correction count only the steps that touched it, so a row seen for
-    the first time late takes the same first step as any other. A step costs time in proportion
-    to the rows of the batch, not of the table.
+    the first time late takes the same first step as any other; rows read by `take_rows` are those of
+    Adam on the whole table instead. A step costs time in proportion to the rows of the batch, not of the table.
 
     Args:
         params: tables (n, d).
@@ -50,17 +50,46 @@ class RowAdam(torch.optim.Optimizer):
             rows: int64 (m,), each once.
             grad: float32 (m, d).
         """
-        group = next(group for group in self.param_groups if any(each is table for each in group["params"]))
+        state = self._state_of(table)
+        state["step"] += 1
+        if table.device.type == "cpu":
+            weights, moments, steps = (x.detach().numpy() for x in (table, state["moments"], state["steps"]))
+            lr, beta1, beta2, eps = self._constants(table)
+            adam_rows(weights, moments, steps, rows.numpy(), grad.contiguous().numpy(), lr, beta1, beta2, eps)
+        else:
+            _adam_rows_of_tensors(table, state["moments"], state["steps"], rows, grad, self._group_of(table))
+
+    @torch.no_grad()
+    def take_rows(self, table: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+        """Return rows as Adam on the whole table would have them by now, and write them: float32 (m, d).
+
+        Whoever reads rows by this before each `step_rows` trains as with `torch.optim.Adam` on the whole table.
+
+        Args:
+            table: float32 (n, d), one of the optimiser's.
+            rows: int64 (m,), each once.
+        """
+        state = self._state_of(table)
+        if table.device.type == "cpu":
+            weights, moments, steps = (x.detach().numpy() for x in (table, state["moments"], state["steps"]))
+            lr, beta1, beta2, eps = self._constants(table)
+            values = catch_up(weights, moments, steps, rows.numpy(), state["step"], lr, beta1, beta2, eps)
+            return torch.from_numpy(values)
+        return _catch_up_tensors(table, state, rows, self._group_of(table))
+
+    def _state_of(self, table: torch.Tensor) -> dict:
         state = self.state[table]
         if not state:
             state["moments"] = table.new_zeros(len(table), 2 * table.shape[1])  # mean, then square: fetched together
-            state["steps"] = table.new_zeros(len(table))
-        if table.device.type == "cpu":
-            lr, beta1, beta2, eps = (np.float32(value) for value in (group["lr"], *group["betas"], group["eps"]))
-            arrays = [tensor.numpy() for tensor in (table.detach(), state["moments"], state["steps"], rows)]
-            adam_rows(arrays[0], arrays[1], arrays[2], arrays[3], grad.contiguous().numpy(), lr, beta1, beta2, eps)
-        else:
-            _adam_rows_of_tensors(table, state["moments"], state["steps"], rows, grad, group)
+            state["steps"], state["step"] = table.new_zeros(len(table)), 0  # of each row, and of the table
+        return state
+
+    def _group_of(self, table: torch.Tensor) -> dict:
+        return next(group for group in self.param_groups if any(each is table for each in group["params"]))
+
+    def _constants(self, table: torch.Tensor) -> tuple[np.float32, np.float32, np.float32, np.float32]:
+        group = self._group_of(table)
+        return np.float32(group["lr"]), *(np.float32(beta) for beta in group["betas"]), np.float32(group["eps"])
 
 
 def _adam_rows_of_tensors(
@@ -73,6 +102,21 @@ def _adam_rows_of_tensors(
     moments[rows], steps[rows] = torch.cat([mean, square], dim=1), t[:, 0]
     scale = (1 - beta2**t).sqrt_()
     table[rows] -= mean * (group["lr"] * scale / (1 - beta1**t)) / (square.sqrt_() + group["eps"] * scale)
+
+
+def _catch_up_tensors(table: torch.Tensor, state: dict, rows: torch.Tensor, group: dict) -> torch.Tensor:
+    """Do what `kernels.catch_up` does, on a device."""
+    (beta1, beta2), d, steps = group["betas"], table.shape[1], state["steps"][rows][:, None]  # (m, 1)
+    missed = torch.where(steps > 0, state["step"] - steps, 0)
+    each = torch.arange(1, FADED + 1, device=table.device, dtype=table.dtype)  # (FADED,)
+    moves = (beta1 / beta2**0.5) ** each * (1 - beta2 ** (steps + each)).sqrt() / (1 - beta1 ** (steps + each))
+    total = torch.where(each <= missed, moves, 0).sum(dim=1, keepdim=True)
+    mean, square = state["moments"][rows].split(d, dim=1)
+    values = table[rows] - group["lr"] * total * mean / (square.sqrt() + group["eps"])
+    state["moments"][rows] = torch.cat([mean * beta1**missed, square * beta2**missed], dim=1)
+    state["steps"][rows] = float(state["step"])
+    table[rows] = values
+    return values
 
 
 @torch.no_grad()
