@@ -65,7 +65,7 @@ def check_fractions(fractions: Sequence[float]) -> None:
 
 def hashed(keys: np.ndarray) -> np.ndarray:
     """Return a number for each key or name that is the same on every machine: object (n,) → uint64 (n,)."""
-    return pd.util.hash_array(np.asarray(keys).astype(str).astype(object))
+    return pd.util.hash_array(np.asarray(keys).astype(str).astype(object))  # type: ignore[attr-defined]
 
 
 def mixed(numbers: np.ndarray) -> np.ndarray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -12,7 +12,7 @@ from pykeen.nn.representation import Embedding
 
 from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.embeddings.catalogue import EMBEDDINGS
-from kgplug.embeddings.translational import TransE
+from kgplug.embeddings.translational import TransE, weight_of
 from kgplug.errors import UsageError
 
 if TYPE_CHECKING:
@@ -67,9 +67,9 @@ def carry_over(earlier: EmbeddingModel, model: EmbeddingModel, triples: np.ndarr
     for new, old in zip(model.module.modules(), earlier.module.modules(), strict=True):
         if id(new) not in tables:
             continue
-        rows, weight = tables[id(new)], new._embeddings.weight
+        rows, weight = tables[id(new)], weight_of(new)
         known = np.flatnonzero(rows >= 0)
-        weight[known] = old._embeddings.weight[rows[known]].to(weight.device)
+        weight[known] = weight_of(old)[rows[known]].to(weight.device)
         copied.add(id(weight))
     for new, old in zip(model.module.parameters(), earlier.module.parameters(), strict=True):
         if id(new) not in copied:
@@ -97,7 +97,7 @@ def _check(earlier: EmbeddingModel, model: EmbeddingModel) -> None:
 def _place(module: ERModel, triples: np.ndarray, known: CarriedOver) -> None:
     """Put new entities where their triples want them: the mean of t − r and h + r over known neighbours."""
     table, translation = (
-        part[0]._embeddings.weight for part in (module.entity_representations, module.relation_representations)
+        weight_of(part[0]) for part in (module.entity_representations, module.relation_representations)
     )
     placed = torch.from_numpy(known.entities.copy()).to(table.device)
     new = ~placed
@@ -112,6 +112,6 @@ def _place(module: ERModel, triples: np.ndarray, known: CarriedOver) -> None:
             count.index_add_(0, own[rows], count.new_ones(len(rows), 1))
         found = torch.nonzero(count[:, 0] > 0).flatten()
         vectors = total[found] / count[found]
-        constrainer = module.entity_representations[0].constrainer
+        constrainer: Any = module.entity_representations[0].constrainer
         table[found] = vectors if constrainer is None else constrainer(vectors)
         placed[found] = True

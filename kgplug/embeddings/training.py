@@ -2,7 +2,7 @@
 
 A step fetches the vectors of the entities that its batch is about, once each, and lets the model score with this small
 table in place of the whole one; gradients, Adam and constraints then touch those rows only. Graph networks, and
-models whose regulariser asks for whole tables, train on whole tables.
+models with a penalty on whole tables (TransH, ConvKB), train on whole tables.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pykeen.regularizers import Regularizer
 from kgplug.embeddings.config import EmbeddingConfig
 from kgplug.embeddings.growth import CarriedOver
 from kgplug.embeddings.negatives import corrupter
-from kgplug.embeddings.translational import Translational, weight_of
+from kgplug.embeddings.translational import TransH, Translational, weight_of
 from kgplug.errors import UsageError
 from kgplug.training.row_adam import RowAdam, put_rows
 
@@ -120,7 +120,8 @@ class TripleTask:
         self.model, self.config, self.positives, self.measure = module, config, positives, measure
         self.device = module.device  # PyKEEN looks through all modules for it
         self.loss, self.corrupt = BatchLoss(module), corrupter(positives, config, n_entities=module.num_entities)
-        self.tables = [] if module.weight_regularizers else _plain_tables(module)
+        whole = module.weight_regularizers or (isinstance(module, TransH) and frozen is None)
+        self.tables = [] if whole else _plain_tables(module)
         if frozen is not None and not self.tables:
             raise UsageError(
                 "This model's penalty concerns whole tables, so none of its rows can be kept. Omit --freeze."

@@ -120,8 +120,8 @@ class TransH(Translational):
 
     PyKEEN 1.11's own class hands its interaction (translation, normal) where (normal, translation)
     is expected. Here the relation tensors are the normal w and the translation d, in this order;
-    the soft constraints (‖e‖ ≤ 1, w ⊥ d) have PyKEEN's weights, but as means over the entities of a batch and over the
-    relations: as sums they drown the loss, which is a mean.
+    the soft constraints (‖e‖ ≤ 1, w ⊥ d) have PyKEEN's weights, but as means over entities and over relations:
+    as sums they drown the loss, which is a mean.
     """
 
     translation_part = 1
@@ -154,7 +154,7 @@ class TransH(Translational):
 
     def collect_regularization_term(self) -> torch.Tensor:
         """Return the soft constraints of the paper (eq. 4, 5), each a mean over the rows of its table."""
-        entities = weight_of(self.entity_representations[0])  # those of the batch, while it trains
+        entities = weight_of(self.entity_representations[0])
         normal, translation = (weight_of(part) for part in self.relation_representations)
         too_long = (entities.square().sum(dim=-1) - 1).relu().mean()
         cosine = functional.cosine_similarity(normal, translation, dim=-1)

@@ -45,7 +45,7 @@ def auc(labels: np.ndarray, scores: np.ndarray) -> float:
     negatives = len(labels) - positives
     if positives == 0 or negatives == 0:
         return float("nan")
-    ranks = rankdata(scores)  # float64 (n,), ties share their mean rank
+    ranks = rankdata(np.asarray(scores, dtype=np.float64))  # (n,), exact only in float64; ties share a mean rank
     return float((ranks[labels].sum() - positives * (positives + 1) / 2) / positives / negatives)
 
 

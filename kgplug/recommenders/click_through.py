@@ -73,7 +73,7 @@ class ClickThroughData:
             return None
         liked = self.valid.labels > 0
         positives = int(liked.sum())
-        ranks = rankdata(scores)
+        ranks = rankdata(np.asarray(scores, dtype=np.float64))  # of float32 they would be float32, and not exact
         return float((ranks[liked].sum() - positives * (positives + 1) / 2) / positives / (len(liked) - positives))
 
 

@@ -89,7 +89,8 @@ class RowAdam(torch.optim.Optimizer):
 
     def _constants(self, table: torch.Tensor) -> tuple[np.float32, np.float32, np.float32, np.float32]:
         group = self._group_of(table)
-        return np.float32(group["lr"]), *(np.float32(beta) for beta in group["betas"]), np.float32(group["eps"])
+        beta1, beta2 = group["betas"]
+        return np.float32(group["lr"]), np.float32(beta1), np.float32(beta2), np.float32(group["eps"])
 
 
 def _adam_rows_of_tensors(
