@@ -81,7 +81,7 @@ def test_each_shipped_query_gives_rows_on_the_demo_graph(demo_graph: Graph, name
     item = demo_graph.query("MATCH (:User {id: 42})-[:RECOMMENDS {model: 'MKR', rank: 1}]->(m) RETURN m.id AS id")
     parameters = {"user": 42, "item": int(item["id"].iloc[0]), "model": "MKR", "k": 5}
     if name == "predict_links":
-        parameters |= {"model": "TransE", "relation": "HAS_GENRE", "label": "Genre"}
+        parameters |= {"model": "TransE", "relation": "IN_FREEBASE_GENRE", "label": "FreebaseGenre"}
     assert len(demo_graph.cypher(name, **parameters)) > 0
 
 
