@@ -98,7 +98,12 @@ EMBEDDINGS: dict[str, EmbeddingEntry] = {
     "ProjE": EmbeddingEntry("Shi & Weninger, AAAI 2017", "projection to candidate entities"),
     "QuatE": EmbeddingEntry("Zhang et al., NeurIPS 2019", "rotations in quaternions", ("rotation",)),
     "RESCAL": EmbeddingEntry(
-        "Nickel et al., ICML 2011", "full bilinear scores, few relations", ("matrix",), defaults=_SOFTMAX
+        "Nickel et al., ICML 2011", "full bilinear scores, few relations", ("matrix",),
+        defaults={  # with PyKEEN's weight of 10 the penalty drowns the loss and all vectors end at nothing
+            **_SOFTMAX, "model_settings": {
+                "regularizer": "lp", "regularizer_kwargs": {"weight": 0.1, "p": 2.0, "normalize": True}
+            },
+        },
     ),
     "RGCN": EmbeddingEntry(
         "Schlichtkrull et al., ESWC 2018", "graph network with a weight matrix a relation", reads_graph=True

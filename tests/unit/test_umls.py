@@ -15,21 +15,21 @@ from kgplug.evaluation.link_prediction import evaluate_link_prediction
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "benchmarks"))
-from umls import SETTINGS, umls  # noqa: E402
-
-SLOW_TO_START = {"AutoSF", "CP", "ERMLPE", "NTN", "PairRE", "SimplE", "TransF", "ComplEx"}  # need more than 2 epochs
+from umls import umls  # noqa: E402
 
 
 @pytest.mark.parametrize("name", EMBEDDINGS)
-def test_a_model_learns_umls_and_nothing_breaks(name: str) -> None:
-    knowledge, valid, test = umls()
-    known, few = np.concatenate([knowledge.triples, valid, test]), test[:100]
-    model = EmbeddingModel(name, **{**SETTINGS, "embedding_dim": 16}, epochs=2).fit(knowledge, progress=False)
-    figures = evaluate_link_prediction(model, few, known)
-    chance = (1 / np.arange(1, knowledge.n_entities + 1)).mean()  # MRR of a random order: 0.041
-    assert 0 < figures["MRR"] <= 1
-    assert name in SLOW_TO_START or figures["MRR"] > 1.5 * chance
-    assert model.history["losses"][1] < model.history["losses"][0]
+def test_a_model_learns_to_tell_what_is_true_on_umls(name: str) -> None:
+    knowledge, _, test = umls()
+    quick = {"embedding_dim": 16, "batch_size": 128, "learning_rate": 0.03, "epochs": 6}
+    model = EmbeddingModel(name, **quick).fit(knowledge, progress=False)
+    assert model.history["losses"][-1] < model.history["losses"][0]
+    true = knowledge.triples[::10]
+    false = true.copy()
+    false[:, 2] = np.random.default_rng(0).integers(0, knowledge.n_entities, len(true))
+    assert (model.score_triples(true) > model.score_triples(false)).mean() > 0.6
+    figures = evaluate_link_prediction(model, test[:50], np.concatenate([knowledge.triples, test]))
+    assert all(0 < figures[name] <= 1 for name in ("MRR", "hits@10"))
 
 
 def test_the_table_in_the_docs_has_every_model_and_its_figures() -> None:
