@@ -148,9 +148,8 @@ def _scored(model: EmbeddingModel, question: Question) -> Iterator[tuple[np.ndar
 
     module, n, scored = model.module, len(model.entity_keys), all_scores(model.module)
     cost = floats_a_triple(module)
-    at_once = scored.floats_a_score == 1 and n <= min(
-        _BLOCK_FLOATS, cost * len(question.tails)
-    )  # all entities as tails
+    # All entities are scored as tails where that costs no more than the wanted ones by themselves.
+    at_once = scored.floats_a_score == 1 and n <= min(_BLOCK_FLOATS, cost * len(question.tails))
     columns = len(question.tails) if at_once else max(1, min(len(question.tails), _BLOCK_FLOATS // cost))
     for heads in _blocks(question.heads, max(1, _BLOCK_FLOATS // (n if at_once else cost * columns))):
         entities = torch.from_numpy(heads).to(module.device)
@@ -184,10 +183,7 @@ def _known_pairs(model: EmbeddingModel, known: KnowledgeGraph, relation: str) ->
     """Return heads and tails of the known triples in the model's numbers, int64 (n, 2), sorted; others left out."""
     of_relation = known.triples[known.relations[known.triples[:, 1]] == relation]
     mine = KnowledgeGraph(model.entity_keys, model.entity_labels, model.relations, np.empty((0, 3), dtype=np.int64))
-    number = np.full(known.n_entities, -1, dtype=np.int64)
-    for label in set(known.entity_labels):
-        rows = np.flatnonzero(known.entity_labels == label)
-        number[rows] = mine.entities_of(known.entity_keys[rows], label=label)
+    number, _ = known.rows_in(mine)
     pairs = number[of_relation[:, [0, 2]]]  # (n, 2)
     pairs = pairs[(pairs >= 0).all(axis=1)]
     return pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]

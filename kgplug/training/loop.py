@@ -137,10 +137,8 @@ def _run_epoch(task: TrainingTask, epoch: int, seed: int, last_good: dict[str, t
     """Train one epoch and return its mean loss; losses are read from the device once, at the end."""
     rng = np.random.default_rng([seed, epoch])
     task.module.train()
-    with (
-        _threads(task),
-        torch.random.fork_rng(),
-    ):  # dropout and the like read torch's global generator: lent, then put back
+    # Dropout and the like read torch's global generator: lent, then put back.
+    with _threads(task), torch.random.fork_rng():
         torch.manual_seed(int(rng.integers(2**31)))
         losses = [task.step(batch) for batch in task.batches(epoch, rng)]
     task.module.eval()
