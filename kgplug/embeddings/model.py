@@ -16,6 +16,7 @@ from kgplug.data.publication import NodeVectors, Publication, RelationVectors
 from kgplug.data.top_k import top_k
 from kgplug.embeddings.catalogue import EMBEDDINGS, embedding_name
 from kgplug.embeddings.config import embedding_config
+from kgplug.embeddings.export import entity_vectors, object_array, real_numbers
 from kgplug.embeddings.validation import validation_triples
 from kgplug.errors import DataError, RunError, UsageError, unknown_name
 
@@ -172,9 +173,7 @@ class EmbeddingModel:
         keeps several vectors an entity (as head and as tail, say) gives them one after another; biases,
         variances and projections are left out.
         """
-        parts = self.module.entity_representations
-        tensors = [_real(parts[number]()) for number in EMBEDDINGS[self.name].entity_parts]
-        return np.concatenate([tensor.reshape(len(tensor), -1) for tensor in tensors], axis=1)
+        return entity_vectors(self.module, self.name)
 
     @torch.no_grad()
     def relation_vectors(self) -> dict[str, np.ndarray]:
@@ -185,7 +184,7 @@ class EmbeddingModel:
         each tensor of the inverse relations as "inverse_…".
         """
         entry = EMBEDDINGS[self.name]
-        tensors = [_real(part()) for part in self.module.relation_representations]
+        tensors = [real_numbers(part()) for part in self.module.relation_representations]
         named = dict(zip(entry.relation_parts, tensors, strict=True))
         if not entry.inverse:
             return named
@@ -314,7 +313,7 @@ class EmbeddingModel:
             )
         model = cls(content["model"], **content["settings"])
         model.entity_keys, model.entity_labels, model.relations = (
-            _object_array(content[name]) for name in ("entity_keys", "entity_labels", "relations")
+            object_array(content[name]) for name in ("entity_keys", "entity_labels", "relations")
         )
         model.seed, model.history, model.run = content["seed"], content["history"], content["run"]
         model._graph_triples = arrays.get("graph.triples")
@@ -331,16 +330,3 @@ class EmbeddingModel:
             raise RunError(f"{folder}: its arrays are not those of {model.name} ({error}). Train again.") from error
         model._forget_cached()
         return model
-
-
-def _real(tensor: torch.Tensor) -> np.ndarray:
-    """Return a tensor as float32 on the CPU; complex numbers as [real parts, imaginary parts]."""
-    if tensor.is_complex():
-        tensor = torch.cat([tensor.real, tensor.imag], dim=-1)
-    return tensor.detach().float().cpu().numpy().copy()
-
-
-def _object_array(values: list) -> np.ndarray:
-    array = np.empty(len(values), dtype=object)
-    array[:] = values
-    return array

@@ -14,6 +14,7 @@ import torch
 from kgplug.data.keys import fingerprint
 from kgplug.data.publication import NodeVectors, Publication, RelationVectors
 from kgplug.embeddings.catalogue import EMBEDDINGS
+from kgplug.embeddings.export import entity_vectors, object_array, real_numbers
 from kgplug.embeddings.pykeen_names import entity_of
 from kgplug.errors import UsageError
 
@@ -51,16 +52,16 @@ class PykeenResult:
         """
         model, training = self._result.model, self._result.training
         name = type(model).__name__
-        vectors = _entity_vectors(model, name)
+        vectors = entity_vectors(model, name)
         entities = [entity_of(training.entity_id_to_label[number]) for number in range(training.num_entities)]
-        labels, keys = (_objects([entity[side] for entity in entities]) for side in (0, 1))
+        labels, keys = (object_array([entity[side] for entity in entities]) for side in (0, 1))
         parts = [
             NodeVectors(label, keys[rows], vectors[rows])
             for label in sorted(set(labels))
             for rows in [np.flatnonzero(labels == label)]
         ]
         n_relations = len(training.relation_to_id)
-        names = _objects([training.relation_id_to_label[number] for number in range(n_relations)])
+        names = object_array([training.relation_id_to_label[number] for number in range(n_relations)])
         tensors = _relation_tensors(model, name, n_relations)
         run = fingerprint(labels, keys, vectors, names, *tensors.values())[:_DIGITS]
         slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
@@ -73,14 +74,6 @@ class PykeenResult:
             return round(float(self._result.metric_results.get_metric(name)), 4)
         except (AttributeError, KeyError, ValueError):  # another evaluator than the rank-based one
             return None
-
-
-@torch.no_grad()
-def _entity_vectors(model: Any, name: str) -> np.ndarray:
-    """Return float32 (n_entities, d); complex vectors as [real parts, imaginary parts]."""
-    wanted = EMBEDDINGS[name].entity_parts if name in EMBEDDINGS else (0,)
-    tensors = [real_numbers(model.entity_representations[number]()) for number in wanted]
-    return np.concatenate([tensor.reshape(len(tensor), -1) for tensor in tensors], axis=1)
 
 
 @torch.no_grad()
@@ -97,16 +90,3 @@ def _relation_tensors(model: Any, name: str, n_relations: int) -> dict[str, np.n
         elif len(tensor) == n_relations:
             named[meaning] = tensor
     return named
-
-
-def real_numbers(tensor: torch.Tensor) -> np.ndarray:
-    """Return a tensor as float32 on the CPU; complex numbers as [real parts, imaginary parts]."""
-    if tensor.is_complex():
-        tensor = torch.cat([tensor.real, tensor.imag], dim=-1)
-    return tensor.detach().float().cpu().numpy().copy()
-
-
-def _objects(values: list) -> np.ndarray:
-    array = np.empty(len(values), dtype=object)
-    array[:] = values
-    return array

@@ -1,0 +1,35 @@
+"""What a trained PyKEEN model has learnt, as arrays of real numbers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from kgplug.embeddings.catalogue import EMBEDDINGS
+
+
+@torch.no_grad()
+def entity_vectors(module: Any, name: str) -> np.ndarray:
+    """Return the vectors of a model's entities, those of its parts one after another: float32 (n_entities, d).
+
+    A model that the catalogue does not know gives its first entity tensor.
+    """
+    wanted = EMBEDDINGS[name].entity_parts if name in EMBEDDINGS else (0,)
+    tensors = [real_numbers(module.entity_representations[number]()) for number in wanted]
+    return np.concatenate([tensor.reshape(len(tensor), -1) for tensor in tensors], axis=1)
+
+
+def real_numbers(tensor: torch.Tensor) -> np.ndarray:
+    """Return a tensor as float32 on the CPU; complex numbers as [real parts, imaginary parts]."""
+    if tensor.is_complex():
+        tensor = torch.cat([tensor.real, tensor.imag], dim=-1)
+    return tensor.detach().float().cpu().numpy().copy()
+
+
+def object_array(values: list) -> np.ndarray:
+    """Return values of any kind as an array: object (n,)."""
+    array = np.empty(len(values), dtype=object)
+    array[:] = values
+    return array
