@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -48,10 +47,7 @@ def compare(
         numbers it keeps ("parameters"), its run.
     """
     made = {model.name: model for model in (models.create(name, **(settings or {})) for name in names)}
-    kinds = {models.kind(model) for model in made.values()}
-    if len(kinds) != 1:
-        raise UsageError(NOTHING_IN_COMMON)
-    kind = kinds.pop()
+    kind = kind_of(names, settings or {})
     needs = next((name for name, model in made.items() if getattr(model, "needs_knowledge", False)), next(iter(made)))
     data = jobs.read(graph, schema, name=needs, progress=progress)
     trained = {
@@ -81,13 +77,19 @@ def draw(folders: Sequence[Path]) -> Figure:
         raise UsageError(NOTHING_IN_COMMON)
     named = [content["model"] for content in contents.values()]
     labels = {folder: c["model"] if named.count(c["model"]) == 1 else folder.name for folder, c in contents.items()}
-    measured = {labels[folder]: figures for folder in contents if (figures := evaluation_of(folder))}
+    measured = {labels[folder]: figures for folder in contents if (figures := jobs.evaluation_of(folder))}
     table = pd.DataFrame.from_dict(measured, orient="index")
     table = table.loc[:, [name for name in BARS[kinds.pop()] if name in table.columns]].dropna(axis="columns")
     return plots.comparison_figure({labels[folder]: c["history"] for folder, c in contents.items()}, table)
 
 
-def evaluation_of(folder: Path) -> dict[str, float]:
-    """Return the figures that `jobs.evaluate` left beside a run, {} where it was not evaluated."""
-    path = folder / jobs.EVALUATION
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+def kind_of(names: Sequence[str], settings: dict[str, Any]) -> str:
+    """Return the one kind of the models of these names and settings.
+
+    Raises:
+        UsageError: they are of both kinds, or a name or setting is wrong.
+    """
+    kinds = {models.kind(models.create(name, **settings)) for name in names}
+    if len(kinds) != 1:
+        raise UsageError(NOTHING_IN_COMMON)
+    return kinds.pop()

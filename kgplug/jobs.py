@@ -336,6 +336,12 @@ def _keep(folder: Path, table: pd.DataFrame) -> None:
     temporary.replace(folder / EVALUATION)
 
 
+def evaluation_of(folder: Path) -> dict[str, float]:
+    """Return the figures that `evaluate` left beside a run, {} where it was not evaluated."""
+    path = folder / EVALUATION
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+
 def publish(
     graph: Graph,
     folder: Path,
@@ -353,9 +359,8 @@ def publish(
     model: Recommender | EmbeddingModel = models.load(folder)
     schema = GraphSchema.model_validate(content["schema"])
     seen = graph.read_interactions(schema, progress=progress) if content["kind"] == "recommender" else None
-    evaluation = folder / EVALUATION
-    measured = json.loads(evaluation.read_text(encoding="utf-8")) if evaluation.exists() else {}
-    details = {"settings": content["settings"], "seed": content["seed"], "metrics": {**content["metrics"], **measured}}
+    metrics = {**content["metrics"], **evaluation_of(folder)}
+    details = {"settings": content["settings"], "seed": content["seed"], "metrics": metrics}
     return graph.publish(
         model, top=top, similar=similar, similar_label=similar_label, schema=schema, also_seen=seen, details=details,
         progress=progress,

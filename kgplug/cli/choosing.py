@@ -134,13 +134,11 @@ def compare(
 
     Examples: `kgplug compare TransE TransH TransR DistMult -s embedding_dim=32`, `kgplug compare MKR KGCN ItemKNN`
     """
-    from kgplug import comparison, jobs
+    from kgplug import comparison
 
     chosen = parse_settings(settings or [])
-    kinds = {jobs.models.kind(jobs.models.create(name, **chosen)) for name in names}
-    split = parse_split(kinds.pop(), fractions, seed=seed, by=by, order=order)
-    if kinds:
-        raise UsageError(comparison.NOTHING_IN_COMMON)
+    kind = comparison.kind_of(names, chosen)  # refused before the database is asked
+    split = parse_split(kind, fractions, seed=seed, by=by, order=order)
     with open_graph() as graph:
         table = comparison.compare(
             names, graph, load_schema(graph, schema_file), open_runs(), settings=chosen, split=split, seed=seed
@@ -160,13 +158,13 @@ def plot(
 
     Examples: `kgplug plot TransE --to transe.png`, `kgplug plot TransE TransH --to both.svg`
     """
-    from kgplug import comparison
+    from kgplug import comparison, jobs
 
     _check_picture(to)
     store = open_runs()
     folders = list(dict.fromkeys(store.resolve(name) for name in run))
     _save(comparison.draw(folders), to)
-    bare = [folder.name for folder in folders if len(folders) > 1 and not comparison.evaluation_of(folder)]
+    bare = [folder.name for folder in folders if len(folders) > 1 and not jobs.evaluation_of(folder)]
     if bare:
         out.print(f"Not evaluated, so without bars: {', '.join(bare)} (`kgplug evaluate`).", markup=False)
     out.print(f"Picture: {to}", markup=False, soft_wrap=True)

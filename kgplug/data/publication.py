@@ -28,6 +28,17 @@ class NodeVectors:
     indexed: bool = True
 
 
+def vectors_by_label(labels: np.ndarray, keys: np.ndarray, vectors: np.ndarray) -> list[NodeVectors]:
+    """Return the vectors of each label, in the order of labels.
+
+    Args:
+        labels, keys: object (n,), of the entities.
+        vectors: float32 (n, d).
+    """
+    rows_of = {label: np.flatnonzero(labels == label) for label in sorted(set(labels))}
+    return [NodeVectors(label, keys[rows], vectors[rows]) for label, rows in rows_of.items()]
+
+
 @dataclass(frozen=True, eq=False)
 class RelationVectors:
     """What a model has learnt of each relation.

@@ -10,7 +10,6 @@ import torch
 from pykeen.models import ERModel
 from pykeen.nn.representation import Embedding
 
-from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.embeddings.catalogue import EMBEDDINGS
 from kgplug.embeddings.translational import TransE, weight_of
 from kgplug.errors import UsageError
@@ -55,9 +54,7 @@ def carry_over(earlier: EmbeddingModel, model: EmbeddingModel, triples: np.ndarr
         UsageError: the models differ, or the model computes its vectors from the whole graph.
     """
     _check(earlier, model)
-    none = np.empty((0, 3), dtype=np.int64)
-    graphs = [KnowledgeGraph(each.entity_keys, each.entity_labels, each.relations, none) for each in (model, earlier)]
-    entities, relations = graphs[0].rows_in(graphs[1])
+    entities, relations = model.vocabulary.rows_in(earlier.vocabulary)
     if EMBEDDINGS[model.name].inverse:
         relations = np.stack([2 * relations, 2 * relations + 1], axis=1).ravel()
         relations = np.maximum(relations, -1)

@@ -12,7 +12,7 @@ import torch
 from kgplug.data.artefact import new_run_id, read_artefact, write_artefact
 from kgplug.data.keys import fingerprint
 from kgplug.data.knowledge_graph import KnowledgeGraph
-from kgplug.data.publication import NodeVectors, Publication, RelationVectors
+from kgplug.data.publication import Publication, RelationVectors, vectors_by_label
 from kgplug.data.top_k import top_k
 from kgplug.embeddings.catalogue import EMBEDDINGS, embedding_name
 from kgplug.embeddings.config import embedding_config
@@ -159,6 +159,12 @@ class EmbeddingModel:
                 part.enriched_embeddings = None
 
     @property
+    def vocabulary(self) -> KnowledgeGraph:
+        """The entities and relations that the model knows, as a graph without triples."""
+        none = np.empty((0, 3), dtype=np.int64)
+        return KnowledgeGraph(self.entity_keys, self.entity_labels, self.relations, none)
+
+    @property
     def module(self) -> Any:
         """The PyKEEN model, in evaluation mode."""
         if self._module is None:
@@ -267,17 +273,14 @@ class EmbeddingModel:
         Raises:
             DataError: no entity has a label.
         """
-        labels = sorted(set(self.entity_labels) - {""})
-        if not labels:
+        has_node = self.entity_labels != ""
+        if not has_node.any():
             raise DataError(
                 f"{self.name} was trained on triples without node labels, so its vectors belong to no node. "
                 "Train on a graph read from Neo4j to publish."
             )
-        vectors = self.entity_vectors()
-        parts = []
-        for label in labels:
-            rows = np.flatnonzero(self.entity_labels == label)
-            parts.append(NodeVectors(label, self.entity_keys[rows], vectors[rows]))
+        entities = (self.entity_labels, self.entity_keys, self.entity_vectors())
+        parts = vectors_by_label(*(each[has_node] for each in entities))
         relations = RelationVectors(self.relations, self.relation_vectors())
         return Publication(self.name, self.run, parts, None, details or {}, relations)
 

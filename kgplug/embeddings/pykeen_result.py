@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from kgplug.data.keys import fingerprint
-from kgplug.data.publication import NodeVectors, Publication, RelationVectors
+from kgplug.data.publication import Publication, RelationVectors, vectors_by_label
 from kgplug.embeddings.catalogue import EMBEDDINGS
 from kgplug.embeddings.export import entity_vectors, object_array, real_numbers
 from kgplug.embeddings.pykeen_names import entity_of
@@ -55,11 +55,7 @@ class PykeenResult:
         vectors = entity_vectors(model, name)
         entities = [entity_of(training.entity_id_to_label[number]) for number in range(training.num_entities)]
         labels, keys = (object_array([entity[side] for entity in entities]) for side in (0, 1))
-        parts = [
-            NodeVectors(label, keys[rows], vectors[rows])
-            for label in sorted(set(labels))
-            for rows in [np.flatnonzero(labels == label)]
-        ]
+        parts = vectors_by_label(labels, keys, vectors)
         n_relations = len(training.relation_to_id)
         names = object_array([training.relation_id_to_label[number] for number in range(n_relations)])
         tensors = _relation_tensors(model, name, n_relations)
