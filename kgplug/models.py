@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
-from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from kgplug.data.artefact import read_content
 from kgplug.embeddings.catalogue import EMBEDDINGS, EXCLUDED, embedding_name
 from kgplug.errors import RunError, UsageError, unknown_name
+from kgplug.recommenders.catalogue import RECOMMENDERS, ModelInfo
 
 if TYPE_CHECKING:
     from kgplug.embeddings.model import EmbeddingModel
@@ -22,58 +22,6 @@ if TYPE_CHECKING:
 
 ENTRY_POINT_GROUP = "kgplug.models"
 
-
-@dataclass(frozen=True)
-class ModelInfo:
-    """One model that can be made by name.
-
-    Attributes:
-        kind: "recommender" or "embedding".
-        paper: short citation.
-        needs: "likes", "likes + triples" or "triples".
-        good_for: one phrase.
-    """
-
-    name: str
-    kind: str
-    paper: str
-    needs: str
-    good_for: str
-
-
-BUILT_IN: dict[str, tuple[str, ModelInfo]] = {
-    info.name: (home, info)
-    for home, info in (
-        (
-            "kgplug.recommenders.mkr:MKR",
-            ModelInfo(
-                "MKR",
-                "recommender",
-                "Wang et al., WWW 2019",
-                "likes + triples",
-                "likes and triples learnt side by side",
-            ),
-        ),
-        (
-            "kgplug.recommenders.kgcn:KGCN",
-            ModelInfo(
-                "KGCN", "recommender", "Wang et al., WWW 2019", "likes + triples", "each user's own view of the graph"
-            ),
-        ),
-        (
-            "kgplug.recommenders.popularity:Popularity",
-            ModelInfo(
-                "Popularity", "recommender", "Cremonesi et al., RecSys 2010", "likes", "the floor every model must beat"
-            ),
-        ),
-        (
-            "kgplug.recommenders.item_knn:ItemKNN",
-            ModelInfo(
-                "ItemKNN", "recommender", "Deshpande & Karypis, TOIS 2004", "likes", "a strong baseline in seconds"
-            ),
-        ),
-    )
-}
 
 _registered: dict[str, type] = {}
 
@@ -128,7 +76,7 @@ def register(name: str, model: type) -> None:
     Raises:
         UsageError: the name belongs to a model of kgplug, or the class does not carry it.
     """
-    taken = {known.lower() for known in (*BUILT_IN, *EMBEDDINGS, *EXCLUDED)}
+    taken = {known.lower() for known in (*RECOMMENDERS, *EMBEDDINGS, *EXCLUDED)}
     if name.lower() in taken:
         raise UsageError(f'The name "{name}" belongs to a model of kgplug; register yours under another.')
     if getattr(model, "name", None) != name:
@@ -158,19 +106,19 @@ def available() -> list[ModelInfo]:
     embeddings = [
         ModelInfo(name, "embedding", entry.paper, "triples", entry.good_for) for name, entry in EMBEDDINGS.items()
     ]
-    return [info for _, info in BUILT_IN.values()] + added + embeddings
+    return [entry.info(name) for name, entry in RECOMMENDERS.items()] + added + embeddings
 
 
 def _maker(name: str) -> Callable[..., Any]:
     """Return what makes a model of that name: a class, or `EmbeddingModel` with the name filled in."""
     points = _entry_points()
-    known = {each.lower(): each for each in (*EMBEDDINGS, *EXCLUDED, *points, *_registered, *BUILT_IN)}
+    known = {each.lower(): each for each in (*EMBEDDINGS, *EXCLUDED, *points, *_registered, *RECOMMENDERS)}
     found = known.get(name.lower())
     if found is None:
-        raise unknown_name("model", name, [*BUILT_IN, *_registered, *points, *EMBEDDINGS])
-    if found in BUILT_IN:
-        module, _, attribute = BUILT_IN[found][0].partition(":")
-        return getattr(importlib.import_module(module), attribute)
+        raise unknown_name("model", name, [*RECOMMENDERS, *_registered, *points, *EMBEDDINGS])
+    if found in RECOMMENDERS:
+        module, _, attribute = RECOMMENDERS[found].home.partition(":")
+        return getattr(importlib.import_module(f"kgplug.recommenders.{module}"), attribute)
     if found in _registered:
         return _registered[found]
     if found in points:

@@ -129,6 +129,21 @@ class Recommender(ABC):
     def _score_block(self, users: np.ndarray) -> np.ndarray:
         """Score all items for some users: int64 (b,) → a new array, float32 (b, n_items), in the order of `score`."""
 
+    def _score_by_blocks(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:
+        """Score pairs by scoring all items for their users, some users at a time: `score` of models without better."""
+        users, items = np.asarray(users, dtype=np.int64), np.asarray(items, dtype=np.int64)
+        scores = np.empty(len(users), dtype=np.float32)
+        order = np.argsort(users, kind="stable")
+        distinct, starts = np.unique(users[order], return_index=True)
+        ends = np.append(starts[1:], len(users))
+        rows = max(1, SCORE_BLOCK_CELLS // max(1, len(self.item_keys)))
+        for start in range(0, len(distinct), rows):
+            stop = min(start + rows, len(distinct))
+            pairs = order[starts[start] : ends[stop - 1]]
+            block = self._score_block(distinct[start:stop])  # (b, n_items)
+            scores[pairs] = block[np.searchsorted(distinct, users[pairs]) - start, items[pairs]]
+        return scores
+
     @abstractmethod
     def _arrays(self) -> dict[str, np.ndarray]:
         """Return what was learnt, as named arrays of numbers."""

@@ -12,16 +12,14 @@ from pydantic import Field
 from torch.nn import functional
 
 from kgplug.data.interactions import Interactions
-from kgplug.data.keys import fingerprint
 from kgplug.data.knowledge_graph import KnowledgeGraph
-from kgplug.recommenders.base import FitOptions, Recommender
 from kgplug.recommenders.click_through import ClickThroughData, Pairs, own_rows
 from kgplug.recommenders.kgcn_network import FullLayers, KGCNNetwork, receptive_field, represent_all
 from kgplug.recommenders.layers import distinct, lookup, row_penalty, squared_norm
 from kgplug.recommenders.neighbours import EntityGraph, Neighbours, open_graph
+from kgplug.recommenders.trained import ClickThroughConfig, TrainedRecommender
 from kgplug.training.config import Range, Space, TrainedConfig
 from kgplug.training.device import choose_device
-from kgplug.training.loop import train
 from kgplug.training.row_adam import RowAdam
 
 _NEIGHBOUR_STREAM = 0x6CB0  # parts the draw of the neighbours used for scoring from the draws of the epochs
@@ -30,7 +28,7 @@ _SCORED_PAIRS = 8192  # pairs whose receptive fields are held at a time
 _BLOCK_CELLS = 16_000_000  # user × entity × dimension cells held at a time when ranking
 
 
-class KGCNConfig(TrainedConfig):
+class KGCNConfig(ClickThroughConfig):
     """Settings of KGCN.
 
     The defaults suit data of the size of MovieLens-100K and up. The paper's settings (with
@@ -57,7 +55,6 @@ class KGCNConfig(TrainedConfig):
     learning_rate: float = Field(1e-2, gt=0, description="of Adam")
     l2: float = Field(1e-3, ge=0, description="weight of the squared norms of the batch's rows")
     vector_l2: float = Field(2e-2, ge=0, description="weight of the squared norms of the vectors that are multiplied")
-    weight_l2: float = Field(1e-5, ge=0, description="weight of the squared norms of the layers")
     neighbours: int = Field(8, ge=1, description="K: sampled neighbours an entity")
     hops: int = Field(1, ge=1, description="H: layers, the depth of the receptive field")
     aggregator: Literal["sum", "concat", "neighbor"] = Field("sum", description="how an entity and its neighbours join")
@@ -67,8 +64,6 @@ class KGCNConfig(TrainedConfig):
     ls_weight: float = Field(0.0, ge=0, description="weight of label smoothness (KGNN-LS)")
     resample: bool = Field(True, description="draw new neighbours each epoch; False keeps one draw")
     bias: bool = Field(True, description="add a bias a user, a bias an item and one for all (not in the paper)")
-    init_scale: float = Field(0.1, gt=0, description="standard deviation of the tables at the start")
-    exclude_low_rated: bool = Field(False, description="keep disliked items out of the negatives")
     backend: Literal["auto", "dgl", "torch"] = Field("auto", description='"auto" is DGL on the CPU where installed')
 
 
@@ -81,7 +76,7 @@ class GraphBatch:
     negatives: np.ndarray
 
 
-class KGCN(Recommender):
+class KGCN(TrainedRecommender):
     """KGCN (Wang et al., WWW 2019, "Knowledge Graph Convolutional Networks for Recommender Systems").
 
     Label smoothness is that of KGNN-LS (Wang et al., KDD 2019). Training draws new neighbours
@@ -92,21 +87,15 @@ class KGCN(Recommender):
     config_class = KGCNConfig
     config: KGCNConfig
     needs_knowledge = True
-    scores_are_probabilities = True
 
     network: KGCNNetwork
     graph: EntityGraph
     neighbours: Neighbours
     item_entities: np.ndarray
 
-    def _fit(
-        self,
-        interactions: Interactions,
-        knowledge: KnowledgeGraph | None,
-        valid: Interactions | None,
-        seed: int,
-        options: FitOptions,
-    ) -> None:
+    def _task(
+        self, interactions: Interactions, knowledge: KnowledgeGraph | None, valid: Interactions | None, seed: int
+    ) -> KGCNTask:
         assert knowledge is not None  # `fit` has checked
         linked = knowledge.entities_of(interactions.item_keys, label=interactions.item_label)
         n_entities, self.item_entities = own_rows(linked, knowledge.n_entities)
@@ -115,24 +104,7 @@ class KGCN(Recommender):
         self._build(knowledge.triples, likes, n_entities, knowledge.n_relations, seed)
         rng = np.random.default_rng([seed, _NEIGHBOUR_STREAM])
         self.neighbours = self.graph.sample(self.config.neighbours, rng)
-        task = KGCNTask(self, data)
-        self.history = train(
-            task,
-            epochs=self.config.epochs,
-            patience=self.config.patience,
-            seed=seed,
-            description=self.name,
-            fingerprint=fingerprint(
-                interactions.fingerprint,
-                "" if valid is None else valid.fingerprint,
-                knowledge.fingerprint,
-                self.config.model_dump_json(),
-                str(seed),
-            ),
-            checkpoint=options.checkpoint,
-            progress=options.progress,
-        ).to_dict()
-        self._plan()
+        return KGCNTask(self, data)
 
     def _build(
         self,
@@ -149,7 +121,7 @@ class KGCN(Recommender):
         generator = torch.Generator().manual_seed(seed)
         self.network = KGCNNetwork(self.config, n_items=len(self.item_keys), generator=generator, **sizes).to(device)
 
-    def _plan(self) -> None:
+    def _settle(self) -> None:
         self.network.eval()
         self._layers = FullLayers.build(self.item_entities, self.neighbours, self.config.hops, self.network.device)
 
@@ -202,7 +174,7 @@ class KGCN(Recommender):
         n_entities, n_relations = len(weights["entities"]), len(weights["relations"]) - 1
         self._build(np.empty((0, 3), dtype=np.int64), (none, none), n_entities, n_relations, self.seed)
         self.network.load_state_dict(weights)
-        self._plan()
+        self._settle()
 
 
 class PairVectors:

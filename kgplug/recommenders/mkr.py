@@ -12,20 +12,18 @@ from pydantic import Field
 from torch.nn import functional
 
 from kgplug.data.interactions import Interactions
-from kgplug.data.keys import fingerprint
 from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.data.sampling import TailCorrupter
-from kgplug.recommenders.base import FitOptions, Recommender
 from kgplug.recommenders.click_through import ClickThroughData, Pairs, own_rows
 from kgplug.recommenders.layers import distinct, lookup, row_penalty, squared_norm
 from kgplug.recommenders.mkr_network import MKRNetwork
+from kgplug.recommenders.trained import ClickThroughConfig, TrainedRecommender
 from kgplug.training.config import LEARNING_RATES, Range, Space, TrainedConfig
 from kgplug.training.device import choose_device
-from kgplug.training.loop import train
 from kgplug.training.row_adam import RowAdam
 
 
-class MKRConfig(TrainedConfig):
+class MKRConfig(ClickThroughConfig):
     """Settings of MKR.
 
     The defaults suit data of the size of MovieLens-100K and up. The paper's settings (and its
@@ -52,7 +50,6 @@ class MKRConfig(TrainedConfig):
     kge_learning_rate: float = Field(3e-3, gt=0, description="of the KG task's Adam")
     l2: float = Field(1e-4, ge=0, description="weight of the squared norms of the batch's rows (λ2)")
     vector_l2: float = Field(1e-2, ge=0, description="weight of the squared norms of the towers' vectors u_L and v_L")
-    weight_l2: float = Field(1e-5, ge=0, description="weight of the squared norms of the layers (λ2 of the paper)")
     low_layers: int = Field(1, ge=1, description="L: cross & compress units, user and relation layers")
     high_layers: int = Field(1, ge=1, description="H: layers of the KG task's prediction and of the MLP head")
     kge_interval: int = Field(3, ge=1, description="t: recommendation steps to one KG step (Algorithm 1)")
@@ -62,10 +59,8 @@ class MKRConfig(TrainedConfig):
     activation: Literal["leaky_relu", "relu"] = Field(
         "leaky_relu", description="of dense layers; plain ReLU (the paper) can die with few dimensions"
     )
-    init_scale: float = Field(0.1, gt=0, description="standard deviation of the tables at the start")
     init_mean: float = Field(0.1, gt=0, description="mean of the item and entity tables at the start")
     orient_items: bool = Field(True, description="turn triples whose only item is the tail, so that it is the head")
-    exclude_low_rated: bool = Field(False, description="keep disliked items out of the negatives")
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +74,7 @@ class TripleBatch:
     triple_of_corrupt: np.ndarray
 
 
-class MKR(Recommender):
+class MKR(TrainedRecommender):
     """MKR (Wang et al., WWW 2019, "Multi-Task Feature Learning for Knowledge Graph Enhanced Recommendation").
 
     An item and its entity are one thing seen by two tasks; cross & compress units exchange what
@@ -92,20 +87,13 @@ class MKR(Recommender):
     config_class = MKRConfig
     config: MKRConfig
     needs_knowledge = True
-    scores_are_probabilities = True
 
-    def _fit(
-        self,
-        interactions: Interactions,
-        knowledge: KnowledgeGraph | None,
-        valid: Interactions | None,
-        seed: int,
-        options: FitOptions,
-    ) -> None:
+    def _task(
+        self, interactions: Interactions, knowledge: KnowledgeGraph | None, valid: Interactions | None, seed: int
+    ) -> MKRTask:
         assert knowledge is not None  # `fit` has checked
         linked = knowledge.entities_of(interactions.item_keys, label=interactions.item_label)
         n_entities, item_entities = own_rows(linked, knowledge.n_entities)
-        device = choose_device(self.config.device)
         self.network = MKRNetwork(
             self.config,
             n_users=interactions.n_users,
@@ -113,32 +101,15 @@ class MKR(Recommender):
             n_entities=n_entities,
             n_relations=knowledge.n_relations * (2 if self.config.orient_items else 1),
             generator=torch.Generator().manual_seed(seed),
-        ).to(device)
-        task = MKRTask(
+        ).to(choose_device(self.config.device))
+        return MKRTask(
             self.network,
             self.config,
             ClickThroughData(interactions, valid, seed=seed, exclude_low_rated=self.config.exclude_low_rated),
             oriented(knowledge, linked) if self.config.orient_items else knowledge.triples,
         )
-        self.history = train(
-            task,
-            epochs=self.config.epochs,
-            patience=self.config.patience,
-            seed=seed,
-            description=self.name,
-            fingerprint=fingerprint(
-                interactions.fingerprint,
-                "" if valid is None else valid.fingerprint,
-                knowledge.fingerprint,
-                self.config.model_dump_json(),
-                str(seed),
-            ),
-            checkpoint=options.checkpoint,
-            progress=options.progress,
-        ).to_dict()
-        self._cache()
 
-    def _cache(self) -> None:
+    def _settle(self) -> None:
         """Run both towers once: an item's vector does not depend on the user."""
         self.network.eval()
         with torch.no_grad():
@@ -178,7 +149,7 @@ class MKR(Recommender):
         )
         self.network.load_state_dict(tensors)
         self.network.to(choose_device(self.config.device))
-        self._cache()
+        self._settle()
 
 
 class MKRTask:

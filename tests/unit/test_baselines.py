@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from kgplug.data.interactions import Interactions
-from kgplug.recommenders.item_knn import ItemKNN, _nearest
+from kgplug.recommenders.item_knn import ItemKNN
 from kgplug.recommenders.popularity import Popularity
+from kgplug.recommenders.similarity import nearest
 
 
 def _rows(matrix: list[list[int]]) -> Interactions:
@@ -50,7 +51,7 @@ def test_cosine_similarity_is_the_cosine_of_the_columns() -> None:
 def test_only_the_nearest_items_count_ties_by_item_number(neighbours: int) -> None:
     likes = _random_likes()
     whole = ItemKNN(similarity="cosine", neighbours=12).fit(_rows(likes * 5)).similarity
-    kept = _nearest(whole, neighbours).toarray()
+    kept = nearest(whole, neighbours).toarray()
     for row, similar in zip(kept, whole.toarray(), strict=True):
         order = np.argsort(-similar, kind="stable")[:neighbours]
         assert set(np.flatnonzero(row)) == set(order[similar[order] > 0])
@@ -79,7 +80,7 @@ def test_threads_and_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch, tmp_
     users, items = np.indices((30, 12)).reshape(2, -1)
     first = ItemKNN().fit(rows).score(users, items)
     monkeypatch.setattr("kgplug.recommenders.item_knn._threads", lambda: 1)
-    monkeypatch.setattr("kgplug.recommenders.item_knn.SCORE_BLOCK_CELLS", 30)
+    monkeypatch.setattr("kgplug.recommenders.base.SCORE_BLOCK_CELLS", 30)
     again = ItemKNN().fit(rows)
     order = np.random.default_rng(0).permutation(len(users))
     assert np.array_equal(again.score(users, items), first)

@@ -22,7 +22,13 @@ from kgplug.errors import DataError, RunError, UsageError
 from kgplug.recommenders.base import Recommender
 
 QUICK = {"embedding_dim": 8, "epochs": 20, "batch_size": 32, "learning_rate": 0.05, "l2": 1e-4, "device": "cpu"}
-SETTINGS: dict[str, dict] = {"MKR": QUICK, "KGCN": QUICK, "Popularity": {}, "ItemKNN": {}}
+SETTINGS: dict[str, dict] = {
+    "MKR": QUICK,
+    "KGCN": QUICK,
+    "MF": QUICK,
+    "Popularity": {},
+    "ItemKNN": {},
+}
 IMPERSONAL = {"Popularity"}  # gives everybody the same list, so it cannot tell the tastes apart
 
 N_USERS, N_FILMS = 12, 12  # and one user without history, one film without feedback

@@ -1,0 +1,69 @@
+"""Models whose score is a product of two vectors and two biases, however they came by them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import expit
+
+from kgplug.recommenders.base import Recommender
+
+_SCORED_PAIRS = 100_000  # pairs whose vectors are held at a time
+
+
+@dataclass(frozen=True, eq=False)
+class Factors:
+    """What scores are made of: score(u, i) = u · v_i + b_u + b_i, all float32.
+
+    Attributes:
+        users: (n_users, d).
+        items: (n_items, d).
+        user_bias: (n_users,).
+        item_bias: (n_items,).
+    """
+
+    users: np.ndarray
+    items: np.ndarray
+    user_bias: np.ndarray
+    item_bias: np.ndarray
+
+    @classmethod
+    def without_bias(cls, users: np.ndarray, items: np.ndarray) -> Factors:
+        """Return factors whose biases are zero: (n_users, d), (n_items, d)."""
+        users, items = (np.ascontiguousarray(x, dtype=np.float32) for x in (users, items))
+        return cls(users, items, np.zeros(len(users), dtype=np.float32), np.zeros(len(items), dtype=np.float32))
+
+
+class FactorRecommender(Recommender):
+    """Scores by `factors`, which a training leaves behind; a sigmoid follows where scores are probabilities."""
+
+    factors: Factors
+
+    def score(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:
+        users, items = np.asarray(users, dtype=np.int64), np.asarray(items, dtype=np.int64)
+        f, scores = self.factors, np.empty(len(users), dtype=np.float32)
+        for start in range(0, len(users), _SCORED_PAIRS):
+            u, i = users[start : start + _SCORED_PAIRS], items[start : start + _SCORED_PAIRS]
+            products = np.einsum("nd,nd->n", f.users[u], f.items[i])
+            scores[start : start + len(u)] = products + f.user_bias[u] + f.item_bias[i]
+        return expit(scores, out=scores) if self.scores_are_probabilities else scores
+
+    def _score_block(self, users: np.ndarray) -> np.ndarray:
+        f = self.factors
+        scores = f.users[users] @ f.items.T  # (b, n_items)
+        scores += f.item_bias
+        scores += f.user_bias[users, None]
+        return expit(scores, out=scores) if self.scores_are_probabilities else scores
+
+    def item_vectors(self) -> np.ndarray:
+        return self.factors.items
+
+    def user_vectors(self) -> np.ndarray:
+        return self.factors.users
+
+    def _arrays(self) -> dict[str, np.ndarray]:
+        return dict(vars(self.factors))
+
+    def _restore(self, arrays: dict[str, np.ndarray]) -> None:
+        self.factors = Factors(**{name: arrays[name] for name in ("users", "items", "user_bias", "item_bias")})

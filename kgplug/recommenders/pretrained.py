@@ -1,0 +1,89 @@
+"""Vectors of items from an embedding model: trained on the spot by name, or read from a run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from kgplug.data.interactions import Interactions
+from kgplug.data.knowledge_graph import KnowledgeGraph
+from kgplug.embeddings.catalogue import EMBEDDINGS
+from kgplug.embeddings.model import EmbeddingModel
+from kgplug.errors import DataError, UsageError
+from kgplug.settings import Settings
+from kgplug.training.runs import Runs
+
+
+@dataclass(frozen=True, eq=False)
+class ItemEntities:
+    """What a knowledge graph's embedding says of items.
+
+    Attributes:
+        vectors: float32 (n_items, d), zeros where an item has no entity.
+        linked: bool (n_items,), whether the item has an entity that the embedding knows.
+        model: the embedding, for its relation vectors and other entities.
+        entities: int64 (n_items,), row of the model's entities, -1 without one.
+    """
+
+    vectors: np.ndarray
+    linked: np.ndarray
+    model: EmbeddingModel
+    entities: np.ndarray
+
+
+def item_entities(
+    embedding: str,
+    interactions: Interactions,
+    knowledge: KnowledgeGraph,
+    *,
+    settings: dict[str, Any] | None = None,
+    seed: int = 0,
+    progress: bool | None = None,
+) -> ItemEntities:
+    """Return what an embedding knows of each item.
+
+    Args:
+        embedding: name of a PyKEEN model, which is then trained on `knowledge`; or a run of one: its folder,
+            its id or the beginning of it.
+        interactions: whose items.
+        knowledge: the triples.
+        settings: of the model that is trained; none with a run.
+        seed: of the training.
+        progress: show a bar; None shows it on a terminal.
+
+    Raises:
+        UsageError: no model and no run has this name, or settings come with a run.
+        RunError: the run is damaged, or holds no embedding.
+        DataError: no item has an entity.
+    """
+    names = {name.lower(): name for name in EMBEDDINGS}
+    if embedding.lower() in names:
+        model = EmbeddingModel(names[embedding.lower()], **(settings or {}))
+        model.fit(knowledge, seed=seed, progress=progress)
+    elif settings:
+        raise UsageError(f'embedding="{embedding}" is a run, which has its settings already; leave out its settings.')
+    else:
+        model = _run(embedding)
+    entities = model.vocabulary.entities_of(interactions.item_keys, label=interactions.item_label)
+    linked = entities >= 0
+    if not linked.any():
+        examples = ", ".join(repr(key) for key in interactions.item_keys[:3])
+        raise DataError(
+            f"None of the {interactions.n_items:,} items (such as {examples}) is an entity of the knowledge graph. "
+            "Items and entities must have the same keys."
+        )
+    known = model.entity_vectors()
+    vectors = np.where(linked[:, None], known[np.maximum(entities, 0)], np.float32(0))
+    return ItemEntities(vectors.astype(np.float32), linked, model, entities)
+
+
+def _run(name: str) -> EmbeddingModel:
+    try:
+        folder = Runs(Settings().runs_dir).resolve(name)
+    except UsageError as error:
+        raise UsageError(
+            f'embedding="{name}": expected a model of PyKEEN (`kgplug models`) or a run of one. {error}'
+        ) from None
+    return EmbeddingModel.load(folder)

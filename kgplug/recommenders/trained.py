@@ -1,0 +1,176 @@
+"""Recommenders that learn by gradient: the road from data to the training loop, once for all of them."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import nn
+from torch.nn import functional
+
+from kgplug.data.interactions import Interactions
+from kgplug.data.keys import fingerprint
+from kgplug.data.knowledge_graph import KnowledgeGraph
+from kgplug.recommenders.base import FitOptions, Recommender
+from kgplug.recommenders.click_through import ClickThroughData, Pairs
+from kgplug.recommenders.layers import squared_norm
+from kgplug.training.config import TrainedConfig
+from kgplug.training.loop import TrainingTask, train
+from kgplug.training.row_adam import RowAdam
+
+SCORED_PAIRS = 65_536  # pairs that a network scores at a time
+
+
+class ClickThroughConfig(TrainedConfig):
+    """Settings of a model that learns to tell likes from negatives redrawn each epoch."""
+
+    weight_l2: float = Field(1e-5, ge=0, description="weight of the squared norms of the layers")
+    init_scale: float = Field(0.1, gt=0, description="standard deviation of the tables at the start")
+    exclude_low_rated: bool = Field(False, description="keep disliked items out of the negatives")
+
+
+class TrainedRecommender(Recommender):
+    """A recommender whose network `kgplug.training.loop.train` trains.
+
+    A model gives `_task`, which builds the untrained network and what trains it, and `_settle`.
+    """
+
+    config: TrainedConfig
+    scores_are_probabilities = True
+
+    def _fit(
+        self,
+        interactions: Interactions,
+        knowledge: KnowledgeGraph | None,
+        valid: Interactions | None,
+        seed: int,
+        options: FitOptions,
+    ) -> None:
+        task = self._task(interactions, knowledge, valid, seed)
+        history = train(
+            task,
+            epochs=self.config.epochs,
+            patience=self.config.patience,
+            seed=seed,
+            description=self.name,
+            fingerprint=fingerprint(
+                interactions.fingerprint,
+                "" if valid is None else valid.fingerprint,
+                "" if knowledge is None else knowledge.fingerprint,
+                self.config.model_dump_json(),
+                str(seed),
+            ),
+            checkpoint=options.checkpoint,
+            progress=options.progress,
+        )
+        self.history = history.to_dict()
+        self._settle()
+
+    @abstractmethod
+    def _task(
+        self, interactions: Interactions, knowledge: KnowledgeGraph | None, valid: Interactions | None, seed: int
+    ) -> TrainingTask:
+        """Build the untrained network and what trains it."""
+
+    def _settle(self) -> None:
+        """Compute what scoring needs from the trained network."""
+
+
+class PairNetwork(nn.Module, ABC):
+    """A network that scores pairs of a user and an item.
+
+    Attributes:
+        global_bias: one for all, zero at the start; it tells the device.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.global_bias = nn.Parameter(torch.zeros(1))
+
+    @property
+    def device(self) -> torch.device:
+        return self.global_bias.device
+
+    @abstractmethod
+    def tables(self) -> list[nn.Parameter]:
+        """Return the tables whose gradients are sparse (read through `layers.lookup`)."""
+
+    def layers(self) -> list[nn.Parameter]:
+        """Return the other weights that `weight_l2` keeps small; biases among them do no harm."""
+        return []
+
+    @abstractmethod
+    def forward(self, users: np.ndarray, items: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+        """Score pairs.
+
+        Args:
+            users, items: int64 (B,).
+
+        Returns:
+            (logits (B,), mean squared norm of the rows that a pair looked up, a scalar).
+        """
+
+
+class ClickThroughTask:
+    """Trains a `PairNetwork`: BCE over likes and fresh negatives, with L2; the AUC of validation pairs decides.
+
+    Args:
+        network: what is trained.
+        config: settings.
+        data: likes and negatives.
+        width: numbers that the network holds a pair.
+    """
+
+    def __init__(
+        self, network: PairNetwork, config: ClickThroughConfig, data: ClickThroughData, *, width: int | None = None
+    ) -> None:
+        self.module, self.config, self.data = network, config, data
+        self._width = config.embedding_dim if width is None else width
+        self._layers = network.layers()
+        rate = config.learning_rate
+        dense = torch.optim.Adam([*self._layers, network.global_bias], lr=rate, fused=True)
+        self.optimizers: Sequence[torch.optim.Optimizer] = (RowAdam(network.tables(), lr=rate), dense)
+
+    @property
+    def step_floats(self) -> int:
+        """Numbers in the largest tensor of a step."""
+        return self.config.batch_size * self._width
+
+    def batches(self, epoch: int, rng: np.random.Generator) -> Iterator[Pairs]:
+        """Yield the likes of one epoch with new negatives."""
+        del epoch
+        return self.data.epoch(rng, self.config.batch_size)
+
+    def step(self, batch: Pairs) -> torch.Tensor:
+        """Do one step of Adam."""
+        loss = self.loss(batch)
+        self.module.zero_grad()
+        loss.backward()
+        for optimizer in self.optimizers:
+            optimizer.step()
+        return loss.detach()
+
+    def loss(self, batch: Pairs) -> torch.Tensor:
+        """Return mean BCE + l2 · mean ‖rows‖² + weight_l2 · ‖W‖², a scalar."""
+        logits, rows = self.module(batch.users, batch.items)
+        labels = torch.from_numpy(batch.labels).to(logits.device)
+        loss = functional.binary_cross_entropy_with_logits(logits, labels) + self.config.l2 * rows
+        return loss + self.config.weight_l2 * squared_norm(self._layers) if self._layers else loss
+
+    def validate(self) -> float | None:
+        """Return the AUC of the validation pairs."""
+        pairs = self.data.valid
+        return None if pairs is None else self.data.validation_auc(pair_logits(self.module, pairs.users, pairs.items))
+
+
+@torch.no_grad()
+def pair_logits(network: PairNetwork, users: np.ndarray, items: np.ndarray) -> np.ndarray:
+    """Score pairs, so many at a time: int64 (n,), int64 (n,) → float32 (n,)."""
+    logits = np.empty(len(users), dtype=np.float32)
+    for start in range(0, len(users), SCORED_PAIRS):
+        chosen = slice(start, start + SCORED_PAIRS)
+        logits[chosen] = network(users[chosen], items[chosen])[0].cpu().numpy()
+    return logits
