@@ -21,7 +21,8 @@ class ClickThroughParts:
     """Parts to fit on and pairs to measure on.
 
     Attributes:
-        train: likes of the training part; in the papers' protocol also its negatives, as rows that are no likes.
+        train: likes of the training part; as rows that are no likes also its low-rated ones, in the papers'
+            protocol its negatives.
         valid: the same of the validation part, None where it holds no like.
         valid_pairs: pairs of the validation part, None where there is no `valid`.
         test_pairs: pairs of the test part.
@@ -77,7 +78,14 @@ def _honest(
         return None
     valid_pairs = label_pairs(valid, [everything], rng) if len(valid) else None
     test_pairs = label_pairs(test, [everything], rng)
+    train = _with_low_rated(train, everything.with_threshold(train.threshold), split, seed)
     return ClickThroughParts(train, valid if len(valid) else None, valid_pairs, test_pairs)
+
+
+def _with_low_rated(train: Interactions, everything: Interactions, split: Sequence[float], seed: int) -> Interactions:
+    """Add the training share of the rows that are no positives: no test pair is among them."""
+    low = everything.take(~everything.is_like).split(split, seed=seed, by="row")[0]
+    return everything.take(np.isin(everything.pairs, np.concatenate([train.pairs, low.pairs]))) if len(low) else train
 
 
 def _as_papers(

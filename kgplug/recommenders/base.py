@@ -16,7 +16,7 @@ from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.data.publication import NodeVectors, Publication, TopLists
 from kgplug.data.top_k import top_k
 from kgplug.errors import DataError, RunError, UsageError
-from kgplug.training.config import ModelConfig, make_config
+from kgplug.training.config import DataSize, ModelConfig, make_config
 
 SCORE_BLOCK_CELLS = 16_000_000  # user × item scores held at a time (64 MB of float32)
 
@@ -77,7 +77,7 @@ class Recommender(ABC):
         progress: bool | None = None,
         checkpoint: Path | None = None,
     ) -> Self:
-        """Train.
+        """Train. Settings that were not given are suited to the size of the data; `config` then tells them.
 
         Args:
             interactions: the training part; its likes are learnt, all its rows count as seen.
@@ -100,6 +100,8 @@ class Recommender(ABC):
         self.user_keys, self.item_keys = interactions.user_keys, interactions.item_keys
         self.user_label, self.item_label = interactions.user_label, interactions.item_label
         self.seen, self.seed, self.run = interactions.matrix(), seed, new_run_id(self.name)
+        n_likes, n_triples = int(interactions.is_like.sum()), 0 if knowledge is None else knowledge.n_triples
+        self.config = self.config.suited(DataSize(interactions.n_users, interactions.n_items, n_likes, n_triples))
         self._fit(interactions, knowledge, valid, seed, FitOptions(progress, checkpoint))
         return self
 

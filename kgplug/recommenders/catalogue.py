@@ -47,6 +47,13 @@ class Recommends:
 RECOMMENDERS: dict[str, Recommends] = {
     "MKR": Recommends("mkr:MKR", BOTH, "Wang et al., WWW 2019", "likes and triples learnt side by side"),
     "KGCN": Recommends("kgcn:KGCN", BOTH, "Wang et al., WWW 2019", "each user's own view of the graph"),
+    "HiddenEdgeGCN": Recommends(
+        "hidden_edge_gcn:HiddenEdgeGCN",
+        BOTH,
+        "kgplug, on He et al., SIGIR 2020",
+        "sparse likes with a graph beside them",
+    ),
+    "LightGCN": Recommends("lightgcn:LightGCN", LIKES, "He et al., SIGIR 2020", "likes of likes: strong on any data"),
     "MF": Recommends("mf:MF", LIKES, "Koren et al., IEEE Computer 2009", "the plain model that graphs must beat"),
     "ItemKNN": Recommends("item_knn:ItemKNN", LIKES, "Deshpande & Karypis, TOIS 2004", "a strong baseline in seconds"),
     "Popularity": Recommends(

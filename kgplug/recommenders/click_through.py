@@ -57,14 +57,20 @@ class ClickThroughData:
                 likes.users, likes.items, negative_sampler(interactions, valid).draw(likes.users, rng)
             )
 
-    def epoch(self, rng: np.random.Generator, batch_size: int) -> Iterator[Pairs]:
-        """Yield batches of at most `batch_size` pairs: likes in a new order, each with a new negative of its user."""
-        order = rng.permutation(len(self.likes))
+    def epoch(self, rng: np.random.Generator, batch_size: int, *, rows: np.ndarray | None = None) -> Iterator[Pairs]:
+        """Yield batches of at most `batch_size` pairs: likes in a new order, each with a new negative of its user.
+
+        Args:
+            rng: draws.
+            batch_size: likes and negatives together.
+            rows: int64, which likes; None: all.
+        """
+        order = rng.permutation(len(self.likes) if rows is None else rows)
         users, items = self.likes.users[order], self.likes.items[order]
         negatives = self._sampler.draw(users, rng)
-        rows = max(1, batch_size // 2)
-        for start in range(0, len(order), rows):
-            chosen = slice(start, start + rows)
+        step = max(1, batch_size // 2)
+        for start in range(0, len(order), step):
+            chosen = slice(start, start + step)
             yield _with_negatives(users[chosen], items[chosen], negatives[chosen])
 
     def validation_auc(self, scores: np.ndarray) -> float | None:

@@ -40,20 +40,29 @@ class FactorRecommender(Recommender):
 
     factors: Factors
 
-    def score(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:
-        users, items = np.asarray(users, dtype=np.int64), np.asarray(items, dtype=np.int64)
+    def logits(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:
+        """Return u · v_i + b_u + b_i of pairs: int64 (n,), int64 (n,) → float32 (n,)."""
         f, scores = self.factors, np.empty(len(users), dtype=np.float32)
         for start in range(0, len(users), _SCORED_PAIRS):
             u, i = users[start : start + _SCORED_PAIRS], items[start : start + _SCORED_PAIRS]
             products = np.einsum("nd,nd->n", f.users[u], f.items[i])
             scores[start : start + len(u)] = products + f.user_bias[u] + f.item_bias[i]
-        return expit(scores, out=scores) if self.scores_are_probabilities else scores
+        return scores
 
-    def _score_block(self, users: np.ndarray) -> np.ndarray:
+    def logits_of_all(self, users: np.ndarray) -> np.ndarray:
+        """Return u · v_i + b_u + b_i of some users and every item: int64 (b,) → float32 (b, n_items)."""
         f = self.factors
         scores = f.users[users] @ f.items.T  # (b, n_items)
         scores += f.item_bias
         scores += f.user_bias[users, None]
+        return scores
+
+    def score(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:
+        scores = self.logits(np.asarray(users, dtype=np.int64), np.asarray(items, dtype=np.int64))
+        return expit(scores, out=scores) if self.scores_are_probabilities else scores
+
+    def _score_block(self, users: np.ndarray) -> np.ndarray:
+        scores = self.logits_of_all(users)
         return expit(scores, out=scores) if self.scores_are_probabilities else scores
 
     def item_vectors(self) -> np.ndarray:

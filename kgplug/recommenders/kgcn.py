@@ -18,7 +18,7 @@ from kgplug.recommenders.kgcn_network import FullLayers, KGCNNetwork, receptive_
 from kgplug.recommenders.layers import distinct, lookup, row_penalty, squared_norm
 from kgplug.recommenders.neighbours import EntityGraph, Neighbours, open_graph
 from kgplug.recommenders.trained import ClickThroughConfig, TrainedRecommender
-from kgplug.training.config import Range, Space, TrainedConfig
+from kgplug.training.config import DataSize, Range, Space, TrainedConfig
 from kgplug.training.device import choose_device
 from kgplug.training.row_adam import RowAdam
 
@@ -65,6 +65,10 @@ class KGCNConfig(ClickThroughConfig):
     resample: bool = Field(True, description="draw new neighbours each epoch; False keeps one draw")
     bias: bool = Field(True, description="add a bias a user, a bias an item and one for all (not in the paper)")
     backend: Literal["auto", "dgl", "torch"] = Field("auto", description='"auto" is DGL on the CPU where installed')
+
+    @classmethod
+    def suited_to(cls, size: DataSize) -> dict[str, float]:
+        return {"l2": 1e-2, "vector_l2": 5e-2} if size.is_sparse else {}
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,7 +16,7 @@ from kgplug.recommenders.click_through import ClickThroughData
 from kgplug.recommenders.factors import FactorRecommender, Factors
 from kgplug.recommenders.layers import distinct, lookup, normal_table, row_penalty
 from kgplug.recommenders.trained import ClickThroughConfig, ClickThroughTask, PairNetwork, TrainedRecommender
-from kgplug.training.config import Range, Space, TrainedConfig
+from kgplug.training.config import DataSize, Range, Space, TrainedConfig
 from kgplug.training.device import choose_device
 
 
@@ -25,7 +25,12 @@ class MFConfig(ClickThroughConfig):
 
     tuning: ClassVar[Space] = {**TrainedConfig.tuning, "l2": Range(1e-4, 1e-1, log=True)}
 
-    l2: float = Field(2e-2, ge=0, description="weight of the squared norms of the batch's rows; strong by design")
+    l2: float = Field(2e-2, ge=0, description="weight of the squared norms of the batch's rows; 0.05 on sparse data")
+    init_scale: float = Field(0.01, gt=0, description="standard deviation of the tables at the start")
+
+    @classmethod
+    def suited_to(cls, size: DataSize) -> dict[str, float]:
+        return {"l2": 5e-2} if size.is_sparse else {}
 
 
 class MFNetwork(PairNetwork):

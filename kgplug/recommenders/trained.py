@@ -29,7 +29,7 @@ class ClickThroughConfig(TrainedConfig):
 
     weight_l2: float = Field(1e-5, ge=0, description="weight of the squared norms of the layers")
     init_scale: float = Field(0.1, gt=0, description="standard deviation of the tables at the start")
-    exclude_low_rated: bool = Field(False, description="keep disliked items out of the negatives")
+    exclude_low_rated: bool = Field(True, description="keep items that the user rated low out of the negatives")
 
 
 class TrainedRecommender(Recommender):

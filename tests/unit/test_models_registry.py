@@ -17,6 +17,7 @@ from kgplug.data.artefact import write_artefact
 from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.embeddings.catalogue import EMBEDDINGS, EXCLUDED
 from kgplug.errors import RunError, UsageError
+from kgplug.recommenders.catalogue import RECOMMENDERS
 
 
 class Mine:
@@ -60,7 +61,7 @@ def test_every_listed_embedding_can_be_made_whatever_the_case() -> None:
 
 def test_recommenders_come_first_in_the_list() -> None:
     listed = [info.name for info in models.available()]
-    assert listed[:4] == ["MKR", "KGCN", "Popularity", "ItemKNN"]
+    assert listed[: len(RECOMMENDERS)] == list(RECOMMENDERS)
     assert len(set(map(str.lower, listed))) == len(listed)
 
 

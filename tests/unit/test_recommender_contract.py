@@ -25,7 +25,9 @@ QUICK = {"embedding_dim": 8, "epochs": 20, "batch_size": 32, "learning_rate": 0.
 SETTINGS: dict[str, dict] = {
     "MKR": QUICK,
     "KGCN": QUICK,
-    "MF": QUICK,
+    "HiddenEdgeGCN": {**QUICK, "epochs": 60, "side_learning_rate": 0.01},
+    "LightGCN": {**QUICK, "epochs": 60, "init_scale": 0.1},
+    "MF": {**QUICK, "init_scale": 0.1},
     "Popularity": {},
     "ItemKNN": {},
 }

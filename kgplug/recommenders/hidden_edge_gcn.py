@@ -1,0 +1,259 @@
+"""HiddenEdgeGCN: LightGCN over likes and knowledge, where no like ever explains itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import nn
+from torch.nn import functional
+
+from kgplug.data.interactions import Interactions
+from kgplug.data.knowledge_graph import KnowledgeGraph
+from kgplug.recommenders.click_through import ClickThroughData, Pairs, own_rows
+from kgplug.recommenders.factors import FactorRecommender, Factors
+from kgplug.recommenders.layers import normal_table, squared_norm
+from kgplug.recommenders.propagation import Propagation
+from kgplug.recommenders.side_features import SideFeatures, SideTowers, kg_features
+from kgplug.recommenders.similarity import csr_arrays, csr_of
+from kgplug.recommenders.trained import ClickThroughConfig, TrainedRecommender
+from kgplug.training.config import DataSize, Range, Space, TrainedConfig
+from kgplug.training.device import choose_device
+
+
+class HiddenEdgeGCNConfig(ClickThroughConfig):
+    """Settings of HiddenEdgeGCN."""
+
+    tuning: ClassVar[Space] = {
+        **TrainedConfig.tuning,
+        "batch_size": (16384, 65536, 262144),
+        "l2": Range(1e-4, 1e-1, log=True),
+        "hidden": Range(0.2, 0.7),
+        "layers": (1, 2, 3),
+        "knowledge_weight": Range(0.1, 2.0),
+    }
+
+    batch_size: int = Field(65536, ge=1, description="rows a step, negatives included")
+    epochs: int = Field(600, ge=1, description="at most so many times are likes hidden and predicted")
+    patience: int = Field(30, ge=1, description="stop after so many epochs without a better validation figure")
+    learning_rate: float = Field(3e-3, gt=0, description="of Adam; 0.01 on sparse data")
+    side_learning_rate: float = Field(1e-1, gt=0, description="of Adam for the networks on counts")
+    l2: float = Field(5e-3, ge=0, description="weight of the squared norms of the propagated vectors of the batch")
+    entity_l2: float = Field(1e-3, ge=0, description="weight of the mean squared norm of all entities")
+    bias_l2: float = Field(1.0, ge=0, description="weight of the squared item biases of the batch")
+    init_scale: float = Field(0.01, gt=0, description="standard deviation of the tables at the start")
+    layers: int = Field(2, ge=1, description="propagations; the result is the mean over them and the start")
+    hidden: float = Field(0.5, gt=0, lt=1, description="share of the likes that an epoch hides and predicts")
+    knowledge_weight: float = Field(0.5, ge=0, description="weight of a KG edge; a like has 1; 0 leaves the KG out")
+    side_dim: int = Field(4, ge=1, description="dimensions of the counts' vectors")
+    side_width: int = Field(16, ge=1, description="width of the networks on counts")
+
+    @classmethod
+    def suited_to(cls, size: DataSize) -> dict[str, float]:
+        return {"learning_rate": 1e-2, "l2": 2e-2} if size.is_sparse else {}
+
+
+@dataclass(frozen=True, eq=False)
+class HiddenBatch:
+    """Hidden likes with negatives, and the graph of what is not hidden."""
+
+    pairs: Pairs
+    graph: Propagation
+
+
+class HiddenEdgeNetwork(nn.Module):
+    """One table of users, then entities; item biases; towers on counts.
+
+    Args:
+        n_nodes, n_items: sizes.
+        config: settings.
+        generator: draws the weights.
+    """
+
+    def __init__(self, *, n_nodes: int, n_items: int, config: HiddenEdgeGCNConfig, generator: torch.Generator) -> None:
+        super().__init__()
+        self.nodes = normal_table(n_nodes, config.embedding_dim, config.init_scale, generator)
+        self.item_bias = nn.Parameter(torch.zeros(n_items))
+        self.scale = nn.Parameter(torch.ones(1))
+        self.side = SideTowers(dim=config.side_dim, width=config.side_width, generator=generator)
+
+
+class HiddenEdgeGCN(FactorRecommender, TrainedRecommender):
+    """LightGCN over users, items and entities that predicts likes which its graph does not hold.
+
+    Ours, on the propagation of He et al., SIGIR 2020 ("LightGCN"). Each epoch hides a random share of the likes,
+    propagates over the rest and the knowledge graph, and tells the hidden likes from fresh negatives, so the
+    graph of a training step looks as it will when something new is asked. To u · v come networks on counts with
+    the pair left out (`side_features`) and a shrunk item bias.
+    """
+
+    name = "HiddenEdgeGCN"
+    config_class = HiddenEdgeGCNConfig
+    config: HiddenEdgeGCNConfig
+    needs_knowledge = True
+    network: HiddenEdgeNetwork
+    side: SideFeatures
+    profile_weight: np.ndarray  # float32 (1,)
+
+    def _task(
+        self, interactions: Interactions, knowledge: KnowledgeGraph | None, valid: Interactions | None, seed: int
+    ) -> HiddenEdgeTask:
+        assert knowledge is not None  # `fit` has checked
+        linked = knowledge.entities_of(interactions.item_keys, label=interactions.item_label)
+        n_entities, item_entities = own_rows(linked, knowledge.n_entities)
+        device = choose_device(self.config.device)
+        self.network = HiddenEdgeNetwork(
+            n_nodes=interactions.n_users + n_entities,
+            n_items=interactions.n_items,
+            config=self.config,
+            generator=torch.Generator().manual_seed(seed),
+        ).to(device)
+        data = ClickThroughData(interactions, valid, seed=seed, exclude_low_rated=self.config.exclude_low_rated)
+        self._nodes = interactions.n_users + item_entities  # (n_items,)
+        edges = KnowledgeEdges(data.likes, self._nodes, knowledge, self.config.knowledge_weight, device)
+        self.side = SideFeatures(data.likes.matrix(), kg_features(data.likes, knowledge))
+        self._graph = edges.graph(np.ones(len(data.likes), dtype=bool))
+        return HiddenEdgeTask(self, data, edges)
+
+    def propagated(self, graph: Propagation) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return (users (n_users, d), items (n_items, d)) after propagation over a graph."""
+        nodes = graph.mean_of_layers(self.network.nodes, self.config.layers)
+        items = torch.from_numpy(self._nodes).to(nodes.device)
+        return nodes[: len(self.user_keys)], functional.embedding(items, nodes)
+
+    @torch.no_grad()
+    def take_factors(self) -> None:
+        """Set what scores are made of from the network: the vectors of counts follow those of the graph."""
+        network = self.network
+        device = network.nodes.device
+        users, items = self.propagated(self._graph)
+        g = network.side.users(torch.from_numpy(self.side.of_users()).to(device))
+        h = network.side.items(torch.from_numpy(self.side.of_items()).to(device))
+        users, items = torch.cat([network.scale * users, g[:, :-1]], dim=1), torch.cat([items, h[:, :-1]], dim=1)
+        arrays = (users, items, g[:, -1], h[:, -1] + network.item_bias)
+        self.factors = Factors(*(x.contiguous().cpu().numpy() for x in arrays))
+        self.profile_weight = network.side.profile_weight.detach().cpu().numpy()
+
+    def _settle(self) -> None:
+        self.take_factors()
+        del self._graph
+
+    def logits(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:
+        return super().logits(users, items) + self.profile_weight * self.side.of_pairs(users, items).profile
+
+    def logits_of_all(self, users: np.ndarray) -> np.ndarray:
+        return super().logits_of_all(users) + self.profile_weight * self.side.profile_block(users)
+
+    def _arrays(self) -> dict[str, np.ndarray]:
+        sparse_parts = csr_arrays(likes=self.side.likes, features=self.side.features)
+        shape = np.array(self.side.features.shape)
+        return super()._arrays() | sparse_parts | {"features.shape": shape, "profile_weight": self.profile_weight}
+
+    def _restore(self, arrays: dict[str, np.ndarray]) -> None:
+        super()._restore(arrays)
+        n_items, n_features = arrays["features.shape"]
+        likes = csr_of("likes", arrays, (len(self.user_keys), len(self.item_keys)))
+        self.side = SideFeatures(likes, csr_of("features", arrays, (int(n_items), int(n_features))))
+        self.profile_weight = arrays["profile_weight"]
+
+
+class KnowledgeEdges:
+    """The edges between users, items and entities, of which likes can be left out.
+
+    Args:
+        likes: the training likes.
+        item_nodes: int64 (n_items,), node of each item; users are the nodes before all entities.
+        knowledge: triples; two entities have one edge, whatever relations they have.
+        knowledge_weight: weight of such an edge; a like has 1.
+        device: where propagation shall happen.
+    """
+
+    def __init__(
+        self,
+        likes: Interactions,
+        item_nodes: np.ndarray,
+        knowledge: KnowledgeGraph,
+        knowledge_weight: float,
+        device: torch.device,
+    ) -> None:
+        head, _, tail = likes.n_users + knowledge.triples.T
+        self.n_nodes = likes.n_users + max(knowledge.n_entities, int(item_nodes.max()) + 1 - likes.n_users)
+        low, high = np.minimum(head, tail), np.maximum(head, tail)
+        pairs = np.unique((low * self.n_nodes + high)[low < high])
+        self._knowledge = pairs // self.n_nodes, pairs % self.n_nodes
+        self._likes = likes.users, item_nodes[likes.items]
+        self._weight, self._device = knowledge_weight, device
+
+    def graph(self, visible: np.ndarray) -> Propagation:
+        """Return the graph of some likes, bool (n_likes,), and of all knowledge."""
+        left, right = (
+            np.concatenate([liked[visible], known]) for liked, known in zip(self._likes, self._knowledge, strict=True)
+        )
+        weights = np.ones(len(left), dtype=np.float32)
+        weights[int(visible.sum()) :] = self._weight
+        return Propagation(left, right, weights, n_nodes=self.n_nodes, device=self._device)
+
+
+class HiddenEdgeTask:
+    """The training of HiddenEdgeGCN."""
+
+    def __init__(self, model: HiddenEdgeGCN, data: ClickThroughData, edges: KnowledgeEdges) -> None:
+        self.model, self.module, self.data, self.config, self.edges = model, model.network, data, model.config, edges
+        network = self.module
+        rest = [network.nodes, network.item_bias, network.scale]
+        counts = {"params": list(network.side.parameters()), "lr": self.config.side_learning_rate}
+        groups = [{"params": rest, "lr": self.config.learning_rate}, counts]
+        self.optimizers = (torch.optim.Adam(groups, fused=True),)
+
+    @property
+    def step_floats(self) -> int:
+        """Numbers in the largest tensor of a step."""
+        return self.module.nodes.numel()
+
+    def batches(self, epoch: int, rng: np.random.Generator) -> Iterator[HiddenBatch]:
+        """Hide likes anew and yield them with new negatives."""
+        del epoch
+        hidden = rng.random(len(self.data.likes)) < self.config.hidden
+        graph = self.edges.graph(~hidden)
+        for pairs in self.data.epoch(rng, self.config.batch_size, rows=np.flatnonzero(hidden)):
+            yield HiddenBatch(pairs, graph)
+
+    def step(self, batch: HiddenBatch) -> torch.Tensor:
+        """Do one step of Adam."""
+        loss = self.loss(batch)
+        self.module.zero_grad()
+        loss.backward()
+        for optimizer in self.optimizers:
+            optimizer.step()
+        return loss.detach()
+
+    def loss(self, batch: HiddenBatch) -> torch.Tensor:
+        """Return mean BCE + the penalties, a scalar."""
+        pairs, network, config = batch.pairs, self.module, self.config
+        device, n_users = network.nodes.device, len(self.model.user_keys)
+        users, items, labels = (torch.from_numpy(x).to(device) for x in (pairs.users, pairs.items, pairs.labels))
+        u, v = self.model.propagated(batch.graph)
+        u, v = functional.embedding(users, u), functional.embedding(items, v)
+        bias = network.item_bias[items]
+        logits = (
+            network.scale * (u * v).sum(1)
+            + bias
+            + network.side(self.model.side.of_pairs(pairs.users, pairs.items), device)
+        )
+        loss = functional.binary_cross_entropy_with_logits(logits, labels)
+        rows = (u.square().sum() + v.square().sum()) / len(users)
+        entities = network.nodes[n_users:].square().sum(1).mean()
+        loss = loss + config.l2 * rows + config.entity_l2 * entities + config.bias_l2 * bias.square().mean()
+        return loss + config.weight_l2 * squared_norm(list(network.side.parameters()))
+
+    def validate(self) -> float | None:
+        """Return the AUC of the validation pairs."""
+        pairs, model = self.data.valid, self.model
+        if pairs is None:
+            return None
+        model.take_factors()
+        return self.data.validation_auc(model.logits(pairs.users, pairs.items))

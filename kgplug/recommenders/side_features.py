@@ -1,0 +1,181 @@
+"""What counts say about a user and an item: how often each was liked, and how near the item is to the user's taste.
+
+The pair that is asked about never counts: a training like is described as if the user had not given it, so that
+training looks as prediction will.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy import sparse
+from torch import nn
+from torch.nn import functional
+
+from kgplug.data.interactions import Interactions
+from kgplug.data.knowledge_graph import KnowledgeGraph
+from kgplug.recommenders.layers import LEAK, xavier_linear
+
+COSINE_SCALE = 10.0  # log1p(10 · cosine): most cosines are near zero
+_PAIRS = 200_000  # pairs whose sparse rows are held at a time
+_KEPT_CELLS = 32_000_000  # user × item products kept where there are no more: 128 MB
+
+
+@dataclass(frozen=True, eq=False)
+class PairFacts:
+    """Facts of pairs, the pair's own like left out: float32.
+
+    Attributes:
+        users: (n, 1), log1p of the user's likes.
+        items: (n, 3), log1p of the item's likes and of the likes of items that share a KG feature with it, and
+            1 where it has none of its own: in a closed catalogue every item was liked by somebody, so an item
+            without a training like is more often liked than one with a single one.
+        profile: (n,), log1p(10 · cosine of the item's KG features with those of the user's likes).
+    """
+
+    users: np.ndarray
+    items: np.ndarray
+    profile: np.ndarray
+
+
+class SideFeatures:
+    """Counts over the training likes and, where there is a graph, over KG features.
+
+    A KG feature is a (relation, entity) pair next to an item that at least two items share; rarer ones weigh
+    more (idf).
+
+    Args:
+        likes: CSR float32 (n_users, n_items), 1 for a training like.
+        features: CSR float32 (n_items, n_features), as `kg_features` gives them.
+    """
+
+    def __init__(self, likes: sparse.csr_matrix, features: sparse.csr_matrix) -> None:
+        self.likes, self.features = likes, features
+        self.profiles = sparse.csr_matrix(self.likes @ self.features)  # (n_users, n_features)
+        self.item_degrees = np.asarray(self.likes.sum(axis=0)).ravel()
+        self.user_degrees = np.asarray(self.likes.sum(axis=1)).ravel()
+        shared = (self.features > 0).astype(np.float32)
+        own = np.asarray(shared.sum(axis=1)).ravel() * self.item_degrees
+        self.neighbour_degrees = shared @ (shared.T @ self.item_degrees) - own  # (n_items,)
+        self._item_squares = np.asarray(self.features.multiply(self.features).sum(axis=1)).ravel()
+        self._user_squares = np.asarray(self.profiles.multiply(self.profiles).sum(axis=1)).ravel()
+        small = self.likes.shape[0] * self.likes.shape[1] <= _KEPT_CELLS
+        self._products = (self.profiles @ self.features.T).toarray() if small else None  # (n_users, n_items)
+
+    def of_pairs(self, users: np.ndarray, items: np.ndarray) -> PairFacts:
+        """Describe pairs: int64 (n,), int64 (n,)."""
+        liked = np.asarray(self.likes[users, items]).ravel()  # 1 where the pair is a training like
+        user = np.log1p(self.user_degrees[users] - liked)[:, None]
+        item = _item_facts(self.item_degrees[items] - liked, self.neighbour_degrees[items])
+        products = self._pair_products(users, items)
+        own = liked * self._item_squares[items]
+        squares = self._user_squares[users] - liked * (2 * products - self._item_squares[items])
+        return PairFacts(
+            user.astype(np.float32),
+            item,
+            _scaled_cosine(products - own, squares, self._item_squares[items]),
+        )
+
+    def _pair_products(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:
+        if self._products is not None:
+            return self._products[users, items]
+        products = np.empty(len(users), dtype=np.float32)
+        for start in range(0, len(users), _PAIRS):
+            chosen = slice(start, start + _PAIRS)
+            rows = self.features[items[chosen]].multiply(self.profiles[users[chosen]])
+            products[chosen] = np.asarray(rows.sum(axis=1)).ravel()
+        return products
+
+    def of_users(self) -> np.ndarray:
+        """Return what `PairFacts.users` holds of each user with an item that it has not liked: (n_users, 1)."""
+        return np.log1p(self.user_degrees)[:, None].astype(np.float32)
+
+    def of_items(self) -> np.ndarray:
+        """Return what `PairFacts.items` holds of each item with a user that has not liked it: (n_items, 3)."""
+        return _item_facts(self.item_degrees, self.neighbour_degrees)
+
+    def profile_block(self, users: np.ndarray) -> np.ndarray:
+        """Return `PairFacts.profile` of some users with every item: int64 (b,) → float32 (b, n_items)."""
+        products = (self.profiles[users] @ self.features.T).toarray()  # (b, n_items)
+        mask = self.likes[users]
+        row, column = np.repeat(np.arange(len(users)), np.diff(mask.indptr)), mask.indices
+        squares = np.repeat(self._user_squares[users, None], products.shape[1], axis=1)
+        squares[row, column] -= 2 * products[row, column] - self._item_squares[column]
+        products[row, column] -= self._item_squares[column]
+        return _scaled_cosine(products, squares, self._item_squares)
+
+
+def _item_facts(degrees: np.ndarray, neighbour_degrees: np.ndarray) -> np.ndarray:
+    return np.stack([np.log1p(degrees), np.log1p(neighbour_degrees), degrees == 0], axis=1).astype(np.float32)
+
+
+def _scaled_cosine(products: np.ndarray, left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    norms = np.sqrt(np.maximum(left, 0) * right)
+    cosine = np.divide(products, norms, out=np.zeros_like(products), where=norms > 1e-6)
+    return np.log1p(COSINE_SCALE * np.clip(cosine, 0, 1)).astype(np.float32)
+
+
+def kg_features(likes: Interactions, knowledge: KnowledgeGraph | None) -> sparse.csr_matrix:
+    """Return the idf-weighted KG features of each item: CSR float32 (n_items, n_features), no column without one.
+
+    idf of a feature that n of N linked items have is log(N / n), at least a little above zero.
+    """
+    none = sparse.csr_matrix((likes.n_items, 1), dtype=np.float32)
+    if knowledge is None:
+        return none
+    linked = knowledge.entities_of(likes.item_keys, label=likes.item_label)
+    item_of = np.full(knowledge.n_entities, -1, dtype=np.int64)
+    item_of[linked[linked >= 0]] = np.flatnonzero(linked >= 0)
+    head, relation, tail = knowledge.triples.T
+    item = np.concatenate([item_of[head], item_of[tail]])
+    # A relation read backwards is another one.
+    code = np.concatenate(
+        [relation * knowledge.n_entities + tail, (relation + knowledge.n_relations) * knowledge.n_entities + head]
+    )
+    item, code = item[item >= 0], code[item >= 0]
+    names, column = np.unique(code, return_inverse=True)
+    counts = np.bincount(column)
+    shared = np.flatnonzero(counts >= 2)
+    if len(shared) == 0:
+        return none
+    place = np.full(len(names), -1, dtype=np.int64)
+    place[shared] = np.arange(len(shared))
+    kept = place[column] >= 0
+    idf = np.log((linked >= 0).sum() / counts[shared]) + 1e-2
+    columns = place[column[kept]]
+    values = idf[columns].astype(np.float32)
+    return sparse.csr_matrix((values, (item[kept], columns)), shape=(likes.n_items, len(shared)), dtype=np.float32)
+
+
+class SideTowers(nn.Module):
+    """Two small networks on counts, and a weight for the profile: logit = g(user) · h(item) + a + b + w · profile.
+
+    So written the counts join the vectors of a factor model as further dimensions, and ranking stays one product.
+
+    Args:
+        dim: of g and h.
+        width: of the hidden layers.
+        generator: draws the weights.
+    """
+
+    def __init__(self, *, dim: int, width: int, generator: torch.Generator) -> None:
+        super().__init__()
+        self.user_hidden, self.user_out = xavier_linear(1, width, generator), xavier_linear(width, dim + 1, generator)
+        self.item_hidden, self.item_out = xavier_linear(3, width, generator), xavier_linear(width, dim + 1, generator)
+        self.profile_weight = nn.Parameter(torch.zeros(1))
+
+    def users(self, facts: torch.Tensor) -> torch.Tensor:
+        """Return [g, b] of users: (n, 1) → (n, dim + 1)."""
+        return self.user_out(functional.leaky_relu(self.user_hidden(facts), LEAK))
+
+    def items(self, facts: torch.Tensor) -> torch.Tensor:
+        """Return [h, a] of items: (n, 3) → (n, dim + 1)."""
+        return self.item_out(functional.leaky_relu(self.item_hidden(facts), LEAK))
+
+    def forward(self, facts: PairFacts, device: torch.device) -> torch.Tensor:
+        """Return the logits of pairs: (n,)."""
+        users, items, profile = (torch.from_numpy(x).to(device) for x in (facts.users, facts.items, facts.profile))
+        g, h = self.users(users), self.items(items)
+        return (g[:, :-1] * h[:, :-1]).sum(1) + g[:, -1] + h[:, -1] + self.profile_weight * profile
