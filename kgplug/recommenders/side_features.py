@@ -56,12 +56,13 @@ class SideFeatures:
         self.profiles = sparse.csr_matrix(self.likes @ self.features)  # (n_users, n_features)
         self.item_degrees = np.asarray(self.likes.sum(axis=0)).ravel()
         self.user_degrees = np.asarray(self.likes.sum(axis=1)).ravel()
-        shared = (self.features > 0).astype(np.float32)
+        shared = sparse.csr_matrix(self.features.astype(bool), dtype=np.float32)
         own = np.asarray(shared.sum(axis=1)).ravel() * self.item_degrees
         self.neighbour_degrees = shared @ (shared.T @ self.item_degrees) - own  # (n_items,)
         self._item_squares = np.asarray(self.features.multiply(self.features).sum(axis=1)).ravel()
         self._user_squares = np.asarray(self.profiles.multiply(self.profiles).sum(axis=1)).ravel()
-        small = self.likes.shape[0] * self.likes.shape[1] <= _KEPT_CELLS
+        n_users, n_items = likes.get_shape()
+        small = n_users * n_items <= _KEPT_CELLS
         self._products = (self.profiles @ self.features.T).toarray() if small else None  # (n_users, n_items)
 
     def of_pairs(self, users: np.ndarray, items: np.ndarray) -> PairFacts:
