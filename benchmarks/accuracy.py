@@ -1,12 +1,12 @@
 """Click-through accuracy of the models on MovieLens-100K with its Freebase knowledge graph.
 
-    python benchmarks/accuracy.py                       three seeds; about four minutes on two cores
+    python benchmarks/accuracy.py                       three seeds; about five minutes on two cores
     python benchmarks/accuracy.py --quick               one seed; about one minute
     python benchmarks/accuracy.py --models MKR,LightGCN --seeds 0,1,2,3,4
     python benchmarks/accuracy.py --json FILE           the figures, for machines
 
 Protocol "honest" of `kgplug.evaluate_ctr`: a rating of 4 or 5 is a like; likes are split 6:2:2 by row; training
-negatives are redrawn each epoch among all but the user's training likes; validation picks the epoch; the test
+negatives are redrawn each epoch among all but the user's training rows; validation picks the epoch; the test
 part, with one negative a like among items that the user never rated, is looked at once.
 """
 
@@ -24,7 +24,7 @@ from kgplug.data.datasets import movielens_100k
 from kgplug.evaluation.experiment import evaluate_ctr
 from kgplug.settings import Settings
 
-MODELS = ("Popularity", "ItemKNN", "MKR", "KGCN")
+MODELS = ("Popularity", "ItemKNN", "MF", "LightGCN", "MKR", "KGCN", "HiddenEdgeGCN")
 
 
 def measure(models: list[str], seeds: list[int]) -> pd.DataFrame:

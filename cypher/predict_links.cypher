@@ -5,12 +5,13 @@
 // Cost: one query of the vector index for ten times as many candidates, scored exactly; some milliseconds.
 // TransE's entities are of length 1, so the nearest by the index's cosine are the nearest by distance.
 // Neo4j GDS scores all items at once from the same vectors; its score is the distance itself, the least first, and it
-// does not leave out what is known. On a projection of the nodes with the property run.properties[0]:
+// does not leave out what is known. On a projection of the nodes with the property run.properties[0] (GDS wants a list
+// made in the query, not the stored array itself):
 //   CALL gds.ml.kge.predict.stream('projection', {
 //     sourceNodeFilter: 'Movie', targetNodeFilter: $label, nodeEmbeddingProperty: run.properties[0],
-//     relationshipTypeEmbedding: relation.translation, scoringFunction: 'transe', topK: $k
+//     relationshipTypeEmbedding: [x IN relation.translation | x], scoringFunction: 'transe', topK: $k
 //   }) YIELD sourceNodeId, targetNodeId, score
-// and of a DistMult: relationshipTypeEmbedding: relation.diagonal, scoringFunction: 'distmult'.
+// and of a DistMult: relationshipTypeEmbedding: [x IN relation.diagonal | x], scoringFunction: 'distmult'.
 MATCH (:KgplugModel {name: $model})-[:SERVES]->(run:KgplugRun)-[:HAS_RELATION]->(relation:KgplugRelation)
 WHERE relation.name = $relation
 MATCH (item:`Movie`) WHERE item.`id` = $item
