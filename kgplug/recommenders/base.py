@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Self
@@ -14,11 +14,9 @@ from kgplug.data.artefact import new_run_id, read_artefact, write_artefact
 from kgplug.data.interactions import Interactions
 from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.data.publication import NodeVectors, Publication, TopLists
-from kgplug.data.top_k import top_k
 from kgplug.errors import DataError, RunError, UsageError
+from kgplug.recommenders.lists import SCORE_BLOCK_CELLS, ListMaker
 from kgplug.training.config import ModelConfig, make_config
-
-SCORE_BLOCK_CELLS = 16_000_000  # user × item scores held at a time (64 MB of float32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +32,7 @@ class FitOptions:
     checkpoint: Path | None = None
 
 
-class Recommender(ABC):
+class Recommender(ListMaker):
     """Learns from interactions (and a knowledge graph) what to recommend to whom.
 
     A model names its paper in the class docstring and gives `_fit`, `score`, `_score_block`,
@@ -125,10 +123,6 @@ class Recommender(ABC):
             float32 (n,), higher is better; a probability where `scores_are_probabilities`.
         """
 
-    @abstractmethod
-    def _score_block(self, users: np.ndarray) -> np.ndarray:
-        """Score all items for some users: int64 (b,) → a new array, float32 (b, n_items), in the order of `score`."""
-
     def _score_by_blocks(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:
         """Score pairs by scoring all items for their users, some users at a time: `score` of models without better."""
         users, items = np.asarray(users, dtype=np.int64), np.asarray(items, dtype=np.int64)
@@ -152,70 +146,9 @@ class Recommender(ABC):
     def _restore(self, arrays: dict[str, np.ndarray]) -> None:
         """Take what `_arrays` gave; keys, `seen` and config are already there."""
 
-    def item_vectors(self) -> np.ndarray | None:
-        """Return float32 (n_items, d), or None where the model has no item vectors."""
-        return None
-
     def user_vectors(self) -> np.ndarray | None:
         """Return float32 (n_users, d), or None where the model has no user vectors."""
         return None
-
-    def recommend(
-        self,
-        users: np.ndarray,
-        k: int = 10,
-        *,
-        exclude_seen: bool = True,
-        also_seen: Interactions | None = None,
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Rank items for users.
-
-        Args:
-            users: int64 (n,).
-            k: length of a list; more than there are items gives shorter lists, not an error.
-            exclude_seen: leave out the items of the user's training rows.
-            also_seen: more rows whose items are left out (validation and test part, say); users and
-                items that the model does not know are passed over.
-
-        Returns:
-            (items, scores): int64 and float32 (n, min(k, n_items)); best first; where a list is
-            shorter, -1 and -inf at its end.
-        """
-        if k < 1:
-            raise UsageError(f"k must be at least 1; found {k}.")
-        users = np.asarray(users, dtype=np.int64)
-        if len(users) and not 0 <= users.min() <= users.max() < len(self.user_keys):
-            raise UsageError(
-                f"Users are row numbers from 0 to {len(self.user_keys) - 1}; found {users.min()} to {users.max()}."
-            )
-        seen = self._excluded(exclude_seen, also_seen)
-        rows = max(1, SCORE_BLOCK_CELLS // max(1, len(self.item_keys)))
-        width = min(k, len(self.item_keys))
-        items = np.empty((len(users), width), dtype=np.int64)
-        scores = np.empty((len(users), width), dtype=np.float32)
-        for start in range(0, len(users), rows):
-            block = users[start : start + rows]
-            block_scores = self._score_block(block)  # (b, n_items)
-            if seen is not None:
-                mask = seen[block]
-                block_scores[np.repeat(np.arange(len(block)), np.diff(mask.indptr)), mask.indices] = -np.inf
-            items[start : start + rows], scores[start : start + rows] = top_k(block_scores, width)
-        return items, scores
-
-    def _excluded(self, exclude_seen: bool, also_seen: Interactions | None) -> sparse.csr_matrix | None:
-        seen = self.seen if exclude_seen else None
-        if also_seen is None:
-            return seen
-        more = also_seen.aligned_to(self.user_keys, self.item_keys).matrix()
-        return more if seen is None else (seen + more).tocsr()
-
-    def user_number(self, key: int | str) -> int:
-        """Return the row number of a user key; an unknown one raises `UsageError`."""
-        return _number(key, self.user_keys, self.user_label or "user", self.name)
-
-    def item_number(self, key: int | str) -> int:
-        """Return the row number of an item key; an unknown one raises `UsageError`."""
-        return _number(key, self.item_keys, self.item_label or "item", self.name)
 
     def publication(
         self, *, top: int = 10, also_seen: Interactions | None = None, details: dict | None = None
@@ -287,11 +220,3 @@ def _object_array(values: list) -> np.ndarray:
     array = np.empty(len(values), dtype=object)
     array[:] = values
     return array
-
-
-def _number(key: int | str, keys: np.ndarray, what: str, model: str) -> int:
-    found = np.flatnonzero(keys == key)
-    if len(found) == 0:
-        examples = ", ".join(repr(value) for value in keys[:3])
-        raise UsageError(f"{model} knows no {what} {key!r}; it knows {len(keys):,}, such as {examples}.")
-    return int(found[0])

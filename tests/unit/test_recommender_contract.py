@@ -148,6 +148,48 @@ def test_more_rows_can_be_left_out_and_strangers_among_them_are_passed_over(mode
     assert model.recommend(np.array([3]), 1, exclude_seen=False, also_seen=more)[0][0, 0] != first[0, 0]
 
 
+def test_only_and_exclude_take_numbers_or_masks_and_keep_scores(model: Recommender) -> None:
+    users, wanted = _everybody(model), model.item_numbers(["film 03", "film 99", "film 00"])
+    assert model.item_keys[wanted].tolist() == ["film 03", "film 99", "film 00"]
+    mask = np.isin(np.arange(len(model.item_keys)), wanted)
+    items, scores = model.recommend(users, 3, exclude_seen=False, only=wanted)
+    assert (np.sort(items, axis=1) == np.sort(wanted)).all()
+    assert np.allclose(scores, model.score(np.repeat(users, 3), items.ravel()).reshape(-1, 3), rtol=1e-4, atol=1e-5)
+    for same in ({"only": mask}, {"exclude": ~mask}, {"exclude": np.flatnonzero(~mask)}):
+        assert np.array_equal(model.recommend(users, 3, exclude_seen=False, **same)[0], items)
+    both, _ = model.recommend(users, 3, exclude_seen=False, only=mask, exclude=wanted[:1])
+    assert (both[:, 2] == -1).all() and wanted[0] not in both
+    whole = model.recommend(users, 99)[0]
+    kept, _ = model.recommend(users, 99, only=wanted)
+    assert [row[row >= 0].tolist() for row in kept] == [row[mask[row] & (row >= 0)].tolist() for row in whole]
+
+
+def test_filters_that_are_none_and_unknown_keys_are_one_sentence(model: Recommender) -> None:
+    with pytest.raises(UsageError, match=r"only: .* found keys\. model\.item_numbers\(keys\) gives the numbers"):
+        model.recommend(np.array([0]), 3, only=np.array(["film 03"]))
+    for wrong in (np.array([99]), np.array([-1])):
+        with pytest.raises(UsageError, match=r"exclude: items are row numbers from 0 to 12"):
+            model.recommend(np.array([0]), 3, exclude=wrong)
+    with pytest.raises(UsageError, match=r"only: expected item numbers or a mask of 13 booleans"):
+        model.recommend(np.array([0]), 3, only=np.array([True]))
+    with pytest.raises(UsageError, match=rf"{model.name} knows no item 'film 77'"):
+        model.item_numbers(["film 03", "film 77"])
+    assert model.item_numbers(["film 77", "film 03"], skip_unknown=True).tolist() == [3]
+    assert (model.recommend(np.array([0]), 3, only=np.array([], dtype=np.int64))[0] == -1).all()
+
+
+def test_diversity_changes_the_order_and_not_the_scores(model: Recommender) -> None:
+    vectors = np.eye(2, dtype=np.float32)[np.arange(len(model.item_keys)) % 2]  # by taste
+    users = _everybody(model)
+    plain, diverse = (model.recommend(users, 4, vectors=vectors, diversity=share) for share in (0, 0.9))
+    assert np.array_equal(plain[0], model.recommend(users, 4)[0])
+    items, scores = diverse
+    assert np.array_equal(items[:, 0], plain[0][:, 0]) and (items[:, 0] % 2 != items[:, 1] % 2).all()
+    assert np.allclose(scores, model.score(np.repeat(users, 4), items.ravel()).reshape(-1, 4), rtol=1e-4, atol=1e-5)
+    if model.item_vectors() is not None:
+        assert model.recommend(users, 4, diversity=0.5)[0].shape == (13, 4)
+
+
 def test_k_beyond_the_catalogue_gives_shorter_lists_with_marked_ends(model: Recommender) -> None:
     items, scores = model.recommend(np.array([0]), 1000)
     assert items.shape == scores.shape == (1, len(model.item_keys))
@@ -175,7 +217,7 @@ def test_unknown_users_and_wrong_lengths_are_one_sentence(model: Recommender) ->
 
 def test_blocks_of_users_change_nothing(model: Recommender, monkeypatch: pytest.MonkeyPatch) -> None:
     whole, scores = model.recommend(_everybody(model), 4)
-    monkeypatch.setattr("kgplug.recommenders.base.SCORE_BLOCK_CELLS", 3 * len(model.item_keys))
+    monkeypatch.setattr("kgplug.recommenders.lists.SCORE_BLOCK_CELLS", 3 * len(model.item_keys))
     blocks, again = model.recommend(_everybody(model), 4)
     assert np.allclose(scores, again, rtol=1e-4, atol=1e-5) and (whole == blocks).mean() > 0.9
 
