@@ -18,6 +18,7 @@ from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.data.splitting import check_fractions
 from kgplug.errors import DataError, RunError, UsageError
 from kgplug.graph.graph import Graph
+from kgplug.graph.list_options import ListOptions
 from kgplug.graph.schema import GraphSchema
 from kgplug.training.runs import Runs
 
@@ -349,21 +350,26 @@ def publish(
     top: int = 10,
     similar: int | None = None,
     similar_label: str | None = None,
+    lists: ListOptions | None = None,
     progress: bool | None = None,
 ) -> PublishReport:
-    """Write a run into the graph it was trained on; whatever a user has feedback on now counts as seen.
+    """Write a run into the graph it was trained on; by default whatever a user has feedback on now counts as seen.
 
-    `top`, `similar` and `similar_label` are those of `Graph.publish`.
+    `top`, `similar`, `similar_label` and `lists` are those of `Graph.publish`; the catalogue keeps how the lists of
+    a recommender were made.
     """
-    content = read_content(folder)
+    content, lists = read_content(folder), lists or ListOptions()
     model: Recommender | EmbeddingModel = models.load(folder)
     schema = GraphSchema.model_validate(content["schema"])
-    seen = graph.read_interactions(schema, progress=progress) if content["kind"] == "recommender" else None
+    has_lists = content["kind"] == "recommender"
+    seen = graph.read_interactions(schema, progress=progress) if has_lists and lists.seen == "all" else None
     metrics = {**content["metrics"], **evaluation_of(folder)}
     details = {"settings": content["settings"], "seed": content["seed"], "metrics": metrics}
+    if has_lists:
+        details["lists"] = {"top": top, **lists.to_dict()}
     return graph.publish(
-        model, top=top, similar=similar, similar_label=similar_label, schema=schema, also_seen=seen, details=details,
-        progress=progress,
+        model, top=top, similar=similar, similar_label=similar_label, schema=schema, also_seen=seen, lists=lists,
+        details=details, progress=progress,
     )  # fmt: skip
 
 

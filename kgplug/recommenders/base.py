@@ -151,10 +151,25 @@ class Recommender(ListMaker):
         return None
 
     def publication(
-        self, *, top: int = 10, also_seen: Interactions | None = None, details: dict | None = None
+        self,
+        *,
+        top: int = 10,
+        also_seen: Interactions | None = None,
+        details: dict | None = None,
+        exclude_seen: bool = True,
+        only: np.ndarray | None = None,
+        exclude: np.ndarray | None = None,
+        diversity: float = 0.0,
+        vectors: np.ndarray | None = None,
     ) -> Publication:
-        """Return what a publisher writes: user and item vectors, and the top items of every user."""
-        vectors = [
+        """Return what a publisher writes: user and item vectors, and the top items of every user.
+
+        Args:
+            top: length of a list.
+            details: facts kept beside them.
+            also_seen, exclude_seen, only, exclude, diversity, vectors: as in `recommend`.
+        """
+        nodes = [
             NodeVectors(label, keys, array)
             for label, keys, array in (
                 (self.user_label, self.user_keys, self.user_vectors()),
@@ -162,9 +177,12 @@ class Recommender(ListMaker):
             )
             if array is not None
         ]
-        items, scores = self.recommend(np.arange(len(self.user_keys)), top, also_seen=also_seen)
+        items, scores = self.recommend(
+            np.arange(len(self.user_keys)), top, exclude_seen=exclude_seen, also_seen=also_seen, only=only,
+            exclude=exclude, diversity=diversity, vectors=vectors,
+        )  # fmt: skip
         lists = TopLists(self.user_label, self.item_label, self.user_keys, self.item_keys, items, scores)
-        return Publication(self.name, self.run, vectors, lists, details or {})
+        return Publication(self.name, self.run, nodes, lists, details or {})
 
     def save(self, folder: Path, **facts: object) -> None:
         """Write the model as an artefact folder; `facts` are kept beside it (see `kgplug.runs`)."""

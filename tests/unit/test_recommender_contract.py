@@ -155,8 +155,9 @@ def test_only_and_exclude_take_numbers_or_masks_and_keep_scores(model: Recommend
     items, scores = model.recommend(users, 3, exclude_seen=False, only=wanted)
     assert (np.sort(items, axis=1) == np.sort(wanted)).all()
     assert np.allclose(scores, model.score(np.repeat(users, 3), items.ravel()).reshape(-1, 3), rtol=1e-4, atol=1e-5)
-    for same in ({"only": mask}, {"exclude": ~mask}, {"exclude": np.flatnonzero(~mask)}):
-        assert np.array_equal(model.recommend(users, 3, exclude_seen=False, **same)[0], items)
+    for may, may_not in ((mask, None), (None, ~mask), (None, np.flatnonzero(~mask))):
+        same, _ = model.recommend(users, 3, exclude_seen=False, only=may, exclude=may_not)
+        assert np.array_equal(same, items)
     both, _ = model.recommend(users, 3, exclude_seen=False, only=mask, exclude=wanted[:1])
     assert (both[:, 2] == -1).all() and wanted[0] not in both
     whole = model.recommend(users, 99)[0]
