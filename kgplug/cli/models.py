@@ -139,13 +139,13 @@ def evaluate(
         return
     titles = {"recommender": "Recommenders, on their test part", "embedding": "Embeddings, on held-out triples"}
     for kind, table in tables.items():
-        last = table.columns.get_loc("left out") + 1 if kind == "recommender" else len(table.columns)
-        print_frame(table.iloc[:, :last], as_json=False, title=titles[kind])
-        if last < len(table.columns):
-            coverage = [name for name in table.columns if name.startswith("coverage@")]
-            rest = table[[*coverage, *table.columns[last:]]]
+        names = list(table.columns)
+        last = names.index("left out") + 1 if beyond and kind == "recommender" else len(names)
+        print_frame(table.loc[:, names[:last]], as_json=False, title=titles[kind])
+        if last < len(names):
+            further = [name for name in names if name.startswith("coverage@")] + names[last:]
             print_frame(
-                rest, as_json=False, title="Beyond accuracy: what the lists are like, and for whom they are right"
+                table.loc[:, further], as_json=False, title="Beyond accuracy: what the lists are like, for whom"
             )
 
 

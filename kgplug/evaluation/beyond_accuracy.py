@@ -61,7 +61,7 @@ def _means(items: np.ndarray, values: np.ndarray) -> np.ndarray:
     listed = items >= 0
     sums = np.where(listed, values[items], 0.0).sum(axis=1)
     n = listed.sum(axis=1)
-    return np.divide(sums, n, out=np.full(len(items), np.nan), where=n > 0)
+    return np.where(n > 0, sums / np.maximum(n, 1), np.nan)
 
 
 def intra_list_diversity(items: np.ndarray, features: Features) -> np.ndarray:

@@ -171,4 +171,4 @@ def test_evaluate_shows_them_when_asked_and_else_its_table_is_as_ever(parts) -> 
     assert table.loc["pop", "popularity@5"] > table.loc["knn", "popularity@5"]
     assert table.loc["pop", "Gini@5"] > table.loc["knn", "Gini@5"]
     assert table.loc["knn", "novelty@5"] > table.loc["pop", "novelty@5"]
-    assert to_table(table[further]).row_count == len(further)  # turned: one row a figure
+    assert to_table(table.loc[:, further]).row_count == len(further)  # turned: one row a figure
