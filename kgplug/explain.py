@@ -46,7 +46,8 @@ def recommendations(
     frame = graph.cypher("recommend", user=user, model=name, k=k).drop(columns="run")
     if frame.empty:
         raise UsageError(
-            f"{name} has no list for user {user!r}: the user is newer than its run. Train and publish again."
+            f"{name} has no list for user {user!r}: the user is newer than its run. Train and publish again, or let "
+            f"the run make a list from what the user likes: `kgplug recommend {user} --live`."
         )
     return with_reasons(graph, user, frame) if reasons else frame
 

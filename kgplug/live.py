@@ -33,6 +33,8 @@ def live_recommendations(
 ) -> pd.DataFrame:
     """Score the catalogue for a user with the run that a published model serves.
 
+    A user who is newer than the run gets a list from what they like in the graph now (`Recommender.recommend_for`).
+
     Args:
         graph: with a schema (`graph.use(schema)`).
         runs: of this machine, where the published run must stand.
@@ -46,22 +48,24 @@ def live_recommendations(
         One row an item, best first, as `explain.recommendations`.
 
     Raises:
-        UsageError: unknown user, model, label or predicate, or the run is not on this machine.
+        UsageError: unknown user, model, label or predicate, the run is not on this machine, or its model knows
+            only the users of its training.
     """
     lists, schema = lists or ListOptions(), graph.schema
     explain.check_exists(graph, schema.user.label, schema.user.key, user)
     recommender = _recommender(graph, runs, model)
-    rated, _ = _feedback_of(graph, user)
-    numbers = recommender.item_numbers(rated, skip_unknown=True) if lists.seen == "all" else None
-    only = None
+    rated, likes = (recommender.item_numbers(keys, skip_unknown=True) for keys in _feedback_of(graph, user))
+    only, exclude = None, rated if lists.seen == "all" else None
     if lists.are_filtered:
         only = recommender.item_numbers(matching_items(graph.connection, schema, lists), skip_unknown=True)
-    items, scores = recommender.recommend(
-        np.array([recommender.user_number(user)]), k, exclude_seen=lists.seen != "none", only=only, exclude=numbers,
-        diversity=lists.diversity,
-    )  # fmt: skip
-    listed = items[0] >= 0
-    frame = _with_titles(graph, recommender.item_keys[items[0][listed]], scores[0][listed])
+    users = np.flatnonzero(recommender.user_keys == user)
+    options = {"only": only, "exclude": exclude, "diversity": lists.diversity}
+    if len(users):
+        found = recommender.recommend(users, k, exclude_seen=lists.seen != "none", **options)
+        items, scores = (part[0][found[0][0] >= 0] for part in found)
+    else:
+        items, scores = recommender.recommend_for(likes, k, **options)
+    frame = _with_titles(graph, recommender.item_keys[items], scores)
     return explain.with_reasons(graph, user, frame) if reasons else frame
 
 

@@ -111,7 +111,7 @@ def recommend(
     """Show what the graph recommends to a user, and why.
 
     Shown is the published list. With --live, --where, --label, --diversity or --seen a list is made now by the
-    published run, which must be on this machine; the graph is only read.
+    published run, which must be on this machine; the graph is only read. That serves users newer than the run, too.
 
     Examples: `kgplug recommend 42`, `kgplug recommend 42 --model KGCN --k 5 --json`, `kgplug recommend 42
     --where "item.year > 1990" --diversity 0.3`

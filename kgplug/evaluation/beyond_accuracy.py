@@ -76,7 +76,8 @@ def intra_list_diversity(items: np.ndarray, features: Features) -> np.ndarray:
     unit = _unit(features)
     has = _squared(unit)  # (n_items,), 1, or 0 without features
     diversity = np.full(len(items), np.nan)
-    rows = max(1, _BLOCK_CELLS // max(1, unit.shape[1]))
+    n_features = unit.get_shape()[1]
+    rows = max(1, _BLOCK_CELLS // max(1, n_features))
     for start in range(0, len(items), rows):
         block = items[start : start + rows]
         listed = block >= 0

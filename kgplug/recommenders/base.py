@@ -16,6 +16,7 @@ from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.data.publication import NodeVectors, Publication, TopLists
 from kgplug.errors import DataError, RunError, UsageError
 from kgplug.recommenders.lists import SCORE_BLOCK_CELLS, ListMaker
+from kgplug.recommenders.newcomers import FoldIn
 from kgplug.training.config import ModelConfig, make_config
 
 
@@ -44,6 +45,7 @@ class Recommender(ListMaker):
         needs_knowledge: whether `fit` requires a knowledge graph.
         user_keys, item_keys: object arrays, known after `fit`.
         seen: CSR float32 (n_users, n_items), the training rows.
+        liked: CSR float32 (n_users, n_items), those of them that are likes.
         run: id of this training, under which it is saved and published.
         history: `History.to_dict()` of the training, {} for models that have none.
     """
@@ -58,12 +60,14 @@ class Recommender(ListMaker):
     user_label: str
     item_label: str
     seen: sparse.csr_matrix
+    liked: sparse.csr_matrix
     seed: int
     run: str
 
     def __init__(self, **settings: object) -> None:
         self.config = make_config(self.name, self.config_class, settings)
         self.history: dict = {}
+        self._fold_in: FoldIn | None = None
 
     def fit(
         self,
@@ -98,6 +102,7 @@ class Recommender(ListMaker):
         self.user_keys, self.item_keys = interactions.user_keys, interactions.item_keys
         self.user_label, self.item_label = interactions.user_label, interactions.item_label
         self.seen, self.seed, self.run = interactions.matrix(), seed, new_run_id(self.name)
+        self.liked, self._fold_in = interactions.likes().matrix(), None
         self._fit(interactions, knowledge, valid, seed, FitOptions(progress, checkpoint))
         return self
 
@@ -137,6 +142,12 @@ class Recommender(ListMaker):
             block = self._score_block(distinct[start:stop])  # (b, n_items)
             scores[pairs] = block[np.searchsorted(distinct, users[pairs]) - start, items[pairs]]
         return scores
+
+    def _folded(self, likes: sparse.csr_matrix, items: np.ndarray, users: np.ndarray) -> np.ndarray:
+        """Return vectors of newcomers: CSR (b, n_items), (n_items, d), (n_users, e) → float32 (b, e)."""
+        if self._fold_in is None:
+            self._fold_in = FoldIn.learn(self.liked, items, users)
+        return self._fold_in.vectors(likes, items)
 
     @abstractmethod
     def _arrays(self) -> dict[str, np.ndarray]:
@@ -187,7 +198,8 @@ class Recommender(ListMaker):
     def save(self, folder: Path, **facts: object) -> None:
         """Write the model as an artefact folder; `facts` are kept beside it (see `kgplug.runs`)."""
         arrays = {f"model.{name}": array for name, array in self._arrays().items()}
-        arrays["seen.indptr"], arrays["seen.indices"] = self.seen.indptr, self.seen.indices
+        for name, matrix in (("seen", self.seen), ("liked", self.liked)):
+            arrays[f"{name}.indptr"], arrays[f"{name}.indices"] = matrix.indptr, matrix.indices
         write_artefact(Path(folder), arrays, {
             "kind": "recommender",
             "model": self.name,
@@ -226,12 +238,14 @@ class Recommender(ListMaker):
         self.item_keys = _object_array(content["item_keys"])
         self.user_label, self.item_label = content["user_label"], content["item_label"]
         self.seed, self.history, self.run = content["seed"], content["history"], content["run"]
-        indptr, indices = arrays["seen.indptr"], arrays["seen.indices"]
-        self.seen = sparse.csr_matrix(
-            (np.ones(len(indices), dtype=np.float32), indices, indptr),
-            shape=(len(self.user_keys), len(self.item_keys)),
-        )
+        self.seen = self._rows("seen", arrays)
+        self.liked = self._rows("liked", arrays) if "liked.indptr" in arrays else self.seen  # runs of earlier versions
         self._restore({k.removeprefix("model."): v for k, v in arrays.items() if k.startswith("model.")})
+
+    def _rows(self, name: str, arrays: dict[str, np.ndarray]) -> sparse.csr_matrix:
+        indptr, indices = arrays[f"{name}.indptr"], arrays[f"{name}.indices"]
+        ones = np.ones(len(indices), dtype=np.float32)
+        return sparse.csr_matrix((ones, indices, indptr), shape=(len(self.user_keys), len(self.item_keys)))
 
 
 def _object_array(values: list) -> np.ndarray:

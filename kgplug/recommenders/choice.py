@@ -70,11 +70,12 @@ def left_out(only: np.ndarray | None, exclude: np.ndarray | None, n_items: int) 
     """
     if only is None and exclude is None:
         return None
-    out = np.zeros(n_items, dtype=bool) if only is None else ~_mask("only", only, n_items)
-    return out if exclude is None else out | _mask("exclude", exclude, n_items)
+    out = np.zeros(n_items, dtype=bool) if only is None else ~item_mask("only", only, n_items)
+    return out if exclude is None else out | item_mask("exclude", exclude, n_items)
 
 
-def _mask(name: str, given: np.ndarray, n_items: int) -> np.ndarray:
+def item_mask(name: str, given: np.ndarray, n_items: int) -> np.ndarray:
+    """Return item numbers, or a mask, as a mask bool (n_items,), refusing others with a `UsageError`."""
     values = np.asarray(given)
     if values.dtype == bool and values.shape == (n_items,):
         return values

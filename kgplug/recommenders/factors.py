@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import sparse
 from scipy.special import expit
 
 from kgplug.recommenders.base import Recommender
@@ -50,10 +51,18 @@ class FactorRecommender(Recommender):
         return expit(scores, out=scores) if self.scores_are_probabilities else scores
 
     def _score_block(self, users: np.ndarray) -> np.ndarray:
+        return self._score_vectors(self.factors.users[users], self.factors.user_bias[users])
+
+    def _score_newcomers(self, likes: sparse.csr_matrix) -> np.ndarray:
         f = self.factors
-        scores = f.users[users] @ f.items.T  # (b, n_items)
-        scores += f.item_bias
-        scores += f.user_bias[users, None]
+        folded = self._folded(likes, f.items, np.column_stack([f.users, f.user_bias]))  # (b, d + 1)
+        return self._score_vectors(folded[:, :-1], folded[:, -1])
+
+    def _score_vectors(self, users: np.ndarray, bias: np.ndarray) -> np.ndarray:
+        """Score all items: (b, d), (b,) → (b, n_items)."""
+        scores = users @ self.factors.items.T  # (b, n_items)
+        scores += self.factors.item_bias
+        scores += bias[:, None]
         return expit(scores, out=scores) if self.scores_are_probabilities else scores
 
     def item_vectors(self) -> np.ndarray:

@@ -13,7 +13,7 @@ from scipy import sparse
 from kgplug.data.interactions import Interactions
 from kgplug.data.keys import as_keys
 from kgplug.errors import UsageError
-from kgplug.recommenders.choice import ListChoice, check_diversity, check_vectors, left_out
+from kgplug.recommenders.choice import ListChoice, check_diversity, check_vectors, item_mask, left_out
 
 SCORE_BLOCK_CELLS = 16_000_000  # user × item scores held at a time (64 MB of float32)
 
@@ -32,6 +32,20 @@ class ListMaker(ABC):
     @abstractmethod
     def _score_block(self, users: np.ndarray) -> np.ndarray:
         """Score all items for some users: int64 (b,) → a new array, float32 (b, n_items), in the order of `score`."""
+
+    def _score_newcomers(self, likes: sparse.csr_matrix) -> np.ndarray:  # noqa: ARG002
+        """Score all items for people who were not in the training.
+
+        Args:
+            likes: CSR float32 (b, n_items), binary; a row may be empty.
+
+        Returns:
+            a new array, float32 (b, n_items), on the scale of `score`.
+        """
+        raise UsageError(
+            f"{self.name} can recommend only to users of its training: likes alone give it no picture of anybody else. "
+            "Train again with the new feedback."
+        )
 
     def item_vectors(self) -> np.ndarray | None:
         """Return float32 (n_items, d), or None where the model has no item vectors."""
@@ -89,6 +103,40 @@ class ListMaker(ABC):
                 block_scores[np.repeat(np.arange(len(block)), np.diff(mask.indptr)), mask.indices] = -np.inf
             items[start : start + rows], scores[start : start + rows] = choice.make(block_scores)
         return items, scores
+
+    def recommend_for(
+        self,
+        likes: np.ndarray,
+        k: int = 10,
+        *,
+        only: np.ndarray | None = None,
+        exclude: np.ndarray | None = None,
+        diversity: float = 0.0,
+        vectors: np.ndarray | None = None,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Rank items for somebody who was not in the training, from what they like.
+
+        Models of similar items score by the likes as ever. Models with user vectors make one
+        (`kgplug.recommenders.newcomers.FoldIn`). Somebody without likes gets what the average user gets.
+
+        Args:
+            likes: item numbers int64 (n,), as `item_numbers` gives them for keys; they are left out of the list.
+            k: length of the list, shorter where fewer items are left.
+            only, exclude, diversity, vectors: as in `recommend`.
+
+        Returns:
+            (items, scores): int64 and float32 (k,), best first.
+
+        Raises:
+            UsageError: an argument is wrong, or the model knows only the users of its training.
+        """
+        choice = self._choice(k, only, exclude, diversity, vectors)
+        liked = item_mask("likes", likes, len(self.item_keys))
+        scores = self._score_newcomers(sparse.csr_matrix(liked[None], dtype=np.float32))
+        scores[:, liked] = -np.inf
+        items, values = choice.make(scores)
+        listed = items[0] >= 0
+        return items[0][listed], values[0][listed]
 
     def _choice(
         self,

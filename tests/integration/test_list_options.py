@@ -11,7 +11,7 @@ import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
-from kgplug import jobs, models
+from kgplug import explain, jobs, models
 from kgplug.cli import app
 from kgplug.embeddings.model import EmbeddingModel
 from kgplug.errors import UsageError
@@ -20,7 +20,7 @@ from kgplug.graph.connection import Connection
 from kgplug.graph.graph import Graph
 from kgplug.graph.list_options import ListOptions, matching_items
 from kgplug.graph.local import Endpoint
-from kgplug.graph.schema import GraphSchema, ItemSchema, KnowledgeSchema
+from kgplug.graph.schema import FeedbackSchema, GraphSchema, ItemSchema, KnowledgeSchema
 from kgplug.live import live_recommendations
 from kgplug.recommenders.base import Recommender
 from kgplug.training.runs import Runs
@@ -186,6 +186,25 @@ def test_a_live_list_is_the_published_one_and_filters_look_beyond_it(graph: Grap
     graph.connection.write("MATCH (:User {id: 3})-[r:RATED]->(:Movie {id: 12}) DELETE r")
     assert len(graph.connection.rows(ALL_NODES)) == len(before[0])
     assert len(graph.connection.rows(ALL_EDGES)) == len(before[1])
+
+
+def test_a_user_newer_than_the_run_gets_a_live_list_from_what_they_like(graph: Graph, run: tuple[Runs, Path]) -> None:
+    runs, folder = run
+    jobs.publish(graph, folder, top=2)
+    graph.connection.write(
+        "CREATE (u:User {id: 77}) WITH u MATCH (m:Movie) WHERE m.id IN [2, 4, 5] "
+        "CREATE (u)-[:RATED {rating: CASE m.id WHEN 5 THEN 1 ELSE 5 END}]->(m)"
+    )
+    with pytest.raises(UsageError, match=r"newer than its run.*`kgplug recommend 77 --live`"):
+        explain.recommendations(graph, 77, model="MF")
+    liking = SCHEMA.model_copy(update={"feedback": FeedbackSchema(rating="rating", like=4)})
+    frame = live_recommendations(graph.use(liking), runs, 77, k=12)
+    assert sorted(frame["id"]) == sorted(set(range(1, 13)) - {2, 4, 5})
+    model = models.load(folder)
+    assert isinstance(model, Recommender)
+    items, scores = model.recommend_for(model.item_numbers([2, 4]), 12, exclude=model.item_numbers([5]))
+    assert frame["id"].tolist() == model.item_keys[items].tolist()
+    np.testing.assert_allclose(frame["score"], scores, atol=1e-6)
 
 
 def test_a_run_of_another_machine_makes_no_live_list(graph: Graph, run: tuple[Runs, Path], tmp_path: Path) -> None:

@@ -204,6 +204,27 @@ def test_a_user_without_a_like_gets_a_list(model: Recommender) -> None:
     assert (items >= 0).all() and np.isfinite(scores).all()
 
 
+def test_somebody_who_was_not_in_the_training_gets_the_taste_of_the_likes_or_a_sentence(model: Recommender) -> None:
+    for taste in (0, 1):
+        likes = model.item_numbers([f"film {film:02}" for film in range(taste, 8, 2)])
+        try:
+            items, scores = model.recommend_for(likes, 99)
+        except UsageError as error:
+            assert re.search("can recommend only to users of its training", str(error))
+            continue
+        assert items.dtype == np.int64 and scores.dtype == np.float32 and np.isfinite(scores).all()
+        assert len(items) == len(model.item_keys) - len(likes) and not np.isin(items, likes).any()
+        assert (np.diff(scores) <= 0).all()
+        if model.scores_are_probabilities:
+            assert scores.min() >= 0 and scores.max() <= 1
+        if model.name not in IMPERSONAL:
+            assert set(items[:2] % 2) == {taste}
+        kept, _ = model.recommend_for(likes, 1, only=model.item_numbers(["film 09"]))
+        assert kept.tolist() == [9]
+        nobody, _ = model.recommend_for(np.array([], dtype=np.int64), 3)
+        assert len(nobody) == 3
+
+
 def test_unknown_users_and_wrong_lengths_are_one_sentence(model: Recommender) -> None:
     with pytest.raises(UsageError, match=r"knows no user 4711; it knows 13, such as 0, 1, 2"):
         model.user_number(4711)
