@@ -11,7 +11,7 @@ from kgplug import explain, models
 from kgplug.errors import RunError, UsageError
 from kgplug.graph.cypher import quote
 from kgplug.graph.feedback import NOT_OWN, feedback_pattern
-from kgplug.graph.list_options import ListOptions, matching_items
+from kgplug.graph.list_options import ListOptions, recommend_options
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -55,11 +55,10 @@ def live_recommendations(
     explain.check_exists(graph, schema.user.label, schema.user.key, user)
     recommender = _recommender(graph, runs, model)
     rated, likes = (recommender.item_numbers(keys, skip_unknown=True) for keys in _feedback_of(graph, user))
-    only, exclude = None, rated if lists.seen == "all" else None
-    if lists.are_filtered:
-        only = recommender.item_numbers(matching_items(graph.connection, schema, lists), skip_unknown=True)
+    options = recommend_options(graph.connection, schema, recommender, lists)
+    if lists.seen == "all":
+        options["exclude"] = rated
     users = np.flatnonzero(recommender.user_keys == user)
-    options = {"only": only, "exclude": exclude, "diversity": lists.diversity}
     if len(users):
         found = recommender.recommend(users, k, exclude_seen=lists.seen != "none", **options)
         items, scores = (part[0][found[0][0] >= 0] for part in found)

@@ -38,6 +38,13 @@ ItemLabels = Annotated[
 Diversity = Annotated[
     float, typer.Option(help="From 0 to 1: how much likeness to the items before it counts against an item (MMR).")
 ]
+DiverseBy = Annotated[
+    str | None,
+    typer.Option(
+        metavar="RUN",
+        help="With --diversity: an embedding's run, by whose vectors items are alike; else the model's own.",
+    ),
+]
 
 
 class SeenRows(StrEnum):
@@ -72,6 +79,7 @@ def publish(
     where: Where = None,
     labels: ItemLabels = None,
     diversity: Diversity = 0.0,
+    diverse_by: DiverseBy = None,
     seen: Seen = SeenRows.all,
     as_json: Json = False,
 ) -> None:
@@ -85,7 +93,7 @@ def publish(
     """
     from kgplug import jobs
 
-    lists = _list_options(where, labels, diversity, seen)
+    lists = _list_options(where, labels, diversity, diverse_by, seen)
     folder = open_runs().resolve(run)
     with open_graph() as graph:
         report = jobs.publish(graph, folder, top=top, similar=similar, similar_label=similar_label, lists=lists)
@@ -104,6 +112,7 @@ def recommend(
     where: Where = None,
     labels: ItemLabels = None,
     diversity: Diversity = 0.0,
+    diverse_by: DiverseBy = None,
     seen: Seen = SeenRows.all,
     schema_file: SchemaFile = None,
     as_json: Json = False,
@@ -114,13 +123,13 @@ def recommend(
     published run, which must be on this machine; the graph is only read. That serves users newer than the run, too.
 
     Examples: `kgplug recommend 42`, `kgplug recommend 42 --model KGCN --k 5 --json`, `kgplug recommend 42
-    --where "item.year > 1990" --diversity 0.3`
+    --where "item.year > 1990" --diversity 0.3`, `kgplug recommend 42 --label Documentary --seen train`
     """
     from kgplug import explain
     from kgplug.graph.list_options import ListOptions
     from kgplug.live import live_recommendations
 
-    lists, key = _list_options(where, labels, diversity, seen), parse_key(user)
+    lists, key = _list_options(where, labels, diversity, diverse_by, seen), parse_key(user)
     with open_graph() as graph:
         graph.use(load_schema(graph, schema_file))
         if live or lists != ListOptions():
@@ -192,10 +201,13 @@ def predict(
             err.print(str(counts), markup=False)
 
 
-def _list_options(where: str | None, labels: list[str] | None, diversity: float, seen: SeenRows) -> ListOptions:
+def _list_options(
+    where: str | None, labels: list[str] | None, diversity: float, diverse_by: str | None, seen: SeenRows
+) -> ListOptions:
     from kgplug.graph.list_options import ListOptions
 
-    return ListOptions(seen.value, where, tuple(labels or ()), diversity)
+    run = None if diverse_by is None else open_runs().resolve(diverse_by)
+    return ListOptions(seen.value, where, tuple(labels or ()), diversity, run)
 
 
 def _embedding(run: str | None) -> Path:

@@ -15,7 +15,7 @@ from kgplug.data.publication import Predictions, Publication
 from kgplug.errors import UsageError
 from kgplug.graph import cypher, reader
 from kgplug.graph.connection import Connection, connect_settings
-from kgplug.graph.list_options import ListOptions, matching_items
+from kgplug.graph.list_options import ListOptions, recommend_options
 from kgplug.graph.schema import GraphSchema
 from kgplug.settings import Settings
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from kgplug.graph.publish_predictions import PredictionCounts
     from kgplug.graph.publisher import PublishReport
+    from kgplug.recommenders.base import Recommender
 
 
 RESULTS_GROUP = "kgplug.results"
@@ -129,15 +130,11 @@ class Graph:
         """Return options as the arguments of a recommender's `publication`; {} where all are the usual ones."""
         if lists == ListOptions():
             return {}
-        item_numbers = getattr(model, "item_numbers", None)
-        if item_numbers is None:
+        if not hasattr(model, "item_numbers"):
             name = getattr(model, "name", type(model).__name__)
             raise UsageError(f"{name} gives no lists, so there is nothing to filter or to make diverse.")
-        options: dict[str, Any] = {"exclude_seen": lists.seen != "none", "diversity": lists.diversity}
-        if lists.are_filtered:
-            keys = matching_items(self.connection, schema, lists)
-            options["only"] = item_numbers(keys, skip_unknown=True)
-        return options
+        options = recommend_options(self.connection, schema, cast("Recommender", model), lists)
+        return {"exclude_seen": lists.seen != "none", **options}
 
     def write_predictions(self, predictions: Predictions, *, schema: GraphSchema | None = None) -> PredictionCounts:
         """Write triples that a model takes for plausible as PREDICTED edges; see `kgplug.graph.publish_predictions`."""

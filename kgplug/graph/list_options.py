@@ -7,7 +7,8 @@ is called `item` in it: `item.year > 1990`, `EXISTS { (item)-[:IN_GENRE]->(:Genr
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from kgplug.errors import GraphError, UsageError, unknown_name
 from kgplug.graph.connection import Connection
@@ -15,6 +16,12 @@ from kgplug.graph.contents import read_contents
 from kgplug.graph.cypher import quote
 from kgplug.graph.schema import GraphSchema
 from kgplug.recommenders.choice import check_diversity
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from kgplug.embeddings.model import EmbeddingModel
+    from kgplug.recommenders.base import Recommender
 
 SEEN = ("all", "train", "none")
 
@@ -30,19 +37,25 @@ class ListOptions:
         where: Cypher predicate over `item`; only items for which it is true are recommended.
         labels: only items with one of these labels are recommended.
         diversity: from 0 to 1; see `Recommender.recommend`.
+        diverse_by: folder of an embedding's run, by whose vectors items are alike; by the recommender's own, if not
+            given.
     """
 
     seen: Literal["all", "train", "none"] = "all"
     where: str | None = None
     labels: tuple[str, ...] = ()
     diversity: float = 0.0
+    diverse_by: Path | None = None
 
     def __post_init__(self) -> None:
         if self.seen not in SEEN:
             raise UsageError(f'seen: expected "all", "train" or "none", found {self.seen!r}.')
         if self.where is not None and not self.where.strip():
             raise UsageError('where: expected a Cypher predicate over item, such as "item.year > 1990"; found nothing.')
-        check_diversity(self.diversity)
+        if check_diversity(self.diversity) == 0 and self.diverse_by is not None:
+            raise UsageError(
+                "diverse_by tells by which vectors lists are to be diverse; give diversity, too, such as 0.3."
+            )
 
     @property
     def are_filtered(self) -> bool:
@@ -51,7 +64,38 @@ class ListOptions:
 
     def to_dict(self) -> dict:
         """Return the options as JSON-able facts."""
-        return {**asdict(self), "labels": list(self.labels)}
+        run = None if self.diverse_by is None else self.diverse_by.name
+        return {**asdict(self), "labels": list(self.labels), "diverse_by": run}
+
+
+def recommend_options(
+    connection: Connection, schema: GraphSchema, model: Recommender, options: ListOptions
+) -> dict[str, Any]:
+    """Return the arguments of `Recommender.recommend` that the options come to, what is seen left aside.
+
+    Raises:
+        UsageError: as `matching_items`, or `diverse_by` is no embedding's run.
+        DataError: that embedding knows none of the items.
+    """
+    found: dict[str, Any] = {"diversity": options.diversity}
+    if options.are_filtered:
+        found["only"] = model.item_numbers(matching_items(connection, schema, options), skip_unknown=True)
+    if options.diverse_by is not None:
+        found["vectors"] = _embedded(options.diverse_by, model)
+    return found
+
+
+def _embedded(folder: Path, model: Recommender) -> np.ndarray:
+    """Return the vectors that an embedding's run has of a recommender's items, float32 (n_items, d)."""
+    from kgplug import models
+    from kgplug.recommenders.pretrained import known_items
+
+    embedding = models.load(folder)
+    if models.kind(embedding) != "embedding":
+        raise UsageError(
+            f"diverse_by: expected an embedding's run, such as one of TransE; found one of {embedding.name}."
+        )
+    return known_items(cast("EmbeddingModel", embedding), model.item_keys, model.item_label).vectors
 
 
 def matching_items(connection: Connection, schema: GraphSchema, options: ListOptions) -> list[int | str]:

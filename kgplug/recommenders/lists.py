@@ -156,8 +156,8 @@ class ListMaker(ABC):
         vectors = self.item_vectors() if vectors is None else vectors
         if vectors is None:
             raise UsageError(
-                f"{self.name} has no item vectors to tell by how much items differ: pass vectors=… (those of an "
-                "embedding, say), or leave out diversity."
+                f"{self.name} has no item vectors to tell by how much items differ: give those of an embedding "
+                "(vectors=…, --diverse-by RUN), or leave out diversity."
             )
         return ListChoice(min(k, n_items), out, float(diversity), check_vectors(vectors, n_items))
 

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import Result
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from kgplug import explain, jobs, models
 from kgplug.cli import app
@@ -136,7 +135,14 @@ def test_what_a_user_has_seen_is_as_the_option_says(graph: Graph, run: tuple[Run
     assert all(len(films) == 12 for films in listed(graph).values())
     run_record = catalog.serving(graph.connection, "MF")
     assert run_record is not None
-    assert run_record["details"]["lists"] == {"top": 20, "seen": "none", "where": None, "labels": [], "diversity": 0.0}
+    assert run_record["details"]["lists"] == {
+        "top": 20,
+        "seen": "none",
+        "where": None,
+        "labels": [],
+        "diversity": 0.0,
+        "diverse_by": None,
+    }
 
 
 def _training_rows(folder: Path) -> dict[int, set[int]]:
@@ -166,6 +172,29 @@ def test_an_embedding_has_no_lists_to_filter(graph: Graph) -> None:
     model = EmbeddingModel("TransE", embedding_dim=4, epochs=1, device="cpu").fit(graph.read_knowledge(SCHEMA))
     with pytest.raises(UsageError, match="TransE gives no lists, so there is nothing to filter"):
         graph.publish(model, lists=ListOptions(where="item.year > 1990"))
+
+
+def test_a_model_without_item_vectors_is_diverse_by_those_of_an_embedding(graph: Graph, tmp_path: Path) -> None:
+    runs = Runs(tmp_path / "home" / "runs")
+    data = jobs.read(graph, SCHEMA)
+    small = {"embedding_dim": 4, "epochs": 2, "device": "cpu"}
+    knn, transe = jobs.train("ItemKNN", data, runs), jobs.train("TransE", data, runs, settings=small)
+    with pytest.raises(UsageError, match=r"ItemKNN has no item vectors .*--diverse-by RUN"):
+        jobs.publish(graph, knn, lists=ListOptions(diversity=0.7))
+    with pytest.raises(UsageError, match=r"diverse_by: expected an embedding's run, .* found one of ItemKNN"):
+        jobs.publish(graph, knn, lists=ListOptions(diversity=0.7, diverse_by=knn))
+    with pytest.raises(UsageError, match="give diversity, too"):
+        ListOptions(diverse_by=transe)
+    jobs.publish(graph, knn, top=4, lists=ListOptions(diversity=0.7, diverse_by=transe))
+    model, embedding = models.load(knn), models.load(transe)
+    assert isinstance(model, Recommender) and isinstance(embedding, EmbeddingModel)
+    entities = embedding.vocabulary.entities_of(model.item_keys, label="Movie")
+    vectors = embedding.entity_vectors()[entities]
+    items, _ = model.recommend(
+        np.arange(len(model.user_keys)), 4, also_seen=data.interactions, diversity=0.7, vectors=vectors
+    )
+    expected = {user: model.item_keys[row[row >= 0]].tolist() for user, row in zip(model.user_keys, items, strict=True)}
+    assert listed(graph, "ItemKNN") == {user: films for user, films in expected.items() if films}
 
 
 def test_a_live_list_is_the_published_one_and_filters_look_beyond_it(graph: Graph, run: tuple[Runs, Path]) -> None:

@@ -253,6 +253,7 @@ def test_saved_and_loaded_it_is_the_same_model(model: Recommender, tmp_path: Pat
         )  # fmt: skip
         assert np.array_equal(again.user_keys, model.user_keys) and np.array_equal(again.item_keys, model.item_keys)
         assert np.array_equal(again.score(*_all_pairs(again)), model.score(*_all_pairs(model)))
+        assert np.array_equal(again.liked.toarray(), model.liked.toarray()) and again.liked.nnz < again.seen.nnz
         for mine, theirs in zip(
             model.recommend(_everybody(model), 5), again.recommend(_everybody(again), 5), strict=True
         ):
