@@ -36,21 +36,25 @@ def recommendations(
         UsageError: unknown user or model, or a user for whom nothing was published.
     """
     schema = graph.schema
-    _check_exists(graph, schema.user.label, schema.user.key, user)
+    check_exists(graph, schema.user.label, schema.user.key, user)
     query = (
         f"MATCH (user:{quote(schema.user.label)})-[r:RECOMMENDS]->() WHERE user.{quote(schema.user.key)} = $user "
         "RETURN DISTINCT r.model AS model"
     )
     with_list = {row["model"] for row in graph.connection.rows(query, user=user)}
-    name = _published(graph, model, can_serve=lambda run: run["model"] in with_list)
+    name = published(graph, model, can_serve=lambda run: run["model"] in with_list)["model"]
     frame = graph.cypher("recommend", user=user, model=name, k=k).drop(columns="run")
     if frame.empty:
         raise UsageError(
-            f"{name} has no list for user {user!r}: the user is newer than its run. Train and publish again."
+            f"{name} has no list for user {user!r}: the user is newer than its run. Train and publish again, or let "
+            f"the run make a list from what the user likes: `kgplug recommend {user} --live`."
         )
-    if reasons:
-        frame["because"] = [_reason(paths(graph, user, item, k=1)) for item in frame["id"]]
-    return frame
+    return with_reasons(graph, user, frame) if reasons else frame
+
+
+def with_reasons(graph: Graph, user: int | str, frame: pd.DataFrame) -> pd.DataFrame:
+    """Return a list of items with a further column, because: one path an item, "" where there is none."""
+    return frame.assign(because=[_reason(paths(graph, user, item, k=1)) for item in frame["id"]])
 
 
 def similar_items(graph: Graph, item: int | str, *, model: str | None = None, k: int = 10) -> pd.DataFrame:
@@ -66,8 +70,8 @@ def similar_items(graph: Graph, item: int | str, *, model: str | None = None, k:
         UsageError: unknown item or model, or an item without a vector.
     """
     schema = graph.schema
-    _check_exists(graph, schema.item.label, schema.item.key, item)
-    name = _published(graph, model, can_serve=lambda run: schema.item.label in run["labels"])
+    check_exists(graph, schema.item.label, schema.item.key, item)
+    name = published(graph, model, can_serve=lambda run: schema.item.label in run["labels"])["model"]
     frame = graph.cypher("similar", item=item, model=name, k=k)
     if frame.empty:
         raise UsageError(
@@ -90,7 +94,8 @@ def _reason(found: pd.DataFrame) -> str:
     return f"{path['liked']} — {how} — {path['shared_label']} {path['shared']}"
 
 
-def _check_exists(graph: Graph, label: str, key: str, value: int | str) -> None:
+def check_exists(graph: Graph, label: str, key: str, value: int | str) -> None:
+    """Raise `UsageError` where no node of a label has that key."""
     query = f"MATCH (n:{quote(label)}) WHERE n.{quote(key)} = $value RETURN 1 AS found LIMIT 1"
     if not graph.connection.rows(query, value=value):
         examples = graph.connection.rows(f"MATCH (n:{quote(label)}) RETURN n.{quote(key)} AS key LIMIT 3")
@@ -98,15 +103,19 @@ def _check_exists(graph: Graph, label: str, key: str, value: int | str) -> None:
         raise UsageError(f"No {label} has {key} = {value!r}. Some that are there: {shown}.")
 
 
-def _published(graph: Graph, model: str | None, *, can_serve: Callable[[dict], bool]) -> str:
-    """Return the name of a published model as it is written in the graph; without one, the newest that can serve."""
-    published = catalog.published_models(graph.connection)
-    if not published:
+def published(graph: Graph, model: str | None, *, can_serve: Callable[[dict], bool]) -> dict:
+    """Return the run that a published model serves, as the catalogue knows it; without a model, the newest that can.
+
+    Raises:
+        UsageError: no such model is published.
+    """
+    serving = catalog.published_models(graph.connection)
+    if not serving:
         raise UsageError("No model is published in this graph yet. `kgplug train MKR`, then `kgplug publish MKR`.")
-    names = [run["model"] for run in published]
     if model is None:
-        return next((run["model"] for run in published if can_serve(run)), names[0])
-    by_lower = {name.lower(): name for name in names}
+        return next((run for run in serving if can_serve(run)), serving[0])
+    by_lower = {run["model"].lower(): run for run in serving}
     if model.lower() not in by_lower:
-        raise UsageError(f'No published model is called "{model}". Published: {", ".join(sorted(names))}.')
+        names = ", ".join(sorted(run["model"] for run in serving))
+        raise UsageError(f'No published model is called "{model}". Published: {names}.')
     return by_lower[model.lower()]

@@ -18,6 +18,7 @@ from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.data.splitting import check_fractions
 from kgplug.errors import DataError, RunError, UsageError
 from kgplug.graph.graph import Graph
+from kgplug.graph.list_options import ListOptions
 from kgplug.graph.schema import GraphSchema
 from kgplug.training.runs import Runs
 
@@ -251,9 +252,18 @@ def _find(runs: Runs, key: str) -> Path | None:
 
 
 def evaluate(
-    graph: Graph, folders: Sequence[Path], *, k: Iterable[int] = (10, 20), progress: bool | None = None
+    graph: Graph,
+    folders: Sequence[Path],
+    *,
+    k: Iterable[int] = (10, 20),
+    beyond: bool = False,
+    progress: bool | None = None,
 ) -> dict[str, pd.DataFrame]:
     """Measure runs on the test part of the data they were trained on; the figures are kept in the run folders.
+
+    Args:
+        k: lengths of lists.
+        beyond: measure of recommenders what `kgplug.evaluation.beyond_accuracy` knows, too.
 
     Returns:
         One table a kind of model ("recommender", "embedding"), one row a run.
@@ -272,7 +282,7 @@ def evaluate(
         if which not in read_before:
             read_before[which] = _read_again(graph, content, progress)
         measure = _evaluate_embedding if content["kind"] == "embedding" else _evaluate_recommender
-        table = measure(folder, content, read_before[which], tuple(k))
+        table = measure(folder, content, read_before[which], tuple(k), beyond)
         _keep(folder, table)
         tables.setdefault(content["kind"], []).append(table)
     return {kind: pd.concat(parts) for kind, parts in tables.items()}
@@ -297,7 +307,9 @@ def _no_test_part(folder: Path) -> DataError:
     return DataError(f"Run {folder.name} was trained without a test part. Train with --split 0.8,0.1,0.1, say.")
 
 
-def _evaluate_recommender(folder: Path, content: dict, data: GraphData, k: tuple[int, ...]) -> pd.DataFrame:
+def _evaluate_recommender(
+    folder: Path, content: dict, data: GraphData, k: tuple[int, ...], beyond: bool
+) -> pd.DataFrame:
     from kgplug.evaluation.experiment import evaluate as measure
 
     assert data.interactions is not None
@@ -306,10 +318,12 @@ def _evaluate_recommender(folder: Path, content: dict, data: GraphData, k: tuple
     if test is None:
         raise _no_test_part(folder)
     model = cast("Recommender", models.load(folder))
-    return measure({folder.name: model}, train_rows, test, valid=valid, k=k)
+    return measure({folder.name: model}, train_rows, test, valid=valid, k=k, beyond=beyond)
 
 
-def _evaluate_embedding(folder: Path, content: dict, data: GraphData, _k: tuple[int, ...]) -> pd.DataFrame:
+def _evaluate_embedding(
+    folder: Path, content: dict, data: GraphData, _k: tuple[int, ...], _beyond: bool
+) -> pd.DataFrame:
     import pandas as pd
 
     from kgplug.evaluation.link_prediction import count_untrained, evaluate_link_prediction
@@ -349,21 +363,26 @@ def publish(
     top: int = 10,
     similar: int | None = None,
     similar_label: str | None = None,
+    lists: ListOptions | None = None,
     progress: bool | None = None,
 ) -> PublishReport:
-    """Write a run into the graph it was trained on; whatever a user has feedback on now counts as seen.
+    """Write a run into the graph it was trained on; by default whatever a user has feedback on now counts as seen.
 
-    `top`, `similar` and `similar_label` are those of `Graph.publish`.
+    `top`, `similar`, `similar_label` and `lists` are those of `Graph.publish`; the catalogue keeps how the lists of
+    a recommender were made.
     """
-    content = read_content(folder)
+    content, lists = read_content(folder), lists or ListOptions()
     model: Recommender | EmbeddingModel = models.load(folder)
     schema = GraphSchema.model_validate(content["schema"])
-    seen = graph.read_interactions(schema, progress=progress) if content["kind"] == "recommender" else None
+    has_lists = content["kind"] == "recommender"
+    seen = graph.read_interactions(schema, progress=progress) if has_lists and lists.seen == "all" else None
     metrics = {**content["metrics"], **evaluation_of(folder)}
     details = {"settings": content["settings"], "seed": content["seed"], "metrics": metrics}
+    if has_lists:
+        details["lists"] = {"top": top, **lists.to_dict()}
     return graph.publish(
-        model, top=top, similar=similar, similar_label=similar_label, schema=schema, also_seen=seen, details=details,
-        progress=progress,
+        model, top=top, similar=similar, similar_label=similar_label, schema=schema, also_seen=seen, lists=lists,
+        details=details, progress=progress,
     )  # fmt: skip
 
 

@@ -111,11 +111,18 @@ def runs(as_json: Json = False) -> None:
 def evaluate(
     run: Annotated[list[str] | None, typer.Argument(help="Runs or models; without any, each model's newest.")] = None,
     k: Annotated[str, typer.Option("--k", help="Lengths of the lists to measure.")] = "10,20",
+    beyond: Annotated[
+        bool, typer.Option("--beyond", help="Also novelty, diversity, popularity; and accuracy of hot and cold groups.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Measure runs on their test part: click-through (AUC, ACC), full ranking, and link prediction for embeddings.
 
-    Examples: `kgplug evaluate`, `kgplug evaluate MKR KGCN --k 5,10,50 --json`
+    With --beyond a second table of recommenders tells what their lists are like: novelty in bits, diversity (1 minus
+    the mean cosine of a list's items by who liked them), the mean likes of what is listed, the Gini index of how
+    often items are listed; and accuracy on users and items with fewer than five training likes (cold) and the others.
+
+    Examples: `kgplug evaluate`, `kgplug evaluate MKR KGCN --k 5,10,50 --json`, `kgplug evaluate MKR MF --beyond`
     """
     from kgplug import jobs
 
@@ -125,14 +132,21 @@ def evaluate(
         raise UsageError("No runs yet. `kgplug train MKR` makes one.")
     folders = [store.resolve(name) for name in names]
     with open_graph() as graph:
-        tables = jobs.evaluate(graph, folders, k=_lengths(k))
+        tables = jobs.evaluate(graph, folders, k=_lengths(k), beyond=beyond)
     if as_json:
         rows = [row for table in tables.values() for row in table.reset_index(names="run").to_dict("records")]
         print_json(rows)
         return
     titles = {"recommender": "Recommenders, on their test part", "embedding": "Embeddings, on held-out triples"}
     for kind, table in tables.items():
-        print_frame(table, as_json=False, title=titles[kind])
+        names = list(table.columns)
+        last = names.index("left out") + 1 if beyond and kind == "recommender" else len(names)
+        print_frame(table.loc[:, names[:last]], as_json=False, title=titles[kind])
+        if last < len(names):
+            further = [name for name in names if name.startswith("coverage@")] + names[last:]
+            print_frame(
+                table.loc[:, further], as_json=False, title="Beyond accuracy: what the lists are like, for whom"
+            )
 
 
 def _lengths(text: str) -> tuple[int, ...]:

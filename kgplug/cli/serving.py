@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -23,9 +24,41 @@ from kgplug.errors import UsageError
 
 if TYPE_CHECKING:
     from kgplug.embeddings.prediction import Question
+    from kgplug.graph.list_options import ListOptions
 
 _MANY_SCORES = 10_000_000  # seconds of work: said before it is done
 Model = Annotated[str | None, typer.Option("--model", "-m", help="A published model; default: the newest one.")]
+Where = Annotated[
+    str | None,
+    typer.Option(help='Only items for which this Cypher predicate over item is true, such as "item.year > 1990".'),
+]
+ItemLabels = Annotated[
+    list[str] | None, typer.Option("--label", help="Only items with this label; repeated, with one of the labels.")
+]
+Diversity = Annotated[
+    float, typer.Option(help="From 0 to 1: how much likeness to the items before it counts against an item (MMR).")
+]
+DiverseBy = Annotated[
+    str | None,
+    typer.Option(
+        metavar="RUN",
+        help="With --diversity: an embedding's run, by whose vectors items are alike; else the model's own.",
+    ),
+]
+
+
+class SeenRows(StrEnum):
+    """What a user is not recommended again."""
+
+    all = "all"
+    train = "train"
+    none = "none"
+
+
+Seen = Annotated[
+    SeenRows,
+    typer.Option(help="What is left out: all that the user has feedback on now, the training part, or nothing."),
+]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -43,19 +76,27 @@ def publish(
     similar_label: Annotated[
         str | None, typer.Option(help="SIMILAR_TO edges among the nodes of this label only.")
     ] = None,
+    where: Where = None,
+    labels: ItemLabels = None,
+    diversity: Diversity = 0.0,
+    diverse_by: DiverseBy = None,
+    seen: Seen = SeenRows.all,
     as_json: Json = False,
 ) -> None:
     """Write a run into the graph: vectors with a vector index, RECOMMENDS and, on request, SIMILAR_TO edges.
 
-    The model's previous run serves until this one is whole. Publishing a run again changes nothing.
+    The model's previous run serves until this one is whole. Publishing a run again changes nothing, unless its
+    lists are to be made otherwise.
 
-    Examples: `kgplug publish MKR`, `kgplug publish TransE --similar 10 --similar-label Movie`
+    Examples: `kgplug publish MKR`, `kgplug publish TransE --similar 10 --similar-label Movie`, `kgplug publish MKR
+    --where "item.year > 1990" --diversity 0.3`
     """
     from kgplug import jobs
 
+    lists = _list_options(where, labels, diversity, diverse_by, seen)
     folder = open_runs().resolve(run)
     with open_graph() as graph:
-        report = jobs.publish(graph, folder, top=top, similar=similar, similar_label=similar_label)
+        report = jobs.publish(graph, folder, top=top, similar=similar, similar_label=similar_label, lists=lists)
     if as_json:
         print_json(report.to_dict())
     else:
@@ -67,18 +108,34 @@ def recommend(
     model: Model = None,
     k: Annotated[int, typer.Option("--k", help="How many.", min=1)] = 10,
     reasons: Annotated[bool, typer.Option(help="Look up why: the path through the graph.")] = True,
+    live: Annotated[bool, typer.Option("--live", help="Let the run make the list now, from what it learnt.")] = False,
+    where: Where = None,
+    labels: ItemLabels = None,
+    diversity: Diversity = 0.0,
+    diverse_by: DiverseBy = None,
+    seen: Seen = SeenRows.all,
     schema_file: SchemaFile = None,
     as_json: Json = False,
 ) -> None:
     """Show what the graph recommends to a user, and why.
 
-    Examples: `kgplug recommend 42`, `kgplug recommend 42 --model KGCN --k 5 --json`
+    Shown is the published list. With --live, --where, --label, --diversity or --seen a list is made now by the
+    published run, which must be on this machine; the graph is only read. That serves users newer than the run, too.
+
+    Examples: `kgplug recommend 42`, `kgplug recommend 42 --model KGCN --k 5 --json`, `kgplug recommend 42
+    --where "item.year > 1990" --diversity 0.3`, `kgplug recommend 42 --label Documentary --seen train`
     """
     from kgplug import explain
+    from kgplug.graph.list_options import ListOptions
+    from kgplug.live import live_recommendations
 
+    lists, key = _list_options(where, labels, diversity, diverse_by, seen), parse_key(user)
     with open_graph() as graph:
         graph.use(load_schema(graph, schema_file))
-        frame = explain.recommendations(graph, parse_key(user), model=model, k=k, reasons=reasons)
+        if live or lists != ListOptions():
+            frame = live_recommendations(graph, open_runs(), key, model=model, k=k, lists=lists, reasons=reasons)
+        else:
+            frame = explain.recommendations(graph, key, model=model, k=k, reasons=reasons)
     print_frame(frame, as_json=as_json, title=f"Recommended to {user}")
 
 
@@ -142,6 +199,15 @@ def predict(
         if write:
             counts = graph.write_predictions(found)
             err.print(str(counts), markup=False)
+
+
+def _list_options(
+    where: str | None, labels: list[str] | None, diversity: float, diverse_by: str | None, seen: SeenRows
+) -> ListOptions:
+    from kgplug.graph.list_options import ListOptions
+
+    run = None if diverse_by is None else open_runs().resolve(diverse_by)
+    return ListOptions(seen.value, where, tuple(labels or ()), diversity, run)
 
 
 def _embedding(run: str | None) -> Path:

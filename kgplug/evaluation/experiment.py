@@ -13,6 +13,7 @@ import pandas as pd
 from kgplug.data.interactions import Interactions
 from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.errors import TrainingError, UsageError
+from kgplug.evaluation.beyond_accuracy import COLD, evaluate_beyond
 from kgplug.evaluation.ctr import LabelledPairs, accuracy, auc, best_threshold, label_pairs, warm_items
 from kgplug.evaluation.protocol import ClickThroughParts, Protocol, divide
 from kgplug.evaluation.ranking import check_lengths, evaluate_ranking
@@ -31,6 +32,8 @@ def evaluate(
     k: int | Iterable[int] = (10, 20),
     seed: int = 0,
     relevant: Literal["likes", "all"] = "likes",
+    beyond: bool = False,
+    cold: int = COLD,
 ) -> pd.DataFrame:
     """Measure models on one test part: click-through and full ranking.
 
@@ -46,6 +49,9 @@ def evaluate(
         k: list lengths.
         seed: of the drawn pairs.
         relevant: which test rows count in the lists: "likes", or "all".
+        beyond: measure novelty, diversity and popularity of the lists, and accuracy by groups, too; the figures
+            of `kgplug.evaluation.beyond_accuracy` follow the other ones.
+        cold: users and items with fewer training likes are cold.
 
     Returns:
         One row a model, the index is its name: AUC, ACC, then for each k precision@k, recall@k, F1@k,
@@ -74,13 +80,18 @@ def evaluate(
     for model in models.values():
         scores = score_pairs(model, pairs)
         result = evaluate_ranking(model, train, test, valid=valid, k=lengths, relevant=relevant)
-        rows.append({
+        row = {
             "AUC": auc(pairs.labels, scores),
             "ACC": accuracy(pairs.labels, scores, _threshold(model, reference, held_out=held_out)),
             **result.figures,
             "users": result.users,
             "left out": result.left_out,
-        })  # fmt: skip
+        }
+        if beyond:
+            row |= evaluate_beyond(
+                model, train, test, valid=valid, k=lengths, relevant=relevant, cold=cold, pairs=pairs, scores=scores
+            )
+        rows.append(row)
     return pd.DataFrame(rows, index=pd.Index(list(models), name="model"))
 
 

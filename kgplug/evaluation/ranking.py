@@ -16,7 +16,7 @@ Figures are means over the users that have a relevant item; the others are count
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -114,18 +114,12 @@ def evaluate_ranking(
         DataError: no test row is relevant.
     """
     lengths = check_lengths(k)
-    if relevant not in ("likes", "all"):
-        raise UsageError(f'relevant: expected "likes" or "all", found {relevant!r}.')
-    right = test.likes() if relevant == "likes" else test
-    users = distinct(right.users)
-    if len(users) == 0:
-        raise DataError(f"Ranking needs a relevant test row, and none of the {len(test):,} rows is a like.")
-    seen = train if valid is None else _joined(train, valid)
+    right = relevant_rows(test, relevant)
+    n_users = 0
     totals = np.zeros((len(lengths), 6))
     listed = np.zeros((len(lengths), test.n_items), dtype=bool)
-    for start in range(0, len(users), BLOCK_USERS):
-        block = users[start : start + BLOCK_USERS]
-        items, _ = model.recommend(block, lengths[-1], also_seen=seen)
+    for block, items in list_blocks(model, right, train, valid, lengths[-1]):
+        n_users += len(block)
         totals += measure_lists(items, right, block, lengths).sum(axis=2)
         for number, length in enumerate(lengths):
             shown = items[:, :length]
@@ -133,9 +127,35 @@ def evaluate_ranking(
     figures: dict[str, float] = {}
     for number, length in enumerate(lengths):
         for name, total in zip(("precision", "recall", "F1", "NDCG", "hit", "MRR"), totals[number], strict=True):
-            figures[f"{name}@{length}"] = float(total / len(users))
+            figures[f"{name}@{length}"] = float(total / n_users)
         figures[f"coverage@{length}"] = float(listed[number].mean())
-    return RankingResult(figures, len(users), len(distinct(test.users)) - len(users))
+    return RankingResult(figures, n_users, len(distinct(test.users)) - n_users)
+
+
+def relevant_rows(test: Interactions, relevant: Literal["likes", "all"]) -> Interactions:
+    """Return the test rows that count as right.
+
+    Raises:
+        UsageError: the word is neither.
+        DataError: there is no such row.
+    """
+    if relevant not in ("likes", "all"):
+        raise UsageError(f'relevant: expected "likes" or "all", found {relevant!r}.')
+    right = test.likes() if relevant == "likes" else test
+    if len(right) == 0:
+        raise DataError(f"Ranking needs a relevant test row, and none of the {len(test):,} rows is a like.")
+    return right
+
+
+def list_blocks(
+    model: Recommender, right: Interactions, train: Interactions, valid: Interactions | None, width: int
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield (users, items) of the lists of everybody with a row in `right`: int64 (b,), int64 (b, width)."""
+    users = distinct(right.users)
+    seen = train if valid is None else _joined(train, valid)
+    for start in range(0, len(users), BLOCK_USERS):
+        block = users[start : start + BLOCK_USERS]
+        yield block, model.recommend(block, width, also_seen=seen)[0]
 
 
 def _joined(left: Interactions, right: Interactions) -> Interactions:

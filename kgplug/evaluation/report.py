@@ -13,7 +13,8 @@ from rich.table import Table
 from rich.text import Text
 
 _HIGHER_IS_BETTER = re.compile(
-    r"(warm )?(AUC|ACC)$|(MRR|AMRI)$|(precision|recall|F1|NDCG|hit|hits|MRR|coverage)@\d+", re.IGNORECASE
+    r"(warm )?(AUC|ACC)( (hot|cold) (users|items))?$|(MRR|AMRI)$|(precision|recall|F1|NDCG|hit|hits|MRR|coverage)@\d+",
+    re.IGNORECASE,
 )
 _LOWER_IS_BETTER = re.compile(r"(mean rank|mean_rank|MR|AMR)$", re.IGNORECASE)
 _WIDE = 9  # figures beside a name before the table is turned on its side

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from importlib.metadata import entry_points
-from typing import TYPE_CHECKING, Protocol, Self, cast
+from typing import TYPE_CHECKING, Any, Protocol, Self, cast
 
 from pydantic import SecretStr
 
@@ -15,6 +15,7 @@ from kgplug.data.publication import Predictions, Publication
 from kgplug.errors import UsageError
 from kgplug.graph import cypher, reader
 from kgplug.graph.connection import Connection, connect_settings
+from kgplug.graph.list_options import ListOptions, recommend_options
 from kgplug.graph.schema import GraphSchema
 from kgplug.settings import Settings
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from kgplug.graph.publish_predictions import PredictionCounts
     from kgplug.graph.publisher import PublishReport
+    from kgplug.recommenders.base import Recommender
 
 
 RESULTS_GROUP = "kgplug.results"
@@ -30,7 +32,7 @@ RESULTS_GROUP = "kgplug.results"
 
 
 class Publishable(Protocol):
-    """A fitted model, recommender or embedding."""
+    """A fitted model, recommender or embedding; a recommender's takes the options of its lists, too."""
 
     def publication(
         self, *, top: int = 10, also_seen: Interactions | None = None, details: dict | None = None
@@ -88,6 +90,7 @@ class Graph:
         similar_label: str | None = None,
         schema: GraphSchema | None = None,
         also_seen: Interactions | None = None,
+        lists: ListOptions | None = None,
         details: dict | None = None,
         progress: bool | None = None,
     ) -> PublishReport:
@@ -100,20 +103,38 @@ class Graph:
             similar: give each node SIMILAR_TO edges to so many nodes of its label, by the cosine of their vectors.
             similar_label: to nodes of this label only.
             schema: of the graph; the one last read with, if not given.
-            also_seen: rows whose items are left out of the lists beside the training rows; all
-                interactions last read, if not given.
+            also_seen: rows whose items are left out of the lists beside the training rows, where the options
+                count all as seen; all interactions last read, if not given.
+            lists: what counts as seen, which items may stand in the lists, how much these differ.
             details: facts kept on the catalogue node.
+
+        Raises:
+            UsageError: the options of lists do not fit the graph, or the model has no lists.
         """
         from kgplug.graph.publisher import publish
 
-        schema = schema or self.schema
+        schema, lists = schema or self.schema, lists or ListOptions()
         seen = also_seen if also_seen is not None else self._interactions
-        publication = _publishable(model).publication(top=top, also_seen=seen, details=details)
+        publishable = _publishable(model)
+        options = self._list_options(publishable, schema, lists)
+        publication = publishable.publication(
+            top=top, also_seen=seen if lists.seen == "all" else None, details=details, **options
+        )
         if similar is not None:
             publication = replace(publication, similar=similar_lists(publication.vectors, similar, label=similar_label))
         elif similar_label is not None:
             raise UsageError(f"similar_label={similar_label!r} needs similar, the length of each node's list.")
         return publish(self.connection, schema, publication, progress=progress)
+
+    def _list_options(self, model: Publishable, schema: GraphSchema, lists: ListOptions) -> dict[str, Any]:
+        """Return options as the arguments of a recommender's `publication`; {} where all are the usual ones."""
+        if lists == ListOptions():
+            return {}
+        if not hasattr(model, "item_numbers"):
+            name = getattr(model, "name", type(model).__name__)
+            raise UsageError(f"{name} gives no lists, so there is nothing to filter or to make diverse.")
+        options = recommend_options(self.connection, schema, cast("Recommender", model), lists)
+        return {"exclude_seen": lists.seen != "none", **options}
 
     def write_predictions(self, predictions: Predictions, *, schema: GraphSchema | None = None) -> PredictionCounts:
         """Write triples that a model takes for plausible as PREDICTED edges; see `kgplug.graph.publish_predictions`."""

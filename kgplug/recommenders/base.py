@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Self
@@ -14,11 +14,10 @@ from kgplug.data.artefact import new_run_id, read_artefact, write_artefact
 from kgplug.data.interactions import Interactions
 from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.data.publication import NodeVectors, Publication, TopLists
-from kgplug.data.top_k import top_k
 from kgplug.errors import DataError, RunError, UsageError
+from kgplug.recommenders.lists import SCORE_BLOCK_CELLS, ListMaker
+from kgplug.recommenders.newcomers import FoldIn
 from kgplug.training.config import DataSize, ModelConfig, make_config
-
-SCORE_BLOCK_CELLS = 16_000_000  # user × item scores held at a time (64 MB of float32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +33,7 @@ class FitOptions:
     checkpoint: Path | None = None
 
 
-class Recommender(ABC):
+class Recommender(ListMaker):
     """Learns from interactions (and a knowledge graph) what to recommend to whom.
 
     A model names its paper in the class docstring and gives `_fit`, `score`, `_score_block`,
@@ -46,6 +45,7 @@ class Recommender(ABC):
         needs_knowledge: whether `fit` requires a knowledge graph.
         user_keys, item_keys: object arrays, known after `fit`.
         seen: CSR float32 (n_users, n_items), the training rows.
+        liked: CSR float32 (n_users, n_items), those of them that are likes.
         run: id of this training, under which it is saved and published.
         history: `History.to_dict()` of the training, {} for models that have none.
     """
@@ -60,12 +60,14 @@ class Recommender(ABC):
     user_label: str
     item_label: str
     seen: sparse.csr_matrix
+    liked: sparse.csr_matrix
     seed: int
     run: str
 
     def __init__(self, **settings: object) -> None:
         self.config = make_config(self.name, self.config_class, settings)
         self.history: dict = {}
+        self._fold_in: FoldIn | None = None
 
     def fit(
         self,
@@ -100,8 +102,10 @@ class Recommender(ABC):
         self.user_keys, self.item_keys = interactions.user_keys, interactions.item_keys
         self.user_label, self.item_label = interactions.user_label, interactions.item_label
         self.seen, self.seed, self.run = interactions.matrix(), seed, new_run_id(self.name)
-        n_likes, n_triples = int(interactions.is_like.sum()), 0 if knowledge is None else knowledge.n_triples
-        self.config = self.config.suited(DataSize(interactions.n_users, interactions.n_items, n_likes, n_triples))
+        self.liked, self._fold_in = interactions.likes().matrix(), None
+        n_triples = 0 if knowledge is None else knowledge.n_triples
+        size = DataSize(interactions.n_users, interactions.n_items, self.liked.nnz, n_triples)
+        self.config = self.config.suited(size)
         self._fit(interactions, knowledge, valid, seed, FitOptions(progress, checkpoint))
         return self
 
@@ -127,10 +131,6 @@ class Recommender(ABC):
             float32 (n,), higher is better; a probability where `scores_are_probabilities`.
         """
 
-    @abstractmethod
-    def _score_block(self, users: np.ndarray) -> np.ndarray:
-        """Score all items for some users: int64 (b,) → a new array, float32 (b, n_items), in the order of `score`."""
-
     def _score_by_blocks(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:
         """Score pairs by scoring all items for their users, some users at a time: `score` of models without better."""
         users, items = np.asarray(users, dtype=np.int64), np.asarray(items, dtype=np.int64)
@@ -146,6 +146,12 @@ class Recommender(ABC):
             scores[pairs] = block[np.searchsorted(distinct, users[pairs]) - start, items[pairs]]
         return scores
 
+    def _folded(self, likes: sparse.csr_matrix, items: np.ndarray, users: np.ndarray) -> np.ndarray:
+        """Return vectors of newcomers: CSR (b, n_items), (n_items, d), (n_users, e) → float32 (b, e)."""
+        if self._fold_in is None:
+            self._fold_in = FoldIn.learn(self.liked, items, users)
+        return self._fold_in.vectors(likes, items)
+
     @abstractmethod
     def _arrays(self) -> dict[str, np.ndarray]:
         """Return what was learnt, as named arrays of numbers."""
@@ -154,76 +160,30 @@ class Recommender(ABC):
     def _restore(self, arrays: dict[str, np.ndarray]) -> None:
         """Take what `_arrays` gave; keys, `seen` and config are already there."""
 
-    def item_vectors(self) -> np.ndarray | None:
-        """Return float32 (n_items, d), or None where the model has no item vectors."""
-        return None
-
     def user_vectors(self) -> np.ndarray | None:
         """Return float32 (n_users, d), or None where the model has no user vectors."""
         return None
 
-    def recommend(
+    def publication(
         self,
-        users: np.ndarray,
-        k: int = 10,
         *,
-        exclude_seen: bool = True,
+        top: int = 10,
         also_seen: Interactions | None = None,
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Rank items for users.
+        details: dict | None = None,
+        exclude_seen: bool = True,
+        only: np.ndarray | None = None,
+        exclude: np.ndarray | None = None,
+        diversity: float = 0.0,
+        vectors: np.ndarray | None = None,
+    ) -> Publication:
+        """Return what a publisher writes: user and item vectors, and the top items of every user.
 
         Args:
-            users: int64 (n,).
-            k: length of a list; more than there are items gives shorter lists, not an error.
-            exclude_seen: leave out the items of the user's training rows.
-            also_seen: more rows whose items are left out (validation and test part, say); users and
-                items that the model does not know are passed over.
-
-        Returns:
-            (items, scores): int64 and float32 (n, min(k, n_items)); best first; where a list is
-            shorter, -1 and -inf at its end.
+            top: length of a list.
+            details: facts kept beside them.
+            also_seen, exclude_seen, only, exclude, diversity, vectors: as in `recommend`.
         """
-        if k < 1:
-            raise UsageError(f"k must be at least 1; found {k}.")
-        users = np.asarray(users, dtype=np.int64)
-        if len(users) and not 0 <= users.min() <= users.max() < len(self.user_keys):
-            raise UsageError(
-                f"Users are row numbers from 0 to {len(self.user_keys) - 1}; found {users.min()} to {users.max()}."
-            )
-        seen = self._excluded(exclude_seen, also_seen)
-        rows = max(1, SCORE_BLOCK_CELLS // max(1, len(self.item_keys)))
-        width = min(k, len(self.item_keys))
-        items = np.empty((len(users), width), dtype=np.int64)
-        scores = np.empty((len(users), width), dtype=np.float32)
-        for start in range(0, len(users), rows):
-            block = users[start : start + rows]
-            block_scores = self._score_block(block)  # (b, n_items)
-            if seen is not None:
-                mask = seen[block]
-                block_scores[np.repeat(np.arange(len(block)), np.diff(mask.indptr)), mask.indices] = -np.inf
-            items[start : start + rows], scores[start : start + rows] = top_k(block_scores, width)
-        return items, scores
-
-    def _excluded(self, exclude_seen: bool, also_seen: Interactions | None) -> sparse.csr_matrix | None:
-        seen = self.seen if exclude_seen else None
-        if also_seen is None:
-            return seen
-        more = also_seen.aligned_to(self.user_keys, self.item_keys).matrix()
-        return more if seen is None else (seen + more).tocsr()
-
-    def user_number(self, key: int | str) -> int:
-        """Return the row number of a user key; an unknown one raises `UsageError`."""
-        return _number(key, self.user_keys, self.user_label or "user", self.name)
-
-    def item_number(self, key: int | str) -> int:
-        """Return the row number of an item key; an unknown one raises `UsageError`."""
-        return _number(key, self.item_keys, self.item_label or "item", self.name)
-
-    def publication(
-        self, *, top: int = 10, also_seen: Interactions | None = None, details: dict | None = None
-    ) -> Publication:
-        """Return what a publisher writes: user and item vectors, and the top items of every user."""
-        vectors = [
+        nodes = [
             NodeVectors(label, keys, array)
             for label, keys, array in (
                 (self.user_label, self.user_keys, self.user_vectors()),
@@ -231,14 +191,18 @@ class Recommender(ABC):
             )
             if array is not None
         ]
-        items, scores = self.recommend(np.arange(len(self.user_keys)), top, also_seen=also_seen)
+        items, scores = self.recommend(
+            np.arange(len(self.user_keys)), top, exclude_seen=exclude_seen, also_seen=also_seen, only=only,
+            exclude=exclude, diversity=diversity, vectors=vectors,
+        )  # fmt: skip
         lists = TopLists(self.user_label, self.item_label, self.user_keys, self.item_keys, items, scores)
-        return Publication(self.name, self.run, vectors, lists, details or {})
+        return Publication(self.name, self.run, nodes, lists, details or {})
 
     def save(self, folder: Path, **facts: object) -> None:
         """Write the model as an artefact folder; `facts` are kept beside it (see `kgplug.runs`)."""
         arrays = {f"model.{name}": array for name, array in self._arrays().items()}
-        arrays["seen.indptr"], arrays["seen.indices"] = self.seen.indptr, self.seen.indices
+        for name, matrix in (("seen", self.seen), ("liked", self.liked)):
+            arrays[f"{name}.indptr"], arrays[f"{name}.indices"] = matrix.indptr, matrix.indices
         write_artefact(Path(folder), arrays, {
             "kind": "recommender",
             "model": self.name,
@@ -277,23 +241,17 @@ class Recommender(ABC):
         self.item_keys = _object_array(content["item_keys"])
         self.user_label, self.item_label = content["user_label"], content["item_label"]
         self.seed, self.history, self.run = content["seed"], content["history"], content["run"]
-        indptr, indices = arrays["seen.indptr"], arrays["seen.indices"]
-        self.seen = sparse.csr_matrix(
-            (np.ones(len(indices), dtype=np.float32), indices, indptr),
-            shape=(len(self.user_keys), len(self.item_keys)),
-        )
+        self.seen = self._rows("seen", arrays)
+        self.liked = self._rows("liked", arrays) if "liked.indptr" in arrays else self.seen  # runs of earlier versions
         self._restore({k.removeprefix("model."): v for k, v in arrays.items() if k.startswith("model.")})
+
+    def _rows(self, name: str, arrays: dict[str, np.ndarray]) -> sparse.csr_matrix:
+        indptr, indices = arrays[f"{name}.indptr"], arrays[f"{name}.indices"]
+        ones = np.ones(len(indices), dtype=np.float32)
+        return sparse.csr_matrix((ones, indices, indptr), shape=(len(self.user_keys), len(self.item_keys)))
 
 
 def _object_array(values: list) -> np.ndarray:
     array = np.empty(len(values), dtype=object)
     array[:] = values
     return array
-
-
-def _number(key: int | str, keys: np.ndarray, what: str, model: str) -> int:
-    found = np.flatnonzero(keys == key)
-    if len(found) == 0:
-        examples = ", ".join(repr(value) for value in keys[:3])
-        raise UsageError(f"{model} knows no {what} {key!r}; it knows {len(keys):,}, such as {examples}.")
-    return int(found[0])

@@ -9,13 +9,14 @@ from typing import ClassVar, Literal
 import numpy as np
 import torch
 from pydantic import Field
+from scipy import sparse
 from torch.nn import functional
 
 from kgplug.data.interactions import Interactions
 from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.recommenders.click_through import ClickThroughData, Pairs, own_rows
 from kgplug.recommenders.kgcn_network import FullLayers, KGCNNetwork, receptive_field, represent_all
-from kgplug.recommenders.layers import distinct, lookup, row_penalty, squared_norm
+from kgplug.recommenders.layers import average_cold, distinct, lookup, row_penalty, squared_norm
 from kgplug.recommenders.neighbours import EntityGraph, Neighbours, open_graph
 from kgplug.recommenders.trained import ClickThroughConfig, TrainedRecommender
 from kgplug.training.config import DataSize, Range, Space, TrainedConfig
@@ -127,6 +128,8 @@ class KGCN(TrainedRecommender):
 
     def _settle(self) -> None:
         self.network.eval()
+        average_cold(self.network.users, self.liked)
+        average_cold(self.network.user_bias, self.liked)
         self._layers = FullLayers.build(self.item_entities, self.neighbours, self.config.hops, self.network.device)
 
     def score(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:
@@ -140,15 +143,25 @@ class KGCN(TrainedRecommender):
         return scores
 
     def _score_block(self, users: np.ndarray) -> np.ndarray:
+        u = torch.from_numpy(users).to(self.network.device)
+        return self._score_vectors(self.network.users[u], self.network.user_bias[u])
+
+    def _score_newcomers(self, likes: sparse.csr_matrix) -> np.ndarray:
+        users = np.column_stack([self.user_vectors(), self.network.user_bias.detach().cpu().numpy()])
+        folded = torch.from_numpy(self._folded(likes, self.item_vectors(), users)).to(self.network.device)
+        return self._score_vectors(folded[:, :-1].contiguous(), folded[:, -1:])
+
+    def _score_vectors(self, users: torch.Tensor, bias: torch.Tensor) -> np.ndarray:
+        """Score all items, some users at a time: (b, d), (b, 1) → float32 (b, n_items)."""
         network, layers = self.network, self._layers
         rows = max(1, _BLOCK_CELLS // (layers.widest * (self.config.embedding_dim + self.config.neighbours)))
         scores = np.empty((len(users), len(self.item_keys)), dtype=np.float32)
         with torch.no_grad():
             for start in range(0, len(users), rows):
-                u = torch.from_numpy(users[start : start + rows]).to(network.device)
-                vectors = represent_all(network, self.graph, layers, network.users[u])  # (b, n_items, d)
-                logits = torch.bmm(vectors, network.users[u].unsqueeze(2)).squeeze(2)
-                logits = logits + network.user_bias[u] + network.item_bias.T + network.global_bias
+                u = users[start : start + rows]
+                vectors = represent_all(network, self.graph, layers, u)  # (b, n_items, d)
+                logits = torch.bmm(vectors, u.unsqueeze(2)).squeeze(2)
+                logits = logits + bias[start : start + rows] + network.item_bias.T + network.global_bias
                 scores[start : start + rows] = torch.sigmoid(logits).cpu().numpy()
         return scores
 

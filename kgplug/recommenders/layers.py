@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from scipy import sparse
 from torch import nn
 from torch.nn import functional
 
@@ -124,3 +125,16 @@ class Dense(nn.Module):
         for layer in self.layers:
             x = activate(layer(x), self.activation)
         return x
+
+
+@torch.no_grad()
+def average_cold(rows: torch.Tensor, likes: sparse.csr_matrix) -> None:
+    """Give users without a like, whom no gradient reaches, the mean of the other rows.
+
+    Args:
+        rows: (n_users, d), changed in place.
+        likes: CSR (n_users, n_items), of the training.
+    """
+    cold = torch.from_numpy(np.diff(likes.indptr) == 0).to(rows.device)
+    if cold.any():
+        rows[cold] = rows[~cold].mean(dim=0)

@@ -14,7 +14,7 @@ from kgplug.data.interactions import Interactions
 from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.recommenders.click_through import ClickThroughData
 from kgplug.recommenders.factors import FactorRecommender, Factors
-from kgplug.recommenders.layers import distinct, lookup, normal_table, row_penalty
+from kgplug.recommenders.layers import average_cold, distinct, lookup, normal_table, row_penalty
 from kgplug.recommenders.trained import ClickThroughConfig, ClickThroughTask, PairNetwork, TrainedRecommender
 from kgplug.training.config import DataSize, Range, Space, TrainedConfig
 from kgplug.training.device import choose_device
@@ -93,6 +93,8 @@ class MF(FactorRecommender, TrainedRecommender):
         return ClickThroughTask(self.network, self.config, data)
 
     def _settle(self) -> None:
+        average_cold(self.network.users, self.liked)
+        average_cold(self.network.user_bias, self.liked)
         weights = {name: tensor.cpu().numpy() for name, tensor in self.network.state_dict().items()}
         user_bias = weights["user_bias"][:, 0] + weights["global_bias"]
         self.factors = Factors(weights["users"], weights["items"], user_bias, weights["item_bias"][:, 0])

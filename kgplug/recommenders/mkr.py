@@ -9,13 +9,14 @@ from typing import ClassVar, Literal
 import numpy as np
 import torch
 from pydantic import Field
+from scipy import sparse
 from torch.nn import functional
 
 from kgplug.data.interactions import Interactions
 from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.data.sampling import TailCorrupter
 from kgplug.recommenders.click_through import ClickThroughData, Pairs, own_rows
-from kgplug.recommenders.layers import distinct, lookup, row_penalty, squared_norm
+from kgplug.recommenders.layers import average_cold, distinct, lookup, row_penalty, squared_norm
 from kgplug.recommenders.mkr_network import MKRNetwork
 from kgplug.recommenders.trained import ClickThroughConfig, TrainedRecommender
 from kgplug.training.config import LEARNING_RATES, Range, Space, TrainedConfig
@@ -114,6 +115,8 @@ class MKR(TrainedRecommender):
         self.network.eval()
         with torch.no_grad():
             self._users, self._items = self.network.all_users(), self.network.all_items()
+        average_cold(self._users, self.liked)
+        average_cold(self.network.user_bias, self.liked)
 
     def score(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:
         u, i = (torch.from_numpy(np.asarray(x, dtype=np.int64)).to(self._users.device) for x in (users, items))
@@ -123,10 +126,19 @@ class MKR(TrainedRecommender):
 
     def _score_block(self, users: np.ndarray) -> np.ndarray:
         u = torch.from_numpy(users).to(self._users.device)
-        i = torch.arange(len(self._items), device=u.device)
-        with torch.no_grad():
-            logits = self.network.joined_with_all(self._users[u], self._items) + self.network.all_biases(u[:, None], i)
-            return torch.sigmoid(logits).cpu().numpy()
+        return self._score_vectors(self._users[u], self.network.user_bias[u])
+
+    def _score_newcomers(self, likes: sparse.csr_matrix) -> np.ndarray:
+        users = np.column_stack([self.user_vectors(), self.network.user_bias.detach().cpu().numpy()])
+        folded = torch.from_numpy(self._folded(likes, self.item_vectors(), users)).to(self._users.device)  # (b, d + 1)
+        return self._score_vectors(folded[:, :-1], folded[:, -1:])
+
+    @torch.no_grad()
+    def _score_vectors(self, users: torch.Tensor, bias: torch.Tensor) -> np.ndarray:
+        """Score all items: (b, d), (b, 1) → float32 (b, n_items)."""
+        network = self.network
+        logits = network.joined_with_all(users, self._items) + bias + network.item_bias.T + network.global_bias
+        return torch.sigmoid(logits).cpu().numpy()
 
     def item_vectors(self) -> np.ndarray:
         return self._items.cpu().numpy()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy import sparse
 
 from kgplug.data.interactions import Interactions
 from kgplug.data.knowledge_graph import KnowledgeGraph
@@ -43,6 +44,9 @@ class Popularity(Recommender):
 
     def _score_block(self, users: np.ndarray) -> np.ndarray:
         return np.tile(self.likes_per_item, (len(users), 1))
+
+    def _score_newcomers(self, likes: sparse.csr_matrix) -> np.ndarray:
+        return np.tile(self.likes_per_item, (len(likes.indptr) - 1, 1))
 
     def _arrays(self) -> dict[str, np.ndarray]:
         return {"likes_per_item": self.likes_per_item}

@@ -66,12 +66,21 @@ def item_entities(
         raise UsageError(f'embedding="{embedding}" is a run, which has its settings already; leave out its settings.')
     else:
         model = _run(embedding)
-    entities = model.vocabulary.entities_of(interactions.item_keys, label=interactions.item_label)
+    return known_items(model, interactions.item_keys, interactions.item_label)
+
+
+def known_items(model: EmbeddingModel, item_keys: np.ndarray, item_label: str) -> ItemEntities:
+    """Return what a trained embedding knows of items: object (n_items,), their node label or "".
+
+    Raises:
+        DataError: no item has an entity.
+    """
+    entities = model.vocabulary.entities_of(item_keys, label=item_label)
     linked = entities >= 0
     if not linked.any():
-        examples = ", ".join(repr(key) for key in interactions.item_keys[:3])
+        examples = ", ".join(repr(key) for key in item_keys[:3])
         raise DataError(
-            f"None of the {interactions.n_items:,} items (such as {examples}) is an entity of the knowledge graph. "
+            f"None of the {len(item_keys):,} items (such as {examples}) is an entity of the knowledge graph. "
             "Items and entities must have the same keys."
         )
     known = model.entity_vectors()

@@ -26,6 +26,9 @@ class SimilarityRecommender(Recommender):
     def _score_block(self, users: np.ndarray) -> np.ndarray:
         return (self.likes[users] @ self.similarity).toarray()
 
+    def _score_newcomers(self, likes: sparse.csr_matrix) -> np.ndarray:
+        return sparse.csr_matrix(likes @ self.similarity).toarray()
+
     def _arrays(self) -> dict[str, np.ndarray]:
         return csr_arrays(similarity=self.similarity, likes=self.likes)
 

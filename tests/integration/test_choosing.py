@@ -81,3 +81,17 @@ def test_settings_are_searched_and_the_command_that_is_told_trains_with_the_best
     assert trained["split"]["fractions"] == [0.6, 0.2, 0.2]
     with pytest.raises(UsageError, match="this split has none"):
         kgplug("tune", "TransE", "--split", "0.8,0,0.2")
+
+
+def test_what_lists_are_like_is_a_table_of_its_own_and_only_on_request(films: None) -> None:
+    kgplug("train", "Popularity", *SPLIT)
+    kgplug("train", "ItemKNN", *SPLIT)
+    plain = json.loads(kgplug("evaluate", "Popularity", "ItemKNN", "--k", "3", "--json").stdout)
+    assert all(list(row)[-2:] == ["users", "left out"] for row in plain)
+    rows = json.loads(kgplug("evaluate", "Popularity", "ItemKNN", "--k", "3", "--beyond", "--json").stdout)
+    for before, row in zip(plain, rows, strict=True):
+        assert {name: row[name] for name in before} == before
+        assert {"novelty@3", "diversity@3", "popularity@3", "Gini@3", "NDCG@3 cold items", "cold users"} <= set(row)
+    shown = kgplug("evaluate", "Popularity", "ItemKNN", "--k", "3", "--beyond").stdout
+    first, second = shown.split("Beyond accuracy")
+    assert "NDCG@3" in first and "novelty" not in first and "novelty@3" in second and "left out" not in second

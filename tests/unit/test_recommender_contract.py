@@ -26,8 +26,8 @@ SETTINGS: dict[str, dict] = {
     "MKR": QUICK,
     "KGCN": QUICK,
     "HiddenEdgeGCN": {**QUICK, "epochs": 60, "side_learning_rate": 0.01},
-    "LightGCN": {**QUICK, "epochs": 60, "init_scale": 0.1},
-    "MF": {**QUICK, "init_scale": 0.1},
+    "LightGCN": {**QUICK, "epochs": 60, "init_scale": 0.1, "l2": 0.01},
+    "MF": {**QUICK, "epochs": 60, "init_scale": 0.1, "l2": 0.01},
     "Popularity": {},
     "ItemKNN": {},
 }
@@ -150,6 +150,49 @@ def test_more_rows_can_be_left_out_and_strangers_among_them_are_passed_over(mode
     assert model.recommend(np.array([3]), 1, exclude_seen=False, also_seen=more)[0][0, 0] != first[0, 0]
 
 
+def test_only_and_exclude_take_numbers_or_masks_and_keep_scores(model: Recommender) -> None:
+    users, wanted = _everybody(model), model.item_numbers(["film 03", "film 99", "film 00"])
+    assert model.item_keys[wanted].tolist() == ["film 03", "film 99", "film 00"]
+    mask = np.isin(np.arange(len(model.item_keys)), wanted)
+    items, scores = model.recommend(users, 3, exclude_seen=False, only=wanted)
+    assert (np.sort(items, axis=1) == np.sort(wanted)).all()
+    assert np.allclose(scores, model.score(np.repeat(users, 3), items.ravel()).reshape(-1, 3), rtol=1e-4, atol=1e-5)
+    for may, may_not in ((mask, None), (None, ~mask), (None, np.flatnonzero(~mask))):
+        same, _ = model.recommend(users, 3, exclude_seen=False, only=may, exclude=may_not)
+        assert np.array_equal(same, items)
+    both, _ = model.recommend(users, 3, exclude_seen=False, only=mask, exclude=wanted[:1])
+    assert (both[:, 2] == -1).all() and wanted[0] not in both
+    whole = model.recommend(users, 99)[0]
+    kept, _ = model.recommend(users, 99, only=wanted)
+    assert [row[row >= 0].tolist() for row in kept] == [row[mask[row] & (row >= 0)].tolist() for row in whole]
+
+
+def test_filters_that_are_none_and_unknown_keys_are_one_sentence(model: Recommender) -> None:
+    with pytest.raises(UsageError, match=r"only: .* found keys\. model\.item_numbers\(keys\) gives the numbers"):
+        model.recommend(np.array([0]), 3, only=np.array(["film 03"]))
+    for wrong in (np.array([99]), np.array([-1])):
+        with pytest.raises(UsageError, match=r"exclude: items are row numbers from 0 to 12"):
+            model.recommend(np.array([0]), 3, exclude=wrong)
+    with pytest.raises(UsageError, match=r"only: expected item numbers or a mask of 13 booleans"):
+        model.recommend(np.array([0]), 3, only=np.array([True]))
+    with pytest.raises(UsageError, match=rf"{model.name} knows no item 'film 77'"):
+        model.item_numbers(["film 03", "film 77"])
+    assert model.item_numbers(["film 77", "film 03"], skip_unknown=True).tolist() == [3]
+    assert (model.recommend(np.array([0]), 3, only=np.array([], dtype=np.int64))[0] == -1).all()
+
+
+def test_diversity_changes_the_order_and_not_the_scores(model: Recommender) -> None:
+    vectors = np.eye(2, dtype=np.float32)[np.arange(len(model.item_keys)) % 2]  # by taste
+    users = _everybody(model)
+    plain, diverse = (model.recommend(users, 4, vectors=vectors, diversity=share) for share in (0, 0.9))
+    assert np.array_equal(plain[0], model.recommend(users, 4)[0])
+    items, scores = diverse
+    assert np.array_equal(items[:, 0], plain[0][:, 0]) and (items[:, 0] % 2 != items[:, 1] % 2).all()
+    assert np.allclose(scores, model.score(np.repeat(users, 4), items.ravel()).reshape(-1, 4), rtol=1e-4, atol=1e-5)
+    if model.item_vectors() is not None:
+        assert model.recommend(users, 4, diversity=0.5)[0].shape == (13, 4)
+
+
 def test_k_beyond_the_catalogue_gives_shorter_lists_with_marked_ends(model: Recommender) -> None:
     items, scores = model.recommend(np.array([0]), 1000)
     assert items.shape == scores.shape == (1, len(model.item_keys))
@@ -161,6 +204,27 @@ def test_a_user_without_a_like_gets_a_list(model: Recommender) -> None:
     user = model.user_number(99)
     items, scores = model.recommend(np.array([user]), 5)
     assert (items >= 0).all() and np.isfinite(scores).all()
+
+
+def test_somebody_who_was_not_in_the_training_gets_the_taste_of_the_likes_or_a_sentence(model: Recommender) -> None:
+    for taste in (0, 1):
+        likes = model.item_numbers([f"film {film:02}" for film in range(taste, 8, 2)])
+        try:
+            items, scores = model.recommend_for(likes, 99)
+        except UsageError as error:
+            assert re.search("can recommend only to users of its training", str(error))
+            continue
+        assert items.dtype == np.int64 and scores.dtype == np.float32 and np.isfinite(scores).all()
+        assert len(items) == len(model.item_keys) - len(likes) and not np.isin(items, likes).any()
+        assert (np.diff(scores) <= 0).all()
+        if model.scores_are_probabilities:
+            assert scores.min() >= 0 and scores.max() <= 1
+        if model.name not in IMPERSONAL:
+            assert set(items[:2] % 2) == {taste}
+        kept, _ = model.recommend_for(likes, 1, only=model.item_numbers(["film 09"]))
+        assert kept.tolist() == [9]
+        nobody, _ = model.recommend_for(np.array([], dtype=np.int64), 3)
+        assert len(nobody) == 3
 
 
 def test_unknown_users_and_wrong_lengths_are_one_sentence(model: Recommender) -> None:
@@ -177,7 +241,7 @@ def test_unknown_users_and_wrong_lengths_are_one_sentence(model: Recommender) ->
 
 def test_blocks_of_users_change_nothing(model: Recommender, monkeypatch: pytest.MonkeyPatch) -> None:
     whole, scores = model.recommend(_everybody(model), 4)
-    monkeypatch.setattr("kgplug.recommenders.base.SCORE_BLOCK_CELLS", 3 * len(model.item_keys))
+    monkeypatch.setattr("kgplug.recommenders.lists.SCORE_BLOCK_CELLS", 3 * len(model.item_keys))
     blocks, again = model.recommend(_everybody(model), 4)
     assert np.allclose(scores, again, rtol=1e-4, atol=1e-5) and (whole == blocks).mean() > 0.9
 
@@ -191,6 +255,7 @@ def test_saved_and_loaded_it_is_the_same_model(model: Recommender, tmp_path: Pat
         )  # fmt: skip
         assert np.array_equal(again.user_keys, model.user_keys) and np.array_equal(again.item_keys, model.item_keys)
         assert np.array_equal(again.score(*_all_pairs(again)), model.score(*_all_pairs(model)))
+        assert np.array_equal(again.liked.toarray(), model.liked.toarray()) and again.liked.nnz < again.seen.nnz
         for mine, theirs in zip(
             model.recommend(_everybody(model), 5), again.recommend(_everybody(again), 5), strict=True
         ):

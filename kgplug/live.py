@@ -1,0 +1,126 @@
+"""A list made now, by the model of a published run: for one user, under filters that the published list knows not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+
+from kgplug import explain, models
+from kgplug.errors import RunError, UsageError
+from kgplug.graph.cypher import quote
+from kgplug.graph.feedback import NOT_OWN, feedback_pattern
+from kgplug.graph.list_options import ListOptions, recommend_options
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from kgplug.graph.graph import Graph
+    from kgplug.recommenders.base import Recommender
+    from kgplug.training.runs import Runs
+
+
+def live_recommendations(
+    graph: Graph,
+    runs: Runs,
+    user: int | str,
+    *,
+    model: str | None = None,
+    k: int = 10,
+    lists: ListOptions | None = None,
+    reasons: bool = True,
+) -> pd.DataFrame:
+    """Score the catalogue for a user with the run that a published model serves.
+
+    A user who is newer than the run gets a list from what they like in the graph now (`Recommender.recommend_for`).
+
+    Args:
+        graph: with a schema (`graph.use(schema)`).
+        runs: of this machine, where the published run must stand.
+        user: key.
+        model: a published recommender; the one published last whose run stands here, if not given.
+        k: at most so many.
+        lists: what counts as seen, which items are let through, how much they differ.
+        reasons: look up why, one path an item.
+
+    Returns:
+        One row an item, best first, as `explain.recommendations`.
+
+    Raises:
+        UsageError: unknown user, model, label or predicate, the run is not on this machine, or its model knows
+            only the users of its training.
+    """
+    lists, schema = lists or ListOptions(), graph.schema
+    explain.check_exists(graph, schema.user.label, schema.user.key, user)
+    recommender = _recommender(graph, runs, model)
+    rated, likes = (recommender.item_numbers(keys, skip_unknown=True) for keys in _feedback_of(graph, user))
+    options = recommend_options(graph.connection, schema, recommender, lists)
+    if lists.seen == "all":
+        options["exclude"] = rated
+    users = np.flatnonzero(recommender.user_keys == user)
+    if len(users):
+        found = recommender.recommend(users, k, exclude_seen=lists.seen != "none", **options)
+        items, scores = (part[0][found[0][0] >= 0] for part in found)
+    else:
+        items, scores = recommender.recommend_for(likes, k, **options)
+    frame = _with_titles(graph, recommender.item_keys[items], scores)
+    return explain.with_reasons(graph, user, frame) if reasons else frame
+
+
+def _recommender(graph: Graph, runs: Runs, model: str | None) -> Recommender:
+    """Return the model of the run that serves, from this machine's runs."""
+    here = {info.id: info for info in runs.list()}
+
+    def can_serve(run: dict) -> bool:
+        return run["id"] in here and here[run["id"]].kind == "recommender"
+
+    run = explain.published(graph, model, can_serve=can_serve)
+    if run["id"] not in here:
+        raise UsageError(
+            f"Run {run['id']}, which serves as {run['model']}, is not among the runs on this machine, so it can make "
+            "no list here. Give these options to `kgplug publish`, where the run is."
+        )
+    info = here[run["id"]]
+    if info.damage:
+        raise RunError(info.damage)
+    if info.kind != "recommender":
+        raise UsageError(f"{run['model']} is an embedding and gives no lists; name a recommender with --model.")
+    return cast("Recommender", models.load(cast("Path", info.path)))
+
+
+def _feedback_of(graph: Graph, user: int | str) -> tuple[list[int | str], list[int | str]]:
+    """Return the keys of the items that a user has feedback on in the graph now, and of those it likes."""
+    schema = graph.schema
+    rating = schema.feedback.rating
+    like = f"r.{quote(rating)} >= $like" if rating is not None and schema.feedback.like is not None else "true"
+    rows = graph.connection.rows(
+        f"MATCH {feedback_pattern(schema)} WHERE a.{quote(schema.user.key)} = $user AND {NOT_OWN} "
+        f"RETURN b.{quote(schema.item.key)} AS key, coalesce({like}, false) AS liked",
+        user=user,
+        like=schema.feedback.like,
+    )
+    keys = {row["key"]: row["liked"] for row in rows if row["key"] is not None}
+    return list(keys), [key for key, liked in keys.items() if liked]
+
+
+def _with_titles(graph: Graph, keys: np.ndarray, scores: np.ndarray) -> pd.DataFrame:
+    """Return rank, id, title and score of items, those that are no longer in the graph left out."""
+    import pandas as pd
+
+    schema = graph.schema
+    rows = graph.connection.rows(
+        f"UNWIND $keys AS key MATCH (item:{quote(schema.item.label)}) WHERE item.{quote(schema.item.key)} = key "
+        f"RETURN key, item.{quote(schema.item.title or schema.item.key)} AS title",
+        keys=keys.tolist(),
+    )
+    titles = {row["key"]: row["title"] for row in rows}
+    there = [number for number, key in enumerate(keys) if key in titles]
+    return pd.DataFrame(
+        {
+            "rank": range(1, len(there) + 1),
+            "id": keys[there],
+            "title": [titles[key] for key in keys[there]],
+            "score": scores[there],
+        }
+    )

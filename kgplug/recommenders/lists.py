@@ -1,0 +1,198 @@
+"""What a fitted recommender answers: ranked lists of items, and the numbers of keys."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from typing import ClassVar
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+
+from kgplug.data.interactions import Interactions
+from kgplug.data.keys import as_keys
+from kgplug.errors import UsageError
+from kgplug.recommenders.choice import ListChoice, check_diversity, check_vectors, item_mask, left_out
+
+SCORE_BLOCK_CELLS = 16_000_000  # user × item scores held at a time (64 MB of float32)
+
+
+class ListMaker(ABC):
+    """Makes lists of items from the scores of a model; the part of `Recommender` that needs nothing but scores."""
+
+    name: ClassVar[str]
+
+    user_keys: np.ndarray
+    item_keys: np.ndarray
+    user_label: str
+    item_label: str
+    seen: sparse.csr_matrix
+
+    @abstractmethod
+    def _score_block(self, users: np.ndarray) -> np.ndarray:
+        """Score all items for some users: int64 (b,) → a new array, float32 (b, n_items), in the order of `score`."""
+
+    def _score_newcomers(self, likes: sparse.csr_matrix) -> np.ndarray:  # noqa: ARG002
+        """Score all items for people who were not in the training.
+
+        Args:
+            likes: CSR float32 (b, n_items), binary; a row may be empty.
+
+        Returns:
+            a new array, float32 (b, n_items), on the scale of `score`.
+        """
+        raise UsageError(
+            f"{self.name} can recommend only to users of its training: likes alone give it no picture of anybody else. "
+            "Train again with the new feedback."
+        )
+
+    def item_vectors(self) -> np.ndarray | None:
+        """Return float32 (n_items, d), or None where the model has no item vectors."""
+        return None
+
+    def recommend(
+        self,
+        users: np.ndarray,
+        k: int = 10,
+        *,
+        exclude_seen: bool = True,
+        also_seen: Interactions | None = None,
+        only: np.ndarray | None = None,
+        exclude: np.ndarray | None = None,
+        diversity: float = 0.0,
+        vectors: np.ndarray | None = None,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Rank items for users.
+
+        Args:
+            users: int64 (n,).
+            k: length of a list; more than there are items gives shorter lists, not an error.
+            exclude_seen: leave out the items of the user's training rows.
+            also_seen: more rows whose items are left out (validation and test part, say); users and
+                items that the model does not know are passed over.
+            only: item numbers, or a mask bool (n_items,): no other item stands in a list.
+            exclude: the same of items that stand in no list. `item_numbers` gives the numbers of keys.
+            diversity: from 0 to 1, how much an item's likeness to those before it counts against it
+                (`kgplug.recommenders.diversity.rerank`); the best 10 k items are candidates. The list then is in
+                the order of choice, with the same scores as ever.
+            vectors: float32 (n_items, d) by which items are alike; `item_vectors()`, if not given.
+
+        Returns:
+            (items, scores): int64 and float32 (n, min(k, n_items)); best first; where a list is
+            shorter, -1 and -inf at its end.
+
+        Raises:
+            UsageError: an argument is wrong, or diversity is asked of a model without item vectors.
+        """
+        users = np.asarray(users, dtype=np.int64)
+        if len(users) and not 0 <= users.min() <= users.max() < len(self.user_keys):
+            raise UsageError(
+                f"Users are row numbers from 0 to {len(self.user_keys) - 1}; found {users.min()} to {users.max()}."
+            )
+        seen = self._excluded(exclude_seen, also_seen)
+        choice = self._choice(k, only, exclude, diversity, vectors)
+        rows = max(1, SCORE_BLOCK_CELLS // max(1, len(self.item_keys)))
+        items = np.empty((len(users), choice.width), dtype=np.int64)
+        scores = np.empty((len(users), choice.width), dtype=np.float32)
+        for start in range(0, len(users), rows):
+            block = users[start : start + rows]
+            block_scores = self._score_block(block)  # (b, n_items)
+            if seen is not None:
+                mask = seen[block]
+                block_scores[np.repeat(np.arange(len(block)), np.diff(mask.indptr)), mask.indices] = -np.inf
+            items[start : start + rows], scores[start : start + rows] = choice.make(block_scores)
+        return items, scores
+
+    def recommend_for(
+        self,
+        likes: np.ndarray,
+        k: int = 10,
+        *,
+        only: np.ndarray | None = None,
+        exclude: np.ndarray | None = None,
+        diversity: float = 0.0,
+        vectors: np.ndarray | None = None,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Rank items for somebody who was not in the training, from what they like.
+
+        Models of similar items score by the likes as ever. Models with user vectors make one
+        (`kgplug.recommenders.newcomers.FoldIn`). Somebody without likes gets what the average user gets.
+
+        Args:
+            likes: item numbers int64 (n,), as `item_numbers` gives them for keys; they are left out of the list.
+            k: length of the list, shorter where fewer items are left.
+            only, exclude, diversity, vectors: as in `recommend`.
+
+        Returns:
+            (items, scores): int64 and float32 (k,), best first.
+
+        Raises:
+            UsageError: an argument is wrong, or the model knows only the users of its training.
+        """
+        choice = self._choice(k, only, exclude, diversity, vectors)
+        liked = item_mask("likes", likes, len(self.item_keys))
+        scores = self._score_newcomers(sparse.csr_matrix(liked[None], dtype=np.float32))
+        scores[:, liked] = -np.inf
+        items, values = choice.make(scores)
+        listed = items[0] >= 0
+        return items[0][listed], values[0][listed]
+
+    def _choice(
+        self,
+        k: int,
+        only: np.ndarray | None,
+        exclude: np.ndarray | None,
+        diversity: float,
+        vectors: np.ndarray | None,
+    ) -> ListChoice:
+        """Check the options of `recommend`."""
+        n_items = len(self.item_keys)
+        if k < 1:
+            raise UsageError(f"k must be at least 1; found {k}.")
+        out = left_out(only, exclude, n_items)
+        if check_diversity(diversity) == 0:
+            return ListChoice(min(k, n_items), out)
+        vectors = self.item_vectors() if vectors is None else vectors
+        if vectors is None:
+            raise UsageError(
+                f"{self.name} has no item vectors to tell by how much items differ: give those of an embedding "
+                "(vectors=…, --diverse-by RUN), or leave out diversity."
+            )
+        return ListChoice(min(k, n_items), out, float(diversity), check_vectors(vectors, n_items))
+
+    def _excluded(self, exclude_seen: bool, also_seen: Interactions | None) -> sparse.csr_matrix | None:
+        seen = self.seen if exclude_seen else None
+        if also_seen is None:
+            return seen
+        more = also_seen.aligned_to(self.user_keys, self.item_keys).matrix()
+        return more if seen is None else (seen + more).tocsr()
+
+    def user_number(self, key: int | str) -> int:
+        """Return the row number of a user key; an unknown one raises `UsageError`."""
+        return _number(key, self.user_keys, self.user_label or "user", self.name)
+
+    def item_number(self, key: int | str) -> int:
+        """Return the row number of an item key; an unknown one raises `UsageError`."""
+        return _number(key, self.item_keys, self.item_label or "item", self.name)
+
+    def item_numbers(self, keys: Iterable[int | str], *, skip_unknown: bool = False) -> np.ndarray:
+        """Return the row numbers of item keys, int64 (n,).
+
+        Args:
+            keys: of items.
+            skip_unknown: pass over keys that the model does not know, where else they raise `UsageError`.
+        """
+        wanted = as_keys(keys, what=f"{self.item_label or 'item'} keys")
+        numbers = pd.Index(self.item_keys, dtype=object).get_indexer(pd.Index(wanted, dtype=object))
+        if not skip_unknown and (numbers < 0).any():
+            self.item_number(wanted[numbers < 0][0])  # says what is wrong
+        return numbers[numbers >= 0].astype(np.int64)
+
+
+def _number(key: int | str, keys: np.ndarray, what: str, model: str) -> int:
+    found = np.flatnonzero(keys == key)
+    if len(found) == 0:
+        examples = ", ".join(repr(value) for value in keys[:3])
+        raise UsageError(f"{model} knows no {what} {key!r}; it knows {len(keys):,}, such as {examples}.")
+    return int(found[0])
