@@ -57,13 +57,21 @@ class ClickThroughData:
                 likes.users, likes.items, negative_sampler(interactions, valid).draw(likes.users, rng)
             )
 
-    def epoch(self, rng: np.random.Generator, batch_size: int) -> Iterator[Pairs]:
-        """Yield batches of at most `batch_size` pairs: likes in a new order, each with a new negative of its user."""
+    def drawn(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return the likes in a new order, each with a new negative of its user.
+
+        Returns:
+            (users, items, negatives): int64 (n,); a negative is -1 where its user likes every item.
+        """
         order = rng.permutation(len(self.likes))
         users, items = self.likes.users[order], self.likes.items[order]
-        negatives = self._sampler.draw(users, rng)
+        return users, items, self._sampler.draw(users, rng)
+
+    def epoch(self, rng: np.random.Generator, batch_size: int) -> Iterator[Pairs]:
+        """Yield batches of at most `batch_size` pairs: likes in a new order, each with a new negative of its user."""
+        users, items, negatives = self.drawn(rng)
         rows = max(1, batch_size // 2)
-        for start in range(0, len(order), rows):
+        for start in range(0, len(users), rows):
             chosen = slice(start, start + rows)
             yield _with_negatives(users[chosen], items[chosen], negatives[chosen])
 

@@ -19,9 +19,9 @@ def fuse(first: np.ndarray, second: np.ndarray, *, share: float, length: int | N
     among them. Where one list is too short, the other fills its places.
 
     One more place never drives an item out, so the fused lists of 1, 2, 3, … places nest, and one ranking
-    holds them all: its first N items are the fused list of N places, for every N. (The list of N + 1 adds the
-    next item of the first list or, if that is the second's turn or the item already stands there, the next of the
-    second.) So nobody has to say beforehand how long a list shall be. Three lists are fused by fusing two, then the third.
+    holds them all: its first N items are the fused list of N places, for every N. (The list of N + 1 places adds
+    the first list's next item if ⌊(N + 1) share⌋ is more than ⌊N share⌋ and that item is new, else the second's
+    next.) So nobody has to say beforehand how long a list shall be. Three lists: fuse two, then the third.
 
     Source: the fusion of CKCF (Zhou et al.); the nested ranking is ours.
 

@@ -27,16 +27,12 @@ class SimilarityRecommender(Recommender):
         return (self.likes[users] @ self.similarity).toarray()
 
     def _arrays(self) -> dict[str, np.ndarray]:
-        return {
-            f"{name}.{part}": getattr(matrix, part)
-            for name, matrix in (("similarity", self.similarity), ("likes", self.likes))
-            for part in ("data", "indices", "indptr")
-        }
+        return csr_arrays(similarity=self.similarity, likes=self.likes)
 
     def _restore(self, arrays: dict[str, np.ndarray]) -> None:
         n_users, n_items = len(self.user_keys), len(self.item_keys)
-        self.similarity = _csr("similarity", arrays, (n_items, n_items))
-        self.likes = _csr("likes", arrays, (n_users, n_items))
+        self.similarity = csr_of("similarity", arrays, (n_items, n_items))
+        self.likes = csr_of("likes", arrays, (n_users, n_items))
 
 
 def nearest(similarity: sparse.csr_matrix, neighbours: int) -> sparse.csr_matrix:
@@ -53,5 +49,15 @@ def nearest(similarity: sparse.csr_matrix, neighbours: int) -> sparse.csr_matrix
     return matrix
 
 
-def _csr(name: str, arrays: dict[str, np.ndarray], shape: tuple[int, int]) -> sparse.csr_matrix:
+def csr_arrays(**matrices: sparse.csr_matrix) -> dict[str, np.ndarray]:
+    """Return the parts of sparse matrices under the names that `csr_of` reads."""
+    return {
+        f"{name}.{part}": getattr(matrix, part)
+        for name, matrix in matrices.items()
+        for part in ("data", "indices", "indptr")
+    }
+
+
+def csr_of(name: str, arrays: dict[str, np.ndarray], shape: tuple[int, int]) -> sparse.csr_matrix:
+    """Return the matrix of that name and shape from what `csr_arrays` gave."""
     return sparse.csr_matrix(tuple(arrays[f"{name}.{part}"] for part in ("data", "indices", "indptr")), shape=shape)

@@ -22,12 +22,19 @@ from kgplug.errors import DataError, RunError, UsageError
 from kgplug.recommenders.base import Recommender
 
 QUICK = {"embedding_dim": 8, "epochs": 20, "batch_size": 32, "learning_rate": 0.05, "l2": 1e-4, "device": "cpu"}
+VECTORS = {"embedding_settings": {"embedding_dim": 8, "epochs": 200, "learning_rate": 0.05, "device": "cpu"}}
 SETTINGS: dict[str, dict] = {
     "MKR": QUICK,
     "KGCN": QUICK,
     "MF": QUICK,
     "Popularity": {},
+    "CKCF": VECTORS,
+    "SemanticCF": VECTORS,
     "ItemKNN": {},
+    "UserKNN": {},
+    "EASE": {},
+    "ALS": {"embedding_dim": 4},
+    "BPR": QUICK,
 }
 IMPERSONAL = {"Popularity"}  # gives everybody the same list, so it cannot tell the tastes apart
 

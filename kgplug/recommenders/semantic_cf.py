@@ -1,0 +1,38 @@
+"""SemanticCF: neighbours by feedback and by any embedding of the graph, their scores added."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import sparse
+
+from kgplug.recommenders.two_neighbourhoods import TwoNeighbourhoods, TwoNeighbourhoodsConfig
+
+
+class SemanticCFConfig(TwoNeighbourhoodsConfig):
+    """Settings of SemanticCF: `embedding="TransR"`, `"TransH"`, `"RotatE"`, … or a run gives TransX + CF."""
+
+
+class SemanticCF(TwoNeighbourhoods):
+    """Similarity of any PyKEEN model's vectors plus item-CF: score = s · cf / max cf + (1 − s) · kg / max kg.
+
+    cf and kg are what an item gets from the items that the user liked, by co-occurrence and by the cosine of
+    vectors; max is over all items, for one user; s is `cf_share`. Similarities are those of CKCF.
+
+    Source: TransX-similarity with item-CF, the plain baseline of papers that fuse the two, such as RKGE-CF and CKCF
+    (Zhou et al.; TransE: A. Bordes et al., "Translating Embeddings for Modeling Multi-relational Data", 2013).
+    """
+
+    name = "SemanticCF"
+    config_class = SemanticCFConfig
+    config: SemanticCFConfig
+
+    def _score_block(self, users: np.ndarray) -> np.ndarray:
+        share = self.config.cf_share
+        cf, kg = (_scaled(self.candidates(similarity, users)) for similarity in (self.cf, self.semantic))
+        return (cf * share + kg * (1 - share)).toarray().astype(np.float32, copy=False)
+
+
+def _scaled(found: sparse.csr_matrix) -> sparse.csr_matrix:
+    """Divide each row by its largest value: CSR (b, n), values positive."""
+    largest = found.max(axis=1).toarray()[:, 0]
+    return sparse.csr_matrix(sparse.diags(1 / np.where(largest > 0, largest, 1).astype(np.float32)) @ found)
