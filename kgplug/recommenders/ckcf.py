@@ -75,7 +75,7 @@ class CKCF(TwoNeighbourhoods):
         found = sparse.csr_matrix(found - found.multiply(self.seen[users]))
         found.eliminate_zeros()
         row = np.repeat(np.arange(len(users)), np.diff(found.indptr))
-        order = np.lexsort((found.indices, -found.data, row))  # equal ones by item number
+        order = np.lexsort((found.indices, np.negative(found.data), row))  # equal ones by item number
         ranked = np.full((len(users), int(np.diff(found.indptr).max(initial=0))), -1, dtype=np.int64)
         ranked[row, np.arange(len(row)) - found.indptr[row]] = found.indices[order]
         return ranked

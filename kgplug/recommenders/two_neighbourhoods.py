@@ -136,11 +136,10 @@ def co_occurrence(
     """
     from implicit.nearest_neighbours import ItemItemRecommender
 
-    liked = likes.astype(np.float64)
-    of_user, of_item = np.diff(liked.indptr), np.bincount(liked.indices, minlength=liked.shape[1])
+    of_user, of_item = (np.asarray(likes.sum(axis=axis)).ravel() for axis in (1, 0))
     user = 1 / np.log1p(np.maximum(of_user, 1)) if active_penalty else np.ones(len(of_user))
     item = np.maximum(of_item, 1) ** -(hot_exponent if hot_penalty else 0.0)
-    factor = sparse.csr_matrix(sparse.diags(np.sqrt(user)) @ liked @ sparse.diags(item))  # Mᵀ
+    factor = sparse.csr_matrix(sparse.diags(np.sqrt(user)) @ likes.astype(np.float64) @ sparse.diags(item))  # Mᵀ
     knn = ItemItemRecommender(K=neighbours + 1, num_threads=threads())  # one more: an item may be near to itself
     knn.fit(factor, show_progress=False)
     found = nearest(sparse.csr_matrix(knn.similarity), neighbours)
@@ -201,11 +200,11 @@ def _raise_new(block: np.ndarray, own: tuple[np.ndarray, np.ndarray], cold: np.n
 
 def _largest(likes: sparse.csr_matrix, similarity: sparse.csr_matrix) -> sparse.csr_matrix:
     """Return max_{j ∈ likes(u)} s(j, i) where there is one: CSR float32 (b, n_items)."""
-    n_items = similarity.shape[1]
-    rows = similarity[likes.indices]  # one row a like
-    user_of_like = np.repeat(np.arange(likes.shape[0]), np.diff(likes.indptr))
+    n_users, n_items = likes.indptr.size - 1, similarity.indptr.size - 1
+    rows = sparse.csr_matrix(similarity[likes.indices])  # one row a like
+    user_of_like = np.repeat(np.arange(n_users), np.diff(likes.indptr))
     codes = np.repeat(user_of_like, np.diff(rows.indptr)) * np.int64(n_items) + rows.indices
     order = np.argsort(codes, kind="stable")
     distinct, starts = np.unique(codes[order], return_index=True)
     values = np.maximum.reduceat(rows.data[order], starts) if len(starts) else rows.data
-    return sparse.csr_matrix((values, (distinct // n_items, distinct % n_items)), shape=(likes.shape[0], n_items))
+    return sparse.csr_matrix((values, (distinct // n_items, distinct % n_items)), shape=(n_users, n_items))

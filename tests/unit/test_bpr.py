@@ -47,7 +47,7 @@ def test_each_like_is_compared_once_an_epoch_with_an_item_that_is_none() -> None
     liked = set(interactions.pairs.tolist())
     batches = list(task_of(model, interactions).batches(0, np.random.default_rng(0)))
     pairs = [(b.users * interactions.n_items + b.liked).tolist() for b in batches]
-    assert sorted(sum(pairs, [])) == interactions.pairs.tolist()
+    assert sorted(pair for part in pairs for pair in part) == interactions.pairs.tolist()
     assert not liked & {n for b in batches for n in (b.users * interactions.n_items + b.others).tolist()}
     assert max(map(len, pairs)) == 2  # a comparison is two pairs
 

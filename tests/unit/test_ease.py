@@ -47,7 +47,7 @@ def test_scores_equal_the_closed_form_in_blocks_of_any_size(user_power: float, m
 
 def test_the_column_of_an_item_solves_ridge_regression_on_the_other_items() -> None:
     table, interactions = likes(1)
-    model = EASE(l2=2.0).fit(interactions)
+    model = EASE(l2=2.0, user_power=0.0).fit(interactions)
     others = [i for i in range(SHAPE[1]) if i not in (4, 7)]
     x, y = table[:, others].astype(float), table[:, 7].astype(float)
     expected = np.linalg.solve(x.T @ x + 2.0 * np.eye(len(others)), x.T @ y)
@@ -55,10 +55,12 @@ def test_the_column_of_an_item_solves_ridge_regression_on_the_other_items() -> N
     np.testing.assert_allclose(model.weights[rows, np.searchsorted(model.liked, 7)], expected, atol=1e-5)
 
 
-def test_by_default_l2_follows_from_the_likes_an_item_has() -> None:
+def test_by_default_l2_is_500_times_the_mean_weight_of_a_like() -> None:
     table, interactions = likes()
-    mean = table.sum() / (table.sum(axis=0) > 0).sum()
-    assert np.array_equal(EASE().fit(interactions).weights, EASE(l2=20 * np.sqrt(mean)).fit(interactions).weights)
+    of_user = table.sum(axis=1)[np.nonzero(table)[0]]
+    for power in (0.0, 0.5):
+        chosen, given = EASE(user_power=power), EASE(user_power=power, l2=500 * float((of_user**-power).mean()))
+        np.testing.assert_allclose(chosen.fit(interactions).weights, given.fit(interactions).weights, atol=1e-7)
 
 
 def test_what_the_other_fan_likes_is_recommended() -> None:
