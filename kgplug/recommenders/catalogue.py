@@ -49,6 +49,9 @@ RECOMMENDERS: dict[str, Recommends] = {
     "KGCN": Recommends("kgcn:KGCN", BOTH, "Wang et al., WWW 2019", "each user's own view of the graph"),
     "MF": Recommends("mf:MF", LIKES, "Koren et al., IEEE Computer 2009", "the plain model that graphs must beat"),
     "CKCF": Recommends("ckcf:CKCF", BOTH, "Zhou et al.", "co-liked and related items side by side; new items get in"),
+    "CKCF-relational": Recommends(
+        "ckcf_relational:CKCFRelational", BOTH, "after Zhou et al.", "CKCF that compares items relation by relation"
+    ),
     "SemanticCF": Recommends(
         "semantic_cf:SemanticCF",
         BOTH,

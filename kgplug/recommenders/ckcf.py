@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
-from pydantic import Field
 from scipy import sparse
 
-from kgplug.data.interactions import Interactions
-from kgplug.data.knowledge_graph import KnowledgeGraph
-from kgplug.recommenders.base import FitOptions
 from kgplug.recommenders.fusion import fuse
 from kgplug.recommenders.two_neighbourhoods import TwoNeighbourhoods, TwoNeighbourhoodsConfig
 
@@ -21,10 +15,6 @@ class CKCFConfig(TwoNeighbourhoodsConfig):
     The paper has 20 neighbours and cf_share=0.5 (its ratio 5:5); its lists hold only books near to a liked one
     (back_fill="none"), and its data only books with an entity (linked_only=True).
     """
-
-    back_fill: Literal["popularity", "none"] = Field(
-        "popularity", description="order of the items that are near to no like; without one they all score 0"
-    )
 
 
 class CKCF(TwoNeighbourhoods):
@@ -39,32 +29,17 @@ class CKCF(TwoNeighbourhoods):
     Source: Zhou et al., CKCF ("collaborative knowledge-aware" item-CF with TransE on Book-Crossing), whose formulas
     survive as prose (about 2020): what it leaves open is a setting. Fusion in one nested ranking: ours.
 
-    Attributes:
-        base: float32 (n_items,), scores of the items that stand in no list.
     """
 
     name = "CKCF"
     config_class = CKCFConfig
     config: CKCFConfig
-    base: np.ndarray
-
-    def _fit(
-        self,
-        interactions: Interactions,
-        knowledge: KnowledgeGraph | None,
-        valid: Interactions | None,
-        seed: int,
-        options: FitOptions,
-    ) -> None:
-        super()._fit(interactions, knowledge, valid, seed, options)
-        likes, n = np.bincount(interactions.likes().items, minlength=interactions.n_items), interactions.n_items
-        share = likes / (likes.max() + 1) if self.config.back_fill == "popularity" else np.zeros(n)
-        self.base = (share / (n + 1)).astype(np.float32)  # below 1 / n, the last place there can be
 
     def _score_block(self, users: np.ndarray) -> np.ndarray:
         lists = [self._ranked(similarity, users) for similarity in (self.cf, self.semantic)]
         fused = fuse(*lists, share=self.config.cf_share)  # (b, at most both lists)
-        scores = np.tile(self.base, (len(users), 1))
+        below = self.base / np.float32(len(self.base) + 1)  # the last place that there can be scores 1 / n_items
+        scores = np.tile(below, (len(users), 1))
         rows, places = np.nonzero(fused >= 0)
         scores[rows, fused[rows, places]] = 1 / (places + 1)
         return scores
@@ -79,10 +54,3 @@ class CKCF(TwoNeighbourhoods):
         ranked = np.full((len(users), int(np.diff(found.indptr).max(initial=0))), -1, dtype=np.int64)
         ranked[row, np.arange(len(row)) - found.indptr[row]] = found.indices[order]
         return ranked
-
-    def _arrays(self) -> dict[str, np.ndarray]:
-        return {"base": self.base, **super()._arrays()}
-
-    def _restore(self, arrays: dict[str, np.ndarray]) -> None:
-        super()._restore(arrays)
-        self.base = arrays["base"]

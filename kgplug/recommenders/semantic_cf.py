@@ -16,7 +16,8 @@ class SemanticCF(TwoNeighbourhoods):
     """Similarity of any PyKEEN model's vectors plus item-CF: score = s · cf / max cf + (1 − s) · kg / max kg.
 
     cf and kg are what an item gets from the items that the user liked, by co-occurrence and by the cosine of
-    vectors; max is over all items, for one user; s is `cf_share`. Similarities are those of CKCF.
+    vectors; max is over all items, for one user; s is `cf_share`. Similarities are those of CKCF. With a back-fill
+    1 is added to that, and items that are near to no like have their share of all likes instead.
 
     Source: TransX-similarity with item-CF, the plain baseline of papers that fuse the two, such as RKGE-CF and CKCF
     (Zhou et al.; TransE: A. Bordes et al., "Translating Embeddings for Modeling Multi-relational Data", 2013).
@@ -29,7 +30,8 @@ class SemanticCF(TwoNeighbourhoods):
     def _score_block(self, users: np.ndarray) -> np.ndarray:
         share = self.config.cf_share
         cf, kg = (_scaled(self.candidates(similarity, users)) for similarity in (self.cf, self.semantic))
-        return (cf * share + kg * (1 - share)).toarray().astype(np.float32, copy=False)
+        scores = (cf * share + kg * (1 - share)).toarray().astype(np.float32, copy=False)  # (b, n_items)
+        return scores if self.config.back_fill == "none" else np.where(scores > 0, 1 + scores, self.base)
 
 
 def _scaled(found: sparse.csr_matrix) -> sparse.csr_matrix:

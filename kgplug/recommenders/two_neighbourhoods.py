@@ -42,6 +42,9 @@ class TwoNeighbourhoodsConfig(ModelConfig):
     linked_only: bool = Field(False, description="learn from items with an entity alone, as the paper's data has them")
     aggregate: Literal["sum", "max"] = Field("sum", description="what an item gets from several likes it is near to")
     cf_share: float = Field(0.5, ge=0, le=1, description="of collaborative filtering; the rest is the graph's")
+    back_fill: Literal["popularity", "none"] = Field(
+        "popularity", description="order of the items that are near to no like; without one they all score 0"
+    )
 
 
 class TwoNeighbourhoods(Recommender):
@@ -51,7 +54,8 @@ class TwoNeighbourhoods(Recommender):
         cf: CSR float32 (n_items, n_items), nearest items by penalised co-occurrence.
         semantic: CSR float32 (n_items, n_items), nearest items by the cosine of their vectors.
         likes: CSR float32 (n_users, n_items), the training likes.
-        vectors: float32 (n_items, d), of the graph; zeros where an item has no entity.
+        vectors: float32 (n_items, d), of the items' entities; zeros where an item has none.
+        base: float32 (n_items,), from 0 to below 1, the order of items that are near to no like.
     """
 
     config: TwoNeighbourhoodsConfig
@@ -60,6 +64,7 @@ class TwoNeighbourhoods(Recommender):
     semantic: sparse.csr_matrix
     likes: sparse.csr_matrix
     vectors: np.ndarray
+    base: np.ndarray
 
     def _fit(
         self,
@@ -82,14 +87,16 @@ class TwoNeighbourhoods(Recommender):
             self.likes, c.neighbours, hot_penalty=c.hot_penalty, hot_exponent=c.hot_exponent,
             active_penalty=c.active_penalty,
         )  # fmt: skip
-        self.vectors = self._vectors(entities, knowledge)
+        self.vectors = entities.vectors
         ratings = np.bincount(interactions.items, minlength=interactions.n_items)
         self.semantic = nearest_vectors(
-            self.vectors, c.neighbours, new=ratings < c.cold_below, cold_boost=c.cold_boost
-        )  # fmt: skip
+            self._compared(entities, knowledge), c.neighbours, new=ratings < c.cold_below, cold_boost=c.cold_boost
+        )
+        liked = np.bincount(interactions.likes().items, minlength=interactions.n_items) / len(interactions)
+        self.base = (liked * (0.5 if c.back_fill == "popularity" else 0.0)).astype(np.float32)
 
-    def _vectors(self, entities: ItemEntities, knowledge: KnowledgeGraph) -> np.ndarray:  # noqa: ARG002
-        """Return what is compared, float32 (n_items, d): zeros where nothing is known."""
+    def _compared(self, entities: ItemEntities, knowledge: KnowledgeGraph) -> np.ndarray:  # noqa: ARG002
+        """Return the vectors whose cosine is the semantic similarity, float32 (n_items, any): zeros have none."""
         return entities.vectors
 
     def candidates(self, similarity: sparse.csr_matrix, users: np.ndarray) -> sparse.csr_matrix:
@@ -104,11 +111,13 @@ class TwoNeighbourhoods(Recommender):
         return self.vectors
 
     def _arrays(self) -> dict[str, np.ndarray]:
-        return {"vectors": self.vectors, **csr_arrays(cf=self.cf, semantic=self.semantic, likes=self.likes)}
+        matrices = csr_arrays(cf=self.cf, semantic=self.semantic, likes=self.likes)
+        return {"vectors": self.vectors, "base": self.base, **matrices}
 
     def _restore(self, arrays: dict[str, np.ndarray]) -> None:
         n_users, n_items = len(self.user_keys), len(self.item_keys)
-        self.vectors, self.likes = arrays["vectors"], csr_of("likes", arrays, (n_users, n_items))
+        self.vectors, self.base = arrays["vectors"], arrays["base"]
+        self.likes = csr_of("likes", arrays, (n_users, n_items))
         self.cf, self.semantic = (csr_of(name, arrays, (n_items, n_items)) for name in ("cf", "semantic"))
 
 
@@ -179,7 +188,7 @@ def nearest_vectors(
         columns, values = top_k(block, min(neighbours, n))
         at, place = np.nonzero(values > 0)
         found.append((known[start + at], known[columns[at, place]], values[at, place]))
-    row, column, value = (np.concatenate(part) for part in zip(*found, strict=True))
+    row, column, value = (np.concatenate(part) for part in zip(*found, strict=True)) if found else ([], [], [])
     matrix = sparse.csr_matrix((value, (row, column)), shape=(len(vectors), len(vectors)), dtype=np.float32)
     matrix.sort_indices()
     return matrix

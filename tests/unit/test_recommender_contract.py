@@ -29,6 +29,7 @@ SETTINGS: dict[str, dict] = {
     "MF": QUICK,
     "Popularity": {},
     "CKCF": VECTORS,
+    "CKCF-relational": VECTORS,
     "SemanticCF": VECTORS,
     "ItemKNN": {},
     "UserKNN": {},
