@@ -7,7 +7,8 @@
 
 The paper's protocol: every rating is a like; 3/4 of the rows are for training, at random; lists of 5, 10, 20 and 50
 from the whole catalogue without the training rows; means over users with a test row. "CKCF, paper" has lists of
-neighbours only (`back_fill="none"`, `linked_only=True`); the other rows are the models' defaults. The sweep goes
+neighbours only (`back_fill="none"`, `linked_only=True`), and so have ItemKNN and UserKNN: their lists end where
+nothing is near, also before K. The other rows are the models' defaults. The sweep goes
 from ratio 0:10 (the graph alone) to 10:0 (collaborative filtering alone). Cold: only test rows of books with less
 than two training ratings count as right, in the same lists. One TransE is trained a split and serves all that read it.
 """
@@ -29,7 +30,7 @@ import kgplug
 from kgplug.data.interactions import Interactions
 from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.embeddings.model import EmbeddingModel
-from kgplug.evaluation.ranking import evaluate_ranking
+from kgplug.evaluation.ranking import measure_lists
 from kgplug.recommenders.base import Recommender
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data" / "book-crossing" / "satori-kgcn"
@@ -40,6 +41,7 @@ MODELS = (
 )  # fmt: skip
 QUICK_MODELS = ("CKCF, paper", "CKCF-relational", "ItemKNN", "Popularity")
 READ_VECTORS = ("CKCF", "CKCF-relational", "SemanticCF")
+NEAR_ONLY = ("CKCF, paper", "ItemKNN", "UserKNN")
 PAPER = {"back_fill": "none", "linked_only": True}
 
 
@@ -54,16 +56,23 @@ def read(folder: Path) -> tuple[Interactions, KnowledgeGraph]:
     raise SystemExit(f"No ratings_final.txt in {folder}: --data names the folder that holds Book-Crossing.")
 
 
-def figures(model: Recommender, train: Interactions, test: Interactions) -> dict[str, float]:
-    """Return precision, recall and F1 at each length, over all test rows and, as "cold …", over those of cold books."""
+def figures(model: Recommender, train: Interactions, test: Interactions, *, near_only: bool) -> dict[str, float]:
+    """Return precision, recall and F1 at each length, over all test rows and, as "cold …", over those of cold books.
+
+    Args:
+        near_only: end a list where scores are 0; what follows would stand there by its number alone.
+    """
     cold = np.bincount(train.items, minlength=train.n_items)[test.items] < COLD_BELOW
-    parts = {"": test, "cold ": test.take(cold)}
-    return {
-        f"{prefix}{name}@{k}": evaluate_ranking(model, train, part, k=LENGTHS).figures[f"{name}@{k}"]
-        for prefix, part in parts.items()
-        for name in ("precision", "recall", "F1")
-        for k in LENGTHS
-    }
+    result = {}
+    for prefix, part in (("", test), ("cold ", test.take(cold))):
+        users = np.unique(part.users)
+        items, scores = model.recommend(users, LENGTHS[-1])
+        if near_only:
+            items[scores <= 0] = -1
+        means = measure_lists(items, part, users, LENGTHS).mean(axis=2)  # (lengths, precision, recall, F1 and more)
+        for k, (precision, recall, f1, *_) in zip(LENGTHS, means, strict=True):
+            result |= {f"{prefix}precision@{k}": precision, f"{prefix}recall@{k}": recall, f"{prefix}F1@{k}": f1}
+    return result
 
 
 def fitted(name: str, train: Interactions, knowledge: KnowledgeGraph, vectors: str, seed: int) -> Recommender:
@@ -91,13 +100,13 @@ def measure(folder: Path, models: list[str], splits: int, ratios: list[int], epo
                 began = time.perf_counter()
                 model = fitted(name, train, knowledge, vectors, seed)
                 row = {"part": "models", "model": name, "split": seed, "seconds": time.perf_counter() - began}
-                rows.append(row | figures(model, train, test))
+                rows.append(row | figures(model, train, test, near_only=name in NEAR_ONLY))
                 print(f"  {name}: precision@10 {rows[-1]['precision@10']:.4f}, {row['seconds']:.1f} s", flush=True)
             model = fitted("CKCF, paper", train, knowledge, vectors, seed)
             for ratio in ratios:  # the share matters after the training only
                 model.config = model.config.model_copy(update={"cf_share": ratio / 10})
                 row = {"part": "ratio", "model": f"{ratio}:{10 - ratio}", "split": seed}
-                rows.append(row | figures(model, train, test))
+                rows.append(row | figures(model, train, test, near_only=True))
     return rows
 
 
@@ -121,7 +130,6 @@ def main() -> None:
     known = {info.name for info in kgplug.available()}
     listed = [name for name in (QUICK_MODELS if arguments.quick else MODELS) if name.partition(",")[0] in known]
     models = arguments.models.split(",") if arguments.models else listed
-    models = ["CKCF, paper" if name == "paper" else name for name in models]
     splits = arguments.splits or (1 if arguments.quick else 5)
     ratios = [0, 5, 10] if arguments.quick else list(range(11))
     machine = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
