@@ -55,7 +55,8 @@ def test_each_like_is_compared_once_an_epoch_with_an_item_that_is_none() -> None
 def test_a_user_who_likes_everything_is_left_out_of_the_comparisons() -> None:
     users, items = np.indices((2, 3)).reshape(2, -1)
     rows = Interactions.from_arrays(np.arange(2), np.arange(3), users[:-1], items[:-1])
-    model = BPR(**SMALL).fit(rows, progress=False)
+    model, other = (BPR(**SMALL).fit(rows, seed=seed, progress=False) for seed in (0, 1))
+    assert not np.array_equal(model.user_vectors()[0], other.user_vectors()[0])  # as drawn, by the seed
     assert all((b.users == 1).all() for b in task_of(model, rows).batches(0, np.random.default_rng(0)))
     assert np.isfinite(model.score(users, items)).all()
 

@@ -94,16 +94,16 @@ def test_the_penalised_co_occurrence_equals_the_formula(hot: bool, active: bool)
 
 
 @pytest.mark.parametrize("rule", ["printed", "midpoint", "none"])
-@pytest.mark.parametrize("rows", [2, 1024])
-def test_the_semantic_neighbours_equal_the_rule_in_blocks_of_any_size(rule, rows, monkeypatch) -> None:
+@pytest.mark.parametrize(("rows", "neighbours"), [(2, 4), (1024, 4), (5, 12)])
+def test_the_semantic_neighbours_equal_the_rule_in_blocks_of_any_size(rule, rows, neighbours, monkeypatch) -> None:
     monkeypatch.setattr("kgplug.recommenders.two_neighbourhoods._BLOCK_ROWS", rows)
     rng = np.random.default_rng(3)
-    vectors = rng.normal(size=(13, 5)).astype(np.float32)
+    vectors = rng.normal(0.3, size=(13, 5)).astype(np.float32)
     vectors[4] = 0
     new = rng.random(13) < 0.4
     expected = literal_semantic(vectors.astype(float), new, rule)
-    found = nearest_vectors(vectors, 4, new=new, cold_boost=rule)
-    np.testing.assert_allclose(found.toarray(), literal_nearest(expected, 4), atol=1e-5)
+    found = nearest_vectors(vectors, neighbours, new=new, cold_boost=rule)
+    np.testing.assert_allclose(found.toarray(), literal_nearest(expected, neighbours), atol=1e-5)
     plain = literal_semantic(vectors.astype(float), new, "none")
     assert (rule == "none") == np.allclose(expected, plain)  # else the rule did something here
     assert found[4].nnz == 0 and found[:, [4]].nnz == 0
@@ -143,6 +143,24 @@ def test_a_score_is_one_over_the_place_and_the_rest_stands_below_by_its_likes() 
         np.testing.assert_allclose(scores[user, :n], 1 / np.arange(1, n + 1), rtol=1e-6)
         rest = items[user, n:][items[user, n:] >= 0]
         assert (np.diff(counts[rest]) <= 0).all() and scores[user, n] < scores[user, n - 1]
+
+
+def test_the_most_popular_item_of_all_stands_below_those_that_are_near() -> None:
+    interactions, knowledge, _, fan_of = directors_and_fans()
+    crowd = np.arange(900)  # who like film 0 and nothing else
+    both = Interactions.from_arrays(
+        np.arange(interactions.n_users + len(crowd)),
+        interactions.item_keys,
+        np.concatenate([interactions.users, interactions.n_users + crowd]),
+        np.concatenate([interactions.items, np.zeros(len(crowd), dtype=np.int64)]),
+    )
+    model = CKCF(**QUICK).fit(both, knowledge, progress=False)
+    fans = np.flatnonzero(fan_of == 7)
+    items, _ = model.recommend(fans, interactions.n_items)
+    fused = fuse(*(model._ranked(similarity, fans) for similarity in (model.cf, model.semantic)), share=0.5)
+    for row, listed in zip(items, fused, strict=True):
+        n = int((listed >= 0).sum())
+        assert n > 8 and 0 not in listed and row[n] == 0
 
 
 def test_films_of_a_liked_director_are_found_through_the_graph() -> None:

@@ -26,7 +26,7 @@ def data(seed: int = 0) -> tuple[Interactions, KnowledgeGraph]:
     users, items = np.nonzero(rng.random((12, N_ITEMS)) < 0.4)
     triples = [(int(i), f"r{rng.integers(3)}", f"e{rng.integers(4)}") for i in rng.integers(0, N_ITEMS - 1, 20)]
     triples += [(f"e{rng.integers(4)}", f"r{rng.integers(3)}", int(i)) for i in rng.integers(0, N_ITEMS - 1, 12)]
-    triples += [(0, "r0", 1), (2, "r0", 1)]
+    triples += [(0, "r0", 1), (2, "r0", 1), (4, "a relation of one item", "e0")]
     frame = pd.DataFrame(triples, columns=["head", "relation", "tail"])
     interactions = Interactions.from_arrays(np.arange(12), np.arange(N_ITEMS), users, items)
     return interactions, KnowledgeGraph.from_dataframe(frame)
