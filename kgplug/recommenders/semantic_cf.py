@@ -8,6 +8,9 @@ import numpy as np
 from pydantic import Field
 from scipy import sparse
 
+from kgplug.data.knowledge_graph import KnowledgeGraph
+from kgplug.recommenders.pretrained import ItemEntities
+from kgplug.recommenders.relational import relational_vectors
 from kgplug.recommenders.two_neighbourhoods import TwoNeighbourhoods, TwoNeighbourhoodsConfig
 
 
@@ -17,7 +20,12 @@ class SemanticCFConfig(TwoNeighbourhoodsConfig):
     Defaults that differ from CKCF's were better on the validation parts of Book-Crossing and MovieLens-100K.
     """
 
-    hot_exponent: float = Field(0.3, ge=0, le=1, description="of the product of both items' users")
+    compare: Literal["own", "relations", "mean"] = Field(
+        "own", description="items by their own vectors, or by their neighbours', see CKCF-relational"
+    )
+    translate: bool = Field(True, description="a neighbour t by relation r counts as t − r; else as t")
+    relations: int = Field(16, ge=1, description="directed relations that are compared, the most items' first")
+    hot_exponent: float = Field(0.2, ge=0, le=1, description="of the product of both items' users")
     cold_boost: Literal["printed", "midpoint", "none"] = Field(
         "none", description="similarities to new items that are raised, see CKCF"
     )
@@ -38,6 +46,14 @@ class SemanticCF(TwoNeighbourhoods):
     name = "SemanticCF"
     config_class = SemanticCFConfig
     config: SemanticCFConfig
+
+    def _compared(self, entities: ItemEntities, knowledge: KnowledgeGraph) -> np.ndarray:
+        c = self.config
+        if c.compare == "own":
+            return entities.vectors
+        return relational_vectors(
+            entities, knowledge, mean=c.compare == "mean", translate=c.translate, relations=c.relations
+        )
 
     def _score_block(self, users: np.ndarray) -> np.ndarray:
         share = self.config.cf_share

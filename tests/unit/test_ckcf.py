@@ -12,7 +12,7 @@ from scipy import sparse
 from kgplug.data.interactions import Interactions
 from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.embeddings.model import EmbeddingModel
-from kgplug.errors import DataError
+from kgplug.errors import DataError, UsageError
 from kgplug.recommenders.ckcf import CKCF
 from kgplug.recommenders.fusion import fuse
 from kgplug.recommenders.two_neighbourhoods import co_occurrence, nearest_vectors
@@ -202,7 +202,7 @@ def test_a_graph_of_other_things_and_a_wrong_embedding_are_one_sentence(tmp_path
     other = knowledge.from_dataframe(knowledge.to_dataframe().assign(head="x", tail="y"))
     with pytest.raises(DataError, match=r"None of the 5 items .* is an entity of the knowledge graph"):
         CKCF(**SMALL).fit(interactions, other, progress=False)
-    with pytest.raises(Exception, match=r'embedding="TransX"'):
+    with pytest.raises(UsageError, match=r'embedding="TransX": expected a model of PyKEEN'):
         CKCF(embedding="TransX").fit(interactions, knowledge, progress=False)
 
 

@@ -102,11 +102,12 @@ def test_films_of_a_liked_director_are_found_through_the_graph() -> None:
     assert true > 0.6 and true > false + 0.2  # by chance 0.05; feedback alone finds 0.4
 
 
-def test_an_embedding_that_does_not_translate_is_refused_unless_translation_is_off() -> None:
+@pytest.mark.parametrize("embedding", ["DistMult", "TransR", "TransD"])  # the two translate in spaces of their own
+def test_an_embedding_that_does_not_translate_is_refused_unless_translation_is_off(embedding: str) -> None:
     interactions, knowledge = tiny()
-    with pytest.raises(UsageError, match=r"needs an embedding whose relations are added .* DistMult has none"):
-        CKCFRelational(embedding="DistMult", **SMALL).fit(interactions, knowledge, progress=False)
-    model = CKCFRelational(embedding="DistMult", translate=False, **SMALL).fit(interactions, knowledge, progress=False)
+    with pytest.raises(UsageError, match=rf"such as TransE or TransH; those of {embedding} are not"):
+        CKCFRelational(embedding=embedding, **SMALL).fit(interactions, knowledge, progress=False)
+    model = CKCFRelational(embedding=embedding, translate=False, **SMALL).fit(interactions, knowledge, progress=False)
     assert np.isfinite(model.score(np.arange(4), np.arange(4))).all()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from kgplug.recommenders.ckcf_relational import CKCFRelational
 from kgplug.recommenders.semantic_cf import SemanticCF
 from tests.unit.planted import directors_and_fans, shuffled, tiny, unseen_share
 
@@ -63,3 +64,13 @@ def test_items_near_to_no_like_stand_below_in_the_order_of_their_likes() -> None
     likes = np.bincount(interactions.items, minlength=interactions.n_items)[items[s == 0]]
     order = np.argsort(-score[s == 0], kind="stable")
     assert score[s == 0].max() < 1 and (np.diff(likes[order]) <= 0).all()
+
+
+@pytest.mark.parametrize("compare", ["relations", "mean"])
+def test_items_can_be_compared_by_their_neighbours_as_in_ckcf_relational(compare: str) -> None:
+    interactions, knowledge, *_ = directors_and_fans()
+    options = {**SMALL, "compare": compare, "cold_boost": "none"}
+    model, other = (m(**options).fit(interactions, knowledge, progress=False) for m in (SemanticCF, CKCFRelational))
+    own = SemanticCF(**SMALL).fit(interactions, knowledge, progress=False)
+    assert np.array_equal(model.semantic.toarray(), other.semantic.toarray())
+    assert not np.array_equal(model.semantic.toarray(), own.semantic.toarray())
