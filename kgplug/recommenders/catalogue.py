@@ -55,7 +55,21 @@ RECOMMENDERS: dict[str, Recommends] = {
     ),
     "LightGCN": Recommends("lightgcn:LightGCN", LIKES, "He et al., SIGIR 2020", "likes of likes: strong on any data"),
     "MF": Recommends("mf:MF", LIKES, "Koren et al., IEEE Computer 2009", "the plain model that graphs must beat"),
+    "CKCF": Recommends("ckcf:CKCF", BOTH, "Zhou et al.", "co-liked and related items side by side; new items get in"),
+    "CKCF-relational": Recommends(
+        "ckcf_relational:CKCFRelational", BOTH, "after Zhou et al.", "CKCF that compares items relation by relation"
+    ),
+    "SemanticCF": Recommends(
+        "semantic_cf:SemanticCF",
+        BOTH,
+        "Bordes et al., NeurIPS 2013",
+        "TransX + CF: item-CF plus any embedding",
+    ),
     "ItemKNN": Recommends("item_knn:ItemKNN", LIKES, "Deshpande & Karypis, TOIS 2004", "a strong baseline in seconds"),
+    "UserKNN": Recommends("user_knn:UserKNN", LIKES, "Resnick et al., CSCW 1994", "what people of one's taste like"),
+    "EASE": Recommends("ease:EASE", LIKES, "Steck, WWW 2019", "best lists without a graph, up to 20,000 items"),
+    "ALS": Recommends("als:ALS", LIKES, "Hu et al., ICDM 2008", "factors in closed form, fast on many likes"),
+    "BPR": Recommends("bpr:BPR", LIKES, "Rendle et al., UAI 2009", "factors learnt from comparisons"),
     "Popularity": Recommends(
         "popularity:Popularity", LIKES, "Cremonesi et al., RecSys 2010", "the floor every model must beat"
     ),

@@ -57,19 +57,27 @@ class ClickThroughData:
                 likes.users, likes.items, negative_sampler(interactions, valid).draw(likes.users, rng)
             )
 
-    def epoch(self, rng: np.random.Generator, batch_size: int, *, rows: np.ndarray | None = None) -> Iterator[Pairs]:
-        """Yield batches of at most `batch_size` pairs: likes in a new order, each with a new negative of its user.
+    def drawn(
+        self, rng: np.random.Generator, rows: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return likes in a new order, each with a new negative of its user.
 
         Args:
             rng: draws.
-            batch_size: likes and negatives together.
             rows: int64, which likes; None: all.
+
+        Returns:
+            (users, items, negatives): int64 (n,); a negative is -1 where its user likes every item.
         """
         order = rng.permutation(len(self.likes) if rows is None else rows)
         users, items = self.likes.users[order], self.likes.items[order]
-        negatives = self._sampler.draw(users, rng)
+        return users, items, self._sampler.draw(users, rng)
+
+    def epoch(self, rng: np.random.Generator, batch_size: int, *, rows: np.ndarray | None = None) -> Iterator[Pairs]:
+        """Yield batches of at most `batch_size` pairs, likes and negatives together, of all likes or of some rows."""
+        users, items, negatives = self.drawn(rng, rows)
         step = max(1, batch_size // 2)
-        for start in range(0, len(order), step):
+        for start in range(0, len(users), step):
             chosen = slice(start, start + step)
             yield _with_negatives(users[chosen], items[chosen], negatives[chosen])
 

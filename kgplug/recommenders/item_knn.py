@@ -49,22 +49,40 @@ class ItemKNN(SimilarityRecommender):
         seed: int,  # noqa: ARG002
         options: FitOptions,
     ) -> None:
-        from implicit.nearest_neighbours import ItemItemRecommender, bm25_weight, normalize, tfidf_weight
-
         self.likes = interactions.likes().matrix()
-        liked_by = self.likes.T.astype(np.float64)  # (n_items, n_users)
-        weighted = {
-            "bm25": lambda: bm25_weight(liked_by, _BM25_K1, _BM25_B),  # type: ignore[arg-type]
-            "tfidf": lambda: normalize(tfidf_weight(liked_by)),
-            "cosine": lambda: normalize(liked_by),
-        }[self.config.similarity]()
-        # One more than wanted: an item is its own nearest neighbour.
-        knn = ItemItemRecommender(K=self.config.neighbours + 1, num_threads=_threads())
-        knn.fit(weighted.T.tocsr(), show_progress=bool(options.progress))
-        self.similarity = nearest(sparse.csr_matrix(knn.similarity), self.config.neighbours)
+        self.similarity = similar_rows(
+            self.likes.T.tocsr(), self.config.similarity, self.config.neighbours, progress=bool(options.progress)
+        )
 
 
-def _threads() -> int:
+def similar_rows(
+    rows: sparse.csr_matrix, similarity: str, neighbours: int, *, progress: bool = False
+) -> sparse.csr_matrix:
+    """Return each row's nearest other rows, through `implicit`.
+
+    Args:
+        rows: CSR (n, m), 1 where the row has the column.
+        similarity: "bm25", "tfidf" or "cosine".
+        neighbours: at most so many a row.
+
+    Returns:
+        CSR float32 (n, n), canonical.
+    """
+    from implicit.nearest_neighbours import ItemItemRecommender, bm25_weight, normalize, tfidf_weight
+
+    wide = rows.astype(np.float64)
+    weighted = {
+        "bm25": lambda: bm25_weight(wide, _BM25_K1, _BM25_B),  # type: ignore[arg-type]
+        "tfidf": lambda: normalize(tfidf_weight(wide)),
+        "cosine": lambda: normalize(wide),
+    }[similarity]()
+    # One more than wanted: a row is its own nearest neighbour.
+    knn = ItemItemRecommender(K=neighbours + 1, num_threads=threads())
+    knn.fit(weighted.T.tocsr(), show_progress=progress)
+    return nearest(sparse.csr_matrix(knn.similarity), neighbours)
+
+
+def threads() -> int:
     """Return the number of processors that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))

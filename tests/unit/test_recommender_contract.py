@@ -22,6 +22,7 @@ from kgplug.errors import DataError, RunError, UsageError
 from kgplug.recommenders.base import Recommender
 
 QUICK = {"embedding_dim": 8, "epochs": 20, "batch_size": 32, "learning_rate": 0.05, "l2": 1e-4, "device": "cpu"}
+VECTORS = {"embedding_settings": {"embedding_dim": 8, "epochs": 200, "learning_rate": 0.05, "device": "cpu"}}
 SETTINGS: dict[str, dict] = {
     "MKR": QUICK,
     "KGCN": QUICK,
@@ -29,7 +30,14 @@ SETTINGS: dict[str, dict] = {
     "LightGCN": {**QUICK, "epochs": 60, "init_scale": 0.1, "l2": 0.01},
     "MF": {**QUICK, "epochs": 60, "init_scale": 0.1, "l2": 0.01},
     "Popularity": {},
+    "CKCF": VECTORS,
+    "CKCF-relational": VECTORS,
+    "SemanticCF": VECTORS,
     "ItemKNN": {},
+    "UserKNN": {},
+    "EASE": {},
+    "ALS": {"embedding_dim": 4},
+    "BPR": QUICK,
 }
 IMPERSONAL = {"Popularity"}  # gives everybody the same list, so it cannot tell the tastes apart
 

@@ -1,0 +1,145 @@
+"""CKCF on Book-Crossing: precision, recall and F1 of its lists, the sweep of its ratio, cold books apart.
+
+    python benchmarks/ckcf.py                  five splits; about half an hour on two cores
+    python benchmarks/ckcf.py --quick          one split, few epochs, three ratios; about one minute
+    python benchmarks/ckcf.py --models CKCF,KGCN --splits 10
+    python benchmarks/ckcf.py --json FILE      the figures, for machines
+
+The paper's protocol: every rating is a like; 3/4 of the rows are for training, at random; lists of 5, 10, 20 and 50
+from the whole catalogue without the training rows; means over users with a test row. "CKCF, paper" has lists of
+neighbours only (`back_fill="none"`, `linked_only=True`), and so have ItemKNN and UserKNN: their lists end where
+nothing is near, also before K. The other rows are the models' defaults. The sweep goes
+from ratio 0:10 (the graph alone) to 10:0 (collaborative filtering alone). Cold: only test rows of books with less
+than two training ratings count as right, in the same lists. One TransE is trained a split and serves all that read it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+import kgplug
+from kgplug.data.interactions import Interactions
+from kgplug.data.knowledge_graph import KnowledgeGraph
+from kgplug.embeddings.model import EmbeddingModel
+from kgplug.evaluation.ranking import measure_lists
+from kgplug.recommenders.base import Recommender
+
+DATA = Path(__file__).resolve().parents[2] / "shared" / "data" / "book-crossing" / "satori-kgcn"
+LENGTHS, COLD_BELOW = (5, 10, 20, 50), 2
+MODELS = (
+    "CKCF, paper", "CKCF", "CKCF-relational", "SemanticCF", "RKGE-CF", "RippleNet", "KGCN", "ItemKNN", "UserKNN",
+    "Popularity",
+)  # fmt: skip
+QUICK_MODELS = ("CKCF, paper", "CKCF-relational", "ItemKNN", "Popularity")
+READ_VECTORS = ("CKCF", "CKCF-relational", "SemanticCF")
+NEAR_ONLY = ("CKCF, paper", "ItemKNN", "UserKNN")
+PAPER = {"back_fill": "none", "linked_only": True}
+
+
+def read(folder: Path) -> tuple[Interactions, KnowledgeGraph]:
+    """Return Book-Crossing's likes and its graph."""
+    for ending in (".txt", ".txt.xz"):
+        if (folder / f"ratings_final{ending}").exists():
+            ratings = pd.read_csv(folder / f"ratings_final{ending}", sep="\t", names=["user", "item", "label"])
+            triples = pd.read_csv(folder / f"kg_final{ending}", sep="\t", names=["head", "relation", "tail"])
+            likes = Interactions.from_dataframe(ratings[ratings["label"] == 1], user="user", item="item")
+            return likes, KnowledgeGraph.from_dataframe(triples)
+    raise SystemExit(f"No ratings_final.txt in {folder}: --data names the folder that holds Book-Crossing.")
+
+
+def figures(model: Recommender, train: Interactions, test: Interactions, *, near_only: bool) -> dict[str, float]:
+    """Return precision, recall and F1 at each length, over all test rows and, as "cold …", over those of cold books.
+
+    Args:
+        near_only: end a list where scores are 0; what follows would stand there by its number alone.
+    """
+    cold = np.bincount(train.items, minlength=train.n_items)[test.items] < COLD_BELOW
+    result = {}
+    for prefix, part in (("", test), ("cold ", test.take(cold))):
+        users = np.unique(part.users)
+        items, scores = model.recommend(users, LENGTHS[-1])
+        if near_only:
+            items[scores <= 0] = -1
+        means = measure_lists(items, part, users, LENGTHS).mean(axis=2)  # (lengths, precision, recall, F1 and more)
+        for k, (precision, recall, f1, *_) in zip(LENGTHS, means, strict=True):
+            result |= {f"{prefix}precision@{k}": precision, f"{prefix}recall@{k}": recall, f"{prefix}F1@{k}": f1}
+    return result
+
+
+def fitted(name: str, train: Interactions, knowledge: KnowledgeGraph, vectors: str, seed: int) -> Recommender:
+    """Return a trained model; "CKCF, paper" is CKCF with the paper's lists."""
+    plain, _, paper = name.partition(", ")
+    settings = {"embedding": vectors} if plain in READ_VECTORS else {}
+    model = kgplug.create(plain, **settings, **(PAPER if paper else {}))
+    assert isinstance(model, Recommender)
+    return model.fit(train, knowledge if model.needs_knowledge else None, seed=seed, progress=False)
+
+
+def measure(folder: Path, models: list[str], splits: int, ratios: list[int], epochs: int | None) -> list[dict]:
+    """Return one row a split and model, or a split and ratio."""
+    likes, knowledge = read(folder)
+    print(f"Book-Crossing: {likes}, {knowledge}", flush=True)
+    rows = []
+    for seed in range(splits):
+        train, test = likes.split((0.75, 0.25), seed=seed, by="row")
+        with tempfile.TemporaryDirectory() as folder_of_run:
+            vectors, began = str(Path(folder_of_run) / "run"), time.perf_counter()
+            transe = EmbeddingModel("TransE", **({} if epochs is None else {"epochs": epochs}))
+            transe.fit(knowledge, seed=seed, progress=False).save(Path(vectors))
+            print(f"  split {seed}: TransE {time.perf_counter() - began:.1f} s", flush=True)
+            for name in models:
+                began = time.perf_counter()
+                model = fitted(name, train, knowledge, vectors, seed)
+                row = {"part": "models", "model": name, "split": seed, "seconds": time.perf_counter() - began}
+                rows.append(row | figures(model, train, test, near_only=name in NEAR_ONLY))
+                print(f"  {name}: precision@10 {rows[-1]['precision@10']:.4f}, {row['seconds']:.1f} s", flush=True)
+            model = fitted("CKCF, paper", train, knowledge, vectors, seed)
+            for ratio in ratios:  # the share matters after the training only
+                model.config = model.config.model_copy(update={"cf_share": ratio / 10})
+                row = {"part": "ratio", "model": f"{ratio}:{10 - ratio}", "split": seed}
+                rows.append(row | figures(model, train, test, near_only=True))
+    return rows
+
+
+def table(rows: list[dict], part: str, prefix: str) -> pd.DataFrame:
+    """Return means over splits, one row a model or ratio."""
+    chosen = pd.DataFrame([row for row in rows if row["part"] == part])
+    columns = [f"{prefix}{name}@{k}" for name in ("precision", "recall", "F1") for k in LENGTHS]
+    columns += ["seconds"] if part == "models" and not prefix else []
+    return chosen.groupby("model", sort=False)[columns].mean().round(4)
+
+
+def main() -> None:
+    """Measure, print tables, write the figures."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="less of everything")
+    parser.add_argument("--models", help="comma-separated names; default: those that kgplug has of a list")
+    parser.add_argument("--splits", type=int, help="how many; default: 5, with --quick 1")
+    parser.add_argument("--data", type=Path, default=DATA, help="folder of Book-Crossing")
+    parser.add_argument("--json", type=Path, help="write every figure to this file")
+    arguments = parser.parse_args()
+    known = {info.name for info in kgplug.available()}
+    listed = [name for name in (QUICK_MODELS if arguments.quick else MODELS) if name.partition(",")[0] in known]
+    models = arguments.models.split(",") if arguments.models else listed
+    splits = arguments.splits or (1 if arguments.quick else 5)
+    ratios = [0, 5, 10] if arguments.quick else list(range(11))
+    machine = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
+    print(f"{machine}, load {os.getloadavg()[0]:.1f}.")
+    rows = measure(arguments.data, models, splits, ratios, 5 if arguments.quick else None)
+    for part, prefix in (("models", ""), ("models", "cold "), ("ratio", ""), ("ratio", "cold ")):
+        print(f"\n{part}{', cold books' if prefix else ''}\n{table(rows, part, prefix).to_string()}", flush=True)
+    if arguments.json:
+        arguments.json.write_text(json.dumps({"machine": machine, "figures": rows}, indent=1), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
