@@ -88,7 +88,7 @@ class EASE(Recommender):
         return self._score_newcomers(self.likes[users])
 
     def _score_newcomers(self, likes: sparse.csr_matrix) -> np.ndarray:
-        scores = np.zeros((likes.shape[0], len(self.item_keys)), dtype=np.float32)
+        scores = np.zeros((likes.get_shape()[0], len(self.item_keys)), dtype=np.float32)
         scores[:, self.known] = likes[:, self.known] @ self.weights  # (b, m)
         return scores
 
