@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
@@ -24,7 +25,7 @@ from kgplug.errors import UsageError
 
 if TYPE_CHECKING:
     from kgplug.embeddings.prediction import Question
-    from kgplug.graph.list_options import ListOptions
+    from kgplug.graph.list_options import Embedding, ListOptions
 
 _MANY_SCORES = 10_000_000  # seconds of work: said before it is done
 Model = Annotated[str | None, typer.Option("--model", "-m", help="A published model; default: the newest one.")]
@@ -206,8 +207,12 @@ def _list_options(
 ) -> ListOptions:
     from kgplug.graph.list_options import ListOptions
 
-    run = None if diverse_by is None else open_runs().resolve(diverse_by)
-    return ListOptions(seen.value, where, tuple(labels or ()), diversity, run)
+    options = ListOptions(seen.value, where, tuple(labels or ()), diversity)
+    if diverse_by is None:
+        return options
+    from kgplug import models
+
+    return replace(options, diverse_by=cast("Embedding", models.load(open_runs().resolve(diverse_by))))
 
 
 def _embedding(run: str | None) -> Path:

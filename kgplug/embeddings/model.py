@@ -181,6 +181,25 @@ class EmbeddingModel:
         """
         return entity_vectors(self.module, self.name)
 
+    def vectors_of(self, keys: np.ndarray, *, label: str = "") -> np.ndarray:
+        """Return the vectors of nodes, float32 (n, d), zeros where the model knows none.
+
+        Args:
+            keys: object (n,).
+            label: their node label.
+
+        Raises:
+            DataError: it knows none of them.
+        """
+        entities = self.vocabulary.entities_of(keys, label=label)
+        if not (entities >= 0).any():
+            examples = ", ".join(repr(key) for key in keys[:3])
+            raise DataError(
+                f"None of the {len(keys):,} items (such as {examples}) is an entity of the knowledge graph. "
+                "Items and entities must have the same keys."
+            )
+        return np.where((entities >= 0)[:, None], self.entity_vectors()[np.maximum(entities, 0)], np.float32(0))
+
     @torch.no_grad()
     def relation_vectors(self) -> dict[str, np.ndarray]:
         """Return the model's relation tensors under their meaning: float32 (n_relations, …) each.

@@ -15,7 +15,7 @@ from kgplug.data.publication import Predictions, Publication
 from kgplug.errors import UsageError
 from kgplug.graph import cypher, reader
 from kgplug.graph.connection import Connection, connect_settings
-from kgplug.graph.list_options import ListOptions, recommend_options
+from kgplug.graph.list_options import ListOptions, Lists, recommend_options
 from kgplug.graph.schema import GraphSchema
 from kgplug.settings import Settings
 
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
     from kgplug.graph.publish_predictions import PredictionCounts
     from kgplug.graph.publisher import PublishReport
-    from kgplug.recommenders.base import Recommender
 
 
 RESULTS_GROUP = "kgplug.results"
@@ -133,7 +132,7 @@ class Graph:
         if not hasattr(model, "item_numbers"):
             name = getattr(model, "name", type(model).__name__)
             raise UsageError(f"{name} gives no lists, so there is nothing to filter or to make diverse.")
-        options = recommend_options(self.connection, schema, cast("Recommender", model), lists)
+        options = recommend_options(self.connection, schema, cast(Lists, model), lists)
         return {"exclude_seen": lists.seen != "none", **options}
 
     def write_predictions(self, predictions: Predictions, *, schema: GraphSchema | None = None) -> PredictionCounts:

@@ -6,24 +6,41 @@ is called `item` in it: `item.year > 1990`, `EXISTS { (item)-[:IN_GENRE]->(:Genr
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
 
+import numpy as np
+
+from kgplug.data.choice import check_diversity
 from kgplug.errors import GraphError, UsageError, unknown_name
 from kgplug.graph.connection import Connection
 from kgplug.graph.contents import read_contents
 from kgplug.graph.cypher import quote
 from kgplug.graph.schema import GraphSchema
-from kgplug.recommenders.choice import check_diversity
-
-if TYPE_CHECKING:
-    import numpy as np
-
-    from kgplug.embeddings.model import EmbeddingModel
-    from kgplug.recommenders.base import Recommender
 
 SEEN = ("all", "train", "none")
+
+
+class Lists(Protocol):
+    """What the options need of a recommender."""
+
+    item_keys: np.ndarray
+    item_label: str
+
+    def item_numbers(self, keys: Iterable[int | str], *, skip_unknown: bool = False) -> np.ndarray:
+        """Return the row numbers of item keys, int64 (n,)."""
+        ...
+
+
+class Embedding(Protocol):
+    """What the options need of an embedding."""
+
+    run: str
+
+    def vectors_of(self, keys: np.ndarray, *, label: str = "") -> np.ndarray:
+        """Return the vectors of nodes, float32 (n, d), zeros where one is unknown."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -37,15 +54,14 @@ class ListOptions:
         where: Cypher predicate over `item`; only items for which it is true are recommended.
         labels: only items with one of these labels are recommended.
         diversity: from 0 to 1; see `Recommender.recommend`.
-        diverse_by: folder of an embedding's run, by whose vectors items are alike; by the recommender's own, if not
-            given.
+        diverse_by: an embedding by whose vectors items are alike; by the recommender's own, if not given.
     """
 
     seen: Literal["all", "train", "none"] = "all"
     where: str | None = None
     labels: tuple[str, ...] = ()
     diversity: float = 0.0
-    diverse_by: Path | None = None
+    diverse_by: Embedding | None = None
 
     def __post_init__(self) -> None:
         if self.seen not in SEEN:
@@ -57,6 +73,10 @@ class ListOptions:
                 "diverse_by tells by which vectors lists are to be diverse; give diversity, too, such as 0.3."
             )
 
+        if self.diverse_by is not None and not hasattr(self.diverse_by, "vectors_of"):
+            found = getattr(self.diverse_by, "name", repr(self.diverse_by))
+            raise UsageError(f"diverse_by: expected an embedding, such as a trained TransE; found {found}.")
+
     @property
     def are_filtered(self) -> bool:
         """Whether some items may not be recommended to anybody."""
@@ -64,38 +84,30 @@ class ListOptions:
 
     def to_dict(self) -> dict:
         """Return the options as JSON-able facts."""
-        run = None if self.diverse_by is None else self.diverse_by.name
-        return {**asdict(self), "labels": list(self.labels), "diverse_by": run}
+        return {
+            "seen": self.seen,
+            "where": self.where,
+            "labels": list(self.labels),
+            "diversity": self.diversity,
+            "diverse_by": None if self.diverse_by is None else self.diverse_by.run,
+        }
 
 
 def recommend_options(
-    connection: Connection, schema: GraphSchema, model: Recommender, options: ListOptions
+    connection: Connection, schema: GraphSchema, model: Lists, options: ListOptions
 ) -> dict[str, Any]:
     """Return the arguments of `Recommender.recommend` that the options come to, what is seen left aside.
 
     Raises:
-        UsageError: as `matching_items`, or `diverse_by` is no embedding's run.
-        DataError: that embedding knows none of the items.
+        UsageError: as `matching_items`.
+        DataError: the embedding that items shall differ by knows none of them.
     """
     found: dict[str, Any] = {"diversity": options.diversity}
     if options.are_filtered:
         found["only"] = model.item_numbers(matching_items(connection, schema, options), skip_unknown=True)
     if options.diverse_by is not None:
-        found["vectors"] = _embedded(options.diverse_by, model)
+        found["vectors"] = options.diverse_by.vectors_of(model.item_keys, label=model.item_label)
     return found
-
-
-def _embedded(folder: Path, model: Recommender) -> np.ndarray:
-    """Return the vectors that an embedding's run has of a recommender's items, float32 (n_items, d)."""
-    from kgplug import models
-    from kgplug.recommenders.pretrained import known_items
-
-    embedding = models.load(folder)
-    if models.kind(embedding) != "embedding":
-        raise UsageError(
-            f"diverse_by: expected an embedding's run, such as one of TransE; found one of {embedding.name}."
-        )
-    return known_items(cast("EmbeddingModel", embedding), model.item_keys, model.item_label).vectors
 
 
 def matching_items(connection: Connection, schema: GraphSchema, options: ListOptions) -> list[int | str]:

@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from kgplug.data.choice import ListChoice, check_diversity, check_vectors, item_mask, left_out
 from kgplug.data.interactions import Interactions
 from kgplug.data.keys import as_keys
 from kgplug.errors import UsageError
-from kgplug.recommenders.choice import ListChoice, check_diversity, check_vectors, item_mask, left_out
 
 SCORE_BLOCK_CELLS = 16_000_000  # user × item scores held at a time (64 MB of float32)
 
@@ -74,7 +74,7 @@ class ListMaker(ABC):
             only: item numbers, or a mask bool (n_items,): no other item stands in a list.
             exclude: the same of items that stand in no list. `item_numbers` gives the numbers of keys.
             diversity: from 0 to 1, how much an item's likeness to those before it counts against it
-                (`kgplug.recommenders.diversity.rerank`); the best 10 k items are candidates. The list then is in
+                (`kgplug.data.diversity.rerank`); the best 10 k items are candidates. The list then is in
                 the order of choice, with the same scores as ever.
             vectors: float32 (n_items, d) by which items are alike; `item_vectors()`, if not given.
 

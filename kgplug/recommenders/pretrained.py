@@ -11,7 +11,7 @@ from kgplug.data.interactions import Interactions
 from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.embeddings.catalogue import EMBEDDINGS
 from kgplug.embeddings.model import EmbeddingModel
-from kgplug.errors import DataError, UsageError
+from kgplug.errors import UsageError
 from kgplug.settings import Settings
 from kgplug.training.runs import Runs
 
@@ -75,17 +75,9 @@ def known_items(model: EmbeddingModel, item_keys: np.ndarray, item_label: str) -
     Raises:
         DataError: no item has an entity.
     """
+    vectors = model.vectors_of(item_keys, label=item_label)
     entities = model.vocabulary.entities_of(item_keys, label=item_label)
-    linked = entities >= 0
-    if not linked.any():
-        examples = ", ".join(repr(key) for key in item_keys[:3])
-        raise DataError(
-            f"None of the {len(item_keys):,} items (such as {examples}) is an entity of the knowledge graph. "
-            "Items and entities must have the same keys."
-        )
-    known = model.entity_vectors()
-    vectors = np.where(linked[:, None], known[np.maximum(entities, 0)], np.float32(0))
-    return ItemEntities(vectors.astype(np.float32), linked, model, entities)
+    return ItemEntities(vectors, entities >= 0, model, entities)
 
 
 def _run(name: str) -> EmbeddingModel:

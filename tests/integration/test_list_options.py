@@ -181,12 +181,12 @@ def test_a_model_without_item_vectors_is_diverse_by_those_of_an_embedding(graph:
     knn, transe = jobs.train("ItemKNN", data, runs), jobs.train("TransE", data, runs, settings=small)
     with pytest.raises(UsageError, match=r"ItemKNN has no item vectors .*--diverse-by RUN"):
         jobs.publish(graph, knn, lists=ListOptions(diversity=0.7))
-    with pytest.raises(UsageError, match=r"diverse_by: expected an embedding's run, .* found one of ItemKNN"):
-        jobs.publish(graph, knn, lists=ListOptions(diversity=0.7, diverse_by=knn))
-    with pytest.raises(UsageError, match="give diversity, too"):
-        ListOptions(diverse_by=transe)
-    jobs.publish(graph, knn, top=4, lists=ListOptions(diversity=0.7, diverse_by=transe))
     model, embedding = models.load(knn), models.load(transe)
+    with pytest.raises(UsageError, match=r"diverse_by: expected an embedding, such as .*; found ItemKNN"):
+        ListOptions(diversity=0.7, diverse_by=model)
+    with pytest.raises(UsageError, match="give diversity, too"):
+        ListOptions(diverse_by=embedding)
+    jobs.publish(graph, knn, top=4, lists=ListOptions(diversity=0.7, diverse_by=embedding))
     assert isinstance(model, Recommender) and isinstance(embedding, EmbeddingModel)
     entities = embedding.vocabulary.entities_of(model.item_keys, label="Movie")
     vectors = embedding.entity_vectors()[entities]

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 import kgplug
+from kgplug.data.diversity import rerank
 from kgplug.errors import UsageError
 from kgplug.recommenders import diversity as module
 from kgplug.recommenders.base import Recommender
-from kgplug.recommenders.diversity import rerank
 from tests.unit.planted import directors_and_fans
 
 

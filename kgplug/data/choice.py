@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from kgplug.data.diversity import POOL, rerank
 from kgplug.data.top_k import top_k
 from kgplug.errors import UsageError
-from kgplug.recommenders.diversity import POOL, rerank
 
 
 @dataclass(frozen=True, eq=False)
