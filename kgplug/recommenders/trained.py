@@ -153,9 +153,13 @@ class ClickThroughTask:
             optimizer.step()
         return loss.detach()
 
+    def logits(self, batch: Pairs) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return what the network makes of a batch, as `PairNetwork.forward` does."""
+        return self.module(batch.users, batch.items)
+
     def loss(self, batch: Pairs) -> torch.Tensor:
         """Return mean BCE + l2 · mean ‖rows‖² + weight_l2 · ‖W‖², a scalar."""
-        logits, rows = self.module(batch.users, batch.items)
+        logits, rows = self.logits(batch)
         labels = torch.from_numpy(batch.labels).to(logits.device)
         loss = functional.binary_cross_entropy_with_logits(logits, labels) + self.config.l2 * rows
         return loss + self.config.weight_l2 * squared_norm(self._layers) if self._layers else loss

@@ -25,6 +25,8 @@ QUICK = {"embedding_dim": 8, "epochs": 20, "batch_size": 32, "learning_rate": 0.
 SETTINGS: dict[str, dict] = {
     "MKR": QUICK,
     "KGCN": QUICK,
+    "CKE": QUICK,
+    "LibFM": {**QUICK, "epochs": 60, "embedding": "TransE", "embedding_settings": {"embedding_dim": 8, "epochs": 3}},
     "MF": QUICK,
     "Popularity": {},
     "ItemKNN": {},
