@@ -94,7 +94,11 @@ class CKENetwork(PairNetwork):
         n = len(users)
         u_rows, (user_of,) = distinct(users, device=self.device)
         i_rows, (item_of,) = distinct(items, device=self.device)
-        u, v, e = lookup(self.users, u_rows), lookup(self.items, i_rows), lookup(self.entities, self.item_entities[i_rows])
+        u, v, e = (
+            lookup(self.users, u_rows),
+            lookup(self.items, i_rows),
+            lookup(self.entities, self.item_entities[i_rows]),
+        )
         products = functional.embedding(user_of, u) * functional.embedding(item_of, v + e)  # (n, d)
         penalty = row_penalty(u, user_of, n) + row_penalty(v, item_of, n) + row_penalty(e, item_of, n)
         return products.sum(1), penalty

@@ -62,6 +62,7 @@ class TrainedRecommender(Recommender):
                 "" if knowledge is None else knowledge.fingerprint,
                 self.config.model_dump_json(),
                 str(seed),
+                *(() if interactions.item_texts is None else (interactions.item_texts,)),
             ),
             checkpoint=options.checkpoint,
             progress=options.progress,

@@ -99,14 +99,20 @@ def test_unseen_films_of_ones_director_come_first_and_not_with_shuffled_triples(
     assert right > 0.5 and wrong < right - 0.15
 
 
-def test_triples_without_a_corrupt_tail_are_passed_over() -> None:
-    interactions, knowledge = tiny()
-    data = ClickThroughData(interactions, None, seed=0)
-    task = CKETask(fitted().network, CKE(**SMALL).config, data, knowledge.triples)
-    steps = list(task.batches(0, np.random.default_rng(0)))
-    known = {tuple(triple) for triple in knowledge.triples.tolist()}
-    drawn = [t for _, triples in steps if triples for t in zip(triples.heads, triples.relations, triples.corrupt)]
-    assert drawn and not known & {tuple(int(x) for x in triple) for triple in drawn}
+def corrupted(interactions, knowledge) -> list[tuple[int, int, int]]:
+    """Return the corrupt triples of one epoch's steps."""
+    data, model = ClickThroughData(interactions, None, seed=0), fitted()
+    task = CKETask(model.network, model.config, data, knowledge.triples)
+    steps = [triples for _, triples in task.batches(0, np.random.default_rng(0))]
+    parts = [(triples.heads, triples.relations, triples.corrupt) for triples in steps if triples is not None]
+    return [(int(h), int(r), int(t)) for part in parts for h, r, t in zip(*part, strict=True)]
+
+
+def test_corrupt_triples_are_unknown_and_triples_without_one_are_passed_over() -> None:
+    assert corrupted(*tiny()) == []  # each relation there has one tail only, or both for each head
+    interactions, knowledge, _, _ = directors_and_fans()
+    drawn = corrupted(interactions, knowledge)
+    assert len(drawn) > 100 and not set(drawn) & {tuple(triple) for triple in knowledge.triples.tolist()}
 
 
 def test_the_weight_nought_leaves_the_triples_out() -> None:

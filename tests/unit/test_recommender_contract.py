@@ -22,11 +22,14 @@ from kgplug.errors import DataError, RunError, UsageError
 from kgplug.recommenders.base import Recommender
 
 QUICK = {"embedding_dim": 8, "epochs": 20, "batch_size": 32, "learning_rate": 0.05, "l2": 1e-4, "device": "cpu"}
+PRETRAINED = {"embedding": "TransE", "embedding_settings": {"embedding_dim": 8, "epochs": 3}}
 SETTINGS: dict[str, dict] = {
     "MKR": QUICK,
     "KGCN": QUICK,
     "CKE": QUICK,
-    "LibFM": {**QUICK, "epochs": 60, "embedding": "TransE", "embedding_settings": {"embedding_dim": 8, "epochs": 3}},
+    "LibFM": {**QUICK, "epochs": 60, **PRETRAINED},
+    "Wide&Deep": {**QUICK, "epochs": 60, **PRETRAINED},
+    "PER": {"embedding_dim": 4},
     "MF": QUICK,
     "Popularity": {},
     "ItemKNN": {},
