@@ -133,7 +133,8 @@ class ClickThroughTask:
         self._layers = network.layers()
         rate = config.learning_rate
         dense = torch.optim.Adam([*self._layers, network.global_bias], lr=rate, fused=True)
-        self.optimizers: Sequence[torch.optim.Optimizer] = (RowAdam(network.tables(), lr=rate), dense)
+        tables = network.tables()
+        self.optimizers: Sequence[torch.optim.Optimizer] = (RowAdam(tables, lr=rate), dense) if tables else (dense,)
 
     @property
     def step_floats(self) -> int:

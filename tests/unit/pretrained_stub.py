@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -22,4 +23,5 @@ def share_of_tails(
     np.add.at(known, head, drawn[relation, tail])
     linked = entities >= 0
     vectors = np.where(linked[:, None], known[entities], 0).astype(np.float32)
-    return ItemEntities(vectors, linked, None, entities)  # type: ignore[arg-type]
+    model = SimpleNamespace(vocabulary=knowledge, entity_vectors=lambda: known.astype(np.float32))
+    return ItemEntities(vectors, linked, model, entities)  # type: ignore[arg-type]

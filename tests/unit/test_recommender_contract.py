@@ -30,6 +30,7 @@ SETTINGS: dict[str, dict] = {
     "LibFM": {**QUICK, "epochs": 60, **PRETRAINED},
     "Wide&Deep": {**QUICK, "epochs": 60, **PRETRAINED},
     "PER": {"embedding_dim": 4},
+    "DKN": {**QUICK, **PRETRAINED, "filters": 8, "history": 4},
     "MF": QUICK,
     "Popularity": {},
     "ItemKNN": {},
@@ -55,7 +56,8 @@ def interactions() -> Interactions:
     ]
     rows += [(99, "film 99", 1)]
     frame = pd.DataFrame(rows, columns=["user", "film", "stars"])
-    return Interactions.from_dataframe(frame, user="user", item="film", rating="stars", threshold=4)
+    likes = Interactions.from_dataframe(frame, user="user", item="film", rating="stars", threshold=4)
+    return likes.with_texts({f"film {film:02}": f"{film} {'War' if film % 2 else 'Peace'}" for film in range(N_FILMS)})
 
 
 @pytest.fixture(scope="module")
