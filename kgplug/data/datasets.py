@@ -71,7 +71,7 @@ def movielens_100k(downloads_dir: Path) -> tuple[Interactions, KnowledgeGraph]:
         downloads_dir: where the download is kept.
 
     Returns:
-        Interactions: 943 users (int keys), 1,682 films (int keys), a like from 4 stars on.
+        Interactions: 943 users (int keys), 1,682 films (int keys), a like from 4 stars on; their titles as texts.
         KnowledgeGraph: a film's entity has the label "Movie" and the film's own id as key.
     """
     data = read_movielens(zipfile.ZipFile(_wheel(downloads_dir)))
@@ -89,7 +89,9 @@ def movielens_100k(downloads_dir: Path) -> tuple[Interactions, KnowledgeGraph]:
         user_label="User",
         item_label="Movie",
     )
-    return interactions, _knowledge(data)
+    films = data.nodes["Movie"]
+    titles = dict(zip(films["id:int"], films["title"].fillna("").astype(str), strict=True))
+    return interactions.with_texts(titles), _knowledge(data)
 
 
 def _knowledge(data: MovieLens) -> KnowledgeGraph:

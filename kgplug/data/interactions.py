@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
@@ -30,6 +30,7 @@ class Interactions:
         timestamps: int64 (n,), seconds since 1970, or None.
         threshold: a row is a like when its rating is at least this; None: every row is a like.
         user_label, item_label: node labels in the graph, "" without one.
+        item_texts: object (n_items,) of str, a title or more of each item, "" without one; or None.
     """
 
     user_keys: np.ndarray
@@ -41,6 +42,7 @@ class Interactions:
     threshold: float | None = None
     user_label: str = ""
     item_label: str = ""
+    item_texts: np.ndarray | None = None
 
     @classmethod
     def from_dataframe(
@@ -186,13 +188,26 @@ class Interactions:
         item_rows = pd.Index(item_keys, dtype=object).get_indexer(pd.Index(self.item_keys, dtype=object))
         users, items = user_rows[self.users], item_rows[self.items]
         known = (users >= 0) & (items >= 0)
-        return replace(
+        aligned = replace(
             self.take(known), user_keys=user_keys, item_keys=item_keys, users=users[known], items=items[known]
         )
+        if self.item_texts is None:
+            return aligned
+        return aligned.with_texts(dict(zip(self.item_keys, self.item_texts, strict=True)))
 
     def with_threshold(self, threshold: float | None) -> Interactions:
         """Return the same rows under another definition of a like."""
         return replace(self, threshold=threshold)
+
+    def with_texts(self, texts: Mapping[int | str, str]) -> Interactions:
+        """Return the same rows with texts of items, such as titles; items that are not named get "".
+
+        Args:
+            texts: item key → text.
+        """
+        found = np.empty(self.n_items, dtype=object)
+        found[:] = [texts.get(key, "") for key in self.item_keys]
+        return replace(self, item_texts=found)
 
     def split(
         self,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-LIKES, BOTH = "likes", "likes + triples"
+LIKES, BOTH, TITLES = "likes", "likes + triples", "likes + triples + titles"
 
 
 @dataclass(frozen=True)
@@ -14,7 +14,7 @@ class ModelInfo:
     Attributes:
         kind: "recommender" or "embedding".
         paper: short citation.
-        needs: "likes", "likes + triples" or "triples".
+        needs: "likes", "likes + triples", "likes + triples + titles" or "triples".
         good_for: one phrase.
     """
 
@@ -54,6 +54,15 @@ RECOMMENDERS: dict[str, Recommends] = {
         "sparse likes with a graph beside them",
     ),
     "LightGCN": Recommends("lightgcn:LightGCN", LIKES, "He et al., SIGIR 2020", "likes of likes: strong on any data"),
+    "CKE": Recommends(
+        "cke:CKE", BOTH, "Zhang et al., KDD 2016", "likes and TransR in one vector; ranks by one product"
+    ),
+    "LibFM": Recommends("libfm:LibFM", BOTH, "Rendle, TIST 2012", "a factorisation machine over pre-trained vectors"),
+    "Wide&Deep": Recommends(
+        "wide_deep:WideDeep", BOTH, "Cheng et al., DLRS 2016", "a linear model and an MLP over pre-trained vectors"
+    ),
+    "PER": Recommends("per:PER", BOTH, "Yu et al., WSDM 2014", "which relations make items alike, told by weights"),
+    "DKN": Recommends("dkn:DKN", TITLES, "Wang et al., WWW 2018", "items whose titles say much"),
     "MF": Recommends("mf:MF", LIKES, "Koren et al., IEEE Computer 2009", "the plain model that graphs must beat"),
     "CKCF": Recommends("ckcf:CKCF", BOTH, "Zhou et al.", "co-liked and related items side by side; new items get in"),
     "CKCF-relational": Recommends(

@@ -30,6 +30,17 @@ class Pairs:
     def __len__(self) -> int:
         return len(self.users)
 
+    def matched(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the rows of likes and of their negatives, int64 (m,) each; likes stand first, in one order with them.
+
+        A user who likes the whole catalogue has no negative for any like, so its likes are left out.
+        """
+        n = int(self.labels.sum())
+        negatives = np.arange(n, len(self))
+        if len(negatives) == n:
+            return np.arange(n), negatives
+        return np.flatnonzero(np.isin(self.users[:n], self.users[n:])), negatives
+
 
 class ClickThroughData:
     """Training likes with negatives redrawn each epoch, and fixed validation pairs.

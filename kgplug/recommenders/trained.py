@@ -62,6 +62,7 @@ class TrainedRecommender(Recommender):
                 "" if knowledge is None else knowledge.fingerprint,
                 self.config.model_dump_json(),
                 str(seed),
+                *(() if interactions.item_texts is None else (interactions.item_texts,)),
             ),
             checkpoint=options.checkpoint,
             progress=options.progress,
@@ -132,7 +133,8 @@ class ClickThroughTask:
         self._layers = network.layers()
         rate = config.learning_rate
         dense = torch.optim.Adam([*self._layers, network.global_bias], lr=rate, fused=True)
-        self.optimizers: Sequence[torch.optim.Optimizer] = (RowAdam(network.tables(), lr=rate), dense)
+        tables = network.tables()
+        self.optimizers: Sequence[torch.optim.Optimizer] = (RowAdam(tables, lr=rate), dense) if tables else (dense,)
 
     @property
     def step_floats(self) -> int:
@@ -153,9 +155,13 @@ class ClickThroughTask:
             optimizer.step()
         return loss.detach()
 
+    def logits(self, batch: Pairs) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return what the network makes of a batch, as `PairNetwork.forward` does."""
+        return self.module(batch.users, batch.items)
+
     def loss(self, batch: Pairs) -> torch.Tensor:
         """Return mean BCE + l2 · mean ‖rows‖² + weight_l2 · ‖W‖², a scalar."""
-        logits, rows = self.module(batch.users, batch.items)
+        logits, rows = self.logits(batch)
         labels = torch.from_numpy(batch.labels).to(logits.device)
         loss = functional.binary_cross_entropy_with_logits(logits, labels) + self.config.l2 * rows
         return loss + self.config.weight_l2 * squared_norm(self._layers) if self._layers else loss

@@ -22,6 +22,7 @@ from kgplug.errors import DataError, RunError, UsageError
 from kgplug.recommenders.base import Recommender
 
 QUICK = {"embedding_dim": 8, "epochs": 20, "batch_size": 32, "learning_rate": 0.05, "l2": 1e-4, "device": "cpu"}
+PRETRAINED = {"embedding": "TransE", "embedding_settings": {"embedding_dim": 8, "epochs": 3}}
 VECTORS = {"embedding_settings": {"embedding_dim": 8, "epochs": 200, "learning_rate": 0.05, "device": "cpu"}}
 SETTINGS: dict[str, dict] = {
     "MKR": QUICK,
@@ -29,6 +30,11 @@ SETTINGS: dict[str, dict] = {
     "HiddenEdgeGCN": {**QUICK, "epochs": 60, "side_learning_rate": 0.01},
     "LightGCN": {**QUICK, "epochs": 60, "init_scale": 0.1, "l2": 0.01},
     "MF": {**QUICK, "epochs": 60, "init_scale": 0.1, "l2": 0.01},
+    "CKE": QUICK,
+    "LibFM": {**QUICK, "epochs": 60, **PRETRAINED},
+    "Wide&Deep": {**QUICK, "epochs": 60, **PRETRAINED},
+    "PER": {"embedding_dim": 4},
+    "DKN": {**QUICK, **PRETRAINED, "filters": 8, "history": 4},
     "Popularity": {},
     "CKCF": VECTORS,
     "CKCF-relational": VECTORS,
@@ -60,7 +66,8 @@ def interactions() -> Interactions:
     ]
     rows += [(99, "film 99", 1)]
     frame = pd.DataFrame(rows, columns=["user", "film", "stars"])
-    return Interactions.from_dataframe(frame, user="user", item="film", rating="stars", threshold=4)
+    likes = Interactions.from_dataframe(frame, user="user", item="film", rating="stars", threshold=4)
+    return likes.with_texts({f"film {film:02}": f"{film} {'War' if film % 2 else 'Peace'}" for film in range(N_FILMS)})
 
 
 @pytest.fixture(scope="module")
