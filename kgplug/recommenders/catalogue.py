@@ -47,6 +47,9 @@ class Recommends:
 RECOMMENDERS: dict[str, Recommends] = {
     "MKR": Recommends("mkr:MKR", BOTH, "Wang et al., WWW 2019", "likes and triples learnt side by side"),
     "KGCN": Recommends("kgcn:KGCN", BOTH, "Wang et al., WWW 2019", "each user's own view of the graph"),
+    "MKR-rated": Recommends(
+        "mkr_rated:MKRRated", BOTH, "after Cao et al. 2021", "MKR where users also say what they dislike"
+    ),
     "RippleNet": Recommends("ripplenet:RippleNet", BOTH, "Wang et al., CIKM 2018", "likes that spread over the graph"),
     "MF": Recommends("mf:MF", LIKES, "Koren et al., IEEE Computer 2009", "the plain model that graphs must beat"),
     "ItemKNN": Recommends("item_knn:ItemKNN", LIKES, "Deshpande & Karypis, TOIS 2004", "a strong baseline in seconds"),

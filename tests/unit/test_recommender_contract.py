@@ -25,6 +25,7 @@ QUICK = {"embedding_dim": 8, "epochs": 20, "batch_size": 32, "learning_rate": 0.
 SETTINGS: dict[str, dict] = {
     "MKR": QUICK,
     "KGCN": QUICK,
+    "MKR-rated": QUICK,
     "RippleNet": QUICK,
     "MF": QUICK,
     "Popularity": {},
