@@ -27,6 +27,7 @@ SETTINGS: dict[str, dict] = {
     "KGCN": QUICK,
     "MKR-rated": QUICK,
     "RippleNet": QUICK,
+    "RKGE": QUICK,
     "MF": QUICK,
     "Popularity": {},
     "ItemKNN": {},
