@@ -1,0 +1,80 @@
+"""Two ranked lists made into one: the high places of the second replace the low places of the first."""
+
+from __future__ import annotations
+
+import math
+
+import numba
+import numpy as np
+
+from kgplug.errors import UsageError
+
+_ROUNDING = 1e-9  # 0.29 × 100 is 28.999999999999996, and means 29
+
+
+def fuse(first: np.ndarray, second: np.ndarray, *, share: float, length: int | None = None) -> np.ndarray:
+    """Fuse two ranked lists a user into one ("high replaces low", CKCF).
+
+    A list of N places takes the best ⌊N · share⌋ of the first list, then the best of the second that are not
+    among them. Where one list is too short, the other fills its places.
+
+    One more place never drives an item out, so the fused lists of 1, 2, 3, … places nest, and one ranking
+    holds them all: its first N items are the fused list of N places, for every N. (The list of N + 1 adds the
+    next item of the first list or, if that is the second's turn or the item already stands there, the next of the
+    second.) So nobody has to say beforehand how long a list shall be. Three lists are fused by fusing two, then the third.
+
+    Source: the fusion of CKCF (Zhou et al.); the nested ranking is ours.
+
+    Args:
+        first, second: int64 (b, n) and (b, m), item numbers, best first, each once; -1 past a list's end.
+        share: of the places that the first list gets, 0 to 1.
+        length: places of the result; n + m by default.
+
+    Returns:
+        int64 (b, length), -1 past a list's end.
+
+    Raises:
+        UsageError: the share is out of its range.
+    """
+    if not 0 <= share <= 1:
+        raise UsageError(f"share: expected a number from 0 to 1, found {share!r}.")
+    first, second = (np.ascontiguousarray(ranked, dtype=np.int64) for ranked in (first, second))
+    length = first.shape[1] + second.shape[1] if length is None else length
+    fused = np.full((len(first), length), -1, dtype=np.int64)
+    quota = np.array([math.floor(n * share + _ROUNDING) for n in range(1, length + 1)], dtype=np.int64)
+    n_items = int(max(first.max(initial=-1), second.max(initial=-1))) + 1
+    _fuse_rows(first, second, quota, np.full(n_items, -1, dtype=np.int64), fused)
+    return fused
+
+
+@numba.njit(cache=True, nogil=True)
+def _fuse_rows(
+    first: np.ndarray, second: np.ndarray, quota: np.ndarray, listed_in: np.ndarray, fused: np.ndarray
+) -> None:
+    """Fill `fused` (b, length) row by row.
+
+    Args:
+        quota: int64 (length,), places of the first list among so many.
+        listed_in: int64 (n_items,), the last row whose fused list holds the item; -1 at the start.
+    """
+    for row in range(len(fused)):
+        due, spare, other = 0, 0, 0  # next of the first list by its quota, to fill up with; next of the second
+        for place in range(fused.shape[1]):
+            item = np.int64(-1)
+            if due < quota[place] and due < first.shape[1] and first[row, due] >= 0:
+                item = first[row, due]
+                due += 1
+                if listed_in[item] == row:
+                    item = -1  # the second list brought it: its place goes to the second's next
+            while item < 0 and other < second.shape[1] and second[row, other] >= 0:
+                if listed_in[second[row, other]] != row:
+                    item = second[row, other]
+                other += 1
+            while item < 0 and spare < first.shape[1] and first[row, spare] >= 0:
+                if listed_in[first[row, spare]] != row:
+                    item = first[row, spare]
+                spare += 1
+            if item < 0:
+                break
+            listed_in[item] = row
+            fused[row, place] = item
