@@ -28,6 +28,7 @@ SETTINGS: dict[str, dict] = {
     "MKR-rated": QUICK,
     "RippleNet": QUICK,
     "RKGE": QUICK,
+    "RKGE-CF": QUICK,
     "MF": QUICK,
     "Popularity": {},
     "ItemKNN": {},
