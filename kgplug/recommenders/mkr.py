@@ -230,9 +230,7 @@ class MKRTask:
         outputs = user_penalty + row_penalty(item_vectors, item_of, n)
         return loss + self._penalty(looked_up, n, self._dense) + self.config.vector_l2 * outputs
 
-    def user_vectors(
-        self, batch: Pairs, u: torch.Tensor, user_of: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    def user_vectors(self, batch: Pairs, u: torch.Tensor, user_of: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return (u_L of each pair (n, d), their mean squared norm, a scalar).
 
         Args:

@@ -111,9 +111,7 @@ class RatedTask(MKRTask):
 
     module: RatedNetwork
 
-    def user_vectors(
-        self, batch: Pairs, u: torch.Tensor, user_of: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    def user_vectors(self, batch: Pairs, u: torch.Tensor, user_of: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return (u_L of each pair (n, d), their mean squared norm); the pair's own term is not in u0."""
         network = self.module
         sums, totals = network.tastes(distinct(batch.users, device=network.device)[0])

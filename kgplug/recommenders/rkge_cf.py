@@ -14,7 +14,6 @@ from kgplug.recommenders.similarity import nearest
 from kgplug.recommenders.trained import ClickThroughTask
 
 
-
 class RKGECFConfig(RKGEConfig):
     """Settings of RKGE-CF: those of RKGE, and of what it is fused with."""
 

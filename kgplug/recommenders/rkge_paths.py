@@ -40,9 +40,7 @@ class PathSampler:
         n_entities: how many entities there are.
     """
 
-    def __init__(
-        self, likes: Interactions, item_entities: np.ndarray, triples: np.ndarray, *, n_entities: int
-    ) -> None:
+    def __init__(self, likes: Interactions, item_entities: np.ndarray, triples: np.ndarray, *, n_entities: int) -> None:
         self.item_entities, self._n = item_entities, n_entities
         head, _, tail = triples[triples[:, 0] != triples[:, 2]].T
         edges = distinct(np.concatenate([head * n_entities + tail, tail * n_entities + head]))
@@ -101,9 +99,7 @@ class PathSampler:
         return self._liked[place] == codes
 
 
-def _spread(
-    totals: np.ndarray, k: int, rng: np.random.Generator | None
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _spread(totals: np.ndarray, k: int, rng: np.random.Generator | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Choose at most k of each total, evenly: (row, number among the row's, choice from 0), int64 (n,) each."""
     kept = np.minimum(totals, k)
     row = np.repeat(np.arange(len(totals)), kept)

@@ -130,14 +130,14 @@ def test_pairs_of_one_user_stand_in_groups_and_no_two_in_one_place():
 def test_films_of_a_liked_director_are_found_through_the_graph():
     interactions, knowledge, film_director, fan_of = directors_and_fans()
     settings = {
-        "epochs": 60, "batch_size": 64, "embedding_dim": 16, "bias": False, "l2": 1e-3, "learning_rate": 0.02,
-        "memory_size": 64, "device": "cpu",
+        "epochs": 20, "batch_size": 64, "embedding_dim": 16, "bias": False, "l2": 3e-2, "learning_rate": 0.02,
+        "update": "plus", "device": "cpu",
     }  # fmt: skip
     true, false = (
         unseen_share(RippleNet(**settings).fit(interactions, graph, progress=False), film_director, fan_of)
         for graph in (knowledge, shuffled(knowledge))
     )
-    assert true > 0.5  # by chance: 0.03
+    assert true > 0.3  # by chance: 0.03
     assert true > 2 * false
 
 
