@@ -51,11 +51,9 @@ RECOMMENDERS: dict[str, Recommends] = {
         "mkr_rated:MKRRated", BOTH, "after Cao et al. 2021", "MKR where users also say what they dislike"
     ),
     "RippleNet": Recommends("ripplenet:RippleNet", BOTH, "Wang et al., CIKM 2018", "likes that spread over the graph"),
-    "RKGE": Recommends(
-        "rkge:RKGE", BOTH, "Sun et al., RecSys 2018", "paths from a user's likes to an item, read one by one"
-    ),
+    "RKGE": Recommends("rkge:RKGE", BOTH, "Sun et al., RecSys 2018", "paths from a user's likes to an item"),
     "RKGE-CF": Recommends(
-        "rkge_cf:RKGECF", BOTH, "after Sun et al., RecSys 2018", "RKGE's lists fused with item- and user-CF"
+        "rkge_cf:RKGECF", BOTH, "after Sun et al., RecSys 2018", "RKGE's lists and those of CF, fused"
     ),
     "MF": Recommends("mf:MF", LIKES, "Koren et al., IEEE Computer 2009", "the plain model that graphs must beat"),
     "ItemKNN": Recommends("item_knn:ItemKNN", LIKES, "Deshpande & Karypis, TOIS 2004", "a strong baseline in seconds"),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import numba
 import numpy as np
 
@@ -19,9 +17,9 @@ def fuse(first: np.ndarray, second: np.ndarray, *, share: float, length: int | N
     among them. Where one list is too short, the other fills its places.
 
     One more place never drives an item out, so the fused lists of 1, 2, 3, … places nest, and one ranking
-    holds them all: its first N items are the fused list of N places, for every N. (The list of N + 1 adds the
-    next item of the first list or, if that is the second's turn or the item already stands there, the next of the
-    second.) So nobody has to say beforehand how long a list shall be. Three lists are fused by fusing two, then the third.
+    holds them all: its first N items are the fused list of N places, for every N. (The list of N + 1 places adds
+    the first list's next item if ⌊(N + 1) share⌋ is more than ⌊N share⌋ and that item is new, else the second's
+    next.) So nobody has to say beforehand how long a list shall be. Three lists: fuse two, then the third.
 
     Source: the fusion of CKCF (Zhou et al.); the nested ranking is ours.
 
@@ -39,9 +37,9 @@ def fuse(first: np.ndarray, second: np.ndarray, *, share: float, length: int | N
     if not 0 <= share <= 1:
         raise UsageError(f"share: expected a number from 0 to 1, found {share!r}.")
     first, second = (np.ascontiguousarray(ranked, dtype=np.int64) for ranked in (first, second))
-    length = first.shape[1] + second.shape[1] if length is None else length
-    fused = np.full((len(first), length), -1, dtype=np.int64)
-    quota = np.array([math.floor(n * share + _ROUNDING) for n in range(1, length + 1)], dtype=np.int64)
+    places = first.shape[1] + second.shape[1] if length is None else length
+    fused = np.full((len(first), places), -1, dtype=np.int64)
+    quota = np.floor(np.arange(1, places + 1) * share + _ROUNDING).astype(np.int64)
     n_items = int(max(first.max(initial=-1), second.max(initial=-1))) + 1
     _fuse_rows(first, second, quota, np.full(n_items, -1, dtype=np.int64), fused)
     return fused

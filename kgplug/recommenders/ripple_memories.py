@@ -76,3 +76,27 @@ def _draw(
     which = np.minimum(np.searchsorted(ends, places, side="right"), len(seeds) - 1)
     drawn = starts[seeds[which]] + places - (ends - degrees[seeds])[which]
     return np.where(total > 0, drawn, -1)
+
+
+def grouped(
+    users: np.ndarray, user_rows: np.ndarray, counts: np.ndarray, size: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Lay pairs out in groups of at most `size` pairs of one user.
+
+    Args:
+        users: int64 (B,).
+        user_rows, counts: the distinct users, ascending, and how many pairs each has.
+
+    Returns:
+        (place among `user_rows` of each group's user, group of each pair (B,), place in the group (B,)).
+    """
+    order = np.argsort(users, kind="stable")
+    number = np.empty(len(users), dtype=np.int64)  # of a pair among those of its user
+    number[order] = np.arange(len(users)) - np.repeat(np.cumsum(counts) - counts, counts)
+    groups = -(-counts // size)
+    first = np.cumsum(groups) - groups
+    return (
+        np.repeat(np.arange(len(user_rows)), groups),
+        first[np.searchsorted(user_rows, users)] + number // size,
+        number % size,
+    )

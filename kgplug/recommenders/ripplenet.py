@@ -16,7 +16,7 @@ from kgplug.data.interactions import Interactions
 from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.recommenders.click_through import ClickThroughData, Pairs, own_rows
 from kgplug.recommenders.layers import distinct, lookup, normal_table, row_penalty, squared_norm
-from kgplug.recommenders.ripple_memories import both_ways, sample_memories
+from kgplug.recommenders.ripple_memories import both_ways, grouped, sample_memories
 from kgplug.recommenders.trained import (
     ClickThroughConfig,
     ClickThroughTask,
@@ -35,7 +35,7 @@ HIDDEN = -1e9  # logit of a memory that is left out
 class RippleNetConfig(ClickThroughConfig):
     """Settings of RippleNet.
 
-    The paper's settings (with `bias=False`, `inverse=False`, `hide_target=False`, batch_size 1024 and
+    The paper's settings (with `bias=False`, `hide_target=False`, batch_size 1024 and
     memory_size 32; its L2 is a sum over the batch where ours is a mean over its pairs):
 
     | set           | embedding_dim | n_hops | kge_weight | l2   | learning_rate |
@@ -60,7 +60,9 @@ class RippleNetConfig(ClickThroughConfig):
         "plus_transform", description="how an item's vector changes from hop to hop"
     )
     all_hops: bool = Field(True, description="the user is the sum of the answers of all hops, not the last one")
-    inverse: bool = Field(True, description="likes also spread against the direction of triples (not in the paper)")
+    inverse: bool = Field(
+        False, description="likes also spread against the direction of triples (not in the paper); for few likes"
+    )
     hide_target: bool = Field(True, description="leave memories that hold the item out of its score (not in the paper)")
     bias: bool = Field(True, description="add a bias a user, a bias an item and one for all (not in the paper)")
 
@@ -145,7 +147,7 @@ class RippleNetwork(PairNetwork):
         item_rows, (item_of,) = distinct(items, device=device)
         entity_rows = self.item_entities[item_rows.cpu().numpy()]
         e = lookup(self.entities, torch.from_numpy(entity_rows).to(device))  # (distinct, d)
-        group_user, group, place = (torch.from_numpy(x).to(device) for x in grouped(users, user_rows, counts))
+        group_user, group, place = (torch.from_numpy(x).to(device) for x in grouped(users, user_rows, counts, GROUP))
         chosen = torch.zeros(len(group_user), GROUP, dtype=torch.int64, device=device)
         chosen[group, place] = item_of
         targets = torch.from_numpy(entity_rows).to(device)[chosen]  # (groups, GROUP)
@@ -238,28 +240,6 @@ class RippleNetwork(PairNetwork):
                 v = v @ self.transform
         user = torch.stack(answers).sum(0) if self.config.all_hops else answers[-1]
         return (v * user).sum(2)
-
-
-def grouped(users: np.ndarray, user_rows: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Lay pairs out in groups of at most GROUP pairs of one user.
-
-    Args:
-        users: int64 (B,).
-        user_rows, counts: the distinct users, ascending, and how many pairs each has.
-
-    Returns:
-        (place among `user_rows` of each group's user, group of each pair (B,), place in the group (B,)).
-    """
-    order = np.argsort(users, kind="stable")
-    number = np.empty(len(users), dtype=np.int64)  # of a pair among those of its user
-    number[order] = np.arange(len(users)) - np.repeat(np.cumsum(counts) - counts, counts)
-    groups = -(-counts // GROUP)
-    first = np.cumsum(groups) - groups
-    return (
-        np.repeat(np.arange(len(user_rows)), groups),
-        first[np.searchsorted(user_rows, users)] + number // GROUP,
-        number % GROUP,
-    )
 
 
 class RippleTask(ClickThroughTask):

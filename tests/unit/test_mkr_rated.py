@@ -30,6 +30,7 @@ def fitted(**settings) -> MKRRated:
 def literal_vectors(model: MKRRated, user: int, item: int, *, leave_out: bool) -> tuple[np.ndarray, np.ndarray]:
     """Return (u_L, v_L) of one pair, rating by rating."""
     rows = tiny()[0]
+    assert rows.ratings is not None
     w = {name: tensor.double().numpy() for name, tensor in model.network.state_dict().items()}
     middle = 3.5 if model.config.rating_middle is None else model.config.rating_middle
     total, weight = np.zeros(model.config.embedding_dim), 0.0
@@ -150,5 +151,6 @@ def test_what_users_rated_survives_the_disk(tmp_path):
     model = fitted()
     model.save(tmp_path / "run")
     again = kgplug.load(tmp_path / "run")
+    assert isinstance(again, MKRRated)
     assert torch.equal(again.network.rated_weights, model.network.rated_weights)
     assert np.array_equal(again.user_vectors(), model.user_vectors())

@@ -11,8 +11,8 @@ import torch
 from kgplug.errors import DataError
 from kgplug.recommenders import ripplenet
 from kgplug.recommenders.click_through import ClickThroughData, Pairs
-from kgplug.recommenders.ripple_memories import sample_memories
-from kgplug.recommenders.ripplenet import RippleNet, RippleTask, grouped
+from kgplug.recommenders.ripple_memories import grouped, sample_memories
+from kgplug.recommenders.ripplenet import RippleNet, RippleTask
 from tests.unit.planted import directors_and_fans, shuffled, tiny, unseen_share
 
 SMALL = {"embedding_dim": 5, "memory_size": 4, "epochs": 3, "batch_size": 4, "device": "cpu", "l2": 0.03}
@@ -66,8 +66,8 @@ def literal(model: RippleNet, user: int, item: int) -> tuple[float, float, float
 @pytest.mark.parametrize(
     "settings",
     [
-        {}, {"update": "replace"}, {"update": "plus", "all_hops": False}, {"update": "replace_transform", "n_hops": 3},
-        {"inverse": False, "hide_target": False, "bias": False, "kge_weight": 0.5}, {"hide_target": False},
+        {"inverse": True}, {"update": "replace", "inverse": True}, {"update": "plus", "all_hops": False}, {"update": "replace_transform", "n_hops": 3},
+        {"hide_target": False, "bias": False, "kge_weight": 0.5}, {"hide_target": False, "inverse": True},
     ],
     ids=["defaults", "replace", "plus, last hop", "replace_transform, 3 hops", "paper", "target not hidden"],
 )  # fmt: skip
@@ -122,8 +122,8 @@ def test_an_empty_hop_repeats_the_one_before_and_a_user_without_triples_has_none
 def test_pairs_of_one_user_stand_in_groups_and_no_two_in_one_place():
     users = np.random.default_rng(0).integers(0, 7, 100) * 3
     rows, counts = np.unique(users, return_counts=True)
-    group_user, group, place = grouped(users, rows, counts)
-    assert (rows[group_user[group]] == users).all() and place.max() < ripplenet.GROUP
+    group_user, group, place = grouped(users, rows, counts, 8)
+    assert (rows[group_user[group]] == users).all() and place.max() < 8
     assert len(set(zip(group.tolist(), place.tolist(), strict=True))) == 100
 
 
@@ -131,7 +131,7 @@ def test_films_of_a_liked_director_are_found_through_the_graph():
     interactions, knowledge, film_director, fan_of = directors_and_fans()
     settings = {
         "epochs": 20, "batch_size": 64, "embedding_dim": 16, "bias": False, "l2": 3e-2, "learning_rate": 0.02,
-        "update": "plus", "device": "cpu",
+        "update": "plus", "inverse": True, "device": "cpu",
     }  # fmt: skip
     true, false = (
         unseen_share(RippleNet(**settings).fit(interactions, graph, progress=False), film_director, fan_of)

@@ -32,9 +32,8 @@ def all_paths(likes, item_entities, triples, user: int, item: int) -> list[tuple
     joined = {(h, t) for h, _, t in triples.tolist()} | {(t, h) for h, _, t in triples.tolist()}
     target, found = int(item_entities[item]), []
     for j in item_entities[likes.items[likes.users == user]].tolist():
-        for a in {t for h, t in joined if h == j}:
-            if len({j, a, target}) == 3 and (a, target) in joined:
-                found.append((j, a))
+        shared = {t for h, t in joined if h == j and (t, target) in joined}
+        found += [(j, a) for a in shared if len({j, a, target}) == 3]
     return sorted(found, key=lambda path: path[::-1])
 
 
