@@ -163,5 +163,6 @@ class MKRRated(MKR):
         if valid is None and self.config.valid_share > 0:
             kept = (1 - self.config.valid_share, self.config.valid_share)
             train, valid = interactions.split(kept, seed=seed, by="row")
+        assert train.ratings is not None  # nor does a part lose them
         self.network.remember(train, train.ratings - np.float32(middle))
         return RatedTask(self.network, self.config, RatedData(train, valid), triples)

@@ -60,9 +60,7 @@ class RippleNetConfig(ClickThroughConfig):
         "plus_transform", description="how an item's vector changes from hop to hop"
     )
     all_hops: bool = Field(True, description="the user is the sum of the answers of all hops, not the last one")
-    inverse: bool = Field(
-        False, description="likes also spread against the direction of triples (not in the paper); for few likes"
-    )
+    inverse: bool = Field(False, description="likes also spread against the triples (not in the paper)")
     hide_target: bool = Field(True, description="leave memories that hold the item out of its score (not in the paper)")
     bias: bool = Field(True, description="add a bias a user, a bias an item and one for all (not in the paper)")
 

@@ -66,8 +66,9 @@ def literal(model: RippleNet, user: int, item: int) -> tuple[float, float, float
 @pytest.mark.parametrize(
     "settings",
     [
-        {"inverse": True}, {"update": "replace", "inverse": True}, {"update": "plus", "all_hops": False}, {"update": "replace_transform", "n_hops": 3},
-        {"hide_target": False, "bias": False, "kge_weight": 0.5}, {"hide_target": False, "inverse": True},
+        {"inverse": True}, {"update": "replace", "inverse": True}, {"update": "plus", "all_hops": False},
+        {"update": "replace_transform", "n_hops": 3}, {"hide_target": False, "bias": False, "kge_weight": 0.5},
+        {"hide_target": False, "inverse": True},
     ],
     ids=["defaults", "replace", "plus, last hop", "replace_transform, 3 hops", "paper", "target not hidden"],
 )  # fmt: skip
@@ -164,7 +165,7 @@ def test_a_user_without_memories_is_scored_by_biases(update):
 def test_a_graph_without_a_triple_of_an_item_will_do_and_no_graph_will_not():
     interactions, knowledge = tiny()
     frame = knowledge.to_dataframe()
-    apart = type(knowledge).from_dataframe(frame[frame["relation"] == "knows"])
+    apart = type(knowledge).from_dataframe(frame.query("relation == 'knows'"))
     model = RippleNet(**SMALL).fit(interactions, apart, progress=False)
     assert np.isfinite(model.score(USERS, ITEMS)).all()
     with pytest.raises(DataError, match="needs a knowledge graph"):
@@ -172,4 +173,4 @@ def test_a_graph_without_a_triple_of_an_item_will_do_and_no_graph_will_not():
 
 
 def test_another_seed_gives_other_memories():
-    assert (fitted(seed=1).network.memories != fitted(seed=2).network.memories).any()
+    assert (fitted(seed=1, inverse=True).network.memories != fitted(seed=2, inverse=True).network.memories).any()

@@ -102,7 +102,7 @@ def test_paths_are_simple_different_and_as_many_as_there_are(k):
         for pair, via in zip(paths.pairs.tolist(), paths.via.tolist(), strict=True):
             found.setdefault(pair, []).append(tuple(via))
         assert (np.diff(paths.pairs) >= 0).all() and paths.slots.max(initial=0) < k
-        for pair, (user, item) in enumerate(zip(users, items, strict=True)):
+        for pair, (user, item) in enumerate(zip(users.tolist(), items.tolist(), strict=True)):
             there = all_paths_of(sampler, interactions, knowledge, user, item)
             mine = found.get(pair, [])
             assert set(mine) <= there and len(set(mine)) == len(mine) == min(k, len(there))
@@ -159,7 +159,7 @@ def test_pairs_without_a_path_are_scored_by_the_learnt_state_and_biases():
 def test_a_graph_without_a_path_will_do_and_no_graph_will_not():
     interactions, knowledge = tiny()
     frame = knowledge.to_dataframe()
-    apart = type(knowledge).from_dataframe(frame[frame["relation"] == "knows"])
+    apart = type(knowledge).from_dataframe(frame.query("relation == 'knows'"))
     model = RKGE(**SMALL).fit(interactions, apart, progress=False)
     assert np.isfinite(model._score_block(np.arange(4))).all()
     with pytest.raises(DataError, match="needs a knowledge graph"):

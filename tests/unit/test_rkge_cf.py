@@ -41,9 +41,10 @@ def literal_cosine(likes: np.ndarray, x: int, y: int) -> float:
 def literal_lists(likes: np.ndarray, user: int) -> tuple[list[int], list[int]]:
     """Return the lists of item-CF and user-CF of one user, item by item."""
     unseen = [i for i in range(likes.shape[1]) if not likes[user, i]]
-    by_items = {i: sum(literal_cosine(likes, j, i) for j in np.flatnonzero(likes[user])) for i in unseen}
+    by_items = {i: sum(literal_cosine(likes, j, i) for j in np.flatnonzero(likes[user]).tolist()) for i in unseen}
     by_users = {
-        i: sum(literal_cosine(likes.T, user, w) for w in np.flatnonzero(likes[:, i]) if w != user) for i in unseen
+        i: sum(literal_cosine(likes.T, user, w) for w in np.flatnonzero(likes[:, i]).tolist() if w != user)
+        for i in unseen
     }
     return tuple(  # type: ignore[return-value]
         sorted((i for i in unseen if scores[i] > 1e-9), key=lambda i: (-round(scores[i], 6), i))
