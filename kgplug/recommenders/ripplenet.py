@@ -51,8 +51,7 @@ class RippleNetConfig(ClickThroughConfig):
         "n_hops": (1, 2, 3),
     }
 
-    l2: float = Field(2e-2, ge=0, description="weight of the squared norms of the batch's rows; strong by design")
-    weight_l2: float = Field(1e-3, ge=0, description="weight of ‖W‖², the matrix of the transforming updates")
+    l2: float = Field(1e-2, ge=0, description="weight of the squared norms of the batch's rows; strong by design")
     n_hops: int = Field(2, ge=1, description="H: how far likes spread")
     memory_size: int = Field(32, ge=1, description="triples kept for each user and hop")
     kge_weight: float = Field(1e-2, ge=0, description="weight of the truth of the memories' triples")
