@@ -63,6 +63,14 @@ RECOMMENDERS: dict[str, Recommends] = {
     ),
     "PER": Recommends("per:PER", BOTH, "Yu et al., WSDM 2014", "which relations make items alike, told by weights"),
     "DKN": Recommends("dkn:DKN", TITLES, "Wang et al., WWW 2018", "items whose titles say much"),
+    "MKR-rated": Recommends(
+        "mkr_rated:MKRRated", BOTH, "after Cao et al. 2021", "MKR where users also say what they dislike"
+    ),
+    "RippleNet": Recommends("ripplenet:RippleNet", BOTH, "Wang et al., CIKM 2018", "likes that spread over the graph"),
+    "RKGE": Recommends("rkge:RKGE", BOTH, "Sun et al., RecSys 2018", "paths from a user's likes to an item"),
+    "RKGE-CF": Recommends(
+        "rkge_cf:RKGECF", BOTH, "after Sun et al., RecSys 2018", "RKGE's lists and those of CF, fused"
+    ),
     "MF": Recommends("mf:MF", LIKES, "Koren et al., IEEE Computer 2009", "the plain model that graphs must beat"),
     "CKCF": Recommends("ckcf:CKCF", BOTH, "Zhou et al.", "co-liked and related items side by side; new items get in"),
     "CKCF-relational": Recommends(

@@ -160,7 +160,8 @@ class CKETask(ClickThroughTask):
             for start in range(0, len(order), self.config.kge_batch_size):
                 rows, tails = (part[start : start + self.config.kge_batch_size] for part in (order, corrupt))
                 rows, tails = rows[tails >= 0], tails[tails >= 0]
-                yield Triples(*np.ascontiguousarray(self._triples[rows].T), tails)
+                head, relation, tail = np.ascontiguousarray(self._triples[rows].T)
+                yield Triples(head, relation, tail, tails)
 
     def loss(self, batch: tuple[Pairs, Triples | None]) -> torch.Tensor:  # type: ignore[override]
         """Return the loss of likes + kge_weight · mean −log σ(d' − d) + l2 · mean ‖rows‖², a scalar."""

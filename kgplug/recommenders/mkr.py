@@ -88,6 +88,8 @@ class MKR(TrainedRecommender):
     config_class = MKRConfig
     config: MKRConfig
     needs_knowledge = True
+    network: MKRNetwork
+    network_class: ClassVar[type[MKRNetwork]] = MKRNetwork
 
     def _task(
         self, interactions: Interactions, knowledge: KnowledgeGraph | None, valid: Interactions | None, seed: int
@@ -95,7 +97,7 @@ class MKR(TrainedRecommender):
         assert knowledge is not None  # `fit` has checked
         linked = knowledge.entities_of(interactions.item_keys, label=interactions.item_label)
         n_entities, item_entities = own_rows(linked, knowledge.n_entities)
-        self.network = MKRNetwork(
+        self.network = self.network_class(
             self.config,
             n_users=interactions.n_users,
             item_entities=torch.from_numpy(item_entities),
@@ -103,12 +105,14 @@ class MKR(TrainedRecommender):
             n_relations=knowledge.n_relations * (2 if self.config.orient_items else 1),
             generator=torch.Generator().manual_seed(seed),
         ).to(choose_device(self.config.device))
-        return MKRTask(
-            self.network,
-            self.config,
-            ClickThroughData(interactions, valid, seed=seed, exclude_low_rated=self.config.exclude_low_rated),
-            oriented(knowledge, linked) if self.config.orient_items else knowledge.triples,
-        )
+        triples = oriented(knowledge, linked) if self.config.orient_items else knowledge.triples
+        return self._task_on(interactions, valid, triples, seed)
+
+    def _task_on(
+        self, interactions: Interactions, valid: Interactions | None, triples: np.ndarray, seed: int
+    ) -> MKRTask:
+        data = ClickThroughData(interactions, valid, seed=seed, exclude_low_rated=self.config.exclude_low_rated)
+        return MKRTask(self.network, self.config, data, triples)
 
     def _settle(self) -> None:
         """Run both towers once: an item's vector does not depend on the user."""
@@ -151,7 +155,7 @@ class MKR(TrainedRecommender):
 
     def _restore(self, arrays: dict[str, np.ndarray]) -> None:
         tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
-        self.network = MKRNetwork(
+        self.network = self.network_class(
             self.config,
             n_users=len(self.user_keys),
             item_entities=tensors["item_entities"],
@@ -225,10 +229,9 @@ class MKRTask:
         u, v = lookup(network.users, users), lookup(network.items, items)  # (distinct, d)
         e = lookup(network.entities, network.item_entities[items])
         looked_up = [(u, user_of), (v, item_of), (e, item_of)]
-        user_vectors, item_vectors = network.user_layers(u), network.item_tower(v, e)[0]  # u_L, v_L (distinct, d)
-        logits = network.joined(
-            functional.embedding(user_of, user_vectors), functional.embedding(item_of, item_vectors)
-        )
+        user_vectors, user_penalty = self.user_vectors(batch, u, user_of)  # u_L (n, d)
+        item_vectors = network.item_tower(v, e)[0]  # v_L (distinct, d)
+        logits = network.joined(user_vectors, functional.embedding(item_of, item_vectors))
         if self.config.bias:
             by_user, by_item = lookup(network.user_bias, users), lookup(network.item_bias, items)  # (distinct, 1)
             logits = logits + functional.embedding(user_of, by_user).squeeze(1) + network.global_bias
@@ -236,8 +239,18 @@ class MKRTask:
             looked_up += [(by_user, user_of), (by_item, item_of)]
         labels = torch.from_numpy(batch.labels).to(network.device)
         loss = functional.binary_cross_entropy_with_logits(logits, labels)
-        outputs = row_penalty(user_vectors, user_of, n) + row_penalty(item_vectors, item_of, n)
+        outputs = user_penalty + row_penalty(item_vectors, item_of, n)
         return loss + self._penalty(looked_up, n, self._dense) + self.config.vector_l2 * outputs
+
+    def user_vectors(self, batch: Pairs, u: torch.Tensor, user_of: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return (u_L of each pair (n, d), their mean squared norm, a scalar).
+
+        Args:
+            u: (distinct, d), rows of the batch's distinct users, ascending.
+            user_of: int64 (n,), which of them is each pair's.
+        """
+        vectors = self.module.user_layers(u)  # once a distinct user
+        return functional.embedding(user_of, vectors), row_penalty(vectors, user_of, len(batch))
 
     def kge_loss(self, batch: TripleBatch) -> torch.Tensor:
         """Return −λ1 (mean true − mean corrupt score) + l2 · mean ‖rows‖² + weight_l2 · ‖W‖², a scalar."""

@@ -114,7 +114,7 @@ def path_similarity(attributes: sparse.csr_matrix, neighbours: int) -> sparse.cs
         attributes: CSR (n_items, n_attributes), A.
         neighbours: items kept a row.
     """
-    n_items = attributes.shape[0]
+    n_items, _ = attributes.get_shape()
     own = np.asarray(attributes.multiply(attributes).sum(axis=1)).ravel()  # (A Aᵀ)_ii
     turned, blocks = attributes.T.tocsr(), []
     rows = max(1, _BLOCK_CELLS // max(1, n_items))
@@ -141,8 +141,9 @@ def factorise(
     Returns:
         float32 (n_users, dim), float32 (n_items, dim).
     """
-    p = rng.random((likes.shape[0], dim), dtype=np.float32) + 0.1
-    q = rng.random((likes.shape[1], dim), dtype=np.float32) + 0.1
+    n_users, n_items = likes.get_shape()
+    p = rng.random((n_users, dim), dtype=np.float32) + 0.1
+    q = rng.random((n_items, dim), dtype=np.float32) + 0.1
     likes_turned, similar_turned = likes.T.tocsr(), similar.T.tocsr()
     for _ in range(iterations):
         p *= (likes @ (similar @ q)) / (p @ (q.T @ q) + _TINY)

@@ -1,0 +1,97 @@
+"""RKGE-CF: lists of RKGE, item-CF and user-CF, fused into one."""
+
+from __future__ import annotations
+
+import numpy as np
+from pydantic import Field
+from scipy import sparse
+
+from kgplug.data.interactions import Interactions
+from kgplug.data.knowledge_graph import KnowledgeGraph
+from kgplug.recommenders.fusion import fuse
+from kgplug.recommenders.rkge import RKGE, RKGEConfig
+from kgplug.recommenders.similarity import nearest
+from kgplug.recommenders.trained import ClickThroughTask
+
+
+class RKGECFConfig(RKGEConfig):
+    """Settings of RKGE-CF: those of RKGE, and of what it is fused with."""
+
+    neighbours: int = Field(20, ge=1, description="similar items kept for an item, similar users for a user")
+    cf_share: float = Field(0.5, ge=0, le=1, description="of places that both CF lists get together; RKGE's the rest")
+    item_share: float = Field(0.5, ge=0, le=1, description="of the CF places that item-CF gets; user-CF's the rest")
+
+
+class RKGECF(RKGE):
+    """RKGE with item-CF and user-CF: three lists fused by "high replaces low" (`fuse`).
+
+    RKGE is Sun et al., RecSys 2018, "Recurrent Knowledge Graph Embedding for Effective Recommendation". Both CF compare
+    by the cosine of likes and keep the nearest; the fusion is that of CKCF (Zhou et al.), with which RKGE-CF was
+    compared. First item-CF and user-CF are fused, then their list and RKGE's. A user's liked items are in no list and
+    stand below all others; the score is 1 / place. It costs what RKGE's ranking costs, so do not score single pairs.
+
+    Attributes:
+        similar_items: CSR float32 (n_items, n_items), the nearest of each item in its row.
+        similar_users: CSR float32 (n_users, n_users), likewise.
+        likes: CSR float32 (n_users, n_items).
+    """
+
+    name = "RKGE-CF"
+    config_class = RKGECFConfig
+    config: RKGECFConfig
+    scores_are_probabilities = False
+    similar_items: sparse.csr_matrix
+    similar_users: sparse.csr_matrix
+    likes: sparse.csr_matrix
+
+    def _task(
+        self, interactions: Interactions, knowledge: KnowledgeGraph | None, valid: Interactions | None, seed: int
+    ) -> ClickThroughTask:
+        task = super()._task(interactions, knowledge, valid, seed)
+        self._compare(interactions.likes().matrix())
+        return task
+
+    def _compare(self, likes: sparse.csr_matrix) -> None:
+        self.likes = likes
+        self.similar_items = cosines(likes.T.tocsr(), self.config.neighbours)
+        self.similar_users = cosines(likes, self.config.neighbours)
+
+    def score(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:
+        """Return 1 / place of each item in its user's list, float32 (n,)."""
+        return self._score_by_blocks(users, items)
+
+    def _score_block(self, users: np.ndarray) -> np.ndarray:
+        by_paths = super()._score_block(users)  # (b, n_items)
+        likes = self.likes[users]
+        liked = likes.toarray() > 0
+        by_items = (likes @ self.similar_items).toarray()
+        by_users = (self.similar_users[users] @ self.likes).toarray()
+        cf = fuse(*(_ranked(x, liked | (x <= 0)) for x in (by_items, by_users)), share=self.config.item_share)
+        fused = fuse(cf, _ranked(by_paths, liked), share=self.config.cf_share, length=by_paths.shape[1])
+        scores = by_paths / np.float32(by_paths.shape[1] + 1)  # below the last place that there can be
+        rows, places = np.nonzero(fused >= 0)
+        scores[rows, fused[rows, places]] = 1 / (places + 1)
+        return scores
+
+    def _restore(self, arrays: dict[str, np.ndarray]) -> None:
+        super()._restore(arrays)
+        users, items = self._facts["likes"]
+        ones = np.ones(len(users), dtype=np.float32)
+        self._compare(sparse.csr_matrix((ones, (users, items)), shape=(len(self.user_keys), len(self.item_keys))))
+
+
+def cosines(rows: sparse.csr_matrix, neighbours: int) -> sparse.csr_matrix:
+    """Return the cosines of the nearest other rows of each row: CSR (n, m) → CSR float32 (n, n)."""
+    from implicit.nearest_neighbours import ItemItemRecommender, normalize
+
+    # One more than wanted: a row is its own nearest neighbour.
+    knn = ItemItemRecommender(K=neighbours + 1, num_threads=1)
+    knn.fit(normalize(rows.astype(np.float64)).T.tocsr(), show_progress=False)
+    return nearest(sparse.csr_matrix(knn.similarity), neighbours)
+
+
+def _ranked(scores: np.ndarray, left_out: np.ndarray) -> np.ndarray:
+    """Return items best first, equal ones by number: float (b, n), bool (b, n) → int64 (b, n), -1 past a list's end."""
+    order = np.argsort(np.where(left_out, np.inf, -scores), axis=1, kind="stable")
+    length = (~left_out).sum(axis=1)
+    return np.where(np.arange(scores.shape[1]) < length[:, None], order, -1)
