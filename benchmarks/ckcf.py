@@ -6,7 +6,7 @@
     python benchmarks/ckcf.py --json FILE      the figures, for machines
 
 The paper's protocol: every rating is a like; 3/4 of the rows are for training, at random; lists of 5, 10, 20 and 50
-from the whole catalogue without the training rows; means over users with a test row. "CKCF, paper" has lists of
+from the whole catalogue without the training rows; means over users with a test row. "CKCF (paper)" has lists of
 neighbours only (`back_fill="none"`, `linked_only=True`), and so have ItemKNN and UserKNN: their lists end where
 nothing is near, also before K. The other rows are the models' defaults. The sweep goes
 from ratio 0:10 (the graph alone) to 10:0 (collaborative filtering alone). Cold: only test rows of books with less
@@ -36,12 +36,12 @@ from kgplug.recommenders.base import Recommender
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data" / "book-crossing" / "satori-kgcn"
 LENGTHS, COLD_BELOW = (5, 10, 20, 50), 2
 MODELS = (
-    "CKCF, paper", "CKCF", "CKCF-relational", "SemanticCF", "RKGE-CF", "RippleNet", "KGCN", "ItemKNN", "UserKNN",
+    "CKCF (paper)", "CKCF", "CKCF-relational", "SemanticCF", "RKGE-CF", "RippleNet", "KGCN", "ItemKNN", "UserKNN",
     "Popularity",
 )  # fmt: skip
-QUICK_MODELS = ("CKCF, paper", "CKCF-relational", "ItemKNN", "Popularity")
+QUICK_MODELS = ("CKCF (paper)", "CKCF-relational", "ItemKNN", "Popularity")
 READ_VECTORS = ("CKCF", "CKCF-relational", "SemanticCF")
-NEAR_ONLY = ("CKCF, paper", "ItemKNN", "UserKNN")
+NEAR_ONLY = ("CKCF (paper)", "ItemKNN", "UserKNN")
 PAPER = {"back_fill": "none", "linked_only": True}
 
 
@@ -76,8 +76,8 @@ def figures(model: Recommender, train: Interactions, test: Interactions, *, near
 
 
 def fitted(name: str, train: Interactions, knowledge: KnowledgeGraph, vectors: str, seed: int) -> Recommender:
-    """Return a trained model; "CKCF, paper" is CKCF with the paper's lists."""
-    plain, _, paper = name.partition(", ")
+    """Return a trained model; "CKCF (paper)" is CKCF with the paper's lists."""
+    plain, _, paper = name.partition(" (")
     settings = {"embedding": vectors} if plain in READ_VECTORS else {}
     model = kgplug.create(plain, **settings, **(PAPER if paper else {}))
     assert isinstance(model, Recommender)
@@ -102,7 +102,7 @@ def measure(folder: Path, models: list[str], splits: int, ratios: list[int], epo
                 row = {"part": "models", "model": name, "split": seed, "seconds": time.perf_counter() - began}
                 rows.append(row | figures(model, train, test, near_only=name in NEAR_ONLY))
                 print(f"  {name}: precision@10 {rows[-1]['precision@10']:.4f}, {row['seconds']:.1f} s", flush=True)
-            model = fitted("CKCF, paper", train, knowledge, vectors, seed)
+            model = fitted("CKCF (paper)", train, knowledge, vectors, seed)
             for ratio in ratios:  # the share matters after the training only
                 model.config = model.config.model_copy(update={"cf_share": ratio / 10})
                 row = {"part": "ratio", "model": f"{ratio}:{10 - ratio}", "split": seed}
@@ -128,7 +128,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write every figure to this file")
     arguments = parser.parse_args()
     known = {info.name for info in kgplug.available()}
-    listed = [name for name in (QUICK_MODELS if arguments.quick else MODELS) if name.partition(",")[0] in known]
+    listed = [name for name in (QUICK_MODELS if arguments.quick else MODELS) if name.partition(" (")[0] in known]
     models = arguments.models.split(",") if arguments.models else listed
     splits = arguments.splits or (1 if arguments.quick else 5)
     ratios = [0, 5, 10] if arguments.quick else list(range(11))

@@ -26,8 +26,9 @@ class CKCF(TwoNeighbourhoods):
     paper's list of N = k for every k. The score is 1 / place. Below stand the items of neither list, by
     their likes, and the user's seen items are among these. `also_seen` is dropped after the fusion.
 
-    Source: Zhou et al., CKCF ("collaborative knowledge-aware" item-CF with TransE on Book-Crossing), whose formulas
-    survive as prose (about 2020): what it leaves open is a setting. Fusion in one nested ranking: ours.
+    Source: Zhou et al., CKCF, as described to us: its title and year we do not know, and its formulas came as prose,
+    so what they leave open is a setting. TransE: A. Bordes et al., "Translating Embeddings for Modeling
+    Multi-relational Data", NeurIPS 2013. The fusion in one nested ranking is ours.
 
     """
 

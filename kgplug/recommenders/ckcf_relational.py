@@ -50,7 +50,7 @@ class CKCFRelational(CKCF):
     (`relational_vectors`). An item's own vector says where it ended up among all that pulled at it; this says what
     pulls. All else is CKCF.
 
-    Source: after Zhou et al., CKCF (about 2020), and A. Bordes et al., "Translating Embeddings for Modeling
+    Source: after Zhou et al., CKCF (see there), and A. Bordes et al., "Translating Embeddings for Modeling
     Multi-relational Data", NeurIPS 2013.
     """
 
