@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, cast
 
 import numpy as np
 import torch
@@ -137,7 +137,8 @@ class DKNNetwork(PairNetwork):
         vectors = self.word_vectors[used] * (used > 0)[:, None]  # (m, d)
         found = []
         for convolution, width in n_taps_of:
-            taps = convolution.weight.view(self.filters, width, 1 + len(turned), -1)  # (F, w, C, d)
+            weight, bias = cast("torch.Tensor", convolution.weight), cast("torch.Tensor", convolution.bias)
+            taps = weight.view(self.filters, width, 1 + len(turned), -1)  # (F, w, C, d)
             length = words.shape[1] - width + 1
             total: torch.Tensor | float = 0.0
             for tap in range(width):
@@ -145,7 +146,7 @@ class DKNNetwork(PairNetwork):
                 by_item = torch.stack([x @ taps[:, tap, 1 + c].T for c, x in enumerate(turned)]).sum(0)  # (n, F)
                 place = slice(tap, tap + length)
                 total = total + held[:, place] * (functional.embedding(places[:, place], by_word) + by_item[:, None])
-            found.append(torch.relu(total + convolution.bias).amax(dim=1))  # (n, F)
+            found.append(torch.relu(total + bias).amax(dim=1))  # (n, F)
         return torch.cat(found, dim=1)
 
     def forward(

@@ -31,7 +31,7 @@ SETTINGS: dict[str, dict] = {
     "LightGCN": {**QUICK, "epochs": 60, "init_scale": 0.1, "l2": 0.01},
     "MF": {**QUICK, "epochs": 60, "init_scale": 0.1, "l2": 0.01},
     "CKE": {**QUICK, "epochs": 60, "l2": 0.01},
-    "LibFM": {**QUICK, "epochs": 60, "l2": 0.01, **PRETRAINED},
+    "LibFM": {**QUICK, "epochs": 60, "l2": 0.03, **VECTORS},
     "Wide&Deep": {**QUICK, "epochs": 60, **PRETRAINED},
     "PER": {"embedding_dim": 4},
     "DKN": {**QUICK, **PRETRAINED, "filters": 8, "history": 4},
