@@ -1,8 +1,9 @@
-"""Click-through accuracy of the models on MovieLens-100K with its Freebase knowledge graph.
+"""Click-through accuracy of the models on MovieLens-100K with its Freebase graph, or on Book-Crossing with Satori's.
 
     python benchmarks/accuracy.py                       three seeds; about five minutes on two cores
     python benchmarks/accuracy.py --quick               one seed; about one minute
     python benchmarks/accuracy.py --models MKR,LightGCN --seeds 0,1,2,3,4
+    python benchmarks/accuracy.py --book-crossing FOLDER   where KGCN's ratings_final.txt and kg_final.txt (or .xz) are
     python benchmarks/accuracy.py --json FILE           the figures, for machines
 
 Protocol "honest" of `kgplug.evaluate_ctr`: a rating of 4 or 5 is a like; likes are split 6:2:2 by row; training
@@ -21,16 +22,27 @@ from pathlib import Path
 import pandas as pd
 
 from kgplug.data.datasets import movielens_100k
+from kgplug.data.interactions import Interactions
+from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.evaluation.experiment import evaluate_ctr
 from kgplug.settings import Settings
 
 MODELS = ("Popularity", "ItemKNN", "MF", "LightGCN", "MKR", "KGCN", "HiddenEdgeGCN")
 
 
-def measure(models: list[str], seeds: list[int]) -> pd.DataFrame:
+def book_crossing(folder: Path) -> tuple[Interactions, KnowledgeGraph]:
+    """Read Book-Crossing as KGCN's authors prepared it: every row of label 1 is a like, items are entities."""
+    ratings, triples = (next(folder.glob(f"{name}.txt*")) for name in ("ratings_final", "kg_final"))
+    rows = pd.read_csv(ratings, sep="\t", header=None, names=["user", "item", "label"])
+    graph = pd.read_csv(triples, sep="\t", header=None, names=["head", "relation", "tail"])
+    likes = Interactions.from_dataframe(rows[rows["label"] == 1], user="user", item="item")
+    return likes, KnowledgeGraph.from_dataframe(graph)
+
+
+def measure(models: list[str], seeds: list[int], folder: Path | None) -> pd.DataFrame:
     """Return one row a model and seed: model, seed, AUC, ACC, warm AUC, epochs, seconds …"""
-    interactions, knowledge = movielens_100k(Settings().downloads_dir)
-    print(f"MovieLens-100K: {interactions}, {knowledge}")
+    interactions, knowledge = movielens_100k(Settings().downloads_dir) if folder is None else book_crossing(folder)
+    print(f"{'MovieLens-100K' if folder is None else 'Book-Crossing'}: {interactions}, {knowledge}")
     rows = []
     for name in models:
         for seed in seeds:
@@ -61,10 +73,11 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="one seed")
     parser.add_argument("--seeds", default="0,1,2", help="comma-separated; default 0,1,2")
     parser.add_argument("--models", default=",".join(MODELS), help=f"comma-separated; default {','.join(MODELS)}")
+    parser.add_argument("--book-crossing", type=Path, metavar="FOLDER", help="measure on Book-Crossing instead")
     parser.add_argument("--json", type=Path, help="write every figure to this file")
     arguments = parser.parse_args()
     seeds = [0] if arguments.quick else [int(seed) for seed in arguments.seeds.split(",")]
-    figures = measure(arguments.models.split(","), seeds)
+    figures = measure(arguments.models.split(","), seeds, arguments.book_crossing)
     print(summary(figures).to_string())
     machine = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
     print(f"Machine: {machine}. Seeds: {', '.join(map(str, seeds))}. Seconds are of one training.")

@@ -26,7 +26,7 @@ import os
 import platform
 import statistics
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -295,10 +295,12 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="less of everything")
     parser.add_argument("--parts", default="speed,ranking,quality,best,growth", help="comma-separated; default: all")
     parser.add_argument("--data", type=Path, default=DATA, help="folder of FB15k-237")
+    parser.add_argument("--seeds", type=int, help="seeds of the part quality; default 3, with --quick 1")
     parser.add_argument("--json", type=Path, help="write every figure to this file")
     arguments = parser.parse_args()
     torch.set_num_threads(THREADS)
     size = QUICK if arguments.quick else FULL
+    size = replace(size, seeds=arguments.seeds or size.seeds)
     bench = Bench(arguments.data, size)
     machine = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
     print(f"FB15k-237: {bench.whole}. {machine}, load {os.getloadavg()[0]:.1f}.")

@@ -19,7 +19,7 @@ from kgplug.recommenders.click_through import ClickThroughData, Pairs, own_rows
 from kgplug.recommenders.factors import FactorRecommender, Factors
 from kgplug.recommenders.layers import distinct, lookup, normal_table, row_penalty
 from kgplug.recommenders.trained import ClickThroughConfig, ClickThroughTask, PairNetwork, TrainedRecommender
-from kgplug.training.config import Range, Space, TrainedConfig
+from kgplug.training.config import DataSize, Range, Space, TrainedConfig
 from kgplug.training.device import choose_device
 
 
@@ -38,8 +38,12 @@ class CKEConfig(ClickThroughConfig):
     batch_size: int = Field(4096, ge=1, description="rows a step, negatives included")
     kge_batch_size: int = Field(2048, ge=1, description="triples a step")
     kge_weight: float = Field(1.0, ge=0, description="weight of the knowledge graph's part; 0 leaves it out")
-    l2: float = Field(3e-2, ge=0, description="weight of the squared norms of the batch's rows; strong by design")
+    l2: float = Field(3e-2, ge=0, description="weight of the squared norms of the batch's rows; 0.1 on sparse data")
     loss: Literal["bpr", "bce"] = Field("bpr", description='"bpr" (the paper), or log loss, which gives probabilities')
+
+    @classmethod
+    def suited_to(cls, size: DataSize) -> dict[str, float]:
+        return {"l2": 1e-1} if size.is_sparse else {}
 
 
 @dataclass(frozen=True, eq=False)

@@ -24,7 +24,7 @@ from kgplug.recommenders.trained import (
     TrainedRecommender,
     pair_logits,
 )
-from kgplug.training.config import Range, Space, TrainedConfig
+from kgplug.training.config import DataSize, Range, Space, TrainedConfig
 from kgplug.training.device import choose_device
 
 GROUP = 8  # pairs of one user that share a copy of its memories in a step
@@ -62,6 +62,10 @@ class RippleNetConfig(ClickThroughConfig):
     inverse: bool = Field(False, description="likes also spread against the triples (not in the paper)")
     hide_target: bool = Field(True, description="leave memories that hold the item out of its score (not in the paper)")
     bias: bool = Field(True, description="add a bias a user, a bias an item and one for all (not in the paper)")
+
+    @classmethod
+    def suited_to(cls, size: DataSize) -> dict[str, float]:
+        return {"l2": 2e-2, "weight_l2": 1e-2} if size.is_sparse else {}
 
 
 @dataclass(frozen=True, eq=False)
@@ -255,7 +259,8 @@ class RippleTask(ClickThroughTask):
 
 
 class RippleNet(TrainedRecommender):
-    """RippleNet (Wang et al., CIKM 2018, "RippleNet: Propagating User Preferences on the Knowledge Graph ...").
+    """RippleNet (Wang et al., CIKM 2018, "RippleNet: Propagating User Preferences on
+    the Knowledge Graph for Recommender Systems").
 
     A user is M triples a hop: those that leave the liked items, those that leave their tails, and so on. At each
     hop the item's vector asks them, p = softmax(vᵀ R h), o = Σ p t, and changes by `update`; the score is v · Σ o.

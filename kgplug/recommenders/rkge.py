@@ -35,8 +35,7 @@ NODES = 4  # of a path: user, liked item, entity, item
 class RKGEConfig(ClickThroughConfig):
     """Settings of RKGE.
 
-    The paper (and `bias=False`): embedding_dim 10, hidden_dim 16, 5 paths a pair, one pair a step, learning rate 0.2
-    of plain SGD.
+    The authors' (and `bias=False`): embedding_dim 10, hidden_dim 16, 5 paths a pair.
     """
 
     tuning: ClassVar[Space] = {
@@ -142,8 +141,8 @@ class RKGE(TrainedRecommender):
     an LSTM reads each, the largest states of all paths give the score. Where no path leads, a learnt state stands in.
     Paths are drawn anew at each training step; in scoring they are always the same, evenly chosen.
 
-    To rank all items for a user, the paths to every item are read: about n_items · 5 runs of the LSTM, some 10 ms a
-    user for 1,700 items. Memory is bounded; for large catalogues rank the candidates of a quicker model by `score`.
+    To rank all items for a user, the paths to every item are read: about n_items · 5 runs of the LSTM a user.
+    Memory is bounded; for large catalogues rank the candidates of a quicker model by `score`.
     """
 
     name = "RKGE"

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 import kgplug
+from kgplug.data import diversity as module
 from kgplug.data.diversity import rerank
 from kgplug.errors import UsageError
-from kgplug.recommenders import diversity as module
 from kgplug.recommenders.base import Recommender
 from tests.unit.planted import directors_and_fans
 
