@@ -46,7 +46,13 @@ class RunError(KgplugError):
 
 
 class TrainingError(KgplugError):
-    """Training cannot go on."""
+    """Training cannot go on.
+
+    Attributes:
+        history: of the epochs that were good, whose best weights the model holds; None where there was none.
+    """
+
+    history: dict | None = None
 
 
 def unknown_name(kind: str, name: str, valid: Iterable[str]) -> UsageError:

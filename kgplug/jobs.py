@@ -16,7 +16,7 @@ from kgplug.data.interactions import Interactions
 from kgplug.data.keys import fingerprint
 from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.data.splitting import check_fractions
-from kgplug.errors import DataError, RunError, UsageError
+from kgplug.errors import DataError, RunError, TrainingError, UsageError
 from kgplug.graph.graph import Graph
 from kgplug.graph.list_options import ListOptions
 from kgplug.graph.schema import GraphSchema
@@ -129,6 +129,8 @@ def train(
 
     Raises:
         UsageError: a name or setting is wrong, or `start` does not fit.
+        TrainingError: training could not go on; the message names the run that holds the best weights before, if
+            there are any.
     """
     earlier = None if start is None else _earlier(start, name)
     if start is not None:
@@ -160,19 +162,27 @@ def train(
     options: dict[str, Any] = {"seed": seed, "progress": progress, "checkpoint": checkpoint}
     if earlier is not None:
         options |= {"start": earlier, "freeze": freeze}
-    validation = _fit(model, kind, data, split, options)
+    failure = None
+    try:
+        _fit(model, kind, data, split, options)
+    except TrainingError as error:
+        if not model.history:
+            raise
+        failure = error  # after good epochs, whose best weights the model holds
     model.save(
         runs.path(model.run),
-        key=key,
+        key="" if failure else key,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         seconds=round(time.perf_counter() - began, 1),
         split=asdict(split),
         data=used,
-        metrics=validation,
+        metrics=_validation_figures(model, kind),
         schema=data.schema.model_dump(),
         started_from=None if earlier is None else earlier.run,
     )
     checkpoint.unlink(missing_ok=True)
+    if failure is not None:
+        raise TrainingError(f"{failure} The weights are kept as run {model.run}.") from failure
     return runs.path(model.run)
 
 
@@ -186,20 +196,23 @@ def _earlier(folder: Path, name: str) -> EmbeddingModel:
     return cast("EmbeddingModel", model)
 
 
-def _fit(model: Any, kind: str, data: GraphData, split: Split, options: dict[str, Any]) -> dict[str, float]:
-    """Fit on the training part; return the validation figures by name."""
+def _fit(model: Any, kind: str, data: GraphData, split: Split, options: dict[str, Any]) -> None:
+    """Fit on the training part."""
     if kind == "embedding":
         assert data.knowledge is not None
         train_part, valid, _ = split.triples(data.knowledge)
         model.fit(train_part, valid=valid, **options)
-        figure = "MRR (validation)"
     else:
         assert data.interactions is not None
         train_rows, valid_rows, _ = split.interactions(data.interactions)
         model.fit(train_rows, data.knowledge if model.needs_knowledge else None, valid=valid_rows, **options)
-        figure = "AUC (validation)"
+
+
+def _validation_figures(model: Any, kind: str) -> dict[str, float]:
+    """Return the best validation figure of a training by name, {} without one."""
     best = model.history.get("validation") or []
-    return {figure: round(max(best), 4)} if best else {}
+    name = "MRR (validation)" if kind == "embedding" else "AUC (validation)"
+    return {name: round(max(best), 4)} if best else {}
 
 
 def tune(

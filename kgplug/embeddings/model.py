@@ -18,7 +18,7 @@ from kgplug.embeddings.catalogue import EMBEDDINGS, embedding_name
 from kgplug.embeddings.config import embedding_config
 from kgplug.embeddings.export import entity_vectors, object_array, real_numbers
 from kgplug.embeddings.validation import validation_triples
-from kgplug.errors import DataError, RunError, UsageError, unknown_name
+from kgplug.errors import DataError, RunError, TrainingError, UsageError, unknown_name
 
 BLOCK_FLOATS = 4_000_000  # numbers held at a time while ranking: 16 MB, which the allocator gives out again
 
@@ -126,13 +126,18 @@ class EmbeddingModel:
             self._module, self.config, positives, measure=None if held_out is None else measure, frozen=frozen
         )
         identity = json.dumps([self.name, self.config.model_dump(), seed, None if start is None else start.run, freeze])
-        history = train(
-            task, epochs=self.config.epochs, patience=self.config.patience, seed=seed, description=self.name,
-            fingerprint=fingerprint(knowledge.fingerprint, identity, np.empty(0) if held_out is None else held_out),
-            checkpoint=checkpoint, progress=progress,
-        )  # fmt: skip
-        self.history = history.to_dict()
-        self._forget_cached()
+        self.history = {}
+        try:
+            self.history = train(
+                task, epochs=self.config.epochs, patience=self.config.patience, seed=seed, description=self.name,
+                fingerprint=fingerprint(knowledge.fingerprint, identity, np.empty(0) if held_out is None else held_out),
+                checkpoint=checkpoint, progress=progress,
+            ).to_dict()  # fmt: skip
+        except TrainingError as error:
+            self.history = error.history or {}
+            raise
+        finally:
+            self._forget_cached()
         return self
 
     def _build(self, triples: np.ndarray) -> Any:

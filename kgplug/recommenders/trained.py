@@ -14,6 +14,7 @@ from torch.nn import functional
 from kgplug.data.interactions import Interactions
 from kgplug.data.keys import fingerprint
 from kgplug.data.knowledge_graph import KnowledgeGraph
+from kgplug.errors import TrainingError
 from kgplug.recommenders.base import FitOptions, Recommender
 from kgplug.recommenders.click_through import ClickThroughData, Pairs
 from kgplug.recommenders.layers import squared_norm
@@ -50,25 +51,31 @@ class TrainedRecommender(Recommender):
         options: FitOptions,
     ) -> None:
         task = self._task(interactions, knowledge, valid, seed)
-        history = train(
-            task,
-            epochs=self.config.epochs,
-            patience=self.config.patience,
-            seed=seed,
-            description=self.name,
-            fingerprint=fingerprint(
-                interactions.fingerprint,
-                "" if valid is None else valid.fingerprint,
-                "" if knowledge is None else knowledge.fingerprint,
-                self.config.model_dump_json(),
-                str(seed),
-                *(() if interactions.item_texts is None else (interactions.item_texts,)),
-            ),
-            checkpoint=options.checkpoint,
-            progress=options.progress,
-        )
-        self.history = history.to_dict()
-        self._settle()
+        self.history = {}
+        try:
+            self.history = train(
+                task,
+                epochs=self.config.epochs,
+                patience=self.config.patience,
+                seed=seed,
+                description=self.name,
+                fingerprint=fingerprint(
+                    interactions.fingerprint,
+                    "" if valid is None else valid.fingerprint,
+                    "" if knowledge is None else knowledge.fingerprint,
+                    self.config.model_dump_json(),
+                    str(seed),
+                    *(() if interactions.item_texts is None else (interactions.item_texts,)),
+                ),
+                checkpoint=options.checkpoint,
+                progress=options.progress,
+            ).to_dict()
+        except TrainingError as error:
+            self.history = error.history or {}
+            raise
+        finally:
+            if self.history:
+                self._settle()
 
     @abstractmethod
     def _task(

@@ -103,7 +103,7 @@ def train(
         progress: show a bar; None shows it on a terminal.
 
     Raises:
-        TrainingError: the loss is not finite; the module holds the last good weights.
+        TrainingError: the loss is not finite; the module holds the best weights before, the error their history.
         RunError: the checkpoint is damaged or belongs to other data or settings.
     """
     history, best = History(), _weights(task.module)
@@ -115,10 +115,15 @@ def train(
     with bar:
         while len(history.losses) < epochs and not _exhausted(history, patience):
             epoch, began = len(history.losses), time.perf_counter()
-            history.losses.append(_run_epoch(task, epoch, seed, best))
-            figure = task.validate()
+            try:
+                loss, figure = _run_epoch(task, epoch, seed, best), task.validate()
+                if figure is not None:
+                    _check_figure(figure, epoch, task, best)
+            except TrainingError as error:
+                error.history = history.to_dict() if history.best_epoch >= 0 else None
+                raise
+            history.losses.append(loss)
             if figure is not None:
-                _check_figure(figure, epoch, task, best)
                 history.validation.append(float(figure))
             if figure is None or figure > max(history.validation[:-1], default=-math.inf):
                 history.best_epoch, best = epoch, _weights(task.module)

@@ -63,6 +63,7 @@ def test_a_loss_that_is_no_number_leaves_the_model_with_the_last_good_weights(mo
     with pytest.raises(TrainingError, match=r"loss became nan in epoch 3 with learning rate 0\.01; the best weights"):
         model.fit(graph)
     assert np.array_equal(model.entity_vectors(), good.entity_vectors())
+    assert model.history["losses"] == good.history["losses"]
 
 
 @pytest.mark.parametrize("name", list(EMBEDDINGS))
