@@ -15,12 +15,13 @@ from pykeen.models import ERModel, model_resolver
 from pykeen.triples import CoreTriplesFactory, KGInfo
 from pykeen.utils import NoRandomSeedNecessary
 
-from kgplug.embeddings import translational
+from kgplug.embeddings import tensor_network, translational
 from kgplug.embeddings.catalogue import EMBEDDINGS
 from kgplug.embeddings.config import EmbeddingConfig
 from kgplug.errors import UsageError, unknown_name
 
 CORRECTED: dict[str, type[ERModel]] = {
+    "NTN": tensor_network.NTN,
     "TransE": translational.TransE,
     "TransH": translational.TransH,
     "TransR": translational.TransR,

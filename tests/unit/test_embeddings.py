@@ -276,3 +276,11 @@ def test_a_graph_without_triples_and_an_untrained_model_are_refused(knowledge: K
         model.score_triples(np.array([[0, 0, knowledge.n_entities]]))
     with pytest.raises(UsageError, match="found -1"):
         model.nearest(-1)
+
+
+def test_ntn_starts_where_its_activation_still_answers() -> None:
+    model = EmbeddingModel("NTN", embedding_dim=48, epochs=1, learning_rate=1e-9, device="cpu").fit(families())
+    h = model.module.entity_representations[0]().detach()  # (n, d)
+    w = model.module.relation_representations[0]().detach()  # (r, k, d, d)
+    inputs = torch.einsum("nd,rkde,me->rknm", h, w, h)
+    assert 0.2 < inputs.std() < 3  # PyKEEN's is 48, where tanh is flat
