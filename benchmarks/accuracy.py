@@ -19,29 +19,19 @@ import os
 import platform
 from pathlib import Path
 
+import book_crossing
 import pandas as pd
 
 from kgplug.data.datasets import movielens_100k
-from kgplug.data.interactions import Interactions
-from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.evaluation.experiment import evaluate_ctr
 from kgplug.settings import Settings
 
 MODELS = ("Popularity", "ItemKNN", "MF", "LightGCN", "MKR", "KGCN", "HiddenEdgeGCN")
 
 
-def book_crossing(folder: Path) -> tuple[Interactions, KnowledgeGraph]:
-    """Read Book-Crossing as KGCN's authors prepared it: every row of label 1 is a like, items are entities."""
-    ratings, triples = (next(folder.glob(f"{name}.txt*")) for name in ("ratings_final", "kg_final"))
-    rows = pd.read_csv(ratings, sep="\t", header=None, names=["user", "item", "label"])
-    graph = pd.read_csv(triples, sep="\t", header=None, names=["head", "relation", "tail"])
-    likes = Interactions.from_dataframe(rows[rows["label"] == 1], user="user", item="item")
-    return likes, KnowledgeGraph.from_dataframe(graph)
-
-
 def measure(models: list[str], seeds: list[int], folder: Path | None) -> pd.DataFrame:
     """Return one row a model and seed: model, seed, AUC, ACC, warm AUC, epochs, seconds …"""
-    interactions, knowledge = movielens_100k(Settings().downloads_dir) if folder is None else book_crossing(folder)
+    interactions, knowledge = movielens_100k(Settings().downloads_dir) if folder is None else book_crossing.read(folder)
     print(f"{'MovieLens-100K' if folder is None else 'Book-Crossing'}: {interactions}, {knowledge}")
     rows = []
     for name in models:

@@ -23,6 +23,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import book_crossing
 import numpy as np
 import pandas as pd
 
@@ -43,17 +44,6 @@ QUICK_MODELS = ("CKCF (paper)", "CKCF-relational", "ItemKNN", "Popularity")
 READ_VECTORS = ("CKCF", "CKCF-relational", "SemanticCF")
 NEAR_ONLY = ("CKCF (paper)", "ItemKNN", "UserKNN")
 PAPER = {"back_fill": "none", "linked_only": True}
-
-
-def read(folder: Path) -> tuple[Interactions, KnowledgeGraph]:
-    """Return Book-Crossing's likes and its graph."""
-    for ending in (".txt", ".txt.xz"):
-        if (folder / f"ratings_final{ending}").exists():
-            ratings = pd.read_csv(folder / f"ratings_final{ending}", sep="\t", names=["user", "item", "label"])
-            triples = pd.read_csv(folder / f"kg_final{ending}", sep="\t", names=["head", "relation", "tail"])
-            likes = Interactions.from_dataframe(ratings[ratings["label"] == 1], user="user", item="item")
-            return likes, KnowledgeGraph.from_dataframe(triples)
-    raise SystemExit(f"No ratings_final.txt in {folder}: --data names the folder that holds Book-Crossing.")
 
 
 def figures(model: Recommender, train: Interactions, test: Interactions, *, near_only: bool) -> dict[str, float]:
@@ -86,7 +76,7 @@ def fitted(name: str, train: Interactions, knowledge: KnowledgeGraph, vectors: s
 
 def measure(folder: Path, models: list[str], splits: int, ratios: list[int], epochs: int | None) -> list[dict]:
     """Return one row a split and model, or a split and ratio."""
-    likes, knowledge = read(folder)
+    likes, knowledge = book_crossing.read(folder)
     print(f"Book-Crossing: {likes}, {knowledge}", flush=True)
     rows = []
     for seed in range(splits):

@@ -9,8 +9,8 @@ from scipy import sparse
 from kgplug.data.interactions import Interactions
 from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.recommenders.fusion import fuse
+from kgplug.recommenders.item_knn import similar_rows
 from kgplug.recommenders.rkge import RKGE, RKGEConfig
-from kgplug.recommenders.similarity import nearest
 from kgplug.recommenders.trained import ClickThroughTask
 
 
@@ -53,8 +53,8 @@ class RKGECF(RKGE):
 
     def _compare(self, likes: sparse.csr_matrix) -> None:
         self.likes = likes
-        self.similar_items = cosines(likes.T.tocsr(), self.config.neighbours)
-        self.similar_users = cosines(likes, self.config.neighbours)
+        self.similar_items = similar_rows(likes.T.tocsr(), "cosine", self.config.neighbours)
+        self.similar_users = similar_rows(likes, "cosine", self.config.neighbours)
 
     def score(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:
         """Return 1 / place of each item in its user's list, float32 (n,)."""
@@ -78,16 +78,6 @@ class RKGECF(RKGE):
         users, items = self._facts["likes"]
         ones = np.ones(len(users), dtype=np.float32)
         self._compare(sparse.csr_matrix((ones, (users, items)), shape=(len(self.user_keys), len(self.item_keys))))
-
-
-def cosines(rows: sparse.csr_matrix, neighbours: int) -> sparse.csr_matrix:
-    """Return the cosines of the nearest other rows of each row: CSR (n, m) → CSR float32 (n, n)."""
-    from implicit.nearest_neighbours import ItemItemRecommender, normalize
-
-    # One more than wanted: a row is its own nearest neighbour.
-    knn = ItemItemRecommender(K=neighbours + 1, num_threads=1)
-    knn.fit(normalize(rows.astype(np.float64)).T.tocsr(), show_progress=False)
-    return nearest(sparse.csr_matrix(knn.similarity), neighbours)
 
 
 def _ranked(scores: np.ndarray, left_out: np.ndarray) -> np.ndarray:

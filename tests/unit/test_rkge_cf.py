@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from kgplug.errors import DataError
+from kgplug.recommenders.item_knn import similar_rows
 from kgplug.recommenders.rkge import RKGE
-from kgplug.recommenders.rkge_cf import RKGECF, cosines
+from kgplug.recommenders.rkge_cf import RKGECF
 from tests.unit.planted import directors_and_fans, shuffled, tiny, unseen_share
 
 QUICK = {
@@ -71,7 +72,7 @@ def test_lists_are_the_fusion_of_the_three_lists_for_any_length():
 
 def test_only_the_nearest_are_kept_and_nothing_is_its_own_neighbour():
     likes = directors_and_fans()[0].matrix()
-    kept = cosines(likes.T.tocsr(), 2).toarray()
+    kept = similar_rows(likes.T.tocsr(), "cosine", 2).toarray()
     dense = likes.toarray()
     for x in range(12):
         row = np.array([literal_cosine(dense, x, y) for y in range(dense.shape[1])])
