@@ -160,6 +160,14 @@ class Recommender(ListMaker):
     def _restore(self, arrays: dict[str, np.ndarray]) -> None:
         """Take what `_arrays` gave; keys, `seen` and config are already there."""
 
+    def _state(self) -> dict[str, np.ndarray]:
+        """Return all that `save` keeps of what was learnt; a family of models adds to `_arrays` here."""
+        return self._arrays()
+
+    def _take_state(self, arrays: dict[str, np.ndarray]) -> None:
+        """Take what `_state` gave."""
+        self._restore(arrays)
+
     def user_vectors(self) -> np.ndarray | None:
         """Return float32 (n_users, d), or None where the model has no user vectors."""
         return None
@@ -200,7 +208,7 @@ class Recommender(ListMaker):
 
     def save(self, folder: Path, **facts: object) -> None:
         """Write the model as an artefact folder; `facts` are kept beside it (see `kgplug.runs`)."""
-        arrays = {f"model.{name}": array for name, array in self._arrays().items()}
+        arrays = {f"model.{name}": array for name, array in self._state().items()}
         for name, matrix in (("seen", self.seen), ("liked", self.liked)):
             arrays[f"{name}.indptr"], arrays[f"{name}.indices"] = matrix.indptr, matrix.indices
         write_artefact(Path(folder), arrays, {
@@ -243,7 +251,7 @@ class Recommender(ListMaker):
         self.seed, self.history, self.run = content["seed"], content["history"], content["run"]
         self.seen = self._rows("seen", arrays)
         self.liked = self._rows("liked", arrays) if "liked.indptr" in arrays else self.seen  # runs of earlier versions
-        self._restore({k.removeprefix("model."): v for k, v in arrays.items() if k.startswith("model.")})
+        self._take_state({k.removeprefix("model."): v for k, v in arrays.items() if k.startswith("model.")})
 
     def _rows(self, name: str, arrays: dict[str, np.ndarray]) -> sparse.csr_matrix:
         indptr, indices = arrays[f"{name}.indptr"], arrays[f"{name}.indices"]

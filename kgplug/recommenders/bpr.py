@@ -14,7 +14,6 @@ from torch.nn import functional
 
 from kgplug.data.interactions import Interactions
 from kgplug.data.knowledge_graph import KnowledgeGraph
-from kgplug.recommenders.click_through import ClickThroughData
 from kgplug.recommenders.factors import FactorRecommender, Factors
 from kgplug.recommenders.layers import distinct, lookup, normal_table, row_penalty
 from kgplug.recommenders.trained import ClickThroughConfig, ClickThroughTask, PairNetwork, TrainedRecommender
@@ -83,8 +82,9 @@ class BPRTask(ClickThroughTask):
 
     def loss(self, batch: Comparisons) -> torch.Tensor:  # type: ignore[override]
         """Return mean −log σ(s_ui − s_uj) + l2 · mean ‖rows‖² of a pair, a scalar."""
-        logits, rows = self.module(np.tile(batch.users, 2), np.concatenate([batch.liked, batch.others]))
-        liked, others = logits.chunk(2)
+        users, items = np.tile(batch.users, 2), np.concatenate([batch.liked, batch.others])
+        logits, rows = self.module(users, items)
+        liked, others = self.data.with_side(logits, users, items).chunk(2)
         return functional.softplus(others - liked).mean() + self.config.l2 * rows
 
 
@@ -117,7 +117,7 @@ class BPR(FactorRecommender, TrainedRecommender):
             scale=self.config.init_scale,
             generator=torch.Generator().manual_seed(seed),
         ).to(choose_device(self.config.device))
-        data = ClickThroughData(interactions, valid, seed=seed, exclude_low_rated=self.config.exclude_low_rated)
+        data = self._click_through(interactions, valid, seed)
         return BPRTask(self.network, self.config, data)
 
     def _settle(self) -> None:

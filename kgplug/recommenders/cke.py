@@ -180,9 +180,10 @@ class CKETask(ClickThroughTask):
         if self.config.loss == "bce":
             labels = torch.from_numpy(pairs.labels).to(self.module.device)
             logits, rows = self.module(pairs.users, pairs.items)
-            logits = logits + self.module.global_bias
+            logits = self.data.with_side(logits + self.module.global_bias, pairs.users, pairs.items)
             return functional.binary_cross_entropy_with_logits(logits, labels) + self.config.l2 * rows
         scores, rows = self.module(pairs.users, pairs.items)
+        scores = self.data.with_side(scores, pairs.users, pairs.items)
         liked, disliked = (torch.from_numpy(part).to(scores.device) for part in pairs.matched())
         return functional.softplus(scores[disliked] - scores[liked]).sum() / max(len(liked), 1) + self.config.l2 * rows
 
@@ -221,7 +222,7 @@ class CKE(FactorRecommender, TrainedRecommender):
             scale=self.config.init_scale,
             generator=torch.Generator().manual_seed(seed),
         ).to(choose_device(self.config.device))
-        data = ClickThroughData(interactions, valid, seed=seed, exclude_low_rated=self.config.exclude_low_rated)
+        data = self._click_through(interactions, valid, seed)
         return CKETask(self.network, self.config, data, knowledge.triples)
 
     def _settle(self) -> None:

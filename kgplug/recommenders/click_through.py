@@ -6,10 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from scipy.stats import rankdata
 
 from kgplug.data.interactions import Interactions
 from kgplug.data.sampling import negative_sampler
+from kgplug.recommenders.side_term import SideTerm
 
 _VALIDATION_STREAM = 0x7A11D  # parts the validation draw from the draws of the epochs
 
@@ -53,12 +55,21 @@ class ClickThroughData:
         valid: the validation part, or None.
         seed: of the validation negatives.
         exclude_low_rated: keep training rows that are no likes out of the negatives.
+        side: is trained beside the model, and adds to every logit.
     """
 
+    side: SideTerm | None = None
+
     def __init__(
-        self, interactions: Interactions, valid: Interactions | None, *, seed: int, exclude_low_rated: bool = False
+        self,
+        interactions: Interactions,
+        valid: Interactions | None,
+        *,
+        seed: int,
+        exclude_low_rated: bool = False,
+        side: SideTerm | None = None,
     ) -> None:
-        self.likes = interactions.likes()
+        self.likes, self.side = interactions.likes(), side
         self._sampler = negative_sampler(interactions if exclude_low_rated else self.likes)
         self.valid: Pairs | None = None
         if valid is not None and valid.is_like.any():
@@ -92,10 +103,18 @@ class ClickThroughData:
             chosen = slice(start, start + step)
             yield _with_negatives(users[chosen], items[chosen], negatives[chosen])
 
-    def validation_auc(self, scores: np.ndarray) -> float | None:
-        """Return the AUC of scores float (n,) of the validation pairs; None where there are not both kinds."""
+    def with_side(self, logits: torch.Tensor, users: np.ndarray, items: np.ndarray) -> torch.Tensor:
+        """Return the model's logits of training pairs (n,) with the side term's, where there is one."""
+        return logits if self.side is None else logits + self.side.of_training(users, items)
+
+    def validation_auc(self, logits: np.ndarray) -> float | None:
+        """Return the AUC of the model's own logits float (n,) of the validation pairs, the side term's added.
+
+        None where there are not both likes and negatives.
+        """
         if self.valid is None or self.valid.labels.all():
             return None
+        scores = logits if self.side is None else logits + self.side.logits(self.valid.users, self.valid.items)
         liked = self.valid.labels > 0
         positives = int(liked.sum())
         ranks = rankdata(np.asarray(scores, dtype=np.float64))  # of float32 they would be float32, and not exact

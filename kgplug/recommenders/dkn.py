@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from pydantic import Field
 from scipy import sparse
-from scipy.special import expit
 
 from kgplug.data.interactions import Interactions
 from kgplug.data.knowledge_graph import KnowledgeGraph
@@ -111,7 +110,7 @@ class DKN(TrainedRecommender):
             histories=draw_histories(likes, config.history, np.random.default_rng([seed, _HISTORY_STREAM])),
             generator=torch.Generator().manual_seed(seed),
         ).to(choose_device(config.device))
-        data = ClickThroughData(interactions, valid, seed=seed, exclude_low_rated=config.exclude_low_rated)
+        data = self._click_through(interactions, valid, seed)
         return DKNTask(self.network, config, data, likes)
 
     def _settle(self) -> None:
@@ -124,17 +123,16 @@ class DKN(TrainedRecommender):
             self._bias = float(network.global_bias)
         self._histories, self._match = network.histories, network.match
 
-    def score(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:
-        users, items = np.asarray(users, dtype=np.int64), np.asarray(items, dtype=np.int64)
+    def logits(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:
         logits = np.empty(len(users), dtype=np.float32)
         rows = max(1, _CELLS // (self._histories.shape[1] * self._width))
         for start in range(0, len(users), rows):
             chosen = slice(start, start + rows)
             candidates = self._items[torch.from_numpy(items[chosen]).to(self._items.device)][:, None]
             logits[chosen] = self._matched(users[chosen], candidates)[:, 0]
-        return expit(logits, out=logits)
+        return logits
 
-    def _score_block(self, users: np.ndarray) -> np.ndarray:
+    def logits_of_all(self, users: np.ndarray) -> np.ndarray:
         logits = np.empty((len(users), len(self._items)), dtype=np.float32)
         cells = max(1, _CELLS // (self._histories.shape[1] * self._width))  # users × items at a time
         items = min(len(self._items), cells)
@@ -143,7 +141,7 @@ class DKN(TrainedRecommender):
             for first in range(0, len(self._items), items):
                 some, chosen = slice(start, start + rows), slice(first, first + items)
                 logits[some, chosen] = self._matched(users[some], self._items[None, chosen])
-        return expit(logits, out=logits)
+        return logits
 
     @property
     def _width(self) -> int:

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy import sparse
-from scipy.special import expit
 
-from kgplug.recommenders.base import Recommender
+from kgplug.recommenders.logits import LogitRecommender
 
 _SCORED_PAIRS = 100_000  # pairs whose vectors are held at a time
 
@@ -36,8 +35,8 @@ class Factors:
         return cls(users, items, np.zeros(len(users), dtype=np.float32), np.zeros(len(items), dtype=np.float32))
 
 
-class FactorRecommender(Recommender):
-    """Scores by `factors`, which a training leaves behind; a sigmoid follows where scores are probabilities."""
+class FactorRecommender(LogitRecommender):
+    """Scores by `factors`, which a training leaves behind."""
 
     factors: Factors
 
@@ -54,25 +53,16 @@ class FactorRecommender(Recommender):
         """Return u · v_i + b_u + b_i of some users and every item: int64 (b,) → a new array, float32 (b, n_items)."""
         return self._products(self.factors.users[users], self.factors.user_bias[users])
 
-    def score(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:
-        return self._scores(self.logits(np.asarray(users, dtype=np.int64), np.asarray(items, dtype=np.int64)))
-
-    def _score_block(self, users: np.ndarray) -> np.ndarray:
-        return self._scores(self.logits_of_all(users))
-
-    def _score_newcomers(self, likes: sparse.csr_matrix) -> np.ndarray:
+    def logits_of_newcomers(self, likes: sparse.csr_matrix) -> np.ndarray:
         f = self.factors
         folded = self._folded(likes, f.items, np.column_stack([f.users, f.user_bias]))  # (b, d + 1)
-        return self._scores(self._products(folded[:, :-1], folded[:, -1]))
+        return self._products(folded[:, :-1], folded[:, -1])
 
     def _products(self, users: np.ndarray, bias: np.ndarray) -> np.ndarray:
         logits = users @ self.factors.items.T  # (b, n_items)
         logits += self.factors.item_bias
         logits += bias[:, None]
         return logits
-
-    def _scores(self, logits: np.ndarray) -> np.ndarray:
-        return expit(logits, out=logits) if self.scores_are_probabilities else logits
 
     def item_vectors(self) -> np.ndarray:
         return self.factors.items

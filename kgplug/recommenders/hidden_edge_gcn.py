@@ -16,11 +16,9 @@ from kgplug.data.interactions import Interactions
 from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.recommenders.click_through import ClickThroughData, Pairs, own_rows
 from kgplug.recommenders.factors import FactorRecommender, Factors
-from kgplug.recommenders.layers import normal_table, squared_norm
+from kgplug.recommenders.layers import normal_table
 from kgplug.recommenders.propagation import Propagation
-from kgplug.recommenders.side_features import SideFeatures, SideTowers, kg_features
-from kgplug.recommenders.similarity import csr_arrays, csr_of
-from kgplug.recommenders.trained import ClickThroughConfig, TrainedRecommender
+from kgplug.recommenders.trained import ClickThroughConfig, GradientTask, TrainedRecommender
 from kgplug.training.config import DataSize, Range, Space, TrainedConfig
 from kgplug.training.device import choose_device
 
@@ -41,6 +39,7 @@ class HiddenEdgeGCNConfig(ClickThroughConfig):
     epochs: int = Field(600, ge=1, description="at most so many times are likes hidden and predicted")
     patience: int = Field(30, ge=1, description="stop after so many epochs without a better validation figure")
     learning_rate: float = Field(3e-3, gt=0, description="of Adam; 0.01 on sparse data")
+    side: bool = Field(True, description="add what counts of likes and the KG profile of the user's likes say")
     side_learning_rate: float = Field(1e-1, gt=0, description="of Adam for the networks on counts")
     l2: float = Field(5e-3, ge=0, description="weight of the squared norms of the propagated vectors of the batch")
     entity_l2: float = Field(1e-3, ge=0, description="weight of the mean squared norm of all entities")
@@ -49,8 +48,6 @@ class HiddenEdgeGCNConfig(ClickThroughConfig):
     layers: int = Field(2, ge=1, description="propagations; the result is the mean over them and the start")
     hidden: float = Field(0.5, gt=0, lt=1, description="share of the likes that an epoch hides and predicts")
     knowledge_weight: float = Field(0.5, ge=0, description="weight of a KG edge; a like has 1; 0 leaves the KG out")
-    side_dim: int = Field(4, ge=1, description="dimensions of the counts' vectors")
-    side_width: int = Field(16, ge=1, description="width of the networks on counts")
 
     @classmethod
     def suited_to(cls, size: DataSize) -> dict[str, float]:
@@ -66,7 +63,7 @@ class HiddenBatch:
 
 
 class HiddenEdgeNetwork(nn.Module):
-    """One table of users, then entities; item biases; towers on counts.
+    """One table of users, then entities; item biases.
 
     Args:
         n_nodes, n_items: sizes.
@@ -79,7 +76,6 @@ class HiddenEdgeNetwork(nn.Module):
         self.nodes = normal_table(n_nodes, config.embedding_dim, config.init_scale, generator)
         self.item_bias = nn.Parameter(torch.zeros(n_items))
         self.scale = nn.Parameter(torch.ones(1))
-        self.side = SideTowers(dim=config.side_dim, width=config.side_width, generator=generator)
 
 
 class HiddenEdgeGCN(FactorRecommender, TrainedRecommender):
@@ -88,7 +84,7 @@ class HiddenEdgeGCN(FactorRecommender, TrainedRecommender):
     Ours, on the propagation of He et al., SIGIR 2020 ("LightGCN"). Each epoch hides a random share of the likes,
     propagates over the rest and the knowledge graph, and tells the hidden likes from fresh negatives, so the
     graph of a training step looks as it will when something new is asked. To u · v come networks on counts with
-    the pair left out (`side_features`) and a shrunk item bias.
+    the pair left out (`side_term`) and a shrunk item bias.
     """
 
     name = "HiddenEdgeGCN"
@@ -96,8 +92,6 @@ class HiddenEdgeGCN(FactorRecommender, TrainedRecommender):
     config: HiddenEdgeGCNConfig
     needs_knowledge = True
     network: HiddenEdgeNetwork
-    side: SideFeatures
-    profile_weight: np.ndarray  # float32 (1,)
 
     def _task(
         self, interactions: Interactions, knowledge: KnowledgeGraph | None, valid: Interactions | None, seed: int
@@ -112,10 +106,9 @@ class HiddenEdgeGCN(FactorRecommender, TrainedRecommender):
             config=self.config,
             generator=torch.Generator().manual_seed(seed),
         ).to(device)
-        data = ClickThroughData(interactions, valid, seed=seed, exclude_low_rated=self.config.exclude_low_rated)
+        data = self._click_through(interactions, valid, seed)
         self._nodes = interactions.n_users + item_entities  # (n_items,)
         edges = KnowledgeEdges(data.likes, self._nodes, knowledge, self.config.knowledge_weight, device)
-        self.side = SideFeatures(data.likes.matrix(), kg_features(data.likes, knowledge))
         self._graph = edges.graph(np.ones(len(data.likes), dtype=bool))
         return HiddenEdgeTask(self, data, edges)
 
@@ -126,39 +119,15 @@ class HiddenEdgeGCN(FactorRecommender, TrainedRecommender):
         return nodes[: len(self.user_keys)], functional.embedding(items, nodes)
 
     @torch.no_grad()
-    def take_factors(self) -> None:
-        """Set what scores are made of from the network: the vectors of counts follow those of the graph."""
-        network = self.network
-        device = network.nodes.device
-        users, items = self.propagated(self._graph)
-        g = network.side.users(torch.from_numpy(self.side.of_users()).to(device))
-        h = network.side.items(torch.from_numpy(self.side.of_items()).to(device))
-        users, items = torch.cat([network.scale * users, g[:, :-1]], dim=1), torch.cat([items, h[:, :-1]], dim=1)
-        arrays = (users, items, g[:, -1], h[:, -1] + network.item_bias)
-        self.factors = Factors(*(x.contiguous().cpu().numpy() for x in arrays))
-        self.profile_weight = network.side.profile_weight.detach().cpu().numpy()
+    def trained_factors(self) -> Factors:
+        """Return what scores are made of."""
+        users, items = (part.contiguous().cpu().numpy() for part in self.propagated(self._graph))
+        scale, bias = self.network.scale.item(), self.network.item_bias.cpu().numpy()
+        return Factors(scale * users, items, np.zeros(len(users), dtype=np.float32), bias)
 
     def _settle(self) -> None:
-        self.take_factors()
+        self.factors = self.trained_factors()
         del self._graph
-
-    def logits(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:
-        return super().logits(users, items) + self.profile_weight * self.side.of_pairs(users, items).profile
-
-    def logits_of_all(self, users: np.ndarray) -> np.ndarray:
-        return super().logits_of_all(users) + self.profile_weight * self.side.profile_block(users)
-
-    def _arrays(self) -> dict[str, np.ndarray]:
-        sparse_parts = csr_arrays(likes=self.side.likes, features=self.side.features)
-        shape = np.array(self.side.features.shape)
-        return super()._arrays() | sparse_parts | {"features.shape": shape, "profile_weight": self.profile_weight}
-
-    def _restore(self, arrays: dict[str, np.ndarray]) -> None:
-        super()._restore(arrays)
-        n_items, n_features = arrays["features.shape"]
-        likes = csr_of("likes", arrays, (len(self.user_keys), len(self.item_keys)))
-        self.side = SideFeatures(likes, csr_of("features", arrays, (int(n_items), int(n_features))))
-        self.profile_weight = arrays["profile_weight"]
 
 
 class KnowledgeEdges:
@@ -198,16 +167,14 @@ class KnowledgeEdges:
         return Propagation(left, right, weights, n_nodes=self.n_nodes, device=self._device)
 
 
-class HiddenEdgeTask:
+class HiddenEdgeTask(GradientTask):
     """The training of HiddenEdgeGCN."""
 
     def __init__(self, model: HiddenEdgeGCN, data: ClickThroughData, edges: KnowledgeEdges) -> None:
         self.model, self.module, self.data, self.config, self.edges = model, model.network, data, model.config, edges
         network = self.module
-        rest = [network.nodes, network.item_bias, network.scale]
-        counts = {"params": list(network.side.parameters()), "lr": self.config.side_learning_rate}
-        groups = [{"params": rest, "lr": self.config.learning_rate}, counts]
-        self.optimizers = (torch.optim.Adam(groups, fused=True),)
+        parameters = [network.nodes, network.item_bias, network.scale]
+        self.optimizers = (torch.optim.Adam(parameters, lr=self.config.learning_rate, fused=True),)
 
     @property
     def step_floats(self) -> int:
@@ -222,15 +189,6 @@ class HiddenEdgeTask:
         for pairs in self.data.epoch(rng, self.config.batch_size, rows=np.flatnonzero(hidden)):
             yield HiddenBatch(pairs, graph)
 
-    def step(self, batch: HiddenBatch) -> torch.Tensor:
-        """Do one step of Adam."""
-        loss = self.loss(batch)
-        self.module.zero_grad()
-        loss.backward()
-        for optimizer in self.optimizers:
-            optimizer.step()
-        return loss.detach()
-
     def loss(self, batch: HiddenBatch) -> torch.Tensor:
         """Return mean BCE + the penalties, a scalar."""
         pairs, network, config = batch.pairs, self.module, self.config
@@ -239,21 +197,16 @@ class HiddenEdgeTask:
         u, v = self.model.propagated(batch.graph)
         u, v = functional.embedding(users, u), functional.embedding(items, v)
         bias = network.item_bias[items]
-        logits = (
-            network.scale * (u * v).sum(1)
-            + bias
-            + network.side(self.model.side.of_pairs(pairs.users, pairs.items), device)
-        )
+        logits = self.data.with_side(network.scale * (u * v).sum(1) + bias, pairs.users, pairs.items)
         loss = functional.binary_cross_entropy_with_logits(logits, labels)
         rows = (u.square().sum() + v.square().sum()) / len(users)
         entities = network.nodes[n_users:].square().sum(1).mean()
-        loss = loss + config.l2 * rows + config.entity_l2 * entities + config.bias_l2 * bias.square().mean()
-        return loss + config.weight_l2 * squared_norm(list(network.side.parameters()))
+        return loss + config.l2 * rows + config.entity_l2 * entities + config.bias_l2 * bias.square().mean()
 
     def validate(self) -> float | None:
         """Return the AUC of the validation pairs."""
         pairs, model = self.data.valid, self.model
         if pairs is None:
             return None
-        model.take_factors()
+        model.factors = model.trained_factors()
         return self.data.validation_auc(model.logits(pairs.users, pairs.items))

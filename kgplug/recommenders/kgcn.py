@@ -18,7 +18,7 @@ from kgplug.recommenders.click_through import ClickThroughData, Pairs, own_rows
 from kgplug.recommenders.kgcn_network import FullLayers, KGCNNetwork, receptive_field, represent_all
 from kgplug.recommenders.layers import average_cold, distinct, lookup, row_penalty, squared_norm
 from kgplug.recommenders.neighbours import EntityGraph, Neighbours, open_graph
-from kgplug.recommenders.trained import ClickThroughConfig, TrainedRecommender
+from kgplug.recommenders.trained import ClickThroughConfig, GradientTask, TrainedRecommender
 from kgplug.training.config import DataSize, Range, Space, TrainedConfig
 from kgplug.training.device import choose_device
 from kgplug.training.row_adam import RowAdam
@@ -104,7 +104,7 @@ class KGCN(TrainedRecommender):
         assert knowledge is not None  # `fit` has checked
         linked = knowledge.entities_of(interactions.item_keys, label=interactions.item_label)
         n_entities, self.item_entities = own_rows(linked, knowledge.n_entities)
-        data = ClickThroughData(interactions, valid, seed=seed, exclude_low_rated=self.config.exclude_low_rated)
+        data = self._click_through(interactions, valid, seed)
         likes = data.likes.users, self.item_entities[data.likes.items]
         self._build(knowledge.triples, likes, n_entities, knowledge.n_relations, seed)
         rng = np.random.default_rng([seed, _NEIGHBOUR_STREAM])
@@ -132,21 +132,20 @@ class KGCN(TrainedRecommender):
         average_cold(self.network.user_bias, self.liked)
         self._layers = FullLayers.build(self.item_entities, self.neighbours, self.config.hops, self.network.device)
 
-    def score(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:
-        users, items = np.asarray(users, dtype=np.int64), np.asarray(items, dtype=np.int64)
+    def logits(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:
         scores = np.empty(len(users), dtype=np.float32)
         with torch.no_grad():
             for start in range(0, len(users), _SCORED_PAIRS):
                 chosen = slice(start, start + _SCORED_PAIRS)
                 pairs = PairVectors(self, users[chosen], items[chosen], self.neighbours)
-                scores[chosen] = torch.sigmoid(pairs.logits).cpu().numpy()
+                scores[chosen] = pairs.logits.cpu().numpy()
         return scores
 
-    def _score_block(self, users: np.ndarray) -> np.ndarray:
+    def logits_of_all(self, users: np.ndarray) -> np.ndarray:
         u = torch.from_numpy(users).to(self.network.device)
         return self._score_vectors(self.network.users[u], self.network.user_bias[u])
 
-    def _score_newcomers(self, likes: sparse.csr_matrix) -> np.ndarray:
+    def logits_of_newcomers(self, likes: sparse.csr_matrix) -> np.ndarray:
         users = np.column_stack([self.user_vectors(), self.network.user_bias.detach().cpu().numpy()])
         folded = torch.from_numpy(self._folded(likes, self.item_vectors(), users)).to(self.network.device)
         return self._score_vectors(folded[:, :-1].contiguous(), folded[:, -1:])
@@ -162,7 +161,7 @@ class KGCN(TrainedRecommender):
                 vectors = represent_all(network, self.graph, layers, u)  # (b, n_items, d)
                 logits = torch.bmm(vectors, u.unsqueeze(2)).squeeze(2)
                 logits = logits + bias[start : start + rows] + network.item_bias.T + network.global_bias
-                scores[start : start + rows] = torch.sigmoid(logits).cpu().numpy()
+                scores[start : start + rows] = logits.cpu().numpy()
         return scores
 
     def item_vectors(self) -> np.ndarray:
@@ -242,7 +241,7 @@ class PairVectors:
         return row_penalty(self.u, self.user_of, n) + self.vectors.square().sum() / n
 
 
-class KGCNTask:
+class KGCNTask(GradientTask):
     """The training of KGCN."""
 
     def __init__(self, model: KGCN, data: ClickThroughData) -> None:
@@ -282,21 +281,13 @@ class KGCNTask:
     def _codes(self, users: np.ndarray, entities: np.ndarray) -> np.ndarray:
         return users * np.int64(len(self.module.entities)) + entities
 
-    def step(self, batch: GraphBatch) -> torch.Tensor:
-        """Do one step of Adam."""
-        loss = self.loss(batch)
-        self.module.zero_grad()
-        loss.backward()
-        for optimizer in self.optimizers:
-            optimizer.step()
-        return loss.detach()
-
     def loss(self, batch: GraphBatch) -> torch.Tensor:
         """Return mean BCE + ls_weight · label smoothness + the three penalties, a scalar."""
         config, pairs = self.config, batch.pairs
         forward = PairVectors(self.model, pairs.users, pairs.items, batch.neighbours)
         labels = torch.from_numpy(pairs.labels).to(self.module.device)
-        loss = functional.binary_cross_entropy_with_logits(forward.logits, labels)
+        logits = self.data.with_side(forward.logits, pairs.users, pairs.items)
+        loss = functional.binary_cross_entropy_with_logits(logits, labels)
         if config.ls_weight > 0:
             smooth = self._propagated_labels(forward, batch).clamp(LABEL_MARGIN, 1 - LABEL_MARGIN)
             loss = loss + config.ls_weight * functional.binary_cross_entropy(smooth, labels)
@@ -337,4 +328,4 @@ class KGCNTask:
     def validate(self) -> float | None:
         """Return the AUC of the validation pairs."""
         pairs = self.data.valid
-        return None if pairs is None else self.data.validation_auc(self.model.score(pairs.users, pairs.items))
+        return None if pairs is None else self.data.validation_auc(self.model.logits(pairs.users, pairs.items))

@@ -12,7 +12,6 @@ from torch.nn import functional
 
 from kgplug.data.interactions import Interactions
 from kgplug.data.knowledge_graph import KnowledgeGraph
-from kgplug.recommenders.click_through import ClickThroughData
 from kgplug.recommenders.factors import FactorRecommender, Factors
 from kgplug.recommenders.item_features import HistoryTask, ItemFeatures, PretrainedConfig, pretrained_features
 from kgplug.recommenders.layers import distinct, lookup, normal_table, row_penalty
@@ -135,7 +134,7 @@ class LibFM(FactorRecommender, TrainedRecommender):
             scale=self.config.init_scale,
             generator=torch.Generator().manual_seed(seed),
         ).to(choose_device(self.config.device))
-        data = ClickThroughData(interactions, valid, seed=seed, exclude_low_rated=self.config.exclude_low_rated)
+        data = self._click_through(interactions, valid, seed)
         return HistoryTask(self.network, self.config, data)
 
     def _settle(self) -> None:

@@ -17,7 +17,7 @@ from kgplug.recommenders.click_through import ClickThroughData, Pairs
 from kgplug.recommenders.factors import FactorRecommender, Factors
 from kgplug.recommenders.layers import normal_table
 from kgplug.recommenders.propagation import Propagation
-from kgplug.recommenders.trained import ClickThroughConfig, TrainedRecommender
+from kgplug.recommenders.trained import ClickThroughConfig, GradientTask, TrainedRecommender
 from kgplug.training.config import DataSize, Range, Space, TrainedConfig
 from kgplug.training.device import choose_device
 
@@ -88,7 +88,7 @@ class LightGCN(FactorRecommender, TrainedRecommender):
             scale=self.config.init_scale,
             generator=torch.Generator().manual_seed(seed),
         ).to(device)
-        data = ClickThroughData(interactions, valid, seed=seed, exclude_low_rated=self.config.exclude_low_rated)
+        data = self._click_through(interactions, valid, seed)
         likes = data.likes
         self._graph = Propagation(
             likes.users,
@@ -118,7 +118,7 @@ class LightGCN(FactorRecommender, TrainedRecommender):
         del self._graph
 
 
-class LightGCNTask:
+class LightGCNTask(GradientTask):
     """The training of LightGCN: each step propagates the whole table once."""
 
     def __init__(self, model: LightGCN, data: ClickThroughData) -> None:
@@ -137,15 +137,6 @@ class LightGCNTask:
         del epoch
         return self.data.epoch(rng, self.config.batch_size)
 
-    def step(self, batch: Pairs) -> torch.Tensor:
-        """Do one step of Adam."""
-        loss = self.loss(batch)
-        self.module.zero_grad()
-        loss.backward()
-        for optimizer in self.optimizers:
-            optimizer.step()
-        return loss.detach()
-
     def loss(self, batch: Pairs) -> torch.Tensor:
         """Return mean BCE + l2 · mean ‖rows before propagation‖², a scalar."""
         device, n_users = self.module.nodes.device, len(self.model.user_keys)
@@ -153,6 +144,7 @@ class LightGCNTask:
         u, v = self.model.propagated()
         bias = self.module.bias
         logits = (u[users] * v[items]).sum(1) + bias[users] + bias[n_users + items] + self.module.global_bias
+        logits = self.data.with_side(logits, batch.users, batch.items)
         norms = self.module.nodes.square().sum(1) + bias.square()  # (n_nodes,)
         rows = norms[users].mean() + norms[n_users + items].mean()
         return functional.binary_cross_entropy_with_logits(logits, labels) + self.config.l2 * rows

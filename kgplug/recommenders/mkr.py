@@ -111,7 +111,7 @@ class MKR(TrainedRecommender):
     def _task_on(
         self, interactions: Interactions, valid: Interactions | None, triples: np.ndarray, seed: int
     ) -> MKRTask:
-        data = ClickThroughData(interactions, valid, seed=seed, exclude_low_rated=self.config.exclude_low_rated)
+        data = self._click_through(interactions, valid, seed)
         return MKRTask(self.network, self.config, data, triples)
 
     def _settle(self) -> None:
@@ -122,17 +122,17 @@ class MKR(TrainedRecommender):
         average_cold(self._users, self.liked)
         average_cold(self.network.user_bias, self.liked)
 
-    def score(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:
-        u, i = (torch.from_numpy(np.asarray(x, dtype=np.int64)).to(self._users.device) for x in (users, items))
+    def logits(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:
+        u, i = (torch.from_numpy(x).to(self._users.device) for x in (users, items))
         with torch.no_grad():
             logits = self.network.joined(self._users[u], self._items[i]) + self.network.all_biases(u, i)
-            return torch.sigmoid(logits).cpu().numpy()
+            return logits.cpu().numpy()
 
-    def _score_block(self, users: np.ndarray) -> np.ndarray:
+    def logits_of_all(self, users: np.ndarray) -> np.ndarray:
         u = torch.from_numpy(users).to(self._users.device)
         return self._score_vectors(self._users[u], self.network.user_bias[u])
 
-    def _score_newcomers(self, likes: sparse.csr_matrix) -> np.ndarray:
+    def logits_of_newcomers(self, likes: sparse.csr_matrix) -> np.ndarray:
         users = np.column_stack([self.user_vectors(), self.network.user_bias.detach().cpu().numpy()])
         folded = torch.from_numpy(self._folded(likes, self.item_vectors(), users)).to(self._users.device)  # (b, d + 1)
         return self._score_vectors(folded[:, :-1], folded[:, -1:])
@@ -142,7 +142,7 @@ class MKR(TrainedRecommender):
         """Score all items: (b, d), (b, 1) → float32 (b, n_items)."""
         network = self.network
         logits = network.joined_with_all(users, self._items) + bias + network.item_bias.T + network.global_bias
-        return torch.sigmoid(logits).cpu().numpy()
+        return logits.cpu().numpy()
 
     def item_vectors(self) -> np.ndarray:
         return self._items.cpu().numpy()
@@ -237,6 +237,7 @@ class MKRTask:
             logits = logits + functional.embedding(user_of, by_user).squeeze(1) + network.global_bias
             logits = logits + functional.embedding(item_of, by_item).squeeze(1)
             looked_up += [(by_user, user_of), (by_item, item_of)]
+        logits = self.data.with_side(logits, batch.users, batch.items)
         labels = torch.from_numpy(batch.labels).to(network.device)
         loss = functional.binary_cross_entropy_with_logits(logits, labels)
         outputs = user_penalty + row_penalty(item_vectors, item_of, n)

@@ -165,4 +165,6 @@ class MKRRated(MKR):
             train, valid = interactions.split(kept, seed=seed, by="row")
         assert train.ratings is not None  # nor does a part lose them
         self.network.remember(train, train.ratings - np.float32(middle))
-        return RatedTask(self.network, self.config, RatedData(train, valid), triples)
+        data = RatedData(train, valid)
+        data.side = self.side
+        return RatedTask(self.network, self.config, data, triples)

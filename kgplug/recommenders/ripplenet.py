@@ -8,13 +8,12 @@ from typing import ClassVar, Literal
 import numpy as np
 import torch
 from pydantic import Field
-from scipy.special import expit
 from torch import nn
 from torch.nn import functional
 
 from kgplug.data.interactions import Interactions
 from kgplug.data.knowledge_graph import KnowledgeGraph
-from kgplug.recommenders.click_through import ClickThroughData, Pairs, own_rows
+from kgplug.recommenders.click_through import Pairs, own_rows
 from kgplug.recommenders.layers import distinct, lookup, normal_table, row_penalty, squared_norm
 from kgplug.recommenders.ripple_memories import both_ways, grouped, sample_memories
 from kgplug.recommenders.trained import (
@@ -252,6 +251,7 @@ class RippleTask(ClickThroughTask):
     def loss(self, batch: Pairs) -> torch.Tensor:
         """Return BCE − kge_weight · Σ_hop mean σ(hᵀ R t) + l2 · mean ‖rows‖² + weight_l2 · ‖W‖², a scalar."""
         logits, penalty, truth = self.module.parts(batch.users, batch.items)
+        logits = self.data.with_side(logits, batch.users, batch.items)
         labels = torch.from_numpy(batch.labels).to(logits.device)
         loss = functional.binary_cross_entropy_with_logits(logits, labels) + self.config.l2 * penalty
         loss = loss - self.config.kge_weight * truth
@@ -292,7 +292,7 @@ class RippleNet(TrainedRecommender):
             rng=np.random.default_rng(seed),
         )
         self.network = self._network(item_entities, n_entities, triples, memories, seed)
-        data = ClickThroughData(interactions, valid, seed=seed, exclude_low_rated=config.exclude_low_rated)
+        data = self._click_through(interactions, valid, seed)
         width = max(config.embedding_dim * config.memory_size // GROUP, 1)
         return RippleTask(self.network, config, data, width=width)
 
@@ -312,12 +312,11 @@ class RippleNet(TrainedRecommender):
             generator=torch.Generator().manual_seed(seed),
         ).to(choose_device(self.config.device))
 
-    def score(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:
-        users, items = np.asarray(users, dtype=np.int64), np.asarray(items, dtype=np.int64)
-        return expit(pair_logits(self.network, users, items)) if len(users) else np.empty(0, dtype=np.float32)
+    def logits(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:
+        return pair_logits(self.network, users, items)
 
     @torch.no_grad()
-    def _score_block(self, users: np.ndarray) -> np.ndarray:
+    def logits_of_all(self, users: np.ndarray) -> np.ndarray:
         network, n_items = self.network, len(self.item_keys)
         scores = np.empty((len(users), n_items), dtype=np.float32)
         entity_rows = torch.from_numpy(network.item_entities).to(network.device)
@@ -335,7 +334,7 @@ class RippleNet(TrainedRecommender):
         if self.config.bias:
             by_user, by_item = network.user_bias[:, 0].cpu().numpy(), network.item_bias[:, 0].cpu().numpy()
             scores += by_user[users, None] + by_item + float(network.global_bias)
-        return expit(scores, out=scores)
+        return scores
 
     def item_vectors(self) -> np.ndarray:
         return self.network.entities.detach().cpu().numpy()[self.network.item_entities]

@@ -9,13 +9,12 @@ from typing import ClassVar
 import numpy as np
 import torch
 from pydantic import Field
-from scipy.special import expit
 from torch import nn
 from torch.nn import functional
 
 from kgplug.data.interactions import Interactions
 from kgplug.data.knowledge_graph import KnowledgeGraph
-from kgplug.recommenders.click_through import ClickThroughData, Pairs, own_rows
+from kgplug.recommenders.click_through import Pairs, own_rows
 from kgplug.recommenders.layers import distinct, lookup, normal_table, row_penalty, xavier_linear
 from kgplug.recommenders.rkge_paths import PathSampler
 from kgplug.recommenders.trained import (
@@ -163,7 +162,7 @@ class RKGE(TrainedRecommender):
             "likes": np.stack([interactions.likes().users, interactions.likes().items]),
         }
         self.network = self._network(n_entities, seed)
-        data = ClickThroughData(interactions, valid, seed=seed, exclude_low_rated=self.config.exclude_low_rated)
+        data = self._click_through(interactions, valid, seed)
         width = NODES * self.config.paths * max(self.config.embedding_dim, self.config.hidden_dim)
         return RKGETask(self.network, self.config, data, width=width)
 
@@ -179,17 +178,16 @@ class RKGE(TrainedRecommender):
             generator=torch.Generator().manual_seed(seed),
         ).to(choose_device(self.config.device))
 
-    def score(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:
-        users, items = np.asarray(users, dtype=np.int64), np.asarray(items, dtype=np.int64)
-        return expit(pair_logits(self.network, users, items))
+    def logits(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:
+        return pair_logits(self.network, users, items)
 
-    def _score_block(self, users: np.ndarray) -> np.ndarray:
+    def logits_of_all(self, users: np.ndarray) -> np.ndarray:
         n_items = len(self.item_keys)
         scores = np.empty(len(users) * n_items, dtype=np.float32)
         for start in range(0, len(scores), RANKED_PAIRS):
             chosen = np.arange(start, min(start + RANKED_PAIRS, len(scores)))
             scores[chosen] = pair_logits(self.network, users[chosen // n_items], chosen % n_items)
-        return expit(scores, out=scores).reshape(len(users), n_items)
+        return scores.reshape(len(users), n_items)
 
     def item_vectors(self) -> np.ndarray:
         return self.network.entities.detach().cpu().numpy()[self._facts["item_entities"]]

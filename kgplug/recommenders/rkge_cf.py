@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from pydantic import Field
 from scipy import sparse
+from scipy.special import expit
 
 from kgplug.data.interactions import Interactions
 from kgplug.data.knowledge_graph import KnowledgeGraph
@@ -61,7 +62,7 @@ class RKGECF(RKGE):
         return self._score_by_blocks(users, items)
 
     def _score_block(self, users: np.ndarray) -> np.ndarray:
-        by_paths = super()._score_block(users)  # (b, n_items)
+        by_paths = expit(super()._score_block(users))  # (b, n_items)
         likes = self.likes[users]
         liked = likes.toarray() > 0
         by_items = (likes @ self.similar_items).toarray()

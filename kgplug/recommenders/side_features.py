@@ -9,14 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from scipy import sparse
-from torch import nn
-from torch.nn import functional
 
 from kgplug.data.interactions import Interactions
 from kgplug.data.knowledge_graph import KnowledgeGraph
-from kgplug.recommenders.layers import LEAK, xavier_linear
 
 COSINE_SCALE = 10.0  # log1p(10 · cosine): most cosines are near zero
 _PAIRS = 200_000  # pairs whose sparse rows are held at a time
@@ -65,11 +61,19 @@ class SideFeatures:
         small = n_users * n_items <= _KEPT_CELLS
         self._products = (self.profiles @ self.features.T).toarray() if small else None  # (n_users, n_items)
 
-    def of_pairs(self, users: np.ndarray, items: np.ndarray) -> PairFacts:
-        """Describe pairs: int64 (n,), int64 (n,)."""
+    def of_pairs(self, users: np.ndarray, items: np.ndarray, *, training: bool = False) -> PairFacts:
+        """Describe pairs; the profile never counts the pair's own like.
+
+        Args:
+            users, items: int64 (n,).
+            training: the pairs are likes and negatives drawn for them. Then the counts leave the own like out, too,
+                and the user of a negative counts one like less, as does the like that it was drawn for: else the
+                number would tell the one from the other.
+        """
         liked = np.asarray(self.likes[users, items]).ravel()  # 1 where the pair is a training like
-        user = np.log1p(self.user_degrees[users] - liked)[:, None]
-        item = _item_facts(self.item_degrees[items] - liked, self.neighbour_degrees[items])
+        fewer = np.minimum(self.user_degrees[users], 1) if training else 0
+        user = np.log1p(self.user_degrees[users] - fewer)[:, None]
+        item = _item_facts(self.item_degrees[items] - (liked if training else 0), self.neighbour_degrees[items])
         products = self._pair_products(users, items)
         own = liked * self._item_squares[items]
         squares = self._user_squares[users] - liked * (2 * products - self._item_squares[items])
@@ -89,23 +93,29 @@ class SideFeatures:
             products[chosen] = np.asarray(rows.sum(axis=1)).ravel()
         return products
 
-    def of_users(self) -> np.ndarray:
-        """Return what `PairFacts.users` holds of each user with an item that it has not liked: (n_users, 1)."""
-        return np.log1p(self.user_degrees)[:, None].astype(np.float32)
-
     def of_items(self) -> np.ndarray:
         """Return what `PairFacts.items` holds of each item with a user that has not liked it: (n_items, 3)."""
         return _item_facts(self.item_degrees, self.neighbour_degrees)
 
-    def profile_block(self, users: np.ndarray) -> np.ndarray:
-        """Return `PairFacts.profile` of some users with every item: int64 (b,) → float32 (b, n_items)."""
-        products = (self.profiles[users] @ self.features.T).toarray()  # (b, n_items)
-        mask = self.likes[users]
-        row, column = np.repeat(np.arange(len(users)), np.diff(mask.indptr)), mask.indices
-        squares = np.repeat(self._user_squares[users, None], products.shape[1], axis=1)
+    def of_likes(self, likes: sparse.csr_matrix) -> tuple[np.ndarray, np.ndarray]:
+        """Describe users by what they like, with every item; a like does not count where it is asked about.
+
+        Args:
+            likes: CSR float32 (b, n_items), binary.
+
+        Returns:
+            (what `PairFacts.users` holds of somebody with an item not liked, float32 (b, 1);
+            `PairFacts.profile` with every item, float32 (b, n_items)).
+        """
+        profiles = sparse.csr_matrix(likes @ self.features)  # (b, n_features)
+        products = (profiles @ self.features.T).toarray()  # (b, n_items)
+        row, column = np.repeat(np.arange(len(products)), np.diff(likes.indptr)), likes.indices
+        own = np.asarray(profiles.multiply(profiles).sum(axis=1))  # (b, 1)
+        squares = np.repeat(own, products.shape[1], axis=1)
         squares[row, column] -= 2 * products[row, column] - self._item_squares[column]
         products[row, column] -= self._item_squares[column]
-        return _scaled_cosine(products, squares, self._item_squares)
+        degrees = np.log1p(np.diff(likes.indptr))[:, None].astype(np.float32)
+        return degrees, _scaled_cosine(products, squares, self._item_squares)
 
 
 def _item_facts(degrees: np.ndarray, neighbour_degrees: np.ndarray) -> np.ndarray:
@@ -148,35 +158,3 @@ def kg_features(likes: Interactions, knowledge: KnowledgeGraph | None) -> sparse
     columns = place[column[kept]]
     values = idf[columns].astype(np.float32)
     return sparse.csr_matrix((values, (item[kept], columns)), shape=(likes.n_items, len(shared)), dtype=np.float32)
-
-
-class SideTowers(nn.Module):
-    """Two small networks on counts, and a weight for the profile: logit = g(user) · h(item) + a + b + w · profile.
-
-    So written the counts join the vectors of a factor model as further dimensions, and ranking stays one product.
-
-    Args:
-        dim: of g and h.
-        width: of the hidden layers.
-        generator: draws the weights.
-    """
-
-    def __init__(self, *, dim: int, width: int, generator: torch.Generator) -> None:
-        super().__init__()
-        self.user_hidden, self.user_out = xavier_linear(1, width, generator), xavier_linear(width, dim + 1, generator)
-        self.item_hidden, self.item_out = xavier_linear(3, width, generator), xavier_linear(width, dim + 1, generator)
-        self.profile_weight = nn.Parameter(torch.zeros(1))
-
-    def users(self, facts: torch.Tensor) -> torch.Tensor:
-        """Return [g, b] of users: (n, 1) → (n, dim + 1)."""
-        return self.user_out(functional.leaky_relu(self.user_hidden(facts), LEAK))
-
-    def items(self, facts: torch.Tensor) -> torch.Tensor:
-        """Return [h, a] of items: (n, 3) → (n, dim + 1)."""
-        return self.item_out(functional.leaky_relu(self.item_hidden(facts), LEAK))
-
-    def forward(self, facts: PairFacts, device: torch.device) -> torch.Tensor:
-        """Return the logits of pairs: (n,)."""
-        users, items, profile = (torch.from_numpy(x).to(device) for x in (facts.users, facts.items, facts.profile))
-        g, h = self.users(users), self.items(items)
-        return (g[:, :-1] * h[:, :-1]).sum(1) + g[:, -1] + h[:, -1] + self.profile_weight * profile

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,10 +16,13 @@ from kgplug.data.interactions import Interactions
 from kgplug.data.keys import fingerprint
 from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.errors import TrainingError
-from kgplug.recommenders.base import FitOptions, Recommender
+from kgplug.recommenders.base import FitOptions
 from kgplug.recommenders.click_through import ClickThroughData, Pairs
 from kgplug.recommenders.layers import squared_norm
+from kgplug.recommenders.logits import LogitRecommender
+from kgplug.recommenders.side_term import SideTerm
 from kgplug.training.config import TrainedConfig
+from kgplug.training.device import choose_device
 from kgplug.training.loop import TrainingTask, train
 from kgplug.training.row_adam import RowAdam
 
@@ -31,15 +35,19 @@ class ClickThroughConfig(TrainedConfig):
     weight_l2: float = Field(1e-5, ge=0, description="weight of the squared norms of the layers")
     init_scale: float = Field(0.1, gt=0, description="standard deviation of the tables at the start")
     exclude_low_rated: bool = Field(True, description="keep items that the user rated low out of the negatives")
+    side: bool = Field(
+        False, description="add what counts of likes and the KG profile of the user's likes say (not in the papers)"
+    )
+    side_learning_rate: float = Field(1e-2, gt=0, description="of Adam for the networks on counts")
 
 
-class TrainedRecommender(Recommender):
+class TrainedRecommender(LogitRecommender):
     """A recommender whose network `kgplug.training.loop.train` trains.
 
     A model gives `_task`, which builds the untrained network and what trains it, and `_settle`.
     """
 
-    config: TrainedConfig
+    config: ClickThroughConfig
     scores_are_probabilities = True
 
     def _fit(
@@ -50,8 +58,13 @@ class TrainedRecommender(Recommender):
         seed: int,
         options: FitOptions,
     ) -> None:
+        self.side, self.history = None, {}
+        if self.config.side:
+            device = choose_device(self.config.device)
+            self.side = SideTerm.untrained(interactions.likes(), knowledge, seed=seed, device=device)
         task = self._task(interactions, knowledge, valid, seed)
-        self.history = {}
+        if self.side is not None:
+            task = WithSide(task, self.side, self.config.side_learning_rate)
         try:
             self.history = train(
                 task,
@@ -77,6 +90,11 @@ class TrainedRecommender(Recommender):
             if self.history:
                 self._settle()
 
+    def _click_through(self, interactions: Interactions, valid: Interactions | None, seed: int) -> ClickThroughData:
+        """Return what the task trains on."""
+        exclude = self.config.exclude_low_rated
+        return ClickThroughData(interactions, valid, seed=seed, exclude_low_rated=exclude, side=self.side)
+
     @abstractmethod
     def _task(
         self, interactions: Interactions, knowledge: KnowledgeGraph | None, valid: Interactions | None, seed: int
@@ -85,6 +103,39 @@ class TrainedRecommender(Recommender):
 
     def _settle(self) -> None:
         """Compute what scoring needs from the trained network."""
+
+
+class WithSide:
+    """A task and the side term, trained together: the task's loss holds the side term's logits already.
+
+    Args:
+        task: of the model.
+        side: of its `ClickThroughData`.
+        learning_rate: of Adam for the side term.
+    """
+
+    def __init__(self, task: TrainingTask, side: SideTerm, learning_rate: float) -> None:
+        self._task, self._towers = task, side.towers
+        self.module = nn.ModuleList([task.module, side.towers])
+        self._optimizer = torch.optim.Adam(side.towers.parameters(), lr=learning_rate, fused=True)
+        self.optimizers = (*task.optimizers, self._optimizer)
+
+    @property
+    def step_floats(self) -> int:
+        return self._task.step_floats
+
+    def batches(self, epoch: int, rng: np.random.Generator) -> Sequence[Any] | Iterator[Any]:
+        return self._task.batches(epoch, rng)
+
+    def step(self, batch: Any) -> torch.Tensor:
+        """Do a step of the task; a batch that asks for no pair leaves the side term as it is."""
+        self._towers.zero_grad()
+        loss = self._task.step(batch)
+        self._optimizer.step()
+        return loss
+
+    def validate(self) -> float | None:
+        return self._task.validate()
 
 
 class PairNetwork(nn.Module, ABC):
@@ -122,7 +173,32 @@ class PairNetwork(nn.Module, ABC):
         """
 
 
-class ClickThroughTask:
+class GradientTask(ABC):
+    """A task whose step follows the gradient of one loss with all its optimisers.
+
+    Attributes:
+        module: what is trained.
+        optimizers: of its parameters.
+    """
+
+    module: Any
+    optimizers: Sequence[torch.optim.Optimizer]
+
+    @abstractmethod
+    def loss(self, batch: Any) -> torch.Tensor:
+        """Return the loss of a batch, a scalar."""
+
+    def step(self, batch: Any) -> torch.Tensor:
+        """Do one step of Adam."""
+        loss = self.loss(batch)
+        self.module.zero_grad()
+        loss.backward()
+        for optimizer in self.optimizers:
+            optimizer.step()
+        return loss.detach()
+
+
+class ClickThroughTask(GradientTask):
     """Trains a `PairNetwork`: BCE over likes and fresh negatives, with L2; the AUC of validation pairs decides.
 
     Args:
@@ -141,7 +217,7 @@ class ClickThroughTask:
         rate = config.learning_rate
         dense = torch.optim.Adam([*self._layers, network.global_bias], lr=rate, fused=True)
         tables = network.tables()
-        self.optimizers: Sequence[torch.optim.Optimizer] = (RowAdam(tables, lr=rate), dense) if tables else (dense,)
+        self.optimizers = (RowAdam(tables, lr=rate), dense) if tables else (dense,)
 
     @property
     def step_floats(self) -> int:
@@ -153,15 +229,6 @@ class ClickThroughTask:
         del epoch
         return self.data.epoch(rng, self.config.batch_size)
 
-    def step(self, batch: Pairs) -> torch.Tensor:
-        """Do one step of Adam."""
-        loss = self.loss(batch)
-        self.module.zero_grad()
-        loss.backward()
-        for optimizer in self.optimizers:
-            optimizer.step()
-        return loss.detach()
-
     def logits(self, batch: Pairs) -> tuple[torch.Tensor, torch.Tensor]:
         """Return what the network makes of a batch, as `PairNetwork.forward` does."""
         return self.module(batch.users, batch.items)
@@ -169,6 +236,7 @@ class ClickThroughTask:
     def loss(self, batch: Pairs) -> torch.Tensor:
         """Return mean BCE + l2 · mean ‖rows‖² + weight_l2 · ‖W‖², a scalar."""
         logits, rows = self.logits(batch)
+        logits = self.data.with_side(logits, batch.users, batch.items)
         labels = torch.from_numpy(batch.labels).to(logits.device)
         loss = functional.binary_cross_entropy_with_logits(logits, labels) + self.config.l2 * rows
         return loss + self.config.weight_l2 * squared_norm(self._layers) if self._layers else loss

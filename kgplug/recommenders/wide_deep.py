@@ -7,13 +7,11 @@ from typing import ClassVar
 import numpy as np
 import torch
 from pydantic import Field
-from scipy.special import expit
 from torch import nn
 from torch.nn import functional
 
 from kgplug.data.interactions import Interactions
 from kgplug.data.knowledge_graph import KnowledgeGraph
-from kgplug.recommenders.click_through import ClickThroughData
 from kgplug.recommenders.item_features import HistoryTask, ItemFeatures, PretrainedConfig, pretrained_features
 from kgplug.recommenders.layers import distinct, lookup, normal_table, row_penalty, xavier_linear
 from kgplug.recommenders.trained import PairNetwork, TrainedRecommender
@@ -142,7 +140,7 @@ class WideDeep(TrainedRecommender):
             config=self.config,
             generator=torch.Generator().manual_seed(seed),
         ).to(choose_device(self.config.device))
-        data = ClickThroughData(interactions, valid, seed=seed, exclude_low_rated=self.config.exclude_low_rated)
+        data = self._click_through(interactions, valid, seed)
         return HistoryTask(self.network, self.config, data, width=self.config.first_layer)
 
     def _settle(self) -> None:
@@ -163,9 +161,9 @@ class WideDeep(TrainedRecommender):
     def _set(self, parts: dict[str, torch.Tensor]) -> None:
         self._parts = {name: part.detach() for name, part in parts.items()}
 
-    def score(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:
+    def logits(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:
         device = self._parts["users"].device
-        u, i = (torch.from_numpy(np.asarray(x, dtype=np.int64)).to(device) for x in (users, items))
+        u, i = (torch.from_numpy(x).to(device) for x in (users, items))
         logits = np.empty(len(u), dtype=np.float32)
         rows = max(1, _CELLS // self._parts["users"].shape[1])
         for start in range(0, len(u), rows):
@@ -173,9 +171,9 @@ class WideDeep(TrainedRecommender):
             first = self._parts["users"][u[chosen]] + self._parts["items"][i[chosen]]
             wide = self._parts["user_logits"][u[chosen]] + self._parts["item_logits"][i[chosen]]
             logits[chosen] = (self._deep(first) + wide).cpu().numpy()
-        return expit(logits, out=logits)
+        return logits
 
-    def _score_block(self, users: np.ndarray) -> np.ndarray:
+    def logits_of_all(self, users: np.ndarray) -> np.ndarray:
         parts = self._parts
         u = torch.from_numpy(np.asarray(users, dtype=np.int64)).to(parts["users"].device)
         logits = np.empty((len(u), len(parts["items"])), dtype=np.float32)
@@ -188,7 +186,7 @@ class WideDeep(TrainedRecommender):
                 first = parts["users"][some, None] + parts["items"][chosen]  # (users, items, width)
                 wide = parts["user_logits"][some, None] + parts["item_logits"][chosen]
                 logits[start : start + rows, chosen] = (self._deep(first) + wide).cpu().numpy()
-        return expit(logits, out=logits)
+        return logits
 
     def _deep(self, first: torch.Tensor) -> torch.Tensor:
         """Do what `WideDeepNetwork.deep` does, in place: (..., width) → (...)."""
