@@ -5,8 +5,9 @@
     python benchmarks/results.py --quick                   two models, one seed; about a minute
     python benchmarks/results.py --parts ranking --models EASE,KGCN --seeds 0,1
     python benchmarks/results.py --again KGCN              measure a model anew, after it has changed
-    python benchmarks/results.py --write                   measure nothing: put tables and curves into docs/
+    python benchmarks/results.py --write                   measure nothing: put the tables into docs/results.md
     python benchmarks/results.py --write --ckcf FILE       … and those of benchmarks/ckcf.py --json FILE
+    python benchmarks/results.py --curves MKR,MF           measure nothing: draw their validation AUC by epoch
     python benchmarks/results.py --json FILE               every line, for machines
 
 A run goes on where another stopped: what `--file` holds with the same settings and data is not measured again.
@@ -22,8 +23,11 @@ for the rows of the 80 %, and every row of the 20 % is right. MKR-rated keeps 4 
 
 spread: "honest" on the split and negatives of seed 0; seeds are of the training alone.
 
+leak: the AUC of what is no model, a user's training negatives less its training positives, by both protocols.
+
 The test part is looked at once a seed and model. "Without KG": the same model on the same entities and relations, but
-no triple; CKCF, CKCF-relational and SemanticCF with `cf_share=1`.
+no triple. "Shuffled KG", of models that refuse such a graph: the tails of each relation have changed places. "CF
+alone", of CKCF and its kin: `cf_share=1`, where the graph only fills up lists that CF leaves short.
 """
 
 from __future__ import annotations
@@ -40,10 +44,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from results_extra import CURVES, ckcf_tables, draw_curves
 from results_file import Key, ResultsFile
-from results_rows import DATASETS, DETERMINISTIC, KEEPS_THRESHOLD, REFIT, DataSet, Row, read, rows
+from results_page import PAGE, Tables, fill
+from results_rows import DATASETS, DETERMINISTIC, KEEPS_THRESHOLD, PROBE, REFIT, DataSet, Row, read, rows
 
 from kgplug.errors import KgplugError
+from kgplug.evaluation.ctr import auc
 from kgplug.evaluation.experiment import measure_clicks
 from kgplug.evaluation.protocol import ClickThroughParts, Protocol, divide
 from kgplug.evaluation.ranking import evaluate_ranking
@@ -51,7 +59,7 @@ from kgplug.recommenders.base import Recommender
 from kgplug.settings import Settings
 from kgplug.training.config import TrainedConfig
 
-PARTS = ("ctr", "ranking", "spread")
+PARTS = ("ctr", "ranking", "spread", "leak")
 SEEDS, SPREAD_SEEDS = range(5), range(10)
 SPLIT, LISTS, VALIDATING, LENGTHS = (0.6, 0.2, 0.2), (0.8, 0.2), (7 / 8, 1 / 8), (10, 20)
 SPREAD_SPLIT = 0
@@ -116,6 +124,15 @@ def measure_ranking(row: Row, data: DataSet, seed: int) -> dict[str, Any]:
     return told(chosen, model, figures, seconds, time.perf_counter() - began)
 
 
+def measure_leak(data: DataSet, protocol: Protocol, seed: int) -> dict[str, Any]:
+    """Return the AUC of a score that knows nothing but how many rows of each kind a user has in training."""
+    parts = clicks(data, protocol, seed)
+    train, pairs = parts.train, parts.test_pairs
+    sign = np.where(train.is_like, -1, 1)
+    balance = np.bincount(train.users, weights=sign, minlength=train.n_users)
+    return {"figures": {"AUC": auc(pairs.labels, balance[pairs.users])}}
+
+
 def told(
     tested: Recommender, validated: Recommender, figures: dict[str, float], fit_s: float, score_s: float
 ) -> dict[str, Any]:
@@ -134,10 +151,17 @@ def told(
     }
 
 
+def settings_of(row: Row) -> dict[str, Any]:
+    """Return the settings that a measurement is asked for, before a training suits them to the data."""
+    return {} if row.model == PROBE else row.create().config.model_dump(mode="json")
+
+
 def measure(key: Key, row: Row, data: DataSet) -> dict[str, Any]:
     """Return the line of one measurement; a model that refuses the data says why."""
     try:
-        if key.part == "ranking":
+        if key.part == "leak":
+            result = measure_leak(data, key.protocol, key.seed)  # type: ignore[arg-type]
+        elif key.part == "ranking":
             result = measure_ranking(row, data, key.seed)
         else:
             split = SPREAD_SPLIT if key.part == "spread" else key.seed
@@ -147,7 +171,7 @@ def measure(key: Key, row: Row, data: DataSet) -> dict[str, Any]:
     import torch
 
     return {
-        "settings": row.create().config.model_dump(mode="json"),
+        "settings": settings_of(row),
         "data": data.fingerprint,
         **result,
         "machine": machine(),
@@ -160,20 +184,27 @@ def measure(key: Key, row: Row, data: DataSet) -> dict[str, Any]:
 
 def planned(table: list[Row], names: list[str], parts: list[str], seeds: list[int] | None) -> Iterator[tuple[Key, Row]]:
     """Yield every measurement: seed after seed, so that a run that stops early has something of everything."""
+    protocols = {"ctr": ("honest", "paper"), "ranking": ("",), "spread": ("honest",), "leak": ("honest", "paper")}
     for seed in SPREAD_SEEDS if seeds is None else seeds:
         for dataset in names:
             for part in parts:
-                if part != "spread" and seeds is None and seed not in SEEDS:
+                if seeds is None and part != "spread" and seed not in SEEDS:
                     continue
-                for protocol in {"ctr": ("honest", "paper"), "ranking": ("",), "spread": ("honest",)}[part]:
-                    for row in table:
-                        if part != "spread" or not (row.variant or row.model in DETERMINISTIC):
-                            yield Key(dataset, part, protocol, row.model, row.variant, seed), row
+                for protocol in protocols[part]:
+                    for row in part_rows(part, table):
+                        yield Key(dataset, part, protocol, row.model, row.variant, seed), row
+
+
+def part_rows(part: str, table: list[Row]) -> list[Row]:
+    """Return the rows of a table that a part measures."""
+    if part == "leak":
+        return [Row(PROBE, takes_graph=False)]
+    return [row for row in table if part != "spread" or not (row.variant or row.model in DETERMINISTIC)]
 
 
 def run(file: ResultsFile, plan: list[tuple[Key, Row]], data: dict[str, DataSet]) -> list[Key]:
     """Measure what the file has not yet, and return what broke down."""
-    settings = {(row.model, row.variant): row.create().config.model_dump(mode="json") for _, row in plan}
+    settings = {(row.model, row.variant): settings_of(row) for _, row in plan}
 
     def is_there(key: Key) -> bool:
         return file.has(key, settings=settings[key.model, key.variant], data=data[key.dataset].fingerprint)
@@ -214,6 +245,13 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--file", type=Path, help="of the measurements; default: results.jsonl in kgplug's home")
     parser.add_argument("--again", type=listed, default=[], metavar="MODELS", help="measure these anew")
     parser.add_argument("--json", type=Path, help="write every line that counts to this file")
+    parser.add_argument("--write", action="store_true", help="measure nothing, fill docs/results.md from the file")
+    parser.add_argument("--mixed", action="store_true", help="let --write use lines of several machines, and name them")
+    parser.add_argument("--ckcf", type=Path, metavar="FILE", help="with --write: what ckcf.py --json FILE wrote")
+    parser.add_argument(
+        "--curves", type=listed, nargs="?", const=list(CURVES), metavar="MODELS",
+        help=f"measure nothing, draw docs/curves-….png from the file; default: {','.join(CURVES)}",
+    )  # fmt: skip
     asked = parser.parse_args()
     for given, valid in ((asked.parts, PARTS), (asked.datasets, DATASETS)):
         if unknown := set(given) - set(valid):
@@ -224,10 +262,34 @@ def arguments() -> argparse.Namespace:
     return asked
 
 
+def write(file: ResultsFile, ckcf: Path | None, *, mixed: bool) -> None:
+    """Fill the marked places of docs/results.md."""
+    tables = Tables(file)
+    if len(tables.machines()) > 1 and not mixed:
+        raise SystemExit(
+            f"Several machines measured: {'; '.join(tables.machines())}. --mixed writes and names them all."
+        )
+    made = tables.all() | (ckcf_tables(ckcf) if ckcf else {})
+    PAGE.write_text(fill(PAGE.read_text(encoding="utf-8"), made), encoding="utf-8")
+    print(f"Written: {', '.join(made)}.")
+
+
 def main() -> None:
-    """Measure what is left, and say where it is."""
+    """Measure what is left, or write what is there."""
     asked = arguments()
     file = ResultsFile(asked.file)
+    if asked.write:
+        write(file, asked.ckcf, mixed=asked.mixed)
+    if asked.curves:
+        print("Drawn:", ", ".join(path.name for path in draw_curves(file, asked.curves)) or "nothing: no such lines.")
+    if not (asked.write or asked.curves):
+        measure_left(file, asked)
+    if asked.json:
+        asked.json.write_text(json.dumps(list(file.lines.values()), indent=1), encoding="utf-8")
+
+
+def measure_left(file: ResultsFile, asked: argparse.Namespace) -> None:
+    """Measure what the file has not."""
     data = {name: found for name in asked.datasets if (found := read(name, asked.book_crossing)) is not None}
     for name in asked.datasets:
         found = data.get(name)
@@ -243,8 +305,6 @@ def main() -> None:
     seeds = None if asked.seeds is None else [int(seed) for seed in asked.seeds]
     plan = list(planned(rows(asked.models or asked.again or None), list(data), asked.parts, seeds))
     broken = run(file, plan, data)
-    if asked.json:
-        asked.json.write_text(json.dumps(list(file.lines.values()), indent=1), encoding="utf-8")
     print(f"Measurements: {file.path.name} holds {len(file.lines)}.")
     if broken:
         raise SystemExit("Broke down: " + "; ".join(" ".join(map(str, vars(key).values())) for key in broken))

@@ -15,7 +15,7 @@ class Key:
     Attributes:
         part: "ctr", "ranking" or "spread".
         protocol: "honest" or "paper"; "" for ranking.
-        variant: "" or "without KG".
+        variant: "", or what the model is without its graph.
     """
 
     dataset: str

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from accuracy import book_crossing
 
 import kgplug
@@ -23,21 +24,47 @@ MOVIELENS, BOOKS = "movielens-100k", "book-crossing"
 DATASETS = (MOVIELENS, BOOKS)
 TITLES = {MOVIELENS: "MovieLens-100K", BOOKS: "Book-Crossing"}
 
-WITHOUT = "without KG"
 BASELINES = ("Popularity", "ItemKNN", "UserKNN", "EASE", "ALS", "BPR", "MF", "LightGCN")  # first in the tables
 DETERMINISTIC = ("Popularity", "ItemKNN", "UserKNN", "EASE")  # no seed changes their training
 
-# What makes a model one without its knowledge graph: settings, or None where there is no such model. A model that needs
-# a graph and does not stand here is trained on the same entities and relations without a triple.
-WITHOUT_GRAPH: dict[str, dict[str, Any] | None] = {
-    "CKCF": {"cf_share": 1.0, "embedding_settings": {"epochs": 1}},  # the graph's list fills up what CF leaves short
-    "CKCF-relational": {"cf_share": 1.0, "embedding_settings": {"epochs": 1}},
-    "SemanticCF": {"cf_share": 1.0, "embedding_settings": {"epochs": 1}},
-    "LibFM": None,  # a factorisation machine over two ids alone is MF
-    "Wide&Deep": None,
-    "DKN": None,
-    "PER": None,
+
+def shuffled(knowledge: KnowledgeGraph) -> KnowledgeGraph:
+    """Return a graph of as many triples that say nothing: the tails of each relation change places."""
+    triples, rng = knowledge.triples.copy(), np.random.default_rng(0)
+    for relation in range(knowledge.n_relations):
+        own = triples[:, 1] == relation
+        triples[own, 2] = rng.permutation(triples[own, 2])
+    return KnowledgeGraph.from_arrays(knowledge.entity_keys, knowledge.entity_labels, knowledge.relations, triples)
+
+
+@dataclass(frozen=True)
+class Ablation:
+    """What makes a model one without its knowledge graph.
+
+    Attributes:
+        variant: what the tables say of it.
+        graph: from the graph to the one that the model gets.
+        settings: of the model.
+    """
+
+    variant: str
+    graph: Callable[[KnowledgeGraph], KnowledgeGraph]
+    settings: dict[str, Any] = field(default_factory=dict)
+
+
+WITHOUT = Ablation("without KG", KnowledgeGraph.without_triples)  # of every model that takes a graph, but for these
+CF_ALONE = Ablation("CF alone", lambda graph: graph, {"cf_share": 1.0, "embedding_settings": {"epochs": 1}})
+SHUFFLED = Ablation("shuffled KG", shuffled)  # of models that refuse a graph without triples
+ABLATIONS = {
+    "CKCF": CF_ALONE,
+    "CKCF-relational": CF_ALONE,
+    "SemanticCF": CF_ALONE,
+    "LibFM": SHUFFLED,
+    "Wide&Deep": SHUFFLED,
+    "DKN": SHUFFLED,
+    "PER": SHUFFLED,
 }
+PROBE = "user balance"  # no model: a user's training negatives less its training positives
 # Settings of a second training, on training and validation rows, beside its number of epochs.
 REFIT: dict[str, dict[str, Any]] = {"MKR-rated": {"valid_share": 0.0}}
 KEEPS_THRESHOLD = ("MKR-rated",)  # learns from low ratings, also where the others take every row for a like
@@ -48,31 +75,35 @@ class Row:
     """One row of a table: a model, with its graph or without.
 
     Attributes:
-        variant: "" or WITHOUT.
-        settings: that make the variant.
-        needs_graph: whether the model takes a knowledge graph at all.
+        takes_graph: whether the model takes a knowledge graph at all.
+        ablation: how the graph is taken away; None: it is not.
     """
 
     model: str
-    variant: str = ""
-    settings: dict[str, Any] = field(default_factory=dict)
-    needs_graph: bool = False
+    takes_graph: bool
+    ablation: Ablation | None = None
+
+    @property
+    def variant(self) -> str:
+        """Return "", or what the tables say of the model without its graph."""
+        return "" if self.ablation is None else self.ablation.variant
 
     def create(self, **more: Any) -> Recommender:
         """Return the untrained model."""
-        model = kgplug.create(self.model, **(self.settings | more))
+        settings = {} if self.ablation is None else self.ablation.settings
+        model = kgplug.create(self.model, **(settings | more))
         assert isinstance(model, Recommender)
         return model
 
     def graph(self, knowledge: KnowledgeGraph) -> KnowledgeGraph | None:
         """Return what the model is given of a graph."""
-        if not self.needs_graph:
+        if not self.takes_graph:
             return None
-        return knowledge.without_triples() if self.variant and not self.settings else knowledge
+        return knowledge if self.ablation is None else self.ablation.graph(knowledge)
 
 
 def rows(names: Iterable[str] | None = None) -> list[Row]:
-    """Return a row for each recommender of kgplug and one for each that can be without its graph.
+    """Return a row for each recommender of kgplug, and after one that takes a graph one for itself without.
 
     Args:
         names: of models, case ignored; None: all that kgplug has.
@@ -84,10 +115,9 @@ def rows(names: Iterable[str] | None = None) -> list[Row]:
     order = [name for name in BASELINES if name in known] + [name for name in known if name not in BASELINES]
     result = []
     for name in order:
-        needs = known[name].needs != "likes"
-        result.append(Row(name, needs_graph=needs))
-        if needs and WITHOUT_GRAPH.get(name, {}) is not None:
-            result.append(Row(name, WITHOUT, WITHOUT_GRAPH.get(name) or {}, needs_graph=True))
+        takes_graph = known[name].needs != "likes"
+        result += [Row(name, takes_graph)]
+        result += [Row(name, takes_graph, ABLATIONS.get(name, WITHOUT))] if takes_graph else []
     return result
 
 
