@@ -243,7 +243,13 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--seeds", type=listed, help="default: 0 to 4, for spread 0 to 9")
     parser.add_argument("--book-crossing", type=Path, metavar="FOLDER", help="where Book-Crossing is")
     parser.add_argument("--file", type=Path, help="of the measurements; default: results.jsonl in kgplug's home")
-    parser.add_argument("--again", type=listed, default=[], metavar="MODELS", help="measure these anew")
+    parser.add_argument(
+        "--again",
+        type=listed,
+        default=[],
+        metavar="MODELS",
+        help="measure these anew (once: a run that goes on needs it no more)",
+    )
     parser.add_argument("--json", type=Path, help="write every line that counts to this file")
     parser.add_argument("--write", action="store_true", help="measure nothing, fill docs/results.md from the file")
     parser.add_argument("--mixed", action="store_true", help="let --write use lines of several machines, and name them")
