@@ -35,7 +35,8 @@ def ckcf_tables(path: Path) -> dict[str, str]:
         made[name] = markdown(header, body)
     splits = len({row["split"] for row in record["figures"]})
     made["ckcf, provenance"] = (
-        f"`python benchmarks/ckcf.py --json FILE`, mean of {splits} split{'' if splits == 1 else 's'}, {record['machine']}, other work beside it."
+        f"`python benchmarks/ckcf.py --json FILE`, mean of {splits} split{'' if splits == 1 else 's'}, "
+        f"{record['machine']}, other work beside it."
     )
     return made
 
