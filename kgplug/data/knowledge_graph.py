@@ -139,6 +139,10 @@ class KnowledgeGraph:
             for number in range(len(fractions))
         ]
 
+    def without_triples(self) -> KnowledgeGraph:
+        """Return the same entities and relations with nothing said of them: what a model is without its graph."""
+        return KnowledgeGraph(self.entity_keys, self.entity_labels, self.relations, self.triples[:0])
+
     def rows_in(self, other: KnowledgeGraph) -> tuple[np.ndarray, np.ndarray]:
         """Return where another graph has this one's entities and relations: int64, -1 where it has them not."""
         entities = np.full(self.n_entities, -1, dtype=np.int64)

@@ -155,14 +155,20 @@ def evaluate_ctr(
             "model": model.name,
             "protocol": protocol,
             "seed": seed,
-            **_click_figures(model, data),
+            **measure_clicks(model, data),
             "epochs": len(model.history.get("losses", [])),
             "seconds": round(seconds, 2),
         })  # fmt: skip
     return pd.DataFrame(rows)
 
 
-def _click_figures(model: Recommender, data: ClickThroughParts) -> dict[str, float]:
+def measure_clicks(model: Recommender, data: ClickThroughParts) -> dict[str, float]:
+    """Measure a fitted model on the test pairs, as `evaluate_ctr` does: AUC, ACC, warm AUC, valid AUC.
+
+    Args:
+        model: fitted on `data.train`.
+        data: of `kgplug.evaluation.protocol.divide`.
+    """
     pairs, scores = data.test_pairs, score_pairs(model, data.test_pairs)
     warm = warm_items(data.train)[pairs.items]
     valid = data.valid_pairs

@@ -88,3 +88,10 @@ def test_missing_columns_null_keys_and_empty_frames_are_refused() -> None:
         _read([(1, "r", 2), (1, "r", None)])
     with pytest.raises(DataError, match=r"at least one row"):
         _read([])
+
+
+def test_a_graph_without_triples_keeps_its_entities_and_relations() -> None:
+    graph = _read([(1, "r", 2), (2, "s", 3)])
+    bare = graph.without_triples()
+    assert bare.triples.shape == (0, 3) and graph.n_triples == 2
+    assert list(bare.entity_keys) == [1, 2, 3] and list(bare.relations) == ["r", "s"]

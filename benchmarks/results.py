@@ -1,0 +1,320 @@
+"""Every recommender of kgplug by both protocols, with its graph and without: the tables of docs/results.md.
+
+    python benchmarks/results.py                           MovieLens-100K, everything; hours on two cores
+    python benchmarks/results.py --book-crossing FOLDER    Book-Crossing, too: KGCN's ratings_final and kg_final
+    python benchmarks/results.py --quick                   two models, one seed; about a minute
+    python benchmarks/results.py --parts ranking --models EASE,KGCN --seeds 0,1
+    python benchmarks/results.py --again KGCN              measure a model anew, after it has changed
+    python benchmarks/results.py --write                   measure nothing: put the tables into docs/results.md
+    python benchmarks/results.py --write --ckcf FILE       … and those of benchmarks/ckcf.py --json FILE
+    python benchmarks/results.py --curves MKR,MF           measure nothing: draw their validation AUC by epoch
+    python benchmarks/results.py --json FILE               every line, for machines
+
+A run goes on where another stopped: what `--file` holds with the same settings and data is not measured again.
+
+ctr: what `kgplug.evaluate_ctr` does. Likes (4 stars and up; every row of Book-Crossing) are split 6:2:2 by row; the
+validation part picks the epoch, and the threshold of ACC where scores are no probabilities. "honest": negatives are
+drawn after the split; "paper": before it, as the papers do. A seed is of the split, the negatives and the training.
+
+ranking: every row is a like. Each user's rows are split 80:20. A model with epochs is trained twice: on 7/8 of the
+80 % (by row), the other eighth picking the number of epochs by the AUC of click-through; then on the whole 80 % for
+that many epochs. A model without epochs is trained once, on the 80 %. Lists are made from the whole catalogue but
+for the rows of the 80 %, and every row of the 20 % is right. MKR-rated keeps 4 stars as its threshold.
+
+spread: "honest" on the split and negatives of seed 0; seeds are of the training alone.
+
+leak: the AUC of what is no model, a user's training negatives less its training positives, by both protocols.
+
+The test part is looked at once a seed and model. "Without KG": the same model on the same entities and relations, but
+no triple. "Shuffled KG", of models that refuse such a graph: the tails of each relation have changed places. "CF
+alone", of CKCF and its kin: `cf_share=1`, where the graph only fills up lists that CF leaves short.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import json
+import os
+import platform
+import subprocess
+import time
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from results_extra import CURVES, ckcf_tables, draw_curves
+from results_file import Key, ResultsFile
+from results_page import PAGE, Tables, fill
+from results_rows import DATASETS, DETERMINISTIC, KEEPS_THRESHOLD, PROBE, REFIT, DataSet, Row, read, rows
+
+from kgplug.errors import KgplugError
+from kgplug.evaluation.ctr import auc
+from kgplug.evaluation.experiment import measure_clicks
+from kgplug.evaluation.protocol import ClickThroughParts, Protocol, divide
+from kgplug.evaluation.ranking import evaluate_ranking
+from kgplug.recommenders.base import Recommender
+from kgplug.settings import Settings
+from kgplug.training.config import TrainedConfig
+
+PARTS = ("ctr", "ranking", "spread", "leak")
+SEEDS, SPREAD_SEEDS = range(5), range(10)
+SPLIT, LISTS, VALIDATING, LENGTHS = (0.6, 0.2, 0.2), (0.8, 0.2), (7 / 8, 1 / 8), (10, 20)
+SPREAD_SPLIT = 0
+QUICK = ("Popularity", "MF")
+
+
+def machine() -> str:
+    """Return what ran the measurement: processor, cores, Python."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        name = next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        name = platform.processor() or platform.system()
+    return f"{name}, {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
+
+
+@functools.cache
+def commit() -> str:
+    """Return the commit of this project, "" outside git."""
+    command = ["git", "rev-parse", "--short", "HEAD"]
+    done = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=False)
+    return done.stdout.strip()
+
+
+@functools.lru_cache(maxsize=1)
+def clicks(data: DataSet, protocol: Protocol, seed: int) -> ClickThroughParts:
+    """Return a click-through split, made once for all models."""
+    return divide(data.interactions, SPLIT, positive=data.positive, protocol=protocol, seed=seed)
+
+
+def fit(model: Recommender, *parts: Any, seed: int, valid: Any = None) -> float:
+    """Train, and return the seconds."""
+    began = time.perf_counter()
+    model.fit(*parts, valid=valid, seed=seed, progress=False)
+    return time.perf_counter() - began
+
+
+def measure_ctr(row: Row, data: DataSet, protocol: Protocol, *, split: int, seed: int) -> dict[str, Any]:
+    """Train and test click-through once."""
+    parts, model = clicks(data, protocol, split), row.create()
+    seconds = fit(model, parts.train, row.graph(data.knowledge), valid=parts.valid, seed=seed)
+    began = time.perf_counter()
+    figures = measure_clicks(model, parts)
+    return told(model, model, figures, seconds, time.perf_counter() - began)
+
+
+def measure_ranking(row: Row, data: DataSet, seed: int) -> dict[str, Any]:
+    """Train, with epochs chosen by a validation part, and test lists once."""
+    interactions = (data if row.model in KEEPS_THRESHOLD else data.every_row_liked()).interactions
+    train, test = interactions.split(LISTS, seed=seed, by="user")
+    graph, model = row.graph(data.knowledge), row.create()
+    chosen, seconds = model, 0.0
+    if isinstance(model.config, TrainedConfig):
+        fitting, valid = train.split(VALIDATING, seed=seed, by="row")
+        seconds = fit(model, fitting, graph, valid=valid, seed=seed)
+        epochs = model.history["best_epoch"] + 1
+        chosen = row.create(epochs=epochs, **REFIT.get(row.model, {}))
+    seconds += fit(chosen, train, graph, seed=seed)
+    began = time.perf_counter()
+    result = evaluate_ranking(chosen, train, test, k=LENGTHS, relevant="all")
+    figures = result.figures | {"users": result.users}
+    return told(chosen, model, figures, seconds, time.perf_counter() - began)
+
+
+def measure_leak(data: DataSet, protocol: Protocol, seed: int) -> dict[str, Any]:
+    """Return the AUC of a score that knows nothing but how many rows of each kind a user has in training."""
+    parts = clicks(data, protocol, seed)
+    train, pairs = parts.train, parts.test_pairs
+    sign = np.where(train.is_like, -1, 1)
+    balance = np.bincount(train.users, weights=sign, minlength=train.n_users)
+    return {"figures": {"AUC": auc(pairs.labels, balance[pairs.users])}}
+
+
+def told(
+    tested: Recommender, validated: Recommender, figures: dict[str, float], fit_s: float, score_s: float
+) -> dict[str, Any]:
+    """Return what the file keeps of one measurement; `validated` is the model whose epochs were chosen."""
+    history = {
+        name: [round(float(value), 5) for value in validated.history.get(name) or []]
+        for name in ("losses", "validation")
+    }
+    return {
+        "figures": figures,
+        "epochs": len(tested.history.get("losses") or []),
+        "fit_s": round(fit_s, 2),
+        "score_s": round(score_s, 2),
+        "fitted": tested.config.model_dump(mode="json"),
+        "history": history | {"best_epoch": validated.history.get("best_epoch", -1)},
+    }
+
+
+def settings_of(row: Row) -> dict[str, Any]:
+    """Return the settings that a measurement is asked for, before a training suits them to the data."""
+    return {} if row.model == PROBE else row.create().config.model_dump(mode="json")
+
+
+def measure(key: Key, row: Row, data: DataSet) -> dict[str, Any]:
+    """Return the line of one measurement; a model that refuses the data says why."""
+    try:
+        if key.part == "leak":
+            result = measure_leak(data, key.protocol, key.seed)  # type: ignore[arg-type]
+        elif key.part == "ranking":
+            result = measure_ranking(row, data, key.seed)
+        else:
+            split = SPREAD_SPLIT if key.part == "spread" else key.seed
+            result = measure_ctr(row, data, key.protocol, split=split, seed=key.seed)  # type: ignore[arg-type]
+    except KgplugError as error:
+        result = {"refused": str(error), "figures": {}}
+    import torch
+
+    return {
+        "settings": settings_of(row),
+        "data": data.fingerprint,
+        **result,
+        "machine": machine(),
+        "threads": torch.get_num_threads(),
+        "load": round(os.getloadavg()[0], 1),
+        "commit": commit(),
+        "when": time.strftime("%Y-%m-%d %H:%M:%S"),
+    }
+
+
+def planned(table: list[Row], names: list[str], parts: list[str], seeds: list[int] | None) -> Iterator[tuple[Key, Row]]:
+    """Yield every measurement: seed after seed, so that a run that stops early has something of everything."""
+    protocols = {"ctr": ("honest", "paper"), "ranking": ("",), "spread": ("honest",), "leak": ("honest", "paper")}
+    for seed in SPREAD_SEEDS if seeds is None else seeds:
+        for dataset in names:
+            for part in parts:
+                if seeds is None and part != "spread" and seed not in SEEDS:
+                    continue
+                for protocol in protocols[part]:
+                    for row in part_rows(part, table):
+                        yield Key(dataset, part, protocol, row.model, row.variant, seed), row
+
+
+def part_rows(part: str, table: list[Row]) -> list[Row]:
+    """Return the rows of a table that a part measures."""
+    if part == "leak":
+        return [Row(PROBE, takes_graph=False)]
+    return [row for row in table if part != "spread" or not (row.variant or row.model in DETERMINISTIC)]
+
+
+def run(file: ResultsFile, plan: list[tuple[Key, Row]], data: dict[str, DataSet]) -> list[Key]:
+    """Measure what the file has not yet, and return what broke down."""
+    settings = {(row.model, row.variant): settings_of(row) for _, row in plan}
+
+    def is_there(key: Key) -> bool:
+        return file.has(key, settings=settings[key.model, key.variant], data=data[key.dataset].fingerprint)
+
+    left = [(key, row) for key, row in plan if not is_there(key)]
+    print(f"{len(left)} of {len(plan)} measurements are left. {machine()}, load {os.getloadavg()[0]:.1f}.", flush=True)
+    broken = []
+    for number, (key, row) in enumerate(left, 1):
+        try:
+            line = measure(key, row, data[key.dataset])
+        except Exception:  # one model's bug shall not cost a night's other measurements
+            traceback.print_exc()
+            broken.append(key)
+            continue
+        file.add(key, line)
+        what = " ".join(filter(None, (key.dataset, key.part, key.protocol, key.model, key.variant)))
+        shown = line.get("refused") or ", ".join(
+            f"{name} {line['figures'][name]:.4f}" for name in ("AUC", "NDCG@10") if name in line["figures"]
+        )
+        print(f"  {number}/{len(left)} {what}, seed {key.seed}: {shown}, {line.get('fit_s', 0)} s", flush=True)
+    return broken
+
+
+def listed(text: str) -> list[str]:
+    """Return what commas part."""
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def arguments() -> argparse.Namespace:
+    """Return what the command line asks for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help=f"{' and '.join(QUICK)} on MovieLens-100K, one seed")
+    parser.add_argument("--models", type=listed, help="comma-separated; default: all of kgplug's recommenders")
+    parser.add_argument("--parts", type=listed, default=list(PARTS), help=f"default: {','.join(PARTS)}")
+    parser.add_argument("--datasets", type=listed, default=list(DATASETS), help=f"default: {','.join(DATASETS)}")
+    parser.add_argument("--seeds", type=listed, help="default: 0 to 4, for spread 0 to 9")
+    parser.add_argument("--book-crossing", type=Path, metavar="FOLDER", help="where Book-Crossing is")
+    parser.add_argument("--file", type=Path, help="of the measurements; default: results.jsonl in kgplug's home")
+    parser.add_argument(
+        "--again",
+        type=listed,
+        default=[],
+        metavar="MODELS",
+        help="measure these anew (once: a run that goes on needs it no more)",
+    )
+    parser.add_argument("--json", type=Path, help="write every line that counts to this file")
+    parser.add_argument("--write", action="store_true", help="measure nothing, fill docs/results.md from the file")
+    parser.add_argument("--mixed", action="store_true", help="let --write use lines of several machines, and name them")
+    parser.add_argument("--ckcf", type=Path, metavar="FILE", help="with --write: what ckcf.py --json FILE wrote")
+    parser.add_argument(
+        "--curves", type=listed, nargs="?", const=list(CURVES), metavar="MODELS",
+        help=f"measure nothing, draw docs/curves-….png from the file; default: {','.join(CURVES)}",
+    )  # fmt: skip
+    asked = parser.parse_args()
+    for given, valid in ((asked.parts, PARTS), (asked.datasets, DATASETS)):
+        if unknown := set(given) - set(valid):
+            parser.error(f"unknown: {', '.join(sorted(unknown))}. Valid choices: {', '.join(valid)}.")
+    if asked.quick:
+        asked.models, asked.datasets, asked.seeds = list(QUICK), [DATASETS[0]], ["0"]
+    asked.file = asked.file or Settings().kgplug_home / "results.jsonl"
+    return asked
+
+
+def write(file: ResultsFile, ckcf: Path | None, *, mixed: bool) -> None:
+    """Fill the marked places of docs/results.md."""
+    tables = Tables(file)
+    if len(tables.machines()) > 1 and not mixed:
+        raise SystemExit(
+            f"Several machines measured: {'; '.join(tables.machines())}. --mixed writes and names them all."
+        )
+    made = tables.all() | (ckcf_tables(ckcf) if ckcf else {})
+    PAGE.write_text(fill(PAGE.read_text(encoding="utf-8"), made), encoding="utf-8")
+    print(f"Written: {', '.join(made)}.")
+
+
+def main() -> None:
+    """Measure what is left, or write what is there."""
+    asked = arguments()
+    file = ResultsFile(asked.file)
+    if asked.write:
+        write(file, asked.ckcf, mixed=asked.mixed)
+    if asked.curves:
+        print("Drawn:", ", ".join(path.name for path in draw_curves(file, asked.curves)) or "nothing: no such lines.")
+    if not (asked.write or asked.curves):
+        measure_left(file, asked)
+    if asked.json:
+        asked.json.write_text(json.dumps(list(file.lines.values()), indent=1), encoding="utf-8")
+
+
+def measure_left(file: ResultsFile, asked: argparse.Namespace) -> None:
+    """Measure what the file has not."""
+    data = {name: found for name in asked.datasets if (found := read(name, asked.book_crossing)) is not None}
+    for name in asked.datasets:
+        found = data.get(name)
+        shown = (
+            "left out: --book-crossing names its folder"
+            if found is None
+            else f"{found.interactions}, {found.knowledge}"
+        )
+        print(f"{name}: {shown}", flush=True)
+    for row in rows(asked.again) if asked.again else []:
+        if not row.variant:
+            file.forget(row.model, datasets=list(data), parts=asked.parts)
+    seeds = None if asked.seeds is None else [int(seed) for seed in asked.seeds]
+    plan = list(planned(rows(asked.models or asked.again or None), list(data), asked.parts, seeds))
+    broken = run(file, plan, data)
+    print(f"Measurements: {file.path.name} holds {len(file.lines)}.")
+    if broken:
+        raise SystemExit("Broke down: " + "; ".join(" ".join(map(str, vars(key).values())) for key in broken))
+
+
+if __name__ == "__main__":
+    main()

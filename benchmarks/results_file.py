@@ -1,0 +1,74 @@
+"""The file of `results.py`: one line of JSON a measurement, appended at once, so that a killed run goes on."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True, order=True)
+class Key:
+    """What one measurement is of.
+
+    Attributes:
+        part: "ctr", "ranking" or "spread".
+        protocol: "honest" or "paper"; "" for ranking.
+        variant: "", or what the model is without its graph.
+    """
+
+    dataset: str
+    part: str
+    protocol: str
+    model: str
+    variant: str
+    seed: int
+
+
+class ResultsFile:
+    """Lines by key. Of two lines with one key the later counts; a line "again" forgets those before it.
+
+    Args:
+        path: of the file; need not exist.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.lines: dict[Key, dict[str, Any]] = {}
+        text = path.read_text(encoding="utf-8") if path.exists() else ""
+        for number, line in enumerate(text.splitlines(), 1):
+            try:
+                self._take(json.loads(line))
+            except (ValueError, KeyError, TypeError):
+                print(f"{path.name}, line {number} is cut short; it is left out.", flush=True)
+
+    def _take(self, line: dict[str, Any]) -> None:
+        if "again" in line:
+            gone = line["again"]
+            self.lines = {
+                key: old for key, old in self.lines.items()
+                if not (key.model == gone["model"] and key.dataset in gone["datasets"] and key.part in gone["parts"])
+            }  # fmt: skip
+        else:
+            self.lines[Key(**line["key"])] = line
+
+    def add(self, key: Key, line: dict[str, Any]) -> None:
+        """Append what was measured."""
+        self._write({"key": asdict(key), **line})
+
+    def forget(self, model: str, *, datasets: list[str], parts: list[str]) -> None:
+        """Append that a model is to be measured again."""
+        self._write({"again": {"model": model, "datasets": datasets, "parts": parts}})
+
+    def _write(self, line: dict[str, Any]) -> None:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        cut = self.path.exists() and not self.path.read_bytes().endswith(b"\n") and self.path.stat().st_size > 0
+        with self.path.open("a", encoding="utf-8") as file:  # one write, so that two runs do not mix their lines
+            file.write(("\n" if cut else "") + json.dumps(line, sort_keys=False) + "\n")
+        self._take(json.loads(json.dumps(line)))
+
+    def has(self, key: Key, *, settings: dict[str, Any], data: str) -> bool:
+        """Tell whether a measurement is there, of the same settings and data."""
+        line = self.lines.get(key)
+        return line is not None and line["settings"] == settings and line["data"] == data

@@ -1,0 +1,151 @@
+"""What `results.py` measures: data sets, models in the order of the tables, and what a model is without its graph."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from accuracy import book_crossing
+
+import kgplug
+from kgplug.data.datasets import movielens_100k
+from kgplug.data.interactions import Interactions
+from kgplug.data.keys import fingerprint
+from kgplug.data.knowledge_graph import KnowledgeGraph
+from kgplug.recommenders.base import Recommender
+from kgplug.settings import Settings
+
+MOVIELENS, BOOKS = "movielens-100k", "book-crossing"
+DATASETS = (MOVIELENS, BOOKS)
+TITLES = {MOVIELENS: "MovieLens-100K", BOOKS: "Book-Crossing"}
+
+BASELINES = ("Popularity", "ItemKNN", "UserKNN", "EASE", "ALS", "BPR", "MF", "LightGCN")  # first in the tables
+DETERMINISTIC = ("Popularity", "ItemKNN", "UserKNN", "EASE")  # no seed changes their training
+
+
+def shuffled(knowledge: KnowledgeGraph) -> KnowledgeGraph:
+    """Return a graph of as many triples that say nothing: the tails of each relation change places."""
+    triples, rng = knowledge.triples.copy(), np.random.default_rng(0)
+    for relation in range(knowledge.n_relations):
+        own = triples[:, 1] == relation
+        triples[own, 2] = rng.permutation(triples[own, 2])
+    return KnowledgeGraph.from_arrays(knowledge.entity_keys, knowledge.entity_labels, knowledge.relations, triples)
+
+
+@dataclass(frozen=True)
+class Ablation:
+    """What makes a model one without its knowledge graph.
+
+    Attributes:
+        variant: what the tables say of it.
+        graph: from the graph to the one that the model gets.
+        settings: of the model.
+    """
+
+    variant: str
+    graph: Callable[[KnowledgeGraph], KnowledgeGraph]
+    settings: dict[str, Any] = field(default_factory=dict)
+
+
+WITHOUT = Ablation("without KG", KnowledgeGraph.without_triples)  # of every model that takes a graph, but for these
+CF_ALONE = Ablation("CF alone", lambda graph: graph, {"cf_share": 1.0, "embedding_settings": {"epochs": 1}})
+SHUFFLED = Ablation("shuffled KG", shuffled)  # of models that refuse a graph without triples
+ABLATIONS = {
+    "CKCF": CF_ALONE,
+    "CKCF-relational": CF_ALONE,
+    "SemanticCF": CF_ALONE,
+    "LibFM": SHUFFLED,
+    "Wide&Deep": SHUFFLED,
+    "DKN": SHUFFLED,
+    "PER": SHUFFLED,
+}
+PROBE = "user balance"  # no model: a user's training negatives less its training positives
+# Settings of a second training, on training and validation rows, beside its number of epochs.
+REFIT: dict[str, dict[str, Any]] = {"MKR-rated": {"valid_share": 0.0}}
+KEEPS_THRESHOLD = ("MKR-rated",)  # learns from low ratings, also where the others take every row for a like
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of a table: a model, with its graph or without.
+
+    Attributes:
+        takes_graph: whether the model takes a knowledge graph at all.
+        ablation: how the graph is taken away; None: it is not.
+    """
+
+    model: str
+    takes_graph: bool
+    ablation: Ablation | None = None
+
+    @property
+    def variant(self) -> str:
+        """Return "", or what the tables say of the model without its graph."""
+        return "" if self.ablation is None else self.ablation.variant
+
+    def create(self, **more: Any) -> Recommender:
+        """Return the untrained model."""
+        settings = {} if self.ablation is None else self.ablation.settings
+        model = kgplug.create(self.model, **(settings | more))
+        assert isinstance(model, Recommender)
+        return model
+
+    def graph(self, knowledge: KnowledgeGraph) -> KnowledgeGraph | None:
+        """Return what the model is given of a graph."""
+        if not self.takes_graph:
+            return None
+        return knowledge if self.ablation is None else self.ablation.graph(knowledge)
+
+
+def rows(names: Iterable[str] | None = None) -> list[Row]:
+    """Return a row for each recommender of kgplug, and after one that takes a graph one for itself without.
+
+    Args:
+        names: of models, case ignored; None: all that kgplug has.
+    """
+    known = {info.name: info for info in kgplug.available() if info.kind == "recommender"}
+    if names is not None:
+        asked = {kgplug.create(name).name for name in names}  # refuses names that there are not
+        known = {name: info for name, info in known.items() if name in asked}
+    order = [name for name in BASELINES if name in known] + [name for name in known if name not in BASELINES]
+    result = []
+    for name in order:
+        takes_graph = known[name].needs != "likes"
+        result += [Row(name, takes_graph)]
+        result += [Row(name, takes_graph, ABLATIONS.get(name, WITHOUT))] if takes_graph else []
+    return result
+
+
+@dataclass(frozen=True, eq=False)
+class DataSet:
+    """One data set.
+
+    Attributes:
+        positive: least rating of a like in click-through; None: every row is one.
+    """
+
+    name: str
+    interactions: Interactions
+    knowledge: KnowledgeGraph
+    positive: float | None
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Return 12 hexadecimal digits that tell this data from other data."""
+        return fingerprint(self.interactions.fingerprint, self.knowledge.fingerprint)[:12]
+
+    def every_row_liked(self) -> DataSet:
+        """Return the same data, each row a like."""
+        return dataclasses.replace(self, interactions=self.interactions.with_threshold(None))
+
+
+def read(name: str, books: Path | None) -> DataSet | None:
+    """Return a data set; None for Book-Crossing without its folder."""
+    if name == MOVIELENS:
+        return DataSet(name, *movielens_100k(Settings().downloads_dir), positive=4)
+    return None if books is None else DataSet(name, *book_crossing(books), positive=None)

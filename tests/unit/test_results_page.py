@@ -1,0 +1,174 @@
+"""The page of results: differences are paired, texts stay, a file of measurements goes on where it stopped."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import kgplug
+from kgplug.data.interactions import Interactions
+from kgplug.data.knowledge_graph import KnowledgeGraph
+from kgplug.evaluation.experiment import evaluate_ctr
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "benchmarks"))
+import results  # noqa: E402
+from results_file import Key, ResultsFile  # noqa: E402
+from results_page import MARKED, PAGE, Difference, Tables, compare, difference_cell, fill, summarise  # noqa: E402
+from results_rows import DataSet, Row, rows, shuffled  # noqa: E402
+
+LINE = {
+    "figures": {"AUC": 0.5}, "settings": {"a": [1]}, "data": "d", "epochs": 3, "fit_s": 1.0,
+    "machine": "m", "threads": 1, "load": 1.0, "when": "2026-01-01 00:00:00",
+}  # fmt: skip
+
+
+def _key(model: str, seed: int = 0, variant: str = "", part: str = "ctr") -> Key:
+    return Key("movielens-100k", part, "honest", model, variant, seed)
+
+
+def _file(folder: Path, values: dict[tuple[str, str], list[float]]) -> ResultsFile:
+    file = ResultsFile(folder / "lines.jsonl")
+    for (model, variant), aucs in values.items():
+        for seed, value in enumerate(aucs):
+            file.add(_key(model, seed, variant), LINE | {"figures": {"AUC": value}})
+    return file
+
+
+def test_a_summary_has_the_sample_standard_deviation_and_the_worst() -> None:
+    found = summarise([0.1, 0.3, 0.5])
+    assert (found.mean, found.sd, found.least, found.n) == pytest.approx((0.3, 0.2, 0.1, 3))
+    assert summarise([0.4]).sd == 0
+
+
+def test_models_are_compared_on_the_seeds_that_both_have() -> None:
+    found = compare({0: 0.5, 1: 0.6, 2: 0.9, 7: 0.0}, {2: 0.6, 0: 0.4, 1: 0.6, 9: 1.0})
+    assert found is not None and (found.wins, found.n) == (2, 3)  # a tie is no win
+    assert found.mean == pytest.approx(0.4 / 3) and found.sd == pytest.approx(np.std([0.1, 0, 0.3], ddof=1))
+    assert compare({0: 0.5}, {1: 0.5}) is None
+    assert difference_cell(Difference(-0.0123, 0.00456, 1, 5)) == "−.0123 ± .0046, 1/5"
+
+
+def test_only_what_stands_between_marks_is_written() -> None:
+    page = "a\n<!-- table: x -->\nold\n<!-- end -->\nb\n<!-- table: y -->\nkept\n<!-- end -->\nc"
+    filled = fill(page, {"x": "| new \\1 |\n"})
+    assert filled == page.replace("old", "| new \\1 |")
+    assert fill(filled, {"x": "old"}) == page
+    for wrong in (page, page + page):
+        with pytest.raises(ValueError, match="wrong: z" if wrong is page else "wrong: x"):
+            fill(wrong, {"z" if wrong is page else "x": ""})
+
+
+def test_the_page_has_a_place_for_every_table(tmp_path: Path) -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    made = Tables(ResultsFile(tmp_path / "none.jsonl")).all()
+    assert {name for _, name, _ in MARKED.findall(page)} - set(made) == {
+        "ckcf", "ckcf, provenance", "ckcf, cold books", "ckcf, ratio",
+    }  # fmt: skip
+    fill(page, made)
+
+
+def test_a_model_stands_beside_baselines_and_itself_without_its_graph(tmp_path: Path) -> None:
+    file = _file(tmp_path, {("MF", ""): [0.5, 0.6], ("KGCN", ""): [0.6, 0.5], ("KGCN", "without KG"): [0.5, 0.4]})
+    tables = Tables(file).all()
+    (line,) = [row for row in tables["clicks movielens-100k, differences"].splitlines() if "KGCN" in row]
+    assert line == "| KGCN | +.0000 ± .1414, 1/2 | – | +.1000 ± .0000, 2/2 |"
+    lines = tables["clicks movielens-100k"].splitlines()
+    assert [row.split(" | ")[:2] for row in lines[2:]] == [
+        ["| MF", "**.5500 ± .0707**"], ["| KGCN", "**.5500 ± .0707**"], ["| – without KG", ".4500 ± .0707"],
+    ]  # fmt: skip
+
+
+def test_a_file_cut_in_a_line_keeps_the_others_and_goes_on(tmp_path: Path) -> None:
+    file = _file(tmp_path, {("MF", ""): [0.5, 0.6]})
+    file.path.write_text(file.path.read_text()[:-20])
+    again = ResultsFile(file.path)
+    assert list(again.lines) == [_key("MF", 0)]
+    again.add(_key("MF", 1), LINE)
+    assert set(ResultsFile(file.path).lines) == {_key("MF", 0), _key("MF", 1)}
+
+
+def test_a_measurement_counts_for_its_settings_and_data_until_it_is_wanted_again(tmp_path: Path) -> None:
+    file = _file(tmp_path, {("MF", ""): [0.5], ("BPR", ""): [0.5]})
+    assert file.has(_key("MF"), settings={"a": [1]}, data="d")
+    assert not file.has(_key("MF"), settings={"a": [2]}, data="d")
+    assert not file.has(_key("MF"), settings={"a": [1]}, data="other")
+    file.forget("MF", datasets=["movielens-100k"], parts=["ranking"])
+    assert _key("MF") in ResultsFile(file.path).lines
+    file.forget("MF", datasets=["movielens-100k"], parts=["ctr"])
+    assert list(file.lines) == list(ResultsFile(file.path).lines) == [_key("BPR")]
+
+
+def test_every_recommender_has_a_row_and_one_without_the_graph_that_it_takes() -> None:
+    known = {info.name: info.needs != "likes" for info in kgplug.available() if info.kind == "recommender"}
+    found = [(row.model, bool(row.variant)) for row in rows()]
+    assert sorted(found) == sorted([*((n, False) for n in known), *((n, True) for n, takes in known.items() if takes)])
+    assert [row.model for row in rows(["kgcn"])] == ["KGCN", "KGCN"]
+
+
+def _data() -> DataSet:
+    rng = np.random.default_rng(0)
+    users, items = np.nonzero(rng.random((30, 40)) < 0.4)
+    ratings = rng.integers(1, 6, len(users)).astype(float)
+    likes = Interactions.from_arrays(np.arange(30), np.arange(40), users, items, ratings=ratings, threshold=4)
+    triples = np.unique(np.column_stack([np.arange(40), rng.integers(0, 2, 40), 40 + rng.integers(0, 5, 40)]), axis=0)
+    graph = KnowledgeGraph.from_arrays(np.arange(45), np.full(45, ""), np.array(["r", "s"]), triples)
+    return DataSet("movielens-100k", likes, graph, positive=4)
+
+
+def test_a_shuffled_graph_has_the_same_heads_relations_and_numbers_of_each_tail() -> None:
+    graph = _data().knowledge
+    other = shuffled(graph)
+    assert not np.array_equal(other.triples, graph.triples)
+    for columns in ([0, 1], [1, 2]):
+        pairs, counts = (np.unique(g.triples[:, columns], axis=0, return_counts=True) for g in (graph, other))
+        assert np.array_equal(pairs[0], counts[0]) and np.array_equal(pairs[1], counts[1])
+
+
+def test_click_through_gives_the_figures_of_evaluate_ctr() -> None:
+    data, row = _data(), Row("MF", takes_graph=False)
+    found = results.measure_ctr(row, data, "honest", split=3, seed=3)
+    expected = evaluate_ctr("MF", data.interactions, seeds=(3,), progress=False)
+    assert {name: expected[name][0] for name in found["figures"]} == pytest.approx(found["figures"])
+    assert found["epochs"] == expected["epochs"][0] == len(found["history"]["validation"])
+    other = results.measure_ctr(row, data, "honest", split=3, seed=4)  # another training, the same pairs
+    assert other["figures"] != found["figures"] and other["figures"]["AUC"] != 0.5
+
+
+def test_lists_come_from_a_training_on_all_rows_of_the_training_part_for_the_epochs_validation_chose(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fits = []
+    train = results.fit
+
+    def recorded(model, *parts, seed, valid=None):
+        seconds = train(model, *parts, seed=seed, valid=valid)
+        fits.append((len(parts[0]), 0 if valid is None else len(valid), model.history, parts[0].is_like.all()))
+        return seconds
+
+    monkeypatch.setattr(results, "fit", recorded)
+    found = results.measure_ranking(Row("MF", takes_graph=False), _data(), seed=0)
+    (fitted, validated, history, _), (whole, none, last, every_row) = fits
+    assert fitted + validated == whole and validated == pytest.approx(whole / 8, abs=1) and none == 0 and every_row
+    assert len(last["losses"]) == found["epochs"] == history["best_epoch"] + 1 and not last["validation"]
+    assert 0 < found["figures"]["NDCG@10"] < 1
+    results.measure_ranking(Row("ItemKNN", takes_graph=False), _data(), seed=0)
+    assert fits[2][:2] == (whole, 0) and len(fits) == 3
+
+
+def test_a_run_measures_what_is_left_and_a_refusal_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = dataclasses.replace(_data(), positive=None)
+    data = dataclasses.replace(data, interactions=dataclasses.replace(data.interactions, ratings=None, threshold=None))
+    plan = list(results.planned(rows(["Popularity", "MKR-rated"]), ["movielens-100k"], ["ctr"], [0]))
+    for left in (6, 0):
+        assert results.run(ResultsFile(tmp_path / "f.jsonl"), plan, {"movielens-100k": data}) == []
+        assert f"{left} of 6 measurements are left" in capsys.readouterr().out
+    lines = [json.loads(line) for line in (tmp_path / "f.jsonl").read_text().splitlines()]
+    assert [bool(line["figures"]) for line in lines if line["key"]["protocol"] == "honest"] == [True, False, False]
