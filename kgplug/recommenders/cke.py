@@ -18,12 +18,12 @@ from kgplug.data.sampling import TailCorrupter
 from kgplug.recommenders.click_through import ClickThroughData, Pairs, own_rows
 from kgplug.recommenders.factors import FactorRecommender, Factors
 from kgplug.recommenders.layers import distinct, lookup, normal_table, row_penalty
-from kgplug.recommenders.trained import ClickThroughConfig, ClickThroughTask, PairNetwork, TrainedRecommender
+from kgplug.recommenders.trained import ClickThroughTask, KnowledgeConfig, PairNetwork, TrainedRecommender
 from kgplug.training.config import DataSize, Range, Space, TrainedConfig
 from kgplug.training.device import choose_device
 
 
-class CKEConfig(ClickThroughConfig):
+class CKEConfig(KnowledgeConfig):
     """Settings of CKE.
 
     The paper trains with BPR (`loss="bpr"`) and vectors of length 150 on MovieLens-1M.
@@ -43,7 +43,7 @@ class CKEConfig(ClickThroughConfig):
 
     @classmethod
     def suited_to(cls, size: DataSize) -> dict[str, float]:
-        return {"l2": 1e-1} if size.is_sparse else {}
+        return super().suited_to(size) | ({"l2": 1e-1} if size.is_sparse else {})
 
 
 @dataclass(frozen=True, eq=False)

@@ -50,7 +50,7 @@ class EASE(Recommender):
 
     Attributes:
         weights: float32 (m, m), B among the items that have a like.
-        known: int64 (m,), their row numbers.
+        known: int64 (m,), their item numbers.
         likes: CSR float32 (n_users, n_items), the training likes.
     """
 
@@ -64,21 +64,36 @@ class EASE(Recommender):
     def _fit(
         self,
         interactions: Interactions,
-        knowledge: KnowledgeGraph | None,  # noqa: ARG002
+        knowledge: KnowledgeGraph | None,
         valid: Interactions | None,  # noqa: ARG002
         seed: int,  # noqa: ARG002
         options: FitOptions,  # noqa: ARG002
     ) -> None:
         self.likes = interactions.likes().matrix()
-        self.known = np.flatnonzero(np.diff(self.likes.tocsc().indptr)).astype(np.int64)
+        weights = np.maximum(np.diff(self.likes.indptr), 1.0) ** -self.config.user_power  # (n_users,)
+        mean_weight = float(weights @ np.diff(self.likes.indptr)) / self.likes.nnz  # of a like
+        rows, weights = self._rows(interactions, knowledge, weights, mean_weight)
+        self.known = np.flatnonzero(np.diff(rows.tocsc().indptr)).astype(np.int64)
         _check_memory(len(self.known))
-        x = self.likes[:, self.known].astype(np.float64)  # (n_users, m)
-        counts = np.maximum(np.diff(x.indptr), 1)
-        weighted = sparse.csr_matrix(sparse.diags(counts**-self.config.user_power) @ x)
-        gram = _gram(x, weighted)
-        l2 = self.config.l2 or _L2 * float(gram.trace()) / x.nnz
-        gram[np.diag_indices_from(gram)] += l2
+        x = rows[:, self.known].astype(np.float64)  # (n_rows, m)
+        gram = _gram(x, sparse.csr_matrix(sparse.diags(weights) @ x))
+        gram[np.diag_indices_from(gram)] += self.config.l2 or _L2 * mean_weight
         self.weights = _weights(_inverse(gram))
+
+    def _rows(
+        self,
+        interactions: Interactions,  # noqa: ARG002
+        knowledge: KnowledgeGraph | None,  # noqa: ARG002
+        weights: np.ndarray,
+        mean_weight: float,  # noqa: ARG002
+    ) -> tuple[sparse.csr_matrix, np.ndarray]:
+        """Return what the weights are learnt from, CSR (n_rows, n_items), and how much each row counts, (n_rows,).
+
+        Args:
+            weights: float64 (n_users,), of the users.
+            mean_weight: of a like.
+        """
+        return self.likes, weights
 
     def score(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:
         """Return x_u B of each pair, float32 (n,)."""

@@ -11,10 +11,10 @@ from kgplug.data.interactions import Interactions
 from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.recommenders.click_through import Pairs
 from kgplug.recommenders.pretrained import item_entities
-from kgplug.recommenders.trained import ClickThroughConfig, ClickThroughTask
+from kgplug.recommenders.trained import ClickThroughTask, KnowledgeConfig
 
 
-class PretrainedConfig(ClickThroughConfig):
+class PretrainedConfig(KnowledgeConfig):
     """Settings of a model over x = [one-hot u; one-hot i; pretrained(i); mean pretrained(likes of u)]."""
 
     embedding: str = Field("TransR", description="a PyKEEN model to train on the triples, or a run of one")

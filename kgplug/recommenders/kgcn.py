@@ -18,7 +18,7 @@ from kgplug.recommenders.click_through import ClickThroughData, Pairs, own_rows
 from kgplug.recommenders.kgcn_network import FullLayers, KGCNNetwork, receptive_field, represent_all
 from kgplug.recommenders.layers import average_cold, distinct, lookup, row_penalty, squared_norm
 from kgplug.recommenders.neighbours import EntityGraph, Neighbours, open_graph
-from kgplug.recommenders.trained import ClickThroughConfig, GradientTask, TrainedRecommender
+from kgplug.recommenders.trained import GradientTask, KnowledgeConfig, TrainedRecommender
 from kgplug.training.config import DataSize, Range, Space, TrainedConfig
 from kgplug.training.device import choose_device
 from kgplug.training.row_adam import RowAdam
@@ -29,7 +29,7 @@ _SCORED_PAIRS = 8192  # pairs whose receptive fields are held at a time
 _BLOCK_CELLS = 16_000_000  # user × entity × dimension cells held at a time when ranking
 
 
-class KGCNConfig(ClickThroughConfig):
+class KGCNConfig(KnowledgeConfig):
     """Settings of KGCN.
 
     The defaults suit data of the size of MovieLens-100K and up. The paper's settings (with
@@ -69,7 +69,7 @@ class KGCNConfig(ClickThroughConfig):
 
     @classmethod
     def suited_to(cls, size: DataSize) -> dict[str, float]:
-        return {"l2": 1e-2, "vector_l2": 5e-2} if size.is_sparse else {}
+        return super().suited_to(size) | ({"l2": 1e-2, "vector_l2": 5e-2} if size.is_sparse else {})
 
 
 @dataclass(frozen=True, eq=False)

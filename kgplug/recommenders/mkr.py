@@ -18,13 +18,13 @@ from kgplug.data.sampling import TailCorrupter
 from kgplug.recommenders.click_through import ClickThroughData, Pairs, own_rows
 from kgplug.recommenders.layers import average_cold, distinct, lookup, row_penalty, squared_norm
 from kgplug.recommenders.mkr_network import MKRNetwork
-from kgplug.recommenders.trained import ClickThroughConfig, TrainedRecommender
+from kgplug.recommenders.trained import KnowledgeConfig, TrainedRecommender
 from kgplug.training.config import LEARNING_RATES, Range, Space, TrainedConfig
 from kgplug.training.device import choose_device
 from kgplug.training.row_adam import RowAdam
 
 
-class MKRConfig(ClickThroughConfig):
+class MKRConfig(KnowledgeConfig):
     """Settings of MKR.
 
     The defaults suit data of the size of MovieLens-100K and up. The paper's settings (and its

@@ -17,8 +17,8 @@ from kgplug.recommenders.click_through import Pairs, own_rows
 from kgplug.recommenders.layers import distinct, lookup, normal_table, row_penalty, squared_norm
 from kgplug.recommenders.ripple_memories import both_ways, grouped, sample_memories
 from kgplug.recommenders.trained import (
-    ClickThroughConfig,
     ClickThroughTask,
+    KnowledgeConfig,
     PairNetwork,
     TrainedRecommender,
     pair_logits,
@@ -31,7 +31,7 @@ BLOCK_FLOATS = 4_000_000  # numbers in the largest tensor of ranking
 HIDDEN = -1e9  # logit of a memory that is left out
 
 
-class RippleNetConfig(ClickThroughConfig):
+class RippleNetConfig(KnowledgeConfig):
     """Settings of RippleNet.
 
     The paper's settings (with `bias=False`, `hide_target=False`, batch_size 1024 and
@@ -64,7 +64,7 @@ class RippleNetConfig(ClickThroughConfig):
 
     @classmethod
     def suited_to(cls, size: DataSize) -> dict[str, float]:
-        return {"l2": 2e-2, "weight_l2": 1e-2} if size.is_sparse else {}
+        return super().suited_to(size) | ({"l2": 2e-2, "weight_l2": 1e-2} if size.is_sparse else {})
 
 
 @dataclass(frozen=True, eq=False)

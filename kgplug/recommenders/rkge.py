@@ -18,8 +18,8 @@ from kgplug.recommenders.click_through import Pairs, own_rows
 from kgplug.recommenders.layers import distinct, lookup, normal_table, row_penalty, xavier_linear
 from kgplug.recommenders.rkge_paths import PathSampler
 from kgplug.recommenders.trained import (
-    ClickThroughConfig,
     ClickThroughTask,
+    KnowledgeConfig,
     PairNetwork,
     TrainedRecommender,
     pair_logits,
@@ -31,7 +31,7 @@ RANKED_PAIRS = 32_768  # pairs whose paths are held at a time in ranking
 NODES = 4  # of a path: user, liked item, entity, item
 
 
-class RKGEConfig(ClickThroughConfig):
+class RKGEConfig(KnowledgeConfig):
     """Settings of RKGE.
 
     The authors' (and `bias=False`): embedding_dim 10, hidden_dim 16, 5 paths a pair.
