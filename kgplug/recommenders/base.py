@@ -43,6 +43,7 @@ class Recommender(ListMaker):
         name: under which `kgplug.create` finds it.
         config_class: its settings.
         needs_knowledge: whether `fit` requires a knowledge graph.
+        reads_titles: whether it learns from `Interactions.item_texts`.
         user_keys, item_keys: object arrays, known after `fit`.
         seen: CSR float32 (n_users, n_items), the training rows.
         liked: CSR float32 (n_users, n_items), those of them that are likes.
@@ -53,6 +54,7 @@ class Recommender(ListMaker):
     name: ClassVar[str]
     config_class: ClassVar[type[ModelConfig]]
     needs_knowledge: ClassVar[bool] = False
+    reads_titles: ClassVar[bool] = False
     scores_are_probabilities: ClassVar[bool] = False
 
     user_keys: np.ndarray
