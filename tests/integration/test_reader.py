@@ -224,7 +224,7 @@ REFUSALS = {
     "unknown title": (
         "",
         {"item": {"title": "titel"}},
-        r"No :Movie node has the property 'titel'. Properties found: id, title, year. Set \[item\] title to one of them",
+        r"No :Movie node has the property 'titel'. Properties found: id, title, year. Set \[item\] title",
     ),
     "missing keys": (
         "MATCH (n:User) WHERE n.id > 7 REMOVE n.id",
