@@ -220,17 +220,31 @@ class Recommender(ListMaker):
         })  # fmt: skip
 
     @classmethod
-    def load(cls, folder: Path) -> Self:
+    def load(cls, folder: Path, *, device: str | None = None) -> Self:
         """Read a model that `save` wrote.
+
+        Args:
+            folder: of the run.
+            device: where it shall score; None: where it was trained, if that is here, else on what is.
 
         Raises:
             RunError: the folder is damaged or holds another model.
+            UsageError: there is no such device.
         """
+        if device is not None:
+            from kgplug.training.device import choose_device  # torch
+
+            choose_device(device)  # refused here, as what is amiss is not the run
         arrays, content = read_artefact(Path(folder))
         if content.get("model") != cls.name:
             raise RunError(f"{folder} holds {content.get('model')}, not {cls.name}; use kgplug.load() to open any run.")
         try:
-            model = cls(**content["settings"])
+            settings = dict(content["settings"])
+            if "device" in settings:
+                from kgplug.training.device import device_at_hand  # torch
+
+                settings["device"] = device_at_hand(settings["device"]) if device is None else device
+            model = cls(**settings)
             model._take(arrays, content)
         except (UsageError, KeyError, ValueError, TypeError) as error:
             raise RunError(
