@@ -111,7 +111,13 @@ class Interactions:
 
         `user_keys` and `item_keys` must already be unique and in canonical order
         (`kgplug.data.keys.factorize` gives that).
+
+        Raises:
+            DataError: a rating is no finite number.
         """
+        if ratings is not None and not np.isfinite(ratings).all():
+            row = int(np.flatnonzero(~np.isfinite(ratings))[0])
+            raise DataError(f"Ratings: expected a number in every row, found {ratings[row]} in row {row}.")
         users = np.asarray(users, dtype=np.int64)
         items = np.asarray(items, dtype=np.int64)
         pairs = users * np.int64(len(item_keys)) + items
