@@ -98,7 +98,10 @@ class Recommender(ListMaker):
             raise DataError(f"{self.name} needs a knowledge graph: pass it as the second argument of fit().")
         if not interactions.is_like.any():
             at_least = "" if interactions.threshold is None else f" (a rating of at least {interactions.threshold:g})"
-            raise DataError(f"{self.name}: none of the {len(interactions):,} training rows is a like{at_least}.")
+            raise DataError(
+                f"{self.name}: none of the {len(interactions):,} training rows is a like{at_least}. Lower the "
+                "threshold (like under [feedback] in kgplug.toml), or give it more feedback."
+            )
         if valid is not None and not valid.same_keys(interactions.user_keys, interactions.item_keys):
             raise UsageError("The validation part must come from the same split as the training part.")
         self.user_keys, self.item_keys = interactions.user_keys, interactions.item_keys
