@@ -22,7 +22,7 @@ from tests.unit.test_recommender_contract import NAMES, SETTINGS
 PRETRAINED = {"LibFM", "Wide&Deep", "DKN", "CKCF", "CKCF-relational", "SemanticCF"}
 NOTHING_SHARED = r"no two items share an attribute in the knowledge graph.* Add relationships"
 NO_ENTITY = r"[Nn]one of the 8 items.* is an entity of the knowledge graph\. Items and entities must have the same keys"
-NO_TRIPLE = r"needs at least one, between two entities; found 0 and 8\. Add relationships"
+NO_TRIPLE = r"needs at least one triple, between two entities; found 0 triples and 8 entities\. Add relationships"
 NO_DISLIKE = r"learns from ratings below the threshold of a like too, and found none"
 EMPTY_GRAPH = {**dict.fromkeys(PRETRAINED, NO_TRIPLE), "PER": NOTHING_SHARED}
 REFUSED: dict[str, dict[str, str]] = {
