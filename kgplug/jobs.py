@@ -83,6 +83,17 @@ class GraphData:
             "knowledge": None if self.knowledge is None else self.knowledge.fingerprint,
         }
 
+    def used_by(self, model: Recommender | EmbeddingModel) -> dict[str, str | None]:
+        """Return the fingerprints of what a model learns from; those of titles only where it reads them."""
+        used = self.fingerprints
+        if models.kind(model) == "embedding":
+            used["interactions"] = None
+        elif not getattr(model, "needs_knowledge", False):
+            used["knowledge"] = None
+        if getattr(model, "reads_titles", False):
+            used["titles"] = None if self.interactions is None else self.interactions.texts_fingerprint
+        return used
+
 
 def read(graph: Graph, schema: GraphSchema, *, name: str | None = None, progress: bool | None = None) -> GraphData:
     """Pull what a model needs from the graph: feedback for recommenders, triples where the model uses them.
@@ -141,11 +152,7 @@ def train(
     model = models.create(name, **(settings or {}))
     kind = models.kind(model)
     split = split or Split(fractions=DEFAULT_FRACTIONS[kind])
-    used = data.fingerprints
-    if kind == "embedding":
-        used["interactions"] = None
-    elif not getattr(model, "needs_knowledge", False):
-        used["knowledge"] = None
+    used = data.used_by(model)
     identity = {
         "model": model.name,
         "settings": model.config.model_dump(),

@@ -129,6 +129,8 @@ def tune(
         return measure(trained.fit(*inputs, valid=valid, seed=seed, progress=False))
 
     parts = [part.fingerprint for part in (data, valid, knowledge) if part is not None]
+    if getattr(model, "reads_titles", False) and isinstance(data, Interactions):
+        parts.append(data.texts_fingerprint or "")
     identity = [model.name, settings, limit, {key: str(each) for key, each in space.items()}, seed, parts]
     path = None if folder is None else _path(folder, model.name, identity)
     with _quiet(), _study(path) as study:

@@ -14,6 +14,7 @@ from scipy import sparse
 from kgplug.data.columns import read_ratings, read_timestamps
 from kgplug.data.keys import as_column, factorize, fingerprint
 from kgplug.data.splitting import split_rows
+from kgplug.data.texts import as_texts
 from kgplug.errors import DataError
 
 
@@ -104,12 +105,19 @@ class Interactions:
         threshold: float | None = None,
         user_label: str = "",
         item_label: str = "",
+        item_texts: np.ndarray | None = None,
     ) -> Interactions:
         """Sort rows by user, item; of several rows for one pair keep the latest (else the last).
 
         `user_keys` and `item_keys` must already be unique and in canonical order
         (`kgplug.data.keys.factorize` gives that).
+
+        Raises:
+            DataError: a rating is no finite number.
         """
+        if ratings is not None and not np.isfinite(ratings).all():
+            row = int(np.flatnonzero(~np.isfinite(ratings))[0])
+            raise DataError(f"Ratings: expected a number in every row, found {ratings[row]} in row {row}.")
         users = np.asarray(users, dtype=np.int64)
         items = np.asarray(items, dtype=np.int64)
         pairs = users * np.int64(len(item_keys)) + items
@@ -132,6 +140,7 @@ class Interactions:
             threshold,
             user_label,
             item_label,
+            item_texts,
         )
 
     @property
@@ -199,15 +208,18 @@ class Interactions:
         """Return the same rows under another definition of a like."""
         return replace(self, threshold=threshold)
 
-    def with_texts(self, texts: Mapping[int | str, str]) -> Interactions:
+    def with_texts(self, texts: Mapping[int | str, object]) -> Interactions:
         """Return the same rows with texts of items, such as titles; items that are not named get "".
 
         Args:
-            texts: item key → text.
+            texts: item key → text; numbers and lists become text, what is missing "" (`kgplug.data.texts`).
         """
-        found = np.empty(self.n_items, dtype=object)
-        found[:] = [texts.get(key, "") for key in self.item_keys]
-        return replace(self, item_texts=found)
+        return replace(self, item_texts=as_texts(texts.get(key) for key in self.item_keys))
+
+    @cached_property
+    def texts_fingerprint(self) -> str | None:
+        """sha256 of the texts, which `fingerprint` leaves out as few models read them; None without texts."""
+        return None if self.item_texts is None else fingerprint(self.item_texts)
 
     def split(
         self,

@@ -94,8 +94,9 @@ class EmbeddingModel:
 
         if knowledge.n_triples == 0 or knowledge.n_entities < 2:
             raise DataError(
-                f"{self.name} needs at least one triple and two entities; found {knowledge.n_triples:,} and "
-                f"{knowledge.n_entities:,}."
+                f"{self.name} needs at least one triple, between two entities; found {knowledge.n_triples:,} triples "
+                f"and {knowledge.n_entities:,} entities. Add relationships between items and other entities, or choose "
+                "a model that needs likes only (`kgplug models`)."
             )
         self.entity_keys, self.entity_labels = knowledge.entity_keys, knowledge.entity_labels
         self.relations, self.seed, self.run = knowledge.relations, seed, new_run_id(self.name)

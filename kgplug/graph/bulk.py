@@ -79,11 +79,13 @@ class Nodes:
         ids: as the ends of `Edges`, (n,).
         codes: int64 (n,), what the caller's expression gave.
         keys: object (n,), the key property, an empty list where the node has none.
+        texts: object (n,), a further property if one was asked for, "" where the node has none.
     """
 
     ids: np.ndarray
     codes: np.ndarray
     keys: np.ndarray
+    texts: np.ndarray | None = None
 
 
 class BulkReader:
@@ -119,16 +121,18 @@ class BulkReader:
                 advance(len(table))
         return [_as_edges(name, np.concatenate(tables)) for name, tables in found.items() if tables]
 
-    def label(self, label: str, key: str, n: int) -> Nodes:
+    def label(self, label: str, key: str, n: int, text: str | None = None) -> Nodes:
         """Read all nodes of a label with their key.
 
         Args:
             label: their label.
             key: their key property.
             n: how many there are about, from the count store.
+            text: a further property to read.
         """
         match = f"(n:{quote(label)})"
         columns = self._node_columns("0", f"coalesce(n.{quote(key)}, [])")
+        columns += () if text is None else (f"coalesce(n.{quote(text)}, '')",)
         if n <= self._chunk_rows:
             rows = [self._first(f"MATCH {match} RETURN {_collected(columns)}")]
         elif limit := self._id_limit("MATCH (n) RETURN max(id(n)) AS top, count(*) AS n"):
@@ -214,7 +218,7 @@ class BulkReader:
         ends = [self._elements.encode(cells[:, column]) for column in range(2)]
         return np.column_stack([*ends, cells[:, 2:].astype(np.float64)]).astype(kind)
 
-    def _node_columns(self, code: str, key: str) -> tuple[str, str, str]:
+    def _node_columns(self, code: str, key: str) -> tuple[str, ...]:
         return f"{self._id}(n)", code, key
 
     def _id_limit(self, query: str) -> int | None:
@@ -246,13 +250,14 @@ class BulkReader:
                 yield tuple(record.values())
 
     def _as_nodes(self, rows: Sequence[Sequence[Sequence[Any]]]) -> Nodes:
-        """Join the columns of several queries: ids, codes, keys."""
+        """Join the columns of several queries: ids, codes, keys and, where asked for, texts."""
         columns = list(zip(*rows, strict=True)) or [(), (), ()]
-        ids, codes, keys = ([value for part in column for value in part] for column in columns)
+        ids, codes, keys, *others = ([value for part in column for value in part] for column in columns)
         return Nodes(
             np.array(ids, dtype=np.int64) if self._internal else self._elements.encode(np.array(ids, dtype=object)),
             np.array(codes, dtype=np.int64),
             np.fromiter(keys, dtype=object, count=len(keys)),
+            np.fromiter(others[0], dtype=object, count=len(keys)) if others else None,
         )
 
     def _as_parameter(self, ids: np.ndarray) -> list:

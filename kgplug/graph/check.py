@@ -14,6 +14,7 @@ from kgplug.graph.cypher import quote
 from kgplug.graph.feedback import count_own, feedback_pattern, rating_value, timestamp_value
 from kgplug.graph.node_keys import key_problem
 from kgplug.graph.schema import GraphSchema
+from kgplug.graph.titles import count_titles
 from kgplug.graph.triples import empty_projection, wanted_triples
 
 if TYPE_CHECKING:
@@ -69,11 +70,11 @@ class CheckReport:
 def check(connection: Connection, schema: GraphSchema) -> CheckReport:
     """Look at everything that a training with this schema needs. Scans the labels and types of the schema."""
     contents = read_contents(connection)
-    user, item = schema.user, schema.item
+    user = schema.user
     parts: dict[str, Callable[[], Iterator[Finding]]] = {
         "server": lambda: _server(connection),
         "users": lambda: _keys(connection, contents, user.label, user.key, "[user] key", "users"),
-        "items": lambda: _keys(connection, contents, item.label, item.key, "[item] key", "items"),
+        "items": lambda: _items(connection, schema, contents),
         "feedback": lambda: _feedback(connection, schema, contents),
         "knowledge": lambda: _knowledge(connection, schema, contents),
         "kgplug's own": lambda: _own(connection),
@@ -112,6 +113,16 @@ def _keys(
     constrained = key in contents.unique.get(label, [])
     note = "" if constrained else "; no constraint keeps it unique, and look-ups by it are slow without an index"
     yield Finding(what, "ok" if constrained else "warning", f"{contents.labels[label]:,} :{label} by {key}{note}")
+
+
+def _items(connection: Connection, schema: GraphSchema, contents: Contents) -> Iterator[Finding]:
+    item, total = schema.item, contents.labels.get(schema.item.label, 0)
+    yield from _keys(connection, contents, item.label, item.key, "[item] key", "items")
+    if not item.title:
+        yield Finding("items", "ok", "no [item] title is set: the key is shown, and DKN has nothing to read")
+        return
+    n = count_titles(connection, schema, total)
+    yield Finding("items", "ok" if n == total else "warning", f"{n:,} of {total:,} :{item.label} have a {item.title!r}")
 
 
 def _nothing_but_knowledge(schema: GraphSchema) -> Iterator[Finding]:

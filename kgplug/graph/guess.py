@@ -87,7 +87,7 @@ def _item_part(
 ) -> _Part:
     where = f":{feedback.name} ends there" if feedback else "the label that most relationships touch"
     key, key_line = _key_of(label, keys)
-    title = guess_title(connection, label, key)
+    title = guess_title(connection, label, key, contents.labels[label])
     lines = entry("label", label, f"{contents.labels[label]:,} nodes; {where}") + key_line
     lines += entry("title", title.value, title.why)
     return _Part(ItemSchema(label=label, key=key, title=title.value), lines)

@@ -17,14 +17,15 @@ from tqdm import tqdm
 from kgplug.data.interactions import Interactions
 from kgplug.data.keys import factorize
 from kgplug.data.knowledge_graph import KnowledgeGraph
-from kgplug.graph.bulk import BulkReader
+from kgplug.graph.bulk import BulkReader, Nodes
 from kgplug.graph.connection import Connection
-from kgplug.graph.contents import Contents, read_contents
+from kgplug.graph.contents import read_contents
 from kgplug.graph.entities import name_entities
 from kgplug.graph.feedback import read_feedback
 from kgplug.graph.node_ids import NodeRows
 from kgplug.graph.node_keys import checked_keys
 from kgplug.graph.schema import GraphSchema
+from kgplug.graph.titles import read_titles
 from kgplug.graph.triples import empty_projection, wanted_triples
 
 _log = logging.getLogger(__name__)
@@ -62,7 +63,8 @@ def read_interactions(connection: Connection, schema: GraphSchema, *, progress: 
         progress: show a bar; None shows it on a terminal.
 
     Returns:
-        rows sorted by user and item; of several relationships between two nodes the latest stays.
+        rows sorted by user and item; of several relationships between two nodes the latest stays. Where the schema
+        names a title the items have it as text.
 
     Raises:
         DataError: an unknown label, type or property, a missing, repeated or ill-typed key, a rating or timestamp that
@@ -100,8 +102,11 @@ def pull_interactions(
     contents, bulk = read_contents(connection), bulk or BulkReader(connection)
     with _bar("Reading feedback", contents.types.get(schema.feedback.type, 0), progress) as advance:
         feedback = read_feedback(connection, schema, contents, bulk, advance=advance)
-    user_rows, user_keys = _read_keys(connection, contents, bulk, schema.user.label, schema.user.key, "[user] key")
-    item_rows, item_keys = _read_keys(connection, contents, bulk, schema.item.label, schema.item.key, "[item] key")
+    user, item = schema.user, schema.item
+    users_read = bulk.label(user.label, user.key, contents.labels[user.label])
+    user_rows, user_keys = _as_rows(connection, users_read, user.label, user.key, "[user] key")
+    items_read = bulk.label(item.label, item.key, contents.labels[item.label], item.title or None)
+    item_rows, item_keys = _as_rows(connection, items_read, item.label, item.key, "[item] key")
     users, items = user_rows.of(feedback.users), item_rows.of(feedback.items)
     known = (users >= 0) & (items >= 0)
     interactions = Interactions.from_arrays(
@@ -112,8 +117,9 @@ def pull_interactions(
         ratings=None if feedback.ratings is None else feedback.ratings[known],
         timestamps=None if feedback.timestamps is None else feedback.timestamps[known],
         threshold=None if feedback.ratings is None else schema.feedback.like,
-        user_label=schema.user.label,
-        item_label=schema.item.label,
+        user_label=user.label,
+        item_label=item.label,
+        item_texts=read_titles(connection, schema, items_read, item_rows) if item.title else None,
     )
     n_known = int(known.sum())
     report = ReadReport(len(interactions), feedback.own, n_known - len(interactions), len(known) - n_known)
@@ -144,11 +150,8 @@ def pull_knowledge(
     return knowledge, ReadReport(knowledge.n_triples, own, len(triples) - knowledge.n_triples, lost)
 
 
-def _read_keys(
-    connection: Connection, contents: Contents, bulk: BulkReader, label: str, key: str, setting: str
-) -> tuple[NodeRows, np.ndarray]:
-    """Read all nodes of a label: (row number of each internal id, keys in canonical order)."""
-    nodes = bulk.label(label, key, contents.labels[label])
+def _as_rows(connection: Connection, nodes: Nodes, label: str, key: str, setting: str) -> tuple[NodeRows, np.ndarray]:
+    """Number all nodes of a label: (row number of each internal id, keys in canonical order)."""
     rows, unique = factorize(checked_keys(connection, label, key, nodes.keys, setting=setting))
     return NodeRows(nodes.ids, rows), unique
 

@@ -28,7 +28,7 @@ class ItemSchema(_Part):
 
     label: str = Field(default="Movie", min_length=1)
     key: str = Field(default="id", min_length=1, description="unique property")
-    title: str | None = Field(default=None, description="property shown to people; the key if unset")
+    title: str | None = Field(default=None, description="property shown to people (the key if unset), and read by DKN")
 
 
 class FeedbackSchema(_Part):

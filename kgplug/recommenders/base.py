@@ -43,6 +43,7 @@ class Recommender(ListMaker):
         name: under which `kgplug.create` finds it.
         config_class: its settings.
         needs_knowledge: whether `fit` requires a knowledge graph.
+        reads_titles: whether it learns from `Interactions.item_texts`.
         user_keys, item_keys: object arrays, known after `fit`.
         seen: CSR float32 (n_users, n_items), the training rows.
         liked: CSR float32 (n_users, n_items), those of them that are likes.
@@ -53,6 +54,7 @@ class Recommender(ListMaker):
     name: ClassVar[str]
     config_class: ClassVar[type[ModelConfig]]
     needs_knowledge: ClassVar[bool] = False
+    reads_titles: ClassVar[bool] = False
     scores_are_probabilities: ClassVar[bool] = False
 
     user_keys: np.ndarray
@@ -96,7 +98,10 @@ class Recommender(ListMaker):
             raise DataError(f"{self.name} needs a knowledge graph: pass it as the second argument of fit().")
         if not interactions.is_like.any():
             at_least = "" if interactions.threshold is None else f" (a rating of at least {interactions.threshold:g})"
-            raise DataError(f"{self.name}: none of the {len(interactions):,} training rows is a like{at_least}.")
+            raise DataError(
+                f"{self.name}: none of the {len(interactions):,} training rows is a like{at_least}. Lower the "
+                "threshold (like under [feedback] in kgplug.toml), or give it more feedback."
+            )
         if valid is not None and not valid.same_keys(interactions.user_keys, interactions.item_keys):
             raise UsageError("The validation part must come from the same split as the training part.")
         self.user_keys, self.item_keys = interactions.user_keys, interactions.item_keys
@@ -226,17 +231,31 @@ class Recommender(ListMaker):
         })  # fmt: skip
 
     @classmethod
-    def load(cls, folder: Path) -> Self:
+    def load(cls, folder: Path, *, device: str | None = None) -> Self:
         """Read a model that `save` wrote.
+
+        Args:
+            folder: of the run.
+            device: where it shall score; None: where it was trained, if that is here, else on what is.
 
         Raises:
             RunError: the folder is damaged or holds another model.
+            UsageError: there is no such device.
         """
+        if device is not None:
+            from kgplug.training.device import choose_device  # torch
+
+            choose_device(device)  # refused here, as what is amiss is not the run
         arrays, content = read_artefact(Path(folder))
         if content.get("model") != cls.name:
             raise RunError(f"{folder} holds {content.get('model')}, not {cls.name}; use kgplug.load() to open any run.")
         try:
-            model = cls(**content["settings"])
+            settings = dict(content["settings"])
+            if "device" in settings:
+                from kgplug.training.device import device_at_hand  # torch
+
+                settings["device"] = device_at_hand(settings["device"]) if device is None else device
+            model = cls(**settings)
             model._take(arrays, content)
         except (UsageError, KeyError, ValueError, TypeError) as error:
             raise RunError(

@@ -81,7 +81,8 @@ class DKN(TrainedRecommender):
 
     Source: H. Wang, F. Zhang, X. Xie, M. Guo, "DKN: Deep Knowledge-Aware Network for News Recommendation", WWW
     2018, eqs. 7–13. Every word of a title is aligned to the item's own entity; an item without a title counts as
-    one token without a word. Titles come with the interactions (`Interactions.with_texts`).
+    one token without a word. Titles come with the interactions: from the graph by [item] title of kgplug.toml, or by
+    `Interactions.with_texts`.
     """
 
     name = "DKN"
@@ -89,6 +90,7 @@ class DKN(TrainedRecommender):
     config: DKNConfig
     network: DKNNetwork
     needs_knowledge = True
+    reads_titles = True
 
     def _task(
         self, interactions: Interactions, knowledge: KnowledgeGraph | None, valid: Interactions | None, seed: int
@@ -98,7 +100,8 @@ class DKN(TrainedRecommender):
         if texts is None or not any(texts):
             raise DataError(
                 f"DKN reads titles, and none of the {interactions.n_items:,} items has one; give them with "
-                "interactions.with_texts({item key: title})."
+                "interactions.with_texts({item key: title}), or name the property of the graph's items that holds "
+                "them in kgplug.toml, as title under [item]."
             )
         settings = dict(config.embedding_settings) or None
         found = item_entities(config.embedding, interactions, knowledge, settings=settings, seed=seed, progress=False)

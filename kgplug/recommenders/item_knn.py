@@ -73,13 +73,20 @@ def similar_rows(
     wide = rows.astype(np.float64)
     weighted = {
         "bm25": lambda: bm25_weight(wide, _BM25_K1, _BM25_B),  # type: ignore[arg-type]
-        "tfidf": lambda: normalize(tfidf_weight(wide)),
+        "tfidf": lambda: normalize(_without_zeros(tfidf_weight(wide))),
         "cosine": lambda: normalize(wide),
     }[similarity]()
     # One more than wanted: a row is its own nearest neighbour.
     knn = ItemItemRecommender(K=neighbours + 1, num_threads=threads())
     knn.fit(weighted.T.tocsr(), show_progress=progress)
     return nearest(sparse.csr_matrix(knn.similarity), neighbours)
+
+
+def _without_zeros(matrix: sparse.spmatrix) -> sparse.csr_matrix:
+    """Return a matrix without what it holds as zero, such as the idf of a column that all rows but one have."""
+    kept = sparse.csr_matrix(matrix)
+    kept.eliminate_zeros()
+    return kept
 
 
 def threads() -> int:

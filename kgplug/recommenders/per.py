@@ -78,7 +78,10 @@ class PER(FactorRecommender):
             size = np.sqrt(np.square(np.einsum("nd,nd->n", p[likes.users], q[likes.items])).mean())
             names, users, items = [*names, str(name)], [*users, p / (size + _TINY)], [*items, q]
         if not names:
-            raise DataError("PER: no two items share an attribute in the knowledge graph, so there is no meta-path.")
+            raise DataError(
+                "PER: no two items share an attribute in the knowledge graph, so there is no meta-path. Add "
+                "relationships from items to what they have in common, or choose another model."
+            )
         theta = learn_weights(_differences(likes, users, items, rng), l2=self.config.l2)
         self.history = {"path_weights": dict(zip(names, theta.tolist(), strict=True))}
         weighted = [weight * p for weight, p in zip(theta, users, strict=True)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -35,7 +36,9 @@ class Propagation:
         self._matrix: Any = adjacency
         if device.type != "cpu":
             parts = (torch.from_numpy(x).to(device) for x in (adjacency.indptr, adjacency.indices, adjacency.data))
-            self._matrix = torch.sparse_csr_tensor(*parts, size=adjacency.shape)
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
+                self._matrix = torch.sparse_csr_tensor(*parts, size=adjacency.shape, check_invariants=False)
 
     def multiply(self, x: torch.Tensor) -> torch.Tensor:
         """Return D^-½ A D^-½ x without a gradient: (n_nodes, d) → (n_nodes, d)."""

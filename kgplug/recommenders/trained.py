@@ -90,7 +90,7 @@ class TrainedRecommender(LogitRecommender):
                     "" if knowledge is None else knowledge.fingerprint,
                     self.config.model_dump_json(),
                     str(seed),
-                    *(() if interactions.item_texts is None else (interactions.item_texts,)),
+                    *((interactions.texts_fingerprint or "",) if self.reads_titles else ()),
                 ),
                 checkpoint=options.checkpoint,
                 progress=options.progress,

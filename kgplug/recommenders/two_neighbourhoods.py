@@ -182,7 +182,7 @@ def nearest_vectors(
     for start in range(0, n, rows):
         block = unit[start : start + rows] @ unit.T  # (b, n)
         own = np.arange(len(block)), np.arange(start, start + len(block))
-        if cold_boost != "none":
+        if cold_boost != "none" and n > 1:
             _raise_new(block, own, cold, cold_boost)
         block[own] = -np.inf
         columns, values = top_k(block, min(neighbours, n))

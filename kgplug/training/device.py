@@ -7,6 +7,11 @@ import torch
 from kgplug.errors import UsageError
 
 
+def device_at_hand(name: str) -> str:
+    """Return the name of a device if it is here, else "auto": a model trained on a GPU scores on a CPU as well."""
+    return "auto" if name.startswith("cuda") and not torch.cuda.is_available() else name
+
+
 def choose_device(name: str = "auto") -> torch.device:
     """Return the device of that name; "auto" is CUDA where there is one, else the CPU."""
     if name == "auto":

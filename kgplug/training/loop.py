@@ -143,14 +143,25 @@ def _run_epoch(task: TrainingTask, epoch: int, seed: int, last_good: dict[str, t
     rng = np.random.default_rng([seed, epoch])
     task.module.train()
     # Dropout and the like read torch's global generator: lent, then put back.
-    with _threads(task), torch.random.fork_rng():
-        torch.manual_seed(int(rng.integers(2**31)))
+    with _threads(task), _seeded(task.module, int(rng.integers(2**31))):
         losses = [task.step(batch) for batch in task.batches(epoch, rng)]
     task.module.eval()
     loss = float(torch.stack(losses).double().mean()) if losses else 0.0
     if not math.isfinite(loss):
         raise _diverged("loss", loss, epoch, task, last_good)
     return loss
+
+
+@contextmanager
+def _seeded(module: torch.nn.Module, seed: int) -> Iterator[None]:
+    """Seed the global generators of the CPU and of the module's devices, no others, and put them back."""
+    numbers = sorted({p.device.index or 0 for p in module.parameters() if p.device.type == "cuda"})
+    with torch.random.fork_rng(devices=numbers):
+        torch.default_generator.manual_seed(seed)
+        for number in numbers:
+            with torch.cuda.device(number):
+                torch.cuda.manual_seed(seed)
+        yield
 
 
 @contextmanager

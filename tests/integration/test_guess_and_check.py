@@ -38,6 +38,7 @@ def test_a_film_club_is_understood_with_ratings_times_keys_and_titles(connection
     )
     assert "has a unique constraint" in text
     assert "rating runs from 1 to 5" in text
+    assert "# text on 12 of 12 nodes looked at, by its name what people know it by." in text
     interactions, knowledge = read_interactions(connection, schema), read_knowledge(connection, schema)
     assert (interactions.n_users, interactions.n_items, knowledge.n_triples) == (9, 12, 24)
 
@@ -139,6 +140,7 @@ def test_a_check_of_a_sound_graph_is_ok_and_counts_what_a_training_would_use(con
     assert report.ok
     assert connection.server_version in found["server", "ok"][0]
     assert found["users", "ok"] == ["9 :User by id"]
+    assert found["items", "ok"] == ["12 :Movie by id", "12 of 12 :Movie have a 'title'"]
     assert found["feedback", "ok"] == ["44 :RATED, 15 of them likes (rating >= 4)"]
     assert found["feedback", "warning"] == ["1 of 9 :User have no feedback", "1 of 12 :Movie have no feedback"]
     assert found["knowledge", "ok"][:3] == [
@@ -173,6 +175,22 @@ def test_a_check_names_every_obstacle_at_once(connection: Connection) -> None:
     assert any("1 :RATED have no usable 'rating'" in text for text in errors)
     assert any("1 :Place among the triples have no key" in text for text in errors)
     assert any("'same'" in text and ":Actor" in text for text in errors)
+
+
+def test_a_check_counts_the_titles_and_names_the_properties_where_there_are_none(connection: Connection) -> None:
+    build(connection, FILMS)
+    connection.write(
+        "MATCH (m:Movie) WHERE m.id < 4 SET m.title = CASE m.id WHEN 1 THEN '' WHEN 2 THEN null ELSE 7 END"
+    )
+
+    def items(title: str | None) -> list[tuple[str, str]]:
+        report = check(connection, GraphSchema(item=ItemSchema(title=title)))
+        return [(one.level, one.finding) for one in report.findings if one.check == "items"][1:]
+
+    assert items("title") == [("warning", "10 of 12 :Movie have a 'title'")]
+    assert items(None) == [("ok", "no [item] title is set: the key is shown, and DKN has nothing to read")]
+    ((level, finding),) = items("titel")
+    assert level == "error" and "Properties found: id, title, year. Set [item] title to one of them" in finding
 
 
 def test_a_check_of_another_graph_than_the_schemas_names_what_is_there(connection: Connection) -> None:

@@ -147,6 +147,27 @@ def test_every_kind_of_time_becomes_seconds(connection: Connection, value: str, 
     assert timestamps.tolist() == [seconds]
 
 
+@pytest.mark.parametrize("how", READERS)
+def test_titles_come_with_the_items_whatever_stands_there_and_leave_the_fingerprint_alone(
+    connection: Connection, how: str
+) -> None:
+    build(connection, FILMS)
+    bulk_reader = BulkReader(connection, **READERS[how])
+    untitled = SCHEMA.model_copy(update={"item": ItemSchema()})
+    plain, _ = pull_interactions(connection, untitled, bulk=bulk_reader)
+    connection.write("MATCH (m:Movie {id: 1}) SET m.title = 1984")
+    connection.write("MATCH (m:Movie {id: 2}) SET m.title = ['Léon', 'The Professional']")
+    connection.write("MATCH (m:Movie {id: 3}) REMOVE m.title")
+    connection.write("MATCH (m:Movie {id: 4}) SET m.title = ' '")
+    titled, _ = pull_interactions(connection, SCHEMA, bulk=bulk_reader)
+    assert plain.item_texts is None and titled.item_texts is not None
+    assert titled.item_texts.tolist() == [
+        *("1984", "Léon The Professional", "", ""),
+        *(f"Film {number}" for number in range(5, 13)),
+    ]
+    assert titled.fingerprint == plain.fingerprint
+
+
 def test_of_several_ratings_of_one_film_the_latest_stays(connection: Connection) -> None:
     build(connection, FILMS)
     connection.write(
@@ -200,6 +221,11 @@ REFUSALS = {
         r"No :RATED relationship has the property 'stars'. Properties found: rating, timestamp",
     ),
     "unknown key": ("", {"user": {"key": "uid"}}, r"No :User node has the property 'uid'. Properties found: age, id"),
+    "unknown title": (
+        "",
+        {"item": {"title": "titel"}},
+        r"No :Movie node has the property 'titel'. Properties found: id, title, year. Set \[item\] title",
+    ),
     "missing keys": (
         "MATCH (n:User) WHERE n.id > 7 REMOVE n.id",
         {},

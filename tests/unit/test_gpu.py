@@ -1,0 +1,120 @@
+"""Recommenders on a GPU score as on the CPU; skipped where there is none.
+
+Both are trained with the same seed for a few epochs at a small learning rate: sums run in another order there, and
+Adam makes steps of full length of gradients that are nothing but rounding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import kgplug
+from kgplug.data.interactions import Interactions
+from kgplug.data.knowledge_graph import KnowledgeGraph
+from kgplug.recommenders.base import Recommender
+from kgplug.recommenders.rkge import RKGE
+from kgplug.recommenders.rkge_cf import RKGECF
+from kgplug.training import loop
+from kgplug.training.checkpoint import save_checkpoint
+from tests.unit.test_recommender_contract import NAMES, SETTINGS, interactions, knowledge  # noqa: F401 (fixtures)
+
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device is here, so none is tested")
+
+ON_DEVICES = [name for name in NAMES if "device" in type(kgplug.create(name).config).model_fields]
+CLOSE = 1e-4
+
+
+@pytest.fixture(autouse=True)
+def whole_precision() -> Iterator[None]:
+    """Without TF32, which cuDNN's LSTM takes by default and which has three digits."""
+    with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+        yield
+
+
+def fitted(name: str, device: str, likes: Interactions, triples: KnowledgeGraph, **options: Any) -> Recommender:
+    settings: dict[str, Any] = {**SETTINGS[name], "device": device, "epochs": 3, "learning_rate": 0.01}
+    if "embedding_settings" in settings:  # one embedding for both
+        settings["embedding_settings"] = {**settings["embedding_settings"], "device": "cpu", "epochs": 3}
+    model = kgplug.create(name, **settings)
+    assert isinstance(model, Recommender)
+    return model.fit(likes, triples if model.needs_knowledge else None, valid=likes, seed=1, progress=False, **options)
+
+
+def all_scores(model: Recommender) -> np.ndarray:
+    """Return the scores of all pairs; of RKGE-CF, whose own are places, those that the network gives it."""
+    if isinstance(model, RKGECF):
+        return RKGE._score_block(model, np.arange(len(model.user_keys))).ravel()
+    users, items = np.indices((len(model.user_keys), len(model.item_keys))).reshape(2, -1)
+    return model.score(users, items)
+
+
+def assert_same(model: Recommender, other: Recommender) -> None:
+    """Compare scores, those of lists, and vectors."""
+    assert np.allclose(all_scores(model), all_scores(other), atol=CLOSE, rtol=0)
+    listed = [each.recommend(np.arange(len(each.user_keys)), 99, exclude_seen=False)[1] for each in (model, other)]
+    assert isinstance(model, RKGECF) or np.allclose(*listed, atol=CLOSE, rtol=0)
+    for mine, theirs in ((model.item_vectors(), other.item_vectors()), (model.user_vectors(), other.user_vectors())):
+        assert (mine is None) == (theirs is None)
+        if mine is not None and theirs is not None:
+            assert np.allclose(mine, theirs, atol=10 * CLOSE, rtol=0)
+
+
+@pytest.mark.parametrize("name", ON_DEVICES)
+def test_trained_on_a_gpu_it_scores_as_trained_on_the_cpu(
+    name: str,
+    interactions: Interactions,  # noqa: F811
+    knowledge: KnowledgeGraph,  # noqa: F811
+) -> None:
+    assert_same(*(fitted(name, device, interactions, knowledge) for device in ("cuda", "cpu")))
+
+
+@pytest.mark.parametrize("name", ON_DEVICES)
+def test_trained_on_the_cpu_it_scores_the_same_on_a_gpu(
+    name: str,
+    interactions: Interactions,  # noqa: F811
+    knowledge: KnowledgeGraph,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    model = fitted(name, "cpu", interactions, knowledge)
+    model.save(tmp_path / "run")
+    assert_same(type(model).load(tmp_path / "run", device="cuda"), model)
+
+
+@pytest.mark.parametrize("name", ON_DEVICES)
+def test_trained_on_a_gpu_it_is_saved_and_scores_the_same_on_the_cpu(
+    name: str,
+    interactions: Interactions,  # noqa: F811
+    knowledge: KnowledgeGraph,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    model = fitted(name, "cuda", interactions, knowledge)
+    model.save(tmp_path / "run")
+    assert_same(type(model).load(tmp_path / "run", device="cpu"), model)
+
+
+@pytest.mark.parametrize("name", ON_DEVICES)
+def test_a_training_goes_on_from_its_checkpoint_on_a_gpu(
+    name: str,
+    interactions: Interactions,  # noqa: F811
+    knowledge: KnowledgeGraph,  # noqa: F811
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def interrupted(*arguments: Any, **options: Any) -> None:
+        save_checkpoint(*arguments, **options)
+        raise KeyboardInterrupt
+
+    checkpoint = tmp_path / "checkpoint"
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "save_checkpoint", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            fitted(name, "cuda", interactions, knowledge, checkpoint=checkpoint)
+    again = fitted(name, "cuda", interactions, knowledge, checkpoint=checkpoint)
+    assert len(again.history["losses"]) == 3
+    assert_same(again, fitted(name, "cuda", interactions, knowledge))

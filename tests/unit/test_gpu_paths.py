@@ -1,0 +1,68 @@
+"""What is written twice, for the CPU and in torch for a GPU: the torch way on the CPU gives the same scores."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import kgplug
+from kgplug.data.interactions import Interactions
+from kgplug.data.knowledge_graph import KnowledgeGraph
+from kgplug.recommenders.base import Recommender
+from kgplug.recommenders.propagation import Propagation
+from kgplug.training import row_adam
+from kgplug.training.row_adam import RowAdam
+from tests.unit.test_recommender_contract import SETTINGS, interactions, knowledge  # noqa: F401 (fixtures)
+
+WRITTEN_TWICE = ["MKR", "MKR-rated", "KGCN", "CKE", "MF", "BPR", "RippleNet", "RKGE", "LightGCN", "HiddenEdgeGCN"]
+
+
+@pytest.fixture
+def in_torch(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """Take the ways of a GPU; yields which were taken."""
+    taken: list[str] = []
+    prepare = Propagation.__init__
+
+    @torch.no_grad()
+    def step_rows(self: RowAdam, table: torch.Tensor, rows: torch.Tensor, grad: torch.Tensor) -> None:
+        taken.append("rows")
+        state = self._state_of(table)
+        state["step"] += 1
+        group = self._group_of(table)
+        row_adam._adam_rows_of_tensors(table, state["moments"], state["steps"], rows, grad, group)
+
+    def propagation(self: Propagation, *arguments: Any, **options: Any) -> None:
+        taken.append("graph")
+        prepare(self, *arguments, **options)
+        parts = (torch.from_numpy(x) for x in (self._matrix.indptr, self._matrix.indices, self._matrix.data))
+        self._matrix = torch.sparse_csr_tensor(*parts, size=self._matrix.shape, check_invariants=False)
+
+    monkeypatch.setattr(RowAdam, "step_rows", step_rows)
+    monkeypatch.setattr(Propagation, "__init__", propagation)
+    yield taken
+
+
+def _scores(name: str, likes: Interactions, triples: KnowledgeGraph, **more: Any) -> np.ndarray:
+    model = kgplug.create(name, **{**SETTINGS[name], "epochs": 3, "learning_rate": 0.01, **more})
+    assert isinstance(model, Recommender)
+    model.fit(likes, triples if model.needs_knowledge else None, progress=False)
+    users, items = np.indices((len(model.user_keys), len(model.item_keys))).reshape(2, -1)
+    return model.score(users, items)
+
+
+@pytest.mark.filterwarnings("ignore:Sparse CSR tensor support")
+@pytest.mark.parametrize("name", WRITTEN_TWICE)
+def test_the_way_of_a_gpu_gives_the_scores_of_the_cpus(
+    name: str,
+    interactions: Interactions,  # noqa: F811
+    knowledge: KnowledgeGraph,  # noqa: F811
+    request: pytest.FixtureRequest,
+) -> None:
+    usual = _scores(name, interactions, knowledge)
+    taken = request.getfixturevalue("in_torch")
+    other = _scores(name, interactions, knowledge, **({"backend": "torch"} if name == "KGCN" else {}))
+    assert taken and np.allclose(usual, other, atol=1e-5, rtol=0)
