@@ -46,6 +46,9 @@ class Recommends:
 
 RECOMMENDERS: dict[str, Recommends] = {
     "MKR": Recommends("mkr:MKR", BOTH, "Wang et al., WWW 2019", "likes and triples learnt side by side"),
+    "MKR-attention": Recommends(
+        "mkr_attention:MKRAttention", BOTH, "kgplug, on Wang et al., WWW 2019", "MKR with attention, gates and counts"
+    ),
     "KGCN": Recommends("kgcn:KGCN", BOTH, "Wang et al., WWW 2019", "each user's own view of the graph"),
     "HiddenEdgeGCN": Recommends(
         "hidden_edge_gcn:HiddenEdgeGCN",

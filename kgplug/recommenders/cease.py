@@ -33,7 +33,7 @@ class CEASEConfig(EASEConfig):
 
     @classmethod
     def suited_to(cls, size: DataSize) -> dict[str, float]:
-        return {"popularity": 1e-2} if size.is_sparse else {}
+        return {"l2": 100.0, "popularity": 3e-3} if size.is_sparse else {}
 
 
 class CEASE(EASE):
@@ -60,7 +60,7 @@ class CEASE(EASE):
     def log_likes(self) -> np.ndarray:
         return np.log1p(np.asarray(self.likes.sum(axis=0), dtype=np.float32)).ravel()
 
-    def _rows(
+    def _learnt_rows(
         self, interactions: Interactions, knowledge: KnowledgeGraph | None, weights: np.ndarray, mean_weight: float
     ) -> tuple[sparse.csr_matrix, np.ndarray]:
         features = kg_features(interactions.likes(), knowledge)  # (n_items, n_features)

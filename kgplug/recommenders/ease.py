@@ -72,7 +72,7 @@ class EASE(Recommender):
         self.likes = interactions.likes().matrix()
         weights = np.maximum(np.diff(self.likes.indptr), 1.0) ** -self.config.user_power  # (n_users,)
         mean_weight = float(weights @ np.diff(self.likes.indptr)) / self.likes.nnz  # of a like
-        rows, weights = self._rows(interactions, knowledge, weights, mean_weight)
+        rows, weights = self._learnt_rows(interactions, knowledge, weights, mean_weight)
         self.known = np.flatnonzero(np.diff(rows.tocsc().indptr)).astype(np.int64)
         _check_memory(len(self.known))
         x = rows[:, self.known].astype(np.float64)  # (n_rows, m)
@@ -80,7 +80,7 @@ class EASE(Recommender):
         gram[np.diag_indices_from(gram)] += self.config.l2 or _L2 * mean_weight
         self.weights = _weights(_inverse(gram))
 
-    def _rows(
+    def _learnt_rows(
         self,
         interactions: Interactions,  # noqa: ARG002
         knowledge: KnowledgeGraph | None,  # noqa: ARG002

@@ -230,7 +230,7 @@ class MKRTask:
         e = lookup(network.entities, network.item_entities[items])
         looked_up = [(u, user_of), (v, item_of), (e, item_of)]
         user_vectors, user_penalty = self.user_vectors(batch, u, user_of)  # u_L (n, d)
-        item_vectors = network.item_tower(v, e)[0]  # v_L (distinct, d)
+        item_vectors, around = self.item_vectors(items, v, e, item_of)  # v_L (distinct, d)
         logits = network.joined(user_vectors, functional.embedding(item_of, item_vectors))
         if self.config.bias:
             by_user, by_item = lookup(network.user_bias, users), lookup(network.item_bias, items)  # (distinct, 1)
@@ -241,7 +241,24 @@ class MKRTask:
         labels = torch.from_numpy(batch.labels).to(network.device)
         loss = functional.binary_cross_entropy_with_logits(logits, labels)
         outputs = user_penalty + row_penalty(item_vectors, item_of, n)
+        loss = loss + self.config.l2 * around if around is not None else loss
         return loss + self._penalty(looked_up, n, self._dense) + self.config.vector_l2 * outputs
+
+    def item_vectors(
+        self,
+        items: torch.Tensor,  # noqa: ARG002
+        v: torch.Tensor,
+        e: torch.Tensor,
+        item_of: torch.Tensor,  # noqa: ARG002
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Return (v_L of a batch's distinct items (m, d), mean squared norm of what was looked up beside them or None).
+
+        Args:
+            items: int64 (m,).
+            v, e: (m, d), their rows.
+            item_of: int64 (n,), which of them is each pair's.
+        """
+        return self.module.item_tower(v, e)[0], None
 
     def user_vectors(self, batch: Pairs, u: torch.Tensor, user_of: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return (u_L of each pair (n, d), their mean squared norm, a scalar).

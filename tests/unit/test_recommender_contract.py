@@ -26,6 +26,7 @@ PRETRAINED = {"embedding": "TransE", "embedding_settings": {"embedding_dim": 8, 
 VECTORS = {"embedding_settings": {"embedding_dim": 8, "epochs": 200, "learning_rate": 0.05, "device": "cpu"}}
 SETTINGS: dict[str, dict] = {
     "MKR": QUICK,
+    "MKR-attention": {**QUICK, "side_learning_rate": 0.001},
     "KGCN": QUICK,
     "HiddenEdgeGCN": {**QUICK, "epochs": 60, "side_learning_rate": 0.01},
     "LightGCN": {**QUICK, "epochs": 60, "init_scale": 0.1, "l2": 0.01},
@@ -46,6 +47,7 @@ SETTINGS: dict[str, dict] = {
     "ItemKNN": {},
     "UserKNN": {},
     "EASE": {},
+    "CEASE": {},
     "ALS": {"embedding_dim": 4},
     "BPR": QUICK,
 }
