@@ -60,6 +60,7 @@ from kgplug.settings import Settings
 from kgplug.training.config import TrainedConfig
 
 PARTS = ("ctr", "ranking", "spread", "leak")
+PROTOCOLS = ("honest", "paper")
 SEEDS, SPREAD_SEEDS = range(5), range(10)
 SPLIT, LISTS, VALIDATING, LENGTHS = (0.6, 0.2, 0.2), (0.8, 0.2), (7 / 8, 1 / 8), (10, 20)
 SPREAD_SPLIT = 0
@@ -184,7 +185,7 @@ def measure(key: Key, row: Row, data: DataSet) -> dict[str, Any]:
 
 def planned(table: list[Row], names: list[str], parts: list[str], seeds: list[int] | None) -> Iterator[tuple[Key, Row]]:
     """Yield every measurement: seed after seed, so that a run that stops early has something of everything."""
-    protocols = {"ctr": ("honest", "paper"), "ranking": ("",), "spread": ("honest",), "leak": ("honest", "paper")}
+    protocols = {"ctr": PROTOCOLS, "ranking": ("",), "spread": PROTOCOLS[:1], "leak": PROTOCOLS}
     for seed in SPREAD_SEEDS if seeds is None else seeds:
         for dataset in names:
             for part in parts:
@@ -240,6 +241,10 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--models", type=listed, help="comma-separated; default: all of kgplug's recommenders")
     parser.add_argument("--parts", type=listed, default=list(PARTS), help=f"default: {','.join(PARTS)}")
     parser.add_argument("--datasets", type=listed, default=list(DATASETS), help=f"default: {','.join(DATASETS)}")
+    parser.add_argument("--protocols", type=listed, default=list(PROTOCOLS), help="of ctr and leak; default: both")
+    parser.add_argument(
+        "--variants", choices=("all", "whole", "ablated"), default="all", help="with the graph, without"
+    )
     parser.add_argument("--seeds", type=listed, help="default: 0 to 4, for spread 0 to 9")
     parser.add_argument("--book-crossing", type=Path, metavar="FOLDER", help="where Book-Crossing is")
     parser.add_argument("--file", type=Path, help="of the measurements; default: results.jsonl in kgplug's home")
@@ -259,7 +264,7 @@ def arguments() -> argparse.Namespace:
         help=f"measure nothing, draw docs/curves-….png from the file; default: {','.join(CURVES)}",
     )  # fmt: skip
     asked = parser.parse_args()
-    for given, valid in ((asked.parts, PARTS), (asked.datasets, DATASETS)):
+    for given, valid in ((asked.parts, PARTS), (asked.datasets, DATASETS), (asked.protocols, PROTOCOLS)):
         if unknown := set(given) - set(valid):
             parser.error(f"unknown: {', '.join(sorted(unknown))}. Valid choices: {', '.join(valid)}.")
     if asked.quick:
@@ -310,6 +315,12 @@ def measure_left(file: ResultsFile, asked: argparse.Namespace) -> None:
             file.forget(row.model, datasets=list(data), parts=asked.parts)
     seeds = None if asked.seeds is None else [int(seed) for seed in asked.seeds]
     plan = list(planned(rows(asked.models or asked.again or None), list(data), asked.parts, seeds))
+    variants = {"all": (True, False), "whole": (False,), "ablated": (True,)}[asked.variants]
+    plan = [
+        (key, row)
+        for key, row in plan
+        if key.protocol in ("", *asked.protocols) and (row.ablation is not None) in variants
+    ]
     broken = run(file, plan, data)
     print(f"Measurements: {file.path.name} holds {len(file.lines)}.")
     if broken:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from accuracy import book_crossing
+import book_crossing
 
 import kgplug
 from kgplug.data.datasets import movielens_100k
@@ -148,4 +148,4 @@ def read(name: str, books: Path | None) -> DataSet | None:
     """Return a data set; None for Book-Crossing without its folder."""
     if name == MOVIELENS:
         return DataSet(name, *movielens_100k(Settings().downloads_dir), positive=4)
-    return None if books is None else DataSet(name, *book_crossing(books), positive=None)
+    return None if books is None else DataSet(name, *book_crossing.read(books), positive=None)

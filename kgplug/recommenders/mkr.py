@@ -19,7 +19,7 @@ from kgplug.recommenders.click_through import ClickThroughData, Pairs, own_rows
 from kgplug.recommenders.layers import average_cold, distinct, lookup, row_penalty, squared_norm
 from kgplug.recommenders.mkr_network import MKRNetwork
 from kgplug.recommenders.trained import KnowledgeConfig, TrainedRecommender
-from kgplug.training.config import LEARNING_RATES, Range, Space, TrainedConfig
+from kgplug.training.config import LEARNING_RATES, DataSize, Range, Space, TrainedConfig
 from kgplug.training.device import choose_device
 from kgplug.training.row_adam import RowAdam
 
@@ -50,7 +50,7 @@ class MKRConfig(KnowledgeConfig):
     learning_rate: float = Field(2e-2, gt=0, description="of the recommendation task's Adam")
     kge_learning_rate: float = Field(3e-3, gt=0, description="of the KG task's Adam")
     l2: float = Field(1e-4, ge=0, description="weight of the squared norms of the batch's rows (λ2)")
-    vector_l2: float = Field(1e-2, ge=0, description="weight of the squared norms of the towers' vectors u_L and v_L")
+    vector_l2: float = Field(1e-2, ge=0, description="weight of ‖u_L‖² + ‖v_L‖², what the towers give; 0.05 if sparse")
     low_layers: int = Field(1, ge=1, description="L: cross & compress units, user and relation layers")
     high_layers: int = Field(1, ge=1, description="H: layers of the KG task's prediction and of the MLP head")
     kge_interval: int = Field(3, ge=1, description="t: recommendation steps to one KG step (Algorithm 1)")
@@ -62,6 +62,10 @@ class MKRConfig(KnowledgeConfig):
     )
     init_mean: float = Field(0.1, gt=0, description="mean of the item and entity tables at the start")
     orient_items: bool = Field(True, description="turn triples whose only item is the tail, so that it is the head")
+
+    @classmethod
+    def suited_to(cls, size: DataSize) -> dict[str, float]:
+        return super().suited_to(size) | ({"vector_l2": 5e-2} if size.is_sparse else {})
 
 
 @dataclass(frozen=True, eq=False)
