@@ -9,8 +9,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import book_crossing
+import numpy as np
 
 import kgplug
 from kgplug.data.datasets import movielens_100k
