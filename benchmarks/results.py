@@ -21,6 +21,8 @@ ranking: every row is a like. Each user's rows are split 80:20. A model with epo
 that many epochs. A model without epochs is trained once, on the 80 %. Lists are made from the whole catalogue but
 for the rows of the 80 %, and every row of the 20 % is right. MKR-rated keeps 4 stars as its threshold.
 
+switches: "honest", with each part of a model of ours taken away alone.
+
 spread: "honest" on the split and negatives of seed 0; seeds are of the training alone.
 
 leak: the AUC of what is no model, a user's training negatives less its training positives, by both protocols.
@@ -48,7 +50,7 @@ import numpy as np
 from results_extra import CURVES, ckcf_tables, draw_curves
 from results_file import Key, ResultsFile
 from results_page import PAGE, Tables, fill
-from results_rows import DATASETS, DETERMINISTIC, KEEPS_THRESHOLD, PROBE, REFIT, DataSet, Row, read, rows
+from results_rows import DATASETS, DETERMINISTIC, KEEPS_THRESHOLD, PROBE, REFIT, SWITCHES, DataSet, Row, read, rows
 
 from kgplug.errors import KgplugError
 from kgplug.evaluation.ctr import auc
@@ -59,7 +61,7 @@ from kgplug.recommenders.base import Recommender
 from kgplug.settings import Settings
 from kgplug.training.config import TrainedConfig
 
-PARTS = ("ctr", "ranking", "spread", "leak")
+PARTS = ("ctr", "ranking", "switches", "spread", "leak")
 PROTOCOLS = ("honest", "paper")
 SEEDS, SPREAD_SEEDS = range(5), range(10)
 SPLIT, LISTS, VALIDATING, LENGTHS = (0.6, 0.2, 0.2), (0.8, 0.2), (7 / 8, 1 / 8), (10, 20)
@@ -185,7 +187,8 @@ def measure(key: Key, row: Row, data: DataSet) -> dict[str, Any]:
 
 def planned(table: list[Row], names: list[str], parts: list[str], seeds: list[int] | None) -> Iterator[tuple[Key, Row]]:
     """Yield every measurement: seed after seed, so that a run that stops early has something of everything."""
-    protocols = {"ctr": PROTOCOLS, "ranking": ("",), "spread": PROTOCOLS[:1], "leak": PROTOCOLS}
+    honest = PROTOCOLS[:1]
+    protocols = {"ctr": PROTOCOLS, "ranking": ("",), "switches": honest, "spread": honest, "leak": PROTOCOLS}
     for seed in SPREAD_SEEDS if seeds is None else seeds:
         for dataset in names:
             for part in parts:
@@ -200,6 +203,9 @@ def part_rows(part: str, table: list[Row]) -> list[Row]:
     """Return the rows of a table that a part measures."""
     if part == "leak":
         return [Row(PROBE, takes_graph=False)]
+    if part == "switches":
+        names = [row.model for row in table if row.model in SWITCHES and not row.variant]
+        return [Row(name, takes_graph=True, ablation=switch) for name in names for switch in SWITCHES[name]]
     return [row for row in table if part != "spread" or not (row.variant or row.model in DETERMINISTIC)]
 
 

@@ -64,6 +64,19 @@ ABLATIONS = {
     "DKN": SHUFFLED,
     "PER": SHUFFLED,
 }
+# Parts of a model of ours, each taken away alone.
+SWITCHES = {
+    "MKR-attention": tuple(
+        Ablation(variant, lambda graph: graph, settings)
+        for variant, settings in (
+            ("no attention", {"neighbours": 0}),
+            ("no gates (cross & compress)", {"gates": False}),
+            ("no history", {"history": False}),
+            ("no side term", {"side": False}),
+            ("no KG task", {"kge_weight": 0.0}),
+        )
+    )
+}
 PROBE = "user balance"  # no model: a user's training negatives less its training positives
 # Settings of a second training, on training and validation rows, beside its number of epochs.
 REFIT: dict[str, dict[str, Any]] = {"MKR-rated": {"valid_share": 0.0}}
