@@ -209,11 +209,11 @@ class Tables:
         for name, switches in SWITCHES.items():
             whole = self.values(dataset, "ctr", "honest", Row(name, takes_graph=True), "AUC")
             table = [Row(name, takes_graph=True, ablation=switch) for switch in switches]
-            found = {row: self.values(dataset, "switches", "honest", row, "AUC") for row in table}
-            if not whole or not any(found.values()):
+            found = [self.values(dataset, "switches", "honest", row, "AUC") for row in table]
+            if not whole or not any(found):
                 continue
             body.append([name, spread_cell(whole, np.inf, len(whole)), ""])
-            for row, values in found.items():
+            for row, values in zip(table, found, strict=True):
                 change = compare(values, whole)
                 cells = [spread_cell(values, np.inf, len(whole)), difference_cell(change)]
                 body.append([f"– {row.variant}", *cells])
