@@ -35,6 +35,9 @@ class EASEConfig(ModelConfig):
     tuning: ClassVar[Space] = {"l2": Range(5.0, 2000.0, log=True), "user_power": Range(0.0, 1.0)}
 
     l2: float | None = Field(None, gt=0, description="λ; by default 500 times the mean weight of a like")
+    dropout: float = Field(
+        0.0, ge=0, lt=1, description="share of a user's likes dropped while learning the others (EDLAE); 0: the paper"
+    )
     user_power: float = Field(
         0.5, ge=0, le=1, description="a user counts 1 / likes^user_power while learning; 0 (the paper): all alike"
     )
@@ -45,8 +48,10 @@ class EASE(Recommender):
 
     G = Xᵀ D X + λ I, P = G⁻¹, B = I − P · diag(1 / diag P), so that diag B = 0 (eq. 8). X holds the likes, and
     D weighs users (I in the paper). Items without a like have zero weights. The inverse is items × items.
+    Dropout p adds p / (1 − p) · diag(Xᵀ D X) to G: what dropping likes at random comes to, in closed form.
 
-    Source: H. Steck, "Embarrassingly Shallow Autoencoders for Sparse Data", WWW 2019.
+    Source: H. Steck, "Embarrassingly Shallow Autoencoders for Sparse Data", WWW 2019; dropout: H. Steck, "Autoencoders
+    that don't overfit towards the Identity", NeurIPS 2020.
 
     Attributes:
         weights: float32 (m, m), B among the items that have a like.
@@ -77,7 +82,8 @@ class EASE(Recommender):
         _check_memory(len(self.known))
         x = rows[:, self.known].astype(np.float64)  # (n_rows, m)
         gram = _gram(x, sparse.csr_matrix(sparse.diags(weights) @ x))
-        gram[np.diag_indices_from(gram)] += self.config.l2 or _L2 * mean_weight
+        dropped = self.config.dropout / (1 - self.config.dropout)
+        gram[np.diag_indices_from(gram)] += dropped * gram.diagonal() + (self.config.l2 or _L2 * mean_weight)
         self.weights = _weights(_inverse(gram))
 
     def _learnt_rows(
