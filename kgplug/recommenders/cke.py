@@ -43,7 +43,7 @@ class CKEConfig(KnowledgeConfig):
 
     @classmethod
     def suited_to(cls, size: DataSize) -> dict[str, float]:
-        return super().suited_to(size) | ({"l2": 1e-1} if size.is_sparse else {})
+        return {"l2": 1e-1, "side": True} if size.is_sparse else {}  # at 14 likes a user the side term cost .009 AUC
 
 
 @dataclass(frozen=True, eq=False)
