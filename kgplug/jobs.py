@@ -5,21 +5,20 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from kgplug import models
 from kgplug.data.artefact import read_content
-from kgplug.data.interactions import Interactions
 from kgplug.data.keys import fingerprint
 from kgplug.data.knowledge_graph import KnowledgeGraph
-from kgplug.data.splitting import check_fractions
 from kgplug.errors import DataError, RunError, TrainingError, UsageError
 from kgplug.graph.graph import Graph
 from kgplug.graph.list_options import ListOptions
 from kgplug.graph.schema import GraphSchema
+from kgplug.job_data import DEFAULT_FRACTIONS, GraphData, Split, read
 from kgplug.training.runs import Runs
 
 if TYPE_CHECKING:
@@ -32,83 +31,19 @@ if TYPE_CHECKING:
     from kgplug.recommenders.base import Recommender
     from kgplug.tuning import Tuning
 
+__all__ = [
+    "DEFAULT_FRACTIONS",
+    "GraphData",
+    "Split",
+    "evaluate",
+    "evaluation_of",
+    "predict",
+    "publish",
+    "read",
+    "train",
+    "tune",
+]
 EVALUATION = "evaluation.json"
-DEFAULT_FRACTIONS = {"recommender": (0.8, 0.1, 0.1), "embedding": (0.9, 0.05, 0.05)}  # of training, validation, test
-
-
-@dataclass(frozen=True)
-class Split:
-    """How feedback (or triples) are parted into training, validation and test.
-
-    Attributes:
-        fractions: of the three parts; a part of 0 is empty.
-        seed: of the shuffle.
-        by: "user" or "row"; a triple's part follows from its keys (`KnowledgeGraph.split`).
-        order: "random" or "time".
-    """
-
-    fractions: tuple[float, float, float] = (0.8, 0.1, 0.1)
-    seed: int = 0
-    by: Literal["user", "row"] = "user"
-    order: Literal["random", "time"] = "random"
-
-    def __post_init__(self) -> None:
-        check_fractions(self.fractions)
-        if self.fractions[0] <= 0:
-            raise UsageError("The first share of the split is the training part; it must be more than 0.")
-
-    def interactions(self, rows: Interactions) -> tuple[Interactions, Interactions | None, Interactions | None]:
-        """Return (train, valid, test); an empty part is None."""
-        train, valid, test = rows.split(self.fractions, seed=self.seed, by=self.by, order=self.order)
-        return train, valid if len(valid) else None, test if len(test) else None
-
-    def triples(self, knowledge: KnowledgeGraph) -> tuple[KnowledgeGraph, KnowledgeGraph | None, KnowledgeGraph | None]:
-        """Return (train, valid, test) over the same entities and relations; an empty part is None."""
-        train, valid, test = knowledge.split(self.fractions, seed=self.seed)
-        return train, valid if valid.n_triples else None, test if test.n_triples else None
-
-
-@dataclass(frozen=True)
-class GraphData:
-    """What was read from the graph for a training."""
-
-    schema: GraphSchema
-    interactions: Interactions | None
-    knowledge: KnowledgeGraph | None
-
-    @property
-    def fingerprints(self) -> dict[str, str | None]:
-        return {
-            "interactions": None if self.interactions is None else self.interactions.fingerprint,
-            "knowledge": None if self.knowledge is None else self.knowledge.fingerprint,
-        }
-
-    def used_by(self, model: Recommender | EmbeddingModel) -> dict[str, str | None]:
-        """Return the fingerprints of what a model learns from; those of titles only where it reads them."""
-        used = self.fingerprints
-        if models.kind(model) == "embedding":
-            used["interactions"] = None
-        elif not getattr(model, "needs_knowledge", False):
-            used["knowledge"] = None
-        if getattr(model, "reads_titles", False):
-            used["titles"] = None if self.interactions is None else self.interactions.texts_fingerprint
-        return used
-
-
-def read(graph: Graph, schema: GraphSchema, *, name: str | None = None, progress: bool | None = None) -> GraphData:
-    """Pull what a model needs from the graph: feedback for recommenders, triples where the model uses them.
-
-    Args:
-        name: of the model; None pulls both.
-    """
-    model = None if name is None else models.create(name)
-    wants_feedback = model is None or models.kind(model) == "recommender"
-    wants_triples = model is None or models.kind(model) == "embedding" or getattr(model, "needs_knowledge", False)
-    return GraphData(
-        schema,
-        graph.read_interactions(schema, progress=progress) if wants_feedback else None,
-        graph.read_knowledge(schema, progress=progress) if wants_triples else None,
-    )
 
 
 def train(
