@@ -15,6 +15,7 @@ A step is all that RecBole's trainer does for a batch: the data loader's draw, l
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 import time
@@ -75,10 +76,8 @@ class Runner:
                 raise EnoughError
             return getattr(self.model, loss)(interaction)
 
-        try:
+        with contextlib.suppress(EnoughError):
             Trainer._train_epoch(self.trainer, self.data, self.epoch, loss_func=stamped)
-        except EnoughError:
-            pass
         self.epoch += 1
         return {"ms": (np.diff(stamps) * 1e3).tolist()[1:], "rows": max(rows), "steps": len(self.data)}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -60,16 +61,22 @@ class FactorRecommender(Recommender):
     def _score_block(self, users: np.ndarray) -> np.ndarray:
         return self._scores(self.logits_of_all(users))
 
+    def _unfinished_block(self, users: np.ndarray) -> tuple[np.ndarray, Callable[[np.ndarray], np.ndarray] | None]:
+        return self.logits_of_all(users), expit if self.scores_are_probabilities else None
+
     def _score_newcomers(self, likes: sparse.csr_matrix) -> np.ndarray:
         f = self.factors
         folded = self._folded(likes, f.items, np.column_stack([f.users, f.user_bias]))  # (b, d + 1)
         return self._scores(self._products(folded[:, :-1], folded[:, -1]))
 
     def _products(self, users: np.ndarray, bias: np.ndarray) -> np.ndarray:
-        logits = users @ self.factors.items.T  # (b, n_items)
-        logits += self.factors.item_bias
-        logits += bias[:, None]
-        return logits
+        f, one = self.factors, np.float32(1)
+        if not f.item_bias.any() and not bias.any():
+            return users @ f.items.T  # (b, n_items)
+        # As one more dimension each, biases cost next to nothing; added they are a pass over memory each.
+        by_user = np.column_stack([users, bias, np.full(len(users), one)])  # (b, d + 2)
+        by_item = np.column_stack([f.items, np.full(len(f.items), one), f.item_bias])  # (n_items, d + 2)
+        return by_user @ by_item.T
 
     def _scores(self, logits: np.ndarray) -> np.ndarray:
         return expit(logits, out=logits) if self.scores_are_probabilities else logits
