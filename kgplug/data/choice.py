@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,17 +28,19 @@ class ListChoice:
     diversity: float = 0.0
     vectors: np.ndarray | None = None
 
-    def make(self, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def make(
+        self, scores: np.ndarray, finish: Callable[[np.ndarray], np.ndarray] | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Return (items, scores) of the lists, int64 and float32 (b, width): scores (b, n_items), -inf for seen items.
 
-        The scores are written over.
+        The scores are written over; `finish` is what they go through yet, as in `top_k`.
         """
         if self.out is not None:
             scores[:, self.out] = -np.inf
         if self.vectors is None:
-            return top_k(scores, self.width)
+            return top_k(scores, self.width, finish=finish)
         pool = min(scores.shape[1], POOL * self.width)
-        return rerank(*top_k(scores, pool), self.vectors, self.width, diversity=self.diversity)
+        return rerank(*top_k(scores, pool, finish=finish), self.vectors, self.width, diversity=self.diversity)
 
 
 def check_diversity(diversity: float) -> float:

@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
+import itertools
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 
 from kgplug.errors import TrainingError
 
+_LONGEST = 128  # to longer lists the compiled loop adds an item more slowly than numpy parts a row
+_MANY = 1_000_000  # scores from which on threads share the rows
+_SPARE = 4  # places beyond the list, which tell whether `finish` made scores equal across its end
 
-def top_k(scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+
+def top_k(
+    scores: np.ndarray, k: int, *, finish: Callable[[np.ndarray], np.ndarray] | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Return the k best of each row, best first; equal scores stand in the order of their number.
 
     Args:
         scores: float32 (n, m); -inf marks what is left out.
         k: at most m.
+        finish: what the scores go through yet, each by itself, where greater ones stay at least as great (a sigmoid,
+            say). The result is that of the finished scores, but few of them need to be.
 
     Returns:
         (numbers, values): int64 and float32 (n, k); -1 and -inf past a row's finite scores.
@@ -20,6 +33,49 @@ def top_k(scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     Raises:
         TrainingError: a score is NaN.
     """
+    if finish is None:
+        return _best(scores, k)
+    width = min(k + _SPARE, scores.shape[1])
+    numbers, values = _best(scores, width)
+    values = _finished(values, finish)
+    order = np.lexsort((numbers, -values), axis=1)
+    numbers, values = np.take_along_axis(numbers, order, axis=1), np.take_along_axis(values, order, axis=1)
+    last, beyond = values[:, k - 1], values[:, -1]
+    numbers, values = np.ascontiguousarray(numbers[:, :k]), np.ascontiguousarray(values[:, :k])
+    if width < scores.shape[1]:
+        # Where scores may be equal (or turned about by rounding) from the list's end to past what was kept, all count.
+        unclear = np.flatnonzero((beyond >= np.nextafter(last, np.float32(-np.inf))) & ~np.isneginf(last))
+        if len(unclear):
+            numbers[unclear], values[unclear] = _best(_finished(scores[unclear], finish), k)
+    return numbers, values
+
+
+def _finished(scores: np.ndarray, finish: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    return np.where(np.isneginf(scores), scores, finish(scores))
+
+
+def _best(scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    if k == 0 or k > _LONGEST or scores.dtype != np.float32 or not scores.flags.c_contiguous:
+        return _best_by_parting(scores, k)
+    from kgplug.data.top_k_kernel import best_of_rows
+
+    numbers = np.empty((len(scores), k), dtype=np.int64)
+    values = np.empty((len(scores), k), dtype=np.float32)
+    parts = _processors() if scores.size >= _MANY else 1
+    cuts = np.linspace(0, len(scores), parts + 1, dtype=np.int64).tolist()
+    with ThreadPoolExecutor(parts) as pool:  # the loop lets go of Python's lock
+        rows = [slice(*ends) for ends in itertools.pairwise(cuts)]
+        if not all(pool.map(lambda part: best_of_rows(scores[part], numbers[part], values[part]), rows)):
+            raise _not_numbers()
+    return numbers, values
+
+
+def _processors() -> int:
+    """Return the number of processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _best_by_parting(scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     n, m = scores.shape
     if k < m:
         kth = np.partition(scores, m - k, axis=1)[:, m - k : m - k + 1]  # (n, 1), the k-th best value

@@ -59,10 +59,13 @@ class FactorRecommender(LogitRecommender):
         return self._products(folded[:, :-1], folded[:, -1])
 
     def _products(self, users: np.ndarray, bias: np.ndarray) -> np.ndarray:
-        logits = users @ self.factors.items.T  # (b, n_items)
-        logits += self.factors.item_bias
-        logits += bias[:, None]
-        return logits
+        f, one = self.factors, np.float32(1)
+        if not f.item_bias.any() and not bias.any():
+            return users @ f.items.T  # (b, n_items)
+        # As one more dimension each, biases cost next to nothing; added they are a pass over memory each.
+        by_user = np.column_stack([users, bias, np.full(len(users), one)])  # (b, d + 2)
+        by_item = np.column_stack([f.items, np.full(len(f.items), one), f.item_bias])  # (n_items, d + 2)
+        return by_user @ by_item.T
 
     def item_vectors(self) -> np.ndarray:
         return self.factors.items

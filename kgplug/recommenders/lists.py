@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import ClassVar
 
 import numpy as np
@@ -32,6 +32,13 @@ class ListMaker(ABC):
     @abstractmethod
     def _score_block(self, users: np.ndarray) -> np.ndarray:
         """Score all items for some users: int64 (b,) → a new array, float32 (b, n_items), in the order of `score`."""
+
+    def _unfinished_block(self, users: np.ndarray) -> tuple[np.ndarray, Callable[[np.ndarray], np.ndarray] | None]:
+        """Return scores of all items that lack a last step, and that step as `top_k` takes it; None where none lacks.
+
+        A model whose scores end with a sigmoid need not put all of them through it to rank them.
+        """
+        return self._score_block(users), None
 
     def _score_newcomers(self, likes: sparse.csr_matrix) -> np.ndarray:  # noqa: ARG002
         """Score all items for people who were not in the training.
@@ -97,11 +104,12 @@ class ListMaker(ABC):
         scores = np.empty((len(users), choice.width), dtype=np.float32)
         for start in range(0, len(users), rows):
             block = users[start : start + rows]
-            block_scores = self._score_block(block)  # (b, n_items)
+            block_scores, finish = self._unfinished_block(block)  # (b, n_items)
             if seen is not None:
                 mask = seen[block]
                 block_scores[np.repeat(np.arange(len(block)), np.diff(mask.indptr)), mask.indices] = -np.inf
-            items[start : start + rows], scores[start : start + rows] = choice.make(block_scores)
+            items[start : start + rows], scores[start : start + rows] = choice.make(block_scores, finish)
+            del block_scores  # before the next one is made
         return items, scores
 
     def recommend_for(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable
 
 import numpy as np
 from scipy import sparse
@@ -46,10 +47,13 @@ class LogitRecommender(Recommender):
         return self._scores(logits if self.side is None else logits + self.side.logits(users, items))
 
     def _score_block(self, users: np.ndarray) -> np.ndarray:
+        return self._scores(self._unfinished_block(users)[0])
+
+    def _unfinished_block(self, users: np.ndarray) -> tuple[np.ndarray, Callable[[np.ndarray], np.ndarray] | None]:
         logits = self.logits_of_all(users)
         if self.side is not None:
             logits += self.side.logits_of_all(users)
-        return self._scores(logits)
+        return logits, expit if self.scores_are_probabilities else None
 
     def _score_newcomers(self, likes: sparse.csr_matrix) -> np.ndarray:
         logits = self.logits_of_newcomers(likes)

@@ -62,7 +62,7 @@ class RKGECF(RKGE):
         return self._score_by_blocks(users, items)
 
     def _score_block(self, users: np.ndarray) -> np.ndarray:
-        by_paths = expit(super()._score_block(users))  # (b, n_items)
+        by_paths = expit(super()._unfinished_block(users)[0])  # (b, n_items)
         likes = self.likes[users]
         liked = likes.toarray() > 0
         by_items = (likes @ self.similar_items).toarray()
@@ -73,6 +73,9 @@ class RKGECF(RKGE):
         rows, places = np.nonzero(fused >= 0)
         scores[rows, fused[rows, places]] = 1 / (places + 1)
         return scores
+
+    def _unfinished_block(self, users: np.ndarray) -> tuple[np.ndarray, None]:
+        return self._score_block(users), None
 
     def _restore(self, arrays: dict[str, np.ndarray]) -> None:
         super()._restore(arrays)

@@ -17,8 +17,25 @@ from kgplug.recommenders.titles import read_titles
 from tests.unit.planted import directors_and_fans, shuffled, tiny, unseen_share
 from tests.unit.pretrained_stub import share_of_tails
 
-SMALL = {"embedding_dim": 4, "filters": 3, "hidden": 5, "history": 2, "epochs": 3, "batch_size": 4, "device": "cpu"}
-PLANTED = {"embedding_dim": 16, "filters": 32, "epochs": 60, "batch_size": 64, "learning_rate": 0.01, "device": "cpu"}
+SMALL = {
+    "side": False,
+    "embedding_dim": 4,
+    "filters": 3,
+    "hidden": 5,
+    "history": 2,
+    "epochs": 3,
+    "batch_size": 4,
+    "device": "cpu",
+}
+PLANTED = {
+    "side": False,
+    "embedding_dim": 16,
+    "filters": 32,
+    "epochs": 60,
+    "batch_size": 64,
+    "learning_rate": 0.01,
+    "device": "cpu",
+}
 TITLES = {0: "The war", 1: "war & Peace, the end", 2: "", 3: "End"}  # item 4 has none
 
 

@@ -13,7 +13,7 @@ from kgplug.recommenders.kgcn import KGCN, GraphBatch, KGCNTask
 from kgplug.recommenders.neighbours import Neighbours
 from tests.unit.planted import directors_and_fans, shuffled, tiny, unseen_share
 
-SMALL = {"embedding_dim": 6, "epochs": 4, "batch_size": 4, "neighbours": 3, "device": "cpu"}
+SMALL = {"side": False, "embedding_dim": 6, "epochs": 4, "batch_size": 4, "neighbours": 3, "device": "cpu"}
 VARIANTS = [
     {},
     {"hops": 2},

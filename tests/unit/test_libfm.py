@@ -18,8 +18,16 @@ from kgplug.recommenders.libfm import LibFM
 from tests.unit.planted import directors_and_fans, shuffled, tiny, unseen_share
 from tests.unit.pretrained_stub import share_of_tails
 
-SMALL = {"embedding_dim": 6, "epochs": 4, "batch_size": 4, "device": "cpu"}
-PLANTED = {"embedding_dim": 16, "batch_size": 64, "epochs": 80, "learning_rate": 0.01, "l2": 0.03, "device": "cpu"}
+SMALL = {"side": False, "embedding_dim": 6, "epochs": 4, "batch_size": 4, "device": "cpu"}
+PLANTED = {
+    "side": False,
+    "embedding_dim": 16,
+    "batch_size": 64,
+    "epochs": 80,
+    "learning_rate": 0.01,
+    "l2": 0.03,
+    "device": "cpu",
+}
 
 
 @pytest.fixture(autouse=True)

@@ -13,7 +13,15 @@ from kgplug.recommenders.click_through import ClickThroughData, Pairs
 from kgplug.recommenders.mkr import MKR, MKRTask, TripleBatch, oriented
 from tests.unit.planted import directors_and_fans, shuffled, tiny, unseen_share
 
-SMALL = {"embedding_dim": 6, "epochs": 4, "batch_size": 4, "kge_batch_size": 3, "kge_interval": 1, "device": "cpu"}
+SMALL = {
+    "side": False,
+    "embedding_dim": 6,
+    "epochs": 4,
+    "batch_size": 4,
+    "kge_batch_size": 3,
+    "kge_interval": 1,
+    "device": "cpu",
+}
 
 
 def fitted(seed: int = 0, **settings) -> MKR:

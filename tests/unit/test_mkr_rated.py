@@ -18,6 +18,7 @@ from kgplug.recommenders.mkr_rated import MKRRated, RatedData, RatedTask
 from tests.unit.planted import directors_and_fans, shuffled, tiny, unseen_share
 
 SMALL = {
+    "side": False,
     "embedding_dim": 5, "epochs": 3, "batch_size": 3, "kge_batch_size": 3, "kge_interval": 1, "device": "cpu",
     "valid_share": 0.0,
 }  # fmt: skip

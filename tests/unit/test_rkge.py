@@ -15,7 +15,7 @@ from kgplug.recommenders.rkge import RKGE, RKGETask
 from kgplug.recommenders.rkge_paths import PathSampler
 from tests.unit.planted import directors_and_fans, shuffled, tiny, unseen_share
 
-SMALL = {"embedding_dim": 5, "hidden_dim": 3, "epochs": 3, "batch_size": 4, "device": "cpu", "l2": 0.03}
+SMALL = {"side": False, "embedding_dim": 5, "hidden_dim": 3, "epochs": 3, "batch_size": 4, "device": "cpu", "l2": 0.03}
 
 
 def fitted(seed: int = 0, **settings) -> RKGE:

@@ -15,8 +15,16 @@ from kgplug.recommenders.wide_deep import WideDeep
 from tests.unit.planted import directors_and_fans, shuffled, tiny, unseen_share
 from tests.unit.pretrained_stub import share_of_tails
 
-SMALL = {"embedding_dim": 6, "first_layer": 7, "second_layer": 5, "epochs": 4, "batch_size": 4, "device": "cpu"}
-PLANTED = {"embedding_dim": 16, "batch_size": 64, "epochs": 40, "learning_rate": 0.01, "device": "cpu"}
+SMALL = {
+    "side": False,
+    "embedding_dim": 6,
+    "first_layer": 7,
+    "second_layer": 5,
+    "epochs": 4,
+    "batch_size": 4,
+    "device": "cpu",
+}
+PLANTED = {"side": False, "embedding_dim": 16, "batch_size": 64, "epochs": 40, "learning_rate": 0.01, "device": "cpu"}
 
 
 @pytest.fixture(autouse=True)

@@ -1,0 +1,165 @@
+"""Parts of benchmarks/recommenders.py about whole catalogues: top-10 of all users, and CKCF's neighbour matrices."""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from scipy import sparse
+
+from kgplug.data.datasets import movielens_100k
+from kgplug.data.interactions import Interactions
+from kgplug.recommenders.bpr import BPR
+from kgplug.recommenders.factors import FactorRecommender, Factors
+from kgplug.recommenders.lists import SCORE_BLOCK_CELLS
+from kgplug.recommenders.mf import MF
+from kgplug.recommenders.two_neighbourhoods import co_occurrence, nearest_vectors
+from kgplug.settings import Settings
+
+K, DIMENSIONS, TURNS = 10, 64, 5
+BOOKS, READERS, LIKES = 15_000, 17_860, 70_000  # the shape of Book-Crossing with its graph
+GOAL = 2.0
+
+
+def lists(*, quick: bool) -> list[dict]:
+    """Time top-10 lists of all users beside the bare matrix products, in turns: one row a data set."""
+    return [*(_beside_products(name, model, 2 if quick else TURNS) for name, model in _models(quick=quick)), *_memory()]
+
+
+def _beside_products(name: str, model: FactorRecommender, turns: int) -> dict:
+    everybody, ours, bare = np.arange(len(model.user_keys)), [], []
+    model.recommend(everybody[:100], K)  # compiles once
+    for _ in range(turns):
+        bare.append(_seconds(lambda: _products(model.factors)))
+        ours.append(_seconds(lambda: model.recommend(everybody, K)))
+    median = statistics.median(ours), statistics.median(bare)
+    row = {
+        "lists": name, "s": median[0], "products s": median[1], "times": median[0] / median[1],
+        "least times": min(ours) / min(bare), "goal": GOAL,
+    }  # fmt: skip
+    print(f"  {name}: {row['s']:.3f} s, products alone {median[1]:.3f} s: {row['times']:.2f} times", flush=True)
+    return row
+
+
+def _models(*, quick: bool) -> list[tuple[str, FactorRecommender]]:
+    rows, _ = movielens_100k(Settings().downloads_dir)
+    mf = MF(epochs=2, embedding_dim=DIMENSIONS).fit(rows, progress=False)
+    users = 20_000 if quick else 100_000
+    return [
+        ("MovieLens-100K, MF", mf),
+        (f"{users:,} users × 20,000 items, MF", synthetic(users, 20_000, MF)),
+        (f"{users:,} users × 20,000 items, BPR", synthetic(users, 20_000, BPR)),
+    ]
+
+
+def synthetic(n_users: int, n_items: int, kind: type[FactorRecommender]) -> FactorRecommender:
+    """Return a model of random factors whose users have seen about 50 items each."""
+    rng = np.random.default_rng(0)
+    n = 50 * n_users
+    seen = sparse.csr_matrix(
+        (np.ones(n, dtype=np.float32), (rng.integers(n_users, size=n), rng.integers(n_items, size=n))),
+        shape=(n_users, n_items),
+    )  # fmt: skip
+    model = kind(embedding_dim=DIMENSIONS)
+    model.user_keys, model.item_keys = np.arange(n_users).astype(object), np.arange(n_items).astype(object)
+    model.user_label = model.item_label = ""
+    model.seen = model.liked = seen
+    users, items = (rng.standard_normal((m, DIMENSIONS), dtype=np.float32) * 0.3 for m in (n_users, n_items))
+    biases = (rng.standard_normal(m, dtype=np.float32) for m in (n_users, n_items))
+    model.factors = Factors(users, items, *biases)
+    return model
+
+
+def _products(factors: Factors) -> None:
+    """Do the bare products, in the same blocks as the lists."""
+    rows = max(1, SCORE_BLOCK_CELLS // len(factors.items))
+    for start in range(0, len(factors.users), rows):
+        factors.users[start : start + rows] @ factors.items.T
+
+
+def _memory() -> list[dict]:
+    """Return what lists of few and of many users take beyond the model, each in a process of its own."""
+    rows = []
+    for users in (5_000, 20_000, 80_000):
+        code = f"import catalogue; catalogue.memory_of_lists({users})"
+        peak = _measured(code)
+        rows.append({"lists": f"memory, {users:,} × 20,000", "MB": peak})
+        print(f"  lists of {users:,} users of 20,000 items take {peak:.0f} MB beyond the model", flush=True)
+    return rows
+
+
+def memory_of_lists(n_users: int) -> None:
+    """Print by how many MB lists of all users raise the largest resident set of this process."""
+    model = synthetic(n_users, 20_000, MF)
+    model.recommend(np.arange(10), K)
+    forget_peak()
+    before = peak_mb()
+    model.recommend(np.arange(n_users), K)
+    print(peak_mb() - before)
+
+
+def neighbour_matrices() -> list[dict]:
+    """Time CKCF's two neighbour matrices; memory is measured in a process of their own each."""
+    rows = []
+    for name in ("co-occurrence", "nearest vectors"):
+        seconds, grown = (float(figure) for figure in _output(f"import catalogue; catalogue.one_matrix({name!r})"))
+        dense = BOOKS * BOOKS * 4 / 2**20
+        rows.append({"matrix": name, "s": seconds, "MB": grown, "dense MB": dense})
+        print(
+            f"  {name} of {BOOKS:,} books: {seconds:.2f} s, {grown:.0f} MB; a dense one has {dense:.0f} MB", flush=True
+        )
+    return rows
+
+
+def one_matrix(name: str) -> None:
+    """Print how long a matrix takes, and by how many MB it raises the largest resident set of this process."""
+    rng = np.random.default_rng(0)
+    popular = (1 / np.arange(1, BOOKS + 1)) ** 0.7
+    items = rng.choice(BOOKS, size=LIKES, p=popular / popular.sum())
+    likes = Interactions.from_arrays(
+        np.arange(READERS).astype(object), np.arange(BOOKS).astype(object), rng.integers(READERS, size=LIKES), items
+    ).matrix()
+    vectors = rng.standard_normal((BOOKS, DIMENSIONS), dtype=np.float32)
+    new = np.asarray(likes.sum(axis=0)).ravel() < 2
+    does: dict[str, Callable[[int], object]] = {
+        "co-occurrence": lambda n: co_occurrence(likes[:, :n], 20),
+        "nearest vectors": lambda n: nearest_vectors(vectors[:n], 20, new=new[:n], cold_boost="printed"),
+    }
+    does[name](50)  # what is imported and compiled once
+    forget_peak()
+    before, began = peak_mb(), time.perf_counter()
+    does[name](BOOKS)
+    print(time.perf_counter() - began, peak_mb() - before)
+
+
+def peak_mb() -> float:
+    """Return the largest resident set of this process since its program began (`ru_maxrss` counts its parent's)."""
+    line = next(row for row in Path("/proc/self/status").read_text().splitlines() if row.startswith("VmHWM"))
+    return int(line.split()[1]) / 1024
+
+
+def forget_peak() -> None:
+    """Let the largest resident set be what is resident now."""
+    Path("/proc/self/clear_refs").write_text("5")
+
+
+def _measured(code: str) -> float:
+    return float(_output(code)[0])
+
+
+def _output(code: str) -> list[str]:
+    """Return the words that a fresh process prints."""
+    here = Path(__file__).resolve().parent
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=here)
+    return done.stdout.split()
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began

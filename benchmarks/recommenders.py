@@ -1,0 +1,307 @@
+"""Recommenders with a knowledge graph, kgplug's and RecBole's, on MovieLens-100K in one run; lists; neighbour matrices.
+
+    python benchmarks/recommenders.py                  every part; about twenty minutes on two cores
+    python benchmarks/recommenders.py --quick          fewer steps, a cap of seconds; about two minutes
+    python benchmarks/recommenders.py --parts training seconds an epoch and to the same AUC, peak memory
+    python benchmarks/recommenders.py --parts lists    top-10 of all users beside the bare matrix products
+    python benchmarks/recommenders.py --parts ckcf     the neighbour matrices of 15,000 books
+    python benchmarks/recommenders.py --models MKR,CKE
+    python benchmarks/recommenders.py --batch 4096     rows a step, negatives included
+    python benchmarks/recommenders.py --json FILE      the figures, for machines
+
+RecBole 1.2.1 runs in an environment of its own, with the same torch; the first run makes it (some minutes, 5 GB).
+Both sides learn the same likes (4 stars and up, 6:2:2 by row) and the same triples; RecBole reads them as atomic files.
+Equal on both sides: rows a step (2,048: 1,024 likes with one negative each), triples a step, 64 dimensions, two
+threads at most, KGCN's 4 neighbours, RippleNet's 2 hops of 32 memories. RecBole's pairwise models (KGCN, CKE) count
+likes, so they get half of the number. All else is each side's default, but for RecBole's learning rate in the race to
+an AUC, which is raised to what reached most in the time given.
+
+A recommendation epoch is every training like once with one negative; a KG epoch every triple once. A step is timed
+with all that it needs: batch, negatives, loss, gradient, Adam. The sides take turns. RecBole's epoch is the median
+(minimum) step times the steps of an epoch; kgplug's is the median (minimum) of whole epochs. Peak memory is the
+largest resident set of each side's process, from import to the end of training and scoring.
+The race: RecBole trains from scratch until its time is up, and the AUC of the validation pairs is taken after each
+epoch (not timed); then kgplug trains from scratch until it has the best of these.
+"""
+
+from __future__ import annotations
+
+import kgplug  # isort: skip  # noqa: F401  (first: it sets how OpenMP's threads wait, here and in what is started)
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import catalogue
+import numpy as np
+import pandas as pd
+import torch
+from kgplug_runner import save_data
+from recbole_environment import recbole_python, write_atomic_files
+
+from kgplug.data.datasets import movielens_100k
+from kgplug.data.interactions import Interactions
+from kgplug.evaluation.ctr import auc
+from kgplug.evaluation.protocol import divide
+from kgplug.settings import Settings
+
+DIMENSIONS, THREADS, MOST_EPOCHS = 64, 2, 100
+PARTS = ("training", "lists", "ckcf")
+HERE = Path(__file__).resolve().parent
+
+
+@dataclass(frozen=True)
+class Contest:
+    """One model on both sides.
+
+    Attributes:
+        model: kgplug's and RecBole's name of it.
+        ours, theirs: settings beside those that all share.
+        pairwise: RecBole's batch counts likes, not rows.
+        goals: task → how many times faster kgplug's epoch shall be.
+    """
+
+    model: str
+    ours: dict = field(default_factory=dict)
+    theirs: dict = field(default_factory=dict)
+    pairwise: bool = False
+    goals: dict[str, float] = field(default_factory=dict)
+
+
+def contests(batch: int) -> dict[str, Contest]:
+    """Return what is measured, by name."""
+    memories = {"n_hop": 2, "n_memory": 32, "learning_rate": 5e-3}
+    return {
+        "MKR": Contest(
+            "MKR", {"kge_batch_size": batch}, {"learning_rate": 5e-3}, goals={"recommendation": 50, "kg": 16}
+        ),
+        "KGCN H1": Contest(
+            "KGCN", {"neighbours": 4, "hops": 1}, {"n_iter": 1, "neighbor_sample_size": 4, "learning_rate": 1e-2},
+            pairwise=True, goals={"recommendation": 6},
+        ),
+        "KGCN H2": Contest(
+            "KGCN", {"neighbours": 4, "hops": 2}, {"n_iter": 2, "neighbor_sample_size": 4, "learning_rate": 1e-2},
+            pairwise=True, goals={"recommendation": 6},
+        ),
+        "RippleNet": Contest(
+            "RippleNet", {"n_hops": 2, "memory_size": 32}, memories, goals={"recommendation": 50}
+        ),
+        "CKE": Contest(
+            "CKE", {"kge_batch_size": batch // 2}, {"learning_rate": 1e-2}, pairwise=True, goals={"recommendation": 8}
+        ),
+    }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much is done: turns, RecBole's steps and least kgplug's steps a turn, seconds of a race."""
+
+    turns: int
+    steps: int
+    our_steps: int
+    race_s: float
+
+
+FULL, QUICK = Size(3, 6, 66, 60.0), Size(1, 2, 33, 6.0)
+
+
+class Side:
+    """A process that trains one side's model; see recbole_runner.py for what it answers."""
+
+    def __init__(self, python: Path, script: str, settings: Path) -> None:
+        command = [str(python), str(HERE / script), str(settings)]
+        self._log = settings.with_suffix(".log").open("w+", encoding="utf-8")
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log, text=True, cwd=settings.parent
+        )
+
+    def read(self) -> dict:
+        """Return the next answer."""
+        line = self._process.stdout.readline()
+        if not line:
+            self._log.seek(0)
+            raise SystemExit(f"A side of the benchmark ended:\n{self._log.read()[-3000:]}")
+        return json.loads(line)
+
+    def ask(self, do: str, **more: object) -> dict:
+        """Send a request and return its answer."""
+        self._process.stdin.write(json.dumps({"do": do, **more}) + "\n")
+        self._process.stdin.flush()
+        return self.read()
+
+    def close(self) -> None:
+        """End the process."""
+        self._process.stdin.close()
+        self._process.stdout.close()
+        self._process.wait()
+        self._log.close()
+
+
+class Bench:
+    """MovieLens-100K for both sides, and what starts them."""
+
+    def __init__(self, size: Size, batch: int, folder: Path) -> None:
+        self.size, self.batch, self.folder = size, batch, folder
+        self.python = recbole_python(Settings().kgplug_home / "benchmarks")
+        rows, knowledge = movielens_100k(Settings().downloads_dir)
+        rows = linked_only(rows, knowledge.entities_of(rows.item_keys, label=rows.item_label), knowledge.triples)
+        parts = divide(rows, (0.6, 0.2, 0.2), positive=4, protocol="honest", seed=0)
+        likes, pairs = parts.train.likes(), parts.valid_pairs
+        self.paths = write_atomic_files(folder, likes, parts.valid, knowledge, pairs)
+        save_data(folder / "kgplug.npz", likes, knowledge, pairs.users, pairs.items)
+        self.labels, self.n_likes, self.n_triples = pairs.labels, len(likes), knowledge.n_triples
+        print(
+            f"MovieLens-100K: {len(likes):,} training likes, {knowledge}, {len(pairs):,} validation pairs", flush=True
+        )
+
+    @contextmanager
+    def sides(self, contest: Contest) -> Iterator[tuple[Side, Side]]:
+        """Start both sides of a contest: (kgplug, RecBole)."""
+        ours = {"embedding_dim": DIMENSIONS, "batch_size": self.batch, **contest.ours}
+        theirs = {
+            **self.paths, "embedding_size": DIMENSIONS, "kg_embedding_size": DIMENSIONS,
+            "train_batch_size": self.batch // 2 if contest.pairwise else self.batch, **contest.theirs,
+        }  # fmt: skip
+        common = {"model": contest.model, "threads": THREADS}
+        files = self.folder / "ours.json", self.folder / "theirs.json"
+        files[0].write_text(json.dumps({**common, "config": ours, "data": str(self.folder / "kgplug.npz")}))
+        files[1].write_text(json.dumps({**common, "config": theirs, "pairs": str(self.folder / "pairs.json")}))
+        with ExitStack() as stack:
+            scripts = (Path(sys.executable), "kgplug_runner.py"), (self.python, "recbole_runner.py")
+            started = []
+            for (python, script), settings in zip(scripts, files, strict=True):
+                started.append(Side(python, script, settings))
+                stack.callback(started[-1].close)
+            versions = [side.read() for side in started]
+            if versions[0]["torch"] != versions[1]["torch"]:
+                print(f"  torch differs: kgplug {versions[0]['torch']}, RecBole {versions[1]['torch']}")
+            yield started[0], started[1]
+
+    def contest(self, name: str, contest: Contest) -> list[dict]:
+        """Measure one model on both sides: one row a task."""
+        with self.sides(contest) as (ours, theirs):
+            rows = [self._epochs(name, contest, task, ours, theirs) for task in contest.goals]
+            for side in (ours, theirs):
+                side.ask("reset")
+            rows[0] |= self._race(name, ours, theirs)
+            peaks = ours.ask("end")["peak_mb"], theirs.ask("end")["peak_mb"]
+        print(f"  {name}: peak memory {peaks[0]:.0f} MB, RecBole {peaks[1]:.0f} MB", flush=True)
+        rows[0] |= {"peak MB": peaks[0], "RecBole peak MB": peaks[1]}
+        return rows
+
+    def _epochs(self, name: str, contest: Contest, task: str, ours: Side, theirs: Side) -> dict:
+        """Time the epochs of one task, in turns."""
+        per_step = self.batch // 2 if task == "recommendation" else self.batch
+        total = self.n_likes if task == "recommendation" else self.n_triples
+        steps = -(-total // per_step)
+        ours.ask("steps", task=task, n=1)
+        mine, other = [], []
+        for _ in range(self.size.turns):
+            mine += ours.ask("steps", task=task, n=self.size.our_steps)["ms"]
+            other += theirs.ask("steps", task=task, n=self.size.steps)["ms"]
+        times = {
+            "median": (statistics.median(mine), statistics.median(other)), "minimum": (min(mine), min(other)),
+        }  # fmt: skip
+        row = {"model": name, "task": task, "steps": steps, "goal": contest.goals[task]}
+        for what, (a, b) in times.items():
+            row |= {f"ms {what}": a, f"RecBole ms {what}": b, f"times faster, {what}": b / a}
+        a, b = times["median"]
+        print(f"  {name} {task}: {a:.1f} ms a step, RecBole {b:.1f} ms, × {steps} steps: {b / a:.1f} times", flush=True)
+        return row
+
+    def _race(self, name: str, ours: Side, theirs: Side) -> dict:
+        """Train RecBole until its time is up, then kgplug until it has RecBole's best AUC."""
+        seconds, best, reached = 0.0, 0.0, 0.0
+        while seconds < self.size.race_s:
+            seconds += theirs.ask("epoch")["seconds"]
+            figure = auc(self.labels, np.array(theirs.ask("score")["scores"]))
+            if figure > best:
+                best, reached = figure, seconds
+        mine, figure, epochs = 0.0, 0.0, 0
+        while figure < best and epochs < MOST_EPOCHS:
+            mine, epochs = mine + ours.ask("epoch")["seconds"], epochs + 1
+            figure = auc(self.labels, np.array(ours.ask("score")["scores"]))
+        print(
+            f"  {name}: RecBole's best AUC in {seconds:.0f} s is {best:.4f} after {reached:.1f} s; "
+            f"kgplug has {figure:.4f} after {mine:.2f} s, {epochs} epochs", flush=True,
+        )  # fmt: skip
+        done = figure >= best
+        return {
+            "AUC": best, "s to it": mine if done else float("nan"), "RecBole s to it": reached,
+            "to AUC, times faster": reached / mine if done else float("nan"),
+        }  # fmt: skip
+
+
+def linked_only(rows: Interactions, linked: np.ndarray, triples: np.ndarray) -> Interactions:
+    """Return the rows of items that have a triple, without the other items: RecBole would drop them."""
+    kept = np.isin(linked, triples[:, [0, 2]])
+    chosen = kept[rows.items]
+    return Interactions.from_arrays(
+        rows.user_keys, rows.item_keys[kept], rows.users[chosen], (np.cumsum(kept) - 1)[rows.items[chosen]],
+        ratings=rows.ratings[chosen], threshold=rows.threshold, user_label=rows.user_label, item_label=rows.item_label,
+    )  # fmt: skip
+
+
+def training(names: list[str], size: Size, batch: int) -> list[dict]:
+    """Run the contests."""
+    with tempfile.TemporaryDirectory(prefix="kgplug-bench-") as folder:
+        bench, rows = Bench(size, batch, Path(folder)), []
+        for name in names:
+            rows += bench.contest(name, contests(batch)[name])
+    return rows
+
+
+def table(rows: list[dict]) -> str:
+    """Return the contests as a table."""
+    frame = pd.DataFrame(rows).set_index(["model", "task"])
+    frame["epoch s"] = frame["ms median"] * frame["steps"] / 1e3
+    frame["RecBole epoch s"] = frame["RecBole ms median"] * frame["steps"] / 1e3
+    frame["met"] = np.where(frame["times faster, median"] >= frame["goal"], "yes", "no")
+    columns = ["steps", "ms median", "RecBole ms median", "epoch s", "RecBole epoch s", "times faster, median",
+               "times faster, minimum", "goal", "met", "AUC", "s to it", "RecBole s to it", "to AUC, times faster",
+               "peak MB", "RecBole peak MB"]  # fmt: skip
+    return frame[columns].round(2).T.to_string(na_rep="")
+
+
+def main() -> None:
+    """Measure, print tables, write the figures."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="fewer steps, a short race")
+    parser.add_argument("--parts", default=",".join(PARTS), help=f"comma-separated; default {','.join(PARTS)}")
+    parser.add_argument("--models", default=",".join(contests(2048)), help="comma-separated, of the part training")
+    parser.add_argument("--batch", type=int, default=2048, help="rows a step, negatives included; default 2048")
+    parser.add_argument("--json", type=Path, help="write every figure to this file")
+    arguments = parser.parse_args()
+    torch.set_num_threads(THREADS)
+    size, figures, parts = QUICK if arguments.quick else FULL, {}, arguments.parts.split(",")
+    load = os.getloadavg()[0]
+    if "training" in parts:
+        figures["training"] = training(arguments.models.split(","), size, arguments.batch)
+    if "lists" in parts:
+        figures["lists"] = catalogue.lists(quick=arguments.quick)
+    if "ckcf" in parts:
+        figures["ckcf"] = catalogue.neighbour_matrices()
+    if "training" in parts:
+        print(table(figures["training"]))
+    for part in ("lists", "ckcf"):
+        if part in parts:
+            print(pd.DataFrame(figures[part]).round(2).to_string(index=False))
+    machine = (
+        f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, torch {torch.__version__}"
+    )
+    print(f"Machine: {machine}; load before the run {load:.1f}, after it {os.getloadavg()[0]:.1f}.")
+    if arguments.json:
+        arguments.json.write_text(json.dumps({"machine": machine, "figures": figures}, indent=1), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
