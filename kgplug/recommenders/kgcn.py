@@ -65,7 +65,7 @@ class KGCNConfig(KnowledgeConfig):
     ls_weight: float = Field(0.0, ge=0, description="weight of label smoothness (KGNN-LS)")
     resample: bool = Field(True, description="draw new neighbours each epoch; False keeps one draw")
     bias: bool = Field(True, description="add a bias a user, a bias an item and one for all (not in the paper)")
-    backend: Literal["auto", "dgl", "torch"] = Field("auto", description='"auto" is DGL on the CPU where installed')
+    backend: Literal["auto", "dgl", "torch"] = Field("auto", description='"dgl", "torch", or the quickest of both')
 
     @classmethod
     def suited_to(cls, size: DataSize) -> dict[str, float]:

@@ -132,7 +132,6 @@ class KGCNNetwork(nn.Module):
         Returns:
             (B, d).
         """
-        dim = rows.shape[1]
         values: list[torch.Tensor] = []
         for layer in range(self.hops):
             following = []
@@ -143,7 +142,8 @@ class KGCNNetwork(nn.Module):
                     around = graph.weighted_sum(rows, places[hop + 1].reshape(a.shape), a)
                 else:
                     own = values[hop]
-                    around = torch.bmm(a.unsqueeze(1), values[hop + 1].view(*a.shape, dim)).squeeze(1)
+                    each = torch.arange(a.numel(), device=a.device).view(a.shape)
+                    around = graph.weighted_sum(values[hop + 1], each, a)
                 following.append(self.aggregate(layer, own, around))  # (B·K^h, d)
             values = following
         return values[0]

@@ -14,6 +14,7 @@ import torch
 from torch.nn import functional
 
 from kgplug.errors import UsageError
+from kgplug.recommenders.weighted_sum import WeightedSum
 
 BACKENDS = ("auto", "dgl", "torch")
 
@@ -105,6 +106,8 @@ class EntityGraph:
         Returns:
             (n, d).
         """
+        if rows.device.type == "cpu" and rows.dtype == torch.float32:
+            return WeightedSum.apply(rows, places, weights)  # type: ignore[return-value]
         return functional.embedding_bag(places, rows, per_sample_weights=weights, mode="sum")
 
 
@@ -118,7 +121,7 @@ def open_graph(
     n_entities: int,
     n_relations: int,
 ) -> EntityGraph:
-    """Return the graph of a backend: "auto" is DGL on the CPU where it is installed, else torch.
+    """Return the graph of a backend: "dgl", "torch", or "auto": DGL's sampling with our sums on the CPU, else torch.
 
     Raises:
         UsageError: DGL is asked for and not installed, or for another device.
@@ -129,7 +132,7 @@ def open_graph(
         raise UsageError(f'backend="dgl" needs DGL and the CPU; found {found}. Use backend="auto" or "torch".')
     kind = EntityGraph
     if installed and device.type == "cpu" and backend != "torch":
-        from kgplug.recommenders.dgl_graph import DglEntityGraph
+        from kgplug.recommenders.dgl_graph import DglEntityGraph, DglSampledGraph
 
-        kind = DglEntityGraph
+        kind = DglEntityGraph if backend == "dgl" else DglSampledGraph
     return kind(triples, likes, n_users=n_users, n_entities=n_entities, n_relations=n_relations)

@@ -41,7 +41,7 @@ def test_dgl_is_the_default_on_the_cpu():
         n_entities=1,
         n_relations=1,
     )
-    assert type(graph).__name__ == "DglEntityGraph"
+    assert type(graph).__name__ == "DglSampledGraph"
 
 
 def test_both_draw_the_same_neighbours():
