@@ -1,0 +1,81 @@
+"""CEASE: equal to its equations written out, found structure, EASE without a graph."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from kgplug.recommenders.cease import CEASE
+from kgplug.recommenders.ease import EASE
+from tests.unit.planted import directors_and_fans, shuffled, tiny, unseen_share
+
+
+def literal(settings: dict) -> np.ndarray:
+    """Scores of all pairs of `tiny`, by loops over users, features and items."""
+    interactions, knowledge = tiny()
+    likes = interactions.likes().matrix().toarray().astype(float)
+    features: dict[tuple, set[int]] = {}
+    keys = list(interactions.item_keys)
+    for head, relation, tail in knowledge.triples:
+        names = [knowledge.entity_keys[head], knowledge.entity_keys[tail]]
+        if names[0] in keys:
+            features.setdefault((relation, tail, "out"), set()).add(keys.index(names[0]))
+        if names[1] in keys:
+            features.setdefault((relation, head, "in"), set()).add(keys.index(names[1]))
+    weights = [max(row.sum(), 1.0) ** -settings["user_power"] for row in likes]
+    mean = sum(w * row.sum() for w, row in zip(weights, likes, strict=True)) / likes.sum()
+    rows = [(w, set(np.flatnonzero(row))) for w, row in zip(weights, likes, strict=True)]
+    rows += [(settings["knowledge_weight"] * mean, items) for items in features.values() if len(items) > 1]
+    known = sorted(set().union(*(items for _, items in rows)))
+    gram = np.zeros((len(known), len(known)))
+    for weight, items in rows:
+        for a in items:
+            for b in items:
+                gram[known.index(a), known.index(b)] += weight
+    for n in range(len(known)):
+        gram[n, n] += settings["dropout"] / (1 - settings["dropout"]) * gram[n, n] + settings["l2"]
+    inverse = np.linalg.inv(gram)
+    scores = np.zeros(likes.shape)
+    for user, row in enumerate(likes):
+        for n, item in enumerate(known):
+            for m, other in enumerate(known):
+                if m != n and row[other]:
+                    scores[user, item] += -inverse[m, n] / inverse[n, n]
+    return scores + settings["popularity"] * np.log1p(likes.sum(axis=0))
+
+
+@pytest.mark.parametrize("settings", [
+    {"l2": 2.0, "user_power": 0.5, "knowledge_weight": 2.5, "dropout": 0.4, "popularity": 0.003},
+    {"l2": 0.5, "user_power": 0.0, "knowledge_weight": 1.0, "dropout": 0.0, "popularity": 0.0},
+])  # fmt: skip
+def test_scores_equal_the_equations(settings: dict) -> None:
+    interactions, knowledge = tiny()
+    model = CEASE(**settings).fit(interactions, knowledge)
+    users, items = np.indices((4, 5)).reshape(2, -1)
+    np.testing.assert_allclose(model.score(users, items).reshape(4, 5), literal(settings), atol=1e-5)
+
+
+def test_without_a_graph_s_weight_or_its_triples_it_is_ease() -> None:
+    interactions, knowledge = tiny()
+    settings = {"l2": 3.0, "dropout": 0.2}
+    users, items = np.indices((4, 5)).reshape(2, -1)
+    expected = EASE(**settings).fit(interactions).score(users, items)
+    for model in (
+        CEASE(knowledge_weight=0, popularity=0, **settings).fit(interactions, knowledge),
+        CEASE(popularity=0, **settings).fit(interactions, knowledge.without_triples()),
+    ):
+        np.testing.assert_allclose(model.score(users, items), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_unseen_films_of_ones_director_come_first_and_not_with_shuffled_triples(seed: int) -> None:
+    interactions, knowledge, film_director, fan_of = directors_and_fans(seed)
+    found = unseen_share(CEASE().fit(interactions, knowledge), film_director, fan_of)
+    lost = unseen_share(CEASE().fit(interactions, shuffled(knowledge, seed)), film_director, fan_of)
+    assert found >= 0.9 and lost <= 0.5, (found, lost)
+
+
+def test_settings_follow_the_data_unless_they_are_set() -> None:
+    interactions, knowledge = tiny()
+    assert CEASE().fit(interactions, knowledge).config.popularity > 0
+    assert CEASE(popularity=0).fit(interactions, knowledge).config.popularity == 0
