@@ -20,8 +20,9 @@ A recommendation epoch is every training like once with one negative; a KG epoch
 with all that it needs: batch, negatives, loss, gradient, Adam. The sides take turns. RecBole's epoch is the median
 (minimum) step times the steps of an epoch; kgplug's is the median (minimum) of whole epochs. Peak memory is the
 largest resident set of each side's process, from import to the end of training and scoring.
-The race (where an epoch of RecBole fits into its time): RecBole trains from scratch until its time is up, and the AUC of the validation pairs is taken after each
-epoch (not timed); then kgplug trains from scratch until it has the best of these.
+The race (where an epoch of RecBole fits into its time): RecBole trains from scratch until its time is up, and the AUC
+of the validation pairs is taken after each epoch (not timed); then kgplug trains from scratch until it has the best of
+these.
 """
 
 from __future__ import annotations
