@@ -125,7 +125,7 @@ def comparison_figure(histories: Mapping[str, dict], figures: pd.DataFrame) -> F
     if figures.size:
         _bars(axes[-1], figures, colours)
     handles = {label: handle for each in axes for handle, label in zip(*each.get_legend_handles_labels(), strict=True)}
-    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=6, frameon=False)
+    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=4, frameon=False)
     return figure
 
 
