@@ -15,6 +15,7 @@ from kgplug.recommenders.click_through import ClickThroughData, Pairs
 from kgplug.recommenders.mkr import MKR, MKRConfig, MKRTask
 from kgplug.recommenders.mkr_network import MKRNetwork
 from kgplug.recommenders.mkr_tastes import TasteNetwork, TasteTask
+from kgplug.training.config import DataSize
 
 HALF_POINT = 0.5  # of a rating, between the least like and the best dislike
 
@@ -31,6 +32,11 @@ class MKRRatedConfig(MKRConfig):
     valid_share: float = Field(
         0.1, ge=0, le=0.5, description="share of the training rows that validates where no part for it is given"
     )
+
+    @classmethod
+    def suited_to(cls, size: DataSize) -> dict[str, float]:  # noqa: ARG003
+        """Return nothing: what suits MKR on sparse data was measured with drawn negatives, not with dislikes."""
+        return {}
 
 
 class RatedData(ClickThroughData):
