@@ -7,6 +7,7 @@ import pytest
 
 from kgplug.recommenders.cease import CEASE
 from kgplug.recommenders.ease import EASE
+from kgplug.training.config import DataSize
 from tests.unit.planted import directors_and_fans, shuffled, tiny, unseen_share
 
 
@@ -67,6 +68,27 @@ def test_without_a_graph_s_weight_or_its_triples_it_is_ease() -> None:
         np.testing.assert_allclose(model.score(users, items), expected, atol=1e-6)
 
 
+def test_an_item_that_nobody_likes_is_scored_by_what_it_shares() -> None:
+    """Item 2 of `tiny` shares a feature with item 1; item 3, the only like of user 2, shares none."""
+    interactions, knowledge = tiny()
+    assert not (interactions.likes().items == 2).any()
+    settings = {"popularity": 0.0, "dropout": 0.0, "l2": 1.0}
+    users, items = np.arange(4), np.full(4, 2)
+    scores = CEASE(**settings).fit(interactions, knowledge).score(users, items)
+    likes_item_1 = interactions.likes().matrix().toarray()[:, 1] > 0
+    assert (scores[likes_item_1] > 0.05).all() and scores[2] == 0
+    assert not EASE(l2=1.0).fit(interactions).score(users, items).any()
+
+
+def test_popularity_lists_liked_items_first_for_who_likes_nothing() -> None:
+    interactions, knowledge = tiny()
+    nobody = np.array([], dtype=np.int64)
+    items, scores = CEASE(popularity=0.5).fit(interactions, knowledge).recommend_for(nobody, 5)
+    counts = np.bincount(interactions.likes().items, minlength=5)
+    np.testing.assert_allclose(scores, 0.5 * np.log1p(counts[items]), atol=1e-6)
+    assert not CEASE(popularity=0).fit(interactions, knowledge).recommend_for(nobody, 5)[1].any()
+
+
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_unseen_films_of_ones_director_come_first_and_not_with_shuffled_triples(seed: int) -> None:
     interactions, knowledge, film_director, fan_of = directors_and_fans(seed)
@@ -76,6 +98,11 @@ def test_unseen_films_of_ones_director_come_first_and_not_with_shuffled_triples(
 
 
 def test_settings_follow_the_data_unless_they_are_set() -> None:
+    sparse, dense = DataSize(100, 50, 999), DataSize(100, 50, 1000)
+    assert CEASE.config_class.suited_to(sparse) == {"l2": 100.0, "popularity": 3e-3}
+    assert CEASE.config_class.suited_to(dense) == {}
     interactions, knowledge = tiny()
+    assert CEASE().fit(interactions, knowledge).config.l2 == 100.0
+    assert CEASE(l2=7.0).fit(interactions, knowledge).config.l2 == 7.0
     assert CEASE().fit(interactions, knowledge).config.popularity > 0
     assert CEASE(popularity=0).fit(interactions, knowledge).config.popularity == 0

@@ -145,7 +145,7 @@ def test_label_smoothness_equals_its_definition(hops, backend):
 @pytest.mark.parametrize("settings", [{}, {"hops": 2, "ls_weight": 0.5}, {"aggregator": "concat"}], ids=name_of)
 def test_dgl_and_torch_train_the_same_model(settings):
     interactions, knowledge, *_ = directors_and_fans()
-    settings = {"epochs": 2, "batch_size": 64, "embedding_dim": 8, "neighbours": 3, "device": "cpu", **settings}
+    settings = {**SMALL, "epochs": 2, "batch_size": 64, "embedding_dim": 8, **settings}
     one, other = (
         KGCN(**settings, backend=backend).fit(interactions, knowledge, progress=False) for backend in ("dgl", "torch")
     )
@@ -161,7 +161,7 @@ def test_films_of_a_liked_director_come_first_where_an_item_is_what_its_neighbou
     """Films that nobody likes, too: an item's own vector, which learns only that it was a negative, has no say here."""
     interactions, knowledge, film_director, fan_of = directors_and_fans(seed)
     settings = {
-        "epochs": 40, "batch_size": 512, "embedding_dim": 32, "neighbours": 8, "aggregator": "neighbor",
+        "side": False, "epochs": 40, "batch_size": 512, "embedding_dim": 32, "neighbours": 8, "aggregator": "neighbor",
         "scaling": "paper", "learning_rate": 0.03, "l2": 1e-3, "vector_l2": 2e-2, "bias": False, "device": "cpu",
     }  # fmt: skip
     true, false = (
@@ -174,7 +174,10 @@ def test_films_of_a_liked_director_come_first_where_an_item_is_what_its_neighbou
 
 def test_films_of_a_liked_director_are_found_through_the_graph():
     interactions, knowledge, film_director, fan_of = directors_and_fans()
-    settings = {"epochs": 40, "batch_size": 512, "neighbours": 2, "bias": False, "vector_l2": 3e-3, "device": "cpu"}
+    settings = {
+        "side": False, "epochs": 40, "batch_size": 512, "neighbours": 2, "bias": False, "vector_l2": 3e-3,
+        "device": "cpu",
+    }  # fmt: skip
     true, false = (
         unseen_share(KGCN(**settings).fit(interactions, graph, progress=False), film_director, fan_of)
         for graph in (knowledge, shuffled(knowledge))

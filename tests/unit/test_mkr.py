@@ -177,7 +177,7 @@ def test_triples_whose_only_item_is_the_tail_are_turned():
 def test_no_user_dies_with_few_dimensions_and_many_layers():
     interactions, knowledge, *_ = directors_and_fans()
     for seed in range(3):
-        model = MKR(embedding_dim=2, low_layers=3, epochs=3, batch_size=64, device="cpu")
+        model = MKR(side=False, embedding_dim=2, low_layers=3, epochs=3, batch_size=64, device="cpu")
         model.fit(interactions, knowledge, seed=seed, progress=False)
         assert (np.abs(model.user_vectors()).max(axis=1) > 0).all()
 
@@ -185,8 +185,8 @@ def test_no_user_dies_with_few_dimensions_and_many_layers():
 def test_films_of_a_liked_director_are_found_through_the_graph():
     interactions, knowledge, film_director, fan_of = directors_and_fans()
     settings = {
-        "epochs": 60, "batch_size": 64, "kge_batch_size": 256, "kge_interval": 1, "bias": False, "l2": 1e-4,
-        "vector_l2": 5e-3, "learning_rate": 5e-3, "kge_learning_rate": 5e-3, "device": "cpu",
+        "side": False, "epochs": 60, "batch_size": 64, "kge_batch_size": 256, "kge_interval": 1, "bias": False,
+        "l2": 1e-4, "vector_l2": 5e-3, "learning_rate": 5e-3, "kge_learning_rate": 5e-3, "device": "cpu",
     }  # fmt: skip
     true, false = (
         unseen_share(MKR(**settings).fit(interactions, graph, progress=False), film_director, fan_of)

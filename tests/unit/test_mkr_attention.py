@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from kgplug.recommenders.click_through import Pairs
+from kgplug.recommenders.mkr import MKR, TripleBatch, oriented
 from kgplug.recommenders.mkr_attention import AttentionTask, GatedCross, MKRAttention
-from kgplug.recommenders.neighbours import Neighbours
+from kgplug.recommenders.neighbours import EntityGraph, Neighbours
 from tests.unit.planted import directors_and_fans, shuffled, tiny, unseen_share
 
 SMALL = {
@@ -22,6 +23,16 @@ SMALL = {
 def fitted(**settings) -> MKRAttention:
     interactions, knowledge = tiny()
     return MKRAttention(**{**SMALL, **settings}).fit(interactions, knowledge, progress=False)
+
+
+def stirred(**settings) -> MKRAttention:
+    """A model whose weights are far from where they start: gates from ½, relations from 0, so that each one shows."""
+    model, generator = fitted(**settings), torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in model.network.parameters():
+            parameter += 0.5 * torch.randn(parameter.shape, generator=generator)
+    model._settle()
+    return model
 
 
 def weights_of(model: MKRAttention) -> dict[str, np.ndarray]:
@@ -49,13 +60,19 @@ def literal_item(w: dict[str, np.ndarray], item: int, near: np.ndarray, by: np.n
     ]
     powers = [math.exp(x - max(logits)) for x in logits]
     e = e + sum(p / sum(powers) * w["entities"][n] for p, n in zip(powers, near, strict=True))
-    (a, b, c), _ = w["cross.0.gates"]
+    return gated(w, 0, v, e)
+
+
+def gated(w: dict[str, np.ndarray], side: int, v: np.ndarray, e: np.ndarray) -> np.ndarray:
+    """v' (side 0) or e' (side 1) of one item, dimension by dimension; a gate is how much of its own side stays."""
+    a, b, c = w["cross.0.gates"][side]
+    kept, other = (v, e) if side == 0 else (e, v)
     gates = [sigmoid(a[j] * v[j] + b[j] * e[j] + c[j]) for j in range(len(v))]
-    return np.array([g * x + (1 - g) * y for g, x, y in zip(gates, v, e, strict=True)]) + w["cross.0.bias"][0]
+    return np.array([g * x + (1 - g) * y for g, x, y in zip(gates, kept, other, strict=True)]) + w["cross.0.bias"][side]
 
 
 def test_scores_and_loss_equal_the_equations() -> None:
-    model = fitted()
+    model = stirred(weight_l2=0.01, l2=0.01)
     w, (interactions, _) = weights_of(model), tiny()
     near, by = (w[f"neighbour_{name}"].astype(int) for name in ("entities", "relations"))
     users, items = np.indices((4, 5)).reshape(2, -1)
@@ -95,21 +112,103 @@ def test_scores_and_loss_equal_the_equations() -> None:
     assert task.recommendation_loss(batch).item() == pytest.approx(loss, abs=1e-5)
 
 
-def test_a_like_does_not_reach_its_own_prediction_in_training() -> None:
-    model, (interactions, _) = fitted(), tiny()
+def test_the_kg_loss_crosses_an_item_with_its_entity_alone() -> None:
+    """Its neighbourhood would hold the tail that is asked for."""
+    model, (interactions, knowledge) = stirred(weight_l2=0.01, l2=0.01), tiny()
+    w, config = weights_of(model), model.config
+    triples = oriented(knowledge, knowledge.entities_of(interactions.item_keys))
+    task = AttentionTask(model.network, config, model._click_through(interactions, None, 0), triples, None)
+    heads, relations, tails = triples.T
+    corrupt, triple_of = np.array([1, 0, 2]), np.array([0, 2, 2])
+
+    def probability(n: int, tail: int) -> float:
+        head = w["entities"][heads[n]]
+        for item in np.flatnonzero(w["item_entities"] == heads[n]):
+            head = gated(w, 1, w["items"][item], head)
+        r = w["relation_layers.layers.0.weight"] @ w["relations"][relations[n]] + w["relation_layers.layers.0.bias"]
+        r = np.array([x if x > 0 else 0.1 * x for x in r])
+        predicted = w["tail_output.weight"] @ np.concatenate([head, r]) + w["tail_output.bias"]
+        return sigmoid(float(predicted @ w["entities"][tail]))
+
+    loss = np.mean([probability(n, t) for n, t in zip(triple_of, corrupt, strict=True)])
+    loss -= np.mean([probability(n, t) for n, t in enumerate(tails)])
+    rows = [w["entities"][k] for k in (*heads, *tails, *corrupt)] + [w["relations"][r] for r in relations]
+    rows += [w["items"][i] for h in heads for i in np.flatnonzero(w["item_entities"] == h)]
+    loss += config.l2 * sum(row @ row for row in rows) / len(triples)
+    dense = ("relation_layers", "cross", "tail_layers", "tail_output")
+    loss += config.weight_l2 * sum(float((x**2).sum()) for name, x in w.items() if name.startswith(dense))
+    found = task.kge_loss(TripleBatch(heads, relations, tails, corrupt, triple_of))
+    assert found.item() == pytest.approx(loss, abs=1e-5)
+
+
+def test_without_its_parts_it_is_mkr(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An epoch draws neighbours before its batches, and even no neighbours cost random numbers: here, others."""
+    sample = EntityGraph.sample
+    monkeypatch.setattr(EntityGraph, "sample", lambda graph, k, rng: sample(graph, k, np.random.default_rng(0)))
+    interactions, knowledge = tiny()
+    settings = {key: value for key, value in SMALL.items() if key != "neighbours"} | {"epochs": 5, "vector_l2": 0.01}
+    plain = MKR(**settings).fit(interactions, knowledge, progress=False)
+    bare = MKRAttention(**settings, neighbours=0, gates=False, history=False)
+    bare.fit(interactions, knowledge, progress=False)
+    assert bare.history["losses"] == pytest.approx(plain.history["losses"], rel=1e-5)
+    users, items = np.indices((4, 5)).reshape(2, -1)
+    np.testing.assert_allclose(bare.score(users, items), plain.score(users, items), atol=1e-5)
+    whole = MKRAttention(**settings, neighbours=2).fit(interactions, knowledge, progress=False)
+    assert abs(whole.history["losses"][0] - plain.history["losses"][0]) > 1e-4
+
+
+def test_every_part_of_it_is_trained() -> None:
+    network = fitted().network
+    assert network.attention_relations.any()  # zero at the start, as are the gates
+    assert all(unit.gates.flatten(1).any(dim=1).all() for unit in network.cross)
+
+
+def test_new_neighbours_are_drawn_each_epoch_and_kept_for_scoring() -> None:
+    interactions, knowledge, *_ = directors_and_fans()
+    settings = {**SMALL, "epochs": 1, "neighbours": 1}
+    model = MKRAttention(**settings).fit(interactions, knowledge, progress=False)
+    task = model._task(interactions, knowledge, None, 0)
+    assert isinstance(task, AttentionTask)
+    drawn = []
+    for epoch in (0, 1):
+        next(iter(task.batches(epoch, np.random.default_rng([0, epoch]))))
+        drawn.append(task._neighbours.entities)
+    assert (drawn[0] != drawn[1]).any()
+    scored = model.network.neighbour_entities
+    assert torch.equal(
+        scored, MKRAttention(**settings).fit(interactions, knowledge, progress=False).network.neighbour_entities
+    )
+
+
+def test_a_like_reaches_neither_its_own_prediction_in_training_nor_that_of_its_negative() -> None:
+    model, (interactions, _) = fitted(l2=0.0), tiny()
     likes, network = interactions.likes(), model.network
     task = AttentionTask(
         network, model.config, model._click_through(interactions, None, 0), np.zeros((0, 3), int), None
     )
-    batch = Pairs(likes.users[:1], likes.items[:1], np.ones(1, dtype=np.float32))
-    rows, (place,) = network.users[likes.users[:1]], (torch.zeros(1, dtype=torch.int64),)
-    before = task.user_vectors(batch, rows, place)[0].detach().clone()
+    user, (own, other) = likes.users[0], likes.items[likes.users == likes.users[0]]
+    batch = Pairs(np.full(2, user), np.array([own, 3]), np.array([1, 0], dtype=np.float32))
+    fixed = torch.linspace(-1, 1, 2 * model.config.embedding_dim).reshape(2, -1)
+    task.item_vectors = lambda *_: (fixed, None)  # of the two items themselves; so only the history can move the loss
+    before = task.recommendation_loss(batch).item()
     with torch.no_grad():
-        network.items[likes.items[0]] += 1.0
-    torch.testing.assert_close(task.user_vectors(batch, rows, place)[0], before, atol=1e-5, rtol=1e-5)
+        network.items[own] += 1.0
+    assert task.recommendation_loss(batch).item() == pytest.approx(before, abs=1e-6)
     with torch.no_grad():
-        network.items[likes.items[1]] += 1.0  # another like of the same user
-    assert not torch.allclose(task.user_vectors(batch, rows, place)[0], before, atol=1e-3)
+        network.items[other] += 1.0  # another like of the same user
+    assert abs(task.recommendation_loss(batch).item() - before) > 1e-3
+
+
+def test_an_item_s_vector_is_the_same_for_all_and_lists_are_products_with_it() -> None:
+    model = stirred()
+    w, vectors = weights_of(model), model.item_vectors()
+    near, by = (w[f"neighbour_{name}"].astype(int) for name in ("entities", "relations"))
+    expected = np.array([literal_item(w, item, near[item], by[item]) for item in range(5)])
+    np.testing.assert_allclose(vectors, expected, atol=1e-5)  # without a user in it
+    logits = model.user_vectors() @ vectors.T + w["user_bias"] + w["item_bias"].T + w["global_bias"]
+    items, scores = model.recommend(np.arange(4), 5, exclude_seen=False)
+    assert (items == np.argsort(-logits, axis=1, kind="stable")).all()
+    np.testing.assert_allclose(scores, np.take_along_axis(1 / (1 + np.exp(-logits)), items, axis=1), atol=1e-5)
 
 
 def test_gates_start_as_the_mean_of_both_and_can_part_dimensions() -> None:

@@ -133,8 +133,8 @@ def test_films_of_a_liked_director_are_found_through_the_graph(seed: int):
     """Six fans a director, so that somebody likes nearly every film: one that nobody likes is hardly ever found."""
     interactions, knowledge, film_director, fan_of = directors_and_fans(seed, fans=6)
     settings = {
-        "epochs": 20, "batch_size": 64, "embedding_dim": 32, "bias": False, "l2": 5e-2, "learning_rate": 0.01,
-        "update": "plus", "inverse": True, "memory_size": 64, "init_scale": 0.4, "device": "cpu",
+        "side": False, "epochs": 20, "batch_size": 64, "embedding_dim": 32, "bias": False, "l2": 5e-2,
+        "learning_rate": 0.01, "update": "plus", "inverse": True, "memory_size": 64, "init_scale": 0.4, "device": "cpu",
     }  # fmt: skip
     true, false = (
         unseen_share(RippleNet(**settings).fit(interactions, graph, seed=seed, progress=False), film_director, fan_of)

@@ -136,8 +136,8 @@ def test_drawn_paths_change_and_those_of_scoring_do_not():
 def test_films_of_a_liked_director_are_found_through_the_graph():
     interactions, knowledge, film_director, fan_of = directors_and_fans()
     settings = {
-        "epochs": 20, "batch_size": 64, "embedding_dim": 16, "bias": False, "l2": 1e-3, "learning_rate": 0.02,
-        "device": "cpu",
+        "side": False, "epochs": 20, "batch_size": 64, "embedding_dim": 16, "bias": False, "l2": 1e-3,
+        "learning_rate": 0.02, "device": "cpu",
     }  # fmt: skip
     true, false = (
         unseen_share(RKGE(**settings).fit(interactions, graph, progress=False), film_director, fan_of)

@@ -12,8 +12,8 @@ from kgplug.recommenders.rkge_cf import RKGECF
 from tests.unit.planted import directors_and_fans, shuffled, tiny, unseen_share
 
 QUICK = {
-    "epochs": 12, "batch_size": 64, "embedding_dim": 16, "bias": False, "l2": 1e-3, "learning_rate": 0.02,
-    "device": "cpu",
+    "side": False, "epochs": 12, "batch_size": 64, "embedding_dim": 16, "bias": False, "l2": 1e-3,
+    "learning_rate": 0.02, "device": "cpu",
 }  # fmt: skip
 
 
@@ -55,7 +55,7 @@ def literal_lists(likes: np.ndarray, user: int) -> tuple[list[int], list[int]]:
 
 def test_lists_are_the_fusion_of_the_three_lists_for_any_length():
     interactions, knowledge = tiny()
-    settings = {"epochs": 3, "batch_size": 4, "embedding_dim": 5, "device": "cpu", "neighbours": 9}
+    settings = {"side": False, "epochs": 3, "batch_size": 4, "embedding_dim": 5, "device": "cpu", "neighbours": 9}
     model = RKGECF(**settings, cf_share=0.6, item_share=0.5).fit(interactions, knowledge, progress=False)
     likes = interactions.likes().matrix().toarray()
     paths = RKGE._score_block(model, np.arange(4))
@@ -91,7 +91,7 @@ def test_films_of_a_liked_director_are_found_through_the_graph():
 
 def test_without_cf_it_is_rkge_and_a_graph_is_needed():
     interactions, knowledge = tiny()
-    settings = {"epochs": 3, "batch_size": 4, "embedding_dim": 5, "device": "cpu"}
+    settings = {"side": False, "epochs": 3, "batch_size": 4, "embedding_dim": 5, "device": "cpu"}
     fused = RKGECF(**settings, cf_share=0).fit(interactions, knowledge, progress=False)
     alone = RKGE(**settings).fit(interactions, knowledge, progress=False)
     likes = interactions.likes()

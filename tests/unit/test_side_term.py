@@ -4,35 +4,78 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
 import kgplug
 from kgplug import models
+from kgplug.data.interactions import Interactions
+from kgplug.data.knowledge_graph import KnowledgeGraph
+from kgplug.errors import UsageError
+from kgplug.recommenders.click_through import ClickThroughData
 from kgplug.recommenders.logits import LogitRecommender
 from kgplug.recommenders.mkr import MKR
 from kgplug.recommenders.side_features import kg_features
-from kgplug.recommenders.trained import SIDE_BELOW
+from kgplug.recommenders.side_term import SideTerm, SideTowers
+from kgplug.recommenders.trained import SIDE_BELOW, KnowledgeConfig
+from kgplug.training import loop
+from kgplug.training.checkpoint import save_checkpoint
 from kgplug.training.config import DataSize
 from tests.unit.planted import directors_and_fans, shuffled, tiny, unseen_share
 from tests.unit.test_recommender_contract import SETTINGS
 
 BY_PLACE = {"RKGE-CF"}  # its scores are places in a fused list
+COMPARING = {"BPR", "CKE"}  # a constant is the same for a like and its negative, so nothing is learnt of it
+USERS_ONLY = {"Wide&Deep", "DKN", "RippleNet", "RKGE"}  # know nobody but the users of their training
 NAMES = [
     info.name for info in models.available()
     if info.kind == "recommender" and "side" in type(kgplug.create(info.name).config).model_fields
 ]  # fmt: skip
 SCORED = [name for name in NAMES if name not in BY_PLACE]
+UNMEASURED = {"MKR-rated"}  # what suits MKR on sparse data was measured with drawn negatives, not with dislikes
+OF_GRAPHS = [
+    name for name in NAMES
+    if isinstance(kgplug.create(name).config, KnowledgeConfig) and name not in UNMEASURED
+]  # fmt: skip
+N_USERS, N_ITEMS = 4, 5  # of `tiny`
 
 
-def fitted(name: str, **settings) -> LogitRecommender:
+def fitted(name: str, **settings: Any) -> LogitRecommender:
     interactions, knowledge = tiny()
-    interactions = interactions.with_texts({item: f"film {item}" for item in range(5)})
+    interactions = interactions.with_texts({item: f"film {item}" for item in range(N_ITEMS)})
     model = kgplug.create(name, **{**SETTINGS[name], "epochs": 3, "side": True, **settings})
     assert isinstance(model, LogitRecommender)
     return model.fit(interactions, knowledge if model.needs_knowledge else None, progress=False)
+
+
+def side_of(model: LogitRecommender) -> SideTerm:
+    assert model.side is not None
+    return model.side
+
+
+def liked() -> list[set[int]]:
+    """Return the items that each user of `tiny` likes."""
+    likes = tiny()[0].likes()
+    return [set(likes.items[likes.users == user].tolist()) for user in range(N_USERS)]
+
+
+def features(model: LogitRecommender) -> list[dict[tuple, float]]:
+    """Return what each item shares with another, with its idf, triple by triple."""
+    interactions, knowledge = tiny()
+    having: dict[tuple, set[int]] = {}
+    linked = set(interactions.item_keys) & set(knowledge.entity_keys)
+    for head, relation, tail in knowledge.triples.tolist():
+        ends = knowledge.entity_keys[head], knowledge.entity_keys[tail]
+        for item, name in ((ends[0], (relation, "to", ends[1])), (ends[1], (relation, "from", ends[0]))):
+            if item in linked:
+                having.setdefault(name, set()).add(item)
+    shared = {name: items for name, items in having.items() if len(items) > 1 and model.needs_knowledge}
+    idf = {name: math.log(len(linked) / len(items)) + 1e-2 for name, items in shared.items()}
+    return [{name: idf[name] for name, items in shared.items() if item in items} for item in range(N_ITEMS)]
 
 
 def dense(x: list[float], layer: torch.nn.Linear) -> list[float]:
@@ -40,115 +83,168 @@ def dense(x: list[float], layer: torch.nn.Linear) -> list[float]:
     return [sum(w * v for w, v in zip(row, x, strict=True)) + b for row, b in zip(weight, bias, strict=True)]
 
 
-def literal(model: LogitRecommender, user: int, item: int) -> float:
-    """The side term's logit of a pair, count by count."""
-    interactions, knowledge = tiny()
-    likes = interactions.likes().matrix().toarray()
-    features = kg_features(interactions.likes(), knowledge if model.needs_knowledge else None).toarray().astype(float)
-    others = [other for other in range(5) if other != item]
-    near = sum((np.minimum(features[item], features[j]) > 0).sum() * likes[:, j].sum() for j in others)
-    profile = sum((features[j] for j in range(5) if likes[user, j] and j != item), np.zeros(features.shape[1]))
-    norms = math.sqrt(profile @ profile) * math.sqrt(features[item] @ features[item])
-    cosine = float(profile @ features[item]) / norms if norms > 0 else 0.0
-    degree = likes[:, item].sum()
-    towers = model.side.towers
-    leaky = [
+def literal(model: LogitRecommender, likes: set[int], item: int, *, fewer: int = 0, own: int = 0) -> float:
+    """Return the side term's logit of an item for somebody with these likes, count by count.
+
+    Args:
+        fewer: likes that are not counted of the user.
+        own: likes that are not counted of the item.
+    """
+    of_items, towers = features(model), side_of(model).towers
+    degrees = [sum(item in of_user for of_user in liked()) for item in range(N_ITEMS)]
+    others = [other for other in range(N_ITEMS) if other != item]
+    near = sum(len(set(of_items[item]) & set(of_items[other])) * degrees[other] for other in others)
+    profile: dict[tuple, float] = {}
+    for other in likes - {item}:
+        for name, value in of_items[other].items():
+            profile[name] = profile.get(name, 0.0) + value
+    product = sum(value * profile.get(name, 0.0) for name, value in of_items[item].items())
+    norms = math.sqrt(sum(v * v for v in profile.values()) * sum(v * v for v in of_items[item].values()))
+    degree = degrees[item] - own
+    of_user, of_item = [math.log1p(len(likes) - fewer)], [math.log1p(degree), math.log1p(near), float(degree == 0)]
+    hidden = [
         [v if v > 0 else 0.1 * v for v in dense(x, layer)]
-        for x, layer in (
-            ([math.log1p(likes[user].sum())], towers.user_hidden),
-            ([math.log1p(degree), math.log1p(near), float(degree == 0)], towers.item_hidden),
-        )
+        for x, layer in ((of_user, towers.user_hidden), (of_item, towers.item_hidden))
     ]
-    *g, b = dense(leaky[0], towers.user_out)
-    *h, a = dense(leaky[1], towers.item_out)
-    weight = towers.profile_weight.item()
-    return sum(x * y for x, y in zip(g, h, strict=True)) + a + b + weight * math.log1p(10 * cosine)
+    (*g, b), (*h, a) = dense(hidden[0], towers.user_out), dense(hidden[1], towers.item_out)
+    cosine = product / norms if norms > 0 else 0.0
+    counts = sum(x * y for x, y in zip(g, h, strict=True)) + a + b
+    return counts + towers.profile_weight.item() * math.log1p(10 * cosine)
+
+
+def scores_of(model: LogitRecommender, logits: np.ndarray) -> np.ndarray:
+    return 1 / (1 + np.exp(-logits)) if model.scores_are_probabilities else logits
 
 
 @pytest.mark.parametrize("name", SCORED)
 def test_a_score_is_the_model_s_own_logit_and_what_is_counted(name: str, tmp_path: Path) -> None:
-    model = fitted(name)
-    users, items = np.indices((4, 5)).reshape(2, -1)
-    logits = model.logits(users, items) + [literal(model, u, i) for u, i in zip(users, items, strict=True)]
-    expected = 1 / (1 + np.exp(-logits)) if model.scores_are_probabilities else logits
+    model, likes = fitted(name), liked()
+    users, items = np.indices((N_USERS, N_ITEMS)).reshape(2, -1)
+    side = np.array([literal(model, likes[u], i) for u, i in zip(users.tolist(), items.tolist(), strict=True)])
+    expected = scores_of(model, model.logits(users, items) + side)
     np.testing.assert_allclose(model.score(users, items), expected, atol=1e-5)
-    listed, scores = model.recommend(np.arange(4), 5, exclude_seen=False)
-    np.testing.assert_allclose(scores, np.take_along_axis(expected.reshape(4, 5), listed, axis=1), atol=1e-5)
+    listed, scores = model.recommend(np.arange(N_USERS), N_ITEMS, exclude_seen=False)
+    table = expected.reshape(N_USERS, N_ITEMS)
+    np.testing.assert_allclose(scores, np.take_along_axis(table, listed, axis=1), atol=1e-5)
     model.save(tmp_path / "run")
-    assert np.array_equal(kgplug.load(tmp_path / "run").score(users, items), model.score(users, items))
+    again = kgplug.load(tmp_path / "run")
+    assert isinstance(again, LogitRecommender) and np.array_equal(again.score(users, items), model.score(users, items))
+
+
+def test_a_feature_weighs_by_how_few_of_the_items_with_an_entity_have_it() -> None:
+    likes = Interactions.from_arrays(np.arange(1), np.arange(5), np.array([0]), np.array([0]))
+    rows = [(0, "by", "a"), (1, "by", "a"), (0, "in", "b"), (1, "in", "b"), (2, "in", "b"), (3, "by", "only here")]
+    knowledge = KnowledgeGraph.from_dataframe(pd.DataFrame(rows, columns=["head", "relation", "tail"]))
+    two, three = math.log(4 / 2) + 1e-2, math.log(4 / 3) + 1e-2  # of four: item 4 has no entity
+    expected = [[two, three], [two, three], [0, three], [0, 0], [0, 0]]
+    np.testing.assert_allclose(
+        -np.sort(-kg_features(likes, knowledge).toarray()), np.sort(expected)[:, ::-1], atol=1e-6
+    )
+
+
+@pytest.mark.parametrize("name", SCORED)
+def test_for_a_newcomer_it_counts_the_given_likes(name: str) -> None:
+    model = fitted(name)
+    if name in USERS_ONLY:
+        with pytest.raises(UsageError, match="can recommend only to users of its training"):
+            model.recommend_for(np.array([0]), N_ITEMS)
+        return
+    rows = [{0, 2}, {1}, set()]
+    table = np.array([[float(item in row) for item in range(N_ITEMS)] for row in rows], dtype=np.float32)
+    own = model.logits_of_newcomers(type(model.liked)(table))
+    for likes, logits in zip(rows, own, strict=True):
+        expected = scores_of(model, logits + [literal(model, likes, item) for item in range(N_ITEMS)])
+        items, scores = model.recommend_for(np.array(sorted(likes), dtype=np.int64), N_ITEMS)
+        assert set(items.tolist()) == set(range(N_ITEMS)) - likes
+        np.testing.assert_allclose(scores, expected[items], atol=1e-5)
 
 
 @pytest.mark.parametrize("name", SCORED)
 def test_it_is_trained_beside_the_model(name: str) -> None:
-    towers = fitted(name).side.towers
-    assert towers.profile_weight.item() != 0 or not kgplug.create(name).needs_knowledge
-    assert any(towers.user_out.bias.tolist()) or name in ("BPR", "CKE")  # comparisons cancel what is the user's alone
-    assert any(towers.item_out.bias.tolist()) or name in ("BPR", "CKE")
+    model = fitted(name)
+    before = SideTowers(torch.Generator().manual_seed(model.seed)).state_dict()
+    still = {key for key, tensor in side_of(model).towers.state_dict().items() if torch.equal(tensor, before[key])}
+    if not model.needs_knowledge:
+        assert "profile_weight" in still  # without a graph nobody has a profile
+        still.remove("profile_weight")
+    assert still <= ({"item_out.bias"} if name in COMPARING else set())
 
 
 def test_no_like_tells_its_own_label_in_training() -> None:
-    interactions, _ = tiny()
+    model, (interactions, _) = fitted("MKR"), tiny()
     likes = interactions.likes()
-    facts = fitted("MKR").side.facts
-    negatives = np.array([next(i for i in range(5) if not likes.matrix()[u, i]) for u in likes.users])
-    own, drawn = (facts.of_pairs(likes.users, items, training=True) for items in (likes.items, negatives))
-    assert np.array_equal(own.users, drawn.users)
-    counts = np.bincount(likes.items, minlength=5)
-    np.testing.assert_allclose(own.items[:, 0], np.log1p(counts[likes.items] - 1), atol=1e-6)
-    np.testing.assert_allclose(drawn.items[:, 0], np.log1p(counts[negatives]), atol=1e-6)
+    data = ClickThroughData(interactions, None, seed=0, side=side_of(model))
+    (batch,) = data.epoch(np.random.default_rng(0), 100)
+    own, drawn = batch.matched()
+    assert len(own) == len(drawn) == len(likes)
+    facts = side_of(model).facts.of_pairs(batch.users, batch.items, training=True)
+    assert np.array_equal(facts.users[own], facts.users[drawn])
+    counts = np.bincount(likes.items, minlength=N_ITEMS)
+    np.testing.assert_allclose(facts.items[own, 0], np.log1p(counts[batch.items[own]] - 1), atol=1e-6)
+    np.testing.assert_allclose(facts.items[drawn, 0], np.log1p(counts[batch.items[drawn]]), atol=1e-6)
+    found = data.with_side(torch.zeros(len(batch)), batch.users, batch.items).detach().numpy()
+    expected = [
+        literal(model, liked()[user], item, fewer=1, own=int(label))
+        for user, item, label in zip(batch.users, batch.items, batch.labels, strict=True)
+    ]
+    np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
-def test_a_training_that_was_cut_goes_on_to_the_same_side_term(tmp_path: Path) -> None:
+def test_a_training_that_was_cut_goes_on_to_the_same_side_term(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     interactions, knowledge = tiny()
-    settings = {**SETTINGS["MKR"], "side": True}
-    whole = MKR(**{**settings, "epochs": 4}).fit(interactions, knowledge, progress=False)
-    file = tmp_path / "checkpoint.safetensors"
+    settings, file, saved = {**SETTINGS["MKR"], "epochs": 4, "side": True}, tmp_path / "checkpoint", []
+    whole = MKR(**settings).fit(interactions, knowledge, progress=False)
 
-    class Cut(Exception):
-        pass
+    def cut(*arguments: Any, **options: Any) -> None:
+        save_checkpoint(*arguments, **options)
+        saved.append(1)
+        if len(saved) == 2:
+            raise KeyboardInterrupt
 
-    from kgplug.training import loop
-
-    done = {"epochs": 0}
-    before = loop.save_checkpoint
-
-    def cutting(*arguments, **named) -> None:
-        before(*arguments, **named)
-        done["epochs"] += 1
-        if done["epochs"] == 2:
-            raise Cut
-
-    loop.save_checkpoint = cutting
-    try:
-        with pytest.raises(Cut):
-            MKR(**{**settings, "epochs": 4}).fit(interactions, knowledge, progress=False, checkpoint=file)
-    finally:
-        loop.save_checkpoint = before
-    again = MKR(**{**settings, "epochs": 4}).fit(interactions, knowledge, progress=False, checkpoint=file)
-    for mine, theirs in zip(again.side.towers.parameters(), whole.side.towers.parameters(), strict=True):
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "save_checkpoint", cut)
+        with pytest.raises(KeyboardInterrupt):
+            MKR(**settings).fit(interactions, knowledge, progress=False, checkpoint=file)
+    again = MKR(**settings).fit(interactions, knowledge, progress=False, checkpoint=file)
+    assert again.history["losses"] == whole.history["losses"] and len(again.history["losses"]) == 4
+    for mine, theirs in zip(side_of(again).towers.parameters(), side_of(whole).towers.parameters(), strict=True):
         assert torch.equal(mine, theirs)
 
 
 def test_it_is_on_where_users_have_few_likes_unless_it_is_set() -> None:
-    few, many = DataSize(100, 50, 100 * (SIDE_BELOW - 1)), DataSize(100, 50, 100 * SIDE_BELOW)
-    for name in ("MKR", "KGCN", "RippleNet", "RKGE", "LibFM", "Wide&Deep", "DKN"):
+    few, many = (DataSize(100, 50, 100 * likes) for likes in (SIDE_BELOW - 1, SIDE_BELOW))
+    fewest = DataSize(100, 50, 200)
+    always = {"MKR-attention", "HiddenEdgeGCN"}  # in their designs
+    assert {"MKR", "KGCN", "RippleNet", "RKGE", "RKGE-CF", "LibFM", "Wide&Deep", "DKN"} <= set(OF_GRAPHS)
+    for name in NAMES:
         config = kgplug.create(name).config
-        assert config.suited(few).side and not config.suited(many).side
-        assert not kgplug.create(name, side=False).config.suited(few).side
-    assert not kgplug.create("MF").config.suited(few).side  # the plain models stay plain
+        assert config.suited(fewest).side == (name in OF_GRAPHS or name in always | {"CKE"}), name
+        assert config.suited(many).side == (name in always), name
+        if name in OF_GRAPHS and name != "CKE":
+            assert config.suited(few).side, name
+        for size in (fewest, many):
+            assert not kgplug.create(name, side=False).config.suited(size).side
+            assert kgplug.create(name, side=True).config.suited(size).side
+
+
+@pytest.mark.parametrize("name", ["MKR", "KGCN"])
+def test_fitting_sets_it_by_the_data(name: str) -> None:
+    interactions, knowledge = tiny()
+    settings = {key: value for key, value in SETTINGS[name].items() if key != "epochs"} | {"epochs": 1}
+    on, off = (
+        kgplug.create(name, **settings, **more).fit(interactions, knowledge, progress=False)
+        for more in ({}, {"side": False})
+    )
+    assert isinstance(on, LogitRecommender) and isinstance(off, LogitRecommender)
+    assert on.side is not None and off.side is None
 
 
 def test_counts_and_profile_alone_find_the_films_of_ones_director() -> None:
     interactions, knowledge, film_director, fan_of = directors_and_fans()
     settings = {
-        "kge_weight": 0.0,
-        "side": True,
-        "embedding_dim": 4,
-        "epochs": 150,
-        "batch_size": 64,
-        "l2": 1.0,
+        "kge_weight": 0.0, "side": True, "embedding_dim": 4, "epochs": 150, "batch_size": 64, "l2": 1.0,
         "device": "cpu",
-    }
+    }  # fmt: skip
     shares = [
         unseen_share(MKR(**settings).fit(interactions, graph, progress=False), film_director, fan_of)
         for graph in (knowledge, shuffled(knowledge))
