@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import itertools
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
+from kgplug.data.processors import processors
 from kgplug.errors import TrainingError
 
 _LONGEST = 128  # to longer lists the compiled loop adds an item more slowly than numpy parts a row
@@ -61,18 +61,13 @@ def _best(scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
 
     numbers = np.empty((len(scores), k), dtype=np.int64)
     values = np.empty((len(scores), k), dtype=np.float32)
-    parts = _processors() if scores.size >= _MANY else 1
+    parts = processors() if scores.size >= _MANY else 1
     cuts = np.linspace(0, len(scores), parts + 1, dtype=np.int64).tolist()
     with ThreadPoolExecutor(parts) as pool:  # the loop lets go of Python's lock
         rows = [slice(*ends) for ends in itertools.pairwise(cuts)]
         if not all(pool.map(lambda part: best_of_rows(scores[part], numbers[part], values[part]), rows)):
             raise _not_numbers()
     return numbers, values
-
-
-def _processors() -> int:
-    """Return the number of processors that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _best_by_parting(scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:

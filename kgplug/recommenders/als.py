@@ -9,9 +9,9 @@ from pydantic import Field
 
 from kgplug.data.interactions import Interactions
 from kgplug.data.knowledge_graph import KnowledgeGraph
+from kgplug.data.processors import processors
 from kgplug.recommenders.base import FitOptions
 from kgplug.recommenders.factors import FactorRecommender, Factors
-from kgplug.recommenders.item_knn import threads
 from kgplug.training.config import ModelConfig, Range, Space
 
 
@@ -58,7 +58,7 @@ class ALS(FactorRecommender):
             warnings.simplefilter("ignore")  # of BLAS threads that could be fewer
             model = AlternatingLeastSquares(
                 factors=self.config.embedding_dim, regularization=self.config.l2, alpha=self.config.confidence,
-                iterations=self.config.epochs, random_state=seed, num_threads=threads(),
+                iterations=self.config.epochs, random_state=seed, num_threads=processors(),
             )  # fmt: skip
         model.fit(interactions.likes().matrix(), show_progress=bool(options.progress))
         self.factors = Factors.without_bias(model.user_factors, model.item_factors)

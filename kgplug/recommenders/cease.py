@@ -76,5 +76,6 @@ class CEASE(EASE):
 
     def _score_newcomers(self, likes: sparse.csr_matrix) -> np.ndarray:
         scores = super()._score_newcomers(likes)
-        scores += np.float32(self.config.popularity) * self.log_likes
+        if self.config.popularity > 0:
+            scores += np.float32(self.config.popularity) * self.log_likes
         return scores

@@ -58,8 +58,6 @@ class ClickThroughData:
         side: is trained beside the model, and adds to every logit.
     """
 
-    side: SideTerm | None = None
-
     def __init__(
         self,
         interactions: Interactions,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -11,6 +10,7 @@ from scipy import sparse
 
 from kgplug.data.interactions import Interactions
 from kgplug.data.knowledge_graph import KnowledgeGraph
+from kgplug.data.processors import processors
 from kgplug.recommenders.base import FitOptions
 from kgplug.recommenders.similarity import SimilarityRecommender, nearest
 from kgplug.training.config import ModelConfig, Range, Space
@@ -77,7 +77,7 @@ def similar_rows(
         "cosine": lambda: normalize(wide),
     }[similarity]()
     # One more than wanted: a row is its own nearest neighbour.
-    knn = ItemItemRecommender(K=neighbours + 1, num_threads=threads())
+    knn = ItemItemRecommender(K=neighbours + 1, num_threads=processors())
     knn.fit(weighted.T.tocsr(), show_progress=progress)
     return nearest(sparse.csr_matrix(knn.similarity), neighbours)
 
@@ -87,10 +87,3 @@ def _without_zeros(matrix: sparse.spmatrix) -> sparse.csr_matrix:
     kept = sparse.csr_matrix(matrix)
     kept.eliminate_zeros()
     return kept
-
-
-def threads() -> int:
-    """Return the number of processors that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -245,8 +245,8 @@ class MKRTask:
         labels = torch.from_numpy(batch.labels).to(network.device)
         loss = functional.binary_cross_entropy_with_logits(logits, labels)
         outputs = user_penalty + row_penalty(item_vectors, item_of, n)
-        loss = loss + self.config.l2 * around if around is not None else loss
-        return loss + self._penalty(looked_up, n, self._dense) + self.config.vector_l2 * outputs
+        rows = self._penalty(looked_up, n, self._dense) + self.config.l2 * around
+        return loss + rows + self.config.vector_l2 * outputs
 
     def item_vectors(
         self,
@@ -254,15 +254,15 @@ class MKRTask:
         v: torch.Tensor,
         e: torch.Tensor,
         item_of: torch.Tensor,  # noqa: ARG002
-    ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """Return (v_L of a batch's distinct items (m, d), mean squared norm of what was looked up beside them or None).
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return (v_L of a batch's distinct items (m, d), mean squared norm of what was looked up beside them).
 
         Args:
             items: int64 (m,).
             v, e: (m, d), their rows.
             item_of: int64 (n,), which of them is each pair's.
         """
-        return self.module.item_tower(v, e)[0], None
+        return self.module.item_tower(v, e)[0], v.new_zeros(())
 
     def user_vectors(self, batch: Pairs, u: torch.Tensor, user_of: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return (u_L of each pair (n, d), their mean squared norm, a scalar).

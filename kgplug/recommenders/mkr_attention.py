@@ -147,7 +147,7 @@ class AttentionTask(TasteTask):
 
     def item_vectors(
         self, items: torch.Tensor, v: torch.Tensor, e: torch.Tensor, item_of: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return (v_L (m, d), mean squared norm of a neighbour)."""
         network = self.module
         if self.config.neighbours == 0:

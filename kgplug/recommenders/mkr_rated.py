@@ -15,6 +15,7 @@ from kgplug.recommenders.click_through import ClickThroughData, Pairs
 from kgplug.recommenders.mkr import MKR, MKRConfig, MKRTask
 from kgplug.recommenders.mkr_network import MKRNetwork
 from kgplug.recommenders.mkr_tastes import TasteNetwork, TasteTask
+from kgplug.recommenders.side_term import SideTerm
 from kgplug.training.config import DataSize
 
 HALF_POINT = 0.5  # of a rating, between the least like and the best dislike
@@ -44,10 +45,11 @@ class RatedData(ClickThroughData):
 
     Args:
         train, valid: rows with ratings and a threshold.
+        side: as in `ClickThroughData`.
     """
 
-    def __init__(self, train: Interactions, valid: Interactions | None) -> None:
-        self.rows, self.likes = train, train.likes()
+    def __init__(self, train: Interactions, valid: Interactions | None, side: SideTerm | None = None) -> None:
+        self.rows, self.likes, self.side = train, train.likes(), side
         self.valid = None if valid is None or not valid.is_like.any() else _labelled(valid)
 
     def epoch(self, rng: np.random.Generator, batch_size: int) -> Iterator[Pairs]:
@@ -107,6 +109,4 @@ class MKRRated(MKR):
             train, valid = interactions.split(kept, seed=seed, by="row")
         assert train.ratings is not None  # nor does a part lose them
         self.network.remember(train, train.ratings - np.float32(middle))
-        data = RatedData(train, valid)
-        data.side = self.side
-        return RatedTask(self.network, self.config, data, triples)
+        return RatedTask(self.network, self.config, RatedData(train, valid, self.side), triples)

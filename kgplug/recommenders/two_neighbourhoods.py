@@ -10,9 +10,9 @@ from scipy import sparse
 
 from kgplug.data.interactions import Interactions
 from kgplug.data.knowledge_graph import KnowledgeGraph
+from kgplug.data.processors import processors
 from kgplug.data.top_k import top_k
 from kgplug.recommenders.base import FitOptions, Recommender
-from kgplug.recommenders.item_knn import threads
 from kgplug.recommenders.pretrained import ItemEntities, item_entities
 from kgplug.recommenders.similarity import csr_arrays, csr_of, nearest
 from kgplug.training.config import ModelConfig, Range, Space
@@ -149,7 +149,7 @@ def co_occurrence(
     user = 1 / np.log1p(np.maximum(of_user, 1)) if active_penalty else np.ones(len(of_user))
     item = np.maximum(of_item, 1) ** -(hot_exponent if hot_penalty else 0.0)
     factor = sparse.csr_matrix(sparse.diags(np.sqrt(user)) @ likes.astype(np.float64) @ sparse.diags(item))  # Mᵀ
-    knn = ItemItemRecommender(K=neighbours + 1, num_threads=threads())  # one more: an item may be near to itself
+    knn = ItemItemRecommender(K=neighbours + 1, num_threads=processors())  # one more: an item may be near to itself
     knn.fit(factor, show_progress=False)
     found = nearest(sparse.csr_matrix(knn.similarity), neighbours)
     if not hot_penalty:
