@@ -79,7 +79,7 @@ def test_threads_and_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch, tmp_
     rows = _rows(_random_likes() * 5)
     users, items = np.indices((30, 12)).reshape(2, -1)
     first = ItemKNN().fit(rows).score(users, items)
-    monkeypatch.setattr("kgplug.recommenders.item_knn.threads", lambda: 1)
+    monkeypatch.setattr("kgplug.recommenders.item_knn.processors", lambda: 1)
     monkeypatch.setattr("kgplug.recommenders.base.SCORE_BLOCK_CELLS", 30)
     again = ItemKNN().fit(rows)
     order = np.random.default_rng(0).permutation(len(users))

@@ -189,7 +189,7 @@ def test_a_like_reaches_neither_its_own_prediction_in_training_nor_that_of_its_n
     user, (own, other) = likes.users[0], likes.items[likes.users == likes.users[0]]
     batch = Pairs(np.full(2, user), np.array([own, 3]), np.array([1, 0], dtype=np.float32))
     fixed = torch.linspace(-1, 1, 2 * model.config.embedding_dim).reshape(2, -1)
-    task.item_vectors = lambda *_: (fixed, None)  # of the two items themselves; so only the history can move the loss
+    task.item_vectors = lambda *_: (fixed, torch.zeros(()))  # of both items; so only the history can move the loss
     before = task.recommendation_loss(batch).item()
     with torch.no_grad():
         network.items[own] += 1.0
