@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from kgplug.data.publication import Predictions
     from kgplug.embeddings.model import EmbeddingModel
     from kgplug.embeddings.prediction import Question
-    from kgplug.graph.publisher import PublishReport
+    from kgplug.graph.publishing.publisher import PublishReport
     from kgplug.recommenders.base import Recommender
     from kgplug.tuning import Tuning
 

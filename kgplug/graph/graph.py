@@ -22,8 +22,8 @@ from kgplug.settings import Settings
 if TYPE_CHECKING:
     import pandas as pd
 
-    from kgplug.graph.publish_predictions import PredictionCounts
-    from kgplug.graph.publisher import PublishReport
+    from kgplug.graph.publishing.predictions import PredictionCounts
+    from kgplug.graph.publishing.publisher import PublishReport
 
 
 RESULTS_GROUP = "kgplug.results"
@@ -110,7 +110,7 @@ class Graph:
         Raises:
             UsageError: the options of lists do not fit the graph, or the model has no lists.
         """
-        from kgplug.graph.publisher import publish
+        from kgplug.graph.publishing.publisher import publish
 
         schema, lists = schema or self.schema, lists or ListOptions()
         seen = also_seen if also_seen is not None else self._interactions
@@ -136,8 +136,8 @@ class Graph:
         return {"exclude_seen": lists.seen != "none", **options}
 
     def write_predictions(self, predictions: Predictions, *, schema: GraphSchema | None = None) -> PredictionCounts:
-        """Write triples that a model takes for plausible as PREDICTED edges; see `kgplug.graph.publish_predictions`."""
-        from kgplug.graph.publish_predictions import write_predictions
+        """Write triples that a model takes for plausible as PREDICTED edges; see `kgplug.graph.publishing`."""
+        from kgplug.graph.publishing.predictions import write_predictions
 
         return write_predictions(self.connection, schema or self.schema, predictions)
 

@@ -11,7 +11,7 @@ import pytest
 from kgplug.data.publication import NodeVectors, Publication, TopLists
 from kgplug.graph import cypher
 from kgplug.graph.connection import Connection
-from kgplug.graph.publisher import publish
+from kgplug.graph.publishing.publisher import publish
 from kgplug.graph.schema import DEMO_SCHEMA, FeedbackSchema, GraphSchema, ItemSchema, KnowledgeSchema, UserSchema
 from tests.integration.sample_graphs import FILMS, MUSIC, build
 

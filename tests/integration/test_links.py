@@ -15,13 +15,13 @@ from kgplug.cli import app
 from kgplug.embeddings.model import EmbeddingModel
 from kgplug.embeddings.prediction import ask, predict
 from kgplug.errors import UsageError
-from kgplug.graph import publish_predictions
 from kgplug.graph.catalog import OWN_RELATIONSHIPS
 from kgplug.graph.connection import Connection
 from kgplug.graph.cypher import load, queries_dir
 from kgplug.graph.graph import Graph
 from kgplug.graph.guess import guess_schema
 from kgplug.graph.local import Endpoint
+from kgplug.graph.publishing import predictions
 from kgplug.graph.schema import GraphSchema, ItemSchema, KnowledgeSchema
 from kgplug.training.runs import Runs
 from tests.integration.sample_graphs import FILMS, build
@@ -147,7 +147,7 @@ def test_predictions_by_others_stay_and_too_many_are_refused(graph: Graph, monke
     graph.write_predictions(found)
     graph.write_predictions(found)
     assert len(predicted(graph)) == 3 + 2
-    monkeypatch.setattr(publish_predictions, "MOST_EDGES", 2)
+    monkeypatch.setattr(predictions, "MOST_EDGES", 2)
     with pytest.raises(UsageError, match="at most 2"):
         graph.write_predictions(found)
 

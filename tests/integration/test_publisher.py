@@ -16,11 +16,13 @@ import pytest
 
 from kgplug.data.publication import NodeVectors, Publication, TopLists
 from kgplug.errors import DataError, GraphError, UsageError
-from kgplug.graph import catalog, publish_lists, publish_vectors
+from kgplug.graph import catalog
 from kgplug.graph.connection import Connection
 from kgplug.graph.cypher import quote
 from kgplug.graph.local import Endpoint
-from kgplug.graph.publisher import publish
+from kgplug.graph.publishing import lists as list_writing
+from kgplug.graph.publishing import vectors as vector_writing
+from kgplug.graph.publishing.publisher import publish
 from kgplug.graph.schema import GraphSchema, ItemSchema, KnowledgeSchema, UserSchema
 from tests.integration.publishing import N_ITEMS, N_USERS, K, keys, publication, small_batches
 
@@ -409,8 +411,8 @@ def check_complete(connection: Connection, wanted: Publication, previous: str) -
 
 
 def test_a_publish_may_die_at_any_turn_to_the_server(graph, monkeypatch):
-    monkeypatch.setattr(publish_lists, "_BATCH_USERS", 20)
-    monkeypatch.setattr(publish_vectors, "_BATCH_ROWS", 30)
+    monkeypatch.setattr(list_writing, "_BATCH_USERS", 20)
+    monkeypatch.setattr(vector_writing, "_BATCH_ROWS", 30)
     publish(graph, SCHEMA, publication("mkr-0"))
     rng, serving, n_calls, finished = np.random.default_rng(0), "mkr-0", 0, False
     while not finished:
@@ -455,8 +457,8 @@ def torn(graph) -> Iterator[list[dict]]:
 def test_a_killed_publisher_leaves_whole_lists_and_is_completed_by_the_next(
     graph: Connection, neo4j_server: Endpoint, torn: list[dict], monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(publish_lists, "_BATCH_USERS", 10)
-    monkeypatch.setattr(publish_vectors, "_BATCH_ROWS", 10)
+    monkeypatch.setattr(list_writing, "_BATCH_USERS", 10)
+    monkeypatch.setattr(vector_writing, "_BATCH_ROWS", 10)
     for calls in sorted(np.random.default_rng(1).choice(np.arange(8, 40), size=3, replace=False)):
         child = subprocess.run(
             [
@@ -485,7 +487,7 @@ def test_what_a_dead_build_left_is_removed_by_the_next_run(graph, monkeypatch):
         raise Died
 
     with monkeypatch.context() as patch:
-        patch.setattr("kgplug.graph.publisher.wait_for_indexes", die)
+        patch.setattr("kgplug.graph.publishing.publisher.wait_for_indexes", die)
         with pytest.raises(Died):
             publish(graph, SCHEMA, publication("mkr-1", seed=1))
     assert graph.rows("MATCH (run:KgplugRun {status: 'building'}) RETURN run.id AS id") == [{"id": "mkr-1"}]

@@ -12,13 +12,13 @@ from hypothesis.extra.numpy import arrays
 
 from kgplug.data.publication import NodeVectors, Publication, TopLists
 from kgplug.errors import DataError, GraphError, UsageError
-from kgplug.graph import publish_vectors
 from kgplug.graph.catalog import planned_record, property_name
-from kgplug.graph.publish_batches import run_batches
-from kgplug.graph.publish_check import check_publication
-from kgplug.graph.publish_nodes import NodeLookup
-from kgplug.graph.publish_vectors import usable_rows, vector_texts, wait_for_indexes
-from kgplug.graph.publisher import PublishReport, publish
+from kgplug.graph.publishing import vectors as vector_writing
+from kgplug.graph.publishing.batches import run_batches
+from kgplug.graph.publishing.check import check_publication
+from kgplug.graph.publishing.nodes import NodeLookup
+from kgplug.graph.publishing.publisher import PublishReport, publish
+from kgplug.graph.publishing.vectors import usable_rows, vector_texts, wait_for_indexes
 from kgplug.graph.schema import GraphSchema
 
 
@@ -159,7 +159,7 @@ class Populating:
 
 
 def test_an_index_that_makes_no_progress_is_not_waited_for_beyond_the_time_out(monkeypatch):
-    monkeypatch.setattr(publish_vectors, "_POLL_S", 0.01)
+    monkeypatch.setattr(vector_writing, "_POLL_S", 0.01)
     with pytest.raises(GraphError, match=r"a_index has stood at 40 % for 0\.05 s"):
         wait_for_indexes(Populating(), ["a_index"], timeout_s=0.05, progress=False)  # type: ignore[arg-type]
 

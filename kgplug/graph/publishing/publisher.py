@@ -31,12 +31,12 @@ from kgplug.graph import catalog
 from kgplug.graph.catalog import RunRecord
 from kgplug.graph.connection import Connection
 from kgplug.graph.contents import unique_properties
-from kgplug.graph.publish_check import check_publication
-from kgplug.graph.publish_clean import drop_superseded
-from kgplug.graph.publish_lists import ListCounts, write_lists
-from kgplug.graph.publish_nodes import NodeLookup, find_nodes, key_property
-from kgplug.graph.publish_relations import write_relations
-from kgplug.graph.publish_vectors import check_index_names, create_indexes, wait_for_indexes, write_vectors
+from kgplug.graph.publishing.check import check_publication
+from kgplug.graph.publishing.clean import drop_superseded
+from kgplug.graph.publishing.lists import ListCounts, write_lists
+from kgplug.graph.publishing.nodes import NodeLookup, find_nodes, key_property
+from kgplug.graph.publishing.relations import write_relations
+from kgplug.graph.publishing.vectors import check_index_names, create_indexes, wait_for_indexes, write_vectors
 from kgplug.graph.schema import GraphSchema
 
 _SAMPLE_KEYS = 5

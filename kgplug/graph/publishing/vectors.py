@@ -17,8 +17,8 @@ from kgplug.errors import GraphError
 from kgplug.graph.catalog import RunRecord
 from kgplug.graph.connection import Connection
 from kgplug.graph.cypher import quote
-from kgplug.graph.publish_batches import progress_bar, run_batches
-from kgplug.graph.publish_nodes import NodeLookup
+from kgplug.graph.publishing.batches import progress_bar, run_batches
+from kgplug.graph.publishing.nodes import NodeLookup
 
 MAX_DIMENSIONS = 4096  # of a Neo4j vector index
 
