@@ -41,7 +41,7 @@ def write_relations(connection: Connection, run: str, relations: RelationVectors
     query = "\n".join(
         [
             "MATCH (run:KgplugRun {id: $run}) UNWIND range(0, size($names) - 1) AS row",
-            "CREATE (run)-[:HAS_RELATION]->(relation:KgplugRelation {name: $names[row]}) SET relation += $shapes",
+            "MERGE (run)-[:HAS_RELATION]->(relation:KgplugRelation {name: $names[row]}) SET relation += $shapes",
             *(
                 f"SET relation.{quote(meaning)} = toFloatList(split($tensors[{number}][row], ' '))"
                 for number, meaning in enumerate(flat)

@@ -115,7 +115,7 @@ def _rows_without(
         handles = [lookup.handles[key] for key in nodes.keys[rows[batch]]]
         return rows[batch][connection.rows(query, handles=handles, name=property_name)[0]["rows"]]
 
-    found = run_batches(find, len(rows), 4 * _BATCH_ROWS, description="", unit="", progress=False)
+    found = run_batches(find, len(rows), 4 * _BATCH_ROWS, description="Vectors there", unit="", progress=False)
     return np.sort(np.concatenate([rows[:0], *found]))
 
 
