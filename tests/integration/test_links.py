@@ -47,8 +47,8 @@ def similar(graph: Graph) -> dict[tuple[str, object], list[tuple]]:
     found: dict[tuple[str, object], list[tuple]] = {}
     for row in graph.connection.rows(
         "MATCH (model:KgplugModel {name: 'TransE'}) WITH model.edition AS edition LIMIT 1 "
-        "MATCH (a)-[r:SIMILAR_TO {model: 'TransE', edition: edition}]->(b) RETURN labels(a)[0] AS head_label, a.id AS head, "
-        "r.run AS run, r.rank AS rank, labels(b)[0] AS label, b.id AS key, r.score AS score "
+        "MATCH (a)-[r:SIMILAR_TO {model: 'TransE', edition: edition}]->(b) RETURN labels(a)[0] AS head_label, "
+        "a.id AS head, r.run AS run, r.rank AS rank, labels(b)[0] AS label, b.id AS key, r.score AS score "
         "ORDER BY head_label, head, rank"
     ):
         head_label, head, *rest = row.values()
