@@ -112,12 +112,7 @@ def diff(
     if as_json:
         print_json(found.to_dict())
         return
-    shares = ", ".join(f"overlap@{k} {share:.3f}" for k, share in found.overlap.items())
-    out.print(f"{folders[0].name} → {folders[1].name}: lists of {found.users:,} users, {found.changed:,} differ.")
-    out.print(f"{shares}; an item in both lists moves by {found.rank_churn:.2f} ranks on average.")
-    out.print(f"{found.added:,} items new in a list, {found.moved:,} at another rank, {found.kept:,} at the same.")
-    for one in found.examples:
-        out.print(f"  user {one.user}: {_few(one.before)}  →  {_few(one.after)}", markup=False, soft_wrap=True)
+    out.print(f"{folders[0].name} → {folders[1].name}\n{found}", markup=False, soft_wrap=True)
 
 
 def unpublish(model: PublishedModel, as_json: Json = False) -> None:
@@ -150,7 +145,3 @@ def _print(report: Any, *, as_json: bool) -> None:
         print_json(report.to_dict() if hasattr(report, "to_dict") else vars(report))
     else:
         out.print(str(report), markup=False, soft_wrap=True)
-
-
-def _few(keys: list, shown: int = 5) -> str:
-    return ", ".join(map(str, keys[:shown])) + (" …" if len(keys) > shown else "")

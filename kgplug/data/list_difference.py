@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -20,6 +21,9 @@ class Change:
     user: int | str
     before: list[int | str]
     after: list[int | str]
+
+    def __str__(self) -> str:
+        return f"{self.user}: {_few(self.before)} → {_few(self.after)}"
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,20 @@ class ListDifference:
     overlap: dict[int, float] = field(default_factory=dict)
     rank_churn: float = float("nan")
     examples: list[Change] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        return "\n".join(self._sentences())
+
+    def _sentences(self) -> Iterator[str]:
+        yield f"Lists of {self.users:,} users, {self.changed:,} of them changed."
+        if self.overlap:
+            shares = ", ".join(f"overlap@{k} {share:.3f}" for k, share in self.overlap.items())
+            yield f"{shares}; an item of both lists moves by {self.rank_churn:.2f} ranks in the mean."
+        yield (
+            f"{self.added:,} places with an item new in the list, {self.removed:,} with one that goes, "
+            f"{self.moved:,} at another rank, {self.kept:,} the same."
+        )
+        yield from (f"  user {one}" for one in self.examples)
 
     def to_dict(self) -> dict:
         """Return all of it, JSON-able."""
@@ -122,3 +140,7 @@ def _count(
         for column, k in enumerate(lengths):
             hits[block, column] = same[:, :k, :k].sum(axis=(1, 2))
     return shared, kept, distance, hits
+
+
+def _few(keys: list, shown: int = 5) -> str:
+    return (", ".join(map(str, keys[:shown])) or "nothing") + (" …" if len(keys) > shown else "")

@@ -54,18 +54,12 @@ class Preview:
         return "\n".join(self._sentences())
 
     def _sentences(self) -> Iterator[str]:
-        one = self.lists
         yield "Dry run: nothing was written."
         if self.serves == self.run:
             yield f"{self.model} is served by this run, {self.run}."
         else:
             yield f"{self.model} would be served by run {self.run}, now {self.serves or 'none'}."
-        yield (
-            f"Lists: {one.changed:,} of {one.users:,} users affected; {one.added:,} edges added, "
-            f"{one.removed:,} removed, {one.moved:,} at another rank, {one.kept:,} the same."
-        )
-        for example in one.examples:
-            yield f"  user {example.user}: {_few(example.before)} → {_few(example.after)}"
+        yield str(self.lists)
         yield f"To write: {self.edges:,} edges, {self.vectors:,} vectors."
         if self.missing:
             yield f"Passed over would be {self.missing:,} nodes that are not in the graph."
@@ -120,7 +114,3 @@ def _in_the_graph(lists: TopLists, users: np.ndarray, items: np.ndarray) -> TopL
     order = np.argsort(~kept, axis=1, kind="stable")
     closed = np.take_along_axis(np.where(kept, lists.items, -1), order, axis=1)
     return TopLists(lists.user_label, lists.item_label, lists.user_keys, lists.item_keys, closed, lists.scores)
-
-
-def _few(keys: list, shown: int = 5) -> str:
-    return (", ".join(map(str, keys[:shown])) or "nothing") + (" …" if len(keys) > shown else "")
