@@ -148,11 +148,15 @@ def _without_user(arrays: dict[str, np.ndarray], row: int, n_users: int) -> dict
 
 
 def _without_entity(arrays: dict[str, np.ndarray], row: int, n_entities: int) -> dict[str, np.ndarray]:
-    """Return an embedding's arrays with an entity's vectors zero, and without its triples."""
+    """Return an embedding's arrays with an entity's vectors zero, and its triples to itself only."""
     kept = {name: array.copy() for name, array in arrays.items()}
     for name, array in kept.items():
         if name == "graph.triples":
-            kept[name] = array[(array[:, 0] != row) & (array[:, 2] != row)]
+            array[np.ix_((array[:, [0, 2]] == row).any(axis=1), [0, 2])] = row
+        elif name.endswith(".sources"):  # of messages along triples
+            targets = kept[name.removesuffix("sources") + "targets"]
+            touched = (array == row) | (targets == row)
+            array[touched], targets[touched] = row, row
         elif "entity" in name and len(array) == n_entities:
             array[row] = 0
     return kept
