@@ -314,3 +314,25 @@ def test_lists_are_compared_item_by_item():
     assert found.overlap[5] == pytest.approx(np.mean([len(set(b) & set(a)) / K for b, a in pairs[:50]]))
     assert found.overlap[1] == pytest.approx(np.mean([b[0] == a[0] for b, a in pairs[:50]]))
     assert compare_lists(one, one).changed == 0
+
+
+def test_what_the_server_lost_or_doubled_is_found_by_counting_and_mended(graph, monkeypatch):
+    publish(graph, SCHEMA, publication("mkr-0"))
+    counted = publisher.count_edges
+    damage = [
+        "MATCH (:User {id: 5})-[r:RECOMMENDS {run: 'mkr-1'}]->() DELETE r",
+        "MATCH (u:User {id: 6})-[r:RECOMMENDS {run: 'mkr-1', rank: 1}]->(m) CREATE (u)-[s:RECOMMENDS]->(m) "
+        "SET s = properties(r)",
+    ]
+
+    def count(connection: Connection, edge: str, edition) -> int:
+        if edge == catalog.RECOMMENDS:
+            connection.write(damage.pop(0))
+        return counted(connection, edge, edition)
+
+    monkeypatch.setattr(publisher, "count_edges", count)
+    for seed in (1, 2):
+        wanted = publication("mkr-1", seed=seed)  # the second time with other lists
+        publish(graph, SCHEMA, wanted)
+        assert edges(graph) == expected_edges(wanted)
+    assert damage == []
