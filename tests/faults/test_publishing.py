@@ -8,6 +8,7 @@ import subprocess
 import tempfile
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -206,6 +207,22 @@ def test_a_full_disk_ends_a_publish_in_one_sentence_and_the_old_run_serves(
     finally:
         server.kill()
         subprocess.run(["umount", "-l", str(disk)], check=True)
+
+
+def test_an_index_that_is_still_populating_is_waited_for_and_not_for_ever(connection: Connection):
+    """Many vectors take the server a while: a publish without patience says so, and the next one goes on waiting."""
+    n = 6_000
+    fill(connection, n)
+    wanted = publication("mkr-0", n_users=n)
+    users = replace(wanted.vectors[0], vectors=np.tile(wanted.vectors[0].vectors, (1, 8)), indexed=True)
+    wanted = replace(wanted, vectors=[users, wanted.vectors[1]])
+    with pytest.raises(GraphError, match=r"kgplug_mkr_0_User has stood at \d+ % for 0 s\. What served before still"):
+        publish(connection, SCHEMA, wanted, index_timeout_s=0)
+    assert catalog.serving(connection, "MKR") is None
+    report = publish(connection, SCHEMA, wanted)
+    assert report.indexes == ["kgplug_mkr_0_User", "kgplug_mkr_0_Movie"]
+    states = connection.rows("SHOW VECTOR INDEXES YIELD name, state RETURN name, state ORDER BY name DESC")
+    assert [row["state"] for row in states] == ["ONLINE", "ONLINE"]
 
 
 def test_a_publish_again_changes_nothing_and_keeps_its_checksum(graph: Connection):
