@@ -1,7 +1,7 @@
 """What readers of recommendations notice of a publish, and what publishes leave behind on disk and in memory.
 
     python benchmarks/serving.py                     100,000 users with 10 items each; about half an hour on two cores
-    python benchmarks/serving.py --quick             4,000 users; about a minute
+    python benchmarks/serving.py --quick             4,000 users; about two minutes
     python benchmarks/serving.py --users N --rate R  N users, R requests a second
     python benchmarks/serving.py --flips N           N rollbacks, there and back, under readers without pause
     python benchmarks/serving.py --json FILE         the figures, for machines
