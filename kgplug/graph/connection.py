@@ -86,7 +86,8 @@ class Connection:
             ca_file: PEM file with the authorities to trust for bolt+s:// and neo4j+s://, instead of the system's.
 
         Raises:
-            GraphError: bad URI, unusable certificate file, nobody answers, login refused, no such database, or too old a server.
+            GraphError: bad URI, unusable certificate file, nobody answers, login refused, no such database, or too
+                old a server.
         """
         host, port = _address(uri)
         address, encryption = driver_address(uri, ca_file)
