@@ -12,7 +12,9 @@
 //     relationshipTypeEmbedding: [x IN relation.translation | x], scoringFunction: 'transe', topK: $k
 //   }) YIELD sourceNodeId, targetNodeId, score
 // and of a DistMult: relationshipTypeEmbedding: [x IN relation.diagonal | x], scoringFunction: 'distmult'.
-MATCH (:KgplugModel {name: $model})-[:SERVES]->(run:KgplugRun)-[:HAS_RELATION]->(relation:KgplugRelation)
+MATCH (model:KgplugModel {name: $model})
+WITH model.serves AS number LIMIT 1
+MATCH (run:KgplugRun {model: $model, number: number})-[:HAS_RELATION]->(relation:KgplugRelation)
 WHERE relation.name = $relation
 MATCH (item:`Movie`) WHERE item.`id` = $item
 UNWIND [n IN range(0, size(run.labels) - 1) WHERE run.labels[n] = $label AND run.indexes[n] <> ''] AS n

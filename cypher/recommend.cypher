@@ -2,7 +2,9 @@
 // Parameters: $user: key of the user. $model: name of a published model, such as 'MKR'. $k: how many.
 // Returns: rank, id, title, score, run
 // Cost: the edges of one user; a millisecond or two.
-MATCH (user:`User`)-[recommends:RECOMMENDS {model: $model}]->(item:`Movie`)
+MATCH (model:KgplugModel {name: $model})
+WITH model.edition AS edition LIMIT 1
+MATCH (user:`User`)-[recommends:RECOMMENDS {model: $model, edition: edition}]->(item:`Movie`)
 WHERE user.`id` = $user
 RETURN recommends.rank AS rank, item.`id` AS id, item.`title` AS title, recommends.score AS score, recommends.run AS run
 ORDER BY rank

@@ -2,7 +2,9 @@
 // Parameters: $item: key of the item. $model: name of a published model, such as 'TransE'. $k: how many.
 // Returns: rank, id, title, similarity (from 0 to 1, as vector.similarity.cosine gives it)
 // Cost: one query of the vector index for ten times as many candidates, ranked again exactly; some milliseconds.
-MATCH (:KgplugModel {name: $model})-[:SERVES]->(run:KgplugRun)
+MATCH (model:KgplugModel {name: $model})
+WITH model.serves AS number LIMIT 1
+MATCH (run:KgplugRun {model: $model, number: number})
 MATCH (item:`Movie`) WHERE item.`id` = $item
 UNWIND [n IN range(0, size(run.labels) - 1) WHERE run.labels[n] IN labels(item) AND run.indexes[n] <> ''] AS n
 WITH item, run.indexes[n] AS index, run.properties[n] AS property

@@ -38,8 +38,9 @@ def recommendations(
     schema = graph.schema
     check_exists(graph, schema.user.label, schema.user.key, user)
     query = (
-        f"MATCH (user:{quote(schema.user.label)})-[r:RECOMMENDS]->() WHERE user.{quote(schema.user.key)} = $user "
-        "RETURN DISTINCT r.model AS model"
+        "MATCH (model:KgplugModel) WITH model.name AS name, model.edition AS edition "
+        f"MATCH (user:{quote(schema.user.label)}) WHERE user.{quote(schema.user.key)} = $user "
+        "AND EXISTS { (user)-[:RECOMMENDS {model: name, edition: edition}]->() } RETURN name AS model"
     )
     with_list = {row["model"] for row in graph.connection.rows(query, user=user)}
     name = published(graph, model, can_serve=lambda run: run["model"] in with_list)["model"]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from kgplug import models
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from kgplug.embeddings.model import EmbeddingModel
     from kgplug.recommenders.base import Recommender
 
+EVALUATION = "evaluation.json"  # beside a run
 DEFAULT_FRACTIONS = {"recommender": (0.8, 0.1, 0.1), "embedding": (0.9, 0.05, 0.05)}  # of training, validation, test
 
 
@@ -93,3 +96,9 @@ def read(graph: Graph, schema: GraphSchema, *, name: str | None = None, progress
         graph.read_interactions(schema, progress=progress) if wants_feedback else None,
         graph.read_knowledge(schema, progress=progress) if wants_triples else None,
     )
+
+
+def evaluation_of(folder: Path) -> dict[str, float]:
+    """Return the figures that `evaluate` left beside a run, {} where it was not evaluated."""
+    path = folder / EVALUATION
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}

@@ -16,9 +16,9 @@ from kgplug.data.keys import fingerprint
 from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.errors import DataError, RunError, TrainingError, UsageError
 from kgplug.graph.graph import Graph
-from kgplug.graph.list_options import ListOptions
 from kgplug.graph.schema import GraphSchema
-from kgplug.job_data import DEFAULT_FRACTIONS, GraphData, Split, read
+from kgplug.job_data import DEFAULT_FRACTIONS, EVALUATION, GraphData, Split, evaluation_of, read
+from kgplug.job_publish import diff, preview, publish, resume
 from kgplug.training.runs import Runs
 
 if TYPE_CHECKING:
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from kgplug.data.publication import Predictions
     from kgplug.embeddings.model import EmbeddingModel
     from kgplug.embeddings.prediction import Question
-    from kgplug.graph.publisher import PublishReport
     from kgplug.recommenders.base import Recommender
     from kgplug.tuning import Tuning
 
@@ -35,15 +34,17 @@ __all__ = [
     "DEFAULT_FRACTIONS",
     "GraphData",
     "Split",
+    "diff",
     "evaluate",
     "evaluation_of",
     "predict",
+    "preview",
     "publish",
     "read",
+    "resume",
     "train",
     "tune",
 ]
-EVALUATION = "evaluation.json"
 
 
 def train(
@@ -303,42 +304,6 @@ def _keep(folder: Path, table: pd.DataFrame) -> None:
     temporary = folder / f".{EVALUATION}"
     temporary.write_text(table.iloc[0].to_json(), encoding="utf-8")
     temporary.replace(folder / EVALUATION)
-
-
-def evaluation_of(folder: Path) -> dict[str, float]:
-    """Return the figures that `evaluate` left beside a run, {} where it was not evaluated."""
-    path = folder / EVALUATION
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-
-
-def publish(
-    graph: Graph,
-    folder: Path,
-    *,
-    top: int = 10,
-    similar: int | None = None,
-    similar_label: str | None = None,
-    lists: ListOptions | None = None,
-    progress: bool | None = None,
-) -> PublishReport:
-    """Write a run into the graph it was trained on; by default whatever a user has feedback on now counts as seen.
-
-    `top`, `similar`, `similar_label` and `lists` are those of `Graph.publish`; the catalogue keeps how the lists of
-    a recommender were made.
-    """
-    content, lists = read_content(folder), lists or ListOptions()
-    model: Recommender | EmbeddingModel = models.load(folder)
-    schema = GraphSchema.model_validate(content["schema"])
-    has_lists = content["kind"] == "recommender"
-    seen = graph.read_interactions(schema, progress=progress) if has_lists and lists.seen == "all" else None
-    metrics = {**content["metrics"], **evaluation_of(folder)}
-    details = {"settings": content["settings"], "seed": content["seed"], "metrics": metrics}
-    if has_lists:
-        details["lists"] = {"top": top, **lists.to_dict()}
-    return graph.publish(
-        model, top=top, similar=similar, similar_label=similar_label, schema=schema, also_seen=seen, lists=lists,
-        details=details, progress=progress,
-    )  # fmt: skip
 
 
 def predict(

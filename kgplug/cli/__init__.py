@@ -8,7 +8,7 @@ import sys
 
 import typer
 
-from kgplug.cli import choosing, database, demo, models, serving
+from kgplug.cli import choosing, database, demo, models, publishing, serving
 from kgplug.errors import KgplugError
 
 INTERRUPTED = 130  # what a shell reports for a command ended by Ctrl-C
@@ -32,6 +32,7 @@ demo.add_to(app)
 database.add_to(app)
 models.add_to(app)
 choosing.add_to(app)
+publishing.add_to(app)
 serving.add_to(app)
 
 

@@ -177,7 +177,6 @@ How to go on
   Connection   {where}
   Commands     kgplug recommend 7 --model KGCN     kgplug similar 50     kgplug models     kgplug --help
   Queries      kgplug cypher                       lists the shipped ones; kgplug cypher recommend prints one to paste:
-               MATCH (:User {{id: 42}})-[r:RECOMMENDS {{model: "MKR"}}]->(m) RETURN m.title, r.score ORDER BY r.rank
   Notebook     notebooks/01_from_graph_to_recommendations.ipynb   (pip install 'kgplug[notebook]')
   Your graph   export NEO4J_URI=… NEO4J_USERNAME=… NEO4J_PASSWORD=…; kgplug init; kgplug check; kgplug train MKR
   Stop         kgplug db stop""",

@@ -1,4 +1,4 @@
-"""Commands about what the graph serves: publish, recommend, similar."""
+"""Commands that ask what the graph serves: recommend, similar, predict."""
 
 from __future__ import annotations
 
@@ -16,10 +16,8 @@ from kgplug.cli.console import (
     load_schema,
     open_graph,
     open_runs,
-    out,
     parse_key,
     print_frame,
-    print_json,
 )
 from kgplug.errors import UsageError
 
@@ -64,44 +62,8 @@ Seen = Annotated[
 
 def add_to(app: typer.Typer) -> None:
     """Register these commands."""
-    for command in (publish, recommend, similar, predict):
+    for command in (recommend, similar, predict):
         app.command(rich_help_panel="Serving")(command)
-
-
-def publish(
-    run: Annotated[str, typer.Argument(help="A run, or a model's name for its newest run.")],
-    top: Annotated[int, typer.Option(help="Length of each user's list.", min=1)] = 10,
-    similar: Annotated[
-        int | None, typer.Option(help="Also give each node SIMILAR_TO edges to so many nodes of its label.", min=1)
-    ] = None,
-    similar_label: Annotated[
-        str | None, typer.Option(help="SIMILAR_TO edges among the nodes of this label only.")
-    ] = None,
-    where: Where = None,
-    labels: ItemLabels = None,
-    diversity: Diversity = 0.0,
-    diverse_by: DiverseBy = None,
-    seen: Seen = SeenRows.all,
-    as_json: Json = False,
-) -> None:
-    """Write a run into the graph: vectors with a vector index, RECOMMENDS and, on request, SIMILAR_TO edges.
-
-    The model's previous run serves until this one is whole. Publishing a run again changes nothing, unless its
-    lists are to be made otherwise.
-
-    Examples: `kgplug publish MKR`, `kgplug publish TransE --similar 10 --similar-label Movie`, `kgplug publish MKR
-    --where "item.year > 1990" --diversity 0.3`
-    """
-    from kgplug import jobs
-
-    lists = _list_options(where, labels, diversity, diverse_by, seen)
-    folder = open_runs().resolve(run)
-    with open_graph() as graph:
-        report = jobs.publish(graph, folder, top=top, similar=similar, similar_label=similar_label, lists=lists)
-    if as_json:
-        print_json(report.to_dict())
-    else:
-        out.print(str(report), markup=False, soft_wrap=True)
 
 
 def recommend(
@@ -130,7 +92,7 @@ def recommend(
     from kgplug.graph.list_options import ListOptions
     from kgplug.live import live_recommendations
 
-    lists, key = _list_options(where, labels, diversity, diverse_by, seen), parse_key(user)
+    lists, key = list_options(where, labels, diversity, diverse_by, seen), parse_key(user)
     with open_graph() as graph:
         graph.use(load_schema(graph, schema_file))
         if live or lists != ListOptions():
@@ -202,9 +164,10 @@ def predict(
             err.print(str(counts), markup=False)
 
 
-def _list_options(
+def list_options(
     where: str | None, labels: list[str] | None, diversity: float, diverse_by: str | None, seen: SeenRows
 ) -> ListOptions:
+    """Return how lists are to be made, as the options say."""
     from kgplug.graph.list_options import ListOptions
 
     options = ListOptions(seen.value, where, tuple(labels or ()), diversity)

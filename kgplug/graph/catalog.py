@@ -1,28 +1,37 @@
 """The catalogue in the graph: which runs of which models it holds, and which one of each serves.
 
-    (:KgplugModel {name})-[:SERVES]->(:KgplugRun)-[:PREVIOUS]->(:KgplugRun)
-                                     (:KgplugRun)-[:HAS_RELATION]->(:KgplugRelation {name, translation: […], …})
+    (:KgplugModel {name, serves, edition, previous})
+    (:KgplugRun {id, model, number, edition, status, created, published, params, metrics, artefact, schema, graph})
+    (:KgplugRun)-[:HAS_RELATION]->(:KgplugRelation {name, translation: [0.1, …], …})
+
+A model's node points at what serves by two numbers: `serves` is the number of a run, `edition` that of the lists, which
+their edges carry. Whoever reads takes one of them first and goes on from there:
+
+    MATCH (model:KgplugModel {name: 'MKR'}) WITH model.serves AS number LIMIT 1
+    MATCH (run:KgplugRun {model: 'MKR', number: number}) RETURN run.labels, run.properties, run.indexes
+
+    MATCH (model:KgplugModel {name: 'MKR'}) WITH model.edition AS edition LIMIT 1
+    MATCH (:User {id: 42})-[r:RECOMMENDS {model: 'MKR', edition: edition}]->(item) RETURN item, r.rank
+
+Neo4j reads what is committed at that moment, relationship by relationship: a query that runs while a transaction
+commits may see a part of it. So no list is ever changed while it serves, and the pointer is a number, which is
+the old one or the new one. (model)-[:SERVES]->(run)-[:PREVIOUS]->(run) say the same for those who browse.
 
 A run's node names what belongs to it: the property that holds its vectors and the vector index over it, label by
-label in parallel lists. Whoever reads vectors goes through the pointer:
-
-    MATCH (:KgplugModel {name: 'MKR'})-[:SERVES]->(run:KgplugRun)
-    RETURN run.labels, run.properties, run.indexes
-
-A run is "building" while it is written, then "serving", then "previous", which can serve again at once; at last it is
-"dropping", while its vectors are removed. What a run owns is written down before it is made, so whatever a
-publisher that died has left behind can be found.
+label in parallel lists. A run is "building" while it is written, then "serving", then "previous", which can serve
+again at once; at last it is "dropping". What a run owns is written down before it is made,
+so whatever a publisher that died has left behind can be found.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from kgplug.data.publication import Publication
-from kgplug.errors import GraphError
+from kgplug.errors import GraphError, UsageError
 from kgplug.graph.connection import Connection
 from kgplug.graph.cypher import quote
 
@@ -36,40 +45,64 @@ BUILDING, SERVING, PREVIOUS, DROPPING = "building", "serving", "previous", "drop
 _CONSTRAINTS = (
     "CREATE CONSTRAINT kgplug_model_name IF NOT EXISTS FOR (model:KgplugModel) REQUIRE model.name IS UNIQUE",
     "CREATE CONSTRAINT kgplug_run_id IF NOT EXISTS FOR (run:KgplugRun) REQUIRE run.id IS UNIQUE",
+    "CREATE CONSTRAINT kgplug_run_number IF NOT EXISTS FOR (run:KgplugRun) REQUIRE (run.model, run.number) IS UNIQUE",
 )
+_CONSTRAINT_NAMES = ("kgplug_model_name", "kgplug_run_id", "kgplug_run_number")
 _LABEL_IN_NAME = 40  # characters of a label that go into the name of an index
+_OWN_FIELDS = ("metrics", "artefact", "schema", "graph")  # of the details, which stand in properties of their own
 
-_FIELDS = """run {.id, .model, .status, .labels, .properties, .indexes, .dimensions, .details, .vectors_digest,
+_FIELDS = """run {.id, .model, .number, .edition, .staged, .status, .labels, .properties, .indexes, .dimensions,
+    .params, .metrics, .artefact, .schema, .graph, .rates, .vectors_digest, .lists_digest,
     created: toString(run.created), published: toString(run.published)} AS run"""
-_SERVING = f"MATCH (:KgplugModel {{name: $model}})-[:SERVES]->(run:KgplugRun) RETURN {_FIELDS}"
-_ALL_SERVING = f"MATCH (:KgplugModel)-[:SERVES]->(run:KgplugRun) RETURN {_FIELDS} ORDER BY run.published DESC"
-_ONE = f"MATCH (run:KgplugRun {{id: $id}}) RETURN {_FIELDS}"
-_SUPERSEDED = f"""
-MATCH (run:KgplugRun {{model: $model}})
-WHERE NOT (:KgplugModel)-[:SERVES]->(run) AND NOT (:KgplugModel)-[:SERVES]->(:KgplugRun)-[:PREVIOUS]->(run)
-RETURN {_FIELDS} ORDER BY run.created
+_SERVING = f"""
+MATCH (model:KgplugModel {{name: $model}}) WITH model.serves AS number LIMIT 1
+MATCH (run:KgplugRun {{model: $model, number: number}}) RETURN {_FIELDS}
 """
+_PREVIOUS = _SERVING.replace("model.serves", "model.previous")
+_ALL_SERVING = f"""
+MATCH (model:KgplugModel) WHERE model.serves IS NOT NULL WITH model.name AS name, model.serves AS number
+MATCH (run:KgplugRun {{model: name, number: number}}) RETURN {_FIELDS} ORDER BY run.published DESC
+"""
+_ONE = f"MATCH (run:KgplugRun {{id: $id}}) RETURN {_FIELDS}"
+_OF_MODEL = f"MATCH (run:KgplugRun {{model: $model}}) RETURN {_FIELDS} ORDER BY run.created"
 _BEGIN = """
-MERGE (model:KgplugModel {name: $model})
+MATCH (model:KgplugModel {name: $model}) WHERE model.lease_token = $token
+OPTIONAL MATCH (found:KgplugRun {id: $id})
+WITH model, CASE WHEN found IS NULL OR ($stage AND found.staged IS NULL) THEN 1 ELSE 0 END AS new_numbers
+SET model.counter = coalesce(model.counter, 0) + new_numbers
 MERGE (run:KgplugRun {id: $id})
-ON CREATE SET run.created = datetime(), run.status = 'building'
-SET run.model = $model, run.labels = $labels, run.properties = $properties, run.indexes = $indexes,
-    run.dimensions = $dimensions, run.details = $details, run.vectors_digest = $vectors_digest
+ON CREATE SET run.created = datetime(), run.status = 'building', run.model = $model, run.number = model.counter
+SET run.labels = $labels, run.properties = $properties, run.indexes = $indexes, run.dimensions = $dimensions,
+    run.params = $params, run.metrics = $metrics, run.artefact = $artefact, run.schema = $schema, run.graph = $graph,
+    run.vectors_digest = $vectors_digest,
+    run.staged = CASE WHEN $stage THEN coalesce(run.staged, model.counter) ELSE null END
+RETURN run.number AS number, run.staged AS staged
 """
 _SWITCH = """
 MATCH (model:KgplugModel {name: $model})
+SET model.lease_until = timestamp() + $lease_ms
+WITH model WHERE model.lease_token = $token
 MATCH (run:KgplugRun {id: $id})
-SET model.switched = datetime()
+SET run.edition = $edition, run.lists_digest = $lists_digest, run.rates = $rates, run.status = 'serving',
+    run.published = datetime(), run.staged = null
+SET model.previous = CASE WHEN model.serves = run.number THEN model.previous ELSE model.serves END
+SET model.serves = run.number, model.edition = run.edition
 WITH model, run
-OPTIONAL MATCH (model)-[pointer:SERVES]->(before:KgplugRun) WHERE before.id <> $id
-OPTIONAL MATCH (before)-[older:PREVIOUS]->()
-WITH model, run, collect(DISTINCT pointer) + collect(DISTINCT older) AS outdated, collect(DISTINCT before) AS befores
-OPTIONAL MATCH (run)-[older:PREVIOUS]->() WHERE befores <> []
-WITH model, run, befores, outdated, collect(older) AS links
-FOREACH (link IN outdated + links | DELETE link)
-FOREACH (before IN befores | SET before.status = 'previous' CREATE (run)-[:PREVIOUS]->(before))
-MERGE (model)-[:SERVES]->(run)
-SET run.status = 'serving', run.published = datetime()
+CALL { WITH model OPTIONAL MATCH (model)-[link:SERVES]->() DELETE link }
+CALL { WITH model OPTIONAL MATCH (:KgplugRun {model: model.name})-[link:PREVIOUS]->() DELETE link }
+CALL {
+    WITH model, run
+    MATCH (before:KgplugRun {model: model.name, number: model.previous})
+    SET before.status = 'previous'
+    CREATE (run)-[:PREVIOUS]->(before)
+}
+CREATE (model)-[:SERVES]->(run)
+RETURN run.number AS number
+"""
+_WITHDRAW = """
+MATCH (model:KgplugModel {name: $model}) WHERE model.lease_token = $token
+SET model.serves = null, model.edition = null, model.previous = null
+WITH model OPTIONAL MATCH (model)-[link:SERVES]->() DELETE link
 """
 
 
@@ -79,31 +112,51 @@ class RunRecord:
 
     Attributes:
         id, model: as in the publication.
+        number: of the run among those of its model; None before it is in the graph.
+        edition: of its lists, as their edges carry it; None before they were whole for the first time.
+        staged: of lists that are being written and do not serve yet; None where none are.
         status: "building", "serving", "previous" or "dropping".
         labels, properties, indexes, dimensions: one entry a label with vectors; "" for a label without index.
-        details: facts of the training.
+        details: facts of the training and of how the lists were made.
+        rates: what its publish wrote a second, {"vectors": …, "edges": …}.
         created, published: ISO times of the first write and of the moment it came to serve (None before).
         vectors_digest: sha256 of the vectors that the run's property holds or is being filled with; None while
             other ones stand there.
+        lists_digest: sha256 of the lists of that edition.
     """
 
     id: str
     model: str
+    number: int | None = None
+    edition: int | None = None
+    staged: int | None = None
     status: str = BUILDING
     labels: list[str] = field(default_factory=list)
     properties: list[str] = field(default_factory=list)
     indexes: list[str] = field(default_factory=list)
     dimensions: list[int] = field(default_factory=list)
     details: dict = field(default_factory=dict)
+    rates: dict = field(default_factory=dict)
     created: str | None = None
     published: str | None = None
     vectors_digest: str | None = None
+    lists_digest: str | None = None
 
 
 def serving(connection: Connection, model: str) -> dict | None:
     """Return what the catalogue knows of the run that serves under a model's name; None if none does."""
-    found = connection.rows(_SERVING, model=model)
-    return _public(_record(found[0]["run"])) if found else None
+    found = serving_run(connection, model)
+    return None if found is None else _public(found)
+
+
+def serving_run(connection: Connection, model: str) -> RunRecord | None:
+    """Return the record of the run that serves under a model's name, None if none does."""
+    return _first(connection.rows(_SERVING, model=model))
+
+
+def previous_run(connection: Connection, model: str) -> RunRecord | None:
+    """Return the record of the run that can serve again at once, None if there is none."""
+    return _first(connection.rows(_PREVIOUS, model=model))
 
 
 def published_models(connection: Connection) -> list[dict]:
@@ -111,7 +164,12 @@ def published_models(connection: Connection) -> list[dict]:
     return [_public(_record(row["run"])) for row in connection.rows(_ALL_SERVING)]
 
 
-def planned_record(publication: Publication, *, vectors_digest: str) -> RunRecord:
+def known_models(connection: Connection) -> list[str]:
+    """Return the name of every model in the catalogue, of those that serve nothing yet, too."""
+    return [row["name"] for row in connection.rows("MATCH (model:KgplugModel) RETURN model.name AS name ORDER BY name")]
+
+
+def planned_record(publication: Publication, *, vectors_digest: str, lists_digest: str) -> RunRecord:
     """Return the record that a publication shall have: its own property and, where wanted, index for each label."""
     name = property_name(publication.model, publication.run)
     indexes: list[str] = []
@@ -127,6 +185,7 @@ def planned_record(publication: Publication, *, vectors_digest: str) -> RunRecor
         dimensions=[int(nodes.vectors.shape[1]) for nodes in publication.vectors],
         details=publication.details,
         vectors_digest=vectors_digest,
+        lists_digest=lists_digest,
     )
 
 
@@ -136,15 +195,34 @@ def property_name(model: str, run: str) -> str:
     return f"kgplug_{run}" if run.lower().startswith(model) else f"kgplug_{model}_{run}"
 
 
+def model_named(connection: Connection, name: str) -> str:
+    """Return the name of a model in the catalogue as it is written there; case is ignored.
+
+    Raises:
+        UsageError: the catalogue has none of that name.
+    """
+    known = known_models(connection)
+    for model in known:
+        if model.lower() == name.lower():
+            return model
+    there = f"In the graph: {', '.join(known)}." if known else "No model is in this graph."
+    raise UsageError(f'No model of the graph is called "{name}". {there}')
+
+
 def find_run(connection: Connection, run: str) -> RunRecord | None:
     """Return a run's record, None if the catalogue has none."""
-    found = connection.rows(_ONE, id=run)
-    return _record(found[0]["run"]) if found else None
+    return _first(connection.rows(_ONE, id=run))
 
 
-def superseded_runs(connection: Connection, model: str) -> list[RunRecord]:
-    """Return the runs of a model that neither serve nor stand behind the serving one: dead builds and old runs."""
-    return [_record(row["run"]) for row in connection.rows(_SUPERSEDED, model=model)]
+def runs_of(connection: Connection, model: str) -> list[RunRecord]:
+    """Return the records of all runs of a model, those among them whose publisher died, the oldest first."""
+    return [_record(row["run"]) for row in connection.rows(_OF_MODEL, model=model)]
+
+
+def unfinished_run(connection: Connection, model: str) -> RunRecord | None:
+    """Return the newest run of a model whose publish has begun and not come to its end, None if there is none."""
+    found = [run for run in runs_of(connection, model) if run.status == BUILDING or run.staged is not None]
+    return found[-1] if found else None
 
 
 def ensure_constraints(connection: Connection) -> None:
@@ -169,14 +247,62 @@ def check_own_property(connection: Connection, record: RunRecord) -> None:
                 raise GraphError(f":{label} nodes have a property {name} that kgplug did not write. {advice}")
 
 
-def begin(connection: Connection, record: RunRecord) -> None:
-    """Write a run's record, leaving its status as it is; a new one is "building"."""
-    connection.write(_BEGIN, **_parameters(record))
+def begin(connection: Connection, record: RunRecord, token: str, *, stage: bool) -> RunRecord:
+    """Write a run's record, leaving its status as it is; a new one is "building".
+
+    Args:
+        connection: to the database.
+        record: of the run.
+        token: of the lease on its model.
+        stage: give it a new edition to write lists under, unless it has one that was begun; otherwise it has none.
+
+    Returns:
+        The record with its number and the staged edition.
+    """
+    rows = connection.write_rows(_BEGIN, **_parameters(record), token=token, stage=stage)
+    if not rows:
+        raise lease_lost(record.model)
+    return replace(record, number=rows[0]["number"], staged=rows[0]["staged"])
 
 
-def switch(connection: Connection, record: RunRecord) -> None:
-    """Let a run serve under its model's name, the one before become its previous one, in one transaction."""
-    connection.write(_SWITCH, model=record.model, id=record.id)
+def note_vectors(connection: Connection, record: RunRecord) -> None:
+    """Write down that a run's property holds the vectors of its record now."""
+    query = "MATCH (run:KgplugRun {id: $id}) SET run.vectors_digest = $digest"
+    connection.write(query, id=record.id, digest=record.vectors_digest)
+
+
+def switch(connection: Connection, record: RunRecord, token: str, *, lease_ms: int) -> None:
+    """Let a run and its edition serve under its model's name, the run before become the previous one, at once."""
+    rows = connection.write_rows(
+        _SWITCH,
+        model=record.model,
+        id=record.id,
+        edition=record.edition,
+        lists_digest=record.lists_digest,
+        rates=json.dumps(record.rates),
+        token=token,
+        lease_ms=lease_ms,
+    )
+    if not rows:
+        raise lease_lost(record.model)
+
+
+def withdraw(connection: Connection, model: str, token: str) -> None:
+    """Let nothing serve under a model's name."""
+    connection.write(_WITHDRAW, model=model, token=token)
+
+
+def lease_lost(model: str) -> GraphError:
+    """Return the error of a publisher that lost its lease: it was out of touch for too long."""
+    return GraphError(
+        f"This publish of {model} was out of touch with the database for so long that another one may have begun, so "
+        "it stopped. What served still serves; `kgplug publish --resume` does the rest."
+    )
+
+
+def unstage(connection: Connection, model: str) -> None:
+    """Forget the lists that were being written for a model's runs."""
+    connection.write("MATCH (run:KgplugRun {model: $model}) SET run.staged = null", model=model)
 
 
 def mark(connection: Connection, run: str, status: str) -> None:
@@ -193,11 +319,19 @@ def forget(connection: Connection, run: str) -> None:
     )
 
 
+def drop_constraints(connection: Connection) -> None:
+    """Remove the constraints of a catalogue that has become empty."""
+    for name in _CONSTRAINT_NAMES:
+        connection.autocommit(f"DROP CONSTRAINT {name} IF EXISTS")
+
+
 def _slug(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9]+", "_", text).strip("_")
 
 
 def _parameters(record: RunRecord) -> dict[str, Any]:
+    details = record.details
+    params = {name: value for name, value in details.items() if name not in _OWN_FIELDS}
     return {
         "id": record.id,
         "model": record.model,
@@ -205,17 +339,30 @@ def _parameters(record: RunRecord) -> dict[str, Any]:
         "properties": record.properties,
         "indexes": record.indexes,
         "dimensions": record.dimensions,
-        "details": json.dumps(record.details, ensure_ascii=False, sort_keys=True, default=str),
+        "params": _json(params),
+        **{name: _json(details[name]) if name in details else None for name in _OWN_FIELDS if name != "artefact"},
+        "artefact": details.get("artefact"),
         "vectors_digest": record.vectors_digest,
     }
 
 
+def _json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, sort_keys=True, default=str)
+
+
+def _first(rows: list[dict[str, Any]]) -> RunRecord | None:
+    return _record(rows[0]["run"]) if rows else None
+
+
 def _record(row: dict[str, Any]) -> RunRecord:
     known = {name: value for name, value in row.items() if value is not None}
-    known["details"] = json.loads(known.get("details", "{}"))
-    return RunRecord(**known)
+    own = {name: known.pop(name) for name in ("params", *_OWN_FIELDS) if name in known}
+    details = json.loads(own.pop("params", "{}"))
+    details |= {name: value if name == "artefact" else json.loads(value) for name, value in own.items()}
+    return RunRecord(**{**known, "details": details, "rates": json.loads(known.get("rates", "{}"))})
 
 
 def _public(record: RunRecord) -> dict:
     """Return a record as a dict, without what is of use to the publisher only."""
-    return {name: value for name, value in record.__dict__.items() if name != "vectors_digest"}
+    hidden = ("staged", "rates", "vectors_digest", "lists_digest")
+    return {name: value for name, value in record.__dict__.items() if name not in hidden}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import socket
+import time
 from typing import TYPE_CHECKING, Any, Literal, LiteralString, Self, TypeVar, cast
 from urllib.parse import urlsplit
 
@@ -29,6 +30,7 @@ _DEFAULT_PORT = 7687
 _OLDEST_VERSION = (5, 13)  # the first with vector indexes
 _CONNECTION_TIMEOUT_S = 5
 _RETRY_TIME_S = 15
+_FIRST_PAUSE_S = 0.5
 _COUNTERS = (
     "nodes_created",
     "nodes_deleted",
@@ -133,6 +135,10 @@ class Connection:
     def write(self, query: str, /, **parameters: object) -> dict[str, int]:
         """Run a writing query in a transaction that is retried, and return what it changed.
 
+        Args:
+            query: one that may be done twice: where the answer to a COMMIT was lost, it is sent again.
+            parameters: of the query.
+
         Returns:
             nodes_created, relationships_created, properties_set … as in Neo4j's counters, zeros included.
         """
@@ -142,6 +148,10 @@ class Connection:
             return {name: getattr(counters, name) for name in _COUNTERS}
 
         return self._managed("WRITE", query, parameters, to_counters)
+
+    def write_rows(self, query: str, /, **parameters: object) -> list[dict[str, Any]]:
+        """Run a writing query as `write` does, and return its rows."""
+        return self._managed("WRITE", query, parameters, lambda result: result.data())
 
     def autocommit(self, query: str, /, **parameters: object) -> list[dict[str, Any]]:
         """Run a query that manages its own transactions (CALL { } IN TRANSACTIONS, schema commands); not retried."""
@@ -165,10 +175,25 @@ class Connection:
     def _managed(
         self, access: Literal["READ", "WRITE"], query: str, parameters: dict, use: Callable[[neo4j.Result], _T]
     ) -> _T:
-        """Run a query in a managed transaction and return what `use` makes of its result."""
-        with translated_errors(self.uri, self.database), self.session(access=access) as session:
-            execute = session.execute_read if access == "READ" else session.execute_write
-            return execute(lambda transaction: use(transaction.run(_text(query), parameters)))
+        """Run a query in a managed transaction and return what `use` makes of its result.
+
+        The driver tries again whatever was rolled back for certain: deadlocks, other transient errors, a connection
+        lost before COMMIT. A COMMIT without an answer may have been done or not, and is done again here.
+        """
+        import neo4j.exceptions
+
+        began, pause_s = time.monotonic(), _FIRST_PAUSE_S
+        with translated_errors(self.uri, self.database):
+            while True:
+                try:
+                    with self.session(access=access) as session:
+                        execute = session.execute_read if access == "READ" else session.execute_write
+                        return execute(lambda transaction: use(transaction.run(_text(query), parameters)))
+                except neo4j.exceptions.IncompleteCommit:
+                    if time.monotonic() - began > _RETRY_TIME_S:
+                        raise
+                time.sleep(pause_s)
+                pause_s *= 2
 
     def _look_at_server(self) -> None:
         """Fill in the database's name and the server's version, refusing a server without vector indexes."""

@@ -23,8 +23,12 @@ from kgplug.settings import Settings
 if TYPE_CHECKING:
     import pandas as pd
 
-    from kgplug.graph.publish_predictions import PredictionCounts
-    from kgplug.graph.publisher import PublishReport
+    from kgplug.graph.publishing.erase import EraseReport
+    from kgplug.graph.publishing.predictions import PredictionCounts
+    from kgplug.graph.publishing.preview import Preview
+    from kgplug.graph.publishing.publisher import PublishReport
+    from kgplug.graph.publishing.rollback import RollbackReport
+    from kgplug.graph.publishing.unpublish import UnpublishReport
 
 
 RESULTS_GROUP = "kgplug.results"
@@ -92,6 +96,7 @@ class Graph:
         also_seen: Interactions | None = None,
         lists: ListOptions | None = None,
         details: dict | None = None,
+        keep_previous: bool = True,
         progress: bool | None = None,
     ) -> PublishReport:
         """Write a model's vectors and top lists into the graph.
@@ -107,13 +112,70 @@ class Graph:
                 count all as seen; all interactions last read, if not given.
             lists: what counts as seen, which items may stand in the lists, how much these differ.
             details: facts kept on the catalogue node.
+            keep_previous: keep the run that serves now, so that `rollback` can bring it back.
 
         Raises:
             UsageError: the options of lists do not fit the graph, or the model has no lists.
+            GraphError: somebody else publishes this model now, or the server refuses.
         """
-        from kgplug.graph.publisher import publish
+        from kgplug.graph.publishing.publisher import publish
 
-        schema, lists = schema or self.schema, lists or ListOptions()
+        publication = self._publication(
+            model, top, similar, similar_label, schema or self.schema, also_seen, lists or ListOptions(), details
+        )
+        return publish(
+            self.connection, schema or self.schema, publication, keep_previous=keep_previous, progress=progress
+        )
+
+    def preview(
+        self,
+        model: Publishable | object,
+        *,
+        top: int = 10,
+        similar: int | None = None,
+        similar_label: str | None = None,
+        schema: GraphSchema | None = None,
+        also_seen: Interactions | None = None,
+        lists: ListOptions | None = None,
+    ) -> Preview:
+        """Tell what `publish` with the same arguments would change, how long it would take, and write nothing."""
+        from kgplug.graph.publishing.preview import preview
+
+        publication = self._publication(
+            model, top, similar, similar_label, schema or self.schema, also_seen, lists or ListOptions(), None
+        )
+        return preview(self.connection, schema or self.schema, publication)
+
+    def rollback(self, model: str) -> RollbackReport:
+        """Undo a model's unfinished publish, or let its previous run serve again; see `kgplug.graph.publishing`."""
+        from kgplug.graph.publishing.rollback import rollback
+
+        return rollback(self.connection, model)
+
+    def unpublish(self, model: str) -> UnpublishReport:
+        """Remove every trace of a model from the graph."""
+        from kgplug.graph.publishing.unpublish import unpublish
+
+        return unpublish(self.connection, model)
+
+    def erase_user(self, user: int | str) -> EraseReport:
+        """Remove a user's edges and vectors that kgplug wrote; `kgplug.erasure` does it in runs, too."""
+        from kgplug.graph.publishing.erase import erase_user
+
+        return erase_user(self.connection, self.schema, user)
+
+    def _publication(
+        self,
+        model: Publishable | object,
+        top: int,
+        similar: int | None,
+        similar_label: str | None,
+        schema: GraphSchema,
+        also_seen: Interactions | None,
+        lists: ListOptions,
+        details: dict | None,
+    ) -> Publication:
+        """Return what a model's publish writes; arguments as in `publish`."""
         seen = also_seen if also_seen is not None else self._interactions
         publishable = _publishable(model)
         options = self._list_options(publishable, schema, lists)
@@ -124,7 +186,7 @@ class Graph:
             publication = replace(publication, similar=similar_lists(publication.vectors, similar, label=similar_label))
         elif similar_label is not None:
             raise UsageError(f"similar_label={similar_label!r} needs similar, the length of each node's list.")
-        return publish(self.connection, schema, publication, progress=progress)
+        return publication
 
     def _list_options(self, model: Publishable, schema: GraphSchema, lists: ListOptions) -> dict[str, Any]:
         """Return options as the arguments of a recommender's `publication`; {} where all are the usual ones."""
@@ -137,8 +199,8 @@ class Graph:
         return {"exclude_seen": lists.seen != "none", **options}
 
     def write_predictions(self, predictions: Predictions, *, schema: GraphSchema | None = None) -> PredictionCounts:
-        """Write triples that a model takes for plausible as PREDICTED edges; see `kgplug.graph.publish_predictions`."""
-        from kgplug.graph.publish_predictions import write_predictions
+        """Write triples that a model takes for plausible as PREDICTED edges; see `kgplug.graph.publishing`."""
+        from kgplug.graph.publishing.predictions import write_predictions
 
         return write_predictions(self.connection, schema or self.schema, predictions)
 

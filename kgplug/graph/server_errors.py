@@ -54,6 +54,11 @@ def _sentence(error: Exception, uri: str, database: str | None) -> str:
     code = getattr(error, "code", None) or ""
     if code in _BY_CODE:
         return _BY_CODE[code].format(uri=uri, database=repr(database or ""), message=message)
+    if isinstance(error, raised.IncompleteCommit):
+        return (
+            f"The connection to {uri} broke while a change was being committed, so nobody knows whether it was made. "
+            "Give the same command again: it looks at what is there and does the rest."
+        )
     if isinstance(error, raised.ServiceUnavailable | raised.SessionExpired):
         return _lost_connection(_chain(error), uri)
     return f"Neo4j at {uri}: {message}"

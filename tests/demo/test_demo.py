@@ -64,7 +64,7 @@ def test_every_user_has_one_whole_list_of_unseen_films(demo_graph: Graph, model:
 
 def test_one_run_of_each_model_serves(demo_graph: Graph) -> None:
     serving = demo_graph.query(
-        "MATCH (m:KgplugModel)-[:SERVES]->(r:KgplugRun) RETURN m.name AS name, r.status AS status"
+        "MATCH (m:KgplugModel)-[:SERVES]->(r:KgplugRun {number: m.serves}) RETURN m.name AS name, r.status AS status"
     )
     assert sorted(serving["name"]) == sorted(PUBLISHED)
     assert set(serving["status"]) == {"serving"}

@@ -10,9 +10,10 @@ import numpy as np
 from pydantic import SecretStr
 
 from kgplug.data.publication import NodeVectors, Publication, TopLists
-from kgplug.graph import publish_lists, publish_vectors
 from kgplug.graph.connection import Connection
-from kgplug.graph.publisher import publish
+from kgplug.graph.publishing import lists as list_writing
+from kgplug.graph.publishing import vectors as vector_writing
+from kgplug.graph.publishing.publisher import publish
 from kgplug.graph.schema import GraphSchema
 
 N_USERS, N_ITEMS, K, DIMENSIONS = 60, 30, 5, 8
@@ -62,8 +63,8 @@ class Dying(Connection):
 
 def small_batches() -> None:
     """Make a few users several batches."""
-    publish_lists._BATCH_USERS = 10
-    publish_vectors._BATCH_ROWS = 10
+    list_writing._BATCH_USERS = 10
+    vector_writing._BATCH_ROWS = 10
 
 
 def main() -> None:

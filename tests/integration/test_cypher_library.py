@@ -11,7 +11,7 @@ import pytest
 from kgplug.data.publication import NodeVectors, Publication, TopLists
 from kgplug.graph import cypher
 from kgplug.graph.connection import Connection
-from kgplug.graph.publisher import publish
+from kgplug.graph.publishing.publisher import publish
 from kgplug.graph.schema import DEMO_SCHEMA, FeedbackSchema, GraphSchema, ItemSchema, KnowledgeSchema, UserSchema
 from tests.integration.sample_graphs import FILMS, MUSIC, build
 
@@ -143,8 +143,16 @@ def test_health_counts_lists_edges_strays_and_vectors(published: Prepared) -> No
     row = run(published, "health").iloc[0].to_dict()
     assert row.pop("published")
     assert len(row.pop("indexes")) == 2
-    assert row == {"model": "MKR", "run": "mkr-1", "lists": 2, "edges": 5, "stray_edges": 0, "vectors": 12}
-    connection.write("MATCH ()-[r:RECOMMENDS {rank: 1}]->() WITH r LIMIT 1 SET r.run = 'dead'")
+    assert row == {
+        "model": "MKR",
+        "run": "mkr-1",
+        "lists": 2,
+        "edges": 5,
+        "previous": None,
+        "stray_edges": 0,
+        "vectors": 12,
+    }
+    connection.write("MATCH ()-[r:RECOMMENDS {rank: 1}]->() WITH r LIMIT 1 SET r.edition = 99")
     assert run(published, "health")["stray_edges"].tolist() == [1]
     indexes = run(published, "indexes")
     assert indexes["state"].tolist() == ["ONLINE", "ONLINE"]

@@ -29,7 +29,8 @@ SCHEMA = GraphSchema(item=ItemSchema(title="title"), knowledge=KnowledgeSchema(k
 ALL_NODES = "MATCH (n) RETURN elementId(n) AS id, labels(n) AS labels, properties(n) AS p ORDER BY id"
 ALL_EDGES = "MATCH ()-[r]->() RETURN elementId(r) AS id, properties(r) AS p ORDER BY id"
 SEEN = "MATCH (u:User)-[r:RATED]->(m:Movie) RETURN u.id AS user, m.id AS film"
-LISTED = """MATCH (u:User)-[r:RECOMMENDS {model: $model}]->(m)
+LISTED = """MATCH (model:KgplugModel {name: $model}) WITH model.edition AS edition LIMIT 1
+MATCH (u:User)-[r:RECOMMENDS {model: $model, edition: edition}]->(m)
 RETURN u.id AS user, m.id AS film, r.score AS score ORDER BY user, r.rank"""
 
 
@@ -163,7 +164,7 @@ def test_published_lists_are_filtered_and_publishing_so_again_changes_nothing(
     assert {film for films in listed(graph).values() for film in films} == allowed
     before = graph.connection.rows(ALL_NODES), graph.connection.rows(ALL_EDGES)
     report = jobs.publish(graph, folder, top=5, lists=options)
-    assert report.edges == report.edges_deleted == 0
+    assert report.edges == 0
     after = graph.connection.rows(ALL_NODES), graph.connection.rows(ALL_EDGES)
     assert [row["id"] for part in after for row in part] == [row["id"] for part in before for row in part]
 

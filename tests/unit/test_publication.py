@@ -12,13 +12,13 @@ from hypothesis.extra.numpy import arrays
 
 from kgplug.data.publication import NodeVectors, Publication, TopLists
 from kgplug.errors import DataError, GraphError, UsageError
-from kgplug.graph import publish_vectors
 from kgplug.graph.catalog import planned_record, property_name
-from kgplug.graph.publish_batches import run_batches
-from kgplug.graph.publish_check import check_publication
-from kgplug.graph.publish_nodes import NodeLookup
-from kgplug.graph.publish_vectors import usable_rows, vector_texts, wait_for_indexes
-from kgplug.graph.publisher import PublishReport, publish
+from kgplug.graph.publishing import vectors as vector_writing
+from kgplug.graph.publishing.batches import run_batches
+from kgplug.graph.publishing.check import check_publication
+from kgplug.graph.publishing.nodes import NodeLookup
+from kgplug.graph.publishing.publisher import PublishReport, publish
+from kgplug.graph.publishing.vectors import usable_rows, vector_texts, wait_for_indexes
 from kgplug.graph.schema import GraphSchema
 
 
@@ -117,7 +117,7 @@ def test_the_property_of_a_run_is_a_plain_identifier_with_both_names(model, run,
 def test_indexes_of_labels_that_read_alike_get_names_of_their_own():
     nodes = [NodeVectors(label, keys(1), np.ones((1, 3), dtype=np.float32)) for label in ("A b", "A-b", "c")]
     nodes[2] = replace(nodes[2], indexed=False)
-    record = planned_record(Publication("MKR", "mkr-1", nodes), vectors_digest="")
+    record = planned_record(Publication("MKR", "mkr-1", nodes), vectors_digest="", lists_digest="")
     assert record.indexes == ["kgplug_mkr_1_A_b", "kgplug_mkr_1_A_b_1", ""]
     assert record.dimensions == [3, 3, 3]
 
@@ -159,7 +159,7 @@ class Populating:
 
 
 def test_an_index_that_makes_no_progress_is_not_waited_for_beyond_the_time_out(monkeypatch):
-    monkeypatch.setattr(publish_vectors, "_POLL_S", 0.01)
+    monkeypatch.setattr(vector_writing, "_POLL_S", 0.01)
     with pytest.raises(GraphError, match=r"a_index has stood at 40 % for 0\.05 s"):
         wait_for_indexes(Populating(), ["a_index"], timeout_s=0.05, progress=False)  # type: ignore[arg-type]
 
@@ -197,7 +197,7 @@ def test_an_account_that_may_not_write_is_told_at_the_first_attempt():
 
 
 def test_a_report_says_what_was_done_and_what_was_not():
-    report = PublishReport("MKR", "mkr-2", vectors=90, lists=60, edges=300, edges_deleted=280, previous="mkr-1")
+    report = PublishReport("MKR", "mkr-2", vectors=90, lists=60, edges=300, previous="mkr-1")
     report.seconds = {"vectors": 0.5, "lists": 2.0}
     report.missing, report.missing_keys = 1, ["User 5"]
     assert (report.vectors_per_s, report.edges_per_s) == (180, 150)
@@ -205,7 +205,7 @@ def test_a_report_says_what_was_done_and_what_was_not():
     assert str(report).splitlines() == [
         "MKR is served by run mkr-2 (2.5 s).",
         "Vectors: 90 written; vector indexes: none.",
-        "Lists: 60 users written (300 edges, 280 removed).",
+        "Lists: 60 users written (300 edges).",
         "Passed over 1 nodes that are not in the graph, such as User 5.",
-        "Run mkr-1 served before and is kept.",
+        "Run mkr-1 served before and is kept: `kgplug rollback MKR` brings it back.",
     ]

@@ -17,8 +17,8 @@ from kgplug.errors import GraphError
 from kgplug.graph.catalog import RunRecord
 from kgplug.graph.connection import Connection
 from kgplug.graph.cypher import quote
-from kgplug.graph.publish_batches import progress_bar, run_batches
-from kgplug.graph.publish_nodes import NodeLookup
+from kgplug.graph.publishing.batches import progress_bar, run_batches
+from kgplug.graph.publishing.nodes import NodeLookup
 
 MAX_DIMENSIONS = 4096  # of a Neo4j vector index
 
@@ -115,7 +115,7 @@ def _rows_without(
         handles = [lookup.handles[key] for key in nodes.keys[rows[batch]]]
         return rows[batch][connection.rows(query, handles=handles, name=property_name)[0]["rows"]]
 
-    found = run_batches(find, len(rows), 4 * _BATCH_ROWS, description="", unit="", progress=False)
+    found = run_batches(find, len(rows), 4 * _BATCH_ROWS, description="Vectors there", unit="", progress=False)
     return np.sort(np.concatenate([rows[:0], *found]))
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 from tqdm import tqdm
+
+from kgplug.errors import GraphError
 
 _T = TypeVar("_T")
 _SESSIONS = 2  # one batch is packed here while the server works on the other
@@ -18,7 +20,8 @@ def run_batches(
 ) -> list[_T]:
     """Call `work` with slices that cover range(n_rows), from two threads; return its results in order.
 
-    The first error stops what has not begun yet, and is raised when what has begun is done.
+    The first error stops what has not begun yet, and is raised when what has begun is done; that of a server tells
+    which batch failed.
 
     Args:
         work: does one batch, in one transaction.
@@ -36,12 +39,19 @@ def run_batches(
         futures = [pool.submit(work, batch) for batch in batches]
         try:
             for batch, future in zip(batches, futures, strict=True):
-                results.append(future.result())
+                results.append(_result(future, f"{description}, {batch.start + 1:,} to {batch.stop:,} of {n_rows:,}"))
                 bar.update(batch.stop - batch.start)
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
     return results
+
+
+def _result(future: Future[_T], batch: str) -> _T:
+    try:
+        return future.result()
+    except GraphError as error:
+        raise GraphError(f"{batch}: {error}") from error.__cause__
 
 
 def progress_bar(total: int, *, description: str, unit: str, progress: bool | None) -> tqdm:

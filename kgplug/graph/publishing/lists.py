@@ -1,29 +1,30 @@
-"""Write each node's list as edges, whole in one transaction.
+"""Write each node's list as edges, beside the lists that serve.
 
-    (:User)-[:RECOMMENDS {model, run, rank, score}]->(:Item)
-    (:Item)-[:SIMILAR_TO {model, run, rank, score}]->(:Item)
+    (:User)-[:RECOMMENDS {model, run, edition, rank, score}]->(:Item)
+    (:Item)-[:SIMILAR_TO {model, run, edition, rank, score}]->(:Item)
 
-Edges of these types without both `model` and `run` are somebody else's and stay as they are. Whoever has a list is
-a user here.
+What belongs together carries the number of one edition, which serves when all of it is there (`kgplug.graph.catalog`).
+Edges of these types without `run` are somebody else's and stay as they are. Whoever has a list is a user here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 
 from kgplug.data.publication import TopLists
 from kgplug.graph.connection import Connection
 from kgplug.graph.cypher import quote
-from kgplug.graph.publish_batches import run_batches
-from kgplug.graph.publish_nodes import NodeLookup
+from kgplug.graph.publishing.batches import run_batches
+from kgplug.graph.publishing.nodes import NodeLookup
 
 _BATCH_USERS = 1000
 _BATCH_EDGES = 10_000
-_OURS = "old.model = $model AND old.run IS NOT NULL"
+_OURS = "old.model = $model AND old.edition = $edition AND old.run IS NOT NULL"
 
 
 class UserList(NamedTuple):
@@ -38,9 +39,9 @@ class ListCounts:
     """What became of the lists.
 
     Attributes:
-        written, kept: users whose list was replaced, and whose list stood there already; empty ones included.
+        written, kept: users whose list was written, and whose list stood there already; empty ones included.
         edges: created.
-        deleted: edges of earlier lists that were removed.
+        expected: edges that there are now, if none of their nodes has gone.
         missing_users, missing_items: keys without a node in the graph.
         vanished: edges not written because their user or item went meanwhile.
     """
@@ -48,81 +49,125 @@ class ListCounts:
     written: int = 0
     kept: int = 0
     edges: int = 0
-    deleted: int = 0
+    expected: int = 0
     missing_users: list = field(default_factory=list)
     missing_items: list = field(default_factory=list)
     vanished: int = 0
 
 
+@dataclass(frozen=True)
+class Edition:
+    """Where lists go.
+
+    Attributes:
+        model, run: what the edges carry.
+        number: of the edition.
+        check: called before each batch; raises where the work may not go on.
+    """
+
+    model: str
+    run: str
+    number: int
+    check: Callable[[], None] = lambda: None
+
+
 def write_lists(
     connection: Connection,
     edge: str,
-    model: str,
-    run: str,
+    edition: Edition,
     lists: list[TopLists],
     lookups: dict[str, NodeLookup],
     *,
     compare: bool,
     progress: bool | None,
 ) -> list[ListCounts]:
-    """Give every user of `lists` the new list, and every other node none; return one entry a label, then the rest's.
+    """Give every user of `lists` a list in an edition, and every other node none; return one entry a label.
 
     Args:
         connection: to the database.
         edge: relationship type.
-        model, run: what the edges carry.
+        edition: of the lists.
         lists: one entry a label of users; none of it where the run has no lists.
         lookups: label → how its nodes are found.
-        compare: read the lists in the graph first and write only those that differ.
+        compare: there may be lists of this edition: read them first, and write only those that differ.
         progress: show a bar; None shows it on a terminal.
     """
     counts, listed = [], []
     for one in lists:
         users, items = lookups[one.user_label], lookups[one.item_label]
-        counts.append(ListWriter(connection, edge, model, run, users, items).write(one, compare, progress))
+        counts.append(ListWriter(connection, edge, edition, users, items).write(one, compare, progress))
         listed.append((users, set(one.user_keys[users.present(one.user_keys)])))
-    deleted = _remove_others(connection, edge, model, run, listed, look_at_all=compare or not lists)
-    return [*counts, ListCounts(deleted=deleted)]
+    if compare:
+        _remove_others(connection, edge, edition, listed)
+    return counts
+
+
+def count_edges(connection: Connection, edge: str, edition: Edition) -> int:
+    """Return how many edges of an edition the graph holds."""
+    query = f"MATCH ()-[old:{edge}]->() WHERE {_OURS} RETURN count(old) AS n"
+    return connection.rows(query, model=edition.model, edition=edition.number)[0]["n"]
+
+
+def read_lists(
+    connection: Connection, edge: str, model: str, edition: int | None, users: NodeLookup, items: NodeLookup
+) -> TopLists:
+    """Return the lists of an edition, those of all users that have one; none for the edition None."""
+    query = f"""
+    MATCH (user:{quote(users.label)})-[old:{edge}]->(item:{quote(items.label)}) WHERE {_OURS}
+    RETURN user.{quote(users.key)} AS user, item.{quote(items.key)} AS item, old.rank AS rank, old.score AS score
+    """
+    rows = connection.frame(query, model=model, edition=edition)
+    user, user_keys = pd.factorize(rows["user"].astype(object))
+    item, item_keys = pd.factorize(rows["item"].astype(object))
+    rank = rows["rank"].to_numpy(dtype=np.int64) - 1
+    shape = (len(user_keys), int(rank.max(initial=-1)) + 1)
+    numbers, scores = np.full(shape, -1, dtype=np.int64), np.zeros(shape, dtype=np.float32)
+    numbers[user, rank], scores[user, rank] = item, rows["score"].to_numpy(dtype=np.float32)
+    return TopLists(users.label, items.label, np.asarray(user_keys), np.asarray(item_keys), numbers, scores)
 
 
 @dataclass(frozen=True, eq=False)
 class ListWriter:
-    """Gives users the lists of one run.
+    """Gives users the lists of one edition.
 
     Attributes:
         connection: to the database.
         edge: relationship type.
-        model, run: what the edges carry.
+        edition: of the lists.
         users, items: find the nodes.
     """
 
     connection: Connection
     edge: str
-    model: str
-    run: str
+    edition: Edition
     users: NodeLookup
     items: NodeLookup
 
     def write(self, lists: TopLists, compare: bool, progress: bool | None) -> ListCounts:
-        """Give every user of `lists` the new list; see `write_lists`."""
+        """Give every user of `lists` a list; see `write_lists`."""
         known_user, known_item = self.users.present(lists.user_keys), self.items.present(lists.item_keys)
         users, used = np.flatnonzero(known_user), np.unique(lists.items[lists.items >= 0])
 
-        def replace(batch: slice) -> tuple[int, int, int, int]:
+        def write(batch: slice) -> tuple[int, int, int, int]:
+            self.edition.check()
             keys: list[int | str] = lists.user_keys[users[batch]].tolist()
             new = (_list_of(lists, row, known_item) for row in users[batch])
             wanted = dict(zip(keys, new, strict=True))
-            return self._replace(self._differing(wanted) if compare else wanted)
+            n_edges = sum(len(one.items) for one in wanted.values())
+            differing = self._differing(wanted) if compare else wanted
+            made = self._replace(differing)
+            vanished = sum(len(one.items) for one in differing.values()) - made
+            return len(differing), made, n_edges - vanished, vanished
 
         batch_rows = max(1, min(_BATCH_USERS, _BATCH_EDGES // max(1, lists.items.shape[1])))
         words = f"{self.users.label} lists" if self.users.label == self.items.label else "Lists"
-        done = run_batches(replace, len(users), batch_rows, description=words, unit="node", progress=progress)
-        written, edges, deleted, vanished = np.array(done, dtype=np.int64).reshape(-1, 4).sum(axis=0).tolist()
+        done = run_batches(write, len(users), batch_rows, description=words, unit="node", progress=progress)
+        written, edges, expected, vanished = np.array(done, dtype=np.int64).reshape(-1, 4).sum(axis=0).tolist()
         return ListCounts(
             written=written,
             kept=len(users) - written,
             edges=edges,
-            deleted=deleted,
+            expected=expected,
             missing_users=list(lists.user_keys[~known_user]),
             missing_items=list(lists.item_keys[used[~known_item[used]]]),
             vanished=vanished,
@@ -139,7 +184,8 @@ class ListWriter:
                collect(old.rank) AS ranks, collect(DISTINCT old.run) AS runs
         """
         keys = list(wanted)
-        rows = self.connection.rows(query, users=self._user_handles(keys), model=self.model)
+        edition = {"model": self.edition.model, "edition": self.edition.number}
+        rows = self.connection.rows(query, users=self._user_handles(keys), **edition)
         found = {keys[row["row"]]: row for row in rows}
         return {key: new for key, new in wanted.items() if not (key in found and self._is_same(found[key], new))}
 
@@ -149,13 +195,16 @@ class ListWriter:
             found["items"] == wanted.items
             and found["scores"] == wanted.scores
             and found["ranks"] == list(range(1, n + 1))
-            and found["runs"] == [self.run][:n]
+            and found["runs"] == [self.edition.run][:n]
         )
 
-    def _replace(self, wanted: dict[int | str, UserList]) -> tuple[int, int, int, int]:
-        """Replace lists in one transaction; return how many lists, edges made, edges removed, edges not made."""
+    def _replace(self, wanted: dict[int | str, UserList]) -> int:
+        """Write lists in one transaction, in place of those of this edition that may be there; return how many edges.
+
+        What it does once it does twice with the same result, as `Connection.write` demands.
+        """
         if not wanted:
-            return 0, 0, 0, 0
+            return 0
         # Collecting the old edges before the first new one is made keeps the two apart.
         query = f"""
         UNWIND range(0, size($users) - 1) AS row
@@ -166,49 +215,45 @@ class ListWriter:
         WITH user, $items[row] AS items, $scores[row] AS scores
         UNWIND range(0, size(items) - 1) AS place
         {self.items.match("item", "items[place]")}
-        CREATE (user)-[:{self.edge} {{model: $model, run: $run, rank: place + 1, score: scores[place]}}]->(item)
+        CREATE (user)-[:{self.edge} {{model: $model, run: $run, edition: $edition, rank: place + 1,
+                                      score: scores[place]}}]->(item)
         """
         counters = self.connection.write(
             query,
             users=self._user_handles(wanted),
             items=[[self.items.handles[key] for key in new.items] for new in wanted.values()],
             scores=[new.scores for new in wanted.values()],
-            model=self.model,
-            run=self.run,
+            model=self.edition.model,
+            run=self.edition.run,
+            edition=self.edition.number,
         )
-        created = counters["relationships_created"]
-        expected = sum(len(new.items) for new in wanted.values())
-        return len(wanted), created, counters["relationships_deleted"], expected - created
+        return counters["relationships_created"]
 
-    def _user_handles(self, keys: Collection[int | str]) -> list[Any]:
+    def _user_handles(self, keys: Iterable[int | str]) -> list[Any]:
         return [self.users.handles[key] for key in keys]
 
 
-def _remove_others(
-    connection: Connection, edge: str, model: str, run: str, listed: list[tuple[NodeLookup, set]], *, look_at_all: bool
-) -> int:
-    """Remove the lists of nodes that are not listed; return the number of edges.
+def _remove_others(connection: Connection, edge: str, edition: Edition, listed: list[tuple[NodeLookup, set]]) -> None:
+    """Remove the lists of an edition from nodes that should have none.
 
     Args:
         connection: to the database.
         edge: relationship type.
-        model, run: whose lists; those of the run are passed over unless `look_at_all`.
+        edition: whose lists.
         listed: for each label of users the keys of those that keep their lists.
-        look_at_all: look at the lists of this run, too.
     """
     keys = (f"CASE WHEN user:{quote(users.label)} THEN user.{quote(users.key)} END" for users, _ in listed)
     owners = connection.rows(
-        f"MATCH {_old(edge)}() WHERE {_OURS} AND ($look_at_all OR old.run <> $run) "
-        f"RETURN DISTINCT elementId(user) AS id, [{', '.join(keys)}] AS keys",
-        model=model,
-        run=run,
-        look_at_all=look_at_all,
+        f"MATCH {_old(edge)}() WHERE {_OURS} RETURN DISTINCT elementId(user) AS id, [{', '.join(keys)}] AS keys",
+        model=edition.model,
+        edition=edition.number,
     )
     kept = [keys for _, keys in listed]
     ids = [owner["id"] for owner in owners if not any(map(_is_among, owner["keys"], kept))]
     query = f"MATCH {_old(edge)}() WHERE elementId(user) IN $ids AND {_OURS} DELETE old"
-    batches = [ids[start : start + _BATCH_USERS] for start in range(0, len(ids), _BATCH_USERS)]
-    return sum(connection.write(query, ids=batch, model=model)["relationships_deleted"] for batch in batches)
+    for start in range(0, len(ids), _BATCH_USERS):
+        batch = ids[start : start + _BATCH_USERS]
+        connection.write(query, ids=batch, model=edition.model, edition=edition.number)
 
 
 def _old(edge: str) -> str:

@@ -18,7 +18,7 @@ from kgplug.graph.catalog import PREDICTED
 from kgplug.graph.connection import Connection
 from kgplug.graph.contents import unique_properties
 from kgplug.graph.cypher import quote
-from kgplug.graph.publish_nodes import NodeLookup, find_nodes, key_property
+from kgplug.graph.publishing.nodes import NodeLookup, find_nodes, key_property
 from kgplug.graph.schema import GraphSchema
 
 MOST_EDGES = 100_000  # of one transaction, which the server holds in memory

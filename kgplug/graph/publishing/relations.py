@@ -14,7 +14,7 @@ import numpy as np
 from kgplug.data.publication import RelationVectors
 from kgplug.graph.connection import Connection
 from kgplug.graph.cypher import quote
-from kgplug.graph.publish_vectors import vector_texts
+from kgplug.graph.publishing.vectors import vector_texts
 
 _BATCH_NUMBERS = 320_000  # about 4 MB of text
 _WHERE = "MATCH (run:KgplugRun {id: $run})-[:HAS_RELATION]->(relation:KgplugRelation)"
@@ -41,7 +41,7 @@ def write_relations(connection: Connection, run: str, relations: RelationVectors
     query = "\n".join(
         [
             "MATCH (run:KgplugRun {id: $run}) UNWIND range(0, size($names) - 1) AS row",
-            "CREATE (run)-[:HAS_RELATION]->(relation:KgplugRelation {name: $names[row]}) SET relation += $shapes",
+            "MERGE (run)-[:HAS_RELATION]->(relation:KgplugRelation {name: $names[row]}) SET relation += $shapes",
             *(
                 f"SET relation.{quote(meaning)} = toFloatList(split($tensors[{number}][row], ' '))"
                 for number, meaning in enumerate(flat)

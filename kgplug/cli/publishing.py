@@ -1,0 +1,147 @@
+"""Commands that change what the graph serves: publish, rollback, diff, unpublish, erase-user."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from kgplug.cli.console import (
+    Json,
+    SchemaFile,
+    load_schema,
+    open_graph,
+    open_runs,
+    out,
+    parse_key,
+    print_json,
+)
+from kgplug.cli.serving import DiverseBy, Diversity, ItemLabels, Seen, SeenRows, Where, list_options
+from kgplug.errors import UsageError
+
+PublishedModel = Annotated[str, typer.Argument(help="A model that the graph serves, such as MKR.")]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register these commands."""
+    app.command(rich_help_panel="Publishing")(publish)
+    app.command(rich_help_panel="Publishing")(rollback)
+    app.command(rich_help_panel="Publishing")(diff)
+    app.command(rich_help_panel="Publishing")(unpublish)
+    app.command("erase-user", rich_help_panel="Publishing")(erase_user)
+
+
+def publish(
+    run: Annotated[
+        str | None, typer.Argument(help="A run, or a model's name for its newest run; optional with --resume.")
+    ] = None,
+    top: Annotated[int, typer.Option(help="Length of each user's list.", min=1)] = 10,
+    similar: Annotated[
+        int | None, typer.Option(help="Also give each node SIMILAR_TO edges to so many nodes of its label.", min=1)
+    ] = None,
+    similar_label: Annotated[
+        str | None, typer.Option(help="SIMILAR_TO edges among the nodes of this label only.")
+    ] = None,
+    where: Where = None,
+    labels: ItemLabels = None,
+    diversity: Diversity = 0.0,
+    diverse_by: DiverseBy = None,
+    seen: Seen = SeenRows.all,
+    keep: Annotated[
+        bool, typer.Option(help="Keep the run that serves now, so that `kgplug rollback` can bring it back.")
+    ] = True,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Tell what would change, and write nothing.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Bring an interrupted publish to its end, as it was begun.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Write a run into the graph: vectors with a vector index, RECOMMENDS and, on request, SIMILAR_TO edges.
+
+    The model's previous run serves until this one is whole. Publishing a run again changes nothing, unless its
+    lists are to be made otherwise.
+
+    Examples: `kgplug publish MKR`, `kgplug publish MKR --dry-run`, `kgplug publish --resume`, `kgplug publish TransE
+    --similar 10 --similar-label Movie`, `kgplug publish MKR --where "item.year > 1990" --diversity 0.3`
+    """
+    from kgplug import jobs
+
+    if resume and dry_run:
+        raise UsageError("--resume goes on with a publish that was begun, and --dry-run begins none. Give one of them.")
+    if run is None and not resume:
+        raise UsageError("Name a run or a model to publish, such as MKR; `kgplug runs` lists what there is.")
+    lists = list_options(where, labels, diversity, diverse_by, seen)
+    with open_graph() as graph:
+        if resume:
+            report = jobs.resume(graph, open_runs(), run)
+        else:
+            folder = open_runs().resolve(str(run))
+            how = {"top": top, "similar": similar, "similar_label": similar_label, "lists": lists}
+            report = (
+                jobs.preview(graph, folder, **how)
+                if dry_run
+                else jobs.publish(graph, folder, keep_previous=keep, **how)
+            )
+    _print(report, as_json=as_json)
+
+
+def rollback(model: PublishedModel, as_json: Json = False) -> None:
+    """Undo a model's interrupted publish; where there is none, let its previous run serve again, at once.
+
+    Example: `kgplug rollback MKR`
+    """
+    with open_graph() as graph:
+        _print(graph.rollback(model), as_json=as_json)
+
+
+def diff(
+    before: Annotated[str, typer.Argument(help="A run of a recommender, or a model's name for its newest run.")],
+    after: Annotated[str, typer.Argument(help="Another.")],
+    top: Annotated[int, typer.Option(help="Length of each user's list.", min=1)] = 10,
+    as_json: Json = False,
+) -> None:
+    """Compare the lists that two runs give: what they share, how ranks move, and examples. No database is asked.
+
+    Examples: `kgplug diff MKR KGCN`, `kgplug diff mkr-20261123 mkr-20261124 --top 20`
+    """
+    from kgplug import jobs
+
+    runs = open_runs()
+    folders = [runs.resolve(name) for name in (before, after)]
+    found = jobs.diff(folders, top=top)
+    if as_json:
+        print_json(found.to_dict())
+        return
+    out.print(f"{folders[0].name} → {folders[1].name}\n{found}", markup=False, soft_wrap=True)
+
+
+def unpublish(model: PublishedModel, as_json: Json = False) -> None:
+    """Remove every trace of a model from the graph: edges, vectors, indexes, catalogue. Its runs stay on disk.
+
+    Example: `kgplug unpublish MKR`
+    """
+    with open_graph() as graph:
+        _print(graph.unpublish(model), as_json=as_json)
+
+
+def erase_user(
+    user: Annotated[str, typer.Argument(help="The user's key.")],
+    schema_file: SchemaFile = None,
+    as_json: Json = False,
+) -> None:
+    """Remove a user's edges and vectors from the graph and its rows from the runs on this machine, and prove it.
+
+    Example: `kgplug erase-user 42`
+    """
+    from kgplug.erasure import erase_user as erase
+
+    with open_graph() as graph:
+        graph.use(load_schema(graph, schema_file))
+        _print(erase(graph, open_runs(), parse_key(user)), as_json=as_json)
+
+
+def _print(report: Any, *, as_json: bool) -> None:
+    if as_json:
+        print_json(report.to_dict() if hasattr(report, "to_dict") else vars(report))
+    else:
+        out.print(str(report), markup=False, soft_wrap=True)

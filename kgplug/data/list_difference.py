@@ -1,0 +1,146 @@
+"""How much two sets of ranked lists differ."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+
+from kgplug.data.publication import TopLists
+
+_BLOCK_CELLS = 4_000_000  # comparisons of one place with another that are in memory at once
+_EXAMPLES = 3
+
+
+@dataclass(frozen=True)
+class Change:
+    """One user's list before and after: item keys, best first."""
+
+    user: int | str
+    before: list[int | str]
+    after: list[int | str]
+
+    def __str__(self) -> str:
+        return f"{self.user}: {_few(self.before)} → {_few(self.after)}"
+
+
+@dataclass(frozen=True)
+class ListDifference:
+    """What becomes of lists.
+
+    Attributes:
+        users: that have a list before or after.
+        changed: of these, whose list is not the same item by item.
+        added, removed: places whose item is new in its list, or gone from it.
+        moved: items that stay in their list at another rank.
+        kept: items that stay at their rank.
+        overlap: k → mean share of the first k items of a list that are among the first k of the other, over users with
+            a list in both; a list shorter than k counts as long as it is.
+        rank_churn: mean distance between the two ranks of an item that is in both lists; NaN without any.
+        examples: users whose lists changed most.
+    """
+
+    users: int = 0
+    changed: int = 0
+    added: int = 0
+    removed: int = 0
+    moved: int = 0
+    kept: int = 0
+    overlap: dict[int, float] = field(default_factory=dict)
+    rank_churn: float = float("nan")
+    examples: list[Change] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        return "\n".join(self._sentences())
+
+    def _sentences(self) -> Iterator[str]:
+        yield f"Lists of {self.users:,} users, {self.changed:,} of them changed."
+        if self.overlap:
+            shares = ", ".join(f"overlap@{k} {share:.3f}" for k, share in self.overlap.items())
+            yield f"{shares}; an item of both lists moves by {self.rank_churn:.2f} ranks in the mean."
+        yield (
+            f"{self.added:,} places with an item new in the list, {self.removed:,} with one that goes, "
+            f"{self.moved:,} at another rank, {self.kept:,} the same."
+        )
+        yield from (f"  user {one}" for one in self.examples)
+
+    def to_dict(self) -> dict:
+        """Return all of it, JSON-able."""
+        churn = None if np.isnan(self.rank_churn) else self.rank_churn
+        return {**self.__dict__, "rank_churn": churn, "examples": [vars(one) for one in self.examples]}
+
+
+def compare_lists(before: TopLists, after: TopLists, *, lengths: tuple[int, ...] = (1, 5, 10)) -> ListDifference:
+    """Compare the lists of all users of either side.
+
+    Args:
+        before, after: lists over items of one label.
+        lengths: k of the overlap; those longer than both sides are left out.
+    """
+    users = pd.Index(before.user_keys, dtype=object).union(pd.Index(after.user_keys, dtype=object), sort=False)
+    items = pd.Index(before.item_keys, dtype=object).union(pd.Index(after.item_keys, dtype=object), sort=False)
+    old, new = _aligned(before, users, items), _aligned(after, users, items)  # (n, k), (n, k')
+    listed = (old >= 0).any(axis=1) | (new >= 0).any(axis=1)
+    user_keys: list[int | str] = users.to_numpy()[listed].tolist()
+    old, new = old[listed], new[listed]
+    longest = max(old.shape[1], new.shape[1])
+    lengths = tuple(k for k in lengths if k <= longest) or (longest,)
+    shared, kept, distance, hits = _count(old, new, lengths)
+    both = (old >= 0).any(axis=1) & (new >= 0).any(axis=1)
+    sizes_old, sizes_new = (old >= 0).sum(axis=1), (new >= 0).sum(axis=1)
+    changed = (kept < sizes_old) | (kept < sizes_new)
+    overlap = {
+        k: float((hits[both, n] / np.minimum(k, np.maximum(sizes_old, sizes_new))[both]).mean()) if both.any() else 0.0
+        for n, k in enumerate(lengths)
+    }
+    most = np.argsort(shared - sizes_old, kind="stable")[:_EXAMPLES]
+    names = items.to_numpy()
+    return ListDifference(
+        users=len(user_keys),
+        changed=int(changed.sum()),
+        added=int((sizes_new - shared).sum()),
+        removed=int((sizes_old - shared).sum()),
+        moved=int((shared - kept).sum()),
+        kept=int(kept.sum()),
+        overlap=overlap,
+        rank_churn=float(distance.sum() / shared.sum()) if shared.sum() else float("nan"),
+        examples=[
+            Change(user_keys[row], names[old[row][old[row] >= 0]].tolist(), names[new[row][new[row] >= 0]].tolist())
+            for row in most
+            if changed[row]
+        ],
+    )
+
+
+def _aligned(lists: TopLists, users: pd.Index, items: pd.Index) -> np.ndarray:
+    """Return lists over common numbers of users and items, int64 (n_users, k), -1 where there is none."""
+    numbers = np.append(items.get_indexer(pd.Index(lists.item_keys, dtype=object)), -1)
+    aligned = np.full((len(users), max(1, lists.items.shape[1])), -1, dtype=np.int64)
+    aligned[users.get_indexer(pd.Index(lists.user_keys, dtype=object)), : lists.items.shape[1]] = numbers[lists.items]
+    return aligned
+
+
+def _count(
+    old: np.ndarray, new: np.ndarray, lengths: tuple[int, ...]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Return, for each user: shared items, those at the same rank, their sum of rank distances, hits@k (n, lengths)."""
+    n = len(old)
+    shared, kept, distance = (np.zeros(n, dtype=np.int64) for _ in range(3))
+    hits = np.zeros((n, len(lengths)), dtype=np.int64)
+    apart = abs(np.arange(old.shape[1])[:, None] - np.arange(new.shape[1])[None, :])  # (k, k')
+    rows = max(1, _BLOCK_CELLS // apart.size)
+    for start in range(0, n, rows):
+        block = slice(start, start + rows)
+        same = (old[block, :, None] == new[block, None, :]) & (old[block, :, None] >= 0)  # (b, k, k')
+        shared[block] = same.sum(axis=(1, 2))
+        kept[block] = (same & (apart == 0)).sum(axis=(1, 2))
+        distance[block] = (same * apart).sum(axis=(1, 2))
+        for column, k in enumerate(lengths):
+            hits[block, column] = same[:, :k, :k].sum(axis=(1, 2))
+    return shared, kept, distance, hits
+
+
+def _few(keys: list, shown: int = 5) -> str:
+    return (", ".join(map(str, keys[:shown])) or "nothing") + (" …" if len(keys) > shown else "")

@@ -1,0 +1,162 @@
+"""Remove one user from everything that kgplug keeps: the graph's edges and vectors, and the runs of this machine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from kgplug.data.artefact import peek_content, read_artefact, write_artefact
+from kgplug.errors import RunError
+from kgplug.graph.graph import Graph
+from kgplug.recommenders.catalogue import RECOMMENDERS
+from kgplug.training.runs import Runs
+
+if TYPE_CHECKING:
+    from kgplug.graph.publishing.erase import EraseReport
+
+# Arrays of one row a user, by the end of their name, of all recommenders that kgplug has.
+_USER_ROWS = ("users", "user_bias", "user_logits", "memories", "histories")
+# Arrays that say where each user's part of others begins: end of the name → ends of those others.
+_USER_STARTS = {"indptr": ("indices", "data"), "rated_starts": ("rated_items", "rated_values")}
+
+
+@dataclass(frozen=True)
+class Erasure:
+    """What was removed of a user.
+
+    Attributes:
+        graph: edges and vectors.
+        runs: ids of runs out of which the user was taken.
+        damaged: ids of runs that cannot be read, so that nobody knows what is in them.
+        checkpoints: number of unfinished trainings that were removed.
+    """
+
+    graph: EraseReport
+    runs: list[str] = field(default_factory=list)
+    damaged: list[str] = field(default_factory=list)
+    checkpoints: int = 0
+
+    def to_dict(self) -> dict:
+        """Return all of it, JSON-able."""
+        return {**vars(self), "graph": vars(self.graph)}
+
+    def __str__(self) -> str:
+        graph = self.graph
+        edges, vectors = graph.found
+        lines = [
+            f"User {graph.user}: {graph.edges:,} edges and {len(graph.vectors):,} vectors removed from the graph; "
+            f"taken out of {len(self.runs):,} runs on this machine."
+        ]
+        if self.checkpoints:
+            lines.append(f"{self.checkpoints:,} unfinished trainings were removed: they would begin anew.")
+        if self.damaged:
+            lines.append(f"Not looked into, as they are damaged: {', '.join(self.damaged)}. Delete their folders.")
+        lines += [
+            "The node and its feedback stay: delete them, or the next training learns from them again.",
+            "This query proves it:",
+            graph.proof,
+            f"It finds {edges:,} edges and {len(vectors):,} vectors.",
+        ]
+        return "\n".join(lines)
+
+
+def erase_user(graph: Graph, runs: Runs, user: int | str) -> Erasure:
+    """Remove a user's rows from all runs of this machine, and edges and vectors from the graph.
+
+    Args:
+        graph: with a schema (`graph.use(schema)`).
+        runs: of this machine; others may hold copies.
+        user: key.
+    """
+    erased, damaged = [], []
+    for info in runs.list():
+        try:
+            if erase_from_run(info.path, graph.schema.user.label, user):
+                erased.append(info.id)
+        except RunError:
+            damaged.append(info.id)
+    unfinished = [*(runs.folder / ".checkpoints").glob("*")]
+    for path in unfinished:
+        path.unlink(missing_ok=True)
+    return Erasure(graph.erase_user(user), erased, damaged, len(unfinished))
+
+
+def erase_from_run(folder: Path, label: str, user: int | str) -> bool:
+    """Take a user out of a run: its key, its rows and what was learnt of it; return whether it was there.
+
+    The place stays, under a name that is no key of the graph, so that all other numbers stay what they are.
+
+    Args:
+        folder: of the run.
+        label: of users.
+        user: key.
+
+    Raises:
+        RunError: the run is damaged, or of a model of another package, whose arrays nobody here knows.
+    """
+    names = (
+        ("user_keys", None) if peek_content(folder).get("kind") == "recommender" else ("entity_keys", "entity_labels")
+    )
+    if user not in _keys_of(peek_content(folder), *names, label):
+        return False
+    arrays, content = read_artefact(folder)
+    row = _keys_of(content, *names, label).index(user)
+    if content["kind"] == "recommender":
+        if content["model"] not in RECOMMENDERS:
+            raise RunError(f"{folder}: nobody knows which arrays of {content['model']} are of users. Delete the run.")
+        arrays = _without_user(arrays, row, len(content["user_keys"]))
+        content["user_keys"][row] = f"(erased {row})"
+    else:
+        arrays = _without_entity(arrays, row, len(content["entity_keys"]))
+        content["entity_keys"][row] = f"(erased {row})"
+    write_artefact(folder, arrays, {**content, "key": ""})
+    return True
+
+
+def _keys_of(content: dict, keys: str, labels: str | None, label: str) -> list:
+    """Return the keys of users by number, with None in place of other entities."""
+    if labels is None:
+        return content[keys] if content.get("user_label", label) in (label, "") else []
+    found = zip(content[keys], content[labels], strict=True)
+    return [key if its_label == label else None for key, its_label in found]
+
+
+def _without_user(arrays: dict[str, np.ndarray], row: int, n_users: int) -> dict[str, np.ndarray]:
+    """Return a recommender's arrays with a user's rows zero, and without the user's part of lists."""
+    kept = dict(arrays)
+    for name, array in arrays.items():
+        if name.endswith(_USER_ROWS) and len(array) == n_users:
+            kept[name] = array.copy()
+            kept[name][row] = 0
+        for end, others in _USER_STARTS.items():
+            if not name.endswith(end) or array.shape != (n_users + 1,):
+                continue
+            stem = name.removesuffix(end)
+            gone = np.zeros(int(array[-1]), dtype=bool)
+            gone[array[row] : array[row + 1]] = True
+            if stem.endswith("near."):  # of users with users
+                gone |= arrays[f"{stem}indices"] == row
+            before = np.concatenate([[0], np.cumsum(gone)])  # gone before each place
+            kept[name] = (array - before[array]).astype(array.dtype)
+            for other in others:
+                if f"{stem}{other}" in arrays:
+                    kept[f"{stem}{other}"] = arrays[f"{stem}{other}"][~gone]
+    return kept
+
+
+def _without_entity(arrays: dict[str, np.ndarray], row: int, n_entities: int) -> dict[str, np.ndarray]:
+    """Return an embedding's arrays with an entity's vectors zero, and its triples to itself only."""
+    kept = {name: array.copy() for name, array in arrays.items()}
+    for name, array in kept.items():
+        if name == "graph.triples":
+            array[np.ix_((array[:, [0, 2]] == row).any(axis=1), [0, 2])] = row
+        elif name.endswith(".sources"):  # of messages along triples
+            targets = kept[name.removesuffix("sources") + "targets"]
+            touched = (array == row) | (targets == row)
+            array[touched], targets[touched] = row, row
+        elif "entity" in name and len(array) == n_entities:
+            array[row] = 0
+    return kept

@@ -1,0 +1,78 @@
+"""Remove what runs have left in the graph, in batches. Begun again after an interruption, all of it goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from kgplug.graph import catalog
+from kgplug.graph.catalog import RunRecord
+from kgplug.graph.connection import Connection
+from kgplug.graph.cypher import quote
+
+_BATCH_NODES = 10_000
+
+
+def drop_superseded(connection: Connection, model: str, *, keep_previous: bool = True) -> list[str]:
+    """Drop what of a model neither serves nor stands ready behind what serves; return the ids of its runs.
+
+    Among it are builds whose publisher died: the one publisher of a model calls this when its own run serves.
+    """
+    serving = catalog.serving_run(connection, model)
+    previous = catalog.previous_run(connection, model) if keep_previous else None
+    kept = [run for run in (serving, previous) if run is not None]
+    dropped = [run for run in catalog.runs_of(connection, model) if run.id not in {one.id for one in kept}]
+    drop_editions(connection, model, keep=[run.edition for run in kept if run.edition is not None])
+    for run in dropped:
+        drop_run(connection, run)
+    return [run.id for run in dropped]
+
+
+def drop_editions(connection: Connection, model: str, *, keep: Collection[int]) -> None:
+    """Remove all lists of a model but those of some editions."""
+    for edge in (catalog.RECOMMENDS, catalog.SIMILAR_TO):
+        connection.autocommit(
+            f"MATCH ()-[edge:{edge}]->() WHERE edge.model = $model AND edge.run IS NOT NULL "
+            "AND (edge.edition IS NULL OR NOT edge.edition IN $keep) "
+            f"CALL {{ WITH edge DELETE edge }} IN TRANSACTIONS OF {_BATCH_NODES} ROWS",
+            model=model,
+            keep=list(keep),
+        )
+
+
+def drop_run(connection: Connection, run: RunRecord) -> None:
+    """Remove a run's indexes, vectors, predicted edges and node; its lists are those of an edition."""
+    catalog.mark(connection, run.id, catalog.DROPPING)
+    drop_predictions(connection, run.model, run=run.id)
+    for index, label, property_name in zip(run.indexes, run.labels, run.properties, strict=True):
+        if index and _is_own(connection, index, label, property_name):
+            connection.autocommit(f"DROP INDEX {quote(index)} IF EXISTS")
+        name = quote(property_name)
+        connection.autocommit(
+            f"MATCH (node:{quote(label)}) WHERE node.{name} IS NOT NULL "
+            f"CALL {{ WITH node REMOVE node.{name} }} IN TRANSACTIONS OF {_BATCH_NODES} ROWS"
+        )
+    catalog.forget(connection, run.id)
+
+
+def drop_predictions(connection: Connection, model: str, *, run: str | None = None) -> None:
+    """Remove the PREDICTED edges of one run of a model, or of all."""
+    connection.autocommit(
+        f"MATCH ()-[edge:{catalog.PREDICTED}]->() WHERE edge.model = $model AND edge.run IS NOT NULL "
+        "AND ($run IS NULL OR edge.run = $run) "
+        f"CALL {{ WITH edge DELETE edge }} IN TRANSACTIONS OF {_BATCH_NODES} ROWS",
+        model=model,
+        run=run,
+    )
+
+
+def _is_own(connection: Connection, index: str, label: str, property_name: str) -> bool:
+    """Tell whether an index is the one that a run's record speaks of, and not somebody else's of that name."""
+    return bool(
+        connection.rows(
+            "SHOW INDEXES YIELD name, type, labelsOrTypes, properties "
+            "WHERE name = $name AND type = 'VECTOR' AND labelsOrTypes = [$label] AND properties = [$property] RETURN 1",
+            name=index,
+            label=label,
+            property=property_name,
+        )
+    )

@@ -1,0 +1,147 @@
+"""One at a time: who changes what a model serves holds a lease on the model's node in the catalogue.
+
+    (:KgplugModel {name, lease_token, lease_since, lease_until})
+
+The holder renews it by the server's clock. A lease whose holder died runs out; on the machine where the holder
+was, another process takes it over at once. Models do not wait for each other.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+import secrets
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+
+from kgplug.errors import GraphError
+from kgplug.graph import catalog
+from kgplug.graph.connection import Connection
+
+LEASE_MS = 60_000
+_RENEWALS = 4  # in the time of a lease
+_held: set[str] = set()  # tokens of this process
+# The first SET takes the node's lock, so that what is read afterwards is nobody else's to change.
+_TAKE = """
+MERGE (model:KgplugModel {name: $model})
+SET model.lease_asked = timestamp()
+WITH model, model.lease_token IS NULL OR model.lease_until < timestamp() OR model.lease_token = $dead AS free
+FOREACH (_ IN CASE WHEN free THEN [1] ELSE [] END |
+    SET model.lease_token = $token, model.lease_since = datetime(), model.lease_until = timestamp() + $lease_ms)
+SET model.lease_asked = null
+RETURN free, model.lease_token AS token, toString(model.lease_since) AS since,
+       model.lease_until - timestamp() AS left_ms
+"""
+_RENEW = """
+MATCH (model:KgplugModel {name: $model}) WHERE model.lease_token = $token
+SET model.lease_until = timestamp() + $lease_ms RETURN 1
+"""
+_RETURN = """
+MATCH (model:KgplugModel {name: $model}) WHERE model.lease_token = $token
+SET model.lease_token = null, model.lease_since = null, model.lease_until = null
+"""
+_FORGET_EMPTY = """
+MATCH (model:KgplugModel {name: $model})
+WHERE model.lease_token IS NULL AND model.serves IS NULL AND NOT EXISTS { MATCH (:KgplugRun {model: $model}) }
+DETACH DELETE model
+"""
+
+
+@dataclass(eq=False)
+class Lease:
+    """A lease that is held.
+
+    Attributes:
+        model: its name.
+        token: tells this holder from every other.
+        renewed: when it was renewed last, by this process's monotonic clock, in seconds.
+    """
+
+    model: str
+    token: str
+    renewed: float = field(default_factory=time.monotonic)
+    _ended: threading.Event = field(default_factory=threading.Event)
+
+    def check(self) -> None:
+        """Raise GraphError where the lease may have gone to somebody else."""
+        if self.renewed < 0 or time.monotonic() - self.renewed > LEASE_MS / 1000:
+            raise catalog.lease_lost(self.model)
+
+    def keep(self, connection: Connection) -> None:
+        """Renew until `end`; the work of a thread of its own."""
+        while not self._ended.wait(LEASE_MS / 1000 / _RENEWALS):
+            with suppress(GraphError):  # an outage: the next renewal may come through, or `check` stops the holder
+                asked = time.monotonic()
+                rows = connection.write_rows(_RENEW, model=self.model, token=self.token, lease_ms=LEASE_MS)
+                self.renewed = asked if rows else -1.0
+
+    def end(self) -> None:
+        """Let `keep` return."""
+        self._ended.set()
+
+
+@contextmanager
+def leased(connection: Connection, model: str) -> Iterator[Lease]:
+    """Hold the lease on a model.
+
+    Raises:
+        GraphError: somebody else holds it; the message tells who, and since when.
+    """
+    lease = _take(connection, model)
+    _held.add(lease.token)
+    renewing = threading.Thread(target=lease.keep, args=(connection,), daemon=True, name=f"kgplug lease on {model}")
+    renewing.start()
+    try:
+        yield lease
+    finally:
+        lease.end()
+        renewing.join()
+        _held.discard(lease.token)
+        with suppress(GraphError):  # nobody to tell it to: it runs out
+            connection.write(_RETURN, model=model, token=lease.token)
+            connection.write(_FORGET_EMPTY, model=model)
+
+
+def _take(connection: Connection, model: str) -> Lease:
+    token = f"{getpass.getuser()}@{_machine()}/{os.getpid()}/{secrets.token_hex(4)}"
+    dead: str | None = None
+    while True:
+        asked = time.monotonic()
+        parameters = {"model": model, "token": token, "dead": dead, "lease_ms": LEASE_MS}
+        (found,) = connection.write_rows(_TAKE, **parameters)
+        if found["free"] or found["token"] == token:
+            return Lease(model, token, asked)
+        if dead == found["token"] or not _is_dead(found["token"]):
+            raise GraphError(
+                f"{model} is being published by {_who(found['token'])} since {found['since'][:19].replace('T', ' ')} "
+                f"UTC. Wait until that has ended; if it has died, its lock ends in {found['left_ms'] / 1000:.0f} s."
+            )
+        dead = found["token"]
+
+
+def _machine() -> str:
+    """Return what names the place where process ids count: the host and, on Linux, the namespace of processes."""
+    namespace = Path("/proc/self/ns/pid")
+    number = f".{namespace.stat().st_ino}" if namespace.exists() else ""
+    return f"{socket.gethostname()}{number}"
+
+
+def _is_dead(token: str) -> bool:
+    """Tell whether the holder of a lease was a process of this machine that is no more, or this one, long done."""
+    holder, process, _ = token.rsplit("/", 2)
+    if holder.rpartition("@")[2] != _machine():
+        return False
+    return token not in _held if int(process) == os.getpid() else not psutil.pid_exists(int(process))
+
+
+def _who(token: str) -> str:
+    holder, process, _ = token.rsplit("/", 2)
+    user, _, machine = holder.rpartition("@")
+    return f"{user} on {machine.rpartition('.')[0] or machine} (process {process})"

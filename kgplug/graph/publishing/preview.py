@@ -1,0 +1,116 @@
+"""Tell what a publish would do, and do nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from kgplug.data.list_difference import ListDifference, compare_lists
+from kgplug.data.publication import Publication, TopLists, usable_rows
+from kgplug.graph import catalog
+from kgplug.graph.connection import Connection
+from kgplug.graph.publishing.check import check_publication
+from kgplug.graph.publishing.lists import read_lists
+from kgplug.graph.publishing.publisher import USUAL_RATES, look_up_nodes, plan
+from kgplug.graph.schema import GraphSchema
+
+# What `benchmarks/serving.py` measures of Neo4j 5.26's store; a number of a vector costs more than its 8 bytes, as it
+# stands in the vector index, too.
+_BYTES_AN_EDGE, _BYTES_A_NUMBER = 160, 20
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What a publish would write.
+
+    Attributes:
+        model, run: that would be published.
+        serves: run that serves now, None if none does.
+        lists: how the RECOMMENDS lists would change.
+        edges: RECOMMENDS and SIMILAR_TO edges that would be written.
+        vectors: that would be written.
+        missing: nodes that the model knows and the graph has not.
+        seconds: estimated, by the rates of the model's last publish.
+        store_bytes: estimated growth of the store; the run before the serving one is removed after it.
+    """
+
+    model: str
+    run: str
+    serves: str | None
+    lists: ListDifference
+    edges: int
+    vectors: int
+    missing: int
+    seconds: float
+    store_bytes: int
+
+    def to_dict(self) -> dict:
+        """Return all of it, JSON-able."""
+        return {**self.__dict__, "lists": self.lists.to_dict()}
+
+    def __str__(self) -> str:
+        return "\n".join(self._sentences())
+
+    def _sentences(self) -> Iterator[str]:
+        yield "Dry run: nothing was written."
+        if self.serves == self.run:
+            yield f"{self.model} is served by this run, {self.run}."
+        else:
+            yield f"{self.model} would be served by run {self.run}, now {self.serves or 'none'}."
+        yield str(self.lists)
+        yield f"To write: {self.edges:,} edges, {self.vectors:,} vectors."
+        if self.missing:
+            yield f"Passed over would be {self.missing:,} nodes that are not in the graph."
+        megabytes = self.store_bytes / 2**20
+        seconds = max(1, round(self.seconds))
+        yield f"About {seconds:,} s, and {megabytes:,.1f} MB more in the store while both runs stand."
+
+
+def preview(connection: Connection, schema: GraphSchema, publication: Publication) -> Preview:
+    """Look up what `publish` would change; raises what it would raise before its first write."""
+    check_publication(publication)
+    lookups = look_up_nodes(connection, schema, publication)
+    planned, found = plan(connection, publication)
+    serving = catalog.serving_run(connection, publication.model)
+    wanted = publication.lists
+    difference, n_edges, missing = ListDifference(), 0, 0
+    if wanted is not None:
+        users, items = lookups[wanted.user_label], lookups[wanted.item_label]
+        there = _in_the_graph(wanted, users.present(wanted.user_keys), items.present(wanted.item_keys))
+        missing = int((~users.present(wanted.user_keys)).sum() + (~items.present(wanted.item_keys)).sum())
+        edition = None if serving is None else serving.edition
+        before = read_lists(connection, catalog.RECOMMENDS, publication.model, edition, users, items)
+        difference, n_edges = compare_lists(before, there), int((there.items >= 0).sum())
+    for lists in publication.similar:
+        n_edges += int((lists.items >= 0).sum())
+    if found is not None and found.edition is not None and found.lists_digest == planned.lists_digest:
+        n_edges = 0
+    rows = [
+        (len(nodes.keys), nodes.vectors.shape[1], usable_rows(nodes.vectors).sum()) for nodes in publication.vectors
+    ]
+    same_vectors = found is not None and found.vectors_digest == planned.vectors_digest
+    n_vectors = 0 if same_vectors else int(sum(usable for _, _, usable in rows))
+    numbers = 0 if same_vectors else int(sum(usable * d for _, d, usable in rows))
+    rates = {**USUAL_RATES, **(serving.rates if serving else {})}
+    return Preview(
+        publication.model,
+        publication.run,
+        serving.id if serving else None,
+        difference,
+        n_edges,
+        n_vectors,
+        missing,
+        n_edges / rates["edges"] + n_vectors / rates["vectors"],
+        n_edges * _BYTES_AN_EDGE + numbers * _BYTES_A_NUMBER,
+    )
+
+
+def _in_the_graph(lists: TopLists, users: np.ndarray, items: np.ndarray) -> TopLists:
+    """Return lists without users and items that have no node; -1 in their place."""
+    kept = (lists.items >= 0) & items[lists.items] & users[:, None]
+    # What is left of a list closes up, as it does when it is written.
+    order = np.argsort(~kept, axis=1, kind="stable")
+    closed = np.take_along_axis(np.where(kept, lists.items, -1), order, axis=1)
+    return TopLists(lists.user_label, lists.item_label, lists.user_keys, lists.item_keys, closed, lists.scores)

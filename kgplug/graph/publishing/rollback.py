@@ -1,0 +1,58 @@
+"""Take a publish back: undo one that did not come to its end, or let the run before serve again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from kgplug.errors import UsageError
+from kgplug.graph import catalog
+from kgplug.graph.connection import Connection
+from kgplug.graph.publishing.clean import drop_superseded
+from kgplug.graph.publishing.lease import LEASE_MS, leased
+
+
+@dataclass(frozen=True)
+class RollbackReport:
+    """What a rollback did.
+
+    Attributes:
+        model: its name.
+        undone: run whose unfinished publish was removed; None where there was none, and the run before serves again.
+        serves: run that serves now, None if none does.
+        kept: run that served until now and can serve again, None if nothing changed in that.
+    """
+
+    model: str
+    undone: str | None
+    serves: str | None
+    kept: str | None
+
+    def __str__(self) -> str:
+        served = f"run {self.serves} serves" if self.serves else "nothing serves under its name"
+        if self.undone is not None:
+            return f"{self.model}: the unfinished publish of run {self.undone} was removed; {served}."
+        return (
+            f"{self.model} is served by run {self.serves} again. Run {self.kept} is kept: another rollback returns it."
+        )
+
+
+def rollback(connection: Connection, model: str) -> RollbackReport:
+    """Undo a model's unfinished publish; where there is none, let the previous run serve again, at once.
+
+    Raises:
+        UsageError: no such model is in the graph, or no run served before the one that does.
+        GraphError: somebody is publishing the model.
+    """
+    with leased(connection, catalog.model_named(connection, model)) as lease:
+        unfinished = catalog.unfinished_run(connection, lease.model)
+        serving = catalog.serving_run(connection, lease.model)
+        if unfinished is not None:
+            catalog.unstage(connection, lease.model)
+            drop_superseded(connection, lease.model)
+            return RollbackReport(lease.model, unfinished.id, serving.id if serving else None, None)
+        previous = catalog.previous_run(connection, lease.model)
+        if previous is None:
+            now = f"run {serving.id} is the only one" if serving else "nothing serves"
+            raise UsageError(f"{lease.model} has no run to go back to: {now}.")
+        catalog.switch(connection, previous, lease.token, lease_ms=LEASE_MS)
+        return RollbackReport(lease.model, None, previous.id, serving.id if serving else None)

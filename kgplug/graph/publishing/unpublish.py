@@ -1,0 +1,62 @@
+"""Remove every trace of a model from the graph: lists, vectors, indexes, predictions, catalogue."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from kgplug.graph import catalog
+from kgplug.graph.connection import Connection
+from kgplug.graph.publishing.clean import drop_editions, drop_predictions, drop_run
+from kgplug.graph.publishing.lease import leased
+from kgplug.graph.publishing.publisher import GRACE_S
+
+_COUNT = f"""
+MATCH ()-[edge:{"|".join(catalog.OWN_RELATIONSHIPS)}]->()
+WHERE edge.model = $model AND edge.run IS NOT NULL RETURN count(edge) AS n
+"""
+
+
+@dataclass(frozen=True)
+class UnpublishReport:
+    """What was removed.
+
+    Attributes:
+        model: its name.
+        runs: their ids.
+        edges: RECOMMENDS, SIMILAR_TO and PREDICTED edges.
+        indexes: vector indexes.
+    """
+
+    model: str
+    runs: list[str]
+    edges: int
+    indexes: list[str]
+
+    def __str__(self) -> str:
+        what = f"{self.edges:,} edges, {len(self.indexes):,} vector indexes and the vectors under them"
+        return f"{self.model} is out of the graph, with {what}; runs: {', '.join(self.runs) or 'none'}."
+
+
+def unpublish(connection: Connection, model: str) -> UnpublishReport:
+    """Let nothing serve under a model's name, then remove all that kgplug wrote for it. Begun again, it goes on.
+
+    Raises:
+        UsageError: no such model is in the graph.
+        GraphError: somebody is publishing the model.
+    """
+    with leased(connection, catalog.model_named(connection, model)) as lease:
+        serving = catalog.serving_run(connection, lease.model)
+        catalog.withdraw(connection, lease.model, lease.token)
+        if serving is not None:
+            time.sleep(GRACE_S)
+        n_edges = connection.rows(_COUNT, model=lease.model)[0]["n"]
+        drop_editions(connection, lease.model, keep=[])
+        drop_predictions(connection, lease.model)
+        runs = catalog.runs_of(connection, lease.model)
+        for run in runs:
+            drop_run(connection, run)
+    if not catalog.known_models(connection):
+        catalog.drop_constraints(connection)
+    indexes = [index for run in runs for index in run.indexes if index]
+    return UnpublishReport(lease.model, [run.id for run in runs], n_edges, indexes)

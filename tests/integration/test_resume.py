@@ -1,0 +1,185 @@
+"""Publishes that were killed, taken up again by the command line; dry runs, differences, erasing: from runs on disk."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from kgplug import jobs, models
+from kgplug.erasure import erase_user
+from kgplug.errors import UsageError
+from kgplug.graph import catalog
+from kgplug.graph.connection import Connection
+from kgplug.graph.graph import Graph
+from kgplug.graph.list_options import ListOptions
+from kgplug.graph.local import Endpoint
+from kgplug.graph.publishing import publisher
+from kgplug.training.runs import Runs
+from tests.integration.sample_graphs import FILMS, build
+from tests.integration.test_list_options import ALL_EDGES, ALL_NODES, SCHEMA, listed
+from tests.integration.test_publisher import Died
+
+
+@pytest.fixture
+def graph(connection: Connection, monkeypatch: pytest.MonkeyPatch) -> Iterator[Graph]:
+    monkeypatch.setattr(publisher, "GRACE_S", 0.0)
+    build(connection, FILMS)
+    yield Graph(connection).use(SCHEMA)
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Runs:
+    return Runs(tmp_path / "runs")
+
+
+def trained(graph: Graph, runs: Runs, name: str = "MF", seed: int = 0) -> Path:
+    settings = {} if name == "Popularity" else {"embedding_dim": 4, "epochs": 3, "device": "cpu"}
+    return jobs.train(name, jobs.read(graph, SCHEMA, name=name), runs, settings=settings, seed=seed)
+
+
+def interrupt(work: Callable[[], object], monkeypatch: pytest.MonkeyPatch) -> None:
+    def die(*_: object, **__: object) -> None:
+        raise Died
+
+    with monkeypatch.context() as patch:
+        patch.setattr(publisher, "count_edges", die)
+        with pytest.raises(Died):
+            work()
+
+
+def test_an_interrupted_publish_is_brought_to_its_end_as_it_was_begun(
+    graph: Graph, runs: Runs, monkeypatch: pytest.MonkeyPatch
+):
+    first, second = trained(graph, runs), trained(graph, runs, seed=1)
+    jobs.publish(graph, first)
+    lists = ListOptions(seen="none", where="item.id <= 9", diversity=0.3)
+    options = {"top": 4, "similar": 2, "similar_label": "Movie", "lists": lists}
+    interrupt(lambda: jobs.publish(graph, second, **options), monkeypatch)
+    served = catalog.serving(graph.connection, "MF")
+    assert served is not None
+    assert served["id"] == first.name
+    report = jobs.resume(graph, runs)
+    assert (report.run, report.previous, report.lists) == (second.name, first.name, 0)
+    whole = graph.connection.rows(ALL_EDGES), listed(graph)
+    assert all(len(films) == 4 and max(films) <= 9 for films in listed(graph).values())
+    jobs.publish(graph, second, **options)
+    assert (graph.connection.rows(ALL_EDGES), listed(graph)) == whole
+    with pytest.raises(UsageError, match="No publish was interrupted"):
+        jobs.resume(graph, runs)
+
+
+def test_what_to_resume_must_be_one_and_be_here(graph: Graph, runs: Runs, monkeypatch: pytest.MonkeyPatch, tmp_path):
+    mf, popularity = trained(graph, runs), trained(graph, runs, "Popularity")
+    for folder in (mf, popularity):
+        interrupt(lambda folder=folder: jobs.publish(graph, folder), monkeypatch)
+    with pytest.raises(UsageError, match=rf"Several publishes were interrupted: MF \({mf.name}\), Popularity"):
+        jobs.resume(graph, runs)
+    with pytest.raises(UsageError, match=r"No publish of BPR was interrupted.* Unfinished: mf-.*, popularity-"):
+        jobs.resume(graph, runs, "BPR")
+    with pytest.raises(UsageError, match=rf"Run {mf.name}, whose publish was .* is not among .* `kgplug rollback MF`"):
+        jobs.resume(graph, Runs(tmp_path / "elsewhere"), "MF")
+    assert jobs.resume(graph, runs, "popularity").run == popularity.name
+    assert graph.rollback("MF").undone == mf.name
+    assert catalog.known_models(graph.connection) == ["Popularity"]
+
+
+def test_the_catalogue_tells_what_a_run_is(graph: Graph, runs: Runs):
+    folder = trained(graph, runs)
+    jobs.publish(graph, folder)
+    (row,) = graph.connection.rows(
+        "MATCH (m:KgplugModel {name: 'MF'}) MATCH (r:KgplugRun {number: m.serves}) RETURN properties(r) AS p"
+    )
+    run = row["p"]
+    assert (run["id"], run["status"], len(run["artefact"])) == (folder.name, "serving", 64)
+    assert json.loads(run["params"])["settings"]["embedding_dim"] == 4
+    assert "AUC (validation)" in json.loads(run["metrics"])
+    assert json.loads(run["schema"])["user"]["label"] == "User"
+    counts = json.loads(run["graph"])
+    assert (counts["users"], counts["items"]) == (9, 12)
+    assert run["created"] <= run["published"]
+
+
+def test_two_runs_are_compared_by_the_lists_they_give(graph: Graph, runs: Runs):
+    one, other = trained(graph, runs), trained(graph, runs, "Popularity")
+    same = jobs.diff([one, one], top=5)
+    assert (same.changed, same.overlap) == (0, {1: 1.0, 5: 1.0})
+    found = jobs.diff([one, other], top=5)
+    assert found.changed > 0
+    assert found.added == found.removed > 0
+    assert jobs.diff([other, one], top=5).overlap == found.overlap
+    embedding = jobs.train("TransE", jobs.read(graph, SCHEMA, name="TransE"), runs, settings={"epochs": 1})
+    with pytest.raises(UsageError, match="is an embedding and gives no lists"):
+        jobs.diff([one, embedding])
+
+
+def test_an_erased_user_is_in_no_run_and_the_query_proves_it_of_the_graph(graph: Graph, runs: Runs):
+    folder = trained(graph, runs)
+    jobs.publish(graph, folder)
+    (runs.folder / ".checkpoints").mkdir(exist_ok=True)
+    (runs.folder / ".checkpoints" / "unfinished.safetensors").write_bytes(b"")
+    damaged = trained(graph, runs, "Popularity")
+    (damaged / "arrays.safetensors").write_bytes(b"")
+    found = erase_user(graph, runs, 3)
+    assert (found.runs, found.damaged, found.checkpoints) == ([folder.name], [damaged.name], 1)
+    assert found.graph.edges > 0
+    assert found.graph.found == (0, [])
+    assert 3 not in listed(graph)
+    assert 3 not in models.load(folder).user_keys  # type: ignore[union-attr]
+    assert graph.connection.rows(found.graph.proof) == [{"edges": 0, "vectors": []}]
+    assert found.graph.proof in str(found)
+
+
+def kgplug(server: Endpoint, home: Path, *arguments: str) -> subprocess.Popen:
+    environment = {
+        **os.environ,
+        "NEO4J_URI": server.uri,
+        "NEO4J_USERNAME": server.username,
+        "NEO4J_PASSWORD": server.password.get_secret_value(),
+        "KGPLUG_HOME": str(home),
+    }
+    command = [sys.executable, "-c", "from kgplug.cli import main; main()", *arguments]
+    return subprocess.Popen(
+        command, env=environment, cwd=home, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def test_a_command_that_was_killed_is_resumed_by_a_command(graph: Graph, neo4j_server: Endpoint, tmp_path: Path):
+    runs = Runs(tmp_path / "runs")
+    first, second = trained(graph, runs), trained(graph, runs, seed=1)
+    jobs.publish(graph, first)
+    before = listed(graph)
+    publishing = kgplug(neo4j_server, tmp_path, "publish", second.name)
+    for _ in range(3000):
+        if catalog.unfinished_run(graph.connection, "MF") is not None:
+            break
+        time.sleep(0.01)
+    publishing.send_signal(signal.SIGKILL)
+    publishing.communicate()
+    assert publishing.returncode == -signal.SIGKILL
+    unfinished = catalog.unfinished_run(graph.connection, "MF")
+    assert unfinished is not None, "the publish was done before it could be killed"
+    assert listed(graph) == before
+    resumed = kgplug(neo4j_server, tmp_path, "publish", "--resume", "--json")
+    out, err = resumed.communicate(timeout=120)
+    assert resumed.returncode == 0, err
+    assert json.loads(out)["previous"] == first.name
+    assert listed(graph) != before
+    whole = graph.connection.rows(ALL_NODES), graph.connection.rows(ALL_EDGES)
+    back = kgplug(neo4j_server, tmp_path, "rollback", "MF")
+    out, err = back.communicate(timeout=120)
+    assert back.returncode == 0, err
+    assert out.startswith(f"MF is served by run {first.name} again.")
+    assert listed(graph) == before
+    refused = kgplug(neo4j_server, tmp_path, "publish", "--resume")
+    out, err = refused.communicate(timeout=120)
+    assert (refused.returncode, out) == (2, "")
+    assert err.startswith("Error: No publish was interrupted in this graph")
+    assert len(whole[0]) == len(graph.connection.rows(ALL_NODES))
