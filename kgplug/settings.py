@@ -22,6 +22,9 @@ class Settings(BaseSettings):
     neo4j_username: str = Field(default="neo4j", description="user name on that server")
     neo4j_password: SecretStr | None = Field(default=None, description="password of that user")
     neo4j_database: str | None = Field(default=None, description="database name; the server's default if unset")
+    neo4j_ca_file: Path | None = Field(
+        default=None, description="PEM file of authorities to trust for bolt+s:// and neo4j+s://; else the system's"
+    )
     kgplug_home: Path = Field(
         default_factory=lambda: platformdirs.user_data_path("kgplug"),
         description="folder for the local Neo4j, downloads and runs",

@@ -23,7 +23,7 @@ hypothesis_settings.load_profile("kgplug")
 @pytest.fixture(autouse=True)
 def no_server_of_the_developer(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep the tests away from a database that the environment points at."""
-    for name in ("NEO4J_URI", "NEO4J_USERNAME", "NEO4J_PASSWORD", "NEO4J_DATABASE"):
+    for name in ("NEO4J_URI", "NEO4J_USERNAME", "NEO4J_PASSWORD", "NEO4J_DATABASE", "NEO4J_CA_FILE"):
         monkeypatch.delenv(name, raising=False)
 
 

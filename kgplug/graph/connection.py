@@ -14,6 +14,7 @@ from pydantic import SecretStr
 from kgplug.errors import GraphError
 from kgplug.graph.local import LocalNeo4j
 from kgplug.graph.server_errors import DATABASE_NOT_FOUND, translated_errors
+from kgplug.graph.tls import driver_address
 from kgplug.settings import Settings
 
 if TYPE_CHECKING:
@@ -74,6 +75,7 @@ class Connection:
         password: SecretStr,
         database: str | None = None,
         import_dir: Path | None = None,
+        ca_file: Path | None = None,
     ) -> Connection:
         """Connect and log in.
 
@@ -83,23 +85,28 @@ class Connection:
             password: of that account.
             database: name of the database; the account's own if not given.
             import_dir: folder that LOAD CSV's file:/// points to, where this process can reach it.
+            ca_file: PEM file with the authorities to trust for bolt+s:// and neo4j+s://, instead of the system's.
 
         Raises:
-            GraphError: bad URI, nobody answers, login refused, no such database, or too old a server.
+            GraphError: bad URI, unusable certificate file, nobody answers, login refused, no such database, or too
+                old a server.
         """
-        _probe(uri, *_address(uri))
+        host, port = _address(uri)
+        address, encryption = driver_address(uri, ca_file)
+        _probe(uri, host, port)
         import neo4j
 
         _quiet_the_driver()
         with translated_errors(uri, database):
             driver = neo4j.GraphDatabase.driver(
-                uri,
+                address,
                 auth=(username, password.get_secret_value()),
                 connection_timeout=_CONNECTION_TIMEOUT_S,
                 connection_acquisition_timeout=2 * _CONNECTION_TIMEOUT_S,
                 max_transaction_retry_time=_RETRY_TIME_S,
                 notifications_min_severity="OFF",
                 user_agent="kgplug",
+                **encryption,
             )
         connection = cls(driver, uri=uri, database=database, import_dir=import_dir)
         try:
@@ -241,6 +248,7 @@ def connect_settings(
             username=settings.neo4j_username,
             password=settings.neo4j_password,
             database=settings.neo4j_database,
+            ca_file=settings.neo4j_ca_file,
         )
     local = LocalNeo4j(settings.neo4j_dir)
     endpoint = local.start(progress=progress) if start_local else local.endpoint()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Self, cast
 
 from pydantic import SecretStr
@@ -239,12 +240,20 @@ def connect(
     username: str | None = None,
     password: str | None = None,
     database: str | None = None,
+    ca_file: str | Path | None = None,
     progress: bool | None = None,
 ) -> Graph:
     """Connect to a Neo4j server.
 
-    What is not given comes from NEO4J_URI, NEO4J_USERNAME, NEO4J_PASSWORD and NEO4J_DATABASE. Without any URI
-    the managed local Neo4j is used, and started if it is not running.
+    What is not given comes from NEO4J_URI, NEO4J_USERNAME, NEO4J_PASSWORD, NEO4J_DATABASE and NEO4J_CA_FILE. Without
+    any URI the managed local Neo4j is used, and started if it is not running.
+
+    Args:
+        uri: bolt://host:port, neo4j://host:port, with +s or +ssc for TLS.
+        username, password: of an account on that server.
+        database: name of the database; the account's own if not given.
+        ca_file: PEM file with the authorities to trust for +s, where one of your own has signed the certificate.
+        progress: show a bar while the local server is downloaded; None shows it on a terminal only.
 
     Raises:
         GraphError: the server cannot be reached or refuses the login.
@@ -254,6 +263,7 @@ def connect(
         "neo4j_username": username,
         "neo4j_password": None if password is None else SecretStr(password),
         "neo4j_database": database,
+        "neo4j_ca_file": None if ca_file is None else Path(ca_file),
     }
     settings = Settings().model_copy(update={name: value for name, value in given.items() if value is not None})
     return Graph(connect_settings(settings, progress=progress))

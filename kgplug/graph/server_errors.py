@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from kgplug.errors import GraphError
 
 DATABASE_NOT_FOUND = "Neo.ClientError.Database.DatabaseNotFound"
+_WRONG_NAME = (62, 64)  # OpenSSL's X509_V_ERR_HOSTNAME_MISMATCH, X509_V_ERR_IP_ADDRESS_MISMATCH
 
 
 @contextmanager
@@ -65,10 +66,13 @@ def _sentence(error: Exception, uri: str, database: str | None) -> str:
 
 def _lost_connection(causes: list[BaseException], uri: str) -> str:
     """Return what to tell about a connection that could not be made, or that broke."""
+    rejected = next((cause for cause in causes if isinstance(cause, ssl.SSLCertVerificationError)), None)
+    if rejected is not None:
+        return _rejected_certificate(rejected, uri)
     if any(isinstance(cause, ssl.SSLError) or "Security" in type(cause).__name__ for cause in causes):
         return (
-            f"No encrypted connection to {uri} could be made: the server does not offer TLS there, or its certificate "
-            "is not trusted. Use bolt:// or neo4j:// for a server without TLS, +ssc for a self-signed certificate."
+            f"No encrypted connection to {uri} could be made: the server does not offer TLS there. "
+            "Use bolt:// or neo4j:// for a server without TLS."
         )
     if any("handshake" in str(cause).lower() for cause in causes):
         return (
@@ -77,6 +81,19 @@ def _lost_connection(causes: list[BaseException], uri: str) -> str:
         )
     reason = _first_line(str(causes[-1]))
     return f"The connection to the server at {uri} failed: {reason} Check that the server runs, then try again."
+
+
+def _rejected_certificate(error: ssl.SSLCertVerificationError, uri: str) -> str:
+    """Return what to tell about a certificate that is no proof of the server's identity."""
+    if error.verify_code in _WRONG_NAME:
+        return (
+            f"The certificate of the server at {uri} is for another host ({error.verify_message}). "
+            "Use the host name that the certificate is for in the Neo4j URI."
+        )
+    return (
+        f"The certificate of the server at {uri} is not trusted ({error.verify_message}). Set NEO4J_CA_FILE to the "
+        "PEM file of the authority that signed it; +ssc instead of +s trusts any certificate."
+    )
 
 
 def _chain(error: BaseException) -> list[BaseException]:
