@@ -21,6 +21,7 @@ from kgplug.recommenders.click_through import ClickThroughData, Pairs
 from kgplug.recommenders.layers import squared_norm
 from kgplug.recommenders.logits import LogitRecommender
 from kgplug.recommenders.side_term import SideTerm
+from kgplug.training.adam import Adam, Optimizer
 from kgplug.training.config import DataSize, TrainedConfig
 from kgplug.training.device import choose_device
 from kgplug.training.loop import TrainingTask, train
@@ -131,7 +132,7 @@ class WithSide:
     def __init__(self, task: TrainingTask, side: SideTerm, learning_rate: float) -> None:
         self._task, self._towers = task, side.towers
         self.module = nn.ModuleList([task.module, side.towers])
-        self._optimizer = torch.optim.Adam(side.towers.parameters(), lr=learning_rate, fused=True)
+        self._optimizer = Adam(side.towers.parameters(), lr=learning_rate)
         self.optimizers = (*task.optimizers, self._optimizer)
 
     @property
@@ -196,7 +197,7 @@ class GradientTask(ABC):
     """
 
     module: Any
-    optimizers: Sequence[torch.optim.Optimizer]
+    optimizers: Sequence[Optimizer]
 
     @abstractmethod
     def loss(self, batch: Any) -> torch.Tensor:
@@ -229,7 +230,7 @@ class ClickThroughTask(GradientTask):
         self._width = config.embedding_dim if width is None else width
         self._layers = network.layers()
         rate = config.learning_rate
-        dense = torch.optim.Adam([*self._layers, network.global_bias], lr=rate, fused=True)
+        dense = Adam([*self._layers, network.global_bias], lr=rate)
         tables = network.tables()
         self.optimizers = (RowAdam(tables, lr=rate), dense) if tables else (dense,)
 

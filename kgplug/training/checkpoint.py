@@ -15,12 +15,13 @@ from safetensors.torch import save_file
 
 from kgplug.data.artefact import flush_to_disk
 from kgplug.errors import RunError
+from kgplug.training.adam import Optimizer
 
 
 def save_checkpoint(
     path: Path,
     module: torch.nn.Module,
-    optimizers: Sequence[torch.optim.Optimizer],
+    optimizers: Sequence[Optimizer],
     best: dict[str, torch.Tensor],
     history: dict,
     *,
@@ -71,7 +72,7 @@ def _remove_abandoned(path: Path) -> None:
 
 
 def load_checkpoint(
-    path: Path, module: torch.nn.Module, optimizers: Sequence[torch.optim.Optimizer], *, fingerprint: str
+    path: Path, module: torch.nn.Module, optimizers: Sequence[Optimizer], *, fingerprint: str
 ) -> tuple[dict[str, torch.Tensor], dict]:
     """Restore module and optimisers in place; return (best weights, history).
 

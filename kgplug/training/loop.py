@@ -21,6 +21,7 @@ import torch
 from tqdm import tqdm
 
 from kgplug.errors import TrainingError
+from kgplug.training.adam import Optimizer
 from kgplug.training.checkpoint import load_checkpoint, save_checkpoint
 
 ONE_THREAD_BELOW = 4_000_000  # numbers; on two cores KGCN with 1 million takes a third longer with two threads
@@ -35,7 +36,7 @@ class TrainingTask(Protocol):
         ...
 
     @property
-    def optimizers(self) -> Sequence[torch.optim.Optimizer]:
+    def optimizers(self) -> Sequence[Optimizer]:
         """Return the optimisers whose state belongs in a checkpoint."""
         ...
 
