@@ -94,7 +94,9 @@ class ImportReport:
         )
 
 
-def import_folder(connection: Connection, folder: str | Path, *, progress: bool | None = None) -> ImportReport:
+def import_folder(
+    connection: Connection, folder: str | Path, *, rejected: Path | None = None, progress: bool | None = None
+) -> ImportReport:
     """Import a folder in the layout of docs/import.md. Importing it again changes nothing.
 
     Every row of every file is checked before the first write. An import that was interrupted is
@@ -103,6 +105,7 @@ def import_folder(connection: Connection, folder: str | Path, *, progress: bool 
     Args:
         connection: to the database.
         folder: on this machine.
+        rejected: CSV file to write where rows are bad: file, line, column, problem and the row of each.
         progress: whether to show bars; None shows them on a terminal only.
 
     Raises:
@@ -115,7 +118,7 @@ def import_folder(connection: Connection, folder: str | Path, *, progress: bool 
     tables = open_folder(folder)
     key_of = {table.labels[0]: table.keys[0].name for table in tables if table.kind == NODES}
     with _bar("Checking", None, progress) as bar:
-        checked = check_tables(tables, on_rows=bar.update)
+        checked = check_tables(tables, on_rows=bar.update, rejected=rejected)
     queries = [load_query(table, key_of) for table in checked]
     constraints = ensure_unique_keys(connection, key_of)
     files = []
@@ -169,7 +172,7 @@ def _load_files(connection: Connection, table: Table, query: LoadQuery) -> Itera
         for number, rows in enumerate(_blocks(table, FILE_ROWS)):
             part = folder / f"part-{number}.csv"
             with part.open("w", encoding="utf-8", newline="") as file:
-                writer = csv.writer(file, lineterminator="\n")
+                writer = csv.writer(file)  # ends lines with \r\n, and so quotes cells that hold either
                 writer.writerow([column.header for column in table.columns])
                 writer.writerows(rows)
             if _ESCAPED_QUOTE in part.read_bytes():
