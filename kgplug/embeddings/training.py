@@ -172,7 +172,7 @@ class TripleTask:
     def step(self, batch: Batch) -> torch.Tensor:
         """Do one optimisation step and return its loss, a detached scalar."""
         if self.dense is not None:
-            self.dense.zero_grad(set_to_none=True)
+            self.dense.zero_grad()
         taken = [self._take_rows(table, batch.rows) for table in self.tables if batch.rows is not None]
         with _lent(self.tables, taken) as lent:
             loss = self.loss(batch)

@@ -49,6 +49,11 @@ class StatefulOptimizer:
     def settings(self) -> dict[str, Any]:
         return self.param_groups[0]
 
+    def zero_grad(self) -> None:
+        """Forget the gradients."""
+        for table in self.params:
+            table.grad = None
+
     def state_dict(self) -> dict[str, Any]:
         """Return {"state": {number of a parameter: its state}, "param_groups": [settings]}, with numbers as params."""
         state = {number: self.state[table] for number, table in enumerate(self.params) if self.state.get(table)}
