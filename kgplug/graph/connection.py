@@ -159,7 +159,10 @@ class Connection:
         self, access: Literal["READ", "WRITE"], query: str, parameters: dict, use: Callable[[neo4j.Result], _T]
     ) -> _T:
         """Run a query in a managed transaction and return what `use` makes of its result."""
-        with translated_errors(self.uri, self.database), self.session(access=access) as session:
+        with (
+            translated_errors(self.uri, self.database, tried_s=_RETRY_TIME_S),
+            self.session(access=access) as session,
+        ):
             execute = session.execute_read if access == "READ" else session.execute_write
             return execute(lambda transaction: use(transaction.run(_text(query), parameters)))
 
@@ -247,7 +250,7 @@ def _address(uri: str) -> tuple[str, int]:
         host, port = parts.hostname, parts.port or _DEFAULT_PORT
     except ValueError:
         parts, host, port = urlsplit(""), None, _DEFAULT_PORT
-    if "@" in parts.netloc:
+    if "@" in uri:  # anywhere: what cannot be parsed must not be shown either
         raise GraphError(
             "The Neo4j URI carries a user name or password. Take it out, and set NEO4J_USERNAME and NEO4J_PASSWORD."
         )
