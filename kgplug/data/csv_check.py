@@ -232,7 +232,7 @@ def _missing_ends(
 ) -> Iterator[Problem]:
     """Yield the rows whose key is that of no node; `cells` are the keys of the good rows of a block."""
     label, header = table.labels[position], table.columns[position].header
-    for at in np.flatnonzero(~keys.has(cells)) if cells else []:
+    for at in np.flatnonzero(~keys.has(cells)).tolist() if cells else []:
         text = f"there is no {label} node with the key {shown(cells[at])}"
         yield Problem(block.lines[good[at]], header, text, block.rows[good[at]])
 

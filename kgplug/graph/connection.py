@@ -183,7 +183,7 @@ class Connection:
         import neo4j.exceptions
 
         began, pause_s = time.monotonic(), _FIRST_PAUSE_S
-        with translated_errors(self.uri, self.database):
+        with translated_errors(self.uri, self.database, tried_s=_RETRY_TIME_S):
             while True:
                 try:
                     with self.session(access=access) as session:
@@ -280,7 +280,7 @@ def _address(uri: str) -> tuple[str, int]:
         host, port = parts.hostname, parts.port or _DEFAULT_PORT
     except ValueError:
         parts, host, port = urlsplit(""), None, _DEFAULT_PORT
-    if "@" in parts.netloc:
+    if "@" in uri:  # anywhere: what cannot be parsed must not be shown either
         raise GraphError(
             "The Neo4j URI carries a user name or password. Take it out, and set NEO4J_USERNAME and NEO4J_PASSWORD."
         )

@@ -22,7 +22,7 @@ from kgplug.graph.publishing import lists as list_writing
 from kgplug.graph.publishing import vectors as vector_writing
 from kgplug.graph.publishing.publisher import publish
 from kgplug.graph.publishing.rollback import rollback
-from tests.faults.proxy import CuttingProxy
+from tests.faults.cutting_proxy import CuttingProxy
 from tests.integration.publishing import N_ITEMS, N_USERS, K, publication
 from tests.integration.test_publisher import (
     SCHEMA,
