@@ -16,6 +16,7 @@ import signal
 import socket
 import subprocess
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -72,11 +73,13 @@ class LocalNeo4j:
     Args:
         home: folder of configuration, data, logs and the password file.
         jars: folder of the server's jars; `home`/jars if not given. Several homes may share one.
+        settings: of neo4j.conf, beside those that kgplug writes.
     """
 
-    def __init__(self, home: Path, *, jars: Path | None = None) -> None:
+    def __init__(self, home: Path, *, jars: Path | None = None, settings: Mapping[str, str] | None = None) -> None:
         self.home = home.expanduser().resolve()
         self.jars = jars or self.home / "jars"
+        self.settings = dict(settings or {})
         self.log = self.home / "logs" / "console.log"
         self._pid_file = self.home / "neo4j.pid"
         self._child: subprocess.Popen[bytes] | None = None
@@ -189,7 +192,7 @@ class LocalNeo4j:
             local_config.set_first_password(self.home)
         self._endpoint_password()
         for attempt in range(_LAUNCH_ATTEMPTS):
-            local_config.write_config(self.home, self._choose_port(retry=attempt > 0))
+            local_config.write_config(self.home, self._choose_port(retry=attempt > 0), self.settings)
             self._launch(local_config.command_line(self.home, java, jars), die_with_parent)
             try:
                 return self._wait(progress)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
+from collections.abc import Mapping
 from pathlib import Path
 
 import psutil
@@ -44,8 +45,14 @@ def heap_bytes() -> int:
     return min(max(_memory_bytes() // 8, 512 * _MB), 2048 * _MB)
 
 
-def write_config(home: Path, port: int) -> None:
-    """Write neo4j.conf: loopback only, login required, nothing reported to anybody."""
+def write_config(home: Path, port: int, more: Mapping[str, str] | None = None) -> None:
+    """Write neo4j.conf: loopback only, login required, nothing reported to anybody.
+
+    Args:
+        home: of the server.
+        port: of Bolt.
+        more: settings beside these.
+    """
     page_cache = min(max(_memory_bytes() // 32, 64 * _MB), 512 * _MB)
     settings = {
         "server.default_listen_address": "127.0.0.1",
@@ -64,6 +71,7 @@ def write_config(home: Path, port: int) -> None:
         # The transaction log would take 512 MB of disk before the first node is written.
         "db.tx_log.preallocate": "false",
         "db.tx_log.rotation.retention_policy": "2 files",
+        **(more or {}),
     }
     (home / "conf").mkdir(parents=True, exist_ok=True)
     (home / "import").mkdir(exist_ok=True)
