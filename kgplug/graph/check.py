@@ -6,13 +6,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from kgplug.errors import DataError
+from kgplug.errors import DataError, GraphError
 from kgplug.graph.catalog import OWN_LABELS, OWN_RELATIONSHIPS
 from kgplug.graph.connection import Connection
 from kgplug.graph.contents import Contents, count_all, label_keys, listed, read_contents, require_label, require_type
 from kgplug.graph.cypher import quote
 from kgplug.graph.feedback import count_own, feedback_pattern, rating_value, timestamp_value
 from kgplug.graph.node_keys import key_problem
+from kgplug.graph.privileges import Purpose, missing_privileges
 from kgplug.graph.schema import GraphSchema
 from kgplug.graph.titles import count_titles
 from kgplug.graph.triples import empty_projection, wanted_triples
@@ -73,6 +74,7 @@ def check(connection: Connection, schema: GraphSchema) -> CheckReport:
     user = schema.user
     parts: dict[str, Callable[[], Iterator[Finding]]] = {
         "server": lambda: _server(connection),
+        "privileges": lambda: _privileges(connection),
         "users": lambda: _keys(connection, contents, user.label, user.key, "[user] key", "users"),
         "items": lambda: _items(connection, schema, contents),
         "feedback": lambda: _feedback(connection, schema, contents),
@@ -99,6 +101,20 @@ def _server(connection: Connection) -> Iterator[Finding]:
         yield Finding("vector index", "ok", "supported")
     else:
         yield Finding("vector index", "warning", f"{_VECTOR_PROCEDURE} is not there: similar items cannot be queried")
+
+
+def _privileges(connection: Connection) -> Iterator[Finding]:
+    """Tell whether this account may train and publish."""
+    purposes: tuple[tuple[Purpose, Level], ...] = (("read", "error"), ("publish", "warning"))
+    for purpose, level in purposes:
+        name = f"may {purpose}"
+        try:
+            missing = missing_privileges(connection, purpose)
+        except GraphError as error:
+            yield Finding(name, "warning", f"cannot be told: {error}")
+            continue
+        text = f"missing: {'; '.join(missing)} (docs/privileges.md)" if missing else "this account has every privilege"
+        yield Finding(name, level if missing else "ok", text)
 
 
 def _keys(

@@ -54,11 +54,6 @@ class StatefulOptimizer:
         for table in self.params:
             table.grad = None
 
-    def zero_grad(self) -> None:
-        """Forget the gradients."""
-        for parameter in self.params:
-            parameter.grad = None
-
     def state_dict(self) -> dict[str, Any]:
         """Return {"state": {number of a parameter: its state}, "param_groups": [settings]}, with numbers as params."""
         state = {number: self.state[table] for number, table in enumerate(self.params) if self.state.get(table)}
