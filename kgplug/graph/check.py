@@ -13,6 +13,7 @@ from kgplug.graph.contents import Contents, count_all, label_keys, listed, read_
 from kgplug.graph.cypher import quote
 from kgplug.graph.feedback import count_own, feedback_pattern, rating_value, timestamp_value
 from kgplug.graph.node_keys import key_problem
+from kgplug.graph.privileges import missing_privileges
 from kgplug.graph.schema import GraphSchema
 from kgplug.graph.titles import count_titles
 from kgplug.graph.triples import empty_projection, wanted_triples
@@ -73,6 +74,7 @@ def check(connection: Connection, schema: GraphSchema) -> CheckReport:
     user = schema.user
     parts: dict[str, Callable[[], Iterator[Finding]]] = {
         "server": lambda: _server(connection),
+        "privileges": lambda: _privileges(connection),
         "users": lambda: _keys(connection, contents, user.label, user.key, "[user] key", "users"),
         "items": lambda: _items(connection, schema, contents),
         "feedback": lambda: _feedback(connection, schema, contents),
@@ -99,6 +101,20 @@ def _server(connection: Connection) -> Iterator[Finding]:
         yield Finding("vector index", "ok", "supported")
     else:
         yield Finding("vector index", "warning", f"{_VECTOR_PROCEDURE} is not there: similar items cannot be queried")
+
+
+def _privileges(connection: Connection) -> Iterator[Finding]:
+    """Tell whether this account may read, and publish."""
+    reading, publishing = (missing_privileges(connection, purpose) for purpose in ("read", "publish"))
+    if reading is None or publishing is None:
+        yield Finding("privileges", "warning", "the server does not tell what this account may do")
+    elif reading:
+        yield Finding("privileges", "error", f"for reading is missing: {'; '.join(reading)} (docs/privileges.md)")
+    elif publishing:
+        text = f"this account may read; for publishing is missing: {'; '.join(publishing)} (docs/privileges.md)"
+        yield Finding("privileges", "warning", text)
+    else:
+        yield Finding("privileges", "ok", "this account may read and publish")
 
 
 def _keys(

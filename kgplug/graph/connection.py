@@ -158,6 +158,11 @@ class Connection:
         with translated_errors(self.uri, self.database), self.session() as session:
             return session.run(_text(query), cast("dict[str, Any]", parameters)).data()
 
+    def system_rows(self, query: str, /, **parameters: object) -> list[dict[str, Any]]:
+        """Run an administration command that only shows something (SHOW DATABASES …), and return its rows."""
+        with translated_errors(self.uri, "system"), self._driver.session(database="system") as session:
+            return session.run(_text(query), cast("dict[str, Any]", parameters)).data()
+
     def session(self, *, access: Literal["READ", "WRITE"] = "WRITE") -> neo4j.Session:
         """Return a driver session on this database, to be closed by the caller; wrap its use in `translated_errors`."""
         return self._driver.session(database=self.database or None, default_access_mode=access)
@@ -216,8 +221,7 @@ class Connection:
     def _unknown_database(self) -> GraphError:
         """Return the error that names the databases there are."""
         query = "SHOW DATABASES YIELD name WHERE name <> 'system' RETURN DISTINCT name ORDER BY name"
-        with translated_errors(self.uri), self._driver.session(database="system") as session:
-            names = ", ".join(session.run(query).value())
+        names = ", ".join(row["name"] for row in self.system_rows(query))
         return GraphError(
             f"There is no database {self.database!r} on the server at {self.uri}. "
             f"Set NEO4J_DATABASE to one of: {names}."
