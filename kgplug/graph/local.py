@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import re
 import secrets
 import signal
@@ -30,6 +29,7 @@ from kgplug.graph import install, local_config
 from kgplug.graph.java import find_java
 from kgplug.graph.lock import locked
 from kgplug.graph.process import age_s, carries, dying_with_parent, executable, last_telling_line, serves
+from kgplug.settings import child_environment
 
 State = Literal["not installed", "stopped", "starting", "running", "unhealthy"]
 
@@ -211,7 +211,7 @@ class LocalNeo4j:
             self._child = subprocess.Popen(
                 command,
                 cwd=self.home,
-                env={**os.environ, "LC_ALL": "C.UTF-8"},  # or Java cannot open a path with an accent
+                env=child_environment(LC_ALL="C.UTF-8"),  # or Java cannot open a path with an accent
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
