@@ -11,25 +11,18 @@ from pathlib import Path
 
 import pytest
 
-from kgplug.graph import local_config
 from kgplug.graph.connection import Connection
 from kgplug.graph.local import Endpoint, LocalNeo4j
 
 
 @pytest.fixture
-def start_server(neo4j_jars: Path, quick_java: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable]:
+def start_server(neo4j_jars: Path, quick_java: None) -> Iterator[Callable]:
     """Return what starts a server of the test's own: (home, settings of neo4j.conf) → (server, endpoint)."""
     servers: list[LocalNeo4j] = []
-    written = local_config.write_config
 
     def start(home: Path, **settings: str) -> tuple[LocalNeo4j, Endpoint]:
-        def write_more(folder: Path, port: int) -> None:
-            written(folder, port)
-            with (folder / "conf" / "neo4j.conf").open("a", encoding="utf-8") as file:
-                file.writelines(f"{name.replace('__', '.')}={value}\n" for name, value in settings.items())
-
-        monkeypatch.setattr(local_config, "write_config", write_more)
-        servers.append(LocalNeo4j(home, jars=neo4j_jars))
+        config = {name.replace("__", "."): value for name, value in settings.items()}
+        servers.append(LocalNeo4j(home, jars=neo4j_jars, config=config))
         return servers[-1], servers[-1].start(die_with_parent=True)
 
     yield start
