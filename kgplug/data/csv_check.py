@@ -232,7 +232,7 @@ def _missing_ends(
 ) -> Iterator[Problem]:
     """Yield the rows whose key is that of no node; `cells` are the keys of the good rows of a block."""
     label, header = table.labels[position], table.columns[position].header
-    for at in np.flatnonzero(~keys.has(cells)) if cells else []:
+    for at in np.flatnonzero(~keys.has(cells)).tolist() if cells else []:
         text = f"there is no {label} node with the key {shown(cells[at])}"
         yield Problem(block.lines[good[at]], header, text, block.rows[good[at]])
 
@@ -246,7 +246,7 @@ def _duplicates(table: Table, keys: _Keys, codes: np.ndarray) -> Iterator[Proble
         if keys.column.type == "int":
             rows = [row for row in rows if _is_int(block.rows[row][0])]
         cells = [block.rows[row][0] for row in rows]
-        for at in np.flatnonzero(np.isin(keys.codes(cells), codes)):
+        for at in np.flatnonzero(np.isin(keys.codes(cells), codes)).tolist():
             key = int(cells[at]) if keys.column.type == "int" else cells[at]
             line, row = block.lines[rows[at]], block.rows[rows[at]]
             if key in first:
