@@ -246,7 +246,7 @@ def _duplicates(table: Table, keys: _Keys, codes: np.ndarray) -> Iterator[Proble
         if keys.column.type == "int":
             rows = [row for row in rows if _is_int(block.rows[row][0])]
         cells = [block.rows[row][0] for row in rows]
-        for at in np.flatnonzero(np.isin(keys.codes(cells), codes)):
+        for at in np.flatnonzero(np.isin(keys.codes(cells), codes)).tolist():
             key = int(cells[at]) if keys.column.type == "int" else cells[at]
             line, row = block.lines[rows[at]], block.rows[rows[at]]
             if key in first:

@@ -62,8 +62,14 @@ def _sentence(error: Exception, uri: str, database: str | None, tried_s: float) 
         )
     if isinstance(error, raised.ServiceUnavailable | raised.SessionExpired):
         return _lost_connection(_chain(error), uri)
+    if code.startswith("Neo.DatabaseError.Transaction."):
+        return (
+            f"The database at {uri} cannot write any more: {_first_line(message.partition(': Transaction #')[0])} As a "
+            "rule its disk is full: make room, restart the server, then give the same command again. What was committed "
+            "before is there."
+        )
     if tried_s and isinstance(error, raised.TransientError):
-        return f"Neo4j at {uri}, tried again and again for {tried_s:g} s: {message} Try later, when less goes on there."
+        return f"Neo4j at {uri}, tried again and again for {tried_s:g} s: {message} Try again later."
     return f"Neo4j at {uri}: {message}"
 
 

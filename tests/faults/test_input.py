@@ -80,8 +80,8 @@ def test_bad_rows_are_named_and_listed_in_a_file_and_nothing_is_imported(
     make(tmp_path / "films", MALFORMED)
     result = kgplug("import", "films", home=tmp_path, endpoint=neo4j_server)
     assert sentence(result) == (
-        "nodes/Movie.csv, line 4, column \"title\": the bytes 'Caf\\\\udce9' are no UTF-8 (4 bad rows in this file). Other "
-        "files have 3 more. Nothing was imported; correct the file and import again. All bad rows: rejected-rows.csv."
+        "nodes/Movie.csv, line 4, column \"title\": the bytes 'Caf\\\\udce9' are no UTF-8 (4 bad rows in this file). "
+        "Other files have 3 more. Nothing was imported; correct the file and import again. All bad rows: rejected-rows.csv."
     )
     assert everything(connection) == []
     assert connection.rows("SHOW CONSTRAINTS") == []
@@ -170,7 +170,8 @@ def small_graph(connection: Connection) -> GraphSchema:
     """Build a graph of one user, three films and one relation."""
     build(
         connection,
-        """CREATE CONSTRAINT FOR (n:User) REQUIRE n.id IS UNIQUE; CREATE CONSTRAINT FOR (n:Movie) REQUIRE n.id IS UNIQUE;
+        """CREATE CONSTRAINT FOR (n:User) REQUIRE n.id IS UNIQUE;
+        CREATE CONSTRAINT FOR (n:Movie) REQUIRE n.id IS UNIQUE;
         CREATE CONSTRAINT FOR (n:Actor) REQUIRE n.id IS UNIQUE;
         CREATE (:User {id: 1})-[:RATED]->(:Movie {id: 1})<-[:ACTED_IN]-(:Actor {id: 'a'})-[:ACTED_IN]->(:Movie {id: 2});
         MATCH (u:User), (m:Movie {id: 2}) CREATE (u)-[:RATED]->(m), (:Movie {id: 3})""",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
 import signal
@@ -23,7 +24,7 @@ from kgplug.graph.connection import Connection
 from kgplug.graph.importer import import_folder
 from kgplug.graph.local import Endpoint
 from tests.faults.command import COMMAND, kgplug, sentence
-from tests.faults.conftest import opened
+from tests.faults.conftest import fill, opened
 from tests.faults.proxy import proxied
 
 SECRET = "s3cret-w0rd"
@@ -151,7 +152,7 @@ def test_a_trouble_that_does_not_pass_is_retried_with_growing_pauses_up_to_a_cap
             times = [when for _, when in attempts]
             owner.commit()
         assert connection.rows("MATCH (n:Locked) RETURN n.by AS by") == [{"by": 1}]
-    pauses = [later - earlier for earlier, later in zip(times, times[1:], strict=False)]
+    pauses = [later - earlier for earlier, later in itertools.pairwise(times)]
     assert 3 <= len(times) <= 5, pauses
     assert pauses == sorted(pauses) and pauses[-1] > 1.3 * pauses[0]
     assert f"Neo4j at {endpoint.uri}, tried again and again for 4 s: " in str(raised.value)
@@ -198,3 +199,35 @@ def test_a_server_that_dies_or_hangs_in_the_middle_of_work_is_one_sentence_in_ti
     assert "\n" not in str(raised.value)
     assert endpoint.uri in str(raised.value)
     assert time.monotonic() - began < 90
+
+
+def test_a_server_whose_disk_fills_up_in_an_import_keeps_what_it_had_and_the_next_import_completes_it(
+    start_server: Callable, small_disk: Callable[[int], Path], tmp_path: Path
+) -> None:
+    n_nodes, text, folder, disk = 60_000, "y" * 1000, tmp_path / "rows", small_disk(300)
+    (folder / "nodes").mkdir(parents=True)
+    rows = "".join(f"{number},{text}\n" for number in range(n_nodes))
+    (folder / "nodes" / "A.csv").write_text("id:int,text\n" + rows)
+    server, endpoint = start_server(disk / "neo4j")
+    with opened(endpoint) as connection:
+        connection.write("CREATE (:B)")
+        filling = fill(disk, leaving_kb=500)
+        with pytest.raises(
+            GraphError, match=r"A copy of nodes/A.csv .* No space left on device\..* make room"
+        ) as raised:
+            import_folder(connection, folder)
+        assert "\n" not in str(raised.value)
+        assert list((disk / "neo4j" / "import").iterdir()) == []
+        connection.import_dir = None  # the rows travel as parameters: it is the server that finds the disk full
+        filling.unlink()
+        filling = fill(disk, leaving_kb=3000)
+        with pytest.raises(GraphError, match=r"cannot write any more: .* its disk is full") as raised:
+            import_folder(connection, folder)
+        assert "\n" not in str(raised.value)
+        filling.unlink()
+    server.stop()
+    with opened(server.start(die_with_parent=True)) as connection:
+        (left,) = connection.rows("MATCH (n) RETURN count(n) AS n, count{(:B)} AS b")
+        assert 0 < left["n"] <= n_nodes and left["b"] == 1
+        import_folder(connection, folder)
+        assert connection.rows("MATCH (n:A) RETURN count(DISTINCT n.id) AS n") == [{"n": n_nodes}]
