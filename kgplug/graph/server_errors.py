@@ -65,8 +65,8 @@ def _sentence(error: Exception, uri: str, database: str | None, tried_s: float) 
     if code.startswith("Neo.DatabaseError.Transaction."):
         return (
             f"The database at {uri} cannot write any more: {_first_line(message.partition(': Transaction #')[0])} As a "
-            "rule its disk is full: make room, restart the server, then give the same command again. What was committed "
-            "before is there."
+            "rule its disk is full: make room, restart the server, then give the same command again. What was "
+            "committed before is there."
         )
     if tried_s and isinstance(error, raised.TransientError):
         return f"Neo4j at {uri}, tried again and again for {tried_s:g} s: {message} Try again later."

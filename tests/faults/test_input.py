@@ -81,7 +81,8 @@ def test_bad_rows_are_named_and_listed_in_a_file_and_nothing_is_imported(
     result = kgplug("import", "films", home=tmp_path, endpoint=neo4j_server)
     assert sentence(result) == (
         "nodes/Movie.csv, line 4, column \"title\": the bytes 'Caf\\\\udce9' are no UTF-8 (4 bad rows in this file). "
-        "Other files have 3 more. Nothing was imported; correct the file and import again. All bad rows: rejected-rows.csv."
+        "Other files have 3 more. Nothing was imported; correct the file and import again. All bad rows: "
+        "rejected-rows.csv."
     )
     assert everything(connection) == []
     assert connection.rows("SHOW CONSTRAINTS") == []

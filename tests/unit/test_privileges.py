@@ -169,7 +169,7 @@ def test_the_roles_of_the_documentation_have_just_what_is_needed(role: str, purp
         fewer = [one for one in rows if one != left_out]
         others = re.search(r"\((User|Movie|Genre|RATED|HAS_GENRE|PREDICTED|db\.index.*)\)", left_out["segment"])
         if others or (role == "reader" and left_out["action"] == "match"):
-            continue  # these the check does not ask for: a schema names the labels, and not all who read ask for vectors
+            continue  # these the check does not ask for: a schema names the labels, and not all ask for vectors
         assert missing(fewer, purpose, database="neo4j", home="other"), left_out
 
 
