@@ -11,7 +11,7 @@ from kgplug import models
 from kgplug.data.interactions import Interactions
 from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.data.splitting import check_fractions
-from kgplug.errors import UsageError
+from kgplug.errors import RunError, UsageError
 from kgplug.graph.graph import Graph
 from kgplug.graph.schema import GraphSchema
 
@@ -101,4 +101,7 @@ def read(graph: Graph, schema: GraphSchema, *, name: str | None = None, progress
 def evaluation_of(folder: Path) -> dict[str, float]:
     """Return the figures that `evaluate` left beside a run, {} where it was not evaluated."""
     path = folder / EVALUATION
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
+    except (ValueError, TypeError, RecursionError):
+        raise RunError(f"{path} is damaged. Delete it, then measure again: kgplug evaluate {folder.name}.") from None

@@ -6,6 +6,7 @@ Nothing heavy is imported before a model is made, so names can be listed at once
 from __future__ import annotations
 
 import importlib
+import os
 from collections.abc import Callable
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -26,7 +27,7 @@ ENTRY_POINT_GROUP = "kgplug.models"
 _registered: dict[str, type] = {}
 
 
-def create(name: str, **settings: Any) -> Recommender | EmbeddingModel:
+def create(name: str, /, **settings: Any) -> Recommender | EmbeddingModel:
     """Return an untrained model.
 
     Args:
@@ -36,7 +37,11 @@ def create(name: str, **settings: Any) -> Recommender | EmbeddingModel:
     Raises:
         UsageError: no model has this name (the nearest is told), or a setting is unknown or out of its range.
     """
-    return _maker(name)(**settings)
+    maker = _maker(name)
+    for word in ("self", "name"):  # what the model's constructor calls other things
+        if word in settings:
+            raise UsageError(f'{name} has no setting "{word}".')
+    return maker(**settings)
 
 
 def load(folder: Path | str) -> Recommender | EmbeddingModel:
@@ -46,7 +51,7 @@ def load(folder: Path | str) -> Recommender | EmbeddingModel:
         RunError: this is no run folder, or it is damaged, or its model is not installed.
     """
     folder = Path(folder)
-    if folder.is_file():
+    if os.path.isfile(folder):  # noqa: PTH113 (Path.is_file raises for a name that is too long)
         raise RunError(
             f"{folder} is a file; expected a run folder with manifest.json as `save` writes it. Files such as pickles "
             "are not opened, because they can run code."

@@ -56,9 +56,16 @@ def main() -> None:
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EACCES, errno.EROFS, errno.EDQUOT, errno.EFBIG):
             _fail(f"{error.filename or 'A file'} could not be written: {error.strerror}.", 1)
-        raise
+        if error.filename is None:
+            raise
+        _fail(f"{error.filename} could not be used: {error.strerror}.", 1)
+
+
+def printable(text: str) -> str:
+    """Return a text in one line that moves no cursor: names of files and columns may hold control characters."""
+    return "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)
 
 
 def _fail(sentence: str, exit_code: int) -> None:
-    typer.echo(f"Error: {sentence}" if exit_code != INTERRUPTED else f"\n{sentence}", err=True)
+    typer.echo(f"Error: {printable(sentence)}" if exit_code != INTERRUPTED else f"\n{sentence}", err=True)
     sys.exit(exit_code)

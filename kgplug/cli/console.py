@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import time
 from collections.abc import Iterator
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from kgplug.jobs import Split
     from kgplug.training.runs import Runs
 
+_INT64 = range(-(2**63), 2**63)
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
 
@@ -131,17 +133,16 @@ def parse_settings(pairs: list[str]) -> dict[str, Any]:
             raise UsageError(f'--set {pair}: expected name=value, such as "embedding_dim=32".')
         try:
             settings[name] = json.loads(value)
-        except json.JSONDecodeError:
+        except (ValueError, RecursionError):  # no JSON; a number too long or lists too deep to be meant as such
             settings[name] = value
     return settings
 
 
 def parse_key(text: str) -> int | str:
-    """Return a node key from the command line: an integer where it reads as one."""
-    try:
+    """Return a node key from the command line: an integer where it is written as one of 64 bits, else the text."""
+    if re.fullmatch(r"0|-?[1-9][0-9]{0,18}", text) and int(text) in _INT64:
         return int(text)
-    except ValueError:
-        return text
+    return text
 
 
 @contextmanager

@@ -195,7 +195,7 @@ def _read_settled(folder: Path, read: Callable[[Path, dict[str, dict]], T]) -> T
         files = _read_manifest(folder)
         try:
             return read(folder, files)
-        except (RunError, OSError) as error:
+        except (RunError, OSError, ValueError, SafetensorError) as error:
             if _read_manifest(folder) == files:
                 if isinstance(error, RunError):
                     raise
@@ -218,7 +218,7 @@ def _read_manifest(folder: Path) -> dict[str, dict]:
         )
     except (FileNotFoundError, NotADirectoryError):
         raise RunError(f"{folder} is not a run: it has no {MANIFEST}. See `kgplug runs` for those that are.") from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise RunError(f"{folder}: {MANIFEST} is damaged ({error!r}). Train again.") from error
     if not whole:
         raise RunError(f"{folder}: {MANIFEST} is damaged. Train again.")
@@ -251,7 +251,7 @@ def _altered(folder: Path, name: str) -> RunError:
 def _parse_content(folder: Path, file: dict) -> dict:
     try:
         content = json.loads((folder / file["name"]).read_bytes())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise RunError(f"{folder}: {CONTENT} is damaged ({error}). Train again.") from error
     if not isinstance(content, dict):
         raise RunError(f"{folder}: {CONTENT} is not that of a run. Train again.")

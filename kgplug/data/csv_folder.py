@@ -121,7 +121,7 @@ def open_folder(folder: str | Path) -> list[Table]:
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", str(folder)):
         raise UsageError(f'"{folder}" is an address; import takes a folder on this machine. Download the files first.')
     folder = Path(folder)
-    if not folder.is_dir():
+    if not _is_folder(folder):
         raise UsageError(f"There is no folder {folder}. Expected a folder with nodes/<Label>.csv (see docs/import.md).")
     tables = [_open_table(path) for part in (NODES, RELATIONSHIPS) for path in _csv_files(folder / part)]
     known = {table.labels[0]: table for table in tables if table.kind == NODES}
@@ -131,6 +131,13 @@ def open_folder(folder: str | Path) -> list[Table]:
         if table.kind == RELATIONSHIPS:
             _check_ends(table, known)
     return tables
+
+
+def _is_folder(folder: Path) -> bool:
+    try:
+        return folder.is_dir()
+    except OSError:  # a name too long for any folder
+        return False
 
 
 def _csv_files(folder: Path) -> list[Path]:
@@ -146,7 +153,10 @@ def _csv_files(folder: Path) -> list[Path]:
 def _open_table(path: Path) -> Table:
     kind = NODES if path.parent.name == NODES else RELATIONSHIPS
     where = f"{kind}/{path.name}"
-    words = tuple(unquote(word, errors="strict") for word in path.stem.split("-"))
+    try:
+        words = tuple(unquote(word, errors="strict") for word in path.stem.split("-"))
+    except UnicodeDecodeError:
+        raise DataError(f"{where}: what follows a % in its name is no UTF-8; write % itself as %25.") from None
     expected = 1 if kind == NODES else 3
     if len(words) != expected or not all(words):
         form = "<Label>.csv" if kind == NODES else "<Head>-<TYPE>-<Tail>.csv"

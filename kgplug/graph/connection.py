@@ -288,7 +288,7 @@ def _address(uri: str) -> tuple[str, int]:
         host, port = parts.hostname, parts.port or _DEFAULT_PORT
     except ValueError:
         parts, host, port = urlsplit(""), None, _DEFAULT_PORT
-    if parts.scheme not in _SCHEMES or not host:
+    if parts.scheme not in _SCHEMES or not host or not uri.isprintable():
         raise GraphError(
             f"{uri!r} is no Neo4j URI. Expected scheme://host:port with a scheme among {', '.join(_SCHEMES)}."
         )
@@ -299,8 +299,8 @@ def _probe(uri: str, host: str, port: int) -> None:
     """Raise in a few seconds when nobody answers; the driver's own back-off would take longer."""
     try:
         socket.create_connection((host, port), timeout=_CONNECTION_TIMEOUT_S).close()
-    except OSError as error:
-        reason = "no answer" if isinstance(error, TimeoutError) else error.strerror or str(error)
+    except (OSError, ValueError) as error:  # ValueError: a host name that cannot be one
+        reason = "no answer" if isinstance(error, TimeoutError) else getattr(error, "strerror", None) or str(error)
         raise GraphError(
             f"No Neo4j server answers at {uri} ({reason}). Start it, or set NEO4J_URI to where it is."
         ) from error

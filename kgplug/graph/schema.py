@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 import tomllib
 from pathlib import Path
 
@@ -37,7 +38,7 @@ class FeedbackSchema(_Part):
     type: str = Field(default="RATED", min_length=1)
     rating: str | None = Field(default=None, description="numeric property; without it every relationship is a like")
     timestamp: str | None = Field(default=None, description="property with seconds since 1970 or a temporal value")
-    like: float | None = Field(default=None, description="least rating that counts as a like")
+    like: float | None = Field(default=None, allow_inf_nan=False, description="least rating that counts as a like")
 
 
 class KnowledgeSchema(_Part):
@@ -71,14 +72,16 @@ class GraphSchema(_Part):
             raise UsageError(f"No schema at {path}. `kgplug init` writes one from the database.") from None
         except IsADirectoryError:
             raise UsageError(f"{path} is a folder; expected a TOML file such as {DEFAULT_FILE}.") from None
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        except OSError as error:
+            raise UsageError(f"{path} cannot be read: {error.strerror}.") from None
+        except (ValueError, RecursionError) as error:  # no TOML, no UTF-8, a number too long; nested too deeply
             raise UsageError(f"{path} is not valid TOML: {error}.") from None
         try:
             return cls.model_validate(content)
         except ValidationError as error:
             first = error.errors()[0]
-            where = ".".join(map(str, first["loc"]))
-            raise UsageError(f"{path}: {where}: {first['msg']}; found {first['input']!r}.") from None
+            where = ".".join(str(part) if str(part).isprintable() else repr(part) for part in first["loc"])
+            raise UsageError(f"{path}: {where}: {first['msg']}; found {reprlib.repr(first['input'])}.") from None
 
 
 DEMO_SCHEMA = GraphSchema(

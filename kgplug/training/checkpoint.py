@@ -88,11 +88,23 @@ def load_checkpoint(
             header = json.loads((file.metadata() or {})["kgplug"])
             written_for, history, scalars = header["fingerprint"], header["history"], header["scalars"]
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
-    except (SafetensorError, OSError, KeyError, ValueError) as error:
+    except (SafetensorError, OSError, KeyError, ValueError, TypeError, RecursionError) as error:
         raise RunError(f"Checkpoint {path} is damaged ({error}). Delete it to train from the start.") from error
     if written_for != fingerprint:
         raise RunError(f"Checkpoint {path} was written for other data or settings. Delete it to train from the start.")
+    try:
+        _restore(module, optimizers, tensors, scalars)
+    except (RuntimeError, LookupError, ValueError, AttributeError, TypeError) as error:  # a name altered in the header
+        raise RunError(f"Checkpoint {path} is damaged: its tensors are not those of the training.") from error
     device = next(module.parameters()).device
+    best = {name: tensor.to(device) for name, tensor in _below("best.", tensors).items()}
+    return best, history
+
+
+def _restore(
+    module: torch.nn.Module, optimizers: Sequence[torch.optim.Optimizer], tensors: dict, scalars: dict
+) -> None:
+    """Put the tensors of a checkpoint into a module and its optimisers."""
     module.load_state_dict(_below("module.", tensors))
     for number, optimizer in enumerate(optimizers):
         full = optimizer.state_dict()
@@ -101,8 +113,6 @@ def load_checkpoint(
             parameter, name = key.split(".", 1)
             state.setdefault(int(parameter), {})[name] = value
         optimizer.load_state_dict({"state": state, "param_groups": full["param_groups"]})
-    best = {name: tensor.to(device) for name, tensor in _below("best.", tensors).items()}
-    return best, history
 
 
 def _below(prefix: str, mapping: dict) -> dict:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -102,7 +103,7 @@ class Runs:
             return by_id[fitting[0]]
         if fitting:
             raise UsageError(f'"{text}" fits {len(fitting)} runs: {_some(fitting)}. Write more of the id.')
-        if (Path(text) / MANIFEST).is_file():
+        if os.path.isfile(Path(text, MANIFEST)):  # noqa: PTH113 (Path.is_file raises for a name that is too long)
             return Path(text)
         if not found:
             raise UsageError(f'No run "{text}": there is none in {self.folder} yet. `kgplug train MODEL` makes one.')
