@@ -7,16 +7,17 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+import torch
 from scipy import sparse
 
 from kgplug.data.datasets import movielens_100k
 from kgplug.data.interactions import Interactions
 from kgplug.recommenders.bpr import BPR
 from kgplug.recommenders.factors import FactorRecommender, Factors
-from kgplug.recommenders.lists import SCORE_BLOCK_CELLS
 from kgplug.recommenders.mf import MF
 from kgplug.recommenders.two_neighbourhoods import co_occurrence, nearest_vectors
 from kgplug.settings import Settings
@@ -24,19 +25,24 @@ from kgplug.settings import Settings
 K, DIMENSIONS, TURNS = 10, 64, 5
 BOOKS, READERS, LIKES = 15_000, 17_860, 70_000  # the shape of Book-Crossing with its graph
 GOAL = 2.0
+BLOCK_CELLS = 2_000_000, 4_000_000, 16_000_000  # of the bare products, of which the quickest count
 
 
 def lists(*, quick: bool) -> list[dict]:
-    """Time top-10 lists of all users beside the bare matrix products, in turns: one row a data set."""
+    """Time top-10 lists of all users beside the quickest bare matrix products, in turns: one row a data set."""
     return [*(_beside_products(name, model, 2 if quick else TURNS) for name, model in _models(quick=quick)), *_memory()]
 
 
 def _beside_products(name: str, model: FactorRecommender, turns: int) -> dict:
-    everybody, ours, bare = np.arange(len(model.user_keys)), [], []
-    model.recommend(everybody[:100], K)  # compiles once
+    everybody, ours = np.arange(len(model.user_keys)), []
+    ways = [partial(_products, model.factors, cells, by_torch=way) for cells in BLOCK_CELLS for way in (False, True)]
+    each: list[list[float]] = [[] for _ in ways]
+    model.recommend(everybody, K)  # compiles once
     for _ in range(turns):
-        bare.append(_seconds(lambda: _products(model.factors)))
+        for way, seconds in zip(ways, each, strict=True):
+            seconds.append(_seconds(way))
         ours.append(_seconds(lambda: model.recommend(everybody, K)))
+    bare = min(each, key=statistics.median)
     median = statistics.median(ours), statistics.median(bare)
     row = {
         "lists": name, "s": median[0], "products s": median[1], "times": median[0] / median[1],
@@ -75,11 +81,14 @@ def synthetic(n_users: int, n_items: int, kind: type[FactorRecommender]) -> Fact
     return model
 
 
-def _products(factors: Factors) -> None:
-    """Do the bare products, in the same blocks as the lists."""
-    rows = max(1, SCORE_BLOCK_CELLS // len(factors.items))
-    for start in range(0, len(factors.users), rows):
-        factors.users[start : start + rows] @ factors.items.T
+def _products(factors: Factors, cells: int, *, by_torch: bool) -> None:
+    """Do the bare products in blocks of so many scores, by numpy or by torch."""
+    users, items = factors.users, factors.items
+    if by_torch:
+        users, items = torch.from_numpy(users), torch.from_numpy(items)
+    rows = max(1, cells // len(items))
+    for start in range(0, len(users), rows):
+        users[start : start + rows] @ items.T
 
 
 def _memory() -> list[dict]:

@@ -13,15 +13,44 @@ from kgplug.graph.local import LocalNeo4j
 from kgplug.settings import Settings
 
 
+class _Checkpointing(LocalNeo4j):
+    """A local Neo4j that checkpoints often, so that what it holds is soon in its files."""
+
+    checkpoint_s: int | None = None
+
+    def _launch(self, command: list[str], die_with_parent: bool) -> None:
+        if self.checkpoint_s is not None:
+            with (self.home / "conf" / "neo4j.conf").open("a", encoding="utf-8") as config:
+                config.write(f"db.checkpoint.interval.time={self.checkpoint_s}s\n")
+        super()._launch(command, die_with_parent)
+
+
 @contextmanager
 def own_server() -> Iterator[Connection]:
     """Start a Neo4j in a temporary folder and connect to it."""
+    with own_neo4j() as server, connected(server) as connection:
+        yield connection
+
+
+@contextmanager
+def own_neo4j(*, checkpoint_s: int | None = None) -> Iterator[LocalNeo4j]:
+    """Start a Neo4j in a temporary folder; it and the folder are gone at the end.
+
+    Args:
+        checkpoint_s: how often it writes all it holds into its files, in seconds; Neo4j's 15 minutes if not given.
+    """
     home = Path(tempfile.mkdtemp(prefix="kgplug-bench-"))
-    server = LocalNeo4j(home, jars=Settings().neo4j_dir / "jars")
+    server = _Checkpointing(home, jars=Settings().neo4j_dir / "jars")
+    server.checkpoint_s = checkpoint_s
     try:
-        endpoint = server.start(die_with_parent=True)
-        with Connection.open(endpoint.uri, username=endpoint.username, password=endpoint.password) as connection:
-            yield connection
+        server.start(die_with_parent=True)
+        yield server
     finally:
         server.kill()
         shutil.rmtree(home, ignore_errors=True)
+
+
+def connected(server: LocalNeo4j) -> Connection:
+    """Connect to a server that runs."""
+    endpoint = server.endpoint()
+    return Connection.open(endpoint.uri, username=endpoint.username, password=endpoint.password)

@@ -3,7 +3,7 @@
     python benchmarks/recommenders.py                  every part; about twenty minutes on two cores
     python benchmarks/recommenders.py --quick          fewer steps, a cap of seconds; about two minutes
     python benchmarks/recommenders.py --parts training seconds an epoch and to the same AUC, peak memory
-    python benchmarks/recommenders.py --parts lists    top-10 of all users beside the bare matrix products
+    python benchmarks/recommenders.py --parts lists    top-10 of all users beside the quickest bare products
     python benchmarks/recommenders.py --parts ckcf     the neighbour matrices of 15,000 books
     python benchmarks/recommenders.py --models MKR,CKE
     python benchmarks/recommenders.py --batch 4096     rows a step, negatives included

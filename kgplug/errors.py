@@ -55,6 +55,23 @@ class TrainingError(KgplugError):
     history: dict | None = None
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Tell whether an exception of Python, numpy or torch, on whatever device, says that memory has ended."""
+    text = str(error).lower()
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError)
+        and (type(error).__name__ == "OutOfMemoryError" or any(phrase in text for phrase in _OUT_OF_MEMORY))
+    )
+
+
+_OUT_OF_MEMORY = (
+    "can't allocate memory",  # torch on a CPU: DefaultCPUAllocator
+    "not enough memory",
+    "out of memory",
+    "cublas_status_alloc_failed",
+)
+
+
 def unknown_name(kind: str, name: str, valid: Iterable[str]) -> UsageError:
     """Build the error for a name that is not among the valid ones.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -36,7 +36,7 @@ class PublishOptions:
     top: int = 10
     similar: int | None = None
     similar_label: str | None = None
-    lists: ListOptions = ListOptions()  # noqa: RUF009  (frozen)
+    lists: ListOptions = field(default_factory=ListOptions)
     keep_previous: bool = True
 
 

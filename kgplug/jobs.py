@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
@@ -45,6 +46,8 @@ __all__ = [
     "train",
     "tune",
 ]
+
+_log = logging.getLogger(__name__)
 
 
 def train(
@@ -89,18 +92,22 @@ def train(
     kind = models.kind(model)
     split = split or Split(fractions=DEFAULT_FRACTIONS[kind])
     used = data.used_by(model)
-    identity = {
+    asked = {
         "model": model.name,
         "settings": model.config.model_dump(),
         "seed": seed,
         "split": asdict(split),
-        **used,
         **({} if earlier is None else {"from": earlier.run, "freeze": freeze}),
     }
-    key = fingerprint(json.dumps(identity, sort_keys=True))
+    key = fingerprint(json.dumps({**asked, **used}, sort_keys=True))
     if reuse and (found := _find(runs, key)):
         return found
-    checkpoint = runs.folder / ".checkpoints" / f"{key[:32]}.safetensors"
+    meant = fingerprint(json.dumps({**asked, "schema": data.schema.model_dump()}, sort_keys=True))
+    checkpoint, outdated = _checkpoints(runs, meant, key)
+    if outdated:
+        _log.warning(
+            "The graph has changed since this training of %s was interrupted, so it cannot go on: training anew.", name
+        )
     began = time.perf_counter()
     options: dict[str, Any] = {"seed": seed, "progress": progress, "checkpoint": checkpoint}
     if earlier is not None:
@@ -123,10 +130,24 @@ def train(
         schema=data.schema.model_dump(),
         started_from=None if earlier is None else earlier.run,
     )
-    checkpoint.unlink(missing_ok=True)
+    for path in (*outdated, *checkpoint.parent.glob(f"{checkpoint.stem}*{checkpoint.suffix}")):
+        path.unlink(missing_ok=True)
     if failure is not None:
         raise TrainingError(f"{failure} The weights are kept as run {model.run}.") from failure
     return runs.path(model.run)
+
+
+def _checkpoints(runs: Runs, asked: str, key: str) -> tuple[Path, list[Path]]:
+    """Return the checkpoint of a training, and those of the same training on data that are no more.
+
+    Args:
+        asked: fingerprint of model, settings, seed, split and schema.
+        key: of all that and the data.
+    """
+    folder, suffix = runs.folder / ".checkpoints", ".safetensors"
+    ours = f"{asked[:16]}-{key[:32]}"
+    outdated = [path for path in folder.glob(f"{asked[:16]}-*{suffix}") if not path.name.startswith(ours)]
+    return folder / f"{ours}{suffix}", outdated
 
 
 def _earlier(folder: Path, name: str) -> EmbeddingModel:

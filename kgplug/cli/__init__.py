@@ -9,7 +9,7 @@ import sys
 import typer
 
 from kgplug.cli import choosing, database, demo, models, publishing, serving
-from kgplug.errors import KgplugError
+from kgplug.errors import KgplugError, is_out_of_memory
 
 INTERRUPTED = 130  # what a shell reports for a command ended by Ctrl-C
 
@@ -49,10 +49,12 @@ def main() -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
-    except MemoryError as error:
-        _fail(f"Not enough memory ({error}). Use a smaller embedding_dim or batch_size.", 1)
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        _fail(f"Not enough memory ({str(error).partition(chr(10))[0]}). Use a smaller embedding_dim or batch_size.", 1)
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EACCES, errno.EROFS, errno.EDQUOT):
+        if error.errno in (errno.ENOSPC, errno.EACCES, errno.EROFS, errno.EDQUOT, errno.EFBIG):
             _fail(f"{error.filename or 'A file'} could not be written: {error.strerror}.", 1)
         if error.filename is None:
             raise

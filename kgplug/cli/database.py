@@ -24,6 +24,7 @@ from kgplug.graph.schema import DEFAULT_FILE
 from kgplug.settings import Settings
 
 MOVIELENS = "movielens-100k"
+REJECTED_FILE = Path("rejected-rows.csv")
 
 db = typer.Typer(no_args_is_help=True, help="The local Neo4j that kgplug manages: start, stop, status, path.")
 
@@ -103,23 +104,31 @@ def _password_file() -> Path:
 
 def import_(
     source: Annotated[str, typer.Argument(help=f"{MOVIELENS}, or a folder of CSV files (docs/import.md).")],
+    rejected: Annotated[
+        Path, typer.Option(metavar="FILE", help="Where to list the rows that cannot be imported, if there are any.")
+    ] = REJECTED_FILE,
     as_json: Json = False,
 ) -> None:
     """Import a data set into the graph; importing it again changes nothing.
 
-    Every file is checked first: a bad row is named by file and line, and nothing is imported.
+    Every file is checked first: a bad row is named by file and line, all are listed in a CSV file, and nothing is
+    imported.
 
     Examples: `kgplug import movielens-100k`, `kgplug import my-csv-folder`
     """
+    from kgplug.data.csv_folder import open_folder
     from kgplug.graph.importer import import_folder
 
+    folder = Path(source)
     if source == MOVIELENS:
         from kgplug.data.datasets import TERMS, fetch_movielens_100k
 
         err.print(TERMS, markup=False, style="dim")
-        source = str(fetch_movielens_100k(Settings().downloads_dir))
+        folder = fetch_movielens_100k(Settings().downloads_dir)
+    else:
+        open_folder(source)  # refused before the database is asked
     with open_graph() as graph:
-        report = import_folder(graph.connection, Path(source))
+        report = import_folder(graph.connection, folder, rejected=rejected)
     import pandas as pd
 
     rows = [asdict(file) for file in report.files]

@@ -15,6 +15,7 @@ from kgplug.cli.console import (
     Shares,
     SplitBy,
     SplitOrder,
+    err,
     load_schema,
     open_graph,
     open_runs,
@@ -79,6 +80,8 @@ def train(
     earlier = None if start is None else runs.resolve(start)
     with open_graph() as graph:
         data = jobs.read(graph, load_schema(graph, schema_file), name=model)
+        if own := sum(report.own for report in graph.reports.values()):
+            err.print(f"{own:,} relationships that kgplug wrote are left out.", style="dim")
         folder = jobs.train(model, data, runs, settings=chosen, split=split, seed=seed, start=earlier, freeze=freeze)
     info = runs.info(folder)
     if as_json:

@@ -17,7 +17,8 @@ import secrets
 import shutil
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -49,25 +50,44 @@ def write_artefact(folder: Path, arrays: dict[str, np.ndarray], content: dict) -
         content: JSON-able facts.
 
     Raises:
-        RunError: something that is no whole artefact stands at that place; it is left alone.
+        RunError: something that is no whole artefact stands at that place, which is left alone; or the disk refuses.
     """
     folder = Path(folder)
     replaced = _read_manifest(folder) if (folder / MANIFEST).exists() else None
     if replaced is None and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise RunError(f"{folder} exists and is no run, so it is left alone. Choose another folder.")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    _remove_abandoned(folder.parent)
-    building = Path(tempfile.mkdtemp(prefix=f".{folder.name}.{os.getpid()}.building-", dir=folder.parent))
+    with disk_errors(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        _remove_abandoned(folder.parent)
+        building = Path(tempfile.mkdtemp(prefix=f".{folder.name}.{os.getpid()}.building-", dir=folder.parent))
+        try:
+            _write_files(building, arrays, content)
+            if replaced is None:
+                building.chmod(0o755)
+                building.rename(folder)
+            else:
+                _replace_files(building, folder)
+            flush_to_disk(folder.parent)
+        finally:
+            shutil.rmtree(building, ignore_errors=True)
+
+
+@contextmanager
+def disk_errors(path: Path) -> Iterator[None]:
+    """Turn what a disk refuses while something is written into a RunError with one sentence.
+
+    Args:
+        path: what is written, whole or not at all.
+    """
     try:
-        _write_files(building, arrays, content)
-        if replaced is None:
-            building.chmod(0o755)
-            building.rename(folder)
-        else:
-            _replace_files(building, folder)
-        flush_to_disk(folder.parent)
-    finally:
-        shutil.rmtree(building, ignore_errors=True)
+        yield
+    except (OSError, SafetensorError) as error:
+        told = error.strerror if isinstance(error, OSError) else None
+        reason = told or str(error).rpartition("I/O error: ")[2].partition(" (os error")[0]
+        raise RunError(
+            f"{path} could not be written: {reason}. What stood there before is whole. Make room, or set KGPLUG_HOME "
+            "to another disk, then give the same command again."
+        ) from error
 
 
 def _remove_abandoned(parent: Path) -> None:

@@ -5,19 +5,38 @@ Memory is bounded: a block of rows, and 8 bytes for each node's key.
 
 from __future__ import annotations
 
+import csv
+import io
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
+from operator import attrgetter
+from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pandas.util
 
-from kgplug.data.csv_folder import BLOCK_ROWS, NODES, SEPARATOR, Block, Column, Problem, Table, read_blocks, shown
+from kgplug.data.csv_export import CsvExport
+from kgplug.data.csv_folder import (
+    BLOCK_ROWS,
+    LINE_END,
+    NODES,
+    SEPARATOR,
+    Block,
+    Column,
+    Problem,
+    Table,
+    read_blocks,
+    shown,
+)
 from kgplug.errors import DataError
 
 _INT = re.compile(r"-?[0-9]{1,19}")
 _FLOAT = re.compile(r"-?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?")
 _INT64 = range(-(2**63), 2**63)
+REJECTED_HEADER = ("file", "line", "column", "problem", "row")
 
 
 @dataclass(frozen=True)
@@ -40,24 +59,42 @@ class _Findings:
     """What is wrong with one file: how many rows, and the first of them."""
 
     table: Table
+    rejected: CsvExport | None = None
     n_bad: int = 0
     first: Problem | None = None
 
     def add(self, problems: list[Problem]) -> None:
         self.n_bad += len({problem.line for problem in problems})
-        for problem in problems:
+        for problem in sorted(problems, key=attrgetter("line")):
             if self.first is None or problem.line < self.first.line:
                 self.first = problem
+            if self.rejected is not None:
+                self.rejected.write((self.table.name, problem.line, problem.column, problem.text, _as_csv(problem.row)))
 
-    def raise_if_any(self) -> None:
-        if self.first is None:
-            return
-        column = "" if self.first.column is None else f', column "{self.first.column}"'
-        rows = "1 bad row" if self.n_bad == 1 else f"{self.n_bad:,} bad rows"
-        raise DataError(
-            f"{self.table.name}, line {self.first.line}{column}: {self.first.text} ({rows} in this file). "
-            "Nothing was imported; correct the file and import again."
-        )
+
+def _raise_if_any(found: list[_Findings], rejected: CsvExport | None) -> None:
+    """Raise for the first bad row of the first bad file, after putting the file of rejected rows in its place."""
+    bad = [findings for findings in found if findings.first is not None]
+    if not bad:
+        return
+    worst, first = bad[0], cast("Problem", bad[0].first)
+    column = "" if first.column is None else f', column "{first.column}"'
+    rows = "1 bad row" if worst.n_bad == 1 else f"{worst.n_bad:,} bad rows"
+    others = sum(findings.n_bad for findings in bad[1:])
+    elsewhere = f" Other files have {others:,} more." if others else ""
+    path = None if rejected is None else rejected.finish()
+    listed = "" if path is None else f" All bad rows: {path}."
+    raise DataError(
+        f"{worst.table.name}, line {first.line}{column}: {first.text} ({rows} in this file).{elsewhere} "
+        f"Nothing was imported; correct the file and import again.{listed}"
+    )
+
+
+def _as_csv(row: Sequence[str]) -> str:
+    """Return a row as it would stand in a file, without its line end."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator=LINE_END).writerow(row)
+    return text.getvalue().removesuffix(LINE_END)
 
 
 @dataclass
@@ -90,13 +127,18 @@ class _Keys:
 
 
 def check_tables(
-    tables: list[Table], *, on_rows: Callable[[int], object], block_rows: int = BLOCK_ROWS
+    tables: list[Table],
+    *,
+    on_rows: Callable[[int], object],
+    rejected: Path | None = None,
+    block_rows: int = BLOCK_ROWS,
 ) -> list[CheckedTable]:
     """Read every file to its end and check each row.
 
     Args:
         tables: from `open_folder`, node files first.
         on_rows: called with the number of rows just read.
+        rejected: CSV file to write where there are bad rows: file, line, column, problem and the row of each.
         block_rows: rows held at a time.
 
     Raises:
@@ -104,27 +146,32 @@ def check_tables(
             must be, key missing or twice, or a relationship whose end is no node of the folder.
     """
     keys: dict[str, _Keys] = {}
-    return [_check_table(table, keys, on_rows, block_rows) for table in tables]
+    with nullcontext() if rejected is None else CsvExport(rejected, REJECTED_HEADER) as export:
+        found = [_Findings(table, export) for table in tables]
+        checked = [_check_table(findings, keys, on_rows, block_rows) for findings in found]
+        _raise_if_any(found, export)
+    return checked
 
 
 def _check_table(
-    table: Table, keys: dict[str, _Keys], on_rows: Callable[[int], object], block_rows: int
+    findings: _Findings, keys: dict[str, _Keys], on_rows: Callable[[int], object], block_rows: int
 ) -> CheckedTable:
-    findings, n_rows, more_labels = _Findings(table), 0, set()
+    table, n_rows, more_labels = findings.table, 0, set()
     if table.kind == NODES:
         keys[table.labels[0]] = _Keys(table.keys[0])
     for block in read_blocks(table, block_rows):
         n_rows += len(block.rows)
         columns = list(zip(*block.rows, strict=True)) if block.rows else [()] * len(table.columns)
         problems = block.problems + list(_cell_problems(table, block, columns))
-        bad = {problem.line for problem in problems}
-        good = [row for row, line in enumerate(block.lines) if line not in bad] if bad else range(len(block.rows))
+        counted = problems if table.kind != NODES else [one for one in problems if one.column == table.keys[0].header]
+        bad = {problem.line for problem in counted}  # a node that is bad elsewhere than in its key is no missing end
+        good = [at for at, line in enumerate(block.lines) if line not in bad] if bad else range(len(block.rows))
         for position, label in enumerate(table.labels):
-            cells = [columns[position][row] for row in good]
+            cells = [columns[position][at] for at in good]
             if table.kind == NODES:
                 keys[label].parts.append(keys[label].codes(cells))
             else:
-                problems += _missing_ends(table, position, keys[label], cells, [block.lines[row] for row in good])
+                problems += _missing_ends(table, position, keys[label], cells, block, good)
         if table.label_column is not None:
             for cell in set(columns[table.label_column]):
                 more_labels.update(cell.split(SEPARATOR))
@@ -134,7 +181,6 @@ def _check_table(
         again = keys[table.labels[0]].close()
         if len(again):
             findings.add(list(_duplicates(table, keys[table.labels[0]], again)))
-    findings.raise_if_any()
     return CheckedTable(table, n_rows, tuple(sorted(more_labels - {"", *table.labels})))
 
 
@@ -145,16 +191,16 @@ def _cell_problems(table: Table, block: Block, columns: list[tuple[str, ...]]) -
         if not is_key and column.type == "string" and _is_utf8(cells):
             continue
         expected = _EXPECTED[column.type]
-        for line, cell in zip(block.lines, cells, strict=True):
+        for line, row, cell in zip(block.lines, block.rows, cells, strict=True):
             if not cell.isascii() and not _is_utf8((cell,)):
-                yield Problem(line, column.header, f"the bytes {shown(cell)} are no UTF-8")
+                yield Problem(line, column.header, f"the bytes {shown(cell)} are no UTF-8", row)
             elif not cell:
                 if is_key:
-                    yield Problem(line, column.header, "the key is missing")
+                    yield Problem(line, column.header, "the key is missing", row)
             elif column.type != "string":
                 parts = cell.split(SEPARATOR) if column.is_list else (cell,)
                 if not all(map(_IS_VALID[column.type], parts)):
-                    yield Problem(line, column.header, f"expected {expected}, found {shown(cell)}")
+                    yield Problem(line, column.header, f"expected {expected}, found {shown(cell)}", row)
 
 
 def _is_utf8(cells: tuple[str, ...]) -> bool:
@@ -181,10 +227,14 @@ _IS_VALID: dict[str, Callable[[str], bool]] = {
 _EXPECTED = {"string": "text", "int": "a 64-bit integer", "float": "a number", "boolean": "true or false"}
 
 
-def _missing_ends(table: Table, position: int, keys: _Keys, cells: list[str], lines: list[int]) -> list[Problem]:
+def _missing_ends(
+    table: Table, position: int, keys: _Keys, cells: list[str], block: Block, good: Sequence[int]
+) -> Iterator[Problem]:
+    """Yield the rows whose key is that of no node; `cells` are the keys of the good rows of a block."""
     label, header = table.labels[position], table.columns[position].header
-    absent = np.flatnonzero(~keys.has(cells)) if cells else []
-    return [Problem(lines[row], header, f"there is no {label} node with the key {shown(cells[row])}") for row in absent]
+    for at in np.flatnonzero(~keys.has(cells)).tolist() if cells else []:
+        text = f"there is no {label} node with the key {shown(cells[at])}"
+        yield Problem(block.lines[good[at]], header, text, block.rows[good[at]])
 
 
 def _duplicates(table: Table, keys: _Keys, codes: np.ndarray) -> Iterator[Problem]:
@@ -196,10 +246,10 @@ def _duplicates(table: Table, keys: _Keys, codes: np.ndarray) -> Iterator[Proble
         if keys.column.type == "int":
             rows = [row for row in rows if _is_int(block.rows[row][0])]
         cells = [block.rows[row][0] for row in rows]
-        for at in np.flatnonzero(np.isin(keys.codes(cells), codes)):
+        for at in np.flatnonzero(np.isin(keys.codes(cells), codes)).tolist():
             key = int(cells[at]) if keys.column.type == "int" else cells[at]
-            line = block.lines[rows[at]]
+            line, row = block.lines[rows[at]], block.rows[rows[at]]
             if key in first:
-                yield Problem(line, header, f"the key {shown(cells[at])} was already on line {first[key]}")
+                yield Problem(line, header, f"the key {shown(cells[at])} was already on line {first[key]}", row)
             else:
                 first[key] = line

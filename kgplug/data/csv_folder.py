@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -26,6 +26,7 @@ LABELS = ":LABEL"
 TYPES = ("string", "int", "float", "boolean")
 SEPARATOR = ";"
 BLOCK_ROWS = 20_000
+LINE_END = "\r\n"  # Python's csv quotes a cell with a line end only where it ends lines with it
 
 _HEADER = re.compile(r"(?P<name>[^:]+)(:(?P<type>\w+)(?P<list>\[\])?)?")
 
@@ -87,11 +88,12 @@ class Table:
 
 @dataclass(frozen=True)
 class Problem:
-    """A row that cannot be imported: the physical line it begins on, its column, and what is wrong."""
+    """A row that cannot be imported: the physical line it begins on, its column, what is wrong, and its cells."""
 
     line: int
     column: str | None
     text: str
+    row: Sequence[str] = ()
 
 
 @dataclass
@@ -237,7 +239,7 @@ def read_blocks(table: Table, block_rows: int = BLOCK_ROWS) -> Iterator[Block]:
                 block.rows.append(row)
                 block.lines.append(line)
             elif row:
-                block.problems.append(Problem(line, None, f"expected {width} cells, found {len(row)}"))
+                block.problems.append(Problem(line, None, f"expected {width} cells, found {len(row)}", row))
             if len(block.rows) + len(block.problems) >= block_rows:
                 yield block
                 block = Block()
@@ -272,6 +274,6 @@ def write_folder(
     for part in (NODES, RELATIONSHIPS):
         (folder / part).mkdir(parents=True, exist_ok=True)
     for label, frame in nodes.items():
-        frame.to_csv(folder / NODES / file_name(label), index=False, lineterminator="\n")
+        frame.to_csv(folder / NODES / file_name(label), index=False, lineterminator=LINE_END)
     for names, frame in relationships.items():
-        frame.to_csv(folder / RELATIONSHIPS / file_name(*names), index=False, lineterminator="\n")
+        frame.to_csv(folder / RELATIONSHIPS / file_name(*names), index=False, lineterminator=LINE_END)

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 
 import numpy as np
+from scipy import sparse
 
 from kgplug.data.processors import processors
 from kgplug.errors import TrainingError
 
 _LONGEST = 128  # to longer lists the compiled loop adds an item more slowly than numpy parts a row
 _MANY = 1_000_000  # scores from which on threads share the rows
-_SPARE = 4  # places beyond the list, which tell whether `finish` made scores equal across its end
+_SPARE = 1  # place beyond the list, which tells whether `finish` made scores equal across its end
 
 
 def top_k(
@@ -38,8 +41,9 @@ def top_k(
     width = min(k + _SPARE, scores.shape[1])
     numbers, values = _best(scores, width)
     values = _finished(values, finish)
-    order = np.lexsort((numbers, -values), axis=1)
-    numbers, values = np.take_along_axis(numbers, order, axis=1), np.take_along_axis(values, order, axis=1)
+    if not (values[:, 1:] < values[:, :-1]).all():
+        order = np.lexsort((numbers, -values), axis=1)
+        numbers, values = np.take_along_axis(numbers, order, axis=1), np.take_along_axis(values, order, axis=1)
     last, beyond = values[:, k - 1], values[:, -1]
     numbers, values = np.ascontiguousarray(numbers[:, :k]), np.ascontiguousarray(values[:, :k])
     if width < scores.shape[1]:
@@ -48,6 +52,19 @@ def top_k(
         if len(unclear):
             numbers[unclear], values[unclear] = _best(_finished(scores[unclear], finish), k)
     return numbers, values
+
+
+def leave_out(scores: np.ndarray, rows: np.ndarray, matrix: sparse.csr_matrix) -> None:
+    """Set to -inf the scores of what some rows of a matrix hold.
+
+    Args:
+        scores: float32 (b, m), written.
+        rows: int64 (b,), the row of the matrix that each row of scores is of.
+        matrix: CSR (n, m).
+    """
+    from kgplug.data.top_k_kernel import leave_out
+
+    leave_out(scores, rows, matrix.indptr, matrix.indices)
 
 
 def _finished(scores: np.ndarray, finish: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
@@ -63,21 +80,35 @@ def _best(scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     values = np.empty((len(scores), k), dtype=np.float32)
     parts = processors() if scores.size >= _MANY else 1
     cuts = np.linspace(0, len(scores), parts + 1, dtype=np.int64).tolist()
-    with ThreadPoolExecutor(parts) as pool:  # the loop lets go of Python's lock
-        rows = [slice(*ends) for ends in itertools.pairwise(cuts)]
-        if not all(pool.map(lambda part: best_of_rows(scores[part], numbers[part], values[part]), rows)):
-            raise _not_numbers()
+    first, *others = (slice(*ends) for ends in itertools.pairwise(cuts))
+
+    def fill(rows: slice) -> bool:
+        return best_of_rows(scores[rows], numbers[rows], values[rows])  # lets go of Python's lock
+
+    elsewhere = [_helpers().submit(fill, rows) for rows in others]
+    if not all([fill(first), *(part.result() for part in elsewhere)]):
+        raise _not_numbers()
     return numbers, values
+
+
+@cache
+def _helpers() -> ThreadPoolExecutor:
+    """Return threads that are kept: blocks come by the hundred, and to start a thread takes as long as a block."""
+    return ThreadPoolExecutor(max(1, processors() - 1), thread_name_prefix="kgplug-top-k")
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_helpers.cache_clear)  # a child has none of its parent's threads
 
 
 def _best_by_parting(scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     n, m = scores.shape
+    if np.isnan(scores).any():
+        raise _not_numbers()
     if k < m:
         kth = np.partition(scores, m - k, axis=1)[:, m - k : m - k + 1]  # (n, 1), the k-th best value
         chosen = scores >= kth  # (n, m)
         counts = chosen.sum(axis=1)
-        if (counts < k).any():
-            raise _not_numbers()
         tied = np.flatnonzero(counts > k)  # more than one item has the k-th value: the first ones are taken
         above, equal = scores[tied] > kth[tied], scores[tied] == kth[tied]
         room = k - above.sum(axis=1, keepdims=True)
@@ -86,8 +117,6 @@ def _best_by_parting(scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray
     else:
         numbers = np.broadcast_to(np.arange(m), (n, m))
     values = np.take_along_axis(scores, numbers, axis=1)
-    if np.isnan(values).any():
-        raise _not_numbers()
     order = np.argsort(-values, axis=1, kind="stable")
     numbers, values = np.take_along_axis(numbers, order, axis=1), np.take_along_axis(values, order, axis=1)
     return np.where(np.isneginf(values), -1, numbers), values

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-_STRETCH = 64  # scores that are first only counted, many at a time, against the least of the list so far
+_STRETCH = 128  # scores that are first only counted, many at a time, against the least of the list so far
 
 
 @numba.njit(cache=True, nogil=True)
@@ -28,14 +28,16 @@ def best_of_rows(scores: np.ndarray, numbers: np.ndarray, values: np.ndarray) ->
         value[:] = -np.inf
         least = value[k - 1]
         for start in range(0, m, _STRETCH):
-            stop = min(start + _STRETCH, m)
+            # Counted from 0, many are compared at a time; counted from start, numba would ask of each whether its
+            # number is negative.
+            stretch = row[start : start + _STRETCH]
             better = np.int32(0)
-            for j in range(start, stop):
-                better += not (row[j] <= least)  # true of NaN, too
+            for j in range(len(stretch)):
+                better += not (stretch[j] <= least)  # true of NaN, too
             if better == 0:
                 continue
-            for j in range(start, stop):
-                candidate = row[j]
+            for j in range(len(stretch)):
+                candidate = stretch[j]
                 if candidate <= least:
                     continue
                 if np.isnan(candidate):
@@ -44,6 +46,20 @@ def best_of_rows(scores: np.ndarray, numbers: np.ndarray, values: np.ndarray) ->
                 while place > 0 and value[place - 1] < candidate:
                     value[place], number[place] = value[place - 1], number[place - 1]
                     place -= 1
-                value[place], number[place] = candidate, j
+                value[place], number[place] = candidate, start + j
                 least = value[k - 1]
     return True
+
+
+@numba.njit(cache=True, nogil=True)
+def leave_out(scores: np.ndarray, rows: np.ndarray, indptr: np.ndarray, indices: np.ndarray) -> None:
+    """Set to -inf what some rows of a sparse matrix hold.
+
+    Args:
+        scores: float32 (n, m), written.
+        rows: int64 (n,), the row of the matrix that each row of scores is of.
+        indptr, indices: of the CSR matrix.
+    """
+    for i in range(len(rows)):
+        for place in range(indptr[rows[i]], indptr[rows[i] + 1]):
+            scores[i, indices[place]] = -np.inf

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -15,10 +15,14 @@ from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.data.publication import Publication, RelationVectors, vectors_by_label
 from kgplug.data.top_k import top_k
 from kgplug.embeddings.catalogue import EMBEDDINGS, embedding_name
-from kgplug.embeddings.config import embedding_config
+from kgplug.embeddings.config import EmbeddingConfig, embedding_config
 from kgplug.embeddings.export import entity_vectors, object_array, real_numbers
 from kgplug.embeddings.validation import validation_triples
 from kgplug.errors import DataError, RunError, TrainingError, UsageError, unknown_name
+
+if TYPE_CHECKING:
+    from kgplug.embeddings.training import TripleTask
+    from kgplug.training.loop import History, TrainingTask
 
 BLOCK_FLOATS = 4_000_000  # numbers held at a time while ranking: 16 MB, which the allocator gives out again
 
@@ -88,9 +92,9 @@ class EmbeddingModel:
         """
         from kgplug.embeddings.all_entities import all_scores
         from kgplug.embeddings.memory import check_memory
-        from kgplug.embeddings.training import TripleTask
         from kgplug.training.device import choose_device
         from kgplug.training.loop import train
+        from kgplug.training.memory import train_in_memory
 
         if knowledge.n_triples == 0 or knowledge.n_entities < 2:
             raise DataError(
@@ -105,13 +109,47 @@ class EmbeddingModel:
         check_memory(
             self.name, self.config, n_entities=knowledge.n_entities, n_relations=knowledge.n_relations, device=device
         )
-        self._module = self._build(knowledge.triples).to(device)
-        self._unit = None
-        held_out = None
-        if valid is not None:
-            held_out = validation_triples(
-                valid, knowledge, floats_a_score=all_scores(self._module).floats_a_score, seed=seed
-            )
+        self._unit, self.history, held_out = None, {}, np.empty(0)
+        origin = None if start is None else start.run
+
+        def build(config: EmbeddingConfig) -> TripleTask:
+            nonlocal held_out
+            self.config, self._module = config, self._build(knowledge.triples).to(device)
+            if valid is None:
+                return self._task(knowledge, None, start, freeze)
+            floats = all_scores(self._module).floats_a_score
+            held_out = validation_triples(valid, knowledge, floats_a_score=floats, seed=seed)
+            return self._task(knowledge, held_out, start, freeze)
+
+        def go(task: TrainingTask, config: EmbeddingConfig, checkpoint: Path | None) -> History:
+            identity = json.dumps([self.name, config.model_dump(), seed, origin, freeze])
+            return train(
+                task, epochs=config.epochs, patience=config.patience, seed=seed, description=self.name,
+                fingerprint=fingerprint(knowledge.fingerprint, identity, held_out), checkpoint=checkpoint,
+                progress=progress,
+            )  # fmt: skip
+
+        try:
+            self.history = train_in_memory(self.name, self.config, build, go, checkpoint=checkpoint).to_dict()
+        except TrainingError as error:
+            self.history = error.history or {}
+            raise
+        finally:
+            if self._module is not None:
+                self._forget_cached()
+        return self
+
+    def _task(
+        self, knowledge: KnowledgeGraph, held_out: np.ndarray | None, start: EmbeddingModel | None, freeze: bool
+    ) -> TripleTask:
+        """Return what trains the module just built.
+
+        Args:
+            knowledge: the training part.
+            held_out: int64 (n, 3), the validation triples.
+            start, freeze: as in `fit`.
+        """
+        from kgplug.embeddings.training import TripleTask
 
         def measure() -> float:
             assert held_out is not None
@@ -123,23 +161,9 @@ class EmbeddingModel:
 
             known = carry_over(start, self, positives)
             frozen = known if freeze else None
-        task = TripleTask(
-            self._module, self.config, positives, measure=None if held_out is None else measure, frozen=frozen
+        return TripleTask(
+            self.module, self.config, positives, measure=None if held_out is None else measure, frozen=frozen
         )
-        identity = json.dumps([self.name, self.config.model_dump(), seed, None if start is None else start.run, freeze])
-        self.history = {}
-        try:
-            self.history = train(
-                task, epochs=self.config.epochs, patience=self.config.patience, seed=seed, description=self.name,
-                fingerprint=fingerprint(knowledge.fingerprint, identity, np.empty(0) if held_out is None else held_out),
-                checkpoint=checkpoint, progress=progress,
-            ).to_dict()  # fmt: skip
-        except TrainingError as error:
-            self.history = error.history or {}
-            raise
-        finally:
-            self._forget_cached()
-        return self
 
     def _build(self, triples: np.ndarray) -> Any:
         from kgplug.embeddings.build import build_module

@@ -22,6 +22,7 @@ from kgplug.embeddings.growth import CarriedOver
 from kgplug.embeddings.negatives import corrupter
 from kgplug.embeddings.translational import TransH, Translational, weight_of
 from kgplug.errors import UsageError
+from kgplug.training.adam import Adam, Optimizer
 from kgplug.training.row_adam import RowAdam, put_rows
 
 
@@ -128,9 +129,9 @@ class TripleTask:
             )
         weights = [table._embeddings.weight for table in self.tables]
         dense = [p for p in module.parameters() if p.requires_grad and not any(p is weight for weight in weights)]
-        self.dense = torch.optim.Adam(dense, lr=config.learning_rate, fused=True) if dense else None
+        self.dense = Adam(dense, lr=config.learning_rate) if dense else None
         self.by_row = RowAdam(weights, lr=config.learning_rate) if weights else None
-        self.optimizers: Sequence[torch.optim.Optimizer] = [o for o in (self.dense, self.by_row) if o is not None]
+        self.optimizers: Sequence[Optimizer] = [o for o in (self.dense, self.by_row) if o is not None]
         acting = (part for part in module.modules() if _acts_after_a_step(part) and part not in self.tables)
         self.finishers: list[Callable[[], None]] = [getattr(part, "post_parameter_update") for part in acting]  # noqa: B009
         self._used = np.zeros(module.num_entities, dtype=bool)
@@ -171,7 +172,7 @@ class TripleTask:
     def step(self, batch: Batch) -> torch.Tensor:
         """Do one optimisation step and return its loss, a detached scalar."""
         if self.dense is not None:
-            self.dense.zero_grad(set_to_none=True)
+            self.dense.zero_grad()
         taken = [self._take_rows(table, batch.rows) for table in self.tables if batch.rows is not None]
         with _lent(self.tables, taken) as lent:
             loss = self.loss(batch)

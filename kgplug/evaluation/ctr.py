@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import rankdata
 
+from kgplug.data.auc import auc as auc
 from kgplug.data.interactions import Interactions
 from kgplug.data.keys import distinct
 from kgplug.data.sampling import ComplementSampler
@@ -29,24 +29,6 @@ class LabelledPairs:
 
     def __len__(self) -> int:
         return len(self.users)
-
-
-def auc(labels: np.ndarray, scores: np.ndarray) -> float:
-    """Return the area under the ROC curve: the chance that a liked pair scores above another, ties counting half.
-
-    Exact, from ranks (Mann–Whitney U). NaN where only one kind of label is present.
-
-    Args:
-        labels: bool (n,).
-        scores: float (n,), finite.
-    """
-    labels = np.asarray(labels, dtype=bool)
-    positives = int(labels.sum())
-    negatives = len(labels) - positives
-    if positives == 0 or negatives == 0:
-        return float("nan")
-    ranks = rankdata(np.asarray(scores, dtype=np.float64))  # (n,), exact only in float64; ties share a mean rank
-    return float((ranks[labels].sum() - positives * (positives + 1) / 2) / positives / negatives)
 
 
 def accuracy(labels: np.ndarray, scores: np.ndarray, threshold: float = 0.5) -> float:

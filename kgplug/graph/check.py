@@ -6,14 +6,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from kgplug.errors import DataError
+from kgplug.errors import DataError, GraphError
 from kgplug.graph.catalog import OWN_LABELS, OWN_RELATIONSHIPS
 from kgplug.graph.connection import Connection
 from kgplug.graph.contents import Contents, count_all, label_keys, listed, read_contents, require_label, require_type
 from kgplug.graph.cypher import quote
 from kgplug.graph.feedback import count_own, feedback_pattern, rating_value, timestamp_value
 from kgplug.graph.node_keys import key_problem
-from kgplug.graph.privileges import missing_privileges
+from kgplug.graph.privileges import Purpose, missing_privileges
 from kgplug.graph.schema import GraphSchema
 from kgplug.graph.titles import count_titles
 from kgplug.graph.triples import empty_projection, wanted_triples
@@ -104,17 +104,17 @@ def _server(connection: Connection) -> Iterator[Finding]:
 
 
 def _privileges(connection: Connection) -> Iterator[Finding]:
-    """Tell whether this account may read, and publish."""
-    reading, publishing = (missing_privileges(connection, purpose) for purpose in ("read", "publish"))
-    if reading is None or publishing is None:
-        yield Finding("privileges", "warning", "the server does not tell what this account may do")
-    elif reading:
-        yield Finding("privileges", "error", f"for reading is missing: {'; '.join(reading)} (docs/privileges.md)")
-    elif publishing:
-        text = f"this account may read; for publishing is missing: {'; '.join(publishing)} (docs/privileges.md)"
-        yield Finding("privileges", "warning", text)
-    else:
-        yield Finding("privileges", "ok", "this account may read and publish")
+    """Tell whether this account may train and publish."""
+    purposes: tuple[tuple[Purpose, Level], ...] = (("read", "error"), ("publish", "warning"))
+    for purpose, level in purposes:
+        name = f"may {purpose}"
+        try:
+            missing = missing_privileges(connection, purpose)
+        except GraphError as error:
+            yield Finding(name, "warning", f"cannot be told: {error}")
+            continue
+        text = f"missing: {'; '.join(missing)} (docs/privileges.md)" if missing else "this account has every privilege"
+        yield Finding(name, level if missing else "ok", text)
 
 
 def _keys(

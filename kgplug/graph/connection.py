@@ -159,8 +159,8 @@ class Connection:
             return session.run(_text(query), cast("dict[str, Any]", parameters)).data()
 
     def system_rows(self, query: str, /, **parameters: object) -> list[dict[str, Any]]:
-        """Run an administration command that only shows something (SHOW DATABASES …), and return its rows."""
-        with translated_errors(self.uri, "system"), self._driver.session(database="system") as session:
+        """Run a query that reads what concerns the whole server, such as SHOW DATABASES, and return its rows."""
+        with translated_errors(self.uri), self._driver.session(database="system") as session:
             return session.run(_text(query), cast("dict[str, Any]", parameters)).data()
 
     def session(self, *, access: Literal["READ", "WRITE"] = "WRITE") -> neo4j.Session:
@@ -188,7 +188,7 @@ class Connection:
         import neo4j.exceptions
 
         began, pause_s = time.monotonic(), _FIRST_PAUSE_S
-        with translated_errors(self.uri, self.database):
+        with translated_errors(self.uri, self.database, tried_s=_RETRY_TIME_S):
             while True:
                 try:
                     with self.session(access=access) as session:

@@ -60,10 +60,15 @@ class Graph:
     """A Neo4j database: what a training reads from it and what a run writes into it.
 
     Use as a context manager, or call `close()`.
+
+    Attributes:
+        connection: to the database.
+        reports: what the last read of "feedback" and of "triples" kept and left out.
     """
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
+        self.reports: dict[str, reader.ReadReport] = {}
         self._schema: GraphSchema | None = None
         self._interactions: Interactions | None = None
 
@@ -77,13 +82,16 @@ class Graph:
     def read_interactions(self, schema: GraphSchema, *, progress: bool | None = None) -> Interactions:
         """Pull all feedback; see `kgplug.graph.reader.read_interactions`."""
         self._schema = schema
-        self._interactions = reader.read_interactions(self.connection, schema, progress=progress)
+        self._interactions, report = reader.pull_interactions(self.connection, schema, progress=progress)
+        self.reports["feedback"] = report.logged("feedback")
         return self._interactions
 
     def read_knowledge(self, schema: GraphSchema, *, progress: bool | None = None) -> KnowledgeGraph:
         """Pull all triples; see `kgplug.graph.reader.read_knowledge`."""
         self._schema = schema
-        return reader.read_knowledge(self.connection, schema, progress=progress)
+        knowledge, report = reader.pull_knowledge(self.connection, schema, progress=progress)
+        self.reports["triples"] = report.logged("triples")
+        return knowledge
 
     def publish(
         self,

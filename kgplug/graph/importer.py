@@ -20,6 +20,7 @@ from tqdm.auto import tqdm
 
 from kgplug.data.csv_check import CheckedTable, check_tables
 from kgplug.data.csv_folder import NODES, Table, open_folder, read_blocks
+from kgplug.errors import GraphError
 from kgplug.graph.connection import Connection
 from kgplug.graph.constraints import ensure_unique_keys
 from kgplug.graph.load_queries import LoadQuery, load_query
@@ -94,7 +95,9 @@ class ImportReport:
         )
 
 
-def import_folder(connection: Connection, folder: str | Path, *, progress: bool | None = None) -> ImportReport:
+def import_folder(
+    connection: Connection, folder: str | Path, *, rejected: Path | None = None, progress: bool | None = None
+) -> ImportReport:
     """Import a folder in the layout of docs/import.md. Importing it again changes nothing.
 
     Every row of every file is checked before the first write. An import that was interrupted is
@@ -103,6 +106,7 @@ def import_folder(connection: Connection, folder: str | Path, *, progress: bool 
     Args:
         connection: to the database.
         folder: on this machine.
+        rejected: CSV file to write where rows are bad: file, line, column, problem and the row of each.
         progress: whether to show bars; None shows them on a terminal only.
 
     Raises:
@@ -115,7 +119,7 @@ def import_folder(connection: Connection, folder: str | Path, *, progress: bool 
     tables = open_folder(folder)
     key_of = {table.labels[0]: table.keys[0].name for table in tables if table.kind == NODES}
     with _bar("Checking", None, progress) as bar:
-        checked = check_tables(tables, on_rows=bar.update)
+        checked = check_tables(tables, on_rows=bar.update, rejected=rejected)
     queries = [load_query(table, key_of) for table in checked]
     constraints = ensure_unique_keys(connection, key_of)
     files = []
@@ -168,10 +172,7 @@ def _load_files(connection: Connection, table: Table, query: LoadQuery) -> Itera
     with _staging(cast("Path", connection.import_dir)) as folder:
         for number, rows in enumerate(_blocks(table, FILE_ROWS)):
             part = folder / f"part-{number}.csv"
-            with part.open("w", encoding="utf-8", newline="") as file:
-                writer = csv.writer(file, lineterminator="\n")
-                writer.writerow([column.header for column in table.columns])
-                writer.writerows(rows)
+            _write_part(part, table, rows)
             if _ESCAPED_QUOTE in part.read_bytes():
                 counters: Counters = Counter()
                 for start in range(0, len(rows), BATCH_ROWS):
@@ -180,6 +181,20 @@ def _load_files(connection: Connection, table: Table, query: LoadQuery) -> Itera
                 counters = _load_csv(connection, query, f"file:///{folder.name}/{part.name}")
             part.unlink()
             yield len(rows), counters
+
+
+def _write_part(part: Path, table: Table, rows: list[list[str]]) -> None:
+    """Write rows of a file for the server to read."""
+    try:
+        with part.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file)  # ends lines with \r\n, and so quotes cells that hold either
+            writer.writerow([column.header for column in table.columns])
+            writer.writerows(rows)
+    except OSError as error:
+        raise GraphError(
+            f"A copy of {table.name} for the server could not be written to {part.parent.parent}: {error.strerror}. "
+            "What is in the graph stays; make room, then import again, which completes it."
+        ) from error
 
 
 def _blocks(table: Table, block_rows: int) -> Iterator[list[list[str]]]:

@@ -1,238 +1,205 @@
-"""What an account may do in a database, and what it lacks for reading or publishing.
+"""What this account may do in this database, against what kgplug needs of it.
 
-Enterprise Edition and Aura tell it by SHOW USER PRIVILEGES, whose rows are described in Neo4j's operations manual
-under "Role-based access control". In Community Edition every account may do everything, unless the database takes no
-writes. docs/privileges.md holds the same as GRANT statements.
+Enterprise tells the privileges of an account row by row. In Community every account may do everything, unless the
+database is read-only. docs/privileges.md has the GRANT statements.
 """
 
 from __future__ import annotations
 
+import fnmatch
 import re
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass, replace
-from fnmatch import fnmatchcase
-from typing import Any, Literal
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
 
 from kgplug.errors import GraphError
-from kgplug.graph.catalog import OWN_LABELS, OWN_RELATIONSHIPS
+from kgplug.graph.catalog import OWN_LABELS, RECOMMENDS, SIMILAR_TO
 from kgplug.graph.connection import Connection
-from kgplug.graph.cypher import quote
 
 Purpose = Literal["read", "publish"]
-Kind = Literal["NODE", "RELATIONSHIP", "PROCEDURE", "database"]
 
-CATALOGUE_RELATIONSHIPS = ("SERVES", "PREVIOUS", "HAS_RELATION")
-READ_PROCEDURES = ("dbms.components", "db.info", "db.labels", "db.relationshipTypes", "db.index.vector.queryNodes")
-PUBLISH_PROCEDURES = ("db.propertyKeys",)
+READ_PROCEDURES = ("db.info", "db.labels", "db.relationshipTypes", "dbms.components")
+"""That whatever connects and reads calls; a publish calls db.propertyKeys, too."""
+OWN_TYPES = (RECOMMENDS, SIMILAR_TO, "SERVES", "PREVIOUS", "HAS_RELATION")
+"""Relationship types that a publish writes."""
+WRITE_ACCESS = "WRITE (the database is read-only)"
 
-# How GRANT calls an action of SHOW USER PRIVILEGES.
-_WORDS = {
-    "access": "ACCESS",
-    "traverse": "TRAVERSE",
-    "read": "READ {*}",
-    "create_element": "CREATE",
-    "delete_element": "DELETE",
-    "set_property": "SET PROPERTY {*}",
-    "create_label": "CREATE NEW NODE LABEL",
-    "create_reltype": "CREATE NEW RELATIONSHIP TYPE",
-    "create_propertykey": "CREATE NEW PROPERTY NAME",
-    "create_index": "CREATE INDEX",
-    "drop_index": "DROP INDEX",
-    "show_index": "SHOW INDEX",
-    "create_constraint": "CREATE CONSTRAINT",
-    "show_constraint": "SHOW CONSTRAINT",
-    "execute": "EXECUTE PROCEDURE",
+_SOME = "some"  # labels or types: which ones a graph means is the matter of its schema
+_HOMES = ("HOME", "DEFAULT")
+_WHOLE_SEGMENTS = ("database", "graph", "ALL DATA")
+_ELEMENT = re.compile(r"(?P<kind>NODE|RELATIONSHIP|PROCEDURE)\((?P<name>.*)\)", re.DOTALL)
+_GRAPH, _DATABASE = "graph_actions", "database_actions"
+# action → the actions, as SHOW PRIVILEGES calls them, that hold it
+_HOLDERS = {
+    "access": (_DATABASE,),
+    "traverse": ("match", "merge", _GRAPH),
+    "read": ("match", "merge", _GRAPH),
+    "create_element": ("merge", "write", _GRAPH),
+    "delete_element": ("write", _GRAPH),
+    "set_property": ("merge", "write", _GRAPH),
+    "create_index": ("index", _DATABASE),
+    "drop_index": ("index", _DATABASE),
+    "show_index": ("index", _DATABASE),
+    "create_constraint": ("constraint", _DATABASE),
+    "show_constraint": ("constraint", _DATABASE),
+    "create_label": ("token", _DATABASE),
+    "create_reltype": ("token", _DATABASE),
+    "create_propertykey": ("token", _DATABASE),
+    "execute": ("execute_boosted", "dbms_actions"),
 }
-# Compound actions and those of the above that they hold, as in Neo4j's PrivilegeAction.
-_MATCH = {"traverse", "read"}
-_WRITE = {"create_element", "delete_element", "set_property"}
-_TOKEN = {"create_label", "create_reltype", "create_propertykey"}
-_INDEX = {"create_index", "drop_index", "show_index"}
-_CONSTRAINT = {"create_constraint", "show_constraint"}
-_HOLDS = {
-    "match": _MATCH,
-    "write": _WRITE,
-    "merge": _MATCH | {"create_element", "set_property"},
-    "graph_actions": _MATCH | _WRITE,
-    "token": _TOKEN,
-    "index": _INDEX,
-    "constraint": _CONSTRAINT,
-    "database_actions": {"access"} | _TOKEN | _INDEX | _CONSTRAINT,
-}
-_SEGMENT = re.compile(r"(NODE|RELATIONSHIP|PROCEDURE)\((.*)\)", re.DOTALL)
 
 
 @dataclass(frozen=True)
 class Privilege:
-    """Something that an account must be allowed to do.
+    """One thing that an account may do, or not.
 
     Attributes:
-        action: as SHOW USER PRIVILEGES calls it.
-        kind: of what the action is done to.
-        names: labels, types or procedures, all of which are needed; () for those of the user's own graph, which are
-            not known here, so that a grant on any of them counts.
+        action: as SHOW PRIVILEGES calls it.
+        name: as GRANT calls it.
+        kind: "NODE", "RELATIONSHIP" or "PROCEDURE"; "" for what concerns the database.
+        target: label, type or procedure; "some" where some label or type will do.
+        every_property: of a node or relationship, and not only some by name.
     """
 
     action: str
-    kind: Kind = "database"
-    names: tuple[str, ...] = ()
-
-    def to_grant(self, database: str) -> str:
-        """Return the words between GRANT and TO."""
-        words, graph = _WORDS[self.action], f"ON GRAPH {quote(database)}"
-        if self.kind == "PROCEDURE":
-            return f"{words} {', '.join(self.names)} ON DBMS"
-        if self.kind == "database":
-            return f"{words} ON DATABASE {quote(database)}"
-        return f"{words} {graph} {self.kind}S {', '.join(map(quote, self.names)) or '*'}"
-
-
-@dataclass(frozen=True)
-class Database:
-    """What decides whether a row of SHOW USER PRIVILEGES is about a database."""
-
     name: str
-    is_home: bool = False
-    is_default: bool = False
-
-    def is_meant(self, graph: str) -> bool:
-        """Tell whether the column `graph` of a row means this database."""
-        return (
-            graph in ("*", self.name) or (graph == "HOME" and self.is_home) or (graph == "DEFAULT" and self.is_default)
-        )
+    kind: str = ""
+    target: str = ""
+    every_property: bool = False
 
 
-def needed_privileges(purpose: Purpose, labels: Collection[str] = ()) -> list[Privilege]:
-    """Return what an account needs for a purpose.
+def missing_privileges(connection: Connection, purpose: Purpose) -> list[str]:
+    """Return what this account lacks for a purpose, by the names that GRANT uses; empty where nothing is missing.
+
+    Raises:
+        GraphError: the server does not tell, which it may refuse to where accounts are those of a directory.
+    """
+    name = connection.database
+    rows = connection.system_rows("SHOW DATABASES YIELD name, access, home WHERE name = $name", name=name)
+    if purpose == "publish" and rows and all(row["access"] == "read-only" for row in rows):
+        return [WRITE_ACCESS]
+    if connection.edition != "enterprise":
+        return []
+    granted = connection.system_rows("SHOW USER PRIVILEGES YIELD access, action, resource, graph, segment")
+    return missing_among(granted, purpose, database=name, is_home=any(row["home"] for row in rows))
+
+
+def missing_among(rows: list[dict], purpose: Purpose, *, database: str, is_home: bool) -> list[str]:
+    """Return what rows of SHOW USER PRIVILEGES lack for a purpose.
 
     Args:
-        purpose: "read" for check, train, evaluate, recommend, similar; "publish" for what writes, reading included.
-        labels: of the nodes that get vectors, where they are known.
+        rows: with access, action, resource, graph and segment.
+        purpose: what is to be done.
+        database: its name.
+        is_home: it is the account's home database.
     """
-    found = [
-        Privilege("access"),
-        *(Privilege(action, kind) for action in ("traverse", "read") for kind in ("NODE", "RELATIONSHIP")),
-        Privilege("show_constraint"),
-        Privilege("execute", "PROCEDURE", READ_PROCEDURES),
-    ]
-    if purpose == "read":
-        return found
-    edges = (*OWN_RELATIONSHIPS, *CATALOGUE_RELATIONSHIPS)
-    return [
-        *found,
-        *(Privilege(action, "NODE", OWN_LABELS) for action in ("create_element", "delete_element", "set_property")),
-        Privilege("set_property", "NODE", tuple(labels)),
-        *(Privilege(action, "RELATIONSHIP", edges) for action in ("create_element", "delete_element", "set_property")),
-        *(Privilege(action) for action in ("create_label", "create_reltype", "create_propertykey")),
-        *(Privilege(action) for action in ("show_index", "create_index", "drop_index", "create_constraint")),
-        Privilege("execute", "PROCEDURE", PUBLISH_PROCEDURES),
-    ]
+    here = [row for row in rows if row["graph"] in ("*", database) or (is_home and row["graph"] in _HOMES)]
+    granted = [row for row in here if row["access"] == "GRANTED"]
+    denied = [row for row in here if row["access"] == "DENIED"]
+    return _named([need for need in needs(purpose) if not _is_met(need, granted, denied)])
 
 
-def missing_privileges(connection: Connection, purpose: Purpose, labels: Collection[str] = ()) -> list[str] | None:
-    """Return what this account lacks for a purpose, in the words of GRANT; None where the server does not tell.
-
-    Args:
-        connection: to the database.
-        purpose: "read" or "publish".
-        labels: of the nodes that get vectors, where they are known.
-    """
+def require_publish(connection: Connection) -> None:
+    """Raise GraphError, naming what is missing, where this account may not publish into this database."""
     try:
-        (facts, *_) = connection.system_rows(
-            "SHOW DATABASES YIELD name, access, home, default WHERE name = $name RETURN access, home, default",
-            name=connection.database,
+        missing = missing_privileges(connection, "publish")
+    except GraphError:
+        return  # the server does not tell: whatever it refuses shows at the first write
+    if missing == [WRITE_ACCESS]:
+        raise GraphError(
+            f'The database "{connection.database}" at {connection.uri} is read-only: the privilege WRITE is missing, '
+            "and nothing was changed. Let its administrator allow writing, or publish into another database."
         )
-        if purpose == "publish" and facts["access"] == "read-only":
-            return [f"write access: the database {connection.database!r} is read-only"]
-        if connection.edition == "community":
-            return []
-        rows = connection.system_rows("SHOW USER PRIVILEGES")
-    except (GraphError, ValueError):  # another server that speaks Bolt, or a database that is not listed
-        return None
-    if not rows:  # with security switched off there are no accounts
-        return None
-    database = Database(connection.database, is_home=facts["home"], is_default=facts["default"])
-    needed = needed_privileges(purpose, labels)
-    if purpose == "publish" and _has_catalogue(connection):
-        needed = [one for one in needed if one.action not in ("create_label", "create_reltype")]
-    return [one.to_grant(database.name) for one in missing_among(rows, needed, database)]
-
-
-def require_publish(connection: Connection, labels: Collection[str] = ()) -> None:
-    """Raise GraphError where the server says that this account may not publish, naming what it lacks.
-
-    Args:
-        connection: to the database.
-        labels: of the nodes that get vectors.
-    """
-    missing = missing_privileges(connection, "publish", labels)
     if missing:
         raise GraphError(
-            f"This account may not publish into database {connection.database!r} at {connection.uri}. Missing: "
-            f"{'; '.join(missing)}. docs/privileges.md tells what to grant."
+            f'This account may not publish into "{connection.database}" at {connection.uri}, and nothing was changed. '
+            f"Missing privileges: {'; '.join(missing)}. docs/privileges.md has the GRANT statements."
         )
 
 
-def missing_among(rows: Iterable[dict[str, Any]], needed: Iterable[Privilege], database: Database) -> list[Privilege]:
-    """Return what rows of SHOW USER PRIVILEGES do not grant, or deny; of the names only those that lack."""
-    rules = [_Rule.of(row) for row in rows if database.is_meant(row["graph"])]
-    missing = []
-    for one in needed:
-        granted = [rule for rule in rules if rule.access == "GRANTED" and rule.is_about(one)]
-        denied = [rule for rule in rules if rule.access == "DENIED" and rule.is_about(one)]
-        if one.names:
-            lacking = tuple(name for name in one.names if not _covers(granted, name) or _covers(denied, name))
-            missing += [replace(one, names=lacking)] if lacking else []
-        elif not granted or any(rule.name == "*" for rule in denied):
-            missing.append(one)
-    return missing
+def needs(purpose: Purpose) -> Iterator[Privilege]:
+    """Yield the privileges that a purpose needs."""
+    yield Privilege("access", "ACCESS")
+    for kind in ("NODE", "RELATIONSHIP"):
+        yield Privilege("traverse", "TRAVERSE", kind, _SOME)
+        yield Privilege("read", "READ", kind, _SOME)
+    yield Privilege("show_constraint", "SHOW CONSTRAINT")
+    for procedure in READ_PROCEDURES:
+        yield Privilege("execute", "EXECUTE PROCEDURE", "PROCEDURE", procedure)
+    if purpose == "publish":
+        yield from _needs_of_a_publish()
 
 
-@dataclass(frozen=True)
-class _Rule:
-    """A row of SHOW USER PRIVILEGES.
-
-    Attributes:
-        access: "GRANTED" or "DENIED".
-        action: may be a compound one.
-        kind: of what it is about; a rule of property-based access control is about some nodes.
-        name: label, type or procedure, "*" for all; a procedure may hold * and ?.
-        is_partial: about a property by its name.
-    """
-
-    access: str
-    action: str
-    kind: str
-    name: str
-    is_partial: bool
-
-    @classmethod
-    def of(cls, row: dict[str, Any]) -> _Rule:
-        segment, resource = row["segment"] or "database", row["resource"] or ""
-        found = _SEGMENT.fullmatch(segment)
-        kind, name = found.groups() if found else ("database", "*") if segment == "database" else ("NODE", segment)
-        return cls(row["access"], row["action"], kind, name, resource.startswith("property("))
-
-    def is_about(self, needed: Privilege) -> bool:
-        """Tell whether this rule decides on a privilege, of some of its names at least."""
-        holds = self.action == needed.action or needed.action in _HOLDS.get(self.action, ())
-        # Reading one property may be all that is wanted; being denied one may not matter. Vectors have ever new ones.
-        counts = not self.is_partial or (self.access == "GRANTED" and needed.action == "read")
-        return holds and counts and self.kind == needed.kind
-
-    def covers(self, name: str) -> bool:
-        """Tell whether this rule is about a label, type or procedure."""
-        if self.kind == "PROCEDURE":
-            return fnmatchcase(name, self.name.replace("[", "[[]"))
-        return self.name in ("*", name)
+def _needs_of_a_publish() -> Iterator[Privilege]:
+    own = [("NODE", label) for label in OWN_LABELS] + [("RELATIONSHIP", name) for name in OWN_TYPES]
+    yield Privilege("execute", "EXECUTE PROCEDURE", "PROCEDURE", "db.propertyKeys")
+    yield Privilege("set_property", "SET PROPERTY {*}", "NODE", _SOME, every_property=True)
+    for action, name, every_property in (
+        ("traverse", "TRAVERSE", False),
+        ("read", "READ {*}", True),
+        ("create_element", "CREATE", False),
+        ("delete_element", "DELETE", False),
+        ("set_property", "SET PROPERTY {*}", True),
+    ):
+        for kind, target in own:
+            yield Privilege(action, name, kind, target, every_property)
+    yield Privilege("create_label", "CREATE NEW NODE LABEL")
+    yield Privilege("create_reltype", "CREATE NEW RELATIONSHIP TYPE")
+    yield Privilege("create_propertykey", "CREATE NEW PROPERTY NAME")
+    yield Privilege("show_index", "SHOW INDEX")
+    yield Privilege("create_index", "CREATE INDEX")
+    yield Privilege("drop_index", "DROP INDEX")
+    yield Privilege("create_constraint", "CREATE CONSTRAINT")
 
 
-def _covers(rules: Iterable[_Rule], name: str) -> bool:
-    return any(rule.covers(name) for rule in rules)
+def _is_met(need: Privilege, granted: list[dict], denied: list[dict]) -> bool:
+    allowed = any(_holds(row, need) and _reaches(row, need) for row in granted)
+    return allowed and not any(_holds(row, need) and _takes_away(row, need) for row in denied)
 
 
-def _has_catalogue(connection: Connection) -> bool:
-    """Tell whether something was published before, so that labels and types need not be new."""
-    labels = {row["label"] for row in connection.rows("CALL db.labels() YIELD label")}
-    types = {row["name"] for row in connection.rows("CALL db.relationshipTypes() YIELD relationshipType AS name")}
-    return labels >= {"KgplugModel", "KgplugRun"} and "SERVES" in types
+def _holds(row: dict, need: Privilege) -> bool:
+    return row["action"] == need.action or row["action"] in _HOLDERS[need.action]
+
+
+def _reaches(row: dict, need: Privilege) -> bool:
+    """Tell whether a grant of the action is for what is needed."""
+    if need.every_property and _is_of_one_property(row):
+        return False
+    return _covers(row["segment"], need, partly=need.target == _SOME)
+
+
+def _takes_away(row: dict, need: Privilege) -> bool:
+    """Tell whether a denial of the action leaves nothing of what is needed; what it bars by name is not kgplug's."""
+    if _is_of_one_property(row) or row["action"] == "execute_boosted":
+        return False
+    return _covers(row["segment"], need, partly=False)
+
+
+def _is_of_one_property(row: dict) -> bool:
+    return str(row["resource"]).startswith("property(")
+
+
+def _covers(segment: str, need: Privilege, *, partly: bool) -> bool:
+    """Tell whether a segment such as "NODE(*)" covers what is needed; partly: some of the kind is enough."""
+    if not need.kind or segment in _WHOLE_SEGMENTS:
+        return True
+    element = _ELEMENT.fullmatch(segment)
+    if element is None:  # a pattern, such as (n:User) WHERE n.age > 17
+        return partly and need.kind == "NODE" and segment.startswith("(")
+    if element["kind"] != need.kind:
+        return False
+    if need.kind == "PROCEDURE":
+        return fnmatch.fnmatchcase(need.target, element["name"])
+    return partly or element["name"] in ("*", need.target)
+
+
+def _named(needed: list[Privilege]) -> list[str]:
+    """Return readable names, those of one action and kind together."""
+    targets: dict[tuple[str, str], list[str]] = {}
+    for need in needed:
+        targets.setdefault((need.name, need.kind), []).append(need.target)
+    words = {"NODE": " ON NODES ", "RELATIONSHIP": " ON RELATIONSHIPS ", "PROCEDURE": " ", "": ""}
+    return [
+        f"{name}{words[kind]}{', '.join('of the graph' if one == _SOME else one for one in each)}"
+        for (name, kind), each in targets.items()
+    ]

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 from tqdm import tqdm
@@ -53,6 +54,11 @@ class ReadReport:
             f"{self.vanished:,} changed while they were read"
         )
 
+    def logged(self, what: str) -> Self:
+        """Write this report to the log, and return it."""
+        _log.info("%s: %s", what, self)
+        return self
+
 
 def read_interactions(connection: Connection, schema: GraphSchema, *, progress: bool | None = None) -> Interactions:
     """Pull all feedback, with all users and items of the labels, those without feedback too.
@@ -71,7 +77,7 @@ def read_interactions(connection: Connection, schema: GraphSchema, *, progress: 
             is no number, or no feedback at all.
     """
     interactions, report = pull_interactions(connection, schema, progress=progress)
-    _log.info("feedback: %s", report)
+    report.logged("feedback")
     return interactions
 
 
@@ -91,7 +97,7 @@ def read_knowledge(connection: Connection, schema: GraphSchema, *, progress: boo
             no key, or no triple at all.
     """
     knowledge, report = pull_knowledge(connection, schema, progress=progress)
-    _log.info("triples: %s", report)
+    report.logged("triples")
     return knowledge
 
 

@@ -13,19 +13,20 @@ _WRONG_NAME = (62, 64)  # OpenSSL's X509_V_ERR_HOSTNAME_MISMATCH, X509_V_ERR_IP_
 
 
 @contextmanager
-def translated_errors(uri: str, database: str | None = None) -> Iterator[None]:
+def translated_errors(uri: str, database: str | None = None, *, tried_s: float = 0) -> Iterator[None]:
     """Turn every exception of the neo4j driver into a GraphError with one sentence.
 
     Args:
         uri: of the server, for the message.
         database: name of the database, for the message; None for the account's own.
+        tried_s: for how long what the server calls a passing trouble (a deadlock, a lock) was tried again.
     """
     try:
         yield
     except Exception as error:
         if not type(error).__module__.startswith("neo4j."):
             raise
-        raise GraphError(_sentence(error, uri, database)) from error
+        raise GraphError(_sentence(error, uri, database, tried_s)) from error
 
 
 _BY_CODE = {
@@ -46,7 +47,7 @@ _BY_CODE = {
 }
 
 
-def _sentence(error: Exception, uri: str, database: str | None) -> str:
+def _sentence(error: Exception, uri: str, database: str | None, tried_s: float) -> str:
     """Return what to tell a user about a driver's exception."""
     import neo4j.exceptions as raised
 
@@ -61,6 +62,14 @@ def _sentence(error: Exception, uri: str, database: str | None) -> str:
         )
     if isinstance(error, raised.ServiceUnavailable | raised.SessionExpired):
         return _lost_connection(_chain(error), uri)
+    if code.startswith("Neo.DatabaseError.Transaction."):
+        return (
+            f"The database at {uri} cannot write any more: {_first_line(message.partition(': Transaction #')[0])} As a "
+            "rule its disk is full: make room, restart the server, then give the same command again. What was "
+            "committed before is there."
+        )
+    if tried_s and isinstance(error, raised.TransientError):
+        return f"Neo4j at {uri}, tried again and again for {tried_s:g} s: {message} Try again later."
     return f"Neo4j at {uri}: {message}"
 
 

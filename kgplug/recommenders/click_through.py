@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy.stats import rankdata
 
+from kgplug.data.auc import auc
 from kgplug.data.interactions import Interactions
 from kgplug.data.sampling import negative_sampler
 from kgplug.recommenders.side_term import SideTerm
@@ -113,10 +113,7 @@ class ClickThroughData:
         if self.valid is None or self.valid.labels.all():
             return None
         scores = logits if self.side is None else logits + self.side.logits(self.valid.users, self.valid.items)
-        liked = self.valid.labels > 0
-        positives = int(liked.sum())
-        ranks = rankdata(np.asarray(scores, dtype=np.float64))  # of float32 they would be float32, and not exact
-        return float((ranks[liked].sum() - positives * (positives + 1) / 2) / positives / (len(liked) - positives))
+        return auc(self.valid.labels > 0, scores)
 
 
 def _with_negatives(users: np.ndarray, items: np.ndarray, negatives: np.ndarray) -> Pairs:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from functools import cached_property
 
 import numpy as np
+import torch
 from scipy import sparse
 
+from kgplug.recommenders.lists import SCORE_BLOCK_CELLS
 from kgplug.recommenders.logits import LogitRecommender
 
 _SCORED_PAIRS = 100_000  # pairs whose vectors are held at a time
+_MANY_USERS = 512  # so many at a time numpy multiplies faster than torch, fewer at half its speed
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,9 +38,29 @@ class Factors:
         users, items = (np.ascontiguousarray(x, dtype=np.float32) for x in (users, items))
         return cls(users, items, np.zeros(len(users), dtype=np.float32), np.zeros(len(items), dtype=np.float32))
 
+    @cached_property
+    def by_item(self) -> torch.Tensor:
+        """Return the items' side of the products, [v, 1, b]: (n_items, d + 2). Made once, when first asked for."""
+        ones = np.ones(len(self.items), dtype=np.float32)
+        return torch.from_numpy(np.column_stack([self.items, ones, self.item_bias]))
+
+    def products(self, users: np.ndarray, bias: np.ndarray) -> np.ndarray:
+        """Return the scores of all items for users (b, d) with biases (b,): a new array, float32 (b, n_items)."""
+        by_user, by_item = np.ascontiguousarray(users), self.by_item[:, : users.shape[1]]  # (b, d), (n_items, d)
+        if self.item_bias.any() or bias.any():
+            # As one more dimension each, biases cost next to nothing; added they are a pass over memory each.
+            by_user = np.column_stack([users, bias, np.ones(len(users), dtype=np.float32)])  # (b, d + 2)
+            by_item = self.by_item
+        if len(users) >= _MANY_USERS:
+            return by_user @ by_item.numpy().T
+        return (torch.from_numpy(by_user) @ by_item.T).numpy()
+
 
 class FactorRecommender(LogitRecommender):
     """Scores by `factors`, which a training leaves behind."""
+
+    # 16 MB: lists are made from scores that are in the cache yet, in memory that the last block had.
+    score_block_cells = SCORE_BLOCK_CELLS // 4
 
     factors: Factors
 
@@ -51,21 +75,12 @@ class FactorRecommender(LogitRecommender):
 
     def logits_of_all(self, users: np.ndarray) -> np.ndarray:
         """Return u · v_i + b_u + b_i of some users and every item: int64 (b,) → a new array, float32 (b, n_items)."""
-        return self._products(self.factors.users[users], self.factors.user_bias[users])
+        return self.factors.products(self.factors.users[users], self.factors.user_bias[users])
 
     def logits_of_newcomers(self, likes: sparse.csr_matrix) -> np.ndarray:
         f = self.factors
         folded = self._folded(likes, f.items, np.column_stack([f.users, f.user_bias]))  # (b, d + 1)
-        return self._products(folded[:, :-1], folded[:, -1])
-
-    def _products(self, users: np.ndarray, bias: np.ndarray) -> np.ndarray:
-        f, one = self.factors, np.float32(1)
-        if not f.item_bias.any() and not bias.any():
-            return users @ f.items.T  # (b, n_items)
-        # As one more dimension each, biases cost next to nothing; added they are a pass over memory each.
-        by_user = np.column_stack([users, bias, np.full(len(users), one)])  # (b, d + 2)
-        by_item = np.column_stack([f.items, np.full(len(f.items), one), f.item_bias])  # (n_items, d + 2)
-        return by_user @ by_item.T
+        return f.products(folded[:, :-1], folded[:, -1])
 
     def item_vectors(self) -> np.ndarray:
         return self.factors.items
@@ -74,7 +89,7 @@ class FactorRecommender(LogitRecommender):
         return self.factors.users
 
     def _arrays(self) -> dict[str, np.ndarray]:
-        return dict(vars(self.factors))
+        return {field.name: getattr(self.factors, field.name) for field in fields(self.factors)}
 
     def _restore(self, arrays: dict[str, np.ndarray]) -> None:
         self.factors = Factors(**{name: arrays[name] for name in ("users", "items", "user_bias", "item_bias")})

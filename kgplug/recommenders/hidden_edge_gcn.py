@@ -19,6 +19,7 @@ from kgplug.recommenders.factors import FactorRecommender, Factors
 from kgplug.recommenders.layers import normal_table
 from kgplug.recommenders.propagation import Propagation
 from kgplug.recommenders.trained import ClickThroughConfig, GradientTask, TrainedRecommender
+from kgplug.training.adam import Adam
 from kgplug.training.config import DataSize, Range, Space, TrainedConfig
 from kgplug.training.device import choose_device
 
@@ -174,7 +175,7 @@ class HiddenEdgeTask(GradientTask):
         self.model, self.module, self.data, self.config, self.edges = model, model.network, data, model.config, edges
         network = self.module
         parameters = [network.nodes, network.item_bias, network.scale]
-        self.optimizers = (torch.optim.Adam(parameters, lr=self.config.learning_rate, fused=True),)
+        self.optimizers = (Adam(parameters, lr=self.config.learning_rate),)
 
     @property
     def step_floats(self) -> int:

@@ -19,6 +19,7 @@ from kgplug.recommenders.kgcn_network import FullLayers, KGCNNetwork, receptive_
 from kgplug.recommenders.layers import average_cold, distinct, lookup, row_penalty, squared_norm
 from kgplug.recommenders.neighbours import EntityGraph, Neighbours, open_graph
 from kgplug.recommenders.trained import GradientTask, KnowledgeConfig, TrainedRecommender
+from kgplug.training.adam import Adam
 from kgplug.training.config import DataSize, Range, Space, TrainedConfig
 from kgplug.training.device import choose_device
 from kgplug.training.row_adam import RowAdam
@@ -254,7 +255,7 @@ class KGCNTask(GradientTask):
             tables += [network.user_bias, network.item_bias]
             dense.append(network.global_bias)
         rate = self.config.learning_rate
-        self.optimizers = (RowAdam(tables, lr=rate), torch.optim.Adam(dense, lr=rate, fused=True))
+        self.optimizers = (RowAdam(tables, lr=rate), Adam(dense, lr=rate))
 
     @property
     def step_floats(self) -> int:

@@ -20,9 +20,16 @@ def normal_table(n_rows: int, dim: int, scale: float, generator: torch.Generator
     return nn.Parameter(torch.randn(n_rows, dim, generator=generator) * scale + mean)
 
 
+class _Linear(nn.Linear):
+    """A dense layer that draws nothing itself: `nn.Linear` would draw from torch's global generator."""
+
+    def reset_parameters(self) -> None:
+        pass
+
+
 def xavier_linear(n_in: int, n_out: int, generator: torch.Generator) -> nn.Linear:
     """Return a dense layer with Xavier-uniform weights and zero bias."""
-    layer = nn.Linear(n_in, n_out, device="meta").to_empty(device="cpu")
+    layer = _Linear(n_in, n_out)
     with torch.no_grad():
         bound = math.sqrt(6.0 / (n_in + n_out))
         layer.weight.copy_((torch.rand(n_out, n_in, generator=generator) * 2 - 1) * bound)

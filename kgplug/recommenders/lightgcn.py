@@ -18,6 +18,7 @@ from kgplug.recommenders.factors import FactorRecommender, Factors
 from kgplug.recommenders.layers import normal_table
 from kgplug.recommenders.propagation import Propagation
 from kgplug.recommenders.trained import ClickThroughConfig, GradientTask, TrainedRecommender
+from kgplug.training.adam import Adam
 from kgplug.training.config import DataSize, Range, Space, TrainedConfig
 from kgplug.training.device import choose_device
 
@@ -125,7 +126,7 @@ class LightGCNTask(GradientTask):
         self.model, self.module, self.data, self.config = model, model.network, data, model.config
         self.module.bias.requires_grad_(self.config.bias)
         trained = [parameter for parameter in self.module.parameters() if parameter.requires_grad]
-        self.optimizers = (torch.optim.Adam(trained, lr=self.config.learning_rate, fused=True),)
+        self.optimizers = (Adam(trained, lr=self.config.learning_rate),)
 
     @property
     def step_floats(self) -> int:

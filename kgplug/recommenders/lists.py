@@ -13,15 +13,21 @@ from scipy import sparse
 from kgplug.data.choice import ListChoice, check_diversity, check_vectors, item_mask, left_out
 from kgplug.data.interactions import Interactions
 from kgplug.data.keys import as_keys
+from kgplug.data.top_k import leave_out
 from kgplug.errors import UsageError
 
 SCORE_BLOCK_CELLS = 16_000_000  # user × item scores held at a time (64 MB of float32)
 
 
 class ListMaker(ABC):
-    """Makes lists of items from the scores of a model; the part of `Recommender` that needs nothing but scores."""
+    """Makes lists of items from the scores of a model; the part of `Recommender` that needs nothing but scores.
+
+    Attributes:
+        score_block_cells: user × item scores that `recommend` asks for at a time.
+    """
 
     name: ClassVar[str]
+    score_block_cells: ClassVar[int] = SCORE_BLOCK_CELLS
 
     user_keys: np.ndarray
     item_keys: np.ndarray
@@ -99,15 +105,14 @@ class ListMaker(ABC):
             )
         seen = self._excluded(exclude_seen, also_seen)
         choice = self._choice(k, only, exclude, diversity, vectors)
-        rows = max(1, SCORE_BLOCK_CELLS // max(1, len(self.item_keys)))
+        rows = max(1, self.score_block_cells // max(1, len(self.item_keys)))
         items = np.empty((len(users), choice.width), dtype=np.int64)
         scores = np.empty((len(users), choice.width), dtype=np.float32)
         for start in range(0, len(users), rows):
             block = users[start : start + rows]
             block_scores, finish = self._unfinished_block(block)  # (b, n_items)
             if seen is not None:
-                mask = seen[block]
-                block_scores[np.repeat(np.arange(len(block)), np.diff(mask.indptr)), mask.indices] = -np.inf
+                leave_out(block_scores, block, seen)
             items[start : start + rows], scores[start : start + rows] = choice.make(block_scores, finish)
             del block_scores  # before the next one is made
         return items, scores

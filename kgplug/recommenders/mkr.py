@@ -19,6 +19,7 @@ from kgplug.recommenders.click_through import ClickThroughData, Pairs, own_rows
 from kgplug.recommenders.layers import average_cold, distinct, lookup, row_penalty, squared_norm
 from kgplug.recommenders.mkr_network import MKRNetwork
 from kgplug.recommenders.trained import KnowledgeConfig, TrainedRecommender
+from kgplug.training.adam import Adam
 from kgplug.training.config import LEARNING_RATES, DataSize, Range, Space, TrainedConfig
 from kgplug.training.device import choose_device
 from kgplug.training.row_adam import RowAdam
@@ -182,11 +183,11 @@ class MKRTask:
         kge_tables, kge_dense = network.kge_parameters()
         self._recommendation_optimizers = (
             RowAdam(tables, lr=config.learning_rate),
-            torch.optim.Adam(dense, lr=config.learning_rate, fused=True),
+            Adam(dense, lr=config.learning_rate),
         )
         self._kge_optimizers = (
             RowAdam(kge_tables, lr=config.kge_learning_rate),
-            torch.optim.Adam(kge_dense, lr=config.kge_learning_rate, fused=True),
+            Adam(kge_dense, lr=config.kge_learning_rate),
         )
         self.optimizers = (*self._recommendation_optimizers, *self._kge_optimizers)
         self._dense, self._kge_dense = dense, kge_dense

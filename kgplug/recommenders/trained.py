@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,9 +22,11 @@ from kgplug.recommenders.click_through import ClickThroughData, Pairs
 from kgplug.recommenders.layers import squared_norm
 from kgplug.recommenders.logits import LogitRecommender
 from kgplug.recommenders.side_term import SideTerm
+from kgplug.training.adam import Adam, Optimizer
 from kgplug.training.config import DataSize, TrainedConfig
 from kgplug.training.device import choose_device
-from kgplug.training.loop import TrainingTask, train
+from kgplug.training.loop import History, TrainingTask, train
+from kgplug.training.memory import train_in_memory
 from kgplug.training.row_adam import RowAdam
 
 SIDE_BELOW = 20  # likes a user
@@ -72,37 +75,50 @@ class TrainedRecommender(LogitRecommender):
         seed: int,
         options: FitOptions,
     ) -> None:
-        self.side, self.history = None, {}
-        if self.config.side:
-            device = choose_device(self.config.device)
-            self.side = SideTerm.untrained(interactions.likes(), knowledge, seed=seed, device=device)
-        task = self._task(interactions, knowledge, valid, seed)
-        if self.side is not None:
-            task = WithSide(task, self.side, self.config.side_learning_rate)
-        try:
-            self.history = train(
+        self.history = {}
+        data = (
+            interactions.fingerprint,
+            "" if valid is None else valid.fingerprint,
+            "" if knowledge is None else knowledge.fingerprint,
+        )
+        texts = (interactions.texts_fingerprint or "",) if self.reads_titles else ()
+
+        def build(config: ClickThroughConfig) -> TrainingTask:
+            self.config = config
+            return self._whole_task(interactions, knowledge, valid, seed)
+
+        def go(task: TrainingTask, config: ClickThroughConfig, checkpoint: Path | None) -> History:
+            return train(
                 task,
-                epochs=self.config.epochs,
-                patience=self.config.patience,
+                epochs=config.epochs,
+                patience=config.patience,
                 seed=seed,
                 description=self.name,
-                fingerprint=fingerprint(
-                    interactions.fingerprint,
-                    "" if valid is None else valid.fingerprint,
-                    "" if knowledge is None else knowledge.fingerprint,
-                    self.config.model_dump_json(),
-                    str(seed),
-                    *((interactions.texts_fingerprint or "",) if self.reads_titles else ()),
-                ),
-                checkpoint=options.checkpoint,
+                fingerprint=fingerprint(*data, config.model_dump_json(), str(seed), *texts),
+                checkpoint=checkpoint,
                 progress=options.progress,
-            ).to_dict()
+            )
+
+        try:
+            trained = train_in_memory(self.name, self.config, build, go, checkpoint=options.checkpoint)
+            self.history = trained.to_dict()
         except TrainingError as error:
             self.history = error.history or {}
             raise
         finally:
             if self.history:
                 self._settle()
+
+    def _whole_task(
+        self, interactions: Interactions, knowledge: KnowledgeGraph | None, valid: Interactions | None, seed: int
+    ) -> TrainingTask:
+        """Build the untrained network, with its side term where the settings ask for one, and what trains them."""
+        self.side = None
+        if self.config.side:
+            device = choose_device(self.config.device)
+            self.side = SideTerm.untrained(interactions.likes(), knowledge, seed=seed, device=device)
+        task = self._task(interactions, knowledge, valid, seed)
+        return task if self.side is None else WithSide(task, self.side, self.config.side_learning_rate)
 
     def _click_through(self, interactions: Interactions, valid: Interactions | None, seed: int) -> ClickThroughData:
         """Return what the task trains on."""
@@ -131,7 +147,7 @@ class WithSide:
     def __init__(self, task: TrainingTask, side: SideTerm, learning_rate: float) -> None:
         self._task, self._towers = task, side.towers
         self.module = nn.ModuleList([task.module, side.towers])
-        self._optimizer = torch.optim.Adam(side.towers.parameters(), lr=learning_rate, fused=True)
+        self._optimizer = Adam(side.towers.parameters(), lr=learning_rate)
         self.optimizers = (*task.optimizers, self._optimizer)
 
     @property
@@ -196,7 +212,7 @@ class GradientTask(ABC):
     """
 
     module: Any
-    optimizers: Sequence[torch.optim.Optimizer]
+    optimizers: Sequence[Optimizer]
 
     @abstractmethod
     def loss(self, batch: Any) -> torch.Tensor:
@@ -229,7 +245,7 @@ class ClickThroughTask(GradientTask):
         self._width = config.embedding_dim if width is None else width
         self._layers = network.layers()
         rate = config.learning_rate
-        dense = torch.optim.Adam([*self._layers, network.global_bias], lr=rate, fused=True)
+        dense = Adam([*self._layers, network.global_bias], lr=rate)
         tables = network.tables()
         self.optimizers = (RowAdam(tables, lr=rate), dense) if tables else (dense,)
 

@@ -13,14 +13,15 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from kgplug.data.artefact import flush_to_disk
+from kgplug.data.artefact import disk_errors, flush_to_disk
 from kgplug.errors import RunError
+from kgplug.training.adam import Optimizer
 
 
 def save_checkpoint(
     path: Path,
     module: torch.nn.Module,
-    optimizers: Sequence[torch.optim.Optimizer],
+    optimizers: Sequence[Optimizer],
     best: dict[str, torch.Tensor],
     history: dict,
     *,
@@ -33,6 +34,9 @@ def save_checkpoint(
         best: weights of the best epoch so far.
         history: fields of `kgplug.training.loop.History`.
         fingerprint: of data and settings.
+
+    Raises:
+        RunError: the disk refuses.
     """
     tensors = {f"module.{name}": tensor for name, tensor in module.state_dict().items()}
     tensors |= {f"best.{name}": tensor for name, tensor in best.items()}
@@ -46,20 +50,21 @@ def save_checkpoint(
                 else:
                     scalars[key] = value
     header = {"fingerprint": fingerprint, "history": history, "scalars": scalars}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    _remove_abandoned(path)
-    building = path.with_name(f".{path.name}.{os.getpid()}")  # a folder: safetensors keeps a file of its own beside
-    building.mkdir(exist_ok=True)
-    try:
-        temporary = building / path.name
-        # A clone each: safetensors refuses tensors that share memory (tied weights).
-        save_file({k: v.detach().cpu().clone().contiguous() for k, v in tensors.items()}, temporary,
-                  metadata={"kgplug": json.dumps(header)})  # fmt: skip
-        flush_to_disk(temporary)
-        temporary.replace(path)
-        flush_to_disk(path.parent)
-    finally:
-        shutil.rmtree(building, ignore_errors=True)
+    with disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _remove_abandoned(path)
+        building = path.with_name(f".{path.name}.{os.getpid()}")  # a folder: safetensors keeps a file of its own beside
+        building.mkdir(exist_ok=True)
+        try:
+            temporary = building / path.name
+            # A clone each: safetensors refuses tensors that share memory (tied weights).
+            save_file({k: v.detach().cpu().clone().contiguous() for k, v in tensors.items()}, temporary,
+                      metadata={"kgplug": json.dumps(header)})  # fmt: skip
+            flush_to_disk(temporary)
+            temporary.replace(path)
+            flush_to_disk(path.parent)
+        finally:
+            shutil.rmtree(building, ignore_errors=True)
 
 
 def _remove_abandoned(path: Path) -> None:
@@ -71,7 +76,7 @@ def _remove_abandoned(path: Path) -> None:
 
 
 def load_checkpoint(
-    path: Path, module: torch.nn.Module, optimizers: Sequence[torch.optim.Optimizer], *, fingerprint: str
+    path: Path, module: torch.nn.Module, optimizers: Sequence[Optimizer], *, fingerprint: str
 ) -> tuple[dict[str, torch.Tensor], dict]:
     """Restore module and optimisers in place; return (best weights, history).
 

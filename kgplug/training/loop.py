@@ -20,7 +20,8 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from kgplug.errors import TrainingError
+from kgplug.errors import TrainingError, is_out_of_memory
+from kgplug.training.adam import Optimizer
 from kgplug.training.checkpoint import load_checkpoint, save_checkpoint
 
 ONE_THREAD_BELOW = 4_000_000  # numbers; on two cores KGCN with 1 million takes a third longer with two threads
@@ -35,7 +36,7 @@ class TrainingTask(Protocol):
         ...
 
     @property
-    def optimizers(self) -> Sequence[torch.optim.Optimizer]:
+    def optimizers(self) -> Sequence[Optimizer]:
         """Return the optimisers whose state belongs in a checkpoint."""
         ...
 
@@ -116,7 +117,7 @@ def train(
         while len(history.losses) < epochs and not _exhausted(history, patience):
             epoch, began = len(history.losses), time.perf_counter()
             try:
-                loss, figure = _run_epoch(task, epoch, seed, best), task.validate()
+                loss, figure = _run_epoch(task, epoch, seed, best), _validate(task, epoch, best)
                 if figure is not None:
                     _check_figure(figure, epoch, task, best)
             except TrainingError as error:
@@ -150,6 +151,20 @@ def _run_epoch(task: TrainingTask, epoch: int, seed: int, last_good: dict[str, t
     if not math.isfinite(loss):
         raise _diverged("loss", loss, epoch, task, last_good)
     return loss
+
+
+def _validate(task: TrainingTask, epoch: int, last_good: dict[str, torch.Tensor]) -> float | None:
+    """Return the task's validation figure; smaller batches would not help where memory ends here."""
+    try:
+        return task.validate()
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        task.module.load_state_dict(last_good)
+        raise TrainingError(
+            f"There is not enough memory to validate epoch {epoch + 1}; the best weights before it were kept. Use a "
+            "smaller embedding_dim, or free some memory."
+        ) from error
 
 
 @contextmanager

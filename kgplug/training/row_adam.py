@@ -7,10 +7,11 @@ from collections.abc import Iterable
 import numpy as np
 import torch
 
+from kgplug.training.adam import StatefulOptimizer
 from kgplug.training.kernels import FADED, adam_rows, catch_up
 
 
-class RowAdam(torch.optim.Optimizer):
+class RowAdam(StatefulOptimizer):
     """Adam over embedding tables with sparse gradients (`F.embedding(..., sparse=True)`).
 
     A row's moments and bias correction count only the steps that touched it, so a row seen for
@@ -30,16 +31,15 @@ class RowAdam(torch.optim.Optimizer):
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
     ) -> None:
-        super().__init__(params, {"lr": lr, "betas": betas, "eps": eps})
+        super().__init__(params, lr=lr, betas=betas, eps=eps)
 
     @torch.no_grad()
-    def step(self, closure: None = None) -> None:  # type: ignore[override]  # noqa: ARG002
+    def step(self) -> None:
         """Update the rows that have a gradient."""
-        for group in self.param_groups:
-            for table in group["params"]:
-                if table.grad is not None:
-                    grad = table.grad.coalesce()
-                    self.step_rows(table, grad.indices()[0], grad.values())
+        for table in self.params:
+            if table.grad is not None:
+                grad = table.grad.coalesce()
+                self.step_rows(table, grad.indices()[0], grad.values())
 
     @torch.no_grad()
     def step_rows(self, table: torch.Tensor, rows: torch.Tensor, grad: torch.Tensor) -> None:
@@ -54,10 +54,10 @@ class RowAdam(torch.optim.Optimizer):
         state["step"] += 1
         if table.device.type == "cpu":
             weights, moments, steps = (x.detach().numpy() for x in (table, state["moments"], state["steps"]))
-            lr, beta1, beta2, eps = self._constants(table)
+            lr, beta1, beta2, eps = self._constants()
             adam_rows(weights, moments, steps, rows.numpy(), grad.contiguous().numpy(), lr, beta1, beta2, eps)
         else:
-            _adam_rows_of_tensors(table, state["moments"], state["steps"], rows, grad, self._group_of(table))
+            _adam_rows_of_tensors(table, state["moments"], state["steps"], rows, grad, self.settings)
 
     @torch.no_grad()
     def take_rows(self, table: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
@@ -72,10 +72,10 @@ class RowAdam(torch.optim.Optimizer):
         state = self._state_of(table)
         if table.device.type == "cpu":
             weights, moments, steps = (x.detach().numpy() for x in (table, state["moments"], state["steps"]))
-            lr, beta1, beta2, eps = self._constants(table)
+            lr, beta1, beta2, eps = self._constants()
             values = catch_up(weights, moments, steps, rows.numpy(), state["step"], lr, beta1, beta2, eps)
             return torch.from_numpy(values)
-        return _catch_up_tensors(table, state, rows, self._group_of(table))
+        return _catch_up_tensors(table, state, rows, self.settings)
 
     def _state_of(self, table: torch.Tensor) -> dict:
         state = self.state[table]
@@ -84,13 +84,10 @@ class RowAdam(torch.optim.Optimizer):
             state["steps"], state["step"] = table.new_zeros(len(table)), 0  # of each row, and of the table
         return state
 
-    def _group_of(self, table: torch.Tensor) -> dict:
-        return next(group for group in self.param_groups if any(each is table for each in group["params"]))
-
-    def _constants(self, table: torch.Tensor) -> tuple[np.float32, np.float32, np.float32, np.float32]:
-        group = self._group_of(table)
-        beta1, beta2 = group["betas"]
-        return np.float32(group["lr"]), np.float32(beta1), np.float32(beta2), np.float32(group["eps"])
+    def _constants(self) -> tuple[np.float32, np.float32, np.float32, np.float32]:
+        settings = self.settings
+        beta1, beta2 = settings["betas"]
+        return np.float32(settings["lr"]), np.float32(beta1), np.float32(beta2), np.float32(settings["eps"])
 
 
 def _adam_rows_of_tensors(

@@ -1,99 +1,72 @@
-"""A TCP proxy before a Bolt server, which cuts a connection at a COMMIT."""
+"""A TCP proxy between the tests and a server: it counts connections, cuts them, or falls silent."""
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
-from contextlib import suppress
+from collections.abc import Iterator
 from urllib.parse import urlsplit
 
-COMMIT = b"\x00\x02\xb0\x12\x00\x00"  # the whole message, as the driver sends it
-_TIME_TO_COMMIT_S = 1.0
 
-
-class CuttingProxy:
-    """Forwards bytes both ways.
+class Proxy:
+    """Forwards a port of its own to a server.
 
     Attributes:
-        uri: where it listens.
-        commits: seen so far.
-        cuts: connections cut so far.
+        uri: where to connect in the place of the server.
+        n_talks: connections over which a client has sent anything.
+        silent: keep what comes, without a word to either side, as a machine does that hangs.
     """
 
     def __init__(self, uri: str) -> None:
-        target = urlsplit(uri)
-        assert target.hostname is not None
-        assert target.port is not None
-        self._target = (target.hostname, target.port)
+        parts = urlsplit(uri)
+        self._server = (parts.hostname, parts.port)
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.uri = f"bolt://127.0.0.1:{self._listener.getsockname()[1]}"
-        self.commits, self.cuts = 0, 0
-        self._cut_at: set[int] = set()
-        self._answers_only = True
-        self._lock = threading.Lock()
+        self.n_talks, self.silent = 0, False
+        self._open: list[socket.socket] = []
         threading.Thread(target=self._accept, daemon=True).start()
 
-    def cut(self, *commits: int, answers_only: bool) -> None:
-        """Cut the connections over which these COMMITs come, counted from now on.
-
-        Args:
-            commits: 1 for the next one.
-            answers_only: the server gets the COMMIT and does it, and only its answer is lost; else neither arrives.
-        """
-        with self._lock:
-            self._cut_at = {self.commits + number for number in commits}
-            self._answers_only = answers_only
+    def cut(self) -> None:
+        """Break all connections that are open now; new ones are served."""
+        while self._open:
+            _shut(self._open.pop())
 
     def close(self) -> None:
-        """Take no more connections."""
-        self._listener.close()
+        """Break all connections and take no more."""
+        _shut(self._listener)
+        self.cut()
 
     def _accept(self) -> None:
-        while True:
-            try:
+        with contextlib.suppress(OSError):
+            while True:
                 client, _ = self._listener.accept()
-            except OSError:
-                return
-            server = socket.create_connection(self._target)
-            silent = threading.Event()
-            threading.Thread(target=self._to_server, args=(client, server, silent), daemon=True).start()
-            threading.Thread(target=self._to_client, args=(client, server, silent), daemon=True).start()
+                server = socket.create_connection(self._server)
+                self._open += [client, server]
+                threading.Thread(target=self._pump, args=(client, server, True), daemon=True).start()
+                threading.Thread(target=self._pump, args=(server, client, False), daemon=True).start()
 
-    def _to_server(self, client: socket.socket, server: socket.socket, silent: threading.Event) -> None:
-        while data := _receive(client):
-            if COMMIT in data and self._is_to_be_cut():
-                silent.set()
-                if self._answers_only:
-                    server.sendall(data)
-                    threading.Event().wait(_TIME_TO_COMMIT_S)
-                break
-            with suppress(OSError):
-                server.sendall(data)
-        _end(client, server)
-
-    def _is_to_be_cut(self) -> bool:
-        with self._lock:
-            self.commits += 1
-            self.cuts += self.commits in self._cut_at
-            return self.commits in self._cut_at
-
-    def _to_client(self, client: socket.socket, server: socket.socket, silent: threading.Event) -> None:
-        while data := _receive(server):
-            if not silent.is_set():
-                with suppress(OSError):
-                    client.sendall(data)
-        _end(client, server)
+    def _pump(self, source: socket.socket, target: socket.socket, counts: bool) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(65_536):
+                self.n_talks, counts = self.n_talks + counts, False
+                if not self.silent:
+                    target.sendall(data)
+        _shut(source)
+        _shut(target)
 
 
-def _receive(source: socket.socket) -> bytes:
+def _shut(end: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        end.shutdown(socket.SHUT_RDWR)
+    end.close()
+
+
+@contextlib.contextmanager
+def proxied(uri: str) -> Iterator[Proxy]:
+    """Yield a proxy to a server and close it afterwards."""
+    proxy = Proxy(uri)
     try:
-        return source.recv(65536)
-    except OSError:
-        return b""
-
-
-def _end(*sockets: socket.socket) -> None:
-    for one in sockets:
-        with suppress(OSError):
-            one.shutdown(socket.SHUT_RDWR)
-        one.close()
+        yield proxy
+    finally:
+        proxy.close()

@@ -22,7 +22,7 @@ from kgplug.graph.publishing import lists as list_writing
 from kgplug.graph.publishing import vectors as vector_writing
 from kgplug.graph.publishing.publisher import publish
 from kgplug.graph.publishing.rollback import rollback
-from tests.faults.proxy import CuttingProxy
+from tests.faults.cutting_proxy import CuttingProxy
 from tests.integration.publishing import N_ITEMS, N_USERS, K, publication
 from tests.integration.test_publisher import (
     SCHEMA,
@@ -216,7 +216,7 @@ def test_an_index_that_is_still_populating_is_waited_for_and_not_for_ever(connec
     wanted = publication("mkr-0", n_users=n)
     users = replace(wanted.vectors[0], vectors=np.tile(wanted.vectors[0].vectors, (1, 8)), indexed=True)
     wanted = replace(wanted, vectors=[users, wanted.vectors[1]])
-    with pytest.raises(GraphError, match=r"kgplug_mkr_0_User has stood at \d+ % for 0 s\. What served before still"):
+    with pytest.raises(GraphError, match=r"kgplug_mkr_0_\w+ has stood at \d+ % for 0 s\. What served before still"):
         publish(connection, SCHEMA, wanted, index_timeout_s=0)
     assert catalog.serving(connection, "MKR") is None
     report = publish(connection, SCHEMA, wanted)

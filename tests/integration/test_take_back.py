@@ -111,11 +111,18 @@ def test_without_a_previous_run_there_is_one_set_of_lists(graph):
 
 
 def test_lists_that_served_a_moment_ago_are_left_some_time(graph, monkeypatch):
-    monkeypatch.setattr(publisher, "GRACE_S", 1.0)
+    slept, sleep = [], time.sleep
+    monkeypatch.setattr(publisher, "GRACE_S", 7.0)
+    monkeypatch.setattr(
+        publisher.time, "sleep", lambda s: slept.append((s, count_edges(graph))) if s == 7 else sleep(s)
+    )
     publish(graph, SCHEMA, publication("mkr-0"))
-    began = time.monotonic()
-    publish(graph, SCHEMA, publication("mkr-1", seed=1), keep_previous=False)
-    assert time.monotonic() - began > 1.0
+    publish(graph, SCHEMA, publication("mkr-1", seed=1))
+    assert slept == []
+    publish(graph, SCHEMA, replace(publication("mkr-1", seed=2), vectors=publication("mkr-1", seed=1).vectors))
+    publish(graph, SCHEMA, publication("mkr-2", seed=3), keep_previous=False)
+    assert slept == [(7.0, 3 * N_USERS * K), (7.0, 3 * N_USERS * K)]
+    assert count_edges(graph) == N_USERS * K
 
 
 def test_unpublishing_leaves_no_trace_but_what_is_not_kgplugs(graph):

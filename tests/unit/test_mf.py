@@ -9,6 +9,7 @@ import pytest
 
 from kgplug.data.interactions import Interactions
 from kgplug.recommenders.click_through import ClickThroughData
+from kgplug.recommenders.factors import Factors
 from kgplug.recommenders.mf import MF
 from kgplug.recommenders.trained import ClickThroughTask
 from tests.unit.planted import directors_and_fans, tiny
@@ -58,3 +59,13 @@ def test_settings_that_nobody_set_are_suited_to_the_data() -> None:
     assert MF(**quick).fit(sparse, progress=False).config.l2 == 0.05
     assert MF(**quick).fit(dense, progress=False).config.l2 == 0.02
     assert MF(**quick, l2=0.3).fit(sparse, progress=False).config.l2 == 0.3
+
+
+@pytest.mark.parametrize("biased", [True, False])
+def test_products_of_many_users_are_those_of_few(biased: bool) -> None:
+    rng = np.random.default_rng(0)
+    users, items, by_user, by_item = (rng.normal(size=n).astype(np.float32) for n in ((600, 5), (7, 5), 600, 7))
+    factors = Factors(users, items, by_user * biased, by_item * biased)
+    expected = users.astype(np.float64) @ items.T + biased * (by_user[:, None] + by_item)
+    np.testing.assert_allclose(factors.products(users, factors.user_bias), expected, atol=1e-5)
+    np.testing.assert_allclose(factors.products(users[:3], factors.user_bias[:3]), expected[:3], atol=1e-5)

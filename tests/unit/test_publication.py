@@ -170,9 +170,9 @@ def test_an_index_that_failed_is_named():
 
 
 class ReadOnly:
-    """A server that answers and refuses every change."""
+    """A server that answers, tells nothing of privileges, and refuses every change."""
 
-    server_version = "5.26.0"
+    server_version, database, uri = "5.26.0", "neo4j", "bolt://x"
 
     def __init__(self) -> None:
         self.changes = 0
@@ -187,6 +187,9 @@ class ReadOnly:
         raise GraphError("Schema operations are not allowed for user 'reader'.")
 
     autocommit = write
+
+    def system_rows(self, query: str, /, **parameters: object) -> list[dict]:
+        raise GraphError("This account may not do that.")
 
 
 def test_an_account_that_may_not_write_is_told_at_the_first_attempt():

@@ -263,7 +263,7 @@ def test_unknown_users_and_wrong_lengths_are_one_sentence(model: Recommender) ->
 
 def test_blocks_of_users_change_nothing(model: Recommender, monkeypatch: pytest.MonkeyPatch) -> None:
     whole, scores = model.recommend(_everybody(model), 4)
-    monkeypatch.setattr("kgplug.recommenders.lists.SCORE_BLOCK_CELLS", 3 * len(model.item_keys))
+    monkeypatch.setattr(type(model), "score_block_cells", 3 * len(model.item_keys))
     blocks, again = model.recommend(_everybody(model), 4)
     assert np.allclose(scores, again, rtol=1e-4, atol=1e-5) and (whole == blocks).mean() > 0.9
 

@@ -16,7 +16,7 @@ def test_rows_read_and_stepped_are_those_of_adam_on_the_whole_table(way: str, mo
         monkeypatch.setattr(row_adam, "catch_up", lambda *_: pytest.fail("compiled"))
 
         def by_tensors(self: RowAdam, table: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
-            return row_adam._catch_up_tensors(table.data, self._state_of(table), rows, self._group_of(table))
+            return row_adam._catch_up_tensors(table.data, self._state_of(table), rows, self.settings)
 
         monkeypatch.setattr(RowAdam, "take_rows", by_tensors)
     rng, n, d = np.random.default_rng(0), 40, 5

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+from scipy import sparse
 
-from kgplug.data.top_k import top_k
+from kgplug.data.top_k import leave_out, top_k
 from kgplug.errors import TrainingError
 
 few_values = st.sampled_from([-np.inf, -1.0, 0.0, 0.5, 1.0])
@@ -54,6 +58,49 @@ def test_lists_of_any_length_are_what_a_stable_sort_gives() -> None:
         expected = np.argsort(-scores, axis=1, kind="stable")[:, :k]
         assert np.array_equal(top_k(scores, k)[0], expected), k
         assert np.array_equal(top_k(np.asfortranarray(scores), k)[0], expected), k
+
+
+def test_long_rows_many_rows_and_infinities_are_what_a_stable_sort_gives() -> None:
+    rng = np.random.default_rng(0)
+    scores = rng.normal(size=(1000, 1300)).astype(np.float32)  # enough for threads to share
+    scores[rng.random(scores.shape) < 0.01] = np.inf
+    scores[::2] = np.round(scores[::2])  # ties everywhere
+    scores[rng.random(scores.shape) < 0.5] = -np.inf
+    expected = np.argsort(-scores, axis=1, kind="stable")[:, :10]
+    assert np.array_equal(top_k(scores, 10)[0], expected)
+    scores[-1, 700] = np.nan
+    with pytest.raises(TrainingError, match=r"NaN"):
+        top_k(scores, 10)
+
+
+def test_long_lists_of_scores_that_are_not_numbers_are_refused_where_most_are_left_out() -> None:
+    scores = np.full((1, 200), -np.inf, dtype=np.float32)
+    scores[0, :3] = 1, np.nan, 2
+    with pytest.raises(TrainingError, match=r"NaN"):
+        top_k(scores, 129)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_forked_child_has_threads_of_its_own() -> None:
+    scores = np.random.default_rng(0).normal(size=(1000, 1300)).astype(np.float32)
+    expected = top_k(scores, 3)[0]
+    child = multiprocessing.get_context("fork").Process(target=_same_again, args=(scores, expected))
+    child.start()
+    child.join(60)
+    assert child.exitcode == 0, "the child waits for a thread of its parent" if child.is_alive() else "it failed"
+
+
+def _same_again(scores: np.ndarray, expected: np.ndarray) -> None:
+    assert np.array_equal(top_k(scores, 3)[0], expected)
+
+
+def test_what_is_left_out_is_minus_infinity_and_nothing_else() -> None:
+    seen = sparse.random(20, 30, density=0.3, format="csr", random_state=0, dtype=np.float32)
+    rows = np.array([3, 3, 19, 0])
+    scores = np.ones((4, 30), dtype=np.float32)
+    leave_out(scores, rows, seen)
+    assert np.array_equal(scores, np.where(seen.toarray()[rows] > 0, -np.inf, 1))
 
 
 def test_saturated_probabilities_stand_in_the_order_of_their_number() -> None:

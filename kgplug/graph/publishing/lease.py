@@ -102,7 +102,6 @@ def leased(connection: Connection, model: str) -> Iterator[Lease]:
         yield lease
     finally:
         lease.end()
-        renewing.join()
         _held.discard(lease.token)
         with suppress(GraphError):  # nobody to tell it to: it runs out
             connection.write(_RETURN, model=model, token=lease.token)
@@ -110,7 +109,7 @@ def leased(connection: Connection, model: str) -> Iterator[Lease]:
 
 
 def _take(connection: Connection, model: str) -> Lease:
-    token = f"{getpass.getuser()}@{_machine()}/{os.getpid()}/{secrets.token_hex(4)}"
+    token = f"{_user()}@{_machine()}/{os.getpid()}/{secrets.token_hex(4)}"
     dead: str | None = None
     while True:
         asked = time.monotonic()
@@ -124,6 +123,13 @@ def _take(connection: Connection, model: str) -> Lease:
                 f"UTC. Wait until that has ended; if it has died, its lock ends in {found['left_ms'] / 1000:.0f} s."
             )
         dead = found["token"]
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user may have no name
+        return f"user {os.getuid()}"
 
 
 def _machine() -> str:

@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 
 from kgplug.data.publication import TopLists
 from kgplug.graph.connection import Connection
@@ -111,19 +110,31 @@ def count_edges(connection: Connection, edge: str, edition: Edition) -> int:
 def read_lists(
     connection: Connection, edge: str, model: str, edition: int | None, users: NodeLookup, items: NodeLookup
 ) -> TopLists:
-    """Return the lists of an edition, those of all users that have one; none for the edition None."""
-    query = f"""
-    MATCH (user:{quote(users.label)})-[old:{edge}]->(item:{quote(items.label)}) WHERE {_OURS}
-    RETURN user.{quote(users.key)} AS user, item.{quote(items.key)} AS item, old.rank AS rank, old.score AS score
-    """
-    rows = connection.frame(query, model=model, edition=edition)
-    user, user_keys = pd.factorize(rows["user"].astype(object))
-    item, item_keys = pd.factorize(rows["item"].astype(object))
-    rank = rows["rank"].to_numpy(dtype=np.int64) - 1
-    shape = (len(user_keys), int(rank.max(initial=-1)) + 1)
+    """Return the lists of an edition, those of all users that have one, some users at a time; none for None."""
+    match = f"MATCH (user:{quote(users.label)})-[old:{edge}]->(item:{quote(items.label)}) WHERE {_OURS}"
+    owners = connection.rows(
+        f"{match} RETURN elementId(user) AS id, user.{quote(users.key)} AS key, max(old.rank) AS n",
+        model=model,
+        edition=edition,
+    )
+    shape = (len(owners), max((owner["n"] for owner in owners), default=0))
     numbers, scores = np.full(shape, -1, dtype=np.int64), np.zeros(shape, dtype=np.float32)
-    numbers[user, rank], scores[user, rank] = item, rows["score"].to_numpy(dtype=np.float32)
-    return TopLists(users.label, items.label, np.asarray(user_keys), np.asarray(item_keys), numbers, scores)
+    number_of: dict[int | str, int] = {}
+    query = f"""
+    {match} AND elementId(user) IN $ids
+    RETURN elementId(user) AS id, collect(item.{quote(items.key)}) AS items, collect(old.rank) AS ranks,
+           collect(old.score) AS scores
+    """
+    row_of = {owner["id"]: row for row, owner in enumerate(owners)}
+    for start in range(0, len(owners), _BATCH_USERS):
+        ids = [owner["id"] for owner in owners[start : start + _BATCH_USERS]]
+        for found in connection.rows(query, ids=ids, model=model, edition=edition):
+            row, ranks = row_of[found["id"]], np.array(found["ranks"], dtype=np.int64) - 1
+            numbers[row, ranks] = [number_of.setdefault(key, len(number_of)) for key in found["items"]]
+            scores[row, ranks] = found["scores"]
+    user_keys, item_keys = np.empty(len(owners), dtype=object), np.empty(len(number_of), dtype=object)
+    user_keys[:], item_keys[:] = [owner["key"] for owner in owners], list(number_of)
+    return TopLists(users.label, items.label, user_keys, item_keys, numbers, scores)
 
 
 @dataclass(frozen=True, eq=False)

@@ -32,6 +32,7 @@ from kgplug.graph import catalog
 from kgplug.graph.catalog import RunRecord
 from kgplug.graph.connection import Connection
 from kgplug.graph.contents import unique_properties
+from kgplug.graph.privileges import require_publish
 from kgplug.graph.publishing.check import check_publication
 from kgplug.graph.publishing.clean import drop_superseded
 from kgplug.graph.publishing.lease import LEASE_MS, Lease, leased
@@ -212,6 +213,7 @@ class _Publisher:
     def _check(self) -> None:
         """Refuse what can be refused; the first write comes last."""
         check_publication(self._publication)
+        require_publish(self._connection)
         self._lookups = look_up_nodes(self._connection, self._schema, self._publication)
         plan(self._connection, self._publication)
         catalog.ensure_constraints(self._connection)  # the first write: a missing privilege shows here

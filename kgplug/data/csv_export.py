@@ -1,0 +1,68 @@
+"""CSV for people: what kgplug writes for a spreadsheet to open, and a spreadsheet shall not run.
+
+Files that go into a database (`csv_folder.write_folder`, the importer's copies) are written as they are instead.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Self
+
+RISKY = (
+    "=",
+    "+",
+    "-",
+    "@",
+    "\t",
+    "\r",
+)  # what a spreadsheet takes for the beginning of a formula (OWASP, CSV injection)
+
+
+def inert(cell: object) -> object:
+    """Return a cell that no spreadsheet takes for a formula: such text gets a leading apostrophe, numbers stay."""
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(RISKY) else cell
+
+
+class CsvExport:
+    """A CSV file that appears under its name when it is whole, and not at all without a row.
+
+    Bytes that were no UTF-8 when they were read are written as \\xNN.
+
+    Args:
+        path: of the file; one that is there is replaced.
+        header: names of the columns.
+    """
+
+    def __init__(self, path: Path, header: tuple[str, ...]) -> None:
+        self.path, self.n_rows = Path(path), 0
+        self._header, self._building = header, self.path.with_name(f".{self.path.name}.{os.getpid()}")
+        self._file: IO[str] | None = None
+        self._writer: Any = None
+
+    def write(self, row: tuple[object, ...]) -> None:
+        """Write one row, its text made inert."""
+        if self._file is None:
+            self._file = self._building.open("w", encoding="utf-8", errors="backslashreplace", newline="")
+            self._writer = csv.writer(self._file)
+            self._writer.writerow(self._header)
+        self._writer.writerow([inert(cell) for cell in row])
+        self.n_rows += 1
+
+    def finish(self) -> Path | None:
+        """Put the file in its place and return it; None where no row was written."""
+        if self._file is None:
+            return None
+        self._file.close()
+        self._file = None
+        return self._building.replace(self.path)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._building.unlink(missing_ok=True)

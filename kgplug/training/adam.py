@@ -1,0 +1,109 @@
+"""Adam without torch.optim, whose first step imports torch's compiler: seconds, and 150 MB that no training uses."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import Any, Protocol
+
+import torch
+
+
+class Optimizer(Protocol):
+    """What the training loop and checkpoints ask of an optimiser; those of torch.optim give it, too."""
+
+    param_groups: list[dict[str, Any]]
+
+    def step(self) -> Any:
+        """Update the parameters from their gradients."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return {"state": {number of a parameter: its state}, "param_groups": settings}."""
+        ...
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> Any:
+        """Take what `state_dict` gave."""
+
+
+class StatefulOptimizer:
+    """Parameters, settings and a state a parameter, laid out as torch.optim does.
+
+    Args:
+        params: what is trained.
+        settings: for all of them.
+
+    Attributes:
+        param_groups: one, [{"params": parameters, **settings}].
+        state: parameter → named tensors and numbers.
+    """
+
+    def __init__(self, params: Iterable[torch.Tensor], **settings: Any) -> None:
+        self.param_groups: list[dict[str, Any]] = [{"params": list(params), **settings}]
+        self.state: defaultdict[torch.Tensor, dict[str, Any]] = defaultdict(dict)
+
+    @property
+    def params(self) -> list[torch.Tensor]:
+        return self.param_groups[0]["params"]
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        return self.param_groups[0]
+
+    def zero_grad(self) -> None:
+        """Forget the gradients."""
+        for table in self.params:
+            table.grad = None
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return {"state": {number of a parameter: its state}, "param_groups": [settings]}, with numbers as params."""
+        state = {number: self.state[table] for number, table in enumerate(self.params) if self.state.get(table)}
+        return {"state": state, "param_groups": [{**self.settings, "params": list(range(len(self.params)))}]}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take what `state_dict` gave, to the parameters' devices."""
+        self.state.clear()
+        for number, state in state_dict["state"].items():
+            table = self.params[number]
+            self.state[table] = {
+                name: value.to(table.device, copy=True) if isinstance(value, torch.Tensor) else value
+                for name, value in state.items()
+            }
+        self.param_groups = [{**state_dict["param_groups"][0], "params": self.params}]
+
+
+class Adam(StatefulOptimizer):
+    """Adam (Kingma and Ba, ICLR 2015) by torch's fused kernel: the steps of `torch.optim.Adam(fused=True)`.
+
+    Args:
+        params: float32, all on one device.
+        lr: learning rate.
+        betas, eps: as in the paper.
+    """
+
+    def __init__(
+        self,
+        params: Iterable[torch.Tensor],
+        lr: float,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+    ) -> None:
+        super().__init__(params, lr=lr, betas=betas, eps=eps)
+
+    @torch.no_grad()
+    def step(self) -> None:
+        """Update the parameters that have a gradient."""
+        moved = [(p, p.grad) for p in self.params if p.grad is not None]
+        if not moved:
+            return
+        for p, _ in moved:
+            if not self.state[p]:
+                start = torch.zeros((), device=p.device), torch.zeros_like(p), torch.zeros_like(p)
+                self.state[p] = dict(zip(("step", "exp_avg", "exp_avg_sq"), start, strict=True))
+        steps, means, squares = ([self.state[p][name] for p, _ in moved] for name in ("step", "exp_avg", "exp_avg_sq"))
+        settings = self.settings
+        torch._foreach_add_(steps, 1)  # pyright: ignore[reportPrivateImportUsage]
+        torch._fused_adam_(  # pyright: ignore[reportPrivateImportUsage]
+            [p for p, _ in moved], [grad for _, grad in moved], means, squares, [], steps,
+            lr=settings["lr"], beta1=settings["betas"][0], beta2=settings["betas"][1], eps=settings["eps"],
+            weight_decay=0.0, amsgrad=False, maximize=False,
+        )  # fmt: skip
