@@ -1,12 +1,13 @@
 # make demo: run the main job on real data against a real local Neo4j.   make test: pass the tests.
 # make check: linters, layers, types.   make coverage: the tests, with the lines they miss.   make clean: forget the environment.
+# make audit: look up the installed packages in the list of known vulnerabilities.
 VENV := .venv
 BIN := $(VENV)/bin
 # The first of these that really is Python 3.11 or 3.12 (a shim that only prints an error does not count).
 CANDIDATES := $(PYTHON) python3.12 python3.11 python3 python
 PROBE := import sys, venv, ensurepip; raise SystemExit(sys.version_info[:2] not in ((3, 11), (3, 12)))
 
-.PHONY: demo test check install clean
+.PHONY: demo test check audit install clean
 demo: $(VENV)/.demo
 	@$(BIN)/kgplug demo
 
@@ -15,6 +16,11 @@ test: $(VENV)/.dev
 
 check: $(VENV)/.dev
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports && $(BIN)/pyright
+
+# --strict: a package that could not be looked up is a failure, not a clean one.
+audit: $(VENV)/.dev
+	@$(BIN)/python -m pip list --disable-pip-version-check --format=freeze --exclude-editable >$(VENV)/packages.txt
+	@$(BIN)/pip-audit --strict --no-deps --disable-pip --progress-spinner off --requirement $(VENV)/packages.txt
 
 install: $(VENV)/.dev
 

@@ -26,7 +26,7 @@ app = typer.Typer(
     `kgplug recommend 42`. `kgplug demo` shows all of it on MovieLens-100K.
 
     The server is the one that NEO4J_URI, NEO4J_USERNAME, NEO4J_PASSWORD and NEO4J_DATABASE name; without NEO4J_URI
-    a local Neo4j is started.""",
+    a local Neo4j is started. NEO4J_CA_FILE names the authority to trust for bolt+s:// and neo4j+s://.""",
 )
 demo.add_to(app)
 database.add_to(app)
