@@ -24,11 +24,12 @@ import psutil
 from pydantic import SecretStr
 from tqdm import tqdm
 
-from kgplug.errors import LocalServerError
+from kgplug.errors import GraphError, LocalServerError
 from kgplug.graph import install, local_config
 from kgplug.graph.java import find_java
 from kgplug.graph.lock import locked
 from kgplug.graph.process import age_s, carries, dying_with_parent, executable, last_telling_line, serves
+from kgplug.graph.server_errors import has_failed
 from kgplug.settings import child_environment
 
 State = Literal["not installed", "stopped", "starting", "running", "unhealthy"]
@@ -110,7 +111,7 @@ class LocalNeo4j:
             raise install.disk_error(self.home, error) from error
 
     def stop(self) -> bool:
-        """Stop the server cleanly, killing it only if it does not end by itself.
+        """Stop the server cleanly, killing it only if it does not end by itself or its database has failed.
 
         Returns:
             False when it was not running.
@@ -121,7 +122,10 @@ class LocalNeo4j:
             process = self._process()
             if process is None:
                 return False
-            process.terminate()
+            if self._has_failed(process):
+                process.kill()
+            else:
+                process.terminate()
             try:
                 process.wait(_STOP_TIMEOUT_S)
             except psutil.TimeoutExpired:
@@ -133,6 +137,20 @@ class LocalNeo4j:
             self._pid_file.unlink(missing_ok=True)
             self._child = None
             return True
+
+    def _has_failed(self, process: psutil.Process) -> bool:
+        """Tell whether the database has given up over an error, such as a full disk.
+
+        Neo4j 5.26 then spoils its transaction log while it shuts down in order, and does not start again; after a
+        kill it recovers all that was committed.
+        """
+        if not serves(process, self._port()):
+            return False
+        try:
+            self._log_in()
+        except GraphError as error:
+            return has_failed(error)
+        return False
 
     def kill(self) -> None:
         """End the server at once, for those who throw its data away; committed data would survive."""

@@ -62,10 +62,8 @@ def write_config(home: Path, port: int, further: Mapping[str, str] | None = None
         "dbms.usage_report.enabled": "false",
         # Stopping would wait 5 s for threads of connections that idle.
         "internal.server.bolt.thread_pool_shutdown_wait_time": "500ms",
-        # Space for the transaction log is taken beforehand: where the disk fills up in the middle of a write to a log
-        # that grows, Neo4j does not start any more (tests/faults). The usual 256 MB, twice, would be much of a disk.
-        "db.tx_log.preallocate": "true",
-        "db.tx_log.rotation.size": "32m",
+        # The transaction log would take 512 MB of disk before the first node is written.
+        "db.tx_log.preallocate": "false",
         "db.tx_log.rotation.retention_policy": "2 files",
         **(further or {}),
     }

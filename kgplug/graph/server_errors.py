@@ -29,6 +29,12 @@ def translated_errors(uri: str, database: str | None = None, *, tried_s: float =
         raise GraphError(_sentence(error, uri, database, tried_s)) from error
 
 
+def has_failed(error: BaseException) -> bool:
+    """Tell whether a GraphError says that the database has given up, as it does over a full disk, until a restart."""
+    return (getattr(error.__cause__, "code", None) or "").startswith(_FAILED)
+
+
+_FAILED = "Neo.DatabaseError.Transaction."
 _BY_CODE = {
     "Neo.ClientError.Security.Unauthorized": (
         "The server at {uri} refuses this user name or password. Set NEO4J_USERNAME and NEO4J_PASSWORD to valid ones."
@@ -62,11 +68,11 @@ def _sentence(error: Exception, uri: str, database: str | None, tried_s: float) 
         )
     if isinstance(error, raised.ServiceUnavailable | raised.SessionExpired):
         return _lost_connection(_chain(error), uri)
-    if code.startswith("Neo.DatabaseError.Transaction."):
+    if code.startswith(_FAILED):
         return (
             f"The database at {uri} cannot write any more: {_first_line(message.partition(': Transaction #')[0])} As a "
-            "rule its disk is full: make room, restart the server, then give the same command again. What was "
-            "committed before is there."
+            "rule its disk is full. Make room; end the server by `kgplug db stop` or, if it is not kgplug's, by "
+            "kill -9 (its own way to stop can spoil its log now); start it. What was committed is there."
         )
     if tried_s and isinstance(error, raised.TransientError):
         return f"Neo4j at {uri}, tried again and again for {tried_s:g} s: {message} Try again later."

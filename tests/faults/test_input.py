@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kgplug import jobs, models
+from kgplug import jobs
 from kgplug.data.csv_folder import file_name, write_folder
 from kgplug.errors import DataError, UsageError
 from kgplug.graph.check import check
@@ -22,6 +22,7 @@ from kgplug.graph.importer import import_folder
 from kgplug.graph.local import Endpoint
 from kgplug.graph.reader import read_interactions, read_knowledge
 from kgplug.graph.schema import FeedbackSchema, GraphSchema, ItemSchema, KnowledgeSchema, UserSchema
+from kgplug.recommenders.popularity import Popularity
 from kgplug.training.runs import Runs
 from tests.faults.command import kgplug, sentence
 from tests.integration.sample_graphs import FILMS, build
@@ -217,7 +218,7 @@ def test_any_key_is_the_same_after_import_read_training_and_publishing(connectio
     assert set(read.user_keys) == set(texts) and set(read.item_keys) == set(numbers)
     pairs = zip(read.user_keys[read.users], read.item_keys[read.items], strict=True)
     assert set(pairs) == set(likes)
-    model = models.create("Popularity").fit(read)
+    model = Popularity().fit(read)
     graph.publish(model, top=3, also_seen=read)
     items, _ = model.recommend(np.arange(len(texts)), k=3)
     expected = {

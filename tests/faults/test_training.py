@@ -20,6 +20,7 @@ from kgplug.errors import TrainingError
 from kgplug.graph.connection import Connection
 from kgplug.graph.local import Endpoint
 from kgplug.graph.schema import GraphSchema
+from kgplug.recommenders.base import Recommender
 from kgplug.recommenders.trained import ClickThroughTask
 from kgplug.training.runs import Runs
 from tests.faults.command import COMMAND, environment, kgplug, sentence
@@ -95,7 +96,7 @@ def test_a_training_does_not_go_on_from_another_graphs_checkpoint_nor_is_its_run
     )
     assert not old.exists() and checkpoints(tmp_path) == []
     model = models.load(Runs(tmp_path / "runs").resolve("MF"))
-    assert len(model.history["losses"]) == 60 and min(model.item_keys) == 101
+    assert isinstance(model, Recommender) and len(model.history["losses"]) == 60 and min(model.item_keys) == 101
 
 
 def test_a_disk_that_fills_up_in_a_training_leaves_its_last_checkpoint_to_go_on_from(
