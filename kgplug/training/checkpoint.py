@@ -101,9 +101,7 @@ def load_checkpoint(
     return best, history
 
 
-def _restore(
-    module: torch.nn.Module, optimizers: Sequence[torch.optim.Optimizer], tensors: dict, scalars: dict
-) -> None:
+def _restore(module: torch.nn.Module, optimizers: Sequence[Optimizer], tensors: dict, scalars: dict) -> None:
     """Put the tensors of a checkpoint into a module and its optimisers."""
     module.load_state_dict(_below("module.", tensors))
     for number, optimizer in enumerate(optimizers):

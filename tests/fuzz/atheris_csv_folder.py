@@ -1,4 +1,4 @@
-"""Feed what atheris makes up to the reader of CSV folders: `python fuzz/csv_folder.py -max_total_time=180`.
+"""Feed what atheris makes up to the reader of CSV folders: `python tests/fuzz/atheris_csv_folder.py -max_total_time=180`.
 
 It needs `pip install 'kgplug[fuzz]'`. Any exception but a KgplugError ends it, and its input is left in a file crash-….
 """

@@ -1,4 +1,4 @@
-"""Feed what atheris makes up to the reader of kgplug.toml: `python fuzz/graph_schema.py -max_total_time=180`.
+"""Feed what atheris makes up to the reader of kgplug.toml: `python tests/fuzz/atheris_graph_schema.py -max_total_time=180`.
 
 It needs `pip install 'kgplug[fuzz]'`. Any exception but a KgplugError ends it, and its input is left in a file crash-….
 """
