@@ -1,4 +1,4 @@
-"""Feed what atheris makes up to the reader of CSV folders: `python tests/fuzz/atheris_csv_folder.py -max_total_time=180`.
+"""Feed what atheris makes up to the reader of CSV folders, for three minutes: `python FILE -max_total_time=180`.
 
 It needs `pip install 'kgplug[fuzz]'`. Any exception but a KgplugError ends it, and its input is left in a file crash-….
 """
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import atheris
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[2]))
 
 with atheris.instrument_imports(include=["kgplug", "csv"]):
     from tests.fuzz.inputs import csv_files, read_csv_folder

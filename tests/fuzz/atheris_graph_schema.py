@@ -1,4 +1,4 @@
-"""Feed what atheris makes up to the reader of kgplug.toml: `python tests/fuzz/atheris_graph_schema.py -max_total_time=180`.
+"""Feed what atheris makes up to the reader of kgplug.toml, for three minutes: `python FILE -max_total_time=180`.
 
 It needs `pip install 'kgplug[fuzz]'`. Any exception but a KgplugError ends it, and its input is left in a file crash-….
 """
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import atheris
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[2]))
 
 with atheris.instrument_imports(include=["kgplug", "tomllib"]):
     from tests.fuzz.inputs import read_schema

@@ -18,7 +18,7 @@ from kgplug.graph.schema import GraphSchema
 
 # What `benchmarks/serving.py` measures of Neo4j 5.26's store; a number of a vector costs more than its 8 bytes, as it
 # stands in the vector index, too.
-_BYTES_AN_EDGE, _BYTES_A_NUMBER = 160, 20
+_BYTES_AN_EDGE, _BYTES_A_NUMBER = 160, 15
 
 
 @dataclass(frozen=True)
