@@ -70,18 +70,18 @@ def publish(
         raise UsageError("--resume goes on with a publish that was begun, and --dry-run begins none. Give one of them.")
     if run is None and not resume:
         raise UsageError("Name a run or a model to publish, such as MKR; `kgplug runs` lists what there is.")
+    runs = open_runs()
+    if resume:
+        with open_graph() as graph:
+            _print(jobs.resume(graph, runs, run), as_json=as_json)
+        return
+    folder = runs.resolve(str(run))  # refused before the database is asked
     lists = list_options(where, labels, diversity, diverse_by, seen)
+    how: dict[str, Any] = {"top": top, "similar": similar, "similar_label": similar_label, "lists": lists}
     with open_graph() as graph:
-        if resume:
-            report = jobs.resume(graph, open_runs(), run)
-        else:
-            folder = open_runs().resolve(str(run))
-            how = {"top": top, "similar": similar, "similar_label": similar_label, "lists": lists}
-            report = (
-                jobs.preview(graph, folder, **how)
-                if dry_run
-                else jobs.publish(graph, folder, keep_previous=keep, **how)
-            )
+        report = (
+            jobs.preview(graph, folder, **how) if dry_run else jobs.publish(graph, folder, keep_previous=keep, **how)
+        )
     _print(report, as_json=as_json)
 
 
