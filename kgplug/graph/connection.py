@@ -6,6 +6,7 @@ import logging
 import re
 import socket
 import time
+import unicodedata
 from typing import TYPE_CHECKING, Any, Literal, LiteralString, Self, TypeVar, cast
 from urllib.parse import urlsplit
 
@@ -279,7 +280,7 @@ def _text(query: str) -> LiteralString:
 
 def _address(uri: str) -> tuple[str, int]:
     """Return host and port of a URI, refusing what is no Neo4j URI or carries a password."""
-    if "@" in uri:  # anywhere, for what is badly written may carry a password, too
+    if "@" in unicodedata.normalize("NFKC", uri):  # anywhere: what is badly written may carry a password, too
         raise GraphError(
             "The Neo4j URI carries a user name or password. Take it out, and set NEO4J_USERNAME and NEO4J_PASSWORD."
         )
