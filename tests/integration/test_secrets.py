@@ -105,7 +105,7 @@ def free_port() -> int:
         "bolt://[neo4j:{}@localhost",
         "bolt://localhost\n:{}@x",
         "https://user:{}@host",
-        "bolt://neo4j:{}＠localhost:7687",  # noqa: RUF001  (a full-width @)
+        "bolt://neo4j:{}＠localhost:7687",
     ],
 )
 def test_a_password_in_a_uri_is_refused_and_not_repeated(uri: str) -> None:
