@@ -32,8 +32,7 @@ def in_torch(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
         taken.append("rows")
         state = self._state_of(table)
         state["step"] += 1
-        group = self._group_of(table)
-        row_adam._adam_rows_of_tensors(table, state["moments"], state["steps"], rows, grad, group)
+        row_adam._adam_rows_of_tensors(table, state["moments"], state["steps"], rows, grad, self.settings)
 
     def propagation(self: Propagation, *arguments: Any, **options: Any) -> None:
         taken.append("graph")
