@@ -26,19 +26,26 @@ class Optimizer(Protocol):
 
 
 class StatefulOptimizer:
-    """Parameters, settings and a state a parameter, laid out as torch.optim does.
+    """Parameters, the settings of Adam and a state a parameter, laid out as torch.optim does.
 
     Args:
         params: what is trained.
-        settings: for all of them.
+        lr: learning rate.
+        betas, eps: as in Adam (Kingma and Ba, ICLR 2015).
 
     Attributes:
-        param_groups: one, [{"params": parameters, **settings}].
+        param_groups: one, [{"params": parameters, "lr": lr, "betas": betas, "eps": eps}].
         state: parameter → named tensors and numbers.
     """
 
-    def __init__(self, params: Iterable[torch.Tensor], **settings: Any) -> None:
-        self.param_groups: list[dict[str, Any]] = [{"params": list(params), **settings}]
+    def __init__(
+        self,
+        params: Iterable[torch.Tensor],
+        lr: float,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+    ) -> None:
+        self.param_groups: list[dict[str, Any]] = [{"params": list(params), "lr": lr, "betas": betas, "eps": eps}]
         self.state: defaultdict[torch.Tensor, dict[str, Any]] = defaultdict(dict)
 
     @property
@@ -79,15 +86,6 @@ class Adam(StatefulOptimizer):
         lr: learning rate.
         betas, eps: as in the paper.
     """
-
-    def __init__(
-        self,
-        params: Iterable[torch.Tensor],
-        lr: float,
-        betas: tuple[float, float] = (0.9, 0.999),
-        eps: float = 1e-8,
-    ) -> None:
-        super().__init__(params, lr=lr, betas=betas, eps=eps)
 
     @torch.no_grad()
     def step(self) -> None:

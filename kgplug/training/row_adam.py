@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import numpy as np
 import torch
 
@@ -23,15 +21,6 @@ class RowAdam(StatefulOptimizer):
         lr: learning rate.
         betas, eps: as in Adam (Kingma and Ba, ICLR 2015).
     """
-
-    def __init__(
-        self,
-        params: Iterable[torch.Tensor],
-        lr: float,
-        betas: tuple[float, float] = (0.9, 0.999),
-        eps: float = 1e-8,
-    ) -> None:
-        super().__init__(params, lr=lr, betas=betas, eps=eps)
 
     @torch.no_grad()
     def step(self) -> None:

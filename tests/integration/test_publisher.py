@@ -20,8 +20,8 @@ from kgplug.graph import catalog
 from kgplug.graph.connection import Connection
 from kgplug.graph.cypher import quote
 from kgplug.graph.local import Endpoint
+from kgplug.graph.publishing import clean, publisher
 from kgplug.graph.publishing import lists as list_writing
-from kgplug.graph.publishing import publisher
 from kgplug.graph.publishing import vectors as vector_writing
 from kgplug.graph.publishing.publisher import publish
 from kgplug.graph.schema import GraphSchema, ItemSchema, KnowledgeSchema, UserSchema
@@ -33,7 +33,7 @@ SCHEMA = GraphSchema()
 @pytest.fixture(autouse=True)
 def no_grace(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let lists go as soon as they do not serve: nobody reads them here, but where a test says so."""
-    monkeypatch.setattr(publisher, "GRACE_S", 0.0)
+    monkeypatch.setattr(clean, "GRACE_S", 0.0)
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from kgplug.graph.connection import Connection
 from kgplug.graph.graph import Graph
 from kgplug.graph.list_options import ListOptions
 from kgplug.graph.local import Endpoint
-from kgplug.graph.publishing import publisher
+from kgplug.graph.publishing import clean, publisher
 from kgplug.training.runs import Runs
 from tests.integration.sample_graphs import FILMS, build
 from tests.integration.test_list_options import ALL_EDGES, ALL_NODES, SCHEMA, listed
@@ -30,7 +30,7 @@ from tests.integration.test_publisher import Died
 
 @pytest.fixture
 def graph(connection: Connection, monkeypatch: pytest.MonkeyPatch) -> Iterator[Graph]:
-    monkeypatch.setattr(publisher, "GRACE_S", 0.0)
+    monkeypatch.setattr(clean, "GRACE_S", 0.0)
     build(connection, FILMS)
     yield Graph(connection).use(SCHEMA)
 

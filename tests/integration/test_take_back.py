@@ -15,7 +15,7 @@ from kgplug.data.list_difference import compare_lists
 from kgplug.errors import GraphError, UsageError
 from kgplug.graph import catalog
 from kgplug.graph.connection import Connection
-from kgplug.graph.publishing import lease, publisher
+from kgplug.graph.publishing import clean, lease, publisher
 from kgplug.graph.publishing.erase import erase_user
 from kgplug.graph.publishing.preview import preview
 from kgplug.graph.publishing.publisher import publish
@@ -112,10 +112,8 @@ def test_without_a_previous_run_there_is_one_set_of_lists(graph):
 
 def test_lists_that_served_a_moment_ago_are_left_some_time(graph, monkeypatch):
     slept, sleep = [], time.sleep
-    monkeypatch.setattr(publisher, "GRACE_S", 7.0)
-    monkeypatch.setattr(
-        publisher.time, "sleep", lambda s: slept.append((s, count_edges(graph))) if s == 7 else sleep(s)
-    )
+    monkeypatch.setattr(clean, "GRACE_S", 7.0)
+    monkeypatch.setattr(clean.time, "sleep", lambda s: slept.append((s, count_edges(graph))) if s == 7 else sleep(s))
     publish(graph, SCHEMA, publication("mkr-0"))
     publish(graph, SCHEMA, publication("mkr-1", seed=1))
     assert slept == []

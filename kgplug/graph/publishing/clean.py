@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection
 
 from kgplug.graph import catalog
@@ -9,7 +10,15 @@ from kgplug.graph.catalog import RunRecord
 from kgplug.graph.connection import Connection
 from kgplug.graph.cypher import quote
 
+GRACE_S = 5.0
+"""How long lists stay, in seconds, after they served: a query that has read the pointer goes on to read them."""
+
 _BATCH_NODES = 10_000
+
+
+def let_readers_finish() -> None:
+    """Wait before lists go that served until a moment ago."""
+    time.sleep(GRACE_S)
 
 
 def drop_superseded(connection: Connection, model: str, *, keep_previous: bool = True) -> list[str]:

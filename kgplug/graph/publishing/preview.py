@@ -13,7 +13,13 @@ from kgplug.graph import catalog
 from kgplug.graph.connection import Connection
 from kgplug.graph.publishing.check import check_publication
 from kgplug.graph.publishing.lists import read_lists
-from kgplug.graph.publishing.publisher import USUAL_RATES, look_up_nodes, plan
+from kgplug.graph.publishing.publisher import (
+    USUAL_RATES,
+    has_same_lists,
+    has_same_vectors,
+    look_up_nodes,
+    plan,
+)
 from kgplug.graph.schema import GraphSchema
 
 # What `benchmarks/serving.py` measures of Neo4j 5.26's store; a number of a vector costs more than its 8 bytes, as it
@@ -85,14 +91,11 @@ def preview(connection: Connection, schema: GraphSchema, publication: Publicatio
         difference, n_edges = compare_lists(before, there), int((there.items >= 0).sum())
     for lists in publication.similar:
         n_edges += int((lists.items >= 0).sum())
-    if found is not None and found.edition is not None and found.lists_digest == planned.lists_digest:
+    if has_same_lists(planned, found):
         n_edges = 0
-    rows = [
-        (len(nodes.keys), nodes.vectors.shape[1], usable_rows(nodes.vectors).sum()) for nodes in publication.vectors
-    ]
-    same_vectors = found is not None and found.vectors_digest == planned.vectors_digest
-    n_vectors = 0 if same_vectors else int(sum(usable for _, _, usable in rows))
-    numbers = 0 if same_vectors else int(sum(usable * d for _, d, usable in rows))
+    to_write = [] if has_same_vectors(planned, found) else publication.vectors
+    usable = [(int(usable_rows(nodes.vectors).sum()), nodes.vectors.shape[1]) for nodes in to_write]
+    n_vectors, numbers = sum(n for n, _ in usable), sum(n * d for n, d in usable)
     rates = {**USUAL_RATES, **(serving.rates if serving else {})}
     return Preview(
         publication.model,

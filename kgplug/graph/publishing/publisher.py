@@ -34,16 +34,13 @@ from kgplug.graph.connection import Connection
 from kgplug.graph.contents import unique_properties
 from kgplug.graph.privileges import require_publish
 from kgplug.graph.publishing.check import check_publication
-from kgplug.graph.publishing.clean import drop_superseded
+from kgplug.graph.publishing.clean import drop_superseded, let_readers_finish
 from kgplug.graph.publishing.lease import LEASE_MS, Lease, leased
 from kgplug.graph.publishing.lists import Edition, ListCounts, count_edges, write_lists
 from kgplug.graph.publishing.nodes import NodeLookup, find_nodes, key_property
 from kgplug.graph.publishing.relations import write_relations
 from kgplug.graph.publishing.vectors import check_index_names, create_indexes, wait_for_indexes, write_vectors
 from kgplug.graph.schema import GraphSchema
-
-GRACE_S = 5.0
-"""How long lists stay, in seconds, after they served: a query that has read the pointer goes on to read them."""
 
 _SAMPLE_KEYS = 5
 USUAL_RATES = {"vectors": 8_000, "edges": 15_000}  # a second; what the next publish expects where this one wrote none
@@ -176,6 +173,7 @@ class _Publisher:
         self._keep_previous, self._progress = keep_previous, progress
         self._report = PublishReport(publication.model, publication.run)
         self._lookups: dict[str, NodeLookup] = {}
+        self._planned: RunRecord
         self._missing: set[tuple[str, int | str]] = set()
 
     def publish(self, index_timeout_s: float) -> PublishReport:
@@ -184,7 +182,7 @@ class _Publisher:
         with leased(self._connection, self._publication.model) as lease:
             with self._step("vectors"):
                 record, found = self._begin(lease)
-                self._write_vectors(record, lease, only_missing=_has_same_vectors(record, found))
+                self._write_vectors(record, lease, only_missing=has_same_vectors(record, found))
             with self._step("index"):
                 self._report.indexes = create_indexes(self._connection, record)
                 wait_for_indexes(
@@ -195,7 +193,7 @@ class _Publisher:
                     self._connection,
                     record.id,
                     self._publication.relations,
-                    only_missing=_has_same_vectors(record, found),
+                    only_missing=has_same_vectors(record, found),
                 )
             self._write_all_lists(record, lease, compare=found is not None)
             with self._step("switch"):
@@ -215,7 +213,7 @@ class _Publisher:
         check_publication(self._publication)
         require_publish(self._connection)
         self._lookups = look_up_nodes(self._connection, self._schema, self._publication)
-        plan(self._connection, self._publication)
+        self._planned, _ = plan(self._connection, self._publication)
         catalog.ensure_constraints(self._connection)  # the first write: a missing privilege shows here
 
     def _begin(self, lease: Lease) -> tuple[RunRecord, RunRecord | None]:
@@ -225,11 +223,10 @@ class _Publisher:
         While other vectors than the record's stand in the property it names none, so that a later publish does not
         take them for its own.
         """
-        planned, found = plan(
-            self._connection, self._publication
-        )  # again, as the run may have been published since the check
-        has_lists = found is not None and found.edition is not None and found.lists_digest == planned.lists_digest
-        others_there = found is not None and not _has_same_vectors(planned, found)
+        planned = self._planned
+        found = find_own(self._connection, planned)  # again, as it may have been published since the check
+        has_lists = has_same_lists(planned, found)
+        others_there = found is not None and not has_same_vectors(planned, found)
         written = replace(planned, vectors_digest=None) if others_there else planned
         begun = catalog.begin(self._connection, written, lease.token, stage=not has_lists)
         if found is not None and found.status == catalog.DROPPING:
@@ -265,10 +262,12 @@ class _Publisher:
             counts = self._write_edges(catalog.RECOMMENDS, edition, self._lists(), compare=compare)
             report.lists, report.lists_kept = sum(c.written for c in counts), sum(c.kept for c in counts)
             report.edges = sum(c.edges for c in counts)
+        self._count_again(catalog.RECOMMENDS, edition, self._lists(), counts)
         with self._step("similar"):
             counts = self._write_edges(catalog.SIMILAR_TO, edition, self._publication.similar, compare=compare)
             report.similar, report.similar_kept = sum(c.written for c in counts), sum(c.kept for c in counts)
             report.similar_edges = sum(c.edges for c in counts)
+        self._count_again(catalog.SIMILAR_TO, edition, self._publication.similar, counts)
 
     def _write_edges(self, edge: str, edition: Edition, lists: list[TopLists], *, compare: bool) -> list[ListCounts]:
         written = write_lists(
@@ -278,12 +277,15 @@ class _Publisher:
             self._report.vanished += counts.vanished
             self._count_missing(one.user_label, counts.missing_users)
             self._count_missing(one.item_label, counts.missing_items)
+        return written
+
+    def _count_again(self, edge: str, edition: Edition, lists: list[TopLists], written: list[ListCounts]) -> None:
+        """Count the edges in the graph; where they are not as many as they should be, compare list by list."""
         with self._step("count"):
             if count_edges(self._connection, edge, edition) != sum(counts.expected for counts in written):
                 write_lists(
                     self._connection, edge, edition, lists, self._lookups, compare=True, progress=self._progress
                 )
-        return written
 
     def _count_missing(self, label: str, keys: list) -> None:
         """Count nodes that are not in the graph, those of vectors and of lists once."""
@@ -309,7 +311,7 @@ class _Publisher:
     def _clean_up(self, served: RunRecord | None) -> None:
         """Remove what neither serves nor is the previous run's; lists that served a moment ago are left some time."""
         if served is not None and (not self._keep_previous or served.id == self._publication.run):
-            time.sleep(GRACE_S)
+            let_readers_finish()
         model = self._publication.model
         self._report.dropped = drop_superseded(self._connection, model, keep_previous=self._keep_previous)
         if not self._keep_previous:
@@ -325,13 +327,18 @@ def plan(connection: Connection, publication: Publication) -> tuple[RunRecord, R
     planned = catalog.planned_record(
         publication, vectors_digest=_vectors_digest(publication), lists_digest=_lists_digest(publication)
     )
+    return planned, find_own(connection, planned)
+
+
+def find_own(connection: Connection, planned: RunRecord) -> RunRecord | None:
+    """Return the record that a planned run has in the graph, if any; raises where its names belong to others."""
     found = catalog.find_run(connection, planned.id)
     if found is None:
         catalog.check_own_property(connection, planned)
     else:
         _check_same_run(found, planned)
     check_index_names(connection, planned)
-    return planned, found
+    return found
 
 
 def look_up_nodes(connection: Connection, schema: GraphSchema, publication: Publication) -> dict[str, NodeLookup]:
@@ -365,9 +372,14 @@ def _check_same_run(found: RunRecord, planned: RunRecord) -> None:
         )
 
 
-def _has_same_vectors(planned: RunRecord, found: RunRecord | None) -> bool:
+def has_same_vectors(planned: RunRecord, found: RunRecord | None) -> bool:
     """Tell whether the vectors in the graph, as far as they were written, are those that are planned."""
     return found is not None and found.vectors_digest == planned.vectors_digest
+
+
+def has_same_lists(planned: RunRecord, found: RunRecord | None) -> bool:
+    """Tell whether a run in the graph has lists that were whole once, and they are those that are planned."""
+    return found is not None and found.edition is not None and found.lists_digest == planned.lists_digest
 
 
 def _vectors_digest(publication: Publication) -> str:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 
 from kgplug.graph import catalog
 from kgplug.graph.connection import Connection
-from kgplug.graph.publishing.clean import drop_editions, drop_predictions, drop_run
+from kgplug.graph.publishing.clean import drop_editions, drop_predictions, drop_run, let_readers_finish
 from kgplug.graph.publishing.lease import leased
-from kgplug.graph.publishing.publisher import GRACE_S
 
 _COUNT = f"""
 MATCH ()-[edge:{"|".join(catalog.OWN_RELATIONSHIPS)}]->()
@@ -49,7 +47,7 @@ def unpublish(connection: Connection, model: str) -> UnpublishReport:
         serving = catalog.serving_run(connection, lease.model)
         catalog.withdraw(connection, lease.model, lease.token)
         if serving is not None:
-            time.sleep(GRACE_S)
+            let_readers_finish()
         n_edges = connection.rows(_COUNT, model=lease.model)[0]["n"]
         drop_editions(connection, lease.model, keep=[])
         drop_predictions(connection, lease.model)
