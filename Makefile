@@ -1,6 +1,7 @@
 # make demo: run the main job on real data against a real local Neo4j.   make test: pass the tests.
 # make check: linters, layers, types.   make coverage: the tests, with the lines they miss.   make clean: forget the environment.
-# make audit: look up the installed packages in the list of known vulnerabilities.
+# make audit: look up the installed packages in the list of known vulnerabilities; without a network, make audit ADVISORIES=folder
+# with a clone of the PyPA's advisory-database.
 VENV := .venv
 BIN := $(VENV)/bin
 # The first of these that really is Python 3.11 or 3.12 (a shim that only prints an error does not count).
@@ -20,7 +21,8 @@ check: $(VENV)/.dev
 # --strict: a package that could not be looked up is a failure, not a clean one.
 audit: $(VENV)/.dev
 	@$(BIN)/python -m pip list --disable-pip-version-check --format=freeze --exclude-editable >$(VENV)/packages.txt
-	@$(BIN)/pip-audit --strict --no-deps --disable-pip --progress-spinner off --requirement $(VENV)/packages.txt
+	@$(if $(ADVISORIES),$(BIN)/python tests/offline_audit.py '$(ADVISORIES)' $(VENV)/packages.txt,\
+	  $(BIN)/pip-audit --strict --no-deps --disable-pip --progress-spinner off --requirement $(VENV)/packages.txt)
 
 install: $(VENV)/.dev
 
@@ -32,7 +34,7 @@ $(VENV)/.python:
 	done; \
 	echo "kgplug needs Python 3.11 or 3.12 with its venv module, and found $$(python3 --version 2>/dev/null || echo no Python that runs). Install one, or name it: make demo PYTHON=/path/to/python3.12" >&2; exit 1
 
-# Each stamp is written only after pip has succeeded, so an interrupted installation is taken up again.
+# Python brings an old pip, with known vulnerabilities: it is renewed. Each stamp is written only after pip has succeeded, so an interrupted installation is taken up again.
 $(VENV)/.demo: $(VENV)/.python pyproject.toml
 	@$(call install,.)
 $(VENV)/.dev: $(VENV)/.python pyproject.toml
@@ -40,7 +42,7 @@ $(VENV)/.dev: $(VENV)/.python pyproject.toml
 
 define install
 echo "Installing kgplug and its packages into $(VENV): 7 GB on disk, most of it torch; some minutes the first time"; \
-$(BIN)/python -m pip install --disable-pip-version-check --retries 2 --editable '$(1)' 2>$(VENV)/pip-errors.log \
+$(BIN)/python -m pip install --disable-pip-version-check --retries 2 'pip>=25.3' --editable '$(1)' 2>$(VENV)/pip-errors.log \
   || { echo "The packages could not be installed. Is there a network, and 7 GB of free disk? Then run the same command again. (pip's own words: $(VENV)/pip-errors.log)" >&2; exit 1; }; \
 touch $@
 endef

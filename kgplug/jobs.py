@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from kgplug import models
-from kgplug.data.artefact import read_content
+from kgplug.data.artefact import read_content, write_text_whole
 from kgplug.data.keys import fingerprint
 from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.errors import DataError, RunError, TrainingError, UsageError
@@ -260,7 +260,7 @@ def evaluate(
             read_before[which] = _read_again(graph, content, progress)
         measure = _evaluate_embedding if content["kind"] == "embedding" else _evaluate_recommender
         table = measure(folder, content, read_before[which], tuple(k), beyond)
-        _keep(folder, table)
+        write_text_whole(folder / EVALUATION, table.iloc[0].to_json())
         tables.setdefault(content["kind"], []).append(table)
     return {kind: pd.concat(parts) for kind, parts in tables.items()}
 
@@ -318,13 +318,6 @@ def _evaluate_embedding(
 
 def _split_of(content: dict) -> Split:
     return Split(**{**content["split"], "fractions": tuple(content["split"]["fractions"])})
-
-
-def _keep(folder: Path, table: pd.DataFrame) -> None:
-    """Write a run's figures beside it, whole or not at all."""
-    temporary = folder / f".{EVALUATION}"
-    temporary.write_text(table.iloc[0].to_json(), encoding="utf-8")
-    temporary.replace(folder / EVALUATION)
 
 
 def predict(

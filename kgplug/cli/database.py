@@ -143,13 +143,14 @@ def init(
 
     Every guess carries a comment that tells why. Example: `kgplug init`
     """
+    from kgplug.data.artefact import write_text_whole
     from kgplug.graph.guess import guess_schema
 
     if file.exists() and not force:
         raise UsageError(f"{file} exists. Give --force to replace it, or --schema FILE to write another.")
     with open_graph() as graph:
         _, text = guess_schema(graph.connection)
-    file.write_text(text, encoding="utf-8")
+    write_text_whole(file, text)
     out.print(text, markup=False, soft_wrap=True)
     out.print(f"Written to {file}. Next: `kgplug check`.", markup=False, style="bold")
 

@@ -258,6 +258,24 @@ def _parse_content(folder: Path, file: dict) -> dict:
     return content
 
 
+def write_text_whole(path: Path, text: str) -> None:
+    """Write a text file in UTF-8, replacing one of the same name: a kill or a full disk leaves the old one or the new.
+
+    Raises:
+        OSError: the disk refuses.
+    """
+    building = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        building.write_text(text, encoding="utf-8")
+        flush_to_disk(building)
+        building.replace(path)
+    except OSError as error:
+        error.filename = str(path)
+        raise
+    finally:
+        building.unlink(missing_ok=True)
+
+
 def flush_to_disk(path: Path) -> None:
     """Wait until a file's content, or a folder's list of names, is on the disk."""
     descriptor = os.open(path, os.O_RDONLY)

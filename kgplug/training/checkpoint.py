@@ -1,7 +1,11 @@
-"""Checkpoints: one safetensors file, replaced atomically, with weights, best weights and optimiser state."""
+"""Checkpoints: one safetensors file, replaced atomically, with weights, best weights and optimiser state.
+
+Its header holds the sha256 of all that is in it, so that no damaged training is taken up.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -49,7 +53,9 @@ def save_checkpoint(
                     tensors[key] = value
                 else:
                     scalars[key] = value
-    header = {"fingerprint": fingerprint, "history": history, "scalars": scalars}
+    # A clone each: safetensors refuses tensors that share memory (tied weights).
+    tensors = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}
+    header = json.dumps({"fingerprint": fingerprint, "history": history, "scalars": scalars})
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         _remove_abandoned(path)
@@ -57,14 +63,21 @@ def save_checkpoint(
         building.mkdir(exist_ok=True)
         try:
             temporary = building / path.name
-            # A clone each: safetensors refuses tensors that share memory (tied weights).
-            save_file({k: v.detach().cpu().clone().contiguous() for k, v in tensors.items()}, temporary,
-                      metadata={"kgplug": json.dumps(header)})  # fmt: skip
+            save_file(tensors, temporary, metadata={"kgplug": header, "sha256": _digest(header, tensors)})
             flush_to_disk(temporary)
             temporary.replace(path)
             flush_to_disk(path.parent)
         finally:
             shutil.rmtree(building, ignore_errors=True)
+
+
+def _digest(header: str, tensors: dict[str, torch.Tensor]) -> str:
+    """Return the sha256 of a header and of tensors with their names, types and shapes, in hex."""
+    digest = hashlib.sha256(header.encode())
+    for name, tensor in sorted(tensors.items()):
+        digest.update(json.dumps([name, str(tensor.dtype), list(tensor.shape)]).encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
 
 
 def _remove_abandoned(path: Path) -> None:
@@ -85,9 +98,12 @@ def load_checkpoint(
     """
     try:
         with safe_open(path, framework="pt") as file:
-            header = json.loads((file.metadata() or {})["kgplug"])
+            metadata = file.metadata() or {}
+            header = json.loads(metadata["kgplug"])
             written_for, history, scalars = header["fingerprint"], header["history"], header["scalars"]
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
+            if metadata["sha256"] != _digest(metadata["kgplug"], tensors):
+                raise ValueError("its content is not that of its sha256")
     except (SafetensorError, OSError, KeyError, ValueError, TypeError, RecursionError) as error:
         raise RunError(f"Checkpoint {path} is damaged ({error}). Delete it to train from the start.") from error
     if written_for != fingerprint:

@@ -241,7 +241,7 @@ def same_json(before: bytes, after: bytes) -> bool:
 @example([("rename", b"module.weight", b"module.weighu")])
 @example([("rename", b"optimizer.0.1.exp_avg", b"optimizer.0.9.exp_avg")])
 @example([("rename", b'"kgplug":"', b'"kgplug":"1')])
-def test_a_damaged_checkpoint_is_refused_or_read(tmp_path: Path, damage: list) -> None:
+def test_a_damaged_checkpoint_is_refused_or_is_what_was_saved(tmp_path: Path, damage: list) -> None:
     import torch
 
     module = torch.nn.Linear(3, 2)
@@ -251,8 +251,12 @@ def test_a_damaged_checkpoint_is_refused_or_read(tmp_path: Path, damage: list) -
     path = tmp_path / "checkpoint.safetensors"
     save_checkpoint(path, module, [optimizer], module.state_dict(), {"losses": [0.5]}, fingerprint="data")
     path.write_bytes(damaged(path.read_bytes(), damage))
+    loaded = torch.nn.Linear(3, 2)
     with contextlib.suppress(RunError):
-        load_checkpoint(path, module, [optimizer], fingerprint="data")
+        best, history = load_checkpoint(path, loaded, [torch.optim.Adam(loaded.parameters())], fingerprint="data")
+        assert history == {"losses": [0.5]}
+        for name, tensor in module.state_dict().items():
+            assert torch.equal(loaded.state_dict()[name], tensor) and torch.equal(best[name], tensor)
 
 
 @given(DAMAGE)

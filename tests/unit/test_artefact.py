@@ -6,6 +6,7 @@ import json
 import os
 import pickle
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -16,7 +17,14 @@ import numpy as np
 import pytest
 
 from kgplug.data import artefact
-from kgplug.data.artefact import new_run_id, peek_content, read_artefact, read_content, write_artefact
+from kgplug.data.artefact import (
+    new_run_id,
+    peek_content,
+    read_artefact,
+    read_content,
+    write_artefact,
+    write_text_whole,
+)
 from kgplug.errors import RunError
 
 ARRAYS = {"vectors": np.arange(12, dtype=np.float32).reshape(3, 4), "codes": np.array([], dtype=np.int64)}
@@ -161,6 +169,23 @@ def test_readers_and_kills_in_the_middle_of_a_replacement_always_find_a_whole_ar
     assert before > 4
     write_artefact(folder, {"a": np.zeros(1)}, {})
     assert len(list(folder.iterdir())) == 3 and [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+def test_a_text_that_the_disk_refuses_leaves_the_old_one_and_no_trace(tmp_path: Path) -> None:
+    path = tmp_path / "kgplug.toml"
+    write_text_whole(path, "old")
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limit[1]))
+    try:
+        with pytest.raises(OSError, match=r"File too large: .*kgplug\.toml'"):
+            write_text_whole(path, "new" * 1000)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+        signal.signal(signal.SIGXFSZ, before)
+    assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
+    write_text_whole(path, "new")
+    assert path.read_text() == "new" and list(tmp_path.iterdir()) == [path]
 
 
 def test_run_ids_sort_by_time_and_are_safe_names() -> None:

@@ -75,6 +75,21 @@ def test_a_damaged_checkpoint_is_one_sentence(tmp_path: Path, content: bytes | N
         train(SmallTask(), epochs=1, checkpoint=path, **OPTIONS)
 
 
+def test_one_flipped_bit_of_a_weight_is_noticed_and_nothing_is_loaded(tmp_path: Path) -> None:
+    path, module = tmp_path / "c", torch.nn.Linear(3, 2)
+    optimizer = torch.optim.Adam(module.parameters())
+    save_checkpoint(path, module, [optimizer], module.state_dict(), {"losses": [0.5]}, fingerprint="f")
+    whole = path.read_bytes()
+    weights = len(whole) - 2 * 4 * (3 * 2 + 2)  # the last bytes of the file: weights and best weights, float32
+    for byte in range(weights, len(whole)):
+        path.write_bytes(whole[:byte] + bytes([whole[byte] ^ 1 << byte % 8]) + whole[byte + 1 :])
+        other = torch.nn.Linear(3, 2)
+        before = {name: tensor.clone() for name, tensor in other.state_dict().items()}
+        with pytest.raises(RunError, match=r"is damaged \(its content is not that of its sha256\)"):
+            load_checkpoint(path, other, [torch.optim.Adam(other.parameters())], fingerprint="f")
+        assert all(torch.equal(tensor, before[name]) for name, tensor in other.state_dict().items())
+
+
 def _save_for_ever(path: Path, saved_once: Event) -> None:
     module, number = torch.nn.Linear(200, 100), 0
     while True:
