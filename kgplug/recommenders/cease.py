@@ -62,7 +62,7 @@ class CEASE(EASE):
 
     @property
     def log_likes(self) -> np.ndarray:
-        return np.log1p(np.asarray(self.likes.sum(axis=0), dtype=np.float32)).ravel()
+        return np.log1p(self.likes.getnnz(axis=0).astype(np.float32))
 
     def _learnt_rows(
         self, interactions: Interactions, knowledge: KnowledgeGraph | None, weights: np.ndarray, mean_weight: float

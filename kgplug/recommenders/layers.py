@@ -12,6 +12,8 @@ from scipy import sparse
 from torch import nn
 from torch.nn import functional
 
+from kgplug.recommenders.fused import cross_compress
+
 LEAK = 0.1  # slope of the leaky ReLU below zero
 
 
@@ -111,12 +113,7 @@ class CrossCompress(nn.Module):
 
     def forward(self, item: torch.Tensor, entity: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return (v', e'): (n, d), (n, d) → (n, d), (n, d)."""
-        w_vv, w_ev, w_ve, w_ee = self.weights.unbind()
-        by_entity = entity @ torch.stack([w_vv, w_ve], dim=1)  # (n, 2)
-        by_item = item @ torch.stack([w_ev, w_ee], dim=1)  # (n, 2)
-        crossed_item = item * by_entity[:, :1] + entity * by_item[:, :1] + self.bias[0]
-        crossed_entity = item * by_entity[:, 1:] + entity * by_item[:, 1:] + self.bias[1]
-        return crossed_item, crossed_entity
+        return cross_compress(item, entity, self.weights, self.bias)
 
 
 class Dense(nn.Module):

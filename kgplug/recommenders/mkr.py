@@ -16,6 +16,7 @@ from kgplug.data.interactions import Interactions
 from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.data.sampling import TailCorrupter
 from kgplug.recommenders.click_through import ClickThroughData, Pairs, own_rows
+from kgplug.recommenders.fused import lookup_all, lookup_weights
 from kgplug.recommenders.layers import average_cold, distinct, lookup, row_penalty, squared_norm
 from kgplug.recommenders.mkr_network import MKRNetwork
 from kgplug.recommenders.trained import KnowledgeConfig, TrainedRecommender
@@ -231,23 +232,25 @@ class MKRTask:
         network, n = self.module, len(batch)
         users, (user_of,) = distinct(batch.users, device=network.device)
         items, (item_of,) = distinct(batch.items, device=network.device)
-        u, v = lookup(network.users, users), lookup(network.items, items)  # (distinct, d)
-        e = lookup(network.entities, network.item_entities[items])
-        looked_up = [(u, user_of), (v, item_of), (e, item_of)]
-        user_vectors, user_penalty = self.user_vectors(batch, u, user_of)  # u_L (n, d)
-        item_vectors, around = self.item_vectors(items, v, e, item_of)  # v_L (distinct, d)
-        logits = network.joined(user_vectors, functional.embedding(item_of, item_vectors))
+        of_users, of_items = lookup_weights(user_of, len(users), n), lookup_weights(item_of, len(items), n)
+        looked_up = [(network.users, users, of_users), (network.items, items, of_items)]
+        looked_up += [(network.entities, network.item_entities[items], of_items)]
         if self.config.bias:
-            by_user, by_item = lookup(network.user_bias, users), lookup(network.item_bias, items)  # (distinct, 1)
-            logits = logits + functional.embedding(user_of, by_user).squeeze(1) + network.global_bias
-            logits = logits + functional.embedding(item_of, by_item).squeeze(1)
-            looked_up += [(by_user, user_of), (by_item, item_of)]
+            looked_up += [(network.user_bias, users, of_users), (network.item_bias, items, of_items)]
+        (u, v, e, *biases), rows = lookup_all(looked_up)  # (distinct, d), biases (distinct, 1)
+        user_vectors, place_of, user_penalty = self.user_vectors(batch, u, user_of)  # u_L
+        item_vectors, around = self.item_vectors(items, v, e, item_of)  # v_L (distinct, d)
+        logits = network.joined_pairs(user_vectors, place_of, item_vectors, item_of)
+        for bias, places in zip(biases, (user_of, item_of), strict=False):
+            logits = logits + functional.embedding(places, bias).squeeze(1)
+        if self.config.bias:
+            logits = logits + network.global_bias
         logits = self.data.with_side(logits, batch.users, batch.items)
         labels = torch.from_numpy(batch.labels).to(network.device)
         loss = functional.binary_cross_entropy_with_logits(logits, labels)
         outputs = user_penalty + row_penalty(item_vectors, item_of, n)
-        rows = self._penalty(looked_up, n, self._dense) + self.config.l2 * around
-        return loss + rows + self.config.vector_l2 * outputs
+        loss = loss + self.config.l2 * (rows + around) + self.config.vector_l2 * outputs
+        return loss + self.config.weight_l2 * squared_norm(self._dense)
 
     def item_vectors(
         self,
@@ -265,15 +268,17 @@ class MKRTask:
         """
         return self.module.item_tower(v, e)[0], v.new_zeros(())
 
-    def user_vectors(self, batch: Pairs, u: torch.Tensor, user_of: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return (u_L of each pair (n, d), their mean squared norm, a scalar).
+    def user_vectors(
+        self, batch: Pairs, u: torch.Tensor, user_of: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Return (u_L, which of them is each pair's int64 (n,), the mean squared norm of a pair's, a scalar).
 
         Args:
             u: (distinct, d), rows of the batch's distinct users, ascending.
             user_of: int64 (n,), which of them is each pair's.
         """
         vectors = self.module.user_layers(u)  # once a distinct user
-        return functional.embedding(user_of, vectors), row_penalty(vectors, user_of, len(batch))
+        return vectors, user_of, row_penalty(vectors, user_of, len(batch))
 
     def kge_loss(self, batch: TripleBatch) -> torch.Tensor:
         """Return −λ1 (mean true − mean corrupt score) + l2 · mean ‖rows‖² + weight_l2 · ‖W‖², a scalar."""

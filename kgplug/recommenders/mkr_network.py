@@ -6,7 +6,9 @@ from typing import Protocol
 
 import torch
 from torch import nn
+from torch.nn import functional
 
+from kgplug.recommenders.fused import pair_dots
 from kgplug.recommenders.layers import CrossCompress, Dense, normal_table, xavier_linear
 
 
@@ -121,6 +123,14 @@ class MKRNetwork(nn.Module):
         if self.head_output is None:
             return (users * items).sum(dim=1)
         return self.head_output(self.head_layers(torch.cat([users, items], dim=1))).squeeze(1)
+
+    def joined_pairs(
+        self, users: torch.Tensor, user_of: torch.Tensor, items: torch.Tensor, item_of: torch.Tensor
+    ) -> torch.Tensor:
+        """Return logits without biases of pairs of rows of tower outputs: (m, d), (n,), (k, d), (n,) → (n,)."""
+        if self.head_output is None:
+            return pair_dots(users, user_of, items, item_of)
+        return self.joined(functional.embedding(user_of, users), functional.embedding(item_of, items))
 
     def joined_with_all(self, users: torch.Tensor, items: torch.Tensor) -> torch.Tensor:
         """Return logits without biases of every user with every item: (b, d), (m, d) → (b, m)."""

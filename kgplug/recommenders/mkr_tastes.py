@@ -75,8 +75,10 @@ class TasteTask(MKRTask):
     def left_out(self, batch: Pairs) -> tuple[np.ndarray, torch.Tensor]:
         """Return (items int64 (n,), ω float32 (n,)): what the description of each pair's user shall not hold."""
 
-    def user_vectors(self, batch: Pairs, u: torch.Tensor, user_of: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return (u_L of each pair (n, d), their mean squared norm)."""
+    def user_vectors(
+        self, batch: Pairs, u: torch.Tensor, user_of: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Return (u_L of each pair (n, d), 0 … n − 1, their mean squared norm)."""
         network = self.module
         sums, totals = network.tastes(distinct(batch.users, device=network.device)[0])
         out, own = self.left_out(batch)
@@ -86,4 +88,4 @@ class TasteTask(MKRTask):
         left = functional.embedding(user_of, sums) - own * own_vectors
         taste = share(left, functional.embedding(user_of, totals) - own.abs())
         vectors = network.user_layers(functional.embedding(user_of, u) + taste)
-        return vectors, vectors.square().sum() / len(batch)
+        return vectors, torch.arange(len(batch), device=vectors.device), vectors.square().sum() / len(batch)

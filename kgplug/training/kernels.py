@@ -43,6 +43,17 @@ def adam_rows(
             weight[j] -= size * mean[j] / (np.sqrt(square[j]) + floor)
 
 
+@numba.njit(cache=True, nogil=True)
+def are_distinct(rows: np.ndarray, n: int) -> bool:
+    """Tell whether rows int64 (m,), each below n, are all different."""
+    seen = np.zeros(n, dtype=np.bool_)
+    for row in rows:
+        if seen[row]:
+            return False
+        seen[row] = True
+    return True
+
+
 @numba.njit(cache=True, nogil=True, error_model="numpy")
 def catch_up(
     table: np.ndarray,
@@ -87,3 +98,100 @@ def catch_up(
         steps[row] = now
         values[i] = weight
     return values
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"reassoc", "contract"})
+def pair_dots(left: np.ndarray, left_of: np.ndarray, right: np.ndarray, right_of: np.ndarray) -> np.ndarray:
+    """Return left[left_of] · right[right_of], row by row.
+
+    Args:
+        left, right: float32 (m, d) and (k, d).
+        left_of, right_of: int64 (n,), a row of each.
+
+    Returns:
+        float32 (n,).
+    """
+    dots = np.empty(len(left_of), dtype=np.float32)
+    for i in range(len(left_of)):
+        a, b, dot = left[left_of[i]], right[right_of[i]], np.float32(0)
+        for j in range(left.shape[1]):
+            dot += a[j] * b[j]
+        dots[i] = dot
+    return dots
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def pair_dots_gradient(
+    grad: np.ndarray, left: np.ndarray, left_of: np.ndarray, right: np.ndarray, right_of: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the gradients of `left` and `right`, float32 (m, d) and (k, d), where that of `pair_dots` is (n,)."""
+    to_left, to_right = np.zeros_like(left), np.zeros_like(right)
+    for i in range(len(left_of)):
+        g, a, b = grad[i], left_of[i], right_of[i]
+        for j in range(left.shape[1]):
+            to_left[a, j] += g * right[b, j]
+            to_right[b, j] += g * left[a, j]
+    return to_left, to_right
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"reassoc", "contract"})
+def cross_compress(
+    items: np.ndarray, entities: np.ndarray, weights: np.ndarray, bias: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return (v', e') of MKR's cross & compress unit, row by row.
+
+    Args:
+        items, entities: v and e, float32 (n, d).
+        weights: w_vv, w_ev, w_ve, w_ee, float32 (4, d).
+        bias: of v' and e', float32 (2, d).
+    """
+    n, d = items.shape
+    crossed_items, crossed_entities = np.empty_like(items), np.empty_like(entities)
+    for i in range(n):
+        v, e, vv, ev, ve, ee = items[i], entities[i], np.float32(0), np.float32(0), np.float32(0), np.float32(0)
+        for j in range(d):
+            vv += e[j] * weights[0, j]
+            ev += v[j] * weights[1, j]
+            ve += e[j] * weights[2, j]
+            ee += v[j] * weights[3, j]
+        for j in range(d):
+            crossed_items[i, j] = v[j] * vv + e[j] * ev + bias[0, j]
+            crossed_entities[i, j] = v[j] * ve + e[j] * ee + bias[1, j]
+    return crossed_items, crossed_entities
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"reassoc", "contract"})
+def cross_compress_gradient(
+    to_crossed_items: np.ndarray,
+    to_crossed_entities: np.ndarray,
+    items: np.ndarray,
+    entities: np.ndarray,
+    weights: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Return the gradients of items, entities, weights and bias, where those of v' and e' are given, float32 (n, d)."""
+    n, d = items.shape
+    to_items, to_entities = np.empty_like(items), np.empty_like(entities)
+    to_weights, to_bias = np.zeros_like(weights), np.zeros((2, d), dtype=np.float32)
+    for i in range(n):
+        v, e, p, q = items[i], entities[i], to_crossed_items[i], to_crossed_entities[i]
+        vv, ev, ve, ee = np.float32(0), np.float32(0), np.float32(0), np.float32(0)
+        pv, pe, qv, qe = np.float32(0), np.float32(0), np.float32(0), np.float32(0)
+        for j in range(d):
+            vv += e[j] * weights[0, j]
+            ev += v[j] * weights[1, j]
+            ve += e[j] * weights[2, j]
+            ee += v[j] * weights[3, j]
+            pv += p[j] * v[j]
+            pe += p[j] * e[j]
+            qv += q[j] * v[j]
+            qe += q[j] * e[j]
+        for j in range(d):
+            to_items[i, j] = p[j] * vv + q[j] * ve + pe * weights[1, j] + qe * weights[3, j]
+            to_entities[i, j] = p[j] * ev + q[j] * ee + pv * weights[0, j] + qv * weights[2, j]
+            to_weights[0, j] += pv * e[j]
+            to_weights[1, j] += pe * v[j]
+            to_weights[2, j] += qv * e[j]
+            to_weights[3, j] += qe * v[j]
+            to_bias[0, j] += p[j]
+            to_bias[1, j] += q[j]
+    return to_items, to_entities, to_weights, to_bias

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from kgplug.training.adam import StatefulOptimizer
-from kgplug.training.kernels import FADED, adam_rows, catch_up
+from kgplug.training.kernels import FADED, adam_rows, are_distinct, catch_up
 
 
 class RowAdam(StatefulOptimizer):
@@ -27,8 +27,7 @@ class RowAdam(StatefulOptimizer):
         """Update the rows that have a gradient."""
         for table in self.params:
             if table.grad is not None:
-                grad = table.grad.coalesce()
-                self.step_rows(table, grad.indices()[0], grad.values())
+                self.step_rows(table, *_rows_of(table.grad))
 
     @torch.no_grad()
     def step_rows(self, table: torch.Tensor, rows: torch.Tensor, grad: torch.Tensor) -> None:
@@ -77,6 +76,15 @@ class RowAdam(StatefulOptimizer):
         settings = self.settings
         beta1, beta2 = settings["betas"]
         return np.float32(settings["lr"]), np.float32(beta1), np.float32(beta2), np.float32(settings["eps"])
+
+
+def _rows_of(grad: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the rows of a sparse gradient, each once, and their values: int64 (m,), (m, d)."""
+    rows = grad._indices()[0]
+    if grad.device.type == "cpu" and are_distinct(rows.numpy(), len(grad)):
+        return rows, grad._values()  # in a tenth of the time of coalescing
+    grad = grad.coalesce()
+    return grad.indices()[0], grad.values()
 
 
 def _adam_rows_of_tensors(

@@ -1,0 +1,128 @@
+"""Parts of a training step that autograd would record as dozens of small operations, each recorded as one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch.autograd.function import once_differentiable
+from torch.nn import functional
+
+from kgplug.training import kernels
+
+Looked = tuple[torch.Tensor, torch.Tensor, torch.Tensor]  # table (n, d), rows int64 (m,), weights of the rows (m,)
+
+
+def lookup_weights(places: torch.Tensor, n_rows: int, n: int) -> torch.Tensor:
+    """Return how often each distinct row was looked up, divided by n: int64 of any shape → float32 (n_rows,)."""
+    return torch.bincount(places.reshape(-1), minlength=n_rows).to(torch.float32) / n
+
+
+def lookup_all(looked_up: Sequence[Looked]) -> tuple[tuple[torch.Tensor, ...], torch.Tensor]:
+    """Look up rows of several tables, and sum up their weighted squares.
+
+    Args:
+        looked_up: a table (n, d), rows of it int64 (m,), distinct, and how much each counts, float32 (m,); each table
+            once.
+
+    Returns:
+        (rows (m, d) of each, Σ weight · ‖row‖² over all of them, a scalar). The gradients of the tables are sparse, as
+        those of `layers.lookup`.
+    """
+    tables, rows, weights = zip(*looked_up, strict=True)
+    *found, penalty = _LookupAll.apply(len(tables), *tables, *rows, *weights)
+    return tuple(found), penalty
+
+
+class _LookupAll(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, n: int, *tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        tables, rows, weights = tensors[:n], tensors[n : 2 * n], tensors[2 * n :]
+        found = [table.index_select(0, of) for table, of in zip(tables, rows, strict=True)]
+        weighted = [part * weight[:, None] for part, weight in zip(found, weights, strict=True)]
+        squares = [torch.dot(a.view(-1), b.view(-1)) for a, b in zip(found, weighted, strict=True)]
+        ctx.shapes = [table.shape for table in tables]
+        ctx.save_for_backward(*rows, *weighted)
+        return (*found, torch.stack(squares).sum())
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        n = len(ctx.shapes)
+        rows, weighted, twice = ctx.saved_tensors[:n], ctx.saved_tensors[n:], 2 * grads[n]
+        result: list[torch.Tensor | None] = [None]
+        for grad, of, part, shape in zip(grads[:n], rows, weighted, ctx.shapes, strict=True):
+            values = torch.addcmul(grad, part, twice)
+            result.append(torch.sparse_coo_tensor(of[None], values, shape, check_invariants=False))
+        return (*result, *[None] * (2 * n))
+
+
+def pair_dots(left: torch.Tensor, left_of: torch.Tensor, right: torch.Tensor, right_of: torch.Tensor) -> torch.Tensor:
+    """Return left[left_of] · right[right_of], row by row, without building either: (n,).
+
+    Args:
+        left, right: float32 (m, d) and (k, d).
+        left_of, right_of: int64 (n,), the rows of each pair.
+    """
+    if on_cpu(left, right):
+        return _PairDots.apply(left, left_of, right, right_of)
+    return (functional.embedding(left_of, left) * functional.embedding(right_of, right)).sum(1)
+
+
+def on_cpu(*tensors: torch.Tensor) -> bool:
+    """Tell whether compiled loops may take these tensors: float32, on a CPU."""
+    return all(tensor.device.type == "cpu" and tensor.dtype == torch.float32 for tensor in tensors)
+
+
+class _PairDots(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, left: torch.Tensor, left_of: torch.Tensor, right: torch.Tensor, right_of: torch.Tensor
+    ) -> torch.Tensor:
+        ctx.save_for_backward(left, left_of, right, right_of)
+        return torch.from_numpy(kernels.pair_dots(*_arrays(left, left_of, right, right_of)))
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        to_left, to_right = kernels.pair_dots_gradient(*_arrays(grad, *ctx.saved_tensors))
+        return torch.from_numpy(to_left), None, torch.from_numpy(to_right), None
+
+
+def cross_compress(
+    items: torch.Tensor, entities: torch.Tensor, weights: torch.Tensor, bias: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return v' = v (e·w_vv) + e (v·w_ev) + b_v and e' = v (e·w_ve) + e (v·w_ee) + b_e, (n, d) each.
+
+    Args:
+        items, entities: v and e, (n, d).
+        weights: w_vv, w_ev, w_ve, w_ee, (4, d).
+        bias: b_v, b_e, (2, d).
+    """
+    if on_cpu(items, entities, weights):
+        return _CrossCompress.apply(items, entities, weights, bias)
+    by_entity = entities @ weights[[0, 2]].T  # (n, 2)
+    by_item = items @ weights[[1, 3]].T  # (n, 2)
+    crossed_items = items * by_entity[:, :1] + entities * by_item[:, :1] + bias[0]
+    crossed_entities = items * by_entity[:, 1:] + entities * by_item[:, 1:] + bias[1]
+    return crossed_items, crossed_entities
+
+
+class _CrossCompress(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, *inputs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        ctx.save_for_backward(*inputs[:3])
+        crossed_items, crossed_entities = kernels.cross_compress(*_arrays(*inputs))
+        return torch.from_numpy(crossed_items), torch.from_numpy(crossed_entities)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        found = kernels.cross_compress_gradient(*_arrays(*grads, *ctx.saved_tensors))
+        return tuple(torch.from_numpy(grad) for grad in found)
+
+
+def _arrays(*tensors: torch.Tensor) -> tuple[np.ndarray, ...]:
+    return tuple(tensor.detach().contiguous().numpy() for tensor in tensors)
