@@ -15,8 +15,9 @@ from torch.nn import functional
 from kgplug.data.interactions import Interactions
 from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.recommenders.click_through import ClickThroughData, Pairs, own_rows
+from kgplug.recommenders.fused import lookup_all, lookup_weights, pair_dots
 from kgplug.recommenders.kgcn_network import FullLayers, KGCNNetwork, receptive_field, represent_all
-from kgplug.recommenders.layers import average_cold, distinct, lookup, row_penalty, squared_norm
+from kgplug.recommenders.layers import average_cold, distinct, row_penalty, squared_norm
 from kgplug.recommenders.neighbours import EntityGraph, Neighbours, open_graph
 from kgplug.recommenders.trained import GradientTask, KnowledgeConfig, TrainedRecommender
 from kgplug.training.adam import Adam
@@ -200,7 +201,7 @@ class PairVectors:
     Attributes:
         u: (distinct users, d); `user_of`: int64 (B,), which of them a pair has.
         e: (distinct entities, d); `places`: H + 1 tensors int64 (B, K^h), which of them stand in the field.
-        r: (n_relations + 1, d).
+        rows_penalty: mean squared norm of the rows of a pair, a scalar; of each level of its field the mean counts.
         weights: H tensors (B, K^h, K), attention without the code's ÷ K.
         vectors: (B, d), the items as the users see them.
         logits: (B,).
@@ -213,9 +214,21 @@ class PairVectors:
         self.users, (self.user_of,) = distinct(users, device=device)
         self.items, (self.item_of,) = distinct(items, device=device)
         entities, self.places = distinct(*self.field.levels, device=device)
-        self.u, self.e = lookup(network.users, self.users), lookup(network.entities, entities)
-        self.r = lookup(network.relations, torch.arange(len(network.relations), device=device))
-        affinities = functional.embedding(self.user_of, network.affinities(self.u, self.r))  # (B, n_relations + 1)
+        n, n_relations = len(users), len(network.relations)
+        of_users, of_items = (
+            lookup_weights(places, len(rows), n)
+            for places, rows in ((self.user_of, self.users), (self.item_of, self.items))
+        )
+        of_entities = torch.stack([lookup_weights(level, len(entities), level.numel()) for level in self.places])
+        of_relations = torch.full((n_relations,), 1 / n_relations, device=device)
+        (self.u, self.e, r, by_user, by_item), self.rows_penalty = lookup_all([
+            (network.users, self.users, of_users),
+            (network.entities, entities, of_entities.sum(0)),
+            (network.relations, torch.arange(n_relations, device=device), of_relations),
+            (network.user_bias, self.users, of_users),
+            (network.item_bias, self.items, of_items),
+        ])  # fmt: skip
+        affinities = functional.embedding(self.user_of, network.affinities(self.u, r))  # (B, n_relations + 1)
         self.weights = []
         for relations in self.field.relations:
             along = torch.from_numpy(relations).to(device)  # (B, K^h, K)
@@ -223,18 +236,10 @@ class PairVectors:
             self.weights.append(torch.softmax(chosen, dim=-1))
         scaled = [weights * network.neighbour_scale(weights.shape[-1]) for weights in self.weights]
         self.vectors = network.represent(model.graph, self.e, list(self.places), scaled)
-        self.by_user, self.by_item = lookup(network.user_bias, self.users), lookup(network.item_bias, self.items)
-        bias = functional.embedding(self.user_of, self.by_user) + functional.embedding(self.item_of, self.by_item)
-        self.logits = (functional.embedding(self.user_of, self.u) * self.vectors).sum(1)
-        self.logits = self.logits + bias.squeeze(1) + network.global_bias
-
-    def rows_penalty(self) -> torch.Tensor:
-        """Return the mean squared norm of the rows of a pair; of each level of its field the mean counts."""
-        n = len(self.user_of)
-        terms = [row_penalty(self.u, self.user_of, n), self.r.square().sum(1).mean()]
-        terms += [row_penalty(self.e, level, level.numel()) for level in self.places]
-        terms += [row_penalty(self.by_user, self.user_of, n), row_penalty(self.by_item, self.item_of, n)]
-        return torch.stack(terms).sum()
+        dots = pair_dots(self.u, self.user_of, self.vectors, torch.arange(n, device=device))
+        self.logits = dots + network.global_bias
+        for bias, places in ((by_user, self.user_of), (by_item, self.item_of)):
+            self.logits = self.logits + functional.embedding(places, bias).squeeze(1)
 
     def vectors_penalty(self) -> torch.Tensor:
         """Return the mean squared norm of the two vectors that are multiplied."""
@@ -292,7 +297,7 @@ class KGCNTask(GradientTask):
         if config.ls_weight > 0:
             smooth = self._propagated_labels(forward, batch).clamp(LABEL_MARGIN, 1 - LABEL_MARGIN)
             loss = loss + config.ls_weight * functional.binary_cross_entropy(smooth, labels)
-        loss = loss + config.l2 * forward.rows_penalty() + config.vector_l2 * forward.vectors_penalty()
+        loss = loss + config.l2 * forward.rows_penalty + config.vector_l2 * forward.vectors_penalty()
         return loss + config.weight_l2 * squared_norm(self._dense)
 
     def _propagated_labels(self, forward: PairVectors, batch: GraphBatch) -> torch.Tensor:
