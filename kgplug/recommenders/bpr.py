@@ -15,7 +15,8 @@ from torch.nn import functional
 from kgplug.data.interactions import Interactions
 from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.recommenders.factors import FactorRecommender, Factors
-from kgplug.recommenders.layers import distinct, lookup, normal_table, row_penalty
+from kgplug.recommenders.fused import lookup_all, lookup_weights, pair_dots
+from kgplug.recommenders.layers import distinct, normal_table
 from kgplug.recommenders.trained import ClickThroughConfig, ClickThroughTask, PairNetwork, TrainedRecommender
 from kgplug.training.config import Range, Space, TrainedConfig
 from kgplug.training.device import choose_device
@@ -59,11 +60,12 @@ class BPRNetwork(PairNetwork):
     def forward(self, users: np.ndarray, items: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
         u_rows, (user_of,) = distinct(users, device=self.device)
         i_rows, (item_of,) = distinct(items, device=self.device)
-        looked_up = [(lookup(self.users, u_rows), user_of)]
-        looked_up += [(lookup(table, i_rows), item_of) for table in (self.items, self.item_bias)]
-        u, v, by_item = (functional.embedding(places, rows) for rows, places in looked_up)
-        scores = (u * v).sum(1) + by_item.squeeze(1)
-        return scores, torch.stack([row_penalty(rows, places, len(users)) for rows, places in looked_up]).sum()
+        n = len(users)
+        of_users, of_items = lookup_weights(user_of, len(u_rows), n), lookup_weights(item_of, len(i_rows), n)
+        looked_up = [(self.users, u_rows, of_users)]
+        looked_up += [(table, i_rows, of_items) for table in (self.items, self.item_bias)]
+        (u, v, by_item), penalty = lookup_all(looked_up)
+        return pair_dots(u, user_of, v, item_of) + functional.embedding(item_of, by_item).squeeze(1), penalty
 
 
 class BPRTask(ClickThroughTask):

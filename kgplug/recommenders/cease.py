@@ -19,18 +19,24 @@ class CEASEConfig(EASEConfig):
     """Settings of CEASE: those of EASE, and of the graph.
 
     NDCG@10 on validation parts of MovieLens-100K, mean of four: EASE .219, with the KG .228, with dropout, too, .230.
+    On four larger parts: .279, with ratings weighed, too, .283; of likes of 4 stars and up only, .226 and .226.
     """
 
     tuning: ClassVar[Space] = {
         **EASEConfig.tuning,
         "knowledge_weight": Range(0.1, 10.0, log=True),
         "popularity": Range(0.0, 0.1),
+        "rating_weight": Range(0.0, 0.3),
     }
 
     dropout: float = Field(0.4, ge=0, lt=1, description="share of a user's likes dropped while learning the others")
     knowledge_weight: float = Field(
         2.5, ge=0, description="weight of a KG feature, as against that of a mean like; 0 leaves the KG out"
     )
+    rating_weight: float = Field(
+        0.15, ge=0, le=0.3, description="how much more a like counts for each standard deviation of its rating above "
+        "the mean, where likes have ratings; 0: all alike"
+    )  # fmt: skip
     popularity: float = Field(
         0.0, ge=0, description="weight of log1p(likes of the item) in the score; who likes little is told what is liked"
     )
@@ -49,7 +55,7 @@ class CEASE(EASE):
 
     Source: O. Jeunen, J. Van Balen, B. Goethals, "Closed-Form Models for Collaborative Filtering with
     Side-Information", RecSys 2020. Features from a knowledge graph (`side_features.kg_features`, without their idf),
-    weights of users and the popularity in the score are ours.
+    weights of users and ratings, and the popularity in the score, are ours.
 
     Attributes:
         log_likes: float32 (n_items,), log1p of each item's training likes.

@@ -17,6 +17,7 @@ from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.data.sampling import TailCorrupter
 from kgplug.recommenders.click_through import ClickThroughData, Pairs, own_rows
 from kgplug.recommenders.factors import FactorRecommender, Factors
+from kgplug.recommenders.fused import lookup_all, lookup_weights, pair_dots
 from kgplug.recommenders.layers import distinct, lookup, normal_table, row_penalty
 from kgplug.recommenders.trained import ClickThroughTask, KnowledgeConfig, PairNetwork, TrainedRecommender
 from kgplug.training.config import DataSize, Range, Space, TrainedConfig
@@ -98,14 +99,10 @@ class CKENetwork(PairNetwork):
         n = len(users)
         u_rows, (user_of,) = distinct(users, device=self.device)
         i_rows, (item_of,) = distinct(items, device=self.device)
-        u, v, e = (
-            lookup(self.users, u_rows),
-            lookup(self.items, i_rows),
-            lookup(self.entities, self.item_entities[i_rows]),
-        )
-        products = functional.embedding(user_of, u) * functional.embedding(item_of, v + e)  # (n, d)
-        penalty = row_penalty(u, user_of, n) + row_penalty(v, item_of, n) + row_penalty(e, item_of, n)
-        return products.sum(1), penalty
+        of_users, of_items = lookup_weights(user_of, len(u_rows), n), lookup_weights(item_of, len(i_rows), n)
+        looked_up = [(self.users, u_rows, of_users), (self.items, i_rows, of_items)]
+        (u, v, e), penalty = lookup_all([*looked_up, (self.entities, self.item_entities[i_rows], of_items)])
+        return pair_dots(u, user_of, v + e, item_of), penalty
 
     def margins(self, triples: Triples) -> tuple[torch.Tensor, torch.Tensor]:
         """Return d(h, r, t') − d(h, r, t), (n,), and the mean squared norm of the rows that a triple looked up.

@@ -13,7 +13,8 @@ from torch.nn import functional
 from kgplug.data.interactions import Interactions
 from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.recommenders.factors import FactorRecommender, Factors
-from kgplug.recommenders.layers import average_cold, distinct, lookup, normal_table, row_penalty
+from kgplug.recommenders.fused import lookup_all, lookup_weights, pair_dots
+from kgplug.recommenders.layers import average_cold, distinct, normal_table
 from kgplug.recommenders.trained import ClickThroughConfig, ClickThroughTask, PairNetwork, TrainedRecommender
 from kgplug.training.config import DataSize, Range, Space, TrainedConfig
 from kgplug.training.device import choose_device
@@ -54,11 +55,12 @@ class MFNetwork(PairNetwork):
         n = len(users)
         u_rows, (user_of,) = distinct(users, device=self.device)
         i_rows, (item_of,) = distinct(items, device=self.device)
-        looked_up = [(lookup(table, u_rows), user_of) for table in (self.users, self.user_bias)]
-        looked_up += [(lookup(table, i_rows), item_of) for table in (self.items, self.item_bias)]
-        u, by_user, v, by_item = (functional.embedding(places, rows) for rows, places in looked_up)
-        logits = (u * v).sum(1) + (by_user + by_item).squeeze(1) + self.global_bias
-        return logits, torch.stack([row_penalty(rows, places, n) for rows, places in looked_up]).sum()
+        of_users, of_items = lookup_weights(user_of, len(u_rows), n), lookup_weights(item_of, len(i_rows), n)
+        looked_up = [(table, u_rows, of_users) for table in (self.users, self.user_bias)]
+        looked_up += [(table, i_rows, of_items) for table in (self.items, self.item_bias)]
+        (u, by_user, v, by_item), penalty = lookup_all(looked_up)
+        biases = functional.embedding(user_of, by_user) + functional.embedding(item_of, by_item)
+        return pair_dots(u, user_of, v, item_of) + biases.squeeze(1) + self.global_bias, penalty
 
 
 class MF(FactorRecommender, TrainedRecommender):

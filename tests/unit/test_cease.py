@@ -91,7 +91,7 @@ def test_an_item_that_nobody_likes_is_scored_by_what_it_shares() -> None:
     """Item 2 of `tiny` shares a feature with item 1; item 3, the only like of user 2, shares none."""
     interactions, knowledge = tiny()
     assert not (interactions.likes().items == 2).any()
-    settings = {"popularity": 0.0, "dropout": 0.0, "l2": 1.0}
+    settings = {"popularity": 0.0, "dropout": 0.0, "l2": 1.0, "rating_weight": 0.0}
     users, items = np.arange(4), np.full(4, 2)
     scores = CEASE(**settings).fit(interactions, knowledge).score(users, items)
     likes_item_1 = interactions.likes().matrix().toarray()[:, 1] > 0
