@@ -42,6 +42,14 @@ class EASEConfig(ModelConfig):
     user_power: float = Field(
         0.5, ge=0, le=1, description="a user counts 1 / likes^user_power while learning; 0 (the paper): all alike"
     )
+    l2_power: float = Field(
+        0.0, ge=0, le=1, description="an item's λ grows with its own Gram value to this power, and is as large on the "
+        "mean item; 0 (the paper): all alike"
+    )  # fmt: skip
+    discount: float = Field(
+        0.0, ge=0, le=1, description="an item's score is divided by its Gram value to this power, which makes room for "
+        "the less liked; 0: the paper"
+    )  # fmt: skip
     rating_weight: float = Field(
         0.0, ge=0, le=0.3, description="how much more a like counts for each standard deviation of its rating above "
         "the mean; 0 (the paper): all alike"
@@ -55,7 +63,8 @@ class EASE(Recommender):
     D weighs users (I in the paper). Items without a like have zero weights. The inverse is items × items.
     Dropout p adds p / (1 − p) · diag(Xᵀ D X) to G: what dropping likes at random comes to, in closed form.
     With ratings and a rating_weight w, a like is 1 + w z in X, z its rating in standard deviations from the mean of
-    all likes, cut at ±3.
+    all likes, cut at ±3. An item's own Gram value g = (Xᵀ D X)_jj, in units of the mean item's, scales its λ by
+    g^l2_power, and its scores by g^−discount.
 
     Source: H. Steck, "Embarrassingly Shallow Autoencoders for Sparse Data", WWW 2019; dropout: H. Steck, "Autoencoders
     that don't overfit towards the Identity", NeurIPS 2020.
@@ -89,9 +98,13 @@ class EASE(Recommender):
         _check_memory(len(self.known))
         x = rows[:, self.known].astype(np.float64)  # (n_rows, m)
         gram = _gram(x, sparse.csr_matrix(sparse.diags(weights) @ x))
-        dropped = self.config.dropout / (1 - self.config.dropout)
-        gram[np.diag_indices_from(gram)] += dropped * gram.diagonal() + (self.config.l2 or _L2 * mean_weight)
+        c, own = self.config, gram.diagonal().copy()
+        relative = own / own.mean()  # Gram value of each item, 1 of the mean one
+        l2 = (c.l2 or _L2 * mean_weight) * relative**c.l2_power
+        gram[np.diag_indices_from(gram)] += c.dropout / (1 - c.dropout) * own + l2
         self.weights = _weights(_inverse(gram))
+        if c.discount > 0:
+            self.weights *= (relative**-c.discount).astype(np.float32)  # column by column
 
     def _learnt_rows(
         self,

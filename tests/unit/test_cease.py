@@ -50,23 +50,26 @@ def literal(settings: dict) -> np.ndarray:
         for a in items:
             for b in items:
                 gram[known.index(a), known.index(b)] += weight * items[a] * items[b]
+    own = gram.diagonal().copy()
+    relative = [value / (sum(own) / len(own)) for value in own]
     for n in range(len(known)):
-        gram[n, n] += settings["dropout"] / (1 - settings["dropout"]) * gram[n, n] + settings["l2"]
+        l2 = settings["l2"] * relative[n] ** settings["l2_power"]
+        gram[n, n] += settings["dropout"] / (1 - settings["dropout"]) * gram[n, n] + l2
     inverse = np.linalg.inv(gram)
-    scores = np.zeros(likes.shape)
+    scores, discount = np.zeros(likes.shape), settings["discount"]
     for user, row in enumerate(strengths):
         for n, item in enumerate(known):
             for m, other in enumerate(known):
                 if m != n:
-                    scores[user, item] += row[other] * -inverse[m, n] / inverse[n, n]
+                    scores[user, item] += row[other] * -inverse[m, n] / inverse[n, n] / relative[n] ** discount
     return scores + settings["popularity"] * np.log1p(likes.sum(axis=0))
 
 
 @pytest.mark.parametrize("settings", [
     {"l2": 2.0, "user_power": 0.5, "knowledge_weight": 2.5, "dropout": 0.4, "popularity": 0.003,
-     "rating_weight": 0.2},
+     "rating_weight": 0.2, "l2_power": 0.3, "discount": 0.1},
     {"l2": 0.5, "user_power": 0.0, "knowledge_weight": 1.0, "dropout": 0.0, "popularity": 0.0,
-     "rating_weight": 0.0},
+     "rating_weight": 0.0, "l2_power": 0.0, "discount": 0.0},
 ])  # fmt: skip
 def test_scores_equal_the_equations(settings: dict) -> None:
     interactions, knowledge = tiny()
@@ -132,7 +135,7 @@ def test_unseen_films_of_ones_director_come_first_and_not_with_shuffled_triples(
 
 def test_settings_follow_the_data_unless_they_are_set() -> None:
     sparse, dense = DataSize(100, 50, 999), DataSize(100, 50, 1000)
-    assert CEASE.config_class.suited_to(sparse) == {"l2": 100.0, "popularity": 3e-3}
+    assert CEASE.config_class.suited_to(sparse) == {"l2": 100.0, "popularity": 3e-3, "l2_power": 0.0, "discount": 0.0}
     assert CEASE.config_class.suited_to(dense) == {}
     interactions, knowledge = tiny()
     assert CEASE().fit(interactions, knowledge).config.l2 == 100.0
