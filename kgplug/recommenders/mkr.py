@@ -49,7 +49,7 @@ class MKRConfig(KnowledgeConfig):
 
     batch_size: int = Field(4096, ge=1, description="rows a step of the recommendation task, negatives included")
     kge_batch_size: int = Field(4096, ge=1, description="triples a step of the KG task")
-    learning_rate: float = Field(2e-2, gt=0, description="of the recommendation task's Adam")
+    learning_rate: float = Field(2e-2, gt=0, description="of the recommendation task's Adam; 5e-3 if sparse")
     kge_learning_rate: float = Field(3e-3, gt=0, description="of the KG task's Adam")
     l2: float = Field(1e-4, ge=0, description="weight of the squared norms of the batch's rows (λ2)")
     vector_l2: float = Field(1e-2, ge=0, description="weight of ‖u_L‖² + ‖v_L‖², what the towers give; 0.05 if sparse")
@@ -67,7 +67,7 @@ class MKRConfig(KnowledgeConfig):
 
     @classmethod
     def suited_to(cls, size: DataSize) -> dict[str, float]:
-        return super().suited_to(size) | ({"vector_l2": 5e-2} if size.is_sparse else {})
+        return super().suited_to(size) | ({"vector_l2": 5e-2, "learning_rate": 5e-3} if size.is_sparse else {})
 
 
 @dataclass(frozen=True, eq=False)
