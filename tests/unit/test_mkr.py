@@ -11,6 +11,8 @@ import torch
 from kgplug.errors import DataError
 from kgplug.recommenders.click_through import ClickThroughData, Pairs
 from kgplug.recommenders.mkr import MKR, MKRTask, TripleBatch, oriented
+from kgplug.recommenders.mkr_attention import MKRAttention
+from kgplug.training.config import DataSize
 from tests.unit.planted import directors_and_fans, shuffled, tiny, unseen_share
 
 SMALL = {
@@ -266,3 +268,10 @@ def test_a_training_that_was_killed_goes_on_to_the_same_bits(tmp_path, monkeypat
     resumed = MKR(**{**SMALL, "epochs": 6}).fit(interactions, knowledge, progress=False, checkpoint=file)
     for name, tensor in whole.network.state_dict().items():
         assert torch.equal(tensor, resumed.network.state_dict()[name]), name
+
+
+def test_sparse_data_are_learnt_more_slowly_unless_a_rate_is_set() -> None:
+    sparse, dense = DataSize(100, 50, 999), DataSize(100, 50, 1000)
+    for config in (MKR.config_class, MKRAttention.config_class):
+        assert config().suited(sparse).learning_rate == 5e-3 and config().suited(dense).learning_rate == 2e-2
+        assert config(learning_rate=0.01).suited(sparse).learning_rate == 0.01
