@@ -30,6 +30,7 @@ from kgplug.training.memory import train_in_memory
 from kgplug.training.row_adam import RowAdam
 
 SIDE_BELOW = 20  # likes a user
+FEW_LIKES = 20_000  # in all
 SCORED_PAIRS = 65_536  # pairs that a network scores at a time
 
 
@@ -42,7 +43,9 @@ class ClickThroughConfig(TrainedConfig):
     side: bool = Field(
         False, description="add what counts of likes and the KG profile of the user's likes say (not in the papers)"
     )
-    side_learning_rate: float = Field(1e-2, gt=0, description="of Adam for the networks on counts")
+    side_learning_rate: float = Field(
+        1e-2, gt=0, description="of Adam for the networks on counts; for models with a graph 3e-2 if likes are few"
+    )
 
 
 class KnowledgeConfig(ClickThroughConfig):
@@ -51,11 +54,18 @@ class KnowledgeConfig(ClickThroughConfig):
     On one split of Book-Crossing (2 likes a user) it took MKR's AUC from .769 to .804 and KGCN's from .777 to .815; of
     likes of MovieLens-100K, thinned to 14 a user, MKR's from .857 to .869 and KGCN's from .8766 to .8773; on
     MovieLens-100K (35) it changed neither by more than .002.
+
+    Few likes make few steps, in which the vectors overfit before the side term has learnt, so that it learns three
+    times as fast: of 2,000 users of Book-Crossing validation AUC then was .725 and .743 for KGCN's .718 and .728 (two
+    draws), .747 and .752 for MKR's .743 and .749; of 6,000 users .771 and .766 for .762 and .761, .778 and .770 for
+    .776 and .770.
     """
 
     @classmethod
     def suited_to(cls, size: DataSize) -> dict[str, float]:
-        return {"side": True} if size.likes_per_user < SIDE_BELOW else {}
+        if size.likes_per_user >= SIDE_BELOW:
+            return {}
+        return {"side": True} | ({"side_learning_rate": 3e-2} if size.n_likes < FEW_LIKES else {})
 
 
 class TrainedRecommender(LogitRecommender):

@@ -21,7 +21,7 @@ from kgplug.recommenders.logits import LogitRecommender
 from kgplug.recommenders.mkr import MKR
 from kgplug.recommenders.side_features import kg_features
 from kgplug.recommenders.side_term import SideTerm, SideTowers
-from kgplug.recommenders.trained import SIDE_BELOW, KnowledgeConfig
+from kgplug.recommenders.trained import FEW_LIKES, SIDE_BELOW, KnowledgeConfig
 from kgplug.training import loop
 from kgplug.training.checkpoint import save_checkpoint
 from kgplug.training.config import DataSize
@@ -225,6 +225,14 @@ def test_it_is_on_where_users_have_few_likes_unless_it_is_set() -> None:
         for size in (fewest, many):
             assert not kgplug.create(name, side=False).config.suited(size).side
             assert kgplug.create(name, side=True).config.suited(size).side
+
+
+def test_it_learns_faster_where_there_are_few_likes_in_all_unless_a_rate_is_set() -> None:
+    few, many = DataSize(9_000, 50, FEW_LIKES - 1), DataSize(9_000, 50, FEW_LIKES)
+    for name in ("MKR", "KGCN", "RippleNet"):
+        rates = [kgplug.create(name).config.suited(size).side_learning_rate for size in (few, many)]
+        assert rates == [3e-2, 1e-2]
+        assert kgplug.create(name, side_learning_rate=0.02).config.suited(few).side_learning_rate == 0.02
 
 
 @pytest.mark.parametrize("name", ["MKR", "KGCN"])
