@@ -33,9 +33,10 @@ from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.embeddings.model import EmbeddingModel
 from kgplug.evaluation.ranking import measure_lists
 from kgplug.recommenders.base import Recommender
+from kgplug.training.config import TrainedConfig
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data" / "book-crossing" / "satori-kgcn"
-LENGTHS, COLD_BELOW = (5, 10, 20, 50), 2
+LENGTHS, COLD_BELOW, VALIDATING = (5, 10, 20, 50), 2, (7 / 8, 1 / 8)
 MODELS = (
     "CKCF (paper)", "CKCF", "CKCF-relational", "SemanticCF", "RKGE-CF", "RippleNet", "KGCN", "ItemKNN", "UserKNN",
     "Popularity",
@@ -66,12 +67,20 @@ def figures(model: Recommender, train: Interactions, test: Interactions, *, near
 
 
 def fitted(name: str, train: Interactions, knowledge: KnowledgeGraph, vectors: str, seed: int) -> Recommender:
-    """Return a trained model; "CKCF (paper)" is CKCF with the paper's lists."""
+    """Return a trained model; "CKCF (paper)" is CKCF with the paper's lists.
+
+    Epochs are those that were best on an eighth of the training rows; then all of these are learnt from.
+    """
     plain, _, paper = name.partition(" (")
-    settings = {"embedding": vectors} if plain in READ_VECTORS else {}
-    model = kgplug.create(plain, **settings, **(PAPER if paper else {}))
+    settings = ({"embedding": vectors} if plain in READ_VECTORS else {}) | (PAPER if paper else {})
+    model = kgplug.create(plain, **settings)
     assert isinstance(model, Recommender)
-    return model.fit(train, knowledge if model.needs_knowledge else None, seed=seed, progress=False)
+    graph = knowledge if model.needs_knowledge else None
+    if isinstance(model.config, TrainedConfig):
+        fitting, valid = train.split(VALIDATING, seed=seed, by="row")
+        model.fit(fitting, graph, valid=valid, seed=seed, progress=False)
+        settings["epochs"] = model.history["best_epoch"] + 1
+    return kgplug.create(plain, **settings).fit(train, graph, seed=seed, progress=False)
 
 
 def measure(folder: Path, models: list[str], splits: int, ratios: list[int], epochs: int | None) -> list[dict]:
