@@ -54,6 +54,8 @@ def saved(
 ) -> Path:
     settings = {**SETTINGS[request.param]}
     settings |= {"epochs": 2} if "epochs" in settings else {}
+    if request.param == "RKGE-CF":  # its score is 1 / place: at this rate no two films are so close that they swap
+        settings["side_learning_rate"] = 1e-2
     model = kgplug.create(request.param, **settings)
     assert isinstance(model, Recommender)
     model.fit(interactions, knowledge if model.needs_knowledge else None, progress=False)
@@ -80,11 +82,10 @@ def test_nothing_of_the_user_is_left_and_the_rest_ranks_as_before(saved: Path) -
     after = kgplug.load(saved)
     assert isinstance(after, Recommender)
     assert after.seen[row].nnz == after.liked[row].nnz == 0
-    moved = abs(after.score(*pairs) - scores)
+    moved = abs(after.score(*pairs) - scores).max()
     # What an item's likes are counted for, or a user's neighbours, moves by one like; all else stays.
-    far = (moved >= (scores.max() - scores.min()) / 2).mean()
-    allowed = 0.02 if before.name == "RKGE-CF" else 0.0  # its score is 1 / place: two films may change places
-    assert far <= allowed if before.name in COUNTING else not moved.any()
+    spread = scores.max() - scores.min()
+    assert moved < spread / 2 if before.name in COUNTING else moved == 0
     after.recommend(np.array([row]), 5)  # an empty place, but no crash
     assert not erase_from_run(saved, "User", ERASED)
 
