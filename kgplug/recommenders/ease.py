@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 import psutil
@@ -23,10 +23,25 @@ _MOST_STDS, _LEAST_STD = 3.0, 1e-6  # of a rating
 _L2 = 500.0  # of users who count 1; measured, see EASEConfig
 
 
+ItemPower = Annotated[float, Field(
+    ge=0, le=1, description="an item's λ grows with its own Gram value to this power, and is as large on the mean "
+    "item; 0: all alike",
+)]  # fmt: skip
+Discount = Annotated[float, Field(
+    ge=0, le=1, description="an item's score is divided by its Gram value to this power, which makes room for the less "
+    "liked; 0: none",
+)]  # fmt: skip
+RatingWeight = Annotated[float, Field(
+    ge=0, le=0.3, description="how much more a like counts for each standard deviation of its rating above the mean, "
+    "where likes have ratings; 0: all alike",
+)]  # fmt: skip
+
+
 class EASEConfig(ModelConfig):
     """Settings of EASE.
 
-    The paper's: user_power=0, l2 (λ) 500 on MovieLens-20M, 1,000 on Netflix, 200 on the Million Song Dataset.
+    The paper's: user_power=0, l2_power=0, discount=0, rating_weight=0, l2 (λ) 500 on MovieLens-20M, 1,000 on Netflix,
+    200 on the Million Song Dataset.
 
     By default λ is 500 times the mean weight of a like, so it keeps its proportion to what it is added to. On one
     validation part each, at user_power=0: MovieLens-100K was best at 500; on Book-Crossing lists were best at 300
@@ -42,18 +57,9 @@ class EASEConfig(ModelConfig):
     user_power: float = Field(
         0.5, ge=0, le=1, description="a user counts 1 / likes^user_power while learning; 0 (the paper): all alike"
     )
-    l2_power: float = Field(
-        0.0, ge=0, le=1, description="an item's λ grows with its own Gram value to this power, and is as large on the "
-        "mean item; 0 (the paper): all alike"
-    )  # fmt: skip
-    discount: float = Field(
-        0.0, ge=0, le=1, description="an item's score is divided by its Gram value to this power, which makes room for "
-        "the less liked; 0: the paper"
-    )  # fmt: skip
-    rating_weight: float = Field(
-        0.0, ge=0, le=0.3, description="how much more a like counts for each standard deviation of its rating above "
-        "the mean; 0 (the paper): all alike"
-    )  # fmt: skip
+    l2_power: ItemPower = 0.0
+    discount: Discount = 0.0
+    rating_weight: RatingWeight = 0.0
 
 
 class EASE(Recommender):
