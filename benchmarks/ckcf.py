@@ -16,6 +16,7 @@ than two training ratings count as right, in the same lists. One TransE is train
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import os
 import platform
@@ -26,6 +27,7 @@ from pathlib import Path
 import book_crossing
 import numpy as np
 import pandas as pd
+from refit import fit_for_lists
 
 import kgplug
 from kgplug.data.interactions import Interactions
@@ -33,10 +35,9 @@ from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.embeddings.model import EmbeddingModel
 from kgplug.evaluation.ranking import measure_lists
 from kgplug.recommenders.base import Recommender
-from kgplug.training.config import TrainedConfig
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data" / "book-crossing" / "satori-kgcn"
-LENGTHS, COLD_BELOW, VALIDATING = (5, 10, 20, 50), 2, (7 / 8, 1 / 8)
+LENGTHS, COLD_BELOW = (5, 10, 20, 50), 2
 MODELS = (
     "CKCF (paper)", "CKCF", "CKCF-relational", "SemanticCF", "RKGE-CF", "RippleNet", "KGCN", "ItemKNN", "UserKNN",
     "Popularity",
@@ -73,14 +74,9 @@ def fitted(name: str, train: Interactions, knowledge: KnowledgeGraph, vectors: s
     """
     plain, _, paper = name.partition(" (")
     settings = ({"embedding": vectors} if plain in READ_VECTORS else {}) | (PAPER if paper else {})
-    model = kgplug.create(plain, **settings)
-    assert isinstance(model, Recommender)
-    graph = knowledge if model.needs_knowledge else None
-    if isinstance(model.config, TrainedConfig):
-        fitting, valid = train.split(VALIDATING, seed=seed, by="row")
-        model.fit(fitting, graph, valid=valid, seed=seed, progress=False)
-        settings["epochs"] = model.history["best_epoch"] + 1
-    return kgplug.create(plain, **settings).fit(train, graph, seed=seed, progress=False)
+    create = functools.partial(kgplug.create, plain, **settings)
+    graph = knowledge if create().needs_knowledge else None
+    return fit_for_lists(create, train, graph, seed=seed)[0]
 
 
 def measure(folder: Path, models: list[str], splits: int, ratios: list[int], epochs: int | None) -> list[dict]:

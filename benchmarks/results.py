@@ -47,6 +47,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from refit import fit_for_lists
 from results_extra import CURVES, ckcf_tables, draw_curves
 from results_file import Key, ResultsFile
 from results_page import PAGE, Tables, fill
@@ -59,12 +60,11 @@ from kgplug.evaluation.protocol import ClickThroughParts, Protocol, divide
 from kgplug.evaluation.ranking import evaluate_ranking
 from kgplug.recommenders.base import Recommender
 from kgplug.settings import Settings
-from kgplug.training.config import TrainedConfig
 
 PARTS = ("ctr", "ranking", "switches", "spread", "leak")
 PROTOCOLS = ("honest", "paper")
 SEEDS, SPREAD_SEEDS = range(5), range(10)
-SPLIT, LISTS, VALIDATING, LENGTHS = (0.6, 0.2, 0.2), (0.8, 0.2), (7 / 8, 1 / 8), (10, 20)
+SPLIT, LISTS, LENGTHS = (0.6, 0.2, 0.2), (0.8, 0.2), (10, 20)
 SPREAD_SPLIT = 0
 QUICK = ("Popularity", "MF")
 
@@ -113,14 +113,9 @@ def measure_ranking(row: Row, data: DataSet, seed: int) -> dict[str, Any]:
     """Train, with epochs chosen by a validation part, and test lists once."""
     interactions = (data if row.model in KEEPS_THRESHOLD else data.every_row_liked()).interactions
     train, test = interactions.split(LISTS, seed=seed, by="user")
-    graph, model = row.graph(data.knowledge), row.create()
-    chosen, seconds = model, 0.0
-    if isinstance(model.config, TrainedConfig):
-        fitting, valid = train.split(VALIDATING, seed=seed, by="row")
-        seconds = fit(model, fitting, graph, valid=valid, seed=seed)
-        epochs = model.history["best_epoch"] + 1
-        chosen = row.create(epochs=epochs, **REFIT.get(row.model, {}))
-    seconds += fit(chosen, train, graph, seed=seed)
+    graph, began = row.graph(data.knowledge), time.perf_counter()
+    chosen, model = fit_for_lists(row.create, train, graph, seed=seed, **REFIT.get(row.model, {}))
+    seconds = time.perf_counter() - began
     began = time.perf_counter()
     result = evaluate_ranking(chosen, train, test, k=LENGTHS, relevant="all")
     figures = result.figures | {"users": result.users}
