@@ -14,6 +14,7 @@ import kgplug
 from kgplug.data.interactions import Interactions
 from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.evaluation.experiment import evaluate_ctr
+from kgplug.recommenders.base import Recommender
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "benchmarks"))
@@ -144,14 +145,14 @@ def test_lists_come_from_a_training_on_all_rows_of_the_training_part_for_the_epo
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     fits = []
-    train = results.fit
+    train = Recommender.fit
 
-    def recorded(model, *parts, seed, valid=None):
-        seconds = train(model, *parts, seed=seed, valid=valid)
-        fits.append((len(parts[0]), 0 if valid is None else len(valid), model.history, parts[0].is_like.all()))
-        return seconds
+    def recorded(model, rows_given, *others, valid=None, **options):
+        trained = train(model, rows_given, *others, valid=valid, **options)
+        fits.append((len(rows_given), 0 if valid is None else len(valid), model.history, rows_given.is_like.all()))
+        return trained
 
-    monkeypatch.setattr(results, "fit", recorded)
+    monkeypatch.setattr(Recommender, "fit", recorded)
     found = results.measure_ranking(Row("MF", takes_graph=False), _data(), seed=0)
     (fitted, validated, history, _), (whole, none, last, every_row) = fits
     assert fitted + validated == whole and validated == pytest.approx(whole / 8, abs=1) and none == 0 and every_row
