@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from kgplug.data.interactions import Interactions
+from kgplug.data.keys import fingerprint
 from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.embeddings.catalogue import EMBEDDINGS
 from kgplug.embeddings.model import EmbeddingModel
@@ -60,8 +61,7 @@ def item_entities(
     """
     names = {name.lower(): name for name in EMBEDDINGS}
     if embedding.lower() in names:
-        model = EmbeddingModel(names[embedding.lower()], **(settings or {}))
-        model.fit(knowledge, seed=seed, progress=progress)
+        model = _trained(names[embedding.lower()], settings or {}, knowledge, seed, progress=progress)
     elif settings:
         raise UsageError(f'embedding="{embedding}" is a run, which has its settings already; leave out its settings.')
     else:
@@ -78,6 +78,22 @@ def known_items(model: EmbeddingModel, item_keys: np.ndarray, item_label: str) -
     vectors = model.vectors_of(item_keys, label=item_label)
     entities = model.vocabulary.entities_of(item_keys, label=item_label)
     return ItemEntities(vectors, entities >= 0, model, entities)
+
+
+_last: dict[str, EmbeddingModel] = {}  # the embedding that was trained last, by all that it depends on
+
+
+def _trained(
+    name: str, settings: dict[str, Any], knowledge: KnowledgeGraph, seed: int, *, progress: bool | None
+) -> EmbeddingModel:
+    """Train an embedding, or return the last one where that is the same: LibFM, Wide&Deep and DKN need one TransR."""
+    model = EmbeddingModel(name, **settings)
+    key = fingerprint(name, model.config.model_dump_json(), knowledge.fingerprint, str(seed))
+    if key not in _last:
+        _last.clear()
+        model.fit(knowledge, seed=seed, progress=progress)
+        _last[key] = model
+    return _last[key]
 
 
 def _run(name: str) -> EmbeddingModel:

@@ -1,0 +1,34 @@
+"""Embeddings that recommenders have trained: one training serves all that need the same."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from kgplug.embeddings.model import EmbeddingModel
+from kgplug.recommenders import pretrained
+from kgplug.recommenders.pretrained import item_entities
+from tests.unit.planted import directors_and_fans
+
+
+@pytest.mark.parametrize(
+    ("other", "trainings"),
+    [({}, 1), ({"seed": 1}, 2), ({"settings": {"epochs": 1, "embedding_dim": 8}}, 2), ({"graph": True}, 2)],
+)
+def test_an_embedding_is_trained_again_only_where_something_differs(
+    monkeypatch: pytest.MonkeyPatch, other: dict, trainings: int
+) -> None:
+    interactions, knowledge, *_ = directors_and_fans()
+    monkeypatch.setattr(pretrained, "_last", {})
+    fit, seen = EmbeddingModel.fit, []
+    monkeypatch.setattr(EmbeddingModel, "fit", lambda self, *a, **k: (seen.append(1), fit(self, *a, **k)))
+    asked = {"settings": {"epochs": 1, "embedding_dim": 4}, "seed": 0, "progress": False} | other
+    if asked.pop("graph", False):
+        knowledge = dataclasses.replace(knowledge, triples=knowledge.triples[1:])
+    settings = {"epochs": 1, "embedding_dim": 4}
+    first = item_entities("TransE", interactions, directors_and_fans()[1], settings=settings, progress=False)
+    second = item_entities("TransE", interactions, knowledge, **asked)
+    assert len(seen) == trainings
+    assert np.array_equal(first.vectors, second.vectors) == (trainings == 1)
