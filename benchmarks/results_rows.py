@@ -71,7 +71,7 @@ SWITCHES = {
         for variant, settings in (
             ("no attention", {"neighbours": 0}),
             ("no gates (cross & compress)", {"gates": False}),
-            ("no history", {"history": False}),
+            ("no propagation", {"propagations": 0}),
             ("no side term", {"side": False}),
             ("no KG task", {"kge_weight": 0.0}),
         )

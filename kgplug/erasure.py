@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 # Arrays of one row a user, by the end of their name, of all recommenders that kgplug has.
 _USER_ROWS = ("users", "user_bias", "user_logits", "memories", "histories")
 # Arrays that say where each user's part of others begins: end of the name → ends of those others.
-_USER_STARTS = {"indptr": ("indices", "data"), "rated_starts": ("rated_items", "rated_values")}
+_USER_STARTS = {"indptr": ("indices", "data"), "rated_starts": ("rated_items", "rated_weights")}
 
 
 @dataclass(frozen=True)

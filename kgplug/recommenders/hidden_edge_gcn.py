@@ -15,6 +15,7 @@ from torch.nn import functional
 from kgplug.data.interactions import Interactions
 from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.recommenders.click_through import ClickThroughData, Pairs, own_rows
+from kgplug.recommenders.collaborative_graph import CollaborativeGraph
 from kgplug.recommenders.factors import FactorRecommender, Factors
 from kgplug.recommenders.layers import normal_table
 from kgplug.recommenders.propagation import Propagation
@@ -109,8 +110,15 @@ class HiddenEdgeGCN(FactorRecommender, TrainedRecommender):
         ).to(device)
         data = self._click_through(interactions, valid, seed)
         self._nodes = interactions.n_users + item_entities  # (n_items,)
-        edges = KnowledgeEdges(data.likes, self._nodes, knowledge, self.config.knowledge_weight, device)
-        self._graph = edges.graph(np.ones(len(data.likes), dtype=bool))
+        edges = CollaborativeGraph(
+            data.likes,
+            item_entities,
+            knowledge.triples,
+            n_entities=n_entities,
+            knowledge_weight=self.config.knowledge_weight,
+            device=device,
+        )
+        self._graph = edges.whole()
         return HiddenEdgeTask(self, data, edges)
 
     def propagated(self, graph: Propagation) -> tuple[torch.Tensor, torch.Tensor]:
@@ -131,47 +139,10 @@ class HiddenEdgeGCN(FactorRecommender, TrainedRecommender):
         del self._graph
 
 
-class KnowledgeEdges:
-    """The edges between users, items and entities, of which likes can be left out.
-
-    Args:
-        likes: the training likes.
-        item_nodes: int64 (n_items,), node of each item; users are the nodes before all entities.
-        knowledge: triples; two entities have one edge, whatever relations they have.
-        knowledge_weight: weight of such an edge; a like has 1.
-        device: where propagation shall happen.
-    """
-
-    def __init__(
-        self,
-        likes: Interactions,
-        item_nodes: np.ndarray,
-        knowledge: KnowledgeGraph,
-        knowledge_weight: float,
-        device: torch.device,
-    ) -> None:
-        head, _, tail = likes.n_users + knowledge.triples.T
-        self.n_nodes = likes.n_users + max(knowledge.n_entities, int(item_nodes.max()) + 1 - likes.n_users)
-        low, high = np.minimum(head, tail), np.maximum(head, tail)
-        pairs = np.unique((low * self.n_nodes + high)[low < high])
-        self._knowledge = pairs // self.n_nodes, pairs % self.n_nodes
-        self._likes = likes.users, item_nodes[likes.items]
-        self._weight, self._device = knowledge_weight, device
-
-    def graph(self, visible: np.ndarray) -> Propagation:
-        """Return the graph of some likes, bool (n_likes,), and of all knowledge."""
-        left, right = (
-            np.concatenate([liked[visible], known]) for liked, known in zip(self._likes, self._knowledge, strict=True)
-        )
-        weights = np.ones(len(left), dtype=np.float32)
-        weights[int(visible.sum()) :] = self._weight
-        return Propagation(left, right, weights, n_nodes=self.n_nodes, device=self._device)
-
-
 class HiddenEdgeTask(GradientTask):
     """The training of HiddenEdgeGCN."""
 
-    def __init__(self, model: HiddenEdgeGCN, data: ClickThroughData, edges: KnowledgeEdges) -> None:
+    def __init__(self, model: HiddenEdgeGCN, data: ClickThroughData, edges: CollaborativeGraph) -> None:
         self.model, self.module, self.data, self.config, self.edges = model, model.network, data, model.config, edges
         network = self.module
         parameters = [network.nodes, network.item_bias, network.scale]
@@ -186,7 +157,7 @@ class HiddenEdgeTask(GradientTask):
         """Hide likes anew and yield them with new negatives."""
         del epoch
         hidden = rng.random(len(self.data.likes)) < self.config.hidden
-        graph = self.edges.graph(~hidden)
+        graph = self.edges.without(hidden)
         for pairs in self.data.epoch(rng, self.config.batch_size, rows=np.flatnonzero(hidden)):
             yield HiddenBatch(pairs, graph)
 

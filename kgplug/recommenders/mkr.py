@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -198,11 +198,15 @@ class MKRTask:
         """Numbers in the largest tensor of a step."""
         return self.config.batch_size * self.config.embedding_dim
 
-    def batches(self, epoch: int, rng: np.random.Generator) -> Iterator[Pairs | TripleBatch]:
+    def pairs(self, rng: np.random.Generator) -> Iterator[Any]:
+        """Yield what the recommendation steps of one epoch are about."""
+        return self.data.epoch(rng, self.config.batch_size)
+
+    def batches(self, epoch: int, rng: np.random.Generator) -> Iterator[Any]:
         """Yield the steps of one epoch; the KG's triples come in a new order each epoch."""
         del epoch
         order, start = rng.permutation(len(self.triples)), 0
-        for number, pairs in enumerate(self.data.epoch(rng, self.config.batch_size), start=1):
+        for number, pairs in enumerate(self.pairs(rng), start=1):
             yield pairs
             if number % self.config.kge_interval == 0 and len(order) and self.config.kge_weight > 0:
                 rows = np.take(order, range(start, start + min(self.config.kge_batch_size, len(order))), mode="wrap")
@@ -215,12 +219,12 @@ class MKRTask:
         heads, relations, tails = self.triples[rows].T
         return TripleBatch(heads, relations, tails, corrupt[drawn], drawn)
 
-    def step(self, batch: Pairs | TripleBatch) -> torch.Tensor:
+    def step(self, batch: Any) -> torch.Tensor:
         """Do one step of the task that the batch belongs to."""
-        if isinstance(batch, Pairs):
-            loss, optimizers = self.recommendation_loss(batch), self._recommendation_optimizers
-        else:
+        if isinstance(batch, TripleBatch):
             loss, optimizers = self.kge_loss(batch), self._kge_optimizers
+        else:
+            loss, optimizers = self.recommendation_loss(batch), self._recommendation_optimizers
         self.module.zero_grad()
         loss.backward()
         for optimizer in optimizers:
@@ -239,7 +243,7 @@ class MKRTask:
             looked_up += [(network.user_bias, users, of_users), (network.item_bias, items, of_items)]
         (u, v, e, *biases), rows = lookup_all(looked_up)  # (distinct, d), biases (distinct, 1)
         user_vectors, place_of, user_penalty = self.user_vectors(batch, u, user_of)  # u_L
-        item_vectors, around = self.item_vectors(items, v, e, item_of)  # v_L (distinct, d)
+        item_vectors = network.item_tower(v, e)[0]  # v_L (distinct, d)
         logits = network.joined_pairs(user_vectors, place_of, item_vectors, item_of)
         for bias, places in zip(biases, (user_of, item_of), strict=False):
             logits = logits + functional.embedding(places, bias).squeeze(1)
@@ -249,24 +253,8 @@ class MKRTask:
         labels = torch.from_numpy(batch.labels).to(network.device)
         loss = functional.binary_cross_entropy_with_logits(logits, labels)
         outputs = user_penalty + row_penalty(item_vectors, item_of, n)
-        loss = loss + self.config.l2 * (rows + around) + self.config.vector_l2 * outputs
+        loss = loss + self.config.l2 * rows + self.config.vector_l2 * outputs
         return loss + self.config.weight_l2 * squared_norm(self._dense)
-
-    def item_vectors(
-        self,
-        items: torch.Tensor,  # noqa: ARG002
-        v: torch.Tensor,
-        e: torch.Tensor,
-        item_of: torch.Tensor,  # noqa: ARG002
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return (v_L of a batch's distinct items (m, d), mean squared norm of what was looked up beside them).
-
-        Args:
-            items: int64 (m,).
-            v, e: (m, d), their rows.
-            item_of: int64 (n,), which of them is each pair's.
-        """
-        return self.module.item_tower(v, e)[0], v.new_zeros(())
 
     def user_vectors(
         self, batch: Pairs, u: torch.Tensor, user_of: torch.Tensor

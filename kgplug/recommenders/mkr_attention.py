@@ -1,9 +1,10 @@
-"""MKR-attention: MKR whose items look at their neighbourhood in the graph, and cross with it dimension by dimension."""
+"""MKR-attention: MKR over the graph of likes and knowledge, whose items take what they need of both, by dimension."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import ClassVar
+from dataclasses import dataclass
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
@@ -13,163 +14,217 @@ from torch.nn import functional
 
 from kgplug.data.interactions import Interactions
 from kgplug.recommenders.click_through import ClickThroughData, Pairs
-from kgplug.recommenders.item_features import own_likes
-from kgplug.recommenders.layers import distinct, lookup, row_penalty
-from kgplug.recommenders.mkr import MKR, MKRConfig, MKRTask, TripleBatch
+from kgplug.recommenders.collaborative_graph import CollaborativeGraph
+from kgplug.recommenders.factors import FactorRecommender, Factors
+from kgplug.recommenders.layers import average_cold, distinct, squared_norm
+from kgplug.recommenders.mkr import MKR, MKRConfig, MKRTask
 from kgplug.recommenders.mkr_network import MKRNetwork
-from kgplug.recommenders.mkr_tastes import TasteNetwork, TasteTask
-from kgplug.recommenders.neighbours import EntityGraph, Neighbours
-from kgplug.training.config import Space
+from kgplug.recommenders.neighbours import EntityGraph
+from kgplug.recommenders.propagation import Propagation
+from kgplug.training.adam import Adam
+from kgplug.training.config import DataSize, Range, Space
 
 _NEIGHBOUR_STREAM = 0xA77  # parts the draw of the neighbours used for scoring from the draws of the epochs
 
 
 class MKRAttentionConfig(MKRConfig):
-    """Settings of MKR-attention: those of MKR, and a switch for each part that is new."""
+    """Settings of MKR-attention: those of MKR but for its MLPs of users and scores, and a switch for each new part."""
 
-    tuning: ClassVar[Space] = {**MKRConfig.tuning, "neighbours": (4, 8, 16)}
+    tuning: ClassVar[Space] = {
+        **MKRConfig.tuning,
+        "batch_size": (16384, 65536, 262144),
+        "hidden": Range(0.2, 0.7),
+        "propagations": (1, 2, 3),
+        "knowledge_weight": Range(0.1, 2.0),
+        "neighbours": (4, 8, 16),
+    }
 
-    vector_l2: float = Field(
-        2e-2, ge=0, description="weight of the squared norms of the towers' vectors u_L and v_L; 0.05 on sparse data"
-    )
+    batch_size: int = Field(65536, ge=1, description="rows a step of the recommendation task, negatives included")
+    epochs: int = Field(600, ge=1, description="at most so many times are likes hidden and predicted")
+    patience: int = Field(30, ge=1, description="stop after so many epochs without a better validation figure")
+    learning_rate: float = Field(3e-3, gt=0, description="of the recommendation task's Adam; 0.01 on sparse data")
+    vector_l2: float = Field(5e-3, ge=0, description="weight of ‖u‖² + ‖v_L‖², a pair's vectors; 0.02 on sparse data")
+    bias_l2: float = Field(1.0, ge=0, description="weight of the squared biases of the batch's users and items")
+    init_scale: float = Field(0.01, gt=0, description="standard deviation of the tables at the start")
+    init_mean: float = Field(0.1, gt=0, description="mean of the item and entity tables at the start; with gates, 0")
+    kge_interval: int = Field(1, ge=1, description="t: recommendation steps to one KG step (Algorithm 1)")
+    head: Literal["dot"] = Field("dot", description="how user and item vectors give a score")
+    propagations: int = Field(2, ge=0, description="over likes and knowledge; 0: a user or an item is its own row")
+    hidden: float = Field(0.5, gt=0, lt=1, description="share of the likes that an epoch hides and predicts")
+    knowledge_weight: float = Field(0.5, ge=0, description="weight of a KG edge in a propagation; a like has 1")
     neighbours: int = Field(8, ge=0, description="K: sampled neighbours that an item attends to; 0: none")
     gates: bool = Field(True, description="gates decide per dimension what crosses; False: MKR's cross & compress unit")
-    history: bool = Field(True, description="a user is described by the other likes, too")
     side: bool = Field(True, description="add what counts of likes and the KG profile of the user's likes say")
+    side_learning_rate: float = Field(1e-1, gt=0, description="of Adam for the networks on counts")
+
+    @classmethod
+    def suited_to(cls, size: DataSize) -> dict[str, float]:
+        return {"learning_rate": 1e-2, "vector_l2": 2e-2} if size.is_sparse else {}
 
 
 class GatedCross(nn.Module):
-    """Cross unit with gates: v' = g ∘ v + (1 − g) ∘ e + b_v, g = σ(a ∘ v + b ∘ e + c); e' with gates of its own.
+    """Cross unit with gates: v' = e + g ∘ v with g = σ(a ∘ v + b ∘ e + c); e' likewise, with gates of its own.
 
-    The cross & compress unit lets one number an item decide how much of the other task's vector passes, in all
-    dimensions alike. Here each dimension has its own. At a = b = c = 0 the unit starts as the mean of its inputs,
-    as that one does; and like that one it costs O(d). (A full matrix in the gate was worse on Book-Crossing.)
+    The cross & compress unit lets one number an item decide how much of a vector passes, in all dimensions alike.
+    Here each dimension has its own gate; like that unit this one costs O(d). What the graph says of an item passes
+    whole, and what is the item's own through gates that start nearly closed: a book with two likes has nothing of
+    its own to say yet. (Starting half open cost .003 on Book-Crossing.)
 
     Args:
         dim: d.
     """
 
+    CLOSED = -3.0  # c at the start: g = .05
+
     def __init__(self, dim: int) -> None:
         super().__init__()
-        self.gates = nn.Parameter(torch.zeros(2, 3, dim))  # of v and of e: by v, by e, constant
-        self.bias = nn.Parameter(torch.zeros(2, dim))
+        self.gates = nn.Parameter(torch.zeros(2, 3, dim))  # of v' and of e': by v, by e, constant
+        with torch.no_grad():
+            self.gates[:, 2] = self.CLOSED
 
     def forward(self, item: torch.Tensor, entity: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return (v', e'): (n, d), (n, d) → (n, d), (n, d)."""
         of_item, of_entity = (torch.sigmoid(by_v * item + by_e * entity + c) for by_v, by_e, c in self.gates)  # (n, d)
-        crossed_item = entity + of_item * (item - entity) + self.bias[0]
-        crossed_entity = item + of_entity * (entity - item) + self.bias[1]
-        return crossed_item, crossed_entity
+        return entity + of_item * item, entity + of_entity * item
 
 
-class AttentionNetwork(TasteNetwork):
-    """MKR with attention over neighbours and gated crossing.
+class AttentionNetwork(MKRNetwork):
+    """MKR with attention over neighbours and gated crossing; users have no MLP, which cost .01 on Book-Crossing.
 
-    An item's neighbours for scoring stand in buffers int64 (n_items, K). `attention_relations` (n_relations + 1, d)
-    are vectors of the ways to them, the loop of lonely entities last.
+    `attention_relations` (n_relations + 1, d) are vectors of the ways to neighbours, the loop of lonely entities last.
     """
-
-    neighbour_entities: torch.Tensor
-    neighbour_relations: torch.Tensor
-    learnt_late = (*TasteNetwork.learnt_late, "neighbour_entities", "neighbour_relations")
 
     def __init__(self, shape: MKRAttentionConfig, *, n_relations: int, **rest: object) -> None:
         super().__init__(shape, n_relations=n_relations, **rest)  # type: ignore[arg-type]
         dim = shape.embedding_dim
+        self.propagations = shape.propagations
         self.attention_relations = nn.Parameter(torch.zeros(n_relations + 1, dim))
-        if shape.gates:
-            self.cross = nn.ModuleList(GatedCross(dim) for _ in range(shape.low_layers))
+        self.scale = nn.Parameter(torch.ones(1))
 
-    def surround(self, neighbours: Neighbours) -> None:
-        """Take the neighbours of every item that scores are made with."""
-        items = self.item_entities.cpu().numpy()
-        for name, array in (("entities", neighbours.entities), ("relations", neighbours.relations)):
-            self.register_buffer(f"neighbour_{name}", torch.from_numpy(array[items]).to(self.device))
+    def table_mean(self, shape: MKRAttentionConfig) -> float:  # type: ignore[override]
+        return 0.0 if shape.gates else shape.init_mean
+
+    def crossing(self, shape: MKRAttentionConfig) -> nn.Module:  # type: ignore[override]
+        return GatedCross(shape.embedding_dim) if shape.gates else super().crossing(shape)
 
     def recommendation_parameters(self) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
-        tables, dense = super().recommendation_parameters()
-        return tables, [*dense, self.attention_relations]
+        tables = [self.users, self.items, self.entities]
+        dense = [*self.cross.parameters(), self.attention_relations, self.scale]
+        if self.uses_bias:
+            tables += [self.user_bias, self.item_bias]
+            dense.append(self.global_bias)
+        return tables, dense
 
-    def context(self, v: torch.Tensor, around: torch.Tensor, relations: torch.Tensor) -> torch.Tensor:
-        """Return Σ_k a_k e_k, a = softmax_k(v · (e_k + r_k) / √d).
+    def propagated(self, graph: Propagation) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return (u, e) after propagation over a graph: (n_users, d), (n_entities, d)."""
+        nodes = graph.mean_of_layers(torch.cat([self.users, self.entities]), self.propagations)
+        users, entities = nodes.split([len(self.users), len(self.entities)])
+        return self.scale * users, entities
+
+    def crossed(
+        self, items: torch.Tensor, entities: torch.Tensor, near: torch.Tensor, relations: torch.Tensor
+    ) -> torch.Tensor:
+        """Return v_L of items: e + Σ_k a_k e_k, a = softmax_k(e · (e_k + r_k) / √d), crossed with v.
 
         Args:
-            v: (m, d), items.
-            around: (m, K, d), vectors of their neighbours.
-            relations: int64 (m, K).
+            items: int64 (m,).
+            entities: (n_entities, d), propagated.
+            near, relations: int64 (m, K), neighbours of the items and the ways to them.
 
         Returns:
-            (m, d), zeros for K = 0.
+            (m, d).
         """
-        keys = around + functional.embedding(relations, self.attention_relations)  # (m, K, d)
-        weights = torch.softmax((keys * v[:, None]).sum(2) / v.shape[1] ** 0.5, dim=1)  # (m, K)
-        return (weights[:, :, None] * around).sum(1)
-
-    def all_items(self) -> torch.Tensor:
-        """Return v_L of every item: (n_items, d)."""
-        around = functional.embedding(self.neighbour_entities, self.entities)  # (n_items, K, d)
-        seen = self.context(self.items, around, self.neighbour_relations)
-        return self.item_tower(self.items, self.entities[self.item_entities] + seen)[0]
+        e = functional.embedding(self.item_entities[items], entities)
+        if near.shape[1] > 0:
+            around = functional.embedding(near, entities)  # (m, K, d)
+            keys = around + functional.embedding(relations, self.attention_relations)
+            weights = torch.softmax((keys * e[:, None]).sum(2) / e.shape[1] ** 0.5, dim=1)  # (m, K)
+            e = e + (weights[:, :, None] * around).sum(1)
+        return self.item_tower(functional.embedding(items, self.items), e)[0]
 
 
-class AttentionTask(TasteTask):
-    """The training of MKR-attention: new neighbours each epoch; a like is not in the history that it is asked about.
+@dataclass(frozen=True, eq=False)
+class HiddenPairs:
+    """Hidden likes with negatives, and the graph of what is not hidden."""
 
-    The KG task crosses an item with its entity alone: its neighbourhood would hold the tail that is asked for.
+    pairs: Pairs
+    graph: Propagation
+
+
+class AttentionTask(MKRTask):
+    """The training of MKR-attention: likes are hidden and neighbours drawn anew each epoch.
+
+    The KG task crosses an item with its entity alone, before propagation: its neighbourhood holds the tail that is
+    asked for.
 
     Args:
-        network, config, data, triples: as in `MKRTask`.
-        graph: draws neighbours.
+        model: what is trained, its graphs known.
+        data, triples: as in `MKRTask`.
     """
 
     module: AttentionNetwork
     config: MKRAttentionConfig
 
-    def __init__(
-        self,
-        network: AttentionNetwork,
-        config: MKRAttentionConfig,
-        data: ClickThroughData,
-        triples: np.ndarray,
-        graph: EntityGraph,
-    ) -> None:
-        super().__init__(network, config, data, triples)
-        self._graph = graph
+    def __init__(self, model: MKRAttention, data: ClickThroughData, triples: np.ndarray) -> None:
+        super().__init__(model.network, model.config, data, triples)
+        self.model = model
+        tables, dense = model.network.recommendation_parameters()  # a propagation reaches every row
+        self._recommendation_optimizers = (Adam([*tables, *dense], lr=model.config.learning_rate),)
+        self.optimizers = (*self._recommendation_optimizers, *self._kge_optimizers)
 
-    def batches(self, epoch: int, rng: np.random.Generator) -> Iterator[Pairs | TripleBatch]:
-        """Draw neighbours, then yield the steps of one epoch."""
-        self._neighbours = self._graph.sample(self.config.neighbours, rng)
-        return super().batches(epoch, rng)
+    @property
+    def step_floats(self) -> int:
+        """Numbers in the largest tensor of a step."""
+        n_items, dim = self.module.items.shape
+        return max(self.model.likes_graph.n_nodes, n_items * self.config.neighbours) * dim
 
-    def left_out(self, batch: Pairs) -> tuple[np.ndarray, torch.Tensor]:
-        """Return (the like of each row, that of the like a negative was drawn for; ones)."""
-        return own_likes(batch), torch.ones(len(batch), device=self.module.device)
+    def pairs(self, rng: np.random.Generator) -> Iterator[HiddenPairs]:
+        """Draw neighbours and hide likes, which are then asked for."""
+        self._neighbours = self.model.neighbours_of_items(rng)
+        hidden = rng.random(len(self.data.likes)) < self.config.hidden
+        graph = self.model.likes_graph.without(hidden)
+        for pairs in self.data.epoch(rng, self.config.batch_size, rows=np.flatnonzero(hidden)):
+            yield HiddenPairs(pairs, graph)
 
-    def item_vectors(
-        self, items: torch.Tensor, v: torch.Tensor, e: torch.Tensor, item_of: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return (v_L (m, d), mean squared norm of a neighbour)."""
-        network = self.module
-        if self.config.neighbours == 0:
-            return super().item_vectors(items, v, e, item_of)
-        nodes = network.item_entities[items].cpu().numpy()
-        entities, (places,) = distinct(self._neighbours.entities[nodes], device=network.device)  # places (m, K)
-        rows = lookup(network.entities, entities)
-        relations = torch.from_numpy(self._neighbours.relations[nodes]).to(network.device)
-        seen = network.context(v, functional.embedding(places, rows), relations)
-        return network.item_tower(v, e + seen)[0], row_penalty(rows, places[item_of], places[item_of].numel())
+    def recommendation_loss(self, batch: HiddenPairs) -> torch.Tensor:
+        """Return mean BCE + vector_l2 · mean ‖vectors‖² + bias_l2 · mean biases² + weight_l2 · ‖W‖², a scalar."""
+        network, config, pairs = self.module, self.config, batch.pairs
+        users = torch.from_numpy(pairs.users).to(network.device)
+        items, (item_of,) = distinct(pairs.items, device=network.device)
+        u, e = network.propagated(batch.graph)
+        near, relations = (x[items] for x in self._neighbours)
+        u = functional.embedding(users, u)  # (n, d)
+        v = functional.embedding(item_of, network.crossed(items, e, near, relations))  # (n, d)
+        logits = self.data.with_side((u * v).sum(1), pairs.users, pairs.items)
+        penalty = config.vector_l2 * (u.square().sum() + v.square().sum())
+        if config.bias:
+            of_users, of_items = network.user_bias[users, 0], network.item_bias[items, 0][item_of]
+            logits = logits + of_users + of_items + network.global_bias
+            penalty = penalty + config.bias_l2 * (of_users.square().sum() + of_items.square().sum())
+        labels = torch.from_numpy(pairs.labels).to(network.device)
+        loss = functional.binary_cross_entropy_with_logits(logits, labels) + penalty / len(pairs)
+        return loss + config.weight_l2 * squared_norm(self._dense)
+
+    def validate(self) -> float | None:
+        """Return the AUC of the validation pairs."""
+        pairs, model = self.data.valid, self.model
+        if pairs is None:
+            return None
+        model.factors = model.trained_factors()
+        return self.data.validation_auc(model.logits(pairs.users, pairs.items))
 
 
-class MKRAttention(MKR):
-    """MKR with attention over an item's KG neighbourhood and gates in place of the cross & compress unit. Ours.
+class MKRAttention(FactorRecommender, MKR):
+    """MKR over the collaborative knowledge graph, with attention and gates in place of cross & compress. Ours.
 
-    - e of an item becomes e + Σ a_k e_k over sampled neighbours, a = softmax(v · (e_k + r_k) / √d).
-    - Gates decide for each dimension how much of it crosses (`GatedCross`).
-    - A user is u + the mean of v over the other likes: the like that is asked about is never among them.
+    - u and e are propagated over users, items and entities, as LightGCN does over likes (He et al., SIGIR 2020). Each
+      epoch hides a share of the likes and asks for them alone, so no like explains itself.
+    - e of an item becomes e + Σ a_k e_k over sampled neighbours in the KG, a = softmax(e · (e_k + r_k) / √d).
+    - Gates decide for each dimension how much of the item's own vector crosses with it (`GatedCross`).
     - The side term adds counts and the KG profile (`side_term`).
 
-    An item's vector still does not depend on the user, so ranking is one product. What it builds on is MKR (Wang et
-    al., WWW 2019, "Multi-Task Feature Learning for Knowledge Graph Enhanced Recommendation"); attention and another
+    An item's vector does not depend on the user, so ranking is one product. What it builds on is MKR (Wang et al.,
+    WWW 2019, "Multi-Task Feature Learning for Knowledge Graph Enhanced Recommendation"); attention and another
     crossing are what Cao et al. 2021 left for later. Each part has a switch (`MKRAttentionConfig`).
     """
 
@@ -182,12 +237,43 @@ class MKRAttention(MKR):
     def _task_on(
         self, interactions: Interactions, valid: Interactions | None, triples: np.ndarray, seed: int
     ) -> MKRTask:
-        network, likes, nobody = self.network, interactions.likes(), np.empty(0, dtype=np.int64)
-        if not self.config.history:
-            likes = likes.take(nobody)
-        network.remember(likes, np.ones(len(likes), dtype=np.float32))
-        sizes = {"n_entities": len(network.entities), "n_relations": len(network.relations)}
-        graph = EntityGraph(triples, (nobody, nobody), n_users=interactions.n_users, **sizes)
-        network.surround(graph.sample(self.config.neighbours, np.random.default_rng([seed, _NEIGHBOUR_STREAM])))
+        network, nobody = self.network, np.empty(0, dtype=np.int64)
+        n_users, n_entities, n_relations = interactions.n_users, len(network.entities), len(network.relations)
         data = self._click_through(interactions, valid, seed)
-        return AttentionTask(network, self.config, data, triples, graph)
+        self.likes_graph = CollaborativeGraph(
+            data.likes,
+            network.item_entities.cpu().numpy(),
+            triples,
+            n_entities=n_entities,
+            knowledge_weight=self.config.knowledge_weight,
+            device=network.device,
+        )
+        self._whole_graph = self.likes_graph.whole()
+        self._near = EntityGraph(
+            triples, (nobody, nobody), n_users=n_users, n_entities=n_entities, n_relations=n_relations
+        )
+        self._neighbours = self.neighbours_of_items(np.random.default_rng([seed, _NEIGHBOUR_STREAM]))
+        return AttentionTask(self, data, triples)
+
+    def neighbours_of_items(self, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+        """Draw neighbours of each item, and the ways to them: int64 (n_items, K) each."""
+        network = self.network
+        drawn, items = self._near.sample(self.config.neighbours, rng), network.item_entities.cpu().numpy()
+        near, relations = (torch.from_numpy(x[items]) for x in (drawn.entities, drawn.relations))
+        return near.to(network.device), relations.to(network.device)
+
+    @torch.no_grad()
+    def trained_factors(self) -> Factors:
+        """Return what scores are made of: all likes are seen, and the neighbours are always the same."""
+        network = self.network
+        u, e = network.propagated(self._whole_graph)
+        v = network.crossed(torch.arange(len(network.items), device=network.device), e, *self._neighbours)
+        user_bias = network.user_bias + network.global_bias
+        average_cold(u, self.liked)
+        average_cold(user_bias, self.liked)
+        parts = (u, v, user_bias.squeeze(1), network.item_bias.squeeze(1))
+        return Factors(*(part.contiguous().cpu().numpy() for part in parts))
+
+    def _settle(self) -> None:
+        self.factors = self.trained_factors()
+        del self.likes_graph, self._whole_graph, self._near, self._neighbours

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from pydantic import Field
+from torch.nn import functional
 
 from kgplug.data.interactions import Interactions
 from kgplug.errors import DataError
 from kgplug.recommenders.click_through import ClickThroughData, Pairs
+from kgplug.recommenders.layers import distinct, lookup
 from kgplug.recommenders.mkr import MKR, MKRConfig, MKRTask
 from kgplug.recommenders.mkr_network import MKRNetwork
-from kgplug.recommenders.mkr_tastes import TasteNetwork, TasteTask
 from kgplug.recommenders.side_term import SideTerm
 from kgplug.training.config import DataSize
 
@@ -63,17 +64,84 @@ def _labelled(rows: Interactions) -> Pairs:
     return Pairs(rows.users, rows.items, rows.is_like.astype(np.float32))
 
 
-class RatedTask(TasteTask):
+class RatedNetwork(MKRNetwork):
+    """MKR with u0 = u + Σ ω_ui v_i / Σ |ω_ui| over the items i of user u, ω what the rating says.
+
+    What users rated stands in buffers, user after user: `rated_starts` int64 (n_users + 1,), `rated_items` int64 (n,),
+    `rated_weights` float32 (n,), ω.
+    """
+
+    rated_starts: torch.Tensor
+    rated_items: torch.Tensor
+    rated_weights: torch.Tensor
+    learnt_late = ("rated_starts", "rated_items", "rated_weights")  # buffers whose length the data tell
+
+    def remember(self, train: Interactions, weights: np.ndarray) -> None:
+        """Take what users rated, with ω of each row float32 (n,)."""
+        starts = np.searchsorted(train.users, np.arange(train.n_users + 1))
+        for name, array in zip(self.learnt_late, (starts, train.items, weights), strict=True):
+            self.register_buffer(name, torch.from_numpy(array).to(self.device))
+
+    def _load_from_state_dict(self, state_dict: dict[str, torch.Tensor], prefix: str, *rest: Any) -> None:
+        for name in self.learnt_late:  # of whatever length they were saved
+            self.register_buffer(name, torch.empty_like(state_dict[prefix + name], device=self.device))
+        super()._load_from_state_dict(state_dict, prefix, *rest)
+
+    def tastes(self, users: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return (Σ ω v (m, d), Σ |ω| (m, 1)) over what each user rated: int64 (m,), each once."""
+        starts, sizes = self.rated_starts[users], self.rated_starts[users + 1] - self.rated_starts[users]
+        offsets = torch.cumsum(sizes, 0) - sizes
+        number = torch.arange(int(sizes.sum()), device=users.device)
+        rows = number + torch.repeat_interleave(starts - offsets, sizes)
+        weights = self.rated_weights[rows]
+        items, (place,) = distinct(self.rated_items[rows].cpu().numpy(), device=users.device)
+        v = lookup(self.items, items)  # (distinct, d), its gradient sparse
+        sums = functional.embedding_bag(place, v, offsets, mode="sum", per_sample_weights=weights)
+        totals = weights.new_zeros(len(users)).index_add_(
+            0, torch.repeat_interleave(torch.arange(len(users), device=users.device), sizes), weights.abs()
+        )
+        return sums, totals[:, None]
+
+    def all_users(self) -> torch.Tensor:
+        """Return u_L of every user: (n_users, d)."""
+        sums, totals = self.tastes(torch.arange(len(self.users), device=self.device))
+        return self.user_layers(self.users + share(sums, totals))
+
+
+def share(sums: torch.Tensor, totals: torch.Tensor) -> torch.Tensor:
+    """Return sums / totals, zero where nothing is left: (n, d), (n, 1) → (n, d)."""
+    left = totals > 1e-6
+    return torch.where(left, sums / torch.where(left, totals, 1.0), 0.0)
+
+
+class RatedTask(MKRTask):
     """The training of MKR-rated: a pair's user is described without the pair's own rating."""
 
-    def left_out(self, batch: Pairs) -> tuple[np.ndarray, torch.Tensor]:
-        """Return (items int64 (n,), ω(r_ui) float32 (n,)), 0 for a pair that is no training row."""
-        network, rows = self.module, self.data.rows  # type: ignore[attr-defined]
+    module: RatedNetwork
+    data: RatedData
+
+    def own_weights(self, batch: Pairs) -> torch.Tensor:
+        """Return ω(r_ui) float32 (n,), 0 for a pair that is no training row."""
+        network, rows = self.module, self.data.rows
         place = np.searchsorted(rows.pairs, batch.users * np.int64(rows.n_items) + batch.items)
         place = np.minimum(place, len(rows) - 1)
         known = (rows.users[place] == batch.users) & (rows.items[place] == batch.items)
         weights = network.rated_weights[torch.from_numpy(place).to(network.device)]
-        return batch.items, torch.where(torch.from_numpy(known).to(network.device), weights, 0.0)
+        return torch.where(torch.from_numpy(known).to(network.device), weights, 0.0)
+
+    def user_vectors(
+        self, batch: Pairs, u: torch.Tensor, user_of: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Return (u_L of each pair (n, d), 0 … n − 1, their mean squared norm)."""
+        network = self.module
+        sums, totals = network.tastes(distinct(batch.users, device=network.device)[0])
+        own = self.own_weights(batch)[:, None]  # (n, 1)
+        items, (item_of,) = distinct(batch.items, device=network.device)
+        own_vectors = functional.embedding(item_of, lookup(network.items, items))
+        left = functional.embedding(user_of, sums) - own * own_vectors
+        taste = share(left, functional.embedding(user_of, totals) - own.abs())
+        vectors = network.user_layers(functional.embedding(user_of, u) + taste)
+        return vectors, torch.arange(len(batch), device=vectors.device), vectors.square().sum() / len(batch)
 
 
 class MKRRated(MKR):
@@ -90,8 +158,8 @@ class MKRRated(MKR):
     name = "MKR-rated"
     config_class = MKRRatedConfig
     config: MKRRatedConfig
-    network: TasteNetwork
-    network_class: ClassVar[type[MKRNetwork]] = TasteNetwork
+    network: RatedNetwork
+    network_class: ClassVar[type[MKRNetwork]] = RatedNetwork
 
     def _task_on(
         self, interactions: Interactions, valid: Interactions | None, triples: np.ndarray, seed: int

@@ -71,7 +71,7 @@ def test_nothing_of_the_user_is_left_and_the_rest_ranks_as_before(saved: Path) -
     others = np.delete(np.arange(N_USERS), row)
     pairs = np.repeat(others, N_ITEMS), np.tile(np.arange(N_ITEMS), len(others))
     scores = before.score(*pairs)
-    learnt = _about(saved, row)
+    learnt, (whole, _) = _about(saved, row), read_artefact(saved)
     if before.name != "Popularity":
         assert any(np.any(part) for part in learnt.values())
 
@@ -79,6 +79,11 @@ def test_nothing_of_the_user_is_left_and_the_rest_ranks_as_before(saved: Path) -
     assert ERASED not in json.dumps(read_content(saved)["user_keys"])
     for name, part in _about(saved, row).items():
         assert not np.any(part), name
+    rest, _ = read_artefact(saved)
+    for starts in (name for name, array in whole.items() if array.shape == (N_USERS + 1,)):
+        for name, array in whole.items():  # of all users' parts, one after the other
+            if len(array) == whole[starts][-1]:
+                assert len(rest[name]) == rest[starts][-1] < len(array), name
     after = kgplug.load(saved)
     assert isinstance(after, Recommender)
     assert after.seen[row].nnz == after.liked[row].nnz == 0

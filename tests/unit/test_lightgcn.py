@@ -13,28 +13,16 @@ import torch
 from kgplug.data.interactions import Interactions
 from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.recommenders.click_through import ClickThroughData, Pairs, own_rows
-from kgplug.recommenders.hidden_edge_gcn import HiddenBatch, HiddenEdgeGCN, HiddenEdgeTask, KnowledgeEdges
+from kgplug.recommenders.collaborative_graph import CollaborativeGraph
+from kgplug.recommenders.hidden_edge_gcn import HiddenBatch, HiddenEdgeGCN, HiddenEdgeTask
 from kgplug.recommenders.lightgcn import LightGCN, LightGCNTask
 from kgplug.recommenders.propagation import Propagation
 from kgplug.recommenders.side_features import SideFeatures, kg_features
+from tests.unit.literal_propagation import edges_of, literal_layers
 from tests.unit.planted import directors_and_fans, shuffled, tiny, unseen_share
 
 SMALL = {"embedding_dim": 5, "epochs": 3, "batch_size": 4, "init_scale": 0.3, "device": "cpu"}
 CPU = torch.device("cpu")
-
-
-def _literal_layers(nodes: np.ndarray, edges: dict[tuple[int, int], float], layers: int) -> np.ndarray:
-    """Mean over layers of x_a ← Σ_b w_ab / sqrt(d_a d_b) x_b, one neighbour at a time (LightGCN eqs. 3, 4)."""
-    both = edges | {(b, a): weight for (a, b), weight in edges.items()}
-    degree = [sum(weight for (a, _), weight in both.items() if a == node) for node in range(len(nodes))]
-    total, x = nodes.copy(), nodes
-    for _ in range(layers):
-        following = np.zeros_like(x)
-        for (a, b), weight in both.items():
-            following[a] += weight / math.sqrt(degree[a] * degree[b]) * x[b]
-        x = following
-        total = total + x
-    return total / (layers + 1)
 
 
 def test_propagation_and_its_gradient_are_the_product_with_the_normalised_adjacency() -> None:
@@ -43,12 +31,12 @@ def test_propagation_and_its_gradient_are_the_product_with_the_normalised_adjace
     graph = Propagation(left, right, weights, n_nodes=6, device=CPU)
     x = torch.randn(6, 3, generator=torch.Generator().manual_seed(0), requires_grad=True)
     edges = dict(zip(zip(left.tolist(), right.tolist(), strict=True), weights.tolist(), strict=True))
-    expected = _literal_layers(x.detach().double().numpy(), edges, 2)
+    expected = literal_layers(x.detach().double().numpy(), edges, 2)
     found = graph.mean_of_layers(x, 2)
     assert np.allclose(found.detach().numpy(), expected, atol=1e-5)
     pull = torch.randn(6, 3, generator=torch.Generator().manual_seed(1))
     (found * pull).sum().backward()
-    matrix = _literal_layers(np.eye(6), edges, 2)  # x ↦ matrix x
+    matrix = literal_layers(np.eye(6), edges, 2)  # x ↦ matrix x
     assert x.grad is not None and np.allclose(x.grad.numpy(), matrix.T @ pull.numpy(), atol=1e-5)
 
 
@@ -59,7 +47,7 @@ def test_lightgcn_scores_and_loss_are_those_of_its_equations(bias: bool) -> None
     w = {name: tensor.double().numpy() for name, tensor in model.network.state_dict().items()}
     likes = interactions.likes()
     edges = {(int(u), 4 + int(i)): 1.0 for u, i in zip(likes.users, likes.items, strict=True)}
-    x = _literal_layers(w["nodes"], edges, 2)
+    x = literal_layers(w["nodes"], edges, 2)
     assert bias == bool(w["bias"].any())
 
     def logit(user: int, item: int) -> float:
@@ -86,19 +74,6 @@ def _hidden(interactions: Interactions, knowledge: KnowledgeGraph, **settings: o
     return HiddenEdgeGCN(**{**SMALL, **settings}).fit(interactions, knowledge, progress=False)
 
 
-def _edges_of(interactions: Interactions, knowledge: KnowledgeGraph, visible: np.ndarray, weight: float) -> dict:
-    """Return (node, node) → weight of visible likes and of all knowledge, users first, then entities."""
-    likes, n_users = interactions.likes(), interactions.n_users
-    _, item_rows = own_rows(knowledge.entities_of(interactions.item_keys), knowledge.n_entities)
-    edges = {}
-    for number, (user, item) in enumerate(zip(likes.users, likes.items, strict=True)):
-        if visible[number]:
-            edges[int(user), n_users + int(item_rows[item])] = 1.0
-    for head, _, tail in knowledge.triples:
-        edges[n_users + int(min(head, tail)), n_users + int(max(head, tail))] = weight
-    return edges
-
-
 def test_hidden_edge_loss_propagates_over_visible_likes_and_weighted_knowledge_only() -> None:
     interactions, knowledge = tiny()
     model = _hidden(interactions, knowledge, l2=0.3, entity_l2=0.2, bias_l2=0.4)
@@ -110,7 +85,7 @@ def test_hidden_edge_loss_propagates_over_visible_likes_and_weighted_knowledge_o
     likes = interactions.likes()
     users, items = np.append(likes.users[~visible], [2, 3]), np.append(likes.items[~visible], [0, 2])
     pairs = Pairs(users, items, np.array([1, 1, 0, 0], dtype=np.float32))
-    x = _literal_layers(w["nodes"], _edges_of(interactions, knowledge, visible, 0.5), 2)
+    x = literal_layers(w["nodes"], edges_of(interactions, knowledge, visible, 0.5), 2)
     _, item_rows = own_rows(knowledge.entities_of(interactions.item_keys), knowledge.n_entities)
     facts = SideFeatures(likes.matrix(), kg_features(likes, knowledge)).of_pairs(users, items, training=True)
     side = task.data.side.towers(facts).detach().double().numpy()
@@ -119,7 +94,7 @@ def test_hidden_edge_loss_propagates_over_visible_likes_and_weighted_knowledge_o
         u, v, bias = x[user], x[4 + item_rows[item]], w["item_bias"][item]
         p = 1 / (1 + math.exp(-(w["scale"][0] * (u @ v) + bias + side[n])))
         expected += (-math.log(p if label else 1 - p) + 0.3 * (u @ u + v @ v) + 0.4 * bias**2) / 4
-    assert task.loss(HiddenBatch(pairs, task.edges.graph(visible))).item() == pytest.approx(expected, abs=1e-5)
+    assert task.loss(HiddenBatch(pairs, task.edges.without(~visible))).item() == pytest.approx(expected, abs=1e-5)
 
 
 def test_a_step_predicts_hidden_likes_only_and_its_graph_holds_none_of_them() -> None:
@@ -136,15 +111,16 @@ def test_a_step_predicts_hidden_likes_only_and_its_graph_holds_none_of_them() ->
     assert 0.3 < len(pairs) / len(interactions) < 0.7 and len(graphs) == 1
     matrix = graphs.pop()._matrix
     assert (matrix[pairs[:, 0], model._nodes[pairs[:, 1]]] == 0).all()
-    whole = task.edges.graph(np.ones(len(interactions), dtype=bool))._matrix
+    whole = task.edges.whole()._matrix
     assert (whole[pairs[:, 0], model._nodes[pairs[:, 1]]] > 0).all()
 
 
 def test_an_edge_of_the_graph_counts_once_whatever_relations_two_entities_have() -> None:
     frame = pd.DataFrame([(0, "by", 1), (1, "of", 0), (0, "in", 1), (0, "is", 0)], columns=["head", "relation", "tail"])
     likes = Interactions.from_arrays(np.arange(1), np.arange(2), np.array([0]), np.array([0]))
-    edges = KnowledgeEdges(likes, np.array([1, 2]), KnowledgeGraph.from_dataframe(frame), 0.5, CPU)
-    matrix = edges.graph(np.array([False]))._matrix.toarray()
+    triples = KnowledgeGraph.from_dataframe(frame).triples
+    edges = CollaborativeGraph(likes, np.array([0, 1]), triples, n_entities=2, knowledge_weight=0.5, device=CPU)
+    matrix = edges.without(np.array([True]))._matrix.toarray()
     assert matrix[1, 2] == pytest.approx(1.0) and np.count_nonzero(matrix) == 2  # no loop, normalised to 1
 
 

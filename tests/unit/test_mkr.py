@@ -270,8 +270,8 @@ def test_a_training_that_was_killed_goes_on_to_the_same_bits(tmp_path, monkeypat
         assert torch.equal(tensor, resumed.network.state_dict()[name]), name
 
 
-def test_sparse_data_are_learnt_more_slowly_unless_a_rate_is_set() -> None:
+def test_sparse_data_are_learnt_at_a_rate_of_their_own_unless_one_is_set() -> None:
     sparse, dense = DataSize(100, 50, 999), DataSize(100, 50, 1000)
-    for config in (MKR.config_class, MKRAttention.config_class):
-        assert config().suited(sparse).learning_rate == 5e-3 and config().suited(dense).learning_rate == 2e-2
-        assert config(learning_rate=0.01).suited(sparse).learning_rate == 0.01
+    for config, slow, fast in ((MKR.config_class, 5e-3, 2e-2), (MKRAttention.config_class, 1e-2, 3e-3)):
+        assert config().suited(sparse).learning_rate == slow and config().suited(dense).learning_rate == fast
+        assert config(learning_rate=0.015).suited(sparse).learning_rate == 0.015
