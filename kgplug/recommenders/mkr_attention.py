@@ -42,8 +42,8 @@ class MKRAttentionConfig(MKRConfig):
     batch_size: int = Field(65536, ge=1, description="rows a step of the recommendation task, negatives included")
     epochs: int = Field(600, ge=1, description="at most so many times are likes hidden and predicted")
     patience: int = Field(30, ge=1, description="stop after so many epochs without a better validation figure")
-    learning_rate: float = Field(3e-3, gt=0, description="of the recommendation task's Adam; 0.01 on sparse data")
-    vector_l2: float = Field(5e-3, ge=0, description="weight of ‖u‖² + ‖v_L‖², a pair's vectors; 0.02 on sparse data")
+    learning_rate: float = Field(3e-3, gt=0, description="of the recommendation task's Adam; 0.01 if sparse")
+    vector_l2: float = Field(5e-3, ge=0, description="weight of ‖u‖² + ‖v_L‖², a pair's vectors; 0.05 if sparse")
     bias_l2: float = Field(1.0, ge=0, description="weight of the squared biases of the batch's users and items")
     init_scale: float = Field(0.01, gt=0, description="standard deviation of the tables at the start")
     init_mean: float = Field(0.1, gt=0, description="mean of the item and entity tables at the start; with gates, 0")
@@ -59,7 +59,7 @@ class MKRAttentionConfig(MKRConfig):
 
     @classmethod
     def suited_to(cls, size: DataSize) -> dict[str, float]:
-        return {"learning_rate": 1e-2, "vector_l2": 2e-2} if size.is_sparse else {}
+        return {"learning_rate": 1e-2, "vector_l2": 5e-2} if size.is_sparse else {}
 
 
 class GatedCross(nn.Module):
