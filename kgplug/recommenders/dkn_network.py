@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from kgplug.recommenders.fused import pair_dots
 from kgplug.recommenders.layers import distinct, normal_table, xavier_linear
 from kgplug.recommenders.titles import Titles
 from kgplug.recommenders.trained import PairNetwork
@@ -66,12 +67,36 @@ class Match(nn.Module):
         if self.attention_layer is not None and self.attention_output is not None:
             of_history, of_candidate = _sides(self.attention_layer, history, candidates)
             near = self.attention_output(torch.relu(of_history[:, :, None] + of_candidate[:, None])).squeeze(-1)
-        weights = torch.softmax(near.masked_fill(held[:, :, None] == 0, _FAR), dim=1) * held[:, :, None]
+        weights = _attention(near, held)
         if self.head_layer is None or self.head_output is None:
             return (weights * products).sum(1)
         users = weights.transpose(1, 2) @ history  # (b, m, D)
         of_user, of_candidate = _sides(self.head_layer, users, candidates)
         return self.head_output(torch.relu(of_user + of_candidate)).squeeze(-1)
+
+    def of_pairs(
+        self, vectors: torch.Tensor, liked_of: torch.Tensor, held: torch.Tensor, item_of: torch.Tensor
+    ) -> torch.Tensor:
+        """Return logits (b,) of one candidate each.
+
+        Args:
+            vectors: (n, D), of items.
+            liked_of: int64 (b, K), rows of what the user liked.
+            held: (b, K), 1 where there is such an item.
+            item_of: int64 (b,), the candidate's row.
+        """
+        if self.attention_layer is None and self.head_layer is None:  # products are all that is needed
+            candidates = item_of.repeat_interleave(liked_of.shape[1])
+            products = pair_dots(vectors, liked_of.reshape(-1), vectors, candidates).view(liked_of.shape)  # (b, K)
+            return (_attention(products[:, :, None], held)[:, :, 0] * products).sum(1)
+        history = functional.embedding(liked_of, vectors)  # (b, K, D)
+        return self(history, held, functional.embedding(item_of, vectors)[:, None]).squeeze(1)
+
+
+def _attention(near: torch.Tensor, held: torch.Tensor) -> torch.Tensor:
+    """Return weights of what is held, that sum to one, or zeros where nothing is: (b, K, m), (b, K) → (b, K, m)."""
+    held = held[:, :, None]
+    return torch.softmax(near.masked_fill(held == 0, _FAR), dim=1) * held
 
 
 def _sides(layer: nn.Linear, first: torch.Tensor, second: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -167,7 +192,6 @@ class DKNNetwork(PairNetwork):
         held = liked >= 0 if left_out is None else (liked >= 0) & (liked != left_out[:, None])
         rows, (liked_of, item_of) = distinct(np.maximum(liked, 0), items, device=self.device)
         vectors = self.item_vectors(rows)
-        history = functional.embedding(liked_of, vectors)  # (B, K, D)
         mask = torch.from_numpy(held).to(self.device, vectors.dtype)
-        logits = self.match(history, mask, functional.embedding(item_of, vectors)[:, None]).squeeze(1)
+        logits = self.match.of_pairs(vectors, liked_of, mask, item_of)
         return logits + self.global_bias, vectors.square().sum(1).mean()
