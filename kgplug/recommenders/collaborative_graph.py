@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 
 from kgplug.data.interactions import Interactions
+from kgplug.recommenders.click_through import ClickThroughData, Pairs
 from kgplug.recommenders.propagation import Propagation
+
+
+@dataclass(frozen=True, eq=False)
+class HiddenBatch:
+    """Hidden likes with negatives, and the graph of what is not hidden."""
+
+    pairs: Pairs
+    graph: Propagation
 
 
 class CollaborativeGraph:
@@ -53,3 +65,12 @@ class CollaborativeGraph:
     def whole(self) -> Propagation:
         """Return the graph of all likes and all knowledge."""
         return self.without(np.zeros(len(self._likes[0]), dtype=bool))
+
+    def epoch(
+        self, data: ClickThroughData, share: float, batch_size: int, rng: np.random.Generator
+    ) -> Iterator[HiddenBatch]:
+        """Hide a share of the likes anew, and yield them with new negatives, at most `batch_size` pairs a time."""
+        hidden = rng.random(len(data.likes)) < share
+        graph = self.without(hidden)
+        for pairs in data.epoch(rng, batch_size, rows=np.flatnonzero(hidden)):
+            yield HiddenBatch(pairs, graph)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
@@ -14,8 +13,8 @@ from torch.nn import functional
 
 from kgplug.data.interactions import Interactions
 from kgplug.data.knowledge_graph import KnowledgeGraph
-from kgplug.recommenders.click_through import ClickThroughData, Pairs, own_rows
-from kgplug.recommenders.collaborative_graph import CollaborativeGraph
+from kgplug.recommenders.click_through import ClickThroughData, own_rows
+from kgplug.recommenders.collaborative_graph import CollaborativeGraph, HiddenBatch
 from kgplug.recommenders.factors import FactorRecommender, Factors
 from kgplug.recommenders.layers import normal_table
 from kgplug.recommenders.propagation import Propagation
@@ -54,14 +53,6 @@ class HiddenEdgeGCNConfig(ClickThroughConfig):
     @classmethod
     def suited_to(cls, size: DataSize) -> dict[str, float]:
         return {"learning_rate": 1e-2, "l2": 2e-2} if size.is_sparse else {}
-
-
-@dataclass(frozen=True, eq=False)
-class HiddenBatch:
-    """Hidden likes with negatives, and the graph of what is not hidden."""
-
-    pairs: Pairs
-    graph: Propagation
 
 
 class HiddenEdgeNetwork(nn.Module):
@@ -156,10 +147,7 @@ class HiddenEdgeTask(GradientTask):
     def batches(self, epoch: int, rng: np.random.Generator) -> Iterator[HiddenBatch]:
         """Hide likes anew and yield them with new negatives."""
         del epoch
-        hidden = rng.random(len(self.data.likes)) < self.config.hidden
-        graph = self.edges.without(hidden)
-        for pairs in self.data.epoch(rng, self.config.batch_size, rows=np.flatnonzero(hidden)):
-            yield HiddenBatch(pairs, graph)
+        return self.edges.epoch(self.data, self.config.hidden, self.config.batch_size, rng)
 
     def loss(self, batch: HiddenBatch) -> torch.Tensor:
         """Return mean BCE + the penalties, a scalar."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -13,8 +12,8 @@ from torch import nn
 from torch.nn import functional
 
 from kgplug.data.interactions import Interactions
-from kgplug.recommenders.click_through import ClickThroughData, Pairs
-from kgplug.recommenders.collaborative_graph import CollaborativeGraph
+from kgplug.recommenders.click_through import ClickThroughData
+from kgplug.recommenders.collaborative_graph import CollaborativeGraph, HiddenBatch
 from kgplug.recommenders.factors import FactorRecommender, Factors
 from kgplug.recommenders.layers import average_cold, distinct, squared_norm
 from kgplug.recommenders.mkr import MKR, MKRConfig, MKRTask
@@ -143,14 +142,6 @@ class AttentionNetwork(MKRNetwork):
         return self.item_tower(functional.embedding(items, self.items), e)[0]
 
 
-@dataclass(frozen=True, eq=False)
-class HiddenPairs:
-    """Hidden likes with negatives, and the graph of what is not hidden."""
-
-    pairs: Pairs
-    graph: Propagation
-
-
 class AttentionTask(MKRTask):
     """The training of MKR-attention: likes are hidden and neighbours drawn anew each epoch.
 
@@ -178,15 +169,12 @@ class AttentionTask(MKRTask):
         n_items, dim = self.module.items.shape
         return max(self.model.likes_graph.n_nodes, n_items * self.config.neighbours) * dim
 
-    def pairs(self, rng: np.random.Generator) -> Iterator[HiddenPairs]:
+    def pairs(self, rng: np.random.Generator) -> Iterator[HiddenBatch]:
         """Draw neighbours and hide likes, which are then asked for."""
         self._neighbours = self.model.neighbours_of_items(rng)
-        hidden = rng.random(len(self.data.likes)) < self.config.hidden
-        graph = self.model.likes_graph.without(hidden)
-        for pairs in self.data.epoch(rng, self.config.batch_size, rows=np.flatnonzero(hidden)):
-            yield HiddenPairs(pairs, graph)
+        return self.model.likes_graph.epoch(self.data, self.config.hidden, self.config.batch_size, rng)
 
-    def recommendation_loss(self, batch: HiddenPairs) -> torch.Tensor:
+    def recommendation_loss(self, batch: HiddenBatch) -> torch.Tensor:
         """Return mean BCE + vector_l2 · mean ‖vectors‖² + bias_l2 · mean biases² + weight_l2 · ‖W‖², a scalar."""
         network, config, pairs = self.module, self.config, batch.pairs
         users = torch.from_numpy(pairs.users).to(network.device)

@@ -13,8 +13,8 @@ import torch
 from kgplug.data.interactions import Interactions
 from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.recommenders.click_through import ClickThroughData, Pairs, own_rows
-from kgplug.recommenders.collaborative_graph import CollaborativeGraph
-from kgplug.recommenders.hidden_edge_gcn import HiddenBatch, HiddenEdgeGCN, HiddenEdgeTask
+from kgplug.recommenders.collaborative_graph import CollaborativeGraph, HiddenBatch
+from kgplug.recommenders.hidden_edge_gcn import HiddenEdgeGCN, HiddenEdgeTask
 from kgplug.recommenders.lightgcn import LightGCN, LightGCNTask
 from kgplug.recommenders.propagation import Propagation
 from kgplug.recommenders.side_features import SideFeatures, kg_features

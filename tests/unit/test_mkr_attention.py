@@ -9,9 +9,10 @@ import pytest
 import torch
 
 from kgplug.recommenders.click_through import Pairs
+from kgplug.recommenders.collaborative_graph import HiddenBatch
 from kgplug.recommenders.layers import CrossCompress
 from kgplug.recommenders.mkr import TripleBatch, oriented
-from kgplug.recommenders.mkr_attention import AttentionTask, GatedCross, HiddenPairs, MKRAttention
+from kgplug.recommenders.mkr_attention import AttentionTask, GatedCross, MKRAttention
 from tests.unit.literal_propagation import edges_of, literal_layers
 from tests.unit.planted import directors_and_fans, shuffled, tiny, unseen_share
 
@@ -111,7 +112,7 @@ def test_the_loss_equals_the_equations_over_likes_that_are_not_hidden() -> None:
         loss += (-math.log(p if label else 1 - p) + c.vector_l2 * (u @ u + v @ v) + c.bias_l2 * biases) / 4
     dense = ("cross.0.gates", "attention_relations", "scale", "global_bias")
     loss += c.weight_l2 * sum(float((w[name] ** 2).sum()) for name in dense)
-    found = task.recommendation_loss(HiddenPairs(pairs, model.likes_graph.without(~visible)))
+    found = task.recommendation_loss(HiddenBatch(pairs, model.likes_graph.without(~visible)))
     assert found.item() == pytest.approx(loss, abs=1e-5)
 
 
