@@ -55,7 +55,7 @@ class KGCNConfig(KnowledgeConfig):
     }
 
     batch_size: int = Field(4096, ge=1, description="rows a step, negatives included")
-    learning_rate: float = Field(1e-2, gt=0, description="of Adam")
+    learning_rate: float = Field(1e-2, gt=0, description="of Adam; 2e-3 if sparse and few")
     l2: float = Field(1e-3, ge=0, description="weight of the squared norms of the batch's rows")
     vector_l2: float = Field(2e-2, ge=0, description="weight of the squared norms of the vectors that are multiplied")
     neighbours: int = Field(8, ge=1, description="K: sampled neighbours an entity")
@@ -71,7 +71,8 @@ class KGCNConfig(KnowledgeConfig):
 
     @classmethod
     def suited_to(cls, size: DataSize) -> dict[str, float]:
-        return super().suited_to(size) | ({"l2": 1e-2, "vector_l2": 5e-2} if size.is_sparse else {})
+        settings = super().suited_to(size) | ({"l2": 1e-2, "vector_l2": 5e-2} if size.is_sparse else {})
+        return settings | ({"learning_rate": 2e-3} if size.is_sparse and size.has_few_likes else {})
 
 
 @dataclass(frozen=True, eq=False)

@@ -30,7 +30,6 @@ from kgplug.training.memory import train_in_memory
 from kgplug.training.row_adam import RowAdam
 
 SIDE_BELOW = 20  # likes a user
-FEW_LIKES = 20_000  # in all
 SCORED_PAIRS = 65_536  # pairs that a network scores at a time
 
 
@@ -65,7 +64,7 @@ class KnowledgeConfig(ClickThroughConfig):
     def suited_to(cls, size: DataSize) -> dict[str, float]:
         if size.likes_per_user >= SIDE_BELOW:
             return {}
-        return {"side": True} | ({"side_learning_rate": 3e-2} if size.n_likes < FEW_LIKES else {})
+        return {"side": True} | ({"side_learning_rate": 3e-2} if size.has_few_likes else {})
 
 
 class TrainedRecommender(LogitRecommender):

@@ -21,10 +21,10 @@ from kgplug.recommenders.logits import LogitRecommender
 from kgplug.recommenders.mkr import MKR
 from kgplug.recommenders.side_features import kg_features
 from kgplug.recommenders.side_term import SideTerm, SideTowers
-from kgplug.recommenders.trained import FEW_LIKES, SIDE_BELOW, KnowledgeConfig
+from kgplug.recommenders.trained import SIDE_BELOW, KnowledgeConfig
 from kgplug.training import loop
 from kgplug.training.checkpoint import save_checkpoint
-from kgplug.training.config import DataSize
+from kgplug.training.config import FEW_LIKES, DataSize
 from tests.unit.planted import directors_and_fans, shuffled, tiny, unseen_share
 from tests.unit.test_recommender_contract import SETTINGS
 
@@ -233,6 +233,17 @@ def test_it_learns_faster_where_there_are_few_likes_in_all_unless_a_rate_is_set(
         rates = [kgplug.create(name).config.suited(size).side_learning_rate for size in (few, many)]
         assert rates == [3e-2, 1e-2]
         assert kgplug.create(name, side_learning_rate=0.02).config.suited(few).side_learning_rate == 0.02
+
+
+def test_few_and_sparse_likes_are_learnt_slowly_unless_a_rate_is_set() -> None:
+    few, many, dense = DataSize(9_000, 50, FEW_LIKES - 1), DataSize(9_000, 50, FEW_LIKES), DataSize(100, 50, 1_000)
+    for name in ("KGCN", "RippleNet"):
+        assert [kgplug.create(name).config.suited(size).learning_rate for size in (few, many, dense)] == [
+            2e-3,
+            1e-2,
+            1e-2,
+        ]
+        assert kgplug.create(name, learning_rate=0.02).config.suited(few).learning_rate == 0.02
 
 
 @pytest.mark.parametrize("name", ["MKR", "KGCN"])
