@@ -15,9 +15,9 @@ from kgplug.data.interactions import Interactions
 from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.recommenders.click_through import ClickThroughData, own_rows
 from kgplug.recommenders.collaborative_graph import CollaborativeGraph, HiddenBatch
-from kgplug.recommenders.factors import FactorRecommender, Factors
+from kgplug.recommenders.factors import Factors
 from kgplug.recommenders.layers import normal_table
-from kgplug.recommenders.propagation import Propagation
+from kgplug.recommenders.propagation import PropagatedRecommender, Propagation
 from kgplug.recommenders.trained import ClickThroughConfig, GradientTask, TrainedRecommender
 from kgplug.training.adam import Adam
 from kgplug.training.config import DataSize, Range, Space, TrainedConfig
@@ -71,7 +71,7 @@ class HiddenEdgeNetwork(nn.Module):
         self.scale = nn.Parameter(torch.ones(1))
 
 
-class HiddenEdgeGCN(FactorRecommender, TrainedRecommender):
+class HiddenEdgeGCN(PropagatedRecommender, TrainedRecommender):
     """LightGCN over users, items and entities that predicts likes which its graph does not hold.
 
     Ours, on the propagation of He et al., SIGIR 2020 ("LightGCN"). Each epoch hides a random share of the likes,
@@ -120,7 +120,6 @@ class HiddenEdgeGCN(FactorRecommender, TrainedRecommender):
 
     @torch.no_grad()
     def trained_factors(self) -> Factors:
-        """Return what scores are made of."""
         users, items = (part.contiguous().cpu().numpy() for part in self.propagated(self._graph))
         scale, bias = self.network.scale.item(), self.network.item_bias.cpu().numpy()
         return Factors(scale * users, items, np.zeros(len(users), dtype=np.float32), bias)
@@ -165,8 +164,4 @@ class HiddenEdgeTask(GradientTask):
 
     def validate(self) -> float | None:
         """Return the AUC of the validation pairs."""
-        pairs, model = self.data.valid, self.model
-        if pairs is None:
-            return None
-        model.factors = model.trained_factors()
-        return self.data.validation_auc(model.logits(pairs.users, pairs.items))
+        return self.model.validation_auc(self.data)

@@ -14,9 +14,9 @@ from torch.nn import functional
 from kgplug.data.interactions import Interactions
 from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.recommenders.click_through import ClickThroughData, Pairs
-from kgplug.recommenders.factors import FactorRecommender, Factors
+from kgplug.recommenders.factors import Factors
 from kgplug.recommenders.layers import normal_table
-from kgplug.recommenders.propagation import Propagation
+from kgplug.recommenders.propagation import PropagatedRecommender, Propagation
 from kgplug.recommenders.trained import ClickThroughConfig, GradientTask, TrainedRecommender
 from kgplug.training.adam import Adam
 from kgplug.training.config import DataSize, Range, Space, TrainedConfig
@@ -64,7 +64,7 @@ class LightGCNNetwork(nn.Module):
         self.global_bias = nn.Parameter(torch.zeros(1))
 
 
-class LightGCN(FactorRecommender, TrainedRecommender):
+class LightGCN(PropagatedRecommender, TrainedRecommender):
     """LightGCN (He et al., SIGIR 2020, "LightGCN: Simplifying and Powering Graph Convolution Network for
     Recommendation"), trained on likes and fresh negatives by log loss so that its scores are probabilities.
     """
@@ -108,7 +108,6 @@ class LightGCN(FactorRecommender, TrainedRecommender):
 
     @torch.no_grad()
     def trained_factors(self) -> Factors:
-        """Return what scores are made of."""
         n_users, network = len(self.user_keys), self.network
         bias = network.bias.cpu().numpy()
         users, items = (part.contiguous().cpu().numpy() for part in self.propagated())
@@ -152,8 +151,4 @@ class LightGCNTask(GradientTask):
 
     def validate(self) -> float | None:
         """Return the AUC of the validation pairs."""
-        pairs = self.data.valid
-        if pairs is None:
-            return None
-        self.model.factors = self.model.trained_factors()
-        return self.data.validation_auc(self.model.logits(pairs.users, pairs.items))
+        return self.model.validation_auc(self.data)

@@ -14,16 +14,18 @@ from torch.nn import functional
 from kgplug.data.interactions import Interactions
 from kgplug.recommenders.click_through import ClickThroughData
 from kgplug.recommenders.collaborative_graph import CollaborativeGraph, HiddenBatch
-from kgplug.recommenders.factors import FactorRecommender, Factors
+from kgplug.recommenders.factors import Factors
 from kgplug.recommenders.layers import average_cold, distinct, squared_norm
 from kgplug.recommenders.mkr import MKR, MKRConfig, MKRTask
 from kgplug.recommenders.mkr_network import MKRNetwork
 from kgplug.recommenders.neighbours import EntityGraph
-from kgplug.recommenders.propagation import Propagation
+from kgplug.recommenders.propagation import PropagatedRecommender, Propagation
 from kgplug.training.adam import Adam
 from kgplug.training.config import DataSize, Range, Space
 
 _NEIGHBOUR_STREAM = 0xA77  # parts the draw of the neighbours used for scoring from the draws of the epochs
+
+SCORED_ITEMS = 65_536  # items whose neighbours' vectors are held at a time
 
 
 class MKRAttentionConfig(MKRConfig):
@@ -166,7 +168,7 @@ class AttentionTask(MKRTask):
     @property
     def step_floats(self) -> int:
         """Numbers in the largest tensor of a step."""
-        n_items, dim = self.module.items.shape
+        n_items, dim = min(len(self.module.items), self.config.batch_size), self.config.embedding_dim
         return max(self.model.likes_graph.n_nodes, n_items * self.config.neighbours) * dim
 
     def pairs(self, rng: np.random.Generator) -> Iterator[HiddenBatch]:
@@ -195,14 +197,10 @@ class AttentionTask(MKRTask):
 
     def validate(self) -> float | None:
         """Return the AUC of the validation pairs."""
-        pairs, model = self.data.valid, self.model
-        if pairs is None:
-            return None
-        model.factors = model.trained_factors()
-        return self.data.validation_auc(model.logits(pairs.users, pairs.items))
+        return self.model.validation_auc(self.data)
 
 
-class MKRAttention(FactorRecommender, MKR):
+class MKRAttention(PropagatedRecommender, MKR):
     """MKR over the collaborative knowledge graph, with attention and gates in place of cross & compress. Ours.
 
     - u and e are propagated over users, items and entities, as LightGCN does over likes (He et al., SIGIR 2020). Each
@@ -255,7 +253,9 @@ class MKRAttention(FactorRecommender, MKR):
         """Return what scores are made of: all likes are seen, and the neighbours are always the same."""
         network = self.network
         u, e = network.propagated(self._whole_graph)
-        v = network.crossed(torch.arange(len(network.items), device=network.device), e, *self._neighbours)
+        near, relations = self._neighbours
+        numbers = torch.arange(len(network.items), device=network.device).split(SCORED_ITEMS)
+        v = torch.cat([network.crossed(some, e, near[some], relations[some]) for some in numbers])
         user_bias = network.user_bias + network.global_bias
         average_cold(u, self.liked)
         average_cold(user_bias, self.liked)

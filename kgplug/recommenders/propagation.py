@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import warnings
+from abc import abstractmethod
 from typing import Any
 
 import numpy as np
 import torch
 from scipy import sparse
+
+from kgplug.recommenders.click_through import ClickThroughData
+from kgplug.recommenders.factors import FactorRecommender, Factors
 
 
 class Propagation:
@@ -66,3 +70,18 @@ class _Multiply(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor, None]:
         return ctx.propagation.multiply(grads[0].contiguous()), None
+
+
+class PropagatedRecommender(FactorRecommender):
+    """A recommender whose factors a propagation over the whole graph gives, after training and at each validation."""
+
+    @abstractmethod
+    def trained_factors(self) -> Factors:
+        """Return what scores are made of by now."""
+
+    def validation_auc(self, data: ClickThroughData) -> float | None:
+        """Return the AUC of the validation pairs, None without them."""
+        if data.valid is None:
+            return None
+        self.factors = self.trained_factors()
+        return data.validation_auc(self.logits(data.valid.users, data.valid.items))
