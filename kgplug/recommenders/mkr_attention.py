@@ -15,17 +15,17 @@ from kgplug.data.interactions import Interactions
 from kgplug.recommenders.click_through import ClickThroughData
 from kgplug.recommenders.collaborative_graph import CollaborativeGraph, HiddenBatch
 from kgplug.recommenders.factors import Factors
+from kgplug.recommenders.fused import pair_dots
 from kgplug.recommenders.layers import average_cold, distinct, squared_norm
 from kgplug.recommenders.mkr import MKR, MKRConfig, MKRTask
 from kgplug.recommenders.mkr_network import MKRNetwork
 from kgplug.recommenders.neighbours import EntityGraph
 from kgplug.recommenders.propagation import PropagatedRecommender, Propagation
+from kgplug.recommenders.weighted_sum import weighted_sum
 from kgplug.training.adam import Adam
 from kgplug.training.config import DataSize, Range, Space
 
 _NEIGHBOUR_STREAM = 0xA77  # parts the draw of the neighbours used for scoring from the draws of the epochs
-
-SCORED_ITEMS = 65_536  # items whose neighbours' vectors are held at a time
 
 
 class MKRAttentionConfig(MKRConfig):
@@ -137,10 +137,10 @@ class AttentionNetwork(MKRNetwork):
         """
         e = functional.embedding(self.item_entities[items], entities)
         if near.shape[1] > 0:
-            around = functional.embedding(near, entities)  # (m, K, d)
-            keys = around + functional.embedding(relations, self.attention_relations)
-            weights = torch.softmax((keys * e[:, None]).sum(2) / e.shape[1] ** 0.5, dim=1)  # (m, K)
-            e = e + (weights[:, :, None] * around).sum(1)
+            places = torch.arange(len(e), device=e.device).repeat_interleave(near.shape[1])
+            products = pair_dots(e, places, entities, near.reshape(-1)).view(near.shape)  # e · e_k
+            products = products + (e @ self.attention_relations.T).gather(1, relations)
+            e = e + weighted_sum(entities, near, torch.softmax(products / e.shape[1] ** 0.5, dim=1))
         return self.item_tower(functional.embedding(items, self.items), e)[0]
 
 
@@ -168,8 +168,7 @@ class AttentionTask(MKRTask):
     @property
     def step_floats(self) -> int:
         """Numbers in the largest tensor of a step."""
-        n_items, dim = min(len(self.module.items), self.config.batch_size), self.config.embedding_dim
-        return max(self.model.likes_graph.n_nodes, n_items * self.config.neighbours) * dim
+        return self.model.likes_graph.n_nodes * self.config.embedding_dim
 
     def pairs(self, rng: np.random.Generator) -> Iterator[HiddenBatch]:
         """Draw neighbours and hide likes, which are then asked for."""
@@ -253,9 +252,7 @@ class MKRAttention(PropagatedRecommender, MKR):
         """Return what scores are made of: all likes are seen, and the neighbours are always the same."""
         network = self.network
         u, e = network.propagated(self._whole_graph)
-        near, relations = self._neighbours
-        numbers = torch.arange(len(network.items), device=network.device).split(SCORED_ITEMS)
-        v = torch.cat([network.crossed(some, e, near[some], relations[some]) for some in numbers])
+        v = network.crossed(torch.arange(len(network.items), device=network.device), e, *self._neighbours)
         user_bias = network.user_bias + network.global_bias
         average_cold(u, self.liked)
         average_cold(user_bias, self.liked)

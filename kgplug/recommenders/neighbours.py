@@ -11,10 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch.nn import functional
 
 from kgplug.errors import UsageError
-from kgplug.recommenders.weighted_sum import WeightedSum
+from kgplug.recommenders.weighted_sum import weighted_sum
 
 BACKENDS = ("auto", "dgl", "torch")
 
@@ -96,19 +95,8 @@ class EntityGraph:
         return self._like_codes[place] == codes
 
     def weighted_sum(self, rows: torch.Tensor, places: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-        """Return Σ_k weights[n, k] · rows[places[n, k]]; messages are never held.
-
-        Args:
-            rows: (m, d).
-            places: int64 (n, K).
-            weights: (n, K).
-
-        Returns:
-            (n, d).
-        """
-        if rows.device.type == "cpu" and rows.dtype == torch.float32:
-            return WeightedSum.apply(rows, places, weights)  # type: ignore[return-value]
-        return functional.embedding_bag(places, rows, per_sample_weights=weights, mode="sum")
+        """Return what `kgplug.recommenders.weighted_sum.weighted_sum` does; a backend may have a way of its own."""
+        return weighted_sum(rows, places, weights)
 
 
 def open_graph(

@@ -7,6 +7,25 @@ from typing import Any
 import numba
 import numpy as np
 import torch
+from torch.nn import functional
+
+from kgplug.recommenders.fused import on_cpu
+
+
+def weighted_sum(rows: torch.Tensor, places: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+    """Return Σ_k weights[n, k] · rows[places[n, k]]; messages are never held.
+
+    Args:
+        rows: (m, d).
+        places: int64 (n, K).
+        weights: (n, K).
+
+    Returns:
+        (n, d).
+    """
+    if on_cpu(rows, weights):
+        return WeightedSum.apply(rows, places, weights)  # type: ignore[return-value]
+    return functional.embedding_bag(places, rows, per_sample_weights=weights, mode="sum")
 
 
 class WeightedSum(torch.autograd.Function):

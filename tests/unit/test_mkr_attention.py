@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 
-from kgplug.recommenders import mkr_attention
 from kgplug.recommenders.click_through import Pairs
 from kgplug.recommenders.collaborative_graph import HiddenBatch
 from kgplug.recommenders.layers import CrossCompress
@@ -90,8 +89,7 @@ def neighbours(model: MKRAttention) -> tuple[np.ndarray, ...]:
 
 
 @pytest.mark.parametrize("propagations", [0, 1, 2])
-def test_scores_equal_the_equations_over_all_likes(propagations: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mkr_attention, "SCORED_ITEMS", 2)
+def test_scores_equal_the_equations_over_all_likes(propagations: int) -> None:
     model, _ = stirred(propagations=propagations)
     literal = Literal(model, *neighbours(model), visible=np.ones(6, dtype=bool))
     users, items = np.indices((4, 5)).reshape(2, -1)
