@@ -44,6 +44,7 @@ class MKRAttentionConfig(MKRConfig):
     epochs: int = Field(600, ge=1, description="at most so many times are likes hidden and predicted")
     patience: int = Field(30, ge=1, description="stop after so many epochs without a better validation figure")
     learning_rate: float = Field(3e-3, gt=0, description="of the recommendation task's Adam; 0.01 if sparse")
+    l2: float = Field(1e-4, ge=0, description="weight of the squared norms of the rows of a KG step (λ2)")
     vector_l2: float = Field(5e-3, ge=0, description="weight of ‖u‖² + ‖v_L‖², a pair's vectors; 0.05 if sparse")
     bias_l2: float = Field(1.0, ge=0, description="weight of the squared biases of the batch's users and items")
     init_scale: float = Field(0.01, gt=0, description="standard deviation of the tables at the start")
