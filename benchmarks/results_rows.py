@@ -72,7 +72,7 @@ SWITCHES = {
             ("no attention", {"neighbours": 0}),
             ("no gates (cross & compress)", {"gates": False}),
             ("no propagation", {"propagations": 0}),
-            ("no side term", {"side": False}),
+            ("no side term", {"side": False, "init_scale": 0.1}),  # at 0.01 it waits longer than its patience
             ("no KG task", {"kge_weight": 0.0}),
         )
     )

@@ -47,7 +47,9 @@ class MKRAttentionConfig(MKRConfig):
     l2: float = Field(1e-4, ge=0, description="weight of the squared norms of the rows of a KG step (λ2)")
     vector_l2: float = Field(5e-3, ge=0, description="weight of ‖u‖² + ‖v_L‖², a pair's vectors; 0.05 if sparse")
     bias_l2: float = Field(1.0, ge=0, description="weight of the squared biases of the batch's users and items")
-    init_scale: float = Field(0.01, gt=0, description="standard deviation of the tables at the start")
+    init_scale: float = Field(
+        0.01, gt=0, description="standard deviation of the tables at the start; without the side term 0.1 learns sooner"
+    )
     init_mean: float = Field(0.1, gt=0, description="mean of the item and entity tables at the start; with gates, 0")
     kge_interval: int = Field(1, ge=1, description="t: recommendation steps to one KG step (Algorithm 1)")
     head: Literal["dot"] = Field("dot", description="how user and item vectors give a score")
