@@ -70,7 +70,7 @@ SWITCHES = {
         Ablation(variant, lambda graph: graph, settings)
         for variant, settings in (
             ("no attention", {"neighbours": 0}),
-            ("no gates (cross & compress)", {"gates": False}),
+            ("no gates (cross & compress)", {"gates": False, "init_scale": 0.1}),  # MKR's own
             ("no propagation", {"propagations": 0}),
             ("no side term", {"side": False, "init_scale": 0.1}),  # at 0.01 it waits longer than its patience
             ("no KG task", {"kge_weight": 0.0}),
