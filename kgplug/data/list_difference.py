@@ -57,9 +57,10 @@ class ListDifference:
 
     def _sentences(self) -> Iterator[str]:
         yield f"Lists of {self.users:,} users, {self.changed:,} of them changed."
-        if self.overlap:
+        if self.overlap and self.removed + self.moved + self.kept:  # there were lists before
             shares = ", ".join(f"overlap@{k} {share:.3f}" for k, share in self.overlap.items())
-            yield f"{shares}; an item of both lists moves by {self.rank_churn:.2f} ranks in the mean."
+            moves = f"an item of both lists moves by {self.rank_churn:.2f} ranks in the mean"
+            yield f"{shares}; {'no item is in both lists' if np.isnan(self.rank_churn) else moves}."
         yield (
             f"{self.added:,} places with an item new in the list, {self.removed:,} with one that goes, "
             f"{self.moved:,} at another rank, {self.kept:,} the same."

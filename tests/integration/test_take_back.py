@@ -195,6 +195,7 @@ def test_a_dry_run_of_a_first_publish_adds_everything_that_has_a_node(graph):
     report = publish(graph, SCHEMA, wanted)
     assert found.lists.added == found.edges == report.edges
     assert found.missing == 1
+    assert "overlap" not in str(found.lists) and "nan" not in str(found.lists)  # with nothing
 
 
 @contextmanager
@@ -298,6 +299,14 @@ def test_the_pointer_never_shows_two_lists_or_none(graph):
     assert torn == []
     assert min(readings) > flips / 4
     assert edges(graph) == expected_edges(runs[1])
+
+
+def test_lists_without_a_common_item_have_no_rank_to_move_by():
+    before = publication("mkr-0").lists
+    assert before is not None
+    after = replace(before, item_keys=np.array([f"other {key}" for key in before.item_keys], dtype=object))
+    told = str(compare_lists(before, after, lengths=(1,)))
+    assert "overlap@1 0.000; no item is in both lists." in told and "nan" not in told
 
 
 def test_lists_are_compared_item_by_item():
