@@ -14,7 +14,7 @@ from results_rows import DATASETS, TITLES
 
 from kgplug.plots import comparison_figure
 
-CURVES = ("MF", "LightGCN", "MKR", "KGCN", "RippleNet", "CKE", "HiddenEdgeGCN")
+CURVES = ("MF", "LightGCN", "MKR", "MKR-attention", "KGCN", "RippleNet", "CKE", "HiddenEdgeGCN")
 _SHOWN_BELOW_LAST = 0.06  # AUC; what lies lower is the first epochs
 
 
