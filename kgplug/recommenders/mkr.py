@@ -20,7 +20,7 @@ from kgplug.recommenders.fused import lookup_all, lookup_weights
 from kgplug.recommenders.layers import average_cold, distinct, lookup, row_penalty, squared_norm
 from kgplug.recommenders.mkr_network import MKRNetwork
 from kgplug.recommenders.trained import KnowledgeConfig, TrainedRecommender
-from kgplug.training.adam import Adam
+from kgplug.training.adam import Adam, Optimizer
 from kgplug.training.config import LEARNING_RATES, DataSize, Range, Space, TrainedConfig
 from kgplug.training.device import choose_device
 from kgplug.training.row_adam import RowAdam
@@ -182,16 +182,20 @@ class MKRTask:
         self.triples, self._corrupter = triples, TailCorrupter(triples)
         tables, dense = network.recommendation_parameters()
         kge_tables, kge_dense = network.kge_parameters()
-        self._recommendation_optimizers = (
-            RowAdam(tables, lr=config.learning_rate),
-            Adam(dense, lr=config.learning_rate),
-        )
+        self._recommendation_optimizers = self.recommendation_optimizers(tables, dense)
         self._kge_optimizers = (
             RowAdam(kge_tables, lr=config.kge_learning_rate),
             Adam(kge_dense, lr=config.kge_learning_rate),
         )
         self.optimizers = (*self._recommendation_optimizers, *self._kge_optimizers)
         self._dense, self._kge_dense = dense, kge_dense
+
+    def recommendation_optimizers(
+        self, tables: list[torch.nn.Parameter], dense: list[torch.nn.Parameter]
+    ) -> tuple[Optimizer, ...]:
+        """Return the optimisers of the recommendation task; a batch reaches few rows of the tables."""
+        rate = self.config.learning_rate
+        return RowAdam(tables, lr=rate), Adam(dense, lr=rate)
 
     @property
     def step_floats(self) -> int:

@@ -22,7 +22,7 @@ from kgplug.recommenders.mkr_network import MKRNetwork
 from kgplug.recommenders.neighbours import EntityGraph
 from kgplug.recommenders.propagation import PropagatedRecommender, Propagation
 from kgplug.recommenders.weighted_sum import weighted_sum
-from kgplug.training.adam import Adam
+from kgplug.training.adam import Adam, Optimizer
 from kgplug.training.config import DataSize, Range, Space
 
 _NEIGHBOUR_STREAM = 0xA77  # parts the draw of the neighbours used for scoring from the draws of the epochs
@@ -164,9 +164,10 @@ class AttentionTask(MKRTask):
     def __init__(self, model: MKRAttention, data: ClickThroughData, triples: np.ndarray) -> None:
         super().__init__(model.network, model.config, data, triples)
         self.model = model
-        tables, dense = model.network.recommendation_parameters()  # a propagation reaches every row
-        self._recommendation_optimizers = (Adam([*tables, *dense], lr=model.config.learning_rate),)
-        self.optimizers = (*self._recommendation_optimizers, *self._kge_optimizers)
+
+    def recommendation_optimizers(self, tables: list[nn.Parameter], dense: list[nn.Parameter]) -> tuple[Optimizer, ...]:
+        """Return the optimiser of the recommendation task; a propagation reaches every row."""
+        return (Adam([*tables, *dense], lr=self.config.learning_rate),)
 
     @property
     def step_floats(self) -> int:
