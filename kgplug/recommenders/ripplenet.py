@@ -50,6 +50,7 @@ class RippleNetConfig(KnowledgeConfig):
         "n_hops": (1, 2, 3),
     }
 
+    learning_rate: float = Field(1e-2, gt=0, description="of Adam; 2e-3 if sparse and few")
     l2: float = Field(1e-2, ge=0, description="weight of the squared norms of the batch's rows; strong by design")
     n_hops: int = Field(2, ge=1, description="H: how far likes spread")
     memory_size: int = Field(32, ge=1, description="triples kept for each user and hop")
