@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -99,8 +99,10 @@ def _as_papers(
         np.concatenate([positives.items, items]),
         ratings=np.repeat(np.array([1, 0], dtype=np.float32), [len(positives), len(users)]),
         threshold=1,
+        user_label=positives.user_label,
+        item_label=positives.item_label,
+        item_texts=positives.item_texts,
     )
-    rows = replace(rows, user_label=positives.user_label, item_label=positives.item_label)
     train, valid, test = rows.split(split, seed=seed, by="row")
     if not train.is_like.any() or not test.is_like.any():
         return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -14,7 +15,7 @@ from kgplug.data.interactions import Interactions
 from kgplug.errors import DataError, TrainingError, UsageError
 from kgplug.evaluation.ctr import auc, label_pairs
 from kgplug.evaluation.experiment import evaluate, evaluate_ctr
-from kgplug.evaluation.protocol import divide
+from kgplug.evaluation.protocol import Protocol, divide
 from kgplug.evaluation.ranking import evaluate_ranking
 from kgplug.evaluation.report import to_json, to_table
 from kgplug.recommenders.item_knn import ItemKNN
@@ -129,6 +130,15 @@ def test_honest_negatives_are_drawn_after_the_split_and_the_papers_before() -> N
         balanced = np.bincount(data.test_pairs.users, np.where(data.test_pairs.labels, 1, -1))
         low_rated = set(data.train.pairs[~data.train.is_like].tolist())  # in the papers' way, drawn negatives
         assert low_rated and (low_rated <= rated, bool((balanced == 0).all())) == ((protocol == "honest"),) * 2
+
+
+@pytest.mark.parametrize("protocol", ["honest", "paper"])
+def test_all_parts_keep_titles_and_labels(protocol: Protocol) -> None:
+    rows = _feedback()
+    rows = replace(rows.with_texts({key: f"title of {key}" for key in rows.item_keys}), item_label="Film")
+    data = divide(rows, (0.6, 0.2, 0.2), positive=4, protocol=protocol, seed=0)
+    for part in (data.train, data.valid):
+        assert part is not None and part.item_label == "Film" and part.texts_fingerprint == rows.texts_fingerprint
 
 
 def test_one_row_a_seed_that_names_the_protocol() -> None:
