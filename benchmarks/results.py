@@ -70,13 +70,16 @@ QUICK = ("Popularity", "MF")
 
 
 def machine() -> str:
-    """Return what ran the measurement: processor, cores, Python."""
+    """Return what ran the measurement: processor, cores, Python, GPU."""
+    import torch
+
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
         name = next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
     except (OSError, StopIteration):
         name = platform.processor() or platform.system()
-    return f"{name}, {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
+    gpu = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
+    return f"{name}, {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}{gpu}"
 
 
 @functools.cache

@@ -1,4 +1,4 @@
-"""Recommenders on a GPU score as on the CPU; skipped where there is none.
+"""Recommenders and embeddings on a GPU score as on the CPU; skipped where there is none.
 
 Both are trained with the same seed for a few epochs at a small learning rate: sums run in another order there, and
 Adam makes steps of full length of gradients that are nothing but rounding.
@@ -7,6 +7,7 @@ Adam makes steps of full length of gradients that are nothing but rounding.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,15 @@ import torch
 import kgplug
 from kgplug.data.interactions import Interactions
 from kgplug.data.knowledge_graph import KnowledgeGraph
+from kgplug.embeddings.catalogue import EMBEDDINGS
+from kgplug.embeddings.model import EmbeddingModel
+from kgplug.embeddings.translational import weight_of
 from kgplug.recommenders.base import Recommender
 from kgplug.recommenders.rkge import RKGE
 from kgplug.recommenders.rkge_cf import RKGECF
 from kgplug.training import loop
 from kgplug.training.checkpoint import save_checkpoint
+from tests.unit.test_embeddings import SMALL, families
 from tests.unit.test_recommender_contract import NAMES, SETTINGS, interactions, knowledge  # noqa: F401 (fixtures)
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device is here, so none is tested")
@@ -43,7 +48,18 @@ def fitted(name: str, device: str, likes: Interactions, triples: KnowledgeGraph,
         settings["embedding_settings"] = {**settings["embedding_settings"], "device": "cpu", "epochs": 3}
     model = kgplug.create(name, **settings)
     assert isinstance(model, Recommender)
-    return model.fit(likes, triples if model.needs_knowledge else None, valid=likes, seed=1, progress=False, **options)
+    with on_gpu(device == "cuda"):
+        return model.fit(
+            likes, triples if model.needs_knowledge else None, valid=likes, seed=1, progress=False, **options
+        )
+
+
+@contextmanager
+def on_gpu(expected: bool) -> Iterator[None]:
+    """Assert that what is done takes memory of the GPU, or that it takes none."""
+    before = torch.cuda.memory_stats().get("allocation.all.allocated", 0)
+    yield
+    assert (torch.cuda.memory_stats().get("allocation.all.allocated", 0) > before) == expected
 
 
 def all_scores(model: Recommender) -> np.ndarray:
@@ -118,3 +134,53 @@ def test_a_training_goes_on_from_its_checkpoint_on_a_gpu(
     again = fitted(name, "cuda", interactions, knowledge, checkpoint=checkpoint)
     assert len(again.history["losses"]) == 3
     assert_same(again, fitted(name, "cuda", interactions, knowledge))
+
+
+EXACT = ["TransE", "TransH", "TransR", "RotatE", "DistMult", "ComplEx"]  # without dropout, which a GPU draws otherwise
+ON_AN_EDGE = ("TransH", "TransR")  # start with vectors of length 1, where a limit of 1 has no gradient
+
+
+@pytest.fixture
+def off_the_edge(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Start with shorter vectors: on the edge the last digit of a length decides which way a training goes."""
+    build = EmbeddingModel._build
+
+    def shorter(self: EmbeddingModel, *arguments: Any) -> Any:
+        module = build(self, *arguments)
+        if self.name in ON_AN_EDGE:
+            with torch.no_grad():
+                weight_of(module.entity_representations[0]).mul_(0.7)
+        return module
+
+    monkeypatch.setattr(EmbeddingModel, "_build", shorter)
+
+
+def embedded(name: str, device: str) -> EmbeddingModel:
+    """Train on two families of films, three epochs, with a held-out part."""
+    graph = families()
+    model = EmbeddingModel(name, **{**SMALL, "device": device})
+    with on_gpu(device == "cuda"):
+        return model.fit(graph, valid=graph.triples[:9], seed=1, progress=False)
+
+
+def assert_same_embedding(model: EmbeddingModel, other: EmbeddingModel) -> None:
+    """Compare scores, vectors of entities and relations, and what is nearest."""
+    triples = families().triples
+    assert np.allclose(model.score_triples(triples), other.score_triples(triples), atol=CLOSE, rtol=0)
+    assert np.allclose(model.entity_vectors(), other.entity_vectors(), atol=CLOSE, rtol=0)
+    for part, vectors in model.relation_vectors().items():
+        assert np.allclose(vectors, other.relation_vectors()[part], atol=CLOSE, rtol=0)
+    assert np.allclose(model.nearest(0, 5)[1], other.nearest(0, 5)[1], atol=CLOSE, rtol=0)
+
+
+@pytest.mark.usefixtures("off_the_edge")
+@pytest.mark.parametrize("name", EXACT)
+def test_an_embedding_trained_on_a_gpu_is_that_of_the_cpu(name: str) -> None:
+    assert_same_embedding(embedded(name, "cuda"), embedded(name, "cpu"))
+
+
+@pytest.mark.parametrize("name", list(EMBEDDINGS))
+def test_an_embedding_trained_on_a_gpu_is_saved_and_scores_the_same_on_the_cpu(name: str, tmp_path: Path) -> None:
+    model = embedded(name, "cuda")
+    model.save(tmp_path / "run")
+    assert_same_embedding(EmbeddingModel.load(tmp_path / "run"), model)
