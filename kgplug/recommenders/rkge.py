@@ -16,7 +16,7 @@ from kgplug.data.interactions import Interactions
 from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.recommenders.click_through import Pairs, own_rows
 from kgplug.recommenders.layers import distinct, lookup, normal_table, row_penalty, xavier_linear
-from kgplug.recommenders.rkge_paths import PathSampler
+from kgplug.recommenders.rkge_paths import Paths, PathSampler
 from kgplug.recommenders.trained import (
     ClickThroughTask,
     KnowledgeConfig,
@@ -93,23 +93,19 @@ class RKGENetwork(PairNetwork):
         return [*self.lstm.parameters(), self.no_path, *self.output.parameters()]
 
     def forward(self, users: np.ndarray, items: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
-        n, device, hidden = len(users), self.device, self.config.hidden_dim
+        n, device = len(users), self.device
         paths = self.sampler.sample(users, items, self.config.paths, self.rng)
         user_rows, (user_of,) = distinct(users, device=device)
         target = self.sampler.item_entities[items[paths.pairs]]  # (n_paths,)
         entity_rows, (nodes,) = distinct(np.concatenate([paths.via, target[:, None]], axis=1), device=device)
         u, e = lookup(self.users, user_rows), lookup(self.entities, entity_rows)  # (distinct, d)
-        pairs = torch.from_numpy(paths.pairs).to(device)
-        slots = torch.from_numpy(paths.slots).to(device)
-        starts = user_of[pairs]
-        state = self.no_path.expand(n, -1)
+        starts = user_of[torch.from_numpy(paths.pairs).to(device)]
+        logits = self.output(self.no_path).expand(n)
         if len(paths.pairs):
             x = torch.cat([functional.embedding(starts, u)[:, None], functional.embedding(nodes, e)], dim=1)
             last = self.lstm(x)[1][0][0]  # (n_paths, 4, d) → (n_paths, hidden)
-            padded = last.new_full((n, self.config.paths, hidden), -math.inf).index_put((pairs, slots), last)
-            led = torch.zeros(n, 1, dtype=torch.bool, device=device).index_fill_(0, pairs, True)
-            state = torch.where(led, padded.masked_fill(~led[:, :, None], 0.0).amax(1), state)
-        logits = self.output(state).squeeze(1)
+            led, largest = self._largest(last, paths)
+            logits = logits.index_put((led,), self.output(largest).squeeze(1))
         penalty = (row_penalty(u, starts, n) + row_penalty(e, nodes, n)) / self.config.paths
         if self.config.bias:
             item_rows, (item_of,) = distinct(items, device=device)
@@ -119,6 +115,15 @@ class RKGENetwork(PairNetwork):
                 penalty = penalty + row_penalty(bias, places, n)
             logits = logits + self.global_bias
         return logits, penalty
+
+    def _largest(self, states: torch.Tensor, paths: Paths) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the pairs that a path leads to and the largest of their paths' states: int64 (m,), (m, hidden)."""
+        begins = paths.slots == 0
+        led, place, slots = (
+            torch.from_numpy(x).to(self.device) for x in (paths.pairs[begins], np.cumsum(begins) - 1, paths.slots)
+        )
+        padded = states.new_full((len(led), self.config.paths, states.shape[1]), -math.inf)
+        return led, padded.index_put((place, slots), states).amax(1)
 
 
 class RKGETask(ClickThroughTask):
