@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from kgplug.data.interactions import Interactions
-from kgplug.recommenders.als import ALS
+from kgplug.recommenders.als import ALS, bearable_l2
 from tests.unit.planted import directors_and_fans, tiny, unseen_share
 
 
@@ -42,8 +42,22 @@ def test_threads_change_nothing_and_seeds_do(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_what_the_other_fan_likes_is_recommended() -> None:
     interactions, _, film_director, fan_of = directors_and_fans()
-    model = ALS(l2=1.0).fit(interactions)
+    model = ALS().fit(interactions)
     assert unseen_share(model, film_director, fan_of) > 0.3  # by chance: 0.05
+
+
+def test_l2_is_half_of_what_would_leave_nothing_unless_it_is_set() -> None:
+    interactions, *_ = directors_and_fans()
+    limit = 20 * float(np.linalg.norm(interactions.matrix().toarray(), 2))
+    assert ALS().fit(interactions).config.l2 == pytest.approx(limit / 2, rel=5e-3)
+    assert ALS(l2=100).fit(interactions).config.l2 == 100
+    alone = Interactions.from_arrays(np.arange(1), np.arange(4), np.zeros(4), np.arange(4))
+    assert bearable_l2(alone, 20) == pytest.approx(20)  # one user with four likes: σ = 2
+
+    def largest(l2: float) -> float:
+        return float(np.abs(ALS(l2=l2, epochs=60).fit(interactions).user_vectors()).max())
+
+    assert largest(1.1 * limit) < 1e-6 < 0.1 < largest(0.9 * limit)
 
 
 def test_an_item_that_nobody_likes_has_no_vector_and_a_score() -> None:
