@@ -27,7 +27,6 @@ from kgplug.embeddings.model import EmbeddingModel
 from kgplug.evaluation.link_prediction import evaluate_link_prediction
 
 TABLE = Path(__file__).resolve().parents[1] / "docs" / "models.md"
-SETTINGS = {"batch_size": 512, "embedding_dim": 48}
 FIGURES = ("MRR", "hits@1", "hits@10")
 
 
@@ -51,7 +50,7 @@ def measure(names: list[str], *, epochs: int) -> pd.DataFrame:
     rows = []
     for name in names:
         began = time.perf_counter()
-        model = EmbeddingModel(name, **SETTINGS, epochs=epochs).fit(knowledge, valid=valid, progress=False)
+        model = EmbeddingModel(name, epochs=epochs).fit(knowledge, valid=valid, progress=False)
         seconds = time.perf_counter() - began
         figures = evaluate_link_prediction(model, test, known)
         done = len(model.history["losses"])

@@ -19,6 +19,7 @@ from kgplug.embeddings.config import EmbeddingConfig, embedding_config
 from kgplug.embeddings.export import entity_vectors, object_array, real_numbers
 from kgplug.embeddings.validation import validation_triples
 from kgplug.errors import DataError, RunError, TrainingError, UsageError, unknown_name
+from kgplug.training.config import DataSize
 
 if TYPE_CHECKING:
     from kgplug.embeddings.training import TripleTask
@@ -105,6 +106,7 @@ class EmbeddingModel:
         self.entity_keys, self.entity_labels = knowledge.entity_keys, knowledge.entity_labels
         self.relations, self.seed, self.run = knowledge.relations, seed, new_run_id(self.name)
         self._graph_triples = knowledge.triples if EMBEDDINGS[self.name].reads_graph else None
+        self.config = self.config.suited(DataSize(n_triples=knowledge.n_triples))
         device = choose_device(self.config.device)
         check_memory(
             self.name, self.config, n_entities=knowledge.n_entities, n_relations=knowledge.n_relations, device=device

@@ -34,9 +34,9 @@ class Range:
 class DataSize:
     """How much there is to learn from."""
 
-    n_users: int
-    n_items: int
-    n_likes: int
+    n_users: int = 0
+    n_items: int = 0
+    n_likes: int = 0
     n_triples: int = 0
 
     @property

@@ -12,9 +12,11 @@ import torch
 from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.embeddings.all_entities import all_scores
 from kgplug.embeddings.catalogue import EMBEDDINGS
+from kgplug.embeddings.config import EmbeddingConfig
 from kgplug.embeddings.model import EmbeddingModel
 from kgplug.embeddings.negatives import other_entities
 from kgplug.errors import DataError, TrainingError, UsageError
+from kgplug.training.config import DataSize
 
 SMALL = {"embedding_dim": 8, "epochs": 3, "batch_size": 64, "negatives": 2, "device": "cpu"}
 
@@ -56,6 +58,13 @@ def test_a_corrupted_end_is_any_entity_but_the_true_one() -> None:
     for entity in range(4):
         counts = np.bincount(drawn[true == entity].ravel(), minlength=4)
         assert counts[entity] == 0 and np.delete(counts, entity).min() > 400
+
+
+def test_small_graphs_are_learnt_in_small_steps_unless_a_size_is_set(knowledge: KnowledgeGraph) -> None:
+    assert EmbeddingModel("TransE", epochs=1).fit(knowledge).config.batch_size == 64  # 160 triples
+    assert EmbeddingModel("TransE", epochs=1, batch_size=100).fit(knowledge).config.batch_size == 100
+    assert EmbeddingConfig().suited(DataSize(n_triples=16_000)).batch_size == 1000
+    assert EmbeddingConfig().suited(DataSize(n_triples=76_000)).batch_size == 4096
 
 
 def test_another_loss_takes_its_own_settings() -> None:
