@@ -1,6 +1,6 @@
 """Every embedding model that kgplug offers, trained on UMLS (which PyKEEN ships) with its default settings.
 
-    python benchmarks/umls.py                     all of them, 30 epochs each; about three minutes on two cores
+    python benchmarks/umls.py                     all of them, 30 epochs each; some minutes on two cores
     python benchmarks/umls.py --quick             5 epochs each; about a minute
     python benchmarks/umls.py --models TransE,TransH
     python benchmarks/umls.py --write             put the table into docs/models.md
@@ -65,7 +65,7 @@ def write_table(figures: pd.DataFrame, machine: str) -> None:
         "# The embedding models",
         "",
         "Any of these names goes into `kgplug train NAME` and `kgplug.create(NAME)`. Figures: filtered link prediction",
-        "on UMLS (135 entities), 48 dimensions, else kgplug's default settings, at most 30 epochs with early stopping.",
+        "on UMLS (135 entities, 5,216 triples) with the settings that kgplug chooses, at most 30 epochs with early stopping.",
         "They show that each model learns, not which one is best on your graph: `kgplug compare` does.",
         "",
         f"`python benchmarks/umls.py --write` on {machine}, with other work beside it.",
