@@ -65,7 +65,7 @@ def write_table(figures: pd.DataFrame, machine: str) -> None:
         "# The embedding models",
         "",
         "Any of these names goes into `kgplug train NAME` and `kgplug.create(NAME)`. Figures: filtered link prediction",
-        "on UMLS (135 entities, 5,216 triples) with the settings that kgplug chooses, at most 30 epochs with early stopping.",
+        "on UMLS (135 entities, 5,216 triples) with the settings kgplug chooses, at most 30 epochs, early stopping.",
         "They show that each model learns, not which one is best on your graph: `kgplug compare` does.",
         "",
         f"`python benchmarks/umls.py --write` on {machine}, with other work beside it.",
