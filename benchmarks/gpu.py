@@ -16,8 +16,6 @@ import kgplug  # isort: skip  (first: it sets how OpenMP's threads wait)
 
 import argparse
 import json
-import os
-import platform
 import statistics
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +23,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from machine import machine
 
 from kgplug.data.interactions import Interactions
 from kgplug.data.knowledge_graph import KnowledgeGraph
@@ -129,13 +128,10 @@ def main() -> None:
         chosen = [name for name in asked.models.split(",") if size == "small" or name not in SMALL_ONLY]
         rows += [measure(name, size, epochs, data) for name in chosen]
     print(pd.DataFrame(rows).round(3).to_string(index=False, na_rep=""))
-    machine = (
-        f"{torch.cuda.get_device_name()}; {platform.machine()}, {os.cpu_count()} cores, Python "
-        f"{platform.python_version()}, torch {torch.__version__}"
-    )
-    print(f"Machine: {machine}.")
+    measured_on = f"{machine()}, torch {torch.__version__}"
+    print(f"Machine: {measured_on}.")
     if asked.json:
-        asked.json.write_text(json.dumps({"machine": machine, "figures": rows}, indent=1), encoding="utf-8")
+        asked.json.write_text(json.dumps({"machine": measured_on, "figures": rows}, indent=1), encoding="utf-8")
 
 
 if __name__ == "__main__":

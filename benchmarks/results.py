@@ -38,7 +38,6 @@ import argparse
 import functools
 import json
 import os
-import platform
 import subprocess
 import time
 import traceback
@@ -47,6 +46,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from machine import machine
 from refit import fit_for_lists
 from results_extra import CURVES, ckcf_tables, draw_curves
 from results_file import Key, ResultsFile
@@ -67,19 +67,6 @@ SEEDS, SPREAD_SEEDS = range(5), range(10)
 SPLIT, LISTS, LENGTHS = (0.6, 0.2, 0.2), (0.8, 0.2), (10, 20)
 SPREAD_SPLIT = 0
 QUICK = ("Popularity", "MF")
-
-
-def machine() -> str:
-    """Return what ran the measurement: processor, cores, Python, GPU."""
-    import torch
-
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        name = next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        name = platform.processor() or platform.system()
-    gpu = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
-    return f"{name}, {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}{gpu}"
 
 
 @functools.cache

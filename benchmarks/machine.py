@@ -1,0 +1,20 @@
+"""What ran a measurement."""
+
+from __future__ import annotations
+
+import os
+import platform
+from pathlib import Path
+
+
+def machine() -> str:
+    """Return what ran the measurement: processor, cores, Python, GPU."""
+    import torch  # not above: kgplug comes first, to set how OpenMP's threads wait
+
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        name = next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        name = platform.processor() or platform.system()
+    gpu = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
+    return f"{name}, {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}{gpu}"
