@@ -40,6 +40,7 @@ class CKEConfig(KnowledgeConfig):
     kge_batch_size: int = Field(2048, ge=1, description="triples a step")
     kge_weight: float = Field(1.0, ge=0, description="weight of the knowledge graph's part; 0 leaves it out")
     l2: float = Field(3e-2, ge=0, description="weight of the squared norms of the batch's rows; 0.1 on sparse data")
+    patience: int = Field(10, ge=1, description="stop after so many epochs without a better validation figure")
     loss: Literal["bpr", "bce"] = Field("bpr", description='"bpr" (the paper), or log loss, which gives probabilities')
 
     @classmethod
