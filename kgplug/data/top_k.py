@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import itertools
-import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from functools import cache
 
 import numpy as np
 from scipy import sparse
 
 from kgplug.data.processors import processors
+from kgplug.data.threads import share
 from kgplug.errors import TrainingError
 
 _LONGEST = 128  # to longer lists the compiled loop adds an item more slowly than numpy parts a row
-_MANY = 1_000_000  # scores from which on threads share the rows
+MANY = 1_000_000  # scores from which on threads share the rows
 _SPARE = 1  # place beyond the list, which tells whether `finish` made scores equal across its end
 
 
@@ -78,27 +76,15 @@ def _best(scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
 
     numbers = np.empty((len(scores), k), dtype=np.int64)
     values = np.empty((len(scores), k), dtype=np.float32)
-    parts = processors() if scores.size >= _MANY else 1
+
+    def fill(rows: slice) -> None:
+        if not best_of_rows(scores[rows], numbers[rows], values[rows]):  # lets go of Python's lock
+            raise _not_numbers()
+
+    parts = processors() if scores.size >= MANY else 1
     cuts = np.linspace(0, len(scores), parts + 1, dtype=np.int64).tolist()
-    first, *others = (slice(*ends) for ends in itertools.pairwise(cuts))
-
-    def fill(rows: slice) -> bool:
-        return best_of_rows(scores[rows], numbers[rows], values[rows])  # lets go of Python's lock
-
-    elsewhere = [_helpers().submit(fill, rows) for rows in others]
-    if not all([fill(first), *(part.result() for part in elsewhere)]):
-        raise _not_numbers()
+    share(fill, [slice(*ends) for ends in itertools.pairwise(cuts)])
     return numbers, values
-
-
-@cache
-def _helpers() -> ThreadPoolExecutor:
-    """Return threads that are kept: blocks come by the hundred, and to start a thread takes as long as a block."""
-    return ThreadPoolExecutor(max(1, processors() - 1), thread_name_prefix="kgplug-top-k")
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_helpers.cache_clear)  # a child has none of its parent's threads
 
 
 def _best_by_parting(scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:

@@ -13,7 +13,7 @@ from scipy import sparse
 from kgplug.data.choice import ListChoice, check_diversity, check_vectors, item_mask, left_out
 from kgplug.data.interactions import Interactions
 from kgplug.data.keys import as_keys
-from kgplug.data.top_k import leave_out
+from kgplug.data.top_k import MANY, leave_out
 from kgplug.errors import UsageError
 
 SCORE_BLOCK_CELLS = 16_000_000  # user × item scores held at a time (64 MB of float32)
@@ -105,17 +105,30 @@ class ListMaker(ABC):
             )
         seen = self._excluded(exclude_seen, also_seen)
         choice = self._choice(k, only, exclude, diversity, vectors)
-        rows = max(1, self.score_block_cells // max(1, len(self.item_keys)))
         items = np.empty((len(users), choice.width), dtype=np.int64)
         scores = np.empty((len(users), choice.width), dtype=np.float32)
-        for start in range(0, len(users), rows):
-            block = users[start : start + rows]
-            block_scores, finish = self._unfinished_block(block)  # (b, n_items)
+
+        def fill(rows: slice) -> None:
+            block_scores, finish = self._unfinished_block(users[rows])  # (b, n_items)
             if seen is not None:
-                leave_out(block_scores, block, seen)
-            items[start : start + rows], scores[start : start + rows] = choice.make(block_scores, finish)
-            del block_scores  # before the next one is made
+                leave_out(block_scores, users[rows], seen)
+            items[rows], scores[rows] = choice.make(block_scores, finish)
+
+        self._fill_blocks(fill, len(users))
         return items, scores
+
+    def _fill_blocks(self, fill: Callable[[slice], None], n_users: int) -> None:
+        """Call `fill` with every block of users."""
+        for rows in self._blocks(n_users):
+            fill(rows)
+
+    def _blocks(self, n_users: int, threads: int = 1) -> list[slice]:
+        """Return blocks of users of `score_block_cells` scores each; at least one a thread, if it is worth a thread."""
+        n_items = max(1, len(self.item_keys))
+        rows = max(1, self.score_block_cells // n_items)
+        if n_users * n_items >= MANY:
+            rows = min(rows, -(-n_users // threads))
+        return [slice(start, min(start + rows, n_users)) for start in range(0, n_users, rows)]
 
     def recommend_for(
         self,

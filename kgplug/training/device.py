@@ -1,6 +1,9 @@
-"""Where tensors live."""
+"""Where tensors live, and how many threads work on them."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 
@@ -22,3 +25,14 @@ def choose_device(name: str = "auto") -> torch.device:
         return torch.device(name)
     except RuntimeError:
         raise UsageError(f'device="{name}": expected "auto", "cpu" or "cuda".') from None
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let torch's operations of this thread be done by it alone."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

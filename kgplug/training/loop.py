@@ -11,7 +11,7 @@ import math
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -23,6 +23,7 @@ from tqdm import tqdm
 from kgplug.errors import TrainingError, is_out_of_memory
 from kgplug.training.adam import Optimizer
 from kgplug.training.checkpoint import load_checkpoint, save_checkpoint
+from kgplug.training.device import one_thread
 
 ONE_THREAD_BELOW = 4_000_000  # numbers; on two cores KGCN with 1 million takes a third longer with two threads
 
@@ -179,15 +180,9 @@ def _seeded(module: torch.nn.Module, seed: int) -> Iterator[None]:
         yield
 
 
-@contextmanager
-def _threads(task: TrainingTask) -> Iterator[None]:
+def _threads(task: TrainingTask) -> AbstractContextManager[None]:
     """Train small steps on one thread: to hand halves of small tensors to another costs more than it saves."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1 if task.step_floats < ONE_THREAD_BELOW else before)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+    return one_thread() if task.step_floats < ONE_THREAD_BELOW else nullcontext()
 
 
 def _check_figure(figure: float, epoch: int, task: TrainingTask, last_good: dict[str, torch.Tensor]) -> None:
