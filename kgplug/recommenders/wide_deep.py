@@ -15,7 +15,7 @@ from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.recommenders.item_features import HistoryTask, ItemFeatures, PretrainedConfig, pretrained_features
 from kgplug.recommenders.layers import distinct, lookup, normal_table, row_penalty, xavier_linear
 from kgplug.recommenders.trained import PairNetwork, TrainedRecommender
-from kgplug.training.config import Range, Space, TrainedConfig
+from kgplug.training.config import DataSize, Range, Space, TrainedConfig
 from kgplug.training.device import choose_device
 
 _CELLS = 8_000_000  # numbers of the first layer held at a time while scoring (32 MB)
@@ -38,6 +38,13 @@ class WideDeepConfig(PretrainedConfig):
     learning_rate: float = Field(3e-3, gt=0, description="of Adam")
     l2: float = Field(1e-2, ge=0, description="weight of the squared norms of the batch's rows")
     weight_l2: float = Field(1e-4, ge=0, description="weight of the squared norms of the layers")
+    batch_size: int = Field(2048, ge=1, description="rows a step; 64 to 256 if sparse or few")
+
+    @classmethod
+    def suited_to(cls, size: DataSize) -> dict[str, float]:
+        # With 256, the AUC of Book-Crossing rises by .012, those of parts of it and of MovieLens by .002 to .009.
+        small = min(256, max(64, size.n_likes // 8))  # 16 steps an epoch at least, half of their rows being negatives
+        return super().suited_to(size) | ({"batch_size": small} if size.is_sparse or size.has_few_likes else {})
 
 
 class WideDeepNetwork(PairNetwork):
