@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 
+from kgplug.data.blocks import row_blocks
 from kgplug.data.publication import NodeVectors, TopLists, usable_rows
 from kgplug.data.top_k import top_k
 from kgplug.errors import UsageError, unknown_name
@@ -55,9 +54,9 @@ def nearest_neighbours(vectors: np.ndarray, k: int) -> tuple[np.ndarray, np.ndar
     if k == 0:
         return numbers, cosines
     unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-    for rows in _blocks(n, _BLOCK_ROWS):
+    for rows in row_blocks(n, _BLOCK_ROWS):
         best, values = np.empty((len(unit[rows]), 0), dtype=np.int64), np.empty((len(unit[rows]), 0), dtype=np.float32)
-        for columns in _blocks(n, _BLOCK_COLUMNS):
+        for columns in row_blocks(n, _BLOCK_COLUMNS):
             found = unit[rows] @ unit[columns].T  # (b, c)
             own = np.arange(max(rows.start, columns.start), min(rows.stop, columns.stop))
             found[own - rows.start, own - columns.start] = -np.inf
@@ -69,7 +68,3 @@ def nearest_neighbours(vectors: np.ndarray, k: int) -> tuple[np.ndarray, np.ndar
             best = np.take_along_axis(best, kept, axis=1)
         numbers[rows], cosines[rows] = best, values
     return numbers, cosines
-
-
-def _blocks(n: int, size: int) -> Iterator[slice]:
-    return (slice(start, min(start + size, n)) for start in range(0, n, size))

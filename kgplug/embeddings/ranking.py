@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 import torch
+
+from kgplug.data.blocks import row_blocks
 
 ScoreAll = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 """(entities, relations), int64 (b,) each → scores (b, n_entities), a tensor of its own that may be written to."""
@@ -59,14 +61,10 @@ def filtered_ranks(
         answers = Answers(everything[:, asked], everything[:, 1], everything[:, answer], n_entities=n_entities)
         keys = triples[:, 1] * n_entities + triples[:, asked]  # relation first: a block holds few relations
         order = np.argsort(keys, kind="stable")
-        for block in _blocks(len(order), block_rows):
+        for block in row_blocks(len(order), block_rows):
             rows = order[block]
             ranks[rows, column] = _ranks_of(score, answers, keys[rows], triples[rows, answer], device)
     return ranks
-
-
-def _blocks(n: int, size: int) -> Iterator[slice]:
-    return (slice(start, start + size) for start in range(0, n, size))
 
 
 def _ranks_of(

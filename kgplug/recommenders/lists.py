@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from kgplug.data.blocks import row_blocks
 from kgplug.data.choice import ListChoice, check_diversity, check_vectors, item_mask, left_out
 from kgplug.data.interactions import Interactions
 from kgplug.data.keys import as_keys
@@ -128,7 +129,7 @@ class ListMaker(ABC):
         rows = max(1, self.score_block_cells // n_items)
         if n_users * n_items >= MANY:
             rows = min(rows, -(-n_users // threads))
-        return [slice(start, min(start + rows, n_users)) for start in range(0, n_users, rows)]
+        return row_blocks(n_users, rows)
 
     def recommend_for(
         self,

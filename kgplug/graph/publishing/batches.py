@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from tqdm import tqdm
 
+from kgplug.data.blocks import row_blocks
 from kgplug.errors import GraphError
 
 _T = TypeVar("_T")
@@ -30,7 +31,7 @@ def run_batches(
         description, unit: shown at the bar.
         progress: show a bar; None shows it on a terminal.
     """
-    batches = [slice(start, min(start + batch_rows, n_rows)) for start in range(0, n_rows, batch_rows)]
+    batches = row_blocks(n_rows, batch_rows)
     results: list[_T] = []
     with (
         progress_bar(n_rows, description=description, unit=unit, progress=progress) as bar,
