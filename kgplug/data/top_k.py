@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable
 
 import numpy as np
 from scipy import sparse
 
+from kgplug.data.blocks import row_blocks
 from kgplug.data.processors import processors
 from kgplug.data.threads import share
 from kgplug.errors import TrainingError
 
 _LONGEST = 128  # to longer lists the compiled loop adds an item more slowly than numpy parts a row
-MANY = 1_000_000  # scores from which on threads share the rows
+_MANY = 4_000_000  # scores from which on threads share the rows
 _SPARE = 1  # place beyond the list, which tells whether `finish` made scores equal across its end
 
 
@@ -81,9 +81,8 @@ def _best(scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         if not best_of_rows(scores[rows], numbers[rows], values[rows]):  # lets go of Python's lock
             raise _not_numbers()
 
-    parts = processors() if scores.size >= MANY else 1
-    cuts = np.linspace(0, len(scores), parts + 1, dtype=np.int64).tolist()
-    share(fill, [slice(*ends) for ends in itertools.pairwise(cuts)])
+    threads = processors() if scores.size >= _MANY else 1
+    share(fill, row_blocks(len(scores), max(1, -(-len(scores) // threads))), threads=threads)
     return numbers, values
 
 

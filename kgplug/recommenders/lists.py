@@ -14,7 +14,7 @@ from kgplug.data.blocks import row_blocks
 from kgplug.data.choice import ListChoice, check_diversity, check_vectors, item_mask, left_out
 from kgplug.data.interactions import Interactions
 from kgplug.data.keys import as_keys
-from kgplug.data.top_k import MANY, leave_out
+from kgplug.data.top_k import leave_out
 from kgplug.errors import UsageError
 
 SCORE_BLOCK_CELLS = 16_000_000  # user × item scores held at a time (64 MB of float32)
@@ -124,11 +124,11 @@ class ListMaker(ABC):
             fill(rows)
 
     def _blocks(self, n_users: int, threads: int = 1) -> list[slice]:
-        """Return blocks of users of `score_block_cells` scores each; at least one a thread, if it is worth a thread."""
-        n_items = max(1, len(self.item_keys))
-        rows = max(1, self.score_block_cells // n_items)
-        if n_users * n_items >= MANY:
-            rows = min(rows, -(-n_users // threads))
+        """Return blocks of users of at most `score_block_cells` scores each: one, or as many for every thread."""
+        rows = max(1, self.score_block_cells // max(1, len(self.item_keys)))
+        if n_users > rows:
+            blocks = threads * -(-n_users // (threads * rows))
+            rows = -(-n_users // blocks)
         return row_blocks(n_users, rows)
 
     def recommend_for(

@@ -73,6 +73,24 @@ def test_long_rows_many_rows_and_infinities_are_what_a_stable_sort_gives() -> No
         top_k(scores, 10)
 
 
+@pytest.mark.parametrize("m", [1, 31, 32, 33, 255, 256, 257, 288, 600])
+def test_rows_that_fill_no_whole_steps_are_what_a_stable_sort_gives(m: int) -> None:
+    rng = np.random.default_rng(m)
+    scores = rng.integers(0, 40, size=(50, m)).astype(np.float32)
+    scores[::5] = -np.inf
+    scores[::5, rng.integers(m, size=3)] = 1
+    scores[1::5] *= -1
+    for k in {1, min(10, m), min(32, m), min(33, m)}:
+        expected = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+        values = np.take_along_axis(scores, expected, axis=1)
+        assert np.array_equal(top_k(scores, k)[0], np.where(np.isneginf(values), -1, expected)), k
+    for place in range(m):
+        wrong = scores[4:5].copy()
+        wrong[0, place] = np.nan
+        with pytest.raises(TrainingError, match=r"NaN"):
+            top_k(wrong, 1)
+
+
 def test_long_lists_of_scores_that_are_not_numbers_are_refused_where_most_are_left_out() -> None:
     scores = np.full((1, 200), -np.inf, dtype=np.float32)
     scores[0, :3] = 1, np.nan, 2
