@@ -40,14 +40,14 @@ class CKEConfig(KnowledgeConfig):
     kge_batch_size: int = Field(2048, ge=1, description="triples a step")
     kge_weight: float = Field(1.0, ge=0, description="weight of the knowledge graph's part; 0 leaves it out")
     l2: float = Field(3e-2, ge=0, description="weight of the squared norms of the batch's rows; 0.1 on sparse data")
-    patience: int = Field(10, ge=1, description="stop after so many epochs without a better validation figure")
+    patience: int = Field(10, ge=1, description="epochs without a better validation figure; 20 on sparse data")
     learning_rate: float = Field(1e-2, gt=0, description="of Adam; 0.02 on sparse data")
     loss: Literal["bpr", "bce"] = Field("bpr", description='"bpr" (the paper), or log loss, which gives probabilities')
 
     @classmethod
     def suited_to(cls, size: DataSize) -> dict[str, float]:
         # At 14 likes a user the side term cost .009 AUC. At 2, a slower training's first dip outlasts any patience.
-        return {"l2": 1e-1, "side": True, "learning_rate": 2e-2} if size.is_sparse else {}
+        return {"l2": 1e-1, "side": True, "learning_rate": 2e-2, "patience": 20} if size.is_sparse else {}
 
 
 @dataclass(frozen=True, eq=False)
