@@ -9,8 +9,6 @@ from pydantic import Field, JsonValue
 from kgplug.embeddings.catalogue import EMBEDDINGS
 from kgplug.training.config import LEARNING_RATES, DataSize, ModelConfig, Range, Space, make_config
 
-STEPS_AN_EPOCH, LEAST_BATCH = 16, 64  # of small graphs, which 30 epochs of a step or two would leave as they started
-
 
 class EmbeddingConfig(ModelConfig):
     """Settings of a model trained on triples against corrupted triples.
@@ -45,8 +43,7 @@ class EmbeddingConfig(ModelConfig):
     @classmethod
     def suited_to(cls, size: DataSize) -> dict[str, float]:
         # UMLS (5,216 triples), 30 epochs: validation MRR .05 to .56 (ComplEx), .55 to .82 (RotatE), others as good.
-        default = int(cls.model_fields["batch_size"].default)
-        return {"batch_size": min(default, max(LEAST_BATCH, size.n_triples // STEPS_AN_EPOCH))}
+        return cls.small_batches(batch_size=size.n_triples)
 
 
 def embedding_config(name: str, settings: dict) -> EmbeddingConfig:

@@ -71,7 +71,8 @@ class KGCNConfig(KnowledgeConfig):
 
     @classmethod
     def suited_to(cls, size: DataSize) -> dict[str, float]:
-        settings = super().suited_to(size) | ({"l2": 1e-2, "vector_l2": 5e-2} if size.is_sparse else {})
+        settings = super().suited_to(size) | cls.batches_suited_to(size)
+        settings |= {"l2": 1e-2, "vector_l2": 5e-2} if size.is_sparse else {}
         return settings | ({"learning_rate": 2e-3} if size.is_sparse and size.has_few_likes else {})
 
 

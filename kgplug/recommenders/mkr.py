@@ -67,7 +67,8 @@ class MKRConfig(KnowledgeConfig):
 
     @classmethod
     def suited_to(cls, size: DataSize) -> dict[str, float]:
-        return super().suited_to(size) | ({"vector_l2": 5e-2, "learning_rate": 5e-3} if size.is_sparse else {})
+        settings = super().suited_to(size) | cls.batches_suited_to(size)
+        return settings | ({"vector_l2": 5e-2, "learning_rate": 5e-3} if size.is_sparse else {})
 
 
 @dataclass(frozen=True, eq=False)

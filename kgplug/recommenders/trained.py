@@ -66,6 +66,18 @@ class KnowledgeConfig(ClickThroughConfig):
             return {}
         return {"side": True} | ({"side_learning_rate": 3e-2} if size.has_few_likes else {})
 
+    @classmethod
+    def batches_suited_to(cls, size: DataSize) -> dict[str, float]:
+        """Return smaller batches for very few likes, of the models that gained from them.
+
+        Validation AUC of parts of Book-Crossing and MovieLens-100K with 1,000 to 8,000 likes: MKR .001 to .019 more,
+        KGCN .005 to .016, CKE -.002 to .018, RippleNet -.001 to .012; with 10,000 to 14,000 likes as good or worse.
+        """
+        if not size.has_very_few_likes:
+            return {}
+        rows = {"batch_size": 2 * size.n_likes, "kge_batch_size": size.n_triples}  # of likes with a negative each
+        return cls.small_batches(**{name: n for name, n in rows.items() if name in cls.model_fields})
+
 
 class TrainedRecommender(LogitRecommender):
     """A recommender whose network `kgplug.training.loop.train` trains.

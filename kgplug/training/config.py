@@ -53,9 +53,16 @@ class DataSize:
         """Tell whether an epoch has so few steps that vectors overfit before the rest has learnt."""
         return self.n_likes < FEW_LIKES
 
+    @property
+    def has_very_few_likes(self) -> bool:
+        """Tell whether an epoch would have so few steps that a model hardly learns in it."""
+        return self.n_likes < VERY_FEW_LIKES
+
 
 Space = Mapping[str, Range | tuple]  # setting → its range, or what to choose from
 FEW_LIKES = 20_000  # in all; chosen on parts of Book-Crossing and MovieLens-100K with 5,000 to 14,000
+VERY_FEW_LIKES = 8_000  # in all; chosen on such parts with 1,000 to 14,000
+STEPS_AN_EPOCH, LEAST_BATCH = 16, 64  # of small data, which passes of a step or two would leave as they started
 SPARSE_BELOW = 10  # likes a user: Book-Crossing has 2, MovieLens-100K 35
 LEARNING_RATES = Range(1e-3, 1e-1, log=True)
 
@@ -74,6 +81,12 @@ class ModelConfig(BaseModel):
     def suited_to(cls, size: DataSize) -> dict[str, float]:  # noqa: ARG003
         """Return settings that suit data of this size; `fit` takes them where the user has set none."""
         return {}
+
+    @classmethod
+    def small_batches(cls, **rows: int) -> dict[str, float]:
+        """Return batch sizes with which so many rows make 16 steps an epoch: 64 at least, the default at most."""
+        defaults = {name: int(cls.model_fields[name].default) for name in rows}
+        return {name: min(defaults[name], max(LEAST_BATCH, n // STEPS_AN_EPOCH)) for name, n in rows.items()}
 
     def suited(self, size: DataSize) -> Self:
         """Return these settings with those that nobody has set suited to the data."""

@@ -24,7 +24,7 @@ from kgplug.recommenders.side_term import SideTerm, SideTowers
 from kgplug.recommenders.trained import SIDE_BELOW, KnowledgeConfig
 from kgplug.training import loop
 from kgplug.training.checkpoint import save_checkpoint
-from kgplug.training.config import FEW_LIKES, DataSize
+from kgplug.training.config import FEW_LIKES, VERY_FEW_LIKES, DataSize
 from tests.unit.planted import directors_and_fans, shuffled, tiny, unseen_share
 from tests.unit.test_recommender_contract import SETTINGS
 
@@ -244,6 +244,16 @@ def test_few_and_sparse_likes_are_learnt_slowly_unless_a_rate_is_set() -> None:
             1e-2,
         ]
         assert kgplug.create(name, learning_rate=0.02).config.suited(few).learning_rate == 0.02
+
+
+@pytest.mark.parametrize("name", ["MKR", "KGCN", "RippleNet", "CKE"])
+def test_very_few_likes_are_learnt_in_small_batches_unless_one_is_set(name: str) -> None:
+    sizes = [DataSize(100, 50, likes, 1_000) for likes in (100, 1_000, VERY_FEW_LIKES - 1, VERY_FEW_LIKES)]
+    configs = [kgplug.create(name).config.suited(size) for size in sizes]
+    assert [config.batch_size for config in configs] == [64, 125, 999, kgplug.create(name).config.batch_size]
+    if hasattr(configs[0], "kge_batch_size"):
+        assert [config.kge_batch_size for config in configs[2:]] == [64, kgplug.create(name).config.kge_batch_size]
+    assert kgplug.create(name, batch_size=500).config.suited(sizes[0]).batch_size == 500
 
 
 @pytest.mark.parametrize("name", ["MKR", "KGCN"])

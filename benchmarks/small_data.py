@@ -1,0 +1,127 @@
+"""Validation AUC on small parts of real data: with the settings that kgplug chooses for them, and with others.
+
+    python benchmarks/small_data.py                         MovieLens-100K; the batch that large data have
+    python benchmarks/small_data.py --book-crossing FOLDER  parts of Book-Crossing, too (see results.py)
+    python benchmarks/small_data.py --models MKR --set learning_rate=0.02
+    python benchmarks/small_data.py --quick                 MKR and CKE on the smallest part, one seed
+    python benchmarks/small_data.py --json FILE             the figures, for machines
+
+A part is of some users with all their likes, or ("thin") of all users with so many of their likes in the mean, for
+training. It is drawn anew with each seed, and split as `kgplug.evaluate_ctr` splits (honest protocol); the test part is
+not looked at. The figure is the best AUC of the validation part over the epochs, which also ends the training.
+"""
+
+from __future__ import annotations
+
+import kgplug  # isort: skip  (first: it sets how OpenMP's threads wait)
+
+import argparse
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from machine import machine
+from results_rows import BOOKS, MOVIELENS, DataSet, read
+
+from kgplug.data.interactions import Interactions
+from kgplug.errors import KgplugError
+from kgplug.evaluation.protocol import divide
+
+SHARES = (0.6, 0.2, 0.2)
+MODELS = ("MKR", "KGCN", "CKE", "RippleNet")
+
+
+@dataclass(frozen=True)
+class Part:
+    """Which likes are taken: all of `users` users, or as many as leave `thin` a user for training."""
+
+    data: str
+    users: int = 0
+    thin: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.data}, " + (f"{self.users:,} users" if self.users else f"thinned to {self.thin} a user")
+
+
+PARTS = (
+    *(Part(MOVIELENS, users=users) for users in (100, 200, 300)),
+    *(Part(MOVIELENS, thin=likes) for likes in (6, 8, 14)),
+    *(Part(BOOKS, users=users) for users in (500, 2_000, 3_300, 6_000)),
+)
+
+
+def draw(part: Part, likes: Interactions, seed: int) -> Interactions:
+    """Return the likes of a part."""
+    rng = np.random.default_rng(seed)
+    if part.users:
+        kept = np.flatnonzero(np.isin(likes.users, rng.choice(likes.n_users, part.users, replace=False)))
+    else:
+        kept = np.sort(rng.choice(len(likes.users), int(part.thin / SHARES[0] * likes.n_users), replace=False))
+    return Interactions.from_arrays(likes.user_keys, likes.item_keys, likes.users[kept], likes.items[kept])
+
+
+def measure(part: Part, data: DataSet, models: list[str], given: dict[str, str], seeds: range) -> list[dict]:
+    """Train each model twice a seed; one row a model, figures in the mean over the seeds."""
+    rows = []
+    for name in models:
+        plain = kgplug.create(name)
+        given_here = given or {
+            setting: value for setting, value in plain.config.model_dump().items() if setting.endswith("batch_size")
+        }
+        figures = []
+        for seed in seeds:
+            parts = divide(
+                draw(part, data.interactions.likes(), seed), SHARES, positive=None, protocol="honest", seed=seed
+            )
+            for settings in ({}, given_here):
+                model = kgplug.create(name, **settings)
+                graph = data.knowledge if model.needs_knowledge else None
+                model.fit(parts.train, graph, valid=parts.valid, seed=seed, progress=False)
+                figures.append(max(model.history["validation"]))
+        chosen, other = np.reshape(figures, (-1, 2)).T
+        row = {
+            "part": str(part), "likes": len(parts.train.users), "model": name, "chosen": float(chosen.mean()),
+            "given": float(other.mean()), "settings": given_here, "by seed": (chosen - other).tolist(),
+        }  # fmt: skip
+        differences = " ".join(f"{difference:+.4f}" for difference in row["by seed"])
+        print(
+            f"  {row['part']} ({row['likes']:,} likes), {name}: {row['chosen']:.4f} as chosen, "
+            f"{row['given']:.4f} with {given_here}; by seed {differences}",
+            flush=True,
+        )
+        rows.append(row)
+    return rows
+
+
+def main() -> None:
+    """Measure, print a table, write the figures."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="MKR and CKE on the smallest part, one seed")
+    parser.add_argument("--models", default=",".join(MODELS), help=f"comma-separated; default {','.join(MODELS)}")
+    parser.add_argument("--seeds", type=int, default=2, help="how many parts are drawn; default 2")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE", help="another setting; default: the usual batches"
+    )
+    parser.add_argument("--book-crossing", type=Path, metavar="FOLDER", help="where Book-Crossing is")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure to this file")
+    arguments = parser.parse_args()
+    models = ["MKR", "CKE"] if arguments.quick else arguments.models.split(",")
+    given = dict(setting.split("=", 1) for setting in arguments.set)
+    rows = []
+    try:
+        sets = {name: read(name, arguments.book_crossing) for name in (MOVIELENS, BOOKS)}
+        for part in PARTS[:1] if arguments.quick else PARTS:
+            if (data := sets[part.data]) is not None:
+                rows += measure(part, data, models, given, range(1 if arguments.quick else arguments.seeds))
+    except KgplugError as error:
+        raise SystemExit(str(error)) from None
+    print(pd.DataFrame(rows)[["part", "likes", "model", "chosen", "given"]].to_string(index=False, float_format="%.4f"))
+    print(f"Machine: {machine()}.")
+    if arguments.json:
+        arguments.json.write_text(json.dumps({"rows": rows, "machine": machine()}, indent=1), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
