@@ -71,7 +71,7 @@ class ALS(FactorRecommender):
                 iterations=self.config.epochs, random_state=seed, num_threads=processors(),
             )  # fmt: skip
         model.fit(likes.matrix(), show_progress=bool(options.progress))
-        self.factors = Factors.without_bias(model.user_factors, model.item_factors)
+        self.factors = Factors.without_bias(model.user_factors, model.item_factors).averaged(self.liked)
 
 
 def bearable_l2(likes: Interactions, confidence: float) -> float:

@@ -92,7 +92,7 @@ class Recommender(ListMaker):
             checkpoint: file to write after each epoch and to go on from if it exists.
 
         Raises:
-            DataError: no like to learn from, or no knowledge graph where the model needs one.
+            DataError: no like to learn from, or no knowledge graph, or none with an item, where the model needs one.
         """
         if self.needs_knowledge and knowledge is None:
             raise DataError(f"{self.name} needs a knowledge graph: pass it as the second argument of fit().")
@@ -102,6 +102,8 @@ class Recommender(ListMaker):
                 f"{self.name}: none of the {len(interactions):,} training rows is a like{at_least}. Lower the "
                 "threshold (like under [feedback] in kgplug.toml), or give it more feedback."
             )
+        if self.needs_knowledge and knowledge is not None:
+            self._check_links(interactions, knowledge)
         if valid is not None and not valid.same_keys(interactions.user_keys, interactions.item_keys):
             raise UsageError("The validation part must come from the same split as the training part.")
         self.user_keys, self.item_keys = interactions.user_keys, interactions.item_keys
@@ -113,6 +115,16 @@ class Recommender(ListMaker):
         self.config = self.config.suited(size)
         self._fit(interactions, knowledge, valid, seed, FitOptions(progress, checkpoint))
         return self
+
+    def _check_links(self, interactions: Interactions, knowledge: KnowledgeGraph) -> None:
+        linked = knowledge.entities_of(interactions.item_keys, label=interactions.item_label) >= 0
+        if not linked.any():
+            entity = f", and an entity's is {knowledge.entity_keys[0]!r}" if len(knowledge.entity_keys) else ""
+            raise DataError(
+                f"{self.name}: none of the {interactions.n_items:,} items is an entity of the knowledge graph. "
+                f"Items and entities must have the same keys, of one type; an item's is "
+                f"{interactions.item_keys[0]!r}{entity}."
+            )
 
     @abstractmethod
     def _fit(

@@ -81,6 +81,11 @@ class CEASE(EASE):
         of_features = np.full(len(has.indptr) - 1, self.config.knowledge_weight * mean_weight)
         return sparse.csr_matrix(sparse.vstack([self.likes, has])), np.concatenate([weights, of_features])
 
+    def _of_the_average_user(self) -> np.ndarray:
+        if self.config.popularity > 0:
+            return np.zeros(len(self.known), dtype=np.float32)  # their popularity says as much
+        return super()._of_the_average_user()
+
     def _score_newcomers(self, likes: sparse.csr_matrix) -> np.ndarray:
         scores = super()._score_newcomers(likes)
         if self.config.popularity > 0:

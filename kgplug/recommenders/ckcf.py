@@ -37,21 +37,29 @@ class CKCF(TwoNeighbourhoods):
     config: CKCFConfig
 
     def _score_block(self, users: np.ndarray) -> np.ndarray:
-        lists = [self._ranked(similarity, users) for similarity in (self.cf, self.semantic)]
+        return self._fused(self.likes[users], self.seen[users])
+
+    def _score_newcomers(self, likes: sparse.csr_matrix) -> np.ndarray:
+        return self._fused(likes, likes)
+
+    def _fused(self, likes: sparse.csr_matrix, seen: sparse.csr_matrix) -> np.ndarray:
+        """Return the scores of both lists in one: float32 (b, n_items) of CSR (b, n_items) both."""
+        lists = [self._ranked(similarity, likes, seen) for similarity in (self.cf, self.semantic)]
         fused = fuse(*lists, share=self.config.cf_share)  # (b, at most both lists)
         below = self.base / np.float32(len(self.base) + 1)  # the last place that there can be scores 1 / n_items
-        scores = np.tile(below, (len(users), 1))
+        scores = np.tile(below, (len(fused), 1))
         rows, places = np.nonzero(fused >= 0)
         scores[rows, fused[rows, places]] = 1 / (places + 1)
         return scores
 
-    def _ranked(self, similarity: sparse.csr_matrix, users: np.ndarray) -> np.ndarray:
+    def _ranked(self, similarity: sparse.csr_matrix, likes: sparse.csr_matrix, seen: sparse.csr_matrix) -> np.ndarray:
         """Return unseen candidates, best first: int64 (b, longest list), -1 past a list's end."""
-        found = self.candidates(similarity, users)
-        found = sparse.csr_matrix(found - found.multiply(self.seen[users]))
+        found = self.candidates(similarity, likes)
+        found = sparse.csr_matrix(found - found.multiply(seen))
         found.eliminate_zeros()
-        row = np.repeat(np.arange(len(users)), np.diff(found.indptr))
+        n = len(found.indptr) - 1
+        row = np.repeat(np.arange(n), np.diff(found.indptr))
         order = np.lexsort((found.indices, np.negative(found.data), row))  # equal ones by item number
-        ranked = np.full((len(users), int(np.diff(found.indptr).max(initial=0))), -1, dtype=np.int64)
+        ranked = np.full((n, int(np.diff(found.indptr).max(initial=0))), -1, dtype=np.int64)
         ranked[row, np.arange(len(row)) - found.indptr[row]] = found.indices[order]
         return ranked

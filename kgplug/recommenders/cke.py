@@ -232,4 +232,4 @@ class CKE(FactorRecommender, TrainedRecommender):
             items = (network.items + network.entities[network.item_entities]).cpu().numpy()
             factors = Factors.without_bias(network.users.cpu().numpy(), items)
             factors.user_bias[:] = float(network.global_bias)
-        self.factors = factors
+        self.factors = factors.averaged(self.liked)

@@ -137,7 +137,14 @@ class EASE(Recommender):
     def _score_newcomers(self, likes: sparse.csr_matrix) -> np.ndarray:
         scores = np.zeros((likes.get_shape()[0], len(self.item_keys)), dtype=np.float32)
         scores[:, self.known] = likes[:, self.known] @ self.weights  # (b, m)
+        cold = np.diff(likes.indptr) == 0
+        if cold.any():
+            scores[np.ix_(cold, self.known)] = self._of_the_average_user()
         return scores
+
+    def _of_the_average_user(self) -> np.ndarray:
+        """Return the scores of `known` items for whoever likes nothing: float32 (m,)."""
+        return np.asarray(self.likes[:, self.known].mean(axis=0)).ravel() @ self.weights
 
     def _arrays(self) -> dict[str, np.ndarray]:
         return {"weights": self.weights, "known": self.known, **csr_arrays(likes=self.likes)}

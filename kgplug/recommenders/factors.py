@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 
 import numpy as np
@@ -39,6 +39,19 @@ class Factors:
         """Return factors whose biases are zero: (n_users, d), (n_items, d)."""
         users, items = (np.ascontiguousarray(x, dtype=np.float32) for x in (users, items))
         return cls(users, items, np.zeros(len(users), dtype=np.float32), np.zeros(len(items), dtype=np.float32))
+
+    def averaged(self, likes: sparse.csr_matrix) -> Factors:
+        """Return the same, but users without a like, of whom nothing was learnt, are the mean of the others.
+
+        Args:
+            likes: CSR (n_users, n_items), of the training.
+        """
+        cold = np.diff(likes.indptr) == 0
+        if not cold.any():
+            return self
+        users, bias = self.users.copy(), self.user_bias.copy()
+        users[cold], bias[cold] = users[~cold].mean(axis=0), bias[~cold].mean()
+        return replace(self, users=users, user_bias=bias)
 
     @cached_property
     def by_item(self) -> np.ndarray:

@@ -125,7 +125,7 @@ class HiddenEdgeGCN(PropagatedRecommender, TrainedRecommender):
         return Factors(scale * users, items, np.zeros(len(users), dtype=np.float32), bias)
 
     def _settle(self) -> None:
-        self.factors = self.trained_factors()
+        self.factors = self.trained_factors().averaged(self.liked)
         del self._graph
 
 

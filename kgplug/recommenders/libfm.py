@@ -144,4 +144,4 @@ class LibFM(FactorRecommender, TrainedRecommender):
             users, of_user = network.user_side(network.users, network.user_bias, histories)
             items, of_item = network.item_side(network.items, network.item_bias, network.features.items)
             parts = (users, items, of_user + network.global_bias, of_item)
-        self.factors = Factors(*(part.cpu().numpy() for part in parts))
+        self.factors = Factors(*(part.cpu().numpy() for part in parts)).averaged(self.liked)

@@ -114,7 +114,7 @@ class LightGCN(PropagatedRecommender, TrainedRecommender):
         return Factors(users, items, bias[:n_users] + network.global_bias.item(), bias[n_users:])
 
     def _settle(self) -> None:
-        self.factors = self.trained_factors()
+        self.factors = self.trained_factors().averaged(self.liked)
         del self._graph
 
 

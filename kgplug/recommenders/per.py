@@ -62,11 +62,6 @@ class PER(FactorRecommender):
         assert knowledge is not None  # `fit` has checked
         rng, likes = np.random.default_rng(seed), interactions.likes()
         linked = knowledge.entities_of(interactions.item_keys, label=interactions.item_label)
-        if not (linked >= 0).any():
-            raise DataError(
-                f"PER: none of the {interactions.n_items:,} items is an entity of the knowledge graph. "
-                "Items and entities must have the same keys."
-            )
         names, users, items = [], [], []
         for relation, name in enumerate(knowledge.relations):
             similar = path_similarity(item_attributes(knowledge, linked, relation), self.config.neighbours)
@@ -85,7 +80,7 @@ class PER(FactorRecommender):
         theta = learn_weights(_differences(likes, users, items, rng), l2=self.config.l2)
         self.history = {"path_weights": dict(zip(names, theta.tolist(), strict=True))}
         weighted = [weight * p for weight, p in zip(theta, users, strict=True)]
-        self.factors = Factors.without_bias(np.hstack(weighted), np.hstack(items))
+        self.factors = Factors.without_bias(np.hstack(weighted), np.hstack(items)).averaged(self.liked)
 
 
 def item_attributes(knowledge: KnowledgeGraph, linked: np.ndarray, relation: int) -> sparse.csr_matrix:

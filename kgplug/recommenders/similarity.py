@@ -24,10 +24,12 @@ class SimilarityRecommender(Recommender):
         return self._score_by_blocks(users, items)
 
     def _score_block(self, users: np.ndarray) -> np.ndarray:
-        return (self.likes[users] @ self.similarity).toarray()
+        return self._score_newcomers(self.likes[users])
 
     def _score_newcomers(self, likes: sparse.csr_matrix) -> np.ndarray:
-        return sparse.csr_matrix(likes @ self.similarity).toarray()
+        scores = sparse.csr_matrix(likes @ self.similarity).toarray()
+        scores[np.diff(likes.indptr) == 0] = self.likes.mean(axis=0) @ self.similarity  # the average user's
+        return scores
 
     def _arrays(self) -> dict[str, np.ndarray]:
         return csr_arrays(similarity=self.similarity, likes=self.likes)

@@ -99,9 +99,8 @@ class TwoNeighbourhoods(Recommender):
         """Return the vectors whose cosine is the semantic similarity, float32 (n_items, any): zeros have none."""
         return entities.vectors
 
-    def candidates(self, similarity: sparse.csr_matrix, users: np.ndarray) -> sparse.csr_matrix:
-        """Return what items get from the user's likes: CSR float32 (b, n_items), seen items left in."""
-        likes = self.likes[users]
+    def candidates(self, similarity: sparse.csr_matrix, likes: sparse.csr_matrix) -> sparse.csr_matrix:
+        """Return what items get from somebody's likes: CSR float32 (b, n_items) both, liked items left in."""
         return sparse.csr_matrix(likes @ similarity) if self.config.aggregate == "sum" else _largest(likes, similarity)
 
     def score(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:

@@ -63,7 +63,9 @@ class UserKNN(Recommender):
         return self._score_by_blocks(users, items)
 
     def _score_block(self, users: np.ndarray) -> np.ndarray:
-        return (self.near[users] @ self.likes).toarray()
+        scores = (self.near[users] @ self.likes).toarray()
+        scores[np.diff(self.likes[users].indptr) == 0] = self.near.mean(axis=0) @ self.likes  # the average user's
+        return scores
 
     def _arrays(self) -> dict[str, np.ndarray]:
         return csr_arrays(near=self.near, likes=self.likes)

@@ -13,7 +13,7 @@ from torch.nn import functional
 from kgplug.data.interactions import Interactions
 from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.recommenders.item_features import HistoryTask, ItemFeatures, PretrainedConfig, pretrained_features
-from kgplug.recommenders.layers import distinct, lookup, normal_table, row_penalty, xavier_linear
+from kgplug.recommenders.layers import average_cold, distinct, lookup, normal_table, row_penalty, xavier_linear
 from kgplug.recommenders.trained import PairNetwork, TrainedRecommender
 from kgplug.training.config import DataSize, Range, Space, TrainedConfig
 from kgplug.training.device import choose_device
@@ -161,6 +161,8 @@ class WideDeep(TrainedRecommender):
             user_logit = history_logit + network.user_bias.squeeze(1) + network.global_bias
             parts = {"users": users, "user_logits": user_logit, "items": by_item}
             parts |= {"item_logits": item_logit + network.item_bias.squeeze(1)}
+            average_cold(users, self.liked)
+            average_cold(user_logit, self.liked)
             for name, layer in (("second", network.second), ("third", network.third)):
                 parts |= {f"{name}.weight": layer.weight, f"{name}.bias": layer.bias}
         self._set(parts)

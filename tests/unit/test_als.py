@@ -24,6 +24,7 @@ def literal_items(likes: np.ndarray, users: np.ndarray, confidence: float, l2: f
 def test_item_vectors_solve_the_equations_of_the_user_vectors() -> None:
     rng = np.random.default_rng(0)
     table = (rng.random((20, 9)) < 0.4).astype(float)
+    table[np.arange(20), np.arange(20) % 9] = 1  # else a user without a like would be the average one
     interactions = Interactions.from_arrays(np.arange(20), np.arange(9), *np.nonzero(table))
     model = ALS(embedding_dim=3, confidence=4.0, l2=0.5).fit(interactions)  # three steps solve three unknowns exactly
     expected = literal_items(table, model.user_vectors().astype(float), 4.0, 0.5)

@@ -108,7 +108,13 @@ def test_popularity_lists_liked_items_first_for_who_likes_nothing() -> None:
     items, scores = CEASE(popularity=0.5).fit(interactions, knowledge).recommend_for(nobody, 5)
     counts = np.bincount(interactions.likes().items, minlength=5)
     np.testing.assert_allclose(scores, 0.5 * np.log1p(counts[items]), atol=1e-6)
-    assert not CEASE(popularity=0).fit(interactions, knowledge).recommend_for(nobody, 5)[1].any()
+    model = CEASE(popularity=0, rating_weight=0).fit(interactions, knowledge)
+    weights = np.zeros((5, 5))
+    weights[np.ix_(model.known, model.known)] = model.weights
+    items, scores = model.recommend_for(nobody, 5)
+    expected = interactions.likes().matrix().toarray().mean(axis=0) @ weights  # of the average user
+    np.testing.assert_allclose(scores, expected[items], atol=1e-6)
+    assert scores.any()
 
 
 def test_what_a_user_rated_higher_says_more_and_equal_ratings_say_nothing_more() -> None:

@@ -135,7 +135,8 @@ def test_a_score_is_one_over_the_place_and_the_rest_stands_below_by_its_likes() 
     model = CKCF(**SMALL).fit(interactions, knowledge, progress=False)
     users = np.arange(interactions.n_users)
     items, scores = model.recommend(users, interactions.n_items)
-    fused = fuse(*(model._ranked(s, users) for s in (model.cf, model.semantic)), share=0.5)
+    rows = model.likes[users], model.seen[users]
+    fused = fuse(*(model._ranked(similarity, *rows) for similarity in (model.cf, model.semantic)), share=0.5)
     counts = np.bincount(interactions.items, minlength=interactions.n_items)
     for user in users:
         n = int((fused[user] >= 0).sum())
@@ -157,7 +158,8 @@ def test_the_most_popular_item_of_all_stands_below_those_that_are_near() -> None
     model = CKCF(**QUICK).fit(both, knowledge, progress=False)
     fans = np.flatnonzero(fan_of == 7)
     items, _ = model.recommend(fans, interactions.n_items)
-    fused = fuse(*(model._ranked(similarity, fans) for similarity in (model.cf, model.semantic)), share=0.5)
+    rows = model.likes[fans], model.seen[fans]
+    fused = fuse(*(model._ranked(similarity, *rows) for similarity in (model.cf, model.semantic)), share=0.5)
     for row, listed in zip(items, fused, strict=True):
         n = int((listed >= 0).sum())
         assert n > 8 and 0 not in listed and row[n] == 0
@@ -200,7 +202,7 @@ def test_a_graph_of_other_things_and_a_wrong_embedding_are_one_sentence(tmp_path
     interactions, knowledge = tiny()
     monkeypatch.setenv("KGPLUG_RUNS_DIR", str(tmp_path))
     other = knowledge.from_dataframe(knowledge.to_dataframe().assign(head="x", tail="y"))
-    with pytest.raises(DataError, match=r"None of the 5 items .* is an entity of the knowledge graph"):
+    with pytest.raises(DataError, match=r"none of the 5 items is an entity of the knowledge graph"):
         CKCF(**SMALL).fit(interactions, other, progress=False)
     with pytest.raises(UsageError, match=r'embedding="TransX": expected a model of PyKEEN'):
         CKCF(embedding="TransX").fit(interactions, knowledge, progress=False)

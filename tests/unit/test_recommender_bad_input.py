@@ -28,7 +28,7 @@ EMPTY_GRAPH = {**dict.fromkeys(PRETRAINED, NO_TRIPLE), "PER": NOTHING_SHARED}
 REFUSED: dict[str, dict[str, str]] = {
     "no triple and no relation": EMPTY_GRAPH,
     "no triple of two relations": EMPTY_GRAPH,
-    "no item with an entity": dict.fromkeys({*PRETRAINED, "PER"}, NO_ENTITY),
+    "no item with an entity": {name: NO_ENTITY for name in NAMES if kgplug.create(name).needs_knowledge},
     "some items with an entity": {"PER": NOTHING_SHARED},
     "one item with an entity": {"PER": NOTHING_SHARED},
     "entities without neighbours": {"PER": NOTHING_SHARED},
