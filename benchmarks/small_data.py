@@ -59,7 +59,8 @@ def draw(part: Part, likes: Interactions, seed: int) -> Interactions:
         kept = np.flatnonzero(np.isin(likes.users, rng.choice(likes.n_users, part.users, replace=False)))
     else:
         kept = np.sort(rng.choice(len(likes.users), int(part.thin / SHARES[0] * likes.n_users), replace=False))
-    return Interactions.from_arrays(likes.user_keys, likes.item_keys, likes.users[kept], likes.items[kept])
+    labels = {"user_label": likes.user_label, "item_label": likes.item_label}
+    return Interactions.from_arrays(likes.user_keys, likes.item_keys, likes.users[kept], likes.items[kept], **labels)
 
 
 def measure(part: Part, data: DataSet, models: list[str], given: dict[str, str], seeds: range) -> list[dict]:

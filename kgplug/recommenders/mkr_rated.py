@@ -36,9 +36,12 @@ class MKRRatedConfig(MKRConfig):
     )
 
     @classmethod
-    def suited_to(cls, size: DataSize) -> dict[str, float]:  # noqa: ARG003
-        """Return nothing: what suits MKR on sparse data was measured with drawn negatives, not with dislikes."""
-        return {}
+    def suited_to(cls, size: DataSize) -> dict[str, float]:
+        """Return the side term and small batches for very few likes, which alone were measured with dislikes.
+
+        Parts of MovieLens-100K with 2,000 to 7,000 likes, validation AUC of likes and dislikes: .002 to .031 more.
+        """
+        return cls.batches_suited_to(size) | ({"side": True} if size.has_very_few_likes else {})
 
 
 class RatedData(ClickThroughData):

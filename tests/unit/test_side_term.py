@@ -212,13 +212,13 @@ def test_a_training_that_was_cut_goes_on_to_the_same_side_term(tmp_path: Path, m
 
 
 def test_it_is_on_where_users_have_few_likes_unless_it_is_set() -> None:
-    few, many = (DataSize(100, 50, 100 * likes) for likes in (SIDE_BELOW - 1, SIDE_BELOW))
+    few, many = (DataSize(1_000, 50, 1_000 * likes) for likes in (SIDE_BELOW - 1, SIDE_BELOW))
     fewest = DataSize(100, 50, 200)
     always = {"MKR-attention", "HiddenEdgeGCN"}  # in their designs
     assert {"MKR", "KGCN", "RippleNet", "RKGE", "RKGE-CF", "LibFM", "Wide&Deep", "DKN"} <= set(OF_GRAPHS)
     for name in NAMES:
         config = kgplug.create(name).config
-        assert config.suited(fewest).side == (name in OF_GRAPHS or name in always | {"CKE"}), name
+        assert config.suited(fewest).side == (name in OF_GRAPHS or name in always | {"CKE", "MKR-rated"}), name
         assert config.suited(many).side == (name in always), name
         if name in OF_GRAPHS and name != "CKE":
             assert config.suited(few).side, name
