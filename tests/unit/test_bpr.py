@@ -12,6 +12,7 @@ from kgplug.data.interactions import Interactions
 from kgplug.recommenders.bpr import BPR, BPRTask, Comparisons
 from kgplug.recommenders.click_through import ClickThroughData
 from tests.unit.planted import directors_and_fans, tiny, unseen_share
+from tests.unit.stirred import stirred
 
 SMALL = {"embedding_dim": 5, "epochs": 4, "batch_size": 4, "device": "cpu"}
 
@@ -22,7 +23,7 @@ def task_of(model: BPR, interactions: Interactions) -> BPRTask:
 
 def test_scores_and_loss_equal_the_equations() -> None:
     interactions, _ = tiny()
-    model = BPR(**SMALL, l2=0.03).fit(interactions, progress=False)
+    model = stirred(BPR(**SMALL, l2=0.03).fit(interactions, progress=False))
     w = {name: tensor.double().numpy() for name, tensor in model.network.state_dict().items()}
 
     def score(u: int, i: int) -> float:

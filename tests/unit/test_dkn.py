@@ -16,6 +16,7 @@ from kgplug.recommenders.dkn import DKN, DKNTask, draw_histories, item_channels
 from kgplug.recommenders.titles import read_titles
 from tests.unit.planted import directors_and_fans, shuffled, tiny, unseen_share
 from tests.unit.pretrained_stub import share_of_tails
+from tests.unit.stirred import stirred
 
 SMALL = {
     "side": False,
@@ -102,7 +103,7 @@ def literal_logit(model: DKN, liked: list[int], item: int) -> float:
     ("attention", "head", "context"), [("dot", "dot", True), ("dnn", "dot", False), ("dnn", "dnn", True)]
 )
 def test_scores_are_those_of_the_equations(attention: str, head: str, context: bool) -> None:
-    model = fitted(attention=attention, head=head, context=context)
+    model = stirred(fitted(attention=attention, head=head, context=context))
     assert np.allclose(model.item_vectors(), [literal_vector(model, i) for i in range(5)], atol=1e-5)
     users, items = np.indices((4, 5)).reshape(2, -1)
     liked = [[int(i) for i in row if i >= 0] for row in model.network.histories]
@@ -111,8 +112,9 @@ def test_scores_are_those_of_the_equations(attention: str, head: str, context: b
     assert np.allclose(model._score_block(np.arange(4)).ravel(), expected, atol=1e-5)
 
 
-def test_in_training_the_like_is_left_out_of_the_history() -> None:
-    model, (interactions, _) = fitted(history=3), tiny()
+@pytest.mark.parametrize("kind", ["dot", "dnn"])
+def test_in_training_the_like_is_left_out_of_the_history(kind: str) -> None:
+    model, (interactions, _) = stirred(fitted(history=3, attention=kind, head=kind)), tiny()
     likes = interactions.likes().matrix()
     task = DKNTask(model.network, model.config, ClickThroughData(interactions, None, seed=0), likes)
     task.batches(0, np.random.default_rng(0))

@@ -17,6 +17,7 @@ from kgplug.recommenders.item_features import HistoryTask, ItemFeatures, own_lik
 from kgplug.recommenders.libfm import LibFM
 from tests.unit.planted import directors_and_fans, shuffled, tiny, unseen_share
 from tests.unit.pretrained_stub import share_of_tails
+from tests.unit.stirred import stirred
 
 SMALL = {"side": False, "embedding_dim": 6, "epochs": 4, "batch_size": 4, "device": "cpu"}
 PLANTED = {
@@ -63,14 +64,14 @@ def literal_logit(model: LibFM, user: int, item: int, left_out: int | None = Non
 
 
 def test_scores_are_those_of_the_equation() -> None:
-    model = fitted()
+    model = stirred(fitted())
     users, items = np.indices((4, 5)).reshape(2, -1)
     expected = [1 / (1 + math.exp(-literal_logit(model, u, i))) for u, i in zip(users, items, strict=True)]
     assert np.allclose(model.score(users, items), expected, atol=1e-5)
 
 
 def test_in_training_a_like_is_left_out_of_the_history_of_itself_and_of_its_negative() -> None:
-    model = fitted()
+    model = stirred(fitted())
     pairs = Pairs(np.array([0, 1, 0, 1]), np.array([0, 1, 3, 4]), np.array([1, 1, 0, 0], dtype=np.float32))
     assert own_likes(pairs).tolist() == [0, 1, 0, 1]
     task = HistoryTask(model.network, model.config, ClickThroughData(tiny()[0], None, seed=0))

@@ -20,6 +20,7 @@ from kgplug.recommenders.propagation import Propagation
 from kgplug.recommenders.side_features import SideFeatures, kg_features
 from tests.unit.literal_propagation import edges_of, literal_layers
 from tests.unit.planted import directors_and_fans, shuffled, tiny, unseen_share
+from tests.unit.stirred import stir, stirred
 
 SMALL = {"embedding_dim": 5, "epochs": 3, "batch_size": 4, "init_scale": 0.3, "device": "cpu"}
 CPU = torch.device("cpu")
@@ -44,11 +45,14 @@ def test_propagation_and_its_gradient_are_the_product_with_the_normalised_adjace
 def test_lightgcn_scores_and_loss_are_those_of_its_equations(bias: bool) -> None:
     interactions, _ = tiny()
     model = LightGCN(**SMALL, layers=2, l2=0.3, bias=bias).fit(interactions, progress=False)
+    assert bias == bool(model.network.bias.any())
+    task = model._task(interactions, None, None, 0)
+    stir(model.network)
+    model.factors = model.trained_factors()
     w = {name: tensor.double().numpy() for name, tensor in model.network.state_dict().items()}
     likes = interactions.likes()
     edges = {(int(u), 4 + int(i)): 1.0 for u, i in zip(likes.users, likes.items, strict=True)}
     x = literal_layers(w["nodes"], edges, 2)
-    assert bias == bool(w["bias"].any())
 
     def logit(user: int, item: int) -> float:
         return float(x[user] @ x[4 + item] + w["bias"][user] + w["bias"][4 + item] + w["global_bias"][0])
@@ -58,8 +62,6 @@ def test_lightgcn_scores_and_loss_are_those_of_its_equations(bias: bool) -> None
             p = model.score(np.array([user]), np.array([item]))[0]
             assert p == pytest.approx(1 / (1 + math.exp(-logit(user, item))), abs=1e-5)
     data = ClickThroughData(interactions, None, seed=0)
-    task = model._task(interactions, None, None, 0)
-    task.module.load_state_dict({name: torch.from_numpy(x).float() for name, x in w.items()})
     batch = next(data.epoch(np.random.default_rng(0), 100))
     expected = 0.0
     for user, item, label in zip(batch.users, batch.items, batch.labels, strict=True):
@@ -74,25 +76,53 @@ def _hidden(interactions: Interactions, knowledge: KnowledgeGraph, **settings: o
     return HiddenEdgeGCN(**{**SMALL, **settings}).fit(interactions, knowledge, progress=False)
 
 
-def test_hidden_edge_loss_propagates_over_visible_likes_and_weighted_knowledge_only() -> None:
+def _stirred_hidden(**settings: object) -> tuple[HiddenEdgeGCN, HiddenEdgeTask]:
+    """A model and its task, weights far from where they start, the side term's too."""
     interactions, knowledge = tiny()
-    model = _hidden(interactions, knowledge, l2=0.3, entity_l2=0.2, bias_l2=0.4)
-    w = {name: tensor.double().numpy() for name, tensor in model.network.state_dict().items()}
+    model = _hidden(interactions, knowledge, **settings)
     task = model._task(interactions, knowledge, None, 0)
-    assert isinstance(task, HiddenEdgeTask)
-    task.module.load_state_dict({name: torch.from_numpy(x).float() for name, x in w.items()})
+    assert isinstance(task, HiddenEdgeTask) and model.side is not None
+    stir(model.side.towers)
+    return stirred(model), task
+
+
+def _literal_hidden(model: HiddenEdgeGCN, visible: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return users' and items' vectors where some likes are hidden, and scale · u · v + b_i of all pairs."""
+    w = {name: tensor.double().numpy() for name, tensor in model.network.state_dict().items()}
+    (interactions, knowledge), config = tiny(), model.config
+    x = literal_layers(w["nodes"], edges_of(interactions, knowledge, visible, config.knowledge_weight), config.layers)
+    _, item_rows = own_rows(knowledge.entities_of(interactions.item_keys), knowledge.n_entities)
+    users, items = x[:4], x[4 + item_rows]
+    logits = [[w["scale"][0] * (u @ v) + b for v, b in zip(items, w["item_bias"], strict=True)] for u in users]
+    return users, items, np.array(logits)
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+def test_hidden_edge_scores_are_those_of_its_equations_over_all_likes(layers: int) -> None:
+    model, _ = _stirred_hidden(layers=layers, knowledge_weight=0.7)
+    users, items = np.indices((4, 5)).reshape(2, -1)
+    *_, logits = _literal_hidden(model, np.ones(6, dtype=bool))
+    assert model.side is not None
+    expected = 1 / (1 + np.exp(-logits - model.side.logits(users, items).reshape(4, 5)))
+    np.testing.assert_allclose(model.logits(users, items), logits.ravel(), atol=1e-5)
+    np.testing.assert_allclose(model.score(users, items), expected.ravel(), atol=1e-5)
+    np.testing.assert_allclose(model._score_block(np.arange(4)), expected, atol=1e-5)
+
+
+def test_hidden_edge_loss_propagates_over_visible_likes_and_weighted_knowledge_only() -> None:
+    model, task = _stirred_hidden(l2=0.3, entity_l2=0.2, bias_l2=0.4)
+    (interactions, knowledge), nodes = tiny(), model.network.nodes.detach().double().numpy()
     visible = np.array([True, False, True, True, False, True])
     likes = interactions.likes()
     users, items = np.append(likes.users[~visible], [2, 3]), np.append(likes.items[~visible], [0, 2])
     pairs = Pairs(users, items, np.array([1, 1, 0, 0], dtype=np.float32))
-    x = literal_layers(w["nodes"], edges_of(interactions, knowledge, visible, 0.5), 2)
-    _, item_rows = own_rows(knowledge.entities_of(interactions.item_keys), knowledge.n_entities)
+    of_users, of_items, logits = _literal_hidden(model, visible)
     facts = SideFeatures(likes.matrix(), kg_features(likes, knowledge)).of_pairs(users, items, training=True)
     side = task.data.side.towers(facts).detach().double().numpy()
-    expected = 0.2 * (w["nodes"][4:] ** 2).sum() / len(w["nodes"][4:])
+    expected = 0.2 * (nodes[4:] ** 2).sum() / len(nodes[4:])
     for n, (user, item, label) in enumerate(zip(users, items, pairs.labels, strict=True)):
-        u, v, bias = x[user], x[4 + item_rows[item]], w["item_bias"][item]
-        p = 1 / (1 + math.exp(-(w["scale"][0] * (u @ v) + bias + side[n])))
+        u, v, bias = of_users[user], of_items[item], model.network.item_bias[item].item()
+        p = 1 / (1 + math.exp(-logits[user, item] - side[n]))
         expected += (-math.log(p if label else 1 - p) + 0.3 * (u @ u + v @ v) + 0.4 * bias**2) / 4
     assert task.loss(HiddenBatch(pairs, task.edges.without(~visible))).item() == pytest.approx(expected, abs=1e-5)
 

@@ -13,13 +13,14 @@ from kgplug.recommenders.factors import Factors
 from kgplug.recommenders.mf import MF
 from kgplug.recommenders.trained import ClickThroughTask
 from tests.unit.planted import directors_and_fans, tiny
+from tests.unit.stirred import stirred
 
 SMALL = {"embedding_dim": 5, "epochs": 3, "batch_size": 4, "init_scale": 0.3, "device": "cpu"}
 
 
 def test_scores_are_the_sigmoid_of_the_product_and_biases() -> None:
     interactions, _ = tiny()
-    model = MF(**SMALL).fit(interactions, progress=False)
+    model = stirred(MF(**SMALL).fit(interactions, progress=False))
     w = {name: tensor.double().numpy() for name, tensor in model.network.state_dict().items()}
     for user in range(4):
         for item in range(5):
@@ -32,7 +33,7 @@ def test_scores_are_the_sigmoid_of_the_product_and_biases() -> None:
 
 def test_the_loss_is_the_mean_log_loss_and_the_squared_norms_of_what_was_looked_up() -> None:
     interactions, _ = tiny()
-    model = MF(**SMALL, l2=0.7).fit(interactions, progress=False)
+    model = stirred(MF(**SMALL, l2=0.7).fit(interactions, progress=False))
     data = ClickThroughData(interactions, None, seed=0)
     batch = next(data.epoch(np.random.default_rng(0), 100))
     w = {name: tensor.double().numpy() for name, tensor in model.network.state_dict().items()}

@@ -15,6 +15,7 @@ from kgplug.recommenders.mkr import TripleBatch, oriented
 from kgplug.recommenders.mkr_attention import AttentionTask, GatedCross, MKRAttention
 from tests.unit.literal_propagation import edges_of, literal_layers
 from tests.unit.planted import directors_and_fans, shuffled, tiny, unseen_share
+from tests.unit.stirred import stir
 
 SMALL = {
     "side": False, "embedding_dim": 4, "epochs": 3, "batch_size": 6, "kge_batch_size": 3, "init_scale": 0.3,
@@ -30,12 +31,10 @@ def fitted(**settings) -> MKRAttention:
 def stirred(**settings) -> tuple[MKRAttention, AttentionTask]:
     """A model and its task, weights far from where they start: relations from 0, scale from 1."""
     interactions, knowledge = tiny()
-    model, generator = fitted(**settings), torch.Generator().manual_seed(0)
+    model = fitted(**settings)
     task = model._task(interactions, knowledge, None, 0)
     assert isinstance(task, AttentionTask)
-    with torch.no_grad():
-        for parameter in model.network.parameters():
-            parameter += 0.5 * torch.randn(parameter.shape, generator=generator)
+    stir(model.network)
     model.factors = model.trained_factors()
     return model, task
 
