@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
@@ -12,7 +12,7 @@ import pandas as pd
 from scipy import sparse
 
 from kgplug.data.columns import read_ratings, read_timestamps
-from kgplug.data.keys import as_column, factorize, fingerprint
+from kgplug.data.keys import as_column, as_keys, factorize, fingerprint
 from kgplug.data.splitting import split_rows
 from kgplug.data.texts import as_texts
 from kgplug.errors import DataError
@@ -55,6 +55,7 @@ class Interactions:
         rating: str | None = None,
         timestamp: str | None = None,
         threshold: float | None = None,
+        items: Iterable[int | str] = (),
     ) -> Interactions:
         """Build interactions from one row a feedback; of two rows for one pair the latest stays.
 
@@ -62,6 +63,7 @@ class Interactions:
             frame: one row a feedback.
             user, item, rating, timestamp: names of its columns.
             threshold: least rating that counts as a like (None: every row is a like).
+            items: keys of more items, which may stand in lists though nobody has given feedback on them.
 
         Raises:
             DataError: a column is missing, a key is null, a rating is not a number, or no row.
@@ -81,12 +83,13 @@ class Interactions:
         if repeated:
             raise DataError(f"Interactions: several columns are named {repeated[0]}. Rename all but one.")
         users, user_keys = factorize(as_column(frame[user], what=f'column "{user}"'))
-        items, item_keys = factorize(as_column(frame[item], what=f'column "{item}"'))
+        named, more = as_column(frame[item], what=f'column "{item}"'), as_keys(items, what="items")
+        numbers, item_keys = factorize(np.concatenate([named.astype(object), more]) if len(more) else named)
         return cls.from_arrays(
             user_keys,
             item_keys,
             users,
-            items,
+            numbers[: len(named)],
             ratings=None if rating is None else read_ratings(frame[rating], rating),
             timestamps=None if timestamp is None else read_timestamps(frame[timestamp], timestamp),
             threshold=threshold,

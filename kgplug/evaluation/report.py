@@ -38,7 +38,7 @@ def to_table(frame: pd.DataFrame, *, title: str | None = None) -> Table:
             table.add_row(Text(name), *[_bold(cell, row in best[name]) for row, cell in enumerate(cells[name])])
         return table
     if labels is not None:
-        table.add_column(Text(str(frame.index.name or "")))
+        table.add_column(Text(str(frame.index.name or "")), no_wrap=True)  # names are typed again
     for number, name in enumerate(names):
         justify = "right" if _is_numeric(frame.iloc[:, number]) else "left"
         table.add_column(Text(name), justify=justify, no_wrap=name == "run", overflow="fold")  # ids are copied whole

@@ -19,6 +19,13 @@ from kgplug.recommenders.lists import SCORE_BLOCK_CELLS, ListMaker
 from kgplug.recommenders.newcomers import FoldIn
 from kgplug.training.config import DataSize, ModelConfig, make_config
 
+_FEEDBACK = "kgplug.Interactions, such as Interactions.from_dataframe(frame, user=…, item=…) makes"
+_BUILT_BY = {
+    "interactions": _FEEDBACK,
+    "valid": _FEEDBACK,
+    "knowledge": "kgplug.KnowledgeGraph, such as KnowledgeGraph.from_dataframe(frame) makes",
+}
+
 
 @dataclass(frozen=True, eq=False)
 class FitOptions:
@@ -94,6 +101,12 @@ class Recommender(ListMaker):
         Raises:
             DataError: no like to learn from, or no knowledge graph, or none with an item, where the model needs one.
         """
+        for what, given, expected in (
+            ("interactions", interactions, Interactions), ("valid", valid, Interactions | None),
+            ("knowledge", knowledge, KnowledgeGraph | None),
+        ):  # fmt: skip
+            if not isinstance(given, expected):
+                raise UsageError(f"{self.name}.fit: {what} must be of {_BUILT_BY[what]}; found {type(given).__name__}.")
         if self.needs_knowledge and knowledge is None:
             raise DataError(f"{self.name} needs a knowledge graph: pass it as the second argument of fit().")
         if not interactions.is_like.any():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 LIKES, BOTH, TITLES = "likes", "likes + triples", "likes + triples + titles"
+RATINGS = "likes + dislikes + triples"
 
 
 @dataclass(frozen=True)
@@ -14,7 +15,7 @@ class ModelInfo:
     Attributes:
         kind: "recommender" or "embedding".
         paper: short citation.
-        needs: "likes", "likes + triples", "likes + triples + titles" or "triples".
+        needs: "likes", "triples", both, or both and "titles" or "dislikes" (ratings below the threshold of a like).
         good_for: one phrase.
     """
 
@@ -67,7 +68,7 @@ RECOMMENDERS: dict[str, Recommends] = {
     "PER": Recommends("per:PER", BOTH, "Yu et al., WSDM 2014", "which relations make items alike, told by weights"),
     "DKN": Recommends("dkn:DKN", TITLES, "Wang et al., WWW 2018", "items whose titles say much"),
     "MKR-rated": Recommends(
-        "mkr_rated:MKRRated", BOTH, "after Cao et al. 2021", "MKR where users also say what they dislike"
+        "mkr_rated:MKRRated", RATINGS, "after Cao et al. 2021", "MKR where users also say what they dislike"
     ),
     "RippleNet": Recommends("ripplenet:RippleNet", BOTH, "Wang et al., CIKM 2018", "likes that spread over the graph"),
     "RKGE": Recommends("rkge:RKGE", BOTH, "Sun et al., RecSys 2018", "paths from a user's likes to an item"),
