@@ -11,6 +11,7 @@ from kgplug.data.interactions import Interactions
 from kgplug.recommenders.item_knn import ItemKNN
 from kgplug.recommenders.popularity import Popularity
 from kgplug.recommenders.similarity import nearest
+from tests.unit.literal_similarity import literal_similarity, nearest_only
 
 
 def _rows(matrix: list[list[int]]) -> Interactions:
@@ -36,15 +37,16 @@ def test_popularity_breaks_ties_by_item_number() -> None:
     assert model.recommend(np.array([0]), 5, exclude_seen=False)[0].tolist() == [[1, 3, 0, 2, 4]]
 
 
-def test_cosine_similarity_is_the_cosine_of_the_columns() -> None:
+@pytest.mark.parametrize("neighbours", [4, 12])  # no ties about the fourth
+@pytest.mark.parametrize("similarity", ["bm25", "tfidf", "cosine"])
+def test_scores_and_similarity_equal_the_formula(similarity: str, neighbours: int) -> None:
     likes = _random_likes()
-    model = ItemKNN(similarity="cosine", neighbours=12).fit(_rows(likes * 5))
-    norms = np.linalg.norm(likes, axis=0)
-    expected = likes.T @ likes / np.outer(norms, norms)
-    np.fill_diagonal(expected, 0)
-    assert np.allclose(model.similarity.toarray(), expected, atol=1e-6)
+    model = ItemKNN(similarity=similarity, neighbours=neighbours).fit(_rows(likes * 5))
+    expected = nearest_only(literal_similarity(likes.T, similarity), neighbours)
+    np.testing.assert_allclose(model.similarity.toarray(), expected, rtol=0, atol=1e-5)
     users, items = np.indices(likes.shape).reshape(2, -1)
-    assert np.allclose(model.score(users, items).reshape(likes.shape), likes @ expected, atol=1e-5)
+    found = model.score(users, items).reshape(likes.shape)
+    np.testing.assert_allclose(found, likes @ expected, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("neighbours", [1, 3])

@@ -30,6 +30,16 @@ def fitted(seed: int = 0, **settings) -> KGCN:
     return KGCN(**{**SMALL, **settings}).fit(interactions, knowledge, seed=seed, progress=False)
 
 
+def stirred(**settings) -> KGCN:
+    """A fitted model with weights far from where they start: biases, if any, from 0, attention from uniform."""
+    model, generator = fitted(**settings), torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for name, parameter in model.network.named_parameters():
+            if model.config.bias or name not in ("user_bias", "item_bias", "global_bias"):
+                parameter += 0.5 * torch.randn(parameter.shape, generator=generator)
+    return model
+
+
 def name_of(settings: dict) -> str:
     return " ".join(f"{key}={value}" for key, value in settings.items()) or "defaults"
 
@@ -98,7 +108,7 @@ class Literal:
 @pytest.mark.parametrize("backend", ["dgl", "torch"])
 @pytest.mark.parametrize("settings", VARIANTS, ids=name_of)
 def test_scores_and_loss_equal_the_equations(settings, backend):
-    model = fitted(**settings, backend=backend)
+    model = stirred(**settings, backend=backend)
     config = model.config
     users, items = np.array([0, 0, 1, 3, 3, 2]), np.array([0, 4, 1, 2, 2, 3])
     literal = Literal(model, model.neighbours)
@@ -123,7 +133,7 @@ def test_scores_and_loss_equal_the_equations(settings, backend):
 def test_label_smoothness_equals_its_definition(hops, backend):
     interactions, _ = tiny()
     smooth = {"hops": hops, "backend": backend, "ls_weight": 0.8}
-    model = fitted(**smooth)
+    model = stirred(**smooth)
     task = KGCNTask(model, ClickThroughData(interactions, None, seed=0))
     batch = next(iter(task.batches(0, np.random.default_rng(4))))
     likes = interactions.likes()

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 
+from kgplug.data.interactions import Interactions
+from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.errors import DataError
 from kgplug.recommenders.item_knn import similar_rows
 from kgplug.recommenders.rkge import RKGE
@@ -53,21 +56,34 @@ def literal_lists(likes: np.ndarray, user: int) -> tuple[list[int], list[int]]:
     )
 
 
+def long_lists() -> tuple[Interactions, KnowledgeGraph]:
+    """Return 12 users whose CF lists hold 8 of 20 items or more, no two equally good, and a graph of genres."""
+    rng = np.random.default_rng(249)
+    rows = np.nonzero(rng.random((12, 20)) < rng.uniform(0.2, 0.6, 20))
+    interactions = Interactions.from_arrays(np.arange(12).astype(object), np.arange(20).astype(object), *rows)
+    tails = [f"genre {genre}" for genre in rng.integers(0, 4, 20)]
+    triples = pd.DataFrame({"head": np.arange(20).astype(object), "relation": "is", "tail": tails})
+    return interactions, KnowledgeGraph.from_dataframe(triples)
+
+
 def test_lists_are_the_fusion_of_the_three_lists_for_any_length():
-    interactions, knowledge = tiny()
-    settings = {"side": False, "epochs": 3, "batch_size": 4, "embedding_dim": 5, "device": "cpu", "neighbours": 9}
-    model = RKGECF(**settings, cf_share=0.6, item_share=0.5).fit(interactions, knowledge, progress=False)
-    likes = interactions.likes().matrix().toarray()
-    paths = RKGE._score_block(model, np.arange(4))
-    for user in range(4):
+    interactions, knowledge = long_lists()
+    settings = {"side": False, "epochs": 3, "batch_size": 64, "embedding_dim": 5, "device": "cpu", "neighbours": 20}
+    model = RKGECF(**settings, cf_share=0.8, item_share=0.7).fit(interactions, knowledge, progress=False)
+    likes, differ = interactions.likes().matrix().toarray(), 0
+    paths = RKGE._score_block(model, np.arange(12))
+    for user in range(12):
         by_items, by_users = literal_lists(likes, user)
         by_paths = [i for i in np.argsort(-paths[user], kind="stable").tolist() if not likes[user, i]]
-        items, scores = model.recommend(np.array([user]), 5, exclude_seen=False)
-        length, cf = len(by_paths), nested(by_items, by_users, 0.5)
+        assert min(len(by_items), len(by_users)) >= 8 and by_paths not in (by_items, by_users)
+        items, scores = model.recommend(np.array([user]), 20, exclude_seen=False)
+        length, cf = len(by_paths), nested(by_items, by_users, 0.7)
+        differ += cf not in (by_items, by_users, nested(by_items, by_users, 0.5), nested(by_users, by_items, 0.7))
         for n in range(1, length + 1):
-            assert set(items[0, :n]) == set(high_replaces_low(cf, by_paths, 0.6, n))
+            assert set(items[0, :n]) == set(high_replaces_low(cf, by_paths, 0.8, n))
         np.testing.assert_allclose(scores[0, :length], 1 / np.arange(1, length + 1), rtol=1e-6)
         assert set(items[0, length:]) == set(np.flatnonzero(likes[user]))  # liked ones last
+    assert differ > 4  # each list and share counts
 
 
 def test_only_the_nearest_are_kept_and_nothing_is_its_own_neighbour():

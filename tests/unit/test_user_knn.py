@@ -7,34 +7,21 @@ import pytest
 
 from kgplug.data.interactions import Interactions
 from kgplug.recommenders.user_knn import UserKNN
+from tests.unit.literal_similarity import literal_similarity, nearest_only
 from tests.unit.planted import directors_and_fans, tiny, unseen_share
 
 
-def literal_scores(likes: np.ndarray, neighbours: int) -> np.ndarray:
-    """Return the scores of all pairs from a table of likes (n_users, n_items), by cosine."""
-    n_users, n_items = likes.shape
-    scores = np.zeros((n_users, n_items))
-    for u in range(n_users):
-        found = []
-        for w in range(n_users):
-            both = sum(likes[u, i] * likes[w, i] for i in range(n_items))
-            if w != u and both > 0:
-                found.append((both / np.sqrt(likes[u].sum() * likes[w].sum()), w))
-        for similarity, w in sorted(found, key=lambda pair: (-pair[0], pair[1]))[:neighbours]:
-            for i in range(n_items):
-                scores[u, i] += similarity * likes[w, i]
-    return scores
-
-
+@pytest.mark.parametrize("similarity", ["bm25", "tfidf", "cosine"])
 @pytest.mark.parametrize("neighbours", [3, 30])
-def test_scores_equal_the_formula(neighbours: int) -> None:
+def test_scores_equal_the_formula(neighbours: int, similarity: str) -> None:
     rng = np.random.default_rng(1)
     table = (rng.random((9, 14)) < rng.uniform(0.2, 0.7, (9, 1))).astype(int)
     users, items = np.nonzero(table)
     interactions = Interactions.from_arrays(np.arange(9), np.arange(14), users, items)
-    model = UserKNN(similarity="cosine", neighbours=neighbours).fit(interactions)
+    model = UserKNN(similarity=similarity, neighbours=neighbours).fit(interactions)
     found = model.score(*np.indices(table.shape).reshape(2, -1)).reshape(table.shape)
-    np.testing.assert_allclose(found, literal_scores(table, neighbours), atol=1e-5)
+    near = nearest_only(literal_similarity(table, similarity), neighbours)
+    np.testing.assert_allclose(found, near @ table, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("similarity", ["bm25", "tfidf", "cosine"])
