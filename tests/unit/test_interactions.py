@@ -155,3 +155,15 @@ def test_a_dataframe_goes_in_and_out_unchanged() -> None:
         rows.to_dataframe(), user="user", item="item", rating="rating", timestamp="timestamp"
     )
     assert again.fingerprint == rows.fingerprint
+
+
+def test_items_without_feedback_join_the_catalogue() -> None:
+    frame = pd.DataFrame({"user": [1, 1, 2], "item": ["b", "d", "b"]})
+    plain = Interactions.from_dataframe(frame, user="user", item="item")
+    more = Interactions.from_dataframe(frame, user="user", item="item", items=["c", "a", "b"])
+    assert plain.item_keys.tolist() == ["b", "d"] and more.item_keys.tolist() == ["a", "b", "c", "d"]
+    assert more.item_keys[more.items].tolist() == plain.item_keys[plain.items].tolist()
+    numbers = Interactions.from_dataframe(frame.assign(item=[5, 9, 5]), user="user", item="item", items=[7, 5])
+    assert numbers.item_keys.tolist() == [5, 7, 9] and len(numbers) == 3
+    with pytest.raises(DataError, match=r"items: expected an integer or text key in every row, found no value"):
+        Interactions.from_dataframe(frame, user="user", item="item", items=["a", None])  # type: ignore[list-item]

@@ -17,6 +17,7 @@ from kgplug.data.interactions import Interactions
 from kgplug.errors import DataError, UsageError
 from kgplug.recommenders.base import Recommender
 from tests.unit.bad_input import CASES, Data, feedback, rows
+from tests.unit.planted import tiny
 from tests.unit.test_recommender_contract import NAMES, SETTINGS
 
 PRETRAINED = {"LibFM", "Wide&Deep", "DKN", "CKCF", "CKCF-relational", "SemanticCF"}
@@ -126,3 +127,16 @@ def test_arrays_of_ratings_that_are_no_numbers_are_refused_too(rating: float) ->
 
 def test_every_refusal_is_about_a_case_and_a_model_that_are_there() -> None:
     assert set(REFUSED) <= set(CASES) and all(set(models) <= set(NAMES) for models in REFUSED.values())
+
+
+@pytest.mark.parametrize("name", ["MF", "MKR", "Popularity"])
+def test_what_fit_does_not_take_is_one_sentence(name: str) -> None:
+    interactions, knowledge = tiny()
+    frame = pd.DataFrame({"user": [1], "item": [2]})
+    for arguments, options, what in (
+        ((frame, knowledge), {}, "interactions must be of kgplug.Interactions"),
+        ((interactions, frame), {}, "knowledge must be of kgplug.KnowledgeGraph"),
+        ((interactions, knowledge), {"valid": frame}, "valid must be of kgplug.Interactions"),
+    ):
+        with pytest.raises(UsageError, match=rf"{name}\.fit: {what}, such as .*; found DataFrame\."):
+            kgplug.create(name).fit(*arguments, **options)
