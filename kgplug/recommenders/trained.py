@@ -70,8 +70,9 @@ class KnowledgeConfig(ClickThroughConfig):
     def batches_suited_to(cls, size: DataSize) -> dict[str, float]:
         """Return smaller batches for very few likes, of the models that gained from them.
 
-        Validation AUC of parts of Book-Crossing and MovieLens-100K with 1,000 to 8,000 likes: MKR .001 to .019 more,
-        KGCN .005 to .016, CKE -.002 to .018, RippleNet -.001 to .012; with 10,000 to 14,000 likes as good or worse.
+        Validation AUC of seven parts of Book-Crossing and MovieLens-100K with 1,000 to 8,000 likes
+        (`benchmarks/small_data.py`): MKR .001 to .019 more, KGCN .001 to .012, CKE .001 to .020, RippleNet -.001 to
+        .012. With 10,000 likes and more it was no better any more.
         """
         if not size.has_very_few_likes:
             return {}
