@@ -125,5 +125,5 @@ class BPR(FactorRecommender, TrainedRecommender):
     def _settle(self) -> None:
         weights = {name: tensor.cpu().numpy() for name, tensor in self.network.state_dict().items()}
         no_bias = np.zeros(len(weights["users"]), dtype=np.float32)
-        self.factors = Factors(weights["users"], weights["items"], no_bias, weights["item_bias"][:, 0])
-        self.factors = self.factors.averaged(self.liked)
+        factors = Factors(weights["users"], weights["items"], no_bias, weights["item_bias"][:, 0])
+        self.factors = factors.averaged(self.liked)

@@ -28,7 +28,9 @@ class SimilarityRecommender(Recommender):
 
     def _score_newcomers(self, likes: sparse.csr_matrix) -> np.ndarray:
         scores = sparse.csr_matrix(likes @ self.similarity).toarray()
-        scores[np.diff(likes.indptr) == 0] = self.likes.mean(axis=0) @ self.similarity  # the average user's
+        cold = np.diff(likes.indptr) == 0
+        if cold.any():
+            scores[cold] = self.likes.mean(axis=0) @ self.similarity  # the average user's
         return scores
 
     def _arrays(self) -> dict[str, np.ndarray]:

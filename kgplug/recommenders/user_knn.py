@@ -64,7 +64,9 @@ class UserKNN(Recommender):
 
     def _score_block(self, users: np.ndarray) -> np.ndarray:
         scores = (self.near[users] @ self.likes).toarray()
-        scores[np.diff(self.likes[users].indptr) == 0] = self.near.mean(axis=0) @ self.likes  # the average user's
+        cold = np.diff(self.likes[users].indptr) == 0
+        if cold.any():
+            scores[cold] = self.near.mean(axis=0) @ self.likes  # the average user's
         return scores
 
     def _arrays(self) -> dict[str, np.ndarray]:
