@@ -12,6 +12,7 @@ from pydantic import Field
 from scipy import sparse
 from torch.nn import functional
 
+from kgplug.data.blocks import row_blocks
 from kgplug.data.interactions import Interactions
 from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.data.sampling import TailCorrupter
@@ -55,7 +56,15 @@ class MKRConfig(KnowledgeConfig):
     vector_l2: float = Field(1e-2, ge=0, description="weight of ‖u_L‖² + ‖v_L‖², what the towers give; 0.05 if sparse")
     low_layers: int = Field(1, ge=1, description="L: cross & compress units, user and relation layers")
     high_layers: int = Field(1, ge=1, description="H: layers of the KG task's prediction and of the MLP head")
-    kge_interval: int = Field(3, ge=1, description="t: recommendation steps to one KG step (Algorithm 1)")
+    kge_interval: int = Field(
+        3, ge=1, description="t: recommendation steps to one KG step (Algorithm 1), see kge_turns"
+    )
+    kge_turns: Literal["steps", "epochs"] = Field(
+        "steps", description="the KG task has a step every t steps (the paper), or a pass every t epochs (its code)"
+    )
+    kge_layers: Literal["relation", "tail"] = Field(
+        "relation", description="what goes through L layers in the KG task: relations (the paper) or tails (its code)"
+    )
     kge_weight: float = Field(1.0, ge=0, description="λ1: weight of the KG task; 0 leaves it out")
     head: Literal["dot", "mlp"] = Field("dot", description="how user and item vectors give a score")
     bias: bool = Field(True, description="add a bias a user, a bias an item and one for all (not in the paper)")
@@ -176,7 +185,7 @@ class MKR(TrainedRecommender):
 
 
 class MKRTask:
-    """The training of MKR: `kge_interval` recommendation steps, then one KG step (Algorithm 1)."""
+    """The training of MKR: `kge_interval` recommendation steps, then one KG step (Algorithm 1), or as its code does."""
 
     def __init__(self, network: MKRNetwork, config: MKRConfig, data: ClickThroughData, triples: np.ndarray) -> None:
         self.module, self.config, self.data = network, config, data
@@ -209,14 +218,18 @@ class MKRTask:
 
     def batches(self, epoch: int, rng: np.random.Generator) -> Iterator[Any]:
         """Yield the steps of one epoch; the KG's triples come in a new order each epoch."""
-        del epoch
-        order, start = rng.permutation(len(self.triples)), 0
+        order, start, interval = rng.permutation(len(self.triples)), 0, self.config.kge_interval
+        trains_kg = len(order) > 0 and self.config.kge_weight > 0
+        alternates = trains_kg and self.config.kge_turns == "steps"
         for number, pairs in enumerate(self.pairs(rng), start=1):
             yield pairs
-            if number % self.config.kge_interval == 0 and len(order) and self.config.kge_weight > 0:
+            if alternates and number % interval == 0:
                 rows = np.take(order, range(start, start + min(self.config.kge_batch_size, len(order))), mode="wrap")
                 start = (start + len(rows)) % len(order)
                 yield self._with_corrupt_tails(rows, rng)
+        if trains_kg and not alternates and epoch % interval == 0:
+            for rows in row_blocks(len(order), self.config.kge_batch_size):
+                yield self._with_corrupt_tails(order[rows], rng)
 
     def _with_corrupt_tails(self, rows: np.ndarray, rng: np.random.Generator) -> TripleBatch:
         corrupt = self._corrupter.draw(rows, rng)
@@ -290,12 +303,14 @@ class MKRTask:
             heads = e.index_copy(0, crossed, network.item_tower(v, e[crossed])[1])
             item_of = torch.bincount(head_of, minlength=len(entities))[crossed]
             looked_up.append((v, torch.repeat_interleave(torch.arange(len(crossed), device=v.device), item_of)))
+        of_tails = self.config.kge_layers == "tail"
+        tails, relations = (network.relation_layers(e), r) if of_tails else (e, network.relation_layers(r))
         predicted = network.predicted_tails(
-            functional.embedding(head_of, heads), functional.embedding(relation_of, network.relation_layers(r))
+            functional.embedding(head_of, heads), functional.embedding(relation_of, relations)
         )
         triple_of = torch.from_numpy(batch.triple_of_corrupt).to(network.device)
-        true = torch.sigmoid((predicted * functional.embedding(tail_of, e)).sum(1))
-        corrupt = torch.sigmoid((predicted[triple_of] * functional.embedding(corrupt_of, e)).sum(1))
+        true = torch.sigmoid((predicted * functional.embedding(tail_of, tails)).sum(1))
+        corrupt = torch.sigmoid((predicted[triple_of] * functional.embedding(corrupt_of, tails)).sum(1))
         gain = true.mean() - (corrupt.mean() if len(corrupt) else 0.0)
         return -self.config.kge_weight * gain + self._penalty(looked_up, n, self._kge_dense)
 

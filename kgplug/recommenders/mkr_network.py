@@ -80,7 +80,7 @@ class MKRNetwork(nn.Module):
         self.register_buffer("entity_items", entity_items)  # -1: the entity is no item
         low = [dim] * (shape.low_layers + 1)
         self.user_layers = Dense(low, shape.activation, generator)
-        self.relation_layers = Dense(low, shape.activation, generator)
+        self.relation_layers = Dense(low, shape.activation, generator)  # of tails, if `kge_layers` says so
         self.cross = nn.ModuleList(self.crossing(shape) for _ in range(shape.low_layers))
         wide = [2 * dim] * shape.high_layers
         self.tail_layers = Dense(wide, shape.activation, generator)  # H − 1 hidden layers

@@ -39,6 +39,9 @@ class TwoNeighbourhoodsConfig(ModelConfig):
     cold_boost: Literal["printed", "midpoint", "none"] = Field(
         "printed", description="similarities to new items that are raised: above max + min, (max + min) / 2, or none"
     )
+    cold_raise: float = Field(
+        0.5, ge=0, le=1, description="how far a raised similarity goes towards the item's largest; the paper's is lost"
+    )
     linked_only: bool = Field(False, description="learn from items with an entity alone, as the paper's data has them")
     aggregate: Literal["sum", "max"] = Field("sum", description="what an item gets from several likes it is near to")
     cf_share: float = Field(0.5, ge=0, le=1, description="of collaborative filtering; the rest is the graph's")
@@ -90,8 +93,9 @@ class TwoNeighbourhoods(Recommender):
         self.vectors = entities.vectors
         ratings = np.bincount(interactions.items, minlength=interactions.n_items)
         self.semantic = nearest_vectors(
-            self._compared(entities, knowledge), c.neighbours, new=ratings < c.cold_below, cold_boost=c.cold_boost
-        )
+            self._compared(entities, knowledge), c.neighbours, new=ratings < c.cold_below, cold_boost=c.cold_boost,
+            cold_raise=c.cold_raise,
+        )  # fmt: skip
         liked = np.bincount(interactions.likes().items, minlength=interactions.n_items) / len(interactions)
         self.base = (liked * (0.5 if c.back_fill == "popularity" else 0.0)).astype(np.float32)
 
@@ -157,17 +161,24 @@ def co_occurrence(
 
 
 def nearest_vectors(
-    vectors: np.ndarray, neighbours: int, *, new: np.ndarray, cold_boost: Literal["printed", "midpoint", "none"]
+    vectors: np.ndarray,
+    neighbours: int,
+    *,
+    new: np.ndarray,
+    cold_boost: Literal["printed", "midpoint", "none"],
+    cold_raise: float = 0.5,
 ) -> sparse.csr_matrix:
     """Return each item's nearest items by cosine, those to new items raised (CKCF's cold start).
 
     Where B is new and sim(A, B) is above max_A + min_A ("printed") or their middle ("midpoint"), it becomes
-    (sim(A, B) + max_A) / 2. max_A and min_A are over all items but A. One pass over blocks of rows.
+    (1 − w) sim(A, B) + w max_A. max_A and min_A are over all items but A. One pass over blocks of rows.
 
     Args:
         vectors: float32 (n_items, d); zeros have no neighbours and are nobody's.
         neighbours: at most so many a row; cosines of zero and below are no neighbours.
         new: bool (n_items,).
+        cold_boost: which are raised.
+        cold_raise: w, from 0 to 1.
 
     Returns:
         CSR float32 (n_items, n_items), canonical, zero diagonal.
@@ -182,7 +193,7 @@ def nearest_vectors(
         block = unit[start : start + rows] @ unit.T  # (b, n)
         own = np.arange(len(block)), np.arange(start, start + len(block))
         if cold_boost != "none" and n > 1:
-            _raise_new(block, own, cold, cold_boost)
+            _raise_new(block, own, cold, cold_boost, np.float32(cold_raise))
         block[own] = -np.inf
         columns, values = top_k(block, min(neighbours, n))
         at, place = np.nonzero(values > 0)
@@ -193,7 +204,9 @@ def nearest_vectors(
     return matrix
 
 
-def _raise_new(block: np.ndarray, own: tuple[np.ndarray, np.ndarray], cold: np.ndarray, rule: str) -> None:
+def _raise_new(
+    block: np.ndarray, own: tuple[np.ndarray, np.ndarray], cold: np.ndarray, rule: str, share: np.float32
+) -> None:
     """Raise similarities (b, n) to new items, in place."""
     block[own] = -np.inf
     largest = block.max(axis=1, keepdims=True)  # (b, 1)
@@ -203,7 +216,7 @@ def _raise_new(block: np.ndarray, own: tuple[np.ndarray, np.ndarray], cold: np.n
         limit /= 2
     columns = np.flatnonzero(cold)
     part = block[:, columns]
-    block[:, columns] = np.where(part > limit, (part + largest) / 2, part)
+    block[:, columns] = np.where(part > limit, (1 - share) * part + share * largest, part)
 
 
 def _largest(likes: sparse.csr_matrix, similarity: sparse.csr_matrix) -> sparse.csr_matrix:

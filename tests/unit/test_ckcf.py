@@ -48,7 +48,7 @@ def literal_cf(likes: np.ndarray, *, hot: bool = True, exponent: float = 0.5, ac
     return w
 
 
-def literal_semantic(vectors: np.ndarray, new: np.ndarray, rule: str) -> np.ndarray:
+def literal_semantic(vectors: np.ndarray, new: np.ndarray, rule: str, share: float = 0.5) -> np.ndarray:
     n = len(vectors)
     known = [a for a in range(n) if np.abs(vectors[a]).sum() > 0]
     sim = np.zeros((n, n))
@@ -58,7 +58,7 @@ def literal_semantic(vectors: np.ndarray, new: np.ndarray, rule: str) -> np.ndar
         largest, limit = max(row.values()), max(row.values()) + min(row.values())
         for b, value in row.items():
             raised = new[b] and rule != "none" and value > (limit if rule == "printed" else limit / 2)
-            sim[a, b] = (value + largest) / 2 if raised else value
+            sim[a, b] = value + share * (largest - value) if raised else value
     return sim
 
 
@@ -93,16 +93,18 @@ def test_the_penalised_co_occurrence_equals_the_formula(hot: bool, active: bool)
     assert ((few > 0).sum(axis=1) <= 3).all() and (np.abs(few - expected)[few > 0] < 1e-5).all()
 
 
-@pytest.mark.parametrize("rule", ["printed", "midpoint", "none"])
+@pytest.mark.parametrize(("rule", "share"), [("printed", 0.5), ("midpoint", 0.5), ("midpoint", 0.8), ("none", 0.5)])
 @pytest.mark.parametrize(("rows", "neighbours"), [(2, 4), (1024, 4), (5, 12)])
-def test_the_semantic_neighbours_equal_the_rule_in_blocks_of_any_size(rule, rows, neighbours, monkeypatch) -> None:
+def test_the_semantic_neighbours_equal_the_rule_in_blocks_of_any_size(
+    rule, share, rows, neighbours, monkeypatch
+) -> None:
     monkeypatch.setattr("kgplug.recommenders.two_neighbourhoods._BLOCK_ROWS", rows)
     rng = np.random.default_rng(3)
     vectors = rng.normal(0.3, size=(13, 5)).astype(np.float32)
     vectors[4] = 0
     new = rng.random(13) < 0.4
-    expected = literal_semantic(vectors.astype(float), new, rule)
-    found = nearest_vectors(vectors, neighbours, new=new, cold_boost=rule)
+    expected = literal_semantic(vectors.astype(float), new, rule, share)
+    found = nearest_vectors(vectors, neighbours, new=new, cold_boost=rule, cold_raise=share)
     np.testing.assert_allclose(found.toarray(), literal_nearest(expected, neighbours), atol=1e-5)
     plain = literal_semantic(vectors.astype(float), new, "none")
     assert (rule == "none") == np.allclose(expected, plain)  # else the rule did something here

@@ -99,9 +99,13 @@ def literal_triple_score(model: MKR, head: int, relation: int, tail: int) -> flo
     items = np.flatnonzero(w["item_entities"] == head)
     if len(items):
         _, e = crossed(w, w["items"][items[0]], e, model.config.low_layers)
-    r = dense_layers(model, "relation_layers", w["relations"][relation], model.config.low_layers)
+    r, t = w["relations"][relation], w["entities"][tail]
+    if model.config.kge_layers == "relation":
+        r = dense_layers(model, "relation_layers", r, model.config.low_layers)
+    else:
+        t = dense_layers(model, "relation_layers", t, model.config.low_layers)
     hidden = dense_layers(model, "tail_layers", np.concatenate([e, r]), model.config.high_layers - 1)
-    return sigmoid(float(w["entities"][tail] @ (w["tail_output.weight"] @ hidden + w["tail_output.bias"])))
+    return sigmoid(float(t @ (w["tail_output.weight"] @ hidden + w["tail_output.bias"])))
 
 
 def squares(model: MKR, names: tuple[str, ...]) -> float:
@@ -142,9 +146,11 @@ def test_scores_and_recommendation_loss_equal_the_equations(settings):
     assert found.item() == pytest.approx(loss, abs=1e-5)
 
 
+@pytest.mark.parametrize("through", ["relation", "tail"])
 @pytest.mark.parametrize(("layers", "activation"), [(1, "leaky_relu"), (2, "leaky_relu"), (2, "relu")])
-def test_the_kg_loss_equals_the_equations_for_heads_that_are_items_and_heads_that_are_not(layers, activation):
-    model = stirred(low_layers=layers, high_layers=layers, activation=activation, kge_weight=0.7)
+def test_the_kg_loss_equals_the_equations_for_heads_that_are_items_and_heads_that_are_not(layers, activation, through):
+    depth = {"low_layers": layers, "high_layers": layers, "kge_layers": through}
+    model = stirred(**depth, activation=activation, kge_weight=0.7)
     task, config, w = task_of(model), model.config, weights_of(model)
     is_item = np.isin(task.triples[:, 0], model.network.item_entities.numpy())
     assert is_item.any() and not is_item.all()
@@ -167,6 +173,16 @@ def test_one_kg_step_follows_every_t_recommendation_steps():
     task = task_of(fitted(kge_interval=2, batch_size=2))
     kinds = [type(batch).__name__ for batch in task.batches(0, np.random.default_rng(0))]
     assert kinds == ["Pairs", "Pairs", "TripleBatch"] * 3
+
+
+def test_all_triples_follow_every_t_epochs_as_in_the_authors_code():
+    task = task_of(fitted(kge_interval=2, kge_turns="epochs", batch_size=2, kge_batch_size=4))
+    for epoch in range(3):
+        batches = list(task.batches(epoch, np.random.default_rng(0)))
+        kinds = [type(batch).__name__ for batch in batches]
+        assert kinds == ["Pairs"] * 6 + (["TripleBatch"] * 2 if epoch % 2 == 0 else [])
+        passed = [row for batch in batches[6:] for row in zip(batch.heads, batch.relations, batch.tails, strict=True)]
+        assert sorted(passed) == (sorted(map(tuple, task.triples)) if epoch % 2 == 0 else [])
 
 
 def test_each_task_moves_its_own_parameters_only():
