@@ -163,7 +163,7 @@ class Recommender(ListMaker):
 
     def _score_by_blocks(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:
         """Score pairs by scoring all items for their users, some users at a time: `score` of models without better."""
-        users, items = np.asarray(users, dtype=np.int64), np.asarray(items, dtype=np.int64)
+        users, items = self._user_rows(users), self._item_rows(items)
         scores = np.empty(len(users), dtype=np.float32)
         order = np.argsort(users, kind="stable")
         distinct, starts = np.unique(users[order], return_index=True)
@@ -238,6 +238,7 @@ class Recommender(ListMaker):
 
     def save(self, folder: Path, **facts: object) -> None:
         """Write the model as an artefact folder; `facts` are kept beside it (see `kgplug.runs`)."""
+        self._check_trained()
         arrays = {f"model.{name}": array for name, array in self._state().items()}
         for name, matrix in (("seen", self.seen), ("liked", self.liked)):
             arrays[f"{name}.indptr"], arrays[f"{name}.indices"] = matrix.indptr, matrix.indices

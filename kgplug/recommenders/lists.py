@@ -99,11 +99,7 @@ class ListMaker(ABC):
         Raises:
             UsageError: an argument is wrong, or diversity is asked of a model without item vectors.
         """
-        users = np.asarray(users, dtype=np.int64)
-        if len(users) and not 0 <= users.min() <= users.max() < len(self.user_keys):
-            raise UsageError(
-                f"Users are row numbers from 0 to {len(self.user_keys) - 1}; found {users.min()} to {users.max()}."
-            )
+        users = self._user_rows(users)
         seen = self._excluded(exclude_seen, also_seen)
         choice = self._choice(k, only, exclude, diversity, vectors)
         items = np.empty((len(users), choice.width), dtype=np.int64)
@@ -157,6 +153,7 @@ class ListMaker(ABC):
         Raises:
             UsageError: an argument is wrong, or the model knows only the users of its training.
         """
+        self._check_trained()
         choice = self._choice(k, only, exclude, diversity, vectors)
         liked = item_mask("likes", likes, len(self.item_keys))
         scores = self._score_newcomers(sparse.csr_matrix(liked[None], dtype=np.float32))
@@ -195,6 +192,20 @@ class ListMaker(ABC):
         more = also_seen.aligned_to(self.user_keys, self.item_keys).matrix()
         return more if seen is None else (seen + more).tocsr()
 
+    def _user_rows(self, users: np.ndarray) -> np.ndarray:
+        """Return row numbers of users as int64, refusing others with a `UsageError`."""
+        self._check_trained()
+        return _rows("Users", users, len(self.user_keys))
+
+    def _item_rows(self, items: np.ndarray) -> np.ndarray:
+        """Return row numbers of items as int64, refusing others with a `UsageError`."""
+        self._check_trained()
+        return _rows("Items", items, len(self.item_keys))
+
+    def _check_trained(self) -> None:
+        if not hasattr(self, "item_keys"):
+            raise UsageError(f"{self.name} is not trained yet: call fit(…) first, or load a run with kgplug.load(…).")
+
     def user_number(self, key: int | str) -> int:
         """Return the row number of a user key; an unknown one raises `UsageError`."""
         return _number(key, self.user_keys, self.user_label or "user", self.name)
@@ -215,6 +226,13 @@ class ListMaker(ABC):
         if not skip_unknown and (numbers < 0).any():
             self.item_number(wanted[numbers < 0][0])  # says what is wrong
         return numbers[numbers >= 0].astype(np.int64)
+
+
+def _rows(what: str, given: np.ndarray, n: int) -> np.ndarray:
+    rows = np.asarray(given, dtype=np.int64)
+    if rows.size and not 0 <= rows.min() <= rows.max() < n:
+        raise UsageError(f"{what} are row numbers from 0 to {n - 1}; found {rows.min()} to {rows.max()}.")
+    return rows
 
 
 def _number(key: int | str, keys: np.ndarray, what: str, model: str) -> int:

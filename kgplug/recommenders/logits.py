@@ -42,7 +42,7 @@ class LogitRecommender(Recommender):
         return super()._score_newcomers(likes)
 
     def score(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:
-        users, items = np.asarray(users, dtype=np.int64), np.asarray(items, dtype=np.int64)
+        users, items = self._user_rows(users), self._item_rows(items)
         logits = self.logits(users, items)
         return self._scores(logits if self.side is None else logits + self.side.logits(users, items))
 

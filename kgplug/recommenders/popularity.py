@@ -38,9 +38,10 @@ class Popularity(Recommender):
         liked = interactions.items[interactions.is_like]
         self.likes_per_item = np.bincount(liked, minlength=interactions.n_items).astype(np.float32)
 
-    def score(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:  # noqa: ARG002
+    def score(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:
         """Return the number of likes of each item in the training part, float32 (n,)."""
-        return self.likes_per_item[np.asarray(items, dtype=np.int64)]
+        self._user_rows(users)
+        return self.likes_per_item[self._item_rows(items)]
 
     def _score_block(self, users: np.ndarray) -> np.ndarray:
         return np.tile(self.likes_per_item, (len(users), 1))

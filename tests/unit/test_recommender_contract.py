@@ -259,6 +259,25 @@ def test_unknown_users_and_wrong_lengths_are_one_sentence(model: Recommender) ->
     for wrong in (-1, len(model.user_keys)):
         with pytest.raises(UsageError, match=r"Users are row numbers from 0 to 12"):
             model.recommend(np.array([wrong]), 1)
+        with pytest.raises(UsageError, match=r"Users are row numbers from 0 to 12"):
+            model.score(np.array([wrong]), np.array([0]))
+    for wrong in (-1, len(model.item_keys)):
+        with pytest.raises(UsageError, match=r"Items are row numbers from 0 to \d+; found"):
+            model.score(np.array([0]), np.array([wrong]))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_model_that_is_not_trained_says_so(name: str, tmp_path: Path) -> None:
+    model, nobody = kgplug.create(name), np.array([0])
+    assert isinstance(model, Recommender)
+    for ask in (
+        lambda: model.recommend(nobody, 1),
+        lambda: model.score(nobody, nobody),
+        lambda: model.recommend_for(nobody, 1),
+        lambda: model.save(tmp_path / "run"),
+    ):
+        with pytest.raises(UsageError, match=rf"{name} is not trained yet: call fit"):
+            ask()
 
 
 def test_blocks_of_users_change_nothing(model: Recommender, monkeypatch: pytest.MonkeyPatch) -> None:
