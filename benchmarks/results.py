@@ -199,7 +199,8 @@ def run(file: ResultsFile, plan: list[tuple[Key, Row]], data: dict[str, DataSet]
     settings = {(row.model, row.variant): settings_of(row) for _, row in plan}
 
     def is_there(key: Key) -> bool:
-        return file.has(key, settings=settings[key.model, key.variant], data=data[key.dataset].fingerprint)
+        wanted, defaults = settings[key.model, key.variant], settings_of(Row(key.model, takes_graph=False))
+        return file.has(key, settings=wanted, data=data[key.dataset].fingerprint, defaults=defaults)
 
     left = [(key, row) for key, row in plan if not is_there(key)]
     print(f"{len(left)} of {len(plan)} measurements are left. {machine()}, load {os.getloadavg()[0]:.1f}.", flush=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -68,7 +69,11 @@ class ResultsFile:
             file.write(("\n" if cut else "") + json.dumps(line, sort_keys=False) + "\n")
         self._take(json.loads(json.dumps(line)))
 
-    def has(self, key: Key, *, settings: dict[str, Any], data: str) -> bool:
-        """Tell whether a measurement is there, of the same settings and data."""
+    def has(self, key: Key, *, settings: dict[str, Any], data: str, defaults: Mapping[str, Any] | None = None) -> bool:
+        """Tell whether a measurement is there, of the same settings and data.
+
+        Args:
+            defaults: what a setting was that has come since; none may have come without them.
+        """
         line = self.lines.get(key)
-        return line is not None and line["settings"] == settings and line["data"] == data
+        return line is not None and {**(defaults or {}), **line["settings"]} == settings and line["data"] == data

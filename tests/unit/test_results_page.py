@@ -99,6 +99,10 @@ def test_a_measurement_counts_for_its_settings_and_data_until_it_is_wanted_again
     assert file.has(_key("MF"), settings={"a": [1]}, data="d")
     assert not file.has(_key("MF"), settings={"a": [2]}, data="d")
     assert not file.has(_key("MF"), settings={"a": [1]}, data="other")
+    came = {"a": [1], "b": 2}
+    assert not file.has(_key("MF"), settings=came, data="d")
+    assert file.has(_key("MF"), settings=came, data="d", defaults={"a": [0], "b": 2})
+    assert not file.has(_key("MF"), settings=came, data="d", defaults={"a": [0], "b": 3})
     file.forget("MF", datasets=["movielens-100k"], parts=["ranking"])
     assert _key("MF") in ResultsFile(file.path).lines
     file.forget("MF", datasets=["movielens-100k"], parts=["ctr"])
