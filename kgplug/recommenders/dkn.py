@@ -132,18 +132,26 @@ class DKN(TrainedRecommender):
         for start in range(0, len(users), rows):
             chosen = slice(start, start + rows)
             candidates = self._items[torch.from_numpy(items[chosen]).to(self._items.device)][:, None]
-            logits[chosen] = self._matched(users[chosen], candidates)[:, 0]
+            logits[chosen] = self._matched(self._histories[users[chosen]], candidates)[:, 0]
         return logits
 
     def logits_of_all(self, users: np.ndarray) -> np.ndarray:
-        logits = np.empty((len(users), len(self._items)), dtype=np.float32)
-        cells = max(1, _CELLS // (self._histories.shape[1] * self._width))  # users × items at a time
+        return self._matched_with_all(self._histories[users])
+
+    def logits_of_newcomers(self, likes: sparse.csr_matrix) -> np.ndarray:
+        rng = np.random.default_rng([self.seed, _HISTORY_STREAM])
+        return self._matched_with_all(draw_histories(likes, self._histories.shape[1], rng))
+
+    def _matched_with_all(self, histories: np.ndarray) -> np.ndarray:
+        """Return logits of all items for histories: int64 (b, K) → float32 (b, n_items)."""
+        logits = np.empty((len(histories), len(self._items)), dtype=np.float32)
+        cells = max(1, _CELLS // (histories.shape[1] * self._width))  # users × items at a time
         items = min(len(self._items), cells)
         rows = max(1, cells // max(items, 1))
-        for start in range(0, len(users), rows):
+        for start in range(0, len(histories), rows):
             for first in range(0, len(self._items), items):
                 some, chosen = slice(start, start + rows), slice(first, first + items)
-                logits[some, chosen] = self._matched(users[some], self._items[None, chosen])
+                logits[some, chosen] = self._matched(histories[some], self._items[None, chosen])
         return logits
 
     @property
@@ -152,9 +160,9 @@ class DKN(TrainedRecommender):
         return self._match.dim if self._match.attention == "dot" else max(self.config.hidden, self._match.dim)
 
     @torch.no_grad()
-    def _matched(self, users: np.ndarray, candidates: torch.Tensor) -> np.ndarray:
-        """Return logits of users with candidates: int64 (b,), (b or 1, m, D) → float32 (b, m)."""
-        liked = torch.from_numpy(self._histories[users]).to(self._items.device)
+    def _matched(self, histories: np.ndarray, candidates: torch.Tensor) -> np.ndarray:
+        """Return logits of histories with candidates: int64 (b, K), (b or 1, m, D) → float32 (b, m)."""
+        liked = torch.from_numpy(histories).to(self._items.device)
         history = self._items[liked.clamp(min=0)]  # (b, K, D)
         logits = self._match(history, (liked >= 0).to(history.dtype), candidates) + self._bias
         return logits.cpu().numpy()

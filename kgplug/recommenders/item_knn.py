@@ -68,7 +68,18 @@ def similar_rows(
     Returns:
         CSR float32 (n, n), canonical.
     """
-    from implicit.nearest_neighbours import ItemItemRecommender, bm25_weight, normalize, tfidf_weight
+    from implicit.nearest_neighbours import ItemItemRecommender
+
+    weighted = weighted_rows(rows, similarity)
+    # One more than wanted: a row is its own nearest neighbour.
+    knn = ItemItemRecommender(K=neighbours + 1, num_threads=processors())
+    knn.fit(weighted.T.tocsr(), show_progress=progress)
+    return nearest(sparse.csr_matrix(knn.similarity), neighbours)
+
+
+def weighted_rows(rows: sparse.csr_matrix, similarity: str) -> sparse.csr_matrix:
+    """Return rows whose dot products are their similarities: CSR (n, m) both, as in `similar_rows`."""
+    from implicit.nearest_neighbours import bm25_weight, normalize, tfidf_weight
 
     wide = rows.astype(np.float64)
     weighted = {
@@ -76,10 +87,7 @@ def similar_rows(
         "tfidf": lambda: normalize(_without_zeros(tfidf_weight(wide))),
         "cosine": lambda: normalize(wide),
     }[similarity]()
-    # One more than wanted: a row is its own nearest neighbour.
-    knn = ItemItemRecommender(K=neighbours + 1, num_threads=processors())
-    knn.fit(weighted.T.tocsr(), show_progress=progress)
-    return nearest(sparse.csr_matrix(knn.similarity), neighbours)
+    return sparse.csr_matrix(weighted)
 
 
 def _without_zeros(matrix: sparse.spmatrix) -> sparse.csr_matrix:

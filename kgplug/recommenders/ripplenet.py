@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import numpy as np
 import torch
 from pydantic import Field
+from scipy import sparse
 from torch import nn
 from torch.nn import functional
 
@@ -318,9 +320,27 @@ class RippleNet(TrainedRecommender):
     def logits(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:
         return pair_logits(self.network, users, items)
 
-    @torch.no_grad()
     def logits_of_all(self, users: np.ndarray) -> np.ndarray:
-        network, n_items = self.network, len(self.item_keys)
+        return self._met(self.network, users, self.network.user_bias[users, 0].detach().cpu().numpy())
+
+    def logits_of_newcomers(self, likes: sparse.csr_matrix) -> np.ndarray:
+        users, items = likes.nonzero()
+        newcomers = np.arange(likes.get_shape()[0])
+        network, config = copy.copy(self.network), self.config
+        network.memories = sample_memories(
+            Interactions.from_arrays(newcomers.astype(object), self.item_keys, users, items),
+            network.item_entities,
+            network.triples if (network.memories >= 0).any() else network.triples[:0],  # else one that is never used
+            n_hops=config.n_hops,
+            size=config.memory_size,
+            rng=np.random.default_rng(self.seed),
+        )
+        return self._met(network, newcomers, np.zeros(len(newcomers), dtype=np.float32))  # as of users without a like
+
+    @torch.no_grad()
+    def _met(self, network: RippleNetwork, users: np.ndarray, user_bias: np.ndarray) -> np.ndarray:
+        """Return logits of all items from what users of a network remember: (b,), (b,) → float32 (b, n_items)."""
+        n_items = len(self.item_keys)
         scores = np.empty((len(users), n_items), dtype=np.float32)
         entity_rows = torch.from_numpy(network.item_entities).to(network.device)
         width = max(self.config.embedding_dim, self.config.memory_size)
@@ -335,8 +355,7 @@ class RippleNet(TrainedRecommender):
                 logits = network.meet(ripples, among, network.entities[targets], targets)
                 scores[start : start + rows, first : first + step] = logits.cpu().numpy()
         if self.config.bias:
-            by_user, by_item = network.user_bias[:, 0].cpu().numpy(), network.item_bias[:, 0].cpu().numpy()
-            scores += by_user[users, None] + by_item + float(network.global_bias)
+            scores += user_bias[:, None] + network.item_bias[:, 0].cpu().numpy() + float(network.global_bias)
         return scores
 
     def item_vectors(self) -> np.ndarray:

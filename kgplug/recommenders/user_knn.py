@@ -11,8 +11,8 @@ from scipy import sparse
 from kgplug.data.interactions import Interactions
 from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.recommenders.base import FitOptions, Recommender
-from kgplug.recommenders.item_knn import similar_rows
-from kgplug.recommenders.similarity import csr_arrays, csr_of
+from kgplug.recommenders.item_knn import similar_rows, weighted_rows
+from kgplug.recommenders.similarity import csr_arrays, csr_of, nearest
 from kgplug.training.config import ModelConfig, Range, Space
 
 
@@ -63,8 +63,19 @@ class UserKNN(Recommender):
         return self._score_by_blocks(users, items)
 
     def _score_block(self, users: np.ndarray) -> np.ndarray:
-        scores = (self.near[users] @ self.likes).toarray()
-        cold = np.diff(self.likes[users].indptr) == 0
+        return self._scores_of(self.near[users], self.likes[users])
+
+    def _score_newcomers(self, likes: sparse.csr_matrix) -> np.ndarray:
+        n_users = len(self.user_keys)
+        weighted = weighted_rows(sparse.csr_matrix(sparse.vstack([self.likes, likes])), self.config.similarity)
+        similarity = weighted[n_users:] @ weighted[:n_users].T  # (b, n_users)
+        below = sparse.vstack([sparse.csr_matrix((n_users, n_users)), similarity])  # so that nobody is on the diagonal
+        return self._scores_of(nearest(sparse.csr_matrix(below), self.config.neighbours)[n_users:], likes)
+
+    def _scores_of(self, near: sparse.csr_matrix, likes: sparse.csr_matrix) -> np.ndarray:
+        """Return scores of all items by neighbours, CSR (b, n_users), of those with these likes: (b, n_items)."""
+        scores = sparse.csr_matrix(near @ self.likes).toarray()
+        cold = np.diff(likes.indptr) == 0
         if cold.any():
             scores[cold] = self.near.mean(axis=0) @ self.likes  # the average user's
         return scores

@@ -7,6 +7,7 @@ from typing import ClassVar
 import numpy as np
 import torch
 from pydantic import Field
+from scipy import sparse
 from torch import nn
 from torch.nn import functional
 
@@ -183,17 +184,26 @@ class WideDeep(TrainedRecommender):
         return logits
 
     def logits_of_all(self, users: np.ndarray) -> np.ndarray:
+        u = torch.from_numpy(np.asarray(users, dtype=np.int64)).to(self._parts["users"].device)
+        return self._with_all(self._parts["users"][u], self._parts["user_logits"][u])
+
+    def logits_of_newcomers(self, likes: sparse.csr_matrix) -> np.ndarray:
+        users = np.column_stack([self.user_vectors(), self._parts["user_logits"].cpu().numpy()])
+        folded = torch.from_numpy(self._folded(likes, self.item_vectors(), users)).to(self._parts["users"].device)
+        return self._with_all(folded[:, :-1], folded[:, -1])
+
+    def _with_all(self, users: torch.Tensor, user_logits: torch.Tensor) -> np.ndarray:
+        """Return logits of all items from the users' side: (b, width), (b,) → float32 (b, n_items)."""
         parts = self._parts
-        u = torch.from_numpy(np.asarray(users, dtype=np.int64)).to(parts["users"].device)
-        logits = np.empty((len(u), len(parts["items"])), dtype=np.float32)
+        logits = np.empty((len(users), len(parts["items"])), dtype=np.float32)
         rows = max(1, _CELLS // max(1, parts["items"].numel()))  # users at a time
-        cells = max(1, _CELLS // parts["users"].shape[1] // rows)  # items at a time
-        for start in range(0, len(u), rows):
-            some = u[start : start + rows]
+        cells = max(1, _CELLS // users.shape[1] // rows)  # items at a time
+        for start in range(0, len(users), rows):
+            some = slice(start, start + rows)
             for first_item in range(0, logits.shape[1], cells):
                 chosen = slice(first_item, first_item + cells)
-                first = parts["users"][some, None] + parts["items"][chosen]  # (users, items, width)
-                wide = parts["user_logits"][some, None] + parts["item_logits"][chosen]
+                first = users[some, None] + parts["items"][chosen]  # (users, items, width)
+                wide = user_logits[some, None] + parts["item_logits"][chosen]
                 logits[start : start + rows, chosen] = (self._deep(first) + wide).cpu().numpy()
         return logits
 

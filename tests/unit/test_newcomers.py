@@ -16,11 +16,14 @@ from kgplug.recommenders import newcomers
 from kgplug.recommenders.base import Recommender
 from kgplug.recommenders.layers import average_cold
 from kgplug.recommenders.newcomers import FoldIn
+from tests.unit.literal_similarity import literal_similarity
 from tests.unit.planted import FILMS_EACH, directors_and_fans, shuffled
 
 SETTINGS: dict[str, dict] = {
     "MF": {"embedding_dim": 16, "epochs": 60, "learning_rate": 0.05, "batch_size": 128, "l2": 1e-3, "device": "cpu"},
     "MKR": {"embedding_dim": 16, "epochs": 60, "learning_rate": 0.05, "batch_size": 128, "device": "cpu"},
+    "RippleNet": {"embedding_dim": 16, "epochs": 30, "learning_rate": 0.02, "batch_size": 128, "device": "cpu"},
+    "UserKNN": {},
     "KGCN": {"embedding_dim": 16, "epochs": 60, "learning_rate": 0.05, "batch_size": 128, "l2": 1e-4, "device": "cpu"},
 }
 
@@ -72,6 +75,22 @@ def test_a_model_of_similar_items_treats_a_newcomer_as_the_user_with_the_same_li
         items, scores = model.recommend_for(model.liked[user].indices, 5)
         expected, expected_scores = model.recommend(np.array([user]), 5)
         assert np.array_equal(items, expected[0]) and np.array_equal(scores, expected_scores[0])
+
+
+@pytest.mark.parametrize("similarity", ["bm25", "tfidf", "cosine"])
+def test_a_newcomers_neighbours_are_the_users_of_like_taste(similarity: str) -> None:
+    """Scores are Σ over the two users most similar to the newcomer, as if the newcomer were the last of all users."""
+    interactions, _, _, fan_of = directors_and_fans()
+    model = _fitted("UserKNN", interactions, neighbours=2, similarity=similarity)
+    likes = interactions.matrix().toarray()
+    newcomer = np.flatnonzero(likes[4])[:3]
+    row = np.zeros(likes.shape[1])
+    row[newcomer] = 1
+    alike = literal_similarity(np.vstack([likes, row]), similarity)[-1, :-1]
+    expected = sum(alike[user] * likes[user] for user in np.argsort(-alike, kind="stable")[:2] if alike[user] > 0)
+    items, scores = model.recommend_for(newcomer, 30)
+    assert len(fan_of) == len(likes) and scores[0] > 0
+    np.testing.assert_allclose(scores, expected[items], atol=1e-5)
 
 
 @pytest.fixture(scope="module", params=sorted(SETTINGS))
