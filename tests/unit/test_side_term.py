@@ -30,7 +30,7 @@ from tests.unit.test_recommender_contract import SETTINGS
 
 BY_PLACE = {"RKGE-CF"}  # its scores are places in a fused list
 COMPARING = {"BPR", "CKE"}  # a constant is the same for a like and its negative, so nothing is learnt of it
-USERS_ONLY = {"Wide&Deep", "DKN", "RippleNet", "RKGE"}  # know nobody but the users of their training
+USERS_ONLY = {"RKGE"}  # knows nobody but the users of its training
 NAMES = [
     info.name for info in models.available()
     if info.kind == "recommender" and "side" in type(kgplug.create(info.name).config).model_fields
