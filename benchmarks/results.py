@@ -197,10 +197,11 @@ def part_rows(part: str, table: list[Row]) -> list[Row]:
 def run(file: ResultsFile, plan: list[tuple[Key, Row]], data: dict[str, DataSet]) -> list[Key]:
     """Measure what the file has not yet, and return what broke down."""
     settings = {(row.model, row.variant): settings_of(row) for _, row in plan}
+    defaults = {model: settings_of(Row(model, takes_graph=False)) for model, _ in settings}
 
     def is_there(key: Key) -> bool:
-        wanted, defaults = settings[key.model, key.variant], settings_of(Row(key.model, takes_graph=False))
-        return file.has(key, settings=wanted, data=data[key.dataset].fingerprint, defaults=defaults)
+        wanted, plain = settings[key.model, key.variant], defaults[key.model]
+        return file.has(key, settings=wanted, data=data[key.dataset].fingerprint, defaults=plain)
 
     left = [(key, row) for key, row in plan if not is_there(key)]
     print(f"{len(left)} of {len(plan)} measurements are left. {machine()}, load {os.getloadavg()[0]:.1f}.", flush=True)

@@ -33,12 +33,17 @@ ARRAYS, CONTENT, MANIFEST = "arrays.safetensors", "content.json", "manifest.json
 FORMAT = 1
 
 T = TypeVar("T")
+_given: set[str] = set()  # ids of runs: of fifty within a second, two would be alike once in fifty times
 
 
 def new_run_id(model: str) -> str:
     """Return a new id for a run: sortable by time; lower-case letters, digits and dashes."""
     name = re.sub(r"[^a-z0-9]+", "-", model.lower()).strip("-") or "run"
-    return f"{name}-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(2)}"
+    while True:
+        run = f"{name}-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(2)}"
+        if run not in _given:
+            _given.add(run)
+            return run
 
 
 def write_artefact(folder: Path, arrays: dict[str, np.ndarray], content: dict) -> None:

@@ -11,6 +11,7 @@ import torch
 from scipy import sparse
 
 from kgplug.data.threads import share
+from kgplug.recommenders.layers import average_cold
 from kgplug.recommenders.lists import SCORE_BLOCK_CELLS
 from kgplug.recommenders.logits import LogitRecommender
 from kgplug.training.device import one_thread
@@ -46,11 +47,9 @@ class Factors:
         Args:
             likes: CSR (n_users, n_items), of the training.
         """
-        cold = np.diff(likes.indptr) == 0
-        if not cold.any():
-            return self
         users, bias = self.users.copy(), self.user_bias.copy()
-        users[cold], bias[cold] = users[~cold].mean(axis=0), bias[~cold].mean()
+        for rows in (users, bias):
+            average_cold(torch.from_numpy(rows), likes)
         return replace(self, users=users, user_bias=bias)
 
     @cached_property

@@ -189,6 +189,6 @@ def test_a_text_that_the_disk_refuses_leaves_the_old_one_and_no_trace(tmp_path: 
 
 
 def test_run_ids_sort_by_time_and_are_safe_names() -> None:
-    ids = {new_run_id("Wide&Deep / Ü") for _ in range(5)}  # more would be alike once in some hundred times
-    assert len(ids) == 5
+    ids = {new_run_id("Wide&Deep / Ü") for _ in range(50)}
+    assert len(ids) == 50
     assert all(re.fullmatch(r"wide-deep-\d{8}-\d{6}-[0-9a-f]{4}", name) for name in ids)

@@ -12,6 +12,7 @@ from kgplug.recommenders.click_through import ClickThroughData, Pairs
 from kgplug.recommenders.kgcn import KGCN, GraphBatch, KGCNTask
 from kgplug.recommenders.neighbours import Neighbours
 from tests.unit.planted import directors_and_fans, shuffled, tiny, unseen_share
+from tests.unit.stirred import stir
 
 SMALL = {"side": False, "embedding_dim": 6, "epochs": 4, "batch_size": 4, "neighbours": 3, "device": "cpu"}
 VARIANTS = [
@@ -32,11 +33,8 @@ def fitted(seed: int = 0, **settings) -> KGCN:
 
 def stirred(**settings) -> KGCN:
     """A fitted model with weights far from where they start: biases, if any, from 0, attention from uniform."""
-    model, generator = fitted(**settings), torch.Generator().manual_seed(0)
-    with torch.no_grad():
-        for name, parameter in model.network.named_parameters():
-            if model.config.bias or name not in ("user_bias", "item_bias", "global_bias"):
-                parameter += 0.5 * torch.randn(parameter.shape, generator=generator)
+    model = fitted(**settings)
+    stir(model.network, biases=model.config.bias)
     return model
 
 

@@ -14,6 +14,7 @@ from kgplug.recommenders.mkr import MKR, MKRTask, TripleBatch, oriented
 from kgplug.recommenders.mkr_attention import MKRAttention
 from kgplug.training.config import DataSize
 from tests.unit.planted import directors_and_fans, shuffled, tiny, unseen_share
+from tests.unit.stirred import stirred as stirred_weights
 
 SMALL = {
     "side": False,
@@ -33,13 +34,8 @@ def fitted(seed: int = 0, **settings) -> MKR:
 
 def stirred(**settings) -> MKR:
     """A fitted model with weights far from where they start, biases among them where it has some."""
-    model, generator = fitted(**settings), torch.Generator().manual_seed(0)
-    with torch.no_grad():
-        for name, parameter in model.network.named_parameters():
-            if model.config.bias or name not in ("user_bias", "item_bias", "global_bias"):
-                parameter += 0.3 * torch.randn(parameter.shape, generator=generator)
-    model._settle()
-    return model
+    model = fitted(**settings)
+    return stirred_weights(model, size=0.3, biases=model.config.bias)
 
 
 def task_of(model: MKR) -> MKRTask:

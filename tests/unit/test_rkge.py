@@ -14,6 +14,7 @@ from kgplug.recommenders.click_through import ClickThroughData, Pairs
 from kgplug.recommenders.rkge import RKGE, RKGETask
 from kgplug.recommenders.rkge_paths import PathSampler
 from tests.unit.planted import directors_and_fans, shuffled, tiny, unseen_share
+from tests.unit.stirred import stir
 
 SMALL = {"side": False, "embedding_dim": 5, "hidden_dim": 3, "epochs": 3, "batch_size": 4, "device": "cpu", "l2": 0.03}
 
@@ -25,10 +26,8 @@ def fitted(seed: int = 0, **settings) -> RKGE:
 
 def stirred(**settings) -> RKGE:
     """A fitted model with weights far from where they start: biases and the state without a path from 0."""
-    model, generator = fitted(**settings), torch.Generator().manual_seed(0)
-    with torch.no_grad():
-        for parameter in model.network.parameters():
-            parameter += 0.5 * torch.randn(parameter.shape, generator=generator)
+    model = fitted(**settings)
+    stir(model.network)
     return model
 
 
