@@ -48,8 +48,7 @@ def live_recommendations(
         One row an item, best first, as `explain.recommendations`.
 
     Raises:
-        UsageError: unknown user, model, label or predicate, the run is not on this machine, or its model knows
-            only the users of its training.
+        UsageError: unknown user, model, label or predicate, or the run is not on this machine.
     """
     lists, schema = lists or ListOptions(), graph.schema
     explain.check_exists(graph, schema.user.label, schema.user.key, user)

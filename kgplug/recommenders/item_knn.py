@@ -77,6 +77,21 @@ def similar_rows(
     return nearest(sparse.csr_matrix(knn.similarity), neighbours)
 
 
+def rows_near(
+    others: sparse.csr_matrix, rows: sparse.csr_matrix, similarity: str, neighbours: int
+) -> sparse.csr_matrix:
+    """Return the rows that are nearest to other rows, as if those stood among them: CSR (b, m) → float32 (b, n).
+
+    Args:
+        others, rows, similarity, neighbours: as of `similar_rows`.
+    """
+    n = rows.get_shape()[0]
+    weighted = weighted_rows(sparse.csr_matrix(sparse.vstack([rows, others])), similarity)
+    similar = weighted[n:] @ weighted[:n].T  # (b, n)
+    below = sparse.vstack([sparse.csr_matrix((n, n)), similar])  # so that nobody is on the diagonal
+    return nearest(sparse.csr_matrix(below), neighbours)[n:]
+
+
 def weighted_rows(rows: sparse.csr_matrix, similarity: str) -> sparse.csr_matrix:
     """Return rows whose dot products are their similarities: CSR (n, m) both, as in `similar_rows`."""
     from implicit.nearest_neighbours import bm25_weight, normalize, tfidf_weight

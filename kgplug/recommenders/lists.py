@@ -47,7 +47,8 @@ class ListMaker(ABC):
         """
         return self._score_block(users), None
 
-    def _score_newcomers(self, likes: sparse.csr_matrix) -> np.ndarray:  # noqa: ARG002
+    @abstractmethod
+    def _score_newcomers(self, likes: sparse.csr_matrix) -> np.ndarray:
         """Score all items for people who were not in the training.
 
         Args:
@@ -56,10 +57,6 @@ class ListMaker(ABC):
         Returns:
             a new array, float32 (b, n_items), on the scale of `score`.
         """
-        raise UsageError(
-            f"{self.name} can recommend only to users of its training: likes alone give it no picture of anybody else. "
-            "Train again with the new feedback."
-        )
 
     def item_vectors(self) -> np.ndarray | None:
         """Return float32 (n_items, d), or None where the model has no item vectors."""
@@ -151,7 +148,7 @@ class ListMaker(ABC):
             (items, scores): int64 and float32 (k,), best first.
 
         Raises:
-            UsageError: an argument is wrong, or the model knows only the users of its training.
+            UsageError: an argument is wrong.
         """
         self._check_trained()
         choice = self._choice(k, only, exclude, diversity, vectors)

@@ -33,13 +33,13 @@ class LogitRecommender(Recommender):
     def logits_of_all(self, users: np.ndarray) -> np.ndarray:
         """Return the model's own logits of some users and every item: int64 (b,) → a new float32 (b, n_items)."""
 
+    @abstractmethod
     def logits_of_newcomers(self, likes: sparse.csr_matrix) -> np.ndarray:
-        """Return the model's own logits for people who were not in the training: CSR (b, n_items) → a new (b, n_items).
+        """Return the model's own logits for people who were not in the training, a new float32 (b, n_items).
 
-        Raises:
-            UsageError: the model knows only the users of its training.
+        Args:
+            likes: CSR (b, n_items), binary; a row may be empty.
         """
-        return super()._score_newcomers(likes)
 
     def score(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:
         users, items = self._user_rows(users), self._item_rows(items)

@@ -9,6 +9,7 @@ from typing import ClassVar
 import numpy as np
 import torch
 from pydantic import Field
+from scipy import sparse
 from torch import nn
 from torch.nn import functional
 
@@ -166,20 +167,23 @@ class RKGE(TrainedRecommender):
             "triples": knowledge.triples,
             "likes": np.stack([interactions.likes().users, interactions.likes().items]),
         }
-        self.network = self._network(n_entities, seed)
+        self.network = self._network(self._sampler(n_entities), interactions.n_users, seed)
         data = self._click_through(interactions, valid, seed)
         width = NODES * self.config.paths * max(self.config.embedding_dim, self.config.hidden_dim)
         return RKGETask(self.network, self.config, data, width=width)
 
-    def _network(self, n_entities: int, seed: int) -> RKGENetwork:
+    def _sampler(self, n_entities: int) -> PathSampler:
         facts = self._facts
-        likes = Interactions(self.user_keys, self.item_keys, *facts["likes"])
+        users, items = facts["likes"]
+        return PathSampler(users, items, facts["item_entities"], facts["triples"], n_entities=n_entities)
+
+    def _network(self, sampler: PathSampler, n_users: int, seed: int) -> RKGENetwork:
         return RKGENetwork(
             self.config,
-            n_users=len(self.user_keys),
+            n_users=n_users,
             n_items=len(self.item_keys),
-            n_entities=n_entities,
-            sampler=PathSampler(likes, facts["item_entities"], facts["triples"], n_entities=n_entities),
+            n_entities=sampler.n_entities,
+            sampler=sampler,
             generator=torch.Generator().manual_seed(seed),
         ).to(choose_device(self.config.device))
 
@@ -187,11 +191,24 @@ class RKGE(TrainedRecommender):
         return pair_logits(self.network, users, items)
 
     def logits_of_all(self, users: np.ndarray) -> np.ndarray:
+        return self._logits_of_all(self.network, users)
+
+    def logits_of_newcomers(self, likes: sparse.csr_matrix) -> np.ndarray:
+        """Read the paths that lead from the likes, with user vectors and biases that ridge regression makes of them."""
+        users = np.column_stack([self.user_vectors(), self.network.user_bias.detach().cpu().numpy()])
+        folded = torch.from_numpy(self._folded(likes, self.item_vectors(), users))  # (b, d + 1)
+        folded[np.diff(likes.indptr) == 0, -1] = 0  # as of the training's users without a like
+        weights = self.network.state_dict() | {"users": folded[:, :-1], "user_bias": folded[:, -1:]}
+        network = self._network(self.network.sampler.of_others(*likes.nonzero()), len(folded), self.seed)
+        network.load_state_dict(weights)
+        return self._logits_of_all(network, np.arange(len(folded)))
+
+    def _logits_of_all(self, network: RKGENetwork, users: np.ndarray) -> np.ndarray:
         n_items = len(self.item_keys)
         scores = np.empty(len(users) * n_items, dtype=np.float32)
         for start in range(0, len(scores), RANKED_PAIRS):
             chosen = np.arange(start, min(start + RANKED_PAIRS, len(scores)))
-            scores[chosen] = pair_logits(self.network, users[chosen // n_items], chosen % n_items)
+            scores[chosen] = pair_logits(network, users[chosen // n_items], chosen % n_items)
         return scores.reshape(len(users), n_items)
 
     def item_vectors(self) -> np.ndarray:
@@ -205,5 +222,5 @@ class RKGE(TrainedRecommender):
 
     def _restore(self, arrays: dict[str, np.ndarray]) -> None:
         self._facts = {name: arrays.pop(name) for name in ("item_entities", "triples", "likes")}
-        self.network = self._network(len(arrays["entities"]), self.seed)
+        self.network = self._network(self._sampler(len(arrays["entities"])), len(self.user_keys), self.seed)
         self.network.load_state_dict({name: torch.from_numpy(array) for name, array in arrays.items()})

@@ -10,7 +10,7 @@ from scipy.special import expit
 from kgplug.data.interactions import Interactions
 from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.recommenders.fusion import fuse
-from kgplug.recommenders.item_knn import similar_rows
+from kgplug.recommenders.item_knn import rows_near, similar_rows
 from kgplug.recommenders.rkge import RKGE, RKGEConfig
 from kgplug.recommenders.trained import ClickThroughTask
 
@@ -62,11 +62,17 @@ class RKGECF(RKGE):
         return self._score_by_blocks(users, items)
 
     def _score_block(self, users: np.ndarray) -> np.ndarray:
-        by_paths = expit(super()._unfinished_block(users)[0])  # (b, n_items)
-        likes = self.likes[users]
-        liked = likes.toarray() > 0
-        by_items = (likes @ self.similar_items).toarray()
-        by_users = (self.similar_users[users] @ self.likes).toarray()
+        return self._fused(super()._unfinished_block(users)[0], self.likes[users], self.similar_users[users])
+
+    def _score_newcomers(self, likes: sparse.csr_matrix) -> np.ndarray:
+        similar_users = rows_near(likes, self.likes, "cosine", self.config.neighbours)
+        return self._fused(super()._score_newcomers(likes), likes, similar_users)
+
+    def _fused(self, logits: np.ndarray, likes: sparse.csr_matrix, similar_users: sparse.csr_matrix) -> np.ndarray:
+        """Return the scores of the three lists in one: float32 (b, n_items), CSR (b, n_items), CSR (b, n_users)."""
+        by_paths, liked = expit(logits), likes.toarray() > 0  # (b, n_items)
+        by_items = sparse.csr_matrix(likes @ self.similar_items).toarray()
+        by_users = sparse.csr_matrix(similar_users @ self.likes).toarray()
         cf = fuse(*(_ranked(x, liked | (x <= 0)) for x in (by_items, by_users)), share=self.config.item_share)
         fused = fuse(cf, _ranked(by_paths, liked), share=self.config.cf_share, length=by_paths.shape[1])
         scores = by_paths / np.float32(by_paths.shape[1] + 1)  # below the last place that there can be

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 
-from kgplug.data.interactions import Interactions
 from kgplug.data.keys import distinct
 
 
@@ -34,27 +35,38 @@ class PathSampler:
     Memory grows with Σ over likes of the degree of the liked item: 12 to 20 bytes each.
 
     Args:
-        likes: the training likes.
+        users, items: int64 (m,) each: who likes what.
         item_entities: int64 (n_items,), the entity of each item.
         triples: int64 (n, 3).
         n_entities: how many entities there are.
     """
 
-    def __init__(self, likes: Interactions, item_entities: np.ndarray, triples: np.ndarray, *, n_entities: int) -> None:
-        self.item_entities, self._n = item_entities, n_entities
+    def __init__(
+        self, users: np.ndarray, items: np.ndarray, item_entities: np.ndarray, triples: np.ndarray, *, n_entities: int
+    ) -> None:
+        self.item_entities, self.n_entities = item_entities, n_entities
         head, _, tail = triples[triples[:, 0] != triples[:, 2]].T
         edges = distinct(np.concatenate([head * n_entities + tail, tail * n_entities + head]))
         sources, self._targets = edges // n_entities, edges % n_entities
         self._degrees: np.ndarray = np.bincount(sources, minlength=n_entities)
         self._starts = np.cumsum(self._degrees) - self._degrees
-        row, shared = self._neighbours(item_entities[likes.items])
-        codes = likes.users[row] * np.int64(n_entities) + shared  # user · n_entities + a
-        middle = item_entities[likes.items[row]]  # j
+        self._start_from(users, items)
+
+    def of_others(self, users: np.ndarray, items: np.ndarray) -> Self:
+        """Return a sampler of the same graph whose paths start from other people's likes, int64 (m,) each."""
+        sampler = copy.copy(self)
+        sampler._start_from(users, items)
+        return sampler
+
+    def _start_from(self, users: np.ndarray, items: np.ndarray) -> None:
+        row, shared = self._neighbours(self.item_entities[items])
+        codes = users[row] * np.int64(self.n_entities) + shared  # user · n_entities + a
+        middle = self.item_entities[items[row]]  # j
         order = np.lexsort((middle, codes))
         self._middle = middle[order].astype(np.int32)
         self._codes, first = np.unique(codes[order], return_index=True)
         self._first = np.append(first, len(order))
-        self._liked = distinct(likes.users * np.int64(n_entities) + item_entities[likes.items])
+        self._liked = distinct(users * np.int64(self.n_entities) + self.item_entities[items])
 
     def _neighbours(self, entities: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return every neighbour of each of some entities: (place in `entities`, neighbour), int64 (m,) each."""
@@ -74,11 +86,11 @@ class PathSampler:
         """
         targets = self.item_entities[items]
         row, shared = self._neighbours(targets)  # what each pair could go through
-        codes = users[row] * np.int64(self._n) + shared
+        codes = users[row] * np.int64(self.n_entities) + shared
         place = np.minimum(np.searchsorted(self._codes, codes), max(len(self._codes) - 1, 0))
         found = self._codes[place] == codes if len(self._codes) else np.zeros(len(codes), dtype=bool)
         row, shared, place = row[found], shared[found], place[found]
-        own = self._contains(users * np.int64(self._n) + targets)[row]  # j = i is no simple path
+        own = self._contains(users * np.int64(self.n_entities) + targets)[row]  # j = i is no simple path
         counts = self._first[place + 1] - self._first[place] - own
         ends = np.cumsum(counts)
         upto = np.concatenate([[0], ends])[np.searchsorted(row, np.arange(len(users) + 1))]

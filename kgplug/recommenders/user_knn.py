@@ -11,8 +11,8 @@ from scipy import sparse
 from kgplug.data.interactions import Interactions
 from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.recommenders.base import FitOptions, Recommender
-from kgplug.recommenders.item_knn import similar_rows, weighted_rows
-from kgplug.recommenders.similarity import csr_arrays, csr_of, nearest
+from kgplug.recommenders.item_knn import rows_near, similar_rows
+from kgplug.recommenders.similarity import csr_arrays, csr_of
 from kgplug.training.config import ModelConfig, Range, Space
 
 
@@ -66,11 +66,8 @@ class UserKNN(Recommender):
         return self._scores_of(self.near[users], self.likes[users])
 
     def _score_newcomers(self, likes: sparse.csr_matrix) -> np.ndarray:
-        n_users = len(self.user_keys)
-        weighted = weighted_rows(sparse.csr_matrix(sparse.vstack([self.likes, likes])), self.config.similarity)
-        similarity = weighted[n_users:] @ weighted[:n_users].T  # (b, n_users)
-        below = sparse.vstack([sparse.csr_matrix((n_users, n_users)), similarity])  # so that nobody is on the diagonal
-        return self._scores_of(nearest(sparse.csr_matrix(below), self.config.neighbours)[n_users:], likes)
+        near = rows_near(likes, self.likes, self.config.similarity, self.config.neighbours)
+        return self._scores_of(near, likes)
 
     def _scores_of(self, near: sparse.csr_matrix, likes: sparse.csr_matrix) -> np.ndarray:
         """Return scores of all items by neighbours, CSR (b, n_users), of those with these likes: (b, n_items)."""

@@ -228,14 +228,10 @@ def test_a_user_without_a_like_gets_a_list(model: Recommender) -> None:
     assert (items >= 0).all() and np.isfinite(scores).all()
 
 
-def test_somebody_who_was_not_in_the_training_gets_the_taste_of_the_likes_or_a_sentence(model: Recommender) -> None:
+def test_somebody_who_was_not_in_the_training_gets_the_taste_of_the_likes(model: Recommender) -> None:
     for taste in (0, 1):
         likes = model.item_numbers([f"film {film:02}" for film in range(taste, 8, 2)])
-        try:
-            items, scores = model.recommend_for(likes, 99)
-        except UsageError as error:
-            assert re.search("can recommend only to users of its training", str(error))
-            continue
+        items, scores = model.recommend_for(likes, 99)
         assert items.dtype == np.int64 and scores.dtype == np.float32 and np.isfinite(scores).all()
         assert len(items) == len(model.item_keys) - len(likes) and not np.isin(items, likes).any()
         assert (np.diff(scores) <= 0).all()

@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 import torch
 
+from kgplug.data.interactions import Interactions
 from kgplug.errors import DataError
 from kgplug.recommenders import rkge
 from kgplug.recommenders.click_through import ClickThroughData, Pairs
+from kgplug.recommenders.newcomers import FoldIn
 from kgplug.recommenders.rkge import RKGE, RKGETask
 from kgplug.recommenders.rkge_paths import PathSampler
 from tests.unit.planted import directors_and_fans, shuffled, tiny, unseen_share
@@ -56,12 +58,12 @@ def literal_state(w: dict[str, np.ndarray], nodes: list[np.ndarray]) -> np.ndarr
     return h
 
 
-def literal(model: RKGE, user: int, item: int) -> tuple[float, float]:
-    """Return (logit, squared norms of the rows) of one pair, path by path."""
+def literal(model: RKGE, user: int, item: int, likes: Interactions | None = None) -> tuple[float, float]:
+    """Return (logit, squared norms of the rows) of one pair, path by path; of the training's likes, or of others."""
     interactions, knowledge = tiny()
     w = {name: tensor.double().numpy() for name, tensor in model.network.state_dict().items()}
     item_entities, e = model.network.sampler.item_entities, w["entities"]
-    paths = all_paths(interactions.likes(), item_entities, knowledge.triples, user, item)
+    paths = all_paths(likes or interactions.likes(), item_entities, knowledge.triples, user, item)
     assert len(paths) <= model.config.paths  # so nothing is sampled here
     states, rows = [], 0.0
     for j, a in paths:
@@ -100,7 +102,9 @@ def test_scores_lists_and_loss_equal_the_equations(bias, monkeypatch):
 def test_paths_are_simple_different_and_as_many_as_there_are(k):
     interactions, knowledge, *_ = directors_and_fans()
     entities = knowledge.entities_of(interactions.item_keys)
-    sampler = PathSampler(interactions, entities, knowledge.triples, n_entities=knowledge.n_entities)
+    sampler = PathSampler(
+        interactions.users, interactions.items, entities, knowledge.triples, n_entities=knowledge.n_entities
+    )
     rng = np.random.default_rng(0)
     users, items = rng.integers(0, interactions.n_users, 300), rng.integers(0, interactions.n_items, 300)
     users, items = np.append(users, interactions.users), np.append(items, interactions.items)  # liked ones too
@@ -133,7 +137,9 @@ def all_paths_of(sampler, interactions, knowledge, user: int, item: int) -> set[
 def test_drawn_paths_change_and_those_of_scoring_do_not():
     interactions, knowledge, *_ = directors_and_fans()
     entities = knowledge.entities_of(interactions.item_keys)
-    sampler = PathSampler(interactions, entities, knowledge.triples, n_entities=knowledge.n_entities)
+    sampler = PathSampler(
+        interactions.users, interactions.items, entities, knowledge.triples, n_entities=knowledge.n_entities
+    )
     rng = np.random.default_rng(0)
     first, second = (sampler.sample(interactions.users, interactions.items, 1, rng).via for _ in range(2))
     assert (first != second).any()
@@ -162,6 +168,24 @@ def test_pairs_without_a_path_are_scored_by_the_learnt_state_and_biases():
     expected = torch.sigmoid(state).item()
     assert model.score(np.array([user]), np.array([item]))[0] == pytest.approx(expected, abs=1e-6)
     assert (fitted().network.no_path != 0).any()  # learnt: it starts at zero
+
+
+def test_a_newcomer_is_read_over_the_paths_of_the_given_likes():
+    """The vector and the bias are what ridge regression makes of the likes; who likes nothing has no bias."""
+    model = stirred()
+    network, rows = model.network, [(0, 0), (0, 2), (1, 3), (3, 1), (3, 2), (3, 3)]
+    before = model.score(*np.indices((4, 5)).reshape(2, -1))
+    newcomers = Interactions.from_arrays(np.arange(4), model.item_keys, *np.array(rows).T)
+    known = np.column_stack([network.users.detach().numpy(), network.user_bias.detach().numpy()])
+    fold = FoldIn.learn(model.liked, model.item_vectors(), known)
+    folded = torch.from_numpy(fold.vectors(newcomers.matrix(), model.item_vectors()))
+    found = model.logits_of_newcomers(newcomers.matrix())
+    assert np.array_equal(model.score(*np.indices((4, 5)).reshape(2, -1)), before)  # the model is as it was
+    with torch.no_grad():
+        network.users.copy_(folded[:, :-1])
+        network.user_bias.copy_(folded[:, -1:] * torch.tensor([[1.0], [1], [0], [1]]))
+    expected = [[literal(model, user, item, newcomers)[0] for item in range(5)] for user in range(4)]
+    np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
 def test_a_graph_without_a_path_will_do_and_no_graph_will_not():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import sparse
 
 from kgplug.data.interactions import Interactions
 from kgplug.data.knowledge_graph import KnowledgeGraph
@@ -50,10 +51,12 @@ def literal_lists(likes: np.ndarray, user: int) -> tuple[list[int], list[int]]:
         i: sum(literal_cosine(likes.T, user, w) for w in np.flatnonzero(likes[:, i]).tolist() if w != user)
         for i in unseen
     }
-    return tuple(  # type: ignore[return-value]
-        sorted((i for i in unseen if scores[i] > 1e-9), key=lambda i: (-round(scores[i], 6), i))
-        for scores in (by_items, by_users)
-    )
+    return ranked(by_items), ranked(by_users)
+
+
+def ranked(scores: dict[int, float]) -> list[int]:
+    """Return items with a score, best first, equal ones by number."""
+    return sorted((i for i in scores if scores[i] > 1e-9), key=lambda i: (-round(scores[i], 6), i))
 
 
 def long_lists() -> tuple[Interactions, KnowledgeGraph]:
@@ -84,6 +87,27 @@ def test_lists_are_the_fusion_of_the_three_lists_for_any_length():
         np.testing.assert_allclose(scores[0, :length], 1 / np.arange(1, length + 1), rtol=1e-6)
         assert set(items[0, length:]) == set(np.flatnonzero(likes[user]))  # liked ones last
     assert differ > 4  # each list and share counts
+
+
+def test_a_newcomers_list_is_the_fusion_of_three_lists_of_the_given_likes():
+    interactions, knowledge = long_lists()
+    settings = {"side": False, "epochs": 3, "batch_size": 64, "embedding_dim": 5, "device": "cpu", "neighbours": 20}
+    model = RKGECF(**settings, cf_share=0.8, item_share=0.7).fit(interactions, knowledge, progress=False)
+    likes = interactions.likes().matrix().toarray()
+    for liked in ([0, 7, 11], [3, 4], []):
+        row = np.zeros(20, dtype=np.float32)
+        row[liked] = 1
+        unseen = [i for i in range(20) if not row[i]]
+        by_items = {i: sum(literal_cosine(likes, j, i) for j in liked) for i in unseen}
+        _, by_users = literal_lists(np.vstack([likes, row]), 12)
+        paths = RKGE._score_newcomers(model, sparse.csr_matrix(row[None]))[0]
+        items, scores = model.recommend_for(np.array(liked, dtype=np.int64), 20)
+        cf = nested(ranked(by_items), by_users, 0.7)
+        by_paths = sorted(unseen, key=lambda i: -paths[i])
+        assert bool(liked) == bool(cf) == bool(by_users)
+        for n in range(1, len(unseen) + 1):
+            assert set(items[:n]) == set(high_replaces_low(cf, by_paths, 0.8, n))
+        np.testing.assert_allclose(scores, 1 / np.arange(1, len(unseen) + 1), rtol=1e-6)
 
 
 def test_only_the_nearest_are_kept_and_nothing_is_its_own_neighbour():

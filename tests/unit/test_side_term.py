@@ -15,7 +15,6 @@ import kgplug
 from kgplug import models
 from kgplug.data.interactions import Interactions
 from kgplug.data.knowledge_graph import KnowledgeGraph
-from kgplug.errors import UsageError
 from kgplug.recommenders.click_through import ClickThroughData
 from kgplug.recommenders.logits import LogitRecommender
 from kgplug.recommenders.mkr import MKR
@@ -30,7 +29,6 @@ from tests.unit.test_recommender_contract import SETTINGS
 
 BY_PLACE = {"RKGE-CF"}  # its scores are places in a fused list
 COMPARING = {"BPR", "CKE"}  # a constant is the same for a like and its negative, so nothing is learnt of it
-USERS_ONLY = {"RKGE"}  # knows nobody but the users of its training
 NAMES = [
     info.name for info in models.available()
     if info.kind == "recommender" and "side" in type(kgplug.create(info.name).config).model_fields
@@ -145,10 +143,6 @@ def test_a_feature_weighs_by_how_few_of_the_items_with_an_entity_have_it() -> No
 @pytest.mark.parametrize("name", SCORED)
 def test_for_a_newcomer_it_counts_the_given_likes(name: str) -> None:
     model = fitted(name)
-    if name in USERS_ONLY:
-        with pytest.raises(UsageError, match="can recommend only to users of its training"):
-            model.recommend_for(np.array([0]), N_ITEMS)
-        return
     rows = [{0, 2}, {1}, set()]
     table = np.array([[float(item in row) for item in range(N_ITEMS)] for row in rows], dtype=np.float32)
     own = model.logits_of_newcomers(type(model.liked)(table))
