@@ -21,7 +21,7 @@ ranking: every row is a like. Each user's rows are split 80:20. A model with epo
 that many epochs. A model without epochs is trained once, on the 80 %. Lists are made from the whole catalogue but
 for the rows of the 80 %, and every row of the 20 % is right. MKR-rated keeps 4 stars as its threshold.
 
-switches: "honest", with each part of a model of ours taken away alone.
+switches: "honest" (CKCF-relational: ranking), with each part of a model of ours taken away alone.
 
 spread: "honest" on the split and negatives of seed 0; seeds are of the training alone.
 
@@ -51,7 +51,19 @@ from refit import fit_for_lists
 from results_extra import CURVES, ckcf_tables, draw_curves
 from results_file import Key, ResultsFile
 from results_page import PAGE, Tables, fill
-from results_rows import DATASETS, DETERMINISTIC, KEEPS_THRESHOLD, PROBE, REFIT, SWITCHES, DataSet, Row, read, rows
+from results_rows import (
+    DATASETS,
+    DETERMINISTIC,
+    KEEPS_THRESHOLD,
+    MADE_FOR_LISTS,
+    PROBE,
+    REFIT,
+    SWITCHES,
+    DataSet,
+    Row,
+    read,
+    rows,
+)
 
 from kgplug.errors import KgplugError
 from kgplug.evaluation.ctr import auc
@@ -63,6 +75,9 @@ from kgplug.settings import Settings
 
 PARTS = ("ctr", "ranking", "switches", "spread", "leak")
 PROTOCOLS = ("honest", "paper")
+MEASURED_BY = {  # protocols; "": lists
+    "ctr": PROTOCOLS, "ranking": ("",), "switches": ("honest", ""), "spread": ("honest",), "leak": PROTOCOLS,
+}  # fmt: skip
 SEEDS, SPREAD_SEEDS = range(5), range(10)
 SPLIT, LISTS, LENGTHS = (0.6, 0.2, 0.2), (0.8, 0.2), (10, 20)
 SPREAD_SPLIT = 0
@@ -149,7 +164,7 @@ def measure(key: Key, row: Row, data: DataSet) -> dict[str, Any]:
     try:
         if key.part == "leak":
             result = measure_leak(data, key.protocol, key.seed)  # type: ignore[arg-type]
-        elif key.part == "ranking":
+        elif not key.protocol:
             result = measure_ranking(row, data, key.seed)
         else:
             split = SPREAD_SPLIT if key.part == "spread" else key.seed
@@ -172,24 +187,23 @@ def measure(key: Key, row: Row, data: DataSet) -> dict[str, Any]:
 
 def planned(table: list[Row], names: list[str], parts: list[str], seeds: list[int] | None) -> Iterator[tuple[Key, Row]]:
     """Yield every measurement: seed after seed, so that a run that stops early has something of everything."""
-    honest = PROTOCOLS[:1]
-    protocols = {"ctr": PROTOCOLS, "ranking": ("",), "switches": honest, "spread": honest, "leak": PROTOCOLS}
     for seed in SPREAD_SEEDS if seeds is None else seeds:
         for dataset in names:
             for part in parts:
                 if seeds is None and part != "spread" and seed not in SEEDS:
                     continue
-                for protocol in protocols[part]:
-                    for row in part_rows(part, table):
+                for protocol in MEASURED_BY[part]:
+                    for row in part_rows(part, protocol, table):
                         yield Key(dataset, part, protocol, row.model, row.variant, seed), row
 
 
-def part_rows(part: str, table: list[Row]) -> list[Row]:
-    """Return the rows of a table that a part measures."""
+def part_rows(part: str, protocol: str, table: list[Row]) -> list[Row]:
+    """Return the rows of a table that a part measures by a protocol ("": by lists)."""
     if part == "leak":
         return [Row(PROBE, takes_graph=False)]
     if part == "switches":
         names = [row.model for row in table if row.model in SWITCHES and not row.variant]
+        names = [name for name in names if (name in MADE_FOR_LISTS) == (not protocol)]
         return [Row(name, takes_graph=True, ablation=switch) for name in names for switch in SWITCHES[name]]
     return [row for row in table if part != "spread" or not (row.variant or row.model in DETERMINISTIC)]
 

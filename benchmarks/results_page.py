@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from results_file import Key, ResultsFile
-from results_rows import DATASETS, PROBE, SWITCHES, TITLES, Row, rows
+from results_rows import DATASETS, MADE_FOR_LISTS, PROBE, SWITCHES, TITLES, Row, rows
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "results.md"
 COMMAND = "python benchmarks/results.py --book-crossing FOLDER"
@@ -111,7 +111,8 @@ class Tables:
             made[f"clicks {dataset}, differences"] = self.differences(dataset, "ctr", "honest", "AUC")
             made[f"lists {dataset}, differences"] = self.differences(dataset, "ranking", "", "NDCG@10")
             made[f"spread {dataset}"] = self.spread(dataset)
-            made[f"switches {dataset}"] = self.switches(dataset)
+            made[f"switches {dataset}"] = self.switches(dataset, "ctr", "honest", "AUC")
+            made[f"switches of lists {dataset}"] = self.switches(dataset, "ranking", "", "NDCG@10")
         return made
 
     def machines(self) -> list[str]:
@@ -203,13 +204,15 @@ class Tables:
         header = [figure, *(f"less {rival}" for rival in RIVALS[part]), "less itself without KG"]
         return markdown(header, body) if body else NOT_YET
 
-    def switches(self, dataset: str) -> str:
-        """Return what each part of a model of ours gives: itself whole, then less one part."""
+    def switches(self, dataset: str, part: str, protocol: str, figure: str) -> str:
+        """Return what each part of a model of ours gives: itself whole, as `part` measures it, then less one part."""
         body = []
         for name, switches in SWITCHES.items():
-            whole = self.values(dataset, "ctr", "honest", Row(name, takes_graph=True), "AUC")
+            if (name in MADE_FOR_LISTS) != (part == "ranking"):
+                continue
+            whole = self.values(dataset, part, protocol, Row(name, takes_graph=True), figure)
             table = [Row(name, takes_graph=True, ablation=switch) for switch in switches]
-            found = [self.values(dataset, "switches", "honest", row, "AUC") for row in table]
+            found = [self.values(dataset, "switches", protocol, row, figure) for row in table]
             if not whole or not any(found):
                 continue
             body.append([name, spread_cell(whole, np.inf, len(whole)), ""])
@@ -217,7 +220,7 @@ class Tables:
                 change = compare(values, whole)
                 cells = [spread_cell(values, np.inf, len(whole)), difference_cell(change)]
                 body.append([f"– {row.variant}", *cells])
-        return markdown(["", "AUC", "less the whole"], body) if body else NOT_YET
+        return markdown(["", figure, "less the whole"], body) if body else NOT_YET
 
     def leak(self) -> str:
         """Return what a user's counts alone score, a data set a row."""

@@ -64,19 +64,31 @@ ABLATIONS = {
     "DKN": SHUFFLED,
     "PER": SHUFFLED,
 }
+
+
+def _switches(parts: dict[str, dict[str, Any]]) -> tuple[Ablation, ...]:
+    return tuple(Ablation(variant, lambda graph: graph, settings) for variant, settings in parts.items())
+
+
 # Parts of a model of ours, each taken away alone.
 SWITCHES = {
-    "MKR-attention": tuple(
-        Ablation(variant, lambda graph: graph, settings)
-        for variant, settings in (
-            ("no attention", {"neighbours": 0}),
-            ("no gates (cross & compress)", {"gates": False, "init_scale": 0.1}),  # MKR's own
-            ("no propagation", {"propagations": 0}),
-            ("no side term", {"side": False, "init_scale": 0.1}),  # at 0.01 it waits longer than its patience
-            ("no KG task", {"kge_weight": 0.0}),
-        )
-    )
-}
+    "MKR-attention": _switches({
+        "no attention": {"neighbours": 0},
+        "no gates (cross & compress)": {"gates": False, "init_scale": 0.1},  # MKR's own
+        "no propagation": {"propagations": 0},
+        "no side term": {"side": False, "init_scale": 0.1},  # at 0.01 it waits longer than its patience
+        "no KG task": {"kge_weight": 0.0},
+    }),
+    "CKCF-relational": _switches({
+        "items' own vectors (CKCF)": {"compare": "own"},
+        "one vector for all relations": {"compare": "mean"},
+        "neighbours not translated": {"translate": False},
+        "popular items held down as by CKCF": {"hot_exponent": 0.5},
+        "new items raised as by CKCF": {"cold_boost": "printed"},
+        "half from the graph as in CKCF": {"cf_share": 0.5},
+    }),
+}  # fmt: skip
+MADE_FOR_LISTS = ("CKCF-relational",)  # its switches are measured by lists, those of the others by click-through
 PROBE = "user balance"  # no model: a user's training negatives less its training positives
 # Settings of a second training, on training and validation rows, beside its number of epochs.
 REFIT: dict[str, dict[str, Any]] = {"MKR-rated": {"valid_share": 0.0}}

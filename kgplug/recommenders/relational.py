@@ -23,7 +23,7 @@ def relational_vectors(
 
         sim(A, B) = Σ_r∈both cos(v_r(A), v_r(B)) / √(relations of A · relations of B)
 
-    Source: our design, for the future work of CKCF (Zhou et al.); an ablation stands at `CKCFRelationalConfig`.
+    Source: our design, for the future work of CKCF (Zhou et al.).
 
     Args:
         entities: of the items, with their embedding.

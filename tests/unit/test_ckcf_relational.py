@@ -12,6 +12,7 @@ from kgplug.data.interactions import Interactions
 from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.embeddings.model import EmbeddingModel
 from kgplug.errors import UsageError
+from kgplug.recommenders.ckcf import CKCF
 from kgplug.recommenders.ckcf_relational import CKCFRelational
 from tests.unit.planted import directors_and_fans, shuffled, tiny, unseen_share
 
@@ -77,6 +78,15 @@ def test_the_similarity_equals_the_formula(compare: str, translate: bool, relati
     expected = literal_similarity(knowledge, **options)
     assert (expected > 0).sum() > N_ITEMS
     np.testing.assert_allclose(model.semantic.toarray(), np.maximum(expected, 0), atol=1e-5)
+
+
+def test_without_relations_it_compares_as_ckcf_does() -> None:
+    interactions, knowledge = data()
+    own, plain = (
+        model(**SMALL, neighbours=N_ITEMS, cold_boost="none", **options).fit(interactions, knowledge, progress=False)
+        for model, options in ((CKCFRelational, {"compare": "own"}), (CKCF, {}))
+    )
+    assert plain.semantic.nnz > 0 and np.array_equal(own.semantic.toarray(), plain.semantic.toarray())
 
 
 def test_the_graph_may_be_numbered_otherwise_than_the_run(tmp_path: Path) -> None:

@@ -177,3 +177,21 @@ def test_a_run_measures_what_is_left_and_a_refusal_is_kept(
         assert f"{left} of 6 measurements are left" in capsys.readouterr().out
     lines = [json.loads(line) for line in (tmp_path / "f.jsonl").read_text().splitlines()]
     assert [bool(line["figures"]) for line in lines if line["key"]["protocol"] == "honest"] == [True, False, False]
+
+
+def test_parts_of_a_model_for_lists_are_measured_by_lists(tmp_path: Path) -> None:
+    plan = list(results.planned(rows(["MKR-attention", "CKCF-relational"]), ["movielens-100k"], ["switches"], [0]))
+    assert {(key.model, key.protocol) for key, _ in plan} == {("MKR-attention", "honest"), ("CKCF-relational", "")}
+    file = ResultsFile(tmp_path / "lines.jsonl")
+    variant = plan[-1][0].variant
+    for part, name, values in (("ranking", "", [0.2, 0.3]), ("switches", variant, [0.1, 0.3]), ("ctr", "", [0.9, 0.9])):
+        for seed, value in enumerate(values):
+            key = Key("movielens-100k", part, "honest" if part == "ctr" else "", "CKCF-relational", name, seed)
+            file.add(key, LINE | {"figures": {"NDCG@10": value, "AUC": value}})
+    tables = Tables(file).all()
+    assert tables["switches of lists movielens-100k"].splitlines()[2:] == [
+        "| CKCF-relational | .2500 ± .0707 |  |",
+        *(f"| – {key.variant} | – | – |" for key, _ in plan[5:-1]),
+        f"| – {variant} | .2000 ± .1414 | −.0500 ± .0707, 0/2 |",
+    ]
+    assert tables["switches movielens-100k"] == "Not measured yet."
