@@ -42,7 +42,7 @@ class Runner:
     def __init__(self, settings: dict) -> None:
         torch.set_num_threads(settings["threads"])
         train, knowledge, self.users, self.items = load_data(Path(settings["data"]))
-        self.model: Any = kgplug.create(settings["model"], **settings["config"])
+        self.model: Any = kgplug.create(settings["model"], **{"epochs": 1, **settings["config"]})
         tasks = []
 
         def caught(task: object, **_: object) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from kgplug.data.interactions import Interactions
 from kgplug.data.knowledge_graph import KnowledgeGraph
@@ -19,13 +18,11 @@ def fit_for_lists(
     graph: KnowledgeGraph | None,
     *,
     seed: int,
-    **refit: Any,
 ) -> tuple[Recommender, Recommender]:
     """Train on all rows, for as many epochs as were best on an eighth of them; a model without epochs at once.
 
     Args:
         create: returns the untrained model; it takes settings.
-        refit: settings of the second training, beside its number of epochs.
 
     Returns:
         (the model, the one that chose the epochs); both are one where there is nothing to choose.
@@ -36,6 +33,6 @@ def fit_for_lists(
         return model, model
     fitting, valid = train.split(VALIDATING, seed=seed, by="row")
     model.fit(fitting, graph, valid=valid, seed=seed, progress=False)
-    chosen = create(epochs=model.history["best_epoch"] + 1, **refit)
+    chosen = create(epochs=model.history["best_epoch"] + 1)
     chosen.fit(train, graph, seed=seed, progress=False)
     return chosen, model

@@ -57,7 +57,6 @@ from results_rows import (
     KEEPS_THRESHOLD,
     MADE_FOR_LISTS,
     PROBE,
-    REFIT,
     SWITCHES,
     DataSet,
     Row,
@@ -119,7 +118,7 @@ def measure_ranking(row: Row, data: DataSet, seed: int) -> dict[str, Any]:
     interactions = (data if row.model in KEEPS_THRESHOLD else data.every_row_liked()).interactions
     train, test = interactions.split(LISTS, seed=seed, by="user")
     graph, began = row.graph(data.knowledge), time.perf_counter()
-    chosen, model = fit_for_lists(row.create, train, graph, seed=seed, **REFIT.get(row.model, {}))
+    chosen, model = fit_for_lists(row.create, train, graph, seed=seed)
     seconds = time.perf_counter() - began
     began = time.perf_counter()
     result = evaluate_ranking(chosen, train, test, k=LENGTHS, relevant="all")

@@ -90,8 +90,6 @@ SWITCHES = {
 }  # fmt: skip
 MADE_FOR_LISTS = ("CKCF-relational",)  # its switches are measured by lists, those of the others by click-through
 PROBE = "user balance"  # no model: a user's training negatives less its training positives
-# Settings of a second training, on training and validation rows, beside its number of epochs.
-REFIT: dict[str, dict[str, Any]] = {"MKR-rated": {"valid_share": 0.0}}
 KEEPS_THRESHOLD = ("MKR-rated",)  # learns from low ratings, also where the others take every row for a like
 
 

@@ -3,12 +3,15 @@
     python benchmarks/small_data.py                         MovieLens-100K; the batch that large data have
     python benchmarks/small_data.py --book-crossing FOLDER  parts of Book-Crossing, too (see results.py)
     python benchmarks/small_data.py --models MKR --set learning_rate=0.02
+    python benchmarks/small_data.py --alone                 no validation part for the training: its number of epochs
     python benchmarks/small_data.py --quick                 MKR and CKE on the smallest part, one seed
     python benchmarks/small_data.py --json FILE             the figures, for machines
 
 A part is of some users with all their likes, or ("thin") of all users with so many of their likes in the mean, for
 training. It is drawn anew with each seed, and split as `kgplug.evaluate_ctr` splits (honest protocol); the test part is
-not looked at. The figure is the best AUC of the validation part over the epochs, which also ends the training.
+not looked at. The figure is the best AUC of the validation part over the epochs, which also ends the training. With
+--alone the training does not see that part: it finds its number of epochs itself, or does all of them, and the figure
+is the AUC afterwards.
 """
 
 from __future__ import annotations
@@ -27,6 +30,7 @@ from results_rows import BOOKS, MOVIELENS, DataSet, read
 
 from kgplug.data.interactions import Interactions
 from kgplug.errors import KgplugError
+from kgplug.evaluation.ctr import auc
 from kgplug.evaluation.protocol import divide
 
 SHARES = (0.6, 0.2, 0.2)
@@ -63,13 +67,16 @@ def draw(part: Part, likes: Interactions, seed: int) -> Interactions:
     return Interactions.from_arrays(likes.user_keys, likes.item_keys, likes.users[kept], likes.items[kept], **labels)
 
 
-def measure(part: Part, data: DataSet, models: list[str], given: dict[str, str], seeds: range) -> list[dict]:
+def measure(
+    part: Part, data: DataSet, models: list[str], given: dict[str, str], seeds: range, *, alone: bool
+) -> list[dict]:
     """Train each model twice a seed; one row a model, figures in the mean over the seeds."""
     rows = []
     for name in models:
         plain = kgplug.create(name)
+        usual = "epochs" if alone else "batch_size"
         given_here = given or {
-            setting: value for setting, value in plain.config.model_dump().items() if setting.endswith("batch_size")
+            setting: value for setting, value in plain.config.model_dump().items() if setting.endswith(usual)
         }
         figures = []
         for seed in seeds:
@@ -79,8 +86,14 @@ def measure(part: Part, data: DataSet, models: list[str], given: dict[str, str],
             for settings in ({}, given_here):
                 model = kgplug.create(name, **settings)
                 graph = data.knowledge if model.needs_knowledge else None
-                model.fit(parts.train, graph, valid=parts.valid, seed=seed, progress=False)
-                figures.append(max(model.history["validation"]))
+                model.fit(parts.train, graph, valid=None if alone else parts.valid, seed=seed, progress=False)
+                pairs = parts.valid_pairs
+                assert pairs is not None  # there is a validation part
+                figures.append(
+                    auc(pairs.labels, model.score(pairs.users, pairs.items))
+                    if alone
+                    else max(model.history["validation"])
+                )
         chosen, other = np.reshape(figures, (-1, 2)).T
         row = {
             "part": str(part), "likes": len(parts.train.users), "model": name, "chosen": float(chosen.mean()),
@@ -103,19 +116,22 @@ def main() -> None:
     parser.add_argument("--models", default=",".join(MODELS), help=f"comma-separated; default {','.join(MODELS)}")
     parser.add_argument("--seeds", type=int, default=2, help="how many parts are drawn; default 2")
     parser.add_argument(
-        "--set", action="append", default=[], metavar="NAME=VALUE", help="another setting; default: the usual batches"
-    )
+        "--set", action="append", default=[], metavar="NAME=VALUE",
+        help="another setting; default: the usual batches, with --alone the usual epochs",
+    )  # fmt: skip
+    parser.add_argument("--alone", action="store_true", help="give the training no validation part")
     parser.add_argument("--book-crossing", type=Path, metavar="FOLDER", help="where Book-Crossing is")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure to this file")
     arguments = parser.parse_args()
     models = ["MKR", "CKE"] if arguments.quick else arguments.models.split(",")
     given = dict(setting.split("=", 1) for setting in arguments.set)
+    seeds = range(1 if arguments.quick else arguments.seeds)
     rows = []
     try:
         sets = {name: read(name, arguments.book_crossing) for name in (MOVIELENS, BOOKS)}
         for part in PARTS[:1] if arguments.quick else PARTS:
             if (data := sets[part.data]) is not None:
-                rows += measure(part, data, models, given, range(1 if arguments.quick else arguments.seeds))
+                rows += measure(part, data, models, given, seeds, alone=arguments.alone)
     except KgplugError as error:
         raise SystemExit(str(error)) from None
     print(pd.DataFrame(rows)[["part", "likes", "model", "chosen", "given"]].to_string(index=False, float_format="%.4f"))

@@ -74,7 +74,7 @@ class Recommender(ListMaker):
     run: str
 
     def __init__(self, **settings: object) -> None:
-        self.config = make_config(self.name, self.config_class, settings)
+        self.config = self._given = make_config(self.name, self.config_class, settings)
         self.history: dict = {}
         self._fold_in: FoldIn | None = None
 
@@ -93,7 +93,9 @@ class Recommender(ListMaker):
         Args:
             interactions: the training part; its likes are learnt, all its rows count as seen.
             knowledge: triples; entities with an item's key are that item.
-            valid: decides when to stop; without it all epochs are done.
+            valid: decides when to stop. Without it all epochs are done that the settings name; where they name none,
+                a model with epochs learns on nine tenths of the rows how many are best, and then learns all rows for
+                so many (of less than 1,000 likes: the usual number).
             seed: the same seed, data and settings give the same model.
             progress: show a bar; None shows it on a terminal.
             checkpoint: file to write after each epoch and to go on from if it exists.
@@ -125,7 +127,7 @@ class Recommender(ListMaker):
         self.liked, self._fold_in = interactions.likes().matrix(), None
         n_triples = 0 if knowledge is None else knowledge.n_triples
         size = DataSize(interactions.n_users, interactions.n_items, self.liked.nnz, n_triples)
-        self.config = self.config.suited(size)
+        self.config = self._given.suited(size)
         self._fit(interactions, knowledge, valid, seed, FitOptions(progress, checkpoint))
         return self
 

@@ -31,9 +31,6 @@ class MKRRatedConfig(MKRConfig):
     rating_middle: float | None = Field(
         None, description="rating that says neither yes nor no; None: half a point below the least rating of a like"
     )
-    valid_share: float = Field(
-        0.1, ge=0, le=0.5, description="share of the training rows that validates where no part for it is given"
-    )
 
     @classmethod
     def suited_to(cls, size: DataSize) -> dict[str, float]:
@@ -150,9 +147,8 @@ class MKRRated(MKR):
     A row below the threshold of a like is a negative, and no others are drawn: the score is the probability that who
     rates an item likes it. A user's input is u + Σ ω v / Σ |ω| over the rated items, ω = rating − middle, so a
     disliked item counts against; in training the target's own term is left out, else it would tell the answer.
-    Without a validation part a tenth of the training rows is kept for it. Cao et al. give their weighting of features
-    in prose only; this reading of it is ours. All else is MKR (Wang et al., WWW 2019, "Multi-Task Feature Learning
-    for Knowledge Graph Enhanced Recommendation").
+    Cao et al. give their weighting of features in prose only; this reading of it is ours. All else is MKR (Wang et
+    al., WWW 2019, "Multi-Task Feature Learning for Knowledge Graph Enhanced Recommendation").
     """
 
     name = "MKR-rated"
@@ -162,7 +158,11 @@ class MKRRated(MKR):
     network_class: ClassVar[type[MKRNetwork]] = RatedNetwork
 
     def _task_on(
-        self, interactions: Interactions, valid: Interactions | None, triples: np.ndarray, seed: int
+        self,
+        interactions: Interactions,
+        valid: Interactions | None,
+        triples: np.ndarray,
+        seed: int,  # noqa: ARG002
     ) -> MKRTask:
         threshold = interactions.threshold
         if interactions.ratings is None or threshold is None or interactions.is_like.all():
@@ -171,10 +171,5 @@ class MKRRated(MKR):
                 "interactions ratings and a threshold, or use MKR."
             )
         middle = threshold - HALF_POINT if self.config.rating_middle is None else self.config.rating_middle
-        train = interactions
-        if valid is None and self.config.valid_share > 0:
-            kept = (1 - self.config.valid_share, self.config.valid_share)
-            train, valid = interactions.split(kept, seed=seed, by="row")
-        assert train.ratings is not None  # nor does a part lose them
-        self.network.remember(train, train.ratings - np.float32(middle))
-        return RatedTask(self.network, self.config, RatedData(train, valid, self.side), triples)
+        self.network.remember(interactions, interactions.ratings - np.float32(middle))
+        return RatedTask(self.network, self.config, RatedData(interactions, valid, self.side), triples)

@@ -86,6 +86,7 @@ def train(
     patience: int,
     seed: int,
     description: str,
+    chance: float = -math.inf,
     fingerprint: str = "",
     checkpoint: Path | None = None,
     progress: bool | None = None,
@@ -100,6 +101,7 @@ def train(
         patience: stop after so many epochs without a better validation figure.
         seed: from which each epoch's generator is made.
         description: shown beside the progress bar.
+        chance: validation figure of what knows nothing; before a better one, no epoch counts against `patience`.
         fingerprint: of data and settings; a checkpoint with another one is refused.
         checkpoint: file to write after each epoch and to go on from if it exists.
         progress: show a bar; None shows it on a terminal.
@@ -115,7 +117,7 @@ def train(
     hidden = not (sys.stderr.isatty() if progress is None else progress)
     bar = tqdm(total=epochs, initial=len(history.losses), desc=description, unit="epoch", disable=hidden)
     with bar:
-        while len(history.losses) < epochs and not _exhausted(history, patience):
+        while len(history.losses) < epochs and not _exhausted(history, patience, chance):
             epoch, began = len(history.losses), time.perf_counter()
             try:
                 loss, figure = _run_epoch(task, epoch, seed, best), _validate(task, epoch, best)
@@ -203,8 +205,9 @@ def _diverged(
     )
 
 
-def _exhausted(history: History, patience: int) -> bool:
-    return bool(history.validation) and len(history.losses) - 1 - history.best_epoch >= patience
+def _exhausted(history: History, patience: int, chance: float) -> bool:
+    has_begun = max(history.validation, default=-math.inf) > chance
+    return has_begun and len(history.losses) - 1 - history.best_epoch >= patience
 
 
 def _weights(module: torch.nn.Module) -> dict[str, torch.Tensor]:

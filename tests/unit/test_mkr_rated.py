@@ -20,7 +20,6 @@ from tests.unit.planted import directors_and_fans, shuffled, tiny, unseen_share
 SMALL = {
     "side": False,
     "embedding_dim": 5, "epochs": 3, "batch_size": 3, "kge_batch_size": 3, "kge_interval": 1, "device": "cpu",
-    "valid_share": 0.0,
 }  # fmt: skip
 
 
@@ -124,7 +123,7 @@ def test_films_of_a_liked_director_are_found_through_the_graph(seed: int):
     rated = rated_by_fans(seed, fans=6)
     settings = {
         "side": False, "epochs": 60, "batch_size": 128, "kge_batch_size": 256, "kge_interval": 1, "bias": False,
-        "l2": 1e-4, "vector_l2": 5e-3, "learning_rate": 5e-3, "kge_learning_rate": 5e-3, "valid_share": 0.0,
+        "l2": 1e-4, "vector_l2": 5e-3, "learning_rate": 5e-3, "kge_learning_rate": 5e-3,
         "device": "cpu",
     }  # fmt: skip
 
@@ -134,17 +133,6 @@ def test_films_of_a_liked_director_are_found_through_the_graph(seed: int):
     assert share(knowledge) > 0.6  # by chance: 0.03
     if seed == 0:
         assert share(shuffled(knowledge)) < 0.2
-
-
-def test_a_tenth_is_kept_for_validation_where_no_part_is_given():
-    (train, test), knowledge = rated_by_fans().split((0.7, 0.3), seed=0), directors_and_fans()[1]
-    settings = {**SMALL, "epochs": 2, "batch_size": 256, "valid_share": 0.1}
-    alone = MKRRated(**settings).fit(train, knowledge, progress=False)
-    assert len(alone.history["validation"]) == 2
-    assert len(alone.network.rated_items) == pytest.approx(0.9 * len(train), rel=0.05)
-    assert alone.seen.nnz == len(train)  # kept rows are seen all the same
-    given = MKRRated(**settings).fit(train, knowledge, valid=test, progress=False)
-    assert len(given.network.rated_items) == len(train)
 
 
 def test_feedback_without_ratings_or_without_dislikes_is_refused_in_one_sentence():

@@ -30,6 +30,13 @@ def test_early_stopping_ends_with_the_weights_of_the_best_epoch() -> None:
     assert same(task.weights(), two_epochs.weights())
 
 
+def test_no_patience_is_lost_before_a_figure_is_better_than_chance() -> None:
+    figures = [0.5, 0.4, 0.3, 0.3, 0.4, 0.6, 0.55, 0.5, 0.9]
+    assert train(SmallTask(figures=figures), epochs=9, chance=0.5, **OPTIONS).validation == figures[:8]
+    assert train(SmallTask(figures=[0.4] * 9), epochs=9, chance=0.5, **OPTIONS).best_epoch == 0
+    assert len(train(SmallTask(figures=[0.4] * 9), epochs=9, chance=0.5, **OPTIONS).losses) == 9
+
+
 def test_the_best_epoch_is_kept_also_when_epochs_end_before_patience() -> None:
     task = SmallTask(figures=[0.9, 0.3])
     assert train(task, epochs=2, **OPTIONS).best_epoch == 0

@@ -1,0 +1,91 @@
+"""How many epochs a model does that was given neither a number of them nor a validation part."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from kgplug.recommenders import trained
+from kgplug.recommenders.mf import MF
+from kgplug.training import loop
+from tests.unit.planted import directors_and_fans
+
+LIKES = directors_and_fans(fans=6)[0]  # 480
+QUICK = {"embedding_dim": 8, "batch_size": 64, "l2": 1e-3, "device": "cpu"}
+
+
+@pytest.fixture(autouse=True)
+def _few_will_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trained, "CHOOSING_FROM", 400)
+
+
+def weights(model: MF) -> np.ndarray:
+    return np.concatenate([model.factors.users, model.factors.items])
+
+
+def best_epochs(seed: int = 0) -> int:
+    part, valid = LIKES.split((0.9, 0.1), seed=seed, by="row")
+    return MF(**QUICK).fit(part, valid=valid, seed=seed, progress=False).history["best_epoch"] + 1
+
+
+def test_a_tenth_of_the_rows_tells_how_many_and_all_rows_are_learnt() -> None:
+    chosen = MF(**QUICK).fit(LIKES, seed=3, progress=False)
+    n = best_epochs(seed=3)
+    assert 1 < n < MF().config.epochs
+    assert chosen.config.epochs == len(chosen.history["losses"]) == n and chosen.history["validation"] == []
+    named = MF(**QUICK, epochs=n).fit(LIKES, seed=3, progress=False)
+    assert np.array_equal(weights(chosen), weights(named))
+
+
+def test_guesses_reach_what_ranks_drawn_at_random_reach() -> None:
+    assert trained.reach_of_guesses(0) == 0.5
+    rng = np.random.default_rng(0)
+    ranks = rng.permuted(np.tile(np.arange(40), (4000, 1)), axis=1)[:, :20]  # of 20 likes among 40 pairs
+    aucs = (ranks.sum(axis=1) - 190) / 400
+    assert trained.reach_of_guesses(20) == pytest.approx(0.5 + 2 * aucs.std(), abs=0.005)
+
+
+def test_epochs_that_were_named_are_done() -> None:
+    n = best_epochs()
+    assert len(MF(**QUICK, epochs=n + 3).fit(LIKES, progress=False).history["losses"]) == n + 3
+
+
+def test_of_few_likes_the_usual_number_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trained, "CHOOSING_FROM", len(LIKES) + 1)
+    model = MF(**QUICK).fit(LIKES, progress=False)
+    assert len(model.history["losses"]) == model.config.epochs == MF().config.epochs
+
+
+def test_each_fit_of_one_object_chooses_anew() -> None:
+    model = MF(**QUICK)
+    first = model.fit(LIKES, seed=0, progress=False).config.epochs
+    assert model.fit(LIKES, seed=3, progress=False).config.epochs == best_epochs(seed=3) != first
+
+
+@pytest.mark.parametrize("killed_after", [3, -2])
+def test_a_training_killed_in_either_half_goes_on_to_the_same_model(
+    killed_after: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Negative: so many epochs before the end of the training on all rows."""
+    whole, saved = MF(**QUICK).fit(LIKES, progress=False), []
+    n = whole.config.epochs
+    in_all = n + MF().config.patience + n  # of both trainings
+    save = loop.save_checkpoint
+
+    def then_killed(*arguments: object, **options: object) -> None:
+        save(*arguments, **options)  # type: ignore[arg-type]
+        saved.append(1)
+        if len(saved) == killed_after % in_all:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(loop, "save_checkpoint", then_killed)
+    checkpoint = tmp_path / "mf.safetensors"
+    with pytest.raises(KeyboardInterrupt):
+        MF(**QUICK).fit(LIKES, checkpoint=checkpoint, progress=False)
+    done = len(saved)
+    again = MF(**QUICK).fit(LIKES, checkpoint=checkpoint, progress=False)
+    assert len(saved) == in_all and done == killed_after % in_all  # nothing was done twice
+    assert np.array_equal(weights(again), weights(whole))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["mf-epochs.safetensors", "mf.safetensors"]
