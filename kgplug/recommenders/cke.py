@@ -48,7 +48,8 @@ class CKEConfig(KnowledgeConfig):
     def suited_to(cls, size: DataSize) -> dict[str, float]:
         # At 14 likes a user the side term cost .009 AUC. At 2, a slower training's first dip outlasts any patience.
         sparse = {"l2": 1e-1, "side": True, "learning_rate": 2e-2, "patience": 20}
-        return cls.batches_suited_to(size) | (sparse if size.is_sparse else {})
+        settings = cls.patience_suited_to(size) | cls.batches_suited_to(size)
+        return settings | (sparse if size.is_sparse else {})
 
 
 @dataclass(frozen=True, eq=False)

@@ -52,7 +52,7 @@ class HiddenEdgeGCNConfig(ClickThroughConfig):
 
     @classmethod
     def suited_to(cls, size: DataSize) -> dict[str, float]:
-        return {"learning_rate": 1e-2, "l2": 2e-2} if size.is_sparse else {}
+        return super().suited_to(size) | ({"learning_rate": 1e-2, "l2": 2e-2} if size.is_sparse else {})
 
 
 class HiddenEdgeNetwork(nn.Module):

@@ -45,7 +45,7 @@ class LightGCNConfig(ClickThroughConfig):
 
     @classmethod
     def suited_to(cls, size: DataSize) -> dict[str, float]:
-        return {"l2": 1e-1} if size.is_sparse else {}
+        return super().suited_to(size) | ({"l2": 1e-1} if size.is_sparse else {})
 
 
 class LightGCNNetwork(nn.Module):

@@ -30,7 +30,7 @@ class MFConfig(ClickThroughConfig):
 
     @classmethod
     def suited_to(cls, size: DataSize) -> dict[str, float]:
-        return {"l2": 5e-2} if size.is_sparse else {}
+        return super().suited_to(size) | ({"l2": 5e-2} if size.is_sparse else {})
 
 
 class MFNetwork(PairNetwork):

@@ -63,7 +63,8 @@ class MKRAttentionConfig(MKRConfig):
 
     @classmethod
     def suited_to(cls, size: DataSize) -> dict[str, float]:
-        return {"learning_rate": 1e-2, "vector_l2": 5e-2} if size.is_sparse else {}
+        sparse = {"learning_rate": 1e-2, "vector_l2": 5e-2}
+        return cls.patience_suited_to(size) | (sparse if size.is_sparse else {})
 
 
 class GatedCross(nn.Module):

@@ -34,8 +34,9 @@ class MKRRatedConfig(MKRConfig):
 
     @classmethod
     def suited_to(cls, size: DataSize) -> dict[str, float]:
-        """Return the side term and small batches for very few likes; the rest was measured with drawn negatives."""
-        return cls.batches_suited_to(size) | ({"side": True} if size.has_very_few_likes else {})
+        """Return what very few likes want; the rest was measured with drawn negatives."""
+        settings = cls.patience_suited_to(size) | cls.batches_suited_to(size)
+        return settings | ({"side": True} if size.has_very_few_likes else {})
 
 
 class RatedData(ClickThroughData):

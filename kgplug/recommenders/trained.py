@@ -32,6 +32,7 @@ from kgplug.training.memory import train_in_memory
 from kgplug.training.row_adam import RowAdam
 
 SIDE_BELOW = 20  # likes a user
+PATIENCE_OF_FEW = 20  # epochs, where likes are very few
 CHOOSING_FROM = 1_000  # likes; a tenth of fewer says little of when to stop
 CHOOSING = (0.9, 0.1)  # of the rows: what learns and what tells how many epochs are best
 SCORED_PAIRS = 65_536  # pairs that a network scores at a time
@@ -50,6 +51,20 @@ class ClickThroughConfig(TrainedConfig):
         1e-2, gt=0, description="of Adam for the networks on counts; for models with a graph 3e-2 if likes are few"
     )
 
+    @classmethod
+    def suited_to(cls, size: DataSize) -> dict[str, float]:
+        return cls.patience_suited_to(size)
+
+    @classmethod
+    def patience_suited_to(cls, size: DataSize) -> dict[str, float]:
+        """Return more patience for very few likes, whose validation figure goes up and down by chance.
+
+        With 3,100 likes of 100 users of MovieLens-100K, trainings that chose their epochs with a patience of 5 and of
+        20 had a validation AUC of .851 and .873 (MF), .868 and .875 (BPR), .881 and .882 (KGCN; mean of two draws).
+        """
+        usual = int(cls.model_fields["patience"].default)
+        return {"patience": max(usual, PATIENCE_OF_FEW)} if size.has_very_few_likes else {}
+
 
 class KnowledgeConfig(ClickThroughConfig):
     """Settings of a click-through model with a knowledge graph: the side term is on where users have few likes.
@@ -66,9 +81,10 @@ class KnowledgeConfig(ClickThroughConfig):
 
     @classmethod
     def suited_to(cls, size: DataSize) -> dict[str, float]:
+        settings = super().suited_to(size)
         if size.likes_per_user >= SIDE_BELOW:
-            return {}
-        return {"side": True} | ({"side_learning_rate": 3e-2} if size.has_few_likes else {})
+            return settings
+        return settings | {"side": True} | ({"side_learning_rate": 3e-2} if size.has_few_likes else {})
 
     @classmethod
     def batches_suited_to(cls, size: DataSize) -> dict[str, float]:

@@ -7,12 +7,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import kgplug
 from kgplug.recommenders import trained
 from kgplug.recommenders.mf import MF
 from kgplug.training import loop
+from kgplug.training.config import DataSize
 from tests.unit.planted import directors_and_fans
 
 LIKES = directors_and_fans(fans=6)[0]  # 480
+WITH_EPOCHS = [
+    info.name for info in kgplug.available()
+    if info.kind == "recommender" and "patience" in type(kgplug.create(info.name).config).model_fields
+]  # fmt: skip
 QUICK = {"embedding_dim": 8, "batch_size": 64, "l2": 1e-3, "device": "cpu"}
 
 
@@ -58,6 +64,14 @@ def test_of_few_likes_the_usual_number_is_done(monkeypatch: pytest.MonkeyPatch) 
     assert len(model.history["losses"]) == model.config.epochs == MF().config.epochs
 
 
+@pytest.mark.parametrize("name", WITH_EPOCHS)
+def test_very_few_likes_have_more_patience(name: str) -> None:
+    settings = type(kgplug.create(name).config)
+    usual = settings.model_fields["patience"].default
+    few, many = (settings().suited(DataSize(100, 90, n, 80)) for n in (7_999, 8_000))
+    assert (few.patience, many.patience) == (max(20, usual), usual)  # type: ignore[attr-defined]
+
+
 def test_each_fit_of_one_object_chooses_anew() -> None:
     model = MF(**QUICK)
     first = model.fit(LIKES, seed=0, progress=False).config.epochs
@@ -71,7 +85,7 @@ def test_a_training_killed_in_either_half_goes_on_to_the_same_model(
     """Negative: so many epochs before the end of the training on all rows."""
     whole, saved = MF(**QUICK).fit(LIKES, progress=False), []
     n = whole.config.epochs
-    in_all = n + MF().config.patience + n  # of both trainings
+    in_all = min(n + whole.config.patience, MF().config.epochs) + n  # of both trainings
     save = loop.save_checkpoint
 
     def then_killed(*arguments: object, **options: object) -> None:
