@@ -44,7 +44,7 @@ class Recommender(ListMaker):
     """Learns from interactions (and a knowledge graph) what to recommend to whom.
 
     A model names its paper in the class docstring and gives `_fit`, `score`, `_score_block`,
-    `_arrays` and `_restore`. Users and items are row numbers into `user_keys` and `item_keys`.
+    `_score_newcomers`, `_arrays` and `_restore`. Users and items are row numbers into `user_keys` and `item_keys`.
 
     Attributes:
         name: under which `kgplug.create` finds it.

@@ -137,10 +137,8 @@ class TrainedRecommender(LogitRecommender):
         """Train on a part of the rows, and return how many epochs were best by the others."""
         config, file = self.config, options.checkpoint
         part, valid = interactions.split(CHOOSING, seed=seed, by="row")
-        if not (part.is_like.any() and valid.is_like.any()):
-            return config.epochs
         own_file = None if file is None else file.with_name(f"{file.stem}-epochs{file.suffix}")
-        self._train(part, knowledge, valid, seed, replace(options, checkpoint=own_file))
+        self._train(part, knowledge, valid, seed, replace(options, checkpoint=own_file), bar="how many epochs")
         self.config = config  # smaller batches, if memory was short, are for the whole training to find
         return self.history["best_epoch"] + 1
 
@@ -151,6 +149,8 @@ class TrainedRecommender(LogitRecommender):
         valid: Interactions | None,
         seed: int,
         options: FitOptions,
+        *,
+        bar: str = "",
     ) -> None:
         self.history = {}
         data = (
@@ -170,7 +170,7 @@ class TrainedRecommender(LogitRecommender):
                 epochs=config.epochs,
                 patience=config.patience,
                 seed=seed,
-                description=self.name,
+                description=f"{self.name}, {bar}" if bar else self.name,
                 chance=reach_of_guesses(0 if valid is None else int(valid.is_like.sum())),
                 fingerprint=fingerprint(*data, config.model_dump_json(), str(seed), *texts),
                 checkpoint=checkpoint,
