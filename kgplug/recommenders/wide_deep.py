@@ -15,7 +15,7 @@ from kgplug.data.interactions import Interactions
 from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.recommenders.item_features import HistoryTask, ItemFeatures, PretrainedConfig, pretrained_features
 from kgplug.recommenders.layers import average_cold, distinct, lookup, normal_table, row_penalty, xavier_linear
-from kgplug.recommenders.trained import PairNetwork, TrainedRecommender
+from kgplug.recommenders.trained import CHOOSING_FROM, PairNetwork, TrainedRecommender
 from kgplug.training.config import DataSize, Range, Space, TrainedConfig
 from kgplug.training.device import choose_device
 
@@ -45,7 +45,9 @@ class WideDeepConfig(PretrainedConfig):
     def suited_to(cls, size: DataSize) -> dict[str, float]:
         # With 256, the AUC of Book-Crossing rises by .012, those of parts of it and of MovieLens by .002 to .009.
         small = {"batch_size": min(256, cls.small_batches(batch_size=2 * size.n_likes)["batch_size"])}
-        return super().suited_to(size) | (small if size.is_sparse or size.has_few_likes else {})
+        # Of the films planted for 40 and 120 users (160 and 480 likes) .93 and .97 are found then, else .73 and .70.
+        tiny = {"weight_l2": 2e-3, "epochs": 60} if size.n_likes < CHOOSING_FROM else {}
+        return super().suited_to(size) | (small if size.is_sparse or size.has_few_likes else {}) | tiny
 
 
 class WideDeepNetwork(PairNetwork):
