@@ -9,6 +9,7 @@ import pytest
 
 import kgplug
 from kgplug.recommenders import trained
+from kgplug.recommenders.click_through import ClickThroughData
 from kgplug.recommenders.mf import MF
 from kgplug.training import loop
 from kgplug.training.config import DataSize
@@ -51,6 +52,16 @@ def test_guesses_reach_what_ranks_drawn_at_random_reach() -> None:
     ranks = rng.permuted(np.tile(np.arange(40), (4000, 1)), axis=1)[:, :20]  # of 20 likes among 40 pairs
     aucs = (ranks.sum(axis=1) - 190) / 400
     assert trained.reach_of_guesses(20) == pytest.approx(0.5 + 2 * aucs.std(), abs=0.005)
+
+
+@pytest.mark.parametrize(("figure", "done"), [(0.5, 30), (0.56, 30), (0.9, 21)])
+def test_no_training_ends_for_want_of_patience_before_it_is_better_than_guesses(
+    figure: float, done: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ClickThroughData, "validation_auc", lambda *_: figure)
+    part, valid = LIKES.split((0.9, 0.1), seed=0, by="row")  # 48 likes: guesses reach .62
+    model = MF(**QUICK, epochs=30).fit(part, valid=valid, progress=False)
+    assert (len(model.history["losses"]), model.history["best_epoch"]) == (done, 0)
 
 
 def test_epochs_that_were_named_are_done() -> None:

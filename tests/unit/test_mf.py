@@ -62,6 +62,12 @@ def test_settings_that_nobody_set_are_suited_to_the_data() -> None:
     assert MF(**quick, l2=0.3).fit(sparse, progress=False).config.l2 == 0.3
 
 
+def test_the_second_fit_of_one_object_suits_them_to_its_own_data() -> None:
+    model = MF(epochs=1)
+    assert model.fit(directors_and_fans()[0], progress=False).config.l2 > MF().config.l2
+    assert model.fit(_dense(), progress=False).config == MF(epochs=1).fit(_dense(), progress=False).config
+
+
 @pytest.mark.parametrize("biased", [True, False])
 def test_products_are_those_of_the_formula(biased: bool) -> None:
     rng = np.random.default_rng(0)
