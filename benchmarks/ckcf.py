@@ -1,6 +1,6 @@
 """CKCF on Book-Crossing: precision, recall and F1 of its lists, the sweep of its ratio, cold books apart.
 
-    python benchmarks/ckcf.py                  five splits; about half an hour on two cores
+    python benchmarks/ckcf.py                  five splits; about an hour on two cores
     python benchmarks/ckcf.py --quick          one split, few epochs, three ratios; about one minute
     python benchmarks/ckcf.py --models CKCF,KGCN --splits 10
     python benchmarks/ckcf.py --json FILE      the figures, for machines
@@ -8,9 +8,10 @@
 The paper's protocol: every rating is a like; 3/4 of the rows are for training, at random; lists of 5, 10, 20 and 50
 from the whole catalogue without the training rows; means over users with a test row. "CKCF (paper)" has lists of
 neighbours only (`back_fill="none"`, `linked_only=True`), and so have ItemKNN and UserKNN: their lists end where
-nothing is near, also before K. The other rows are the models' defaults. The sweep goes
-from ratio 0:10 (the graph alone) to 10:0 (collaborative filtering alone). Cold: only test rows of books with less
-than two training ratings count as right, in the same lists. One TransE is trained a split and serves all that read it.
+nothing is near, also before K. The other rows are the models' defaults; "(without KG)" has a graph without a triple,
+"(CF alone)" all places for collaborative filtering. The sweep goes from ratio 0:10 (the graph alone) to 10:0
+(collaborative filtering alone). Cold: only test rows of books with less than two training ratings count as right, in
+the same lists. One TransE is trained a split and serves all that read it.
 """
 
 from __future__ import annotations
@@ -39,13 +40,14 @@ from kgplug.recommenders.base import Recommender
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data" / "book-crossing" / "satori-kgcn"
 LENGTHS, COLD_BELOW = (5, 10, 20, 50), 2
 MODELS = (
-    "CKCF (paper)", "CKCF", "CKCF-relational", "SemanticCF", "RKGE-CF", "RippleNet", "KGCN", "ItemKNN", "UserKNN",
-    "Popularity",
+    "CKCF (paper)", "CKCF", "CKCF (CF alone)", "CKCF-relational", "CKCF-relational (CF alone)", "SemanticCF",
+    "SemanticCF (CF alone)", "RKGE-CF", "RKGE-CF (without KG)", "RippleNet", "RippleNet (without KG)", "KGCN",
+    "KGCN (without KG)", "ItemKNN", "UserKNN", "EASE", "LightGCN", "MF", "Popularity",
 )  # fmt: skip
 QUICK_MODELS = ("CKCF (paper)", "CKCF-relational", "ItemKNN", "Popularity")
 READ_VECTORS = ("CKCF", "CKCF-relational", "SemanticCF")
 NEAR_ONLY = ("CKCF (paper)", "ItemKNN", "UserKNN")
-PAPER = {"back_fill": "none", "linked_only": True}
+VARIANTS: dict[str, dict] = {"paper": {"back_fill": "none", "linked_only": True}, "CF alone": {"cf_share": 1.0}}
 
 
 def figures(model: Recommender, train: Interactions, test: Interactions, *, near_only: bool) -> dict[str, float]:
@@ -68,14 +70,15 @@ def figures(model: Recommender, train: Interactions, test: Interactions, *, near
 
 
 def fitted(name: str, train: Interactions, knowledge: KnowledgeGraph, vectors: str, seed: int) -> Recommender:
-    """Return a trained model; "CKCF (paper)" is CKCF with the paper's lists.
+    """Return a trained model; behind its name stands how it differs from its defaults (`VARIANTS`, or no graph).
 
     Epochs are those that were best on an eighth of the training rows; then all of these are learnt from.
     """
-    plain, _, paper = name.partition(" (")
-    settings = ({"embedding": vectors} if plain in READ_VECTORS else {}) | (PAPER if paper else {})
+    plain, _, variant = name.removesuffix(")").partition(" (")
+    settings = ({"embedding": vectors} if plain in READ_VECTORS else {}) | VARIANTS.get(variant, {})
     create = functools.partial(kgplug.create, plain, **settings)
-    graph = knowledge if create().needs_knowledge else None
+    known = knowledge.without_triples() if variant == "without KG" else knowledge
+    graph = known if create().needs_knowledge else None
     return fit_for_lists(create, train, graph, seed=seed)[0]
 
 
