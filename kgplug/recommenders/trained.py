@@ -125,11 +125,15 @@ class TrainedRecommender(LogitRecommender):
         seed: int,
         options: FitOptions,
     ) -> None:
-        named = valid is not None or "epochs" in self._given.model_fields_set
-        if not named and interactions.is_like.sum() >= CHOOSING_FROM:
-            epochs = self._best_epochs(interactions, knowledge, seed, options)
-            self.config = self.config.model_copy(update={"epochs": epochs})
-        self._train(interactions, knowledge, valid, seed, options)
+        told = valid is not None or "epochs" in self._given.model_fields_set  # when to stop
+        try:
+            if not told and interactions.is_like.sum() >= CHOOSING_FROM:
+                epochs = self._best_epochs(interactions, knowledge, seed, options)
+                self.config = self.config.model_copy(update={"epochs": epochs})
+            self._train(interactions, knowledge, valid, seed, options)
+        finally:
+            if self.history:
+                self._settle()
 
     def _best_epochs(
         self, interactions: Interactions, knowledge: KnowledgeGraph | None, seed: int, options: FitOptions
@@ -183,9 +187,6 @@ class TrainedRecommender(LogitRecommender):
         except TrainingError as error:
             self.history = error.history or {}
             raise
-        finally:
-            if self.history:
-                self._settle()
 
     def _whole_task(
         self, interactions: Interactions, knowledge: KnowledgeGraph | None, valid: Interactions | None, seed: int
