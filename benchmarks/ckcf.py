@@ -47,7 +47,18 @@ MODELS = (
 QUICK_MODELS = ("CKCF (paper)", "CKCF-relational", "ItemKNN", "Popularity")
 READ_VECTORS = ("CKCF", "CKCF-relational", "SemanticCF")
 NEAR_ONLY = ("CKCF (paper)", "ItemKNN", "UserKNN")
-VARIANTS: dict[str, dict] = {"paper": {"back_fill": "none", "linked_only": True}, "CF alone": {"cf_share": 1.0}}
+VARIANTS: dict[str, dict] = {
+    "": {},
+    "paper": {"back_fill": "none", "linked_only": True},
+    "CF alone": {"cf_share": 1.0},
+    "without KG": {},
+}
+
+
+def parted(name: str) -> tuple[str, str]:
+    """Return a model's name and what stands in brackets behind it, of `VARIANTS`."""
+    plain, _, variant = name.removesuffix(")").partition(" (")
+    return plain, variant
 
 
 def figures(model: Recommender, train: Interactions, test: Interactions, *, near_only: bool) -> dict[str, float]:
@@ -74,8 +85,8 @@ def fitted(name: str, train: Interactions, knowledge: KnowledgeGraph, vectors: s
 
     Epochs are those that were best on an eighth of the training rows; then all of these are learnt from.
     """
-    plain, _, variant = name.removesuffix(")").partition(" (")
-    settings = ({"embedding": vectors} if plain in READ_VECTORS else {}) | VARIANTS.get(variant, {})
+    plain, variant = parted(name)
+    settings = ({"embedding": vectors} if plain in READ_VECTORS else {}) | VARIANTS[variant]
     create = functools.partial(kgplug.create, plain, **settings)
     known = knowledge.without_triples() if variant == "without KG" else knowledge
     graph = known if create().needs_knowledge else None
@@ -125,9 +136,11 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=DATA, help="folder of Book-Crossing")
     parser.add_argument("--json", type=Path, help="write every figure to this file")
     arguments = parser.parse_args()
-    known = {info.name for info in kgplug.available()}
-    listed = [name for name in (QUICK_MODELS if arguments.quick else MODELS) if name.partition(" (")[0] in known]
-    models = arguments.models.split(",") if arguments.models else listed
+    known = {info.name for info in kgplug.available() if info.kind == "recommender"}
+    listed = [name for name in (QUICK_MODELS if arguments.quick else MODELS) if parted(name)[0] in known]
+    models = [name.strip() for name in arguments.models.split(",")] if arguments.models else listed
+    if unknown := [name for name in models if parted(name)[0] not in known or parted(name)[1] not in VARIANTS]:
+        parser.error(f"--models: {', '.join(unknown)}; expected names like {', '.join(MODELS)}")
     splits = arguments.splits or (1 if arguments.quick else 5)
     ratios = [0, 5, 10] if arguments.quick else list(range(11))
     machine = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"

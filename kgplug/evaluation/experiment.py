@@ -63,8 +63,9 @@ def evaluate(
         DataError: the test part has no like.
     """
     lengths = check_lengths(k)
-    if not models:
-        raise UsageError("evaluate() needs at least one model: {name: fitted model}.")
+    if not isinstance(models, Mapping) or not models:
+        found = "none" if isinstance(models, Mapping) else f"a {type(models).__name__}"
+        raise UsageError(f'evaluate() needs at least one model by name, such as {{"MKR": model}}; found {found}.')
     if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
         raise UsageError(f"seed: expected a whole number from 0 on, found {seed!r}.")
     given = {"training": train, "validation": valid, "test": test}
@@ -223,6 +224,8 @@ def _check_parts(parts: Mapping[str, Interactions]) -> None:
 
 def _check_model(name: str, model: Recommender, test: Interactions) -> None:
     """Refuse a model that was fitted on other keys, or on test rows."""
+    if not isinstance(model, Recommender):
+        raise UsageError(f'Model "{name}": expected a fitted recommender, found a {type(model).__name__}.')
     if not hasattr(model, "seen"):
         raise UsageError(f'Model "{name}" has not been fitted; call fit() first.')
     if not test.same_keys(model.user_keys, model.item_keys):

@@ -95,7 +95,7 @@ class Recommender(ListMaker):
             knowledge: triples; entities with an item's key are that item.
             valid: decides when to stop. Without it all epochs are done that the settings name; where they name none,
                 a model with epochs learns on nine tenths of the rows how many are best, and then learns all rows for
-                so many (of less than 1,000 likes: the usual number).
+                so many (of less than 1,000 likes, or dislikes where a model learns from them: the usual number).
             seed: the same seed, data and settings give the same model.
             progress: show a bar; None shows it on a terminal.
             checkpoint: file to write after each epoch and to go on from if it exists.

@@ -158,6 +158,10 @@ class MKRRated(MKR):
     network: RatedNetwork
     network_class: ClassVar[type[MKRNetwork]] = RatedNetwork
 
+    def _rows_that_tell(self, interactions: Interactions) -> int:
+        likes = super()._rows_that_tell(interactions)
+        return min(likes, len(interactions) - likes)
+
     def _task_on(
         self,
         interactions: Interactions,

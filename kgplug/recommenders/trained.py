@@ -127,13 +127,17 @@ class TrainedRecommender(LogitRecommender):
     ) -> None:
         told = valid is not None or "epochs" in self._given.model_fields_set  # when to stop
         try:
-            if not told and interactions.is_like.sum() >= CHOOSING_FROM:
+            if not told and self._rows_that_tell(interactions) >= CHOOSING_FROM:
                 epochs = self._best_epochs(interactions, knowledge, seed, options)
                 self.config = self.config.model_copy(update={"epochs": epochs})
             self._train(interactions, knowledge, valid, seed, options)
         finally:
             if self.history:
                 self._settle()
+
+    def _rows_that_tell(self, interactions: Interactions) -> int:
+        """Return how many rows there are of the rarer kind that a validation compares; negatives are drawn."""
+        return int(interactions.is_like.sum())
 
     def _best_epochs(
         self, interactions: Interactions, knowledge: KnowledgeGraph | None, seed: int, options: FitOptions

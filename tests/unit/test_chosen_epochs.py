@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 
 import kgplug
+from kgplug.data.interactions import Interactions
 from kgplug.recommenders import trained
 from kgplug.recommenders.click_through import ClickThroughData
 from kgplug.recommenders.mf import MF
+from kgplug.recommenders.mkr_rated import MKRRated
 from kgplug.training import loop
 from kgplug.training.config import DataSize
 from tests.unit.planted import directors_and_fans
@@ -73,6 +75,17 @@ def test_of_few_likes_the_usual_number_is_done(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(trained, "CHOOSING_FROM", len(LIKES) + 1)
     model = MF(**QUICK).fit(LIKES, progress=False)
     assert len(model.history["losses"]) == model.config.epochs == MF().config.epochs
+
+
+def test_of_few_dislikes_the_usual_number_is_done_where_they_are_learnt_from() -> None:
+    likes, graph, *_ = directors_and_fans(fans=6)
+    rows = Interactions.from_arrays(
+        likes.user_keys, likes.item_keys, np.append(likes.users, 0), np.append(likes.items, likes.items[-1]),
+        ratings=np.append(np.full(len(likes), 5.0), 1.0), threshold=4,
+    )  # fmt: skip
+    seed = next(seed for seed in range(100) if rows.split(trained.CHOOSING, seed=seed, by="row")[0].is_like.all())
+    model = MKRRated(**QUICK).fit(rows, graph, seed=seed, progress=False)
+    assert len(model.history["losses"]) == model.config.epochs == MKRRated().config.epochs
 
 
 @pytest.mark.parametrize("name", WITH_EPOCHS)

@@ -90,6 +90,10 @@ def test_a_model_that_has_seen_test_or_other_data_is_refused(parts) -> None:
         evaluate({"pop": Popularity().fit(train)}, train, test, valid=train)
     with pytest.raises(UsageError, match=r"at least one model"):
         evaluate({}, train, test)
+    with pytest.raises(UsageError, match=r'by name, such as {"MKR": model}; found a Popularity'):
+        evaluate(Popularity().fit(train), train, test)
+    with pytest.raises(UsageError, match=r'Model "pop": expected a fitted recommender, found a str'):
+        evaluate({"pop": "Popularity"}, train, test)
 
 
 def test_a_test_part_without_likes_is_refused(parts) -> None:

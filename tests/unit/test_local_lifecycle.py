@@ -111,7 +111,11 @@ def test_a_running_server_is_found_although_its_pid_was_never_written(server) ->
     assert len(launches(server)) == 1
 
 
-@pytest.mark.parametrize("pid", [str(os.getpid()), "999999999", "-5", "not a number", ""])
+@pytest.mark.parametrize(
+    "pid",
+    [str(os.getpid()), "999999999", "-5", "not a number", ""],
+    ids=["ours", "too high", "negative", "text", "empty"],
+)
 def test_a_pid_that_is_not_the_servers_is_seen_through(server, pid) -> None:
     (server.home / "neo4j.pid").write_text(pid)
     assert server.status().pid is None
