@@ -21,7 +21,7 @@ sys.modules.setdefault("dgl.graphbolt", types.ModuleType("dgl.graphbolt"))
 import dgl  # noqa: E402  (after its backend is chosen)
 import dgl.function as fn  # noqa: E402
 
-from kgplug.recommenders.neighbours import EntityGraph  # noqa: E402
+from kgplug.recommenders.neighbours import EntityGraph, by_entity  # noqa: E402
 
 FEEDBACK = ("user", "likes", "entity")
 KNOWLEDGE = ("entity", "relates", "entity")
@@ -55,7 +55,7 @@ class DglEntityGraph(EntityGraph):
         knowledge.edata["key"] = torch.from_numpy(keys)
         frontier = dgl.sampling.select_topk(knowledge, k, "key", ascending=True)  # k in-edges of least key an entity
         chosen = frontier.edata[dgl.EID].numpy()
-        return chosen[np.lexsort((keys[chosen], self.edges[chosen, 2]))]
+        return chosen[by_entity(self.edges[chosen, 2], keys[chosen])]
 
     def liked(self, users: np.ndarray, entities: np.ndarray) -> np.ndarray:
         """Return which users liked which entities: int64 (n,), int64 (n,) → bool (n,)."""

@@ -81,7 +81,7 @@ class EntityGraph:
 
     def _least(self, keys: np.ndarray, k: int) -> np.ndarray:
         """Return the numbers of each entity's k edges of least key (all where it has fewer), by entity, then key."""
-        order = np.lexsort((keys, self.edges[:, 2]))
+        order = by_entity(self.edges[:, 2], keys)
         starts = np.cumsum(self.degrees) - self.degrees
         rank = np.arange(len(order)) - starts[self.edges[order, 2]]
         return order[rank < k]
@@ -97,6 +97,11 @@ class EntityGraph:
     def weighted_sum(self, rows: torch.Tensor, places: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
         """Return what `kgplug.recommenders.weighted_sum.weighted_sum` does; a backend may have a way of its own."""
         return weighted_sum(rows, places, weights)
+
+
+def by_entity(entities: np.ndarray, keys: np.ndarray) -> np.ndarray:
+    """Return the order of edges by entity, those of one by key: int64 (n,), float32 (n,) in [0, 1) → int64 (n,)."""
+    return np.argsort(entities + keys.astype(np.float64), kind="stable")  # one sort, of what is nearly sorted
 
 
 def open_graph(

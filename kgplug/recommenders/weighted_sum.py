@@ -9,7 +9,11 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from kgplug.data.blocks import row_blocks
+from kgplug.data.threads import share
 from kgplug.recommenders.fused import on_cpu
+
+_SHARED_FROM = 300_000  # multiplications, below which a second thread is no quicker
 
 
 def weighted_sum(rows: torch.Tensor, places: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
@@ -31,8 +35,8 @@ def weighted_sum(rows: torch.Tensor, places: torch.Tensor, weights: torch.Tensor
 class WeightedSum(torch.autograd.Function):
     """Σ_k weights[n, k] · rows[places[n, k]] of tensors on the CPU.
 
-    K is small and the same for all, so one loop over the pairs beats DGL's and torch's ways, which build a sparse
-    matrix (and its transpose, for the gradient) in every step.
+    K is small and the same for all, so loops over the pairs beat DGL's and torch's ways, which build a sparse
+    matrix (and its transpose, for the gradient) in every step. The sums are the same by any number of threads.
     """
 
     @staticmethod
@@ -41,14 +45,24 @@ class WeightedSum(torch.autograd.Function):
         ctx.save_for_backward(rows, places, weights)
         sums = np.empty((len(places), rows.shape[1]), dtype=np.float32)
         first, where, weight = (x.detach().contiguous().numpy() for x in (rows, places, weights))
-        _sums(first, where, weight, sums)
+        threads = torch.get_num_threads() if where.size * rows.shape[1] > _SHARED_FROM else 1
+
+        def fill(part: slice) -> None:
+            _sums(first, where[part], weight[part], sums[part])
+
+        share(fill, row_blocks(len(sums), max(1, -(-len(sums) // threads))), threads=threads)
         return torch.from_numpy(sums)
 
     @staticmethod
     def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor, None, torch.Tensor]:
         rows, places, weights, grad = (x.detach().contiguous().numpy() for x in (*ctx.saved_tensors, grads[0]))
         of_rows, of_weights = np.zeros_like(rows), np.empty_like(weights)
-        _gradients(rows, places, weights, grad, of_rows, of_weights)
+        both = (
+            lambda: _gradient_of_rows(places, weights, grad, of_rows),
+            lambda: _gradient_of_weights(rows, places, grad, of_weights),
+        )
+        threads = torch.get_num_threads() if places.size * rows.shape[1] > _SHARED_FROM else 1
+        share(lambda fill: fill(), both, threads=threads)
         return torch.from_numpy(of_rows), None, torch.from_numpy(of_weights)
 
 
@@ -66,24 +80,28 @@ def _sums(rows: np.ndarray, places: np.ndarray, weights: np.ndarray, sums: np.nd
                 total[j] += weight * row[j]
 
 
+@numba.njit(cache=True, nogil=True, fastmath={"contract"})
+def _gradient_of_rows(places: np.ndarray, weights: np.ndarray, grad: np.ndarray, of_rows: np.ndarray) -> None:
+    """Add to of_rows float32 (m, d), from the gradient of the sums (n, d)."""
+    n, k = places.shape
+    d = grad.shape[1]
+    for i in range(n):
+        g = grad[i]
+        for slot in range(k):
+            weight, change = weights[i, slot], of_rows[places[i, slot]]
+            for j in range(d):
+                change[j] += weight * g[j]
+
+
 @numba.njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
-def _gradients(
-    rows: np.ndarray,
-    places: np.ndarray,
-    weights: np.ndarray,
-    grad: np.ndarray,
-    of_rows: np.ndarray,
-    of_weights: np.ndarray,
-) -> None:
-    """Add to of_rows float32 (m, d) and fill of_weights float32 (n, K), from the gradient of the sums (n, d)."""
+def _gradient_of_weights(rows: np.ndarray, places: np.ndarray, grad: np.ndarray, of_weights: np.ndarray) -> None:
+    """Fill of_weights float32 (n, K), from the gradient of the sums (n, d)."""
     n, k = places.shape
     d = rows.shape[1]
     for i in range(n):
         g = grad[i]
         for slot in range(k):
-            weight, row, change = weights[i, slot], rows[places[i, slot]], of_rows[places[i, slot]]
-            product = np.float32(0)
+            row, product = rows[places[i, slot]], np.float32(0)
             for j in range(d):
                 product += g[j] * row[j]
-                change[j] += weight * g[j]
             of_weights[i, slot] = product
