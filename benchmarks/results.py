@@ -2,6 +2,7 @@
 
     python benchmarks/results.py                           MovieLens-100K, everything; hours on two cores
     python benchmarks/results.py --book-crossing FOLDER    Book-Crossing, too: KGCN's ratings_final and kg_final
+    python benchmarks/results.py --movies FOLDER           MovieLens small, too: movies.py says what it reads
     python benchmarks/results.py --quick                   two models, one seed; about a minute
     python benchmarks/results.py --parts ranking --models EASE,KGCN --seeds 0,1
     python benchmarks/results.py --again KGCN              measure a model anew, after it has changed
@@ -24,6 +25,8 @@ for the rows of the 80 %, and every row of the 20 % is right. MKR-rated keeps 4 
 switches: "honest" (CKCF-relational: ranking), with each part of a model of ours taken away alone.
 
 spread: "honest" on the split and negatives of seed 0; seeds are of the training alone.
+
+MovieLens small, which no setting was chosen on, is measured by "honest" and ranking alone.
 
 leak: the AUC of what is no model, a user's training negatives less its training positives, by both protocols.
 
@@ -52,12 +55,15 @@ from results_extra import CURVES, ckcf_tables, draw_curves
 from results_file import Key, ResultsFile
 from results_page import PAGE, Tables, fill
 from results_rows import (
+    BOOKS,
     DATASETS,
     DETERMINISTIC,
     KEEPS_THRESHOLD,
     MADE_FOR_LISTS,
+    MOVIES,
     PROBE,
     SWITCHES,
+    UNSEEN,
     DataSet,
     Row,
     read,
@@ -77,6 +83,8 @@ PROTOCOLS = ("honest", "paper")
 MEASURED_BY = {  # protocols; "": lists
     "ctr": PROTOCOLS, "ranking": ("",), "switches": ("honest", ""), "spread": ("honest",), "leak": PROTOCOLS,
 }  # fmt: skip
+UNSEEN_MEASURED_BY = {"ctr": ("honest",), "ranking": ("",)}
+ALL_DATASETS = (*DATASETS, *UNSEEN)
 SEEDS, SPREAD_SEEDS = range(5), range(10)
 SPLIT, LISTS, LENGTHS = (0.6, 0.2, 0.2), (0.8, 0.2), (10, 20)
 SPREAD_SPLIT = 0
@@ -191,7 +199,7 @@ def planned(table: list[Row], names: list[str], parts: list[str], seeds: list[in
             for part in parts:
                 if seeds is None and part != "spread" and seed not in SEEDS:
                     continue
-                for protocol in MEASURED_BY[part]:
+                for protocol in UNSEEN_MEASURED_BY.get(part, ()) if dataset in UNSEEN else MEASURED_BY[part]:
                     for row in part_rows(part, protocol, table):
                         yield Key(dataset, part, protocol, row.model, row.variant, seed), row
 
@@ -246,13 +254,16 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help=f"{' and '.join(QUICK)} on MovieLens-100K, one seed")
     parser.add_argument("--models", type=listed, help="comma-separated; default: all of kgplug's recommenders")
     parser.add_argument("--parts", type=listed, default=list(PARTS), help=f"default: {','.join(PARTS)}")
-    parser.add_argument("--datasets", type=listed, default=list(DATASETS), help=f"default: {','.join(DATASETS)}")
+    parser.add_argument(
+        "--datasets", type=listed, default=[*DATASETS, *UNSEEN], help=f"default: {','.join((*DATASETS, *UNSEEN))}"
+    )
     parser.add_argument("--protocols", type=listed, default=list(PROTOCOLS), help="of ctr and leak; default: both")
     parser.add_argument(
         "--variants", choices=("all", "whole", "ablated"), default="all", help="with the graph, without"
     )
     parser.add_argument("--seeds", type=listed, help="default: 0 to 4, for spread 0 to 9")
     parser.add_argument("--book-crossing", type=Path, metavar="FOLDER", help="where Book-Crossing is")
+    parser.add_argument("--movies", type=Path, metavar="FOLDER", help="where MovieLens small is")
     parser.add_argument("--file", type=Path, help="of the measurements; default: results.jsonl in kgplug's home")
     parser.add_argument(
         "--again",
@@ -270,7 +281,7 @@ def arguments() -> argparse.Namespace:
         help=f"measure nothing, draw docs/curves-….png from the file; default: {','.join(CURVES)}",
     )  # fmt: skip
     asked = parser.parse_args()
-    for given, valid in ((asked.parts, PARTS), (asked.datasets, DATASETS), (asked.protocols, PROTOCOLS)):
+    for given, valid in ((asked.parts, PARTS), (asked.datasets, (*DATASETS, *UNSEEN)), (asked.protocols, PROTOCOLS)):
         if unknown := set(given) - set(valid):
             parser.error(f"unknown: {', '.join(sorted(unknown))}. Valid choices: {', '.join(valid)}.")
     if asked.quick:
@@ -307,11 +318,12 @@ def main() -> None:
 
 def measure_left(file: ResultsFile, asked: argparse.Namespace) -> None:
     """Measure what the file has not."""
-    data = {name: found for name in asked.datasets if (found := read(name, asked.book_crossing)) is not None}
+    folders = {BOOKS: asked.book_crossing, MOVIES: asked.movies}
+    data = {name: found for name in asked.datasets if (found := read(name, folders.get(name))) is not None}
     for name in asked.datasets:
         found = data.get(name)
         shown = (
-            "left out: --book-crossing names its folder"
+            f"left out: --{'movies' if name == MOVIES else name} names its folder"
             if found is None
             else f"{found.interactions}, {found.knowledge}"
         )

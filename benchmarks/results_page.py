@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from results_file import Key, ResultsFile
-from results_rows import DATASETS, MADE_FOR_LISTS, PROBE, SWITCHES, TITLES, Row, rows
+from results_rows import DATASETS, MADE_FOR_LISTS, PROBE, SWITCHES, TITLES, UNSEEN, Row, rows
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "results.md"
 COMMAND = "python benchmarks/results.py --book-crossing FOLDER"
@@ -105,11 +105,12 @@ class Tables:
     def all(self) -> dict[str, str]:
         """Return name → Markdown."""
         made = {"provenance": self.provenance(), "leak": self.leak()}
-        for dataset in DATASETS:
+        for dataset in (*DATASETS, *UNSEEN):
             made[f"clicks {dataset}"] = self.clicks(dataset)
             made[f"lists {dataset}"] = self.lists(dataset)
             made[f"clicks {dataset}, differences"] = self.differences(dataset, "ctr", "honest", "AUC")
             made[f"lists {dataset}, differences"] = self.differences(dataset, "ranking", "", "NDCG@10")
+        for dataset in DATASETS:
             made[f"spread {dataset}"] = self.spread(dataset)
             made[f"switches {dataset}"] = self.switches(dataset, "ctr", "honest", "AUC")
             made[f"switches of lists {dataset}"] = self.switches(dataset, "ranking", "", "NDCG@10")
@@ -151,8 +152,9 @@ class Tables:
 
     def clicks(self, dataset: str) -> str:
         """Return the click-through figures of a data set, one row a model."""
-        header = ["", *(f"{'paper: ' if protocol == 'paper' else ''}{figure}" for figure, protocol in CLICKS)]
-        return self._figures(dataset, header, [("ctr", protocol, figure) for figure, protocol in CLICKS])
+        columns = [column for column in CLICKS if column[1] == "honest" or dataset not in UNSEEN]
+        header = ["", *(f"{'paper: ' if protocol == 'paper' else ''}{figure}" for figure, protocol in columns)]
+        return self._figures(dataset, header, [("ctr", protocol, figure) for figure, protocol in columns])
 
     def lists(self, dataset: str) -> str:
         """Return the figures of lists of a data set, one row a model."""

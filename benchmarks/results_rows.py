@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import book_crossing
+import movies
 import numpy as np
 
 import kgplug
@@ -20,9 +21,10 @@ from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.recommenders.base import Recommender
 from kgplug.settings import Settings
 
-MOVIELENS, BOOKS = "movielens-100k", "book-crossing"
+MOVIELENS, BOOKS, MOVIES = "movielens-100k", "book-crossing", "movielens-small"
 DATASETS = (MOVIELENS, BOOKS)
-TITLES = {MOVIELENS: "MovieLens-100K", BOOKS: "Book-Crossing"}
+UNSEEN = (MOVIES,)  # no setting was chosen on it; measured by "honest" clicks and by lists alone
+TITLES = {MOVIELENS: "MovieLens-100K", BOOKS: "Book-Crossing", MOVIES: "MovieLens small"}
 
 BASELINES = ("Popularity", "ItemKNN", "UserKNN", "EASE", "ALS", "BPR", "MF", "LightGCN")  # first in the tables
 DETERMINISTIC = ("Popularity", "ItemKNN", "UserKNN", "EASE")  # no seed changes their training
@@ -167,8 +169,12 @@ class DataSet:
         return dataclasses.replace(self, interactions=self.interactions.with_threshold(None))
 
 
-def read(name: str, books: Path | None) -> DataSet | None:
-    """Return a data set; None for Book-Crossing without its folder."""
+def read(name: str, folder: Path | None) -> DataSet | None:
+    """Return a data set from its folder, which MovieLens-100K needs not; None without one."""
     if name == MOVIELENS:
         return DataSet(name, *movielens_100k(Settings().downloads_dir), positive=4)
-    return None if books is None else DataSet(name, *book_crossing.read(books), positive=None)
+    if folder is None:
+        return None
+    if name == MOVIES:
+        return DataSet(name, *movies.read(folder), positive=4)
+    return DataSet(name, *book_crossing.read(folder), positive=None)

@@ -1,0 +1,45 @@
+"""MovieLens small (610 users) with films' cast, directors and genres as a graph, from two CSV files.
+
+`movies.csv` (movieId, title, actors, director, genres; several of them parted by "|") and `ratings.csv` (userId,
+movieId, rating), as https://github.com/tomasonjo/blog-datasets has them in its folder movies.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from kgplug.data.interactions import Interactions
+from kgplug.data.knowledge_graph import KnowledgeGraph
+
+RELATIONS = {"actors": "ACTED_IN", "director": "DIRECTED", "genres": "IN_GENRE"}
+
+
+def read(folder: Path) -> tuple[Interactions, KnowledgeGraph]:
+    """Return the ratings of the films that are described, with titles, and the graph; a like has 4 stars.
+
+    A film's key is "film:" and its number; one name is one person, whether it acts or directs.
+    """
+    movies, ratings = (_table(folder, name) for name in ("movies", "ratings"))
+    movies["film"], ratings["film"] = "film:" + movies["movieId"], "film:" + ratings["movieId"]
+    ratings = ratings[ratings["film"].isin(movies["film"])].astype({"rating": float})
+    triples = []
+    for column, relation in RELATIONS.items():
+        pairs = movies[["film", column]].assign(name=movies[column].str.split("|")).explode("name")
+        pairs = pairs[pairs["name"].str.strip().fillna("") != ""]
+        kind = "genre:" if column == "genres" else "person:"
+        triples.append(
+            pd.DataFrame({"head": pairs["film"], "relation": relation, "tail": kind + pairs["name"].str.strip()})
+        )
+    feedback = Interactions.from_dataframe(ratings, user="userId", item="film", rating="rating", threshold=4)
+    titles = dict(zip(movies["film"], movies["title"], strict=True))
+    graph = KnowledgeGraph.from_dataframe(pd.concat(triples).drop_duplicates())
+    return feedback.with_texts({film: titles[film] for film in feedback.item_keys}), graph
+
+
+def _table(folder: Path, name: str) -> pd.DataFrame:
+    for ending in (".csv", ".csv.xz"):
+        if (folder / f"{name}{ending}").exists():
+            return pd.read_csv(folder / f"{name}{ending}", dtype=str)
+    raise SystemExit(f"No {name}.csv in {folder}: name the folder that holds it.")
