@@ -255,7 +255,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--models", type=listed, help="comma-separated; default: all of kgplug's recommenders")
     parser.add_argument("--parts", type=listed, default=list(PARTS), help=f"default: {','.join(PARTS)}")
     parser.add_argument(
-        "--datasets", type=listed, default=[*DATASETS, *UNSEEN], help=f"default: {','.join((*DATASETS, *UNSEEN))}"
+        "--datasets", type=listed, default=list(ALL_DATASETS), help=f"default: {','.join(ALL_DATASETS)}"
     )
     parser.add_argument("--protocols", type=listed, default=list(PROTOCOLS), help="of ctr and leak; default: both")
     parser.add_argument(
@@ -281,7 +281,7 @@ def arguments() -> argparse.Namespace:
         help=f"measure nothing, draw docs/curves-….png from the file; default: {','.join(CURVES)}",
     )  # fmt: skip
     asked = parser.parse_args()
-    for given, valid in ((asked.parts, PARTS), (asked.datasets, (*DATASETS, *UNSEEN)), (asked.protocols, PROTOCOLS)):
+    for given, valid in ((asked.parts, PARTS), (asked.datasets, ALL_DATASETS), (asked.protocols, PROTOCOLS)):
         if unknown := set(given) - set(valid):
             parser.error(f"unknown: {', '.join(sorted(unknown))}. Valid choices: {', '.join(valid)}.")
     if asked.quick:
