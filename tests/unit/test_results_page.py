@@ -21,7 +21,7 @@ sys.path.insert(0, str(ROOT / "benchmarks"))
 import results  # noqa: E402
 from results_file import Key, ResultsFile  # noqa: E402
 from results_page import MARKED, PAGE, Difference, Tables, compare, difference_cell, fill, summarise  # noqa: E402
-from results_rows import DataSet, Row, rows, shuffled  # noqa: E402
+from results_rows import MOVIES, DataSet, Row, read, rows, shuffled  # noqa: E402
 
 LINE = {
     "figures": {"AUC": 0.5}, "settings": {"a": [1]}, "data": "d", "epochs": 3, "fit_s": 1.0,
@@ -195,3 +195,33 @@ def test_parts_of_a_model_for_lists_are_measured_by_lists(tmp_path: Path) -> Non
         f"| – {variant} | .2000 ± .1414 | −.0500 ± .0707, 0/2 |",
     ]
     assert tables["switches movielens-100k"] == "Not measured yet."
+
+
+def test_a_data_set_that_nothing_was_chosen_on_is_measured_by_honest_clicks_and_lists_alone() -> None:
+    keys = [key for key, _ in results.planned(rows(["MF", "KGCN"]), [MOVIES], list(results.PARTS), [0])]
+    assert {(key.part, key.protocol) for key in keys} == {("ctr", "honest"), ("ranking", "")}
+    assert len(keys) == len(set(keys)) == 6  # KGCN without its graph, too
+
+
+def test_films_ratings_and_their_graph_are_read_from_two_files(tmp_path) -> None:
+    (tmp_path / "movies.csv").write_text(
+        "movieId,released,title,actors,director,genres,imdbRating\n"
+        '1,1995,"Heat, and dust",Ann|Ben|Ann,Ben,Drama,8\n2,,Fog,,Cy,Drama|Comedy,\n3,,Rain,Ann,,,\n'
+    )
+    (tmp_path / "ratings.csv").write_text("userId,movieId,rating,timestamp\n7,1,4.0,1\n7,2,3.5,2\n8,9,5.0,3\n")
+    data = read(MOVIES, tmp_path)
+    assert data is not None
+    feedback, graph = data.interactions, data.knowledge
+    assert (feedback.item_keys.tolist(), feedback.is_like.tolist()) == (["film:1", "film:2"], [True, False])
+    found = {
+        (graph.entity_keys[head], graph.relations[relation], graph.entity_keys[tail])
+        for head, relation, tail in graph.triples
+    }
+    assert found == {
+        ("film:1", "ACTED_IN", "person:Ann"), ("film:1", "ACTED_IN", "person:Ben"),
+        ("film:1", "DIRECTED", "person:Ben"),
+        ("film:1", "IN_GENRE", "genre:Drama"), ("film:2", "DIRECTED", "person:Cy"),
+        ("film:2", "IN_GENRE", "genre:Drama"), ("film:2", "IN_GENRE", "genre:Comedy"),
+        ("film:3", "ACTED_IN", "person:Ann"),
+    }  # fmt: skip
+    assert read(MOVIES, None) is None
