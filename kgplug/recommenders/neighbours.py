@@ -101,7 +101,7 @@ class EntityGraph:
 
 def by_entity(entities: np.ndarray, keys: np.ndarray) -> np.ndarray:
     """Return the order of edges by entity, those of one by key: int64 (n,), float32 (n,) in [0, 1) → int64 (n,)."""
-    return np.argsort(entities + keys.astype(np.float64), kind="stable")  # one sort, of what is nearly sorted
+    return np.argsort(entities + keys, kind="stable")  # one sort of float64, nearly sorted as edges come
 
 
 def open_graph(

@@ -10,7 +10,7 @@ from torch.nn import functional
 from kgplug.recommenders.neighbours import by_entity
 from kgplug.recommenders.weighted_sum import _SHARED_FROM, weighted_sum
 
-M, N, K, DIM = 500, 3_001, 4, 32
+M, N, K, DIM = 500, 12_001, 4, 32
 
 
 def summed(threads: int) -> tuple[torch.Tensor, ...]:
