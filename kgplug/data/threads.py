@@ -11,6 +11,7 @@ from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from typing import TypeVar
 
+from kgplug.data.blocks import row_blocks
 from kgplug.data.processors import processors
 
 Part = TypeVar("Part")
@@ -68,6 +69,11 @@ def share(
         errors = [other.exception() for other in begun]
     for error in filter(None, errors):
         raise error
+
+
+def share_rows(fill: Callable[[slice], object], n: int, *, threads: int) -> None:
+    """Call `fill` with as many blocks of range(n), of equal size, as there shall be threads; see `share`."""
+    share(fill, row_blocks(n, max(1, -(-n // threads))), threads=threads)
 
 
 @cache

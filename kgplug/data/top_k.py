@@ -7,9 +7,8 @@ from collections.abc import Callable
 import numpy as np
 from scipy import sparse
 
-from kgplug.data.blocks import row_blocks
 from kgplug.data.processors import processors
-from kgplug.data.threads import share
+from kgplug.data.threads import share_rows
 from kgplug.errors import TrainingError
 
 _LONGEST = 128  # to longer lists the compiled loop adds an item more slowly than numpy parts a row
@@ -81,8 +80,7 @@ def _best(scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         if not best_of_rows(scores[rows], numbers[rows], values[rows]):  # lets go of Python's lock
             raise _not_numbers()
 
-    threads = processors() if scores.size >= _MANY else 1
-    share(fill, row_blocks(len(scores), max(1, -(-len(scores) // threads))), threads=threads)
+    share_rows(fill, len(scores), threads=processors() if scores.size >= _MANY else 1)
     return numbers, values
 
 

@@ -9,8 +9,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from kgplug.data.blocks import row_blocks
-from kgplug.data.threads import share
+from kgplug.data.threads import share, share_rows
 from kgplug.recommenders.fused import on_cpu
 
 _SHARED_FROM = 1_500_000  # multiplications; below, on two cores, a second thread is no quicker
@@ -45,12 +44,11 @@ class WeightedSum(torch.autograd.Function):
         ctx.save_for_backward(rows, places, weights)
         sums = np.empty((len(places), rows.shape[1]), dtype=np.float32)
         first, where, weight = (x.detach().contiguous().numpy() for x in (rows, places, weights))
-        threads = torch.get_num_threads() if where.size * rows.shape[1] > _SHARED_FROM else 1
 
         def fill(part: slice) -> None:
             _sums(first, where[part], weight[part], sums[part])
 
-        share(fill, row_blocks(len(sums), max(1, -(-len(sums) // threads))), threads=threads)
+        share_rows(fill, len(sums), threads=_threads(where.size * rows.shape[1]))
         return torch.from_numpy(sums)
 
     @staticmethod
@@ -61,9 +59,12 @@ class WeightedSum(torch.autograd.Function):
             lambda: _gradient_of_rows(places, weights, grad, of_rows),
             lambda: _gradient_of_weights(rows, places, grad, of_weights),
         )
-        threads = torch.get_num_threads() if places.size * rows.shape[1] > _SHARED_FROM else 1
-        share(lambda fill: fill(), both, threads=threads)
+        share(lambda fill: fill(), both, threads=_threads(places.size * rows.shape[1]))
         return torch.from_numpy(of_rows), None, torch.from_numpy(of_weights)
+
+
+def _threads(multiplications: int) -> int:
+    return torch.get_num_threads() if multiplications > _SHARED_FROM else 1
 
 
 @numba.njit(cache=True, nogil=True)
