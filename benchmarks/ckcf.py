@@ -29,6 +29,7 @@ import book_crossing
 import numpy as np
 import pandas as pd
 from refit import fit_for_lists
+from results_rows import WITHOUT, Ablation, Row
 
 import kgplug
 from kgplug.data.interactions import Interactions
@@ -47,11 +48,11 @@ MODELS = (
 QUICK_MODELS = ("CKCF (paper)", "CKCF-relational", "ItemKNN", "Popularity")
 READ_VECTORS = ("CKCF", "CKCF-relational", "SemanticCF")
 NEAR_ONLY = ("CKCF (paper)", "ItemKNN", "UserKNN")
-VARIANTS: dict[str, dict] = {
-    "": {},
-    "paper": {"back_fill": "none", "linked_only": True},
-    "CF alone": {"cf_share": 1.0},
-    "without KG": {},
+VARIANTS = {
+    "": None,
+    "paper": Ablation("paper", lambda graph: graph, {"back_fill": "none", "linked_only": True}),
+    "CF alone": Ablation("CF alone", lambda graph: graph, {"cf_share": 1.0}),
+    WITHOUT.variant: WITHOUT,
 }
 
 
@@ -81,16 +82,14 @@ def figures(model: Recommender, train: Interactions, test: Interactions, *, near
 
 
 def fitted(name: str, train: Interactions, knowledge: KnowledgeGraph, vectors: str, seed: int) -> Recommender:
-    """Return a trained model; behind its name stands how it differs from its defaults (`VARIANTS`, or no graph).
+    """Return a trained model; behind its name stands how it differs from its defaults (`VARIANTS`).
 
     Epochs are those that were best on an eighth of the training rows; then all of these are learnt from.
     """
     plain, variant = parted(name)
-    settings = ({"embedding": vectors} if plain in READ_VECTORS else {}) | VARIANTS[variant]
-    create = functools.partial(kgplug.create, plain, **settings)
-    known = knowledge.without_triples() if variant == "without KG" else knowledge
-    graph = known if create().needs_knowledge else None
-    return fit_for_lists(create, train, graph, seed=seed)[0]
+    row = Row(plain, takes_graph=kgplug.create(plain).needs_knowledge, ablation=VARIANTS[variant])
+    settings = {"embedding": vectors} if plain in READ_VECTORS else {}
+    return fit_for_lists(functools.partial(row.create, **settings), train, row.graph(knowledge), seed=seed)[0]
 
 
 def measure(folder: Path, models: list[str], splits: int, ratios: list[int], epochs: int | None) -> list[dict]:

@@ -27,11 +27,10 @@ def read(folder: Path) -> tuple[Interactions, KnowledgeGraph]:
     triples = []
     for column, relation in RELATIONS.items():
         pairs = movies[["film", column]].assign(name=movies[column].str.split("|")).explode("name")
-        pairs = pairs[pairs["name"].str.strip().fillna("") != ""]
+        names = pairs["name"].str.strip()
         kind = "genre:" if column == "genres" else "person:"
-        triples.append(
-            pd.DataFrame({"head": pairs["film"], "relation": relation, "tail": kind + pairs["name"].str.strip()})
-        )
+        found = pd.DataFrame({"head": pairs["film"], "relation": relation, "tail": kind + names})
+        triples.append(found[names != ""])
     feedback = Interactions.from_dataframe(ratings, user="userId", item="film", rating="rating", threshold=4)
     titles = dict(zip(movies["film"], movies["title"], strict=True))
     graph = KnowledgeGraph.from_dataframe(pd.concat(triples).drop_duplicates())
@@ -41,5 +40,5 @@ def read(folder: Path) -> tuple[Interactions, KnowledgeGraph]:
 def _table(folder: Path, name: str) -> pd.DataFrame:
     for ending in (".csv", ".csv.xz"):
         if (folder / f"{name}{ending}").exists():
-            return pd.read_csv(folder / f"{name}{ending}", dtype=str)
+            return pd.read_csv(folder / f"{name}{ending}", dtype=str, keep_default_na=False)
     raise SystemExit(f"No {name}.csv in {folder}: name the folder that holds it.")

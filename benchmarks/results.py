@@ -55,6 +55,7 @@ from results_extra import CURVES, ckcf_tables, draw_curves
 from results_file import Key, ResultsFile
 from results_page import PAGE, Tables, fill
 from results_rows import (
+    ALL_DATASETS,
     BOOKS,
     DATASETS,
     DETERMINISTIC,
@@ -84,7 +85,6 @@ MEASURED_BY = {  # protocols; "": lists
     "ctr": PROTOCOLS, "ranking": ("",), "switches": ("honest", ""), "spread": ("honest",), "leak": PROTOCOLS,
 }  # fmt: skip
 UNSEEN_MEASURED_BY = {"ctr": ("honest",), "ranking": ("",)}
-ALL_DATASETS = (*DATASETS, *UNSEEN)
 SEEDS, SPREAD_SEEDS = range(5), range(10)
 SPLIT, LISTS, LENGTHS = (0.6, 0.2, 0.2), (0.8, 0.2), (10, 20)
 SPREAD_SPLIT = 0

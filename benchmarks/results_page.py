@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from results_file import Key, ResultsFile
-from results_rows import DATASETS, MADE_FOR_LISTS, PROBE, SWITCHES, TITLES, UNSEEN, Row, rows
+from results_rows import ALL_DATASETS, DATASETS, MADE_FOR_LISTS, PROBE, SWITCHES, TITLES, UNSEEN, Row, rows
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "results.md"
 COMMAND = "python benchmarks/results.py --book-crossing FOLDER"
@@ -105,7 +105,7 @@ class Tables:
     def all(self) -> dict[str, str]:
         """Return name → Markdown."""
         made = {"provenance": self.provenance(), "leak": self.leak()}
-        for dataset in (*DATASETS, *UNSEEN):
+        for dataset in ALL_DATASETS:
             made[f"clicks {dataset}"] = self.clicks(dataset)
             made[f"lists {dataset}"] = self.lists(dataset)
             made[f"clicks {dataset}, differences"] = self.differences(dataset, "ctr", "honest", "AUC")

@@ -24,6 +24,7 @@ from kgplug.settings import Settings
 MOVIELENS, BOOKS, MOVIES = "movielens-100k", "book-crossing", "movielens-small"
 DATASETS = (MOVIELENS, BOOKS)
 UNSEEN = (MOVIES,)  # no setting was chosen on it; measured by "honest" clicks and by lists alone
+ALL_DATASETS = (*DATASETS, *UNSEEN)
 TITLES = {MOVIELENS: "MovieLens-100K", BOOKS: "Book-Crossing", MOVIES: "MovieLens small"}
 
 BASELINES = ("Popularity", "ItemKNN", "UserKNN", "EASE", "ALS", "BPR", "MF", "LightGCN")  # first in the tables
