@@ -20,6 +20,7 @@ from kgplug.graph.graph import Graph
 from kgplug.graph.schema import GraphSchema
 from kgplug.job_data import DEFAULT_FRACTIONS, EVALUATION, GraphData, Split, evaluation_of, read
 from kgplug.job_publish import diff, preview, publish, resume
+from kgplug.strict_json import dumps
 from kgplug.training.runs import Runs
 
 if TYPE_CHECKING:
@@ -260,7 +261,7 @@ def evaluate(
             read_before[which] = _read_again(graph, content, progress)
         measure = _evaluate_embedding if content["kind"] == "embedding" else _evaluate_recommender
         table = measure(folder, content, read_before[which], tuple(k), beyond)
-        write_text_whole(folder / EVALUATION, table.iloc[0].to_json())
+        write_text_whole(folder / EVALUATION, dumps(table.iloc[0]))
         tables.setdefault(content["kind"], []).append(table)
     return {kind: pd.concat(parts) for kind, parts in tables.items()}
 

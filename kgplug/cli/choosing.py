@@ -100,13 +100,11 @@ def _train_command(found: Tuning, given: dict[str, str | None]) -> str:
 
 
 def _print_tuning(found: Tuning, command: str, picture: Path, *, as_json: bool) -> None:
-    from kgplug.evaluation.report import to_json
-
     trials = found.trials
     if as_json:
         facts = {"model": found.model, "figure": found.figure, "best": found.best, "settings": found.settings}
-        rows = json.loads(to_json(trials.drop(columns="best")))
-        print_json({**facts, "command": command, "plot": str(picture), "study": str(found.path), "trials": rows})
+        rows = trials.drop(columns="best")
+        print_json({**facts, "command": command, "plot": picture, "study": found.path, "trials": rows})
         return
     shown = found.ranked.head(SHOWN_TRIALS).drop(columns=["best", "reason"]).reset_index(drop=True)
     shown.columns = [found.figure if name == "figure" else name.partition(".")[2] or name for name in shown.columns]

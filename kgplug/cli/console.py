@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import re
 import sys
@@ -20,6 +21,7 @@ from rich.text import Text
 from kgplug.errors import UsageError
 from kgplug.graph.schema import DEFAULT_FILE, GraphSchema
 from kgplug.settings import Settings
+from kgplug.strict_json import dumps
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -109,10 +111,10 @@ def load_schema(graph: Graph, path: Path | None) -> GraphSchema:
 
 def print_frame(frame: pd.DataFrame, *, as_json: bool, title: str | None = None) -> None:
     """Print a table, or its rows as JSON."""
-    from kgplug.evaluation.report import to_json, to_table
+    from kgplug.evaluation.report import to_table
 
     if as_json:
-        typer.echo(to_json(frame))
+        print_json(frame)
     elif frame.empty:
         out.print(f"{title or 'Result'}: nothing.", markup=False)
     else:
@@ -120,8 +122,9 @@ def print_frame(frame: pd.DataFrame, *, as_json: bool, title: str | None = None)
 
 
 def print_json(value: Any) -> None:
-    """Print a value as JSON."""
-    typer.echo(json.dumps(value, ensure_ascii=False, indent=2, default=str))
+    """Print a value as JSON; characters that the output's encoding may not hold are escaped."""
+    encoding = getattr(sys.stdout, "encoding", None) or "ascii"
+    print(dumps(value, ascii_only=codecs.lookup(encoding).name != "utf-8", indent=2))
 
 
 def parse_settings(pairs: list[str]) -> dict[str, Any]:
@@ -132,7 +135,7 @@ def parse_settings(pairs: list[str]) -> dict[str, Any]:
         if not separator or not name:
             raise UsageError(f'--set {pair}: expected name=value, such as "embedding_dim=32".')
         try:
-            settings[name] = json.loads(value)
+            settings[name] = json.loads(value, parse_constant=str)
         except (ValueError, RecursionError):  # no JSON; a number too long or lists too deep to be meant as such
             settings[name] = value
     return settings

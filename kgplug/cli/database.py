@@ -193,7 +193,11 @@ def cypher(
         return
     if not run:
         known = schema_file or (DEFAULT_FILE if DEFAULT_FILE.exists() else None)
-        typer.echo(library.load(name, None if known is None else GraphSchema.load(known)))
+        text = library.load(name, None if known is None else GraphSchema.load(known))
+        if as_json:
+            print_json({"query": name, "purpose": library.purpose(name), "cypher": text})
+        else:
+            typer.echo(text)
         return
     values = {key: parse_key(value) for key, _, value in (text.partition("=") for text in parameters or [])}
     library.load(name)  # an unknown name is refused before the database is asked

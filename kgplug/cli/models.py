@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -26,6 +26,10 @@ from kgplug.cli.console import (
     print_json,
 )
 from kgplug.errors import UsageError
+from kgplug.strict_json import plain
+
+if TYPE_CHECKING:
+    from kgplug.training.runs import RunInfo
 
 
 def add_to(app: typer.Typer) -> None:
@@ -87,7 +91,7 @@ def train(
     if as_json:
         print_json(vars(info))
         return
-    figures = ", ".join(f"{name} {value}" for name, value in info.metrics.items())
+    figures = _figures(info)
     out.print(f"Run {info.id} in {info.seconds} s{'; ' + figures if figures else ''}.", markup=False)
     out.print(f"Next: `kgplug evaluate {info.id}`, `kgplug publish {info.id}`.", markup=False)
 
@@ -99,16 +103,24 @@ def runs(as_json: Json = False) -> None:
     """
     import pandas as pd
 
+    found = open_runs().list()
+    if as_json:
+        print_json([{("run" if name == "id" else name): value for name, value in vars(info).items()} for info in found])
+        return
     rows = []
-    for info in open_runs().list():
-        figures = info.damage or ", ".join(f"{name} {value}" for name, value in info.metrics.items())
-        created = info.created if as_json else info.created[:16].replace("T", " ")
+    for info in found:
+        figures = info.damage or _figures(info)
+        created = info.created[:16].replace("T", " ")
         facts = {"model": info.model, "created": created, "seconds": info.seconds, "figures": figures}
         rows.append({"run": info.id, **facts})
-    if not rows and not as_json:
+    if not rows:
         out.print("No runs yet. `kgplug train MKR` makes one.")
         return
-    print_frame(pd.DataFrame(rows), as_json=as_json, title="Runs")
+    print_frame(pd.DataFrame(rows), as_json=False, title="Runs")
+
+
+def _figures(info: RunInfo) -> str:
+    return ", ".join(f"{name} {value}" for name, value in info.metrics.items() if value is not None)
 
 
 def evaluate(
@@ -137,8 +149,7 @@ def evaluate(
     with open_graph() as graph:
         tables = jobs.evaluate(graph, folders, k=_lengths(k), beyond=beyond)
     if as_json:
-        rows = [row for table in tables.values() for row in table.reset_index(names="run").to_dict("records")]
-        print_json(rows)
+        print_json([row for table in tables.values() for row in plain(table.rename_axis("run"))])
         return
     titles = {"recommender": "Recommenders, on their test part", "embedding": "Embeddings, on held-out triples"}
     for kind, table in tables.items():

@@ -28,6 +28,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file, save_file
 
 from kgplug.errors import RunError
+from kgplug.strict_json import dumps
 
 ARRAYS, CONTENT, MANIFEST = "arrays.safetensors", "content.json", "manifest.json"
 FORMAT = 1
@@ -105,7 +106,7 @@ def _remove_abandoned(parent: Path) -> None:
 
 def _write_files(building: Path, arrays: dict[str, np.ndarray], content: dict) -> None:
     save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, building / ARRAYS)
-    (building / CONTENT).write_text(json.dumps(content, indent=1), encoding="utf-8")
+    (building / CONTENT).write_text(dumps(content, indent=1), encoding="utf-8")
     _write_manifest(building, {ARRAYS: ARRAYS, CONTENT: CONTENT})
     for name in (ARRAYS, CONTENT, MANIFEST):
         flush_to_disk(building / name)
@@ -118,7 +119,7 @@ def _write_manifest(building: Path, names: dict[str, str]) -> None:
         part: {"name": name, "bytes": (building / part).stat().st_size, "sha256": sha256_of(building / part)}
         for part, name in names.items()
     }
-    text = json.dumps({"format": FORMAT, "files": files}, indent=1)
+    text = dumps({"format": FORMAT, "files": files}, indent=1)
     (building / MANIFEST).write_text(text, encoding="utf-8")
 
 

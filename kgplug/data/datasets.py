@@ -26,6 +26,7 @@ from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.data.movielens import MovieLens, read_movielens
 from kgplug.errors import DataError
 from kgplug.settings import child_environment
+from kgplug.strict_json import dumps
 
 TERMS = (
     "MovieLens-100K: for research and non-commercial use; acknowledge Harper and Konstan, The MovieLens Datasets, "
@@ -163,7 +164,7 @@ def _write(data: MovieLens, folder: Path) -> None:
         (fresh / "TERMS.txt").write_text(TERMS + "\n", encoding="utf-8")
         hashes = {str(path.relative_to(fresh)): _sha256(path) for path in sorted(fresh.rglob("*.*"))}
         manifest = {"layout": _LAYOUT, "wheel": WHEEL_SHA256, "files": hashes}
-        (fresh / _MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="utf-8")
+        (fresh / _MANIFEST).write_text(dumps(manifest, indent=1), encoding="utf-8")
         if folder.exists():
             folder.replace(Path(parent, "old"))
         fresh.replace(folder)

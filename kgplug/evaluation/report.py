@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from typing import Any
@@ -11,6 +10,8 @@ import numpy as np
 import pandas as pd
 from rich.table import Table
 from rich.text import Text
+
+from kgplug.strict_json import dumps
 
 _HIGHER_IS_BETTER = re.compile(
     r"(warm )?(AUC|ACC)( (hot|cold) (users|items))?$|(MRR|AMRI)$|(precision|recall|F1|NDCG|hit|hits|MRR|coverage)@\d+",
@@ -50,12 +51,7 @@ def to_table(frame: pd.DataFrame, *, title: str | None = None) -> Table:
 
 def to_json(frame: pd.DataFrame) -> str:
     """Return rows as a JSON list of objects; an index of names is a column. No value, NaN, infinity: null."""
-    named = frame if _plain(frame.index) else frame.reset_index(names=str(frame.index.name or "name"))
-    rows = [
-        {str(name): _json_value(value) for name, value in zip(named.columns, row, strict=True)}
-        for row in named.itertuples(index=False, name=None)
-    ]
-    return json.dumps(rows, ensure_ascii=False, indent=2)
+    return dumps(frame, ascii_only=False, indent=2)
 
 
 def _plain(index: pd.Index) -> bool:
@@ -106,17 +102,3 @@ def _best(name: str, column: pd.Series) -> set[int]:
 
 def _bold(text: str, bold: bool) -> Text:
     return Text(text, style="bold" if bold else "")
-
-
-def _json_value(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {str(name): _json_value(part) for name, part in value.items()}
-    if isinstance(value, (list, tuple, np.ndarray)):
-        return [_json_value(part) for part in value]
-    if isinstance(value, np.generic):
-        value = value.item()
-    if value is None or value is pd.NA or value is pd.NaT:
-        return None
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    return value if isinstance(value, (bool, int, str)) else str(value)

@@ -34,6 +34,7 @@ from kgplug.data.publication import Publication
 from kgplug.errors import GraphError, UsageError
 from kgplug.graph.connection import Connection
 from kgplug.graph.cypher import quote
+from kgplug.strict_json import dumps
 
 # What kgplug itself writes into a graph. Its relationships carry a `run` property, which tells them from a graph's
 # own of the same type; none of this ever re-enters a training.
@@ -279,7 +280,7 @@ def switch(connection: Connection, record: RunRecord, token: str, *, lease_ms: i
         id=record.id,
         edition=record.edition,
         lists_digest=record.lists_digest,
-        rates=json.dumps(record.rates),
+        rates=dumps(record.rates),
         token=token,
         lease_ms=lease_ms,
     )
@@ -347,7 +348,7 @@ def _parameters(record: RunRecord) -> dict[str, Any]:
 
 
 def _json(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False, sort_keys=True, default=str)
+    return dumps(value, ascii_only=False, sort_keys=True)
 
 
 def _first(rows: list[dict[str, Any]]) -> RunRecord | None:

@@ -74,7 +74,7 @@ class ModelConfig(BaseModel):
     `tuning` says which of them `kgplug tune` searches, and where.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)  # settings are kept as JSON
     tuning: ClassVar[Space] = {}
 
     @classmethod

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import math
 import os
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import typer
 from typer.testing import CliRunner
 
 from kgplug.cli import app
+from kgplug.data.artefact import write_artefact
 from kgplug.errors import UsageError
+from kgplug.training.runs import Runs
+from tests.unit.test_strict_json import strictly
 
 
 def kgplug(*arguments: str, home: Path, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -189,3 +194,30 @@ cli.main()
     assert ended.returncode == 130
     assert ended.stderr.strip() == "Interrupted. The same command, given again, goes on from here."
     assert ended.stdout == ""
+
+
+def test_runs_as_json_hold_their_metrics_as_an_object(tmp_path: Path) -> None:
+    runs = Runs(tmp_path / "runs")
+    facts = {"model": "MKR", "kind": "recommender", "metrics": {"AUC": 0.9, "NDCG@10": math.nan}, "seconds": math.inf}
+    write_artefact(runs.path("mkr-20260101-000000-ab12"), {"x": np.zeros(1)}, facts)
+    result = kgplug("runs", "--json", home=tmp_path)
+    (run,) = strictly(result.stdout)
+    assert (run["run"], run["metrics"], run["seconds"]) == (
+        "mkr-20260101-000000-ab12",
+        {"AUC": 0.9, "NDCG@10": None},
+        None,
+    )
+    assert "NDCG" not in kgplug("runs", home=tmp_path).stdout
+
+
+def test_a_shipped_query_is_json_where_json_is_asked(tmp_path: Path) -> None:
+    shown = strictly(kgplug("cypher", "recommend", "--json", home=tmp_path).stdout)
+    assert shown["query"] == "recommend"
+    assert shown["cypher"].strip() == kgplug("cypher", "recommend", home=tmp_path).stdout.strip()
+
+
+@pytest.mark.parametrize("value", ["NaN", "Infinity", "-Infinity", "1e999"])
+def test_a_setting_that_is_not_finite_is_refused(value: str, tmp_path: Path) -> None:
+    result = kgplug("train", "MKR", "-s", f"learning_rate={value}", home=tmp_path)
+    assert_one_sentence(result, exit_code=2)
+    assert "learning_rate" in result.stderr

@@ -1,0 +1,123 @@
+"""JSON that every parser reads: everything that kgplug prints or writes as JSON is made here.
+
+Python's own `json.dumps` writes NaN and Infinity, which are not JSON, and refuses numpy and pandas values.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import fields, is_dataclass
+from enum import Enum
+from typing import Any
+
+
+def dumps(value: Any, *, ascii_only: bool = True, indent: int | None = None, sort_keys: bool = False) -> str:
+    """Return a value as JSON text; see `plain` for what becomes of each type.
+
+    Args:
+        value: a table, dict, list or report, nested in any way.
+        ascii_only: write characters beyond ASCII as `\\u` escapes, so that the text fits every encoding. A text that
+            is not valid Unicode (a damaged file name) is always escaped.
+        indent: spaces per level; None writes one line.
+        sort_keys: order the names of every object.
+    """
+
+    def write(value: Any, escape: bool) -> str:
+        return json.dumps(value, ensure_ascii=escape, indent=indent, sort_keys=sort_keys, allow_nan=False)
+
+    try:  # most values are plain already, and lists of keys are long
+        text = write(value, ascii_only)
+    except (TypeError, ValueError):
+        value = plain(value)
+        text = write(value, ascii_only)
+    if ascii_only:
+        return text
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return write(value, True)
+    return text
+
+
+def plain(value: Any) -> Any:
+    """Return a value made of dicts, lists, texts, finite numbers, booleans and None only.
+
+    NaN, infinity and pandas' missing values become None. A DataFrame becomes a list of rows, with a named index as
+    the first column; a Series becomes an object. Arrays, tuples and sets become lists; data classes and pydantic models
+    become objects; times, paths and anything else become the text that `str` gives.
+    """
+    if value is None or (isinstance(value, (bool, str)) and not isinstance(value, Enum)):
+        return value
+    if isinstance(value, Enum):
+        return plain(value.value)
+    if isinstance(value, float):  # numpy's float64 is one
+        return float(value) if math.isfinite(value) else None
+    if isinstance(value, int):
+        return int(value)
+    if isinstance(value, Mapping):
+        return {_name(name): plain(part) for name, part in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset, range)):
+        return [plain(part) for part in value]
+    return _plain_array(value)
+
+
+def _plain_array(value: Any) -> Any:
+    """Return what numpy, pandas, pydantic and data classes hold; their packages are not imported for it."""
+    numpy, pandas = sys.modules.get("numpy"), sys.modules.get("pandas")
+    if pandas is not None:
+        if isinstance(value, pandas.DataFrame):
+            return _rows(value)
+        if isinstance(value, pandas.Series):
+            return {_name(name): plain(part) for name, part in value.items()}
+        if isinstance(value, (pandas.Index, pandas.api.extensions.ExtensionArray)):
+            return [plain(part) for part in value]
+        if value is pandas.NA or value is pandas.NaT:
+            return None
+    if numpy is not None:
+        if isinstance(value, numpy.ndarray):
+            return plain(value.item()) if value.ndim == 0 else [plain(part) for part in value]
+        if isinstance(value, (numpy.datetime64, numpy.timedelta64)):
+            return None if numpy.isnat(value) else str(value)
+        if isinstance(value, numpy.generic):
+            return plain(value.item()) if not isinstance(value, numpy.longdouble) else plain(float(value))
+    if hasattr(value, "to_dict"):
+        return plain(value.to_dict())
+    if hasattr(value, "model_dump"):
+        return plain(value.model_dump())
+    if is_dataclass(value) and not isinstance(value, type):
+        return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
+    return str(value)
+
+
+def _rows(frame: Any) -> list[dict[str, Any]]:
+    """Return the rows of a DataFrame; an index of names is a column, called "name" where it has no name."""
+    names = [_name(name) for name in frame.columns]
+    columns = [frame.iloc[:, number] for number in range(len(names))]
+    index = frame.index
+    if not (type(index).__name__ == "RangeIndex" and index.name is None):
+        for level in reversed(range(index.nlevels)):
+            names.insert(0, _name(index.names[level]) if index.names[level] is not None else "name")
+            columns.insert(0, index.get_level_values(level))
+    names = list(_distinct(names))
+    return [{name: plain(part) for name, part in zip(names, row, strict=True)} for row in zip(*columns, strict=True)]
+
+
+def _distinct(names: Iterable[str]) -> Iterable[str]:
+    """Yield names, with a number behind one that was there before: an object keeps one value per name."""
+    given: set[str] = set()
+    for name in names:
+        number, distinct = 1, name
+        while distinct in given:
+            number += 1
+            distinct = f"{name} {number}"
+        given.add(distinct)
+        yield distinct
+
+
+def _name(value: Any) -> str:
+    """Return the name of a part of an object: texts as they are, None, True and False as JSON writes them."""
+    value = plain(value)
+    return value if isinstance(value, str) else json.dumps(value)
