@@ -47,7 +47,10 @@ def plain(value: Any) -> Any:
 
     NaN, infinity and pandas' missing values become None. A DataFrame becomes a list of rows, with a named index as
     the first column; a Series becomes an object. Arrays, tuples and sets become lists; data classes and pydantic models
-    become objects; times, paths and anything else become the text that `str` gives.
+    become objects; times, paths and the like become the text that `str` gives.
+
+    Raises:
+        TypeError: for an object that has no text of its own.
     """
     if value is None or (isinstance(value, (bool, str)) and not isinstance(value, Enum)):
         return value
@@ -89,6 +92,8 @@ def _plain_array(value: Any) -> Any:
         return plain(value.model_dump())
     if is_dataclass(value) and not isinstance(value, type):
         return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
+    if type(value).__str__ is object.__str__ and type(value).__repr__ is object.__repr__:
+        raise TypeError(f"A {type(value).__name__} has no text of its own that JSON could hold.")
     return str(value)
 
 
