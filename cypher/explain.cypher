@@ -7,13 +7,15 @@ MATCH (user:`User`)-[rated:`RATED`]->(liked_item:`Movie`)
 WHERE user.`id` = $user AND ($like IS NULL OR rated.`rating` >= $like)
 WITH collect(liked_item) AS likes
 MATCH (item:`Movie`)-[to]-(shared)
-WHERE item.`id` = $item AND NOT shared:`User` AND NOT type(to) IN ['RECOMMENDS', 'SIMILAR_TO', 'PREDICTED']
+WHERE item.`id` = $item AND NOT type(to) IN ['RECOMMENDS', 'SIMILAR_TO', 'PREDICTED'] AND NOT to:`RATED`
+  AND NOT (shared:`User` AND EXISTS { (shared)-[:`RATED`]->(:`Movie`) })
 WITH item, likes, to, shared, COUNT { (shared)--() } AS degree
 WHERE degree <= 100000
 ORDER BY degree
 LIMIT 50
 MATCH (shared)-[via]-(liked_item:`Movie`)
 WHERE liked_item <> item AND liked_item IN likes AND NOT type(via) IN ['RECOMMENDS', 'SIMILAR_TO', 'PREDICTED']
+  AND NOT via:`RATED`
 RETURN liked_item.`title` AS liked, type(via) AS via, head(labels(shared)) AS shared_label,
        coalesce(shared.name, shared.title, shared.id,
                 shared[head([name IN keys(shared) WHERE NOT name STARTS WITH 'kgplug_'])]) AS shared,

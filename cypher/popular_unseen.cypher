@@ -4,7 +4,7 @@
 // Cost: the degree of every item; some milliseconds for thousands of items.
 MATCH (user:`User`) WHERE user.`id` = $user
 MATCH (item:`Movie`)
-WHERE NOT EXISTS { (user)-[:`RATED`]->(item) }
+WHERE item <> user AND NOT EXISTS { (user)-[:`RATED`]->(item) }
 WITH item, COUNT { (item)<-[:`RATED`]-() } AS feedback
 ORDER BY feedback DESC, item.`id`
 LIMIT $k

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from kgplug.errors import DataError, UsageError
 from kgplug.graph.catalog import OWN_RELATIONSHIPS
-from kgplug.graph.cypher import quote
+from kgplug.graph.cypher import feedback_arrow, quote
 
 if TYPE_CHECKING:
     from kgplug.graph.graph import Graph
@@ -14,8 +14,9 @@ if TYPE_CHECKING:
 _PATHS_BETWEEN = """
 MATCH (user:{user}) WHERE user.{user_key} = $user
 MATCH (recommended:{item}) WHERE recommended.{item_key} = $item
-MATCH path = (user)-[:{feedback}]->(:{item})-[first]-(shared)-[second]-(recommended)
-WHERE NOT shared:{user} AND none(edge IN [first, second] WHERE type(edge) IN $own AND edge.run IS NOT NULL)
+MATCH path = (user){feedback}(:{item})-[first]-(shared)-[second]-(recommended)
+WHERE NOT first:{type} AND NOT second:{type} AND NOT (shared:{user} AND EXISTS {{ (shared){feedback}(:{item}) }})
+  AND none(edge IN [first, second] WHERE type(edge) IN $own AND edge.run IS NOT NULL)
   {liked}
 WITH path ORDER BY COUNT {{ (shared)--() }} LIMIT $limit
 UNWIND relationships(path) AS relationship
@@ -23,7 +24,8 @@ UNWIND relationships(path) AS relationship
 _AROUND = """
 MATCH (centre:{label}) WHERE centre.{key} = $key
 MATCH (centre)-[relationship]-(other)
-WHERE NOT other:{user} AND NOT (type(relationship) IN $own AND relationship.run IS NOT NULL)
+WHERE NOT relationship:{type} AND NOT (other:{user} AND EXISTS {{ (other){feedback}(:{item}) }})
+  AND NOT (type(relationship) IN $own AND relationship.run IS NOT NULL)
 WITH relationship LIMIT $limit
 """
 _RETURN = """
@@ -49,7 +51,17 @@ def neighbourhood(graph: Graph, *, label: str, key: int | str, limit: int = 50) 
     key_property = schema.item.key if label == schema.item.label else schema.knowledge.keys.get(label)
     if key_property is None:
         raise UsageError(f'The schema names no key for the label "{label}"; add it to [knowledge.keys].')
-    query = _AROUND.format(label=quote(label), key=quote(key_property), user=quote(schema.user.label)) + _RETURN
+    query = (
+        _AROUND.format(
+            label=quote(label),
+            key=quote(key_property),
+            user=quote(schema.user.label),
+            item=quote(schema.item.label),
+            type=quote(schema.feedback.type),
+            feedback=feedback_arrow(schema),
+        )
+        + _RETURN
+    )
     rows = graph.connection.rows(query, key=key, limit=limit, own=OWN_RELATIONSHIPS)
     return _draw(graph, rows, nothing=f"No :{label} with {key_property} = {key!r} has a relationship.")
 
@@ -64,7 +76,8 @@ def why(graph: Graph, *, user: int | str, item: int | str, limit: int = 10) -> A
             user_key=quote(schema.user.key),
             item=quote(schema.item.label),
             item_key=quote(schema.item.key),
-            feedback=quote(feedback.type),
+            type=quote(feedback.type),
+            feedback=feedback_arrow(schema),
             liked=f"AND relationships(path)[0].{quote(feedback.rating)} >= $like"
             if feedback.rating and feedback.like is not None
             else "",

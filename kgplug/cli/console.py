@@ -100,9 +100,11 @@ def load_schema(graph: Graph, path: Path | None) -> GraphSchema:
     from kgplug.graph.guess import guess_schema
 
     schema, _ = guess_schema(graph.connection)
+    kind = f"-[:{schema.feedback.type}]-"
+    arrow = f"{kind}>" if schema.feedback.direction == "user_to_item" else f"<{kind}"
     err.print(
-        f"No {DEFAULT_FILE} here; guessed from the graph: (:{schema.user.label})-[:{schema.feedback.type}]->"
-        f"(:{schema.item.label}). `kgplug init` writes the guess for you to change.",
+        f"No {DEFAULT_FILE} here; guessed from the graph: (:{schema.user.label}){arrow}(:{schema.item.label}). "
+        "`kgplug init` writes the guess for you to change.",
         style="dim",
         markup=False,
     )

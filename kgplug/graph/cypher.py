@@ -6,6 +6,8 @@ backticks there, and `render` exchanges them for those of a schema:
     (user:`User`)-[rated:`RATED`]->(item:`Movie`)     labels and types
     user.`id`   item.`id`   item.`title`              properties, by the variable's (last) word
     rated.`rating`   rated.`timestamp`
+
+Where feedback is stored from items to users, the arrows of RATED turn round.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from kgplug.errors import UsageError, unknown_name
 from kgplug.graph.schema import GraphSchema
 
 _TOKEN = re.compile(r"(?P<before>:|\w*user\.|\w*item\.|\w*rated\.)`(?P<name>[^`]+)`")
+_FEEDBACK_ARROW = re.compile(r"(?P<left><?)-(?P<between>\[\w*:`RATED`\])-(?P<right>>?)")
 
 
 def quote(identifier: str) -> str:
@@ -83,4 +86,17 @@ def render(text: str, schema: GraphSchema) -> str:
         value = known[name]
         return f"{before}{quote(value)}" if value is not None else "null"
 
+    if schema.feedback.direction == "item_to_user":
+        text = _FEEDBACK_ARROW.sub(_turned, text)
     return _TOKEN.sub(exchange, text)
+
+
+def feedback_arrow(schema: GraphSchema, variable: str = "") -> str:
+    """Return what stands between user and item in a pattern: -[r:TYPE]-> or <-[r:TYPE]-."""
+    between = f"-[{variable}:{quote(schema.feedback.type)}]-"
+    return f"{between}>" if schema.feedback.direction == "user_to_item" else f"<{between}"
+
+
+def _turned(match: re.Match[str]) -> str:
+    left, right = "<" if match["right"] else "", ">" if match["left"] else ""
+    return f"{left}-{match['between']}-{right}"

@@ -12,7 +12,7 @@ from kgplug.graph.bulk import BulkReader, Wanted
 from kgplug.graph.catalog import OWN_RELATIONSHIPS
 from kgplug.graph.connection import Connection
 from kgplug.graph.contents import Contents, count_all, listed, require_label, require_type, sample_properties
-from kgplug.graph.cypher import quote
+from kgplug.graph.cypher import feedback_arrow, quote
 from kgplug.graph.schema import GraphSchema
 
 _NOT_A_NUMBER = "0.0 / 0.0"
@@ -40,9 +40,8 @@ class Feedback:
 
 
 def feedback_pattern(schema: GraphSchema) -> str:
-    """Return the pattern (a:User)-[r:TYPE]->(b:Item) of a schema's feedback."""
-    user, kind, item = quote(schema.user.label), quote(schema.feedback.type), quote(schema.item.label)
-    return f"(a:{user})-[r:{kind}]->(b:{item})"
+    """Return the pattern of a schema's feedback: (a:User)-[r:TYPE]->(b:Item), or <-[r:TYPE]-; a is the user."""
+    return f"(a:{quote(schema.user.label)}){feedback_arrow(schema, 'r')}(b:{quote(schema.item.label)})"
 
 
 def read_feedback(
@@ -78,9 +77,12 @@ def read_feedback(
     values = iter(edges.values.T)
     ratings = _complete(connection, schema, "rating", rating, next(values)) if rating else None
     timestamps = _complete(connection, schema, "timestamp", timestamp, next(values)) if timestamp else None
+    users, items = edges.heads, edges.tails
+    if schema.feedback.direction == "item_to_user":
+        users, items = items, users
     return Feedback(
-        edges.heads,
-        edges.tails,
+        users,
+        items,
         None if ratings is None else ratings.astype(np.float32),
         None if timestamps is None else to_seconds(timestamps),
         own,
@@ -118,16 +120,18 @@ def _wanted(
 ) -> tuple[Wanted, int]:
     """Return what to read, and how many relationships of the type kgplug wrote; labels are checked only if need be."""
     name, total = schema.feedback.type, contents.types[schema.feedback.type]
-    user, item = quote(schema.user.label), quote(schema.item.label)
+    head, tail = quote(schema.user.label), quote(schema.item.label)
+    if schema.feedback.direction == "item_to_user":
+        head, tail = tail, head
     n = count_all(
         connection,
-        {"user": f"(:{user})-[n:{quote(name)}]->()", "item": f"()-[n:{quote(name)}]->(:{item})"},
+        {"head": f"(:{head})-[n:{quote(name)}]->()", "tail": f"()-[n:{quote(name)}]->(:{tail})"},
     )
-    conditions = ([f"a:{user}"] if n["user"] < total else []) + ([f"b:{item}"] if n["item"] < total else [])
+    conditions = ([f"a:{head}"] if n["head"] < total else []) + ([f"b:{tail}"] if n["tail"] < total else [])
     own = count_own(connection, name)
     if own:
         conditions.append(NOT_OWN)
-    return Wanted(name, min(n["user"], n["item"]), " AND ".join(conditions), values), own
+    return Wanted(name, min(n["head"], n["tail"]), " AND ".join(conditions), values), own
 
 
 def count_own(connection: Connection, name: str) -> int:
@@ -147,8 +151,18 @@ def _no_feedback(connection: Connection, schema: GraphSchema) -> DataError:
     return DataError(
         f"No feedback: MATCH {feedback_pattern(schema)} RETURN count(r) gives 0 in database "
         f'"{connection.database}". :{schema.feedback.type} connects {listed(connected, most=4)}. '
-        "Set [user] label, [item] label and [feedback] type so that the pattern is there."
+        f"{_advice(schema, rows)}"
     )
+
+
+def _advice(schema: GraphSchema, rows: list[dict]) -> str:
+    """Return what to set so that a feedback type is found: only its direction, where that is all that is wrong."""
+    user, item, direction = schema.user.label, schema.item.label, schema.feedback.direction
+    ends = ("heads", "tails") if direction == "item_to_user" else ("tails", "heads")
+    if any(user in row[ends[0]] and item in row[ends[1]] for row in rows):
+        other = "item_to_user" if direction == "user_to_item" else "user_to_item"
+        return f'It is stored the other way round: set [feedback] direction = "{other}".'
+    return "Set [user] label, [item] label and [feedback] type so that the pattern is there."
 
 
 def _complete(connection: Connection, schema: GraphSchema, setting: str, name: str, values: np.ndarray) -> np.ndarray:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import reprlib
 import tomllib
 from pathlib import Path
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -33,9 +34,12 @@ class ItemSchema(_Part):
 
 
 class FeedbackSchema(_Part):
-    """The relationships from users to items."""
+    """The relationships between users and items."""
 
     type: str = Field(default="RATED", min_length=1)
+    direction: Literal["user_to_item", "item_to_user"] = Field(
+        default="user_to_item", description="which way the relationships are stored"
+    )
     rating: str | None = Field(default=None, description="numeric property; without it every relationship is a like")
     timestamp: str | None = Field(default=None, description="property with seconds since 1970 or a temporal value")
     like: float | None = Field(default=None, allow_inf_nan=False, description="least rating that counts as a like")
@@ -44,8 +48,11 @@ class FeedbackSchema(_Part):
 class KnowledgeSchema(_Part):
     """The relationships to learn from, and the unique key property of each label they touch."""
 
-    relationships: list[str] = Field(
-        default_factory=list, description="types; empty: all among nodes that are no users"
+    relationships: list[str] = Field(default_factory=list, description="types; empty: all but the feedback")
+    users: bool = Field(default=True, description="whether users are entities where they take part in other types")
+    include: list[str] = Field(
+        default_factory=list,
+        description="labels of nodes that belong to one user, and types that repeat the feedback, read all the same",
     )
     keys: dict[str, str] = Field(default_factory=dict, description="label → unique property")
 
@@ -67,14 +74,14 @@ class GraphSchema(_Part):
         """
         path = Path(path)
         try:
-            content = tomllib.loads(path.read_text(encoding="utf-8"))
+            content = tomllib.loads(_decoded(path.read_bytes(), path))
         except FileNotFoundError:
             raise UsageError(f"No schema at {path}. `kgplug init` writes one from the database.") from None
         except IsADirectoryError:
             raise UsageError(f"{path} is a folder; expected a TOML file such as {DEFAULT_FILE}.") from None
         except OSError as error:
             raise UsageError(f"{path} cannot be read: {error.strerror}.") from None
-        except (ValueError, RecursionError) as error:  # no TOML, no UTF-8, a number too long; nested too deeply
+        except (ValueError, RecursionError) as error:  # not TOML, a number too long; nested too deeply
             raise UsageError(f"{path} is not valid TOML: {error}.") from None
         try:
             return cls.model_validate(content)
@@ -82,6 +89,17 @@ class GraphSchema(_Part):
             first = error.errors()[0]
             where = ".".join(str(part) if str(part).isprintable() else repr(part) for part in first["loc"])
             raise UsageError(f"{path}: {where}: {first['msg']}; found {reprlib.repr(first['input'])}.") from None
+
+
+def _decoded(content: bytes, path: Path) -> str:
+    """Return a file's text without a byte order mark, with line ends as TOML has them."""
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        text = "\0"
+    if "\0" in text:  # UTF-16 without a mark is valid UTF-8 as long as it is ASCII
+        raise UsageError(f"{path} is not UTF-8 text. Save it as UTF-8.")
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 DEMO_SCHEMA = GraphSchema(

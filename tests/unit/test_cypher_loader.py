@@ -54,6 +54,23 @@ def test_every_name_of_a_schema_takes_its_place_quoted_and_is_not_rendered_again
     )
 
 
+def test_feedback_stored_from_items_to_users_turns_its_arrows_and_no_others() -> None:
+    schema = GraphSchema(feedback=FeedbackSchema(type="LIKED_BY", direction="item_to_user"))
+    text = "(user:`User`)-[:`RATED`]->(item:`Movie`)<-[rated:`RATED`]-()-[:RECOMMENDS]->(item)-[:`RATED`]-()"
+    assert cypher.render(text, schema) == (
+        "(user:`User`)<-[:`LIKED_BY`]-(item:`Movie`)-[rated:`LIKED_BY`]->()-[:RECOMMENDS]->(item)-[:`LIKED_BY`]-()"
+    )
+    assert cypher.feedback_arrow(schema, "r") == "<-[r:`LIKED_BY`]-"
+
+
+def test_every_feedback_pattern_of_the_shipped_queries_turns_round() -> None:
+    schema = GraphSchema(feedback=FeedbackSchema(direction="item_to_user"))
+    arrow = re.compile(r"(<?-\[\w*:`RATED`\]->?)")
+    for name in cypher.names():
+        before, after = (arrow.findall(text) for text in (cypher.load(name), cypher.load(name, schema)))
+        assert [one.endswith(">") for one in before] == [one.startswith("<") for one in after]
+
+
 def test_an_item_without_a_title_shows_its_key_and_feedback_without_a_rating_gives_null() -> None:
     rendered = cypher.render(QUERY, GraphSchema(item=ItemSchema(label="Film", key="isbn")))
     assert "RETURN other_item.`isbn`, null" in rendered

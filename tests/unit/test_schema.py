@@ -35,9 +35,22 @@ def test_a_file_says_only_what_differs_from_the_defaults(tmp_path: Path) -> None
     )
 
 
+def test_a_byte_order_mark_at_the_start_is_no_part_of_the_file(tmp_path: Path) -> None:
+    (tmp_path / "kgplug.toml").write_bytes(b"\xef\xbb\xbf" + '[user]\nlabel = "Hörer"'.encode())
+    assert GraphSchema.load(tmp_path / "kgplug.toml").user.label == "Hörer"
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "latin-1"])
+def test_a_file_that_is_no_utf_8_is_told_so(tmp_path: Path, encoding: str) -> None:
+    (tmp_path / "kgplug.toml").write_bytes('[user]\nlabel = "Hörer"'.encode(encoding))
+    with pytest.raises(UsageError, match=r"is not UTF-8 text.*Save it as UTF-8"):
+        GraphSchema.load(tmp_path / "kgplug.toml")
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
+        ("[feedback]\ndirection = 'in'", r"feedback\.direction: .*'user_to_item' or 'item_to_user'; found 'in'"),
         ("[item]\nlabl = 'Film'", r"item\.labl: Extra inputs are not permitted; found 'Film'"),
         ("[item]\nlabel = 3", r"item\.label: .*string; found 3"),
         ("[item]\nlabel = ''", r"item\.label: .*at least 1 character; found ''"),
