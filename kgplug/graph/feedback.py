@@ -17,6 +17,8 @@ from kgplug.graph.schema import GraphSchema
 
 _NOT_A_NUMBER = "0.0 / 0.0"
 NOT_OWN = "r.run IS NULL"  # every relationship that kgplug writes carries its run
+_LARGEST_RATING = float(np.finfo(np.float32).max)
+_LATEST = 2.0**62  # as a number since 1970, in whatever unit
 _UNITS_A_SECOND = ((1e17, 1e9), (1e14, 1e6), (1e11, 1e3))  # above: nano-, micro-, milliseconds since 1970
 _EXAMPLES = 3
 
@@ -101,18 +103,32 @@ def to_seconds(times: np.ndarray) -> np.ndarray:
 
 
 def rating_value(name: str) -> str:
-    """Return the expression of a rating on r, NaN where there is none or it is no number."""
-    return f"coalesce(toFloatOrNull(r.{quote(name)}), {_NOT_A_NUMBER})"
+    """Return the expression of a rating on r; see `rating_of`."""
+    return rating_of(f"r.{quote(name)}")
 
 
 def timestamp_value(name: str) -> str:
-    """Return the expression of a timestamp on r: seconds of a temporal value, or the number, or NaN."""
-    value = f"r.{quote(name)}"
-    return (
-        f"coalesce(toFloatOrNull(CASE WHEN {value} IS :: ZONED DATETIME THEN {value}.epochSeconds "
+    """Return the expression of a timestamp on r; see `timestamp_of`."""
+    return timestamp_of(f"r.{quote(name)}")
+
+
+def rating_of(value: str) -> str:
+    """Return the expression of a rating: the number, 1 for true and 0 for false, NaN for what is neither.
+
+    Numbers and booleans written as text count as well. What float32 cannot hold is NaN.
+    """
+    number = f"coalesce(toFloatOrNull({value}), toFloatOrNull(toIntegerOrNull(toBooleanOrNull({value}))))"
+    return f"CASE WHEN abs({number}) <= {_LARGEST_RATING!r} THEN {number} ELSE {_NOT_A_NUMBER} END"
+
+
+def timestamp_of(value: str) -> str:
+    """Return the expression of a timestamp: seconds of a temporal value, or the number, or NaN."""
+    number = (
+        f"toFloatOrNull(CASE WHEN {value} IS :: ZONED DATETIME THEN {value}.epochSeconds "
         f"WHEN {value} IS :: LOCAL DATETIME THEN datetime({{datetime: {value}}}).epochSeconds "
-        f"WHEN {value} IS :: DATE THEN datetime({{date: {value}}}).epochSeconds ELSE {value} END), {_NOT_A_NUMBER})"
+        f"WHEN {value} IS :: DATE THEN datetime({{date: {value}}}).epochSeconds ELSE {value} END)"
     )
+    return f"CASE WHEN abs({number}) < {_LATEST!r} THEN {number} ELSE {_NOT_A_NUMBER} END"
 
 
 def _wanted(
@@ -171,7 +187,7 @@ def _complete(connection: Connection, schema: GraphSchema, setting: str, name: s
     Raises:
         DataError: some are not; says how many, and examples, or the properties that are there instead.
     """
-    bad = int((~np.isfinite(values)).sum())
+    bad = int(np.isnan(values).sum())
     if bad == 0:
         return values
     pattern = feedback_pattern(schema)
