@@ -5,9 +5,9 @@
 //       where the item shares something very common.
 MATCH (user:`User`)-[rated:`RATED`]->(liked_item:`Movie`)
 WHERE user.`id` = $user AND ($like IS NULL OR rated.`rating` >= $like)
-WITH collect(liked_item) AS likes
+WITH user, collect(liked_item) AS likes
 MATCH (item:`Movie`)-[to]-(shared)
-WHERE item.`id` = $item AND NOT type(to) IN ['RECOMMENDS', 'SIMILAR_TO', 'PREDICTED'] AND NOT to:`RATED`
+WHERE item.`id` = $item AND item <> user AND NOT type(to) IN ['RECOMMENDS', 'SIMILAR_TO', 'PREDICTED'] AND NOT to:`RATED`
   AND NOT (shared:`User` AND EXISTS { (shared)-[:`RATED`]->(:`Movie`) })
 WITH item, likes, to, shared, COUNT { (shared)--() } AS degree
 WHERE degree <= 100000

@@ -55,8 +55,8 @@ def live_recommendations(
     recommender = _recommender(graph, runs, model)
     rated, likes = (recommender.item_numbers(keys, skip_unknown=True) for keys in _feedback_of(graph, user))
     options = recommend_options(graph.connection, schema, recommender, lists)
-    if lists.seen == "all":
-        options["exclude"] = rated
+    own = recommender.item_numbers(_own_item(graph, user), skip_unknown=True)
+    options["exclude"] = np.concatenate([own, rated if lists.seen == "all" else rated[:0]])
     users = np.flatnonzero(recommender.user_keys == user)
     if len(users):
         found = recommender.recommend(users, k, exclude_seen=lists.seen != "none", **options)
@@ -101,6 +101,17 @@ def _feedback_of(graph: Graph, user: int | str) -> tuple[list[int | str], list[i
     )
     keys = {row["key"]: row["liked"] for row in rows if row["key"] is not None}
     return list(keys), [key for key, liked in keys.items() if liked]
+
+
+def _own_item(graph: Graph, user: int | str) -> list[int | str]:
+    """Return the key that a user has as an item, none where it is not one."""
+    schema = graph.schema
+    label, key = quote(schema.user.label), quote(schema.user.key)
+    rows = graph.connection.rows(
+        f"MATCH (n:{label}:{quote(schema.item.label)}) WHERE n.{key} = $user RETURN n.{quote(schema.item.key)} AS key",
+        user=user,
+    )
+    return [row["key"] for row in rows if row["key"] is not None]
 
 
 def _with_titles(graph: Graph, keys: np.ndarray, scores: np.ndarray) -> pd.DataFrame:

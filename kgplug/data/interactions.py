@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -11,11 +12,14 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from kgplug.data import own_items as own
 from kgplug.data.columns import read_ratings, read_timestamps
 from kgplug.data.keys import as_column, as_keys, factorize, fingerprint
 from kgplug.data.splitting import split_rows
 from kgplug.data.texts import as_texts
 from kgplug.errors import DataError
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +36,8 @@ class Interactions:
         threshold: a row is a like when its rating is at least this; None: every row is a like.
         user_label, item_label: node labels in the graph, "" without one.
         item_texts: object (n_items,) of str, a title or more of each item, "" without one; or None.
+        own_items: int64 (n_users,), the item that a user itself is, -1 where it is none; None where no user is an
+            item. No row, no negative and no list holds a user and itself.
     """
 
     user_keys: np.ndarray
@@ -44,6 +50,7 @@ class Interactions:
     user_label: str = ""
     item_label: str = ""
     item_texts: np.ndarray | None = None
+    own_items: np.ndarray | None = None
 
     @classmethod
     def from_dataframe(
@@ -56,6 +63,7 @@ class Interactions:
         timestamp: str | None = None,
         threshold: float | None = None,
         items: Iterable[int | str] = (),
+        users_are_items: bool = False,
     ) -> Interactions:
         """Build interactions from one row a feedback; of two rows for one pair the latest stays.
 
@@ -64,6 +72,8 @@ class Interactions:
             user, item, rating, timestamp: names of its columns.
             threshold: least rating that counts as a like (None: every row is a like).
             items: keys of more items, which may stand in lists though nobody has given feedback on them.
+            users_are_items: whether a user and an item with the same key are the same, such as people who follow
+                people. Rows of a user with itself are left out, and nobody is recommended to themselves.
 
         Raises:
             DataError: a column is missing, a key is null, a rating is not a number, or no row.
@@ -93,6 +103,7 @@ class Interactions:
             ratings=None if rating is None else read_ratings(frame[rating], rating),
             timestamps=None if timestamp is None else read_timestamps(frame[timestamp], timestamp),
             threshold=threshold,
+            users_are_items=users_are_items,
         )
 
     @classmethod
@@ -109,20 +120,40 @@ class Interactions:
         user_label: str = "",
         item_label: str = "",
         item_texts: np.ndarray | None = None,
+        own_items: np.ndarray | None = None,
+        users_are_items: bool = False,
     ) -> Interactions:
         """Sort rows by user, item; of several rows for one pair keep the latest (else the last).
 
         `user_keys` and `item_keys` must already be unique and in canonical order
-        (`kgplug.data.keys.factorize` gives that).
+        (`kgplug.data.keys.factorize` gives that). Rows of a user with itself are left out, and logged.
+
+        Args:
+            own_items: int64 (n_users,), which item each user is, -1 where it is none.
+            users_are_items: whether users and items with the same key are the same; they also are where both have
+                the same label.
 
         Raises:
-            DataError: a rating is no finite number.
+            DataError: a rating is no finite number, or every row is of a user with itself.
         """
         if ratings is not None and not np.isfinite(ratings).all():
             row = int(np.flatnonzero(~np.isfinite(ratings))[0])
             raise DataError(f"Ratings: expected a number in every row, found {ratings[row]} in row {row}.")
         users = np.asarray(users, dtype=np.int64)
         items = np.asarray(items, dtype=np.int64)
+        if own_items is None and (users_are_items or (user_label and user_label == item_label)):
+            own_items = own.same_keys_as(user_keys, item_keys)
+        if own_items is not None and (itself := own_items[users] == items).any():
+            others = ~itself
+            _log.warning("%s rows of feedback are of a user with itself; they are left out.", f"{itself.sum():,}")
+            if not others.any():
+                raise DataError(
+                    f"Interactions: all {len(users):,} rows are of a user with itself, so there is nothing to learn. "
+                    "Expected feedback of users on other nodes."
+                )
+            users, items = users[others], items[others]
+            ratings = None if ratings is None else np.asarray(ratings)[others]
+            timestamps = None if timestamps is None else np.asarray(timestamps)[others]
         pairs = users * np.int64(len(item_keys)) + items
         order = np.argsort(pairs)  # not stable, which matters to repeated pairs only
         last = np.ones(len(order), dtype=bool)
@@ -144,6 +175,7 @@ class Interactions:
             user_label,
             item_label,
             item_texts,
+            own_items,
         )
 
     @property
@@ -168,6 +200,14 @@ class Interactions:
     def pairs(self) -> np.ndarray:
         """int64 (n,): one number a (user, item) pair, `user * n_items + item`; ascending as rows are sorted."""
         return self.users * np.int64(self.n_items) + self.items
+
+    @cached_property
+    def own_pairs(self) -> np.ndarray:
+        """int64 (m,): the pair of each user that is an item with itself, numbered as `pairs`, ascending."""
+        if self.own_items is None:
+            return np.empty(0, dtype=np.int64)
+        users = np.flatnonzero(self.own_items >= 0)
+        return users * np.int64(self.n_items) + self.own_items[users]
 
     def likes(self) -> Interactions:
         """Return the rows that are likes."""
@@ -201,8 +241,11 @@ class Interactions:
         users, items = user_rows[self.users], item_rows[self.items]
         known = (users >= 0) & (items >= 0)
         aligned = replace(
-            self.take(known), user_keys=user_keys, item_keys=item_keys, users=users[known], items=items[known]
-        )
+            self.take(known), user_keys=user_keys, item_keys=item_keys, users=users[known], items=items[known],
+            own_items=None if self.own_items is None else own.renumbered(
+                self.own_items, user_rows, item_rows, len(user_keys)
+            ),
+        )  # fmt: skip
         if self.item_texts is None:
             return aligned
         return aligned.with_texts(dict(zip(self.item_keys, self.item_texts, strict=True)))
@@ -262,6 +305,7 @@ class Interactions:
             none if self.ratings is None else self.ratings,
             none if self.timestamps is None else self.timestamps,
             str(None if self.threshold is None else float(self.threshold)),
+            *(() if self.own_items is None or self.user_label else (self.own_items,)),
         )
 
     def to_dataframe(self) -> pd.DataFrame:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from kgplug.data.own_items import same_keys_as, without_own
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -70,6 +72,14 @@ class TopLists:
     item_keys: np.ndarray
     items: np.ndarray
     scores: np.ndarray
+
+    def without_own(self) -> TopLists:
+        """Return the lists without each node itself, where users and items are of one label and so may be one node."""
+        own = same_keys_as(self.user_keys, self.item_keys) if self.user_label == self.item_label else None
+        if own is None:
+            return self
+        items, scores = without_own(self.items, self.scores, own)
+        return replace(self, items=items, scores=scores)
 
 
 @dataclass(frozen=True, eq=False)

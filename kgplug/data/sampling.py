@@ -38,13 +38,14 @@ class ComplementSampler:
 
 
 def negative_sampler(*parts: Interactions) -> ComplementSampler:
-    """Return a sampler of items for users that avoids the rows of the given parts, and nothing else.
+    """Return a sampler of items for users that avoids the rows of the given parts and each user itself, nothing else.
 
     For training pass the training likes only: to avoid rows of the test part too would leak them.
     """
+    own = parts[0].own_pairs // max(parts[0].n_items, 1), parts[0].own_pairs % max(parts[0].n_items, 1)
     return ComplementSampler(
-        np.concatenate([part.users for part in parts]),
-        np.concatenate([part.items for part in parts]),
+        np.concatenate([*(part.users for part in parts), own[0]]),
+        np.concatenate([*(part.items for part in parts), own[1]]),
         n_groups=parts[0].n_users,
         n_members=parts[0].n_items,
     )

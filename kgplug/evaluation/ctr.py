@@ -86,8 +86,8 @@ def sample_negatives_for_evaluation(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Draw for each user as many items as it has positives, uniformly and without repetition.
 
-    Only items that the user has in no part come into question, whatever their rating. A user with
-    fewer such items than positives gets them all; one who has consumed the catalogue gets none.
+    Only items that the user has in no part come into question, whatever their rating, and never the user itself. A
+    user with fewer such items than positives gets them all; one who has consumed the catalogue gets none.
 
     Args:
         positives: one row a positive.
@@ -98,7 +98,7 @@ def sample_negatives_for_evaluation(
         (users, items): int64 (m,), ordered by user, item.
     """
     n_users, n_items = positives.n_users, positives.n_items
-    taken = distinct(np.concatenate([rows.pairs for rows in (positives, *parts)]))
+    taken = distinct(np.concatenate([positives.own_pairs, *(rows.pairs for rows in (positives, *parts))]))
     free = n_items - np.bincount(taken // n_items, minlength=n_users)
     missing = np.minimum(np.bincount(positives.users, minlength=n_users), free)
     drawn = np.empty(0, dtype=np.int64)

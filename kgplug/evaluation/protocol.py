@@ -102,6 +102,7 @@ def _as_papers(
         user_label=positives.user_label,
         item_label=positives.item_label,
         item_texts=positives.item_texts,
+        own_items=positives.own_items,
     )
     train, valid, test = rows.split(split, seed=seed, by="row")
     if not train.is_like.any() or not test.is_like.any():

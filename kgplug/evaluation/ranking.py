@@ -152,18 +152,19 @@ def list_blocks(
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yield (users, items) of the lists of everybody with a row in `right`: int64 (b,), int64 (b, width)."""
     users = distinct(right.users)
-    seen = train if valid is None else _joined(train, valid)
+    seen = _joined(train, *(() if valid is None else (valid,)))
     for start in range(0, len(users), BLOCK_USERS):
         block = users[start : start + BLOCK_USERS]
         yield block, model.recommend(block, width, also_seen=seen)[0]
 
 
-def _joined(left: Interactions, right: Interactions) -> Interactions:
-    """Return the pairs of two parts of one split, without ratings and timestamps."""
+def _joined(*parts: Interactions) -> Interactions:
+    """Return the pairs of parts of one split, and of each user with itself, without ratings and timestamps."""
+    first = parts[0]
     return replace(
-        left,
-        users=np.concatenate([left.users, right.users]),
-        items=np.concatenate([left.items, right.items]),
+        first,
+        users=np.concatenate([*(part.users for part in parts), first.own_pairs // max(first.n_items, 1)]),
+        items=np.concatenate([*(part.items for part in parts), first.own_pairs % max(first.n_items, 1)]),
         ratings=None,
         timestamps=None,
     )

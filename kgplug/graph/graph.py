@@ -190,6 +190,8 @@ class Graph:
         publication = publishable.publication(
             top=top, also_seen=seen if lists.seen == "all" else None, details=details, **options
         )
+        if publication.lists is not None:  # of whatever package the model is, nobody is recommended to themselves
+            publication = replace(publication, lists=publication.lists.without_own())
         if similar is not None:
             publication = replace(publication, similar=similar_lists(publication.vectors, similar, label=similar_label))
         elif similar_label is not None:

@@ -18,6 +18,7 @@ from tqdm import tqdm
 from kgplug.data.interactions import Interactions
 from kgplug.data.keys import factorize
 from kgplug.data.knowledge_graph import KnowledgeGraph
+from kgplug.data.own_items import known as known_own
 from kgplug.graph.bulk import BulkReader, Nodes
 from kgplug.graph.connection import Connection
 from kgplug.graph.contents import read_contents
@@ -41,17 +42,19 @@ class ReadReport:
         own: relationships written by kgplug, left out.
         repeated: relationships that say again what another one says: of feedback the latest stays.
         vanished: relationships with an end that came or went while they were read.
+        itself: feedback of a node on itself, left out.
     """
 
     kept: int
     own: int
     repeated: int
     vanished: int
+    itself: int = 0
 
     def __str__(self) -> str:
         return (
             f"{self.kept:,} kept; left out: {self.own:,} written by kgplug, {self.repeated:,} repeated, "
-            f"{self.vanished:,} changed while they were read"
+            f"{self.vanished:,} changed while they were read, {self.itself:,} of a node with itself"
         )
 
     def logged(self, what: str) -> Self:
@@ -115,6 +118,8 @@ def pull_interactions(
     item_rows, item_keys = _as_rows(connection, items_read, item.label, item.key, "[item] key")
     users, items = user_rows.of(feedback.users), item_rows.of(feedback.items)
     known = (users >= 0) & (items >= 0)
+    own_items = np.full(len(user_keys), -1, dtype=np.int64)
+    own_items[user_rows.of(users_read.ids)] = item_rows.of(users_read.ids)  # a node of both labels is one node
     interactions = Interactions.from_arrays(
         user_keys,
         item_keys,
@@ -126,9 +131,11 @@ def pull_interactions(
         user_label=user.label,
         item_label=item.label,
         item_texts=read_titles(connection, schema, items_read, item_rows) if item.title else None,
+        own_items=known_own(own_items),
     )
-    n_known = int(known.sum())
-    report = ReadReport(len(interactions), feedback.own, n_known - len(interactions), len(known) - n_known)
+    n_known, itself = int(known.sum()), int((own_items[users[known]] == items[known]).sum())
+    repeated = n_known - itself - len(interactions)
+    report = ReadReport(len(interactions), feedback.own, repeated, len(known) - n_known, itself)
     return interactions, report
 
 

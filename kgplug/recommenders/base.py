@@ -13,6 +13,7 @@ from scipy import sparse
 from kgplug.data.artefact import new_run_id, read_artefact, write_artefact
 from kgplug.data.interactions import Interactions
 from kgplug.data.knowledge_graph import KnowledgeGraph
+from kgplug.data.own_items import same_keys_as
 from kgplug.data.publication import NodeVectors, Publication, TopLists
 from kgplug.errors import DataError, RunError, UsageError
 from kgplug.recommenders.lists import SCORE_BLOCK_CELLS, ListMaker
@@ -20,6 +21,7 @@ from kgplug.recommenders.newcomers import FoldIn
 from kgplug.training.config import DataSize, ModelConfig, make_config
 
 _FEEDBACK = "kgplug.Interactions, such as Interactions.from_dataframe(frame, user=…, item=…) makes"
+_OWN_ITEMS = "own_items"
 _BUILT_BY = {
     "interactions": _FEEDBACK,
     "valid": _FEEDBACK,
@@ -123,6 +125,7 @@ class Recommender(ListMaker):
             raise UsageError("The validation part must come from the same split as the training part.")
         self.user_keys, self.item_keys = interactions.user_keys, interactions.item_keys
         self.user_label, self.item_label = interactions.user_label, interactions.item_label
+        self.own_items = interactions.own_items
         self.seen, self.seed, self.run = interactions.matrix(), seed, new_run_id(self.name)
         self.liked, self._fold_in = interactions.likes().matrix(), None
         n_triples = 0 if knowledge is None else knowledge.n_triples
@@ -244,6 +247,8 @@ class Recommender(ListMaker):
         arrays = {f"model.{name}": array for name, array in self._state().items()}
         for name, matrix in (("seen", self.seen), ("liked", self.liked)):
             arrays[f"{name}.indptr"], arrays[f"{name}.indices"] = matrix.indptr, matrix.indices
+        if self.own_items is not None:
+            arrays[_OWN_ITEMS] = self.own_items
         write_artefact(Path(folder), arrays, {
             "kind": "recommender",
             "model": self.name,
@@ -295,6 +300,9 @@ class Recommender(ListMaker):
         self.user_keys = _object_array(content["user_keys"])
         self.item_keys = _object_array(content["item_keys"])
         self.user_label, self.item_label = content["user_label"], content["item_label"]
+        self.own_items = arrays.get(_OWN_ITEMS)
+        if self.own_items is None and self.user_label and self.user_label == self.item_label:  # runs of before
+            self.own_items = same_keys_as(self.user_keys, self.item_keys)
         self.seed, self.history, self.run = content["seed"], content["history"], content["run"]
         self.seen = self._rows("seen", arrays)
         self.liked = self._rows("liked", arrays) if "liked.indptr" in arrays else self.seen  # runs of earlier versions

@@ -14,6 +14,7 @@ from kgplug.data.blocks import row_blocks
 from kgplug.data.choice import ListChoice, check_diversity, check_vectors, item_mask, left_out
 from kgplug.data.interactions import Interactions
 from kgplug.data.keys import as_keys
+from kgplug.data.own_items import leave_out_own
 from kgplug.data.top_k import leave_out
 from kgplug.errors import UsageError
 
@@ -25,10 +26,13 @@ class ListMaker(ABC):
 
     Attributes:
         score_block_cells: user × item scores that `recommend` asks for at a time.
+        own_items: int64 (n_users,), the item that each user itself is, -1 without one, or None; it is in no list of
+            its own, whatever else `recommend` is asked.
     """
 
     name: ClassVar[str]
     score_block_cells: ClassVar[int] = SCORE_BLOCK_CELLS
+    own_items: np.ndarray | None = None
 
     user_keys: np.ndarray
     item_keys: np.ndarray
@@ -106,6 +110,7 @@ class ListMaker(ABC):
             block_scores, finish = self._unfinished_block(users[rows])  # (b, n_items)
             if seen is not None:
                 leave_out(block_scores, users[rows], seen)
+            leave_out_own(block_scores, users[rows], self.own_items)
             items[rows], scores[rows] = choice.make(block_scores, finish)
 
         self._fill_blocks(fill, len(users))

@@ -1,0 +1,205 @@
+"""People who follow people: users that are also items never meet themselves."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import sparse
+
+import kgplug
+from kgplug.data.artefact import read_artefact, write_artefact
+from kgplug.data.interactions import Interactions
+from kgplug.data.knowledge_graph import KnowledgeGraph
+from kgplug.data.publication import TopLists
+from kgplug.data.sampling import negative_sampler
+from kgplug.errors import DataError
+from kgplug.evaluation.ctr import label_pairs
+from kgplug.evaluation.protocol import divide
+from kgplug.evaluation.ranking import list_blocks
+from kgplug.recommenders.base import Recommender
+from kgplug.recommenders.click_through import ClickThroughData
+from kgplug.recommenders.popularity import Popularity
+from tests.unit.test_recommender_contract import NAMES, SETTINGS
+
+N_PEOPLE, N_STARS = 24, 4  # the stars are followed, and follow nobody
+_ids = np.arange(N_PEOPLE + N_STARS)
+
+
+def _frame() -> pd.DataFrame:
+    pairs = [(a, b) for a in range(N_PEOPLE) for b in _ids if a != b and (a * 13 + b * 7) % 4 == 0]
+    pairs += [(a, b) for a in range(N_PEOPLE) for b in _ids[N_PEOPLE:] if a % 3]
+    frame = pd.DataFrame(pairs, columns=["who", "whom"]).drop_duplicates()
+    return frame.assign(stars=np.where(np.arange(len(frame)) % 5, 5, 1))
+
+
+@pytest.fixture(scope="module")
+def people() -> Interactions:
+    rows = _frame()
+    keys = _ids.astype(object)
+    likes = Interactions.from_arrays(
+        keys, keys, rows["who"].to_numpy(), rows["whom"].to_numpy(), ratings=rows["stars"].to_numpy(float),
+        threshold=4, user_label="Person", item_label="Person",
+    )  # fmt: skip
+    return likes.with_texts({n: f"{n} {'War' if n % 2 else 'Peace'}" for n in _ids})
+
+
+@pytest.fixture(scope="module")
+def knowledge() -> KnowledgeGraph:
+    facts = [(n, "LIVES_IN", f"town {n % 4}") for n in _ids.tolist()] + [
+        ("town 0", "IN", "land"),
+        ("town 1", "IN", "land"),
+    ]
+    knowledge = KnowledgeGraph.from_dataframe(pd.DataFrame(facts, columns=["head", "relation", "tail"]))
+    labels = np.array(["Person" if isinstance(key, int) else "Town" for key in knowledge.entity_keys], dtype=object)
+    return replace(knowledge, entity_labels=labels)
+
+
+def _fit(name: str, people: Interactions, knowledge: KnowledgeGraph) -> Recommender:
+    settings = {**SETTINGS[name]}
+    settings |= {"epochs": 2} if "epochs" in settings else {}
+    model = kgplug.create(name, **settings)
+    assert isinstance(model, Recommender)
+    return model.fit(people, knowledge if model.needs_knowledge else None, progress=False)
+
+
+def _itself(model: Recommender, **options) -> int:
+    everybody = np.arange(len(model.user_keys))
+    items, _ = model.recommend(everybody, len(model.item_keys), **options)
+    assert (np.sort(items, axis=1)[:, 1:] >= 0).any()
+    return int((np.where(items < 0, None, model.item_keys[items]) == model.user_keys[:, None]).sum())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_nobody_is_in_a_list_of_their_own_whatever_the_model(
+    name: str, people: Interactions, knowledge: KnowledgeGraph, tmp_path: Path
+) -> None:
+    model = _fit(name, people, knowledge)
+    assert _itself(model) == _itself(model, exclude_seen=False) == 0
+    vectors = np.random.default_rng(0).normal(size=(people.n_items, 4)).astype(np.float32)
+    assert _itself(model, exclude_seen=False, diversity=0.5, vectors=vectors) == 0
+    model.save(tmp_path / "run")
+    loaded = kgplug.load(tmp_path / "run")
+    assert isinstance(loaded, Recommender)
+    assert _itself(loaded, exclude_seen=False) == 0
+
+
+def test_a_run_of_an_earlier_version_learns_from_its_labels_who_is_who(
+    people: Interactions, knowledge: KnowledgeGraph, tmp_path: Path
+) -> None:
+    model = _fit("ItemKNN", people, knowledge)
+    model.save(tmp_path / "run")
+    arrays, content = read_artefact(tmp_path / "run")
+    write_artefact(tmp_path / "run", {name: array for name, array in arrays.items() if name != "own_items"}, content)
+    assert _itself(kgplug.load(tmp_path / "run"), exclude_seen=False) == 0  # type: ignore[arg-type]
+
+
+def test_users_and_items_of_a_data_frame_are_others_unless_it_is_said() -> None:
+    others = Interactions.from_dataframe(_frame(), user="who", item="whom")
+    assert others.own_items is None
+    people = Interactions.from_dataframe(_frame(), user="who", item="whom", users_are_items=True)
+    assert people.own_items is not None
+    keys = people.item_keys[people.own_items]
+    assert (keys[people.own_items >= 0] == people.user_keys[people.own_items >= 0]).all()
+    assert _itself(Popularity().fit(people), exclude_seen=False) == 0
+    assert people.fingerprint != others.fingerprint
+
+
+def test_parts_and_copies_know_who_is_who(people: Interactions) -> None:
+    parts = [*people.split((0.5, 0.5)), people.likes(), people.with_threshold(5), people.take(np.arange(3))]
+    assert all(part.own_items is people.own_items for part in parts)
+
+
+def test_another_numbering_keeps_who_is_who(people: Interactions) -> None:
+    users, items = people.user_keys[[3, 5, 9]], people.item_keys[[0, 3, 4, 9, 11]]
+    own = people.aligned_to(users, items).own_items
+    assert own is not None
+    assert own.tolist() == [1, -1, 3]
+
+
+def test_a_person_who_follows_themselves_is_left_out_and_counted(caplog: pytest.LogCaptureFixture) -> None:
+    frame = pd.concat([_frame(), pd.DataFrame({"who": [1, 2], "whom": [1, 2], "stars": [5, 5]})])
+    with caplog.at_level(logging.WARNING):
+        rows = Interactions.from_dataframe(frame, user="who", item="whom", rating="stars", users_are_items=True)
+    assert len(rows) == len(_frame())
+    assert "2 rows of feedback are of a user with itself" in caplog.text
+    only = pd.DataFrame({"who": [1, 2], "whom": [1, 2]})
+    with pytest.raises(DataError, match="all 2 rows are of a user with itself"):
+        Interactions.from_dataframe(only, user="who", item="whom", users_are_items=True)
+
+
+def _draws(people: Interactions) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Return (users, negatives) of everything that draws some, so often that every free item comes up."""
+    train, valid, test = people.split((0.6, 0.2, 0.2), by="row")
+    rng, users = np.random.default_rng(0), np.repeat(np.arange(N_PEOPLE), 400)
+    found = {"training": (users, negative_sampler(train).draw(users, rng))}
+    for number in range(20):
+        data = ClickThroughData(train, valid, seed=number)
+        assert data.valid is not None
+        other = data.valid.labels == 0
+        found[f"validation {number}"] = data.valid.users[other], data.valid.items[other]
+        pairs = label_pairs(test, [train, valid, test], rng)
+        found[f"test {number}"] = pairs.users[~pairs.labels], pairs.items[~pairs.labels]
+        for protocol in ("honest", "paper"):
+            parts = divide(people, (0.6, 0.2, 0.2), positive=4, protocol=protocol, seed=number)
+            pairs = parts.test_pairs
+            found[f"{protocol} {number}"] = pairs.users[~pairs.labels], pairs.items[~pairs.labels]
+    return found
+
+
+def test_nobody_is_a_negative_of_their_own(people: Interactions) -> None:
+    for which, (users, items) in _draws(people).items():
+        assert not (people.user_keys[users] == people.item_keys[items]).any(), which
+
+
+def test_somebody_who_follows_everybody_else_has_no_negative() -> None:
+    frame = pd.DataFrame([(0, b) for b in range(1, 5)] + [(1, 0)], columns=["a", "b"])
+    rows = Interactions.from_dataframe(frame, user="a", item="b", users_are_items=True)
+    rng = np.random.default_rng(0)
+    assert negative_sampler(rows).draw(np.zeros(20, dtype=np.int64), rng).tolist() == [-1] * 20
+    pairs = label_pairs(rows, [rows], rng)
+    assert not (pairs.users[~pairs.labels] == 0).any()
+
+
+class Selfish(Recommender):
+    """A model of another package that lists what it likes: everybody first gets themselves."""
+
+    name = "Selfish"
+    config_class = Popularity.config_class
+
+    def _fit(self, interactions, knowledge, valid, seed, options) -> None: ...
+    def _arrays(self) -> dict:
+        return {}
+
+    def _restore(self, arrays: dict) -> None: ...
+    def score(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:
+        return (users == items).astype(np.float32)
+
+    def _score_block(self, users: np.ndarray) -> np.ndarray:
+        return np.eye(len(self.item_keys), dtype=np.float32)[users]
+
+    def _score_newcomers(self, likes: sparse.csr_matrix) -> np.ndarray:
+        return np.zeros(likes.get_shape(), dtype=np.float32)
+
+
+def test_a_model_of_another_package_lists_nobody_for_themselves(people: Interactions) -> None:
+    model = Selfish().fit(people)
+    assert _itself(model) == _itself(model, exclude_seen=False) == 0
+    train, valid, test = people.split((0.6, 0.2, 0.2))
+    for users, items in list_blocks(Selfish().fit(train), test, train, valid, 5):
+        assert not (people.item_keys[items] == people.user_keys[users][:, None]).any()
+
+
+def test_lists_of_one_label_from_anywhere_lose_the_node_itself() -> None:
+    keys = np.array(["a", "b", "c"], dtype=object)
+    items = np.array([[0, 1, 2], [0, 1, -1], [1, 0, -1]])
+    scores = np.array([[3, 2, 1], [3, 2, -np.inf], [3, 2, -np.inf]], dtype=np.float32)
+    lists = TopLists("Person", "Person", keys, keys, items, scores).without_own()
+    assert lists.items.tolist() == [[1, 2, -1], [0, -1, -1], [1, 0, -1]]
+    assert lists.scores.tolist() == [[2, 1, -np.inf], [3, -np.inf, -np.inf], [3, 2, -np.inf]]
+    others = TopLists("User", "Item", keys, keys, items, scores)
+    assert others.without_own() is others
