@@ -30,6 +30,12 @@ class Settings(BaseSettings):
         default_factory=lambda: platformdirs.user_data_path("kgplug"),
         description="folder for the local Neo4j, downloads and runs",
     )
+    kgplug_checkpoint_s: float = Field(
+        default=60.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="minimum number of seconds between two checkpoints of a training; 0: after every epoch",
+    )
 
     @property
     def runs_dir(self) -> Path:

@@ -27,6 +27,12 @@ def no_server_of_the_developer(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
+@pytest.fixture(autouse=True)
+def a_checkpoint_after_every_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let trainings write checkpoints as often as they can, so that tests can stop them anywhere."""
+    monkeypatch.setenv("KGPLUG_CHECKPOINT_S", "0")
+
+
 @pytest.fixture(scope="session")
 def neo4j_jars() -> Path:
     """Folder of the server's jars: the normal one, so that they are downloaded once a machine."""

@@ -7,6 +7,7 @@ import os
 import sys
 
 import typer
+from pydantic import ValidationError
 
 from kgplug.cli import choosing, database, demo, models, publishing, serving
 from kgplug.errors import KgplugError, is_out_of_memory
@@ -53,6 +54,12 @@ def main() -> None:
         if not is_out_of_memory(error):
             raise
         _fail(f"Not enough memory ({str(error).partition(chr(10))[0]}). Use a smaller embedding_dim or batch_size.", 1)
+    except ValidationError as error:  # of an environment variable
+        if error.title != "Settings":
+            raise
+        first = error.errors()[0]
+        name, found = str(first["loc"][0]).upper(), first["input"]
+        _fail(f"{name}={found}: {first['msg']}. Correct this environment variable, or unset it.", 2)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EACCES, errno.EROFS, errno.EDQUOT, errno.EFBIG):
             _fail(f"{error.filename or 'A file'} could not be written: {error.strerror}.", 1)

@@ -68,7 +68,8 @@ def train(
 ) -> None:
     """Train a model on the graph and keep it as a run. The test part is split off and not looked at.
 
-    Interrupted, the same command goes on from its last epoch. With --from, nodes and relations that came since
+    Interrupted, the same command goes on from its last checkpoint (every KGPLUG_CHECKPOINT_S seconds; 60 if unset).
+    With --from, nodes and relations that came since
     get vectors of their own; settings and split are those of the earlier run.
 
     Examples: `kgplug train MKR`, `kgplug train TransH -s embedding_dim=32`, `kgplug train KGCN --split 0.6,0.2,0.2`,

@@ -82,7 +82,7 @@ class EmbeddingModel:
                 them): a graph, or int64 (n, 3) in `knowledge`'s numbers. Without it all epochs are done.
             seed: the same seed, data and settings give the same model (bit by bit on one CPU).
             progress: show a bar; None shows it on a terminal.
-            checkpoint: file to write after each epoch and to go on from if it exists.
+            checkpoint: file to write now and then and to go on from if it exists; see `kgplug.training.loop.train`.
             start: an earlier model of this name; what it knows keeps its vectors at first (`growth.carry_over`).
             freeze: keep them bit for bit, and train only what is new.
 

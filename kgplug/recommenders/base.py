@@ -35,7 +35,7 @@ class FitOptions:
 
     Attributes:
         progress: show a bar; None shows it on a terminal.
-        checkpoint: file to write after each epoch and to go on from.
+        checkpoint: file to write now and then and to go on from.
     """
 
     progress: bool | None = None
@@ -100,7 +100,7 @@ class Recommender(ListMaker):
                 so many (of less than 1,000 likes, or dislikes where a model learns from them: the usual number).
             seed: the same seed, data and settings give the same model.
             progress: show a bar; None shows it on a terminal.
-            checkpoint: file to write after each epoch and to go on from if it exists.
+            checkpoint: file to write now and then and to go on from if it exists; see `kgplug.training.loop.train`.
 
         Raises:
             DataError: no like to learn from, or no knowledge graph, or none with an item, where the model needs one.

@@ -21,9 +21,12 @@ import torch
 from tqdm import tqdm
 
 from kgplug.errors import TrainingError, is_out_of_memory
+from kgplug.settings import Settings
 from kgplug.training.adam import Optimizer
 from kgplug.training.checkpoint import load_checkpoint, save_checkpoint
+from kgplug.training.checkpoint_times import CheckpointTimes, expected_bytes
 from kgplug.training.device import one_thread
+from kgplug.training.interruption import Interruption
 
 ONE_THREAD_BELOW = 4_000_000  # numbers; on two cores KGCN with 1 million takes a third longer with two threads
 
@@ -103,7 +106,9 @@ def train(
         description: shown beside the progress bar.
         chance: validation figure of what knows nothing; before a better one, no epoch counts against `patience`.
         fingerprint: of data and settings; a checkpoint with another one is refused.
-        checkpoint: file to write after each epoch and to go on from if it exists.
+        checkpoint: file to write now and then, after an epoch, and to go on from if it exists: every
+            KGPLUG_CHECKPOINT_S seconds, in at most 5 % of the training time, and when the training is interrupted
+            shortly before the end of an epoch.
         progress: show a bar; None shows it on a terminal.
 
     Raises:
@@ -116,9 +121,11 @@ def train(
         history = History(**recorded)
     hidden = not (sys.stderr.isatty() if progress is None else progress)
     bar = tqdm(total=epochs, initial=len(history.losses), desc=description, unit="epoch", disable=hidden)
-    with bar:
+    times = CheckpointTimes(Settings().kgplug_checkpoint_s, expected_bytes(task.module))
+    with bar, Interruption(active=checkpoint is not None) as interruption:
         while len(history.losses) < epochs and not _exhausted(history, patience, chance):
             epoch, began = len(history.losses), time.perf_counter()
+            interruption.expect(history.seconds[-1] + times.expected_s if history.seconds else math.inf)
             try:
                 loss, figure = _run_epoch(task, epoch, seed, best), _validate(task, epoch, best)
                 if figure is not None:
@@ -132,10 +139,13 @@ def train(
             if figure is None or figure > max(history.validation[:-1], default=-math.inf):
                 history.best_epoch, best = epoch, _weights(task.module)
             history.seconds.append(time.perf_counter() - began)
-            if checkpoint is not None:
-                save_checkpoint(
-                    checkpoint, task.module, task.optimizers, best, history.to_dict(), fingerprint=fingerprint
-                )
+            if checkpoint is not None and (times.due() or interruption.signal is not None):
+                with times.writing():
+                    save_checkpoint(
+                        checkpoint, task.module, task.optimizers, best, history.to_dict(), fingerprint=fingerprint
+                    )
+            if interruption.signal is not None:
+                interruption.give_back()
             bar.update()
             bar.set_postfix(_postfix(history))
     task.module.load_state_dict(best)

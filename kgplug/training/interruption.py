@@ -1,0 +1,69 @@
+"""Ctrl-C and SIGTERM while a training runs: an epoch that is nearly done ends first, and its state is written."""
+
+from __future__ import annotations
+
+import logging
+import math
+import signal
+import threading
+import time
+from types import FrameType
+from typing import Any, Self
+
+FINISH_S = 10.0  # seconds that an interrupted training may still take to end its epoch and to write it
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+_log = logging.getLogger(__name__)
+
+
+class Interruption:
+    """A context in which the first signal may wait for the end of an epoch; a second one is never kept waiting.
+
+    Outside the main thread, where Python delivers no signals, nothing changes.
+
+    Args:
+        active: whether there is a checkpoint to write.
+
+    Attributes:
+        signal: the signal that waits, or None.
+    """
+
+    def __init__(self, *, active: bool) -> None:
+        self.signal: int | None = None
+        self._active = active and threading.current_thread() is threading.main_thread()
+        self._ready_at = math.inf
+        self._before: dict[int, Any] = {}
+
+    def expect(self, seconds: float) -> None:
+        """Take notice of how long the epoch that begins now, and writing it, are expected to take."""
+        self._ready_at = time.monotonic() + seconds
+
+    def give_back(self) -> None:
+        """Restore what handled signals before; the one that has waited, if any, is then handled."""
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        self._before = {}
+        if self.signal is not None:
+            number, self.signal = self.signal, None
+            signal.raise_signal(number)
+
+    def __enter__(self) -> Self:
+        if self._active:
+            handlers = {number: signal.getsignal(number) for number in SIGNALS}
+            # None: set by C code, which Python cannot restore.
+            self._before = {n: old for n, old in handlers.items() if old not in (None, signal.SIG_IGN)}
+            for number in self._before:
+                signal.signal(number, self._handle)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.give_back()
+
+    def _handle(self, number: int, _frame: FrameType | None) -> None:
+        left_s = self._ready_at - time.monotonic()
+        waits = self.signal is None and abs(left_s) <= FINISH_S  # an epoch far behind its time is not waited for
+        self.signal = number
+        if not waits:
+            self.give_back()
+            return
+        _log.warning("Interrupted: this epoch is finished and kept first, within about %.0f s.", max(1.0, left_s))
