@@ -32,12 +32,14 @@ class Split:
         seed: of the shuffle.
         by: "user" or "row"; a triple's part follows from its keys (`KnowledgeGraph.split`).
         order: "random" or "time".
+        method: "keys", or "positions" for runs of earlier versions of kgplug (`Interactions.split`).
     """
 
     fractions: tuple[float, float, float] = (0.8, 0.1, 0.1)
     seed: int = 0
     by: Literal["user", "row"] = "user"
     order: Literal["random", "time"] = "random"
+    method: Literal["keys", "positions"] = "keys"
 
     def __post_init__(self) -> None:
         check_fractions(self.fractions)
@@ -46,7 +48,9 @@ class Split:
 
     def interactions(self, rows: Interactions) -> tuple[Interactions, Interactions | None, Interactions | None]:
         """Return (train, valid, test); an empty part is None."""
-        train, valid, test = rows.split(self.fractions, seed=self.seed, by=self.by, order=self.order)
+        train, valid, test = rows.split(
+            self.fractions, seed=self.seed, by=self.by, order=self.order, method=self.method
+        )
         return train, valid if len(valid) else None, test if len(test) else None
 
     def triples(self, knowledge: KnowledgeGraph) -> tuple[KnowledgeGraph, KnowledgeGraph | None, KnowledgeGraph | None]:

@@ -318,7 +318,8 @@ def _evaluate_embedding(
 
 
 def _split_of(content: dict) -> Split:
-    return Split(**{**content["split"], "fractions": tuple(content["split"]["fractions"])})
+    """Return the split of a run; a run that names no method was split by the positions of its rows."""
+    return Split(**{"method": "positions", **content["split"], "fractions": tuple(content["split"]["fractions"])})
 
 
 def predict(

@@ -15,9 +15,9 @@ from scipy import sparse
 from kgplug.data import own_items as own
 from kgplug.data.columns import read_ratings, read_timestamps
 from kgplug.data.keys import as_column, as_keys, factorize, fingerprint
-from kgplug.data.splitting import split_rows
+from kgplug.data.splitting import hash_keys, hash_pairs, split_rows, split_rows_by_position
 from kgplug.data.texts import as_texts
-from kgplug.errors import DataError
+from kgplug.errors import DataError, UsageError
 
 _log = logging.getLogger(__name__)
 
@@ -267,6 +267,15 @@ class Interactions:
         """sha256 of the texts, which `fingerprint` leaves out as few models read them; None without texts."""
         return None if self.item_texts is None else fingerprint(self.item_texts)
 
+    @cached_property
+    def row_hashes(self) -> np.ndarray:
+        """uint64 (n,): a number for each row that follows from the keys of its user and item alone.
+
+        It is the same on every machine, and in every graph or DataFrame that holds the pair, so that rows can be
+        found again when others have come or gone.
+        """
+        return hash_pairs(hash_keys(self.user_keys)[self.users], hash_keys(self.item_keys)[self.items])
+
     def split(
         self,
         fractions: Sequence[float],
@@ -274,19 +283,37 @@ class Interactions:
         seed: int = 0,
         by: Literal["user", "row"] = "user",
         order: Literal["random", "time"] = "random",
+        method: Literal["keys", "positions"] = "keys",
     ) -> tuple[Interactions, ...]:
         """Split rows into parts.
 
+        A row's part follows from its keys and the seed: one row more or less moves at most one other row across each
+        cut. Every user has its share of each part on average over seeds, also with a single row. A part that is
+        split again needs another seed.
+
         Args:
-            fractions: one a part, adding up to 1, e.g. (0.8, 0.1, 0.1).
-            seed: of the shuffle; with `order="time"`, of rows of equal times.
+            fractions: share of each part, adding up to 1, e.g. (0.8, 0.1, 0.1).
+            seed: Seed of the shuffle and of the remainders; with `order="time"`, of rows of equal times.
             by: "user" gives each user's rows to the parts in these shares; "row" ignores users.
             order: "random", or "time": earlier rows to earlier parts.
+            method: "positions" splits as earlier versions of kgplug did; for runs that they saved.
+
+        Raises:
+            UsageError: a share, the seed or a word is wrong.
+            DataError: `order="time"` without timestamps.
         """
-        part = split_rows(
-            self.users, self.timestamps, fractions=fractions, seed=seed, by=by, order=order
-        )  # (n,) part number of each row
-        return tuple(self.take(part == number) for number in range(len(fractions)))
+        if method == "positions":
+            part = split_rows_by_position(
+                self.users, self.timestamps, fractions=fractions, seed=seed, by=by, order=order
+            )
+        elif method == "keys":
+            part = split_rows(
+                self.users, self.timestamps, row_hashes=self.row_hashes, user_hashes=hash_keys(self.user_keys),
+                fractions=fractions, seed=seed, by=by, order=order,
+            )  # fmt: skip
+        else:
+            raise UsageError(f'Split method is "keys" or "positions", not {method!r}.')
+        return tuple(self.take(part == number) for number in range(len(fractions)))  # part: (n,)
 
     def matrix(self) -> sparse.csr_matrix:
         """Return the rows as a binary matrix: float32 (n_users, n_items)."""

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from kgplug.data.keys import as_column, canonical_order, distinct, factorize, fingerprint
-from kgplug.data.splitting import check_fractions, hashed, mixed
+from kgplug.data.splitting import as_fractions, check_fractions, check_seed, hashed, mixed
 from kgplug.errors import DataError
 
 
@@ -126,14 +126,16 @@ class KnowledgeGraph:
         arrive: what a model was tested on once is never trained on later. Sizes differ from the shares by chance.
 
         Raises:
-            UsageError: the shares do not add up to 1.
+            UsageError: the shares do not add up to 1, or the seed is not a whole number from 0 on.
         """
-        check_fractions(fractions)
+        shares, seed = check_fractions(fractions), check_seed(seed)
         head, relation, tail = self.triples.T
         entity = mixed(hashed(self.entity_labels)) + hashed(self.entity_keys)
-        number = mixed(mixed(mixed(entity[head]) + hashed(self.relations)[relation]) + entity[tail] + np.uint64(seed))
-        drawn = number / np.float64(2**64)  # (n_triples,), as good as uniform in [0, 1]
-        part = np.searchsorted(np.cumsum(fractions)[:-1], drawn, side="right")
+        number = mixed(
+            mixed(mixed(entity[head]) + hashed(self.relations)[relation]) + entity[tail] + np.uint64(seed % 2**64)
+        )
+        cumulative = np.cumsum(shares)
+        part = np.searchsorted(cumulative[:-1] / cumulative[-1], as_fractions(number), side="right")
         return [
             KnowledgeGraph(self.entity_keys, self.entity_labels, self.relations, self.triples[part == number])
             for number in range(len(fractions))

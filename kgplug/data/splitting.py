@@ -14,58 +14,200 @@ def split_rows(
     users: np.ndarray,
     timestamps: np.ndarray | None,
     *,
+    row_hashes: np.ndarray,
+    user_hashes: np.ndarray,
     fractions: Sequence[float],
     seed: int,
     by: str,
     order: str,
 ) -> np.ndarray:
-    """Return the part number of each row, int64 (n,).
+    """Return the part number of each row, int64 (n,), from the keys of the rows and the seed alone.
 
-    Within a group (a user, or all rows) the first f·n rows, rounded, in the chosen order go to
-    part 0, and so on by cumulative shares; so the parts of one group differ from the exact
-    shares by less than one row, and nobody's rows get lost. Equal times stand in random order.
+    The rows of a group (a user, or all rows) stand in the order of their times or of a hash of seed and row, which
+    also orders rows of equal times. With n rows in the group and C the sum of the first shares, the first
+    floor(C·n + r) rows belong to the first parts. The remainder r is a uniform random number in [0, 1) that follows
+    from the seed, the shares and the group. So each part of each group has its share on average, also of a single
+    row, and differs from it by less than one row. One row more moves at most one other row across each cut of its
+    group, and no row of another group.
+
+    Args:
+        users: int64 (n,).
+        timestamps: int64 (n,), or None.
+        row_hashes: uint64 (n,), of the keys of user and item.
+        user_hashes: uint64 (n_users,), of the keys of the users.
+        fractions: of the parts.
+        seed: a whole number from 0 on.
+        by: "user" or "row".
+        order: "random" or "time".
 
     Raises:
-        UsageError: fractions do not add up to 1, or a word is unknown.
+        UsageError: fractions do not add up to 1, a word is unknown, or the seed is wrong.
         DataError: `order="time"` without timestamps.
     """
-    check_fractions(fractions)
-    shares = np.asarray(fractions, dtype=np.float64)
-    if by not in ("user", "row"):
-        raise UsageError(f'Split by "user" or "row", not "{by}".')
-    if order not in ("random", "time"):
-        raise UsageError(f'Split order is "random" or "time", not "{order}".')
-    if order == "time" and timestamps is None:
-        raise DataError("A split by time needs timestamps, and these interactions have none; use order='random'.")
-    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
-        raise UsageError(f"The seed of a split is a whole number from 0 on; found {seed!r}.")
-    rng = np.random.default_rng(seed)
+    shares = check_fractions(fractions)
+    seed = check_seed(seed)
+    _check_words(by, order, timestamps)
     n = len(users)
-    rank = rng.permutation(n)
+    stream = _stream(seed, by)
+    drawn = mixed(row_hashes + stream)  # (n,)
+    rank = np.empty(n, dtype=np.int64)
+    rank[np.argsort(drawn) if order == "random" else np.lexsort((drawn, np.asarray(timestamps)))] = np.arange(n)
+    if by == "user":
+        group, hashes = np.asarray(users, dtype=np.int64), user_hashes
+    else:
+        group, hashes = np.zeros(n, dtype=np.int64), np.zeros(1, dtype=np.uint64)
+    remainders = as_fractions(mixed(mixed(hashes + stream) + _hash_of_numbers(shares)))  # (groups,)
+    cumulative = np.cumsum(shares)
+    cumulative = cumulative[:-1] / cumulative[-1]
+    sizes = np.bincount(group, minlength=len(hashes))
+    cuts = np.floor(cumulative[:, None] * sizes + remainders).astype(np.int64)  # (parts - 1, groups)
+    return _parts(group, rank, sizes, cuts)
+
+
+def split_rows_by_position(
+    users: np.ndarray,
+    timestamps: np.ndarray | None,
+    *,
+    fractions: Sequence[float],
+    seed: int,
+    by: str,
+    order: str,
+) -> np.ndarray:
+    """Return the part number of each row, int64 (n,), from the positions of the rows, as earlier versions did.
+
+    The test set of a run that such a version saved is found this way, if the data have not changed since.
+    """
+    shares = check_fractions(fractions)
+    seed = check_seed(seed)
+    _check_words(by, order, timestamps)
+    n = len(users)
+    rank = np.random.default_rng(seed).permutation(n)
     if order == "time":
         rank[np.lexsort((rank, np.asarray(timestamps)))] = np.arange(n)
     group = np.asarray(users, dtype=np.int64) if by == "user" else np.zeros(n, dtype=np.int64)
+    sizes = np.bincount(group, minlength=1)
+    cuts = np.floor(np.cumsum(shares)[:-1][:, None] * sizes[None, :] + 0.5).astype(np.int64)  # (parts - 1, groups)
+    return _parts(group, rank, sizes, cuts)
+
+
+def _parts(group: np.ndarray, rank: np.ndarray, sizes: np.ndarray, cuts: np.ndarray) -> np.ndarray:
+    """Return the part number of each row, int64 (n,).
+
+    Args:
+        group, rank: int64 (n,), the group of each row, and its place in the order of all rows.
+        sizes: int64 (groups,), rows of each group.
+        cuts: int64 (parts - 1, groups), how many rows of a group stand before each cut.
+    """
+    n = len(group)
     sequence = np.argsort(group * np.int64(n) + rank)
-    sizes = np.bincount(group, minlength=1) if n else np.zeros(1, dtype=np.int64)
     starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
     position = np.empty(n, dtype=np.int64)
     position[sequence] = np.arange(n) - starts[group[sequence]]
-    # Halves go up: np.rint would let two cuts part by a whole row more than their share.
-    cuts = np.floor(np.cumsum(shares)[:-1][:, None] * sizes[None, :] + 0.5).astype(np.int64)  # (parts - 1, groups)
-    return (position[None, :] >= cuts[:, group]).sum(axis=0)
+    part = np.zeros(n, dtype=np.int64)
+    for cut in cuts:
+        part += position >= cut[group]
+    return part
 
 
-def check_fractions(fractions: Sequence[float]) -> None:
-    """Raise UsageError unless there are two shares or more, none negative, that add up to 1."""
-    shares = np.asarray(fractions, dtype=np.float64)
-    if len(shares) < 2 or (shares < 0).any() or not np.isclose(shares.sum(), 1.0):
-        found = ", ".join(f"{share:g}" for share in shares)
-        raise UsageError(f"Split fractions must be at least two, not negative, and add up to 1; found {found}.")
+def _check_words(by: str, order: str, timestamps: np.ndarray | None) -> None:
+    if by not in ("user", "row"):
+        raise UsageError(f'Split by "user" or "row", not {by!r}.')
+    if order not in ("random", "time"):
+        raise UsageError(f'Split order is "random" or "time", not {order!r}.')
+    if order == "time" and timestamps is None:
+        raise DataError("A split by time needs timestamps, and these interactions have none; use order='random'.")
+
+
+def check_seed(seed: int) -> int:
+    """Return the seed of a split as a Python number.
+
+    Raises:
+        UsageError: it is not a whole number from 0 on.
+    """
+    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
+        raise UsageError(f"The seed of a split is a whole number from 0 on; found {seed!r}.")
+    return int(seed)
+
+
+def check_fractions(fractions: Sequence[float]) -> np.ndarray:
+    """Return the shares, float64 (parts,).
+
+    Raises:
+        UsageError: they are not two or more numbers, none negative, that add up to 1.
+    """
+    try:
+        shares = np.asarray([float(share) for share in fractions], dtype=np.float64)
+    except (TypeError, ValueError):
+        raise _not_fractions(f"{fractions!r}") from None
+    if len(shares) < 2 or not (shares >= 0).all() or not np.isclose(shares.sum(), 1.0):
+        raise _not_fractions(", ".join(f"{share:g}" for share in shares) or "none")
+    return shares
+
+
+def _not_fractions(found: str) -> UsageError:
+    return UsageError(f"Split fractions must be at least two, not negative, and add up to 1; found {found}.")
+
+
+def hash_keys(keys: np.ndarray) -> np.ndarray:
+    """Return a number for each key that is the same on every machine: object (n,) → uint64 (n,); 1 and "1" differ."""
+    keys = np.asarray(keys, dtype=object)
+    is_text = np.fromiter((isinstance(key, str) for key in keys), dtype=bool, count=len(keys))
+    hashes = np.empty(len(keys), dtype=np.uint64)
+    hashes[is_text] = _hash_texts(keys[is_text])
+    integers = keys[~is_text]
+    try:
+        hashes[~is_text] = mixed(integers.astype(np.int64).view(np.uint64))
+    except OverflowError:
+        small = np.fromiter((-(2**63) <= key < 2**63 for key in integers), dtype=bool, count=len(integers))
+        found = np.empty(len(integers), dtype=np.uint64)
+        found[small] = mixed(integers[small].astype(np.int64).view(np.uint64))
+        found[~small] = mixed(hashed(integers[~small]))
+        hashes[~is_text] = found
+    return hashes
+
+
+def hash_pairs(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Return a number for each pair of hashes, uint64 (n,), (n,) → uint64 (n,); the order of the two matters."""
+    return mixed(mixed(first) + second)
+
+
+def as_fractions(numbers: np.ndarray) -> np.ndarray:
+    """Return hashes as numbers in [0, 1), as good as uniform: uint64 (n,) → float64 (n,)."""
+    return (numbers >> np.uint64(11)) / np.float64(2**53)
+
+
+def _stream(seed: int, name: str) -> np.uint64:
+    """Return what is added to hashes before they are mixed, so that seeds and names give other random numbers."""
+    words = [seed >> shift & 0xFFFFFFFFFFFFFFFF for shift in range(0, max(seed.bit_length(), 1), 64)]
+    return _fold(hashed(np.array([name], dtype=object))[0], np.array(words, dtype=np.uint64))
+
+
+def _hash_of_numbers(numbers: np.ndarray) -> np.uint64:
+    return _fold(np.uint64(len(numbers)), np.ascontiguousarray(numbers, dtype=np.float64).view(np.uint64))
+
+
+def _fold(start: np.uint64, words: np.ndarray) -> np.uint64:
+    found = np.array([start], dtype=np.uint64)
+    for word in words:
+        found = mixed(found ^ word)
+    return found[0]
 
 
 def hashed(keys: np.ndarray) -> np.ndarray:
-    """Return a number for each key or name that is the same on every machine: object (n,) → uint64 (n,)."""
-    return pd.util.hash_array(np.asarray(keys).astype(str).astype(object))  # type: ignore[attr-defined]
+    """Return a number for each key or name that is the same on every machine: object (n,) → uint64 (n,).
+
+    1 and "1" have one number; `hash_keys` tells them apart.
+    """
+    keys = np.asarray(keys, dtype=object)
+    return _hash_texts(np.fromiter(map(str, keys), dtype=object, count=len(keys)))
+
+
+def _hash_texts(texts: np.ndarray) -> np.ndarray:
+    try:
+        return pd.util.hash_array(texts)  # type: ignore[attr-defined]
+    except UnicodeEncodeError:  # half of a surrogate pair
+        as_bytes = (text.encode("utf-8", "surrogatepass") for text in texts)
+        return pd.util.hash_array(np.fromiter(as_bytes, dtype=object, count=len(texts)))  # type: ignore[attr-defined]
 
 
 def mixed(numbers: np.ndarray) -> np.ndarray:

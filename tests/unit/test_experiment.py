@@ -160,7 +160,7 @@ def test_without_ratings_every_row_is_a_positive() -> None:
     rows = _feedback()
     plain = Interactions.from_arrays(rows.user_keys, rows.item_keys, rows.users, rows.items)
     data = divide(plain, (0.6, 0.2, 0.2), positive=4, protocol="honest", seed=0)
-    assert len(data.train) == round(0.6 * len(rows))
+    assert abs(len(data.train) - 0.6 * len(rows)) < 1
 
 
 def test_a_split_without_validation_is_measured_too() -> None:
