@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kgplug.data.artefact import peek_content, read_artefact, write_artefact
+from kgplug.data.erased_items import without_item
+from kgplug.data.own_items import OWN_ITEMS
 from kgplug.errors import RunError
 from kgplug.graph.graph import Graph
 from kgplug.recommenders.catalogue import RECOMMENDERS
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 _USER_ROWS = ("users", "user_bias", "user_logits", "memories", "histories")
 # Arrays that say where each user's part of others begins: end of the name → ends of those others.
 _USER_STARTS = {"indptr": ("indices", "data"), "rated_starts": ("rated_items", "rated_weights")}
+_ITEM_MATRICES = ("similarity.indptr", "cf.indptr", "semantic.indptr", "features.indptr")  # of one row per item
 
 
 @dataclass(frozen=True)
@@ -100,15 +103,21 @@ def erase_from_run(folder: Path, label: str, user: int | str) -> bool:
     names = (
         ("user_keys", None) if peek_content(folder).get("kind") == "recommender" else ("entity_keys", "entity_labels")
     )
-    if user not in _keys_of(peek_content(folder), *names, label):
+    known = _keys_of(peek_content(folder), *names, label)
+    if user not in known and user not in _item_keys_of(peek_content(folder), label):
         return False
     arrays, content = read_artefact(folder)
-    row = _keys_of(content, *names, label).index(user)
+    row = known.index(user) if user in known else -1
     if content["kind"] == "recommender":
         if content["model"] not in RECOMMENDERS:
             raise RunError(f"{folder}: nobody knows which arrays of {content['model']} are of users. Delete the run.")
-        arrays = _without_user(arrays, row, len(content["user_keys"]))
-        content["user_keys"][row] = f"(erased {row})"
+        item = _own_item(arrays, content, row, user, label)
+        if row >= 0:
+            arrays = _without_user(arrays, row, len(content["user_keys"]))
+            content["user_keys"][row] = f"(erased {row})"
+        if item >= 0:
+            arrays = without_item(arrays, item, len(content["item_keys"]))
+            content["item_keys"][item] = f"(erased item {item})"
     else:
         arrays = _without_entity(arrays, row, len(content["entity_keys"]))
         content["entity_keys"][row] = f"(erased {row})"
@@ -124,6 +133,19 @@ def _keys_of(content: dict, keys: str, labels: str | None, label: str) -> list:
     return [key if its_label == label else None for key, its_label in found]
 
 
+def _item_keys_of(content: dict, label: str) -> list:
+    """Return the keys of items that are nodes of the users' label, [] where items are others."""
+    return content["item_keys"] if content.get("item_label") == label else []
+
+
+def _own_item(arrays: dict[str, np.ndarray], content: dict, row: int, user: int | str, label: str) -> int:
+    """Return the number of the item that a user is in a run, -1 where it is none."""
+    if row >= 0 and OWN_ITEMS in arrays:
+        return int(arrays[OWN_ITEMS][row])
+    keys = _item_keys_of(content, label)
+    return keys.index(user) if user in keys else -1
+
+
 def _without_user(arrays: dict[str, np.ndarray], row: int, n_users: int) -> dict[str, np.ndarray]:
     """Return a recommender's arrays with a user's rows zero, and without the user's part of lists."""
     kept = dict(arrays)
@@ -131,8 +153,13 @@ def _without_user(arrays: dict[str, np.ndarray], row: int, n_users: int) -> dict
         if name.endswith(_USER_ROWS) and len(array) == n_users:
             kept[name] = array.copy()
             kept[name][row] = 0
+        if name == OWN_ITEMS:
+            kept[name] = array.copy()
+            kept[name][row] = -1
+        if name == "model.likes" and array.ndim == 2 and len(array) == 2:  # users and items of RKGE's paths
+            kept[name] = array[:, array[0] != row]
         for end, others in _USER_STARTS.items():
-            if not name.endswith(end) or array.shape != (n_users + 1,):
+            if not name.endswith(end) or name.endswith(_ITEM_MATRICES) or array.shape != (n_users + 1,):
                 continue
             stem = name.removesuffix(end)
             gone = np.zeros(int(array[-1]), dtype=bool)

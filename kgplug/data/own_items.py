@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+OWN_ITEMS = "own_items"  # name of the array in a run
+
 
 def same_keys_as(user_keys: np.ndarray, item_keys: np.ndarray) -> np.ndarray | None:
     """Return the item whose key each user has, for data in which users and items share their keys.

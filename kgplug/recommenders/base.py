@@ -13,7 +13,7 @@ from scipy import sparse
 from kgplug.data.artefact import new_run_id, read_artefact, write_artefact
 from kgplug.data.interactions import Interactions
 from kgplug.data.knowledge_graph import KnowledgeGraph
-from kgplug.data.own_items import same_keys_as
+from kgplug.data.own_items import OWN_ITEMS, same_keys_as
 from kgplug.data.publication import NodeVectors, Publication, TopLists
 from kgplug.errors import DataError, RunError, UsageError
 from kgplug.recommenders.lists import SCORE_BLOCK_CELLS, ListMaker
@@ -21,7 +21,6 @@ from kgplug.recommenders.newcomers import FoldIn
 from kgplug.training.config import DataSize, ModelConfig, make_config
 
 _FEEDBACK = "kgplug.Interactions, such as Interactions.from_dataframe(frame, user=…, item=…) makes"
-_OWN_ITEMS = "own_items"
 _BUILT_BY = {
     "interactions": _FEEDBACK,
     "valid": _FEEDBACK,
@@ -221,25 +220,35 @@ class Recommender(ListMaker):
     ) -> Publication:
         """Return what a publisher writes: user and item vectors, and the top items of every user.
 
+        A run has one vector per node, so a user that is also an item is published with its item vector, by which
+        items are similar.
+
         Args:
             top: length of a list.
             details: facts kept beside them.
             also_seen, exclude_seen, only, exclude, diversity, vectors: as in `recommend`.
         """
-        nodes = [
-            NodeVectors(label, keys, array)
-            for label, keys, array in (
-                (self.user_label, self.user_keys, self.user_vectors()),
-                (self.item_label, self.item_keys, self.item_vectors()),
-            )
-            if array is not None
-        ]
         items, scores = self.recommend(
             np.arange(len(self.user_keys)), top, exclude_seen=exclude_seen, also_seen=also_seen, only=only,
             exclude=exclude, diversity=diversity, vectors=vectors,
         )  # fmt: skip
         lists = TopLists(self.user_label, self.item_label, self.user_keys, self.item_keys, items, scores)
-        return Publication(self.name, self.run, nodes, lists, details or {})
+        return Publication(self.name, self.run, self._node_vectors(), lists, details or {})
+
+    def _node_vectors(self) -> list[NodeVectors]:
+        """Return the vectors of users and of items, one set per label and one vector per node."""
+        users, items = self.user_vectors(), self.item_vectors()
+        nodes = []
+        one_label = bool(self.user_label) and self.user_label == self.item_label
+        if users is not None and (items is None or not one_label):
+            only = np.ones(len(users), dtype=bool)  # users that are nothing else
+            if items is not None and self.own_items is not None:
+                only = self.own_items < 0
+            if only.any():
+                nodes.append(NodeVectors(self.user_label, self.user_keys[only], users[only]))
+        if items is not None:
+            nodes.append(NodeVectors(self.item_label, self.item_keys, items))
+        return nodes
 
     def save(self, folder: Path, **facts: object) -> None:
         """Write the model as an artefact folder; `facts` are kept beside it (see `kgplug.runs`)."""
@@ -248,7 +257,7 @@ class Recommender(ListMaker):
         for name, matrix in (("seen", self.seen), ("liked", self.liked)):
             arrays[f"{name}.indptr"], arrays[f"{name}.indices"] = matrix.indptr, matrix.indices
         if self.own_items is not None:
-            arrays[_OWN_ITEMS] = self.own_items
+            arrays[OWN_ITEMS] = self.own_items
         write_artefact(Path(folder), arrays, {
             "kind": "recommender",
             "model": self.name,
@@ -300,7 +309,7 @@ class Recommender(ListMaker):
         self.user_keys = _object_array(content["user_keys"])
         self.item_keys = _object_array(content["item_keys"])
         self.user_label, self.item_label = content["user_label"], content["item_label"]
-        self.own_items = arrays.get(_OWN_ITEMS)
+        self.own_items = arrays.get(OWN_ITEMS)
         if self.own_items is None and self.user_label and self.user_label == self.item_label:  # runs of before
             self.own_items = same_keys_as(self.user_keys, self.item_keys)
         self.seed, self.history, self.run = content["seed"], content["history"], content["run"]

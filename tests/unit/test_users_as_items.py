@@ -17,12 +17,16 @@ from kgplug.data.interactions import Interactions
 from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.data.publication import TopLists
 from kgplug.data.sampling import negative_sampler
+from kgplug.erasure import erase_from_run
 from kgplug.errors import DataError
 from kgplug.evaluation.ctr import label_pairs
 from kgplug.evaluation.protocol import divide
 from kgplug.evaluation.ranking import list_blocks
+from kgplug.graph.publishing.check import check_publication
 from kgplug.recommenders.base import Recommender
 from kgplug.recommenders.click_through import ClickThroughData
+from kgplug.recommenders.item_knn import ItemKNN
+from kgplug.recommenders.mf import MF
 from kgplug.recommenders.popularity import Popularity
 from tests.unit.test_recommender_contract import NAMES, SETTINGS
 
@@ -86,6 +90,57 @@ def test_nobody_is_in_a_list_of_their_own_whatever_the_model(
     loaded = kgplug.load(tmp_path / "run")
     assert isinstance(loaded, Recommender)
     assert _itself(loaded, exclude_seen=False) == 0
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_person_who_is_erased_is_gone_as_an_item_too(
+    name: str, people: Interactions, knowledge: KnowledgeGraph, tmp_path: Path
+) -> None:
+    model, person = _fit(name, people, knowledge), 5
+    model.save(tmp_path / "run")
+    row = model.user_number(person)
+    before, content = read_artefact(tmp_path / "run")
+    assert erase_from_run(tmp_path / "run", "Person", person)
+    after, content = read_artefact(tmp_path / "run")
+    assert person not in content["user_keys"] and person not in content["item_keys"]
+    for array, count in after.items():
+        last, stem = array.rsplit(".", 1)[-1], array.rpartition(".")[0]
+        if last in ("items", "item_bias", "item_logits", "vectors", "base", "likes_per_item", "users", "user_bias"):
+            assert not np.any(count[row]), array
+        if last == "indptr" and not stem.endswith(("near", "features")):
+            assert not (after[f"{stem}.indices"] == row).any(), array
+            assert count[row] == count[row + 1], array
+        if last == "entities" and "neighbours" not in array:
+            assert not np.any(count[after["model.item_entities"][row]]), array
+    assert any(len(after[array]) < len(before[array]) for array in ("seen.indices", "liked.indices"))
+    loaded = kgplug.load(tmp_path / "run")
+    assert isinstance(loaded, Recommender)
+    assert np.isfinite(loaded.score(np.arange(people.n_users), np.arange(people.n_users))).all()
+    assert _itself(loaded, exclude_seen=False) == 0
+    assert not erase_from_run(tmp_path / "run", "Person", person)
+    assert erase_from_run(tmp_path / "run", "Person", N_PEOPLE + 1)  # who follows nobody
+
+
+def test_a_user_who_is_erased_takes_no_item_of_the_same_number_along(tmp_path: Path) -> None:
+    frame = pd.DataFrame(
+        [(f"u{u}", i) for u in range(12) for i in range(12) if (u * 5 + i * 3) % 4], columns=["u", "i"]
+    )
+    model = ItemKNN().fit(Interactions.from_dataframe(frame, user="u", item="i"))
+    model.save(tmp_path / "run")
+    before, _ = read_artefact(tmp_path / "run")
+    assert erase_from_run(tmp_path / "run", "User", "u3")
+    after, _ = read_artefact(tmp_path / "run")
+    assert np.array_equal(before["model.similarity.indptr"], after["model.similarity.indptr"])
+
+
+def test_a_user_that_is_an_item_has_one_vector(people: Interactions) -> None:
+    model = MF(epochs=2, embedding_dim=4).fit(people, progress=False)
+    (only,) = model.publication(top=3).vectors
+    assert only.label == "Person" and np.array_equal(only.vectors, model.item_vectors())
+    model.user_label, model.own_items = "Fan", np.where(np.arange(people.n_users) < 3, np.arange(people.n_users), -1)
+    fans, items = model.publication(top=3).vectors
+    assert fans.keys.tolist() == model.user_keys[3:].tolist() and len(items.keys) == people.n_items
+    check_publication(model.publication(top=3))
 
 
 def test_a_run_of_an_earlier_version_learns_from_its_labels_who_is_who(

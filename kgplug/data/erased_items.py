@@ -1,0 +1,87 @@
+"""A run's arrays without one of their items: a person who is also an item, and whom nothing may remember."""
+
+from __future__ import annotations
+
+import numpy as np
+
+_ITEM_ROWS = ("items", "item_bias", "item_logits", "vectors", "base", "likes_per_item")  # one row per item
+_OF_ITEMS = ("similarity", "cf", "semantic", "features")  # sparse matrices whose rows are items
+_OTHER_COLUMNS = ("near", "features")  # sparse matrices whose columns are not items
+
+
+def without_item(arrays: dict[str, np.ndarray], item: int, n_items: int) -> dict[str, np.ndarray]:
+    """Return a recommender's arrays with an item's rows zero, and without the item in anybody's likes or neighbours.
+
+    Args:
+        arrays: by name, as a run holds them.
+        item: its number.
+        n_items: how many there are.
+    """
+    kept = dict(arrays)
+    entity = next((int(array[item]) for name, array in arrays.items() if _last(name) == "item_entities"), -1)
+    for name, array in arrays.items():
+        last, stem = _last(name), name.removesuffix(_last(name))
+        if last in _ITEM_ROWS and len(array) == n_items:
+            kept[name] = _zeroed(array, item)
+        elif last == "histories":
+            kept[name] = np.where(array == item, -1, array)
+        elif last == "likes" and array.ndim == 2 and len(array) == 2:  # users and items of RKGE's paths
+            kept[name] = array[:, array[1] != item]
+        elif last == "weights" and f"{stem}known" in arrays:  # items by items, those that have a like
+            for place in np.flatnonzero(arrays[f"{stem}known"] == item):
+                kept[name] = _zeroed(array, place)
+                kept[name][:, place] = 0
+        elif last == "indptr":
+            kept |= _fewer(arrays, stem, item)
+        elif last == "rated_starts":
+            kept |= _cut(arrays, name, arrays[f"{stem}rated_items"] == item, ("rated_items", "rated_weights"))
+        elif entity >= 0:
+            kept |= _without_entity(name, array, entity)
+    return kept
+
+
+def _last(name: str) -> str:
+    return name.rsplit(".", 1)[-1]
+
+
+def _zeroed(array: np.ndarray, row: int) -> np.ndarray:
+    array = array.copy()
+    array[row] = 0
+    return array
+
+
+def _fewer(arrays: dict[str, np.ndarray], stem: str, item: int) -> dict[str, np.ndarray]:
+    """Return the parts of a sparse matrix without the item's row, if it has one, and without the item's column."""
+    matrix = _last(stem.rstrip("."))
+    indptr, indices = arrays[f"{stem}indptr"], arrays[f"{stem}indices"]
+    gone = np.zeros(len(indices), dtype=bool)
+    if matrix in _OF_ITEMS:
+        gone[indptr[item] : indptr[item + 1]] = True
+    if matrix not in _OTHER_COLUMNS:
+        gone |= indices == item
+    return _cut(arrays, f"{stem}indptr", gone, ("indices", "data"))
+
+
+def _cut(
+    arrays: dict[str, np.ndarray], starts: str, gone: np.ndarray, others: tuple[str, ...]
+) -> dict[str, np.ndarray]:
+    """Return the starts of rows, and what they point into, without what is gone: bool (n,)."""
+    stem = starts.removesuffix(_last(starts))
+    before = np.concatenate([[0], np.cumsum(gone)])  # gone before each place
+    fewer = {starts: (arrays[starts] - before[arrays[starts]]).astype(arrays[starts].dtype)}
+    return fewer | {f"{stem}{other}": arrays[f"{stem}{other}"][~gone] for other in others if f"{stem}{other}" in arrays}
+
+
+def _without_entity(name: str, array: np.ndarray, entity: int) -> dict[str, np.ndarray]:
+    """Return an array, if it is about entities, with an entity's vector zero and its triples to itself only."""
+    if name.endswith("neighbours.entities"):  # int64 (n_entities, K)
+        others = np.where(array == entity, np.arange(len(array))[:, None], array)
+        others[entity] = entity
+        return {name: others.astype(array.dtype)}
+    if _last(name) == "entities":
+        return {name: _zeroed(array, entity)}
+    if _last(name) == "triples":
+        touched = np.where((array[:, [0, 2]] == entity).any(axis=1, keepdims=True), entity, array)
+        touched[:, 1] = array[:, 1]
+        return {name: touched.astype(array.dtype)}
+    return {}
