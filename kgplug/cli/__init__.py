@@ -5,20 +5,30 @@ from __future__ import annotations
 import errno
 import os
 import sys
+from typing import Annotated
 
 import typer
 from pydantic import ValidationError
 
-from kgplug.cli import choosing, database, demo, models, publishing, serving
+from kgplug import __version__
+from kgplug.cli import choosing, completion, database, demo, models, publishing, serving
+from kgplug.cli.console import has_wide_terminal, print_help_in_whole_lines
 from kgplug.errors import KgplugError, is_out_of_memory
+from kgplug.plain_text import make_outputs_safe, printable
 
 INTERRUPTED = 130  # what a shell reports for a command ended by Ctrl-C
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"kgplug {__version__}")
+        raise typer.Exit
+
 
 app = typer.Typer(
     name="kgplug",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    add_completion=False,
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
     help="""Knowledge-graph embeddings and recommendations, trained on your Neo4j graph and written back into it.
@@ -37,10 +47,25 @@ publishing.add_to(app)
 serving.add_to(app)
 
 
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None: ...
+
+
 def main() -> None:
     """Run the command line; exit code 0: done, 1: could not be done, 2: wrong usage."""
+    make_outputs_safe()
     try:
-        app()
+        if script := completion.answer(sys.argv[1:]):
+            typer.echo(script)
+            return
+        command = typer.main.get_command(app)
+        if not has_wide_terminal():
+            print_help_in_whole_lines(command)
+        command()
     except KgplugError as error:
         _fail(str(error), error.exit_code)
     except (KeyboardInterrupt, SystemExit) as ended:  # typer turns the first into the second
@@ -66,11 +91,6 @@ def main() -> None:
         if error.filename is None:
             raise
         _fail(f"{error.filename} could not be used: {error.strerror}.", 1)
-
-
-def printable(text: str) -> str:
-    """Return a text in one line that moves no cursor: names of files and columns may hold control characters."""
-    return "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)
 
 
 def _fail(sentence: str, exit_code: int) -> None:

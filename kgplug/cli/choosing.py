@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from kgplug.cli.completion import model_names, run_names
 from kgplug.cli.console import (
     By,
     Json,
+    ModelName,
     ModelSettings,
     Order,
     SchemaFile,
@@ -44,7 +46,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def tune(
-    model: Annotated[str, typer.Argument(help="A name from `kgplug models`, such as TransE or MKR.")],
+    model: ModelName,
     trials: Annotated[int, typer.Option(min=1, help="How many settings to try, those tried before included.")] = 20,
     epochs: Annotated[int | None, typer.Option(min=1, help="At most so many epochs in a trial.")] = None,
     settings: ModelSettings = None,
@@ -111,13 +113,15 @@ def _print_tuning(found: Tuning, command: str, picture: Path, *, as_json: bool) 
     title = f"{found.model}: the best {len(shown)} of {len(trials)} trials; trial 1 has the model's own settings"
     print_frame(shown, as_json=False, title=title)
     if found.reasons:
-        out.print(f"{len(found.reasons)} failed; the first: {found.reasons[0]}", markup=False, soft_wrap=True)
-    out.print(f"Picture: {picture}", markup=False, soft_wrap=True)
-    out.print(f"Next: {command}", markup=False, soft_wrap=True)
+        out.print(f"{len(found.reasons)} failed; the first: {found.reasons[0]}")
+    out.print(f"Picture: {picture}")
+    out.print(f"Next: {command}")
 
 
 def compare(
-    names: Annotated[list[str], typer.Argument(metavar="MODEL...", help="Names from `kgplug models`.")],
+    names: Annotated[
+        list[str], typer.Argument(metavar="MODEL...", help="Names from `kgplug models`.", autocompletion=model_names)
+    ],
     settings: ModelSettings = None,
     fractions: Shares = None,
     by: By = SplitBy.user,
@@ -143,11 +147,14 @@ def compare(
         )
     print_frame(table if as_json else table.drop(columns="run"), as_json=as_json, title="On the test part")
     if not as_json:
-        out.print(f"Next: kgplug plot {' '.join(table.index)} --to comparison.png", markup=False, soft_wrap=True)
+        out.print(f"Next: kgplug plot {' '.join(table.index)} --to comparison.png")
 
 
 def plot(
-    run: Annotated[list[str], typer.Argument(metavar="RUN...", help="Runs, or models, whose newest run is meant.")],
+    run: Annotated[
+        list[str],
+        typer.Argument(metavar="RUN...", help="Runs, or models, whose newest run is meant.", autocompletion=run_names),
+    ],
     to: Annotated[Path, typer.Option(help="The picture: .png, .svg or .pdf.", metavar="FILE")],
 ) -> None:
     """Draw a run: its training curve and, for an embedding, a map of the entities; or several runs side by side.
@@ -164,8 +171,8 @@ def plot(
     _save(comparison.draw(folders), to)
     bare = [folder.name for folder in folders if len(folders) > 1 and not jobs.evaluation_of(folder)]
     if bare:
-        out.print(f"Not evaluated, so without bars: {', '.join(bare)} (`kgplug evaluate`).", markup=False)
-    out.print(f"Picture: {to}", markup=False, soft_wrap=True)
+        out.print(f"Not evaluated, so without bars: {', '.join(bare)} (`kgplug evaluate`).")
+    out.print(f"Picture: {to}")
 
 
 def _check_picture(path: Path | None) -> None:

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.padding import Padding
+from rich.measure import Measurement
 from rich.text import Text
 
+from kgplug.cli.completion import model_names
 from kgplug.errors import UsageError
 from kgplug.graph.schema import DEFAULT_FILE, GraphSchema
 from kgplug.settings import Settings
@@ -31,10 +32,17 @@ if TYPE_CHECKING:
     from kgplug.training.runs import Runs
 
 _INT64 = range(-(2**63), 2**63)
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
+_BOX_COLUMNS = 80
+_NO_LIMIT = 1_000_000  # columns: wider than any table
+# Lines are printed whole, as they are: commands are copied from them, and programs read them.
+out = Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
+err = Console(highlight=False, soft_wrap=True, markup=False, emoji=False, stderr=True)
 
+ModelName = Annotated[
+    str, typer.Argument(help="A name from `kgplug models`, such as MKR or TransE.", autocompletion=model_names)
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+ListLength = Annotated[int, typer.Option("--k", "-k", "--top", help="Length of a list.", min=1)]
 SchemaFile = Annotated[
     Path | None, typer.Option("--schema", help="What the graph means. Default: kgplug.toml; without one, a guess.")
 ]
@@ -106,21 +114,45 @@ def load_schema(graph: Graph, path: Path | None) -> GraphSchema:
         f"No {DEFAULT_FILE} here; guessed from the graph: (:{schema.user.label}){arrow}(:{schema.item.label}). "
         "`kgplug init` writes the guess for you to change.",
         style="dim",
-        markup=False,
     )
     return schema
 
 
-def print_frame(frame: pd.DataFrame, *, as_json: bool, title: str | None = None) -> None:
-    """Print a table, or its rows as JSON."""
-    from kgplug.evaluation.report import to_table
+def has_wide_terminal() -> bool:
+    """Return whether both outputs are terminals wide enough for boxes with text in columns."""
+    return sys.stdout.isatty() and sys.stderr.isatty() and out.width >= _BOX_COLUMNS
 
+
+def print_help_in_whole_lines(command: Any) -> None:
+    """Let a command and its sub-commands print help and usage errors without boxes, one option per line, unwrapped."""
+    command.rich_markup_mode = None
+    command.context_settings["terminal_width"] = _NO_LIMIT
+    for sub in getattr(command, "commands", {}).values():
+        print_help_in_whole_lines(sub)
+
+
+def print_frame(frame: pd.DataFrame, *, as_json: bool, title: str | None = None) -> None:
+    """Print a table, or its rows as JSON.
+
+    No cell is ever broken: without a terminal a row is one line, however long; on a terminal too narrow for the table
+    each row becomes a block of lines.
+    """
     if as_json:
         print_json(frame)
-    elif frame.empty:
-        out.print(f"{title or 'Result'}: nothing.", markup=False)
+        return
+    if frame.empty:
+        out.print(f"{title or 'Result'}: nothing.")
+        return
+    from kgplug.evaluation.report import to_blocks, to_table
+
+    if title:
+        out.print(title, style="italic")
+    table = to_table(frame, encoding=out.encoding)
+    width = Measurement.get(out, out.options.update(max_width=_NO_LIMIT), table).maximum
+    if sys.stdout.isatty() and width > out.width:
+        out.print(to_blocks(frame))
     else:
-        out.print(to_table(frame, title=title))
+        Console(file=out.file, width=width, highlight=False, emoji=False).print(table)
 
 
 def print_json(value: Any) -> None:
@@ -155,9 +187,9 @@ def step(title: str) -> Iterator[list[str]]:
     """Print what a step did and how long it took; the caller appends what it did to the list."""
     began, done = time.perf_counter(), list[str]()
     if sys.stdout.isatty():
-        out.print(f"[bold]▸ {title}[/bold]")
+        out.print(f"▸ {title}", style="bold")
     yield done
     seconds = time.perf_counter() - began
-    out.print(f"[green]✓[/green] [bold]{title}[/bold] [dim]({seconds:.1f} s)[/dim]")
+    out.print(Text.assemble(("✓", "green"), " ", (title, "bold"), " ", (f"({seconds:.1f} s)", "dim")))
     for line in done:
-        out.print(Padding(Text(line), (0, 0, 0, 2)))
+        out.print(f"  {line}")

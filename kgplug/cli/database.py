@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from kgplug.cli.completion import data_sets, query_names
 from kgplug.cli.console import (
     Json,
     SchemaFile,
@@ -46,8 +47,8 @@ def start() -> None:
     from kgplug.graph.local import LocalNeo4j
 
     endpoint = LocalNeo4j(Settings().neo4j_dir).start()
-    out.print(f"Neo4j is running at {endpoint.uri}, user {endpoint.username}.", markup=False)
-    out.print(f"Its password is in {_password_file()}; `kgplug db path` lists all files.", markup=False, soft_wrap=True)
+    out.print(f"Neo4j is running at {endpoint.uri}, user {endpoint.username}.")
+    out.print(f"Its password is in {_password_file()}; `kgplug db path` lists all files.")
 
 
 @db.command()
@@ -76,7 +77,7 @@ def status(as_json: Json = False) -> None:
     else:
         facts["data"] = f"{facts.pop('data_bytes') / 1e6:.1f} MB"
         for name, value in facts.items():
-            out.print(f"{name:<12} {'' if value is None else value}", markup=False, soft_wrap=True)
+            out.print(f"{name:<12} {'' if value is None else value}")
     if facts["state"] != "running":
         raise typer.Exit(1)
 
@@ -93,7 +94,7 @@ def path(as_json: Json = False) -> None:
         print_json(facts)
     else:
         for name, value in facts.items():
-            out.print(f"{name:<12} {value}", markup=False, soft_wrap=True)
+            out.print(f"{name:<12} {value}")
 
 
 def _password_file() -> Path:
@@ -103,7 +104,10 @@ def _password_file() -> Path:
 
 
 def import_(
-    source: Annotated[str, typer.Argument(help=f"{MOVIELENS}, or a folder of CSV files (docs/import.md).")],
+    source: Annotated[
+        str,
+        typer.Argument(help=f"{MOVIELENS}, or a folder of CSV files (docs/import.md).", autocompletion=data_sets),
+    ],
     rejected: Annotated[
         Path, typer.Option(metavar="FILE", help="Where to list the rows that cannot be imported, if there are any.")
     ] = REJECTED_FILE,
@@ -123,7 +127,7 @@ def import_(
     if source == MOVIELENS:
         from kgplug.data.datasets import TERMS, fetch_movielens_100k
 
-        err.print(TERMS, markup=False, style="dim")
+        err.print(TERMS, style="dim")
         folder = fetch_movielens_100k(Settings().downloads_dir)
     else:
         open_folder(source)  # refused before the database is asked
@@ -151,8 +155,8 @@ def init(
     with open_graph() as graph:
         _, text = guess_schema(graph.connection)
     write_text_whole(file, text)
-    out.print(text, markup=False, soft_wrap=True)
-    out.print(f"Written to {file}. Next: `kgplug check`.", markup=False, style="bold")
+    out.print(text)
+    out.print(f"Written to {file}. Next: `kgplug check`.", style="bold")
 
 
 def check(schema_file: SchemaFile = None, as_json: Json = False) -> None:
@@ -170,7 +174,9 @@ def check(schema_file: SchemaFile = None, as_json: Json = False) -> None:
 
 
 def cypher(
-    name: Annotated[str | None, typer.Argument(help="A query; without one, the list of them.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(help="A query; without one, the list of them.", autocompletion=query_names)
+    ] = None,
     run: Annotated[bool, typer.Option("--run", help="Run it and print its rows.")] = False,
     parameters: Annotated[
         list[str] | None, typer.Option("--param", "-p", help="A parameter for --run, as name=value.")

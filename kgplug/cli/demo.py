@@ -62,7 +62,7 @@ def demo() -> None:
             _print_metrics(table)
         _publish(graph, folders)
         _show(graph)
-    out.print(f"\n[bold green]Done in {time.perf_counter() - began:.0f} s.[/bold green]")
+    out.print(f"\nDone in {time.perf_counter() - began:.0f} s.", style="bold green")
     _tell_how_to_go_on()
 
 
@@ -142,11 +142,9 @@ def _train(data: GraphData) -> dict[str, Path]:
 
 
 def _print_metrics(table: Any) -> None:
-    from kgplug.evaluation.report import to_table
-
     table = table[[name for name in SHOWN_COLUMNS if name in table.columns]]
     table.index = [next(name for name in TRAINED if run.startswith(name.lower())) for run in table.index]
-    out.print(to_table(table))
+    print_frame(table, as_json=False)
 
 
 def _publish(graph: Graph, folders: dict[str, Path]) -> None:
@@ -180,6 +178,4 @@ How to go on
   Notebook     notebooks/01_from_graph_to_recommendations.ipynb   (pip install 'kgplug[notebook]')
   Your graph   export NEO4J_URI=… NEO4J_USERNAME=… NEO4J_PASSWORD=…; kgplug init; kgplug check; kgplug train MKR
   Stop         kgplug db stop""",
-        markup=False,
-        soft_wrap=True,
     )

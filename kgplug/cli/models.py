@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from kgplug.cli.completion import run_names
 from kgplug.cli.console import (
     By,
     Json,
+    ModelName,
     ModelSettings,
     Order,
     SchemaFile,
@@ -52,7 +54,7 @@ def models(as_json: Json = False) -> None:
 
 
 def train(
-    model: Annotated[str, typer.Argument(help="A name from `kgplug models`, such as MKR or TransE.")],
+    model: ModelName,
     settings: ModelSettings = None,
     fractions: Shares = None,
     by: By = SplitBy.user,
@@ -60,7 +62,12 @@ def train(
     seed: Annotated[int, typer.Option(help="Of the split and the training.")] = 0,
     start: Annotated[
         str | None,
-        typer.Option("--from", metavar="RUN", help="Go on from an embedding's run: what it knows keeps its vectors."),
+        typer.Option(
+            "--from",
+            metavar="RUN",
+            autocompletion=run_names,
+            help="Go on from an embedding's run: what it knows keeps its vectors.",
+        ),
     ] = None,
     freeze: Annotated[bool, typer.Option("--freeze", help="With --from: train only what is new.")] = False,
     schema_file: SchemaFile = None,
@@ -93,8 +100,8 @@ def train(
         print_json(vars(info))
         return
     figures = _figures(info)
-    out.print(f"Run {info.id} in {info.seconds} s{'; ' + figures if figures else ''}.", markup=False)
-    out.print(f"Next: `kgplug evaluate {info.id}`, `kgplug publish {info.id}`.", markup=False)
+    out.print(f"Run {info.id} in {info.seconds} s{'; ' + figures if figures else ''}.")
+    out.print(f"Next: `kgplug evaluate {info.id}`, `kgplug publish {info.id}`.")
 
 
 def runs(as_json: Json = False) -> None:
@@ -125,8 +132,11 @@ def _figures(info: RunInfo) -> str:
 
 
 def evaluate(
-    run: Annotated[list[str] | None, typer.Argument(help="Runs or models; without any, each model's newest.")] = None,
-    k: Annotated[str, typer.Option("--k", help="Lengths of the lists to measure.")] = "10,20",
+    run: Annotated[
+        list[str] | None,
+        typer.Argument(help="Runs or models; without any, each model's newest.", autocompletion=run_names),
+    ] = None,
+    k: Annotated[str, typer.Option("--k", "-k", "--top", help="Lengths of the lists to measure.")] = "10,20",
     beyond: Annotated[
         bool, typer.Option("--beyond", help="Also novelty, diversity, popularity; and accuracy of hot and cold groups.")
     ] = False,
@@ -138,7 +148,7 @@ def evaluate(
     the mean cosine of a list's items by who liked them), the mean likes of what is listed, the Gini index of how
     often items are listed; and accuracy on users and items with fewer than five training likes (cold) and the others.
 
-    Examples: `kgplug evaluate`, `kgplug evaluate MKR KGCN --k 5,10,50 --json`, `kgplug evaluate MKR MF --beyond`
+    Examples: `kgplug evaluate`, `kgplug evaluate MKR KGCN -k 5,10,50 --json`, `kgplug evaluate MKR MF --beyond`
     """
     from kgplug import jobs
 

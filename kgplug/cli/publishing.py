@@ -6,8 +6,10 @@ from typing import Annotated, Any
 
 import typer
 
+from kgplug.cli.completion import run_names
 from kgplug.cli.console import (
     Json,
+    ListLength,
     SchemaFile,
     load_schema,
     open_graph,
@@ -19,7 +21,9 @@ from kgplug.cli.console import (
 from kgplug.cli.serving import DiverseBy, Diversity, ItemLabels, Seen, SeenRows, Where, list_options
 from kgplug.errors import UsageError
 
-PublishedModel = Annotated[str, typer.Argument(help="A model that the graph serves, such as MKR.")]
+PublishedModel = Annotated[
+    str, typer.Argument(help="A model that the graph serves, such as MKR.", autocompletion=run_names)
+]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -33,9 +37,12 @@ def add_to(app: typer.Typer) -> None:
 
 def publish(
     run: Annotated[
-        str | None, typer.Argument(help="A run, or a model's name for its newest run; optional with --resume.")
+        str | None,
+        typer.Argument(
+            help="A run, or a model's name for its newest run; optional with --resume.", autocompletion=run_names
+        ),
     ] = None,
-    top: Annotated[int, typer.Option(help="Length of each user's list.", min=1)] = 10,
+    k: ListLength = 10,
     similar: Annotated[
         int | None, typer.Option(help="Also give each node SIMILAR_TO edges to so many nodes of its label.", min=1)
     ] = None,
@@ -77,7 +84,7 @@ def publish(
         return
     folder = runs.resolve(str(run))  # refused before the database is asked
     lists = list_options(where, labels, diversity, diverse_by, seen)
-    how: dict[str, Any] = {"top": top, "similar": similar, "similar_label": similar_label, "lists": lists}
+    how: dict[str, Any] = {"top": k, "similar": similar, "similar_label": similar_label, "lists": lists}
     with open_graph() as graph:
         report = (
             jobs.preview(graph, folder, **how) if dry_run else jobs.publish(graph, folder, keep_previous=keep, **how)
@@ -95,24 +102,27 @@ def rollback(model: PublishedModel, as_json: Json = False) -> None:
 
 
 def diff(
-    before: Annotated[str, typer.Argument(help="A run of a recommender, or a model's name for its newest run.")],
-    after: Annotated[str, typer.Argument(help="Another.")],
-    top: Annotated[int, typer.Option(help="Length of each user's list.", min=1)] = 10,
+    before: Annotated[
+        str,
+        typer.Argument(help="A run of a recommender, or a model's name for its newest run.", autocompletion=run_names),
+    ],
+    after: Annotated[str, typer.Argument(help="Another.", autocompletion=run_names)],
+    k: ListLength = 10,
     as_json: Json = False,
 ) -> None:
     """Compare the lists that two runs give: what they share, how ranks move, and examples. No database is asked.
 
-    Examples: `kgplug diff MKR KGCN`, `kgplug diff mkr-20261123 mkr-20261124 --top 20`
+    Examples: `kgplug diff MKR KGCN`, `kgplug diff mkr-20261123 mkr-20261124 -k 20`
     """
     from kgplug import jobs
 
     runs = open_runs()
     folders = [runs.resolve(name) for name in (before, after)]
-    found = jobs.diff(folders, top=top)
+    found = jobs.diff(folders, top=k)
     if as_json:
         print_json(found.to_dict())
         return
-    out.print(f"{folders[0].name} → {folders[1].name}\n{found}", markup=False, soft_wrap=True)
+    out.print(f"{folders[0].name} → {folders[1].name}\n{found}")
 
 
 def unpublish(model: PublishedModel, as_json: Json = False) -> None:
@@ -144,4 +154,4 @@ def _print(report: Any, *, as_json: bool) -> None:
     if as_json:
         print_json(report.to_dict() if hasattr(report, "to_dict") else vars(report))
     else:
-        out.print(str(report), markup=False, soft_wrap=True)
+        out.print(str(report))

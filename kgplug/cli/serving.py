@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
+from kgplug.cli.completion import run_names
 from kgplug.cli.console import (
     Json,
+    ListLength,
     SchemaFile,
     err,
     load_schema,
@@ -26,7 +28,10 @@ if TYPE_CHECKING:
     from kgplug.graph.list_options import Embedding, ListOptions
 
 _MANY_SCORES = 10_000_000  # seconds of work: said before it is done
-Model = Annotated[str | None, typer.Option("--model", "-m", help="A published model; default: the newest one.")]
+Model = Annotated[
+    str | None,
+    typer.Option("--model", "-m", help="A published model; default: the newest one.", autocompletion=run_names),
+]
 Where = Annotated[
     str | None,
     typer.Option(help='Only items for which this Cypher predicate over item is true, such as "item.year > 1990".'),
@@ -41,6 +46,7 @@ DiverseBy = Annotated[
     str | None,
     typer.Option(
         metavar="RUN",
+        autocompletion=run_names,
         help="With --diversity: an embedding's run, by whose vectors items are alike; else the model's own.",
     ),
 ]
@@ -69,7 +75,7 @@ def add_to(app: typer.Typer) -> None:
 def recommend(
     user: Annotated[str, typer.Argument(help="The user's key.")],
     model: Model = None,
-    k: Annotated[int, typer.Option("--k", help="How many.", min=1)] = 10,
+    k: ListLength = 10,
     reasons: Annotated[bool, typer.Option(help="Look up why: the path through the graph.")] = True,
     live: Annotated[bool, typer.Option("--live", help="Let the run make the list now, from what it learnt.")] = False,
     where: Where = None,
@@ -85,7 +91,7 @@ def recommend(
     Shown is the published list. With --live, --where, --label, --diversity or --seen a list is made now by the
     published run, which must be on this machine; the graph is only read. That serves users newer than the run, too.
 
-    Examples: `kgplug recommend 42`, `kgplug recommend 42 --model KGCN --k 5 --json`, `kgplug recommend 42
+    Examples: `kgplug recommend 42`, `kgplug recommend 42 --model KGCN -k 5 --json`, `kgplug recommend 42
     --where "item.year > 1990" --diversity 0.3`, `kgplug recommend 42 --label Documentary --seen train`
     """
     from kgplug import explain
@@ -105,13 +111,13 @@ def recommend(
 def similar(
     item: Annotated[str, typer.Argument(help="The item's key.")],
     model: Model = None,
-    k: Annotated[int, typer.Option("--k", help="How many.", min=1)] = 10,
+    k: ListLength = 10,
     schema_file: SchemaFile = None,
     as_json: Json = False,
 ) -> None:
     """Show the items nearest to one, by the vectors of a published model.
 
-    Examples: `kgplug similar 50`, `kgplug similar 50 --model TransE --k 5`
+    Examples: `kgplug similar 50`, `kgplug similar 50 --model TransE -k 5`
     """
     from kgplug import explain
 
@@ -124,13 +130,16 @@ def similar(
 
 
 def predict(
-    run: Annotated[str | None, typer.Argument(help="An embedding's run, or its name; default: the newest.")] = None,
+    run: Annotated[
+        str | None,
+        typer.Argument(help="An embedding's run, or its name; default: the newest.", autocompletion=run_names),
+    ] = None,
     relation: Annotated[str, typer.Option(help="Relationship type to predict.")] = "",
     head_type: Annotated[str | None, typer.Option(help="Label of the heads; default: as in the graph.")] = None,
     tail_type: Annotated[str | None, typer.Option(help="Label of the tails; default: as in the graph.")] = None,
     head: Annotated[str | None, typer.Option(help="Key of the one head to look at.")] = None,
     tail: Annotated[str | None, typer.Option(help="Key of the one tail to look at.")] = None,
-    top: Annotated[int, typer.Option(help="How many triples.", min=1)] = 10,
+    k: Annotated[int, typer.Option("--k", "-k", "--top", help="Number of triples.", min=1)] = 10,
     write: Annotated[bool, typer.Option("--write", help="Write them as PREDICTED edges, too.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -139,7 +148,7 @@ def predict(
     With --write the model's earlier PREDICTED edges of that relation make room for these.
 
     Examples: `kgplug predict --relation DIRECTED --tail-type Director`, `kgplug predict RotatE --relation ACTED_IN
-    --head 42 --top 20 --write`
+    --head 42 -k 20 --write`
     """
     from kgplug import jobs
 
@@ -155,13 +164,13 @@ def predict(
             tail_label=tail_type,
             head=None if head is None else parse_key(head),
             tail=None if tail is None else parse_key(tail),
-            top=top,
+            top=k,
             announce=_announce,
         )
         print_frame(found.to_dataframe(), as_json=as_json, title=f"{found.model} predicts")
         if write:
             counts = graph.write_predictions(found)
-            err.print(str(counts), markup=False)
+            err.print(str(counts))
 
 
 def list_options(

@@ -39,12 +39,16 @@ _given: set[str] = set()  # ids of runs: of fifty within a second, two would be 
 
 def new_run_id(model: str) -> str:
     """Return a new id for a run: sortable by time; lower-case letters, digits and dashes."""
-    name = re.sub(r"[^a-z0-9]+", "-", model.lower()).strip("-") or "run"
     while True:
-        run = f"{name}-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(2)}"
+        run = f"{id_prefix(model)}-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(2)}"
         if run not in _given:
             _given.add(run)
             return run
+
+
+def id_prefix(model: str) -> str:
+    """Return what the ids of a model's runs begin with, such as "wide-deep"."""
+    return re.sub(r"[^a-z0-9]+", "-", model.lower()).strip("-") or "run"
 
 
 def write_artefact(folder: Path, arrays: dict[str, np.ndarray], content: dict) -> None:

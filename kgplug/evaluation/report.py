@@ -11,6 +11,7 @@ import pandas as pd
 from rich.table import Table
 from rich.text import Text
 
+from kgplug.plain_text import encodable, printable
 from kgplug.strict_json import dumps
 
 _HIGHER_IS_BETTER = re.compile(
@@ -21,15 +22,20 @@ _LOWER_IS_BETTER = re.compile(r"(mean rank|mean_rank|MR|AMR)$", re.IGNORECASE)
 _WIDE = 9  # figures beside a name before the table is turned on its side
 
 
-def to_table(frame: pd.DataFrame, *, title: str | None = None) -> Table:
+def to_table(frame: pd.DataFrame, *, title: str | None = None, encoding: str = "utf-8") -> Table:
     """Return a table for the terminal; the best value of a measured column is bold.
 
     A table of one row a model with more columns than fit side by side is turned: one row a figure.
+
+    Args:
+        frame: with names as its index, or a plain one.
+        title: above the table.
+        encoding: of the output; characters that it does not hold are replaced before columns are aligned.
     """
     names = [str(name) for name in frame.columns]
-    cells = {name: _cells(frame.iloc[:, number]) for number, name in enumerate(names)}
+    cells = {name: _cells(frame.iloc[:, number], encoding) for number, name in enumerate(names)}
     best = {name: _best(name, frame.iloc[:, number]) for number, name in enumerate(names)}
-    labels = None if _plain(frame.index) else [_text(value) for value in frame.index]
+    labels = None if _plain(frame.index) else [encodable(_text(value), encoding) for value in frame.index]
     table = Table(title=title, title_justify="left")
     if labels is not None and len(names) > _WIDE and len(labels) < len(names):
         table.add_column("")
@@ -49,6 +55,17 @@ def to_table(frame: pd.DataFrame, *, title: str | None = None) -> Table:
     return table
 
 
+def to_blocks(frame: pd.DataFrame) -> str:
+    """Return a table as one block per row, for a terminal too narrow for columns: each line is "name: value"."""
+    names = [printable(str(name)) for name in frame.columns]
+    columns = [_cells(frame.iloc[:, number]) for number in range(len(names))]
+    if not _plain(frame.index):
+        names.insert(0, printable(str(frame.index.name or "name")))
+        columns.insert(0, [_text(value) for value in frame.index])
+    rows = zip(*columns, strict=True)
+    return "\n\n".join("\n".join(f"{name}: {cell}" for name, cell in zip(names, row, strict=True)) for row in rows)
+
+
 def to_json(frame: pd.DataFrame) -> str:
     """Return rows as a JSON list of objects; an index of names is a column. No value, NaN, infinity: null."""
     return dumps(frame, ascii_only=False, indent=2)
@@ -62,10 +79,10 @@ def _is_numeric(column: pd.Series) -> bool:
     return pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
 
 
-def _cells(column: pd.Series) -> list[str]:
+def _cells(column: pd.Series, encoding: str = "utf-8") -> list[str]:
     """Return the values as texts of equal precision."""
     if not _is_numeric(column):
-        return [_text(value) for value in column]
+        return [encodable(_text(value), encoding) for value in column]
     values = column.to_numpy(dtype=np.float64, na_value=np.nan)
     known = values[np.isfinite(values)]
     if (known == np.rint(known)).all() and not pd.api.types.is_float_dtype(column):
@@ -83,7 +100,7 @@ def _text(value: Any) -> str:
         return "–"
     if isinstance(value, (list, tuple, np.ndarray)):
         return ", ".join(_text(part) for part in value)
-    return str(value)
+    return printable(str(value))
 
 
 def _best(name: str, column: pd.Series) -> set[int]:

@@ -1,0 +1,101 @@
+"""Shell completion: its script for bash, zsh, fish and PowerShell, and the names that can be completed.
+
+Names come from folders and tables of names, never from a model, a run's content or the database: a shell waits for them
+at every press of Tab.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from kgplug.errors import UsageError
+
+PROGRAM = "kgplug"
+SHELLS = ("bash", "zsh", "fish", "powershell", "pwsh")
+_VARIABLE = "_KGPLUG_COMPLETE"
+
+
+def answer(arguments: Sequence[str]) -> str | None:
+    """Return what `--show-completion [SHELL]` or `--install-completion [SHELL]` prints, None for any other arguments.
+
+    Without a shell's name it is the shell that runs this command.
+
+    Raises:
+        UsageError: the shell is not one of those known, or cannot be found out.
+    """
+    if not arguments or arguments[0] not in ("--show-completion", "--install-completion") or len(arguments) > 2:
+        return None
+    from typer.completion import get_completion_script, install  # pyright: ignore[reportPrivateImportUsage]
+
+    shell = _known(arguments[1]) if len(arguments) == 2 else _own_shell()
+    if arguments[0] == "--show-completion":
+        return get_completion_script(prog_name=PROGRAM, complete_var=_VARIABLE, shell=shell)
+    _, path = install(shell, PROGRAM, _VARIABLE)
+    return f"Completion for {shell} is in {path}. Open a new terminal to use it."
+
+
+def _own_shell() -> str:
+    from shellingham import ShellDetectionFailure, detect_shell
+
+    try:
+        found = detect_shell()[0]
+    except (ShellDetectionFailure, OSError):
+        found = Path(os.environ.get("SHELL", "")).name
+    if found not in SHELLS:
+        raise UsageError(f"The shell could not be found out. Name it: --show-completion SHELL, one of {_choices()}.")
+    return found
+
+
+def _known(shell: str) -> str:
+    name = shell.lower()
+    if name not in SHELLS:
+        raise UsageError(f'No completion for the shell "{shell}". Valid choices: {_choices()}.')
+    return name
+
+
+def _choices() -> str:
+    return ", ".join(SHELLS)
+
+
+def model_names(incomplete: str) -> list[str]:
+    """Return the models that `train` knows."""
+    from kgplug.models import available
+
+    return _fitting([entry.name for entry in available()], incomplete)
+
+
+def run_names(incomplete: str) -> list[str]:
+    """Return the models that have runs on this machine, then the ids of these runs, the newest first."""
+    from kgplug.data.artefact import id_prefix
+    from kgplug.models import available
+    from kgplug.settings import Settings
+
+    folder = Settings().runs_dir
+    ids = [path.name for path in folder.iterdir() if not path.name.startswith(".")] if folder.is_dir() else []
+    ids = sorted(ids, key=lambda run: run.split("-")[-3:], reverse=True)
+    trained = {run.rsplit("-", 3)[0] for run in ids}
+    models = [entry.name for entry in available() if id_prefix(entry.name) in trained]
+    return _fitting([*models, *ids], incomplete)
+
+
+def query_names(incomplete: str) -> list[str]:
+    """Return the shipped queries."""
+    from kgplug.graph.cypher import names
+
+    return _fitting(names(), incomplete)
+
+
+def data_sets(incomplete: str) -> list[str]:
+    """Return the data sets that `import` knows by name, and the folders that the text so far may begin."""
+    typed = Path(incomplete)
+    parent = typed if incomplete.endswith("/") else typed.parent
+    folders = [f"{path}/" for path in parent.glob("*/") if not path.name.startswith(".")] if parent.is_dir() else []
+    return _fitting(["movielens-100k", *sorted(folders)], incomplete)
+
+
+def _fitting(names: list[str], incomplete: str) -> list[str]:
+    """Return the names that begin with a text; case is ignored where none begins just so."""
+    exact = [name for name in names if name.startswith(incomplete)]
+    return exact or [name for name in names if name.lower().startswith(incomplete.lower())]

@@ -1,0 +1,77 @@
+"""Text that every output can show: one line without control characters, in any encoding."""
+
+from __future__ import annotations
+
+import codecs
+import io
+import sys
+import unicodedata
+
+_PLAIN = {
+    "✓": "ok",
+    "✗": "x",
+    "▸": ">",
+    "→": "->",
+    "←": "<-",
+    "≥": ">=",
+    "≤": "<=",
+    "≠": "!=",
+    "×": "x",
+    "·": ".",
+    "•": "*",
+    "…": "...",
+    "–": "-",
+    "—": "-",
+    "−": "-",
+    "‘": "'",
+    "’": "'",
+    "“": '"',
+    "”": '"',
+}
+
+
+def printable(text: str) -> str:
+    """Return a text in one line that moves no cursor: names of files, columns and nodes may hold control characters."""
+    return "".join(map(_visible, text)) if not text.isprintable() else text
+
+
+def _visible(character: str) -> str:
+    if character.isprintable():
+        return character
+    return " " if unicodedata.category(character) == "Zs" else repr(character)[1:-1]
+
+
+def encodable(text: str, encoding: str) -> str:
+    """Return a text with a plain replacement for each character that an encoding does not hold."""
+    return text.encode(encoding, _HANDLER).decode(encoding)
+
+
+def make_outputs_safe() -> None:
+    """Let standard output and standard error replace what their encoding does not hold, instead of raising.
+
+    The encoding itself stays as the user has set it.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors=_HANDLER)
+
+
+def _replace(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return "".join(map(_plain, error.object[error.start : error.end])), error.end
+
+
+def _plain(character: str) -> str:
+    """Return what stands for a character: a sign much like it, a letter without its accent, else its escape."""
+    if character in _PLAIN:
+        return _PLAIN[character]
+    if "\u2500" <= character <= "\u257f":  # box drawing
+        name = unicodedata.name(character)
+        return "-" if name.endswith("HORIZONTAL") else "|" if name.endswith("VERTICAL") else "+"
+    bare = unicodedata.normalize("NFKD", character).encode("ascii", "ignore").decode()
+    return bare or character.encode("ascii", "backslashreplace").decode()
+
+
+_HANDLER = "kgplug.plain"
+codecs.register_error(_HANDLER, _replace)
