@@ -12,19 +12,15 @@ from dataclasses import dataclass
 from kgplug.errors import DataError
 from kgplug.graph.connection import Connection
 from kgplug.graph.contents import Contents, read_contents
-from kgplug.graph.guess_feedback import (
-    TypeProfile,
-    find_feedback,
-    guess_rating,
-    guess_timestamp,
-    near_misses,
-    profile_types,
-)
+from kgplug.graph.guess_feedback import Candidate, find_feedback, near_misses
 from kgplug.graph.guess_keys import Guessed, guess_key, guess_title
+from kgplug.graph.guess_profiles import TypeProfile, profile_types
+from kgplug.graph.guess_values import guess_rating, guess_timestamp
 from kgplug.graph.schema import FeedbackSchema, GraphSchema, ItemSchema, KnowledgeSchema, UserSchema
 from kgplug.graph.schema_text import comment, entry
 
 _MOST_LABELS = 200  # whose keys are looked for
+_MOST_OTHERS = 6  # candidates for the feedback, of which all but the first are named in a comment
 
 
 @dataclass(frozen=True)
@@ -52,15 +48,16 @@ def guess_schema(connection: Connection) -> tuple[GraphSchema, str]:
             f'Nothing to guess from: database "{contents.database}" has {sum(contents.types.values())} relationships '
             "between labelled nodes. Import a graph first, e.g. `kgplug import movielens-100k`."
         )
-    feedback, reasons = find_feedback(connection, profiles)
-    user = None if feedback is None else feedback.heads
-    item = feedback.tails if feedback is not None and feedback.tails else _hub(profiles)
+    candidates = find_feedback(connection, profiles)
+    feedback = candidates[0] if candidates else None
+    user = None if feedback is None else feedback.user
+    item = _hub(profiles) if feedback is None else feedback.item
     keys = {label: guess_key(connection, contents, label) for label in list(contents.labels)[:_MOST_LABELS]}
     parts = {
         "user": _user_part(contents, feedback, keys),
         "item": _item_part(connection, contents, feedback, item, keys),
-        "feedback": _feedback_part(feedback, reasons, profiles),
-        "knowledge": _knowledge_part(user, item, feedback, profiles, keys),
+        "feedback": _feedback_part(connection, candidates, profiles),
+        "knowledge": _knowledge_part(user, item, feedback.profile if feedback else None, profiles, keys),
     }
     lines = comment(
         f'Written by `kgplug init` from database "{contents.database}": {sum(contents.types.values()):,} '
@@ -73,19 +70,23 @@ def guess_schema(connection: Connection) -> tuple[GraphSchema, str]:
     return schema, "\n".join(lines) + "\n"
 
 
-def _user_part(contents: Contents, feedback: TypeProfile | None, keys: dict[str, Guessed]) -> _Part:
-    if feedback is None or feedback.heads is None:
+def _user_part(contents: Contents, feedback: Candidate | None, keys: dict[str, Guessed]) -> _Part:
+    if feedback is None:
         return _Part(UserSchema(), comment("No users found; see [feedback]. Set label and key when there are some."))
-    label = feedback.heads
+    label = feedback.user
     key, key_line = _key_of(label, keys)
-    lines = entry("label", label, f"{contents.labels[label]:,} nodes; :{feedback.name} starts there")
+    starts = "starts" if feedback.direction == "user_to_item" else "ends"
+    lines = entry("label", label, f"{contents.labels[label]:,} nodes; :{feedback.profile.name} {starts} there")
     return _Part(UserSchema(label=label, key=key), lines + key_line)
 
 
 def _item_part(
-    connection: Connection, contents: Contents, feedback: TypeProfile | None, label: str, keys: dict[str, Guessed]
+    connection: Connection, contents: Contents, feedback: Candidate | None, label: str, keys: dict[str, Guessed]
 ) -> _Part:
-    where = f":{feedback.name} ends there" if feedback else "the label that most relationships touch"
+    where = "the label that most relationships touch"
+    if feedback is not None:
+        where = f":{feedback.profile.name} {'ends' if feedback.direction == 'user_to_item' else 'starts'} there"
+        where += "; the users are the items" if feedback.among_one_label else ""
     key, key_line = _key_of(label, keys)
     title = guess_title(connection, label, key, contents.labels[label])
     lines = entry("label", label, f"{contents.labels[label]:,} nodes; {where}") + key_line
@@ -101,35 +102,51 @@ def _key_of(label: str, keys: dict[str, Guessed]) -> tuple[str, list[str]]:
     return "id", entry("key", "id", f"CHANGE THIS: {guessed.why}. Give the nodes a unique property and name it here")
 
 
-def _feedback_part(feedback: TypeProfile | None, reasons: list[str], profiles: list[TypeProfile]) -> _Part:
-    if feedback is None:
-        seen = ", ".join(f"(:{one.heads})-[:{one.name}]->(:{one.tails})" for one in profiles[:8])
-        lines = comment(
-            f"No feedback found: none of the types looks like users acting on items (seen: {seen}). Embeddings can be "
-            "trained without; a recommender needs type, and rating, timestamp and like where there are any."
-        )
-        for sentence in near_misses(profiles):
-            lines += comment(f"Note: {sentence}")
-        return _Part(FeedbackSchema(), lines)
-    rating = guess_rating(feedback)
-    timestamp, timestamp_why = guess_timestamp(feedback)
-    found = f"{feedback.n:,} relationships from :{feedback.heads} to :{feedback.tails}; {'; '.join(reasons)}"
-    lines = entry("type", feedback.name, found)
+def _feedback_part(connection: Connection, candidates: list[Candidate], profiles: list[TypeProfile]) -> _Part:
+    if not candidates:
+        return _Part(FeedbackSchema(), _no_feedback(profiles))
+    best, profile = candidates[0], candidates[0].profile
+    rating = guess_rating(connection, profile)
+    timestamp, timestamp_why = guess_timestamp(connection, profile)
+    found = f"{profile.n:,} relationships, {profile}; {'; '.join(best.reasons)}"
+    lines = entry("type", profile.name, found)
+    if best.direction == "item_to_user":
+        lines += entry("direction", best.direction, f"{profile}: the :{best.user} at its end acts on the :{best.item}")
     if rating.name is None:
         lines += entry("rating", None, rating.why)
     else:
         lines += entry("rating", rating.name, rating.why)
         lines += entry("like", rating.like, "the least rating that counts as a like")
     lines += entry("timestamp", timestamp, timestamp_why)
-    part = FeedbackSchema(type=feedback.name, rating=rating.name, timestamp=timestamp, like=rating.like)
+    for other in candidates[1:_MOST_OTHERS]:
+        turned = ', direction = "item_to_user"' if other.direction == "item_to_user" else ""
+        lines += comment(
+            f"Feedback as well, perhaps: {other.profile}, {other.profile.n:,} relationships. To use it instead: "
+            f'[user] label = "{other.user}", [item] label = "{other.item}", type = "{other.profile.name}"{turned}.'
+        )
+    part = FeedbackSchema(
+        type=profile.name, direction=best.direction, rating=rating.name, timestamp=timestamp, like=rating.like
+    )
     return _Part(part, lines)
+
+
+def _no_feedback(profiles: list[TypeProfile]) -> list[str]:
+    seen = ", ".join(str(one) for one in profiles[:8])
+    lines = comment(
+        f"No feedback found: none of the types looks like users acting on items (seen: {seen}). Embeddings can be "
+        "trained without; a recommender needs type, and rating, timestamp and like where there are any."
+    )
+    for sentence in near_misses(profiles):
+        lines += comment(f"Note: {sentence}")
+    return lines
 
 
 def _knowledge_part(
     user: str | None, item: str, feedback: TypeProfile | None, profiles: list[TypeProfile], keys: dict[str, Guessed]
 ) -> _Part:
     known = {label for label, key in keys.items() if key.value is not None} | {item}
-    among = [one for one in profiles if one is not feedback and user not in (one.heads, one.tails)]
+    apart = user if user != item else None  # users who are items take part in the knowledge
+    among = [one for one in profiles if one is not feedback and (not apart or apart not in (one.heads, one.tails))]
     readable = [one for one in among if _has_key(one.head_labels, known) and _has_key(one.tail_labels, known)]
     left_out = [one for one in among if one not in readable]
     names = sorted(one.name for one in readable) if left_out else []

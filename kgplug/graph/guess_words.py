@@ -7,8 +7,7 @@ import re
 
 def words_of(name: str) -> set[str]:
     """Return the lower-case words of a name: "ratedAt", "RATED_AT" and "rated at" all give {"rated", "at"}."""
-    parted = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", name)
-    return {word for word in re.split(r"[^\w]+|_", parted.lower()) if word}
+    return set(_ordered(name))
 
 
 def mentions(name: str, words: frozenset[str]) -> bool:
@@ -16,22 +15,64 @@ def mentions(name: str, words: frozenset[str]) -> bool:
     return bool(words_of(name) & words) or any(not word.isascii() and word in name for word in words)
 
 
+def is_passive(name: str) -> bool:
+    """Return whether a type's name says that its end acts on its start: "LIKED_BY", "boughtBy", "WATCHEDBY"."""
+    words = _ordered(name)
+    if not words:
+        return False
+    joined = words[-1] != "by" and words[-1].endswith("by") and words[-1][:-2] in FEEDBACK_WORDS | SOCIAL_WORDS
+    return words[-1] in ("by", "from") or joined or any(word in name for word in _PASSIVE)
+
+
+def names_agent(name: str) -> bool:
+    """Return whether a type is named after who acts: "HAS_READER", "viewer", "CUSTOMER_OF"."""
+    return mentions(name, USER_WORDS)
+
+
+def _ordered(name: str) -> list[str]:
+    parted = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", name)
+    words = [word for word in re.split(r"[^\w]+|_", parted.lower()) if word]
+    return [part for word in words for part in _cut(word)]
+
+
+def _cut(word: str) -> list[str]:
+    """Return "likedby" as "liked", "by"; other words as they are."""
+    if word.endswith("by") and word[:-2] in FEEDBACK_WORDS | SOCIAL_WORDS:
+        return [word[:-2], "by"]
+    return [word]
+
+
 def _words(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
 USER_WORDS = _words(
-    """user users customer client member listener reader viewer player gamer buyer shopper visitor subscriber consumer
-    account patient student reviewer guest patron learner
+    """user users customer customers client clients member members listener listeners reader readers viewer viewers
+    player players gamer gamers buyer buyers shopper shoppers visitor visitors subscriber subscribers consumer consumers
+    account accounts patient patients student students reviewer reviewers guest guests patron patrons learner learners
     用户 顾客 客户 会员 读者 观众 听众 玩家 学生 患者"""
 )
+PEOPLE_WORDS = _words("person persons people human humans profile profiles follower fan friend 人 人物")
 FEEDBACK_WORDS = _words(
     """rated rates rating ratings reviewed reviews bought buys purchased purchases ordered orders played plays listened
     listens watched watches viewed views clicked clicks liked likes loved loves visited visits read reads saw seen used
     uses owns owned downloaded saved bookmarked favorited favourited attended enrolled borrowed rented booked stayed
-    tried voted consumed interacted subscribed
+    tried voted consumed interacted subscribed like love rate review recommended upvoted streamed wishlisted
+    disliked dislikes swiped
     评分 评价 购买 喜欢 收藏 观看 看过 听过 读过 播放 点击 浏览 打分"""
 )
+SOCIAL_WORDS = _words(
+    """follow follows followed following friend friends befriended knows trusts trusted matched messaged contacted
+    connected subscribes endorsed endorses invited 关注 好友 朋友 认识"""
+)
 RATING_WORDS = _words("rating ratings rate score stars star grade value points 评分 分数 打分 星级")
+LIKE_WORDS = _words(
+    """like likes liked love loved positive recommended recommend recommends upvote upvoted thumbsup favorite favourite
+    favorited favourited enjoyed satisfied approved 喜欢 推荐 点赞"""
+)
+DISLIKE_WORDS = _words(
+    "not no dislike dislikes disliked hated negative downvote downvoted down skipped thumbsdown 不 不喜欢"
+)
 TIME_WORDS = _words("timestamp time date datetime at created on when ts since updated 时间 日期")
 COUNT_WORDS = _words("count counts plays times quantity qty amount number weight frequency hours 次数 数量")
+_PASSIVE = ("被",)
