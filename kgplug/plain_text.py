@@ -68,7 +68,7 @@ def _plain(character: str) -> str:
         return _PLAIN[character]
     if "\u2500" <= character <= "\u257f":  # box drawing
         name = unicodedata.name(character)
-        return "-" if name.endswith("HORIZONTAL") else "|" if name.endswith("VERTICAL") else "+"
+        return "+" if " AND " in name or "ARC" in name else "-" if "HORIZONTAL" in name else "|"
     bare = unicodedata.normalize("NFKD", character).encode("ascii", "ignore").decode()
     return bare or character.encode("ascii", "backslashreplace").decode()
 

@@ -96,6 +96,6 @@ def data_sets(incomplete: str) -> list[str]:
 
 
 def _fitting(names: list[str], incomplete: str) -> list[str]:
-    """Return the names that begin with a text; case is ignored where none begins just so."""
-    exact = [name for name in names if name.startswith(incomplete)]
-    return exact or [name for name in names if name.lower().startswith(incomplete.lower())]
+    """Return the names that begin with a text; bash inserts them as they are, so its own signs are escaped."""
+    fitting = [name for name in names if name.startswith(incomplete)]
+    return [name.replace("&", r"\&") for name in fitting] if "bash" in os.environ.get(_VARIABLE, "") else fitting

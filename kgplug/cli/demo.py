@@ -11,8 +11,6 @@ import typer
 
 from kgplug.cli.console import err, open_graph, open_runs, out, print_frame, step
 from kgplug.errors import UsageError
-from kgplug.graph.catalog import OWN_LABELS
-from kgplug.graph.cypher import quote
 from kgplug.graph.schema import DEMO_SCHEMA
 from kgplug.settings import Settings
 
@@ -69,6 +67,7 @@ def demo() -> None:
 def _refuse_foreign_data(graph: Graph) -> None:
     """The demo writes Movie and User nodes: never into a database that holds somebody's own."""
     from kgplug.data.movielens import LABELS
+    from kgplug.graph.catalog import OWN_LABELS
 
     labels = {row["label"] for row in graph.connection.rows("CALL db.labels() YIELD label RETURN label")}
     foreign = labels - LABELS - {*OWN_LABELS}
@@ -106,6 +105,8 @@ def _import(graph: Graph) -> None:
 def _is_imported(graph: Graph, folder: Path) -> bool:
     """Whether the graph has as many nodes, and relationships of each type, as the folder: a cut import has fewer."""
     from kgplug.data.csv_folder import open_folder, read_blocks
+    from kgplug.graph.catalog import OWN_LABELS
+    from kgplug.graph.cypher import quote
 
     expected: Counter[str] = Counter()  # nodes under ""
     for table in open_folder(folder):

@@ -13,6 +13,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from kgplug import __version__
 from kgplug.cli import app
 from kgplug.data.artefact import write_artefact
 from kgplug.errors import UsageError
@@ -221,3 +222,14 @@ def test_a_setting_that_is_not_finite_is_refused(value: str, tmp_path: Path) -> 
     result = kgplug("train", "MKR", "-s", f"learning_rate={value}", home=tmp_path)
     assert_one_sentence(result, exit_code=2)
     assert "learning_rate" in result.stderr
+
+
+def test_the_version_is_printed(tmp_path: Path) -> None:
+    assert kgplug("--version", home=tmp_path).stdout == f"kgplug {__version__}\n"
+
+
+@pytest.mark.parametrize("path", [("recommend",), ("similar",), ("predict",), ("publish",), ("diff",), ("evaluate",)])
+def test_the_length_of_a_list_has_one_option_everywhere(path: tuple[str, ...]) -> None:
+    command = typer.main.get_command(app).commands[path[0]]  # type: ignore[attr-defined]
+    (length,) = [one for one in command.params if one.name == "k"]
+    assert set(length.opts) == {"--k", "-k", "--top"}

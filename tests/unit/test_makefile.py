@@ -68,3 +68,10 @@ def test_without_a_network_a_python_that_works_is_found_and_one_sentence_says_wh
     assert result.returncode != 0
     assert result.stderr.splitlines()[0].startswith("The packages could not be installed. Is there a network")
     assert not (checkout / ".venv" / ".demo").exists()  # so the next try starts over
+
+
+def test_ci_checks_the_code_before_the_tests_whose_summary_is_the_last_thing_printed() -> None:
+    lines = (ROOT / ".ci" / "run").read_text().splitlines()
+    assert [line for line in lines if line.startswith("make")] == ["make check", "make test"]
+    assert lines[-1] == "make test"
+    assert "set -euo pipefail" in lines
