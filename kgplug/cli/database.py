@@ -111,6 +111,9 @@ def import_(
     rejected: Annotated[
         Path, typer.Option(metavar="FILE", help="Where to list the rows that cannot be imported, if there are any.")
     ] = REJECTED_FILE,
+    separator: Annotated[
+        str, typer.Option(metavar="CHAR", help="Separator of the columns: ',', ';', '|' or tab.")
+    ] = ",",
     as_json: Json = False,
 ) -> None:
     """Import a data set into the graph; importing it again changes nothing.
@@ -118,7 +121,7 @@ def import_(
     Every file is checked first: a bad row is named by file and line, all are listed in a CSV file, and nothing is
     imported.
 
-    Examples: `kgplug import movielens-100k`, `kgplug import my-csv-folder`
+    Examples: `kgplug import movielens-100k`, `kgplug import my-csv-folder`, `kgplug import europe --separator ';'`
     """
     from kgplug.data.csv_folder import open_folder
     from kgplug.graph.importer import import_folder
@@ -128,11 +131,11 @@ def import_(
         from kgplug.data.datasets import TERMS, fetch_movielens_100k
 
         err.print(TERMS, style="dim")
-        folder = fetch_movielens_100k(Settings().downloads_dir)
+        folder, separator = fetch_movielens_100k(Settings().downloads_dir), ","
     else:
-        open_folder(source)  # refused before the database is asked
+        open_folder(source, separator=separator)  # refused before the database is asked
     with open_graph() as graph:
-        report = import_folder(graph.connection, folder, rejected=rejected)
+        report = import_folder(graph.connection, folder, separator=separator, rejected=rejected)
     import pandas as pd
 
     rows = [asdict(file) for file in report.files]

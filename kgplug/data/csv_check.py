@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import csv
 import io
-import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -31,11 +30,9 @@ from kgplug.data.csv_folder import (
     read_blocks,
     shown,
 )
+from kgplug.data.csv_values import EXPECTED, as_int, is_valid
 from kgplug.errors import DataError
 
-_INT = re.compile(r"-?[0-9]{1,19}")
-_FLOAT = re.compile(r"-?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?")
-_INT64 = range(-(2**63), 2**63)
 REJECTED_HEADER = ("file", "line", "column", "problem", "row")
 
 
@@ -108,7 +105,7 @@ class _Keys:
     def codes(self, cells: list[str]) -> np.ndarray:
         """Return one code a key: uint64 (n,)."""
         if self.column.type == "int":
-            return np.array([int(cell) for cell in cells], dtype=np.int64).view(np.uint64)
+            return np.array([as_int(cell) for cell in cells], dtype=np.int64).view(np.uint64)
         return pandas.util.hash_array(np.array(cells, dtype=object), categorize=False)  # pyright: ignore[reportCallIssue]
 
     def close(self) -> np.ndarray:
@@ -188,43 +185,30 @@ def _cell_problems(table: Table, block: Block, columns: list[tuple[str, ...]]) -
     """Yield the cells of a block that hold bad bytes, no key or no value of their type."""
     for position, (column, cells) in enumerate(zip(table.columns, columns, strict=True)):
         is_key = position < len(table.labels)
-        if not is_key and column.type == "string" and _is_utf8(cells):
+        if not is_key and column.type == "string" and _is_text(cells):
             continue
-        expected = _EXPECTED[column.type]
         for line, row, cell in zip(block.lines, block.rows, cells, strict=True):
-            if not cell.isascii() and not _is_utf8((cell,)):
+            if "\0" in cell:
+                yield Problem(line, column.header, "the cell holds a NUL byte", row)
+            elif not cell.isascii() and not _is_text((cell,)):
                 yield Problem(line, column.header, f"the bytes {shown(cell)} are no UTF-8", row)
             elif not cell:
                 if is_key:
                     yield Problem(line, column.header, "the key is missing", row)
             elif column.type != "string":
                 parts = cell.split(SEPARATOR) if column.is_list else (cell,)
-                if not all(map(_IS_VALID[column.type], parts)):
-                    yield Problem(line, column.header, f"expected {expected}, found {shown(cell)}", row)
+                if not all(is_valid(column.type, part) for part in parts):
+                    yield Problem(line, column.header, f"expected {EXPECTED[column.type]}, found {shown(cell)}", row)
 
 
-def _is_utf8(cells: tuple[str, ...]) -> bool:
+def _is_text(cells: tuple[str, ...]) -> bool:
+    """Return whether cells hold valid UTF-8 and no NUL byte."""
+    text = "".join(cells)
     try:
-        "".join(cells).encode("utf-8")
+        text.encode("utf-8")
     except UnicodeEncodeError:
         return False
-    return True
-
-
-def _is_int(cell: str) -> bool:
-    return _INT.fullmatch(cell) is not None and int(cell) in _INT64
-
-
-def _is_float(cell: str) -> bool:
-    return _FLOAT.fullmatch(cell) is not None and np.isfinite(float(cell))
-
-
-_IS_VALID: dict[str, Callable[[str], bool]] = {
-    "int": _is_int,
-    "float": _is_float,
-    "boolean": lambda cell: cell in ("true", "false"),
-}
-_EXPECTED = {"string": "text", "int": "a 64-bit integer", "float": "a number", "boolean": "true or false"}
+    return "\0" not in text
 
 
 def _missing_ends(
@@ -242,12 +226,12 @@ def _duplicates(table: Table, keys: _Keys, codes: np.ndarray) -> Iterator[Proble
     first: dict[object, int] = {}
     header = table.keys[0].header
     for block in read_blocks(table):
-        rows = [row for row, line in enumerate(block.rows) if line[0] and _is_utf8((line[0],))]
+        rows = [row for row, line in enumerate(block.rows) if line[0] and _is_text((line[0],))]
         if keys.column.type == "int":
-            rows = [row for row in rows if _is_int(block.rows[row][0])]
+            rows = [row for row in rows if is_valid("int", block.rows[row][0])]
         cells = [block.rows[row][0] for row in rows]
         for at in np.flatnonzero(np.isin(keys.codes(cells), codes)).tolist():
-            key = int(cells[at]) if keys.column.type == "int" else cells[at]
+            key = as_int(cells[at]) if keys.column.type == "int" else cells[at]
             line, row = block.lines[rows[at]], block.rows[rows[at]]
             if key in first:
                 yield Problem(line, header, f"the key {shown(cells[at])} was already on line {first[key]}", row)

@@ -3,7 +3,7 @@
     nodes/<Label>.csv                        first column: the key of the label
     relationships/<Head>-<TYPE>-<Tail>.csv   first two columns: the keys of the head and the tail
 
-A file is read in blocks of rows, so its size does not matter.
+A file is read in blocks of rows, so its size does not matter. What a cell may hold is in `kgplug.data.csv_values`.
 """
 
 from __future__ import annotations
@@ -14,21 +14,22 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TextIO
 from urllib.parse import quote, unquote
 
 import pandas as pd
 
+from kgplug.data.csv_header import as_separator, check_encoding, likely_separator, read_header, shown_separator
+from kgplug.data.csv_values import OTHER_NAMES, TYPES, point_text
 from kgplug.errors import DataError, UsageError
 
 NODES, RELATIONSHIPS = "nodes", "relationships"
 LABELS = ":LABEL"
-TYPES = ("string", "int", "float", "boolean")
-SEPARATOR = ";"
+SEPARATOR = ";"  # of several values in one cell
 BLOCK_ROWS = 20_000
 LINE_END = "\r\n"  # Python's csv quotes a cell with a line end only where it ends lines with it
 
-_HEADER = re.compile(r"(?P<name>[^:]+)(:(?P<type>\w+)(?P<list>\[\])?)?")
+_HEADER = re.compile(r"(?P<name>[^:\0]*[^:\0\s][^:\0]*)(:\s*(?P<type>\w+)(?P<list>\[\])?)?")
 
 
 @dataclass(frozen=True)
@@ -36,9 +37,9 @@ class Column:
     """One column of a file.
 
     Attributes:
-        header: text at the top of the column, e.g. "genres:string[]".
+        header: text at the top of the column, e.g. "genres:string[]", without blanks around it.
         name: property name, e.g. "genres"; for ":LABEL" the header itself.
-        type: one of `TYPES`.
+        type: one of `csv_values.TYPES`.
         is_list: whether a cell holds several values, separated by ";".
     """
 
@@ -58,6 +59,7 @@ class Table:
         labels: (label,) of a node file; (head, tail) of a relationship file.
         type: relationship type, "" for nodes.
         columns: all columns in file order; keys first (one for nodes, two for relationships).
+        separator: of the columns.
     """
 
     path: Path
@@ -65,6 +67,7 @@ class Table:
     labels: tuple[str, ...]
     type: str
     columns: tuple[Column, ...]
+    separator: str = ","
 
     @property
     def name(self) -> str:
@@ -111,19 +114,24 @@ class Block:
     problems: list[Problem] = field(default_factory=list)
 
 
-def open_folder(folder: str | Path) -> list[Table]:
+def open_folder(folder: str | Path, *, separator: str = ",") -> list[Table]:
     """Return the files of a folder, nodes first, after reading their names and headers.
 
+    Args:
+        folder: on this machine.
+        separator: of the columns, in all files: the character or its name.
+
     Raises:
-        UsageError: it is an address, there is no such folder, or it has no node file.
+        UsageError: it is an address, there is no such folder, it has no node file, or there is no such separator.
         DataError: a name or a header does not follow the layout.
     """
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", str(folder)):
         raise UsageError(f'"{folder}" is an address; import takes a folder on this machine. Download the files first.')
-    folder = Path(folder)
+    folder, separator = Path(folder), as_separator(separator)
     if not _is_folder(folder):
         raise UsageError(f"There is no folder {folder}. Expected a folder with nodes/<Label>.csv (see docs/import.md).")
-    tables = [_open_table(path) for part in (NODES, RELATIONSHIPS) for path in _csv_files(folder / part)]
+    tables = [_open_table(path, separator) for part in (NODES, RELATIONSHIPS) for path in _csv_files(folder / part)]
+    _check_names(tables)
     known = {table.labels[0]: table for table in tables if table.kind == NODES}
     if not known:
         raise UsageError(f"{folder} has no nodes/<Label>.csv, so there is nothing to import (see docs/import.md).")
@@ -131,6 +139,15 @@ def open_folder(folder: str | Path) -> list[Table]:
         if table.kind == RELATIONSHIPS:
             _check_ends(table, known)
     return tables
+
+
+def _check_names(tables: list[Table]) -> None:
+    """Raise DataError where two files are of one name, such as Movie.csv and Movie.CSV."""
+    seen: dict[tuple[str, ...], Table] = {}
+    for table in tables:
+        other = seen.setdefault((*table.labels, table.type), table)
+        if other is not table:
+            raise DataError(f"{table.name} and {other.name} are of one name; put their rows into one file.")
 
 
 def _is_folder(folder: Path) -> bool:
@@ -143,14 +160,14 @@ def _is_folder(folder: Path) -> bool:
 def _csv_files(folder: Path) -> list[Path]:
     paths = sorted(path for path in folder.iterdir() if not path.name.startswith(".")) if folder.is_dir() else []
     for path in paths:
-        if path.suffix != ".csv" or not path.is_file():
+        if path.suffix.lower() != ".csv" or not path.is_file():
             raise DataError(
                 f"{folder.name}/{path.name} is no .csv file; unpack it, convert it, or move it out of the folder."
             )
     return paths
 
 
-def _open_table(path: Path) -> Table:
+def _open_table(path: Path, separator: str) -> Table:
     kind = NODES if path.parent.name == NODES else RELATIONSHIPS
     where = f"{kind}/{path.name}"
     try:
@@ -161,7 +178,7 @@ def _open_table(path: Path) -> Table:
     if len(words) != expected or not all(words):
         form = "<Label>.csv" if kind == NODES else "<Head>-<TYPE>-<Tail>.csv"
         raise DataError(f"{where}: expected a name like {form}; write a hyphen inside a name as %2D.")
-    columns = tuple(_read_header(path, where))
+    columns = tuple(_read_columns(path, where, separator))
     labels, type_ = ((words[0],), "") if kind == NODES else ((words[0], words[2]), words[1])
     if len(columns) < len(labels) or LABELS in [column.header for column in columns[: len(labels)]]:
         raise DataError(f"{where}, line 1: expected the first {len(labels)} column(s) to hold the key(s).")
@@ -170,22 +187,21 @@ def _open_table(path: Path) -> Table:
             raise DataError(f'{where}, line 1: key column "{key.header}" must be text or int.')
     if kind == RELATIONSHIPS and LABELS in [column.header for column in columns]:
         raise DataError(f"{where}, line 1: {LABELS} belongs into node files.")
-    return Table(path, kind, labels, type_, columns)
+    return Table(path, kind, labels, type_, columns, separator)
 
 
-def _read_header(path: Path, where: str) -> Iterator[Column]:
+def _read_columns(path: Path, where: str, separator: str) -> Iterator[Column]:
+    check_encoding(path, where)
     with _open_text(path) as file:
-        try:
-            cells = next(csv.reader(file, strict=True), [])
-        except csv.Error as error:
-            raise DataError(f"{where}, line 1: the header is not valid CSV ({error}).") from None
-    if not cells:
-        raise DataError(f"{where} is empty; expected a header line that names the columns.")
+        cells = read_header(file, where, separator)
     seen = set()
-    for cell in cells:
+    for number, cell in enumerate(cells):
         match = _HEADER.fullmatch(cell)
         if _is_bad_utf8(cell) or (cell != LABELS and match is None):
-            raise DataError(f"{where}, line 1: {shown(cell)} is no column name; expected name or name:type.")
+            index = ""
+            if not cell and number == 0:
+                index = " If it is pandas' index, write the file with index=False."
+            raise DataError(f"{where}, line 1: {shown(cell)} is no column name; expected name or name:type.{index}")
         column = Column(cell, cell) if match is None else _column(match, where)
         if column.name in seen:
             raise DataError(f'{where}, line 1: two columns are called "{column.name}".')
@@ -195,12 +211,13 @@ def _read_header(path: Path, where: str) -> Iterator[Column]:
 
 def _column(match: re.Match[str], where: str) -> Column:
     type_ = match["type"] or "string"
+    type_ = OTHER_NAMES.get(type_, type_)
     if type_ not in TYPES:
         raise DataError(
             f'{where}, line 1: column "{match[0]}" has the unknown type "{type_}". '
             f"Valid types: {', '.join(TYPES)}, each also with [] for several values."
         )
-    return Column(match[0], match["name"], type_, match["list"] is not None)
+    return Column(match[0], match["name"].strip(), type_, match["list"] is not None)
 
 
 def _check_ends(table: Table, known: Mapping[str, Table]) -> None:
@@ -223,7 +240,7 @@ def read_blocks(table: Table, block_rows: int = BLOCK_ROWS) -> Iterator[Block]:
     """
     width = len(table.columns)
     with _open_text(table.path) as file:
-        reader = csv.reader(file, strict=True)
+        reader = csv.reader(file, delimiter=table.separator, strict=True)
         next(reader)
         block, line = Block(), reader.line_num
         while True:
@@ -239,7 +256,9 @@ def read_blocks(table: Table, block_rows: int = BLOCK_ROWS) -> Iterator[Block]:
                 block.rows.append(row)
                 block.lines.append(line)
             elif row:
-                block.problems.append(Problem(line, None, f"expected {width} cells, found {len(row)}", row))
+                other = likely_separator(row, width, table.separator)
+                hint = "" if other is None else f"; its cells seem to be separated by {shown_separator(other)}"
+                block.problems.append(Problem(line, None, f"expected {width} cells, found {len(row)}{hint}", row))
             if len(block.rows) + len(block.problems) >= block_rows:
                 yield block
                 block = Block()
@@ -247,7 +266,7 @@ def read_blocks(table: Table, block_rows: int = BLOCK_ROWS) -> Iterator[Block]:
         yield block
 
 
-def _open_text(path: Path):
+def _open_text(path: Path) -> TextIO:
     """Open a CSV file; bytes that are no UTF-8 come as lone surrogates, so that their row can be named."""
     return path.open(encoding="utf-8-sig", errors="surrogateescape", newline="")
 
@@ -270,10 +289,19 @@ def file_name(*names: str) -> str:
 def write_folder(
     folder: Path, *, nodes: Mapping[str, pd.DataFrame], relationships: Mapping[tuple[str, str, str], pd.DataFrame]
 ) -> None:
-    """Write frames as CSV files of this layout; the frames' column names are the headers."""
+    """Write frames as CSV files of this layout; the frames' column names are the headers.
+
+    Points of the Neo4j driver are written as the import reads them, with their reference system.
+    """
     for part in (NODES, RELATIONSHIPS):
         (folder / part).mkdir(parents=True, exist_ok=True)
     for label, frame in nodes.items():
-        frame.to_csv(folder / NODES / file_name(label), index=False, lineterminator=LINE_END)
+        _as_written(frame).to_csv(folder / NODES / file_name(label), index=False, lineterminator=LINE_END)
     for names, frame in relationships.items():
-        frame.to_csv(folder / RELATIONSHIPS / file_name(*names), index=False, lineterminator=LINE_END)
+        _as_written(frame).to_csv(folder / RELATIONSHIPS / file_name(*names), index=False, lineterminator=LINE_END)
+
+
+def _as_written(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return a frame whose points are text; other values write themselves as the import reads them."""
+    points = {name: frame[name].map(point_text) for name in frame.columns if str(name).endswith(":point")}
+    return frame.assign(**points) if points else frame

@@ -19,7 +19,8 @@ import psutil
 from tqdm.auto import tqdm
 
 from kgplug.data.csv_check import CheckedTable, check_tables
-from kgplug.data.csv_folder import NODES, Table, open_folder, read_blocks
+from kgplug.data.csv_folder import NODES, SEPARATOR, Column, Table, open_folder, read_blocks
+from kgplug.data.csv_values import as_sent
 from kgplug.errors import GraphError
 from kgplug.graph.connection import Connection
 from kgplug.graph.constraints import ensure_unique_keys
@@ -96,7 +97,12 @@ class ImportReport:
 
 
 def import_folder(
-    connection: Connection, folder: str | Path, *, rejected: Path | None = None, progress: bool | None = None
+    connection: Connection,
+    folder: str | Path,
+    *,
+    separator: str = ",",
+    rejected: Path | None = None,
+    progress: bool | None = None,
 ) -> ImportReport:
     """Import a folder in the layout of docs/import.md. Importing it again changes nothing.
 
@@ -106,6 +112,7 @@ def import_folder(
     Args:
         connection: to the database.
         folder: on this machine.
+        separator: of the columns, in all files: the character or its name.
         rejected: CSV file to write where rows are bad: file, line, column, problem and the row of each.
         progress: whether to show bars; None shows them on a terminal only.
 
@@ -116,7 +123,7 @@ def import_folder(
         GraphError: the server refuses.
     """
     started = time.perf_counter()
-    tables = open_folder(folder)
+    tables = open_folder(folder, separator=separator)
     key_of = {table.labels[0]: table.keys[0].name for table in tables if table.kind == NODES}
     with _bar("Checking", None, progress) as bar:
         checked = check_tables(tables, on_rows=bar.update, rejected=rejected)
@@ -204,7 +211,16 @@ def _blocks(table: Table, block_rows: int) -> Iterator[list[list[str]]]:
     for block in read_blocks(table, block_rows):
         if table.kind != NODES:
             block.rows.sort(key=itemgetter(1))
+        for position, column in enumerate(table.columns):
+            if column.type == "point":
+                for row in block.rows:
+                    row[position] = _as_sent(column, row[position])
         yield block.rows
+
+
+def _as_sent(column: Column, cell: str) -> str:
+    parts = cell.split(SEPARATOR) if column.is_list else [cell]
+    return SEPARATOR.join(as_sent(column.type, part) for part in parts)
 
 
 def _load_csv(connection: Connection, query: LoadQuery, address: str) -> Counters:

@@ -9,7 +9,23 @@ from kgplug.data.csv_check import CheckedTable
 from kgplug.data.csv_folder import NODES, SEPARATOR, Column, Table
 from kgplug.graph.cypher import load, quote
 
-_CONVERSIONS = {"string": "{}", "int": "toInteger({})", "float": "toFloat({})", "boolean": "toBoolean({})"}
+_ZONED = "datetime(replace({}, ' ', 'T'))"
+_LOCAL = "localdatetime(replace({}, ' ', 'T'))"
+_XY = "srid: toInteger(split({}, ' ')[0]), x: toFloat(split({}, ' ')[1]), y: toFloat(split({}, ' ')[2])"
+_POINT = (
+    f"CASE size(split({{}}, ' ')) WHEN 3 THEN point({{{_XY}}}) "
+    f"WHEN 4 THEN point({{{_XY}, z: toFloat(split({{}}, ' ')[3])}}) END"
+)
+_CONVERSIONS = {  # of a cell as `csv_values.as_sent` gives it
+    "string": "{}",
+    "int": "toInteger({})",
+    "float": "toFloat({})",
+    "boolean": "coalesce(toBooleanOrNull({}), toFloatOrNull({}) = 1)",
+    "date": "date({})",
+    "datetime": _ZONED,
+    "localdatetime": _LOCAL,
+    "point": _POINT,
+}
 
 
 @dataclass(frozen=True)
@@ -113,6 +129,8 @@ def _value(column: Column) -> str:
     cell = f"row.{quote(column.header)}"
     conversion = _CONVERSIONS[column.type]
     if not column.is_list:
-        return conversion.format(cell)
+        return conversion.replace("{}", cell)
     parts = f"split({cell}, '{SEPARATOR}')"
-    return parts if column.type == "string" else f"[part IN {parts} | {conversion.format('part')}]"
+    if column.type == "string":
+        return parts
+    return f"[part IN {parts} | {conversion.replace('{}', 'part')}]"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import shutil
 import signal
@@ -13,7 +15,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from kgplug.data.csv_folder import file_name
+from kgplug.data.csv_folder import file_name, write_folder
 from kgplug.data.datasets import fetch_movielens_100k, movielens_100k
 from kgplug.errors import DataError, GraphError, UsageError
 from kgplug.graph.connection import Connection
@@ -92,6 +94,75 @@ def test_values_arrive_as_they_stand_in_the_files(connection: Connection, tmp_pa
     assert connection.rows("MATCH (:Movie)-[r]->(n) RETURN labels(n) AS l, type(r) AS t") == [
         {"l": [NASTY], "t": "IS`] DELETE"}
     ]
+
+
+TYPED = {
+    "when:date": ["2024-01-31", ""],
+    "at:datetime": ["2024-01-31 10:00:00.5+01:00", "2024-07-31T10:00:00[Europe/Berlin]"],
+    "local:localdatetime": ["2024-01-31 10:00", "2024-01-31T10:00:00.123456789"],
+    "place:point": ["{latitude: 52.5, longitude: 13.4}", "point({x: 1, y: 2, z: 3, crs: 'cartesian-3d'})"],
+    "places:point[]": ["{x: 1.5, y: 2};{x: 3, y: 4}", ""],
+    "days:date[]": ["2024-01-31;2024-02-29", ""],
+    "good:boolean": ["True", "0.0"],
+    "year:int": ["1995.0", ""],
+}
+
+
+@pytest.mark.parametrize("transport", ["LOAD CSV", "parameters"])
+def test_times_points_and_what_pandas_writes_become_values_of_their_type(
+    connection: Connection, neo4j_server: Endpoint, tmp_path: Path, transport: str
+) -> None:
+    frame = pd.DataFrame({"id:int": [1, 2], **TYPED})
+    links = pd.DataFrame({"a:int": ["1.0"], "b:int": ["2"], "at:datetime": ["2024-01-31"], "p:point": ["{x: 1, y: 2}"]})
+    write_folder(tmp_path, nodes={"A": frame}, relationships={("A", "R", "A"): links})
+    opened = connection if transport == "LOAD CSV" else by_parameters(connection, neo4j_server)
+    assert import_folder(opened, tmp_path).transport == transport
+    (row,) = connection.rows(
+        "MATCH (a:A {id: 1})-[r:R]->(b:A {id: 2}) RETURN a.when = date('2024-01-31') AS `when`, "
+        "a.at = datetime('2024-01-31T10:00:00.5+01:00') AS at, "
+        "b.at = datetime('2024-07-31T10:00:00+02:00[Europe/Berlin]') AS zone, "
+        "a.local = localdatetime('2024-01-31T10:00') AS local, b.local.nanosecond = 123456789 AS exact, "
+        "a.place = point({latitude: 52.5, longitude: 13.4}) AS place, b.place = point({x: 1, y: 2, z: 3}) AS space, "
+        "a.places = [point({x: 1.5, y: 2}), point({x: 3, y: 4})] AS places, "
+        "a.days = [date('2024-01-31'), date('2024-02-29')] AS days, a.good = true AND b.good = false AS good, "
+        "a.year = 1995 AND a.year IS :: INTEGER NOT NULL AS year, b.when IS NULL AND b.year IS NULL AS empty, "
+        "r.at = datetime('2024-01-31') AND r.p = point({x: 1, y: 2}) AS link"
+    )
+    assert row == dict.fromkeys(row, True)
+    again = import_folder(opened, tmp_path)
+    assert not again.changed
+
+
+def test_values_of_the_driver_written_to_a_folder_come_back_as_they_were(
+    connection: Connection, tmp_path: Path
+) -> None:
+    connection.write(
+        "CREATE (:A {id: 1, day: date('2024-01-31'), at: datetime('2024-07-31T10:00:00.123456789[Europe/Berlin]'), "
+        "local: localdatetime('2024-01-31T10:00'), ok: true, "
+        "place: point({latitude: 52.5, longitude: 13.4, height: 3})})"
+    )
+    query = "MATCH (a:A) RETURN a.id AS `id:int`, a.day AS `day:date`, a.at AS `at:datetime`, a.ok AS `ok:boolean`, "
+    query += "a.local AS `local:localdatetime`, a.place AS `place:point`"
+    before = connection.rows(query)
+    write_folder(tmp_path, nodes={"A": pd.DataFrame(before)}, relationships={})
+    connection.write("MATCH (a:A) DELETE a")
+    import_folder(connection, tmp_path)
+    assert connection.rows(query) == before
+
+
+@pytest.mark.parametrize("separator", [";", "tab", "|"])
+def test_another_separator_gives_the_same_graph(connection: Connection, tmp_path: Path, separator: str) -> None:
+    import_folder(connection, make(tmp_path / "commas", SMALL))
+    before = contents(connection)
+    connection.write("MATCH (n) DETACH DELETE n")
+    for name, text in SMALL.items():
+        path = tmp_path / "others" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("w", encoding="utf-8", newline="") as file:
+            character = "\t" if separator == "tab" else separator
+            csv.writer(file, delimiter=character).writerows(csv.reader(io.StringIO(text, newline="")))
+    import_folder(connection, tmp_path / "others", separator=separator)
+    assert contents(connection) == before
 
 
 @pytest.mark.parametrize("files", [SMALL, QUOTE_AFTER_BACKSLASH], ids=["LOAD CSV", "backslash before a quote"])

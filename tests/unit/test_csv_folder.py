@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import re
 import tracemalloc
 from pathlib import Path
 
@@ -131,7 +134,7 @@ BAD_HEADERS = {
     "empty file": ({"nodes/A.csv": ""}, "nodes/A.csv is empty"),
     "column without a name": ({"nodes/A.csv": "id,,x\n"}, "no column name"),
     "two of one name": ({"nodes/A.csv": "id,x,x:int\n"}, 'two columns are called "x"'),
-    "unknown type": ({"nodes/A.csv": "id,x:date\n"}, 'unknown type "date". Valid types: string, int'),
+    "unknown type": ({"nodes/A.csv": "id,x:colour\n"}, 'unknown type "colour". Valid types: string, int'),
     "key of a list type": ({"nodes/A.csv": "id:int[]\n"}, "must be text or int"),
     "one end only": ({"nodes/A.csv": "id\n", "relationships/A-R-A.csv": "x\n"}, "first 2 column(s)"),
     "no such label": ({"nodes/A.csv": "id\n", "relationships/A-R-B.csv": "x,y\n"}, "there is no nodes/B.csv"),
@@ -140,6 +143,12 @@ BAD_HEADERS = {
         'column "y" is string, but the key "id:int" of nodes/A.csv is int',
     ),
     "hyphens in a name": ({"nodes/A.csv": "id\n", "relationships/A-R-B-C.csv": "x,y\n"}, "write a hyphen"),
+    "two of one name but for blanks": ({"nodes/A.csv": "id,x, x\n"}, 'two columns are called "x"'),
+    "pandas' index": ({"nodes/A.csv": ",id\n0,1\n"}, "write the file with index=False"),
+    "blank first line": ({"nodes/A.csv": "\nid\n"}, "line 1: the line is blank; expected a header"),
+    "Excel's note": ({"nodes/A.csv": "sep=;\nid;x\n"}, "Remove the line and import with --separator ';'"),
+    "NUL byte": ({"nodes/A.csv": "id,title and more text\0\n"}, "holds NUL bytes"),
+    "two files of one label": ({"nodes/A.csv": "id\n", "nodes/A.CSV": "id\n"}, "are of one name"),
     "packed file": ({"nodes/A.csv.gz": "id\n"}, "is no .csv file"),
 }
 
@@ -149,6 +158,89 @@ def test_a_bad_name_or_header_is_refused(tmp_path: Path, files: dict, message: s
     with pytest.raises(DataError) as caught:
         open_folder(make(tmp_path, files))
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+def test_another_encoding_is_named(tmp_path: Path, encoding: str) -> None:
+    name = "UTF-32" if encoding == "utf-32" else "UTF-16"
+    with pytest.raises(DataError, match=rf"nodes/Movie.csv is {name} text; expected UTF-8. Save it as UTF-8"):
+        open_folder(make(tmp_path, {"nodes/Movie.csv": MOVIES.encode(encoding)}))
+
+
+@pytest.mark.parametrize(("separator", "option"), [(";", "';'"), ("\t", "'tab'"), ("|", "'|'")])
+@pytest.mark.parametrize("header", ["id:int,title,year:int", 'id:int,"title, and more",year:int', "id, title"])
+def test_another_separator_is_named_and_can_be_given(tmp_path: Path, header: str, separator: str, option: str) -> None:
+    names = next(csv.reader([header]))
+    text = io.StringIO()
+    csv.writer(text, delimiter=separator).writerows([names, ["1", f"a{separator}b, c", "2"][: len(names)]])
+    folder = make(tmp_path, {"nodes/Movie.csv": text.getvalue()})
+    with pytest.raises(DataError, match=f"the columns are separated by .* Import with --separator {re.escape(option)}"):
+        open_folder(folder)
+    (table,) = open_folder(folder, separator=option.strip("'"))
+    assert [column.name for column in table.columns] == [name.split(":")[0].strip() for name in names]
+    assert next(block.rows for block in read_blocks(table))[0][1] == f"a{separator}b, c"
+    with pytest.raises(DataError, match="Import with --separator ','"):
+        open_folder(make(tmp_path, {"nodes/Movie.csv": header}), separator=separator)
+
+
+@pytest.mark.parametrize("header", ["id", '"a;b"', "id,genres;tags", 'id,"title; original"', '"a;b","c;d;e"', "a|b,c"])
+def test_a_separator_inside_a_name_is_part_of_the_name(tmp_path: Path, header: str) -> None:
+    (table,) = open_folder(make(tmp_path, {"nodes/A.csv": header + "\n"}))
+    assert [column.name for column in table.columns] == next(csv.reader([header]))
+
+
+def test_rows_of_another_separator_than_their_header_say_so(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match='expected 3 cells, found 1; its cells seem to be separated by ";"'):
+        check(make(tmp_path, {"nodes/Movie.csv": "id:int,title,year:int\n1;Alien;1979\n"}))
+    with pytest.raises(UsageError, match=r"is not a separator\. Valid separators:"):
+        open_folder(tmp_path, separator="x")
+
+
+def test_blanks_around_names_and_capitals_in_the_ending_make_no_difference(tmp_path: Path) -> None:
+    text = MOVIES.replace("title", " title ").replace("year:int", "\u00a0year : int")
+    table, _, _ = check(make(tmp_path, {**good(), "nodes/Movie.csv": text}))
+    assert [column.name for column in table.table.columns] == ["id", "title", "year"]
+    other = make(tmp_path / "other", {"nodes/Movie.CSV": text, "nodes/User.Csv": USERS})
+    assert [table.labels for table in open_folder(other)] == [("Movie",), ("User",)]
+
+
+VALUES = {
+    "int": (["1995", "-1", "1995.0", "1995.", "9223372036854775807"], ["1e3", "1995.5", "9223372036854775808", "x",
+            "9007199254740993.0", "True"]),
+    "float": (["1", "-1.5", ".5", "2e-3"], ["inf", "nan", "1,5", "1e999"]),
+    "boolean": (["true", "false", "True", "False", "TRUE", "1", "0", "1.0", "0.0"], ["yes", "2", "t"]),
+    "date": (["2024-01-31", "0001-01-01", "9999-12-31"], ["2024-02-30", "31.01.2024", "2024-01-31 10:00", "20240131"]),
+    "localdatetime": (["2024-01-31T10:00:00", "2024-01-31 10:00:00.123456789", "2024-01-31", "2024-01-31T10:00"],
+                      ["2024-01-31T25:00:00", "2024-01-31T10:00:00Z", "1600000000"]),
+    "datetime": (["2024-01-31T10:00:00Z", "2024-01-31 10:00:00+01:00", "2024-01-31", "2024-01-31T10:00:00.5-0330",
+                  "2024-07-31T10:00:00+02:00[Europe/Berlin]", "2024-07-31T10:00[Europe/Berlin]"],
+                 ["2024-01-31T10:00:00+19:00", "2024-01-31T10:00:00+01:99", "2024-07-31T10:00:00+01:00[Europe/Berlin]",
+                  "2024-07-31T10:00[Europe/Atlantis]", "2024-02-30T10:00Z", "now"]),
+    "point": (["{latitude: 52.5, longitude: 13.4}", "{x:1,y:-2}", "{x: 1, y: 2, z: 3}", "POINT(13.4 52.5)",
+               '{"latitude": 52.5, "longitude": 13.4, "height": 3}', "point({srid:7203, x:1.0, y:2.0})",
+               "{x: 1, y: 2, crs: 'WGS-84'}"],
+              ["{latitude: 91, longitude: 0}", "{x: 1}", "{x: 1, y: 2, crs: 'moon'}", "1 2", "{latitude: 1, y: 2}",
+               "{x: 1, y: 2, z: 3, srid: 4326}", "{x: a, y: 2}", "{x: 1, x: 2, y: 1}x"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", VALUES)
+def test_typed_cells_are_accepted_as_pandas_and_neo4j_write_them(tmp_path: Path, kind: str) -> None:
+    valid, invalid = VALUES[kind]
+    text = io.StringIO()
+    csv.writer(text).writerows([["id:int", f"value:{kind}"], *enumerate([*valid, ""])])
+    check(make(tmp_path, {"nodes/A.csv": text.getvalue()}))
+    for cell in invalid:
+        csv.writer(text).writerow([len(text.getvalue()), cell])
+    with pytest.raises(DataError, match=rf"\({len(invalid)} bad rows in this file"):
+        check(make(tmp_path, {"nodes/A.csv": text.getvalue()}))
+
+
+def test_a_whole_number_key_that_pandas_wrote_as_a_float_is_that_key(tmp_path: Path) -> None:
+    changes: dict[str, str | bytes] = {"rated": "user,movie:int,rating:float\nann,1.0,4.5\nbob,2.0,3\n"}
+    check(make(tmp_path, good(**changes)))
+    with pytest.raises(DataError, match=r"the key '1\.0' was already on line 2"):
+        check(make(tmp_path, good(movies=MOVIES + "1.0,Cube,1997\n")))
 
 
 @pytest.mark.parametrize("address", ["http://169.254.169.254/", "file:///etc/passwd", "https:/x", "s3://bucket/a"])

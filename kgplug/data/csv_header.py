@@ -1,0 +1,119 @@
+"""The first line of a CSV file, and signs that it is no CSV file of the layout: other separators, other encodings."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TextIO
+
+from kgplug.errors import DataError, UsageError
+
+SEPARATORS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "pipe"}
+_WRITTEN = {"\\t": "\t", **{name: character for character, name in SEPARATORS.items()}}
+_MARKS = (
+    (b"\xff\xfe\x00\x00", "UTF-32"),
+    (b"\x00\x00\xfe\xff", "UTF-32"),
+    (b"\xff\xfe", "UTF-16"),
+    (b"\xfe\xff", "UTF-16"),
+)
+_EXCEL = re.compile(r'"?sep=(?P<separator>.)"?[\r\n]*', re.IGNORECASE)
+_BEGINNING = 4096  # bytes in which an encoding shows
+
+
+def as_separator(text: str) -> str:
+    r"""Return the character that a name such as "tab", or "\t" in a shell, stands for.
+
+    Raises:
+        UsageError: it is none of the separators.
+    """
+    character = _WRITTEN.get(text.lower(), text)
+    if character not in SEPARATORS:
+        valid = ", ".join(f"{shown_separator(each)}" for each in SEPARATORS)
+        raise UsageError(f"{text!r} is not a separator. Valid separators: {valid}.")
+    return character
+
+
+def shown_separator(character: str) -> str:
+    """Return a separator for a message, e.g. `";" (semicolon)`."""
+    written = "\\t" if character == "\t" else character
+    return f'"{written}" ({SEPARATORS[character]})'
+
+
+def check_encoding(path: Path, where: str) -> None:
+    """Raise DataError where a file begins as UTF-16 or UTF-32 does."""
+    with path.open("rb") as file:
+        beginning = file.read(_BEGINNING)
+    found = next((name for mark, name in _MARKS if beginning.startswith(mark)), None)
+    if found is None and b"\0" in beginning:
+        wide = any(half.count(0) > len(half) / 4 for half in (beginning[::2], beginning[1::2]))
+        if not wide:
+            raise DataError(f"{where} holds NUL bytes; expected text in UTF-8.")
+        found = "UTF-16"
+    if found is not None:
+        raise DataError(f"{where} is {found} text; expected UTF-8. Save it as UTF-8 and import again.")
+
+
+def read_header(text: TextIO, where: str, separator: str) -> list[str]:
+    """Return the names of the columns, blanks around them left out.
+
+    Args:
+        text: the open file.
+        where: the file as messages call it.
+        separator: of the columns.
+
+    Raises:
+        DataError: there is no header, or its columns are separated by another character.
+    """
+    lines = iter(text.readline, "")
+    first = next(lines, "")
+    if match := _EXCEL.fullmatch(first):
+        raise DataError(
+            f"{where}, line 1: {first.strip()!r} is Excel's note of the separator, not a header. Remove the line"
+            + ("." if match["separator"] == separator else f" and import with {_option(match['separator'])}.")
+        )
+    if not first:
+        raise DataError(f"{where} is empty; expected a header line that names the columns.")
+    if not first.strip():
+        raise DataError(f"{where}, line 1: the line is blank; expected a header line that names the columns.")
+    try:
+        cells = next(csv.reader(_chain(first, lines), delimiter=separator, strict=True))
+    except csv.Error as error:
+        raise DataError(f"{where}, line 1: the header is not valid CSV ({error}).") from None
+    counts = {other: _n_columns(first, other) for other in SEPARATORS if other != separator}
+    likely = max(counts, key=lambda other: counts[other])
+    if counts[likely] > len(cells):
+        raise DataError(
+            f"{where}, line 1: the columns are separated by {shown_separator(likely)}, but "
+            f"{shown_separator(separator)} was expected. Import with {_option(likely)}, or save all files with "
+            f"{shown_separator(separator)}."
+        )
+    return [cell.strip(" \t\u00a0\ufeff") for cell in cells]
+
+
+def likely_separator(row: list[str], width: int, separator: str) -> str | None:
+    """Return the separator by which a row of one cell would have as many cells as the header; None where none does."""
+    if len(row) != 1:
+        return None
+    others = (other for other in SEPARATORS if other != separator)
+    return next((other for other in others if _n_columns(row[0], other) == width), None)
+
+
+def _chain(first: str, lines: Iterator[str]) -> Iterator[str]:
+    yield first
+    yield from lines
+
+
+def _option(separator: str) -> str:
+    written = "tab" if separator == "\t" else separator
+    return f"--separator '{written}'"
+
+
+def _n_columns(line: str, separator: str) -> int:
+    """Return how many columns a line has by a separator; 1 where one of them would have no name."""
+    try:
+        cells = next(csv.reader([line], delimiter=separator, strict=True), [])
+    except csv.Error:
+        return 1
+    return len(cells) if all(cell.strip() for cell in cells) else 1
