@@ -20,6 +20,7 @@ from kgplug.graph.graph import Graph
 from kgplug.graph.schema import GraphSchema
 from kgplug.job_data import DEFAULT_FRACTIONS, EVALUATION, GraphData, Split, evaluation_of, read
 from kgplug.job_publish import diff, preview, publish, resume
+from kgplug.progress import stage
 from kgplug.strict_json import dumps
 from kgplug.training.runs import Runs
 
@@ -115,7 +116,8 @@ def train(
         options |= {"start": earlier, "freeze": freeze}
     failure = None
     try:
-        _fit(model, kind, data, split, options)
+        with stage(f"Training {model.name}", progress=progress):
+            _fit(model, kind, data, split, options)
     except TrainingError as error:
         if not model.history:
             raise
@@ -260,7 +262,8 @@ def evaluate(
         if which not in read_before:
             read_before[which] = _read_again(graph, content, progress)
         measure = _evaluate_embedding if content["kind"] == "embedding" else _evaluate_recommender
-        table = measure(folder, content, read_before[which], tuple(k), beyond)
+        with stage(f"Evaluating {folder.name}", progress=progress):
+            table = measure(folder, content, read_before[which], tuple(k), beyond)
         write_text_whole(folder / EVALUATION, dumps(table.iloc[0]))
         tables.setdefault(content["kind"], []).append(table)
     return {kind: pd.concat(parts) for kind, parts in tables.items()}

@@ -6,7 +6,6 @@ import copy
 import json
 import math
 import re
-import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -18,13 +17,13 @@ import numpy as np
 import optuna
 import pandas as pd
 from optuna.trial import FrozenTrial, Trial, TrialState
-from tqdm import tqdm
 
 from kgplug import models
 from kgplug.data.interactions import Interactions
 from kgplug.data.keys import fingerprint
 from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.errors import RunError, TrainingError, UsageError
+from kgplug.progress import bar as progress_bar
 from kgplug.training.config import Range, Space
 
 if TYPE_CHECKING:
@@ -207,8 +206,8 @@ def _search(
     done = len(_ended(study))
     if done == 0 and not study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
         study.enqueue_trial(own)
-    hidden = not (sys.stderr.isatty() if progress is None else progress)
-    with tqdm(total=max(trials, done), initial=done, desc=f"{title} trials", unit="trial", disable=hidden) as bar:
+    total = max(trials, done)
+    with progress_bar(total, what=f"{title} trials", unit="trial", progress=progress, initial=done) as bar:
         for number in range(done, trials):
             # A sampler a trial: what it draws depends on the seed and the trials before, not on interruptions.
             study.sampler = optuna.samplers.TPESampler(seed=_sampler_seed(seed, number))
@@ -217,8 +216,8 @@ def _search(
             flat = {name: _suggest(trial, name, space[name]) for name in tried}
             trial.set_user_attr(_TRIED, flat)
             _try(study, trial, dict(fixed) if number == 0 else _nested(fixed, flat), run)
+            bar.show(_best_so_far(study))
             bar.update()
-            bar.set_postfix(_best_so_far(study))
 
 
 def _try(study: optuna.Study, trial: Trial, chosen: dict[str, Any], run: Callable[[dict[str, Any]], float]) -> None:

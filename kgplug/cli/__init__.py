@@ -5,14 +5,14 @@ from __future__ import annotations
 import errno
 import os
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from pydantic import ValidationError
 
-from kgplug import __version__
+from kgplug import __version__, progress
 from kgplug.cli import choosing, completion, database, demo, models, publishing, serving
-from kgplug.cli.console import has_wide_terminal, print_help_in_whole_lines
+from kgplug.cli.console import has_wide_terminal, log_as_json, print_help_in_whole_lines
 from kgplug.errors import KgplugError, is_out_of_memory
 from kgplug.plain_text import make_outputs_safe, printable
 
@@ -23,6 +23,16 @@ def _print_version(asked: bool) -> None:
     if asked:
         typer.echo(f"kgplug {__version__}")
         raise typer.Exit
+
+
+def _be_quiet(asked: bool) -> None:
+    if asked:
+        progress.report_as("quiet")
+
+
+def _log_json(asked: bool) -> None:
+    if asked:
+        log_as_json()
 
 
 app = typer.Typer(
@@ -52,7 +62,30 @@ def root(
     version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", callback=_be_quiet, expose_value=False, help="Do not report progress.")
+    ] = False,
+    log_json: Annotated[
+        bool,
+        typer.Option(
+            "--log-json", callback=_log_json, expose_value=False, help="Report progress as one JSON object per line."
+        ),
+    ] = False,
 ) -> None: ...
+
+
+def command_line() -> Any:
+    """Return the whole command; --quiet and --log-json may stand behind any of its commands, too."""
+    command = typer.main.get_command(app)
+    everywhere = [option for option in command.params if option.name in ("quiet", "log_json")]
+
+    def extend(command: Any) -> None:
+        for sub in getattr(command, "commands", {}).values():
+            sub.params = [*sub.params, *everywhere]
+            extend(sub)
+
+    extend(command)
+    return command
 
 
 def main() -> None:
@@ -62,7 +95,8 @@ def main() -> None:
         if script := completion.answer(sys.argv[1:]):
             typer.echo(script)
             return
-        command = typer.main.get_command(app)
+        progress.report_as("lines")
+        command = command_line()
         if not has_wide_terminal():
             print_help_in_whole_lines(command)
         command()
@@ -94,5 +128,8 @@ def main() -> None:
 
 
 def _fail(sentence: str, exit_code: int) -> None:
+    if progress.style() == "json":
+        progress.message(printable(sentence), event="error")
+        sys.exit(exit_code)
     typer.echo(f"Error: {printable(sentence)}" if exit_code != INTERRUPTED else f"\n{sentence}", err=True)
     sys.exit(exit_code)

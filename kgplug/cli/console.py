@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import json
+import logging
 import re
 import sys
 import time
@@ -18,6 +19,7 @@ from rich.console import Console
 from rich.measure import Measurement
 from rich.text import Text
 
+from kgplug import progress
 from kgplug.cli.completion import model_names
 from kgplug.errors import UsageError
 from kgplug.graph.schema import DEFAULT_FILE, GraphSchema
@@ -36,7 +38,19 @@ _BOX_COLUMNS = 80
 _NO_LIMIT = 1_000_000  # columns: wider than any table
 # Lines are printed whole, as they are: commands are copied from them, and programs read them.
 out = Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
-err = Console(highlight=False, soft_wrap=True, markup=False, emoji=False, stderr=True)
+
+
+class _Notes(Console):
+    """Standard error: notes for people, or one JSON object per line where --log-json asks for it."""
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        if progress.style() == "json":
+            progress.message(" ".join(map(str, objects)))
+        else:
+            super().print(*objects, **options)
+
+
+err = _Notes(highlight=False, soft_wrap=True, markup=False, emoji=False, stderr=True)
 
 ModelName = Annotated[
     str, typer.Argument(help="A name from `kgplug models`, such as MKR or TransE.", autocompletion=model_names)
@@ -116,6 +130,18 @@ def load_schema(graph: Graph, path: Path | None) -> GraphSchema:
         style="dim",
     )
     return schema
+
+
+def log_as_json() -> None:
+    """Let all that is said on standard error be one JSON object per line: progress, notes and warnings."""
+    progress.report_as("json")
+
+    class Lines(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            progress.message(record.getMessage())
+
+    logging.basicConfig(handlers=[Lines()], level=logging.WARNING, force=True)
+    logging.captureWarnings(True)
 
 
 def has_wide_terminal() -> bool:

@@ -22,6 +22,7 @@ from kgplug.cli.console import (
 )
 from kgplug.errors import UsageError
 from kgplug.graph.schema import DEFAULT_FILE
+from kgplug.progress import stage
 from kgplug.settings import Settings
 
 MOVIELENS = "movielens-100k"
@@ -170,7 +171,9 @@ def check(schema_file: SchemaFile = None, as_json: Json = False) -> None:
     from kgplug.graph.check import check as check_graph
 
     with open_graph() as graph:
-        report = check_graph(graph.connection, load_schema(graph, schema_file))
+        schema = load_schema(graph, schema_file)
+        with stage("Checking the graph", progress=None):
+            report = check_graph(graph.connection, schema)
     print_frame(report.to_dataframe(), as_json=as_json, title=f"Check of {report.uri}")
     if not report.ok:
         raise typer.Exit(1)

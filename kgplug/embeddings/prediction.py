@@ -5,18 +5,17 @@ from __future__ import annotations
 import bisect
 import difflib
 import heapq
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.data.publication import Predictions
 from kgplug.errors import TrainingError, UsageError, unknown_name
+from kgplug.progress import bar as progress_bar
 
 if TYPE_CHECKING:
     from kgplug.embeddings.model import EmbeddingModel
@@ -94,8 +93,7 @@ def predict(model: EmbeddingModel, question: Question, *, top: int = 10, progres
     if top < 1:
         raise UsageError(f"top={top}: expected how many triples to return, from 1 on.")
     best, n = _Best(top), len(model.entity_keys)
-    hidden = not (sys.stderr.isatty() if progress is None else progress)
-    with tqdm(total=question.n_scores, desc="Scoring", unit="pair", unit_scale=True, disable=hidden) as bar:
+    with progress_bar(question.n_scores, what="Scoring", unit="pair", progress=progress) as bar:
         for heads, tails, scores in _scored(model, question):
             _leave_out(scores, heads, tails, question)
             rows, columns = np.nonzero(scores >= max(best.least, np.finfo(np.float32).min))

@@ -18,6 +18,7 @@ from kgplug.graph import cypher, reader
 from kgplug.graph.connection import Connection, connect_settings
 from kgplug.graph.list_options import ListOptions, Lists, recommend_options
 from kgplug.graph.schema import GraphSchema
+from kgplug.progress import stage
 from kgplug.settings import Settings
 
 if TYPE_CHECKING:
@@ -128,9 +129,10 @@ class Graph:
         """
         from kgplug.graph.publishing.publisher import publish
 
-        publication = self._publication(
-            model, top, similar, similar_label, schema or self.schema, also_seen, lists or ListOptions(), details
-        )
+        with stage(f"Vectors and lists of {getattr(model, 'name', 'the model')}", progress=progress):
+            publication = self._publication(
+                model, top, similar, similar_label, schema or self.schema, also_seen, lists or ListOptions(), details
+            )
         return publish(
             self.connection, schema or self.schema, publication, keep_previous=keep_previous, progress=progress
         )

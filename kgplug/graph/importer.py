@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import psutil
-from tqdm.auto import tqdm
 
 from kgplug.data.csv_check import CheckedTable, check_tables
 from kgplug.data.csv_folder import NODES, SEPARATOR, Column, Table, open_folder, read_blocks
@@ -26,6 +25,8 @@ from kgplug.graph.connection import Connection
 from kgplug.graph.constraints import ensure_unique_keys
 from kgplug.graph.load_queries import LoadQuery, load_query
 from kgplug.graph.server_errors import translated_errors
+from kgplug.progress import Progress
+from kgplug.progress import bar as progress_bar
 
 if TYPE_CHECKING:
     from typing import LiteralString
@@ -132,19 +133,17 @@ def import_folder(
     files = []
     with _bar("Importing", sum(table.n_rows for table in checked), progress) as bar:
         for table, query in zip(checked, queries, strict=True):
-            bar.set_postfix_str(table.table.name)
+            bar.show(table.table.name)
             files.append(_import_file(connection, table, query, bar))
     transport = "parameters" if connection.import_dir is None else "LOAD CSV"
     return ImportReport(tuple(files), tuple(constraints), transport, time.perf_counter() - started)
 
 
-def _bar(what: str, total: int | None, progress: bool | None) -> tqdm:
-    return tqdm(
-        total=total, desc=what, unit=" rows", unit_scale=True, disable=None if progress is None else not progress
-    )
+def _bar(what: str, total: int | None, progress: bool | None) -> Progress:
+    return progress_bar(total, what=what, unit="rows", progress=progress, in_notebooks=True)
 
 
-def _import_file(connection: Connection, checked: CheckedTable, query: LoadQuery, bar: tqdm) -> FileReport:
+def _import_file(connection: Connection, checked: CheckedTable, query: LoadQuery, bar: Progress) -> FileReport:
     started = time.perf_counter()
     load = _load_parameters if connection.import_dir is None else _load_files
     total: Counters = Counter()

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from kgplug.errors import LocalServerError
 from kgplug.graph.lock import locked
+from kgplug.progress import bar as progress_bar
 
 NEO4J_VERSION = "5.26.30"
 _PINS = Path(__file__).with_name(f"neo4j-{NEO4J_VERSION}.jars.txt")
@@ -128,19 +129,12 @@ def _check_space(folder: Path, download_bytes: int) -> None:
 
 def _download_all(jars: list[Jar], folder: Path, progress: bool | None) -> None:
     """Fetch jars in parallel into a folder whose lock is held."""
-    from tqdm.auto import tqdm
-
     for left_by_a_killed_download in folder.glob(".download-*"):
         shutil.rmtree(left_by_a_killed_download, ignore_errors=True)
     _check_space(folder, sum(jar.size for jar in jars))
     largest_first = sorted(jars, key=lambda jar: -jar.size)
-    bar = tqdm(
-        total=sum(jar.size for jar in jars),
-        desc=f"Neo4j {NEO4J_VERSION}",
-        unit="B",
-        unit_scale=True,
-        disable=None if progress is None else not progress,
-    )
+    n_bytes = sum(jar.size for jar in jars)
+    bar = progress_bar(n_bytes, what=f"Neo4j {NEO4J_VERSION}", unit="B", progress=progress, in_notebooks=True)
     with bar, tempfile.TemporaryDirectory(dir=folder, prefix=".download-") as staging:
         pool = ThreadPoolExecutor(_THREADS)
         try:

@@ -22,7 +22,6 @@ from typing import Literal
 
 import psutil
 from pydantic import SecretStr
-from tqdm import tqdm
 
 from kgplug.errors import GraphError, LocalServerError
 from kgplug.graph import install, local_config
@@ -30,6 +29,7 @@ from kgplug.graph.java import find_java
 from kgplug.graph.lock import locked
 from kgplug.graph.process import age_s, carries, dying_with_parent, executable, last_telling_line, serves
 from kgplug.graph.server_errors import has_failed
+from kgplug.progress import bar as progress_bar
 from kgplug.settings import child_environment
 
 State = Literal["not installed", "stopped", "starting", "running", "unhealthy"]
@@ -242,8 +242,8 @@ class LocalNeo4j:
         """Wait until the server answers a query, or raise with the reason why it does not."""
         deadline = time.monotonic() + _START_TIMEOUT_S
         clock = "{desc} {elapsed} (15 to 40 s as a rule)"
-        hidden = None if progress is None else not progress
-        with tqdm(desc="Waiting for Neo4j", bar_format=clock, leave=False, mininterval=0, disable=hidden) as bar:
+        looks = {"bar_format": clock, "leave": False, "mininterval": 0}
+        with progress_bar(None, what="Waiting for Neo4j", unit="", progress=progress, **looks) as bar:
             while (process := self._process()) is None or not serves(process, self._port()):
                 if process is None and self._has_ended():
                     raise LocalServerError(

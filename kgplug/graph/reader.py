@@ -6,14 +6,12 @@ What cannot be trained on is refused here, before any training, with what was fo
 from __future__ import annotations
 
 import logging
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
-from tqdm import tqdm
 
 from kgplug.data.interactions import Interactions
 from kgplug.data.keys import factorize
@@ -29,6 +27,7 @@ from kgplug.graph.node_keys import checked_keys
 from kgplug.graph.schema import GraphSchema
 from kgplug.graph.titles import read_titles
 from kgplug.graph.triples import empty_projection, wanted_triples
+from kgplug.progress import bar as progress_bar
 
 _log = logging.getLogger(__name__)
 
@@ -171,6 +170,5 @@ def _as_rows(connection: Connection, nodes: Nodes, label: str, key: str, setting
 
 @contextmanager
 def _bar(description: str, total: int, progress: bool | None) -> Iterator[Callable[[int], object]]:
-    hidden = not (sys.stderr.isatty() if progress is None else progress)
-    with tqdm(total=total, desc=description, unit="rel", unit_scale=True, disable=hidden) as bar:
+    with progress_bar(total, what=description, unit="rel", progress=progress) as bar:
         yield bar.update

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import copy
 import math
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -18,9 +17,9 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from kgplug.errors import TrainingError, is_out_of_memory
+from kgplug.progress import bar as progress_bar
 from kgplug.settings import Settings
 from kgplug.training.adam import Optimizer
 from kgplug.training.checkpoint import load_checkpoint, save_checkpoint
@@ -119,8 +118,7 @@ def train(
     if checkpoint is not None and checkpoint.exists():
         best, recorded = load_checkpoint(checkpoint, task.module, task.optimizers, fingerprint=fingerprint)
         history = History(**recorded)
-    hidden = not (sys.stderr.isatty() if progress is None else progress)
-    bar = tqdm(total=epochs, initial=len(history.losses), desc=description, unit="epoch", disable=hidden)
+    bar = progress_bar(epochs, what=description, unit="epoch", progress=progress, initial=len(history.losses))
     times = CheckpointTimes(Settings().kgplug_checkpoint_s, expected_bytes(task.module))
     with bar, Interruption(active=checkpoint is not None) as interruption:
         while len(history.losses) < epochs and not _exhausted(history, patience, chance):
@@ -146,8 +144,8 @@ def train(
                     )
             if interruption.signal is not None:
                 interruption.give_back()
+            bar.show(_postfix(history))
             bar.update()
-            bar.set_postfix(_postfix(history))
     task.module.load_state_dict(best)
     return history
 

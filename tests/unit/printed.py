@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from kgplug import progress
 from kgplug.cli import console, main
 
 
@@ -39,6 +40,7 @@ def printed(*arguments: str, encoding: str = "utf-8", columns: int | None = None
         outputs = [_Output(encoding, columns is not None) for _ in range(2)]
         patch.setattr(sys, "stdout", outputs[0])
         patch.setattr(sys, "stderr", outputs[1])
+        patch.setattr(progress, "_style", "bars")  # put back at the end
         patch.setattr(sys, "argv", ["kgplug", *arguments])
         for one in (console.out, console.err):
             patch.setattr(one, "_width", columns or 80)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
-from tqdm import tqdm
-
 from kgplug.data.blocks import row_blocks
 from kgplug.errors import GraphError
+from kgplug.progress import bar as progress_bar
 
 _T = TypeVar("_T")
 _SESSIONS = 2  # one batch is packed here while the server works on the other
@@ -34,7 +32,7 @@ def run_batches(
     batches = row_blocks(n_rows, batch_rows)
     results: list[_T] = []
     with (
-        progress_bar(n_rows, description=description, unit=unit, progress=progress) as bar,
+        progress_bar(n_rows, what=description, unit=unit, progress=progress) as bar,
         ThreadPoolExecutor(_SESSIONS) as pool,
     ):
         futures = [pool.submit(work, batch) for batch in batches]
@@ -53,9 +51,3 @@ def _result(future: Future[_T], batch: str) -> _T:
         return future.result()
     except GraphError as error:
         raise GraphError(f"{batch}: {error}") from error.__cause__
-
-
-def progress_bar(total: int, *, description: str, unit: str, progress: bool | None) -> tqdm:
-    """Return a bar, hidden where there is nothing to do; progress None shows it on a terminal."""
-    hidden = total == 0 or not (sys.stderr.isatty() if progress is None else progress)
-    return tqdm(total=total, desc=description, unit=unit, unit_scale=unit != "%", disable=hidden)

@@ -17,8 +17,9 @@ from kgplug.errors import GraphError
 from kgplug.graph.catalog import RunRecord
 from kgplug.graph.connection import Connection
 from kgplug.graph.cypher import quote
-from kgplug.graph.publishing.batches import progress_bar, run_batches
+from kgplug.graph.publishing.batches import run_batches
 from kgplug.graph.publishing.nodes import NodeLookup
+from kgplug.progress import bar as progress_bar
 
 MAX_DIMENSIONS = 4096  # of a Neo4j vector index
 
@@ -162,7 +163,7 @@ def wait_for_indexes(connection: Connection, names: list[str], *, timeout_s: flo
         GraphError: an index failed, is gone, or makes no progress.
     """
     moved_at, done = time.monotonic(), -1.0
-    with progress_bar(100 * len(names), description="Vector index", unit="%", progress=progress) as bar:
+    with progress_bar(100 * len(names), what="Vector index", unit="%", progress=progress) as bar:
         while names:
             rows = connection.rows(_INDEXES, names=names)
             _check_states(rows, names)
