@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from kgplug.data.diversity import POOL, rerank
+from kgplug.data.ties import Ties
 from kgplug.data.top_k import top_k
 from kgplug.errors import UsageError
 
@@ -29,18 +30,22 @@ class ListChoice:
     vectors: np.ndarray | None = None
 
     def make(
-        self, scores: np.ndarray, finish: Callable[[np.ndarray], np.ndarray] | None = None
+        self,
+        scores: np.ndarray,
+        finish: Callable[[np.ndarray], np.ndarray] | None = None,
+        ties: Ties | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return (items, scores) of the lists, int64 and float32 (b, width): scores (b, n_items), -inf for seen items.
 
-        The scores are written over; `finish` is what they go through yet, as in `top_k`.
+        The scores are written over; `finish` and `ties` are as in `top_k`.
         """
         if self.out is not None:
             scores[:, self.out] = -np.inf
         if self.vectors is None:
-            return top_k(scores, self.width, finish=finish)
+            return top_k(scores, self.width, finish=finish, ties=ties)
         pool = min(scores.shape[1], POOL * self.width)
-        return rerank(*top_k(scores, pool, finish=finish), self.vectors, self.width, diversity=self.diversity)
+        candidates = top_k(scores, pool, finish=finish, ties=ties)
+        return rerank(*candidates, self.vectors, self.width, diversity=self.diversity)
 
 
 def check_diversity(diversity: float) -> float:

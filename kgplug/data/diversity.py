@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from kgplug.data.ties import ROUNDING
+
 POOL = 10  # candidates a place of the list
 _BLOCK_FLOATS = 4_000_000  # numbers in the candidates' vectors held at a time (16 MB)
 
@@ -15,7 +17,7 @@ def rerank(
 
     Each place goes to the greatest `(1 - diversity) · relevance(i) - diversity · max_{j chosen} cos(i, j)`, the
     second term being 0 at the first place. Relevance is the score, stretched so that a row's candidates run from
-    0 to 1; of equal ones the better scored is taken.
+    0 to 1; of those that are equal but for rounding the better scored is taken.
 
     Source: J. Carbonell, J. Goldstein, "The Use of MMR, Diversity-Based Reranking for Reordering Documents and
     Producing Summaries", SIGIR 1998, with λ = 1 - diversity.
@@ -61,7 +63,8 @@ def _choose(relevance: np.ndarray, unit: np.ndarray, is_open: np.ndarray, k: int
     nearest = np.zeros_like(relevance)  # (b, m), greatest cosine to what is chosen
     for place in range(k):
         value = np.where(is_open, (1 - diversity) * relevance - diversity * nearest, -np.inf)
-        best = value.argmax(axis=1)
+        # Candidates whose values differ by rounding alone: the first of them, on any processor.
+        best = (value >= value.max(axis=1, keepdims=True) - np.float32(ROUNDING)).argmax(axis=1)
         places[:, place] = np.where(is_open[rows, best], best, -1)
         is_open[rows, best] = False
         cosines = np.matmul(unit, unit[rows, best][:, :, None])[:, :, 0]  # (b, m)

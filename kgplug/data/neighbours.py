@@ -6,11 +6,12 @@ import numpy as np
 
 from kgplug.data.blocks import row_blocks
 from kgplug.data.publication import NodeVectors, TopLists, usable_rows
+from kgplug.data.ties import Ties
 from kgplug.data.top_k import top_k
 from kgplug.errors import UsageError, unknown_name
 
-_BLOCK_ROWS = 512  # with the columns: 4 million cosines at a time, 16 MB
-_BLOCK_COLUMNS = 8192
+_BLOCK_ROWS, _BLOCK_COLUMNS = 512, 8192  # of one product
+_BLOCK_CELLS = 16_000_000  # cosines held at a time (64 MB): whole rows, since a group of tied ones may cross columns
 
 
 def similar_lists(vectors: list[NodeVectors], k: int, *, label: str | None = None) -> list[TopLists]:
@@ -39,7 +40,9 @@ def _lists_of(nodes: NodeVectors, k: int) -> TopLists:
 
 
 def nearest_neighbours(vectors: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the k nearest other rows of each row by cosine, best first; equal ones in the order of their number.
+    """Return the k nearest other rows of each row by cosine, best first; tied ones in the order of their number.
+
+    Cosines that differ by rounding alone are tied (`kgplug.data.ties`).
 
     Args:
         vectors: float32 (n, d), none of them zero.
@@ -54,17 +57,10 @@ def nearest_neighbours(vectors: np.ndarray, k: int) -> tuple[np.ndarray, np.ndar
     if k == 0:
         return numbers, cosines
     unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-    for rows in row_blocks(n, _BLOCK_ROWS):
-        best, values = np.empty((len(unit[rows]), 0), dtype=np.int64), np.empty((len(unit[rows]), 0), dtype=np.float32)
+    for rows in row_blocks(n, max(1, min(_BLOCK_ROWS, _BLOCK_CELLS // n))):
+        found = np.empty((len(unit[rows]), n), dtype=np.float32)  # (b, n)
         for columns in row_blocks(n, _BLOCK_COLUMNS):
-            found = unit[rows] @ unit[columns].T  # (b, c)
-            own = np.arange(max(rows.start, columns.start), min(rows.stop, columns.stop))
-            found[own - rows.start, own - columns.start] = -np.inf
-            places, block_values = top_k(found, min(k, found.shape[1]))
-            # Earlier columns stand first, so that equal cosines stay in the order of their number.
-            best = np.concatenate([best, places + columns.start], axis=1)
-            values = np.concatenate([values, block_values], axis=1)
-            kept, values = top_k(values, min(k, values.shape[1]))
-            best = np.take_along_axis(best, kept, axis=1)
-        numbers[rows], cosines[rows] = best, values
+            found[:, columns] = unit[rows] @ unit[columns].T
+        found[np.arange(len(found)), np.arange(n)[rows]] = -np.inf
+        numbers[rows], cosines[rows] = top_k(found, k, ties=Ties.by_number(1.0, found.shape))
     return numbers, cosines

@@ -9,23 +9,29 @@ from scipy import sparse
 
 from kgplug.data.processors import processors
 from kgplug.data.threads import share_rows
+from kgplug.data.ties import Ties, settle
 from kgplug.errors import TrainingError
 
 _LONGEST = 128  # to longer lists the compiled loop adds an item more slowly than numpy parts a row
 _MANY = 4_000_000  # scores from which on threads share the rows
-_SPARE = 1  # place beyond the list, which tells whether `finish` made scores equal across its end
 
 
 def top_k(
-    scores: np.ndarray, k: int, *, finish: Callable[[np.ndarray], np.ndarray] | None = None
+    scores: np.ndarray,
+    k: int,
+    *,
+    finish: Callable[[np.ndarray], np.ndarray] | None = None,
+    ties: Ties | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the k best of each row, best first; equal scores stand in the order of their number.
+    """Return the k best of each row, best first.
 
     Args:
         scores: float32 (n, m); -inf marks what is left out.
         k: at most m.
-        finish: what the scores go through yet, each by itself, where greater ones stay at least as great (a sigmoid,
-            say). The result is that of the finished scores, but few of them need to be.
+        finish: the last step of a score, such as a sigmoid, which keeps their order. Lists are in the order of the
+            scores before it, so probabilities that are all 1 in float32 are still told apart.
+        ties: which scores are tied, and the order of tied items. All items of a tied group have its best score. None:
+            only equal scores are tied, and tied items stand in the order of their number.
 
     Returns:
         (numbers, values): int64 and float32 (n, k); -1 and -inf past a row's finite scores.
@@ -33,21 +39,9 @@ def top_k(
     Raises:
         TrainingError: a score is NaN.
     """
-    if finish is None:
-        return _best(scores, k)
-    width = min(k + _SPARE, scores.shape[1])
-    numbers, values = _best(scores, width)
-    values = _finished(values, finish)
-    if not (values[:, 1:] < values[:, :-1]).all():
-        order = np.lexsort((numbers, -values), axis=1)
-        numbers, values = np.take_along_axis(numbers, order, axis=1), np.take_along_axis(values, order, axis=1)
-    last, beyond = values[:, k - 1], values[:, -1]
-    numbers, values = np.ascontiguousarray(numbers[:, :k]), np.ascontiguousarray(values[:, :k])
-    if width < scores.shape[1]:
-        # Where scores may be equal (or turned about by rounding) from the list's end to past what was kept, all count.
-        unclear = np.flatnonzero((beyond >= np.nextafter(last, np.float32(-np.inf))) & ~np.isneginf(last))
-        if len(unclear):
-            numbers[unclear], values[unclear] = _best(_finished(scores[unclear], finish), k)
+    numbers, values = _best(scores, k, ties)
+    if finish is not None:  # a sigmoid in float32 may fall in its last digit where it should rise
+        values = np.minimum.accumulate(np.where(np.isneginf(values), values, finish(values)), axis=1)
     return numbers, values
 
 
@@ -64,24 +58,26 @@ def leave_out(scores: np.ndarray, rows: np.ndarray, matrix: sparse.csr_matrix) -
     leave_out(scores, rows, matrix.indptr, matrix.indices)
 
 
-def _finished(scores: np.ndarray, finish: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-    return np.where(np.isneginf(scores), scores, finish(scores))
-
-
-def _best(scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    if k == 0 or k > _LONGEST or scores.dtype != np.float32 or not scores.flags.c_contiguous:
-        return _best_by_parting(scores, k)
+def _best(scores: np.ndarray, k: int, ties: Ties | None) -> tuple[np.ndarray, np.ndarray]:
+    width = k if ties is None else min(k + 1, scores.shape[1])  # the next score shows whether a group crosses the end
+    if k == 0 or width > _LONGEST or scores.dtype != np.float32 or not scores.flags.c_contiguous:
+        numbers, values = _best_by_parting(scores, width)
+        if ties is not None:
+            settle(scores, numbers, values, ties, k)
+        return np.ascontiguousarray(numbers[:, :k]), np.ascontiguousarray(values[:, :k])
     from kgplug.data.top_k_kernel import best_of_rows
 
-    numbers = np.empty((len(scores), k), dtype=np.int64)
-    values = np.empty((len(scores), k), dtype=np.float32)
+    numbers = np.empty((len(scores), width), dtype=np.int64)
+    values = np.empty((len(scores), width), dtype=np.float32)
 
     def fill(rows: slice) -> None:
         if not best_of_rows(scores[rows], numbers[rows], values[rows]):  # lets go of Python's lock
             raise _not_numbers()
+        if ties is not None:
+            settle(scores[rows], numbers[rows], values[rows], ties.of_rows(rows), k)
 
     share_rows(fill, len(scores), threads=processors() if scores.size >= _MANY else 1)
-    return numbers, values
+    return np.ascontiguousarray(numbers[:, :k]), np.ascontiguousarray(values[:, :k])
 
 
 def _best_by_parting(scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:

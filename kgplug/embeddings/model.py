@@ -13,6 +13,7 @@ from kgplug.data.artefact import new_run_id, read_artefact, write_artefact
 from kgplug.data.keys import fingerprint
 from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.data.publication import Publication, RelationVectors, vectors_by_label
+from kgplug.data.ties import Ties
 from kgplug.data.top_k import top_k
 from kgplug.embeddings.catalogue import EMBEDDINGS, embedding_name
 from kgplug.embeddings.config import EmbeddingConfig, embedding_config
@@ -311,7 +312,7 @@ class EmbeddingModel:
             if not (self.entity_labels == label).any():
                 raise unknown_name("label", label, set(self.entity_labels))
             cosines[self.entity_labels != label] = -np.inf
-        entities, cosines = top_k(cosines[None], min(k, len(cosines)))
+        entities, cosines = top_k(cosines[None], min(k, len(cosines)), ties=Ties.by_number(1.0, (1, len(cosines))))
         found = entities[0] >= 0
         return entities[0][found].astype(np.int64), cosines[0][found]
 

@@ -15,6 +15,7 @@ from kgplug.data.interactions import Interactions
 from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.data.own_items import OWN_ITEMS, same_keys_as
 from kgplug.data.publication import NodeVectors, Publication, TopLists
+from kgplug.data.ties import places_by_popularity
 from kgplug.errors import DataError, RunError, UsageError
 from kgplug.recommenders.lists import SCORE_BLOCK_CELLS, ListMaker
 from kgplug.recommenders.newcomers import FoldIn
@@ -78,6 +79,7 @@ class Recommender(ListMaker):
         self.config = self._given = make_config(self.name, self.config_class, settings)
         self.history: dict = {}
         self._fold_in: FoldIn | None = None
+        self._places: np.ndarray | None = None
 
     def fit(
         self,
@@ -126,7 +128,7 @@ class Recommender(ListMaker):
         self.user_label, self.item_label = interactions.user_label, interactions.item_label
         self.own_items = interactions.own_items
         self.seen, self.seed, self.run = interactions.matrix(), seed, new_run_id(self.name)
-        self.liked, self._fold_in = interactions.likes().matrix(), None
+        self.liked, self._fold_in, self._places = interactions.likes().matrix(), None, None
         n_triples = 0 if knowledge is None else knowledge.n_triples
         size = DataSize(interactions.n_users, interactions.n_items, self.liked.nnz, n_triples)
         self.config = self._given.suited(size)
@@ -179,6 +181,12 @@ class Recommender(ListMaker):
             block = self._score_block(distinct[start:stop])  # (b, n_items)
             scores[pairs] = block[np.searchsorted(distinct, users[pairs]) - start, items[pairs]]
         return scores
+
+    @property
+    def _tie_places(self) -> np.ndarray:
+        if self._places is None:
+            self._places = places_by_popularity(self.liked.getnnz(axis=0))
+        return self._places
 
     def _folded(self, likes: sparse.csr_matrix, items: np.ndarray, users: np.ndarray) -> np.ndarray:
         """Return vectors of newcomers: CSR (b, n_items), (n_items, d), (n_users, e) → float32 (b, e)."""

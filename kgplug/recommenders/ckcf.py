@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import sparse
 
+from kgplug.data.ties import ROUNDING, groups_of_sorted
 from kgplug.recommenders.fusion import fuse
 from kgplug.recommenders.two_neighbourhoods import TwoNeighbourhoods, TwoNeighbourhoodsConfig
 
@@ -35,6 +36,7 @@ class CKCF(TwoNeighbourhoods):
     name = "CKCF"
     config_class = CKCFConfig
     config: CKCFConfig
+    scores_are_exact = True
 
     def _score_block(self, users: np.ndarray) -> np.ndarray:
         return self._fused(self.likes[users], self.seen[users])
@@ -58,8 +60,11 @@ class CKCF(TwoNeighbourhoods):
         found = sparse.csr_matrix(found - found.multiply(seen))
         found.eliminate_zeros()
         n = len(found.indptr) - 1
+        largest = found.max(axis=1).toarray()[:, 0] if found.nnz else np.zeros(n)  # first: it sorts the indices
         row = np.repeat(np.arange(n), np.diff(found.indptr))
-        order = np.lexsort((found.indices, np.negative(found.data), row))  # equal ones by item number
+        order = np.lexsort((np.negative(found.data), row))
+        group = groups_of_sorted(row, found.data[order], largest * ROUNDING)
+        order = order[np.lexsort((self._tie_places[found.indices[order]], group))]
         ranked = np.full((n, int(np.diff(found.indptr).max(initial=0))), -1, dtype=np.int64)
         ranked[row, np.arange(len(row)) - found.indptr[row]] = found.indices[order]
         return ranked

@@ -57,6 +57,18 @@ class Factors:
         """Return the items' side of the products, [v, 1, b]: float32 (d + 2, n_items). Made once, when asked for."""
         return np.vstack([self.items.T, np.ones(len(self.items), dtype=np.float32), self.item_bias])
 
+    @cached_property
+    def largest_item(self) -> tuple[float, float]:
+        """Return the length of the longest item vector and the largest item bias, without its sign."""
+        longest = np.linalg.norm(self.items, axis=1).max(initial=0)
+        return float(longest), float(np.abs(self.item_bias).max(initial=0))
+
+    def sizes(self, users: np.ndarray) -> np.ndarray:
+        """Return what no sum of the sizes of a score's terms exceeds: int64 (b,) → float32 (b,)."""
+        longest, bias = self.largest_item
+        lengths = np.linalg.norm(self.users[users], axis=1)
+        return (lengths * np.float32(longest) + np.abs(self.user_bias[users]) + np.float32(bias)).astype(np.float32)
+
     def products(self, users: np.ndarray, bias: np.ndarray) -> np.ndarray:
         """Return the scores of all items for users (b, d) with biases (b,): a new array, float32 (b, n_items)."""
         by_user, by_item = np.ascontiguousarray(users), self.by_item[: users.shape[1]]  # (b, d), (d, n_items)
@@ -97,6 +109,11 @@ class FactorRecommender(LogitRecommender):
     def logits_of_all(self, users: np.ndarray) -> np.ndarray:
         """Return u · v_i + b_u + b_i of some users and every item: int64 (b,) → a new array, float32 (b, n_items)."""
         return self.factors.products(self.factors.users[users], self.factors.user_bias[users])
+
+    def _score_sizes(self, users: np.ndarray | None, scores: np.ndarray) -> np.ndarray:
+        if users is None or self.side is not None:
+            return super()._score_sizes(users, scores)
+        return self.factors.sizes(users)
 
     def logits_of_newcomers(self, likes: sparse.csr_matrix) -> np.ndarray:
         f = self.factors

@@ -15,6 +15,7 @@ from kgplug.data.choice import ListChoice, check_diversity, check_vectors, item_
 from kgplug.data.interactions import Interactions
 from kgplug.data.keys import as_keys
 from kgplug.data.own_items import leave_out_own
+from kgplug.data.ties import Ties, sizes_of_rows
 from kgplug.data.top_k import leave_out
 from kgplug.errors import UsageError
 
@@ -28,11 +29,13 @@ class ListMaker(ABC):
         score_block_cells: user × item scores that `recommend` asks for at a time.
         own_items: int64 (n_users,), the item that each user itself is, -1 without one, or None; it is in no list of
             its own, whatever else `recommend` is asked.
+        scores_are_exact: whether scores are counts or places, which have no rounding: only equal ones are tied.
     """
 
     name: ClassVar[str]
     score_block_cells: ClassVar[int] = SCORE_BLOCK_CELLS
     own_items: np.ndarray | None = None
+    scores_are_exact: ClassVar[bool] = False
 
     user_keys: np.ndarray
     item_keys: np.ndarray
@@ -50,6 +53,29 @@ class ListMaker(ABC):
         A model whose scores end with a sigmoid need not put all of them through it to rank them.
         """
         return self._score_block(users), None
+
+    def _unfinished_newcomers(
+        self, likes: sparse.csr_matrix
+    ) -> tuple[np.ndarray, Callable[[np.ndarray], np.ndarray] | None]:
+        """Return the same for people who were not in the training; see `_score_newcomers`."""
+        return self._score_newcomers(likes), None
+
+    def _score_sizes(self, users: np.ndarray | None, scores: np.ndarray) -> np.ndarray:  # noqa: ARG002
+        """Return the size of the terms that each user's scores are sums of, float32 (b,).
+
+        Rounding is relative to it, and scores that differ by rounding alone are tied (`kgplug.data.ties`). By default
+        it is the largest score.
+
+        Args:
+            users: int64 (b,); None: people who were not in the training.
+            scores: float32 (b, n_items), before their last step.
+        """
+        return np.zeros(len(scores), dtype=np.float32) if self.scores_are_exact else sizes_of_rows(scores)
+
+    @property
+    @abstractmethod
+    def _tie_places(self) -> np.ndarray:
+        """The place of each item among tied ones, int32 (n_items,)."""
 
     @abstractmethod
     def _score_newcomers(self, likes: sparse.csr_matrix) -> np.ndarray:
@@ -80,6 +106,9 @@ class ListMaker(ABC):
     ) -> tuple[np.ndarray, np.ndarray]:
         """Rank items for users.
 
+        Scores that differ by rounding alone are tied. Tied items stand in the order of their popularity (training
+        likes), then of their number, and share one score. So blocks, threads and processors do not change a list.
+
         Args:
             users: int64 (n,).
             k: length of a list; more than there are items gives shorter lists, not an error.
@@ -102,16 +131,17 @@ class ListMaker(ABC):
         """
         users = self._user_rows(users)
         seen = self._excluded(exclude_seen, also_seen)
-        choice = self._choice(k, only, exclude, diversity, vectors)
+        choice, places = self._choice(k, only, exclude, diversity, vectors), self._tie_places
         items = np.empty((len(users), choice.width), dtype=np.int64)
         scores = np.empty((len(users), choice.width), dtype=np.float32)
 
         def fill(rows: slice) -> None:
             block_scores, finish = self._unfinished_block(users[rows])  # (b, n_items)
+            ties = Ties.of_sizes(self._score_sizes(users[rows], block_scores), places)
             if seen is not None:
                 leave_out(block_scores, users[rows], seen)
             leave_out_own(block_scores, users[rows], self.own_items)
-            items[rows], scores[rows] = choice.make(block_scores, finish)
+            items[rows], scores[rows] = choice.make(block_scores, finish, ties)
 
         self._fill_blocks(fill, len(users))
         return items, scores
@@ -158,9 +188,10 @@ class ListMaker(ABC):
         self._check_trained()
         choice = self._choice(k, only, exclude, diversity, vectors)
         liked = item_mask("likes", likes, len(self.item_keys))
-        scores = self._score_newcomers(sparse.csr_matrix(liked[None], dtype=np.float32))
+        scores, finish = self._unfinished_newcomers(sparse.csr_matrix(liked[None], dtype=np.float32))
+        ties = Ties.of_sizes(self._score_sizes(None, scores), self._tie_places)
         scores[:, liked] = -np.inf
-        items, values = choice.make(scores)
+        items, values = choice.make(scores, finish, ties)
         listed = items[0] >= 0
         return items[0][listed], values[0][listed]
 

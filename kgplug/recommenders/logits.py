@@ -56,10 +56,15 @@ class LogitRecommender(Recommender):
         return logits, expit if self.scores_are_probabilities else None
 
     def _score_newcomers(self, likes: sparse.csr_matrix) -> np.ndarray:
+        return self._scores(self._unfinished_newcomers(likes)[0])
+
+    def _unfinished_newcomers(
+        self, likes: sparse.csr_matrix
+    ) -> tuple[np.ndarray, Callable[[np.ndarray], np.ndarray] | None]:
         logits = self.logits_of_newcomers(likes)
         if self.side is not None:
             logits += self.side.logits_of_likes(likes)
-        return self._scores(logits)
+        return logits, expit if self.scores_are_probabilities else None
 
     def _scores(self, logits: np.ndarray) -> np.ndarray:
         return expit(logits, out=logits) if self.scores_are_probabilities else logits

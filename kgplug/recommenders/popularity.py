@@ -24,6 +24,7 @@ class Popularity(Recommender):
 
     name = "Popularity"
     config_class = PopularityConfig
+    scores_are_exact = True
 
     likes_per_item: np.ndarray  # float32 (n_items,)
 

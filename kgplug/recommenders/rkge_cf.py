@@ -9,6 +9,8 @@ from scipy.special import expit
 
 from kgplug.data.interactions import Interactions
 from kgplug.data.knowledge_graph import KnowledgeGraph
+from kgplug.data.ties import Ties, sizes_of_rows
+from kgplug.data.top_k import top_k
 from kgplug.recommenders.fusion import fuse
 from kgplug.recommenders.item_knn import rows_near, similar_rows
 from kgplug.recommenders.rkge import RKGE, RKGEConfig
@@ -41,6 +43,7 @@ class RKGECF(RKGE):
     config_class = RKGECFConfig
     config: RKGECFConfig
     scores_are_probabilities = False
+    scores_are_exact = True
     similar_items: sparse.csr_matrix
     similar_users: sparse.csr_matrix
     likes: sparse.csr_matrix
@@ -66,19 +69,33 @@ class RKGECF(RKGE):
 
     def _score_newcomers(self, likes: sparse.csr_matrix) -> np.ndarray:
         similar_users = rows_near(likes, self.likes, "cosine", self.config.neighbours)
-        return self._fused(super()._score_newcomers(likes), likes, similar_users)
+        return self._fused(super()._unfinished_newcomers(likes)[0], likes, similar_users)
+
+    def _unfinished_newcomers(self, likes: sparse.csr_matrix) -> tuple[np.ndarray, None]:
+        return self._score_newcomers(likes), None
 
     def _fused(self, logits: np.ndarray, likes: sparse.csr_matrix, similar_users: sparse.csr_matrix) -> np.ndarray:
         """Return the scores of the three lists in one: float32 (b, n_items), CSR (b, n_items), CSR (b, n_users)."""
-        by_paths, liked = expit(logits), likes.toarray() > 0  # (b, n_items)
+        liked = likes.toarray() > 0  # (b, n_items)
         by_items = sparse.csr_matrix(likes @ self.similar_items).toarray()
         by_users = sparse.csr_matrix(similar_users @ self.likes).toarray()
-        cf = fuse(*(_ranked(x, liked | (x <= 0)) for x in (by_items, by_users)), share=self.config.item_share)
-        fused = fuse(cf, _ranked(by_paths, liked), share=self.config.cf_share, length=by_paths.shape[1])
-        scores = by_paths / np.float32(by_paths.shape[1] + 1)  # below the last place that there can be
+        cf = fuse(*(self._ranked(x, liked | (x <= 0)) for x in (by_items, by_users)), share=self.config.item_share)
+        fused = fuse(cf, self._ranked(logits, liked), share=self.config.cf_share, length=logits.shape[1])
+        scores = np.zeros_like(logits)
+        own, values = self._best(logits, ~liked, int(liked.sum(axis=1).max(initial=0)))
+        rows, places = np.nonzero(own >= 0)  # below the last place that there can be
+        scores[rows, own[rows, places]] = expit(values[rows, places]) / np.float32(logits.shape[1] + 1)
         rows, places = np.nonzero(fused >= 0)
         scores[rows, fused[rows, places]] = 1 / (places + 1)
         return scores
+
+    def _ranked(self, scores: np.ndarray, left_out: np.ndarray) -> np.ndarray:
+        """Return items best first: float32 (b, n), bool (b, n) → int64 (b, n), -1 past a list's end."""
+        return self._best(scores, left_out, scores.shape[1])[0]
+
+    def _best(self, scores: np.ndarray, left_out: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+        ties = Ties.of_sizes(sizes_of_rows(scores), self._tie_places)
+        return top_k(np.where(left_out, np.float32(-np.inf), scores), k, ties=ties)
 
     def _unfinished_block(self, users: np.ndarray) -> tuple[np.ndarray, None]:
         return self._score_block(users), None
@@ -88,10 +105,3 @@ class RKGECF(RKGE):
         users, items = self._facts["likes"]
         ones = np.ones(len(users), dtype=np.float32)
         self._compare(sparse.csr_matrix((ones, (users, items)), shape=(len(self.user_keys), len(self.item_keys))))
-
-
-def _ranked(scores: np.ndarray, left_out: np.ndarray) -> np.ndarray:
-    """Return items best first, equal ones by number: float (b, n), bool (b, n) → int64 (b, n), -1 past a list's end."""
-    order = np.argsort(np.where(left_out, np.inf, -scores), axis=1, kind="stable")
-    length = (~left_out).sum(axis=1)
-    return np.where(np.arange(scores.shape[1]) < length[:, None], order, -1)

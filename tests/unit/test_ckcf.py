@@ -70,14 +70,16 @@ def literal_nearest(similarity: np.ndarray, k: int) -> np.ndarray:
     return kept
 
 
-def literal_list(near: np.ndarray, history: list[int], seen: list[int], aggregate: str) -> list[int]:
+def literal_list(
+    near: np.ndarray, history: list[int], seen: list[int], aggregate: str, popularity: np.ndarray
+) -> list[int]:
     got: dict[int, list[float]] = {}
     for j in history:
         for i in range(len(near)):
             if near[j, i] > 0 and i not in seen:
                 got.setdefault(i, []).append(near[j, i])
     total = {i: sum(values) if aggregate == "sum" else max(values) for i, values in got.items()}
-    return sorted(total, key=lambda i: (-round(total[i], 6), i))
+    return sorted(total, key=lambda i: (-round(total[i], 6), -popularity[i], i))
 
 
 @pytest.mark.parametrize("hot", [True, False])
@@ -125,7 +127,7 @@ def test_lists_equal_the_paper_step_by_step(aggregate: str, share: float) -> Non
     near = [literal_cf(likes), literal_nearest(semantic, N_ITEMS)]
     for user in range(N_USERS):
         history = np.flatnonzero(likes[user]).tolist()
-        cf, kg = (literal_list(similarity, history, history, aggregate) for similarity in near)
+        cf, kg = (literal_list(similarity, history, history, aggregate, likes.sum(axis=0)) for similarity in near)
         for n in (1, 2, 3, 5, 8):
             items, scores = model.recommend(np.array([user]), n)
             listed = items[0, scores[0] > 0].tolist()

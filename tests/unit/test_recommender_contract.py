@@ -13,11 +13,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import sparse
 
 import kgplug
 from kgplug import models
 from kgplug.data.interactions import Interactions
 from kgplug.data.knowledge_graph import KnowledgeGraph
+from kgplug.data.ties import ROUNDING
 from kgplug.errors import DataError, RunError, UsageError
 from kgplug.recommenders.base import Recommender
 
@@ -276,11 +278,54 @@ def test_a_model_that_is_not_trained_says_so(name: str, tmp_path: Path) -> None:
             ask()
 
 
+def _clear(scores: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """Return for which users each two neighbouring scores are clearly tied or clearly not, bool (n_users,)."""
+    gaps = -np.diff(-np.sort(-scores.astype(float), axis=1), axis=1)
+    tolerance = sizes[:, None] * ROUNDING
+    return np.all((gaps <= tolerance / 2) | (gaps > 2 * tolerance), axis=1)
+
+
 def test_blocks_of_users_change_nothing(model: Recommender, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole, scores = model.recommend(_everybody(model), 4)
+    users = _everybody(model)
+    whole, scores = model.recommend(users, 4)
+    unfinished = model._unfinished_block(users)[0]
+    clear = _clear(unfinished, model._score_sizes(users, unfinished))
     monkeypatch.setattr(type(model), "score_block_cells", 3 * len(model.item_keys))
-    blocks, again = model.recommend(_everybody(model), 4)
+    blocks, again = model.recommend(users, 4)
     assert np.allclose(scores, again, rtol=1e-4, atol=1e-5) and (whole == blocks).mean() > 0.9
+    assert np.array_equal(whole[clear], blocks[clear]) and clear.mean() > 0.5
+
+
+@pytest.mark.parametrize("options", [{}, {"diversity": 0.4}], ids=["by score", "diverse"])
+def test_rounding_changes_no_list(model: Recommender, options: dict, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Scores as other processors, threads and sizes of blocks give them: off in their last digits."""
+    users, rng, kind = _everybody(model), np.random.default_rng(0), type(model)
+    if options:
+        options = {**options, "vectors": rng.integers(-1, 2, size=(len(model.item_keys), 3)).astype(np.float32)}
+    unfinished = model._unfinished_block(users)[0]
+    clear = _clear(unfinished, model._score_sizes(users, unfinished))
+    whole, likes = model.recommend(users, 5, **options)[0], model.item_numbers(["film 00", "film 02"])
+    true_block, true_newcomers = kind._unfinished_block, kind._unfinished_newcomers
+
+    def off(scores: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+        return (scores + rng.uniform(-1, 1, scores.shape) * 2.0**-23 * sizes[:, None]).astype(np.float32)
+
+    def block(self: Recommender, some: np.ndarray) -> tuple:
+        scores, finish = true_block(self, some)
+        return off(scores, self._score_sizes(some, scores)), finish
+
+    def newcomers(self: Recommender, some: sparse.csr_matrix) -> tuple:
+        scores, finish = true_newcomers(self, some)
+        return off(scores, self._score_sizes(None, scores)), finish
+
+    listed = model.recommend_for(likes, 5, **options)[0]
+    monkeypatch.setattr(kind, "_unfinished_block", block)
+    monkeypatch.setattr(kind, "_unfinished_newcomers", newcomers)
+    for _ in range(5):
+        assert np.array_equal(model.recommend(users, 5, **options)[0][clear], whole[clear])
+        published = model.publication(top=5, **options).lists
+        assert published is not None and np.array_equal(published.items[clear], whole[clear])
+        assert np.array_equal(model.recommend_for(likes, 5, **options)[0], listed)
 
 
 def test_saved_and_loaded_it_is_the_same_model(model: Recommender, tmp_path: Path) -> None:
