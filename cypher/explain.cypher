@@ -1,24 +1,38 @@
 // Purpose: Why an item may please a user: the paths from liked items, through something shared, to it.
-// Parameters: $user, $item: keys. $like: least rating that counts as a like, or null. $k: how many paths.
+// Parameters: $user, $item: keys. $k: how many paths.
+//             $like: the least rated.`rating` that counts as a like, or null.
 // Returns: liked, via, shared_label, shared, to, weight (1 / number of relationships of the shared node)
 // Cost: the neighbours of the item's 50 rarest neighbours, those with over 100,000 left out; milliseconds, tens of them
 //       where the item shares something very common.
 MATCH (user:`User`)-[rated:`RATED`]->(liked_item:`Movie`)
-WHERE user.`id` = $user AND ($like IS NULL OR rated.`rating` >= $like)
+WHERE user.`id` = $user
+  AND ($like IS NULL OR toFloatOrNull(coalesce(toIntegerOrNull(toBooleanOrNull(toStringOrNull(rated.`rating`))), rated.`rating`)) >= $like)
 WITH user, collect(liked_item) AS likes
 MATCH (item:`Movie`)-[to]-(shared)
-WHERE item.`id` = $item AND item <> user AND NOT type(to) IN ['RECOMMENDS', 'SIMILAR_TO', 'PREDICTED'] AND NOT to:`RATED`
+WHERE item.`id` = $item AND item <> user AND NOT to:`RATED`
   AND NOT (shared:`User` AND EXISTS { (shared)-[:`RATED`]->(:`Movie`) })
+  AND NOT (type(to) IN ['RECOMMENDS', 'SIMILAR_TO', 'PREDICTED'] AND (
+    EXISTS { (:KgplugRun {id: to.run, model: to.model}) }
+    OR EXISTS { (own:KgplugModel {name: to.model}) WHERE to.run IN own.predicted })) // kgplug's own edges are no reason
 WITH item, likes, to, shared, COUNT { (shared)--() } AS degree
 WHERE degree <= 100000
 ORDER BY degree
 LIMIT 50
 MATCH (shared)-[via]-(liked_item:`Movie`)
-WHERE liked_item <> item AND liked_item IN likes AND NOT type(via) IN ['RECOMMENDS', 'SIMILAR_TO', 'PREDICTED']
-  AND NOT via:`RATED`
-RETURN liked_item.`title` AS liked, type(via) AS via, head(labels(shared)) AS shared_label,
-       coalesce(shared.name, shared.title, shared.id,
-                shared[head([name IN keys(shared) WHERE NOT name STARTS WITH 'kgplug_'])]) AS shared,
-       type(to) AS to, 1.0 / degree AS weight
-ORDER BY weight DESC, liked
+WHERE liked_item <> item AND liked_item IN likes AND NOT via:`RATED`
+  AND NOT (type(via) IN ['RECOMMENDS', 'SIMILAR_TO', 'PREDICTED'] AND (
+    EXISTS { (:KgplugRun {id: via.run, model: via.model}) }
+    OR EXISTS { (own:KgplugModel {name: via.model}) WHERE via.run IN own.predicted }))
+WITH coalesce(liked_item.`title`, liked_item.`id`) AS liked, type(via) AS via, shared, type(to) AS to, 1.0 / degree AS weight
+ORDER BY weight DESC, liked, via, to
 LIMIT $k
+RETURN liked, via,
+  // label of shared
+  head(labels(shared))
+  // end of label
+  AS shared_label,
+  // name of shared
+  coalesce(shared.name, shared.title, shared.id)
+  // end of name
+  AS shared, to, weight
+ORDER BY weight DESC, liked, via, to

@@ -11,5 +11,5 @@ LIMIT $k
 WITH collect({item: item, feedback: feedback}) AS found
 UNWIND range(1, size(found)) AS rank
 WITH rank, found[rank - 1].item AS item, found[rank - 1].feedback AS feedback
-RETURN rank, item.`id` AS id, item.`title` AS title, feedback
+RETURN rank, item.`id` AS id, coalesce(item.`title`, item.`id`) AS title, feedback
 ORDER BY rank

@@ -31,6 +31,9 @@ LIMIT $k
 WITH collect({tail: tail, score: score}) AS found
 UNWIND range(1, size(found)) AS rank
 WITH rank, found[rank - 1].tail AS tail, found[rank - 1].score AS score
-RETURN rank, coalesce(tail.name, tail.title, tail.id,
-                      tail[head([name IN keys(tail) WHERE NOT name STARTS WITH 'kgplug_'])]) AS name, score
+RETURN rank,
+  // name of tail
+  coalesce(tail.name, tail.title, tail.id)
+  // end of name
+  AS name, score
 ORDER BY rank

@@ -6,6 +6,6 @@ MATCH (model:KgplugModel {name: $model})
 WITH model.edition AS edition LIMIT 1
 MATCH (user:`User`)-[recommends:RECOMMENDS {model: $model, edition: edition}]->(item:`Movie`)
 WHERE user.`id` = $user
-RETURN recommends.rank AS rank, item.`id` AS id, item.`title` AS title, recommends.score AS score, recommends.run AS run
+RETURN recommends.rank AS rank, item.`id` AS id, coalesce(item.`title`, item.`id`) AS title, recommends.score AS score, recommends.run AS run
 ORDER BY rank
 LIMIT $k

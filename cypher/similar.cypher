@@ -18,5 +18,5 @@ LIMIT $k
 WITH collect({item: similar_item, similarity: similarity}) AS found
 UNWIND range(1, size(found)) AS rank
 WITH rank, found[rank - 1].item AS similar_item, found[rank - 1].similarity AS similarity
-RETURN rank, similar_item.`id` AS id, similar_item.`title` AS title, similarity
+RETURN rank, similar_item.`id` AS id, coalesce(similar_item.`title`, similar_item.`id`) AS title, similarity
 ORDER BY rank

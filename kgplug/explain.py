@@ -92,7 +92,8 @@ def _reason(found: pd.DataFrame) -> str:
         return ""
     path = found.iloc[0]
     how = path["via"] if path["via"] == path["to"] else f"{path['via']}, {path['to']}"
-    return f"{path['liked']} — {how} — {path['shared_label']} {path['shared']}"
+    shared = f" {path['shared']}" if path["shared"] == path["shared"] and path["shared"] is not None else ""
+    return f"{path['liked']} — {how} — {path['shared_label']}{shared}"
 
 
 def check_exists(graph: Graph, label: str, key: str, value: int | str) -> None:

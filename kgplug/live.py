@@ -10,7 +10,7 @@ import numpy as np
 from kgplug import explain, models
 from kgplug.errors import RunError, UsageError
 from kgplug.graph.cypher import quote
-from kgplug.graph.feedback import NOT_OWN, feedback_pattern
+from kgplug.graph.feedback import NOT_OWN, feedback_pattern, rating_value
 from kgplug.graph.list_options import ListOptions, recommend_options
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def _feedback_of(graph: Graph, user: int | str) -> tuple[list[int | str], list[i
     """Return the keys of the items that a user has feedback on in the graph now, and of those it likes."""
     schema = graph.schema
     rating = schema.feedback.rating
-    like = f"r.{quote(rating)} >= $like" if rating is not None and schema.feedback.like is not None else "true"
+    like = f"{rating_value(rating)} >= $like" if rating is not None and schema.feedback.like is not None else "true"
     rows = graph.connection.rows(
         f"MATCH {feedback_pattern(schema)} WHERE a.{quote(schema.user.key)} = $user AND {NOT_OWN} "
         f"RETURN b.{quote(schema.item.key)} AS key, coalesce({like}, false) AS liked",
@@ -121,7 +121,7 @@ def _with_titles(graph: Graph, keys: np.ndarray, scores: np.ndarray) -> pd.DataF
     schema = graph.schema
     rows = graph.connection.rows(
         f"UNWIND $keys AS key MATCH (item:{quote(schema.item.label)}) WHERE item.{quote(schema.item.key)} = key "
-        f"RETURN key, item.{quote(schema.item.title or schema.item.key)} AS title",
+        f"RETURN key, coalesce(item.{quote(schema.item.title or schema.item.key)}, key) AS title",
         keys=keys.tolist(),
     )
     titles = {row["key"]: row["title"] for row in rows}

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 from kgplug.errors import DataError, UsageError
 from kgplug.graph.catalog import OWN_RELATIONSHIPS
 from kgplug.graph.cypher import feedback_arrow, quote
+from kgplug.graph.feedback import rating_of
+from kgplug.graph.naming import label_of, name_of
 
 if TYPE_CHECKING:
     from kgplug.graph.graph import Graph
@@ -78,7 +80,7 @@ def why(graph: Graph, *, user: int | str, item: int | str, limit: int = 10) -> A
             item_key=quote(schema.item.key),
             type=quote(feedback.type),
             feedback=feedback_arrow(schema),
-            liked=f"AND relationships(path)[0].{quote(feedback.rating)} >= $like"
+            liked=f"AND {rating_of(f'relationships(path)[0].{quote(feedback.rating)}')} >= $like"
             if feedback.rating and feedback.like is not None
             else "",
         )
@@ -112,11 +114,7 @@ def _draw(graph: Graph, rows: list[dict], *, nothing: str) -> Any:
 
 
 def _caption(graph: Graph, labels: list[str], properties: dict) -> str:
-    schema = graph.schema
-    if schema.item.label in labels:
-        names = [schema.item.title, schema.item.key]
-    elif schema.user.label in labels:
-        return f"{schema.user.label} {properties.get(schema.user.key)}"
-    else:
-        names = ["name", "title", *(schema.knowledge.keys.get(label) for label in labels)]
-    return next((str(properties[name]) for name in names if name is not None and name in properties), labels[0])
+    label, name = label_of(graph.schema, labels), name_of(graph.schema, labels, properties)
+    if label == graph.schema.user.label != graph.schema.item.label:
+        return f"{label} {properties.get(graph.schema.user.key)}"
+    return label if name is None else str(name)

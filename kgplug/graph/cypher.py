@@ -7,6 +7,10 @@ backticks there, and `render` exchanges them for those of a schema:
     user.`id`   item.`id`   item.`title`              properties, by the variable's (last) word
     rated.`rating`   rated.`timestamp`
 
+A line that begins with AND or // and names a rating or timestamp that the schema lacks is left out. The lines between
+"// name of x" and "// end of name" become what people know the node x by (`kgplug.graph.naming`), those between
+"// label of x" and "// end of label" the label by which it goes.
+
 Where feedback is stored from items to users, the arrows of RATED turn round.
 """
 
@@ -16,9 +20,12 @@ import re
 from pathlib import Path
 
 from kgplug.errors import UsageError, unknown_name
+from kgplug.graph.naming import KEY_NAMES, TITLE_NAMES, TITLE_PATTERN, named_keys
 from kgplug.graph.schema import GraphSchema
 
 _TOKEN = re.compile(r"(?P<before>:|\w*user\.|\w*item\.|\w*rated\.)`(?P<name>[^`]+)`")
+_MARKED = re.compile(r"// (?P<what>name|label) of (?P<node>\w+)\n.*?// end of (?P=what)\n", re.DOTALL)
+_CONDITION = re.compile(r"^ *(AND|//) .*$\n", re.MULTILINE)
 _FEEDBACK_ARROW = re.compile(r"(?P<left><?)-(?P<between>\[\w*:`RATED`\])-(?P<right>>?)")
 
 
@@ -74,6 +81,10 @@ def render(text: str, schema: GraphSchema) -> str:
         "rated.": {"rating": schema.feedback.rating, "timestamp": schema.feedback.timestamp},
     }
 
+    def without_missing(match: re.Match[str]) -> str:
+        missing = [name for name, value in properties["rated."].items() if value is None]
+        return "" if any(f"rated.`{name}`" in match[0] for name in missing) else match[0]
+
     def exchange(match: re.Match[str]) -> str:
         before, name = match["before"], match["name"]
         known = (
@@ -88,7 +99,40 @@ def render(text: str, schema: GraphSchema) -> str:
 
     if schema.feedback.direction == "item_to_user":
         text = _FEEDBACK_ARROW.sub(_turned, text)
-    return _TOKEN.sub(exchange, text)
+    text = _TOKEN.sub(exchange, _CONDITION.sub(without_missing, text))
+    return _MARKED.sub(lambda match: _described(schema, match["what"], match["node"]), text)
+
+
+def _described(schema: GraphSchema, what: str, node: str) -> str:
+    """Return the expression of the label by which a node goes, or of what people know it by."""
+    keys = named_keys(schema)
+    first = f"head([label IN [{', '.join(map(_text, keys))}] WHERE label IN labels({node})]"
+    if what == "label":
+        return f"{first} + labels({node}))\n"
+    item = f"{node}.{quote(schema.item.key)}"
+    title = f"coalesce({node}.{quote(schema.item.title)}, {item})" if schema.item.title else item
+    key_of = ", ".join(f"{quote(label)}: {_text(key)}" for label, key in keys.items())
+    titles, others = (", ".join(map(_text, names)) for names in (TITLE_NAMES, KEY_NAMES))
+    return (
+        f"CASE WHEN {node}:{quote(schema.item.label)} THEN {title} ELSE head(COLLECT {{ // a title, else the key\n"
+        f"    WITH {{{key_of}}}[{first})] AS key\n"
+        f"    UNWIND keys({node}) AS name\n"
+        f"    WITH name, {node}[name] AS value, CASE\n"
+        "      WHEN name STARTS WITH 'kgplug_' THEN null\n"
+        "      WHEN name = key THEN 100\n"
+        f"      WHEN {node}[name] IS :: STRING NOT NULL AND trim({node}[name]) <> '' AND (\n"
+        f"        toLower(name) IN [{titles}] OR name =~ {_text(TITLE_PATTERN)})\n"
+        f"        THEN head([i IN range(0, 99) WHERE [{titles}][i] = toLower(name)] + [99])\n"
+        f"      ELSE head([i IN range(0, 99) WHERE [{others}][i] = toLower(name) | 101 + i]) END AS rank\n"
+        "    WHERE rank IS NOT NULL\n"
+        "    RETURN value ORDER BY rank, name LIMIT 1\n"
+        "  }) END\n"
+    )
+
+
+def _text(text: str) -> str:
+    """Return text as a Cypher literal."""
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
 def feedback_arrow(schema: GraphSchema, variable: str = "") -> str:

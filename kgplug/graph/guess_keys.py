@@ -9,13 +9,11 @@ from kgplug.graph.connection import Connection
 from kgplug.graph.contents import Contents, sample_properties
 from kgplug.graph.cypher import quote
 from kgplug.graph.guess_words import words_of
+from kgplug.graph.naming import KEY_NAMES, title_rank
 
 _MOST_CHECKED = 500_000  # nodes of a label up to which uniqueness is checked on all of them
 _MOST_TRIED = 4  # properties whose uniqueness is checked
 _SAMPLE = 1000
-
-_KEY_NAMES = ("id", "uuid", "key", "code", "sku", "isbn", "asin", "ean", "iri", "uri", "url", "email", "slug", "编号")
-_TITLE_NAMES = ("title", "name", "label", "caption", "标题", "名称", "名字", "片名", "书名", "歌名", "姓名")
 
 
 @dataclass(frozen=True)
@@ -67,9 +65,9 @@ def guess_title(connection: Connection, label: str, key: str | None, n: int) -> 
     filled = {
         name: sum(bool(value.strip()) for value in found)
         for name, found in values.items()
-        if quotable(name) and _title_rank(name) is not None and all(isinstance(value, str) for value in found)
+        if quotable(name) and title_rank(name) is not None and all(isinstance(value, str) for value in found)
     }
-    ranked = sorted(filled, key=lambda name: (name == key, _title_rank(name), name))
+    ranked = sorted(filled, key=lambda name: (name == key, title_rank(name), name))
     for name in ranked:
         if filled[name] > sampled / 2:
             also = "; the key, too" if name == key else ""
@@ -101,19 +99,10 @@ def _key_rank(name: str, label: str) -> int:
     """Return how much a name sounds like a key, 0 most."""
     lower = name.lower()
     own = f"{label.lower().replace(' ', '')}id"
-    if lower in _KEY_NAMES[:3] or lower.replace("_", "") == own:
+    if lower in KEY_NAMES[:3] or lower.replace("_", "") == own:
         return 0
-    if lower in _KEY_NAMES or words_of(name) & set(_KEY_NAMES):
+    if lower in KEY_NAMES or words_of(name) & set(KEY_NAMES):
         return 1
     if lower.endswith("id"):
         return 2
-    return 3 if _title_rank(name) is not None else 4
-
-
-def _title_rank(name: str) -> int | None:
-    lower = name.lower()
-    if lower in _TITLE_NAMES:
-        return _TITLE_NAMES.index(lower)
-    if words_of(name) & {"title", "name"} or lower.endswith(("title", "name")):
-        return len(_TITLE_NAMES)
-    return None
+    return 3 if title_rank(name) is not None else 4

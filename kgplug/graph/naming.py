@@ -1,0 +1,54 @@
+"""What people know a node by: one rule for `kgplug init`, the shipped queries, reasons and captions.
+
+A text property whose name says so (title, name, label, …), the best by its name; where a node has none, its key.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from kgplug.graph.schema import GraphSchema
+
+KEY_NAMES = ("id", "uuid", "key", "code", "sku", "isbn", "asin", "ean", "iri", "uri", "url", "email", "slug", "编号")
+TITLE_NAMES = ("title", "name", "label", "caption", "标题", "名称", "名字", "片名", "书名", "歌名", "姓名")
+TITLE_PATTERN = "(?i).*(title|name)|(.*[^a-z])?(title|name)([^a-z].*)?"  # in Java as in Python
+_OWN = "kgplug_"
+
+_TITLE = re.compile(TITLE_PATTERN, re.DOTALL)
+
+
+def title_rank(name: str) -> int | None:
+    """Return how much a property's name sounds like a title, 0 most; None where it does not."""
+    if name.startswith(_OWN):
+        return None
+    if name.lower() in TITLE_NAMES:
+        return TITLE_NAMES.index(name.lower())
+    return len(TITLE_NAMES) if _TITLE.fullmatch(name) else None
+
+
+def named_keys(schema: GraphSchema) -> dict[str, str]:
+    """Return label → key property in the order in which a node of several labels goes by them; users last."""
+    keys = {schema.item.label: schema.item.key, **dict(sorted(schema.knowledge.keys.items()))}
+    return {**keys, schema.user.label: keys.get(schema.user.label, schema.user.key)}
+
+
+def label_of(schema: GraphSchema, labels: Collection[str]) -> str:
+    """Return the label by which a node goes: the first that the schema has a key for, else the first by name."""
+    return next((label for label in named_keys(schema) if label in labels), min(labels, default=""))
+
+
+def name_of(schema: GraphSchema, labels: Collection[str], properties: Mapping[str, Any]) -> object:
+    """Return what people know a node by; None where it has neither a title nor a key."""
+    label = label_of(schema, labels)
+    key = named_keys(schema).get(label)
+    if label == schema.item.label:  # of items the schema says what is shown
+        title = properties.get(schema.item.title or schema.item.key)
+        return properties.get(schema.item.key) if title is None else title
+    texts = [name for name, value in properties.items() if isinstance(value, str) and value.strip()]
+    ranked = sorted((name == key, rank, name) for name in texts if (rank := title_rank(name)) is not None)
+    if ranked:
+        return properties[ranked[0][2]]
+    keys = [key, *(name for known in KEY_NAMES for name in properties if name.lower() == known)]
+    return next((properties[name] for name in keys if name is not None and properties.get(name) is not None), None)
