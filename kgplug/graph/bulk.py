@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -21,6 +21,7 @@ import numpy as np
 
 from kgplug.errors import GraphError
 from kgplug.graph.connection import Connection
+from kgplug.graph.counts import MOST_NAMES
 from kgplug.graph.cypher import quote
 from kgplug.graph.node_ids import ElementIds
 from kgplug.graph.server_errors import translated_errors
@@ -43,32 +44,48 @@ class Wanted:
     """Relationships to read.
 
     Attributes:
-        type: their type.
-        n: how many there are at most, from the count store.
+        types: type → how many there are at most.
+        others: the other types of the database, with their numbers.
         where: a condition on a, r and b in (a)-[r]->(b), "" for none.
         values: expressions on r that give numbers, never null.
     """
 
-    type: str
-    n: int
+    types: dict[str, int]
+    others: dict[str, int] = field(default_factory=dict)
     where: str = ""
     values: tuple[str, ...] = ()
+
+    @property
+    def n(self) -> int:
+        """How many relationships there are at most."""
+        return sum(self.types.values())
 
 
 @dataclass(frozen=True, eq=False)
 class Edges:
-    """Relationships of one type, as read.
+    """Relationships as read, in no particular order.
 
     Attributes:
-        type: their type.
+        types: of which there are any, sorted.
+        codes: int64 (n,), the position of each relationship's type in `types`.
         heads, tails: int64 (n,), ids of the ends, good within one reader.
         values: float64 (n, n_values).
     """
 
-    type: str
+    types: list[str]
+    codes: np.ndarray
     heads: np.ndarray
     tails: np.ndarray
     values: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class _Part:
+    """What one query gave: some types, how many rows of each follow one another, and the rows (n, 2 + n_values)."""
+
+    types: list[str]
+    counts: list[int]
+    table: np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,20 +123,20 @@ class BulkReader:
         self._id = "id" if self._internal else "elementId"
         self._elements = ElementIds()
 
-    def edges(self, wanted: Sequence[Wanted], advance: Callable[[int], object] = int) -> list[Edges]:
-        """Read relationships, one `Edges` for each wanted type that has any, in the order wanted.
+    def edges(self, wanted: Wanted, advance: Callable[[int], object] = int) -> Edges:
+        """Read relationships.
+
+        The number of queries follows from the number of relationships, not from that of types.
 
         Args:
-            wanted: one entry a type, all with as many values.
+            wanted: which ones.
             advance: told how many were read, for a progress bar.
         """
-        tasks = self._edge_tasks([one for one in wanted if one.n])
-        found: dict[str, list[np.ndarray]] = {one.type: [] for one in wanted}
-        for parts in _in_parallel(lambda task: task(), tasks):
-            for name, table in parts:
-                found[name].append(table)
-                advance(len(table))
-        return [_as_edges(name, np.concatenate(tables)) for name, tables in found.items() if tables]
+        parts: list[_Part] = []
+        for part in _in_parallel(lambda task: task(), self._edge_tasks(wanted)):
+            parts.append(part)
+            advance(len(part.table))
+        return _joined(parts, len(wanted.values))
 
     def label(self, label: str, key: str, n: int, text: str | None = None) -> Nodes:
         """Read all nodes of a label with their key.
@@ -171,42 +188,75 @@ class BulkReader:
         )
         return dict(rows)
 
-    def _edge_tasks(self, wanted: list[Wanted]) -> list[Callable[[], list[tuple[str, np.ndarray]]]]:
+    def _edge_tasks(self, wanted: Wanted) -> list[Callable[[], _Part]]:
         """Cut the reading of relationships into pieces that run at the same time."""
-        small = [one for one in wanted if one.n <= self._chunk_rows]
-        large = [one for one in wanted if one.n > self._chunk_rows]
-        tasks: list[Callable[[], list[tuple[str, np.ndarray]]]] = [lambda one=one: self._whole(one) for one in small]
-        if not large:
-            return tasks
+        types = {name: n for name, n in wanted.types.items() if n}
+        if len(types) > MOST_NAMES:  # a query that lists them would take longer to plan than to run
+            if sum(wanted.types.values()) + sum(wanted.others.values()) <= self._chunk_rows:
+                return [lambda: self._whole("", _of_types(types, wanted), wanted, types=list(types))]
+            return self._long_tasks(types, _of_types(types, wanted), wanted)
+        small = {name: n for name, n in types.items() if n <= self._chunk_rows}
+        large = {name: n for name, n in types.items() if n > self._chunk_rows}
+        tasks: list[Callable[[], _Part]] = [
+            lambda names=names: self._whole(_alternatives(names), "", wanted) for names in self._groups(small)
+        ]
+        return tasks + (self._long_tasks(large, f"r{_alternatives(large)}", wanted) if large else [])
+
+    def _groups(self, types: dict[str, int]) -> list[list[str]]:
+        """Put types together as long as their relationships make one chunk."""
+        groups: list[list[str]] = []
+        room = 0
+        for name, n in types.items():
+            if not groups or n > room:
+                groups.append([])
+                room = self._chunk_rows
+            groups[-1].append(name)
+            room -= n
+        return groups
+
+    def _long_tasks(self, types: dict[str, int], of_types: str, wanted: Wanted) -> list[Callable[[], _Part]]:
+        """Step through the ids of all relationships; stream them where their ids are not to be had."""
         limit = self._id_limit("MATCH ()-[r]->() RETURN max(id(r)) AS top, count(*) AS n")
         if limit is None:
-            return tasks + [lambda one=one: self._streamed(one) for one in large]
-        condition = " OR ".join(f"(r:{quote(one.type)}{_and(one.where)})" for one in large)
+            return [lambda: self._streamed(types, of_types, wanted)]
         query = (
-            f"UNWIND range($start, $stop - 1) AS i MATCH (a)-[r]->(b) WHERE id(r) = i AND ({condition}) "
-            + _as_text(self._row(large[0]))
+            "UNWIND range($start, $stop - 1) AS i MATCH (a)-[r]->(b) "
+            f"{_where('id(r) = i', of_types, wanted.where)} {self._as_text(wanted)}"
         )
-        return tasks + [lambda span=span: self._texts(query, large[0], **span) for span in self._spans(limit)]
+        return [lambda span=span: self._part(query, wanted, types=list(types), **span) for span in self._spans(limit)]
 
-    def _whole(self, one: Wanted) -> list[tuple[str, np.ndarray]]:
-        where = f" WHERE {one.where}" if one.where else ""
-        return self._texts(f"MATCH (a)-[r:{quote(one.type)}]->(b){where} {_as_text(self._row(one))}", one)
+    def _whole(self, kinds: str, of_types: str, wanted: Wanted, **parameters: Any) -> _Part:
+        query = f"MATCH (a)-[r{kinds}]->(b) {_where(of_types, wanted.where)} {self._as_text(wanted)}"
+        return self._part(query, wanted, **parameters)
 
-    def _streamed(self, one: Wanted) -> list[tuple[str, np.ndarray]]:
-        where = f" WHERE {one.where}" if one.where else ""
-        rows = self._stream(f"MATCH (a)-[r:{quote(one.type)}]->(b){where} RETURN {self._row(one)}")
-        tables = []
-        while texts := [text for (text,) in islice(rows, self._chunk_rows)]:
-            tables.append(self._parse(texts, one))
-        return [(one.type, table) for table in tables]
+    def _streamed(self, types: dict[str, int], of_types: str, wanted: Wanted) -> _Part:
+        row = " + ".join(self._columns(wanted))
+        query = f"MATCH (a)-[r]->(b) {_where(of_types, wanted.where)} RETURN type(r) AS name, {row} AS row"
+        rows = self._stream(query, types=list(types))
+        names: list[str] = []
+        tables: list[np.ndarray] = [self._parse([], wanted)]
+        while chunk := list(islice(rows, self._chunk_rows)):
+            names += [name for name, _ in chunk]
+            tables.append(self._parse([text for _, text in chunk], wanted))
+        return _Part(names, [1] * len(names), np.concatenate(tables))
 
-    def _texts(self, query: str, one: Wanted, **parameters: int) -> list[tuple[str, np.ndarray]]:
-        return [(name, self._parse(texts, one)) for name, texts in self._records(query, **parameters)]
+    def _part(self, query: str, wanted: Wanted, **parameters: Any) -> _Part:
+        found = self._records(query, **parameters)
+        table = self._parse([text for _, _, texts in found for text in texts], wanted)
+        return _Part([name for name, _, _ in found], [n for _, n, _ in found], table)
 
-    def _row(self, one: Wanted) -> str:
-        """Return the expression that writes one relationship as text: its ends and values, a space after each."""
-        columns = (f"{self._id}(a)", f"{self._id}(b)", *one.values)
-        return " + ".join(f"toString({column}) + ' '" for column in columns)
+    def _as_text(self, wanted: Wanted) -> str:
+        """Return the end of a query that gives, for each type, the number of its rows, and the rows as text."""
+        return (
+            f"WITH type(r) AS name, collect({' + '.join(self._columns(wanted))}) AS rows "
+            f"RETURN name, size(rows) AS n, [i IN range(0, size(rows) - 1, {_ROWS_A_TEXT}) | "
+            f"reduce(text = '', row IN rows[i..i + {_ROWS_A_TEXT}] | text + row)] AS texts"
+        )
+
+    def _columns(self, wanted: Wanted) -> list[str]:
+        """Return the expressions that write one relationship as text: its ends and values, a space after each."""
+        columns = (f"{self._id}(a)", f"{self._id}(b)", *wanted.values)
+        return [f"toString({column}) + ' '" for column in columns]
 
     def _parse(self, texts: Iterable[str], one: Wanted) -> np.ndarray:
         """Return text as a table (n, 2 + n_values): int64 without values, float64 with (ids stay exact below 2**53)."""
@@ -243,10 +293,10 @@ class BulkReader:
         with self._errors(), self._connection.session(access="READ") as session:
             return session.execute_read(work)
 
-    def _stream(self, query: str) -> Iterator[tuple[Any, ...]]:
+    def _stream(self, query: str, **parameters: Any) -> Iterator[tuple[Any, ...]]:
         """Run a query and hand on its rows as they come, without holding them."""
         with self._errors(), self._connection.session(access="READ") as session:
-            for record in session.run(cast("Any", query)):
+            for record in session.run(cast("Any", query), parameters):
                 yield tuple(record.values())
 
     def _as_nodes(self, rows: Sequence[Sequence[Sequence[Any]]]) -> Nodes:
@@ -275,24 +325,35 @@ def _answers_id(connection: Connection) -> bool:
     return True
 
 
-def _as_text(row: str) -> str:
-    return (
-        f"WITH type(r) AS name, collect({row}) AS rows UNWIND range(0, size(rows) - 1, {_ROWS_A_TEXT}) AS i "
-        f"RETURN name, collect(reduce(text = '', row IN rows[i..i + {_ROWS_A_TEXT}] | text + row)) AS texts"
-    )
-
-
 def _collected(columns: Iterable[str]) -> str:
     return ", ".join(f"collect({column})" for column in columns)
 
 
-def _and(where: str) -> str:
-    return f" AND ({where})" if where else ""
+def _where(*conditions: str) -> str:
+    given = [f"({condition})" for condition in conditions if condition]
+    return f"WHERE {' AND '.join(given)}" if given else ""
 
 
-def _as_edges(name: str, table: np.ndarray) -> Edges:
+def _alternatives(types: Iterable[str]) -> str:
+    return ":" + "|".join(quote(name) for name in types)
+
+
+def _of_types(types: dict[str, int], wanted: Wanted) -> str:
+    """Return the condition that a relationship is of many types: by the few that are not wanted, if they are few."""
+    others = [name for name in (*wanted.types, *wanted.others) if name not in types]
+    if len(others) > MOST_NAMES:
+        return "type(r) IN $types"
+    return f"NOT r{_alternatives(others)}" if others else ""
+
+
+def _joined(parts: list[_Part], n_values: int) -> Edges:
+    types = sorted({name for part in parts for name in part.types})
+    number = {name: code for code, name in enumerate(types)}
+    codes = [np.repeat([number[name] for name in part.types], part.counts) for part in parts if part.types]
+    table = np.concatenate([part.table for part in parts] or [np.empty((0, 2 + n_values), dtype=np.int64)])
     heads, tails = (np.ascontiguousarray(table[:, column], dtype=np.int64) for column in range(2))
-    return Edges(name, heads, tails, table[:, 2:].astype(np.float64))
+    values = table[:, 2:].astype(np.float64)
+    return Edges(types, np.concatenate([np.empty(0, dtype=np.int64), *codes]), heads, tails, values)
 
 
 def _in_parallel(work: Callable[[_T], _R], tasks: Sequence[_T]) -> Iterator[_R]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from kgplug.errors import DataError
 from kgplug.graph.catalog import OWN_LABELS
 from kgplug.graph.connection import Connection
+from kgplug.graph.counts import read_counts
 from kgplug.graph.cypher import quote
 from kgplug.graph.schema import GraphSchema
 
@@ -27,25 +28,36 @@ class Contents:
         labels: label → number of nodes, most first.
         types: relationship type → number of relationships, most first.
         unique: label → properties that a constraint keeps unique, each by itself, sorted.
+        own: label → number of nodes, of kgplug's catalogue.
+        ends: (type, label) → how many relationships start and how many end at such a node, those of the catalogue
+            included; None where this account may not read it.
     """
 
     database: str
     labels: dict[str, int]
     types: dict[str, int]
     unique: dict[str, list[str]]
+    own: dict[str, int] = field(default_factory=dict)
+    ends: dict[tuple[str, str], tuple[int, int]] | None = None
+
+    def at(self, name: str, label: str) -> tuple[int, int]:
+        """Return how many relationships of a type start and end at nodes of a label; all of them, where not known."""
+        n = self.types.get(name, 0)
+        if self.ends is None:
+            return (n, n) if label in self.labels or label in self.own else (0, 0)
+        return self.ends.get((name, label), (0, 0))
 
 
 def read_contents(connection: Connection) -> Contents:
     """Read what a database holds from its count store and its constraints."""
-    labels = _names(connection, "CALL db.labels() YIELD label RETURN label AS name")
-    types = _names(connection, "CALL db.relationshipTypes() YIELD relationshipType RETURN relationshipType AS name")
-    nodes = {label: f"(n:{quote(label)})" for label in labels if label not in OWN_LABELS}
-    relationships = {name: f"()-[n:{quote(name)}]->()" for name in types}
+    counts = read_counts(connection)
     return Contents(
         connection.database,
-        _most_first(count_all(connection, nodes)),
-        _most_first(count_all(connection, relationships)),
+        _most_first({label: n for label, n in counts.labels.items() if label not in OWN_LABELS}),
+        _most_first(counts.types),
         unique_properties(connection),
+        {label: counts.labels[label] for label in OWN_LABELS if label in counts.labels},
+        counts.ends,
     )
 
 
@@ -65,14 +77,14 @@ def count_all(connection: Connection, patterns: dict[_Name, str]) -> dict[_Name,
 def label_keys(schema: GraphSchema, unique: dict[str, list[str]]) -> dict[str, str]:
     """Return the key property of every label that has one, in order of precedence.
 
-    A node of several labels goes by the first of them here: the item label, then the labels of
-    [knowledge.keys], then labels with a unique constraint, each alphabetically. The user label is not among them.
+    A node of several labels goes by the first of them here: the item label, the user label, then the labels of
+    [knowledge.keys], then labels with a unique constraint, each alphabetically.
     """
     keys = {schema.item.label: schema.item.key}
+    keys.setdefault(schema.user.label, schema.user.key)
     for source in (schema.knowledge.keys, {label: properties[0] for label, properties in unique.items()}):
         for label in sorted(source):
-            if label != schema.user.label:
-                keys.setdefault(label, source[label])
+            keys.setdefault(label, source[label])
     return keys
 
 
@@ -109,11 +121,6 @@ def listed(names: Iterable[str], *, most: int = 12) -> str:
     """Return names as text for a message, cut after some."""
     names = list(names)
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
-
-
-def _names(connection: Connection, query: str) -> list[str]:
-    """Return names that Cypher can quote."""
-    return [row["name"] for row in connection.rows(query) if row["name"] and not {"\\", "\0"} & set(row["name"])]
 
 
 def _most_first(counts: dict[str, int]) -> dict[str, int]:

@@ -32,14 +32,12 @@ _FEEDBACK_ARROW = re.compile(r"(?P<left><?)-(?P<between>\[\w*:`RATED`\])-(?P<rig
 def quote(identifier: str) -> str:
     """Return a label, type or property name as a backticked Cypher identifier.
 
-    Cypher decodes \\uXXXX before it looks for backticks, so a backslash is refused together
-    with the null character: no label kgplug can use needs either.
+    Cypher decodes \\uXXXX once, before it looks for backticks, so a backslash is written that way. No name in a
+    database is empty or has a null character.
     """
-    if not identifier or "\\" in identifier or "\0" in identifier:
-        raise UsageError(
-            f"{identifier!r} cannot be a label, type or property name: expected text without backslash or null."
-        )
-    return "`" + identifier.replace("`", "``") + "`"
+    if not identifier or "\0" in identifier:
+        raise UsageError(f"{identifier!r} cannot be a label, type or property name: expected text without null.")
+    return "`" + identifier.replace("\\", "\\u005C").replace("`", "``") + "`"
 
 
 def queries_dir() -> Path:
