@@ -163,20 +163,21 @@ class BulkReader:
             rows = [tuple(list(column) for column in zip(*streamed, strict=True))]
         return self._as_nodes(rows)
 
-    def nodes(self, ids: np.ndarray, code: str, key: str) -> Nodes:
+    def nodes(self, ids: np.ndarray, code: str, key: str, **parameters: Any) -> Nodes:
         """Read some nodes; those that are gone are left out.
 
         Args:
             ids: (n,), as in `Edges`.
             code: expression on n that gives an integer.
             key: expression on n and code, never null.
+            parameters: of these expressions.
         """
         query = (
             f"UNWIND $ids AS i MATCH (n) WHERE {self._id}(n) = i WITH n, {code} AS code "
             f"RETURN {_collected(self._node_columns('code', key))}"
         )
         chunks = [ids[start : start + _CHUNK_NODES] for start in range(0, len(ids), _CHUNK_NODES)]
-        rows = _in_parallel(lambda chunk: self._first(query, ids=self._as_parameter(chunk)), chunks)
+        rows = _in_parallel(lambda chunk: self._first(query, ids=self._as_parameter(chunk), **parameters), chunks)
         return self._as_nodes(list(rows))
 
     def count_labels(self, ids: np.ndarray) -> dict[str, int]:

@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from kgplug.errors import DataError, GraphError
-from kgplug.graph.catalog import OWN_LABELS, OWN_RELATIONSHIPS
+from kgplug.graph.catalog import OWN_RELATIONSHIPS
 from kgplug.graph.connection import Connection
-from kgplug.graph.contents import Contents, count_all, label_keys, listed, read_contents, require_label, require_type
-from kgplug.graph.cypher import quote
+from kgplug.graph.contents import Contents, label_keys, listed, read_contents, require_label, require_type
 from kgplug.graph.feedback import count_own, feedback_pattern, rating_value, timestamp_value
-from kgplug.graph.node_keys import key_problem
+from kgplug.graph.node_keys import key_problem, labels_with_problems
 from kgplug.graph.privileges import Purpose, missing_privileges
 from kgplug.graph.schema import GraphSchema
 from kgplug.graph.titles import count_titles
-from kgplug.graph.triples import empty_projection, wanted_triples
+from kgplug.graph.triples import TriplePlan, count_triples, empty_projection, plan_triples, touched_nodes
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from kgplug.graph.bulk import Wanted
-
 Level = Literal["ok", "warning", "error"]
+_MOST_LABELS = 10  # whose keys are named as wrong
 _VECTOR_PROCEDURE = "db.index.vector.queryNodes"
 
 
@@ -79,7 +78,7 @@ def check(connection: Connection, schema: GraphSchema) -> CheckReport:
         "items": lambda: _items(connection, schema, contents),
         "feedback": lambda: _feedback(connection, schema, contents),
         "knowledge": lambda: _knowledge(connection, schema, contents),
-        "kgplug's own": lambda: _own(connection),
+        "kgplug's own": lambda: _own(connection, contents),
     }
     if user.label not in contents.labels and schema.feedback.type not in contents.types:
         del parts["users"]
@@ -181,54 +180,63 @@ def _feedback(connection: Connection, schema: GraphSchema, contents: Contents) -
 
 
 def _knowledge(connection: Connection, schema: GraphSchema, contents: Contents) -> Iterator[Finding]:
-    wanted, _ = wanted_triples(connection, schema, contents)
-    counts = _counts(connection, wanted)
+    plan = plan_triples(connection, schema, contents)
+    counts = count_triples(connection, plan)
     total = sum(counts.values())
     if total == 0:
-        raise empty_projection(schema, contents, wanted)
+        raise empty_projection(schema, contents, plan)
     for name, n in counts.items():
         yield Finding("knowledge", "ok" if n else "warning", f"{n:,} :{name}")
-    types = "|".join(quote(name) for name in counts)
-    item = quote(schema.item.label)
-    linked = count_all(connection, {"n": f"(n:{item}) WHERE EXISTS {{ (n)-[:{types}]-() }}"})["n"]
+    for note in plan.unused:
+        yield Finding("knowledge", "warning", note)
+    for note in plan.left_out(schema):
+        yield Finding("knowledge", "ok", note)
+    touched = touched_nodes(connection, plan)
+    linked = sum(n for labels, n in touched.items() if schema.item.label in labels)
     level = "ok" if linked == contents.labels[schema.item.label] else "warning"
     text = f"{linked:,} of {contents.labels[schema.item.label]:,} :{schema.item.label} have triples"
     yield Finding("knowledge", level if linked else "error", f"{total:,} triples; {text}")
-    yield from _entity_keys(connection, schema, contents, types)
+    yield from _entity_keys(connection, schema, contents, plan, touched)
 
 
-def _counts(connection: Connection, wanted: list[Wanted]) -> dict[str, int]:
-    """Count the triples of each type: from the count store, or exactly where only some of the type are wanted."""
-    counted = {one.type: f"(a)-[r:{quote(one.type)}]->(b) WHERE {one.where} WITH r AS n" for one in wanted if one.where}
-    exact = count_all(connection, counted)
-    return {one.type: exact.get(one.type, one.n) for one in wanted}
-
-
-def _entity_keys(connection: Connection, schema: GraphSchema, contents: Contents, types: str) -> Iterator[Finding]:
+def _entity_keys(
+    connection: Connection,
+    schema: GraphSchema,
+    contents: Contents,
+    plan: TriplePlan,
+    touched: dict[tuple[str, ...], int],
+) -> Iterator[Finding]:
     """Check the keys of all labels that triples touch."""
     keys = {label: key for label, key in label_keys(schema, contents.unique).items() if label in contents.labels}
-    keyed = "|".join(quote(label) for label in keys)
-    others = [label for label in contents.labels if label not in keys and label != schema.user.label]
-    excluded = f" AND NOT n:{quote(schema.user.label)}" if schema.user.label != schema.item.label else ""
-    touched = f"EXISTS {{ (n)-[:{types}]-() }}{excluded}"
-    patterns = {label: f"(n:{quote(label)}) WHERE NOT n:({keyed}) AND {touched}" for label in others}
-    for label, n in count_all(connection, patterns).items():
-        if n:
-            text = f"{n:,} :{label} among the triples have no key. Name a unique property under [knowledge.keys]."
-            yield Finding("knowledge", "error", text)
-    with_triples = count_all(connection, {label: f"(n:{quote(label)}) WHERE {touched}" for label in keys})
-    for label, key in keys.items():
-        if label == schema.item.label or not with_triples[label]:
-            continue
-        problem = key_problem(connection, label, key, setting=f"[knowledge.keys] {label}")
+    entities, without = Counter[str](), Counter[str]()
+    for labels, n in touched.items():
+        goes_by = next((label for label in keys if label in labels), None)
+        if goes_by is None:
+            without.update({labels[0] if labels else "": n})
+        else:
+            entities[goes_by] += n
+    for label, n in without.most_common(_MOST_LABELS):
+        nodes = f":{label}" if label else "nodes without a label"
+        text = f"{n:,} {nodes} among the triples have no key. Name a unique property under [knowledge.keys]."
+        yield Finding("knowledge", "error", text)
+    key_of = {label: keys[label] for label in keys if entities[label] and label != schema.item.label}
+    wrong = labels_with_problems(connection, key_of, contents) if key_of else []
+    for label in wrong[:_MOST_LABELS]:
+        problem = key_problem(connection, label, keys[label], setting=f"[knowledge.keys] {label}")
         if problem is not None:
             yield Finding("knowledge", "error", str(problem))
-    labels = listed([f":{label} by {key}" for label, key in keys.items() if with_triples[label]])
-    yield Finding("knowledge", "ok", f"entities: {labels}")
+    known = {*entities, *(one.label for one in plan.owned)}
+    for label in schema.knowledge.keys:
+        if label in contents.labels and label not in known:
+            text = f"[knowledge.keys] names {label}, and no entity goes by that label."
+            yield Finding("knowledge", "warning", text)
+    yield Finding(
+        "knowledge", "ok", f"entities: {listed([f':{label} by {keys[label]}' for label in keys if entities[label]])}"
+    )
 
 
-def _own(connection: Connection) -> Iterator[Finding]:
-    nodes = count_all(connection, {label: f"(n:{quote(label)})" for label in OWN_LABELS})
+def _own(connection: Connection, contents: Contents) -> Iterator[Finding]:
+    nodes = contents.own
     edges = {name: n for name in OWN_RELATIONSHIPS if (n := count_own(connection, name))}
     if not edges and not any(nodes.values()):
         yield Finding("kgplug's own", "ok", "nothing published here yet")

@@ -10,7 +10,6 @@ from kgplug.errors import DataError
 from kgplug.graph.catalog import OWN_LABELS
 from kgplug.graph.connection import Connection
 from kgplug.graph.counts import read_counts
-from kgplug.graph.cypher import quote
 from kgplug.graph.schema import GraphSchema
 
 _Name = TypeVar("_Name", bound=Hashable)

@@ -44,7 +44,7 @@ def read_counts(connection: Connection) -> Counts:
         return Counts(*_one_by_one(connection, labels, types), None)
     nodes = connection.rows("MATCH (n) UNWIND labels(n) AS name RETURN name, count(*) AS n")
     relationships = connection.rows("MATCH ()-[r]->() RETURN type(r) AS name, count(*) AS n")
-    return Counts(*({row["name"]: row["n"] for row in rows} for rows in (nodes, relationships)), None)
+    return Counts({row["name"]: row["n"] for row in nodes}, {row["name"]: row["n"] for row in relationships}, None)
 
 
 def count_patterns(connection: Connection, patterns: dict[str, str]) -> dict[str, int]:

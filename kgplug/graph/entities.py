@@ -10,12 +10,16 @@ from kgplug.errors import DataError
 from kgplug.graph.bulk import BulkReader, Edges
 from kgplug.graph.connection import Connection
 from kgplug.graph.contents import Contents, label_keys, listed, sample_properties
+from kgplug.graph.counts import MOST_NAMES
 from kgplug.graph.cypher import quote
 from kgplug.graph.node_keys import checked_keys
 from kgplug.graph.schema import GraphSchema
 
 _NO_KEY = -1  # code of a node whose labels have no key; others have the position of their label
 _SAMPLED_NODES = 10_000
+# As _code and _key for many labels, of which a query that listed them would take long to plan.
+_ANY_CODE = "reduce(c = $none, l IN labels(n) | CASE WHEN $codes[l] < c THEN $codes[l] ELSE c END)"
+_ANY_KEY = "CASE WHEN code < $none THEN coalesce(n[$names[code]], []) ELSE [] END"
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +38,7 @@ class Entities:
 
 
 def name_entities(
-    connection: Connection, schema: GraphSchema, contents: Contents, bulk: BulkReader, edges: list[Edges]
+    connection: Connection, schema: GraphSchema, contents: Contents, bulk: BulkReader, edges: Edges
 ) -> Entities:
     """Return all items, and all nodes that the edges touch and that are still there.
 
@@ -43,11 +47,16 @@ def name_entities(
     """
     item = schema.item
     items = bulk.label(item.label, item.key, contents.labels[item.label])
-    touched = np.unique(np.concatenate([np.unique(np.concatenate([one.heads, one.tails])) for one in edges]))
+    touched = np.unique(np.concatenate([edges.heads, edges.tails]))
     touched = np.setdiff1d(touched, items.ids, assume_unique=True)
     keys = {label: key for label, key in label_keys(schema, contents.unique).items() if label in contents.labels}
     labels = list(keys)
-    nodes = bulk.nodes(touched, _code(labels), _key(keys))
+    if len(labels) <= MOST_NAMES:
+        nodes = bulk.nodes(touched, _code(labels), _key(keys))
+    else:
+        codes = {label: code for code, label in enumerate(labels)}
+        nodes = bulk.nodes(touched, _ANY_CODE, _ANY_KEY, codes=codes, names=[*keys.values()], none=len(labels))
+        nodes.codes[nodes.codes == len(labels)] = _NO_KEY
     without = nodes.ids[nodes.codes == _NO_KEY]
     if len(without):
         raise _no_key(connection, bulk, without)

@@ -11,7 +11,8 @@ from kgplug.errors import DataError
 from kgplug.graph.bulk import BulkReader, Wanted
 from kgplug.graph.catalog import OWN_RELATIONSHIPS
 from kgplug.graph.connection import Connection
-from kgplug.graph.contents import Contents, count_all, listed, require_label, require_type, sample_properties
+from kgplug.graph.contents import Contents, listed, require_label, require_type, sample_properties
+from kgplug.graph.counts import count_patterns
 from kgplug.graph.cypher import feedback_arrow, quote
 from kgplug.graph.schema import GraphSchema
 
@@ -72,10 +73,9 @@ def read_feedback(
     rating, timestamp = schema.feedback.rating, schema.feedback.timestamp
     expressions = ([rating_value(rating)] if rating else []) + ([timestamp_value(timestamp)] if timestamp else [])
     wanted, own = _wanted(connection, schema, contents, tuple(expressions))
-    found = bulk.edges([wanted], advance)
-    if not found or len(found[0].heads) == 0:
+    edges = bulk.edges(wanted, advance)
+    if len(edges.heads) == 0:
         raise _no_feedback(connection, schema)
-    edges = found[0]
     values = iter(edges.values.T)
     ratings = _complete(connection, schema, "rating", rating, next(values)) if rating else None
     timestamps = _complete(connection, schema, "timestamp", timestamp, next(values)) if timestamp else None
@@ -139,7 +139,7 @@ def _wanted(
     head, tail = quote(schema.user.label), quote(schema.item.label)
     if schema.feedback.direction == "item_to_user":
         head, tail = tail, head
-    n = count_all(
+    n = count_patterns(
         connection,
         {"head": f"(:{head})-[n:{quote(name)}]->()", "tail": f"()-[n:{quote(name)}]->(:{tail})"},
     )
@@ -147,7 +147,8 @@ def _wanted(
     own = count_own(connection, name)
     if own:
         conditions.append(NOT_OWN)
-    return Wanted(name, min(n["head"], n["tail"]), " AND ".join(conditions), values), own
+    others = {other: count for other, count in contents.types.items() if other != name}
+    return Wanted({name: min(n["head"], n["tail"])}, others, " AND ".join(conditions), values), own
 
 
 def count_own(connection: Connection, name: str) -> int:

@@ -103,10 +103,11 @@ def find_repeating(
     u, i, f = quote(user), quote(item), quote(feedback)
     rows = connection.rows(
         f"MATCH (u:{u}) WITH u, COUNT {{ (u)-[:{f}]-(:{i}) }} AS n "
-        f"UNWIND COLLECT {{ MATCH (u)-[r{_listed(types)}]-(i:{i}) WHERE u <> i AND type(r) IN $types "
-        "AND NOT (type(r) IN $own AND r.run IS NOT NULL) WITH type(r) AS name, collect(DISTINCT i) AS items "
-        f"RETURN [name, size(items), size([i IN items WHERE EXISTS {{ (u)-[:{f}]-(i) }}])] }} AS row "
-        "RETURN row[0] AS name, sum(row[1]) AS pairs, sum(row[2]) AS shared, sum(1.0 * row[1] * n) AS chance",
+        f"CALL {{ WITH u MATCH (u)-[r{_listed(types)}]-(i:{i}) WHERE u <> i AND type(r) IN $types "
+        "AND NOT (type(r) IN $own AND r.run IS NOT NULL) WITH DISTINCT u, type(r) AS name, i "
+        f"WITH name, CASE WHEN EXISTS {{ (u)-[:{f}]-(i) }} THEN 1 ELSE 0 END AS shared "
+        "RETURN name, count(*) AS pairs, sum(shared) AS shared } "
+        "RETURN name, sum(pairs) AS pairs, sum(shared) AS shared, sum(1.0 * pairs * n) AS chance",
         types=types,
         own=list(OWN_RELATIONSHIPS),
     )
@@ -165,13 +166,14 @@ def _count_owners(connection: Connection, schema: GraphSchema, owners: set[str],
     return connection.rows(
         f"MATCH (n{_listed(candidates)}) WHERE any(label IN labels(n) WHERE label IN $labels) "
         f"AND NOT n:{quote(schema.user.label)} AND NOT n:{quote(schema.item.label)} "
-        f"WITH n, COLLECT {{ MATCH (n)-[r]-(o:{owned_by}) WHERE type(r) <> $feedback RETURN DISTINCT o LIMIT 2 }} AS o, "
-        f"EXISTS {{ (n)--(:{quote(schema.item.label)}) }} AS linked "
+        f"WITH n, COLLECT {{ MATCH (n)-[r]-(o:{owned_by}) WHERE type(r) <> $feedback RETURN DISTINCT o LIMIT 2 }} "
+        f"AS o, EXISTS {{ (n)--(:{quote(schema.item.label)}) }} AS linked "
         "UNWIND [label IN labels(n) WHERE label IN $labels] AS label "
-        "RETURN label, count(*) AS n, sum(CASE WHEN size(o) > 0 THEN 1 ELSE 0 END) AS owned, "
+        "WITH label, sum(CASE WHEN size(o) > 0 THEN 1 ELSE 0 END) AS owned, "
         "sum(CASE size(o) WHEN 1 THEN 1 ELSE 0 END) AS single, count(DISTINCT o[0]) AS owners, "
         "sum(CASE WHEN linked THEN 1 ELSE 0 END) AS linked, "
-        "head(collect(DISTINCT head([label IN labels(o[0]) WHERE label IN $owners]))) AS owner",
+        "collect(DISTINCT head([above IN labels(o[0]) WHERE above IN $owners])) AS above "
+        "RETURN label, owned, single, owners, linked, above[0] AS owner",
         **own,
     )
 
@@ -210,9 +212,10 @@ def _owned_by_items(connection: Connection, schema: GraphSchema, contents: Conte
         arrow = ("<-", "-") if not row["leaves"] else ("-", "->")
         (pairs,) = connection.rows(
             f"MATCH (n:{quote(row['label'])}){arrow[0]}[own:{quote(row['name'])}]{arrow[1]}(p:{person}) "
-            f"MATCH (n)-[r]-(q:{person}) WHERE r <> own AND p <> q WITH p, collect(DISTINCT q) AS others, "
-            f"COUNT {{ (p)-[:{feedback}]-(:{person}) }} AS n "
-            f"WITH size(others) AS pairs, size([q IN others WHERE EXISTS {{ (p)-[:{feedback}]-(q) }}]) AS shared, n "
+            f"MATCH (n)-[r]-(q:{person}) WHERE r <> own AND p <> q WITH DISTINCT p, q "
+            f"WITH p, CASE WHEN EXISTS {{ (p)-[:{feedback}]-(q) }} THEN 1 ELSE 0 END AS shared "
+            "WITH p, count(*) AS pairs, sum(shared) AS shared "
+            f"WITH pairs, shared, COUNT {{ (p)-[:{feedback}]-(:{person}) }} AS n "
             "RETURN sum(pairs) AS pairs, sum(shared) AS shared, sum(1.0 * pairs * n) AS chance"
         )
         chance = pairs["chance"] / contents.labels[schema.item.label]

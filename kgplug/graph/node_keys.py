@@ -10,7 +10,8 @@ import pandas as pd
 from kgplug.data.keys import as_keys
 from kgplug.errors import DataError
 from kgplug.graph.connection import Connection
-from kgplug.graph.contents import listed, sample_properties
+from kgplug.graph.contents import Contents, listed, sample_properties
+from kgplug.graph.counts import MOST_NAMES
 from kgplug.graph.cypher import quote
 
 NO_KEY: list = []  # what a reading query gives in the place of a missing key
@@ -75,6 +76,36 @@ def key_problem(connection: Connection, label: str, key: str, *, setting: str) -
     except DataError as error:
         return error
     return None
+
+
+def labels_with_problems(connection: Connection, key_of: dict[str, str], contents: Contents) -> list[str]:
+    """Return the labels whose nodes have missing, repeated or ill-typed keys: one query for all of them.
+
+    Args:
+        connection: to the database.
+        key_of: label → key property.
+        contents: of the database; what a constraint keeps unique is not compared.
+    """
+    unsure = [label for label, key in key_of.items() if key not in contents.unique.get(label, [])]
+    labels = sorted(key_of)
+    kinds = ":" + "|".join(quote(label) for label in labels) if len(labels) <= MOST_NAMES else ""
+    rows = connection.rows(
+        f"MATCH (n{kinds}) UNWIND [label IN labels(n) WHERE label IN $labels] AS label "
+        "WITH label, n[$key_of[label]] AS key RETURN label, count(*) AS n, count(key) AS present, "
+        "count(CASE WHEN label IN $unsure THEN key END) AS compared, "
+        "count(DISTINCT CASE WHEN label IN $unsure THEN key END) AS different, "
+        "collect(DISTINCT valueType(key)) AS types",
+        labels=labels,
+        key_of=key_of,
+        unsure=unsure,
+    )
+    return sorted(
+        row["label"]
+        for row in rows
+        if row["present"] < row["n"]
+        or row["different"] < row["compared"]
+        or not all(kind.startswith(("INTEGER", "STRING", "FLOAT")) for kind in row["types"])
+    )
 
 
 def _is_key(value: Any) -> bool:

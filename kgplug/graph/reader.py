@@ -19,14 +19,14 @@ from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.data.own_items import known as known_own
 from kgplug.graph.bulk import BulkReader, Nodes
 from kgplug.graph.connection import Connection
-from kgplug.graph.contents import read_contents
-from kgplug.graph.entities import name_entities
+from kgplug.graph.contents import Contents, read_contents
+from kgplug.graph.entities import Entities, name_entities
 from kgplug.graph.feedback import read_feedback
 from kgplug.graph.node_ids import NodeRows
 from kgplug.graph.node_keys import checked_keys
 from kgplug.graph.schema import GraphSchema
 from kgplug.graph.titles import read_titles
-from kgplug.graph.triples import empty_projection, wanted_triples
+from kgplug.graph.triples import TriplePlan, empty_projection, plan_triples
 from kgplug.progress import bar as progress_bar
 
 _log = logging.getLogger(__name__)
@@ -42,6 +42,8 @@ class ReadReport:
         repeated: relationships that say again what another one says: of feedback the latest stays.
         vanished: relationships with an end that came or went while they were read.
         itself: feedback of a node on itself, left out.
+        unused: a sentence for each thing that the schema asks for and that is not used.
+        left_out: a sentence for each label and each type that is left out because it says who takes what.
     """
 
     kept: int
@@ -49,6 +51,8 @@ class ReadReport:
     repeated: int
     vanished: int
     itself: int = 0
+    unused: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return (
@@ -57,8 +61,11 @@ class ReadReport:
         )
 
     def logged(self, what: str) -> Self:
-        """Write this report to the log, and return it."""
-        _log.info("%s: %s", what, self)
+        """Write this report to the log, what is not used as warnings, and return it."""
+        for line in (str(self), *self.left_out):
+            _log.info("%s: %s", what, line)
+        for line in self.unused:
+            _log.warning("%s: %s", what, line)
         return self
 
 
@@ -84,10 +91,11 @@ def read_interactions(connection: Connection, schema: GraphSchema, *, progress: 
 
 
 def read_knowledge(connection: Connection, schema: GraphSchema, *, progress: bool | None = None) -> KnowledgeGraph:
-    """Pull all triples of the chosen types among nodes that are no users.
+    """Pull all triples of the chosen types but the feedback and what repeats it (`kgplug.graph.leakage`).
 
-    Entities are the ends of the triples and all items; a node of several labels goes by the item label, else by
-    the alphabetically first that has a key in the schema, else in a unique constraint.
+    Entities are the ends of the triples, users among them, and all items; a node of several labels goes by the item
+    label, else the user label, else by the alphabetically first that has a key in the schema, else in a unique
+    constraint.
 
     Args:
         connection: to the database.
@@ -143,23 +151,39 @@ def pull_knowledge(
 ) -> tuple[KnowledgeGraph, ReadReport]:
     """Do what `read_knowledge` does, and tell what was left out."""
     contents, bulk = read_contents(connection), bulk or BulkReader(connection)
-    wanted, own = wanted_triples(connection, schema, contents)
-    with _bar("Reading triples", sum(one.n for one in wanted), progress) as advance:
-        edges = bulk.edges(wanted, advance)
-    if not any(len(one.heads) for one in edges):
-        raise empty_projection(schema, contents, wanted)
+    plan = plan_triples(connection, schema, contents)
+    with _bar("Reading triples", plan.wanted.n, progress) as advance:
+        edges = bulk.edges(plan.wanted, advance)
+    if not len(edges.heads):
+        raise empty_projection(schema, contents, plan)
     entities = name_entities(connection, schema, contents, bulk, edges)
     rows = NodeRows(entities.ids)
-    tables = []
-    for number, one in enumerate(edges):
-        heads, tails = rows.of(one.heads), rows.of(one.tails)
-        tables.append(np.stack([heads, np.full(len(heads), number), tails], axis=1)[(heads >= 0) & (tails >= 0)])
-    triples = np.concatenate(tables)  # (n, 3)
+    triples = np.stack([rows.of(edges.heads), edges.codes, rows.of(edges.tails)], axis=1)  # (n, 3)
+    there = np.flatnonzero((triples[:, 0] >= 0) & (triples[:, 2] >= 0))
     knowledge = KnowledgeGraph.from_arrays(
-        entities.keys, entities.labels, np.array([one.type for one in edges], dtype=object), triples
+        entities.keys, entities.labels, np.array(edges.types, dtype=object), triples[there]
     )
-    lost = sum(len(one.heads) for one in edges) - len(triples)
-    return knowledge, ReadReport(knowledge.n_triples, own, len(triples) - knowledge.n_triples, lost)
+    unused = [*plan.unused, *_without_triples(schema, contents, plan, edges.types, entities)]
+    return knowledge, ReadReport(
+        knowledge.n_triples,
+        plan.own,
+        len(there) - knowledge.n_triples,
+        len(triples) - len(there),
+        unused=tuple(unused),
+        left_out=tuple(plan.left_out(schema)),
+    )
+
+
+def _without_triples(
+    schema: GraphSchema, contents: Contents, plan: TriplePlan, types: list[str], entities: Entities
+) -> Iterator[str]:
+    """Yield a sentence for each type and each label that the schema names and that no triple has."""
+    for name in sorted({*schema.knowledge.relationships} & plan.wanted.types.keys() - {*types}):
+        yield f"[knowledge] relationships names {name}, and all of it is left out."
+    known = {*entities.labels.tolist(), *(one.label for one in plan.owned)}
+    for label in schema.knowledge.keys:
+        if label in contents.labels and label not in known:
+            yield f"[knowledge.keys] names {label}, and no entity goes by that label."
 
 
 def _as_rows(connection: Connection, nodes: Nodes, label: str, key: str, setting: str) -> tuple[NodeRows, np.ndarray]:

@@ -55,7 +55,7 @@ def test_a_shop_without_ratings_or_constraints_is_understood(connection: Connect
     assert "every relationship is a like" in text
     assert "no constraint says so" in text
     assert read_interactions(connection, schema).timestamps is not None
-    assert list(read_knowledge(connection, schema).relations) == ["PART_OF"]
+    assert list(read_knowledge(connection, schema).relations) == ["PART_OF", "REFERRED"]
 
 
 def test_a_music_service_with_spaces_dots_chinese_and_several_labels_a_node_is_understood(

@@ -91,10 +91,23 @@ def test_what_kgplug_wrote_is_left_out_and_counted_and_a_graphs_own_type_of_that
     assert list(read_knowledge(connection, SCHEMA).relations) == ["ACTED_IN", "IN_GENRE", "SIMILAR_TO"]
 
 
-def test_users_never_become_entities_even_where_a_type_touches_both(connection: Connection) -> None:
-    build(connection, FILMS + "MATCH (u:User {id: 1}), (g:Genre) CREATE (u)-[:LIVES_WITH]->(g), (g)-[:LIVES_WITH]->(u)")
-    connection.write("MATCH (a:Actor {id: 'a1'}), (b:Actor {id: 'a2'}) CREATE (a)-[:LIVES_WITH]->(b)")
+LIVES_WITH = """MATCH (u:User {id: 1}), (g:Genre) CREATE (u)-[:LIVES_WITH]->(g), (g)-[:LIVES_WITH]->(u);
+MATCH (a:Actor {id: 'a1'}), (b:Actor {id: 'a2'}) CREATE (a)-[:LIVES_WITH]->(b)"""
+
+
+def test_users_are_entities_where_they_take_part_in_more_than_feedback(connection: Connection) -> None:
+    build(connection, FILMS + LIVES_WITH)
     knowledge = read_knowledge(connection, SCHEMA)
+    assert (knowledge.to_dataframe()["relation"] == "LIVES_WITH").sum() == 5
+    users = knowledge.entity_labels == "User"
+    assert knowledge.entity_keys[users].tolist() == [1]
+    assert "RATED" not in knowledge.relations
+
+
+def test_users_never_become_entities_where_the_schema_says_so(connection: Connection) -> None:
+    build(connection, FILMS + LIVES_WITH)
+    part = SCHEMA.knowledge.model_copy(update={"users": False})
+    knowledge = read_knowledge(connection, SCHEMA.model_copy(update={"knowledge": part}))
     assert (knowledge.to_dataframe()["relation"] == "LIVES_WITH").sum() == 1
     assert "User" not in set(knowledge.entity_labels)
 
@@ -277,7 +290,10 @@ def test_triples_that_cannot_be_trained_on_are_refused(connection: Connection) -
             read_knowledge(connection, SCHEMA.model_copy(update={"knowledge": part}))
 
     refused(r"No :PLAYS relationships .* Types found: RATED, ACTED_IN, IN_GENRE", knowledge(relationships=["PLAYS"]))
-    refused(r"every relationship of the chosen types \(RATED\) starts or ends at", knowledge(relationships=["RATED"]))
+    refused(
+        r"No triples .* \(RATED\)\. .*RATED, and all of it is the feedback, .* to other types, or to none for all\.",
+        knowledge(relationships=["RATED"]),
+    )
     refused(r"4 nodes .* without a key: :Actor. .*properties of :Actor: id, name", KnowledgeSchema())
     connection.write("MATCH (a:Actor {id: 'a2'}) SET a.id = 'a1'")
     refused(r"1 values of 'id' are on more than one :Actor node \(e.g. 'a1'\).*\[knowledge.keys\] Actor", knowledge())
@@ -285,14 +301,23 @@ def test_triples_that_cannot_be_trained_on_are_refused(connection: Connection) -
     refused(r"1 of 4 :Actor nodes have no 'id', by elementId: 4:.*\{name: Actor 2\}", knowledge())
 
 
-def test_a_type_that_only_ever_touches_users_gives_an_empty_projection_that_names_the_query(
-    connection: Connection,
+@pytest.mark.parametrize("users", [True, False])
+def test_a_type_that_only_ever_touches_users_is_knowledge_unless_users_are_not(
+    connection: Connection, users: bool
 ) -> None:
     build(
         connection,
         SHOP + "MATCH ()-[r:PART_OF|REFERRED]->() DELETE r; MATCH (a:Customer {email: 'c1@mail'}), "
         "(p:Product {sku: 'P-1'}) CREATE (p)-[:REFERRED]->(a)-[:REFERRED]->(p)",
     )
-    schema = GraphSchema(user=UserSchema(label="Customer", key="email"), item=ItemSchema(label="Product", key="sku"))
-    with pytest.raises(DataError, match=r"MATCH \(a\)-\[r:`REFERRED`\]->\(b\) WHERE NOT a:`Customer` AND NOT b:`Cust"):
+    schema = GraphSchema(
+        user=UserSchema(label="Customer", key="email"),
+        item=ItemSchema(label="Product", key="sku"),
+        feedback=FeedbackSchema(type="BOUGHT"),
+        knowledge=KnowledgeSchema(users=users),
+    )
+    if users:
+        assert read_knowledge(connection, schema).n_triples == 2
+        return
+    with pytest.raises(DataError, match=r"No triples .* Set users = true under \[knowledge\] to learn from"):
         read_knowledge(connection, schema)

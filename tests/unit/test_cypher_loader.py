@@ -12,7 +12,7 @@ from kgplug.errors import UsageError
 from kgplug.graph import cypher
 from kgplug.graph.schema import DEMO_SCHEMA, FeedbackSchema, GraphSchema, ItemSchema, UserSchema
 
-IDENTIFIERS = st.text(min_size=1).filter(lambda text: "\\" not in text and "\0" not in text)
+IDENTIFIERS = st.text(min_size=1).filter(lambda text: "\0" not in text)
 
 QUERY = """// Purpose: an example
 MATCH (user:`User` {`id`: $user})-[rated:`RATED`]->(other_item:`Movie`)
@@ -24,11 +24,12 @@ RETURN other_item.`title`, rated.`timestamp`"""
 def test_a_quoted_identifier_is_one_backticked_token_that_decodes_to_itself(identifier: str) -> None:
     quoted = cypher.quote(identifier)
     assert re.fullmatch(r"`(?:[^`]|``)+`", quoted)
-    assert quoted[1:-1].replace("``", "`") == identifier
+    assert quoted[1:-1].replace("``", "`").replace("\\u005C", "\\") == identifier
+    assert not re.search(r"\\(?!u005C)", quoted)  # Cypher decodes no other character
 
 
-@pytest.mark.parametrize("identifier", ["", "\\u0060) DETACH DELETE n //", "a\\b", "a\0b"])
-def test_an_identifier_that_cypher_could_read_otherwise_is_refused(identifier: str) -> None:
+@pytest.mark.parametrize("identifier", ["", "a\0b"])
+def test_an_identifier_that_no_database_can_have_is_refused(identifier: str) -> None:
     with pytest.raises(UsageError, match="cannot be a label"):
         cypher.quote(identifier)
 

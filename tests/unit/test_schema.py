@@ -82,13 +82,14 @@ def test_any_threshold_written_as_toml_reads_back(like: float) -> None:
     assert tomllib.loads("\n".join(entry("like", like, "why"))) == {"like": like}
 
 
-def test_keys_come_from_the_item_then_the_schema_then_constraints_and_never_from_the_user() -> None:
+def test_keys_come_from_the_item_then_the_user_then_the_schema_then_constraints() -> None:
     schema = GraphSchema(
         user=UserSchema(label="User"), knowledge=KnowledgeSchema(keys={"Zoo": "name", "Actor": "id", "Movie": "x"})
     )
     unique = {"Actor": ["iri"], "Book": ["isbn", "url"], "User": ["id"]}
     assert list(label_keys(schema, unique).items()) == [
         ("Movie", "id"),
+        ("User", "id"),
         ("Actor", "id"),
         ("Zoo", "name"),
         ("Book", "isbn"),

@@ -1,0 +1,202 @@
+"""What is knowledge: all but the feedback, what repeats it and what belongs to one user; what is dropped is named."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from kgplug.errors import DataError
+from kgplug.graph.check import check
+from kgplug.graph.connection import Connection
+from kgplug.graph.contents import read_contents
+from kgplug.graph.leakage import find_owned
+from kgplug.graph.reader import pull_knowledge, read_knowledge
+from kgplug.graph.schema import FeedbackSchema, GraphSchema, KnowledgeSchema
+from tests.integration.sample_graphs import build
+
+PURCHASES = """
+UNWIND range(1, 60) AS u UNWIND range(1, 40) AS i WITH u, i WHERE (u * 7 + i * 3) % 11 < 2
+MERGE (a:User {id: u}) MERGE (b:Product {id: i}) CREATE (a)-[:BOUGHT]->(b);
+MATCH (p:Product) MERGE (t:Tag {id: p.id % 5}) CREATE (p)-[:HAS_TAG]->(t);
+MATCH (u:User) MERGE (c:City {id: u.id % 5}) CREATE (u)-[:LIVES_IN]->(c);
+"""
+BASKETS = """
+MATCH (u:User)-[:BOUGHT]->(p) CREATE (u)-[:PLACED]->(o:Order {id: u.id * 100 + p.id})-[:ORDERS]->(p)
+CREATE (o)-[:SHIPPED_TO]->(:Address {id: u.id * 100 + p.id});
+MATCH (o:Order) MERGE (s:Status {id: o.id % 2}) CREATE (o)-[:HAS_STATUS]->(s);
+"""
+KEYS = dict.fromkeys(["Order", "Line", "Tag", "City", "Address", "Status", "Cart", "Post", "Invite"], "id")
+SHOP = GraphSchema.model_validate(
+    {"item": {"label": "Product"}, "feedback": {"type": "BOUGHT"}, "knowledge": {"keys": KEYS}}
+)
+FOLLOWS = """
+UNWIND range(0, 39) AS a UNWIND range(0, 39) AS b WITH a, b WHERE a <> b AND (a * 13 + b * 7) % 4 = 0
+MERGE (p:Person {id: a}) MERGE (q:Person {id: b}) CREATE (p)-[:FOLLOWS]->(q);
+MATCH (p:Person) MERGE (t:Tag {id: p.id % 5}) MERGE (p)-[:HAS_TAG]->(t);
+"""
+PEOPLE = GraphSchema.model_validate(
+    {
+        "user": {"label": "Person"},
+        "item": {"label": "Person"},
+        "feedback": {"type": "FOLLOWS"},
+        "knowledge": {"keys": KEYS},
+    }
+)
+
+
+def with_knowledge(schema: GraphSchema, **settings: object) -> GraphSchema:
+    part = KnowledgeSchema.model_validate(schema.knowledge.model_dump() | settings)
+    return schema.model_copy(update={"knowledge": part})
+
+
+def relations(connection: Connection, schema: GraphSchema) -> set[str]:
+    return set(read_knowledge(connection, schema).relations)
+
+
+def warnings_of(connection: Connection, schema: GraphSchema) -> str:
+    return "\n".join(one.finding for one in check(connection, schema).findings if one.level == "warning")
+
+
+@pytest.mark.parametrize("stored", ["out", "in"])
+def test_orders_that_belong_to_one_user_are_no_knowledge_but_what_users_share_is(
+    connection: Connection, stored: str
+) -> None:
+    turned = BASKETS.replace("-[:PLACED]->", "<-[:PLACED_BY]-").replace("-[:ORDERS]->", "<-[:IN_ORDER]-")
+    build(connection, PURCHASES + (BASKETS if stored == "out" else turned))
+    knowledge, report = pull_knowledge(connection, SHOP)
+    assert set(knowledge.relations) == {"HAS_TAG", "LIVES_IN"}
+    assert "Order" not in set(knowledge.entity_labels)
+    assert any(text.startswith("436 :Order belong to one :User, and lead to :Product") for text in report.left_out)
+    assert [(one.label, one.n) for one in find_owned(connection, SHOP, read_contents(connection))] == [("Order", 436)]
+    assert any("436 :Order belong to one :User" in one.finding for one in check(connection, SHOP).findings)
+
+
+def test_the_lines_of_orders_belong_to_one_user_too(connection: Connection) -> None:
+    build(
+        connection,
+        PURCHASES
+        + "MATCH (u:User)-[:BOUGHT]->(p) WITH u, collect(p) AS all CREATE (u)-[:PLACED]->(o:Order {id: u.id}) "
+        "WITH u, o, all UNWIND all AS p CREATE (o)-[:HAS]->(:Line {id: u.id * 100 + p.id})-[:OF]->(p)",
+    )
+    knowledge, report = pull_knowledge(connection, SHOP)
+    assert set(knowledge.relations) == {"HAS_TAG", "LIVES_IN"}
+    assert any(":Line belong to one :Order, so to one user" in text for text in report.left_out)
+    assert relations(connection, with_knowledge(SHOP, include=["Order", "Line"])) == {
+        *("HAS_TAG", "LIVES_IN", "PLACED", "HAS", "OF")
+    }
+
+
+def test_orders_can_be_included_by_name(connection: Connection) -> None:
+    build(connection, PURCHASES + BASKETS)
+    schema = with_knowledge(SHOP, include=["Order"])
+    assert {"PLACED", "ORDERS", "HAS_STATUS"} <= relations(connection, schema)
+    assert "include" not in warnings_of(connection, schema)
+
+
+def test_nodes_of_one_user_that_lead_to_no_item_are_knowledge(connection: Connection) -> None:
+    build(connection, PURCHASES + "MATCH (u:User) CREATE (u)-[:LIVES_AT]->(:Address {id: u.id})")
+    assert "LIVES_AT" in relations(connection, SHOP)
+
+
+def test_a_type_that_repeats_the_feedback_is_no_knowledge_and_one_that_does_not_is(connection: Connection) -> None:
+    build(
+        connection,
+        PURCHASES + "MATCH (u:User)-[:BOUGHT]->(p) CREATE (u)-[:VIEWED]->(p);"
+        "MATCH (u:User), (p:Product) WHERE (u.id + p.id) % 7 = 0 CREATE (u)-[:VIEWED]->(p);"
+        "MATCH (u:User), (p:Product) WHERE (u.id * 3 + p.id) % 9 = 0 CREATE (u)-[:SAW_AD]->(p)",
+    )
+    assert relations(connection, SHOP) == {"HAS_TAG", "LIVES_IN", "SAW_AD"}
+    named = with_knowledge(SHOP, relationships=["VIEWED", "HAS_TAG"])
+    assert relations(connection, named) == {"HAS_TAG"}
+    assert "relationships names VIEWED, and all of it repeats the feedback" in warnings_of(connection, named)
+    assert "VIEWED" in relations(connection, with_knowledge(SHOP, include=["VIEWED"]))
+
+
+@pytest.mark.parametrize("named", [[], ["FOLLOWS", "HAS_TAG"]])
+def test_feedback_among_people_is_no_knowledge_even_when_named(connection: Connection, named: list[str]) -> None:
+    build(connection, FOLLOWS)
+    schema = with_knowledge(PEOPLE, relationships=named)
+    assert relations(connection, schema) == {"HAS_TAG"}
+    if named:
+        assert "FOLLOWS, and all of it is the feedback, which is never" in warnings_of(connection, schema)
+    turned = schema.model_copy(update={"feedback": FeedbackSchema(type="FOLLOWS", direction="item_to_user")})
+    assert relations(connection, turned) == {"HAS_TAG"}
+
+
+def test_invitations_and_mirrors_of_feedback_among_people_are_no_knowledge(connection: Connection) -> None:
+    build(
+        connection,
+        FOLLOWS + "MATCH (p:Person)-[:FOLLOWS]->(q) CREATE (q)-[:FOLLOWED_BY]->(p);"
+        "MATCH (p:Person)-[:FOLLOWS]->(q) CREATE (p)-[:SENT]->(:Invite {id: p.id * 100 + q.id})-[:TO]->(q);"
+        "MATCH (p:Person) CREATE (p)-[:WROTE]->(:Post {id: p.id});"
+        "MATCH (p:Person), (t:Post) WHERE (p.id * 3 + t.id) % 10 = 1 CREATE (p)-[:READ]->(t)",
+    )
+    assert relations(connection, PEOPLE) == {"HAS_TAG", "WROTE", "READ"}
+
+
+def test_feedback_of_another_kind_of_end_stays_knowledge(connection: Connection) -> None:
+    build(connection, PURCHASES + "MATCH (p:Product), (t:Tag {id: 1}) WHERE p.id < 5 CREATE (p)-[:BOUGHT]->(t)")
+    knowledge = read_knowledge(connection, SHOP)
+    assert (knowledge.to_dataframe()["relation"] == "BOUGHT").sum() == 4
+
+
+def test_everything_asked_for_and_not_used_is_named_by_check_and_by_the_log(
+    connection: Connection, caplog: pytest.LogCaptureFixture
+) -> None:
+    build(connection, PURCHASES + BASKETS + "CREATE (:Cart {id: 1})")
+    schema = with_knowledge(
+        SHOP,
+        relationships=["HAS_TAG", "LIVES_IN", "PLACED", "BOUGHT"],
+        keys={**dict.fromkeys(["Tag", "City", "Cart", "Nope"], "id")},
+        include=["Tag", "Nothing"],
+        users=False,
+    )
+    expected = [
+        "relationships names LIVES_IN, and all of it touches users (users = false).",
+        "relationships names PLACED, and all of it touches nodes that belong to one user each.",
+        "relationships names BOUGHT, and all of it is the feedback, which is never learnt as knowledge.",
+        "[knowledge.keys] names Nope, a label that no node has.",
+        "[knowledge.keys] names Cart, and no entity goes by that label.",
+        "[knowledge] include names Tag, which is not left out anyway.",
+        "[knowledge] include names Nothing, which is no label and no type.",
+    ]
+    text = warnings_of(connection, schema)
+    assert [line for line in expected if line not in text] == []
+    with caplog.at_level(logging.WARNING, "kgplug"):
+        read_knowledge(connection, schema)
+    assert [line for line in expected if line not in caplog.text] == []
+
+
+def test_a_graph_of_feedback_only_says_what_to_add(connection: Connection) -> None:
+    build(connection, "UNWIND range(1, 9) AS i CREATE (:User {id: i})-[:BOUGHT]->(:Product {id: i})")
+    with pytest.raises(DataError, match=r"No triples .*Only feedback is there \(:BOUGHT\)\. Add relationships between"):
+        read_knowledge(connection, SHOP)
+
+
+MOVIES = """
+UNWIND range(1, 40) AS m CREATE (:Movie {title: 'm' + m});
+UNWIND range(1, 90) AS p CREATE (:Person {name: 'p' + p});
+MATCH (p:Person), (m:Movie) WHERE (toInteger(substring(p.name, 1)) * 7 + toInteger(substring(m.title, 1))) % 23 = 0
+CREATE (p)-[:ACTED_IN]->(m);
+MATCH (p:Person), (m:Movie) WHERE toInteger(substring(p.name, 1)) > 80
+AND (toInteger(substring(p.name, 1)) + toInteger(substring(m.title, 1))) % 5 = 0
+CREATE (p)-[:REVIEWED {rating: 70}]->(m);
+MATCH (p:Person {name: 'p85'}), (q:Person {name: 'p86'}) CREATE (p)-[:FOLLOWS]->(q)
+"""
+
+
+def test_people_who_review_and_act_are_users_and_entities(connection: Connection) -> None:
+    build(connection, MOVIES)
+    schema = GraphSchema.model_validate(
+        {
+            "user": {"label": "Person", "key": "name"},
+            "item": {"label": "Movie", "key": "title"},
+            "feedback": {"type": "REVIEWED", "rating": "rating"},
+        }
+    )
+    knowledge = read_knowledge(connection, schema)
+    assert set(knowledge.relations) == {"ACTED_IN", "FOLLOWS"}
+    assert set(knowledge.entity_labels) == {"Movie", "Person"}
+    assert {"p85", "p86"} <= set(knowledge.entity_keys)
+    assert check(connection, schema).ok
