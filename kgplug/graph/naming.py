@@ -50,5 +50,5 @@ def name_of(schema: GraphSchema, labels: Collection[str], properties: Mapping[st
     ranked = sorted((name == key, rank, name) for name in texts if (rank := title_rank(name)) is not None)
     if ranked:
         return properties[ranked[0][2]]
-    keys = [key, *(name for known in KEY_NAMES for name in properties if name.lower() == known)]
+    keys = [key, *(name for known in KEY_NAMES for name in sorted(properties) if name.lower() == known)]
     return next((properties[name] for name in keys if name is not None and properties.get(name) is not None), None)
