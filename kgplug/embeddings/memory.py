@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-import psutil
 import torch
 
+from kgplug.data.free_memory import free_memory
 from kgplug.embeddings.build import build_module
 from kgplug.embeddings.catalogue import EMBEDDINGS
 from kgplug.embeddings.config import EmbeddingConfig
@@ -58,7 +58,7 @@ def free_bytes(device: torch.device) -> int:
     """Return how much memory is free on a device."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
-    return psutil.virtual_memory().available
+    return free_memory()
 
 
 def _readable(n_bytes: int) -> str:

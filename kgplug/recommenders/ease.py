@@ -5,20 +5,22 @@ from __future__ import annotations
 from typing import Annotated, ClassVar
 
 import numpy as np
-import psutil
 from pydantic import Field
 from scipy import sparse
-from scipy.linalg import get_lapack_funcs
 
+from kgplug.data.blocks import row_blocks
+from kgplug.data.free_memory import free_memory
 from kgplug.data.interactions import Interactions
 from kgplug.data.knowledge_graph import KnowledgeGraph
-from kgplug.errors import TrainingError
+from kgplug.errors import TrainingError, is_out_of_memory
 from kgplug.recommenders.base import FitOptions, Recommender
+from kgplug.recommenders.inverse import bytes_beside, invert
 from kgplug.recommenders.similarity import csr_arrays, csr_of
 from kgplug.training.config import ModelConfig, Range, Space
 
-_BYTES_A_CELL = 8 + 4  # the inverse in float64, the weights in float32
-_BLOCK_ROWS = 512
+_BYTES_A_CELL = 8  # of the inverse, in whose memory the weights then stand
+_BYTES_BESIDE = 8 + 4 + 8  # of a cell of the Gram matrix, sparse and dense, some rows at a time
+_BLOCK_ROWS, _BLOCK_CELLS = 512, 4_000_000
 _MOST_STDS, _LEAST_STD = 3.0, 1e-6  # of a rating
 _L2 = 500.0  # of users who count 1; measured, see EASEConfig
 
@@ -101,16 +103,31 @@ class EASE(Recommender):
         mean_weight = float(weights @ np.diff(self.likes.indptr)) / self.likes.nnz  # of a like
         rows, weights = self._learnt_rows(interactions, knowledge, weights, mean_weight)
         self.known = np.flatnonzero(np.diff(rows.tocsc().indptr)).astype(np.int64)
-        _check_memory(len(self.known))
+        m = len(self.known)
+        _check_memory(self.name, m)
         x = rows[:, self.known].astype(np.float64)  # (n_rows, m)
+        try:
+            self.weights = self._closed_form(x, weights, mean_weight)
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+            raise _too_many(self.name, m, "there is less") from error
+
+    def _closed_form(self, x: sparse.csr_matrix, weights: np.ndarray, mean_weight: float) -> np.ndarray:
+        """Return B, float32 (m, m), of rows CSR float64 (n_rows, m) that count as much as (n_rows,) says."""
         gram = _gram(x, sparse.csr_matrix(sparse.diags(weights) @ x))
         c, own = self.config, gram.diagonal().copy()
         relative = own / own.mean()  # Gram value of each item, 1 of the mean one
         l2 = (c.l2 or _L2 * mean_weight) * relative**c.l2_power
         gram[np.diag_indices_from(gram)] += c.dropout / (1 - c.dropout) * own + l2
-        self.weights = _weights(_inverse(gram))
+        if not invert(gram):
+            raise TrainingError(
+                f"{self.name} cannot invert its matrix: l2 is too small for these likes. Set a larger l2."
+            )
+        found = _weights_in_place(gram)
         if c.discount > 0:
-            self.weights *= (relative**-c.discount).astype(np.float32)  # column by column
+            found *= (relative**-c.discount).astype(np.float32)  # column by column
+        return found
 
     def _learnt_rows(
         self,
@@ -164,18 +181,28 @@ def _weighted(likes: Interactions, rating_weight: float) -> sparse.csr_matrix:
     return sparse.csr_matrix((values, (likes.users, likes.items)), shape=(likes.n_users, likes.n_items))
 
 
-def _check_memory(m: int) -> None:
+def _check_memory(name: str, m: int) -> None:
     """Refuse more items than fit.
 
     Raises:
-        TrainingError: the inverse and the weights need more memory than is free.
+        TrainingError: the inverse needs more memory than is free.
     """
-    needed, free = m * m * _BYTES_A_CELL, psutil.virtual_memory().available
-    if needed > free:
-        raise TrainingError(
-            f"EASE inverts a matrix of {m:,} × {m:,} items, which needs {needed / 1e9:,.1f} GB of memory, and "
-            f"{free / 1e9:,.1f} GB are free. Leave out items of few likes, or use ItemKNN."
-        )
+    free = free_memory()
+    if _needed(m) > free:
+        raise _too_many(name, m, f"{free / 1e9:,.1f} GB are free")
+
+
+def _needed(m: int) -> int:
+    """Return the bytes that the weights of m items need while they are learnt."""
+    rows = _row_blocks(m)[0].stop if m else 0
+    return m * m * _BYTES_A_CELL + max(bytes_beside(m), rows * m * _BYTES_BESIDE)
+
+
+def _too_many(name: str, m: int, found: str) -> TrainingError:
+    return TrainingError(
+        f"{name} inverts a matrix of {m:,} × {m:,} items, which needs {_needed(m) / 1e9:,.1f} GB of memory, and "
+        f"{found}. Leave out items of few likes, or use ItemKNN."
+    )
 
 
 def _gram(x: sparse.csr_matrix, weighted: sparse.csr_matrix) -> np.ndarray:
@@ -183,31 +210,27 @@ def _gram(x: sparse.csr_matrix, weighted: sparse.csr_matrix) -> np.ndarray:
     columns = sparse.csr_matrix(weighted.T)
     m = columns.indptr.size - 1
     gram = np.empty((m, m))
-    for start in range(0, m, _BLOCK_ROWS):
-        gram[start : start + _BLOCK_ROWS] = (columns[start : start + _BLOCK_ROWS] @ x).toarray()
+    for rows in _row_blocks(m):
+        gram[rows] = (columns[rows] @ x).toarray()
     return gram
 
 
-def _inverse(gram: np.ndarray) -> np.ndarray:
-    """Invert a positive definite matrix float64 (m, m) in its own memory."""
-    potrf, potri = get_lapack_funcs(("potrf", "potri"), (gram,))
-    factor, failed = potrf(gram.T, lower=0, overwrite_a=1, clean=0)  # .T: the order of Fortran, no copy
-    upper, failed_too = potri(factor, lower=0, overwrite_c=1)
-    if failed or failed_too:
-        raise TrainingError("EASE cannot invert its matrix: l2 is too small for these likes. Set a larger l2.")
-    inverse = upper.T  # its lower triangle is filled
-    for start in range(0, len(inverse), _BLOCK_ROWS):
-        stop = start + _BLOCK_ROWS
-        inverse[start:stop, stop:] = inverse[stop:, start:stop].T
-        square = inverse[start:stop, start:stop]
-        square[:] = np.tril(square) + np.tril(square, -1).T
-    return inverse
+def _weights_in_place(inverse: np.ndarray) -> np.ndarray:
+    """Return B of P: −P_ij / P_jj, zero on the diagonal, float32 (m, m), in the first half of P's memory.
 
-
-def _weights(inverse: np.ndarray) -> np.ndarray:
-    """Return B of P: −P_ij / P_jj, zero on the diagonal, float32 (m, m)."""
-    weights, diagonal = np.empty(inverse.shape, dtype=np.float32), inverse.diagonal().copy()
-    for start in range(0, len(inverse), _BLOCK_ROWS):
-        weights[start : start + _BLOCK_ROWS] = inverse[start : start + _BLOCK_ROWS] / -diagonal
+    Args:
+        inverse: float64 (m, m), P, which owns its memory; the second half of it is given back.
+    """
+    m, diagonal = len(inverse), inverse.diagonal().copy()
+    halves = inverse.reshape(-1).view(np.float32)
+    for rows in _row_blocks(m):  # a row of float32 ends before the rows of float64 that are still to be read
+        halves[rows.start * m : rows.stop * m] = (inverse[rows] / -diagonal).astype(np.float32).ravel()
+    del halves  # nothing looks at the memory while it shrinks
+    inverse.resize((m * m + 1) // 2, refcheck=False)
+    weights = inverse.view(np.float32)[: m * m].reshape(m, m)
     weights[np.diag_indices_from(weights)] = 0
     return weights
+
+
+def _row_blocks(m: int) -> list[slice]:
+    return row_blocks(m, max(1, min(_BLOCK_ROWS, _BLOCK_CELLS // m)))

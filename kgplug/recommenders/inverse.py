@@ -1,0 +1,95 @@
+"""The inverse of a large positive definite matrix, in its own memory.
+
+LAPACK's routines for it count bytes or cells in 32 bits in some builds (scipy's crash from about 24,000 rows on, with
+threads). Larger matrices are inverted by products of blocks; LAPACK sees blocks of a few hundred rows alone.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from scipy.linalg import get_lapack_funcs
+
+_LAPACK_ROWS = 16_000  # of float64 that take less than 2^31 bytes
+_BLOCK_ROWS = 512
+_MIRRORED_ROWS = 512
+
+
+def invert(matrix: np.ndarray) -> bool:
+    """Invert a positive definite matrix in its own memory; return whether it is one, as far as rounding lets see.
+
+    Args:
+        matrix: float64 (n, n), symmetric, C order; written. What it holds after False is of no use.
+    """
+    done = _by_lapack(matrix) if len(matrix) <= _LAPACK_ROWS else _by_blocks(matrix)
+    return done and bool(np.isfinite(matrix.diagonal()).all())  # LAPACK lets NaN through
+
+
+def bytes_beside(n: int) -> int:
+    """Return how much memory the inversion of (n, n) takes beside the matrix."""
+    return 0 if n <= _LAPACK_ROWS else 2 * 8 * n * _BLOCK_ROWS
+
+
+def _by_lapack(matrix: np.ndarray) -> bool:
+    potrf, potri = get_lapack_funcs(("potrf", "potri"), (matrix,))
+    factor, failed = potrf(matrix.T, lower=0, overwrite_a=1, clean=0)  # .T: the order of Fortran, no copy
+    if failed:
+        return False
+    upper, failed = potri(factor, lower=0, overwrite_c=1)
+    if failed:
+        return False
+    if not np.shares_memory(upper, matrix):
+        matrix[:] = upper.T
+    _mirror(matrix)  # its lower triangle is filled
+    return True
+
+
+def _by_blocks(matrix: np.ndarray) -> bool:
+    """Invert block by block, by the symmetric sweep.
+
+    With D the inverse of the block K on the diagonal and B the columns of K,
+
+        A_ij ← A_ij − B_i D B_jᵀ   A_iK ← B_i D   A_KK ← −D
+
+    turns A into −A⁻¹ when all blocks had their turn. It takes n³ operations, as Cholesky's way does. Only blocks below
+    the diagonal are computed, and mirrored at the end.
+
+    Source: J. Goodnight, "A Tutorial on the SWEEP Operator", The American Statistician 33(3), 1979.
+    """
+    block_rows = _BLOCK_ROWS
+    n, a = len(matrix), torch.from_numpy(matrix)
+    panel, swept = (torch.empty((n, min(n, block_rows)), dtype=a.dtype) for _ in range(2))  # B, B D: (n, b)
+    for start in range(0, n, block_rows):
+        stop = min(start + block_rows, n)
+        inverse = _small_inverse(matrix[start:stop, start:stop])
+        if inverse is None:
+            return False
+        d, b, bd = torch.from_numpy(inverse), panel[:, : stop - start], swept[:, : stop - start]
+        b[:start] = a[start:stop, :start].T
+        b[start:stop] = 0
+        b[stop:] = a[stop:, start:stop]
+        torch.mm(b, d, out=bd)
+        for first in range(0, n, block_rows):
+            last = min(first + block_rows, n)
+            a[first:last, :last].addmm_(bd[first:last], b[:last].T, alpha=-1)
+        a[start:stop, :start] = bd[:start].T
+        a[start:stop, start:stop] = -d
+        a[stop:, start:stop] = bd[stop:]
+    a.neg_()
+    _mirror(matrix)
+    return True
+
+
+def _mirror(matrix: np.ndarray) -> None:
+    """Write the triangle below the diagonal over that above it, in place."""
+    for start in range(0, len(matrix), _MIRRORED_ROWS):
+        stop = start + _MIRRORED_ROWS
+        matrix[start:stop, stop:] = matrix[stop:, start:stop].T
+        square = matrix[start:stop, start:stop]
+        square[:] = np.tril(square) + np.tril(square, -1).T
+
+
+def _small_inverse(block: np.ndarray) -> np.ndarray | None:
+    """Return the inverse of a positive definite matrix of a few hundred rows, or None if it is not one."""
+    inverse = block.copy()
+    return inverse if _by_lapack(inverse) else None

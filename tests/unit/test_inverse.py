@@ -1,0 +1,50 @@
+"""The inverse of a large matrix: by LAPACK or by blocks, in its own memory."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from kgplug.recommenders import inverse
+from kgplug.recommenders.inverse import invert
+
+
+def positive_definite(n: int, seed: int = 0) -> np.ndarray:
+    x = np.random.default_rng(seed).normal(size=(n, n // 2 + 1))
+    return x @ x.T + 0.1 * np.eye(n)
+
+
+@pytest.mark.parametrize("n", [1, 2, 7, 8, 9, 63, 200])
+@pytest.mark.parametrize("block_rows", [1, 8, 64, 1000])
+def test_blocks_of_any_size_give_the_inverse_in_the_matrixs_own_memory(n, block_rows, monkeypatch) -> None:
+    monkeypatch.setattr(inverse, "_LAPACK_ROWS", 0)
+    monkeypatch.setattr(inverse, "_BLOCK_ROWS", block_rows)
+    matrix = positive_definite(n)
+    expected = np.linalg.inv(matrix)
+    assert invert(matrix)
+    np.testing.assert_allclose(matrix, expected, atol=1e-9 * np.abs(expected).max())
+    assert np.array_equal(matrix, matrix.T)
+
+
+@pytest.mark.parametrize("lapack_rows", [0, 1000])
+def test_both_ways_give_the_same_and_refuse_what_is_not_positive_definite(lapack_rows, monkeypatch) -> None:
+    monkeypatch.setattr(inverse, "_LAPACK_ROWS", lapack_rows)
+    monkeypatch.setattr(inverse, "_MIRRORED_ROWS", 7)
+    monkeypatch.setattr(inverse, "_BLOCK_ROWS", 16)
+    matrix = positive_definite(50, seed=1)
+    expected = np.linalg.inv(matrix)
+    assert invert(matrix)
+    np.testing.assert_allclose(matrix, expected, atol=1e-9 * np.abs(expected).max())
+    assert np.array_equal(matrix, matrix.T)
+    for wrong in (-np.eye(40), np.full((40, 40), np.nan), np.diag(np.r_[np.ones(39), -1.0])):
+        assert not invert(wrong)
+
+
+def test_lapack_sees_no_more_rows_than_it_can_count(monkeypatch) -> None:
+    seen: list[int] = []
+    by_lapack = inverse._by_lapack
+    monkeypatch.setattr(inverse, "_by_lapack", lambda matrix: seen.append(len(matrix)) or by_lapack(matrix))
+    monkeypatch.setattr(inverse, "_LAPACK_ROWS", 20)
+    monkeypatch.setattr(inverse, "_BLOCK_ROWS", 10)
+    assert invert(positive_definite(21)) and max(seen) == 10
+    assert invert(positive_definite(20)) and max(seen) == 20
