@@ -40,7 +40,7 @@ def test_a_server_that_is_down_is_one_line_with_its_uri_and_no_password(tmp_path
     assert f"No Neo4j server answers at {uri} (Connection refused)" in sentence(result)
     assert len(result.stderr.splitlines()) == 1 and not result.stdout
     assert SECRET not in result.stderr
-    assert time.monotonic() - began < 60
+    assert time.monotonic() - began < 240  # 15 s of retries, and what a busy machine takes to start
 
 
 def test_a_wrong_password_is_tried_once_and_never_shown(neo4j_server: Endpoint, tmp_path: Path) -> None:

@@ -157,8 +157,9 @@ def test_readers_and_kills_in_the_middle_of_a_replacement_always_find_a_whole_ar
     folder, rng, before = tmp_path / "run", np.random.default_rng(0), 0
     for _ in range(4):
         process = _start(REPLACE_FOR_EVER, folder)
-        end = time.monotonic() + 0.2 + 0.1 * rng.random()
-        while time.monotonic() < end:  # while the other process replaces it
+        began, least_s, content = time.monotonic(), 0.2 + 0.1 * rng.random(), {"number": 0}
+        while time.monotonic() < began + least_s or content["number"] < 2:  # while the other process replaces it
+            assert time.monotonic() < began + 120
             arrays, content = read_artefact(folder)
             assert (arrays["a"] == content["number"]).all()
         os.kill(process.pid, signal.SIGKILL)

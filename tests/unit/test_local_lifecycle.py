@@ -158,7 +158,7 @@ def test_another_program_on_the_servers_port_is_not_taken_for_it(server) -> None
     process = subprocess.Popen(local_config.command_line(server.home, local.find_java(), []), cwd=server.home)
     with socket.create_server(("127.0.0.1", 0)) as other:
         local_config.write_config(server.home, other.getsockname()[1])
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 120
         while server.status().pid is None and time.monotonic() < deadline:
             time.sleep(0.02)
         assert server.status().state == "starting"
@@ -231,12 +231,12 @@ def test_a_home_that_cannot_be_made_gets_its_sentence(server, tmp_path) -> None:
 def test_a_server_of_a_test_run_dies_with_it() -> None:
     script = (
         "import subprocess; from kgplug.graph.process import dying_with_parent as mortal;"
-        "print(subprocess.Popen(['sleep', '60'], stdout=subprocess.DEVNULL, preexec_fn=mortal()).pid, flush=True);"
+        "print(subprocess.Popen(['sleep', '600'], stdout=subprocess.DEVNULL, preexec_fn=mortal()).pid, flush=True);"
         "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
     )
     parent = subprocess.run([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
     assert parent.returncode == -signal.SIGKILL
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 120
     while psutil.pid_exists(pid := int(parent.stdout)) and time.monotonic() < deadline:
         if psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
             return

@@ -30,7 +30,7 @@ def four_processors(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 def test_every_part_is_done_once_and_by_several_threads() -> None:
     done, by = [], set()
-    together = threading.Barrier(4, timeout=20)
+    together = threading.Barrier(4, timeout=120)
 
     def work(part: int) -> None:
         if part < 4:
@@ -64,7 +64,7 @@ def test_work_within_work_is_done_by_its_own_thread() -> None:
 
 @pytest.mark.parametrize("fails", [0, 1, 2, 3])
 def test_an_error_of_any_thread_is_raised_and_nothing_more_begun(fails: int) -> None:
-    together, begun = threading.Barrier(4, timeout=20), []
+    together, begun = threading.Barrier(4, timeout=120), []
 
     def work(part: int) -> None:
         begun.append(part)
@@ -92,7 +92,7 @@ def test_helpers_that_are_busy_are_not_waited_for() -> None:
 
 
 def test_each_thread_enters_what_it_is_to_work_within() -> None:
-    inside, together, entered = threading.local(), threading.Barrier(4, timeout=20), []
+    inside, together, entered = threading.local(), threading.Barrier(4, timeout=120), []
 
     @contextmanager
     def within() -> Iterator[None]:

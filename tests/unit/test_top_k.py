@@ -105,7 +105,7 @@ def test_a_forked_child_has_threads_of_its_own() -> None:
     expected = top_k(scores, 3)[0]
     child = multiprocessing.get_context("fork").Process(target=_same_again, args=(scores, expected))
     child.start()
-    child.join(60)
+    child.join(300)
     assert child.exitcode == 0, "the child waits for a thread of its parent" if child.is_alive() else "it failed"
 
 
