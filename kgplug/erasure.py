@@ -65,6 +65,8 @@ class Erasure:
         ]
         return "\n".join(lines)
 
+    __repr__ = __str__  # what a notebook answers
+
 
 def erase_user(graph: Graph, runs: Runs, user: int | str) -> Erasure:
     """Remove a user's rows from all runs of this machine, and edges and vectors from the graph.

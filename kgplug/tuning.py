@@ -57,6 +57,10 @@ class Tuning:
     trials: pd.DataFrame
     path: Path | None
 
+    def __repr__(self) -> str:
+        best = f"best {self.figure} {self.best:.4f} with {self.settings}"
+        return f"Tuning of {self.model}, {len(self.trials)} trials: {best}"
+
     @property
     def searched(self) -> list[str]:
         """The names of the searched settings, those of the model and its loss with a dot."""

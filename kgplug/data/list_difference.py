@@ -25,6 +25,8 @@ class Change:
     def __str__(self) -> str:
         return f"{self.user}: {_few(self.before)} → {_few(self.after)}"
 
+    __repr__ = __str__  # what a notebook answers
+
 
 @dataclass(frozen=True)
 class ListDifference:
@@ -54,6 +56,8 @@ class ListDifference:
 
     def __str__(self) -> str:
         return "\n".join(self._sentences())
+
+    __repr__ = __str__  # what a notebook answers
 
     def _sentences(self) -> Iterator[str]:
         yield f"Lists of {self.users:,} users, {self.changed:,} of them changed."

@@ -129,6 +129,12 @@ class Predictions:
     def __len__(self) -> int:
         return len(self.scores)
 
+    def __repr__(self) -> str:
+        return f"{len(self):,} predictions of :{self.relation} by {self.model}, run {self.run}"
+
+    def _repr_html_(self) -> str:
+        return self.to_dataframe().to_html(index=False)
+
     def to_dataframe(self) -> pd.DataFrame:
         """Return one row a triple: rank, head_label, head, relation, tail_label, tail, score."""
         import pandas as pd

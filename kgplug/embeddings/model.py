@@ -64,6 +64,13 @@ class EmbeddingModel:
         self._graph_triples: np.ndarray | None = None
         self._unit: np.ndarray | None = None
 
+    def __repr__(self) -> str:
+        made = f"{self.name}({self.config.describe()})"
+        if not hasattr(self, "entity_keys"):
+            return f"{made}, not trained"
+        graph = f"{len(self.entity_keys):,} entities and {len(self.relations):,} relations"
+        return f"{made}, trained on {graph}, run {self.run}"
+
     def fit(
         self,
         knowledge: KnowledgeGraph,

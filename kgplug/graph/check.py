@@ -58,6 +58,15 @@ class CheckReport:
         """Whether nothing stands in the way of a training."""
         return all(finding.level != "error" for finding in self.findings)
 
+    def __repr__(self) -> str:
+        counts = {level: sum(one.level == level for one in self.findings) for level in ("error", "warning")}
+        said = [f"  {one.level}: {one.check}: {one.finding}" for one in self.findings if counts.get(one.level)]
+        summary = ", ".join(f"{n} {level}{'s' if n > 1 else ''}" for level, n in counts.items() if n) or "all ok"
+        return "\n".join([f"Check of {self.uri}: {summary}", *said])
+
+    def _repr_html_(self) -> str:
+        return self.to_dataframe().to_html()
+
     def to_dataframe(self) -> pd.DataFrame:
         """Return one row a finding, under the index check: level, finding."""
         import pandas as pd

@@ -67,6 +67,10 @@ class Connection:
         self.database: str = database or ""
         self.server_version, self.edition = "", ""
 
+    def __repr__(self) -> str:
+        server = f", Neo4j {self.server_version} {self.edition}" if self.server_version else ""
+        return f"Connection to {self.uri}, database {self.database!r}{server}"
+
     @classmethod
     def open(
         cls,

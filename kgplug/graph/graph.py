@@ -73,6 +73,14 @@ class Graph:
         self._schema: GraphSchema | None = None
         self._interactions: Interactions | None = None
 
+    def __repr__(self) -> str:
+        if self._schema is None:
+            meaning = "its meaning not yet known (graph.use(GraphSchema.load(…)))"
+        else:
+            schema = self._schema
+            meaning = f"read as (:{schema.user.label})-[:{schema.feedback.type}]-(:{schema.item.label})"
+        return f"Graph in database {self.connection.database!r} at {self.connection.uri}, {meaning}"
+
     @property
     def schema(self) -> GraphSchema:
         """The schema last read or used; UsageError where there is none yet."""

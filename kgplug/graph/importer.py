@@ -77,6 +77,12 @@ class ImportReport:
     transport: str
     seconds: float
 
+    def __repr__(self) -> str:
+        return (
+            f"{self.rows:,} rows of {len(self.files)} files imported by {self.transport} in {self.seconds:.1f} s: "
+            f"{self.nodes_created:,} nodes and {self.relationships_created:,} relationships created"
+        )
+
     @property
     def rows(self) -> int:
         return sum(file.rows for file in self.files)

@@ -85,6 +85,9 @@ class LocalNeo4j:
         self._pid_file = self.home / "neo4j.pid"
         self._child: subprocess.Popen[bytes] | None = None
 
+    def __repr__(self) -> str:
+        return f"LocalNeo4j({str(self.home)!r})"
+
     def start(self, *, progress: bool | None = None, die_with_parent: bool = False) -> Endpoint:
         """Start the server unless it runs, installing it first when needed.
 

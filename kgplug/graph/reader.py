@@ -60,6 +60,8 @@ class ReadReport:
             f"{self.vanished:,} changed while they were read, {self.itself:,} of a node with itself"
         )
 
+    __repr__ = __str__  # what a notebook answers
+
     def logged(self, what: str) -> Self:
         """Write this report to the log, what is not used as warnings, and return it."""
         for line in (str(self), *self.left_out):

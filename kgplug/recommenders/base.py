@@ -81,6 +81,13 @@ class Recommender(ListMaker):
         self._fold_in: FoldIn | None = None
         self._places: np.ndarray | None = None
 
+    def __repr__(self) -> str:
+        made = f"{self.name}({self.config.describe()})"
+        if not hasattr(self, "seen"):
+            return f"{made}, not trained"
+        users, items = f"{len(self.user_keys):,} users", f"{len(self.item_keys):,} items"
+        return f"{made}, trained on {self.seen.nnz:,} rows of {users} and {items}, run {self.run}"
+
     def fit(
         self,
         interactions: Interactions,

@@ -88,6 +88,15 @@ class ModelConfig(BaseModel):
         defaults = {name: int(cls.model_fields[name].default) for name in rows}
         return {name: min(defaults[name], max(LEAST_BATCH, n // STEPS_AN_EPOCH)) for name, n in rows.items()}
 
+    def describe(self) -> str:
+        """Return the settings that differ from the defaults, and the length of vectors, as keyword arguments."""
+        shown = [
+            f"{name}={getattr(self, name)!r}"
+            for name, field in type(self).model_fields.items()
+            if name == "embedding_dim" or getattr(self, name) != field.default
+        ]
+        return ", ".join(shown)
+
     def suited(self, size: DataSize) -> Self:
         """Return these settings with those that nobody has set suited to the data."""
         chosen = {name: value for name, value in self.suited_to(size).items() if name not in self.model_fields_set}

@@ -43,6 +43,9 @@ class Runs:
     def __init__(self, folder: Path) -> None:
         self.folder = Path(folder)
 
+    def __repr__(self) -> str:
+        return f"Runs({str(self.folder)!r}), {len(self.list()):,} of them"
+
     def new_id(self, model: str) -> str:
         """Return a new id, such as "mkr-20261123-154500-a1b2"."""
         return new_run_id(model)

@@ -41,6 +41,8 @@ class PredictionCounts:
         left_out = f"; {self.not_written:,} known or without nodes were passed over" if self.not_written else ""
         return f"{self.edges:,} {PREDICTED} edges written, {self.edges_deleted:,} removed{left_out}."
 
+    __repr__ = __str__  # what a notebook answers
+
 
 def write_predictions(connection: Connection, schema: GraphSchema, predictions: Predictions) -> PredictionCounts:
     """Replace a model's PREDICTED edges of a relation.

@@ -59,6 +59,8 @@ class Preview:
     def __str__(self) -> str:
         return "\n".join(self._sentences())
 
+    __repr__ = __str__  # what a notebook answers
+
     def _sentences(self) -> Iterator[str]:
         yield "Dry run: nothing was written."
         if self.serves == self.run:

@@ -105,6 +105,8 @@ class PublishReport:
     def __str__(self) -> str:
         return "\n".join(self._sentences())
 
+    __repr__ = __str__  # what a notebook answers
+
     def _sentences(self) -> Iterator[str]:
         yield f"{self.model} is served by run {self.run} ({sum(self.seconds.values()):.1f} s)."
         if self.vectors or self.vectors_kept:

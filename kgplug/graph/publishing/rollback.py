@@ -35,6 +35,8 @@ class RollbackReport:
             f"{self.model} is served by run {self.serves} again. Run {self.kept} is kept: another rollback returns it."
         )
 
+    __repr__ = __str__  # what a notebook answers
+
 
 def rollback(connection: Connection, model: str) -> RollbackReport:
     """Undo a model's unfinished publish; where there is none, let the previous run serve again, at once.

@@ -35,6 +35,8 @@ class UnpublishReport:
         what = f"{self.edges:,} edges, {len(self.indexes):,} vector indexes and the vectors under them"
         return f"{self.model} is out of the graph, with {what}; runs: {', '.join(self.runs) or 'none'}."
 
+    __repr__ = __str__  # what a notebook answers
+
 
 def unpublish(connection: Connection, model: str) -> UnpublishReport:
     """Let nothing serve under a model's name, then remove all that kgplug wrote for it. Begun again, it goes on.
