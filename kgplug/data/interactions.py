@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
@@ -13,10 +13,19 @@ import pandas as pd
 from scipy import sparse
 
 from kgplug.data import own_items as own
-from kgplug.data.columns import read_ratings, read_timestamps
+from kgplug.data.columns import (
+    as_threshold,
+    check_columns,
+    check_lengths,
+    read_ratings,
+    read_row_numbers,
+    read_timestamps,
+)
 from kgplug.data.keys import as_column, as_keys, factorize, fingerprint
+from kgplug.data.repeated import Repeated, how_merged, last_of_each, merged_ratings
 from kgplug.data.splitting import hash_keys, hash_pairs, split_rows, split_rows_by_position
 from kgplug.data.texts import as_texts
+from kgplug.data.times import TimeUnit, check_unit
 from kgplug.errors import DataError, UsageError
 
 _log = logging.getLogger(__name__)
@@ -32,12 +41,16 @@ class Interactions:
         users: int64 (n,), row numbers into `user_keys`.
         items: int64 (n,), row numbers into `item_keys`.
         ratings: float32 (n,), or None where feedback has no value.
-        timestamps: int64 (n,), seconds since 1970, or None.
-        threshold: a row is a like when its rating is at least this; None: every row is a like.
+        timestamps: int64 (n,), in `time_unit` since the start of 1970 in UTC, or None.
+        threshold: a row is a like when its rating is at least this, both as float32; None: every row is a like.
         user_label, item_label: node labels in the graph, "" without one.
         item_texts: object (n_items,) of str, a title or more of each item, "" without one; or None.
         own_items: int64 (n_users,), the item that a user itself is, -1 where it is none; None where no user is an
             item. No row, no negative and no list holds a user and itself.
+        time_unit: "s", "ms", "us" or "ns": the coarsest that holds all times exactly. Nanoseconds reach from 1677 to
+            2262; times outside stand at the end of that range, in their order (`kgplug.data.times`).
+        counts: int64 (n,), how many rows of the source each row stands for; None: one each.
+        ratings_are_counts: whether the ratings are these counts.
     """
 
     user_keys: np.ndarray
@@ -51,59 +64,68 @@ class Interactions:
     item_label: str = ""
     item_texts: np.ndarray | None = None
     own_items: np.ndarray | None = None
+    time_unit: TimeUnit = "s"
+    counts: np.ndarray | None = None
+    ratings_are_counts: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "threshold", as_threshold(self.threshold))
+        check_unit(self.time_unit)
 
     @classmethod
     def from_dataframe(
         cls,
         frame: pd.DataFrame,
         *,
-        user: str,
-        item: str,
-        rating: str | None = None,
-        timestamp: str | None = None,
+        user: Hashable,
+        item: Hashable,
+        rating: Hashable | None = None,
+        timestamp: Hashable | None = None,
         threshold: float | None = None,
         items: Iterable[int | str] = (),
         users_are_items: bool = False,
+        repeated: Repeated | None = None,
+        time_unit: TimeUnit | None = None,
     ) -> Interactions:
-        """Build interactions from one row a feedback; of two rows for one pair the latest stays.
+        """Build interactions from one row per feedback; several rows for one pair become one.
+
+        Ratings are numbers, or booleans: true is a like and false a dislike. Timestamps are dates, or numbers since
+        1970 in one unit: seconds up to 1e11, milliseconds up to 1e14, microseconds up to 1e17, else nanoseconds. Dates
+        without a time zone count as UTC.
 
         Args:
-            frame: one row a feedback.
+            frame: one row per feedback.
             user, item, rating, timestamp: names of its columns.
             threshold: least rating that counts as a like (None: every row is a like).
             items: keys of more items, which may stand in lists though nobody has given feedback on them.
             users_are_items: whether a user and an item with the same key are the same, such as people who follow
                 people. Rows of a user with itself are left out, and nobody is recommended to themselves.
+            repeated: what becomes of several rows for one pair: "last", "sum", "mean" or "count" (`from_arrays`).
+            time_unit: of timestamps that are numbers: "s", "ms", "us" or "ns"; None: it follows from their sizes.
 
         Raises:
-            DataError: a column is missing, a key is null, a rating is not a number, or no row.
-
-        Timestamps are seconds since 1970, or dates; dates without a time zone count as UTC.
+            DataError: a column is missing, a key is null, a rating or timestamp is unusable, or there is no row.
+            UsageError: an argument is wrong.
         """
-        columns = [column for column in (user, item, rating, timestamp) if column is not None]
-        missing = [column for column in columns if column not in frame.columns]
-        if missing:
-            raise DataError(
-                f"Interactions: no column {', '.join(missing)}. Columns found: "
-                f"{', '.join(map(str, frame.columns)) or 'none'}."
-            )
-        if len(frame) == 0:
-            raise DataError("Interactions: expected at least one row, found none.")
-        repeated = [column for column in columns if list(frame.columns).count(column) > 1]
-        if repeated:
-            raise DataError(f"Interactions: several columns are named {repeated[0]}. Rename all but one.")
+        check_columns(frame, [column for column in (user, item, rating, timestamp) if column is not None])
+        if time_unit is not None:
+            check_unit(time_unit)
         users, user_keys = factorize(as_column(frame[user], what=f'column "{user}"'))
         named, more = as_column(frame[item], what=f'column "{item}"'), as_keys(items, what="items")
         numbers, item_keys = factorize(np.concatenate([named.astype(object), more]) if len(more) else named)
+        times = None if timestamp is None else read_timestamps(frame[timestamp], str(timestamp), unit=time_unit)
+        ratings, booleans = (None, False) if rating is None else read_ratings(frame[rating], str(rating))
         return cls.from_arrays(
             user_keys,
             item_keys,
             users,
             numbers[: len(named)],
-            ratings=None if rating is None else read_ratings(frame[rating], rating),
-            timestamps=None if timestamp is None else read_timestamps(frame[timestamp], timestamp),
-            threshold=threshold,
+            ratings=ratings,
+            timestamps=None if times is None else times.values,
+            threshold=1 if booleans and threshold is None else threshold,
             users_are_items=users_are_items,
+            time_unit="s" if times is None else times.unit,
+            repeated=repeated,
         )
 
     @classmethod
@@ -122,11 +144,20 @@ class Interactions:
         item_texts: np.ndarray | None = None,
         own_items: np.ndarray | None = None,
         users_are_items: bool = False,
+        time_unit: TimeUnit = "s",
+        repeated: Repeated | None = None,
     ) -> Interactions:
-        """Sort rows by user, item; of several rows for one pair keep the latest (else the last).
+        """Sort rows by user and item; several rows for one pair become one, with the latest of their times.
 
-        `user_keys` and `item_keys` must already be unique and in canonical order
-        (`kgplug.data.keys.factorize` gives that). Rows of a user with itself are left out, and logged.
+        Its rating is by `repeated`:
+
+        - "last": the rating of the latest row, of equal times of the last one. The default if there are ratings.
+        - "sum", "mean": of the ratings.
+        - "count": the number of rows. The default without ratings, if a pair is repeated at all: 100 plays are a
+          rating of 100. By default such ratings make no dislikes: the threshold is left out.
+
+        The threshold is compared with the result. `user_keys` and `item_keys` must already be unique and in canonical
+        order (`kgplug.data.keys.factorize` gives that). Rows of a user with itself are left out, and logged.
 
         Args:
             own_items: int64 (n_users,), which item each user is, -1 where it is none.
@@ -134,13 +165,18 @@ class Interactions:
                 the same label.
 
         Raises:
-            DataError: a rating is no finite number, or every row is of a user with itself.
+            DataError: a rating is not a finite number, arrays do not fit together, or every row is of a user with
+                itself.
+            UsageError: `repeated` is not one of these words, or "sum" or "mean" without ratings.
         """
-        if ratings is not None and not np.isfinite(ratings).all():
-            row = int(np.flatnonzero(~np.isfinite(ratings))[0])
-            raise DataError(f"Ratings: expected a number in every row, found {ratings[row]} in row {row}.")
-        users = np.asarray(users, dtype=np.int64)
-        items = np.asarray(items, dtype=np.int64)
+        users, items = read_row_numbers(users, user_keys, "users"), read_row_numbers(items, item_keys, "items")
+        if ratings is not None:
+            ratings, booleans = read_ratings(ratings, "ratings")
+            threshold = 1 if booleans and threshold is None else threshold
+        if timestamps is not None and np.asarray(timestamps).dtype.kind != "i":
+            times = read_timestamps(timestamps, "timestamps", unit=time_unit)
+            timestamps, time_unit = times.values, times.unit
+        check_lengths(users=users, items=items, ratings=ratings, timestamps=timestamps)
         if own_items is None and (users_are_items or (user_label and user_label == item_label)):
             own_items = own.same_keys_as(user_keys, item_keys)
         if own_items is not None and (itself := own_items[users] == items).any():
@@ -152,30 +188,30 @@ class Interactions:
                     "Expected feedback of users on other nodes."
                 )
             users, items = users[others], items[others]
-            ratings = None if ratings is None else np.asarray(ratings)[others]
+            ratings = None if ratings is None else ratings[others]
             timestamps = None if timestamps is None else np.asarray(timestamps)[others]
         pairs = users * np.int64(len(item_keys)) + items
-        order = np.argsort(pairs)  # not stable, which matters to repeated pairs only
-        last = np.ones(len(order), dtype=bool)
-        last[:-1] = pairs[order][1:] != pairs[order][:-1]
-        if not last.all():
-            repeated = ~last | np.concatenate([[False], ~last[:-1]])
-            rows = order[repeated]
-            when = np.zeros(len(rows)) if timestamps is None else timestamps[rows]
-            order[repeated] = rows[np.lexsort((rows, when, pairs[rows]))]  # of equal times the last row stays
-        rows = order[last]
+        rows, counts = last_of_each(pairs, timestamps)
+        how = how_merged(repeated, ratings, counts)
+        if how is None:
+            merged = None if ratings is None else ratings[rows]
+        else:
+            merged = merged_ratings(how, pairs, pairs[rows], counts, ratings)
         return cls(
             np.asarray(user_keys, dtype=object),
             np.asarray(item_keys, dtype=object),
             users[rows],
             items[rows],
-            None if ratings is None else np.asarray(ratings, dtype=np.float32)[rows],
+            merged,
             None if timestamps is None else np.asarray(timestamps, dtype=np.int64)[rows],
-            threshold,
+            None if how == "count" and repeated is None else threshold,
             user_label,
             item_label,
             item_texts,
             own_items,
+            time_unit,
+            counts,
+            how == "count",
         )
 
     @property
@@ -194,7 +230,8 @@ class Interactions:
         """bool (n,): which rows count as a like."""
         if self.threshold is None or self.ratings is None:
             return np.ones(len(self), dtype=bool)
-        return self.ratings >= self.threshold
+        with np.errstate(over="ignore"):
+            return self.ratings >= np.float32(self.threshold)
 
     @cached_property
     def pairs(self) -> np.ndarray:
@@ -221,6 +258,7 @@ class Interactions:
             items=self.items[rows],
             ratings=None if self.ratings is None else self.ratings[rows],
             timestamps=None if self.timestamps is None else self.timestamps[rows],
+            counts=None if self.counts is None else self.counts[rows],
         )
 
     def same_keys(self, user_keys: np.ndarray, item_keys: np.ndarray) -> bool:
@@ -322,7 +360,7 @@ class Interactions:
 
     @cached_property
     def fingerprint(self) -> str:
-        """sha256 of keys, rows, ratings and timestamps."""
+        """sha256 of keys, rows, ratings, timestamps and threshold."""
         none = np.empty(0)
         return fingerprint(
             self.user_keys,
@@ -336,12 +374,12 @@ class Interactions:
         )
 
     def to_dataframe(self) -> pd.DataFrame:
-        """Return one row a feedback with keys: columns user, item and, where known, rating, timestamp."""
+        """Return one row per pair with keys: columns user, item and, where known, rating, timestamp (dates in UTC)."""
         columns = {"user": self.user_keys[self.users], "item": self.item_keys[self.items]}
         if self.ratings is not None:
             columns["rating"] = self.ratings
         if self.timestamps is not None:
-            columns["timestamp"] = self.timestamps
+            columns["timestamp"] = self.timestamps.view(f"datetime64[{self.time_unit}]")
         return pd.DataFrame(columns)
 
     def __repr__(self) -> str:

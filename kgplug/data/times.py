@@ -1,0 +1,144 @@
+"""Times since 1970 as whole numbers of one unit, as precise as their source."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+
+from kgplug.errors import DataError, UsageError
+
+TimeUnit = Literal["s", "ms", "us", "ns"]
+UNITS: tuple[TimeUnit, ...] = get_args(TimeUnit)  # coarsest first
+NAMES = {"s": "seconds", "ms": "milliseconds", "us": "microseconds", "ns": "nanoseconds"}
+_TO_NANOSECONDS: dict[TimeUnit, int] = {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}
+_SMALLEST = (("ns", 1e17), ("us", 1e14), ("ms", 1e11))  # numbers of at least this size are in that unit
+_BILLION = 10**9
+_EXACT = 2.0**53  # floats are whole numbers from here on
+
+
+@dataclass(frozen=True, eq=False)
+class Times:
+    """Times since the start of 1970 in UTC.
+
+    Attributes:
+        values: int64 (n,).
+        unit: of the values.
+    """
+
+    values: np.ndarray
+    unit: TimeUnit
+
+    @property
+    def dates(self) -> np.ndarray:
+        """datetime64 (n,) of the unit."""
+        return self.values.view(f"datetime64[{self.unit}]")
+
+    def range(self) -> str:
+        """Return the first and the last time as text, such as "2001-09-09T01:46:40 to 2020-01-01T00:00:00"."""
+        return f"{self.dates.min()} to {self.dates.max()}" if len(self.values) else "none"
+
+
+def check_unit(unit: object) -> TimeUnit:
+    """Return the unit if it is one.
+
+    Raises:
+        UsageError: it is not.
+    """
+    if not isinstance(unit, str) or unit not in UNITS:
+        raise UsageError(f"time_unit: expected one of {', '.join(UNITS)}, found {unit!r}.")
+    return unit
+
+
+def times_from_unit(values: np.ndarray, unit: TimeUnit) -> Times:
+    """Return times in the coarsest unit that holds all of them exactly.
+
+    Args:
+        values: int64 (n,).
+        unit: of the values.
+    """
+    for coarser in UNITS[: UNITS.index(unit)]:
+        factor = _TO_NANOSECONDS[coarser] // _TO_NANOSECONDS[unit]
+        if not (values % factor).any():
+            return Times(values // factor, coarser)
+    return Times(values, unit)
+
+
+def times_from_parts(seconds: np.ndarray, nanoseconds: np.ndarray) -> Times:
+    """Return times in the coarsest unit that holds all of them exactly.
+
+    Nanoseconds in 64 bits reach from 1677 to 2262. If there are times with nanoseconds, and others outside that range,
+    the others stand at its end, in their order, so that every comparison of two times is right.
+
+    Args:
+        seconds: int64 (n,), since 1970, rounded down.
+        nanoseconds: int64 (n,), from 0 to 999,999,999.
+    """
+    unit = next(unit for unit in UNITS if not (nanoseconds % _TO_NANOSECONDS[unit]).any())
+    per_second = _BILLION // _TO_NANOSECONDS[unit]
+    limit = (2**63 - 1) // per_second - 1
+    fits = (seconds >= -limit) & (seconds <= limit)
+    values = np.where(fits, seconds, 0) * np.int64(per_second) + nanoseconds // _TO_NANOSECONDS[unit]
+    for far, end in ((seconds > limit, 2**63 - 1), (seconds < -limit, -(2**63) + 1)):
+        if far.any():
+            order = np.lexsort((nanoseconds[far], seconds[far]))
+            pairs = np.stack([seconds[far][order], nanoseconds[far][order]])
+            rank = np.empty(len(order), dtype=np.int64)
+            rank[order] = np.concatenate([[0], np.cumsum((pairs[:, 1:] != pairs[:, :-1]).any(axis=0))])
+            values[far] = end - (rank.max() - rank if end > 0 else -rank)
+    return Times(values, unit)
+
+
+def parts_of_numbers(numbers: np.ndarray, *, name: str, unit: TimeUnit | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Return (seconds, nanoseconds) of numbers since 1970, int64 (n,): see `times_from_parts`.
+
+    The unit of a number follows from its size: seconds up to 1e11 (the year 5138), milliseconds up to 1e14,
+    microseconds up to 1e17, else nanoseconds. Numbers of several units in one column are refused.
+
+    Args:
+        numbers: int64 or float64 (n,), finite, below 2^63.
+        name: of their column or property, for an error.
+        unit: of the numbers; None: it follows from their sizes.
+
+    Raises:
+        DataError: the sizes of the numbers are those of different units.
+    """
+    unit = _unit_of(numbers, name) if unit is None else unit
+    size = _TO_NANOSECONDS[unit]
+    per_second = _BILLION // size
+    if numbers.dtype.kind == "i":
+        seconds, left = np.divmod(numbers, np.int64(per_second))
+        return seconds, left * size
+    floors = np.floor(numbers)
+    seconds, left = np.divmod(floors.astype(np.int64), np.int64(per_second))
+    fraction = numbers - floors  # as precise as a float of this size: of seconds today, a quarter of a microsecond
+    step = 1 if float(np.abs(numbers).max(initial=0.0)) * size < _EXACT else 1000  # nanoseconds
+    nanoseconds = left * size + np.rint(fraction * size / step).astype(np.int64) * step
+    return seconds + nanoseconds // _BILLION, nanoseconds % _BILLION
+
+
+def times_from_numbers(numbers: np.ndarray, *, name: str, unit: TimeUnit | None = None) -> Times:
+    """Return numbers since 1970 as times; see `parts_of_numbers`."""
+    return times_from_parts(*parts_of_numbers(numbers, name=name, unit=unit))
+
+
+def _unit_of(numbers: np.ndarray, name: str) -> TimeUnit:
+    """Return the unit that all numbers have by their sizes; zeros have any."""
+    sizes = np.abs(numbers.astype(np.float64))
+    left, found = sizes > 0, {}
+    for unit, smallest in (*_SMALLEST, ("s", 0.0)):
+        rows = np.flatnonzero(left & (sizes >= smallest))
+        if len(rows):
+            found[unit] = rows
+            left[rows] = False
+    if len(found) > 1:
+        each = "; ".join(
+            f"{NAMES[unit]} in {len(rows):,} rows, such as {numbers[rows[0]]:.0f}"
+            for unit, rows in reversed(found.items())
+        )
+        raise DataError(
+            f'"{name}": expected times in one unit, found {each}. Correct them, store dates instead of numbers, or '
+            'name the unit with time_unit = "s", "ms", "us" or "ns".'
+        )
+    return check_unit(next(iter(found), "s"))
