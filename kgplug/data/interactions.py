@@ -369,17 +369,18 @@ class Interactions:
             self.items,
             none if self.ratings is None else self.ratings,
             none if self.timestamps is None else self.timestamps,
-            str(None if self.threshold is None else float(self.threshold)),
+            str(self.threshold),
+            *(() if self.timestamps is None or self.time_unit == "s" else (self.time_unit,)),
             *(() if self.own_items is None or self.user_label else (self.own_items,)),
         )
 
     def to_dataframe(self) -> pd.DataFrame:
-        """Return one row per pair with keys: columns user, item and, where known, rating, timestamp (dates in UTC)."""
+        """Return one row per pair with keys: columns user, item and, where known, rating, timestamp (`time_unit`)."""
         columns = {"user": self.user_keys[self.users], "item": self.item_keys[self.items]}
         if self.ratings is not None:
             columns["rating"] = self.ratings
         if self.timestamps is not None:
-            columns["timestamp"] = self.timestamps.view(f"datetime64[{self.time_unit}]")
+            columns["timestamp"] = self.timestamps
         return pd.DataFrame(columns)
 
     def __repr__(self) -> str:

@@ -13,7 +13,8 @@ TimeUnit = Literal["s", "ms", "us", "ns"]
 UNITS: tuple[TimeUnit, ...] = get_args(TimeUnit)  # coarsest first
 NAMES = {"s": "seconds", "ms": "milliseconds", "us": "microseconds", "ns": "nanoseconds"}
 _TO_NANOSECONDS: dict[TimeUnit, int] = {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}
-_SMALLEST = (("ns", 1e17), ("us", 1e14), ("ms", 1e11))  # numbers of at least this size are in that unit
+# Numbers of at least this size are in that unit, unless they are of the one before.
+SMALLEST: tuple[tuple[TimeUnit, float], ...] = (("ns", 1e17), ("us", 1e14), ("ms", 1e11), ("s", 0.0))
 _BILLION = 10**9
 _EXACT = 2.0**53  # floats are whole numbers from here on
 
@@ -75,7 +76,7 @@ def times_from_parts(seconds: np.ndarray, nanoseconds: np.ndarray) -> Times:
         seconds: int64 (n,), since 1970, rounded down.
         nanoseconds: int64 (n,), from 0 to 999,999,999.
     """
-    unit = next(unit for unit in UNITS if not (nanoseconds % _TO_NANOSECONDS[unit]).any())
+    unit: TimeUnit = next(unit for unit in UNITS if not (nanoseconds % _TO_NANOSECONDS[unit]).any())
     per_second = _BILLION // _TO_NANOSECONDS[unit]
     limit = (2**63 - 1) // per_second - 1
     fits = (seconds >= -limit) & (seconds <= limit)
@@ -126,19 +127,32 @@ def times_from_numbers(numbers: np.ndarray, *, name: str, unit: TimeUnit | None 
 def _unit_of(numbers: np.ndarray, name: str) -> TimeUnit:
     """Return the unit that all numbers have by their sizes; zeros have any."""
     sizes = np.abs(numbers.astype(np.float64))
-    left, found = sizes > 0, {}
-    for unit, smallest in (*_SMALLEST, ("s", 0.0)):
+    left = sizes > 0
+    found: dict[TimeUnit, tuple[int, float]] = {}
+    for unit, smallest in SMALLEST:
         rows = np.flatnonzero(left & (sizes >= smallest))
         if len(rows):
-            found[unit] = rows
+            found[unit] = (len(rows), float(numbers[rows[0]]))
             left[rows] = False
+    return the_unit(found, name)
+
+
+def the_unit(found: dict[TimeUnit, tuple[int, float]], name: str) -> TimeUnit:
+    """Return the only unit that was found, seconds if there is none.
+
+    Args:
+        found: unit → (how many numbers have its size, one of them).
+        name: of their column or property.
+
+    Raises:
+        DataError: there are several.
+    """
     if len(found) > 1:
-        each = "; ".join(
-            f"{NAMES[unit]} in {len(rows):,} rows, such as {numbers[rows[0]]:.0f}"
-            for unit, rows in reversed(found.items())
-        )
+        units = sorted(found, key=UNITS.index)
+        each = "; ".join(f"{NAMES[unit]} in {found[unit][0]:,}, such as {found[unit][1]:.0f}" for unit in units)
         raise DataError(
-            f'"{name}": expected times in one unit, found {each}. Correct them, store dates instead of numbers, or '
-            'name the unit with time_unit = "s", "ms", "us" or "ns".'
+            f'"{name}": expected numbers in one unit of time, found {each}. Correct them, store dates instead of '
+            'numbers, or name the unit with time_unit = "s", "ms", "us" or "ns".'
         )
-    return check_unit(next(iter(found), "s"))
+    units: list[TimeUnit] = [*found, "s"]
+    return units[0]

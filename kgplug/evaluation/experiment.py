@@ -110,8 +110,8 @@ def evaluate_ctr(
 ) -> pd.DataFrame:
     """Train and test a model's click-through prediction, once a seed.
 
-    A row is positive from a rating of `positive` on; without ratings every row is. Negatives are drawn
-    one a positive for the same user, among items of which the user has no row of any rating.
+    A row is positive from a rating of `positive` on; without ratings, or with counts of rows as ratings, every row is.
+    Negatives are drawn one a positive for the same user, among items of which the user has no row of any rating.
 
     - protocol="honest": the positives are split by row, then negatives are drawn for each part.
     - protocol="paper": as the papers do, negatives are drawn once for all positives and the rows of both

@@ -8,6 +8,7 @@ from typing import Literal
 
 import numpy as np
 
+from kgplug.data.columns import as_number, as_threshold
 from kgplug.data.interactions import Interactions
 from kgplug.errors import DataError, UsageError
 from kgplug.evaluation.ctr import LabelledPairs, label_pairs, sample_negatives_for_evaluation
@@ -42,7 +43,7 @@ def divide(
     Args:
         interactions: all rows; those that are no positives only bar their items from being negatives.
         split: shares of training, validation and test.
-        positive: least rating of a positive; None, or no ratings: every row is one.
+        positive: least rating of a positive; None, no ratings, or ratings that are counts of rows: every row is one.
         protocol: "honest" splits the positives, then draws negatives for each part; "paper" draws
             negatives for all positives, then splits both kinds by row.
         seed: of the split and of the negatives.
@@ -52,6 +53,7 @@ def divide(
         DataError: too few positives to give the training and the test part one.
     """
     _check(split, positive, protocol, seed)
+    positive = None if interactions.ratings_are_counts else as_threshold(positive, what="positive")
     positives = interactions.with_threshold(positive).likes()
     if len(positives) == 0:
         ratings = np.empty(0) if interactions.ratings is None else interactions.ratings
@@ -120,7 +122,7 @@ def _check(split: Sequence[float], positive: float | None, protocol: str, seed: 
         raise UsageError(f'protocol: expected "honest" or "paper", found {protocol!r}.')
     if len(split) != 3:
         raise UsageError(f"split: expected shares of training, validation and test, found {split!r}.")
-    if positive is not None and (isinstance(positive, bool) or not isinstance(positive, (int, float))):
+    if positive is not None and (isinstance(positive, str) or as_number(positive) is None):
         raise UsageError(f"positive: expected the least rating of a positive or None, found {positive!r}.")
     if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
         raise UsageError(f"seeds: expected whole numbers from 0 on, found {seed!r}.")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from kgplug.data.times import Times
 from kgplug.errors import DataError
 from kgplug.graph.bulk import BulkReader, Wanted
 from kgplug.graph.catalog import OWN_RELATIONSHIPS
@@ -15,12 +16,11 @@ from kgplug.graph.contents import Contents, listed, require_label, require_type,
 from kgplug.graph.counts import count_patterns
 from kgplug.graph.cypher import feedback_arrow, quote
 from kgplug.graph.schema import GraphSchema
+from kgplug.graph.times import FoundTimes, find_times, read_times, time_parts_of, timestamp_of
 
 _NOT_A_NUMBER = "0.0 / 0.0"
 NOT_OWN = "r.run IS NULL"  # every relationship that kgplug writes carries its run
 _LARGEST_RATING = float(np.finfo(np.float32).max)
-_LATEST = 2.0**62  # as a number since 1970, in whatever unit
-_UNITS_A_SECOND = ((1e17, 1e9), (1e14, 1e6), (1e11, 1e3))  # above: nano-, micro-, milliseconds since 1970
 _EXAMPLES = 3
 
 
@@ -31,14 +31,14 @@ class Feedback:
     Attributes:
         users, items: (n,), internal ids of the ends.
         ratings: float32 (n,) or None.
-        timestamps: int64 (n,), seconds since 1970, or None.
+        times: of n relationships, or None.
         own: how many of the type were written by kgplug and left out.
     """
 
     users: np.ndarray
     items: np.ndarray
     ratings: np.ndarray | None
-    timestamps: np.ndarray | None
+    times: Times | None
     own: int
 
 
@@ -71,14 +71,18 @@ def read_feedback(
     require_label(contents, schema.item.label, setting="[item] label")
     require_type(contents, schema.feedback.type, setting="[feedback] type")
     rating, timestamp = schema.feedback.rating, schema.feedback.timestamp
-    expressions = ([rating_value(rating)] if rating else []) + ([timestamp_value(timestamp)] if timestamp else [])
-    wanted, own = _wanted(connection, schema, contents, tuple(expressions))
+    parts = time_parts_of(f"r.{quote(timestamp)}") if timestamp else ()
+    expressions = (*([rating_value(rating)] if rating else []), *parts)
+    wanted, own = _wanted(connection, schema, contents, expressions)
     edges = bulk.edges(wanted, advance)
     if len(edges.heads) == 0:
         raise _no_feedback(connection, schema)
     values = iter(edges.values.T)
     ratings = _complete(connection, schema, "rating", rating, next(values)) if rating else None
-    timestamps = _complete(connection, schema, "timestamp", timestamp, next(values)) if timestamp else None
+    times = None
+    if timestamp:
+        first = _complete(connection, schema, "timestamp", timestamp, next(values))
+        times = read_times(first, next(values), name=timestamp, unit=schema.feedback.time_unit)
     users, items = edges.heads, edges.tails
     if schema.feedback.direction == "item_to_user":
         users, items = items, users
@@ -86,20 +90,9 @@ def read_feedback(
         users,
         items,
         None if ratings is None else ratings.astype(np.float32),
-        None if timestamps is None else to_seconds(timestamps),
+        times,
         own,
     )
-
-
-def to_seconds(times: np.ndarray) -> np.ndarray:
-    """Return times as seconds since 1970, int64 (n,); milli-, micro- and nanoseconds are known by their size.
-
-    Args:
-        times: float64 (n,), numbers since 1970, all in one unit.
-    """
-    size = float(np.abs(times).max(initial=0.0))
-    unit = next((unit for least, unit in _UNITS_A_SECOND if size >= least), 1.0)
-    return np.floor(times / unit).astype(np.int64)
 
 
 def rating_value(name: str) -> str:
@@ -112,6 +105,39 @@ def timestamp_value(name: str) -> str:
     return timestamp_of(f"r.{quote(name)}")
 
 
+def like_threshold(connection: Connection, schema: GraphSchema, ratings: np.ndarray | None) -> float | None:
+    """Return the least rating of a like: that of the schema, 1 for booleans without one, None: all are likes.
+
+    Args:
+        connection: to the database.
+        schema: what its labels and types mean.
+        ratings: float32 (n,), as read, or None.
+    """
+    part = schema.feedback
+    if ratings is None:
+        return part.like if part.repeated == "count" else None
+    if part.like is None and part.rating and np.isin(ratings, (0, 1)).all():
+        return 1.0 if has_booleans(connection, schema) else None
+    return part.like
+
+
+def has_booleans(connection: Connection, schema: GraphSchema) -> bool:
+    """Return whether the rating property holds a boolean."""
+    value = f"r.{quote(schema.feedback.rating or '')}"
+    match = f"MATCH {feedback_pattern(schema)} WHERE toFloatOrNull({value}) IS NULL"
+    return bool(connection.rows(f"{match} AND toBooleanOrNull({value}) IS NOT NULL RETURN 1 AS n LIMIT 1"))
+
+
+def times_of(connection: Connection, schema: GraphSchema) -> FoundTimes | None:
+    """Report the unit and the range of the feedback's times, None if the schema names no timestamp."""
+    name = schema.feedback.timestamp
+    if not name:
+        return None
+    own = f" WHERE {NOT_OWN}" if schema.feedback.type in OWN_RELATIONSHIPS else ""
+    match, value = f"{feedback_pattern(schema)}{own}", f"r.{quote(name)}"
+    return find_times(connection, match, value, name=name, unit=schema.feedback.time_unit)
+
+
 def rating_of(value: str) -> str:
     """Return the expression of a rating: the number, 1 for true and 0 for false, NaN for what is neither.
 
@@ -119,16 +145,6 @@ def rating_of(value: str) -> str:
     """
     number = f"coalesce(toFloatOrNull({value}), toFloatOrNull(toIntegerOrNull(toBooleanOrNull({value}))))"
     return f"CASE WHEN abs({number}) <= {_LARGEST_RATING!r} THEN {number} ELSE {_NOT_A_NUMBER} END"
-
-
-def timestamp_of(value: str) -> str:
-    """Return the expression of a timestamp: seconds of a temporal value, or the number, or NaN."""
-    number = (
-        f"toFloatOrNull(CASE WHEN {value} IS :: ZONED DATETIME THEN {value}.epochSeconds "
-        f"WHEN {value} IS :: LOCAL DATETIME THEN datetime({{datetime: {value}}}).epochSeconds "
-        f"WHEN {value} IS :: DATE THEN datetime({{date: {value}}}).epochSeconds ELSE {value} END)"
-    )
-    return f"CASE WHEN abs({number}) < {_LATEST!r} THEN {number} ELSE {_NOT_A_NUMBER} END"
 
 
 def _wanted(

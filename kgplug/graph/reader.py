@@ -21,7 +21,7 @@ from kgplug.graph.bulk import BulkReader, Nodes
 from kgplug.graph.connection import Connection
 from kgplug.graph.contents import Contents, read_contents
 from kgplug.graph.entities import Entities, name_entities
-from kgplug.graph.feedback import read_feedback
+from kgplug.graph.feedback import like_threshold, read_feedback
 from kgplug.graph.node_ids import NodeRows
 from kgplug.graph.node_keys import checked_keys
 from kgplug.graph.schema import GraphSchema
@@ -39,7 +39,8 @@ class ReadReport:
     Attributes:
         kept: feedback rows or triples kept.
         own: relationships written by kgplug, left out.
-        repeated: relationships that say again what another one says: of feedback the latest stays.
+        repeated: relationships that say again what another one says; what becomes of feedback is a setting
+            (`repeated` under [feedback]).
         vanished: relationships with an end that came or went while they were read.
         itself: feedback of a node on itself, left out.
         unused: a sentence for each thing that the schema asks for and that is not used.
@@ -80,8 +81,8 @@ def read_interactions(connection: Connection, schema: GraphSchema, *, progress: 
         progress: show a bar; None shows it on a terminal.
 
     Returns:
-        rows sorted by user and item; of several relationships between two nodes the latest stays. Where the schema
-        names a title the items have it as text.
+        rows sorted by user and item; several relationships between two nodes become one, by `repeated` of the schema.
+        Where the schema names a title the items have it as text.
 
     Raises:
         DataError: an unknown label, type or property, a missing, repeated or ill-typed key, a rating or timestamp that
@@ -135,8 +136,10 @@ def pull_interactions(
         users[known],
         items[known],
         ratings=None if feedback.ratings is None else feedback.ratings[known],
-        timestamps=None if feedback.timestamps is None else feedback.timestamps[known],
-        threshold=None if feedback.ratings is None else schema.feedback.like,
+        timestamps=None if feedback.times is None else feedback.times.values[known],
+        time_unit="s" if feedback.times is None else feedback.times.unit,
+        repeated=schema.feedback.repeated,
+        threshold=like_threshold(connection, schema, feedback.ratings),
         user_label=user.label,
         item_label=item.label,
         item_texts=read_titles(connection, schema, items_read, item_rows) if item.title else None,

@@ -41,7 +41,15 @@ class FeedbackSchema(_Part):
         default="user_to_item", description="which way the relationships are stored"
     )
     rating: str | None = Field(default=None, description="numeric property; without it every relationship is a like")
-    timestamp: str | None = Field(default=None, description="property with seconds since 1970 or a temporal value")
+    timestamp: str | None = Field(default=None, description="property with numbers since 1970 or temporal values")
+    time_unit: Literal["s", "ms", "us", "ns"] | None = Field(
+        default=None, description="unit of timestamps that are numbers; without it, it follows from their sizes"
+    )
+    repeated: Literal["last", "sum", "mean", "count"] | None = Field(
+        default=None,
+        description="rating of several relationships between the same two nodes; without it, the last rating, or their "
+        "count if there is no rating property",
+    )
     like: float | None = Field(default=None, allow_inf_nan=False, description="least rating that counts as a like")
 
 

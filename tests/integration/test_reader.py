@@ -142,24 +142,6 @@ def test_of_several_labels_the_items_wins_then_the_first_with_a_key_and_a_constr
     }
 
 
-@pytest.mark.parametrize(
-    ("value", "seconds"),
-    [
-        ("datetime('2024-05-01T12:00:00+02:00')", 1714557600),
-        ("localdatetime('2024-05-01T10:00:00')", 1714557600),
-        ("date('2024-05-01')", 1714521600),
-        ("1714557600", 1714557600),
-        ("1714557600123", 1714557600),
-        ("1714557600.9", 1714557600),
-    ],
-)
-def test_every_kind_of_time_becomes_seconds(connection: Connection, value: str, seconds: int) -> None:
-    build(connection, f"CREATE (:User {{id: 1}})-[:RATED {{timestamp: {value}}}]->(:Movie {{id: 1}})")
-    timestamps = read_interactions(connection, GraphSchema(feedback=FeedbackSchema(timestamp="timestamp"))).timestamps
-    assert timestamps is not None
-    assert timestamps.tolist() == [seconds]
-
-
 @pytest.mark.parametrize("how", READERS)
 def test_titles_come_with_the_items_whatever_stands_there_and_leave_the_fingerprint_alone(
     connection: Connection, how: str

@@ -1,0 +1,59 @@
+"""Repeated feedback of a real graph counts, and booleans are likes and dislikes."""
+
+from __future__ import annotations
+
+import pytest
+
+from kgplug.graph.connection import Connection
+from kgplug.graph.reader import pull_interactions, read_interactions
+from kgplug.graph.schema import FeedbackSchema, GraphSchema
+from tests.integration.sample_graphs import build
+
+PLAYS = (
+    "CREATE (u:User {id: 1}), (v:User {id: 2}), (a:Movie {id: 1}), (b:Movie {id: 2}) "
+    "WITH u, v, a, b UNWIND range(1, 100) AS n "
+    "CREATE (u)-[:RATED {rating: n, at: n, liked: n < 50}]->(a) "
+    "WITH DISTINCT u, v, b CREATE (u)-[:RATED {rating: 3, at: 5, liked: true}]->(b), "
+    "(v)-[:RATED {rating: 3, at: 5, liked: false}]->(b)"
+)
+
+
+@pytest.mark.parametrize(
+    ("settings", "ratings", "likes"),
+    [
+        ({}, [100, 1, 1], 3),
+        ({"like": 2}, [100, 1, 1], 3),
+        ({"repeated": "count", "like": 2}, [100, 1, 1], 1),
+        ({"rating": "rating", "timestamp": "at", "like": 4}, [100, 3, 3], 1),
+        ({"rating": "rating", "repeated": "sum", "like": 4}, [5050, 3, 3], 1),
+        ({"rating": "rating", "repeated": "mean", "like": 4}, [50.5, 3, 3], 1),
+        ({"rating": "rating", "repeated": "count"}, [100, 1, 1], 3),
+        ({"rating": "liked", "timestamp": "at"}, [0, 1, 0], 1),
+        ({"rating": "liked", "repeated": "sum", "like": 10}, [49, 1, 0], 1),
+    ],
+)
+def test_a_hundred_relationships_between_two_nodes_count(
+    connection: Connection, settings: dict, ratings: list[float], likes: int
+) -> None:
+    build(connection, PLAYS)
+    rows, report = pull_interactions(connection, GraphSchema(feedback=FeedbackSchema(**settings)))
+    assert rows.ratings is not None and rows.counts is not None
+    assert rows.ratings.tolist() == ratings
+    assert rows.counts.tolist() == [100, 1, 1]
+    assert int(rows.is_like.sum()) == likes
+    assert (report.kept, report.repeated) == (3, 99)
+
+
+def test_zeros_and_ones_that_are_numbers_are_all_likes_without_a_threshold(connection: Connection) -> None:
+    build(
+        connection,
+        "CREATE (u:User {id: 1}), (u)-[:RATED {r: 0}]->(:Movie {id: 1}), (u)-[:RATED {r: 1}]->(:Movie {id: 2})",
+    )
+    schema = GraphSchema(feedback=FeedbackSchema(rating="r"))
+    assert read_interactions(connection, schema).is_like.tolist() == [True, True]
+
+
+def test_a_graph_without_repeated_feedback_has_no_ratings_of_its_own(connection: Connection) -> None:
+    build(connection, "CREATE (u:User {id: 1}), (u)-[:RATED]->(:Movie {id: 1}), (u)-[:RATED]->(:Movie {id: 2})")
+    rows = read_interactions(connection, GraphSchema())
+    assert rows.ratings is None and rows.counts is None
