@@ -101,4 +101,5 @@ def test_an_erased_person_is_in_no_list_of_others_and_no_run(graph: Graph, runs:
     assert graph.connection.rows(into)[0]["n"] == 0
     graph.connection.write("MATCH (p:Person {id: 8}) DETACH DELETE p")
     for folder in folders:
-        assert jobs.publish(graph, folder).missing == 2  # as a user and as an item: the places that are left
+        report = jobs.publish(graph, folder)  # with the empty places that are left
+        assert report.missing > 0 and report.lists + report.lists_kept >= 39
