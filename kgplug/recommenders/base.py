@@ -53,6 +53,8 @@ class Recommender(ListMaker):
         config_class: its settings.
         needs_knowledge: whether `fit` requires a knowledge graph.
         reads_titles: whether it learns from `Interactions.item_texts`.
+        personal: whether users get lists of their own.
+        vectors_of_all: whether all users and items with likes have vectors, not only those that the graph knows.
         user_keys, item_keys: object arrays, known after `fit`.
         seen: CSR float32 (n_users, n_items), the training rows.
         liked: CSR float32 (n_users, n_items), those of them that are likes.
@@ -65,6 +67,8 @@ class Recommender(ListMaker):
     needs_knowledge: ClassVar[bool] = False
     reads_titles: ClassVar[bool] = False
     scores_are_probabilities: ClassVar[bool] = False
+    personal: ClassVar[bool] = True
+    vectors_of_all: ClassVar[bool] = True
 
     user_keys: np.ndarray
     item_keys: np.ndarray

@@ -50,6 +50,7 @@ class PER(FactorRecommender):
     config_class = PERConfig
     config: PERConfig
     needs_knowledge = True
+    vectors_of_all = False
 
     def _fit(
         self,

@@ -25,6 +25,7 @@ class Popularity(Recommender):
     name = "Popularity"
     config_class = PopularityConfig
     scores_are_exact = True
+    personal = False
 
     likes_per_item: np.ndarray  # float32 (n_items,)
 

@@ -63,6 +63,7 @@ class TwoNeighbourhoods(Recommender):
 
     config: TwoNeighbourhoodsConfig
     needs_knowledge = True
+    vectors_of_all = False
     cf: sparse.csr_matrix
     semantic: sparse.csr_matrix
     likes: sparse.csr_matrix

@@ -1,0 +1,115 @@
+"""Signs that a trained recommender is dead: what it learnt itself no longer changes a list.
+
+A list may look fine though the vectors that the model is about have shrunk to nothing: item biases and the side term
+order the items. So the scores are looked at with and without what the vectors give: the part of a score that is of the
+pair, and neither of the user nor of the item alone (the interaction of the two, in a table of users by items).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.special import expit
+
+from kgplug.data.health import NEARLY_ALL, SEVERAL, SURE, list_findings, vector_findings
+
+if TYPE_CHECKING:
+    from kgplug.data.publication import TopLists
+    from kgplug.recommenders.base import Recommender
+
+_USERS, _POPULAR, _OTHERS = 64, 64, 192  # users and items whose scores are looked at
+_PLACES = 10  # of a list
+_LEAST_SHARE = 1e-4  # of the variance in a user's list: vectors that give less change it by less than 1 %
+
+
+def model_findings(model: Recommender, lists: TopLists | None = None) -> list[str]:
+    """Return what is dead about a trained recommender, one sentence each; nothing where it is alive.
+
+    Args:
+        model: trained.
+        lists: that it gives.
+    """
+    if not model.personal:
+        return []
+    found = []
+    has_vectors = False
+    for what, vectors, likes in (
+        (model.user_label or "user", model.user_vectors(), np.diff(model.liked.indptr)),
+        (model.item_label or "item", model.item_vectors(), np.bincount(model.liked.indices, minlength=_n(model))),
+    ):
+        if vectors is not None:
+            learnt = likes > 0 if model.vectors_of_all else None
+            found += vector_findings(what, vectors, learnt=learnt)
+            has_vectors = True
+    own = hasattr(model, "logits") or has_vectors
+    if own:
+        found += _score_findings(model)
+    if lists is not None:
+        found += list_findings(lists, probabilities=model.scores_are_probabilities)
+    return found
+
+
+def _n(model: Recommender) -> int:
+    return len(model.item_keys)
+
+
+def _score_findings(model: Recommender) -> list[str]:
+    """Return what is dead about the scores of a sample of users and items, one sentence at most."""
+    users, items = _sample(model)
+    if len(users) < SEVERAL or len(items) < SEVERAL:
+        return []
+    pairs = np.repeat(users, len(items)), np.tile(items, len(users))
+    own, rest = _parts(model, *pairs)
+    own, total = own.reshape(len(users), -1), (own + rest).reshape(len(users), -1)  # (users, items)
+    if not np.isfinite(total).all():
+        return [f"{(~np.isfinite(total)).mean():.0%} of the scores looked at are not finite numbers"]
+    within = float((total - total.mean(axis=1, keepdims=True)).var())
+    if within == 0:
+        return ["all items have the same score"]
+    interaction = own - own.mean(axis=1, keepdims=True) - own.mean(axis=0) + own.mean()
+    share = float(interaction.var()) / within
+    kept = (_best(total) == _best(total - interaction)).mean()
+    if share < _LEAST_SHARE and kept >= NEARLY_ALL:
+        return [
+            f"its scores do not change when its own vectors are taken away (they give {share:.1g} of the variance in a "
+            f"user's list, and {kept:.0%} of the places stay)"
+        ]
+    return _saturated(model, total) if model.scores_are_probabilities else []
+
+
+def _saturated(model: Recommender, logits: np.ndarray) -> list[str]:
+    """Return whether probabilities say the same of nearly every pair, or take what was liked for impossible."""
+    probabilities = expit(logits.astype(np.float64))
+    if (probabilities >= 1 - SURE).mean() >= NEARLY_ALL:
+        return [f"{(probabilities >= 1 - SURE).mean():.0%} of all probabilities are at least {1 - SURE}"]
+    liked = model.liked.tocoo()
+    some = slice(None, None, -(-liked.nnz // (_USERS * _OTHERS)))
+    scores = model.score(liked.row[some], liked.col[some])
+    if (scores <= SURE).mean() >= NEARLY_ALL:
+        return [f"{(scores <= SURE).mean():.0%} of the likes it has learnt have a probability of at most {SURE}"]
+    return []
+
+
+def _sample(model: Recommender) -> tuple[np.ndarray, np.ndarray]:
+    """Return users with likes, and the items liked most with some of the others, int64."""
+    users = _spaced(np.flatnonzero(np.diff(model.liked.indptr)), _USERS)
+    order = np.argsort(-np.bincount(model.liked.indices, minlength=_n(model)), kind="stable")
+    return users, np.concatenate([order[:_POPULAR], _spaced(order[_POPULAR:], _OTHERS)])
+
+
+def _spaced(numbers: np.ndarray, n: int) -> np.ndarray:
+    return numbers[:: max(1, -(-len(numbers) // n))]
+
+
+def _parts(model: Recommender, users: np.ndarray, items: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the model's own part of the scores of pairs and what its side term adds, float64 (n,) each."""
+    if not hasattr(model, "logits"):
+        return model.score(users, items).astype(np.float64), np.zeros(len(users))
+    own = model.logits(users, items).astype(np.float64)  # type: ignore[attr-defined]
+    side = getattr(model, "side", None)
+    return own, np.zeros(len(users)) if side is None else side.logits(users, items).astype(np.float64)
+
+
+def _best(scores: np.ndarray) -> np.ndarray:
+    return np.argsort(-scores, axis=1, kind="stable")[:, :_PLACES]
