@@ -5,6 +5,7 @@
     ├── DataError            rows, keys or triples that cannot be trained on or imported
     ├── GraphError           what a Neo4j server refused, or could not be reached for
     │   └── LocalServerError the managed local Neo4j could not be installed, started or stopped
+    ├── DeadModelError       a model has collapsed, so it is not published unless forced
     ├── RunError             a run folder is missing, cut short, altered or made from other data
     └── TrainingError        training cannot go on (infinite loss, memory)
 
@@ -39,6 +40,10 @@ class GraphError(KgplugError):
 
 class LocalServerError(GraphError):
     """The managed local Neo4j could not be installed, started or stopped."""
+
+
+class DeadModelError(KgplugError):
+    """A model has collapsed: what it learnt no longer changes what it recommends."""
 
 
 class RunError(KgplugError):

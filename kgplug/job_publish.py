@@ -19,6 +19,7 @@ from kgplug.graph.graph import Graph
 from kgplug.graph.list_options import ListOptions
 from kgplug.graph.schema import GraphSchema
 from kgplug.job_data import evaluation_of
+from kgplug.job_health import found_at_evaluation
 from kgplug.training.runs import Runs
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ class PublishOptions:
     similar_label: str | None = None
     lists: ListOptions = field(default_factory=ListOptions)
     keep_previous: bool = True
+    force: bool = False
 
 
 def publish(
@@ -49,13 +51,14 @@ def publish(
     similar_label: str | None = None,
     lists: ListOptions | None = None,
     keep_previous: bool = True,
+    force: bool = False,
     progress: bool | None = None,
 ) -> PublishReport:
     """Write a run into the graph it was trained on; by default whatever a user has feedback on now counts as seen.
 
     The other arguments are those of `Graph.publish`; the catalogue keeps them, for `resume`.
     """
-    options = PublishOptions(top, similar, similar_label, lists or ListOptions(), keep_previous)
+    options = PublishOptions(top, similar, similar_label, lists or ListOptions(), keep_previous, force)
     model, arguments = _what_to_publish(graph, folder, options, progress)
     return graph.publish(model, keep_previous=keep_previous, **arguments)
 
@@ -68,10 +71,11 @@ def preview(
     similar: int | None = None,
     similar_label: str | None = None,
     lists: ListOptions | None = None,
+    force: bool = False,
     progress: bool | None = None,
 ) -> Preview:
     """Tell what `publish` with the same arguments would change; nothing is written."""
-    options = PublishOptions(top, similar, similar_label, lists or ListOptions())
+    options = PublishOptions(top, similar, similar_label, lists or ListOptions(), force=force)
     model, arguments = _what_to_publish(graph, folder, options, progress)
     del arguments["progress"], arguments["details"]
     return graph.preview(model, **arguments)
@@ -136,6 +140,7 @@ def _what_to_publish(
     """Return a run's model and the arguments for `Graph.publish`."""
     content = read_content(folder)
     model: Recommender | EmbeddingModel = models.load(folder)
+    model.health = [*model.health, *found_at_evaluation(folder)]
     schema = GraphSchema.model_validate(content["schema"])
     has_lists = content["kind"] == "recommender"
     wants_seen = has_lists and options.lists.seen == "all"
@@ -151,6 +156,7 @@ def _what_to_publish(
             "similar": options.similar,
             "similar_label": options.similar_label,
             "keep_previous": options.keep_previous,
+            "force": options.force,
         },
     }
     if has_lists:
@@ -162,6 +168,7 @@ def _what_to_publish(
         "schema": schema,
         "also_seen": seen,
         "lists": options.lists,
+        "force": options.force,
         "details": details,
         "progress": progress,
     }

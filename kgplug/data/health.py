@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from kgplug.data.publication import Publication, TopLists, usable_rows
+from kgplug.errors import DeadModelError
 
 MOST = 0.5  # share of vectors, or of places in lists, from which on it is most of them
 NEARLY_ALL = 0.99
@@ -26,6 +27,21 @@ def publication_findings(publication: Publication) -> list[str]:
     """
     found = [sentence for nodes in publication.vectors for sentence in vector_findings(nodes.label, nodes.vectors)]
     return found + (list_findings(publication.lists) if publication.lists is not None else [])
+
+
+def refuse_dead(publication: Publication, *, force: bool) -> None:
+    """Refuse a publication of a dead model, unless forced.
+
+    Raises:
+        DeadModelError: names what was found.
+    """
+    found = list(dict.fromkeys([*publication.findings, *publication_findings(publication)]))
+    if found and not force:
+        raise DeadModelError(
+            f"{publication.model} (run {publication.run}) is not published, as it has collapsed: {'; '.join(found)}. "
+            "Train it with other settings, or publish another model. To publish it all the same: --force "
+            "(force=True in Python)."
+        )
 
 
 def vector_findings(what: str, vectors: np.ndarray, *, learnt: np.ndarray | None = None) -> list[str]:

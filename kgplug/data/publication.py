@@ -94,6 +94,7 @@ class Publication:
         details: JSON-able facts kept on the catalogue node (settings, metrics …).
         relations: None for a model that has no vectors of relations.
         similar: the nearest nodes of each node, one entry a label; see `kgplug.data.neighbours`.
+        findings: what is dead about the model, one sentence each (`kgplug.data.health`).
     """
 
     model: str
@@ -103,6 +104,7 @@ class Publication:
     details: dict = field(default_factory=dict)
     relations: RelationVectors | None = None
     similar: list[TopLists] = field(default_factory=list)
+    findings: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, eq=False)

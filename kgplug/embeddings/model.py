@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -18,6 +19,7 @@ from kgplug.data.top_k import top_k
 from kgplug.embeddings.catalogue import EMBEDDINGS, embedding_name
 from kgplug.embeddings.config import EmbeddingConfig, embedding_config
 from kgplug.embeddings.export import entity_vectors, object_array, real_numbers
+from kgplug.embeddings.health import model_findings
 from kgplug.embeddings.validation import validation_triples
 from kgplug.errors import DataError, RunError, TrainingError, UsageError, unknown_name
 from kgplug.training.config import DataSize
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from kgplug.embeddings.training import TripleTask
     from kgplug.training.loop import History, TrainingTask
 
+_log = logging.getLogger(__name__)
 BLOCK_FLOATS = 4_000_000  # numbers held at a time while ranking: 16 MB, which the allocator gives out again
 
 
@@ -40,6 +43,7 @@ class EmbeddingModel:
         config: `EmbeddingConfig`.
         entity_keys, entity_labels, relations: of the graph; known after `fit`.
         history: `History.to_dict()` of the training.
+        health: what is dead about the model, one sentence each (`kgplug.embeddings.health`).
         run: id of this training, under which it is saved and published.
     """
 
@@ -60,6 +64,7 @@ class EmbeddingModel:
             check_model_settings(self.name, self.config.model_settings)
             build_loss(self.name, self.config)
         self.history: dict = {}
+        self.health: list[str] = []
         self._module: Any = None
         self._graph_triples: np.ndarray | None = None
         self._unit: np.ndarray | None = None
@@ -147,6 +152,9 @@ class EmbeddingModel:
         finally:
             if self._module is not None:
                 self._forget_cached()
+        self.health = model_findings(self)
+        if self.health:
+            _log.warning("%s has collapsed: %s.", self.name, "; ".join(self.health))
         return self
 
     def _task(
@@ -341,7 +349,8 @@ class EmbeddingModel:
         entities = (self.entity_labels, self.entity_keys, self.entity_vectors())
         parts = vectors_by_label(*(each[has_node] for each in entities))
         relations = RelationVectors(self.relations, self.relation_vectors())
-        return Publication(self.name, self.run, parts, None, details or {}, relations)
+        findings = list(dict.fromkeys([*self.health, *model_findings(self)]))
+        return Publication(self.name, self.run, parts, None, details or {}, relations, findings=findings)
 
     def save(self, folder: Path, **facts: object) -> None:
         """Write the model as an artefact folder; `facts` are kept beside it."""
@@ -355,6 +364,7 @@ class EmbeddingModel:
             "settings": self.config.model_dump(),
             "seed": self.seed,
             "history": self.history,
+            "health": self.health,
             "entity_keys": list(self.entity_keys),
             "entity_labels": list(self.entity_labels),
             "relations": list(self.relations),
@@ -378,6 +388,7 @@ class EmbeddingModel:
             object_array(content[name]) for name in ("entity_keys", "entity_labels", "relations")
         )
         model.seed, model.history, model.run = content["seed"], content["history"], content["run"]
+        model.health = list(content.get("health") or [])
         model._graph_triples = arrays.get("graph.triples")
         none = np.empty((0, 3), dtype=np.int64)
         model._module = model._build(none if model._graph_triples is None else model._graph_triples)

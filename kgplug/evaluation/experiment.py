@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,9 +16,13 @@ from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.errors import TrainingError, UsageError
 from kgplug.evaluation.beyond_accuracy import COLD, evaluate_beyond
 from kgplug.evaluation.ctr import LabelledPairs, accuracy, auc, best_threshold, label_pairs, warm_items
+from kgplug.evaluation.health import worse_than_popularity
 from kgplug.evaluation.protocol import ClickThroughParts, Protocol, divide
 from kgplug.evaluation.ranking import check_lengths, evaluate_ranking
 from kgplug.recommenders.base import Recommender
+from kgplug.recommenders.health import model_findings
+
+_log = logging.getLogger(__name__)
 
 _TRAINING_PAIRS = 100_000  # likes that the median score is taken from
 _SCORED_PAIRS = 1_000_000  # pairs scored at a time
@@ -34,6 +39,7 @@ def evaluate(
     relevant: Literal["likes", "all"] = "likes",
     beyond: bool = False,
     cold: int = COLD,
+    warn: bool = True,
 ) -> pd.DataFrame:
     """Measure models on one test part: click-through and full ranking.
 
@@ -52,6 +58,7 @@ def evaluate(
         beyond: measure novelty, diversity and popularity of the lists, and accuracy by groups, too; the figures
             of `kgplug.evaluation.beyond_accuracy` follow the other ones.
         cold: users and items with fewer training likes are cold.
+        warn: log what is dead about a model (`kgplug.evaluation.health`); the table's `attrs["health"]` has it anyway.
 
     Returns:
         One row a model, the index is its name: AUC, ACC, then for each k precision@k, recall@k, F1@k,
@@ -93,7 +100,29 @@ def evaluate(
                 model, train, test, valid=valid, k=lengths, relevant=relevant, cold=cold, pairs=pairs, scores=scores
             )
         rows.append(row)
-    return pd.DataFrame(rows, index=pd.Index(list(models), name="model"))
+    table = pd.DataFrame(rows, index=pd.Index(list(models), name="model"))
+    table.attrs["health"] = _health(models, train, test, valid, warn=warn)
+    return table
+
+
+def _health(
+    models: Mapping[str, Recommender],
+    train: Interactions,
+    test: Interactions,
+    valid: Interactions | None,
+    *,
+    warn: bool,
+) -> dict[str, list[str]]:
+    """Return what is dead about each model, those that are alive left out."""
+    found: dict[str, list[str]] = {}
+    for name, model in models.items():
+        worse = worse_than_popularity(model, train, test, valid=valid)
+        said = list(dict.fromkeys([*model_findings(model), *([] if worse is None else [worse])]))
+        if said:
+            found[name] = said
+            if warn:
+                _log.warning("%s: %s.", name, "; ".join(said))
+    return found
 
 
 def evaluate_ctr(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self, cast
 
 from pydantic import SecretStr
 
+from kgplug.data.health import refuse_dead
 from kgplug.data.interactions import Interactions
 from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.data.neighbours import similar_lists
@@ -114,6 +115,7 @@ class Graph:
         lists: ListOptions | None = None,
         details: dict | None = None,
         keep_previous: bool = True,
+        force: bool = False,
         progress: bool | None = None,
     ) -> PublishReport:
         """Write a model's vectors and top lists into the graph.
@@ -130,8 +132,10 @@ class Graph:
             lists: what counts as seen, which items may stand in the lists, how much these differ.
             details: facts kept on the catalogue node.
             keep_previous: keep the run that serves now, so that `rollback` can bring it back.
+            force: publish the model even if it has collapsed (`kgplug.data.health`).
 
         Raises:
+            DeadModelError: the model has collapsed; nothing is written.
             UsageError: the options of lists do not fit the graph, or the model has no lists.
             GraphError: somebody else publishes this model now, or the server refuses.
         """
@@ -141,6 +145,7 @@ class Graph:
             publication = self._publication(
                 model, top, similar, similar_label, schema or self.schema, also_seen, lists or ListOptions(), details
             )
+        refuse_dead(publication, force=force)
         return publish(
             self.connection, schema or self.schema, publication, keep_previous=keep_previous, progress=progress
         )
@@ -155,6 +160,7 @@ class Graph:
         schema: GraphSchema | None = None,
         also_seen: Interactions | None = None,
         lists: ListOptions | None = None,
+        force: bool = False,
     ) -> Preview:
         """Tell what `publish` with the same arguments would change, how long it would take, and write nothing."""
         from kgplug.graph.publishing.preview import preview
@@ -162,6 +168,7 @@ class Graph:
         publication = self._publication(
             model, top, similar, similar_label, schema or self.schema, also_seen, lists or ListOptions(), None
         )
+        refuse_dead(publication, force=force)
         return preview(self.connection, schema or self.schema, publication)
 
     def rollback(self, model: str) -> RollbackReport:

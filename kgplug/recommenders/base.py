@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from abc import abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,10 +18,12 @@ from kgplug.data.own_items import OWN_ITEMS, same_keys_as
 from kgplug.data.publication import NodeVectors, Publication, TopLists
 from kgplug.data.ties import places_by_popularity
 from kgplug.errors import DataError, RunError, UsageError
+from kgplug.recommenders.health import model_findings
 from kgplug.recommenders.lists import SCORE_BLOCK_CELLS, ListMaker
 from kgplug.recommenders.newcomers import FoldIn
 from kgplug.training.config import DataSize, ModelConfig, make_config
 
+_log = logging.getLogger(__name__)
 _FEEDBACK = "kgplug.Interactions, such as Interactions.from_dataframe(frame, user=…, item=…) makes"
 _BUILT_BY = {
     "interactions": _FEEDBACK,
@@ -60,6 +63,7 @@ class Recommender(ListMaker):
         liked: CSR float32 (n_users, n_items), those of them that are likes.
         run: id of this training, under which it is saved and published.
         history: `History.to_dict()` of the training, {} for models that have none.
+        health: what is dead about the model, one sentence each (`kgplug.recommenders.health`).
     """
 
     name: ClassVar[str]
@@ -82,6 +86,7 @@ class Recommender(ListMaker):
     def __init__(self, **settings: object) -> None:
         self.config = self._given = make_config(self.name, self.config_class, settings)
         self.history: dict = {}
+        self.health: list[str] = []
         self._fold_in: FoldIn | None = None
         self._places: np.ndarray | None = None
 
@@ -144,6 +149,9 @@ class Recommender(ListMaker):
         size = DataSize(interactions.n_users, interactions.n_items, self.liked.nnz, n_triples)
         self.config = self._given.suited(size)
         self._fit(interactions, knowledge, valid, seed, FitOptions(progress, checkpoint))
+        self.health = model_findings(self)
+        if self.health:
+            _log.warning("%s has collapsed: %s.", self.name, "; ".join(self.health))
         return self
 
     def _check_links(self, interactions: Interactions, knowledge: KnowledgeGraph) -> None:
@@ -252,7 +260,8 @@ class Recommender(ListMaker):
             exclude=exclude, diversity=diversity, vectors=vectors,
         )  # fmt: skip
         lists = TopLists(self.user_label, self.item_label, self.user_keys, self.item_keys, items, scores)
-        return Publication(self.name, self.run, self._node_vectors(), lists, details or {})
+        findings = list(dict.fromkeys([*self.health, *model_findings(self, lists)]))
+        return Publication(self.name, self.run, self._node_vectors(), lists, details or {}, findings=findings)
 
     def _node_vectors(self) -> list[NodeVectors]:
         """Return the vectors of users and of items, one set per label and one vector per node."""
@@ -284,6 +293,7 @@ class Recommender(ListMaker):
             "settings": self.config.model_dump(),
             "seed": self.seed,
             "history": self.history,
+            "health": self.health,
             "user_label": self.user_label,
             "item_label": self.item_label,
             "user_keys": list(self.user_keys),
@@ -332,6 +342,7 @@ class Recommender(ListMaker):
         if self.own_items is None and self.user_label and self.user_label == self.item_label:  # runs of before
             self.own_items = same_keys_as(self.user_keys, self.item_keys)
         self.seed, self.history, self.run = content["seed"], content["history"], content["run"]
+        self.health = list(content.get("health") or [])
         self.seen = self._rows("seen", arrays)
         self.liked = self._rows("liked", arrays) if "liked.indptr" in arrays else self.seen  # runs of earlier versions
         self._take_state({k.removeprefix("model."): v for k, v in arrays.items() if k.startswith("model.")})

@@ -38,7 +38,7 @@ def model_findings(model: Recommender, lists: TopLists | None = None) -> list[st
         (model.user_label or "user", model.user_vectors(), np.diff(model.liked.indptr)),
         (model.item_label or "item", model.item_vectors(), np.bincount(model.liked.indices, minlength=_n(model))),
     ):
-        if vectors is not None:
+        if vectors is not None and len(vectors) == len(likes):
             learnt = likes > 0 if model.vectors_of_all else None
             found += vector_findings(what, vectors, learnt=learnt)
             has_vectors = True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from dataclasses import dataclass, field
@@ -10,6 +11,8 @@ from pathlib import Path
 
 from kgplug.data.artefact import MANIFEST, new_run_id, peek_content
 from kgplug.errors import RunError, UsageError
+
+HEALTH = "health.json"  # beside a run: what an evaluation found dead about it
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,7 @@ class RunInfo:
         seconds: the training took, None where unknown.
         path: its folder.
         damage: what is wrong with it, "" where nothing is.
+        health: what is dead about its model, one sentence each; see `kgplug.data.health`.
     """
 
     id: str
@@ -35,6 +39,7 @@ class RunInfo:
     seconds: float | None = None
     path: Path = Path()
     damage: str = ""
+    health: list[str] = field(default_factory=list)
 
 
 class Runs:
@@ -70,6 +75,7 @@ class Runs:
                 dict(content.get("metrics") or {}),
                 content.get("seconds", round(sum(history["seconds"]), 1) if history.get("seconds") else None),
                 folder,
+                health=list(dict.fromkeys([*(content.get("health") or []), *_found_at_evaluation(folder)])),
             )
         except RunError as error:
             return RunInfo(folder.name, "", "", _created(folder), path=folder, damage=str(error))
@@ -115,6 +121,11 @@ class Runs:
             f'No run or model "{text}". Runs: {_some([info.id for info in reversed(found)])}.'
             + (f" Models: {', '.join(models)}." if models else "")
         )
+
+
+def _found_at_evaluation(folder: Path) -> list[str]:
+    path = folder / HEALTH
+    return [str(sentence) for sentence in json.loads(path.read_text(encoding="utf-8"))] if path.exists() else []
 
 
 def _some(ids: list[str], shown: int = 5) -> str:

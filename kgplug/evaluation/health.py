@@ -1,0 +1,116 @@
+"""Signs that a model is dead in what it is measured by: lists worse than Popularity, ranks no better than guesses."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import numpy as np
+
+from kgplug.data.interactions import Interactions
+from kgplug.data.keys import distinct
+from kgplug.errors import KgplugError
+from kgplug.evaluation.ranking import list_blocks, measure_lists
+from kgplug.recommenders.base import Recommender
+from kgplug.recommenders.popularity import Popularity
+
+_K = 10
+_USERS, _BLOCK = 2000, 100  # whose lists are compared, and how many at a time
+_LEAST_USERS = 30  # fewer say little
+_ERRORS = 3  # standard errors that the difference must be off zero
+_CLEARLY = 0.5  # of Popularity's NDCG: sound models that are no good at lists reach more than this on sparse data
+_NDCG = 3  # place in what `measure_lists` returns
+
+
+def worse_than_popularity(
+    model: Recommender,
+    train: Interactions,
+    test: Interactions,
+    *,
+    valid: Interactions | None = None,
+    within_s: float | None = None,
+) -> str | None:
+    """Return a sentence where a model's lists are clearly worse than the most popular items; else None.
+
+    The NDCG@10 of a sample of test users is compared user by user: it is worse where it is less than half of
+    Popularity's, and the mean difference is more than three standard errors below zero.
+
+    Args:
+        model: fitted on `train`.
+        train, test, valid: parts of one split, as in `evaluate_ranking`.
+        within_s: stop after so many seconds, with what was measured until then.
+    """
+    right = test.likes()
+    users = distinct(right.users)
+    if not model.personal or len(users) < _LEAST_USERS:
+        return None
+    users = users[:: -(-len(users) // _USERS)]
+    popular = Popularity().fit(train)
+    found = list(
+        _measured((model, popular), right, train, valid, np.random.default_rng(0).permutation(users), within_s)
+    )
+    own, usual = np.concatenate(found, axis=1)  # (n,) each
+    difference = own - usual
+    error = difference.std() / np.sqrt(len(difference))
+    if len(own) < _LEAST_USERS or difference.mean() >= -_ERRORS * error or own.mean() >= _CLEARLY * usual.mean():
+        return None
+    return (
+        f"its lists are worse than the most popular items: NDCG@{_K} {own.mean():.4f} against {usual.mean():.4f} of "
+        f"Popularity, of {len(own):,} users"
+    )
+
+
+def _measured(
+    models: tuple[Recommender, Recommender],
+    right: Interactions,
+    train: Interactions,
+    valid: Interactions | None,
+    users: np.ndarray,
+    within_s: float | None,
+) -> Iterator[np.ndarray]:
+    """Yield NDCG of some users after the others, float64 (2, b)."""
+    until = time.perf_counter() + (np.inf if within_s is None else within_s)
+    for start in range(0, len(users), _BLOCK):
+        some = np.sort(users[start : start + _BLOCK])
+        rows = right.take(np.isin(right.users, some))
+        lists = [next(list_blocks(model, rows, train, valid, min(_K, train.n_items)))[1] for model in models]
+        yield np.stack([measure_lists(items, rows, some, (_K,))[0, _NDCG] for items in lists])
+        if time.perf_counter() > until:
+            return
+
+
+def no_better_than_guesses(mrr: float, n_ranks: int, n_entities: int) -> str | None:
+    """Return a sentence where the mean reciprocal rank of true triples is that of random ranks; else None.
+
+    Args:
+        mrr: of the model.
+        n_ranks: it is the mean of.
+        n_entities: that compete.
+    """
+    if n_ranks < 2 * _LEAST_USERS or n_entities < 2 * _K:
+        return None
+    places = 1.0 / np.arange(1, n_entities + 1)
+    guessed, error = places.mean(), places.std() / np.sqrt(n_ranks)
+    if mrr >= guessed + error:
+        return None
+    return f"it ranks true triples no better than guesses: MRR {mrr:.4f}, and random ranks have {guessed:.4f}"
+
+
+def after_training(
+    model: Recommender, train: Interactions, valid: Interactions | None, *, within_s: float
+) -> list[str]:
+    """Return what is dead about a model that was just trained, its lists of validation users included.
+
+    Args:
+        model: fitted on `train`.
+        train, valid: parts of one split.
+        within_s: seconds that comparing lists may take.
+    """
+    found = list(getattr(model, "health", []))
+    if valid is None or not valid.is_like.any():
+        return found
+    try:
+        worse = worse_than_popularity(model, train, valid, within_s=within_s)
+    except KgplugError as error:  # scores that are not numbers
+        worse = None if found else str(error)
+    return found if worse is None else [*found, worse]

@@ -1,0 +1,57 @@
+"""What is dead about a run: found after its training or at its evaluation, kept in its folder, told before a publish."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from kgplug.data.artefact import write_text_whole
+from kgplug.data.interactions import Interactions
+from kgplug.errors import RunError
+from kgplug.training.runs import HEALTH
+
+_log = logging.getLogger(__name__)
+_SHARE, _LEAST_S = 0.05, 2.0  # of the training's time, and seconds: what comparing lists may take
+
+
+def after_training(model: Any, train: Interactions, valid: Interactions | None, *, seconds: float) -> list[str]:
+    """Return what is dead about a recommender that was just trained; `fit` has said already what it found itself.
+
+    Args:
+        model: fitted on `train`.
+        train, valid: parts of its split.
+        seconds: the training took.
+    """
+    from kgplug.evaluation.health import after_training as findings_of
+
+    found = findings_of(model, train, valid, within_s=max(_LEAST_S, _SHARE * seconds))
+    for sentence in found:
+        if sentence not in model.health:
+            _log.warning("%s: %s.", model.name, sentence)
+    return found
+
+
+def keep(folder: Path, findings: Sequence[str]) -> None:
+    """Write down what the evaluation of a run found, in place of what one before did."""
+    if findings or (folder / HEALTH).exists():
+        write_text_whole(folder / HEALTH, json.dumps(list(findings), ensure_ascii=False))
+
+
+def found_at_evaluation(folder: Path) -> list[str]:
+    """Return what the evaluation of a run found, [] where it was not evaluated."""
+    path = folder / HEALTH
+    try:
+        return [str(sentence) for sentence in json.loads(path.read_text(encoding="utf-8"))] if path.exists() else []
+    except (ValueError, TypeError, RecursionError):
+        raise RunError(f"{path} is damaged. Delete it, then measure again: kgplug evaluate {folder.name}.") from None
+
+
+def notes(tables: dict[str, pd.DataFrame]) -> list[str]:
+    """Return what was found about the runs of some tables, one sentence per finding."""
+    found = {run: said for table in tables.values() for run, said in table.attrs.get("health", {}).items()}
+    return [f"{run}: {sentence}." for run, said in found.items() for sentence in said]
