@@ -1,4 +1,4 @@
-"""What is dead about a run: found after its training or at its evaluation, kept in its folder, told before a publish."""
+"""What is dead about a run: found after training or at evaluation, kept in its folder, told before a publish."""
 
 from __future__ import annotations
 
@@ -49,6 +49,17 @@ def found_at_evaluation(folder: Path) -> list[str]:
         return [str(sentence) for sentence in json.loads(path.read_text(encoding="utf-8"))] if path.exists() else []
     except (ValueError, TypeError, RecursionError):
         raise RunError(f"{path} is damaged. Delete it, then measure again: kgplug evaluate {folder.name}.") from None
+
+
+def joined(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Return tables one below the other, with what was found about the runs of all of them."""
+    health = {run: said for table in tables for run, said in table.attrs.get("health", {}).items()}
+    plain = [table.copy() for table in tables]
+    for table in plain:
+        table.attrs = {}  # pandas keeps those that all tables share
+    whole = pd.concat(plain)
+    whole.attrs["health"] = health
+    return whole
 
 
 def notes(tables: dict[str, pd.DataFrame]) -> list[str]:

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from kgplug import models
+from kgplug import job_health, models
 from kgplug.data.artefact import read_content, write_text_whole
 from kgplug.data.keys import fingerprint
 from kgplug.data.knowledge_graph import KnowledgeGraph
@@ -122,11 +122,13 @@ def train(
         if not model.history:
             raise
         failure = error  # after good epochs, whose best weights the model holds
+    seconds = time.perf_counter() - began
     model.save(
         runs.path(model.run),
         key="" if failure else key,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
-        seconds=round(time.perf_counter() - began, 1),
+        seconds=round(seconds, 1),
+        health=_health(model, kind, data, split, seconds),
         split=asdict(split),
         data=used,
         metrics=_validation_figures(model, kind),
@@ -173,6 +175,15 @@ def _fit(model: Any, kind: str, data: GraphData, split: Split, options: dict[str
         assert data.interactions is not None
         train_rows, valid_rows, _ = split.interactions(data.interactions)
         model.fit(train_rows, data.knowledge if model.needs_knowledge else None, valid=valid_rows, **options)
+
+
+def _health(model: Any, kind: str, data: GraphData, split: Split, seconds: float) -> list[str]:
+    """Return what is dead about a model that was just trained."""
+    if kind == "embedding":
+        return model.health
+    assert data.interactions is not None
+    train_rows, valid_rows, _ = split.interactions(data.interactions)
+    return job_health.after_training(model, train_rows, valid_rows, seconds=seconds)
 
 
 def _validation_figures(model: Any, kind: str) -> dict[str, float]:
@@ -252,7 +263,6 @@ def evaluate(
         RunError: a run is damaged, or the graph is no longer the one it was trained on.
         DataError: a run left no test part.
     """
-    import pandas as pd
 
     tables: dict[str, list[pd.DataFrame]] = {}
     read_before: dict[str, GraphData] = {}
@@ -264,9 +274,10 @@ def evaluate(
         measure = _evaluate_embedding if content["kind"] == "embedding" else _evaluate_recommender
         with stage(f"Evaluating {folder.name}", progress=progress):
             table = measure(folder, content, read_before[which], tuple(k), beyond)
+        job_health.keep(folder, table.attrs.get("health", {}).get(folder.name, []))
         write_text_whole(folder / EVALUATION, dumps(table.iloc[0]))
         tables.setdefault(content["kind"], []).append(table)
-    return {kind: pd.concat(parts) for kind, parts in tables.items()}
+    return {kind: job_health.joined(parts) for kind, parts in tables.items()}
 
 
 def _read_again(graph: Graph, content: dict, progress: bool | None) -> GraphData:
@@ -299,7 +310,7 @@ def _evaluate_recommender(
     if test is None:
         raise _no_test_part(folder)
     model = cast("Recommender", models.load(folder))
-    return measure({folder.name: model}, train_rows, test, valid=valid, k=k, beyond=beyond)
+    return measure({folder.name: model}, train_rows, test, valid=valid, k=k, beyond=beyond, warn=False)
 
 
 def _evaluate_embedding(
@@ -307,6 +318,8 @@ def _evaluate_embedding(
 ) -> pd.DataFrame:
     import pandas as pd
 
+    from kgplug.embeddings.health import model_findings
+    from kgplug.evaluation.health import no_better_than_guesses
     from kgplug.evaluation.link_prediction import count_untrained, evaluate_link_prediction
 
     assert data.knowledge is not None
@@ -317,7 +330,11 @@ def _evaluate_embedding(
     model = cast("EmbeddingModel", models.load(folder))
     figures = evaluate_link_prediction(model, test.triples, known=data.knowledge.triples)
     figures["untrained"] = count_untrained(train_part, test.triples)
-    return pd.DataFrame([figures], index=[folder.name])
+    table = pd.DataFrame([figures], index=[folder.name])
+    guesses = no_better_than_guesses(figures["MRR"], 2 * len(test.triples), len(model.entity_keys))
+    found = list(dict.fromkeys([*model_findings(model), *([] if guesses is None else [guesses])]))
+    table.attrs["health"] = {folder.name: found} if found else {}
+    return table
 
 
 def _split_of(content: dict) -> Split:

@@ -117,7 +117,7 @@ def runs(as_json: Json = False) -> None:
         return
     rows = []
     for info in found:
-        figures = info.damage or _figures(info)
+        figures = info.damage or ", ".join([*filter(None, [_figures(info)]), *info.health])
         created = info.created[:16].replace("T", " ")
         facts = {"model": info.model, "created": created, "seconds": info.seconds, "figures": figures}
         rows.append({"run": info.id, **facts})
@@ -150,7 +150,7 @@ def evaluate(
 
     Examples: `kgplug evaluate`, `kgplug evaluate MKR KGCN -k 5,10,50 --json`, `kgplug evaluate MKR MF --beyond`
     """
-    from kgplug import jobs
+    from kgplug import job_health, jobs
 
     store = open_runs()
     names = run or sorted({info.model for info in store.list() if info.model})
@@ -160,6 +160,8 @@ def evaluate(
     with open_graph() as graph:
         tables = jobs.evaluate(graph, folders, k=_lengths(k), beyond=beyond)
     if as_json:
+        for note in job_health.notes(tables):
+            err.print(note)
         print_json([row for table in tables.values() for row in plain(table.rename_axis("run"))])
         return
     titles = {"recommender": "Recommenders, on their test part", "embedding": "Embeddings, on held-out triples"}
@@ -172,6 +174,8 @@ def evaluate(
             print_frame(
                 table.loc[:, further], as_json=False, title="Beyond accuracy: what the lists are like, for whom"
             )
+    for note in job_health.notes(tables):
+        out.print(note)
 
 
 def _lengths(text: str) -> tuple[int, ...]:

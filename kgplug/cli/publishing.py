@@ -57,6 +57,9 @@ def publish(
     keep: Annotated[
         bool, typer.Option(help="Keep the run that serves now, so that `kgplug rollback` can bring it back.")
     ] = True,
+    force: Annotated[
+        bool, typer.Option("--force", help="Publish a model even if it has collapsed, or its lists are bad.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Tell what would change, and write nothing.")] = False,
     resume: Annotated[
         bool, typer.Option("--resume", help="Bring an interrupted publish to its end, as it was begun.")
@@ -84,7 +87,7 @@ def publish(
         return
     folder = runs.resolve(str(run))  # refused before the database is asked
     lists = list_options(where, labels, diversity, diverse_by, seen)
-    how: dict[str, Any] = {"top": k, "similar": similar, "similar_label": similar_label, "lists": lists}
+    how: dict[str, Any] = {"top": k, "similar": similar, "similar_label": similar_label, "lists": lists, "force": force}
     with open_graph() as graph:
         report = (
             jobs.preview(graph, folder, **how) if dry_run else jobs.publish(graph, folder, keep_previous=keep, **how)

@@ -117,7 +117,7 @@ def _health(
     found: dict[str, list[str]] = {}
     for name, model in models.items():
         worse = worse_than_popularity(model, train, test, valid=valid)
-        said = list(dict.fromkeys([*model_findings(model), *([] if worse is None else [worse])]))
+        said = model_findings(model) + ([] if worse is None else [worse])
         if said:
             found[name] = said
             if warn:
