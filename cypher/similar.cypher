@@ -13,7 +13,7 @@ CALL db.index.vector.queryNodes(index, 10 * $k + 1, item[property]) YIELD node A
 WITH item, similar_item, property
 WHERE similar_item <> item AND similar_item:`Movie`
 WITH DISTINCT similar_item, vector.similarity.cosine(item[property], similar_item[property]) AS similarity
-ORDER BY similarity DESC
+ORDER BY similarity DESC, similar_item.`id`
 LIMIT $k
 WITH collect({item: similar_item, similarity: similarity}) AS found
 UNWIND range(1, size(found)) AS rank

@@ -14,6 +14,7 @@ import torch
 
 from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.data.publication import Predictions
+from kgplug.data.ties import ROUNDING, groups_of_sorted
 from kgplug.errors import TrainingError, UsageError, unknown_name
 from kgplug.progress import bar as progress_bar
 
@@ -84,7 +85,7 @@ def predict(model: EmbeddingModel, question: Question, *, top: int = 10, progres
     """Return the most plausible pairs of a question that are not known, the best first.
 
     Args:
-        top: at most so many; equal scores stand in the order of head, then tail.
+        top: maximum number of pairs; tied ones stand in the order of head, then tail.
         progress: show a bar; None shows it on a terminal.
 
     Raises:
@@ -99,7 +100,8 @@ def predict(model: EmbeddingModel, question: Question, *, top: int = 10, progres
             rows, columns = np.nonzero(scores >= max(best.least, np.finfo(np.float32).min))
             best.offer(scores[rows, columns], heads[rows] * n + tails[columns])
             bar.update(scores.size)
-    found_heads, found_tails = np.divmod(best.codes, n)
+    found_scores, codes = best.ranked()
+    found_heads, found_tails = np.divmod(codes, n)
     return Predictions(
         model.name,
         model.run,
@@ -108,35 +110,56 @@ def predict(model: EmbeddingModel, question: Question, *, top: int = 10, progres
         model.entity_keys[found_heads],
         model.entity_labels[found_tails],
         model.entity_keys[found_tails],
-        best.scores,
+        found_scores,
     )
 
 
 class _Best:
     """The best scores met so far.
 
+    Scores that differ by rounding alone are tied (`kgplug.data.ties`), and tied pairs stand in the order of their
+    codes. So the candidates reach a little below the list's last score.
+
     Attributes:
-        scores: float32 (n,), best first.
+        scores: float32 (n,), of the candidates.
         codes: int64 (n,), of the pairs.
     """
 
     def __init__(self, size: int) -> None:
-        self.size = size
+        self.size, self._largest, self._last = size, 0.0, -np.inf
         self.scores, self.codes = np.empty(0, dtype=np.float32), np.empty(0, dtype=np.int64)
 
     @property
     def least(self) -> float:
         """What a score must reach."""
-        return float(self.scores[-1]) if len(self.scores) == self.size else -np.inf
+        return self._last - self._tolerance
+
+    @property
+    def _tolerance(self) -> float:
+        return ROUNDING * self._largest
 
     def offer(self, scores: np.ndarray, codes: np.ndarray) -> None:
         """Take those of float32 (m,) that are among the best, with their codes int64 (m,)."""
-        if len(scores) > self.size:  # a partition before the sort: of a first block nearly all are offered
-            kept = scores >= np.partition(scores, -self.size)[-self.size]
-            scores, codes = scores[kept], codes[kept]
+        self._largest = max(self._largest, float(np.abs(scores).max(initial=0)))
         scores, codes = np.concatenate([self.scores, scores]), np.concatenate([self.codes, codes])
-        order = np.lexsort((codes, -scores))[: self.size]
-        self.scores, self.codes = scores[order], codes[order]
+        if len(scores) > self.size:
+            self._last = float(np.partition(scores, -self.size)[-self.size])
+            above = np.flatnonzero(scores > self._last + self._tolerance)
+            tied = np.flatnonzero((scores >= self.least) & (scores <= self._last + self._tolerance))
+            if len(tied) > self.size:  # as of a model that gives all pairs one score
+                tied = tied[np.argpartition(codes[tied], self.size - 1)[: self.size]]
+            kept = np.concatenate([above, tied])
+            scores, codes = scores[kept], codes[kept]
+        self.scores, self.codes = scores, codes
+
+    def ranked(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return (scores, codes) of the list, best first; tied pairs have the best of their scores."""
+        order = np.argsort(-self.scores, kind="stable")
+        scores = self.scores[order]
+        group = groups_of_sorted(np.zeros(len(order), dtype=np.int64), scores, np.array([self._tolerance]))
+        ranks = np.lexsort((self.codes[order], group))[: self.size]
+        first = np.flatnonzero(np.diff(group, prepend=0))  # of each group
+        return scores[first[group[ranks] - 1]], self.codes[order[ranks]]
 
 
 @torch.no_grad()

@@ -129,3 +129,18 @@ def test_what_is_unknown_is_told_with_the_nearest(model, knowledge, asked, messa
     with pytest.raises(UsageError) as caught:
         ask(model, knowledge, asked[0], **asked[1])
     assert message in str(caught.value)
+
+
+def test_scores_that_differ_by_rounding_are_listed_in_the_order_of_their_pairs_whatever_the_blocks():
+    rng = np.random.default_rng(0)
+    scores = np.repeat(np.array([3, 2, 1], dtype=np.float32), [2, 500, 9])
+    codes = rng.permutation(len(scores))
+    for _ in range(5):
+        noisy = (scores + rng.uniform(-1, 1, len(scores)) * 2.0**-22).astype(np.float32)
+        for rows in (7, 100, len(scores)):
+            best = prediction._Best(10)
+            for start in range(0, len(scores), rows):
+                best.offer(noisy[start : start + rows], codes[start : start + rows])
+            found, listed = best.ranked()
+            assert listed.tolist() == [*sorted(codes[:2].tolist()), *sorted(codes[2:502].tolist())[:8]]
+            assert found.dtype == np.float32 and len(set(found[:2].tolist())) == 1 and len(set(found[2:].tolist())) == 1
