@@ -7,7 +7,6 @@ threads). Larger matrices are inverted by products of blocks; LAPACK sees blocks
 from __future__ import annotations
 
 import numpy as np
-import torch
 from scipy.linalg import get_lapack_funcs
 
 _LAPACK_ROWS = 16_000  # of float64 that take less than 2^31 bytes
@@ -56,6 +55,8 @@ def _by_blocks(matrix: np.ndarray) -> bool:
 
     Source: J. Goodnight, "A Tutorial on the SWEEP Operator", The American Statistician 33(3), 1979.
     """
+    import torch  # here: half a gigabyte that small catalogues need not
+
     block_rows = _BLOCK_ROWS
     n, a = len(matrix), torch.from_numpy(matrix)
     panel, swept = (torch.empty((n, min(n, block_rows)), dtype=a.dtype) for _ in range(2))  # B, B D: (n, b)
