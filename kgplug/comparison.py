@@ -10,7 +10,7 @@ import pandas as pd
 
 from kgplug import jobs, models, plots
 from kgplug.data.artefact import count_numbers, read_content
-from kgplug.errors import UsageError
+from kgplug.errors import UsageError, when_interrupted
 from kgplug.graph.graph import Graph
 from kgplug.graph.schema import GraphSchema
 from kgplug.training.runs import Runs
@@ -50,11 +50,15 @@ def compare(
     kind = kind_of(names, settings or {})
     needs = next((name for name, model in made.items() if getattr(model, "needs_knowledge", False)), next(iter(made)))
     data = jobs.read(graph, schema, name=needs, progress=progress)
-    trained = {
-        jobs.train(name, data, runs, settings=settings, split=split, seed=seed, reuse=True, progress=progress): name
-        for name in made
-    }
-    table = jobs.evaluate(graph, list(trained), k=(10,), progress=progress)[kind]
+    trained: dict[Path, str] = {}
+    kept = "The same command, given again, keeps the models that are trained."
+    with when_interrupted(lambda: kept if trained else None):
+        for name in made:
+            folder = jobs.train(
+                name, data, runs, settings=settings, split=split, seed=seed, reuse=True, progress=progress
+            )
+            trained[folder] = name
+        table = jobs.evaluate(graph, list(trained), k=(10,), progress=progress)[kind]
     table.index = pd.Index(list(trained.values()), name="model")
     table["seconds"] = [runs.info(folder).seconds for folder in trained]
     table["parameters"] = [count_numbers(folder, ("module.", "model.")) for folder in trained]

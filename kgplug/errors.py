@@ -15,7 +15,8 @@ A message is one sentence or two: what was expected, what was found, what to do.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 
 
 class KgplugError(Exception):
@@ -58,6 +59,21 @@ class TrainingError(KgplugError):
     """
 
     history: dict | None = None
+
+
+@contextmanager
+def when_interrupted(advice: Callable[[], str | None]) -> Iterator[None]:
+    """Let a Ctrl-C carry what its user should know, such as that the same command goes on.
+
+    Args:
+        advice: asked when it happens; None where there is nothing true to say.
+    """
+    try:
+        yield
+    except KeyboardInterrupt as interrupt:
+        if sentence := advice():
+            interrupt.add_note(sentence)
+        raise
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -15,7 +15,7 @@ from kgplug import job_health, models
 from kgplug.data.artefact import read_content, write_text_whole
 from kgplug.data.keys import fingerprint
 from kgplug.data.knowledge_graph import KnowledgeGraph
-from kgplug.errors import DataError, RunError, TrainingError, UsageError
+from kgplug.errors import DataError, RunError, TrainingError, UsageError, when_interrupted
 from kgplug.graph.graph import Graph
 from kgplug.graph.schema import GraphSchema
 from kgplug.job_data import DEFAULT_FRACTIONS, EVALUATION, GraphData, Split, evaluation_of, read
@@ -114,9 +114,14 @@ def train(
     options: dict[str, Any] = {"seed": seed, "progress": progress, "checkpoint": checkpoint}
     if earlier is not None:
         options |= {"start": earlier, "freeze": freeze}
+
+    def goes_on() -> str | None:
+        kept = any(checkpoint.parent.glob(f"{checkpoint.stem}*{checkpoint.suffix}"))
+        return "The same command, given again, goes on from the last checkpoint." if kept else None
+
     failure = None
     try:
-        with stage(f"Training {model.name}", progress=progress):
+        with when_interrupted(goes_on), stage(f"Training {model.name}", progress=progress):
             _fit(model, kind, data, split, options)
     except TrainingError as error:
         if not model.history:

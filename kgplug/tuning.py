@@ -22,7 +22,7 @@ from kgplug import models
 from kgplug.data.interactions import Interactions
 from kgplug.data.keys import fingerprint
 from kgplug.data.knowledge_graph import KnowledgeGraph
-from kgplug.errors import RunError, TrainingError, UsageError
+from kgplug.errors import RunError, TrainingError, UsageError, when_interrupted
 from kgplug.progress import bar as progress_bar
 from kgplug.training.config import Range, Space
 
@@ -136,9 +136,15 @@ def tune(
         parts.append(data.texts_fingerprint or "")
     identity = [model.name, settings, limit, {key: str(each) for key, each in space.items()}, seed, parts]
     path = None if folder is None else _path(folder, model.name, identity)
-    with _quiet(), _study(path) as study:
+    with _quiet(), _study(path) as study, when_interrupted(lambda: _kept(study, path)):
         _search(study, space, own, settings, run, trials=trials, seed=seed, title=model.name, progress=progress)
         return _result(study, model.name, figure, list(space), path)
+
+
+def _kept(study: optuna.Study, path: Path | None) -> str | None:
+    """Return what an interrupted search leaves."""
+    n = len(_ended(study))
+    return f"The same command, given again, goes on after {n} trials." if path is not None and n else None
 
 
 def _space_of(model: Recommender | EmbeddingModel, fixed: Mapping[str, Any]) -> tuple[Space, dict[str, Any]]:

@@ -105,14 +105,14 @@ def main() -> None:
     except (KeyboardInterrupt, SystemExit) as ended:  # typer turns the first into the second
         if isinstance(ended, SystemExit) and ended.code != INTERRUPTED:
             raise
-        _fail("Interrupted. The same command, given again, goes on from here.", INTERRUPTED)
+        _fail(" ".join(["Interrupted.", *_advice(ended)]), INTERRUPTED)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise
-        _fail(f"Not enough memory ({str(error).partition(chr(10))[0]}). Use a smaller embedding_dim or batch_size.", 1)
+        _fail(f"Not enough memory ({str(error).partition(chr(10))[0] or 'no details'}). Free some, then try again.", 1)
     except ValidationError as error:  # of an environment variable
         if error.title != "Settings":
             raise
@@ -120,11 +120,19 @@ def main() -> None:
         name, found = str(first["loc"][0]).upper(), first["input"]
         _fail(f"{name}={found}: {first['msg']}. Correct this environment variable, or unset it.", 2)
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EACCES, errno.EROFS, errno.EDQUOT, errno.EFBIG):
+        if error.errno in (errno.ENOSPC, errno.EROFS, errno.EDQUOT, errno.EFBIG):
             _fail(f"{error.filename or 'A file'} could not be written: {error.strerror}.", 1)
         if error.filename is None:
             raise
         _fail(f"{error.filename} could not be used: {error.strerror}.", 1)
+
+
+def _advice(ended: BaseException) -> list[str]:
+    """Return what the Ctrl-C behind an exit carries (`kgplug.errors.when_interrupted`)."""
+    error: BaseException | None = ended
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return getattr(error, "__notes__", [])[:1]
 
 
 def _fail(sentence: str, exit_code: int) -> None:

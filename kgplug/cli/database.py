@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -160,7 +161,8 @@ def init(
         _, text = guess_schema(graph.connection)
     write_text_whole(file, text)
     out.print(text)
-    out.print(f"Written to {file}. Next: `kgplug check`.", style="bold")
+    named = "" if file == DEFAULT_FILE else f" --schema {shlex.quote(str(file))}"
+    out.print(f"Written to {file}. Next: `kgplug check{named}`.", style="bold")
 
 
 def check(schema_file: SchemaFile = None, as_json: Json = False) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from kgplug.cli.console import err, open_graph, open_runs, out, print_frame, step
-from kgplug.errors import UsageError
+from kgplug.errors import UsageError, when_interrupted
 from kgplug.graph.schema import DEMO_SCHEMA
 from kgplug.settings import Settings
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 TRAINED = ("Popularity", "ItemKNN", "TransE", "MKR", "KGCN")
 PUBLISHED = ("TransE", "MKR", "KGCN")
+NOTEBOOK = "notebooks/01_from_graph_to_recommendations.ipynb"
 SHOWN_USER = 42
 SHOWN_MOVIE = 50  # Star Wars
 SHOWN_COLUMNS = (
@@ -47,7 +48,8 @@ def demo() -> None:
         graph = open_graph()
         connection = graph.connection
         done.append(f"Neo4j {connection.server_version} {connection.edition} at {connection.uri}")
-    with graph:
+    kept = "The same command, given again, keeps what is imported and trained."
+    with graph, when_interrupted(lambda: kept):
         _refuse_foreign_data(graph)
         _import(graph)
         data = _read(graph)
@@ -170,13 +172,13 @@ def _tell_how_to_go_on() -> None:
     settings = Settings()
     own = settings.neo4j_uri is not None
     where = settings.neo4j_uri if own else "the local Neo4j (`kgplug db status`; password file: `kgplug db path`)"
+    stop = "" if own else "\n  Stop         kgplug db stop"
+    book = f"\n  Notebook     {NOTEBOOK}   (pip install 'kgplug[notebook]')" if Path(NOTEBOOK).exists() else ""
     err.print(
         f"""
 How to go on
   Connection   {where}
   Commands     kgplug recommend 7 --model KGCN     kgplug similar 50     kgplug models     kgplug --help
-  Queries      kgplug cypher                       lists the shipped ones; kgplug cypher recommend prints one to paste:
-  Notebook     notebooks/01_from_graph_to_recommendations.ipynb   (pip install 'kgplug[notebook]')
-  Your graph   export NEO4J_URI=… NEO4J_USERNAME=… NEO4J_PASSWORD=…; kgplug init; kgplug check; kgplug train MKR
-  Stop         kgplug db stop""",
+  Queries      kgplug cypher                       lists the shipped ones; kgplug cypher recommend prints one{book}
+  Your graph   export NEO4J_URI=… NEO4J_USERNAME=… NEO4J_PASSWORD=…; kgplug init; kgplug check{stop}""",
     )

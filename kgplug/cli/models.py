@@ -83,6 +83,7 @@ def train(
     `kgplug train TransE --from TransE --freeze`
     """
     from kgplug import jobs
+    from kgplug.data.artefact import peek_content
 
     chosen = parse_settings(settings or [])
     kind = jobs.models.kind(jobs.models.create(model, **chosen))  # refused before the database is asked
@@ -101,7 +102,9 @@ def train(
         return
     figures = _figures(info)
     out.print(f"Run {info.id} in {info.seconds} s{'; ' + figures if figures else ''}.")
-    out.print(f"Next: `kgplug evaluate {info.id}`, `kgplug publish {info.id}`.")
+    has_test = peek_content(folder)["split"]["fractions"][2] > 0
+    measure = f"`kgplug evaluate {info.id}`, " if has_test else ""
+    out.print(f"Next: {measure}`kgplug publish {info.id}`.")
 
 
 def runs(as_json: Json = False) -> None:

@@ -8,6 +8,7 @@ comes back after a kill, finds the old artefact or the new one. No pickle is eve
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import math
@@ -28,6 +29,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file, save_file
 
 from kgplug.errors import RunError
+from kgplug.settings import Settings
 from kgplug.strict_json import dumps
 
 ARRAYS, CONTENT, MANIFEST = "arrays.safetensors", "content.json", "manifest.json"
@@ -95,9 +97,19 @@ def disk_errors(path: Path) -> Iterator[None]:
         told = error.strerror if isinstance(error, OSError) else None
         reason = told or str(error).rpartition("I/O error: ")[2].partition(" (os error")[0]
         raise RunError(
-            f"{path} could not be written: {reason}. What stood there before is whole. Make room, or set KGPLUG_HOME "
-            "to another disk, then give the same command again."
+            f"{path} could not be written: {reason}. What stood there before is whole. {_advice(path, error, reason)}"
         ) from error
+
+
+def _advice(path: Path, error: BaseException, reason: str) -> str:
+    """Return what helps against a disk's refusal."""
+    full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "No space left" in reason
+    home = Settings().kgplug_home
+    elsewhere = (
+        "set KGPLUG_HOME to another disk" if path.absolute().is_relative_to(home.absolute()) else "choose another place"
+    )
+    first = "Make room" if full else f"Check the disk and the permissions of {path.parent}"
+    return f"{first}, or {elsewhere}; then try again."
 
 
 def _remove_abandoned(parent: Path) -> None:

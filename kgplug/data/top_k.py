@@ -102,4 +102,6 @@ def _best_by_parting(scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray
 
 
 def _not_numbers() -> TrainingError:
-    return TrainingError("The model's scores are not numbers (NaN). Train again with a smaller learning_rate.")
+    return TrainingError(
+        "The model's scores are not numbers (NaN). Train it again; if it has a learning_rate, with a smaller one."
+    )

@@ -219,7 +219,10 @@ def score_pairs(model: Recommender, pairs: LabelledPairs) -> np.ndarray:
         block = slice(start, start + _SCORED_PAIRS)
         scores[block] = model.score(pairs.users[block], pairs.items[block])
     if np.isnan(scores).any():
-        raise TrainingError(f"{model.name} gave scores that are not numbers. Train again with a smaller learning_rate.")
+        raise TrainingError(
+            f"{model.name} gave scores that are not numbers. Train it again; if it has a learning_rate, with a smaller "
+            "one."
+        )
     return scores
 
 

@@ -20,7 +20,7 @@ import psutil
 from kgplug.data.csv_check import CheckedTable, check_tables
 from kgplug.data.csv_folder import NODES, SEPARATOR, Column, Table, open_folder, read_blocks
 from kgplug.data.csv_values import as_sent
-from kgplug.errors import GraphError
+from kgplug.errors import GraphError, when_interrupted
 from kgplug.graph.connection import Connection
 from kgplug.graph.constraints import ensure_unique_keys
 from kgplug.graph.load_queries import LoadQuery, load_query
@@ -137,7 +137,8 @@ def import_folder(
     queries = [load_query(table, key_of) for table in checked]
     constraints = ensure_unique_keys(connection, key_of)
     files = []
-    with _bar("Importing", sum(table.n_rows for table in checked), progress) as bar:
+    rest = "The same command, given again, completes the import."
+    with when_interrupted(lambda: rest), _bar("Importing", sum(table.n_rows for table in checked), progress) as bar:
         for table, query in zip(checked, queries, strict=True):
             bar.show(table.table.name)
             files.append(_import_file(connection, table, query, bar))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from kgplug.errors import GraphError
+from kgplug.settings import Settings
 
 DATABASE_NOT_FOUND = "Neo.ClientError.Database.DatabaseNotFound"
 _WRONG_NAME = (62, 64)  # OpenSSL's X509_V_ERR_HOSTNAME_MISMATCH, X509_V_ERR_IP_ADDRESS_MISMATCH
@@ -35,6 +37,7 @@ def has_failed(error: BaseException) -> bool:
 
 
 _FAILED = "Neo.DatabaseError.Transaction."
+_FULL_BYTES = 50_000_000  # fewer are what Neo4j finds too few for its log
 _BY_CODE = {
     "Neo.ClientError.Security.Unauthorized": (
         "The server at {uri} refuses this user name or password. Set NEO4J_USERNAME and NEO4J_PASSWORD to valid ones."
@@ -64,19 +67,33 @@ def _sentence(error: Exception, uri: str, database: str | None, tried_s: float) 
     if isinstance(error, raised.IncompleteCommit):
         return (
             f"The connection to {uri} broke while a change was being committed, so nobody knows whether it was made. "
-            "Give the same command again: it looks at what is there and does the rest."
+            "An import, a publish or erase-user may be given again: it does what is left. Before another command, see "
+            "what serves: kgplug cypher health --run."
         )
     if isinstance(error, raised.ServiceUnavailable | raised.SessionExpired):
         return _lost_connection(_chain(error), uri)
     if code.startswith(_FAILED):
-        return (
-            f"The database at {uri} cannot write any more: {_first_line(message.partition(': Transaction #')[0])} As a "
-            "rule its disk is full. Make room; end the server by `kgplug db stop` or, if it is not kgplug's, by "
-            "kill -9 (its own way to stop can spoil its log now); start it. What was committed is there."
-        )
+        return _cannot_write(uri, _first_line(message.partition(": Transaction #")[0]))
     if tried_s and isinstance(error, raised.TransientError):
         return f"Neo4j at {uri}, tried again and again for {tried_s:g} s: {message} Try again later."
     return f"Neo4j at {uri}: {message}"
+
+
+def _cannot_write(uri: str, message: str) -> str:
+    """Return what to tell about a database that has given up until a restart, and whose server that is."""
+    from kgplug.graph.local import LocalNeo4j
+
+    failed = f"The database at {uri} cannot write any more: {message}"
+    local = LocalNeo4j(Settings().neo4j_dir)
+    if local.status().uri != uri:
+        return (
+            f"{failed} A full disk is the most frequent reason; the server's own log names it. Whoever runs the server "
+            "must restart it after that. What was committed is there."
+        )
+    restart = "`kgplug db stop`, then `kgplug db start`. What was committed is there."
+    if shutil.disk_usage(local.home).free < _FULL_BYTES:
+        return f"{failed} The disk of {local.home} is full. Make room, then restart the server: {restart}"
+    return f"{failed} Look at {local.log}, then restart the server: {restart}"
 
 
 def _lost_connection(causes: list[BaseException], uri: str) -> str:

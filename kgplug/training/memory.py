@@ -59,7 +59,7 @@ def train_in_memory(
             if rows // 2 < FEWEST_ROWS:
                 raise TrainingError(
                     f"{name}: there is not enough memory even for batches of {rows:,} rows ({_first_line(error)}). "
-                    "Use a smaller embedding_dim, or free some memory; the same command then goes on."
+                    "Use a smaller embedding_dim, or free some memory."
                 ) from error
         # Only here, when the exception is gone, is what it held on to free.
         del task

@@ -18,6 +18,7 @@ from kgplug.cli import app
 from kgplug.data.artefact import write_artefact
 from kgplug.errors import UsageError
 from kgplug.training.runs import Runs
+from tests.unit.printed import printed
 from tests.unit.test_strict_json import strictly
 
 
@@ -176,25 +177,53 @@ def test_cypher_lists_the_shipped_queries_with_their_purpose(tmp_path: Path) -> 
     assert all(f'"{name}"' in result.stdout for name in ("recommend", "similar", "explain", "health", "schema"))
 
 
-def test_ctrl_c_says_that_the_command_goes_on() -> None:
-    program = """
+@pytest.mark.parametrize(
+    ("advice", "said"),
+    [
+        (None, "Interrupted."),
+        ("The same command, given again, goes on.", "Interrupted. The same command, given again, goes on."),
+    ],
+)
+def test_ctrl_c_says_that_the_command_goes_on_only_where_it_does(advice: str | None, said: str) -> None:
+    program = f"""
 import os, signal, sys, time
 from kgplug import cli
+from kgplug.errors import when_interrupted
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored by what runs in the background
 
 @cli.app.command()
 def wait() -> None:
-    os.kill(os.getpid(), signal.SIGINT)
-    time.sleep(60)
+    with when_interrupted(lambda: {advice!r}):
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(60)
 
 sys.argv = ["kgplug", "wait"]
 cli.main()
 """
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
     assert ended.returncode == 130
-    assert ended.stderr.strip() == "Interrupted. The same command, given again, goes on from here."
+    assert ended.stderr.strip() == said
     assert ended.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (MemoryError(), "Not enough memory (no details). Free some, then try again."),
+        (PermissionError(13, "Permission denied", "x.csv"), "x.csv could not be used: Permission denied."),
+        (OSError(28, "No space left on device", "x.csv"), "x.csv could not be written: No space left on device."),
+    ],
+)
+def test_what_ends_any_command_gives_no_advice_that_fits_only_some(
+    error: Exception, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr("kgplug.models.available", fail)
+    refused = printed("models")
+    assert (refused.code, refused.err) == (1, f"Error: {said}\n")
 
 
 def test_runs_as_json_hold_their_metrics_as_an_object(tmp_path: Path) -> None:

@@ -82,3 +82,20 @@ def test_a_training_that_failed_is_not_taken_for_the_one_that_is_asked_for(
             jobs.train(name, data, runs, settings={**QUICK, "epochs": 4}, progress=False)
     folder = jobs.train(name, data, runs, settings={**QUICK, "epochs": 4}, reuse=True, progress=False)
     assert len(models.load(folder).history["losses"]) == 4 and len(runs.list()) == 2
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_an_interrupted_training_promises_to_go_on_only_where_a_checkpoint_is_kept(
+    kept: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def interrupted(_model: object, _kind: str, _data: object, _split: object, options: dict) -> None:
+        if kept:
+            options["checkpoint"].parent.mkdir(parents=True)
+            options["checkpoint"].write_bytes(b"")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(jobs, "_fit", interrupted)
+    with pytest.raises(KeyboardInterrupt) as raised:
+        jobs.train("MF", _data(), Runs(tmp_path / "runs"), settings=QUICK, progress=False)
+    promised = ["The same command, given again, goes on from the last checkpoint."]
+    assert getattr(raised.value, "__notes__", []) == (promised if kept else [])

@@ -27,7 +27,7 @@ import numpy as np
 
 from kgplug.data.keys import fingerprint
 from kgplug.data.publication import Publication, TopLists
-from kgplug.errors import GraphError
+from kgplug.errors import GraphError, when_interrupted
 from kgplug.graph import catalog
 from kgplug.graph.catalog import RunRecord
 from kgplug.graph.connection import Connection
@@ -177,13 +177,18 @@ class _Publisher:
         self._lookups: dict[str, NodeLookup] = {}
         self._planned: RunRecord
         self._missing: set[tuple[str, int | str]] = set()
+        self._has_begun = False
+
+    def _what_is_left(self) -> str | None:
+        return "The same command, given again, does the rest." if self._has_begun else None
 
     def publish(self, index_timeout_s: float) -> PublishReport:
         with self._step("check"):
             self._check()
-        with leased(self._connection, self._publication.model) as lease:
+        with leased(self._connection, self._publication.model) as lease, when_interrupted(self._what_is_left):
             with self._step("vectors"):
                 record, found = self._begin(lease)
+                self._has_begun = True
                 self._write_vectors(record, lease, only_missing=has_same_vectors(record, found))
             with self._step("index"):
                 self._report.indexes = create_indexes(self._connection, record)

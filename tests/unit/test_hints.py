@@ -1,0 +1,73 @@
+"""Advice in messages is given only where it is true."""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+
+import pytest
+from neo4j.exceptions import DatabaseError, IncompleteCommit
+
+from kgplug.data.artefact import disk_errors
+from kgplug.errors import GraphError, RunError
+from kgplug.graph import server_errors
+from kgplug.graph.local import LocalNeo4j, LocalStatus
+from kgplug.graph.server_errors import translated_errors
+
+
+def failed_write(uri: str) -> str:
+    """Return what is said of a database that cannot write any more."""
+    error = DatabaseError()
+    error._message = "Could not append to the log: Transaction #7"  # pyright: ignore[reportAttributeAccessIssue]
+    error._neo4j_code = "Neo.DatabaseError.Transaction.TransactionCommitFailed"  # pyright: ignore[reportAttributeAccessIssue]
+    with pytest.raises(GraphError) as raised, translated_errors(uri):
+        raise error
+    return str(raised.value)
+
+
+@pytest.fixture
+def local(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The URI of a local server that seems to run."""
+    uri = "bolt://127.0.0.1:17001"
+    monkeypatch.setenv("KGPLUG_HOME", str(tmp_path))
+    (tmp_path / "neo4j").mkdir()
+    status = LocalStatus("running", 1, uri, "5", None, tmp_path / "neo4j", tmp_path / "neo4j" / "console.log", 0)
+    monkeypatch.setattr(LocalNeo4j, "status", lambda _: status)
+    return uri
+
+
+def test_nobody_is_told_to_kill_a_server_that_is_not_kgplugs(local: str) -> None:
+    said = failed_write("neo4j+s://db.example.com")
+    assert "cannot write any more: Could not append to the log." in said
+    assert "kill" not in said and "db stop" not in said and "its disk is full" not in said
+
+
+def test_the_local_server_is_stopped_by_its_own_command(local: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = failed_write(local)
+    assert "`kgplug db stop`, then `kgplug db start`" in said and "is full" not in said
+    monkeypatch.setattr(server_errors, "_FULL_BYTES", 2**60)
+    assert "is full. Make room, then restart" in failed_write(local)
+
+
+def test_a_broken_commit_does_not_promise_that_every_command_may_be_repeated() -> None:
+    with pytest.raises(GraphError) as raised, translated_errors("bolt://db"):
+        raise IncompleteCommit("")
+    assert "An import, a publish or erase-user may be given again" in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("number", "below_home", "advice"),
+    [
+        (errno.ENOSPC, True, "Make room, or set KGPLUG_HOME to another disk; then try again."),
+        (errno.ENOSPC, False, "Make room, or choose another place; then try again."),
+        (errno.EACCES, True, "Check the disk and the permissions of "),
+    ],
+)
+def test_what_a_disk_refuses_is_mended_as_its_reason_asks(
+    number: int, below_home: bool, advice: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KGPLUG_HOME", str(tmp_path / "home"))
+    path = tmp_path / ("home" if below_home else "elsewhere") / "run"
+    with pytest.raises(RunError) as raised, disk_errors(path):
+        raise OSError(number, "reason")
+    assert advice in str(raised.value) and ("Make room" in str(raised.value)) == (number == errno.ENOSPC)
