@@ -11,7 +11,7 @@ from kgplug.data.top_k import top_k
 from kgplug.errors import UsageError, unknown_name
 
 _BLOCK_ROWS, _BLOCK_COLUMNS = 512, 8192  # of one product
-_BLOCK_CELLS = 16_000_000  # cosines held at a time (64 MB): whole rows, since a group of tied ones may cross columns
+_BLOCK_CELLS = 4_000_000  # cosines held at a time (16 MB): whole rows, since a group of tied ones may cross columns
 
 
 def similar_lists(vectors: list[NodeVectors], k: int, *, label: str | None = None) -> list[TopLists]:

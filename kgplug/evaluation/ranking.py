@@ -11,7 +11,8 @@ For one user with R relevant items, and a list whose first K places hold h of th
     MRR@K        1 / place of the first hit, 0 without one
     coverage@K   share of the catalogue that stands in at least one list (not a mean over users)
 
-Figures are means over the users that have a relevant item; the others are counted, not measured.
+Lists are those that `recommend` gives: tied items stand by their training likes, then by number, so rounding decides
+no figure. Figures are means over the users that have a relevant item; the others are counted, not measured.
 """
 
 from __future__ import annotations
