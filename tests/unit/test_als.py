@@ -52,7 +52,7 @@ def test_l2_is_half_of_what_would_leave_nothing_unless_it_is_set() -> None:
     limit = 20 * float(np.linalg.norm(interactions.matrix().toarray(), 2))
     assert ALS().fit(interactions).config.l2 == pytest.approx(limit / 2, rel=5e-3)
     assert ALS(l2=100).fit(interactions).config.l2 == 100
-    alone = Interactions.from_arrays(np.arange(1), np.arange(4), np.zeros(4), np.arange(4))
+    alone = Interactions.from_arrays(np.arange(1), np.arange(4), np.zeros(4, dtype=np.int64), np.arange(4))
     assert bearable_l2(alone, 20) == pytest.approx(20)  # one user with four likes: σ = 2
 
     def largest(l2: float) -> float:

@@ -124,7 +124,9 @@ def test_lists_that_threads_share_are_those_of_all_scores_and_torch_keeps_its_th
     model = MF()
     model.user_keys, model.item_keys = np.arange(n_users).astype(object), np.arange(n_items).astype(object)
     model.user_label = model.item_label = ""
-    model.seen = sparse.random(n_users, n_items, density=0.05, format="csr", random_state=0, dtype=np.float32)
+    model.seen = model.liked = sparse.random(
+        n_users, n_items, density=0.05, format="csr", random_state=0, dtype=np.float32
+    )
     model.factors = Factors.without_bias(*(rng.standard_normal((n, 8)) / 2 for n in (n_users, n_items)))
     asked = rng.permutation(n_users)
 

@@ -148,7 +148,9 @@ def test_a_users_list_does_not_depend_on_block_size_threads_or_the_order_of_term
 
 def test_popularity_orders_equal_counts_by_number_and_never_ties_different_ones() -> None:
     counts = np.array([1_000_000, 1_000_001, 999_999, 1_000_001])
-    model = Popularity().fit(Interactions.from_arrays(np.arange(1), np.arange(4), np.zeros(4), np.arange(4)))
+    model = Popularity().fit(
+        Interactions.from_arrays(np.arange(1), np.arange(4), np.zeros(4, dtype=np.int64), np.arange(4))
+    )
     model.likes_per_item = counts.astype(np.float32)
     assert model.recommend(np.array([0]), 4, exclude_seen=False)[0].tolist() == [[1, 3, 0, 2]]
 
