@@ -9,11 +9,12 @@ MATCH (run:KgplugRun {model: model.name, number: model.serves})
 OPTIONAL MATCH (previous:KgplugRun {model: model.name, number: model.previous})
 RETURN model.name AS model, run.id AS run, toString(run.published) AS published,
        COUNT { MATCH (user:`User`)
-               WHERE EXISTS { (user)-[:RECOMMENDS {model: model.name, edition: run.edition}]->() } } AS lists,
-       COUNT { ()-[:RECOMMENDS {model: model.name, edition: run.edition}]->() } AS edges,
+               WHERE EXISTS { (user)-[:RECOMMENDS {model: model.name, edition: run.edition, run: run.id}]->() } } AS lists,
+       COUNT { ()-[:RECOMMENDS {model: model.name, edition: run.edition, run: run.id}]->() } AS edges,
        previous.id AS previous,
        COUNT { ()-[edge:RECOMMENDS {model: model.name}]->()
-               WHERE edge.run IS NOT NULL AND NOT coalesce(edge.edition, -1) IN [run.edition, coalesce(previous.edition, -2)] } AS stray_edges,
+               WHERE EXISTS { (:KgplugRun {id: edge.run, model: model.name}) }
+                 AND NOT coalesce(edge.edition, -1) IN [run.edition, coalesce(previous.edition, -2)] } AS stray_edges,
        COUNT { MATCH (node) WHERE any(name IN run.properties WHERE node[name] IS NOT NULL) } AS vectors,
        [index IN run.indexes WHERE index <> ''] AS indexes
 ORDER BY model

@@ -3,6 +3,6 @@
 // Returns: name, label, property, state, populated (percent)
 // Cost: none to speak of.
 SHOW VECTOR INDEXES YIELD name, labelsOrTypes, properties, state, populationPercent
-WHERE name STARTS WITH 'kgplug_'
+WHERE EXISTS { (run:KgplugRun) WHERE name IN run.indexes }
 RETURN name, labelsOrTypes[0] AS label, properties[0] AS property, state, populationPercent AS populated
 ORDER BY name

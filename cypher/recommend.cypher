@@ -5,7 +5,7 @@
 MATCH (model:KgplugModel {name: $model})
 WITH model.edition AS edition LIMIT 1
 MATCH (user:`User`)-[recommends:RECOMMENDS {model: $model, edition: edition}]->(item:`Movie`)
-WHERE user.`id` = $user
+WHERE user.`id` = $user AND EXISTS { (:KgplugRun {id: recommends.run, model: $model}) } // none of somebody else's
 RETURN recommends.rank AS rank, item.`id` AS id, coalesce(item.`title`, item.`id`) AS title, recommends.score AS score, recommends.run AS run
 ORDER BY rank
 LIMIT $k

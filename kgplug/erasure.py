@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,9 +12,12 @@ import numpy as np
 
 from kgplug.data.artefact import peek_content, read_artefact, write_artefact
 from kgplug.data.erased_items import without_item
+from kgplug.data.key_text import FoundKey, choose_key
 from kgplug.data.own_items import OWN_ITEMS
-from kgplug.errors import RunError
+from kgplug.errors import RunError, UsageError
+from kgplug.graph.find_key import find_key, has_key, unknown_key
 from kgplug.graph.graph import Graph
+from kgplug.graph.publishing.erase import erase_user as erase_from_graph
 from kgplug.recommenders.catalogue import RECOMMENDERS
 from kgplug.training.runs import Runs
 
@@ -32,12 +37,14 @@ class Erasure:
 
     Attributes:
         graph: edges and vectors.
+        in_graph: whether the graph has a node with the user's key.
         runs: ids of runs out of which the user was taken.
         damaged: ids of runs that cannot be read, so that nobody knows what is in them.
         checkpoints: number of unfinished trainings that were removed.
     """
 
     graph: EraseReport
+    in_graph: bool = True
     runs: list[str] = field(default_factory=list)
     damaged: list[str] = field(default_factory=list)
     checkpoints: int = 0
@@ -58,10 +65,13 @@ class Erasure:
         if self.damaged:
             lines.append(f"Not looked into, as they are damaged: {', '.join(self.damaged)}. Delete their folders.")
         lines += [
-            "The node and its feedback stay: delete them, or the next training learns from them again.",
+            "The node and its feedback stay: delete them, or the next training learns from them again."
+            if self.in_graph
+            else "The graph has no node with that key.",
             "This query proves it:",
             graph.proof,
-            f"It finds {edges:,} edges and {len(vectors):,} vectors.",
+            f"It found {graph.before[0]:,} edges and {len(graph.before[1]):,} vectors before, and now finds "
+            f"{edges:,} edges and {len(vectors):,} vectors.",
         ]
         return "\n".join(lines)
 
@@ -74,19 +84,69 @@ def erase_user(graph: Graph, runs: Runs, user: int | str) -> Erasure:
     Args:
         graph: with a schema (`graph.use(schema)`).
         runs: of this machine; others may hold copies.
-        user: key.
+        user: key, of the type that it has in the graph or the runs; `find_user` returns it for a text.
+
+    Raises:
+        UsageError: neither the graph nor any run has a user with that key.
     """
+    user = user.item() if isinstance(user, np.generic) else user
+    label, key = graph.schema.user.label, graph.schema.user.key
+    in_graph = has_key(graph.connection, label, key, user)
+    if not in_graph and not any(_is(user, each) for each in _keys_in_runs(runs, label)):
+        raise _nobody(unknown_key(graph.connection, label, key, user), runs)
     erased, damaged = [], []
     for info in runs.list():
         try:
-            if erase_from_run(info.path, graph.schema.user.label, user):
+            if erase_from_run(info.path, label, user):
                 erased.append(info.id)
         except RunError:
             damaged.append(info.id)
     unfinished = [*(runs.folder / ".checkpoints").glob("*")]
     for path in unfinished:
         path.unlink(missing_ok=True)
-    return Erasure(graph.erase_user(user), erased, damaged, len(unfinished))
+    report = erase_from_graph(graph.connection, graph.schema, user, must_exist=False)
+    return Erasure(report, in_graph, erased, damaged, len(unfinished))
+
+
+def find_user(graph: Graph, runs: Runs, text: str) -> FoundKey:
+    """Return the key of the user that a text means, with the type that it has in the graph, else in the runs.
+
+    Raises:
+        UsageError: neither the graph nor any run has such a user.
+    """
+    label, key = graph.schema.user.label, graph.schema.user.key
+    try:
+        return find_key(graph.connection, label, key, text)
+    except UsageError as error:
+        found = choose_key(text, _keys_in_runs(runs, label))
+        if found is None:
+            raise _nobody(error, runs) from None
+        return found
+
+
+def _nobody(error: UsageError, runs: Runs) -> UsageError:
+    return UsageError(f"{error} None of the {len(runs.list()):,} runs on this machine has that user either.")
+
+
+def _keys_in_runs(runs: Runs, label: str) -> Iterator[int | str]:
+    """Yield the keys of users in all runs that can be read."""
+    for info in runs.list():
+        with suppress(RunError, KeyError, TypeError, ValueError):
+            content = peek_content(info.path)
+            keys = (*_user_keys(content, label), *_item_keys_of(content, label))
+            yield from (key for key in keys if key is not None)
+
+
+def _user_keys(content: dict, label: str) -> list:
+    """Return the keys of users by number, with None in place of other entities."""
+    if content.get("kind") == "recommender":
+        return _keys_of(content, "user_keys", None, label)
+    return _keys_of(content, "entity_keys", "entity_labels", label)
+
+
+def _is(one: object, other: object) -> bool:
+    """Tell whether two keys are the same, of the same type."""
+    return type(one) is type(other) and one == other
 
 
 def erase_from_run(folder: Path, label: str, user: int | str) -> bool:
@@ -102,10 +162,7 @@ def erase_from_run(folder: Path, label: str, user: int | str) -> bool:
     Raises:
         RunError: the run is damaged, or of a model of another package, whose arrays nobody here knows.
     """
-    names = (
-        ("user_keys", None) if peek_content(folder).get("kind") == "recommender" else ("entity_keys", "entity_labels")
-    )
-    known = _keys_of(peek_content(folder), *names, label)
+    known = _user_keys(peek_content(folder), label)
     if user not in known and user not in _item_keys_of(peek_content(folder), label):
         return False
     arrays, content = read_artefact(folder)

@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING
 from kgplug.errors import UsageError
 from kgplug.graph import catalog
 from kgplug.graph.cypher import quote
+from kgplug.graph.find_key import require_key
+from kgplug.graph.nothing_found import no_list, no_neighbour
+from kgplug.graph.schema import GraphSchema
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,21 +38,22 @@ def recommendations(
     Raises:
         UsageError: unknown user or model, or a user for whom nothing was published.
     """
+    if model is not None:
+        graph = as_published(graph, published(graph, model))
     schema = graph.schema
-    check_exists(graph, schema.user.label, schema.user.key, user)
+    require_key(graph.connection, schema.user.label, schema.user.key, user)
     query = (
         "MATCH (model:KgplugModel) WITH model.name AS name, model.edition AS edition "
         f"MATCH (user:{quote(schema.user.label)}) WHERE user.{quote(schema.user.key)} = $user "
-        "AND EXISTS { (user)-[:RECOMMENDS {model: name, edition: edition}]->() } RETURN name AS model"
+        f"AND EXISTS {{ (user)-[r:RECOMMENDS {{model: name, edition: edition}}]->(:{quote(schema.item.label)}) "
+        "WHERE EXISTS { (:KgplugRun {id: r.run, model: name}) } } RETURN name AS model"
     )
     with_list = {row["model"] for row in graph.connection.rows(query, user=user)}
-    name = published(graph, model, can_serve=lambda run: run["model"] in with_list)["model"]
-    frame = graph.cypher("recommend", user=user, model=name, k=k).drop(columns="run")
-    if frame.empty:
-        raise UsageError(
-            f"{name} has no list for user {user!r}: the user is newer than its run. Train and publish again, or let "
-            f"the run make a list from what the user likes: `kgplug recommend {user} --live`."
-        )
+    run = published(graph, model, can_serve=lambda run: run["model"] in with_list, wanted="a list for that user")
+    if run["model"] not in with_list:
+        raise no_list(graph, run, user)
+    graph = as_published(graph, run)
+    frame = graph.cypher("recommend", user=user, model=run["model"], k=k).drop(columns="run")
     return with_reasons(graph, user, frame) if reasons else frame
 
 
@@ -70,15 +74,20 @@ def similar_items(graph: Graph, item: int | str, *, model: str | None = None, k:
     Raises:
         UsageError: unknown item or model, or an item without a vector.
     """
+    if model is not None:
+        graph = with_vectors(graph, published(graph, model))
     schema = graph.schema
-    check_exists(graph, schema.item.label, schema.item.key, item)
-    name = published(graph, model, can_serve=lambda run: schema.item.label in run["labels"])["model"]
-    frame = graph.cypher("similar", item=item, model=name, k=k)
+    label = schema.item.label
+    require_key(graph.connection, label, schema.item.key, item)
+    wanted = f"vectors of :{label} nodes"
+    run = published(graph, model, can_serve=lambda run: has_vectors(run, label), wanted=wanted, any_subject=True)
+    if not has_vectors(run, label):
+        able = [each["model"] for each in catalog.published_models(graph.connection) if has_vectors(each, label)]
+        others = f"Models that have: {', '.join(sorted(able))}." if able else "No published model has."
+        raise UsageError(f"{run['model']} has no {wanted} in the graph. {others}")
+    frame = graph.cypher("similar", item=item, model=run["model"], k=k)
     if frame.empty:
-        raise UsageError(
-            f"{name} has no indexed vector for {schema.item.label} {item!r}: the node is newer than its run, or has no "
-            "triples. Train and publish again."
-        )
+        raise no_neighbour(graph, run, item)
     return frame
 
 
@@ -96,26 +105,71 @@ def _reason(found: pd.DataFrame) -> str:
     return f"{path['liked']} — {how} — {path['shared_label']}{shared}"
 
 
-def check_exists(graph: Graph, label: str, key: str, value: int | str) -> None:
-    """Raise `UsageError` where no node of a label has that key."""
-    query = f"MATCH (n:{quote(label)}) WHERE n.{quote(key)} = $value RETURN 1 AS found LIMIT 1"
-    if not graph.connection.rows(query, value=value):
-        examples = graph.connection.rows(f"MATCH (n:{quote(label)}) RETURN n.{quote(key)} AS key LIMIT 3")
-        shown = ", ".join(repr(row["key"]) for row in examples) or "none, as there is no such node"
-        raise UsageError(f"No {label} has {key} = {value!r}. Some that are there: {shown}.")
+def schema_of(run: dict) -> GraphSchema | None:
+    """Return the schema with which a published run was trained; None where the catalogue does not tell."""
+    stored = run["details"].get("schema")
+    return GraphSchema.model_validate(stored) if stored else None
 
 
-def published(graph: Graph, model: str | None, *, can_serve: Callable[[dict], bool]) -> dict:
+def as_published(graph: Graph, run: dict) -> Graph:
+    """Return a graph that is read with the schema of a published run.
+
+    Where the graph's own schema recommends the same items to the same users by the same feedback it stays: it may have
+    learnt of a title since.
+    """
+    stored = schema_of(run)
+    if stored is None or (graph.known_schema is not None and graph.known_schema.subject == stored.subject):
+        return graph
+    return type(graph)(graph.connection).use(stored)
+
+
+def has_vectors(run: dict, label: str) -> bool:
+    """Return whether a published run has indexed vectors of the nodes of a label."""
+    return any(run["indexes"][n] for n, its in enumerate(run["labels"]) if its == label)
+
+
+def with_vectors(graph: Graph, run: dict) -> Graph:
+    """Return a graph whose schema names items of which a published run has vectors: its own, else that of the run."""
+    known = graph.known_schema
+    return graph if known is not None and has_vectors(run, known.item.label) else as_published(graph, run)
+
+
+def published(
+    graph: Graph,
+    model: str | None,
+    *,
+    can_serve: Callable[[dict], bool] | None = None,
+    wanted: str = "",
+    any_subject: bool = False,
+) -> dict:
     """Return the run that a published model serves, as the catalogue knows it; without a model, the newest that can.
 
+    Args:
+        graph: where it is published.
+        model: its name, case ignored; None for the newest of those that recommend what the graph's schema names.
+        can_serve: tells whether a run has what is needed, where no model is named.
+        wanted: what that is, for the message.
+        any_subject: also of those that recommend other items, or to other users.
+
     Raises:
-        UsageError: no such model is published.
+        UsageError: no such model is published, or none of them can.
     """
     serving = catalog.published_models(graph.connection)
     if not serving:
         raise UsageError("No model is published in this graph yet. `kgplug train MKR`, then `kgplug publish MKR`.")
     if model is None:
-        return next((run for run in serving if can_serve(run)), serving[0])
+        schema = graph.schema
+        fitting = [
+            run for run in serving if any_subject or (schema_of(run) or schema).subject[:2] == schema.subject[:2]
+        ]
+        found = next((run for run in fitting if can_serve is None or can_serve(run)), None)
+        if found is None and len(fitting) == 1:
+            return fitting[0]
+        if found is None:
+            names = ", ".join(sorted(run["model"] for run in serving))
+            of = f" for {schema.pattern}" if not fitting else ""
+            raise UsageError(f"No published model has {wanted}{of}. Published: {names}.")
+        return found
     by_lower = {run["model"].lower(): run for run in serving}
     if model.lower() not in by_lower:
         names = ", ".join(sorted(run["model"] for run in serving))

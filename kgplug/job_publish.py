@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -52,6 +53,8 @@ def publish(
     lists: ListOptions | None = None,
     keep_previous: bool = True,
     force: bool = False,
+    name: str | None = None,
+    replace: bool = False,
     progress: bool | None = None,
 ) -> PublishReport:
     """Write a run into the graph it was trained on; by default whatever a user has feedback on now counts as seen.
@@ -59,8 +62,8 @@ def publish(
     The other arguments are those of `Graph.publish`; the catalogue keeps them, for `resume`.
     """
     options = PublishOptions(top, similar, similar_label, lists or ListOptions(), keep_previous, force)
-    model, arguments = _what_to_publish(graph, folder, options, progress)
-    return graph.publish(model, keep_previous=keep_previous, **arguments)
+    model, arguments = _what_to_publish(folder, options, progress)
+    return graph.publish(model, keep_previous=keep_previous, name=name, replace=replace, **arguments)
 
 
 def preview(
@@ -72,13 +75,15 @@ def preview(
     similar_label: str | None = None,
     lists: ListOptions | None = None,
     force: bool = False,
+    name: str | None = None,
+    replace: bool = False,
     progress: bool | None = None,
 ) -> Preview:
     """Tell what `publish` with the same arguments would change; nothing is written."""
     options = PublishOptions(top, similar, similar_label, lists or ListOptions(), force=force)
-    model, arguments = _what_to_publish(graph, folder, options, progress)
+    model, arguments = _what_to_publish(folder, options, progress)
     del arguments["progress"], arguments["details"]
-    return graph.preview(model, **arguments)
+    return graph.preview(model, name=name, replace=replace, **arguments)
 
 
 def resume(graph: Graph, runs: Runs, name: str | None = None, *, progress: bool | None = None) -> PublishReport:
@@ -107,10 +112,10 @@ def resume(graph: Graph, runs: Runs, name: str | None = None, *, progress: bool 
     if not (folder / MANIFEST).is_file():
         raise UsageError(
             f"Run {run.id}, whose publish was interrupted, is not among the runs on this machine. Resume it where it "
-            f"is, or undo the publish: `kgplug rollback {run.model}`."
+            f"is, or undo the publish: `kgplug rollback {shlex.quote(run.model)}`."
         )
     options = _options_of(run.details, runs)
-    return publish(graph, folder, **vars(options), progress=progress)
+    return publish(graph, folder, **vars(options), name=run.model, replace=True, progress=progress)
 
 
 def diff(runs: Sequence[Path], *, top: int = 10) -> ListDifference:
@@ -135,23 +140,26 @@ def _lists_of(model: Recommender, top: int) -> TopLists:
 
 
 def _what_to_publish(
-    graph: Graph, folder: Path, options: PublishOptions, progress: bool | None
+    folder: Path, options: PublishOptions, progress: bool | None
 ) -> tuple[Recommender | EmbeddingModel, dict[str, Any]]:
     """Return a run's model and the arguments for `Graph.publish`."""
     content = read_content(folder)
+    if not content.get("schema"):
+        raise UsageError(
+            f"Run {folder.name} does not say on which graph it was trained. Publish it from Python: "
+            "graph.publish(kgplug.load(folder), schema=…)."
+        )
     model: Recommender | EmbeddingModel = models.load(folder)
     model.health = [*model.health, *found_at_evaluation(folder)]
     schema = GraphSchema.model_validate(content["schema"])
     has_lists = content["kind"] == "recommender"
-    wants_seen = has_lists and options.lists.seen == "all"
-    seen = graph.read_interactions(schema, progress=progress) if wants_seen else None
     details: dict[str, Any] = {
         "settings": content["settings"],
         "seed": content["seed"],
-        "metrics": {**content["metrics"], **evaluation_of(folder)},
+        "metrics": {**content.get("metrics", {}), **evaluation_of(folder)},
         "artefact": sha256_of(folder / MANIFEST),
         "schema": content["schema"],
-        "graph": {**content["data"], **_counts(content)},
+        "graph": {**content.get("data", {}), **_counts(content)},
         "publish": {
             "similar": options.similar,
             "similar_label": options.similar_label,
@@ -166,7 +174,6 @@ def _what_to_publish(
         "similar": options.similar,
         "similar_label": options.similar_label,
         "schema": schema,
-        "also_seen": seen,
         "lists": options.lists,
         "force": options.force,
         "details": details,

@@ -10,8 +10,10 @@ import numpy as np
 from kgplug import explain, models
 from kgplug.errors import RunError, UsageError
 from kgplug.graph.cypher import quote
-from kgplug.graph.feedback import NOT_OWN, feedback_pattern, rating_value
+from kgplug.graph.feedback import feedback_pattern, rating_value
+from kgplug.graph.find_key import require_key
 from kgplug.graph.list_options import ListOptions, recommend_options
+from kgplug.graph.ownership import not_own
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,7 +38,7 @@ def live_recommendations(
     A user who is newer than the run gets a list from what they like in the graph now (`Recommender.recommend_for`).
 
     Args:
-        graph: with a schema (`graph.use(schema)`).
+        graph: with a schema (`graph.use(schema)`); feedback is read with that of the run, where it is another.
         runs: of this machine, where the published run must stand.
         user: key.
         model: a published recommender; the one published last whose run stands here, if not given.
@@ -50,9 +52,10 @@ def live_recommendations(
     Raises:
         UsageError: unknown user, model, label or predicate, or the run is not on this machine.
     """
+    run = _serving_run(graph, runs, model)
+    graph, recommender = explain.as_published(graph, run), _recommender(runs, run)
     lists, schema = lists or ListOptions(), graph.schema
-    explain.check_exists(graph, schema.user.label, schema.user.key, user)
-    recommender = _recommender(graph, runs, model)
+    require_key(graph.connection, schema.user.label, schema.user.key, user)
     rated, likes = (recommender.item_numbers(keys, skip_unknown=True) for keys in _feedback_of(graph, user))
     options = recommend_options(graph.connection, schema, recommender, lists)
     own = recommender.item_numbers(_own_item(graph, user), skip_unknown=True)
@@ -67,14 +70,17 @@ def live_recommendations(
     return explain.with_reasons(graph, user, frame) if reasons else frame
 
 
-def _recommender(graph: Graph, runs: Runs, model: str | None) -> Recommender:
-    """Return the model of the run that serves, from this machine's runs."""
+def _serving_run(graph: Graph, runs: Runs, model: str | None) -> dict:
+    """Return the run that serves, as the catalogue knows it."""
+    recommenders = {info.id for info in runs.list() if info.kind == "recommender"}
+    return explain.published(
+        graph, model, can_serve=lambda run: run["id"] in recommenders, wanted="lists and its run on this machine"
+    )
+
+
+def _recommender(runs: Runs, run: dict) -> Recommender:
+    """Return the model of a run that serves, from this machine's runs."""
     here = {info.id: info for info in runs.list()}
-
-    def can_serve(run: dict) -> bool:
-        return run["id"] in here and here[run["id"]].kind == "recommender"
-
-    run = explain.published(graph, model, can_serve=can_serve)
     if run["id"] not in here:
         raise UsageError(
             f"Run {run['id']}, which serves as {run['model']}, is not among the runs on this machine, so it can make "
@@ -93,8 +99,9 @@ def _feedback_of(graph: Graph, user: int | str) -> tuple[list[int | str], list[i
     schema = graph.schema
     rating = schema.feedback.rating
     like = f"{rating_value(rating)} >= $like" if rating is not None and schema.feedback.like is not None else "true"
+    others = not_own(graph.connection, schema.feedback.type) or "true"
     rows = graph.connection.rows(
-        f"MATCH {feedback_pattern(schema)} WHERE a.{quote(schema.user.key)} = $user AND {NOT_OWN} "
+        f"MATCH {feedback_pattern(schema)} WHERE a.{quote(schema.user.key)} = $user AND {others} "
         f"RETURN b.{quote(schema.item.key)} AS key, coalesce({like}, false) AS liked",
         user=user,
         like=schema.feedback.like,

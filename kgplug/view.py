@@ -13,10 +13,11 @@ import numpy as np
 from kgplug.data.artefact import write_text_whole
 from kgplug.data.spreading import spread
 from kgplug.errors import DataError, UsageError
-from kgplug.graph.catalog import OWN_RELATIONSHIPS
 from kgplug.graph.cypher import feedback_arrow, quote
 from kgplug.graph.feedback import rating_of
+from kgplug.graph.find_key import require_key
 from kgplug.graph.naming import label_of, name_of
+from kgplug.graph.ownership import is_own
 
 if TYPE_CHECKING:
     from kgplug.graph.graph import Graph
@@ -31,7 +32,7 @@ MATCH (user:{user}) WHERE user.{user_key} = $user
 MATCH (recommended:{item}) WHERE recommended.{item_key} = $item
 MATCH path = (user){feedback}(:{item})-[first]-(shared)-[second]-(recommended)
 WHERE NOT first:{type} AND NOT second:{type} AND NOT (shared:{user} AND EXISTS {{ (shared){feedback}(:{item}) }})
-  AND none(edge IN [first, second] WHERE type(edge) IN $own AND edge.run IS NOT NULL)
+  AND NOT {own_first} AND NOT {own_second}
   {liked}
 WITH path ORDER BY COUNT {{ (shared)--() }} LIMIT $limit
 UNWIND relationships(path) AS relationship
@@ -40,7 +41,7 @@ _AROUND = """
 MATCH (centre:{label}) WHERE centre.{key} = $key
 MATCH (centre)-[relationship]-(other)
 WHERE NOT relationship:{type} AND NOT (other:{user} AND EXISTS {{ (other){feedback}(:{item}) }})
-  AND NOT (type(relationship) IN $own AND relationship.run IS NOT NULL)
+  AND NOT {own}
 WITH relationship LIMIT $limit
 """
 _RETURN = """
@@ -74,10 +75,12 @@ def neighbourhood(graph: Graph, *, label: str, key: int | str, limit: int = 50) 
             item=quote(schema.item.label),
             type=quote(schema.feedback.type),
             feedback=feedback_arrow(schema),
+            own=is_own("relationship"),
         )
         + _RETURN
     )
-    rows = graph.connection.rows(query, key=key, limit=limit, own=OWN_RELATIONSHIPS)
+    require_key(graph.connection, label, key_property, key)
+    rows = graph.connection.rows(query, key=key, limit=limit)
     return _draw(graph, rows, nothing=f"No :{label} with {key_property} = {key!r} has a relationship.")
 
 
@@ -87,6 +90,8 @@ def why(graph: Graph, *, user: int | str, item: int | str, limit: int = 10) -> P
     feedback = schema.feedback
     query = (
         _PATHS_BETWEEN.format(
+            own_first=is_own("first"),
+            own_second=is_own("second"),
             user=quote(schema.user.label),
             user_key=quote(schema.user.key),
             item=quote(schema.item.label),
@@ -99,7 +104,9 @@ def why(graph: Graph, *, user: int | str, item: int | str, limit: int = 10) -> P
         )
         + _RETURN
     )
-    values = {"user": user, "item": item, "limit": limit, "like": feedback.like, "own": OWN_RELATIONSHIPS}
+    values = {"user": user, "item": item, "limit": limit, "like": feedback.like}
+    require_key(graph.connection, schema.user.label, schema.user.key, user)
+    require_key(graph.connection, schema.item.label, schema.item.key, item)
     rows = graph.connection.rows(query, **values)
     return _draw(graph, rows, nothing=f"No path of three steps leads from user {user!r} to item {item!r}.")
 

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from kgplug import __version__, progress
 from kgplug.cli import choosing, completion, database, demo, models, publishing, serving
 from kgplug.cli.console import has_wide_terminal, log_as_json, print_help_in_whole_lines
+from kgplug.cli.keys import with_negative_key
 from kgplug.errors import KgplugError, is_out_of_memory
 from kgplug.plain_text import make_outputs_safe, printable
 
@@ -99,7 +100,7 @@ def main() -> None:
         command = command_line()
         if not has_wide_terminal():
             print_help_in_whole_lines(command)
-        command()
+        command(with_negative_key(sys.argv[1:]))
     except KgplugError as error:
         _fail(str(error), error.exit_code)
     except (KeyboardInterrupt, SystemExit) as ended:  # typer turns the first into the second

@@ -5,7 +5,6 @@ from __future__ import annotations
 import codecs
 import json
 import logging
-import re
 import sys
 import time
 from collections.abc import Iterator
@@ -33,7 +32,6 @@ if TYPE_CHECKING:
     from kgplug.jobs import Split
     from kgplug.training.runs import Runs
 
-_INT64 = range(-(2**63), 2**63)
 _BOX_COLUMNS = 80
 _NO_LIMIT = 1_000_000  # columns: wider than any table
 # Lines are printed whole, as they are: commands are copied from them, and programs read them.
@@ -199,13 +197,6 @@ def parse_settings(pairs: list[str]) -> dict[str, Any]:
         except (ValueError, RecursionError):  # no JSON; a number too long or lists too deep to be meant as such
             settings[name] = value
     return settings
-
-
-def parse_key(text: str) -> int | str:
-    """Return a node key from the command line: an integer where it is written as one of 64 bits, else the text."""
-    if re.fullmatch(r"0|-?[1-9][0-9]{0,18}", text) and int(text) in _INT64:
-        return int(text)
-    return text
 
 
 @contextmanager

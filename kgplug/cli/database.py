@@ -17,10 +17,11 @@ from kgplug.cli.console import (
     load_schema,
     open_graph,
     out,
-    parse_key,
     print_frame,
     print_json,
 )
+from kgplug.cli.keys import parameters as query_parameters
+from kgplug.cli.serving import use_schema
 from kgplug.errors import UsageError
 from kgplug.graph.schema import DEFAULT_FILE
 from kgplug.progress import stage
@@ -213,8 +214,9 @@ def cypher(
         else:
             typer.echo(text)
         return
-    values = {key: parse_key(value) for key, _, value in (text.partition("=") for text in parameters or [])}
-    library.load(name)  # an unknown name is refused before the database is asked
+    query = library.load(name)  # an unknown name is refused before the database is asked
     with open_graph() as graph:
-        graph.use(load_schema(graph, schema_file))
+        model = next((pair.removeprefix("model=") for pair in parameters or [] if pair.startswith("model=")), None)
+        use_schema(graph, schema_file, model)
+        values = query_parameters(graph, query, parameters or [])
         print_frame(graph.cypher(name, **values), as_json=as_json, title=name)

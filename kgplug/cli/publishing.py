@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,11 +16,14 @@ from kgplug.cli.console import (
     open_graph,
     open_runs,
     out,
-    parse_key,
     print_json,
 )
+from kgplug.cli.keys import say_which
 from kgplug.cli.serving import DiverseBy, Diversity, ItemLabels, Seen, SeenRows, Where, list_options
-from kgplug.errors import UsageError
+from kgplug.errors import KgplugError, UsageError
+
+if TYPE_CHECKING:
+    from kgplug.training.runs import Runs
 
 PublishedModel = Annotated[
     str, typer.Argument(help="A model that the graph serves, such as MKR.", autocompletion=run_names)
@@ -64,6 +68,13 @@ def publish(
     resume: Annotated[
         bool, typer.Option("--resume", help="Bring an interrupted publish to its end, as it was begun.")
     ] = False,
+    name: Annotated[
+        str | None,
+        typer.Option("--as", metavar="NAME", help="Name under which it is served; default: the model's name."),
+    ] = None,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Replace lists of another schema that are served under this name.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Write a run into the graph: vectors with a vector index, RECOMMENDS and, on request, SIMILAR_TO edges.
@@ -72,10 +83,13 @@ def publish(
     lists are to be made otherwise.
 
     Examples: `kgplug publish MKR`, `kgplug publish MKR --dry-run`, `kgplug publish --resume`, `kgplug publish TransE
-    --similar 10 --similar-label Movie`, `kgplug publish MKR --where "item.year > 1990" --diversity 0.3`
+    --similar 10 --similar-label Movie`, `kgplug publish MKR --where "item.year > 1990" --diversity 0.3`,
+    `kgplug publish MKR --as films`
     """
     from kgplug import jobs
 
+    if resume and (name is not None or replace):
+        raise UsageError("--resume ends a publish as it was begun; omit --as and --replace.")
     if resume and dry_run:
         raise UsageError("--resume goes on with a publish that was begun, and --dry-run begins none. Give one of them.")
     if run is None and not resume:
@@ -88,6 +102,7 @@ def publish(
     folder = runs.resolve(str(run))  # refused before the database is asked
     lists = list_options(where, labels, diversity, diverse_by, seen)
     how: dict[str, Any] = {"top": k, "similar": similar, "similar_label": similar_label, "lists": lists, "force": force}
+    how |= {"name": name, "replace": replace}
     with open_graph() as graph:
         report = (
             jobs.preview(graph, folder, **how) if dry_run else jobs.publish(graph, folder, keep_previous=keep, **how)
@@ -113,19 +128,36 @@ def diff(
     k: ListLength = 10,
     as_json: Json = False,
 ) -> None:
-    """Compare the lists that two runs give: what they share, how ranks move, and examples. No database is asked.
+    """Compare the lists that two runs give: what they share, how ranks move, and examples.
+
+    A name that no run has is looked up among the models that the graph serves; otherwise no database is asked.
 
     Examples: `kgplug diff MKR KGCN`, `kgplug diff mkr-20261123 mkr-20261124 -k 20`
     """
     from kgplug import jobs
 
     runs = open_runs()
-    folders = [runs.resolve(name) for name in (before, after)]
+    folders = [_run_or_published(runs, name) for name in (before, after)]
     found = jobs.diff(folders, top=k)
     if as_json:
         print_json(found.to_dict())
         return
     out.print(f"{folders[0].name} → {folders[1].name}\n{found}")
+
+
+def _run_or_published(runs: Runs, name: str) -> Path:
+    """Return the folder of a run; of the run that a published model serves, where no run is called so."""
+    from kgplug import explain
+
+    try:
+        return runs.resolve(name)
+    except UsageError as error:
+        try:
+            with open_graph() as graph:
+                run = explain.published(graph, name)["id"]
+        except KgplugError:
+            raise error from None
+        return runs.resolve(run)
 
 
 def unpublish(model: PublishedModel, as_json: Json = False) -> None:
@@ -147,10 +179,14 @@ def erase_user(
     Example: `kgplug erase-user 42`
     """
     from kgplug.erasure import erase_user as erase
+    from kgplug.erasure import find_user
 
+    runs = open_runs()
     with open_graph() as graph:
         graph.use(load_schema(graph, schema_file))
-        _print(erase(graph, open_runs(), parse_key(user)), as_json=as_json)
+        found = find_user(graph, runs, user)
+        say_which(found, graph.schema.user.label)
+        _print(erase(graph, runs, found.key), as_json=as_json)
 
 
 def _print(report: Any, *, as_json: bool) -> None:

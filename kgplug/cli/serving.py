@@ -18,13 +18,15 @@ from kgplug.cli.console import (
     load_schema,
     open_graph,
     open_runs,
-    parse_key,
     print_frame,
 )
+from kgplug.cli.keys import entity_key, item_key, user_key
 from kgplug.errors import UsageError
+from kgplug.graph.schema import DEFAULT_FILE, GraphSchema
 
 if TYPE_CHECKING:
     from kgplug.embeddings.prediction import Question
+    from kgplug.graph.graph import Graph
     from kgplug.graph.list_options import Embedding, ListOptions
 
 _MANY_SCORES = 10_000_000  # seconds of work: said before it is done
@@ -98,9 +100,10 @@ def recommend(
     from kgplug.graph.list_options import ListOptions
     from kgplug.live import live_recommendations
 
-    lists, key = list_options(where, labels, diversity, diverse_by, seen), parse_key(user)
+    lists = list_options(where, labels, diversity, diverse_by, seen)
     with open_graph() as graph:
-        graph.use(load_schema(graph, schema_file))
+        use_schema(graph, schema_file, model)
+        key = user_key(graph, user)
         if live or lists != ListOptions():
             frame = live_recommendations(graph, open_runs(), key, model=model, k=k, lists=lists, reasons=reasons)
         else:
@@ -122,10 +125,8 @@ def similar(
     from kgplug import explain
 
     with open_graph() as graph:
-        graph.use(load_schema(graph, schema_file))
-        frame = explain.similar_items(graph, parse_key(item), model=model, k=k)
-    if frame.empty:
-        raise UsageError(f"No item {item} with a vector of that model in the graph.")
+        use_schema(graph, schema_file, model, vectors=True)
+        frame = explain.similar_items(graph, item_key(graph, item), model=model, k=k)
     print_frame(frame, as_json=as_json, title=f"Similar to {item}")
 
 
@@ -145,7 +146,7 @@ def predict(
 ) -> None:
     """Show the most plausible relationships that are not in the graph, by an embedding.
 
-    With --write the model's earlier PREDICTED edges of that relation make room for these.
+    With --write the model's earlier PREDICTED edges of that relation between the same labels make room for these.
 
     Examples: `kgplug predict --relation DIRECTED --tail-type Director`, `kgplug predict RotatE --relation ACTED_IN
     --head 42 -k 20 --write`
@@ -162,8 +163,8 @@ def predict(
             relation,
             head_label=head_type,
             tail_label=tail_type,
-            head=None if head is None else parse_key(head),
-            tail=None if tail is None else parse_key(tail),
+            head=entity_key(folder, head, label=head_type),
+            tail=entity_key(folder, tail, label=tail_type),
             top=k,
             announce=_announce,
         )
@@ -171,6 +172,28 @@ def predict(
         if write:
             counts = graph.write_predictions(found)
             err.print(str(counts))
+
+
+def use_schema(graph: Graph, schema_file: Path | None, model: str | None, *, vectors: bool = False) -> None:
+    """Let a graph have the schema of a file; where that is not of the published model that is named, the model's.
+
+    Args:
+        graph: where the model is published.
+        schema_file: as given; it counts in any case.
+        model: as given; None for the schema of kgplug.toml, else a guess.
+        vectors: the model's vectors are wanted, of which it may have some for other items, too.
+    """
+    from kgplug import explain
+
+    if schema_file is None and model is not None:
+        run = explain.published(graph, model)
+        if explain.schema_of(run) is not None:
+            if DEFAULT_FILE.exists():
+                graph.use(GraphSchema.load(DEFAULT_FILE))
+            suited = explain.with_vectors if vectors else explain.as_published
+            graph.use(suited(graph, run).schema)
+            return
+    graph.use(load_schema(graph, schema_file))
 
 
 def list_options(

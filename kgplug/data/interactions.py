@@ -51,6 +51,7 @@ class Interactions:
             2262; times outside stand at the end of that range, in their order (`kgplug.data.times`).
         counts: int64 (n,), how many rows of the source each row stands for; None: one each.
         ratings_are_counts: whether the ratings are these counts.
+        graph_schema: of the graph from which the rows were read, None for other sources.
     """
 
     user_keys: np.ndarray
@@ -67,6 +68,7 @@ class Interactions:
     time_unit: TimeUnit = "s"
     counts: np.ndarray | None = None
     ratings_are_counts: bool = False
+    graph_schema: dict | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "threshold", as_threshold(self.threshold))

@@ -27,12 +27,14 @@ class KnowledgeGraph:
         entity_labels: object (n_entities,), the node label or "".
         relations: object (n_relations,), relation names.
         triples: int64 (n_triples, 3), columns head, relation, tail; no duplicates.
+        graph_schema: of the graph from which they were read, None for other sources.
     """
 
     entity_keys: np.ndarray
     entity_labels: np.ndarray
     relations: np.ndarray
     triples: np.ndarray
+    graph_schema: dict | None = None
 
     @classmethod
     def from_dataframe(

@@ -33,7 +33,7 @@ def check_memory(
         raise TrainingError(
             f"{name} with embedding_dim={size} on {n_entities:,} entities and {n_relations:,} relations needs about "
             f"{_readable(needed)} of memory (parameters, gradients, Adam's moments, best weights), and "
-            f"{_readable(free)} are free. Use a smaller embedding_dim."
+            f"{_readable(free)} are free. Use a smaller embedding_dim, or free some memory."
         )
 
 

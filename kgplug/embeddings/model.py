@@ -65,6 +65,7 @@ class EmbeddingModel:
             build_loss(self.name, self.config)
         self.history: dict = {}
         self.health: list[str] = []
+        self.graph_schema: dict | None = None
         self._module: Any = None
         self._graph_triples: np.ndarray | None = None
         self._unit: np.ndarray | None = None
@@ -118,6 +119,7 @@ class EmbeddingModel:
             )
         self.entity_keys, self.entity_labels = knowledge.entity_keys, knowledge.entity_labels
         self.relations, self.seed, self.run = knowledge.relations, seed, new_run_id(self.name)
+        self.graph_schema = knowledge.graph_schema
         self._graph_triples = knowledge.triples if EMBEDDINGS[self.name].reads_graph else None
         self.config = self.config.suited(DataSize(n_triples=knowledge.n_triples))
         device = choose_device(self.config.device)
@@ -368,6 +370,7 @@ class EmbeddingModel:
             "entity_keys": list(self.entity_keys),
             "entity_labels": list(self.entity_labels),
             "relations": list(self.relations),
+            **({} if self.graph_schema is None else {"schema": self.graph_schema}),
             **facts,
         })  # fmt: skip
 
@@ -389,6 +392,7 @@ class EmbeddingModel:
         )
         model.seed, model.history, model.run = content["seed"], content["history"], content["run"]
         model.health = list(content.get("health") or [])
+        model.graph_schema = content.get("schema")
         model._graph_triples = arrays.get("graph.triples")
         none = np.empty((0, 3), dtype=np.int64)
         model._module = model._build(none if model._graph_triples is None else model._graph_triples)

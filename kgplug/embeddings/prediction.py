@@ -66,8 +66,7 @@ def ask(
         relation: its name.
         head_label, tail_label: node label of the heads and of the tails; without one, every label that a known
             triple of the relation has at that end.
-        head, tail: key of the one head or tail to look at; an integer finds a text key that reads so, too, where no
-            node has the integer itself.
+        head, tail: key of the one head or tail to look at, of the type that it has in the graph.
 
     Raises:
         UsageError: unknown relation, label or key; the message names the nearest.
@@ -224,8 +223,6 @@ def _entities(
     if key is not None:
         of_label = np.ones(len(labels), dtype=bool) if label is None else labels == label
         found = np.flatnonzero(of_label & (model.entity_keys == key))
-        if len(found) == 0:  # a command line cannot tell 42 from "42"
-            found = np.flatnonzero(of_label & (model.entity_keys == str(key)))
         if len(found) == 0:
             raise _unknown_key(model, end, label, key)
         if len(found) > 1:

@@ -1,6 +1,6 @@
 """The catalogue in the graph: which runs of which models it holds, and which one of each serves.
 
-    (:KgplugModel {name, serves, edition, previous})
+    (:KgplugModel {name, serves, edition, previous, predicted})
     (:KgplugRun {id, model, number, edition, status, created, published, params, metrics, artefact, schema, graph})
     (:KgplugRun)-[:HAS_RELATION]->(:KgplugRelation {name, translation: [0.1, …], …})
 
@@ -36,8 +36,8 @@ from kgplug.graph.connection import Connection
 from kgplug.graph.cypher import quote
 from kgplug.strict_json import dumps
 
-# What kgplug itself writes into a graph. Its relationships carry a `run` property, which tells them from a graph's
-# own of the same type; none of this ever re-enters a training.
+# What kgplug itself writes into a graph. Relationships are its own where this catalogue knows their model and run
+# (`kgplug.graph.ownership`), which tells them from a graph's own of the same type; none of it re-enters a training.
 RECOMMENDS, SIMILAR_TO, PREDICTED = OWN_RELATIONSHIPS = ("RECOMMENDS", "SIMILAR_TO", "PREDICTED")
 OWN_LABELS = ("KgplugModel", "KgplugRun", "KgplugRelation")
 
@@ -296,8 +296,8 @@ def withdraw(connection: Connection, model: str, token: str) -> None:
 def lease_lost(model: str) -> GraphError:
     """Return the error of a publisher that lost its lease: it was out of touch for too long."""
     return GraphError(
-        f"This publish of {model} was out of touch with the database for so long that another one may have begun, so "
-        "it stopped. What served still serves; `kgplug publish --resume` does the rest."
+        f"This change of {model} was out of touch with the database for so long that another one may have begun, so "
+        "it stopped. What served still serves. Give the same command again."
     )
 
 
@@ -317,6 +317,27 @@ def forget(connection: Connection, run: str) -> None:
         "MATCH (run:KgplugRun {id: $id}) OPTIONAL MATCH (run)-[:HAS_RELATION]->(relation:KgplugRelation) "
         "DETACH DELETE run, relation",
         id=run,
+    )
+
+
+def note_predictions(connection: Connection, model: str, run: str) -> None:
+    """Write down that a run has PREDICTED edges, whether it is published or not."""
+    connection.write(
+        "MATCH (model:KgplugModel {name: $model}) "
+        "SET model.predicted = [each IN coalesce(model.predicted, []) WHERE each <> $run] + [$run]",
+        model=model,
+        run=run,
+    )
+
+
+def forget_predictions(connection: Connection, model: str, *, run: str | None = None) -> None:
+    """Write down that a run of a model, or any of them, has no PREDICTED edges any more."""
+    connection.write(
+        "MATCH (model:KgplugModel {name: $model}) WHERE model.predicted IS NOT NULL "
+        "WITH model, [each IN model.predicted WHERE $run IS NOT NULL AND each <> $run] AS left "
+        "SET model.predicted = CASE WHEN size(left) > 0 THEN left ELSE null END",
+        model=model,
+        run=run,
     )
 
 

@@ -11,8 +11,9 @@ from kgplug.errors import DataError, GraphError
 from kgplug.graph.catalog import OWN_RELATIONSHIPS
 from kgplug.graph.connection import Connection
 from kgplug.graph.contents import Contents, label_keys, listed, read_contents, require_label, require_type
-from kgplug.graph.feedback import count_own, feedback_pattern, rating_value, timestamp_value
+from kgplug.graph.feedback import feedback_pattern, rating_value, timestamp_value
 from kgplug.graph.node_keys import key_problem, labels_with_problems
+from kgplug.graph.ownership import count_own, not_own
 from kgplug.graph.privileges import Purpose, missing_privileges
 from kgplug.graph.schema import GraphSchema
 from kgplug.graph.titles import count_titles
@@ -163,7 +164,8 @@ def _feedback(connection: Connection, schema: GraphSchema, contents: Contents) -
         require_label(contents, label, setting=setting)
     part = schema.feedback
     require_type(contents, part.type, setting="[feedback] type")
-    own = "WHERE r.run IS NULL" if part.type in OWN_RELATIONSHIPS else ""
+    others = not_own(connection, part.type)
+    own = f"WHERE {others}" if others else ""
     rating = rating_value(part.rating) if part.rating else "0.0"
     timestamp = timestamp_value(part.timestamp) if part.timestamp else "0.0"
     (row,) = connection.rows(

@@ -10,16 +10,15 @@ import numpy as np
 from kgplug.data.times import Times
 from kgplug.errors import DataError
 from kgplug.graph.bulk import BulkReader, Wanted
-from kgplug.graph.catalog import OWN_RELATIONSHIPS
 from kgplug.graph.connection import Connection
 from kgplug.graph.contents import Contents, listed, require_label, require_type, sample_properties
 from kgplug.graph.counts import count_patterns
 from kgplug.graph.cypher import feedback_arrow, quote
+from kgplug.graph.ownership import count_own, not_own
 from kgplug.graph.schema import GraphSchema
 from kgplug.graph.times import FoundTimes, find_times, read_times, time_parts_of, timestamp_of
 
 _NOT_A_NUMBER = "0.0 / 0.0"
-NOT_OWN = "r.run IS NULL"  # every relationship that kgplug writes carries its run
 _LARGEST_RATING = float(np.finfo(np.float32).max)
 _EXAMPLES = 3
 
@@ -133,7 +132,8 @@ def times_of(connection: Connection, schema: GraphSchema) -> FoundTimes | None:
     name = schema.feedback.timestamp
     if not name:
         return None
-    own = f" WHERE {NOT_OWN}" if schema.feedback.type in OWN_RELATIONSHIPS else ""
+    others = not_own(connection, schema.feedback.type)
+    own = f" WHERE {others}" if others else ""
     match, value = f"{feedback_pattern(schema)}{own}", f"r.{quote(name)}"
     return find_times(connection, match, value, name=name, unit=schema.feedback.time_unit)
 
@@ -162,16 +162,9 @@ def _wanted(
     conditions = ([f"a:{head}"] if n["head"] < total else []) + ([f"b:{tail}"] if n["tail"] < total else [])
     own = count_own(connection, name)
     if own:
-        conditions.append(NOT_OWN)
+        conditions.append(not_own(connection, name))
     others = {other: count for other, count in contents.types.items() if other != name}
     return Wanted({name: min(n["head"], n["tail"])}, others, " AND ".join(conditions), values), own
-
-
-def count_own(connection: Connection, name: str) -> int:
-    """Return how many relationships of a type kgplug wrote; costs a scan for the three types it writes only."""
-    if name not in OWN_RELATIONSHIPS:
-        return 0
-    return connection.rows(f"MATCH ()-[r:{quote(name)}]->() WHERE r.run IS NOT NULL RETURN count(r) AS n")[0]["n"]
 
 
 def _no_feedback(connection: Connection, schema: GraphSchema) -> DataError:

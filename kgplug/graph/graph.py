@@ -17,6 +17,7 @@ from kgplug.data.publication import Predictions, Publication
 from kgplug.errors import UsageError
 from kgplug.graph import cypher, reader
 from kgplug.graph.connection import Connection, connect_settings
+from kgplug.graph.find_key import require_key
 from kgplug.graph.list_options import ListOptions, Lists, recommend_options
 from kgplug.graph.schema import GraphSchema
 from kgplug.progress import stage
@@ -58,6 +59,17 @@ def _publishable(model: object) -> Publishable:
     )
 
 
+def _check_labels(model: Publishable, schema: GraphSchema) -> None:
+    """Raise UsageError where a model gives lists to other nodes, or of other nodes, than a schema names."""
+    found = getattr(model, "user_label", ""), getattr(model, "item_label", "")
+    if all(found) and found != (schema.user.label, schema.item.label):
+        name = getattr(model, "name", type(model).__name__)
+        raise UsageError(
+            f"{name} was trained to recommend :{found[1]} to :{found[0]}, and the schema is of {schema.pattern}. "
+            "Give the schema that it was trained with: schema=…."
+        )
+
+
 class Graph:
     """A Neo4j database: what a training reads from it and what a run writes into it.
 
@@ -71,37 +83,55 @@ class Graph:
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
         self.reports: dict[str, reader.ReadReport] = {}
-        self._schema: GraphSchema | None = None
-        self._interactions: Interactions | None = None
+        self._used: GraphSchema | None = None
+        self._read: list[GraphSchema] = []
 
     def __repr__(self) -> str:
-        if self._schema is None:
-            meaning = "its meaning not yet known (graph.use(GraphSchema.load(…)))"
-        else:
-            schema = self._schema
-            meaning = f"read as (:{schema.user.label})-[:{schema.feedback.type}]-(:{schema.item.label})"
+        schema = self.known_schema
+        meaning = "its meaning not yet known (graph.use(GraphSchema.load(…)))"
+        if schema is not None:
+            meaning = f"read as {schema.pattern}"
         return f"Graph in database {self.connection.database!r} at {self.connection.uri}, {meaning}"
 
     @property
     def schema(self) -> GraphSchema:
-        """The schema last read or used; UsageError where there is none yet."""
-        if self._schema is None:
+        """The schema given to `use`; without that, the one that was read with.
+
+        Raises:
+            UsageError: there is none yet, or the graph was read with several.
+        """
+        if self.known_schema is not None:
+            return self.known_schema
+        if not self._read:
             raise UsageError("What the graph means is not known yet: call graph.use(GraphSchema.load(…)) first.")
-        return self._schema
+        patterns = "; ".join(schema.pattern for schema in self._read)
+        raise UsageError(
+            f"This graph was read with {len(self._read)} schemas: {patterns}. Say which one is meant: call "
+            "graph.use(schema), or pass schema=… where there is such an argument."
+        )
+
+    @property
+    def known_schema(self) -> GraphSchema | None:
+        """As `schema`, but None where there is none, or more than one."""
+        return self._read[0] if self._used is None and len(self._read) == 1 else self._used
+
+    def _note_read(self, schema: GraphSchema) -> dict:
+        """Remember a schema that was read with; return it as models keep it."""
+        if schema not in self._read:
+            self._read.append(schema)
+        return schema.model_dump()
 
     def read_interactions(self, schema: GraphSchema, *, progress: bool | None = None) -> Interactions:
         """Pull all feedback; see `kgplug.graph.reader.read_interactions`."""
-        self._schema = schema
-        self._interactions, report = reader.pull_interactions(self.connection, schema, progress=progress)
+        interactions, report = reader.pull_interactions(self.connection, schema, progress=progress)
         self.reports["feedback"] = report.logged("feedback")
-        return self._interactions
+        return replace(interactions, graph_schema=self._note_read(schema))
 
     def read_knowledge(self, schema: GraphSchema, *, progress: bool | None = None) -> KnowledgeGraph:
         """Pull all triples; see `kgplug.graph.reader.read_knowledge`."""
-        self._schema = schema
         knowledge, report = reader.pull_knowledge(self.connection, schema, progress=progress)
         self.reports["triples"] = report.logged("triples")
-        return knowledge
+        return replace(knowledge, graph_schema=self._note_read(schema))
 
     def publish(
         self,
@@ -116,6 +146,8 @@ class Graph:
         details: dict | None = None,
         keep_previous: bool = True,
         force: bool = False,
+        name: str | None = None,
+        replace: bool = False,
         progress: bool | None = None,
     ) -> PublishReport:
         """Write a model's vectors and top lists into the graph.
@@ -126,28 +158,34 @@ class Graph:
             top: length of each user's list.
             similar: give each node SIMILAR_TO edges to so many nodes of its label, by the cosine of their vectors.
             similar_label: to nodes of this label only.
-            schema: of the graph; the one last read with, if not given.
-            also_seen: rows whose items are left out of the lists beside the training rows, where the options
-                count all as seen; all interactions last read, if not given.
+            schema: of the graph; if not given, the one that the model was trained with, or that of `use`.
+            also_seen: rows whose items are left out of the lists in addition to the training rows, where the options
+                count all as seen; if not given, all feedback that is in the graph now is read.
             lists: what counts as seen, which items may stand in the lists, how much these differ.
             details: facts kept on the catalogue node.
             keep_previous: keep the run that serves now, so that `rollback` can bring it back.
             force: publish the model even if it has collapsed (`kgplug.data.health`).
+            name: under which it is served; the model's own, if not given.
+            replace: let it take the place of a run of another schema that is served under that name.
 
         Raises:
             DeadModelError: the model has collapsed; nothing is written.
-            UsageError: the options of lists do not fit the graph, or the model has no lists.
+            UsageError: the options of lists do not fit the graph, the model has no lists, or a run of another schema
+                is served under the name.
             GraphError: somebody else publishes this model now, or the server refuses.
         """
         from kgplug.graph.publishing.publisher import publish
 
-        with stage(f"Vectors and lists of {getattr(model, 'name', 'the model')}", progress=progress):
+        publishable = _publishable(model)
+        schema = schema or self._schema_of(publishable)
+        with stage(f"Vectors and lists of {name or getattr(model, 'name', 'the model')}", progress=progress):
             publication = self._publication(
-                model, top, similar, similar_label, schema or self.schema, also_seen, lists or ListOptions(), details
-            )
+                publishable, top, similar, similar_label, schema, also_seen, lists or ListOptions(), details, progress,
+                name,
+            )  # fmt: skip
         refuse_dead(publication, force=force)
         return publish(
-            self.connection, schema or self.schema, publication, keep_previous=keep_previous, progress=progress
+            self.connection, schema, publication, keep_previous=keep_previous, replace=replace, progress=progress
         )
 
     def preview(
@@ -161,15 +199,19 @@ class Graph:
         also_seen: Interactions | None = None,
         lists: ListOptions | None = None,
         force: bool = False,
+        name: str | None = None,
+        replace: bool = False,
     ) -> Preview:
         """Tell what `publish` with the same arguments would change, how long it would take, and write nothing."""
         from kgplug.graph.publishing.preview import preview
 
+        publishable = _publishable(model)
+        schema = schema or self._schema_of(publishable)
         publication = self._publication(
-            model, top, similar, similar_label, schema or self.schema, also_seen, lists or ListOptions(), None
+            publishable, top, similar, similar_label, schema, also_seen, lists or ListOptions(), None, None, name
         )
         refuse_dead(publication, force=force)
-        return preview(self.connection, schema or self.schema, publication)
+        return preview(self.connection, schema, publication, replace=replace)
 
     def rollback(self, model: str) -> RollbackReport:
         """Undo a model's unfinished publish, or let its previous run serve again; see `kgplug.graph.publishing`."""
@@ -189,9 +231,14 @@ class Graph:
 
         return erase_user(self.connection, self.schema, user)
 
+    def _schema_of(self, model: Publishable) -> GraphSchema:
+        """Return the schema of the graph that a model was trained on; that of `use` where the model does not know."""
+        known = getattr(model, "graph_schema", None)
+        return self.schema if known is None else GraphSchema.model_validate(known)
+
     def _publication(
         self,
-        model: Publishable | object,
+        publishable: Publishable,
         top: int,
         similar: int | None,
         similar_label: str | None,
@@ -199,14 +246,20 @@ class Graph:
         also_seen: Interactions | None,
         lists: ListOptions,
         details: dict | None,
+        progress: bool | None,
+        name: str | None,
     ) -> Publication:
         """Return what a model's publish writes; arguments as in `publish`."""
-        seen = also_seen if also_seen is not None else self._interactions
-        publishable = _publishable(model)
+        _check_labels(publishable, schema)
         options = self._list_options(publishable, schema, lists)
-        publication = publishable.publication(
-            top=top, also_seen=seen if lists.seen == "all" else None, details=details, **options
-        )
+        if lists.seen != "all":
+            also_seen = None
+        elif also_seen is None and getattr(publishable, "user_label", ""):  # gives lists to nodes of the graph
+            also_seen, _ = reader.pull_interactions(self.connection, schema, progress=progress)
+        details = {"schema": schema.model_dump(), **(details or {})}
+        publication = publishable.publication(top=top, also_seen=also_seen, details=details, **options)
+        if name is not None:
+            publication = replace(publication, model=name)
         if publication.lists is not None:  # of whatever package the model is, nobody is recommended to themselves
             publication = replace(publication, lists=publication.lists.without_own())
         if similar is not None:
@@ -236,18 +289,28 @@ class Graph:
         return self.connection.frame(query, **parameters)
 
     def cypher(self, name: str, /, **parameters: object) -> pd.DataFrame:
-        """Run a shipped query (`kgplug cypher` lists them) with the names of the schema last read with.
+        """Run a shipped query (`kgplug cypher` lists them) with the names of the schema.
 
         Args:
             name: of the query.
             parameters: its header names them; $like is the schema's, if not given.
+
+        Raises:
+            UsageError: the query finds nothing because no node has the key that $user or $item names.
         """
-        like = None if self._schema is None else self._schema.feedback.like
-        return self.connection.frame(cypher.load(name, self._schema), **{"like": like, **parameters})
+        schema = self.schema if self._used or self._read else None
+        like = None if schema is None else schema.feedback.like
+        found = self.connection.frame(cypher.load(name, schema), **{"like": like, **parameters})
+        if found.empty:
+            nodes = {} if schema is None else {"user": schema.user, "item": schema.item}
+            for parameter in nodes.keys() & parameters.keys():
+                part = nodes[parameter]
+                require_key(self.connection, part.label, part.key, parameters[parameter])
+        return found
 
     def use(self, schema: GraphSchema) -> Self:
-        """Remember a schema for `publish` and `cypher`."""
-        self._schema = schema
+        """Say what the graph means, for every call that is given no schema and no model that knows its own."""
+        self._used = schema
         return self
 
     def close(self) -> None:

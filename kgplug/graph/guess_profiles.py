@@ -6,10 +6,10 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-from kgplug.graph.catalog import OWN_RELATIONSHIPS
 from kgplug.graph.connection import Connection
 from kgplug.graph.contents import Contents
 from kgplug.graph.cypher import quote
+from kgplug.graph.ownership import not_own
 
 _SAMPLE = 1000
 _SHARE = 0.95  # of the sampled ends that must have a label for it to be the end's label
@@ -51,7 +51,8 @@ def profile_types(connection: Connection, contents: Contents) -> list[TypeProfil
 
 
 def _profile(connection: Connection, contents: Contents, name: str, n: int) -> TypeProfile | None:
-    where = "WHERE r.run IS NULL " if name in OWN_RELATIONSHIPS else ""
+    others = not_own(connection, name)
+    where = f"WHERE {others} " if others else ""
     kind = quote(name)
     rows = connection.rows(
         f"MATCH (a)-[r:{kind}]->(b) {where}WITH a, r, b LIMIT $rows RETURN labels(a) AS heads, labels(b) AS tails, "

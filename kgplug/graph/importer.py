@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import os
 import secrets
 import shutil
@@ -204,9 +205,10 @@ def _write_part(part: Path, table: Table, rows: list[list[str]]) -> None:
             writer.writerow([column.header for column in table.columns])
             writer.writerows(rows)
     except OSError as error:
+        how = "make room" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "correct that"
         raise GraphError(
             f"A copy of {table.name} for the server could not be written to {part.parent.parent}: {error.strerror}. "
-            "What is in the graph stays; make room, then import again, which completes it."
+            f"What is in the graph stays; {how}, then import again, which completes it."
         ) from error
 
 

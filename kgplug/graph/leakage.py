@@ -14,6 +14,7 @@ from kgplug.graph.connection import Connection
 from kgplug.graph.contents import Contents
 from kgplug.graph.counts import MOST_NAMES
 from kgplug.graph.cypher import quote
+from kgplug.graph.ownership import own_runs
 from kgplug.graph.schema import GraphSchema
 
 _SINGLE = 0.95  # of the nodes that have an owner: they have one only
@@ -104,12 +105,13 @@ def find_repeating(
     rows = connection.rows(
         f"MATCH (u:{u}) WITH u, COUNT {{ (u)-[:{f}]-(:{i}) }} AS n "
         f"CALL {{ WITH u MATCH (u)-[r{_listed(types)}]-(i:{i}) WHERE u <> i AND type(r) IN $types "
-        "AND NOT (type(r) IN $own AND r.run IS NOT NULL) WITH DISTINCT u, type(r) AS name, i "
+        "AND NOT (type(r) IN $own AND coalesce([r.model, r.run] IN $runs, false)) WITH DISTINCT u, type(r) AS name, i "
         f"WITH name, CASE WHEN EXISTS {{ (u)-[:{f}]-(i) }} THEN 1 ELSE 0 END AS shared "
         "RETURN name, count(*) AS pairs, sum(shared) AS shared } "
         "RETURN name, sum(pairs) AS pairs, sum(shared) AS shared, sum(1.0 * pairs * n) AS chance",
         types=types,
         own=list(OWN_RELATIONSHIPS),
+        runs=[[*pair] for pair in own_runs(connection)],
     )
     if not rows:
         return []

@@ -162,6 +162,9 @@ def _said(options: ListOptions) -> str:
 
 def _properties(connection: Connection, label: str) -> str:
     """Return a sentence on what items have, as a name that is not there is null to Cypher, not an error."""
-    query = f"MATCH (item:{quote(label)}) WITH item LIMIT 100 UNWIND keys(item) AS name RETURN DISTINCT name"
-    names = sorted(row["name"] for row in connection.rows(query) if not row["name"].startswith("kgplug_"))
+    query = (
+        f"MATCH (item:{quote(label)}) WITH item LIMIT 100 UNWIND keys(item) AS name WITH DISTINCT name "
+        "WHERE NOT EXISTS { (run:KgplugRun) WHERE name IN run.properties } RETURN name"
+    )
+    names = sorted(row["name"] for row in connection.rows(query))
     return f" Properties of {label} nodes: {', '.join(names)}." if names else ""

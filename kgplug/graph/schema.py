@@ -73,6 +73,18 @@ class GraphSchema(_Part):
     feedback: FeedbackSchema = FeedbackSchema()
     knowledge: KnowledgeSchema = KnowledgeSchema()
 
+    @property
+    def subject(self) -> tuple[str, str, str]:
+        """What is recommended to whom, by what: the labels of users and items, and the type of the feedback."""
+        return self.user.label, self.item.label, self.feedback.type
+
+    @property
+    def pattern(self) -> str:
+        """The subject as a pattern, for messages."""
+        user, item, kind = self.subject
+        arrow = f"-[:{kind}]->" if self.feedback.direction == "user_to_item" else f"<-[:{kind}]-"
+        return f"(:{user}){arrow}(:{item})"
+
     @classmethod
     def load(cls, path: str | Path = DEFAULT_FILE) -> GraphSchema:
         """Read a schema from a TOML file.

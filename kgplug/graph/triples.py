@@ -12,8 +12,8 @@ from kgplug.graph.connection import Connection
 from kgplug.graph.contents import Contents, listed, require_label, require_type
 from kgplug.graph.counts import MOST_NAMES, count_patterns
 from kgplug.graph.cypher import quote
-from kgplug.graph.feedback import NOT_OWN, count_own
 from kgplug.graph.leakage import OwnedLabel, RepeatingType, find_owned, find_repeating
+from kgplug.graph.ownership import count_own, not_own
 from kgplug.graph.schema import GraphSchema
 
 _PAIRS = (("n", "o"), ("o", "n"))  # names of the ends of a relationship
@@ -95,7 +95,7 @@ def plan_triples(connection: Connection, schema: GraphSchema, contents: Contents
     repeating = [one for one in repeating if one.type not in include]
     rules = [
         *_pair_rules(connection, schema, contents, names, [one.type for one in repeating]),
-        *_own_rules(contents, written),
+        *_own_rules(connection, contents, written),
         *_end_rules(contents, names, list(contents.own), "was written by kgplug"),
         *_end_rules(contents, names, [one.label for one in owned], "touches nodes that belong to one user each"),
         *_user_rules(schema, contents, names),
@@ -163,12 +163,12 @@ def empty_projection(schema: GraphSchema, contents: Contents, plan: TriplePlan) 
     )
 
 
-def _own_rules(contents: Contents, written: dict[str, int]) -> Iterator[Rule]:
+def _own_rules(connection: Connection, contents: Contents, written: dict[str, int]) -> Iterator[Rule]:
     """Leave out relationships that kgplug wrote: type → how many."""
     touched = [name for name, n in written.items() if n]
     if touched:
         emptied = [name for name in touched if written[name] >= contents.types[name]]
-        condition = f"(NOT r:{_any(touched)} OR {NOT_OWN})"
+        condition = f"(NOT r:{_any(touched)} OR {not_own(connection, touched[0])})"
         yield Rule(touched, emptied, lambda *_: condition, "was written by kgplug")
 
 

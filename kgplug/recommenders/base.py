@@ -64,6 +64,7 @@ class Recommender(ListMaker):
         run: id of this training, under which it is saved and published.
         history: `History.to_dict()` of the training, {} for models that have none.
         health: what is dead about the model, one sentence each (`kgplug.recommenders.health`).
+        graph_schema: of the graph that it was trained on (`GraphSchema.model_dump()`), None where it was none.
     """
 
     name: ClassVar[str]
@@ -87,6 +88,7 @@ class Recommender(ListMaker):
         self.config = self._given = make_config(self.name, self.config_class, settings)
         self.history: dict = {}
         self.health: list[str] = []
+        self.graph_schema: dict | None = None
         self._fold_in: FoldIn | None = None
         self._places: np.ndarray | None = None
 
@@ -132,9 +134,10 @@ class Recommender(ListMaker):
             raise DataError(f"{self.name} needs a knowledge graph: pass it as the second argument of fit().")
         if not interactions.is_like.any():
             at_least = "" if interactions.threshold is None else f" (a rating of at least {interactions.threshold:g})"
+            where = "" if interactions.graph_schema is None else " (like under [feedback] in kgplug.toml)"
             raise DataError(
                 f"{self.name}: none of the {len(interactions):,} training rows is a like{at_least}. Lower the "
-                "threshold (like under [feedback] in kgplug.toml), or give it more feedback."
+                f"threshold{where}, or give it more feedback."
             )
         if self.needs_knowledge and knowledge is not None:
             self._check_links(interactions, knowledge)
@@ -142,6 +145,7 @@ class Recommender(ListMaker):
             raise UsageError("The validation part must come from the same split as the training part.")
         self.user_keys, self.item_keys = interactions.user_keys, interactions.item_keys
         self.user_label, self.item_label = interactions.user_label, interactions.item_label
+        self.graph_schema = interactions.graph_schema
         self.own_items = interactions.own_items
         self.seen, self.seed, self.run = interactions.matrix(), seed, new_run_id(self.name)
         self.liked, self._fold_in, self._places = interactions.likes().matrix(), None, None
@@ -298,6 +302,7 @@ class Recommender(ListMaker):
             "item_label": self.item_label,
             "user_keys": list(self.user_keys),
             "item_keys": list(self.item_keys),
+            **({} if self.graph_schema is None else {"schema": self.graph_schema}),
             **facts,
         })  # fmt: skip
 
@@ -343,6 +348,7 @@ class Recommender(ListMaker):
             self.own_items = same_keys_as(self.user_keys, self.item_keys)
         self.seed, self.history, self.run = content["seed"], content["history"], content["run"]
         self.health = list(content.get("health") or [])
+        self.graph_schema = content.get("schema")
         self.seen = self._rows("seen", arrays)
         self.liked = self._rows("liked", arrays) if "liked.indptr" in arrays else self.seen  # runs of earlier versions
         self._take_state({k.removeprefix("model."): v for k, v in arrays.items() if k.startswith("model.")})

@@ -124,7 +124,8 @@ class ListMaker(ABC):
 
         Returns:
             (items, scores): int64 and float32 (n, min(k, n_items)); best first; where a list is
-            shorter, -1 and -inf at its end.
+            shorter, -1 and -inf at its end. -1 is not an item: take `items[items >= 0]` before you look up keys,
+            as `item_keys[-1]` is the last item's.
 
         Raises:
             UsageError: an argument is wrong, or diversity is asked of a model without item vectors.

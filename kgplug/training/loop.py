@@ -173,8 +173,8 @@ def _validate(task: TrainingTask, epoch: int, last_good: dict[str, torch.Tensor]
             raise
         task.module.load_state_dict(last_good)
         raise TrainingError(
-            f"There is not enough memory to validate epoch {epoch + 1}; the best weights before it were kept. Use a "
-            "smaller embedding_dim, or free some memory."
+            f"There is not enough memory to validate epoch {epoch + 1}; the best weights before it were kept. Free "
+            "some memory, then train again."
         ) from error
 
 

@@ -59,7 +59,7 @@ def train_in_memory(
             if rows // 2 < FEWEST_ROWS:
                 raise TrainingError(
                     f"{name}: there is not enough memory even for batches of {rows:,} rows ({_first_line(error)}). "
-                    "Use a smaller embedding_dim, or free some memory."
+                    f"{_advice(config)}."
                 ) from error
         # Only here, when the exception is gone, is what it held on to free.
         del task
@@ -89,10 +89,16 @@ def _halved(config: _Config) -> _Config:
 
 def _too_large(name: str, config: ModelConfig, error: Exception) -> TrainingError:
     size = getattr(config, "embedding_dim", None)
-    setting, advice = ("", "Free some memory") if size is None else (
-        f" with embedding_dim={size}", f"Use a smaller embedding_dim, such as {max(1, size // 2)}, or free some memory"
-    )  # fmt: skip
-    return TrainingError(f"{name}{setting} does not fit into memory ({_first_line(error)}). {advice}.")
+    setting = "" if size is None else f" with embedding_dim={size}"
+    return TrainingError(f"{name}{setting} does not fit into memory ({_first_line(error)}). {_advice(config)}.")
+
+
+def _advice(config: ModelConfig) -> str:
+    """Return what makes a training smaller: the model's own setting, where it has one that can be smaller."""
+    size = getattr(config, "embedding_dim", None)
+    if size is None or size < 2:
+        return "Free some memory"
+    return f"Use a smaller embedding_dim, such as {size // 2}, or free some memory"
 
 
 def _first_line(error: Exception) -> str:

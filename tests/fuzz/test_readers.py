@@ -17,10 +17,11 @@ from pydantic import SecretStr
 
 import kgplug
 from kgplug.cli import printable
-from kgplug.cli.console import SplitBy, SplitOrder, parse_key, parse_settings, parse_split
+from kgplug.cli.console import SplitBy, SplitOrder, parse_settings, parse_split
 from kgplug.cli.models import _lengths
 from kgplug.data.artefact import count_numbers, peek_content, read_artefact
 from kgplug.data.interactions import Interactions
+from kgplug.data.key_text import readings
 from kgplug.errors import KgplugError, RunError
 from kgplug.graph import connection as connection_module
 from kgplug.graph.connection import Connection
@@ -152,11 +153,12 @@ def test_set_is_read_or_refused(pairs: list[str]) -> None:
 @example("007")
 @example(str(2**63))
 @example("-0")
-def test_a_key_is_a_64_bit_number_as_it_is_written_or_text(text: str) -> None:
-    key = parse_key(text)
-    assert str(key) == text
-    assert isinstance(key, str) or -(2**63) <= key < 2**63
-    assert isinstance(key, int) == (re.fullmatch(r"0|-?[1-9][0-9]{0,18}", text) is not None and abs(int(text)) < 2**63)
+def test_a_key_can_be_a_number_only_where_it_is_written_as_one_of_64_bits(text: str) -> None:
+    numbers = [key for key in readings(text) if isinstance(key, int)]
+    assert text in readings(text)
+    assert all(str(key) == text and -(2**63) <= key < 2**63 for key in numbers)
+    is_number = re.fullmatch(r"0|-?[1-9][0-9]{0,18}", text) is not None and -(2**63) <= int(text) < 2**63
+    assert len(numbers) == is_number
 
 
 @given(ODD_TEXT)

@@ -285,7 +285,7 @@ def test_a_name_that_is_taken_is_refused_before_the_first_write(graph):
 
 def test_a_run_id_that_another_model_or_shape_has_is_refused(graph):
     publish(graph, SCHEMA, publication("run-1"))
-    with pytest.raises(GraphError, match="as a run of MKR, not of KGCN"):
+    with pytest.raises(GraphError, match="under the name MKR, and a run has one name"):
         publish(graph, SCHEMA, publication("run-1", model="KGCN"))
     with pytest.raises(GraphError, match="A run does not change"):
         publish(graph, SCHEMA, replace(publication("run-1"), vectors=[]))

@@ -165,7 +165,10 @@ def test_an_erased_user_has_neither_edges_nor_vectors_and_the_rest_stays(graph):
     assert edges(graph) == [edge for edge in expected_edges(wanted) if edge[0] != 7]
     assert len(vectors(graph, wanted.vectors[0], "kgplug_mkr_1")) == N_USERS - 1
     assert graph.rows("MATCH (:User {id: 7})-[r]->() RETURN r.by AS by") == [{"by": "a friend"}]
-    assert erase_user(graph, SCHEMA, 'ann "O\'Hara" \\').found == (0, [])
+    assert report.before == (2 * K, ["kgplug_mkr_0", "kgplug_mkr_1"])
+    strange = 'ann "O\'Hara" \\'
+    graph.write("CREATE (:User {id: $id})", id=strange)
+    assert erase_user(graph, SCHEMA, strange).found == (0, [])
 
 
 def test_a_dry_run_tells_what_would_change_and_writes_nothing(graph):

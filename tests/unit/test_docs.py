@@ -26,3 +26,15 @@ def test_every_fault_has_a_row_and_every_test_that_is_named_there_exists() -> No
     files = [path.read_text(encoding="utf-8") for path in TESTS.rglob("test_*.py")]
     defined = {name for text in files for name in re.findall(r"^def (test_\w+)\(", text, re.MULTILINE)}
     assert set(re.findall(r"`(test_\w+)`", page)) - defined == set()
+
+
+def test_the_keys_that_the_readme_prints_are_those_of_the_list_where_it_is_shorter_than_k(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    text = (TESTS.parent / "README.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```python\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+    (block,) = (block for block in blocks if "cem" in block)
+    exec(compile(block.replace("k=2", "k=3"), "README.md", "exec"), {})  # of three books cem has read one
+    keys = re.match(r"\[([^\]]*)\]", capsys.readouterr().out)
+    assert keys is not None
+    assert sorted(keys[1].split()) == ["2", "3"]

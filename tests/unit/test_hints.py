@@ -5,14 +5,19 @@ from __future__ import annotations
 import errno
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from neo4j.exceptions import DatabaseError, IncompleteCommit
 
+import kgplug
 from kgplug.data.artefact import disk_errors
-from kgplug.errors import GraphError, RunError
+from kgplug.data.interactions import Interactions
+from kgplug.errors import DataError, GraphError, RunError, TrainingError
 from kgplug.graph import server_errors
 from kgplug.graph.local import LocalNeo4j, LocalStatus
 from kgplug.graph.server_errors import translated_errors
+from kgplug.training.config import ModelConfig
+from kgplug.training.memory import train_in_memory
 
 
 def failed_write(uri: str) -> str:
@@ -71,3 +76,27 @@ def test_what_a_disk_refuses_is_mended_as_its_reason_asks(
     with pytest.raises(RunError) as raised, disk_errors(path):
         raise OSError(number, "reason")
     assert advice in str(raised.value) and ("Make room" in str(raised.value)) == (number == errno.ENOSPC)
+
+
+@pytest.mark.parametrize(("settings", "hint"), [({}, "Free some memory."), ({"embedding_dim": 8}, "such as 4")])
+def test_a_smaller_embedding_dim_is_advised_only_to_a_model_that_has_one(settings: dict, hint: str) -> None:
+    fields = {name: (int, value) for name, value in settings.items()}
+    from pydantic import create_model
+
+    config = create_model("Config", __base__=ModelConfig, **fields)()  # pyright: ignore[reportCallIssue, reportArgumentType]
+
+    def build(_: object) -> object:
+        raise MemoryError("no memory")
+
+    with pytest.raises(TrainingError) as raised:
+        train_in_memory("Model", config, build, lambda *_: None, checkpoint=None)  # pyright: ignore[reportArgumentType]
+    assert hint in str(raised.value)
+    assert ("embedding_dim" in str(raised.value)) == bool(settings)
+
+
+def test_the_schema_file_is_named_only_where_there_is_a_graph() -> None:
+    frame = pd.DataFrame({"u": [1, 2], "i": [1, 2], "r": [1.0, 2.0]})
+    rows = Interactions.from_dataframe(frame, user="u", item="i", rating="r", threshold=5)
+    with pytest.raises(DataError, match="Lower the threshold, or") as raised:
+        kgplug.create("Popularity").fit(rows)  # pyright: ignore[reportArgumentType]
+    assert "kgplug.toml" not in str(raised.value)

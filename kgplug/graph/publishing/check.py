@@ -20,8 +20,11 @@ def check_publication(publication: Publication) -> None:
         UsageError: the model's name or the run's id is no name.
         DataError: the arrays do not fit together.
     """
-    if not publication.model.strip():
-        raise UsageError("A publication needs the name of its model; found an empty one.")
+    name = publication.model
+    if not isinstance(name, str) or not name.strip() or name != name.strip() or not name.isprintable():
+        raise UsageError(
+            f"A published model needs a name of printable text without blanks around it, such as films; found {name!r}."
+        )
     if not _RUN_ID.fullmatch(publication.run):
         raise UsageError(
             f"The run id {publication.run!r} is not valid: expected 1 to 100 letters, digits, dashes and underscores."

@@ -9,6 +9,7 @@ from kgplug.graph import catalog
 from kgplug.graph.catalog import RunRecord
 from kgplug.graph.connection import Connection
 from kgplug.graph.cypher import quote
+from kgplug.graph.ownership import own_runs
 
 GRACE_S = 5.0
 """How long lists stay, in seconds, after they served: a query that has read the pointer goes on to read them."""
@@ -40,10 +41,11 @@ def drop_editions(connection: Connection, model: str, *, keep: Collection[int]) 
     """Remove all lists of a model but those of some editions."""
     for edge in (catalog.RECOMMENDS, catalog.SIMILAR_TO):
         connection.autocommit(
-            f"MATCH ()-[edge:{edge}]->() WHERE edge.model = $model AND edge.run IS NOT NULL "
+            f"MATCH ()-[edge:{edge}]->() WHERE edge.model = $model AND edge.run IN $runs "
             "AND (edge.edition IS NULL OR NOT edge.edition IN $keep) "
             f"CALL {{ WITH edge DELETE edge }} IN TRANSACTIONS OF {_BATCH_NODES} ROWS",
             model=model,
+            runs=_runs(connection, model),
             keep=list(keep),
         )
 
@@ -66,12 +68,17 @@ def drop_run(connection: Connection, run: RunRecord) -> None:
 def drop_predictions(connection: Connection, model: str, *, run: str | None = None) -> None:
     """Remove the PREDICTED edges of one run of a model, or of all."""
     connection.autocommit(
-        f"MATCH ()-[edge:{catalog.PREDICTED}]->() WHERE edge.model = $model AND edge.run IS NOT NULL "
-        "AND ($run IS NULL OR edge.run = $run) "
+        f"MATCH ()-[edge:{catalog.PREDICTED}]->() WHERE edge.model = $model AND edge.run IN $runs "
         f"CALL {{ WITH edge DELETE edge }} IN TRANSACTIONS OF {_BATCH_NODES} ROWS",
         model=model,
-        run=run,
+        runs=_runs(connection, model) if run is None else [run],
     )
+    catalog.forget_predictions(connection, model, run=run)
+
+
+def _runs(connection: Connection, model: str) -> list[str]:
+    """Return the runs of a model that may own edges."""
+    return [run for _, run in own_runs(connection, model)]
 
 
 def _is_own(connection: Connection, index: str, label: str, property_name: str) -> bool:

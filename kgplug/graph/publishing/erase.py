@@ -6,13 +6,15 @@ import json
 from contextlib import ExitStack
 from dataclasses import dataclass
 
+import numpy as np
+
 from kgplug.graph import catalog
 from kgplug.graph.connection import Connection
 from kgplug.graph.cypher import quote
+from kgplug.graph.find_key import require_key
+from kgplug.graph.ownership import OWN_TYPES, is_own, own_runs
 from kgplug.graph.publishing.lease import leased
 from kgplug.graph.schema import GraphSchema
-
-_EDGES = "|".join(catalog.OWN_RELATIONSHIPS)
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,7 @@ class EraseReport:
         vectors: properties that held a vector of the user.
         proof: a query that returns zero edges and no vectors.
         found: what it returned, (edges, vectors).
+        before: what it returned before anything was removed, (edges, vectors).
     """
 
     user: int | str
@@ -32,34 +35,49 @@ class EraseReport:
     vectors: list[str]
     proof: str
     found: tuple[int, list[str]]
+    before: tuple[int, list[str]] = (0, [])
 
 
-def erase_user(connection: Connection, schema: GraphSchema, user: int | str) -> EraseReport:
+def erase_user(connection: Connection, schema: GraphSchema, user: int | str, *, must_exist: bool = True) -> EraseReport:
     """Remove a user's edges and vectors, those that serve and all others. The node and its feedback stay.
 
+    Args:
+        connection: to the database.
+        schema: names users and their key.
+        user: key, of the type that it has in the graph.
+        must_exist: refuse a key that no user has; otherwise there is nothing to remove.
+
     Raises:
+        UsageError: no user has that key.
         GraphError: somebody is publishing a model, which may be about to write about this user.
     """
+    user = user.item() if isinstance(user, np.generic) else user
+    if must_exist:
+        require_key(connection, schema.user.label, schema.user.key, user)
     match = f"MATCH (user:{quote(schema.user.label)}) WHERE user.{quote(schema.user.key)} = "
+    proof = (
+        f"{match}{json.dumps(user, ensure_ascii=False)}\n"
+        f"RETURN COUNT {{ (user)-[edge:{OWN_TYPES}]-() WHERE {is_own('edge')} }} AS edges,\n"
+        "       [name IN keys(user) WHERE EXISTS { (run:KgplugRun) WHERE name IN run.properties }] AS vectors"
+    )
     with ExitStack() as stack:
         models = catalog.known_models(connection)
         for model in models:
             stack.enter_context(leased(connection, model))
-        names = {name for model in models for run in catalog.runs_of(connection, model) for name in run.properties}
-        there = f"{match}$user UNWIND [name IN keys(user) WHERE name IN $names] AS name RETURN DISTINCT name"
-        vectors = sorted(row["name"] for row in connection.rows(there, user=user, names=sorted(names)))
+        before = _counted(connection, proof)
         edges = connection.write(
-            f"{match}$user MATCH (user)-[edge:{_EDGES}]-() WHERE edge.run IS NOT NULL WITH DISTINCT edge DELETE edge",
+            f"{match}$user MATCH (user)-[edge:{OWN_TYPES}]-() WHERE [edge.model, edge.run] IN $runs "
+            "WITH DISTINCT edge DELETE edge",
             user=user,
+            runs=[[*pair] for pair in own_runs(connection)],
         )
-        if vectors:
-            removed = ", ".join(f"user.{quote(name)}" for name in vectors)
+        if before[1]:
+            removed = ", ".join(f"user.{quote(name)}" for name in before[1])
             connection.write(f"{match}$user REMOVE {removed}", user=user)
-    proof = (
-        f"{match}{json.dumps(user, ensure_ascii=False)}\n"
-        f"RETURN COUNT {{ (user)-[edge:{_EDGES}]-() WHERE edge.run IS NOT NULL }} AS edges,\n"
-        f"       [name IN keys(user) WHERE name STARTS WITH 'kgplug_'] AS vectors"
-    )
+    return EraseReport(user, edges["relationships_deleted"], before[1], proof, _counted(connection, proof), before)
+
+
+def _counted(connection: Connection, proof: str) -> tuple[int, list[str]]:
+    """Return how many edges the proof finds, and the names of the vectors."""
     rows = connection.rows(proof)
-    left = (sum(row["edges"] for row in rows), sorted({name for row in rows for name in row["vectors"]}))
-    return EraseReport(user, edges["relationships_deleted"], vectors, proof, left)
+    return sum(row["edges"] for row in rows), sorted({name for row in rows for name in row["vectors"]})

@@ -49,7 +49,8 @@ SET model.lease_token = null, model.lease_since = null, model.lease_until = null
 """
 _FORGET_EMPTY = """
 MATCH (model:KgplugModel {name: $model})
-WHERE model.lease_token IS NULL AND model.serves IS NULL AND NOT EXISTS { MATCH (:KgplugRun {model: $model}) }
+WHERE model.lease_token IS NULL AND model.serves IS NULL AND model.predicted IS NULL
+    AND NOT EXISTS { MATCH (:KgplugRun {model: $model}) }
 DETACH DELETE model
 """
 

@@ -4,7 +4,8 @@
     (:Item)-[:SIMILAR_TO {model, run, edition, rank, score}]->(:Item)
 
 What belongs together carries the number of one edition, which serves when all of it is there (`kgplug.graph.catalog`).
-Edges of these types without `run` are somebody else's and stay as they are. Whoever has a list is a user here.
+Edges of these types whose run is not in the catalogue are somebody else's and stay as they are. Whoever has a list is
+a user here.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from kgplug.graph.publishing.nodes import NodeLookup
 
 _BATCH_USERS = 1000
 _BATCH_EDGES = 10_000
-_OURS = "old.model = $model AND old.edition = $edition AND old.run IS NOT NULL"
+_OURS = "old.model = $model AND old.edition = $edition AND old.run = $run"
 
 
 class UserList(NamedTuple):
@@ -69,6 +70,11 @@ class Edition:
     number: int
     check: Callable[[], None] = lambda: None
 
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """What a query needs to find the edges of the edition."""
+        return {"model": self.model, "run": self.run, "edition": self.number}
+
 
 def write_lists(
     connection: Connection,
@@ -104,18 +110,15 @@ def write_lists(
 def count_edges(connection: Connection, edge: str, edition: Edition) -> int:
     """Return how many edges of an edition the graph holds."""
     query = f"MATCH ()-[old:{edge}]->() WHERE {_OURS} RETURN count(old) AS n"
-    return connection.rows(query, model=edition.model, edition=edition.number)[0]["n"]
+    return connection.rows(query, **edition.parameters)[0]["n"]
 
 
-def read_lists(
-    connection: Connection, edge: str, model: str, edition: int | None, users: NodeLookup, items: NodeLookup
-) -> TopLists:
-    """Return the lists of an edition, those of all users that have one, some users at a time; none for None."""
+def read_lists(connection: Connection, edge: str, edition: Edition, users: NodeLookup, items: NodeLookup) -> TopLists:
+    """Return the lists of an edition, those of all users that have one, some users at a time."""
     match = f"MATCH (user:{quote(users.label)})-[old:{edge}]->(item:{quote(items.label)}) WHERE {_OURS}"
     owners = connection.rows(
         f"{match} RETURN elementId(user) AS id, user.{quote(users.key)} AS key, max(old.rank) AS n",
-        model=model,
-        edition=edition,
+        **edition.parameters,
     )
     shape = (len(owners), max((owner["n"] for owner in owners), default=0))
     numbers, scores = np.full(shape, -1, dtype=np.int64), np.zeros(shape, dtype=np.float32)
@@ -128,7 +131,7 @@ def read_lists(
     row_of = {owner["id"]: row for row, owner in enumerate(owners)}
     for start in range(0, len(owners), _BATCH_USERS):
         ids = [owner["id"] for owner in owners[start : start + _BATCH_USERS]]
-        for found in connection.rows(query, ids=ids, model=model, edition=edition):
+        for found in connection.rows(query, ids=ids, **edition.parameters):
             row, ranks = row_of[found["id"]], np.array(found["ranks"], dtype=np.int64) - 1
             numbers[row, ranks] = [number_of.setdefault(key, len(number_of)) for key in found["items"]]
             scores[row, ranks] = found["scores"]
@@ -195,8 +198,7 @@ class ListWriter:
                collect(old.rank) AS ranks, collect(DISTINCT old.run) AS runs
         """
         keys = list(wanted)
-        edition = {"model": self.edition.model, "edition": self.edition.number}
-        rows = self.connection.rows(query, users=self._user_handles(keys), **edition)
+        rows = self.connection.rows(query, users=self._user_handles(keys), **self.edition.parameters)
         found = {keys[row["row"]]: row for row in rows}
         return {key: new for key, new in wanted.items() if not (key in found and self._is_same(found[key], new))}
 
@@ -234,9 +236,7 @@ class ListWriter:
             users=self._user_handles(wanted),
             items=[[self.items.handles[key] for key in new.items] for new in wanted.values()],
             scores=[new.scores for new in wanted.values()],
-            model=self.edition.model,
-            run=self.edition.run,
-            edition=self.edition.number,
+            **self.edition.parameters,
         )
         return counters["relationships_created"]
 
@@ -256,15 +256,14 @@ def _remove_others(connection: Connection, edge: str, edition: Edition, listed: 
     keys = (f"CASE WHEN user:{quote(users.label)} THEN user.{quote(users.key)} END" for users, _ in listed)
     owners = connection.rows(
         f"MATCH {_old(edge)}() WHERE {_OURS} RETURN DISTINCT elementId(user) AS id, [{', '.join(keys)}] AS keys",
-        model=edition.model,
-        edition=edition.number,
+        **edition.parameters,
     )
     kept = [keys for _, keys in listed]
     ids = [owner["id"] for owner in owners if not any(map(_is_among, owner["keys"], kept))]
     query = f"MATCH {_old(edge)}() WHERE elementId(user) IN $ids AND {_OURS} DELETE old"
     for start in range(0, len(ids), _BATCH_USERS):
         batch = ids[start : start + _BATCH_USERS]
-        connection.write(query, ids=batch, model=edition.model, edition=edition.number)
+        connection.write(query, ids=batch, **edition.parameters)
 
 
 def _old(edge: str) -> str:

@@ -2,8 +2,9 @@
 
     (head)-[:PREDICTED {relation, model, run, rank, score}]->(tail)
 
-In one transaction a model's earlier edges of the relation make room for the new ones. A pair that the graph connects
-by the relation itself gets none. Edges of that type without both `model` and `run` are somebody else's.
+In one transaction a model's earlier edges of the relation between the same labels make room for the new ones. A pair
+that the graph connects by the relation itself gets none. The catalogue knows the runs that such edges come from; edges
+of that type of any other run are somebody else's.
 """
 
 from __future__ import annotations
@@ -14,10 +15,14 @@ import numpy as np
 
 from kgplug.data.publication import Predictions
 from kgplug.errors import UsageError
+from kgplug.graph import catalog
 from kgplug.graph.catalog import PREDICTED
 from kgplug.graph.connection import Connection
 from kgplug.graph.contents import unique_properties
 from kgplug.graph.cypher import quote
+from kgplug.graph.ownership import own_runs
+from kgplug.graph.publishing.conflicts import refuse_constrained
+from kgplug.graph.publishing.lease import leased
 from kgplug.graph.publishing.nodes import NodeLookup, find_nodes, key_property
 from kgplug.graph.schema import GraphSchema
 
@@ -45,7 +50,9 @@ class PredictionCounts:
 
 
 def write_predictions(connection: Connection, schema: GraphSchema, predictions: Predictions) -> PredictionCounts:
-    """Replace a model's PREDICTED edges of a relation.
+    """Replace a model's PREDICTED edges of a relation between the same labels.
+
+    They carry the name under which the run is published, if it is.
 
     Raises:
         UsageError: they are too many for a transaction, or a label has no key property.
@@ -55,13 +62,26 @@ def write_predictions(connection: Connection, schema: GraphSchema, predictions: 
         raise UsageError(
             f"{len(predictions):,} predictions: at most {MOST_EDGES:,} are written at once. Ask for fewer."
         )
+    refuse_constrained(connection, [PREDICTED])
     lookups = _lookups(connection, schema, predictions)
     pairs = [*zip(predictions.head_labels, predictions.tail_labels, strict=True)]
     groups = [_group(predictions, lookups, pair, np.array([one == pair for one in pairs])) for pair in set(pairs)]
     query, values = _query(predictions.relation, [one for one in groups if one[2]["heads"]])
-    counters = connection.write(
-        query, relation=predictions.relation, model=predictions.model, run=predictions.run, groups=values
-    )
+    run, published = predictions.run, catalog.find_run(connection, predictions.run)
+    model = predictions.model if published is None else published.model
+    catalog.ensure_constraints(connection)
+    with leased(connection, model):
+        catalog.note_predictions(connection, model, run)  # first: what is owned is known before it is made
+        runs = [owner for _, owner in own_runs(connection, model)]
+        counters = connection.write(
+            query,
+            relation=predictions.relation,
+            model=model,
+            run=run,
+            runs=runs,
+            groups=values,
+            pairs=[[*pair] for pair in sorted(set(pairs))],
+        )
     created = counters["relationships_created"]
     return PredictionCounts(created, counters["relationships_deleted"], len(predictions) - created)
 
@@ -92,7 +112,8 @@ def _group(
 
 def _query(relation: str, groups: list[tuple[NodeLookup, NodeLookup, dict[str, list]]]) -> tuple[str, list[dict]]:
     parts = [
-        f"OPTIONAL MATCH ()-[old:{PREDICTED} {{model: $model, relation: $relation}}]->() WHERE old.run IS NOT NULL "
+        f"OPTIONAL MATCH (a)-[old:{PREDICTED} {{model: $model, relation: $relation}}]->(b) WHERE old.run IN $runs "
+        "AND (size($pairs) = 0 OR any(pair IN $pairs WHERE pair[0] IN labels(a) AND pair[1] IN labels(b))) "
         "WITH collect(old) AS outdated FOREACH (old IN outdated | DELETE old) WITH count(*) AS done"
     ]
     for number, (heads, tails, _) in enumerate(groups):

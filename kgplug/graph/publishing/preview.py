@@ -12,7 +12,8 @@ from kgplug.data.publication import Publication, TopLists, usable_rows
 from kgplug.graph import catalog
 from kgplug.graph.connection import Connection
 from kgplug.graph.publishing.check import check_publication
-from kgplug.graph.publishing.lists import read_lists
+from kgplug.graph.publishing.conflicts import check_constraints, check_name
+from kgplug.graph.publishing.lists import Edition, read_lists
 from kgplug.graph.publishing.publisher import (
     USUAL_RATES,
     has_same_lists,
@@ -76,9 +77,11 @@ class Preview:
         yield f"About {seconds:,} s, and {megabytes:,.1f} MB more in the store while both runs stand."
 
 
-def preview(connection: Connection, schema: GraphSchema, publication: Publication) -> Preview:
+def preview(connection: Connection, schema: GraphSchema, publication: Publication, *, replace: bool = False) -> Preview:
     """Look up what `publish` would change; raises what it would raise before its first write."""
     check_publication(publication)
+    check_name(connection, schema, publication, replace=replace)
+    check_constraints(connection, publication)
     lookups = look_up_nodes(connection, schema, publication)
     planned, found = plan(connection, publication)
     serving = catalog.serving_run(connection, publication.model)
@@ -88,8 +91,10 @@ def preview(connection: Connection, schema: GraphSchema, publication: Publicatio
         users, items = lookups[wanted.user_label], lookups[wanted.item_label]
         there = _in_the_graph(wanted, users.present(wanted.user_keys), items.present(wanted.item_keys))
         missing = int((~users.present(wanted.user_keys)).sum() + (~items.present(wanted.item_keys)).sum())
-        edition = None if serving is None else serving.edition
-        before = read_lists(connection, catalog.RECOMMENDS, publication.model, edition, users, items)
+        before = _no_lists(wanted)
+        if serving is not None and serving.edition is not None:
+            edition = Edition(serving.model, serving.id, serving.edition)
+            before = read_lists(connection, catalog.RECOMMENDS, edition, users, items)
         difference, n_edges = compare_lists(before, there), int((there.items >= 0).sum())
     for lists in publication.similar:
         n_edges += int((lists.items >= 0).sum())
@@ -110,6 +115,13 @@ def preview(connection: Connection, schema: GraphSchema, publication: Publicatio
         n_edges / rates["edges"] + n_vectors / rates["vectors"],
         n_edges * _BYTES_AN_EDGE + numbers * _BYTES_A_NUMBER,
     )
+
+
+def _no_lists(like: TopLists) -> TopLists:
+    """Return lists of nobody, among the same kinds of nodes."""
+    none = np.empty(0, dtype=object)
+    items, scores = np.empty((0, 0), dtype=np.int64), np.empty((0, 0), dtype=np.float32)
+    return TopLists(like.user_label, like.item_label, none, none, items, scores)
 
 
 def _in_the_graph(lists: TopLists, users: np.ndarray, items: np.ndarray) -> TopLists:

@@ -18,6 +18,7 @@ does what is left to do, and nothing where all is done. The publisher holds a le
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -35,6 +36,7 @@ from kgplug.graph.contents import unique_properties
 from kgplug.graph.privileges import require_publish
 from kgplug.graph.publishing.check import check_publication
 from kgplug.graph.publishing.clean import drop_superseded, let_readers_finish
+from kgplug.graph.publishing.conflicts import check_constraints, check_name
 from kgplug.graph.publishing.lease import LEASE_MS, Lease, leased
 from kgplug.graph.publishing.lists import Edition, ListCounts, count_edges, write_lists
 from kgplug.graph.publishing.nodes import NodeLookup, find_nodes, key_property
@@ -127,7 +129,8 @@ class PublishReport:
         if self.vanished:
             yield f"Not written: {self.vanished:,} vectors and edges whose nodes were deleted meanwhile."
         if self.previous:
-            yield f"Run {self.previous} served before and is kept: `kgplug rollback {self.model}` brings it back."
+            command = f"kgplug rollback {shlex.quote(self.model)}"
+            yield f"Run {self.previous} served before and is kept: `{command}` brings it back."
         if self.dropped:
             yield f"Removed: {', '.join(self.dropped)}."
 
@@ -138,6 +141,7 @@ def publish(
     publication: Publication,
     *,
     keep_previous: bool = True,
+    replace: bool = False,
     progress: bool | None = None,
     index_timeout_s: float = 300,
 ) -> PublishReport:
@@ -148,16 +152,18 @@ def publish(
         schema: names users, items and keys.
         publication: what to write.
         keep_previous: keep the run that serves now, for `rollback`; else it is removed when the new one serves.
+        replace: let it take the place of a run of another schema that is served under the model's name.
         progress: show bars; None shows them on a terminal.
         index_timeout_s: give up when a vector index makes no progress for so long.
 
     Raises:
-        UsageError: the publication does not fit the schema.
+        UsageError: the publication does not fit the schema, or a run of another schema serves under the name.
         DataError: two nodes share a key, or the arrays are not what they should be.
         GraphError: somebody else publishes this model, a name is taken, an index does not get ready, or the server
             refuses. What served before still serves.
     """
-    return _Publisher(connection, schema, publication, keep_previous, progress).publish(index_timeout_s)
+    publisher = _Publisher(connection, schema, publication, keep_previous, progress)
+    return publisher.publish(index_timeout_s, replace_others=replace)
 
 
 class _Publisher:
@@ -182,9 +188,9 @@ class _Publisher:
     def _what_is_left(self) -> str | None:
         return "The same command, given again, does the rest." if self._has_begun else None
 
-    def publish(self, index_timeout_s: float) -> PublishReport:
+    def publish(self, index_timeout_s: float, *, replace_others: bool = False) -> PublishReport:
         with self._step("check"):
-            self._check()
+            self._check(replace_others=replace_others)
         with leased(self._connection, self._publication.model) as lease, when_interrupted(self._what_is_left):
             with self._step("vectors"):
                 record, found = self._begin(lease)
@@ -215,10 +221,12 @@ class _Publisher:
         yield
         self._report.seconds[name] = self._report.seconds.get(name, 0.0) + time.perf_counter() - began
 
-    def _check(self) -> None:
+    def _check(self, *, replace_others: bool) -> None:
         """Refuse what can be refused; the first write comes last."""
         check_publication(self._publication)
         require_publish(self._connection)
+        check_name(self._connection, self._schema, self._publication, replace=replace_others)
+        check_constraints(self._connection, self._publication)
         self._lookups = look_up_nodes(self._connection, self._schema, self._publication)
         self._planned, _ = plan(self._connection, self._publication)
         catalog.ensure_constraints(self._connection)  # the first write: a missing privilege shows here
@@ -369,7 +377,8 @@ def _check_same_run(found: RunRecord, planned: RunRecord) -> None:
     """Raise GraphError where the run in the graph is another one under the same id."""
     if found.model != planned.model:
         raise GraphError(
-            f"Run {found.id} is in the graph as a run of {found.model}, not of {planned.model}. Train again."
+            f"Run {found.id} is in the graph under the name {found.model}, and a run has one name. To serve it as "
+            f"{planned.model}, unpublish {found.model} first, or train another run."
         )
     there, wanted = ([*zip(run.labels, run.dimensions, strict=True)] for run in (found, planned))
     if there != wanted or found.indexes != planned.indexes:

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 
 from kgplug.graph import catalog
 from kgplug.graph.connection import Connection
+from kgplug.graph.ownership import OWN_TYPES, own_runs
 from kgplug.graph.publishing.clean import drop_editions, drop_predictions, drop_run, let_readers_finish
 from kgplug.graph.publishing.lease import leased
 
 _COUNT = f"""
-MATCH ()-[edge:{"|".join(catalog.OWN_RELATIONSHIPS)}]->()
-WHERE edge.model = $model AND edge.run IS NOT NULL RETURN count(edge) AS n
+MATCH ()-[edge:{OWN_TYPES}]->()
+WHERE edge.model = $model AND edge.run IN $runs RETURN count(edge) AS n
 """
 
 
@@ -50,7 +51,8 @@ def unpublish(connection: Connection, model: str) -> UnpublishReport:
         catalog.withdraw(connection, lease.model, lease.token)
         if serving is not None:
             let_readers_finish()
-        n_edges = connection.rows(_COUNT, model=lease.model)[0]["n"]
+        owning = [run for _, run in own_runs(connection, lease.model)]
+        n_edges = connection.rows(_COUNT, model=lease.model, runs=owning)[0]["n"]
         drop_editions(connection, lease.model, keep=[])
         drop_predictions(connection, lease.model)
         runs = catalog.runs_of(connection, lease.model)

@@ -1,0 +1,104 @@
+"""Keys as typed on the command line: their type is that of the stored key."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kgplug.cli.console import err
+from kgplug.errors import UsageError
+
+_COMMANDS_WITH_KEY = ("recommend", "similar", "erase-user")
+
+if TYPE_CHECKING:
+    from kgplug.data.key_text import FoundKey
+    from kgplug.graph.graph import Graph
+
+
+def user_key(graph: Graph, text: str) -> int | str:
+    """Return the key of the user that a text means, as the graph holds it; UsageError where there is none."""
+    user = graph.schema.user
+    return _found(graph, user.label, user.key, text)
+
+
+def item_key(graph: Graph, text: str) -> int | str:
+    """Return the key of the item that a text means, as the graph holds it; UsageError where there is none."""
+    item = graph.schema.item
+    return _found(graph, item.label, item.key, text)
+
+
+def entity_key(folder: Path, text: str | None, *, label: str | None) -> int | str | None:
+    """Return the key of the entity of an embedding's run that a text means; None for None.
+
+    Args:
+        folder: of the run.
+        text: as typed.
+        label: its node label, None for any.
+    """
+    if text is None:
+        return None
+    from kgplug.data.artefact import peek_content
+    from kgplug.data.key_text import choose_key, readings
+
+    content = peek_content(folder)
+    keys, labels = content.get("entity_keys", []), content.get("entity_labels", [])
+    of_label = keys if label is None else [key for key, its in zip(keys, labels, strict=True) if its == label]
+    found = choose_key(text, of_label)
+    if found is None:  # the model names the nearest ones
+        return next((each for each in readings(text) if isinstance(each, int)), text)
+    say_which(found, label or "The model")
+    return found.key
+
+
+def parameters(graph: Graph, query: str, pairs: list[str]) -> dict[str, object]:
+    """Return the parameters of a shipped query from `name=value` texts: keys as stored, numbers where it takes numbers.
+
+    Raises:
+        UsageError: a pair has no value, the query has no such parameter, or no node has the key.
+    """
+    names = sorted(set(re.findall(r"\$(\w+)", query)))
+    kinds = {"user": user_key, "item": item_key}
+    values: dict[str, object] = {}
+    for pair in pairs:
+        name, separator, text = pair.partition("=")
+        if not separator or name not in names:
+            there = f"parameters: {', '.join(names)}" if names else "it has no parameters"
+            raise UsageError(f"-p {pair}: expected name=value with a parameter of this query; {there}.")
+        if name in kinds:
+            values[name] = kinds[name](graph, text)
+        else:
+            values[name] = _number(name, text) if name in ("k", "like") else text
+    return values
+
+
+def _found(graph: Graph, label: str, key: str, text: str) -> int | str:
+    from kgplug.graph.find_key import find_key
+
+    found = find_key(graph.connection, label, key, text)
+    say_which(found, label)
+    return found.key
+
+
+def with_negative_key(arguments: list[str]) -> list[str]:
+    """Return the words of a command line, a key such as -1 right after its command put where it is no option."""
+    for place, word in enumerate(arguments[1:], start=1):
+        if re.fullmatch(r"-[0-9]+", word) and arguments[place - 1] in _COMMANDS_WITH_KEY and "--" not in arguments:
+            return [*arguments[:place], *arguments[place + 1 :], "--", word]
+    return arguments
+
+
+def say_which(found: FoundKey, label: str) -> None:
+    """Say on stderr which of two keys that are written the same is meant."""
+    if found.other is not None:
+        err.print(found.note(label), markup=False, soft_wrap=True)
+
+
+def _number(name: str, text: str) -> int | float | None:
+    if name == "like" and text.lower() in ("null", ""):
+        return None
+    try:
+        return int(text) if name == "k" else float(text)
+    except ValueError:
+        expected = "a whole number" if name == "k" else "a number or null"
+        raise UsageError(f"-p {name}={text}: expected {expected}.") from None

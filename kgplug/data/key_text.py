@@ -1,0 +1,88 @@
+"""Which stored key a text means, such as one typed on a command line: the stored keys decide, not the text's look."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+_INT64 = range(-(2**63), 2**63)
+
+
+@dataclass(frozen=True)
+class FoundKey:
+    """The stored key that a text means.
+
+    Attributes:
+        key: the key, with its stored type.
+        other: another stored key that is written the same, a number and a text; None where there is none.
+    """
+
+    key: int | str
+    other: int | str | None = None
+
+    def note(self, label: str) -> str:
+        """Return a sentence that says which of two keys is meant; "" where there is only one."""
+        if self.other is None:
+            return ""
+        return (
+            f"{label} has the number {self.key} and the text '{self.other}' as keys. The number is meant; for the text "
+            f"write it in double quotes inside single ones: '\"{self.other}\"'."
+        )
+
+
+def readings(text: str) -> list[int | float | str]:
+    """Return every key that a text can mean, to be looked up: itself, and a number where it is written as one.
+
+    Leading zeros, blanks, exponents and digits of other scripts make a text. Text in double quotes can also mean what
+    stands between them.
+    """
+    found: list[int | float | str] = [text]
+    if re.fullmatch(r"0|-?[1-9][0-9]{0,18}", text) and int(text) in _INT64:
+        found.append(int(text))
+    elif re.fullmatch(r"(0|-?[1-9][0-9]{0,15})\.0", text):
+        found.append(float(text))  # a float in the graph
+    quoted = _unquoted(text)
+    return found if quoted is None else [*found, quoted]
+
+
+def choose_key(text: str, stored: Iterable[object]) -> FoundKey | None:
+    """Return the stored key that a text means, None where none fits.
+
+    A number that is written so comes before a text, and a text before the one between its quotes.
+
+    Args:
+        text: as typed.
+        stored: keys among which to look; others than integers, integral floats and text are passed over.
+    """
+    numbers, texts = set[int](), set[str]()
+    for value in stored:
+        if isinstance(value, str):
+            texts.add(value)
+        elif isinstance(value, (int, float)) and not isinstance(value, bool) and _is_written(value, text):
+            numbers.add(int(value))
+    quoted = _unquoted(text)
+    number = next(iter(numbers), None)
+    if number is not None:
+        return FoundKey(number, text if text in texts else None)
+    if text in texts:
+        return FoundKey(text)
+    return FoundKey(quoted) if quoted is not None and quoted in texts else None
+
+
+def _is_written(value: float, text: str) -> bool:
+    """Tell whether a text is how a number is written; 4.0 is also written 4."""
+    if isinstance(value, float):
+        return value.is_integer() and text in (repr(value), str(int(value)))
+    return str(value) == text
+
+
+def _unquoted(text: str) -> str | None:
+    if len(text) < 2 or not (text.startswith('"') and text.endswith('"')):
+        return None
+    try:
+        inside = json.loads(text)
+    except ValueError:
+        return None
+    return inside if isinstance(inside, str) else None

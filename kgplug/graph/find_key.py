@@ -1,0 +1,56 @@
+"""Find a node by its key: the type of a key that arrives as text is that of the stored key."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from kgplug.data.key_text import FoundKey, choose_key, readings
+from kgplug.errors import UsageError
+from kgplug.graph.connection import Connection
+from kgplug.graph.cypher import quote
+
+_SHOWN_KEYS = 3
+
+
+def find_key(connection: Connection, label: str, key: str, text: str, *, also: Iterable[object] = ()) -> FoundKey:
+    """Return the key that a text means, with the type that it has in the graph.
+
+    Args:
+        connection: to the database.
+        label: node label.
+        key: key property of that label.
+        text: as typed.
+        also: keys that are known elsewhere, such as in runs; they count where no node has the key.
+
+    Raises:
+        UsageError: no node of the label has such a key; the message shows some that are there.
+    """
+    query = f"MATCH (n:{quote(label)}) WHERE n.{quote(key)} IN $readings RETURN DISTINCT n.{quote(key)} AS key"
+    stored = [row["key"] for row in connection.rows(query, readings=readings(text))]
+    found = choose_key(text, stored) or choose_key(text, also)
+    if found is None:
+        raise unknown_key(connection, label, key, text)
+    return found
+
+
+def has_key(connection: Connection, label: str, key: str, value: object) -> bool:
+    """Return whether a node of a label has a key of just this value and type."""
+    query = f"MATCH (n:{quote(label)}) WHERE n.{quote(key)} = $value RETURN 1 AS found LIMIT 1"
+    return bool(connection.rows(query, value=value))
+
+
+def require_key(connection: Connection, label: str, key: str, value: object) -> None:
+    """Raise UsageError where no node of a label has a key."""
+    if not has_key(connection, label, key, value):
+        raise unknown_key(connection, label, key, value)
+
+
+def unknown_key(connection: Connection, label: str, key: str, value: object) -> UsageError:
+    """Return the error for a key that no node of a label has; names the same key of the other type, or examples."""
+    for other in readings(value) if isinstance(value, str) else [str(value)]:
+        if other != value and has_key(connection, label, key, other):
+            kind = "the text" if isinstance(other, str) else "the number"
+            return UsageError(f"No {label} has {key} = {value!r}, but one has {kind} {other!r}.")
+    examples = connection.rows(f"MATCH (n:{quote(label)}) RETURN n.{quote(key)} AS key LIMIT $n", n=_SHOWN_KEYS)
+    shown = ", ".join(repr(row["key"]) for row in examples) or "none, as there is no such node"
+    return UsageError(f"No {label} has {key} = {value!r}. Some that are there: {shown}.")

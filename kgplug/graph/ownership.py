@@ -1,0 +1,66 @@
+"""Which relationships are kgplug's own: those of its three types whose model and run its catalogue knows.
+
+A type's name, or a property called `run`, proves nothing: somebody else may use both.
+
+A run is known by its node, (:KgplugRun {id, model}). PREDICTED edges may come from a run that was never published;
+(:KgplugModel {name, predicted: [run, …]}) knows those.
+"""
+
+from __future__ import annotations
+
+import json
+
+from kgplug.graph.catalog import OWN_RELATIONSHIPS
+from kgplug.graph.connection import Connection
+from kgplug.graph.cypher import quote
+
+OWN_TYPES = "|".join(OWN_RELATIONSHIPS)
+_RUNS = """
+MATCH (run:KgplugRun) WHERE $model IS NULL OR run.model = $model RETURN run.model AS model, run.id AS run
+UNION
+MATCH (model:KgplugModel) WHERE $model IS NULL OR model.name = $model
+UNWIND coalesce(model.predicted, []) AS run RETURN model.name AS model, run
+"""
+
+
+def own_runs(connection: Connection, model: str | None = None) -> list[tuple[str, str]]:
+    """Return the (model, run) of every edge that can be kgplug's, of one model or of all, sorted."""
+    return sorted((row["model"], row["run"]) for row in connection.rows(_RUNS, model=model))
+
+
+def is_own(edge: str) -> str:
+    """Return the Cypher condition that a relationship is kgplug's, for a query that stands by itself.
+
+    Args:
+        edge: variable of the relationship.
+    """
+    published = f"EXISTS {{ (:KgplugRun {{id: {edge}.run, model: {edge}.model}}) }}"
+    predicted = f"EXISTS {{ (own:KgplugModel {{name: {edge}.model}}) WHERE {edge}.run IN own.predicted }}"
+    return f"(type({edge}) IN {list(OWN_RELATIONSHIPS)} AND ({published} OR {predicted}))"
+
+
+def not_own(connection: Connection, name: str, edge: str = "r") -> str:
+    """Return the Cypher condition that a relationship of a type is not kgplug's; "" where none can be.
+
+    The runs stand in the condition, so that a query over many relationships looks nothing up.
+
+    Args:
+        connection: to the database.
+        name: relationship type.
+        edge: variable of the relationship.
+    """
+    runs = own_runs(connection) if name in OWN_RELATIONSHIPS else []
+    return f"NOT {_among(runs, edge)}" if runs else ""
+
+
+def count_own(connection: Connection, name: str) -> int:
+    """Return how many relationships of a type kgplug wrote; costs a scan for the three types it writes only."""
+    runs = own_runs(connection) if name in OWN_RELATIONSHIPS else []
+    if not runs:
+        return 0
+    return connection.rows(f"MATCH ()-[r:{quote(name)}]->() WHERE {_among(runs, 'r')} RETURN count(r) AS n")[0]["n"]
+
+
+def _among(runs: list[tuple[str, str]], edge: str) -> str:
+    known = ", ".join(f"[{json.dumps(model)}, {json.dumps(run)}]" for model, run in runs)
+    return f"coalesce([{edge}.model, {edge}.run] IN [{known}], false)"

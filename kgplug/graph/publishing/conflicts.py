@@ -1,0 +1,99 @@
+"""Refuse a publish that would replace another catalogue's lists, or that a constraint of the graph's own would stop."""
+
+from __future__ import annotations
+
+from kgplug.data.publication import Publication
+from kgplug.errors import GraphError, UsageError
+from kgplug.graph import catalog
+from kgplug.graph.catalog import RunRecord
+from kgplug.graph.connection import Connection
+from kgplug.graph.publishing.lists import Edition
+from kgplug.graph.schema import GraphSchema
+
+_LIST_PROPERTIES = {"model": "STRING", "run": "STRING", "edition": "INTEGER", "rank": "INTEGER", "score": "FLOAT"}
+_PREDICTED_PROPERTIES = {**_LIST_PROPERTIES, "relation": "STRING"}
+_CONSTRAINTS = """
+SHOW CONSTRAINTS YIELD name, type, entityType, labelsOrTypes, properties, propertyType
+WHERE entityType = 'RELATIONSHIP' AND labelsOrTypes[0] IN $types
+RETURN name, type, labelsOrTypes[0] AS edge, properties, propertyType AS wanted
+"""
+
+
+def check_name(connection: Connection, schema: GraphSchema, publication: Publication, *, replace: bool) -> None:
+    """Raise UsageError where the name of a publication belongs to another model, or to lists of another schema.
+
+    Args:
+        connection: to the database.
+        schema: of the publication.
+        publication: what is to be written.
+        replace: lists of another schema may be replaced.
+    """
+    name = publication.model
+    alike = [known for known in catalog.known_models(connection) if known != name and known.lower() == name.lower()]
+    if alike:
+        raise UsageError(
+            f'The graph has a model called "{alike[0]}", which differs from "{name}" by case only. Write the name so, '
+            "or choose another: --as NAME (in Python name=…)."
+        )
+    there = catalog.serving_run(connection, name) or catalog.unfinished_run(connection, name)
+    if replace or there is None or there.id == publication.run:
+        return
+    before, after = _served(connection, there), schema.subject
+    if publication.lists is None:  # vectors only: what users are called is of no matter
+        before, after = (None, before[1], None), (None, after[1], None)
+    if any(old not in (None, new) for old, new in zip(before, after, strict=True)):
+        raise UsageError(
+            f'"{name}" is served by run {there.id} of {_pattern(before)}, and this run is of {_pattern(after)}. Give '
+            "this one a name of its own: --as NAME (in Python name=…); or replace the other: --replace (replace=True)."
+        )
+
+
+def _served(connection: Connection, run: RunRecord) -> tuple[str | None, str | None, str | None]:
+    """Return labels of users and items and the type of feedback of a run, None where nothing tells."""
+    if run.details.get("schema"):
+        return GraphSchema.model_validate(run.details["schema"]).subject
+    if run.edition is None:
+        return None, None, None
+    rows = connection.rows(
+        f"MATCH (user)-[old:{catalog.RECOMMENDS} {{model: $model, run: $run, edition: $edition}}]->(item) "
+        "RETURN labels(user) AS users, labels(item) AS items LIMIT 1",
+        **Edition(run.model, run.id, run.edition).parameters,
+    )
+    return (rows[0]["users"][0], rows[0]["items"][0], None) if rows else (None, None, None)
+
+
+def _pattern(subject: tuple[str | None, str | None, str | None]) -> str:
+    user, item, kind = subject
+    if user is None:
+        return f":{item} nodes"
+    return f"(:{user})-[:{kind}]-(:{item})" if kind else f"(:{user}) and (:{item})"
+
+
+def check_constraints(connection: Connection, publication: Publication) -> None:
+    """Raise GraphError where a constraint on a type that kgplug writes would refuse its edges.
+
+    Whoever has relationships of that type of their own may have made it.
+    """
+    wanted = {catalog.RECOMMENDS: publication.lists is not None, catalog.SIMILAR_TO: bool(publication.similar)}
+    refuse_constrained(connection, [edge for edge, is_written in wanted.items() if is_written])
+
+
+def refuse_constrained(connection: Connection, edges: list[str]) -> None:
+    """Raise GraphError where a constraint on one of some types of relationships would refuse kgplug's edges."""
+    for row in connection.rows(_CONSTRAINTS, types=edges):
+        written = _PREDICTED_PROPERTIES if row["edge"] == catalog.PREDICTED else _LIST_PROPERTIES
+        properties = set(row["properties"])
+        if "EXISTENCE" in row["type"]:
+            fits = properties <= written.keys()
+        elif "TYPE" in row["type"]:
+            fits = all(written.get(name, row["wanted"]) in row["wanted"] for name in properties)
+        elif "KEY" in row["type"]:
+            fits = False
+        else:  # of properties of which one is absent no two are equal
+            fits = bool(properties - written.keys())
+        if not fits:
+            raise GraphError(
+                f"The constraint {row['name']} on :{row['edge']}({', '.join(row['properties'])}) does not let kgplug "
+                f"write its own :{row['edge']} edges. Drop it, or give your relationships another type; nothing was "
+                "changed."
+            )

@@ -1,0 +1,173 @@
+"""Commands find a node by a key typed as text, whatever its type, and fail where nobody has the key."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from kgplug import jobs
+from kgplug.cli import app
+from kgplug.data.artefact import read_content
+from kgplug.erasure import erase_user
+from kgplug.errors import KgplugError, UsageError
+from kgplug.graph.connection import Connection
+from kgplug.graph.graph import Graph
+from kgplug.graph.local import Endpoint
+from kgplug.graph.schema import GraphSchema, KnowledgeSchema
+from kgplug.training.runs import Runs
+from kgplug.view import neighbourhood, why
+
+SCHEMA = GraphSchema(knowledge=KnowledgeSchema(keys={"Genre": "id"}))
+RATED = """
+UNWIND range(1, 20) AS u UNWIND range(1, 10) AS i WITH u, i WHERE (u * 7 + i * 3) % 4 < 2
+MERGE (a:User {{id: {user}}}) MERGE (b:Movie {{id: {item}}}) CREATE (a)-[:RATED]->(b)
+"""
+LISTS = "MATCH (u:User)-[r:RECOMMENDS]-() WHERE u.id = $user RETURN count(r) AS n"
+
+
+@pytest.fixture
+def home(neo4j_server: Endpoint, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A folder of runs and no kgplug.toml, with the server of the tests."""
+    monkeypatch.setenv("NEO4J_URI", neo4j_server.uri)
+    monkeypatch.setenv("NEO4J_USERNAME", neo4j_server.username)
+    monkeypatch.setenv("NEO4J_PASSWORD", neo4j_server.password.get_secret_value())
+    monkeypatch.setenv("KGPLUG_HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def kgplug(*arguments: object) -> Result:
+    return CliRunner().invoke(app, [str(word) for word in arguments])
+
+
+def fill(connection: Connection, home: Path, *, user: str = "u", item: str = "i") -> Graph:
+    """Publish ItemKNN on a graph whose keys are what the expressions give for the numbers u and i."""
+    connection.write(RATED.format(user=user, item=item))
+    connection.write("CREATE (:Genre {id: '1'}), (:Genre {id: '2'})")
+    connection.write("MATCH (m:Movie), (g:Genre) WHERE toString(m.id) < '5' OR g.id = '2' CREATE (m)-[:IN_GENRE]->(g)")
+    graph = Graph(connection).use(SCHEMA)
+    runs = Runs(home / "runs")
+    folder = jobs.train("ItemKNN", jobs.read(graph, SCHEMA, name="ItemKNN"), runs, progress=False)
+    jobs.publish(graph, folder, top=3, progress=False)
+    return graph
+
+
+@pytest.mark.parametrize(
+    ("user", "item", "typed_user", "typed_item"),
+    [
+        ("u", "i", "7", "3"),
+        ("toString(u)", "toString(i)", "7", "3"),
+        ("'00' + u", "i + 0.0", "007", "3"),
+        ("-u", "'i ' + i", "-7", "i 3"),
+    ],
+)
+def test_every_command_finds_a_key_of_its_stored_type(
+    connection: Connection, home: Path, user: str, item: str, typed_user: str, typed_item: str
+) -> None:
+    fill(connection, home, user=user, item=item)
+    for arguments in (["--json"], ["--live", "--json"]):
+        result = kgplug("recommend", *arguments, "--", typed_user)
+        assert result.exit_code == 0, result.exception
+        assert json.loads(result.stdout)
+    result = kgplug("similar", typed_item, "--json")
+    assert "No User" not in str(result.exception) and "No Movie" not in str(result.exception)
+    for query, *pairs in (
+        ("recommend", "model=ItemKNN", f"user={typed_user}", "k=2"),
+        ("popular_unseen", f"user={typed_user}", "k=2"),
+        ("explain", f"user={typed_user}", f"item={typed_item}", "k=2"),
+    ):
+        result = kgplug("cypher", query, "--run", "--json", *(word for pair in pairs for word in ("-p", pair)))
+        assert result.exit_code == 0, result.exception
+
+
+@pytest.mark.parametrize("stored", ["u", "toString(u)"])
+def test_erasing_a_user_by_text_erases_edges_and_rows_and_proves_it(
+    connection: Connection, home: Path, stored: str
+) -> None:
+    fill(connection, home, user=stored)
+    key = connection.rows(f"WITH 7 AS u RETURN {stored} AS key")[0]["key"]
+    assert connection.rows(LISTS, user=key) == [{"n": 3}]
+    result = kgplug("erase-user", "7", "--json")
+    assert result.exit_code == 0, result.exception
+    told = json.loads(result.stdout)
+    assert (told["graph"]["before"], told["graph"]["found"]) == ([3, []], [0, []])
+    assert connection.rows(LISTS, user=key) == [{"n": 0}]
+    assert key not in read_content(home / "runs" / told["runs"][0])["user_keys"]
+    others = connection.rows("MATCH (:User)-[r:RECOMMENDS]->() RETURN count(r) AS n")
+    assert others == [{"n": 19 * 3}]
+
+
+def test_a_user_whose_node_is_gone_is_still_erased_from_the_runs(connection: Connection, home: Path) -> None:
+    fill(connection, home, user="toString(u)")
+    connection.write("MATCH (u:User {id: '7'}) DETACH DELETE u")
+    result = kgplug("erase-user", "7")
+    assert result.exit_code == 0, result.exception
+    assert "taken out of 1 runs" in result.stdout and "The graph has no node with that key." in result.stdout
+    again = kgplug("erase-user", "7")
+    assert isinstance(again.exception, UsageError)
+
+
+@pytest.mark.parametrize("stored", ["u", "toString(u)"])
+def test_a_key_that_nobody_has_ever_had_is_refused_everywhere(connection: Connection, home: Path, stored: str) -> None:
+    graph = fill(connection, home, user=stored)
+    folder = jobs.train(
+        "TransE", jobs.read(graph, SCHEMA, name="TransE"), Runs(home / "runs"), progress=False,
+        settings={"embedding_dim": 4, "epochs": 1, "device": "cpu"},
+    )  # fmt: skip
+    for arguments in (
+        ("recommend", "4200"),
+        ("recommend", "4200", "--live"),
+        ("recommend", " 7"),
+        ("recommend", "07"),
+        ("similar", "4200"),
+        ("erase-user", "4200"),
+        ("predict", folder.name, "--relation", "IN_GENRE", "--head", "4200"),
+        ("predict", folder.name, "--relation", "IN_GENRE", "--tail", "77"),
+        ("cypher", "recommend", "--run", "-p", "user=4200", "-p", "model=ItemKNN", "-p", "k=3"),
+        ("cypher", "similar", "--run", "-p", "item=x", "-p", "model=ItemKNN", "-p", "k=3"),
+        ("cypher", "popular_unseen", "--run", "-p", "user=4200", "-p", "k=3"),
+    ):
+        result = kgplug(*arguments)
+        assert isinstance(result.exception, KgplugError), (arguments, result.output)
+        assert "\n" not in str(result.exception)
+    one = kgplug("predict", folder.name, "--relation", "IN_GENRE", "--tail", "1", "--tail-type", "Genre", "--json")
+    assert one.exit_code == 0, one.exception
+
+
+def test_from_python_the_type_of_a_key_is_its_own(connection: Connection, home: Path) -> None:
+    graph, runs = fill(connection, home), Runs(home / "runs")
+    for refused in (
+        lambda: graph.erase_user("7"),
+        lambda: erase_user(graph, runs, "7"),
+        lambda: graph.cypher("recommend", user="7", model="ItemKNN", k=3),
+        lambda: graph.cypher("popular_unseen", user="7", k=3),
+        lambda: neighbourhood(graph, label="Movie", key="3"),
+        lambda: why(graph, user="7", item=3),
+    ):
+        with pytest.raises(UsageError, match=r"(but one has the number|Some that are there)"):
+            refused()
+    assert connection.rows(LISTS, user=7) == [{"n": 3}]
+    assert erase_user(graph, runs, 7).graph.edges == 3
+
+
+def test_of_two_users_with_the_same_writing_the_number_is_meant_and_both_are_named(
+    connection: Connection, home: Path
+) -> None:
+    fill(connection, home, user="CASE WHEN u = 8 THEN '7' ELSE u END")
+    result = kgplug("recommend", "7", "--json")
+    assert "the number 7 and the text '7'" in result.stderr
+    number, text = (json.loads(kgplug("recommend", user, "--json").stdout) for user in ("7", '"7"'))
+    assert json.loads(result.stdout) == number
+    assert [row["id"] for row in number] != [row["id"] for row in text]
+    assert kgplug("erase-user", '"7"').exit_code == 0
+    assert [connection.rows(LISTS, user=user)[0]["n"] for user in (7, "7")] == [3, 0]
+
+
+def test_parameters_of_a_query_are_of_the_type_that_it_takes(connection: Connection, home: Path) -> None:
+    fill(connection, home)
+    for pair, said in (("k=many", "a whole number"), ("film=3", "parameters: k, model, user"), ("user", "name=value")):
+        result = kgplug("cypher", "recommend", "--run", "-p", pair)
+        assert isinstance(result.exception, UsageError) and said in str(result.exception), pair
