@@ -31,7 +31,7 @@ def after_training(model: Any, train: Interactions, valid: Interactions | None, 
 
     found = findings_of(model, train, valid, within_s=max(_LEAST_S, _SHARE * seconds))
     for sentence in found:
-        if sentence not in model.health:
+        if sentence not in getattr(model, "health", []):
             _log.warning("%s: %s.", model.name, sentence)
     return found
 

@@ -150,7 +150,7 @@ def _what_to_publish(
             "graph.publish(kgplug.load(folder), schema=…)."
         )
     model: Recommender | EmbeddingModel = models.load(folder)
-    model.health = [*model.health, *found_at_evaluation(folder)]
+    model.health = [*getattr(model, "health", []), *found_at_evaluation(folder)]
     schema = GraphSchema.model_validate(content["schema"])
     has_lists = content["kind"] == "recommender"
     details: dict[str, Any] = {

@@ -185,7 +185,7 @@ def _fit(model: Any, kind: str, data: GraphData, split: Split, options: dict[str
 def _health(model: Any, kind: str, data: GraphData, split: Split, seconds: float) -> list[str]:
     """Return what is dead about a model that was just trained."""
     if kind == "embedding":
-        return model.health
+        return list(getattr(model, "health", []))
     assert data.interactions is not None
     train_rows, valid_rows, _ = split.interactions(data.interactions)
     return job_health.after_training(model, train_rows, valid_rows, seconds=seconds)
