@@ -13,6 +13,7 @@ import pandas as pd
 from kgplug.data.artefact import write_text_whole
 from kgplug.data.interactions import Interactions
 from kgplug.errors import RunError
+from kgplug.strict_json import dumps
 from kgplug.training.runs import HEALTH
 
 _log = logging.getLogger(__name__)
@@ -39,7 +40,7 @@ def after_training(model: Any, train: Interactions, valid: Interactions | None, 
 def keep(folder: Path, findings: Sequence[str]) -> None:
     """Write down what the evaluation of a run found, in place of what one before did."""
     if findings or (folder / HEALTH).exists():
-        write_text_whole(folder / HEALTH, json.dumps(list(findings), ensure_ascii=False))
+        write_text_whole(folder / HEALTH, dumps(list(findings), ascii_only=False))
 
 
 def found_at_evaluation(folder: Path) -> list[str]:

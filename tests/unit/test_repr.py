@@ -38,7 +38,7 @@ def test_a_connection_and_a_graph_say_where_they_lead(connection: Connection) ->
     graph = Graph(connection)
     assert repr(graph).startswith("Graph in database 'films' at bolt://db:7687, its meaning not yet known")
     graph.use(DEMO_SCHEMA)
-    assert repr(graph).endswith("read as (:User)-[:RATED]-(:Movie)")
+    assert repr(graph).endswith("read as (:User)-[:RATED]->(:Movie)")
 
 
 def test_a_model_says_what_it_was_trained_on(tmp_path: Path) -> None:
