@@ -12,11 +12,14 @@ import numpy as np
 
 from kgplug.data.artefact import peek_content, read_artefact, write_artefact
 from kgplug.data.erased_items import without_item
+from kgplug.data.forgotten_rows import without_person
+from kgplug.data.graph_identity import GraphIdentity
 from kgplug.data.key_text import FoundKey, choose_key
 from kgplug.data.own_items import OWN_ITEMS
 from kgplug.errors import RunError, UsageError
 from kgplug.graph.find_key import find_key, has_key, unknown_key
 from kgplug.graph.graph import Graph
+from kgplug.graph.identity import graph_identity
 from kgplug.graph.publishing.erase import erase_user as erase_from_graph
 from kgplug.recommenders.catalogue import RECOMMENDERS
 from kgplug.training.runs import Runs
@@ -41,6 +44,7 @@ class Erasure:
         runs: ids of runs out of which the user was taken.
         damaged: ids of runs that cannot be read, so that nobody knows what is in them.
         checkpoints: number of unfinished trainings that were removed.
+        elsewhere: number of runs of other graphs, where this key is somebody else; they were left as they are.
     """
 
     graph: EraseReport
@@ -48,6 +52,7 @@ class Erasure:
     runs: list[str] = field(default_factory=list)
     damaged: list[str] = field(default_factory=list)
     checkpoints: int = 0
+    elsewhere: int = 0
 
     def to_dict(self) -> dict:
         """Return all of it, JSON-able."""
@@ -62,6 +67,8 @@ class Erasure:
         ]
         if self.checkpoints:
             lines.append(f"{self.checkpoints:,} unfinished trainings were removed: they would begin anew.")
+        if self.elsewhere:
+            lines.append(f"{self.elsewhere:,} runs of other graphs were left as they are.")
         if self.damaged:
             lines.append(f"Not looked into, as they are damaged: {', '.join(self.damaged)}. Delete their folders.")
         lines += [
@@ -89,13 +96,17 @@ def erase_user(graph: Graph, runs: Runs, user: int | str) -> Erasure:
     Raises:
         UsageError: neither the graph nor any run has a user with that key.
     """
+    here = graph_identity(graph.connection, None)
     user = user.item() if isinstance(user, np.generic) else user
     label, key = graph.schema.user.label, graph.schema.user.key
     in_graph = has_key(graph.connection, label, key, user)
-    if not in_graph and not any(_is(user, each) for each in _keys_in_runs(runs, label)):
+    if not in_graph and not any(_is(user, each) for each in _keys_in_runs(runs, label, here)):
         raise _nobody(unknown_key(graph.connection, label, key, user), runs)
-    erased, damaged = [], []
+    erased, damaged, elsewhere = [], [], 0
     for info in runs.list():
+        if not here.same_store(info.graph):
+            elsewhere += 1
+            continue
         try:
             if erase_from_run(info.path, label, user):
                 erased.append(info.id)
@@ -105,7 +116,7 @@ def erase_user(graph: Graph, runs: Runs, user: int | str) -> Erasure:
     for path in unfinished:
         path.unlink(missing_ok=True)
     report = erase_from_graph(graph.connection, graph.schema, user, must_exist=False)
-    return Erasure(report, in_graph, erased, damaged, len(unfinished))
+    return Erasure(report, in_graph, erased, damaged, len(unfinished), elsewhere)
 
 
 def find_user(graph: Graph, runs: Runs, text: str) -> FoundKey:
@@ -118,7 +129,7 @@ def find_user(graph: Graph, runs: Runs, text: str) -> FoundKey:
     try:
         return find_key(graph.connection, label, key, text)
     except UsageError as error:
-        found = choose_key(text, _keys_in_runs(runs, label))
+        found = choose_key(text, _keys_in_runs(runs, label, graph_identity(graph.connection, None)))
         if found is None:
             raise _nobody(error, runs) from None
         return found
@@ -128,9 +139,11 @@ def _nobody(error: UsageError, runs: Runs) -> UsageError:
     return UsageError(f"{error} None of the {len(runs.list()):,} runs on this machine has that user either.")
 
 
-def _keys_in_runs(runs: Runs, label: str) -> Iterator[int | str]:
-    """Yield the keys of users in all runs that can be read."""
+def _keys_in_runs(runs: Runs, label: str, here: GraphIdentity) -> Iterator[int | str]:
+    """Yield the keys of users in all runs of a database that can be read."""
     for info in runs.list():
+        if not here.same_store(info.graph):
+            continue
         with suppress(RunError, KeyError, TypeError, ValueError):
             content = peek_content(info.path)
             keys = (*_user_keys(content, label), *_item_keys_of(content, label))
@@ -171,6 +184,7 @@ def erase_from_run(folder: Path, label: str, user: int | str) -> bool:
         if content["model"] not in RECOMMENDERS:
             raise RunError(f"{folder}: nobody knows which arrays of {content['model']} are of users. Delete the run.")
         item = _own_item(arrays, content, row, user, label)
+        arrays = without_person(arrays, content, label, user, is_item=item >= 0)
         if row >= 0:
             arrays = _without_user(arrays, row, len(content["user_keys"]))
             content["user_keys"][row] = f"(erased {row})"
@@ -178,6 +192,7 @@ def erase_from_run(folder: Path, label: str, user: int | str) -> bool:
             arrays = without_item(arrays, item, len(content["item_keys"]))
             content["item_keys"][item] = f"(erased item {item})"
     else:
+        arrays = without_person(arrays, content, label, user)
         arrays = _without_entity(arrays, row, len(content["entity_keys"]))
         content["entity_keys"][row] = f"(erased {row})"
     write_artefact(folder, arrays, {**content, "key": ""})

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from kgplug import models
+from kgplug.data.graph_identity import GraphIdentity
 from kgplug.data.interactions import Interactions
 from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.data.splitting import check_fractions
 from kgplug.errors import RunError, UsageError
 from kgplug.graph.graph import Graph
+from kgplug.graph.identity import graph_identity
 from kgplug.graph.schema import GraphSchema
+from kgplug.training.runs import EVALUATION
 
 if TYPE_CHECKING:
     from kgplug.embeddings.model import EmbeddingModel
     from kgplug.recommenders.base import Recommender
 
-EVALUATION = "evaluation.json"  # beside a run
 DEFAULT_FRACTIONS = {"recommender": (0.8, 0.1, 0.1), "embedding": (0.9, 0.05, 0.05)}  # of training, validation, test
 
 
@@ -61,11 +63,16 @@ class Split:
 
 @dataclass(frozen=True)
 class GraphData:
-    """What was read from the graph for a training."""
+    """What was read from the graph for a training.
+
+    Attributes:
+        identity: of the graph; by default unknown.
+    """
 
     schema: GraphSchema
     interactions: Interactions | None
     knowledge: KnowledgeGraph | None
+    identity: GraphIdentity = field(default_factory=GraphIdentity)
 
     @property
     def fingerprints(self) -> dict[str, str | None]:
@@ -99,6 +106,7 @@ def read(graph: Graph, schema: GraphSchema, *, name: str | None = None, progress
         schema,
         graph.read_interactions(schema, progress=progress) if wants_feedback else None,
         graph.read_knowledge(schema, progress=progress) if wants_triples else None,
+        graph_identity(graph.connection, schema),
     )
 
 
@@ -109,3 +117,18 @@ def evaluation_of(folder: Path) -> dict[str, float]:
         return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
     except (ValueError, TypeError, RecursionError):
         raise RunError(f"{path} is damaged. Delete it, then measure again: kgplug evaluate {folder.name}.") from None
+
+
+def split_of(content: dict) -> Split:
+    """Return the split of a run; a run that names no method was split by the positions of its rows."""
+    return Split(**{"method": "positions", **content["split"], "fractions": tuple(content["split"]["fractions"])})
+
+
+def refuse_other_graph(here: GraphIdentity, folder: Path, content: dict) -> None:
+    """Raise RunError where a run was trained on another database than this one; both are named."""
+    trained_on = GraphIdentity.of_run(content)
+    if not here.same_store(trained_on):
+        raise RunError(
+            f"Run {folder.name} was trained on another graph, {trained_on}; this one is {here}. Set NEO4J_URI and "
+            "NEO4J_DATABASE to that graph, or train a run on this one."
+        )

@@ -17,9 +17,10 @@ from kgplug.data.publication import TopLists
 from kgplug.errors import UsageError
 from kgplug.graph import catalog
 from kgplug.graph.graph import Graph
+from kgplug.graph.identity import graph_identity
 from kgplug.graph.list_options import ListOptions
 from kgplug.graph.schema import GraphSchema
-from kgplug.job_data import evaluation_of
+from kgplug.job_data import evaluation_of, refuse_other_graph
 from kgplug.job_health import found_at_evaluation
 from kgplug.training.runs import Runs
 
@@ -62,7 +63,7 @@ def publish(
     The other arguments are those of `Graph.publish`; the catalogue keeps them, for `resume`.
     """
     options = PublishOptions(top, similar, similar_label, lists or ListOptions(), keep_previous, force)
-    model, arguments = _what_to_publish(folder, options, progress)
+    model, arguments = _what_to_publish(graph, folder, options, progress)
     return graph.publish(model, keep_previous=keep_previous, name=name, replace=replace, **arguments)
 
 
@@ -81,7 +82,7 @@ def preview(
 ) -> Preview:
     """Tell what `publish` with the same arguments would change; nothing is written."""
     options = PublishOptions(top, similar, similar_label, lists or ListOptions(), force=force)
-    model, arguments = _what_to_publish(folder, options, progress)
+    model, arguments = _what_to_publish(graph, folder, options, progress)
     del arguments["progress"], arguments["details"]
     return graph.preview(model, name=name, replace=replace, **arguments)
 
@@ -140,10 +141,12 @@ def _lists_of(model: Recommender, top: int) -> TopLists:
 
 
 def _what_to_publish(
-    folder: Path, options: PublishOptions, progress: bool | None
+    graph: Graph, folder: Path, options: PublishOptions, progress: bool | None
 ) -> tuple[Recommender | EmbeddingModel, dict[str, Any]]:
     """Return a run's model and the arguments for `Graph.publish`."""
     content = read_content(folder)
+    if not options.force:
+        refuse_other_graph(graph_identity(graph.connection, None), folder, content)
     if not content.get("schema"):
         raise UsageError(
             f"Run {folder.name} does not say on which graph it was trained. Publish it from Python: "

@@ -2,35 +2,45 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from kgplug import job_health, models
-from kgplug.data.artefact import read_content, write_text_whole
+from kgplug.data.artefact import peek_content, read_content, write_text_whole
+from kgplug.data.graph_identity import GraphIdentity
 from kgplug.data.keys import fingerprint
 from kgplug.data.knowledge_graph import KnowledgeGraph
-from kgplug.errors import DataError, RunError, TrainingError, UsageError, when_interrupted
+from kgplug.data.row_memory import RowMemory
+from kgplug.errors import RunError, TrainingError, UsageError, when_interrupted
 from kgplug.graph.graph import Graph
+from kgplug.graph.identity import graph_identity
 from kgplug.graph.schema import GraphSchema
-from kgplug.job_data import DEFAULT_FRACTIONS, EVALUATION, GraphData, Split, evaluation_of, read
+from kgplug.job_data import (
+    DEFAULT_FRACTIONS,
+    GraphData,
+    Split,
+    evaluation_of,
+    read,
+    refuse_other_graph,
+    split_of,
+)
+from kgplug.job_evaluate import evaluate
 from kgplug.job_publish import diff, preview, publish, resume
 from kgplug.progress import stage
 from kgplug.strict_json import dumps
-from kgplug.training.runs import Runs
+from kgplug.training.runs import EVALUATION, Runs
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from kgplug.data.publication import Predictions
     from kgplug.embeddings.model import EmbeddingModel
     from kgplug.embeddings.prediction import Question
-    from kgplug.recommenders.base import Recommender
     from kgplug.tuning import Tuning
 
 __all__ = [
@@ -63,6 +73,7 @@ def train(
     reuse: bool = False,
     start: Path | None = None,
     freeze: bool = False,
+    final: bool = False,
     progress: bool | None = None,
 ) -> Path:
     """Train a model and keep it as a run; the test part is split off and not looked at.
@@ -75,6 +86,9 @@ def train(
         start: a run of an embedding to go on from; its settings and its split are taken over, so that no
             triple of its test part comes to be trained on.
         freeze: what that run knows keeps its vectors bit for bit.
+        final: train on all rows, with the settings and the number of epochs that the validation set has chosen in a
+            training on the training set alone. That run, the origin, is trained first if it does not exist; the final
+            run keeps its metrics.
 
     Returns:
         The run's folder.
@@ -84,10 +98,14 @@ def train(
         TrainingError: training could not go on; the message names the run that holds the best weights before, if
             there are any.
     """
+    origin: dict | None = None
+    if final:
+        origin = _origin(name, data, runs, settings=settings, split=split, seed=seed, start=start, progress=progress)
+        settings, split = _chosen(origin), Split((1.0, 0.0, 0.0), seed)
     earlier = None if start is None else _earlier(start, name)
     if start is not None:
         before = read_content(start)
-        settings, split = {**before["settings"], **(settings or {})}, _split_of(before)
+        settings, split = {**before["settings"], **(settings or {})}, split_of(before)
     elif freeze:
         raise UsageError("freeze keeps the vectors of an earlier run: name it with --from RUN (start=…).")
     model = models.create(name, **(settings or {}))
@@ -100,9 +118,10 @@ def train(
         "seed": seed,
         "split": asdict(split),
         **({} if earlier is None else {"from": earlier.run, "freeze": freeze}),
+        **({} if origin is None else {"final": True}),
     }
     key = fingerprint(json.dumps({**asked, **used}, sort_keys=True))
-    if reuse and (found := _find(runs, key)):
+    if reuse and (found := _find(runs, key, data.identity)):
         return found
     meant = fingerprint(json.dumps({**asked, "schema": data.schema.model_dump()}, sort_keys=True))
     checkpoint, outdated = _checkpoints(runs, meant, key)
@@ -120,31 +139,70 @@ def train(
         return "The same command, given again, goes on from the last checkpoint." if kept else None
 
     failure = None
+    parts = _parts(kind, data, split)
     try:
         with when_interrupted(goes_on), stage(f"Training {model.name}", progress=progress):
-            _fit(model, kind, data, split, options)
+            _fit(model, data, parts, options)
     except TrainingError as error:
         if not model.history:
             raise
         failure = error  # after good epochs, whose best weights the model holds
     seconds = time.perf_counter() - began
+    folder = runs.path(model.run)
     model.save(
-        runs.path(model.run),
+        folder,
+        **_memory(model, parts),
         key="" if failure else key,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         seconds=round(seconds, 1),
-        health=_health(model, kind, data, split, seconds),
+        health=_health(model, parts, seconds),
         split=asdict(split),
         data=used,
-        metrics=_validation_figures(model, kind),
+        metrics=_validation_figures(model, kind) if origin is None else origin["metrics"],
         schema=data.schema.model_dump(),
+        graph=data.identity.to_dict(),
         started_from=None if earlier is None else earlier.run,
+        origin=None if origin is None else origin["run"],
     )
+    if origin is not None and (figures := evaluation_of(runs.path(origin["run"]))):
+        write_text_whole(folder / EVALUATION, dumps(figures))
     for path in (*outdated, *checkpoint.parent.glob(f"{checkpoint.stem}*{checkpoint.suffix}")):
         path.unlink(missing_ok=True)
     if failure is not None:
         raise TrainingError(f"{failure} The weights are kept as run {model.run}.") from failure
-    return runs.path(model.run)
+    return folder
+
+
+def _origin(
+    name: str,
+    data: GraphData,
+    runs: Runs,
+    *,
+    settings: dict[str, Any] | None,
+    split: Split | None,
+    seed: int,
+    start: Path | None,
+    progress: bool | None,
+) -> dict:
+    """Return the content of the run that a final run takes its settings from; it is trained if it does not exist."""
+    if start is not None:
+        raise UsageError("A final run begins from nothing: omit --from, or omit --final.")
+    if split is not None and split.fractions[0] >= 1:
+        raise UsageError(
+            "A final run takes its epochs and metrics from a run with a validation set, and this split has none. Use "
+            "--split 0.8,0.1,0.1, or omit --final: the run learns all rows anyway."
+        )
+    folder = train(
+        name, data, runs, settings=settings, split=split, seed=seed, reuse=True, progress=progress
+    )  # fmt: skip
+    return read_content(folder)
+
+
+def _chosen(origin: dict) -> dict[str, Any]:
+    """Return the settings of a run, with the number of epochs that its validation set has chosen."""
+    history = origin["history"]
+    best = {"epochs": history["best_epoch"] + 1} if history.get("validation") else {}
+    return {**origin["settings"], **best}
 
 
 def _checkpoints(runs: Runs, asked: str, key: str) -> tuple[Path, list[Path]]:
@@ -170,25 +228,37 @@ def _earlier(folder: Path, name: str) -> EmbeddingModel:
     return cast("EmbeddingModel", model)
 
 
-def _fit(model: Any, kind: str, data: GraphData, split: Split, options: dict[str, Any]) -> None:
-    """Fit on the training part."""
+def _parts(kind: str, data: GraphData, split: Split) -> tuple[Any, Any, Any]:
+    """Return the training, validation and test set of what a kind of model learns; an empty one is None."""
     if kind == "embedding":
         assert data.knowledge is not None
-        train_part, valid, _ = split.triples(data.knowledge)
-        model.fit(train_part, valid=valid, **options)
-    else:
-        assert data.interactions is not None
-        train_rows, valid_rows, _ = split.interactions(data.interactions)
-        model.fit(train_rows, data.knowledge if model.needs_knowledge else None, valid=valid_rows, **options)
-
-
-def _health(model: Any, kind: str, data: GraphData, split: Split, seconds: float) -> list[str]:
-    """Return what is dead about a model that was just trained."""
-    if kind == "embedding":
-        return list(getattr(model, "health", []))
+        return split.triples(data.knowledge)
     assert data.interactions is not None
-    train_rows, valid_rows, _ = split.interactions(data.interactions)
-    return job_health.after_training(model, train_rows, valid_rows, seconds=seconds)
+    return split.interactions(data.interactions)
+
+
+def _fit(model: Any, data: GraphData, parts: tuple[Any, Any, Any], options: dict[str, Any]) -> None:
+    """Fit on the training set."""
+    learnt, valid, _ = parts
+    if models.kind(model) == "embedding":
+        model.fit(learnt, valid=valid, **options)
+    else:
+        model.fit(learnt, data.knowledge if model.needs_knowledge else None, valid=valid, **options)
+
+
+def _memory(model: Any, parts: tuple[Any, Any, Any]) -> dict[str, RowMemory]:
+    """Return what a run remembers of its split, as the argument of `save`; {} for a class that does not take it."""
+    if "memory" not in inspect.signature(model.save).parameters:
+        return {}
+    name = "triple_hashes" if models.kind(model) == "embedding" else "row_hashes"
+    return {"memory": RowMemory.of_parts(*(None if part is None else getattr(part, name) for part in parts))}
+
+
+def _health(model: Any, parts: tuple[Any, Any, Any], seconds: float) -> list[str]:
+    """Return what is dead about a model that was just trained."""
+    if models.kind(model) == "embedding":
+        return list(getattr(model, "health", []))
+    return job_health.after_training(model, parts[0], parts[1], seconds=seconds)
 
 
 def _validation_figures(model: Any, kind: str) -> dict[str, float]:
@@ -236,115 +306,16 @@ def tune(
     )  # fmt: skip
 
 
-def _find(runs: Runs, key: str) -> Path | None:
-    """Return the newest whole run of that key."""
-    for info in reversed(runs.list()):
+def _find(runs: Runs, key: str, graph: GraphIdentity) -> Path | None:
+    """Return the newest whole run of that key on a graph."""
+    for info in reversed(runs.of(graph)[0]):
         try:
-            if read_content(info.path).get("key") == key:
+            if peek_content(info.path).get("key") == key:
+                read_content(info.path)  # whole
                 return info.path
         except RunError:
             continue
     return None
-
-
-def evaluate(
-    graph: Graph,
-    folders: Sequence[Path],
-    *,
-    k: Iterable[int] = (10, 20),
-    beyond: bool = False,
-    progress: bool | None = None,
-) -> dict[str, pd.DataFrame]:
-    """Measure runs on the test part of the data they were trained on; the figures are kept in the run folders.
-
-    Args:
-        k: lengths of lists.
-        beyond: measure of recommenders what `kgplug.evaluation.beyond_accuracy` knows, too.
-
-    Returns:
-        One table a kind of model ("recommender", "embedding"), one row a run.
-
-    Raises:
-        RunError: a run is damaged, or the graph is no longer the one it was trained on.
-        DataError: a run left no test part.
-    """
-
-    tables: dict[str, list[pd.DataFrame]] = {}
-    read_before: dict[str, GraphData] = {}
-    for folder in folders:
-        content = read_content(folder)
-        which = json.dumps([content["schema"], content["kind"]], sort_keys=True)
-        if which not in read_before:
-            read_before[which] = _read_again(graph, content, progress)
-        measure = _evaluate_embedding if content["kind"] == "embedding" else _evaluate_recommender
-        with stage(f"Evaluating {folder.name}", progress=progress):
-            table = measure(folder, content, read_before[which], tuple(k), beyond)
-        job_health.keep(folder, table.attrs.get("health", {}).get(folder.name, []))
-        write_text_whole(folder / EVALUATION, dumps(table.iloc[0]))
-        tables.setdefault(content["kind"], []).append(table)
-    return {kind: job_health.joined(parts) for kind, parts in tables.items()}
-
-
-def _read_again(graph: Graph, content: dict, progress: bool | None) -> GraphData:
-    schema = GraphSchema.model_validate(content["schema"])
-    if content["kind"] == "embedding":
-        return GraphData(schema, None, graph.read_knowledge(schema, progress=progress))
-    return GraphData(schema, graph.read_interactions(schema, progress=progress), None)
-
-
-def _check_unchanged(folder: Path, trained_on: str, found: str) -> None:
-    if trained_on != found:
-        raise RunError(
-            f"Run {folder.name} was trained on data that the graph no longer holds, so its test part cannot be told "
-            "from what it learnt. Train again, then evaluate."
-        )
-
-
-def _no_test_part(folder: Path) -> DataError:
-    return DataError(f"Run {folder.name} was trained without a test part. Train with --split 0.8,0.1,0.1, say.")
-
-
-def _evaluate_recommender(
-    folder: Path, content: dict, data: GraphData, k: tuple[int, ...], beyond: bool
-) -> pd.DataFrame:
-    from kgplug.evaluation.experiment import evaluate as measure
-
-    assert data.interactions is not None
-    _check_unchanged(folder, content["data"]["interactions"], data.interactions.fingerprint)
-    train_rows, valid, test = _split_of(content).interactions(data.interactions)
-    if test is None:
-        raise _no_test_part(folder)
-    model = cast("Recommender", models.load(folder))
-    return measure({folder.name: model}, train_rows, test, valid=valid, k=k, beyond=beyond, warn=False)
-
-
-def _evaluate_embedding(
-    folder: Path, content: dict, data: GraphData, _k: tuple[int, ...], _beyond: bool
-) -> pd.DataFrame:
-    import pandas as pd
-
-    from kgplug.embeddings.health import model_findings
-    from kgplug.evaluation.health import no_better_than_guesses
-    from kgplug.evaluation.link_prediction import count_untrained, evaluate_link_prediction
-
-    assert data.knowledge is not None
-    _check_unchanged(folder, content["data"]["knowledge"], data.knowledge.fingerprint)
-    train_part, _, test = _split_of(content).triples(data.knowledge)
-    if test is None:
-        raise _no_test_part(folder)
-    model = cast("EmbeddingModel", models.load(folder))
-    figures = evaluate_link_prediction(model, test.triples, known=data.knowledge.triples)
-    figures["untrained"] = count_untrained(train_part, test.triples)
-    table = pd.DataFrame([figures], index=[folder.name])
-    guesses = no_better_than_guesses(figures["MRR"], 2 * len(test.triples), len(model.entity_keys))
-    found = list(dict.fromkeys([*model_findings(model), *([] if guesses is None else [guesses])]))
-    table.attrs["health"] = {folder.name: found} if found else {}
-    return table
-
-
-def _split_of(content: dict) -> Split:
-    """Return the split of a run; a run that names no method was split by the positions of its rows."""
-    return Split(**{"method": "positions", **content["split"], "fractions": tuple(content["split"]["fractions"])})
 
 
 def predict(
@@ -372,6 +343,7 @@ def predict(
     from kgplug.embeddings.prediction import ask, predict
 
     content = read_content(folder)
+    refuse_other_graph(graph_identity(graph.connection, None), folder, content)
     if content["kind"] != "embedding":
         raise UsageError(f"{content['model']} is a recommender; links are predicted by an embedding, such as TransE.")
     model = cast("EmbeddingModel", models.load(folder))

@@ -9,6 +9,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import kgplug.embeddings  # noqa: F401 (says where PyKEEN keeps its files, before it is imported)
+
+# isort: split
 import numpy as np
 from pykeen.datasets import dataset_resolver
 from pykeen.datasets.base import LazyDataset

@@ -48,6 +48,11 @@ class Settings(BaseSettings):
         return self.kgplug_home / "neo4j"
 
     @property
+    def pystow_dir(self) -> Path:
+        """Folder where PyKEEN keeps its files, unless PYKEEN_HOME or PYSTOW_HOME says otherwise."""
+        return self.kgplug_home.expanduser().absolute() / "pystow"
+
+    @property
     def downloads_dir(self) -> Path:
         """Cache of downloaded data sets."""
         return self.kgplug_home / "downloads"

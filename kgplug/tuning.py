@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import logging
 import math
 import re
 import warnings
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from kgplug.embeddings.model import EmbeddingModel
     from kgplug.recommenders.base import Recommender
 
+_log = logging.getLogger(__name__)
 RANKED_TRIPLES = 1000  # of the validation part; the same ones in every trial
 DIGITS = 3  # of a number tried
 _SETTINGS, _TRIED, _REASON = "settings", "tried", "reason"  # what is kept beside a trial
@@ -134,8 +136,8 @@ def tune(
     parts = [part.fingerprint for part in (data, valid, knowledge) if part is not None]
     if getattr(model, "reads_titles", False) and isinstance(data, Interactions):
         parts.append(data.texts_fingerprint or "")
-    identity = [model.name, settings, limit, {key: str(each) for key, each in space.items()}, seed, parts]
-    path = None if folder is None else _path(folder, model.name, identity)
+    identity = [model.name, settings, limit, {key: str(each) for key, each in space.items()}, seed]
+    path = None if folder is None else _path(folder, model.name, identity, parts)
     with _quiet(), _study(path) as study, when_interrupted(lambda: _kept(study, path)):
         _search(study, space, own, settings, run, trials=trials, seed=seed, title=model.name, progress=progress)
         return _result(study, model.name, figure, list(space), path)
@@ -297,10 +299,34 @@ def _result(study: optuna.Study, model: str, figure: str, searched: list[str], p
     return Tuning(model, figure, best.user_attrs[_SETTINGS], best.value, table, path)
 
 
-def _path(folder: Path, model: str, identity: list) -> Path:
+def _path(folder: Path, model: str, asked: list, data: list[str]) -> Path:
+    """Return the file of a study; one of the same search on other data is named in a warning.
+
+    Args:
+        folder: of all studies.
+        model: name.
+        asked: what is searched, JSON-able.
+        data: fingerprints of what is learnt.
+    """
     name = re.sub(r"[^a-z0-9]+", "-", model.lower()).strip("-") or "model"
     folder.mkdir(parents=True, exist_ok=True)
-    return folder / f"{name}-{fingerprint(json.dumps(identity, sort_keys=True))[:16]}.db"
+    earlier = folder / f"{name}-{_short([*asked, data])}.db"  # as earlier versions called it
+    if earlier.exists():
+        return earlier
+    stem = f"{name}-{_short(asked)}"
+    path = folder / f"{stem}-{_short(data)}.db"
+    others = [other for other in folder.glob(f"{stem}-*.db") if other != path]
+    if others and not path.exists():
+        newest = max(others, key=lambda other: other.stat().st_mtime)
+        _log.warning(
+            "The data have changed since this search of %s began, so it begins again: figures on other data cannot be "
+            "compared. The earlier search is %s.", model, newest,
+        )  # fmt: skip
+    return path
+
+
+def _short(value: list) -> str:
+    return fingerprint(json.dumps(value, sort_keys=True))[:16]
 
 
 @contextmanager

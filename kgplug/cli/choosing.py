@@ -29,6 +29,7 @@ from kgplug.cli.console import (
     print_frame,
     print_json,
 )
+from kgplug.cli.this_graph import resolve_here
 from kgplug.errors import UsageError
 
 if TYPE_CHECKING:
@@ -167,7 +168,7 @@ def plot(
 
     _check_picture(to)
     store = open_runs()
-    folders = list(dict.fromkeys(store.resolve(name) for name in run))
+    folders = list(dict.fromkeys(resolve_here(store, run)))
     _save(comparison.draw(folders), to)
     bare = [folder.name for folder in folders if len(folders) > 1 and not jobs.evaluation_of(folder)]
     if bare:

@@ -20,6 +20,7 @@ from kgplug.cli.console import (
 )
 from kgplug.cli.keys import say_which
 from kgplug.cli.serving import DiverseBy, Diversity, ItemLabels, Seen, SeenRows, Where, list_options
+from kgplug.cli.this_graph import resolve_here
 from kgplug.errors import KgplugError, UsageError
 
 if TYPE_CHECKING:
@@ -75,6 +76,7 @@ def publish(
     replace: Annotated[
         bool, typer.Option("--replace", help="Replace lists of another schema that are served under this name.")
     ] = False,
+    schema_file: SchemaFile = None,
     as_json: Json = False,
 ) -> None:
     """Write a run into the graph: vectors with a vector index, RECOMMENDS and, on request, SIMILAR_TO edges.
@@ -99,11 +101,12 @@ def publish(
         with open_graph() as graph:
             _print(jobs.resume(graph, runs, run), as_json=as_json)
         return
-    folder = runs.resolve(str(run))  # refused before the database is asked
+    runs.resolve(str(run))  # refused before the database is asked
     lists = list_options(where, labels, diversity, diverse_by, seen)
     how: dict[str, Any] = {"top": k, "similar": similar, "similar_label": similar_label, "lists": lists, "force": force}
     how |= {"name": name, "replace": replace}
     with open_graph() as graph:
+        (folder,) = resolve_here(runs, [str(run)], graph, schema_file)
         report = (
             jobs.preview(graph, folder, **how) if dry_run else jobs.publish(graph, folder, keep_previous=keep, **how)
         )
@@ -150,7 +153,7 @@ def _run_or_published(runs: Runs, name: str) -> Path:
     from kgplug import explain
 
     try:
-        return runs.resolve(name)
+        return resolve_here(runs, [name])[0]
     except UsageError as error:
         try:
             with open_graph() as graph:

@@ -21,6 +21,7 @@ from kgplug.cli.console import (
     print_frame,
 )
 from kgplug.cli.keys import entity_key, item_key, user_key
+from kgplug.cli.this_graph import resolve_here, this_graph
 from kgplug.errors import UsageError
 from kgplug.graph.schema import DEFAULT_FILE, GraphSchema
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from kgplug.embeddings.prediction import Question
     from kgplug.graph.graph import Graph
     from kgplug.graph.list_options import Embedding, ListOptions
+    from kgplug.training.runs import Runs
 
 _MANY_SCORES = 10_000_000  # seconds of work: said before it is done
 Model = Annotated[
@@ -142,6 +144,7 @@ def predict(
     tail: Annotated[str | None, typer.Option(help="Key of the one tail to look at.")] = None,
     k: Annotated[int, typer.Option("--k", "-k", "--top", help="Number of triples.", min=1)] = 10,
     write: Annotated[bool, typer.Option("--write", help="Write them as PREDICTED edges, too.")] = False,
+    schema_file: SchemaFile = None,
     as_json: Json = False,
 ) -> None:
     """Show the most plausible relationships that are not in the graph, by an embedding.
@@ -155,8 +158,13 @@ def predict(
 
     if not relation:
         raise UsageError("Name the relationship type to predict: --relation DIRECTED, say.")
-    folder = _embedding(run)
+    store = open_runs()
+    if run is not None:
+        store.resolve(run)  # refused before the database is asked
+    elif not any(info.kind == "embedding" for info in store.list()):
+        raise UsageError("No embedding is trained yet. `kgplug train TransE` makes one.")
     with open_graph() as graph:
+        folder = _embedding(store, run, graph, schema_file)
         found = jobs.predict(
             graph,
             folder,
@@ -207,17 +215,17 @@ def list_options(
         return options
     from kgplug import models
 
-    return replace(options, diverse_by=cast("Embedding", models.load(open_runs().resolve(diverse_by))))
+    return replace(options, diverse_by=cast("Embedding", models.load(resolve_here(open_runs(), [diverse_by])[0])))
 
 
-def _embedding(run: str | None) -> Path:
-    """Return the folder of a run, by default of the newest embedding."""
-    store = open_runs()
+def _embedding(store: Runs, run: str | None, graph: Graph, schema_file: Path | None) -> Path:
+    """Return the folder of a run, by default of the newest embedding of this graph."""
     if run is not None:
-        return store.resolve(run)
-    found = [info.path for info in store.list() if info.kind == "embedding"]
+        return resolve_here(store, [run], graph, schema_file)[0]
+    here = this_graph(graph, schema_file)
+    found = [info.path for info in store.of(here)[0] if info.kind == "embedding"]
     if not found:
-        raise UsageError("No embedding is trained yet. `kgplug train TransE` makes one.")
+        raise UsageError(f"No embedding is trained on this graph yet, {here}. `kgplug train TransE` makes one.")
     return found[-1]
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from kgplug.data.keys import as_column, canonical_order, distinct, factorize, fingerprint
-from kgplug.data.splitting import as_fractions, check_fractions, check_seed, hashed, mixed
+from kgplug.data.splitting import as_fractions, check_fractions, check_seed, hash_keys, hash_pairs, hashed, mixed
 from kgplug.errors import DataError
 
 
@@ -105,6 +105,18 @@ class KnowledgeGraph:
         """sha256 of keys, labels, relations and triples."""
         return fingerprint(self.entity_keys, self.entity_labels, self.relations, self.triples)
 
+    @cached_property
+    def triple_hashes(self) -> np.ndarray:
+        """uint64 (n_triples,): a number for each triple that follows from labels, keys and relation alone."""
+        head, relation, tail = self.triples.T
+        entity = self.entity_hashes
+        return triple_hashes(entity[head], hashed(self.relations)[relation], entity[tail])
+
+    @cached_property
+    def entity_hashes(self) -> np.ndarray:
+        """uint64 (n_entities,): a number for each entity that follows from its label and key alone."""
+        return hash_pairs(hashed(self.entity_labels), hash_keys(self.entity_keys))
+
     def entities_of(self, keys: np.ndarray, *, label: str = "") -> np.ndarray:
         """Return the entity number of each key, int64 (n,), -1 where the graph has no such entity.
 
@@ -167,6 +179,11 @@ class KnowledgeGraph:
         return (
             f"KnowledgeGraph({self.n_entities:,} entities, {self.n_relations:,} relations, {self.n_triples:,} triples)"
         )
+
+
+def triple_hashes(heads: np.ndarray, relations: np.ndarray, tails: np.ndarray) -> np.ndarray:
+    """Return a number for each triple of hashes: uint64, shapes that fit together → uint64."""
+    return hash_pairs(hash_pairs(heads, relations), tails)
 
 
 def _ranks(order: np.ndarray) -> np.ndarray:

@@ -14,6 +14,7 @@ from kgplug.data.artefact import new_run_id, read_artefact, write_artefact
 from kgplug.data.keys import fingerprint
 from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.data.publication import Publication, RelationVectors, vectors_by_label
+from kgplug.data.row_memory import RowMemory
 from kgplug.data.ties import Ties
 from kgplug.data.top_k import top_k
 from kgplug.embeddings.catalogue import EMBEDDINGS, embedding_name
@@ -354,11 +355,18 @@ class EmbeddingModel:
         findings = list(dict.fromkeys([*self.health, *model_findings(self)]))
         return Publication(self.name, self.run, parts, None, details or {}, relations, findings=findings)
 
-    def save(self, folder: Path, **facts: object) -> None:
-        """Write the model as an artefact folder; `facts` are kept beside it."""
+    def save(self, folder: Path, *, memory: RowMemory | None = None, **facts: object) -> None:
+        """Write the model as an artefact folder.
+
+        Args:
+            folder: of the run.
+            memory: of the triples of its split.
+            facts: JSON-able, kept beside it.
+        """
         arrays = {f"module.{name}": tensor.cpu().numpy() for name, tensor in self.module.state_dict().items()}
         if self._graph_triples is not None:
             arrays["graph.triples"] = self._graph_triples
+        arrays |= {} if memory is None else memory.to_arrays()
         write_artefact(Path(folder), arrays, {
             "kind": self.kind,
             "model": self.name,

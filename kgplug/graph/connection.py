@@ -55,6 +55,7 @@ class Connection:
     Attributes:
         uri: of the server.
         database: name of the database.
+        store: id of the database's store, which stays the same at another address and after a dump is loaded.
         import_dir: folder that LOAD CSV's file:/// points to; None where this process cannot reach it.
         server_version: such as "5.26.30".
         edition: "community" or "enterprise".
@@ -65,7 +66,7 @@ class Connection:
         self.uri = uri
         self.import_dir = import_dir
         self.database: str = database or ""
-        self.server_version, self.edition = "", ""
+        self.store, self.server_version, self.edition = "", "", ""
 
     def __repr__(self) -> str:
         server = f", Neo4j {self.server_version} {self.edition}" if self.server_version else ""
@@ -206,7 +207,7 @@ class Connection:
                 pause_s *= 2
 
     def _look_at_server(self) -> None:
-        """Fill in the database's name and the server's version, refusing a server without vector indexes."""
+        """Fill in the database's name and store, and the server's version, refusing a server without vector indexes."""
         try:
             server = self.rows("CALL dbms.components() YIELD versions, edition RETURN versions[0] AS version, edition")
         except GraphError as error:
@@ -221,7 +222,8 @@ class Connection:
                 f"The server at {self.uri} is Neo4j {self.server_version}, which has no vector indexes. "
                 f"kgplug needs {oldest} or newer."
             )
-        self.database = self.rows("CALL db.info() YIELD name")[0]["name"]
+        database = self.rows("CALL db.info() YIELD name, id")[0]
+        self.database, self.store = database["name"], str(database["id"])
 
     def _unknown_database(self) -> GraphError:
         """Return the error that names the databases there are."""
@@ -298,6 +300,16 @@ def _address(uri: str) -> tuple[str, int]:
             f"{uri!r} is no Neo4j URI. Expected scheme://host:port with a scheme among {', '.join(_SCHEMES)}."
         )
     return host, port
+
+
+def address_of(uri: str) -> str:
+    """Return host:port of a URI.
+
+    Raises:
+        GraphError: it is not a Neo4j URI.
+    """
+    host, port = _address(uri)
+    return f"{host}:{port}"
 
 
 def _probe(uri: str, host: str, port: int) -> None:

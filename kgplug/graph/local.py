@@ -187,6 +187,11 @@ class LocalNeo4j:
             raise LocalServerError("The local Neo4j is not running. Start it: kgplug db start.")
         return self._endpoint()
 
+    def address(self) -> str:
+        """Return host:port of the server, running or not; "" before its first start."""
+        port = self._port()
+        return "" if port is None else f"127.0.0.1:{port}"
+
     def _state(self, process: psutil.Process | None) -> State:
         if process is None:
             return "stopped" if install.installed(self.jars) else "not installed"

@@ -80,6 +80,7 @@ def command_line(home: Path, java: Java, jars: list[Path]) -> list[str]:
         *_JVM_OPTIONS,
         f"-Xms{min(heap, 256)}m",
         f"-Xmx{heap}m",
+        _argument(f"-Djna.tmpdir={home / 'run'}"),  # JNA would unpack its library into the user's ~/.cache
         "-cp",
         _argument(os.pathsep.join(str(jar) for jar in jars)),
     ]

@@ -16,6 +16,7 @@ from kgplug.data.interactions import Interactions
 from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.data.own_items import OWN_ITEMS, same_keys_as
 from kgplug.data.publication import NodeVectors, Publication, TopLists
+from kgplug.data.row_memory import RowMemory
 from kgplug.data.ties import places_by_popularity
 from kgplug.errors import DataError, RunError, UsageError
 from kgplug.recommenders.health import model_findings
@@ -282,14 +283,21 @@ class Recommender(ListMaker):
             nodes.append(NodeVectors(self.item_label, self.item_keys, items))
         return nodes
 
-    def save(self, folder: Path, **facts: object) -> None:
-        """Write the model as an artefact folder; `facts` are kept beside it (see `kgplug.runs`)."""
+    def save(self, folder: Path, *, memory: RowMemory | None = None, **facts: object) -> None:
+        """Write the model as an artefact folder.
+
+        Args:
+            folder: of the run.
+            memory: of the rows of its split.
+            facts: JSON-able, kept beside it (see `kgplug.runs`).
+        """
         self._check_trained()
         arrays = {f"model.{name}": array for name, array in self._state().items()}
         for name, matrix in (("seen", self.seen), ("liked", self.liked)):
             arrays[f"{name}.indptr"], arrays[f"{name}.indices"] = matrix.indptr, matrix.indices
         if self.own_items is not None:
             arrays[OWN_ITEMS] = self.own_items
+        arrays |= {} if memory is None else memory.to_arrays()
         write_artefact(Path(folder), arrays, {
             "kind": "recommender",
             "model": self.name,

@@ -10,9 +10,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from kgplug.data.artefact import MANIFEST, new_run_id, peek_content
+from kgplug.data.graph_identity import GraphIdentity
 from kgplug.errors import RunError, UsageError
 
 HEALTH = "health.json"  # beside a run: what an evaluation found dead about it
+EVALUATION = "evaluation.json"  # beside a run
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,9 @@ class RunInfo:
         seconds: the training took, None where unknown.
         path: its folder.
         damage: what is wrong with it, "" where nothing is.
+        graph: that it was trained on, as far as it knows.
+        evaluation: figure → value, as `kgplug evaluate` left them, {} where it has not measured the run.
+        origin: id of the run whose settings, epochs and metrics a final run has taken over, "" for other runs.
         health: what is dead about its model, one sentence each; see `kgplug.data.health`.
     """
 
@@ -39,6 +44,9 @@ class RunInfo:
     seconds: float | None = None
     path: Path = Path()
     damage: str = ""
+    graph: GraphIdentity = field(default_factory=GraphIdentity)
+    evaluation: dict[str, float] = field(default_factory=dict)
+    origin: str = ""
     health: list[str] = field(default_factory=list)
 
 
@@ -75,6 +83,9 @@ class Runs:
                 dict(content.get("metrics") or {}),
                 content.get("seconds", round(sum(history["seconds"]), 1) if history.get("seconds") else None),
                 folder,
+                graph=GraphIdentity.of_run(content),
+                evaluation=_evaluation(folder),
+                origin=str(content.get("origin") or ""),
                 health=list(dict.fromkeys([*(content.get("health") or []), *_found_at_evaluation(folder)])),
             )
         except RunError as error:
@@ -90,12 +101,34 @@ class Runs:
         folders = [path for path in self.folder.iterdir() if path.is_dir() and not path.name.startswith(".")]
         return sorted((self.info(path) for path in folders), key=lambda info: (info.created, info.id))
 
-    def resolve(self, text: str) -> Path:
+    def of(self, graph: GraphIdentity | None) -> tuple[list[RunInfo], int]:
+        """Return the whole runs of a graph, the oldest first, and the number of runs of other graphs.
+
+        Args:
+            graph: None: all are of it.
+        """
+        whole = [info for info in self.list() if not info.damage]
+        here = [info for info in whole if graph is None or graph.same_graph(info.graph)]
+        return here, len(whole) - len(here)
+
+    def last_known(self, address: str, database: str) -> GraphIdentity | None:
+        """Return the database that the newest run trained at an address was trained on, None where none was.
+
+        Args:
+            address: host:port.
+            database: its name; "" for the one of the newest run.
+        """
+        graphs = [info.graph for info in reversed(self.list()) if info.graph.store and info.graph.address == address]
+        found = next((graph for graph in graphs if database in ("", graph.database)), None)
+        return None if found is None else GraphIdentity(found.store, found.database, found.address)
+
+    def resolve(self, text: str, graph: GraphIdentity | None = None) -> Path:
         """Return the folder of a run.
 
         Args:
             text: an id, its beginning where only one run has it, the name of a model (whose newest whole
                 run is meant), or the path of a run's folder.
+            graph: the newest run of a model is one of this graph; None: of any graph.
 
         Raises:
             UsageError: nothing fits, or several do; the message tells what there is.
@@ -105,8 +138,15 @@ class Runs:
         if text in by_id:
             return by_id[text]
         of_model = [info for info in found if info.model and info.model.lower() == text.lower()]
+        here = [info for info in of_model if graph is None or graph.same_graph(info.graph)]
+        if here:
+            return here[-1].path
         if of_model:
-            return of_model[-1].path
+            newest = of_model[-1]
+            raise UsageError(
+                f"No run of {newest.model} on this graph, {graph}; {len(of_model):,} on other graphs, the newest "
+                f"{newest.id} on {newest.graph}. Train one here: `kgplug train {newest.model}`."
+            )
         fitting = [info.id for info in found if text and info.id.startswith(text.lower())]
         if len(fitting) == 1:
             return by_id[fitting[0]]
@@ -121,6 +161,14 @@ class Runs:
             f'No run or model "{text}". Runs: {_some([info.id for info in reversed(found)])}.'
             + (f" Models: {', '.join(models)}." if models else "")
         )
+
+
+def _evaluation(folder: Path) -> dict[str, float]:
+    """Return the figures that `kgplug evaluate` has left, {} where there are none that can be read."""
+    try:
+        return dict(json.loads((folder / EVALUATION).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError, RecursionError):
+        return {}
 
 
 def _found_at_evaluation(folder: Path) -> list[str]:

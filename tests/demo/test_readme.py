@@ -39,7 +39,9 @@ def test_the_shell_commands_run(demo: Demo, tmp_path: Path) -> None:
     (shown,) = blocks("bash")
     commands = [shlex.split(line, comments=True) for line in shown.splitlines()]
     kgplug_commands = [words[1:] for words in commands if words and words[0] == "kgplug"]
-    assert [words[0] for words in kgplug_commands] == ["init", "check", "train", "evaluate", "publish", "recommend"]
+    assert [words[0] for words in kgplug_commands] == [
+        "init", "check", "train", "evaluate", "train", "publish", "recommend",
+    ]  # fmt: skip
     for words in kgplug_commands:
         extra = ["--set", "epochs=2"] if words[0] == "train" else []
         result = demo.kgplug(*words, *extra, cwd=tmp_path)

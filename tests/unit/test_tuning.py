@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import kgplug
-from kgplug import plots
+from kgplug import plots, tuning
 from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.embeddings import memory
 from kgplug.embeddings.catalogue import EMBEDDINGS
@@ -93,6 +93,33 @@ def test_a_search_gone_on_with_finds_what_one_left_alone_finds(parts, tmp_path: 
     other_seed = search(parts, trials=4, folder=tmp_path, seed=1)
     assert len(list(tmp_path.glob("transe-*.db"))) == 2
     assert without_times(other_seed)[1:] != without_times(alone)[1:4]
+
+
+def test_a_search_on_other_data_begins_again_and_says_where_the_earlier_one_is(
+    parts, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    first = search(parts, trials=1, folder=tmp_path)
+    search(parts, trials=1, folder=tmp_path)
+    search(parts, trials=1, folder=tmp_path, seed=1)
+    assert caplog.messages == []
+    train, valid = parts
+    fewer = KnowledgeGraph(train.entity_keys, train.entity_labels, train.relations, train.triples[1:])
+    assert search((fewer, valid), trials=1, folder=tmp_path).path != first.path
+    (message,) = caplog.messages
+    assert "The data have changed since this search of TransE began, so it begins again" in message
+    assert str(first.path) in message
+
+
+def test_a_study_of_an_earlier_version_is_gone_on_with(parts, tmp_path: Path) -> None:
+    first = search(parts, trials=2, folder=tmp_path)
+    assert first.path is not None
+    asked, data = (first.path.stem.split("-")[n] for n in (1, 2))
+    assert len(asked) == len(data) == 16
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tuning, "_short", lambda value: "earlier" if isinstance(value[-1], list) else "now")
+        first.path.rename(tmp_path / "transe-earlier.db")
+        again = search(parts, trials=2, folder=tmp_path)
+    assert again.path == tmp_path / "transe-earlier.db" and without_times(again) == without_times(first)
 
 
 def test_a_killed_search_loses_one_trial_and_finds_the_same(parts, tmp_path: Path) -> None:

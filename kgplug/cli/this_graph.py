@@ -1,0 +1,92 @@
+"""Which graph a command is about, and the runs that were trained on it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kgplug.data.graph_identity import GraphIdentity
+from kgplug.errors import KgplugError
+from kgplug.graph.schema import DEFAULT_FILE, GraphSchema
+from kgplug.settings import Settings
+
+if TYPE_CHECKING:
+    from kgplug.graph.connection import Connection
+    from kgplug.graph.graph import Graph
+    from kgplug.training.runs import Runs
+
+
+def this_graph(graph: Graph, schema_file: Path | None = None) -> GraphIdentity:
+    """Return the identity of the graph of a connection.
+
+    With a schema file (kgplug.toml, or another one that was named), the graph is made of the labels and the type
+    that it names; without one, of all that the database holds.
+    """
+    return _identity(graph.connection, _schema(schema_file))
+
+
+def graph_at_hand(runs: Runs, *, ask: bool = False) -> GraphIdentity | None:
+    """Return the identity of the graph that the environment names, None where it is not known.
+
+    It is the graph on which the newest run was trained at this address. Commands use it that need no server.
+
+    Args:
+        runs: of this machine.
+        ask: ask the server, if it runs; nothing is started.
+    """
+    schema = _schema(None)
+    if ask and (found := _asked(schema)) is not None:
+        return found
+    from kgplug.graph.identity import configured_address
+
+    known = runs.last_known(*configured_address(Settings()))
+    if schema is None:
+        return known
+    server = {} if known is None else {name: getattr(known, name) for name in ("store", "database", "address")}
+    return GraphIdentity.of_schema(schema.model_dump(), **server)
+
+
+def resolve_here(
+    runs: Runs, names: Sequence[str], graph: Graph | None = None, schema_file: Path | None = None
+) -> list[Path]:
+    """Return the folders of runs; a model's name means its newest run of this graph.
+
+    Args:
+        runs: of this machine.
+        names: ids, beginnings of ids, models or folders.
+        graph: None: the graph that the environment names, without asking its server.
+        schema_file: that was named on the command line.
+    """
+    models = {info.model.lower() for info in runs.list() if info.model}
+    here = None
+    if any(name.lower() in models for name in names):
+        here = graph_at_hand(runs) if graph is None else this_graph(graph, schema_file)
+    return [runs.resolve(name, here) for name in names]
+
+
+def _schema(path: Path | None) -> GraphSchema | None:
+    return GraphSchema.load(path or DEFAULT_FILE) if path is not None or DEFAULT_FILE.exists() else None
+
+
+def _asked(schema: GraphSchema | None) -> GraphIdentity | None:
+    """Return what a server says that runs, None where none can be asked."""
+    from kgplug.graph.connection import connect_settings
+
+    try:
+        with connect_settings(start_local=False) as connection:
+            return _identity(connection, schema)
+    except KgplugError:
+        return None
+
+
+def _identity(connection: Connection, schema: GraphSchema | None) -> GraphIdentity:
+    from kgplug.graph.identity import graph_identity
+
+    found = graph_identity(connection, schema)
+    if schema is not None:
+        return found
+    labels = connection.rows("CALL db.labels() YIELD label RETURN label AS name")
+    types = connection.rows("CALL db.relationshipTypes() YIELD relationshipType RETURN relationshipType AS name")
+    return replace(found, holds=frozenset(row["name"] for row in (*labels, *types)))

@@ -1,0 +1,93 @@
+"""Which graph a run was trained on, so that runs of several graphs can share one folder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+
+
+@dataclass(frozen=True)
+class GraphIdentity:
+    """A catalogue in a database: the store that holds it, and the labels and the type that make it up.
+
+    The store's id is made with the database. It stays the same when the server is restarted or moves to another
+    address, and after a dump is loaded; "" where it is not known. The other fields are "" where they are not known.
+
+    Attributes:
+        store: id of the database's store.
+        database: name of the database.
+        address: host:port of the server.
+        user, item: label and key property, such as "User.id".
+        feedback: relationship type.
+        holds: labels and relationship types that the database has; None where they are not known or do not matter.
+    """
+
+    store: str = ""
+    database: str = ""
+    address: str = ""
+    user: str = ""
+    item: str = ""
+    feedback: str = ""
+    holds: frozenset[str] | None = None
+
+    @classmethod
+    def of_schema(cls, schema: Mapping[str, Any], *, store: str = "", database: str = "", address: str = "") -> Self:
+        """Return the identity of a schema's graph.
+
+        Args:
+            schema: `GraphSchema.model_dump()`.
+            store, database, address: as far as they are known.
+        """
+        user, item = (f"{schema[part]['label']}.{schema[part]['key']}" for part in ("user", "item"))
+        return cls(store, database, address, user, item, schema["feedback"]["type"])
+
+    @classmethod
+    def of_run(cls, content: Mapping[str, Any]) -> Self:
+        """Return what a run knows of its graph; runs of earlier versions know the schema only.
+
+        Args:
+            content: of the run's artefact.
+        """
+        try:
+            found = content.get("graph") or {}
+            store, database, address = (str(found.get(name, "")) for name in ("store", "database", "address"))
+            if not content.get("schema"):
+                return cls(store, database, address)
+            return cls.of_schema(content["schema"], store=store, database=database, address=address)
+        except (KeyError, TypeError, AttributeError):
+            return cls()
+
+    def same_store(self, other: Self) -> bool:
+        """Return whether both are in one database, or it is not known of one of them."""
+        return not (self.store and other.store) or self.store == other.store
+
+    def same_graph(self, other: Self) -> bool:
+        """Return whether both are in one database and about the same users, items and feedback, as far as known."""
+        known = ((getattr(self, name), getattr(other, name)) for name in ("user", "item", "feedback"))
+        if not all(not (mine and theirs) or mine == theirs for mine, theirs in known):
+            return False
+        there = self.holds is None or other._names() <= self.holds
+        return there and self.same_store(other)
+
+    def to_dict(self) -> dict[str, str]:
+        """Return what is known, JSON-able."""
+        return {name: value for name, value in asdict(self).items() if value and name != "holds"}
+
+    def _names(self) -> set[str]:
+        """Return the labels and the type that this graph is made of."""
+        return {name for name in (_label(self.user), _label(self.item), self.feedback) if name}
+
+    def __str__(self) -> str:
+        """Return such as (:User)-[:RATED]-(:Movie) in database neo4j at 127.0.0.1:7687 (store 17FD54E1)."""
+        pattern = f"(:{_label(self.user)})-[:{self.feedback}]-(:{_label(self.item)})"
+        parts = [pattern] if self.feedback else []
+        parts += [f"in database {self.database}"] if self.database else []
+        parts += [f"at {self.address}"] if self.address else []
+        parts += [f"(store {self.store[:8]})"] if self.store else []
+        return " ".join(parts) or "an unknown graph"
+
+
+def _label(name: str) -> str:
+    """Return the label in a text such as "User.id"."""
+    return name.rpartition(".")[0]

@@ -1,0 +1,32 @@
+"""Which graph a connection and a schema are about."""
+
+from __future__ import annotations
+
+from kgplug.data.graph_identity import GraphIdentity
+from kgplug.errors import GraphError
+from kgplug.graph.connection import Connection, address_of
+from kgplug.graph.local import LocalNeo4j
+from kgplug.graph.schema import GraphSchema
+from kgplug.settings import Settings
+
+
+def graph_identity(connection: Connection, schema: GraphSchema | None) -> GraphIdentity:
+    """Return the identity of a graph, with the id of its database's store.
+
+    Args:
+        connection: to the database.
+        schema: None: any in this database.
+    """
+    store, database, address = connection.store, connection.database, address_of(connection.uri)
+    if schema is None:
+        return GraphIdentity(store, database, address)
+    return GraphIdentity.of_schema(schema.model_dump(), store=store, database=database, address=address)
+
+
+def configured_address(settings: Settings) -> tuple[str, str]:
+    """Return host:port and database of the server that the settings name; "" where unknown. Nothing is asked."""
+    try:
+        address = address_of(settings.neo4j_uri) if settings.neo4j_uri else LocalNeo4j(settings.neo4j_dir).address()
+    except GraphError:
+        address = ""
+    return address, settings.neo4j_database or ""
