@@ -7,16 +7,20 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
+import numpy as np
+
+from kgplug.data.interactions import Interactions
 from kgplug.errors import DataError, GraphError
+from kgplug.graph.bulk import BulkReader
 from kgplug.graph.catalog import OWN_RELATIONSHIPS
 from kgplug.graph.connection import Connection
-from kgplug.graph.contents import Contents, label_keys, listed, read_contents, require_label, require_type
-from kgplug.graph.feedback import feedback_pattern, rating_value, timestamp_value
+from kgplug.graph.contents import Contents, label_keys, listed, read_contents
+from kgplug.graph.feedback import scan_feedback
 from kgplug.graph.node_keys import key_problem, labels_with_problems
-from kgplug.graph.ownership import count_own, not_own
+from kgplug.graph.ownership import count_own
 from kgplug.graph.privileges import Purpose, missing_privileges
+from kgplug.graph.reader import KeyedNodes, ReadReport, assemble, read_items, read_users, reading_bar, titled
 from kgplug.graph.schema import GraphSchema
-from kgplug.graph.titles import count_titles
 from kgplug.graph.triples import TriplePlan, count_triples, empty_projection, plan_triples, touched_nodes
 
 if TYPE_CHECKING:
@@ -78,16 +82,18 @@ class CheckReport:
 
 
 def check(connection: Connection, schema: GraphSchema) -> CheckReport:
-    """Look at everything that a training with this schema needs. Scans the labels and types of the schema."""
-    contents = read_contents(connection)
-    user = schema.user
+    """Look at everything that a training with this schema needs.
+
+    Feedback, users and items are read as a training reads them, by the same functions, and judged by what comes of it.
+    """
+    contents, user, seen = read_contents(connection), schema.user, _Read(BulkReader(connection))
     parts: dict[str, Callable[[], Iterator[Finding]]] = {
         "server": lambda: _server(connection),
         "privileges": lambda: _privileges(connection),
-        "users": lambda: _keys(connection, contents, user.label, user.key, "[user] key", "users"),
-        "items": lambda: _items(connection, schema, contents),
-        "feedback": lambda: _feedback(connection, schema, contents),
-        "knowledge": lambda: _knowledge(connection, schema, contents),
+        "users": lambda: _users(connection, schema, contents, seen),
+        "items": lambda: _items(connection, schema, contents, seen),
+        "feedback": lambda: _feedback(connection, schema, contents, seen),
+        "knowledge": lambda: _knowledge(connection, schema, contents, seen.bulk),
         "kgplug's own": lambda: _own(connection, contents),
     }
     if user.label not in contents.labels and schema.feedback.type not in contents.types:
@@ -126,28 +132,38 @@ def _privileges(connection: Connection) -> Iterator[Finding]:
         yield Finding(name, level if missing else "ok", text)
 
 
-def _keys(
-    connection: Connection, contents: Contents, label: str, key: str, setting: str, what: str
-) -> Iterator[Finding]:
-    """Check that every node of a label has a key of its own."""
-    require_label(contents, label, setting=setting.split("]")[0] + "] label")
-    problem = key_problem(connection, label, key, setting=setting)
-    if problem is not None:
-        yield Finding(what, "error", str(problem))
-        return
-    constrained = key in contents.unique.get(label, [])
-    note = "" if constrained else "; no constraint keeps it unique, and look-ups by it are slow without an index"
-    yield Finding(what, "ok" if constrained else "warning", f"{contents.labels[label]:,} :{label} by {key}{note}")
+@dataclass
+class _Read:
+    """What was read of users and items on the way, to be put together with the feedback."""
+
+    bulk: BulkReader
+    users: KeyedNodes | None = None
+    items: KeyedNodes | None = None
 
 
-def _items(connection: Connection, schema: GraphSchema, contents: Contents) -> Iterator[Finding]:
-    item, total = schema.item, contents.labels.get(schema.item.label, 0)
-    yield from _keys(connection, contents, item.label, item.key, "[item] key", "items")
+def _users(connection: Connection, schema: GraphSchema, contents: Contents, seen: _Read) -> Iterator[Finding]:
+    seen.users = read_users(connection, schema, contents, seen.bulk)
+    yield _keyed(contents, schema.user.label, schema.user.key, "users")
+
+
+def _items(connection: Connection, schema: GraphSchema, contents: Contents, seen: _Read) -> Iterator[Finding]:
+    item = schema.item
+    seen.items = read_items(connection, schema, contents, seen.bulk)
+    yield _keyed(contents, item.label, item.key, "items")
     if not item.title:
         yield Finding("items", "ok", "no [item] title is set: the key is shown, and DKN has nothing to read")
         return
-    n = count_titles(connection, schema, total)
+    seen.items = titled(connection, schema, seen.items)
+    texts, total = seen.items.texts, len(seen.items.keys)
+    n = 0 if texts is None else sum(map(bool, texts))
     yield Finding("items", "ok" if n == total else "warning", f"{n:,} of {total:,} :{item.label} have a {item.title!r}")
+
+
+def _keyed(contents: Contents, label: str, key: str, what: str) -> Finding:
+    """Report a label whose keys are as they must be."""
+    constrained = key in contents.unique.get(label, [])
+    note = "" if constrained else "; no constraint keeps it unique, and look-ups by it are slow without an index"
+    return Finding(what, "ok" if constrained else "warning", f"{contents.labels[label]:,} :{label} by {key}{note}")
 
 
 def _nothing_but_knowledge(schema: GraphSchema) -> Iterator[Finding]:
@@ -159,38 +175,47 @@ def _nothing_but_knowledge(schema: GraphSchema) -> Iterator[Finding]:
     yield Finding("feedback", "warning", text)
 
 
-def _feedback(connection: Connection, schema: GraphSchema, contents: Contents) -> Iterator[Finding]:
-    for label, setting in ((schema.user.label, "[user] label"), (schema.item.label, "[item] label")):
-        require_label(contents, label, setting=setting)
+def _feedback(connection: Connection, schema: GraphSchema, contents: Contents, seen: _Read) -> Iterator[Finding]:
     part = schema.feedback
-    require_type(contents, part.type, setting="[feedback] type")
-    others = not_own(connection, part.type)
-    own = f"WHERE {others}" if others else ""
-    rating = rating_value(part.rating) if part.rating else "0.0"
-    timestamp = timestamp_value(part.timestamp) if part.timestamp else "0.0"
-    (row,) = connection.rows(
-        f"MATCH {feedback_pattern(schema)} {own} WITH a, b, {rating} AS rating, {timestamp} AS timestamp "
-        "RETURN count(*) AS n, count(DISTINCT a) AS users, count(DISTINCT b) AS items, "
-        "sum(CASE WHEN isNaN(rating) THEN 1 ELSE 0 END) AS unrated, "
-        "sum(CASE WHEN isNaN(timestamp) THEN 1 ELSE 0 END) AS undated, "
-        "sum(CASE WHEN $like IS NULL OR rating >= $like THEN 1 ELSE 0 END) AS likes",
-        like=part.like if part.rating else None,
-    )
-    if row["n"] == 0:
-        yield Finding("feedback", "error", f"MATCH {feedback_pattern(schema)} finds nothing")
+    total = contents.types.get(part.type, 0)
+    with reading_bar("Checking feedback", total, None) as advance:
+        found = scan_feedback(connection, schema, contents, seen.bulk, advance=advance)
+    for problem in found.problems:
+        yield Finding("feedback", "error", str(problem))
+    if found.problems or seen.users is None or seen.items is None:
+        yield Finding("feedback", "ok", f"{len(found.users):,} :{part.type}")
         return
-    scale = f", {row['likes']:,} of them likes" + (f" ({part.rating} >= {part.like:g})" if part.like else "")
-    yield Finding("feedback", "ok" if row["likes"] else "error", f"{row['n']:,} :{part.type}{scale}")
-    for setting, name, n in (("rating", part.rating, row["unrated"]), ("timestamp", part.timestamp, row["undated"])):
-        if n:
-            text = f"{n:,} :{part.type} have no usable {name!r}. Correct them, or remove [feedback] {setting}."
-            yield Finding("feedback", "error", text)
-    for label, n in ((schema.user.label, row["users"]), (schema.item.label, row["items"])):
-        if idle := contents.labels[label] - n:
-            yield Finding("feedback", "warning", f"{idle:,} of {contents.labels[label]:,} :{label} have no feedback")
+    rows, report = assemble(connection, schema, found, seen.users, seen.items)
+    yield from _rows(schema, len(found.users), rows, report)
+    if found.times is not None:
+        text = f"{part.timestamp!r} holds {found.kinds}, from {found.times.range()}"
+        yield Finding("feedback", "ok", text)
+    for label, known, used in (
+        (schema.user.label, rows.n_users, rows.users),
+        (schema.item.label, rows.n_items, rows.items),
+    ):
+        if idle := known - len(np.unique(used)):
+            yield Finding("feedback", "warning", f"{idle:,} of {known:,} :{label} have no feedback")
 
 
-def _knowledge(connection: Connection, schema: GraphSchema, contents: Contents) -> Iterator[Finding]:
+def _rows(schema: GraphSchema, n: int, rows: Interactions, report: ReadReport) -> Iterator[Finding]:
+    """Report the rows that a training would have, and how many are likes."""
+    part, likes = schema.feedback, int(np.count_nonzero(rows.is_like))
+    name = part.rating or ("their count" if rows.ratings_are_counts else "")
+    scale = f", {likes:,} of them likes" + ("" if rows.threshold is None else f" ({name} >= {rows.threshold:g})")
+    pairs = ""
+    if report.repeated:
+        of = {"sum": "the sum of their ratings", "mean": "the mean of their ratings", "last": "the latest one"}
+        kept = "how many there are" if rows.ratings_are_counts else of[part.repeated or "last"]
+        most = 1 if rows.counts is None else int(rows.counts.max())
+        pairs = f" between {len(rows):,} pairs of user and item (up to {most:,} for one pair: {kept} counts)"
+    yield Finding("feedback", "ok" if likes else "error", f"{n:,} :{part.type}{pairs}{scale}")
+    if report.itself:
+        text = f"{report.itself:,} :{part.type} of a node with itself are left out"
+        yield Finding("feedback", "warning", text)
+
+
+def _knowledge(connection: Connection, schema: GraphSchema, contents: Contents, bulk: BulkReader) -> Iterator[Finding]:
     plan = plan_triples(connection, schema, contents)
     counts = count_triples(connection, plan)
     total = sum(counts.values())
@@ -207,7 +232,7 @@ def _knowledge(connection: Connection, schema: GraphSchema, contents: Contents) 
     level = "ok" if linked == contents.labels[schema.item.label] else "warning"
     text = f"{linked:,} of {contents.labels[schema.item.label]:,} :{schema.item.label} have triples"
     yield Finding("knowledge", level if linked else "error", f"{total:,} triples; {text}")
-    yield from _entity_keys(connection, schema, contents, plan, touched)
+    yield from _entity_keys(connection, schema, contents, plan, touched, bulk)
 
 
 def _entity_keys(
@@ -216,6 +241,7 @@ def _entity_keys(
     contents: Contents,
     plan: TriplePlan,
     touched: dict[tuple[str, ...], int],
+    bulk: BulkReader,
 ) -> Iterator[Finding]:
     """Check the keys of all labels that triples touch."""
     keys = {label: key for label, key in label_keys(schema, contents.unique).items() if label in contents.labels}
@@ -233,7 +259,8 @@ def _entity_keys(
     key_of = {label: keys[label] for label in keys if entities[label] and label != schema.item.label}
     wrong = labels_with_problems(connection, key_of, contents) if key_of else []
     for label in wrong[:_MOST_LABELS]:
-        problem = key_problem(connection, label, keys[label], setting=f"[knowledge.keys] {label}")
+        setting = f"[knowledge.keys] {label}"
+        problem = key_problem(connection, bulk, label, keys[label], contents.labels[label], setting=setting)
         if problem is not None:
             yield Finding("knowledge", "error", str(problem))
     known = {*entities, *(one.label for one in plan.owned)}

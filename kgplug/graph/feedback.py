@@ -16,11 +16,12 @@ from kgplug.graph.counts import count_patterns
 from kgplug.graph.cypher import feedback_arrow, quote
 from kgplug.graph.ownership import count_own, not_own
 from kgplug.graph.schema import GraphSchema
-from kgplug.graph.times import FoundTimes, find_times, read_times, time_parts_of, timestamp_of
+from kgplug.graph.times import FoundTimes, find_times, kinds_of, read_times, time_parts_of, timestamp_of
 
 _NOT_A_NUMBER = "0.0 / 0.0"
 _LARGEST_RATING = float(np.finfo(np.float32).max)
 _EXAMPLES = 3
+_SHOWN_VALUE = 60  # characters
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +33,8 @@ class Feedback:
         ratings: float32 (n,) or None.
         times: of n relationships, or None.
         own: how many of the type were written by kgplug and left out.
+        kinds: what the times are, in words.
+        problems: what is wrong with the values; ratings that cannot be used are NaN, such times are left out.
     """
 
     users: np.ndarray
@@ -39,6 +42,8 @@ class Feedback:
     ratings: np.ndarray | None
     times: Times | None
     own: int
+    kinds: str = ""
+    problems: tuple[DataError, ...] = ()
 
 
 def feedback_pattern(schema: GraphSchema) -> str:
@@ -64,7 +69,26 @@ def read_feedback(
         advance: told how many were read, for a progress bar.
 
     Raises:
-        DataError: an unknown label, type or property, a rating or timestamp that is no number, or no feedback.
+        DataError: an unknown label, type or property, a rating or timestamp that cannot be used, or no feedback.
+    """
+    feedback = scan_feedback(connection, schema, contents, bulk, advance=advance)
+    if feedback.problems:
+        raise feedback.problems[0]
+    return feedback
+
+
+def scan_feedback(
+    connection: Connection,
+    schema: GraphSchema,
+    contents: Contents,
+    bulk: BulkReader,
+    *,
+    advance: Callable[[int], object] = int,
+) -> Feedback:
+    """Read all feedback of a schema as `read_feedback` does, but list the values that it refuses, all of them.
+
+    Raises:
+        DataError: an unknown label or type, or no feedback.
     """
     require_label(contents, schema.user.label, setting="[user] label")
     require_label(contents, schema.item.label, setting="[item] label")
@@ -77,11 +101,20 @@ def read_feedback(
     if len(edges.heads) == 0:
         raise _no_feedback(connection, schema)
     values = iter(edges.values.T)
-    ratings = _complete(connection, schema, "rating", rating, next(values)) if rating else None
-    times = None
+    ratings = next(values) if rating else None
+    times, kinds, problems = None, "", []
+    if rating and ratings is not None:
+        problems += _problems(connection, schema, "rating", rating, ratings)
     if timestamp:
-        first = _complete(connection, schema, "timestamp", timestamp, next(values))
-        times = read_times(first, next(values), name=timestamp, unit=schema.feedback.time_unit)
+        first, second = next(values), next(values)
+        wrong = _problems(connection, schema, "timestamp", timestamp, first)
+        problems += wrong
+        if not wrong:
+            try:
+                times = read_times(first, second, name=timestamp, unit=schema.feedback.time_unit)
+                kinds = kinds_of(first, second, unit=schema.feedback.time_unit)
+            except DataError as error:
+                problems.append(error)
     users, items = edges.heads, edges.tails
     if schema.feedback.direction == "item_to_user":
         users, items = items, users
@@ -91,6 +124,8 @@ def read_feedback(
         None if ratings is None else ratings.astype(np.float32),
         times,
         own,
+        kinds,
+        tuple(problems),
     )
 
 
@@ -191,30 +226,52 @@ def _advice(schema: GraphSchema, rows: list[dict]) -> str:
     return "Set [user] label, [item] label and [feedback] type so that the pattern is there."
 
 
-def _complete(connection: Connection, schema: GraphSchema, setting: str, name: str, values: np.ndarray) -> np.ndarray:
-    """Return values if all are numbers.
+def _problems(
+    connection: Connection, schema: GraphSchema, setting: str, name: str, values: np.ndarray
+) -> list[DataError]:
+    """Return what is wrong with the values of a property, as the only error or none.
 
-    Raises:
-        DataError: some are not; says how many, and examples, or the properties that are there instead.
+    It says how many cannot be used, with examples, their nodes and a query that finds all; or which properties are
+    there instead.
     """
     bad = int(np.isnan(values).sum())
     if bad == 0:
-        return values
+        return []
     pattern = feedback_pattern(schema)
     if bad == len(values):
         found = sample_properties(connection, pattern.replace("[r:", "[n:", 1))
         if name not in found:
-            raise DataError(
-                f"No :{schema.feedback.type} relationship has the property {name!r}. Properties found: "
-                f"{listed(sorted(found)) or 'none'}. Set or remove [feedback] {setting}."
-            )
+            return [
+                DataError(
+                    f"No :{schema.feedback.type} relationship has the property {name!r}. Properties found: "
+                    f"{listed(sorted(found)) or 'none'}. Set or remove [feedback] {setting}."
+                )
+            ]
     expression = rating_value(name) if setting == "rating" else timestamp_value(name)
+    search = f"MATCH {pattern} WHERE isNaN({expression}) RETURN"
     rows = connection.rows(
-        f"MATCH {pattern} WHERE isNaN({expression}) RETURN r.{quote(name)} AS value LIMIT $n", n=_EXAMPLES
+        f"{search} r.{quote(name)} AS value, a.{quote(schema.user.key)} AS user, b.{quote(schema.item.key)} AS item "
+        "LIMIT $n",
+        n=_EXAMPLES,
     )
-    examples = ", ".join("no value" if row["value"] is None else repr(row["value"]) for row in rows)
-    expected = "a number" if setting == "rating" else "seconds since 1970 or a temporal value"
-    raise DataError(
-        f"{bad:,} of {len(values):,} :{schema.feedback.type} relationships have no usable {name!r}: expected "
-        f"{expected}, found {examples}. Correct them, or remove [feedback] {setting}."
+    examples = ", ".join(
+        f"{_shown(row['value'])} between :{schema.user.label} {row['user']!r} and :{schema.item.label} {row['item']!r}"
+        for row in rows
     )
+    expected = "a number or a boolean" if setting == "rating" else "a number since 1970 or a temporal value"
+    return [
+        DataError(
+            f"{bad:,} of {len(values):,} :{schema.feedback.type} relationships have no usable {name!r}: expected "
+            f"{expected}, found {examples}. Correct them, or remove [feedback] {setting}. Find them: {search} a, r, b"
+        )
+    ]
+
+
+def _shown(value: object) -> str:
+    """Return a value of a property for a message."""
+    if value is None:
+        return "no value"
+    if isinstance(value, float) and not np.isfinite(value):
+        return "NaN" if np.isnan(value) else f"{'-' if value < 0 else ''}Infinity"
+    text = repr(value)
+    return text if len(text) <= _SHOWN_VALUE else text[: _SHOWN_VALUE - 1] + "…"

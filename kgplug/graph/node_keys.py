@@ -9,6 +9,7 @@ import pandas as pd
 
 from kgplug.data.keys import as_keys
 from kgplug.errors import DataError
+from kgplug.graph.bulk import BulkReader
 from kgplug.graph.connection import Connection
 from kgplug.graph.contents import Contents, listed, sample_properties
 from kgplug.graph.counts import MOST_NAMES
@@ -17,7 +18,6 @@ from kgplug.graph.cypher import quote
 NO_KEY: list = []  # what a reading query gives in the place of a missing key
 _EXAMPLES = 3
 _SHOWN_PROPERTIES = 3
-_SAMPLED_KEYS = 1000
 
 
 def checked_keys(connection: Connection, label: str, key: str, values: np.ndarray, *, setting: str) -> np.ndarray:
@@ -54,32 +54,28 @@ def checked_keys(connection: Connection, label: str, key: str, values: np.ndarra
     return keys
 
 
-def key_problem(connection: Connection, label: str, key: str, *, setting: str) -> DataError | None:
-    """Return what `checked_keys` would raise for all nodes of a label, without reading their keys; None if nothing."""
-    name = f"n.{quote(key)}"
-    (row,) = connection.rows(
-        f"MATCH (n:{quote(label)}) RETURN count(n) AS n, count({name}) AS present, count(DISTINCT {name}) AS different"
-    )
-    if row["present"] < row["n"]:
-        return _missing(connection, label, key, row["n"] - row["present"], row["n"], setting)
-    sample = connection.rows(f"MATCH (n:{quote(label)}) RETURN {name} AS key LIMIT $rows", rows=_SAMPLED_KEYS)
-    if row["different"] == row["n"]:
-        values = [one["key"] for one in sample]
-    else:
-        repeated = connection.rows(
-            f"MATCH (n:{quote(label)}) WITH {name} AS key, count(*) AS n WHERE n > 1 RETURN key LIMIT $rows",
-            rows=_SAMPLED_KEYS,
-        )
-        values = [one["key"] for one in repeated for _ in range(2)]
+def key_problem(
+    connection: Connection, bulk: BulkReader, label: str, key: str, n: int, *, setting: str
+) -> DataError | None:
+    """Return what `checked_keys` raises for all nodes of a label, None if nothing.
+
+    Args:
+        connection: to look up examples.
+        bulk: reader of the database.
+        label: of the nodes.
+        key: their key property.
+        n: how many nodes there are about.
+        setting: where the schema names the key.
+    """
     try:
-        checked_keys(connection, label, key, np.fromiter(values, dtype=object, count=len(values)), setting=setting)
+        checked_keys(connection, label, key, bulk.label(label, key, n).keys, setting=setting)
     except DataError as error:
         return error
     return None
 
 
 def labels_with_problems(connection: Connection, key_of: dict[str, str], contents: Contents) -> list[str]:
-    """Return the labels whose nodes have missing, repeated or ill-typed keys: one query for all of them.
+    """Return the labels whose nodes may have missing, repeated or ill-typed keys: one query for all of them.
 
     Args:
         connection: to the database.
@@ -104,7 +100,7 @@ def labels_with_problems(connection: Connection, key_of: dict[str, str], content
         for row in rows
         if row["present"] < row["n"]
         or row["different"] < row["compared"]
-        or not all(kind.startswith(("INTEGER", "STRING", "FLOAT")) for kind in row["types"])
+        or not all(kind.startswith(("INTEGER", "STRING")) for kind in row["types"])
     )
 
 

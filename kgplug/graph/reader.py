@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
@@ -19,9 +19,9 @@ from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.data.own_items import known as known_own
 from kgplug.graph.bulk import BulkReader, Nodes
 from kgplug.graph.connection import Connection
-from kgplug.graph.contents import Contents, read_contents
+from kgplug.graph.contents import Contents, read_contents, require_label
 from kgplug.graph.entities import Entities, name_entities
-from kgplug.graph.feedback import like_threshold, read_feedback
+from kgplug.graph.feedback import Feedback, like_threshold, read_feedback
 from kgplug.graph.node_ids import NodeRows
 from kgplug.graph.node_keys import checked_keys
 from kgplug.graph.schema import GraphSchema
@@ -119,17 +119,76 @@ def pull_interactions(
 ) -> tuple[Interactions, ReadReport]:
     """Do what `read_interactions` does, and tell what was left out."""
     contents, bulk = read_contents(connection), bulk or BulkReader(connection)
-    with _bar("Reading feedback", contents.types.get(schema.feedback.type, 0), progress) as advance:
+    with reading_bar("Reading feedback", contents.types.get(schema.feedback.type, 0), progress) as advance:
         feedback = read_feedback(connection, schema, contents, bulk, advance=advance)
+    users, items = read_users(connection, schema, contents, bulk), read_items(connection, schema, contents, bulk)
+    return assemble(connection, schema, feedback, users, titled(connection, schema, items))
+
+
+@dataclass(frozen=True, eq=False)
+class KeyedNodes:
+    """All nodes of the users' or items' label.
+
+    Attributes:
+        nodes: as read.
+        rows: row number of each internal id.
+        keys: object (n,), in canonical order.
+        texts: object (n,) of str, the titles of items; None where the schema names none.
+    """
+
+    nodes: Nodes
+    rows: NodeRows
+    keys: np.ndarray
+    texts: np.ndarray | None = None
+
+
+def read_users(connection: Connection, schema: GraphSchema, contents: Contents, bulk: BulkReader) -> KeyedNodes:
+    """Read all users.
+
+    Raises:
+        DataError: no such label, or a missing, repeated or ill-typed key.
+    """
+    user = schema.user
+    require_label(contents, user.label, setting="[user] label")
+    nodes = bulk.label(user.label, user.key, contents.labels[user.label])
+    return KeyedNodes(nodes, *_as_rows(connection, nodes, user.label, user.key, "[user] key"))
+
+
+def read_items(connection: Connection, schema: GraphSchema, contents: Contents, bulk: BulkReader) -> KeyedNodes:
+    """Read all items; `titled` gives them their titles.
+
+    Raises:
+        DataError: no such label, or a missing, repeated or ill-typed key.
+    """
+    item = schema.item
+    require_label(contents, item.label, setting="[item] label")
+    nodes = bulk.label(item.label, item.key, contents.labels[item.label], item.title or None)
+    return KeyedNodes(nodes, *_as_rows(connection, nodes, item.label, item.key, "[item] key"))
+
+
+def titled(connection: Connection, schema: GraphSchema, items: KeyedNodes) -> KeyedNodes:
+    """Return items with the titles that the schema names; without titles where it names none.
+
+    Raises:
+        DataError: no item has the property.
+    """
+    if not schema.item.title:
+        return items
+    return replace(items, texts=read_titles(connection, schema, items.nodes, items.rows))
+
+
+def assemble(
+    connection: Connection, schema: GraphSchema, feedback: Feedback, all_users: KeyedNodes, all_items: KeyedNodes
+) -> tuple[Interactions, ReadReport]:
+    """Put feedback, users and items together, as every training has them."""
     user, item = schema.user, schema.item
-    users_read = bulk.label(user.label, user.key, contents.labels[user.label])
-    user_rows, user_keys = _as_rows(connection, users_read, user.label, user.key, "[user] key")
-    items_read = bulk.label(item.label, item.key, contents.labels[item.label], item.title or None)
-    item_rows, item_keys = _as_rows(connection, items_read, item.label, item.key, "[item] key")
+    user_rows, user_keys, item_rows, item_keys = all_users.rows, all_users.keys, all_items.rows, all_items.keys
     users, items = user_rows.of(feedback.users), item_rows.of(feedback.items)
     known = (users >= 0) & (items >= 0)
     own_items = np.full(len(user_keys), -1, dtype=np.int64)
-    own_items[user_rows.of(users_read.ids)] = item_rows.of(users_read.ids)  # a node of both labels is one node
+    own_items[user_rows.of(all_users.nodes.ids)] = item_rows.of(
+        all_users.nodes.ids
+    )  # a node of both labels is one node
     interactions = Interactions.from_arrays(
         user_keys,
         item_keys,
@@ -142,7 +201,7 @@ def pull_interactions(
         threshold=like_threshold(connection, schema, feedback.ratings),
         user_label=user.label,
         item_label=item.label,
-        item_texts=read_titles(connection, schema, items_read, item_rows) if item.title else None,
+        item_texts=all_items.texts,
         own_items=known_own(own_items),
     )
     n_known, itself = int(known.sum()), int((own_items[users[known]] == items[known]).sum())
@@ -157,7 +216,7 @@ def pull_knowledge(
     """Do what `read_knowledge` does, and tell what was left out."""
     contents, bulk = read_contents(connection), bulk or BulkReader(connection)
     plan = plan_triples(connection, schema, contents)
-    with _bar("Reading triples", plan.wanted.n, progress) as advance:
+    with reading_bar("Reading triples", plan.wanted.n, progress) as advance:
         edges = bulk.edges(plan.wanted, advance)
     if not len(edges.heads):
         raise empty_projection(schema, contents, plan)
@@ -198,6 +257,7 @@ def _as_rows(connection: Connection, nodes: Nodes, label: str, key: str, setting
 
 
 @contextmanager
-def _bar(description: str, total: int, progress: bool | None) -> Iterator[Callable[[int], object]]:
+def reading_bar(description: str, total: int, progress: bool | None) -> Iterator[Callable[[int], object]]:
+    """Show how many relationships were read; the context gives the function to call with further ones."""
     with progress_bar(total, what=description, unit="rel", progress=progress) as bar:
         yield bar.update

@@ -89,6 +89,17 @@ def _numbers(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     return np.where(second == _PLAIN, whole, whole * _BILLION + np.sign(whole) * rest)
 
 
+def kinds_of(first: np.ndarray, second: np.ndarray, *, unit: TimeUnit | None) -> str:
+    """Return how many timestamps are dates and how many numbers of which unit, in words; arguments as `read_times`."""
+    dated = int(np.count_nonzero(second >= 0))
+    rest = len(second) - dated
+    if rest and unit is None:
+        size = float(np.abs(first * np.where(second < _PLAIN, _BILLION, 1))[second < 0].max())
+        unit = next(each for each, smallest in SMALLEST if size >= smallest)
+    kinds = ([f"{dated:,} dates"] if dated else []) + ([f"{rest:,} numbers of {NAMES[unit or 's']}"] if rest else [])
+    return " and ".join(kinds)
+
+
 @dataclass(frozen=True)
 class FoundTimes:
     """What the times of relationships are.

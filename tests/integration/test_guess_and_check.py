@@ -141,7 +141,10 @@ def test_a_check_of_a_sound_graph_is_ok_and_counts_what_a_training_would_use(con
     assert connection.server_version in found["server", "ok"][0]
     assert found["users", "ok"] == ["9 :User by id"]
     assert found["items", "ok"] == ["12 :Movie by id", "12 of 12 :Movie have a 'title'"]
-    assert found["feedback", "ok"] == ["44 :RATED, 15 of them likes (rating >= 4)"]
+    assert found["feedback", "ok"] == [
+        "44 :RATED, 15 of them likes (rating >= 4)",
+        "'timestamp' holds 44 numbers of seconds, from 1998-07-09T16:01:41 to 1998-07-09T16:13:30",
+    ]
     assert found["feedback", "warning"] == ["1 of 9 :User have no feedback", "1 of 12 :Movie have no feedback"]
     assert found["knowledge", "ok"][:3] == [
         "12 :ACTED_IN",
@@ -172,7 +175,7 @@ def test_a_check_names_every_obstacle_at_once(connection: Connection) -> None:
     errors = [one.finding for one in report.findings if one.level == "error"]
     assert not report.ok
     assert any("2 of 10 :User nodes have no 'id'" in text for text in errors)
-    assert any("1 :RATED have no usable 'rating'" in text for text in errors)
+    assert any("1 of 44 :RATED relationships have no usable 'rating'" in text for text in errors)
     assert any("1 :Place among the triples have no key" in text for text in errors)
     assert any("'same'" in text and ":Actor" in text for text in errors)
 
@@ -200,6 +203,85 @@ def test_a_check_of_another_graph_than_the_schemas_names_what_is_there(connectio
     assert not report.ok
     assert any("Properties found: email, name, since. Set [user] key" in text for text in errors)
     assert any("No :Movie nodes" in text and "Labels found: Product, Customer, Category" in text for text in errors)
+
+
+def findings(connection: Connection, schema: GraphSchema, level: str) -> list[str]:
+    return [one.finding for one in check(connection, schema).findings if one.level == level]
+
+
+BAD_VALUES = {
+    "infinite rating": ("rating", "1.0 / 0", "found Infinity between :User 1 and :Movie 3"),
+    "negative infinity": ("rating", "-1.0 / 0", "found -Infinity"),
+    "not a number": ("rating", "0.0 / 0", "found NaN"),
+    "more than float32 holds": ("rating", "1e300", "found 1e+300"),
+    "text": ("rating", "'good'", "found 'good'"),
+    "list": ("rating", "[4]", "found [4]"),
+    "no rating": ("rating", "null", "found no value"),
+    "infinite time": ("timestamp", "1.0 / 0", "found Infinity"),
+    "ISO text": ("timestamp", "'2024-01-31T10:00'", "found '2024-01-31T10:00'"),
+    "time of day": ("timestamp", "time('10:00')", "expected a number since 1970 or a temporal value"),
+    "milliseconds among seconds": ("timestamp", "900000000000", "expected numbers in one unit of time"),
+}
+
+
+@pytest.mark.parametrize(("name", "value", "message"), BAD_VALUES.values(), ids=BAD_VALUES)
+def test_a_check_finds_every_value_that_the_reader_refuses_with_the_same_sentence(
+    connection: Connection, name: str, value: str, message: str
+) -> None:
+    build(connection, FILMS + f"MATCH (u:User {{id: 1}})-[r:RATED]->(:Movie {{id: 3}}) SET r.{name} = {value}")
+    schema = GraphSchema(
+        feedback=FeedbackSchema(rating="rating", timestamp="timestamp", like=4),
+        knowledge=KnowledgeSchema(keys={"Actor": "id"}),
+    )
+    with pytest.raises(DataError) as caught:
+        read_interactions(connection, schema)
+    assert message in str(caught.value)
+    assert findings(connection, schema, "error") == [str(caught.value)]
+    if "Find them: " in str(caught.value):
+        (row,) = connection.rows(str(caught.value).partition("Find them: ")[2])
+        assert (row["a"]["id"], row["b"]["id"]) == (1, 3)
+
+
+@pytest.mark.parametrize("value", ["true", "1.5", "'same'", "null", "[1]", "date('2024-01-01')"])
+@pytest.mark.parametrize("label", ["User", "Movie", "Genre"])
+def test_a_check_judges_keys_as_the_reader_does(connection: Connection, label: str, value: str) -> None:
+    names = ("User_id", "Movie_id", "Genre_id")
+    build(connection, FILMS)
+    for row in connection.rows("SHOW CONSTRAINTS YIELD name"):
+        connection.autocommit(f"DROP CONSTRAINT `{row['name']}`")
+    connection.write(f"MATCH (n:{label}) WITH n ORDER BY n.id DESC LIMIT 2 SET n.id = {value}")
+    schema = GraphSchema(knowledge=KnowledgeSchema(keys={"Actor": "id", "Genre": "id"}))
+    refused = []
+    for read in (read_interactions, read_knowledge):
+        try:
+            read(connection, schema)
+        except DataError as error:
+            refused.append(str(error))
+    assert refused and set(findings(connection, schema, "error")) == set(refused), names
+
+
+def test_a_check_reports_the_unit_and_the_range_of_times(connection: Connection) -> None:
+    build(connection, FILMS)
+    schema = GraphSchema(feedback=FeedbackSchema(timestamp="at"), knowledge=KnowledgeSchema(keys={"Actor": "id"}))
+    for value, text in (
+        ("1600000000000 + b.id", "44 numbers of milliseconds, from 2020-09-13T12:26:40.001 to 2020-09-13T12:26:40.011"),
+        ("date('2024-01-31')", "44 dates, from 2024-01-31T00:00:00 to 2024-01-31T00:00:00"),
+        ("CASE b.id WHEN 1 THEN datetime('2024-01-31T00:00:00Z') ELSE 1600000000 END",
+         "4 dates and 40 numbers of seconds, from 2020-09-13T12:26:40 to 2024-01-31T00:00:00"),
+    ):  # fmt: skip
+        connection.write(f"MATCH (a:User)-[r:RATED]->(b:Movie) SET r.at = {value}")
+        assert f"'at' holds {text}" in findings(connection, schema, "ok")
+
+
+def test_a_check_says_that_repeated_feedback_counts(connection: Connection) -> None:
+    build(
+        connection, FILMS + "MATCH (u:User {id: 1}), (m:Movie {id: 3}) UNWIND range(1, 9) AS i CREATE (u)-[:RATED]->(m)"
+    )
+    schema = GraphSchema(knowledge=KnowledgeSchema(keys={"Actor": "id"}))
+    assert (
+        "53 :RATED between 44 pairs of user and item (up to 10 for one pair: how many there are counts), "
+        "44 of them likes"
+    ) in findings(connection, schema, "ok")
 
 
 def publish_by_hand(connection: Connection) -> None:
