@@ -109,7 +109,8 @@ def train(
     with open_graph() as graph:
         earlier = None if start is None else resolve_here(runs, [start], graph, schema_file)[0]
         data = jobs.read(graph, load_schema(graph, schema_file), name=model)
-        if own := sum(report.own for report in graph.reports.values()):
+        written = {name: n for report in graph.reports.values() for name, n in report.written.items()}
+        if own := sum(written.values()):  # a type that is read as feedback and as knowledge counts once
             err.print(f"{own:,} relationships that kgplug wrote are left out.", style="dim")
         folder = jobs.train(
             model, data, runs, settings=chosen, split=split, seed=seed, start=earlier, freeze=freeze, final=final

@@ -6,9 +6,9 @@ What cannot be trained on is refused here, before any training, with what was fo
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 import numpy as np
@@ -45,6 +45,7 @@ class ReadReport:
         itself: feedback of a node on itself, left out.
         unused: a sentence for each thing that the schema asks for and that is not used.
         left_out: a sentence for each label and each type that is left out because it says who takes what.
+        written: type → how many of it kgplug wrote, its catalogue left out.
     """
 
     kept: int
@@ -54,6 +55,7 @@ class ReadReport:
     itself: int = 0
     unused: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
+    written: Mapping[str, int] = field(default_factory=dict)
 
     def __str__(self) -> str:
         return (
@@ -206,7 +208,8 @@ def assemble(
     )
     n_known, itself = int(known.sum()), int((own_items[users[known]] == items[known]).sum())
     repeated = n_known - itself - len(interactions)
-    report = ReadReport(len(interactions), feedback.own, repeated, len(known) - n_known, itself)
+    written = {schema.feedback.type: feedback.own}
+    report = ReadReport(len(interactions), feedback.own, repeated, len(known) - n_known, itself, written=written)
     return interactions, report
 
 
@@ -235,6 +238,7 @@ def pull_knowledge(
         len(triples) - len(there),
         unused=tuple(unused),
         left_out=tuple(plan.left_out(schema)),
+        written=plan.written,
     )
 
 

@@ -47,6 +47,7 @@ class TriplePlan:
         owned: labels whose nodes belong to one user each, left out with their relationships.
         repeating: types that repeat the feedback, left out.
         unused: a sentence for each thing that the schema asks for and that is not used.
+        written: type → how many of it kgplug wrote, its catalogue left out.
     """
 
     wanted: Wanted
@@ -55,6 +56,7 @@ class TriplePlan:
     owned: list[OwnedLabel] = field(default_factory=list)
     repeating: list[RepeatingType] = field(default_factory=list)
     unused: list[str] = field(default_factory=list)
+    written: dict[str, int] = field(default_factory=dict)
 
     def left_out(self, schema: GraphSchema) -> Iterator[str]:
         """Yield a sentence for each kind of node and each type that is left out because it tells of feedback."""
@@ -110,7 +112,7 @@ def plan_triples(connection: Connection, schema: GraphSchema, contents: Contents
     unused += _unused_names(schema, contents, telling)
     others = {name: n for name, n in contents.types.items() if name not in wanted}
     own = sum(written.values()) + _count_catalogue(connection, contents, names)
-    return TriplePlan(Wanted(wanted, others, where), rules, own, owned, repeating, unused)
+    return TriplePlan(Wanted(wanted, others, where), rules, own, owned, repeating, unused, written)
 
 
 def count_triples(connection: Connection, plan: TriplePlan) -> dict[str, int]:

@@ -243,3 +243,20 @@ def test_a_training_tells_how_many_of_kgplugs_own_edges_it_left_out(
     result = kgplug("train", "CKE", "-s", "epochs=1", home=tmp_path, endpoint=neo4j_server)
     assert result.returncode == 0, result.stderr
     assert "10 relationships that kgplug wrote are left out." in result.stderr
+
+
+def test_kgplugs_own_edges_of_the_feedbacks_type_count_once(
+    connection: Connection, neo4j_server: Endpoint, tmp_path: Path
+) -> None:
+    build(connection, FILMS)
+    connection.write("MATCH (u:User)-[r:RATED]->(m:Movie) CREATE (u)-[:RECOMMENDS {rating: r.rating}]->(m) DELETE r")
+    build(
+        connection,
+        """MATCH (u:User), (m:Movie {id: 12}) CREATE (u)-[:RECOMMENDS {model: 'X', run: 'r', rank: 1, score: 1.0}]->(m);
+        CREATE (:KgplugModel {name: 'X'})-[:SERVES]->(:KgplugRun {id: 'r', model: 'X'})""",
+    )
+    (tmp_path / "kgplug.toml").write_text('[feedback]\ntype = "RECOMMENDS"\n[knowledge.keys]\nActor = "id"\n')
+    schema = str(tmp_path / "kgplug.toml")
+    result = kgplug("train", "CKE", "-s", "epochs=1", "--schema", schema, home=tmp_path, endpoint=neo4j_server)
+    assert result.returncode == 0, result.stderr
+    assert "9 relationships that kgplug wrote are left out." in result.stderr
