@@ -248,7 +248,8 @@ def _problems(
                 )
             ]
     expression = rating_value(name) if setting == "rating" else timestamp_value(name)
-    search = f"MATCH {pattern} WHERE isNaN({expression}) RETURN"
+    others = not_own(connection, schema.feedback.type)
+    search = f"MATCH {pattern} WHERE {f'{others} AND ' if others else ''}isNaN({expression}) RETURN"
     rows = connection.rows(
         f"{search} r.{quote(name)} AS value, a.{quote(schema.user.key)} AS user, b.{quote(schema.item.key)} AS item "
         "LIMIT $n",

@@ -25,6 +25,7 @@ from kgplug.graph.guess_words import (
     TIME_WORDS,
     mentions,
 )
+from kgplug.graph.ownership import not_own
 
 _MOST_JUDGED = 1_000_000  # relationships of a type whose values are judged
 _SHOWN_TEXT = 40  # characters of an example
@@ -154,8 +155,10 @@ def _judge(connection: Connection, profile: TypeProfile, name: str, setting: str
     """Judge a property of a type by the reader's own expression."""
     value = f"r.{quote(name)}"
     number = rating_of(value) if setting == "rating" else timestamp_of(value)
+    others = not_own(connection, profile.name)
+    where = f" WHERE {others}" if others else ""
     (row,) = connection.rows(
-        f"MATCH {_pattern(profile)} WITH r LIMIT $rows WITH {value} AS value, {number} AS number "
+        f"MATCH {_pattern(profile)}{where} WITH r LIMIT $rows WITH {value} AS value, {number} AS number "
         "WITH value, CASE WHEN isNaN(number) THEN null ELSE number END AS number "
         "RETURN count(*) AS n, count(value) AS present, count(number) AS usable, count(DISTINCT number) AS different, "
         "min(number) AS least, max(number) AS most, min(CASE WHEN number > 0 THEN number END) AS least_above_zero, "

@@ -302,5 +302,5 @@ def publish_by_hand(connection: Connection) -> None:
         """MATCH (u:User {id: 1}), (m:Movie) WHERE m.id IN [2, 4]
         CREATE (u)-[:RECOMMENDS {model: 'MKR', run: 'mkr-1', rank: 1, score: 0.5}]->(m);
         MATCH (a:Movie {id: 1}), (b:Movie {id: 2}) CREATE (a)-[:SIMILAR_TO {model: 'MKR', run: 'mkr-1'}]->(b);
-        CREATE (:KgplugModel {name: 'MKR'})-[:SERVES]->(:KgplugRun {id: 'mkr-1'})""",
+        CREATE (:KgplugModel {name: 'MKR'})-[:SERVES]->(:KgplugRun {id: 'mkr-1', model: 'MKR'})""",
     )
