@@ -84,7 +84,8 @@ def left_out(only: np.ndarray | None, exclude: np.ndarray | None, n_items: int) 
 
 def item_mask(name: str, given: np.ndarray, n_items: int) -> np.ndarray:
     """Return item numbers, or a mask, as a mask bool (n_items,), refusing others with a `UsageError`."""
-    values = np.asarray(given)
+    texts = isinstance(given, (list, tuple)) and any(isinstance(value, str) for value in given)
+    values = np.asarray(given, dtype=object if texts else None)  # not text of the longest key's width
     if values.dtype == bool and values.shape == (n_items,):
         return values
     mask = np.zeros(n_items, dtype=bool)

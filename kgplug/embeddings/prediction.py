@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 import torch
 
 from kgplug.data.knowledge_graph import KnowledgeGraph
@@ -234,7 +235,7 @@ def _entities(
     wanted = set(labels[seen])
     if not wanted:
         raise UsageError(f"No known triple tells the type of the {end}s. Name it with --{end}-type.")
-    return np.flatnonzero(np.isin(labels.astype(str), sorted(wanted)))
+    return np.flatnonzero(pd.Index(labels, dtype=object).isin(wanted))
 
 
 def _unknown_key(model: EmbeddingModel, end: str, label: str | None, key: int | str) -> UsageError:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from kgplug.data.keys import factorize
+
 _WORD = re.compile(r"\w+")
 
 
@@ -36,8 +38,8 @@ def read_titles(texts: np.ndarray, *, most: int, least: int = 1) -> Titles:
     titles = [_WORD.findall(text.lower())[:most] for text in texts]
     lengths = np.array([len(title) for title in titles], dtype=np.int64)
     width = max(int(lengths.max(initial=0)), least)
-    every = np.array([word for title in titles for word in title], dtype=str)
-    known, numbers = np.unique(every, return_inverse=True)
+    every = np.fromiter((word for title in titles for word in title), dtype=object, count=int(lengths.sum()))
+    numbers, known = factorize(every)  # in the order of their letters
     words = np.zeros((len(titles), width), dtype=np.int64)
     words[np.arange(width) < lengths[:, None]] = numbers + 1
     held = np.arange(width) < np.maximum(lengths, 1)[:, None]
