@@ -11,7 +11,7 @@ from kgplug import models
 from kgplug.data.graph_identity import GraphIdentity
 from kgplug.data.interactions import Interactions
 from kgplug.data.knowledge_graph import KnowledgeGraph
-from kgplug.data.splitting import check_fractions
+from kgplug.data.splitting import check_fractions, check_seed
 from kgplug.errors import RunError, UsageError
 from kgplug.graph.graph import Graph
 from kgplug.graph.identity import graph_identity
@@ -44,7 +44,8 @@ class Split:
     method: Literal["keys", "positions"] = "keys"
 
     def __post_init__(self) -> None:
-        check_fractions(self.fractions)
+        object.__setattr__(self, "fractions", tuple(check_fractions(self.fractions).tolist()))
+        object.__setattr__(self, "seed", check_seed(self.seed))
         if self.fractions[0] <= 0:
             raise UsageError("The first share of the split is the training part; it must be more than 0.")
 

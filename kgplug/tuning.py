@@ -23,6 +23,7 @@ from kgplug import models
 from kgplug.data.interactions import Interactions
 from kgplug.data.keys import fingerprint
 from kgplug.data.knowledge_graph import KnowledgeGraph
+from kgplug.data.whole_numbers import is_whole, whole_number
 from kgplug.errors import RunError, TrainingError, UsageError, when_interrupted
 from kgplug.progress import bar as progress_bar
 from kgplug.training.config import Range, Space
@@ -120,8 +121,9 @@ def tune(
         TrainingError: no trial could be trained.
         RunError: the study's file is damaged.
     """
-    if trials < 1:
-        raise UsageError(f"trials: expected at least 1, found {trials}.")
+    seed = whole_number(seed, "seed")
+    if not is_whole(trials) or trials < 1:
+        raise UsageError(f"trials: expected at least 1, found {trials!r}.")
     model = models.create(name, **settings)
     limit = {} if epochs is None else {"epochs": epochs}
     models.create(name, **{**settings, **limit})  # refused here, not in every trial

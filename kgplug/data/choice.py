@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from kgplug.data.columns import as_number
 from kgplug.data.diversity import POOL, rerank
 from kgplug.data.ties import Ties
 from kgplug.data.top_k import top_k
@@ -50,9 +51,10 @@ class ListChoice:
 
 def check_diversity(diversity: float) -> float:
     """Return the weight, refusing what is none with a `UsageError`."""
-    if isinstance(diversity, bool) or not isinstance(diversity, (int, float, np.number)) or not 0 <= diversity <= 1:
+    found = None if isinstance(diversity, str) else as_number(diversity)
+    if found is None or not 0 <= found <= 1:
         raise UsageError(f"diversity: expected a number from 0 (scores only) to 1, such as 0.3; found {diversity!r}.")
-    return float(diversity)
+    return found
 
 
 def check_vectors(vectors: np.ndarray, n_items: int) -> np.ndarray:

@@ -48,7 +48,7 @@ class KnowledgeGraph:
         missing = [column for column in (head, relation, tail) if column not in frame.columns]
         if missing:
             raise DataError(
-                f"Triples need the columns {head}, {relation}, {tail}; missing: {', '.join(missing)}. "
+                f"Triples need the columns {head}, {relation}, {tail}; missing: {', '.join(map(str, missing))}. "
                 f"Columns found: {', '.join(map(str, frame.columns)) or 'none'}."
             )
         if len(frame) == 0:

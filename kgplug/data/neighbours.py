@@ -8,6 +8,7 @@ from kgplug.data.blocks import row_blocks
 from kgplug.data.publication import NodeVectors, TopLists, usable_rows
 from kgplug.data.ties import Ties
 from kgplug.data.top_k import top_k
+from kgplug.data.whole_numbers import is_whole
 from kgplug.errors import UsageError, unknown_name
 
 _BLOCK_ROWS, _BLOCK_COLUMNS = 512, 8192  # of one product
@@ -25,8 +26,8 @@ def similar_lists(vectors: list[NodeVectors], k: int, *, label: str | None = Non
     Raises:
         UsageError: no vectors are of that label, or k is not positive.
     """
-    if k < 1:
-        raise UsageError(f"similar={k}: expected the length of each node's list, from 1 on.")
+    if not is_whole(k) or k < 1:
+        raise UsageError(f"similar={k!r}: expected the length of each node's list, from 1 on.")
     if label is not None and label not in {nodes.label for nodes in vectors}:
         raise unknown_name("label of this model's vectors", label, {nodes.label for nodes in vectors})
     wanted = [nodes for nodes in vectors if nodes.indexed and label in (None, nodes.label)]

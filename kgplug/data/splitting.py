@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from kgplug.data.whole_numbers import is_whole
 from kgplug.errors import DataError, UsageError
 
 
@@ -124,7 +125,7 @@ def check_seed(seed: int) -> int:
     Raises:
         UsageError: it is not a whole number from 0 on.
     """
-    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
+    if not is_whole(seed) or seed < 0:
         raise UsageError(f"The seed of a split is a whole number from 0 on; found {seed!r}.")
     return int(seed)
 

@@ -17,6 +17,7 @@ from kgplug.data.publication import Publication, RelationVectors, vectors_by_lab
 from kgplug.data.row_memory import RowMemory
 from kgplug.data.ties import Ties
 from kgplug.data.top_k import top_k
+from kgplug.data.whole_numbers import is_whole, whole_number
 from kgplug.embeddings.catalogue import EMBEDDINGS, embedding_name
 from kgplug.embeddings.config import EmbeddingConfig, embedding_config
 from kgplug.embeddings.export import entity_vectors, object_array, real_numbers
@@ -112,6 +113,7 @@ class EmbeddingModel:
         from kgplug.training.loop import train
         from kgplug.training.memory import train_in_memory
 
+        seed = whole_number(seed, "seed")
         if knowledge.n_triples == 0 or knowledge.n_entities < 2:
             raise DataError(
                 f"{self.name} needs at least one triple, between two entities; found {knowledge.n_triples:,} triples "
@@ -316,10 +318,10 @@ class EmbeddingModel:
         Returns:
             (entities, cosines): int64 and float32 (at most k,), best first.
         """
-        if k < 1:
-            raise UsageError(f"k must be at least 1; found {k}.")
-        if not 0 <= entity < len(self.entity_keys):
-            raise UsageError(f"{self.name} knows entities 0 … {len(self.entity_keys) - 1}; found {entity}.")
+        if not is_whole(k) or k < 1:
+            raise UsageError(f"k must be at least 1; found {k!r}. Give the length of a list, a whole number.")
+        if not is_whole(entity) or not 0 <= entity < len(self.entity_keys):
+            raise UsageError(f"{self.name} knows entities 0 … {len(self.entity_keys) - 1}; found {entity!r}.")
         unit = self._unit
         if unit is None:
             vectors = self.entity_vectors()

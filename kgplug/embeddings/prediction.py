@@ -16,6 +16,7 @@ import torch
 from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.data.publication import Predictions
 from kgplug.data.ties import ROUNDING, groups_of_sorted
+from kgplug.data.whole_numbers import is_whole
 from kgplug.errors import TrainingError, UsageError, unknown_name
 from kgplug.progress import bar as progress_bar
 
@@ -91,8 +92,8 @@ def predict(model: EmbeddingModel, question: Question, *, top: int = 10, progres
     Raises:
         TrainingError: the model's scores are not numbers.
     """
-    if top < 1:
-        raise UsageError(f"top={top}: expected how many triples to return, from 1 on.")
+    if not is_whole(top) or top < 1:
+        raise UsageError(f"top={top!r}: expected how many triples to return, from 1 on.")
     best, n = _Best(top), len(model.entity_keys)
     with progress_bar(question.n_scores, what="Scoring", unit="pair", progress=progress) as bar:
         for heads, tails, scores in _scored(model, question):

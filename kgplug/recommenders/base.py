@@ -18,6 +18,7 @@ from kgplug.data.own_items import OWN_ITEMS, same_keys_as
 from kgplug.data.publication import NodeVectors, Publication, TopLists
 from kgplug.data.row_memory import RowMemory
 from kgplug.data.ties import places_by_popularity
+from kgplug.data.whole_numbers import whole_number
 from kgplug.errors import DataError, RunError, UsageError
 from kgplug.recommenders.health import model_findings
 from kgplug.recommenders.lists import SCORE_BLOCK_CELLS, ListMaker
@@ -125,6 +126,7 @@ class Recommender(ListMaker):
         Raises:
             DataError: no like to learn from, or no knowledge graph, or none with an item, where the model needs one.
         """
+        seed = whole_number(seed, "seed")
         for what, given, expected in (
             ("interactions", interactions, Interactions), ("valid", valid, Interactions | None),
             ("knowledge", knowledge, KnowledgeGraph | None),
@@ -185,7 +187,7 @@ class Recommender(ListMaker):
         """Score pairs.
 
         Args:
-            users, items: int64 (n,).
+            users, items: int64 (n,); one number goes with all of the other.
 
         Returns:
             float32 (n,), higher is better; a probability where `scores_are_probabilities`.
@@ -193,7 +195,7 @@ class Recommender(ListMaker):
 
     def _score_by_blocks(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:
         """Score pairs by scoring all items for their users, some users at a time: `score` of models without better."""
-        users, items = self._user_rows(users), self._item_rows(items)
+        users, items = self._pair_rows(users, items)
         scores = np.empty(len(users), dtype=np.float32)
         order = np.argsort(users, kind="stable")
         distinct, starts = np.unique(users[order], return_index=True)

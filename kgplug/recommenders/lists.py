@@ -17,6 +17,7 @@ from kgplug.data.keys import as_keys
 from kgplug.data.own_items import leave_out_own
 from kgplug.data.ties import Ties, sizes_of_rows
 from kgplug.data.top_k import leave_out
+from kgplug.data.whole_numbers import is_whole, row_numbers
 from kgplug.errors import UsageError
 
 SCORE_BLOCK_CELLS = 16_000_000  # user × item scores held at a time (64 MB of float32)
@@ -110,7 +111,7 @@ class ListMaker(ABC):
         likes), then of their number, and share one score. So blocks, threads and processors do not change a list.
 
         Args:
-            users: int64 (n,).
+            users: int64 (n,), or one number.
             k: length of a list; more than there are items gives shorter lists, not an error.
             exclude_seen: leave out the items of the user's training rows.
             also_seen: more rows whose items are left out (validation and test part, say); users and
@@ -176,7 +177,8 @@ class ListMaker(ABC):
         (`kgplug.recommenders.newcomers.FoldIn`). Somebody without likes gets what the average user gets.
 
         Args:
-            likes: item numbers int64 (n,), as `item_numbers` gives them for keys; they are left out of the list.
+            likes: item numbers int64 (n,), or one number, as `item_numbers` gives them for keys; they are left out of
+                the list.
             k: length of the list, shorter where fewer items are left.
             only, exclude, diversity, vectors: as in `recommend`.
 
@@ -188,7 +190,7 @@ class ListMaker(ABC):
         """
         self._check_trained()
         choice = self._choice(k, only, exclude, diversity, vectors)
-        liked = item_mask("likes", likes, len(self.item_keys))
+        liked = item_mask("likes", np.reshape(likes, 1) if np.ndim(likes) == 0 else likes, len(self.item_keys))
         scores, finish = self._unfinished_newcomers(sparse.csr_matrix(liked[None], dtype=np.float32))
         ties = Ties.of_sizes(self._score_sizes(None, scores), self._tie_places)
         scores[:, liked] = -np.inf
@@ -206,8 +208,9 @@ class ListMaker(ABC):
     ) -> ListChoice:
         """Check the options of `recommend`."""
         n_items = len(self.item_keys)
-        if k < 1:
-            raise UsageError(f"k must be at least 1; found {k}.")
+        if not is_whole(k) or k < 1:
+            raise UsageError(f"k must be at least 1; found {k!r}. Give the length of a list, a whole number.")
+        k = int(k)
         out = left_out(only, exclude, n_items)
         if check_diversity(diversity) == 0:
             return ListChoice(min(k, n_items), out)
@@ -229,12 +232,21 @@ class ListMaker(ABC):
     def _user_rows(self, users: np.ndarray) -> np.ndarray:
         """Return row numbers of users as int64, refusing others with a `UsageError`."""
         self._check_trained()
-        return _rows("Users", users, len(self.user_keys))
+        return row_numbers(users, len(self.user_keys), "Users")
 
     def _item_rows(self, items: np.ndarray) -> np.ndarray:
         """Return row numbers of items as int64, refusing others with a `UsageError`."""
         self._check_trained()
-        return _rows("Items", items, len(self.item_keys))
+        return row_numbers(items, len(self.item_keys), "Items")
+
+    def _pair_rows(self, users: np.ndarray, items: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return row numbers of the users and the items of pairs, int64 (n,) both; one user or item goes with all."""
+        users, items = self._user_rows(users), self._item_rows(items)
+        if len(users) == len(items):
+            return users, items
+        if 1 not in (len(users), len(items)):
+            raise UsageError(f"Pairs: expected as many users as items, found {len(users):,} and {len(items):,}.")
+        return (np.repeat(users, len(items)), items) if len(users) == 1 else (users, np.repeat(items, len(users)))
 
     def _check_trained(self) -> None:
         if not hasattr(self, "item_keys"):
@@ -260,13 +272,6 @@ class ListMaker(ABC):
         if not skip_unknown and (numbers < 0).any():
             self.item_number(wanted[numbers < 0][0])  # says what is wrong
         return numbers[numbers >= 0].astype(np.int64)
-
-
-def _rows(what: str, given: np.ndarray, n: int) -> np.ndarray:
-    rows = np.asarray(given, dtype=np.int64)
-    if rows.size and not 0 <= rows.min() <= rows.max() < n:
-        raise UsageError(f"{what} are row numbers from 0 to {n - 1}; found {rows.min()} to {rows.max()}.")
-    return rows
 
 
 def _number(key: int | str, keys: np.ndarray, what: str, model: str) -> int:

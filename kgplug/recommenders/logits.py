@@ -42,7 +42,7 @@ class LogitRecommender(Recommender):
         """
 
     def score(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:
-        users, items = self._user_rows(users), self._item_rows(items)
+        users, items = self._pair_rows(users, items)
         logits = self.logits(users, items)
         return self._scores(logits if self.side is None else logits + self.side.logits(users, items))
 

@@ -42,8 +42,7 @@ class Popularity(Recommender):
 
     def score(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:
         """Return the number of likes of each item in the training part, float32 (n,)."""
-        self._user_rows(users)
-        return self.likes_per_item[self._item_rows(items)]
+        return self.likes_per_item[self._pair_rows(users, items)[1]]
 
     def _score_block(self, users: np.ndarray) -> np.ndarray:
         return np.tile(self.likes_per_item, (len(users), 1))

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from kgplug.errors import UsageError, unknown_name
@@ -131,9 +132,23 @@ def make_config(model: str, config_class: type[ModelConfig], settings: dict) -> 
     for name in settings:
         if name not in config_class.model_fields:
             raise unknown_name(f"setting of {model}", name, config_class.model_fields)
+        settings = {**settings, name: _plain(settings[name])}
+    truth = {name for name, field in config_class.model_fields.items() if "bool" in str(field.annotation)}
+    for name in settings.keys() - truth:
+        if isinstance(settings[name], bool):
+            raise UsageError(f"{model}: {name}={settings[name]}: expected a number or text, found a boolean.")
     try:
         return config_class(**settings)
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(map(str, first["loc"]))
         raise UsageError(f"{model}: {name}={first['input']!r}: {first['msg']}.") from None
+
+
+def _plain(value: object) -> object:
+    """Return a number of numpy as Python's, a fraction as it prints; anything else as it is."""
+    if isinstance(value, np.ndarray) and value.ndim == 0:
+        value = value[()]
+    if isinstance(value, np.floating):
+        return float(str(value))
+    return value.item() if isinstance(value, (np.integer, np.bool_)) else value

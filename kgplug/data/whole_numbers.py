@@ -1,0 +1,71 @@
+"""Whole numbers that a caller gives, of any integer type."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from kgplug.errors import UsageError
+
+
+def whole_number(value: object, what: str, *, least: int = 0) -> int:
+    """Return a whole number as a Python int.
+
+    Args:
+        value: what was given, of any integer type.
+        what: its name, for an error.
+        least: the smallest number allowed.
+
+    Raises:
+        UsageError: it is something else, such as a boolean, a fraction or text, or too small.
+    """
+    if isinstance(value, np.ndarray) and value.ndim == 0:
+        value = value[()]
+    if is_whole(value) and int(value) >= least:  # type: ignore[call-overload]
+        return int(value)  # type: ignore[call-overload]
+    raise UsageError(f"{what}: expected a whole number from {least} on, found {value!r}.")
+
+
+def is_whole(value: object) -> bool:
+    """Return whether a value is an integer of Python or numpy; booleans and durations are not."""
+    return isinstance(value, (int, np.integer)) and not isinstance(value, (bool, np.timedelta64))
+
+
+def row_numbers(given: object, n: int, what: str) -> np.ndarray:
+    """Return row numbers as int64 (m,); a bare number is one row.
+
+    Args:
+        given: whole numbers from 0 to n − 1: an array, a list, or one number.
+        n: how many rows there are.
+        what: "Users" or "Items", for an error.
+
+    Raises:
+        UsageError: something else was given: keys, a mask, fractions, or numbers out of range.
+    """
+    rows = given if isinstance(given, np.ndarray) else np.asarray(_as_list(given), dtype=object)
+    if rows.dtype == object and all(map(is_whole, rows.ravel())):
+        large = rows.size and max(map(abs, map(int, rows.ravel()))) >= 2**63
+        rows = np.array([-1]) if large else rows.astype(np.int64)
+    if rows.size == 0:
+        return np.empty(0, dtype=np.int64)
+    if rows.dtype.kind not in "iu" or rows.ndim > 1:
+        raise UsageError(
+            f"{what} are row numbers from 0 to {n - 1}; found {_shown(rows)}. "
+            f"model.{what.lower().removesuffix('s')}_number(key) gives the number of a key."
+        )
+    rows = rows.reshape(-1)
+    if int(rows.min()) < 0 or int(rows.max()) >= n:
+        raise UsageError(f"{what} are row numbers from 0 to {n - 1}; found {rows.min()} to {rows.max()}.")
+    return rows.astype(np.int64, copy=False)
+
+
+def _as_list(given: object) -> object:
+    return list(given) if isinstance(given, Iterable) and not isinstance(given, (str, bytes)) else given
+
+
+def _shown(rows: np.ndarray) -> str:
+    if rows.ndim > 1:
+        return f"an array of {rows.ndim} dimensions"
+    first = rows.reshape(-1)[0]
+    return f"{first!r}" if rows.ndim == 0 else f"an array of {rows.dtype} that begins with {first!r}"
