@@ -46,7 +46,9 @@ def row_numbers(given: object, n: int, what: str) -> np.ndarray:
     rows = given if isinstance(given, np.ndarray) else np.asarray(_as_list(given), dtype=object)
     if rows.dtype == object and all(map(is_whole, rows.ravel())):
         large = rows.size and max(map(abs, map(int, rows.ravel()))) >= 2**63
-        rows = np.array([-1]) if large else rows.astype(np.int64)
+        if large:
+            raise UsageError(f"{what} are row numbers from 0 to {n - 1}; found {rows.ravel().tolist()[0]!r}.")
+        rows = rows.astype(np.int64)
     if rows.size == 0:
         return np.empty(0, dtype=np.int64)
     if rows.dtype.kind not in "iu" or rows.ndim > 1:
