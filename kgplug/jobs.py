@@ -153,7 +153,7 @@ def train(
         folder,
         **_memory(model, parts),
         key="" if failure else key,
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        created=datetime.now(UTC).isoformat(timespec="microseconds"),  # runs of one second have an order
         seconds=round(seconds, 1),
         health=_health(model, parts, seconds),
         split=asdict(split),
