@@ -14,6 +14,7 @@ from kgplug.graph.connection import Connection
 from kgplug.graph.contents import Contents, read_contents
 from kgplug.graph.guess_feedback import Candidate, find_feedback, near_misses
 from kgplug.graph.guess_keys import Guessed, guess_key, guess_title
+from kgplug.graph.guess_knowledge import guess_knowledge
 from kgplug.graph.guess_profiles import TypeProfile, profile_types
 from kgplug.graph.guess_values import guess_rating, guess_timestamp
 from kgplug.graph.schema import FeedbackSchema, GraphSchema, ItemSchema, KnowledgeSchema, UserSchema
@@ -50,15 +51,17 @@ def guess_schema(connection: Connection) -> tuple[GraphSchema, str]:
         )
     candidates = find_feedback(connection, profiles)
     feedback = candidates[0] if candidates else None
-    user = None if feedback is None else feedback.user
     item = _hub(profiles) if feedback is None else feedback.item
     keys = {label: guess_key(connection, contents, label) for label in list(contents.labels)[:_MOST_LABELS]}
     parts = {
         "user": _user_part(contents, feedback, keys),
         "item": _item_part(connection, contents, feedback, item, keys),
         "feedback": _feedback_part(connection, candidates, profiles),
-        "knowledge": _knowledge_part(user, item, feedback.profile if feedback else None, profiles, keys),
     }
+    known = GraphSchema.model_validate({name: part.schema for name, part in parts.items()})
+    if feedback is None:  # whatever the defaults name is not there
+        known = known.model_copy(update={"user": UserSchema(label=item, key=known.item.key)})
+    parts["knowledge"] = _Part(*guess_knowledge(connection, contents, known, profiles, keys))
     lines = comment(
         f'Written by `kgplug init` from database "{contents.database}": {sum(contents.types.values()):,} '
         f"relationships of {len(contents.types)} types, {len(contents.labels)} labels. Correct what is wrong, then "
@@ -139,38 +142,6 @@ def _no_feedback(profiles: list[TypeProfile]) -> list[str]:
     for sentence in near_misses(profiles):
         lines += comment(f"Note: {sentence}")
     return lines
-
-
-def _knowledge_part(
-    user: str | None, item: str, feedback: TypeProfile | None, profiles: list[TypeProfile], keys: dict[str, Guessed]
-) -> _Part:
-    known = {label for label, key in keys.items() if key.value is not None} | {item}
-    apart = user if user != item else None  # users who are items take part in the knowledge
-    among = [one for one in profiles if one is not feedback and (not apart or apart not in (one.heads, one.tails))]
-    readable = [one for one in among if _has_key(one.head_labels, known) and _has_key(one.tail_labels, known)]
-    left_out = [one for one in among if one not in readable]
-    names = sorted(one.name for one in readable) if left_out else []
-    lines = ["[knowledge]"]
-    for one in among:
-        note = " (left out: an end has no key)" if one in left_out else ""
-        lines += comment(f"{one.name}: {one.n:,}, (:{one.heads or '…'})-->(:{one.tails or '…'}){note}")
-    if not among:
-        lines += comment("No relationships among nodes that are no users: nothing to learn from beside the feedback.")
-    why = "the types above whose ends have keys" if left_out else "empty: all types among nodes that are no users"
-    lines += entry("relationships", names, why)
-    lines += ["", "[knowledge.keys]"]
-    written = {}
-    for label, guessed in sorted(keys.items()):
-        if label in (user, item):
-            continue
-        lines += entry(label, guessed.value, guessed.why)
-        if guessed.value is not None:
-            written[label] = guessed.value
-    return _Part(KnowledgeSchema(relationships=names, keys=written), lines)
-
-
-def _has_key(label_sets: list[tuple[str, ...]], known: set[str]) -> bool:
-    return all(known & set(labels) for labels in label_sets)
 
 
 def _hub(profiles: list[TypeProfile]) -> str:

@@ -82,7 +82,7 @@ def guess_title(connection: Connection, label: str, key: str | None, n: int) -> 
 
 def quotable(name: str) -> bool:
     """Return whether Cypher can name a property in backticks."""
-    return bool(name) and "\\" not in name and "\0" not in name
+    return bool(name) and "\0" not in name
 
 
 def _none(values: dict[str, list[Any]]) -> Guessed:

@@ -9,9 +9,12 @@ from typing import Any
 from kgplug.graph.connection import Connection
 from kgplug.graph.contents import Contents
 from kgplug.graph.cypher import quote
+from kgplug.graph.guess_words import FEEDBACK_WORDS, mentions
 from kgplug.graph.ownership import not_own
 
 _SAMPLE = 1000
+_MOST_SAMPLED = 30  # types, each by a query of its own
+_MOST_CALLED_SO = 10
 _SHARE = 0.95  # of the sampled ends that must have a label for it to be the end's label
 
 
@@ -45,9 +48,51 @@ class TypeProfile:
 
 
 def profile_types(connection: Connection, contents: Contents) -> list[TypeProfile]:
-    """Look at a sample of every relationship type that is not kgplug's own."""
-    profiles = (_profile(connection, contents, name, n) for name, n in contents.types.items())
-    return [profile for profile in profiles if profile is not None]
+    """Look at a sample of every relationship type that is not kgplug's own.
+
+    Of many types only the most frequent ones are sampled, and some that are called like feedback: of the others the
+    labels of their ends are counted, for all at once.
+    """
+    names = list(contents.types)
+    sampled = names[:_MOST_SAMPLED]
+    called_so = [name for name in names[_MOST_SAMPLED:] if mentions(name, FEEDBACK_WORDS)]
+    sampled += called_so[:_MOST_CALLED_SO]
+    profiles = [_profile(connection, contents, name, contents.types[name]) for name in sampled]
+    found = [profile for profile in profiles if profile is not None]
+    others = [name for name in names if name not in {*sampled}]
+    return found + (_by_labels(connection, contents, others) if others else [])
+
+
+def _by_labels(connection: Connection, contents: Contents, names: list[str]) -> list[TypeProfile]:
+    """Return types with the labels of their ends alone, from the count store or else from one pass over the graph."""
+    heads: dict[str, Counter[tuple[str, ...]]] = {name: Counter() for name in names}
+    tails: dict[str, Counter[tuple[str, ...]]] = {name: Counter() for name in names}
+    if contents.ends is not None:
+        for (name, label), (n_heads, n_tails) in contents.ends.items():
+            if name in heads and label in contents.labels:
+                heads[name].update({(label,): n_heads} if n_heads else {})
+                tails[name].update({(label,): n_tails} if n_tails else {})
+    else:
+        rows = connection.rows(
+            "MATCH (a)-[r]->(b) WHERE type(r) IN $names "
+            "RETURN type(r) AS name, labels(a) AS heads, labels(b) AS tails, count(*) AS n",
+            names=names,
+        )
+        for row in rows:
+            heads[row["name"]].update({tuple(sorted(row["heads"])): row["n"]})
+            tails[row["name"]].update({tuple(sorted(row["tails"])): row["n"]})
+    return [
+        TypeProfile(
+            name,
+            contents.types[name],
+            _most_common(contents, heads[name], contents.types[name]),
+            _most_common(contents, tails[name], contents.types[name]),
+            sorted(heads[name]),
+            sorted(tails[name]),
+        )
+        for name in names
+        if heads[name] and tails[name]
+    ]
 
 
 def _profile(connection: Connection, contents: Contents, name: str, n: int) -> TypeProfile | None:
@@ -84,6 +129,12 @@ def _profile(connection: Connection, contents: Contents, name: str, n: int) -> T
 
 def _common_label(contents: Contents, ends: list[list[str]]) -> str | None:
     """Return the rarest label among those that nearly all ends have; of equally rare ones one with a unique key."""
-    counts = Counter(label for labels in ends for label in labels if label in contents.labels)
-    common = [label for label, n in counts.items() if n >= _SHARE * len(ends)]
+    return _most_common(contents, Counter(tuple(sorted(labels)) for labels in ends), len(ends))
+
+
+def _most_common(contents: Contents, ends: Counter[tuple[str, ...]], n_ends: int) -> str | None:
+    counts = Counter[str]()
+    for labels, n in ends.items():
+        counts.update({label: n for label in labels if label in contents.labels})
+    common = [label for label, n in counts.items() if n >= _SHARE * n_ends]
     return min(common, key=lambda label: (contents.labels[label], label not in contents.unique, label), default=None)
