@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 _SCHEMES = ("bolt", "bolt+s", "bolt+ssc", "neo4j", "neo4j+s", "neo4j+ssc")
 _DEFAULT_PORT = 7687
+_SYSTEM = "system"
 _OLDEST_VERSION = (5, 13)  # the first with vector indexes
 _CONNECTION_TIMEOUT_S = 5
 _RETRY_TIME_S = 15
@@ -208,6 +209,11 @@ class Connection:
 
     def _look_at_server(self) -> None:
         """Fill in the database's name and store, and the server's version, refusing a server without vector indexes."""
+        if self.database.strip().lower() == _SYSTEM:
+            raise GraphError(
+                f"The database {_SYSTEM!r} on the server at {self.uri} holds its accounts, and no graph. "
+                f"{self._other_databases()}"
+            )
         try:
             server = self.rows("CALL dbms.components() YIELD versions, edition RETURN versions[0] AS version, edition")
         except GraphError as error:
@@ -227,12 +233,14 @@ class Connection:
 
     def _unknown_database(self) -> GraphError:
         """Return the error that names the databases there are."""
-        query = "SHOW DATABASES YIELD name WHERE name <> 'system' RETURN DISTINCT name ORDER BY name"
-        names = ", ".join(row["name"] for row in self.system_rows(query))
         return GraphError(
-            f"There is no database {self.database!r} on the server at {self.uri}. "
-            f"Set NEO4J_DATABASE to one of: {names}."
+            f"There is no database {self.database!r} on the server at {self.uri}. {self._other_databases()}"
         )
+
+    def _other_databases(self) -> str:
+        query = "SHOW DATABASES YIELD name WHERE name <> $system RETURN DISTINCT name ORDER BY name"
+        names = ", ".join(row["name"] for row in self.system_rows(query, system=_SYSTEM))
+        return f"Set NEO4J_DATABASE to one of: {names}."
 
 
 def connect_settings(

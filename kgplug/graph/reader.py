@@ -17,6 +17,7 @@ from kgplug.data.interactions import Interactions
 from kgplug.data.keys import factorize
 from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.data.own_items import known as known_own
+from kgplug.errors import DataError
 from kgplug.graph.bulk import BulkReader, Nodes
 from kgplug.graph.connection import Connection
 from kgplug.graph.contents import Contents, read_contents, require_label
@@ -120,6 +121,11 @@ def pull_interactions(
     connection: Connection, schema: GraphSchema, *, progress: bool | None = None, bulk: BulkReader | None = None
 ) -> tuple[Interactions, ReadReport]:
     """Do what `read_interactions` does, and tell what was left out."""
+    if schema.user.label == schema.item.label and schema.user.key != schema.item.key:
+        raise DataError(
+            f":{schema.user.label} nodes are both users and items, by two keys: [user] key is {schema.user.key!r}, "
+            f"[item] key {schema.item.key!r}. Set both to one property, so that nobody is recommended to themselves."
+        )
     contents, bulk = read_contents(connection), bulk or BulkReader(connection)
     with reading_bar("Reading feedback", contents.types.get(schema.feedback.type, 0), progress) as advance:
         feedback = read_feedback(connection, schema, contents, bulk, advance=advance)
