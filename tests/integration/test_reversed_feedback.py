@@ -17,7 +17,7 @@ from kgplug.training.runs import Runs
 from tests.integration.sample_graphs import build
 
 LIKED = """
-UNWIND range(1, 30) AS u UNWIND range(1, 12) AS i WITH u, i WHERE (u * 3 + i) % 4 < 2
+UNWIND range(1, 30) AS u UNWIND range(1, 12) AS i WITH u, i WHERE (u * 3 + i) %% 4 < 2
 MERGE (a:User {id: u}) MERGE (b:Movie {id: i}) SET b.title = 'Film ' + i CREATE %s;
 MATCH (m:Movie) MERGE (g:Genre {id: m.id %% 3}) SET g.name = 'Genre ' + (m.id %% 3) CREATE (m)-[:IN_GENRE]->(g)
 """
