@@ -45,7 +45,7 @@ def test_people_as_users_and_items_go_all_the_way_with_one_vector_each(connectio
     assert len(listed) == 5 and 7 not in set(listed["id"]) and not followed & set(listed["id"])
     near = explain.similar_items(graph, 7, k=5)
     assert len(near) == 5 and 7 not in set(near["id"])
-    assert graph.rollback("MKR").run == first.name
+    assert graph.rollback("MKR").serves == first.name
     assert len(explain.recommendations(graph, 7, k=5, reasons=False)) == 5
     erased = erase_user(graph, runs, 7)
     assert erased.graph.found == (0, []) and sorted(erased.runs) == sorted([first.name, second.name])
