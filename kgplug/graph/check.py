@@ -229,8 +229,9 @@ def _knowledge(connection: Connection, schema: GraphSchema, contents: Contents, 
         yield Finding("knowledge", "ok", note)
     touched = touched_nodes(connection, plan)
     linked = sum(n for labels, n in touched.items() if schema.item.label in labels)
-    level = "ok" if linked == contents.labels[schema.item.label] else "warning"
-    text = f"{linked:,} of {contents.labels[schema.item.label]:,} :{schema.item.label} have triples"
+    n_items = contents.labels.get(schema.item.label, 0)
+    level = "ok" if linked == n_items else "warning"
+    text = f"{linked:,} of {n_items:,} :{schema.item.label} have triples"
     yield Finding("knowledge", level if linked else "error", f"{total:,} triples; {text}")
     yield from _entity_keys(connection, schema, contents, plan, touched, bulk)
 

@@ -46,7 +46,7 @@ def name_entities(
         DataError: a node's labels have no key, or a key is missing, repeated or ill-typed.
     """
     item = schema.item
-    items = bulk.label(item.label, item.key, contents.labels[item.label])
+    items = bulk.label(item.label, item.key, contents.labels.get(item.label, 0))
     touched = np.unique(np.concatenate([edges.heads, edges.tails]))
     touched = np.setdiff1d(touched, items.ids, assume_unique=True)
     keys = {label: key for label, key in label_keys(schema, contents.unique).items() if label in contents.labels}

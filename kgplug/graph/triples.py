@@ -9,7 +9,7 @@ from kgplug.errors import DataError
 from kgplug.graph.bulk import Wanted
 from kgplug.graph.catalog import OWN_LABELS, OWN_RELATIONSHIPS
 from kgplug.graph.connection import Connection
-from kgplug.graph.contents import Contents, listed, require_label, require_type
+from kgplug.graph.contents import Contents, listed, require_type
 from kgplug.graph.counts import MOST_NAMES, count_patterns
 from kgplug.graph.cypher import quote
 from kgplug.graph.leakage import OwnedLabel, RepeatingType, find_owned, find_repeating
@@ -81,9 +81,8 @@ def plan_triples(connection: Connection, schema: GraphSchema, contents: Contents
     wrote; users are entities like others unless the schema says no.
 
     Raises:
-        DataError: the item label or a type of the schema is not in the database.
+        DataError: a type of the schema is not in the database.
     """
-    require_label(contents, schema.item.label, setting="[item] label")
     chosen = sorted(set(schema.knowledge.relationships))
     for name in chosen:
         require_type(contents, name, setting="[knowledge] relationships")
@@ -251,8 +250,8 @@ def _unused_names(schema: GraphSchema, contents: Contents, telling: set[str]) ->
     Args:
         telling: the labels and types that `include` may name.
     """
-    known = contents.labels.keys() | contents.types.keys()
-    unused = []
+    known, item = contents.labels.keys() | contents.types.keys(), schema.item.label
+    unused = [] if item in known else [f"[item] label names {item}, a label that no node has: no entity is an item."]
     for one in schema.knowledge.include:
         if one not in telling:
             why = "is not left out anyway" if one in known else "is no label and no type"

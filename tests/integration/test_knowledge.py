@@ -174,6 +174,16 @@ def test_a_graph_of_feedback_only_says_what_to_add(connection: Connection) -> No
         read_knowledge(connection, SHOP)
 
 
+def test_a_graph_without_items_still_has_triples_and_says_so(
+    connection: Connection, caplog: pytest.LogCaptureFixture
+) -> None:
+    build(connection, "UNWIND range(1, 9) AS i CREATE (:A {id: i})-[:TO]->(:A {id: i + 10})")
+    with caplog.at_level(logging.WARNING, "kgplug"):
+        knowledge = read_knowledge(connection, GraphSchema.model_validate({"knowledge": {"keys": {"A": "id"}}}))
+    assert (knowledge.n_triples, set(knowledge.entity_labels)) == (9, {"A"})
+    assert "[item] label names Movie, a label that no node has" in caplog.text
+
+
 MOVIES = """
 UNWIND range(1, 40) AS m CREATE (:Movie {title: 'm' + m});
 UNWIND range(1, 90) AS p CREATE (:Person {name: 'p' + p});
