@@ -217,4 +217,6 @@ def _refuse(good: np.ndarray, column: Any, name: str, expected: str) -> None:
     bad = np.flatnonzero(~good)
     if len(bad):
         found = pd.Series(column).iloc[bad[0]]
+        if isinstance(found, (np.number, np.bool_)) and not isinstance(found, np.timedelta64):
+            found = found.item()
         raise DataError(f'Column "{name}": expected {expected} in every row, found {found!r} in row {bad[0]}.')
