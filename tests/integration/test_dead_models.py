@@ -17,7 +17,7 @@ from kgplug.errors import DeadModelError
 from kgplug.graph.connection import Connection
 from kgplug.graph.graph import Graph
 from kgplug.graph.local import Endpoint
-from kgplug.graph.schema import FeedbackSchema, GraphSchema
+from kgplug.graph.schema import FeedbackSchema, GraphSchema, KnowledgeSchema
 from kgplug.training.runs import Runs
 
 FILMS = """
@@ -25,7 +25,7 @@ UNWIND range(0, 59) AS u UNWIND range(0, 39) AS i WITH u, i WHERE i % 4 = u % 4 
 MERGE (a:User {id: u}) MERGE (b:Movie {id: i}) MERGE (a)-[:RATED]->(b)
 MERGE (g:Genre {id: i % 4}) MERGE (b)-[:IN]->(g)
 """
-SCHEMA = GraphSchema(feedback=FeedbackSchema(type="RATED"))
+SCHEMA = GraphSchema(feedback=FeedbackSchema(type="RATED"), knowledge=KnowledgeSchema(keys={"Genre": "id"}))
 WRITTEN = "MATCH ()-[r:RECOMMENDS]->() RETURN count(r) AS n"
 
 
@@ -85,7 +85,7 @@ def test_a_dead_training_is_said_kept_listed_and_refused(
     graph: Graph, runs: Runs, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.WARNING):
-        folder = trained(graph, runs, l2=1000.0, epochs=40)
+        folder = trained(graph, runs, init_scale=1e-9, learning_rate=1e-9, epochs=2)
     assert "MF has collapsed" in caplog.text
     info = runs.info(folder)
     assert info.health
