@@ -61,6 +61,7 @@ class Values:
         n: relationships looked at.
         missing: how many lack the property.
         unusable: how many have a value that the reader refuses.
+        not_finite: how many of these are numbers all the same: infinite, NaN, or too large.
         example: such a value, in words.
         n_different, least, least_above_zero, most: of the usable values.
     """
@@ -68,6 +69,7 @@ class Values:
     n: int
     missing: int
     unusable: int
+    not_finite: int
     example: str
     n_different: int
     least: float
@@ -108,6 +110,11 @@ def guess_rating(connection: Connection, profile: TypeProfile) -> Rating:
     notes = []
     for name in _rating_names(profile):
         values = _judge(connection, profile, name, "rating")
+        numbers = values.missing == 0 and values.unusable == values.not_finite and values.n_different > 1
+        if values.unusable and numbers:  # numbers all the same: wrong ones are to be corrected, not passed over
+            rating = _rating(name, values, boolean=False)
+            wrong = f"CORRECT THESE: {values.unusable:,} are no finite numbers (found {values.example})"
+            return Rating(name, rating.like, f"{wrong}; `kgplug check` names them. {rating.why}")
         if not values.whole:
             notes.append(_unusable_rating(connection, profile, name, values))
         elif values.n_different == 1 and not (values.most == 0 and _boolean(profile.properties[name])):
@@ -162,6 +169,7 @@ def _judge(connection: Connection, profile: TypeProfile, name: str, setting: str
         "WITH value, CASE WHEN isNaN(number) THEN null ELSE number END AS number "
         "RETURN count(*) AS n, count(value) AS present, count(number) AS usable, count(DISTINCT number) AS different, "
         "min(number) AS least, max(number) AS most, min(CASE WHEN number > 0 THEN number END) AS least_above_zero, "
+        "count(CASE WHEN number IS NULL AND value IS :: FLOAT NOT NULL THEN 1 END) AS not_finite, "
         "head(collect(CASE WHEN value IS NOT NULL AND number IS NULL THEN value END)[..1]) AS example",
         rows=_MOST_JUDGED,
     )
@@ -169,6 +177,7 @@ def _judge(connection: Connection, profile: TypeProfile, name: str, setting: str
         row["n"],
         row["n"] - row["present"],
         row["present"] - row["usable"],
+        row["not_finite"],
         repr(_short(row["example"])),
         row["different"],
         math.nan if row["least"] is None else row["least"],

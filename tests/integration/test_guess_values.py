@@ -53,8 +53,6 @@ def guess_and_read(connection: Connection) -> tuple[FeedbackSchema, str, Interac
         ("rating: i - 5", "rating", 1.0, 75),
         ("rating: i - 5.5", "rating", 0.5, 75),
         ("rating: CASE WHEN u = 1 THEN null ELSE i END", None, None, N),
-        ("rating: CASE WHEN u = 1 THEN 1.0 / 0 ELSE i END", None, None, N),
-        ("rating: CASE WHEN u = 1 THEN 1e300 ELSE i END", None, None, N),
         ("rating: CASE WHEN u = 1 THEN 'none' ELSE i END, score: i", "score", 7.0, 60),
         ("rating: [i]", None, None, N),
         ("rating: duration({days: i})", None, None, N),
@@ -123,6 +121,15 @@ def test_the_advice_of_a_guess_works_when_it_is_followed(connection: Connection,
     connection.autocommit(text[start : text.index(", then", start)])
     feedback, _, _ = guess_and_read(connection)
     assert feedback.timestamp == "at" if "at:" in properties else feedback.rating in ("rating", "liked", None)
+
+
+@pytest.mark.parametrize("value", ["1.0 / 0", "-1.0 / 0", "0.0 / 0", "1e300"])
+def test_a_rating_that_is_not_finite_is_named_by_init_and_by_the_check(connection: Connection, value: str) -> None:
+    rate(connection, f"rating: CASE WHEN u = 1 THEN {value} ELSE i END")
+    schema, text = guess_schema(connection)
+    assert (schema.feedback.rating, schema.feedback.like) == ("rating", 7)
+    assert "CORRECT THESE: 5 are no finite numbers" in text
+    assert not check(connection, schema).ok
 
 
 def test_values_beyond_a_sample_count_as_well(connection: Connection) -> None:
