@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kgplug.data.times import parts_of_numbers
 from kgplug.errors import UsageError
 from kgplug.graph.contents import Contents, label_keys, listed, require_label
-from kgplug.graph.feedback import to_seconds
 from kgplug.graph.guess_words import USER_WORDS, mentions, words_of
 from kgplug.graph.node_ids import ElementIds, NodeRows
 from kgplug.graph.schema import GraphSchema, ItemSchema, KnowledgeSchema, UserSchema
@@ -106,7 +106,7 @@ def test_a_long_list_of_names_is_cut_in_messages() -> None:
 @pytest.mark.parametrize("unit", [1, 1e3, 1e6, 1e9])
 def test_times_in_finer_units_than_seconds_are_known_by_their_size(unit: float) -> None:
     times = np.array([1_000_000_000.0, 1_714_557_600.0])
-    assert to_seconds(times * unit).tolist() == [1_000_000_000, 1_714_557_600]
+    assert parts_of_numbers(times * unit, name="at")[0].tolist() == [1_000_000_000, 1_714_557_600]
 
 
 def test_names_are_parted_into_words_whatever_their_style() -> None:
