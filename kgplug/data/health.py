@@ -26,7 +26,9 @@ def publication_findings(publication: Publication) -> list[str]:
     Vectors that are exactly zero count where all of a label are: a model has none for nodes it knows nothing about.
     """
     found = [sentence for nodes in publication.vectors for sentence in vector_findings(nodes.label, nodes.vectors)]
-    return found + (list_findings(publication.lists) if publication.lists is not None else [])
+    if publication.lists is not None:
+        found += list_findings(publication.lists, counts=not publication.vectors)
+    return found
 
 
 def refuse_dead(publication: Publication, *, force: bool) -> None:
@@ -83,12 +85,14 @@ def _spread(vectors: np.ndarray, lengths: np.ndarray) -> float:
     return float(np.square(scaled - scaled.mean(axis=0)).sum(axis=1).mean())
 
 
-def list_findings(lists: TopLists, *, probabilities: bool = False) -> list[str]:
+def list_findings(lists: TopLists, *, probabilities: bool = False, counts: bool = False) -> list[str]:
     """Return what is dead about lists, one sentence at most.
 
     Args:
         lists: best first.
         probabilities: whether scores are.
+        counts: whether scores count something, such as likes in common: of who has seen all that is near to what
+            they like, everything else has the same.
     """
     listed = lists.items >= 0
     scores = lists.scores[listed]
@@ -96,7 +100,7 @@ def list_findings(lists: TopLists, *, probabilities: bool = False) -> list[str]:
         return []
     if not np.isfinite(scores).all():
         return [f"{(~np.isfinite(scores)).mean():.0%} of the scores in the lists are not finite numbers"]
-    if scores.min() == scores.max():
+    if scores.min() == scores.max() and not counts:
         return [f"every score in the lists is {scores[0]:.6g}, so their order means nothing"]
     sure = np.minimum(scores, 1 - scores) <= SURE
     if probabilities and sure.mean() >= NEARLY_ALL:

@@ -43,10 +43,9 @@ def model_findings(model: Recommender, lists: TopLists | None = None) -> list[st
             found += vector_findings(what, vectors, learnt=learnt)
             has_vectors = True
     own = hasattr(model, "logits") or has_vectors
-    if own:
-        found += _score_findings(model)
+    found += _score_findings(model, own=own)
     if lists is not None:
-        found += list_findings(lists, probabilities=model.scores_are_probabilities)
+        found += list_findings(lists, probabilities=model.scores_are_probabilities, counts=not own)
     return found
 
 
@@ -54,20 +53,27 @@ def _n(model: Recommender) -> int:
     return len(model.item_keys)
 
 
-def _score_findings(model: Recommender) -> list[str]:
-    """Return what is dead about the scores of a sample of users and items, one sentence at most."""
+def _score_findings(model: Recommender, *, own: bool) -> list[str]:
+    """Return what is dead about the scores of a sample of users and items, one sentence at most.
+
+    Args:
+        model: trained.
+        own: whether it has vectors, or the like, of its own.
+    """
     users, items = _sample(model)
     if len(users) < SEVERAL or len(items) < SEVERAL:
         return []
     pairs = np.repeat(users, len(items)), np.tile(items, len(users))
-    own, rest = _parts(model, *pairs)
-    own, total = own.reshape(len(users), -1), (own + rest).reshape(len(users), -1)  # (users, items)
+    part, rest = _parts(model, *pairs)
+    part, total = part.reshape(len(users), -1), (part + rest).reshape(len(users), -1)  # (users, items)
     if not np.isfinite(total).all():
         return [f"{(~np.isfinite(total)).mean():.0%} of the scores looked at are not finite numbers"]
     within = float((total - total.mean(axis=1, keepdims=True)).var())
     if within == 0:
         return ["all items have the same score"]
-    interaction = own - own.mean(axis=1, keepdims=True) - own.mean(axis=0) + own.mean()
+    if not own:
+        return []
+    interaction = part - part.mean(axis=1, keepdims=True) - part.mean(axis=0) + part.mean()
     share = float(interaction.var()) / within
     kept = (_best(total) == _best(total - interaction)).mean()
     if share < _LEAST_SHARE and kept >= NEARLY_ALL:

@@ -20,6 +20,7 @@ from kgplug.evaluation.health import no_better_than_guesses, worse_than_populari
 from kgplug.recommenders.base import Recommender
 from kgplug.recommenders.bpr import BPR
 from kgplug.recommenders.health import model_findings
+from kgplug.recommenders.item_knn import ItemKNN
 from kgplug.recommenders.mf import MF
 from kgplug.recommenders.popularity import Popularity
 from tests.unit.planted import directors_and_fans, tiny
@@ -91,7 +92,25 @@ def test_saturated_or_equal_scores_in_lists_are_found() -> None:
     assert list_findings(_lists(1 - falling)) == []  # no probabilities
     assert list_findings(_lists(0.2 + 5000 * falling), probabilities=True) == []
     assert list_findings(_lists(np.full((2, 10), 0.3))) == []  # of two users
-    assert publication_findings(Publication("M", "m", lists=_lists(np.full((20, 10), 0.3))))
+    assert list_findings(_lists(np.full((20, 10), 0.3)), counts=True) == []
+    vectors = [NodeVectors("Movie", np.arange(50).astype(object), HEALTHY)]
+    assert publication_findings(Publication("M", "m", vectors, lists=_lists(np.full((20, 10), 0.3))))
+
+
+def test_who_has_seen_all_that_is_near_makes_no_model_of_neighbours_dead() -> None:
+    rows = [(user, item) for user in range(20) for item in range(20) if user % 2 == item % 2]
+    users, items = np.array(rows).T
+    keys = np.arange(20).astype(object)
+    model = ItemKNN().fit(Interactions.from_arrays(keys, keys, users, items))
+    publication = model.publication(top=5)
+    assert publication.lists is not None and (publication.lists.scores == 0).all()
+    refuse_dead(publication, force=False)
+
+
+def test_a_model_of_neighbours_without_any_gives_no_order() -> None:
+    keys, numbers = np.arange(20).astype(object), np.arange(20)
+    model = ItemKNN().fit(Interactions.from_arrays(keys, keys, numbers, numbers))
+    assert model.health == ["all items have the same score"]
 
 
 @pytest.fixture(scope="module")
