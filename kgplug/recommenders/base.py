@@ -336,7 +336,7 @@ class Recommender(ListMaker):
         if content.get("model") != cls.name:
             raise RunError(f"{folder} holds {content.get('model')}, not {cls.name}; use kgplug.load() to open any run.")
         try:
-            settings = dict(content["settings"])
+            settings = cls.config_class.of_saved(dict(content["settings"]))
             if "device" in settings:
                 from kgplug.training.device import device_at_hand  # torch
 

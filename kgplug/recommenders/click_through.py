@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch.nn import functional
 
 from kgplug.data.auc import auc
 from kgplug.data.interactions import Interactions
@@ -104,6 +105,22 @@ class ClickThroughData:
     def with_side(self, logits: torch.Tensor, users: np.ndarray, items: np.ndarray) -> torch.Tensor:
         """Return the model's logits of training pairs (n,) with the side term's, where there is one."""
         return logits if self.side is None else logits + self.side.of_training(users, items)
+
+    def log_loss(self, own: torch.Tensor, pairs: Pairs, *, own_weight: float = 0.0) -> torch.Tensor:
+        """Return the mean log loss of training pairs with the side term, a scalar.
+
+        Args:
+            own: the model's own logits (n,).
+            pairs: users, items and labels.
+            own_weight: weight of the log loss without the side term, relative to 1 for the one with it. The loss is
+                their weighted mean.
+        """
+        labels = torch.from_numpy(pairs.labels).to(own.device)
+        loss = functional.binary_cross_entropy_with_logits(self.with_side(own, pairs.users, pairs.items), labels)
+        if self.side is None or not own_weight:
+            return loss
+        alone = functional.binary_cross_entropy_with_logits(own, labels)
+        return (loss + own_weight * alone) / (1 + own_weight)
 
     def validation_auc(self, logits: np.ndarray) -> float | None:
         """Return the AUC of the model's own logits float (n,) of the validation pairs, the side term's added.

@@ -17,9 +17,13 @@ from kgplug.recommenders.fused import cross_compress
 LEAK = 0.1  # slope of the leaky ReLU below zero
 
 
-def normal_table(n_rows: int, dim: int, scale: float, generator: torch.Generator, *, mean: float = 0.0) -> nn.Parameter:
-    """Return an embedding table (n_rows, dim) from N(mean, scale²)."""
-    return nn.Parameter(torch.randn(n_rows, dim, generator=generator) * scale + mean)
+def normal_table(n_rows: int, dim: int, scale: float, generator: torch.Generator) -> nn.Parameter:
+    """Return an embedding table (n_rows, dim) from N(0, scale²)."""
+    return nn.Parameter(_normal(n_rows, dim, scale, generator))
+
+
+def _normal(n_rows: int, dim: int, scale: float, generator: torch.Generator) -> torch.Tensor:
+    return torch.randn(n_rows, dim, generator=generator) * scale
 
 
 class _Linear(nn.Linear):
@@ -40,7 +44,9 @@ def xavier_linear(n_in: int, n_out: int, generator: torch.Generator) -> nn.Linea
 
 
 def activate(x: torch.Tensor, name: str) -> torch.Tensor:
-    """Apply "relu" or "leaky_relu"."""
+    """Apply "tanh", "relu" or "leaky_relu"."""
+    if name == "tanh":
+        return torch.tanh(x)
     return functional.relu(x) if name == "relu" else functional.leaky_relu(x, LEAK)
 
 
@@ -96,24 +102,35 @@ class CrossCompress(nn.Module):
     """Cross & compress unit of MKR (eqs. 1–4) in O(d): the matrix C = v eᵀ is never built.
 
     v' = C w_vv + Cᵀ w_ev + b_v = v (e·w_vv) + e (v·w_ev) + b_v, and likewise e' with w_ve, w_ee, b_e.
-    The scalars in brackets decide how much one side passes to the other. Drawn at random they have
-    random signs, and what one task learns about an item then means nothing to the other. So they
-    start at ½: inputs are drawn around `mean` in every dimension, and all weights start as
-    1 / (2 d mean). The unit starts as the average of its two inputs, and learns from there.
+
+    The scalars in brackets decide how much of one side passes to the other. In the paper they are products of
+    small numbers: near zero every gradient vanishes faster than the pull of L2, so on sparse data all vectors shrink
+    to nothing. With an offset o, the unit of the paper is applied to v + o and e + o with weights w / (d o), and o is
+    subtracted from its outputs. All w start as ½, so each scalar starts near ½. However small the inputs are, the
+    unit then starts as their average, plus half the sum of their means in every dimension. L2 still acts on v and e.
+    `offset=0` is the unit of the paper.
 
     Args:
         dim: d.
-        mean: about which the inputs are drawn, in each dimension.
+        offset: o, added to every input dimension.
+        generator: draws the weights if the offset is 0, from N(0, 1 / d).
     """
 
-    def __init__(self, dim: int, mean: float) -> None:
+    def __init__(self, dim: int, offset: float, generator: torch.Generator) -> None:
         super().__init__()
-        self.weights = nn.Parameter(torch.full((4, dim), 1 / (2 * dim * mean)))  # w_vv, w_ev, w_ve, w_ee
+        self.offset = offset
+        start = torch.full((4, dim), 0.5) if offset else _normal(4, dim, dim**-0.5, generator)
+        self.weights = nn.Parameter(start)  # w_vv, w_ev, w_ve, w_ee
         self.bias = nn.Parameter(torch.zeros(2, dim))  # v, e
 
     def forward(self, item: torch.Tensor, entity: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return (v', e'): (n, d), (n, d) → (n, d), (n, d)."""
-        return cross_compress(item, entity, self.weights, self.bias)
+        if not self.offset:
+            return cross_compress(item, entity, self.weights, self.bias)
+        o = self.offset
+        weights = self.weights / (o * self.weights.shape[1])  # an optimiser's step changes a scalar by as much as w
+        item, entity = cross_compress(item + o, entity + o, weights, self.bias)
+        return item - o, entity - o
 
 
 class Dense(nn.Module):

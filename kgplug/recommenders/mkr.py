@@ -20,7 +20,7 @@ from kgplug.recommenders.click_through import ClickThroughData, Pairs, own_rows
 from kgplug.recommenders.fused import lookup_all, lookup_weights
 from kgplug.recommenders.layers import average_cold, distinct, lookup, row_penalty, squared_norm
 from kgplug.recommenders.mkr_network import MKRNetwork
-from kgplug.recommenders.trained import KnowledgeConfig, TrainedRecommender
+from kgplug.recommenders.trained import PATIENCE_OF_FEW, KnowledgeConfig, TrainedRecommender
 from kgplug.training.adam import Adam, Optimizer
 from kgplug.training.config import LEARNING_RATES, DataSize, Range, Space, TrainedConfig
 from kgplug.training.device import choose_device
@@ -30,8 +30,8 @@ from kgplug.training.row_adam import RowAdam
 class MKRConfig(KnowledgeConfig):
     """Settings of MKR.
 
-    The defaults suit data of the size of MovieLens-100K and up. The paper's settings (and its
-    dot product, `bias=False`, `activation="relu"`):
+    What is ours: biases, the offset of the cross & compress units, and tanh. The paper's settings (with its dot
+    product, `bias=False`, `activation="relu"`, `offset=0`):
 
     | set           | epochs | embedding_dim | low_layers | high_layers | batch_size | l2   | learning_rate | kge_learning_rate | kge_interval |
     |---------------|--------|---------------|------------|-------------|------------|------|---------------|-------------------|--------------|
@@ -50,7 +50,7 @@ class MKRConfig(KnowledgeConfig):
 
     batch_size: int = Field(4096, ge=1, description="rows a step of the recommendation task, negatives included")
     kge_batch_size: int = Field(4096, ge=1, description="triples a step of the KG task")
-    learning_rate: float = Field(2e-2, gt=0, description="of the recommendation task's Adam; 5e-3 if sparse")
+    learning_rate: float = Field(5e-3, gt=0, description="learning rate of the recommendation task's Adam")
     kge_learning_rate: float = Field(3e-3, gt=0, description="of the KG task's Adam")
     l2: float = Field(1e-4, ge=0, description="weight of the squared norms of the batch's rows (λ2)")
     vector_l2: float = Field(1e-2, ge=0, description="weight of ‖u_L‖² + ‖v_L‖², what the towers give; 0.05 if sparse")
@@ -68,16 +68,33 @@ class MKRConfig(KnowledgeConfig):
     kge_weight: float = Field(1.0, ge=0, description="λ1: weight of the KG task; 0 leaves it out")
     head: Literal["dot", "mlp"] = Field("dot", description="how user and item vectors give a score")
     bias: bool = Field(True, description="add a bias a user, a bias an item and one for all (not in the paper)")
-    activation: Literal["leaky_relu", "relu"] = Field(
-        "leaky_relu", description="of dense layers; plain ReLU (the paper) can die with few dimensions"
+    activation: Literal["tanh", "leaky_relu", "relu"] = Field(
+        "tanh", description="activation of dense layers; the user vectors of a ReLU have one sign, which slows learning"
     )
-    init_mean: float = Field(0.1, gt=0, description="mean of the item and entity tables at the start")
+    offset: float = Field(
+        1.0, ge=0, description="added to the inputs of a cross & compress unit and subtracted again; 0: the paper's"
+    )
+    init_scale: float = Field(0.03, gt=0, description="standard deviation of the tables at the start")
+    own_weight: float = Field(
+        1.0,
+        ge=0,
+        description="weight of the log loss without the side term: the towers also learn what the side term explains",
+    )
     orient_items: bool = Field(True, description="turn triples whose only item is the tail, so that it is the head")
+
+    @classmethod
+    def of_saved(cls, settings: dict[str, Any]) -> dict[str, Any]:
+        """Return saved settings; runs of version 0.1.0 have `init_mean` instead of `offset`, and the paper's unit."""
+        if "init_mean" not in settings:
+            return settings
+        return {"offset": 0.0} | {name: value for name, value in settings.items() if name != "init_mean"}
 
     @classmethod
     def suited_to(cls, size: DataSize) -> dict[str, float]:
         settings = super().suited_to(size) | cls.batches_suited_to(size)
-        return settings | ({"vector_l2": 5e-2, "learning_rate": 5e-3} if size.is_sparse else {})
+        if not size.is_sparse:
+            return settings
+        return settings | {"vector_l2": 5e-2, "patience": PATIENCE_OF_FEW}
 
 
 @dataclass(frozen=True, eq=False)
@@ -250,7 +267,10 @@ class MKRTask:
         return loss.detach()
 
     def recommendation_loss(self, batch: Pairs) -> torch.Tensor:
-        """Return mean BCE + l2 · mean ‖rows‖² + weight_l2 · ‖W‖², a scalar. Towers run once a distinct id."""
+        """Return log loss + l2 · mean ‖rows‖² + vector_l2 · mean ‖outputs‖² + weight_l2 · ‖W‖², a scalar.
+
+        Towers run once per distinct id.
+        """
         network, n = self.module, len(batch)
         users, (user_of,) = distinct(batch.users, device=network.device)
         items, (item_of,) = distinct(batch.items, device=network.device)
@@ -267,9 +287,7 @@ class MKRTask:
             logits = logits + functional.embedding(places, bias).squeeze(1)
         if self.config.bias:
             logits = logits + network.global_bias
-        logits = self.data.with_side(logits, batch.users, batch.items)
-        labels = torch.from_numpy(batch.labels).to(network.device)
-        loss = functional.binary_cross_entropy_with_logits(logits, labels)
+        loss = self.data.log_loss(logits, batch, own_weight=self.config.own_weight)
         outputs = user_penalty + row_penalty(item_vectors, item_of, n)
         loss = loss + self.config.l2 * rows + self.config.vector_l2 * outputs
         return loss + self.config.weight_l2 * squared_norm(self._dense)

@@ -50,7 +50,10 @@ class MKRAttentionConfig(MKRConfig):
     init_scale: float = Field(
         0.01, gt=0, description="standard deviation of the tables at the start; without the side term 0.1 learns sooner"
     )
-    init_mean: float = Field(0.1, gt=0, description="mean of the item and entity tables at the start; with gates, 0")
+    activation: Literal["tanh", "leaky_relu", "relu"] = Field(
+        "leaky_relu", description="activation of the KG task's dense layers"
+    )
+    own_weight: float = Field(0.0, ge=0, description="weight of the log loss without the side term")
     kge_interval: int = Field(1, ge=1, description="t: recommendation steps to one KG step (Algorithm 1)")
     head: Literal["dot"] = Field("dot", description="how user and item vectors give a score")
     propagations: int = Field(2, ge=0, description="over likes and knowledge; 0: a user or an item is its own row")
@@ -106,11 +109,8 @@ class AttentionNetwork(MKRNetwork):
         self.attention_relations = nn.Parameter(torch.zeros(n_relations + 1, dim))
         self.scale = nn.Parameter(torch.ones(1))
 
-    def table_mean(self, shape: MKRAttentionConfig) -> float:  # type: ignore[override]
-        return 0.0 if shape.gates else shape.init_mean
-
-    def crossing(self, shape: MKRAttentionConfig) -> nn.Module:  # type: ignore[override]
-        return GatedCross(shape.embedding_dim) if shape.gates else super().crossing(shape)
+    def crossing(self, shape: MKRAttentionConfig, generator: torch.Generator) -> nn.Module:  # type: ignore[override]
+        return GatedCross(shape.embedding_dim) if shape.gates else super().crossing(shape, generator)
 
     def recommendation_parameters(self) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
         tables = [self.users, self.items, self.entities]
@@ -189,14 +189,13 @@ class AttentionTask(MKRTask):
         near, relations = (x[items] for x in self._neighbours)
         u = functional.embedding(users, u)  # (n, d)
         v = functional.embedding(item_of, network.crossed(items, e, near, relations))  # (n, d)
-        logits = self.data.with_side((u * v).sum(1), pairs.users, pairs.items)
+        logits = (u * v).sum(1)
         penalty = config.vector_l2 * (u.square().sum() + v.square().sum())
         if config.bias:
             of_users, of_items = network.user_bias[users, 0], network.item_bias[items, 0][item_of]
             logits = logits + of_users + of_items + network.global_bias
             penalty = penalty + config.bias_l2 * (of_users.square().sum() + of_items.square().sum())
-        labels = torch.from_numpy(pairs.labels).to(network.device)
-        loss = functional.binary_cross_entropy_with_logits(logits, labels) + penalty / len(pairs)
+        loss = self.data.log_loss(logits, pairs, own_weight=config.own_weight) + penalty / len(pairs)
         return loss + config.weight_l2 * squared_norm(self._dense)
 
     def validate(self) -> float | None:

@@ -30,7 +30,7 @@ class MKRShape(Protocol):
     @property
     def init_scale(self) -> float: ...
     @property
-    def init_mean(self) -> float: ...
+    def offset(self) -> float: ...
 
 
 class MKRNetwork(nn.Module):
@@ -70,8 +70,7 @@ class MKRNetwork(nn.Module):
         self.head, self.uses_bias = shape.head, shape.bias
         tables = {"users": n_users, "items": n_items, "entities": n_entities, "relations": n_relations}
         for name, rows in tables.items():
-            mean = self.table_mean(shape) if name in ("items", "entities") else 0.0
-            setattr(self, name, normal_table(rows, dim, shape.init_scale, generator, mean=mean))
+            setattr(self, name, normal_table(rows, dim, shape.init_scale, generator))
         self.user_bias, self.item_bias = nn.Parameter(torch.zeros(n_users, 1)), nn.Parameter(torch.zeros(n_items, 1))
         self.global_bias = nn.Parameter(torch.zeros(1))
         self.register_buffer("item_entities", item_entities)
@@ -81,20 +80,16 @@ class MKRNetwork(nn.Module):
         low = [dim] * (shape.low_layers + 1)
         self.user_layers = Dense(low, shape.activation, generator)
         self.relation_layers = Dense(low, shape.activation, generator)  # of tails, if `kge_layers` says so
-        self.cross = nn.ModuleList(self.crossing(shape) for _ in range(shape.low_layers))
+        self.cross = nn.ModuleList(self.crossing(shape, generator) for _ in range(shape.low_layers))
         wide = [2 * dim] * shape.high_layers
         self.tail_layers = Dense(wide, shape.activation, generator)  # H − 1 hidden layers
         self.tail_output = xavier_linear(2 * dim, dim, generator)
         self.head_layers = Dense(wide if shape.head == "mlp" else [0], shape.activation, generator)
         self.head_output = xavier_linear(2 * dim, 1, generator) if shape.head == "mlp" else None
 
-    def table_mean(self, shape: MKRShape) -> float:
-        """Return the mean of the item and entity tables at the start: what cross & compress units count on."""
-        return shape.init_mean
-
-    def crossing(self, shape: MKRShape) -> nn.Module:
+    def crossing(self, shape: MKRShape, generator: torch.Generator) -> nn.Module:
         """Return an untrained unit in which an item and its entity cross."""
-        return CrossCompress(shape.embedding_dim, shape.init_mean)
+        return CrossCompress(shape.embedding_dim, shape.offset, generator)
 
     @property
     def device(self) -> torch.device:

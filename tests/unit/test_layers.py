@@ -13,27 +13,29 @@ from kgplug.recommenders.layers import CrossCompress, distinct, lookup, row_pena
 from kgplug.training.row_adam import RowAdam
 
 
-def test_cross_and_compress_equals_the_paper_s_matrix_form():
+@pytest.mark.parametrize("offset", [0.0, 1.0, 0.3])
+def test_cross_and_compress_equals_the_paper_s_matrix_form_around_its_offset(offset):
     rng = torch.Generator().manual_seed(0)
-    unit = CrossCompress(6, mean=0.1)
+    unit = CrossCompress(6, offset, rng)
     with torch.no_grad():
         unit.weights.normal_(generator=rng)
         unit.bias.normal_(generator=rng)
-    w_vv, w_ev, w_ve, w_ee = unit.weights
+    w_vv, w_ev, w_ve, w_ee = unit.weights / (6 * offset) if offset else unit.weights
     items, entities = torch.randn(5, 6, generator=rng), torch.randn(5, 6, generator=rng)
     new_items, new_entities = unit(items, entities)
     for v, e, new_v, new_e in zip(items, entities, new_items, new_entities, strict=True):
-        c = torch.outer(v, e)  # C = v eᵀ
-        torch.testing.assert_close(new_v, c @ w_vv + c.T @ w_ev + unit.bias[0], atol=1e-5, rtol=1e-5)
-        torch.testing.assert_close(new_e, c @ w_ve + c.T @ w_ee + unit.bias[1], atol=1e-5, rtol=1e-5)
+        c = torch.outer(v + offset, e + offset)  # C = v eᵀ
+        torch.testing.assert_close(new_v, c @ w_vv + c.T @ w_ev + unit.bias[0] - offset, atol=2e-5, rtol=1e-5)
+        torch.testing.assert_close(new_e, c @ w_ve + c.T @ w_ee + unit.bias[1] - offset, atol=2e-5, rtol=1e-5)
 
 
-def test_cross_and_compress_starts_as_the_average_of_its_inputs():
-    unit = CrossCompress(16, mean=0.5)
-    mean = torch.full((1, 16), 0.5)
-    new_item, new_entity = unit(mean, mean)
-    torch.testing.assert_close(new_item, mean)
-    torch.testing.assert_close(new_entity, mean)
+def test_cross_and_compress_starts_as_a_linear_average_of_inputs_however_small():
+    rng = torch.Generator().manual_seed(0)
+    unit = CrossCompress(16, 1.0, rng)
+    item, entity = 1e-4 * torch.randn(5, 16, generator=rng), 1e-4 * torch.randn(5, 16, generator=rng)
+    mean = (item.mean(1, keepdim=True) + entity.mean(1, keepdim=True)) / 2
+    for output in unit(item, entity):
+        torch.testing.assert_close(output, (item + entity) / 2 + mean, atol=5e-7, rtol=0)
 
 
 @given(st.lists(st.lists(st.integers(0, 400), min_size=1, max_size=12), min_size=1, max_size=3))

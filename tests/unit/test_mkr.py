@@ -5,9 +5,12 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
+from kgplug.data.interactions import Interactions
+from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.errors import DataError
 from kgplug.recommenders.click_through import ClickThroughData, Pairs
 from kgplug.recommenders.mkr import MKR, MKRTask, TripleBatch, oriented
@@ -58,27 +61,28 @@ def weights_of(model: MKR) -> dict[str, np.ndarray]:
 
 
 def dense_layers(model: MKR, name: str, x: np.ndarray, layers: int) -> np.ndarray:
-    w, leak = weights_of(model), {"leaky_relu": 0.1, "relu": 0.0}[model.config.activation]
+    w, leak = weights_of(model), {"leaky_relu": 0.1, "relu": 0.0, "tanh": None}[model.config.activation]
     assert sum(key.startswith(f"{name}.layers.") for key in w) == 2 * layers  # a weight and a bias each
     for layer in range(layers):
         x = w[f"{name}.layers.{layer}.weight"] @ x + w[f"{name}.layers.{layer}.bias"]
-        x = np.where(x > 0, x, leak * x)
+        x = np.tanh(x) if leak is None else np.where(x > 0, x, leak * x)
     return x
 
 
-def crossed(w: dict[str, np.ndarray], v: np.ndarray, e: np.ndarray, layers: int) -> tuple[np.ndarray, np.ndarray]:
-    for layer in range(layers):
-        w_vv, w_ev, w_ve, w_ee = w[f"cross.{layer}.weights"]
+def crossed(model: MKR, v: np.ndarray, e: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    w, offset = weights_of(model), model.config.offset
+    for layer in range(model.config.low_layers):
+        w_vv, w_ev, w_ve, w_ee = w[f"cross.{layer}.weights"] / (offset * len(v) if offset else 1)
         b_v, b_e = w[f"cross.{layer}.bias"]
-        c = np.outer(v, e)
-        v, e = c @ w_vv + c.T @ w_ev + b_v, c @ w_ve + c.T @ w_ee + b_e
+        c = np.outer(v + offset, e + offset)
+        v, e = c @ w_vv + c.T @ w_ev + b_v - offset, c @ w_ve + c.T @ w_ee + b_e - offset
     return v, e
 
 
 def literal_logit(model: MKR, user: int, item: int) -> tuple[float, np.ndarray, np.ndarray]:
     w, config = weights_of(model), model.config
     u = dense_layers(model, "user_layers", w["users"][user], config.low_layers)
-    v, _ = crossed(w, w["items"][item], w["entities"][int(w["item_entities"][item])], config.low_layers)
+    v, _ = crossed(model, w["items"][item], w["entities"][int(w["item_entities"][item])])
     if config.head == "dot":
         logit = float(u @ v)
     else:
@@ -94,7 +98,7 @@ def literal_triple_score(model: MKR, head: int, relation: int, tail: int) -> flo
     e = w["entities"][head]
     items = np.flatnonzero(w["item_entities"] == head)
     if len(items):
-        _, e = crossed(w, w["items"][items[0]], e, model.config.low_layers)
+        _, e = crossed(model, w["items"][items[0]], e)
     r, t = w["relations"][relation], w["entities"][tail]
     if model.config.kge_layers == "relation":
         r = dense_layers(model, "relation_layers", r, model.config.low_layers)
@@ -115,10 +119,11 @@ def squares(model: MKR, names: tuple[str, ...]) -> float:
         {"low_layers": 2, "high_layers": 2},
         {"head": "mlp", "high_layers": 2},
         {"bias": False, "low_layers": 3},
-        {"activation": "relu"},
-        {"activation": "relu", "head": "mlp", "high_layers": 2},
+        {"activation": "leaky_relu"},
+        {"activation": "relu", "offset": 0.0},
+        {"activation": "relu", "offset": 0.0, "head": "mlp", "high_layers": 2},
     ],
-    ids=["defaults", "deeper", "mlp head", "no bias", "relu", "relu and mlp head"],
+    ids=["defaults", "deeper", "mlp head", "no bias", "leaky relu", "the paper's unit", "its unit and mlp head"],
 )
 def test_scores_and_recommendation_loss_equal_the_equations(settings):
     model = stirred(**settings)
@@ -143,9 +148,13 @@ def test_scores_and_recommendation_loss_equal_the_equations(settings):
 
 
 @pytest.mark.parametrize("through", ["relation", "tail"])
-@pytest.mark.parametrize(("layers", "activation"), [(1, "leaky_relu"), (2, "leaky_relu"), (2, "relu")])
-def test_the_kg_loss_equals_the_equations_for_heads_that_are_items_and_heads_that_are_not(layers, activation, through):
-    depth = {"low_layers": layers, "high_layers": layers, "kge_layers": through}
+@pytest.mark.parametrize(
+    ("layers", "activation", "offset"), [(1, "tanh", 1.0), (2, "leaky_relu", 1.0), (2, "tanh", 0.0), (2, "relu", 0.0)]
+)
+def test_the_kg_loss_equals_the_equations_for_heads_that_are_items_and_heads_that_are_not(
+    layers, activation, offset, through
+):
+    depth = {"low_layers": layers, "high_layers": layers, "kge_layers": through, "offset": offset}
     model = stirred(**depth, activation=activation, kge_weight=0.7)
     task, config, w = task_of(model), model.config, weights_of(model)
     is_item = np.isin(task.triples[:, 0], model.network.item_entities.numpy())
@@ -219,7 +228,8 @@ def test_films_of_a_liked_director_are_found_through_the_graph():
     interactions, knowledge, film_director, fan_of = directors_and_fans()
     settings = {
         "side": False, "epochs": 60, "batch_size": 64, "kge_batch_size": 256, "kge_interval": 1, "bias": False,
-        "l2": 1e-4, "vector_l2": 5e-3, "learning_rate": 5e-3, "kge_learning_rate": 5e-3, "device": "cpu",
+        "l2": 1e-4, "vector_l2": 5e-3, "learning_rate": 5e-3, "kge_learning_rate": 5e-3, "init_scale": 0.1,
+        "device": "cpu",
     }  # fmt: skip
     true, false = (
         unseen_share(MKR(**settings).fit(interactions, graph, progress=False), film_director, fan_of)
@@ -303,6 +313,34 @@ def test_a_training_that_was_killed_goes_on_to_the_same_bits(tmp_path, monkeypat
 
 def test_sparse_data_are_learnt_at_a_rate_of_their_own_unless_one_is_set() -> None:
     sparse, dense = DataSize(100, 50, 999), DataSize(100, 50, 1000)
-    for config, slow, fast in ((MKR.config_class, 5e-3, 2e-2), (MKRAttention.config_class, 1e-2, 3e-3)):
-        assert config().suited(sparse).learning_rate == slow and config().suited(dense).learning_rate == fast
-        assert config(learning_rate=0.015).suited(sparse).learning_rate == 0.015
+    config = MKRAttention.config_class
+    assert config().suited(sparse).learning_rate == 1e-2 and config().suited(dense).learning_rate == 3e-3
+    assert config(learning_rate=0.015).suited(sparse).learning_rate == 0.015
+
+
+def test_sparse_data_get_more_l2_and_more_patience_unless_they_are_set() -> None:
+    sparse, dense = (MKR.config_class().suited(DataSize(100, 50, likes)) for likes in (999, 1000))
+    assert (sparse.vector_l2, sparse.patience, dense.vector_l2) == (5e-2, 20, 1e-2)
+    assert MKR.config_class(vector_l2=0.015).suited(DataSize(100, 50, 999)).vector_l2 == 0.015
+
+
+def test_vectors_stay_alive_and_know_the_planted_clusters_on_sparse_likes() -> None:
+    """Five likes per user: with the defaults, the side term on, MKR's own vectors must learn as well."""
+    rng = np.random.default_rng(0)
+    n_users, n_items, n_clusters = 1500, 600, 10
+    cluster, taste = rng.integers(0, n_clusters, n_items), rng.integers(0, n_clusters, n_users)
+    chances = np.where(cluster == taste[:, None], 4.0, 0.1) / np.arange(1, n_items + 1) ** 0.7
+    items = np.argsort(-np.log(rng.random(chances.shape)) / chances, axis=1)[:, :5]  # drawn without repetition
+    likes = pd.DataFrame({"user": np.repeat(np.arange(n_users), 5), "item": items.ravel()})
+    facts = pd.DataFrame({"head": np.arange(n_items), "relation": "IN"})
+    facts["tail"] = [f"c{c}-{part}" for c, part in zip(cluster, rng.integers(0, 4, n_items), strict=True)]
+    interactions = Interactions.from_dataframe(likes, user="user", item="item")
+    train, valid = interactions.split((0.8, 0.2), seed=0, by="row")
+    model = MKR(device="cpu").fit(train, KnowledgeGraph.from_dataframe(facts), valid=valid, progress=False)
+    assert model.config.side
+    v, u = model.item_vectors(), model.user_vectors()
+    assert np.median(np.linalg.norm(v, axis=1)) * np.median(np.linalg.norm(u, axis=1)) > 0.05
+    unit = v / np.linalg.norm(v, axis=1, keepdims=True)
+    near = np.argsort(-(unit @ unit.T), axis=1)[:, 1:11]
+    cluster_of = cluster[model.item_keys.astype(int)]
+    assert (cluster_of[near] == cluster_of[:, None]).mean() > 0.5  # by chance: 0.1

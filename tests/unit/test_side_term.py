@@ -184,6 +184,26 @@ def test_no_like_tells_its_own_label_in_training() -> None:
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
+def test_the_loss_of_training_pairs_is_the_weighted_mean_with_the_side_term_and_without() -> None:
+    model = fitted("MKR")
+    interactions, _ = tiny()
+    data = ClickThroughData(interactions, None, seed=0, side=side_of(model))
+    pairs = next(data.epoch(np.random.default_rng(0), 100))
+    own = torch.linspace(-2, 2, len(pairs))
+    added = side_of(model).of_training(pairs.users, pairs.items).detach()
+    assert added.abs().max() > 0.01
+
+    def loss(logits: torch.Tensor) -> float:
+        terms = zip(logits.tolist(), pairs.labels.tolist(), strict=True)
+        return math.fsum(math.log1p(math.exp(-z if y else z)) for z, y in terms) / len(pairs)
+
+    for weight in (0.0, 0.5, 2.0):
+        expected = (loss(own + added) + weight * loss(own)) / (1 + weight)
+        assert data.log_loss(own, pairs, own_weight=weight).item() == pytest.approx(expected, abs=1e-5)
+    alone = ClickThroughData(interactions, None, seed=0)
+    assert alone.log_loss(own, pairs, own_weight=2.0).item() == pytest.approx(loss(own), abs=1e-5)
+
+
 def test_a_training_that_was_cut_goes_on_to_the_same_side_term(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     interactions, knowledge = tiny()
     settings, file, saved = {**SETTINGS["MKR"], "epochs": 4, "side": True}, tmp_path / "checkpoint", []
