@@ -73,6 +73,7 @@ def test_a_node_of_both_labels_is_one_node_whatever_its_keys(graph: Graph, runs:
     graph.connection.write("MATCH (p:Person) WHERE p.id >= 10 SET p:Star, p.stage = 'star ' + p.id")
     graph.connection.write("MATCH ()-[r:FOLLOWS]->(b) WHERE NOT b:Star DELETE r")
     schema = SCHEMA.model_copy(update={"item": ItemSchema(label="Star", key="stage")})
+    graph.use(schema)
     rows = graph.read_interactions(schema)
     assert rows.own_items is not None
     assert (rows.own_items >= 0).sum() == 30
