@@ -29,7 +29,7 @@ def without_item(arrays: dict[str, np.ndarray], item: int, n_items: int) -> dict
             kept[name] = array[:, array[1] != item]
         elif last == "weights" and f"{stem}known" in arrays:  # items by items, those that have a like
             for place in np.flatnonzero(arrays[f"{stem}known"] == item):
-                kept[name] = _zeroed(array, place)
+                kept[name] = _zeroed(array, int(place))
                 kept[name][:, place] = 0
         elif last == "indptr":
             kept |= _fewer(arrays, stem, item)
