@@ -18,6 +18,7 @@ from kgplug.data.graph_identity import GraphIdentity
 from kgplug.data.keys import fingerprint
 from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.data.row_memory import RowMemory
+from kgplug.data.whole_numbers import whole_number
 from kgplug.errors import RunError, TrainingError, UsageError, when_interrupted
 from kgplug.graph.graph import Graph
 from kgplug.graph.identity import graph_identity
@@ -98,6 +99,7 @@ def train(
         TrainingError: training could not go on; the message names the run that holds the best weights before, if
             there are any.
     """
+    seed = whole_number(seed, "seed")
     origin: dict | None = None
     if final:
         origin = _origin(name, data, runs, settings=settings, split=split, seed=seed, start=start, progress=progress)

@@ -17,6 +17,7 @@ from kgplug.errors import DataError, UsageError
 _EPOCH = dt.date(1970, 1, 1).toordinal()
 _DAY = 86_400
 _LATEST = 2.0**63
+_SHOWN = 80  # characters of a value in a message
 _NUMBERS = (Real, Decimal, str)
 _NO_NUMBERS = (bool, np.bool_, np.timedelta64)
 
@@ -29,6 +30,9 @@ def read_ratings(column: Any, name: str) -> tuple[np.ndarray, bool]:
     Raises:
         DataError: a value is not a finite number, or booleans and numbers are mixed; a row is named.
     """
+    column = pd.Series(column)
+    if column.dtype == np.float16:
+        column = _as_printed(column)
     values, booleans = _floats(column, booleans=True)
     with np.errstate(over="ignore"):
         ratings = values.astype(np.float32)
@@ -48,7 +52,7 @@ def as_threshold(value: object, *, what: str = "threshold") -> float | None:
         return None
     found = as_number(value)
     if found is None or not np.isfinite(found):
-        raise UsageError(f"{what}: expected a number or None, found {value!r}.")
+        raise UsageError(f"{what}: expected a number or None, found {_shown(value)}.")
     return found
 
 
@@ -201,15 +205,31 @@ def _floats(column: Any, *, booleans: bool) -> tuple[np.ndarray, bool]:
         pd.api.types.is_numeric_dtype(column.dtype) or pd.api.types.is_string_dtype(column.dtype)
     ):
         return nothing, False
-    numbers: Any = pd.to_numeric(column, errors="coerce")
+    numbers: Any = _as_numbers(column)
     return numbers.to_numpy(dtype=np.float64, na_value=np.nan), False
+
+
+def _as_numbers(column: pd.Series) -> Any:
+    """Return numbers, also written as text; what is not a number, or too large for a float, is missing."""
+    try:
+        return pd.to_numeric(column, errors="coerce")
+    except (ArithmeticError, ValueError):  # an integer of hundreds of digits, a signalling NaN
+        return pd.Series([np.nan if (number := as_number(value)) is None else number for value in column])
+
+
+def _as_printed(column: pd.Series) -> pd.Series:
+    """Return float16 as the shortest decimal numbers that they stand for: 4.2, which float16 holds as 4.1992."""
+    values, rows = np.unique(column.to_numpy(), return_inverse=True)
+    return pd.Series(np.array([float(str(value)) for value in values])[rows])
 
 
 def _integers(column: pd.Series) -> np.ndarray | None:
     """Return whole numbers, also written as text, int64 (n,), or None where one is something else."""
     if pd.api.types.is_float_dtype(column.dtype):
         return None
-    numbers: Any = pd.to_numeric(column, errors="coerce")
+    if column.dtype == object and any(isinstance(value, Decimal) for value in column):  # of a database's NUMERIC
+        column = column.map(lambda value: int(value) if isinstance(value, Decimal) and value % 1 == 0 else value)
+    numbers: Any = _as_numbers(column)
     return numbers.to_numpy() if isinstance(numbers.dtype, np.dtype) and numbers.dtype.kind == "i" else None
 
 
@@ -219,4 +239,13 @@ def _refuse(good: np.ndarray, column: Any, name: str, expected: str) -> None:
         found = pd.Series(column).iloc[bad[0]]
         if isinstance(found, (np.number, np.bool_)) and not isinstance(found, np.timedelta64):
             found = found.item()
-        raise DataError(f'Column "{name}": expected {expected} in every row, found {found!r} in row {bad[0]}.')
+        raise DataError(f'Column "{name}": expected {expected} in every row, found {_shown(found)} in row {bad[0]}.')
+
+
+def _shown(value: object) -> str:
+    """Return a value for a message, cut after some characters."""
+    try:
+        text = repr(value)
+    except ValueError:  # Python does not write integers of thousands of digits
+        text = f"a number of type {type(value).__name__} with thousands of digits"
+    return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"

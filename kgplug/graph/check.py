@@ -187,6 +187,8 @@ def _feedback(connection: Connection, schema: GraphSchema, contents: Contents, s
         return
     rows, report = assemble(connection, schema, found, seen.users, seen.items)
     yield from _rows(schema, len(found.users), rows, report)
+    for note in report.unused:
+        yield Finding("feedback", "warning", note)
     if found.times is not None:
         text = f"{part.timestamp!r} holds {found.kinds}, from {found.times.range()}"
         yield Finding("feedback", "ok", text)

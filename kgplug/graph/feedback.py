@@ -34,6 +34,7 @@ class Feedback:
         times: of n relationships, or None.
         own: how many of the type were written by kgplug and left out.
         kinds: what the times are, in words.
+        numbers: whether some of the times are numbers.
         problems: what is wrong with the values; ratings that cannot be used are NaN, such times are left out.
     """
 
@@ -44,6 +45,7 @@ class Feedback:
     own: int
     kinds: str = ""
     problems: tuple[DataError, ...] = ()
+    numbers: bool = False
 
 
 def feedback_pattern(schema: GraphSchema) -> str:
@@ -102,7 +104,7 @@ def scan_feedback(
         raise _no_feedback(connection, schema)
     values = iter(edges.values.T)
     ratings = next(values) if rating else None
-    times, kinds, problems = None, "", []
+    times, kinds, numbers, problems = None, "", False, []
     if rating and ratings is not None:
         problems += _problems(connection, schema, "rating", rating, ratings)
     if timestamp:
@@ -113,6 +115,7 @@ def scan_feedback(
             try:
                 times = read_times(first, second, name=timestamp, unit=schema.feedback.time_unit)
                 kinds = kinds_of(first, second, unit=schema.feedback.time_unit)
+                numbers = bool((second < 0).any())
             except DataError as error:
                 problems.append(error)
     users, items = edges.heads, edges.tails
@@ -126,6 +129,7 @@ def scan_feedback(
         own,
         kinds,
         tuple(problems),
+        numbers,
     )
 
 
@@ -153,6 +157,25 @@ def like_threshold(connection: Connection, schema: GraphSchema, ratings: np.ndar
     if part.like is None and part.rating and np.isin(ratings, (0, 1)).all():
         return 1.0 if has_booleans(connection, schema) else None
     return part.like
+
+
+def unused_settings(schema: GraphSchema, feedback: Feedback) -> tuple[str, ...]:
+    """Return a sentence for each setting of the feedback that makes no difference to what was read."""
+    part, unused = schema.feedback, []
+    if part.like is not None and part.rating is None and part.repeated != "count":
+        unused.append(
+            f"[feedback] like is {part.like:g}, but no rating is named: every relationship is a like. "
+            'Set rating, or repeated = "count" to compare the number of relationships.'
+        )
+    if part.rating is not None and part.repeated == "count":
+        unused.append(
+            f"[feedback] rating is {part.rating!r}, but repeated is 'count': the number of relationships stands for it."
+        )
+    if part.time_unit is not None and part.timestamp is None:
+        unused.append(f"[feedback] time_unit is {part.time_unit!r}, but no timestamp is named.")
+    elif part.time_unit is not None and feedback.times is not None and not feedback.numbers:
+        unused.append(f"[feedback] time_unit is {part.time_unit!r}, but {part.timestamp!r} holds dates, not numbers.")
+    return tuple(unused)
 
 
 def has_booleans(connection: Connection, schema: GraphSchema) -> bool:

@@ -13,14 +13,13 @@ from kgplug.errors import DataError
 from kgplug.graph.connection import Connection
 from kgplug.graph.contents import Contents, read_contents
 from kgplug.graph.guess_feedback import Candidate, find_feedback, near_misses
-from kgplug.graph.guess_keys import Guessed, guess_key, guess_title
+from kgplug.graph.guess_keys import Guessed, guess_keys, guess_title
 from kgplug.graph.guess_knowledge import guess_knowledge
 from kgplug.graph.guess_profiles import TypeProfile, profile_types
 from kgplug.graph.guess_values import guess_rating, guess_timestamp
 from kgplug.graph.schema import FeedbackSchema, GraphSchema, ItemSchema, KnowledgeSchema, UserSchema
 from kgplug.graph.schema_text import comment, entry
 
-_MOST_LABELS = 200  # whose keys are looked for
 _MOST_OTHERS = 6  # candidates for the feedback, of which all but the first are named in a comment
 
 
@@ -52,7 +51,7 @@ def guess_schema(connection: Connection) -> tuple[GraphSchema, str]:
     candidates = find_feedback(connection, profiles)
     feedback = candidates[0] if candidates else None
     item = _hub(profiles) if feedback is None else feedback.item
-    keys = {label: guess_key(connection, contents, label) for label in list(contents.labels)[:_MOST_LABELS]}
+    keys = guess_keys(connection, contents)
     parts = {
         "user": _user_part(contents, feedback, keys),
         "item": _item_part(connection, contents, feedback, item, keys),

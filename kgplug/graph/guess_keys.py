@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
 
 from kgplug.graph.connection import Connection
 from kgplug.graph.contents import Contents, sample_properties
+from kgplug.graph.counts import MOST_NAMES
 from kgplug.graph.cypher import quote
 from kgplug.graph.guess_words import words_of
 from kgplug.graph.naming import KEY_NAMES, title_rank
 
 _MOST_CHECKED = 500_000  # nodes of a label up to which uniqueness is checked on all of them
+_MOST_TOGETHER = 2_000_000  # nodes of all labels that are checked so
 _MOST_TRIED = 4  # properties whose uniqueness is checked
 _SAMPLE = 1000
 
@@ -29,26 +30,115 @@ class Guessed:
     why: str
 
 
-def guess_key(connection: Connection, contents: Contents, label: str) -> Guessed:
-    """Return a property that is unique on a label: of a constraint, else one found to be unique."""
-    if constrained := contents.unique.get(label):
+def guess_keys(connection: Connection, contents: Contents) -> dict[str, Guessed]:
+    """Return label → a property that is unique on it: of a constraint, else one found to be unique.
+
+    The number of queries does not grow with the number of labels.
+    """
+    keys: dict[str, Guessed] = {}
+    for label, constrained in contents.unique.items():
         best = min(constrained, key=lambda name: (_key_rank(name, label), name))
-        return Guessed(best, "has a unique constraint")
-    n = contents.labels[label]
-    values = sample_properties(connection, f"(n:{quote(label)})", rows=_SAMPLE)
-    sampled = min(n, _SAMPLE)
-    possible = [name for name, found in values.items() if quotable(name) and _may_be_key(found, sampled)]
-    possible.sort(key=lambda name: (_key_rank(name, label), not isinstance(values[name][0], str), name))
-    if n > _MOST_CHECKED:
-        why = f"unique on the {sampled:,} nodes looked at; no constraint says so"
-        return Guessed(possible[0], why) if possible else _none(values)
-    for name in possible[:_MOST_TRIED]:
-        key = f"n.{quote(name)}"
-        query = f"MATCH (n:{quote(label)}) RETURN count({key}) AS present, count(DISTINCT {key}) AS different"
-        (row,) = connection.rows(query)
-        if row["present"] == row["different"] == n:
-            return Guessed(name, f"unique on all {n:,} nodes, though no constraint says so")
-    return _none(values)
+        keys[label] = Guessed(best, "has a unique constraint")
+    samples = _sample_labels(connection, {label: n for label, n in contents.labels.items() if label not in keys})
+    possible = {label: sample.possible(label)[:_MOST_TRIED] for label, sample in samples.items()}
+    left = _few_enough({label: contents.labels[label] for label, names in possible.items() if names})
+    for turn in range(_MOST_TRIED):
+        names = {label: possible[label][turn] for label in left if turn < len(possible[label])}
+        for label in _unique_on_all(connection, names):
+            why = f"unique on all {contents.labels[label]:,} nodes, though no constraint says so"
+            keys[label] = Guessed(names[label], why)
+            left.remove(label)
+    for label, sample in samples.items():
+        if label not in keys and possible[label] and contents.labels[label] > sample.n and label not in left:
+            why = f"unique on the {sample.n:,} nodes looked at; no constraint says so"
+            keys[label] = Guessed(possible[label][0], why)
+    return {label: keys.get(label) or _none(samples[label].properties) for label in contents.labels}
+
+
+@dataclass
+class _Sample:
+    """Some nodes of a label: how many, and the properties found, with those that may be a key."""
+
+    n: int = 0
+    properties: list[str] = field(default_factory=list)
+    texts: dict[str, bool] = field(default_factory=dict)
+
+    def possible(self, label: str) -> list[str]:
+        """Return the properties that may be the key, the likeliest first; `texts` says which hold text."""
+        return sorted(self.texts, key=lambda name: (_key_rank(name, label), not self.texts[name], name))
+
+
+def _sample_labels(connection: Connection, labels: dict[str, int]) -> dict[str, _Sample]:
+    """Return label → what a sample of its nodes shows; one query for all labels.
+
+    Few labels are sampled one by one within it. Each has to be planned, so that of many labels about as many nodes are
+    taken in one pass over the graph.
+
+    Args:
+        connection: to the database.
+        labels: label → its number of nodes.
+    """
+    if not labels:
+        return {}
+    if len(labels) <= MOST_NAMES:
+        parts = [
+            f"MATCH (n:{quote(label)}) WITH n LIMIT {_SAMPLE} RETURN {number} AS i, n"
+            for number, label in enumerate(labels)
+        ]
+        nodes = f"CALL () {{ {' UNION ALL '.join(parts)} }} WITH $labels[i] AS label, n"
+    else:
+        nodes = "MATCH (n) UNWIND labels(n) AS label WITH label, n WHERE rand() < $shares[label]"
+    rows = connection.rows(
+        f"{nodes} UNWIND [null] + keys(n) AS name WITH label, name, n[name] AS value "
+        "RETURN label, name, count(*) AS n, count(DISTINCT value) AS different, "
+        "count(CASE WHEN value IS :: INTEGER NOT NULL THEN 1 END) AS numbers, "
+        "count(CASE WHEN value IS :: STRING NOT NULL THEN 1 END) AS texts ORDER BY name",
+        labels=list(labels),
+        shares={label: min(1.0, _SAMPLE / n) for label, n in labels.items()},
+    )
+    samples = {label: _Sample() for label in labels}
+    for row in rows:
+        if row["name"] is None:
+            samples[row["label"]].n = row["n"]
+    for row in rows:
+        sample, name = samples[row["label"]], row["name"]
+        if name is None:
+            continue
+        sample.properties.append(name)
+        whole = row["n"] == sample.n == row["different"] == row["numbers"] + row["texts"]
+        if whole and quotable(name):
+            sample.texts[name] = row["texts"] > 0
+    return samples
+
+
+def _few_enough(labels: dict[str, int]) -> list[str]:
+    """Return the labels whose nodes are all looked at: those with few, until they are many together."""
+    found, together = [], 0
+    for label in sorted(labels, key=lambda label: labels[label]):
+        together += labels[label]
+        if labels[label] <= _MOST_CHECKED and together <= _MOST_TOGETHER:
+            found.append(label)
+    return found
+
+
+def _unique_on_all(connection: Connection, names: dict[str, str]) -> list[str]:
+    """Return the labels on all of whose nodes a property is there and unique; one query for all of them.
+
+    Args:
+        connection: to the database.
+        names: label → property.
+    """
+    if not names:
+        return []
+    kinds = ":" + "|".join(map(quote, sorted(names))) if len(names) <= MOST_NAMES else ""
+    rows = connection.rows(
+        f"MATCH (n{kinds}) UNWIND [label IN labels(n) WHERE label IN $labels] AS label "
+        "WITH label, n[$names[label]] AS key RETURN label, count(*) AS n, count(key) AS present, "
+        "count(DISTINCT key) AS different",
+        labels=sorted(names),
+        names=names,
+    )
+    return [row["label"] for row in rows if row["present"] == row["different"] == row["n"]]
 
 
 def guess_title(connection: Connection, label: str, key: str | None, n: int) -> Guessed:
@@ -85,14 +175,9 @@ def quotable(name: str) -> bool:
     return bool(name) and "\0" not in name
 
 
-def _none(values: dict[str, list[Any]]) -> Guessed:
-    found = ", ".join(sorted(values)[:8]) or "none"
+def _none(properties: list[str]) -> Guessed:
+    found = ", ".join(sorted(properties)[:8]) or "none"
     return Guessed(None, f"no property is unique, whole and an integer or text (properties: {found})")
-
-
-def _may_be_key(values: list[Any], sampled: int) -> bool:
-    usable = all(isinstance(value, (int, str)) and not isinstance(value, bool) for value in values)
-    return usable and len(values) == sampled == len(set(values))
 
 
 def _key_rank(name: str, label: str) -> int:

@@ -22,7 +22,7 @@ from kgplug.graph.bulk import BulkReader, Nodes
 from kgplug.graph.connection import Connection
 from kgplug.graph.contents import Contents, read_contents, require_label
 from kgplug.graph.entities import Entities, name_entities
-from kgplug.graph.feedback import Feedback, like_threshold, read_feedback
+from kgplug.graph.feedback import Feedback, like_threshold, read_feedback, unused_settings
 from kgplug.graph.node_ids import NodeRows
 from kgplug.graph.node_keys import checked_keys
 from kgplug.graph.schema import GraphSchema
@@ -215,7 +215,15 @@ def assemble(
     n_known, itself = int(known.sum()), int((own_items[users[known]] == items[known]).sum())
     repeated = n_known - itself - len(interactions)
     written = {schema.feedback.type: feedback.own}
-    report = ReadReport(len(interactions), feedback.own, repeated, len(known) - n_known, itself, written=written)
+    report = ReadReport(
+        len(interactions),
+        feedback.own,
+        repeated,
+        len(known) - n_known,
+        itself,
+        unused=unused_settings(schema, feedback),
+        written=written,
+    )
     return interactions, report
 
 

@@ -7,7 +7,8 @@ import tomllib
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic_core import PydanticCustomError
 
 from kgplug.errors import UsageError
 
@@ -51,6 +52,17 @@ class FeedbackSchema(_Part):
         "count if there is no rating property",
     )
     like: float | None = Field(default=None, allow_inf_nan=False, description="least rating that counts as a like")
+
+    @field_validator("like", mode="before")
+    @classmethod
+    def _a_number(cls, value: object) -> float | None:
+        """Return a number of any type as a Python number: np.float32(4.1) is 4.1; true and false are none."""
+        from kgplug.data.columns import as_number
+
+        number = None if value is None else as_number(value)
+        if number is None and value is not None:
+            raise PydanticCustomError("number", "expected a number")
+        return number
 
 
 class KnowledgeSchema(_Part):

@@ -12,6 +12,8 @@ from kgplug.graph.bulk import BulkReader
 from kgplug.graph.check import check
 from kgplug.graph.connection import Connection
 from kgplug.graph.contents import read_contents
+from kgplug.graph.guess import guess_schema
+from kgplug.graph.guess_keys import guess_keys
 from kgplug.graph.reader import pull_knowledge
 from kgplug.graph.schema import GraphSchema
 
@@ -84,6 +86,43 @@ def test_an_account_that_may_not_read_the_count_store_reads_the_same(
     assert (again.labels, again.types, again.ends) == (contents.labels, contents.types, None)
     assert pull_knowledge(connection, schema)[0].fingerprint == knowledge.fingerprint
     assert check(connection, schema).ok
+
+
+def test_init_takes_as_many_queries_whatever_the_labels_and_finds_the_same_keys(
+    connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = []
+    for labels in (1, 20, 100):
+        build(connection, types=3, labels=labels)
+        connection.write("MATCH (u:User), (m:Movie) WHERE (u.id + m.id) % 3 = 0 CREATE (u)-[:RATED]->(m)")
+        connection.write("MATCH (n:L0) SET n.name = 'x' + n.id, n.even = n.id % 2 = 0, n.half = n.id / 2.0")
+        schemas: list[GraphSchema] = []
+        found.append(queries_of(connection, monkeypatch, lambda: schemas.append(guess_schema(connection)[0])))  # noqa: B023
+        assert schemas[0].knowledge.keys == {f"L{number}": "id" for number in range(labels)}
+        assert (schemas[0].user.key, schemas[0].item.key) == ("id", "id")
+    assert len(set(found)) == 1
+
+
+@pytest.mark.parametrize("most", [0, counts.MOST_NAMES])
+def test_init_takes_only_whole_unique_integers_or_text_for_keys(
+    connection: Connection, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    monkeypatch.setattr("kgplug.graph.guess_keys.MOST_NAMES", most)
+    connection.autocommit("MATCH (n) DETACH DELETE n")
+    connection.write(
+        "UNWIND range(0, 1999) AS i CREATE (a:Movie {id: i, code: 'c' + i}) CREATE (b:Odd {half: i / 2.0, "
+        "id: i / 2, tags: [i], late: CASE WHEN i < 1999 THEN i END, code: 'o' + i}) CREATE (a)-[:HAS]->(b) "
+        "CREATE (c:Plain {id: CASE i WHEN 1999 THEN 0 ELSE i END}) CREATE (a)-[:OF]->(c) CREATE (a)-[:IS]->(:Bare)"
+    )
+    keys = guess_keys(connection, read_contents(connection))
+    assert {label: key.value for label, key in keys.items()} == {
+        "Movie": "id",
+        "Odd": "code",
+        "Plain": None,
+        "Bare": None,
+    }
+    assert "properties: none" in keys["Bare"].why
+    assert "properties: id" in keys["Plain"].why
 
 
 def test_two_hundred_types_are_read_in_two_seconds(connection: Connection) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from kgplug.graph.check import check
 from kgplug.graph.connection import Connection
 from kgplug.graph.reader import pull_interactions, read_interactions
 from kgplug.graph.schema import FeedbackSchema, GraphSchema
@@ -57,3 +58,28 @@ def test_a_graph_without_repeated_feedback_has_no_ratings_of_its_own(connection:
     build(connection, "CREATE (u:User {id: 1}), (u)-[:RATED]->(:Movie {id: 1}), (u)-[:RATED]->(:Movie {id: 2})")
     rows = read_interactions(connection, GraphSchema())
     assert rows.ratings is None and rows.counts is None
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"like": 4}, "[feedback] like is 4, but no rating is named: every relationship is a like."),
+        (
+            {"rating": "rating", "repeated": "count"},
+            "[feedback] rating is 'rating', but repeated is 'count': the number",
+        ),
+        ({"time_unit": "ms"}, "[feedback] time_unit is 'ms', but no timestamp is named."),
+        ({"timestamp": "day", "time_unit": "ms"}, "[feedback] time_unit is 'ms', but 'day' holds dates, not numbers."),
+        ({"timestamp": "at", "time_unit": "ms", "rating": "rating", "like": 4}, None),
+        ({"repeated": "count", "like": 2}, None),
+    ],
+)
+def test_settings_of_the_feedback_that_make_no_difference_are_named(
+    connection: Connection, settings: dict, sentence: str | None
+) -> None:
+    build(connection, f"{PLAYS} WITH 1 AS one MATCH ()-[r:RATED]->() SET r.day = date('2024-01-31')")
+    schema = GraphSchema(feedback=FeedbackSchema(**settings))
+    _, report = pull_interactions(connection, schema)
+    warnings = [finding.finding for finding in check(connection, schema).findings if finding.level == "warning"]
+    assert list(report.unused) == [warning for warning in warnings if warning.startswith("[feedback]")]
+    assert [one.startswith(sentence or "") for one in report.unused] == [True] * (sentence is not None)

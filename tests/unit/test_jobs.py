@@ -88,7 +88,7 @@ def test_a_training_that_failed_is_not_taken_for_the_one_that_is_asked_for(
 def test_an_interrupted_training_promises_to_go_on_only_where_a_checkpoint_is_kept(
     kept: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    def interrupted(_model: object, _kind: str, _data: object, _split: object, options: dict) -> None:
+    def interrupted(_model: object, _data: object, _parts: object, options: dict) -> None:
         if kept:
             options["checkpoint"].parent.mkdir(parents=True)
             options["checkpoint"].write_bytes(b"")
@@ -99,3 +99,10 @@ def test_an_interrupted_training_promises_to_go_on_only_where_a_checkpoint_is_ke
         jobs.train("MF", _data(), Runs(tmp_path / "runs"), settings=QUICK, progress=False)
     promised = ["The same command, given again, goes on from the last checkpoint."]
     assert getattr(raised.value, "__notes__", []) == (promised if kept else [])
+
+
+def test_a_seed_of_numpy_trains_the_run_that_the_same_number_of_python_trains(tmp_path: Path) -> None:
+    runs = Runs(tmp_path)
+    first = jobs.train("Popularity", _data(), runs, seed=np.int64(3), progress=False)  # type: ignore[arg-type]
+    again = jobs.train("Popularity", _data(), runs, seed=3, reuse=True, progress=False)
+    assert first == again

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from kgplug.errors import UsageError
 from kgplug.graph.contents import Contents, label_keys, listed, require_label
 from kgplug.graph.guess_words import USER_WORDS, mentions, words_of
 from kgplug.graph.node_ids import ElementIds, NodeRows
-from kgplug.graph.schema import GraphSchema, ItemSchema, KnowledgeSchema, UserSchema
+from kgplug.graph.schema import FeedbackSchema, GraphSchema, ItemSchema, KnowledgeSchema, UserSchema
 from kgplug.graph.schema_text import comment, entry
 
 NAMES = st.text(st.characters(exclude_categories=["Cs"]), min_size=1)
@@ -55,12 +56,19 @@ def test_a_file_that_is_no_utf_8_is_told_so(tmp_path: Path, encoding: str) -> No
         ("[item]\nlabel = 3", r"item\.label: .*string; found 3"),
         ("[item]\nlabel = ''", r"item\.label: .*at least 1 character; found ''"),
         ("[feedback]\nlike = 'four'", r"feedback\.like: .*number.*found 'four'"),
+        ("[feedback]\nlike = false", r"feedback\.like: expected a number; found False"),
         ("[item", "is not valid TOML"),
     ],
 )
 def test_a_wrong_entry_is_named_with_what_was_found(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         GraphSchema.load(write(tmp_path, text))
+
+
+@pytest.mark.parametrize("like", [np.float32(4.1), np.float64(4.1), Decimal("4.1"), "4.1", np.array(4.1)])
+def test_a_threshold_of_any_type_counts_as_it_prints(like) -> None:
+    found = FeedbackSchema(like=like).like
+    assert found == 4.1 and type(found) is float
 
 
 def test_a_missing_file_tells_the_command_that_writes_one(tmp_path: Path) -> None:

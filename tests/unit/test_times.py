@@ -58,6 +58,17 @@ def test_times_keep_the_precision_of_their_source(column, times: list[int], unit
     assert _times(column) == (times, unit)
 
 
+def test_decimals_of_nanoseconds_keep_their_order_and_too_large_ones_are_refused() -> None:
+    moments = [1_600_000_000_000_000_000 + nanoseconds for nanoseconds in (3, 1, 2)]
+    frame = pd.DataFrame({"u": 1, "i": [1, 2, 3], "t": [Decimal(moment) for moment in moments]})
+    rows = Interactions.from_dataframe(frame, user="u", item="i", timestamp="t")
+    assert (rows.timestamps.tolist(), rows.time_unit) == (moments, "ns")
+    with pytest.raises(
+        DataError, match=r"expected seconds since 1970, or a date, in every row, found 10{78}… in row 0"
+    ):
+        Interactions.from_dataframe(frame.assign(t=[10**400, 1, 2]), user="u", item="i", timestamp="t")
+
+
 @pytest.mark.parametrize(
     ("column", "message"),
     [
@@ -179,6 +190,14 @@ def test_numpy_integers_are_thresholds_and_float32_neighbours_are_told_apart() -
     assert rows.is_like.tolist() == [False, True]
 
 
+def test_ratings_of_half_precision_are_the_decimal_numbers_that_they_print_as() -> None:
+    stars = np.round(np.arange(1, 5.05, 0.1), 1)
+    frame = pd.DataFrame({"u": 1, "i": np.arange(len(stars)), "r": stars.astype(np.float16)})
+    for threshold in stars:
+        rows = Interactions.from_dataframe(frame, user="u", item="i", rating="r", threshold=threshold)
+        assert rows.is_like.tolist() == (stars >= threshold).tolist()
+
+
 @pytest.mark.parametrize(
     "threshold",
     [
@@ -231,6 +250,8 @@ def test_of_booleans_true_is_a_like_and_false_a_dislike(column) -> None:
         (["4", "four"], r"'four' in row 1"),
         ([4, 1e39], r"1e\+39.* in row 1"),
         ([4, np.timedelta64(4, "s")], r"np.timedelta64\(4,'s'\) in row 1"),
+        ([4, 10**400], r"10{78}… in row 1"),
+        ([4, 10**5000], r"a number of type int with thousands of digits in row 1"),
     ],
 )  # fmt: skip
 def test_what_is_no_rating_is_refused_with_its_row(column, found: str) -> None:
