@@ -113,7 +113,8 @@ def guess_rating(connection: Connection, profile: TypeProfile) -> Rating:
         numbers = values.missing == 0 and values.unusable == values.not_finite and values.n_different > 1
         if values.unusable and numbers:  # numbers all the same: wrong ones are to be corrected, not passed over
             rating = _rating(name, values, boolean=False)
-            wrong = f"CORRECT THESE: {values.unusable:,} are no finite numbers (found {values.example})"
+            of = f"{values.unusable:,} of {values.n:,}"
+            wrong = f"CORRECT THESE: the values of {of} relationships are no finite numbers (found {values.example})"
             return Rating(name, rating.like, f"{wrong}; `kgplug check` names them. {rating.why}")
         if not values.whole:
             notes.append(_unusable_rating(connection, profile, name, values))
@@ -169,7 +170,7 @@ def _judge(connection: Connection, profile: TypeProfile, name: str, setting: str
         "WITH value, CASE WHEN isNaN(number) THEN null ELSE number END AS number "
         "RETURN count(*) AS n, count(value) AS present, count(number) AS usable, count(DISTINCT number) AS different, "
         "min(number) AS least, max(number) AS most, min(CASE WHEN number > 0 THEN number END) AS least_above_zero, "
-        "count(CASE WHEN number IS NULL AND value IS :: FLOAT NOT NULL THEN 1 END) AS not_finite, "
+        "count(CASE WHEN number IS NULL AND toFloatOrNull(value) IS NOT NULL THEN 1 END) AS not_finite, "
         "head(collect(CASE WHEN value IS NOT NULL AND number IS NULL THEN value END)[..1]) AS example",
         rows=_MOST_JUDGED,
     )
@@ -237,7 +238,11 @@ def _conversion(connection: Connection, profile: TypeProfile, name: str, convers
     value = f"r.{quote(name)}"
     for conversion in conversions:
         expression = conversion.format(value=value)
-        query = f"MATCH {_pattern(profile)} WITH r LIMIT $rows RETURN count(*) AS n, count({expression}) AS converted"
+        number = rating_of("value") if conversions is _RATINGS_FROM_TEXT else timestamp_of("value")
+        query = (
+            f"MATCH {_pattern(profile)} WITH r LIMIT $rows WITH {expression} AS value "
+            f"RETURN count(*) AS n, count(CASE WHEN NOT isNaN({number}) THEN 1 END) AS converted"
+        )
         try:
             (row,) = connection.rows(query, rows=_MOST_JUDGED)
         except GraphError:  # a text that the expression cannot read
