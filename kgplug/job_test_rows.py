@@ -113,7 +113,10 @@ class TestRows:
         memory = RowMemory.from_arrays(read_arrays(run.folder, (HASHES, PARTS)))
         memory = memory or self.split_again(run, split_of(run.content))
         if memory is None:
-            raise _changed(run, "and it is of an earlier version of kgplug, which did not remember its test set")
+            raise RunError(
+                f"Run {run.folder.name} is of an earlier version of kgplug, which did not remember its test set, and "
+                "the graph has changed since. Train again, then evaluate."
+            )
         n_test = memory.count(TEST)
         if n_test == 0:
             raise DataError(
@@ -122,7 +125,10 @@ class TestRows:
         run.parts, run.knows = memory.parts_of(self.hashes), self.known_to(run.content)
         run.gone = n_test - int(run.own_test.sum())
         if run.gone == n_test:
-            raise _changed(run, f"none of its {n_test:,} test rows is left")
+            raise RunError(
+                f"Run {run.folder.name} was trained on data that the graph no longer holds: none of its {n_test:,} "
+                f"test {self.what} is left. Train again, then evaluate."
+            )
         if run.gone:
             self.notes.append(
                 f"{run.gone:,} of the {n_test:,} test {self.what} of run {run.folder.name} are no longer in the graph: "
@@ -144,7 +150,7 @@ class TestRows:
             )
             return
         self.rows = rows
-        also = f"; {unknown:,} more are unknown to one of them" if unknown else ""
+        also = f"; {unknown:,} more {'is' if unknown == 1 else 'are'} unknown to one of them" if unknown else ""
         self.notes.append(
             f"The runs are compared on {n:,} {self.what} that are in the test set of at least one of them and that "
             f"none has learnt or was validated on{also}."
@@ -153,12 +159,6 @@ class TestRows:
     def test_rows(self, run: MeasuredRun) -> np.ndarray:
         """Return the rows to measure a run on, bool (m,)."""
         return run.own_test if self.rows is None else self.rows
-
-
-def _changed(run: MeasuredRun, how: str) -> RunError:
-    return RunError(
-        f"Run {run.folder.name} was trained on data that the graph no longer holds: {how}. Train again, then evaluate."
-    )
 
 
 class TestFeedback(TestRows):

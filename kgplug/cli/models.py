@@ -232,6 +232,8 @@ def _print_measures(tables: dict[str, pd.DataFrame], *, beyond: bool, as_json: b
     from kgplug import job_health
 
     if as_json:
+        for note in [note for table in tables.values() for note in table.attrs.get("notes", [])]:
+            err.print(note)  # such as which figures are not to be compared
         for note in job_health.notes(tables):
             err.print(note)
         print_json([row for table in tables.values() for row in plain(table.rename_axis("run"))])

@@ -241,11 +241,11 @@ def _entities(
 
 def _unknown_key(model: EmbeddingModel, end: str, label: str | None, key: int | str) -> UsageError:
     keys = model.entity_keys if label is None else model.entity_keys[model.entity_labels == label]
-    numbers = [one for one in keys if isinstance(one, int)]
+    numbers = {one for one in keys if isinstance(one, int)}  # nodes of two labels may have one key
     if isinstance(key, int) and numbers:
         near = [str(one) for one in heapq.nsmallest(_SHOWN_KEYS, numbers, key=lambda one: abs(one - key))]
     else:
-        texts = sorted(map(str, keys))
+        texts = sorted({*map(str, keys)})
         place = bisect.bisect(texts, str(key))
         around = texts[max(0, place - _LOOKED_AT) : place + _LOOKED_AT]
         near = difflib.get_close_matches(str(key), around, n=_SHOWN_KEYS, cutoff=0)

@@ -35,8 +35,8 @@ def no_list(graph: Graph, run: dict, user: int | str) -> UsageError:
         return UsageError(f"{about}: the options with which it was published left nothing to list.")
     live = shlex.join(["kgplug", "recommend", str(user), "--live", "--model", name])
     return UsageError(
-        f"{about}: it was trained before the user came, or the options with which it was published left nothing to "
-        f"list. Where the run is, `{live}` makes a list from what the user likes now."
+        f"{about}: it was trained before the user came, the user was erased, or the options with which it was "
+        f"published left nothing to list. Where the run is, `{live}` makes a list from what the user likes now."
     )
 
 

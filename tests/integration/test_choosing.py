@@ -87,7 +87,8 @@ def test_what_lists_are_like_is_a_table_of_its_own_and_only_on_request(films: No
     kgplug("train", "Popularity", *SPLIT)
     kgplug("train", "ItemKNN", *SPLIT)
     plain = json.loads(kgplug("evaluate", "Popularity", "ItemKNN", "--k", "3", "--json").stdout)
-    assert all(list(row)[-2:] == ["users", "left out"] for row in plain)
+    assert all(list(row)[-4:] == ["users", "left out", "test rows", "gone"] for row in plain)
+    assert all(row["test rows"] > 0 and row["gone"] == 0 for row in plain)
     rows = json.loads(kgplug("evaluate", "Popularity", "ItemKNN", "--k", "3", "--beyond", "--json").stdout)
     for before, row in zip(plain, rows, strict=True):
         assert {name: row[name] for name in before} == before
@@ -95,3 +96,12 @@ def test_what_lists_are_like_is_a_table_of_its_own_and_only_on_request(films: No
     shown = kgplug("evaluate", "Popularity", "ItemKNN", "--k", "3", "--beyond").stdout
     first, second = shown.split("Beyond accuracy")
     assert "NDCG@3" in first and "novelty" not in first and "novelty@3" in second and "left out" not in second
+    assert "test rows" in first and "test rows" not in second
+
+
+def test_json_says_on_stderr_which_rows_runs_were_compared_on(films: None) -> None:
+    kgplug("train", "ItemKNN", "--split", "0.6,0.2,0.2")
+    kgplug("train", "Popularity", "--split", "0.5,0.2,0.3")
+    found = kgplug("evaluate", "ItemKNN", "Popularity", "--k", "3", "--json")
+    assert len(json.loads(found.stdout)) == 2
+    assert "The runs are compared on" in found.stderr or "do not compare their figures" in found.stderr

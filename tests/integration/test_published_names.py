@@ -12,6 +12,7 @@ from typer.testing import CliRunner, Result
 import kgplug
 from kgplug import explain, jobs
 from kgplug.cli import app
+from kgplug.erasure import erase_user
 from kgplug.errors import GraphError, UsageError
 from kgplug.graph import catalog
 from kgplug.graph.connection import Connection
@@ -202,8 +203,11 @@ def test_why_there_is_no_list_is_said_only_as_far_as_it_is_known(graph: Graph, r
     with pytest.raises(UsageError, match="the user has feedback on every :Movie") as full:
         explain.recommendations(graph, 5)
     assert "--live" not in str(full.value) and "newer" not in str(full.value)
-    with pytest.raises(UsageError, match=r"trained before the user came, or .* `kgplug recommend 100 --live"):
+    with pytest.raises(UsageError, match=r"trained before the user came, .*or .* `kgplug recommend 100 --live"):
         explain.recommendations(graph, 100)
+    erase_user(graph, runs, 6)
+    with pytest.raises(UsageError, match=r"the user was erased, or .* `kgplug recommend 6 --live"):
+        explain.recommendations(graph, 6)
     with pytest.raises(UsageError, match=r"No published model has lists and its run on this machine|among the runs"):
         live_recommendations(graph, Runs(runs.folder / "none"), 5)
     with pytest.raises(UsageError, match=r"No published model has a list .*READ"):

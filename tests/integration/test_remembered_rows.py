@@ -164,7 +164,9 @@ def test_a_run_of_an_earlier_version_is_measured_on_unchanged_data_and_refused_o
     forget(folder)
     assert jobs.evaluate(graph, [folder])["recommender"].equals(expected)
     graph.connection.write("MATCH (a:User {id: 1}) MERGE (b:Movie {id: 99}) CREATE (a)-[:RATED {rating: 5}]->(b)")
-    with pytest.raises(RunError, match=r"no longer holds: .* earlier version .* Train again, then evaluate"):
+    with pytest.raises(
+        RunError, match=r"is of an earlier version .*, and the graph has changed since\. Train again, then"
+    ):
         jobs.evaluate(graph, [folder])
 
 
@@ -209,3 +211,18 @@ def test_an_erased_user_is_no_test_user_any_more(graph: Graph, runs: Runs) -> No
     assert erase_user(graph, runs, user).runs == [folder.name]
     after = jobs.evaluate(graph, [folder])["recommender"].iloc[0]
     assert (after["test rows"], after["gone"]) == (before["test rows"] - n_own, 0)
+
+
+def test_a_row_that_one_run_does_not_know_is_one_row(graph: Graph, runs: Runs) -> None:
+    old = train(graph, runs)
+    new = train(graph, runs, split=jobs.Split((0.6, 0.2, 0.2), seed=7))
+    parts = [memory_of(folder).parts_of(graph.read_interactions(SCHEMA).row_hashes) for folder in (old, new)]
+    rows = graph.read_interactions(SCHEMA)
+    common = ((parts[0] == TEST) | (parts[1] == TEST)) & ~np.isin(parts[0], [0, 1]) & ~np.isin(parts[1], [0, 1])
+    users, counts = np.unique(rows.users[common], return_counts=True)
+    gone = users[counts == 1][0]
+    arrays, content = read_artefact(old)
+    content["user_keys"] = [-1 if key == rows.user_keys[gone] else key for key in content["user_keys"]]
+    write_artefact(old, arrays, content)
+    notes = jobs.evaluate(graph, [old, new])["recommender"].attrs["notes"]
+    assert any("; 1 more is unknown to one of them." in note for note in notes)

@@ -122,6 +122,8 @@ def test_loops_are_predicted_where_the_graph_has_some():
         (("DIRECTED", {"tail_label": "Movies"}), 'Unknown tail type "Movies". Did you mean "Movie"?'),
         (("DIRECTED", {"head_label": "Person", "head": "p99"}), "no :Person node with the key 'p99' as a head"),
         (("DIRECTED", {"tail_label": "Movie", "tail": 30}), "as a tail. The nearest: 24, 23, 22."),
+        (("DIRECTED", {"tail": 30}), "no node with the key 30 as a tail. The nearest: 24, 23, 22."),
+        (("DIRECTED", {"tail": 0}), "no node with the key 0 as a tail. The nearest: 1, 2, 3."),
         (("DIRECTED", {"tail": 2}), "2 nodes have the key 2 (:Genre, :Movie). Name one with --tail-type."),
     ],
 )
