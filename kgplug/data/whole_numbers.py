@@ -58,7 +58,8 @@ def row_numbers(given: object, n: int, what: str) -> np.ndarray:
         )
     rows = rows.reshape(-1)
     if int(rows.min()) < 0 or int(rows.max()) >= n:
-        raise UsageError(f"{what} are row numbers from 0 to {n - 1}; found {rows.min()} to {rows.max()}.")
+        found = f"{rows[0]}" if len(rows) == 1 else f"{rows.min()} to {rows.max()}"
+        raise UsageError(f"{what} are row numbers from 0 to {n - 1}; found {found}.")
     return rows.astype(np.int64, copy=False)
 
 

@@ -66,9 +66,11 @@ def test_what_is_no_row_number_is_refused_with_the_call_that_gives_one(model, us
         model.score([0], users)
 
 
-@pytest.mark.parametrize("users", [12, -1, [0, 12], np.uint64(2**63)])
-def test_numbers_out_of_range_are_refused(model, users) -> None:
-    with pytest.raises(UsageError, match=r"Users are row numbers from 0 to 11; found "):
+@pytest.mark.parametrize(
+    ("users", "found"), [(12, "12"), (-1, "-1"), ([0, 12], "0 to 12"), (np.uint64(2**63), "9223372036854775808")]
+)
+def test_numbers_out_of_range_are_refused(model, users, found: str) -> None:
+    with pytest.raises(UsageError, match=rf"Users are row numbers from 0 to 11; found {found}\."):
         model.recommend(users)
 
 
