@@ -45,9 +45,9 @@ def row_numbers(given: object, n: int, what: str) -> np.ndarray:
     """
     rows = given if isinstance(given, np.ndarray) else np.asarray(_as_list(given), dtype=object)
     if rows.dtype == object and all(map(is_whole, rows.ravel())):
-        large = rows.size and max(map(abs, map(int, rows.ravel()))) >= 2**63
-        if large:
-            raise UsageError(f"{what} are row numbers from 0 to {n - 1}; found {rows.ravel().tolist()[0]!r}.")
+        large = max(map(int, rows.ravel()), key=abs, default=0)
+        if abs(large) >= 2**63:
+            raise UsageError(f"{what} are row numbers from 0 to {n - 1}; found {large}.")
         rows = rows.astype(np.int64)
     if rows.size == 0:
         return np.empty(0, dtype=np.int64)
