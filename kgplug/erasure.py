@@ -209,7 +209,7 @@ def _keys_of(content: dict, keys: str, labels: str | None, label: str) -> list:
 
 def _item_keys_of(content: dict, label: str) -> list:
     """Return the keys of items that are nodes of the users' label, [] where items are others."""
-    return content["item_keys"] if content.get("item_label") == label else []
+    return content["item_keys"] if label and content.get("item_label") == label else []
 
 
 def _own_item(arrays: dict[str, np.ndarray], content: dict, row: int, user: int | str, label: str) -> int:

@@ -42,7 +42,8 @@ class Popularity(Recommender):
 
     def score(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:
         """Return the number of likes of each item in the training part, float32 (n,)."""
-        return self.likes_per_item[self._pair_rows(users, items)[1]]
+        _, items = self._pair_rows(users, items)
+        return self.likes_per_item[items]
 
     def _score_block(self, users: np.ndarray) -> np.ndarray:
         return np.tile(self.likes_per_item, (len(users), 1))

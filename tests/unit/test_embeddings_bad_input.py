@@ -91,7 +91,7 @@ def test_a_model_that_will_not_fit_is_refused_before_memory_is_taken(name: str, 
     with pytest.raises(TrainingError, match=told) as raised:
         EmbeddingModel(name, **settings).fit(families())
     assert f"embedding_dim={settings['embedding_dim']} on 52 entities and 2 relations needs about" in str(raised.value)
-    assert "Use a smaller embedding_dim." in str(raised.value)
+    assert "Use a smaller embedding_dim, or free some memory." in str(raised.value)
 
 
 def test_the_refusal_starts_where_the_memory_ends(monkeypatch: pytest.MonkeyPatch) -> None:
