@@ -17,6 +17,7 @@ from kgplug.data.graph_identity import GraphIdentity
 from kgplug.data.key_text import FoundKey, choose_key
 from kgplug.data.own_items import OWN_ITEMS
 from kgplug.errors import RunError, UsageError
+from kgplug.graph.cypher import quote
 from kgplug.graph.find_key import find_key, has_key, unknown_key
 from kgplug.graph.graph import Graph
 from kgplug.graph.identity import graph_identity
@@ -100,7 +101,7 @@ def erase_user(graph: Graph, runs: Runs, user: int | str) -> Erasure:
     user = user.item() if isinstance(user, np.generic) else user
     label, key = graph.schema.user.label, graph.schema.user.key
     in_graph = has_key(graph.connection, label, key, user)
-    if not in_graph and not any(_is(user, each) for each in _keys_in_runs(runs, label, here)):
+    if not in_graph and not any(_is(user, each) for each in _keys_in_runs(runs, label, key, here)):
         raise _nobody(unknown_key(graph.connection, label, key, user), runs)
     erased, damaged, elsewhere = [], [], 0
     for info in runs.list():
@@ -108,7 +109,8 @@ def erase_user(graph: Graph, runs: Runs, user: int | str) -> Erasure:
             elsewhere += 1
             continue
         try:
-            if erase_from_run(info.path, label, user):
+            found = [erase_from_run(info.path, label, name) for name in _names_of(graph, info.graph, user)]
+            if any(found):
                 erased.append(info.id)
         except RunError:
             damaged.append(info.id)
@@ -129,7 +131,7 @@ def find_user(graph: Graph, runs: Runs, text: str) -> FoundKey:
     try:
         return find_key(graph.connection, label, key, text)
     except UsageError as error:
-        found = choose_key(text, _keys_in_runs(runs, label, graph_identity(graph.connection, None)))
+        found = choose_key(text, _keys_in_runs(runs, label, key, graph_identity(graph.connection, None)))
         if found is None:
             raise _nobody(error, runs) from None
         return found
@@ -139,15 +141,31 @@ def _nobody(error: UsageError, runs: Runs) -> UsageError:
     return UsageError(f"{error} None of the {len(runs.list()):,} runs on this machine has that user either.")
 
 
-def _keys_in_runs(runs: Runs, label: str, here: GraphIdentity) -> Iterator[int | str]:
-    """Yield the keys of users in all runs of a database that can be read."""
+def _keys_in_runs(runs: Runs, label: str, key: str, here: GraphIdentity) -> Iterator[int | str]:
+    """Yield the keys of users in all runs of a database that can be read and know users by a key property."""
     for info in runs.list():
-        if not here.same_store(info.graph):
+        if not here.same_store(info.graph) or _other_key(info.graph, label, key):
             continue
         with suppress(RunError, KeyError, TypeError, ValueError):
             content = peek_content(info.path)
             keys = (*_user_keys(content, label), *_item_keys_of(content, label))
             yield from (key for key in keys if key is not None)
+
+
+def _other_key(known: GraphIdentity, label: str, key: str) -> str:
+    """Return the key property by which a run knows users of a label; "" where it is this one, or unknown."""
+    theirs, _, name = known.user.rpartition(".")
+    return name if theirs == label and name != key else ""
+
+
+def _names_of(graph: Graph, known: GraphIdentity, user: int | str) -> list[int | str]:
+    """Return the keys that a user has in a run, which may know users by another property than the graph's schema."""
+    label, key = graph.schema.user.label, graph.schema.user.key
+    other = _other_key(known, label, key)
+    if not other:
+        return [user]
+    query = f"MATCH (n:{quote(label)}) WHERE n.{quote(key)} = $user RETURN DISTINCT n.{quote(other)} AS key"
+    return [row["key"] for row in graph.connection.rows(query, user=user) if row["key"] is not None]
 
 
 def _user_keys(content: dict, label: str) -> list:

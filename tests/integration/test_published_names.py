@@ -12,6 +12,7 @@ from typer.testing import CliRunner, Result
 import kgplug
 from kgplug import explain, jobs
 from kgplug.cli import app
+from kgplug.data.artefact import read_content
 from kgplug.erasure import erase_user
 from kgplug.errors import GraphError, UsageError
 from kgplug.graph import catalog
@@ -19,7 +20,7 @@ from kgplug.graph.connection import Connection
 from kgplug.graph.graph import Graph
 from kgplug.graph.local import Endpoint
 from kgplug.graph.publishing import clean, publisher
-from kgplug.graph.schema import FeedbackSchema, GraphSchema, ItemSchema
+from kgplug.graph.schema import FeedbackSchema, GraphSchema, ItemSchema, UserSchema
 from kgplug.live import live_recommendations
 from kgplug.training.runs import Runs
 from tests.integration.publishing import publication
@@ -234,3 +235,18 @@ def test_similar_items_come_from_the_newest_model_that_has_vectors_of_them(graph
         explain.similar_items(graph, 77)
     with pytest.raises(UsageError, match="No published model has vectors of :Book"):
         explain.similar_items(graph.use(BOOKS), 3)
+
+
+def test_a_person_is_erased_from_runs_that_know_people_by_another_key(graph: Graph, runs: Runs) -> None:
+    graph.connection.write(
+        "MATCH (u:User) SET u.card = CASE u.id WHEN 99 THEN 99 ELSE u.id % 12 + 1 END"
+    )  # everybody's card is somebody else's id
+    by_card = FILMS.model_copy(update={"user": UserSchema(key="card")})
+    theirs, mine = train(graph, runs, by_card), train(graph, runs, FILMS)
+    assert {4, 5} <= set(read_content(theirs)["user_keys"])
+    report = erase_user(graph.use(FILMS), runs, 4)
+    assert sorted(report.runs) == sorted([theirs.name, mine.name])
+    assert 5 not in read_content(theirs)["user_keys"] and 4 in read_content(theirs)["user_keys"]
+    assert 4 not in read_content(mine)["user_keys"]
+    with pytest.raises(UsageError, match="None of the 2 runs"):
+        erase_user(Graph(graph.connection).use(by_card), runs, 77)
