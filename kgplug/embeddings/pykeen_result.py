@@ -63,7 +63,9 @@ class PykeenResult:
         slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
         found = {"settings": dict(self._result.configuration), "seed": self._result.random_seed}
         found["metrics"] = {short: self._metric(long) for short, long in _METRICS.items()}
-        return Publication(name, f"{slug}-pykeen-{run}", parts, None, details or found, RelationVectors(names, tensors))
+        return Publication(
+            name, f"{slug}-pykeen-{run}", parts, None, found | (details or {}), RelationVectors(names, tensors)
+        )
 
     def _metric(self, name: str) -> float | None:
         try:

@@ -121,9 +121,9 @@ def _described(schema: GraphSchema, what: str, node: str) -> str:
         f"      WHEN {node}[name] IS :: STRING NOT NULL AND trim({node}[name]) <> '' AND (\n"
         f"        toLower(name) IN [{titles}] OR name =~ {_text(TITLE_PATTERN)})\n"
         f"        THEN head([i IN range(0, 99) WHERE [{titles}][i] = toLower(name)] + [99])\n"
-        f"      ELSE head([i IN range(0, 99) WHERE [{others}][i] = toLower(name) | 101 + i]) END AS rank\n"
-        "    WHERE rank IS NOT NULL\n"
-        "    RETURN value ORDER BY rank, name LIMIT 1\n"
+        f"      ELSE head([i IN range(0, 99) WHERE [{others}][i] = toLower(name) | 101 + i]) END AS title_rank\n"
+        "    WHERE title_rank IS NOT NULL\n"
+        "    RETURN value ORDER BY title_rank, name LIMIT 1\n"
         "  }) END\n"
     )
 

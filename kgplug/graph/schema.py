@@ -57,10 +57,12 @@ class FeedbackSchema(_Part):
     @classmethod
     def _a_number(cls, value: object) -> float | None:
         """Return a number of any type as a Python number: np.float32(4.1) is 4.1; true and false are none."""
-        from kgplug.data.columns import as_number
+        if value is None or isinstance(value, float):
+            return value if value is None else float(value)
+        from kgplug.data.columns import as_number  # pandas
 
-        number = None if value is None else as_number(value)
-        if number is None and value is not None:
+        number = as_number(value)
+        if number is None:
             raise PydanticCustomError("number", "expected a number")
         return number
 

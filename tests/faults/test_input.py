@@ -238,7 +238,8 @@ def test_a_training_tells_how_many_of_kgplugs_own_edges_it_left_out(
     build(
         connection,
         """MATCH (u:User), (m:Movie {id: 12}) CREATE (u)-[:RECOMMENDS {model: 'X', run: 'r', rank: 1, score: 1.0}]->(m);
-        MATCH (a:Movie {id: 1}), (b:Movie {id: 2}) CREATE (a)-[:SIMILAR_TO {model: 'X', run: 'r'}]->(b)""",
+        MATCH (a:Movie {id: 1}), (b:Movie {id: 2}) CREATE (a)-[:SIMILAR_TO {model: 'X', run: 'r'}]->(b);
+        CREATE (:KgplugModel {name: 'X'})-[:SERVES]->(:KgplugRun {id: 'r', model: 'X'})""",
     )
     result = kgplug("train", "CKE", "-s", "epochs=1", home=tmp_path, endpoint=neo4j_server)
     assert result.returncode == 0, result.stderr
