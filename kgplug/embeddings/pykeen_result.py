@@ -5,6 +5,7 @@ Its triples must name entities as `dataset="neo4j"` does (see `pykeen_names`); t
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
@@ -61,7 +62,8 @@ class PykeenResult:
         tensors = _relation_tensors(model, name, n_relations)
         run = fingerprint(labels, keys, vectors, names, *tensors.values())[:_DIGITS]
         slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
-        found = {"settings": dict(self._result.configuration), "seed": self._result.random_seed}
+        settings = json.loads(json.dumps(dict(self._result.configuration), default=_named))
+        found = {"settings": settings, "seed": self._result.random_seed}
         found["metrics"] = {short: self._metric(long) for short, long in _METRICS.items()}
         return Publication(
             name, f"{slug}-pykeen-{run}", parts, None, found | (details or {}), RelationVectors(names, tensors)
@@ -72,6 +74,11 @@ class PykeenResult:
             return round(float(self._result.metric_results.get_metric(name)), 4)
         except (AttributeError, KeyError, ValueError):  # another evaluator than the rank-based one
             return None
+
+
+def _named(value: object) -> str:
+    """Return the name of a function or class among PyKEEN's settings, else the text of an object."""
+    return getattr(value, "__qualname__", None) or str(value)
 
 
 @torch.no_grad()
