@@ -1,7 +1,9 @@
 """Find what says once more which user took which item: it must not be learnt as knowledge, or the test set is known.
 
-Two things do. Nodes that belong to one user and lead to items: orders, sessions, reviews, carts, with what belongs to
-these in turn (the lines of an order). And relationship types between users and items that mostly repeat the feedback.
+Three things do. Nodes that belong to one user and lead to items: orders, sessions, reviews, carts, with what belongs
+to these in turn (the lines of an order). Nodes of few users, or of which many have no user, that lead to what these
+have feedback on: gifts, orders of households, orders of guests among those of users. And relationship types between
+users and items that mostly repeat the feedback.
 """
 
 from __future__ import annotations
@@ -21,7 +23,8 @@ _SINGLE = 0.95  # of the nodes that have an owner: they have one only
 _OWNED = 0.5  # of a label's nodes: they have an owner
 _LEAST_OWNERS = 3
 _LEAST_SHARED = 5  # pairs: fewer are no pattern
-_MOST_STEPS = 4  # from a user over nodes that belong to it: order, line …
+_FEW = 3  # users of a node, such as the buyer and the recipient of a gift
+_COVERED = 0.1  # of the feedback's pairs: nodes that fewer of them can be read from tell little
 REPEATED = 0.5
 """Share of the feedback, or of a type's pairs, beyond chance, from which the type counts as a copy of the feedback."""
 
@@ -30,15 +33,21 @@ REPEATED = 0.5
 class OwnedLabel:
     """Nodes that belong to one user each, directly or through others that do, and that lead to items.
 
+    Or nodes of few users that lead to what these have feedback on.
+
     Attributes:
         label: theirs.
         n: how many there are.
         owner: label of what they belong to: the users', or that of other owned nodes.
+        links: of nodes of few users: how many items they lead to, each counted once per node; else 0.
+        repeated: those of the links whose item one of the node's users has feedback on.
     """
 
     label: str
     n: int
     owner: str
+    links: int = 0
+    repeated: int = 0
 
 
 @dataclass(frozen=True)
@@ -71,23 +80,28 @@ def find_owned(connection: Connection, schema: GraphSchema, contents: Contents) 
         return _owned_by_items(connection, schema, contents)
     owner_of: dict[str, str] = {}
     leads_to_items: set[str] = set()
+    links: dict[str, tuple[int, int]] = {}
     owners = {user}
-    for _ in range(_MOST_STEPS):
+    while owners:  # from a user over nodes that belong to it: order, line …
         candidates = _next_to(owners, schema, contents) - owner_of.keys()
         rows = _count_owners(connection, schema, owners, candidates) if candidates else []
         new = {row["label"]: row for row in rows if _is_owned(row, contents)}
-        if not new:
-            break
+        if user in owners:
+            few = [row for row in rows if row["label"] not in new and row["few"] >= _SINGLE * row["owned"] > 0]
+            links = _repeated_links(connection, schema, contents, few)
+            new |= {row["label"]: row for row in few if row["label"] in links}
         for label, row in new.items():
             owner_of[label] = row["owner"]
-            if row["linked"]:
+            if row["linked"] or label in links:
                 leads_to_items.add(label)
         owners = set(new)
     for label in reversed(owner_of):  # what leads to items through what belongs to it
         if label in leads_to_items:
             leads_to_items.add(owner_of[label])
     return [
-        OwnedLabel(label, contents.labels[label], owner) for label, owner in owner_of.items() if label in leads_to_items
+        OwnedLabel(label, contents.labels[label], owner, *links.get(label, (0, 0)))
+        for label, owner in owner_of.items()
+        if label in leads_to_items
     ]
 
 
@@ -168,16 +182,60 @@ def _count_owners(connection: Connection, schema: GraphSchema, owners: set[str],
     return connection.rows(
         f"MATCH (n{_listed(candidates)}) WHERE any(label IN labels(n) WHERE label IN $labels) "
         f"AND NOT n:{quote(schema.user.label)} AND NOT n:{quote(schema.item.label)} "
-        f"WITH n, COLLECT {{ MATCH (n)-[r]-(o:{owned_by}) WHERE type(r) <> $feedback RETURN DISTINCT o LIMIT 2 }} "
-        f"AS o, EXISTS {{ (n)--(:{quote(schema.item.label)}) }} AS linked "
+        f"WITH n, COLLECT {{ MATCH (n)-[r]-(o:{owned_by}) WHERE type(r) <> $feedback "
+        f"RETURN DISTINCT o LIMIT {_FEW + 1} }} AS o, EXISTS {{ (n)--(:{quote(schema.item.label)}) }} AS linked "
         "UNWIND [label IN labels(n) WHERE label IN $labels] AS label "
         "WITH label, sum(CASE WHEN size(o) > 0 THEN 1 ELSE 0 END) AS owned, "
         "sum(CASE size(o) WHEN 1 THEN 1 ELSE 0 END) AS single, count(DISTINCT o[0]) AS owners, "
+        f"sum(CASE WHEN 0 < size(o) <= {_FEW} THEN 1 ELSE 0 END) AS few, "
         "sum(CASE WHEN linked THEN 1 ELSE 0 END) AS linked, "
         "collect(DISTINCT head([above IN labels(o[0]) WHERE above IN $owners])) AS above "
-        "RETURN label, owned, single, owners, linked, above[0] AS owner",
+        "RETURN label, owned, single, few, owners, linked, above[0] AS owner",
         **own,
     )
+
+
+def _repeated_links(
+    connection: Connection, schema: GraphSchema, contents: Contents, rows: list[dict]
+) -> dict[str, tuple[int, int]]:
+    """Return label → (links, repeated), as `OwnedLabel` has them, of those labels that repeat the feedback.
+
+    A node leads to an item directly or over a node of its own, such as the line of an order.
+
+    Args:
+        rows: of labels whose nodes have few users, from `_count_owners`.
+    """
+    labels = [row["label"] for row in rows]
+    if not labels or schema.feedback.type not in contents.types:
+        return {}
+    u, i, f = quote(schema.user.label), quote(schema.item.label), quote(schema.feedback.type)
+    counts = connection.rows(
+        f"MATCH (n{_listed(labels)}) WHERE any(label IN labels(n) WHERE label IN $labels) AND NOT n:{u} AND NOT n:{i} "
+        f"WITH n, COLLECT {{ MATCH (n)-[r]-(u:{u}) WHERE type(r) <> $feedback RETURN DISTINCT u }} AS users "
+        "WHERE size(users) > 0 "
+        f"WITH n, users, reduce(sum = 0, u IN users | sum + COUNT {{ (u)-[:{f}]-(:{i}) }}) AS taken "
+        f"CALL {{ WITH n MATCH (n)--(i:{i}) RETURN i UNION WITH n MATCH (n)--(x)--(i:{i}) "
+        f"WHERE NOT x:{u} AND NOT x:{i} AND x <> n "
+        "AND COUNT { MATCH (x)--(m) WHERE any(label IN labels(m) WHERE label IN $labels) RETURN DISTINCT m } = 1 "
+        "RETURN i } "
+        f"WITH n, taken, CASE WHEN any(u IN users WHERE EXISTS {{ (u)-[:{f}]-(i) }}) THEN 1 ELSE 0 END AS shared "
+        "UNWIND [label IN labels(n) WHERE label IN $labels] AS label "
+        "RETURN label, count(*) AS links, sum(shared) AS shared, sum(1.0 * taken) AS chance",
+        labels=labels,
+        feedback=schema.feedback.type,
+    )
+    pairs, n_items = _feedback_pairs(connection, schema), contents.labels[schema.item.label]
+    single = {
+        row["label"]
+        for row in rows
+        if row["owned"] >= _OWNED * contents.labels[row["label"]] and row["single"] >= _SINGLE * row["owned"]
+    }
+    return {
+        row["label"]: (row["links"], row["shared"])
+        for row in counts
+        if (row["label"] in single or row["shared"] >= _COVERED * pairs)
+        and _repeats(row["links"], row["shared"], row["chance"] / n_items, row["links"])
+    }
 
 
 def _is_owned(row: dict, contents: Contents) -> bool:

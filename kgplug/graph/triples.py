@@ -61,6 +61,14 @@ class TriplePlan:
     def left_out(self, schema: GraphSchema) -> Iterator[str]:
         """Yield a sentence for each kind of node and each type that is left out because it tells of feedback."""
         for one in self.owned:
+            if one.links:
+                yield (
+                    f"{one.n:,} :{one.label} lead from :{schema.user.label} to :{schema.item.label}, "
+                    f"{one.repeated:,} of {one.links:,} times to what the feedback (:{schema.feedback.type}) joins: "
+                    f"left out, as they say who takes what. To learn from them all the same, name {one.label} under "
+                    "[knowledge] include."
+                )
+                continue
             owner = f"one :{one.owner}" if one.owner == schema.user.label else f"one :{one.owner}, so to one user"
             yield (
                 f"{one.n:,} :{one.label} belong to {owner}, and lead to :{schema.item.label}: left out, as they "
@@ -98,7 +106,12 @@ def plan_triples(connection: Connection, schema: GraphSchema, contents: Contents
         *_pair_rules(connection, schema, contents, names, [one.type for one in repeating]),
         *_own_rules(connection, contents, written),
         *_end_rules(contents, names, list(contents.own), "was written by kgplug"),
-        *_end_rules(contents, names, [one.label for one in owned], "touches nodes that belong to one user each"),
+        *_end_rules(
+            contents, names, [one.label for one in owned if not one.links], "touches nodes that belong to one user each"
+        ),
+        *_end_rules(
+            contents, names, [one.label for one in owned if one.links], "touches nodes that repeat the feedback"
+        ),
         *_user_rules(schema, contents, names),
     ]
     left = dict.fromkeys(names, "")  # type → why nothing of it is left, "" where something is

@@ -87,6 +87,57 @@ def test_the_lines_of_orders_belong_to_one_user_too(connection: Connection) -> N
     }
 
 
+GIFTS = BASKETS + (";MATCH (o:Order) MATCH (u:User {id: toInteger(o.id / 100) % 60 + 1}) CREATE (o)-[:SHIPPED_TO]->(u)")
+GUESTS = ";UNWIND range(1, 900) AS g MATCH (p:Product {id: g % 40 + 1}) CREATE (:Order {id: -g})-[:ORDERS]->(p)"
+LINES = """
+MATCH (u:User)-[:BOUGHT]->(p) MERGE (u)-[:PLACED]->(o:Order {id: u.id})
+CREATE (o)-[:HAS]->(:Line {id: u.id * 100 + p.id})-[:OF]->(p);
+UNWIND range(1, 900) AS g MATCH (p:Product {id: g % 40 + 1})
+CREATE (:Order {id: -g})-[:HAS]->(:Line {id: -g})-[:OF]->(p)
+"""
+
+
+@pytest.mark.parametrize(
+    ("orders", "named"),
+    [
+        (GIFTS, "436 :Order lead from :User to :Product, 436 of 436 times to what the feedback (:BOUGHT) joins"),
+        (BASKETS + GUESTS, "1,336 :Order lead from :User to :Product, 436 of 436 times to"),
+        (LINES, ":Line belong to one :Order, so to one user"),
+        (BASKETS + "MATCH (u:User)-[:PLACED]->(o) WHERE u.id > 2 DETACH DELETE o", " :Order lead from :User"),
+    ],
+    ids=["gifts of two users", "guests' orders among the users'", "lines of guests' orders", "orders of two users"],
+)
+def test_orders_of_few_users_or_of_guests_are_no_knowledge_either(
+    connection: Connection, orders: str, named: str
+) -> None:
+    build(connection, PURCHASES + orders)
+    knowledge, report = pull_knowledge(connection, SHOP)
+    assert set(knowledge.relations) == {"HAS_TAG", "LIVES_IN"}
+    assert any(named in text for text in report.left_out)
+    assert any(named in one.finding for one in check(connection, SHOP).findings)
+    assert "PLACED" in relations(connection, with_knowledge(SHOP, include=["Order", "Line"]))
+
+
+def test_nodes_of_few_users_that_lead_to_other_items_than_theirs_are_knowledge(connection: Connection) -> None:
+    build(
+        connection,
+        PURCHASES + "MATCH (p:Product) MERGE (c:City {id: p.id % 20 + 10}) CREATE (p)-[:MADE_IN]->(c);"
+        "MATCH (u:User) MATCH (c:City {id: u.id * 3 % 20 + 10}) CREATE (u)-[:BORN_IN]->(c)",
+    )
+    assert relations(connection, SHOP) == {"HAS_TAG", "LIVES_IN", "MADE_IN", "BORN_IN"}
+
+
+def test_what_belongs_to_one_user_over_many_steps_is_no_knowledge(connection: Connection) -> None:
+    keys = dict.fromkeys(["A", "B", "C", "D", "E", "F"], "id")
+    build(
+        connection,
+        PURCHASES + "MATCH (u:User) CREATE (u)-[:HAS]->(:A {id: u.id})-[:HAS]->(:B {id: u.id})-[:HAS]->(:C {id: u.id})"
+        "-[:HAS]->(:D {id: u.id})-[:HAS]->(:E {id: u.id})-[:HAS]->(f:F {id: u.id}) "
+        "WITH u, f MATCH (u)-[:BOUGHT]->(p) CREATE (f)-[:HAS]->(p)",
+    )
+    assert relations(connection, with_knowledge(SHOP, keys=KEYS | keys)) == {"HAS_TAG", "LIVES_IN"}
+
+
 def test_orders_can_be_included_by_name(connection: Connection) -> None:
     build(connection, PURCHASES + BASKETS)
     schema = with_knowledge(SHOP, include=["Order"])
