@@ -132,9 +132,14 @@ def _unit_of(numbers: np.ndarray, name: str) -> TimeUnit:
     for unit, smallest in SMALLEST:
         rows = np.flatnonzero(left & (sizes >= smallest))
         if len(rows):
-            found[unit] = (len(rows), float(numbers[rows[0]]))
+            found[unit] = (len(rows), numbers[rows[0]].item())
             left[rows] = False
     return the_unit(found, name)
+
+
+def _whole(number: float) -> str:
+    """Return a number without its fraction; an integer exactly, also where a float cannot hold it."""
+    return str(number) if isinstance(number, int) else f"{number:.0f}"
 
 
 def the_unit(found: dict[TimeUnit, tuple[int, float]], name: str) -> TimeUnit:
@@ -149,7 +154,7 @@ def the_unit(found: dict[TimeUnit, tuple[int, float]], name: str) -> TimeUnit:
     """
     if len(found) > 1:
         units = sorted(found, key=UNITS.index)
-        each = "; ".join(f"{NAMES[unit]} in {found[unit][0]:,}, such as {found[unit][1]:.0f}" for unit in units)
+        each = "; ".join(f"{NAMES[unit]} in {found[unit][0]:,}, such as {_whole(found[unit][1])}" for unit in units)
         raise DataError(
             f'"{name}": expected numbers in one unit of time, found {each}. Correct them, store dates instead of '
             'numbers, or name the unit with time_unit = "s", "ms", "us" or "ns".'

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from pydantic import SecretStr
 
 from kgplug.errors import GraphError
+from kgplug.graph.far_times import data_of
 from kgplug.graph.local import LocalNeo4j
 from kgplug.graph.server_errors import DATABASE_NOT_FOUND, translated_errors
 from kgplug.graph.tls import driver_address
@@ -127,7 +128,7 @@ class Connection:
 
     def rows(self, query: str, /, **parameters: object) -> list[dict[str, Any]]:
         """Run a reading query in a transaction that is retried, and return its rows."""
-        return self._managed("READ", query, parameters, lambda result: result.data())
+        return self._managed("READ", query, parameters, data_of)
 
     def frame(self, query: str, /, **parameters: object) -> pd.DataFrame:
         """Run a reading query in a transaction that is retried, and return its rows; columns even without rows."""
@@ -135,7 +136,7 @@ class Connection:
 
         def to_frame(result: neo4j.Result) -> pd.DataFrame:
             keys = result.keys()
-            return pd.DataFrame(result.data(), columns=pd.Index(keys))
+            return pd.DataFrame(data_of(result), columns=pd.Index(keys))
 
         return self._managed("READ", query, parameters, to_frame)
 
@@ -158,7 +159,7 @@ class Connection:
 
     def write_rows(self, query: str, /, **parameters: object) -> list[dict[str, Any]]:
         """Run a writing query as `write` does, and return its rows."""
-        return self._managed("WRITE", query, parameters, lambda result: result.data())
+        return self._managed("WRITE", query, parameters, data_of)
 
     def autocommit(self, query: str, /, **parameters: object) -> list[dict[str, Any]]:
         """Run a query that manages its own transactions (CALL { } IN TRANSACTIONS, schema commands); not retried."""

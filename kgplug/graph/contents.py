@@ -10,6 +10,7 @@ from kgplug.errors import DataError
 from kgplug.graph.catalog import OWN_LABELS
 from kgplug.graph.connection import Connection
 from kgplug.graph.counts import read_counts
+from kgplug.graph.far_times import readable
 from kgplug.graph.schema import GraphSchema
 
 _Name = TypeVar("_Name", bound=Hashable)
@@ -110,7 +111,7 @@ def sample_properties(connection: Connection, pattern: str, *, rows: int = _SAMP
     """Return property → up to `rows` values, of the first matches of a pattern that binds `n`."""
     found = connection.rows(f"MATCH {pattern} WITH n LIMIT $rows RETURN properties(n) AS properties", rows=rows)
     values: dict[str, list[Any]] = {}
-    for row in found:
+    for row in readable(found):
         for name, value in row["properties"].items():
             values.setdefault(name, []).append(value)
     return values

@@ -16,7 +16,7 @@ from kgplug.graph.counts import count_patterns
 from kgplug.graph.cypher import feedback_arrow, quote
 from kgplug.graph.ownership import count_own, not_own
 from kgplug.graph.schema import GraphSchema
-from kgplug.graph.times import FoundTimes, find_times, kinds_of, read_times, time_parts_of, timestamp_of
+from kgplug.graph.times import FoundTimes, find_times, is_timestamp, kinds_of, read_times, time_parts_of
 
 _NOT_A_NUMBER = "0.0 / 0.0"
 _LARGEST_RATING = float(np.finfo(np.float32).max)
@@ -138,11 +138,6 @@ def rating_value(name: str) -> str:
     return rating_of(f"r.{quote(name)}")
 
 
-def timestamp_value(name: str) -> str:
-    """Return the expression of a timestamp on r; see `timestamp_of`."""
-    return timestamp_of(f"r.{quote(name)}")
-
-
 def like_threshold(connection: Connection, schema: GraphSchema, ratings: np.ndarray | None) -> float | None:
     """Return the least rating of a like: that of the schema, 1 for booleans without one, None: all are likes.
 
@@ -203,6 +198,11 @@ def rating_of(value: str) -> str:
     """
     number = f"coalesce(toFloatOrNull({value}), toFloatOrNull(toIntegerOrNull(toBooleanOrNull({value}))))"
     return f"CASE WHEN abs({number}) <= {_LARGEST_RATING!r} THEN {number} ELSE {_NOT_A_NUMBER} END"
+
+
+def is_rating(value: str) -> str:
+    """Return the condition that a value is a rating as `rating_of` has it; null where it is missing."""
+    return f"abs(toFloatOrNull({value})) <= {_LARGEST_RATING!r} OR toBooleanOrNull({value}) IS NOT NULL"
 
 
 def _wanted(
@@ -270,9 +270,10 @@ def _problems(
                     f"{listed(sorted(found)) or 'none'}. Set or remove [feedback] {setting}."
                 )
             ]
-    expression = rating_value(name) if setting == "rating" else timestamp_value(name)
+    value = f"r.{quote(name)}"
+    usable = is_rating(value) if setting == "rating" else is_timestamp(value)
     others = not_own(connection, schema.feedback.type)
-    search = f"MATCH {pattern} WHERE {f'{others} AND ' if others else ''}isNaN({expression}) RETURN"
+    search = f"MATCH {pattern} WHERE {f'{others} AND ' if others else ''}NOT coalesce({usable}, false) RETURN"
     rows = connection.rows(
         f"{search} r.{quote(name)} AS value, a.{quote(schema.user.key)} AS user, b.{quote(schema.item.key)} AS item "
         "LIMIT $n",

@@ -9,6 +9,7 @@ from typing import Any
 from kgplug.graph.connection import Connection
 from kgplug.graph.contents import Contents
 from kgplug.graph.cypher import quote
+from kgplug.graph.far_times import readable
 from kgplug.graph.guess_words import FEEDBACK_WORDS, mentions
 from kgplug.graph.ownership import not_own
 
@@ -111,7 +112,7 @@ def _profile(connection: Connection, contents: Contents, name: str, n: int) -> T
         return None
     properties: dict[str, list[Any]] = {}
     for row in rows:
-        for key, value in row["properties"].items():
+        for key, value in readable(row["properties"]).items():
             properties.setdefault(key, []).append(value)
     return TypeProfile(
         name,

@@ -14,6 +14,7 @@ from typing import Any
 from kgplug.errors import GraphError
 from kgplug.graph.connection import Connection
 from kgplug.graph.cypher import quote
+from kgplug.graph.far_times import FarTime
 from kgplug.graph.feedback import rating_of, timestamp_of
 from kgplug.graph.guess_keys import quotable
 from kgplug.graph.guess_profiles import TypeProfile
@@ -21,11 +22,14 @@ from kgplug.graph.guess_words import (
     COUNT_WORDS,
     DISLIKE_WORDS,
     LIKE_WORDS,
+    NO_WORDS,
     RATING_WORDS,
     TIME_WORDS,
+    YES_WORDS,
     mentions,
 )
 from kgplug.graph.ownership import not_own
+from kgplug.graph.times import find_times
 
 _MOST_JUDGED = 1_000_000  # relationships of a type whose values are judged
 _SHOWN_TEXT = 40  # characters of an example
@@ -41,7 +45,10 @@ _RATINGS_FROM_TEXT = (
     "toFloatOrNull(split({value}, '/')[0])",
     "toFloatOrNull(split(trim({value}), ' ')[0])",
     "CASE WHEN {value} CONTAINS '★' THEN toFloat(size({value}) - size(replace({value}, '★', ''))) ELSE null END",
+    f"CASE WHEN toLower(trim({{value}})) IN {list(YES_WORDS)} THEN true "
+    f"WHEN toLower(trim({{value}})) IN {list(NO_WORDS)} THEN false ELSE null END",
 )
+_ZERO_OR_ONE = ("0", "1", "-1", "0.0", "1.0", "-1.0")
 
 
 @dataclass(frozen=True)
@@ -81,11 +88,20 @@ class Values:
         """Whether the reader can use the property."""
         return self.missing == self.unusable == 0
 
+    @property
+    def wrong_numbers(self) -> bool:
+        """Whether all values are numbers and some cannot be used: these are to be corrected, not passed over."""
+        return self.missing == 0 < self.unusable == self.not_finite
+
 
 def sampled_signs(connection: Connection, profiles: list[TypeProfile]) -> dict[str, tuple[str | None, str | None]]:
     """Return type → names of the properties that look like its rating and its time, by the sample; one query."""
     lists = [
-        {"type": one.name, "name": name, "values": [_short(value) for value in one.properties[name]]}
+        {
+            "type": one.name,
+            "name": name,
+            "values": [_short(value) for value in one.properties[name] if not isinstance(value, FarTime)],
+        }
         for one in profiles
         for name in dict.fromkeys([*_rating_names(one), *_time_names(one)])
     ]
@@ -110,15 +126,13 @@ def guess_rating(connection: Connection, profile: TypeProfile) -> Rating:
     notes = []
     for name in _rating_names(profile):
         values = _judge(connection, profile, name, "rating")
-        numbers = values.missing == 0 and values.unusable == values.not_finite and values.n_different > 1
-        if values.unusable and numbers:  # numbers all the same: wrong ones are to be corrected, not passed over
+        if values.wrong_numbers and values.n_different > 1:
             rating = _rating(name, values, boolean=False)
-            of = f"{values.unusable:,} of {values.n:,}"
-            wrong = f"CORRECT THESE: the values of {of} relationships are no finite numbers (found {values.example})"
-            return Rating(name, rating.like, f"{wrong}; `kgplug check` names them. {rating.why}")
+            wrong = _to_be_corrected(values, "no finite numbers")
+            return Rating(name, rating.like, f"{wrong}. {rating.why}")
         if not values.whole:
             notes.append(_unusable_rating(connection, profile, name, values))
-        elif values.n_different == 1 and not (values.most == 0 and _boolean(profile.properties[name])):
+        elif values.n_different == 1 and not (values.most == 0 and _says_whether_liked(profile, name)):
             notes.append(f"{name} is always {values.most:g}: every relationship is a like")
         else:
             return _rating(name, values, boolean=_boolean(profile.properties[name]))
@@ -134,12 +148,16 @@ def guess_timestamp(connection: Connection, profile: TypeProfile) -> tuple[str |
     notes = []
     for name in _time_names(profile):
         values = _judge(connection, profile, name, "timestamp")
+        if values.wrong_numbers and values.n_different > 0:
+            return name, _to_be_corrected(values, "no times since 1970")
         if not values.whole:
             notes.append(_unusable_time(connection, profile, name, values))
         elif _temporal(profile.properties[name]):
             return name, "a temporal value"
         else:
-            return name, "numbers of the size of seconds or milliseconds since 1970"
+            judged = f"{_judged(connection, profile)} WITH r LIMIT {_MOST_JUDGED}"
+            found = find_times(connection, judged, f"r.{quote(name)}", name=name, unit=None)
+            return name, f"CORRECT THESE: {found.problem}" if found.problem else str(found)
     return None, "; ".join(notes) or "no property looks like a time"
 
 
@@ -147,8 +165,17 @@ def _rating_names(profile: TypeProfile) -> list[str]:
     """Return the properties that may be the rating, by name, then yes-or-no ones that say whether it is a like."""
     names = sorted(name for name in profile.properties if quotable(name))
     rated = [name for name in names if mentions(name, RATING_WORDS) and not _temporal(profile.properties[name])]
-    liked = [name for name in names if mentions(name, LIKE_WORDS) and _boolean(profile.properties[name])]
+    liked = [name for name in names if _says_whether_liked(profile, name)]
     return [name for name in dict.fromkeys(rated + liked) if not mentions(name, DISLIKE_WORDS)]
+
+
+def _says_whether_liked(profile: TypeProfile, name: str) -> bool:
+    """Return whether a property is yes or no, 1 or 0, and by its name or as a boolean says that something is liked."""
+    values = profile.properties[name]
+    if _boolean(values):
+        return mentions(name, LIKE_WORDS | RATING_WORDS)
+    words = {*_ZERO_OR_ONE, *YES_WORDS, *NO_WORDS, "true", "false"}
+    return mentions(name, LIKE_WORDS) and all(str(value).strip().lower() in words for value in values)
 
 
 def _time_names(profile: TypeProfile) -> list[str]:
@@ -163,10 +190,8 @@ def _judge(connection: Connection, profile: TypeProfile, name: str, setting: str
     """Judge a property of a type by the reader's own expression."""
     value = f"r.{quote(name)}"
     number = rating_of(value) if setting == "rating" else timestamp_of(value)
-    others = not_own(connection, profile.name)
-    where = f" WHERE {others}" if others else ""
     (row,) = connection.rows(
-        f"MATCH {_pattern(profile)}{where} WITH r LIMIT $rows WITH {value} AS value, {number} AS number "
+        f"MATCH {_judged(connection, profile)} WITH r LIMIT $rows WITH {value} AS value, {number} AS number "
         "WITH value, CASE WHEN isNaN(number) THEN null ELSE number END AS number "
         "RETURN count(*) AS n, count(value) AS present, count(number) AS usable, count(DISTINCT number) AS different, "
         "min(number) AS least, max(number) AS most, min(CASE WHEN number > 0 THEN number END) AS least_above_zero, "
@@ -197,11 +222,21 @@ def _rating(name: str, values: Values, *, boolean: bool) -> Rating:
 
 def _like(values: Values) -> float:
     top = values.most
+    if top == 0:
+        return 1.0
     if values.least < 0:
         return float(top if values.least_above_zero is None else values.least_above_zero)
     if values.n_different == 2:
         return float(top)
     return float(math.ceil(_LIKE_SHARE * top)) if top >= 3 else round(_LIKE_SHARE * top, 3)
+
+
+def _to_be_corrected(values: Values, what: str) -> str:
+    of = f"{values.unusable:,} of {values.n:,}"
+    return (
+        f"CORRECT THESE: the values of {of} relationships are {what} (found {values.example}); "
+        "`kgplug check` names them"
+    )
 
 
 def _unusable_rating(connection: Connection, profile: TypeProfile, name: str, values: Values) -> str:
@@ -277,6 +312,12 @@ def _other_properties(profile: TypeProfile) -> list[str]:
 def _pattern(profile: TypeProfile) -> str:
     heads, tails = (f":{quote(label)}" if label else "" for label in (profile.heads, profile.tails))
     return f"({heads})-[r:{quote(profile.name)}]->({tails})"
+
+
+def _judged(connection: Connection, profile: TypeProfile) -> str:
+    """Return the pattern of a type's relationships that are not kgplug's, with its condition if there is one."""
+    others = not_own(connection, profile.name)
+    return f"{_pattern(profile)} WHERE {others}" if others else _pattern(profile)
 
 
 def _boolean(values: list[Any]) -> bool:

@@ -65,7 +65,9 @@ SOCIAL_WORDS = _words(
     """follow follows followed following friend friends befriended knows trusts trusted matched messaged contacted
     connected subscribes endorsed endorses invited 关注 好友 朋友 认识"""
 )
-RATING_WORDS = _words("rating ratings rate score stars star grade value points 评分 分数 打分 星级")
+RATING_WORDS = _words(
+    "rating ratings rate score stars star grade value points vote thumb thumbs sentiment reaction 评分 分数 打分 星级"
+)
 LIKE_WORDS = _words(
     """like likes liked love loved positive recommended recommend recommends upvote upvoted thumbsup favorite favourite
     favorited favourited enjoyed satisfied approved 喜欢 推荐 点赞"""
@@ -74,5 +76,8 @@ DISLIKE_WORDS = _words(
     "not no dislike dislikes disliked hated negative downvote downvoted down skipped thumbsdown 不 不喜欢"
 )
 TIME_WORDS = _words("timestamp time date datetime at created on when ts since updated 时间 日期")
+# What people write for true and false, beside the words that Neo4j itself understands.
+YES_WORDS = ("yes", "y", "t", "up", "like", "liked", "positive")
+NO_WORDS = ("no", "n", "f", "down", "dislike", "disliked", "negative")
 COUNT_WORDS = _words("count counts plays times quantity qty amount number weight frequency hours 次数 数量")
 _PASSIVE = ("被",)

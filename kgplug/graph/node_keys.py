@@ -14,6 +14,7 @@ from kgplug.graph.connection import Connection
 from kgplug.graph.contents import Contents, listed, sample_properties
 from kgplug.graph.counts import MOST_NAMES
 from kgplug.graph.cypher import quote
+from kgplug.graph.far_times import readable
 
 NO_KEY: list = []  # what a reading query gives in the place of a missing key
 _EXAMPLES = 3
@@ -36,7 +37,7 @@ def checked_keys(connection: Connection, label: str, key: str, values: np.ndarra
     missing = sum(value == NO_KEY for value in values if isinstance(value, list))
     if missing:
         raise _missing(connection, label, key, missing, len(values), setting)
-    bad = next((value for value in values if not _is_key(value)), None)
+    bad = readable(next((value for value in values if not _is_key(value)), None))
     if bad is not None:
         raise DataError(
             f"The key {key!r} of :{label} must be an integer or text, found {bad!r} ({type(bad).__name__}). "

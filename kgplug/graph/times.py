@@ -17,24 +17,38 @@ _NOT_A_NUMBER = "0.0 / 0.0"
 _LATEST = 2.0**62  # as a number since 1970, in whatever unit
 _BILLION = 10**9
 _EXACT = 2**53  # whole numbers up to here are floats
+_FAR_YEAR = 200_000_000  # Neo4j cannot count the milliseconds up to years from about 292 million on
+_YEAR_S = 31_556_952  # of the Gregorian calendar on average
 _PLAIN = -1  # stands beside a number since 1970 that is exact by itself
 
 
 def timestamp_of(value: str) -> str:
     """Return the expression of a timestamp: seconds of a temporal value, rounded down, or the number, or NaN."""
     local = f"datetime({{datetime: {value}, timezone: 'Z'}})"
+    day = f"datetime({{date: {value}, timezone: 'Z'}})"
     number = (
         f"toFloatOrNull(CASE WHEN {value} IS :: ZONED DATETIME THEN {_seconds(value)} "
         f"WHEN {value} IS :: LOCAL DATETIME THEN {_seconds(local)} "
-        f"WHEN {value} IS :: DATE THEN datetime({{date: {value}, timezone: 'Z'}}).epochSeconds ELSE {value} END)"
+        f"WHEN {value} IS :: DATE THEN {_near(day, f'{day}.epochSeconds')} ELSE {value} END)"
     )
     return f"CASE WHEN abs({number}) < {_LATEST!r} THEN {number} ELSE {_NOT_A_NUMBER} END"
+
+
+def is_timestamp(value: str) -> str:
+    """Return the condition that a value is a timestamp as `timestamp_of` has it; null where it is missing."""
+    kinds = " OR ".join(f"{value} IS :: {kind} NOT NULL" for kind in ("ZONED DATETIME", "LOCAL DATETIME", "DATE"))
+    return f"{kinds} OR abs(toFloatOrNull({value})) < {_LATEST!r}"
 
 
 def _seconds(date: str) -> str:
     """Return the expression of a date's seconds since 1970, rounded down: epochSeconds drops milliseconds."""
     before = f"{date}.nanosecond >= 1000000 AND {date} < datetime({{epochSeconds: 0}})"
-    return f"{date}.epochSeconds - CASE WHEN {before} THEN 1 ELSE 0 END"
+    return _near(date, f"{date}.epochSeconds - CASE WHEN {before} THEN 1 ELSE 0 END")
+
+
+def _near(date: str, seconds: str) -> str:
+    """Return the expression of a date's seconds; by its year alone where Neo4j cannot count them."""
+    return f"CASE WHEN abs({date}.year) > {_FAR_YEAR} THEN ({date}.year - 1970) * {_YEAR_S} ELSE {seconds} END"
 
 
 def time_parts_of(value: str) -> tuple[str, str]:
@@ -153,6 +167,6 @@ def find_times(connection: Connection, match: str, value: str, *, name: str, uni
     return FoundTimes(" and ".join(kinds), times.range())
 
 
-def _size(parts: list[float]) -> float:
+def _size(parts: list[float]) -> int | float:
     first, second = np.array([parts], dtype=np.float64).T
-    return float(_numbers(first, second)[0])
+    return _numbers(first, second)[0].item()

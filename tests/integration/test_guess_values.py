@@ -59,6 +59,13 @@ def guess_and_read(connection: Connection) -> tuple[FeedbackSchema, str, Interac
         ("rating: point({x: i, y: 1})", None, None, N),
         ("rating: date('2024-01-01')", None, None, N),
         ("rating: '★★☆'", None, None, N),
+        ("liked: toInteger(i <= 5)", "liked", 1.0, 75),
+        ("liked: CASE WHEN i <= 5 THEN '1' ELSE '0' END", "liked", 1.0, 75),
+        ("liked: CASE WHEN i <= 5 THEN 1 ELSE -1 END", "liked", 1.0, 75),
+        ("liked: 0", "liked", 1.0, 0),
+        ("liked: 1", None, None, N),
+        ("vote: CASE WHEN i <= 5 THEN 1 ELSE -1 END", "vote", 1.0, 75),
+        ("likes: i", None, None, N),
     ],
 )
 def test_a_rating_is_guessed_only_where_the_reader_can_use_every_value(
@@ -111,6 +118,9 @@ def test_a_time_is_guessed_only_where_the_reader_can_use_every_value(
         ("rating: toString(i) + '/10'", "SET r.`rating` = toFloatOrNull(split(r.`rating`, '/')[0]), then"),
         ("rating: substring('★★★★★', 0, i % 5 + 1)", "WHEN r.`rating` CONTAINS '★'"),
         ("disliked: i <= 5", "SET r.liked = NOT r.`disliked`, then"),
+        ("liked: CASE WHEN i <= 5 THEN 'Yes' ELSE 'no ' END", "SET r.`liked` = CASE WHEN toLower(trim(r.`liked`)) IN"),
+        ("liked: CASE WHEN i <= 5 THEN 't' ELSE 'f' END", "SET r.`liked` = CASE WHEN toLower(trim(r.`liked`)) IN"),
+        ("reaction: CASE WHEN i <= 5 THEN 'like' ELSE 'dislike' END", "SET r.`reaction` = CASE WHEN"),
     ],
 )
 def test_the_advice_of_a_guess_works_when_it_is_followed(connection: Connection, properties: str, advice: str) -> None:
@@ -120,7 +130,11 @@ def test_the_advice_of_a_guess_works_when_it_is_followed(connection: Connection,
     start = text.index("MATCH (:`User`)-[r:`RATED`]->(:`Movie`) SET")
     connection.autocommit(text[start : text.index(", then", start)])
     feedback, _, _ = guess_and_read(connection)
-    assert feedback.timestamp == "at" if "at:" in properties else feedback.rating in ("rating", "liked", None)
+    if "at:" in properties:
+        assert feedback.timestamp == "at"
+    else:
+        assert feedback.rating in ("rating", "liked", "reaction", None)
+        assert feedback.rating is not None or "disliked" in properties or "4,5" in properties
 
 
 @pytest.mark.parametrize("value", ["1.0 / 0", "-1.0 / 0", "0.0 / 0", "1e300", "'Infinity'", "'NaN'", "'1e300'"])
@@ -131,6 +145,73 @@ def test_a_rating_that_is_not_finite_is_named_by_init_and_by_the_check(connectio
     text = " ".join(text.replace("\n#", "").split())
     assert "CORRECT THESE: the values of 5 of 150 relationships are no finite numbers" in text
     assert not check(connection, schema).ok
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ("1.0 / 0", "CORRECT THESE: the values of 5 of 150 relationships are no times since 1970 (found inf)"),
+        ("1600000000000", 'CORRECT THESE: "at": expected numbers in one unit of time, found seconds in 145, such as'),
+    ],
+)
+def test_times_that_the_reader_refuses_are_named_by_init_and_by_the_check(
+    connection: Connection, wrong: str, said: str
+) -> None:
+    rate(connection, f"at: CASE WHEN u = 1 THEN {wrong} ELSE 1600000000 + i END")
+    schema, text = guess_schema(connection)
+    assert schema.feedback.timestamp == "at"
+    assert said in " ".join(text.replace("\n#", "").split())
+    assert not check(connection, schema).ok
+
+
+def test_init_names_the_unit_and_the_range_of_times(connection: Connection) -> None:
+    rate(connection, "at: 1600000000000000000 + i")
+    _, text = guess_schema(connection)
+    assert "150 numbers of nanoseconds, from 2020-09-13T12:26:40.000000001 to 2020-09-13T12:26:40.000000010" in (
+        " ".join(text.replace("\n#", "").split())
+    )
+
+
+@pytest.mark.parametrize(
+    ("usual", "far"),
+    [
+        ("datetime('2024-01-01T10:00:00Z')", "datetime('-9999-01-01T00:00:00Z')"),
+        ("datetime('2024-01-01T10:00:00Z')", "datetime('+999999999-12-31T00:00:00[Europe/Berlin]')"),
+        ("localdatetime('2024-01-01T10:00:00.04')", "localdatetime('+999999999-12-31T23:59:59')"),
+        ("date('2024-01-01')", "date('-999999999-01-01')"),
+    ],
+)
+def test_a_date_that_python_does_not_hold_is_guessed_read_and_ordered(
+    connection: Connection, usual: str, far: str
+) -> None:
+    rate(connection, f"at: CASE WHEN u = 1 AND i = 1 THEN {far} ELSE {usual} END")
+    feedback, _, rows = guess_and_read(connection)
+    assert feedback.timestamp == "at" and rows.timestamps is not None
+    is_far = (rows.user_keys[rows.users] == 1) & (rows.item_keys[rows.items] == 1)
+    others = rows.timestamps[~is_far]
+    assert (others == others[0]).all()
+    assert (rows.timestamps[is_far] < others[0]).all() if "'-" in far else (rows.timestamps[is_far] > others[0]).all()
+
+
+def test_far_dates_of_nodes_and_as_ratings_are_no_obstacle_and_are_shown(connection: Connection) -> None:
+    rate(connection, "rating: CASE WHEN u = 1 THEN date('+12345-01-02') ELSE i END")
+    connection.write("MATCH (m:Movie) SET m.released = date('-12345-01-02')")
+    _, text = guess_schema(connection)
+    assert "rating is not a number everywhere (found 12345-01-02)" in " ".join(text.replace("\n#", "").split())
+    found = [one.finding for one in check(connection, GraphSchema(feedback=FeedbackSchema(rating="rating"))).findings]
+    assert any("found 12345-01-02 between :User 1" in one for one in found)
+
+
+@pytest.mark.parametrize("value", ["1.0 / 0", "null", "'x'", "1e300", "[1]"])
+@pytest.mark.parametrize("setting", ["rating", "timestamp"])
+def test_the_query_of_a_refusal_finds_what_was_refused_and_is_short(
+    connection: Connection, setting: str, value: str
+) -> None:
+    rate(connection, f"x: CASE WHEN u = 1 THEN {value} ELSE 1600000000 END")
+    schema = GraphSchema.model_validate({"feedback": {setting: "x"}})
+    (problem,) = [one.finding for one in check(connection, schema).findings if "Find them: " in one.finding]
+    query = problem.partition("Find them: ")[2]
+    assert len(connection.rows(query)) == 5 and len(query) < 300
 
 
 def test_values_beyond_a_sample_count_as_well(connection: Connection) -> None:

@@ -1,0 +1,67 @@
+"""Dates that a graph holds and Python does not: before the year 1, after 9999, or in an unknown time zone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import neo4j
+
+_DAYS = b"D"  # the tag of a date without a time
+
+
+@dataclass(frozen=True, repr=False)
+class FarTime:
+    """A date that Python does not hold, for messages only.
+
+    Attributes:
+        text: the date in UTC, such as "-9999-12-31T00:00:00".
+    """
+
+    text: str
+
+    @property
+    def year(self) -> str:
+        """The year, as text."""
+        return self.text[:1] + self.text[1:].partition("-")[0]
+
+    def iso_format(self) -> str:
+        """Return the date as text."""
+        return self.text
+
+    def __repr__(self) -> str:
+        return self.text
+
+
+def data_of(result: neo4j.Result) -> list[dict[str, Any]]:
+    """Return the rows of a result; a column that holds a date too far away for Python has a `FarTime` there."""
+    return [_data(record) for record in result]
+
+
+def readable(value: Any) -> Any:
+    """Return a value, also within lists and maps, with a `FarTime` for each date that the driver could not read."""
+    if isinstance(value, list):
+        return [readable(each) for each in value]
+    if isinstance(value, dict):
+        return {key: readable(each) for key, each in value.items()}
+    raw = getattr(value, "raw_data", None)  # of neo4j's BrokenHydrationObject
+    return value if raw is None else FarTime(_text(raw.tag, raw.fields))
+
+
+def _data(record: neo4j.Record) -> dict[str, Any]:
+    from neo4j.exceptions import BrokenRecordError
+
+    try:
+        return record.data()
+    except BrokenRecordError:
+        return {key: readable(value) for key, value in zip(record.keys(), tuple.__iter__(record), strict=True)}
+
+
+def _text(tag: bytes, fields: list[Any]) -> str:
+    try:
+        return str(np.datetime64(int(fields[0]), "D" if tag == _DAYS else "s"))
+    except (IndexError, TypeError, ValueError, OverflowError):
+        return f"a value that the driver cannot read ({', '.join(map(str, fields))})"
