@@ -15,7 +15,7 @@ from kgplug.errors import GraphError
 from kgplug.graph.connection import Connection
 from kgplug.graph.cypher import quote
 from kgplug.graph.far_times import FarTime
-from kgplug.graph.feedback import rating_of, timestamp_of
+from kgplug.graph.feedback import rating_of
 from kgplug.graph.guess_keys import quotable
 from kgplug.graph.guess_profiles import TypeProfile
 from kgplug.graph.guess_words import (
@@ -29,7 +29,7 @@ from kgplug.graph.guess_words import (
     mentions,
 )
 from kgplug.graph.ownership import not_own
-from kgplug.graph.times import find_times
+from kgplug.graph.times import find_times, timestamp_of
 
 _MOST_JUDGED = 1_000_000  # relationships of a type whose values are judged
 _SHOWN_TEXT = 40  # characters of an example
@@ -100,7 +100,7 @@ def sampled_signs(connection: Connection, profiles: list[TypeProfile]) -> dict[s
         {
             "type": one.name,
             "name": name,
-            "values": [_short(value) for value in one.properties[name] if not isinstance(value, FarTime)],
+            "values": _as_parameter(one.properties[name]),
         }
         for one in profiles
         for name in dict.fromkeys([*_rating_names(one), *_time_names(one)])
@@ -339,6 +339,11 @@ def _small(values: list[Any]) -> bool:
 
 def _temporal(values: list[Any]) -> bool:
     return all(hasattr(value, "iso_format") and hasattr(value, "year") for value in values)
+
+
+def _as_parameter(values: list[Any]) -> list[Any]:
+    """Return values that the driver can send: short, and without dates too far away for it."""
+    return [_short(value) for value in values if not isinstance(value, FarTime)]
 
 
 def _short(value: Any) -> Any:
