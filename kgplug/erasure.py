@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kgplug.data.artefact import peek_content, read_artefact, write_artefact
-from kgplug.data.erased_items import without_item
+from kgplug.data.erased_items import ERASED_ITEM, ERASED_USER, without_item
 from kgplug.data.forgotten_rows import without_person
 from kgplug.data.graph_identity import GraphIdentity
 from kgplug.data.key_text import FoundKey, choose_key
@@ -205,14 +205,14 @@ def erase_from_run(folder: Path, label: str, user: int | str) -> bool:
         arrays = without_person(arrays, content, label, user, is_item=item >= 0)
         if row >= 0:
             arrays = _without_user(arrays, row, len(content["user_keys"]))
-            content["user_keys"][row] = f"(erased {row})"
+            content["user_keys"][row] = ERASED_USER.format(row)
         if item >= 0:
             arrays = without_item(arrays, item, len(content["item_keys"]))
-            content["item_keys"][item] = f"(erased item {item})"
+            content["item_keys"][item] = ERASED_ITEM.format(item)
     else:
         arrays = without_person(arrays, content, label, user)
         arrays = _without_entity(arrays, row, len(content["entity_keys"]))
-        content["entity_keys"][row] = f"(erased {row})"
+        content["entity_keys"][row] = ERASED_USER.format(row)
     write_artefact(folder, arrays, {**content, "key": ""})
     return True
 

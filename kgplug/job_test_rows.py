@@ -212,9 +212,8 @@ def _learnt(model: Recommender, like: Interactions) -> Interactions:
         like: rows over the same users and items.
     """
     users, items = (part.astype(np.int64) for part in model.seen.nonzero())
-    rows = replace(
-        like.take(np.empty(0, dtype=np.int64)), users=users, items=items, ratings=None, timestamps=None, threshold=None
-    )
+    nothing = replace(like.take(np.empty(0, dtype=np.int64)), ratings=None, timestamps=None, threshold=None)
+    rows = replace(nothing, users=users, items=items, counts=None, ratings_are_counts=False)
     rows = rows.take(np.argsort(rows.pairs))
     liked_users, liked_items = (part.astype(np.int64) for part in model.liked.nonzero())
     is_liked = np.isin(rows.pairs, liked_users * rows.n_items + liked_items)

@@ -213,6 +213,8 @@ def cypher(
             print_json({"query": name, "purpose": library.purpose(name), "cypher": text})
         else:
             typer.echo(text)
+        if parameters:
+            err.print("-p gives values to a query that is run: add --run. The query is printed without them.")
         return
     query = library.load(name)  # an unknown name is refused before the database is asked
     with open_graph() as graph:

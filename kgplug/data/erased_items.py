@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 
+ERASED_USER, ERASED_ITEM = "(erased {})", "(erased item {})"
+"""Keys that a run has in place of those of an erased person, with their number."""
+_ERASED = re.compile(r"\(erased (item )?\d+\)")
 _ITEM_ROWS = ("items", "item_bias", "item_logits", "vectors", "base", "likes_per_item")  # one row per item
 _OF_ITEMS = ("similarity", "cf", "semantic", "features")  # sparse matrices whose rows are items
 _OTHER_COLUMNS = ("near", "features")  # sparse matrices whose columns are not items
+
+
+def is_erased(key: object) -> bool:
+    """Return whether a key stands in place of that of an erased person."""
+    return isinstance(key, str) and _ERASED.fullmatch(key) is not None
 
 
 def without_item(arrays: dict[str, np.ndarray], item: int, n_items: int) -> dict[str, np.ndarray]:

@@ -168,4 +168,6 @@ def _joined(*parts: Interactions) -> Interactions:
         items=np.concatenate([*(part.items for part in parts), first.own_pairs % max(first.n_items, 1)]),
         ratings=None,
         timestamps=None,
+        counts=None,
+        ratings_are_counts=False,
     )

@@ -167,7 +167,8 @@ def published_models(connection: Connection) -> list[dict]:
 
 def known_models(connection: Connection) -> list[str]:
     """Return the name of every model in the catalogue, of those that serve nothing yet, too."""
-    return [row["name"] for row in connection.rows("MATCH (model:KgplugModel) RETURN model.name AS name ORDER BY name")]
+    rows = connection.rows("MATCH (model:KgplugModel) RETURN model.name AS name ORDER BY name")
+    return [row["name"] for row in rows if isinstance(row["name"], str)]
 
 
 def planned_record(publication: Publication, *, vectors_digest: str, lists_digest: str) -> RunRecord:

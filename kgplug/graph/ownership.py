@@ -18,14 +18,16 @@ OWN_TYPES = "|".join(OWN_RELATIONSHIPS)
 _RUNS = """
 MATCH (run:KgplugRun) WHERE $model IS NULL OR run.model = $model RETURN run.model AS model, run.id AS run
 UNION
-MATCH (model:KgplugModel) WHERE $model IS NULL OR model.name = $model
-UNWIND coalesce(model.predicted, []) AS run RETURN model.name AS model, run
+MATCH (model:KgplugModel) WHERE ($model IS NULL OR model.name = $model) AND model.predicted IS NOT NULL
+UNWIND model.predicted AS run RETURN model.name AS model, run
 """
 
 
 def own_runs(connection: Connection, model: str | None = None) -> list[tuple[str, str]]:
     """Return the (model, run) of every edge that can be kgplug's, of one model or of all, sorted."""
-    return sorted((row["model"], row["run"]) for row in connection.rows(_RUNS, model=model))
+    found = ((row["model"], row["run"]) for row in connection.rows(_RUNS, model=model))
+    # A graph may have nodes of these labels that kgplug did not write, without a name or with other types.
+    return sorted(pair for pair in found if all(isinstance(name, str) for name in pair))
 
 
 def is_own(edge: str) -> str:

@@ -13,7 +13,7 @@ from kgplug.graph import catalog
 from kgplug.graph.check import check
 from kgplug.graph.connection import Connection
 from kgplug.graph.graph import Graph
-from kgplug.graph.ownership import count_own
+from kgplug.graph.ownership import count_own, own_runs
 from kgplug.graph.publishing import clean
 from kgplug.graph.publishing.publisher import publish
 from kgplug.graph.reader import read_interactions, read_knowledge
@@ -138,3 +138,17 @@ def test_a_prediction_of_a_run_that_was_never_published_is_kgplugs(graph: Graph)
     graph.unpublish("TransE")
     assert read_knowledge(graph.connection, SCHEMA).fingerprint == before
     assert catalog.known_models(graph.connection) == []
+
+
+def test_nodes_of_theirs_with_labels_of_the_catalogue_are_no_runs_and_no_models(graph: Graph) -> None:
+    theirs_too = "CREATE (:KgplugRun {id: 17}), (:KgplugModel {title: 'mine'}), (:KgplugModel)"
+    graph.connection.write(theirs_too)
+    publish(graph.connection, SCHEMA, small_publication("mkr-1"), progress=False)
+    n = theirs(graph)
+    assert set(own_runs(graph.connection)) == {("MKR", "mkr-1")}
+    assert catalog.known_models(graph.connection) == ["MKR"]
+    assert "RECOMMENDS" in set(read_knowledge(graph.connection, SCHEMA).relations)
+    assert graph.erase_user(3).edges > 0
+    graph.unpublish("MKR")
+    assert theirs(graph) == n
+    assert graph.connection.rows("MATCH (n:KgplugRun|KgplugModel) RETURN count(n) AS n")[0]["n"] >= 3

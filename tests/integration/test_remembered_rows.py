@@ -78,6 +78,28 @@ def test_a_run_is_measured_as_before_when_rows_users_and_items_have_come(graph: 
     assert after.drop(["coverage@10", "coverage@20"]).to_dict() == before.drop(["coverage@10", "coverage@20"]).to_dict()
 
 
+@pytest.mark.parametrize("repeated", [None, "count", "sum", "mean", "last"])
+def test_runs_are_measured_where_feedback_is_repeated(graph: Graph, runs: Runs, repeated: str | None) -> None:
+    like = {None: 4.0, "mean": 4.0, "last": 4.0, "count": 2.0, "sum": 8.0}[repeated]
+    merged = FeedbackSchema.model_validate({"rating": "rating", "like": like, "repeated": repeated or "last"})
+    schema = SCHEMA.model_copy(update={"feedback": merged})
+    again = (
+        "MATCH (a:User)-[r:RATED]->(b:Movie) WHERE (a.id + b.id) % 3 = 0 CREATE (a)-[:RATED {rating: r.rating}]->(b)"
+    )
+    if repeated:
+        graph.connection.write(again)
+    folder = train(graph, runs, schema=schema)
+    before = jobs.evaluate(graph, [folder], beyond=True)["recommender"].iloc[0]
+    if repeated is None:
+        graph.connection.write(again)  # after the training
+    graph.connection.write("MATCH (a:User {id: 1}), (b:Movie {id: 2}) CREATE (a)-[:RATED {rating: 5}]->(b)")
+    newer = train(graph, runs, schema=schema)
+    after = jobs.evaluate(graph, [folder])["recommender"].iloc[0]
+    assert (after["test rows"], after["NDCG@10"]) == (before["test rows"], pytest.approx(before["NDCG@10"]))
+    both = jobs.evaluate(graph, [folder, newer])["recommender"]
+    assert both["test rows"].nunique() == 1 and both["gone"].tolist() == [0, 0]
+
+
 def test_test_rows_that_have_disappeared_are_counted_and_skipped(graph: Graph, runs: Runs) -> None:
     folder = train(graph, runs)
     n_test = memory_of(folder).count(TEST)

@@ -244,6 +244,8 @@ def test_a_shipped_query_is_json_where_json_is_asked(tmp_path: Path) -> None:
     shown = strictly(kgplug("cypher", "recommend", "--json", home=tmp_path).stdout)
     assert shown["query"] == "recommend"
     assert shown["cypher"].strip() == kgplug("cypher", "recommend", home=tmp_path).stdout.strip()
+    with_values = kgplug("cypher", "recommend", "-p", "user=42", home=tmp_path)
+    assert with_values.stdout.strip() == shown["cypher"].strip() and "add --run" in with_values.stderr
 
 
 @pytest.mark.parametrize("value", ["NaN", "Infinity", "-Infinity", "1e999"])

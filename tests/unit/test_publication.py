@@ -209,6 +209,6 @@ def test_a_report_says_what_was_done_and_what_was_not():
         "MKR is served by run mkr-2 (2.5 s).",
         "Vectors: 90 written; vector indexes: none.",
         "Lists: 60 users written (300 edges).",
-        "Passed over 1 nodes that are not in the graph, such as User 5.",
+        "Passed over 1 node that is not in the graph: User 5.",
         "Run mkr-1 served before and is kept: `kgplug rollback MKR` brings it back.",
     ]

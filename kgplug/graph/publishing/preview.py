@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from kgplug.data.erased_items import is_erased
 from kgplug.data.list_difference import ListDifference, compare_lists
 from kgplug.data.publication import Publication, TopLists, usable_rows
 from kgplug.graph import catalog
@@ -71,7 +72,8 @@ class Preview:
         yield str(self.lists)
         yield f"To write: {self.edges:,} edges, {self.vectors:,} vectors."
         if self.missing:
-            yield f"Passed over would be {self.missing:,} nodes that are not in the graph."
+            nodes = "node that is" if self.missing == 1 else "nodes that are"
+            yield f"{self.missing:,} {nodes} not in the graph would be passed over."
         megabytes = self.store_bytes / 2**20
         seconds = max(1, round(self.seconds))
         yield f"About {seconds:,} s, and {megabytes:,.1f} MB more in the store while both runs stand."
@@ -90,7 +92,11 @@ def preview(connection: Connection, schema: GraphSchema, publication: Publicatio
     if wanted is not None:
         users, items = lookups[wanted.user_label], lookups[wanted.item_label]
         there = _in_the_graph(wanted, users.present(wanted.user_keys), items.present(wanted.item_keys))
-        missing = int((~users.present(wanted.user_keys)).sum() + (~items.present(wanted.item_keys)).sum())
+        absent = (
+            wanted.user_keys[~users.present(wanted.user_keys)],
+            wanted.item_keys[~items.present(wanted.item_keys)],
+        )
+        missing = sum(not is_erased(key) for keys in absent for key in keys)
         before = _no_lists(wanted)
         if serving is not None and serving.edition is not None:
             edition = Edition(serving.model, serving.id, serving.edition)

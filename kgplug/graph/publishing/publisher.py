@@ -26,6 +26,7 @@ from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
 
+from kgplug.data.erased_items import is_erased
 from kgplug.data.keys import fingerprint
 from kgplug.data.publication import Publication, TopLists
 from kgplug.errors import GraphError, when_interrupted
@@ -125,7 +126,9 @@ class PublishReport:
             yield f"Skipped {self.vectors_skipped:,} vectors that are zero or not finite, such as {named}."
         if self.missing:
             named = ", ".join(self.missing_keys)
-            yield f"Passed over {self.missing:,} nodes that are not in the graph, such as {named}."
+            are = "node that is" if self.missing == 1 else "nodes that are"
+            such = "" if self.missing == 1 else "such as "
+            yield f"Passed over {self.missing:,} {are} not in the graph: {such}{named}."
         if self.vanished:
             yield f"Not written: {self.vanished:,} vectors and edges whose nodes were deleted meanwhile."
         if self.previous:
@@ -259,8 +262,9 @@ class _Publisher:
             report = self._report
             report.vectors += counts.written
             report.vectors_kept += counts.kept
-            report.vectors_skipped += len(counts.skipped_keys)
-            report.skipped_keys += _samples(nodes.label, counts.skipped_keys, report.skipped_keys)
+            skipped = [key for key in counts.skipped_keys if not is_erased(key)]
+            report.vectors_skipped += len(skipped)
+            report.skipped_keys += _samples(nodes.label, skipped, report.skipped_keys)
             report.vanished += counts.vanished
             self._count_missing(nodes.label, counts.missing_keys)
         if not only_missing:
@@ -303,8 +307,8 @@ class _Publisher:
                 )
 
     def _count_missing(self, label: str, keys: list) -> None:
-        """Count nodes that are not in the graph, those of vectors and of lists once."""
-        new = [key for key in keys if (label, key) not in self._missing]
+        """Count nodes that are not in the graph, those of vectors and of lists once, and of erased people never."""
+        new = [key for key in keys if (label, key) not in self._missing and not is_erased(key)]
         self._missing.update((label, key) for key in new)
         self._report.missing += len(new)
         self._report.missing_keys += _samples(label, new, self._report.missing_keys)
