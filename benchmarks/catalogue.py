@@ -15,12 +15,12 @@ import numpy as np
 import torch
 from scipy import sparse
 
-from kgplug.data.datasets import movielens_100k
 from kgplug.data.interactions import Interactions
-from kgplug.recommenders.bpr import BPR
-from kgplug.recommenders.factors import FactorRecommender, Factors
-from kgplug.recommenders.mf import MF
-from kgplug.recommenders.two_neighbourhoods import co_occurrence, nearest_vectors
+from kgplug.data.sources.datasets import movielens_100k
+from kgplug.recommenders.click_through.factors import FactorRecommender, Factors
+from kgplug.recommenders.models.bpr import BPR
+from kgplug.recommenders.models.mf import MF
+from kgplug.recommenders.parts.two_neighbourhoods import co_occurrence, nearest_vectors
 from kgplug.settings import Settings
 
 K, DIMENSIONS, TURNS = 10, 64, 5

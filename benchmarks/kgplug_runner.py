@@ -21,8 +21,8 @@ import torch
 
 from kgplug.data.interactions import Interactions
 from kgplug.data.knowledge_graph import KnowledgeGraph
-from kgplug.recommenders import trained
-from kgplug.recommenders.mkr import TripleBatch
+from kgplug.recommenders.click_through.pairs import recommender as trained
+from kgplug.recommenders.models.mkr import TripleBatch
 from kgplug.training.loop import _run_epoch, _threads, _weights
 
 SEED = 0

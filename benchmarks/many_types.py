@@ -22,7 +22,7 @@ from own_server import own_server
 
 from kgplug.graph.check import check
 from kgplug.graph.connection import Connection
-from kgplug.graph.reader import read_knowledge
+from kgplug.graph.reading.reader import read_knowledge
 from kgplug.graph.schema import GraphSchema
 
 NODES = 20_000

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from kgplug.graph.connection import Connection
-from kgplug.graph.local import LocalNeo4j
+from kgplug.graph.server.local import LocalNeo4j
 from kgplug.settings import Settings
 
 

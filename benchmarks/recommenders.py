@@ -49,8 +49,8 @@ import torch
 from kgplug_runner import save_data
 from recbole_environment import recbole_python, write_atomic_files
 
-from kgplug.data.datasets import movielens_100k
 from kgplug.data.interactions import Interactions
+from kgplug.data.sources.datasets import movielens_100k
 from kgplug.evaluation.ctr import auc
 from kgplug.evaluation.protocol import divide
 from kgplug.settings import Settings

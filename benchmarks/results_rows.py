@@ -14,10 +14,10 @@ import movies
 import numpy as np
 
 import kgplug
-from kgplug.data.datasets import movielens_100k
 from kgplug.data.interactions import Interactions
-from kgplug.data.keys import fingerprint
 from kgplug.data.knowledge_graph import KnowledgeGraph
+from kgplug.data.sources.datasets import movielens_100k
+from kgplug.data.values.keys import fingerprint
 from kgplug.recommenders.base import Recommender
 from kgplug.settings import Settings
 

@@ -38,14 +38,14 @@ from serving_readers import FIRST_ITEM, Readers, Task, lists_of, reading
 
 from kgplug.data.artefact import new_run_id
 from kgplug.data.publication import NodeVectors, Publication, TopLists
-from kgplug.graph import cypher
+from kgplug.graph import queries as cypher
 from kgplug.graph.connection import Connection
-from kgplug.graph.local import LocalNeo4j
-from kgplug.graph.local_config import heap_bytes
 from kgplug.graph.publishing.publisher import publish
 from kgplug.graph.publishing.rollback import rollback
 from kgplug.graph.publishing.unpublish import unpublish
 from kgplug.graph.schema import GraphSchema
+from kgplug.graph.server.config import heap_bytes
+from kgplug.graph.server.local import LocalNeo4j
 
 MODEL, DIMENSIONS, RATINGS_A_USER = "MKR", 64, 10
 INDEX_TIMEOUT_S, CHECKPOINT_S = 900, 10

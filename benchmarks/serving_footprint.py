@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 
 from kgplug.graph.connection import Connection
-from kgplug.graph.local import LocalNeo4j
+from kgplug.graph.server.local import LocalNeo4j
 
 _CHECKPOINT_TIMEOUT_S = 300
 _POLL_S = 0.2

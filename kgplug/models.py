@@ -123,7 +123,7 @@ def _maker(name: str) -> Callable[..., Any]:
         raise unknown_name("model", name, [*RECOMMENDERS, *_registered, *points, *EMBEDDINGS])
     if found in RECOMMENDERS:
         module, _, attribute = RECOMMENDERS[found].home.partition(":")
-        return getattr(importlib.import_module(f"kgplug.recommenders.{module}"), attribute)
+        return getattr(importlib.import_module(f"kgplug.recommenders.models.{module}"), attribute)
     if found in _registered:
         return _registered[found]
     if found in points:

@@ -21,9 +21,9 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from kgplug import models
 from kgplug.data.interactions import Interactions
-from kgplug.data.keys import fingerprint
 from kgplug.data.knowledge_graph import KnowledgeGraph
-from kgplug.data.whole_numbers import is_whole, whole_number
+from kgplug.data.values.keys import fingerprint
+from kgplug.data.values.whole_numbers import is_whole, whole_number
 from kgplug.errors import RunError, TrainingError, UsageError, when_interrupted
 from kgplug.progress import bar as progress_bar
 from kgplug.training.config import Range, Space

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import settings as hypothesis_settings
 
 from kgplug.graph.connection import Connection
-from kgplug.graph.cypher import quote
-from kgplug.graph.local import Endpoint, LocalNeo4j
+from kgplug.graph.queries import quote
+from kgplug.graph.server.home import Endpoint
+from kgplug.graph.server.local import LocalNeo4j
 from kgplug.settings import Settings
 
 # Busy machines are slow now and then: no example fails for the time it takes.

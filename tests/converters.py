@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from kgplug.data.csv_folder import write_folder
+from kgplug.data.sources.csv_folder import write_folder
 
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
 

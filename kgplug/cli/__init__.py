@@ -11,7 +11,8 @@ import typer
 from pydantic import ValidationError
 
 from kgplug import __version__, progress
-from kgplug.cli import choosing, completion, database, demo, models, publishing, serving
+from kgplug.cli import choosing, completion, database, demo, publishing, serving
+from kgplug.cli import training as models
 from kgplug.cli.console import has_wide_terminal, log_as_json, print_help_in_whole_lines
 from kgplug.cli.keys import with_negative_key
 from kgplug.errors import KgplugError, is_out_of_memory

@@ -67,10 +67,10 @@ def tune(
 
     Examples: `kgplug tune TransE --trials 30`, `kgplug tune MKR --epochs 20 -s embedding_dim=32`
     """
-    from kgplug import jobs, plots
+    from kgplug import jobs, models, plots
 
     chosen = parse_settings(settings or [])
-    kind = jobs.models.kind(jobs.models.create(model, **chosen))  # refused before the database is asked
+    kind = models.kind(models.create(model, **chosen))  # refused before the database is asked
     split = parse_split(kind, fractions, seed=seed, by=by, order=order)
     _check_picture(picture)
     with open_graph() as graph:
@@ -137,13 +137,13 @@ def compare(
 
     Examples: `kgplug compare TransE TransH TransR DistMult -s embedding_dim=32`, `kgplug compare MKR KGCN ItemKNN`
     """
-    from kgplug import comparison
+    from kgplug.jobs import compare as comparing
 
     chosen = parse_settings(settings or [])
-    kind = comparison.kind_of(names, chosen)  # refused before the database is asked
+    kind = comparing.kind_of(names, chosen)  # refused before the database is asked
     split = parse_split(kind, fractions, seed=seed, by=by, order=order)
     with open_graph() as graph:
-        table = comparison.compare(
+        table = comparing.compare(
             names, graph, load_schema(graph, schema_file), open_runs(), settings=chosen, split=split, seed=seed
         )
     print_frame(table if as_json else table.drop(columns="run"), as_json=as_json, title="On the test part")
@@ -164,12 +164,13 @@ def plot(
 
     Examples: `kgplug plot TransE --to transe.png`, `kgplug plot TransE TransH --to both.svg`
     """
-    from kgplug import comparison, jobs
+    from kgplug import jobs
+    from kgplug.jobs import compare as comparing
 
     _check_picture(to)
     store = open_runs()
     folders = list(dict.fromkeys(resolve_here(store, run)))
-    _save(comparison.draw(folders), to)
+    _save(comparing.draw(folders), to)
     bare = [folder.name for folder in folders if len(folders) > 1 and not jobs.evaluation_of(folder)]
     if bare:
         out.print(f"Not evaluated, so without bars: {', '.join(bare)} (`kgplug evaluate`).")

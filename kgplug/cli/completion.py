@@ -82,7 +82,7 @@ def run_names(incomplete: str) -> list[str]:
 
 def query_names(incomplete: str) -> list[str]:
     """Return the shipped queries."""
-    from kgplug.graph.cypher import names
+    from kgplug.graph.queries import names
 
     return _fitting(names(), incomplete)
 

@@ -117,7 +117,7 @@ def load_schema(graph: Graph, path: Path | None) -> GraphSchema:
     """Load the schema file, or guess one (saying so) where there is none and none was named."""
     if path is not None or DEFAULT_FILE.exists():
         return GraphSchema.load(path or DEFAULT_FILE)
-    from kgplug.graph.guess import guess_schema
+    from kgplug.graph.guessing.schema import guess_schema
 
     schema, _ = guess_schema(graph.connection)
     kind = f"-[:{schema.feedback.type}]-"

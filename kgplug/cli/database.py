@@ -47,7 +47,7 @@ def start() -> None:
 
     Example: `kgplug db start`
     """
-    from kgplug.graph.local import LocalNeo4j
+    from kgplug.graph.server.local import LocalNeo4j
 
     endpoint = LocalNeo4j(Settings().neo4j_dir).start()
     out.print(f"Neo4j is running at {endpoint.uri}, user {endpoint.username}.")
@@ -60,7 +60,7 @@ def stop() -> None:
 
     Example: `kgplug db stop`
     """
-    from kgplug.graph.local import LocalNeo4j
+    from kgplug.graph.server.local import LocalNeo4j
 
     stopped = LocalNeo4j(Settings().neo4j_dir).stop()
     out.print("Neo4j is stopped." if stopped else "Neo4j was not running.")
@@ -72,7 +72,7 @@ def status(as_json: Json = False) -> None:
 
     Example: `kgplug db status --json`
     """
-    from kgplug.graph.local import LocalNeo4j
+    from kgplug.graph.server.local import LocalNeo4j
 
     facts = asdict(LocalNeo4j(Settings().neo4j_dir).status())
     if as_json:
@@ -101,9 +101,9 @@ def path(as_json: Json = False) -> None:
 
 
 def _password_file() -> Path:
-    from kgplug.graph import local_config
+    from kgplug.graph.server.config import password_file
 
-    return local_config.password_file(Settings().neo4j_dir)
+    return password_file(Settings().neo4j_dir)
 
 
 def import_(
@@ -126,12 +126,12 @@ def import_(
 
     Examples: `kgplug import movielens-100k`, `kgplug import my-csv-folder`, `kgplug import europe --separator ';'`
     """
-    from kgplug.data.csv_folder import open_folder
-    from kgplug.graph.importer import import_folder
+    from kgplug.data.sources.csv_folder import open_folder
+    from kgplug.graph.importing.importer import import_folder
 
     folder = Path(source)
     if source == MOVIELENS:
-        from kgplug.data.datasets import TERMS, fetch_movielens_100k
+        from kgplug.data.sources.datasets import TERMS, fetch_movielens_100k
 
         err.print(TERMS, style="dim")
         folder, separator = fetch_movielens_100k(Settings().downloads_dir), ","
@@ -154,7 +154,7 @@ def init(
     Every guess carries a comment that tells why. Example: `kgplug init`
     """
     from kgplug.data.artefact import write_text_whole
-    from kgplug.graph.guess import guess_schema
+    from kgplug.graph.guessing.schema import guess_schema
 
     if file.exists() and not force:
         raise UsageError(f"{file} exists. Give --force to replace it, or --schema FILE to write another.")
@@ -197,7 +197,7 @@ def cypher(
 
     Examples: `kgplug cypher`, `kgplug cypher recommend`, `kgplug cypher recommend --run -p user=42 -p model=MKR`
     """
-    from kgplug.graph import cypher as library
+    from kgplug.graph import queries as library
     from kgplug.graph.schema import GraphSchema
 
     if name is None:

@@ -70,7 +70,7 @@ def demo() -> None:
 
 def _refuse_foreign_data(graph: Graph) -> None:
     """The demo writes Movie and User nodes: never into a database that holds somebody's own."""
-    from kgplug.data.movielens import LABELS
+    from kgplug.data.sources.movielens import LABELS
     from kgplug.graph.catalog import OWN_LABELS
 
     labels = {row["label"] for row in graph.connection.rows("CALL db.labels() YIELD label RETURN label")}
@@ -89,8 +89,8 @@ def _refuse_foreign_data(graph: Graph) -> None:
 
 
 def _import(graph: Graph) -> None:
-    from kgplug.data.datasets import TERMS, fetch_movielens_100k
-    from kgplug.graph.importer import import_folder
+    from kgplug.data.sources.datasets import TERMS, fetch_movielens_100k
+    from kgplug.graph.importing.importer import import_folder
 
     with step("MovieLens-100K with its Freebase knowledge graph") as done:
         folder = fetch_movielens_100k(Settings().downloads_dir)
@@ -108,9 +108,9 @@ def _import(graph: Graph) -> None:
 
 def _is_imported(graph: Graph, folder: Path) -> bool:
     """Whether the graph has as many nodes, and relationships of each type, as the folder: a cut import has fewer."""
-    from kgplug.data.csv_folder import open_folder, read_blocks
+    from kgplug.data.sources.csv_folder import open_folder, read_blocks
     from kgplug.graph.catalog import OWN_LABELS
-    from kgplug.graph.cypher import quote
+    from kgplug.graph.queries import quote
 
     expected: Counter[str] = Counter()  # nodes under ""
     for table in open_folder(folder):
@@ -168,7 +168,7 @@ def _publish(graph: Graph, folders: dict[str, Path]) -> None:
 
 
 def _show(graph: Graph) -> None:
-    from kgplug import explain
+    from kgplug.serving import explain
 
     graph.use(DEMO_SCHEMA)
     frame = explain.recommendations(graph, SHOWN_USER, model="MKR", k=10, reasons=True)

@@ -12,7 +12,7 @@ from kgplug.errors import UsageError
 _COMMANDS_WITH_KEY = ("recommend", "similar", "erase-user")
 
 if TYPE_CHECKING:
-    from kgplug.data.key_text import FoundKey
+    from kgplug.data.values.key_text import FoundKey
     from kgplug.graph.graph import Graph
 
 
@@ -39,7 +39,7 @@ def entity_key(folder: Path, text: str | None, *, label: str | None) -> int | st
     if text is None:
         return None
     from kgplug.data.artefact import peek_content
-    from kgplug.data.key_text import choose_key, readings
+    from kgplug.data.values.key_text import choose_key, readings
 
     content = peek_content(folder)
     keys, labels = content.get("entity_keys", []), content.get("entity_labels", [])

@@ -19,7 +19,7 @@ from kgplug.cli.console import (
     print_json,
 )
 from kgplug.cli.keys import say_which
-from kgplug.cli.serving import DiverseBy, Diversity, ItemLabels, Seen, SeenRows, Where, list_options
+from kgplug.cli.list_options import DiverseBy, Diversity, ItemLabels, Seen, SeenRows, Where, list_options
 from kgplug.cli.this_graph import resolve_here
 from kgplug.errors import KgplugError, UsageError
 
@@ -150,7 +150,7 @@ def diff(
 
 def _run_or_published(runs: Runs, name: str) -> Path:
     """Return the folder of a run; of the run that a published model serves, where no run is called so."""
-    from kgplug import explain
+    from kgplug.serving import explain
 
     try:
         return resolve_here(runs, [name])[0]
@@ -181,8 +181,8 @@ def erase_user(
 
     Example: `kgplug erase-user 42`
     """
-    from kgplug.erasure import erase_user as erase
-    from kgplug.erasure import find_user
+    from kgplug.jobs.erase_user import erase_user as erase
+    from kgplug.jobs.erase_user import find_user
 
     runs = open_runs()
     with open_graph() as graph:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -28,45 +26,13 @@ from kgplug.graph.schema import DEFAULT_FILE, GraphSchema
 if TYPE_CHECKING:
     from kgplug.embeddings.prediction import Question
     from kgplug.graph.graph import Graph
-    from kgplug.graph.list_options import Embedding, ListOptions
     from kgplug.training.runs import Runs
+from kgplug.cli.list_options import DiverseBy, Diversity, ItemLabels, Seen, SeenRows, Where, list_options
 
 _MANY_SCORES = 10_000_000  # seconds of work: said before it is done
 Model = Annotated[
     str | None,
     typer.Option("--model", "-m", help="A published model; default: the newest one.", autocompletion=run_names),
-]
-Where = Annotated[
-    str | None,
-    typer.Option(help='Only items for which this Cypher predicate over item is true, such as "item.year > 1990".'),
-]
-ItemLabels = Annotated[
-    list[str] | None, typer.Option("--label", help="Only items with this label; repeated, with one of the labels.")
-]
-Diversity = Annotated[
-    float, typer.Option(help="From 0 to 1: how much likeness to the items before it counts against an item (MMR).")
-]
-DiverseBy = Annotated[
-    str | None,
-    typer.Option(
-        metavar="RUN",
-        autocompletion=run_names,
-        help="With --diversity: an embedding's run, by whose vectors items are alike; else the model's own.",
-    ),
-]
-
-
-class SeenRows(StrEnum):
-    """What a user is not recommended again."""
-
-    all = "all"
-    train = "train"
-    none = "none"
-
-
-Seen = Annotated[
-    SeenRows,
-    typer.Option(help="What is left out: all that the user has feedback on now, the training part, or nothing."),
 ]
 
 
@@ -98,9 +64,9 @@ def recommend(
     Examples: `kgplug recommend 42`, `kgplug recommend 42 --model KGCN -k 5 --json`, `kgplug recommend 42
     --where "item.year > 1990" --diversity 0.3`, `kgplug recommend 42 --label Documentary --seen train`
     """
-    from kgplug import explain
-    from kgplug.graph.list_options import ListOptions
-    from kgplug.live import live_recommendations
+    from kgplug.graph.publishing.list_options import ListOptions
+    from kgplug.serving import explain
+    from kgplug.serving.live import live_recommendations
 
     lists = list_options(where, labels, diversity, diverse_by, seen)
     with open_graph() as graph:
@@ -124,7 +90,7 @@ def similar(
 
     Examples: `kgplug similar 50`, `kgplug similar 50 --model TransE -k 5`
     """
-    from kgplug import explain
+    from kgplug.serving import explain
 
     with open_graph() as graph:
         use_schema(graph, schema_file, model, vectors=True)
@@ -191,7 +157,7 @@ def use_schema(graph: Graph, schema_file: Path | None, model: str | None, *, vec
         model: as given; None for the schema of kgplug.toml, else a guess.
         vectors: the model's vectors are wanted, of which it may have some for other items, too.
     """
-    from kgplug import explain
+    from kgplug.serving import explain
 
     if schema_file is None and model is not None:
         run = explain.published(graph, model)
@@ -202,20 +168,6 @@ def use_schema(graph: Graph, schema_file: Path | None, model: str | None, *, vec
             graph.use(suited(graph, run).schema)
             return
     graph.use(load_schema(graph, schema_file))
-
-
-def list_options(
-    where: str | None, labels: list[str] | None, diversity: float, diverse_by: str | None, seen: SeenRows
-) -> ListOptions:
-    """Return how lists are to be made, as the options say."""
-    from kgplug.graph.list_options import ListOptions
-
-    options = ListOptions(seen.value, where, tuple(labels or ()), diversity)
-    if diverse_by is None:
-        return options
-    from kgplug import models
-
-    return replace(options, diverse_by=cast("Embedding", models.load(resolve_here(open_runs(), [diverse_by])[0])))
 
 
 def _embedding(store: Runs, run: str | None, graph: Graph, schema_file: Path | None) -> Path:

@@ -72,7 +72,7 @@ def _schema(path: Path | None) -> GraphSchema | None:
 
 def _asked(schema: GraphSchema | None) -> GraphIdentity | None:
     """Return what a server says that runs, None where none can be asked."""
-    from kgplug.graph.connection import connect_settings
+    from kgplug.graph.connect import connect_settings
 
     try:
         with connect_settings(start_local=False) as connection:

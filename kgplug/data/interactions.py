@@ -13,7 +13,9 @@ import pandas as pd
 from scipy import sparse
 
 from kgplug.data import own_items as own
-from kgplug.data.columns import (
+from kgplug.data.repeated import Repeated, how_merged, last_of_each, merged_ratings
+from kgplug.data.splitting import hash_keys, hash_pairs, split_rows, split_rows_by_position
+from kgplug.data.values.columns import (
     as_threshold,
     check_columns,
     check_lengths,
@@ -21,11 +23,9 @@ from kgplug.data.columns import (
     read_row_numbers,
     read_timestamps,
 )
-from kgplug.data.keys import as_column, as_keys, factorize, fingerprint
-from kgplug.data.repeated import Repeated, how_merged, last_of_each, merged_ratings
-from kgplug.data.splitting import hash_keys, hash_pairs, split_rows, split_rows_by_position
-from kgplug.data.texts import as_texts
-from kgplug.data.times import TimeUnit, check_unit
+from kgplug.data.values.keys import as_column, as_keys, factorize, fingerprint
+from kgplug.data.values.texts import as_texts
+from kgplug.data.values.times import TimeUnit, check_unit
 from kgplug.errors import DataError, UsageError
 
 _log = logging.getLogger(__name__)
@@ -48,7 +48,7 @@ class Interactions:
         own_items: int64 (n_users,), the item that a user itself is, -1 where it is none; None where no user is an
             item. No row, no negative and no list holds a user and itself.
         time_unit: "s", "ms", "us" or "ns": the coarsest that holds all times exactly. Nanoseconds reach from 1677 to
-            2262; times outside stand at the end of that range, in their order (`kgplug.data.times`).
+            2262; times outside stand at the end of that range, in their order (`kgplug.data.values.times`).
         counts: int64 (n,), how many rows of the source each row stands for; None: one each.
         ratings_are_counts: whether the ratings are these counts.
         graph_schema: of the graph from which the rows were read, None for other sources.
@@ -159,7 +159,7 @@ class Interactions:
           rating of 100. By default such ratings make no dislikes: the threshold is left out.
 
         The threshold is compared with the result. `user_keys` and `item_keys` must already be unique and in canonical
-        order (`kgplug.data.keys.factorize` gives that). Rows of a user with itself are left out, and logged.
+        order (`kgplug.data.values.keys.factorize` gives that). Rows of a user with itself are left out, and logged.
 
         Args:
             own_items: int64 (n_users,), which item each user is, -1 where it is none.
@@ -298,7 +298,7 @@ class Interactions:
         """Return the same rows with texts of items, such as titles; items that are not named get "".
 
         Args:
-            texts: item key → text; numbers and lists become text, what is missing "" (`kgplug.data.texts`).
+            texts: item key → text; numbers and lists become text, what is missing "" (`kgplug.data.values.texts`).
         """
         return replace(self, item_texts=as_texts(texts.get(key) for key in self.item_keys))
 

@@ -9,8 +9,8 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from kgplug.data.keys import as_column, canonical_order, distinct, factorize, fingerprint
 from kgplug.data.splitting import as_fractions, check_fractions, check_seed, hash_keys, hash_pairs, hashed, mixed
+from kgplug.data.values.keys import as_column, canonical_order, distinct, factorize, fingerprint
 from kgplug.errors import DataError
 
 

@@ -93,7 +93,7 @@ class Publication:
         lists: recommendations, or None for a model that gives none.
         details: JSON-able facts kept on the catalogue node (settings, metrics …).
         relations: None for a model that has no vectors of relations.
-        similar: the nearest nodes of each node, one entry a label; see `kgplug.data.neighbours`.
+        similar: the nearest nodes of each node, one entry a label; see `kgplug.data.ranking.neighbours`.
         findings: what is dead about the model, one sentence each (`kgplug.data.health`).
     """
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from kgplug.data.interactions import Interactions
-from kgplug.data.keys import distinct
+from kgplug.data.values.keys import distinct
 
 
 class ComplementSampler:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from kgplug.data.whole_numbers import is_whole
+from kgplug.data.values.whole_numbers import is_whole
 from kgplug.errors import DataError, UsageError
 
 

@@ -2,91 +2,71 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 from pykeen.models import ERModel
 from pykeen.nn.representation import Embedding
 
-from kgplug.embeddings.catalogue import EMBEDDINGS
+from kgplug.embeddings.frozen import CarriedOver
 from kgplug.embeddings.translational import TransE, weight_of
 from kgplug.errors import UsageError
-
-if TYPE_CHECKING:
-    from kgplug.embeddings.model import EmbeddingModel
 
 ROUNDS = 3  # of the closed form: new nodes may know each other
 
 
-@dataclass(frozen=True)
-class CarriedOver:
-    """Which rows of a model's tables come from an earlier model.
-
-    Attributes:
-        entities: bool (n_entities,).
-        relations: bool (n,), as the module numbers relations.
-    """
-
-    entities: np.ndarray
-    relations: np.ndarray
-
-    def concerned(self, triples: np.ndarray) -> np.ndarray:
-        """Return the triples int64 (n, 3) that something new takes part in."""
-        head, relation, tail = triples.T
-        return triples[~(self.entities[head] & self.entities[tail] & self.relations[relation])]
-
-
 @torch.no_grad()
-def carry_over(earlier: EmbeddingModel, model: EmbeddingModel, triples: np.ndarray) -> CarriedOver:
-    """Give a fresh model the vectors that an earlier one has learnt, and a start to those of new nodes.
+def carry_over(
+    earlier: ERModel, module: ERModel, triples: np.ndarray, *, entities: np.ndarray, relations: np.ndarray
+) -> CarriedOver:
+    """Give a fresh module the vectors that an earlier one has learnt, and a start to those of new nodes.
 
-    Rows are matched by label and key, relations by name. Under TransE a new node starts at the mean of where its
+    Under TransE a new node starts at the mean of where its
     triples put it, t − r and h + r: the point that fits them best in the least squares. Elsewhere it starts at random.
 
     Args:
         earlier: trained.
-        model: of the same name and shapes, its module just built.
-        triples: int64 (n, 3), the training triples in `model`'s numbers.
-
-    Raises:
-        UsageError: the models differ, or the model computes its vectors from the whole graph.
+        module: of the same kind and shapes, just built.
+        triples: int64 (n, 3), the training triples in `module`'s numbers.
+        entities, relations: int64, the row in `earlier` of each row of `module`; -1 for what is new.
     """
-    _check(earlier, model)
-    entities, relations = model.vocabulary.rows_in(earlier.vocabulary)
-    if EMBEDDINGS[model.name].inverse:
-        relations = np.stack([2 * relations, 2 * relations + 1], axis=1).ravel()
-        relations = np.maximum(relations, -1)
-    tables = {id(part): entities for part in model.module.entity_representations}
-    tables |= {id(part): relations for part in model.module.relation_representations}
+    tables = {id(part): entities for part in module.entity_representations}
+    tables |= {id(part): relations for part in module.relation_representations}
     copied: set[int] = set()
-    for new, old in zip(model.module.modules(), earlier.module.modules(), strict=True):
+    for new, old in zip(module.modules(), earlier.modules(), strict=True):
         if id(new) not in tables:
             continue
         rows, weight = tables[id(new)], weight_of(new)
         known = np.flatnonzero(rows >= 0)
         weight[known] = weight_of(old)[rows[known]].to(weight.device)
         copied.add(id(weight))
-    for new, old in zip(model.module.parameters(), earlier.module.parameters(), strict=True):
+    for new, old in zip(module.parameters(), earlier.parameters(), strict=True):
         if id(new) not in copied:
             new.copy_(old)
     found = CarriedOver(entities >= 0, relations >= 0)
-    if isinstance(model.module, TransE):
-        _place(model.module, triples, found)
+    if isinstance(module, TransE):
+        _place(module, triples, found)
     return found
 
 
-def _check(earlier: EmbeddingModel, model: EmbeddingModel) -> None:
-    if earlier.name != model.name:
-        raise UsageError(f"{model.name} cannot go on from run {earlier.run}, which is a {earlier.name}.")
-    parts = [*model.module.entity_representations, *model.module.relation_representations]
+def check_fit(earlier: ERModel, module: ERModel, *, name: str, run: str) -> None:
+    """Refuse a module that cannot take over what an earlier one has learnt.
+
+    Args:
+        name: of both models, for the message.
+        run: of the earlier one.
+
+    Raises:
+        UsageError: the shapes differ, or the model computes its vectors from the whole graph.
+    """
+    parts = [*module.entity_representations, *module.relation_representations]
     if any(type(part) is not Embedding for part in parts):
-        raise UsageError(f"{model.name} computes its vectors from the whole graph; train it anew.")
-    others = [*earlier.module.entity_representations, *earlier.module.relation_representations]
+        raise UsageError(f"{name} computes its vectors from the whole graph; train it anew.")
+    others = [*earlier.entity_representations, *earlier.relation_representations]
     if [part.shape for part in parts] != [part.shape for part in others]:
         raise UsageError(
-            f"{model.name} cannot go on from run {earlier.run}: its vectors have other lengths. "
+            f"{name} cannot go on from run {run}: its vectors have other lengths. "
             "Leave embedding_dim and model_settings as they are there."
         )
 

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 
 from kgplug.data.health import SEVERAL, vector_findings
 
-if TYPE_CHECKING:
-    from kgplug.embeddings.model import EmbeddingModel
-
 _ENTITIES = 48  # heads and tails whose scores are looked at
 _LEAST_RANGE = 1e-6  # of scores, next to the largest of them: float32 knows no smaller difference
 
 
-def model_findings(model: EmbeddingModel) -> list[str]:
+class Trained(Protocol):
+    """What is looked at of an embedding; see `EmbeddingModel`."""
+
+    @property
+    def entity_keys(self) -> np.ndarray: ...
+    @property
+    def relations(self) -> np.ndarray: ...
+    def entity_vectors(self) -> np.ndarray: ...
+    def score_triples(self, triples: np.ndarray) -> np.ndarray: ...
+
+
+def model_findings(model: Trained) -> list[str]:
     """Return what is dead about a trained embedding, one sentence each; nothing where it is alive."""
     found = vector_findings("entity", model.entity_vectors())
     n = len(model.entity_keys)

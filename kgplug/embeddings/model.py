@@ -11,13 +11,13 @@ import numpy as np
 import torch
 
 from kgplug.data.artefact import new_run_id, read_artefact, write_artefact
-from kgplug.data.keys import fingerprint
 from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.data.publication import Publication, RelationVectors, vectors_by_label
+from kgplug.data.ranking.ties import Ties
+from kgplug.data.ranking.top_k import top_k
 from kgplug.data.row_memory import RowMemory
-from kgplug.data.ties import Ties
-from kgplug.data.top_k import top_k
-from kgplug.data.whole_numbers import is_whole, whole_number
+from kgplug.data.values.keys import fingerprint
+from kgplug.data.values.whole_numbers import is_whole, whole_number
 from kgplug.embeddings.catalogue import EMBEDDINGS, embedding_name
 from kgplug.embeddings.config import EmbeddingConfig, embedding_config
 from kgplug.embeddings.export import entity_vectors, object_array, real_numbers
@@ -27,6 +27,7 @@ from kgplug.errors import DataError, RunError, TrainingError, UsageError, unknow
 from kgplug.training.config import DataSize
 
 if TYPE_CHECKING:
+    from kgplug.embeddings.frozen import CarriedOver
     from kgplug.embeddings.training import TripleTask
     from kgplug.training.loop import History, TrainingTask
 
@@ -180,13 +181,27 @@ class EmbeddingModel:
 
         positives, frozen = self._numbered(knowledge.triples), None
         if start is not None:
-            from kgplug.embeddings.growth import carry_over
-
-            known = carry_over(start, self, positives)
+            known = self._take_over(start, positives)
             frozen = known if freeze else None
         return TripleTask(
             self.module, self.config, positives, measure=None if held_out is None else measure, frozen=frozen
         )
+
+    def _take_over(self, earlier: EmbeddingModel, positives: np.ndarray) -> CarriedOver:
+        """Start from an earlier model: rows are matched by label and key, relations by name.
+
+        Raises:
+            UsageError: the models differ, or this one computes its vectors from the whole graph.
+        """
+        from kgplug.embeddings.growth import carry_over, check_fit
+
+        if earlier.name != self.name:
+            raise UsageError(f"{self.name} cannot go on from run {earlier.run}, which is a {earlier.name}.")
+        check_fit(earlier.module, self.module, name=self.name, run=earlier.run)
+        entities, relations = self.vocabulary.rows_in(earlier.vocabulary)
+        if EMBEDDINGS[self.name].inverse:
+            relations = np.maximum(np.stack([2 * relations, 2 * relations + 1], axis=1).ravel(), -1)
+        return carry_over(earlier.module, self.module, positives, entities=entities, relations=relations)
 
     def _build(self, triples: np.ndarray) -> Any:
         from kgplug.embeddings.build import build_module

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from kgplug.data.keys import distinct
+from kgplug.data.values.keys import distinct
 from kgplug.embeddings.config import EmbeddingConfig
 
 Corrupter = Callable[[np.ndarray, int, np.random.Generator], np.ndarray]

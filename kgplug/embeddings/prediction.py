@@ -15,8 +15,8 @@ import torch
 
 from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.data.publication import Predictions
-from kgplug.data.ties import ROUNDING, groups_of_sorted
-from kgplug.data.whole_numbers import is_whole
+from kgplug.data.ranking.ties import ROUNDING, groups_of_sorted
+from kgplug.data.values.whole_numbers import is_whole
 from kgplug.errors import TrainingError, UsageError, unknown_name
 from kgplug.progress import bar as progress_bar
 
@@ -118,8 +118,8 @@ def predict(model: EmbeddingModel, question: Question, *, top: int = 10, progres
 class _Best:
     """The best scores met so far.
 
-    Scores that differ by rounding alone are tied (`kgplug.data.ties`), and tied pairs stand in the order of their
-    codes. So the candidates reach a little below the list's last score.
+    Scores that differ by rounding alone are tied (`kgplug.data.ranking.ties`), and tied pairs stand in the order of
+    their codes. So the candidates reach a little below the list's last score.
 
     Attributes:
         scores: float32 (n,), of the candidates.

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from kgplug.data.blocks import row_blocks
+from kgplug.data.ranking.threads import row_blocks
 
 ScoreAll = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 """(entities, relations), int64 (b,) each → scores (b, n_entities), a tensor of its own that may be written to."""

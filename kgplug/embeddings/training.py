@@ -18,7 +18,7 @@ from pykeen.nn.representation import Embedding
 from pykeen.regularizers import Regularizer
 
 from kgplug.embeddings.config import EmbeddingConfig
-from kgplug.embeddings.growth import CarriedOver
+from kgplug.embeddings.frozen import CarriedOver, Frozen
 from kgplug.embeddings.negatives import corrupter
 from kgplug.embeddings.translational import TransH, Translational, weight_of
 from kgplug.errors import UsageError
@@ -219,30 +219,6 @@ class TripleTask:
         for table in self.tables:
             self._take_rows(table, everyone)
         return None if self.measure is None else self.measure()
-
-
-class Frozen:
-    """Rows that a training leaves as they are.
-
-    Args:
-        module: its weights that are no rows of a table stop asking for gradients here.
-        known: the rows.
-    """
-
-    def __init__(self, module: ERModel, known: CarriedOver) -> None:
-        self.free_entities = torch.from_numpy(~known.entities).to(module.device)
-        rows = torch.from_numpy(np.flatnonzero(known.relations)).to(module.device)
-        relations = [weight_of(part) for part in module.relation_representations]
-        by_row = [*relations, *(weight_of(part) for part in module.entity_representations)]
-        for parameter in module.parameters():
-            if not any(parameter is weight for weight in by_row):
-                parameter.requires_grad_(False)
-        self.kept = [(weight, rows, weight.detach()[rows].clone()) for weight in relations]
-
-    def restore(self) -> None:
-        """Put back the rows of relations, which are trained as whole tables."""
-        for weight, rows, values in self.kept:
-            weight[rows] = values
 
 
 def _plain_tables(module: ERModel) -> list[Embedding]:

@@ -9,8 +9,8 @@ import numpy as np
 
 from kgplug.data.auc import auc as auc
 from kgplug.data.interactions import Interactions
-from kgplug.data.keys import distinct
 from kgplug.data.sampling import ComplementSampler
+from kgplug.data.values.keys import distinct
 from kgplug.errors import DataError
 
 

@@ -8,11 +8,11 @@ from collections.abc import Iterator
 import numpy as np
 
 from kgplug.data.interactions import Interactions
-from kgplug.data.keys import distinct
+from kgplug.data.values.keys import distinct
 from kgplug.errors import KgplugError
 from kgplug.evaluation.ranking import list_blocks, measure_lists
 from kgplug.recommenders.base import Recommender
-from kgplug.recommenders.popularity import Popularity
+from kgplug.recommenders.models.popularity import Popularity
 
 _K = 10
 _USERS, _BLOCK = 2000, 100  # whose lists are compared, and how many at a time

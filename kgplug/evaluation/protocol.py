@@ -8,8 +8,8 @@ from typing import Literal
 
 import numpy as np
 
-from kgplug.data.columns import as_number, as_threshold
 from kgplug.data.interactions import Interactions
+from kgplug.data.values.columns import as_number, as_threshold
 from kgplug.errors import DataError, UsageError
 from kgplug.evaluation.ctr import LabelledPairs, label_pairs, sample_negatives_for_evaluation
 

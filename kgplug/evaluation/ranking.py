@@ -24,7 +24,7 @@ from typing import Literal
 import numpy as np
 
 from kgplug.data.interactions import Interactions
-from kgplug.data.keys import distinct
+from kgplug.data.values.keys import distinct
 from kgplug.errors import DataError, UsageError
 from kgplug.recommenders.base import Recommender
 

@@ -33,7 +33,7 @@ from typing import Any
 from kgplug.data.publication import Publication
 from kgplug.errors import GraphError, UsageError
 from kgplug.graph.connection import Connection
-from kgplug.graph.cypher import quote
+from kgplug.graph.queries import quote
 from kgplug.strict_json import dumps
 
 # What kgplug itself writes into a graph. Relationships are its own where this catalogue knows their model and run

@@ -11,17 +11,17 @@ import numpy as np
 
 from kgplug.data.interactions import Interactions
 from kgplug.errors import DataError, GraphError
-from kgplug.graph.bulk import BulkReader
 from kgplug.graph.catalog import OWN_RELATIONSHIPS
 from kgplug.graph.connection import Connection
 from kgplug.graph.contents import Contents, label_keys, listed, read_contents
-from kgplug.graph.feedback import scan_feedback
-from kgplug.graph.node_keys import key_problem, labels_with_problems
 from kgplug.graph.ownership import count_own
 from kgplug.graph.privileges import Purpose, missing_privileges
-from kgplug.graph.reader import KeyedNodes, ReadReport, assemble, read_items, read_users, reading_bar, titled
+from kgplug.graph.reading.bulk import BulkReader
+from kgplug.graph.reading.feedback import scan_feedback
+from kgplug.graph.reading.node_keys import key_problem, labels_with_problems
+from kgplug.graph.reading.reader import KeyedNodes, ReadReport, assemble, read_items, read_users, reading_bar, titled
+from kgplug.graph.reading.triples import TriplePlan, count_triples, empty_projection, plan_triples, touched_nodes
 from kgplug.graph.schema import GraphSchema
-from kgplug.graph.triples import TriplePlan, count_triples, empty_projection, plan_triples, touched_nodes
 
 if TYPE_CHECKING:
     import pandas as pd

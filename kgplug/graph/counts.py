@@ -11,7 +11,7 @@ from typing import Any
 
 from kgplug.errors import GraphError
 from kgplug.graph.connection import Connection
-from kgplug.graph.cypher import quote
+from kgplug.graph.queries import quote
 
 MOST_NAMES = 30  # that one query lists: the server takes some 20 ms to plan each
 _GRAPH_COUNTS = "CALL db.stats.retrieve('GRAPH COUNTS') YIELD data RETURN data"

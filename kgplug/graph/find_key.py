@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from kgplug.data.key_text import FoundKey, choose_key, readings
+from kgplug.data.values.key_text import FoundKey, choose_key, readings
 from kgplug.errors import UsageError
 from kgplug.graph.connection import Connection
-from kgplug.graph.cypher import quote
+from kgplug.graph.queries import quote
 
 _SHOWN_KEYS = 3
 

@@ -12,13 +12,15 @@ from pydantic import SecretStr
 from kgplug.data.health import refuse_dead
 from kgplug.data.interactions import Interactions
 from kgplug.data.knowledge_graph import KnowledgeGraph
-from kgplug.data.neighbours import similar_lists
 from kgplug.data.publication import Predictions, Publication
+from kgplug.data.ranking.neighbours import similar_lists
 from kgplug.errors import UsageError
-from kgplug.graph import cypher, reader
-from kgplug.graph.connection import Connection, connect_settings
+from kgplug.graph import queries
+from kgplug.graph.connect import connect_settings
+from kgplug.graph.connection import Connection
 from kgplug.graph.find_key import require_key
-from kgplug.graph.list_options import ListOptions, Lists, recommend_options
+from kgplug.graph.publishing.list_options import ListOptions, Lists, recommend_options
+from kgplug.graph.reading import reader
 from kgplug.graph.schema import GraphSchema
 from kgplug.progress import stage
 from kgplug.settings import Settings
@@ -122,13 +124,13 @@ class Graph:
         return schema.model_dump()
 
     def read_interactions(self, schema: GraphSchema, *, progress: bool | None = None) -> Interactions:
-        """Pull all feedback; see `kgplug.graph.reader.read_interactions`."""
+        """Pull all feedback; see `kgplug.graph.reading.reader.read_interactions`."""
         interactions, report = reader.pull_interactions(self.connection, schema, progress=progress)
         self.reports["feedback"] = report.logged("feedback")
         return replace(interactions, graph_schema=self._note_read(schema))
 
     def read_knowledge(self, schema: GraphSchema, *, progress: bool | None = None) -> KnowledgeGraph:
-        """Pull all triples; see `kgplug.graph.reader.read_knowledge`."""
+        """Pull all triples; see `kgplug.graph.reading.reader.read_knowledge`."""
         knowledge, report = reader.pull_knowledge(self.connection, schema, progress=progress)
         self.reports["triples"] = report.logged("triples")
         return replace(knowledge, graph_schema=self._note_read(schema))
@@ -226,7 +228,7 @@ class Graph:
         return unpublish(self.connection, model)
 
     def erase_user(self, user: int | str) -> EraseReport:
-        """Remove a user's edges and vectors that kgplug wrote; `kgplug.erasure` does it in runs, too."""
+        """Remove a user's edges and vectors that kgplug wrote; `kgplug.jobs.erase_user` does it in runs, too."""
         from kgplug.graph.publishing.erase import erase_user
 
         return erase_user(self.connection, self.schema, user)
@@ -300,7 +302,7 @@ class Graph:
         """
         schema = self.schema if self._used or self._read else None
         like = None if schema is None else schema.feedback.like
-        found = self.connection.frame(cypher.load(name, schema), **{"like": like, **parameters})
+        found = self.connection.frame(queries.load(name, schema), **{"like": like, **parameters})
         if found.empty:
             nodes = {} if schema is None else {"user": schema.user, "item": schema.item}
             for parameter in nodes.keys() & parameters.keys():

@@ -5,8 +5,8 @@ from __future__ import annotations
 from kgplug.data.graph_identity import GraphIdentity
 from kgplug.errors import GraphError
 from kgplug.graph.connection import Connection, address_of
-from kgplug.graph.local import LocalNeo4j
 from kgplug.graph.schema import GraphSchema
+from kgplug.graph.server.home import LocalHome
 from kgplug.settings import Settings
 
 
@@ -26,7 +26,7 @@ def graph_identity(connection: Connection, schema: GraphSchema | None) -> GraphI
 def configured_address(settings: Settings) -> tuple[str, str]:
     """Return host:port and database of the server that the settings name; "" where unknown. Nothing is asked."""
     try:
-        address = address_of(settings.neo4j_uri) if settings.neo4j_uri else LocalNeo4j(settings.neo4j_dir).address()
+        address = address_of(settings.neo4j_uri) if settings.neo4j_uri else LocalHome(settings.neo4j_dir).address()
     except GraphError:
         address = ""
     return address, settings.neo4j_database or ""

@@ -6,7 +6,7 @@ import shlex
 from typing import TYPE_CHECKING
 
 from kgplug.errors import UsageError
-from kgplug.graph.cypher import feedback_arrow, quote
+from kgplug.graph.queries import feedback_arrow, quote
 
 if TYPE_CHECKING:
     from kgplug.graph.graph import Graph

@@ -12,7 +12,7 @@ import json
 
 from kgplug.graph.catalog import OWN_RELATIONSHIPS
 from kgplug.graph.connection import Connection
-from kgplug.graph.cypher import quote
+from kgplug.graph.queries import quote
 
 OWN_TYPES = "|".join(OWN_RELATIONSHIPS)
 _RUNS = """

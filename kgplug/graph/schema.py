@@ -59,7 +59,7 @@ class FeedbackSchema(_Part):
         """Return a number of any type as a Python number: np.float32(4.1) is 4.1; true and false are none."""
         if value is None or isinstance(value, float):
             return value if value is None else float(value)
-        from kgplug.data.columns import as_number  # pandas
+        from kgplug.data.values.columns import as_number  # pandas
 
         number = as_number(value)
         if number is None:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from kgplug.errors import GraphError
+from kgplug.graph.server.home import LocalHome
 from kgplug.settings import Settings
 
 DATABASE_NOT_FOUND = "Neo.ClientError.Database.DatabaseNotFound"
@@ -81,10 +82,8 @@ def _sentence(error: Exception, uri: str, database: str | None, tried_s: float) 
 
 def _cannot_write(uri: str, message: str) -> str:
     """Return what to tell about a database that has given up until a restart, and whose server that is."""
-    from kgplug.graph.local import LocalNeo4j
-
     failed = f"The database at {uri} cannot write any more: {message}"
-    local = LocalNeo4j(Settings().neo4j_dir)
+    local = LocalHome(Settings().neo4j_dir)
     if local.status().uri != uri:
         return (
             f"{failed} A full disk is the most frequent reason; the server's own log names it. Whoever runs the server "

@@ -16,9 +16,9 @@ from kgplug.data.interactions import Interactions
 from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.data.own_items import OWN_ITEMS, same_keys_as
 from kgplug.data.publication import NodeVectors, Publication, TopLists
+from kgplug.data.ranking.ties import places_by_popularity
 from kgplug.data.row_memory import RowMemory
-from kgplug.data.ties import places_by_popularity
-from kgplug.data.whole_numbers import whole_number
+from kgplug.data.values.whole_numbers import whole_number
 from kgplug.errors import DataError, RunError, UsageError
 from kgplug.recommenders.health import model_findings
 from kgplug.recommenders.lists import SCORE_BLOCK_CELLS, ListMaker

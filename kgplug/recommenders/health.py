@@ -7,7 +7,7 @@ pair, and neither of the user nor of the item alone (the interaction of the two,
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 import numpy as np
 from scipy.special import expit
@@ -15,15 +15,36 @@ from scipy.special import expit
 from kgplug.data.health import NEARLY_ALL, SEVERAL, SURE, list_findings, vector_findings
 
 if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
+
     from kgplug.data.publication import TopLists
-    from kgplug.recommenders.base import Recommender
 
 _USERS, _POPULAR, _OTHERS = 64, 64, 192  # users and items whose scores are looked at
 _PLACES = 10  # of a list
 _LEAST_SHARE = 1e-4  # of the variance in a user's list: vectors that give less change it by less than 1 %
 
 
-def model_findings(model: Recommender, lists: TopLists | None = None) -> list[str]:
+class Trained(Protocol):
+    """What is looked at of a recommender; see `kgplug.recommenders.base.Recommender`."""
+
+    personal: ClassVar[bool]
+    vectors_of_all: ClassVar[bool]
+    scores_are_probabilities: ClassVar[bool]
+
+    @property
+    def user_label(self) -> str: ...
+    @property
+    def item_label(self) -> str: ...
+    @property
+    def item_keys(self) -> np.ndarray: ...
+    @property
+    def liked(self) -> csr_matrix: ...
+    def user_vectors(self) -> np.ndarray | None: ...
+    def item_vectors(self) -> np.ndarray | None: ...
+    def score(self, users: np.ndarray, items: np.ndarray) -> np.ndarray: ...
+
+
+def model_findings(model: Trained, lists: TopLists | None = None) -> list[str]:
     """Return what is dead about a trained recommender, one sentence each; nothing where it is alive.
 
     Args:
@@ -49,11 +70,11 @@ def model_findings(model: Recommender, lists: TopLists | None = None) -> list[st
     return found
 
 
-def _n(model: Recommender) -> int:
+def _n(model: Trained) -> int:
     return len(model.item_keys)
 
 
-def _score_findings(model: Recommender, *, own: bool) -> list[str]:
+def _score_findings(model: Trained, *, own: bool) -> list[str]:
     """Return what is dead about the scores of a sample of users and items, one sentence at most.
 
     Args:
@@ -84,7 +105,7 @@ def _score_findings(model: Recommender, *, own: bool) -> list[str]:
     return _saturated(model, total) if model.scores_are_probabilities else []
 
 
-def _saturated(model: Recommender, logits: np.ndarray) -> list[str]:
+def _saturated(model: Trained, logits: np.ndarray) -> list[str]:
     """Return whether probabilities say the same of nearly every pair, or take what was liked for impossible."""
     probabilities = expit(logits.astype(np.float64))
     if (probabilities >= 1 - SURE).mean() >= NEARLY_ALL:
@@ -97,7 +118,7 @@ def _saturated(model: Recommender, logits: np.ndarray) -> list[str]:
     return []
 
 
-def _sample(model: Recommender) -> tuple[np.ndarray, np.ndarray]:
+def _sample(model: Trained) -> tuple[np.ndarray, np.ndarray]:
     """Return users with likes, and the items liked most with some of the others, int64."""
     users = _spaced(np.flatnonzero(np.diff(model.liked.indptr)), _USERS)
     order = np.argsort(-np.bincount(model.liked.indices, minlength=_n(model)), kind="stable")
@@ -108,7 +129,7 @@ def _spaced(numbers: np.ndarray, n: int) -> np.ndarray:
     return numbers[:: max(1, -(-len(numbers) // n))]
 
 
-def _parts(model: Recommender, users: np.ndarray, items: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _parts(model: Trained, users: np.ndarray, items: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the model's own part of the scores of pairs and what its side term adds, float64 (n,) each."""
     if not hasattr(model, "logits"):
         return model.score(users, items).astype(np.float64), np.zeros(len(users))

@@ -10,14 +10,14 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from kgplug.data.blocks import row_blocks
-from kgplug.data.choice import ListChoice, check_diversity, check_vectors, item_mask, left_out
 from kgplug.data.interactions import Interactions
-from kgplug.data.keys import as_keys
 from kgplug.data.own_items import leave_out_own
-from kgplug.data.ties import Ties, sizes_of_rows
-from kgplug.data.top_k import leave_out
-from kgplug.data.whole_numbers import is_whole, row_numbers
+from kgplug.data.ranking.choice import ListChoice, check_diversity, check_vectors, item_mask, left_out
+from kgplug.data.ranking.threads import row_blocks
+from kgplug.data.ranking.ties import Ties, sizes_of_rows
+from kgplug.data.ranking.top_k import leave_out
+from kgplug.data.values.keys import as_keys
+from kgplug.data.values.whole_numbers import is_whole, row_numbers
 from kgplug.errors import UsageError
 
 SCORE_BLOCK_CELLS = 16_000_000  # user × item scores held at a time (64 MB of float32)
@@ -64,8 +64,8 @@ class ListMaker(ABC):
     def _score_sizes(self, users: np.ndarray | None, scores: np.ndarray) -> np.ndarray:  # noqa: ARG002
         """Return the size of the terms that each user's scores are sums of, float32 (b,).
 
-        Rounding is relative to it, and scores that differ by rounding alone are tied (`kgplug.data.ties`). By default
-        it is the largest score.
+        Rounding is relative to it, and scores that differ by rounding alone are tied (`kgplug.data.ranking.ties`). By
+        default it is the largest score.
 
         Args:
             users: int64 (b,); None: people who were not in the training.
@@ -119,7 +119,7 @@ class ListMaker(ABC):
             only: item numbers, or a mask bool (n_items,): no other item stands in a list.
             exclude: the same of items that stand in no list. `item_numbers` gives the numbers of keys.
             diversity: from 0 to 1, how much an item's likeness to those before it counts against it
-                (`kgplug.data.diversity.rerank`); the best 10 k items are candidates. The list then is in
+                (`kgplug.data.ranking.diversity.rerank`); the best 10 k items are candidates. The list then is in
                 the order of choice, with the same scores as ever.
             vectors: float32 (n_items, d) by which items are alike; `item_vectors()`, if not given.
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from kgplug.graph import cypher
+from kgplug.graph import queries
 from kgplug.graph.graph import Graph
 from tests.demo.conftest import PUBLISHED, Demo
 
@@ -76,7 +76,7 @@ def test_kgplugs_own_edges_are_not_read_back(demo_graph: Graph) -> None:
     assert len(demo_graph.read_interactions(demo_graph.schema)) == 100_000
 
 
-@pytest.mark.parametrize("name", [name for name in cypher.names() if not name.startswith(("load_", "schema"))])
+@pytest.mark.parametrize("name", [name for name in queries.names() if not name.startswith(("load_", "schema"))])
 def test_each_shipped_query_gives_rows_on_the_demo_graph(demo_graph: Graph, name: str) -> None:
     item = demo_graph.query("MATCH (:User {id: 42})-[:RECOMMENDS {model: 'MKR', rank: 1}]->(m) RETURN m.id AS id")
     parameters = {"user": 42, "item": int(item["id"].iloc[0]), "model": "MKR", "k": 5}

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from kgplug.graph.local import Endpoint
+from kgplug.graph.server.home import Endpoint
 
 COMMAND = [sys.executable, "-c", "from kgplug.cli import main; main()"]
 LIMIT_S = 300

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from kgplug.graph.connection import Connection
-from kgplug.graph.local import Endpoint, LocalNeo4j
+from kgplug.graph.server.home import Endpoint
+from kgplug.graph.server.local import LocalNeo4j
 
 
 @pytest.fixture

@@ -12,11 +12,12 @@ import pytest
 from kgplug.errors import GraphError
 from kgplug.graph.check import check
 from kgplug.graph.connection import Connection
-from kgplug.graph.local import Endpoint, LocalNeo4j
 from kgplug.graph.privileges import WRITE_ACCESS, missing_privileges, require_publish
 from kgplug.graph.publishing.publisher import publish
-from kgplug.graph.reader import read_interactions
+from kgplug.graph.reading.reader import read_interactions
 from kgplug.graph.schema import GraphSchema
+from kgplug.graph.server.home import Endpoint
+from kgplug.graph.server.local import LocalNeo4j
 from tests.integration.publishing import publication
 
 SCHEMA = GraphSchema()

@@ -12,17 +12,17 @@ import pandas as pd
 import pytest
 
 from kgplug import jobs
-from kgplug.data.csv_folder import file_name, write_folder
+from kgplug.data.sources.csv_folder import file_name, write_folder
 from kgplug.errors import DataError, UsageError
 from kgplug.graph.check import check
 from kgplug.graph.connection import Connection
 from kgplug.graph.graph import Graph
-from kgplug.graph.guess import guess_schema
-from kgplug.graph.importer import import_folder
-from kgplug.graph.local import Endpoint
-from kgplug.graph.reader import read_interactions, read_knowledge
+from kgplug.graph.guessing.schema import guess_schema
+from kgplug.graph.importing.importer import import_folder
+from kgplug.graph.reading.reader import read_interactions, read_knowledge
 from kgplug.graph.schema import FeedbackSchema, GraphSchema, ItemSchema, KnowledgeSchema, UserSchema
-from kgplug.recommenders.popularity import Popularity
+from kgplug.graph.server.home import Endpoint
+from kgplug.recommenders.models.popularity import Popularity
 from kgplug.training.runs import Runs
 from tests.faults.command import kgplug, sentence
 from tests.integration.sample_graphs import FILMS, build

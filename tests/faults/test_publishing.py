@@ -17,12 +17,13 @@ import pytest
 from kgplug.errors import GraphError
 from kgplug.graph import catalog
 from kgplug.graph.connection import Connection
-from kgplug.graph.local import Endpoint, LocalNeo4j
 from kgplug.graph.publishing import lists as list_writing
 from kgplug.graph.publishing import publisher
 from kgplug.graph.publishing import vectors as vector_writing
 from kgplug.graph.publishing.publisher import publish
 from kgplug.graph.publishing.rollback import rollback
+from kgplug.graph.server.home import Endpoint
+from kgplug.graph.server.local import LocalNeo4j
 from tests.faults.cutting_proxy import CuttingProxy
 from tests.integration.publishing import N_ITEMS, N_USERS, K, publication
 from tests.integration.test_publisher import (

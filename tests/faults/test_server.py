@@ -21,8 +21,8 @@ from pydantic import SecretStr
 from kgplug.errors import GraphError
 from kgplug.graph import connection as connection_module
 from kgplug.graph.connection import Connection
-from kgplug.graph.importer import import_folder
-from kgplug.graph.local import Endpoint
+from kgplug.graph.importing.importer import import_folder
+from kgplug.graph.server.home import Endpoint
 from tests.faults.command import COMMAND, kgplug, sentence
 from tests.faults.conftest import fill, opened
 from tests.faults.proxy import proxied

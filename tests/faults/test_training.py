@@ -18,10 +18,10 @@ from kgplug.data.artefact import read_artefact
 from kgplug.embeddings.training import TripleTask
 from kgplug.errors import TrainingError
 from kgplug.graph.connection import Connection
-from kgplug.graph.local import Endpoint
 from kgplug.graph.schema import GraphSchema
+from kgplug.graph.server.home import Endpoint
 from kgplug.recommenders.base import Recommender
-from kgplug.recommenders.trained import ClickThroughTask
+from kgplug.recommenders.click_through.tasks import ClickThroughTask
 from kgplug.training.runs import Runs
 from tests.faults.command import COMMAND, environment, kgplug, sentence
 from tests.faults.conftest import fill

@@ -5,10 +5,10 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from kgplug.data.csv_check import check_tables
-from kgplug.data.csv_folder import NODES, RELATIONSHIPS, open_folder
+from kgplug.data.sources.csv_check import check_tables
+from kgplug.data.sources.csv_folder import NODES, RELATIONSHIPS, open_folder
 from kgplug.errors import KgplugError
-from kgplug.graph.load_queries import load_query
+from kgplug.graph.importing.load_queries import load_query
 from kgplug.graph.schema import GraphSchema
 
 

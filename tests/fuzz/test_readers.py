@@ -18,10 +18,10 @@ from pydantic import SecretStr
 import kgplug
 from kgplug.cli import printable
 from kgplug.cli.console import SplitBy, SplitOrder, parse_settings, parse_split
-from kgplug.cli.models import _lengths
+from kgplug.cli.training import _lengths
 from kgplug.data.artefact import count_numbers, peek_content, read_artefact
 from kgplug.data.interactions import Interactions
-from kgplug.data.key_text import readings
+from kgplug.data.values.key_text import readings
 from kgplug.errors import KgplugError, RunError
 from kgplug.graph import connection as connection_module
 from kgplug.graph.connection import Connection
@@ -103,7 +103,7 @@ def test_a_path_that_is_no_file_or_folder_is_refused(path: str, tmp_path: Path, 
         Runs(tmp_path / "runs").resolve(path)
     with pytest.raises(KgplugError):
         kgplug.load(path)
-    from kgplug.data.csv_folder import open_folder
+    from kgplug.data.sources.csv_folder import open_folder
 
     with pytest.raises(KgplugError):
         open_folder(path)

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from kgplug.cli import app
 from kgplug.errors import UsageError
 from kgplug.graph.connection import Connection
-from kgplug.graph.local import Endpoint
+from kgplug.graph.server.home import Endpoint
 from tests.integration.sample_graphs import FILMS, build
 
 SPLIT = ("--split", "0.6,0.2,0.2")

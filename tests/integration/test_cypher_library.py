@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from kgplug.data.publication import NodeVectors, Publication, TopLists
-from kgplug.graph import cypher
+from kgplug.graph import queries
 from kgplug.graph.connection import Connection
 from kgplug.graph.publishing.publisher import publish
 from kgplug.graph.schema import DEMO_SCHEMA, FeedbackSchema, GraphSchema, ItemSchema, KnowledgeSchema, UserSchema
@@ -61,7 +61,7 @@ def published(connection: Connection, request: pytest.FixtureRequest) -> Prepare
 
 def run(prepared: Prepared, name: str, **parameters: object) -> pd.DataFrame:
     connection, schema, _, _ = prepared
-    return connection.frame(cypher.load(name, schema), **parameters)
+    return connection.frame(queries.load(name, schema), **parameters)
 
 
 def title(schema: GraphSchema, key: int) -> str:
@@ -159,9 +159,9 @@ def test_health_counts_lists_edges_strays_and_vectors(published: Prepared) -> No
     assert schema.item.label in set(indexes["label"])
 
 
-@pytest.mark.parametrize("name", cypher.names())
+@pytest.mark.parametrize("name", queries.names())
 def test_every_query_says_its_purpose_parameters_result_and_cost_and_uses_no_other_parameter(name: str) -> None:
-    text = cypher.load(name)
+    text = queries.load(name)
     lines = text.splitlines()
     for number, head in enumerate(("Purpose", "Parameters", "Returns", "Cost")):
         starts = [line for line in lines if line.startswith(f"// {head}: ")]

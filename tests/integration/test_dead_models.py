@@ -16,8 +16,8 @@ from kgplug.data.artefact import read_artefact, write_artefact
 from kgplug.errors import DeadModelError
 from kgplug.graph.connection import Connection
 from kgplug.graph.graph import Graph
-from kgplug.graph.local import Endpoint
 from kgplug.graph.schema import FeedbackSchema, GraphSchema, KnowledgeSchema
+from kgplug.graph.server.home import Endpoint
 from kgplug.training.runs import Runs
 
 FILMS = """

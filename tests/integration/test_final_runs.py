@@ -15,8 +15,8 @@ from kgplug.embeddings.model import EmbeddingModel
 from kgplug.errors import RunError, UsageError
 from kgplug.graph.connection import Connection
 from kgplug.graph.graph import Graph
-from kgplug.graph.local import Endpoint
 from kgplug.graph.schema import GraphSchema, KnowledgeSchema
+from kgplug.graph.server.home import Endpoint
 from kgplug.recommenders.base import Recommender
 from kgplug.training.runs import Runs
 from tests.faults.command import kgplug

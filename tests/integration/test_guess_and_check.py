@@ -9,8 +9,8 @@ import pytest
 from kgplug.errors import DataError
 from kgplug.graph.check import check
 from kgplug.graph.connection import Connection
-from kgplug.graph.guess import guess_schema
-from kgplug.graph.reader import read_interactions, read_knowledge
+from kgplug.graph.guessing.schema import guess_schema
+from kgplug.graph.reading.reader import read_interactions, read_knowledge
 from kgplug.graph.schema import FeedbackSchema, GraphSchema, ItemSchema, KnowledgeSchema, UserSchema
 from tests.integration.sample_graphs import ENCYCLOPAEDIA, FILMS, MUSIC, SHOP, build
 

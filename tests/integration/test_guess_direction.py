@@ -8,10 +8,10 @@ import pytest
 
 from kgplug.graph.check import check
 from kgplug.graph.connection import Connection
-from kgplug.graph.guess import guess_schema
-from kgplug.graph.reader import read_interactions
+from kgplug.graph.guessing.schema import guess_schema
+from kgplug.graph.reading.reader import read_interactions
 from kgplug.graph.schema import GraphSchema
-from kgplug.recommenders.item_knn import ItemKNN
+from kgplug.recommenders.models.item_knn import ItemKNN
 from tests.integration.sample_graphs import FILMS, SHOP, build
 
 REVERSED, FORWARD = "item_to_user", "user_to_item"

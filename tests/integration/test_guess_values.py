@@ -8,10 +8,10 @@ import pytest
 from kgplug.data.interactions import Interactions
 from kgplug.graph.check import check
 from kgplug.graph.connection import Connection
-from kgplug.graph.guess import guess_schema
-from kgplug.graph.reader import read_interactions
+from kgplug.graph.guessing.schema import guess_schema
+from kgplug.graph.reading.reader import read_interactions
 from kgplug.graph.schema import FeedbackSchema, GraphSchema
-from kgplug.recommenders.item_knn import ItemKNN
+from kgplug.recommenders.models.item_knn import ItemKNN
 
 N = 150  # relationships of the graph
 

@@ -15,15 +15,15 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from kgplug.data.csv_folder import file_name, write_folder
-from kgplug.data.datasets import fetch_movielens_100k, movielens_100k
+from kgplug.data.sources.csv_folder import file_name, write_folder
+from kgplug.data.sources.datasets import fetch_movielens_100k, movielens_100k
 from kgplug.errors import DataError, GraphError
 from kgplug.graph.connection import Connection
-from kgplug.graph.cypher import load
-from kgplug.graph.importer import import_folder
-from kgplug.graph.local import Endpoint
-from kgplug.graph.reader import read_interactions, read_knowledge
+from kgplug.graph.importing.importer import import_folder
+from kgplug.graph.queries import load
+from kgplug.graph.reading.reader import read_interactions, read_knowledge
 from kgplug.graph.schema import DEMO_SCHEMA
+from kgplug.graph.server.home import Endpoint
 from kgplug.settings import Settings
 from tests.converters import convert_douban, convert_movies_neo4j, shared_data
 
@@ -250,7 +250,7 @@ _KILLED = """
 import sys
 from pathlib import Path
 from pydantic import SecretStr
-from kgplug.graph import importer
+from kgplug.graph.importing import importer
 from kgplug.graph.connection import Connection
 importer.FILE_ROWS = importer.BATCH_ROWS = 300
 password = SecretStr(sys.stdin.readline().strip())

@@ -11,14 +11,14 @@ from typer.testing import CliRunner, Result
 from kgplug import jobs
 from kgplug.cli import app
 from kgplug.data.artefact import read_content
-from kgplug.erasure import erase_user
 from kgplug.errors import KgplugError, UsageError
 from kgplug.graph.connection import Connection
 from kgplug.graph.graph import Graph
-from kgplug.graph.local import Endpoint
 from kgplug.graph.schema import GraphSchema, KnowledgeSchema
+from kgplug.graph.server.home import Endpoint
+from kgplug.jobs.erase_user import erase_user
+from kgplug.serving.view import neighbourhood, why
 from kgplug.training.runs import Runs
-from kgplug.view import neighbourhood, why
 
 SCHEMA = GraphSchema(knowledge=KnowledgeSchema(keys={"Genre": "id"}))
 RATED = """

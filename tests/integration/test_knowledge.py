@@ -10,8 +10,8 @@ from kgplug.errors import DataError
 from kgplug.graph.check import check
 from kgplug.graph.connection import Connection
 from kgplug.graph.contents import read_contents
-from kgplug.graph.leakage import find_owned
-from kgplug.graph.reader import pull_knowledge, read_knowledge
+from kgplug.graph.reading.leakage import find_owned
+from kgplug.graph.reading.reader import pull_knowledge, read_knowledge
 from kgplug.graph.schema import FeedbackSchema, GraphSchema, KnowledgeSchema
 from tests.integration.sample_graphs import build
 

@@ -17,12 +17,12 @@ from kgplug.embeddings.prediction import ask, predict
 from kgplug.errors import UsageError
 from kgplug.graph.catalog import OWN_RELATIONSHIPS
 from kgplug.graph.connection import Connection
-from kgplug.graph.cypher import load, queries_dir
 from kgplug.graph.graph import Graph
-from kgplug.graph.guess import guess_schema
-from kgplug.graph.local import Endpoint
+from kgplug.graph.guessing.schema import guess_schema
 from kgplug.graph.publishing import predictions
+from kgplug.graph.queries import load, queries_dir
 from kgplug.graph.schema import GraphSchema, ItemSchema, KnowledgeSchema
+from kgplug.graph.server.home import Endpoint
 from kgplug.training.runs import Runs
 from tests.integration.sample_graphs import FILMS, build
 

@@ -10,18 +10,19 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
-from kgplug import explain, jobs, models
+from kgplug import jobs, models
 from kgplug.cli import app
 from kgplug.embeddings.model import EmbeddingModel
 from kgplug.errors import UsageError
 from kgplug.graph import catalog
 from kgplug.graph.connection import Connection
 from kgplug.graph.graph import Graph
-from kgplug.graph.list_options import ListOptions, matching_items
-from kgplug.graph.local import Endpoint
+from kgplug.graph.publishing.list_options import ListOptions, matching_items
 from kgplug.graph.schema import FeedbackSchema, GraphSchema, ItemSchema, KnowledgeSchema
-from kgplug.live import live_recommendations
+from kgplug.graph.server.home import Endpoint
 from kgplug.recommenders.base import Recommender
+from kgplug.serving import explain
+from kgplug.serving.live import live_recommendations
 from kgplug.training.runs import Runs
 from tests.integration.sample_graphs import FILMS, build
 

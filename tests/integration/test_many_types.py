@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 
 from kgplug.graph import counts
-from kgplug.graph.bulk import BulkReader
 from kgplug.graph.check import check
 from kgplug.graph.connection import Connection
 from kgplug.graph.contents import read_contents
-from kgplug.graph.guess import guess_schema
-from kgplug.graph.guess_keys import guess_keys
-from kgplug.graph.reader import pull_knowledge
+from kgplug.graph.guessing.keys import guess_keys
+from kgplug.graph.guessing.schema import guess_schema
+from kgplug.graph.reading.bulk import BulkReader
+from kgplug.graph.reading.reader import pull_knowledge
 from kgplug.graph.schema import GraphSchema
 
 READERS: dict[str, dict[str, Any]] = {
@@ -107,7 +107,7 @@ def test_init_takes_as_many_queries_whatever_the_labels_and_finds_the_same_keys(
 def test_init_takes_only_whole_unique_integers_or_text_for_keys(
     connection: Connection, monkeypatch: pytest.MonkeyPatch, most: int
 ) -> None:
-    monkeypatch.setattr("kgplug.graph.guess_keys.MOST_NAMES", most)
+    monkeypatch.setattr("kgplug.graph.guessing.keys.MOST_NAMES", most)
     connection.autocommit("MATCH (n) DETACH DELETE n")
     connection.write(
         "UNWIND range(0, 1999) AS i CREATE (a:Movie {id: i, code: 'c' + i}) CREATE (b:Odd {half: i / 2.0, "

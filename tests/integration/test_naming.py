@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from kgplug import explain, view
-from kgplug.graph import cypher
+from kgplug.graph import queries
 from kgplug.graph.connection import Connection
 from kgplug.graph.graph import Graph
-from kgplug.graph.guess import guess_schema
+from kgplug.graph.guessing.schema import guess_schema
 from kgplug.graph.naming import label_of, name_of, title_rank
 from kgplug.graph.schema import FeedbackSchema, GraphSchema, ItemSchema, KnowledgeSchema
+from kgplug.serving import explain, view
 
 SHOP = """
 UNWIND range(1, 12) AS i CREATE (:Movie {id: i, title: 'Film ' + i});
@@ -83,7 +83,7 @@ def test_queries_and_captions_follow_one_rule(connection: Connection) -> None:
     schema = GraphSchema(item=ItemSchema(title="title"), knowledge=KnowledgeSchema(keys={"Thing": "code"}))
     query = "MATCH (tail) RETURN labels(tail) AS labels, properties(tail) AS properties,\n// label of tail\nx\n"
     query += "// end of label\nAS label,\n// name of tail\nx\n// end of name\nAS name"
-    found = connection.rows(cypher.render(query, schema))
+    found = connection.rows(queries.render(query, schema))
     assert len(found) == 400
     for row in found:
         assert row["label"] == label_of(schema, row["labels"])
@@ -100,9 +100,9 @@ def test_a_title_is_known_by_its_name(name: str, sounds: bool) -> None:
 
 
 def test_an_explanation_without_ratings_compares_none() -> None:
-    text = cypher.load("explain", GraphSchema(feedback=FeedbackSchema(type="BOUGHT")))
+    text = queries.load("explain", GraphSchema(feedback=FeedbackSchema(type="BOUGHT")))
     assert "$like" not in text and "null" not in text.split("RETURN")[0]
-    rated = cypher.load("explain", GraphSchema(feedback=FeedbackSchema(rating="stars", like=4)))
+    rated = queries.load("explain", GraphSchema(feedback=FeedbackSchema(rating="stars", like=4)))
     assert "rated.`stars`))), rated.`stars`)) >= $like" in rated
 
 

@@ -8,11 +8,11 @@ from kgplug.errors import GraphError
 from kgplug.graph.check import check
 from kgplug.graph.connection import Connection
 from kgplug.graph.contents import read_contents
-from kgplug.graph.cypher import quote
-from kgplug.graph.guess import guess_schema
-from kgplug.graph.local import Endpoint
-from kgplug.graph.reader import read_interactions, read_knowledge
+from kgplug.graph.guessing.schema import guess_schema
+from kgplug.graph.queries import quote
+from kgplug.graph.reading.reader import read_interactions, read_knowledge
 from kgplug.graph.schema import GraphSchema
+from kgplug.graph.server.home import Endpoint
 
 NAMES = [
     *("a\\b", "\\", "\\u0060", "\\\\u0041", "x\\u0060) DETACH DELETE n //", "a`b", "``", "tab\tnew\nline", "$x", "{}"),

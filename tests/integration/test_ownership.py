@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 import pytest
 
-from kgplug import explain
 from kgplug.embeddings.prediction import ask, predict
 from kgplug.errors import UsageError
 from kgplug.graph import catalog
@@ -16,8 +15,9 @@ from kgplug.graph.graph import Graph
 from kgplug.graph.ownership import count_own, own_runs
 from kgplug.graph.publishing import clean
 from kgplug.graph.publishing.publisher import publish
-from kgplug.graph.reader import read_interactions, read_knowledge
+from kgplug.graph.reading.reader import read_interactions, read_knowledge
 from kgplug.graph.schema import FeedbackSchema, GraphSchema
+from kgplug.serving import explain
 from tests.integration.publishing import publication
 from tests.integration.sample_graphs import FILMS, build
 from tests.integration.test_links import SCHEMA, trained

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from kgplug import explain, jobs
-from kgplug.erasure import erase_user
+from kgplug import jobs
 from kgplug.graph.connection import Connection
 from kgplug.graph.graph import Graph
 from kgplug.graph.schema import GraphSchema
+from kgplug.jobs.erase_user import erase_user
+from kgplug.serving import explain
 from kgplug.training.runs import Runs
 from tests.integration.sample_graphs import build
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from kgplug.graph.connection import Connection
-from kgplug.graph.local import Endpoint
+from kgplug.graph.server.home import Endpoint
 from tests.integration.sample_graphs import FILMS, build
 from tests.unit.printed import Printed, printed
 from tests.unit.test_strict_json import strictly

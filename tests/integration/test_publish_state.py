@@ -13,11 +13,11 @@ from kgplug.data.interactions import Interactions
 from kgplug.errors import UsageError
 from kgplug.graph.connection import Connection
 from kgplug.graph.graph import Graph
-from kgplug.graph.list_options import ListOptions
 from kgplug.graph.publishing import clean
+from kgplug.graph.publishing.list_options import ListOptions
 from kgplug.graph.schema import FeedbackSchema, GraphSchema, ItemSchema
-from kgplug.live import live_recommendations
 from kgplug.recommenders.base import Recommender
+from kgplug.serving.live import live_recommendations
 from kgplug.training.runs import Runs
 from tests.integration.sample_graphs import FILMS, build
 

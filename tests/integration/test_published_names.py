@@ -10,18 +10,19 @@ import pytest
 from typer.testing import CliRunner, Result
 
 import kgplug
-from kgplug import explain, jobs
+from kgplug import jobs
 from kgplug.cli import app
 from kgplug.data.artefact import read_content
-from kgplug.erasure import erase_user
 from kgplug.errors import GraphError, UsageError
 from kgplug.graph import catalog
 from kgplug.graph.connection import Connection
 from kgplug.graph.graph import Graph
-from kgplug.graph.local import Endpoint
 from kgplug.graph.publishing import clean, publisher
 from kgplug.graph.schema import FeedbackSchema, GraphSchema, ItemSchema, UserSchema
-from kgplug.live import live_recommendations
+from kgplug.graph.server.home import Endpoint
+from kgplug.jobs.erase_user import erase_user
+from kgplug.serving import explain
+from kgplug.serving.live import live_recommendations
 from kgplug.training.runs import Runs
 from tests.integration.publishing import publication
 

@@ -18,13 +18,13 @@ from kgplug.data.publication import NodeVectors, Publication, TopLists
 from kgplug.errors import DataError, GraphError, UsageError
 from kgplug.graph import catalog
 from kgplug.graph.connection import Connection
-from kgplug.graph.cypher import quote
-from kgplug.graph.local import Endpoint
 from kgplug.graph.publishing import clean, publisher
 from kgplug.graph.publishing import lists as list_writing
 from kgplug.graph.publishing import vectors as vector_writing
 from kgplug.graph.publishing.publisher import publish
+from kgplug.graph.queries import quote
 from kgplug.graph.schema import GraphSchema, ItemSchema, KnowledgeSchema, UserSchema
+from kgplug.graph.server.home import Endpoint
 from tests.integration.publishing import N_ITEMS, N_USERS, K, keys, publication, small_batches
 
 SCHEMA = GraphSchema()

@@ -17,9 +17,9 @@ from kgplug.errors import DataError, UsageError
 from kgplug.graph import catalog
 from kgplug.graph.connection import Connection
 from kgplug.graph.graph import Graph
-from kgplug.graph.local import Endpoint
 from kgplug.graph.schema import GraphSchema, KnowledgeSchema
-from kgplug.pykeen_dataset import Neo4j
+from kgplug.graph.server.home import Endpoint
+from kgplug.pykeen_bridge.dataset import Neo4j
 from tests.integration.sample_graphs import FILMS, build
 
 SCHEMA = GraphSchema(knowledge=KnowledgeSchema(keys={"Actor": "id", "Genre": "id", "Other": "id"}))
@@ -135,7 +135,7 @@ def test_a_model_trained_with_inverse_triples_gives_both_ways_of_a_relation(grap
 def test_the_result_of_another_data_set_or_library_is_refused_before_anything_is_written(graph: Graph) -> None:
     from types import SimpleNamespace
 
-    from kgplug.embeddings.pykeen_result import PykeenResult
+    from kgplug.pykeen_bridge.result import PykeenResult
 
     before = graph.query("MATCH (n) RETURN count(n) AS n")["n"][0]
     model = SimpleNamespace(entity_representations=[lambda: torch.ones(2, 3)], relation_representations=[])

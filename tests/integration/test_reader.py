@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 
 from kgplug.errors import DataError
-from kgplug.graph import bulk
-from kgplug.graph.bulk import BulkReader
 from kgplug.graph.connection import Connection
-from kgplug.graph.reader import pull_interactions, pull_knowledge, read_interactions, read_knowledge
+from kgplug.graph.reading import bulk
+from kgplug.graph.reading.bulk import BulkReader
+from kgplug.graph.reading.reader import pull_interactions, pull_knowledge, read_interactions, read_knowledge
 from kgplug.graph.schema import FeedbackSchema, GraphSchema, ItemSchema, KnowledgeSchema, UserSchema
 from tests.integration.sample_graphs import FILMS, MUSIC, SHOP, build
 

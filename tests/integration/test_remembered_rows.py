@@ -9,14 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kgplug import comparison, jobs
+from kgplug import jobs
 from kgplug.data.artefact import read_artefact, write_artefact
 from kgplug.data.row_memory import HASHES, PARTS, TEST, RowMemory
-from kgplug.erasure import erase_user
 from kgplug.errors import DataError, KgplugError, RunError
 from kgplug.graph.connection import Connection
 from kgplug.graph.graph import Graph
 from kgplug.graph.schema import FeedbackSchema, GraphSchema, KnowledgeSchema
+from kgplug.jobs import compare as comparing
+from kgplug.jobs.erase_user import erase_user
 from kgplug.training.runs import Runs
 
 SCHEMA = GraphSchema(
@@ -215,9 +216,9 @@ def test_embeddings_are_measured_on_the_triples_that_they_remember(graph: Graph,
 
 
 def test_a_comparison_can_be_made_after_the_graph_has_changed(graph: Graph, runs: Runs) -> None:
-    comparison.compare(["ItemKNN", "Popularity"], graph, SCHEMA, runs, progress=False)
+    comparing.compare(["ItemKNN", "Popularity"], graph, SCHEMA, runs, progress=False)
     graph.connection.write("MATCH (a:User {id: 1}) MERGE (b:Movie {id: 99}) CREATE (a)-[:RATED {rating: 5}]->(b)")
-    comparison.compare(["ItemKNN", "Popularity"], graph, SCHEMA, runs, progress=False)
+    comparing.compare(["ItemKNN", "Popularity"], graph, SCHEMA, runs, progress=False)
     folders = [info.path for info in runs.list()]
     assert len(folders) == 4
     assert jobs.evaluate(graph, folders)["recommender"]["test rows"].nunique() == 1

@@ -6,7 +6,7 @@ import pytest
 
 from kgplug.graph.check import check
 from kgplug.graph.connection import Connection
-from kgplug.graph.reader import pull_interactions, read_interactions
+from kgplug.graph.reading.reader import pull_interactions, read_interactions
 from kgplug.graph.schema import FeedbackSchema, GraphSchema
 from tests.integration.sample_graphs import build
 

@@ -14,14 +14,14 @@ from pathlib import Path
 import pytest
 
 from kgplug import jobs, models
-from kgplug.erasure import erase_user
 from kgplug.errors import UsageError
 from kgplug.graph import catalog
 from kgplug.graph.connection import Connection
 from kgplug.graph.graph import Graph
-from kgplug.graph.list_options import ListOptions
-from kgplug.graph.local import Endpoint
 from kgplug.graph.publishing import clean, publisher
+from kgplug.graph.publishing.list_options import ListOptions
+from kgplug.graph.server.home import Endpoint
+from kgplug.jobs.erase_user import erase_user
 from kgplug.training.runs import Runs
 from tests.integration.sample_graphs import FILMS, build
 from tests.integration.test_list_options import ALL_EDGES, ALL_NODES, SCHEMA, listed

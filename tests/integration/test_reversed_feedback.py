@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from kgplug import explain, jobs, live
+from kgplug import jobs
 from kgplug.errors import DataError
 from kgplug.graph.check import check
 from kgplug.graph.connection import Connection
 from kgplug.graph.graph import Graph
-from kgplug.graph.reader import read_interactions, read_knowledge
+from kgplug.graph.reading.reader import read_interactions, read_knowledge
 from kgplug.graph.schema import GraphSchema
+from kgplug.serving import explain, live
 from kgplug.training.runs import Runs
 from tests.integration.sample_graphs import build
 

@@ -11,13 +11,13 @@ import pytest
 
 from kgplug import jobs
 from kgplug.data.artefact import read_artefact, write_artefact
-from kgplug.erasure import erase_user
 from kgplug.errors import RunError
 from kgplug.graph.connection import Connection
 from kgplug.graph.graph import Graph
 from kgplug.graph.identity import graph_identity
-from kgplug.graph.local import Endpoint
 from kgplug.graph.schema import GraphSchema, KnowledgeSchema
+from kgplug.graph.server.home import Endpoint
+from kgplug.jobs.erase_user import erase_user
 from kgplug.training.runs import Runs
 from tests.conftest import empty
 from tests.faults.command import kgplug, sentence

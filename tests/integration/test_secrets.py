@@ -24,8 +24,10 @@ from pydantic import SecretStr
 
 from kgplug.cli import app
 from kgplug.errors import GraphError
-from kgplug.graph.connection import Connection, connect_settings
-from kgplug.graph.local import Endpoint, LocalNeo4j
+from kgplug.graph.connect import connect_settings
+from kgplug.graph.connection import Connection
+from kgplug.graph.server.home import Endpoint
+from kgplug.graph.server.local import LocalNeo4j
 from kgplug.settings import Settings
 from tests.integration.sample_graphs import FILMS, build
 

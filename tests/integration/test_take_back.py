@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from kgplug.data.list_difference import compare_lists
+from kgplug.data.ranking.list_difference import compare_lists
 from kgplug.errors import GraphError, UsageError
 from kgplug.graph import catalog
 from kgplug.graph.connection import Connection

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from kgplug.errors import DataError
-from kgplug.graph.bulk import BulkReader
 from kgplug.graph.connection import Connection
-from kgplug.graph.feedback import times_of
-from kgplug.graph.reader import pull_interactions, read_interactions
+from kgplug.graph.reading.bulk import BulkReader
+from kgplug.graph.reading.feedback import times_of
+from kgplug.graph.reading.reader import pull_interactions, read_interactions
 from kgplug.graph.schema import FeedbackSchema, GraphSchema
 from tests.integration.sample_graphs import build
 

@@ -13,7 +13,7 @@ from kgplug.cli import app
 from kgplug.data.artefact import read_content
 from kgplug.errors import DataError
 from kgplug.graph.connection import Connection
-from kgplug.graph.local import Endpoint
+from kgplug.graph.server.home import Endpoint
 from tests.integration.sample_graphs import FILMS, build
 
 TRAIN = (

@@ -12,8 +12,10 @@ import pytest
 
 import kgplug
 from kgplug.errors import GraphError
-from kgplug.graph.connection import Connection, connect_settings
-from kgplug.graph.local import Endpoint, LocalNeo4j
+from kgplug.graph.connect import connect_settings
+from kgplug.graph.connection import Connection
+from kgplug.graph.server.home import Endpoint
+from kgplug.graph.server.local import LocalNeo4j
 from kgplug.settings import Settings
 from tests.integration.certificates import make_authority, sign
 

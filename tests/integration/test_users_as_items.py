@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from kgplug import jobs, live
-from kgplug.erasure import erase_user
+from kgplug import jobs
 from kgplug.graph.connection import Connection
 from kgplug.graph.graph import Graph
-from kgplug.graph.list_options import ListOptions
+from kgplug.graph.publishing.list_options import ListOptions
 from kgplug.graph.schema import FeedbackSchema, GraphSchema, ItemSchema, UserSchema
+from kgplug.jobs.erase_user import erase_user
+from kgplug.serving import live
 from kgplug.training.runs import Runs
 
 PEOPLE = """

@@ -8,7 +8,7 @@ import numpy as np
 
 from kgplug.data.interactions import Interactions
 from kgplug.data.knowledge_graph import KnowledgeGraph
-from kgplug.recommenders.click_through import own_rows
+from kgplug.recommenders.click_through.pairs import own_rows
 
 
 def literal_layers(nodes: np.ndarray, edges: dict[tuple[int, int], float], layers: int) -> np.ndarray:

@@ -9,7 +9,7 @@ import numpy as np
 
 from kgplug.data.interactions import Interactions
 from kgplug.data.knowledge_graph import KnowledgeGraph
-from kgplug.recommenders.pretrained import ItemEntities
+from kgplug.recommenders.parts.pretrained import ItemEntities
 
 
 def share_of_tails(

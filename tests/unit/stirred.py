@@ -7,7 +7,7 @@ from typing import TypeVar
 import torch
 from torch import nn
 
-from kgplug.recommenders.trained import TrainedRecommender
+from kgplug.recommenders.click_through.recommender import TrainedRecommender
 
 Model = TypeVar("Model", bound=TrainedRecommender)
 

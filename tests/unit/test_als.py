@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from kgplug.data.interactions import Interactions
-from kgplug.recommenders.als import ALS, bearable_l2
+from kgplug.recommenders.models.als import ALS, bearable_l2
 from tests.unit.planted import directors_and_fans, tiny, unseen_share
 
 
@@ -34,7 +34,7 @@ def test_item_vectors_solve_the_equations_of_the_user_vectors() -> None:
 def test_threads_change_nothing_and_seeds_do(monkeypatch: pytest.MonkeyPatch) -> None:
     interactions, *_ = directors_and_fans()
     two, other = ALS().fit(interactions, seed=3), ALS().fit(interactions, seed=4)
-    monkeypatch.setattr("kgplug.recommenders.als.processors", lambda: 1)
+    monkeypatch.setattr("kgplug.recommenders.models.als.processors", lambda: 1)
     one = ALS().fit(interactions, seed=3)
     assert np.array_equal(one.item_vectors(), two.item_vectors())
     assert np.array_equal(one.user_vectors(), two.user_vectors())

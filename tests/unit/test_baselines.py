@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from kgplug.data.interactions import Interactions
-from kgplug.recommenders.item_knn import ItemKNN
-from kgplug.recommenders.popularity import Popularity
-from kgplug.recommenders.similarity import nearest
+from kgplug.recommenders.models.item_knn import ItemKNN
+from kgplug.recommenders.models.popularity import Popularity
+from kgplug.recommenders.parts.similarity import nearest
 from tests.unit.literal_similarity import literal_similarity, nearest_only
 
 
@@ -81,7 +81,7 @@ def test_threads_and_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch, tmp_
     rows = _rows(_random_likes() * 5)
     users, items = np.indices((30, 12)).reshape(2, -1)
     first = ItemKNN().fit(rows).score(users, items)
-    monkeypatch.setattr("kgplug.recommenders.item_knn.processors", lambda: 1)
+    monkeypatch.setattr("kgplug.recommenders.models.item_knn.processors", lambda: 1)
     monkeypatch.setattr("kgplug.recommenders.base.SCORE_BLOCK_CELLS", 30)
     again = ItemKNN().fit(rows)
     order = np.random.default_rng(0).permutation(len(users))

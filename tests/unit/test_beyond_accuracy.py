@@ -18,8 +18,8 @@ from kgplug.evaluation import beyond_accuracy
 from kgplug.evaluation.beyond_accuracy import evaluate_beyond, gini, intra_list_diversity, mean_popularity, novelty
 from kgplug.evaluation.ctr import auc, label_pairs
 from kgplug.evaluation.report import to_table
-from kgplug.recommenders.item_knn import ItemKNN
-from kgplug.recommenders.popularity import Popularity
+from kgplug.recommenders.models.item_knn import ItemKNN
+from kgplug.recommenders.models.popularity import Popularity
 from tests.unit.test_experiment import _feedback
 
 N_ITEMS, N_USERS = 12, 9

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from kgplug.data.interactions import Interactions
-from kgplug.recommenders.bpr import BPR, BPRTask, Comparisons
-from kgplug.recommenders.click_through import ClickThroughData
+from kgplug.recommenders.click_through.pairs import ClickThroughData
+from kgplug.recommenders.models.bpr import BPR, BPRTask, Comparisons
 from tests.unit.planted import directors_and_fans, tiny, unseen_share
 from tests.unit.stirred import stirred
 

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 from kgplug.data.interactions import Interactions
-from kgplug.recommenders.cease import CEASE
-from kgplug.recommenders.ease import EASE
+from kgplug.recommenders.models.cease import CEASE
+from kgplug.recommenders.models.ease import EASE
 from kgplug.training.config import DataSize
 from tests.unit.planted import directors_and_fans, shuffled, tiny, unseen_share
 

@@ -9,10 +9,10 @@ import pytest
 
 import kgplug
 from kgplug.data.interactions import Interactions
-from kgplug.recommenders import trained
-from kgplug.recommenders.click_through import ClickThroughData
-from kgplug.recommenders.mf import MF
-from kgplug.recommenders.mkr_rated import MKRRated
+from kgplug.recommenders.click_through.pairs import ClickThroughData
+from kgplug.recommenders.click_through.pairs import recommender as trained
+from kgplug.recommenders.models.mf import MF
+from kgplug.recommenders.models.mkr_rated import MKRRated
 from kgplug.training import loop
 from kgplug.training.config import DataSize
 from tests.unit.planted import directors_and_fans

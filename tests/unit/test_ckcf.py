@@ -13,9 +13,9 @@ from kgplug.data.interactions import Interactions
 from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.embeddings.model import EmbeddingModel
 from kgplug.errors import DataError, UsageError
-from kgplug.recommenders.ckcf import CKCF
-from kgplug.recommenders.fusion import fuse
-from kgplug.recommenders.two_neighbourhoods import co_occurrence, nearest_vectors
+from kgplug.recommenders.models.ckcf import CKCF
+from kgplug.recommenders.parts.fusion import fuse
+from kgplug.recommenders.parts.two_neighbourhoods import co_occurrence, nearest_vectors
 from tests.unit.planted import directors_and_fans, shuffled, tiny, unseen_share
 from tests.unit.test_fusion import literal_fusion
 
@@ -100,7 +100,7 @@ def test_the_penalised_co_occurrence_equals_the_formula(hot: bool, active: bool)
 def test_the_semantic_neighbours_equal_the_rule_in_blocks_of_any_size(
     rule, share, rows, neighbours, monkeypatch
 ) -> None:
-    monkeypatch.setattr("kgplug.recommenders.two_neighbourhoods._BLOCK_ROWS", rows)
+    monkeypatch.setattr("kgplug.recommenders.parts.two_neighbourhoods._BLOCK_ROWS", rows)
     rng = np.random.default_rng(3)
     vectors = rng.normal(0.3, size=(13, 5)).astype(np.float32)
     vectors[4] = 0

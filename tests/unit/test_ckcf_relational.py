@@ -12,8 +12,8 @@ from kgplug.data.interactions import Interactions
 from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.embeddings.model import EmbeddingModel
 from kgplug.errors import UsageError
-from kgplug.recommenders.ckcf import CKCF
-from kgplug.recommenders.ckcf_relational import CKCFRelational
+from kgplug.recommenders.models.ckcf import CKCF
+from kgplug.recommenders.models.ckcf_relational import CKCFRelational
 from tests.unit.planted import directors_and_fans, shuffled, tiny, unseen_share
 
 SMALL = {"embedding_settings": {"embedding_dim": 6, "epochs": 3, "device": "cpu"}}

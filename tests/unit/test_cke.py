@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from kgplug.recommenders.cke import CKE, CKETask, Triples
-from kgplug.recommenders.click_through import ClickThroughData, Pairs
+from kgplug.recommenders.click_through.pairs import ClickThroughData, Pairs
+from kgplug.recommenders.models.cke import CKE, CKETask, Triples
 from tests.unit.planted import directors_and_fans, shuffled, tiny, unseen_share
 
 SMALL = {"side": False, "embedding_dim": 6, "epochs": 4, "batch_size": 4, "kge_batch_size": 3, "device": "cpu"}

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kgplug.data.csv_check import CheckedTable, check_tables
-from kgplug.data.csv_folder import file_name, open_folder, read_blocks
+from kgplug.data.sources.csv_check import CheckedTable, check_tables
+from kgplug.data.sources.csv_folder import file_name, open_folder, read_blocks
 from kgplug.errors import DataError, UsageError
 
 MOVIES = "id:int,title,year:int\n1,Alien,1979\n2,Brazil,1985\n"

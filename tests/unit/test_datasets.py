@@ -9,9 +9,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from kgplug.data import datasets
-from kgplug.data.datasets import fetch_movielens_100k, movielens_100k
-from kgplug.data.movielens import natural_title, read_movielens
+from kgplug.data.sources import datasets
+from kgplug.data.sources.datasets import fetch_movielens_100k, movielens_100k
+from kgplug.data.sources.movielens import natural_title, read_movielens
 from kgplug.errors import DataError
 
 MEMBERS = {

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from kgplug.errors import UsageError
-from kgplug.recommenders.mf import MF
+from kgplug.recommenders.models.mf import MF
 from kgplug.training.device import device_at_hand
 from tests.unit.planted import tiny
 

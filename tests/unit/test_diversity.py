@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import kgplug
-from kgplug.data import diversity as module
-from kgplug.data.diversity import rerank
+from kgplug.data.ranking import diversity as module
+from kgplug.data.ranking.diversity import rerank
 from kgplug.errors import UsageError
 from kgplug.recommenders.base import Recommender
 from tests.unit.planted import directors_and_fans

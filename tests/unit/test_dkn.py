@@ -10,10 +10,10 @@ import torch
 
 from kgplug.data.interactions import Interactions
 from kgplug.errors import DataError
-from kgplug.recommenders import dkn
-from kgplug.recommenders.click_through import ClickThroughData, Pairs
-from kgplug.recommenders.dkn import DKN, DKNTask, draw_histories, item_channels
-from kgplug.recommenders.titles import read_titles
+from kgplug.recommenders.click_through.pairs import ClickThroughData, Pairs
+from kgplug.recommenders.models import dkn
+from kgplug.recommenders.models._dkn_titles import read_titles
+from kgplug.recommenders.models.dkn import DKN, DKNTask, draw_histories, item_channels
 from tests.unit.planted import directors_and_fans, shuffled, tiny, unseen_share
 from tests.unit.pretrained_stub import share_of_tails
 from tests.unit.stirred import stirred

@@ -11,7 +11,7 @@ import pytest
 
 from kgplug.data.interactions import Interactions
 from kgplug.errors import TrainingError
-from kgplug.recommenders.ease import EASE, _weights_in_place
+from kgplug.recommenders.models.ease import EASE, _weights_in_place
 from tests.unit.planted import directors_and_fans, unseen_share
 
 SHAPE = (25, 11)
@@ -43,9 +43,9 @@ def literal_weights(x: np.ndarray, l2: float, user_power: float) -> np.ndarray:
 @pytest.mark.parametrize("lapack_rows", [0, 1000])
 def test_scores_equal_the_closed_form_in_blocks_of_any_size(user_power: float, lapack_rows: int, monkeypatch) -> None:
     table, interactions = likes()
-    monkeypatch.setattr("kgplug.recommenders.ease._BLOCK_ROWS", 4)
-    monkeypatch.setattr("kgplug.recommenders.inverse._BLOCK_ROWS", 3)
-    monkeypatch.setattr("kgplug.recommenders.inverse._LAPACK_ROWS", lapack_rows)
+    monkeypatch.setattr("kgplug.recommenders.models.ease._BLOCK_ROWS", 4)
+    monkeypatch.setattr("kgplug.recommenders.parts.inverse._BLOCK_ROWS", 3)
+    monkeypatch.setattr("kgplug.recommenders.parts.inverse._LAPACK_ROWS", lapack_rows)
     model = EASE(l2=3.0, user_power=user_power).fit(interactions)
     found = model.score(*np.indices(SHAPE).reshape(2, -1)).reshape(SHAPE)
     np.testing.assert_allclose(found, table @ literal_weights(table, 3.0, user_power), atol=1e-5)
@@ -84,7 +84,7 @@ def test_more_items_than_fit_into_memory_are_refused_beforehand(monkeypatch) -> 
 
 @pytest.mark.parametrize("n", [1, 10, 11])
 def test_weights_take_the_first_half_of_the_inverses_memory(n: int, monkeypatch) -> None:
-    monkeypatch.setattr("kgplug.recommenders.ease._BLOCK_ROWS", 3)
+    monkeypatch.setattr("kgplug.recommenders.models.ease._BLOCK_ROWS", 3)
     inverse = np.random.default_rng(0).normal(size=(n, n)) + 5 * np.eye(n)
     expected = -inverse / inverse.diagonal()
     expected[np.diag_indices(n)] = 0
@@ -98,7 +98,7 @@ def test_memory_that_ends_in_the_middle_is_one_sentence_with_what_is_needed(monk
     def ended(*_: object) -> None:
         raise MemoryError("Unable to allocate 800. B for an array")
 
-    monkeypatch.setattr("kgplug.recommenders.ease._gram", ended)
+    monkeypatch.setattr("kgplug.recommenders.models.ease._gram", ended)
     with pytest.raises(
         TrainingError, match=r"EASE inverts a matrix of 10 × 10 items, which needs .* and there is less"
     ):
@@ -106,7 +106,7 @@ def test_memory_that_ends_in_the_middle_is_one_sentence_with_what_is_needed(monk
 
 
 def test_a_matrix_that_cannot_be_inverted_is_one_sentence(monkeypatch) -> None:
-    monkeypatch.setattr("kgplug.recommenders.ease.invert", lambda _: False)
+    monkeypatch.setattr("kgplug.recommenders.models.ease.invert", lambda _: False)
     with pytest.raises(TrainingError, match=r"EASE cannot invert its matrix: l2 is too small"):
         EASE().fit(likes()[1])
 
@@ -116,7 +116,7 @@ def test_a_process_with_little_address_space_refuses_a_large_catalogue_before_it
     code = (
         "import resource, numpy as np, psutil, kgplug\n"
         "from kgplug.errors import TrainingError\n"
-        "from kgplug.recommenders.ease import EASE\n"
+        "from kgplug.recommenders.models.ease import EASE\n"
         "def rows(m):\n"
         "    return kgplug.Interactions.from_arrays(np.arange(9), np.arange(m), np.arange(m) % 9, np.arange(m))\n"
         "EASE().fit(rows(3))\n"

@@ -15,8 +15,8 @@ from kgplug.data.artefact import read_artefact, read_content
 from kgplug.data.interactions import Interactions
 from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.embeddings.model import EmbeddingModel
-from kgplug.erasure import erase_from_run
 from kgplug.errors import RunError
+from kgplug.jobs.erase_user import erase_from_run
 from kgplug.recommenders.base import Recommender
 from tests.unit.test_recommender_contract import NAMES, SETTINGS
 

@@ -18,8 +18,8 @@ from kgplug.evaluation.experiment import evaluate, evaluate_ctr
 from kgplug.evaluation.protocol import Protocol, divide
 from kgplug.evaluation.ranking import evaluate_ranking
 from kgplug.evaluation.report import to_json, to_table
-from kgplug.recommenders.item_knn import ItemKNN
-from kgplug.recommenders.popularity import Popularity
+from kgplug.recommenders.models.item_knn import ItemKNN
+from kgplug.recommenders.models.popularity import Popularity
 
 
 def _feedback(seed: int = 0, n_users: int = 40, n_items: int = 60) -> Interactions:

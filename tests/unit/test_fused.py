@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch.nn import functional
 
-from kgplug.recommenders import fused
-from kgplug.recommenders.fused import cross_compress, lookup_all, lookup_weights, pair_dots
+from kgplug.recommenders.parts import compiled_steps as fused
+from kgplug.recommenders.parts.compiled_steps import cross_compress, lookup_all, lookup_weights, pair_dots
 from kgplug.training.row_adam import RowAdam
 
 DIM = 7

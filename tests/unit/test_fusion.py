@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kgplug.errors import UsageError
-from kgplug.recommenders.fusion import fuse
+from kgplug.recommenders.parts.fusion import fuse
 
 
 def literal_fusion(cf: list[int], kg: list[int], n: int, share: float) -> list[int]:

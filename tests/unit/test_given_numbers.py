@@ -12,9 +12,9 @@ import pytest
 import kgplug
 from kgplug import models
 from kgplug.data.interactions import Interactions
-from kgplug.data.neighbours import similar_lists
+from kgplug.data.ranking.neighbours import similar_lists
 from kgplug.errors import UsageError
-from kgplug.job_data import Split
+from kgplug.jobs.data import Split
 
 
 def _rows() -> Interactions:

@@ -22,8 +22,8 @@ from kgplug.embeddings.catalogue import EMBEDDINGS
 from kgplug.embeddings.model import EmbeddingModel
 from kgplug.embeddings.translational import weight_of
 from kgplug.recommenders.base import Recommender
-from kgplug.recommenders.rkge import RKGE
-from kgplug.recommenders.rkge_cf import RKGECF
+from kgplug.recommenders.models.rkge import RKGE
+from kgplug.recommenders.models.rkge_cf import RKGECF
 from kgplug.training import loop
 from kgplug.training.checkpoint import save_checkpoint
 from tests.unit.test_embeddings import SMALL, families

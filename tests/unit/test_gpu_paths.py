@@ -13,7 +13,7 @@ import kgplug
 from kgplug.data.interactions import Interactions
 from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.recommenders.base import Recommender
-from kgplug.recommenders.propagation import Propagation
+from kgplug.recommenders.click_through.propagation import Propagation
 from kgplug.training import row_adam
 from kgplug.training.row_adam import RowAdam
 from tests.unit.test_recommender_contract import SETTINGS, interactions, knowledge  # noqa: F401 (fixtures)

@@ -18,11 +18,11 @@ from kgplug.errors import DeadModelError
 from kgplug.evaluation.experiment import evaluate
 from kgplug.evaluation.health import no_better_than_guesses, worse_than_popularity
 from kgplug.recommenders.base import Recommender
-from kgplug.recommenders.bpr import BPR
 from kgplug.recommenders.health import model_findings
-from kgplug.recommenders.item_knn import ItemKNN
-from kgplug.recommenders.mf import MF
-from kgplug.recommenders.popularity import Popularity
+from kgplug.recommenders.models.bpr import BPR
+from kgplug.recommenders.models.item_knn import ItemKNN
+from kgplug.recommenders.models.mf import MF
+from kgplug.recommenders.models.popularity import Popularity
 from tests.unit.planted import directors_and_fans, tiny
 from tests.unit.test_recommender_contract import NAMES, SETTINGS
 

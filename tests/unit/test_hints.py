@@ -14,7 +14,8 @@ from kgplug.data.artefact import disk_errors
 from kgplug.data.interactions import Interactions
 from kgplug.errors import DataError, GraphError, RunError, TrainingError
 from kgplug.graph import server_errors
-from kgplug.graph.local import LocalNeo4j, LocalStatus
+from kgplug.graph.server.home import LocalStatus
+from kgplug.graph.server.local import LocalNeo4j
 from kgplug.graph.server_errors import translated_errors
 from kgplug.training.config import ModelConfig
 from kgplug.training.memory import train_in_memory

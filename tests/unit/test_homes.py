@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from kgplug.graph.java import Java
-from kgplug.graph.local_config import command_line
+from kgplug.graph.server.config import command_line
+from kgplug.graph.server.java import Java
 
 TRAINS = """
 import pandas as pd, kgplug
@@ -45,7 +45,7 @@ def test_pykeen_keeps_its_files_under_kgplugs_home(tmp_path: Path) -> None:
 
 
 def test_pykeens_data_set_keeps_its_files_there_too(tmp_path: Path) -> None:
-    run("import kgplug.pykeen_dataset", tmp_path)
+    run("import kgplug.pykeen_bridge.dataset", tmp_path)
     assert {path.split("/")[0] for path in folders(tmp_path)} == {"kgplug"}
 
 

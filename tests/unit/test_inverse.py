@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from kgplug.recommenders import inverse
-from kgplug.recommenders.inverse import invert
+from kgplug.recommenders.parts import inverse
+from kgplug.recommenders.parts.inverse import invert
 
 
 def positive_definite(n: int, seed: int = 0) -> np.ndarray:

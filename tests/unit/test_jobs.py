@@ -15,7 +15,7 @@ from kgplug.embeddings.training import TripleTask
 from kgplug.errors import TrainingError
 from kgplug.graph.schema import GraphSchema
 from kgplug.recommenders.base import Recommender
-from kgplug.recommenders.trained import ClickThroughTask
+from kgplug.recommenders.click_through.tasks import ClickThroughTask
 from kgplug.training.runs import Runs
 from tests.unit.planted import directors_and_fans
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kgplug.cli.keys import with_negative_key
-from kgplug.data.key_text import FoundKey, choose_key, readings
+from kgplug.data.values.key_text import FoundKey, choose_key, readings
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kgplug.data.keys import as_column, as_keys, canonical_order, distinct, factorize, fingerprint
+from kgplug.data.values.keys import as_column, as_keys, canonical_order, distinct, factorize, fingerprint
 from kgplug.errors import DataError
 
 any_text = st.text(st.characters(), max_size=5)  # lone surrogates and control characters included

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from kgplug.recommenders.click_through import ClickThroughData, Pairs
-from kgplug.recommenders.kgcn import KGCN, GraphBatch, KGCNTask
-from kgplug.recommenders.neighbours import Neighbours
+from kgplug.recommenders.click_through.pairs import ClickThroughData, Pairs
+from kgplug.recommenders.models.kgcn import KGCN, GraphBatch, KGCNTask
+from kgplug.recommenders.parts.entity_graph import Neighbours
 from tests.unit.planted import directors_and_fans, shuffled, tiny, unseen_share
 from tests.unit.stirred import stir
 
@@ -239,7 +239,7 @@ def test_the_same_seed_gives_the_same_model_and_another_seed_another():
 def test_scores_are_those_of_the_lists_and_survive_the_disk(tmp_path, settings, monkeypatch):
     model = fitted(**settings)
     users = np.arange(4)
-    monkeypatch.setattr("kgplug.recommenders.kgcn._BLOCK_CELLS", 1)  # one user at a time
+    monkeypatch.setattr("kgplug.recommenders.models.kgcn._BLOCK_CELLS", 1)  # one user at a time
     items, scores = model.recommend(users, k=5)
     monkeypatch.undo()
     assert np.allclose(model.recommend(users, k=5)[1], scores, atol=1e-6)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional
 
-from kgplug.recommenders.layers import CrossCompress, distinct, lookup, row_penalty
+from kgplug.recommenders.parts.layers import CrossCompress, distinct, lookup, row_penalty
 from kgplug.training.row_adam import RowAdam
 
 

@@ -11,10 +11,9 @@ import torch
 
 import kgplug
 from kgplug.errors import DataError, UsageError
-from kgplug.recommenders import item_features
-from kgplug.recommenders.click_through import ClickThroughData, Pairs
-from kgplug.recommenders.item_features import HistoryTask, ItemFeatures, own_likes
-from kgplug.recommenders.libfm import LibFM
+from kgplug.recommenders.click_through.histories import HistoryTask, ItemFeatures, own_likes
+from kgplug.recommenders.click_through.pairs import ClickThroughData, Pairs, histories
+from kgplug.recommenders.models.libfm import LibFM
 from tests.unit.planted import directors_and_fans, shuffled, tiny, unseen_share
 from tests.unit.pretrained_stub import share_of_tails
 from tests.unit.stirred import stirred
@@ -34,7 +33,7 @@ PLANTED = {
 @pytest.fixture(autouse=True)
 def vectors(monkeypatch: pytest.MonkeyPatch) -> None:
     """Take vectors that need no training: which tails an item has, turned at random."""
-    monkeypatch.setattr(item_features, "item_entities", share_of_tails)
+    monkeypatch.setattr(histories, "item_entities", share_of_tails)
 
 
 def fitted(**settings) -> LibFM:

@@ -12,12 +12,12 @@ import torch
 
 from kgplug.data.interactions import Interactions
 from kgplug.data.knowledge_graph import KnowledgeGraph
-from kgplug.recommenders.click_through import ClickThroughData, Pairs, own_rows
-from kgplug.recommenders.collaborative_graph import CollaborativeGraph, HiddenBatch
-from kgplug.recommenders.hidden_edge_gcn import HiddenEdgeGCN, HiddenEdgeTask
-from kgplug.recommenders.lightgcn import LightGCN, LightGCNTask
-from kgplug.recommenders.propagation import Propagation
-from kgplug.recommenders.side_features import SideFeatures, kg_features
+from kgplug.recommenders.click_through.collaborative_graph import CollaborativeGraph, HiddenBatch
+from kgplug.recommenders.click_through.pairs import ClickThroughData, Pairs, own_rows
+from kgplug.recommenders.click_through.propagation import Propagation
+from kgplug.recommenders.click_through.side_features import SideFeatures, kg_features
+from kgplug.recommenders.models.hidden_edge_gcn import HiddenEdgeGCN, HiddenEdgeTask
+from kgplug.recommenders.models.lightgcn import LightGCN, LightGCNTask
 from tests.unit.literal_propagation import edges_of, literal_layers
 from tests.unit.planted import directors_and_fans, shuffled, tiny, unseen_share
 from tests.unit.stirred import stir, stirred
@@ -180,7 +180,7 @@ def _literal_facts(likes: np.ndarray, features: list[dict[str, float]], user: in
 @pytest.mark.parametrize("kept", [True, False])
 def test_facts_of_a_pair_are_counted_as_if_the_user_had_not_liked_it(kept: bool, monkeypatch) -> None:
     if not kept:
-        monkeypatch.setattr("kgplug.recommenders.side_features._KEPT_CELLS", 0)
+        monkeypatch.setattr("kgplug.recommenders.click_through.side_features._KEPT_CELLS", 0)
     rng = np.random.default_rng(0)
     table = (rng.random((6, 7)) < 0.4).astype(int)
     users, items = np.nonzero(table)

@@ -11,7 +11,7 @@ import pytest
 import requests
 
 from kgplug.errors import LocalServerError
-from kgplug.graph import install
+from kgplug.graph.server import install
 
 CONTENTS = {"one": b"first jar", "two": b"second jar, longer", "three": b"third"}
 

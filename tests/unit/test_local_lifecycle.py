@@ -15,8 +15,8 @@ import psutil
 import pytest
 
 from kgplug.errors import LocalServerError
-from kgplug.graph import install, local, local_config
-from kgplug.graph.local import LocalNeo4j
+from kgplug.graph.server import config, install, local
+from kgplug.graph.server.local import LocalNeo4j
 
 FAKE_JAVA = """#!{python}
 import os, pathlib, re, signal, socket, sys, time
@@ -47,8 +47,8 @@ time.sleep(60)
 START = """
 import sys
 from pathlib import Path
-from kgplug.graph import install
-from kgplug.graph.local import LocalNeo4j
+from kgplug.graph.server import install
+from kgplug.graph.server.local import LocalNeo4j
 install.install = lambda folder, progress: []
 LocalNeo4j._log_in = lambda self: None
 print(LocalNeo4j(Path(sys.argv[1])).start().uri)
@@ -154,10 +154,10 @@ def test_a_port_taken_again_and_again_gets_its_sentence(server) -> None:
 
 def test_another_program_on_the_servers_port_is_not_taken_for_it(server) -> None:
     (server.home / "mode").write_text("mute")
-    local_config.write_config(server.home, 0)
-    process = subprocess.Popen(local_config.command_line(server.home, local.find_java(), []), cwd=server.home)
+    config.write_config(server.home, 0)
+    process = subprocess.Popen(config.command_line(server.home, local.find_java(), []), cwd=server.home)
     with socket.create_server(("127.0.0.1", 0)) as other:
-        local_config.write_config(server.home, other.getsockname()[1])
+        config.write_config(server.home, other.getsockname()[1])
         deadline = time.monotonic() + 120
         while server.status().pid is None and time.monotonic() < deadline:
             time.sleep(0.02)
@@ -204,13 +204,13 @@ def test_a_missing_password_file_beside_data_gets_its_sentence(server) -> None:
     server.start()
     server.stop()
     (server.home / "data" / "databases" / "system").mkdir(parents=True)
-    local_config.password_file(server.home).unlink()
+    config.password_file(server.home).unlink()
     with pytest.raises(LocalServerError, match=r"password file .* is missing"):
         server.start()
 
 
 def test_a_first_start_that_was_cut_off_begins_anew_with_a_fresh_password(server) -> None:
-    first = local_config.set_first_password(server.home)
+    first = config.set_first_password(server.home)
     assert server.start().password != first
 
 
@@ -230,7 +230,7 @@ def test_a_home_that_cannot_be_made_gets_its_sentence(server, tmp_path) -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a child of its parent's end")
 def test_a_server_of_a_test_run_dies_with_it() -> None:
     script = (
-        "import subprocess; from kgplug.graph.process import dying_with_parent as mortal;"
+        "import subprocess; from kgplug.graph.server.process import dying_with_parent as mortal;"
         "print(subprocess.Popen(['sleep', '600'], stdout=subprocess.DEVNULL, preexec_fn=mortal()).pid, flush=True);"
         "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
     )

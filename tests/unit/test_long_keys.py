@@ -14,10 +14,10 @@ import pytest
 import kgplug
 from kgplug import models
 from kgplug.data.interactions import Interactions
-from kgplug.data.keys import as_keys, factorize
 from kgplug.data.knowledge_graph import KnowledgeGraph
-from kgplug.data.texts import as_texts
-from kgplug.recommenders.titles import read_titles
+from kgplug.data.values.keys import as_keys, factorize
+from kgplug.data.values.texts import as_texts
+from kgplug.recommenders.models._dkn_titles import read_titles
 
 N, LONG = 20_000, "x" * 20_000
 MOST_BYTES = 100 * 2**20  # text of fixed width would take 1,600 million bytes

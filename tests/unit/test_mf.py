@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from kgplug.data.interactions import Interactions
-from kgplug.recommenders.click_through import ClickThroughData
-from kgplug.recommenders.factors import Factors
-from kgplug.recommenders.mf import MF
-from kgplug.recommenders.trained import ClickThroughTask
+from kgplug.recommenders.click_through.factors import Factors
+from kgplug.recommenders.click_through.pairs import ClickThroughData
+from kgplug.recommenders.click_through.tasks import ClickThroughTask
+from kgplug.recommenders.models.mf import MF
 from tests.unit.planted import directors_and_fans, tiny
 from tests.unit.stirred import stirred
 

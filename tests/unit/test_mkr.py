@@ -12,9 +12,9 @@ import torch
 from kgplug.data.interactions import Interactions
 from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.errors import DataError
-from kgplug.recommenders.click_through import ClickThroughData, Pairs
-from kgplug.recommenders.mkr import MKR, MKRTask, TripleBatch, oriented
-from kgplug.recommenders.mkr_attention import MKRAttention
+from kgplug.recommenders.click_through.pairs import ClickThroughData, Pairs
+from kgplug.recommenders.models.mkr import MKR, MKRTask, TripleBatch, oriented
+from kgplug.recommenders.models.mkr_attention import MKRAttention
 from kgplug.training.config import DataSize
 from tests.unit.planted import directors_and_fans, shuffled, tiny, unseen_share
 from tests.unit.stirred import stirred as stirred_weights

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from kgplug.recommenders.click_through import Pairs
-from kgplug.recommenders.collaborative_graph import HiddenBatch
-from kgplug.recommenders.layers import CrossCompress
-from kgplug.recommenders.mkr import TripleBatch, oriented
-from kgplug.recommenders.mkr_attention import AttentionTask, GatedCross, MKRAttention
+from kgplug.recommenders.click_through.collaborative_graph import HiddenBatch
+from kgplug.recommenders.click_through.pairs import Pairs
+from kgplug.recommenders.models.mkr import TripleBatch, oriented
+from kgplug.recommenders.models.mkr_attention import AttentionTask, GatedCross, MKRAttention
+from kgplug.recommenders.parts.layers import CrossCompress
 from tests.unit.literal_propagation import edges_of, literal_layers
 from tests.unit.planted import directors_and_fans, shuffled, tiny, unseen_share
 from tests.unit.stirred import stir

@@ -13,8 +13,8 @@ import kgplug
 from kgplug.data.interactions import Interactions
 from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.errors import DataError
-from kgplug.recommenders.click_through import Pairs
-from kgplug.recommenders.mkr_rated import MKRRated, RatedData, RatedTask
+from kgplug.recommenders.click_through.pairs import Pairs
+from kgplug.recommenders.models.mkr_rated import MKRRated, RatedData, RatedTask
 from tests.unit.planted import directors_and_fans, shuffled, tiny, unseen_share
 
 SMALL = {

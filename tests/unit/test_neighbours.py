@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from kgplug.data import neighbours
-from kgplug.data.neighbours import nearest_neighbours, similar_lists
 from kgplug.data.publication import NodeVectors
+from kgplug.data.ranking import neighbours
+from kgplug.data.ranking.neighbours import nearest_neighbours, similar_lists
 from kgplug.errors import UsageError
 
 

@@ -14,8 +14,8 @@ from kgplug.data.interactions import Interactions
 from kgplug.errors import UsageError
 from kgplug.recommenders import newcomers
 from kgplug.recommenders.base import Recommender
-from kgplug.recommenders.layers import average_cold
 from kgplug.recommenders.newcomers import FoldIn
+from kgplug.recommenders.parts.layers import average_cold
 from tests.unit.literal_similarity import literal_similarity
 from tests.unit.planted import FILMS_EACH, directors_and_fans, shuffled
 

@@ -10,8 +10,8 @@ import pytest
 from scipy import sparse
 
 from kgplug.errors import DataError
-from kgplug.recommenders import per
-from kgplug.recommenders.per import PER, factorise, item_attributes, learn_weights, path_similarity
+from kgplug.recommenders.models import per
+from kgplug.recommenders.models.per import PER, factorise, item_attributes, learn_weights, path_similarity
 from tests.unit.planted import directors_and_fans, shuffled, tiny, unseen_share
 
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from kgplug.embeddings.model import EmbeddingModel
-from kgplug.recommenders import pretrained
-from kgplug.recommenders.pretrained import item_entities
+from kgplug.recommenders.parts import pretrained
+from kgplug.recommenders.parts.pretrained import item_entities
 from tests.unit.planted import directors_and_fans
 
 

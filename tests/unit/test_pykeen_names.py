@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kgplug.data.knowledge_graph import KnowledgeGraph
-from kgplug.embeddings.pykeen_names import entity_names, entity_of
-from kgplug.embeddings.pykeen_result import PykeenResult
 from kgplug.errors import DataError, UsageError
-from kgplug.pykeen_dataset import held_out, triples_factory
+from kgplug.pykeen_bridge.dataset import held_out, triples_factory
+from kgplug.pykeen_bridge.names import entity_names, entity_of
+from kgplug.pykeen_bridge.result import PykeenResult
 
 labels = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\\\0"), max_size=8)
 some_keys = st.integers() | st.text(st.characters(exclude_categories=["Cs"]), max_size=12)

@@ -19,7 +19,7 @@ from kgplug.data.interactions import Interactions
 from kgplug.errors import DataError, UsageError
 from kgplug.evaluation import ranking
 from kgplug.evaluation.ranking import check_lengths, evaluate_ranking, measure_lists
-from kgplug.recommenders.popularity import Popularity
+from kgplug.recommenders.models.popularity import Popularity
 
 N_ITEMS = 8
 

@@ -19,7 +19,7 @@ import kgplug
 from kgplug import models
 from kgplug.data.interactions import Interactions
 from kgplug.data.knowledge_graph import KnowledgeGraph
-from kgplug.data.ties import ROUNDING
+from kgplug.data.ranking.ties import ROUNDING
 from kgplug.errors import DataError, RunError, UsageError
 from kgplug.recommenders.base import Recommender
 

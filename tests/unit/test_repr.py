@@ -10,14 +10,15 @@ import pytest
 from pydantic import SecretStr
 
 import kgplug
-from kgplug.data.list_difference import compare_lists
+from kgplug.data.ranking.list_difference import compare_lists
 from kgplug.graph.check import CheckReport, Finding
 from kgplug.graph.connection import Connection
 from kgplug.graph.graph import Graph
-from kgplug.graph.importer import FileReport, ImportReport
-from kgplug.graph.local import Endpoint, LocalNeo4j
+from kgplug.graph.importing.importer import FileReport, ImportReport
 from kgplug.graph.publishing.rollback import RollbackReport
 from kgplug.graph.schema import DEMO_SCHEMA
+from kgplug.graph.server.home import Endpoint
+from kgplug.graph.server.local import LocalNeo4j
 from kgplug.jobs import Split
 from kgplug.settings import Settings
 from kgplug.training.runs import Runs

@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from kgplug.errors import DataError
-from kgplug.recommenders import ripplenet
-from kgplug.recommenders.click_through import ClickThroughData, Pairs
-from kgplug.recommenders.ripple_memories import grouped, sample_memories
-from kgplug.recommenders.ripplenet import RippleNet, RippleTask
+from kgplug.recommenders.click_through.pairs import ClickThroughData, Pairs
+from kgplug.recommenders.models import ripplenet
+from kgplug.recommenders.models._ripple_memories import grouped, sample_memories
+from kgplug.recommenders.models.ripplenet import RippleNet, RippleTask
 from tests.unit.planted import directors_and_fans, shuffled, tiny, unseen_share
 
 SMALL = {"side": False, "embedding_dim": 5, "memory_size": 4, "epochs": 3, "batch_size": 4, "device": "cpu", "l2": 0.03}

@@ -10,11 +10,11 @@ import torch
 
 from kgplug.data.interactions import Interactions
 from kgplug.errors import DataError
-from kgplug.recommenders import rkge
-from kgplug.recommenders.click_through import ClickThroughData, Pairs
+from kgplug.recommenders.click_through.pairs import ClickThroughData, Pairs
+from kgplug.recommenders.models import rkge
+from kgplug.recommenders.models._rkge_paths import PathSampler
+from kgplug.recommenders.models.rkge import RKGE, RKGETask
 from kgplug.recommenders.newcomers import FoldIn
-from kgplug.recommenders.rkge import RKGE, RKGETask
-from kgplug.recommenders.rkge_paths import PathSampler
 from tests.unit.planted import directors_and_fans, shuffled, tiny, unseen_share
 from tests.unit.stirred import stir
 

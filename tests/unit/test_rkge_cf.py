@@ -10,9 +10,9 @@ from scipy import sparse
 from kgplug.data.interactions import Interactions
 from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.errors import DataError
-from kgplug.recommenders.item_knn import similar_rows
-from kgplug.recommenders.rkge import RKGE
-from kgplug.recommenders.rkge_cf import RKGECF
+from kgplug.recommenders.models.item_knn import similar_rows
+from kgplug.recommenders.models.rkge import RKGE
+from kgplug.recommenders.models.rkge_cf import RKGECF
 from tests.unit.planted import directors_and_fans, shuffled, tiny, unseen_share
 
 QUICK = {

@@ -16,8 +16,8 @@ from kgplug.data.interactions import Interactions
 from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.data.row_memory import HASHES, NEW, PARTS, TEST, TRAINING, VALIDATION, RowMemory, common_test_rows
 from kgplug.embeddings.model import EmbeddingModel
-from kgplug.erasure import erase_from_run
 from kgplug.graph.schema import GraphSchema
+from kgplug.jobs.erase_user import erase_from_run
 from kgplug.training.runs import Runs
 from tests.unit.planted import directors_and_fans
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from kgplug.data.interactions import Interactions
 from kgplug.data.sampling import ComplementSampler, TailCorrupter, negative_sampler
-from kgplug.recommenders.click_through import ClickThroughData
+from kgplug.recommenders.click_through.pairs import ClickThroughData
 
 
 @given(

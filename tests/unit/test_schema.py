@@ -11,13 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kgplug.data.times import parts_of_numbers
+from kgplug.data.values.times import parts_of_numbers
 from kgplug.errors import UsageError
 from kgplug.graph.contents import Contents, label_keys, listed, require_label
-from kgplug.graph.guess_words import USER_WORDS, mentions, words_of
-from kgplug.graph.node_ids import ElementIds, NodeRows
+from kgplug.graph.guessing.toml import comment, entry
+from kgplug.graph.guessing.words import USER_WORDS, mentions, words_of
+from kgplug.graph.reading.node_ids import ElementIds, NodeRows
 from kgplug.graph.schema import FeedbackSchema, GraphSchema, ItemSchema, KnowledgeSchema, UserSchema
-from kgplug.graph.schema_text import comment, entry
 
 NAMES = st.text(st.characters(exclude_categories=["Cs"]), min_size=1)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from kgplug.recommenders.ckcf_relational import CKCFRelational
-from kgplug.recommenders.semantic_cf import SemanticCF
+from kgplug.recommenders.models.ckcf_relational import CKCFRelational
+from kgplug.recommenders.models.semantic_cf import SemanticCF
 from tests.unit.planted import directors_and_fans, shuffled, tiny, unseen_share
 
 SMALL = {"embedding_settings": {"embedding_dim": 6, "epochs": 3, "device": "cpu"}}

@@ -15,12 +15,12 @@ import kgplug
 from kgplug import models
 from kgplug.data.interactions import Interactions
 from kgplug.data.knowledge_graph import KnowledgeGraph
-from kgplug.recommenders.click_through import ClickThroughData
-from kgplug.recommenders.logits import LogitRecommender
-from kgplug.recommenders.mkr import MKR
-from kgplug.recommenders.side_features import kg_features
-from kgplug.recommenders.side_term import SideTerm, SideTowers
-from kgplug.recommenders.trained import SIDE_BELOW, KnowledgeConfig
+from kgplug.recommenders.click_through.config import SIDE_BELOW, KnowledgeConfig
+from kgplug.recommenders.click_through.logits import LogitRecommender
+from kgplug.recommenders.click_through.pairs import ClickThroughData
+from kgplug.recommenders.click_through.side_features import kg_features
+from kgplug.recommenders.click_through.side_term import SideTerm, SideTowers
+from kgplug.recommenders.models.mkr import MKR
 from kgplug.training import loop
 from kgplug.training.checkpoint import save_checkpoint
 from kgplug.training.config import FEW_LIKES, VERY_FEW_LIKES, DataSize

@@ -11,10 +11,10 @@ import pandas as pd
 import pytest
 
 from kgplug import jobs, models
-from kgplug.data.texts import as_text, as_texts
+from kgplug.data.values.texts import as_text, as_texts
 from kgplug.errors import RunError
 from kgplug.graph.connection import Connection
-from kgplug.graph.guess_keys import guess_title
+from kgplug.graph.guessing.keys import guess_title
 from kgplug.graph.schema import GraphSchema, ItemSchema
 from kgplug.training.runs import Runs
 from tests.unit.planted import directors_and_fans

@@ -13,10 +13,10 @@ import pytest
 import torch
 from scipy import sparse
 
-from kgplug.data import threads
-from kgplug.data.threads import share
-from kgplug.recommenders.factors import Factors
-from kgplug.recommenders.mf import MF
+from kgplug.data.ranking import threads
+from kgplug.data.ranking.threads import share
+from kgplug.recommenders.click_through.factors import Factors
+from kgplug.recommenders.models.mf import MF
 
 
 @pytest.fixture(autouse=True)

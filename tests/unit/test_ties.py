@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from kgplug.data.interactions import Interactions
-from kgplug.data.neighbours import nearest_neighbours
-from kgplug.data.ties import ROUNDING, Ties, groups_of_sorted, places_by_popularity, sizes_of_rows
-from kgplug.data.top_k import top_k
-from kgplug.recommenders.als import ALS
-from kgplug.recommenders.factors import Factors
-from kgplug.recommenders.popularity import Popularity
+from kgplug.data.ranking.neighbours import nearest_neighbours
+from kgplug.data.ranking.ties import ROUNDING, Ties, groups_of_sorted, places_by_popularity, sizes_of_rows
+from kgplug.data.ranking.top_k import top_k
+from kgplug.recommenders.click_through.factors import Factors
+from kgplug.recommenders.models.als import ALS
+from kgplug.recommenders.models.popularity import Popularity
 
 ULP = 2.0**-23  # of numbers from 1 to 2
 

@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kgplug.data.columns import read_timestamps
 from kgplug.data.interactions import Interactions
-from kgplug.data.times import times_from_parts
+from kgplug.data.values.columns import read_timestamps
+from kgplug.data.values.times import times_from_parts
 from kgplug.errors import DataError, UsageError
 
 BERLIN = zoneinfo.ZoneInfo("Europe/Berlin")

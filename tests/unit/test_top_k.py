@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from scipy import sparse
 
-from kgplug.data.top_k import leave_out, top_k
+from kgplug.data.ranking.top_k import leave_out, top_k
 from kgplug.errors import TrainingError
 
 few_values = st.sampled_from([-np.inf, -1.0, 0.0, 0.5, 1.0])

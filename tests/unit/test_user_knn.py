@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from kgplug.data.interactions import Interactions
-from kgplug.recommenders.user_knn import UserKNN
+from kgplug.recommenders.models.user_knn import UserKNN
 from tests.unit.literal_similarity import literal_similarity, nearest_only
 from tests.unit.planted import directors_and_fans, tiny, unseen_share
 

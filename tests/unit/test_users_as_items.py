@@ -17,17 +17,17 @@ from kgplug.data.interactions import Interactions
 from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.data.publication import TopLists
 from kgplug.data.sampling import negative_sampler
-from kgplug.erasure import erase_from_run
 from kgplug.errors import DataError
 from kgplug.evaluation.ctr import label_pairs
 from kgplug.evaluation.protocol import divide
 from kgplug.evaluation.ranking import list_blocks
 from kgplug.graph.publishing.check import check_publication
+from kgplug.jobs.erase_user import erase_from_run
 from kgplug.recommenders.base import Recommender
-from kgplug.recommenders.click_through import ClickThroughData
-from kgplug.recommenders.item_knn import ItemKNN
-from kgplug.recommenders.mf import MF
-from kgplug.recommenders.popularity import Popularity
+from kgplug.recommenders.click_through.pairs import ClickThroughData
+from kgplug.recommenders.models.item_knn import ItemKNN
+from kgplug.recommenders.models.mf import MF
+from kgplug.recommenders.models.popularity import Popularity
 from tests.unit.test_recommender_contract import NAMES, SETTINGS
 
 N_PEOPLE, N_STARS = 24, 4  # the stars are followed, and follow nobody

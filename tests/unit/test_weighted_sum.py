@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch.nn import functional
 
-from kgplug.recommenders.neighbours import by_entity
-from kgplug.recommenders.weighted_sum import _SHARED_FROM, weighted_sum
+from kgplug.recommenders.parts.entity_graph import by_entity
+from kgplug.recommenders.parts.weighted_sum import _SHARED_FROM, weighted_sum
 
 M, N, K, DIM = 500, 12_001, 4, 32
 

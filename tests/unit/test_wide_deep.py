@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from kgplug.recommenders import item_features, wide_deep
-from kgplug.recommenders.click_through import ClickThroughData, Pairs
-from kgplug.recommenders.item_features import HistoryTask
-from kgplug.recommenders.wide_deep import WideDeep
+from kgplug.recommenders.click_through.histories import HistoryTask
+from kgplug.recommenders.click_through.pairs import ClickThroughData, Pairs, histories
+from kgplug.recommenders.models import wide_deep
+from kgplug.recommenders.models.wide_deep import WideDeep
 from tests.unit.planted import directors_and_fans, shuffled, tiny, unseen_share
 from tests.unit.pretrained_stub import share_of_tails
 from tests.unit.stirred import stirred
@@ -31,7 +31,7 @@ PLANTED = {"side": False, "embedding_dim": 16, "batch_size": 64, "epochs": 40, "
 @pytest.fixture(autouse=True)
 def vectors(monkeypatch: pytest.MonkeyPatch) -> None:
     """Take vectors that need no training: which tails an item has, turned at random."""
-    monkeypatch.setattr(item_features, "item_entities", share_of_tails)
+    monkeypatch.setattr(histories, "item_entities", share_of_tails)
 
 
 def fitted(**settings) -> WideDeep:

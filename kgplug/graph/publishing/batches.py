@@ -6,7 +6,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
-from kgplug.data.blocks import row_blocks
+from kgplug.data.ranking.threads import row_blocks
 from kgplug.errors import GraphError
 from kgplug.progress import bar as progress_bar
 

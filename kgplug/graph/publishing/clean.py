@@ -8,8 +8,8 @@ from collections.abc import Collection
 from kgplug.graph import catalog
 from kgplug.graph.catalog import RunRecord
 from kgplug.graph.connection import Connection
-from kgplug.graph.cypher import quote
 from kgplug.graph.ownership import own_runs
+from kgplug.graph.queries import quote
 
 GRACE_S = 5.0
 """How long lists stay, in seconds, after they served: a query that has read the pointer goes on to read them."""

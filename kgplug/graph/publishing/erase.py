@@ -10,10 +10,10 @@ import numpy as np
 
 from kgplug.graph import catalog
 from kgplug.graph.connection import Connection
-from kgplug.graph.cypher import quote
 from kgplug.graph.find_key import require_key
 from kgplug.graph.ownership import OWN_TYPES, is_own, own_runs
 from kgplug.graph.publishing.lease import leased
+from kgplug.graph.queries import quote
 from kgplug.graph.schema import GraphSchema
 
 

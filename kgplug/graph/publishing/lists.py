@@ -18,9 +18,9 @@ import numpy as np
 
 from kgplug.data.publication import TopLists
 from kgplug.graph.connection import Connection
-from kgplug.graph.cypher import quote
 from kgplug.graph.publishing.batches import run_batches
 from kgplug.graph.publishing.nodes import NodeLookup
+from kgplug.graph.queries import quote
 
 _BATCH_USERS = 1000
 _BATCH_EDGES = 10_000

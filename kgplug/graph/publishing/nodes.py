@@ -11,7 +11,7 @@ import numpy as np
 from kgplug.errors import DataError, UsageError
 from kgplug.graph.connection import Connection
 from kgplug.graph.contents import label_keys
-from kgplug.graph.cypher import quote
+from kgplug.graph.queries import quote
 from kgplug.graph.schema import GraphSchema
 
 _KEYS_A_QUERY = 20_000

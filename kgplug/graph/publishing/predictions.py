@@ -19,11 +19,11 @@ from kgplug.graph import catalog
 from kgplug.graph.catalog import PREDICTED
 from kgplug.graph.connection import Connection
 from kgplug.graph.contents import unique_properties
-from kgplug.graph.cypher import quote
 from kgplug.graph.ownership import own_runs
 from kgplug.graph.publishing.conflicts import refuse_constrained
 from kgplug.graph.publishing.lease import leased
 from kgplug.graph.publishing.nodes import NodeLookup, find_nodes, key_property
+from kgplug.graph.queries import quote
 from kgplug.graph.schema import GraphSchema
 
 MOST_EDGES = 100_000  # of one transaction, which the server holds in memory

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from kgplug.data.erased_items import is_erased
-from kgplug.data.list_difference import ListDifference, compare_lists
 from kgplug.data.publication import Publication, TopLists, usable_rows
+from kgplug.data.ranking.list_difference import ListDifference, compare_lists
 from kgplug.graph import catalog
 from kgplug.graph.connection import Connection
 from kgplug.graph.publishing.check import check_publication

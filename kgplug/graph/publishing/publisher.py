@@ -27,8 +27,8 @@ from dataclasses import asdict, dataclass, field, replace
 import numpy as np
 
 from kgplug.data.erased_items import is_erased
-from kgplug.data.keys import fingerprint
 from kgplug.data.publication import Publication, TopLists
+from kgplug.data.values.keys import fingerprint
 from kgplug.errors import GraphError, when_interrupted
 from kgplug.graph import catalog
 from kgplug.graph.catalog import RunRecord

@@ -13,8 +13,8 @@ import numpy as np
 
 from kgplug.data.publication import RelationVectors
 from kgplug.graph.connection import Connection
-from kgplug.graph.cypher import quote
 from kgplug.graph.publishing.vectors import vector_texts
+from kgplug.graph.queries import quote
 
 _BATCH_NUMBERS = 320_000  # about 4 MB of text
 _WHERE = "MATCH (run:KgplugRun {id: $run})-[:HAS_RELATION]->(relation:KgplugRelation)"

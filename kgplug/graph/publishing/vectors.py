@@ -16,9 +16,9 @@ from kgplug.data.publication import NodeVectors, usable_rows
 from kgplug.errors import GraphError
 from kgplug.graph.catalog import RunRecord
 from kgplug.graph.connection import Connection
-from kgplug.graph.cypher import quote
 from kgplug.graph.publishing.batches import run_batches
 from kgplug.graph.publishing.nodes import NodeLookup
+from kgplug.graph.queries import quote
 from kgplug.progress import bar as progress_bar
 
 MAX_DIMENSIONS = 4096  # of a Neo4j vector index

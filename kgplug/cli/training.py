@@ -1,0 +1,264 @@
+"""Commands about models and runs: models, train, runs, evaluate."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from kgplug.cli.completion import run_names
+from kgplug.cli.console import (
+    By,
+    Json,
+    ModelName,
+    ModelSettings,
+    Order,
+    SchemaFile,
+    Shares,
+    SplitBy,
+    SplitOrder,
+    err,
+    load_schema,
+    open_graph,
+    open_runs,
+    out,
+    parse_settings,
+    parse_split,
+    print_frame,
+    print_json,
+)
+from kgplug.cli.this_graph import graph_at_hand, resolve_here, this_graph
+from kgplug.errors import KgplugError, RunError, UsageError
+from kgplug.strict_json import plain
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from kgplug.graph.graph import Graph
+    from kgplug.training.runs import RunInfo, Runs
+
+_TOLD = ("AUC", "NDCG@10", "MRR")  # figures of a test that `runs` shows
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register these commands."""
+    for command in (models, train, runs, evaluate):
+        app.command(rich_help_panel="Models")(command)
+
+
+def models(as_json: Json = False) -> None:
+    """List the models that `train` knows: what each needs, and its paper.
+
+    Example: `kgplug models`
+    """
+    import pandas as pd
+
+    from kgplug.models import available
+
+    rows = [vars(entry) if not isinstance(entry, dict) else entry for entry in available()]
+    print_frame(pd.DataFrame(rows).set_index("name"), as_json=as_json, title="Models")
+
+
+def train(
+    model: ModelName,
+    settings: ModelSettings = None,
+    fractions: Shares = None,
+    by: By = SplitBy.user,
+    order: Order = SplitOrder.random,
+    seed: Annotated[int, typer.Option(help="Of the split and the training.")] = 0,
+    start: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="RUN",
+            autocompletion=run_names,
+            help="Go on from an embedding's run: what it knows keeps its vectors.",
+        ),
+    ] = None,
+    freeze: Annotated[bool, typer.Option("--freeze", help="With --from: train only what is new.")] = False,
+    final: Annotated[
+        bool,
+        typer.Option(
+            "--final", help="Train on all rows, with the settings and epochs that a training with a validation chose."
+        ),
+    ] = False,
+    schema_file: SchemaFile = None,
+    as_json: Json = False,
+) -> None:
+    """Train a model on the graph and keep it as a run. The test part is split off and not looked at.
+
+    Interrupted, the same command goes on from its last checkpoint (every KGPLUG_CHECKPOINT_S seconds; 60 if unset).
+    With --from, nodes and relations that came since get vectors of their own; settings and split are those of the
+    earlier run. With --final, the run to publish is made: it learns all rows, the test set included, and keeps the
+    metrics of the run without --final, which is trained first if it does not exist.
+
+    Examples: `kgplug train MKR`, `kgplug train MKR --final`, `kgplug train TransH -s embedding_dim=32`, `kgplug train
+    KGCN --split 0.6,0.2,0.2`, `kgplug train TransE --from TransE --freeze`
+    """
+    from kgplug import jobs, models
+    from kgplug.data.artefact import peek_content
+
+    chosen = parse_settings(settings or [])
+    kind = models.kind(models.create(model, **chosen))  # refused before the database is asked
+    runs, split = open_runs(), parse_split(kind, fractions, seed=seed, by=by, order=order)
+    if start is not None and fractions:
+        raise UsageError("--from keeps the split of the earlier run, so that no test triple is learnt; omit --split.")
+    if start is not None:
+        runs.resolve(start)  # refused before the database is asked
+    with open_graph() as graph:
+        earlier = None if start is None else resolve_here(runs, [start], graph, schema_file)[0]
+        data = jobs.read(graph, load_schema(graph, schema_file), name=model)
+        written = {name: n for report in graph.reports.values() for name, n in report.written.items()}
+        if own := sum(written.values()):  # a type that is read as feedback and as knowledge counts once
+            err.print(f"{own:,} relationships that kgplug wrote are left out.", style="dim")
+        folder = jobs.train(
+            model, data, runs, settings=chosen, split=split, seed=seed, start=earlier, freeze=freeze, final=final
+        )
+    info = runs.info(folder)
+    if as_json:
+        print_json(vars(info))
+        return
+    figures = _figures(info)
+    out.print(f"Run {info.id} in {info.seconds} s{'; ' + figures if figures else ''}.")
+    if info.origin:
+        out.print(f"It has learnt all rows; its settings, epochs and metrics are those of run {info.origin}.")
+    has_test = bool(info.origin) or peek_content(folder)["split"]["fractions"][2] > 0
+    measure = f"`kgplug evaluate {info.id}`, " if has_test else ""
+    out.print(f"Next: {measure}`kgplug publish {info.id}`.")
+
+
+def runs(as_json: Json = False) -> None:
+    """List the runs on this machine, the newest last, and which of them are of this graph.
+
+    This graph is the one of the server that the environment names and of kgplug.toml, if there is one here. No server
+    has to run: what was trained at its address is then taken as this graph.
+
+    Example: `kgplug runs`
+    """
+    import pandas as pd
+
+    store = open_runs()
+    found = store.list()
+    here = graph_at_hand(store, ask=True) if found else None
+    is_here = {info.id: None if here is None or info.damage else here.same_graph(info.graph) for info in found}
+    if as_json:
+        print_json([_run_facts(info, is_here[info.id]) for info in found])
+        return
+    rows = []
+    for info in found:
+        figures = info.damage or ", ".join([*filter(None, [_figures(info)]), *info.health])
+        created = info.created[:16].replace("T", " ")
+        which = {True: "this one", False: str(info.graph), None: "" if info.damage else str(info.graph)}
+        facts = {"model": info.model, "created": created, "seconds": info.seconds, "graph": which[is_here[info.id]]}
+        rows.append({"run": info.id, **facts, "figures": figures})
+    if not rows:
+        out.print("No runs yet. `kgplug train MKR` makes one.")
+        return
+    print_frame(pd.DataFrame(rows), as_json=False, title="Runs")
+
+
+def _run_facts(info: RunInfo, here: bool | None) -> dict[str, Any]:
+    """Return what `runs --json` has of a run."""
+    facts = {("run" if name == "id" else name): value for name, value in vars(info).items()}
+    return facts | {"graph": info.graph.to_dict(), "this_graph": here}
+
+
+def _figures(info: RunInfo) -> str:
+    """Return the metrics of a training, and those of a test that say most; a final run's are those of its origin."""
+    tested = {name: info.evaluation[name] for name in _TOLD if isinstance(info.evaluation.get(name), float)}
+    found = ", ".join(f"{name} {value:.4g}" for name, value in {**info.metrics, **tested}.items() if value is not None)
+    return f"{found} (of {info.origin})" if info.origin and found else found
+
+
+def evaluate(
+    run: Annotated[
+        list[str] | None,
+        typer.Argument(help="Runs or models; without any, each model's newest.", autocompletion=run_names),
+    ] = None,
+    k: Annotated[str, typer.Option("--k", "-k", "--top", help="Lengths of the lists to measure.")] = "10,20",
+    beyond: Annotated[
+        bool, typer.Option("--beyond", help="Also novelty, diversity, popularity; and accuracy of hot and cold groups.")
+    ] = False,
+    schema_file: SchemaFile = None,
+    as_json: Json = False,
+) -> None:
+    """Measure runs on their test set: click-through (AUC, ACC), full ranking, and link prediction for embeddings.
+
+    A run remembers its test set. Rows that are no longer in the graph are counted and skipped; several runs are
+    compared on rows that none of them has learnt. Without names, the newest run of each model on this graph is
+    measured. A run that cannot be measured is named; the others are, and the exit code is 1.
+
+    With --beyond a second table of recommenders tells what their lists are like: novelty in bits, diversity (1 minus
+    the mean cosine of a list's items by who liked them), the mean likes of what is listed, the Gini index of how
+    often items are listed; and accuracy on users and items with fewer than five training likes (cold) and the others.
+
+    Examples: `kgplug evaluate`, `kgplug evaluate MKR KGCN -k 5,10,50 --json`, `kgplug evaluate MKR MF --beyond`
+    """
+    from kgplug import jobs
+
+    store, lengths, failures = open_runs(), _lengths(k), dict[Path, KgplugError]()
+    if not store.list():
+        raise UsageError("No runs yet. `kgplug train MKR` makes one.")
+    for name in run or []:
+        store.resolve(name)  # refused before the database is asked
+    with open_graph() as graph:
+        folders = resolve_here(store, run, graph, schema_file) if run else _newest(store, graph, schema_file, failures)
+        on_failure = failures.__setitem__ if len(folders) + len(failures) > 1 else None
+        tables = jobs.evaluate(graph, folders, k=lengths, beyond=beyond, on_failure=on_failure)
+    _print_measures(tables, beyond=beyond, as_json=as_json)
+    for folder, error in failures.items():
+        err.print(f"Not measured: {folder.name}. {error}")
+    if failures:
+        names = ", ".join(folder.name for folder in failures)
+        raise RunError(f"{len(failures)} of {len({*folders, *failures})} runs could not be measured: {names}.")
+
+
+def _newest(store: Runs, graph: Graph, schema_file: Path | None, failures: dict[Path, KgplugError]) -> list[Path]:
+    """Return the newest run of each model on this graph; damaged runs are failures."""
+    here = this_graph(graph, schema_file)
+    found, others = store.of(here)
+    failures |= {info.path: RunError(info.damage) for info in store.list() if info.damage}
+    if others:
+        runs = "run" if others == 1 else "runs"
+        err.print(f"{others:,} {runs} of other graphs skipped (`kgplug runs` lists them).", style="dim")
+    if not found and not failures:
+        raise UsageError(f"No run of this graph yet, {here}. `kgplug train MKR` makes one.")
+    newest = {info.model: info.path for info in found}
+    return [newest[name] for name in sorted(newest)]
+
+
+def _print_measures(tables: dict[str, pd.DataFrame], *, beyond: bool, as_json: bool) -> None:
+    from kgplug.jobs import health
+
+    if as_json:
+        for note in [note for table in tables.values() for note in table.attrs.get("notes", [])]:
+            err.print(note)  # such as which figures are not to be compared
+        for note in health.notes(tables):
+            err.print(note)
+        print_json([row for table in tables.values() for row in plain(table.rename_axis("run"))])
+        return
+    titles = {"recommender": "Recommenders, on their test part", "embedding": "Embeddings, on held-out triples"}
+    for kind, table in tables.items():
+        names = list(table.columns)
+        last = names.index("gone") + 1 if beyond and kind == "recommender" and "gone" in names else len(names)
+        print_frame(table.loc[:, names[:last]], as_json=False, title=titles[kind])
+        if last < len(names):
+            further = [name for name in names if name.startswith("coverage@")] + names[last:]
+            print_frame(
+                table.loc[:, further], as_json=False, title="Beyond accuracy: what the lists are like, for whom"
+            )
+        for note in table.attrs.get("notes", []):
+            out.print(note)
+    for note in health.notes(tables):
+        out.print(note)
+
+
+def _lengths(text: str) -> tuple[int, ...]:
+    try:
+        lengths = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        lengths = ()
+    if not lengths or min(lengths) < 1:
+        raise UsageError(f"--k {text}: expected whole numbers from 1 on, such as 10,20.")
+    return lengths

@@ -1,0 +1,67 @@
+"""The nearest of many vectors to each of them, by cosine: exact, in blocks of rows and columns."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from kgplug.data.publication import NodeVectors, TopLists, usable_rows
+from kgplug.data.ranking.threads import row_blocks
+from kgplug.data.ranking.ties import Ties
+from kgplug.data.ranking.top_k import top_k
+from kgplug.data.values.whole_numbers import is_whole
+from kgplug.errors import UsageError, unknown_name
+
+_BLOCK_ROWS, _BLOCK_COLUMNS = 512, 8192  # of one product
+_BLOCK_CELLS = 4_000_000  # cosines held at a time (16 MB): whole rows, since a group of tied ones may cross columns
+
+
+def similar_lists(vectors: list[NodeVectors], k: int, *, label: str | None = None) -> list[TopLists]:
+    """Return for each label with a vector index the nearest nodes of each node, among those of its label.
+
+    Args:
+        vectors: one entry a label; nodes whose vectors are zero or not finite get no list and stand in none.
+        k: at most so many.
+        label: of this label only.
+
+    Raises:
+        UsageError: no vectors are of that label, or k is not positive.
+    """
+    if not is_whole(k) or k < 1:
+        raise UsageError(f"similar={k!r}: expected the length of each node's list, from 1 on.")
+    if label is not None and label not in {nodes.label for nodes in vectors}:
+        raise unknown_name("label of this model's vectors", label, {nodes.label for nodes in vectors})
+    wanted = [nodes for nodes in vectors if nodes.indexed and label in (None, nodes.label)]
+    return [_lists_of(nodes, k) for nodes in wanted]
+
+
+def _lists_of(nodes: NodeVectors, k: int) -> TopLists:
+    usable = usable_rows(nodes.vectors)
+    keys = nodes.keys[usable]
+    return TopLists(nodes.label, nodes.label, keys, keys, *nearest_neighbours(nodes.vectors[usable], k))
+
+
+def nearest_neighbours(vectors: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the k nearest other rows of each row by cosine, best first; tied ones in the order of their number.
+
+    Cosines that differ by rounding alone are tied (`kgplug.data.ranking.ties`).
+
+    Args:
+        vectors: float32 (n, d), none of them zero.
+        k: at most n - 1 are found.
+
+    Returns:
+        (numbers, cosines): int64 and float32 (n, min(k, n - 1)).
+    """
+    n = len(vectors)
+    k = max(0, min(k, n - 1))
+    numbers, cosines = np.empty((n, k), dtype=np.int64), np.empty((n, k), dtype=np.float32)
+    if k == 0:
+        return numbers, cosines
+    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    for rows in row_blocks(n, max(1, min(_BLOCK_ROWS, _BLOCK_CELLS // n))):
+        found = np.empty((len(unit[rows]), n), dtype=np.float32)  # (b, n)
+        for columns in row_blocks(n, _BLOCK_COLUMNS):
+            found[:, columns] = unit[rows] @ unit[columns].T
+        found[np.arange(len(found)), np.arange(n)[rows]] = -np.inf
+        numbers[rows], cosines[rows] = top_k(found, k, ties=Ties.by_number(1.0, found.shape))
+    return numbers, cosines

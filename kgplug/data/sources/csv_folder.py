@@ -1,0 +1,307 @@
+"""The folder of CSV files that `kgplug import FOLDER` takes: names, headers, rows. See docs/import.md.
+
+    nodes/<Label>.csv                        first column: the key of the label
+    relationships/<Head>-<TYPE>-<Tail>.csv   first two columns: the keys of the head and the tail
+
+A file is read in blocks of rows, so its size does not matter. What a cell may hold is in `csv_values.py`.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Literal, TextIO
+from urllib.parse import quote, unquote
+
+import pandas as pd
+
+from kgplug.data.sources.csv_header import as_separator, check_encoding, likely_separator, read_header, shown_separator
+from kgplug.data.sources.csv_values import OTHER_NAMES, TYPES, point_text
+from kgplug.errors import DataError, UsageError
+
+NODES, RELATIONSHIPS = "nodes", "relationships"
+LABELS = ":LABEL"
+SEPARATOR = ";"  # of several values in one cell
+BLOCK_ROWS = 20_000
+LINE_END = "\r\n"  # Python's csv quotes a cell with a line end only where it ends lines with it
+
+_HEADER = re.compile(r"(?P<name>[^:\0]*[^:\0\s][^:\0]*)(:\s*(?P<type>\w+)(?P<list>\[\])?)?")
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a file.
+
+    Attributes:
+        header: text at the top of the column, e.g. "genres:string[]", without blanks around it.
+        name: property name, e.g. "genres"; for ":LABEL" the header itself.
+        type: one of `csv_values.TYPES`.
+        is_list: whether a cell holds several values, separated by ";".
+    """
+
+    header: str
+    name: str
+    type: str = "string"
+    is_list: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """One file: where it is and what its name and header say.
+
+    Attributes:
+        path: the file.
+        kind: "nodes" or "relationships".
+        labels: (label,) of a node file; (head, tail) of a relationship file.
+        type: relationship type, "" for nodes.
+        columns: all columns in file order; keys first (one for nodes, two for relationships).
+        separator: of the columns.
+    """
+
+    path: Path
+    kind: Literal["nodes", "relationships"]
+    labels: tuple[str, ...]
+    type: str
+    columns: tuple[Column, ...]
+    separator: str = ","
+
+    @property
+    def name(self) -> str:
+        """The file as messages call it, e.g. "nodes/Movie.csv"."""
+        return f"{self.path.parent.name}/{self.path.name}"
+
+    @property
+    def keys(self) -> tuple[Column, ...]:
+        return self.columns[: len(self.labels)]
+
+    @property
+    def properties(self) -> tuple[Column, ...]:
+        """The columns that become properties, the key left out."""
+        return tuple(column for column in self.columns[len(self.labels) :] if column.header != LABELS)
+
+    @cached_property
+    def label_column(self) -> int | None:
+        """Position of the column ":LABEL"."""
+        return next((n for n, column in enumerate(self.columns) if column.header == LABELS), None)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A row that cannot be imported: the physical line it begins on, its column, what is wrong, and its cells."""
+
+    line: int
+    column: str | None
+    text: str
+    row: Sequence[str] = ()
+
+
+@dataclass
+class Block:
+    """Consecutive rows of a file.
+
+    Attributes:
+        rows: cells as text, one list a row, as many cells as the header has.
+        lines: physical line each row begins on, 1 being the header.
+        problems: rows left out because their shape is wrong.
+    """
+
+    rows: list[list[str]] = field(default_factory=list)
+    lines: list[int] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+
+
+def open_folder(folder: str | Path, *, separator: str = ",") -> list[Table]:
+    """Return the files of a folder, nodes first, after reading their names and headers.
+
+    Args:
+        folder: on this machine.
+        separator: of the columns, in all files: the character or its name.
+
+    Raises:
+        UsageError: it is an address, there is no such folder, it has no node file, or there is no such separator.
+        DataError: a name or a header does not follow the layout.
+    """
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", str(folder)):
+        raise UsageError(f'"{folder}" is an address; import takes a folder on this machine. Download the files first.')
+    folder, separator = Path(folder), as_separator(separator)
+    if not _is_folder(folder):
+        raise UsageError(f"There is no folder {folder}. Expected a folder with nodes/<Label>.csv (see docs/import.md).")
+    tables = [_open_table(path, separator) for part in (NODES, RELATIONSHIPS) for path in _csv_files(folder / part)]
+    _check_names(tables)
+    known = {table.labels[0]: table for table in tables if table.kind == NODES}
+    if not known:
+        raise UsageError(f"{folder} has no nodes/<Label>.csv, so there is nothing to import (see docs/import.md).")
+    for table in tables:
+        if table.kind == RELATIONSHIPS:
+            _check_ends(table, known)
+    return tables
+
+
+def _check_names(tables: list[Table]) -> None:
+    """Raise DataError where two files are of one name, such as Movie.csv and Movie.CSV."""
+    seen: dict[tuple[str, ...], Table] = {}
+    for table in tables:
+        other = seen.setdefault((*table.labels, table.type), table)
+        if other is not table:
+            raise DataError(f"{table.name} and {other.name} are of one name; put their rows into one file.")
+
+
+def _is_folder(folder: Path) -> bool:
+    try:
+        return folder.is_dir()
+    except OSError:  # a name too long for any folder
+        return False
+
+
+def _csv_files(folder: Path) -> list[Path]:
+    paths = sorted(path for path in folder.iterdir() if not path.name.startswith(".")) if folder.is_dir() else []
+    for path in paths:
+        if path.suffix.lower() != ".csv" or not path.is_file():
+            raise DataError(
+                f"{folder.name}/{path.name} is no .csv file; unpack it, convert it, or move it out of the folder."
+            )
+    return paths
+
+
+def _open_table(path: Path, separator: str) -> Table:
+    kind = NODES if path.parent.name == NODES else RELATIONSHIPS
+    where = f"{kind}/{path.name}"
+    try:
+        words = tuple(unquote(word, errors="strict") for word in path.stem.split("-"))
+    except UnicodeDecodeError:
+        raise DataError(f"{where}: what follows a % in its name is no UTF-8; write % itself as %25.") from None
+    expected = 1 if kind == NODES else 3
+    if len(words) != expected or not all(words):
+        form = "<Label>.csv" if kind == NODES else "<Head>-<TYPE>-<Tail>.csv"
+        raise DataError(f"{where}: expected a name like {form}; write a hyphen inside a name as %2D.")
+    columns = tuple(_read_columns(path, where, separator))
+    labels, type_ = ((words[0],), "") if kind == NODES else ((words[0], words[2]), words[1])
+    if len(columns) < len(labels) or LABELS in [column.header for column in columns[: len(labels)]]:
+        raise DataError(f"{where}, line 1: expected the first {len(labels)} column(s) to hold the key(s).")
+    for key in columns[: len(labels)]:
+        if key.is_list or key.type not in ("string", "int"):
+            raise DataError(f'{where}, line 1: key column "{key.header}" must be text or int.')
+    if kind == RELATIONSHIPS and LABELS in [column.header for column in columns]:
+        raise DataError(f"{where}, line 1: {LABELS} belongs into node files.")
+    return Table(path, kind, labels, type_, columns, separator)
+
+
+def _read_columns(path: Path, where: str, separator: str) -> Iterator[Column]:
+    check_encoding(path, where)
+    with _open_text(path) as file:
+        cells = read_header(file, where, separator)
+    seen = set()
+    for number, cell in enumerate(cells):
+        match = _HEADER.fullmatch(cell)
+        if _is_bad_utf8(cell) or (cell != LABELS and match is None):
+            index = ""
+            if not cell and number == 0:
+                index = " If it is pandas' index, write the file with index=False."
+            raise DataError(f"{where}, line 1: {shown(cell)} is no column name; expected name or name:type.{index}")
+        column = Column(cell, cell) if match is None else _column(match, where)
+        if column.name in seen:
+            raise DataError(f'{where}, line 1: two columns are called "{column.name}".')
+        seen.add(column.name)
+        yield column
+
+
+def _column(match: re.Match[str], where: str) -> Column:
+    type_ = match["type"] or "string"
+    type_ = OTHER_NAMES.get(type_, type_)
+    if type_ not in TYPES:
+        raise DataError(
+            f'{where}, line 1: column "{match[0]}" has the unknown type "{type_}". '
+            f"Valid types: {', '.join(TYPES)}, each also with [] for several values."
+        )
+    return Column(match[0], match["name"].strip(), type_, match["list"] is not None)
+
+
+def _check_ends(table: Table, known: Mapping[str, Table]) -> None:
+    for label, column in zip(table.labels, table.keys, strict=True):
+        if label not in known:
+            raise DataError(f"{table.name}: there is no nodes/{file_name(label)} for its label {label}.")
+        key = known[label].keys[0]
+        if column.type != key.type:
+            raise DataError(
+                f'{table.name}, line 1: column "{column.header}" is {column.type}, '
+                f'but the key "{key.header}" of {known[label].name} is {key.type}; make them equal.'
+            )
+
+
+def read_blocks(table: Table, block_rows: int = BLOCK_ROWS) -> Iterator[Block]:
+    """Read a file in blocks. Blank lines are left out; rows of a wrong shape are listed as problems.
+
+    Cells longer than 131,072 characters and broken quoting end the reading with a problem: what
+    follows cannot be told apart any more.
+    """
+    width = len(table.columns)
+    with _open_text(table.path) as file:
+        reader = csv.reader(file, delimiter=table.separator, strict=True)
+        next(reader)
+        block, line = Block(), reader.line_num
+        while True:
+            line = reader.line_num + 1
+            try:
+                row = next(reader, None)
+            except csv.Error as error:
+                block.problems.append(Problem(line, None, f"the quoting is broken ({error}); reading ended here"))
+                row = None
+            if row is None:
+                break
+            if len(row) == width:
+                block.rows.append(row)
+                block.lines.append(line)
+            elif row:
+                other = likely_separator(row, width, table.separator)
+                hint = "" if other is None else f"; its cells seem to be separated by {shown_separator(other)}"
+                block.problems.append(Problem(line, None, f"expected {width} cells, found {len(row)}{hint}", row))
+            if len(block.rows) + len(block.problems) >= block_rows:
+                yield block
+                block = Block()
+    if block.rows or block.problems:
+        yield block
+
+
+def _open_text(path: Path) -> TextIO:
+    """Open a CSV file; bytes that are no UTF-8 come as lone surrogates, so that their row can be named."""
+    return path.open(encoding="utf-8-sig", errors="surrogateescape", newline="")
+
+
+def _is_bad_utf8(text: str) -> bool:
+    return not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text)
+
+
+def shown(text: str, limit: int = 60) -> str:
+    """Return a cell for a message: quoted, shortened, printable."""
+    safe = text.encode("utf-8", "backslashreplace").decode("utf-8")
+    return repr(safe if len(safe) <= limit else safe[: limit - 1] + "…")
+
+
+def file_name(*names: str) -> str:
+    """Return the file name of a label, or of a head label, type and tail label."""
+    return "-".join(quote(name, safe=" &',;=@^~()[]{}!$+#").replace("-", "%2D") for name in names) + ".csv"
+
+
+def write_folder(
+    folder: Path, *, nodes: Mapping[str, pd.DataFrame], relationships: Mapping[tuple[str, str, str], pd.DataFrame]
+) -> None:
+    """Write frames as CSV files of this layout; the frames' column names are the headers.
+
+    Points of the Neo4j driver are written as the import reads them, with their reference system.
+    """
+    for part in (NODES, RELATIONSHIPS):
+        (folder / part).mkdir(parents=True, exist_ok=True)
+    for label, frame in nodes.items():
+        _as_written(frame).to_csv(folder / NODES / file_name(label), index=False, lineterminator=LINE_END)
+    for names, frame in relationships.items():
+        _as_written(frame).to_csv(folder / RELATIONSHIPS / file_name(*names), index=False, lineterminator=LINE_END)
+
+
+def _as_written(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return a frame whose points are text; other values write themselves as the import reads them."""
+    points = {name: frame[name].map(point_text) for name in frame.columns if str(name).endswith(":point")}
+    return frame.assign(**points) if points else frame

@@ -1,0 +1,1 @@
+"""What a single value may be: keys, numbers, times, texts."""

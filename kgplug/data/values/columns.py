@@ -1,0 +1,251 @@
+"""Columns of a DataFrame, and single values, as numbers."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Hashable
+from decimal import Decimal
+from numbers import Real
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from kgplug.data.values.times import Times, TimeUnit, check_unit, times_from_numbers, times_from_parts, times_from_unit
+from kgplug.errors import DataError, UsageError
+
+_EPOCH = dt.date(1970, 1, 1).toordinal()
+_DAY = 86_400
+_LATEST = 2.0**63
+_SHOWN = 80  # characters of a value in a message
+_NUMBERS = (Real, Decimal, str)
+_NO_NUMBERS = (bool, np.bool_, np.timedelta64)
+
+
+def read_ratings(column: Any, name: str) -> tuple[np.ndarray, bool]:
+    """Return (ratings, whether they are booleans) of a column: float32 (n,); true is 1 and false is 0.
+
+    Numbers written as text count as well.
+
+    Raises:
+        DataError: a value is not a finite number, or booleans and numbers are mixed; a row is named.
+    """
+    column = pd.Series(column)
+    if column.dtype == np.float16:
+        column = _as_printed(column)
+    values, booleans = _floats(column, booleans=True)
+    with np.errstate(over="ignore"):
+        ratings = values.astype(np.float32)
+    _refuse(np.isfinite(ratings), column, name, "a number")
+    return ratings, booleans
+
+
+def as_threshold(value: object, *, what: str = "threshold") -> float | None:
+    """Return the least rating of a like as a Python number, or None.
+
+    A number of any type, or one written as text, counts as it prints: np.float32(4.1) is 4.1.
+
+    Raises:
+        UsageError: it is not a finite number.
+    """
+    if value is None:
+        return None
+    found = as_number(value)
+    if found is None or not np.isfinite(found):
+        raise UsageError(f"{what}: expected a number or None, found {_shown(value)}.")
+    return found
+
+
+def as_number(value: object) -> float | None:
+    """Return a number of any type, or one written as text, as a Python float; None if it is not a number."""
+    if isinstance(value, np.ndarray) and value.ndim == 0:
+        value = value[()]
+    if not isinstance(value, _NUMBERS) or isinstance(value, _NO_NUMBERS):
+        return None
+    text = str(value) if isinstance(value, (np.floating, str)) else None
+    try:
+        return float(value) if text is None else float(text.replace("_", "x"))  # type: ignore[arg-type]
+    except (ValueError, OverflowError, TypeError):
+        return None
+
+
+def read_timestamps(column: Any, name: str, *, unit: TimeUnit | None = None) -> Times:
+    """Return a column of dates, or of numbers since 1970, in the coarsest unit that holds all of them exactly.
+
+    Dates are of pandas, numpy, Python or Neo4j; those without a time zone count as UTC. A period counts by its start.
+
+    Args:
+        column: (n,).
+        name: of the column, for an error.
+        unit: of numbers; None: it follows from their sizes (`kgplug.data.values.times.parts_of_numbers`).
+
+    Raises:
+        DataError: a value is neither a date nor a number, or numbers are of several units.
+    """
+    column = pd.Series(column)
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        column = column.astype(column.cat.categories.dtype)
+    dates = _dates(column, name)
+    if dates is not None:
+        return dates
+    if pd.api.types.is_integer_dtype(column.dtype) and not column.isna().any():
+        numbers = column.to_numpy()
+    else:
+        numbers, _ = _floats(column, booleans=False)
+        exact = _integers(column) if np.isfinite(numbers).all() else None
+        numbers = numbers if exact is None else exact
+    good = np.isfinite(numbers) & (np.abs(numbers.astype(np.float64)) < _LATEST)
+    _refuse(good, column, name, "seconds since 1970, or a date,")
+    return times_from_numbers(
+        numbers.astype(np.int64 if numbers.dtype.kind in "iu" else np.float64), name=name, unit=unit
+    )
+
+
+def check_columns(frame: pd.DataFrame, columns: list[Hashable]) -> None:
+    """Raise DataError unless a frame has rows, and each of these columns once."""
+    missing = [column for column in columns if column not in frame.columns]
+    if missing:
+        raise DataError(
+            f"Interactions: no column {', '.join(map(str, missing))}. Columns found: "
+            f"{', '.join(map(str, frame.columns)) or 'none'}."
+        )
+    if len(frame) == 0:
+        raise DataError("Interactions: expected at least one row, found none.")
+    repeated = [column for column in columns if list(frame.columns).count(column) > 1]
+    if repeated:
+        raise DataError(f"Interactions: several columns are named {repeated[0]}. Rename all but one.")
+
+
+def read_row_numbers(numbers: np.ndarray, keys: np.ndarray, name: str) -> np.ndarray:
+    """Return numbers as int64 (n,), each the number of a key."""
+    numbers = np.asarray(numbers)
+    if numbers.ndim != 1 or (numbers.dtype.kind not in "iu" and len(numbers)):
+        raise DataError(f"Interactions: expected {name} as row numbers, found an array of {numbers.dtype}.")
+    if len(numbers) and (int(numbers.min()) < 0 or int(numbers.max()) >= len(keys)):
+        raise DataError(
+            f"Interactions: expected {name} from 0 to {len(keys) - 1}, found {numbers.min()} to {numbers.max()}."
+        )
+    return numbers.astype(np.int64, copy=False)
+
+
+def check_lengths(**arrays: np.ndarray | None) -> None:
+    lengths = {name: len(array) for name, array in arrays.items() if array is not None}
+    if len(set(lengths.values())) > 1:
+        found = ", ".join(f"{n:,} {name}" for name, n in lengths.items())
+        raise DataError(f"Interactions: expected arrays of one length, found {found}.")
+
+
+def _dates(column: pd.Series, name: str) -> Times | None:
+    """Return dates in UTC, or None where the column does not hold dates."""
+    if isinstance(column.dtype, pd.PeriodDtype):
+        _refuse(column.notna().to_numpy(), column, name, "a date")
+        try:
+            column = column.dt.to_timestamp()
+        except (ValueError, OverflowError):  # of periods before 1677 or after 2262
+            column = pd.Series([period.start_time for period in column.astype(object)], dtype=object)
+    if pd.api.types.is_datetime64_any_dtype(column.dtype):
+        _refuse(column.notna().to_numpy(), column, name, "a date")
+        utc = column if column.dt.tz is None else column.dt.tz_convert("UTC").dt.tz_localize(None)
+        values = utc.to_numpy()
+        return times_from_unit(values.view(np.int64), check_unit(np.datetime_data(values.dtype)[0]))
+    if column.dtype != object:
+        return None
+    values = column.to_numpy()
+    dated = np.fromiter(map(_is_date, values), dtype=bool, count=len(values))
+    if not dated.any():
+        return None
+    _refuse(dated & column.notna().to_numpy(), column, name, "a date")
+    parts = np.array([_parts_of_date(value) for value in values], dtype=np.int64).reshape(-1, 2)
+    return times_from_parts(parts[:, 0], parts[:, 1])
+
+
+def _is_date(value: object) -> bool:
+    return isinstance(value, (dt.date, np.datetime64, pd.Period)) or (
+        hasattr(value, "iso_format") and hasattr(value, "year_month_day")  # neo4j.time.Date and DateTime
+    )
+
+
+def _parts_of_date(value: Any) -> tuple[int, int]:
+    """Return (seconds, nanoseconds) since 1970 in UTC of a date of Python, pandas, numpy or Neo4j."""
+    if isinstance(value, pd.Period):
+        value = value.start_time
+    if isinstance(value, np.datetime64):
+        unit = np.datetime_data(value.dtype)[0]
+        fine = unit in ("ns", "ps", "fs", "as")
+        whole = value.astype("datetime64[ns]" if fine else "datetime64[us]").astype(np.int64)
+        seconds, left = divmod(int(whole), 10**9 if fine else 10**6)
+        return seconds, left * (1 if fine else 1000)
+    seconds, nanoseconds = (value.toordinal() - _EPOCH) * _DAY, 0
+    if hasattr(value, "hour"):
+        seconds += value.hour * 3600 + value.minute * 60 + int(value.second)
+        nanoseconds = value.microsecond * 1000 if hasattr(value, "microsecond") else 0
+        nanoseconds += getattr(value, "nanosecond", 0)
+        offset = value.utcoffset()
+        seconds -= 0 if offset is None else round(offset.total_seconds())
+    return seconds, nanoseconds
+
+
+def _floats(column: Any, *, booleans: bool) -> tuple[np.ndarray, bool]:
+    """Return (values, whether they are booleans): float64 (n,), NaN where one is not a number."""
+    column = pd.Series(column)
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        column = column.astype(column.cat.categories.dtype if column.notna().all() else object)
+    nothing = np.full(len(column), np.nan)
+    if pd.api.types.is_bool_dtype(column.dtype):
+        return (column.to_numpy(dtype=np.float64, na_value=np.nan), True) if booleans else (nothing, False)
+    if column.dtype == object:
+        values = column.to_numpy()
+        kinds = set(map(type, values[column.notna().to_numpy()]))
+        if booleans and kinds and all(issubclass(kind, (bool, np.bool_)) for kind in kinds):
+            return column.astype("boolean").to_numpy(dtype=np.float64, na_value=np.nan), True
+        if not all(issubclass(kind, _NUMBERS) and not issubclass(kind, _NO_NUMBERS) for kind in kinds):
+            good = [isinstance(value, _NUMBERS) and not isinstance(value, _NO_NUMBERS) for value in values]
+            column = column.where(np.array(good, dtype=bool), None)
+    elif pd.api.types.is_complex_dtype(column.dtype) or not (
+        pd.api.types.is_numeric_dtype(column.dtype) or pd.api.types.is_string_dtype(column.dtype)
+    ):
+        return nothing, False
+    numbers: Any = _as_numbers(column)
+    return numbers.to_numpy(dtype=np.float64, na_value=np.nan), False
+
+
+def _as_numbers(column: pd.Series) -> Any:
+    """Return numbers, also written as text; what is not a number, or too large for a float, is missing."""
+    try:
+        return pd.to_numeric(column, errors="coerce")
+    except (ArithmeticError, ValueError):  # an integer of hundreds of digits, a signalling NaN
+        return pd.Series([np.nan if (number := as_number(value)) is None else number for value in column])
+
+
+def _as_printed(column: pd.Series) -> pd.Series:
+    """Return float16 as the shortest decimal numbers that they stand for: 4.2, which float16 holds as 4.1992."""
+    values, rows = np.unique(column.to_numpy(), return_inverse=True)
+    return pd.Series(np.array([float(str(value)) for value in values])[rows])
+
+
+def _integers(column: pd.Series) -> np.ndarray | None:
+    """Return whole numbers, also written as text, int64 (n,), or None where one is something else."""
+    if pd.api.types.is_float_dtype(column.dtype):
+        return None
+    if column.dtype == object and any(isinstance(value, Decimal) for value in column):  # of a database's NUMERIC
+        column = column.map(lambda value: int(value) if isinstance(value, Decimal) and value % 1 == 0 else value)
+    numbers: Any = _as_numbers(column)
+    return numbers.to_numpy() if isinstance(numbers.dtype, np.dtype) and numbers.dtype.kind == "i" else None
+
+
+def _refuse(good: np.ndarray, column: Any, name: str, expected: str) -> None:
+    bad = np.flatnonzero(~good)
+    if len(bad):
+        found = pd.Series(column).iloc[bad[0]]
+        if isinstance(found, (np.number, np.bool_)) and not isinstance(found, np.timedelta64):
+            found = found.item()
+        raise DataError(f'Column "{name}": expected {expected} in every row, found {_shown(found)} in row {bad[0]}.')
+
+
+def _shown(value: object) -> str:
+    """Return a value for a message, cut after some characters."""
+    try:
+        text = repr(value)
+    except ValueError:  # Python does not write integers of thousands of digits
+        text = f"a number of type {type(value).__name__} with thousands of digits"
+    return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"

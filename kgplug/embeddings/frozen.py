@@ -1,0 +1,57 @@
+"""Rows of a table that a training leaves as they are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from pykeen.models import ERModel
+
+from kgplug.embeddings.translational import weight_of
+
+if TYPE_CHECKING:
+    pass
+
+
+@dataclass(frozen=True)
+class CarriedOver:
+    """Which rows of a model's tables come from an earlier model.
+
+    Attributes:
+        entities: bool (n_entities,).
+        relations: bool (n,), as the module numbers relations.
+    """
+
+    entities: np.ndarray
+    relations: np.ndarray
+
+    def concerned(self, triples: np.ndarray) -> np.ndarray:
+        """Return the triples int64 (n, 3) that something new takes part in."""
+        head, relation, tail = triples.T
+        return triples[~(self.entities[head] & self.entities[tail] & self.relations[relation])]
+
+
+class Frozen:
+    """Rows that a training leaves as they are.
+
+    Args:
+        module: its weights that are no rows of a table stop asking for gradients here.
+        known: the rows.
+    """
+
+    def __init__(self, module: ERModel, known: CarriedOver) -> None:
+        self.free_entities = torch.from_numpy(~known.entities).to(module.device)
+        rows = torch.from_numpy(np.flatnonzero(known.relations)).to(module.device)
+        relations = [weight_of(part) for part in module.relation_representations]
+        by_row = [*relations, *(weight_of(part) for part in module.entity_representations)]
+        for parameter in module.parameters():
+            if not any(parameter is weight for weight in by_row):
+                parameter.requires_grad_(False)
+        self.kept = [(weight, rows, weight.detach()[rows].clone()) for weight in relations]
+
+    def restore(self) -> None:
+        """Put back the rows of relations, which are trained as whole tables."""
+        for weight, rows, values in self.kept:
+            weight[rows] = values

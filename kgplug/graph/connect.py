@@ -1,0 +1,50 @@
+"""The connection to the server of the settings: NEO4J_URI's, or else the managed local Neo4j."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from kgplug.errors import GraphError
+from kgplug.graph.connection import Connection
+from kgplug.graph.server.local import LocalNeo4j
+from kgplug.settings import Settings
+
+if TYPE_CHECKING:
+    pass
+
+
+def connect_settings(
+    settings: Settings | None = None, *, start_local: bool = True, progress: bool | None = None
+) -> Connection:
+    """Connect to the server of the settings: NEO4J_URI's, or else the managed local Neo4j.
+
+    Args:
+        settings: read from the environment if not given.
+        start_local: start the local server when it does not run, instead of raising.
+        progress: show a bar while the local server is downloaded; None shows it on a terminal only.
+
+    Raises:
+        GraphError: the server cannot be used; a LocalServerError for the local one.
+    """
+    settings = settings or Settings()
+    if settings.neo4j_uri:
+        if settings.neo4j_password is None:
+            raise GraphError(
+                "NEO4J_URI is set but NEO4J_PASSWORD is not. Set it, or unset NEO4J_URI to use the local Neo4j."
+            )
+        return Connection.open(
+            settings.neo4j_uri,
+            username=settings.neo4j_username,
+            password=settings.neo4j_password,
+            database=settings.neo4j_database,
+            ca_file=settings.neo4j_ca_file,
+        )
+    local = LocalNeo4j(settings.neo4j_dir)
+    endpoint = local.start(progress=progress) if start_local else local.endpoint()
+    return Connection.open(
+        endpoint.uri,
+        username=endpoint.username,
+        password=endpoint.password,
+        database=settings.neo4j_database,
+        import_dir=endpoint.import_dir,
+    )

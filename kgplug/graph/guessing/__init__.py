@@ -1,0 +1,1 @@
+"""From an unknown graph to the text of a kgplug.toml."""

@@ -1,0 +1,157 @@
+"""Find the relationships by which users act on items: what their type is called, what they carry, whom they join."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from kgplug.graph.connection import Connection
+from kgplug.graph.contents import count_all
+from kgplug.graph.guessing.profiles import TypeProfile
+from kgplug.graph.guessing.values import sampled_signs
+from kgplug.graph.guessing.words import (
+    FEEDBACK_WORDS,
+    PEOPLE_WORDS,
+    SOCIAL_WORDS,
+    USER_WORDS,
+    is_passive,
+    mentions,
+    names_agent,
+)
+from kgplug.graph.queries import quote
+
+_LEAST_SHARED = 0.05  # of sampled items with several users, below which a type is no feedback
+_ENOUGH_SIGNS = 3  # points: a name of users or of feedback gives 3, a rating 1, a time 2
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A type that may be feedback, with its direction.
+
+    Attributes:
+        profile: of the type.
+        direction: as in kgplug.toml.
+        points: how many signs speak for it.
+        reasons: the signs, in words.
+    """
+
+    profile: TypeProfile
+    direction: Literal["user_to_item", "item_to_user"]
+    points: int
+    reasons: list[str]
+
+    @property
+    def user(self) -> str:
+        """The users' label."""
+        return str(self.profile.heads if self.direction == "user_to_item" else self.profile.tails)
+
+    @property
+    def item(self) -> str:
+        """The items' label."""
+        return str(self.profile.tails if self.direction == "user_to_item" else self.profile.heads)
+
+    @property
+    def among_one_label(self) -> bool:
+        """Whether users are the items."""
+        return self.profile.heads == self.profile.tails
+
+
+def find_feedback(connection: Connection, profiles: list[TypeProfile]) -> list[Candidate]:
+    """Return the types that may be feedback, the most likely first.
+
+    Feedback between two labels comes before feedback among one, such as (:Person)-[:FOLLOWS]->(:Person).
+    """
+    labelled = [one for one in profiles if one.heads and one.tails]
+    signs = sampled_signs(connection, labelled)
+    candidates = [_judge(one, *signs.get(one.name, (None, None))) for one in labelled]
+    found = [one for one in candidates if one is not None]
+    apart = _users_apart(connection, found)
+    largest = max((one.n for one in profiles), default=0)
+    ranked = [_weighed(one, apart=apart.get(one.profile.name, False), largest=largest) for one in found]
+    return sorted(
+        ranked, key=lambda one: (not one.among_one_label, one.points, one.profile.n, one.profile.name), reverse=True
+    )
+
+
+def near_misses(profiles: list[TypeProfile]) -> list[str]:
+    """Return sentences on what looks like feedback but is not of the form that kgplug reads."""
+    sentences = []
+    for one in profiles:
+        if one.heads is None or one.tails is None:
+            continue
+        if one.heads == one.tails and one.shared_tails >= _LEAST_SHARED:
+            sentences.append(
+                f"{one} joins nodes of one label. To recommend among them, set label under [user] and [item] to "
+                f'"{one.heads}" and type under [feedback] to "{one.name}".'
+            )
+        elif mentions(one.heads, USER_WORDS) and one.shared_tails < _LEAST_SHARED:
+            onward = max((other for other in profiles if other.heads == one.tails), key=lambda p: p.n, default=None)
+            if onward is not None and onward.tails:
+                sentences.append(
+                    f"each :{one.tails} has one :{one.heads} only. Join users and items directly: "
+                    f"MATCH (u:{quote(one.heads)})-[:{quote(one.name)}]->()-[:{quote(onward.name)}]->"
+                    f"(i:{quote(onward.tails)}) MERGE (u)-[:CHOSE]->(i)"
+                )
+    return sentences
+
+
+def _judge(one: TypeProfile, rating: str | None, timestamp: str | None) -> Candidate | None:
+    """Return a type as a candidate, judged by its names and properties; None where too little speaks for it."""
+    turned = _agent_signs(one, at_head=False) > _agent_signs(one, at_head=True)
+    user, shared, busy = one.heads, one.shared_tails, one.shared_heads
+    if turned:
+        user, shared, busy = one.tails, one.shared_heads, one.shared_tails
+    if shared < _LEAST_SHARED or (busy < _LEAST_SHARED and not mentions(str(user), USER_WORDS)):
+        return None
+    by_name = mentions(one.name, FEEDBACK_WORDS) or (names_agent(one.name) and not mentions(str(user), USER_WORDS))
+    points, reasons = 0, []
+    if one.heads == one.tails:
+        if not (by_name or mentions(one.name, SOCIAL_WORDS)):
+            return None
+        points, reasons = 3, [f"{one.name} is a name for feedback among people: users are the items"]
+    else:
+        if mentions(str(user), USER_WORDS):
+            points, reasons = points + 3, [*reasons, f":{user} is a name for users"]
+        if by_name:
+            points, reasons = points + 3, [*reasons, f"{one.name} is a name for feedback"]
+    if rating:
+        points, reasons = points + 1, [*reasons, f"{rating} looks like a rating"]
+    if timestamp:
+        points, reasons = points + 2, [*reasons, f"{timestamp} looks like a time"]
+    if turned:
+        reasons = [*reasons, f"the :{user} is at the end of the relationship, so it is read from the end to the start"]
+    return (
+        Candidate(one, "item_to_user" if turned else "user_to_item", points, reasons)
+        if points >= _ENOUGH_SIGNS
+        else None
+    )
+
+
+def _agent_signs(one: TypeProfile, *, at_head: bool) -> int:
+    """Return how much speaks for one end as the user: its label, and a passive or active name of the type."""
+    label = str(one.heads if at_head else one.tails)
+    signs = 3 * mentions(label, USER_WORDS) + mentions(label, PEOPLE_WORDS)
+    passive = is_passive(one.name) or (names_agent(one.name) and not one.name.lower().endswith("of"))
+    return signs + (2 if passive != at_head else 0)
+
+
+def _users_apart(connection: Connection, found: list[Candidate]) -> dict[str, bool]:
+    """Return type → whether no relationship reaches its users from the items' side, whatever its type."""
+    patterns = {}
+    for one in found:
+        user = quote(one.user)
+        patterns[one.user, one.direction] = (
+            f"()-[n]->(:{user})" if one.direction == "user_to_item" else f"(:{user})-[n]->()"
+        )
+    counts = count_all(connection, patterns)
+    return {one.profile.name: not counts[one.user, one.direction] for one in found}
+
+
+def _weighed(one: Candidate, *, apart: bool, largest: int) -> Candidate:
+    points, reasons = one.points, one.reasons
+    if apart:
+        where = "ends at" if one.direction == "user_to_item" else "starts at"
+        points, reasons = points + 1, [*reasons, f"no relationship {where} a :{one.user}"]
+    if one.profile.n == largest:
+        points, reasons = points + 1, [*reasons, "it is the most frequent type"]
+    return Candidate(one.profile, one.direction, points, reasons)

@@ -1,0 +1,193 @@
+"""Guess the key property of a label and the property that people know its nodes by."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from kgplug.graph.connection import Connection
+from kgplug.graph.contents import Contents, sample_properties
+from kgplug.graph.counts import MOST_NAMES
+from kgplug.graph.guessing.words import words_of
+from kgplug.graph.naming import KEY_NAMES, title_rank
+from kgplug.graph.queries import quote
+
+_MOST_CHECKED = 500_000  # nodes of a label up to which uniqueness is checked on all of them
+_MOST_TOGETHER = 2_000_000  # nodes of all labels that are checked so
+_MOST_TRIED = 4  # properties whose uniqueness is checked
+_SAMPLE = 1000
+
+
+@dataclass(frozen=True)
+class Guessed:
+    """A guess and its reason.
+
+    Attributes:
+        value: None where nothing fits.
+        why: for a comment.
+    """
+
+    value: str | None
+    why: str
+
+
+def guess_keys(connection: Connection, contents: Contents) -> dict[str, Guessed]:
+    """Return label → a property that is unique on it: of a constraint, else one found to be unique.
+
+    The number of queries does not grow with the number of labels.
+    """
+    keys: dict[str, Guessed] = {}
+    for label, constrained in contents.unique.items():
+        best = min(constrained, key=lambda name: (_key_rank(name, label), name))
+        keys[label] = Guessed(best, "has a unique constraint")
+    samples = _sample_labels(connection, {label: n for label, n in contents.labels.items() if label not in keys})
+    possible = {label: sample.possible(label)[:_MOST_TRIED] for label, sample in samples.items()}
+    left = _few_enough({label: contents.labels[label] for label, names in possible.items() if names})
+    for turn in range(_MOST_TRIED):
+        names = {label: possible[label][turn] for label in left if turn < len(possible[label])}
+        for label in _unique_on_all(connection, names):
+            why = f"unique on all {contents.labels[label]:,} nodes, though no constraint says so"
+            keys[label] = Guessed(names[label], why)
+            left.remove(label)
+    for label, sample in samples.items():
+        if label not in keys and possible[label] and contents.labels[label] > sample.n and label not in left:
+            why = f"unique on the {sample.n:,} nodes looked at; no constraint says so"
+            keys[label] = Guessed(possible[label][0], why)
+    return {label: keys.get(label) or _none(samples[label].properties) for label in contents.labels}
+
+
+@dataclass
+class _Sample:
+    """Some nodes of a label: how many, and the properties found, with those that may be a key."""
+
+    n: int = 0
+    properties: list[str] = field(default_factory=list)
+    texts: dict[str, bool] = field(default_factory=dict)
+
+    def possible(self, label: str) -> list[str]:
+        """Return the properties that may be the key, the likeliest first; `texts` says which hold text."""
+        return sorted(self.texts, key=lambda name: (_key_rank(name, label), not self.texts[name], name))
+
+
+def _sample_labels(connection: Connection, labels: dict[str, int]) -> dict[str, _Sample]:
+    """Return label → what a sample of its nodes shows; one query for all labels.
+
+    Few labels are sampled one by one within it. Each has to be planned, so that of many labels about as many nodes are
+    taken in one pass over the graph.
+
+    Args:
+        connection: to the database.
+        labels: label → its number of nodes.
+    """
+    if not labels:
+        return {}
+    if len(labels) <= MOST_NAMES:
+        parts = [
+            f"MATCH (n:{quote(label)}) WITH n LIMIT {_SAMPLE} RETURN {number} AS i, n"
+            for number, label in enumerate(labels)
+        ]
+        nodes = f"CALL () {{ {' UNION ALL '.join(parts)} }} WITH $labels[i] AS label, n"
+    else:
+        nodes = "MATCH (n) UNWIND labels(n) AS label WITH label, n WHERE rand() < $shares[label]"
+    rows = connection.rows(
+        f"{nodes} UNWIND [null] + keys(n) AS name WITH label, name, n[name] AS value "
+        "RETURN label, name, count(*) AS n, count(DISTINCT value) AS different, "
+        "count(CASE WHEN value IS :: INTEGER NOT NULL THEN 1 END) AS numbers, "
+        "count(CASE WHEN value IS :: STRING NOT NULL THEN 1 END) AS texts ORDER BY name",
+        labels=list(labels),
+        shares={label: min(1.0, _SAMPLE / n) for label, n in labels.items()},
+    )
+    samples = {label: _Sample() for label in labels}
+    for row in rows:
+        if row["name"] is None:
+            samples[row["label"]].n = row["n"]
+    for row in rows:
+        sample, name = samples[row["label"]], row["name"]
+        if name is None:
+            continue
+        sample.properties.append(name)
+        whole = row["n"] == sample.n == row["different"] == row["numbers"] + row["texts"]
+        if whole and quotable(name):
+            sample.texts[name] = row["texts"] > 0
+    return samples
+
+
+def _few_enough(labels: dict[str, int]) -> list[str]:
+    """Return the labels whose nodes are all looked at: those with few, until they are many together."""
+    found, together = [], 0
+    for label in sorted(labels, key=lambda label: labels[label]):
+        together += labels[label]
+        if labels[label] <= _MOST_CHECKED and together <= _MOST_TOGETHER:
+            found.append(label)
+    return found
+
+
+def _unique_on_all(connection: Connection, names: dict[str, str]) -> list[str]:
+    """Return the labels on all of whose nodes a property is there and unique; one query for all of them.
+
+    Args:
+        connection: to the database.
+        names: label → property.
+    """
+    if not names:
+        return []
+    kinds = ":" + "|".join(map(quote, sorted(names))) if len(names) <= MOST_NAMES else ""
+    rows = connection.rows(
+        f"MATCH (n{kinds}) UNWIND [label IN labels(n) WHERE label IN $labels] AS label "
+        "WITH label, n[$names[label]] AS key RETURN label, count(*) AS n, count(key) AS present, "
+        "count(DISTINCT key) AS different",
+        labels=sorted(names),
+        names=names,
+    )
+    return [row["label"] for row in rows if row["present"] == row["different"] == row["n"]]
+
+
+def guess_title(connection: Connection, label: str, key: str | None, n: int) -> Guessed:
+    """Return the text property that people know the nodes of a label by, of those that most of them have.
+
+    Args:
+        connection: to the database.
+        label: of the nodes.
+        key: their key property, which is taken only where there is no other.
+        n: how many there are.
+    """
+    values = sample_properties(connection, f"(n:{quote(label)})", rows=_SAMPLE)
+    sampled = min(n, _SAMPLE)
+    filled = {
+        name: sum(bool(value.strip()) for value in found)
+        for name, found in values.items()
+        if quotable(name) and title_rank(name) is not None and all(isinstance(value, str) for value in found)
+    }
+    ranked = sorted(filled, key=lambda name: (name == key, title_rank(name), name))
+    for name in ranked:
+        if filled[name] > sampled / 2:
+            also = "; the key, too" if name == key else ""
+            return Guessed(
+                name,
+                f"text on {filled[name]:,} of {sampled:,} nodes looked at, by its name what people know it by{also}. "
+                "Shown in lists, and what DKN reads",
+            )
+    seldom = "".join(f"; {name} is text on {filled[name]:,} of {sampled:,} nodes only" for name in ranked[:1])
+    return Guessed(None, f"no text property that most nodes have looks like a title{seldom}. The key is shown")
+
+
+def quotable(name: str) -> bool:
+    """Return whether Cypher can name a property in backticks."""
+    return bool(name) and "\0" not in name
+
+
+def _none(properties: list[str]) -> Guessed:
+    found = ", ".join(sorted(properties)[:8]) or "none"
+    return Guessed(None, f"no property is unique, whole and an integer or text (properties: {found})")
+
+
+def _key_rank(name: str, label: str) -> int:
+    """Return how much a name sounds like a key, 0 most."""
+    lower = name.lower()
+    own = f"{label.lower().replace(' ', '')}id"
+    if lower in KEY_NAMES[:3] or lower.replace("_", "") == own:
+        return 0
+    if lower in KEY_NAMES or words_of(name) & set(KEY_NAMES):
+        return 1
+    if lower.endswith("id"):
+        return 2
+    return 3 if title_rank(name) is not None else 4

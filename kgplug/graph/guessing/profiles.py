@@ -1,0 +1,141 @@
+"""Look at a sample of every relationship type: which labels it joins, what it carries, which ends are shared."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+from kgplug.graph.connection import Connection
+from kgplug.graph.contents import Contents
+from kgplug.graph.far_times import readable
+from kgplug.graph.guessing.words import FEEDBACK_WORDS, mentions
+from kgplug.graph.ownership import not_own
+from kgplug.graph.queries import quote
+
+_SAMPLE = 1000
+_MOST_SAMPLED = 30  # types, each by a query of its own
+_MOST_CALLED_SO = 10
+_SHARE = 0.95  # of the sampled ends that must have a label for it to be the end's label
+
+
+@dataclass(frozen=True)
+class TypeProfile:
+    """What a sample shows of a relationship type.
+
+    Attributes:
+        name: of the type.
+        n: number of relationships.
+        heads, tails: the label of each end, None where the sampled ends share none.
+        head_labels, tail_labels: the label sets that were met.
+        shared_heads, shared_tails: share of the sampled starts and ends that have several relationships of the type.
+        n_sampled: number of relationships looked at.
+        properties: property → sampled values.
+    """
+
+    name: str
+    n: int
+    heads: str | None
+    tails: str | None
+    head_labels: list[tuple[str, ...]] = field(default_factory=list)
+    tail_labels: list[tuple[str, ...]] = field(default_factory=list)
+    shared_heads: float = 0.0
+    shared_tails: float = 0.0
+    n_sampled: int = 0
+    properties: dict[str, list[Any]] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return f"(:{self.heads or '…'})-[:{self.name}]->(:{self.tails or '…'})"
+
+
+def profile_types(connection: Connection, contents: Contents) -> list[TypeProfile]:
+    """Look at a sample of every relationship type that is not kgplug's own.
+
+    Of many types only the most frequent ones are sampled, and some that are called like feedback: of the others the
+    labels of their ends are counted, for all at once.
+    """
+    names = list(contents.types)
+    sampled = names[:_MOST_SAMPLED]
+    called_so = [name for name in names[_MOST_SAMPLED:] if mentions(name, FEEDBACK_WORDS)]
+    sampled += called_so[:_MOST_CALLED_SO]
+    profiles = [_profile(connection, contents, name, contents.types[name]) for name in sampled]
+    found = [profile for profile in profiles if profile is not None]
+    others = [name for name in names if name not in {*sampled}]
+    return found + (_by_labels(connection, contents, others) if others else [])
+
+
+def _by_labels(connection: Connection, contents: Contents, names: list[str]) -> list[TypeProfile]:
+    """Return types with the labels of their ends alone, from the count store or else from one pass over the graph."""
+    heads: dict[str, Counter[tuple[str, ...]]] = {name: Counter() for name in names}
+    tails: dict[str, Counter[tuple[str, ...]]] = {name: Counter() for name in names}
+    if contents.ends is not None:
+        for (name, label), (n_heads, n_tails) in contents.ends.items():
+            if name in heads and label in contents.labels:
+                heads[name].update({(label,): n_heads} if n_heads else {})
+                tails[name].update({(label,): n_tails} if n_tails else {})
+    else:
+        rows = connection.rows(
+            "MATCH (a)-[r]->(b) WHERE type(r) IN $names "
+            "RETURN type(r) AS name, labels(a) AS heads, labels(b) AS tails, count(*) AS n",
+            names=names,
+        )
+        for row in rows:
+            heads[row["name"]].update({tuple(sorted(row["heads"])): row["n"]})
+            tails[row["name"]].update({tuple(sorted(row["tails"])): row["n"]})
+    return [
+        TypeProfile(
+            name,
+            contents.types[name],
+            _most_common(contents, heads[name], contents.types[name]),
+            _most_common(contents, tails[name], contents.types[name]),
+            sorted(heads[name]),
+            sorted(tails[name]),
+        )
+        for name in names
+        if heads[name] and tails[name]
+    ]
+
+
+def _profile(connection: Connection, contents: Contents, name: str, n: int) -> TypeProfile | None:
+    others = not_own(connection, name)
+    where = f"WHERE {others} " if others else ""
+    kind = quote(name)
+    rows = connection.rows(
+        f"MATCH (a)-[r:{kind}]->(b) {where}WITH a, r, b LIMIT $rows RETURN labels(a) AS heads, labels(b) AS tails, "
+        f"properties(r) AS properties, COUNT {{ (a)-[:{kind}]->() }} > 1 AS shared_head, "
+        f"COUNT {{ ()-[:{kind}]->(b) }} > 1 AS shared_tail",
+        rows=_SAMPLE,
+    )
+    known = set(contents.labels)
+    rows = [row for row in rows if known & set(row["heads"]) and known & set(row["tails"])]
+    if not rows:
+        return None
+    properties: dict[str, list[Any]] = {}
+    for row in rows:
+        for key, value in readable(row["properties"]).items():
+            properties.setdefault(key, []).append(value)
+    return TypeProfile(
+        name,
+        n,
+        _common_label(contents, [row["heads"] for row in rows]),
+        _common_label(contents, [row["tails"] for row in rows]),
+        sorted({tuple(sorted(row["heads"])) for row in rows}),
+        sorted({tuple(sorted(row["tails"])) for row in rows}),
+        sum(row["shared_head"] for row in rows) / len(rows),
+        sum(row["shared_tail"] for row in rows) / len(rows),
+        len(rows),
+        properties,
+    )
+
+
+def _common_label(contents: Contents, ends: list[list[str]]) -> str | None:
+    """Return the rarest label among those that nearly all ends have; of equally rare ones one with a unique key."""
+    return _most_common(contents, Counter(tuple(sorted(labels)) for labels in ends), len(ends))
+
+
+def _most_common(contents: Contents, ends: Counter[tuple[str, ...]], n_ends: int) -> str | None:
+    counts = Counter[str]()
+    for labels, n in ends.items():
+        counts.update({label: n for label in labels if label in contents.labels})
+    common = [label for label, n in counts.items() if n >= _SHARE * n_ends]
+    return min(common, key=lambda label: (contents.labels[label], label not in contents.unique, label), default=None)

@@ -1,0 +1,154 @@
+"""Guess from a database which labels, types and properties mean what: `kgplug init`.
+
+Looks at counts, constraints, names and samples; uniqueness of a key is checked on a whole label of up to half a
+million nodes. So the cost is bounded on a large graph.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+from kgplug.errors import DataError
+from kgplug.graph.connection import Connection
+from kgplug.graph.contents import Contents, read_contents
+from kgplug.graph.guessing.feedback import Candidate, find_feedback, near_misses
+from kgplug.graph.guessing.keys import Guessed, guess_keys, guess_title
+from kgplug.graph.guessing.knowledge import guess_knowledge
+from kgplug.graph.guessing.profiles import TypeProfile, profile_types
+from kgplug.graph.guessing.toml import comment, entry
+from kgplug.graph.guessing.values import guess_rating, guess_timestamp
+from kgplug.graph.schema import FeedbackSchema, GraphSchema, ItemSchema, KnowledgeSchema, UserSchema
+
+_MOST_OTHERS = 6  # candidates for the feedback, of which all but the first are named in a comment
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A table of the TOML file: the schema's part, and the lines that say it."""
+
+    schema: UserSchema | ItemSchema | FeedbackSchema | KnowledgeSchema
+    lines: list[str]
+
+
+def guess_schema(connection: Connection) -> tuple[GraphSchema, str]:
+    """Guess the schema of a graph.
+
+    Returns:
+        the schema, and the same as the text of a TOML file with the reason of every guess as a comment; the text
+        says so where no feedback is to be found, and such a graph still serves for embeddings.
+
+    Raises:
+        DataError: the database has no relationships between labelled nodes.
+    """
+    contents = read_contents(connection)
+    profiles = profile_types(connection, contents)
+    if not profiles:
+        raise DataError(
+            f'Nothing to guess from: database "{contents.database}" has {sum(contents.types.values())} relationships '
+            "between labelled nodes. Import a graph first, e.g. `kgplug import movielens-100k`."
+        )
+    candidates = find_feedback(connection, profiles)
+    feedback = candidates[0] if candidates else None
+    item = _hub(profiles) if feedback is None else feedback.item
+    keys = guess_keys(connection, contents)
+    parts = {
+        "user": _user_part(contents, feedback, keys),
+        "item": _item_part(connection, contents, feedback, item, keys),
+        "feedback": _feedback_part(connection, candidates, profiles),
+    }
+    known = GraphSchema.model_validate({name: part.schema for name, part in parts.items()})
+    if feedback is None:  # whatever the defaults name is not there
+        known = known.model_copy(update={"user": UserSchema(label=item, key=known.item.key)})
+    parts["knowledge"] = _Part(*guess_knowledge(connection, contents, known, profiles, keys))
+    lines = comment(
+        f'Written by `kgplug init` from database "{contents.database}": {sum(contents.types.values()):,} '
+        f"relationships of {len(contents.types)} types, {len(contents.labels)} labels. Correct what is wrong, then "
+        "run `kgplug check`."
+    )
+    for name, part in parts.items():
+        lines += ["", f"[{name}]", *part.lines] if name != "knowledge" else ["", *part.lines]
+    schema = GraphSchema.model_validate({name: part.schema for name, part in parts.items()})
+    return schema, "\n".join(lines) + "\n"
+
+
+def _user_part(contents: Contents, feedback: Candidate | None, keys: dict[str, Guessed]) -> _Part:
+    if feedback is None:
+        return _Part(UserSchema(), comment("No users found; see [feedback]. Set label and key when there are some."))
+    label = feedback.user
+    key, key_line = _key_of(label, keys)
+    starts = "starts" if feedback.direction == "user_to_item" else "ends"
+    lines = entry("label", label, f"{contents.labels[label]:,} nodes; :{feedback.profile.name} {starts} there")
+    return _Part(UserSchema(label=label, key=key), lines + key_line)
+
+
+def _item_part(
+    connection: Connection, contents: Contents, feedback: Candidate | None, label: str, keys: dict[str, Guessed]
+) -> _Part:
+    where = "the label that most relationships touch"
+    if feedback is not None:
+        where = f":{feedback.profile.name} {'ends' if feedback.direction == 'user_to_item' else 'starts'} there"
+        where += "; the users are the items" if feedback.among_one_label else ""
+    key, key_line = _key_of(label, keys)
+    title = guess_title(connection, label, key, contents.labels[label])
+    lines = entry("label", label, f"{contents.labels[label]:,} nodes; {where}") + key_line
+    lines += entry("title", title.value, title.why)
+    return _Part(ItemSchema(label=label, key=key, title=title.value), lines)
+
+
+def _key_of(label: str, keys: dict[str, Guessed]) -> tuple[str, list[str]]:
+    """Return the key of users or items and its lines; where none was found "id" stands for a choice to make."""
+    guessed = keys.get(label, Guessed(None, "not looked for"))
+    if guessed.value is not None:
+        return guessed.value, entry("key", guessed.value, guessed.why)
+    return "id", entry("key", "id", f"CHANGE THIS: {guessed.why}. Give the nodes a unique property and name it here")
+
+
+def _feedback_part(connection: Connection, candidates: list[Candidate], profiles: list[TypeProfile]) -> _Part:
+    if not candidates:
+        return _Part(FeedbackSchema(), _no_feedback(profiles))
+    best, profile = candidates[0], candidates[0].profile
+    rating = guess_rating(connection, profile)
+    timestamp, timestamp_why = guess_timestamp(connection, profile)
+    found = f"{profile.n:,} relationships, {profile}; {'; '.join(best.reasons)}"
+    lines = entry("type", profile.name, found)
+    if best.direction == "item_to_user":
+        lines += entry("direction", best.direction, f"{profile}: the :{best.user} at its end acts on the :{best.item}")
+    if rating.name is None:
+        lines += entry("rating", None, rating.why)
+    else:
+        lines += entry("rating", rating.name, rating.why)
+        lines += entry("like", rating.like, "the least rating that counts as a like")
+    lines += entry("timestamp", timestamp, timestamp_why)
+    for other in candidates[1:_MOST_OTHERS]:
+        turned = ', direction = "item_to_user"' if other.direction == "item_to_user" else ""
+        lines += comment(
+            f"Feedback as well, perhaps: {other.profile}, {other.profile.n:,} relationships. To use it instead: "
+            f'[user] label = "{other.user}", [item] label = "{other.item}", type = "{other.profile.name}"{turned}.'
+        )
+    part = FeedbackSchema(
+        type=profile.name, direction=best.direction, rating=rating.name, timestamp=timestamp, like=rating.like
+    )
+    return _Part(part, lines)
+
+
+def _no_feedback(profiles: list[TypeProfile]) -> list[str]:
+    seen = ", ".join(str(one) for one in profiles[:8])
+    lines = comment(
+        f"No feedback found: none of the types looks like users acting on items (seen: {seen}). Embeddings can be "
+        "trained without; a recommender needs type, and rating, timestamp and like where there are any."
+    )
+    for sentence in near_misses(profiles):
+        lines += comment(f"Note: {sentence}")
+    return lines
+
+
+def _hub(profiles: list[TypeProfile]) -> str:
+    """Return the label that most relationships touch."""
+    touched: Counter[str] = Counter()
+    for one in profiles:
+        for label in {one.heads, one.tails} - {None}:
+            touched[str(label)] += one.n
+    if touched:
+        return max(sorted(touched), key=lambda label: touched[label])
+    return profiles[0].head_labels[0][0]

@@ -1,0 +1,350 @@
+"""Guess which property of a feedback type is the rating and which the time, by what the reader makes of the values.
+
+The expressions are the reader's own (`kgplug.graph.reading.feedback`), so what is guessed here can be read. Names and
+samples choose the properties to look at; the values of those are judged on up to a million relationships of the type.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from kgplug.errors import GraphError
+from kgplug.graph.connection import Connection
+from kgplug.graph.far_times import FarTime
+from kgplug.graph.guessing.keys import quotable
+from kgplug.graph.guessing.profiles import TypeProfile
+from kgplug.graph.guessing.words import (
+    COUNT_WORDS,
+    DISLIKE_WORDS,
+    LIKE_WORDS,
+    NO_WORDS,
+    RATING_WORDS,
+    TIME_WORDS,
+    YES_WORDS,
+    mentions,
+)
+from kgplug.graph.ownership import not_own
+from kgplug.graph.queries import quote
+from kgplug.graph.reading.feedback import rating_of
+from kgplug.graph.reading.times import find_times, timestamp_of
+
+_MOST_JUDGED = 1_000_000  # relationships of a type whose values are judged
+_SHOWN_TEXT = 40  # characters of an example
+_LIKE_SHARE = 0.7  # of the top of a rating scale: 4 of 5, 7 of 10, 70 of 100
+_EARLIEST = 1e8  # as seconds since 1970; below are years and dates written as numbers, such as 20240131
+_TIMES_FROM_TEXT = (
+    "datetime({value})",
+    "datetime(replace(trim({value}), ' ', 'T'))",
+    "datetime(replace(replace(trim({value}), '/', '-'), ' ', 'T'))",
+)
+_RATINGS_FROM_TEXT = (
+    "toFloatOrNull(replace({value}, ',', '.'))",
+    "toFloatOrNull(split({value}, '/')[0])",
+    "toFloatOrNull(split(trim({value}), ' ')[0])",
+    "CASE WHEN {value} CONTAINS '★' THEN toFloat(size({value}) - size(replace({value}, '★', ''))) ELSE null END",
+    f"CASE WHEN toLower(trim({{value}})) IN {list(YES_WORDS)} THEN true "
+    f"WHEN toLower(trim({{value}})) IN {list(NO_WORDS)} THEN false ELSE null END",
+)
+_ZERO_OR_ONE = ("0", "1", "-1", "0.0", "1.0", "-1.0")
+
+
+@dataclass(frozen=True)
+class Rating:
+    """A guessed rating property: its name, the least value of a like, and why."""
+
+    name: str | None
+    like: float | None
+    why: str
+
+
+@dataclass(frozen=True)
+class Values:
+    """What the reader makes of a property of a feedback type.
+
+    Attributes:
+        n: relationships looked at.
+        missing: how many lack the property.
+        unusable: how many have a value that the reader refuses.
+        not_finite: how many of these are numbers all the same: infinite, NaN, or too large.
+        example: such a value, in words.
+        n_different, least, least_above_zero, most: of the usable values.
+    """
+
+    n: int
+    missing: int
+    unusable: int
+    not_finite: int
+    example: str
+    n_different: int
+    least: float
+    least_above_zero: float | None
+    most: float
+
+    @property
+    def whole(self) -> bool:
+        """Whether the reader can use the property."""
+        return self.missing == self.unusable == 0
+
+    @property
+    def wrong_numbers(self) -> bool:
+        """Whether all values are numbers and some cannot be used: these are to be corrected, not passed over."""
+        return self.missing == 0 < self.unusable == self.not_finite
+
+
+def sampled_signs(connection: Connection, profiles: list[TypeProfile]) -> dict[str, tuple[str | None, str | None]]:
+    """Return type → names of the properties that look like its rating and its time, by the sample; one query."""
+    lists = [
+        {
+            "type": one.name,
+            "name": name,
+            "values": _as_parameter(one.properties[name]),
+        }
+        for one in profiles
+        for name in dict.fromkeys([*_rating_names(one), *_time_names(one)])
+    ]
+    rows = connection.rows(
+        "UNWIND $lists AS list RETURN list.type AS type, list.name AS name, "
+        f"all(value IN list.values WHERE NOT isNaN({rating_of('value')})) AS rating, "
+        f"all(value IN list.values WHERE NOT isNaN({timestamp_of('value')})) AS time",
+        lists=lists,
+    )
+    usable = {(row["type"], row["name"]): row for row in rows}
+    return {
+        one.name: (
+            next((name for name in _rating_names(one) if usable[one.name, name]["rating"]), None),
+            next((name for name in _time_names(one) if usable[one.name, name]["time"]), None),
+        )
+        for one in profiles
+    }
+
+
+def guess_rating(connection: Connection, profile: TypeProfile) -> Rating:
+    """Return the rating property of a feedback type, and from which value on it is a like."""
+    notes = []
+    for name in _rating_names(profile):
+        values = _judge(connection, profile, name, "rating")
+        if values.wrong_numbers and values.n_different > 1:
+            rating = _rating(name, values, boolean=False)
+            wrong = _to_be_corrected(values, "no finite numbers")
+            return Rating(name, rating.like, f"{wrong}. {rating.why}")
+        if not values.whole:
+            notes.append(_unusable_rating(connection, profile, name, values))
+        elif values.n_different == 1 and not (values.most == 0 and _says_whether_liked(profile, name)):
+            notes.append(f"{name} is always {values.most:g}: every relationship is a like")
+        else:
+            return _rating(name, values, boolean=_boolean(profile.properties[name]))
+    if not notes:
+        notes = ["no property looks like a rating: every relationship is a like"]
+    elif "always" not in notes[-1]:
+        notes.append("without a rating every relationship is a like")
+    return Rating(None, None, "; ".join([*notes, *_other_properties(profile)]))
+
+
+def guess_timestamp(connection: Connection, profile: TypeProfile) -> tuple[str | None, str]:
+    """Return the timestamp property of a feedback type, and why."""
+    notes = []
+    for name in _time_names(profile):
+        values = _judge(connection, profile, name, "timestamp")
+        if values.wrong_numbers and values.n_different > 0:
+            return name, _to_be_corrected(values, "no times since 1970")
+        if not values.whole:
+            notes.append(_unusable_time(connection, profile, name, values))
+        elif _temporal(profile.properties[name]):
+            return name, "a temporal value"
+        else:
+            judged = f"{_judged(connection, profile)} WITH r LIMIT {_MOST_JUDGED}"
+            found = find_times(connection, judged, f"r.{quote(name)}", name=name, unit=None)
+            return name, f"CORRECT THESE: {found.problem}" if found.problem else str(found)
+    return None, "; ".join(notes) or "no property looks like a time"
+
+
+def _rating_names(profile: TypeProfile) -> list[str]:
+    """Return the properties that may be the rating, by name, then yes-or-no ones that say whether it is a like."""
+    names = sorted(name for name in profile.properties if quotable(name))
+    rated = [name for name in names if mentions(name, RATING_WORDS) and not _temporal(profile.properties[name])]
+    liked = [name for name in names if _says_whether_liked(profile, name)]
+    return [name for name in dict.fromkeys(rated + liked) if not mentions(name, DISLIKE_WORDS)]
+
+
+def _says_whether_liked(profile: TypeProfile, name: str) -> bool:
+    """Return whether a property is yes or no, 1 or 0, and by its name or as a boolean says that something is liked."""
+    values = profile.properties[name]
+    if _boolean(values):
+        return mentions(name, LIKE_WORDS | RATING_WORDS)
+    words = {*_ZERO_OR_ONE, *YES_WORDS, *NO_WORDS, "true", "false"}
+    return mentions(name, LIKE_WORDS) and all(str(value).strip().lower() in words for value in values)
+
+
+def _time_names(profile: TypeProfile) -> list[str]:
+    """Return the properties that may be the time: temporal ones, then those called so that are no small numbers."""
+    names = sorted(name for name in profile.properties if quotable(name))
+    temporal = [name for name in names if _temporal(profile.properties[name])]
+    called = [name for name in names if mentions(name, TIME_WORDS) and not _small(profile.properties[name])]
+    return list(dict.fromkeys(sorted(temporal, key=lambda name: not mentions(name, TIME_WORDS)) + called))
+
+
+def _judge(connection: Connection, profile: TypeProfile, name: str, setting: str) -> Values:
+    """Judge a property of a type by the reader's own expression."""
+    value = f"r.{quote(name)}"
+    number = rating_of(value) if setting == "rating" else timestamp_of(value)
+    (row,) = connection.rows(
+        f"MATCH {_judged(connection, profile)} WITH r LIMIT $rows WITH {value} AS value, {number} AS number "
+        "WITH value, CASE WHEN isNaN(number) THEN null ELSE number END AS number "
+        "RETURN count(*) AS n, count(value) AS present, count(number) AS usable, count(DISTINCT number) AS different, "
+        "min(number) AS least, max(number) AS most, min(CASE WHEN number > 0 THEN number END) AS least_above_zero, "
+        "count(CASE WHEN number IS NULL AND toFloatOrNull(value) IS NOT NULL THEN 1 END) AS not_finite, "
+        "head(collect(CASE WHEN value IS NOT NULL AND number IS NULL THEN value END)[..1]) AS example",
+        rows=_MOST_JUDGED,
+    )
+    return Values(
+        row["n"],
+        row["n"] - row["present"],
+        row["present"] - row["usable"],
+        row["not_finite"],
+        repr(_short(row["example"])),
+        row["different"],
+        math.nan if row["least"] is None else row["least"],
+        row["least_above_zero"],
+        math.nan if row["most"] is None else row["most"],
+    )
+
+
+def _rating(name: str, values: Values, *, boolean: bool) -> Rating:
+    if boolean:
+        return Rating(name, 1.0, f"{name} is true or false in {values.n:,} looked at: true is a like, false a dislike")
+    like = _like(values)
+    span = f"{name} runs from {values.least:g} to {values.most:g} in {values.n:,} looked at"
+    return Rating(name, like, f"{span}; a like from {like:g} on is a guess by that scale")
+
+
+def _like(values: Values) -> float:
+    top = values.most
+    if top == 0:
+        return 1.0
+    if values.least < 0:
+        return float(top if values.least_above_zero is None else values.least_above_zero)
+    if values.n_different == 2:
+        return float(top)
+    return float(math.ceil(_LIKE_SHARE * top)) if top >= 3 else round(_LIKE_SHARE * top, 3)
+
+
+def _to_be_corrected(values: Values, what: str) -> str:
+    of = f"{values.unusable:,} of {values.n:,}"
+    return (
+        f"CORRECT THESE: the values of {of} relationships are {what} (found {values.example}); "
+        "`kgplug check` names them"
+    )
+
+
+def _unusable_rating(connection: Connection, profile: TypeProfile, name: str, values: Values) -> str:
+    if not values.unusable:
+        return _missing(profile, name, values, entry="rating")
+    text = f"{name} is not a number everywhere (found {values.example})"
+    if conversion := _conversion(connection, profile, name, _RATINGS_FROM_TEXT):
+        return f"{text}. To use it: {_store(profile, name, conversion)}, then run `kgplug init --force`"
+    return f"{text}. To use it, store numbers in it, then run `kgplug init --force`"
+
+
+def _unusable_time(connection: Connection, profile: TypeProfile, name: str, values: Values) -> str:
+    if not values.unusable:
+        return _missing(profile, name, values, entry="timestamp")
+    text = f"{name} is neither a temporal value nor a number since 1970 everywhere (found {values.example})"
+    if conversion := _conversion(connection, profile, name, _TIMES_FROM_TEXT):
+        store = _store(profile, name, conversion)
+        return f'{text}. To split by time: {store}, then set timestamp = "{name}"'
+    return f'{text}. To split by time, store a datetime in it, then set timestamp = "{name}"'
+
+
+def _missing(profile: TypeProfile, name: str, values: Values, *, entry: str) -> str:
+    return (
+        f"{name} is missing on {values.missing:,} of {values.n:,}, and the reader needs it on all. Find them: "
+        f"MATCH {_pattern(profile)} WHERE r.{quote(name)} IS NULL RETURN r; once they have one, set "
+        f'{entry} = "{name}"' + (" and like" if entry == "rating" else "")
+    )
+
+
+def _conversion(connection: Connection, profile: TypeProfile, name: str, conversions: Iterable[str]) -> str | None:
+    """Return the first expression that makes all texts of a property usable; None where none does."""
+    if not all(isinstance(value, str) for value in profile.properties[name]):
+        return None
+    value = f"r.{quote(name)}"
+    for conversion in conversions:
+        expression = conversion.format(value=value)
+        number = rating_of("value") if conversions is _RATINGS_FROM_TEXT else timestamp_of("value")
+        query = (
+            f"MATCH {_pattern(profile)} WITH r LIMIT $rows WITH {expression} AS value "
+            f"RETURN count(*) AS n, count(CASE WHEN NOT isNaN({number}) THEN 1 END) AS converted"
+        )
+        try:
+            (row,) = connection.rows(query, rows=_MOST_JUDGED)
+        except GraphError:  # a text that the expression cannot read
+            continue
+        if row["n"] == row["converted"]:
+            return expression
+    return None
+
+
+def _store(profile: TypeProfile, name: str, expression: str) -> str:
+    return f"MATCH {_pattern(profile)} SET r.{quote(name)} = {expression}"
+
+
+def _other_properties(profile: TypeProfile) -> list[str]:
+    """Return what else could be made a rating: counts, other yes-or-no properties, dislikes."""
+    rest = [name for name in sorted(profile.properties) if quotable(name) and name not in _rating_names(profile)]
+    notes = []
+    for name in rest:
+        values = profile.properties[name]
+        if len(values) < profile.n_sampled:
+            continue
+        if mentions(name, COUNT_WORDS) and _numeric(values):
+            notes.append(f'{name} counts something: for a like from 3 on, set rating = "{name}" and like = 3')
+        elif _boolean(values) and mentions(name, DISLIKE_WORDS):
+            store = f"MATCH {_pattern(profile)} SET r.liked = NOT r.{quote(name)}"
+            notes.append(f'{name} says what is not liked: {store}, then set rating = "liked" and like = 1')
+        elif _boolean(values):
+            notes.append(f'{name} is true or false: if true means a like, set rating = "{name}" and like = 1')
+    return notes[:2]
+
+
+def _pattern(profile: TypeProfile) -> str:
+    heads, tails = (f":{quote(label)}" if label else "" for label in (profile.heads, profile.tails))
+    return f"({heads})-[r:{quote(profile.name)}]->({tails})"
+
+
+def _judged(connection: Connection, profile: TypeProfile) -> str:
+    """Return the pattern of a type's relationships that are not kgplug's, with its condition if there is one."""
+    others = not_own(connection, profile.name)
+    return f"{_pattern(profile)} WHERE {others}" if others else _pattern(profile)
+
+
+def _boolean(values: list[Any]) -> bool:
+    """Return whether all values are true or false, as such or as text."""
+    return all(isinstance(value, bool) or str(value).strip().lower() in ("true", "false") for value in values)
+
+
+def _numeric(values: list[Any]) -> bool:
+    return all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in values)
+
+
+def _small(values: list[Any]) -> bool:
+    """Return whether all values are numbers, or numbers as text, too small for a time since 1970."""
+    try:
+        return all(isinstance(value, bool) or abs(float(value)) < _EARLIEST for value in values)
+    except (TypeError, ValueError):
+        return False
+
+
+def _temporal(values: list[Any]) -> bool:
+    return all(hasattr(value, "iso_format") and hasattr(value, "year") for value in values)
+
+
+def _as_parameter(values: list[Any]) -> list[Any]:
+    """Return values that the driver can send: short, and without dates too far away for it."""
+    return [_short(value) for value in values if not isinstance(value, FarTime)]
+
+
+def _short(value: Any) -> Any:
+    return value[:_SHOWN_TEXT] + "…" if isinstance(value, str) and len(value) > _SHOWN_TEXT else value

@@ -1,0 +1,254 @@
+"""Import a folder of CSV files: constraints, then LOAD CSV where the server can read our files, else parameters."""
+
+from __future__ import annotations
+
+import csv
+import errno
+import os
+import secrets
+import shutil
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from operator import itemgetter
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+import psutil
+
+from kgplug.data.sources.csv_check import CheckedTable, check_tables
+from kgplug.data.sources.csv_folder import NODES, SEPARATOR, Column, Table, open_folder, read_blocks
+from kgplug.data.sources.csv_values import as_sent
+from kgplug.errors import GraphError, when_interrupted
+from kgplug.graph.connection import Connection
+from kgplug.graph.importing.constraints import ensure_unique_keys
+from kgplug.graph.importing.load_queries import LoadQuery, load_query
+from kgplug.graph.server_errors import translated_errors
+from kgplug.progress import Progress
+from kgplug.progress import bar as progress_bar
+
+if TYPE_CHECKING:
+    from typing import LiteralString
+
+    Counters = Counter[str]
+
+FILE_ROWS = 50_000  # rows a LOAD CSV: bounds the disk space of the copy, and paces the progress bar
+BATCH_ROWS = 5_000  # rows a transaction where they travel as parameters
+_COUNTED = ("nodes_created", "relationships_created", "properties_set", "labels_added")
+_ESCAPED_QUOTE = b'\\"'  # what LOAD CSV takes it for, unless the server is set otherwise
+_STAGING = "kgplug-import-"
+
+
+@dataclass(frozen=True)
+class FileReport:
+    """What the import of one file did.
+
+    Attributes:
+        name: e.g. "nodes/Movie.csv".
+        rows: rows in the file.
+        created: nodes or relationships that were not there before.
+        properties_set: properties written, those of created ones included.
+        labels_added: labels written, those of created nodes included.
+        seconds: time it took.
+    """
+
+    name: str
+    rows: int
+    created: int
+    properties_set: int
+    labels_added: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class ImportReport:
+    """What an import did.
+
+    Attributes:
+        files: one entry a file, in the order of import.
+        constraints: labels whose key was made unique.
+        transport: "LOAD CSV" or "parameters".
+        seconds: time of the whole import, checking included.
+    """
+
+    files: tuple[FileReport, ...]
+    constraints: tuple[str, ...]
+    transport: str
+    seconds: float
+
+    def __repr__(self) -> str:
+        return (
+            f"{self.rows:,} rows of {len(self.files)} files imported by {self.transport} in {self.seconds:.1f} s: "
+            f"{self.nodes_created:,} nodes and {self.relationships_created:,} relationships created"
+        )
+
+    @property
+    def rows(self) -> int:
+        return sum(file.rows for file in self.files)
+
+    @property
+    def nodes_created(self) -> int:
+        return sum(file.created for file in self.files if file.name.startswith(NODES))
+
+    @property
+    def relationships_created(self) -> int:
+        return sum(file.created for file in self.files if not file.name.startswith(NODES))
+
+    @property
+    def changed(self) -> bool:
+        """Whether the database is different from before."""
+        return bool(self.constraints) or any(
+            file.created or file.properties_set or file.labels_added for file in self.files
+        )
+
+
+def import_folder(
+    connection: Connection,
+    folder: str | Path,
+    *,
+    separator: str = ",",
+    rejected: Path | None = None,
+    progress: bool | None = None,
+) -> ImportReport:
+    """Import a folder in the layout of docs/import.md. Importing it again changes nothing.
+
+    Every row of every file is checked before the first write. An import that was interrupted is
+    completed by running it again.
+
+    Args:
+        connection: to the database.
+        folder: on this machine.
+        separator: of the columns, in all files: the character or its name.
+        rejected: CSV file to write where rows are bad: file, line, column, problem and the row of each.
+        progress: whether to show bars; None shows them on a terminal only.
+
+    Raises:
+        UsageError: no such folder, an address instead of a folder, or a name Cypher cannot hold.
+        DataError: a bad name, header or row (file, line and column are named), or nodes in the
+            database that share a key.
+        GraphError: the server refuses.
+    """
+    started = time.perf_counter()
+    tables = open_folder(folder, separator=separator)
+    key_of = {table.labels[0]: table.keys[0].name for table in tables if table.kind == NODES}
+    with _bar("Checking", None, progress) as bar:
+        checked = check_tables(tables, on_rows=bar.update, rejected=rejected)
+    queries = [load_query(table, key_of) for table in checked]
+    constraints = ensure_unique_keys(connection, key_of)
+    files = []
+    rest = "The same command, given again, completes the import."
+    with when_interrupted(lambda: rest), _bar("Importing", sum(table.n_rows for table in checked), progress) as bar:
+        for table, query in zip(checked, queries, strict=True):
+            bar.show(table.table.name)
+            files.append(_import_file(connection, table, query, bar))
+    transport = "parameters" if connection.import_dir is None else "LOAD CSV"
+    return ImportReport(tuple(files), tuple(constraints), transport, time.perf_counter() - started)
+
+
+def _bar(what: str, total: int | None, progress: bool | None) -> Progress:
+    return progress_bar(total, what=what, unit="rows", progress=progress, in_notebooks=True)
+
+
+def _import_file(connection: Connection, checked: CheckedTable, query: LoadQuery, bar: Progress) -> FileReport:
+    started = time.perf_counter()
+    load = _load_parameters if connection.import_dir is None else _load_files
+    total: Counters = Counter()
+    for n_rows, counters in load(connection, checked.table, query):
+        total.update(counters)
+        bar.update(n_rows)
+    return FileReport(
+        checked.table.name,
+        checked.n_rows,
+        total["nodes_created"] + total["relationships_created"],
+        total["properties_set"],
+        total["labels_added"],
+        time.perf_counter() - started,
+    )
+
+
+def _load_parameters(connection: Connection, table: Table, query: LoadQuery) -> Iterator[tuple[int, Counters]]:
+    """Send the rows of a file with the query; yield (rows, counters) for each transaction."""
+    for rows in _blocks(table, BATCH_ROWS):
+        yield len(rows), _load_rows(connection, table, query, rows)
+
+
+def _load_rows(connection: Connection, table: Table, query: LoadQuery, rows: list[list[str]]) -> Counters:
+    """Send rows in one transaction and return its counters."""
+    headers = [column.header for column in table.columns]
+    cells = [dict(zip(headers, (cell or None for cell in row), strict=True)) for row in rows]
+    return Counter(connection.write(query.from_rows, rows=cells, **query.parameters))
+
+
+def _load_files(connection: Connection, table: Table, query: LoadQuery) -> Iterator[tuple[int, Counters]]:
+    """Let the server read copies of parts of a file; yield (rows, counters) for each part."""
+    with _staging(cast("Path", connection.import_dir)) as folder:
+        for number, rows in enumerate(_blocks(table, FILE_ROWS)):
+            part = folder / f"part-{number}.csv"
+            _write_part(part, table, rows)
+            if _ESCAPED_QUOTE in part.read_bytes():
+                counters: Counters = Counter()
+                for start in range(0, len(rows), BATCH_ROWS):
+                    counters.update(_load_rows(connection, table, query, rows[start : start + BATCH_ROWS]))
+            else:
+                counters = _load_csv(connection, query, f"file:///{folder.name}/{part.name}")
+            part.unlink()
+            yield len(rows), counters
+
+
+def _write_part(part: Path, table: Table, rows: list[list[str]]) -> None:
+    """Write rows of a file for the server to read."""
+    try:
+        with part.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file)  # ends lines with \r\n, and so quotes cells that hold either
+            writer.writerow([column.header for column in table.columns])
+            writer.writerows(rows)
+    except OSError as error:
+        how = "make room" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "correct that"
+        raise GraphError(
+            f"A copy of {table.name} for the server could not be written to {part.parent.parent}: {error.strerror}. "
+            f"What is in the graph stays; {how}, then import again, which completes it."
+        ) from error
+
+
+def _blocks(table: Table, block_rows: int) -> Iterator[list[list[str]]]:
+    """Yield the rows of a file in blocks. Relationships are sorted by their tail, which saves the server a third
+    of its time; of rows for the same pair the last stays the last.
+    """
+    for block in read_blocks(table, block_rows):
+        if table.kind != NODES:
+            block.rows.sort(key=itemgetter(1))
+        for position, column in enumerate(table.columns):
+            if column.type == "point":
+                for row in block.rows:
+                    row[position] = _as_sent(column, row[position])
+        yield block.rows
+
+
+def _as_sent(column: Column, cell: str) -> str:
+    parts = cell.split(SEPARATOR) if column.is_list else [cell]
+    return SEPARATOR.join(as_sent(column.type, part) for part in parts)
+
+
+def _load_csv(connection: Connection, query: LoadQuery, address: str) -> Counters:
+    """Run a query that manages its own transactions and return its counters."""
+    with translated_errors(connection.uri, connection.database), connection.session() as session:
+        text = cast("LiteralString", query.from_file)
+        counters = session.run(text, {"file": address, **query.parameters}).consume().counters
+    return Counter({name: getattr(counters, name) for name in _COUNTED})
+
+
+@contextmanager
+def _staging(import_dir: Path) -> Iterator[Path]:
+    """Make a private folder inside the server's import folder and remove it afterwards, with those of dead imports."""
+    for old in import_dir.glob(f"{_STAGING}*"):
+        owner = old.name.removeprefix(_STAGING).split("-")[0]
+        if owner.isdecimal() and not psutil.pid_exists(int(owner)):
+            shutil.rmtree(old, ignore_errors=True)
+    folder = import_dir / f"{_STAGING}{os.getpid()}-{secrets.token_hex(4)}"
+    folder.mkdir(mode=0o700, parents=True)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,369 @@
+"""Read many relationships and nodes at once, in chunks that bound the memory of server and client.
+
+The driver unpacks a list value by value in Python, which is what limits a read. So the server writes the rows of
+a chunk as text, some dozens a string, and numpy parses them: several times faster than lists of integers
+(`benchmarks/neo4j_io.py` has both).
+
+Inside one read nodes go by their internal id, which is the only place where kgplug uses `id()`; it is deprecated,
+so where a server refuses it, or gives out ids so sparse that stepping through them is slower, rows are streamed
+with `elementId()` instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+import numpy as np
+
+from kgplug.errors import GraphError
+from kgplug.graph.connection import Connection
+from kgplug.graph.counts import MOST_NAMES
+from kgplug.graph.queries import quote
+from kgplug.graph.reading.node_ids import ElementIds
+from kgplug.graph.server_errors import translated_errors
+
+if TYPE_CHECKING:
+    import neo4j
+
+_T = TypeVar("_T")
+_R = TypeVar("_R")
+
+_CHUNK_ROWS = 200_000  # relationships or ids that one query handles
+_CHUNK_NODES = 50_000  # nodes whose keys one query returns
+_SESSIONS = 2  # one is unpacked while the other is served
+_ROWS_A_TEXT = 40  # more make the server copy long strings, fewer make the driver unpack many
+_MOST_IDS_A_ROW = 20  # sparser ids are not stepped through
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Relationships to read.
+
+    Attributes:
+        types: type → how many there are at most.
+        others: the other types of the database, with their numbers.
+        where: a condition on a, r and b in (a)-[r]->(b), "" for none.
+        values: expressions on r that give numbers, never null.
+    """
+
+    types: dict[str, int]
+    others: dict[str, int] = field(default_factory=dict)
+    where: str = ""
+    values: tuple[str, ...] = ()
+
+    @property
+    def n(self) -> int:
+        """How many relationships there are at most."""
+        return sum(self.types.values())
+
+
+@dataclass(frozen=True, eq=False)
+class Edges:
+    """Relationships as read, in no particular order.
+
+    Attributes:
+        types: of which there are any, sorted.
+        codes: int64 (n,), the position of each relationship's type in `types`.
+        heads, tails: int64 (n,), ids of the ends, good within one reader.
+        values: float64 (n, n_values).
+    """
+
+    types: list[str]
+    codes: np.ndarray
+    heads: np.ndarray
+    tails: np.ndarray
+    values: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class _Part:
+    """What one query gave: some types, how many rows of each follow one another, and the rows (n, 2 + n_values)."""
+
+    types: list[str]
+    counts: list[int]
+    table: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Nodes:
+    """Nodes as read.
+
+    Attributes:
+        ids: as the ends of `Edges`, (n,).
+        codes: int64 (n,), what the caller's expression gave.
+        keys: object (n,), the key property, an empty list where the node has none.
+        texts: object (n,), a further property if one was asked for, "" where the node has none.
+    """
+
+    ids: np.ndarray
+    codes: np.ndarray
+    keys: np.ndarray
+    texts: np.ndarray | None = None
+
+
+class BulkReader:
+    """Reads one database for one training.
+
+    Args:
+        connection: to the database.
+        chunk_rows: relationships or ids that one query handles.
+        internal_ids: whether to use `id()`; None finds out.
+    """
+
+    def __init__(
+        self, connection: Connection, *, chunk_rows: int = _CHUNK_ROWS, internal_ids: bool | None = None
+    ) -> None:
+        self._connection = connection
+        self._chunk_rows = chunk_rows
+        self._internal = _answers_id(connection) if internal_ids is None else internal_ids
+        self._id = "id" if self._internal else "elementId"
+        self._elements = ElementIds()
+
+    def edges(self, wanted: Wanted, advance: Callable[[int], object] = int) -> Edges:
+        """Read relationships.
+
+        The number of queries follows from the number of relationships, not from that of types.
+
+        Args:
+            wanted: which ones.
+            advance: told how many were read, for a progress bar.
+        """
+        parts: list[_Part] = []
+        for part in _in_parallel(lambda task: task(), self._edge_tasks(wanted)):
+            parts.append(part)
+            advance(len(part.table))
+        return _joined(parts, len(wanted.values))
+
+    def label(self, label: str, key: str, n: int, text: str | None = None) -> Nodes:
+        """Read all nodes of a label with their key.
+
+        Args:
+            label: their label.
+            key: their key property.
+            n: how many there are about, from the count store.
+            text: a further property to read.
+        """
+        match = f"(n:{quote(label)})"
+        columns = self._node_columns("0", f"coalesce(n.{quote(key)}, [])")
+        columns += () if text is None else (f"coalesce(n.{quote(text)}, '')",)
+        if n <= self._chunk_rows:
+            rows = [self._first(f"MATCH {match} RETURN {_collected(columns)}")]
+        elif limit := self._id_limit("MATCH (n) RETURN max(id(n)) AS top, count(*) AS n"):
+            query = (
+                "UNWIND range($start, $stop - 1) AS i MATCH (n) WHERE id(n) = i "
+                f"AND n:{quote(label)} RETURN {_collected(columns)}"
+            )
+            rows = list(_in_parallel(lambda span: self._first(query, **span), self._spans(limit)))
+        else:
+            streamed = self._stream(f"MATCH {match} RETURN {', '.join(columns)}")
+            rows = [tuple(list(column) for column in zip(*streamed, strict=True))]
+        return self._as_nodes(rows)
+
+    def nodes(self, ids: np.ndarray, code: str, key: str, **parameters: Any) -> Nodes:
+        """Read some nodes; those that are gone are left out.
+
+        Args:
+            ids: (n,), as in `Edges`.
+            code: expression on n that gives an integer.
+            key: expression on n and code, never null.
+            parameters: of these expressions.
+        """
+        query = (
+            f"UNWIND $ids AS i MATCH (n) WHERE {self._id}(n) = i WITH n, {code} AS code "
+            f"RETURN {_collected(self._node_columns('code', key))}"
+        )
+        chunks = [ids[start : start + _CHUNK_NODES] for start in range(0, len(ids), _CHUNK_NODES)]
+        rows = _in_parallel(lambda chunk: self._first(query, ids=self._as_parameter(chunk), **parameters), chunks)
+        return self._as_nodes(list(rows))
+
+    def count_labels(self, ids: np.ndarray) -> dict[str, int]:
+        """Count the labels of some nodes: label → nodes, most first."""
+        rows = self._records(
+            f"UNWIND $ids AS i MATCH (n) WHERE {self._id}(n) = i UNWIND labels(n) AS label "
+            "RETURN label, count(*) AS n ORDER BY n DESC, label",
+            ids=self._as_parameter(ids),
+        )
+        return dict(rows)
+
+    def _edge_tasks(self, wanted: Wanted) -> list[Callable[[], _Part]]:
+        """Cut the reading of relationships into pieces that run at the same time."""
+        types = {name: n for name, n in wanted.types.items() if n}
+        if len(types) > MOST_NAMES:  # a query that lists them would take longer to plan than to run
+            if sum(wanted.types.values()) + sum(wanted.others.values()) <= self._chunk_rows:
+                return [lambda: self._whole("", _of_types(types, wanted), wanted, types=list(types))]
+            return self._long_tasks(types, _of_types(types, wanted), wanted)
+        small = {name: n for name, n in types.items() if n <= self._chunk_rows}
+        large = {name: n for name, n in types.items() if n > self._chunk_rows}
+        tasks: list[Callable[[], _Part]] = [
+            lambda names=names: self._whole(_alternatives(names), "", wanted) for names in self._groups(small)
+        ]
+        return tasks + (self._long_tasks(large, f"r{_alternatives(large)}", wanted) if large else [])
+
+    def _groups(self, types: dict[str, int]) -> list[list[str]]:
+        """Put types together as long as their relationships make one chunk."""
+        groups: list[list[str]] = []
+        room = 0
+        for name, n in types.items():
+            if not groups or n > room:
+                groups.append([])
+                room = self._chunk_rows
+            groups[-1].append(name)
+            room -= n
+        return groups
+
+    def _long_tasks(self, types: dict[str, int], of_types: str, wanted: Wanted) -> list[Callable[[], _Part]]:
+        """Step through the ids of all relationships; stream them where their ids are not to be had."""
+        limit = self._id_limit("MATCH ()-[r]->() RETURN max(id(r)) AS top, count(*) AS n")
+        if limit is None:
+            return [lambda: self._streamed(types, of_types, wanted)]
+        query = (
+            "UNWIND range($start, $stop - 1) AS i MATCH (a)-[r]->(b) "
+            f"{_where('id(r) = i', of_types, wanted.where)} {self._as_text(wanted)}"
+        )
+        return [lambda span=span: self._part(query, wanted, types=list(types), **span) for span in self._spans(limit)]
+
+    def _whole(self, kinds: str, of_types: str, wanted: Wanted, **parameters: Any) -> _Part:
+        query = f"MATCH (a)-[r{kinds}]->(b) {_where(of_types, wanted.where)} {self._as_text(wanted)}"
+        return self._part(query, wanted, **parameters)
+
+    def _streamed(self, types: dict[str, int], of_types: str, wanted: Wanted) -> _Part:
+        row = " + ".join(self._columns(wanted))
+        query = f"MATCH (a)-[r]->(b) {_where(of_types, wanted.where)} RETURN type(r) AS name, {row} AS row"
+        rows = self._stream(query, types=list(types))
+        names: list[str] = []
+        tables: list[np.ndarray] = [self._parse([], wanted)]
+        while chunk := list(islice(rows, self._chunk_rows)):
+            names += [name for name, _ in chunk]
+            tables.append(self._parse([text for _, text in chunk], wanted))
+        return _Part(names, [1] * len(names), np.concatenate(tables))
+
+    def _part(self, query: str, wanted: Wanted, **parameters: Any) -> _Part:
+        found = self._records(query, **parameters)
+        table = self._parse([text for _, _, texts in found for text in texts], wanted)
+        return _Part([name for name, _, _ in found], [n for _, n, _ in found], table)
+
+    def _as_text(self, wanted: Wanted) -> str:
+        """Return the end of a query that gives, for each type, the number of its rows, and the rows as text."""
+        return (
+            f"WITH type(r) AS name, collect({' + '.join(self._columns(wanted))}) AS rows "
+            f"RETURN name, size(rows) AS n, [i IN range(0, size(rows) - 1, {_ROWS_A_TEXT}) | "
+            f"reduce(text = '', row IN rows[i..i + {_ROWS_A_TEXT}] | text + row)] AS texts"
+        )
+
+    def _columns(self, wanted: Wanted) -> list[str]:
+        """Return the expressions that write one relationship as text: its ends and values, a space after each."""
+        columns = (f"{self._id}(a)", f"{self._id}(b)", *wanted.values)
+        return [f"toString({column}) + ' '" for column in columns]
+
+    def _parse(self, texts: Iterable[str], one: Wanted) -> np.ndarray:
+        """Return text as a table (n, 2 + n_values): int64 without values, float64 with (ids stay exact below 2**53)."""
+        width, text = 2 + len(one.values), "".join(texts)
+        kind = np.float64 if one.values else np.int64
+        if self._internal:
+            return np.fromstring(text, dtype=kind, sep=" ").reshape(-1, width)
+        cells = np.array(text.split(), dtype=object).reshape(-1, width)
+        ends = [self._elements.encode(cells[:, column]) for column in range(2)]
+        return np.column_stack([*ends, cells[:, 2:].astype(np.float64)]).astype(kind)
+
+    def _node_columns(self, code: str, key: str) -> tuple[str, ...]:
+        return f"{self._id}(n)", code, key
+
+    def _id_limit(self, query: str) -> int | None:
+        """Return the number above all internal ids, or None where they cannot or should not be stepped through."""
+        if not self._internal:
+            return None
+        top, n = self._first(query)
+        return None if top is None or top >= _MOST_IDS_A_ROW * (n + self._chunk_rows) else top + 1
+
+    def _spans(self, limit: int) -> list[dict[str, int]]:
+        return [{"start": start, "stop": start + self._chunk_rows} for start in range(0, limit, self._chunk_rows)]
+
+    def _first(self, query: str, **parameters: Any) -> tuple[Any, ...]:
+        return self._records(query, **parameters)[0]
+
+    def _records(self, query: str, **parameters: Any) -> list[tuple[Any, ...]]:
+        """Run a query in a retried transaction; unlike `Connection.rows`, lists are handed on as they are."""
+
+        def work(transaction: neo4j.ManagedTransaction) -> list[tuple[Any, ...]]:
+            return [tuple(record.values()) for record in transaction.run(cast("Any", query), parameters)]
+
+        with self._errors(), self._connection.session(access="READ") as session:
+            return session.execute_read(work)
+
+    def _stream(self, query: str, **parameters: Any) -> Iterator[tuple[Any, ...]]:
+        """Run a query and hand on its rows as they come, without holding them."""
+        with self._errors(), self._connection.session(access="READ") as session:
+            for record in session.run(cast("Any", query), parameters):
+                yield tuple(record.values())
+
+    def _as_nodes(self, rows: Sequence[Sequence[Sequence[Any]]]) -> Nodes:
+        """Join the columns of several queries: ids, codes, keys and, where asked for, texts."""
+        columns = list(zip(*rows, strict=True)) or [(), (), ()]
+        ids, codes, keys, *others = ([value for part in column for value in part] for column in columns)
+        return Nodes(
+            np.array(ids, dtype=np.int64) if self._internal else self._elements.encode(np.array(ids, dtype=object)),
+            np.array(codes, dtype=np.int64),
+            np.fromiter(keys, dtype=object, count=len(keys)),
+            np.fromiter(others[0], dtype=object, count=len(keys)) if others else None,
+        )
+
+    def _as_parameter(self, ids: np.ndarray) -> list:
+        return ids.tolist() if self._internal else self._elements.decode(ids)
+
+    def _errors(self) -> Any:
+        return translated_errors(self._connection.uri, self._connection.database)
+
+
+def _answers_id(connection: Connection) -> bool:
+    try:
+        connection.rows("OPTIONAL MATCH (n) WITH n LIMIT 1 RETURN id(n) AS id")
+    except GraphError:
+        return False
+    return True
+
+
+def _collected(columns: Iterable[str]) -> str:
+    return ", ".join(f"collect({column})" for column in columns)
+
+
+def _where(*conditions: str) -> str:
+    given = [f"({condition})" for condition in conditions if condition]
+    return f"WHERE {' AND '.join(given)}" if given else ""
+
+
+def _alternatives(types: Iterable[str]) -> str:
+    return ":" + "|".join(quote(name) for name in types)
+
+
+def _of_types(types: dict[str, int], wanted: Wanted) -> str:
+    """Return the condition that a relationship is of many types: by the few that are not wanted, if they are few."""
+    others = [name for name in (*wanted.types, *wanted.others) if name not in types]
+    if len(others) > MOST_NAMES:
+        return "type(r) IN $types"
+    return f"NOT r{_alternatives(others)}" if others else ""
+
+
+def _joined(parts: list[_Part], n_values: int) -> Edges:
+    types = sorted({name for part in parts for name in part.types})
+    number = {name: code for code, name in enumerate(types)}
+    codes = [np.repeat([number[name] for name in part.types], part.counts) for part in parts if part.types]
+    table = np.concatenate([part.table for part in parts] or [np.empty((0, 2 + n_values), dtype=np.int64)])
+    heads, tails = (np.ascontiguousarray(table[:, column], dtype=np.int64) for column in range(2))
+    values = table[:, 2:].astype(np.float64)
+    return Edges(types, np.concatenate([np.empty(0, dtype=np.int64), *codes]), heads, tails, values)
+
+
+def _in_parallel(work: Callable[[_T], _R], tasks: Sequence[_T]) -> Iterator[_R]:
+    """Do tasks in a few threads and yield their results in order; an error stops those not begun."""
+    if len(tasks) < 2:
+        yield from map(work, tasks)
+        return
+    pool = ThreadPoolExecutor(_SESSIONS)
+    try:
+        yield from pool.map(work, tasks)
+    finally:
+        pool.shutdown(cancel_futures=True)

@@ -1,0 +1,109 @@
+"""Name the nodes that triples touch: a label and a key for each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from kgplug.errors import DataError
+from kgplug.graph.connection import Connection
+from kgplug.graph.contents import Contents, label_keys, listed, sample_properties
+from kgplug.graph.counts import MOST_NAMES
+from kgplug.graph.queries import quote
+from kgplug.graph.reading.bulk import BulkReader, Edges
+from kgplug.graph.reading.node_keys import checked_keys
+from kgplug.graph.schema import GraphSchema
+
+_NO_KEY = -1  # code of a node whose labels have no key; others have the position of their label
+_SAMPLED_NODES = 10_000
+# As _code and _key for many labels, of which a query that listed them would take long to plan.
+_ANY_CODE = "reduce(c = $none, l IN labels(n) | CASE WHEN $codes[l] < c THEN $codes[l] ELSE c END)"
+_ANY_KEY = "CASE WHEN code < $none THEN coalesce(n[$names[code]], []) ELSE [] END"
+
+
+@dataclass(frozen=True, eq=False)
+class Entities:
+    """The entities of a graph.
+
+    Attributes:
+        ids: internal ids, (n,).
+        keys: object (n,), `int` or `str`.
+        labels: object (n,).
+    """
+
+    ids: np.ndarray
+    keys: np.ndarray
+    labels: np.ndarray
+
+
+def name_entities(
+    connection: Connection, schema: GraphSchema, contents: Contents, bulk: BulkReader, edges: Edges
+) -> Entities:
+    """Return all items, and all nodes that the edges touch and that are still there.
+
+    Raises:
+        DataError: a node's labels have no key, or a key is missing, repeated or ill-typed.
+    """
+    item = schema.item
+    items = bulk.label(item.label, item.key, contents.labels.get(item.label, 0))
+    touched = np.unique(np.concatenate([edges.heads, edges.tails]))
+    touched = np.setdiff1d(touched, items.ids, assume_unique=True)
+    keys = {label: key for label, key in label_keys(schema, contents.unique).items() if label in contents.labels}
+    labels = list(keys)
+    if len(labels) <= MOST_NAMES:
+        nodes = bulk.nodes(touched, _code(labels), _key(keys))
+    else:
+        codes = {label: code for code, label in enumerate(labels)}
+        nodes = bulk.nodes(touched, _ANY_CODE, _ANY_KEY, codes=codes, names=[*keys.values()], none=len(labels))
+        nodes.codes[nodes.codes == len(labels)] = _NO_KEY
+    without = nodes.ids[nodes.codes == _NO_KEY]
+    if len(without):
+        raise _no_key(connection, bulk, without)
+    ids, all_labels = [items.ids], [_full(item.label, items.ids)]
+    all_keys = [checked_keys(connection, item.label, item.key, items.keys, setting="[item] key")]
+    for code, label in enumerate(labels):
+        of_label = nodes.codes == code
+        if of_label.any():
+            setting = f"[knowledge.keys] {label}" if label != item.label else "[item] key"
+            ids.append(nodes.ids[of_label])
+            all_keys.append(checked_keys(connection, label, keys[label], nodes.keys[of_label], setting=setting))
+            all_labels.append(_full(label, ids[-1]))
+    return Entities(np.concatenate(ids), np.concatenate(all_keys), np.concatenate(all_labels))
+
+
+def _full(label: str, ids: np.ndarray) -> np.ndarray:
+    return np.full(len(ids), label, dtype=object)
+
+
+def _code(labels: list[str]) -> str:
+    """Return the expression that gives the position of the first of the labels that n has."""
+    cases = " ".join(f"WHEN n:{quote(label)} THEN {code}" for code, label in enumerate(labels))
+    return f"CASE {cases} ELSE {_NO_KEY} END"
+
+
+def _key(keys: dict[str, str]) -> str:
+    """Return the expression that gives the key of n by its code, an empty list where it has none."""
+    codes: dict[str, list[int]] = {}
+    for code, key in enumerate(keys.values()):
+        codes.setdefault(key, []).append(code)
+    cases = " ".join(f"WHEN code IN {of_key} THEN coalesce(n.{quote(key)}, [])" for key, of_key in codes.items())
+    return f"CASE {cases} ELSE [] END"
+
+
+def _no_key(connection: Connection, bulk: BulkReader, ids: np.ndarray) -> DataError:
+    """Build the error for nodes whose labels have no key."""
+    counts = bulk.count_labels(ids[:_SAMPLED_NODES])
+    found = listed([f":{label}" for label in counts], most=8)
+    first = next(iter(counts), None)
+    if first is None:
+        return DataError(
+            f"{len(ids):,} nodes among the triples have no label, so no key either. Label them, or set [knowledge] "
+            "relationships to types that do not touch them."
+        )
+    properties = listed(sorted(sample_properties(connection, f"(n:{quote(first)})"))) or "none"
+    return DataError(
+        f"{len(ids):,} nodes among the triples have labels without a key: {found}. Name a unique property of each "
+        f"under [knowledge.keys]; properties of :{first}: {properties}. Or leave their types out of [knowledge] "
+        "relationships."
+    )

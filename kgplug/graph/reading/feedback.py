@@ -1,0 +1,309 @@
+"""Read the feedback relationships of a schema, with their ratings and timestamps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from kgplug.data.values.times import Times
+from kgplug.errors import DataError
+from kgplug.graph.connection import Connection
+from kgplug.graph.contents import Contents, listed, require_label, require_type, sample_properties
+from kgplug.graph.counts import count_patterns
+from kgplug.graph.ownership import count_own, not_own
+from kgplug.graph.queries import feedback_arrow, quote
+from kgplug.graph.reading.bulk import BulkReader, Wanted
+from kgplug.graph.reading.times import (
+    FoundTimes,
+    find_times,
+    is_timestamp,
+    kinds_of,
+    read_times,
+    time_parts_of,
+)
+from kgplug.graph.schema import GraphSchema
+
+_NOT_A_NUMBER = "0.0 / 0.0"
+_LARGEST_RATING = float(np.finfo(np.float32).max)
+_EXAMPLES = 3
+_SHOWN_VALUE = 60  # characters
+
+
+@dataclass(frozen=True, eq=False)
+class Feedback:
+    """Feedback relationships as read.
+
+    Attributes:
+        users, items: (n,), internal ids of the ends.
+        ratings: float32 (n,) or None.
+        times: of n relationships, or None.
+        own: how many of the type were written by kgplug and left out.
+        kinds: what the times are, in words.
+        numbers: whether some of the times are numbers.
+        problems: what is wrong with the values; ratings that cannot be used are NaN, such times are left out.
+    """
+
+    users: np.ndarray
+    items: np.ndarray
+    ratings: np.ndarray | None
+    times: Times | None
+    own: int
+    kinds: str = ""
+    problems: tuple[DataError, ...] = ()
+    numbers: bool = False
+
+
+def feedback_pattern(schema: GraphSchema) -> str:
+    """Return the pattern of a schema's feedback: (a:User)-[r:TYPE]->(b:Item), or <-[r:TYPE]-; a is the user."""
+    return f"(a:{quote(schema.user.label)}){feedback_arrow(schema, 'r')}(b:{quote(schema.item.label)})"
+
+
+def read_feedback(
+    connection: Connection,
+    schema: GraphSchema,
+    contents: Contents,
+    bulk: BulkReader,
+    *,
+    advance: Callable[[int], object] = int,
+) -> Feedback:
+    """Read all feedback of a schema.
+
+    Args:
+        connection: to the database.
+        schema: what its labels and types mean.
+        contents: of the database.
+        bulk: reader of the database.
+        advance: told how many were read, for a progress bar.
+
+    Raises:
+        DataError: an unknown label, type or property, a rating or timestamp that cannot be used, or no feedback.
+    """
+    feedback = scan_feedback(connection, schema, contents, bulk, advance=advance)
+    if feedback.problems:
+        raise feedback.problems[0]
+    return feedback
+
+
+def scan_feedback(
+    connection: Connection,
+    schema: GraphSchema,
+    contents: Contents,
+    bulk: BulkReader,
+    *,
+    advance: Callable[[int], object] = int,
+) -> Feedback:
+    """Read all feedback of a schema as `read_feedback` does, but list the values that it refuses, all of them.
+
+    Raises:
+        DataError: an unknown label or type, or no feedback.
+    """
+    require_label(contents, schema.user.label, setting="[user] label")
+    require_label(contents, schema.item.label, setting="[item] label")
+    require_type(contents, schema.feedback.type, setting="[feedback] type")
+    rating, timestamp = schema.feedback.rating, schema.feedback.timestamp
+    parts = time_parts_of(f"r.{quote(timestamp)}") if timestamp else ()
+    expressions = (*([rating_value(rating)] if rating else []), *parts)
+    wanted, own = _wanted(connection, schema, contents, expressions)
+    edges = bulk.edges(wanted, advance)
+    if len(edges.heads) == 0:
+        raise _no_feedback(connection, schema)
+    values = iter(edges.values.T)
+    ratings = next(values) if rating else None
+    times, kinds, numbers, problems = None, "", False, []
+    if rating and ratings is not None:
+        problems += _problems(connection, schema, "rating", rating, ratings)
+    if timestamp:
+        first, second = next(values), next(values)
+        wrong = _problems(connection, schema, "timestamp", timestamp, first)
+        problems += wrong
+        if not wrong:
+            try:
+                times = read_times(first, second, name=timestamp, unit=schema.feedback.time_unit)
+                kinds = kinds_of(first, second, unit=schema.feedback.time_unit)
+                numbers = bool((second < 0).any())
+            except DataError as error:
+                problems.append(error)
+    users, items = edges.heads, edges.tails
+    if schema.feedback.direction == "item_to_user":
+        users, items = items, users
+    return Feedback(
+        users,
+        items,
+        None if ratings is None else ratings.astype(np.float32),
+        times,
+        own,
+        kinds,
+        tuple(problems),
+        numbers,
+    )
+
+
+def rating_value(name: str) -> str:
+    """Return the expression of a rating on r; see `rating_of`."""
+    return rating_of(f"r.{quote(name)}")
+
+
+def like_threshold(connection: Connection, schema: GraphSchema, ratings: np.ndarray | None) -> float | None:
+    """Return the least rating of a like: that of the schema, 1 for booleans without one, None: all are likes.
+
+    Args:
+        connection: to the database.
+        schema: what its labels and types mean.
+        ratings: float32 (n,), as read, or None.
+    """
+    part = schema.feedback
+    if ratings is None:
+        return part.like if part.repeated == "count" else None
+    if part.like is None and part.rating and np.isin(ratings, (0, 1)).all():
+        return 1.0 if has_booleans(connection, schema) else None
+    return part.like
+
+
+def unused_settings(schema: GraphSchema, feedback: Feedback) -> tuple[str, ...]:
+    """Return a sentence for each setting of the feedback that makes no difference to what was read."""
+    part, unused = schema.feedback, []
+    if part.like is not None and part.rating is None and part.repeated != "count":
+        unused.append(
+            f"[feedback] like is {part.like:g}, but no rating is named: every relationship is a like. "
+            'Set rating, or repeated = "count" to compare the number of relationships.'
+        )
+    if part.rating is not None and part.repeated == "count":
+        unused.append(
+            f"[feedback] rating is {part.rating!r}, but repeated is 'count': the number of relationships stands for it."
+        )
+    if part.time_unit is not None and part.timestamp is None:
+        unused.append(f"[feedback] time_unit is {part.time_unit!r}, but no timestamp is named.")
+    elif part.time_unit is not None and feedback.times is not None and not feedback.numbers:
+        unused.append(f"[feedback] time_unit is {part.time_unit!r}, but {part.timestamp!r} holds dates, not numbers.")
+    return tuple(unused)
+
+
+def has_booleans(connection: Connection, schema: GraphSchema) -> bool:
+    """Return whether the rating property holds a boolean."""
+    value = f"r.{quote(schema.feedback.rating or '')}"
+    match = f"MATCH {feedback_pattern(schema)} WHERE toFloatOrNull({value}) IS NULL"
+    return bool(connection.rows(f"{match} AND toBooleanOrNull({value}) IS NOT NULL RETURN 1 AS n LIMIT 1"))
+
+
+def times_of(connection: Connection, schema: GraphSchema) -> FoundTimes | None:
+    """Report the unit and the range of the feedback's times, None if the schema names no timestamp."""
+    name = schema.feedback.timestamp
+    if not name:
+        return None
+    others = not_own(connection, schema.feedback.type)
+    own = f" WHERE {others}" if others else ""
+    match, value = f"{feedback_pattern(schema)}{own}", f"r.{quote(name)}"
+    return find_times(connection, match, value, name=name, unit=schema.feedback.time_unit)
+
+
+def rating_of(value: str) -> str:
+    """Return the expression of a rating: the number, 1 for true and 0 for false, NaN for what is neither.
+
+    Numbers and booleans written as text count as well. What float32 cannot hold is NaN.
+    """
+    number = f"coalesce(toFloatOrNull({value}), toFloatOrNull(toIntegerOrNull(toBooleanOrNull({value}))))"
+    return f"CASE WHEN abs({number}) <= {_LARGEST_RATING!r} THEN {number} ELSE {_NOT_A_NUMBER} END"
+
+
+def is_rating(value: str) -> str:
+    """Return the condition that a value is a rating as `rating_of` has it; null where it is missing."""
+    return f"abs(toFloatOrNull({value})) <= {_LARGEST_RATING!r} OR toBooleanOrNull({value}) IS NOT NULL"
+
+
+def _wanted(
+    connection: Connection, schema: GraphSchema, contents: Contents, values: tuple[str, ...]
+) -> tuple[Wanted, int]:
+    """Return what to read, and how many relationships of the type kgplug wrote; labels are checked only if need be."""
+    name, total = schema.feedback.type, contents.types[schema.feedback.type]
+    head, tail = quote(schema.user.label), quote(schema.item.label)
+    if schema.feedback.direction == "item_to_user":
+        head, tail = tail, head
+    n = count_patterns(
+        connection,
+        {"head": f"(:{head})-[n:{quote(name)}]->()", "tail": f"()-[n:{quote(name)}]->(:{tail})"},
+    )
+    conditions = ([f"a:{head}"] if n["head"] < total else []) + ([f"b:{tail}"] if n["tail"] < total else [])
+    own = count_own(connection, name)
+    if own:
+        conditions.append(not_own(connection, name))
+    others = {other: count for other, count in contents.types.items() if other != name}
+    return Wanted({name: min(n["head"], n["tail"])}, others, " AND ".join(conditions), values), own
+
+
+def _no_feedback(connection: Connection, schema: GraphSchema) -> DataError:
+    """Build the error for an empty projection, with what the type really connects."""
+    rows = connection.rows(
+        f"MATCH (a)-[r:{quote(schema.feedback.type)}]->(b) WITH a, r, b LIMIT 1000 "
+        "RETURN DISTINCT labels(a) AS heads, labels(b) AS tails"
+    )
+    connected = [f"(:{':'.join(row['heads'])})-->(:{':'.join(row['tails'])})" for row in rows]
+    return DataError(
+        f"No feedback: MATCH {feedback_pattern(schema)} RETURN count(r) gives 0 in database "
+        f'"{connection.database}". :{schema.feedback.type} connects {listed(connected, most=4)}. '
+        f"{_advice(schema, rows)}"
+    )
+
+
+def _advice(schema: GraphSchema, rows: list[dict]) -> str:
+    """Return what to set so that a feedback type is found: only its direction, where that is all that is wrong."""
+    user, item, direction = schema.user.label, schema.item.label, schema.feedback.direction
+    ends = ("heads", "tails") if direction == "item_to_user" else ("tails", "heads")
+    if any(user in row[ends[0]] and item in row[ends[1]] for row in rows):
+        other = "item_to_user" if direction == "user_to_item" else "user_to_item"
+        return f'It is stored the other way round: set [feedback] direction = "{other}".'
+    return "Set [user] label, [item] label and [feedback] type so that the pattern is there."
+
+
+def _problems(
+    connection: Connection, schema: GraphSchema, setting: str, name: str, values: np.ndarray
+) -> list[DataError]:
+    """Return what is wrong with the values of a property, as the only error or none.
+
+    It says how many cannot be used, with examples, their nodes and a query that finds all; or which properties are
+    there instead.
+    """
+    bad = int(np.isnan(values).sum())
+    if bad == 0:
+        return []
+    pattern = feedback_pattern(schema)
+    if bad == len(values):
+        found = sample_properties(connection, pattern.replace("[r:", "[n:", 1))
+        if name not in found:
+            return [
+                DataError(
+                    f"No :{schema.feedback.type} relationship has the property {name!r}. Properties found: "
+                    f"{listed(sorted(found)) or 'none'}. Set or remove [feedback] {setting}."
+                )
+            ]
+    value = f"r.{quote(name)}"
+    usable = is_rating(value) if setting == "rating" else is_timestamp(value)
+    others = not_own(connection, schema.feedback.type)
+    search = f"MATCH {pattern} WHERE {f'{others} AND ' if others else ''}NOT coalesce({usable}, false) RETURN"
+    rows = connection.rows(
+        f"{search} r.{quote(name)} AS value, a.{quote(schema.user.key)} AS user, b.{quote(schema.item.key)} AS item "
+        "LIMIT $n",
+        n=_EXAMPLES,
+    )
+    examples = ", ".join(
+        f"{_shown(row['value'])} between :{schema.user.label} {row['user']!r} and :{schema.item.label} {row['item']!r}"
+        for row in rows
+    )
+    expected = "a number or a boolean" if setting == "rating" else "a number since 1970 or a temporal value"
+    return [
+        DataError(
+            f"{bad:,} of {len(values):,} :{schema.feedback.type} relationships have no usable {name!r}: expected "
+            f"{expected}, found {examples}. Correct them, or remove [feedback] {setting}. Find them: {search} a, r, b"
+        )
+    ]
+
+
+def _shown(value: object) -> str:
+    """Return a value of a property for a message."""
+    if value is None:
+        return "no value"
+    if isinstance(value, float) and not np.isfinite(value):
+        return "NaN" if np.isnan(value) else f"{'-' if value < 0 else ''}Infinity"
+    text = repr(value)
+    return text if len(text) <= _SHOWN_VALUE else text[: _SHOWN_VALUE - 1] + "…"

@@ -1,0 +1,301 @@
+"""Find what says once more which user took which item: it must not be learnt as knowledge, or the test set is known.
+
+Three things do. Nodes that belong to one user and lead to items: orders, sessions, reviews, carts, with what belongs
+to these in turn (the lines of an order). Nodes of few users, or of which many have no user, that lead to what these
+have feedback on: gifts, orders of households, orders of guests among those of users. And relationship types between
+users and items that mostly repeat the feedback.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from kgplug.graph.catalog import OWN_RELATIONSHIPS
+from kgplug.graph.connection import Connection
+from kgplug.graph.contents import Contents
+from kgplug.graph.counts import MOST_NAMES
+from kgplug.graph.ownership import own_runs
+from kgplug.graph.queries import quote
+from kgplug.graph.schema import GraphSchema
+
+_SINGLE = 0.95  # of the nodes that have an owner: they have one only
+_OWNED = 0.5  # of a label's nodes: they have an owner
+_LEAST_OWNERS = 3
+_LEAST_SHARED = 5  # pairs: fewer are no pattern
+_FEW = 3  # users of a node, such as the buyer and the recipient of a gift
+_COVERED = 0.1  # of the feedback's pairs: nodes that fewer of them can be read from tell little
+REPEATED = 0.5
+"""Share of the feedback, or of a type's pairs, beyond chance, from which the type counts as a copy of the feedback."""
+
+
+@dataclass(frozen=True)
+class OwnedLabel:
+    """Nodes that belong to one user each, directly or through others that do, and that lead to items.
+
+    Or nodes of few users that lead to what these have feedback on.
+
+    Attributes:
+        label: theirs.
+        n: how many there are.
+        owner: label of what they belong to: the users', or that of other owned nodes.
+        links: of nodes of few users: how many items they lead to, each counted once per node; else 0.
+        repeated: those of the links whose item one of the node's users has feedback on.
+    """
+
+    label: str
+    n: int
+    owner: str
+    links: int = 0
+    repeated: int = 0
+
+
+@dataclass(frozen=True)
+class RepeatingType:
+    """A relationship type that repeats the feedback.
+
+    Attributes:
+        type: its name.
+        pairs: of a user and an item that it joins.
+        shared: those of them that the feedback joins, too.
+        feedback: pairs that the feedback joins.
+    """
+
+    type: str
+    pairs: int
+    shared: int
+    feedback: int
+
+
+def find_owned(connection: Connection, schema: GraphSchema, contents: Contents) -> list[OwnedLabel]:
+    """Return the labels whose nodes belong to one user and lead to items, those nearest to the users first.
+
+    Where users are items, a node belongs to a user by one type and leads to items by the others; it counts only where
+    the users that it joins are mostly joined by the feedback, too.
+    """
+    user, item = schema.user.label, schema.item.label
+    if not {user, item} <= contents.labels.keys():
+        return []
+    if user == item:
+        return _owned_by_items(connection, schema, contents)
+    owner_of: dict[str, str] = {}
+    leads_to_items: set[str] = set()
+    links: dict[str, tuple[int, int]] = {}
+    owners = {user}
+    while owners:  # from a user over nodes that belong to it: order, line …
+        candidates = _next_to(owners, schema, contents) - owner_of.keys()
+        rows = _count_owners(connection, schema, owners, candidates) if candidates else []
+        new = {row["label"]: row for row in rows if _is_owned(row, contents)}
+        if user in owners:
+            few = [row for row in rows if row["label"] not in new and row["few"] >= _SINGLE * row["owned"] > 0]
+            links = _repeated_links(connection, schema, contents, few)
+            new |= {row["label"]: row for row in few if row["label"] in links}
+        for label, row in new.items():
+            owner_of[label] = row["owner"]
+            if row["linked"] or label in links:
+                leads_to_items.add(label)
+        owners = set(new)
+    for label in reversed(owner_of):  # what leads to items through what belongs to it
+        if label in leads_to_items:
+            leads_to_items.add(owner_of[label])
+    return [
+        OwnedLabel(label, contents.labels[label], owner, *links.get(label, (0, 0)))
+        for label, owner in owner_of.items()
+        if label in leads_to_items
+    ]
+
+
+def find_repeating(
+    connection: Connection, schema: GraphSchema, contents: Contents, types: Iterable[str]
+) -> list[RepeatingType]:
+    """Return those of the types that join users and items mostly where the feedback does, too."""
+    user, item, feedback = schema.user.label, schema.item.label, schema.feedback.type
+    if not {user, item} <= contents.labels.keys() or feedback not in contents.types:
+        return []
+    types = [name for name in types if name != feedback and _may_join(contents, name, user, item)]
+    if not types:
+        return []
+    u, i, f = quote(user), quote(item), quote(feedback)
+    rows = connection.rows(
+        f"MATCH (u:{u}) WITH u, COUNT {{ (u)-[:{f}]-(:{i}) }} AS n "
+        f"CALL {{ WITH u MATCH (u)-[r{_listed(types)}]-(i:{i}) WHERE u <> i AND type(r) IN $types "
+        "AND NOT (type(r) IN $own AND coalesce([r.model, r.run] IN $runs, false)) WITH DISTINCT u, type(r) AS name, i "
+        f"WITH name, CASE WHEN EXISTS {{ (u)-[:{f}]-(i) }} THEN 1 ELSE 0 END AS shared "
+        "RETURN name, count(*) AS pairs, sum(shared) AS shared } "
+        "RETURN name, sum(pairs) AS pairs, sum(shared) AS shared, sum(1.0 * pairs * n) AS chance",
+        types=types,
+        own=list(OWN_RELATIONSHIPS),
+        runs=[[*pair] for pair in own_runs(connection)],
+    )
+    if not rows:
+        return []
+    taken = _feedback_pairs(connection, schema)
+    return [
+        RepeatingType(row["name"], row["pairs"], row["shared"], taken)
+        for row in sorted(rows, key=lambda row: row["name"])
+        if _repeats(row["pairs"], row["shared"], row["chance"] / contents.labels[item], taken)
+    ]
+
+
+def _repeats(pairs: int, shared: int, chance: float, taken: int) -> bool:
+    """Return whether pairs repeat the feedback, as a share of either, beyond what chance gives."""
+    if shared < _LEAST_SHARED:
+        return False
+    beyond = shared - min(chance, shared)
+    return any(beyond >= REPEATED * (n - min(chance, n)) > 0 for n in (pairs, taken))
+
+
+def _feedback_pairs(connection: Connection, schema: GraphSchema) -> int:
+    """Return how many pairs the feedback joins; of users who are items each pair from either end, as above."""
+    u, i, f = quote(schema.user.label), quote(schema.item.label), quote(schema.feedback.type)
+    (row,) = connection.rows(
+        f"MATCH (u:{u}) RETURN sum(COUNT {{ MATCH (u)-[:{f}]-(i:{i}) WHERE u <> i RETURN DISTINCT i }}) AS n"
+    )
+    return row["n"]
+
+
+def _next_to(owners: set[str], schema: GraphSchema, contents: Contents) -> set[str]:
+    """Return the labels that a type other than the feedback may join with the owners."""
+    others = contents.labels.keys() - {schema.user.label, schema.item.label} - owners
+    if contents.ends is None:
+        return set(others)
+    starts, ends = _types_at(contents, owners)
+    starts, ends = starts - {schema.feedback.type}, ends - {schema.feedback.type}
+    joined = {
+        label
+        for (name, label), (n_out, n_in) in contents.ends.items()
+        if (n_in and name in starts) or (n_out and name in ends)
+    }
+    return joined & others
+
+
+def _types_at(contents: Contents, labels: set[str]) -> tuple[set[str], set[str]]:
+    """Return the types that start and that end at nodes of some labels."""
+    found = [(name, n) for (name, label), n in (contents.ends or {}).items() if label in labels]
+    return {name for name, n in found if n[0]}, {name for name, n in found if n[1]}
+
+
+def _count_owners(connection: Connection, schema: GraphSchema, owners: set[str], candidates: set[str]) -> list[dict]:
+    """Count, for each label, its nodes, those with an owner, with one only, and how many owners there are."""
+    owned_by = "|".join(quote(label) for label in sorted(owners))
+    own = {"labels": sorted(candidates), "feedback": schema.feedback.type, "owners": sorted(owners)}
+    return connection.rows(
+        f"MATCH (n{_listed(candidates)}) WHERE any(label IN labels(n) WHERE label IN $labels) "
+        f"AND NOT n:{quote(schema.user.label)} AND NOT n:{quote(schema.item.label)} "
+        f"WITH n, COLLECT {{ MATCH (n)-[r]-(o:{owned_by}) WHERE type(r) <> $feedback "
+        f"RETURN DISTINCT o LIMIT {_FEW + 1} }} AS o, EXISTS {{ (n)--(:{quote(schema.item.label)}) }} AS linked "
+        "UNWIND [label IN labels(n) WHERE label IN $labels] AS label "
+        "WITH label, sum(CASE WHEN size(o) > 0 THEN 1 ELSE 0 END) AS owned, "
+        "sum(CASE size(o) WHEN 1 THEN 1 ELSE 0 END) AS single, count(DISTINCT o[0]) AS owners, "
+        f"sum(CASE WHEN 0 < size(o) <= {_FEW} THEN 1 ELSE 0 END) AS few, "
+        "sum(CASE WHEN linked THEN 1 ELSE 0 END) AS linked, "
+        "collect(DISTINCT head([above IN labels(o[0]) WHERE above IN $owners])) AS above "
+        "RETURN label, owned, single, few, owners, linked, above[0] AS owner",
+        **own,
+    )
+
+
+def _repeated_links(
+    connection: Connection, schema: GraphSchema, contents: Contents, rows: list[dict]
+) -> dict[str, tuple[int, int]]:
+    """Return label → (links, repeated), as `OwnedLabel` has them, of those labels that repeat the feedback.
+
+    A node leads to an item directly or over a node of its own, such as the line of an order.
+
+    Args:
+        rows: of labels whose nodes have few users, from `_count_owners`.
+    """
+    labels = [row["label"] for row in rows]
+    if not labels or schema.feedback.type not in contents.types:
+        return {}
+    u, i, f = quote(schema.user.label), quote(schema.item.label), quote(schema.feedback.type)
+    counts = connection.rows(
+        f"MATCH (n{_listed(labels)}) WHERE any(label IN labels(n) WHERE label IN $labels) AND NOT n:{u} AND NOT n:{i} "
+        f"WITH n, COLLECT {{ MATCH (n)-[r]-(u:{u}) WHERE type(r) <> $feedback RETURN DISTINCT u }} AS users "
+        "WHERE size(users) > 0 "
+        f"WITH n, users, reduce(sum = 0, u IN users | sum + COUNT {{ (u)-[:{f}]-(:{i}) }}) AS taken "
+        f"CALL {{ WITH n MATCH (n)--(i:{i}) RETURN i UNION WITH n MATCH (n)--(x)--(i:{i}) "
+        f"WHERE NOT x:{u} AND NOT x:{i} AND x <> n "
+        "AND COUNT { MATCH (x)--(m) WHERE any(label IN labels(m) WHERE label IN $labels) RETURN DISTINCT m } = 1 "
+        "RETURN i } "
+        f"WITH n, taken, CASE WHEN any(u IN users WHERE EXISTS {{ (u)-[:{f}]-(i) }}) THEN 1 ELSE 0 END AS shared "
+        "UNWIND [label IN labels(n) WHERE label IN $labels] AS label "
+        "RETURN label, count(*) AS links, sum(shared) AS shared, sum(1.0 * taken) AS chance",
+        labels=labels,
+        feedback=schema.feedback.type,
+    )
+    pairs, n_items = _feedback_pairs(connection, schema), contents.labels[schema.item.label]
+    single = {
+        row["label"]
+        for row in rows
+        if row["owned"] >= _OWNED * contents.labels[row["label"]] and row["single"] >= _SINGLE * row["owned"]
+    }
+    return {
+        row["label"]: (row["links"], row["shared"])
+        for row in counts
+        if (row["label"] in single or row["shared"] >= _COVERED * pairs)
+        and _repeats(row["links"], row["shared"], row["chance"] / n_items, row["links"])
+    }
+
+
+def _is_owned(row: dict, contents: Contents) -> bool:
+    return (
+        row["owned"] >= _OWNED * contents.labels[row["label"]]
+        and row["single"] >= _SINGLE * row["owned"]
+        and row["owners"] >= _LEAST_OWNERS
+    )
+
+
+def _owned_by_items(connection: Connection, schema: GraphSchema, contents: Contents) -> list[OwnedLabel]:
+    """Return owned labels where users are items: by one type from one user, by others to those it has feedback on."""
+    person, feedback = quote(schema.user.label), quote(schema.feedback.type)
+    candidates = _next_to({schema.user.label}, schema, contents)
+    if not candidates or schema.feedback.type not in contents.types:
+        return []
+    rows = connection.rows(
+        f"MATCH (n{_listed(candidates)})-[r]-(p:{person}) WHERE NOT n:{person} AND type(r) <> $feedback "
+        "AND any(label IN labels(n) WHERE label IN $labels) "
+        "WITH n, type(r) AS name, startNode(r) = n AS leaves, collect(DISTINCT p) AS people "
+        "UNWIND [label IN labels(n) WHERE label IN $labels] AS label "
+        "RETURN label, name, leaves, count(*) AS n, sum(CASE size(people) WHEN 1 THEN 1 ELSE 0 END) AS single, "
+        "count(DISTINCT people[0]) AS owners",
+        labels=sorted(candidates),
+        feedback=schema.feedback.type,
+    )
+    belongs = [
+        row
+        for row in rows
+        if _is_owned({**row, "owned": row["n"]}, contents) and any(_leads_on(row, other) for other in rows)
+    ]
+    found = {}
+    for row in belongs[:MOST_NAMES]:
+        arrow = ("<-", "-") if not row["leaves"] else ("-", "->")
+        (pairs,) = connection.rows(
+            f"MATCH (n:{quote(row['label'])}){arrow[0]}[own:{quote(row['name'])}]{arrow[1]}(p:{person}) "
+            f"MATCH (n)-[r]-(q:{person}) WHERE r <> own AND p <> q WITH DISTINCT p, q "
+            f"WITH p, CASE WHEN EXISTS {{ (p)-[:{feedback}]-(q) }} THEN 1 ELSE 0 END AS shared "
+            "WITH p, count(*) AS pairs, sum(shared) AS shared "
+            f"WITH pairs, shared, COUNT {{ (p)-[:{feedback}]-(:{person}) }} AS n "
+            "RETURN sum(pairs) AS pairs, sum(shared) AS shared, sum(1.0 * pairs * n) AS chance"
+        )
+        chance = pairs["chance"] / contents.labels[schema.item.label]
+        twice = (2 * pairs["pairs"], 2 * pairs["shared"], 2 * chance)  # from either end, as the feedback's
+        if _repeats(*twice, _feedback_pairs(connection, schema)):
+            found[row["label"]] = OwnedLabel(row["label"], contents.labels[row["label"]], schema.user.label)
+    return list(found.values())
+
+
+def _leads_on(row: dict, other: dict) -> bool:
+    """Return whether a label joined by one type is joined by another type or direction, too."""
+    return row["label"] == other["label"] and (row["name"], row["leaves"]) != (other["name"], other["leaves"])
+
+
+def _may_join(contents: Contents, name: str, user: str, item: str) -> bool:
+    (from_user, to_user), (from_item, to_item) = contents.at(name, user), contents.at(name, item)
+    return bool((from_user and to_item) or (from_item and to_user))
+
+
+def _listed(names: Iterable[str]) -> str:
+    """Return :`A`|`B` for a few names; nothing for many, which a condition in the query sorts out."""
+    names = sorted(names)
+    return ":" + "|".join(quote(name) for name in names) if len(names) <= MOST_NAMES else ""

@@ -1,0 +1,135 @@
+"""Check the keys of nodes: every node has one, no two share one, and each is an integer or text."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from kgplug.data.values.keys import as_keys
+from kgplug.errors import DataError
+from kgplug.graph.connection import Connection
+from kgplug.graph.contents import Contents, listed, sample_properties
+from kgplug.graph.counts import MOST_NAMES
+from kgplug.graph.far_times import readable
+from kgplug.graph.queries import quote
+from kgplug.graph.reading.bulk import BulkReader
+
+NO_KEY: list = []  # what a reading query gives in the place of a missing key
+_EXAMPLES = 3
+_SHOWN_PROPERTIES = 3
+
+
+def checked_keys(connection: Connection, label: str, key: str, values: np.ndarray, *, setting: str) -> np.ndarray:
+    """Return the keys of all nodes of a label, object (n,) of `int` and `str`.
+
+    Args:
+        connection: to look up examples.
+        label: of the nodes.
+        key: their key property.
+        values: object (n,), as read, an empty list where a node has none.
+        setting: where the schema names the key, e.g. "[item] key".
+
+    Raises:
+        DataError: a key is missing, repeated, or neither an integer nor text; with examples.
+    """
+    missing = sum(value == NO_KEY for value in values if isinstance(value, list))
+    if missing:
+        raise _missing(connection, label, key, missing, len(values), setting)
+    bad = readable(next((value for value in values if not _is_key(value)), None))
+    if bad is not None:
+        raise DataError(
+            f"The key {key!r} of :{label} must be an integer or text, found {bad!r} ({type(bad).__name__}). "
+            f"Set {setting} to another unique property."
+        )
+    keys = as_keys(values, what=f":{label}({key})")
+    index = pd.Index(keys, dtype=object)
+    repeated = index[index.duplicated()].unique()
+    if len(repeated):
+        examples = ", ".join(repr(value) for value in repeated[:_EXAMPLES])
+        raise DataError(
+            f"Keys must be unique, but {len(repeated):,} values of {key!r} are on more than one :{label} node "
+            f"(e.g. {examples}). Merge those nodes, or set {setting} to a unique property."
+        )
+    return keys
+
+
+def key_problem(
+    connection: Connection, bulk: BulkReader, label: str, key: str, n: int, *, setting: str
+) -> DataError | None:
+    """Return what `checked_keys` raises for all nodes of a label, None if nothing.
+
+    Args:
+        connection: to look up examples.
+        bulk: reader of the database.
+        label: of the nodes.
+        key: their key property.
+        n: how many nodes there are about.
+        setting: where the schema names the key.
+    """
+    try:
+        checked_keys(connection, label, key, bulk.label(label, key, n).keys, setting=setting)
+    except DataError as error:
+        return error
+    return None
+
+
+def labels_with_problems(connection: Connection, key_of: dict[str, str], contents: Contents) -> list[str]:
+    """Return the labels whose nodes may have missing, repeated or ill-typed keys: one query for all of them.
+
+    Args:
+        connection: to the database.
+        key_of: label → key property.
+        contents: of the database; what a constraint keeps unique is not compared.
+    """
+    unsure = [label for label, key in key_of.items() if key not in contents.unique.get(label, [])]
+    labels = sorted(key_of)
+    kinds = ":" + "|".join(quote(label) for label in labels) if len(labels) <= MOST_NAMES else ""
+    rows = connection.rows(
+        f"MATCH (n{kinds}) UNWIND [label IN labels(n) WHERE label IN $labels] AS label "
+        "WITH label, n[$key_of[label]] AS key RETURN label, count(*) AS n, count(key) AS present, "
+        "count(CASE WHEN label IN $unsure THEN key END) AS compared, "
+        "count(DISTINCT CASE WHEN label IN $unsure THEN key END) AS different, "
+        "collect(DISTINCT valueType(key)) AS types",
+        labels=labels,
+        key_of=key_of,
+        unsure=unsure,
+    )
+    return sorted(
+        row["label"]
+        for row in rows
+        if row["present"] < row["n"]
+        or row["different"] < row["compared"]
+        or not all(kind.startswith(("INTEGER", "STRING")) for kind in row["types"])
+    )
+
+
+def _is_key(value: Any) -> bool:
+    if isinstance(value, float):
+        return value.is_integer()
+    return isinstance(value, (int, str)) and not isinstance(value, bool)
+
+
+def _missing(connection: Connection, label: str, key: str, n: int, total: int, setting: str) -> DataError:
+    if n == total:
+        found = listed(sorted(sample_properties(connection, f"(n:{quote(label)})"))) or "none"
+        return DataError(
+            f"No :{label} node has the property {key!r}. Properties found: {found}. Set {setting} to a unique one."
+        )
+    rows = connection.rows(
+        f"MATCH (n:{quote(label)}) WHERE n.{quote(key)} IS NULL "
+        "RETURN elementId(n) AS id, properties(n) AS properties LIMIT $n",
+        n=_EXAMPLES,
+    )
+    examples = "; ".join(f"{row['id']} {_shown(row['properties'])}" for row in rows)
+    return DataError(
+        f"{n:,} of {total:,} :{label} nodes have no {key!r}, by elementId: {examples}. "
+        f"Give them one, or set {setting} to a property that all have."
+    )
+
+
+def _shown(properties: dict[str, Any]) -> str:
+    short = {name: value for name, value in sorted(properties.items()) if isinstance(value, (str, int, float))}
+    parts = [f"{name}: {str(value)[:40]}" for name, value in list(short.items())[:_SHOWN_PROPERTIES]]
+    return "{" + ", ".join(parts) + "}"

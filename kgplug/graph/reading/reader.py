@@ -1,0 +1,281 @@
+"""Pull feedback and triples out of a graph into numpy arrays.
+
+What cannot be trained on is refused here, before any training, with what was found and what to set.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Self
+
+import numpy as np
+
+from kgplug.data.interactions import Interactions
+from kgplug.data.knowledge_graph import KnowledgeGraph
+from kgplug.data.own_items import known as known_own
+from kgplug.data.values.keys import factorize
+from kgplug.errors import DataError
+from kgplug.graph.connection import Connection
+from kgplug.graph.contents import Contents, read_contents, require_label
+from kgplug.graph.reading.bulk import BulkReader, Nodes
+from kgplug.graph.reading.entities import Entities, name_entities
+from kgplug.graph.reading.feedback import Feedback, like_threshold, read_feedback, unused_settings
+from kgplug.graph.reading.node_ids import NodeRows
+from kgplug.graph.reading.node_keys import checked_keys
+from kgplug.graph.reading.titles import read_titles
+from kgplug.graph.reading.triples import TriplePlan, empty_projection, plan_triples
+from kgplug.graph.schema import GraphSchema
+from kgplug.progress import bar as progress_bar
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ReadReport:
+    """What a read kept and left out.
+
+    Attributes:
+        kept: feedback rows or triples kept.
+        own: relationships written by kgplug, left out.
+        repeated: relationships that say again what another one says; what becomes of feedback is a setting
+            (`repeated` under [feedback]).
+        vanished: relationships with an end that came or went while they were read.
+        itself: feedback of a node on itself, left out.
+        unused: a sentence for each thing that the schema asks for and that is not used.
+        left_out: a sentence for each label and each type that is left out because it says who takes what.
+        written: type → how many of it kgplug wrote, its catalogue left out.
+    """
+
+    kept: int
+    own: int
+    repeated: int
+    vanished: int
+    itself: int = 0
+    unused: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
+    written: Mapping[str, int] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return (
+            f"{self.kept:,} kept; left out: {self.own:,} written by kgplug, {self.repeated:,} repeated, "
+            f"{self.vanished:,} changed while they were read, {self.itself:,} of a node with itself"
+        )
+
+    __repr__ = __str__  # what a notebook answers
+
+    def logged(self, what: str) -> Self:
+        """Write this report to the log, what is not used as warnings, and return it."""
+        for line in (str(self), *self.left_out):
+            _log.info("%s: %s", what, line)
+        for line in self.unused:
+            _log.warning("%s: %s", what, line)
+        return self
+
+
+def read_interactions(connection: Connection, schema: GraphSchema, *, progress: bool | None = None) -> Interactions:
+    """Pull all feedback, with all users and items of the labels, those without feedback too.
+
+    Args:
+        connection: to the database.
+        schema: what its labels and types mean.
+        progress: show a bar; None shows it on a terminal.
+
+    Returns:
+        rows sorted by user and item; several relationships between two nodes become one, by `repeated` of the schema.
+        Where the schema names a title the items have it as text.
+
+    Raises:
+        DataError: an unknown label, type or property, a missing, repeated or ill-typed key, a rating or timestamp that
+            is no number, or no feedback at all.
+    """
+    interactions, report = pull_interactions(connection, schema, progress=progress)
+    report.logged("feedback")
+    return interactions
+
+
+def read_knowledge(connection: Connection, schema: GraphSchema, *, progress: bool | None = None) -> KnowledgeGraph:
+    """Pull all triples of the chosen types but the feedback and what repeats it (`kgplug.graph.reading.leakage`).
+
+    Entities are the ends of the triples, users among them, and all items; a node of several labels goes by the item
+    label, else the user label, else by the alphabetically first that has a key in the schema, else in a unique
+    constraint.
+
+    Args:
+        connection: to the database.
+        schema: what its labels and types mean.
+        progress: show a bar; None shows it on a terminal.
+
+    Raises:
+        DataError: an unknown label, type or property, a missing, repeated or ill-typed key, a node whose labels have
+            no key, or no triple at all.
+    """
+    knowledge, report = pull_knowledge(connection, schema, progress=progress)
+    report.logged("triples")
+    return knowledge
+
+
+def pull_interactions(
+    connection: Connection, schema: GraphSchema, *, progress: bool | None = None, bulk: BulkReader | None = None
+) -> tuple[Interactions, ReadReport]:
+    """Do what `read_interactions` does, and tell what was left out."""
+    if schema.user.label == schema.item.label and schema.user.key != schema.item.key:
+        raise DataError(
+            f":{schema.user.label} nodes are both users and items, by two keys: [user] key is {schema.user.key!r}, "
+            f"[item] key {schema.item.key!r}. Set both to one property, so that nobody is recommended to themselves."
+        )
+    contents, bulk = read_contents(connection), bulk or BulkReader(connection)
+    with reading_bar("Reading feedback", contents.types.get(schema.feedback.type, 0), progress) as advance:
+        feedback = read_feedback(connection, schema, contents, bulk, advance=advance)
+    users, items = read_users(connection, schema, contents, bulk), read_items(connection, schema, contents, bulk)
+    return assemble(connection, schema, feedback, users, titled(connection, schema, items))
+
+
+@dataclass(frozen=True, eq=False)
+class KeyedNodes:
+    """All nodes of the users' or items' label.
+
+    Attributes:
+        nodes: as read.
+        rows: row number of each internal id.
+        keys: object (n,), in canonical order.
+        texts: object (n,) of str, the titles of items; None where the schema names none.
+    """
+
+    nodes: Nodes
+    rows: NodeRows
+    keys: np.ndarray
+    texts: np.ndarray | None = None
+
+
+def read_users(connection: Connection, schema: GraphSchema, contents: Contents, bulk: BulkReader) -> KeyedNodes:
+    """Read all users.
+
+    Raises:
+        DataError: no such label, or a missing, repeated or ill-typed key.
+    """
+    user = schema.user
+    require_label(contents, user.label, setting="[user] label")
+    nodes = bulk.label(user.label, user.key, contents.labels[user.label])
+    return KeyedNodes(nodes, *_as_rows(connection, nodes, user.label, user.key, "[user] key"))
+
+
+def read_items(connection: Connection, schema: GraphSchema, contents: Contents, bulk: BulkReader) -> KeyedNodes:
+    """Read all items; `titled` gives them their titles.
+
+    Raises:
+        DataError: no such label, or a missing, repeated or ill-typed key.
+    """
+    item = schema.item
+    require_label(contents, item.label, setting="[item] label")
+    nodes = bulk.label(item.label, item.key, contents.labels[item.label], item.title or None)
+    return KeyedNodes(nodes, *_as_rows(connection, nodes, item.label, item.key, "[item] key"))
+
+
+def titled(connection: Connection, schema: GraphSchema, items: KeyedNodes) -> KeyedNodes:
+    """Return items with the titles that the schema names; without titles where it names none.
+
+    Raises:
+        DataError: no item has the property.
+    """
+    if not schema.item.title:
+        return items
+    return replace(items, texts=read_titles(connection, schema, items.nodes, items.rows))
+
+
+def assemble(
+    connection: Connection, schema: GraphSchema, feedback: Feedback, all_users: KeyedNodes, all_items: KeyedNodes
+) -> tuple[Interactions, ReadReport]:
+    """Put feedback, users and items together, as every training has them."""
+    user, item = schema.user, schema.item
+    user_rows, user_keys, item_rows, item_keys = all_users.rows, all_users.keys, all_items.rows, all_items.keys
+    users, items = user_rows.of(feedback.users), item_rows.of(feedback.items)
+    known = (users >= 0) & (items >= 0)
+    own_items = np.full(len(user_keys), -1, dtype=np.int64)
+    own_items[user_rows.of(all_users.nodes.ids)] = item_rows.of(
+        all_users.nodes.ids
+    )  # a node of both labels is one node
+    interactions = Interactions.from_arrays(
+        user_keys,
+        item_keys,
+        users[known],
+        items[known],
+        ratings=None if feedback.ratings is None else feedback.ratings[known],
+        timestamps=None if feedback.times is None else feedback.times.values[known],
+        time_unit="s" if feedback.times is None else feedback.times.unit,
+        repeated=schema.feedback.repeated,
+        threshold=like_threshold(connection, schema, feedback.ratings),
+        user_label=user.label,
+        item_label=item.label,
+        item_texts=all_items.texts,
+        own_items=known_own(own_items),
+    )
+    n_known, itself = int(known.sum()), int((own_items[users[known]] == items[known]).sum())
+    repeated = n_known - itself - len(interactions)
+    written = {schema.feedback.type: feedback.own}
+    report = ReadReport(
+        len(interactions),
+        feedback.own,
+        repeated,
+        len(known) - n_known,
+        itself,
+        unused=unused_settings(schema, feedback),
+        written=written,
+    )
+    return interactions, report
+
+
+def pull_knowledge(
+    connection: Connection, schema: GraphSchema, *, progress: bool | None = None, bulk: BulkReader | None = None
+) -> tuple[KnowledgeGraph, ReadReport]:
+    """Do what `read_knowledge` does, and tell what was left out."""
+    contents, bulk = read_contents(connection), bulk or BulkReader(connection)
+    plan = plan_triples(connection, schema, contents)
+    with reading_bar("Reading triples", plan.wanted.n, progress) as advance:
+        edges = bulk.edges(plan.wanted, advance)
+    if not len(edges.heads):
+        raise empty_projection(schema, contents, plan)
+    entities = name_entities(connection, schema, contents, bulk, edges)
+    rows = NodeRows(entities.ids)
+    triples = np.stack([rows.of(edges.heads), edges.codes, rows.of(edges.tails)], axis=1)  # (n, 3)
+    there = np.flatnonzero((triples[:, 0] >= 0) & (triples[:, 2] >= 0))
+    knowledge = KnowledgeGraph.from_arrays(
+        entities.keys, entities.labels, np.array(edges.types, dtype=object), triples[there]
+    )
+    unused = [*plan.unused, *_without_triples(schema, contents, plan, edges.types, entities)]
+    return knowledge, ReadReport(
+        knowledge.n_triples,
+        plan.own,
+        len(there) - knowledge.n_triples,
+        len(triples) - len(there),
+        unused=tuple(unused),
+        left_out=tuple(plan.left_out(schema)),
+        written=plan.written,
+    )
+
+
+def _without_triples(
+    schema: GraphSchema, contents: Contents, plan: TriplePlan, types: list[str], entities: Entities
+) -> Iterator[str]:
+    """Yield a sentence for each type and each label that the schema names and that no triple has."""
+    for name in sorted({*schema.knowledge.relationships} & plan.wanted.types.keys() - {*types}):
+        yield f"[knowledge] relationships names {name}, and all of it is left out."
+    known = {*entities.labels.tolist(), *(one.label for one in plan.owned)}
+    for label in schema.knowledge.keys:
+        if label in contents.labels and label not in known:
+            yield f"[knowledge.keys] names {label}, and no entity goes by that label."
+
+
+def _as_rows(connection: Connection, nodes: Nodes, label: str, key: str, setting: str) -> tuple[NodeRows, np.ndarray]:
+    """Number all nodes of a label: (row number of each internal id, keys in canonical order)."""
+    rows, unique = factorize(checked_keys(connection, label, key, nodes.keys, setting=setting))
+    return NodeRows(nodes.ids, rows), unique
+
+
+@contextmanager
+def reading_bar(description: str, total: int, progress: bool | None) -> Iterator[Callable[[int], object]]:
+    """Show how many relationships were read; the context gives the function to call with further ones."""
+    with progress_bar(total, what=description, unit="rel", progress=progress) as bar:
+        yield bar.update

@@ -1,0 +1,172 @@
+"""Times of relationships: how they are read, exactly and with their unit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from kgplug.data.values.times import NAMES, SMALLEST, Times, TimeUnit, parts_of_numbers, the_unit, times_from_parts
+from kgplug.errors import DataError
+
+if TYPE_CHECKING:
+    from kgplug.graph.connection import Connection
+
+_NOT_A_NUMBER = "0.0 / 0.0"
+_LATEST = 2.0**62  # as a number since 1970, in whatever unit
+_BILLION = 10**9
+_EXACT = 2**53  # whole numbers up to here are floats
+_FAR_YEAR = 200_000_000  # Neo4j cannot count the milliseconds up to years from about 292 million on
+_YEAR_S = 31_556_952  # of the Gregorian calendar on average
+_PLAIN = -1  # stands beside a number since 1970 that is exact by itself
+
+
+def timestamp_of(value: str) -> str:
+    """Return the expression of a timestamp: seconds of a temporal value, rounded down, or the number, or NaN."""
+    local = f"datetime({{datetime: {value}, timezone: 'Z'}})"
+    day = f"datetime({{date: {value}, timezone: 'Z'}})"
+    number = (
+        f"toFloatOrNull(CASE WHEN {value} IS :: ZONED DATETIME THEN {_seconds(value)} "
+        f"WHEN {value} IS :: LOCAL DATETIME THEN {_seconds(local)} "
+        f"WHEN {value} IS :: DATE THEN {_near(day, f'{day}.epochSeconds')} ELSE {value} END)"
+    )
+    return f"CASE WHEN abs({number}) < {_LATEST!r} THEN {number} ELSE {_NOT_A_NUMBER} END"
+
+
+def is_timestamp(value: str) -> str:
+    """Return the condition that a value is a timestamp as `timestamp_of` has it; null where it is missing."""
+    kinds = " OR ".join(f"{value} IS :: {kind} NOT NULL" for kind in ("ZONED DATETIME", "LOCAL DATETIME", "DATE"))
+    return f"{kinds} OR abs(toFloatOrNull({value})) < {_LATEST!r}"
+
+
+def _seconds(date: str) -> str:
+    """Return the expression of a date's seconds since 1970, rounded down: epochSeconds drops milliseconds."""
+    before = f"{date}.nanosecond >= 1000000 AND {date} < datetime({{epochSeconds: 0}})"
+    return _near(date, f"{date}.epochSeconds - CASE WHEN {before} THEN 1 ELSE 0 END")
+
+
+def _near(date: str, seconds: str) -> str:
+    """Return the expression of a date's seconds; by its year alone where Neo4j cannot count them."""
+    return f"CASE WHEN abs({date}.year) > {_FAR_YEAR} THEN ({date}.year - 1970) * {_YEAR_S} ELSE {seconds} END"
+
+
+def time_parts_of(value: str) -> tuple[str, str]:
+    """Return two expressions that together hold a timestamp exactly; see `read_times`.
+
+    A temporal value is its seconds and its nanoseconds, a number is itself and -1. A whole number too large for a
+    float is its billions and -2 minus the rest.
+    """
+    large = f"({value} IS :: INTEGER AND ({value} >= {_EXACT} OR {value} <= -{_EXACT}))"
+    whole = f"toIntegerOrNull({value})"
+    text = (
+        f"({value} IS :: STRING AND NOT {value} CONTAINS '.' AND NOT toLower({value}) CONTAINS 'e' "
+        f"AND ({whole} >= {_EXACT} OR {whole} <= -{_EXACT}))"
+    )
+    first = (
+        f"CASE WHEN {large} THEN toFloat({value} / {_BILLION}) WHEN {text} THEN toFloat({whole} / {_BILLION}) "
+        f"ELSE {timestamp_of(value)} END"
+    )
+    second = (
+        f"coalesce(CASE WHEN {value} IS :: ZONED DATETIME OR {value} IS :: LOCAL DATETIME THEN {value}.nanosecond "
+        f"WHEN {value} IS :: DATE THEN 0 WHEN {large} THEN -2 - abs({value} % {_BILLION}) "
+        f"WHEN {text} THEN -2 - abs({whole} % {_BILLION}) END, {_PLAIN})"  # null is of every type
+    )
+    return first, second
+
+
+def read_times(first: np.ndarray, second: np.ndarray, *, name: str, unit: TimeUnit | None) -> Times:
+    """Return timestamps as read.
+
+    Args:
+        first, second: float64 (n,), what the expressions of `time_parts_of` gave; finite.
+        name: of the property.
+        unit: of numbers; None: it follows from their sizes.
+
+    Raises:
+        DataError: numbers are of several units.
+    """
+    temporal = second >= 0
+    seconds, nanoseconds = first.astype(np.int64), np.where(temporal, second, 0).astype(np.int64)
+    if not temporal.all():
+        numbers = _numbers(first[~temporal], second[~temporal])
+        seconds[~temporal], nanoseconds[~temporal] = parts_of_numbers(numbers, name=name, unit=unit)
+    return times_from_parts(seconds, nanoseconds)
+
+
+def _numbers(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Return numbers since 1970, (n,): int64 where all are whole, else float64."""
+    if (np.floor(first) != first).any():
+        return np.where(second == _PLAIN, first, first * _BILLION)
+    whole = first.astype(np.int64)
+    rest = np.where(second == _PLAIN, 0, -2 - second).astype(np.int64)
+    return np.where(second == _PLAIN, whole, whole * _BILLION + np.sign(whole) * rest)
+
+
+def kinds_of(first: np.ndarray, second: np.ndarray, *, unit: TimeUnit | None) -> str:
+    """Return how many timestamps are dates and how many numbers of which unit, in words; arguments as `read_times`."""
+    dated = int(np.count_nonzero(second >= 0))
+    rest = len(second) - dated
+    if rest and unit is None:
+        size = float(np.abs(first * np.where(second < _PLAIN, _BILLION, 1))[second < 0].max())
+        unit = next(each for each, smallest in SMALLEST if size >= smallest)
+    kinds = ([f"{dated:,} dates"] if dated else []) + ([f"{rest:,} numbers of {NAMES[unit or 's']}"] if rest else [])
+    return " and ".join(kinds)
+
+
+@dataclass(frozen=True)
+class FoundTimes:
+    """What the times of relationships are.
+
+    Attributes:
+        unit: what numbers were taken for, or how dates are stored, in words.
+        range: the first and the last time in UTC.
+        problem: why they cannot be used, None if they can.
+    """
+
+    unit: str
+    range: str
+    problem: str | None = None
+
+    def __str__(self) -> str:
+        return self.problem or f"{self.unit}, from {self.range}"
+
+
+def find_times(connection: Connection, match: str, value: str, *, name: str, unit: TimeUnit | None) -> FoundTimes:
+    """Report the unit and the range of times, by the rules of `read_times`.
+
+    Args:
+        connection: to the database.
+        match: the pattern of the relationships, with its WHERE if there is one.
+        value: expression of the property.
+        name: of the property.
+        unit: of numbers; None: it follows from their sizes.
+    """
+    first, second = time_parts_of(value)
+    size = f"abs(first) * CASE WHEN second < {_PLAIN} THEN {_BILLION}.0 ELSE 1.0 END"
+    sizes = " ".join(f"WHEN {size} >= {smallest!r} THEN '{each}'" for each, smallest in SMALLEST)
+    rows = connection.rows(
+        f"MATCH {match} WITH {first} AS first, {second} AS second WHERE NOT isNaN(first) "
+        f"WITH first, second, CASE WHEN second >= 0 THEN 'date' WHEN first = 0 THEN '' {sizes} END AS kind "
+        "RETURN kind, count(*) AS n, min([first, second]) AS earliest, max([first, second]) AS latest"
+    )
+    ends = np.array([row[end] for row in rows for end in ("earliest", "latest")], dtype=np.float64).reshape(-1, 2)
+    numbers: dict[TimeUnit, tuple[int, float]] = {
+        row["kind"]: (row["n"], _size(row["latest"])) for row in rows if row["kind"] not in ("date", "")
+    }
+    if not rows:
+        return FoundTimes("no times", "none")
+    try:
+        used = unit or the_unit(numbers, name)
+        times = read_times(ends[:, 0], ends[:, 1], name=name, unit=used)
+    except DataError as error:
+        return FoundTimes("several units", "none", str(error))
+    dated = sum(row["n"] for row in rows if row["kind"] == "date")
+    n = sum(row["n"] for row in rows)
+    kinds = ([f"{dated:,} dates"] if dated else []) + ([f"{n - dated:,} numbers of {NAMES[used]}"] if n > dated else [])
+    return FoundTimes(" and ".join(kinds), times.range())
+
+
+def _size(parts: list[float]) -> int | float:
+    first, second = np.array([parts], dtype=np.float64).T
+    return _numbers(first, second)[0].item()

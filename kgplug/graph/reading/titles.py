@@ -1,0 +1,55 @@
+"""The titles of items: how many have one, and what they say."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from kgplug.data.values.texts import as_texts
+from kgplug.errors import DataError
+from kgplug.graph.connection import Connection
+from kgplug.graph.contents import listed, sample_properties
+from kgplug.graph.queries import quote
+from kgplug.graph.reading.bulk import Nodes
+from kgplug.graph.reading.node_ids import NodeRows
+from kgplug.graph.schema import GraphSchema
+
+
+def read_titles(connection: Connection, schema: GraphSchema, items: Nodes, rows: NodeRows) -> np.ndarray:
+    """Return the titles of all items, object (n_items,) of str, "" where an item has none.
+
+    Args:
+        connection: to tell a wrong name from empty titles.
+        schema: names the title.
+        items: as read, with `texts`.
+        rows: row number of each internal id.
+
+    Raises:
+        DataError: no item has the property.
+    """
+    assert items.texts is not None  # the title was asked for
+    texts = as_texts(items.texts)
+    if not any(texts):
+        count_titles(connection, schema, len(texts))
+    titles = np.empty(len(texts), dtype=object)
+    titles[rows.of(items.ids)] = texts
+    return titles
+
+
+def count_titles(connection: Connection, schema: GraphSchema, n_items: int) -> int:
+    """Return how many items have a title that is not empty.
+
+    Raises:
+        DataError: no item has the property.
+    """
+    label, title = schema.item.label, f"n.{quote(schema.item.title or schema.item.key)}"
+    (row,) = connection.rows(
+        f"MATCH (n:{quote(label)}) "
+        f"RETURN count({title}) AS present, sum(CASE WHEN {title} <> '' THEN 1 ELSE 0 END) AS n"
+    )
+    if n_items and not row["present"]:
+        found = listed(sorted(sample_properties(connection, f"(n:{quote(label)})"))) or "none"
+        raise DataError(
+            f"No :{label} node has the property {schema.item.title!r}. Properties found: {found}. "
+            "Set [item] title to one of them, or remove it."
+        )
+    return row["n"]

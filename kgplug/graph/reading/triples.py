@@ -1,0 +1,280 @@
+"""Decide which relationships are triples to learn from, and name what is left out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+
+from kgplug.errors import DataError
+from kgplug.graph.catalog import OWN_LABELS, OWN_RELATIONSHIPS
+from kgplug.graph.connection import Connection
+from kgplug.graph.contents import Contents, listed, require_type
+from kgplug.graph.counts import MOST_NAMES, count_patterns
+from kgplug.graph.ownership import count_own, not_own
+from kgplug.graph.queries import quote
+from kgplug.graph.reading.bulk import Wanted
+from kgplug.graph.reading.leakage import OwnedLabel, RepeatingType, find_owned, find_repeating
+from kgplug.graph.schema import GraphSchema
+
+_PAIRS = (("n", "o"), ("o", "n"))  # names of the ends of a relationship
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A reason for which relationships are left out.
+
+    Attributes:
+        touched: types of which some may be left out.
+        emptied: those of them of which nothing is left.
+        condition: returns what is true for what stays, on r and the names of its ends.
+        why: the end of a sentence about an emptied type.
+    """
+
+    touched: list[str]
+    emptied: list[str]
+    condition: Callable[[str, str], str]
+    why: str
+
+
+@dataclass(frozen=True)
+class TriplePlan:
+    """What is to be read as triples.
+
+    Attributes:
+        wanted: the relationships.
+        rules: what leaves some of them out.
+        own: how many of the chosen types kgplug wrote, which are left out.
+        owned: labels whose nodes belong to one user each, left out with their relationships.
+        repeating: types that repeat the feedback, left out.
+        unused: a sentence for each thing that the schema asks for and that is not used.
+        written: type → how many of it kgplug wrote, its catalogue left out.
+    """
+
+    wanted: Wanted
+    rules: list[Rule] = field(default_factory=list)
+    own: int = 0
+    owned: list[OwnedLabel] = field(default_factory=list)
+    repeating: list[RepeatingType] = field(default_factory=list)
+    unused: list[str] = field(default_factory=list)
+    written: dict[str, int] = field(default_factory=dict)
+
+    def left_out(self, schema: GraphSchema) -> Iterator[str]:
+        """Yield a sentence for each kind of node and each type that is left out because it tells of feedback."""
+        for one in self.owned:
+            if one.links:
+                yield (
+                    f"{one.n:,} :{one.label} lead from :{schema.user.label} to :{schema.item.label}, "
+                    f"{one.repeated:,} of {one.links:,} times to what the feedback (:{schema.feedback.type}) joins: "
+                    f"left out, as they say who takes what. To learn from them all the same, name {one.label} under "
+                    "[knowledge] include."
+                )
+                continue
+            owner = f"one :{one.owner}" if one.owner == schema.user.label else f"one :{one.owner}, so to one user"
+            yield (
+                f"{one.n:,} :{one.label} belong to {owner}, and lead to :{schema.item.label}: left out, as they "
+                f"say who takes what. To learn from them all the same, name {one.label} under [knowledge] include."
+            )
+        for repeating in self.repeating:
+            yield (
+                f":{repeating.type} joins {repeating.pairs:,} pairs of :{schema.user.label} and :{schema.item.label}, "
+                f"{repeating.shared:,} of them joined by :{schema.feedback.type}, too: left out, as it repeats the "
+                f"feedback. To learn from it all the same, name {repeating.type} under [knowledge] include."
+            )
+
+
+def plan_triples(connection: Connection, schema: GraphSchema, contents: Contents) -> TriplePlan:
+    """Return the relationships to read as triples.
+
+    These are all of the chosen types but the feedback, what repeats it (`kgplug.graph.reading.leakage`), and what
+    kgplug wrote; users are entities like others unless the schema says no.
+
+    Raises:
+        DataError: a type of the schema is not in the database.
+    """
+    chosen = sorted(set(schema.knowledge.relationships))
+    for name in chosen:
+        require_type(contents, name, setting="[knowledge] relationships")
+    names = chosen or list(contents.types)
+    include = schema.knowledge.include
+    written = {name: count_own(connection, name) for name in OWN_RELATIONSHIPS if name in names}
+    theirs = [name for name in names if written.get(name, 0) < contents.types[name]]
+    owned, repeating = find_owned(connection, schema, contents), find_repeating(connection, schema, contents, theirs)
+    telling = {*(one.label for one in owned), *(one.type for one in repeating)}
+    owned = [one for one in owned if one.label not in include and any(any(contents.at(t, one.label)) for t in names)]
+    repeating = [one for one in repeating if one.type not in include]
+    rules = [
+        *_pair_rules(connection, schema, contents, names, [one.type for one in repeating]),
+        *_own_rules(connection, contents, written),
+        *_end_rules(contents, names, list(contents.own), "was written by kgplug"),
+        *_end_rules(
+            contents, names, [one.label for one in owned if not one.links], "touches nodes that belong to one user each"
+        ),
+        *_end_rules(
+            contents, names, [one.label for one in owned if one.links], "touches nodes that repeat the feedback"
+        ),
+        *_user_rules(schema, contents, names),
+    ]
+    left = dict.fromkeys(names, "")  # type → why nothing of it is left, "" where something is
+    for rule in rules:
+        left |= {name: rule.why for name in rule.emptied if not left[name]}
+    wanted = {name: contents.types[name] for name in names if not left[name]}
+    rules = [rule for rule in rules if set(rule.touched) & wanted.keys()]
+    where = " AND ".join(rule.condition("a", "b") for rule in rules)
+    unused = [f"[knowledge] relationships names {name}, and all of it {left[name]}." for name in chosen if left[name]]
+    unused += _unused_names(schema, contents, telling)
+    others = {name: n for name, n in contents.types.items() if name not in wanted}
+    own = sum(written.values()) + _count_catalogue(connection, contents, names)
+    return TriplePlan(Wanted(wanted, others, where), rules, own, owned, repeating, unused, written)
+
+
+def count_triples(connection: Connection, plan: TriplePlan) -> dict[str, int]:
+    """Count the triples of each wanted type: from the count store, or exactly where only some may be wanted."""
+    counts = dict(plan.wanted.types)
+    partly = [name for name in counts if any(name in rule.touched for rule in plan.rules)]
+    if partly:
+        kinds = f":{_any(partly)}" if len(partly) <= MOST_NAMES else ""
+        rows = connection.rows(
+            f"MATCH (a)-[r{kinds}]->(b) WHERE type(r) IN $names AND {plan.wanted.where} "
+            "RETURN type(r) AS name, count(*) AS n",
+            names=partly,
+        )
+        counts |= dict.fromkeys(partly, 0) | {row["name"]: row["n"] for row in rows}
+    return counts
+
+
+def touched_nodes(connection: Connection, plan: TriplePlan) -> dict[tuple[str, ...], int]:
+    """Count the nodes that triples touch by their labels, sorted, in one pass over all nodes."""
+    names = sorted(plan.wanted.types)
+    kinds = f":{_any(names)}" if len(names) <= MOST_NAMES else ""
+    ends = [" AND ".join(["type(r) IN $names", *(rule.condition(*pair) for rule in plan.rules)]) for pair in _PAIRS]
+    rows = connection.rows(
+        f"MATCH (n) WHERE EXISTS {{ MATCH (n)-[r{kinds}]->(o) WHERE {ends[0]} }} "
+        f"OR EXISTS {{ MATCH (n)<-[r{kinds}]-(o) WHERE {ends[1]} }} RETURN labels(n) AS labels, count(*) AS n",
+        names=names,
+    )
+    counts: dict[tuple[str, ...], int] = {}
+    for row in rows:
+        labels = tuple(sorted(row["labels"]))
+        counts[labels] = counts.get(labels, 0) + row["n"]
+    return counts
+
+
+def empty_projection(schema: GraphSchema, contents: Contents, plan: TriplePlan) -> DataError:
+    """Build the error for a graph without a triple, with what was left out."""
+    where, named = f'in database "{contents.database}"', schema.knowledge.relationships
+    chosen = listed(named or contents.types) or "there are none"
+    left_out = " ".join([*(text for text in plan.unused if "relationships names" in text), *plan.left_out(schema)])
+    advice = "Set [knowledge] relationships to other types, or to none for all." if named else ""
+    if not schema.knowledge.users:
+        advice = f"Set users = true under [knowledge] to learn from what touches :{schema.user.label}. {advice}".strip()
+    elif not advice and not left_out:
+        advice = (
+            f"Only feedback is there (:{schema.feedback.type}). Add relationships between :{schema.item.label} and "
+            "other nodes, such as their genres; models without a knowledge graph can be trained as it is."
+        )
+    return DataError(
+        f"No triples {where} of the chosen types ({chosen}). {left_out} {advice}".replace("  ", " ").strip()
+    )
+
+
+def _own_rules(connection: Connection, contents: Contents, written: dict[str, int]) -> Iterator[Rule]:
+    """Leave out relationships that kgplug wrote: type → how many."""
+    touched = [name for name, n in written.items() if n]
+    if touched:
+        emptied = [name for name in touched if written[name] >= contents.types[name]]
+        condition = f"(NOT r:{_any(touched)} OR {not_own(connection, touched[0])})"
+        yield Rule(touched, emptied, lambda *_: condition, "was written by kgplug")
+
+
+def _end_rules(contents: Contents, names: list[str], labels: list[str], why: str) -> Iterator[Rule]:
+    """Leave out relationships that touch nodes with one of some labels."""
+    touched, emptied = [], []
+    for name in names:
+        at = [contents.at(name, label) for label in labels]
+        if any(max(n) for n in at):
+            touched.append(name)
+        if contents.ends is not None and any(max(n) >= contents.types[name] for n in at):
+            emptied.append(name)
+    if touched:
+        yield Rule(touched, emptied, lambda a, b: f"NOT {a}:{_any(labels)} AND NOT {b}:{_any(labels)}", why)
+
+
+def _user_rules(schema: GraphSchema, contents: Contents, names: list[str]) -> Iterator[Rule]:
+    """Leave out users, where the schema says so, unless they are the items."""
+    if not schema.knowledge.users and schema.user.label != schema.item.label and schema.user.label in contents.labels:
+        yield from _end_rules(contents, names, [schema.user.label], "touches users (users = false)")
+
+
+def _pair_rules(
+    connection: Connection, schema: GraphSchema, contents: Contents, names: list[str], repeating: list[str]
+) -> Iterator[Rule]:
+    """Leave out the feedback and what repeats it: relationships between a user and an item, either way round."""
+    user, item = schema.user.label, schema.item.label
+    if user not in contents.labels:
+        return
+    u, i = quote(user), quote(item)
+    reasons = {schema.feedback.type: "is the feedback, which is never learnt as knowledge"}
+    reasons |= dict.fromkeys(repeating, "repeats the feedback")
+    for name, why in reasons.items():
+        if name not in names:
+            continue
+        forward, backward = _between(connection, contents, name, user, item)
+        if forward or backward:
+            emptied = [name] if max(forward, backward) >= contents.types[name] else []
+            yield Rule([name], emptied, _not_between(quote(name), u, i), why)
+
+
+def _not_between(kind: str, u: str, i: str) -> Callable[[str, str], str]:
+    return lambda a, b: f"NOT (r:{kind} AND (({a}:{u} AND {b}:{i}) OR ({a}:{i} AND {b}:{u})))"
+
+
+def _between(connection: Connection, contents: Contents, name: str, user: str, item: str) -> tuple[int, int]:
+    """Return how many relationships of a type may lead from users to items, and from items to users."""
+    if contents.ends is not None:
+        (from_user, to_user), (from_item, to_item) = contents.at(name, user), contents.at(name, item)
+    else:
+        u, i, kind = quote(user), quote(item), quote(name)
+        n = count_patterns(
+            connection,
+            {
+                "from user": f"(:{u})-[n:{kind}]->()",
+                "to user": f"()-[n:{kind}]->(:{u})",
+                "from item": f"(:{i})-[n:{kind}]->()",
+                "to item": f"()-[n:{kind}]->(:{i})",
+            },
+        )
+        from_user, to_user, from_item, to_item = n.values()
+    return min(from_user, to_item), min(from_item, to_user)
+
+
+def _count_catalogue(connection: Connection, contents: Contents, names: list[str]) -> int:
+    """Return how many relationships of the chosen types belong to kgplug's catalogue."""
+    if not contents.own:
+        return 0
+    (row,) = connection.rows(
+        f"MATCH (n:{_any(OWN_LABELS)})-[r]-() WHERE type(r) IN $names RETURN count(DISTINCT r) AS n", names=names
+    )
+    return row["n"]
+
+
+def _unused_names(schema: GraphSchema, contents: Contents, telling: set[str]) -> list[str]:
+    """Return sentences on names in the schema that the database does not have, or that make no difference.
+
+    Args:
+        telling: the labels and types that `include` may name.
+    """
+    known, item = contents.labels.keys() | contents.types.keys(), schema.item.label
+    unused = [] if item in known else [f"[item] label names {item}, a label that no node has: no entity is an item."]
+    for one in schema.knowledge.include:
+        if one not in telling:
+            why = "is not left out anyway" if one in known else "is no label and no type"
+            unused.append(f"[knowledge] include names {one}, which {why}.")
+    return unused + [
+        f"[knowledge.keys] names {label}, a label that no node has."
+        for label in schema.knowledge.keys
+        if label not in contents.labels
+    ]
+
+
+def _any(names: Iterable[str]) -> str:
+    return "|".join(quote(name) for name in names)

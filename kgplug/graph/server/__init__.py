@@ -1,0 +1,1 @@
+"""The Neo4j that kgplug installs and runs on this machine."""

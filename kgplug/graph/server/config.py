@@ -1,0 +1,148 @@
+"""The files and the command line of the managed local Neo4j: settings, memory, password."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+
+import psutil
+from pydantic import SecretStr
+
+from kgplug.graph.server.java import Java
+
+MAIN_CLASS = "org.neo4j.server.CommunityEntryPoint"
+_CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
+_MB = 1 << 20
+_HASH_ROUNDS = 1024
+
+# What bin/neo4j of the same version passes to Java.
+_JVM_OPTIONS = (
+    "-XX:+UseG1GC",
+    "-XX:-OmitStackTraceInFastThrow",
+    "-XX:+UnlockExperimentalVMOptions",
+    "-XX:+TrustFinalNonStaticFields",
+    "-XX:+DisableExplicitGC",
+    "-XX:+ExitOnOutOfMemoryError",
+    "-Djdk.nio.maxCachedBufferSize=1024",
+    "-Dio.netty.tryReflectionSetAccessible=true",
+    "-Djdk.tls.ephemeralDHKeySize=2048",
+    "-Djdk.tls.rejectClientInitiatedRenegotiation=true",
+    "-Dlog4j2.disable.jmx=true",
+    "-Dfile.encoding=UTF-8",
+    "--add-opens=java.base/java.nio=ALL-UNNAMED",
+    "--add-opens=java.base/java.io=ALL-UNNAMED",
+    "--add-opens=java.base/sun.nio.ch=ALL-UNNAMED",
+    "--add-opens=java.base/java.util.concurrent=ALL-UNNAMED",
+    "--enable-native-access=ALL-UNNAMED",
+)
+
+
+def heap_bytes() -> int:
+    """Return the greatest heap of the server: an eighth of the memory, at least 512 MB and at most 2 GB."""
+    return min(max(_memory_bytes() // 8, 512 * _MB), 2048 * _MB)
+
+
+def write_config(home: Path, port: int, further: Mapping[str, str] | None = None) -> None:
+    """Write neo4j.conf: loopback only, login required, nothing reported to anybody; then further settings."""
+    page_cache = min(max(_memory_bytes() // 32, 64 * _MB), 512 * _MB)
+    settings = {
+        "server.default_listen_address": "127.0.0.1",
+        "server.default_advertised_address": "127.0.0.1",
+        "server.bolt.enabled": "true",
+        "server.bolt.listen_address": f"127.0.0.1:{port}",
+        "server.bolt.advertised_address": f"127.0.0.1:{port}",
+        "server.http.enabled": "false",
+        "server.https.enabled": "false",
+        "server.directories.import": "import",
+        "server.memory.pagecache.size": f"{page_cache // _MB}m",
+        "dbms.security.auth_enabled": "true",
+        "dbms.usage_report.enabled": "false",
+        # Stopping would wait 5 s for threads of connections that idle.
+        "internal.server.bolt.thread_pool_shutdown_wait_time": "500ms",
+        # The transaction log would take 512 MB of disk before the first node is written.
+        "db.tx_log.preallocate": "false",
+        "db.tx_log.rotation.retention_policy": "2 files",
+        **(further or {}),
+    }
+    (home / "conf").mkdir(parents=True, exist_ok=True)
+    (home / "import").mkdir(exist_ok=True)
+    lines = ["# Written by kgplug at every start.", *(f"{name}={value}" for name, value in settings.items())]
+    (home / "conf" / "neo4j.conf").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def command_line(home: Path, java: Java, jars: list[Path]) -> list[str]:
+    """Return the command that starts the server; what is long goes into a file that java reads."""
+    heap = heap_bytes() // _MB
+    options = [
+        *_JVM_OPTIONS,
+        f"-Xms{min(heap, 256)}m",
+        f"-Xmx{heap}m",
+        _argument(f"-Djna.tmpdir={home / 'run'}"),  # JNA would unpack its library into the user's ~/.cache
+        "-cp",
+        _argument(os.pathsep.join(str(jar) for jar in jars)),
+    ]
+    arguments = arguments_file(home)
+    arguments.write_text("\n".join(options) + "\n", encoding="utf-8")
+    return [
+        str(java.path),
+        f"@{arguments}",
+        MAIN_CLASS,
+        f"--home-dir={home}",
+        f"--config-dir={home / 'conf'}",
+        "--console-mode",  # its log goes to the standard output too, that of this start alone
+    ]
+
+
+def arguments_file(home: Path) -> Path:
+    """Return the path of the file with java's arguments; a process that names it is the server of this home."""
+    return home / "conf" / "java.arguments"
+
+
+def set_first_password(home: Path) -> SecretStr:
+    """Choose a password before the first start, so that the server never runs with the default one.
+
+    What the server reads is a salted hash in `data/dbms/auth.ini`, as `neo4j-admin dbms
+    set-initial-password` writes it; the password itself goes into a file only its owner can read.
+    """
+    password, salt = secrets.token_urlsafe(24), secrets.token_bytes(32)
+    digest = salt + password.encode()
+    for _ in range(_HASH_ROUNDS):
+        digest = hashlib.sha256(digest).digest()
+    _write_private(password_file(home), password + "\n")
+    line = f"neo4j:SHA-256,{digest.hex()},{salt.hex()},{_HASH_ROUNDS}:\n"
+    _write_private(home / "data" / "dbms" / "auth.ini", line)
+    return SecretStr(password)
+
+
+def password_file(home: Path) -> Path:
+    """Return the path of the file with the password of the user neo4j."""
+    return home / "password"
+
+
+def _write_private(path: Path, text: str) -> None:
+    """Write a file that only its owner can read, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_name(f".{path.name}.new")
+    fresh.unlink(missing_ok=True)
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
+    fresh.replace(path)
+
+
+def _argument(text: str) -> str:
+    """Quote an argument for java's argument file."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+def _memory_bytes() -> int:
+    """Return the memory of the machine, or of the container when that has less."""
+    total = psutil.virtual_memory().total
+    try:
+        return min(total, int(_CGROUP_LIMIT.read_text()))
+    except (OSError, ValueError):
+        return total

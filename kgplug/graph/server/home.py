@@ -1,0 +1,148 @@
+"""The home folder of the managed local Neo4j: what is installed there, what runs, and where it answers.
+
+Which process serves a home follows from the pid file and from that process's command line, which names this home: a pid
+that another program has now is not mistaken for it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import psutil
+from pydantic import SecretStr
+
+from kgplug.errors import LocalServerError
+from kgplug.graph.server import install
+from kgplug.graph.server.config import arguments_file, password_file
+from kgplug.graph.server.process import age_s, carries, executable, serves
+
+State = Literal["not installed", "stopped", "starting", "running", "unhealthy"]
+START_TIMEOUT_S = 300  # a boot takes 20 s of processor time: minutes on a very busy machine
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Where a running local server is, and how to log in."""
+
+    uri: str
+    username: str
+    password: SecretStr
+    import_dir: Path  # where LOAD CSV's file:/// points
+
+
+@dataclass(frozen=True)
+class LocalStatus:
+    """What `kgplug db status` shows."""
+
+    state: State
+    pid: int | None
+    uri: str | None
+    version: str
+    java: Path | None
+    home: Path
+    log: Path
+    data_bytes: int
+
+
+class LocalHome:
+    """The local Neo4j as it stands; nothing is changed.
+
+    Args:
+        home: folder of configuration, data, logs and the password file.
+        jars: folder of the server's jars; `home`/jars if not given.
+    """
+
+    def __init__(self, home: Path, *, jars: Path | None = None) -> None:
+        self.home = home.expanduser().resolve()
+        self.jars = jars or self.home / "jars"
+        self.log = self.home / "logs" / "console.log"
+        self._pid_file = self.home / "neo4j.pid"
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self.home)!r})"
+
+    def status(self) -> LocalStatus:
+        """Look at the server without changing anything."""
+        process = self._process()
+        return LocalStatus(
+            state=self._state(process),
+            pid=process.pid if process else None,
+            uri=self._uri() if process else None,
+            version=install.NEO4J_VERSION,
+            java=executable(process) if process else None,
+            home=self.home,
+            log=self.log,
+            data_bytes=_size(self.home / "data"),
+        )
+
+    def endpoint(self) -> Endpoint:
+        """Return where the running server is.
+
+        Raises:
+            LocalServerError: it does not run.
+        """
+        process = self._process()
+        if process is None or not serves(process, self._port()):
+            raise LocalServerError("The local Neo4j is not running. Start it: kgplug db start.")
+        return self._endpoint()
+
+    def address(self) -> str:
+        """Return host:port of the server, running or not; "" before its first start."""
+        port = self._port()
+        return "" if port is None else f"127.0.0.1:{port}"
+
+    def _state(self, process: psutil.Process | None) -> State:
+        if process is None:
+            return "stopped" if install.installed(self.jars) else "not installed"
+        if serves(process, self._port()):
+            return "running"
+        return "starting" if age_s(process) < START_TIMEOUT_S else "unhealthy"
+
+    def _process(self) -> psutil.Process | None:
+        """Return the process that serves this home: the pid file's, else one whose start was cut off."""
+        mark = f"@{arguments_file(self.home)}"
+        try:
+            recorded = psutil.Process(int(self._pid_file.read_text()))
+        except (OSError, ValueError, psutil.Error):
+            recorded = None
+        if recorded is not None and carries(recorded, mark):
+            return recorded
+        return next((process for process in psutil.process_iter() if carries(process, mark)), None)
+
+    def _endpoint(self) -> Endpoint:
+        return Endpoint(self._uri(), "neo4j", self._endpoint_password(), self.home / "import")
+
+    def _endpoint_password(self) -> SecretStr:
+        path = password_file(self.home)
+        try:
+            return SecretStr(path.read_text(encoding="utf-8").strip())
+        except FileNotFoundError:
+            raise LocalServerError(
+                f"The password file {path} is missing, so nobody can log in to the data beside it. "
+                f"Put it back, or remove {self.home / 'data'} to start with an empty database."
+            ) from None
+
+    def _uri(self) -> str:
+        return f"bolt://127.0.0.1:{self._port()}"
+
+    def _port(self) -> int | None:
+        """Return the port in the server's configuration, None before its first start."""
+        try:
+            config = (self.home / "conf" / "neo4j.conf").read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return None
+        match = re.search(r"^server\.bolt\.listen_address=127\.0\.0\.1:(\d+)$", config, re.MULTILINE)
+        return int(match[1]) if match else None
+
+
+def _size(folder: Path) -> int:
+    """Return the bytes of all files in a folder, which may change meanwhile."""
+    total = 0
+    for path in folder.rglob("*"):
+        with contextlib.suppress(FileNotFoundError):
+            total += path.lstat().st_size if path.is_file() else 0
+    return total

@@ -1,0 +1,196 @@
+"""Get the jars of the managed local Neo4j: pinned, downloaded once, verified at every start.
+
+The coordinates, sizes and sha256 of all jars ship with kgplug, so nothing is resolved at run time: what is
+missing in the folder is taken from Maven's local repository when it is there and right, and downloaded through
+jgo otherwise. A jar is moved into the folder only when its hash is right, so an interrupted download goes on
+with the jars that are still missing.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import shutil
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from kgplug.errors import LocalServerError
+from kgplug.graph.server.lock import locked
+from kgplug.progress import bar as progress_bar
+
+NEO4J_VERSION = "5.26.30"
+_PINS = Path(__file__).with_name(f"neo4j-{NEO4J_VERSION}.jars.txt")
+_THREADS = 8
+_READ_BYTES = 1 << 20
+_NETWORK_TIMEOUT_S = 15
+_ATTEMPTS = 2
+_SPARE_BYTES = 300_000_000  # for the database files beside the jars
+
+
+@dataclass(frozen=True)
+class Jar:
+    """A pinned jar."""
+
+    group: str
+    artifact: str
+    version: str
+    classifier: str
+    sha256: str
+    size: int  # bytes
+
+    @property
+    def file_name(self) -> str:
+        """Return the name of the file, the same as in a Maven repository."""
+        classifier = f"-{self.classifier}" if self.classifier else ""
+        return f"{self.artifact}-{self.version}{classifier}.jar"
+
+    def matches(self, path: Path) -> bool:
+        """Tell whether a file is this jar, by size and sha256."""
+        try:
+            if path.stat().st_size != self.size:
+                return False
+            digest = hashlib.sha256()
+            with path.open("rb") as file:
+                while block := file.read(_READ_BYTES):
+                    digest.update(block)
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        return digest.hexdigest() == self.sha256
+
+
+def pinned_jars() -> list[Jar]:
+    """Return the jars of the server in class path order."""
+    jars = []
+    for line in _PINS.read_text(encoding="utf-8").splitlines():
+        if not line.startswith("#"):
+            sha256, size, coordinates = line.split()
+            group, artifact, version, *classifier = coordinates.split(":")
+            jars.append(Jar(group, artifact, version, "".join(classifier), sha256, int(size)))
+    return jars
+
+
+def installed(folder: Path) -> bool:
+    """Tell whether all jars are there, by name only."""
+    return all((folder / jar.file_name).is_file() for jar in pinned_jars())
+
+
+def install(folder: Path, *, progress: bool | None = None) -> list[Path]:
+    """Make sure that every pinned jar is in a folder and unaltered.
+
+    Args:
+        folder: of the jars; made if it does not exist.
+        progress: show a bar while downloading; None shows it on a terminal only.
+
+    Returns:
+        The paths of the jars in class path order.
+
+    Raises:
+        LocalServerError: network, disk, permission, or a jar whose hash is wrong after a second download.
+    """
+    jars = pinned_jars()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if _missing(jars, folder):
+            with locked(folder / ".lock"):
+                _download_all(_missing(jars, folder), folder, progress)
+    except OSError as error:
+        raise disk_error(folder, error) from error
+    return [folder / jar.file_name for jar in jars]
+
+
+def disk_error(folder: Path, error: OSError) -> LocalServerError:
+    """Return the error for a folder that cannot be written."""
+    if error.errno == errno.ENOSPC:
+        return LocalServerError(f"The disk of {folder} is full. Free some space, or set KGPLUG_HOME to another disk.")
+    return LocalServerError(
+        f"kgplug cannot write to {error.filename or folder} ({error.strerror or error}). "
+        "Mend its permissions, or set KGPLUG_HOME to a folder of your own."
+    )
+
+
+def _missing(jars: list[Jar], folder: Path) -> list[Jar]:
+    """Return the jars that are not in a folder, or altered there."""
+    with ThreadPoolExecutor(_THREADS) as pool:
+        right = list(pool.map(lambda jar: jar.matches(folder / jar.file_name), jars))
+    return [jar for jar, is_right in zip(jars, right, strict=True) if not is_right]
+
+
+def _check_space(folder: Path, download_bytes: int) -> None:
+    """Raise before a download that would fill the disk."""
+    free, needed = shutil.disk_usage(folder).free, download_bytes + _SPARE_BYTES
+    if free < needed:
+        raise LocalServerError(
+            f"The local Neo4j needs {needed / 1e6:.0f} MB in {folder}, but only {free / 1e6:.0f} MB are free. "
+            "Free some space, or set KGPLUG_HOME to another disk."
+        )
+
+
+def _download_all(jars: list[Jar], folder: Path, progress: bool | None) -> None:
+    """Fetch jars in parallel into a folder whose lock is held."""
+    for left_by_a_killed_download in folder.glob(".download-*"):
+        shutil.rmtree(left_by_a_killed_download, ignore_errors=True)
+    _check_space(folder, sum(jar.size for jar in jars))
+    largest_first = sorted(jars, key=lambda jar: -jar.size)
+    n_bytes = sum(jar.size for jar in jars)
+    bar = progress_bar(n_bytes, what=f"Neo4j {NEO4J_VERSION}", unit="B", progress=progress, in_notebooks=True)
+    with bar, tempfile.TemporaryDirectory(dir=folder, prefix=".download-") as staging:
+        pool = ThreadPoolExecutor(_THREADS)
+        try:
+            for size in pool.map(lambda jar: _obtain(jar, folder, Path(staging)), largest_first):
+                bar.update(size)
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _obtain(jar: Jar, folder: Path, staging: Path) -> int:
+    """Put one jar into a folder and return its size in bytes."""
+    source = _from_maven_repository(jar, staging) or _download(jar, staging)
+    source.replace(folder / jar.file_name)
+    return jar.size
+
+
+def _from_maven_repository(jar: Jar, staging: Path) -> Path | None:
+    """Copy a jar out of Maven's own local repository, when it is there and unaltered."""
+    from jgo.constants import default_maven_repo
+
+    path = default_maven_repo().joinpath(*jar.group.split("."), jar.artifact, jar.version, jar.file_name)
+    try:
+        return Path(shutil.copy(path, staging / jar.file_name)) if jar.matches(path) else None
+    except PermissionError:
+        return None
+
+
+def _download(jar: Jar, staging: Path) -> Path:
+    """Download a jar, once more if the network fails or what arrives is not the pinned jar."""
+    from requests import RequestException
+
+    failure: Exception | None = None
+    for attempt in range(_ATTEMPTS):
+        try:
+            path = _fetch(jar, staging / str(attempt))
+        except (RequestException, RuntimeError) as error:
+            failure = error
+        else:
+            failure = None
+            if jar.matches(path):
+                return path
+    if failure is None:
+        raise LocalServerError(
+            f"{jar.file_name} arrived altered {_ATTEMPTS} times (its sha256 is not the pinned one). "
+            "A proxy or mirror on the way may be at fault; try again, or from another network."
+        )
+    raise LocalServerError(
+        f"The local Neo4j could not be downloaded ({jar.file_name}: {type(failure).__name__}). Check the network and "
+        "run the command again: it goes on where it stopped. Or set NEO4J_URI to a server of your own."
+    ) from failure
+
+
+def _fetch(jar: Jar, repository: Path) -> Path:
+    """Fetch one jar through jgo, without any resolution of dependencies."""
+    from jgo.maven import MavenContext
+
+    context = MavenContext(repo_cache=repository, timeout=_NETWORK_TIMEOUT_S)
+    component = context.project(jar.group, jar.artifact).at_version(jar.version)
+    return component.artifact(jar.classifier).resolve()

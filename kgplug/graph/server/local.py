@@ -1,0 +1,223 @@
+"""The managed local Neo4j: install, start and stop a server that belongs to kgplug.
+
+One server a home folder. It listens on loopback at a port of its own, so that it never meets a Neo4j that is
+already there, and lives on after the command that started it.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import psutil
+
+from kgplug.errors import GraphError, LocalServerError
+from kgplug.graph.connection import Connection
+from kgplug.graph.server import install
+from kgplug.graph.server.config import command_line, set_first_password, write_config
+from kgplug.graph.server.home import START_TIMEOUT_S, Endpoint, LocalHome
+from kgplug.graph.server.java import find_java
+from kgplug.graph.server.lock import locked
+from kgplug.graph.server.process import dying_with_parent, last_telling_line, serves
+from kgplug.graph.server_errors import has_failed
+from kgplug.progress import bar as progress_bar
+from kgplug.settings import child_environment
+
+_log = logging.getLogger(__name__)
+_PORTS = range(17_000, 27_000)  # below the ports that systems give to outgoing connections
+_PORT_ATTEMPTS = 50
+_LAUNCH_ATTEMPTS = 3
+_STOP_TIMEOUT_S = 60
+_POLL_S = 0.1
+_PORT_TAKEN = "Address already in use"
+
+
+class LocalNeo4j(LocalHome):
+    """The Neo4j of one home folder, to be started and stopped.
+
+    Args:
+        home: folder of configuration, data, logs and the password file.
+        jars: folder of the server's jars; `home`/jars if not given. Several homes may share one.
+        config: further settings of neo4j.conf, from the next start on. The server must go on answering bolt://.
+    """
+
+    def __init__(self, home: Path, *, jars: Path | None = None, config: Mapping[str, str] | None = None) -> None:
+        super().__init__(home, jars=jars)
+        self._config = dict(config or {})
+        self._child: subprocess.Popen[bytes] | None = None
+
+    def start(self, *, progress: bool | None = None, die_with_parent: bool = False) -> Endpoint:
+        """Start the server unless it runs, installing it first when needed.
+
+        Args:
+            progress: show a bar while downloading and a clock while it starts; None shows it on a terminal only.
+            die_with_parent: the server is killed when the calling process ends (Linux; for tests).
+
+        Returns:
+            Where the server is. It answers queries by then.
+
+        Raises:
+            LocalServerError: what is missing (network, disk, permission, Java), or why the server died.
+        """
+        try:
+            self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with locked(self.home / "lock"):
+                process = self._process()
+                if process is None:
+                    self._install_and_launch(progress, die_with_parent)
+                elif not serves(process, self._port()):
+                    self._wait(progress)
+                return self._endpoint()
+        except OSError as error:
+            raise install.disk_error(self.home, error) from error
+
+    def stop(self) -> bool:
+        """Stop the server cleanly, killing it only if it does not end by itself or its database has failed.
+
+        Returns:
+            False when it was not running.
+        """
+        if not self.home.is_dir():
+            return False
+        with locked(self.home / "lock"):
+            process = self._process()
+            if process is None:
+                return False
+            if self._has_failed(process):
+                process.kill()
+            else:
+                process.terminate()
+            try:
+                process.wait(_STOP_TIMEOUT_S)
+            except psutil.TimeoutExpired:
+                _log.warning(
+                    "Neo4j did not stop within %d s and was killed; it recovers at its next start.", _STOP_TIMEOUT_S
+                )
+                process.kill()
+                process.wait(_STOP_TIMEOUT_S)
+            self._pid_file.unlink(missing_ok=True)
+            self._child = None
+            return True
+
+    def _has_failed(self, process: psutil.Process) -> bool:
+        """Tell whether the database has given up over an error, such as a full disk.
+
+        Neo4j 5.26 then spoils its transaction log while it shuts down in order, and does not start again; after a
+        kill it recovers all that was committed.
+        """
+        if not serves(process, self._port()):
+            return False
+        try:
+            self._log_in()
+        except GraphError as error:
+            return has_failed(error)
+        return False
+
+    def kill(self) -> None:
+        """End the server at once, for those who throw its data away; committed data would survive."""
+        process = self._process()
+        if process is not None:
+            process.kill()
+            process.wait(_STOP_TIMEOUT_S)
+
+    def _install_and_launch(self, progress: bool | None, die_with_parent: bool) -> None:
+        """Bring up a server that does not run."""
+        java = find_java()
+        jars = install.install(self.jars, progress=progress)
+        if not (self.home / "data" / "databases" / "system").exists():
+            set_first_password(self.home)
+        self._endpoint_password()
+        for attempt in range(_LAUNCH_ATTEMPTS):
+            write_config(self.home, self._choose_port(retry=attempt > 0), self._config)
+            self._launch(command_line(self.home, java, jars), die_with_parent)
+            try:
+                return self._wait(progress)
+            except LocalServerError:
+                if _PORT_TAKEN not in self.log.read_text(encoding="utf-8", errors="replace"):
+                    raise
+        raise LocalServerError(
+            f"The port of the local Neo4j was taken by another program {_LAUNCH_ATTEMPTS} times while it started. "
+            "Start it again: kgplug db start."
+        )
+
+    def _launch(self, command: list[str], die_with_parent: bool) -> None:
+        """Start the process in a session of its own, so that no Ctrl-C reaches it."""
+        self.log.parent.mkdir(exist_ok=True)
+        with self.log.open("wb") as log:
+            self._child = subprocess.Popen(
+                command,
+                cwd=self.home,
+                env=child_environment(LC_ALL="C.UTF-8"),  # or Java cannot open a path with an accent
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                preexec_fn=dying_with_parent() if die_with_parent else None,
+            )
+        self._pid_file.write_text(f"{self._child.pid}\n")
+
+    def _wait(self, progress: bool | None) -> None:
+        """Wait until the server answers a query, or raise with the reason why it does not."""
+        deadline = time.monotonic() + START_TIMEOUT_S
+        clock = "{desc} {elapsed} (15 to 40 s as a rule)"
+        looks = {"bar_format": clock, "leave": False, "mininterval": 0}
+        with progress_bar(None, what="Waiting for Neo4j", unit="", progress=progress, **looks) as bar:
+            while (process := self._process()) is None or not serves(process, self._port()):
+                if process is None and self._has_ended():
+                    raise LocalServerError(
+                        f"The local Neo4j ended while it started: {self._why_it_ended()} Its log: {self.log}"
+                    )
+                if time.monotonic() > deadline:
+                    raise LocalServerError(
+                        f"The local Neo4j runs but does not answer within {START_TIMEOUT_S} s. Its log: {self.log}. "
+                        "Stop it (kgplug db stop), then start it again."
+                    )
+                time.sleep(_POLL_S)
+                bar.update()
+            self._log_in()
+
+    def _why_it_ended(self) -> str:
+        killed = self._child is not None and self._child.returncode == -signal.SIGKILL
+        return "something killed it, perhaps for want of memory." if killed else last_telling_line(self.log)
+
+    def _has_ended(self) -> bool:
+        """Tell whether no server comes any more; a child is asked, for its command line shows a moment late."""
+        return self._child is None or self._child.poll() is not None
+
+    def _log_in(self) -> None:
+        """Run one query on the default database, which may come up a little later than the port."""
+        endpoint = self._endpoint()
+        with Connection.open(endpoint.uri, username=endpoint.username, password=endpoint.password) as connection:
+            connection.rows("RETURN 1")
+
+    def _choose_port(self, *, retry: bool) -> int:
+        """Return the port of the last start if it is free, else another one."""
+        last = self._port()
+        if last is not None and not retry and _is_free(last):
+            return last
+        for _ in range(_PORT_ATTEMPTS):
+            port = secrets.choice(_PORTS)
+            if _is_free(port):
+                if last is not None:
+                    _log.warning(
+                        "Port %d is taken by another program: the local Neo4j now listens on port %d.", last, port
+                    )
+                return port
+        raise LocalServerError(f"No port between {_PORTS.start} and {_PORTS.stop - 1} is free for the local Neo4j.")
+
+
+def _is_free(port: int) -> bool:
+    """Tell whether a server could listen on a loopback port."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True

@@ -1,0 +1,24 @@
+"""What the commands do, callable from Python: one verb per file."""
+
+from kgplug.jobs.data import DEFAULT_FRACTIONS, GraphData, Split, evaluation_of, read
+from kgplug.jobs.evaluate import evaluate
+from kgplug.jobs.predict import predict
+from kgplug.jobs.publish import diff, preview, publish, resume
+from kgplug.jobs.train import train
+from kgplug.jobs.tune import tune
+
+__all__ = [
+    "DEFAULT_FRACTIONS",
+    "GraphData",
+    "Split",
+    "diff",
+    "evaluate",
+    "evaluation_of",
+    "predict",
+    "preview",
+    "publish",
+    "read",
+    "resume",
+    "train",
+    "tune",
+]

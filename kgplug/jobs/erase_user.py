@@ -1,0 +1,281 @@
+"""Remove one user from everything that kgplug keeps: the graph's edges and vectors, and the runs of this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from kgplug.data.artefact import peek_content, read_artefact, write_artefact
+from kgplug.data.erased_items import ERASED_ITEM, ERASED_USER, without_item
+from kgplug.data.forgotten_rows import without_person
+from kgplug.data.graph_identity import GraphIdentity
+from kgplug.data.own_items import OWN_ITEMS
+from kgplug.data.values.key_text import FoundKey, choose_key
+from kgplug.errors import RunError, UsageError
+from kgplug.graph.find_key import find_key, has_key, unknown_key
+from kgplug.graph.graph import Graph
+from kgplug.graph.identity import graph_identity
+from kgplug.graph.publishing.erase import erase_user as erase_from_graph
+from kgplug.graph.queries import quote
+from kgplug.recommenders.catalogue import RECOMMENDERS
+from kgplug.training.runs import Runs
+
+if TYPE_CHECKING:
+    from kgplug.graph.publishing.erase import EraseReport
+
+# Arrays of one row a user, by the end of their name, of all recommenders that kgplug has.
+_USER_ROWS = ("users", "user_bias", "user_logits", "memories", "histories")
+# Arrays that say where each user's part of others begins: end of the name → ends of those others.
+_USER_STARTS = {"indptr": ("indices", "data"), "rated_starts": ("rated_items", "rated_weights")}
+_ITEM_MATRICES = ("similarity.indptr", "cf.indptr", "semantic.indptr", "features.indptr")  # of one row per item
+
+
+@dataclass(frozen=True)
+class Erasure:
+    """What was removed of a user.
+
+    Attributes:
+        graph: edges and vectors.
+        in_graph: whether the graph has a node with the user's key.
+        runs: ids of runs out of which the user was taken.
+        damaged: ids of runs that cannot be read, so that nobody knows what is in them.
+        checkpoints: number of unfinished trainings that were removed.
+        elsewhere: number of runs of other graphs, where this key is somebody else; they were left as they are.
+    """
+
+    graph: EraseReport
+    in_graph: bool = True
+    runs: list[str] = field(default_factory=list)
+    damaged: list[str] = field(default_factory=list)
+    checkpoints: int = 0
+    elsewhere: int = 0
+
+    def to_dict(self) -> dict:
+        """Return all of it, JSON-able."""
+        return {**vars(self), "graph": vars(self.graph)}
+
+    def __str__(self) -> str:
+        graph = self.graph
+        edges, vectors = graph.found
+        lines = [
+            f"User {graph.user}: {graph.edges:,} edges and {len(graph.vectors):,} vectors removed from the graph; "
+            f"taken out of {len(self.runs):,} runs on this machine."
+        ]
+        if self.checkpoints:
+            lines.append(f"{self.checkpoints:,} unfinished trainings were removed: they would begin anew.")
+        if self.elsewhere:
+            lines.append(f"{self.elsewhere:,} runs of other graphs were left as they are.")
+        if self.damaged:
+            lines.append(f"Not looked into, as they are damaged: {', '.join(self.damaged)}. Delete their folders.")
+        lines += [
+            "The node and its feedback stay: delete them, or the next training learns from them again."
+            if self.in_graph
+            else "The graph has no node with that key.",
+            "This query proves it:",
+            graph.proof,
+            f"It found {graph.before[0]:,} edges and {len(graph.before[1]):,} vectors before, and now finds "
+            f"{edges:,} edges and {len(vectors):,} vectors.",
+        ]
+        return "\n".join(lines)
+
+    __repr__ = __str__  # what a notebook answers
+
+
+def erase_user(graph: Graph, runs: Runs, user: int | str) -> Erasure:
+    """Remove a user's rows from all runs of this machine, and edges and vectors from the graph.
+
+    Args:
+        graph: with a schema (`graph.use(schema)`).
+        runs: of this machine; others may hold copies.
+        user: key, of the type that it has in the graph or the runs; `find_user` returns it for a text.
+
+    Raises:
+        UsageError: neither the graph nor any run has a user with that key.
+    """
+    here = graph_identity(graph.connection, None)
+    user = user.item() if isinstance(user, np.generic) else user
+    label, key = graph.schema.user.label, graph.schema.user.key
+    in_graph = has_key(graph.connection, label, key, user)
+    if not in_graph and not any(_is(user, each) for each in _keys_in_runs(runs, label, key, here)):
+        raise _nobody(unknown_key(graph.connection, label, key, user), runs)
+    erased, damaged, elsewhere = [], [], 0
+    for info in runs.list():
+        if not here.same_store(info.graph):
+            elsewhere += 1
+            continue
+        try:
+            found = [erase_from_run(info.path, label, name) for name in _names_of(graph, info.graph, user)]
+            if any(found):
+                erased.append(info.id)
+        except RunError:
+            damaged.append(info.id)
+    unfinished = [*(runs.folder / ".checkpoints").glob("*")]
+    for path in unfinished:
+        path.unlink(missing_ok=True)
+    report = erase_from_graph(graph.connection, graph.schema, user, must_exist=False)
+    return Erasure(report, in_graph, erased, damaged, len(unfinished), elsewhere)
+
+
+def find_user(graph: Graph, runs: Runs, text: str) -> FoundKey:
+    """Return the key of the user that a text means, with the type that it has in the graph, else in the runs.
+
+    Raises:
+        UsageError: neither the graph nor any run has such a user.
+    """
+    label, key = graph.schema.user.label, graph.schema.user.key
+    try:
+        return find_key(graph.connection, label, key, text)
+    except UsageError as error:
+        found = choose_key(text, _keys_in_runs(runs, label, key, graph_identity(graph.connection, None)))
+        if found is None:
+            raise _nobody(error, runs) from None
+        return found
+
+
+def _nobody(error: UsageError, runs: Runs) -> UsageError:
+    return UsageError(f"{error} None of the {len(runs.list()):,} runs on this machine has that user either.")
+
+
+def _keys_in_runs(runs: Runs, label: str, key: str, here: GraphIdentity) -> Iterator[int | str]:
+    """Yield the keys of users in all runs of a database that can be read and know users by a key property."""
+    for info in runs.list():
+        if not here.same_store(info.graph) or _other_key(info.graph, label, key):
+            continue
+        with suppress(RunError, KeyError, TypeError, ValueError):
+            content = peek_content(info.path)
+            keys = (*_user_keys(content, label), *_item_keys_of(content, label))
+            yield from (key for key in keys if key is not None)
+
+
+def _other_key(known: GraphIdentity, label: str, key: str) -> str:
+    """Return the key property by which a run knows users of a label; "" where it is this one, or unknown."""
+    theirs, _, name = known.user.rpartition(".")
+    return name if theirs == label and name != key else ""
+
+
+def _names_of(graph: Graph, known: GraphIdentity, user: int | str) -> list[int | str]:
+    """Return the keys that a user has in a run, which may know users by another property than the graph's schema."""
+    label, key = graph.schema.user.label, graph.schema.user.key
+    other = _other_key(known, label, key)
+    if not other:
+        return [user]
+    query = f"MATCH (n:{quote(label)}) WHERE n.{quote(key)} = $user RETURN DISTINCT n.{quote(other)} AS key"
+    return [row["key"] for row in graph.connection.rows(query, user=user) if row["key"] is not None]
+
+
+def _user_keys(content: dict, label: str) -> list:
+    """Return the keys of users by number, with None in place of other entities."""
+    if content.get("kind") == "recommender":
+        return _keys_of(content, "user_keys", None, label)
+    return _keys_of(content, "entity_keys", "entity_labels", label)
+
+
+def _is(one: object, other: object) -> bool:
+    """Tell whether two keys are the same, of the same type."""
+    return type(one) is type(other) and one == other
+
+
+def erase_from_run(folder: Path, label: str, user: int | str) -> bool:
+    """Take a user out of a run: its key, its rows and what was learnt of it; return whether it was there.
+
+    The place stays, under a name that is no key of the graph, so that all other numbers stay what they are.
+
+    Args:
+        folder: of the run.
+        label: of users.
+        user: key.
+
+    Raises:
+        RunError: the run is damaged, or of a model of another package, whose arrays nobody here knows.
+    """
+    known = _user_keys(peek_content(folder), label)
+    if user not in known and user not in _item_keys_of(peek_content(folder), label):
+        return False
+    arrays, content = read_artefact(folder)
+    row = known.index(user) if user in known else -1
+    if content["kind"] == "recommender":
+        if content["model"] not in RECOMMENDERS:
+            raise RunError(f"{folder}: nobody knows which arrays of {content['model']} are of users. Delete the run.")
+        item = _own_item(arrays, content, row, user, label)
+        arrays = without_person(arrays, content, label, user, is_item=item >= 0)
+        if row >= 0:
+            arrays = _without_user(arrays, row, len(content["user_keys"]))
+            content["user_keys"][row] = ERASED_USER.format(row)
+        if item >= 0:
+            arrays = without_item(arrays, item, len(content["item_keys"]))
+            content["item_keys"][item] = ERASED_ITEM.format(item)
+    else:
+        arrays = without_person(arrays, content, label, user)
+        arrays = _without_entity(arrays, row, len(content["entity_keys"]))
+        content["entity_keys"][row] = ERASED_USER.format(row)
+    write_artefact(folder, arrays, {**content, "key": ""})
+    return True
+
+
+def _keys_of(content: dict, keys: str, labels: str | None, label: str) -> list:
+    """Return the keys of users by number, with None in place of other entities."""
+    if labels is None:
+        return content[keys] if content.get("user_label", label) in (label, "") else []
+    found = zip(content[keys], content[labels], strict=True)
+    return [key if its_label == label else None for key, its_label in found]
+
+
+def _item_keys_of(content: dict, label: str) -> list:
+    """Return the keys of items that are nodes of the users' label, [] where items are others."""
+    return content["item_keys"] if label and content.get("item_label") == label else []
+
+
+def _own_item(arrays: dict[str, np.ndarray], content: dict, row: int, user: int | str, label: str) -> int:
+    """Return the number of the item that a user is in a run, -1 where it is none."""
+    if row >= 0 and OWN_ITEMS in arrays:
+        return int(arrays[OWN_ITEMS][row])
+    keys = _item_keys_of(content, label)
+    return keys.index(user) if user in keys else -1
+
+
+def _without_user(arrays: dict[str, np.ndarray], row: int, n_users: int) -> dict[str, np.ndarray]:
+    """Return a recommender's arrays with a user's rows zero, and without the user's part of lists."""
+    kept = dict(arrays)
+    for name, array in arrays.items():
+        if name.endswith(_USER_ROWS) and len(array) == n_users:
+            kept[name] = array.copy()
+            kept[name][row] = 0
+        if name == OWN_ITEMS:
+            kept[name] = array.copy()
+            kept[name][row] = -1
+        if name == "model.likes" and array.ndim == 2 and len(array) == 2:  # users and items of RKGE's paths
+            kept[name] = array[:, array[0] != row]
+        for end, others in _USER_STARTS.items():
+            if not name.endswith(end) or name.endswith(_ITEM_MATRICES) or array.shape != (n_users + 1,):
+                continue
+            stem = name.removesuffix(end)
+            gone = np.zeros(int(array[-1]), dtype=bool)
+            gone[array[row] : array[row + 1]] = True
+            if stem.endswith("near."):  # of users with users
+                gone |= arrays[f"{stem}indices"] == row
+            before = np.concatenate([[0], np.cumsum(gone)])  # gone before each place
+            kept[name] = (array - before[array]).astype(array.dtype)
+            for other in others:
+                if f"{stem}{other}" in arrays:
+                    kept[f"{stem}{other}"] = arrays[f"{stem}{other}"][~gone]
+    return kept
+
+
+def _without_entity(arrays: dict[str, np.ndarray], row: int, n_entities: int) -> dict[str, np.ndarray]:
+    """Return an embedding's arrays with an entity's vectors zero, and its triples to itself only."""
+    kept = {name: array.copy() for name, array in arrays.items()}
+    for name, array in kept.items():
+        if name == "graph.triples":
+            array[np.ix_((array[:, [0, 2]] == row).any(axis=1), [0, 2])] = row
+        elif name.endswith(".sources"):  # of messages along triples
+            targets = kept[name.removesuffix("sources") + "targets"]
+            touched = (array == row) | (targets == row)
+            array[touched], targets[touched] = row, row
+        elif "entity" in name and len(array) == n_entities:
+            array[row] = 0
+    return kept

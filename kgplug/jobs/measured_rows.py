@@ -1,0 +1,279 @@
+"""Which rows of a graph runs are measured on: their test sets, or what several runs can be compared on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+
+from kgplug import models
+from kgplug.data.artefact import read_arrays
+from kgplug.data.row_memory import HASHES, NEW, PARTS, TEST, TRAINING, RowMemory, common_test_rows
+from kgplug.errors import DataError, KgplugError, RunError
+from kgplug.graph.graph import Graph
+from kgplug.graph.schema import GraphSchema
+from kgplug.jobs.data import Split, split_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from kgplug.data.interactions import Interactions
+    from kgplug.data.knowledge_graph import KnowledgeGraph
+    from kgplug.embeddings.model import EmbeddingModel
+    from kgplug.recommenders.base import Recommender
+
+TEST_ROWS, GONE = "test rows", "gone"
+"""Columns: rows that a run was measured on, and rows of its own test set that the graph no longer holds."""
+
+
+@dataclass
+class MeasuredRun:
+    """A run to measure.
+
+    Attributes:
+        folder: of the run.
+        content: of its artefact.
+        parts: int8 (m,), the part in this run of each row of the graph, NEW where it has none.
+        knows: bool (m,), which rows of the graph are of users, items, entities and relations that the run knows.
+        gone: number of test rows that the graph no longer holds.
+    """
+
+    folder: Path
+    content: dict
+    parts: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=np.int8))
+    knows: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=bool))
+    gone: int = 0
+
+    @property
+    def schema(self) -> GraphSchema:
+        return GraphSchema.model_validate(self.content["schema"])
+
+    @property
+    def own_test(self) -> np.ndarray:
+        """bool (m,): the rows of its own test set that the graph holds."""
+        return (self.parts == TEST) & self.knows
+
+
+class TestRows:
+    """Runs of one kind that are measured on the same rows of a graph.
+
+    Attributes:
+        runs: those that can be measured, once `recall` was called.
+        rows: bool (m,), the common test rows; None: each run is measured on its own.
+        notes: sentences on how the rows were chosen.
+    """
+
+    what = "rows"
+
+    def __init__(self, graph: Graph, runs: list[MeasuredRun], progress: bool | None) -> None:
+        self.runs, self.notes = runs, list[str]()
+        self.rows: np.ndarray | None = None
+        newest = max(runs, key=lambda run: str(run.content.get("created") or run.content.get("run")))
+        self.schema = newest.schema
+        self.hashes = self.read(graph, progress)
+
+    def read(self, graph: Graph, progress: bool | None) -> np.ndarray:
+        """Read the graph and return the hash of each row, uint64 (m,)."""
+        raise NotImplementedError
+
+    def split_again(self, run: MeasuredRun, split: Split) -> RowMemory | None:
+        """Return what a run of an earlier version would remember, None where the graph has changed since."""
+        raise NotImplementedError
+
+    def known_to(self, content: dict) -> np.ndarray:
+        """Return the rows whose keys a run knows, bool (m,)."""
+        raise NotImplementedError
+
+    def measure(self, run: MeasuredRun, k: tuple[int, ...], beyond: bool) -> pd.DataFrame:
+        """Return the figures of a run, one row."""
+        raise NotImplementedError
+
+    def likes(self, rows: np.ndarray) -> int:
+        """Return how many of some rows, bool (m,), figures can be taken of."""
+        return int(rows.sum())
+
+    def recall(self) -> list[tuple[MeasuredRun, KgplugError]]:
+        """Find the test rows of the runs, and the rows that are common to them; return those that have none."""
+        failed, whole = list[tuple[MeasuredRun, KgplugError]](), list[MeasuredRun]()
+        for run in self.runs:
+            try:
+                self._recall(run)
+                whole.append(run)
+            except KgplugError as error:
+                failed.append((run, error))
+        self.runs = whole
+        if len(whole) > 1:
+            self._choose_common()
+        return failed
+
+    def _recall(self, run: MeasuredRun) -> None:
+        memory = RowMemory.from_arrays(read_arrays(run.folder, (HASHES, PARTS)))
+        memory = memory or self.split_again(run, split_of(run.content))
+        if memory is None:
+            raise RunError(
+                f"Run {run.folder.name} is of an earlier version of kgplug, which did not remember its test set, and "
+                "the graph has changed since. Train again, then evaluate."
+            )
+        n_test = memory.count(TEST)
+        if n_test == 0:
+            raise DataError(
+                f"Run {run.folder.name} was trained without a test part. Train with --split 0.8,0.1,0.1, say."
+            )
+        run.parts, run.knows = memory.parts_of(self.hashes), self.known_to(run.content)
+        run.gone = n_test - int(run.own_test.sum())
+        if run.gone == n_test:
+            raise RunError(
+                f"Run {run.folder.name} was trained on data that the graph no longer holds: none of its {n_test:,} "
+                f"test {self.what} is left. Train again, then evaluate."
+            )
+        if run.gone:
+            self.notes.append(
+                f"{run.gone:,} of the {n_test:,} test {self.what} of run {run.folder.name} are no longer in the graph: "
+                "skipped."
+            )
+
+    def _choose_common(self) -> None:
+        own = [run.own_test for run in self.runs]
+        if all(np.array_equal(own[0], other) for other in own[1:]):
+            return
+        common = common_test_rows([run.parts for run in self.runs])
+        known = np.logical_and.reduce([run.knows for run in self.runs])
+        rows = common & known
+        n, unknown = int(rows.sum()), int((common & ~known).sum())
+        if self.likes(rows) == 0:
+            self.notes.append(
+                f"These runs have no test {self.what} in common that none of them has learnt, so each is measured on "
+                "its own test set: do not compare their figures."
+            )
+            return
+        self.rows = rows
+        also = f"; {unknown:,} more {'is' if unknown == 1 else 'are'} unknown to one of them" if unknown else ""
+        self.notes.append(
+            f"The runs are compared on {n:,} {self.what} that are in the test set of at least one of them and that "
+            f"none has learnt or was validated on{also}."
+        )
+
+    def test_rows(self, run: MeasuredRun) -> np.ndarray:
+        """Return the rows to measure a run on, bool (m,)."""
+        return run.own_test if self.rows is None else self.rows
+
+
+class TestFeedback(TestRows):
+    def read(self, graph: Graph, progress: bool | None) -> np.ndarray:
+        self.data = graph.read_interactions(self.schema, progress=progress)
+        threshold = self.data.threshold
+        if len({run.schema.feedback.like for run in self.runs}) > 1:
+            self.notes.append(
+                "The runs differ in the rating from which a row is a like; all are measured as the newest one has it: "
+                + ("every row is a like." if threshold is None else f"from {threshold:g} on.")
+            )
+        return self.data.row_hashes
+
+    def split_again(self, run: MeasuredRun, split: Split) -> RowMemory | None:
+        rows = self.data.with_threshold(run.schema.feedback.like)
+        if run.content["data"]["interactions"] != rows.fingerprint:
+            return None
+        return RowMemory.of_parts(*(None if part is None else part.row_hashes for part in split.interactions(rows)))
+
+    def known_to(self, content: dict) -> np.ndarray:
+        users, items = (
+            np.isin(codes_of(mine, content[name]), NEW, invert=True)
+            for mine, name in ((self.data.user_keys, "user_keys"), (self.data.item_keys, "item_keys"))
+        )
+        return users[self.data.users] & items[self.data.items]
+
+    def likes(self, rows: np.ndarray) -> int:
+        return int(self.data.is_like[rows].sum())
+
+    def measure(self, run: MeasuredRun, k: tuple[int, ...], beyond: bool) -> pd.DataFrame:
+        from kgplug.evaluation.experiment import evaluate as measure
+
+        model = cast("Recommender", models.load(run.folder))
+        test = self.test_rows(run)
+        held_out = run.knows & ~test & (run.parts != TRAINING)  # neither asked for, nor counted as wrong in a list
+        rows = [self.data.take(part).aligned_to(model.user_keys, model.item_keys) for part in (test, held_out)]
+        table = measure(
+            {run.folder.name: model}, _learnt(model, rows[0]), rows[0], valid=rows[1] if len(rows[1]) else None, k=k,
+            beyond=beyond, warn=False,
+        )  # fmt: skip
+        place = list(table.columns).index("left out") + 1
+        table.insert(place, TEST_ROWS, [int(test.sum())])
+        table.insert(place + 1, GONE, [run.gone])
+        return table
+
+
+def _learnt(model: Recommender, like: Interactions) -> Interactions:
+    """Return the rows that a model has learnt, whether the graph still holds them or not; rated 1 for a like, else 0.
+
+    Args:
+        like: rows over the same users and items.
+    """
+    users, items = (part.astype(np.int64) for part in model.seen.nonzero())
+    nothing = replace(like.take(np.empty(0, dtype=np.int64)), ratings=None, timestamps=None, threshold=None)
+    rows = replace(nothing, users=users, items=items, counts=None, ratings_are_counts=False)
+    rows = rows.take(np.argsort(rows.pairs))
+    liked_users, liked_items = (part.astype(np.int64) for part in model.liked.nonzero())
+    is_liked = np.isin(rows.pairs, liked_users * rows.n_items + liked_items)
+    return replace(rows, ratings=is_liked.astype(np.float32), threshold=1.0)
+
+
+def codes_of(keys: np.ndarray, among: Sequence[Any]) -> np.ndarray:
+    """Return the place of each key among others, int64 (n,), NEW where it is not there."""
+    import pandas as pd
+
+    array = np.empty(len(among), dtype=object)
+    array[:] = among
+    return pd.Index(array, dtype=object).get_indexer(pd.Index(keys, dtype=object)).astype(np.int64)
+
+
+class TestTriples(TestRows):
+    what = "triples"
+
+    def read(self, graph: Graph, progress: bool | None) -> np.ndarray:
+        self.data = graph.read_knowledge(self.schema, progress=progress)
+        return self.data.triple_hashes
+
+    def split_again(self, run: MeasuredRun, split: Split) -> RowMemory | None:
+        if run.content["data"]["knowledge"] != self.data.fingerprint:
+            return None
+        return RowMemory.of_parts(*(None if part is None else part.triple_hashes for part in split.triples(self.data)))
+
+    def known_to(self, content: dict) -> np.ndarray:
+        return np.all(self._numbered(_vocabulary(content)) >= 0, axis=1)
+
+    def _numbered(self, vocabulary: KnowledgeGraph) -> np.ndarray:
+        """Return the graph's triples in the numbers of a run, int64 (m, 3), NEW where it does not know a part."""
+        entities, relations = self.data.rows_in(vocabulary)
+        head, relation, tail = self.data.triples.T
+        return np.stack([entities[head], relations[relation], entities[tail]], axis=1)
+
+    def measure(self, run: MeasuredRun, k: tuple[int, ...], beyond: bool) -> pd.DataFrame:
+        import pandas as pd
+
+        from kgplug.embeddings.health import model_findings
+        from kgplug.evaluation.health import no_better_than_guesses
+        from kgplug.evaluation.link_prediction import count_untrained, evaluate_link_prediction
+
+        del k, beyond
+        model = cast("EmbeddingModel", models.load(run.folder))
+        triples, test = self._numbered(model.vocabulary), self.test_rows(run)
+        figures: dict[str, float] = evaluate_link_prediction(model, triples[test], known=triples[run.knows])
+        learnt = replace(model.vocabulary, triples=triples[run.knows & (run.parts == TRAINING)])
+        figures["untrained"] = count_untrained(learnt, triples[test])
+        figures[TEST_ROWS], figures[GONE] = int(test.sum()), run.gone
+        table = pd.DataFrame([figures], index=[run.folder.name])
+        guesses = no_better_than_guesses(figures["MRR"], 2 * int(test.sum()), len(model.entity_keys))
+        found = list(dict.fromkeys([*model_findings(model), *([] if guesses is None else [guesses])]))
+        table.attrs["health"] = {run.folder.name: found} if found else {}
+        return table
+
+
+def _vocabulary(content: dict) -> KnowledgeGraph:
+    from kgplug.data.knowledge_graph import KnowledgeGraph
+
+    names = ("entity_keys", "entity_labels", "relations")
+    keys, labels, relations = (np.array([*content[name], None], dtype=object)[:-1] for name in names)
+    return KnowledgeGraph(keys, labels, relations, np.empty((0, 3), dtype=np.int64))

@@ -1,0 +1,1 @@
+"""Between PyKEEN's names, datasets and results and kgplug's."""

@@ -1,0 +1,1 @@
+"""What the recommenders that learn from pairs of user and item share."""

@@ -1,0 +1,76 @@
+"""The collaborative knowledge graph: users, entities, likes and triples, of which likes can be hidden."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from kgplug.data.interactions import Interactions
+from kgplug.recommenders.click_through.pairs import ClickThroughData, Pairs
+from kgplug.recommenders.click_through.propagation import Propagation
+
+
+@dataclass(frozen=True, eq=False)
+class HiddenBatch:
+    """Hidden likes with negatives, and the graph of what is not hidden."""
+
+    pairs: Pairs
+    graph: Propagation
+
+
+class CollaborativeGraph:
+    """The edges between users, items and entities, of which likes can be left out.
+
+    Nodes are the users, then the entities, items among them.
+
+    Args:
+        likes: the training likes.
+        item_entities: int64 (n_items,), entity of each item.
+        triples: int64 (n, 3); two entities have one edge, whatever relations they have.
+        n_entities: how many there are.
+        knowledge_weight: weight of an edge between entities; a like has 1.
+        device: where propagation shall happen.
+    """
+
+    def __init__(
+        self,
+        likes: Interactions,
+        item_entities: np.ndarray,
+        triples: np.ndarray,
+        *,
+        n_entities: int,
+        knowledge_weight: float,
+        device: torch.device,
+    ) -> None:
+        self.n_nodes = likes.n_users + n_entities
+        head, _, tail = triples.T
+        low, high = np.minimum(head, tail), np.maximum(head, tail)
+        pairs = np.unique((low * np.int64(n_entities) + high)[low < high])
+        self._knowledge = likes.n_users + pairs // n_entities, likes.n_users + pairs % n_entities
+        self._likes = likes.users, likes.n_users + item_entities[likes.items]
+        self._weight, self._device = knowledge_weight, device
+
+    def without(self, hidden: np.ndarray) -> Propagation:
+        """Return the graph of all knowledge and of the likes that are not hidden: bool (n_likes,)."""
+        left, right = (
+            np.concatenate([liked[~hidden], known]) for liked, known in zip(self._likes, self._knowledge, strict=True)
+        )
+        weights = np.ones(len(left), dtype=np.float32)
+        weights[len(hidden) - int(hidden.sum()) :] = self._weight
+        return Propagation(left, right, weights, n_nodes=self.n_nodes, device=self._device)
+
+    def whole(self) -> Propagation:
+        """Return the graph of all likes and all knowledge."""
+        return self.without(np.zeros(len(self._likes[0]), dtype=bool))
+
+    def epoch(
+        self, data: ClickThroughData, share: float, batch_size: int, rng: np.random.Generator
+    ) -> Iterator[HiddenBatch]:
+        """Hide a share of the likes anew, and yield them with new negatives, at most `batch_size` pairs a time."""
+        hidden = rng.random(len(data.likes)) < share
+        graph = self.without(hidden)
+        for pairs in data.epoch(rng, batch_size, rows=np.flatnonzero(hidden)):
+            yield HiddenBatch(pairs, graph)

@@ -1,0 +1,133 @@
+"""Models whose score is a product of two vectors and two biases, however they came by them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
+
+import numpy as np
+import torch
+from scipy import sparse
+
+from kgplug.data.ranking.threads import share
+from kgplug.recommenders.click_through.logits import LogitRecommender
+from kgplug.recommenders.lists import SCORE_BLOCK_CELLS
+from kgplug.recommenders.parts.layers import average_cold
+from kgplug.training.device import one_thread
+
+_SCORED_PAIRS = 100_000  # pairs whose vectors are held at a time
+
+
+@dataclass(frozen=True, eq=False)
+class Factors:
+    """What scores are made of: score(u, i) = u · v_i + b_u + b_i, all float32.
+
+    Attributes:
+        users: (n_users, d).
+        items: (n_items, d).
+        user_bias: (n_users,).
+        item_bias: (n_items,).
+    """
+
+    users: np.ndarray
+    items: np.ndarray
+    user_bias: np.ndarray
+    item_bias: np.ndarray
+
+    @classmethod
+    def without_bias(cls, users: np.ndarray, items: np.ndarray) -> Factors:
+        """Return factors whose biases are zero: (n_users, d), (n_items, d)."""
+        users, items = (np.ascontiguousarray(x, dtype=np.float32) for x in (users, items))
+        return cls(users, items, np.zeros(len(users), dtype=np.float32), np.zeros(len(items), dtype=np.float32))
+
+    def averaged(self, likes: sparse.csr_matrix) -> Factors:
+        """Return the same, but users without a like, of whom nothing was learnt, are the mean of the others.
+
+        Args:
+            likes: CSR (n_users, n_items), of the training.
+        """
+        users, bias = self.users.copy(), self.user_bias.copy()
+        for rows in (users, bias):
+            average_cold(torch.from_numpy(rows), likes)
+        return replace(self, users=users, user_bias=bias)
+
+    @cached_property
+    def by_item(self) -> np.ndarray:
+        """Return the items' side of the products, [v, 1, b]: float32 (d + 2, n_items). Made once, when asked for."""
+        return np.vstack([self.items.T, np.ones(len(self.items), dtype=np.float32), self.item_bias])
+
+    @cached_property
+    def largest_item(self) -> tuple[float, float]:
+        """Return the length of the longest item vector and the largest item bias, without its sign."""
+        longest = np.linalg.norm(self.items, axis=1).max(initial=0)
+        return float(longest), float(np.abs(self.item_bias).max(initial=0))
+
+    def sizes(self, users: np.ndarray) -> np.ndarray:
+        """Return what no sum of the sizes of a score's terms exceeds: int64 (b,) → float32 (b,)."""
+        longest, bias = self.largest_item
+        lengths = np.linalg.norm(self.users[users], axis=1)
+        return (lengths * np.float32(longest) + np.abs(self.user_bias[users]) + np.float32(bias)).astype(np.float32)
+
+    def products(self, users: np.ndarray, bias: np.ndarray) -> np.ndarray:
+        """Return the scores of all items for users (b, d) with biases (b,): a new array, float32 (b, n_items)."""
+        by_user, by_item = np.ascontiguousarray(users), self.by_item[: users.shape[1]]  # (b, d), (d, n_items)
+        if self.item_bias.any() or bias.any():
+            # As one more dimension each, biases cost next to nothing; added they are a pass over memory each.
+            by_user = np.column_stack([users, bias, np.ones(len(users), dtype=np.float32)])  # (b, d + 2)
+            by_item = self.by_item
+        if torch.get_num_threads() > 1:
+            return by_user @ by_item
+        # Beside other threads, each with a product of its own, numpy's would wait for one another. Into numpy's memory:
+        # torch's own is slower by a tenth when several threads do this.
+        scores = np.empty((len(by_user), by_item.shape[1]), dtype=np.float32)
+        torch.mm(torch.from_numpy(by_user), torch.from_numpy(by_item), out=torch.from_numpy(scores))
+        return scores
+
+
+class FactorRecommender(LogitRecommender):
+    """Scores by `factors`, which a training leaves behind."""
+
+    # 8 MB a thread: lists are made from scores that are in the cache yet, in memory that the thread's last block had.
+    score_block_cells = SCORE_BLOCK_CELLS // 8
+
+    factors: Factors
+
+    def _fill_blocks(self, fill: Callable[[slice], None], n_users: int) -> None:
+        threads = torch.get_num_threads()  # of whole blocks each: no thread waits for the other within one
+        share(fill, self._blocks(n_users, threads), threads=threads, within=one_thread)
+
+    def logits(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:
+        """Return u · v_i + b_u + b_i of pairs: int64 (n,), int64 (n,) → float32 (n,)."""
+        f, scores = self.factors, np.empty(len(users), dtype=np.float32)
+        for start in range(0, len(users), _SCORED_PAIRS):
+            u, i = users[start : start + _SCORED_PAIRS], items[start : start + _SCORED_PAIRS]
+            products = np.einsum("nd,nd->n", f.users[u], f.items[i])
+            scores[start : start + len(u)] = products + f.user_bias[u] + f.item_bias[i]
+        return scores
+
+    def logits_of_all(self, users: np.ndarray) -> np.ndarray:
+        """Return u · v_i + b_u + b_i of some users and every item: int64 (b,) → a new array, float32 (b, n_items)."""
+        return self.factors.products(self.factors.users[users], self.factors.user_bias[users])
+
+    def _score_sizes(self, users: np.ndarray | None, scores: np.ndarray) -> np.ndarray:
+        if users is None or self.side is not None:
+            return super()._score_sizes(users, scores)
+        return self.factors.sizes(users)
+
+    def logits_of_newcomers(self, likes: sparse.csr_matrix) -> np.ndarray:
+        f = self.factors
+        folded = self._folded(likes, f.items, np.column_stack([f.users, f.user_bias]))  # (b, d + 1)
+        return f.products(folded[:, :-1], folded[:, -1])
+
+    def item_vectors(self) -> np.ndarray:
+        return self.factors.items
+
+    def user_vectors(self) -> np.ndarray:
+        return self.factors.users
+
+    def _arrays(self) -> dict[str, np.ndarray]:
+        return {field.name: getattr(self.factors, field.name) for field in fields(self.factors)}
+
+    def _restore(self, arrays: dict[str, np.ndarray]) -> None:
+        self.factors = Factors(**{name: arrays[name] for name in ("users", "items", "user_bias", "item_bias")})

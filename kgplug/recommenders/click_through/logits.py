@@ -1,0 +1,81 @@
+"""Recommenders that score by a logit: the sigmoid, and the side term beside the model's own, once for all of them."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable
+
+import numpy as np
+from scipy import sparse
+from scipy.special import expit
+
+from kgplug.recommenders.base import Recommender
+from kgplug.recommenders.click_through.side_term import SideTerm
+from kgplug.training.device import choose_device
+
+_SIDE = "side."
+
+
+class LogitRecommender(Recommender):
+    """A recommender that gives logits; scores are their sigmoids where scores are probabilities.
+
+    Attributes:
+        side: what counts and the KG profile add to each logit, or None.
+    """
+
+    side: SideTerm | None = None
+
+    @abstractmethod
+    def logits(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:
+        """Return the model's own logits of pairs: int64 (n,), int64 (n,) → float32 (n,)."""
+
+    @abstractmethod
+    def logits_of_all(self, users: np.ndarray) -> np.ndarray:
+        """Return the model's own logits of some users and every item: int64 (b,) → a new float32 (b, n_items)."""
+
+    @abstractmethod
+    def logits_of_newcomers(self, likes: sparse.csr_matrix) -> np.ndarray:
+        """Return the model's own logits for people who were not in the training, a new float32 (b, n_items).
+
+        Args:
+            likes: CSR (b, n_items), binary; a row may be empty.
+        """
+
+    def score(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:
+        users, items = self._pair_rows(users, items)
+        logits = self.logits(users, items)
+        return self._scores(logits if self.side is None else logits + self.side.logits(users, items))
+
+    def _score_block(self, users: np.ndarray) -> np.ndarray:
+        return self._scores(self._unfinished_block(users)[0])
+
+    def _unfinished_block(self, users: np.ndarray) -> tuple[np.ndarray, Callable[[np.ndarray], np.ndarray] | None]:
+        logits = self.logits_of_all(users)
+        if self.side is not None:
+            logits += self.side.logits_of_all(users)
+        return logits, expit if self.scores_are_probabilities else None
+
+    def _score_newcomers(self, likes: sparse.csr_matrix) -> np.ndarray:
+        return self._scores(self._unfinished_newcomers(likes)[0])
+
+    def _unfinished_newcomers(
+        self, likes: sparse.csr_matrix
+    ) -> tuple[np.ndarray, Callable[[np.ndarray], np.ndarray] | None]:
+        logits = self.logits_of_newcomers(likes)
+        if self.side is not None:
+            logits += self.side.logits_of_likes(likes)
+        return logits, expit if self.scores_are_probabilities else None
+
+    def _scores(self, logits: np.ndarray) -> np.ndarray:
+        return expit(logits, out=logits) if self.scores_are_probabilities else logits
+
+    def _state(self) -> dict[str, np.ndarray]:
+        side = {} if self.side is None else self.side.arrays()
+        return super()._state() | {f"{_SIDE}{name}": array for name, array in side.items()}
+
+    def _take_state(self, arrays: dict[str, np.ndarray]) -> None:
+        side = {name.removeprefix(_SIDE): array for name, array in arrays.items() if name.startswith(_SIDE)}
+        super()._take_state({name: array for name, array in arrays.items() if not name.startswith(_SIDE)})
+        if side:
+            device = choose_device(getattr(self.config, "device", "cpu"))
+            self.side = SideTerm.from_arrays(side, n_users=len(self.user_keys), device=device)

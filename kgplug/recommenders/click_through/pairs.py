@@ -1,0 +1,156 @@
+"""What click-through models train on: likes and fresh negatives, and the figure that picks an epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from kgplug.data.auc import auc
+from kgplug.data.interactions import Interactions
+from kgplug.data.sampling import negative_sampler
+from kgplug.recommenders.click_through.side_term import SideTerm
+
+_VALIDATION_STREAM = 0x7A11D  # parts the validation draw from the draws of the epochs
+
+
+@dataclass(frozen=True, eq=False)
+class Pairs:
+    """Users and items with what the model shall answer.
+
+    Attributes:
+        users, items: int64 (n,).
+        labels: float32 (n,), 1 for a like.
+    """
+
+    users: np.ndarray
+    items: np.ndarray
+    labels: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.users)
+
+    def matched(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the rows of likes and of their negatives, int64 (m,) each; likes stand first, in one order with them.
+
+        A user who likes the whole catalogue has no negative for any like, so its likes are left out.
+        """
+        n = int(self.labels.sum())
+        negatives = np.arange(n, len(self))
+        if len(negatives) == n:
+            return np.arange(n), negatives
+        return np.flatnonzero(np.isin(self.users[:n], self.users[n:])), negatives
+
+
+class ClickThroughData:
+    """Training likes with negatives redrawn each epoch, and fixed validation pairs.
+
+    Training negatives avoid training rows only. Validation pairs are drawn once from the seed,
+    one negative a like, and avoid the training and validation rows.
+
+    Args:
+        interactions: the training part.
+        valid: the validation part, or None.
+        seed: of the validation negatives.
+        exclude_low_rated: keep training rows that are no likes out of the negatives.
+        side: is trained beside the model, and adds to every logit.
+    """
+
+    def __init__(
+        self,
+        interactions: Interactions,
+        valid: Interactions | None,
+        *,
+        seed: int,
+        exclude_low_rated: bool = False,
+        side: SideTerm | None = None,
+    ) -> None:
+        self.likes, self.side = interactions.likes(), side
+        self._sampler = negative_sampler(interactions if exclude_low_rated else self.likes)
+        self.valid: Pairs | None = None
+        if valid is not None and valid.is_like.any():
+            likes = valid.likes()
+            rng = np.random.default_rng([seed, _VALIDATION_STREAM])
+            self.valid = _with_negatives(
+                likes.users, likes.items, negative_sampler(interactions, valid).draw(likes.users, rng)
+            )
+
+    def drawn(
+        self, rng: np.random.Generator, rows: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return likes in a new order, each with a new negative of its user.
+
+        Args:
+            rng: draws.
+            rows: int64, which likes; None: all.
+
+        Returns:
+            (users, items, negatives): int64 (n,); a negative is -1 where its user likes every item.
+        """
+        order = rng.permutation(len(self.likes) if rows is None else rows)
+        users, items = self.likes.users[order], self.likes.items[order]
+        return users, items, self._sampler.draw(users, rng)
+
+    def epoch(self, rng: np.random.Generator, batch_size: int, *, rows: np.ndarray | None = None) -> Iterator[Pairs]:
+        """Yield batches of at most `batch_size` pairs, likes and negatives together, of all likes or of some rows."""
+        users, items, negatives = self.drawn(rng, rows)
+        step = max(1, batch_size // 2)
+        for start in range(0, len(users), step):
+            chosen = slice(start, start + step)
+            yield _with_negatives(users[chosen], items[chosen], negatives[chosen])
+
+    def with_side(self, logits: torch.Tensor, users: np.ndarray, items: np.ndarray) -> torch.Tensor:
+        """Return the model's logits of training pairs (n,) with the side term's, where there is one."""
+        return logits if self.side is None else logits + self.side.of_training(users, items)
+
+    def log_loss(self, own: torch.Tensor, pairs: Pairs, *, own_weight: float = 0.0) -> torch.Tensor:
+        """Return the mean log loss of training pairs with the side term, a scalar.
+
+        Args:
+            own: the model's own logits (n,).
+            pairs: users, items and labels.
+            own_weight: weight of the log loss without the side term, relative to 1 for the one with it. The loss is
+                their weighted mean.
+        """
+        labels = torch.from_numpy(pairs.labels).to(own.device)
+        loss = functional.binary_cross_entropy_with_logits(self.with_side(own, pairs.users, pairs.items), labels)
+        if self.side is None or not own_weight:
+            return loss
+        alone = functional.binary_cross_entropy_with_logits(own, labels)
+        return (loss + own_weight * alone) / (1 + own_weight)
+
+    def validation_auc(self, logits: np.ndarray) -> float | None:
+        """Return the AUC of the model's own logits float (n,) of the validation pairs, the side term's added.
+
+        None where there are not both likes and negatives.
+        """
+        if self.valid is None or self.valid.labels.all():
+            return None
+        scores = logits if self.side is None else logits + self.side.logits(self.valid.users, self.valid.items)
+        return auc(self.valid.labels > 0, scores)
+
+
+def _with_negatives(users: np.ndarray, items: np.ndarray, negatives: np.ndarray) -> Pairs:
+    """Put likes and negatives together; a user who likes the whole catalogue (-1) gets none."""
+    drawn = negatives >= 0
+    labels = np.zeros(len(users) + int(drawn.sum()), dtype=np.float32)
+    labels[: len(users)] = 1.0
+    return Pairs(np.concatenate([users, users[drawn]]), np.concatenate([items, negatives[drawn]]), labels)
+
+
+def own_rows(linked: np.ndarray, n_entities: int) -> tuple[int, np.ndarray]:
+    """Give items without an entity a row past the graph's own.
+
+    Args:
+        linked: int64 (n_items,), -1 where an item has no entity.
+
+    Returns:
+        (number of rows, entity row of each item int64 (n_items,)).
+    """
+    missing = linked < 0
+    rows = linked.copy()
+    rows[missing] = n_entities + np.arange(missing.sum())
+    return n_entities + int(missing.sum()), rows

@@ -1,0 +1,118 @@
+"""The side term: what counts and the KG profile add to the logit of a pair, whatever model gives the rest."""
+
+from __future__ import annotations
+
+from typing import Self
+
+import numpy as np
+import torch
+from scipy import sparse
+from torch import nn
+from torch.nn import functional
+
+from kgplug.data.interactions import Interactions
+from kgplug.data.knowledge_graph import KnowledgeGraph
+from kgplug.recommenders.click_through.side_features import PairFacts, SideFeatures, kg_features
+from kgplug.recommenders.parts.csr_arrays import csr_arrays, csr_of
+from kgplug.recommenders.parts.layers import LEAK, xavier_linear
+
+DIM, WIDTH = 4, 16  # of the vectors of counts, and of the hidden layers; sizes that no figure depended on
+
+
+class SideTowers(nn.Module):
+    """Two small networks on counts, and a weight for the profile: logit = g(user) · h(item) + a + b + w · profile.
+
+    Args:
+        generator: draws the weights.
+    """
+
+    def __init__(self, generator: torch.Generator) -> None:
+        super().__init__()
+        self.user_hidden, self.user_out = xavier_linear(1, WIDTH, generator), xavier_linear(WIDTH, DIM + 1, generator)
+        self.item_hidden, self.item_out = xavier_linear(3, WIDTH, generator), xavier_linear(WIDTH, DIM + 1, generator)
+        self.profile_weight = nn.Parameter(torch.zeros(1))
+
+    @property
+    def device(self) -> torch.device:
+        return self.profile_weight.device
+
+    def users(self, facts: np.ndarray) -> torch.Tensor:
+        """Return [g, b] of users: float32 (n, 1) → (n, DIM + 1)."""
+        x = torch.from_numpy(facts).to(self.device)
+        return self.user_out(functional.leaky_relu(self.user_hidden(x), LEAK))
+
+    def items(self, facts: np.ndarray) -> torch.Tensor:
+        """Return [h, a] of items: float32 (n, 3) → (n, DIM + 1)."""
+        x = torch.from_numpy(facts).to(self.device)
+        return self.item_out(functional.leaky_relu(self.item_hidden(x), LEAK))
+
+    def forward(self, facts: PairFacts) -> torch.Tensor:
+        """Return the logits of pairs: (n,)."""
+        g, h = self.users(facts.users), self.items(facts.items)
+        profile = torch.from_numpy(facts.profile).to(self.device)
+        return (g[:, :-1] * h[:, :-1]).sum(1) + g[:, -1] + h[:, -1] + self.profile_weight * profile
+
+
+class SideTerm:
+    """Counts of the training likes, the KG profile, and the networks that make logits of them.
+
+    Args:
+        facts: counts and KG features.
+        towers: the networks.
+    """
+
+    def __init__(self, facts: SideFeatures, towers: SideTowers) -> None:
+        self.facts, self.towers = facts, towers
+
+    @classmethod
+    def untrained(
+        cls, likes: Interactions, knowledge: KnowledgeGraph | None, *, seed: int, device: torch.device
+    ) -> Self:
+        """Return a side term that nothing was learnt of.
+
+        Args:
+            likes: of the training.
+            knowledge: triples; without them the profile is zero for all.
+        """
+        towers = SideTowers(torch.Generator().manual_seed(seed))
+        return cls(SideFeatures(likes.matrix(), kg_features(likes, knowledge)), towers.to(device))
+
+    def of_training(self, users: np.ndarray, items: np.ndarray) -> torch.Tensor:
+        """Return the logits of likes and negatives with their gradient: int64 (n,), int64 (n,) → (n,)."""
+        return self.towers(self.facts.of_pairs(users, items, training=True))
+
+    @torch.no_grad()
+    def logits(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:
+        """Return the logits of pairs: int64 (n,), int64 (n,) → float32 (n,)."""
+        return self.towers(self.facts.of_pairs(users, items)).cpu().numpy()
+
+    def logits_of_all(self, users: np.ndarray) -> np.ndarray:
+        """Return the logits of some users with every item: int64 (b,) → float32 (b, n_items)."""
+        return self.logits_of_likes(sparse.csr_matrix(self.facts.likes[users]))
+
+    @torch.no_grad()
+    def logits_of_likes(self, likes: sparse.csr_matrix) -> np.ndarray:
+        """Return the logits of people who like these items with every item: CSR (b, n_items) → float32 (b, n_items)."""
+        degrees, profile = self.facts.of_likes(likes)
+        g, h = self.towers.users(degrees), self.towers.items(self.facts.of_items())
+        counts = g[:, :-1] @ h[:, :-1].T + g[:, -1:] + h[:, -1]  # (b, n_items)
+        profile *= self.towers.profile_weight.item()
+        profile += counts.cpu().numpy()
+        return profile
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Return all of it as named arrays."""
+        weights = {f"towers.{name}": tensor.cpu().numpy() for name, tensor in self.towers.state_dict().items()}
+        matrices = csr_arrays(likes=self.facts.likes, features=self.facts.features)
+        return weights | matrices | {"features.shape": np.array(self.facts.features.shape)}
+
+    @classmethod
+    def from_arrays(cls, arrays: dict[str, np.ndarray], *, n_users: int, device: torch.device) -> Self:
+        """Return what `arrays` gave."""
+        n_items, n_features = (int(n) for n in arrays["features.shape"])
+        likes, features = csr_of("likes", arrays, (n_users, n_items)), csr_of("features", arrays, (n_items, n_features))
+        towers = SideTowers(torch.Generator())
+        prefix = "towers."
+        weights = {k.removeprefix(prefix): torch.from_numpy(v) for k, v in arrays.items() if k.startswith(prefix)}
+        towers.load_state_dict(weights)
+        return cls(SideFeatures(likes, features), towers.to(device))

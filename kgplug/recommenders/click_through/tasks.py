@@ -1,0 +1,174 @@
+"""What the training loop trains: the network of a model, its loss and its optimisers."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional
+
+from kgplug.recommenders.click_through.config import ClickThroughConfig
+from kgplug.recommenders.click_through.pairs import ClickThroughData, Pairs
+from kgplug.recommenders.click_through.side_term import SideTerm
+from kgplug.recommenders.parts.layers import squared_norm
+from kgplug.training.adam import Adam, Optimizer
+from kgplug.training.loop import TrainingTask
+from kgplug.training.row_adam import RowAdam
+
+SCORED_PAIRS = 65_536  # pairs that a network scores at a time
+
+
+class WithSide:
+    """A task and the side term, trained together: the task's loss holds the side term's logits already.
+
+    Args:
+        task: of the model.
+        side: of its `ClickThroughData`.
+        learning_rate: of Adam for the side term.
+    """
+
+    def __init__(self, task: TrainingTask, side: SideTerm, learning_rate: float) -> None:
+        self._task, self._towers = task, side.towers
+        self.module = nn.ModuleList([task.module, side.towers])
+        self._optimizer = Adam(side.towers.parameters(), lr=learning_rate)
+        self.optimizers = (*task.optimizers, self._optimizer)
+
+    @property
+    def step_floats(self) -> int:
+        return self._task.step_floats
+
+    def batches(self, epoch: int, rng: np.random.Generator) -> Sequence[Any] | Iterator[Any]:
+        return self._task.batches(epoch, rng)
+
+    def step(self, batch: Any) -> torch.Tensor:
+        """Do a step of the task; a batch that asks for no pair leaves the side term as it is."""
+        self._towers.zero_grad()
+        loss = self._task.step(batch)
+        self._optimizer.step()
+        return loss
+
+    def validate(self) -> float | None:
+        return self._task.validate()
+
+
+class PairNetwork(nn.Module, ABC):
+    """A network that scores pairs of a user and an item.
+
+    Attributes:
+        global_bias: one for all, zero at the start; it tells the device.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.global_bias = nn.Parameter(torch.zeros(1))
+
+    @property
+    def device(self) -> torch.device:
+        return self.global_bias.device
+
+    @abstractmethod
+    def tables(self) -> list[nn.Parameter]:
+        """Return the tables whose gradients are sparse (read through `layers.lookup`)."""
+
+    def layers(self) -> list[nn.Parameter]:
+        """Return the other weights that `weight_l2` keeps small; biases among them do no harm."""
+        return []
+
+    @abstractmethod
+    def forward(self, users: np.ndarray, items: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+        """Score pairs.
+
+        Args:
+            users, items: int64 (B,).
+
+        Returns:
+            (logits (B,), mean squared norm of the rows that a pair looked up, a scalar).
+        """
+
+
+class GradientTask(ABC):
+    """A task whose step follows the gradient of one loss with all its optimisers.
+
+    Attributes:
+        module: what is trained.
+        optimizers: of its parameters.
+    """
+
+    module: Any
+    optimizers: Sequence[Optimizer]
+
+    @abstractmethod
+    def loss(self, batch: Any) -> torch.Tensor:
+        """Return the loss of a batch, a scalar."""
+
+    def step(self, batch: Any) -> torch.Tensor:
+        """Do one step of Adam."""
+        loss = self.loss(batch)
+        self.module.zero_grad()
+        loss.backward()
+        for optimizer in self.optimizers:
+            optimizer.step()
+        return loss.detach()
+
+
+class ClickThroughTask(GradientTask):
+    """Trains a `PairNetwork`: BCE over likes and fresh negatives, with L2; the AUC of validation pairs decides.
+
+    Args:
+        network: what is trained.
+        config: settings.
+        data: likes and negatives.
+        width: numbers that the network holds a pair.
+    """
+
+    def __init__(
+        self, network: PairNetwork, config: ClickThroughConfig, data: ClickThroughData, *, width: int | None = None
+    ) -> None:
+        self.module, self.config, self.data = network, config, data
+        self._width = config.embedding_dim if width is None else width
+        self._layers = network.layers()
+        rate = config.learning_rate
+        dense = Adam([*self._layers, network.global_bias], lr=rate)
+        tables = network.tables()
+        self.optimizers = (RowAdam(tables, lr=rate), dense) if tables else (dense,)
+
+    @property
+    def step_floats(self) -> int:
+        """Numbers in the largest tensor of a step."""
+        return self.config.batch_size * self._width
+
+    def batches(self, epoch: int, rng: np.random.Generator) -> Iterator[Pairs]:
+        """Yield the likes of one epoch with new negatives."""
+        del epoch
+        return self.data.epoch(rng, self.config.batch_size)
+
+    def logits(self, batch: Pairs) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return what the network makes of a batch, as `PairNetwork.forward` does."""
+        return self.module(batch.users, batch.items)
+
+    def loss(self, batch: Pairs) -> torch.Tensor:
+        """Return mean BCE + l2 · mean ‖rows‖² + weight_l2 · ‖W‖², a scalar."""
+        logits, rows = self.logits(batch)
+        logits = self.data.with_side(logits, batch.users, batch.items)
+        labels = torch.from_numpy(batch.labels).to(logits.device)
+        loss = functional.binary_cross_entropy_with_logits(logits, labels) + self.config.l2 * rows
+        return loss + self.config.weight_l2 * squared_norm(self._layers) if self._layers else loss
+
+    def validate(self) -> float | None:
+        """Return the AUC of the validation pairs."""
+        pairs = self.data.valid
+        return None if pairs is None else self.data.validation_auc(pair_logits(self.module, pairs.users, pairs.items))
+
+
+@torch.no_grad()
+def pair_logits(network: PairNetwork, users: np.ndarray, items: np.ndarray) -> np.ndarray:
+    """Score pairs, so many at a time: int64 (n,), int64 (n,) → float32 (n,)."""
+    logits = np.empty(len(users), dtype=np.float32)
+    for start in range(0, len(users), SCORED_PAIRS):
+        chosen = slice(start, start + SCORED_PAIRS)
+        logits[chosen] = network(users[chosen], items[chosen])[0].cpu().numpy()
+    return logits

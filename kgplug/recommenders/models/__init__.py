@@ -1,0 +1,1 @@
+"""One file for each recommender; the private parts of a model stand next to it, with an underscore."""

@@ -1,0 +1,197 @@
+"""The parts of DKN: a convolution over title words and entities, and attention over the history."""
+
+from __future__ import annotations
+
+from typing import Protocol, cast
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional
+
+from kgplug.recommenders.click_through.tasks import PairNetwork
+from kgplug.recommenders.models._dkn_titles import Titles
+from kgplug.recommenders.parts.compiled_steps import pair_dots
+from kgplug.recommenders.parts.layers import distinct, normal_table, xavier_linear
+
+_FAR = -1e9  # attention of places that hold nothing, before the softmax
+
+
+class DKNShape(Protocol):
+    """What the network reads of `DKNConfig`."""
+
+    @property
+    def embedding_dim(self) -> int: ...
+    @property
+    def filters(self) -> int: ...
+    @property
+    def widths(self) -> tuple[int, ...]: ...
+    @property
+    def attention(self) -> str: ...
+    @property
+    def head(self) -> str: ...
+    @property
+    def hidden(self) -> int: ...
+    @property
+    def init_scale(self) -> float: ...
+
+
+class Match(nn.Module):
+    """Attention over a history for each candidate, and the logit of the two (eqs. 11–13).
+
+    Args:
+        dim: D, length of an item's vector.
+        attention, head: "dot", or "dnn" with one hidden layer.
+        hidden: width of that layer.
+        generator: draws the weights.
+    """
+
+    def __init__(self, *, dim: int, attention: str, head: str, hidden: int, generator: torch.Generator) -> None:
+        super().__init__()
+        self.attention, self.head, self.dim = attention, head, dim
+        self.attention_layer = xavier_linear(2 * dim, hidden, generator) if attention == "dnn" else None
+        self.attention_output = xavier_linear(hidden, 1, generator) if attention == "dnn" else None
+        self.head_layer = xavier_linear(2 * dim, hidden, generator) if head == "dnn" else None
+        self.head_output = xavier_linear(hidden, 1, generator) if head == "dnn" else None
+
+    def forward(self, history: torch.Tensor, held: torch.Tensor, candidates: torch.Tensor) -> torch.Tensor:
+        """Return logits (b, m).
+
+        Args:
+            history: (b, K, D), vectors of what the user liked.
+            held: (b, K), 1 where there is such an item.
+            candidates: (b, m, D), or (1, m, D) for the same ones for everybody.
+        """
+        products = history @ candidates.transpose(1, 2)  # (b, K, m)
+        near = products
+        if self.attention_layer is not None and self.attention_output is not None:
+            of_history, of_candidate = _sides(self.attention_layer, history, candidates)
+            near = self.attention_output(torch.relu(of_history[:, :, None] + of_candidate[:, None])).squeeze(-1)
+        weights = _attention(near, held)
+        if self.head_layer is None or self.head_output is None:
+            return (weights * products).sum(1)
+        users = weights.transpose(1, 2) @ history  # (b, m, D)
+        of_user, of_candidate = _sides(self.head_layer, users, candidates)
+        return self.head_output(torch.relu(of_user + of_candidate)).squeeze(-1)
+
+    def of_pairs(
+        self, vectors: torch.Tensor, liked_of: torch.Tensor, held: torch.Tensor, item_of: torch.Tensor
+    ) -> torch.Tensor:
+        """Return logits (b,) of one candidate each.
+
+        Args:
+            vectors: (n, D), of items.
+            liked_of: int64 (b, K), rows of what the user liked.
+            held: (b, K), 1 where there is such an item.
+            item_of: int64 (b,), the candidate's row.
+        """
+        if self.attention_layer is None and self.head_layer is None:  # products are all that is needed
+            candidates = item_of.repeat_interleave(liked_of.shape[1])
+            products = pair_dots(vectors, liked_of.reshape(-1), vectors, candidates).view(liked_of.shape)  # (b, K)
+            return (_attention(products[:, :, None], held)[:, :, 0] * products).sum(1)
+        history = functional.embedding(liked_of, vectors)  # (b, K, D)
+        return self(history, held, functional.embedding(item_of, vectors)[:, None]).squeeze(1)
+
+
+def _attention(near: torch.Tensor, held: torch.Tensor) -> torch.Tensor:
+    """Return weights of what is held, that sum to one, or zeros where nothing is: (b, K, m), (b, K) → (b, K, m)."""
+    held = held[:, :, None]
+    return torch.softmax(near.masked_fill(held == 0, _FAR), dim=1) * held
+
+
+def _sides(layer: nn.Linear, first: torch.Tensor, second: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the two terms of a dense layer over [first; second], to be added."""
+    dim = first.shape[-1]
+    return first @ layer.weight[:, :dim].T, second @ layer.weight[:, dim:].T + layer.bias
+
+
+class DKNNetwork(PairNetwork):
+    """KCNN gives each item a vector; `Match` compares a candidate with the user's history.
+
+    Args:
+        shape: settings.
+        titles: words of each item.
+        channels: float32 (C, n_items, m), the items' pre-trained vectors, and those of their context if wanted.
+        histories: int64 (n_users, K), items that the user liked, -1 where there are no more.
+        generator: draws the weights.
+    """
+
+    words: torch.Tensor
+    held: torch.Tensor
+    channels: torch.Tensor
+
+    def __init__(
+        self, shape: DKNShape, *, titles: Titles, channels: np.ndarray, histories: np.ndarray,
+        generator: torch.Generator,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        dim, n_channels = shape.embedding_dim, 1 + len(channels)
+        self.histories = histories
+        for name, array in (("words", titles.words), ("held", titles.held), ("channels", channels)):
+            self.register_buffer(name, torch.from_numpy(array), persistent=False)
+        self.word_vectors = normal_table(titles.n_words, dim, shape.init_scale, generator)
+        with torch.no_grad():
+            self.word_vectors[0] = 0  # no word
+        self.turns = nn.ModuleList(xavier_linear(channels.shape[2], dim, generator) for _ in channels)
+        self.convolutions = nn.ModuleList(
+            xavier_linear(width * n_channels * dim, shape.filters, generator) for width in shape.widths
+        )
+        self.widths, self.filters = shape.widths, shape.filters
+        self.match = Match(
+            dim=shape.filters * len(shape.widths), attention=shape.attention, head=shape.head, hidden=shape.hidden,
+            generator=generator,
+        )  # fmt: skip
+
+    def tables(self) -> list[nn.Parameter]:
+        return []
+
+    def layers(self) -> list[nn.Parameter]:
+        parts = (self.turns, self.convolutions, self.match)
+        return [self.word_vectors, *(parameter for part in parts for parameter in part.parameters())]
+
+    def item_vectors(self, rows: torch.Tensor) -> torch.Tensor:
+        """Return KCNN's vectors of items: int64 (n,) → (n, D).
+
+        A token's channels are its word and, for every token of a title alike, tanh(W e) of the item's entity
+        and of its context. A filter is linear, so each word and each item passes each place of it once.
+        """
+        n_taps_of = [(convolution, width) for convolution, width in zip(self.convolutions, self.widths, strict=True)]
+        words, held = self.words[rows], self.held[rows][:, :, None]  # (n, T), (n, T, 1)
+        turned = [torch.tanh(turn(channel[rows])) for turn, channel in zip(self.turns, self.channels, strict=True)]
+        used, places = torch.unique(words, return_inverse=True)
+        vectors = self.word_vectors[used] * (used > 0)[:, None]  # (m, d)
+        found = []
+        for convolution, width in n_taps_of:
+            weight, bias = cast("torch.Tensor", convolution.weight), cast("torch.Tensor", convolution.bias)
+            taps = weight.view(self.filters, width, 1 + len(turned), -1)  # (F, w, C, d)
+            length = words.shape[1] - width + 1
+            total: torch.Tensor | float = 0.0
+            for tap in range(width):
+                by_word = vectors @ taps[:, tap, 0].T  # (m, F)
+                by_item = torch.stack([x @ taps[:, tap, 1 + c].T for c, x in enumerate(turned)]).sum(0)  # (n, F)
+                place = slice(tap, tap + length)
+                total = total + held[:, place] * (functional.embedding(places[:, place], by_word) + by_item[:, None])
+            found.append(torch.relu(total + bias).amax(dim=1))  # (n, F)
+        return torch.cat(found, dim=1)
+
+    def forward(
+        self,
+        users: np.ndarray,
+        items: np.ndarray,
+        left_out: np.ndarray | None = None,
+        histories: np.ndarray | None = None,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Score pairs.
+
+        Args:
+            users, items: int64 (B,).
+            left_out: int64 (B,), a like of each user that its history shall not count.
+            histories: int64 (n_users, K) to take in place of the lasting ones.
+        """
+        liked = (self.histories if histories is None else histories)[users]  # (B, K)
+        held = liked >= 0 if left_out is None else (liked >= 0) & (liked != left_out[:, None])
+        rows, (liked_of, item_of) = distinct(np.maximum(liked, 0), items, device=self.device)
+        vectors = self.item_vectors(rows)
+        mask = torch.from_numpy(held).to(self.device, vectors.dtype)
+        logits = self.match.of_pairs(vectors, liked_of, mask, item_of)
+        return logits + self.global_bias, vectors.square().sum(1).mean()

@@ -1,0 +1,203 @@
+"""The layers of KGCN: attention of a user to relations, aggregation of neighbours, scores."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional
+
+from kgplug.recommenders.parts.entity_graph import EntityGraph, Neighbours
+from kgplug.recommenders.parts.layers import normal_table, xavier_linear
+
+
+class KGCNShape(Protocol):
+    """What the network reads of `KGCNConfig`."""
+
+    @property
+    def embedding_dim(self) -> int: ...
+    @property
+    def hops(self) -> int: ...
+    @property
+    def aggregator(self) -> str: ...
+    @property
+    def scaling(self) -> str: ...
+    @property
+    def init_scale(self) -> float: ...
+
+
+@dataclass(frozen=True, eq=False)
+class Field:
+    """What a batch of items sees: its receptive field, level by level.
+
+    Attributes:
+        levels: H + 1 arrays int64 (B, K^h), the entities at distance h; level 0 is the item.
+        relations: H arrays int64 (B, K^h, K), how level h + 1 hangs on level h.
+    """
+
+    levels: list[np.ndarray]
+    relations: list[np.ndarray]
+
+
+def receptive_field(entities: np.ndarray, neighbours: Neighbours, hops: int) -> Field:
+    """Walk from items over their neighbours: int64 (B,) → `Field`."""
+    levels, relations = [entities[:, None]], []
+    for _ in range(hops):
+        here = levels[-1]
+        relations.append(neighbours.relations.take(here, axis=0))  # (B, K^h, K); quicker than by brackets
+        levels.append(neighbours.entities.take(here, axis=0).reshape(len(entities), -1))  # (B, K^(h+1))
+    return Field(levels, relations)
+
+
+class KGCNNetwork(nn.Module):
+    """Tables and layers.
+
+    Tables: `users` (n_users, d), `entities` (n_entities, d), `relations` (n_relations + 1, d), `user_bias`,
+    `item_bias` (n, 1), whose gradients are sparse; `layers` are dense.
+
+    Args:
+        shape: settings.
+        n_users, n_items, n_entities: rows of the tables, those of items without an entity included.
+        n_relations: relations of the graph; one more row is for the loop of lonely entities.
+        generator: draws the weights.
+    """
+
+    users: nn.Parameter
+    entities: nn.Parameter
+    relations: nn.Parameter
+
+    def __init__(
+        self,
+        shape: KGCNShape,
+        *,
+        n_users: int,
+        n_items: int,
+        n_entities: int,
+        n_relations: int,
+        generator: torch.Generator,
+    ) -> None:
+        super().__init__()
+        dim = shape.embedding_dim
+        self.hops, self.aggregator, self.scaling = shape.hops, shape.aggregator, shape.scaling
+        self.users = normal_table(n_users, dim, shape.init_scale, generator)
+        self.entities = normal_table(n_entities, dim, shape.init_scale, generator)
+        self.relations = normal_table(n_relations + 1, dim, shape.init_scale, generator)
+        self.user_bias, self.item_bias = nn.Parameter(torch.zeros(n_users, 1)), nn.Parameter(torch.zeros(n_items, 1))
+        self.global_bias = nn.Parameter(torch.zeros(1))
+        n_in = 2 * dim if shape.aggregator == "concat" else dim
+        self.layers = nn.ModuleList(xavier_linear(n_in, dim, generator) for _ in range(shape.hops))
+
+    @property
+    def device(self) -> torch.device:
+        return self.users.device
+
+    def affinities(self, users: torch.Tensor, relations: torch.Tensor) -> torch.Tensor:
+        """Return π of every user and relation (eq. 1): (u, d), (r, d) → (u, r); the code's is the mean over d."""
+        products = users @ relations.T
+        return products / users.shape[1] if self.scaling == "code" else products
+
+    def neighbour_scale(self, k: int) -> float:
+        """Return the factor of attention weights: the code takes the mean of a · e over K, the paper the sum."""
+        return 1 / k if self.scaling == "code" else 1.0
+
+    def aggregate(self, layer: int, own: torch.Tensor, around: torch.Tensor) -> torch.Tensor:
+        """Return the next representation (eqs. 4–6): (n, d), (n, d) → (n, d); tanh in the last layer, else ReLU."""
+        if self.aggregator == "sum":
+            joined = own + around
+        elif self.aggregator == "concat":
+            joined = torch.cat([own, around], dim=1)  # (n, 2d)
+        else:
+            joined = around
+        x = self.layers[layer](joined)
+        return torch.tanh_(x) if layer == self.hops - 1 else functional.relu_(x)
+
+    def represent(
+        self,
+        graph: EntityGraph,
+        rows: torch.Tensor,
+        places: list[torch.Tensor],
+        weights: list[torch.Tensor],
+    ) -> torch.Tensor:
+        """Return v_u of a batch (algorithm 1).
+
+        Args:
+            graph: sums neighbours.
+            rows: (m, d), entity rows.
+            places: H + 1 tensors int64 (B, K^h), which row each entity of the field is.
+            weights: H tensors (B, K^h, K), attention.
+
+        Returns:
+            (B, d).
+        """
+        values: list[torch.Tensor] = []
+        for layer in range(self.hops):
+            following = []
+            for hop in range(self.hops - layer):
+                a = weights[hop].reshape(-1, weights[hop].shape[-1])  # (B·K^h, K)
+                if layer == 0:
+                    own = functional.embedding(places[hop].reshape(-1), rows)
+                    around = graph.weighted_sum(rows, places[hop + 1].reshape(a.shape), a)
+                else:
+                    own = values[hop]
+                    each = torch.arange(a.numel(), device=a.device).view(a.shape)
+                    around = graph.weighted_sum(values[hop + 1], each, a)
+                following.append(self.aggregate(layer, own, around))  # (B·K^h, d)
+            values = following
+        return values[0]
+
+
+@dataclass(frozen=True, eq=False)
+class FullLayers:
+    """Which entities each layer must be computed for, so that all items come out of the last one.
+
+    Attributes:
+        inputs: int64 (m_0,), the entities whose rows enter the first layer.
+        own: H arrays int64 (m_l,), where a layer's entities stand among those of the layer before.
+        around: H arrays int64 (m_l, K), where their neighbours stand among those of the layer before.
+        relations: H arrays int64 (m_l, K).
+    """
+
+    inputs: torch.Tensor
+    own: list[torch.Tensor]
+    around: list[torch.Tensor]
+    relations: list[torch.Tensor]
+
+    @classmethod
+    def build(cls, items: np.ndarray, neighbours: Neighbours, hops: int, device: torch.device) -> FullLayers:
+        """Plan from the entities of all items, int64 (n_items,), backwards."""
+        own, around, relations, wanted = [], [], [], items
+        for _ in range(hops):
+            entities = neighbours.entities[wanted]  # (m, K)
+            before = np.unique(np.concatenate([wanted, entities.reshape(-1)]))
+            own.append(np.searchsorted(before, wanted))
+            around.append(np.searchsorted(before, entities))
+            relations.append(neighbours.relations[wanted])
+            wanted = before
+        lists = [[torch.from_numpy(array).to(device) for array in reversed(part)] for part in (own, around, relations)]
+        return cls(torch.from_numpy(wanted).to(device), *lists)
+
+    @property
+    def widest(self) -> int:
+        """Most entities that one layer gives."""
+        return max(len(own) for own in self.own)
+
+
+def represent_all(network: KGCNNetwork, graph: EntityGraph, plan: FullLayers, users: torch.Tensor) -> torch.Tensor:
+    """Return v_u of every item for some users: (b, d) → (b, n_items, d), by H full-graph layers."""
+    b, dim = users.shape
+    affinities = network.affinities(users, network.relations)  # (b, r)
+    values = network.entities[plan.inputs]  # (m_0, d), the same for every user
+    for layer in range(network.hops):
+        own, around, relations = plan.own[layer], plan.around[layer], plan.relations[layer]
+        m, k = around.shape
+        weights = torch.softmax(affinities[:, relations], dim=-1) * network.neighbour_scale(k)  # (b, m, K)
+        shift = torch.zeros(b, 1, dtype=torch.int64, device=users.device)
+        if layer > 0:  # from here on each user has values of its own
+            shift = (torch.arange(b, device=users.device) * (len(values) // b))[:, None]
+        places = (around.reshape(1, -1) + shift).reshape(b * m, k)
+        summed = graph.weighted_sum(values, places, weights.reshape(b * m, k))
+        values = network.aggregate(layer, values[(own + shift).reshape(-1)], summed)  # (b·m, d)
+    return values.view(b, -1, dim)

@@ -1,0 +1,154 @@
+"""The towers of MKR: tables, cross & compress units and heads."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from kgplug.recommenders.parts.compiled_steps import pair_dots
+from kgplug.recommenders.parts.layers import CrossCompress, Dense, normal_table, xavier_linear
+
+
+class MKRShape(Protocol):
+    """What the network reads of `MKRConfig`."""
+
+    @property
+    def embedding_dim(self) -> int: ...
+    @property
+    def low_layers(self) -> int: ...
+    @property
+    def high_layers(self) -> int: ...
+    @property
+    def head(self) -> str: ...
+    @property
+    def bias(self) -> bool: ...
+    @property
+    def activation(self) -> str: ...
+    @property
+    def init_scale(self) -> float: ...
+    @property
+    def offset(self) -> float: ...
+
+
+class MKRNetwork(nn.Module):
+    """Users, items, entities, relations and what joins them.
+
+    Tables: `users` (n_users, d), `items` (n_items, d), `entities` (n_entities, d), `relations` (n_relations, d) and
+    `user_bias`, `item_bias` (n, 1), whose gradients are sparse. All else is small and dense.
+
+    Args:
+        shape: settings.
+        n_users: number of users.
+        item_entities: int64 (n_items,), entity row of each item, no two the same.
+        n_entities: rows of the entity table, those of items without an entity included.
+        n_relations: rows of the relation table.
+        generator: draws the weights.
+    """
+
+    users: nn.Parameter
+    items: nn.Parameter
+    entities: nn.Parameter
+    relations: nn.Parameter
+    item_entities: torch.Tensor
+    entity_items: torch.Tensor
+
+    def __init__(
+        self,
+        shape: MKRShape,
+        *,
+        n_users: int,
+        item_entities: torch.Tensor,
+        n_entities: int,
+        n_relations: int,
+        generator: torch.Generator,
+    ) -> None:
+        super().__init__()
+        dim, n_items = shape.embedding_dim, len(item_entities)
+        self.head, self.uses_bias = shape.head, shape.bias
+        tables = {"users": n_users, "items": n_items, "entities": n_entities, "relations": n_relations}
+        for name, rows in tables.items():
+            setattr(self, name, normal_table(rows, dim, shape.init_scale, generator))
+        self.user_bias, self.item_bias = nn.Parameter(torch.zeros(n_users, 1)), nn.Parameter(torch.zeros(n_items, 1))
+        self.global_bias = nn.Parameter(torch.zeros(1))
+        self.register_buffer("item_entities", item_entities)
+        entity_items = torch.full((n_entities,), -1, dtype=torch.int64)
+        entity_items[item_entities] = torch.arange(n_items)
+        self.register_buffer("entity_items", entity_items)  # -1: the entity is no item
+        low = [dim] * (shape.low_layers + 1)
+        self.user_layers = Dense(low, shape.activation, generator)
+        self.relation_layers = Dense(low, shape.activation, generator)  # of tails, if `kge_layers` says so
+        self.cross = nn.ModuleList(self.crossing(shape, generator) for _ in range(shape.low_layers))
+        wide = [2 * dim] * shape.high_layers
+        self.tail_layers = Dense(wide, shape.activation, generator)  # H − 1 hidden layers
+        self.tail_output = xavier_linear(2 * dim, dim, generator)
+        self.head_layers = Dense(wide if shape.head == "mlp" else [0], shape.activation, generator)
+        self.head_output = xavier_linear(2 * dim, 1, generator) if shape.head == "mlp" else None
+
+    def crossing(self, shape: MKRShape, generator: torch.Generator) -> nn.Module:
+        """Return an untrained unit in which an item and its entity cross."""
+        return CrossCompress(shape.embedding_dim, shape.offset, generator)
+
+    @property
+    def device(self) -> torch.device:
+        return self.users.device
+
+    def recommendation_parameters(self) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+        """Return (tables, dense weights) that the recommendation task learns."""
+        tables = [self.users, self.items, self.entities]
+        dense = [*self.user_layers.parameters(), *self.cross.parameters(), *self.head_layers.parameters()]
+        if self.head_output is not None:
+            dense += list(self.head_output.parameters())
+        if self.uses_bias:
+            tables += [self.user_bias, self.item_bias]
+            dense.append(self.global_bias)
+        return tables, dense
+
+    def kge_parameters(self) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+        """Return (tables, dense weights) that the KG task learns."""
+        layers = (self.relation_layers, self.cross, self.tail_layers, self.tail_output)
+        return [self.items, self.entities, self.relations], [p for layer in layers for p in layer.parameters()]
+
+    def item_tower(self, item: torch.Tensor, entity: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return (v_L, e_L) of items and their entities: (n, d) each."""
+        for unit in self.cross:
+            item, entity = unit(item, entity)
+        return item, entity
+
+    def predicted_tails(self, heads: torch.Tensor, relations: torch.Tensor) -> torch.Tensor:
+        """Return t̂ = W [e_L; r_L] + b after the hidden layers: (n, d), (n, d) → (n, d)."""
+        return self.tail_output(self.tail_layers(torch.cat([heads, relations], dim=1)))  # (n, 2d) → (n, d)
+
+    def joined(self, users: torch.Tensor, items: torch.Tensor) -> torch.Tensor:
+        """Return logits without biases of tower outputs, row by row: (n, d), (n, d) → (n,)."""
+        if self.head_output is None:
+            return (users * items).sum(dim=1)
+        return self.head_output(self.head_layers(torch.cat([users, items], dim=1))).squeeze(1)
+
+    def joined_pairs(
+        self, users: torch.Tensor, user_of: torch.Tensor, items: torch.Tensor, item_of: torch.Tensor
+    ) -> torch.Tensor:
+        """Return logits without biases of pairs of rows of tower outputs: (m, d), (n,), (k, d), (n,) → (n,)."""
+        if self.head_output is None:
+            return pair_dots(users, user_of, items, item_of)
+        return self.joined(functional.embedding(user_of, users), functional.embedding(item_of, items))
+
+    def joined_with_all(self, users: torch.Tensor, items: torch.Tensor) -> torch.Tensor:
+        """Return logits without biases of every user with every item: (b, d), (m, d) → (b, m)."""
+        if self.head_output is None:
+            return users @ items.T
+        return torch.stack([self.joined(user.expand_as(items), items) for user in users])
+
+    def all_users(self) -> torch.Tensor:
+        """Return u_L of every user: (n_users, d)."""
+        return self.user_layers(self.users)
+
+    def all_items(self) -> torch.Tensor:
+        """Return v_L of every item: (n_items, d)."""
+        return self.item_tower(self.items, self.entities[self.item_entities])[0]
+
+    def all_biases(self, users: torch.Tensor, items: torch.Tensor) -> torch.Tensor:
+        """Return the sum of biases of pairs, or of all pairs where the shapes broadcast so."""
+        return self.user_bias[users].squeeze(-1) + self.item_bias[items].squeeze(-1) + self.global_bias

@@ -1,0 +1,102 @@
+"""What RippleNet keeps of each user: sampled triples around the likes, hop by hop."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from kgplug.data.interactions import Interactions
+from kgplug.data.values.keys import distinct
+
+
+def both_ways(triples: np.ndarray, n_relations: int) -> np.ndarray:
+    """Add each triple turned round, under relation r + n_relations: int64 (n, 3) → (2n, 3)."""
+    head, relation, tail = triples.T
+    return np.concatenate([triples, np.stack([tail, relation + n_relations, head], axis=1)])
+
+
+def sample_memories(
+    likes: Interactions,
+    item_entities: np.ndarray,
+    triples: np.ndarray,
+    *,
+    n_hops: int,
+    size: int,
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """Sample the ripple sets of all users (RippleNet, eqs. 1 and 2).
+
+    Hop 1 holds triples whose head is an item that the user likes, hop k triples whose head is a tail of hop k − 1;
+    an empty hop repeats the one before. A user's candidates are cut into `size` equal stretches and one is drawn
+    from each, so none comes twice unless there are too few.
+
+    Args:
+        likes: the training likes.
+        item_entities: int64 (n_items,), the entity of each item.
+        triples: int64 (n, 3), sorted by head.
+
+    Returns:
+        int32 (n_users, n_hops, size), row numbers of `triples`; -1 everywhere for a user whose likes lead nowhere.
+    """
+    n_entities = 1 + max(int(item_entities.max(initial=0)), int(triples[:, [0, 2]].max(initial=0)))
+    degrees = np.bincount(triples[:, 0], minlength=n_entities)
+    starts = np.cumsum(degrees) - degrees
+    memories = np.full((likes.n_users, n_hops, size), -1, dtype=np.int32)
+    seeds = distinct(likes.users * n_entities + item_entities[likes.items])  # user · n_entities + entity
+    for hop in range(n_hops):
+        counts = np.bincount(seeds // n_entities, minlength=likes.n_users)
+        drawn = _draw(counts, seeds % n_entities, starts, degrees, size, rng)
+        memories[:, hop] = np.where(drawn >= 0, drawn, memories[:, hop - 1] if hop else -1)
+        users, places = np.nonzero(memories[:, hop] >= 0)
+        seeds = distinct(users * np.int64(n_entities) + triples[memories[users, hop, places], 2])
+    return memories
+
+
+def _draw(
+    counts: np.ndarray,
+    seeds: np.ndarray,
+    starts: np.ndarray,
+    degrees: np.ndarray,
+    size: int,
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """Draw triples that leave the seeds: int64 (n_users, size), -1 for users without one.
+
+    Args:
+        counts: int64 (n_users,), how many of `seeds` are each user's; they stand user after user.
+        starts, degrees: int64 (n_entities,), where the triples of a head begin, and how many they are.
+    """
+    if len(seeds) == 0:
+        return np.full((len(counts), size), -1)
+    ends = np.cumsum(degrees[seeds])  # candidates up to and with each seed, over all users
+    upto = np.concatenate([[0], ends])[np.concatenate([[0], np.cumsum(counts)])]
+    first, total = upto[:-1, None], np.diff(upto)[:, None]  # (n_users, 1)
+    bounds = np.arange(size + 1) * total // size  # (n_users, size + 1)
+    widths = np.maximum(np.diff(bounds, axis=1), 1)
+    places = first + bounds[:, :-1] + rng.integers(0, widths)
+    which = np.minimum(np.searchsorted(ends, places, side="right"), len(seeds) - 1)
+    drawn = starts[seeds[which]] + places - (ends - degrees[seeds])[which]
+    return np.where(total > 0, drawn, -1)
+
+
+def grouped(
+    users: np.ndarray, user_rows: np.ndarray, counts: np.ndarray, size: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Lay pairs out in groups of at most `size` pairs of one user.
+
+    Args:
+        users: int64 (B,).
+        user_rows, counts: the distinct users, ascending, and how many pairs each has.
+
+    Returns:
+        (place among `user_rows` of each group's user, group of each pair (B,), place in the group (B,)).
+    """
+    order = np.argsort(users, kind="stable")
+    number = np.empty(len(users), dtype=np.int64)  # of a pair among those of its user
+    number[order] = np.arange(len(users)) - np.repeat(np.cumsum(counts) - counts, counts)
+    groups = -(-counts // size)
+    first = np.cumsum(groups) - groups
+    return (
+        np.repeat(np.arange(len(user_rows)), groups),
+        first[np.searchsorted(user_rows, users)] + number // size,
+        number % size,
+    )

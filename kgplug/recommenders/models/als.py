@@ -1,0 +1,88 @@
+"""ALS: factors of likes by alternating least squares, through the `implicit` library."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from typing import ClassVar
+
+import numpy as np
+from pydantic import Field
+from scipy.sparse.linalg import svds
+
+from kgplug.data.interactions import Interactions
+from kgplug.data.knowledge_graph import KnowledgeGraph
+from kgplug.data.ranking.threads import processors
+from kgplug.recommenders.base import FitOptions
+from kgplug.recommenders.click_through.factors import FactorRecommender, Factors
+from kgplug.training.config import ModelConfig, Range, Space
+
+
+class ALSConfig(ModelConfig):
+    """Settings of ALS."""
+
+    tuning: ClassVar[Space] = {
+        "embedding_dim": (16, 32, 64, 128),
+        "l2": Range(1e-2, 1e2, log=True),
+        "confidence": Range(1.0, 100.0, log=True),
+    }
+
+    embedding_dim: int = Field(64, ge=1, description="length of a vector")
+    epochs: int = Field(15, ge=1, description="times that users and items are solved in turn")
+    l2: float = Field(
+        100.0, ge=0, description="λ, weight of the squared norms of the vectors; unless set, less where it would be all"
+    )
+    confidence: float = Field(20.0, gt=0, description="c of a like; a pair without one has 1 (the paper: 1 + α)")
+
+
+class ALS(FactorRecommender):
+    """Factors that explain every pair of a user and an item: a like as 1 with confidence c, the others as 0 with 1.
+
+    Σ_ui c_ui (p_ui − x_u · y_i)² + λ (Σ ‖x_u‖² + Σ ‖y_i‖²), solved for users and items in turn by conjugate
+    gradients. Each row is solved by itself, so threads change nothing in the result.
+
+    Source: Y. Hu, Y. Koren, C. Volinsky, "Collaborative Filtering for Implicit Feedback Datasets", ICDM 2008, eq. 3;
+    the `implicit` library does the work.
+    """
+
+    name = "ALS"
+    config_class = ALSConfig
+    config: ALSConfig
+
+    def _fit(
+        self,
+        interactions: Interactions,
+        knowledge: KnowledgeGraph | None,  # noqa: ARG002
+        valid: Interactions | None,  # noqa: ARG002
+        seed: int,
+        options: FitOptions,
+    ) -> None:
+        from implicit.cpu.als import AlternatingLeastSquares
+
+        likes = interactions.likes()
+        if "l2" not in self.config.model_fields_set:
+            self.config = self.config.model_copy(
+                update={"l2": min(self.config.l2, bearable_l2(likes, self.config.confidence))}
+            )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of BLAS threads that could be fewer
+            model = AlternatingLeastSquares(
+                factors=self.config.embedding_dim, regularization=self.config.l2, alpha=self.config.confidence,
+                iterations=self.config.epochs, random_state=seed, num_threads=processors(),
+            )  # fmt: skip
+        model.fit(likes.matrix(), show_progress=bool(options.progress))
+        self.factors = Factors.without_bias(model.user_factors, model.item_factors).averaged(self.liked)
+
+
+def bearable_l2(likes: Interactions, confidence: float) -> float:
+    """Return half of c σ, the λ from which on all vectors go to zero, to three digits, which rounding spares.
+
+    σ is the largest singular value of the matrix P of likes. Near zero a step is x = (c / λ) P y, then
+    y = (c / λ) Pᵀ x, which grows only where λ < c σ.
+    """
+    smaller = min(likes.n_users, likes.n_items)
+    if smaller == 1:
+        return confidence * math.sqrt(len(likes)) / 2
+    start = np.ones(smaller)  # never at right angles to the vector sought, which is nowhere negative
+    largest = np.asarray(svds(likes.matrix(), k=1, v0=start, return_singular_vectors=False)).item()
+    return float(f"{confidence * largest / 2:.3g}")

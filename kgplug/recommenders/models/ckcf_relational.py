@@ -1,0 +1,56 @@
+"""CKCF-relational: CKCF whose semantic similarity knows by which relation things hang together."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from pydantic import Field
+
+from kgplug.data.knowledge_graph import KnowledgeGraph
+from kgplug.recommenders.models.ckcf import CKCF, CKCFConfig
+from kgplug.recommenders.parts.pretrained import ItemEntities
+from kgplug.recommenders.parts.relational import relational_vectors
+
+
+class CKCFRelationalConfig(CKCFConfig):
+    """Settings of CKCF-relational; what each of them gives is measured by `benchmarks/results.py --parts switches`.
+
+    They were chosen on validation parts. Weighing relations by how alike co-liked items are in them, or neighbours by
+    their rarity, gave no more.
+    """
+
+    hot_exponent: float = Field(0.2, ge=0, le=1, description="of the product of both items' users; CKCF has 0.5")
+    cold_boost: Literal["printed", "midpoint", "none"] = Field(
+        "none", description='similarities to new items that are raised, see CKCF, which has "printed"'
+    )
+    cf_share: float = Field(0.7, ge=0, le=1, description="of collaborative filtering; CKCF has 0.5")
+    compare: Literal["relations", "mean", "own"] = Field(
+        "relations", description="one vector a relation of the item, one for all of them, or the item's own (CKCF)"
+    )
+    translate: bool = Field(True, description="a neighbour t by relation r counts as t − r; else as t")
+    relations: int = Field(16, ge=1, description="directed relations that are compared, the most items' first")
+
+
+class CKCFRelational(CKCF):
+    """CKCF with relation vectors in its semantic similarity (our design; the paper's future work).
+
+    What two items have in common is compared relation by relation, through their translated neighbours
+    (`relational_vectors`). An item's own vector says where it ended up among all that pulled at it; this says what
+    pulls. All else is CKCF.
+
+    Source: after Zhou et al., CKCF (see there), and A. Bordes et al., "Translating Embeddings for Modeling
+    Multi-relational Data", NeurIPS 2013.
+    """
+
+    name = "CKCF-relational"
+    config_class = CKCFRelationalConfig
+    config: CKCFRelationalConfig
+
+    def _compared(self, entities: ItemEntities, knowledge: KnowledgeGraph) -> np.ndarray:
+        c = self.config
+        if c.compare == "own":
+            return super()._compared(entities, knowledge)
+        return relational_vectors(
+            entities, knowledge, mean=c.compare == "mean", translate=c.translate, relations=c.relations
+        )

@@ -1,0 +1,225 @@
+"""DKN: titles read word by word beside the items' entities, and attention over what the user liked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import ClassVar, Literal
+
+import numpy as np
+import torch
+from pydantic import Field
+from scipy import sparse
+
+from kgplug.data.interactions import Interactions
+from kgplug.data.knowledge_graph import KnowledgeGraph
+from kgplug.errors import DataError
+from kgplug.recommenders.click_through.histories import PretrainedConfig, own_likes
+from kgplug.recommenders.click_through.pairs import ClickThroughData, Pairs
+from kgplug.recommenders.click_through.recommender import TrainedRecommender
+from kgplug.recommenders.click_through.tasks import ClickThroughTask
+from kgplug.recommenders.models._dkn_network import DKNNetwork, Match
+from kgplug.recommenders.models._dkn_titles import read_titles
+from kgplug.recommenders.parts.pretrained import ItemEntities, item_entities
+from kgplug.training.config import Range, Space, TrainedConfig
+from kgplug.training.device import choose_device
+
+_CELLS = 8_000_000  # numbers held at a time while scoring (32 MB)
+_HISTORY_STREAM = 0x815  # parts the draw of lasting histories from the draws of the epochs
+
+
+class DKNConfig(PretrainedConfig):
+    """Settings of DKN.
+
+    The paper reads titles of news with TransD, 128 filters of each width and networks for attention and score
+    (`attention="dnn"`, `head="dnn"`); the authors' code takes dot products, which are the default.
+    """
+
+    tuning: ClassVar[Space] = {**TrainedConfig.tuning, "weight_l2": Range(1e-7, 1e-3, log=True)}
+
+    embedding_dim: int = Field(32, ge=1, description="length of a word's vector")
+    embedding: str = Field("TransD", description="a PyKEEN model to train on the triples, or a run of one")
+    context: bool = Field(True, description="a third channel: the mean vector of the entity's neighbours")
+    title_words: int = Field(10, ge=1, description="words read of a title")
+    widths: tuple[int, ...] = Field((1, 2), min_length=1, description="words that a filter spans")
+    filters: int = Field(128, ge=1, description="filters of each width")
+    history: int = Field(30, ge=1, description="likes of a user that are compared with a candidate")
+    attention: Literal["dot", "dnn"] = Field("dot", description="how a like and a candidate compare")
+    head: Literal["dot", "dnn"] = Field("dot", description="how a user and a candidate give a score")
+    hidden: int = Field(64, ge=1, description="width of the networks of attention and head")
+    learning_rate: float = Field(2e-3, gt=0, description="of Adam")
+    l2: float = Field(1e-3, ge=0, description="weight of the mean squared norm of the batch's item vectors")
+
+
+class DKNTask(ClickThroughTask):
+    """Trains on histories drawn anew each epoch, without the like that is asked for (see `HistoryTask`).
+
+    Args:
+        network, config, data: as in `ClickThroughTask`.
+        likes: CSR (n_users, n_items).
+    """
+
+    module: DKNNetwork
+    config: DKNConfig
+
+    def __init__(
+        self, network: DKNNetwork, config: DKNConfig, data: ClickThroughData, likes: sparse.csr_matrix
+    ) -> None:
+        super().__init__(network, config, data, width=config.history * network.match.dim)
+        self._likes = likes
+
+    def batches(self, epoch: int, rng: np.random.Generator) -> Iterator[Pairs]:
+        """Draw histories, then yield the likes of one epoch with new negatives."""
+        # One more than wanted, as one may be the like that is asked for.
+        self._histories = draw_histories(self._likes, self.config.history + 1, rng)
+        return super().batches(epoch, rng)
+
+    def logits(self, batch: Pairs) -> tuple[torch.Tensor, torch.Tensor]:
+        return self.module(batch.users, batch.items, left_out=own_likes(batch), histories=self._histories)
+
+
+class DKN(TrainedRecommender):
+    """Convolutions over title words and entities (KCNN), and attention over what the user liked.
+
+    Source: H. Wang, F. Zhang, X. Xie, M. Guo, "DKN: Deep Knowledge-Aware Network for News Recommendation", WWW
+    2018, eqs. 7–13. Every word of a title is aligned to the item's own entity; an item without a title counts as
+    one token without a word. Titles come with the interactions: from the graph by [item] title of kgplug.toml, or by
+    `Interactions.with_texts`.
+    """
+
+    name = "DKN"
+    config_class = DKNConfig
+    config: DKNConfig
+    network: DKNNetwork
+    needs_knowledge = True
+    reads_titles = True
+
+    def _task(
+        self, interactions: Interactions, knowledge: KnowledgeGraph | None, valid: Interactions | None, seed: int
+    ) -> DKNTask:
+        assert knowledge is not None  # `fit` has checked
+        config, texts = self.config, interactions.item_texts
+        if texts is None or not any(texts):
+            raise DataError(
+                f"DKN reads titles, and none of the {interactions.n_items:,} items has one; give them with "
+                "interactions.with_texts({item key: title}), or name the property of the graph's items that holds "
+                "them in kgplug.toml, as title under [item]."
+            )
+        settings = dict(config.embedding_settings) or None
+        found = item_entities(config.embedding, interactions, knowledge, settings=settings, seed=seed, progress=False)
+        likes = interactions.likes().matrix()
+        self.network = DKNNetwork(
+            config,
+            titles=read_titles(texts, most=config.title_words, least=max(config.widths)),
+            channels=item_channels(found, knowledge, context=config.context),
+            histories=draw_histories(likes, config.history, np.random.default_rng([seed, _HISTORY_STREAM])),
+            generator=torch.Generator().manual_seed(seed),
+        ).to(choose_device(config.device))
+        data = self._click_through(interactions, valid, seed)
+        return DKNTask(self.network, config, data, likes)
+
+    def _settle(self) -> None:
+        """Compute every item's vector once."""
+        network = self.network
+        rows = max(1, _CELLS // (network.words.shape[1] * network.match.dim))
+        with torch.no_grad():
+            numbers = torch.arange(len(network.words), device=network.device)
+            self._items = torch.cat([network.item_vectors(some) for some in numbers.split(rows)])
+            self._bias = float(network.global_bias)
+        self._histories, self._match = network.histories, network.match
+
+    def logits(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:
+        logits = np.empty(len(users), dtype=np.float32)
+        rows = max(1, _CELLS // (self._histories.shape[1] * self._width))
+        for start in range(0, len(users), rows):
+            chosen = slice(start, start + rows)
+            candidates = self._items[torch.from_numpy(items[chosen]).to(self._items.device)][:, None]
+            logits[chosen] = self._matched(self._histories[users[chosen]], candidates)[:, 0]
+        return logits
+
+    def logits_of_all(self, users: np.ndarray) -> np.ndarray:
+        return self._matched_with_all(self._histories[users])
+
+    def logits_of_newcomers(self, likes: sparse.csr_matrix) -> np.ndarray:
+        rng = np.random.default_rng([self.seed, _HISTORY_STREAM])
+        return self._matched_with_all(draw_histories(likes, self._histories.shape[1], rng))
+
+    def _matched_with_all(self, histories: np.ndarray) -> np.ndarray:
+        """Return logits of all items for histories: int64 (b, K) → float32 (b, n_items)."""
+        logits = np.empty((len(histories), len(self._items)), dtype=np.float32)
+        cells = max(1, _CELLS // (histories.shape[1] * self._width))  # users × items at a time
+        items = min(len(self._items), cells)
+        rows = max(1, cells // max(items, 1))
+        for start in range(0, len(histories), rows):
+            for first in range(0, len(self._items), items):
+                some, chosen = slice(start, start + rows), slice(first, first + items)
+                logits[some, chosen] = self._matched(histories[some], self._items[None, chosen])
+        return logits
+
+    @property
+    def _width(self) -> int:
+        """Numbers that a like and a candidate hold together while they are compared."""
+        return self._match.dim if self._match.attention == "dot" else max(self.config.hidden, self._match.dim)
+
+    @torch.no_grad()
+    def _matched(self, histories: np.ndarray, candidates: torch.Tensor) -> np.ndarray:
+        """Return logits of histories with candidates: int64 (b, K), (b or 1, m, D) → float32 (b, m)."""
+        liked = torch.from_numpy(histories).to(self._items.device)
+        history = self._items[liked.clamp(min=0)]  # (b, K, D)
+        logits = self._match(history, (liked >= 0).to(history.dtype), candidates) + self._bias
+        return logits.cpu().numpy()
+
+    def item_vectors(self) -> np.ndarray:
+        """Return KCNN's vector of each item: float32 (n_items, D)."""
+        return self._items.cpu().numpy()
+
+    def _arrays(self) -> dict[str, np.ndarray]:
+        weights = {f"match.{name}": tensor.cpu().numpy() for name, tensor in self._match.state_dict().items()}
+        bias = np.array([self._bias], dtype=np.float32)
+        return {"items": self.item_vectors(), "histories": self._histories, "bias": bias, **weights}
+
+    def _restore(self, arrays: dict[str, np.ndarray]) -> None:
+        config, device = self.config, choose_device(self.config.device)
+        self._items = torch.from_numpy(arrays["items"]).to(device)
+        self._histories, self._bias = arrays["histories"], float(arrays["bias"][0])
+        self._match = Match(
+            dim=self._items.shape[1], attention=config.attention, head=config.head, hidden=config.hidden,
+            generator=torch.Generator(),
+        ).to(device)  # fmt: skip
+        weights = {k.removeprefix("match."): torch.from_numpy(v) for k, v in arrays.items() if k.startswith("match.")}
+        self._match.load_state_dict(weights)
+
+
+def draw_histories(likes: sparse.csr_matrix, most: int, rng: np.random.Generator) -> np.ndarray:
+    """Draw at most so many likes of each user: CSR (n_users, n_items) → int64 (n_users, most), -1 at the ends."""
+    counts = np.diff(likes.indptr)
+    users = np.repeat(np.arange(len(counts)), counts)
+    order = np.lexsort((rng.random(len(users)), users))
+    place = np.arange(len(users)) - likes.indptr[users]
+    kept = place < most
+    histories = np.full((len(counts), most), -1, dtype=np.int64)
+    histories[users[kept], place[kept]] = likes.indices[order[kept]]
+    return histories
+
+
+def item_channels(found: ItemEntities, knowledge: KnowledgeGraph, *, context: bool) -> np.ndarray:
+    """Return vectors of items' entities and, as a second channel, the means over their neighbours (eq. 7).
+
+    Returns:
+        float32 (1 or 2, n_items, m), scaled so that the mean squared norm of linked entities is one; zeros where
+        an item has no entity, or its entity no neighbour.
+    """
+    size = np.float32(np.sqrt(np.square(found.vectors[found.linked]).sum(axis=1).mean()) or 1.0)
+    if not context:
+        return found.vectors[None] / size
+    entities, _ = knowledge.rows_in(found.model.vocabulary)  # the embedding may know another graph's entities
+    vocabulary = found.model.vocabulary.n_entities
+    head, tail = entities[knowledge.triples[:, 0]], entities[knowledge.triples[:, 2]]
+    known = (head >= 0) & (tail >= 0)
+    ends = (np.concatenate([head[known], tail[known]]), np.concatenate([tail[known], head[known]]))
+    near = sparse.csr_matrix((np.ones(len(ends[0]), dtype=np.float32), ends), shape=(vocabulary, vocabulary))
+    near.data[:] = 1  # a neighbour by two relations is one neighbour
+    rows = near[found.entities[found.linked]]
+    contexts = np.zeros_like(found.vectors)
+    degrees = np.asarray(rows.sum(axis=1)).ravel()
+    contexts[found.linked] = (rows @ found.model.entity_vectors()) / np.maximum(degrees, 1)[:, None]
+    return np.stack([found.vectors, contexts]).astype(np.float32) / size

@@ -1,0 +1,169 @@
+"""HiddenEdgeGCN: LightGCN over likes and knowledge, where no like ever explains itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import ClassVar
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import nn
+from torch.nn import functional
+
+from kgplug.data.interactions import Interactions
+from kgplug.data.knowledge_graph import KnowledgeGraph
+from kgplug.recommenders.click_through.collaborative_graph import CollaborativeGraph, HiddenBatch
+from kgplug.recommenders.click_through.config import ClickThroughConfig
+from kgplug.recommenders.click_through.factors import Factors
+from kgplug.recommenders.click_through.pairs import ClickThroughData, own_rows
+from kgplug.recommenders.click_through.propagation import PropagatedRecommender, Propagation
+from kgplug.recommenders.click_through.recommender import TrainedRecommender
+from kgplug.recommenders.click_through.tasks import GradientTask
+from kgplug.recommenders.parts.layers import normal_table
+from kgplug.training.adam import Adam
+from kgplug.training.config import DataSize, Range, Space, TrainedConfig
+from kgplug.training.device import choose_device
+
+
+class HiddenEdgeGCNConfig(ClickThroughConfig):
+    """Settings of HiddenEdgeGCN."""
+
+    tuning: ClassVar[Space] = {
+        **TrainedConfig.tuning,
+        "batch_size": (16384, 65536, 262144),
+        "l2": Range(1e-4, 1e-1, log=True),
+        "hidden": Range(0.2, 0.7),
+        "layers": (1, 2, 3),
+        "knowledge_weight": Range(0.1, 2.0),
+    }
+
+    batch_size: int = Field(65536, ge=1, description="rows a step, negatives included")
+    epochs: int = Field(600, ge=1, description="at most so many times are likes hidden and predicted")
+    patience: int = Field(30, ge=1, description="stop after so many epochs without a better validation figure")
+    learning_rate: float = Field(3e-3, gt=0, description="of Adam; 0.01 on sparse data")
+    side: bool = Field(True, description="add what counts of likes and the KG profile of the user's likes say")
+    side_learning_rate: float = Field(1e-1, gt=0, description="of Adam for the networks on counts")
+    l2: float = Field(5e-3, ge=0, description="weight of the squared norms of the propagated vectors of the batch")
+    entity_l2: float = Field(1e-3, ge=0, description="weight of the mean squared norm of all entities")
+    bias_l2: float = Field(1.0, ge=0, description="weight of the squared item biases of the batch")
+    init_scale: float = Field(0.01, gt=0, description="standard deviation of the tables at the start")
+    layers: int = Field(2, ge=1, description="propagations; the result is the mean over them and the start")
+    hidden: float = Field(0.5, gt=0, lt=1, description="share of the likes that an epoch hides and predicts")
+    knowledge_weight: float = Field(0.5, ge=0, description="weight of a KG edge; a like has 1; 0 leaves the KG out")
+
+    @classmethod
+    def suited_to(cls, size: DataSize) -> dict[str, float]:
+        return super().suited_to(size) | ({"learning_rate": 1e-2, "l2": 2e-2} if size.is_sparse else {})
+
+
+class HiddenEdgeNetwork(nn.Module):
+    """One table of users, then entities; item biases.
+
+    Args:
+        n_nodes, n_items: sizes.
+        config: settings.
+        generator: draws the weights.
+    """
+
+    def __init__(self, *, n_nodes: int, n_items: int, config: HiddenEdgeGCNConfig, generator: torch.Generator) -> None:
+        super().__init__()
+        self.nodes = normal_table(n_nodes, config.embedding_dim, config.init_scale, generator)
+        self.item_bias = nn.Parameter(torch.zeros(n_items))
+        self.scale = nn.Parameter(torch.ones(1))
+
+
+class HiddenEdgeGCN(PropagatedRecommender, TrainedRecommender):
+    """LightGCN over users, items and entities that predicts likes which its graph does not hold.
+
+    Ours, on the propagation of He et al., SIGIR 2020 ("LightGCN"). Each epoch hides a random share of the likes,
+    propagates over the rest and the knowledge graph, and tells the hidden likes from fresh negatives, so the
+    graph of a training step looks as it will when something new is asked. To u · v come networks on counts with
+    the pair left out (`side_term`) and a shrunk item bias.
+    """
+
+    name = "HiddenEdgeGCN"
+    config_class = HiddenEdgeGCNConfig
+    config: HiddenEdgeGCNConfig
+    needs_knowledge = True
+    network: HiddenEdgeNetwork
+
+    def _task(
+        self, interactions: Interactions, knowledge: KnowledgeGraph | None, valid: Interactions | None, seed: int
+    ) -> HiddenEdgeTask:
+        assert knowledge is not None  # `fit` has checked
+        linked = knowledge.entities_of(interactions.item_keys, label=interactions.item_label)
+        n_entities, item_entities = own_rows(linked, knowledge.n_entities)
+        device = choose_device(self.config.device)
+        self.network = HiddenEdgeNetwork(
+            n_nodes=interactions.n_users + n_entities,
+            n_items=interactions.n_items,
+            config=self.config,
+            generator=torch.Generator().manual_seed(seed),
+        ).to(device)
+        data = self._click_through(interactions, valid, seed)
+        self._nodes = interactions.n_users + item_entities  # (n_items,)
+        edges = CollaborativeGraph(
+            data.likes,
+            item_entities,
+            knowledge.triples,
+            n_entities=n_entities,
+            knowledge_weight=self.config.knowledge_weight,
+            device=device,
+        )
+        self._graph = edges.whole()
+        return HiddenEdgeTask(self, data, edges)
+
+    def propagated(self, graph: Propagation) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return (users (n_users, d), items (n_items, d)) after propagation over a graph."""
+        nodes = graph.mean_of_layers(self.network.nodes, self.config.layers)
+        items = torch.from_numpy(self._nodes).to(nodes.device)
+        return nodes[: len(self.user_keys)], functional.embedding(items, nodes)
+
+    @torch.no_grad()
+    def trained_factors(self) -> Factors:
+        users, items = (part.contiguous().cpu().numpy() for part in self.propagated(self._graph))
+        scale, bias = self.network.scale.item(), self.network.item_bias.cpu().numpy()
+        return Factors(scale * users, items, np.zeros(len(users), dtype=np.float32), bias)
+
+    def _settle(self) -> None:
+        self.factors = self.trained_factors().averaged(self.liked)
+        del self._graph
+
+
+class HiddenEdgeTask(GradientTask):
+    """The training of HiddenEdgeGCN."""
+
+    def __init__(self, model: HiddenEdgeGCN, data: ClickThroughData, edges: CollaborativeGraph) -> None:
+        self.model, self.module, self.data, self.config, self.edges = model, model.network, data, model.config, edges
+        network = self.module
+        parameters = [network.nodes, network.item_bias, network.scale]
+        self.optimizers = (Adam(parameters, lr=self.config.learning_rate),)
+
+    @property
+    def step_floats(self) -> int:
+        """Numbers in the largest tensor of a step."""
+        return self.module.nodes.numel()
+
+    def batches(self, epoch: int, rng: np.random.Generator) -> Iterator[HiddenBatch]:
+        """Hide likes anew and yield them with new negatives."""
+        del epoch
+        return self.edges.epoch(self.data, self.config.hidden, self.config.batch_size, rng)
+
+    def loss(self, batch: HiddenBatch) -> torch.Tensor:
+        """Return mean BCE + the penalties, a scalar."""
+        pairs, network, config = batch.pairs, self.module, self.config
+        device, n_users = network.nodes.device, len(self.model.user_keys)
+        users, items, labels = (torch.from_numpy(x).to(device) for x in (pairs.users, pairs.items, pairs.labels))
+        u, v = self.model.propagated(batch.graph)
+        u, v = functional.embedding(users, u), functional.embedding(items, v)
+        bias = network.item_bias[items]
+        logits = self.data.with_side(network.scale * (u * v).sum(1) + bias, pairs.users, pairs.items)
+        loss = functional.binary_cross_entropy_with_logits(logits, labels)
+        rows = (u.square().sum() + v.square().sum()) / len(users)
+        entities = network.nodes[n_users:].square().sum(1).mean()
+        return loss + config.l2 * rows + config.entity_l2 * entities + config.bias_l2 * bias.square().mean()
+
+    def validate(self) -> float | None:
+        """Return the AUC of the validation pairs."""
+        return self.model.validation_auc(self.data)

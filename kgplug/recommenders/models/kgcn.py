@@ -1,0 +1,342 @@
+"""KGCN: an item as one user sees it, gathered from its neighbours in the knowledge graph."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import numpy as np
+import torch
+from pydantic import Field
+from scipy import sparse
+from torch.nn import functional
+
+from kgplug.data.interactions import Interactions
+from kgplug.data.knowledge_graph import KnowledgeGraph
+from kgplug.recommenders.click_through.config import KnowledgeConfig
+from kgplug.recommenders.click_through.pairs import ClickThroughData, Pairs, own_rows
+from kgplug.recommenders.click_through.recommender import TrainedRecommender
+from kgplug.recommenders.click_through.tasks import GradientTask
+from kgplug.recommenders.models._kgcn_network import FullLayers, KGCNNetwork, receptive_field, represent_all
+from kgplug.recommenders.parts.compiled_steps import lookup_all, lookup_weights, pair_dots
+from kgplug.recommenders.parts.entity_graph import EntityGraph, Neighbours
+from kgplug.recommenders.parts.layers import average_cold, distinct, row_penalty, squared_norm
+from kgplug.recommenders.parts.open_graph import open_graph
+from kgplug.training.adam import Adam
+from kgplug.training.config import DataSize, Range, Space, TrainedConfig
+from kgplug.training.device import choose_device
+from kgplug.training.row_adam import RowAdam
+
+_NEIGHBOUR_STREAM = 0x6CB0  # parts the draw of the neighbours used for scoring from the draws of the epochs
+LABEL_MARGIN = 1e-6  # propagated labels stay so far from 0 and 1, where the logarithm ends
+_SCORED_PAIRS = 8192  # pairs whose receptive fields are held at a time
+_BLOCK_CELLS = 16_000_000  # user × entity × dimension cells held at a time when ranking
+
+
+class KGCNConfig(KnowledgeConfig):
+    """Settings of KGCN.
+
+    The defaults suit data of the size of MovieLens-100K and up. The paper's settings (with
+    `bias=False`, `vector_l2=0`, `resample=False`):
+
+    | set           | neighbours | embedding_dim | hops | batch_size | l2   | learning_rate |
+    |---------------|------------|---------------|------|------------|------|---------------|
+    | MovieLens-20M | 4          | 32            | 2    | 65536      | 1e-7 | 2e-2          |
+    | Book-Crossing | 8          | 64            | 1    | 256        | 2e-5 | 2e-4          |
+    | Last.FM       | 8          | 16            | 1    | 128        | 1e-4 | 5e-4          |
+
+    Label smoothness (KGNN-LS): `ls_weight` 1.0 on movies, 0.5 on books, 0.1 on music.
+    """
+
+    tuning: ClassVar[Space] = {
+        **TrainedConfig.tuning,
+        "vector_l2": Range(1e-4, 1e-1, log=True),
+        "neighbours": (4, 8, 16),
+        "hops": (1, 2),
+        "aggregator": ("sum", "concat", "neighbor"),
+    }
+
+    batch_size: int = Field(4096, ge=1, description="rows a step, negatives included")
+    learning_rate: float = Field(1e-2, gt=0, description="of Adam; 2e-3 if sparse and few")
+    l2: float = Field(1e-3, ge=0, description="weight of the squared norms of the batch's rows")
+    vector_l2: float = Field(2e-2, ge=0, description="weight of the squared norms of the vectors that are multiplied")
+    neighbours: int = Field(8, ge=1, description="K: sampled neighbours an entity")
+    hops: int = Field(1, ge=1, description="H: layers, the depth of the receptive field")
+    aggregator: Literal["sum", "concat", "neighbor"] = Field("sum", description="how an entity and its neighbours join")
+    scaling: Literal["code", "paper"] = Field(
+        "code", description='"code": π = mean(u ∘ r), v_N = mean(a e); "paper": π = u · r, v_N = Σ a e'
+    )
+    ls_weight: float = Field(0.0, ge=0, description="weight of label smoothness (KGNN-LS)")
+    resample: bool = Field(True, description="draw new neighbours each epoch; False keeps one draw")
+    bias: bool = Field(True, description="add a bias a user, a bias an item and one for all (not in the paper)")
+    backend: Literal["auto", "dgl", "torch"] = Field("auto", description='"dgl", "torch", or the quickest of both')
+
+    @classmethod
+    def suited_to(cls, size: DataSize) -> dict[str, float]:
+        settings = super().suited_to(size) | cls.batches_suited_to(size)
+        settings |= {"l2": 1e-2, "vector_l2": 5e-2} if size.is_sparse else {}
+        return settings | ({"learning_rate": 2e-3} if size.is_sparse and size.has_few_likes else {})
+
+
+@dataclass(frozen=True, eq=False)
+class GraphBatch:
+    """Pairs with the neighbours of their epoch and its negatives (sorted codes user · n_entities + entity)."""
+
+    pairs: Pairs
+    neighbours: Neighbours
+    negatives: np.ndarray
+
+
+class KGCN(TrainedRecommender):
+    """KGCN (Wang et al., WWW 2019, "Knowledge Graph Convolutional Networks for Recommender Systems").
+
+    Label smoothness is that of KGNN-LS (Wang et al., KDD 2019). Training draws new neighbours
+    each epoch; scores always use one draw made from the seed and kept with the model.
+    """
+
+    name = "KGCN"
+    config_class = KGCNConfig
+    config: KGCNConfig
+    needs_knowledge = True
+
+    network: KGCNNetwork
+    graph: EntityGraph
+    neighbours: Neighbours
+    item_entities: np.ndarray
+
+    def _task(
+        self, interactions: Interactions, knowledge: KnowledgeGraph | None, valid: Interactions | None, seed: int
+    ) -> KGCNTask:
+        assert knowledge is not None  # `fit` has checked
+        linked = knowledge.entities_of(interactions.item_keys, label=interactions.item_label)
+        n_entities, self.item_entities = own_rows(linked, knowledge.n_entities)
+        data = self._click_through(interactions, valid, seed)
+        likes = data.likes.users, self.item_entities[data.likes.items]
+        self._build(knowledge.triples, likes, n_entities, knowledge.n_relations, seed)
+        rng = np.random.default_rng([seed, _NEIGHBOUR_STREAM])
+        self.neighbours = self.graph.sample(self.config.neighbours, rng)
+        return KGCNTask(self, data)
+
+    def _build(
+        self,
+        triples: np.ndarray,
+        likes: tuple[np.ndarray, np.ndarray],
+        n_entities: int,
+        n_relations: int,
+        seed: int,
+    ) -> None:
+        """Make the graph and an untrained network."""
+        device = choose_device(self.config.device)
+        sizes = {"n_users": len(self.user_keys), "n_entities": n_entities, "n_relations": n_relations}
+        self.graph = open_graph(self.config.backend, device, triples, likes, **sizes)
+        generator = torch.Generator().manual_seed(seed)
+        self.network = KGCNNetwork(self.config, n_items=len(self.item_keys), generator=generator, **sizes).to(device)
+
+    def _settle(self) -> None:
+        self.network.eval()
+        average_cold(self.network.users, self.liked)
+        average_cold(self.network.user_bias, self.liked)
+        self._layers = FullLayers.build(self.item_entities, self.neighbours, self.config.hops, self.network.device)
+
+    def logits(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:
+        scores = np.empty(len(users), dtype=np.float32)
+        with torch.no_grad():
+            for start in range(0, len(users), _SCORED_PAIRS):
+                chosen = slice(start, start + _SCORED_PAIRS)
+                pairs = PairVectors(self, users[chosen], items[chosen], self.neighbours)
+                scores[chosen] = pairs.logits.cpu().numpy()
+        return scores
+
+    def logits_of_all(self, users: np.ndarray) -> np.ndarray:
+        u = torch.from_numpy(users).to(self.network.device)
+        return self._score_vectors(self.network.users[u], self.network.user_bias[u])
+
+    def logits_of_newcomers(self, likes: sparse.csr_matrix) -> np.ndarray:
+        users = np.column_stack([self.user_vectors(), self.network.user_bias.detach().cpu().numpy()])
+        folded = torch.from_numpy(self._folded(likes, self.item_vectors(), users)).to(self.network.device)
+        return self._score_vectors(folded[:, :-1].contiguous(), folded[:, -1:])
+
+    def _score_vectors(self, users: torch.Tensor, bias: torch.Tensor) -> np.ndarray:
+        """Score all items, some users at a time: (b, d), (b, 1) → float32 (b, n_items)."""
+        network, layers = self.network, self._layers
+        rows = max(1, _BLOCK_CELLS // (layers.widest * (self.config.embedding_dim + self.config.neighbours)))
+        scores = np.empty((len(users), len(self.item_keys)), dtype=np.float32)
+        with torch.no_grad():
+            for start in range(0, len(users), rows):
+                u = users[start : start + rows]
+                vectors = represent_all(network, self.graph, layers, u)  # (b, n_items, d)
+                logits = torch.bmm(vectors, u.unsqueeze(2)).squeeze(2)
+                logits = logits + bias[start : start + rows] + network.item_bias.T + network.global_bias
+                scores[start : start + rows] = logits.cpu().numpy()
+        return scores
+
+    def item_vectors(self) -> np.ndarray:
+        """Return the items as the average user sees them: float32 (n_items, d)."""
+        with torch.no_grad():
+            average = self.network.users.mean(dim=0, keepdim=True)
+            return represent_all(self.network, self.graph, self._layers, average)[0].cpu().numpy()
+
+    def user_vectors(self) -> np.ndarray:
+        return self.network.users.detach().cpu().numpy()
+
+    def _arrays(self) -> dict[str, np.ndarray]:
+        arrays = {f"network.{name}": tensor.cpu().numpy() for name, tensor in self.network.state_dict().items()}
+        arrays |= {"neighbours.entities": self.neighbours.entities, "neighbours.relations": self.neighbours.relations}
+        return arrays | {"item_entities": self.item_entities}
+
+    def _restore(self, arrays: dict[str, np.ndarray]) -> None:
+        self.item_entities = arrays["item_entities"]
+        self.neighbours = Neighbours(arrays["neighbours.entities"], arrays["neighbours.relations"])
+        weights = {
+            name.removeprefix("network."): torch.from_numpy(array)
+            for name, array in arrays.items()
+            if name.startswith("network.")
+        }
+        none = np.empty(0, dtype=np.int64)
+        n_entities, n_relations = len(weights["entities"]), len(weights["relations"]) - 1
+        self._build(np.empty((0, 3), dtype=np.int64), (none, none), n_entities, n_relations, self.seed)
+        self.network.load_state_dict(weights)
+        self._settle()
+
+
+class PairVectors:
+    """One forward pass over pairs, with what the loss needs of it.
+
+    Attributes:
+        u: (distinct users, d); `user_of`: int64 (B,), which of them a pair has.
+        e: (distinct entities, d); `places`: H + 1 tensors int64 (B, K^h), which of them stand in the field.
+        rows_penalty: mean squared norm of the rows of a pair, a scalar; of each level of its field the mean counts.
+        weights: H tensors (B, K^h, K), attention without the code's ÷ K.
+        vectors: (B, d), the items as the users see them.
+        logits: (B,).
+    """
+
+    def __init__(self, model: KGCN, users: np.ndarray, items: np.ndarray, neighbours: Neighbours) -> None:
+        network = model.network
+        device = network.device
+        self.field = receptive_field(model.item_entities[items], neighbours, network.hops)
+        self.users, (self.user_of,) = distinct(users, device=device)
+        self.items, (self.item_of,) = distinct(items, device=device)
+        entities, self.places = distinct(*self.field.levels, device=device)
+        n, n_relations = len(users), len(network.relations)
+        of_users, of_items = (
+            lookup_weights(places, len(rows), n)
+            for places, rows in ((self.user_of, self.users), (self.item_of, self.items))
+        )
+        of_entities = torch.stack([lookup_weights(level, len(entities), level.numel()) for level in self.places])
+        of_relations = torch.full((n_relations,), 1 / n_relations, device=device)
+        (self.u, self.e, r, by_user, by_item), self.rows_penalty = lookup_all([
+            (network.users, self.users, of_users),
+            (network.entities, entities, of_entities.sum(0)),
+            (network.relations, torch.arange(n_relations, device=device), of_relations),
+            (network.user_bias, self.users, of_users),
+            (network.item_bias, self.items, of_items),
+        ])  # fmt: skip
+        affinities = functional.embedding(self.user_of, network.affinities(self.u, r))  # (B, n_relations + 1)
+        self.weights = []
+        for relations in self.field.relations:
+            along = torch.from_numpy(relations).to(device)  # (B, K^h, K)
+            chosen = affinities.gather(1, along.reshape(len(users), -1)).view(along.shape)
+            self.weights.append(torch.softmax(chosen, dim=-1))
+        scaled = [weights * network.neighbour_scale(weights.shape[-1]) for weights in self.weights]
+        self.vectors = network.represent(model.graph, self.e, list(self.places), scaled)
+        dots = pair_dots(self.u, self.user_of, self.vectors, torch.arange(n, device=device))
+        self.logits = dots + network.global_bias
+        for bias, places in ((by_user, self.user_of), (by_item, self.item_of)):
+            self.logits = self.logits + functional.embedding(places, bias).squeeze(1)
+
+    def vectors_penalty(self) -> torch.Tensor:
+        """Return the mean squared norm of the two vectors that are multiplied."""
+        n = len(self.user_of)
+        return row_penalty(self.u, self.user_of, n) + self.vectors.square().sum() / n
+
+
+class KGCNTask(GradientTask):
+    """The training of KGCN."""
+
+    def __init__(self, model: KGCN, data: ClickThroughData) -> None:
+        self.model, self.module, self.data, self.config = model, model.network, data, model.config
+        network = model.network
+        tables = [network.users, network.entities, network.relations]
+        self._dense = list(network.layers.parameters())
+        dense = list(self._dense)
+        if self.config.bias:
+            tables += [network.user_bias, network.item_bias]
+            dense.append(network.global_bias)
+        rate = self.config.learning_rate
+        self.optimizers = (RowAdam(tables, lr=rate), Adam(dense, lr=rate))
+
+    @property
+    def step_floats(self) -> int:
+        """Numbers in the largest tensor of a step."""
+        config = self.config
+        return config.batch_size * config.neighbours**config.hops * config.embedding_dim
+
+    def batches(self, epoch: int, rng: np.random.Generator) -> Iterator[GraphBatch]:
+        """Yield the batches of one epoch, under neighbours drawn for it."""
+        del epoch
+        neighbours = self.model.neighbours
+        if self.config.resample:
+            neighbours = self.model.graph.sample(self.config.neighbours, rng)
+        batches = list(self.data.epoch(rng, self.config.batch_size))
+        negatives = np.empty(0, dtype=np.int64)
+        if self.config.ls_weight > 0:
+            drawn = [
+                self._codes(pairs.users, self.model.item_entities[pairs.items])[pairs.labels == 0] for pairs in batches
+            ]
+            negatives = np.sort(np.concatenate(drawn))
+        for pairs in batches:
+            yield GraphBatch(pairs, neighbours, negatives)
+
+    def _codes(self, users: np.ndarray, entities: np.ndarray) -> np.ndarray:
+        return users * np.int64(len(self.module.entities)) + entities
+
+    def loss(self, batch: GraphBatch) -> torch.Tensor:
+        """Return mean BCE + ls_weight · label smoothness + the three penalties, a scalar."""
+        config, pairs = self.config, batch.pairs
+        forward = PairVectors(self.model, pairs.users, pairs.items, batch.neighbours)
+        labels = torch.from_numpy(pairs.labels).to(self.module.device)
+        logits = self.data.with_side(forward.logits, pairs.users, pairs.items)
+        loss = functional.binary_cross_entropy_with_logits(logits, labels)
+        if config.ls_weight > 0:
+            smooth = self._propagated_labels(forward, batch).clamp(LABEL_MARGIN, 1 - LABEL_MARGIN)
+            loss = loss + config.ls_weight * functional.binary_cross_entropy(smooth, labels)
+        loss = loss + config.l2 * forward.rows_penalty + config.vector_l2 * forward.vectors_penalty()
+        return loss + config.weight_l2 * squared_norm(self._dense)
+
+    def _propagated_labels(self, forward: PairVectors, batch: GraphBatch) -> torch.Tensor:
+        """Return each pair's label as its neighbourhood tells it, its own held out (KGNN-LS): (B,) in [0, 1]."""
+        values, known = zip(*(self._labels(batch, level) for level in forward.field.levels), strict=True)
+        values = list(values)
+        for layer in range(self.module.hops):
+            following = []
+            for hop in range(self.module.hops - layer):
+                weights = forward.weights[hop]  # (B, K^h, K)
+                told = (weights * values[hop + 1].view(weights.shape)).sum(-1)  # (B, K^h)
+                following.append(torch.where(known[hop], values[hop], told))
+            values = following
+        return values[0].squeeze(1)
+
+    def _labels(self, batch: GraphBatch, level: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return (labels, whether known) of the entities of one level: float32 and bool (B, K^h).
+
+        1 for what the user likes, 0 for the epoch's negatives, ½ and unknown for all else and the item itself.
+        """
+        users = np.repeat(batch.pairs.users, level.shape[1])
+        entities = level.reshape(-1)
+        liked = self.model.graph.liked(users, entities)
+        disliked = np.isin(self._codes(users, entities), batch.negatives)
+        own = entities == np.repeat(self.model.item_entities[batch.pairs.items], level.shape[1])
+        known = (liked | disliked) & ~own
+        labels = np.where(known, liked, 0.5).astype(np.float32)
+        device = self.module.device
+        return (
+            torch.from_numpy(labels).view(level.shape).to(device),
+            torch.from_numpy(known).view(level.shape).to(device),
+        )
+
+    def validate(self) -> float | None:
+        """Return the AUC of the validation pairs."""
+        pairs = self.data.valid
+        return None if pairs is None else self.data.validation_auc(self.model.logits(pairs.users, pairs.items))

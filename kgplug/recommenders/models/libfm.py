@@ -1,0 +1,148 @@
+"""LibFM: a factorisation machine over ids and pre-trained vectors of the knowledge graph."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import nn
+from torch.nn import functional
+
+from kgplug.data.interactions import Interactions
+from kgplug.data.knowledge_graph import KnowledgeGraph
+from kgplug.recommenders.click_through.factors import FactorRecommender, Factors
+from kgplug.recommenders.click_through.histories import HistoryTask, ItemFeatures, PretrainedConfig, pretrained_features
+from kgplug.recommenders.click_through.recommender import TrainedRecommender
+from kgplug.recommenders.click_through.tasks import PairNetwork
+from kgplug.recommenders.parts.layers import distinct, lookup, normal_table, row_penalty
+from kgplug.training.config import Range, Space, TrainedConfig
+from kgplug.training.device import choose_device
+
+
+class LibFMConfig(PretrainedConfig):
+    """Settings of LibFM.
+
+    The papers that compare with it use the dimensions {1, 1, 8} (`embedding_dim=8`) and TransR.
+    """
+
+    tuning: ClassVar[Space] = {**TrainedConfig.tuning, "l2": Range(1e-4, 1e-1, log=True)}
+
+    l2: float = Field(2e-2, ge=0, description="weight of the squared norms of the batch's rows")
+
+
+class LibFMNetwork(PairNetwork):
+    """logit = w0 + w·x + ½ Σ_f [(Σ_k v_kf x_k)² − Σ_k v_kf² x_k²].
+
+    The entries of x are those of the user (its id and its likes' mean vector) and those of the item (its id and its
+    vector). With a = Σ_k v_k x_k over the user's and b over the item's, the sum over f is
+    a·b + ½(‖a‖² − Σ_k ‖v_k‖² x_k²) + ½(‖b‖² − Σ_k ‖v_k‖² x_k²): a product and two biases.
+
+    Args:
+        n_users: number of users.
+        features: vectors of items and of users' likes, m numbers each.
+        dim: d, length of a factor.
+        scale: standard deviation of the factors at the start; weights start at zero.
+        generator: draws the factors.
+    """
+
+    def __init__(
+        self, *, n_users: int, features: ItemFeatures, dim: int, scale: float, generator: torch.Generator
+    ) -> None:
+        super().__init__()
+        n_items = len(features.items)
+        self.features = features
+        self.users = normal_table(n_users, dim, scale, generator)
+        self.items = normal_table(n_items, dim, scale, generator)
+        self.user_bias, self.item_bias = nn.Parameter(torch.zeros(n_users, 1)), nn.Parameter(torch.zeros(n_items, 1))
+        self.history_factors = normal_table(features.dim, dim, scale, generator)
+        self.vector_factors = normal_table(features.dim, dim, scale, generator)
+        self.history_weights = nn.Parameter(torch.zeros(features.dim))
+        self.vector_weights = nn.Parameter(torch.zeros(features.dim))
+
+    def tables(self) -> list[nn.Parameter]:
+        return [self.users, self.items, self.user_bias, self.item_bias]
+
+    def layers(self) -> list[nn.Parameter]:
+        return [self.history_factors, self.vector_factors, self.history_weights, self.vector_weights]
+
+    def user_side(
+        self, factors: torch.Tensor, bias: torch.Tensor, histories: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return a and the terms of the user alone: (n, d), (n, 1), (n, m) → (n, d), (n,)."""
+        return _side(factors, bias, histories, self.history_factors, self.history_weights)
+
+    def item_side(
+        self, factors: torch.Tensor, bias: torch.Tensor, vectors: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return b and the terms of the item alone: (n, d), (n, 1), (n, m) → (n, d), (n,)."""
+        return _side(factors, bias, vectors, self.vector_factors, self.vector_weights)
+
+    def forward(
+        self, users: np.ndarray, items: np.ndarray, left_out: np.ndarray | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Score pairs; `left_out` int64 (B,) holds a like of each user that its history shall not count."""
+        n = len(users)
+        u_rows, (user_of,) = distinct(users, device=self.device)
+        i_rows, (item_of,) = distinct(items, device=self.device)
+        u, user_bias = lookup(self.users, u_rows), lookup(self.user_bias, u_rows)
+        i, item_bias = lookup(self.items, i_rows), lookup(self.item_bias, i_rows)
+        hidden = None if left_out is None else torch.from_numpy(left_out).to(self.device)
+        a, of_user = self.user_side(
+            functional.embedding(user_of, u),
+            functional.embedding(user_of, user_bias),
+            self.features.histories(u_rows[user_of], hidden),
+        )
+        b, of_item = self.item_side(i, item_bias, self.features.items[i_rows])  # once for each distinct item
+        logits = (a * functional.embedding(item_of, b)).sum(1) + of_user + of_item[item_of] + self.global_bias
+        penalty = [row_penalty(rows, user_of, n) for rows in (u, user_bias)]
+        penalty += [row_penalty(rows, item_of, n) for rows in (i, item_bias)]
+        return logits, torch.stack(penalty).sum()
+
+
+def _side(
+    factors: torch.Tensor, bias: torch.Tensor, x: torch.Tensor, x_factors: torch.Tensor, x_weights: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return Σ_k v_k x_k and Σ_k w_k x_k + ½(‖Σ_k v_k x_k‖² − Σ_k ‖v_k‖² x_k²) of an id and a vector x."""
+    total = factors + x @ x_factors  # (n, d)
+    squares = factors.square().sum(1) + x.square() @ x_factors.square().sum(1)  # (n,)
+    return total, bias.squeeze(1) + x @ x_weights + (total.square().sum(1) - squares) / 2
+
+
+class LibFM(FactorRecommender, TrainedRecommender):
+    """A factorisation machine of order 2 over x = [one-hot u; one-hot i; pretrained(i); mean pretrained(likes of u)].
+
+    Source: S. Rendle, "Factorization Machines with libFM", ACM TIST 3(3), 2012, eq. 1, with log loss. The
+    pre-trained vectors are those of the items' entities, zeros for an item without one; TransR by default, as in
+    the comparisons of MKR and RippleNet. They are scaled to a mean squared norm of one.
+    """
+
+    name = "LibFM"
+    config_class = LibFMConfig
+    config: LibFMConfig
+    network: LibFMNetwork
+    needs_knowledge = True
+
+    def _task(
+        self, interactions: Interactions, knowledge: KnowledgeGraph | None, valid: Interactions | None, seed: int
+    ) -> HistoryTask:
+        assert knowledge is not None  # `fit` has checked
+        self.network = LibFMNetwork(
+            n_users=interactions.n_users,
+            features=pretrained_features(self.config, interactions, knowledge, seed),
+            dim=self.config.embedding_dim,
+            scale=self.config.init_scale,
+            generator=torch.Generator().manual_seed(seed),
+        ).to(choose_device(self.config.device))
+        data = self._click_through(interactions, valid, seed)
+        return HistoryTask(self.network, self.config, data)
+
+    def _settle(self) -> None:
+        network = self.network
+        with torch.no_grad():
+            histories = network.features.histories(torch.arange(len(network.users), device=network.device))
+            users, of_user = network.user_side(network.users, network.user_bias, histories)
+            items, of_item = network.item_side(network.items, network.item_bias, network.features.items)
+            parts = (users, items, of_user + network.global_bias, of_item)
+        self.factors = Factors(*(part.cpu().numpy() for part in parts)).averaged(self.liked)

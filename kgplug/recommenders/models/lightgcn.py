@@ -1,0 +1,156 @@
+"""LightGCN: vectors averaged over the graph of who liked what."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import ClassVar
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import nn
+from torch.nn import functional
+
+from kgplug.data.interactions import Interactions
+from kgplug.data.knowledge_graph import KnowledgeGraph
+from kgplug.recommenders.click_through.config import ClickThroughConfig
+from kgplug.recommenders.click_through.factors import Factors
+from kgplug.recommenders.click_through.pairs import ClickThroughData, Pairs
+from kgplug.recommenders.click_through.propagation import PropagatedRecommender, Propagation
+from kgplug.recommenders.click_through.recommender import TrainedRecommender
+from kgplug.recommenders.click_through.tasks import GradientTask
+from kgplug.recommenders.parts.layers import normal_table
+from kgplug.training.adam import Adam
+from kgplug.training.config import DataSize, Range, Space, TrainedConfig
+from kgplug.training.device import choose_device
+
+
+class LightGCNConfig(ClickThroughConfig):
+    """Settings of LightGCN. The paper's: 64 dimensions, 3 layers, learning rate 1e-3, l2 1e-4, BPR loss."""
+
+    tuning: ClassVar[Space] = {
+        **TrainedConfig.tuning,
+        "batch_size": (8192, 16384, 32768),
+        "l2": Range(1e-4, 1e-1, log=True),
+        "layers": (1, 2, 3),
+    }
+
+    batch_size: int = Field(16384, ge=1, description="rows a step, negatives included")
+    patience: int = Field(10, ge=1, description="stop after so many epochs without a better validation figure")
+    epochs: int = Field(300, ge=1, description="at most so many passes over the training likes")
+    l2: float = Field(
+        1e-3, ge=0, description="weight of the squared norms of the batch's rows before propagation; 0.1 on sparse data"
+    )
+    init_scale: float = Field(0.01, gt=0, description="standard deviation of the table at the start")
+    bias: bool = Field(True, description="add a bias a user and a bias an item (not in the paper)")
+    layers: int = Field(2, ge=1, description="propagations; the result is the mean over them and the start")
+
+    @classmethod
+    def suited_to(cls, size: DataSize) -> dict[str, float]:
+        return super().suited_to(size) | ({"l2": 1e-1} if size.is_sparse else {})
+
+
+class LightGCNNetwork(nn.Module):
+    """One table of nodes, users first, then items; logit = u · v + b_u + b_i + b of the propagated vectors.
+
+    Args:
+        n_nodes, dim: sizes.
+        scale: standard deviation of the vectors at the start.
+        generator: draws the vectors.
+    """
+
+    def __init__(self, *, n_nodes: int, dim: int, scale: float, generator: torch.Generator) -> None:
+        super().__init__()
+        self.nodes = normal_table(n_nodes, dim, scale, generator)
+        self.bias = nn.Parameter(torch.zeros(n_nodes))
+        self.global_bias = nn.Parameter(torch.zeros(1))
+
+
+class LightGCN(PropagatedRecommender, TrainedRecommender):
+    """LightGCN (He et al., SIGIR 2020, "LightGCN: Simplifying and Powering Graph Convolution Network for
+    Recommendation"), trained on likes and fresh negatives by log loss so that its scores are probabilities.
+    """
+
+    name = "LightGCN"
+    config_class = LightGCNConfig
+    config: LightGCNConfig
+    network: LightGCNNetwork
+
+    def _task(
+        self,
+        interactions: Interactions,
+        knowledge: KnowledgeGraph | None,  # noqa: ARG002
+        valid: Interactions | None,
+        seed: int,
+    ) -> LightGCNTask:
+        device = choose_device(self.config.device)
+        n_nodes = interactions.n_users + interactions.n_items
+        self.network = LightGCNNetwork(
+            n_nodes=n_nodes,
+            dim=self.config.embedding_dim,
+            scale=self.config.init_scale,
+            generator=torch.Generator().manual_seed(seed),
+        ).to(device)
+        data = self._click_through(interactions, valid, seed)
+        likes = data.likes
+        self._graph = Propagation(
+            likes.users,
+            interactions.n_users + likes.items,
+            np.ones(len(likes), dtype=np.float32),
+            n_nodes=n_nodes,
+            device=device,
+        )
+        return LightGCNTask(self, data)
+
+    def propagated(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return (users (n_users, d), items (n_items, d)) after propagation."""
+        nodes = self._graph.mean_of_layers(self.network.nodes, self.config.layers)
+        n_users = len(self.user_keys)
+        return nodes[:n_users], nodes[n_users:]
+
+    @torch.no_grad()
+    def trained_factors(self) -> Factors:
+        n_users, network = len(self.user_keys), self.network
+        bias = network.bias.cpu().numpy()
+        users, items = (part.contiguous().cpu().numpy() for part in self.propagated())
+        return Factors(users, items, bias[:n_users] + network.global_bias.item(), bias[n_users:])
+
+    def _settle(self) -> None:
+        self.factors = self.trained_factors().averaged(self.liked)
+        del self._graph
+
+
+class LightGCNTask(GradientTask):
+    """The training of LightGCN: each step propagates the whole table once."""
+
+    def __init__(self, model: LightGCN, data: ClickThroughData) -> None:
+        self.model, self.module, self.data, self.config = model, model.network, data, model.config
+        self.module.bias.requires_grad_(self.config.bias)
+        trained = [parameter for parameter in self.module.parameters() if parameter.requires_grad]
+        self.optimizers = (Adam(trained, lr=self.config.learning_rate),)
+
+    @property
+    def step_floats(self) -> int:
+        """Numbers in the largest tensor of a step."""
+        return self.module.nodes.numel()
+
+    def batches(self, epoch: int, rng: np.random.Generator) -> Iterator[Pairs]:
+        """Yield the likes of one epoch with new negatives."""
+        del epoch
+        return self.data.epoch(rng, self.config.batch_size)
+
+    def loss(self, batch: Pairs) -> torch.Tensor:
+        """Return mean BCE + l2 · mean ‖rows before propagation‖², a scalar."""
+        device, n_users = self.module.nodes.device, len(self.model.user_keys)
+        users, items, labels = (torch.from_numpy(x).to(device) for x in (batch.users, batch.items, batch.labels))
+        u, v = self.model.propagated()
+        bias = self.module.bias
+        logits = (u[users] * v[items]).sum(1) + bias[users] + bias[n_users + items] + self.module.global_bias
+        logits = self.data.with_side(logits, batch.users, batch.items)
+        norms = self.module.nodes.square().sum(1) + bias.square()  # (n_nodes,)
+        rows = norms[users].mean() + norms[n_users + items].mean()
+        return functional.binary_cross_entropy_with_logits(logits, labels) + self.config.l2 * rows
+
+    def validate(self) -> float | None:
+        """Return the AUC of the validation pairs."""
+        return self.model.validation_auc(self.data)

@@ -1,0 +1,368 @@
+"""MKR: recommendation and knowledge-graph embedding as two tasks that share their items."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import torch
+from pydantic import Field
+from scipy import sparse
+from torch.nn import functional
+
+from kgplug.data.interactions import Interactions
+from kgplug.data.knowledge_graph import KnowledgeGraph
+from kgplug.data.ranking.threads import row_blocks
+from kgplug.data.sampling import TailCorrupter
+from kgplug.recommenders.click_through.config import PATIENCE_OF_FEW, KnowledgeConfig
+from kgplug.recommenders.click_through.pairs import ClickThroughData, Pairs, own_rows
+from kgplug.recommenders.click_through.recommender import TrainedRecommender
+from kgplug.recommenders.models._mkr_network import MKRNetwork
+from kgplug.recommenders.parts.compiled_steps import lookup_all, lookup_weights
+from kgplug.recommenders.parts.layers import average_cold, distinct, lookup, row_penalty, squared_norm
+from kgplug.training.adam import Adam, Optimizer
+from kgplug.training.config import LEARNING_RATES, DataSize, Range, Space, TrainedConfig
+from kgplug.training.device import choose_device
+from kgplug.training.row_adam import RowAdam
+
+
+class MKRConfig(KnowledgeConfig):
+    """Settings of MKR.
+
+    What is ours: biases, the offset of the cross & compress units, and tanh. The paper's settings (with its dot
+    product, `bias=False`, `activation="relu"`, `offset=0`):
+
+    | set           | epochs | embedding_dim | low_layers | high_layers | batch_size | l2   | learning_rate | kge_learning_rate | kge_interval |
+    |---------------|--------|---------------|------------|-------------|------------|------|---------------|-------------------|--------------|
+    | MovieLens-1M  | 20     | 8             | 1          | 1           | 4096       | 1e-6 | 2e-2          | 1e-2              | 3            |
+    | Book-Crossing | 10     | 8             | 1          | 1           | 32         | 1e-6 | 2e-4          | 2e-5              | 2            |
+    | Last.FM       | 10     | 4             | 2          | 1           | 256        | 1e-6 | 1e-3          | 2e-4              | 2            |
+    """  # noqa: E501
+
+    tuning: ClassVar[Space] = {
+        **TrainedConfig.tuning,
+        "kge_learning_rate": LEARNING_RATES,
+        "kge_interval": Range(1, 5),
+        "vector_l2": Range(1e-4, 1e-1, log=True),
+        "low_layers": (1, 2),
+    }
+
+    batch_size: int = Field(4096, ge=1, description="rows a step of the recommendation task, negatives included")
+    kge_batch_size: int = Field(4096, ge=1, description="triples a step of the KG task")
+    learning_rate: float = Field(5e-3, gt=0, description="learning rate of the recommendation task's Adam")
+    kge_learning_rate: float = Field(3e-3, gt=0, description="of the KG task's Adam")
+    l2: float = Field(1e-4, ge=0, description="weight of the squared norms of the batch's rows (λ2)")
+    vector_l2: float = Field(1e-2, ge=0, description="weight of ‖u_L‖² + ‖v_L‖², what the towers give; 0.05 if sparse")
+    low_layers: int = Field(1, ge=1, description="L: cross & compress units, user and relation layers")
+    high_layers: int = Field(1, ge=1, description="H: layers of the KG task's prediction and of the MLP head")
+    kge_interval: int = Field(
+        3, ge=1, description="t: recommendation steps to one KG step (Algorithm 1), see kge_turns"
+    )
+    kge_turns: Literal["steps", "epochs"] = Field(
+        "steps", description="the KG task has a step every t steps (the paper), or a pass every t epochs (its code)"
+    )
+    kge_layers: Literal["relation", "tail"] = Field(
+        "relation", description="what goes through L layers in the KG task: relations (the paper) or tails (its code)"
+    )
+    kge_weight: float = Field(1.0, ge=0, description="λ1: weight of the KG task; 0 leaves it out")
+    head: Literal["dot", "mlp"] = Field("dot", description="how user and item vectors give a score")
+    bias: bool = Field(True, description="add a bias a user, a bias an item and one for all (not in the paper)")
+    activation: Literal["tanh", "leaky_relu", "relu"] = Field(
+        "tanh", description="activation of dense layers; the user vectors of a ReLU have one sign, which slows learning"
+    )
+    offset: float = Field(
+        1.0, ge=0, description="added to the inputs of a cross & compress unit and subtracted again; 0: the paper's"
+    )
+    init_scale: float = Field(0.03, gt=0, description="standard deviation of the tables at the start")
+    own_weight: float = Field(
+        1.0,
+        ge=0,
+        description="weight of the log loss without the side term: the towers also learn what the side term explains",
+    )
+    orient_items: bool = Field(True, description="turn triples whose only item is the tail, so that it is the head")
+
+    @classmethod
+    def of_saved(cls, settings: dict[str, Any]) -> dict[str, Any]:
+        """Return saved settings; runs of version 0.1.0 have `init_mean` instead of `offset`, and the paper's unit."""
+        if "init_mean" not in settings:
+            return settings
+        return {"offset": 0.0} | {name: value for name, value in settings.items() if name != "init_mean"}
+
+    @classmethod
+    def suited_to(cls, size: DataSize) -> dict[str, float]:
+        settings = super().suited_to(size) | cls.batches_suited_to(size)
+        if not size.is_sparse:
+            return settings
+        return settings | {"vector_l2": 5e-2, "patience": PATIENCE_OF_FEW}
+
+
+@dataclass(frozen=True, eq=False)
+class TripleBatch:
+    """One KG step: int64 (n,) each; `triple_of_corrupt` tells the triple a corrupt tail belongs to."""
+
+    heads: np.ndarray
+    relations: np.ndarray
+    tails: np.ndarray
+    corrupt: np.ndarray
+    triple_of_corrupt: np.ndarray
+
+
+class MKR(TrainedRecommender):
+    """MKR (Wang et al., WWW 2019, "Multi-Task Feature Learning for Knowledge Graph Enhanced Recommendation").
+
+    An item and its entity are one thing seen by two tasks; cross & compress units exchange what
+    the tasks learn about it. An item without an entity gets an entity row of its own that no
+    triple touches. Of the paper's Algorithm 1 the alternation, the corrupted tails and the two
+    optimisers are kept; see `MKRConfig` for what is ours.
+    """
+
+    name = "MKR"
+    config_class = MKRConfig
+    config: MKRConfig
+    needs_knowledge = True
+    network: MKRNetwork
+    network_class: ClassVar[type[MKRNetwork]] = MKRNetwork
+
+    def _task(
+        self, interactions: Interactions, knowledge: KnowledgeGraph | None, valid: Interactions | None, seed: int
+    ) -> MKRTask:
+        assert knowledge is not None  # `fit` has checked
+        linked = knowledge.entities_of(interactions.item_keys, label=interactions.item_label)
+        n_entities, item_entities = own_rows(linked, knowledge.n_entities)
+        self.network = self.network_class(
+            self.config,
+            n_users=interactions.n_users,
+            item_entities=torch.from_numpy(item_entities),
+            n_entities=n_entities,
+            n_relations=knowledge.n_relations * (2 if self.config.orient_items else 1),
+            generator=torch.Generator().manual_seed(seed),
+        ).to(choose_device(self.config.device))
+        triples = oriented(knowledge, linked) if self.config.orient_items else knowledge.triples
+        return self._task_on(interactions, valid, triples, seed)
+
+    def _task_on(
+        self, interactions: Interactions, valid: Interactions | None, triples: np.ndarray, seed: int
+    ) -> MKRTask:
+        data = self._click_through(interactions, valid, seed)
+        return MKRTask(self.network, self.config, data, triples)
+
+    def _settle(self) -> None:
+        """Run both towers once: an item's vector does not depend on the user."""
+        self.network.eval()
+        with torch.no_grad():
+            self._users, self._items = self.network.all_users(), self.network.all_items()
+        average_cold(self._users, self.liked)
+        average_cold(self.network.user_bias, self.liked)
+
+    def logits(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:
+        u, i = (torch.from_numpy(x).to(self._users.device) for x in (users, items))
+        with torch.no_grad():
+            logits = self.network.joined(self._users[u], self._items[i]) + self.network.all_biases(u, i)
+            return logits.cpu().numpy()
+
+    def logits_of_all(self, users: np.ndarray) -> np.ndarray:
+        u = torch.from_numpy(users).to(self._users.device)
+        return self._score_vectors(self._users[u], self.network.user_bias[u])
+
+    def logits_of_newcomers(self, likes: sparse.csr_matrix) -> np.ndarray:
+        users = np.column_stack([self.user_vectors(), self.network.user_bias.detach().cpu().numpy()])
+        folded = torch.from_numpy(self._folded(likes, self.item_vectors(), users)).to(self._users.device)  # (b, d + 1)
+        return self._score_vectors(folded[:, :-1], folded[:, -1:])
+
+    @torch.no_grad()
+    def _score_vectors(self, users: torch.Tensor, bias: torch.Tensor) -> np.ndarray:
+        """Score all items: (b, d), (b, 1) → float32 (b, n_items)."""
+        network = self.network
+        logits = network.joined_with_all(users, self._items) + bias + network.item_bias.T + network.global_bias
+        return logits.cpu().numpy()
+
+    def item_vectors(self) -> np.ndarray:
+        return self._items.cpu().numpy()
+
+    def user_vectors(self) -> np.ndarray:
+        return self._users.cpu().numpy()
+
+    def _arrays(self) -> dict[str, np.ndarray]:
+        return {name: tensor.cpu().numpy() for name, tensor in self.network.state_dict().items()}
+
+    def _restore(self, arrays: dict[str, np.ndarray]) -> None:
+        tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
+        self.network = self.network_class(
+            self.config,
+            n_users=len(self.user_keys),
+            item_entities=tensors["item_entities"],
+            n_entities=len(tensors["entities"]),
+            n_relations=len(tensors["relations"]),
+            generator=torch.Generator().manual_seed(self.seed),
+        )
+        self.network.load_state_dict(tensors)
+        self.network.to(choose_device(self.config.device))
+        self._settle()
+
+
+class MKRTask:
+    """The training of MKR: `kge_interval` recommendation steps, then one KG step (Algorithm 1), or as its code does."""
+
+    def __init__(self, network: MKRNetwork, config: MKRConfig, data: ClickThroughData, triples: np.ndarray) -> None:
+        self.module, self.config, self.data = network, config, data
+        self.triples, self._corrupter = triples, TailCorrupter(triples)
+        tables, dense = network.recommendation_parameters()
+        kge_tables, kge_dense = network.kge_parameters()
+        self._recommendation_optimizers = self.recommendation_optimizers(tables, dense)
+        self._kge_optimizers = (
+            RowAdam(kge_tables, lr=config.kge_learning_rate),
+            Adam(kge_dense, lr=config.kge_learning_rate),
+        )
+        self.optimizers = (*self._recommendation_optimizers, *self._kge_optimizers)
+        self._dense, self._kge_dense = dense, kge_dense
+
+    def recommendation_optimizers(
+        self, tables: list[torch.nn.Parameter], dense: list[torch.nn.Parameter]
+    ) -> tuple[Optimizer, ...]:
+        """Return the optimisers of the recommendation task; a batch reaches few rows of the tables."""
+        rate = self.config.learning_rate
+        return RowAdam(tables, lr=rate), Adam(dense, lr=rate)
+
+    @property
+    def step_floats(self) -> int:
+        """Numbers in the largest tensor of a step."""
+        return self.config.batch_size * self.config.embedding_dim
+
+    def pairs(self, rng: np.random.Generator) -> Iterator[Any]:
+        """Yield what the recommendation steps of one epoch are about."""
+        return self.data.epoch(rng, self.config.batch_size)
+
+    def batches(self, epoch: int, rng: np.random.Generator) -> Iterator[Any]:
+        """Yield the steps of one epoch; the KG's triples come in a new order each epoch."""
+        order, start, interval = rng.permutation(len(self.triples)), 0, self.config.kge_interval
+        trains_kg = len(order) > 0 and self.config.kge_weight > 0
+        alternates = trains_kg and self.config.kge_turns == "steps"
+        for number, pairs in enumerate(self.pairs(rng), start=1):
+            yield pairs
+            if alternates and number % interval == 0:
+                rows = np.take(order, range(start, start + min(self.config.kge_batch_size, len(order))), mode="wrap")
+                start = (start + len(rows)) % len(order)
+                yield self._with_corrupt_tails(rows, rng)
+        if trains_kg and not alternates and epoch % interval == 0:
+            for rows in row_blocks(len(order), self.config.kge_batch_size):
+                yield self._with_corrupt_tails(order[rows], rng)
+
+    def _with_corrupt_tails(self, rows: np.ndarray, rng: np.random.Generator) -> TripleBatch:
+        corrupt = self._corrupter.draw(rows, rng)
+        drawn = np.flatnonzero(corrupt >= 0)
+        heads, relations, tails = self.triples[rows].T
+        return TripleBatch(heads, relations, tails, corrupt[drawn], drawn)
+
+    def step(self, batch: Any) -> torch.Tensor:
+        """Do one step of the task that the batch belongs to."""
+        if isinstance(batch, TripleBatch):
+            loss, optimizers = self.kge_loss(batch), self._kge_optimizers
+        else:
+            loss, optimizers = self.recommendation_loss(batch), self._recommendation_optimizers
+        self.module.zero_grad()
+        loss.backward()
+        for optimizer in optimizers:
+            optimizer.step()
+        return loss.detach()
+
+    def recommendation_loss(self, batch: Pairs) -> torch.Tensor:
+        """Return log loss + l2 · mean ‖rows‖² + vector_l2 · mean ‖outputs‖² + weight_l2 · ‖W‖², a scalar.
+
+        Towers run once per distinct id.
+        """
+        network, n = self.module, len(batch)
+        users, (user_of,) = distinct(batch.users, device=network.device)
+        items, (item_of,) = distinct(batch.items, device=network.device)
+        of_users, of_items = lookup_weights(user_of, len(users), n), lookup_weights(item_of, len(items), n)
+        looked_up = [(network.users, users, of_users), (network.items, items, of_items)]
+        looked_up += [(network.entities, network.item_entities[items], of_items)]
+        if self.config.bias:
+            looked_up += [(network.user_bias, users, of_users), (network.item_bias, items, of_items)]
+        (u, v, e, *biases), rows = lookup_all(looked_up)  # (distinct, d), biases (distinct, 1)
+        user_vectors, place_of, user_penalty = self.user_vectors(batch, u, user_of)  # u_L
+        item_vectors = network.item_tower(v, e)[0]  # v_L (distinct, d)
+        logits = network.joined_pairs(user_vectors, place_of, item_vectors, item_of)
+        for bias, places in zip(biases, (user_of, item_of), strict=False):
+            logits = logits + functional.embedding(places, bias).squeeze(1)
+        if self.config.bias:
+            logits = logits + network.global_bias
+        loss = self.data.log_loss(logits, batch, own_weight=self.config.own_weight)
+        outputs = user_penalty + row_penalty(item_vectors, item_of, n)
+        loss = loss + self.config.l2 * rows + self.config.vector_l2 * outputs
+        return loss + self.config.weight_l2 * squared_norm(self._dense)
+
+    def user_vectors(
+        self, batch: Pairs, u: torch.Tensor, user_of: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Return (u_L, which of them is each pair's int64 (n,), the mean squared norm of a pair's, a scalar).
+
+        Args:
+            u: (distinct, d), rows of the batch's distinct users, ascending.
+            user_of: int64 (n,), which of them is each pair's.
+        """
+        vectors = self.module.user_layers(u)  # once a distinct user
+        return vectors, user_of, row_penalty(vectors, user_of, len(batch))
+
+    def kge_loss(self, batch: TripleBatch) -> torch.Tensor:
+        """Return −λ1 (mean true − mean corrupt score) + l2 · mean ‖rows‖² + weight_l2 · ‖W‖², a scalar."""
+        network, n = self.module, len(batch.heads)
+        entities, (head_of, tail_of, corrupt_of) = distinct(
+            batch.heads, batch.tails, batch.corrupt, device=network.device
+        )
+        relations, (relation_of,) = distinct(batch.relations, device=network.device)
+        e, r = lookup(network.entities, entities), lookup(network.relations, relations)  # (distinct, d)
+        looked_up = [(e, torch.cat([head_of, tail_of, corrupt_of])), (r, relation_of)]
+        places = network.entity_items[entities]
+        crossed = torch.nonzero(places >= 0).squeeze(1)  # where a distinct entity is an item
+        heads = e
+        if len(crossed):
+            v = lookup(network.items, places[crossed])
+            heads = e.index_copy(0, crossed, network.item_tower(v, e[crossed])[1])
+            item_of = torch.bincount(head_of, minlength=len(entities))[crossed]
+            looked_up.append((v, torch.repeat_interleave(torch.arange(len(crossed), device=v.device), item_of)))
+        of_tails = self.config.kge_layers == "tail"
+        tails, relations = (network.relation_layers(e), r) if of_tails else (e, network.relation_layers(r))
+        predicted = network.predicted_tails(
+            functional.embedding(head_of, heads), functional.embedding(relation_of, relations)
+        )
+        triple_of = torch.from_numpy(batch.triple_of_corrupt).to(network.device)
+        true = torch.sigmoid((predicted * functional.embedding(tail_of, tails)).sum(1))
+        corrupt = torch.sigmoid((predicted[triple_of] * functional.embedding(corrupt_of, tails)).sum(1))
+        gain = true.mean() - (corrupt.mean() if len(corrupt) else 0.0)
+        return -self.config.kge_weight * gain + self._penalty(looked_up, n, self._kge_dense)
+
+    def _penalty(
+        self, looked_up: list[tuple[torch.Tensor, torch.Tensor]], n: int, dense: list[torch.nn.Parameter]
+    ) -> torch.Tensor:
+        rows = torch.stack([row_penalty(rows, places, n) for rows, places in looked_up]).sum()
+        return self.config.l2 * rows + self.config.weight_l2 * squared_norm(dense)
+
+    def validate(self) -> float | None:
+        """Return the AUC of the validation pairs."""
+        pairs, network = self.data.valid, self.module
+        if pairs is None:
+            return None
+        with torch.no_grad():
+            users = torch.from_numpy(pairs.users).to(network.device)
+            items = torch.from_numpy(pairs.items).to(network.device)
+            logits = network.joined(network.all_users()[users], network.all_items()[items])
+            logits = logits + network.all_biases(users, items)
+        return self.data.validation_auc(logits.cpu().numpy())
+
+
+def oriented(knowledge: KnowledgeGraph, linked: np.ndarray) -> np.ndarray:
+    """Turn triples whose only item is the tail: int64 (n, 3), turned ones with relation n_relations + r."""
+    is_item = np.zeros(knowledge.n_entities, dtype=bool)
+    is_item[linked[linked >= 0]] = True
+    head, relation, tail = knowledge.triples.T
+    turned = is_item[tail] & ~is_item[head]
+    return np.stack(
+        [
+            np.where(turned, tail, head),
+            np.where(turned, relation + knowledge.n_relations, relation),
+            np.where(turned, head, tail),
+        ],
+        axis=1,
+    )

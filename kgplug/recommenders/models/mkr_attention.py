@@ -1,0 +1,268 @@
+"""MKR-attention: MKR over the graph of likes and knowledge, whose items take what they need of both, by dimension."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import ClassVar, Literal
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import nn
+from torch.nn import functional
+
+from kgplug.data.interactions import Interactions
+from kgplug.recommenders.click_through.collaborative_graph import CollaborativeGraph, HiddenBatch
+from kgplug.recommenders.click_through.factors import Factors
+from kgplug.recommenders.click_through.pairs import ClickThroughData
+from kgplug.recommenders.click_through.propagation import PropagatedRecommender, Propagation
+from kgplug.recommenders.models._mkr_network import MKRNetwork
+from kgplug.recommenders.models.mkr import MKR, MKRConfig, MKRTask
+from kgplug.recommenders.parts.compiled_steps import pair_dots
+from kgplug.recommenders.parts.entity_graph import EntityGraph
+from kgplug.recommenders.parts.layers import average_cold, distinct, squared_norm
+from kgplug.recommenders.parts.weighted_sum import weighted_sum
+from kgplug.training.adam import Adam, Optimizer
+from kgplug.training.config import DataSize, Range, Space
+
+_NEIGHBOUR_STREAM = 0xA77  # parts the draw of the neighbours used for scoring from the draws of the epochs
+
+
+class MKRAttentionConfig(MKRConfig):
+    """Settings of MKR-attention: those of MKR but for its MLPs of users and scores, and a switch for each new part."""
+
+    tuning: ClassVar[Space] = {
+        **MKRConfig.tuning,
+        "batch_size": (16384, 65536, 262144),
+        "hidden": Range(0.2, 0.7),
+        "propagations": (1, 2, 3),
+        "knowledge_weight": Range(0.1, 2.0),
+        "neighbours": (4, 8, 16),
+    }
+
+    batch_size: int = Field(65536, ge=1, description="rows a step of the recommendation task, negatives included")
+    epochs: int = Field(600, ge=1, description="at most so many times are likes hidden and predicted")
+    patience: int = Field(30, ge=1, description="stop after so many epochs without a better validation figure")
+    learning_rate: float = Field(3e-3, gt=0, description="of the recommendation task's Adam; 0.01 if sparse")
+    l2: float = Field(1e-4, ge=0, description="weight of the squared norms of the rows of a KG step (λ2)")
+    vector_l2: float = Field(5e-3, ge=0, description="weight of ‖u‖² + ‖v_L‖², a pair's vectors; 0.05 if sparse")
+    bias_l2: float = Field(1.0, ge=0, description="weight of the squared biases of the batch's users and items")
+    init_scale: float = Field(
+        0.01, gt=0, description="standard deviation of the tables at the start; without the side term 0.1 learns sooner"
+    )
+    activation: Literal["tanh", "leaky_relu", "relu"] = Field(
+        "leaky_relu", description="activation of the KG task's dense layers"
+    )
+    own_weight: float = Field(0.0, ge=0, description="weight of the log loss without the side term")
+    kge_interval: int = Field(1, ge=1, description="t: recommendation steps to one KG step (Algorithm 1)")
+    head: Literal["dot"] = Field("dot", description="how user and item vectors give a score")
+    propagations: int = Field(2, ge=0, description="over likes and knowledge; 0: a user or an item is its own row")
+    hidden: float = Field(0.5, gt=0, lt=1, description="share of the likes that an epoch hides and predicts")
+    knowledge_weight: float = Field(0.5, ge=0, description="weight of a KG edge in a propagation; a like has 1")
+    neighbours: int = Field(8, ge=0, description="K: sampled neighbours that an item attends to; 0: none")
+    gates: bool = Field(True, description="gates decide per dimension what crosses; False: MKR's cross & compress unit")
+    side: bool = Field(True, description="add what counts of likes and the KG profile of the user's likes say")
+    side_learning_rate: float = Field(1e-1, gt=0, description="of Adam for the networks on counts")
+
+    @classmethod
+    def suited_to(cls, size: DataSize) -> dict[str, float]:
+        sparse = {"learning_rate": 1e-2, "vector_l2": 5e-2}
+        return cls.patience_suited_to(size) | (sparse if size.is_sparse else {})
+
+
+class GatedCross(nn.Module):
+    """Cross unit with gates: v' = e + g ∘ v with g = σ(a ∘ v + b ∘ e + c); e' likewise, with gates of its own.
+
+    The cross & compress unit lets one number an item decide how much of a vector passes, in all dimensions alike.
+    Here each dimension has its own gate; like that unit this one costs O(d). What the graph says of an item passes
+    whole, and what is the item's own through gates that start nearly closed: a book with two likes has nothing of
+    its own to say yet. (Starting half open cost .003 on Book-Crossing.)
+
+    Args:
+        dim: d.
+    """
+
+    CLOSED = -3.0  # c at the start: g = .05
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.gates = nn.Parameter(torch.zeros(2, 3, dim))  # of v' and of e': by v, by e, constant
+        with torch.no_grad():
+            self.gates[:, 2] = self.CLOSED
+
+    def forward(self, item: torch.Tensor, entity: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return (v', e'): (n, d), (n, d) → (n, d), (n, d)."""
+        of_item, of_entity = (torch.sigmoid(by_v * item + by_e * entity + c) for by_v, by_e, c in self.gates)  # (n, d)
+        return entity + of_item * item, entity + of_entity * item
+
+
+class AttentionNetwork(MKRNetwork):
+    """MKR with attention over neighbours and gated crossing; users have no MLP, which cost .01 on Book-Crossing.
+
+    `attention_relations` (n_relations + 1, d) are vectors of the ways to neighbours, the loop of lonely entities last.
+    """
+
+    def __init__(self, shape: MKRAttentionConfig, *, n_relations: int, **rest: object) -> None:
+        super().__init__(shape, n_relations=n_relations, **rest)  # type: ignore[arg-type]
+        dim = shape.embedding_dim
+        self.propagations = shape.propagations
+        self.attention_relations = nn.Parameter(torch.zeros(n_relations + 1, dim))
+        self.scale = nn.Parameter(torch.ones(1))
+
+    def crossing(self, shape: MKRAttentionConfig, generator: torch.Generator) -> nn.Module:  # type: ignore[override]
+        return GatedCross(shape.embedding_dim) if shape.gates else super().crossing(shape, generator)
+
+    def recommendation_parameters(self) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+        tables = [self.users, self.items, self.entities]
+        dense = [*self.cross.parameters(), self.attention_relations, self.scale]
+        if self.uses_bias:
+            tables += [self.user_bias, self.item_bias]
+            dense.append(self.global_bias)
+        return tables, dense
+
+    def propagated(self, graph: Propagation) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return (u, e) after propagation over a graph: (n_users, d), (n_entities, d)."""
+        nodes = graph.mean_of_layers(torch.cat([self.users, self.entities]), self.propagations)
+        users, entities = nodes.split([len(self.users), len(self.entities)])
+        return self.scale * users, entities
+
+    def crossed(
+        self, items: torch.Tensor, entities: torch.Tensor, near: torch.Tensor, relations: torch.Tensor
+    ) -> torch.Tensor:
+        """Return v_L of items: e + Σ_k a_k e_k, a = softmax_k(e · (e_k + r_k) / √d), crossed with v.
+
+        Args:
+            items: int64 (m,).
+            entities: (n_entities, d), propagated.
+            near, relations: int64 (m, K), neighbours of the items and the ways to them.
+
+        Returns:
+            (m, d).
+        """
+        e = functional.embedding(self.item_entities[items], entities)
+        if near.shape[1] > 0:
+            places = torch.arange(len(e), device=e.device).repeat_interleave(near.shape[1])
+            products = pair_dots(e, places, entities, near.reshape(-1)).view(near.shape)  # e · e_k
+            products = products + (e @ self.attention_relations.T).gather(1, relations)
+            e = e + weighted_sum(entities, near, torch.softmax(products / e.shape[1] ** 0.5, dim=1))
+        return self.item_tower(functional.embedding(items, self.items), e)[0]
+
+
+class AttentionTask(MKRTask):
+    """The training of MKR-attention: likes are hidden and neighbours drawn anew each epoch.
+
+    The KG task crosses an item with its entity alone, before propagation: its neighbourhood holds the tail that is
+    asked for.
+
+    Args:
+        model: what is trained, its graphs known.
+        data, triples: as in `MKRTask`.
+    """
+
+    module: AttentionNetwork
+    config: MKRAttentionConfig
+
+    def __init__(self, model: MKRAttention, data: ClickThroughData, triples: np.ndarray) -> None:
+        super().__init__(model.network, model.config, data, triples)
+        self.model = model
+
+    def recommendation_optimizers(self, tables: list[nn.Parameter], dense: list[nn.Parameter]) -> tuple[Optimizer, ...]:
+        """Return the optimiser of the recommendation task; a propagation reaches every row."""
+        return (Adam([*tables, *dense], lr=self.config.learning_rate),)
+
+    @property
+    def step_floats(self) -> int:
+        """Numbers in the largest tensor of a step."""
+        return self.model.likes_graph.n_nodes * self.config.embedding_dim
+
+    def pairs(self, rng: np.random.Generator) -> Iterator[HiddenBatch]:
+        """Draw neighbours and hide likes, which are then asked for."""
+        self._neighbours = self.model.neighbours_of_items(rng)
+        return self.model.likes_graph.epoch(self.data, self.config.hidden, self.config.batch_size, rng)
+
+    def recommendation_loss(self, batch: HiddenBatch) -> torch.Tensor:
+        """Return mean BCE + vector_l2 · mean ‖vectors‖² + bias_l2 · mean biases² + weight_l2 · ‖W‖², a scalar."""
+        network, config, pairs = self.module, self.config, batch.pairs
+        users = torch.from_numpy(pairs.users).to(network.device)
+        items, (item_of,) = distinct(pairs.items, device=network.device)
+        u, e = network.propagated(batch.graph)
+        near, relations = (x[items] for x in self._neighbours)
+        u = functional.embedding(users, u)  # (n, d)
+        v = functional.embedding(item_of, network.crossed(items, e, near, relations))  # (n, d)
+        logits = (u * v).sum(1)
+        penalty = config.vector_l2 * (u.square().sum() + v.square().sum())
+        if config.bias:
+            of_users, of_items = network.user_bias[users, 0], network.item_bias[items, 0][item_of]
+            logits = logits + of_users + of_items + network.global_bias
+            penalty = penalty + config.bias_l2 * (of_users.square().sum() + of_items.square().sum())
+        loss = self.data.log_loss(logits, pairs, own_weight=config.own_weight) + penalty / len(pairs)
+        return loss + config.weight_l2 * squared_norm(self._dense)
+
+    def validate(self) -> float | None:
+        """Return the AUC of the validation pairs."""
+        return self.model.validation_auc(self.data)
+
+
+class MKRAttention(PropagatedRecommender, MKR):
+    """MKR over the collaborative knowledge graph, with attention and gates in place of cross & compress. Ours.
+
+    - u and e are propagated over users, items and entities, as LightGCN does over likes (He et al., SIGIR 2020). Each
+      epoch hides a share of the likes and asks for them alone, so no like explains itself.
+    - e of an item becomes e + Σ a_k e_k over sampled neighbours in the KG, a = softmax(e · (e_k + r_k) / √d).
+    - Gates decide for each dimension how much of the item's own vector crosses with it (`GatedCross`).
+    - The side term adds counts and the KG profile (`side_term`).
+
+    An item's vector does not depend on the user, so ranking is one product. What it builds on is MKR (Wang et al.,
+    WWW 2019, "Multi-Task Feature Learning for Knowledge Graph Enhanced Recommendation"); attention and another
+    crossing are what Cao et al. 2021 left for later. Each part has a switch (`MKRAttentionConfig`).
+    """
+
+    name = "MKR-attention"
+    config_class = MKRAttentionConfig
+    config: MKRAttentionConfig
+    network: AttentionNetwork
+    network_class: ClassVar[type[MKRNetwork]] = AttentionNetwork
+
+    def _task_on(
+        self, interactions: Interactions, valid: Interactions | None, triples: np.ndarray, seed: int
+    ) -> MKRTask:
+        network, nobody = self.network, np.empty(0, dtype=np.int64)
+        n_users, n_entities, n_relations = interactions.n_users, len(network.entities), len(network.relations)
+        data = self._click_through(interactions, valid, seed)
+        self.likes_graph = CollaborativeGraph(
+            data.likes,
+            network.item_entities.cpu().numpy(),
+            triples,
+            n_entities=n_entities,
+            knowledge_weight=self.config.knowledge_weight,
+            device=network.device,
+        )
+        self._whole_graph = self.likes_graph.whole()
+        self._near = EntityGraph(
+            triples, (nobody, nobody), n_users=n_users, n_entities=n_entities, n_relations=n_relations
+        )
+        self._neighbours = self.neighbours_of_items(np.random.default_rng([seed, _NEIGHBOUR_STREAM]))
+        return AttentionTask(self, data, triples)
+
+    def neighbours_of_items(self, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+        """Draw neighbours of each item, and the ways to them: int64 (n_items, K) each."""
+        network = self.network
+        drawn, items = self._near.sample(self.config.neighbours, rng), network.item_entities.cpu().numpy()
+        near, relations = (torch.from_numpy(x[items]) for x in (drawn.entities, drawn.relations))
+        return near.to(network.device), relations.to(network.device)
+
+    @torch.no_grad()
+    def trained_factors(self) -> Factors:
+        """Return what scores are made of: all likes are seen, and the neighbours are always the same."""
+        network = self.network
+        u, e = network.propagated(self._whole_graph)
+        v = network.crossed(torch.arange(len(network.items), device=network.device), e, *self._neighbours)
+        user_bias = network.user_bias + network.global_bias
+        average_cold(u, self.liked)
+        average_cold(user_bias, self.liked)
+        parts = (u, v, user_bias.squeeze(1), network.item_bias.squeeze(1))
+        return Factors(*(part.contiguous().cpu().numpy() for part in parts))
+
+    def _settle(self) -> None:
+        self.factors = self.trained_factors()
+        del self.likes_graph, self._whole_graph, self._near, self._neighbours

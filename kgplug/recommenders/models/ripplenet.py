@@ -1,0 +1,367 @@
+"""RippleNet: a user's likes spread over the knowledge graph, hop by hop, and meet the item."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import numpy as np
+import torch
+from pydantic import Field
+from scipy import sparse
+from torch import nn
+from torch.nn import functional
+
+from kgplug.data.interactions import Interactions
+from kgplug.data.knowledge_graph import KnowledgeGraph
+from kgplug.recommenders.click_through.config import KnowledgeConfig
+from kgplug.recommenders.click_through.pairs import Pairs, own_rows
+from kgplug.recommenders.click_through.recommender import TrainedRecommender
+from kgplug.recommenders.click_through.tasks import ClickThroughTask, PairNetwork, pair_logits
+from kgplug.recommenders.models._ripple_memories import both_ways, grouped, sample_memories
+from kgplug.recommenders.parts.layers import distinct, lookup, normal_table, row_penalty, squared_norm
+from kgplug.training.config import DataSize, Range, Space, TrainedConfig
+from kgplug.training.device import choose_device
+
+GROUP = 8  # pairs of one user that share a copy of its memories in a step
+BLOCK_FLOATS = 4_000_000  # numbers in the largest tensor of ranking
+HIDDEN = -1e9  # logit of a memory that is left out
+
+
+class RippleNetConfig(KnowledgeConfig):
+    """Settings of RippleNet.
+
+    The paper's settings (with `bias=False`, `hide_target=False`, batch_size 1024 and
+    memory_size 32; its L2 is a sum over the batch where ours is a mean over its pairs):
+
+    | set           | embedding_dim | n_hops | kge_weight | l2   | learning_rate |
+    |---------------|---------------|--------|------------|------|---------------|
+    | MovieLens-1M  | 16            | 2      | 0.01       | 1e-7 | 2e-2          |
+    | Book-Crossing | 4             | 2      | 0.01       | 1e-5 | 1e-3          |
+    """
+
+    tuning: ClassVar[Space] = {
+        **TrainedConfig.tuning,
+        "l2": Range(1e-4, 1e-1, log=True),
+        "kge_weight": Range(1e-3, 1.0, log=True),
+        "n_hops": (1, 2, 3),
+    }
+
+    learning_rate: float = Field(1e-2, gt=0, description="of Adam; 2e-3 if sparse and few")
+    l2: float = Field(1e-2, ge=0, description="weight of the squared norms of the batch's rows; strong by design")
+    n_hops: int = Field(2, ge=1, description="H: how far likes spread")
+    memory_size: int = Field(32, ge=1, description="triples kept for each user and hop")
+    kge_weight: float = Field(1e-2, ge=0, description="weight of the truth of the memories' triples")
+    update: Literal["replace", "plus", "replace_transform", "plus_transform"] = Field(
+        "plus_transform", description="how an item's vector changes from hop to hop"
+    )
+    all_hops: bool = Field(True, description="the user is the sum of the answers of all hops, not the last one")
+    inverse: bool = Field(False, description="likes also spread against the triples (not in the paper)")
+    hide_target: bool = Field(True, description="leave memories that hold the item out of its score (not in the paper)")
+    bias: bool = Field(True, description="add a bias a user, a bias an item and one for all (not in the paper)")
+
+    @classmethod
+    def suited_to(cls, size: DataSize) -> dict[str, float]:
+        settings = super().suited_to(size) | cls.batches_suited_to(size)
+        settings |= {"l2": 2e-2, "weight_l2": 1e-2} if size.is_sparse else {}
+        return settings | ({"learning_rate": 2e-3} if size.is_sparse and size.has_few_likes else {})
+
+
+@dataclass(frozen=True, eq=False)
+class Ripples:
+    """The memories of some users, computed once for whatever asks.
+
+    `rotated`, `tails` are of the distinct (relation, head) pairs and entities that the users remember; the
+    index arrays, int64 (n_users, H, M), tell which of them each memory is.
+
+    Attributes:
+        rotated: (n_pairs, d), R_r h.
+        tails: (n_rows, d), entity vectors.
+        pair_of, tail_of: rows of `rotated` and `tails`.
+        head_ids, tail_ids: entities.
+        known: bool (n_users, 1), False for a user without memories.
+        truth: mean over users of Σ_hop mean σ(hᵀ R t), a scalar.
+        penalty: mean over users of Σ_hop mean ‖h‖² + ‖t‖² + ‖R‖², a scalar.
+    """
+
+    rotated: torch.Tensor
+    tails: torch.Tensor
+    pair_of: torch.Tensor
+    tail_of: torch.Tensor
+    head_ids: torch.Tensor
+    tail_ids: torch.Tensor
+    known: torch.Tensor
+    truth: torch.Tensor
+    penalty: torch.Tensor
+
+
+class RippleNetwork(PairNetwork):
+    """Entities (n_entities, d), relation matrices (n_relations, d · d), biases and W (d, d).
+
+    Args:
+        config: settings.
+        n_users: number of users.
+        item_entities: int64 (n_items,), entity row of each item.
+        n_entities, n_relations: rows of the tables.
+        triples: int64 (n, 3), sorted by head.
+        memories: int32 (n_users, H, M), rows of `triples`, -1 for none.
+        generator: draws the weights.
+    """
+
+    def __init__(
+        self,
+        config: RippleNetConfig,
+        *,
+        n_users: int,
+        item_entities: np.ndarray,
+        n_entities: int,
+        n_relations: int,
+        triples: np.ndarray,
+        memories: np.ndarray,
+        generator: torch.Generator,
+    ) -> None:
+        super().__init__()
+        dim = config.embedding_dim
+        self.config, self.item_entities, self.triples, self.memories = config, item_entities, triples, memories
+        self.entities = normal_table(n_entities, dim, config.init_scale, generator)
+        self.relations = normal_table(n_relations, dim * dim, dim**-0.5, generator)  # Xavier
+        self.transform = nn.Parameter(torch.eye(dim))
+        self.user_bias = nn.Parameter(torch.zeros(n_users, 1))
+        self.item_bias = nn.Parameter(torch.zeros(len(item_entities), 1))
+
+    def tables(self) -> list[nn.Parameter]:
+        return [self.entities, self.relations] + ([self.user_bias, self.item_bias] if self.config.bias else [])
+
+    def layers(self) -> list[nn.Parameter]:
+        return [self.transform] if self.config.update.endswith("transform") else []
+
+    def forward(self, users: np.ndarray, items: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+        logits, penalty, _ = self.parts(users, items)
+        return logits, penalty
+
+    def parts(self, users: np.ndarray, items: np.ndarray) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Score pairs: int64 (B,) twice → (logits (B,), penalty, truth of the memories), the last two scalars."""
+        n, device = len(users), self.device
+        user_rows, counts = np.unique(users, return_counts=True)
+        ripples = self.ripples(user_rows, counts / max(n, 1))
+        item_rows, (item_of,) = distinct(items, device=device)
+        entity_rows = self.item_entities[item_rows.cpu().numpy()]
+        e = lookup(self.entities, torch.from_numpy(entity_rows).to(device))  # (distinct, d)
+        group_user, group, place = (torch.from_numpy(x).to(device) for x in grouped(users, user_rows, counts, GROUP))
+        chosen = torch.zeros(len(group_user), GROUP, dtype=torch.int64, device=device)
+        chosen[group, place] = item_of
+        targets = torch.from_numpy(entity_rows).to(device)[chosen]  # (groups, GROUP)
+        logits = self.meet(ripples, group_user, functional.embedding(chosen, e), targets)[group, place]
+        penalty = ripples.penalty + row_penalty(e, item_of, n)
+        if self.config.bias:
+            rows, (user_of,) = distinct(users, device=device)
+            biases = [(lookup(self.user_bias, rows), user_of), (lookup(self.item_bias, item_rows), item_of)]
+            for bias, places in biases:
+                logits = logits + functional.embedding(places, bias).squeeze(1)
+                penalty = penalty + row_penalty(bias, places, n)
+            logits = logits + self.global_bias
+        return logits, penalty, ripples.truth
+
+    def ripples(self, users: np.ndarray, weights: np.ndarray) -> Ripples:
+        """Compute what users remember.
+
+        Args:
+            users: int64 (n_users,), each once.
+            weights: float (n_users,), how much each counts in `truth` and `penalty`.
+        """
+        device, memories = self.device, self.memories[users].astype(np.int64)  # (n, H, M)
+        known = memories[:, 0, 0] >= 0
+        slot_weights = np.repeat(weights * known / memories.shape[2], memories[0].size)
+        rows, (places,) = distinct(np.maximum(memories, 0))
+        head, relation, tail = self.triples[rows.numpy()].T  # (T,) each, of the distinct triples
+        entity_rows, (head_of, tail_of) = distinct(head, tail, device=device)
+        relation_rows, (relation_of,) = distinct(relation, device=device)
+        e, r = lookup(self.entities, entity_rows), lookup(self.relations, relation_rows)
+        both, pair_of = self._rotated(e, r, head_of.cpu().numpy(), relation_of.cpu().numpy())
+        rotated, turned = both.chunk(2, dim=1)  # R h and hᵀ R, (pairs, d)
+        weight = np.bincount(places.numpy().reshape(-1), weights=slot_weights, minlength=len(rows))
+        weight = torch.from_numpy(weight.astype(np.float32)).to(device)
+        true = (functional.embedding(pair_of, turned) * functional.embedding(tail_of, e)).sum(1)  # hᵀ R t
+        norms, matrix_norms = e.square().sum(1), r.square().sum(1)
+        places = places.to(device)
+        return Ripples(
+            rotated=rotated,
+            tails=e,
+            pair_of=pair_of[places],
+            tail_of=tail_of[places],
+            head_ids=entity_rows[head_of][places],
+            tail_ids=entity_rows[tail_of][places],
+            known=torch.from_numpy(known[:, None]).to(device),
+            truth=weight @ torch.sigmoid(true),
+            penalty=weight @ (norms[head_of] + norms[tail_of] + matrix_norms[relation_of]),
+        )
+
+    def _rotated(
+        self, e: torch.Tensor, r: torch.Tensor, head_of: np.ndarray, relation_of: np.ndarray
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return [R h, hᵀ R] of the distinct (relation, head) pairs (P, 2d), and the pair of each triple int64 (T,).
+
+        One product a relation; a pair that many users remember is multiplied once.
+        """
+        codes, pair_of = np.unique(relation_of * np.int64(len(e)) + head_of, return_inverse=True)
+        heads = functional.embedding(torch.from_numpy(codes % len(e)).to(e.device), e)  # (P, d)
+        sizes = np.bincount(codes // len(e), minlength=len(r)).tolist()
+        matrices = r.view(len(r), e.shape[1], e.shape[1])
+        matrices = torch.cat([matrices.transpose(1, 2), matrices], dim=2)  # (relations, d, 2d)
+        both = torch.cat([part @ matrix for part, matrix in zip(heads.split(sizes), matrices, strict=True)])
+        return both, torch.from_numpy(pair_of.reshape(-1)).to(e.device)
+
+    def meet(self, ripples: Ripples, users: torch.Tensor, v: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """Return logits without biases.
+
+        Args:
+            users: int64 (g,), places in `ripples`.
+            v: (g, n, d), n items for each.
+            targets: int64 (g, n), their entities.
+
+        Returns:
+            (g, n).
+        """
+        known, answers = ripples.known[users, :, None].to(v.dtype), []
+        for hop in range(self.config.n_hops):
+            rotated = functional.embedding(ripples.pair_of[users, hop], ripples.rotated)  # (g, M, d)
+            tails = functional.embedding(ripples.tail_of[users, hop], ripples.tails)
+            logits = v @ rotated.transpose(1, 2)  # (g, n, M)
+            if self.config.hide_target:
+                ends = torch.stack([ripples.head_ids[users, hop], ripples.tail_ids[users, hop]])[:, :, None]
+                hidden = (ends == targets[:, :, None]).any(0)  # (g, n, M)
+                attention = logits.masked_fill(hidden, HIDDEN).softmax(2).masked_fill(hidden, 0.0)
+            else:
+                attention = logits.softmax(2)
+            o = (attention @ tails) * known  # (g, n, d)
+            answers.append(o)
+            v = o if self.config.update.startswith("replace") else v + o
+            if self.config.update.endswith("transform"):
+                v = v @ self.transform
+        user = torch.stack(answers).sum(0) if self.config.all_hops else answers[-1]
+        return (v * user).sum(2)
+
+
+class RippleTask(ClickThroughTask):
+    """Trains RippleNet: the click-through loss, less the truth of the memories' triples (eq. 13)."""
+
+    module: RippleNetwork
+    config: RippleNetConfig
+
+    def loss(self, batch: Pairs) -> torch.Tensor:
+        """Return BCE − kge_weight · Σ_hop mean σ(hᵀ R t) + l2 · mean ‖rows‖² + weight_l2 · ‖W‖², a scalar."""
+        logits, penalty, truth = self.module.parts(batch.users, batch.items)
+        logits = self.data.with_side(logits, batch.users, batch.items)
+        labels = torch.from_numpy(batch.labels).to(logits.device)
+        loss = functional.binary_cross_entropy_with_logits(logits, labels) + self.config.l2 * penalty
+        loss = loss - self.config.kge_weight * truth
+        return loss + self.config.weight_l2 * squared_norm(self._layers) if self._layers else loss
+
+
+class RippleNet(TrainedRecommender):
+    """RippleNet (Wang et al., CIKM 2018, "RippleNet: Propagating User Preferences on
+    the Knowledge Graph for Recommender Systems").
+
+    A user is M triples a hop: those that leave the liked items, those that leave their tails, and so on. At each
+    hop the item's vector asks them, p = softmax(vᵀ R h), o = Σ p t, and changes by `update`; the score is v · Σ o.
+    A user whose likes lead nowhere is scored by biases alone. See `RippleNetConfig` for what is ours.
+    """
+
+    name = "RippleNet"
+    config_class = RippleNetConfig
+    config: RippleNetConfig
+    needs_knowledge = True
+    network: RippleNetwork
+
+    def _task(
+        self, interactions: Interactions, knowledge: KnowledgeGraph | None, valid: Interactions | None, seed: int
+    ) -> RippleTask:
+        assert knowledge is not None  # `fit` has checked
+        config, triples = self.config, knowledge.triples
+        linked = knowledge.entities_of(interactions.item_keys, label=interactions.item_label)
+        n_entities, item_entities = own_rows(linked, knowledge.n_entities)
+        if config.inverse:
+            triples = both_ways(triples, knowledge.n_relations)
+        triples = triples[np.argsort(triples[:, 0], kind="stable")]
+        memories = sample_memories(
+            interactions.likes(),
+            item_entities,
+            triples,
+            n_hops=config.n_hops,
+            size=config.memory_size,
+            rng=np.random.default_rng(seed),
+        )
+        self.network = self._network(item_entities, n_entities, triples, memories, seed)
+        data = self._click_through(interactions, valid, seed)
+        width = max(config.embedding_dim * config.memory_size // GROUP, 1)
+        return RippleTask(self.network, config, data, width=width)
+
+    def _network(
+        self, item_entities: np.ndarray, n_entities: int, triples: np.ndarray, memories: np.ndarray, seed: int
+    ) -> RippleNetwork:
+        if len(triples) == 0:  # nobody remembers anything; the one triple is never used
+            triples = np.zeros((1, 3), dtype=np.int64)
+        return RippleNetwork(
+            self.config,
+            n_users=len(memories),
+            item_entities=item_entities,
+            n_entities=n_entities,
+            n_relations=int(triples[:, 1].max()) + 1,
+            triples=triples,
+            memories=memories,
+            generator=torch.Generator().manual_seed(seed),
+        ).to(choose_device(self.config.device))
+
+    def logits(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:
+        return pair_logits(self.network, users, items)
+
+    def logits_of_all(self, users: np.ndarray) -> np.ndarray:
+        return self._met(self.network, users, self.network.user_bias[users, 0].detach().cpu().numpy())
+
+    def logits_of_newcomers(self, likes: sparse.csr_matrix) -> np.ndarray:
+        users, items = likes.nonzero()
+        newcomers = np.arange(likes.get_shape()[0])
+        network, config = copy.copy(self.network), self.config
+        network.memories = sample_memories(
+            Interactions.from_arrays(newcomers.astype(object), self.item_keys, users, items),
+            network.item_entities,
+            network.triples if (network.memories >= 0).any() else network.triples[:0],  # else one that is never used
+            n_hops=config.n_hops,
+            size=config.memory_size,
+            rng=np.random.default_rng(self.seed),
+        )
+        return self._met(network, newcomers, np.zeros(len(newcomers), dtype=np.float32))  # as of users without a like
+
+    @torch.no_grad()
+    def _met(self, network: RippleNetwork, users: np.ndarray, user_bias: np.ndarray) -> np.ndarray:
+        """Return logits of all items from what users of a network remember: (b,), (b,) → float32 (b, n_items)."""
+        n_items = len(self.item_keys)
+        scores = np.empty((len(users), n_items), dtype=np.float32)
+        entity_rows = torch.from_numpy(network.item_entities).to(network.device)
+        width = max(self.config.embedding_dim, self.config.memory_size)
+        rows = max(1, BLOCK_FLOATS // (width * max(n_items, self.config.n_hops * self.config.memory_size)))
+        step = max(1, BLOCK_FLOATS // (width * rows))
+        for start in range(0, len(users), rows):
+            part, places = np.unique(users[start : start + rows], return_inverse=True)
+            ripples = network.ripples(part, np.ones(len(part)))
+            among = torch.from_numpy(places.reshape(-1)).to(network.device)
+            for first in range(0, n_items, step):
+                targets = entity_rows[first : first + step].expand(len(among), -1)  # (b, n)
+                logits = network.meet(ripples, among, network.entities[targets], targets)
+                scores[start : start + rows, first : first + step] = logits.cpu().numpy()
+        if self.config.bias:
+            scores += user_bias[:, None] + network.item_bias[:, 0].cpu().numpy() + float(network.global_bias)
+        return scores
+
+    def item_vectors(self) -> np.ndarray:
+        return self.network.entities.detach().cpu().numpy()[self.network.item_entities]
+
+    def _arrays(self) -> dict[str, np.ndarray]:
+        arrays = {name: tensor.cpu().numpy() for name, tensor in self.network.state_dict().items()}
+        return arrays | {name: getattr(self.network, name) for name in ("item_entities", "triples", "memories")}
+
+    def _restore(self, arrays: dict[str, np.ndarray]) -> None:
+        kept = {name: arrays.pop(name) for name in ("item_entities", "triples", "memories")}
+        self.network = self._network(n_entities=len(arrays["entities"]), seed=self.seed, **kept)
+        self.network.load_state_dict({name: torch.from_numpy(array) for name, array in arrays.items()})

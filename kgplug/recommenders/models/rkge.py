@@ -1,0 +1,222 @@
+"""RKGE: a recurrent network reads the paths that lead from a user to an item."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import ClassVar
+
+import numpy as np
+import torch
+from pydantic import Field
+from scipy import sparse
+from torch import nn
+from torch.nn import functional
+
+from kgplug.data.interactions import Interactions
+from kgplug.data.knowledge_graph import KnowledgeGraph
+from kgplug.recommenders.click_through.config import KnowledgeConfig
+from kgplug.recommenders.click_through.pairs import Pairs, own_rows
+from kgplug.recommenders.click_through.recommender import TrainedRecommender
+from kgplug.recommenders.click_through.tasks import ClickThroughTask, PairNetwork, pair_logits
+from kgplug.recommenders.models._rkge_paths import Paths, PathSampler
+from kgplug.recommenders.parts.layers import distinct, lookup, normal_table, row_penalty, xavier_linear
+from kgplug.training.config import Range, Space, TrainedConfig
+from kgplug.training.device import choose_device
+
+RANKED_PAIRS = 32_768  # pairs whose paths are held at a time in ranking
+NODES = 4  # of a path: user, liked item, entity, item
+
+
+class RKGEConfig(KnowledgeConfig):
+    """Settings of RKGE.
+
+    The authors' (and `bias=False`): embedding_dim 10, hidden_dim 16, 5 paths a pair.
+    """
+
+    tuning: ClassVar[Space] = {
+        **TrainedConfig.tuning,
+        "l2": Range(1e-4, 1e-1, log=True),
+        "embedding_dim": (8, 16, 32),
+        "hidden_dim": (16, 32),
+    }
+
+    embedding_dim: int = Field(16, ge=1, description="length of a node's vector")
+    hidden_dim: int = Field(16, ge=1, description="length of the recurrent network's state")
+    l2: float = Field(1e-2, ge=0, description="weight of the squared norms of the batch's rows; strong by design")
+    paths: int = Field(5, ge=1, description="paths read for a pair, at most")
+    bias: bool = Field(True, description="add a bias a user, a bias an item and one for all (not in the paper)")
+
+
+class RKGENetwork(PairNetwork):
+    """logit = w · max over paths of LSTM(u, j, a, i), plus biases; a learnt state where no path leads.
+
+    Args:
+        config: settings.
+        n_users, n_items, n_entities: sizes; items without an entity have a row among `n_entities` too.
+        sampler: finds the paths.
+        generator: draws the weights.
+    """
+
+    def __init__(
+        self,
+        config: RKGEConfig,
+        *,
+        n_users: int,
+        n_items: int,
+        n_entities: int,
+        sampler: PathSampler,
+        generator: torch.Generator,
+    ) -> None:
+        super().__init__()
+        dim, hidden = config.embedding_dim, config.hidden_dim
+        self.config, self.sampler = config, sampler
+        self.rng: np.random.Generator | None = None  # draws the paths in training; without, always the same ones
+        self.users = normal_table(n_users, dim, config.init_scale, generator)
+        self.entities = normal_table(n_entities, dim, config.init_scale, generator)
+        self.user_bias, self.item_bias = nn.Parameter(torch.zeros(n_users, 1)), nn.Parameter(torch.zeros(n_items, 1))
+        self.lstm = nn.LSTM(dim, hidden, batch_first=True)
+        bound = 1 / math.sqrt(hidden)
+        with torch.no_grad():
+            for parameter in self.lstm.parameters():
+                parameter.copy_((torch.rand(parameter.shape, generator=generator) * 2 - 1) * bound)
+        self.no_path = nn.Parameter(torch.zeros(hidden))
+        self.output = xavier_linear(hidden, 1, generator)
+
+    def tables(self) -> list[nn.Parameter]:
+        return [self.users, self.entities] + ([self.user_bias, self.item_bias] if self.config.bias else [])
+
+    def layers(self) -> list[nn.Parameter]:
+        return [*self.lstm.parameters(), self.no_path, *self.output.parameters()]
+
+    def forward(self, users: np.ndarray, items: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+        n, device = len(users), self.device
+        paths = self.sampler.sample(users, items, self.config.paths, self.rng)
+        user_rows, (user_of,) = distinct(users, device=device)
+        target = self.sampler.item_entities[items[paths.pairs]]  # (n_paths,)
+        entity_rows, (nodes,) = distinct(np.concatenate([paths.via, target[:, None]], axis=1), device=device)
+        u, e = lookup(self.users, user_rows), lookup(self.entities, entity_rows)  # (distinct, d)
+        starts = user_of[torch.from_numpy(paths.pairs).to(device)]
+        logits = self.output(self.no_path).expand(n)
+        if len(paths.pairs):
+            x = torch.cat([functional.embedding(starts, u)[:, None], functional.embedding(nodes, e)], dim=1)
+            last = self.lstm(x)[1][0][0]  # (n_paths, 4, d) → (n_paths, hidden)
+            led, largest = self._largest(last, paths)
+            logits = logits.index_put((led,), self.output(largest).squeeze(1))
+        penalty = (row_penalty(u, starts, n) + row_penalty(e, nodes, n)) / self.config.paths
+        if self.config.bias:
+            item_rows, (item_of,) = distinct(items, device=device)
+            for table, rows, places in ((self.user_bias, user_rows, user_of), (self.item_bias, item_rows, item_of)):
+                bias = lookup(table, rows)
+                logits = logits + functional.embedding(places, bias).squeeze(1)
+                penalty = penalty + row_penalty(bias, places, n)
+            logits = logits + self.global_bias
+        return logits, penalty
+
+    def _largest(self, states: torch.Tensor, paths: Paths) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the pairs that a path leads to and the largest of their paths' states: int64 (m,), (m, hidden)."""
+        begins = paths.slots == 0
+        led, place, slots = (
+            torch.from_numpy(x).to(self.device) for x in (paths.pairs[begins], np.cumsum(begins) - 1, paths.slots)
+        )
+        padded = states.new_full((len(led), self.config.paths, states.shape[1]), -math.inf)
+        return led, padded.index_put((place, slots), states).amax(1)
+
+
+class RKGETask(ClickThroughTask):
+    """Trains RKGE: new paths are drawn for every pair of every epoch."""
+
+    module: RKGENetwork
+
+    def batches(self, epoch: int, rng: np.random.Generator) -> Iterator[Pairs]:
+        """Yield the likes of one epoch with new negatives."""
+        self.module.rng = np.random.default_rng(rng.integers(2**63))
+        yield from super().batches(epoch, rng)
+        self.module.rng = None
+
+
+class RKGE(TrainedRecommender):
+    """RKGE (Sun et al., RecSys 2018, "Recurrent Knowledge Graph Embedding for Effective Recommendation").
+
+    At most 5 simple paths of 3 edges lead from a user over a liked item and what it shares with the item asked for;
+    an LSTM reads each, the largest states of all paths give the score. Where no path leads, a learnt state stands in.
+    Paths are drawn anew at each training step; in scoring they are always the same, evenly chosen.
+
+    To rank all items for a user, the paths to every item are read: about n_items · 5 runs of the LSTM a user.
+    Memory is bounded; for large catalogues rank the candidates of a quicker model by `score`.
+    """
+
+    name = "RKGE"
+    config_class = RKGEConfig
+    config: RKGEConfig
+    needs_knowledge = True
+    network: RKGENetwork
+
+    def _task(
+        self, interactions: Interactions, knowledge: KnowledgeGraph | None, valid: Interactions | None, seed: int
+    ) -> ClickThroughTask:
+        assert knowledge is not None  # `fit` has checked
+        linked = knowledge.entities_of(interactions.item_keys, label=interactions.item_label)
+        n_entities, item_entities = own_rows(linked, knowledge.n_entities)
+        self._facts = {
+            "item_entities": item_entities,
+            "triples": knowledge.triples,
+            "likes": np.stack([interactions.likes().users, interactions.likes().items]),
+        }
+        self.network = self._network(self._sampler(n_entities), interactions.n_users, seed)
+        data = self._click_through(interactions, valid, seed)
+        width = NODES * self.config.paths * max(self.config.embedding_dim, self.config.hidden_dim)
+        return RKGETask(self.network, self.config, data, width=width)
+
+    def _sampler(self, n_entities: int) -> PathSampler:
+        facts = self._facts
+        users, items = facts["likes"]
+        return PathSampler(users, items, facts["item_entities"], facts["triples"], n_entities=n_entities)
+
+    def _network(self, sampler: PathSampler, n_users: int, seed: int) -> RKGENetwork:
+        return RKGENetwork(
+            self.config,
+            n_users=n_users,
+            n_items=len(self.item_keys),
+            n_entities=sampler.n_entities,
+            sampler=sampler,
+            generator=torch.Generator().manual_seed(seed),
+        ).to(choose_device(self.config.device))
+
+    def logits(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:
+        return pair_logits(self.network, users, items)
+
+    def logits_of_all(self, users: np.ndarray) -> np.ndarray:
+        return self._logits_of_all(self.network, users)
+
+    def logits_of_newcomers(self, likes: sparse.csr_matrix) -> np.ndarray:
+        """Read the paths that lead from the likes, with user vectors and biases that ridge regression makes of them."""
+        users = np.column_stack([self.user_vectors(), self.network.user_bias.detach().cpu().numpy()])
+        folded = torch.from_numpy(self._folded(likes, self.item_vectors(), users))  # (b, d + 1)
+        folded[np.diff(likes.indptr) == 0, -1] = 0  # as of the training's users without a like
+        weights = self.network.state_dict() | {"users": folded[:, :-1], "user_bias": folded[:, -1:]}
+        network = self._network(self.network.sampler.of_others(*likes.nonzero()), len(folded), self.seed)
+        network.load_state_dict(weights)
+        return self._logits_of_all(network, np.arange(len(folded)))
+
+    def _logits_of_all(self, network: RKGENetwork, users: np.ndarray) -> np.ndarray:
+        n_items = len(self.item_keys)
+        scores = np.empty(len(users) * n_items, dtype=np.float32)
+        for start in range(0, len(scores), RANKED_PAIRS):
+            chosen = np.arange(start, min(start + RANKED_PAIRS, len(scores)))
+            scores[chosen] = pair_logits(network, users[chosen // n_items], chosen % n_items)
+        return scores.reshape(len(users), n_items)
+
+    def item_vectors(self) -> np.ndarray:
+        return self.network.entities.detach().cpu().numpy()[self._facts["item_entities"]]
+
+    def user_vectors(self) -> np.ndarray:
+        return self.network.users.detach().cpu().numpy()
+
+    def _arrays(self) -> dict[str, np.ndarray]:
+        return {name: tensor.cpu().numpy() for name, tensor in self.network.state_dict().items()} | self._facts
+
+    def _restore(self, arrays: dict[str, np.ndarray]) -> None:
+        self._facts = {name: arrays.pop(name) for name in ("item_entities", "triples", "likes")}
+        self.network = self._network(self._sampler(len(arrays["entities"])), len(self.user_keys), self.seed)
+        self.network.load_state_dict({name: torch.from_numpy(array) for name, array in arrays.items()})

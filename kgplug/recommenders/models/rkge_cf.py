@@ -1,0 +1,107 @@
+"""RKGE-CF: lists of RKGE, item-CF and user-CF, fused into one."""
+
+from __future__ import annotations
+
+import numpy as np
+from pydantic import Field
+from scipy import sparse
+from scipy.special import expit
+
+from kgplug.data.interactions import Interactions
+from kgplug.data.knowledge_graph import KnowledgeGraph
+from kgplug.data.ranking.ties import Ties, sizes_of_rows
+from kgplug.data.ranking.top_k import top_k
+from kgplug.recommenders.click_through.tasks import ClickThroughTask
+from kgplug.recommenders.models.item_knn import rows_near, similar_rows
+from kgplug.recommenders.models.rkge import RKGE, RKGEConfig
+from kgplug.recommenders.parts.fusion import fuse
+
+
+class RKGECFConfig(RKGEConfig):
+    """Settings of RKGE-CF: those of RKGE, and of what it is fused with."""
+
+    neighbours: int = Field(20, ge=1, description="similar items kept for an item, similar users for a user")
+    cf_share: float = Field(0.5, ge=0, le=1, description="of places that both CF lists get together; RKGE's the rest")
+    item_share: float = Field(0.5, ge=0, le=1, description="of the CF places that item-CF gets; user-CF's the rest")
+
+
+class RKGECF(RKGE):
+    """RKGE with item-CF and user-CF: three lists fused by "high replaces low" (`fuse`).
+
+    RKGE is Sun et al., RecSys 2018, "Recurrent Knowledge Graph Embedding for Effective Recommendation". Both CF compare
+    by the cosine of likes and keep the nearest; the fusion is that of CKCF (Zhou et al.), with which RKGE-CF was
+    compared. First item-CF and user-CF are fused, then their list and RKGE's. A user's liked items are in no list and
+    stand below all others; the score is 1 / place. It costs what RKGE's ranking costs, so do not score single pairs.
+
+    Attributes:
+        similar_items: CSR float32 (n_items, n_items), the nearest of each item in its row.
+        similar_users: CSR float32 (n_users, n_users), likewise.
+        likes: CSR float32 (n_users, n_items).
+    """
+
+    name = "RKGE-CF"
+    config_class = RKGECFConfig
+    config: RKGECFConfig
+    scores_are_probabilities = False
+    scores_are_exact = True
+    similar_items: sparse.csr_matrix
+    similar_users: sparse.csr_matrix
+    likes: sparse.csr_matrix
+
+    def _task(
+        self, interactions: Interactions, knowledge: KnowledgeGraph | None, valid: Interactions | None, seed: int
+    ) -> ClickThroughTask:
+        task = super()._task(interactions, knowledge, valid, seed)
+        self._compare(interactions.likes().matrix())
+        return task
+
+    def _compare(self, likes: sparse.csr_matrix) -> None:
+        self.likes = likes
+        self.similar_items = similar_rows(likes.T.tocsr(), "cosine", self.config.neighbours)
+        self.similar_users = similar_rows(likes, "cosine", self.config.neighbours)
+
+    def score(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:
+        """Return 1 / place of each item in its user's list, float32 (n,)."""
+        return self._score_by_blocks(users, items)
+
+    def _score_block(self, users: np.ndarray) -> np.ndarray:
+        return self._fused(super()._unfinished_block(users)[0], self.likes[users], self.similar_users[users])
+
+    def _score_newcomers(self, likes: sparse.csr_matrix) -> np.ndarray:
+        similar_users = rows_near(likes, self.likes, "cosine", self.config.neighbours)
+        return self._fused(super()._unfinished_newcomers(likes)[0], likes, similar_users)
+
+    def _unfinished_newcomers(self, likes: sparse.csr_matrix) -> tuple[np.ndarray, None]:
+        return self._score_newcomers(likes), None
+
+    def _fused(self, logits: np.ndarray, likes: sparse.csr_matrix, similar_users: sparse.csr_matrix) -> np.ndarray:
+        """Return the scores of the three lists in one: float32 (b, n_items), CSR (b, n_items), CSR (b, n_users)."""
+        liked = likes.toarray() > 0  # (b, n_items)
+        by_items = sparse.csr_matrix(likes @ self.similar_items).toarray()
+        by_users = sparse.csr_matrix(similar_users @ self.likes).toarray()
+        cf = fuse(*(self._ranked(x, liked | (x <= 0)) for x in (by_items, by_users)), share=self.config.item_share)
+        fused = fuse(cf, self._ranked(logits, liked), share=self.config.cf_share, length=logits.shape[1])
+        scores = np.zeros_like(logits)
+        own, values = self._best(logits, ~liked, int(liked.sum(axis=1).max(initial=0)))
+        rows, places = np.nonzero(own >= 0)  # below the last place that there can be
+        scores[rows, own[rows, places]] = expit(values[rows, places]) / np.float32(logits.shape[1] + 1)
+        rows, places = np.nonzero(fused >= 0)
+        scores[rows, fused[rows, places]] = 1 / (places + 1)
+        return scores
+
+    def _ranked(self, scores: np.ndarray, left_out: np.ndarray) -> np.ndarray:
+        """Return items best first: float32 (b, n), bool (b, n) → int64 (b, n), -1 past a list's end."""
+        return self._best(scores, left_out, scores.shape[1])[0]
+
+    def _best(self, scores: np.ndarray, left_out: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+        ties = Ties.of_sizes(sizes_of_rows(scores), self._tie_places)
+        return top_k(np.where(left_out, np.float32(-np.inf), scores), k, ties=ties)
+
+    def _unfinished_block(self, users: np.ndarray) -> tuple[np.ndarray, None]:
+        return self._score_block(users), None
+
+    def _restore(self, arrays: dict[str, np.ndarray]) -> None:
+        super()._restore(arrays)
+        users, items = self._facts["likes"]
+        ones = np.ones(len(users), dtype=np.float32)
+        self._compare(sparse.csr_matrix((ones, (users, items)), shape=(len(self.user_keys), len(self.item_keys))))

@@ -1,0 +1,85 @@
+"""UserKNN: what people of one's taste like, through the `implicit` library."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+import numpy as np
+from pydantic import Field
+from scipy import sparse
+
+from kgplug.data.interactions import Interactions
+from kgplug.data.knowledge_graph import KnowledgeGraph
+from kgplug.recommenders.base import FitOptions, Recommender
+from kgplug.recommenders.models.item_knn import rows_near, similar_rows
+from kgplug.recommenders.parts.csr_arrays import csr_arrays, csr_of
+from kgplug.training.config import ModelConfig, Range, Space
+
+
+class UserKNNConfig(ModelConfig):
+    """Settings of UserKNN."""
+
+    tuning: ClassVar[Space] = {"similarity": ("bm25", "tfidf", "cosine"), "neighbours": Range(10, 400, log=True)}
+
+    similarity: Literal["bm25", "tfidf", "cosine"] = Field("tfidf", description="how the likes of two users compare")
+    neighbours: int = Field(100, ge=1, description="similar users kept for each user")
+
+
+class UserKNN(Recommender):
+    """Scores an item by how similar those are who liked it, `Σ_w∈near(u), w likes i s(u, w)`.
+
+    near(u) are the `neighbours` users most similar to u, u not among them. Two users compare by the items that
+    both liked: cosine, cosine after TF-IDF weighting, or dot product after BM25 weighting.
+
+    Source: P. Resnick et al., "GroupLens: An Open Architecture for Collaborative Filtering of Netnews", CSCW 1994,
+    for likes; weightings as in the `implicit` library, which finds the neighbours.
+
+    Attributes:
+        near: CSR float32 (n_users, n_users), s(u, w) in row u.
+        likes: CSR float32 (n_users, n_items), the training likes.
+    """
+
+    name = "UserKNN"
+    config_class = UserKNNConfig
+    config: UserKNNConfig
+    near: sparse.csr_matrix
+    likes: sparse.csr_matrix
+
+    def _fit(
+        self,
+        interactions: Interactions,
+        knowledge: KnowledgeGraph | None,  # noqa: ARG002
+        valid: Interactions | None,  # noqa: ARG002
+        seed: int,  # noqa: ARG002
+        options: FitOptions,
+    ) -> None:
+        self.likes = interactions.likes().matrix()
+        self.near = similar_rows(
+            self.likes, self.config.similarity, self.config.neighbours, progress=bool(options.progress)
+        )
+
+    def score(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:
+        """Return the summed similarity of the neighbours who liked each item, float32 (n,)."""
+        return self._score_by_blocks(users, items)
+
+    def _score_block(self, users: np.ndarray) -> np.ndarray:
+        return self._scores_of(self.near[users], self.likes[users])
+
+    def _score_newcomers(self, likes: sparse.csr_matrix) -> np.ndarray:
+        near = rows_near(likes, self.likes, self.config.similarity, self.config.neighbours)
+        return self._scores_of(near, likes)
+
+    def _scores_of(self, near: sparse.csr_matrix, likes: sparse.csr_matrix) -> np.ndarray:
+        """Return scores of all items by neighbours, CSR (b, n_users), of those with these likes: (b, n_items)."""
+        scores = sparse.csr_matrix(near @ self.likes).toarray()
+        cold = np.diff(likes.indptr) == 0
+        if cold.any():
+            scores[cold] = self.near.mean(axis=0) @ self.likes  # the average user's
+        return scores
+
+    def _arrays(self) -> dict[str, np.ndarray]:
+        return csr_arrays(near=self.near, likes=self.likes)
+
+    def _restore(self, arrays: dict[str, np.ndarray]) -> None:
+        n_users, n_items = len(self.user_keys), len(self.item_keys)
+        self.near, self.likes = csr_of("near", arrays, (n_users, n_users)), csr_of("likes", arrays, (n_users, n_items))

@@ -1,0 +1,1 @@
+"""Blocks that several recommenders are built of."""

@@ -1,0 +1,57 @@
+"""Models whose score is a sum of similarities between an item and the items that the user liked."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import sparse
+
+from kgplug.recommenders.base import Recommender
+from kgplug.recommenders.parts.csr_arrays import csr_arrays, csr_of
+
+
+class SimilarityRecommender(Recommender):
+    """Scores an item by `Σ_j∈likes(u) s(j, i)`.
+
+    Attributes:
+        similarity: CSR float32 (n_items, n_items), s(j, i) in row j.
+        likes: CSR float32 (n_users, n_items), the training likes.
+    """
+
+    similarity: sparse.csr_matrix
+    likes: sparse.csr_matrix
+
+    def score(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:
+        """Return the summed similarity of each item to the user's likes, float32 (n,)."""
+        return self._score_by_blocks(users, items)
+
+    def _score_block(self, users: np.ndarray) -> np.ndarray:
+        return self._score_newcomers(self.likes[users])
+
+    def _score_newcomers(self, likes: sparse.csr_matrix) -> np.ndarray:
+        scores = sparse.csr_matrix(likes @ self.similarity).toarray()
+        cold = np.diff(likes.indptr) == 0
+        if cold.any():
+            scores[cold] = self.likes.mean(axis=0) @ self.similarity  # the average user's
+        return scores
+
+    def _arrays(self) -> dict[str, np.ndarray]:
+        return csr_arrays(similarity=self.similarity, likes=self.likes)
+
+    def _restore(self, arrays: dict[str, np.ndarray]) -> None:
+        n_users, n_items = len(self.user_keys), len(self.item_keys)
+        self.similarity = csr_of("similarity", arrays, (n_items, n_items))
+        self.likes = csr_of("likes", arrays, (n_users, n_items))
+
+
+def nearest(similarity: sparse.csr_matrix, neighbours: int) -> sparse.csr_matrix:
+    """Return the positive similarities off the diagonal, at most so many a row, as float32 in canonical order."""
+    found = similarity.tocoo()
+    keep = (found.row != found.col) & (found.data > 0)
+    row, column, value = found.row[keep], found.col[keep], found.data[keep].astype(np.float32)
+    order = np.lexsort((column, -value, row))  # best first; equal ones by item number
+    row, column, value = row[order], column[order], value[order]
+    place = np.arange(len(row)) - np.searchsorted(row, row)
+    near = place < neighbours
+    matrix = sparse.csr_matrix((value[near], (row[near], column[near])), shape=found.shape, dtype=np.float32)
+    matrix.sort_indices()
+    return matrix

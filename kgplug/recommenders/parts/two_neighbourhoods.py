@@ -1,0 +1,233 @@
+"""Items near each other twice: by who liked them, and by what the knowledge graph says of them."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from pydantic import Field
+from scipy import sparse
+
+from kgplug.data.interactions import Interactions
+from kgplug.data.knowledge_graph import KnowledgeGraph
+from kgplug.data.ranking.threads import processors
+from kgplug.data.ranking.top_k import top_k
+from kgplug.recommenders.base import FitOptions, Recommender
+from kgplug.recommenders.parts.csr_arrays import csr_arrays, csr_of
+from kgplug.recommenders.parts.pretrained import ItemEntities, item_entities
+from kgplug.recommenders.parts.similarity import nearest
+from kgplug.training.config import ModelConfig, Range, Space
+
+_BLOCK_ROWS, _BLOCK_CELLS = 1024, 16_000_000  # cosines held at a time: at most 64 MB of float32
+
+
+class TwoNeighbourhoodsConfig(ModelConfig):
+    """Settings of the two similarities; the defaults are CKCF's, where its text is clear."""
+
+    tuning: ClassVar[Space] = {
+        "neighbours": Range(10, 100, log=True),
+        "hot_exponent": Range(0.2, 0.8),
+        "cf_share": Range(0.1, 0.9),
+    }
+
+    embedding: str = Field("TransE", description="a PyKEEN model, trained on the triples; or a run of one")
+    embedding_settings: dict[str, Any] = Field(default_factory=dict, description="of the model that is trained")
+    neighbours: int = Field(20, ge=1, description="nearest items of each item, in both similarities")
+    hot_penalty: bool = Field(True, description="divide by the users of both items; else by the first's alone")
+    hot_exponent: float = Field(0.5, ge=0, le=1, description="of the product of both items' users")
+    active_penalty: bool = Field(True, description="a user counts 1 / log(1 + likes); else 1")
+    cold_below: int = Field(2, ge=0, description="an item is new with fewer ratings than this")
+    cold_boost: Literal["printed", "midpoint", "none"] = Field(
+        "printed", description="similarities to new items that are raised: above max + min, (max + min) / 2, or none"
+    )
+    cold_raise: float = Field(
+        0.5, ge=0, le=1, description="how far a raised similarity goes towards the item's largest; the paper's is lost"
+    )
+    linked_only: bool = Field(False, description="learn from items with an entity alone, as the paper's data has them")
+    aggregate: Literal["sum", "max"] = Field("sum", description="what an item gets from several likes it is near to")
+    cf_share: float = Field(0.5, ge=0, le=1, description="of collaborative filtering; the rest is the graph's")
+    back_fill: Literal["popularity", "none"] = Field(
+        "popularity", description="order of the items that are near to no like; without one they all score 0"
+    )
+
+
+class TwoNeighbourhoods(Recommender):
+    """A recommender that has each item's nearest items by feedback and by the graph.
+
+    Attributes:
+        cf: CSR float32 (n_items, n_items), nearest items by penalised co-occurrence.
+        semantic: CSR float32 (n_items, n_items), nearest items by the cosine of their vectors.
+        likes: CSR float32 (n_users, n_items), the training likes.
+        vectors: float32 (n_items, d), of the items' entities; zeros where an item has none.
+        base: float32 (n_items,), from 0 to below 1, the order of items that are near to no like.
+    """
+
+    config: TwoNeighbourhoodsConfig
+    needs_knowledge = True
+    vectors_of_all = False
+    cf: sparse.csr_matrix
+    semantic: sparse.csr_matrix
+    likes: sparse.csr_matrix
+    vectors: np.ndarray
+    base: np.ndarray
+
+    def _fit(
+        self,
+        interactions: Interactions,
+        knowledge: KnowledgeGraph | None,
+        valid: Interactions | None,  # noqa: ARG002
+        seed: int,
+        options: FitOptions,
+    ) -> None:
+        assert knowledge is not None  # `fit` has checked
+        c = self.config
+        entities = item_entities(
+            c.embedding, interactions, knowledge, settings=c.embedding_settings, seed=seed, progress=options.progress
+        )
+        self.likes = interactions.likes().matrix()
+        if c.linked_only:
+            self.likes = sparse.csr_matrix(self.likes @ sparse.diags(entities.linked.astype(np.float32)))
+            self.likes.eliminate_zeros()
+        self.cf = co_occurrence(
+            self.likes, c.neighbours, hot_penalty=c.hot_penalty, hot_exponent=c.hot_exponent,
+            active_penalty=c.active_penalty,
+        )  # fmt: skip
+        self.vectors = entities.vectors
+        ratings = np.bincount(interactions.items, minlength=interactions.n_items)
+        self.semantic = nearest_vectors(
+            self._compared(entities, knowledge), c.neighbours, new=ratings < c.cold_below, cold_boost=c.cold_boost,
+            cold_raise=c.cold_raise,
+        )  # fmt: skip
+        liked = np.bincount(interactions.likes().items, minlength=interactions.n_items) / len(interactions)
+        self.base = (liked * (0.5 if c.back_fill == "popularity" else 0.0)).astype(np.float32)
+
+    def _compared(self, entities: ItemEntities, knowledge: KnowledgeGraph) -> np.ndarray:  # noqa: ARG002
+        """Return the vectors whose cosine is the semantic similarity, float32 (n_items, any): zeros have none."""
+        return entities.vectors
+
+    def candidates(self, similarity: sparse.csr_matrix, likes: sparse.csr_matrix) -> sparse.csr_matrix:
+        """Return what items get from somebody's likes: CSR float32 (b, n_items) both, liked items left in."""
+        return sparse.csr_matrix(likes @ similarity) if self.config.aggregate == "sum" else _largest(likes, similarity)
+
+    def score(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:
+        return self._score_by_blocks(users, items)
+
+    def item_vectors(self) -> np.ndarray:
+        return self.vectors
+
+    def _arrays(self) -> dict[str, np.ndarray]:
+        matrices = csr_arrays(cf=self.cf, semantic=self.semantic, likes=self.likes)
+        return {"vectors": self.vectors, "base": self.base, **matrices}
+
+    def _restore(self, arrays: dict[str, np.ndarray]) -> None:
+        n_users, n_items = len(self.user_keys), len(self.item_keys)
+        self.vectors, self.base = arrays["vectors"], arrays["base"]
+        self.likes = csr_of("likes", arrays, (n_users, n_items))
+        self.cf, self.semantic = (csr_of(name, arrays, (n_items, n_items)) for name in ("cf", "semantic"))
+
+
+def co_occurrence(
+    likes: sparse.csr_matrix,
+    neighbours: int,
+    *,
+    hot_penalty: bool = True,
+    hot_exponent: float = 0.5,
+    active_penalty: bool = True,
+) -> sparse.csr_matrix:
+    """Return each item's nearest items by who liked both, CKCF's item-CF similarity.
+
+    w_xy = Σ_{u ∈ N(x) ∩ N(y)} 1 / log(1 + |N(u)|) / (|N(x)| |N(y)|)^hot_exponent
+
+    Without `active_penalty` each user counts 1; without `hot_penalty` the divisor is |N(x)|.
+    W = M Mᵀ but for a factor a row, so `implicit` finds the largest of each row and nothing else is held.
+
+    Args:
+        likes: CSR (n_users, n_items), 0 and 1.
+        neighbours: at most so many a row.
+
+    Returns:
+        CSR float32 (n_items, n_items), canonical, zero diagonal.
+    """
+    from implicit.nearest_neighbours import ItemItemRecommender
+
+    of_user, of_item = (np.asarray(likes.sum(axis=axis)).ravel() for axis in (1, 0))
+    user = 1 / np.log1p(np.maximum(of_user, 1)) if active_penalty else np.ones(len(of_user))
+    item = np.maximum(of_item, 1) ** -(hot_exponent if hot_penalty else 0.0)
+    factor = sparse.csr_matrix(sparse.diags(np.sqrt(user)) @ likes.astype(np.float64) @ sparse.diags(item))  # Mᵀ
+    knn = ItemItemRecommender(K=neighbours + 1, num_threads=processors())  # one more: an item may be near to itself
+    knn.fit(factor, show_progress=False)
+    found = nearest(sparse.csr_matrix(knn.similarity), neighbours)
+    if not hot_penalty:
+        found = sparse.csr_matrix(sparse.diags((1 / np.maximum(of_item, 1)).astype(np.float32)) @ found)
+    return found
+
+
+def nearest_vectors(
+    vectors: np.ndarray,
+    neighbours: int,
+    *,
+    new: np.ndarray,
+    cold_boost: Literal["printed", "midpoint", "none"],
+    cold_raise: float = 0.5,
+) -> sparse.csr_matrix:
+    """Return each item's nearest items by cosine, those to new items raised (CKCF's cold start).
+
+    Where B is new and sim(A, B) is above max_A + min_A ("printed") or their middle ("midpoint"), it becomes
+    (1 − w) sim(A, B) + w max_A. max_A and min_A are over all items but A. One pass over blocks of rows.
+
+    Args:
+        vectors: float32 (n_items, d); zeros have no neighbours and are nobody's.
+        neighbours: at most so many a row; cosines of zero and below are no neighbours.
+        new: bool (n_items,).
+        cold_boost: which are raised.
+        cold_raise: w, from 0 to 1.
+
+    Returns:
+        CSR float32 (n_items, n_items), canonical, zero diagonal.
+    """
+    norms = np.linalg.norm(vectors, axis=1)
+    known = np.flatnonzero(norms > 0)
+    unit, cold = vectors[known] / norms[known, None], new[known]
+    n = len(known)
+    found: list[tuple[np.ndarray, ...]] = []
+    rows = max(1, min(_BLOCK_ROWS, _BLOCK_CELLS // max(1, n)))
+    for start in range(0, n, rows):
+        block = unit[start : start + rows] @ unit.T  # (b, n)
+        own = np.arange(len(block)), np.arange(start, start + len(block))
+        if cold_boost != "none" and n > 1:
+            _raise_new(block, own, cold, cold_boost, np.float32(cold_raise))
+        block[own] = -np.inf
+        columns, values = top_k(block, min(neighbours, n))
+        at, place = np.nonzero(values > 0)
+        found.append((known[start + at], known[columns[at, place]], values[at, place]))
+    row, column, value = (np.concatenate(part) for part in zip(*found, strict=True)) if found else ([], [], [])
+    matrix = sparse.csr_matrix((value, (row, column)), shape=(len(vectors), len(vectors)), dtype=np.float32)
+    matrix.sort_indices()
+    return matrix
+
+
+def _raise_new(
+    block: np.ndarray, own: tuple[np.ndarray, np.ndarray], cold: np.ndarray, rule: str, share: np.float32
+) -> None:
+    """Raise similarities (b, n) to new items, in place."""
+    block[own] = -np.inf
+    largest = block.max(axis=1, keepdims=True)  # (b, 1)
+    block[own] = np.inf
+    limit = largest + block.min(axis=1, keepdims=True)
+    if rule == "midpoint":
+        limit /= 2
+    columns = np.flatnonzero(cold)
+    part = block[:, columns]
+    block[:, columns] = np.where(part > limit, (1 - share) * part + share * largest, part)
+
+
+def _largest(likes: sparse.csr_matrix, similarity: sparse.csr_matrix) -> sparse.csr_matrix:
+    """Return max_{j ∈ likes(u)} s(j, i) where there is one: CSR float32 (b, n_items)."""
+    n_users, n_items = likes.indptr.size - 1, similarity.indptr.size - 1
+    rows = sparse.csr_matrix(similarity[likes.indices])  # one row a like
+    user_of_like = np.repeat(np.arange(n_users), np.diff(likes.indptr))
+    codes = np.repeat(user_of_like, np.diff(rows.indptr)) * np.int64(n_items) + rows.indices
+    order = np.argsort(codes, kind="stable")
+    distinct, starts = np.unique(codes[order], return_index=True)
+    values = np.maximum.reduceat(rows.data[order], starts) if len(starts) else rows.data
+    return sparse.csr_matrix((values, (distinct // n_items, distinct % n_items)), shape=(n_users, n_items))

@@ -1,0 +1,144 @@
+"""A list made now, by the model of a published run: for one user, under filters that the published list knows not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+
+from kgplug import models
+from kgplug.errors import RunError, UsageError
+from kgplug.graph.find_key import require_key
+from kgplug.graph.ownership import not_own
+from kgplug.graph.publishing.list_options import ListOptions, recommend_options
+from kgplug.graph.queries import quote
+from kgplug.graph.reading.feedback import feedback_pattern, rating_value
+from kgplug.serving import explain
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from kgplug.graph.graph import Graph
+    from kgplug.recommenders.base import Recommender
+    from kgplug.training.runs import Runs
+
+
+def live_recommendations(
+    graph: Graph,
+    runs: Runs,
+    user: int | str,
+    *,
+    model: str | None = None,
+    k: int = 10,
+    lists: ListOptions | None = None,
+    reasons: bool = True,
+) -> pd.DataFrame:
+    """Score the catalogue for a user with the run that a published model serves.
+
+    A user who is newer than the run gets a list from what they like in the graph now (`Recommender.recommend_for`).
+
+    Args:
+        graph: with a schema (`graph.use(schema)`); feedback is read with that of the run, where it is another.
+        runs: of this machine, where the published run must stand.
+        user: key.
+        model: a published recommender; the one published last whose run stands here, if not given.
+        k: at most so many.
+        lists: what counts as seen, which items are let through, how much they differ.
+        reasons: look up why, one path an item.
+
+    Returns:
+        One row an item, best first, as `explain.recommendations`.
+
+    Raises:
+        UsageError: unknown user, model, label or predicate, or the run is not on this machine.
+    """
+    run = _serving_run(graph, runs, model)
+    graph, recommender = explain.as_published(graph, run), _recommender(runs, run)
+    lists, schema = lists or ListOptions(), graph.schema
+    require_key(graph.connection, schema.user.label, schema.user.key, user)
+    rated, likes = (recommender.item_numbers(keys, skip_unknown=True) for keys in _feedback_of(graph, user))
+    options = recommend_options(graph.connection, schema, recommender, lists)
+    own = recommender.item_numbers(_own_item(graph, user), skip_unknown=True)
+    options["exclude"] = np.concatenate([own, rated if lists.seen == "all" else rated[:0]])
+    users = np.flatnonzero(recommender.user_keys == user)
+    if len(users):
+        found = recommender.recommend(users, k, exclude_seen=lists.seen != "none", **options)
+        items, scores = (part[0][found[0][0] >= 0] for part in found)
+    else:
+        items, scores = recommender.recommend_for(likes, k, **options)
+    frame = _with_titles(graph, recommender.item_keys[items], scores)
+    return explain.with_reasons(graph, user, frame) if reasons else frame
+
+
+def _serving_run(graph: Graph, runs: Runs, model: str | None) -> dict:
+    """Return the run that serves, as the catalogue knows it."""
+    recommenders = {info.id for info in runs.list() if info.kind == "recommender"}
+    return explain.published(
+        graph, model, can_serve=lambda run: run["id"] in recommenders, wanted="lists and its run on this machine"
+    )
+
+
+def _recommender(runs: Runs, run: dict) -> Recommender:
+    """Return the model of a run that serves, from this machine's runs."""
+    here = {info.id: info for info in runs.list()}
+    if run["id"] not in here:
+        raise UsageError(
+            f"Run {run['id']}, which serves as {run['model']}, is not among the runs on this machine, so it can make "
+            "no list here. Give these options to `kgplug publish`, where the run is."
+        )
+    info = here[run["id"]]
+    if info.damage:
+        raise RunError(info.damage)
+    if info.kind != "recommender":
+        raise UsageError(f"{run['model']} is an embedding and gives no lists; name a recommender with --model.")
+    return cast("Recommender", models.load(cast("Path", info.path)))
+
+
+def _feedback_of(graph: Graph, user: int | str) -> tuple[list[int | str], list[int | str]]:
+    """Return the keys of the items that a user has feedback on in the graph now, and of those it likes."""
+    schema = graph.schema
+    rating = schema.feedback.rating
+    like = f"{rating_value(rating)} >= $like" if rating is not None and schema.feedback.like is not None else "true"
+    others = not_own(graph.connection, schema.feedback.type) or "true"
+    rows = graph.connection.rows(
+        f"MATCH {feedback_pattern(schema)} WHERE a.{quote(schema.user.key)} = $user AND {others} "
+        f"RETURN b.{quote(schema.item.key)} AS key, coalesce({like}, false) AS liked",
+        user=user,
+        like=schema.feedback.like,
+    )
+    keys = {row["key"]: row["liked"] for row in rows if row["key"] is not None}
+    return list(keys), [key for key, liked in keys.items() if liked]
+
+
+def _own_item(graph: Graph, user: int | str) -> list[int | str]:
+    """Return the key that a user has as an item, none where it is not one."""
+    schema = graph.schema
+    label, key = quote(schema.user.label), quote(schema.user.key)
+    rows = graph.connection.rows(
+        f"MATCH (n:{label}:{quote(schema.item.label)}) WHERE n.{key} = $user RETURN n.{quote(schema.item.key)} AS key",
+        user=user,
+    )
+    return [row["key"] for row in rows if row["key"] is not None]
+
+
+def _with_titles(graph: Graph, keys: np.ndarray, scores: np.ndarray) -> pd.DataFrame:
+    """Return rank, id, title and score of items, those that are no longer in the graph left out."""
+    import pandas as pd
+
+    schema = graph.schema
+    rows = graph.connection.rows(
+        f"UNWIND $keys AS key MATCH (item:{quote(schema.item.label)}) WHERE item.{quote(schema.item.key)} = key "
+        f"RETURN key, coalesce(item.{quote(schema.item.title or schema.item.key)}, key) AS title",
+        keys=keys.tolist(),
+    )
+    titles = {row["key"]: row["title"] for row in rows}
+    there = [number for number, key in enumerate(keys) if key in titles]
+    return pd.DataFrame(
+        {
+            "rank": range(1, len(there) + 1),
+            "id": keys[there],
+            "title": [titles[key] for key in keys[there]],
+            "score": scores[there],
+        }
+    )

@@ -1,0 +1,217 @@
+"""Parts of the graph drawn for a notebook, with Neo4j's own viewer (neo4j-viz)."""
+
+from __future__ import annotations
+
+import html
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from kgplug.data.artefact import write_text_whole
+from kgplug.data.spreading import spread
+from kgplug.errors import DataError, UsageError
+from kgplug.graph.find_key import require_key
+from kgplug.graph.naming import label_of, name_of
+from kgplug.graph.ownership import is_own
+from kgplug.graph.queries import feedback_arrow, quote
+from kgplug.graph.reading.feedback import rating_of
+
+if TYPE_CHECKING:
+    from kgplug.graph.graph import Graph
+
+_RADIUS, _GAP = 42, 96  # of nodes, in pixels; a caption is a quarter of the radius high
+_WIDTH, _LEAST_HEIGHT, _MOST_HEIGHT = 800, 320, 960  # of the middles of nodes
+_FILLED = 0.75  # share of the picture
+_SHARED_ID = "neo4j-viz-data"
+
+_PATHS_BETWEEN = """
+MATCH (user:{user}) WHERE user.{user_key} = $user
+MATCH (recommended:{item}) WHERE recommended.{item_key} = $item
+MATCH path = (user){feedback}(:{item})-[first]-(shared)-[second]-(recommended)
+WHERE NOT first:{type} AND NOT second:{type} AND NOT (shared:{user} AND EXISTS {{ (shared){feedback}(:{item}) }})
+  AND NOT {own_first} AND NOT {own_second}
+  {liked}
+WITH path ORDER BY COUNT {{ (shared)--() }} LIMIT $limit
+UNWIND relationships(path) AS relationship
+"""
+_AROUND = """
+MATCH (centre:{label}) WHERE centre.{key} = $key
+MATCH (centre)-[relationship]-(other)
+WHERE NOT relationship:{type} AND NOT (other:{user} AND EXISTS {{ (other){feedback}(:{item}) }})
+  AND NOT {own}
+WITH relationship LIMIT $limit
+"""
+_RETURN = """
+WITH DISTINCT relationship, startNode(relationship) AS head, endNode(relationship) AS tail
+RETURN elementId(head) AS head, labels(head) AS head_labels, properties(head) AS head_properties,
+       type(relationship) AS type,
+       elementId(tail) AS tail, labels(tail) AS tail_labels, properties(tail) AS tail_properties
+"""
+
+
+def neighbourhood(graph: Graph, *, label: str, key: int | str, limit: int = 50) -> Picture:
+    """Draw a node and what it is connected to, users left out.
+
+    Args:
+        graph: with a schema (`graph.use(schema)`).
+        label, key: of the node.
+        limit: at most so many relationships.
+
+    Returns:
+        An object that a notebook shows as an interactive picture.
+    """
+    schema = graph.schema
+    key_property = schema.item.key if label == schema.item.label else schema.knowledge.keys.get(label)
+    if key_property is None:
+        raise UsageError(f'The schema names no key for the label "{label}"; add it to [knowledge.keys].')
+    query = (
+        _AROUND.format(
+            label=quote(label),
+            key=quote(key_property),
+            user=quote(schema.user.label),
+            item=quote(schema.item.label),
+            type=quote(schema.feedback.type),
+            feedback=feedback_arrow(schema),
+            own=is_own("relationship"),
+        )
+        + _RETURN
+    )
+    require_key(graph.connection, label, key_property, key)
+    rows = graph.connection.rows(query, key=key, limit=limit)
+    return _draw(graph, rows, nothing=f"No :{label} with {key_property} = {key!r} has a relationship.")
+
+
+def why(graph: Graph, *, user: int | str, item: int | str, limit: int = 10) -> Picture:
+    """Draw the paths from what a user liked, through shared entities, to an item; the rarest shared ones first."""
+    schema = graph.schema
+    feedback = schema.feedback
+    query = (
+        _PATHS_BETWEEN.format(
+            own_first=is_own("first"),
+            own_second=is_own("second"),
+            user=quote(schema.user.label),
+            user_key=quote(schema.user.key),
+            item=quote(schema.item.label),
+            item_key=quote(schema.item.key),
+            type=quote(feedback.type),
+            feedback=feedback_arrow(schema),
+            liked=f"AND {rating_of(f'relationships(path)[0].{quote(feedback.rating)}')} >= $like"
+            if feedback.rating and feedback.like is not None
+            else "",
+        )
+        + _RETURN
+    )
+    values = {"user": user, "item": item, "limit": limit, "like": feedback.like}
+    require_key(graph.connection, schema.user.label, schema.user.key, user)
+    require_key(graph.connection, schema.item.label, schema.item.key, item)
+    rows = graph.connection.rows(query, **values)
+    return _draw(graph, rows, nothing=f"No path of three steps leads from user {user!r} to item {item!r}.")
+
+
+def _draw(graph: Graph, rows: list[dict], *, nothing: str) -> Picture:
+    if not rows:
+        raise DataError(nothing)
+    captions, labels = {}, {}
+    for row in rows:
+        for end in ("head", "tail"):
+            captions[row[end]] = _caption(graph, row[f"{end}_labels"], row[f"{end}_properties"])
+            labels[row[end]] = sorted(row[f"{end}_labels"])[0]
+    return draw(captions, labels, [(row["head"], row["type"], row["tail"]) for row in rows])
+
+
+def draw(captions: dict[str, str], labels: dict[str, str], edges: list[tuple[str, str, str]]) -> Picture:
+    """Draw nodes and relationships, with captions that are readable at a zoom of 1.
+
+    Args:
+        captions, labels: of each node, by its id; a label has one colour.
+        edges: (id of the head, relationship type, id of the tail).
+    """
+    try:
+        from neo4j_viz import Layout, Node, Relationship, VisualizationGraph
+    except ImportError:
+        raise UsageError("Pictures of the graph need neo4j-viz: pip install 'kgplug[notebook]'.") from None
+    number = {node: place for place, node in enumerate(captions)}
+    heads, tails = (np.array([number[edge[end]] for edge in edges]) for end in (0, 2))
+    canvas = _Canvas.for_nodes(len(captions))
+    nodes = []
+    for node, (x, y) in zip(captions, canvas.places(len(captions), heads, tails), strict=True):
+        facts = {"label": labels[node], "name": captions[node]}
+        looks = {"caption": captions[node], "size": _RADIUS, "x": float(x), "y": float(y)}
+        nodes.append(Node(id=node, properties=facts, **looks))  # pyright: ignore[reportArgumentType]
+    relationships = [
+        Relationship(source=head, target=tail, caption=type_, caption_size=2)  # pyright: ignore[reportCallIssue]
+        for head, type_, tail in edges
+    ]
+    drawn = VisualizationGraph(nodes=nodes, relationships=relationships)
+    drawn.color_nodes(property="label")
+    page = drawn.render(layout=Layout.COORDINATE, initial_zoom=canvas.zoom, height=f"{canvas.shown_height}px")
+    return Picture(str(page.data), canvas.shown_height, len(nodes), len(relationships))
+
+
+@dataclass(frozen=True)
+class _Canvas:
+    """Room for nodes whose captions are readable at a zoom of 1: 11 pixels; of many nodes, the reader zooms in."""
+
+    width: float
+    height: float
+    zoom: float
+
+    @classmethod
+    def for_nodes(cls, n_nodes: int) -> _Canvas:
+        needed = n_nodes * _GAP**2 / _FILLED
+        height = max(_LEAST_HEIGHT, needed / _WIDTH)
+        if height <= _MOST_HEIGHT:
+            return cls(_WIDTH, height, 1.0)
+        larger = (needed / (_WIDTH * _MOST_HEIGHT)) ** 0.5
+        return cls(_WIDTH * larger, _MOST_HEIGHT * larger, 1 / larger)
+
+    def places(self, n_nodes: int, heads: np.ndarray, tails: np.ndarray) -> np.ndarray:
+        """Return where the nodes stand, float64 (n_nodes, 2)."""
+        return spread(n_nodes, heads, tails, width=self.width, height=self.height, gap=_GAP)
+
+    @property
+    def shown_height(self) -> int:
+        """Height of the picture, in pixels."""
+        return round(self.height * self.zoom + 2 * _RADIUS)
+
+
+class Picture:
+    """A part of the graph that a notebook, or a page made from one, shows as an interactive picture.
+
+    Attributes:
+        n_nodes, n_relationships: how many are drawn.
+    """
+
+    def __init__(self, page: str, height: int, n_nodes: int, n_relationships: int) -> None:
+        # neo4j-viz gives the data of every picture one id; in an exported page the second would show the first's.
+        self._page = page.replace(_SHARED_ID, f"{_SHARED_ID}-{uuid.uuid4().hex}")
+        self._height = height
+        self.n_nodes, self.n_relationships = n_nodes, n_relationships
+
+    @property
+    def data(self) -> str:
+        """HTML to put into a page: a frame of its own, so that no picture's names or styles meet another's."""
+        return (
+            f'<iframe srcdoc="{html.escape(self._page)}" title="{self!r}" '
+            f'style="width: 100%; height: {self._height}px; border: 0"></iframe>'
+        )
+
+    def save(self, path: Path | str) -> None:
+        """Write the picture as a page for a browser."""
+        write_text_whole(Path(path), self._page)
+
+    def _repr_html_(self) -> str:
+        return self.data
+
+    def __repr__(self) -> str:
+        return f"Picture of {self.n_nodes:,} nodes and {self.n_relationships:,} relationships"
+
+
+def _caption(graph: Graph, labels: list[str], properties: dict) -> str:
+    label, name = label_of(graph.schema, labels), name_of(graph.schema, labels, properties)
+    if label == graph.schema.user.label != graph.schema.item.label:
+        return f"{label} {properties.get(graph.schema.user.key)}"
+    return label if name is None else str(name)
