@@ -29,7 +29,9 @@ _HOME = {
     "evaluate_ctr": "kgplug.evaluation.experiment",
     "tune": "kgplug.tuning",
     "KgplugError": "kgplug.errors",
+    "Split": "kgplug.jobs.data",
 }
+_MODULES = {"explain": "kgplug.serving.explain", "plots": "kgplug.plots", "view": "kgplug.serving.view"}
 
 __all__ = [
     "Graph",
@@ -37,32 +39,41 @@ __all__ = [
     "Interactions",
     "KgplugError",
     "KnowledgeGraph",
+    "Split",
     "available",
     "connect",
     "create",
     "evaluate",
     "evaluate_ctr",
+    "explain",
     "load",
+    "plots",
     "register",
     "tune",
+    "view",
 ]
 
 if TYPE_CHECKING:
+    from kgplug import plots
     from kgplug.data.interactions import Interactions
     from kgplug.data.knowledge_graph import KnowledgeGraph
     from kgplug.errors import KgplugError
     from kgplug.evaluation.experiment import evaluate, evaluate_ctr
     from kgplug.graph.graph import Graph, connect
     from kgplug.graph.schema import GraphSchema
+    from kgplug.jobs.data import Split
     from kgplug.models import available, create, load, register
+    from kgplug.serving import explain, view
     from kgplug.tuning import tune
 
 
 def __getattr__(name: str) -> object:
     if name in _HOME:
         return getattr(importlib.import_module(_HOME[name]), name)
+    if name in _MODULES:
+        return importlib.import_module(_MODULES[name])
     raise AttributeError(f"module 'kgplug' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_HOME])
+    return sorted([*globals(), *_HOME, *_MODULES])

@@ -9,8 +9,8 @@ import pytest
 
 import kgplug
 from kgplug.data.interactions import Interactions
+from kgplug.recommenders.click_through import recommender as trained
 from kgplug.recommenders.click_through.pairs import ClickThroughData
-from kgplug.recommenders.click_through.pairs import recommender as trained
 from kgplug.recommenders.models.mf import MF
 from kgplug.recommenders.models.mkr_rated import MKRRated
 from kgplug.training import loop

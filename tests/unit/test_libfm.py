@@ -11,8 +11,9 @@ import torch
 
 import kgplug
 from kgplug.errors import DataError, UsageError
+from kgplug.recommenders.click_through import histories
 from kgplug.recommenders.click_through.histories import HistoryTask, ItemFeatures, own_likes
-from kgplug.recommenders.click_through.pairs import ClickThroughData, Pairs, histories
+from kgplug.recommenders.click_through.pairs import ClickThroughData, Pairs
 from kgplug.recommenders.models.libfm import LibFM
 from tests.unit.planted import directors_and_fans, shuffled, tiny, unseen_share
 from tests.unit.pretrained_stub import share_of_tails

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 
+from kgplug.recommenders.click_through import histories
 from kgplug.recommenders.click_through.histories import HistoryTask
-from kgplug.recommenders.click_through.pairs import ClickThroughData, Pairs, histories
+from kgplug.recommenders.click_through.pairs import ClickThroughData, Pairs
 from kgplug.recommenders.models import wide_deep
 from kgplug.recommenders.models.wide_deep import WideDeep
 from tests.unit.planted import directors_and_fans, shuffled, tiny, unseen_share
