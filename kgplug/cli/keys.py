@@ -65,6 +65,8 @@ def parameters(graph: Graph, query: str, pairs: list[str]) -> dict[str, object]:
         if not separator or name not in names:
             there = f"parameters: {', '.join(names)}" if names else "it has no parameters"
             raise UsageError(f"-p {pair}: expected name=value with a parameter of this query; {there}.")
+        if name in values:
+            raise UsageError(f"-p {name} is given twice: {values[name]} and {text}. Give it once.")
         if name in kinds:
             values[name] = kinds[name](graph, text)
         else:

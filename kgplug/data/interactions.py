@@ -109,7 +109,7 @@ class Interactions:
             DataError: a column is missing, a key is null, a rating or timestamp is unusable, or there is no row.
             UsageError: an argument is wrong.
         """
-        check_columns(frame, [column for column in (user, item, rating, timestamp) if column is not None])
+        check_columns(frame, [user, item, *(column for column in (rating, timestamp) if column is not None)])
         if time_unit is not None:
             check_unit(time_unit)
         users, user_keys = factorize(as_column(frame[user], what=f'column "{user}"'))

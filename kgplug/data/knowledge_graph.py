@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from kgplug.data.splitting import as_fractions, check_fractions, check_seed, hash_keys, hash_pairs, hashed, mixed
+from kgplug.data.values.columns import missing_columns, named_columns
 from kgplug.data.values.keys import as_column, canonical_order, distinct, factorize, fingerprint
 from kgplug.errors import DataError
 
@@ -45,12 +46,10 @@ class KnowledgeGraph:
         Raises:
             DataError: a column is missing, a key is null, or there is no row.
         """
-        missing = [column for column in (head, relation, tail) if column not in frame.columns]
+        missing = missing_columns(frame, [head, relation, tail], what="Triples")
         if missing:
-            raise DataError(
-                f"Triples need the columns {head}, {relation}, {tail}; missing: {', '.join(map(str, missing))}. "
-                f"Columns found: {', '.join(map(str, frame.columns)) or 'none'}."
-            )
+            needed, named, found = named_columns((head, relation, tail), missing, frame.columns)
+            raise DataError(f"Triples need the columns {needed}; missing: {named}. Columns found: {found}.")
         if len(frame) == 0:
             raise DataError("Triples: expected at least one row, found none.")
         ends = [as_column(frame[name], what=f'column "{name}"') for name in (head, tail)]

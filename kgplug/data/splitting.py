@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from kgplug.data.values.whole_numbers import is_whole
 from kgplug.errors import DataError, UsageError
+
+_DECIMALS = 9  # of a share; what differs less is the same share
 
 
 def split_rows(
@@ -137,12 +140,17 @@ def check_fractions(fractions: Sequence[float]) -> np.ndarray:
         UsageError: they are not two or more numbers, none negative, that add up to 1.
     """
     try:
-        shares = np.asarray([float(share) for share in fractions], dtype=np.float64)
+        shares = np.asarray([_as_printed(share) for share in fractions], dtype=np.float64)
     except (TypeError, ValueError):
         raise _not_fractions(f"{fractions!r}") from None
     if len(shares) < 2 or not (shares >= 0).all() or not np.isclose(shares.sum(), 1.0):
         raise _not_fractions(", ".join(f"{share:g}" for share in shares) or "none")
     return shares
+
+
+def _as_printed(share: Any) -> float:
+    """Return a share as a Python number, one of numpy as it prints: np.float32(0.8) is 0.8."""
+    return float(str(share)) if isinstance(share, np.floating) else float(share)
 
 
 def _not_fractions(found: str) -> UsageError:
@@ -184,7 +192,9 @@ def _stream(seed: int, name: str) -> np.uint64:
 
 
 def _hash_of_numbers(numbers: np.ndarray) -> np.uint64:
-    return _fold(np.uint64(len(numbers)), np.ascontiguousarray(numbers, dtype=np.float64).view(np.uint64))
+    """Return a number that shares of equal size have in common, also where one was computed: 1 - 0.9 is 0.1."""
+    rounded = np.round(np.ascontiguousarray(numbers, dtype=np.float64), _DECIMALS)
+    return _fold(np.uint64(len(numbers)), rounded.view(np.uint64))
 
 
 def _fold(start: np.uint64, words: np.ndarray) -> np.uint64:

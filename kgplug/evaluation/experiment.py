@@ -13,6 +13,7 @@ import pandas as pd
 
 from kgplug.data.interactions import Interactions
 from kgplug.data.knowledge_graph import KnowledgeGraph
+from kgplug.data.values.whole_numbers import whole_number
 from kgplug.errors import TrainingError, UsageError
 from kgplug.evaluation.beyond_accuracy import COLD, evaluate_beyond
 from kgplug.evaluation.ctr import LabelledPairs, accuracy, auc, best_threshold, label_pairs, warm_items
@@ -73,8 +74,7 @@ def evaluate(
     if not isinstance(models, Mapping) or not models:
         found = "none" if isinstance(models, Mapping) else f"a {type(models).__name__}"
         raise UsageError(f'evaluate() needs at least one model by name, such as {{"MKR": model}}; found {found}.')
-    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
-        raise UsageError(f"seed: expected a whole number from 0 on, found {seed!r}.")
+    seed = whole_number(seed, "seed")
     given = {"training": train, "validation": valid, "test": test}
     parts = {name: part for name, part in given.items() if part is not None}
     _check_parts(parts)

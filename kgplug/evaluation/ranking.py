@@ -52,7 +52,7 @@ def check_lengths(k: int | Iterable[int]) -> tuple[int, ...]:
     Raises:
         UsageError: none is given, or one is not a whole number from 1 on.
     """
-    lengths = [k] if isinstance(k, (int, np.integer)) else list(k)
+    lengths = [k] if not isinstance(k, Iterable) else list(k)
     if not lengths or any(isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 1 for n in lengths):
         raise UsageError(f"k: expected whole numbers from 1 on, such as (10, 20); found {k!r}.")
     return tuple(sorted({int(n) for n in lengths}))

@@ -165,6 +165,14 @@ def published_models(connection: Connection) -> list[dict]:
     return [_public(_record(row["run"])) for row in connection.rows(_ALL_SERVING)]
 
 
+def require_published(connection: Connection, model: object) -> None:
+    """Raise UsageError where no model of just this name is published."""
+    names = sorted(one["model"] for one in published_models(connection))
+    if model not in names:
+        there = f"Published: {', '.join(names)}." if names else "None is published in this graph yet."
+        raise UsageError(f"No published model is called {model!r}. {there}")
+
+
 def known_models(connection: Connection) -> list[str]:
     """Return the name of every model in the catalogue, of those that serve nothing yet, too."""
     rows = connection.rows("MATCH (model:KgplugModel) RETURN model.name AS name ORDER BY name")

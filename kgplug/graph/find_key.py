@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import numpy as np
+
 from kgplug.data.values.key_text import FoundKey, choose_key, readings
 from kgplug.errors import UsageError
 from kgplug.graph.connection import Connection
+from kgplug.graph.contents import listed, sample_properties
 from kgplug.graph.queries import quote
 
 _SHOWN_KEYS = 3
@@ -47,10 +50,17 @@ def require_key(connection: Connection, label: str, key: str, value: object) -> 
 
 def unknown_key(connection: Connection, label: str, key: str, value: object) -> UsageError:
     """Return the error for a key that no node of a label has; names the same key of the other type, or examples."""
+    value = value.item() if isinstance(value, np.generic) else value
     for other in readings(value) if isinstance(value, str) else [str(value)]:
         if other != value and has_key(connection, label, key, other):
             kind = "the text" if isinstance(other, str) else "the number"
             return UsageError(f"No {label} has {key} = {value!r}, but one has {kind} {other!r}.")
-    examples = connection.rows(f"MATCH (n:{quote(label)}) RETURN n.{quote(key)} AS key LIMIT $n", n=_SHOWN_KEYS)
-    shown = ", ".join(repr(row["key"]) for row in examples) or "none, as there is no such node"
-    return UsageError(f"No {label} has {key} = {value!r}. Some that are there: {shown}.")
+    present = f"MATCH (n:{quote(label)}) WHERE n.{quote(key)} IS NOT NULL"
+    examples = connection.rows(f"{present} RETURN n.{quote(key)} AS key LIMIT $n", n=_SHOWN_KEYS)
+    about = f"No {label} has {key} = {value!r}."
+    if examples:
+        return UsageError(f"{about} Some that are there: {', '.join(repr(row['key']) for row in examples)}.")
+    found = listed(sorted(sample_properties(connection, f"(n:{quote(label)})")))
+    if found:
+        return UsageError(f"{about} No {label} has the property {key!r} at all; properties found: {found}.")
+    return UsageError(f"{about} There is no :{label} node with properties in the graph.")

@@ -14,10 +14,13 @@ from kgplug.data.interactions import Interactions
 from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.data.publication import Predictions, Publication
 from kgplug.data.ranking.neighbours import similar_lists
+from kgplug.data.values.whole_numbers import whole_number
 from kgplug.errors import UsageError
 from kgplug.graph import queries
+from kgplug.graph import queries as cypher
+from kgplug.graph.catalog import require_published
 from kgplug.graph.connect import connect_settings
-from kgplug.graph.connection import Connection
+from kgplug.graph.connection import Connection, connect_settings
 from kgplug.graph.find_key import require_key
 from kgplug.graph.publishing.list_options import ListOptions, Lists, recommend_options
 from kgplug.graph.reading import reader
@@ -298,8 +301,15 @@ class Graph:
             parameters: its header names them; $like is the schema's, if not given.
 
         Raises:
-            UsageError: the query finds nothing because no node has the key that $user or $item names.
+            UsageError: a parameter is missing, $k is not a length, or the query finds nothing because no node has the
+                key that $user or $item names, or no published model is called as $model says.
         """
+        text = cypher.load(name)
+        missing = cypher.parameters_of(text) - {"like", *parameters}
+        if missing:
+            raise UsageError(f"The query {name} has no value for {', '.join(sorted(missing))}. {cypher.header(text)}")
+        if "k" in parameters:
+            parameters["k"] = whole_number(parameters["k"], "k", least=1)
         schema = self.schema if self._used or self._read else None
         like = None if schema is None else schema.feedback.like
         found = self.connection.frame(queries.load(name, schema), **{"like": like, **parameters})
@@ -308,6 +318,8 @@ class Graph:
             for parameter in nodes.keys() & parameters.keys():
                 part = nodes[parameter]
                 require_key(self.connection, part.label, part.key, parameters[parameter])
+            if "model" in parameters:
+                require_published(self.connection, parameters["model"])
         return found
 
     def use(self, schema: GraphSchema) -> Self:

@@ -70,6 +70,16 @@ def purpose(name: str) -> str:
     return first.removeprefix("//").strip().removeprefix("Purpose:").strip()
 
 
+def parameters_of(text: str) -> set[str]:
+    """Return the names of a query's parameters."""
+    return set(re.findall(r"\$(\w+)", text))
+
+
+def header(text: str) -> str:
+    """Return the line of a query's header that explains its parameters."""
+    return next((line.removeprefix("//").strip() for line in text.splitlines() if "Parameters:" in line), "")
+
+
 def render(text: str, schema: GraphSchema) -> str:
     """Put the names of a schema in the place of the demo graph's."""
     labels = {"User": schema.user.label, "Movie": schema.item.label, "RATED": schema.feedback.type}

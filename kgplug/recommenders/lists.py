@@ -275,7 +275,8 @@ class ListMaker(ABC):
 
 
 def _number(key: int | str, keys: np.ndarray, what: str, model: str) -> int:
-    found = np.flatnonzero(keys == key)
+    is_key = isinstance(key, (str, int, float, np.number)) and not isinstance(key, bool)
+    found = np.flatnonzero(keys == key) if is_key else ()
     if len(found) == 0:
         examples = ", ".join(repr(value) for value in keys[:3])
         raise UsageError(f"{model} knows no {what} {key!r}; it knows {len(keys):,}, such as {examples}.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
@@ -14,8 +15,11 @@ from kgplug.data.artefact import read_content
 from kgplug.errors import KgplugError, UsageError
 from kgplug.graph.connection import Connection
 from kgplug.graph.graph import Graph
+from kgplug.graph.guessing.schema import guess_schema
+from kgplug.graph.reading.reader import read_interactions
 from kgplug.graph.schema import GraphSchema, KnowledgeSchema
 from kgplug.graph.server.home import Endpoint
+from kgplug.graph.server.local import Endpoint
 from kgplug.jobs.erase_user import erase_user
 from kgplug.serving.view import neighbourhood, why
 from kgplug.training.runs import Runs
@@ -151,6 +155,52 @@ def test_from_python_the_type_of_a_key_is_its_own(connection: Connection, home: 
             refused()
     assert connection.rows(LISTS, user=7) == [{"n": 3}]
     assert erase_user(graph, runs, 7).graph.edges == 3
+
+
+@pytest.mark.parametrize(
+    ("parameters", "said"),
+    [
+        ({"user": 7, "model": "Nope", "k": 3}, "No published model is called 'Nope'. Published: ItemKNN."),
+        ({"user": 7, "model": "itemknn", "k": 3}, "No published model is called 'itemknn'. Published: ItemKNN."),
+        ({"user": 7, "model": "ItemKNN", "k": 0}, "k: expected a whole number from 1 on, found 0."),
+        ({"user": 7, "model": "ItemKNN", "k": "3"}, "k: expected a whole number from 1 on, found '3'."),
+        ({"user": 7}, "The query recommend has no value for k, model. Parameters: $user: key of the user."),
+        ({"user": np.int64(99), "model": "ItemKNN", "k": 3}, "No User has id = 99. Some that are there: "),
+    ],
+)
+def test_a_query_that_finds_nothing_for_wrong_parameters_says_which(
+    connection: Connection, home: Path, parameters: dict, said: str
+) -> None:
+    graph = fill(connection, home)
+    with pytest.raises(UsageError) as refused:
+        graph.cypher("recommend", **parameters)
+    assert said in str(refused.value)
+    assert len(graph.cypher("recommend", user=np.int64(7), model="ItemKNN", k=np.int64(2))) == 2
+
+
+def test_a_parameter_that_is_given_twice_is_refused(connection: Connection, home: Path) -> None:
+    fill(connection, home)
+    result = kgplug("cypher", "recommend", "--run", "-p", "user=7", "-p", "user=8", "-p", "model=ItemKNN", "-p", "k=3")
+    assert isinstance(result.exception, UsageError) and "-p user is given twice: 7 and 8" in str(result.exception)
+
+
+def test_a_key_property_that_no_node_has_is_named_with_those_that_are_there(connection: Connection, home: Path) -> None:
+    connection.write("UNWIND range(1, 5) AS u CREATE (:User {uid: u})-[:RATED]->(:Movie {id: u})")
+    said = "No User has id = '3'. No User has the property 'id' at all; properties found: uid."
+    for words in (["recommend", "3"], ["erase-user", "3"]):
+        result = kgplug(*words)
+        assert isinstance(result.exception, UsageError) and said in str(result.exception), words
+    connection.write("MATCH (n) DETACH DELETE n")
+    with pytest.raises(UsageError, match=r"There is no :User node with properties in the graph"):
+        Graph(connection).use(SCHEMA).erase_user(3)
+
+
+def test_init_takes_whole_numbers_stored_as_floats_for_keys_as_the_reader_does(connection: Connection) -> None:
+    connection.write(RATED.format(user="u * 1.0", item="i / 2.0"))
+    connection.write("MATCH (m:Movie) SET m.number = toFloat(m.id * 2)")
+    schema, _ = guess_schema(connection)
+    assert (schema.user.key, schema.item.key) == ("id", "number")
+    assert read_interactions(connection, schema).user_keys.tolist() == list(range(1, 21))
 
 
 def test_of_two_users_with_the_same_writing_the_number_is_meant_and_both_are_named(

@@ -110,3 +110,25 @@ def test_users_that_are_items_need_one_key(connection: Connection) -> None:
     )
     with pytest.raises(DataError, match=r":Person nodes are both users and items, by two keys: .*Set both to one"):
         read_interactions(connection, chosen)
+
+
+def test_feedback_that_one_training_cannot_read_is_counted_and_named(
+    connection: Connection, caplog: pytest.LogCaptureFixture
+) -> None:
+    build(connection, LIKED % STORED["user_to_item"])
+    connection.write("MATCH (u:User {id: 4})-[r:LIKED]->(m) DELETE r CREATE (m)-[:LIKED {stars: 5, at: 1}]->(u)")
+    connection.write("MATCH (u:User {id: 5}) CREATE (u)-[:LIKED {stars: 5, at: 1}]->(:Series {id: 1})")
+    chosen = schema("user_to_item")
+    n = connection.rows("MATCH (:Movie)-[r:LIKED]->(:User) RETURN count(r) AS n")[0]["n"]
+    said = (
+        f"{n + 1} :LIKED are left out, as they do not match (a:`User`)-[r:`LIKED`]->(b:`Movie`); {n} of them are "
+        "stored the other way round."
+    )
+    assert any(one.level == "warning" and said in one.finding for one in check(connection, chosen).findings)
+    assert len(read_interactions(connection, chosen)) == 180 - n
+    assert said in caplog.text
+    connection.write("MATCH (:Movie)-[r:LIKED]->(:User) DELETE r")
+    said = "1 :LIKED are left out, as they do not match (a:`User`)-[r:`LIKED`]->(b:`Movie`)."
+    assert any(said in one.finding for one in check(connection, chosen).findings)
+    connection.write("MATCH (s:Series) DETACH DELETE s")
+    assert not any("left out" in one.finding for one in check(connection, chosen).findings if one.check == "feedback")

@@ -14,6 +14,7 @@ from kgplug import models
 from kgplug.data.interactions import Interactions
 from kgplug.data.ranking.neighbours import similar_lists
 from kgplug.errors import UsageError
+from kgplug.evaluation.ranking import check_lengths
 from kgplug.jobs.data import Split
 
 
@@ -142,6 +143,54 @@ def test_a_missing_column_is_named_whatever_its_type(column) -> None:
     with pytest.raises(kgplug.errors.DataError, match=r"no column .*Columns found: 0, 1"):
         Interactions.from_dataframe(frame, user=0, item=column)
     assert len(Interactions.from_dataframe(frame, user=0, item=np.int64(1))) == 2
+
+
+@pytest.mark.parametrize(
+    ("user", "found"),
+    [
+        (None, "no column None. Columns found: 0, 1."),
+        ("0", "no column '0'. Columns found: 0, 1."),
+        ([0], r"expected the name of one column, found \[0\]."),
+    ],
+)
+def test_what_names_no_column_is_refused_in_one_sentence(user, found: str) -> None:
+    with pytest.raises(kgplug.errors.DataError, match=f"Interactions: {found}"):
+        Interactions.from_dataframe(pd.DataFrame([[1, 2], [1, 3]]), user=user, item=1)
+    with pytest.raises(kgplug.errors.DataError, match=r"Triples"):
+        kgplug.KnowledgeGraph.from_dataframe(pd.DataFrame([[1, 2, 3]]), head=user, relation=1, tail=2)
+
+
+@pytest.mark.parametrize("frame", [{"u": [1], "i": [2]}, np.array([[1, 2]]), pd.Series([1, 2]), None])
+def test_what_is_no_dataframe_is_refused_in_one_sentence(frame) -> None:
+    with pytest.raises(kgplug.errors.DataError, match=r"Interactions: expected a pandas DataFrame, found a value of"):
+        Interactions.from_dataframe(frame, user="u", item="i")
+    with pytest.raises(kgplug.errors.DataError, match=r"Triples: expected a pandas DataFrame, found a value of type"):
+        kgplug.KnowledgeGraph.from_dataframe(frame)
+
+
+@pytest.mark.parametrize("items", ["ab", 5, None, {"a": 1}])
+def test_one_key_in_the_place_of_several_is_refused(items) -> None:
+    with pytest.raises(kgplug.errors.DataError, match=r"items: expected several keys, such as \[1, 2\], found "):
+        Interactions.from_dataframe(pd.DataFrame([[1, 2]]), user=0, item=1, items=items)
+
+
+@pytest.mark.parametrize("k", [None, 2.5, "10"])
+def test_what_is_no_list_of_lengths_is_refused(k) -> None:
+    with pytest.raises(UsageError, match=r"k: expected whole numbers from 1 on"):
+        check_lengths(k)
+
+
+def test_a_seed_beyond_64_bits_is_refused() -> None:
+    rows = Interactions.from_dataframe(pd.DataFrame([[1, 2], [1, 3]]), user=0, item=1)
+    with pytest.raises(UsageError, match=r"seed: expected a whole number below 2\^63, found 18446744073709551616"):
+        kgplug.create("MF", epochs=1).fit(rows, seed=2**64)
+
+
+@pytest.mark.parametrize("key", [True, [1], None, (1,), np.array([1])])
+def test_only_a_number_or_text_is_a_key(key) -> None:
+    rows = Interactions.from_dataframe(pd.DataFrame([[1, 2], [1, 3]]), user=0, item=1)
+    with pytest.raises(UsageError, match=r"Popularity knows no user "):
+        kgplug.create("Popularity").fit(rows).user_number(key)
 
 
 def test_missing_columns_of_triples_are_named_whatever_their_type() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -75,6 +77,16 @@ def test_parts_share_users_and_items_with_the_whole() -> None:
 def test_shares_that_do_not_add_up_are_refused(fractions) -> None:
     with pytest.raises(UsageError, match=r"add up to 1"):
         _interactions([(0, 0)]).split(fractions)
+
+
+@pytest.mark.parametrize(
+    "fractions", [(np.float32(0.9), np.float32(0.1)), (0.9, 1 - 0.9), ("0.9", "0.1"), (Decimal("0.9"), Decimal("0.1"))]
+)
+def test_equal_shares_give_one_split_however_they_are_written(fractions) -> None:
+    frame = pd.DataFrame([(user, item) for user in range(40) for item in range(7)], columns=["u", "i"])
+    rows = Interactions.from_dataframe(frame, user="u", item="i")
+    for plain, other in zip(rows.split((0.9, 0.1)), rows.split(fractions), strict=True):
+        assert plain.pairs.tolist() == other.pairs.tolist()
 
 
 def test_wrong_words_missing_times_and_wrong_seeds_are_refused() -> None:

@@ -179,6 +179,12 @@ def test_a_rating_of_the_threshold_is_a_like_whatever_their_types(threshold, kin
     assert rows.with_threshold(threshold).fingerprint == rows.with_threshold(4.1).fingerprint
 
 
+def test_a_fraction_is_a_rating_as_it_is_a_threshold() -> None:
+    frame = pd.DataFrame({"u": [1, 1], "i": [1, 2], "r": [Fraction(41, 10), 4]})
+    rows = Interactions.from_dataframe(frame, user="u", item="i", rating="r", threshold=Fraction(41, 10))
+    assert rows.is_like.tolist() == [True, False]
+
+
 def test_numpy_integers_are_thresholds_and_float32_neighbours_are_told_apart() -> None:
     ratings = np.array([3, 4, 5], dtype=np.uint64)
     frame = pd.DataFrame({"u": 1, "i": [1, 2, 3], "r": ratings})
@@ -221,6 +227,9 @@ def test_what_is_no_threshold_is_refused(threshold) -> None:
         np.array([True, False]),
         pd.array([True, False], dtype="boolean"),
         pd.Series([True, False], dtype=object),
+        ["true", "false"],
+        pd.Series([" True", "FALSE"], dtype="string"),
+        pd.Series(["true", "false"], dtype="category"),
     ],
 )
 def test_of_booleans_true_is_a_like_and_false_a_dislike(column) -> None:
@@ -247,6 +256,8 @@ def test_of_booleans_true_is_a_like_and_false_a_dislike(column) -> None:
         ([4, Decimal("NaN")], r"Decimal\('NaN'\) in row 1"),
         ([4 + 1j, 4], r"in row 0"),
         ([[4], 4], r"\[4\] in row 0"),
+        (["true", "4"], r"'true' in row 0"),
+        (["4", "true"], r"'true' in row 1"),
         (["4", "four"], r"'four' in row 1"),
         ([4, 1e39], r"1e\+39.* in row 1"),
         ([4, np.timedelta64(4, "s")], r"np.timedelta64\(4,'s'\) in row 1"),

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 from decimal import Decimal
+from fractions import Fraction
 from numbers import Real
 from typing import Any
 
@@ -18,6 +19,7 @@ _EPOCH = dt.date(1970, 1, 1).toordinal()
 _DAY = 86_400
 _LATEST = 2.0**63
 _SHOWN = 80  # characters of a value in a message
+_BOOLEANS = {"true": 1.0, "false": 0.0}
 _NUMBERS = (Real, Decimal, str)
 _NO_NUMBERS = (bool, np.bool_, np.timedelta64)
 
@@ -25,7 +27,7 @@ _NO_NUMBERS = (bool, np.bool_, np.timedelta64)
 def read_ratings(column: Any, name: str) -> tuple[np.ndarray, bool]:
     """Return (ratings, whether they are booleans) of a column: float32 (n,); true is 1 and false is 0.
 
-    Numbers written as text count as well.
+    Numbers and booleans written as text count as well.
 
     Raises:
         DataError: a value is not a finite number, or booleans and numbers are mixed; a row is named.
@@ -103,17 +105,43 @@ def read_timestamps(column: Any, name: str, *, unit: TimeUnit | None = None) -> 
 
 def check_columns(frame: pd.DataFrame, columns: list[Hashable]) -> None:
     """Raise DataError unless a frame has rows, and each of these columns once."""
-    missing = [column for column in columns if column not in frame.columns]
+    missing = missing_columns(frame, columns, what="Interactions")
     if missing:
-        raise DataError(
-            f"Interactions: no column {', '.join(map(str, missing))}. Columns found: "
-            f"{', '.join(map(str, frame.columns)) or 'none'}."
-        )
+        named, found = named_columns(missing, frame.columns)
+        raise DataError(f"Interactions: no column {named}. Columns found: {found}.")
     if len(frame) == 0:
         raise DataError("Interactions: expected at least one row, found none.")
     repeated = [column for column in columns if list(frame.columns).count(column) > 1]
     if repeated:
         raise DataError(f"Interactions: several columns are named {repeated[0]}. Rename all but one.")
+
+
+def missing_columns(frame: object, columns: list[Hashable], *, what: str) -> list[Hashable]:
+    """Return the columns that a frame lacks.
+
+    Args:
+        frame: to look into.
+        columns: names of columns.
+        what: is made of the frame, for an error.
+
+    Raises:
+        DataError: the frame is something else, or a name is a list or another value that cannot name a column.
+    """
+    if not isinstance(frame, pd.DataFrame):
+        raise DataError(f"{what}: expected a pandas DataFrame, found a value of type {type(frame).__name__}.")
+    unfit = [column for column in columns if not isinstance(column, Hashable)]
+    if unfit:
+        raise DataError(f"{what}: expected the name of one column, found {_shown(unfit[0])}.")
+    return [column for column in columns if column not in frame.columns]
+
+
+def named_columns(*several: Iterable[Hashable]) -> list[str]:
+    """Return lists of columns as text; in quotes where some are text and others are not, so that 0 and '0' differ."""
+    lists = [list(columns) for columns in several]
+    kinds = {isinstance(column, str) for columns in lists for column in columns}
+    write = repr if len(kinds) > 1 else str
+    plain = [[c.item() if isinstance(c, np.generic) else c for c in columns] for columns in lists]
+    return [", ".join(map(write, columns)) or "none" for columns in plain]
 
 
 def read_row_numbers(numbers: np.ndarray, keys: np.ndarray, name: str) -> np.ndarray:
@@ -191,6 +219,8 @@ def _floats(column: Any, *, booleans: bool) -> tuple[np.ndarray, bool]:
     if isinstance(column.dtype, pd.CategoricalDtype):
         column = column.astype(column.cat.categories.dtype if column.notna().all() else object)
     nothing = np.full(len(column), np.nan)
+    if booleans and (said := _booleans_as_text(column)) is not None:
+        return said, True
     if pd.api.types.is_bool_dtype(column.dtype):
         return (column.to_numpy(dtype=np.float64, na_value=np.nan), True) if booleans else (nothing, False)
     if column.dtype == object:
@@ -201,12 +231,23 @@ def _floats(column: Any, *, booleans: bool) -> tuple[np.ndarray, bool]:
         if not all(issubclass(kind, _NUMBERS) and not issubclass(kind, _NO_NUMBERS) for kind in kinds):
             good = [isinstance(value, _NUMBERS) and not isinstance(value, _NO_NUMBERS) for value in values]
             column = column.where(np.array(good, dtype=bool), None)
+        if any(issubclass(kind, Fraction) for kind in kinds):
+            column = column.map(lambda value: as_number(value) if isinstance(value, Fraction) else value)
     elif pd.api.types.is_complex_dtype(column.dtype) or not (
         pd.api.types.is_numeric_dtype(column.dtype) or pd.api.types.is_string_dtype(column.dtype)
     ):
         return nothing, False
     numbers: Any = _as_numbers(column)
     return numbers.to_numpy(dtype=np.float64, na_value=np.nan), False
+
+
+def _booleans_as_text(column: pd.Series) -> np.ndarray | None:
+    """Return 1 for "true" and 0 for "false", in any case, as float64 (n,); None where one is something else."""
+    first = column.iloc[0] if len(column) else None
+    if not isinstance(first, str) or first.strip().lower() not in _BOOLEANS:
+        return None
+    values = column.map(lambda value: _BOOLEANS.get(value.strip().lower()) if isinstance(value, str) else None)
+    return None if values.isna().any() else values.to_numpy(dtype=np.float64)
 
 
 def _as_numbers(column: pd.Series) -> Any:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeGuard
 
 import numpy as np
@@ -26,6 +26,8 @@ def as_keys(values: Iterable[object], *, what: str) -> np.ndarray:
     Integral floats become integers (a column with gaps reads as float in pandas). Anything
     else (null, bool, date …) raises `DataError` naming `what` and the first bad row.
     """
+    if isinstance(values, (str, bytes, Mapping)) or not isinstance(values, Iterable):
+        raise DataError(f"{what}: expected several keys, such as [1, 2], found {values!r}.")
     return as_column(values, what=what).astype(object)
 
 

@@ -18,11 +18,13 @@ def whole_number(value: object, what: str, *, least: int = 0) -> int:
         least: the smallest number allowed.
 
     Raises:
-        UsageError: it is something else, such as a boolean, a fraction or text, or too small.
+        UsageError: it is something else, such as a boolean, a fraction or text, too small, or beyond 64 bits.
     """
     if isinstance(value, np.ndarray) and value.ndim == 0:
         value = value[()]
     if is_whole(value) and int(value) >= least:  # type: ignore[call-overload]
+        if int(value) >= 2**63:  # type: ignore[call-overload]
+            raise UsageError(f"{what}: expected a whole number below 2^63, found {value}.")
         return int(value)  # type: ignore[call-overload]
     raise UsageError(f"{what}: expected a whole number from {least} on, found {value!r}.")
 

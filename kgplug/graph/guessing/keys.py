@@ -15,6 +15,7 @@ _MOST_CHECKED = 500_000  # nodes of a label up to which uniqueness is checked on
 _MOST_TOGETHER = 2_000_000  # nodes of all labels that are checked so
 _MOST_TRIED = 4  # properties whose uniqueness is checked
 _SAMPLE = 1000
+_EXACT = 2.0**53  # whole numbers up to here are floats
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,8 @@ def _sample_labels(connection: Connection, labels: dict[str, int]) -> dict[str, 
     rows = connection.rows(
         f"{nodes} UNWIND [null] + keys(n) AS name WITH label, name, n[name] AS value "
         "RETURN label, name, count(*) AS n, count(DISTINCT value) AS different, "
-        "count(CASE WHEN value IS :: INTEGER NOT NULL THEN 1 END) AS numbers, "
+        "count(CASE WHEN value IS :: INTEGER NOT NULL THEN 1 WHEN value IS :: FLOAT NOT NULL AND "
+        f"value = floor(value) AND abs(value) < {_EXACT!r} THEN 1 END) AS numbers, "
         "count(CASE WHEN value IS :: STRING NOT NULL THEN 1 END) AS texts ORDER BY name",
         labels=list(labels),
         shares={label: min(1.0, _SAMPLE / n) for label, n in labels.items()},
@@ -177,7 +179,7 @@ def quotable(name: str) -> bool:
 
 def _none(properties: list[str]) -> Guessed:
     found = ", ".join(sorted(properties)[:8]) or "none"
-    return Guessed(None, f"no property is unique, whole and an integer or text (properties: {found})")
+    return Guessed(None, f"no integer or text property is on every node and different on each (properties: {found})")
 
 
 def _key_rank(name: str, label: str) -> int:

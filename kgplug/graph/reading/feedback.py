@@ -42,6 +42,7 @@ class Feedback:
         own: how many of the type were written by kgplug and left out.
         kinds: what the times are, in words.
         numbers: whether some of the times are numbers.
+        elsewhere: a sentence on relationships of the type that do not lead from users to items, "" without any.
         problems: what is wrong with the values; ratings that cannot be used are NaN, such times are left out.
     """
 
@@ -53,6 +54,7 @@ class Feedback:
     kinds: str = ""
     problems: tuple[DataError, ...] = ()
     numbers: bool = False
+    elsewhere: str = ""
 
 
 def feedback_pattern(schema: GraphSchema) -> str:
@@ -137,6 +139,7 @@ def scan_feedback(
         kinds,
         tuple(problems),
         numbers,
+        _elsewhere(connection, schema, contents.types[schema.feedback.type] - own - len(users)),
     )
 
 
@@ -163,7 +166,7 @@ def like_threshold(connection: Connection, schema: GraphSchema, ratings: np.ndar
 
 def unused_settings(schema: GraphSchema, feedback: Feedback) -> tuple[str, ...]:
     """Return a sentence for each setting of the feedback that makes no difference to what was read."""
-    part, unused = schema.feedback, []
+    part, unused = schema.feedback, [feedback.elsewhere] if feedback.elsewhere else []
     if part.like is not None and part.rating is None and part.repeated != "count":
         unused.append(
             f"[feedback] like is {part.like:g}, but no rating is named: every relationship is a like. "
@@ -230,6 +233,21 @@ def _wanted(
         conditions.append(not_own(connection, name))
     others = {other: count for other, count in contents.types.items() if other != name}
     return Wanted({name: min(n["head"], n["tail"])}, others, " AND ".join(conditions), values), own
+
+
+def _elsewhere(connection: Connection, schema: GraphSchema, n: int) -> str:
+    """Return a sentence on n relationships of the feedback's type that are not read; "" where n is not positive."""
+    if n <= 0:
+        return ""
+    direction = "user_to_item" if schema.feedback.direction == "item_to_user" else "item_to_user"
+    other = schema.model_copy(update={"feedback": schema.feedback.model_copy(update={"direction": direction})})
+    turned = 0
+    if schema.user.label != schema.item.label:
+        turned = count_patterns(connection, {"turned": feedback_pattern(other).replace("[r:", "[n:", 1)})["turned"]
+    text = f"{n:,} :{schema.feedback.type} are left out, as they do not match {feedback_pattern(schema)}"
+    if not turned:
+        return f"{text}."
+    return f"{text}; {turned:,} of them are stored the other way round. One training reads one direction."
 
 
 def _no_feedback(connection: Connection, schema: GraphSchema) -> DataError:
