@@ -17,10 +17,9 @@ from kgplug.data.ranking.neighbours import similar_lists
 from kgplug.data.values.whole_numbers import whole_number
 from kgplug.errors import UsageError
 from kgplug.graph import queries
-from kgplug.graph import queries as cypher
 from kgplug.graph.catalog import require_published
 from kgplug.graph.connect import connect_settings
-from kgplug.graph.connection import Connection, connect_settings
+from kgplug.graph.connection import Connection
 from kgplug.graph.find_key import require_key
 from kgplug.graph.publishing.list_options import ListOptions, Lists, recommend_options
 from kgplug.graph.reading import reader
@@ -304,10 +303,10 @@ class Graph:
             UsageError: a parameter is missing, $k is not a length, or the query finds nothing because no node has the
                 key that $user or $item names, or no published model is called as $model says.
         """
-        text = cypher.load(name)
-        missing = cypher.parameters_of(text) - {"like", *parameters}
+        text = queries.load(name)
+        missing = queries.parameters_of(text) - {"like", *parameters}
         if missing:
-            raise UsageError(f"The query {name} has no value for {', '.join(sorted(missing))}. {cypher.header(text)}")
+            raise UsageError(f"The query {name} has no value for {', '.join(sorted(missing))}. {queries.header(text)}")
         if "k" in parameters:
             parameters["k"] = whole_number(parameters["k"], "k", least=1)
         schema = self.schema if self._used or self._read else None

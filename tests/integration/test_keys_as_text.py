@@ -19,7 +19,6 @@ from kgplug.graph.guessing.schema import guess_schema
 from kgplug.graph.reading.reader import read_interactions
 from kgplug.graph.schema import GraphSchema, KnowledgeSchema
 from kgplug.graph.server.home import Endpoint
-from kgplug.graph.server.local import Endpoint
 from kgplug.jobs.erase_user import erase_user
 from kgplug.serving.view import neighbourhood, why
 from kgplug.training.runs import Runs
