@@ -24,6 +24,7 @@ from kgplug.cli.console import (
     open_graph,
     open_runs,
     out,
+    parse_lengths,
     parse_settings,
     parse_split,
     print_frame,
@@ -128,6 +129,9 @@ def compare(
     by: By = SplitBy.user,
     order: Order = SplitOrder.random,
     seed: Annotated[int, typer.Option(help="Of the split and the trainings.")] = 0,
+    k: Annotated[
+        str, typer.Option("--k", "-k", "--top", help="Lengths of the lists to measure; the first one sorts the table.")
+    ] = "10",
     schema_file: SchemaFile = None,
     as_json: Json = False,
 ) -> None:
@@ -139,12 +143,19 @@ def compare(
     """
     from kgplug.jobs import compare as comparing
 
-    chosen = parse_settings(settings or [])
+    chosen, lengths = parse_settings(settings or []), parse_lengths(k)
     kind = comparing.kind_of(names, chosen)  # refused before the database is asked
     split = parse_split(kind, fractions, seed=seed, by=by, order=order)
     with open_graph() as graph:
         table = comparing.compare(
-            names, graph, load_schema(graph, schema_file), open_runs(), settings=chosen, split=split, seed=seed
+            names,
+            graph,
+            load_schema(graph, schema_file),
+            open_runs(),
+            settings=chosen,
+            split=split,
+            seed=seed,
+            k=lengths,
         )
     print_frame(table if as_json else table.drop(columns="run"), as_json=as_json, title="On the test part")
     if not as_json:

@@ -80,6 +80,14 @@ def run_names(incomplete: str) -> list[str]:
     return _fitting([*models, *ids], incomplete)
 
 
+def trained_models(incomplete: str) -> list[str]:
+    """Return the models that have runs on this machine: those that may be published."""
+    from kgplug.models import available
+
+    known = {entry.name for entry in available()}
+    return [name for name in run_names(incomplete) if name in known]
+
+
 def query_names(incomplete: str) -> list[str]:
     """Return the shipped queries."""
     from kgplug.graph.queries import names

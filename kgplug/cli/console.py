@@ -185,6 +185,17 @@ def print_json(value: Any) -> None:
     print(dumps(value, ascii_only=codecs.lookup(encoding).name != "utf-8", indent=2))
 
 
+def parse_lengths(text: str) -> tuple[int, ...]:
+    """Return lengths of lists, such as "10,20"."""
+    try:
+        lengths = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        lengths = ()
+    if not lengths or min(lengths) < 1:
+        raise UsageError(f"--k {text}: expected whole numbers from 1 on, such as 10,20.")
+    return lengths
+
+
 def parse_settings(pairs: list[str]) -> dict[str, Any]:
     """Return settings from `name=value` texts; a value is JSON where it can be read so, else text."""
     settings: dict[str, Any] = {}

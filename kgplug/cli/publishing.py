@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kgplug.cli.completion import run_names
+from kgplug.cli.completion import run_names, trained_models
 from kgplug.cli.console import (
     Json,
     ListLength,
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from kgplug.training.runs import Runs
 
 PublishedModel = Annotated[
-    str, typer.Argument(help="A model that the graph serves, such as MKR.", autocompletion=run_names)
+    str, typer.Argument(help="A model that the graph serves, such as MKR.", autocompletion=trained_models)
 ]
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kgplug.cli.completion import run_names
+from kgplug.cli.completion import run_names, trained_models
 from kgplug.cli.console import (
     Json,
     ListLength,
@@ -32,7 +32,7 @@ from kgplug.cli.list_options import DiverseBy, Diversity, ItemLabels, Seen, Seen
 _MANY_SCORES = 10_000_000  # seconds of work: said before it is done
 Model = Annotated[
     str | None,
-    typer.Option("--model", "-m", help="A published model; default: the newest one.", autocompletion=run_names),
+    typer.Option("--model", "-m", help="A published model; default: the newest one.", autocompletion=trained_models),
 ]
 
 

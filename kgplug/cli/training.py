@@ -23,6 +23,7 @@ from kgplug.cli.console import (
     open_graph,
     open_runs,
     out,
+    parse_lengths,
     parse_settings,
     parse_split,
     print_frame,
@@ -197,7 +198,7 @@ def evaluate(
     """
     from kgplug import jobs
 
-    store, lengths, failures = open_runs(), _lengths(k), dict[Path, KgplugError]()
+    store, lengths, failures = open_runs(), parse_lengths(k), dict[Path, KgplugError]()
     if not store.list():
         raise UsageError("No runs yet. `kgplug train MKR` makes one.")
     for name in run or []:
@@ -252,13 +253,3 @@ def _print_measures(tables: dict[str, pd.DataFrame], *, beyond: bool, as_json: b
             out.print(note)
     for note in health.notes(tables):
         out.print(note)
-
-
-def _lengths(text: str) -> tuple[int, ...]:
-    try:
-        lengths = tuple(int(part) for part in text.split(","))
-    except ValueError:
-        lengths = ()
-    if not lengths or min(lengths) < 1:
-        raise UsageError(f"--k {text}: expected whole numbers from 1 on, such as 10,20.")
-    return lengths

@@ -18,9 +18,9 @@ from kgplug.training.runs import Runs
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-FIRST_BY = {"embedding": "MRR", "recommender": "NDCG@10"}  # what the table is sorted by
+FIRST_BY = {"embedding": "MRR", "recommender": "NDCG@{k}"}  # what the table is sorted by, k the first length
 NOTHING_IN_COMMON = "Embeddings and recommenders have no figure in common. Name models of one kind."
-BARS = {"embedding": ("MRR", "hits@1", "hits@3", "hits@10"), "recommender": ("AUC", "NDCG@10", "recall@10", "hit@10")}
+BARS = {"embedding": ("MRR", "hits@1", "hits@3", "hits@10"), "recommender": ("AUC", "NDCG", "recall", "hit")}
 
 
 def compare(
@@ -32,6 +32,7 @@ def compare(
     settings: dict[str, Any] | None = None,
     split: jobs.Split | None = None,
     seed: int = 0,
+    k: Sequence[int] = (10,),
     progress: bool | None = None,
 ) -> pd.DataFrame:
     """Train models of one kind on one split and measure them on its test part.
@@ -41,6 +42,7 @@ def compare(
     Args:
         names: of embeddings, or of recommenders, as in `kgplug.create`.
         settings: of every one of them.
+        k: Lengths of the lists to measure; recommenders are sorted by NDCG at the first.
 
     Returns:
         One row a model, the best first: the figures of `jobs.evaluate`, the seconds of its training, how many
@@ -58,12 +60,12 @@ def compare(
                 name, data, runs, settings=settings, split=split, seed=seed, reuse=True, progress=progress
             )
             trained[folder] = name
-        table = jobs.evaluate(graph, list(trained), k=(10,), progress=progress)[kind]
+        table = jobs.evaluate(graph, list(trained), k=tuple(k), progress=progress)[kind]
     table.index = pd.Index(list(trained.values()), name="model")
     table["seconds"] = [runs.info(folder).seconds for folder in trained]
     table["parameters"] = [count_numbers(folder, ("module.", "model.")) for folder in trained]
     table["run"] = [folder.name for folder in trained]
-    return table.sort_values(FIRST_BY[kind], ascending=False, kind="stable")
+    return table.sort_values(FIRST_BY[kind].format(k=k[0]), ascending=False, kind="stable")
 
 
 def draw(folders: Sequence[Path]) -> Figure:
@@ -83,8 +85,15 @@ def draw(folders: Sequence[Path]) -> Figure:
     labels = {folder: c["model"] if named.count(c["model"]) == 1 else folder.name for folder, c in contents.items()}
     measured = {labels[folder]: figures for folder in contents if (figures := jobs.evaluation_of(folder))}
     table = pd.DataFrame.from_dict(measured, orient="index")
-    table = table.loc[:, [name for name in BARS[kinds.pop()] if name in table.columns]].dropna(axis="columns")
+    table = table.dropna(axis="columns")
+    table = table.loc[:, [name for bar in BARS[kinds.pop()] for name in _bars(bar, list(table.columns))]]
     return plots.comparison_figure({labels[folder]: c["history"] for folder, c in contents.items()}, table)
+
+
+def _bars(name: str, columns: list[str]) -> list[str]:
+    """Return the column of a figure, [] if there is none; of one at several lengths that at 10, or else the first."""
+    found = [column for column in columns if column == name or column.startswith(f"{name}@")]
+    return [f"{name}@10"] if f"{name}@10" in found else found[:1]
 
 
 def kind_of(names: Sequence[str], settings: dict[str, Any]) -> str:

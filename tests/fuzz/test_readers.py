@@ -17,8 +17,7 @@ from pydantic import SecretStr
 
 import kgplug
 from kgplug.cli import printable
-from kgplug.cli.console import SplitBy, SplitOrder, parse_settings, parse_split
-from kgplug.cli.training import _lengths
+from kgplug.cli.console import SplitBy, SplitOrder, parse_lengths, parse_settings, parse_split
 from kgplug.data.artefact import count_numbers, peek_content, read_artefact
 from kgplug.data.interactions import Interactions
 from kgplug.data.values.key_text import readings
@@ -164,7 +163,7 @@ def test_a_key_can_be_a_number_only_where_it_is_written_as_one_of_64_bits(text: 
 @given(ODD_TEXT)
 def test_lengths_are_read_or_refused(text: str) -> None:
     with contextlib.suppress(KgplugError):
-        assert all(length >= 1 for length in _lengths(text))
+        assert all(length >= 1 for length in parse_lengths(text))
 
 
 @pytest.fixture(scope="module")

@@ -60,6 +60,11 @@ def test_models_are_compared_drawn_and_not_trained_twice(films: None) -> None:
 def test_recommenders_are_compared_and_what_was_not_measured_has_no_bars(films: None) -> None:
     rows = json.loads(kgplug("compare", "Popularity", "ItemKNN", *SPLIT, "--json").stdout)
     assert [row["NDCG@10"] for row in rows] == sorted((row["NDCG@10"] for row in rows), reverse=True)
+    rows = json.loads(kgplug("compare", "Popularity", "ItemKNN", *SPLIT, "-k", "3,5", "--json").stdout)
+    assert [row["NDCG@3"] for row in rows] == sorted((row["NDCG@3"] for row in rows), reverse=True)
+    assert "NDCG@5" in rows[0] and "NDCG@10" not in rows[0]
+    with pytest.raises(UsageError, match="whole numbers from 1 on"):
+        kgplug("compare", "Popularity", "ItemKNN", "-k", "0")
     kgplug("train", "MKR", *SMALL)
     said = kgplug("plot", "MKR", "ItemKNN", "--to", "picture.svg").stdout
     assert "Not evaluated, so without bars: mkr-" in said and "ItemKNN" in Path("picture.svg").read_text()

@@ -113,6 +113,11 @@ def test_runs_are_offered_with_their_models_the_newest_first(home: Path) -> None
     assert offered[3:] == [RUNS[1], RUNS[2], RUNS[0]]
 
 
+def test_where_a_published_model_is_asked_for_no_runs_are_offered(home: Path) -> None:
+    assert sorted(completion.trained_models("")) == ["MKR", "MKR-rated", "Wide&Deep"]
+    assert completion.trained_models("mkr-2") == []
+
+
 def test_names_are_completed_without_heavy_packages(home: Path) -> None:
     code = (
         "import sys; from kgplug.cli import app, completion; completion.model_names(''); completion.run_names('')\n"
