@@ -35,6 +35,17 @@ def printable(text: str) -> str:
     return "".join(map(_visible, text)) if not text.isprintable() else text
 
 
+def counted(n: int, noun: str, *, plural: str = "") -> str:
+    """Return a number with its noun: "1 node", "2,000 nodes".
+
+    Args:
+        n: how many.
+        noun: in the singular.
+        plural: where it is not the singular with an s.
+    """
+    return f"{n:,} {noun if n == 1 else plural or noun + 's'}"
+
+
 def _visible(character: str) -> str:
     if character.isprintable():
         return character

@@ -25,6 +25,7 @@ from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.data.values.keys import fingerprint
 from kgplug.data.values.whole_numbers import is_whole, whole_number
 from kgplug.errors import RunError, TrainingError, UsageError, when_interrupted
+from kgplug.plain_text import counted
 from kgplug.progress import bar as progress_bar
 from kgplug.training.config import Range, Space
 
@@ -62,7 +63,7 @@ class Tuning:
 
     def __repr__(self) -> str:
         best = f"best {self.figure} {self.best:.4f} with {self.settings}"
-        return f"Tuning of {self.model}, {len(self.trials)} trials: {best}"
+        return f"Tuning of {self.model}, {counted(len(self.trials), 'trial')}: {best}"
 
     @property
     def searched(self) -> list[str]:
@@ -148,7 +149,7 @@ def tune(
 def _kept(study: optuna.Study, path: Path | None) -> str | None:
     """Return what an interrupted search leaves."""
     n = len(_ended(study))
-    return f"The same command, given again, goes on after {n} trials." if path is not None and n else None
+    return f"The same command, given again, goes on after {counted(n, 'trial')}." if path is not None and n else None
 
 
 def _space_of(model: Recommender | EmbeddingModel, fixed: Mapping[str, Any]) -> tuple[Space, dict[str, Any]]:
@@ -294,7 +295,12 @@ def _result(study: optuna.Study, model: str, figure: str, searched: list[str], p
     table = pd.DataFrame(rows)
     table[searched] = table[searched].convert_dtypes()  # whole numbers stay whole where the first trial has none
     if not any(trial.value is not None for trial in ended):
-        raise TrainingError(f"None of the {len(ended)} trials of {model} could be trained. {table['reason'].iloc[0]}")
+        none = (
+            f"None of the {len(ended)} trials of {model} could"
+            if len(ended) > 1
+            else f"The one trial of {model} could not"
+        )
+        raise TrainingError(f"{none} be trained. {table['reason'].iloc[0]}")
     table["best"] = table["figure"].cummax().ffill()
     best = ended[int(table["figure"].argmax())]
     assert best.value is not None

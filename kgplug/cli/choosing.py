@@ -32,6 +32,7 @@ from kgplug.cli.console import (
 )
 from kgplug.cli.this_graph import resolve_here
 from kgplug.errors import UsageError
+from kgplug.plain_text import counted
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -81,7 +82,7 @@ def tune(
         )
     assert found.path is not None
     picture = picture or found.path.with_suffix(".png")
-    title = f"{found.model}: {len(found.trials)} trials"
+    title = f"{found.model}: {counted(len(found.trials), 'trial')}"
     _save(plots.trials_figure(found.trials, found.searched, title=title, figure_name=found.figure), picture)
     given = {
         "--split": fractions,
@@ -112,7 +113,9 @@ def _print_tuning(found: Tuning, command: str, picture: Path, *, as_json: bool) 
         return
     shown = found.ranked.head(SHOWN_TRIALS).drop(columns=["best", "reason"]).reset_index(drop=True)
     shown.columns = [found.figure if name == "figure" else name.partition(".")[2] or name for name in shown.columns]
-    title = f"{found.model}: the best {len(shown)} of {len(trials)} trials; trial 1 has the model's own settings"
+    title = (
+        f"{found.model}: the best {len(shown)} of {counted(len(trials), 'trial')}; trial 1 has the model's own settings"
+    )
     print_frame(shown, as_json=False, title=title)
     if found.reasons:
         out.print(f"{len(found.reasons)} failed; the first: {found.reasons[0]}")

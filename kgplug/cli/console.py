@@ -50,6 +50,13 @@ class _Notes(Console):
 
 err = _Notes(highlight=False, soft_wrap=True, markup=False, emoji=False, stderr=True)
 
+
+def note(text: str) -> None:
+    """Print something worth knowing on standard error; nothing with --quiet."""
+    if progress.style() != "quiet":
+        err.print(text, style="dim")
+
+
 ModelName = Annotated[
     str, typer.Argument(help="A name from `kgplug models`, such as MKR or TransE.", autocompletion=model_names)
 ]
@@ -122,10 +129,9 @@ def load_schema(graph: Graph, path: Path | None) -> GraphSchema:
     schema, _ = guess_schema(graph.connection)
     kind = f"-[:{schema.feedback.type}]-"
     arrow = f"{kind}>" if schema.feedback.direction == "user_to_item" else f"<{kind}"
-    err.print(
+    note(
         f"No {DEFAULT_FILE} here; guessed from the graph: (:{schema.user.label}){arrow}(:{schema.item.label}). "
-        "`kgplug init` writes the guess for you to change.",
-        style="dim",
+        "`kgplug init` writes the guess for you to change."
     )
     return schema
 

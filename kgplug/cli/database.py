@@ -13,8 +13,8 @@ from kgplug.cli.completion import data_sets, query_names
 from kgplug.cli.console import (
     Json,
     SchemaFile,
-    err,
     load_schema,
+    note,
     open_graph,
     out,
     print_frame,
@@ -133,7 +133,7 @@ def import_(
     if source == MOVIELENS:
         from kgplug.data.sources.datasets import TERMS, fetch_movielens_100k
 
-        err.print(TERMS, style="dim")
+        note(TERMS)
         folder, separator = fetch_movielens_100k(Settings().downloads_dir), ","
     else:
         open_folder(source, separator=separator)  # refused before the database is asked
@@ -214,7 +214,7 @@ def cypher(
         else:
             typer.echo(text)
         if parameters:
-            err.print("-p gives values to a query that is run: add --run. The query is printed without them.")
+            note("-p gives values to a query that is run: add --run. The query is printed without them.")
         return
     query = library.load(name)  # an unknown name is refused before the database is asked
     with open_graph() as graph:

@@ -57,7 +57,9 @@ def parameters(graph: Graph, query: str, pairs: list[str]) -> dict[str, object]:
     Raises:
         UsageError: a pair has no value, the query has no such parameter, or no node has the key.
     """
-    names = sorted(set(re.findall(r"\$(\w+)", query)))
+    from kgplug.graph.queries import parameters as parameters_of
+
+    names = parameters_of(query)
     kinds = {"user": user_key, "item": item_key}
     values: dict[str, object] = {}
     for pair in pairs:
@@ -100,7 +102,10 @@ def _number(name: str, text: str) -> int | float | None:
     if name == "like" and text.lower() in ("null", ""):
         return None
     try:
-        return int(text) if name == "k" else float(text)
+        number = int(text) if name == "k" else float(text)
+        if number == number:  # no NaN: nothing is at least that
+            return number
+        raise ValueError
     except ValueError:
         expected = "a whole number" if name == "k" else "a number or null"
         raise UsageError(f"-p {name}={text}: expected {expected}.") from None

@@ -14,6 +14,7 @@ from kgplug.cli.console import (
     SchemaFile,
     err,
     load_schema,
+    note,
     open_graph,
     open_runs,
     print_frame,
@@ -22,6 +23,7 @@ from kgplug.cli.keys import entity_key, item_key, user_key
 from kgplug.cli.this_graph import resolve_here, this_graph
 from kgplug.errors import UsageError
 from kgplug.graph.schema import DEFAULT_FILE, GraphSchema
+from kgplug.plain_text import counted
 
 if TYPE_CHECKING:
     from kgplug.embeddings.prediction import Question
@@ -184,5 +186,5 @@ def _embedding(store: Runs, run: str | None, graph: Graph, schema_file: Path | N
 def _announce(question: Question) -> None:
     n = question.n_scores
     if n >= _MANY_SCORES:
-        counts = f"{len(question.heads):,} heads × {len(question.tails):,} tails"
-        err.print(f"Scoring {n:,} pairs ({counts}); name --head-type, --tail-type, --head or --tail for fewer.")
+        counts = f"{counted(len(question.heads), 'head')} × {counted(len(question.tails), 'tail')}"
+        note(f"Scoring {n:,} pairs ({counts}); name --head-type, --tail-type, --head or --tail for fewer.")

@@ -20,6 +20,7 @@ from kgplug.cli.console import (
     SplitOrder,
     err,
     load_schema,
+    note,
     open_graph,
     open_runs,
     out,
@@ -31,6 +32,7 @@ from kgplug.cli.console import (
 )
 from kgplug.cli.this_graph import graph_at_hand, resolve_here, this_graph
 from kgplug.errors import KgplugError, RunError, UsageError
+from kgplug.plain_text import counted
 from kgplug.strict_json import plain
 
 if TYPE_CHECKING:
@@ -112,13 +114,13 @@ def train(
         data = jobs.read(graph, load_schema(graph, schema_file), name=model)
         written = {name: n for report in graph.reports.values() for name, n in report.written.items()}
         if own := sum(written.values()):  # a type that is read as feedback and as knowledge counts once
-            err.print(f"{own:,} relationships that kgplug wrote are left out.", style="dim")
+            note(f"{counted(own, 'relationship')} that kgplug wrote {'is' if own == 1 else 'are'} left out.")
         folder = jobs.train(
             model, data, runs, settings=chosen, split=split, seed=seed, start=earlier, freeze=freeze, final=final
         )
     info = runs.info(folder)
     if as_json:
-        print_json(vars(info))
+        print_json(_run_facts(info))
         return
     figures = _figures(info)
     out.print(f"Run {info.id} in {info.seconds} s{'; ' + figures if figures else ''}.")
@@ -144,7 +146,7 @@ def runs(as_json: Json = False) -> None:
     here = graph_at_hand(store, ask=True) if found else None
     is_here = {info.id: None if here is None or info.damage else here.same_graph(info.graph) for info in found}
     if as_json:
-        print_json([_run_facts(info, is_here[info.id]) for info in found])
+        print_json([_run_facts(info) | {"this_graph": is_here[info.id]} for info in found])
         return
     rows = []
     for info in found:
@@ -159,10 +161,10 @@ def runs(as_json: Json = False) -> None:
     print_frame(pd.DataFrame(rows), as_json=False, title="Runs")
 
 
-def _run_facts(info: RunInfo, here: bool | None) -> dict[str, Any]:
-    """Return what `runs --json` has of a run."""
+def _run_facts(info: RunInfo) -> dict[str, Any]:
+    """Return a run as machines read it, its id under "run" as in every other output."""
     facts = {("run" if name == "id" else name): value for name, value in vars(info).items()}
-    return facts | {"graph": info.graph.to_dict(), "this_graph": here}
+    return facts | {"graph": info.graph.to_dict()}
 
 
 def _figures(info: RunInfo) -> str:
@@ -221,8 +223,7 @@ def _newest(store: Runs, graph: Graph, schema_file: Path | None, failures: dict[
     found, others = store.of(here)
     failures |= {info.path: RunError(info.damage) for info in store.list() if info.damage}
     if others:
-        runs = "run" if others == 1 else "runs"
-        err.print(f"{others:,} {runs} of other graphs skipped (`kgplug runs` lists them).", style="dim")
+        note(f"{counted(others, 'run')} of other graphs skipped (`kgplug runs` lists them).")
     if not found and not failures:
         raise UsageError(f"No run of this graph yet, {here}. `kgplug train MKR` makes one.")
     newest = {info.model: info.path for info in found}

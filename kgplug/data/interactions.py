@@ -27,6 +27,7 @@ from kgplug.data.values.keys import as_column, as_keys, factorize, fingerprint
 from kgplug.data.values.texts import as_texts
 from kgplug.data.values.times import TimeUnit, check_unit
 from kgplug.errors import DataError, UsageError
+from kgplug.plain_text import counted
 
 _log = logging.getLogger(__name__)
 
@@ -183,7 +184,7 @@ class Interactions:
             own_items = own.same_keys_as(user_keys, item_keys)
         if own_items is not None and (itself := own_items[users] == items).any():
             others = ~itself
-            _log.warning("%s rows of feedback are of a user with itself; they are left out.", f"{itself.sum():,}")
+            _log.warning("Left out: %s of a user with itself.", counted(int(itself.sum()), "row"))
             if not others.any():
                 raise DataError(
                     f"Interactions: all {len(users):,} rows are of a user with itself, so there is nothing to learn. "
@@ -386,4 +387,7 @@ class Interactions:
         return pd.DataFrame(columns)
 
     def __repr__(self) -> str:
-        return f"Interactions({len(self):,} rows, {self.n_users:,} users, {self.n_items:,} items)"
+        return (
+            f"Interactions({counted(len(self), 'row')}, {counted(self.n_users, 'user')}, "
+            f"{counted(self.n_items, 'item')})"
+        )

@@ -13,6 +13,7 @@ from kgplug.data.splitting import as_fractions, check_fractions, check_seed, has
 from kgplug.data.values.columns import missing_columns, named_columns
 from kgplug.data.values.keys import as_column, canonical_order, distinct, factorize, fingerprint
 from kgplug.errors import DataError
+from kgplug.plain_text import counted
 
 
 @dataclass(frozen=True, eq=False)
@@ -176,7 +177,8 @@ class KnowledgeGraph:
 
     def __repr__(self) -> str:
         return (
-            f"KnowledgeGraph({self.n_entities:,} entities, {self.n_relations:,} relations, {self.n_triples:,} triples)"
+            f"KnowledgeGraph({counted(self.n_entities, 'entity', plural='entities')}, "
+            f"{counted(self.n_relations, 'relation')}, {counted(self.n_triples, 'triple')})"
         )
 
 

@@ -6,12 +6,14 @@ import inspect
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from pykeen.losses import Loss, loss_resolver
 from pykeen.models import ERModel, model_resolver
+from pykeen.nn.node_piece import utils as node_piece
 from pykeen.triples import CoreTriplesFactory, KGInfo
 from pykeen.utils import NoRandomSeedNecessary
 
@@ -109,11 +111,14 @@ def build_module(
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep back PyKEEN's advice (inverse triples, parameters without reset) while a model is built."""
+    """Keep back PyKEEN's advice (inverse triples, parameters without reset) and its bar while a model is built."""
     logger = logging.getLogger("pykeen")
-    level = logger.level
+    names = node_piece.__dict__
+    level, bar = logger.level, names["tqdm"]
     logger.setLevel(logging.ERROR)
+    names["tqdm"] = partial(bar, disable=True)
     try:
         yield
     finally:
         logger.setLevel(level)
+        names["tqdm"] = bar

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -24,6 +25,7 @@ from kgplug.embeddings.export import entity_vectors, object_array, real_numbers
 from kgplug.embeddings.health import model_findings
 from kgplug.embeddings.validation import validation_triples
 from kgplug.errors import DataError, RunError, TrainingError, UsageError, unknown_name
+from kgplug.plain_text import counted
 from kgplug.training.config import DataSize
 
 if TYPE_CHECKING:
@@ -77,7 +79,8 @@ class EmbeddingModel:
         made = f"{self.name}({self.config.describe()})"
         if not hasattr(self, "entity_keys"):
             return f"{made}, not trained"
-        graph = f"{len(self.entity_keys):,} entities and {len(self.relations):,} relations"
+        entities = counted(len(self.entity_keys), "entity", plural="entities")
+        graph = f"{entities} and {counted(len(self.relations), 'relation')}"
         return f"{made}, trained on {graph}, run {self.run}"
 
     def fit(
@@ -151,7 +154,9 @@ class EmbeddingModel:
             )  # fmt: skip
 
         try:
-            self.history = train_in_memory(self.name, self.config, build, go, checkpoint=checkpoint).to_dict()
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", message="Sparse invariant checks")  # torch's advice to PyKEEN
+                self.history = train_in_memory(self.name, self.config, build, go, checkpoint=checkpoint).to_dict()
         except TrainingError as error:
             self.history = error.history or {}
             raise

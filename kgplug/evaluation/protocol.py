@@ -66,7 +66,7 @@ def divide(
     data = (_honest if protocol == "honest" else _as_papers)(positives, interactions, split, seed, rng)
     if data is None:
         raise DataError(
-            f"{len(positives):,} positives are too few for the split {tuple(split)}: the training and the test part "
+            f"Too few positives ({len(positives):,}) for the split {tuple(split)}: the training and the test part "
             "need at least one each."
         )
     return data

@@ -76,7 +76,8 @@ def measure_lists(items: np.ndarray, relevant: Interactions, users: np.ndarray, 
     hits = pairs[place] == codes  # (n, width)
     n_relevant = np.bincount(relevant.users, minlength=relevant.n_users)[users]  # (n,)
     width = items.shape[1]
-    discount = 1.0 / np.log2(np.arange(2, max(width, k[-1]) + 2))  # (width or more,)
+    longest = max(width, min(k[-1], int(n_relevant.max())))  # k may be far longer than the catalogue
+    discount = 1.0 / np.log2(np.arange(2, longest + 2))  # (width or more,)
     ideal = np.concatenate([[0.0], np.cumsum(discount)])  # by number of hits
     gained = np.cumsum(hits * discount[:width], axis=1)  # (n, width)
     found = np.cumsum(hits, axis=1)
@@ -85,9 +86,9 @@ def measure_lists(items: np.ndarray, relevant: Interactions, users: np.ndarray, 
     for number, length in enumerate(k):
         last = min(length, width) - 1
         h = found[:, last]
-        precision, recall = h / length, h / n_relevant
+        precision, recall = h / float(length), h / n_relevant
         both = np.maximum(precision + recall, np.finfo(float).tiny)
-        ndcg = gained[:, last] / ideal[np.minimum(n_relevant, length)]
+        ndcg = gained[:, last] / ideal[np.minimum(n_relevant, min(length, longest))]
         reciprocal = np.where(first <= last, 1.0 / (first + 1), 0.0)
         figures[number] = precision, recall, 2 * precision * recall / both, ndcg, h > 0, reciprocal
     return figures

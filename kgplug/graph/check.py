@@ -22,6 +22,7 @@ from kgplug.graph.reading.node_keys import key_problem, labels_with_problems
 from kgplug.graph.reading.reader import KeyedNodes, ReadReport, assemble, read_items, read_users, reading_bar, titled
 from kgplug.graph.reading.triples import TriplePlan, count_triples, empty_projection, plan_triples, touched_nodes
 from kgplug.graph.schema import GraphSchema
+from kgplug.plain_text import counted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -156,7 +157,9 @@ def _items(connection: Connection, schema: GraphSchema, contents: Contents, seen
     seen.items = titled(connection, schema, seen.items)
     texts, total = seen.items.texts, len(seen.items.keys)
     n = 0 if texts is None else sum(map(bool, texts))
-    yield Finding("items", "ok" if n == total else "warning", f"{n:,} of {total:,} :{item.label} have a {item.title!r}")
+    yield Finding(
+        "items", "ok" if n == total else "warning", f"{n:,} of {total:,} :{item.label} {_have(n)} a {item.title!r}"
+    )
 
 
 def _keyed(contents: Contents, label: str, key: str, what: str) -> Finding:
@@ -197,23 +200,25 @@ def _feedback(connection: Connection, schema: GraphSchema, contents: Contents, s
         (schema.item.label, rows.n_items, rows.items),
     ):
         if idle := known - len(np.unique(used)):
-            yield Finding("feedback", "warning", f"{idle:,} of {known:,} :{label} have no feedback")
+            yield Finding("feedback", "warning", f"{idle:,} of {known:,} :{label} {_have(idle)} no feedback")
 
 
 def _rows(schema: GraphSchema, n: int, rows: Interactions, report: ReadReport) -> Iterator[Finding]:
     """Report the rows that a training would have, and how many are likes."""
     part, likes = schema.feedback, int(np.count_nonzero(rows.is_like))
     name = part.rating or ("their count" if rows.ratings_are_counts else "")
-    scale = f", {likes:,} of them likes" + ("" if rows.threshold is None else f" ({name} >= {rows.threshold:g})")
+    scale = f", {likes:,} of them {'a like' if likes == 1 else 'likes'}" + (
+        "" if rows.threshold is None else f" ({name} >= {rows.threshold:g})"
+    )
     pairs = ""
     if report.repeated:
         of = {"sum": "the sum of their ratings", "mean": "the mean of their ratings", "last": "the latest one"}
         kept = "how many there are" if rows.ratings_are_counts else of[part.repeated or "last"]
         most = 1 if rows.counts is None else int(rows.counts.max())
-        pairs = f" between {len(rows):,} pairs of user and item (up to {most:,} for one pair: {kept} counts)"
+        pairs = f" between {counted(len(rows), 'pair')} of user and item (up to {most:,} for one pair: {kept} counts)"
     yield Finding("feedback", "ok" if likes else "error", f"{n:,} :{part.type}{pairs}{scale}")
     if report.itself:
-        text = f"{report.itself:,} :{part.type} of a node with itself are left out"
+        text = f"{report.itself:,} :{part.type} of a node with itself {'is' if report.itself == 1 else 'are'} left out"
         yield Finding("feedback", "warning", text)
 
 
@@ -233,8 +238,8 @@ def _knowledge(connection: Connection, schema: GraphSchema, contents: Contents, 
     linked = sum(n for labels, n in touched.items() if schema.item.label in labels)
     n_items = contents.labels.get(schema.item.label, 0)
     level = "ok" if linked == n_items else "warning"
-    text = f"{linked:,} of {n_items:,} :{schema.item.label} have triples"
-    yield Finding("knowledge", level if linked else "error", f"{total:,} triples; {text}")
+    text = f"{linked:,} of {n_items:,} :{schema.item.label} {_have(linked)} triples"
+    yield Finding("knowledge", level if linked else "error", f"{counted(total, 'triple')}; {text}")
     yield from _entity_keys(connection, schema, contents, plan, touched, bulk)
 
 
@@ -257,7 +262,7 @@ def _entity_keys(
             entities[goes_by] += n
     for label, n in without.most_common(_MOST_LABELS):
         nodes = f":{label}" if label else "nodes without a label"
-        text = f"{n:,} {nodes} among the triples have no key. Name a unique property under [knowledge.keys]."
+        text = f"{n:,} {nodes} among the triples {_have(n)} no key. Name a unique property under [knowledge.keys]."
         yield Finding("knowledge", "error", text)
     key_of = {label: keys[label] for label in keys if entities[label] and label != schema.item.label}
     wrong = labels_with_problems(connection, key_of, contents) if key_of else []
@@ -274,6 +279,10 @@ def _entity_keys(
     yield Finding(
         "knowledge", "ok", f"entities: {listed([f':{label} by {keys[label]}' for label in keys if entities[label]])}"
     )
+
+
+def _have(n: int) -> str:
+    return "has" if n == 1 else "have"
 
 
 def _own(connection: Connection, contents: Contents) -> Iterator[Finding]:

@@ -38,8 +38,17 @@ def find_key(connection: Connection, label: str, key: str, text: str, *, also: I
 
 def has_key(connection: Connection, label: str, key: str, value: object) -> bool:
     """Return whether a node of a label has a key of just this value and type."""
+    if not _can_be_stored(value):
+        return False
     query = f"MATCH (n:{quote(label)}) WHERE n.{quote(key)} = $value RETURN 1 AS found LIMIT 1"
     return bool(connection.rows(query, value=value))
+
+
+def _can_be_stored(value: object) -> bool:
+    """Return whether Neo4j can hold a key: integers are of 64 bits, texts of valid Unicode."""
+    if isinstance(value, int):
+        return -(2**63) <= value < 2**63
+    return not isinstance(value, str) or not any("\ud800" <= character <= "\udfff" for character in value)
 
 
 def require_key(connection: Connection, label: str, key: str, value: object) -> None:

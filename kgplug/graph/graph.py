@@ -14,7 +14,6 @@ from kgplug.data.interactions import Interactions
 from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.data.publication import Predictions, Publication
 from kgplug.data.ranking.neighbours import similar_lists
-from kgplug.data.values.whole_numbers import whole_number
 from kgplug.errors import UsageError
 from kgplug.graph import queries
 from kgplug.graph.catalog import require_published
@@ -300,18 +299,14 @@ class Graph:
             parameters: its header names them; $like is the schema's, if not given.
 
         Raises:
-            UsageError: a parameter is missing, $k is not a length, or the query finds nothing because no node has the
-                key that $user or $item names, or no published model is called as $model says.
+            UsageError: a parameter is missing, $k is not a length, the query changes the graph, or it finds nothing
+                because no node has the key that $user or $item names, or no published model is called as $model says.
         """
-        text = queries.load(name)
-        missing = queries.parameters_of(text) - {"like", *parameters}
-        if missing:
-            raise UsageError(f"The query {name} has no value for {', '.join(sorted(missing))}. {queries.header(text)}")
-        if "k" in parameters:
-            parameters["k"] = whole_number(parameters["k"], "k", least=1)
         schema = self.schema if self._used or self._read else None
-        like = None if schema is None else schema.feedback.like
-        found = self.connection.frame(queries.load(name, schema), **{"like": like, **parameters})
+        parameters = {"like": None if schema is None else schema.feedback.like, **parameters}
+        text = queries.load(name, schema)
+        parameters = queries.checked(name, text, parameters)
+        found = self.connection.frame(text, **parameters)
         if found.empty:
             nodes = {} if schema is None else {"user": schema.user, "item": schema.item}
             for parameter in nodes.keys() & parameters.keys():

@@ -17,12 +17,17 @@ Where feedback is stored from items to users, the arrows of RATED turn round.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
+from kgplug.data.values.whole_numbers import whole_number
 from kgplug.errors import UsageError, unknown_name
 from kgplug.graph.naming import KEY_NAMES, TITLE_NAMES, TITLE_PATTERN, named_keys
 from kgplug.graph.schema import GraphSchema
 
+LONGEST = (
+    10_000_000  # of a list: Neo4j's vector index takes no more than 2^31 candidates, and a query asks for ten times k
+)
 _TOKEN = re.compile(r"(?P<before>:|\w*user\.|\w*item\.|\w*rated\.)`(?P<name>[^`]+)`")
 _MARKED = re.compile(r"// (?P<what>name|label) of (?P<node>\w+)\n.*?// end of (?P=what)\n", re.DOTALL)
 _CONDITION = re.compile(r"^ *(AND|//) .*$\n", re.MULTILINE)
@@ -64,20 +69,59 @@ def load(name: str, schema: GraphSchema | None = None) -> str:
     return text if schema is None else render(text, schema)
 
 
+def parameters(text: str) -> list[str]:
+    """Return the names of the parameters that a query needs, sorted."""
+    return sorted(set(re.findall(r"\$(\w+)", _without_comments(text))))
+
+
+def writes(text: str) -> bool:
+    """Return whether a shipped query changes the graph."""
+    return bool(re.search(r"\b(CREATE|MERGE|SET|DELETE|REMOVE|LOAD CSV)\b", _without_comments(text)))
+
+
+def checked(name: str, text: str, given: Mapping[str, object]) -> dict[str, object]:
+    """Return the parameters with which a shipped query is run, checked before the server is asked.
+
+    Args:
+        name: of the query.
+        text: of the query.
+        given: its parameters.
+
+    Raises:
+        UsageError: it changes the graph, a parameter is missing, or k is not the length of a list.
+    """
+    name = name.removesuffix(".cypher")
+    if writes(text):
+        raise UsageError(
+            f"{name} changes the graph, and only queries that read are run here. Run its text in another Neo4j client "
+            f"(`kgplug cypher {name}` prints it), or use `kgplug import`."
+        )
+    missing = [parameter for parameter in parameters(text) if parameter not in given]
+    if missing:
+        raise UsageError(f"The query {name} has no value for {', '.join(missing)}. {_explained(text)}")
+    if "k" not in parameters(text):
+        return dict(given)
+    k = whole_number(given["k"], "k", least=1)
+    if k > LONGEST:
+        raise UsageError(f"k: expected the length of a list, at most {LONGEST:,}, found {k}.")
+    return {**given, "k": k}
+
+
+def _explained(text: str) -> str:
+    """Return the lines of a query's header that explain its parameters, as one."""
+    header = " ".join(line.removeprefix("//").strip() for line in text.splitlines() if line.startswith("//"))
+    found = re.search(r"Parameters: .*?(?= Returns:|$)", header)
+    return "" if found is None else found[0]
+
+
 def purpose(name: str) -> str:
     """Return the first line of a query's header: what it is for."""
     first = load(name).splitlines()[0]
     return first.removeprefix("//").strip().removeprefix("Purpose:").strip()
 
 
-def parameters_of(text: str) -> set[str]:
-    """Return the names of a query's parameters."""
-    return set(re.findall(r"\$(\w+)", text))
-
-
-def header(text: str) -> str:
-    """Return the line of a query's header that explains its parameters."""
-    return next((line.removeprefix("//").strip() for line in text.splitlines() if "Parameters:" in line), "")
+def _without_comments(text: str) -> str:
+    return re.sub(r"//.*", "", text)
 
 
 def render(text: str, schema: GraphSchema) -> str:

@@ -7,7 +7,7 @@ import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from kgplug.errors import GraphError
+from kgplug.errors import GraphError, UsageError
 from kgplug.graph.server.home import LocalHome
 from kgplug.settings import Settings
 
@@ -28,8 +28,21 @@ def translated_errors(uri: str, database: str | None = None, *, tried_s: float =
         yield
     except Exception as error:
         if not type(error).__module__.startswith("neo4j."):
+            if isinstance(error, (OverflowError, ValueError, TypeError)) and _comes_from_packing(error):
+                raise UsageError(
+                    f"Neo4j cannot store a parameter of the query: {error}. It stores integers of 64 bits, floats, "
+                    "booleans, texts in valid Unicode, dates, times, points, and lists of these."
+                ) from None
             raise
         raise GraphError(_sentence(error, uri, database, tried_s)) from error
+
+
+def _comes_from_packing(error: BaseException) -> bool:
+    """Return whether the driver raised an exception while it wrote a query's parameters."""
+    trace, module = error.__traceback__, ""
+    while trace is not None:
+        module, trace = str(trace.tb_frame.f_globals.get("__name__", "")), trace.tb_next
+    return module.startswith("neo4j._codec.packstream")
 
 
 def has_failed(error: BaseException) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +22,7 @@ from kgplug.graph.graph import Graph
 from kgplug.graph.identity import graph_identity
 from kgplug.graph.publishing.erase import erase_user as erase_from_graph
 from kgplug.graph.queries import quote
+from kgplug.plain_text import counted
 from kgplug.recommenders.catalogue import RECOMMENDERS
 from kgplug.training.runs import Runs
 
@@ -63,13 +64,14 @@ class Erasure:
         graph = self.graph
         edges, vectors = graph.found
         lines = [
-            f"User {graph.user}: {graph.edges:,} edges and {len(graph.vectors):,} vectors removed from the graph; "
-            f"taken out of {len(self.runs):,} runs on this machine."
+            f"User {graph.user}: {_both(graph.edges, graph.vectors)} removed from the graph; "
+            f"taken out of {counted(len(self.runs), 'run')} on this machine."
         ]
         if self.checkpoints:
-            lines.append(f"{self.checkpoints:,} unfinished trainings were removed: they would begin anew.")
+            lines.append(f"Removed: {counted(self.checkpoints, 'unfinished training')}, which would begin again.")
         if self.elsewhere:
-            lines.append(f"{self.elsewhere:,} runs of other graphs were left as they are.")
+            left = "was left as it is" if self.elsewhere == 1 else "were left as they are"
+            lines.append(f"{counted(self.elsewhere, 'run')} of other graphs {left}.")
         if self.damaged:
             lines.append(f"Not looked into, as they are damaged: {', '.join(self.damaged)}. Delete their folders.")
         lines += [
@@ -78,12 +80,15 @@ class Erasure:
             else "The graph has no node with that key.",
             "This query proves it:",
             graph.proof,
-            f"It found {graph.before[0]:,} edges and {len(graph.before[1]):,} vectors before, and now finds "
-            f"{edges:,} edges and {len(vectors):,} vectors.",
+            f"It found {_both(*graph.before)} before, and now finds {_both(edges, vectors)}.",
         ]
         return "\n".join(lines)
 
     __repr__ = __str__  # what a notebook answers
+
+
+def _both(edges: int, vectors: Sequence[str]) -> str:
+    return f"{counted(edges, 'edge')} and {counted(len(vectors), 'vector')}"
 
 
 def erase_user(graph: Graph, runs: Runs, user: int | str) -> Erasure:
@@ -138,7 +143,13 @@ def find_user(graph: Graph, runs: Runs, text: str) -> FoundKey:
 
 
 def _nobody(error: UsageError, runs: Runs) -> UsageError:
-    return UsageError(f"{error} None of the {len(runs.list()):,} runs on this machine has that user either.")
+    n = len(runs.list())
+    none = (
+        "There are no runs on this machine."
+        if n == 0
+        else f"None of the {n:,} runs on this machine has that user either."
+    )
+    return UsageError(f"{error} {none if n != 1 else 'The one run on this machine does not have that user either.'}")
 
 
 def _keys_in_runs(runs: Runs, label: str, key: str, here: GraphIdentity) -> Iterator[int | str]:

@@ -20,6 +20,7 @@ from kgplug.data.ranking.ties import places_by_popularity
 from kgplug.data.row_memory import RowMemory
 from kgplug.data.values.whole_numbers import whole_number
 from kgplug.errors import DataError, RunError, UsageError
+from kgplug.plain_text import counted
 from kgplug.recommenders.health import model_findings
 from kgplug.recommenders.lists import SCORE_BLOCK_CELLS, ListMaker
 from kgplug.recommenders.newcomers import FoldIn
@@ -98,8 +99,8 @@ class Recommender(ListMaker):
         made = f"{self.name}({self.config.describe()})"
         if not hasattr(self, "seen"):
             return f"{made}, not trained"
-        users, items = f"{len(self.user_keys):,} users", f"{len(self.item_keys):,} items"
-        return f"{made}, trained on {self.seen.nnz:,} rows of {users} and {items}, run {self.run}"
+        users, items = counted(len(self.user_keys), "user"), counted(len(self.item_keys), "item")
+        return f"{made}, trained on {counted(self.seen.nnz, 'row')} of {users} and {items}, run {self.run}"
 
     def fit(
         self,

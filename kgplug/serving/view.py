@@ -18,6 +18,7 @@ from kgplug.graph.naming import label_of, name_of
 from kgplug.graph.ownership import is_own
 from kgplug.graph.queries import feedback_arrow, quote
 from kgplug.graph.reading.feedback import rating_of
+from kgplug.plain_text import counted
 
 if TYPE_CHECKING:
     from kgplug.graph.graph import Graph
@@ -207,7 +208,7 @@ class Picture:
         return self.data
 
     def __repr__(self) -> str:
-        return f"Picture of {self.n_nodes:,} nodes and {self.n_relationships:,} relationships"
+        return f"Picture of {counted(self.n_nodes, 'node')} and {counted(self.n_relationships, 'relationship')}"
 
 
 def _caption(graph: Graph, labels: list[str], properties: dict) -> str:

@@ -244,6 +244,10 @@ def test_a_training_tells_how_many_of_kgplugs_own_edges_it_left_out(
     result = kgplug("train", "CKE", "-s", "epochs=1", home=tmp_path, endpoint=neo4j_server)
     assert result.returncode == 0, result.stderr
     assert "10 relationships that kgplug wrote are left out." in result.stderr
+    for words in (("--quiet",), ("--quiet", "--json")):
+        result = kgplug("train", "ItemKNN", *words, home=tmp_path, endpoint=neo4j_server)
+        assert (result.returncode, result.stderr) == (0, "")
+    assert "run" in json.loads(result.stdout) and "id" not in json.loads(result.stdout)
 
 
 def test_kgplugs_own_edges_of_the_feedbacks_type_count_once(

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import re
+from decimal import Decimal
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from kgplug.data.publication import NodeVectors, Publication, TopLists
+from kgplug.errors import UsageError
 from kgplug.graph import queries
 from kgplug.graph.connection import Connection
+from kgplug.graph.graph import Graph
 from kgplug.graph.publishing.publisher import publish
 from kgplug.graph.schema import DEMO_SCHEMA, FeedbackSchema, GraphSchema, ItemSchema, KnowledgeSchema, UserSchema
+from kgplug.serving import explain
 from tests.integration.sample_graphs import FILMS, MUSIC, build
 
 MUSIC_SCHEMA = GraphSchema(
@@ -171,3 +175,47 @@ def test_every_query_says_its_purpose_parameters_result_and_cost_and_uses_no_oth
     body = "\n".join(line for line in lines if not line.strip().startswith("//"))
     documented = header.split("// Returns")[0].split("// Parameters")[1]
     assert set(re.findall(r"\$\w+", body)) == set(re.findall(r"\$\w+", documented))
+
+
+@pytest.mark.parametrize("name", sorted(set(queries.names()) - {"load_nodes", "load_relationships", "schema"}))
+def test_a_missing_parameter_is_named_before_the_server_is_asked(connection: Connection, name: str) -> None:
+    build(connection, FILMS)
+    graph = Graph(connection).use(DEMO_SCHEMA)
+    given: dict[str, object] = {"user": 1, "item": 1, "model": "MKR", "k": 3, "label": "Movie", "relation": "ACTED_IN"}
+    needed = [parameter for parameter in queries.parameters(queries.load(name)) if parameter != "like"]
+    for missing in needed:
+        rest = {parameter: given[parameter] for parameter in needed if parameter != missing}
+        with pytest.raises(
+            UsageError, match=rf"^The query {name} has no value for {missing}\. Parameters: .*\${missing}\b"
+        ):
+            graph.cypher(name, **rest)
+
+
+@pytest.mark.parametrize("name", ["load_nodes", "load_relationships", "schema", "schema.cypher"])
+def test_a_query_that_writes_is_not_run(connection: Connection, name: str) -> None:
+    with pytest.raises(UsageError, match=r"^\w+ changes the graph, and only queries that read are run here"):
+        Graph(connection).cypher(name, file="file:///Movie.csv")
+
+
+@pytest.mark.parametrize("k", [0, -1, 1.5, True, "3", 10**9, 10**23])
+def test_a_length_that_no_list_has_is_refused(connection: Connection, k: object) -> None:
+    build(connection, FILMS)
+    graph = Graph(connection).use(DEMO_SCHEMA)
+    for name, key in (("recommend", "user"), ("similar", "item")):
+        with pytest.raises(UsageError, match=r"^k: expected .*, found"):
+            graph.cypher(name, **{key: 1}, model="MKR", k=k)
+    assert graph.cypher("popular_unseen", user=1, k=np.int64(3)) is not None
+
+
+@pytest.mark.parametrize("key", [2**63, -(10**30), "\ud800"])
+def test_a_key_that_neo4j_cannot_hold_is_nobodys(connection: Connection, key: int | str) -> None:
+    build(connection, FILMS)
+    graph = Graph(connection).use(DEMO_SCHEMA)
+    for ask in (explain.recommendations, explain.similar_items):
+        with pytest.raises(UsageError, match=r"^No (User|Movie) has id = "):
+            ask(graph, key)
+    with pytest.raises(UsageError, match=r"^No User has id = "):
+        graph.erase_user(key)
+    for value in (key, Decimal(3), [key], {1, 2}):
+        with pytest.raises(UsageError, match=r"^Neo4j cannot store a parameter of the query: "):
+            graph.query("RETURN $x AS x", x=value)

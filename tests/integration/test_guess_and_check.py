@@ -145,7 +145,7 @@ def test_a_check_of_a_sound_graph_is_ok_and_counts_what_a_training_would_use(con
         "44 :RATED, 15 of them likes (rating >= 4)",
         "'timestamp' holds 44 numbers of seconds, from 1998-07-09T16:01:41 to 1998-07-09T16:13:30",
     ]
-    assert found["feedback", "warning"] == ["1 of 9 :User have no feedback", "1 of 12 :Movie have no feedback"]
+    assert found["feedback", "warning"] == ["1 of 9 :User has no feedback", "1 of 12 :Movie has no feedback"]
     assert found["knowledge", "ok"][:3] == [
         "12 :ACTED_IN",
         "12 :IN_GENRE",
@@ -175,8 +175,8 @@ def test_a_check_names_every_obstacle_at_once(connection: Connection) -> None:
     errors = [one.finding for one in report.findings if one.level == "error"]
     assert not report.ok
     assert any("2 of 10 :User nodes have no 'id'" in text for text in errors)
-    assert any("1 of 44 :RATED relationships have no usable 'rating'" in text for text in errors)
-    assert any("1 :Place among the triples have no key" in text for text in errors)
+    assert any("1 of 44 :RATED relationships has no usable 'rating'" in text for text in errors)
+    assert any("1 :Place among the triples has no key" in text for text in errors)
     assert any("'same'" in text and ":Actor" in text for text in errors)
 
 

@@ -279,9 +279,9 @@ def test_triples_that_cannot_be_trained_on_are_refused(connection: Connection) -
     )
     refused(r"4 nodes .* without a key: :Actor. .*properties of :Actor: id, name", KnowledgeSchema())
     connection.write("MATCH (a:Actor {id: 'a2'}) SET a.id = 'a1'")
-    refused(r"1 values of 'id' are on more than one :Actor node \(e.g. 'a1'\).*\[knowledge.keys\] Actor", knowledge())
+    refused(r"1 value of 'id' is on more than one :Actor node \(e.g. 'a1'\).*\[knowledge.keys\] Actor", knowledge())
     connection.write("MATCH (a:Actor) WHERE a.name ENDS WITH '2' REMOVE a.id")
-    refused(r"1 of 4 :Actor nodes have no 'id', by elementId: 4:.*\{name: Actor 2\}", knowledge())
+    refused(r"1 of 4 :Actor nodes has no 'id', by elementId: 4:.*\{name: Actor 2\}", knowledge())
 
 
 @pytest.mark.parametrize("users", [True, False])

@@ -124,5 +124,5 @@ def test_the_unit_and_the_range_of_times_are_reported(connection: Connection) ->
 @pytest.mark.parametrize("value", ["true", "duration({days: 1})", "time('10:00')", "[1]", "'soon'", "1.0 / 0.0"])
 def test_what_is_not_a_time_is_refused(connection: Connection, value: str) -> None:
     _graph(connection, "1714557600", value)
-    with pytest.raises(DataError, match=r"1 of 2 :RATED relationships have no usable 'at'"):
+    with pytest.raises(DataError, match=r"1 of 2 :RATED relationships has no usable 'at'"):
         read_interactions(connection, SCHEMA)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from kgplug.data.interactions import Interactions
+from kgplug.errors import TrainingError
 from kgplug.recommenders.models.als import ALS, bearable_l2
 from tests.unit.planted import directors_and_fans, tiny, unseen_share
 
@@ -67,3 +68,9 @@ def test_an_item_that_nobody_likes_has_no_vector_and_a_score() -> None:
     disliked = 2  # rated 2 and 1
     assert np.abs(model.item_vectors()[disliked]).max() < 1e-6
     assert np.abs(model.score(np.arange(4), np.full(4, disliked))).max() < 1e-6
+
+
+@pytest.mark.parametrize("settings", [{"l2": 1e30}, {"confidence": 1e30}])
+def test_numbers_too_large_for_the_solver_are_told_with_the_settings(settings: dict) -> None:
+    with pytest.raises(TrainingError, match=r"^ALS: the vectors became NaN with l2=.* and confidence="):
+        ALS(**settings).fit(tiny()[0])

@@ -149,6 +149,9 @@ BAD_HEADERS = {
     "Excel's note": ({"nodes/A.csv": "sep=;\nid;x\n"}, "Remove the line and import with --separator ';'"),
     "NUL byte": ({"nodes/A.csv": "id,title and more text\0\n"}, "holds NUL bytes"),
     "two files of one label": ({"nodes/A.csv": "id\n", "nodes/A.CSV": "id\n"}, "are of one name"),
+    "quoted names": ({"nodes/A.csv": '"id";"title"\n"1";"Toy; Story"\n'}, "Import with --separator ';'"),
+    "quoted names and tabs": ({"nodes/A.csv": '"id"\t"title"\n'}, "Import with --separator 'tab'"),
+    "broken quoting": ({"nodes/A.csv": '"id"x,title\n'}, "the header is not valid CSV"),
     "packed file": ({"nodes/A.csv.gz": "id\n"}, "is no .csv file"),
 }
 
@@ -158,6 +161,15 @@ def test_a_bad_name_or_header_is_refused(tmp_path: Path, files: dict, message: s
     with pytest.raises(DataError) as caught:
         open_folder(make(tmp_path, files))
     assert message in str(caught.value)
+
+
+def test_a_cell_that_is_too_long_is_told_by_its_length(tmp_path: Path) -> None:
+    (table,) = open_folder(make(tmp_path, {"nodes/A.csv": f"id,text\n1,a\n2,{'x' * 200_000}\n"}))
+    (block,) = read_blocks(table)
+    assert len(block.rows) == 1
+    (problem,) = block.problems
+    assert (problem.line, problem.text.partition(",")[0]) == (3, "a cell has more than 131")
+    assert "131,072 characters, or a quote is not closed; reading ended here" in problem.text
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32"])

@@ -293,3 +293,12 @@ def test_ntn_starts_where_its_activation_still_answers() -> None:
     w = model.module.relation_representations[0]().detach()  # (r, k, d, d)
     inputs = torch.einsum("nd,rkde,me->rknm", h, w, h)
     assert 0.2 < inputs.std() < 3  # PyKEEN's is 48, where tanh is flat
+
+
+@pytest.mark.parametrize("name", ["NodePiece", "RGCN", "CompGCN"])
+def test_a_training_without_progress_prints_nothing_of_pykeens_own(
+    name: str, knowledge: KnowledgeGraph, capfd: pytest.CaptureFixture[str], recwarn: pytest.WarningsRecorder
+) -> None:
+    EmbeddingModel(name, embedding_dim=8, epochs=1).fit(knowledge, progress=False)
+    assert capfd.readouterr() == ("", "")
+    assert [str(warning.message) for warning in recwarn] == []

@@ -193,7 +193,7 @@ def test_wrong_arguments_are_one_sentence(wrong: dict, message: str) -> None:
 
 def test_too_few_positives_are_refused() -> None:
     rows = _feedback().likes().take(np.arange(1))
-    with pytest.raises(DataError, match=r"1 positives are too few"):
+    with pytest.raises(DataError, match=r"Too few positives \(1\)"):
         evaluate_ctr("Popularity", rows, seeds=(0,))
 
 

@@ -13,8 +13,8 @@ import kgplug
 from kgplug import models
 from kgplug.data.interactions import Interactions
 from kgplug.data.ranking.neighbours import similar_lists
-from kgplug.errors import UsageError
-from kgplug.evaluation.ranking import check_lengths
+from kgplug.errors import DataError, UsageError
+from kgplug.evaluation.ranking import check_lengths, evaluate_ranking
 from kgplug.jobs.data import Split
 
 
@@ -198,3 +198,27 @@ def test_missing_columns_of_triples_are_named_whatever_their_type() -> None:
     with pytest.raises(kgplug.errors.DataError, match=r"columns 0, 1, 9; missing: 9"):
         kgplug.KnowledgeGraph.from_dataframe(frame, head=0, relation=1, tail=9)  # type: ignore[arg-type]
     assert kgplug.KnowledgeGraph.from_dataframe(frame, head=0, relation=1, tail=2).n_triples == 1  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("signal", [Decimal("sNaN"), Decimal("-sNaN7")])
+def test_a_signalling_nan_is_refused_with_its_row_wherever_it_stands(signal: Decimal) -> None:
+    good = pd.Series([Decimal("3"), Decimal("4"), signal], dtype=object)
+    frame = pd.DataFrame({"u": [1, 1, 2], "i": [1, 2, 1], "bad": good})
+    with pytest.raises(DataError, match=r'Column "bad": expected a number .* found Decimal.* in row 2'):
+        Interactions.from_dataframe(frame, user="u", item="i", rating="bad")
+    with pytest.raises(DataError, match=r'Column "bad": expected seconds since 1970.* found Decimal.* in row 2'):
+        Interactions.from_dataframe(frame, user="u", item="i", timestamp="bad")
+    keys = frame.assign(bad=pd.Series([3, 4, signal], dtype=object))
+    with pytest.raises(DataError, match=r'column "bad": expected an integer or text key .* found Decimal.* in row 2'):
+        Interactions.from_dataframe(keys, user="u", item="bad")
+    with pytest.raises(DataError, match=r'column "bad": expected an integer or text key .* found Decimal.* in row 2'):
+        kgplug.KnowledgeGraph.from_dataframe(keys, head="u", relation="i", tail="bad")
+
+
+@pytest.mark.parametrize("k", [10**9, 10**23])
+def test_a_list_longer_than_the_catalogue_is_measured_like_the_whole_catalogue(k: int) -> None:
+    train, _, test = _rows().split((0.7, 0.0, 0.3), seed=0)
+    model = kgplug.create("ItemKNN").fit(train)
+    whole, longer = (evaluate_ranking(model, train, test, k=length).figures for length in (train.n_items, k))
+    for name in ("recall", "NDCG", "hit", "MRR", "coverage"):
+        assert longer[f"{name}@{k}"] == pytest.approx(whole[f"{name}@{train.n_items}"])

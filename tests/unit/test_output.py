@@ -15,9 +15,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import kgplug
 from kgplug.cli import console
 from kgplug.data.artefact import write_artefact
-from kgplug.plain_text import encodable, printable
+from kgplug.graph.publishing.erase import EraseReport
+from kgplug.graph.publishing.publisher import PublishReport
+from kgplug.jobs.erase_user import Erasure
+from kgplug.plain_text import counted, encodable, printable
 from kgplug.training.runs import Runs
 from tests.unit.printed import printed
 from tests.unit.test_strict_json import strictly
@@ -64,6 +68,21 @@ def test_signs_have_plain_replacements_and_letters_lose_their_accents() -> None:
 
 def test_text_for_one_line_moves_no_cursor_and_keeps_wide_blanks() -> None:
     assert printable("a\nb\x1b[2J\u2028c\u3000d\u00a0é") == "a\\nb\\x1b[2J\\u2028c d é"
+
+
+def test_one_of_a_thing_is_named_in_the_singular() -> None:
+    assert [counted(n, "node") for n in (0, 1, 2000)] == ["0 nodes", "1 node", "2,000 nodes"]
+    assert [counted(n, "entity", plural="entities") for n in (1, 2)] == ["1 entity", "2 entities"]
+    frame = pd.DataFrame({"u": [1], "i": [1]})
+    assert repr(kgplug.Interactions.from_dataframe(frame, user="u", item="i")) == "Interactions(1 row, 1 user, 1 item)"
+    triples = kgplug.KnowledgeGraph.from_dataframe(pd.DataFrame({"head": [1], "relation": ["R"], "tail": [2]}))
+    assert repr(triples) == "KnowledgeGraph(2 entities, 1 relation, 1 triple)"
+    found = str(Erasure(EraseReport(1, 1, ["v"], "q", (1, []), (1, ["v"])), runs=["a"], elsewhere=1, checkpoints=1))
+    assert "1 edge and 1 vector removed" in found and "out of 1 run on" in found and "1 run of other" in found
+    assert "1 unfinished training," in found and "It found 1 edge and 1 vector before" in found
+    report = PublishReport("MKR", "mkr-2", lists=1, edges=1, similar=1, similar_edges=1)
+    report.vectors_skipped, report.skipped_keys = 1, ["Film 1"]
+    assert not re.search(r"\b1 \w+s\b", str(report).partition("\n")[2])
 
 
 def shown(frame: pd.DataFrame, capsys: pytest.CaptureFixture[str], **options: str) -> list[str]:

@@ -59,7 +59,7 @@ def test_an_embedding_says_what_it_was_trained_on() -> None:
     triples = pd.DataFrame({"head": ["a", "b"], "relation": "r", "tail": ["b", "c"]})
     model = kgplug.create("TransE", embedding_dim=8, epochs=1)
     model.fit(kgplug.KnowledgeGraph.from_dataframe(triples), progress=False)  # type: ignore[arg-type]
-    assert f"trained on 3 entities and 1 relations, run {model.run}" in repr(model)
+    assert f"trained on 3 entities and 1 relation, run {model.run}" in repr(model)
 
 
 def test_a_check_names_its_problems() -> None:
@@ -83,7 +83,7 @@ def test_reports_are_sentences() -> None:
     imported = ImportReport((FileReport("nodes/Movie.csv", 3, 2, 4, 2, 0.1),), (), "LOAD CSV", 1.25)
     tuning = Tuning("MKR", "AUC", {"embedding_dim": 8}, 0.91234, pd.DataFrame({"trial": [1, 2]}), None)
     assert repr(difference) == str(difference)
-    assert repr(imported) == ("3 rows of 1 files imported by LOAD CSV in 1.2 s: 2 nodes and 0 relationships created")
+    assert repr(imported) == ("3 rows of 1 file imported by LOAD CSV in 1.2 s: 2 nodes and 0 relationships created")
     assert repr(tuning) == "Tuning of MKR, 2 trials: best AUC 0.9123 with {'embedding_dim': 8}"
     assert RollbackReport.__repr__ is RollbackReport.__str__
 

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from kgplug.data.publication import TopLists
+from kgplug.plain_text import counted
 
 _BLOCK_CELLS = 4_000_000  # comparisons of one place with another that are in memory at once
 _EXAMPLES = 3
@@ -60,13 +61,13 @@ class ListDifference:
     __repr__ = __str__  # what a notebook answers
 
     def _sentences(self) -> Iterator[str]:
-        yield f"Lists of {self.users:,} users, {self.changed:,} of them changed."
+        yield f"Lists of {counted(self.users, 'user')}, {self.changed:,} of them changed."
         if self.overlap and self.removed + self.moved + self.kept:  # there were lists before
             shares = ", ".join(f"overlap@{k} {share:.3f}" for k, share in self.overlap.items())
             moves = f"an item of both lists moves by {self.rank_churn:.2f} ranks in the mean"
             yield f"{shares}; {'no item is in both lists' if np.isnan(self.rank_churn) else moves}."
         yield (
-            f"{self.added:,} places with an item new in the list, {self.removed:,} with one that goes, "
+            f"{counted(self.added, 'place')} with an item new in the list, {self.removed:,} with one that goes, "
             f"{self.moved:,} at another rank, {self.kept:,} the same."
         )
         yield from (f"  user {one}" for one in self.examples)

@@ -248,7 +248,10 @@ def read_blocks(table: Table, block_rows: int = BLOCK_ROWS) -> Iterator[Block]:
             try:
                 row = next(reader, None)
             except csv.Error as error:
-                block.problems.append(Problem(line, None, f"the quoting is broken ({error}); reading ended here"))
+                wrong = f"the quoting is broken ({error})"
+                if "field limit" in str(error):
+                    wrong = f"a cell has more than {csv.field_size_limit():,} characters, or a quote is not closed"
+                block.problems.append(Problem(line, None, f"{wrong}; reading ended here"))
                 row = None
             if row is None:
                 break

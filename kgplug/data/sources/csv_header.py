@@ -77,18 +77,21 @@ def read_header(text: TextIO, where: str, separator: str) -> list[str]:
         raise DataError(f"{where} is empty; expected a header line that names the columns.")
     if not first.strip():
         raise DataError(f"{where}, line 1: the line is blank; expected a header line that names the columns.")
+    cells, broken = list[str](), ""
     try:
         cells = next(csv.reader(_chain(first, lines), delimiter=separator, strict=True))
-    except csv.Error as error:
-        raise DataError(f"{where}, line 1: the header is not valid CSV ({error}).") from None
+    except csv.Error as error:  # such as names in quotes with another separator between them
+        broken = str(error)
     counts = {other: _n_columns(first, other) for other in SEPARATORS if other != separator}
     likely = max(counts, key=lambda other: counts[other])
-    if counts[likely] > len(cells):
+    if counts[likely] > max(len(cells), 1):
         raise DataError(
             f"{where}, line 1: the columns are separated by {shown_separator(likely)}, but "
             f"{shown_separator(separator)} was expected. Import with {_option(likely)}, or save all files with "
             f"{shown_separator(separator)}."
         )
+    if broken:
+        raise DataError(f"{where}, line 1: the header is not valid CSV ({broken}).")
     return [cell.strip(" \t\u00a0\ufeff") for cell in cells]
 
 

@@ -18,6 +18,7 @@ from kgplug.errors import DataError, UsageError
 _EPOCH = dt.date(1970, 1, 1).toordinal()
 _DAY = 86_400
 _LATEST = 2.0**63
+_DATES = "seconds since 1970, or a date,"
 _SHOWN = 80  # characters of a value in a message
 _BOOLEANS = {"true": 1.0, "false": 0.0}
 _NUMBERS = (Real, Decimal, str)
@@ -32,7 +33,7 @@ def read_ratings(column: Any, name: str) -> tuple[np.ndarray, bool]:
     Raises:
         DataError: a value is not a finite number, or booleans and numbers are mixed; a row is named.
     """
-    column = pd.Series(column)
+    column = _without_signals(pd.Series(column), name, "a number")
     if column.dtype == np.float16:
         column = _as_printed(column)
     values, booleans = _floats(column, booleans=True)
@@ -84,7 +85,7 @@ def read_timestamps(column: Any, name: str, *, unit: TimeUnit | None = None) -> 
     Raises:
         DataError: a value is neither a date nor a number, or numbers are of several units.
     """
-    column = pd.Series(column)
+    column = _without_signals(pd.Series(column), name, _DATES)
     if isinstance(column.dtype, pd.CategoricalDtype):
         column = column.astype(column.cat.categories.dtype)
     dates = _dates(column, name)
@@ -97,7 +98,7 @@ def read_timestamps(column: Any, name: str, *, unit: TimeUnit | None = None) -> 
         exact = _integers(column) if np.isfinite(numbers).all() else None
         numbers = numbers if exact is None else exact
     good = np.isfinite(numbers) & (np.abs(numbers.astype(np.float64)) < _LATEST)
-    _refuse(good, column, name, "seconds since 1970, or a date,")
+    _refuse(good, column, name, _DATES)
     return times_from_numbers(
         numbers.astype(np.int64 if numbers.dtype.kind in "iu" else np.float64), name=name, unit=unit
     )
@@ -272,6 +273,21 @@ def _integers(column: pd.Series) -> np.ndarray | None:
         column = column.map(lambda value: int(value) if isinstance(value, Decimal) and value % 1 == 0 else value)
     numbers: Any = _as_numbers(column)
     return numbers.to_numpy() if isinstance(numbers.dtype, np.dtype) and numbers.dtype.kind == "i" else None
+
+
+def is_signal(value: object) -> bool:
+    """Return whether a value is a signalling NaN: a Decimal that most functions of pandas and Python raise for."""
+    return isinstance(value, Decimal) and value.is_snan()
+
+
+def _without_signals(column: pd.Series, name: str, expected: str) -> pd.Series:
+    """Return a column; a DataError names the first signalling NaN in it."""
+    if column.dtype == object:
+        try:
+            column.isna()
+        except ArithmeticError:
+            _refuse(np.array([not is_signal(value) for value in column], dtype=bool), column, name, expected)
+    return column
 
 
 def _refuse(good: np.ndarray, column: Any, name: str, expected: str) -> None:

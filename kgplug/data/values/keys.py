@@ -61,8 +61,15 @@ def _as_key(value: object, row: int, what: str) -> int | str:
         return str(value)
     elif isinstance(value, (int, np.integer)) or _is_exact_integer(value):
         return int(value)
-    found = "no value" if value is None or pd.isna(value) is True else f"{value!r} ({type(value).__name__})"
+    found = "no value" if _is_missing(value) else f"{value!r} ({type(value).__name__})"
     raise DataError(f"{what}: expected an integer or text key in every row, found {found} in row {row}.")
+
+
+def _is_missing(value: object) -> bool:
+    try:
+        return value is None or pd.isna(value) is True
+    except ArithmeticError:  # a Decimal that is a signalling NaN
+        return False
 
 
 def _is_exact_integer(value: object) -> TypeGuard[float]:

@@ -46,7 +46,8 @@ def guess_keys(connection: Connection, contents: Contents) -> dict[str, Guessed]
     for turn in range(_MOST_TRIED):
         names = {label: possible[label][turn] for label in left if turn < len(possible[label])}
         for label in _unique_on_all(connection, names):
-            why = f"unique on all {contents.labels[label]:,} nodes, though no constraint says so"
+            nodes = f"all {contents.labels[label]:,} nodes" if contents.labels[label] != 1 else "the one node there is"
+            why = f"unique on {nodes}, though no constraint says so"
             keys[label] = Guessed(names[label], why)
             left.remove(label)
     for label, sample in samples.items():

@@ -19,6 +19,7 @@ from kgplug.graph.guessing.profiles import TypeProfile, profile_types
 from kgplug.graph.guessing.toml import comment, entry
 from kgplug.graph.guessing.values import guess_rating, guess_timestamp
 from kgplug.graph.schema import FeedbackSchema, GraphSchema, ItemSchema, KnowledgeSchema, UserSchema
+from kgplug.plain_text import counted
 
 _MOST_OTHERS = 6  # candidates for the feedback, of which all but the first are named in a comment
 
@@ -61,10 +62,11 @@ def guess_schema(connection: Connection) -> tuple[GraphSchema, str]:
     if feedback is None:  # whatever the defaults name is not there
         known = known.model_copy(update={"user": UserSchema(label=item, key=known.item.key)})
     parts["knowledge"] = _Part(*guess_knowledge(connection, contents, known, profiles, keys))
+    n = sum(contents.types.values())
     lines = comment(
-        f'Written by `kgplug init` from database "{contents.database}": {sum(contents.types.values()):,} '
-        f"relationships of {len(contents.types)} types, {len(contents.labels)} labels. Correct what is wrong, then "
-        "run `kgplug check`."
+        f'Written by `kgplug init` from database "{contents.database}": {counted(n, "relationship")} of '
+        f"{counted(len(contents.types), 'type')}, {counted(len(contents.labels), 'label')}. Correct what is wrong, "
+        "then run `kgplug check`."
     )
     for name, part in parts.items():
         lines += ["", f"[{name}]", *part.lines] if name != "knowledge" else ["", *part.lines]
@@ -78,7 +80,7 @@ def _user_part(contents: Contents, feedback: Candidate | None, keys: dict[str, G
     label = feedback.user
     key, key_line = _key_of(label, keys)
     starts = "starts" if feedback.direction == "user_to_item" else "ends"
-    lines = entry("label", label, f"{contents.labels[label]:,} nodes; :{feedback.profile.name} {starts} there")
+    lines = entry("label", label, f"{counted(contents.labels[label], 'node')}; :{feedback.profile.name} {starts} there")
     return _Part(UserSchema(label=label, key=key), lines + key_line)
 
 
@@ -91,7 +93,7 @@ def _item_part(
         where += "; the users are the items" if feedback.among_one_label else ""
     key, key_line = _key_of(label, keys)
     title = guess_title(connection, label, key, contents.labels[label])
-    lines = entry("label", label, f"{contents.labels[label]:,} nodes; {where}") + key_line
+    lines = entry("label", label, f"{counted(contents.labels[label], 'node')}; {where}") + key_line
     lines += entry("title", title.value, title.why)
     return _Part(ItemSchema(label=label, key=key, title=title.value), lines)
 
@@ -110,7 +112,7 @@ def _feedback_part(connection: Connection, candidates: list[Candidate], profiles
     best, profile = candidates[0], candidates[0].profile
     rating = guess_rating(connection, profile)
     timestamp, timestamp_why = guess_timestamp(connection, profile)
-    found = f"{profile.n:,} relationships, {profile}; {'; '.join(best.reasons)}"
+    found = f"{counted(profile.n, 'relationship')}, {profile}; {'; '.join(best.reasons)}"
     lines = entry("type", profile.name, found)
     if best.direction == "item_to_user":
         lines += entry("direction", best.direction, f"{profile}: the :{best.user} at its end acts on the :{best.item}")
@@ -123,8 +125,9 @@ def _feedback_part(connection: Connection, candidates: list[Candidate], profiles
     for other in candidates[1:_MOST_OTHERS]:
         turned = ', direction = "item_to_user"' if other.direction == "item_to_user" else ""
         lines += comment(
-            f"Feedback as well, perhaps: {other.profile}, {other.profile.n:,} relationships. To use it instead: "
-            f'[user] label = "{other.user}", [item] label = "{other.item}", type = "{other.profile.name}"{turned}.'
+            f"Feedback as well, perhaps: {other.profile}, {counted(other.profile.n, 'relationship')}. "
+            f'To use it instead: [user] label = "{other.user}", [item] label = "{other.item}", '
+            f'type = "{other.profile.name}"{turned}.'
         )
     part = FeedbackSchema(
         type=profile.name, direction=best.direction, rating=rating.name, timestamp=timestamp, like=rating.like

@@ -26,6 +26,7 @@ from kgplug.graph.connection import Connection
 from kgplug.graph.importing.constraints import ensure_unique_keys
 from kgplug.graph.importing.load_queries import LoadQuery, load_query
 from kgplug.graph.server_errors import translated_errors
+from kgplug.plain_text import counted
 from kgplug.progress import Progress
 from kgplug.progress import bar as progress_bar
 
@@ -80,8 +81,9 @@ class ImportReport:
 
     def __repr__(self) -> str:
         return (
-            f"{self.rows:,} rows of {len(self.files)} files imported by {self.transport} in {self.seconds:.1f} s: "
-            f"{self.nodes_created:,} nodes and {self.relationships_created:,} relationships created"
+            f"{counted(self.rows, 'row')} of {counted(len(self.files), 'file')} imported by {self.transport} in "
+            f"{self.seconds:.1f} s: {counted(self.nodes_created, 'node')} and "
+            f"{counted(self.relationships_created, 'relationship')} created"
         )
 
     @property

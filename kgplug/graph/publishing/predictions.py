@@ -25,6 +25,7 @@ from kgplug.graph.publishing.lease import leased
 from kgplug.graph.publishing.nodes import NodeLookup, find_nodes, key_property
 from kgplug.graph.queries import quote
 from kgplug.graph.schema import GraphSchema
+from kgplug.plain_text import counted
 
 MOST_EDGES = 100_000  # of one transaction, which the server holds in memory
 
@@ -44,7 +45,7 @@ class PredictionCounts:
 
     def __str__(self) -> str:
         left_out = f"; {self.not_written:,} known or without nodes were passed over" if self.not_written else ""
-        return f"{self.edges:,} {PREDICTED} edges written, {self.edges_deleted:,} removed{left_out}."
+        return f"{counted(self.edges, f'{PREDICTED} edge')} written, {self.edges_deleted:,} removed{left_out}."
 
     __repr__ = __str__  # what a notebook answers
 

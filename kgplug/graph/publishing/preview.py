@@ -23,6 +23,7 @@ from kgplug.graph.publishing.publisher import (
     plan,
 )
 from kgplug.graph.schema import GraphSchema
+from kgplug.plain_text import counted
 
 # What `benchmarks/serving.py` measures of Neo4j 5.26's store; a number of a vector costs more than its 8 bytes, as it
 # stands in the vector index, too.
@@ -70,7 +71,7 @@ class Preview:
         else:
             yield f"{self.model} would be served by run {self.run}, now {self.serves or 'none'}."
         yield str(self.lists)
-        yield f"To write: {self.edges:,} edges, {self.vectors:,} vectors."
+        yield f"To write: {counted(self.edges, 'edge')}, {counted(self.vectors, 'vector')}."
         if self.missing:
             nodes = "node that is" if self.missing == 1 else "nodes that are"
             yield f"{self.missing:,} {nodes} not in the graph would be passed over."

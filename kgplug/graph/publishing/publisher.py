@@ -44,6 +44,7 @@ from kgplug.graph.publishing.nodes import NodeLookup, find_nodes, key_property
 from kgplug.graph.publishing.relations import write_relations
 from kgplug.graph.publishing.vectors import check_index_names, create_indexes, wait_for_indexes, write_vectors
 from kgplug.graph.schema import GraphSchema
+from kgplug.plain_text import counted
 
 _SAMPLE_KEYS = 5
 USUAL_RATES = {"vectors": 8_000, "edges": 15_000}  # a second; what the next publish expects where this one wrote none
@@ -117,13 +118,14 @@ class PublishReport:
             yield f"Vectors: {self.vectors:,} written{kept}; vector indexes: {_few(self.indexes)}."
         if self.lists or self.lists_kept:
             kept = f", {self.lists_kept:,} were there" if self.lists_kept else ""
-            yield f"Lists: {self.lists:,} users written ({self.edges:,} edges){kept}."
+            yield f"Lists: {counted(self.lists, 'user')} written ({counted(self.edges, 'edge')}){kept}."
         if self.similar or self.similar_kept:
             kept = f", {self.similar_kept:,} were there" if self.similar_kept else ""
-            yield f"Similar nodes: lists of {self.similar:,} nodes written ({self.similar_edges:,} edges){kept}."
+            edges = counted(self.similar_edges, "edge")
+            yield f"Similar nodes: lists of {counted(self.similar, 'node')} written ({edges}){kept}."
         if self.vectors_skipped:
             named = ", ".join(self.skipped_keys)
-            yield f"Skipped {self.vectors_skipped:,} vectors that are zero or not finite, such as {named}."
+            yield f"Skipped {counted(self.vectors_skipped, 'vector')}, zero or not finite, such as {named}."
         if self.missing:
             named = ", ".join(self.missing_keys)
             are = "node that is" if self.missing == 1 else "nodes that are"

@@ -9,6 +9,7 @@ from kgplug.graph.connection import Connection
 from kgplug.graph.ownership import OWN_TYPES, own_runs
 from kgplug.graph.publishing.clean import drop_editions, drop_predictions, drop_run, let_readers_finish
 from kgplug.graph.publishing.lease import leased
+from kgplug.plain_text import counted
 
 _COUNT = f"""
 MATCH ()-[edge:{OWN_TYPES}]->()
@@ -33,7 +34,10 @@ class UnpublishReport:
     indexes: list[str]
 
     def __str__(self) -> str:
-        what = f"{self.edges:,} edges, {len(self.indexes):,} vector indexes and the vectors under them"
+        indexes = counted(len(self.indexes), "vector index", plural="vector indexes")
+        what = (
+            f"{counted(self.edges, 'edge')}, {indexes} and the vectors in {'it' if len(self.indexes) == 1 else 'them'}"
+        )
         return f"{self.model} is out of the graph, with {what}; runs: {', '.join(self.runs) or 'none'}."
 
     __repr__ = __str__  # what a notebook answers

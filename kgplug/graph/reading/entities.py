@@ -14,6 +14,7 @@ from kgplug.graph.queries import quote
 from kgplug.graph.reading.bulk import BulkReader, Edges
 from kgplug.graph.reading.node_keys import checked_keys
 from kgplug.graph.schema import GraphSchema
+from kgplug.plain_text import counted
 
 _NO_KEY = -1  # code of a node whose labels have no key; others have the position of their label
 _SAMPLED_NODES = 10_000
@@ -98,12 +99,12 @@ def _no_key(connection: Connection, bulk: BulkReader, ids: np.ndarray) -> DataEr
     first = next(iter(counts), None)
     if first is None:
         return DataError(
-            f"{len(ids):,} nodes among the triples have no label, so no key either. Label them, or set [knowledge] "
-            "relationships to types that do not touch them."
+            f"{counted(len(ids), 'node')} among the triples without a label, so without a key either. Label each, or "
+            "set [knowledge] relationships to types that do not touch them."
         )
     properties = listed(sorted(sample_properties(connection, f"(n:{quote(first)})"))) or "none"
     return DataError(
-        f"{len(ids):,} nodes among the triples have labels without a key: {found}. Name a unique property of each "
-        f"under [knowledge.keys]; properties of :{first}: {properties}. Or leave their types out of [knowledge] "
+        f"{counted(len(ids), 'node')} among the triples with labels without a key: {found}. Name a unique property of "
+        f"each under [knowledge.keys]; properties of :{first}: {properties}. Or leave their types out of [knowledge] "
         "relationships."
     )

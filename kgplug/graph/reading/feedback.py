@@ -309,9 +309,10 @@ def _problems(
         for row in rows
     )
     expected = "a number or a boolean" if setting == "rating" else "a number since 1970 or a temporal value"
+    have = "has" if bad == 1 else "have"
     return [
         DataError(
-            f"{bad:,} of {len(values):,} :{schema.feedback.type} relationships have no usable {name!r}: expected "
+            f"{bad:,} of {len(values):,} :{schema.feedback.type} relationships {have} no usable {name!r}: expected "
             f"{expected}, found {examples}. Correct them, or remove [feedback] {setting}. Find them: {search} a, r, b"
         )
     ]

@@ -15,6 +15,7 @@ from kgplug.graph.counts import MOST_NAMES
 from kgplug.graph.far_times import readable
 from kgplug.graph.queries import quote
 from kgplug.graph.reading.bulk import BulkReader
+from kgplug.plain_text import counted
 
 NO_KEY: list = []  # what a reading query gives in the place of a missing key
 _EXAMPLES = 3
@@ -48,9 +49,10 @@ def checked_keys(connection: Connection, label: str, key: str, values: np.ndarra
     repeated = index[index.duplicated()].unique()
     if len(repeated):
         examples = ", ".join(repr(value) for value in repeated[:_EXAMPLES])
+        are = "is" if len(repeated) == 1 else "are"
         raise DataError(
-            f"Keys must be unique, but {len(repeated):,} values of {key!r} are on more than one :{label} node "
-            f"(e.g. {examples}). Merge those nodes, or set {setting} to a unique property."
+            f"Keys must be unique, but {counted(len(repeated), 'value')} of {key!r} {are} on more than one :{label} "
+            f"node (e.g. {examples}). Merge those nodes, or set {setting} to a unique property."
         )
     return keys
 
@@ -123,8 +125,9 @@ def _missing(connection: Connection, label: str, key: str, n: int, total: int, s
         n=_EXAMPLES,
     )
     examples = "; ".join(f"{row['id']} {_shown(row['properties'])}" for row in rows)
+    have = "has" if n == 1 else "have"
     return DataError(
-        f"{n:,} of {total:,} :{label} nodes have no {key!r}, by elementId: {examples}. "
+        f"{n:,} of {counted(total, f':{label} node')} {have} no {key!r}, by elementId: {examples}. "
         f"Give them one, or set {setting} to a property that all have."
     )
 

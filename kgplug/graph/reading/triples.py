@@ -15,6 +15,7 @@ from kgplug.graph.queries import quote
 from kgplug.graph.reading.bulk import Wanted
 from kgplug.graph.reading.leakage import OwnedLabel, RepeatingType, find_owned, find_repeating
 from kgplug.graph.schema import GraphSchema
+from kgplug.plain_text import counted
 
 _PAIRS = (("n", "o"), ("o", "n"))  # names of the ends of a relationship
 
@@ -70,13 +71,15 @@ class TriplePlan:
                 )
                 continue
             owner = f"one :{one.owner}" if one.owner == schema.user.label else f"one :{one.owner}, so to one user"
+            belong, lead = ("belongs", "leads") if one.n == 1 else ("belong", "lead")
             yield (
-                f"{one.n:,} :{one.label} belong to {owner}, and lead to :{schema.item.label}: left out, as they "
+                f"{one.n:,} :{one.label} {belong} to {owner}, and {lead} to :{schema.item.label}: left out, as they "
                 f"say who takes what. To learn from them all the same, name {one.label} under [knowledge] include."
             )
         for repeating in self.repeating:
+            pairs = counted(repeating.pairs, "pair")
             yield (
-                f":{repeating.type} joins {repeating.pairs:,} pairs of :{schema.user.label} and :{schema.item.label}, "
+                f":{repeating.type} joins {pairs} of :{schema.user.label} and :{schema.item.label}, "
                 f"{repeating.shared:,} of them joined by :{schema.feedback.type}, too: left out, as it repeats the "
                 f"feedback. To learn from it all the same, name {repeating.type} under [knowledge] include."
             )

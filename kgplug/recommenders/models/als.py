@@ -13,6 +13,7 @@ from scipy.sparse.linalg import svds
 from kgplug.data.interactions import Interactions
 from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.data.ranking.threads import processors
+from kgplug.errors import TrainingError
 from kgplug.recommenders.base import FitOptions
 from kgplug.recommenders.click_through.factors import FactorRecommender, Factors
 from kgplug.training.config import ModelConfig, Range, Space
@@ -58,6 +59,7 @@ class ALS(FactorRecommender):
         options: FitOptions,
     ) -> None:
         from implicit.cpu.als import AlternatingLeastSquares
+        from implicit.recommender_base import ModelFitError
 
         likes = interactions.likes()
         if "l2" not in self.config.model_fields_set:
@@ -70,7 +72,13 @@ class ALS(FactorRecommender):
                 factors=self.config.embedding_dim, regularization=self.config.l2, alpha=self.config.confidence,
                 iterations=self.config.epochs, random_state=seed, num_threads=processors(),
             )  # fmt: skip
-        model.fit(likes.matrix(), show_progress=bool(options.progress))
+        try:
+            model.fit(likes.matrix(), show_progress=bool(options.progress))
+        except ModelFitError:
+            raise TrainingError(
+                f"{self.name}: the vectors became NaN with l2={self.config.l2:g} and confidence="
+                f"{self.config.confidence:g}. Train again with smaller ones."
+            ) from None
         self.factors = Factors.without_bias(model.user_factors, model.item_factors).averaged(self.liked)
 
 
