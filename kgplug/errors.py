@@ -102,4 +102,5 @@ def unknown_name(kind: str, name: str, valid: Iterable[str]) -> UsageError:
     by_lower = {choice.lower(): choice for choice in choices}
     near = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.5)
     hint = f' Did you mean "{by_lower[near[0]]}"?' if near else ""
-    return UsageError(f'Unknown {kind} "{name}".{hint} Valid choices: {", ".join(choices)}.')
+    valid_ones = f"Valid choices: {', '.join(choices)}." if choices else "There are none."
+    return UsageError(f'Unknown {kind} "{name}".{hint} {valid_ones}')

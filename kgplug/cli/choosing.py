@@ -20,6 +20,7 @@ from kgplug.cli.console import (
     Shares,
     SplitBy,
     SplitOrder,
+    err,
     load_schema,
     open_graph,
     open_runs,
@@ -149,6 +150,8 @@ def compare(
     chosen, lengths = parse_settings(settings or []), parse_lengths(k)
     kind = comparing.kind_of(names, chosen)  # refused before the database is asked
     split = parse_split(kind, fractions, seed=seed, by=by, order=order)
+    if kind == "embedding" and lengths != (10,):
+        err.print("Embeddings give no lists: -k is not used.")
     with open_graph() as graph:
         table = comparing.compare(
             names,

@@ -12,6 +12,7 @@ from kgplug.cli.console import (
     Json,
     ListLength,
     SchemaFile,
+    err,
     load_schema,
     open_graph,
     open_runs,
@@ -21,11 +22,13 @@ from kgplug.cli.console import (
 from kgplug.cli.keys import say_which
 from kgplug.cli.list_options import DiverseBy, Diversity, ItemLabels, Seen, SeenRows, Where, list_options
 from kgplug.cli.this_graph import resolve_here
+from kgplug.data.artefact import peek_content
 from kgplug.errors import KgplugError, UsageError
 
 if TYPE_CHECKING:
     from kgplug.training.runs import Runs
 
+LIST_LENGTH = 10
 PublishedModel = Annotated[
     str, typer.Argument(help="A model that the graph serves, such as MKR.", autocompletion=trained_models)
 ]
@@ -47,7 +50,7 @@ def publish(
             help="A run, or a model's name for its newest run; optional with --resume.", autocompletion=run_names
         ),
     ] = None,
-    k: ListLength = 10,
+    k: ListLength = LIST_LENGTH,
     similar: Annotated[
         int | None, typer.Option(help="Also give each node SIMILAR_TO edges to so many nodes of its label.", min=1)
     ] = None,
@@ -107,6 +110,8 @@ def publish(
     how |= {"name": name, "replace": replace}
     with open_graph() as graph:
         (folder,) = resolve_here(runs, [str(run)], graph, schema_file)
+        if k != LIST_LENGTH and peek_content(folder)["kind"] == "embedding":
+            err.print(f"Run {folder.name} is an embedding and gives no lists: -k is not used.")
         report = (
             jobs.preview(graph, folder, **how) if dry_run else jobs.publish(graph, folder, keep_previous=keep, **how)
         )

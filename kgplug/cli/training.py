@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from kgplug.graph.graph import Graph
     from kgplug.training.runs import RunInfo, Runs
 
+MEASURED_LENGTHS = "10,20"  # lengths of lists, as an option
 _TOLD = ("AUC", "NDCG@10", "MRR")  # figures of a test that `runs` shows
 
 
@@ -179,7 +180,7 @@ def evaluate(
         list[str] | None,
         typer.Argument(help="Runs or models; without any, each model's newest.", autocompletion=run_names),
     ] = None,
-    k: Annotated[str, typer.Option("--k", "-k", "--top", help="Lengths of the lists to measure.")] = "10,20",
+    k: Annotated[str, typer.Option("--k", "-k", "--top", help="Lengths of the lists to measure.")] = MEASURED_LENGTHS,
     beyond: Annotated[
         bool, typer.Option("--beyond", help="Also novelty, diversity, popularity; and accuracy of hot and cold groups.")
     ] = False,
@@ -209,6 +210,8 @@ def evaluate(
         folders = resolve_here(store, run, graph, schema_file) if run else _newest(store, graph, schema_file, failures)
         on_failure = failures.__setitem__ if len(folders) + len(failures) > 1 else None
         tables = jobs.evaluate(graph, folders, k=lengths, beyond=beyond, on_failure=on_failure)
+    if tables and "recommender" not in tables and (beyond or k != MEASURED_LENGTHS):
+        err.print("Embeddings give no lists: -k and --beyond are not used.")
     _print_measures(tables, beyond=beyond, as_json=as_json)
     for folder, error in failures.items():
         err.print(f"Not measured: {folder.name}. {error}")

@@ -261,3 +261,12 @@ def test_people_who_review_and_act_are_users_and_entities(connection: Connection
     assert set(knowledge.entity_labels) == {"Movie", "Person"}
     assert {"p85", "p86"} <= set(knowledge.entity_keys)
     assert check(connection, schema).ok
+
+
+def test_knowledge_that_touches_no_item_is_named(connection: Connection, caplog: pytest.LogCaptureFixture) -> None:
+    build(connection, PURCHASES)
+    with caplog.at_level(logging.WARNING, "kgplug"):
+        _, report = pull_knowledge(connection, with_knowledge(SHOP, relationships=["LIVES_IN"]))
+        report.logged("triples")
+    assert "None of the 40 :Product has a triple" in caplog.text
+    assert not any("None of" in text for text in pull_knowledge(connection, SHOP)[1].unused)

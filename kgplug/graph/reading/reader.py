@@ -245,6 +245,11 @@ def pull_knowledge(
         entities.keys, entities.labels, np.array(edges.types, dtype=object), triples[there]
     )
     unused = [*plan.unused, *_without_triples(schema, contents, plan, edges.types, entities)]
+    n_items = contents.labels.get(schema.item.label, 0)
+    if n_items and not (entities.labels[np.unique(triples[there][:, [0, 2]])] == schema.item.label).any():
+        unused.append(
+            f"None of the {n_items:,} :{schema.item.label} has a triple: recommenders learn nothing from them."
+        )
     return knowledge, ReadReport(
         knowledge.n_triples,
         plan.own,
