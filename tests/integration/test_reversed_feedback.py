@@ -132,3 +132,17 @@ def test_feedback_that_one_training_cannot_read_is_counted_and_named(
     assert any(said in one.finding for one in check(connection, chosen).findings)
     connection.write("MATCH (s:Series) DETACH DELETE s")
     assert not any("left out" in one.finding for one in check(connection, chosen).findings if one.check == "feedback")
+
+
+def test_feedback_among_nodes_that_are_users_and_items_is_not_the_other_way_round(connection: Connection) -> None:
+    build(connection, "UNWIND range(1, 6) AS n CREATE (:Person {id: n})")
+    connection.write("MATCH (p:Person) WHERE p.id <= 3 SET p:Author")
+    connection.write("MATCH (a:Person), (b:Person) WHERE a <> b CREATE (a)-[:FOLLOWS]->(b)")
+    chosen = GraphSchema.model_validate(
+        {"user": {"label": "Author"}, "item": {"label": "Person"}, "feedback": {"type": "FOLLOWS"}}
+    )
+    found = [one.finding for one in check(connection, chosen).findings if "left out" in one.finding]
+    assert found == [
+        "15 :FOLLOWS are left out, as they do not match (a:`Author`)-[r:`FOLLOWS`]->(b:`Person`); 9 of them are stored "
+        "the other way round. One training reads one direction."
+    ]

@@ -243,7 +243,9 @@ def _elsewhere(connection: Connection, schema: GraphSchema, n: int) -> str:
     other = schema.model_copy(update={"feedback": schema.feedback.model_copy(update={"direction": direction})})
     turned = 0
     if schema.user.label != schema.item.label:
-        turned = count_patterns(connection, {"turned": feedback_pattern(other).replace("[r:", "[n:", 1)})["turned"]
+        both = f"NOT (b:{quote(schema.user.label)} AND a:{quote(schema.item.label)})"  # nodes that are users and items
+        pattern = f"{feedback_pattern(other).replace('[r:', '[n:', 1)} WHERE {both}"
+        turned = count_patterns(connection, {"turned": pattern})["turned"]
     text = f"{n:,} :{schema.feedback.type} are left out, as they do not match {feedback_pattern(schema)}"
     if not turned:
         return f"{text}."
