@@ -72,15 +72,11 @@ def _refuse_foreign_data(graph: Graph) -> None:
     """The demo writes Movie and User nodes: never into a database that holds somebody's own."""
     from kgplug.data.sources.movielens import LABELS
     from kgplug.graph.catalog import OWN_LABELS
+    from kgplug.graph.counts import read_counts
 
-    labels = {row["label"] for row in graph.connection.rows("CALL db.labels() YIELD label RETURN label")}
-    foreign = labels - LABELS - {*OWN_LABELS}
-    counts = [
-        f"{label} ({row['n']:,})"
-        for label in sorted(foreign)
-        for row in graph.connection.rows("MATCH (n) WHERE $label IN labels(n) RETURN count(n) AS n", label=label)
-        if row["n"]
-    ]
+    labels = read_counts(graph.connection).labels
+    foreign = sorted(labels.keys() - LABELS - {*OWN_LABELS})
+    counts = [f"{label} ({labels[label]:,})" for label in foreign if labels[label]]
     if counts:
         raise UsageError(
             f"The demo needs a database of its own; the one at {graph.connection.uri} holds {', '.join(counts)}. "
@@ -110,16 +106,14 @@ def _is_imported(graph: Graph, folder: Path) -> bool:
     """Whether the graph has as many nodes, and relationships of each type, as the folder: a cut import has fewer."""
     from kgplug.data.sources.csv_folder import open_folder, read_blocks
     from kgplug.graph.catalog import OWN_LABELS
-    from kgplug.graph.queries import quote
+    from kgplug.graph.counts import read_counts
 
     expected: Counter[str] = Counter()  # nodes under ""
     for table in open_folder(folder):
         expected[table.type] += sum(len(block.rows) for block in read_blocks(table))
-    count = "MATCH (n) WHERE none(label IN labels(n) WHERE label IN $own) RETURN count(n) AS n"
-    found = {"": graph.connection.rows(count, own=OWN_LABELS)[0]["n"]}
-    for name in filter(None, expected):
-        query = f"MATCH ()-[r:{quote(name)}]->() RETURN count(r) AS n"
-        found[name] = graph.connection.rows(query)[0]["n"]
+    counts = read_counts(graph.connection)
+    found = {name: counts.types.get(name, 0) for name in expected}
+    found[""] = sum(n for label, n in counts.labels.items() if label not in OWN_LABELS)
     return found == expected
 
 

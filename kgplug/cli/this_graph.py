@@ -82,11 +82,11 @@ def _asked(schema: GraphSchema | None) -> GraphIdentity | None:
 
 
 def _identity(connection: Connection, schema: GraphSchema | None) -> GraphIdentity:
+    from kgplug.graph.counts import names_in_use
     from kgplug.graph.identity import graph_identity
 
     found = graph_identity(connection, schema)
     if schema is not None:
         return found
-    labels = connection.rows("CALL db.labels() YIELD label RETURN label AS name")
-    types = connection.rows("CALL db.relationshipTypes() YIELD relationshipType RETURN relationshipType AS name")
-    return replace(found, holds=frozenset(row["name"] for row in (*labels, *types)))
+    labels, types = names_in_use(connection)
+    return replace(found, holds=frozenset([*labels, *types]))

@@ -38,13 +38,19 @@ def read_counts(connection: Connection) -> Counts:
     stored = _stored_counts(connection)
     if stored is not None:
         return stored
-    labels = _names(connection, "CALL db.labels() YIELD label RETURN label AS name")
-    types = _names(connection, "CALL db.relationshipTypes() YIELD relationshipType RETURN relationshipType AS name")
+    labels, types = names_in_use(connection)
     if len(labels) + len(types) <= MOST_NAMES:
         return Counts(*_one_by_one(connection, labels, types), None)
     nodes = connection.rows("MATCH (n) UNWIND labels(n) AS name RETURN name, count(*) AS n")
     relationships = connection.rows("MATCH ()-[r]->() RETURN type(r) AS name, count(*) AS n")
     return Counts({row["name"]: row["n"] for row in nodes}, {row["name"]: row["n"] for row in relationships}, None)
+
+
+def names_in_use(connection: Connection) -> tuple[list[str], list[str]]:
+    """Return the labels and the relationship types that the database knows, kgplug's own included."""
+    labels = _names(connection, "CALL db.labels() YIELD label RETURN label AS name")
+    types = _names(connection, "CALL db.relationshipTypes() YIELD relationshipType RETURN relationshipType AS name")
+    return labels, types
 
 
 def count_patterns(connection: Connection, patterns: dict[str, str]) -> dict[str, int]:

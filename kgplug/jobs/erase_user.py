@@ -20,8 +20,8 @@ from kgplug.errors import RunError, UsageError
 from kgplug.graph.find_key import find_key, has_key, unknown_key
 from kgplug.graph.graph import Graph
 from kgplug.graph.identity import graph_identity
+from kgplug.graph.lookups import other_keys
 from kgplug.graph.publishing.erase import erase_user as erase_from_graph
-from kgplug.graph.queries import quote
 from kgplug.plain_text import counted
 from kgplug.recommenders.catalogue import RECOMMENDERS
 from kgplug.training.runs import Runs
@@ -175,8 +175,7 @@ def _names_of(graph: Graph, known: GraphIdentity, user: int | str) -> list[int |
     other = _other_key(known, label, key)
     if not other:
         return [user]
-    query = f"MATCH (n:{quote(label)}) WHERE n.{quote(key)} = $user RETURN DISTINCT n.{quote(other)} AS key"
-    return [row["key"] for row in graph.connection.rows(query, user=user) if row["key"] is not None]
+    return other_keys(graph.connection, label, key, user, other)
 
 
 def _user_keys(content: dict, label: str) -> list:

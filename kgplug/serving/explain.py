@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from kgplug.errors import UsageError
 from kgplug.graph import catalog
 from kgplug.graph.find_key import require_key
+from kgplug.graph.lookups import models_with_list
 from kgplug.graph.nothing_found import no_list, no_neighbour
-from kgplug.graph.queries import quote
 from kgplug.graph.schema import GraphSchema
 
 if TYPE_CHECKING:
@@ -42,13 +42,7 @@ def recommendations(
         graph = as_published(graph, published(graph, model))
     schema = graph.schema
     require_key(graph.connection, schema.user.label, schema.user.key, user)
-    query = (
-        "MATCH (model:KgplugModel) WITH model.name AS name, model.edition AS edition "
-        f"MATCH (user:{quote(schema.user.label)}) WHERE user.{quote(schema.user.key)} = $user "
-        f"AND EXISTS {{ (user)-[r:RECOMMENDS {{model: name, edition: edition}}]->(:{quote(schema.item.label)}) "
-        "WHERE EXISTS { (:KgplugRun {id: r.run, model: name}) } } RETURN name AS model"
-    )
-    with_list = {row["model"] for row in graph.connection.rows(query, user=user)}
+    with_list = models_with_list(graph.connection, schema, user)
     run = published(graph, model, can_serve=lambda run: run["model"] in with_list, wanted="a list for that user")
     if run["model"] not in with_list:
         raise no_list(graph, run, user)

@@ -10,10 +10,8 @@ import numpy as np
 from kgplug import models
 from kgplug.errors import RunError, UsageError
 from kgplug.graph.find_key import require_key
-from kgplug.graph.ownership import not_own
+from kgplug.graph.lookups import feedback_of, own_item, titles_of
 from kgplug.graph.publishing.list_options import ListOptions, recommend_options
-from kgplug.graph.queries import quote
-from kgplug.graph.reading.feedback import feedback_pattern, rating_value
 from kgplug.serving import explain
 
 if TYPE_CHECKING:
@@ -57,9 +55,10 @@ def live_recommendations(
     graph, recommender = explain.as_published(graph, run), _recommender(runs, run)
     lists, schema = lists or ListOptions(), graph.schema
     require_key(graph.connection, schema.user.label, schema.user.key, user)
-    rated, likes = (recommender.item_numbers(keys, skip_unknown=True) for keys in _feedback_of(graph, user))
+    feedback = feedback_of(graph.connection, schema, user)
+    rated, likes = (recommender.item_numbers(keys, skip_unknown=True) for keys in feedback)
     options = recommend_options(graph.connection, schema, recommender, lists)
-    own = recommender.item_numbers(_own_item(graph, user), skip_unknown=True)
+    own = recommender.item_numbers(own_item(graph.connection, schema, user), skip_unknown=True)
     options["exclude"] = np.concatenate([own, rated if lists.seen == "all" else rated[:0]])
     users = np.flatnonzero(recommender.user_keys == user)
     if len(users):
@@ -95,44 +94,11 @@ def _recommender(runs: Runs, run: dict) -> Recommender:
     return cast("Recommender", models.load(cast("Path", info.path)))
 
 
-def _feedback_of(graph: Graph, user: int | str) -> tuple[list[int | str], list[int | str]]:
-    """Return the keys of the items that a user has feedback on in the graph now, and of those it likes."""
-    schema = graph.schema
-    rating = schema.feedback.rating
-    like = f"{rating_value(rating)} >= $like" if rating is not None and schema.feedback.like is not None else "true"
-    others = not_own(graph.connection, schema.feedback.type) or "true"
-    rows = graph.connection.rows(
-        f"MATCH {feedback_pattern(schema)} WHERE a.{quote(schema.user.key)} = $user AND {others} "
-        f"RETURN b.{quote(schema.item.key)} AS key, coalesce({like}, false) AS liked",
-        user=user,
-        like=schema.feedback.like,
-    )
-    keys = {row["key"]: row["liked"] for row in rows if row["key"] is not None}
-    return list(keys), [key for key, liked in keys.items() if liked]
-
-
-def _own_item(graph: Graph, user: int | str) -> list[int | str]:
-    """Return the key that a user has as an item, none where it is not one."""
-    schema = graph.schema
-    label, key = quote(schema.user.label), quote(schema.user.key)
-    rows = graph.connection.rows(
-        f"MATCH (n:{label}:{quote(schema.item.label)}) WHERE n.{key} = $user RETURN n.{quote(schema.item.key)} AS key",
-        user=user,
-    )
-    return [row["key"] for row in rows if row["key"] is not None]
-
-
 def _with_titles(graph: Graph, keys: np.ndarray, scores: np.ndarray) -> pd.DataFrame:
     """Return rank, id, title and score of items, those that are no longer in the graph left out."""
     import pandas as pd
 
-    schema = graph.schema
-    rows = graph.connection.rows(
-        f"UNWIND $keys AS key MATCH (item:{quote(schema.item.label)}) WHERE item.{quote(schema.item.key)} = key "
-        f"RETURN key, coalesce(item.{quote(schema.item.title or schema.item.key)}, key) AS title",
-        keys=keys.tolist(),
-    )
-    titles = {row["key"]: row["title"] for row in rows}
+    titles = titles_of(graph.connection, graph.schema, keys.tolist())
     there = [number for number, key in enumerate(keys) if key in titles]
     return pd.DataFrame(
         {

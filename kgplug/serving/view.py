@@ -12,12 +12,9 @@ import numpy as np
 
 from kgplug.data.artefact import write_text_whole
 from kgplug.data.spreading import spread
-from kgplug.errors import DataError, UsageError
-from kgplug.graph.find_key import require_key
+from kgplug.errors import UsageError
+from kgplug.graph.lookups import relationships_around, relationships_between
 from kgplug.graph.naming import label_of, name_of
-from kgplug.graph.ownership import is_own
-from kgplug.graph.queries import feedback_arrow, quote
-from kgplug.graph.reading.feedback import rating_of
 from kgplug.plain_text import counted
 
 if TYPE_CHECKING:
@@ -27,30 +24,6 @@ _RADIUS, _GAP = 42, 96  # of nodes, in pixels; a caption is a quarter of the rad
 _WIDTH, _LEAST_HEIGHT, _MOST_HEIGHT = 800, 320, 960  # of the middles of nodes
 _FILLED = 0.75  # share of the picture
 _SHARED_ID = "neo4j-viz-data"
-
-_PATHS_BETWEEN = """
-MATCH (user:{user}) WHERE user.{user_key} = $user
-MATCH (recommended:{item}) WHERE recommended.{item_key} = $item
-MATCH path = (user){feedback}(:{item})-[first]-(shared)-[second]-(recommended)
-WHERE NOT first:{type} AND NOT second:{type} AND NOT (shared:{user} AND EXISTS {{ (shared){feedback}(:{item}) }})
-  AND NOT {own_first} AND NOT {own_second}
-  {liked}
-WITH path ORDER BY COUNT {{ (shared)--() }} LIMIT $limit
-UNWIND relationships(path) AS relationship
-"""
-_AROUND = """
-MATCH (centre:{label}) WHERE centre.{key} = $key
-MATCH (centre)-[relationship]-(other)
-WHERE NOT relationship:{type} AND NOT (other:{user} AND EXISTS {{ (other){feedback}(:{item}) }})
-  AND NOT {own}
-WITH relationship LIMIT $limit
-"""
-_RETURN = """
-WITH DISTINCT relationship, startNode(relationship) AS head, endNode(relationship) AS tail
-RETURN elementId(head) AS head, labels(head) AS head_labels, properties(head) AS head_properties,
-       type(relationship) AS type,
-       elementId(tail) AS tail, labels(tail) AS tail_labels, properties(tail) AS tail_properties
-"""
 
 
 def neighbourhood(graph: Graph, *, label: str, key: int | str, limit: int = 50) -> Picture:
@@ -64,57 +37,15 @@ def neighbourhood(graph: Graph, *, label: str, key: int | str, limit: int = 50) 
     Returns:
         An object that a notebook shows as an interactive picture.
     """
-    schema = graph.schema
-    key_property = schema.item.key if label == schema.item.label else schema.knowledge.keys.get(label)
-    if key_property is None:
-        raise UsageError(f'The schema names no key for the label "{label}"; add it to [knowledge.keys].')
-    query = (
-        _AROUND.format(
-            label=quote(label),
-            key=quote(key_property),
-            user=quote(schema.user.label),
-            item=quote(schema.item.label),
-            type=quote(schema.feedback.type),
-            feedback=feedback_arrow(schema),
-            own=is_own("relationship"),
-        )
-        + _RETURN
-    )
-    require_key(graph.connection, label, key_property, key)
-    rows = graph.connection.rows(query, key=key, limit=limit)
-    return _draw(graph, rows, nothing=f"No :{label} with {key_property} = {key!r} has a relationship.")
+    return _draw(graph, relationships_around(graph.connection, graph.schema, label, key, limit=limit))
 
 
 def why(graph: Graph, *, user: int | str, item: int | str, limit: int = 10) -> Picture:
     """Draw the paths from what a user liked, through shared entities, to an item; the rarest shared ones first."""
-    schema = graph.schema
-    feedback = schema.feedback
-    query = (
-        _PATHS_BETWEEN.format(
-            own_first=is_own("first"),
-            own_second=is_own("second"),
-            user=quote(schema.user.label),
-            user_key=quote(schema.user.key),
-            item=quote(schema.item.label),
-            item_key=quote(schema.item.key),
-            type=quote(feedback.type),
-            feedback=feedback_arrow(schema),
-            liked=f"AND {rating_of(f'relationships(path)[0].{quote(feedback.rating)}')} >= $like"
-            if feedback.rating and feedback.like is not None
-            else "",
-        )
-        + _RETURN
-    )
-    values = {"user": user, "item": item, "limit": limit, "like": feedback.like}
-    require_key(graph.connection, schema.user.label, schema.user.key, user)
-    require_key(graph.connection, schema.item.label, schema.item.key, item)
-    rows = graph.connection.rows(query, **values)
-    return _draw(graph, rows, nothing=f"No path of three steps leads from user {user!r} to item {item!r}.")
+    return _draw(graph, relationships_between(graph.connection, graph.schema, user, item, limit=limit))
 
 
-def _draw(graph: Graph, rows: list[dict], *, nothing: str) -> Picture:
-    if not rows:
-        raise DataError(nothing)
+def _draw(graph: Graph, rows: list[dict]) -> Picture:
     captions, labels = {}, {}
     for row in rows:
         for end in ("head", "tail"):

@@ -1,0 +1,165 @@
+"""Short questions to the graph about one user, one node or a few items."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from kgplug.errors import DataError, UsageError
+from kgplug.graph.connection import Connection
+from kgplug.graph.find_key import require_key
+from kgplug.graph.ownership import is_own, not_own
+from kgplug.graph.queries import feedback_arrow, quote
+from kgplug.graph.reading.feedback import feedback_pattern, rating_of, rating_value
+from kgplug.graph.schema import GraphSchema
+
+_PATHS_BETWEEN = """
+MATCH (user:{user}) WHERE user.{user_key} = $user
+MATCH (recommended:{item}) WHERE recommended.{item_key} = $item
+MATCH path = (user){feedback}(:{item})-[first]-(shared)-[second]-(recommended)
+WHERE NOT first:{type} AND NOT second:{type} AND NOT (shared:{user} AND EXISTS {{ (shared){feedback}(:{item}) }})
+  AND NOT {own_first} AND NOT {own_second}
+  {liked}
+WITH path ORDER BY COUNT {{ (shared)--() }} LIMIT $limit
+UNWIND relationships(path) AS relationship
+"""
+_AROUND = """
+MATCH (centre:{label}) WHERE centre.{key} = $key
+MATCH (centre)-[relationship]-(other)
+WHERE NOT relationship:{type} AND NOT (other:{user} AND EXISTS {{ (other){feedback}(:{item}) }})
+  AND NOT {own}
+WITH relationship LIMIT $limit
+"""
+_RELATIONSHIPS = """
+WITH DISTINCT relationship, startNode(relationship) AS head, endNode(relationship) AS tail
+RETURN elementId(head) AS head, labels(head) AS head_labels, properties(head) AS head_properties,
+       type(relationship) AS type,
+       elementId(tail) AS tail, labels(tail) AS tail_labels, properties(tail) AS tail_properties
+"""
+
+
+def models_with_list(connection: Connection, schema: GraphSchema, user: int | str) -> set[str]:
+    """Return the names of the models that serve a list to a user."""
+    rows = connection.rows(
+        "MATCH (model:KgplugModel) WITH model.name AS name, model.edition AS edition "
+        f"MATCH (user:{quote(schema.user.label)}) WHERE user.{quote(schema.user.key)} = $user "
+        f"AND EXISTS {{ (user)-[r:RECOMMENDS {{model: name, edition: edition}}]->(:{quote(schema.item.label)}) "
+        "WHERE EXISTS { (:KgplugRun {id: r.run, model: name}) } } RETURN name AS model",
+        user=user,
+    )
+    return {row["model"] for row in rows}
+
+
+def feedback_of(
+    connection: Connection, schema: GraphSchema, user: int | str
+) -> tuple[list[int | str], list[int | str]]:
+    """Return the keys of the items that a user has feedback on now, and of the ones it likes."""
+    rating = schema.feedback.rating
+    like = f"{rating_value(rating)} >= $like" if rating is not None and schema.feedback.like is not None else "true"
+    others = not_own(connection, schema.feedback.type) or "true"
+    rows = connection.rows(
+        f"MATCH {feedback_pattern(schema)} WHERE a.{quote(schema.user.key)} = $user AND {others} "
+        f"RETURN b.{quote(schema.item.key)} AS key, coalesce({like}, false) AS liked",
+        user=user,
+        like=schema.feedback.like,
+    )
+    keys = {row["key"]: row["liked"] for row in rows if row["key"] is not None}
+    return list(keys), [key for key, liked in keys.items() if liked]
+
+
+def own_item(connection: Connection, schema: GraphSchema, user: int | str) -> list[int | str]:
+    """Return the key that a user has as an item; an empty list if the user is not an item."""
+    label = f"{quote(schema.user.label)}:{quote(schema.item.label)}"
+    return _keys(connection, label, schema.user.key, user, schema.item.key)
+
+
+def other_keys(connection: Connection, label: str, key: str, value: int | str, other: str) -> list[int | str]:
+    """Return what the property `other` holds on the nodes of a label whose `key` is `value`."""
+    return _keys(connection, quote(label), key, value, other)
+
+
+def _keys(connection: Connection, labels: str, key: str, value: int | str, other: str) -> list[int | str]:
+    query = f"MATCH (n:{labels}) WHERE n.{quote(key)} = $value RETURN DISTINCT n.{quote(other)} AS key"
+    return [row["key"] for row in connection.rows(query, value=value) if row["key"] is not None]
+
+
+def titles_of(connection: Connection, schema: GraphSchema, keys: Sequence[int | str]) -> dict[int | str, str]:
+    """Return the titles of items by key; items that are no longer in the graph are missing."""
+    rows = connection.rows(
+        f"UNWIND $keys AS key MATCH (item:{quote(schema.item.label)}) WHERE item.{quote(schema.item.key)} = key "
+        f"RETURN key, coalesce(item.{quote(schema.item.title or schema.item.key)}, key) AS title",
+        keys=list(keys),
+    )
+    return {row["key"]: row["title"] for row in rows}
+
+
+def relationships_around(
+    connection: Connection, schema: GraphSchema, label: str, key: int | str, *, limit: int
+) -> list[dict]:
+    """Return the relationships of a node, without those to users and those that kgplug wrote.
+
+    Returns:
+        Dicts of head, head_labels, head_properties, type, tail, tail_labels, tail_properties.
+
+    Raises:
+        UsageError: the schema names no key for the label, or no node has that key.
+        DataError: the node has no relationship.
+    """
+    key_property = schema.item.key if label == schema.item.label else schema.knowledge.keys.get(label)
+    if key_property is None:
+        raise UsageError(f'The schema names no key for the label "{label}"; add it to [knowledge.keys].')
+    query = (
+        _AROUND.format(
+            label=quote(label),
+            key=quote(key_property),
+            user=quote(schema.user.label),
+            item=quote(schema.item.label),
+            type=quote(schema.feedback.type),
+            feedback=feedback_arrow(schema),
+            own=is_own("relationship"),
+        )
+        + _RELATIONSHIPS
+    )
+    require_key(connection, label, key_property, key)
+    rows = connection.rows(query, key=key, limit=limit)
+    if not rows:
+        raise DataError(f"No :{label} with {key_property} = {key!r} has a relationship.")
+    return rows
+
+
+def relationships_between(
+    connection: Connection, schema: GraphSchema, user: int | str, item: int | str, *, limit: int
+) -> list[dict]:
+    """Return the relationships of the paths from a user's likes, through a shared node, to an item.
+
+    The paths through the nodes with the fewest relationships come first.
+
+    Returns:
+        Dicts as in `relationships_around`.
+
+    Raises:
+        UsageError: no user or no item has that key.
+        DataError: there is no path.
+    """
+    feedback = schema.feedback
+    query = (
+        _PATHS_BETWEEN.format(
+            own_first=is_own("first"),
+            own_second=is_own("second"),
+            user=quote(schema.user.label),
+            user_key=quote(schema.user.key),
+            item=quote(schema.item.label),
+            item_key=quote(schema.item.key),
+            type=quote(feedback.type),
+            feedback=feedback_arrow(schema),
+            liked=f"AND {rating_of(f'relationships(path)[0].{quote(feedback.rating)}')} >= $like"
+            if feedback.rating and feedback.like is not None
+            else "",
+        )
+        + _RELATIONSHIPS
+    )
+    require_key(connection, schema.user.label, schema.user.key, user)
+    require_key(connection, schema.item.label, schema.item.key, item)
+    rows = connection.rows(query, user=user, item=item, limit=limit, like=feedback.like)
+    if not rows:
+        raise DataError(f"No path of three steps leads from user {user!r} to item {item!r}.")
+    return rows
