@@ -9,7 +9,7 @@ from pathlib import Path
 import kgplug
 
 PACKAGE = Path(kgplug.__file__).parent
-CLAUSE = re.compile(r"(^|\\s)(MATCH|OPTIONAL MATCH|UNWIND|MERGE|CALL|SHOW|RETURN) +[\\[($:\\w{]")
+CLAUSE = re.compile(r"(^|\s)(MATCH|OPTIONAL MATCH|UNWIND|MERGE|CALL|SHOW|RETURN) +[\[($:\w{]")
 SENDS = {"rows", "frame", "system_rows", "write"}
 
 
