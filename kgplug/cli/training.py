@@ -127,6 +127,11 @@ def train(
     out.print(f"Run {info.id} in {info.seconds} s{'; ' + figures if figures else ''}.")
     if info.origin:
         out.print(f"It has learnt all rows; its settings, epochs and metrics are those of run {info.origin}.")
+    if info.health:
+        out.print(
+            f"Next: train {info.model} with other settings. `kgplug publish` refuses this run, as it has collapsed."
+        )
+        return
     has_test = bool(info.origin) or peek_content(folder)["split"]["fractions"][2] > 0
     measure = f"`kgplug evaluate {info.id}`, " if has_test else ""
     out.print(f"Next: {measure}`kgplug publish {info.id}`.")

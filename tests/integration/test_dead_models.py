@@ -123,3 +123,11 @@ def test_healthy_models_are_published_without_a_word(
             assert jobs.evaluate(graph, [folder]).popitem()[1].attrs["health"] == {}
             jobs.publish(graph, folder)
     assert "collapsed" not in caplog.text and "worse" not in caplog.text
+
+
+def test_the_next_command_after_a_dead_training_is_not_to_publish_it(graph: Graph) -> None:
+    assert graph.known_schema is not None
+    result = CliRunner().invoke(app, ["train", "ALS", "-s", "l2=1e6"])
+    assert result.exit_code == 0, result.output
+    assert "Next: train ALS with other settings. `kgplug publish` refuses this run" in result.output
+    assert "`kgplug publish als-" not in result.output
