@@ -93,11 +93,8 @@ def parse_split(kind: str, shares: str | None, *, seed: int, by: SplitBy, order:
     """Return the split that the options ask for; the default shares are those of the kind of model."""
     from kgplug.jobs import DEFAULT_FRACTIONS, Split
 
-    given = [
-        name for name, differs in (("--by", by != SplitBy.user), ("--order", order != SplitOrder.random)) if differs
-    ]
-    if kind == "embedding" and given:
-        err.print(f"An embedding's triples are split by their keys alone: {' and '.join(given)} not used.")
+    if kind == "embedding" and (by != SplitBy.user or order != SplitOrder.random):
+        err.print("The triples of an embedding are split by their keys: --by and --order are not used.")
     return Split(_fractions(shares) if shares else DEFAULT_FRACTIONS[kind], seed, by.value, order.value)
 
 

@@ -113,7 +113,7 @@ def test_json_says_on_stderr_which_rows_runs_were_compared_on(films: None) -> No
 
 
 def test_options_that_make_no_difference_to_an_embedding_are_named(films: None) -> None:
-    assert "--by and --order not used" in kgplug("train", "TransE", *SMALL, "--order", "time", "--by", "row").stderr
+    assert "--by and --order are not used" in kgplug("train", "TransE", *SMALL, "--order", "time", "--by", "row").stderr
     assert "-k is not used" in kgplug("compare", "TransE", *SMALL, "-k", "5").stderr
     assert "-k and --beyond are not used" in kgplug("evaluate", "TransE", "-k", "5", "--beyond").stderr
     assert "-k is not used" in kgplug("publish", "TransE", "-k", "5", "--dry-run", "--force").stderr

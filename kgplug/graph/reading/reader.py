@@ -248,7 +248,7 @@ def pull_knowledge(
     n_items = contents.labels.get(schema.item.label, 0)
     if n_items and not (entities.labels[np.unique(triples[there][:, [0, 2]])] == schema.item.label).any():
         unused.append(
-            f"None of the {n_items:,} :{schema.item.label} has a triple: recommenders learn nothing from them."
+            f"None of the {n_items:,} :{schema.item.label} has a triple: recommenders cannot use the triples."
         )
     return knowledge, ReadReport(
         knowledge.n_triples,
