@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kgplug.data.knowledge_graph import KnowledgeGraph
+from kgplug.data.knowledge_graph import KnowledgeGraph, triple_hashes
+from kgplug.data.splitting import hash_keys
 from kgplug.errors import DataError, UsageError
 from kgplug.pykeen_bridge.dataset import held_out, triples_factory
 from kgplug.pykeen_bridge.names import entity_names, entity_of
@@ -56,6 +57,11 @@ def test_triples_keep_relations_that_end_in_inverse_and_leave_out_entities_witho
     }
 
 
+def hashes_of(triples: np.ndarray) -> np.ndarray:
+    heads, relations, tails = (hash_keys(column.astype(object)) for column in triples.T)
+    return triple_hashes(heads, relations, tails)
+
+
 @given(
     st.integers(0, 9),
     st.lists(
@@ -65,12 +71,12 @@ def test_triples_keep_relations_that_end_in_inverse_and_leave_out_entities_witho
 def test_a_tenth_each_is_held_out_as_far_as_all_is_seen_in_training(seed: int, rows: list) -> None:
     triples = np.array(rows)
     try:
-        part = held_out(triples, seed=seed)
+        part = held_out(triples, hashes=hashes_of(triples), seed=seed)
     except DataError as error:
         assert "can be held out" in str(error)
         assert len(rows) < 13 + 3 + 1  # so many triples, at most, are needed
         return
-    assert np.array_equal(part, held_out(triples, seed=seed))
+    assert np.array_equal(part, held_out(triples, hashes=hashes_of(triples), seed=seed))
     trained_on, tenth = triples[part == 0], max(1, round(len(rows) / 10))
     assert set(triples[:, [0, 2]].flat) == set(trained_on[:, [0, 2]].flat)
     assert set(triples[:, 1]) == set(trained_on[:, 1])
@@ -79,8 +85,18 @@ def test_a_tenth_each_is_held_out_as_far_as_all_is_seen_in_training(seed: int, r
 
 def test_a_dense_graph_is_split_in_the_usual_shares() -> None:
     triples = np.array([(head, 0, tail) for head in range(20) for tail in range(20)])
-    assert np.bincount(held_out(triples, seed=0)).tolist() == [320, 40, 40]
-    assert not np.array_equal(held_out(triples, seed=0), held_out(triples, seed=1))
+    parts = [held_out(triples, hashes=hashes_of(triples), seed=seed) for seed in (0, 1)]
+    assert [np.bincount(part).tolist() for part in parts] == [[320, 40, 40]] * 2
+    assert not np.array_equal(*parts)
+
+
+def test_one_triple_more_and_another_order_move_few_triples_between_the_parts() -> None:
+    triples = np.array([(head, 0, tail) for head in range(20) for tail in range(20)])
+    hashes = hashes_of(triples)
+    part = held_out(triples, hashes=hashes, seed=0)
+    more, stirred = np.vstack([[(5, 0, 21)], triples]), np.random.default_rng(0).permutation(len(triples))
+    assert (held_out(more, hashes=hashes_of(more), seed=0)[1:] != part).sum() <= 4
+    assert (held_out(triples[stirred], hashes=hashes[stirred], seed=0) != part[stirred]).sum() <= 4
 
 
 def test_what_is_no_result_of_a_pipeline_is_refused() -> None:
