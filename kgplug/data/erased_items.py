@@ -19,6 +19,11 @@ def is_erased(key: object) -> bool:
     return isinstance(key, str) and _ERASED.fullmatch(key) is not None
 
 
+def erased(keys: np.ndarray) -> np.ndarray:
+    """Return which keys stand in place of those of erased persons, bool (n,)."""
+    return np.fromiter(map(is_erased, keys), dtype=bool, count=len(keys))
+
+
 def without_item(arrays: dict[str, np.ndarray], item: int, n_items: int) -> dict[str, np.ndarray]:
     """Return a recommender's arrays with an item's rows zero, and without the item in anybody's likes or neighbours.
 

@@ -12,6 +12,7 @@ import numpy as np
 from scipy import sparse
 
 from kgplug.data.artefact import new_run_id, read_artefact, write_artefact
+from kgplug.data.erased_items import erased
 from kgplug.data.interactions import Interactions
 from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.data.own_items import OWN_ITEMS, same_keys_as
@@ -150,7 +151,7 @@ class Recommender(ListMaker):
         self.user_keys, self.item_keys = interactions.user_keys, interactions.item_keys
         self.user_label, self.item_label = interactions.user_label, interactions.item_label
         self.graph_schema = interactions.graph_schema
-        self.own_items = interactions.own_items
+        self.own_items, self.erased_items = interactions.own_items, None
         self.seen, self.seed, self.run = interactions.matrix(), seed, new_run_id(self.name)
         self.liked, self._fold_in, self._places = interactions.likes().matrix(), None, None
         n_triples = 0 if knowledge is None else knowledge.n_triples
@@ -279,7 +280,7 @@ class Recommender(ListMaker):
         if users is not None and (items is None or not one_label):
             only = np.ones(len(users), dtype=bool)  # users that are nothing else
             if items is not None and self.own_items is not None:
-                only = self.own_items < 0
+                only = (self.own_items < 0) & ~erased(self.user_keys)
             if only.any():
                 nodes.append(NodeVectors(self.user_label, self.user_keys[only], users[only]))
         if items is not None:
@@ -355,6 +356,8 @@ class Recommender(ListMaker):
         self.item_keys = _object_array(content["item_keys"])
         self.user_label, self.item_label = content["user_label"], content["item_label"]
         self.own_items = arrays.get(OWN_ITEMS)
+        gone = erased(self.item_keys)
+        self.erased_items = gone if gone.any() else None
         if self.own_items is None and self.user_label and self.user_label == self.item_label:  # runs of before
             self.own_items = same_keys_as(self.user_keys, self.item_keys)
         self.seed, self.history, self.run = content["seed"], content["history"], content["run"]

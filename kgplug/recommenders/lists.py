@@ -28,6 +28,7 @@ class ListMaker(ABC):
 
     Attributes:
         score_block_cells: user × item scores that `recommend` asks for at a time.
+        erased_items: bool (n_items,), which are people who were erased, or None; they stand in no list.
         own_items: int64 (n_users,), the item that each user itself is, -1 without one, or None; it is in no list of
             its own, whatever else `recommend` is asked.
         scores_are_exact: whether scores are counts or places, which have no rounding: only equal ones are tied.
@@ -36,6 +37,7 @@ class ListMaker(ABC):
     name: ClassVar[str]
     score_block_cells: ClassVar[int] = SCORE_BLOCK_CELLS
     own_items: np.ndarray | None = None
+    erased_items: np.ndarray | None = None
     scores_are_exact: ClassVar[bool] = False
 
     user_keys: np.ndarray
@@ -212,6 +214,8 @@ class ListMaker(ABC):
             raise UsageError(f"k must be at least 1; found {k!r}. Give the length of a list, a whole number.")
         k = int(k)
         out = left_out(only, exclude, n_items)
+        if self.erased_items is not None:
+            out = self.erased_items if out is None else out | self.erased_items
         if check_diversity(diversity) == 0:
             return ListChoice(min(k, n_items), out)
         vectors = self.item_vectors() if vectors is None else vectors

@@ -117,6 +117,10 @@ def test_a_person_who_is_erased_is_gone_as_an_item_too(
     assert isinstance(loaded, Recommender)
     assert np.isfinite(loaded.score(np.arange(people.n_users), np.arange(people.n_users))).all()
     assert _itself(loaded, exclude_seen=False) == 0
+    items, _ = loaded.recommend(np.arange(people.n_users), people.n_items, exclude_seen=False)
+    assert row not in items and (items[:, -3] >= 0).all()  # a list lacks its user and the erased person, nobody else
+    loaded.user_label = "Author"  # a label of some people, who all are items: they have no vectors of their own
+    assert [nodes.label for nodes in loaded._node_vectors() if len(nodes.keys)] in ([], ["Person"])
     assert not erase_from_run(tmp_path / "run", "Person", person)
     assert erase_from_run(tmp_path / "run", "Person", N_PEOPLE + 1)  # who follows nobody
 
