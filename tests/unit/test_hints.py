@@ -14,8 +14,7 @@ from kgplug.data.artefact import disk_errors
 from kgplug.data.interactions import Interactions
 from kgplug.errors import DataError, GraphError, RunError, TrainingError
 from kgplug.graph import server_errors
-from kgplug.graph.server.home import LocalStatus
-from kgplug.graph.server.local import LocalNeo4j
+from kgplug.graph.server.home import LocalHome, LocalStatus
 from kgplug.graph.server_errors import translated_errors
 from kgplug.training.config import ModelConfig
 from kgplug.training.memory import train_in_memory
@@ -38,7 +37,7 @@ def local(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setenv("KGPLUG_HOME", str(tmp_path))
     (tmp_path / "neo4j").mkdir()
     status = LocalStatus("running", 1, uri, "5", None, tmp_path / "neo4j", tmp_path / "neo4j" / "console.log", 0)
-    monkeypatch.setattr(LocalNeo4j, "status", lambda _: status)
+    monkeypatch.setattr(LocalHome, "status", lambda _: status)
     return uri
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 from pathlib import Path
 
@@ -94,7 +95,7 @@ def test_an_interrupted_training_promises_to_go_on_only_where_a_checkpoint_is_ke
             options["checkpoint"].write_bytes(b"")
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(jobs, "_fit", interrupted)
+    monkeypatch.setattr(importlib.import_module("kgplug.jobs.train"), "_fit", interrupted)
     with pytest.raises(KeyboardInterrupt) as raised:
         jobs.train("MF", _data(), Runs(tmp_path / "runs"), settings=QUICK, progress=False)
     promised = ["The same command, given again, goes on from the last checkpoint."]

@@ -183,7 +183,7 @@ def test_a_server_killed_while_it_starts_is_said_to_be_killed(server) -> None:
 
 
 def test_a_server_that_never_answers_gets_its_sentence(server, monkeypatch) -> None:
-    monkeypatch.setattr(local, "_START_TIMEOUT_S", 1)
+    monkeypatch.setattr(local, "START_TIMEOUT_S", 1)
     (server.home / "mode").write_text("mute")
     with pytest.raises(LocalServerError, match="does not answer within 1 s"):
         server.start()
