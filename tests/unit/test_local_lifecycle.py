@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from kgplug.errors import LocalServerError
-from kgplug.graph.server import config, install, local
+from kgplug.graph.server import config, home, install, local
 from kgplug.graph.server.local import LocalNeo4j
 
 FAKE_JAVA = """#!{python}
@@ -183,7 +183,8 @@ def test_a_server_killed_while_it_starts_is_said_to_be_killed(server) -> None:
 
 
 def test_a_server_that_never_answers_gets_its_sentence(server, monkeypatch) -> None:
-    monkeypatch.setattr(local, "START_TIMEOUT_S", 1)
+    for module in (home, local):
+        monkeypatch.setattr(module, "START_TIMEOUT_S", 1)
     (server.home / "mode").write_text("mute")
     with pytest.raises(LocalServerError, match="does not answer within 1 s"):
         server.start()
