@@ -121,7 +121,7 @@ def train(
         )
     info = runs.info(folder)
     if as_json:
-        print_json(_run_facts(info))
+        print_json(_run_facts(info) | {"id": info.id})  # its name until 0.1, which scripts may read
         return
     figures = _figures(info)
     out.print(f"Run {info.id} in {info.seconds} s{'; ' + figures if figures else ''}.")
