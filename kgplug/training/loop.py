@@ -209,7 +209,7 @@ def _diverged(
     rates = ", ".join(dict.fromkeys(found))
     return TrainingError(
         f"The {what} became {value} in epoch {epoch + 1} with learning rate {rates}; the best weights before it "
-        "were kept. Train again with a smaller learning_rate."
+        "were kept. Train again with a smaller learning_rate; if you raised a penalty such as l2, lower that first."
     )
 
 
