@@ -23,16 +23,20 @@ def steps(text: str) -> list[str]:
     return re.findall(r"^✓ (.*?) \(\d+\.\d s\)", text, re.MULTILINE)
 
 
-def test_the_shown_demo_has_the_steps_of_the_real_one(demo: Demo) -> None:
+def test_the_shown_demo_is_an_excerpt_of_the_real_one(demo: Demo) -> None:
     (shown,) = blocks("console")
-    assert steps(shown) == steps(demo.output) != []
+    left = iter(steps(demo.output))
+    assert len(steps(shown)) >= 5
+    assert all(step in left for step in steps(shown))  # in this order
 
 
-def test_the_shown_demo_has_the_tables_of_the_real_one(demo: Demo) -> None:
+def test_the_shown_lists_are_those_of_the_real_demo(demo: Demo) -> None:
     (shown,) = blocks("console")
-    for heading in ("AUC", "MKR recommends to user 42", "films similar to film 50"):
-        assert heading in shown
-        assert heading in demo.output
+    assert "MKR recommends to user 42" in shown
+    assert "MKR recommends to user 42" in demo.output
+    rows = re.findall(r"^│ +\d+ │.*$", shown, re.MULTILINE)
+    assert len(rows) >= 3
+    assert {row.count("│") for row in rows} == {6}  # rank, id, title, score, because
 
 
 def test_the_shell_commands_run(demo: Demo, tmp_path: Path) -> None:
