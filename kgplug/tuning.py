@@ -360,18 +360,18 @@ def _study(path: Path | None) -> Iterator[optuna.Study]:
 
 @contextmanager
 def _alone(path: Path) -> Iterator[None]:
-    """Hold a lock that the kernel frees when its holder ends, however it ends; none where there is no flock."""
+    """Hold a lock that the kernel frees when its holder ends, however it ends."""
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(path.with_suffix(".lock"), timeout=0)
     try:
-        import fcntl
-    except ImportError:
+        lock.acquire()
+    except Timeout:
+        raise UsageError(f"Another process is at this search ({path}). Wait for it, or end it.") from None
+    try:
         yield
-        return
-    with path.with_suffix(".lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UsageError(f"Another process is at this search ({path}). Wait for it, or end it.") from None
-        yield
+    finally:
+        lock.release()
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -229,15 +228,19 @@ def test_what_cannot_be_searched_is_refused_at_once(parts, tmp_path: Path) -> No
 
 
 def test_a_damaged_study_and_one_that_another_process_is_at_are_refused(parts, tmp_path: Path) -> None:
-    import fcntl
-
     path = search(parts, trials=1, folder=tmp_path).path
     assert path is not None
-    descriptor = os.open(path.with_suffix(".lock"), os.O_RDWR)
-    fcntl.flock(descriptor, fcntl.LOCK_EX)
-    with pytest.raises(UsageError, match="Another process is at this search"):
-        search(parts, trials=2, folder=tmp_path)
-    os.close(descriptor)
+    code = (
+        "import sys, filelock; lock = filelock.FileLock(sys.argv[1]); lock.acquire(); print('held', flush=True); "
+        "sys.stdin.read()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(path.with_suffix(".lock"))], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as other:
+        assert other.stdout is not None and other.stdout.readline() == b"held\n"
+        with pytest.raises(UsageError, match="Another process is at this search"):
+            search(parts, trials=2, folder=tmp_path)
+        other.kill()  # the kernel frees its lock
     path.write_bytes(b"no database" * 200)
     with pytest.raises(RunError, match="Delete it to search from the start"):
         search(parts, trials=2, folder=tmp_path)

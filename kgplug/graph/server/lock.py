@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from filelock import FileLock
 
 from kgplug.errors import LocalServerError
 
@@ -15,12 +18,9 @@ def locked(path: Path) -> Iterator[None]:
 
     The kernel frees the lock when its holder ends, however it ends.
     """
-    try:
-        import fcntl
-    except ImportError:
+    if sys.platform == "win32":
         raise LocalServerError(
             "The local Neo4j is managed on Linux and macOS only. Set NEO4J_URI to a server of your own."
-        ) from None
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        )
+    with FileLock(path):
         yield
