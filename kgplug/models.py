@@ -115,7 +115,7 @@ def available() -> list[ModelInfo]:
 
 
 def _maker(name: str) -> Callable[..., Any]:
-    """Return what makes a model of that name: a class, or `EmbeddingModel` with the name filled in."""
+    """Return the class of a model, or what else an entry point gives to make one."""
     points = _entry_points()
     known = {each.lower(): each for each in (*EMBEDDINGS, *EXCLUDED, *points, *_registered, *RECOMMENDERS)}
     found = known.get(name.lower())
@@ -130,12 +130,9 @@ def _maker(name: str) -> Callable[..., Any]:
         return _load_point(points[found])
     embedding_name(found)  # refuses those that do not fit
 
-    def make(**settings: Any) -> EmbeddingModel:
-        from kgplug.embeddings.model import EmbeddingModel
+    from kgplug.embeddings.named import named
 
-        return EmbeddingModel(found, **settings)
-
-    return make
+    return named(found)
 
 
 def _entry_points() -> dict[str, EntryPoint]:

@@ -416,7 +416,8 @@ class EmbeddingModel:
             raise RunError(
                 f"{folder} holds {content.get('model')}, not an embedding; use kgplug.load() to open any run."
             )
-        model = cls(content["model"], **content["settings"])
+        model = cls.__new__(cls)
+        EmbeddingModel.__init__(model, content["model"], **content["settings"])
         model.entity_keys, model.entity_labels, model.relations = (
             object_array(content[name]) for name in ("entity_keys", "entity_labels", "relations")
         )

@@ -6,7 +6,7 @@ import logging
 from abc import abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from scipy import sparse
@@ -25,7 +25,7 @@ from kgplug.plain_text import counted
 from kgplug.recommenders.health import model_findings
 from kgplug.recommenders.lists import SCORE_BLOCK_CELLS, ListMaker
 from kgplug.recommenders.newcomers import FoldIn
-from kgplug.training.config import DataSize, ModelConfig, make_config
+from kgplug.training.config import DataSize, ModelConfig, make_config, signature
 
 _log = logging.getLogger(__name__)
 _FEEDBACK = "kgplug.Interactions, such as Interactions.from_dataframe(frame, user=…, item=…) makes"
@@ -87,6 +87,11 @@ class Recommender(ListMaker):
     liked: sparse.csr_matrix
     seed: int
     run: str
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "config_class" in cls.__dict__:  # what help(cls) and an editor show
+            cls.__signature__ = signature(cls.config_class)
 
     def __init__(self, **settings: object) -> None:
         self.config = self._given = make_config(self.name, self.config_class, settings)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
@@ -148,6 +149,23 @@ def make_config(model: str, config_class: type[ModelConfig], settings: dict) -> 
         first = error.errors()[0]
         name = ".".join(map(str, first["loc"]))
         raise UsageError(f"{model}: {name}={first['input']!r}: {first['msg']}.") from None
+
+
+def signature(config_class: type[ModelConfig], defaults: Mapping[str, Any] | None = None) -> inspect.Signature:
+    """Return the signature of a model's constructor: its settings by keyword, with their types and defaults.
+
+    Args:
+        config_class: The settings.
+        defaults: Setting → default, where it is not that of the class.
+    """
+    parameters = []
+    for name, field in config_class.model_fields.items():
+        default = inspect.Parameter.empty if field.is_required() else field.get_default(call_default_factory=True)
+        default = (defaults or {}).get(name, default)
+        parameters.append(
+            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=field.annotation)
+        )
+    return inspect.Signature(parameters)
 
 
 def _plain(value: object) -> object:

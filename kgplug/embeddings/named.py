@@ -1,0 +1,38 @@
+"""One class per embedding model."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from kgplug.embeddings.catalogue import EMBEDDINGS
+from kgplug.embeddings.config import EmbeddingConfig, embedding_config
+from kgplug.embeddings.model import EmbeddingModel
+from kgplug.errors import RunError
+from kgplug.training.config import signature
+
+
+@cache
+def named(name: str) -> type[EmbeddingModel]:
+    """Return the class of an embedding model.
+
+    Args:
+        name: a key of `EMBEDDINGS`.
+    """
+
+    def __init__(self: EmbeddingModel, **settings: Any) -> None:
+        EmbeddingModel.__init__(self, name, **settings)
+
+    def load(cls: type[EmbeddingModel], folder: Path) -> EmbeddingModel:
+        """Read a run of this model; RunError where the folder is damaged or holds another one."""
+        loaded = EmbeddingModel.load.__func__(cls, folder)
+        if loaded.name != name:
+            raise RunError(f"{folder} holds {loaded.name}, not {name}; use kgplug.load() to open any run.")
+        return loaded
+
+    doc = f"{name} ({EMBEDDINGS[name].paper}), trained by PyKEEN: {EMBEDDINGS[name].good_for}."
+    members = {"__init__": __init__, "load": classmethod(load), "__doc__": doc, "__module__": "kgplug.embeddings"}
+    made = type(name, (EmbeddingModel,), members)
+    made.__signature__ = signature(EmbeddingConfig, dict(embedding_config(name, {})))  # type: ignore[attr-defined]
+    return made
