@@ -1,4 +1,4 @@
-"""Every recommender of kgplug by both protocols, with its graph and without: the tables of docs/results.md.
+"""Every recommender of kgplug by both protocols, with its graph and without: tables of docs/results.md, lab-notes.md.
 
     python benchmarks/results.py                           MovieLens-100K, everything; hours on two cores
     python benchmarks/results.py --book-crossing FOLDER    Book-Crossing, too: KGCN's ratings_final and kg_final
@@ -6,7 +6,7 @@
     python benchmarks/results.py --quick                   two models, one seed; about a minute
     python benchmarks/results.py --parts ranking --models EASE,KGCN --seeds 0,1
     python benchmarks/results.py --again KGCN              measure a model anew, after it has changed
-    python benchmarks/results.py --write                   measure nothing: put the tables into docs/results.md
+    python benchmarks/results.py --write                   measure nothing: put the tables into these pages
     python benchmarks/results.py --write --ckcf FILE       … and those of benchmarks/ckcf.py --json FILE
     python benchmarks/results.py --curves MKR,MF           measure nothing: draw their validation AUC by epoch
     python benchmarks/results.py --json FILE               every line, for machines
@@ -53,7 +53,7 @@ from machine import machine
 from refit import fit_for_lists
 from results_extra import CURVES, ckcf_tables, draw_curves
 from results_file import Key, ResultsFile
-from results_page import PAGE, Tables, fill
+from results_page import PAGES, Tables, fill_pages
 from results_rows import (
     ALL_DATASETS,
     BOOKS,
@@ -273,7 +273,9 @@ def arguments() -> argparse.Namespace:
         help="measure these anew (once: a run that goes on needs it no more)",
     )
     parser.add_argument("--json", type=Path, help="write every line that counts to this file")
-    parser.add_argument("--write", action="store_true", help="measure nothing, fill docs/results.md from the file")
+    parser.add_argument(
+        "--write", action="store_true", help="measure nothing, fill docs/results.md and lab-notes.md from the file"
+    )
     parser.add_argument("--mixed", action="store_true", help="let --write use lines of several machines, and name them")
     parser.add_argument("--ckcf", type=Path, metavar="FILE", help="with --write: what ckcf.py --json FILE wrote")
     parser.add_argument(
@@ -291,14 +293,16 @@ def arguments() -> argparse.Namespace:
 
 
 def write(file: ResultsFile, ckcf: Path | None, *, mixed: bool) -> None:
-    """Fill the marked places of docs/results.md."""
+    """Fill the marked places of docs/results.md and docs/lab-notes.md."""
     tables = Tables(file)
     if len(tables.machines()) > 1 and not mixed:
         raise SystemExit(
             f"Several machines measured: {'; '.join(tables.machines())}. --mixed writes and names them all."
         )
     made = tables.all() | (ckcf_tables(ckcf) if ckcf else {})
-    PAGE.write_text(fill(PAGE.read_text(encoding="utf-8"), made), encoding="utf-8")
+    pages = {path: path.read_text(encoding="utf-8") for path in PAGES}
+    for path, text in fill_pages(pages, made).items():
+        path.write_text(text, encoding="utf-8")
     print(f"Written: {', '.join(made)}.")
 
 

@@ -1,4 +1,4 @@
-"""What docs/results.md shows beside the tables of `results_page.py`: curves, and the tables of `ckcf.py`."""
+"""What docs/lab-notes.md shows beside the tables of `results_page.py`: curves, and the tables of `ckcf.py`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pandas as pd
 from ckcf import LENGTHS
 from ckcf import table as means
 from results_file import Key, ResultsFile
-from results_page import PAGE, markdown, number
+from results_page import DOCS, markdown, number
 from results_rows import DATASETS, TITLES
 
 from kgplug.plots import comparison_figure
@@ -41,7 +41,7 @@ def ckcf_tables(path: Path) -> dict[str, str]:
     return made
 
 
-def draw_curves(file: ResultsFile, models: list[str], folder: Path = PAGE.parent) -> list[Path]:
+def draw_curves(file: ResultsFile, models: list[str], folder: Path = DOCS) -> list[Path]:
     """Draw validation AUC by epoch of honest click-through, seed 0: one picture a data set that has such lines."""
     written = []
     for dataset in DATASETS:

@@ -1,4 +1,4 @@
-"""The tables of docs/results.md, from the file of `results.py`."""
+"""The tables of docs/results.md and docs/lab-notes.md, from the file of `results.py`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ import numpy as np
 from results_file import Key, ResultsFile
 from results_rows import ALL_DATASETS, DATASETS, MADE_FOR_LISTS, PROBE, SWITCHES, TITLES, UNSEEN, Row, rows
 
-PAGE = Path(__file__).resolve().parents[1] / "docs" / "results.md"
+DOCS = Path(__file__).resolve().parents[1] / "docs"
+PAGES = (DOCS / "results.md", DOCS / "lab-notes.md")
 COMMAND = "python benchmarks/results.py --book-crossing FOLDER"
 MARKED = re.compile(r"(<!-- table: (.+?) -->\n).*?(<!-- end -->)", re.DOTALL)
 NOT_YET = "Not measured yet."
@@ -84,6 +85,27 @@ def fill(page: str, tables: Mapping[str, str]) -> str:
     return MARKED.sub(replaced, page)
 
 
+def fill_pages(pages: Mapping[Path, str], tables: Mapping[str, str]) -> dict[Path, str]:
+    """Fill several pages as `fill` fills one: each table has its place on exactly one of them.
+
+    Args:
+        pages: path → text.
+        tables: name → Markdown.
+
+    Returns:
+        path → text.
+
+    Raises:
+        ValueError: no page has a place for a table, or there are two places.
+    """
+    fill("\n".join(pages.values()), tables)
+    names = {path: {name for _, name, _ in MARKED.findall(text)} for path, text in pages.items()}
+    return {
+        path: fill(text, {name: table for name, table in tables.items() if name in names[path]})
+        for path, text in pages.items()
+    }
+
+
 def markdown(header: Sequence[str], body: Sequence[Sequence[str]]) -> str:
     """Return a table."""
     lines = ["| " + " | ".join(cells) + " |" for cells in (header, *body)]
@@ -97,7 +119,7 @@ def number(value: float, *, sign: bool = False) -> str:
 
 
 class Tables:
-    """Every table of the page that comes from the file."""
+    """Every table of the pages that comes from the file."""
 
     def __init__(self, file: ResultsFile) -> None:
         self.lines = file.lines

@@ -20,7 +20,17 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "benchmarks"))
 import results  # noqa: E402
 from results_file import Key, ResultsFile  # noqa: E402
-from results_page import MARKED, PAGE, Difference, Tables, compare, difference_cell, fill, summarise  # noqa: E402
+from results_page import (  # noqa: E402
+    MARKED,
+    PAGES,
+    Difference,
+    Tables,
+    compare,
+    difference_cell,
+    fill,
+    fill_pages,
+    summarise,
+)
 from results_rows import MOVIES, DataSet, Row, read, rows, shuffled  # noqa: E402
 
 LINE = {
@@ -66,12 +76,18 @@ def test_only_what_stands_between_marks_is_written() -> None:
 
 
 def test_the_page_has_a_place_for_every_table(tmp_path: Path) -> None:
-    page = PAGE.read_text(encoding="utf-8")
+    pages = {path: path.read_text(encoding="utf-8") for path in PAGES}
     made = Tables(ResultsFile(tmp_path / "none.jsonl")).all()
-    assert {name for _, name, _ in MARKED.findall(page)} - set(made) == {
+    assert {name for page in pages.values() for _, name, _ in MARKED.findall(page)} - set(made) == {
         "ckcf", "ckcf, provenance", "ckcf, cold books", "ckcf, ratio",
     }  # fmt: skip
-    fill(page, made)
+    for page in fill_pages(pages, dict.fromkeys(made, "new")).values():
+        for start, name, _ in MARKED.findall(page):
+            assert name not in made or f"{start}new\n<!-- end -->" in page
+    with pytest.raises(ValueError, match="wrong: leak"):
+        fill_pages({path: page.replace("<!-- table: leak -->", "") for path, page in pages.items()}, made)
+    with pytest.raises(ValueError, match="wrong: leak"):
+        fill_pages({path: page + "\n<!-- table: leak -->\n<!-- end -->" for path, page in pages.items()}, made)
 
 
 def test_a_model_stands_beside_baselines_and_itself_without_its_graph(tmp_path: Path) -> None:
