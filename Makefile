@@ -1,5 +1,6 @@
 # make demo: run the main job on real data against a real local Neo4j.   make test: pass the tests.
 # make check: linters, layers, types.   make coverage: the tests, with the lines they miss.   make clean: forget the environment.
+# make docs: build the documentation site into docs/_build/html; warnings are errors.
 # make audit: look up the installed packages in the list of known vulnerabilities; without a network, make audit ADVISORIES=folder
 # with a clone of the PyPA's advisory-database.
 VENV := .venv
@@ -8,7 +9,7 @@ BIN := $(VENV)/bin
 CANDIDATES := $(PYTHON) python3.12 python3.11 python3 python
 PROBE := import sys, venv, ensurepip; raise SystemExit(sys.version_info[:2] not in ((3, 11), (3, 12)))
 
-.PHONY: demo test check audit install clean
+.PHONY: demo test check audit docs install clean
 demo: $(VENV)/.demo
 	@$(BIN)/kgplug demo
 
@@ -23,6 +24,9 @@ audit: $(VENV)/.dev
 	@$(BIN)/python -m pip list --disable-pip-version-check --format=freeze --exclude-editable >$(VENV)/packages.txt
 	@$(if $(ADVISORIES),$(BIN)/python tests/offline_audit.py '$(ADVISORIES)' $(VENV)/packages.txt,\
 	  $(BIN)/pip-audit --strict --no-deps --disable-pip --progress-spinner off --requirement $(VENV)/packages.txt)
+
+docs: $(VENV)/.docs
+	@$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html && echo "Open docs/_build/html/index.html"
 
 install: $(VENV)/.dev
 
@@ -39,6 +43,8 @@ $(VENV)/.demo: $(VENV)/.python pyproject.toml
 	@$(call install,.)
 $(VENV)/.dev: $(VENV)/.python pyproject.toml
 	@$(call install,.[dev]) && touch $(VENV)/.demo
+$(VENV)/.docs: $(VENV)/.python pyproject.toml
+	@$(call install,.[docs]) && touch $(VENV)/.demo
 
 define install
 echo "Installing kgplug and its packages into $(VENV): 7 GB on disk, most of it torch; some minutes the first time"; \

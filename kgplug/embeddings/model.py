@@ -279,7 +279,7 @@ class EmbeddingModel:
 
         TransE has {"translation"}, TransH {"normal", "translation"}, TransR {"translation", "projection"};
         RotatE's complex "rotation" is [real parts, imaginary parts]. A model trained on inverse triples adds
-        each tensor of the inverse relations as "inverse_…".
+        each tensor of the inverse relations under `inverse_` and its name.
         """
         entry = EMBEDDINGS[self.name]
         tensors = [real_numbers(part()) for part in self.module.relation_representations]
