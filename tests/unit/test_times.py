@@ -289,3 +289,15 @@ def test_arrays_that_do_not_fit_are_refused(arrays: dict, message: str) -> None:
     more = {name: np.asarray(values) for name, values in given_arrays.items()}
     with pytest.raises(DataError, match=message):
         Interactions.from_arrays(np.arange(2), np.arange(2), np.asarray(users), np.asarray(items), **more)
+
+
+def test_a_time_zone_never_sees_a_date_of_the_driver() -> None:
+    """CPython's ZoneInfo takes any object for a datetime and reads past its memory: a crash, or another offset."""
+
+    class Zone(dt.tzinfo):
+        def utcoffset(self, when):
+            assert isinstance(when, dt.datetime)
+            return dt.timedelta(hours=2)
+
+    times, unit = _times([neo4j.time.DateTime(2001, 9, 9, 3, 46, 40, tzinfo=Zone())])
+    assert (times, unit) == ([1_000_000_000], "s")

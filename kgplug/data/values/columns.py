@@ -209,7 +209,8 @@ def _parts_of_date(value: Any) -> tuple[int, int]:
         seconds += value.hour * 3600 + value.minute * 60 + int(value.second)
         nanoseconds = value.microsecond * 1000 if hasattr(value, "microsecond") else 0
         nanoseconds += getattr(value, "nanosecond", 0)
-        offset = value.utcoffset()
+        # Not utcoffset() of a neo4j DateTime: it hands itself to the zone, and a ZoneInfo then reads past its memory.
+        offset = (value.to_native() if hasattr(value, "to_native") else value).utcoffset()
         seconds -= 0 if offset is None else round(offset.total_seconds())
     return seconds, nanoseconds
 
