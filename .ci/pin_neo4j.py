@@ -1,7 +1,7 @@
 """Make the pinned jar list of the managed local Neo4j anew: `python .ci/pin_neo4j.py 5.26.30`.
 
 Maven (a `mvn` on PATH) resolves the server's class path into a fresh folder; every jar then goes into
-`kgplug/graph/neo4j-VERSION.jars.txt` with its sha256 and size. Users never run this, and need no Maven.
+`kgplug/graph/server/neo4j-VERSION.jars.txt` with its sha256 and size. Users never run this, and need no Maven.
 """
 
 from __future__ import annotations

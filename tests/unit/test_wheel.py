@@ -61,7 +61,7 @@ def test_the_installed_wheel_lists_its_models(installed_python: Path, tmp_path: 
 def test_the_installed_wheel_carries_the_pinned_jars_and_the_type_marker(installed_python: Path) -> None:
     (package,) = (installed_python.parents[1] / "lib").glob("python*/site-packages/kgplug")
     assert (package / "py.typed").exists()
-    pins = next((package / "graph").glob("neo4j-*.jars.txt")).read_text()
+    pins = next((package / "graph" / "server").glob("neo4j-*.jars.txt")).read_text()
     assert len(re.findall(r"\b[0-9a-f]{64}\b", pins)) > 200
 
 
