@@ -12,7 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-GRAPH = Path(__file__).parents[1] / "kgplug" / "graph"
+SERVER = Path(__file__).parents[1] / "kgplug" / "graph" / "server"
 POM = """<project xmlns="http://maven.apache.org/POM/4.0.0"><modelVersion>4.0.0</modelVersion>
 <groupId>kgplug</groupId><artifactId>pin</artifactId><version>1</version><dependencies><dependency>
 <groupId>org.neo4j</groupId><artifactId>neo4j</artifactId><version>{version}</version>
@@ -43,7 +43,7 @@ def main() -> None:
         jars = class_path(version, Path(folder))
         lines = [pin(jar, Path(folder) / "m2") for jar in jars]
     head = [f"# Class path of Neo4j Community {version}, made by .ci/pin_neo4j.py: sha256, bytes, coordinates."]
-    (GRAPH / f"neo4j-{version}.jars.txt").write_text("\n".join([*head, *lines]) + "\n", encoding="utf-8")
+    (SERVER / f"neo4j-{version}.jars.txt").write_text("\n".join([*head, *lines]) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
