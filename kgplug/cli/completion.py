@@ -68,6 +68,17 @@ def model_names(incomplete: str) -> list[str]:
 
 def run_names(incomplete: str) -> list[str]:
     """Return the models that have runs on this machine, then the ids of these runs, the newest first."""
+    models, ids = _trained()
+    return _fitting([*models, *ids], incomplete)
+
+
+def trained_models(incomplete: str) -> list[str]:
+    """Return the models that have runs on this machine: those that may be published."""
+    return _fitting(_trained()[0], incomplete)
+
+
+def _trained() -> tuple[list[str], list[str]]:
+    """Return the models that have runs on this machine, and the ids of these runs, the newest first."""
     from kgplug.data.artefact import id_prefix
     from kgplug.models import available
     from kgplug.settings import Settings
@@ -76,16 +87,7 @@ def run_names(incomplete: str) -> list[str]:
     ids = [path.name for path in folder.iterdir() if not path.name.startswith(".")] if folder.is_dir() else []
     ids = sorted(ids, key=lambda run: run.split("-")[-3:], reverse=True)
     trained = {run.rsplit("-", 3)[0] for run in ids}
-    models = [entry.name for entry in available() if id_prefix(entry.name) in trained]
-    return _fitting([*models, *ids], incomplete)
-
-
-def trained_models(incomplete: str) -> list[str]:
-    """Return the models that have runs on this machine: those that may be published."""
-    from kgplug.models import available
-
-    known = {entry.name for entry in available()}
-    return [name for name in run_names(incomplete) if name in known]
+    return [entry.name for entry in available() if id_prefix(entry.name) in trained], ids
 
 
 def query_names(incomplete: str) -> list[str]:

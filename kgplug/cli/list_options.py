@@ -9,31 +9,22 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from kgplug.cli.completion import run_names
-from kgplug.cli.console import (
-    open_runs,
-)
+from kgplug.cli.console import open_runs
 from kgplug.cli.this_graph import resolve_here
 
 if TYPE_CHECKING:
     from kgplug.graph.publishing.list_options import Embedding, ListOptions
 
-
 Where = Annotated[
     str | None,
     typer.Option(help='Only items for which this Cypher predicate over item is true, such as "item.year > 1990".'),
 ]
-
-
 ItemLabels = Annotated[
     list[str] | None, typer.Option("--label", help="Only items with this label; repeated, with one of the labels.")
 ]
-
-
 Diversity = Annotated[
     float, typer.Option(help="From 0 to 1: how much likeness to the items before it counts against an item (MMR).")
 ]
-
-
 DiverseBy = Annotated[
     str | None,
     typer.Option(

@@ -242,10 +242,9 @@ def _print_measures(tables: dict[str, pd.DataFrame], *, beyond: bool, as_json: b
     from kgplug.jobs import health
 
     if as_json:
-        for note in [note for table in tables.values() for note in table.attrs.get("notes", [])]:
-            err.print(note)  # such as which figures are not to be compared
-        for note in health.notes(tables):
-            err.print(note)
+        notes = [text for table in tables.values() for text in table.attrs.get("notes", [])]
+        for text in [*notes, *health.notes(tables)]:  # such as which figures are not to be compared
+            err.print(text)
         print_json([row for table in tables.values() for row in plain(table.rename_axis("run"))])
         return
     titles = {"recommender": "Recommenders, on their test part", "embedding": "Embeddings, on held-out triples"}
@@ -258,7 +257,7 @@ def _print_measures(tables: dict[str, pd.DataFrame], *, beyond: bool, as_json: b
             print_frame(
                 table.loc[:, further], as_json=False, title="Beyond accuracy: what the lists are like, for whom"
             )
-        for note in table.attrs.get("notes", []):
-            out.print(note)
-    for note in health.notes(tables):
-        out.print(note)
+        for text in table.attrs.get("notes", []):
+            out.print(text)
+    for text in health.notes(tables):
+        out.print(text)

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from pykeen.models import ERModel
 
 from kgplug.embeddings.translational import weight_of
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True)

@@ -22,8 +22,8 @@ def carry_over(
 ) -> CarriedOver:
     """Give a fresh module the vectors that an earlier one has learnt, and a start to those of new nodes.
 
-    Under TransE a new node starts at the mean of where its
-    triples put it, t − r and h + r: the point that fits them best in the least squares. Elsewhere it starts at random.
+    Under TransE a new node starts at the mean of where its triples put it, t − r and h + r: the point that fits them
+    best in the least squares. Elsewhere it starts at random.
 
     Args:
         earlier: trained.

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from kgplug.errors import GraphError
 from kgplug.graph.connection import Connection
 from kgplug.graph.server.local import LocalNeo4j
 from kgplug.settings import Settings
-
-if TYPE_CHECKING:
-    pass
 
 
 def connect_settings(

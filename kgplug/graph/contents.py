@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 
 from kgplug.errors import DataError
 from kgplug.graph.catalog import OWN_LABELS
@@ -13,10 +13,7 @@ from kgplug.graph.counts import read_counts
 from kgplug.graph.far_times import readable
 from kgplug.graph.schema import GraphSchema
 
-_Name = TypeVar("_Name", bound=Hashable)
-
 _SAMPLE_ROWS = 1000
-_QUERIES_A_BATCH = 50
 
 
 @dataclass(frozen=True)
@@ -59,19 +56,6 @@ def read_contents(connection: Connection) -> Contents:
         {label: counts.labels[label] for label in OWN_LABELS if label in counts.labels},
         counts.ends,
     )
-
-
-def count_all(connection: Connection, patterns: dict[_Name, str]) -> dict[_Name, int]:
-    """Count the matches of patterns that bind `n`: name → number. Single-label patterns cost nothing."""
-    counts: dict[_Name, int] = {}
-    names = list(patterns)
-    for start in range(0, len(names), _QUERIES_A_BATCH):
-        batch = names[start : start + _QUERIES_A_BATCH]
-        query = " UNION ALL ".join(
-            f"MATCH {patterns[name]} WITH count(n) AS n RETURN {number} AS i, n" for number, name in enumerate(batch)
-        )
-        counts |= {batch[row["i"]]: row["n"] for row in connection.rows(query)}
-    return counts
 
 
 def label_keys(schema: GraphSchema, unique: dict[str, list[str]]) -> dict[str, str]:

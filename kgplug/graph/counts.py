@@ -6,12 +6,15 @@ in a single query, which costs nothing either, and many by one pass over the gra
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from kgplug.errors import GraphError
 from kgplug.graph.connection import Connection
 from kgplug.graph.queries import quote
+
+_Name = TypeVar("_Name", bound=Hashable)
 
 MOST_NAMES = 30  # that one query lists: the server takes some 20 ms to plan each
 _GRAPH_COUNTS = "CALL db.stats.retrieve('GRAPH COUNTS') YIELD data RETURN data"
@@ -53,7 +56,7 @@ def names_in_use(connection: Connection) -> tuple[list[str], list[str]]:
     return labels, types
 
 
-def count_patterns(connection: Connection, patterns: dict[str, str]) -> dict[str, int]:
+def count_patterns(connection: Connection, patterns: Mapping[_Name, str]) -> dict[_Name, int]:
     """Count the matches of a few patterns that bind `n`, in one query: name → number.
 
     Single-label patterns cost nothing. Every pattern is planned, so their number must not grow with that of labels

@@ -25,9 +25,7 @@ from kgplug.errors import UsageError, unknown_name
 from kgplug.graph.naming import KEY_NAMES, TITLE_NAMES, TITLE_PATTERN, named_keys
 from kgplug.graph.schema import GraphSchema
 
-LONGEST = (
-    10_000_000  # of a list: Neo4j's vector index takes no more than 2^31 candidates, and a query asks for ten times k
-)
+LONGEST = 10_000_000  # list: a query asks for ten times k, and Neo4j's vector index gives at most 2^31 candidates
 _TOKEN = re.compile(r"(?P<before>:|\w*user\.|\w*item\.|\w*rated\.)`(?P<name>[^`]+)`")
 _MARKED = re.compile(r"// (?P<what>name|label) of (?P<node>\w+)\n.*?// end of (?P=what)\n", re.DOTALL)
 _CONDITION = re.compile(r"^ *(AND|//) .*$\n", re.MULTILINE)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from kgplug.graph.connection import Connection
-from kgplug.graph.contents import count_all
+from kgplug.graph.counts import count_patterns
 from kgplug.graph.guessing.profiles import TypeProfile
 from kgplug.graph.guessing.values import sampled_signs
 from kgplug.graph.guessing.words import (
@@ -143,7 +143,7 @@ def _users_apart(connection: Connection, found: list[Candidate]) -> dict[str, bo
         patterns[one.user, one.direction] = (
             f"()-[n]->(:{user})" if one.direction == "user_to_item" else f"(:{user})-[n]->()"
         )
-    counts = count_all(connection, patterns)
+    counts = count_patterns(connection, patterns)
     return {one.profile.name: not counts[one.user, one.direction] for one in found}
 
 

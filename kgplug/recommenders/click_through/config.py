@@ -7,8 +7,6 @@ from pydantic import Field
 from kgplug.training.config import DataSize, TrainedConfig
 
 SIDE_BELOW = 20  # likes a user
-
-
 PATIENCE_OF_FEW = 20  # epochs, where likes are very few
 
 
