@@ -24,7 +24,8 @@ class Settings(BaseSettings):
     neo4j_password: SecretStr | None = Field(default=None, description="password of that user")
     neo4j_database: str | None = Field(default=None, description="database name; the server's default if unset")
     neo4j_ca_file: Path | None = Field(
-        default=None, description="PEM file of authorities to trust for bolt+s:// and neo4j+s://; else the system's"
+        default=None,
+        description="PEM file of certificate authorities for bolt+s:// and neo4j+s://; the system's if unset",
     )
     kgplug_home: Path = Field(
         default_factory=lambda: platformdirs.user_data_path("kgplug"),

@@ -93,7 +93,7 @@ def _plain_array(value: Any) -> Any:
     if is_dataclass(value) and not isinstance(value, type):
         return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
     if type(value).__str__ is object.__str__ and type(value).__repr__ is object.__repr__:
-        raise TypeError(f"A {type(value).__name__} has no text of its own that JSON could hold.")
+        raise TypeError(f"Cannot write a value of type {type(value).__name__} as JSON: it has no text form.")
     return str(value)
 
 

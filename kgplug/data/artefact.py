@@ -67,7 +67,7 @@ def write_artefact(folder: Path, arrays: dict[str, np.ndarray], content: dict) -
     folder = Path(folder)
     replaced = _read_manifest(folder) if (folder / MANIFEST).exists() else None
     if replaced is None and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise RunError(f"{folder} exists and is no run, so it is left alone. Choose another folder.")
+        raise RunError(f"{folder} exists and is not a run, so it was not changed. Choose another folder.")
     with disk_errors(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
         _remove_abandoned(folder.parent)
@@ -97,7 +97,7 @@ def disk_errors(path: Path) -> Iterator[None]:
         told = error.strerror if isinstance(error, OSError) else None
         reason = told or str(error).rpartition("I/O error: ")[2].partition(" (os error")[0]
         raise RunError(
-            f"{path} could not be written: {reason}. What stood there before is whole. {_advice(path, error, reason)}"
+            f"{path} could not be written: {reason}. Any previous version is intact. {_advice(path, error, reason)}"
         ) from error
 
 
@@ -105,11 +105,10 @@ def _advice(path: Path, error: BaseException, reason: str) -> str:
     """Return what helps against a disk's refusal."""
     full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "No space left" in reason
     home = Settings().kgplug_home
-    elsewhere = (
-        "set KGPLUG_HOME to another disk" if path.absolute().is_relative_to(home.absolute()) else "choose another place"
-    )
-    first = "Make room" if full else f"Check the disk and the permissions of {path.parent}"
-    return f"{first}, or {elsewhere}; then try again."
+    in_home = path.absolute().is_relative_to(home.absolute())
+    elsewhere = "set KGPLUG_HOME to another disk" if in_home else "choose another folder"
+    first = "Free some space" if full else f"Check the disk and the permissions of {path.parent}"
+    return f"{first}, or {elsewhere}, then try again."
 
 
 def _remove_abandoned(parent: Path) -> None:
@@ -277,7 +276,7 @@ def _check_hash(folder: Path, file: dict) -> None:
 
 def _altered(folder: Path, name: str) -> RunError:
     return RunError(
-        f"{folder}: {name} is cut short or was altered (its size or sha256 is not the one in {MANIFEST}). Train again."
+        f"{folder}: {name} is truncated or altered (its size or sha256 differs from {MANIFEST}). Train again."
     )
 
 
@@ -287,7 +286,7 @@ def _parse_content(folder: Path, file: dict) -> dict:
     except (ValueError, RecursionError) as error:
         raise RunError(f"{folder}: {CONTENT} is damaged ({error}). Train again.") from error
     if not isinstance(content, dict):
-        raise RunError(f"{folder}: {CONTENT} is not that of a run. Train again.")
+        raise RunError(f"{folder}: {CONTENT} does not describe a run. Train again.")
     return content
 
 

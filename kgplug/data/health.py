@@ -40,8 +40,8 @@ def refuse_dead(publication: Publication, *, force: bool) -> None:
     found = list(dict.fromkeys([*publication.findings, *publication_findings(publication)]))
     if found and not force:
         raise DeadModelError(
-            f"{publication.model} (run {publication.run}) is not published, as it has collapsed: {'; '.join(found)}. "
-            "Train it with other settings, or publish another model. To publish it all the same: --force "
+            f"{publication.model} (run {publication.run}) was not published: it has collapsed: {'; '.join(found)}. "
+            "Train it with other settings, or publish another model. To publish it anyway, use --force "
             "(force=True in Python)."
         )
 
@@ -64,14 +64,14 @@ def vector_findings(what: str, vectors: np.ndarray, *, learnt: np.ndarray | None
     if zero.all():
         return [f"all {n:,} {name} are zero"]
     if learnt is not None and learnt.sum() >= SEVERAL and (zero & learnt).sum() >= MOST * learnt.sum():
-        return [f"{(zero & learnt).sum():,} of the {learnt.sum():,} {name} that have likes to learn from are zero"]
+        return [f"{(zero & learnt).sum():,} of the {learnt.sum():,} {name} with likes to learn from are zero"]
     some = np.flatnonzero(finite & ~zero)
     some = some[:: -(-len(some) // _SAMPLE)]
     lengths = np.linalg.norm(vectors[some].astype(np.float64), axis=1)
     if np.median(lengths) < _LEAST_LENGTH or (~usable_rows(vectors[some])).mean() >= MOST:
-        return [f"the {n:,} {name} have shrunk to nothing (median length {np.median(lengths):.1g})"]
+        return [f"the {n:,} {name} have shrunk to almost zero (median length {np.median(lengths):.1g})"]
     if len(some) >= SEVERAL and _spread(vectors[some], lengths) < _LEAST_SPREAD:
-        return [f"the {n:,} {name} are all but the same, so they tell no node from another"]
+        return [f"the {n:,} {name} are almost identical, so they do not distinguish nodes"]
     return []
 
 
@@ -101,7 +101,7 @@ def list_findings(lists: TopLists, *, probabilities: bool = False, counts: bool 
     if not np.isfinite(scores).all():
         return [f"{(~np.isfinite(scores)).mean():.0%} of the scores in the lists are not finite numbers"]
     if scores.min() == scores.max() and not counts:
-        return [f"every score in the lists is {scores[0]:.6g}, so their order means nothing"]
+        return [f"every score in the lists is {scores[0]:.6g}, so their order is meaningless"]
     sure = np.minimum(scores, 1 - scores) <= SURE
     if probabilities and sure.mean() >= NEARLY_ALL:
         return [f"{sure.mean():.0%} of the probabilities in the lists are within {SURE} of 0 or 1: they are saturated"]

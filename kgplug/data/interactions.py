@@ -19,8 +19,8 @@ from kgplug.data.values.columns import (
     as_threshold,
     check_columns,
     check_lengths,
+    read_indices,
     read_ratings,
-    read_row_numbers,
     read_timestamps,
 )
 from kgplug.data.values.keys import as_column, as_keys, factorize, fingerprint
@@ -172,7 +172,7 @@ class Interactions:
                 itself.
             UsageError: `repeated` is not one of these words, or "sum" or "mean" without ratings.
         """
-        users, items = read_row_numbers(users, user_keys, "users"), read_row_numbers(items, item_keys, "items")
+        users, items = read_indices(users, user_keys, "users"), read_indices(items, item_keys, "items")
         if ratings is not None:
             ratings, booleans = read_ratings(ratings, "ratings")
             threshold = 1 if booleans and threshold is None else threshold
@@ -184,10 +184,10 @@ class Interactions:
             own_items = own.same_keys_as(user_keys, item_keys)
         if own_items is not None and (itself := own_items[users] == items).any():
             others = ~itself
-            _log.warning("Left out: %s of a user with itself.", counted(int(itself.sum()), "row"))
+            _log.warning("Left out %s whose user and item are the same.", counted(int(itself.sum()), "row"))
             if not others.any():
                 raise DataError(
-                    f"Interactions: all {len(users):,} rows are of a user with itself, so there is nothing to learn. "
+                    f"Interactions: user and item are the same in all {len(users):,} rows. "
                     "Expected feedback of users on other nodes."
                 )
             users, items = users[others], items[others]
@@ -353,7 +353,7 @@ class Interactions:
                 fractions=fractions, seed=seed, by=by, order=order,
             )  # fmt: skip
         else:
-            raise UsageError(f'Split method is "keys" or "positions", not {method!r}.')
+            raise UsageError(f'method: expected "keys" or "positions", found {method!r}.')
         return tuple(self.take(part == number) for number in range(len(fractions)))  # part: (n,)
 
     def matrix(self) -> sparse.csr_matrix:

@@ -31,7 +31,7 @@ def how_merged(repeated: Repeated | None, ratings: np.ndarray | None, counts: np
     if repeated is not None and repeated not in REPEATED:
         raise UsageError(f"repeated: expected one of {', '.join(REPEATED)}, found {repeated!r}.")
     if repeated in ("sum", "mean") and ratings is None:
-        raise UsageError(f'repeated="{repeated}" needs ratings. Name them, or use repeated="count".')
+        raise UsageError(f'repeated="{repeated}" needs ratings. Give them, or use repeated="count".')
     if repeated is None and ratings is None and counts is not None:
         return "count"
     return None if repeated == "last" or (repeated in ("sum", "mean") and counts is None) else repeated
@@ -55,5 +55,5 @@ def merged_ratings(
     with np.errstate(over="ignore"):
         merged = (sums if how == "sum" or counts is None else sums / counts).astype(np.float32)
     if not np.isfinite(merged).all():
-        raise DataError('Interactions: the sum of the ratings of a pair is too large. Use repeated="mean".')
+        raise DataError('Interactions: the sum of a pair\'s ratings is too large for float32. Use repeated="mean".')
     return merged

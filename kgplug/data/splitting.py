@@ -115,11 +115,11 @@ def _parts(group: np.ndarray, rank: np.ndarray, sizes: np.ndarray, cuts: np.ndar
 
 def _check_words(by: str, order: str, timestamps: np.ndarray | None) -> None:
     if by not in ("user", "row"):
-        raise UsageError(f'Split by "user" or "row", not {by!r}.')
+        raise UsageError(f'by: expected "user" or "row", found {by!r}.')
     if order not in ("random", "time"):
-        raise UsageError(f'Split order is "random" or "time", not {order!r}.')
+        raise UsageError(f'order: expected "random" or "time", found {order!r}.')
     if order == "time" and timestamps is None:
-        raise DataError("A split by time needs timestamps, and these interactions have none; use order='random'.")
+        raise DataError('order="time" needs timestamps, and these interactions have none. Use order="random".')
 
 
 def check_seed(seed: int) -> int:
@@ -129,7 +129,7 @@ def check_seed(seed: int) -> int:
         UsageError: it is not a whole number from 0 on.
     """
     if not is_whole(seed) or seed < 0:
-        raise UsageError(f"The seed of a split is a whole number from 0 on; found {seed!r}.")
+        raise UsageError(f"seed of a split: expected a whole number of at least 0, found {seed!r}.")
     return int(seed)
 
 
@@ -154,7 +154,7 @@ def _as_printed(share: Any) -> float:
 
 
 def _not_fractions(found: str) -> UsageError:
-    return UsageError(f"Split fractions must be at least two, not negative, and add up to 1; found {found}.")
+    return UsageError(f"fractions: expected two or more numbers, none negative, that add up to 1; found {found}.")
 
 
 def hash_keys(keys: np.ndarray) -> np.ndarray:

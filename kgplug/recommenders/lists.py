@@ -17,7 +17,7 @@ from kgplug.data.ranking.threads import row_blocks
 from kgplug.data.ranking.ties import Ties, sizes_of_rows
 from kgplug.data.ranking.top_k import leave_out
 from kgplug.data.values.keys import as_keys
-from kgplug.data.values.whole_numbers import is_whole, row_numbers
+from kgplug.data.values.whole_numbers import as_indices, is_whole
 from kgplug.errors import UsageError
 
 SCORE_BLOCK_CELLS = 16_000_000  # user × item scores held at a time (64 MB of float32)
@@ -236,12 +236,12 @@ class ListMaker(ABC):
     def _user_rows(self, users: np.ndarray) -> np.ndarray:
         """Return row numbers of users as int64, refusing others with a `UsageError`."""
         self._check_trained()
-        return row_numbers(users, len(self.user_keys), "Users")
+        return as_indices(users, len(self.user_keys), "users")
 
     def _item_rows(self, items: np.ndarray) -> np.ndarray:
         """Return row numbers of items as int64, refusing others with a `UsageError`."""
         self._check_trained()
-        return row_numbers(items, len(self.item_keys), "Items")
+        return as_indices(items, len(self.item_keys), "items")
 
     def _pair_rows(self, users: np.ndarray, items: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return row numbers of the users and the items of pairs, int64 (n,) both; one user or item goes with all."""

@@ -140,6 +140,6 @@ def test_a_damaged_run_is_refused_and_the_graph_stays(demo: Demo, demo_graph: Gr
     finally:
         arrays.write_bytes(whole)
     assert result.returncode == 1
-    assert "cut short or was altered" in result.stderr
+    assert "truncated or altered" in result.stderr
     assert "Traceback" not in result.stderr
     assert demo_graph.query(count)["n"].iloc[0] == before

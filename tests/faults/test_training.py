@@ -110,7 +110,7 @@ def test_a_disk_that_fills_up_in_a_training_leaves_its_last_checkpoint_to_go_on_
     result = kgplug(*large, home=home, endpoint=neo4j_server)
     message = sentence(result)
     (kept,) = checkpoints(home)
-    assert f"{kept} could not be written: No space left on device. What stood there before is whole." in message
+    assert f"{kept} could not be written: No space left on device. Any previous version is intact." in message
     assert list(kept.parent.iterdir()) == [kept]
     assert Runs(home / "runs").list() == []
     filling.unlink()

@@ -161,8 +161,8 @@ def test_from_python_the_type_of_a_key_is_its_own(connection: Connection, home: 
     [
         ({"user": 7, "model": "Nope", "k": 3}, "No published model is called 'Nope'. Published: ItemKNN."),
         ({"user": 7, "model": "itemknn", "k": 3}, "No published model is called 'itemknn'. Published: ItemKNN."),
-        ({"user": 7, "model": "ItemKNN", "k": 0}, "k: expected a whole number from 1 on, found 0."),
-        ({"user": 7, "model": "ItemKNN", "k": "3"}, "k: expected a whole number from 1 on, found '3'."),
+        ({"user": 7, "model": "ItemKNN", "k": 0}, "k: expected a whole number of at least 1, found 0."),
+        ({"user": 7, "model": "ItemKNN", "k": "3"}, "k: expected a whole number of at least 1, found '3'."),
         ({"user": 7}, "The query recommend has no value for k, model. Parameters: $user: key of the user."),
         ({"user": np.int64(99), "model": "ItemKNN", "k": 3}, "No User has id = 99. Some that are there: "),
     ],

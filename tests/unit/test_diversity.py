@@ -95,5 +95,5 @@ def test_what_cannot_be_is_one_sentence(fitted) -> None:
         with pytest.raises(UsageError, match=r"diversity: expected a number from 0 \(scores only\) to 1"):
             model.recommend(users, 5, diversity=wrong)
     for wrong in (np.ones((3, 2)), np.full((200, 2), np.nan), np.ones(200)):
-        with pytest.raises(UsageError, match=r"vectors: expected finite numbers in one row for each of 200 items"):
+        with pytest.raises(UsageError, match=r"vectors: expected finite numbers, one row per item \(200 rows\)"):
             model.recommend(users, 5, diversity=0.3, vectors=wrong)

@@ -61,9 +61,9 @@ def test_a_bare_pair_is_scored_and_one_user_goes_with_many_items(model) -> None:
     "users", ["ann", ["ann"], 0.5, [0.5], np.array([1.0]), True, [True, False], None, [None], [[0, 1]], 1 + 0j, np.timedelta64(1)]  # noqa: E501
 )  # fmt: skip
 def test_what_is_no_row_number_is_refused_with_the_call_that_gives_one(model, users) -> None:
-    with pytest.raises(UsageError, match=r"Users are row numbers from 0 to 11; found .*model.user_number\(key\)"):
+    with pytest.raises(UsageError, match=r"users: expected indices from 0 to 11, found .*model.user_index\(key\)"):
         model.recommend(users)
-    with pytest.raises(UsageError, match=r"Items are row numbers from 0 to 8; found .*model.item_number\(key\)"):
+    with pytest.raises(UsageError, match=r"items: expected indices from 0 to 8, found .*model.item_index\(key\)"):
         model.score([0], users)
 
 
@@ -71,7 +71,7 @@ def test_what_is_no_row_number_is_refused_with_the_call_that_gives_one(model, us
     ("users", "found"), [(12, "12"), (-1, "-1"), ([0, 12], "0 to 12"), (np.uint64(2**63), "9223372036854775808")]
 )
 def test_numbers_out_of_range_are_refused(model, users, found: str) -> None:
-    with pytest.raises(UsageError, match=rf"Users are row numbers from 0 to 11; found {found}\."):
+    with pytest.raises(UsageError, match=rf"users: expected indices from 0 to 11, found {found}\."):
         model.recommend(users)
 
 
@@ -116,9 +116,9 @@ def test_a_run_of_numpys_seed_and_settings_is_that_of_pythons(tmp_path: Path) ->
 
 @pytest.mark.parametrize("seed", [-1, 0.5, True, "1", None, np.timedelta64(1)])
 def test_what_is_no_seed_is_refused(seed) -> None:
-    with pytest.raises(UsageError, match=r"seed: expected a whole number from 0 on, found "):
+    with pytest.raises(UsageError, match=r"seed: expected a whole number of at least 0, found "):
         kgplug.create("Popularity").fit(_rows(), seed=seed)
-    with pytest.raises(UsageError, match=r"seed of a split is a whole number from 0 on; found "):
+    with pytest.raises(UsageError, match=r"seed of a split: expected a whole number of at least 0, found "):
         Split(seed=seed)
 
 

@@ -34,20 +34,20 @@ HEALTHY = _rng.normal(size=(50, 8)).astype(np.float32)
     ("vectors", "said"),
     [
         (np.zeros((50, 8)), "all 50 Movie vectors are zero"),
-        (HEALTHY * 1e-26, "the 50 Movie vectors have shrunk to nothing"),
-        (HEALTHY * 1e-8, "the 50 Movie vectors have shrunk to nothing"),
-        (np.ones((50, 8)), "are all but the same"),
-        (np.ones((50, 8)) + 1e-3 * HEALTHY, "are all but the same"),
-        (np.arange(1, 51)[:, None] * np.ones((50, 8)), "are all but the same"),  # all the same way
+        (HEALTHY * 1e-26, "the 50 Movie vectors have shrunk to almost zero"),
+        (HEALTHY * 1e-8, "the 50 Movie vectors have shrunk to almost zero"),
+        (np.ones((50, 8)), "are almost identical"),
+        (np.ones((50, 8)) + 1e-3 * HEALTHY, "are almost identical"),
+        (np.arange(1, 51)[:, None] * np.ones((50, 8)), "are almost identical"),  # all the same way
         (np.full((50, 8), np.nan), "50 of 50 Movie vectors are not finite numbers"),
-        (np.ones((50, 1)), "are all but the same"),
+        (np.ones((50, 1)), "are almost identical"),
     ],
 )
 def test_vectors_without_length_or_spread_are_found(vectors: np.ndarray, said: str) -> None:
     (found,) = vector_findings("Movie", vectors.astype(np.float32))
     assert said in found
     nodes = [NodeVectors("Movie", np.arange(50).astype(object), vectors.astype(np.float32))]
-    with pytest.raises(DeadModelError, match="is not published, as it has collapsed"):
+    with pytest.raises(DeadModelError, match="was not published: it has collapsed"):
         refuse_dead(Publication("M", "m-1", nodes), force=False)
     refuse_dead(Publication("M", "m-1", nodes), force=True)
 
@@ -73,7 +73,7 @@ def test_healthy_vectors_are_not(vectors: np.ndarray) -> None:
 def test_most_vectors_are_zero_though_there_are_likes_to_learn_from() -> None:
     vectors, learnt = np.where(np.arange(50)[:, None] < 20, HEALTHY, 0), np.arange(50) < 45
     (found,) = vector_findings("Movie", vectors, learnt=learnt)
-    assert found == "25 of the 45 Movie vectors that have likes to learn from are zero"
+    assert found == "25 of the 45 Movie vectors with likes to learn from are zero"
     assert vector_findings("Movie", vectors, learnt=np.arange(50) < 25) == []
 
 
@@ -167,9 +167,9 @@ def _broken(likes: Interactions, how: str) -> MF:
     ("how", "said"),
     [
         ("zero", "vectors are zero"),
-        ("tiny", "shrunk to nothing"),
+        ("tiny", "shrunk to almost zero"),
         ("small", "do not change when its own vectors are taken away"),
-        ("equal", "all but the same"),
+        ("equal", "almost identical"),
         ("saturated", "of all probabilities are at least"),
         ("impossible", "have a probability of at most"),
         ("not numbers", "not finite"),
@@ -230,7 +230,7 @@ def test_no_healthy_embedding_is_taken_for_dead_and_a_broken_one_is(name: str, p
     model.fit(planted[1], progress=False)
     assert model.health == []
     if name == "TransE":
-        for scale, said in ((0, "are zero"), (1e-20, "shrunk to nothing")):
+        for scale, said in ((0, "are zero"), (1e-20, "shrunk to almost zero")):
             table = model.module.entity_representations[0]._embeddings.weight.data
             kept = table.clone()
             table *= scale

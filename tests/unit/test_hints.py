@@ -63,8 +63,8 @@ def test_a_broken_commit_does_not_promise_that_every_command_may_be_repeated() -
 @pytest.mark.parametrize(
     ("number", "below_home", "advice"),
     [
-        (errno.ENOSPC, True, "Make room, or set KGPLUG_HOME to another disk; then try again."),
-        (errno.ENOSPC, False, "Make room, or choose another place; then try again."),
+        (errno.ENOSPC, True, "Free some space, or set KGPLUG_HOME to another disk, then try again."),
+        (errno.ENOSPC, False, "Free some space, or choose another folder, then try again."),
         (errno.EACCES, True, "Check the disk and the permissions of "),
     ],
 )
@@ -75,7 +75,7 @@ def test_what_a_disk_refuses_is_mended_as_its_reason_asks(
     path = tmp_path / ("home" if below_home else "elsewhere") / "run"
     with pytest.raises(RunError) as raised, disk_errors(path):
         raise OSError(number, "reason")
-    assert advice in str(raised.value) and ("Make room" in str(raised.value)) == (number == errno.ENOSPC)
+    assert advice in str(raised.value) and ("Free some space" in str(raised.value)) == (number == errno.ENOSPC)
 
 
 @pytest.mark.parametrize(("settings", "hint"), [({}, "Free some memory."), ({"embedding_dim": 8}, "such as 4")])

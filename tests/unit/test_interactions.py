@@ -105,7 +105,7 @@ def test_python_dates_of_object_columns_are_read_too() -> None:
         ("r", None, '"r": expected a number in every row'),
         ("r", float("inf"), '"r": expected a number'),
         ("r", 1e39, '"r": expected a number'),
-        ("t", "yesterday", "\"t\": expected seconds since 1970, or a date, in every row, found 'yesterday' in row 1"),
+        ("t", "yesterday", "\"t\": expected seconds since 1970 or a date in every row, found 'yesterday' in row 1"),
         ("t", 1e300, '"t": expected seconds since 1970'),
         ("u", None, 'column "u": expected an integer or text key in every row, found no value in row 1'),
     ],

@@ -152,5 +152,5 @@ def test_films_nobody_liked_are_ranked_by_their_director_where_the_model_learns_
 
 def test_likes_that_are_no_items_are_refused() -> None:
     interactions, _, _, _ = directors_and_fans()
-    with pytest.raises(UsageError, match="likes: items are row numbers from 0 to 199"):
+    with pytest.raises(UsageError, match="likes: expected item indices from 0 to 199"):
         _fitted("ItemKNN", interactions).recommend_for(np.array([200]))

@@ -192,12 +192,12 @@ def test_only_and_exclude_take_numbers_or_masks_and_keep_scores(model: Recommend
 
 
 def test_filters_that_are_none_and_unknown_keys_are_one_sentence(model: Recommender) -> None:
-    with pytest.raises(UsageError, match=r"only: .* found keys\. model\.item_numbers\(keys\) gives the numbers"):
+    with pytest.raises(UsageError, match=r"only: .* found keys\. model\.item_indices\(keys\) returns the indices"):
         model.recommend(np.array([0]), 3, only=np.array(["film 03"]))
     for wrong in (np.array([99]), np.array([-1])):
-        with pytest.raises(UsageError, match=r"exclude: items are row numbers from 0 to 12"):
+        with pytest.raises(UsageError, match=r"exclude: expected item indices from 0 to 12"):
             model.recommend(np.array([0]), 3, exclude=wrong)
-    with pytest.raises(UsageError, match=r"only: expected item numbers or a mask of 13 booleans"):
+    with pytest.raises(UsageError, match=r"only: expected item indices or a mask of 13 booleans"):
         model.recommend(np.array([0]), 3, only=np.array([True]))
     with pytest.raises(UsageError, match=rf"{model.name} knows no item 'film 77'"):
         model.item_numbers(["film 03", "film 77"])
@@ -255,12 +255,12 @@ def test_unknown_users_and_wrong_lengths_are_one_sentence(model: Recommender) ->
     with pytest.raises(UsageError, match=r"k must be at least 1"):
         model.recommend(np.array([0]), 0)
     for wrong in (-1, len(model.user_keys)):
-        with pytest.raises(UsageError, match=r"Users are row numbers from 0 to 12"):
+        with pytest.raises(UsageError, match=r"users: expected indices from 0 to 12"):
             model.recommend(np.array([wrong]), 1)
-        with pytest.raises(UsageError, match=r"Users are row numbers from 0 to 12"):
+        with pytest.raises(UsageError, match=r"users: expected indices from 0 to 12"):
             model.score(np.array([wrong]), np.array([0]))
     for wrong in (-1, len(model.item_keys)):
-        with pytest.raises(UsageError, match=r"Items are row numbers from 0 to \d+; found"):
+        with pytest.raises(UsageError, match=r"items: expected indices from 0 to \d+, found"):
             model.score(np.array([0]), np.array([wrong]))
 
 
@@ -354,7 +354,7 @@ def test_an_altered_run_and_a_run_of_another_model_are_refused(model: Recommende
         Other.load(folder)
     path = folder / "arrays.safetensors"
     path.write_bytes(path.read_bytes()[:-1])
-    with pytest.raises(RunError, match=r"cut short or was altered"):
+    with pytest.raises(RunError, match=r"truncated or altered"):
         kgplug.load(folder)
 
 

@@ -94,7 +94,7 @@ def test_wrong_settings_are_refused() -> None:
     with pytest.raises(UsageError, match=r"repeated: expected one of last, sum, mean, count, found 'max'"):
         _read(repeated="max")
     for repeated in ("sum", "mean"):
-        with pytest.raises(UsageError, match=r'needs ratings. Name them, or use repeated="count"'):
+        with pytest.raises(UsageError, match=r'needs ratings. Give them, or use repeated="count"'):
             _read(rated=False, repeated=repeated)
-    with pytest.raises(DataError, match=r"sum of the ratings of a pair is too large"):
+    with pytest.raises(DataError, match=r"sum of a pair's ratings is too large"):
         _read(RATED.assign(stars=3e38), repeated="sum")

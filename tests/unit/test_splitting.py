@@ -217,5 +217,5 @@ def test_triples_have_their_shares_and_seeds_are_checked() -> None:
     assert all(abs(part.n_triples / 5000 - share) < 0.02 for part, share in zip(parts, (0.8, 0.1, 0.1), strict=True))
     assert [part.n_triples for part in knowledge.split((1.0, 0.0))] == [5000, 0]
     for seed in (-1, 0.5, True, "1"):
-        with pytest.raises(UsageError, match=r"seed of a split is a whole number"):
+        with pytest.raises(UsageError, match=r"seed of a split: expected a whole number"):
             knowledge.split((0.8, 0.2), seed=seed)

@@ -63,9 +63,7 @@ def test_decimals_of_nanoseconds_keep_their_order_and_too_large_ones_are_refused
     frame = pd.DataFrame({"u": 1, "i": [1, 2, 3], "t": [Decimal(moment) for moment in moments]})
     rows = Interactions.from_dataframe(frame, user="u", item="i", timestamp="t")
     assert (rows.timestamps.tolist(), rows.time_unit) == (moments, "ns")
-    with pytest.raises(
-        DataError, match=r"expected seconds since 1970, or a date, in every row, found 10{78}… in row 0"
-    ):
+    with pytest.raises(DataError, match=r"expected seconds since 1970 or a date in every row, found 10{78}… in row 0"):
         Interactions.from_dataframe(frame.assign(t=[10**400, 1, 2]), user="u", item="i", timestamp="t")
 
 
@@ -75,8 +73,8 @@ def test_decimals_of_nanoseconds_keep_their_order_and_too_large_ones_are_refused
         ([1_600_000_000, 1_600_000_000_000], r"seconds in 1, such as 1600000000"),
         ([1_600_000_000_000] * 400 + [253_402_214_400_000], r"milliseconds in 400, such as 1600000000000; microseconds in 1, such as 253402214400000"),  # noqa: E501
         ([-1.0, 1_600_000_000_000.0], r"one unit of time"),
-        (np.array([2**63], dtype=np.uint64), r"expected seconds since 1970, or a date"),
-        ([str(2**64)], r"expected seconds since 1970, or a date"),
+        (np.array([2**63], dtype=np.uint64), r"expected seconds since 1970 or a date"),
+        ([str(2**64)], r"expected seconds since 1970 or a date"),
         (pd.to_timedelta([1, 2], unit="s"), r"found Timedelta"),
         ([np.timedelta64(1, "s")], r"found Timedelta"),
         ([True, False], r"found (np.)?True"),
@@ -274,7 +272,7 @@ def test_what_is_no_rating_is_refused_with_its_row(column, found: str) -> None:
 @pytest.mark.parametrize(
     ("arrays", "message"),
     [
-        ({"users": [0.5, 1.0]}, r"users as row numbers, found an array of float64"),
+        ({"users": [0.5, 1.0]}, r"users as indices, found an array of float64"),
         ({"users": [0, 9]}, r"users from 0 to 1, found 0 to 9"),
         ({"items": [-1, 0]}, r"items from 0 to 1, found -1 to 0"),
         ({"items": [0]}, r"arrays of one length, found 2 users, 1 items"),

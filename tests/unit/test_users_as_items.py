@@ -185,9 +185,9 @@ def test_a_person_who_follows_themselves_is_left_out_and_counted(caplog: pytest.
     with caplog.at_level(logging.WARNING):
         rows = Interactions.from_dataframe(frame, user="who", item="whom", rating="stars", users_are_items=True)
     assert len(rows) == len(_frame())
-    assert "Left out: 2 rows of a user with itself." in caplog.text
+    assert "Left out 2 rows whose user and item are the same." in caplog.text
     only = pd.DataFrame({"who": [1, 2], "whom": [1, 2]})
-    with pytest.raises(DataError, match="all 2 rows are of a user with itself"):
+    with pytest.raises(DataError, match="user and item are the same in all 2 rows"):
         Interactions.from_dataframe(only, user="who", item="whom", users_are_items=True)
 
 

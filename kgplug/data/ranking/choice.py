@@ -62,7 +62,7 @@ def check_vectors(vectors: np.ndarray, n_items: int) -> np.ndarray:
     vectors = np.asarray(vectors, dtype=np.float32)
     if vectors.ndim != 2 or len(vectors) != n_items or not np.isfinite(vectors).all():
         raise UsageError(
-            f"vectors: expected finite numbers in one row for each of {n_items:,} items; found {vectors.shape}."
+            f"vectors: expected finite numbers, one row per item ({n_items:,} rows); found shape {vectors.shape}."
         )
     return vectors
 
@@ -96,13 +96,13 @@ def item_mask(name: str, given: np.ndarray, n_items: int) -> np.ndarray:
     if values.dtype.kind not in "iu" or values.ndim != 1:
         found = "keys" if values.dtype.kind in "OU" else f"an array {values.dtype} {values.shape}"
         raise UsageError(
-            f"{name}: expected item numbers or a mask of {n_items:,} booleans, found {found}. "
-            "model.item_numbers(keys) gives the numbers of keys."
+            f"{name}: expected item indices or a mask of {n_items:,} booleans, found {found}. "
+            "model.item_indices(keys) returns the indices of keys."
         )
     if not 0 <= values.min() <= values.max() < n_items:
         raise UsageError(
-            f"{name}: items are row numbers from 0 to {n_items - 1}; found {values.min()} to {values.max()}. "
-            "model.item_numbers(keys) gives the numbers of keys."
+            f"{name}: expected item indices from 0 to {n_items - 1}, found {values.min()} to {values.max()}. "
+            "model.item_indices(keys) returns the indices of keys."
         )
     mask[values] = True
     return mask

@@ -61,14 +61,14 @@ class ListDifference:
     __repr__ = __str__  # what a notebook answers
 
     def _sentences(self) -> Iterator[str]:
-        yield f"Lists of {counted(self.users, 'user')}, {self.changed:,} of them changed."
+        yield f"{counted(self.users, 'list')}, {self.changed:,} changed."
         if self.overlap and self.removed + self.moved + self.kept:  # there were lists before
             shares = ", ".join(f"overlap@{k} {share:.3f}" for k, share in self.overlap.items())
-            moves = f"an item of both lists moves by {self.rank_churn:.2f} ranks in the mean"
+            moves = f"items in both lists move by {self.rank_churn:.2f} ranks on average"
             yield f"{shares}; {'no item is in both lists' if np.isnan(self.rank_churn) else moves}."
         yield (
-            f"{counted(self.added, 'place')} with an item new in the list, {self.removed:,} with one that goes, "
-            f"{self.moved:,} at another rank, {self.kept:,} the same."
+            f"{counted(self.added, 'item')} added, {self.removed:,} removed, {self.moved:,} moved to another rank, "
+            f"{self.kept:,} unchanged."
         )
         yield from (f"  user {one}" for one in self.examples)
 

@@ -27,7 +27,7 @@ def similar_lists(vectors: list[NodeVectors], k: int, *, label: str | None = Non
         UsageError: no vectors are of that label, or k is not positive.
     """
     if not is_whole(k) or k < 1:
-        raise UsageError(f"similar={k!r}: expected the length of each node's list, from 1 on.")
+        raise UsageError(f"similar: expected the length of each node's list, at least 1; found {k!r}.")
     if label is not None and label not in {nodes.label for nodes in vectors}:
         raise unknown_name("label of this model's vectors", label, {nodes.label for nodes in vectors})
     wanted = [nodes for nodes in vectors if nodes.indexed and label in (None, nodes.label)]

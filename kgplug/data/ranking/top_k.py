@@ -102,5 +102,5 @@ def _best_by_parting(scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray
 
 def _not_numbers() -> TrainingError:
     return TrainingError(
-        "The model's scores are not numbers (NaN). Train it again; if it has a learning_rate, with a smaller one."
+        "The model's scores are not numbers (NaN). Train it again, with a smaller learning_rate if it has one."
     )

@@ -18,7 +18,7 @@ from kgplug.errors import DataError, UsageError
 _EPOCH = dt.date(1970, 1, 1).toordinal()
 _DAY = 86_400
 _LATEST = 2.0**63
-_DATES = "seconds since 1970, or a date,"
+_DATES = "seconds since 1970 or a date"
 _SHOWN = 80  # characters of a value in a message
 _BOOLEANS = {"true": 1.0, "false": 0.0}
 _NUMBERS = (Real, Decimal, str)
@@ -145,11 +145,11 @@ def named_columns(*several: Iterable[Hashable]) -> list[str]:
     return [", ".join(map(write, columns)) or "none" for columns in plain]
 
 
-def read_row_numbers(numbers: np.ndarray, keys: np.ndarray, name: str) -> np.ndarray:
+def read_indices(numbers: np.ndarray, keys: np.ndarray, name: str) -> np.ndarray:
     """Return numbers as int64 (n,), each the number of a key."""
     numbers = np.asarray(numbers)
     if numbers.ndim != 1 or (numbers.dtype.kind not in "iu" and len(numbers)):
-        raise DataError(f"Interactions: expected {name} as row numbers, found an array of {numbers.dtype}.")
+        raise DataError(f"Interactions: expected {name} as indices, found an array of {numbers.dtype}.")
     if len(numbers) and (int(numbers.min()) < 0 or int(numbers.max()) >= len(keys)):
         raise DataError(
             f"Interactions: expected {name} from 0 to {len(keys) - 1}, found {numbers.min()} to {numbers.max()}."

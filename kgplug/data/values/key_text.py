@@ -27,8 +27,8 @@ class FoundKey:
         if self.other is None:
             return ""
         return (
-            f"{label} has the number {self.key} and the text '{self.other}' as keys. The number is meant; for the text "
-            f"write it in double quotes inside single ones: '\"{self.other}\"'."
+            f"{label} has both the number {self.key} and the text '{self.other}' as keys. The number was used. "
+            f"For the text, write '\"{self.other}\"'."
         )
 
 

@@ -40,7 +40,7 @@ def as_column(values: Iterable[object], *, what: str) -> np.ndarray:
     else:
         array = np.asarray(values)
     if array.ndim != 1:
-        raise DataError(f"{what}: expected one key a row, found an array of {array.ndim} dimensions.")
+        raise DataError(f"{what}: expected one key per row, found an array of {array.ndim} dimensions.")
     if array.dtype.kind in "iu":
         return array
     if array.dtype.kind == "f" and bool((np.isfinite(array) & (array == np.rint(array)) & (abs(array) < _EXACT)).all()):

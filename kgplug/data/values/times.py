@@ -157,7 +157,7 @@ def the_unit(found: dict[TimeUnit, tuple[int, float]], name: str) -> TimeUnit:
         each = "; ".join(f"{NAMES[unit]} in {found[unit][0]:,}, such as {_whole(found[unit][1])}" for unit in units)
         raise DataError(
             f'"{name}": expected numbers in one unit of time, found {each}. Correct them, store dates instead of '
-            'numbers, or name the unit with time_unit = "s", "ms", "us" or "ns".'
+            'numbers, or set time_unit = "s", "ms", "us" or "ns".'
         )
     units: list[TimeUnit] = [*found, "s"]
     return units[0]

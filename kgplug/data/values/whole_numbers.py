@@ -26,7 +26,7 @@ def whole_number(value: object, what: str, *, least: int = 0) -> int:
         if int(value) >= 2**63:  # type: ignore[call-overload]
             raise UsageError(f"{what}: expected a whole number below 2^63, found {value}.")
         return int(value)  # type: ignore[call-overload]
-    raise UsageError(f"{what}: expected a whole number from {least} on, found {value!r}.")
+    raise UsageError(f"{what}: expected a whole number of at least {least}, found {value!r}.")
 
 
 def is_whole(value: object) -> bool:
@@ -34,13 +34,13 @@ def is_whole(value: object) -> bool:
     return isinstance(value, (int, np.integer)) and not isinstance(value, (bool, np.timedelta64))
 
 
-def row_numbers(given: object, n: int, what: str) -> np.ndarray:
+def as_indices(given: object, n: int, what: str) -> np.ndarray:
     """Return row numbers as int64 (m,); a bare number is one row.
 
     Args:
         given: whole numbers from 0 to n − 1: an array, a list, or one number.
         n: how many rows there are.
-        what: "Users" or "Items", for an error.
+        what: "users" or "items", for an error.
 
     Raises:
         UsageError: something else was given: keys, a mask, fractions, or numbers out of range.
@@ -49,19 +49,19 @@ def row_numbers(given: object, n: int, what: str) -> np.ndarray:
     if rows.dtype == object and all(map(is_whole, rows.ravel())):
         large = max(map(int, rows.ravel()), key=abs, default=0)
         if abs(large) >= 2**63:
-            raise UsageError(f"{what} are row numbers from 0 to {n - 1}; found {large}.")
+            raise UsageError(f"{what}: expected indices from 0 to {n - 1}, found {large}.")
         rows = rows.astype(np.int64)
     if rows.size == 0:
         return np.empty(0, dtype=np.int64)
     if rows.dtype.kind not in "iu" or rows.ndim > 1:
         raise UsageError(
-            f"{what} are row numbers from 0 to {n - 1}; found {_shown(rows)}. "
-            f"model.{what.lower().removesuffix('s')}_number(key) gives the number of a key."
+            f"{what}: expected indices from 0 to {n - 1}, found {_shown(rows)}. "
+            f"model.{what.removesuffix('s')}_index(key) returns the index of a key."
         )
     rows = rows.reshape(-1)
     if int(rows.min()) < 0 or int(rows.max()) >= n:
         found = f"{rows[0]}" if len(rows) == 1 else f"{rows.min()} to {rows.max()}"
-        raise UsageError(f"{what} are row numbers from 0 to {n - 1}; found {found}.")
+        raise UsageError(f"{what}: expected indices from 0 to {n - 1}, found {found}.")
     return rows.astype(np.int64, copy=False)
 
 
