@@ -12,12 +12,14 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kgplug.data.artefact import read_content
+from kgplug.data.artefact import read_artefact
 from kgplug.embeddings.catalogue import EMBEDDINGS, EXCLUDED, embedding_name
 from kgplug.errors import RunError, UsageError, unknown_name
 from kgplug.recommenders.catalogue import RECOMMENDERS, ModelInfo
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from kgplug.embeddings.model import EmbeddingModel
     from kgplug.recommenders.base import Recommender
 
@@ -56,18 +58,26 @@ def load(folder: Path | str) -> Recommender | EmbeddingModel:
             f"{folder} is a file; expected a run folder with manifest.json as `save` writes it. Files such as pickles "
             "are not opened, because they can run code."
         )
-    content = read_content(folder)
+    return restored(folder, *read_artefact(folder))
+
+
+def restored(folder: Path, arrays: dict[str, np.ndarray], content: dict) -> Recommender | EmbeddingModel:
+    """Return the trained model of a run folder whose artefact was read; errors as in `load`."""
     if content.get("kind") == "embedding":
         from kgplug.embeddings.model import EmbeddingModel
 
-        return EmbeddingModel.load(folder)
+        return EmbeddingModel.restored(folder, arrays, content)
     if content.get("kind") != "recommender":
         raise RunError(f'{folder}: expected a run of kind "recommender" or "embedding", found {content.get("kind")!r}.')
     try:
         maker = _maker(str(content.get("model")))
     except UsageError as error:
         raise RunError(f"{folder} holds a model that is not installed here. {error}") from None
-    return maker.load(folder)  # type: ignore[attr-defined]
+    from kgplug.recommenders.base import Recommender
+
+    if isinstance(maker, type) and issubclass(maker, Recommender) and maker.load.__func__ is Recommender.load.__func__:
+        return maker.restored(folder, arrays, content)
+    return maker.load(folder)  # type: ignore[attr-defined]  # of another package, with a way of its own to read it
 
 
 def register(name: str, model: type) -> None:

@@ -411,7 +411,11 @@ class EmbeddingModel:
         Raises:
             RunError: the folder is damaged or holds something else.
         """
-        arrays, content = read_artefact(Path(folder))
+        return cls.restored(Path(folder), *read_artefact(Path(folder)))
+
+    @classmethod
+    def restored(cls, folder: Path, arrays: dict[str, np.ndarray], content: dict) -> Self:
+        """Return the model of an artefact that was read; errors as in `load`."""
         if content.get("kind") != cls.kind or content.get("model") not in EMBEDDINGS:
             raise RunError(
                 f"{folder} holds {content.get('model')}, not an embedding; use kgplug.load() to open any run."

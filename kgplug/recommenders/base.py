@@ -339,7 +339,13 @@ class Recommender(ListMaker):
             from kgplug.training.device import choose_device  # torch
 
             choose_device(device)  # refused here, as what is amiss is not the run
-        arrays, content = read_artefact(Path(folder))
+        return cls.restored(Path(folder), *read_artefact(Path(folder)), device=device)
+
+    @classmethod
+    def restored(
+        cls, folder: Path, arrays: dict[str, np.ndarray], content: dict, *, device: str | None = None
+    ) -> Self:
+        """Return the model of an artefact that was read; arguments and errors as in `load`."""
         if content.get("model") != cls.name:
             raise RunError(f"{folder} holds {content.get('model')}, not {cls.name}; use kgplug.load() to open any run.")
         try:
