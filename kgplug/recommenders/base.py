@@ -342,9 +342,7 @@ class Recommender(ListMaker):
         return cls.restored(Path(folder), *read_artefact(Path(folder)), device=device)
 
     @classmethod
-    def restored(
-        cls, folder: Path, arrays: dict[str, np.ndarray], content: dict, *, device: str | None = None
-    ) -> Self:
+    def restored(cls, folder: Path, arrays: dict[str, np.ndarray], content: dict, *, device: str | None = None) -> Self:
         """Return the model of an artefact that was read; arguments and errors as in `load`."""
         if content.get("model") != cls.name:
             raise RunError(f"{folder} holds {content.get('model')}, not {cls.name}; use kgplug.load() to open any run.")
