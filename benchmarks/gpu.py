@@ -69,7 +69,7 @@ def draw(size: Size) -> tuple[Interactions, KnowledgeGraph]:
     keys = np.arange(size.entities).astype(object)
     likes = Interactions.from_arrays(
         np.arange(size.users).astype(object), keys[: size.items], users, liked,
-        ratings=rng.integers(1, 6, size=len(users)).astype(np.float32), threshold=3,
+        ratings=rng.integers(1, 6, size=len(users)).astype(np.float32), like_threshold=3,
     )  # fmt: skip
     titles = {key: " ".join(f"w{word}" for word in rng.integers(N_WORDS, size=4)) for key in keys[: size.items]}
     ends = rng.integers(size.entities, size=(2, size.triples))

@@ -31,7 +31,7 @@ def read(folder: Path) -> tuple[Interactions, KnowledgeGraph]:
         kind = "genre:" if column == "genres" else "person:"
         found = pd.DataFrame({"head": pairs["film"], "relation": relation, "tail": kind + names})
         triples.append(found[names != ""])
-    feedback = Interactions.from_dataframe(ratings, user="userId", item="film", rating="rating", threshold=4)
+    feedback = Interactions.from_dataframe(ratings, user="userId", item="film", rating="rating", like_threshold=4)
     titles = dict(zip(movies["film"], movies["title"], strict=True))
     graph = KnowledgeGraph.from_dataframe(pd.concat(triples).drop_duplicates())
     return feedback.with_texts({film: titles[film] for film in feedback.item_keys}), graph

@@ -155,7 +155,7 @@ class Bench:
         self.python = recbole_python(Settings().kgplug_home / "benchmarks")
         rows, knowledge = movielens_100k(Settings().downloads_dir)
         rows = linked_only(rows, knowledge.entities_of(rows.item_keys, label=rows.item_label), knowledge.triples)
-        parts = divide(rows, (0.6, 0.2, 0.2), positive=4, protocol="honest", seed=0)
+        parts = divide(rows, (0.6, 0.2, 0.2), like_threshold=4, protocol="honest", seed=0)
         likes, pairs = parts.train.likes(), parts.valid_pairs
         self.paths = write_atomic_files(folder, likes, parts.valid, knowledge, pairs)
         save_data(folder / "kgplug.npz", likes, knowledge, pairs.users, pairs.items)
@@ -252,7 +252,8 @@ def linked_only(rows: Interactions, linked: np.ndarray, triples: np.ndarray) -> 
     chosen = kept[rows.items]
     return Interactions.from_arrays(
         rows.user_keys, rows.item_keys[kept], rows.users[chosen], (np.cumsum(kept) - 1)[rows.items[chosen]],
-        ratings=rows.ratings[chosen], threshold=rows.threshold, user_label=rows.user_label, item_label=rows.item_label,
+        ratings=rows.ratings[chosen], like_threshold=rows.like_threshold, user_label=rows.user_label,
+        item_label=rows.item_label,
     )  # fmt: skip
 
 

@@ -20,7 +20,7 @@ drawn after the split; "paper": before it, as the papers do. A seed is of the sp
 ranking: every row is a like. Each user's rows are split 80:20. A model with epochs is trained twice: on 7/8 of the
 80 % (by row), the other eighth picking the number of epochs by the AUC of click-through; then on the whole 80 % for
 that many epochs. A model without epochs is trained once, on the 80 %. Lists are made from the whole catalogue but
-for the rows of the 80 %, and every row of the 20 % is right. MKR-rated keeps 4 stars as its threshold.
+for the rows of the 80 %, and every row of the 20 % is right. MKR-rated keeps 4 stars as its like_threshold.
 
 switches: "honest" (CKCF-relational: ranking), with each part of a model of ours taken away alone.
 
@@ -102,7 +102,7 @@ def commit() -> str:
 @functools.lru_cache(maxsize=1)
 def clicks(data: DataSet, protocol: Protocol, seed: int) -> ClickThroughParts:
     """Return a click-through split, made once for all models."""
-    return divide(data.interactions, SPLIT, positive=data.positive, protocol=protocol, seed=seed)
+    return divide(data.interactions, SPLIT, like_threshold=data.like_threshold, protocol=protocol, seed=seed)
 
 
 def fit(model: Recommender, *parts: Any, seed: int, valid: Any = None) -> float:

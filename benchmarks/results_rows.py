@@ -152,13 +152,13 @@ class DataSet:
     """One data set.
 
     Attributes:
-        positive: least rating of a like in click-through; None: every row is one.
+        like_threshold: lowest rating of a like in click-through; None: every row is a like.
     """
 
     name: str
     interactions: Interactions
     knowledge: KnowledgeGraph
-    positive: float | None
+    like_threshold: float | None
 
     @cached_property
     def fingerprint(self) -> str:
@@ -167,15 +167,15 @@ class DataSet:
 
     def every_row_liked(self) -> DataSet:
         """Return the same data, each row a like."""
-        return dataclasses.replace(self, interactions=self.interactions.with_threshold(None))
+        return dataclasses.replace(self, interactions=self.interactions.with_like_threshold(None))
 
 
 def read(name: str, folder: Path | None) -> DataSet | None:
     """Return a data set from its folder, which MovieLens-100K needs not; None without one."""
     if name == MOVIELENS:
-        return DataSet(name, *movielens_100k(Settings().downloads_dir), positive=4)
+        return DataSet(name, *movielens_100k(Settings().downloads_dir), like_threshold=4)
     if folder is None:
         return None
     if name == MOVIES:
-        return DataSet(name, *movies.read(folder), positive=4)
-    return DataSet(name, *book_crossing.read(folder), positive=None)
+        return DataSet(name, *movies.read(folder), like_threshold=4)
+    return DataSet(name, *book_crossing.read(folder), like_threshold=None)

@@ -81,7 +81,7 @@ def measure(
         figures = []
         for seed in seeds:
             parts = divide(
-                draw(part, data.interactions.likes(), seed), SHARES, positive=None, protocol="honest", seed=seed
+                draw(part, data.interactions.likes(), seed), SHARES, like_threshold=None, protocol="honest", seed=seed
             )
             for settings in ({}, given_here):
                 model = kgplug.create(name, **settings)

@@ -1,12 +1,12 @@
 // Purpose: Why an item may please a user: the paths from liked items, through something shared, to it.
 // Parameters: $user, $item: keys. $k: how many paths.
-//             $like: the least rated.`rating` that counts as a like, or null.
+//             $like_threshold: the lowest rated.`rating` that counts as a like, or null.
 // Returns: liked, via, shared_label, shared, to, weight (1 / number of relationships of the shared node)
 // Cost: the neighbours of the item's 50 rarest neighbours, those with over 100,000 left out; milliseconds, tens of them
 //       where the item shares something very common.
 MATCH (user:`User`)-[rated:`RATED`]->(liked_item:`Movie`)
 WHERE user.`id` = $user
-  AND ($like IS NULL OR toFloatOrNull(coalesce(toIntegerOrNull(toBooleanOrNull(toStringOrNull(rated.`rating`))), rated.`rating`)) >= $like)
+  AND ($like_threshold IS NULL OR toFloatOrNull(coalesce(toIntegerOrNull(toBooleanOrNull(toStringOrNull(rated.`rating`))), rated.`rating`)) >= $like_threshold)
 WITH user, collect(liked_item) AS likes
 MATCH (item:`Movie`)-[to]-(shared)
 WHERE item.`id` = $item AND item <> user AND NOT to:`RATED`

@@ -1,4 +1,4 @@
-"""Arguments that have a new name: the old one still works, with a warning."""
+"""Names of earlier versions: they still work, with a warning."""
 
 from __future__ import annotations
 
@@ -11,8 +11,12 @@ _P = ParamSpec("_P")
 _R = TypeVar("_R")
 
 
+class RenamedWarning(DeprecationWarning):
+    """Something is called by its name in an earlier version."""
+
+
 def renamed(**new_names: str) -> Callable[[Callable[_P, _R]], Callable[_P, _R]]:
-    """Let callers of a function still use an argument's old name, with a `DeprecationWarning`.
+    """Let callers of a function still use an argument's old name, with a `RenamedWarning`.
 
     Args:
         new_names: old name → new name. Giving both raises `TypeError`, as for any repeated argument.
@@ -25,7 +29,7 @@ def renamed(**new_names: str) -> Callable[[Callable[_P, _R]], Callable[_P, _R]]:
                 new = new_names[old]
                 if new in kwargs:
                     raise TypeError(f"{function.__qualname__}() got both {new} and {old}, its old name.")
-                warnings.warn(f"{function.__qualname__}: {old} is now called {new}.", DeprecationWarning, stacklevel=2)
+                warnings.warn(f"{function.__qualname__}: {old} is now called {new}.", RenamedWarning, stacklevel=2)
                 kwargs[new] = kwargs.pop(old)
             return function(*args, **kwargs)
 

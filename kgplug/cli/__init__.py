@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from kgplug import __version__, progress
 from kgplug.cli import choosing, completion, database, demo, publishing, serving
 from kgplug.cli import training as models
-from kgplug.cli.console import has_wide_terminal, log_as_json, print_help_in_whole_lines
+from kgplug.cli.console import has_wide_terminal, log_as_json, print_help_in_whole_lines, report_renamed
 from kgplug.cli.keys import with_negative_key
 from kgplug.errors import KgplugError, is_out_of_memory
 from kgplug.plain_text import make_outputs_safe, printable
@@ -93,6 +93,7 @@ def command_line() -> Any:
 def main() -> None:
     """Run the command line; exit code 0: done, 1: could not be done, 2: wrong usage."""
     make_outputs_safe()
+    report_renamed()
     try:
         if script := completion.answer(sys.argv[1:]):
             typer.echo(script)

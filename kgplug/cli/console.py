@@ -7,11 +7,12 @@ import json
 import logging
 import sys
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 from rich.console import Console
@@ -22,6 +23,7 @@ from kgplug import progress
 from kgplug.cli.completion import model_names
 from kgplug.errors import UsageError
 from kgplug.graph.schema import DEFAULT_FILE, GraphSchema
+from kgplug.renamed import RenamedWarning
 from kgplug.settings import Settings
 from kgplug.strict_json import dumps
 
@@ -49,6 +51,27 @@ class _Notes(Console):
 
 
 err = _Notes(highlight=False, soft_wrap=True, markup=False, emoji=False, stderr=True)
+
+
+def report_renamed() -> None:
+    """Report each old name, such as one in kgplug.toml, once and as one sentence on standard error."""
+    show_other = warnings.showwarning
+
+    def show(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
+        if issubclass(category, RenamedWarning):
+            err.print(str(message))
+        else:
+            show_other(message, category, filename, lineno, file, line)
+
+    warnings.simplefilter("once", RenamedWarning)
+    warnings.showwarning = show
 
 
 def note(text: str) -> None:

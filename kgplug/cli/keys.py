@@ -72,7 +72,7 @@ def parameters(graph: Graph, query: str, pairs: list[str]) -> dict[str, object]:
         if name in kinds:
             values[name] = kinds[name](graph, text)
         else:
-            values[name] = _number(name, text) if name in ("k", "like") else text
+            values[name] = _number(name, text) if name in ("k", "like_threshold") else text
     return values
 
 
@@ -99,7 +99,7 @@ def say_which(found: FoundKey, label: str) -> None:
 
 
 def _number(name: str, text: str) -> int | float | None:
-    if name == "like" and text.lower() in ("null", ""):
+    if name == "like_threshold" and text.lower() in ("null", ""):
         return None
     try:
         number = int(text) if name == "k" else float(text)

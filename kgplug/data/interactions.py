@@ -16,7 +16,7 @@ from kgplug.data import own_items as own
 from kgplug.data.repeated import Repeated, how_merged, last_of_each, merged_ratings
 from kgplug.data.splitting import hash_keys, hash_pairs, split_rows, split_rows_by_position
 from kgplug.data.values.columns import (
-    as_threshold,
+    as_like_threshold,
     check_columns,
     check_lengths,
     read_indices,
@@ -28,6 +28,7 @@ from kgplug.data.values.texts import as_texts
 from kgplug.data.values.times import TimeUnit, check_unit
 from kgplug.errors import DataError, UsageError
 from kgplug.plain_text import counted
+from kgplug.renamed import renamed
 
 _log = logging.getLogger(__name__)
 
@@ -43,7 +44,7 @@ class Interactions:
         items: int64 (n,), row numbers into `item_keys`.
         ratings: float32 (n,), or None where feedback has no value.
         timestamps: int64 (n,), in `time_unit` since the start of 1970 in UTC, or None.
-        threshold: a row is a like when its rating is at least this, both as float32; None: every row is a like.
+        like_threshold: a row is a like if its rating is at least this, both as float32; None: every row is a like.
         user_label, item_label: node labels in the graph, "" without one.
         item_texts: object (n_items,) of str, a title or more of each item, "" without one; or None.
         own_items: int64 (n_users,), the item that a user itself is, -1 where it is none; None where no user is an
@@ -61,7 +62,7 @@ class Interactions:
     items: np.ndarray
     ratings: np.ndarray | None = None
     timestamps: np.ndarray | None = None
-    threshold: float | None = None
+    like_threshold: float | None = None
     user_label: str = ""
     item_label: str = ""
     item_texts: np.ndarray | None = None
@@ -72,10 +73,11 @@ class Interactions:
     graph_schema: dict | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "threshold", as_threshold(self.threshold))
+        object.__setattr__(self, "like_threshold", as_like_threshold(self.like_threshold))
         check_unit(self.time_unit)
 
     @classmethod
+    @renamed(threshold="like_threshold")
     def from_dataframe(
         cls,
         frame: pd.DataFrame,
@@ -84,7 +86,7 @@ class Interactions:
         item: Hashable,
         rating: Hashable | None = None,
         timestamp: Hashable | None = None,
-        threshold: float | None = None,
+        like_threshold: float | None = None,
         items: Iterable[int | str] = (),
         users_are_items: bool = False,
         repeated: Repeated | None = None,
@@ -99,7 +101,7 @@ class Interactions:
         Args:
             frame: one row per feedback.
             user, item, rating, timestamp: names of its columns.
-            threshold: least rating that counts as a like (None: every row is a like).
+            like_threshold: the lowest rating that counts as a like; None: every row is a like.
             items: keys of more items, which may stand in lists though nobody has given feedback on them.
             users_are_items: whether a user and an item with the same key are the same, such as people who follow
                 people. Rows of a user with itself are left out, and nobody is recommended to themselves.
@@ -125,13 +127,14 @@ class Interactions:
             numbers[: len(named)],
             ratings=ratings,
             timestamps=None if times is None else times.values,
-            threshold=1 if booleans and threshold is None else threshold,
+            like_threshold=1 if booleans and like_threshold is None else like_threshold,
             users_are_items=users_are_items,
             time_unit="s" if times is None else times.unit,
             repeated=repeated,
         )
 
     @classmethod
+    @renamed(threshold="like_threshold")
     def from_arrays(
         cls,
         user_keys: np.ndarray,
@@ -141,7 +144,7 @@ class Interactions:
         *,
         ratings: np.ndarray | None = None,
         timestamps: np.ndarray | None = None,
-        threshold: float | None = None,
+        like_threshold: float | None = None,
         user_label: str = "",
         item_label: str = "",
         item_texts: np.ndarray | None = None,
@@ -157,10 +160,11 @@ class Interactions:
         - "last": the rating of the latest row, of equal times of the last one. The default if there are ratings.
         - "sum", "mean": of the ratings.
         - "count": the number of rows. The default without ratings, if a pair is repeated at all: 100 plays are a
-          rating of 100. By default such ratings make no dislikes: the threshold is left out.
+          rating of 100. By default such ratings make no dislikes: `like_threshold` is ignored.
 
-        The threshold is compared with the result. `user_keys` and `item_keys` must already be unique and in canonical
-        order (`kgplug.data.values.keys.factorize` gives that). Rows of a user with itself are left out, and logged.
+        `like_threshold` is compared with the result. `user_keys` and `item_keys` must already be unique and in
+        canonical order, as `kgplug.data.values.keys.factorize` returns them. Rows of a user with itself are left out,
+        and logged.
 
         Args:
             own_items: int64 (n_users,), which item each user is, -1 where it is none.
@@ -175,7 +179,7 @@ class Interactions:
         users, items = read_indices(users, user_keys, "users"), read_indices(items, item_keys, "items")
         if ratings is not None:
             ratings, booleans = read_ratings(ratings, "ratings")
-            threshold = 1 if booleans and threshold is None else threshold
+            like_threshold = 1 if booleans and like_threshold is None else like_threshold
         if timestamps is not None and np.asarray(timestamps).dtype.kind != "i":
             times = read_timestamps(timestamps, "timestamps", unit=time_unit)
             timestamps, time_unit = times.values, times.unit
@@ -207,7 +211,7 @@ class Interactions:
             items[rows],
             merged,
             None if timestamps is None else np.asarray(timestamps, dtype=np.int64)[rows],
-            None if how == "count" and repeated is None else threshold,
+            None if how == "count" and repeated is None else like_threshold,
             user_label,
             item_label,
             item_texts,
@@ -231,10 +235,10 @@ class Interactions:
     @cached_property
     def is_like(self) -> np.ndarray:
         """bool (n,): which rows count as a like."""
-        if self.threshold is None or self.ratings is None:
+        if self.like_threshold is None or self.ratings is None:
             return np.ones(len(self), dtype=bool)
         with np.errstate(over="ignore"):
-            return self.ratings >= np.float32(self.threshold)
+            return self.ratings >= np.float32(self.like_threshold)
 
     @cached_property
     def pairs(self) -> np.ndarray:
@@ -291,9 +295,9 @@ class Interactions:
             return aligned
         return aligned.with_texts(dict(zip(self.item_keys, self.item_texts, strict=True)))
 
-    def with_threshold(self, threshold: float | None) -> Interactions:
+    def with_like_threshold(self, like_threshold: float | None) -> Interactions:
         """Return the same rows under another definition of a like."""
-        return replace(self, threshold=threshold)
+        return replace(self, like_threshold=like_threshold)
 
     def with_texts(self, texts: Mapping[int | str, object]) -> Interactions:
         """Return the same rows with texts of items, such as titles; items that are not named get "".
@@ -363,7 +367,7 @@ class Interactions:
 
     @cached_property
     def fingerprint(self) -> str:
-        """sha256 of keys, rows, ratings, timestamps and threshold."""
+        """sha256 of keys, rows, ratings, timestamps and like_threshold."""
         none = np.empty(0)
         return fingerprint(
             self.user_keys,
@@ -372,7 +376,7 @@ class Interactions:
             self.items,
             none if self.ratings is None else self.ratings,
             none if self.timestamps is None else self.timestamps,
-            str(self.threshold),
+            str(self.like_threshold),
             *(() if self.timestamps is None or self.time_unit == "s" else (self.time_unit,)),
             *(() if self.own_items is None or self.user_label else (self.own_items,)),
         )

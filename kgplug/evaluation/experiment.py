@@ -22,6 +22,7 @@ from kgplug.evaluation.protocol import ClickThroughParts, Protocol, divide
 from kgplug.evaluation.ranking import check_lengths, evaluate_ranking
 from kgplug.recommenders.base import Recommender
 from kgplug.recommenders.health import model_findings
+from kgplug.renamed import renamed
 
 _log = logging.getLogger(__name__)
 
@@ -125,13 +126,14 @@ def _health(
     return found
 
 
+@renamed(positive="like_threshold")
 def evaluate_ctr(
     name: str,
     interactions: Interactions,
     knowledge: KnowledgeGraph | None = None,
     *,
     split: tuple[float, float, float] = (0.6, 0.2, 0.2),
-    positive: float | None = 4,
+    like_threshold: float | None = 4,
     seeds: Sequence[int] = (0, 1, 2),
     protocol: Protocol = "honest",
     progress: bool | None = None,
@@ -139,20 +141,21 @@ def evaluate_ctr(
 ) -> pd.DataFrame:
     """Train and test a model's click-through prediction, once a seed.
 
-    A row is positive from a rating of `positive` on; without ratings, or with counts of rows as ratings, every row is.
+    A row is positive if its rating is at least `like_threshold`. Without ratings, or with counts of rows as ratings,
+    every row is positive.
     Negatives are drawn one a positive for the same user, among items of which the user has no row of any rating.
 
     - protocol="honest": the positives are split by row, then negatives are drawn for each part.
     - protocol="paper": as the papers do, negatives are drawn once for all positives and the rows of both
       kinds are split. What a part holds of one kind then tells of the other parts: figures flatter.
-      The model gets the negatives of its part as rows below the threshold of a like.
+      The model gets the negatives of its part as rows below `like_threshold`.
 
     The validation part chooses the epoch and, for scores that are no probabilities, the threshold of ACC.
 
     Args:
         name: of the model, as in `kgplug.create`.
         split: shares of training, validation and test.
-        positive: least rating of a positive; None: every row is one.
+        like_threshold: the lowest rating of a positive row; None: every row is positive.
         seeds: each of one split, its negatives and one training.
         progress: show a bar; None shows it on a terminal.
         settings: of the model.
@@ -175,7 +178,7 @@ def evaluate_ctr(
         model = models.create(name, **settings)
         if not isinstance(model, Recommender):
             raise UsageError(f"{name} is an embedding and predicts no clicks; name a recommender (`kgplug models`).")
-        data = divide(interactions, split, positive=positive, protocol=protocol, seed=seed)
+        data = divide(interactions, split, like_threshold=like_threshold, protocol=protocol, seed=seed)
         began = time.perf_counter()
         model.fit(
             data.train, knowledge if model.needs_knowledge else None, valid=data.valid, seed=seed, progress=progress

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 
 from kgplug.data.interactions import Interactions
-from kgplug.data.values.columns import as_number, as_threshold
+from kgplug.data.values.columns import as_like_threshold, as_number
 from kgplug.errors import DataError, UsageError
 from kgplug.evaluation.ctr import LabelledPairs, label_pairs, sample_negatives_for_evaluation
 
@@ -36,14 +36,15 @@ class ClickThroughParts:
 
 
 def divide(
-    interactions: Interactions, split: Sequence[float], *, positive: float | None, protocol: Protocol, seed: int
+    interactions: Interactions, split: Sequence[float], *, like_threshold: float | None, protocol: Protocol, seed: int
 ) -> ClickThroughParts:
     """Divide interactions by one of the protocols.
 
     Args:
         interactions: all rows; those that are no positives only bar their items from being negatives.
         split: shares of training, validation and test.
-        positive: least rating of a positive; None, no ratings, or ratings that are counts of rows: every row is one.
+        like_threshold: the lowest rating of a positive row. Every row is positive if it is None, if there are no
+            ratings, or if the ratings are counts of rows.
         protocol: "honest" splits the positives, then draws negatives for each part; "paper" draws
             negatives for all positives, then splits both kinds by row.
         seed: of the split and of the negatives.
@@ -52,13 +53,14 @@ def divide(
         UsageError: an argument is wrong.
         DataError: too few positives to give the training and the test part one.
     """
-    _check(split, positive, protocol, seed)
-    positive = None if interactions.ratings_are_counts else as_threshold(positive, what="positive")
-    positives = interactions.with_threshold(positive).likes()
+    _check(split, like_threshold, protocol, seed)
+    like_threshold = None if interactions.ratings_are_counts else as_like_threshold(like_threshold)
+    positives = interactions.with_like_threshold(like_threshold).likes()
     if len(positives) == 0:
         ratings = np.empty(0) if interactions.ratings is None else interactions.ratings
         raise DataError(
-            f"positive={positive}: no rating is as high; ratings run from {ratings.min():g} to {ratings.max():g}."
+            f"like_threshold={like_threshold}: no rating is as high; "
+            f"ratings run from {ratings.min():g} to {ratings.max():g}."
             if len(ratings)
             else "Click-through needs at least one row of feedback, found none."
         )
@@ -80,7 +82,7 @@ def _honest(
         return None
     valid_pairs = label_pairs(valid, [everything], rng) if len(valid) else None
     test_pairs = label_pairs(test, [everything], rng)
-    train = _with_low_rated(train, everything.with_threshold(train.threshold), split, seed)
+    train = _with_low_rated(train, everything.with_like_threshold(train.like_threshold), split, seed)
     return ClickThroughParts(train, valid if len(valid) else None, valid_pairs, test_pairs)
 
 
@@ -100,7 +102,7 @@ def _as_papers(
         np.concatenate([positives.users, users]),
         np.concatenate([positives.items, items]),
         ratings=np.repeat(np.array([1, 0], dtype=np.float32), [len(positives), len(users)]),
-        threshold=1,
+        like_threshold=1,
         user_label=positives.user_label,
         item_label=positives.item_label,
         item_texts=positives.item_texts,
@@ -117,12 +119,12 @@ def _pairs(rows: Interactions) -> LabelledPairs:
     return LabelledPairs(rows.users, rows.items, rows.is_like)
 
 
-def _check(split: Sequence[float], positive: float | None, protocol: str, seed: int) -> None:
+def _check(split: Sequence[float], like_threshold: float | None, protocol: str, seed: int) -> None:
     if protocol not in PROTOCOLS:
         raise UsageError(f'protocol: expected "honest" or "paper", found {protocol!r}.')
     if len(split) != 3:
         raise UsageError(f"split: expected shares of training, validation and test, found {split!r}.")
-    if positive is not None and (isinstance(positive, str) or as_number(positive) is None):
-        raise UsageError(f"positive: expected the least rating of a positive or None, found {positive!r}.")
+    if like_threshold is not None and (isinstance(like_threshold, str) or as_number(like_threshold) is None):
+        raise UsageError(f"like_threshold: expected the lowest rating of a like, or None; found {like_threshold!r}.")
     if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
         raise UsageError(f"seeds: expected whole numbers from 0 on, found {seed!r}.")

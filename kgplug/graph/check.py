@@ -208,7 +208,7 @@ def _rows(schema: GraphSchema, n: int, rows: Interactions, report: ReadReport) -
     part, likes = schema.feedback, int(np.count_nonzero(rows.is_like))
     name = part.rating or ("their count" if rows.ratings_are_counts else "")
     scale = f", {likes:,} of them {'a like' if likes == 1 else 'likes'}" + (
-        "" if rows.threshold is None else f" ({name} >= {rows.threshold:g})"
+        "" if rows.like_threshold is None else f" ({name} >= {rows.like_threshold:g})"
     )
     pairs = ""
     if report.repeated:

@@ -24,6 +24,7 @@ from kgplug.graph.publishing.list_options import ListOptions, Lists, recommend_o
 from kgplug.graph.reading import reader
 from kgplug.graph.schema import GraphSchema
 from kgplug.progress import stage
+from kgplug.renamed import renamed
 from kgplug.settings import Settings
 
 if TYPE_CHECKING:
@@ -291,19 +292,20 @@ class Graph:
         """Run a Cypher query and return its rows."""
         return self.connection.frame(query, **parameters)
 
+    @renamed(like="like_threshold")
     def cypher(self, name: str, /, **parameters: object) -> pd.DataFrame:
         """Run a shipped query (`kgplug cypher` lists them) with the names of the schema.
 
         Args:
             name: of the query.
-            parameters: its header names them; $like is the schema's, if not given.
+            parameters: its header names them; $like_threshold is the schema's by default.
 
         Raises:
             UsageError: a parameter is missing, $k is not a length, the query changes the graph, or it finds nothing
                 because no node has the key that $user or $item names, or no published model is called as $model says.
         """
         schema = self.schema if self._used or self._read else None
-        parameters = {"like": None if schema is None else schema.feedback.like, **parameters}
+        parameters = {"like_threshold": None if schema is None else schema.feedback.like_threshold, **parameters}
         text = queries.load(name, schema)
         parameters = queries.checked(name, text, parameters)
         found = self.connection.frame(text, **parameters)

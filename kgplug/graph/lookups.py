@@ -54,13 +54,17 @@ def feedback_of(
 ) -> tuple[list[int | str], list[int | str]]:
     """Return the keys of the items that a user has feedback on now, and of the ones it likes."""
     rating = schema.feedback.rating
-    like = f"{rating_value(rating)} >= $like" if rating is not None and schema.feedback.like is not None else "true"
+    liked = (
+        f"{rating_value(rating)} >= $like_threshold"
+        if rating is not None and schema.feedback.like_threshold is not None
+        else "true"
+    )
     others = not_own(connection, schema.feedback.type) or "true"
     rows = connection.rows(
         f"MATCH {feedback_pattern(schema)} WHERE a.{quote(schema.user.key)} = $user AND {others} "
-        f"RETURN b.{quote(schema.item.key)} AS key, coalesce({like}, false) AS liked",
+        f"RETURN b.{quote(schema.item.key)} AS key, coalesce({liked}, false) AS liked",
         user=user,
-        like=schema.feedback.like,
+        like_threshold=schema.feedback.like_threshold,
     )
     keys = {row["key"]: row["liked"] for row in rows if row["key"] is not None}
     return list(keys), [key for key, liked in keys.items() if liked]
@@ -151,15 +155,15 @@ def relationships_between(
             item_key=quote(schema.item.key),
             type=quote(feedback.type),
             feedback=feedback_arrow(schema),
-            liked=f"AND {rating_of(f'relationships(path)[0].{quote(feedback.rating)}')} >= $like"
-            if feedback.rating and feedback.like is not None
+            liked=f"AND {rating_of(f'relationships(path)[0].{quote(feedback.rating)}')} >= $like_threshold"
+            if feedback.rating and feedback.like_threshold is not None
             else "",
         )
         + _RELATIONSHIPS
     )
     require_key(connection, schema.user.label, schema.user.key, user)
     require_key(connection, schema.item.label, schema.item.key, item)
-    rows = connection.rows(query, user=user, item=item, limit=limit, like=feedback.like)
+    rows = connection.rows(query, user=user, item=item, limit=limit, like_threshold=feedback.like_threshold)
     if not rows:
         raise DataError(f"No path of three steps leads from user {user!r} to item {item!r}.")
     return rows

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import reprlib
 import tomllib
+import warnings
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic_core import PydanticCustomError
 
 from kgplug.errors import UsageError
+from kgplug.renamed import RenamedWarning
 
 DEFAULT_FILE = Path("kgplug.toml")
 
@@ -51,9 +53,15 @@ class FeedbackSchema(_Part):
         description="rating of several relationships between the same two nodes; without it, the last rating, or their "
         "count if there is no rating property",
     )
-    like: float | None = Field(default=None, allow_inf_nan=False, description="least rating that counts as a like")
+    like_threshold: float | None = Field(
+        default=None,
+        allow_inf_nan=False,
+        validation_alias=AliasChoices("like_threshold", "like"),
+        serialization_alias="like",
+        description="lowest rating that counts as a like",
+    )
 
-    @field_validator("like", mode="before")
+    @field_validator("like_threshold", mode="before")
     @classmethod
     def _a_number(cls, value: object) -> float | None:
         """Return a number of any type as a Python number: np.float32(4.1) is 4.1; true and false are none."""
@@ -108,7 +116,7 @@ class GraphSchema(_Part):
         """
         path = Path(path)
         try:
-            content = tomllib.loads(_decoded(path.read_bytes(), path))
+            content: dict[str, Any] = tomllib.loads(_decoded(path.read_bytes(), path))
         except FileNotFoundError:
             raise UsageError(f"No schema at {path}. `kgplug init` writes one from the database.") from None
         except IsADirectoryError:
@@ -117,12 +125,25 @@ class GraphSchema(_Part):
             raise UsageError(f"{path} cannot be read: {error.strerror}.") from None
         except (ValueError, RecursionError) as error:  # not TOML, a number too long; nested too deeply
             raise UsageError(f"{path} is not valid TOML: {error}.") from None
+        _rename_like(content, path)
         try:
             return cls.model_validate(content)
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(str(part) if str(part).isprintable() else repr(part) for part in first["loc"])
             raise UsageError(f"{path}: {where}: {first['msg']}; found {reprlib.repr(first['input'])}.") from None
+
+
+def _rename_like(content: dict[str, Any], path: Path) -> None:
+    """Give the old name of like_threshold, if a file has it, its new name, and warn."""
+    feedback = content.get("feedback")
+    if not isinstance(feedback, dict) or "like" not in feedback:
+        return
+    if "like_threshold" in feedback:
+        raise UsageError(f"{path}: [feedback] has like_threshold and like, its old name. Remove like.")
+    sentence = f"{path}: like under [feedback] is now called like_threshold. Rename it."
+    warnings.warn(sentence, RenamedWarning, stacklevel=3)
+    feedback["like_threshold"] = feedback.pop("like")
 
 
 def _decoded(content: bytes, path: Path) -> str:
@@ -138,7 +159,7 @@ def _decoded(content: bytes, path: Path) -> str:
 
 DEMO_SCHEMA = GraphSchema(
     item=ItemSchema(title="title"),
-    feedback=FeedbackSchema(rating="rating", timestamp="timestamp", like=4.0),
+    feedback=FeedbackSchema(rating="rating", timestamp="timestamp", like_threshold=4.0),
     knowledge=KnowledgeSchema(
         keys={
             "Genre": "name",

@@ -168,7 +168,7 @@ def _what_to_read(content: dict) -> str:
     schema["item"].pop("title")
     if content["kind"] != "embedding":
         del schema["knowledge"]
-        for name in ("like", "timestamp"):  # do not change which rows there are
+        for name in ("like_threshold", "timestamp"):  # do not change which rows there are
             schema["feedback"].pop(name, None)
     return dumps([content["kind"], schema], sort_keys=True)
 

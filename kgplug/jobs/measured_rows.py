@@ -164,16 +164,16 @@ class TestRows:
 class TestFeedback(TestRows):
     def read(self, graph: Graph, progress: bool | None) -> np.ndarray:
         self.data = graph.read_interactions(self.schema, progress=progress)
-        threshold = self.data.threshold
-        if len({run.schema.feedback.like for run in self.runs}) > 1:
+        threshold = self.data.like_threshold
+        if len({run.schema.feedback.like_threshold for run in self.runs}) > 1:
             self.notes.append(
-                "The runs differ in the rating from which a row is a like; all are measured as the newest one has it: "
+                "The runs differ in like_threshold; all are measured with that of the newest run: "
                 + ("every row is a like." if threshold is None else f"from {threshold:g} on.")
             )
         return self.data.row_hashes
 
     def split_again(self, run: MeasuredRun, split: Split) -> RowMemory | None:
-        rows = self.data.with_threshold(run.schema.feedback.like)
+        rows = self.data.with_like_threshold(run.schema.feedback.like_threshold)
         if run.content["data"]["interactions"] != rows.fingerprint:
             return None
         return RowMemory.of_parts(*(None if part is None else part.row_hashes for part in split.interactions(rows)))
@@ -212,12 +212,12 @@ def _learnt(model: Recommender, like: Interactions) -> Interactions:
         like: rows over the same users and items.
     """
     users, items = (part.astype(np.int64) for part in model.seen.nonzero())
-    nothing = replace(like.take(np.empty(0, dtype=np.int64)), ratings=None, timestamps=None, threshold=None)
+    nothing = replace(like.take(np.empty(0, dtype=np.int64)), ratings=None, timestamps=None, like_threshold=None)
     rows = replace(nothing, users=users, items=items, counts=None, ratings_are_counts=False)
     rows = rows.take(np.argsort(rows.pairs))
     liked_users, liked_items = (part.astype(np.int64) for part in model.liked.nonzero())
     is_liked = np.isin(rows.pairs, liked_users * rows.n_items + liked_items)
-    return replace(rows, ratings=is_liked.astype(np.float32), threshold=1.0)
+    return replace(rows, ratings=is_liked.astype(np.float32), like_threshold=1.0)
 
 
 def codes_of(keys: np.ndarray, among: Sequence[Any]) -> np.ndarray:

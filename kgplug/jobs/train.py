@@ -99,7 +99,8 @@ def train(
     key = fingerprint(json.dumps({**asked, **used}, sort_keys=True))
     if reuse and (found := _find(runs, key, data.identity)):
         return found
-    meant = fingerprint(json.dumps({**asked, "schema": data.schema.model_dump()}, sort_keys=True))
+    schema = data.schema.model_dump(by_alias=True)  # under its names in version 0.1, whose checkpoints are still found
+    meant = fingerprint(json.dumps({**asked, "schema": schema}, sort_keys=True))
     checkpoint, outdated = _checkpoints(runs, meant, key)
     if outdated:
         _log.warning(

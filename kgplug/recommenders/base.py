@@ -143,11 +143,15 @@ class Recommender(ListMaker):
         if self.needs_knowledge and knowledge is None:
             raise DataError(f"{self.name} needs a knowledge graph: pass it as the second argument of fit().")
         if not interactions.is_like.any():
-            at_least = "" if interactions.threshold is None else f" (a rating of at least {interactions.threshold:g})"
-            where = "" if interactions.graph_schema is None else " (like under [feedback] in kgplug.toml)"
+            at_least = (
+                ""
+                if interactions.like_threshold is None
+                else f" (a rating of at least {interactions.like_threshold:g})"
+            )
+            where = "" if interactions.graph_schema is None else " under [feedback] in kgplug.toml"
             raise DataError(
-                f"{self.name}: none of the {len(interactions):,} training rows is a like{at_least}. Lower the "
-                f"threshold{where}, or give it more feedback."
+                f"{self.name}: none of the {len(interactions):,} training rows is a like{at_least}. Lower "
+                f"like_threshold{where}, or give it more feedback."
             )
         if self.needs_knowledge and knowledge is not None:
             self._check_links(interactions, knowledge)

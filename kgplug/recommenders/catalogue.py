@@ -15,7 +15,7 @@ class ModelInfo:
     Attributes:
         kind: "recommender" or "embedding".
         paper: short citation.
-        needs: "likes", "triples", both, or both and "titles" or "dislikes" (ratings below the threshold of a like).
+        needs: "likes", "triples", both, or both and "titles" or "dislikes" (ratings below like_threshold).
         good_for: one phrase.
     """
 

@@ -141,7 +141,7 @@ def test_a_name_with_cypher_in_it_reads_nothing_and_changes_nothing(
         "item": GraphSchema(item=ItemSchema(label=name)),
         "key": GraphSchema(item=ItemSchema(key=name)),
         "type": GraphSchema(feedback=FeedbackSchema(type=name)),
-        "rating": GraphSchema(feedback=FeedbackSchema(rating=name, like=1)),
+        "rating": GraphSchema(feedback=FeedbackSchema(rating=name, like_threshold=1)),
         "knowledge": GraphSchema(knowledge=KnowledgeSchema(relationships=[name], keys={"Actor": "id", "Genre": "id"})),
         "keys": GraphSchema(knowledge=KnowledgeSchema(keys={"Actor": name, "Genre": "id"})),
     }[part]

@@ -68,7 +68,8 @@ def test_a_good_csv_folder_is_read() -> None:
 TOML = st.lists(
     st.sampled_from(
         ["[user]\n", "[item]\n", "[feedback]\n", "[knowledge]\n", "[knowledge.keys]\n", "[[user]]\n", "label", "key",
-         "title", "like", "type", "relationships", " = ", "= ", '"A"', "'A'", '"', "4.0", "nan", "inf", "-1",
+         "title", "like_threshold", "like", "type", "relationships", " = ",
+         "= ", '"A"', "'A'", '"', "4.0", "nan", "inf", "-1",
          "9" * 5000, "[", "]", "{", "}", ",", "\n", "1979-05-27", "true", "\\u0000", '"\\u0000"', '"a\\nb"', ".", "#",
          "\r", '""', '"""']
     ),
@@ -80,7 +81,7 @@ TOML = st.lists(
 @given(st.one_of(st.binary(max_size=100), TOML.map(str.encode)))
 @example(b"a = " + b"[" * 5000)
 @example(b"a = " + b"{a=" * 5000)
-@example(b"[feedback]\nlike = " + b"9" * 5000)
+@example(b"[feedback]\nlike_threshold = " + b"9" * 5000)
 @example(b'"a\\nb" = 1')
 @example(b"a" + b".a" * 20000 + b" = 1")
 def test_a_schema_file_is_read_or_refused(content: bytes) -> None:
@@ -88,8 +89,8 @@ def test_a_schema_file_is_read_or_refused(content: bytes) -> None:
 
 
 def test_a_like_that_is_no_number_is_refused() -> None:
-    assert read_schema(b"[feedback]\nlike = 4.0") == ""
-    assert "feedback.like" in read_schema(b"[feedback]\nlike = nan")
+    assert read_schema(b"[feedback]\nlike_threshold = 4.0") == ""
+    assert "feedback.like_threshold" in read_schema(b"[feedback]\nlike_threshold = nan")
 
 
 @pytest.mark.parametrize("path", ["", "a/b", "x" * 300, "x\0y", "file/kgplug.toml"])

@@ -103,8 +103,8 @@ def test_similar_ranks_exactly_by_cosine_without_the_item_itself(published: Prep
 def test_explain_gives_the_paths_from_liked_items_through_what_they_share(published: Prepared) -> None:
     connection, schema, user, _ = published
     item = 5 if schema is DEMO_SCHEMA else 3
-    like = schema.feedback.like
-    frame = run(published, "explain", user=user, item=item, like=like, k=100)
+    like = schema.feedback.like_threshold
+    frame = run(published, "explain", user=user, item=item, like_threshold=like, k=100)
     rating = "coalesce(r.rating, 5)"
     label, key, shown = schema.item.label, schema.item.key, schema.item.title
     expected = connection.frame(
@@ -125,7 +125,7 @@ def test_explain_gives_the_paths_from_liked_items_through_what_they_share(publis
     degree = connection.rows("MATCH (s {name: $name}) RETURN COUNT { (s)--() } AS n", name=frame["shared"].iloc[0])
     assert frame["weight"].iloc[0] == pytest.approx(1 / degree[0]["n"])
     assert set(frame["shared_label"]) <= {"Actor", "Genre", "Artist", "Person"}
-    assert len(run(published, "explain", user=user, item=item, like=like, k=1)) == 1
+    assert len(run(published, "explain", user=user, item=item, like_threshold=like, k=1)) == 1
 
 
 def test_popular_unseen_leaves_out_what_the_user_has_touched(published: Prepared) -> None:
@@ -182,7 +182,7 @@ def test_a_missing_parameter_is_named_before_the_server_is_asked(connection: Con
     build(connection, FILMS)
     graph = Graph(connection).use(DEMO_SCHEMA)
     given: dict[str, object] = {"user": 1, "item": 1, "model": "MKR", "k": 3, "label": "Movie", "relation": "ACTED_IN"}
-    needed = [parameter for parameter in queries.parameters(queries.load(name)) if parameter != "like"]
+    needed = [parameter for parameter in queries.parameters(queries.load(name)) if parameter != "like_threshold"]
     for missing in needed:
         rest = {parameter: given[parameter] for parameter in needed if parameter != missing}
         with pytest.raises(

@@ -33,7 +33,7 @@ def test_a_film_club_is_understood_with_ratings_times_keys_and_titles(connection
     assert schema == GraphSchema(
         user=UserSchema(label="User", key="id"),
         item=ItemSchema(label="Movie", key="id", title="title"),
-        feedback=FeedbackSchema(type="RATED", rating="rating", timestamp="timestamp", like=4.0),
+        feedback=FeedbackSchema(type="RATED", rating="rating", timestamp="timestamp", like_threshold=4.0),
         knowledge=KnowledgeSchema(keys={"Actor": "id", "Genre": "id"}),
     )
     assert "has a unique constraint" in text
@@ -66,7 +66,7 @@ def test_a_music_service_with_spaces_dots_chinese_and_several_labels_a_node_is_u
     assert (schema.user.label, schema.user.key) == ("听众", "id")
     assert schema.item == ItemSchema(label="Music Track", key="编号", title="歌名")
     assert schema.feedback == FeedbackSchema(type="PLAYED")
-    assert 'set rating = "count" and like = 3' in text
+    assert 'set rating = "count" and like_threshold = 3' in text
     knowledge = read_knowledge(connection, schema)
     assert list(knowledge.relations) == ["WROTE", "演唱.by"]
     assert set(knowledge.entity_labels) == {"Music Track", "Artist", "Person"}
@@ -115,7 +115,7 @@ def test_the_threshold_of_a_like_follows_the_rating_scale(
         "CREATE (u)-[:RATED {rating: $values[i % size($values)]}]->(m)",
         values=list(values),
     )
-    assert guessed(connection, tmp_path)[0].feedback.like == like
+    assert guessed(connection, tmp_path)[0].feedback.like_threshold == like
 
 
 def test_an_empty_database_gives_nothing_to_guess_from(connection: Connection) -> None:
@@ -170,7 +170,9 @@ def test_a_check_names_every_obstacle_at_once(connection: Connection) -> None:
     connection.write("MATCH (u:User {id: 9}) REMOVE u.id")
     report = check(
         connection,
-        GraphSchema(feedback=FeedbackSchema(rating="rating", like=4), knowledge=KnowledgeSchema(keys={"Actor": "id"})),
+        GraphSchema(
+            feedback=FeedbackSchema(rating="rating", like_threshold=4), knowledge=KnowledgeSchema(keys={"Actor": "id"})
+        ),
     )
     errors = [one.finding for one in report.findings if one.level == "error"]
     assert not report.ok
@@ -230,7 +232,7 @@ def test_a_check_finds_every_value_that_the_reader_refuses_with_the_same_sentenc
 ) -> None:
     build(connection, FILMS + f"MATCH (u:User {{id: 1}})-[r:RATED]->(:Movie {{id: 3}}) SET r.{name} = {value}")
     schema = GraphSchema(
-        feedback=FeedbackSchema(rating="rating", timestamp="timestamp", like=4),
+        feedback=FeedbackSchema(rating="rating", timestamp="timestamp", like_threshold=4),
         knowledge=KnowledgeSchema(keys={"Actor": "id"}),
     )
     with pytest.raises(DataError) as caught:

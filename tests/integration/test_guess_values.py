@@ -73,7 +73,7 @@ def test_a_rating_is_guessed_only_where_the_reader_can_use_every_value(
 ) -> None:
     rate(connection, properties)
     feedback, _, rows = guess_and_read(connection)
-    assert (feedback.rating, feedback.like) == (rating, like)
+    assert (feedback.rating, feedback.like_threshold) == (rating, like)
     assert (len(rows), int(np.sum(rows.is_like))) == (N, n_likes)
 
 
@@ -141,7 +141,7 @@ def test_the_advice_of_a_guess_works_when_it_is_followed(connection: Connection,
 def test_a_rating_that_is_not_finite_is_named_by_init_and_by_the_check(connection: Connection, value: str) -> None:
     rate(connection, f"rating: CASE WHEN u = 1 THEN {value} ELSE i END")
     schema, text = guess_schema(connection)
-    assert (schema.feedback.rating, schema.feedback.like) == ("rating", 7)
+    assert (schema.feedback.rating, schema.feedback.like_threshold) == ("rating", 7)
     text = " ".join(text.replace("\n#", "").split())
     assert "CORRECT THESE: the values of 5 of 150 relationships are no finite numbers" in text
     assert not check(connection, schema).ok
@@ -225,7 +225,7 @@ def test_values_beyond_a_sample_count_as_well(connection: Connection) -> None:
 
 def test_text_ratings_and_booleans_count_as_likes_in_the_check_as_in_the_reader(connection: Connection) -> None:
     rate(connection, "rating: CASE WHEN i < 4 THEN toString(i) WHEN i = 4 THEN true ELSE i END")
-    schema = GraphSchema(feedback=FeedbackSchema(rating="rating", like=2))
+    schema = GraphSchema(feedback=FeedbackSchema(rating="rating", like_threshold=2))
     n_likes = int(np.sum(read_interactions(connection, schema).is_like))
     found = [one.finding for one in check(connection, schema).findings if one.check == "feedback"]
     assert n_likes == 120 and any(f"{n_likes} of them likes" in one for one in found)

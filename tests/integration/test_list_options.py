@@ -228,7 +228,7 @@ def test_a_user_newer_than_the_run_gets_a_live_list_from_what_they_like(graph: G
     )
     with pytest.raises(UsageError, match=r"came, the user was erased, or .*`kgplug recommend 77 --live --model MF`"):
         explain.recommendations(graph, 77, model="MF")
-    liking = SCHEMA.model_copy(update={"feedback": FeedbackSchema(rating="rating", like=4)})
+    liking = SCHEMA.model_copy(update={"feedback": FeedbackSchema(rating="rating", like_threshold=4)})
     frame = live_recommendations(graph.use(liking), runs, 77, k=12)
     assert sorted(frame["id"]) == sorted(set(range(1, 13)) - {2, 4, 5})
     model = models.load(folder)

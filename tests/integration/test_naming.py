@@ -102,14 +102,14 @@ def test_a_title_is_known_by_its_name(name: str, sounds: bool) -> None:
 def test_an_explanation_without_ratings_compares_none() -> None:
     text = queries.load("explain", GraphSchema(feedback=FeedbackSchema(type="BOUGHT")))
     assert "$like" not in text and "null" not in text.split("RETURN")[0]
-    rated = queries.load("explain", GraphSchema(feedback=FeedbackSchema(rating="stars", like=4)))
-    assert "rated.`stars`))), rated.`stars`)) >= $like" in rated
+    rated = queries.load("explain", GraphSchema(feedback=FeedbackSchema(rating="stars", like_threshold=4)))
+    assert "rated.`stars`))), rated.`stars`)) >= $like_threshold" in rated
 
 
 def test_likes_of_booleans_and_text_give_reasons(shop: Graph) -> None:
     shop.connection.write("MATCH (u:User)-[r:RATED]->(m:Movie) SET r.liked = m.id = 5, r.stars = toString(m.id)")
     for rating, like, liked in (("liked", 1, {"Film 5"}), ("stars", 6, {"Film 11"})):
-        feedback = FeedbackSchema(rating=rating, like=like)
+        feedback = FeedbackSchema(rating=rating, like_threshold=like)
         shop.use(GraphSchema(item=ItemSchema(title="title"), feedback=feedback))
         assert set(explain.paths(shop, 1, 2, k=100)["liked"]) == liked
 

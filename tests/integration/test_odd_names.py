@@ -45,7 +45,7 @@ def test_a_graph_of_odd_names_is_guessed_checked_and_read_whole(connection: Conn
         {
             "user": {"label": user, "key": "i\\d"},
             "item": {"label": item, "key": "i\\d"},
-            "feedback": {"type": kind, "rating": "ra\\ting", "like": 3},
+            "feedback": {"type": kind, "rating": "ra\\ting", "like_threshold": 3},
             "knowledge": {"keys": {genre: "i\\d"}},
         }
     )

@@ -57,7 +57,7 @@ def small_publication(run: str, seed: int = 0):
 
 def test_they_are_trained_on_and_counted_as_the_users(graph: Graph) -> None:
     connection = graph.connection
-    recommended = GraphSchema(feedback=FeedbackSchema(type="RECOMMENDS", rating="stars", like=4))
+    recommended = GraphSchema(feedback=FeedbackSchema(type="RECOMMENDS", rating="stars", like_threshold=4))
     before = read_interactions(connection, recommended), read_knowledge(connection, SCHEMA)
     assert len(before[0]) == 8 * 12
     assert {"SIMILAR_TO", "PREDICTED"} <= set(before[1].relations)

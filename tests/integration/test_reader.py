@@ -17,7 +17,7 @@ from tests.integration.sample_graphs import FILMS, MUSIC, SHOP, build
 KEYS = {"Actor": "id", "Genre": "id"}
 SCHEMA = GraphSchema(
     item=ItemSchema(title="title"),
-    feedback=FeedbackSchema(rating="rating", timestamp="timestamp", like=4),
+    feedback=FeedbackSchema(rating="rating", timestamp="timestamp", like_threshold=4),
     knowledge=KnowledgeSchema(keys=KEYS),
 )
 READERS = {
@@ -41,7 +41,7 @@ def test_every_way_of_reading_gives_the_rows_that_cypher_gives(connection: Conne
     assert interactions.ratings.dtype == np.float32
     assert list(interactions.user_keys) == list(range(1, 10))
     assert list(interactions.item_keys) == list(range(1, 13))
-    assert (interactions.threshold, interactions.user_label, interactions.item_label) == (4, "User", "Movie")
+    assert (interactions.like_threshold, interactions.user_label, interactions.item_label) == (4, "User", "Movie")
     assert (report.kept, report.own, report.repeated, report.vanished) == (44, 0, 0, 0)
 
     knowledge, report = pull_knowledge(connection, SCHEMA, bulk=BulkReader(connection, **READERS[how]))

@@ -21,7 +21,7 @@ from kgplug.jobs.erase_user import erase_user
 from kgplug.training.runs import Runs
 
 SCHEMA = GraphSchema(
-    feedback=FeedbackSchema(rating="rating", like=4.0), knowledge=KnowledgeSchema(keys={"Genre": "id"})
+    feedback=FeedbackSchema(rating="rating", like_threshold=4.0), knowledge=KnowledgeSchema(keys={"Genre": "id"})
 )
 RATINGS = """UNWIND range(1, 40) AS u UNWIND range(1, 30) AS i WITH u, i WHERE (u * 7 + i * 3) % 4 < 2
 MERGE (a:User {id: u}) MERGE (b:Movie {id: i}) CREATE (a)-[:RATED {rating: 2 + (u + i) % 4}]->(b)"""
@@ -82,7 +82,7 @@ def test_a_run_is_measured_as_before_when_rows_users_and_items_have_come(graph: 
 @pytest.mark.parametrize("repeated", [None, "count", "sum", "mean", "last"])
 def test_runs_are_measured_where_feedback_is_repeated(graph: Graph, runs: Runs, repeated: str | None) -> None:
     like = {None: 4.0, "mean": 4.0, "last": 4.0, "count": 2.0, "sum": 8.0}[repeated]
-    merged = FeedbackSchema.model_validate({"rating": "rating", "like": like, "repeated": repeated or "last"})
+    merged = FeedbackSchema.model_validate({"rating": "rating", "like_threshold": like, "repeated": repeated or "last"})
     schema = SCHEMA.model_copy(update={"feedback": merged})
     again = (
         "MATCH (a:User)-[r:RATED]->(b:Movie) WHERE (a.id + b.id) % 3 = 0 CREATE (a)-[:RATED {rating: r.rating}]->(b)"
@@ -171,7 +171,7 @@ def test_runs_without_a_common_row_are_measured_one_by_one_and_not_called_compar
 
 def test_another_threshold_of_a_like_is_that_of_the_newest_run(graph: Graph, runs: Runs) -> None:
     old = train(graph, runs)
-    schema = SCHEMA.model_copy(update={"feedback": FeedbackSchema(rating="rating", like=3.0)})
+    schema = SCHEMA.model_copy(update={"feedback": FeedbackSchema(rating="rating", like_threshold=3.0)})
     new = train(graph, runs, schema=schema)
     alone = jobs.evaluate(graph, [new])["recommender"].iloc[0]
     table = jobs.evaluate(graph, [old, new])["recommender"]

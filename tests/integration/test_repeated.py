@@ -23,14 +23,14 @@ PLAYS = (
     ("settings", "ratings", "likes"),
     [
         ({}, [100, 1, 1], 3),
-        ({"like": 2}, [100, 1, 1], 3),
-        ({"repeated": "count", "like": 2}, [100, 1, 1], 1),
-        ({"rating": "rating", "timestamp": "at", "like": 4}, [100, 3, 3], 1),
-        ({"rating": "rating", "repeated": "sum", "like": 4}, [5050, 3, 3], 1),
-        ({"rating": "rating", "repeated": "mean", "like": 4}, [50.5, 3, 3], 1),
+        ({"like_threshold": 2}, [100, 1, 1], 3),
+        ({"repeated": "count", "like_threshold": 2}, [100, 1, 1], 1),
+        ({"rating": "rating", "timestamp": "at", "like_threshold": 4}, [100, 3, 3], 1),
+        ({"rating": "rating", "repeated": "sum", "like_threshold": 4}, [5050, 3, 3], 1),
+        ({"rating": "rating", "repeated": "mean", "like_threshold": 4}, [50.5, 3, 3], 1),
         ({"rating": "rating", "repeated": "count"}, [100, 1, 1], 3),
         ({"rating": "liked", "timestamp": "at"}, [0, 1, 0], 1),
-        ({"rating": "liked", "repeated": "sum", "like": 10}, [49, 1, 0], 1),
+        ({"rating": "liked", "repeated": "sum", "like_threshold": 10}, [49, 1, 0], 1),
     ],
 )
 def test_a_hundred_relationships_between_two_nodes_count(
@@ -63,15 +63,18 @@ def test_a_graph_without_repeated_feedback_has_no_ratings_of_its_own(connection:
 @pytest.mark.parametrize(
     ("settings", "sentence"),
     [
-        ({"like": 4}, "[feedback] like is 4, but no rating is named: every relationship is a like."),
+        (
+            {"like_threshold": 4},
+            "[feedback] like_threshold is 4, but no rating is named: every relationship is a like.",
+        ),
         (
             {"rating": "rating", "repeated": "count"},
             "[feedback] rating is 'rating', but repeated is 'count': the number",
         ),
         ({"time_unit": "ms"}, "[feedback] time_unit is 'ms', but no timestamp is named."),
         ({"timestamp": "day", "time_unit": "ms"}, "[feedback] time_unit is 'ms', but 'day' holds dates, not numbers."),
-        ({"timestamp": "at", "time_unit": "ms", "rating": "rating", "like": 4}, None),
-        ({"repeated": "count", "like": 2}, None),
+        ({"timestamp": "at", "time_unit": "ms", "rating": "rating", "like_threshold": 4}, None),
+        ({"repeated": "count", "like_threshold": 2}, None),
     ],
 )
 def test_settings_of_the_feedback_that_make_no_difference_are_named(

@@ -32,7 +32,13 @@ def schema(direction: str, **feedback: object) -> GraphSchema:
     return GraphSchema.model_validate(
         {
             "item": {"title": "title"},
-            "feedback": {"type": "LIKED", "direction": direction, "rating": "stars", "timestamp": "at", "like": 3}
+            "feedback": {
+                "type": "LIKED",
+                "direction": direction,
+                "rating": "stars",
+                "timestamp": "at",
+                "like_threshold": 3,
+            }
             | feedback,
             "knowledge": {"keys": {"Genre": "id"}},
         }

@@ -63,7 +63,9 @@ def test_dkn_is_trained_evaluated_and_published_by_the_titles_that_init_found(
 
 
 def test_without_titles_the_setting_is_named_and_other_models_train_from_an_older_file(films: None) -> None:
-    Path("kgplug.toml").write_text('[feedback]\nrating = "rating"\nlike = 4\n[knowledge.keys]\nActor = "id"\n')
+    Path("kgplug.toml").write_text(
+        '[feedback]\nrating = "rating"\nlike_threshold = 4\n[knowledge.keys]\nActor = "id"\n'
+    )
     with pytest.raises(DataError, match=r"DKN reads titles, and none .* in kgplug\.toml, as title under \[item\]"):
         kgplug(*TRAIN)
     kgplug("train", "ItemKNN")

@@ -33,9 +33,9 @@ def rows() -> Rows:
     ]
 
 
-def feedback(table: Rows, *, threshold: float | None = 4) -> Interactions:
+def feedback(table: Rows, *, like_threshold: float | None = 4) -> Interactions:
     frame = pd.DataFrame(table, columns=["user", "item", "stars"])
-    likes = Interactions.from_dataframe(frame, user="user", item="item", rating="stars", threshold=threshold)
+    likes = Interactions.from_dataframe(frame, user="user", item="item", rating="stars", like_threshold=like_threshold)
     return likes.with_texts({key: f"title of {key}" for key in likes.item_keys})
 
 
@@ -73,8 +73,10 @@ def _other_titles(titled: list[int]) -> Data:
     return Data(likes.with_texts(dict.fromkeys(titled, "a film")), graph(list(range(N_ITEMS))))
 
 
-def _plain(table: Rows, *, threshold: float | None = 4, triples: KnowledgeGraph | None = None) -> Data:
-    return Data(feedback(table, threshold=threshold), graph(list(range(N_ITEMS))) if triples is None else triples)
+def _plain(table: Rows, *, like_threshold: float | None = 4, triples: KnowledgeGraph | None = None) -> Data:
+    return Data(
+        feedback(table, like_threshold=like_threshold), graph(list(range(N_ITEMS))) if triples is None else triples
+    )
 
 
 def _with_valid(keep: Callable[[np.ndarray], np.ndarray]) -> Data:
@@ -101,17 +103,17 @@ CASES: dict[str, Callable[[], Data]] = {
     "a user who likes everything": lambda: _plain([*rows(), *((99, item, 5) for item in range(N_ITEMS))]),
     "a user who likes nothing": lambda: _plain([*rows(), *((99, item, 1) for item in range(N_ITEMS))]),
     "all like everything": lambda: _plain([(user, item, 5) for user in range(3) for item in range(N_ITEMS)]),
-    "no rating at all": lambda: _plain(rows(), threshold=None),
+    "no rating at all": lambda: _plain(rows(), like_threshold=None),
     "one user": lambda: _plain([(1, item, 5 if item % 2 else 1) for item in range(N_ITEMS - 1)]),
     "one item": lambda: _plain([(user, 3, 5) for user in range(4)]),
     "one item, liked by some": lambda: _plain([(user, 3, 5 if user % 2 else 1) for user in range(4)]),
     "one row": lambda: _plain([(1, 3, 5)]),
     "one like": lambda: _plain([(1, 3, 5), (1, 2, 1), (2, 3, 2)]),
     "keys of all kinds, rows twice": _renamed,
-    "ratings below zero": lambda: _plain([(user, item, stars - 9) for user, item, stars in rows()], threshold=-5),
-    "ratings of zero and one": lambda: _plain([(u, i, float(stars > 3)) for u, i, stars in rows()], threshold=1),
-    "huge ratings": lambda: _plain([(u, i, stars * 1e30) for u, i, stars in rows()], threshold=2e30),
-    "a threshold above every rating": lambda: _plain(rows(), threshold=6),
+    "ratings below zero": lambda: _plain([(user, item, stars - 9) for user, item, stars in rows()], like_threshold=-5),
+    "ratings of zero and one": lambda: _plain([(u, i, float(stars > 3)) for u, i, stars in rows()], like_threshold=1),
+    "huge ratings": lambda: _plain([(u, i, stars * 1e30) for u, i, stars in rows()], like_threshold=2e30),
+    "a threshold above every rating": lambda: _plain(rows(), like_threshold=6),
     "a validation part without a like": lambda: _with_valid(lambda is_like: ~is_like),
     "a validation part of likes alone": lambda: _with_valid(lambda is_like: is_like),
     "an empty validation part": lambda: _with_valid(lambda is_like: np.zeros(len(is_like), dtype=bool)),

@@ -70,7 +70,7 @@ def tiny() -> tuple[Interactions, KnowledgeGraph]:
     likes = pd.DataFrame(
         {"user": [0, 0, 1, 1, 2, 3, 3, 3], "item": [0, 1, 1, 2, 3, 4, 0, 2], "rating": [5, 4, 5, 2, 4, 5, 4, 1]}
     )
-    interactions = Interactions.from_dataframe(likes, user="user", item="item", rating="rating", threshold=4)
+    interactions = Interactions.from_dataframe(likes, user="user", item="item", rating="rating", like_threshold=4)
     triples = pd.DataFrame(
         [(0, "by", "a"), (1, "by", "a"), (1, "in", "b"), (2, "in", "b"), ("c", "made", 3), ("a", "knows", "b")],
         columns=["head", "relation", "tail"],

@@ -19,7 +19,7 @@ def _rows(matrix: list[list[int]]) -> Interactions:
     table = np.array(matrix)
     users, items = np.nonzero(table)
     keys = [np.arange(size) for size in table.shape]
-    return Interactions.from_arrays(*keys, users, items, ratings=table[users, items].astype(float), threshold=4)
+    return Interactions.from_arrays(*keys, users, items, ratings=table[users, items].astype(float), like_threshold=4)
 
 
 def _random_likes(seed: int = 0) -> np.ndarray:

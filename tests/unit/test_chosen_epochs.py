@@ -81,7 +81,7 @@ def test_of_few_dislikes_the_usual_number_is_done_where_they_are_learnt_from() -
     likes, graph, *_ = directors_and_fans(fans=6)
     rows = Interactions.from_arrays(
         likes.user_keys, likes.item_keys, np.append(likes.users, 0), np.append(likes.items, likes.items[-1]),
-        ratings=np.append(np.full(len(likes), 5.0), 1.0), threshold=4,
+        ratings=np.append(np.full(len(likes), 5.0), 1.0), like_threshold=4,
     )  # fmt: skip
     seed = next(seed for seed in range(100) if rows.split(trained.CHOOSING, seed=seed, by="row")[0].is_like.all())
     model = MKRRated(**QUICK).fit(rows, graph, seed=seed, progress=False)

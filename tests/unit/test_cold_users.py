@@ -21,7 +21,7 @@ def model(request: pytest.FixtureRequest) -> Recommender:
     disliked = [(user, (user + 3) % 8, 1) for user in range(N_FANS)]
     cold = [(user, 0, 1) for user in range(100, 106)]
     frame = pd.DataFrame([*liked, *disliked, *cold], columns=["user", "film", "stars"])
-    interactions = Interactions.from_dataframe(frame, user="user", item="film", rating="stars", threshold=4)
+    interactions = Interactions.from_dataframe(frame, user="user", item="film", rating="stars", like_threshold=4)
     interactions = interactions.with_texts({film: f"word {film // 4}" for film in range(N_FILMS)})
     facts = [(film, "DIRECTED_BY", f"director {film // 4}") for film in range(N_FILMS)]
     knowledge = KnowledgeGraph.from_dataframe(pd.DataFrame(facts, columns=["head", "relation", "tail"]))

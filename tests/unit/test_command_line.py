@@ -158,6 +158,15 @@ def test_an_existing_schema_file_is_not_overwritten(tmp_path: Path) -> None:
     assert (tmp_path / "kgplug.toml").read_text() == "# mine"
 
 
+def test_an_old_name_in_the_schema_file_is_reported_in_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "kgplug.toml").write_text("[feedback]\nlike = 4")
+    result = kgplug("runs", home=tmp_path, NEO4J_URI="bolt://127.0.0.1:1")
+    assert result.returncode == 0
+    said = "kgplug.toml: like under [feedback] is now called like_threshold. Rename it."
+    assert result.stderr.splitlines().count(said) == 1
+    assert "Warning" not in result.stderr
+
+
 def test_a_server_that_is_down_is_named_without_the_password(tmp_path: Path) -> None:
     environment = {"NEO4J_URI": "bolt://127.0.0.1:1", "NEO4J_PASSWORD": "s3cret-word"}
     result = kgplug("check", home=tmp_path, **environment)

@@ -114,11 +114,11 @@ def test_the_same_generator_gives_the_same_pairs() -> None:
 
 
 def test_a_part_without_likes_is_refused() -> None:
-    rows = _rows([(0, 0)], ratings=np.array([1.0]), threshold=4)
+    rows = _rows([(0, 0)], ratings=np.array([1.0]), like_threshold=4)
     with pytest.raises(DataError, match=r"none of the 1 rows is one"):
         label_pairs(rows, [rows], np.random.default_rng(0))
 
 
 def test_warm_items_have_a_training_like() -> None:
-    rows = _rows([(0, 0), (0, 1)], ratings=np.array([5.0, 1.0]), threshold=4)
+    rows = _rows([(0, 0), (0, 1)], ratings=np.array([5.0, 1.0]), like_threshold=4)
     assert list(np.flatnonzero(warm_items(rows))) == [0]

@@ -44,7 +44,7 @@ def test_every_name_of_a_schema_takes_its_place_quoted_and_is_not_rendered_again
     schema = GraphSchema(
         user=UserSchema(label=user, key=user_key),
         item=ItemSchema(label=item, key=item_key, title=title),
-        feedback=FeedbackSchema(type=rated, rating=rating, timestamp=timestamp, like=4),
+        feedback=FeedbackSchema(type=rated, rating=rating, timestamp=timestamp, like_threshold=4),
     )
     quote = queries.quote
     assert queries.render(QUERY, schema) == (

@@ -34,7 +34,7 @@ def interactions() -> Interactions:
         (f"user {u}", f"film {i}", rng.integers(1, 6)) for u in range(N_USERS) for i in rng.permutation(N_ITEMS)[:6]
     ]
     frame = pd.DataFrame(rows, columns=["user", "film", "stars"])
-    likes = Interactions.from_dataframe(frame, user="user", item="film", rating="stars", threshold=3)
+    likes = Interactions.from_dataframe(frame, user="user", item="film", rating="stars", like_threshold=3)
     return likes.with_texts({f"film {i}": f"{i} {'War' if i % 2 else 'Peace'}" for i in range(N_ITEMS)})
 
 

@@ -30,7 +30,7 @@ def _feedback(seed: int = 0, n_users: int = 40, n_items: int = 60) -> Interactio
     ratings = np.where(users % 2 == items % 2, rng.choice([3, 4, 5], len(users)), 1).astype(float)
     return Interactions.from_arrays(
         np.array([f"u{user}" for user in range(n_users)], dtype=object), np.arange(n_items), users, items,
-        ratings=ratings, threshold=4,
+        ratings=ratings, like_threshold=4,
     )  # fmt: skip
 
 
@@ -124,7 +124,7 @@ def test_honest_negatives_are_drawn_after_the_split_and_the_papers_before() -> N
     rows = _feedback()
     rated = set(rows.pairs.tolist())
     for protocol in ("honest", "paper"):
-        data = divide(rows, (0.6, 0.2, 0.2), positive=4, protocol=protocol, seed=0)
+        data = divide(rows, (0.6, 0.2, 0.2), like_threshold=4, protocol=protocol, seed=0)
         assert data.valid is not None and data.valid_pairs is not None
         held = [set((p.users * rows.n_items + p.items).tolist()) for p in (data.valid_pairs, data.test_pairs)]
         negatives = data.test_pairs.users[~data.test_pairs.labels] * rows.n_items
@@ -140,7 +140,7 @@ def test_honest_negatives_are_drawn_after_the_split_and_the_papers_before() -> N
 def test_all_parts_keep_titles_and_labels(protocol: Protocol) -> None:
     rows = _feedback()
     rows = replace(rows.with_texts({key: f"title of {key}" for key in rows.item_keys}), item_label="Film")
-    data = divide(rows, (0.6, 0.2, 0.2), positive=4, protocol=protocol, seed=0)
+    data = divide(rows, (0.6, 0.2, 0.2), like_threshold=4, protocol=protocol, seed=0)
     for part in (data.train, data.valid):
         assert part is not None and part.item_label == "Film" and part.texts_fingerprint == rows.texts_fingerprint
 
@@ -159,7 +159,7 @@ def test_one_row_a_seed_that_names_the_protocol() -> None:
 def test_without_ratings_every_row_is_a_positive() -> None:
     rows = _feedback()
     plain = Interactions.from_arrays(rows.user_keys, rows.item_keys, rows.users, rows.items)
-    data = divide(plain, (0.6, 0.2, 0.2), positive=4, protocol="honest", seed=0)
+    data = divide(plain, (0.6, 0.2, 0.2), like_threshold=4, protocol="honest", seed=0)
     assert abs(len(data.train) - 0.6 * len(rows)) < 1
 
 
@@ -176,8 +176,8 @@ def test_a_split_without_validation_is_measured_too() -> None:
         ({"protocol": "usual"}, '"honest" or "paper"'),
         ({"seeds": ()}, "at least one"),
         ({"seeds": (-1,)}, "whole numbers from 0 on"),
-        ({"positive": "4"}, "least rating of a positive"),
-        ({"positive": 9}, "ratings run from 1 to 5"),
+        ({"like_threshold": "4"}, "lowest rating of a like"),
+        ({"like_threshold": 9}, "ratings run from 1 to 5"),
         ({"name": "Popularty"}, 'Did you mean "Popularity"'),
         ({"name": "TransE"}, "embedding"),
         ({"size": 3}, 'Unknown setting of Popularity "size"'),

@@ -38,7 +38,7 @@ def test_a_graph_is_its_store_and_its_schema_wherever_its_server_is() -> None:
 
 @pytest.mark.parametrize("like", [None, 3.0])
 def test_another_threshold_or_another_title_is_the_same_graph(like: float | None) -> None:
-    changed = GraphSchema(item=ItemSchema(title="name"), feedback=FeedbackSchema(rating="stars", like=like))
+    changed = GraphSchema(item=ItemSchema(title="name"), feedback=FeedbackSchema(rating="stars", like_threshold=like))
     assert HERE.same_graph(GraphIdentity.of_schema(changed.model_dump(), store=HERE.store))
 
 

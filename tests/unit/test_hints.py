@@ -96,7 +96,7 @@ def test_a_smaller_embedding_dim_is_advised_only_to_a_model_that_has_one(setting
 
 def test_the_schema_file_is_named_only_where_there_is_a_graph() -> None:
     frame = pd.DataFrame({"u": [1, 2], "i": [1, 2], "r": [1.0, 2.0]})
-    rows = Interactions.from_dataframe(frame, user="u", item="i", rating="r", threshold=5)
-    with pytest.raises(DataError, match="Lower the threshold, or") as raised:
+    rows = Interactions.from_dataframe(frame, user="u", item="i", rating="r", like_threshold=5)
+    with pytest.raises(DataError, match="Lower like_threshold, or") as raised:
         kgplug.create("Popularity").fit(rows)  # pyright: ignore[reportArgumentType]
     assert "kgplug.toml" not in str(raised.value)

@@ -28,7 +28,7 @@ def _read(rows: list[tuple], **options) -> Interactions:
 def test_shuffled_rows_give_equal_arrays_and_fingerprints(data) -> None:
     rows = data.draw(st.lists(st.tuples(keys, keys), min_size=1, unique_by=lambda row: tuple(map(repr, row))))
     rows = [(*row, 1 + number % 5, number) for number, row in enumerate(rows)]
-    first, second = _read(rows, threshold=3), _read(data.draw(st.permutations(rows)), threshold=3)
+    first, second = _read(rows, like_threshold=3), _read(data.draw(st.permutations(rows)), like_threshold=3)
     for name in ("user_keys", "item_keys", "users", "items", "ratings", "timestamps"):
         assert np.array_equal(getattr(first, name), getattr(second, name)), name
     assert first.fingerprint == second.fingerprint
@@ -60,17 +60,24 @@ def test_rows_are_sorted_by_user_and_item() -> None:
     assert list(found.item_keys) == [1, 2, 9, 10]
 
 
-def test_a_like_is_a_rating_of_at_least_the_threshold() -> None:
-    rows = _read([(1, 1, 3, 0), (1, 2, 4, 0), (1, 3, 5, 0)], threshold=4)
+def test_data_has_the_fingerprint_that_runs_of_version_0_1_have_stored() -> None:
+    frame = pd.DataFrame({"u": [1, 1, 2], "i": [1, 2, 1], "r": [5, 3, 4]})
+    with pytest.warns(DeprecationWarning, match="threshold is now called like_threshold"):
+        rows = Interactions.from_dataframe(frame, user="u", item="i", rating="r", threshold=4)  # type: ignore[call-arg]
+    assert rows.fingerprint == "6c880e379bc5ea7390f27dbdaffc18beb2b463d1ff27dc84116a45d97f861692"
+
+
+def test_a_like_is_a_rating_of_at_least_like_threshold() -> None:
+    rows = _read([(1, 1, 3, 0), (1, 2, 4, 0), (1, 3, 5, 0)], like_threshold=4)
     assert list(rows.is_like) == [False, True, True]
     assert len(rows.likes()) == 2 and rows.likes().n_items == 3
-    assert rows.with_threshold(None).is_like.all()
+    assert rows.with_like_threshold(None).is_like.all()
 
 
-def test_the_threshold_is_part_of_the_fingerprint_and_4_is_4_0() -> None:
+def test_like_threshold_is_part_of_the_fingerprint_and_4_is_4_0() -> None:
     rows = _read([(1, 1, 3, 0)])
-    assert rows.with_threshold(4).fingerprint == rows.with_threshold(4.0).fingerprint
-    assert rows.with_threshold(4).fingerprint != rows.with_threshold(3).fingerprint
+    assert rows.with_like_threshold(4).fingerprint == rows.with_like_threshold(4.0).fingerprint
+    assert rows.with_like_threshold(4).fingerprint != rows.with_like_threshold(3).fingerprint
 
 
 @pytest.mark.parametrize(

@@ -112,7 +112,7 @@ def rated_by_fans(seed: int = 0, *, fans: int = 2) -> Interactions:
         np.concatenate([likes.users, users[other]]),
         np.concatenate([likes.items, films[other]]),
         ratings=np.repeat([5.0, 1.0], [len(likes), int(other.sum())]),
-        threshold=4,
+        like_threshold=4,
     )
 
 
@@ -138,8 +138,8 @@ def test_films_of_a_liked_director_are_found_through_the_graph(seed: int):
 
 def test_feedback_without_ratings_or_without_dislikes_is_refused_in_one_sentence():
     interactions, knowledge = tiny()
-    for rows in (replace(interactions, ratings=None, threshold=None), interactions.likes()):
-        with pytest.raises(DataError, match=r"learns from ratings below the threshold of a like too, and found none"):
+    for rows in (replace(interactions, ratings=None, like_threshold=None), interactions.likes()):
+        with pytest.raises(DataError, match=r"learns from ratings below like_threshold, and found none"):
             MKRRated(**SMALL).fit(rows, knowledge)
 
 

@@ -97,9 +97,9 @@ def _popular(train: Interactions) -> Popularity:
 
 def test_seen_items_are_left_out_of_the_lists_and_users_without_a_relevant_row_out_of_the_mean() -> None:
     ratings = np.array([5.0, 5.0, 5.0, 5.0])
-    train = _rows([(0, 0), (1, 0), (1, 1), (2, 0)], ratings=ratings, threshold=4)
-    valid = _rows([(0, 1)], ratings=ratings[:1], threshold=4)
-    test = _rows([(0, 2), (1, 2), (2, 3)], ratings=np.array([5.0, 4.0, 1.0]), threshold=4)
+    train = _rows([(0, 0), (1, 0), (1, 1), (2, 0)], ratings=ratings, like_threshold=4)
+    valid = _rows([(0, 1)], ratings=ratings[:1], like_threshold=4)
+    test = _rows([(0, 2), (1, 2), (2, 3)], ratings=np.array([5.0, 4.0, 1.0]), like_threshold=4)
     result = evaluate_ranking(_popular(train), train, test, valid=valid, k=1)
     # user 0 has seen 0 and 1, user 1 has seen 0 and 1: both get 2; user 2 likes nothing in test
     assert (result.users, result.left_out) == (2, 1)
@@ -136,7 +136,7 @@ def test_wrong_lengths_and_words_are_refused() -> None:
         with pytest.raises(UsageError, match=r"whole numbers from 1 on"):
             check_lengths(wrong)
     assert check_lengths((20, 10, 10)) == (10, 20) and check_lengths(5) == (5,)
-    train, test = _rows([(0, 0)]), _rows([(0, 1)], ratings=np.array([1.0]), threshold=4)
+    train, test = _rows([(0, 0)]), _rows([(0, 1)], ratings=np.array([1.0]), like_threshold=4)
     with pytest.raises(UsageError, match=r'"likes" or "all"'):
         evaluate_ranking(_popular(train), train, test, relevant="some")
     with pytest.raises(DataError, match=r"none of the 1 rows is a like"):

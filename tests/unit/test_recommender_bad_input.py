@@ -24,7 +24,7 @@ PRETRAINED = {"LibFM", "Wide&Deep", "DKN", "CKCF", "CKCF-relational", "SemanticC
 NOTHING_SHARED = r"no two items share an attribute in the knowledge graph.* Add relationships"
 NO_ENTITY = r"[Nn]one of the 8 items.* is an entity of the knowledge graph\. Items and entities must have the same keys"
 NO_TRIPLE = r"needs at least one triple, between two entities; found 0 triples and 8 entities\. Add relationships"
-NO_DISLIKE = r"learns from ratings below the threshold of a like too, and found none"
+NO_DISLIKE = r"learns from ratings below like_threshold, and found none"
 EMPTY_GRAPH = {**dict.fromkeys(PRETRAINED, NO_TRIPLE), "PER": NOTHING_SHARED}
 REFUSED: dict[str, dict[str, str]] = {
     "no triple and no relation": EMPTY_GRAPH,
@@ -41,7 +41,7 @@ REFUSED: dict[str, dict[str, str]] = {
     "one row": {"PER": NOTHING_SHARED, "MKR-rated": NO_DISLIKE},
     "one like": {"PER": NOTHING_SHARED},
     "a threshold above every rating": dict.fromkeys(
-        NAMES, r"none of the \d+ training rows is a like \(a rating of at least 6\)\. Lower the threshold"
+        NAMES, r"none of the \d+ training rows is a like \(a rating of at least 6\)\. Lower like_threshold"
     ),
     "no titles": {"DKN": r"none of the 8 items has one; give them with .*, or name the property .* under \[item\]"},
 }
@@ -110,7 +110,7 @@ def test_the_order_of_rows_and_repeated_rows_change_nothing(name: str) -> None:
 def test_ratings_that_are_no_numbers_are_refused(rating: object) -> None:
     frame = pd.DataFrame([*rows(), (0, 7, rating)], columns=["user", "item", "stars"])
     with pytest.raises(DataError, match=r'Column "stars": expected a number in every row, found .* in row 36\.'):
-        Interactions.from_dataframe(frame, user="user", item="item", rating="stars", threshold=4)
+        Interactions.from_dataframe(frame, user="user", item="item", rating="stars", like_threshold=4)
 
 
 @pytest.mark.parametrize("rating", [float("nan"), float("-inf")])

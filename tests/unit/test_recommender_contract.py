@@ -75,7 +75,7 @@ def interactions() -> Interactions:
     ]
     rows += [(99, "film 99", 1)]
     frame = pd.DataFrame(rows, columns=["user", "film", "stars"])
-    likes = Interactions.from_dataframe(frame, user="user", item="film", rating="stars", threshold=4)
+    likes = Interactions.from_dataframe(frame, user="user", item="film", rating="stars", like_threshold=4)
     return likes.with_texts({f"film {film:02}": f"{film} {'War' if film % 2 else 'Peace'}" for film in range(N_FILMS)})
 
 
@@ -388,7 +388,7 @@ def test_the_same_seed_gives_the_same_model(
 @pytest.mark.parametrize("name", NAMES)
 def test_what_cannot_be_learnt_from_is_one_sentence(name: str, interactions, knowledge) -> None:
     with pytest.raises(DataError, match=r"none of the .* training rows is a like"):
-        _fit(name, interactions.with_threshold(6), knowledge)
+        _fit(name, interactions.with_like_threshold(6), knowledge)
     other = interactions.aligned_to(interactions.user_keys[1:], interactions.item_keys)
     with pytest.raises(UsageError, match=r"must come from the same split"):
         _fit(name, interactions, knowledge, valid=other)

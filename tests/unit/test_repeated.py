@@ -34,7 +34,7 @@ def test_a_hundred_plays_are_one_row_with_a_rating_of_a_hundred() -> None:
 
 
 def test_without_repeated_rows_and_ratings_there_are_no_ratings() -> None:
-    rows = _read(PLAYS.drop_duplicates(), threshold=4)
+    rows = _read(PLAYS.drop_duplicates(), like_threshold=4)
     assert rows.ratings is None and rows.counts is None and rows.is_like.all()
 
 
@@ -52,13 +52,13 @@ def test_a_setting_says_what_several_ratings_of_one_pair_are(repeated, ratings: 
 
 @pytest.mark.parametrize(("repeated", "likes"), [("last", [False, True, False]), ("sum", [True, True, False])])
 def test_the_threshold_is_compared_with_what_came_of_several_ratings(repeated, likes: list[bool]) -> None:
-    assert _read(timestamp="time", repeated=repeated, threshold=4).is_like.tolist() == likes
+    assert _read(timestamp="time", repeated=repeated, like_threshold=4).is_like.tolist() == likes
 
 
 def test_a_threshold_of_plays_needs_the_setting_that_counts_them() -> None:
-    assert _read(PLAYS, threshold=2).is_like.tolist() == [True, True]
-    assert _read(PLAYS, threshold=2, repeated="count").is_like.tolist() == [True, False]
-    ones = _read(PLAYS.drop_duplicates(), threshold=2, repeated="count")
+    assert _read(PLAYS, like_threshold=2).is_like.tolist() == [True, True]
+    assert _read(PLAYS, like_threshold=2, repeated="count").is_like.tolist() == [True, False]
+    ones = _read(PLAYS.drop_duplicates(), like_threshold=2, repeated="count")
     assert ones.ratings is not None and ones.ratings.tolist() == [1, 1]
     assert not ones.is_like.any()
 
@@ -68,7 +68,7 @@ def test_of_plays_without_a_threshold_every_row_is_a_positive_of_an_evaluation()
         [(user, song) for user in range(20) for song in range(user % 7, 20, 2)], columns=["user", "song"]
     )
     rows = _read(pd.concat([frame, frame[:9]]))
-    parts = divide(rows, (0.6, 0.2, 0.2), positive=4, protocol="honest", seed=0)
+    parts = divide(rows, (0.6, 0.2, 0.2), like_threshold=4, protocol="honest", seed=0)
     assert abs(len(parts.train) - 0.6 * len(frame)) < 1
 
 

@@ -136,10 +136,10 @@ def _data() -> DataSet:
     rng = np.random.default_rng(0)
     users, items = np.nonzero(rng.random((30, 40)) < 0.4)
     ratings = rng.integers(1, 6, len(users)).astype(float)
-    likes = Interactions.from_arrays(np.arange(30), np.arange(40), users, items, ratings=ratings, threshold=4)
+    likes = Interactions.from_arrays(np.arange(30), np.arange(40), users, items, ratings=ratings, like_threshold=4)
     triples = np.unique(np.column_stack([np.arange(40), rng.integers(0, 2, 40), 40 + rng.integers(0, 5, 40)]), axis=0)
     graph = KnowledgeGraph.from_arrays(np.arange(45), np.full(45, ""), np.array(["r", "s"]), triples)
-    return DataSet("movielens-100k", likes, graph, positive=4)
+    return DataSet("movielens-100k", likes, graph, like_threshold=4)
 
 
 def test_a_shuffled_graph_has_the_same_heads_relations_and_numbers_of_each_tail() -> None:
@@ -185,8 +185,10 @@ def test_lists_come_from_a_training_on_all_rows_of_the_training_part_for_the_epo
 def test_a_run_measures_what_is_left_and_a_refusal_is_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    data = dataclasses.replace(_data(), positive=None)
-    data = dataclasses.replace(data, interactions=dataclasses.replace(data.interactions, ratings=None, threshold=None))
+    data = dataclasses.replace(_data(), like_threshold=None)
+    data = dataclasses.replace(
+        data, interactions=dataclasses.replace(data.interactions, ratings=None, like_threshold=None)
+    )
     plan = list(results.planned(rows(["Popularity", "MKR-rated"]), ["movielens-100k"], ["ctr"], [0]))
     for left in (6, 0):
         assert results.run(ResultsFile(tmp_path / "f.jsonl"), plan, {"movielens-100k": data}) == []

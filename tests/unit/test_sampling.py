@@ -46,7 +46,7 @@ def rated() -> Interactions:
     pairs = pd.DataFrame([(u, i) for u in range(30) for i in range(20)], columns=["user", "item"])
     pairs["rating"] = rng.integers(1, 6, len(pairs))
     pairs = pairs[rng.random(len(pairs)) < 0.5]
-    return Interactions.from_dataframe(pairs, user="user", item="item", rating="rating", threshold=4)
+    return Interactions.from_dataframe(pairs, user="user", item="item", rating="rating", like_threshold=4)
 
 
 def codes(pairs) -> set[int]:

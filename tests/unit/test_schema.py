@@ -18,6 +18,7 @@ from kgplug.graph.guessing.toml import comment, entry
 from kgplug.graph.guessing.words import USER_WORDS, mentions, words_of
 from kgplug.graph.reading.node_ids import ElementIds, NodeRows
 from kgplug.graph.schema import FeedbackSchema, GraphSchema, ItemSchema, KnowledgeSchema, UserSchema
+from kgplug.jobs.evaluate import _what_to_read as what_to_read
 
 NAMES = st.text(st.characters(exclude_categories=["Cs"]), min_size=1)
 
@@ -55,8 +56,8 @@ def test_a_file_that_is_no_utf_8_is_told_so(tmp_path: Path, encoding: str) -> No
         ("[item]\nlabl = 'Film'", r"item\.labl: Extra inputs are not permitted; found 'Film'"),
         ("[item]\nlabel = 3", r"item\.label: .*string; found 3"),
         ("[item]\nlabel = ''", r"item\.label: .*at least 1 character; found ''"),
-        ("[feedback]\nlike = 'four'", r"feedback\.like: .*number.*found 'four'"),
-        ("[feedback]\nlike = false", r"feedback\.like: expected a number; found False"),
+        ("[feedback]\nlike_threshold = 'four'", r"feedback\.like_threshold: .*number.*found 'four'"),
+        ("[feedback]\nlike_threshold = false", r"feedback\.like_threshold: expected a number; found False"),
         ("[item", "is not valid TOML"),
     ],
 )
@@ -65,10 +66,38 @@ def test_a_wrong_entry_is_named_with_what_was_found(tmp_path: Path, text: str, m
         GraphSchema.load(write(tmp_path, text))
 
 
-@pytest.mark.parametrize("like", [np.float32(4.1), np.float64(4.1), Decimal("4.1"), "4.1", np.array(4.1)])
-def test_a_threshold_of_any_type_counts_as_it_prints(like) -> None:
-    found = FeedbackSchema(like=like).like
+@pytest.mark.parametrize("like_threshold", [np.float32(4.1), np.float64(4.1), Decimal("4.1"), "4.1", np.array(4.1)])
+def test_a_like_threshold_of_any_type_counts_as_it_prints(like_threshold) -> None:
+    found = FeedbackSchema(like_threshold=like_threshold).like_threshold
     assert found == 4.1 and type(found) is float
+
+
+OLD_NAME = "[feedback]\nrating = 'stars'\nlike = 4"
+
+
+def test_a_file_with_the_old_name_of_like_threshold_is_read_with_a_warning(tmp_path: Path) -> None:
+    with pytest.warns(DeprecationWarning, match="like under .feedback. is now called like_threshold") as caught:
+        schema = GraphSchema.load(write(tmp_path, OLD_NAME))
+    assert schema == GraphSchema(feedback=FeedbackSchema(rating="stars", like_threshold=4))
+    assert len(caught) == 1 and caught[0].filename == __file__
+
+
+def test_a_file_with_both_names_of_like_threshold_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"has like_threshold and like, its old name. Remove like"):
+        GraphSchema.load(write(tmp_path, f"{OLD_NAME}\nlike_threshold = 3"))
+
+
+def test_a_schema_stored_by_version_0_1_is_read_and_has_the_same_fingerprint(recwarn: pytest.WarningsRecorder) -> None:
+    stored = GraphSchema().model_dump() | {"feedback": tomllib.loads(OLD_NAME)["feedback"]}
+    schema = GraphSchema.model_validate(stored)
+    assert schema.feedback.like_threshold == 4
+    assert not recwarn.list
+    assert list(schema.model_dump(by_alias=True)["feedback"]) == [
+        "type", "direction", "rating", "timestamp", "time_unit", "repeated", "like",
+    ]  # fmt: skip
+    for measured_as in ("recommender", "embedding"):
+        old, new = ({"kind": measured_as, "schema": each} for each in (stored, schema.model_dump()))
+        assert what_to_read(old) == what_to_read(new)
 
 
 def test_a_missing_file_tells_the_command_that_writes_one(tmp_path: Path) -> None:
@@ -86,8 +115,8 @@ def test_any_name_and_reason_written_as_toml_reads_back(key: str, value: str, wh
 
 
 @given(st.floats(allow_nan=False, allow_infinity=False))
-def test_any_threshold_written_as_toml_reads_back(like: float) -> None:
-    assert tomllib.loads("\n".join(entry("like", like, "why"))) == {"like": like}
+def test_any_like_threshold_written_as_toml_reads_back(value: float) -> None:
+    assert tomllib.loads("\n".join(entry("like_threshold", value, "why"))) == {"like_threshold": value}
 
 
 def test_keys_come_from_the_item_then_the_user_then_the_schema_then_constraints() -> None:

@@ -47,7 +47,7 @@ def test_it_takes_any_embedding_by_name(embedding: str) -> None:
 
 def test_a_user_without_a_like_scores_nothing() -> None:
     interactions, knowledge = tiny()
-    model = SemanticCF(**SMALL, back_fill="none").fit(interactions.with_threshold(5), knowledge, progress=False)
+    model = SemanticCF(**SMALL, back_fill="none").fit(interactions.with_like_threshold(5), knowledge, progress=False)
     assert not model.score(np.full(5, 2), np.arange(5)).any()  # user 2 has rated one item, with 4
 
 

@@ -156,7 +156,7 @@ def test_a_dataframe_with_fractions_of_seconds_goes_in_and_out_unchanged() -> No
 
 
 @pytest.mark.parametrize(
-    "threshold",
+    "like_threshold",
     [
         4.1,
         np.float64(4.1),
@@ -169,53 +169,53 @@ def test_a_dataframe_with_fractions_of_seconds_goes_in_and_out_unchanged() -> No
     ],
 )
 @pytest.mark.parametrize("kind", [np.float64, np.float32, object, str, "string", "Float64", "category"])
-def test_a_rating_of_the_threshold_is_a_like_whatever_their_types(threshold, kind) -> None:
+def test_a_rating_of_the_like_threshold_is_a_like_whatever_their_types(like_threshold, kind) -> None:
     frame = pd.DataFrame({"u": [1, 1, 1], "i": [1, 2, 3], "r": [4.1, 4.0999, 4.2]}).astype({"r": kind})
-    rows = Interactions.from_dataframe(frame, user="u", item="i", rating="r", threshold=threshold)
+    rows = Interactions.from_dataframe(frame, user="u", item="i", rating="r", like_threshold=like_threshold)
     assert rows.is_like.tolist() == [True, False, True]
-    assert rows.threshold == 4.1 and type(rows.threshold) is float
-    assert rows.with_threshold(threshold).fingerprint == rows.with_threshold(4.1).fingerprint
+    assert rows.like_threshold == 4.1 and type(rows.like_threshold) is float
+    assert rows.with_like_threshold(like_threshold).fingerprint == rows.with_like_threshold(4.1).fingerprint
 
 
 def test_a_fraction_is_a_rating_as_it_is_a_threshold() -> None:
     frame = pd.DataFrame({"u": [1, 1], "i": [1, 2], "r": [Fraction(41, 10), 4]})
-    rows = Interactions.from_dataframe(frame, user="u", item="i", rating="r", threshold=Fraction(41, 10))
+    rows = Interactions.from_dataframe(frame, user="u", item="i", rating="r", like_threshold=Fraction(41, 10))
     assert rows.is_like.tolist() == [True, False]
 
 
 def test_numpy_integers_are_thresholds_and_float32_neighbours_are_told_apart() -> None:
     ratings = np.array([3, 4, 5], dtype=np.uint64)
     frame = pd.DataFrame({"u": 1, "i": [1, 2, 3], "r": ratings})
-    for threshold in (4, np.int8(4), np.uint64(4), "4"):
-        rows = Interactions.from_dataframe(frame, user="u", item="i", rating="r", threshold=threshold)
+    for like_threshold in (4, np.int8(4), np.uint64(4), "4"):
+        rows = Interactions.from_dataframe(frame, user="u", item="i", rating="r", like_threshold=like_threshold)
         assert rows.is_like.tolist() == [False, True, True]
     close = np.array([np.nextafter(np.float32(4.1), np.float32(0)), np.float32(4.1)])
-    rows = Interactions.from_dataframe(frame[:2].assign(r=close), user="u", item="i", rating="r", threshold=4.1)
+    rows = Interactions.from_dataframe(frame[:2].assign(r=close), user="u", item="i", rating="r", like_threshold=4.1)
     assert rows.is_like.tolist() == [False, True]
 
 
 def test_ratings_of_half_precision_are_the_decimal_numbers_that_they_print_as() -> None:
     stars = np.round(np.arange(1, 5.05, 0.1), 1)
     frame = pd.DataFrame({"u": 1, "i": np.arange(len(stars)), "r": stars.astype(np.float16)})
-    for threshold in stars:
-        rows = Interactions.from_dataframe(frame, user="u", item="i", rating="r", threshold=threshold)
-        assert rows.is_like.tolist() == (stars >= threshold).tolist()
+    for like_threshold in stars:
+        rows = Interactions.from_dataframe(frame, user="u", item="i", rating="r", like_threshold=like_threshold)
+        assert rows.is_like.tolist() == (stars >= like_threshold).tolist()
 
 
 @pytest.mark.parametrize(
-    "threshold",
+    "like_threshold",
     [
         float("nan"), np.float32("inf"), "four", True, np.True_, pd.NA, pd.NaT, [4], 4 + 0j, np.array([4.0]),
         dt.datetime(2020, 1, 1), np.timedelta64(4), pd.Timedelta(4), "4_0",
     ],
 )  # fmt: skip
-def test_what_is_no_threshold_is_refused(threshold) -> None:
+def test_what_is_no_like_threshold_is_refused(like_threshold) -> None:
     frame = pd.DataFrame({"u": [1], "i": [1], "r": [4]})
-    with pytest.raises(UsageError, match=r"threshold: expected a number or None, found "):
-        Interactions.from_dataframe(frame, user="u", item="i", rating="r", threshold=threshold)
+    with pytest.raises(UsageError, match=r"like_threshold: expected a number or None, found "):
+        Interactions.from_dataframe(frame, user="u", item="i", rating="r", like_threshold=like_threshold)
     rows = Interactions.from_dataframe(frame, user="u", item="i", rating="r")
-    with pytest.raises(UsageError, match=r"threshold: expected a number or None, found "):
-        rows.with_threshold(threshold)
+    with pytest.raises(UsageError, match=r"like_threshold: expected a number or None, found "):
+        rows.with_like_threshold(like_threshold)
 
 
 @pytest.mark.parametrize(
@@ -233,7 +233,7 @@ def test_what_is_no_threshold_is_refused(threshold) -> None:
 def test_of_booleans_true_is_a_like_and_false_a_dislike(column) -> None:
     frame = pd.DataFrame({"u": [1, 1], "i": [1, 2], "r": column})
     rows = Interactions.from_dataframe(frame, user="u", item="i", rating="r")
-    assert rows.is_like.tolist() == [True, False] and rows.threshold == 1
+    assert rows.is_like.tolist() == [True, False] and rows.like_threshold == 1
     arrays = Interactions.from_arrays(
         np.arange(1), np.arange(2), np.zeros(2, int), np.arange(2), ratings=np.asarray(column)
     )

@@ -47,7 +47,7 @@ def people() -> Interactions:
     keys = _ids.astype(object)
     likes = Interactions.from_arrays(
         keys, keys, rows["who"].to_numpy(), rows["whom"].to_numpy(), ratings=rows["stars"].to_numpy(float),
-        threshold=4, user_label="Person", item_label="Person",
+        like_threshold=4, user_label="Person", item_label="Person",
     )  # fmt: skip
     return likes.with_texts({n: f"{n} {'War' if n % 2 else 'Peace'}" for n in _ids})
 
@@ -169,7 +169,7 @@ def test_users_and_items_of_a_data_frame_are_others_unless_it_is_said() -> None:
 
 
 def test_parts_and_copies_know_who_is_who(people: Interactions) -> None:
-    parts = [*people.split((0.5, 0.5)), people.likes(), people.with_threshold(5), people.take(np.arange(3))]
+    parts = [*people.split((0.5, 0.5)), people.likes(), people.with_like_threshold(5), people.take(np.arange(3))]
     assert all(part.own_items is people.own_items for part in parts)
 
 
@@ -204,7 +204,7 @@ def _draws(people: Interactions) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         pairs = label_pairs(test, [train, valid, test], rng)
         found[f"test {number}"] = pairs.users[~pairs.labels], pairs.items[~pairs.labels]
         for protocol in ("honest", "paper"):
-            parts = divide(people, (0.6, 0.2, 0.2), positive=4, protocol=protocol, seed=number)
+            parts = divide(people, (0.6, 0.2, 0.2), like_threshold=4, protocol=protocol, seed=number)
             pairs = parts.test_pairs
             found[f"{protocol} {number}"] = pairs.users[~pairs.labels], pairs.items[~pairs.labels]
     return found

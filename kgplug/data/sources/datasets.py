@@ -34,7 +34,7 @@ TERMS = (
 )
 WHEEL = "recbole-1.2.1-py3-none-any.whl"
 WHEEL_SHA256 = "9c9948202011f37eb0a7c6768129313f00d6403ad221ec940d5e2d5d5f33a407"
-LIKE = 4.0  # a rating of 4 or 5 stars counts as a like, as in the KGCN and MKR papers
+LIKE_THRESHOLD = 4.0  # a rating of 4 or 5 stars counts as a like, as in the KGCN and MKR papers
 
 _REQUIREMENT = f"recbole==1.2.1 --hash=sha256:{WHEEL_SHA256}\n"
 _FOLDER = "movielens-100k"
@@ -86,7 +86,7 @@ def movielens_100k(downloads_dir: Path) -> tuple[Interactions, KnowledgeGraph]:
         pd.Index(item_keys).get_indexer(pd.Index(ratings["movie:int"])),
         ratings=ratings["rating:float"].to_numpy(dtype=np.float32),
         timestamps=ratings["timestamp:int"].to_numpy(dtype=np.int64),
-        threshold=LIKE,
+        like_threshold=LIKE_THRESHOLD,
         user_label="User",
         item_label="Movie",
     )

@@ -43,7 +43,7 @@ def read_ratings(column: Any, name: str) -> tuple[np.ndarray, bool]:
     return ratings, booleans
 
 
-def as_threshold(value: object, *, what: str = "threshold") -> float | None:
+def as_like_threshold(value: object, *, what: str = "like_threshold") -> float | None:
     """Return the least rating of a like as a Python number, or None.
 
     A number of any type, or one written as text, counts as it prints: np.float32(4.1) is 4.1.

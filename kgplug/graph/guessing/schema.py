@@ -120,7 +120,7 @@ def _feedback_part(connection: Connection, candidates: list[Candidate], profiles
         lines += entry("rating", None, rating.why)
     else:
         lines += entry("rating", rating.name, rating.why)
-        lines += entry("like", rating.like, "the least rating that counts as a like")
+        lines += entry("like_threshold", rating.like_threshold, "the lowest rating that counts as a like")
     lines += entry("timestamp", timestamp, timestamp_why)
     for other in candidates[1:_MOST_OTHERS]:
         turned = ', direction = "item_to_user"' if other.direction == "item_to_user" else ""
@@ -130,7 +130,11 @@ def _feedback_part(connection: Connection, candidates: list[Candidate], profiles
             f'type = "{other.profile.name}"{turned}.'
         )
     part = FeedbackSchema(
-        type=profile.name, direction=best.direction, rating=rating.name, timestamp=timestamp, like=rating.like
+        type=profile.name,
+        direction=best.direction,
+        rating=rating.name,
+        timestamp=timestamp,
+        like_threshold=rating.like_threshold,
     )
     return _Part(part, lines)
 

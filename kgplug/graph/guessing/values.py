@@ -56,7 +56,7 @@ class Rating:
     """A guessed rating property: its name, the least value of a like, and why."""
 
     name: str | None
-    like: float | None
+    like_threshold: float | None
     why: str
 
 
@@ -129,7 +129,7 @@ def guess_rating(connection: Connection, profile: TypeProfile) -> Rating:
         if values.wrong_numbers and values.n_different > 1:
             rating = _rating(name, values, boolean=False)
             wrong = _to_be_corrected(values, "no finite numbers")
-            return Rating(name, rating.like, f"{wrong}. {rating.why}")
+            return Rating(name, rating.like_threshold, f"{wrong}. {rating.why}")
         if not values.whole:
             notes.append(_unusable_rating(connection, profile, name, values))
         elif values.n_different == 1 and not (values.most == 0 and _says_whether_liked(profile, name)):
@@ -215,12 +215,12 @@ def _judge(connection: Connection, profile: TypeProfile, name: str, setting: str
 def _rating(name: str, values: Values, *, boolean: bool) -> Rating:
     if boolean:
         return Rating(name, 1.0, f"{name} is true or false in {values.n:,} looked at: true is a like, false a dislike")
-    like = _like(values)
+    like_threshold = _like_threshold(values)
     span = f"{name} runs from {values.least:g} to {values.most:g} in {values.n:,} looked at"
-    return Rating(name, like, f"{span}; a like from {like:g} on is a guess by that scale")
+    return Rating(name, like_threshold, f"{span}; a like from {like_threshold:g} on is a guess by that scale")
 
 
-def _like(values: Values) -> float:
+def _like_threshold(values: Values) -> float:
     top = values.most
     if top == 0:
         return 1.0
@@ -300,12 +300,12 @@ def _other_properties(profile: TypeProfile) -> list[str]:
         if len(values) < profile.n_sampled:
             continue
         if mentions(name, COUNT_WORDS) and _numeric(values):
-            notes.append(f'{name} counts something: for a like from 3 on, set rating = "{name}" and like = 3')
+            notes.append(f'{name} counts something: for a like from 3 on, set rating = "{name}" and like_threshold = 3')
         elif _boolean(values) and mentions(name, DISLIKE_WORDS):
             store = f"MATCH {_pattern(profile)} SET r.liked = NOT r.{quote(name)}"
-            notes.append(f'{name} says what is not liked: {store}, then set rating = "liked" and like = 1')
+            notes.append(f'{name} says what is not liked: {store}, then set rating = "liked" and like_threshold = 1')
         elif _boolean(values):
-            notes.append(f'{name} is true or false: if true means a like, set rating = "{name}" and like = 1')
+            notes.append(f'{name} is true or false: if true means a like, set rating = "{name}" and like_threshold = 1')
     return notes[:2]
 
 

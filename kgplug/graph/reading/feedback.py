@@ -158,18 +158,19 @@ def like_threshold(connection: Connection, schema: GraphSchema, ratings: np.ndar
     """
     part = schema.feedback
     if ratings is None:
-        return part.like if part.repeated == "count" else None
-    if part.like is None and part.rating and np.isin(ratings, (0, 1)).all():
+        return part.like_threshold if part.repeated == "count" else None
+    if part.like_threshold is None and part.rating and np.isin(ratings, (0, 1)).all():
         return 1.0 if has_booleans(connection, schema) else None
-    return part.like
+    return part.like_threshold
 
 
 def unused_settings(schema: GraphSchema, feedback: Feedback) -> tuple[str, ...]:
     """Return a sentence for each setting of the feedback that makes no difference to what was read."""
     part, unused = schema.feedback, [feedback.elsewhere] if feedback.elsewhere else []
-    if part.like is not None and part.rating is None and part.repeated != "count":
+    if part.like_threshold is not None and part.rating is None and part.repeated != "count":
         unused.append(
-            f"[feedback] like is {part.like:g}, but no rating is named: every relationship is a like. "
+            f"[feedback] like_threshold is {part.like_threshold:g}, but no rating is named: "
+            "every relationship is a like. "
             'Set rating, or repeated = "count" to compare the number of relationships.'
         )
     if part.rating is not None and part.repeated == "count":

@@ -206,7 +206,7 @@ def assemble(
         timestamps=None if feedback.times is None else feedback.times.values[known],
         time_unit="s" if feedback.times is None else feedback.times.unit,
         repeated=schema.feedback.repeated,
-        threshold=like_threshold(connection, schema, feedback.ratings),
+        like_threshold=like_threshold(connection, schema, feedback.ratings),
         user_label=user.label,
         item_label=item.label,
         item_texts=all_items.texts,

@@ -25,7 +25,7 @@ HALF_POINT = 0.5  # of a rating, between the least like and the best dislike
 class MKRRatedConfig(MKRConfig):
     """Settings of MKR-rated: those of MKR (`exclude_low_rated` says nothing here, as no negative is drawn).
 
-    The paper: ratings from 1 to 5, a like from 4 on (`threshold=4` of the interactions), 80 : 20 parts, 10 runs.
+    The paper: ratings from 1 to 5, a like from 4 on (`like_threshold=4` of the interactions), 80 : 20 parts, 10 runs.
     """
 
     rating_middle: float | None = Field(
@@ -43,7 +43,7 @@ class RatedData(ClickThroughData):
     """Training rows as they were rated: likes, and the other rows as negatives.
 
     Args:
-        train, valid: rows with ratings and a threshold.
+        train, valid: rows with ratings and a like_threshold.
         side: as in `ClickThroughData`.
     """
 
@@ -145,7 +145,7 @@ class RatedTask(MKRTask):
 class MKRRated(MKR):
     """MKR for ratings: explicit negatives, and users described by what they rated (after Cao et al. 2021).
 
-    A row below the threshold of a like is a negative, and no others are drawn: the score is the probability that who
+    A row below like_threshold is a negative, and no others are drawn: the score is the probability that who
     rates an item likes it. A user's input is u + Σ ω v / Σ |ω| over the rated items, ω = rating − middle, so a
     disliked item counts against; in training the target's own term is left out, else it would tell the answer.
     Cao et al. give their weighting of features in prose only; this reading of it is ours. All else is MKR (Wang et
@@ -169,11 +169,11 @@ class MKRRated(MKR):
         triples: np.ndarray,
         seed: int,  # noqa: ARG002
     ) -> MKRTask:
-        threshold = interactions.threshold
+        threshold = interactions.like_threshold
         if interactions.ratings is None or threshold is None or interactions.is_like.all():
             raise DataError(
-                "MKR-rated learns from ratings below the threshold of a like too, and found none; give the "
-                "interactions ratings and a threshold, or use MKR."
+                "MKR-rated learns from ratings below like_threshold, and found none; give the "
+                "interactions ratings and a like_threshold, or use MKR."
             )
         middle = threshold - HALF_POINT if self.config.rating_middle is None else self.config.rating_middle
         self.network.remember(interactions, interactions.ratings - np.float32(middle))
