@@ -141,7 +141,7 @@ def _bars(axes: Axes, figures: pd.DataFrame, colours: Mapping[str, Any]) -> None
     axes.margins(y=0.15)
 
 
-def trials_figure(trials: pd.DataFrame, searched: Sequence[str], *, title: str, figure_name: str) -> Figure:
+def trials_figure(trials: pd.DataFrame, searched: Sequence[str], *, title: str, metric: str) -> Figure:
     """Draw a search for settings: the figure of every trial with the best so far, and a slice for each setting.
 
     Args:
@@ -152,13 +152,13 @@ def trials_figure(trials: pd.DataFrame, searched: Sequence[str], *, title: str, 
     figure = _figure((11.0, 3.2 + 2.3 * rows))
     grid = figure.add_gridspec(1 + rows, _SLICES_A_ROW, height_ratios=[1.4] + [1.0] * rows)
     column = {str(name): values for name, values in trials.items()}
-    top, numbers, found = figure.add_subplot(grid[0, :]), column["trial"], column["figure"]
+    top, numbers, found = figure.add_subplot(grid[0, :]), column["trial"], column["metric"]
     top.step(numbers, column["best"], where="post", color=VALIDATION_COLOUR, label="best so far")
     top.scatter(numbers, found, color=LOSS_COLOUR, s=18, zorder=3, label="trial")
     failed = numbers[found.isna()]
     if len(failed):
         top.scatter(failed, [found.min()] * len(failed), color="#c0392b", marker="x", s=24, label="failed")
-    top.set(xlabel="trial", ylabel=figure_name)
+    top.set(xlabel="trial", ylabel=metric)
     top.set_title(title, loc="left")
     top.legend(frameon=False, loc="lower right", bbox_to_anchor=(1, 1), ncols=3)
     _whole_numbers(top)

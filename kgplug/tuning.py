@@ -1,15 +1,12 @@
-"""The search for a model's best settings, through Optuna."""
+"""Search for a model's best settings with Optuna."""
 
 from __future__ import annotations
 
 import copy
-import json
-import logging
 import math
-import re
+import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,27 +14,30 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import optuna
 import pandas as pd
+from optuna.storages import RetryHeartbeatStaleTrialCallback
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from kgplug import models
 from kgplug.data.interactions import Interactions
 from kgplug.data.knowledge_graph import KnowledgeGraph
-from kgplug.data.values.keys import fingerprint
 from kgplug.data.values.whole_numbers import is_whole, whole_number
-from kgplug.errors import RunError, TrainingError, UsageError, when_interrupted
+from kgplug.errors import TrainingError, UsageError, when_interrupted
 from kgplug.plain_text import counted
 from kgplug.progress import bar as progress_bar
+from kgplug.training import studies
 from kgplug.training.config import Range, Space
+from kgplug.training.studies import open_study, quiet_optuna, study_path
 
 if TYPE_CHECKING:
     from kgplug.embeddings.model import EmbeddingModel
     from kgplug.recommenders.base import Recommender
 
-_log = logging.getLogger(__name__)
-RANKED_TRIPLES = 1000  # of the validation part; the same ones in every trial
-DIGITS = 3  # of a number tried
-_SETTINGS, _TRIED, _REASON = "settings", "tried", "reason"  # what is kept beside a trial
+MAX_RANKED_TRIPLES = 1000  # of the validation set; the same ones in every trial
+SIGNIFICANT_DIGITS = 3  # of a real number to try
+MAX_KILLED = 3  # a trial during which this many processes were killed counts as failed
+_SETTINGS, _TRIED, _REASON = "settings", "tried", "reason"  # attributes stored with a trial
 _ENDED = (TrialState.COMPLETE, TrialState.PRUNED)
+_FACTS = ("trial", "state", "metric", "best", "seconds", "reason")  # columns that are not settings
 
 
 @dataclass(frozen=True)
@@ -45,41 +45,48 @@ class Tuning:
     """What a search has found so far.
 
     Attributes:
-        model: name.
-        figure: what was maximised.
-        settings: the best trial's, for `kgplug.create`; {} where the model's own are best.
-        best: its figure.
-        trials: one row an ended trial, in order: trial (number from 1), figure (NaN where the training failed),
-            best (so far), seconds, each searched setting, reason (of a failure, else "").
-        path: of the study, None where it was kept in memory.
+        model: The model's name.
+        metric: Name of the metric that was maximised.
+        settings: Settings of the best trial, for `kgplug.create`; {} if the model's own are best.
+        best: The best trial's metric.
+        trials: One row per ended trial, in order. Columns: trial (number, from 1), state ("complete" or "failed"),
+            metric (NaN unless complete), best (so far), seconds, one column per searched setting, reason (of a
+            failure, otherwise "").
+        path: The study's file; None if the study was kept in memory.
     """
 
     model: str
-    figure: str
+    metric: str
     settings: dict[str, Any]
     best: float
     trials: pd.DataFrame
     path: Path | None
 
     def __repr__(self) -> str:
-        best = f"best {self.figure} {self.best:.4f} with {self.settings}"
+        best = f"best {self.metric} {self.best:.4f} with {self.settings}"
         return f"Tuning of {self.model}, {counted(len(self.trials), 'trial')}: {best}"
 
     @property
+    def figure(self) -> str:
+        """The old name of `metric`."""
+        warnings.warn("Tuning.figure is now called metric.", DeprecationWarning, stacklevel=2)
+        return self.metric
+
+    @property
     def searched(self) -> list[str]:
-        """The names of the searched settings, those of the model and its loss with a dot."""
-        return [name for name in self.trials.columns if name not in ("trial", "figure", "best", "seconds", "reason")]
+        """Names of the searched settings; those of the model and of its loss contain a dot."""
+        return [name for name in self.trials.columns if name not in _FACTS]
 
     @property
     def ranked(self) -> pd.DataFrame:
-        """The trials that were trained, the best first."""
-        trained = self.trials.loc[self.trials["figure"].notna()]
-        return trained.sort_values(by=["figure"], ascending=False, kind="stable")
+        """The complete trials, best first."""
+        complete = self.trials.loc[self.trials["metric"].notna()]
+        return complete.sort_values(by=["metric"], ascending=False, kind="stable")
 
     @property
     def reasons(self) -> list[str]:
-        """Why the other trials failed, in order."""
-        return [reason for reason in self.trials["reason"] if reason]
+        """Why trials failed, in order."""
+        return list(self.trials.loc[self.trials["state"] == "failed", "reason"])
 
 
 def tune(
@@ -95,30 +102,33 @@ def tune(
     progress: bool | None = None,
     **settings: Any,
 ) -> Tuning:
-    """Search a model's settings for the best figure on the validation part; no test part is ever seen.
+    """Search a model's settings for the best metric on the validation set. The test set is never used.
 
-    The first trial has the model's own settings, the next ones those that a tree-structured Parzen estimator
-    (Bergstra et al., NeurIPS 2011) proposes. Every trial trains with the same seed and is measured after training,
-    with its best weights, on the same rows: filtered MRR for embeddings, AUC of likes against items that the
-    user has in neither part for recommenders. A training that diverges or does not fit is a trial that
-    failed, with its reason.
+    The first trial uses the model's own settings. A tree-structured Parzen estimator (Bergstra et al., NeurIPS 2011)
+    proposes the settings of the others. Every trial trains with the same seed. Its best weights are measured on the
+    same validation rows: filtered MRR for embeddings; for recommenders, AUC of likes against items that the user has
+    in neither set. If a training diverges or does not fit into memory, its trial has failed; the reason is kept.
+
+    Several processes may work on one study: make the same call in each. A process that was killed is noticed after
+    30 s, and its trial is repeated.
 
     Args:
-        name: of the model, as in `kgplug.create`.
-        data: the training part: triples for an embedding, feedback for a recommender.
-        knowledge: triples, for a recommender that uses them.
-        valid: the validation part.
-        trials: how many shall have ended, those of an earlier call included.
-        seed: of the proposals and the trainings: the same one finds the same, interrupted or not.
-        epochs: at most so many in a trial; by default as many as the model's settings say.
-        folder: where the study is kept (SQLite) and gone on with when all this is asked for again, only `trials`
-            apart; without it, it is kept in memory.
-        progress: show a bar; None shows it on a terminal.
-        settings: of the model, not to be searched.
+        name: The model's name, as in `kgplug.create`.
+        data: Training set: triples for an embedding, interactions for a recommender.
+        knowledge: Triples, for a recommender that uses them.
+        valid: Validation set.
+        trials: Number of ended trials to reach, those of earlier calls and of other processes included.
+        seed: Seed of the proposals and the trainings. In one process, the same seed finds the same settings,
+            interrupted or not.
+        epochs: Maximum number of epochs in a trial. If omitted, the model's own.
+        folder: Folder of the study (a SQLite file). The same call continues it; `trials` may differ. If omitted, the
+            study is kept in memory.
+        progress: Show a progress bar; None shows it on a terminal.
+        settings: Settings of the model that stay fixed.
 
     Raises:
-        UsageError: a name or setting is wrong, nothing is left to search, or another process is at this study.
-        DataError: the data cannot be trained on, or the validation part holds nothing to measure.
+        UsageError: a name or setting is wrong, or no setting is left to search.
+        DataError: the data cannot be trained on, or the validation set contains nothing to measure.
         TrainingError: no trial could be trained.
         RunError: the study's file is damaged.
     """
@@ -129,27 +139,28 @@ def tune(
     limit = {} if epochs is None else {"epochs": epochs}
     models.create(name, **{**settings, **limit})  # refused here, not in every trial
     space, own = _space_of(model, settings)
-    figure, measure = _figure_of(model, data, valid, seed)
+    metric, measure = _metric_of(model, data, valid, seed)
 
-    def run(chosen: dict[str, Any]) -> float:
+    def train(chosen: dict[str, Any]) -> float:
         trained: Any = models.create(name, **{**chosen, **limit})
         inputs = (data, knowledge) if getattr(trained, "needs_knowledge", False) else (data,)
         return measure(trained.fit(*inputs, valid=valid, seed=seed, progress=False))
 
-    parts = [part.fingerprint for part in (data, valid, knowledge) if part is not None]
+    sets = [each.fingerprint for each in (data, valid, knowledge) if each is not None]
     if getattr(model, "reads_titles", False) and isinstance(data, Interactions):
-        parts.append(data.texts_fingerprint or "")
+        sets.append(data.texts_fingerprint or "")
     identity = [model.name, settings, limit, {key: str(each) for key, each in space.items()}, seed]
-    path = None if folder is None else _path(folder, model.name, identity, parts)
-    with _quiet(), _study(path) as study, when_interrupted(lambda: _kept(study, path)):
-        _search(study, space, own, settings, run, trials=trials, seed=seed, title=model.name, progress=progress)
-        return _result(study, model.name, figure, list(space), path)
+    path = None if folder is None else study_path(folder, model.name, identity, sets)
+    with quiet_optuna(), open_study(path, own) as study, when_interrupted(lambda: _kept(study, path)):
+        objective = _objective(study, space, own, settings, train, seed=seed)
+        _search(study, objective, trials=trials, title=model.name, progress=progress)
+        return _result(study, model.name, metric, list(space), path)
 
 
 def _kept(study: optuna.Study, path: Path | None) -> str | None:
-    """Return what an interrupted search leaves."""
+    """Return what an interrupted search leaves, as a sentence."""
     n = len(_ended(study))
-    return f"The same command, given again, goes on after {counted(n, 'trial')}." if path is not None and n else None
+    return f"The same command continues after {counted(n, 'trial')}." if path is not None and n else None
 
 
 def _space_of(model: Recommender | EmbeddingModel, fixed: Mapping[str, Any]) -> tuple[Space, dict[str, Any]]:
@@ -173,7 +184,7 @@ def _is_fixed(name: str, fixed: Mapping[str, Any]) -> bool:
 
 
 def _holds(values: Range | tuple, value: Any) -> bool:
-    """Whether a value can be tried."""
+    """Return whether a value can be tried."""
     if not isinstance(values, Range):
         return value in values
     if isinstance(value, bool) or not isinstance(value, int if values.whole else (int, float)):
@@ -182,16 +193,16 @@ def _holds(values: Range | tuple, value: Any) -> bool:
     return values.low <= value <= values.high and off < 1e-9
 
 
-def _figure_of(
+def _metric_of(
     model: Any, data: KnowledgeGraph | Interactions, valid: KnowledgeGraph | Interactions, seed: int
 ) -> tuple[str, Callable[[Any], float]]:
-    """Return the name of the figure and what measures it on a trained model."""
+    """Return the metric's name and the function that measures it on a trained model."""
     if models.kind(model) == "embedding":
         from kgplug.embeddings.validation import validation_triples
 
         if not isinstance(data, KnowledgeGraph) or not isinstance(valid, KnowledgeGraph):
             raise UsageError(f"{model.name} is an embedding: pass a KnowledgeGraph as data and as valid.")
-        triples = validation_triples(valid, data, floats_a_score=1, seed=seed, at_most=RANKED_TRIPLES)
+        triples = validation_triples(valid, data, floats_per_score=1, seed=seed, max_triples=MAX_RANKED_TRIPLES)
         known = data.triples
         return "MRR (validation)", lambda trained: float((1 / trained.ranks(triples, known)).mean())
     from kgplug.evaluation.ctr import auc, label_pairs
@@ -203,50 +214,74 @@ def _figure_of(
     return "AUC (validation)", lambda trained: auc(pairs.labels, score_pairs(trained, pairs))
 
 
-def _search(
+def _objective(
     study: optuna.Study,
     space: Space,
     own: dict[str, Any],
     fixed: dict[str, Any],
-    run: Callable[[dict[str, Any]], float],
+    train: Callable[[dict[str, Any]], float],
     *,
-    trials: int,
     seed: int,
-    title: str,
-    progress: bool | None,
-) -> None:
-    """Do the trials that are still to be done."""
-    for left in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):  # by a process that was killed
-        study.tell(left.number, state=TrialState.FAIL)
-    done = len(_ended(study))
-    if done == 0 and not study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
-        study.enqueue_trial(own)
-    total = max(trials, done)
-    with progress_bar(total, what=f"{title} trials", unit="trial", progress=progress, initial=done) as bar:
-        for number in range(done, trials):
-            # A sampler a trial: what it draws depends on the seed and the trials before, not on interruptions.
-            study.sampler = optuna.samplers.TPESampler(seed=_sampler_seed(seed, number))
-            trial = study.ask()
-            tried = own if number == 0 else space
-            flat = {name: _suggest(trial, name, space[name]) for name in tried}
+) -> Callable[[Trial], float]:
+    """Return what Optuna calls for each trial: choose settings, train, measure.
+
+    A trial that cannot be trained is reported as pruned, because the sampler learns from pruned trials.
+    """
+
+    def objective(trial: Trial) -> float:
+        all_trials = study.get_trials(deepcopy=False)
+        # A failed trial is repeated under a new number, so it does not count.
+        number = sum(each.state != TrialState.FAIL for each in all_trials[: trial.number])
+        # One sampler per trial: its draws depend on the seed and the earlier trials, not on interruptions.
+        study.sampler = optuna.samplers.TPESampler(seed=_sampler_seed(seed, number))
+        try:
+            if len(RetryHeartbeatStaleTrialCallback.retry_history(all_trials[trial.number])) >= MAX_KILLED:
+                raise TrainingError(f"{MAX_KILLED} processes were killed during this trial; is memory short?")
+            flat = {name: _suggest(trial, name, space[name]) for name in (own if number == 0 else space)}
+            chosen = dict(fixed) if number == 0 else _nested(fixed, flat)
             trial.set_user_attr(_TRIED, flat)
-            _try(study, trial, dict(fixed) if number == 0 else _nested(fixed, flat), run)
-            bar.show(_best_so_far(study))
-            bar.update()
+            trial.set_user_attr(_SETTINGS, chosen)
+            value = train(chosen)
+            if not math.isfinite(value):
+                raise TrainingError(f"The metric is {value}.")
+        except KeyboardInterrupt:
+            study.enqueue_trial(trial.params)
+            raise
+        except (TrainingError, UsageError, MemoryError, RuntimeError, ValueError) as error:
+            trial.set_user_attr(_REASON, str(error) or type(error).__name__)
+            raise optuna.TrialPruned from error
+        if study.get_trials(deepcopy=False)[trial.number].state.is_finished():  # see `_search`
+            raise optuna.TrialPruned
+        return value
+
+    return objective
 
 
-def _try(study: optuna.Study, trial: Trial, chosen: dict[str, Any], run: Callable[[dict[str, Any]], float]) -> None:
-    """Train once and tell the study; what cannot be trained is pruned, which the sampler learns from."""
-    trial.set_user_attr(_SETTINGS, chosen)
-    try:
-        value = run(chosen)
-        if not math.isfinite(value):
-            raise TrainingError(f"The figure is {value}.")
-    except (TrainingError, UsageError, MemoryError, RuntimeError, ValueError) as error:
-        trial.set_user_attr(_REASON, str(error) or type(error).__name__)
-        study.tell(trial, state=TrialState.PRUNED)
-    else:
-        study.tell(trial, value)
+def _search(
+    study: optuna.Study, objective: Callable[[Trial], float], *, trials: int, title: str, progress: bool | None
+) -> None:
+    """Run trials until this many have ended in all processes."""
+    done, began = len(_ended(study)), time.monotonic()
+    with progress_bar(max(trials, done), what=f"{title} trials", unit="trial", progress=progress, initial=done) as bar:
+        while done < trials:
+            optuna.storages.fail_stale_trials(study)
+            elsewhere = len(study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)))
+            # At first nobody knows whether these processes live. To repeat a killed one's trial before any new one
+            # gives the results of an uninterrupted search.
+            if elsewhere and (done + elsewhere >= trials or time.monotonic() - began < studies.GRACE_S + 2):
+                bar.show("waiting for another process")
+                time.sleep(0.5)
+            else:
+                try:
+                    study.optimize(objective, n_trials=1)
+                except ValueError as error:  # this trial has ended already
+                    raise UsageError(
+                        f"This process was suspended for more than {studies.GRACE_S} s, so another process has "
+                        "repeated its trial. Run the same command again to continue."
+                    ) from error
+                bar.show(_best_so_far(study))
+            done = len(_ended(study))
+            bar.update(done - bar.n)
 
 
 def _suggest(trial: Trial, name: str, values: Range | tuple) -> Any:
@@ -256,7 +291,8 @@ def _suggest(trial: Trial, name: str, values: Range | tuple) -> Any:
     if values.whole:
         step = int(values.step or 1)
         return trial.suggest_int(name, int(values.low), int(values.high), step=step, log=values.log)
-    return float(f"{trial.suggest_float(name, values.low, values.high, step=values.step, log=values.log):.{DIGITS}g}")
+    value = trial.suggest_float(name, values.low, values.high, step=values.step, log=values.log)
+    return float(f"{value:.{SIGNIFICANT_DIGITS}g}")
 
 
 def _nested(fixed: dict[str, Any], flat: dict[str, Any]) -> dict[str, Any]:
@@ -279,110 +315,28 @@ def _ended(study: optuna.Study) -> list[FrozenTrial]:
     return study.get_trials(deepcopy=False, states=_ENDED)
 
 
+def _value_of(trial: FrozenTrial) -> float:
+    return math.nan if trial.state != TrialState.COMPLETE or trial.value is None else trial.value
+
+
 def _best_so_far(study: optuna.Study) -> dict[str, str]:
-    figures = [trial.value for trial in _ended(study) if trial.value is not None]
-    return {"best": f"{max(figures):.4f}"} if figures else {}
+    complete = [_value_of(trial) for trial in _ended(study) if trial.state == TrialState.COMPLETE]
+    return {"best": f"{max(complete):.4f}"} if complete else {}
 
 
-def _result(study: optuna.Study, model: str, figure: str, searched: list[str], path: Path | None) -> Tuning:
+def _result(study: optuna.Study, model: str, metric: str, searched: list[str], path: Path | None) -> Tuning:
     ended, rows = _ended(study), []
     for number, trial in enumerate(ended, start=1):
-        value = math.nan if trial.value is None else trial.value
-        tried = {name: trial.user_attrs[_TRIED].get(name) for name in searched}
+        tried = {name: trial.user_attrs.get(_TRIED, {}).get(name) for name in searched}
         seconds = trial.duration.total_seconds() if trial.duration else math.nan
-        facts = {"trial": number, "figure": value, "best": math.nan, "seconds": round(seconds, 2)}
-        rows.append({**facts, **tried, "reason": trial.user_attrs.get(_REASON, "")})
+        state = "complete" if trial.state == TrialState.COMPLETE else "failed"
+        facts = {"trial": number, "state": state, "metric": _value_of(trial), "best": math.nan}
+        rows.append({**facts, "seconds": round(seconds, 2), **tried, "reason": trial.user_attrs.get(_REASON, "")})
     table = pd.DataFrame(rows)
     table[searched] = table[searched].convert_dtypes()  # whole numbers stay whole where the first trial has none
-    if not any(trial.value is not None for trial in ended):
-        none = (
-            f"None of the {len(ended)} trials of {model} could"
-            if len(ended) > 1
-            else f"The one trial of {model} could not"
-        )
-        raise TrainingError(f"{none} be trained. {table['reason'].iloc[0]}")
-    table["best"] = table["figure"].cummax().ffill()
-    best = ended[int(table["figure"].argmax())]
-    assert best.value is not None
-    return Tuning(model, figure, best.user_attrs[_SETTINGS], best.value, table, path)
-
-
-def _path(folder: Path, model: str, asked: list, data: list[str]) -> Path:
-    """Return the file of a study; one of the same search on other data is named in a warning.
-
-    Args:
-        folder: of all studies.
-        model: name.
-        asked: what is searched, JSON-able.
-        data: fingerprints of what is learnt.
-    """
-    name = re.sub(r"[^a-z0-9]+", "-", model.lower()).strip("-") or "model"
-    folder.mkdir(parents=True, exist_ok=True)
-    earlier = folder / f"{name}-{_short([*asked, data])}.db"  # as earlier versions called it
-    if earlier.exists():
-        return earlier
-    stem = f"{name}-{_short(asked)}"
-    path = folder / f"{stem}-{_short(data)}.db"
-    others = [other for other in folder.glob(f"{stem}-*.db") if other != path]
-    if others and not path.exists():
-        newest = max(others, key=lambda other: other.stat().st_mtime)
-        _log.warning(
-            "The data have changed since this search of %s began, so it begins again: figures on other data cannot be "
-            "compared. The earlier search is %s.", model, newest,
-        )  # fmt: skip
-    return path
-
-
-def _short(value: list) -> str:
-    return fingerprint(json.dumps(value, sort_keys=True))[:16]
-
-
-@contextmanager
-def _study(path: Path | None) -> Iterator[optuna.Study]:
-    """Open a study, new or gone on with, for this process alone."""
-    if path is None:
-        yield optuna.create_study(direction="maximize")
-        return
-    from sqlalchemy.exc import SQLAlchemyError
-
-    with _alone(path):
-        try:
-            storage = optuna.storages.RDBStorage(f"sqlite:///{path}")
-            study = optuna.create_study(storage=storage, study_name="tuning", direction="maximize", load_if_exists=True)
-        except (SQLAlchemyError, RuntimeError, KeyError) as error:
-            reason = str(error).splitlines()[0]
-            raise RunError(f"{path} cannot be opened ({reason}). Delete it to search from the start.") from error
-        try:
-            yield study
-        finally:
-            storage.engine.dispose()
-
-
-@contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    """Hold a lock that the kernel frees when its holder ends, however it ends."""
-    from filelock import FileLock, Timeout
-
-    lock = FileLock(path.with_suffix(".lock"), timeout=0)
-    try:
-        lock.acquire()
-    except Timeout:
-        raise UsageError(f"Another process is at this search ({path}). Wait for it, or end it.") from None
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep back Optuna's log and its warnings."""
-    level = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", module=r"optuna(\.|$)")
-            warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
-            yield
-    finally:
-        optuna.logging.set_verbosity(level)
+    if not table["metric"].notna().to_numpy().any():
+        tried = counted(len(ended), "trial")
+        raise TrainingError(f"{model} could not be trained in any of {tried}: {table['reason'].iloc[0]}")
+    table["best"] = table["metric"].cummax().ffill()
+    best = ended[int(table["metric"].argmax())]
+    return Tuning(model, metric, best.user_attrs[_SETTINGS], _value_of(best), table, path)

@@ -84,7 +84,7 @@ def tune(
     assert found.path is not None
     picture = picture or found.path.with_suffix(".png")
     title = f"{found.model}: {counted(len(found.trials), 'trial')}"
-    _save(plots.trials_figure(found.trials, found.searched, title=title, figure_name=found.figure), picture)
+    _save(plots.trials_figure(found.trials, found.searched, title=title, metric=found.metric), picture)
     given = {
         "--split": fractions,
         "--by": by.value if by != SplitBy.user else None,
@@ -108,12 +108,12 @@ def _train_command(found: Tuning, given: dict[str, str | None]) -> str:
 def _print_tuning(found: Tuning, command: str, picture: Path, *, as_json: bool) -> None:
     trials = found.trials
     if as_json:
-        facts = {"model": found.model, "figure": found.figure, "best": found.best, "settings": found.settings}
+        facts = {"model": found.model, "metric": found.metric, "best": found.best, "settings": found.settings}
         rows = trials.drop(columns="best")
         print_json({**facts, "command": command, "plot": picture, "study": found.path, "trials": rows})
         return
-    shown = found.ranked.head(SHOWN_TRIALS).drop(columns=["best", "reason"]).reset_index(drop=True)
-    shown.columns = [found.figure if name == "figure" else name.partition(".")[2] or name for name in shown.columns]
+    shown = found.ranked.head(SHOWN_TRIALS).drop(columns=["state", "best", "reason"]).reset_index(drop=True)
+    shown.columns = [found.metric if name == "metric" else name.partition(".")[2] or name for name in shown.columns]
     title = (
         f"{found.model}: the best {len(shown)} of {counted(len(trials), 'trial')}; trial 1 has the model's own settings"
     )

@@ -19,12 +19,12 @@ class AllScores(NamedTuple):
     Attributes:
         heads: as head of (tail, relation).
         tails: as tail of (head, relation).
-        floats_a_score: how many numbers are held at a time for one score.
+        floats_per_score: how many numbers are held at a time for one score.
     """
 
     heads: ScoreAll
     tails: ScoreAll
-    floats_a_score: int
+    floats_per_score: int
 
 
 def all_scores(module: ERModel) -> AllScores:
@@ -35,20 +35,20 @@ def all_scores(module: ERModel) -> AllScores:
         return _by_queries(module, lambda queries, table: queries @ table.T)
     if type(module) is RotatE and module.interaction.p == 2 and not module.interaction.power_norm:
         return _by_queries(module, lambda queries, table: torch.cdist(queries, table).neg_())
-    return _own_way(module, floats_a_triple(module))
+    return _own_way(module, floats_per_triple(module))
 
 
-def floats_a_triple(module: ERModel) -> int:
+def floats_per_triple(module: ERModel) -> int:
     """Return how many numbers PyKEEN holds to score one triple: the widest vector or matrix, thrice."""
     parts = [*module.entity_representations, *module.relation_representations]
     return 3 * max(int(np.prod(part.shape)) for part in parts)
 
 
-def _own_way(module: ERModel, floats_a_score: int) -> AllScores:
+def _own_way(module: ERModel, floats_per_score: int) -> AllScores:
     return AllScores(
         lambda tails, relations: module.predict_h(torch.stack([relations, tails], dim=1)),
         lambda heads, relations: module.predict_t(torch.stack([heads, relations], dim=1)),
-        floats_a_score,
+        floats_per_score,
     )
 
 

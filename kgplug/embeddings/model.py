@@ -141,8 +141,8 @@ class EmbeddingModel:
             self.config, self._module = config, self._build(knowledge.triples).to(device)
             if valid is None:
                 return self._task(knowledge, None, start, freeze)
-            floats = all_scores(self._module).floats_a_score
-            held_out = validation_triples(valid, knowledge, floats_a_score=floats, seed=seed)
+            floats = all_scores(self._module).floats_per_score
+            held_out = validation_triples(valid, knowledge, floats_per_score=floats, seed=seed)
             return self._task(knowledge, held_out, start, freeze)
 
         def go(task: TrainingTask, config: EmbeddingConfig, checkpoint: Path | None) -> History:
@@ -292,10 +292,10 @@ class EmbeddingModel:
     @torch.no_grad()
     def score_triples(self, triples: np.ndarray) -> np.ndarray:
         """Score triples: int64 (n, 3) → float32 (n,), higher is more plausible."""
-        from kgplug.embeddings.all_entities import floats_a_triple
+        from kgplug.embeddings.all_entities import floats_per_triple
 
         triples = self._checked(triples)
-        rows = max(1, BLOCK_FLOATS // floats_a_triple(self.module))
+        rows = max(1, BLOCK_FLOATS // floats_per_triple(self.module))
         scores = [
             self.module.predict_hrt(torch.from_numpy(triples[start : start + rows])).flatten()
             for start in range(0, len(triples), rows)
@@ -319,7 +319,7 @@ class EmbeddingModel:
         triples, known, scores = self._checked(triples), self._checked(known), all_scores(self.module)
         return filtered_ranks(
             scores.heads, scores.tails, triples, known, n_entities=len(self.entity_keys), device=self.module.device,
-            block_rows=max(1, BLOCK_FLOATS // (len(self.entity_keys) * scores.floats_a_score)),
+            block_rows=max(1, BLOCK_FLOATS // (len(self.entity_keys) * scores.floats_per_score)),
         )  # fmt: skip
 
     def _checked(self, triples: np.ndarray) -> np.ndarray:

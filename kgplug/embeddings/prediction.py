@@ -166,12 +166,12 @@ class _Best:
 @torch.no_grad()
 def _scored(model: EmbeddingModel, question: Question) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Give blocks of heads int64 (b,), tails int64 (c,) and their scores float32 (b, c)."""
-    from kgplug.embeddings.all_entities import all_scores, floats_a_triple
+    from kgplug.embeddings.all_entities import all_scores, floats_per_triple
 
     module, n, scored = model.module, len(model.entity_keys), all_scores(model.module)
-    cost = floats_a_triple(module)
+    cost = floats_per_triple(module)
     # All entities are scored as tails where that costs no more than the wanted ones by themselves.
-    at_once = scored.floats_a_score == 1 and n <= min(_BLOCK_FLOATS, cost * len(question.tails))
+    at_once = scored.floats_per_score == 1 and n <= min(_BLOCK_FLOATS, cost * len(question.tails))
     columns = len(question.tails) if at_once else max(1, min(len(question.tails), _BLOCK_FLOATS // cost))
     for heads in _blocks(question.heads, max(1, _BLOCK_FLOATS // (n if at_once else cost * columns))):
         entities = torch.from_numpy(heads).to(module.device)

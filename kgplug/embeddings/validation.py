@@ -16,14 +16,14 @@ def validation_triples(
     valid: KnowledgeGraph | np.ndarray,
     knowledge: KnowledgeGraph,
     *,
-    floats_a_score: int,
+    floats_per_score: int,
     seed: int,
-    at_most: int = VALIDATION_TRIPLES,
+    max_triples: int = VALIDATION_TRIPLES,
 ) -> np.ndarray:
     """Return a sample of the validation triples in the numbers of `knowledge`: int64 (n, 3).
 
     Args:
-        floats_a_score: how many numbers the model holds for one score; costly models get a smaller sample.
+        floats_per_score: how many numbers the model holds for one score; costly models get a smaller sample.
 
     Raises:
         DataError: no validation triple is about entities and relations of `knowledge`.
@@ -31,10 +31,10 @@ def validation_triples(
     triples = _renumbered(valid, knowledge) if isinstance(valid, KnowledgeGraph) else np.asarray(valid, dtype=np.int64)
     if len(triples) == 0:
         raise DataError("None of the validation triples is about entities and relations of the training triples.")
-    affordable = VALIDATION_FLOATS // (2 * knowledge.n_entities * floats_a_score)
-    at_most = min(at_most, max(FEWEST_TRIPLES, affordable))
-    if len(triples) > at_most:
-        chosen = np.random.default_rng([seed, len(triples)]).choice(len(triples), at_most, replace=False)
+    affordable = VALIDATION_FLOATS // (2 * knowledge.n_entities * floats_per_score)
+    max_triples = min(max_triples, max(FEWEST_TRIPLES, affordable))
+    if len(triples) > max_triples:
+        chosen = np.random.default_rng([seed, len(triples)]).choice(len(triples), max_triples, replace=False)
         triples = triples[np.sort(chosen)]
     return np.ascontiguousarray(triples)
 

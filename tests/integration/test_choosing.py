@@ -76,7 +76,7 @@ def test_settings_are_searched_and_the_command_that_is_told_trains_with_the_best
     assert "the best 2 of 2 trials" in shown and "Next: kgplug train TransE -s device=cpu" in shown
     found = json.loads(kgplug(*search, "--trials", "4", "--json").stdout)
     assert len(found["trials"]) == 4
-    assert found["best"] == max(trial["figure"] for trial in found["trials"])
+    assert found["best"] == max(trial["metric"] for trial in found["trials"])
     assert Path(found["plot"]).parent == Path(found["study"]).parent == Path("home/runs/.tuning").absolute()
     assert image.imread(found["plot"]).shape[1] > 1000
     kgplug(*shlex.split(found["command"])[1:], "-s", "epochs=1")

@@ -6,9 +6,11 @@ import signal
 import subprocess
 import sys
 import textwrap
+import time
 from pathlib import Path
 
 import numpy as np
+import optuna
 import pytest
 
 import kgplug
@@ -21,11 +23,18 @@ from kgplug.embeddings.model import EmbeddingModel
 from kgplug.embeddings.search_space import search_space
 from kgplug.errors import RunError, TrainingError, UsageError
 from kgplug.jobs import Split
+from kgplug.training import studies
 from kgplug.tuning import Tuning, tune
 from tests.unit.planted import directors_and_fans
 from tests.unit.test_embeddings import families
 
 OPTIONS = {"device": "cpu", "progress": False, "epochs": 2, "embedding_dim": 8}
+
+
+@pytest.fixture(autouse=True)
+def killed_processes_are_noticed_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(studies, "HEARTBEAT_S", 1)
+    monkeypatch.setattr(studies, "GRACE_S", 3)
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +114,7 @@ def test_a_search_on_other_data_begins_again_and_says_where_the_earlier_one_is(
     fewer = KnowledgeGraph(train.entity_keys, train.entity_labels, train.relations, train.triples[1:])
     assert search((fewer, valid), trials=1, folder=tmp_path).path != first.path
     (message,) = caplog.messages
-    assert "The data have changed since this search of TransE began, so it begins again" in message
+    assert "The data have changed since this search of TransE began, so a new search begins" in message
     assert str(first.path) in message
 
 
@@ -115,41 +124,97 @@ def test_a_study_of_an_earlier_version_is_gone_on_with(parts, tmp_path: Path) ->
     asked, data = (first.path.stem.split("-")[n] for n in (1, 2))
     assert len(asked) == len(data) == 16
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tuning, "_short", lambda value: "earlier" if isinstance(value[-1], list) else "now")
+        patch.setattr(studies, "_short", lambda value: "earlier" if isinstance(value[-1], list) else "now")
         first.path.rename(tmp_path / "transe-earlier.db")
         again = search(parts, trials=2, folder=tmp_path)
     assert again.path == tmp_path / "transe-earlier.db" and without_times(again) == without_times(first)
 
 
-def test_a_killed_search_loses_one_trial_and_finds_the_same(parts, tmp_path: Path) -> None:
+def in_another_process(folder: Path, *, trials: int, before_fit: str) -> subprocess.Popen:
+    """Start the same search in another process, which runs `before_fit` before each training."""
     program = f"""
-        import os, signal
+        import os, signal, time
         from pathlib import Path
         from kgplug.embeddings.model import EmbeddingModel
-        from tests.unit.test_tuning import OPTIONS, Split, families, search
+        from kgplug.training import studies
+        from tests.unit.test_tuning import Split, families, search
 
+        studies.HEARTBEAT_S, studies.GRACE_S = 1, 3
         fit, calls = EmbeddingModel.fit, []
-        def dying(self, *arguments, **named):
+        def observed(self, *arguments, **named):
             calls.append(1)
-            if len(calls) == 3:
-                os.kill(os.getpid(), signal.SIGKILL)
+            {before_fit}
             return fit(self, *arguments, **named)
-        EmbeddingModel.fit = dying
+        EmbeddingModel.fit = observed
         train, valid, _ = Split((0.8, 0.1, 0.1)).triples(families())
-        search((train, valid), trials=5, folder=Path({str(tmp_path)!r}))
+        search((train, valid), trials={trials}, folder=Path({str(folder)!r}))
     """
-    root = Path(__file__).parents[2]
-    killed = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(program)], cwd=root, check=False, capture_output=True
+    return subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(program)], cwd=Path(__file__).parents[2], stderr=subprocess.PIPE
     )
-    assert killed.returncode == -signal.SIGKILL, killed.stderr
-    trained = []
-    with pytest.MonkeyPatch.context() as patch:
-        fit = EmbeddingModel.fit
-        patch.setattr(EmbeddingModel, "fit", lambda self, *a, **k: (trained.append(1), fit(self, *a, **k))[1])
-        again = search(parts, trials=5, folder=tmp_path)
-    assert len(trained) == 3  # two were kept
+
+
+@pytest.fixture
+def trainings(monkeypatch: pytest.MonkeyPatch) -> list:
+    """One entry per training in this process."""
+    found, fit = [], EmbeddingModel.fit
+    monkeypatch.setattr(EmbeddingModel, "fit", lambda self, *a, **k: (found.append(1), fit(self, *a, **k))[1])
+    return found
+
+
+def test_a_killed_search_loses_one_trial_and_finds_the_same(parts, tmp_path: Path, trainings: list) -> None:
+    kill = "if len(calls) == 3: os.kill(os.getpid(), signal.SIGKILL)"
+    with in_another_process(tmp_path, trials=5, before_fit=kill) as other:
+        _, errors = other.communicate()
+    assert other.returncode == -signal.SIGKILL, errors
+    again = search(parts, trials=5, folder=tmp_path)
+    assert len(trainings) == 3  # two were kept
     assert without_times(again) == without_times(search(parts, trials=5))
+
+
+def study_in(path: Path | None) -> optuna.Study:
+    """Open a study as earlier versions did: without heartbeats."""
+    return optuna.load_study(study_name="tuning", storage=f"sqlite:///{path}")
+
+
+def test_the_trial_of_a_process_killed_in_an_earlier_version_is_repeated(parts, tmp_path: Path) -> None:
+    study_in(search(parts, trials=2, folder=tmp_path).path).ask()
+    again = search(parts, trials=4, folder=tmp_path)
+    assert without_times(again) == without_times(search(parts, trials=4))
+
+
+def test_a_trial_that_ends_its_process_every_time_has_failed(parts, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(tuning, "MAX_KILLED", 1)
+    study_in(search(parts, trials=1, folder=tmp_path).path).ask()
+    found = search(parts, trials=3, folder=tmp_path)
+    assert found.reasons == ["1 processes were killed during this trial; is memory short?"]
+    assert list(found.trials["state"]) == ["complete", "failed", "complete"]
+
+
+def test_a_process_that_was_suspended_for_long_says_that_its_trial_was_repeated(
+    parts, tmp_path: Path, monkeypatch
+) -> None:
+    path, fit = search(parts, trials=1, folder=tmp_path).path, EmbeddingModel.fit
+
+    def suspended(self, *arguments, **named):
+        study_in(path).tell(1, state=optuna.trial.TrialState.FAIL)
+        return fit(self, *arguments, **named)
+
+    monkeypatch.setattr(EmbeddingModel, "fit", suspended)
+    with pytest.raises(UsageError, match="another process has repeated its trial"):
+        search(parts, trials=2, folder=tmp_path)
+
+
+def test_several_processes_share_a_search(parts, tmp_path: Path, trainings: list) -> None:
+    with in_another_process(tmp_path, trials=7, before_fit="time.sleep(1.5)") as other:
+        while not list(tmp_path.glob("*.db")):
+            time.sleep(0.1)
+        found = search(parts, trials=7, folder=tmp_path)
+        _, errors = other.communicate()
+    assert other.returncode == 0, errors
+    assert 7 <= len(found.trials) <= 8 and 0 < len(trainings) < len(found.trials)
+    assert found.trials["metric"].notna().all()
+    assert len(found.trials["learning_rate"].unique()) == len(found.trials)
 
 
 def test_ctrl_c_ends_the_search_and_keeps_what_was_tried(parts, tmp_path: Path, monkeypatch) -> None:
@@ -182,19 +247,19 @@ def test_a_trial_that_diverges_or_does_not_fit_has_its_reason_and_does_not_end_t
     monkeypatch.setattr(EmbeddingModel, "fit", sometimes)
     found = search(parts, trials=5)
     assert found.reasons == ["The loss became nan in epoch 1.", "MemoryError"]
-    assert list(found.trials["figure"].isna()) == [False, True, True, False, False]
-    assert list(found.ranked["figure"]) == sorted(found.trials["figure"].dropna(), reverse=True)
-    assert found.best == found.trials["best"].iloc[-1] == found.ranked["figure"].iloc[0]
+    assert list(found.trials["metric"].isna()) == [False, True, True, False, False]
+    assert list(found.ranked["metric"]) == sorted(found.trials["metric"].dropna(), reverse=True)
+    assert found.best == found.trials["best"].iloc[-1] == found.ranked["metric"].iloc[0]
     monkeypatch.setattr(memory, "free_bytes", lambda device: 1000)
     with pytest.raises(
-        TrainingError, match=r"None of the 2 trials of TransE could be trained\. TransE with embedding_dim"
+        TrainingError, match=r"TransE could not be trained in any of 2 trials: TransE with embedding_dim"
     ):
         search(parts, trials=2)
 
 
 def test_the_picture_shows_every_trial_and_a_slice_for_each_setting(parts, tmp_path: Path) -> None:
     found = search(parts, trials=4)
-    figure = plots.trials_figure(found.trials, found.searched, title="TransE", figure_name=found.figure)
+    figure = plots.trials_figure(found.trials, found.searched, title="TransE", metric=found.metric)
     assert len(figure.axes) == 1 + len(found.searched)
     assert len(figure.axes[0].collections[0].get_offsets()) == 4
     figure.savefig(tmp_path / "found.png")
@@ -208,8 +273,8 @@ def test_recommenders_are_searched_by_the_auc_of_the_validation_part(name: str, 
     found = tune(
         name, train, graph if trained else None, valid=valid, trials=3, folder=tmp_path, progress=False, **trained
     )
-    assert found.figure == "AUC (validation)" and 0 <= found.best <= 1
-    assert np.isfinite(found.trials["figure"]).all() and "embedding_dim" not in found.searched
+    assert found.metric == "AUC (validation)" and 0 <= found.best <= 1
+    assert np.isfinite(found.trials["metric"]).all() and "embedding_dim" not in found.searched
     kgplug.create(name, **found.settings)
 
 
@@ -227,28 +292,21 @@ def test_what_cannot_be_searched_is_refused_at_once(parts, tmp_path: Path) -> No
         search(parts, trials=0)
 
 
-def test_a_damaged_study_and_one_that_another_process_is_at_are_refused(parts, tmp_path: Path) -> None:
+def test_a_damaged_study_is_refused(parts, tmp_path: Path) -> None:
     path = search(parts, trials=1, folder=tmp_path).path
     assert path is not None
-    code = (
-        "import sys, filelock; lock = filelock.FileLock(sys.argv[1]); lock.acquire(); print('held', flush=True); "
-        "sys.stdin.read()"
-    )
-    with subprocess.Popen(
-        [sys.executable, "-c", code, str(path.with_suffix(".lock"))], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    ) as other:
-        assert other.stdout is not None and other.stdout.readline() == b"held\n"
-        with pytest.raises(UsageError, match="Another process is at this search"):
-            search(parts, trials=2, folder=tmp_path)
-        other.kill()  # the kernel frees its lock
     path.write_bytes(b"no database" * 200)
     with pytest.raises(RunError, match="Delete it to search from the start"):
         search(parts, trials=2, folder=tmp_path)
 
 
-def test_optuna_says_nothing_and_is_left_as_it_was(parts, capfd: pytest.CaptureFixture[str]) -> None:
-    import optuna
+def test_the_old_name_of_the_metric_still_works(parts) -> None:
+    found = search(parts, trials=1)
+    with pytest.warns(DeprecationWarning, match="figure is now called metric"):
+        assert found.figure == found.metric == "MRR (validation)"
 
+
+def test_optuna_says_nothing_and_is_left_as_it_was(parts, capfd: pytest.CaptureFixture[str]) -> None:
     before = optuna.logging.get_verbosity()
     search(parts, trials=2)
     assert capfd.readouterr() == ("", "")

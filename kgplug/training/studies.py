@@ -1,0 +1,98 @@
+"""The files of searches for settings: one Optuna study in one SQLite file, which several processes may share."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.storages import RetryHeartbeatStaleTrialCallback
+from optuna.trial import TrialState
+
+from kgplug.data.values.keys import fingerprint
+from kgplug.errors import RunError
+
+_log = logging.getLogger(__name__)
+HEARTBEAT_S = 5  # a process signs the trial it works on this often
+GRACE_S = 30  # if a trial was not signed for this long, its process was killed
+
+
+def study_path(folder: Path, model: str, asked: list, data: list[str]) -> Path:
+    """Return the file of a study. Log a warning if the same search on other data exists.
+
+    Args:
+        folder: Folder of all studies.
+        model: The model's name.
+        asked: What is searched, JSON-able.
+        data: Fingerprints of the data.
+    """
+    name = re.sub(r"[^a-z0-9]+", "-", model.lower()).strip("-") or "model"
+    folder.mkdir(parents=True, exist_ok=True)
+    earlier = folder / f"{name}-{_short([*asked, data])}.db"  # the name in earlier versions
+    if earlier.exists():
+        return earlier
+    stem = f"{name}-{_short(asked)}"
+    path = folder / f"{stem}-{_short(data)}.db"
+    others = [other for other in folder.glob(f"{stem}-*.db") if other != path]
+    if others and not path.exists():
+        newest = max(others, key=lambda other: other.stat().st_mtime)
+        _log.warning(
+            "The data have changed since this search of %s began, so a new search begins: metrics on different data "
+            "cannot be compared. The earlier search is %s.", model, newest,
+        )  # fmt: skip
+    return path
+
+
+def _short(value: list) -> str:
+    return fingerprint(json.dumps(value, sort_keys=True))[:16]
+
+
+@contextmanager
+def open_study(path: Path | None, own: dict[str, Any]) -> Iterator[optuna.Study]:
+    """Open a study. A new one begins with the model's own settings."""
+    if path is None:
+        study = optuna.create_study(direction="maximize")
+        study.enqueue_trial(own)
+        yield study
+        return
+    from filelock import FileLock
+    from sqlalchemy.exc import SQLAlchemyError
+
+    with FileLock(path.with_suffix(".lock")):  # several processes may create one study
+        try:
+            storage = optuna.storages.RDBStorage(
+                f"sqlite:///{path}", engine_kwargs={"connect_args": {"timeout": 60}}, heartbeat_interval=HEARTBEAT_S,
+                grace_period=GRACE_S, heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(),
+            )  # fmt: skip
+            study = optuna.create_study(storage=storage, study_name="tuning", direction="maximize", load_if_exists=True)
+        except (SQLAlchemyError, RuntimeError, KeyError) as error:
+            reason = str(error).splitlines()[0]
+            raise RunError(f"{path} cannot be opened ({reason}). Delete it to search from the start.") from error
+        if not study.trials:
+            study.enqueue_trial(own)
+        for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+            storage.record_heartbeat(trial._trial_id)  # earlier versions signed no trials, so none of them was overdue
+    try:
+        yield study
+    finally:
+        storage.engine.dispose()
+
+
+@contextmanager
+def quiet_optuna() -> Iterator[None]:
+    """Hide Optuna's log and warnings."""
+    level = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module=r"optuna(\.|$)")
+            warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
+            yield
+    finally:
+        optuna.logging.set_verbosity(level)
