@@ -16,7 +16,7 @@ import torch
 from scipy import sparse
 
 from kgplug.data.interactions import Interactions
-from kgplug.data.sources.datasets import movielens_100k
+from kgplug.data.sources import movielens_100k
 from kgplug.recommenders.click_through.factors import FactorRecommender, Factors
 from kgplug.recommenders.models.bpr import BPR
 from kgplug.recommenders.models.mf import MF
@@ -76,7 +76,7 @@ def _rested(work: Callable[[], object]) -> float:
 
 
 def _models(*, quick: bool) -> list[tuple[str, FactorRecommender]]:
-    rows, _ = movielens_100k(Settings().downloads_dir)
+    rows, _ = movielens_100k.read_arrays(Settings().downloads_dir)
     mf = MF(epochs=2, embedding_dim=DIMENSIONS).fit(rows, progress=False)
     users = 20_000 if quick else 100_000
     return [

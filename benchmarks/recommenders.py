@@ -50,7 +50,7 @@ from kgplug_runner import save_data
 from recbole_environment import recbole_python, write_atomic_files
 
 from kgplug.data.interactions import Interactions
-from kgplug.data.sources.datasets import movielens_100k
+from kgplug.data.sources import movielens_100k
 from kgplug.evaluation.ctr import auc
 from kgplug.evaluation.protocol import divide
 from kgplug.settings import Settings
@@ -153,7 +153,7 @@ class Bench:
     def __init__(self, size: Size, batch: int, folder: Path) -> None:
         self.size, self.batch, self.folder = size, batch, folder
         self.python = recbole_python(Settings().kgplug_home / "benchmarks")
-        rows, knowledge = movielens_100k(Settings().downloads_dir)
+        rows, knowledge = movielens_100k.read_arrays(Settings().downloads_dir)
         rows = linked_only(rows, knowledge.entities_of(rows.item_keys, label=rows.item_label), knowledge.triples)
         parts = divide(rows, (0.6, 0.2, 0.2), like_threshold=4, protocol="honest", seed=0)
         likes, pairs = parts.train.likes(), parts.valid_pairs

@@ -16,7 +16,7 @@ import numpy as np
 import kgplug
 from kgplug.data.interactions import Interactions
 from kgplug.data.knowledge_graph import KnowledgeGraph
-from kgplug.data.sources.datasets import movielens_100k
+from kgplug.data.sources import movielens_100k
 from kgplug.data.values.keys import fingerprint
 from kgplug.recommenders.base import Recommender
 from kgplug.settings import Settings
@@ -173,7 +173,7 @@ class DataSet:
 def read(name: str, folder: Path | None) -> DataSet | None:
     """Return a data set from its folder, which MovieLens-100K needs not; None without one."""
     if name == MOVIELENS:
-        return DataSet(name, *movielens_100k(Settings().downloads_dir), like_threshold=4)
+        return DataSet(name, *movielens_100k.read_arrays(Settings().downloads_dir), like_threshold=4)
     if folder is None:
         return None
     if name == MOVIES:

@@ -1,7 +1,7 @@
 """Shell completion: its script for bash, zsh, fish and PowerShell, and the names that can be completed.
 
-Names come from folders and tables of names, never from a model, a run's content or the database: a shell waits for them
-at every press of Tab.
+The shell waits for names each time Tab is pressed. So they come from folders and tables of names, never from a model, a
+run's content or the database.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ _VARIABLE = "_KGPLUG_COMPLETE"
 def answer(arguments: Sequence[str]) -> str | None:
     """Return what `--show-completion [SHELL]` or `--install-completion [SHELL]` prints, None for any other arguments.
 
-    Without a shell's name it is the shell that runs this command.
+    If no shell is named, it is the shell that runs this command.
 
     Raises:
-        UsageError: the shell is not one of those known, or cannot be found out.
+        UsageError: the shell is unknown, or cannot be detected.
     """
     if not arguments or arguments[0] not in ("--show-completion", "--install-completion") or len(arguments) > 2:
         return None
@@ -44,7 +44,7 @@ def _own_shell() -> str:
     except (ShellDetectionFailure, OSError):
         found = Path(os.environ.get("SHELL", "")).name
     if found not in SHELLS:
-        raise UsageError(f"The shell could not be found out. Name it: --show-completion SHELL, one of {_choices()}.")
+        raise UsageError(f"The shell could not be detected. Name it: --show-completion SHELL, one of {_choices()}.")
     return found
 
 
@@ -67,18 +67,18 @@ def model_names(incomplete: str) -> list[str]:
 
 
 def run_names(incomplete: str) -> list[str]:
-    """Return the models that have runs on this machine, then the ids of these runs, the newest first."""
+    """Return the models that have runs on this machine, then the ids of these runs, newest first."""
     models, ids = _trained()
     return _fitting([*models, *ids], incomplete)
 
 
 def trained_models(incomplete: str) -> list[str]:
-    """Return the models that have runs on this machine: those that may be published."""
+    """Return the models that have runs on this machine, which can be published."""
     return _fitting(_trained()[0], incomplete)
 
 
 def _trained() -> tuple[list[str], list[str]]:
-    """Return the models that have runs on this machine, and the ids of these runs, the newest first."""
+    """Return the models that have runs on this machine, and the ids of these runs, newest first."""
     from kgplug.data.artefact import id_prefix
     from kgplug.models import available
     from kgplug.settings import Settings
@@ -98,14 +98,16 @@ def query_names(incomplete: str) -> list[str]:
 
 
 def data_sets(incomplete: str) -> list[str]:
-    """Return the data sets that `import` knows by name, and the folders that the text so far may begin."""
+    """Return the data sets that `import` knows by name, and the folders whose path begins with the text so far."""
+    from kgplug.data.sources.catalogue import DATA_SETS
+
     typed = Path(incomplete)
     parent = typed if incomplete.endswith("/") else typed.parent
     folders = [f"{path}/" for path in parent.glob("*/") if not path.name.startswith(".")] if parent.is_dir() else []
-    return _fitting(["movielens-100k", *sorted(folders)], incomplete)
+    return _fitting([*DATA_SETS, *sorted(folders)], incomplete)
 
 
 def _fitting(names: list[str], incomplete: str) -> list[str]:
-    """Return the names that begin with a text; bash inserts them as they are, so its own signs are escaped."""
+    """Return the names that begin with a text. bash inserts them as they are, so its special characters are escaped."""
     fitting = [name for name in names if name.startswith(incomplete)]
     return [name.replace("&", r"\&") for name in fitting] if "bash" in os.environ.get(_VARIABLE, "") else fitting

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import shlex
 from dataclasses import asdict
 from pathlib import Path
@@ -22,12 +24,12 @@ from kgplug.cli.console import (
 )
 from kgplug.cli.keys import parameters as query_parameters
 from kgplug.cli.serving import use_schema
-from kgplug.errors import UsageError
+from kgplug.data.sources.catalogue import DATA_SETS
+from kgplug.errors import UsageError, unknown_name
 from kgplug.graph.schema import DEFAULT_FILE
 from kgplug.progress import stage
 from kgplug.settings import Settings
 
-MOVIELENS = "movielens-100k"
 REJECTED_FILE = Path("rejected-rows.csv")
 
 db = typer.Typer(no_args_is_help=True, help="The local Neo4j that kgplug manages: start, stop, status, path.")
@@ -43,7 +45,7 @@ def add_to(app: typer.Typer) -> None:
 
 @db.command()
 def start() -> None:
-    """Start the local Neo4j; on first use it is downloaded.
+    """Start the local Neo4j. The first start downloads it.
 
     Example: `kgplug db start`
     """
@@ -56,7 +58,7 @@ def start() -> None:
 
 @db.command()
 def stop() -> None:
-    """Stop the local Neo4j; its data stays.
+    """Stop the local Neo4j. Its data is kept.
 
     Example: `kgplug db stop`
     """
@@ -68,7 +70,7 @@ def stop() -> None:
 
 @db.command()
 def status(as_json: Json = False) -> None:
-    """Tell whether the local Neo4j runs, where, and on which Java. Exit code 1 when it does not run.
+    """Report whether the local Neo4j runs, where, and on which Java. Exit code 1 if it does not run.
 
     Example: `kgplug db status --json`
     """
@@ -87,7 +89,7 @@ def status(as_json: Json = False) -> None:
 
 @db.command()
 def path(as_json: Json = False) -> None:
-    """Print the folders of the local Neo4j and of the runs, and the password's file.
+    """Print the folders of the local Neo4j and of the runs, and the password file.
 
     Example: `kgplug db path`
     """
@@ -109,34 +111,29 @@ def _password_file() -> Path:
 def import_(
     source: Annotated[
         str,
-        typer.Argument(help=f"{MOVIELENS}, or a folder of CSV files (docs/import.md).", autocompletion=data_sets),
+        typer.Argument(
+            help=f"A data set ({', '.join(DATA_SETS)}), or a folder of CSV files (docs/import.md).",
+            autocompletion=data_sets,
+        ),
     ],
     rejected: Annotated[
-        Path, typer.Option(metavar="FILE", help="Where to list the rows that cannot be imported, if there are any.")
+        Path, typer.Option(metavar="FILE", help="CSV file that lists the rows that cannot be imported, if any.")
     ] = REJECTED_FILE,
     separator: Annotated[
         str, typer.Option(metavar="CHAR", help="Separator of the columns: ',', ';', '|' or tab.")
     ] = ",",
     as_json: Json = False,
 ) -> None:
-    """Import a data set into the graph; importing it again changes nothing.
+    """Import a data set into the graph. Importing it again changes nothing.
 
-    Every file is checked first: a bad row is named by file and line, all are listed in a CSV file, and nothing is
-    imported.
+    All files are checked first. If a row is bad, nothing is imported: the message names the first bad row by file and
+    line, and a CSV file lists all of them.
 
     Examples: `kgplug import movielens-100k`, `kgplug import my-csv-folder`, `kgplug import europe --separator ';'`
     """
-    from kgplug.data.sources.csv_folder import open_folder
     from kgplug.graph.importing.importer import import_folder
 
-    folder = Path(source)
-    if source == MOVIELENS:
-        from kgplug.data.sources.datasets import TERMS, fetch_movielens_100k
-
-        note(TERMS)
-        folder, separator = fetch_movielens_100k(Settings().downloads_dir), ","
-    else:
-        open_folder(source, separator=separator)  # refused before the database is asked
+    folder, separator = _csv_folder(source, separator)  # a wrong name is refused before the database is asked
     with open_graph() as graph:
         report = import_folder(graph.connection, folder, separator=separator, rejected=rejected)
     import pandas as pd
@@ -145,13 +142,34 @@ def import_(
     print_frame(pd.DataFrame(rows).set_index("name"), as_json=as_json, title=f"Imported by {report.transport}")
 
 
+def _csv_folder(source: str, separator: str) -> tuple[Path, str]:
+    """Return the folder of a data set, downloaded if necessary, or the folder that is named; and its separator.
+
+    Raises:
+        UsageError: there is no such data set and no such folder, or it has no node file.
+        DataError: a file has a wrong name or header, or the data set cannot be downloaded.
+    """
+    from kgplug.data.sources.csv_folder import open_folder
+
+    if (data_set := DATA_SETS.get(source)) is not None:
+        note(f"{data_set.title}: {data_set.description} ({data_set.size} to download). {data_set.terms}")
+        return data_set.fetch(Settings().downloads_dir), ","
+    if re.fullmatch(r"[\w.-]+", source) and not os.path.lexists(source):  # a name, not the path of a folder
+        raise UsageError(
+            f"{unknown_name('data set', source, DATA_SETS)} There is no folder {source} either; expected a folder with "
+            "nodes/<Label>.csv (see docs/import.md)."
+        )
+    open_folder(source, separator=separator)
+    return Path(source), separator
+
+
 def init(
     file: Annotated[Path, typer.Option("--schema", help="File to write.")] = DEFAULT_FILE,
     force: Annotated[bool, typer.Option("--force", help="Replace the file if it exists.")] = False,
 ) -> None:
     """Write kgplug.toml from the database's own labels, types, constraints and counts.
 
-    Every guess carries a comment that tells why. Example: `kgplug init`
+    Each guess has a comment with its reason. Example: `kgplug init`
     """
     from kgplug.data.artefact import write_text_whole
     from kgplug.graph.guessing.schema import guess_schema
@@ -167,9 +185,11 @@ def init(
 
 
 def check(schema_file: SchemaFile = None, as_json: Json = False) -> None:
-    """Tell what a training would use, and what is missing: versions, counts, keys, kgplug's own edges.
+    """Report what training would read from the graph, and any problems that block it.
 
-    Exit code 1 when something stands in the way of a training. Example: `kgplug check`
+    The report has versions, counts, keys and kgplug's own edges. Exit code 1 if a problem blocks training.
+
+    Example: `kgplug check`
     """
     from kgplug.graph.check import check as check_graph
 
@@ -184,16 +204,16 @@ def check(schema_file: SchemaFile = None, as_json: Json = False) -> None:
 
 def cypher(
     name: Annotated[
-        str | None, typer.Argument(help="A query; without one, the list of them.", autocompletion=query_names)
+        str | None, typer.Argument(help="Name of a query. If omitted, all queries are listed.", autocompletion=query_names)
     ] = None,
-    run: Annotated[bool, typer.Option("--run", help="Run it and print its rows.")] = False,
+    run: Annotated[bool, typer.Option("--run", help="Run the query and print its rows.")] = False,
     parameters: Annotated[
-        list[str] | None, typer.Option("--param", "-p", help="A parameter for --run, as name=value.")
+        list[str] | None, typer.Option("--param", "-p", help="Parameter for --run, as name=value. Repeat the option for more.")
     ] = None,
     schema_file: SchemaFile = None,
     as_json: Json = False,
 ) -> None:
-    """Print a shipped query, with your graph's names in it, to paste into any Neo4j client.
+    """Print a shipped query with the names of your graph, to paste into any Neo4j client.
 
     Examples: `kgplug cypher`, `kgplug cypher recommend`, `kgplug cypher recommend --run -p user=42 -p model=MKR`
     """
@@ -214,9 +234,9 @@ def cypher(
         else:
             typer.echo(text)
         if parameters:
-            note("-p gives values to a query that is run: add --run. The query is printed without them.")
+            note("The query is printed without the values of -p. To run it with them, add --run.")
         return
-    query = library.load(name)  # an unknown name is refused before the database is asked
+    query = library.load(name)  # a wrong name is refused before the database is asked
     with open_graph() as graph:
         model = next((pair.removeprefix("model=") for pair in parameters or [] if pair.startswith("model=")), None)
         use_schema(graph, schema_file, model)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from kgplug.cli.console import err, open_graph, open_runs, out, print_frame, step
+from kgplug.data.sources.catalogue import DEMO
 from kgplug.errors import UsageError, when_interrupted
 from kgplug.graph.schema import DEMO_SCHEMA
 from kgplug.settings import Settings
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
 TRAINED = ("Popularity", "ItemKNN", "TransE", "MKR", "KGCN")
 PUBLISHED = ("TransE", "MKR", "KGCN")
 NOTEBOOK = "notebooks/01_from_graph_to_recommendations.ipynb"
-SHOWN_USER = 42
-SHOWN_MOVIE = 50  # Star Wars
 SHOWN_COLUMNS = (
     *("AUC", "ACC", "precision@10", "recall@10", "NDCG@10", "hit@10"),  # of recommenders
     *("MRR", "hits@1", "hits@3", "hits@10", "MRR heads", "MRR tails"),  # of embeddings
@@ -36,12 +35,11 @@ def add_to(app: typer.Typer) -> None:
 
 
 def demo() -> None:
-    """Run the main job on MovieLens-100K against a real Neo4j, in about five minutes.
+    """Run the main job on a public data set of films against a real Neo4j, in about five minutes.
 
-    Starts the local Neo4j, imports films, people and ratings, trains TransE, MKR and KGCN beside two
-    baselines, evaluates them, trains the three again on all rows, publishes them, and shows what
-    Cypher can do with the result.
-    Interrupted, it goes on where it was; run again, it is done sooner.
+    Starts the local Neo4j and imports films, people and ratings. Trains TransE, MKR, KGCN and two baselines, and
+    evaluates them. Trains TransE, MKR and KGCN again on all rows, publishes them, and shows some results.
+    If interrupted, run it again: it keeps what is imported and trained.
 
     Example: `kgplug demo`
     """
@@ -50,50 +48,48 @@ def demo() -> None:
         graph = open_graph()
         connection = graph.connection
         done.append(f"Neo4j {connection.server_version} {connection.edition} at {connection.uri}")
-    kept = "The same command, given again, keeps what is imported and trained."
+    kept = "Run the same command again: it keeps what is imported and trained."
     with graph, when_interrupted(lambda: kept):
         _refuse_foreign_data(graph)
         _import(graph)
         data = _read(graph)
-        folders = _train(data, TRAINED)
-        with step("Evaluate on the test part, which no training has seen"):
+        run_dirs = _train(data, TRAINED)
+        with step("Evaluate on the test set, which no training has seen"):
             from kgplug import jobs
 
-            tables = jobs.evaluate(graph, [folders[name] for name in TRAINED], k=(10,))
+            tables = jobs.evaluate(graph, [run_dirs[name] for name in TRAINED], k=(10,))
         for table in tables.values():
             _print_metrics(table)
         _publish(graph, _train(data, PUBLISHED, final=True))
         _show(graph)
     out.print(f"\nDone in {time.perf_counter() - began:.0f} s.", style="bold green")
-    _tell_how_to_go_on()
+    _print_next_steps()
 
 
 def _refuse_foreign_data(graph: Graph) -> None:
-    """The demo writes Movie and User nodes: never into a database that holds somebody's own."""
-    from kgplug.data.sources.movielens import LABELS
+    """Refuse a database with nodes of other labels: the demo must not write into somebody's own graph."""
     from kgplug.graph.catalog import OWN_LABELS
     from kgplug.graph.counts import read_counts
 
     labels = read_counts(graph.connection).labels
-    foreign = sorted(labels.keys() - LABELS - {*OWN_LABELS})
+    foreign = sorted(labels.keys() - DEMO.labels - {*OWN_LABELS})
     counts = [f"{label} ({labels[label]:,})" for label in foreign if labels[label]]
     if counts:
         raise UsageError(
-            f"The demo needs a database of its own; the one at {graph.connection.uri} holds {', '.join(counts)}. "
+            f"The demo needs an empty database; the one at {graph.connection.uri} holds {', '.join(counts)}. "
             "Unset NEO4J_URI to use the local Neo4j, or name an empty database in NEO4J_DATABASE."
         )
 
 
 def _import(graph: Graph) -> None:
-    from kgplug.data.sources.datasets import TERMS, fetch_movielens_100k
     from kgplug.graph.importing.importer import import_folder
 
-    with step("MovieLens-100K with its Freebase knowledge graph") as done:
-        folder = fetch_movielens_100k(Settings().downloads_dir)
-        done.append(TERMS)
+    with step(f"{DEMO.title}: {DEMO.description}") as done:
+        folder = DEMO.fetch(Settings().downloads_dir)
+        done.append(DEMO.terms)
     with step("Import with LOAD CSV") as done:
         if _is_imported(graph, folder):
-            done.append("the graph holds all of it already")
+            done.append("the graph already holds all of it")
             return
         report = import_folder(graph.connection, folder)
         done.append(
@@ -103,7 +99,10 @@ def _import(graph: Graph) -> None:
 
 
 def _is_imported(graph: Graph, folder: Path) -> bool:
-    """Whether the graph has as many nodes, and relationships of each type, as the folder: a cut import has fewer."""
+    """Return whether the graph has as many nodes, and relationships of each type, as the folder.
+
+    After an interrupted import it has fewer.
+    """
     from kgplug.data.sources.csv_folder import open_folder, read_blocks
     from kgplug.graph.catalog import OWN_LABELS
     from kgplug.graph.counts import read_counts
@@ -127,24 +126,24 @@ def _read(graph: Graph) -> GraphData:
 
 
 def _train(data: GraphData, names: Sequence[str], *, final: bool = False) -> dict[str, Path]:
-    """Train models, or take the runs that were trained before.
+    """Train models, or take their earlier runs. Return the folder of each model's run.
 
     Args:
-        data: of the graph.
-        names: of the models.
-        final: on all rows, with the epochs that the validation set has chosen before.
+        data: Data of the graph.
+        names: Names of the models.
+        final: Train on all rows, for the number of epochs that the validation set has chosen.
     """
     from kgplug import jobs
 
-    runs, folders = open_runs(), {}
+    runs, run_dirs = open_runs(), {}
     for name in names:
         with step(f"Train {name} on all rows" if final else f"Train {name}") as done:
             before = {info.id for info in runs.list()}
-            folders[name] = jobs.train(name, data, runs, reuse=True, final=final)
-            info = runs.info(folders[name])
-            figures = "" if final else "".join(f", {figure} {value}" for figure, value in info.metrics.items())
-            done.append(f"run {info.id}{figures}{' (trained before)' if info.id in before else ''}")
-    return folders
+            run_dirs[name] = jobs.train(name, data, runs, reuse=True, final=final)
+            info = runs.info(run_dirs[name])
+            metrics = "" if final else "".join(f", {metric} {value}" for metric, value in info.metrics.items())
+            done.append(f"run {info.id}{metrics}{' (trained before)' if info.id in before else ''}")
+    return run_dirs
 
 
 def _print_metrics(table: Any) -> None:
@@ -153,25 +152,25 @@ def _print_metrics(table: Any) -> None:
     print_frame(table, as_json=False)
 
 
-def _publish(graph: Graph, folders: dict[str, Path]) -> None:
+def _publish(graph: Graph, run_dirs: dict[str, Path]) -> None:
     from kgplug import jobs
 
     for name in PUBLISHED:
         with step(f"Publish {name}") as done:
-            done += str(jobs.publish(graph, folders[name])).splitlines()
+            done += str(jobs.publish(graph, run_dirs[name])).splitlines()
 
 
 def _show(graph: Graph) -> None:
     from kgplug.serving import explain
 
     graph.use(DEMO_SCHEMA)
-    frame = explain.recommendations(graph, SHOWN_USER, model="MKR", k=10, reasons=True)
-    print_frame(frame, as_json=False, title=f"MKR recommends to user {SHOWN_USER}")
-    frame = explain.similar_items(graph, SHOWN_MOVIE, model="TransE", k=5)
-    print_frame(frame, as_json=False, title=f"TransE: films similar to film {SHOWN_MOVIE}")
+    frame = explain.recommendations(graph, DEMO.example_user, model="MKR", k=10, reasons=True)
+    print_frame(frame, as_json=False, title=f"MKR recommends to user {DEMO.example_user}")
+    frame = explain.similar_items(graph, DEMO.example_item, model="TransE", k=5)
+    print_frame(frame, as_json=False, title=f"TransE: films similar to film {DEMO.example_item}")
 
 
-def _tell_how_to_go_on() -> None:
+def _print_next_steps() -> None:
     settings = Settings()
     own = settings.neo4j_uri is not None
     where = settings.neo4j_uri if own else "the local Neo4j (`kgplug db status`; password file: `kgplug db path`)"
@@ -179,9 +178,9 @@ def _tell_how_to_go_on() -> None:
     book = f"\n  Notebook     {NOTEBOOK}   (pip install 'kgplug[notebook]')" if Path(NOTEBOOK).exists() else ""
     err.print(
         f"""
-How to go on
+Next steps
   Connection   {where}
-  Commands     kgplug recommend 7 --model KGCN     kgplug similar 50     kgplug models     kgplug --help
-  Queries      kgplug cypher                       lists the shipped ones; kgplug cypher recommend prints one{book}
+  Commands     kgplug recommend 7 --model KGCN     kgplug similar {DEMO.example_item}     kgplug models     kgplug --help
+  Queries      kgplug cypher                       lists the shipped queries; kgplug cypher recommend prints one{book}
   Your graph   export NEO4J_URI=… NEO4J_USERNAME=… NEO4J_PASSWORD=…; kgplug init; kgplug check{stop}""",
     )

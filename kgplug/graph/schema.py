@@ -11,6 +11,7 @@ from typing import Any, Literal
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic_core import PydanticCustomError
 
+from kgplug.data.sources.catalogue import DEMO
 from kgplug.errors import UsageError
 from kgplug.renamed import RenamedWarning
 
@@ -157,26 +158,5 @@ def _decoded(content: bytes, path: Path) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-DEMO_SCHEMA = GraphSchema(
-    item=ItemSchema(title="title"),
-    feedback=FeedbackSchema(rating="rating", timestamp="timestamp", like_threshold=4.0),
-    knowledge=KnowledgeSchema(
-        keys={
-            "Genre": "name",
-            **dict.fromkeys(
-                (
-                    "Award",
-                    "ContentRating",
-                    "Country",
-                    "FreebaseGenre",
-                    "Language",
-                    "OtherFilm",
-                    "Person",
-                    "ProductionCompany",
-                    "Subject",
-                ),
-                "id",
-            ),
-        }
-    ),
-)
+DEMO_SCHEMA = GraphSchema.model_validate(DEMO.schema)
+"""The schema of the graph that `kgplug demo` imports."""

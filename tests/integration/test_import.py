@@ -16,7 +16,7 @@ import pandas as pd
 import pytest
 
 from kgplug.data.sources.csv_folder import file_name, write_folder
-from kgplug.data.sources.datasets import fetch_movielens_100k, movielens_100k
+from kgplug.data.sources import movielens_100k
 from kgplug.errors import DataError, GraphError
 from kgplug.graph.connection import Connection
 from kgplug.graph.importing.importer import import_folder
@@ -294,7 +294,7 @@ def test_an_import_killed_half_way_is_completed_by_the_next(
 
 def test_movielens_100k_arrives_whole(connection: Connection) -> None:
     downloads = Settings().downloads_dir
-    report = import_folder(connection, fetch_movielens_100k(downloads), progress=False)
+    report = import_folder(connection, movielens_100k.fetch(downloads), progress=False)
     counted = {file.name: file.created for file in report.files}
     assert all(file.created == file.rows for file in report.files)
     assert counted["nodes/Movie.csv"] == 1_682
@@ -305,13 +305,13 @@ def test_movielens_100k_arrives_whole(connection: Connection) -> None:
     assert count(connection, "(:Actor)-[:ACTED_IN]->(:Movie {title: 'Toy Story'})") > 5
     sequels = connection.rows("MATCH (a:Movie)-[:SEQUEL_OF]->(b:Movie) RETURN a.title AS a, b.title AS b")
     assert {"a": "Die Hard 2", "b": "Die Hard"} in sequels
-    interactions, knowledge = movielens_100k(downloads)
+    interactions, knowledge = movielens_100k.read_arrays(downloads)
     assert read_interactions(connection, DEMO_SCHEMA).fingerprint == interactions.fingerprint
     assert read_knowledge(connection, DEMO_SCHEMA).fingerprint == knowledge.fingerprint
 
 
 def test_the_shipped_queries_load_the_demo_files_as_they_stand(connection: Connection) -> None:
-    folder = fetch_movielens_100k(Settings().downloads_dir)
+    folder = movielens_100k.fetch(Settings().downloads_dir)
     import_dir = connection.import_dir or Path("absent")
     connection.autocommit(load("schema"))
     connection.autocommit("CREATE CONSTRAINT FOR (u:User) REQUIRE u.id IS UNIQUE")

@@ -8,7 +8,7 @@ from importlib import resources
 
 import pandas as pd
 
-from kgplug.data.sources.datasets import fetch_movielens_100k
+from kgplug.data.sources.movielens_100k import fetch
 from kgplug.settings import Settings
 from tests.converters import shared_data
 
@@ -21,7 +21,7 @@ def words(title: str) -> set[str]:
 
 def test_linked_films_have_the_same_title_and_year_in_the_later_release() -> None:
     later = pd.read_csv(shared_data("movies-neo4j") / "movies.csv.xz", dtype={"movieId": int}).set_index("movieId")
-    films = pd.read_csv(fetch_movielens_100k(Settings().downloads_dir) / "nodes" / "Movie.csv").set_index("id:int")
+    films = pd.read_csv(fetch(Settings().downloads_dir) / "nodes" / "Movie.csv").set_index("id:int")
     with resources.files("kgplug.data.sources").joinpath("movielens_100k_ids.csv").open(encoding="utf-8") as file:
         pairs = pd.read_csv(file)
     assert pairs["item"].is_unique

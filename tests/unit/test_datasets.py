@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from kgplug.data.sources import datasets
-from kgplug.data.sources.datasets import fetch_movielens_100k, movielens_100k
-from kgplug.data.sources.movielens import natural_title, read_movielens
+from kgplug.data.sources import csv_folder, downloads, movielens_100k
+from kgplug.data.sources._movielens_tables import natural_title, read_movielens
+from kgplug.data.sources.movielens_100k import WHEEL, fetch, read_arrays
 from kgplug.errors import DataError
 
 MEMBERS = {
@@ -39,11 +40,11 @@ MEMBERS = {
 @pytest.fixture
 def wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A small wheel that stands for the real one, in the downloads folder."""
-    path = tmp_path / datasets.WHEEL
+    path = tmp_path / WHEEL.file_name
     with zipfile.ZipFile(path, "w") as archive:
         for ending, text in MEMBERS.items():
             archive.writestr(f"recbole/dataset_example/ml-100k/ml-100k.{ending}", text)
-    monkeypatch.setattr(datasets, "WHEEL_SHA256", hashlib.sha256(path.read_bytes()).hexdigest())
+    monkeypatch.setattr(movielens_100k, "WHEEL", replace(WHEEL, sha256=hashlib.sha256(path.read_bytes()).hexdigest()))
     return path
 
 
@@ -101,7 +102,7 @@ def test_articles_move_to_the_front(title: str, expected: str) -> None:
 
 
 def test_arrays_hold_the_same_as_the_files(wheel: Path) -> None:
-    interactions, knowledge = movielens_100k(wheel.parent)
+    interactions, knowledge = read_arrays(wheel.parent)
     assert rows(interactions.to_dataframe()) == [(7, 1, 5.0, 881250950), (7, 2, 3.0, 881250949)]
     assert interactions.item_keys.tolist() == [1, 2, 267, 1412]
     assert interactions.likes().to_dataframe()["item"].tolist() == [1]
@@ -111,14 +112,14 @@ def test_arrays_hold_the_same_as_the_files(wheel: Path) -> None:
 
 
 def test_the_folder_is_written_once_and_again_when_it_was_altered(wheel: Path) -> None:
-    folder = fetch_movielens_100k(wheel.parent, progress=False)
+    folder = fetch(wheel.parent, progress=False)
     ratings = folder / "relationships" / "User-RATED-Movie.csv"
     content, written = ratings.read_bytes(), ratings.stat().st_mtime_ns
-    assert fetch_movielens_100k(wheel.parent, progress=False) == folder
+    assert fetch(wheel.parent, progress=False) == folder
     assert ratings.stat().st_mtime_ns == written
     ratings.write_bytes(content[:-20])
     (folder / "nodes" / "Stray.csv").write_text("id\n")
-    fetch_movielens_100k(wheel.parent, progress=False)
+    fetch(wheel.parent, progress=False)
     assert ratings.read_bytes() == content
     assert not (folder / "nodes" / "Stray.csv").exists()
     assert "non-commercial" in (folder / "TERMS.txt").read_text()
@@ -131,30 +132,30 @@ def test_an_interrupted_writing_leaves_no_folder(wheel: Path, monkeypatch: pytes
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(datasets, "write_folder", interrupted)
-        fetch_movielens_100k(wheel.parent, progress=False)
+        patch.setattr(csv_folder, "write_folder", interrupted)
+        fetch(wheel.parent, progress=False)
     assert [path.name for path in wheel.parent.iterdir()] == [wheel.name]
-    assert fetch_movielens_100k(wheel.parent, progress=False).is_dir()
+    assert fetch(wheel.parent, progress=False).is_dir()
 
 
 def test_a_spoilt_download_is_fetched_again(wheel: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = wheel.read_bytes()
     wheel.write_bytes(whole[:100])
-    monkeypatch.setattr(datasets, "_pip_download", lambda _, folder: (folder / datasets.WHEEL).write_bytes(whole))
-    movielens_100k(wheel.parent)
+    monkeypatch.setattr(downloads, "_pip_download", lambda _, folder, what: (folder / WHEEL.file_name).write_bytes(whole))
+    read_arrays(wheel.parent)
     assert wheel.read_bytes() == whole
 
 
 def test_another_file_than_expected_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(datasets, "_pip_download", lambda _, folder: (folder / datasets.WHEEL).write_bytes(b"other"))
+    monkeypatch.setattr(downloads, "_pip_download", lambda _, folder, what: (folder / WHEEL.file_name).write_bytes(b"other"))
     with pytest.raises(DataError, match="another file"):
-        movielens_100k(tmp_path)
+        read_arrays(tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_without_a_network_one_sentence_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PIP_NO_INDEX", "1")  # pip itself then looks nowhere
     with pytest.raises(DataError, match=r"could not be downloaded through pip .*Check the network") as caught:
-        movielens_100k(tmp_path)
+        read_arrays(tmp_path)
     assert "\n" not in str(caught.value)
     assert list(tmp_path.iterdir()) == []

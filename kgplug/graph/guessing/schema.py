@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
+from kgplug.data.sources.catalogue import DEMO
 from kgplug.errors import DataError
 from kgplug.graph.connection import Connection
 from kgplug.graph.contents import Contents, read_contents
@@ -47,7 +48,7 @@ def guess_schema(connection: Connection) -> tuple[GraphSchema, str]:
     if not profiles:
         raise DataError(
             f'Nothing to guess from: database "{contents.database}" has {sum(contents.types.values())} relationships '
-            "between labelled nodes. Import a graph first, e.g. `kgplug import movielens-100k`."
+            f"between labelled nodes. Import a graph first, e.g. `kgplug import {DEMO.name}`."
         )
     candidates = find_feedback(connection, profiles)
     feedback = candidates[0] if candidates else None

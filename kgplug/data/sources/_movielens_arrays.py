@@ -1,0 +1,54 @@
+"""MovieLens-100K as arrays: what a reader of the imported graph returns, without a database."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from kgplug.data.interactions import Interactions
+from kgplug.data.knowledge_graph import KnowledgeGraph
+from kgplug.data.sources._movielens_tables import MovieLens
+from kgplug.data.values.keys import factorize
+
+
+def interactions_of(data: MovieLens, like_threshold: float) -> Interactions:
+    """Return the ratings, with the films' titles as texts."""
+    ratings = data.relationships["User", "RATED", "Movie"]
+    _, user_keys = factorize(data.nodes["User"]["id:int"].to_numpy(dtype=object))
+    _, item_keys = factorize(data.nodes["Movie"]["id:int"].to_numpy(dtype=object))
+    interactions = Interactions.from_arrays(
+        user_keys,
+        item_keys,
+        pd.Index(user_keys).get_indexer(pd.Index(ratings["user:int"])),
+        pd.Index(item_keys).get_indexer(pd.Index(ratings["movie:int"])),
+        ratings=ratings["rating:float"].to_numpy(dtype=np.float32),
+        timestamps=ratings["timestamp:int"].to_numpy(dtype=np.int64),
+        like_threshold=like_threshold,
+        user_label="User",
+        item_label="Movie",
+    )
+    films = data.nodes["Movie"]
+    titles = dict(zip(films["id:int"], films["title"].fillna("").astype(str), strict=True))
+    return interactions.with_texts(titles)
+
+
+def knowledge_of(data: MovieLens) -> KnowledgeGraph:
+    """Number all nodes except the users, and put every relationship between them into one array of triples."""
+    nodes = {label: pd.Index(frame.iloc[:, 0], dtype=object) for label, frame in data.nodes.items() if label != "User"}
+    first = dict(zip(nodes, np.cumsum([0, *map(len, nodes.values())]), strict=False))  # index of a label's first node
+    types = sorted({type_ for _, type_, _ in data.relationships} - {"RATED"})
+    triples = []
+    for (head, type_, tail), frame in data.relationships.items():
+        if type_ == "RATED":
+            continue
+        ends = [
+            first[label] + nodes[label].get_indexer(pd.Index(frame.iloc[:, column], dtype=object))
+            for column, label in enumerate((head, tail))
+        ]
+        triples.append(np.column_stack([ends[0], np.full(len(frame), types.index(type_)), ends[1]]))  # (n, 3)
+    return KnowledgeGraph.from_arrays(
+        np.concatenate([index.to_numpy(dtype=object) for index in nodes.values()]),
+        np.repeat(np.array(list(nodes), dtype=object), [len(index) for index in nodes.values()]),
+        np.array(types, dtype=object),
+        np.concatenate(triples),
+    )
