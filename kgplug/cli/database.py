@@ -204,11 +204,13 @@ def check(schema_file: SchemaFile = None, as_json: Json = False) -> None:
 
 def cypher(
     name: Annotated[
-        str | None, typer.Argument(help="Name of a query. If omitted, all queries are listed.", autocompletion=query_names)
+        str | None,
+        typer.Argument(help="Name of a query. If omitted, all queries are listed.", autocompletion=query_names),
     ] = None,
     run: Annotated[bool, typer.Option("--run", help="Run the query and print its rows.")] = False,
     parameters: Annotated[
-        list[str] | None, typer.Option("--param", "-p", help="Parameter for --run, as name=value. Repeat the option for more.")
+        list[str] | None,
+        typer.Option("--param", "-p", help="Parameter for --run, as name=value. Repeat the option for more."),
     ] = None,
     schema_file: SchemaFile = None,
     as_json: Json = False,

@@ -172,7 +172,7 @@ def _show(graph: Graph) -> None:
 
 def _print_next_steps() -> None:
     settings = Settings()
-    own = settings.neo4j_uri is not None
+    own, item = settings.neo4j_uri is not None, DEMO.example_item
     where = settings.neo4j_uri if own else "the local Neo4j (`kgplug db status`; password file: `kgplug db path`)"
     stop = "" if own else "\n  Stop         kgplug db stop"
     book = f"\n  Notebook     {NOTEBOOK}   (pip install 'kgplug[notebook]')" if Path(NOTEBOOK).exists() else ""
@@ -180,7 +180,7 @@ def _print_next_steps() -> None:
         f"""
 Next steps
   Connection   {where}
-  Commands     kgplug recommend 7 --model KGCN     kgplug similar {DEMO.example_item}     kgplug models     kgplug --help
+  Commands     kgplug recommend 7 --model KGCN     kgplug similar {item}     kgplug models     kgplug --help
   Queries      kgplug cypher                       lists the shipped queries; kgplug cypher recommend prints one{book}
   Your graph   export NEO4J_URI=… NEO4J_USERNAME=… NEO4J_PASSWORD=…; kgplug init; kgplug check{stop}""",
     )

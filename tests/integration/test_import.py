@@ -15,8 +15,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from kgplug.data.sources.csv_folder import file_name, write_folder
 from kgplug.data.sources import movielens_100k
+from kgplug.data.sources.csv_folder import file_name, write_folder
 from kgplug.errors import DataError, GraphError
 from kgplug.graph.connection import Connection
 from kgplug.graph.importing.importer import import_folder

@@ -141,13 +141,17 @@ def test_an_interrupted_writing_leaves_no_folder(wheel: Path, monkeypatch: pytes
 def test_a_spoilt_download_is_fetched_again(wheel: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = wheel.read_bytes()
     wheel.write_bytes(whole[:100])
-    monkeypatch.setattr(downloads, "_pip_download", lambda _, folder, what: (folder / WHEEL.file_name).write_bytes(whole))
+    monkeypatch.setattr(
+        downloads, "_pip_download", lambda _, folder, what: (folder / WHEEL.file_name).write_bytes(whole)
+    )
     read_arrays(wheel.parent)
     assert wheel.read_bytes() == whole
 
 
 def test_another_file_than_expected_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(downloads, "_pip_download", lambda _, folder, what: (folder / WHEEL.file_name).write_bytes(b"other"))
+    monkeypatch.setattr(
+        downloads, "_pip_download", lambda _, folder, what: (folder / WHEEL.file_name).write_bytes(b"other")
+    )
     with pytest.raises(DataError, match="another file"):
         read_arrays(tmp_path)
     assert list(tmp_path.iterdir()) == []
