@@ -48,6 +48,6 @@ class DataSet:
     size: str
     labels: frozenset[str]
     schema: Mapping[str, Any]
-    example_user: object
-    example_item: object
+    example_user: int | str
+    example_item: int | str
     fetch: Fetch
