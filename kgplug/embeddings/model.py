@@ -20,7 +20,7 @@ from kgplug.data.row_memory import RowMemory
 from kgplug.data.values.keys import fingerprint
 from kgplug.data.values.whole_numbers import is_whole, whole_number
 from kgplug.embeddings.catalogue import EMBEDDINGS, embedding_name
-from kgplug.embeddings.config import EmbeddingConfig, embedding_config
+from kgplug.embeddings.config import embedding_config
 from kgplug.embeddings.export import entity_vectors, object_array, real_numbers
 from kgplug.embeddings.health import model_findings
 from kgplug.embeddings.validation import validation_triples
@@ -31,7 +31,7 @@ from kgplug.training.config import DataSize
 if TYPE_CHECKING:
     from kgplug.embeddings.frozen import CarriedOver
     from kgplug.embeddings.training import TripleTask
-    from kgplug.training.loop import History, TrainingTask
+    from kgplug.training.loop import History
 
 _log = logging.getLogger(__name__)
 BLOCK_FLOATS = 4_000_000  # numbers held at a time while ranking: 16 MB, which the allocator gives out again
@@ -111,11 +111,9 @@ class EmbeddingModel:
             DataError: there is no triple, or fewer than two entities.
             TrainingError: the loss is not finite, or the model needs more memory than is free.
         """
-        from kgplug.embeddings.all_entities import all_scores
         from kgplug.embeddings.memory import check_memory
         from kgplug.training.device import choose_device
-        from kgplug.training.loop import train
-        from kgplug.training.memory import train_in_memory
+        from kgplug.training.memory import attempts
 
         seed = whole_number(seed, "seed")
         if knowledge.n_triples == 0 or knowledge.n_entities < 2:
@@ -133,30 +131,15 @@ class EmbeddingModel:
         check_memory(
             self.name, self.config, n_entities=knowledge.n_entities, n_relations=knowledge.n_relations, device=device
         )
-        self._unit, self.history, held_out = None, {}, np.empty(0)
-        origin = None if start is None else start.run
-
-        def build(config: EmbeddingConfig) -> TripleTask:
-            nonlocal held_out
-            self.config, self._module = config, self._build(knowledge.triples).to(device)
-            if valid is None:
-                return self._task(knowledge, None, start, freeze)
-            floats = all_scores(self._module).floats_per_score
-            held_out = validation_triples(valid, knowledge, floats_per_score=floats, seed=seed)
-            return self._task(knowledge, held_out, start, freeze)
-
-        def go(task: TrainingTask, config: EmbeddingConfig, checkpoint: Path | None) -> History:
-            identity = json.dumps([self.name, config.model_dump(), seed, origin, freeze])
-            return train(
-                task, epochs=config.epochs, patience=config.patience, seed=seed, description=self.name,
-                fingerprint=fingerprint(knowledge.fingerprint, identity, held_out), checkpoint=checkpoint,
-                progress=progress,
-            )  # fmt: skip
-
+        self._unit, self.history = None, {}
         try:
             with warnings.catch_warnings():
                 warnings.filterwarnings("ignore", message="Sparse invariant checks")  # torch's advice to PyKEEN
-                self.history = train_in_memory(self.name, self.config, build, go, checkpoint=checkpoint).to_dict()
+                for attempt in attempts(self.name, self.config, checkpoint):
+                    with attempt:
+                        self.config = attempt.config
+                        history = self._train_once(knowledge, valid, start, freeze, attempt.checkpoint, progress)
+                        self.history = history.to_dict()
         except TrainingError as error:
             self.history = error.history or {}
             raise
@@ -167,6 +150,41 @@ class EmbeddingModel:
         if self.health:
             _log.warning("%s has collapsed: %s.", self.name, "; ".join(self.health))
         return self
+
+    def _train_once(
+        self,
+        knowledge: KnowledgeGraph,
+        valid: KnowledgeGraph | np.ndarray | None,
+        start: EmbeddingModel | None,
+        freeze: bool,
+        checkpoint: Path | None,
+        progress: bool | None,
+    ) -> History:
+        """Build the module and train it with the settings of `config`; the other arguments are those of `fit`."""
+        from kgplug.embeddings.all_entities import all_scores
+        from kgplug.training.device import choose_device
+        from kgplug.training.loop import train
+        from kgplug.training.memory import building
+
+        with building(self.name, self.config):
+            self._module = self._build(knowledge.triples).to(choose_device(self.config.device))
+            held_out = None
+            if valid is not None:
+                floats = all_scores(self._module).floats_per_score
+                held_out = validation_triples(valid, knowledge, floats_per_score=floats, seed=self.seed)
+            task = self._task(knowledge, held_out, start, freeze)
+        origin = None if start is None else start.run
+        identity = json.dumps([self.name, self.config.model_dump(), self.seed, origin, freeze])
+        return train(
+            task,
+            epochs=self.config.epochs,
+            patience=self.config.patience,
+            seed=self.seed,
+            description=self.name,
+            fingerprint=fingerprint(knowledge.fingerprint, identity, np.empty(0) if held_out is None else held_out),
+            checkpoint=checkpoint,
+            progress=progress,
+        )
 
     def _task(
         self, knowledge: KnowledgeGraph, held_out: np.ndarray | None, start: EmbeddingModel | None, freeze: bool

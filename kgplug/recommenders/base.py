@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from abc import abstractmethod
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -25,6 +24,7 @@ from kgplug.plain_text import counted
 from kgplug.recommenders.health import model_findings
 from kgplug.recommenders.lists import SCORE_BLOCK_CELLS, ListMaker
 from kgplug.recommenders.newcomers import FoldIn
+from kgplug.recommenders.training_data import TrainingData
 from kgplug.training.config import DataSize, ModelConfig, make_config, signature
 
 _log = logging.getLogger(__name__)
@@ -34,19 +34,6 @@ _BUILT_BY = {
     "valid": _FEEDBACK,
     "knowledge": "kgplug.KnowledgeGraph, such as KnowledgeGraph.from_dataframe(frame) makes",
 }
-
-
-@dataclass(frozen=True, eq=False)
-class FitOptions:
-    """How to train, as against what: none of these changes the result on one machine.
-
-    Attributes:
-        progress: show a bar; None shows it on a terminal.
-        checkpoint: file to write now and then and to go on from.
-    """
-
-    progress: bool | None = None
-    checkpoint: Path | None = None
 
 
 class Recommender(ListMaker):
@@ -166,7 +153,7 @@ class Recommender(ListMaker):
         n_triples = 0 if knowledge is None else knowledge.n_triples
         size = DataSize(interactions.n_users, interactions.n_items, self.liked.nnz, n_triples)
         self.config = self._given.suited(size)
-        self._fit(interactions, knowledge, valid, seed, FitOptions(progress, checkpoint))
+        self._fit(TrainingData(interactions, knowledge, valid, seed, progress, checkpoint))
         self.health = model_findings(self)
         if self.health:
             _log.warning("%s has collapsed: %s.", self.name, "; ".join(self.health))
@@ -183,14 +170,7 @@ class Recommender(ListMaker):
             )
 
     @abstractmethod
-    def _fit(
-        self,
-        interactions: Interactions,
-        knowledge: KnowledgeGraph | None,
-        valid: Interactions | None,
-        seed: int,
-        options: FitOptions,
-    ) -> None:
+    def _fit(self, data: TrainingData) -> None:
         """Train on checked data."""
 
     @abstractmethod

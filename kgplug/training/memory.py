@@ -1,18 +1,18 @@
-"""Training when memory ends: with smaller batches, or a sentence that tells what would help."""
+"""Training when memory ends: smaller batches, or a sentence that says what would help."""
 
 from __future__ import annotations
 
 import gc
 import logging
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Generic, Self, TypeVar
 
 import torch
 
 from kgplug.errors import TrainingError, is_out_of_memory
 from kgplug.training.config import ModelConfig
-from kgplug.training.loop import History, TrainingTask
 
 FEWEST_ROWS = 32  # smaller batches save nothing worth having
 
@@ -20,65 +20,98 @@ _log = logging.getLogger(__name__)
 _Config = TypeVar("_Config", bound=ModelConfig)
 
 
-def train_in_memory(
-    name: str,
-    config: _Config,
-    build: Callable[[_Config], TrainingTask],
-    train: Callable[[TrainingTask, _Config, Path | None], History],
-    *,
-    checkpoint: Path | None,
-) -> History:
-    """Train; where a step does not fit into memory, begin anew with batches of half as many rows, and say so.
+class Attempt(Generic[_Config]):
+    """One attempt at a training, as a context that notices when a step does not fit into memory.
+
+    Attributes:
+        config: the settings to train with.
+        checkpoint: file to write from time to time and to continue from, or None.
+        memory_ended: whether it failed for want of memory, so that another one follows.
+    """
+
+    def __init__(self, name: str, config: _Config, checkpoint: Path | None) -> None:
+        self.name, self.config, self.checkpoint, self.memory_ended = name, config, checkpoint, False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
+        if not isinstance(error, Exception) or not is_out_of_memory(error):
+            return False
+        rows = _rows(self.config)
+        if rows // 2 < FEWEST_ROWS:
+            raise TrainingError(
+                f"{self.name}: there is not enough memory even for batches of {rows:,} rows ({_first_line(error)}). "
+                f"{_advice(self.config)}."
+            ) from error
+        self.memory_ended = True
+        return True
+
+
+def attempts(name: str, config: _Config, checkpoint: Path | None) -> Iterator[Attempt[_Config]]:
+    """Yield attempts at a training until one does not run out of memory; each has batches half as large as the last.
 
     The model is then the one that the smaller batch size gives, bit by bit, as its config says. Each batch size has a
-    checkpoint of its own (`checkpoint_of`), so a training that was interrupted finds the right one.
+    checkpoint of its own (`checkpoint_of`), so an interrupted training finds the right one. Use as
+
+        for attempt in attempts(name, config, checkpoint):
+            with attempt:
+                history = ...  # build and train with attempt.config and attempt.checkpoint, in a function of its own
+
+    so that everything that a failed attempt held is freed before the next one.
 
     Args:
         name: of the model, for messages.
-        config: its settings, `batch_size` among them.
-        build: makes the untrained task.
-        train: trains it, with the checkpoint to write and to go on from.
+        config: its settings, including `batch_size`.
         checkpoint: of the batch size asked for.
 
     Raises:
-        TrainingError: the model itself, or even a batch of `FEWEST_ROWS`, does not fit.
+        TrainingError: not even a batch of `FEWEST_ROWS` fits.
     """
     asked = rows = _rows(config)
     while True:
-        try:
-            task = build(config)
-        except Exception as error:
-            if not is_out_of_memory(error):
-                raise
-            raise _too_large(name, config, error) from error
-        try:
-            return train(task, config, checkpoint if rows == asked else checkpoint_of(checkpoint, rows))
-        except Exception as error:
-            if not is_out_of_memory(error):
-                raise
-            if rows // 2 < FEWEST_ROWS:
-                raise TrainingError(
-                    f"{name}: there is not enough memory even for batches of {rows:,} rows ({_first_line(error)}). "
-                    f"{_advice(config)}."
-                ) from error
-        # Only here, when the exception is gone, is what it held on to free.
-        del task
+        attempt = Attempt(name, config, checkpoint if rows == asked else checkpoint_of(checkpoint, rows))
+        yield attempt
+        if not attempt.memory_ended:
+            return
         gc.collect()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
         config, rows = _halved(config), rows // 2
         _log.warning(
-            "%s: not enough memory for batches of %s rows; training anew with %s.", name, f"{2 * rows:,}", f"{rows:,}"
+            "%s: not enough memory for batches of %s rows; training again with %s.",
+            name,
+            f"{2 * rows:,}",
+            f"{rows:,}",
         )
 
 
+@contextmanager
+def building(name: str, config: ModelConfig) -> Iterator[None]:
+    """Build a model; smaller batches would not help where memory ends here.
+
+    Raises:
+        TrainingError: the model itself does not fit into memory.
+    """
+    try:
+        yield
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        size = dict(config).get("embedding_dim")
+        setting = "" if size is None else f" with embedding_dim={size}"
+        raise TrainingError(
+            f"{name}{setting} does not fit into memory ({_first_line(error)}). {_advice(config)}."
+        ) from error
+
+
 def checkpoint_of(checkpoint: Path | None, rows: int) -> Path | None:
-    """Return where a training keeps its checkpoint whose batches were cut down to so many rows."""
+    """Return the checkpoint file of a training whose batches were reduced to this number of rows."""
     return None if checkpoint is None else checkpoint.with_name(f"{checkpoint.stem}-batch{rows}{checkpoint.suffix}")
 
 
 def _rows(config: ModelConfig) -> int:
-    return getattr(config, "batch_size", 0)
+    return dict(config).get("batch_size", 0)
 
 
 def _halved(config: _Config) -> _Config:
@@ -87,15 +120,9 @@ def _halved(config: _Config) -> _Config:
     return config.model_copy(update={name: max(1, value // 2) for name, value in sizes.items()})
 
 
-def _too_large(name: str, config: ModelConfig, error: Exception) -> TrainingError:
-    size = getattr(config, "embedding_dim", None)
-    setting = "" if size is None else f" with embedding_dim={size}"
-    return TrainingError(f"{name}{setting} does not fit into memory ({_first_line(error)}). {_advice(config)}.")
-
-
 def _advice(config: ModelConfig) -> str:
     """Return what makes a training smaller: the model's own setting, where it has one that can be smaller."""
-    size = getattr(config, "embedding_dim", None)
+    size = dict(config).get("embedding_dim")
     if size is None or size < 2:
         return "Free some memory"
     return f"Use a smaller embedding_dim, such as {size // 2}, or free some memory"

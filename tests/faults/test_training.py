@@ -179,8 +179,8 @@ def test_where_memory_ends_batches_are_halved_and_the_model_is_that_of_the_small
     assert equal(arrays, read_artefact(small)[0])
     assert content["settings"]["batch_size"] == 64
     assert [record.getMessage() for record in caplog.records if record.name == "kgplug.training.memory"] == [
-        f"{name}: not enough memory for batches of 256 rows; training anew with 128.",
-        f"{name}: not enough memory for batches of 128 rows; training anew with 64.",
+        f"{name}: not enough memory for batches of 256 rows; training again with 128.",
+        f"{name}: not enough memory for batches of 128 rows; training again with 64.",
     ]
     assert list((tmp_path / "b" / ".checkpoints").iterdir()) == []
 

@@ -49,11 +49,11 @@ def test_a_tenth_of_the_rows_tells_how_many_and_all_rows_are_learnt() -> None:
 
 
 def test_guesses_reach_what_ranks_drawn_at_random_reach() -> None:
-    assert trained.reach_of_guesses(0) == 0.5
+    assert trained.auc_by_chance(0) == 0.5
     rng = np.random.default_rng(0)
     ranks = rng.permuted(np.tile(np.arange(40), (4000, 1)), axis=1)[:, :20]  # of 20 likes among 40 pairs
     aucs = (ranks.sum(axis=1) - 190) / 400
-    assert trained.reach_of_guesses(20) == pytest.approx(0.5 + 2 * aucs.std(), abs=0.005)
+    assert trained.auc_by_chance(20) == pytest.approx(0.5 + 2 * aucs.std(), abs=0.005)
 
 
 @pytest.mark.parametrize(("figure", "done"), [(0.5, 30), (0.56, 30), (0.9, 21)])

@@ -17,7 +17,7 @@ from kgplug.graph import server_errors
 from kgplug.graph.server.home import LocalHome, LocalStatus
 from kgplug.graph.server_errors import translated_errors
 from kgplug.training.config import ModelConfig
-from kgplug.training.memory import train_in_memory
+from kgplug.training.memory import building
 
 
 def failed_write(uri: str) -> str:
@@ -85,11 +85,8 @@ def test_a_smaller_embedding_dim_is_advised_only_to_a_model_that_has_one(setting
 
     config = create_model("Config", __base__=ModelConfig, **fields)()  # pyright: ignore[reportCallIssue, reportArgumentType]
 
-    def build(_: object) -> object:
+    with pytest.raises(TrainingError) as raised, building("Model", config):
         raise MemoryError("no memory")
-
-    with pytest.raises(TrainingError) as raised:
-        train_in_memory("Model", config, build, lambda *_: None, checkpoint=None)  # pyright: ignore[reportArgumentType]
     assert hint in str(raised.value)
     assert ("embedding_dim" in str(raised.value)) == bool(settings)
 

@@ -18,6 +18,7 @@ from kgplug.recommenders.click_through.propagation import Propagation
 from kgplug.recommenders.click_through.side_features import SideFeatures, kg_features
 from kgplug.recommenders.models.hidden_edge_gcn import HiddenEdgeGCN, HiddenEdgeTask
 from kgplug.recommenders.models.lightgcn import LightGCN, LightGCNTask
+from kgplug.recommenders.training_data import TrainingData
 from tests.unit.literal_propagation import edges_of, literal_layers
 from tests.unit.planted import directors_and_fans, shuffled, tiny, unseen_share
 from tests.unit.stirred import stir, stirred
@@ -46,7 +47,7 @@ def test_lightgcn_scores_and_loss_are_those_of_its_equations(bias: bool) -> None
     interactions, _ = tiny()
     model = LightGCN(**SMALL, layers=2, l2=0.3, bias=bias).fit(interactions, progress=False)
     assert bias == bool(model.network.bias.any())
-    task = model._task(interactions, None, None, 0)
+    task = model._task(TrainingData(interactions))
     stir(model.network)
     model.factors = model.trained_factors()
     w = {name: tensor.double().numpy() for name, tensor in model.network.state_dict().items()}
@@ -80,7 +81,7 @@ def _stirred_hidden(**settings: object) -> tuple[HiddenEdgeGCN, HiddenEdgeTask]:
     """A model and its task, weights far from where they start, the side term's too."""
     interactions, knowledge = tiny()
     model = _hidden(interactions, knowledge, **settings)
-    task = model._task(interactions, knowledge, None, 0)
+    task = model._task(TrainingData(interactions, knowledge))
     assert isinstance(task, HiddenEdgeTask) and model.side is not None
     stir(model.side.towers)
     return stirred(model), task
@@ -130,7 +131,7 @@ def test_hidden_edge_loss_propagates_over_visible_likes_and_weighted_knowledge_o
 def test_a_step_predicts_hidden_likes_only_and_its_graph_holds_none_of_them() -> None:
     interactions, knowledge = directors_and_fans()[:2]
     model = _hidden(interactions, knowledge, batch_size=50, epochs=1)
-    task = model._task(interactions, knowledge, None, 0)
+    task = model._task(TrainingData(interactions, knowledge))
     assert isinstance(task, HiddenEdgeTask)
     asked, graphs = [], set()
     for batch in task.batches(0, np.random.default_rng(0)):

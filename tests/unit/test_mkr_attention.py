@@ -13,6 +13,7 @@ from kgplug.recommenders.click_through.pairs import Pairs
 from kgplug.recommenders.models.mkr import TripleBatch, oriented
 from kgplug.recommenders.models.mkr_attention import AttentionTask, GatedCross, MKRAttention
 from kgplug.recommenders.parts.layers import CrossCompress
+from kgplug.recommenders.training_data import TrainingData
 from tests.unit.literal_propagation import edges_of, literal_layers
 from tests.unit.planted import directors_and_fans, shuffled, tiny, unseen_share
 from tests.unit.stirred import stir
@@ -32,7 +33,7 @@ def stirred(**settings) -> tuple[MKRAttention, AttentionTask]:
     """A model and its task, weights far from where they start: relations from 0, scale from 1."""
     interactions, knowledge = tiny()
     model = fitted(**settings)
-    task = model._task(interactions, knowledge, None, 0)
+    task = model._task(TrainingData(interactions, knowledge))
     assert isinstance(task, AttentionTask)
     stir(model.network)
     model.factors = model.trained_factors()
@@ -152,7 +153,7 @@ def test_every_part_of_it_is_trained() -> None:
 def test_an_epoch_asks_for_hidden_likes_only_with_neighbours_of_its_own() -> None:
     interactions, knowledge, *_ = directors_and_fans()
     model = MKRAttention(**{**SMALL, "epochs": 1, "neighbours": 1}).fit(interactions, knowledge, progress=False)
-    task = model._task(interactions, knowledge, None, 0)
+    task = model._task(TrainingData(interactions, knowledge))
     assert isinstance(task, AttentionTask)
     drawn, nodes = [], interactions.n_users + model.network.item_entities.numpy()
     for epoch in (0, 1):

@@ -11,11 +11,10 @@ from pydantic import Field
 from scipy.sparse.linalg import svds
 
 from kgplug.data.interactions import Interactions
-from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.data.ranking.threads import processors
 from kgplug.errors import TrainingError
-from kgplug.recommenders.base import FitOptions
 from kgplug.recommenders.click_through.factors import FactorRecommender, Factors
+from kgplug.recommenders.training_data import TrainingData
 from kgplug.training.config import ModelConfig, Range, Space
 
 
@@ -50,18 +49,11 @@ class ALS(FactorRecommender):
     config_class = ALSConfig
     config: ALSConfig
 
-    def _fit(
-        self,
-        interactions: Interactions,
-        knowledge: KnowledgeGraph | None,  # noqa: ARG002
-        valid: Interactions | None,  # noqa: ARG002
-        seed: int,
-        options: FitOptions,
-    ) -> None:
+    def _fit(self, data: TrainingData) -> None:
         from implicit.cpu.als import AlternatingLeastSquares
         from implicit.recommender_base import ModelFitError
 
-        likes = interactions.likes()
+        likes = data.interactions.likes()
         if "l2" not in self.config.model_fields_set:
             self.config = self.config.model_copy(
                 update={"l2": min(self.config.l2, bearable_l2(likes, self.config.confidence))}
@@ -70,10 +62,10 @@ class ALS(FactorRecommender):
             warnings.simplefilter("ignore")  # of BLAS threads that could be fewer
             model = AlternatingLeastSquares(
                 factors=self.config.embedding_dim, regularization=self.config.l2, alpha=self.config.confidence,
-                iterations=self.config.epochs, random_state=seed, num_threads=processors(),
+                iterations=self.config.epochs, random_state=data.seed, num_threads=processors(),
             )  # fmt: skip
         try:
-            model.fit(likes.matrix(), show_progress=bool(options.progress))
+            model.fit(likes.matrix(), show_progress=bool(data.progress))
         except ModelFitError:
             raise TrainingError(
                 f"{self.name}: the vectors became NaN with l2={self.config.l2:g} and confidence="

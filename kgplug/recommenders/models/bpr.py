@@ -12,14 +12,13 @@ from pydantic import Field
 from torch import nn
 from torch.nn import functional
 
-from kgplug.data.interactions import Interactions
-from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.recommenders.click_through.config import ClickThroughConfig
 from kgplug.recommenders.click_through.factors import FactorRecommender, Factors
 from kgplug.recommenders.click_through.recommender import TrainedRecommender
 from kgplug.recommenders.click_through.tasks import ClickThroughTask, PairNetwork
 from kgplug.recommenders.parts.compiled_steps import lookup_all, lookup_weights, pair_dots
 from kgplug.recommenders.parts.layers import distinct, normal_table
+from kgplug.recommenders.training_data import TrainingData
 from kgplug.training.config import Range, Space, TrainedConfig
 from kgplug.training.device import choose_device
 
@@ -107,22 +106,16 @@ class BPR(FactorRecommender, TrainedRecommender):
     network: BPRNetwork
     scores_are_probabilities = False
 
-    def _task(
-        self,
-        interactions: Interactions,
-        knowledge: KnowledgeGraph | None,  # noqa: ARG002
-        valid: Interactions | None,
-        seed: int,
-    ) -> BPRTask:
+    def _task(self, data: TrainingData) -> BPRTask:
         self.network = BPRNetwork(
-            n_users=interactions.n_users,
-            n_items=interactions.n_items,
+            n_users=data.interactions.n_users,
+            n_items=data.interactions.n_items,
             dim=self.config.embedding_dim,
             scale=self.config.init_scale,
-            generator=torch.Generator().manual_seed(seed),
+            generator=torch.Generator().manual_seed(data.seed),
         ).to(choose_device(self.config.device))
-        data = self._click_through(interactions, valid, seed)
-        return BPRTask(self.network, self.config, data)
+        pairs = self._click_through(data)
+        return BPRTask(self.network, self.config, pairs)
 
     def _settle(self) -> None:
         weights = {name: tensor.cpu().numpy() for name, tensor in self.network.state_dict().items()}

@@ -8,10 +8,9 @@ import numpy as np
 from pydantic import Field
 from scipy import sparse
 
-from kgplug.data.interactions import Interactions
-from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.recommenders.click_through.side_features import kg_features
 from kgplug.recommenders.models.ease import EASE, Discount, EASEConfig, ItemPower, RatingWeight
+from kgplug.recommenders.training_data import TrainingData
 from kgplug.training.config import DataSize, Range, Space
 
 
@@ -71,15 +70,15 @@ class CEASE(EASE):
     def log_likes(self) -> np.ndarray:
         return np.log1p(self.likes.getnnz(axis=0).astype(np.float32))
 
-    def _learnt_rows(
-        self, interactions: Interactions, knowledge: KnowledgeGraph | None, weights: np.ndarray, mean_weight: float
-    ) -> tuple[sparse.csr_matrix, np.ndarray]:
-        features = kg_features(interactions.likes(), knowledge)  # (n_items, n_features)
-        if self.config.knowledge_weight == 0 or features.nnz == 0:
-            return self.likes, weights
-        has = sparse.csr_matrix(features.T.astype(bool), dtype=np.float32)
-        of_features = np.full(len(has.indptr) - 1, self.config.knowledge_weight * mean_weight)
-        return sparse.csr_matrix(sparse.vstack([self.likes, has])), np.concatenate([weights, of_features])
+    def _fit(self, data: TrainingData) -> None:
+        weights, mean_weight = self._take_likes(data)
+        rows = self.likes
+        features = kg_features(data.interactions.likes(), data.knowledge)  # (n_items, n_features)
+        if self.config.knowledge_weight > 0 and features.nnz > 0:
+            has = sparse.csr_matrix(features.T.astype(bool), dtype=np.float32)
+            of_features = np.full(len(has.indptr) - 1, self.config.knowledge_weight * mean_weight)
+            rows, weights = sparse.csr_matrix(sparse.vstack([rows, has])), np.concatenate([weights, of_features])
+        self._learn(rows, weights, mean_weight)
 
     def _of_the_average_user(self) -> np.ndarray:
         if self.config.popularity > 0:

@@ -12,8 +12,6 @@ from pydantic import Field
 from torch import nn
 from torch.nn import functional
 
-from kgplug.data.interactions import Interactions
-from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.data.sampling import TailCorrupter
 from kgplug.recommenders.click_through.config import KnowledgeConfig
 from kgplug.recommenders.click_through.factors import FactorRecommender, Factors
@@ -22,6 +20,7 @@ from kgplug.recommenders.click_through.recommender import TrainedRecommender
 from kgplug.recommenders.click_through.tasks import ClickThroughTask, PairNetwork
 from kgplug.recommenders.parts.compiled_steps import lookup_all, lookup_weights, pair_dots
 from kgplug.recommenders.parts.layers import distinct, lookup, normal_table, row_penalty
+from kgplug.recommenders.training_data import TrainingData
 from kgplug.training.config import DataSize, Range, Space, TrainedConfig
 from kgplug.training.device import choose_device
 
@@ -211,23 +210,19 @@ class CKE(FactorRecommender, TrainedRecommender):
         super().__init__(**settings)
         self.scores_are_probabilities = self.config.loss == "bce"  # pyright: ignore[reportAttributeAccessIssue]
 
-    def _task(
-        self, interactions: Interactions, knowledge: KnowledgeGraph | None, valid: Interactions | None, seed: int
-    ) -> CKETask:
-        assert knowledge is not None  # `fit` has checked
-        linked = knowledge.entities_of(interactions.item_keys, label=interactions.item_label)
-        n_entities, item_entities = own_rows(linked, knowledge.n_entities)
+    def _task(self, data: TrainingData) -> CKETask:
+        n_entities, item_entities = own_rows(data.linked, data.graph.n_entities)
         self.network = CKENetwork(
-            n_users=interactions.n_users,
+            n_users=data.interactions.n_users,
             item_entities=item_entities,
             n_entities=n_entities,
-            n_relations=knowledge.n_relations,
+            n_relations=data.graph.n_relations,
             dim=self.config.embedding_dim,
             scale=self.config.init_scale,
-            generator=torch.Generator().manual_seed(seed),
+            generator=torch.Generator().manual_seed(data.seed),
         ).to(choose_device(self.config.device))
-        data = self._click_through(interactions, valid, seed)
-        return CKETask(self.network, self.config, data, knowledge.triples)
+        pairs = self._click_through(data)
+        return CKETask(self.network, self.config, pairs, data.graph.triples)
 
     def _settle(self) -> None:
         with torch.no_grad():

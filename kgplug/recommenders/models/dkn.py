@@ -10,7 +10,6 @@ import torch
 from pydantic import Field
 from scipy import sparse
 
-from kgplug.data.interactions import Interactions
 from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.errors import DataError
 from kgplug.recommenders.click_through.histories import PretrainedConfig, own_likes
@@ -20,6 +19,7 @@ from kgplug.recommenders.click_through.tasks import ClickThroughTask
 from kgplug.recommenders.models._dkn_network import DKNNetwork, Match
 from kgplug.recommenders.models._dkn_titles import read_titles
 from kgplug.recommenders.parts.pretrained import ItemEntities, item_entities
+from kgplug.recommenders.training_data import TrainingData
 from kgplug.training.config import Range, Space, TrainedConfig
 from kgplug.training.device import choose_device
 
@@ -93,29 +93,28 @@ class DKN(TrainedRecommender):
     needs_knowledge = True
     reads_titles = True
 
-    def _task(
-        self, interactions: Interactions, knowledge: KnowledgeGraph | None, valid: Interactions | None, seed: int
-    ) -> DKNTask:
-        assert knowledge is not None  # `fit` has checked
-        config, texts = self.config, interactions.item_texts
+    def _task(self, data: TrainingData) -> DKNTask:
+        config, texts = self.config, data.interactions.item_texts
         if texts is None or not any(texts):
             raise DataError(
-                f"DKN reads titles, and none of the {interactions.n_items:,} items has one; give them with "
+                f"DKN reads titles, and none of the {data.interactions.n_items:,} items has one; give them with "
                 "interactions.with_texts({item key: title}), or name the property of the graph's items that holds "
                 "them in kgplug.toml, as title under [item]."
             )
         settings = dict(config.embedding_settings) or None
-        found = item_entities(config.embedding, interactions, knowledge, settings=settings, seed=seed, progress=False)
-        likes = interactions.likes().matrix()
+        found = item_entities(
+            config.embedding, data.interactions, data.graph, settings=settings, seed=data.seed, progress=False
+        )
+        likes = data.interactions.likes().matrix()
         self.network = DKNNetwork(
             config,
             titles=read_titles(texts, most=config.title_words, least=max(config.widths)),
-            channels=item_channels(found, knowledge, context=config.context),
-            histories=draw_histories(likes, config.history, np.random.default_rng([seed, _HISTORY_STREAM])),
-            generator=torch.Generator().manual_seed(seed),
+            channels=item_channels(found, data.graph, context=config.context),
+            histories=draw_histories(likes, config.history, np.random.default_rng([data.seed, _HISTORY_STREAM])),
+            generator=torch.Generator().manual_seed(data.seed),
         ).to(choose_device(config.device))
-        data = self._click_through(interactions, valid, seed)
-        return DKNTask(self.network, config, data, likes)
+        pairs = self._click_through(data)
+        return DKNTask(self.network, config, pairs, likes)
 
     def _settle(self) -> None:
         """Compute every item's vector once."""

@@ -10,12 +10,12 @@ from scipy import sparse
 
 from kgplug.data.free_memory import free_memory
 from kgplug.data.interactions import Interactions
-from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.data.ranking.threads import row_blocks
 from kgplug.errors import TrainingError, is_out_of_memory
-from kgplug.recommenders.base import FitOptions, Recommender
+from kgplug.recommenders.base import Recommender
 from kgplug.recommenders.parts.csr_arrays import csr_arrays, csr_of
 from kgplug.recommenders.parts.inverse import bytes_beside, invert
+from kgplug.recommenders.training_data import TrainingData
 from kgplug.training.config import ModelConfig, Range, Space
 
 _BYTES_A_CELL = 8  # of the inverse, in whose memory the weights then stand
@@ -90,18 +90,19 @@ class EASE(Recommender):
     known: np.ndarray
     likes: sparse.csr_matrix
 
-    def _fit(
-        self,
-        interactions: Interactions,
-        knowledge: KnowledgeGraph | None,
-        valid: Interactions | None,  # noqa: ARG002
-        seed: int,  # noqa: ARG002
-        options: FitOptions,  # noqa: ARG002
-    ) -> None:
-        self.likes = _weighted(interactions.likes(), self.config.rating_weight)
+    def _fit(self, data: TrainingData) -> None:
+        weights, mean_weight = self._take_likes(data)
+        self._learn(self.likes, weights, mean_weight)
+
+    def _take_likes(self, data: TrainingData) -> tuple[np.ndarray, float]:
+        """Keep the likes, and return how much each user counts, float64 (n_users,), and how much a like does."""
+        self.likes = _weighted(data.interactions.likes(), self.config.rating_weight)
         weights = np.maximum(np.diff(self.likes.indptr), 1.0) ** -self.config.user_power  # (n_users,)
         mean_weight = float(weights @ np.diff(self.likes.indptr)) / self.likes.nnz  # of a like
-        rows, weights = self._learnt_rows(interactions, knowledge, weights, mean_weight)
+        return weights, mean_weight
+
+    def _learn(self, rows: sparse.csr_matrix, weights: np.ndarray, mean_weight: float) -> None:
+        """Learn from rows CSR (n_rows, n_items) that count as much as float64 (n_rows,) says."""
         self.known = np.flatnonzero(np.diff(rows.tocsc().indptr)).astype(np.int64)
         m = len(self.known)
         _check_memory(self.name, m)
@@ -128,21 +129,6 @@ class EASE(Recommender):
         if c.discount > 0:
             found *= (relative**-c.discount).astype(np.float32)  # column by column
         return found
-
-    def _learnt_rows(
-        self,
-        interactions: Interactions,  # noqa: ARG002
-        knowledge: KnowledgeGraph | None,  # noqa: ARG002
-        weights: np.ndarray,
-        mean_weight: float,  # noqa: ARG002
-    ) -> tuple[sparse.csr_matrix, np.ndarray]:
-        """Return what the weights are learnt from, CSR (n_rows, n_items), and how much each row counts, (n_rows,).
-
-        Args:
-            weights: float64 (n_users,), of the users.
-            mean_weight: of a like.
-        """
-        return self.likes, weights
 
     def score(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:
         """Return x_u B of each pair, float32 (n,)."""

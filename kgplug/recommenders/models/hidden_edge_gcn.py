@@ -11,8 +11,6 @@ from pydantic import Field
 from torch import nn
 from torch.nn import functional
 
-from kgplug.data.interactions import Interactions
-from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.recommenders.click_through.collaborative_graph import CollaborativeGraph, HiddenBatch
 from kgplug.recommenders.click_through.config import ClickThroughConfig
 from kgplug.recommenders.click_through.factors import Factors
@@ -21,6 +19,7 @@ from kgplug.recommenders.click_through.propagation import PropagatedRecommender,
 from kgplug.recommenders.click_through.recommender import TrainedRecommender
 from kgplug.recommenders.click_through.tasks import GradientTask
 from kgplug.recommenders.parts.layers import normal_table
+from kgplug.recommenders.training_data import TrainingData
 from kgplug.training.adam import Adam
 from kgplug.training.config import DataSize, Range, Space, TrainedConfig
 from kgplug.training.device import choose_device
@@ -88,31 +87,27 @@ class HiddenEdgeGCN(PropagatedRecommender, TrainedRecommender):
     needs_knowledge = True
     network: HiddenEdgeNetwork
 
-    def _task(
-        self, interactions: Interactions, knowledge: KnowledgeGraph | None, valid: Interactions | None, seed: int
-    ) -> HiddenEdgeTask:
-        assert knowledge is not None  # `fit` has checked
-        linked = knowledge.entities_of(interactions.item_keys, label=interactions.item_label)
-        n_entities, item_entities = own_rows(linked, knowledge.n_entities)
+    def _task(self, data: TrainingData) -> HiddenEdgeTask:
+        n_entities, item_entities = own_rows(data.linked, data.graph.n_entities)
         device = choose_device(self.config.device)
         self.network = HiddenEdgeNetwork(
-            n_nodes=interactions.n_users + n_entities,
-            n_items=interactions.n_items,
+            n_nodes=data.interactions.n_users + n_entities,
+            n_items=data.interactions.n_items,
             config=self.config,
-            generator=torch.Generator().manual_seed(seed),
+            generator=torch.Generator().manual_seed(data.seed),
         ).to(device)
-        data = self._click_through(interactions, valid, seed)
-        self._nodes = interactions.n_users + item_entities  # (n_items,)
+        pairs = self._click_through(data)
+        self._nodes = data.interactions.n_users + item_entities  # (n_items,)
         edges = CollaborativeGraph(
-            data.likes,
+            pairs.likes,
             item_entities,
-            knowledge.triples,
+            data.graph.triples,
             n_entities=n_entities,
             knowledge_weight=self.config.knowledge_weight,
             device=device,
         )
         self._graph = edges.whole()
-        return HiddenEdgeTask(self, data, edges)
+        return HiddenEdgeTask(self, pairs, edges)
 
     def propagated(self, graph: Propagation) -> tuple[torch.Tensor, torch.Tensor]:
         """Return (users (n_users, d), items (n_items, d)) after propagation over a graph."""

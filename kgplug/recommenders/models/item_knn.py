@@ -8,11 +8,9 @@ import numpy as np
 from pydantic import Field
 from scipy import sparse
 
-from kgplug.data.interactions import Interactions
-from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.data.ranking.threads import processors
-from kgplug.recommenders.base import FitOptions
 from kgplug.recommenders.parts.similarity import SimilarityRecommender, nearest
+from kgplug.recommenders.training_data import TrainingData
 from kgplug.training.config import ModelConfig, Range, Space
 
 _BM25_K1, _BM25_B = 1.2, 0.75  # S. Robertson, H. Zaragoza, "The Probabilistic Relevance Framework", 2009
@@ -41,17 +39,10 @@ class ItemKNN(SimilarityRecommender):
     config_class = ItemKNNConfig
     config: ItemKNNConfig
 
-    def _fit(
-        self,
-        interactions: Interactions,
-        knowledge: KnowledgeGraph | None,  # noqa: ARG002
-        valid: Interactions | None,  # noqa: ARG002
-        seed: int,  # noqa: ARG002
-        options: FitOptions,
-    ) -> None:
-        self.likes = interactions.likes().matrix()
+    def _fit(self, data: TrainingData) -> None:
+        self.likes = data.interactions.likes().matrix()
         self.similarity = similar_rows(
-            self.likes.T.tocsr(), self.config.similarity, self.config.neighbours, progress=bool(options.progress)
+            self.likes.T.tocsr(), self.config.similarity, self.config.neighbours, progress=bool(data.progress)
         )
 
 

@@ -12,8 +12,6 @@ from pydantic import Field
 from scipy import sparse
 from torch.nn import functional
 
-from kgplug.data.interactions import Interactions
-from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.recommenders.click_through.config import KnowledgeConfig
 from kgplug.recommenders.click_through.pairs import ClickThroughData, Pairs, own_rows
 from kgplug.recommenders.click_through.recommender import TrainedRecommender
@@ -23,6 +21,7 @@ from kgplug.recommenders.parts.compiled_steps import lookup_all, lookup_weights,
 from kgplug.recommenders.parts.entity_graph import EntityGraph, Neighbours
 from kgplug.recommenders.parts.layers import average_cold, distinct, row_penalty, squared_norm
 from kgplug.recommenders.parts.open_graph import open_graph
+from kgplug.recommenders.training_data import TrainingData
 from kgplug.training.adam import Adam
 from kgplug.training.config import DataSize, Range, Space, TrainedConfig
 from kgplug.training.device import choose_device
@@ -105,18 +104,14 @@ class KGCN(TrainedRecommender):
     neighbours: Neighbours
     item_entities: np.ndarray
 
-    def _task(
-        self, interactions: Interactions, knowledge: KnowledgeGraph | None, valid: Interactions | None, seed: int
-    ) -> KGCNTask:
-        assert knowledge is not None  # `fit` has checked
-        linked = knowledge.entities_of(interactions.item_keys, label=interactions.item_label)
-        n_entities, self.item_entities = own_rows(linked, knowledge.n_entities)
-        data = self._click_through(interactions, valid, seed)
-        likes = data.likes.users, self.item_entities[data.likes.items]
-        self._build(knowledge.triples, likes, n_entities, knowledge.n_relations, seed)
-        rng = np.random.default_rng([seed, _NEIGHBOUR_STREAM])
+    def _task(self, data: TrainingData) -> KGCNTask:
+        n_entities, self.item_entities = own_rows(data.linked, data.graph.n_entities)
+        pairs = self._click_through(data)
+        likes = pairs.likes.users, self.item_entities[pairs.likes.items]
+        self._build(data.graph.triples, likes, n_entities, data.graph.n_relations, data.seed)
+        rng = np.random.default_rng([data.seed, _NEIGHBOUR_STREAM])
         self.neighbours = self.graph.sample(self.config.neighbours, rng)
-        return KGCNTask(self, data)
+        return KGCNTask(self, pairs)
 
     def _build(
         self,

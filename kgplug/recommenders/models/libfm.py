@@ -10,13 +10,12 @@ from pydantic import Field
 from torch import nn
 from torch.nn import functional
 
-from kgplug.data.interactions import Interactions
-from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.recommenders.click_through.factors import FactorRecommender, Factors
 from kgplug.recommenders.click_through.histories import HistoryTask, ItemFeatures, PretrainedConfig, pretrained_features
 from kgplug.recommenders.click_through.recommender import TrainedRecommender
 from kgplug.recommenders.click_through.tasks import PairNetwork
 from kgplug.recommenders.parts.layers import distinct, lookup, normal_table, row_penalty
+from kgplug.recommenders.training_data import TrainingData
 from kgplug.training.config import Range, Space, TrainedConfig
 from kgplug.training.device import choose_device
 
@@ -124,19 +123,16 @@ class LibFM(FactorRecommender, TrainedRecommender):
     network: LibFMNetwork
     needs_knowledge = True
 
-    def _task(
-        self, interactions: Interactions, knowledge: KnowledgeGraph | None, valid: Interactions | None, seed: int
-    ) -> HistoryTask:
-        assert knowledge is not None  # `fit` has checked
+    def _task(self, data: TrainingData) -> HistoryTask:
         self.network = LibFMNetwork(
-            n_users=interactions.n_users,
-            features=pretrained_features(self.config, interactions, knowledge, seed),
+            n_users=data.interactions.n_users,
+            features=pretrained_features(self.config, data.interactions, data.graph, data.seed),
             dim=self.config.embedding_dim,
             scale=self.config.init_scale,
-            generator=torch.Generator().manual_seed(seed),
+            generator=torch.Generator().manual_seed(data.seed),
         ).to(choose_device(self.config.device))
-        data = self._click_through(interactions, valid, seed)
-        return HistoryTask(self.network, self.config, data)
+        pairs = self._click_through(data)
+        return HistoryTask(self.network, self.config, pairs)
 
     def _settle(self) -> None:
         network = self.network

@@ -11,8 +11,6 @@ from pydantic import Field
 from torch import nn
 from torch.nn import functional
 
-from kgplug.data.interactions import Interactions
-from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.recommenders.click_through.config import ClickThroughConfig
 from kgplug.recommenders.click_through.factors import Factors
 from kgplug.recommenders.click_through.pairs import ClickThroughData, Pairs
@@ -20,6 +18,7 @@ from kgplug.recommenders.click_through.propagation import PropagatedRecommender,
 from kgplug.recommenders.click_through.recommender import TrainedRecommender
 from kgplug.recommenders.click_through.tasks import GradientTask
 from kgplug.recommenders.parts.layers import normal_table
+from kgplug.recommenders.training_data import TrainingData
 from kgplug.training.adam import Adam
 from kgplug.training.config import DataSize, Range, Space, TrainedConfig
 from kgplug.training.device import choose_device
@@ -76,31 +75,25 @@ class LightGCN(PropagatedRecommender, TrainedRecommender):
     config: LightGCNConfig
     network: LightGCNNetwork
 
-    def _task(
-        self,
-        interactions: Interactions,
-        knowledge: KnowledgeGraph | None,  # noqa: ARG002
-        valid: Interactions | None,
-        seed: int,
-    ) -> LightGCNTask:
+    def _task(self, data: TrainingData) -> LightGCNTask:
         device = choose_device(self.config.device)
-        n_nodes = interactions.n_users + interactions.n_items
+        n_nodes = data.interactions.n_users + data.interactions.n_items
         self.network = LightGCNNetwork(
             n_nodes=n_nodes,
             dim=self.config.embedding_dim,
             scale=self.config.init_scale,
-            generator=torch.Generator().manual_seed(seed),
+            generator=torch.Generator().manual_seed(data.seed),
         ).to(device)
-        data = self._click_through(interactions, valid, seed)
-        likes = data.likes
+        pairs = self._click_through(data)
+        likes = pairs.likes
         self._graph = Propagation(
             likes.users,
-            interactions.n_users + likes.items,
+            data.interactions.n_users + likes.items,
             np.ones(len(likes), dtype=np.float32),
             n_nodes=n_nodes,
             device=device,
         )
-        return LightGCNTask(self, data)
+        return LightGCNTask(self, pairs)
 
     def propagated(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Return (users (n_users, d), items (n_items, d)) after propagation."""

@@ -10,14 +10,13 @@ from pydantic import Field
 from torch import nn
 from torch.nn import functional
 
-from kgplug.data.interactions import Interactions
-from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.recommenders.click_through.config import ClickThroughConfig
 from kgplug.recommenders.click_through.factors import FactorRecommender, Factors
 from kgplug.recommenders.click_through.recommender import TrainedRecommender
 from kgplug.recommenders.click_through.tasks import ClickThroughTask, PairNetwork
 from kgplug.recommenders.parts.compiled_steps import lookup_all, lookup_weights, pair_dots
 from kgplug.recommenders.parts.layers import average_cold, distinct, normal_table
+from kgplug.recommenders.training_data import TrainingData
 from kgplug.training.config import DataSize, Range, Space, TrainedConfig
 from kgplug.training.device import choose_device
 
@@ -78,22 +77,16 @@ class MF(FactorRecommender, TrainedRecommender):
     config: MFConfig
     network: MFNetwork
 
-    def _task(
-        self,
-        interactions: Interactions,
-        knowledge: KnowledgeGraph | None,  # noqa: ARG002
-        valid: Interactions | None,
-        seed: int,
-    ) -> ClickThroughTask:
+    def _task(self, data: TrainingData) -> ClickThroughTask:
         self.network = MFNetwork(
-            n_users=interactions.n_users,
-            n_items=interactions.n_items,
+            n_users=data.interactions.n_users,
+            n_items=data.interactions.n_items,
             dim=self.config.embedding_dim,
             scale=self.config.init_scale,
-            generator=torch.Generator().manual_seed(seed),
+            generator=torch.Generator().manual_seed(data.seed),
         ).to(choose_device(self.config.device))
-        data = self._click_through(interactions, valid, seed)
-        return ClickThroughTask(self.network, self.config, data)
+        pairs = self._click_through(data)
+        return ClickThroughTask(self.network, self.config, pairs)
 
     def _settle(self) -> None:
         average_cold(self.network.users, self.liked)

@@ -12,7 +12,6 @@ from pydantic import Field
 from scipy import sparse
 from torch.nn import functional
 
-from kgplug.data.interactions import Interactions
 from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.data.ranking.threads import row_blocks
 from kgplug.data.sampling import TailCorrupter
@@ -22,6 +21,7 @@ from kgplug.recommenders.click_through.recommender import TrainedRecommender
 from kgplug.recommenders.models._mkr_network import MKRNetwork
 from kgplug.recommenders.parts.compiled_steps import lookup_all, lookup_weights
 from kgplug.recommenders.parts.layers import average_cold, distinct, lookup, row_penalty, squared_norm
+from kgplug.recommenders.training_data import TrainingData
 from kgplug.training.adam import Adam, Optimizer
 from kgplug.training.config import LEARNING_RATES, DataSize, Range, Space, TrainedConfig
 from kgplug.training.device import choose_device
@@ -125,28 +125,23 @@ class MKR(TrainedRecommender):
     network: MKRNetwork
     network_class: ClassVar[type[MKRNetwork]] = MKRNetwork
 
-    def _task(
-        self, interactions: Interactions, knowledge: KnowledgeGraph | None, valid: Interactions | None, seed: int
-    ) -> MKRTask:
-        assert knowledge is not None  # `fit` has checked
-        linked = knowledge.entities_of(interactions.item_keys, label=interactions.item_label)
-        n_entities, item_entities = own_rows(linked, knowledge.n_entities)
+    def _task(self, data: TrainingData) -> MKRTask:
+        linked = data.linked
+        n_entities, item_entities = own_rows(linked, data.graph.n_entities)
         self.network = self.network_class(
             self.config,
-            n_users=interactions.n_users,
+            n_users=data.interactions.n_users,
             item_entities=torch.from_numpy(item_entities),
             n_entities=n_entities,
-            n_relations=knowledge.n_relations * (2 if self.config.orient_items else 1),
-            generator=torch.Generator().manual_seed(seed),
+            n_relations=data.graph.n_relations * (2 if self.config.orient_items else 1),
+            generator=torch.Generator().manual_seed(data.seed),
         ).to(choose_device(self.config.device))
-        triples = oriented(knowledge, linked) if self.config.orient_items else knowledge.triples
-        return self._task_on(interactions, valid, triples, seed)
+        triples = oriented(data.graph, linked) if self.config.orient_items else data.graph.triples
+        return self._task_on(data, triples)
 
-    def _task_on(
-        self, interactions: Interactions, valid: Interactions | None, triples: np.ndarray, seed: int
-    ) -> MKRTask:
-        data = self._click_through(interactions, valid, seed)
-        return MKRTask(self.network, self.config, data, triples)
+    def _task_on(self, data: TrainingData, triples: np.ndarray) -> MKRTask:
+        pairs = self._click_through(data)
+        return MKRTask(self.network, self.config, pairs, triples)
 
     def _settle(self) -> None:
         """Run both towers once: an item's vector does not depend on the user."""

@@ -11,7 +11,6 @@ from pydantic import Field
 from torch import nn
 from torch.nn import functional
 
-from kgplug.data.interactions import Interactions
 from kgplug.recommenders.click_through.collaborative_graph import CollaborativeGraph, HiddenBatch
 from kgplug.recommenders.click_through.factors import Factors
 from kgplug.recommenders.click_through.pairs import ClickThroughData
@@ -22,6 +21,7 @@ from kgplug.recommenders.parts.compiled_steps import pair_dots
 from kgplug.recommenders.parts.entity_graph import EntityGraph
 from kgplug.recommenders.parts.layers import average_cold, distinct, squared_norm
 from kgplug.recommenders.parts.weighted_sum import weighted_sum
+from kgplug.recommenders.training_data import TrainingData
 from kgplug.training.adam import Adam, Optimizer
 from kgplug.training.config import DataSize, Range, Space
 
@@ -223,14 +223,12 @@ class MKRAttention(PropagatedRecommender, MKR):
     network: AttentionNetwork
     network_class: ClassVar[type[MKRNetwork]] = AttentionNetwork
 
-    def _task_on(
-        self, interactions: Interactions, valid: Interactions | None, triples: np.ndarray, seed: int
-    ) -> MKRTask:
+    def _task_on(self, data: TrainingData, triples: np.ndarray) -> MKRTask:
         network, nobody = self.network, np.empty(0, dtype=np.int64)
-        n_users, n_entities, n_relations = interactions.n_users, len(network.entities), len(network.relations)
-        data = self._click_through(interactions, valid, seed)
+        n_users, n_entities, n_relations = data.interactions.n_users, len(network.entities), len(network.relations)
+        pairs = self._click_through(data)
         self.likes_graph = CollaborativeGraph(
-            data.likes,
+            pairs.likes,
             network.item_entities.cpu().numpy(),
             triples,
             n_entities=n_entities,
@@ -241,8 +239,8 @@ class MKRAttention(PropagatedRecommender, MKR):
         self._near = EntityGraph(
             triples, (nobody, nobody), n_users=n_users, n_entities=n_entities, n_relations=n_relations
         )
-        self._neighbours = self.neighbours_of_items(np.random.default_rng([seed, _NEIGHBOUR_STREAM]))
-        return AttentionTask(self, data, triples)
+        self._neighbours = self.neighbours_of_items(np.random.default_rng([data.seed, _NEIGHBOUR_STREAM]))
+        return AttentionTask(self, pairs, triples)
 
     def neighbours_of_items(self, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
         """Draw neighbours of each item, and the ways to them: int64 (n_items, K) each."""

@@ -17,6 +17,7 @@ from kgplug.recommenders.click_through.side_term import SideTerm
 from kgplug.recommenders.models._mkr_network import MKRNetwork
 from kgplug.recommenders.models.mkr import MKR, MKRConfig, MKRTask
 from kgplug.recommenders.parts.layers import distinct, lookup
+from kgplug.recommenders.training_data import TrainingData
 from kgplug.training.config import DataSize
 
 HALF_POINT = 0.5  # of a rating, between the least like and the best dislike
@@ -158,23 +159,17 @@ class MKRRated(MKR):
     network: RatedNetwork
     network_class: ClassVar[type[MKRNetwork]] = RatedNetwork
 
-    def _rows_that_tell(self, interactions: Interactions) -> int:
-        likes = super()._rows_that_tell(interactions)
+    def _rows_to_compare(self, interactions: Interactions) -> int:
+        likes = super()._rows_to_compare(interactions)
         return min(likes, len(interactions) - likes)
 
-    def _task_on(
-        self,
-        interactions: Interactions,
-        valid: Interactions | None,
-        triples: np.ndarray,
-        seed: int,  # noqa: ARG002
-    ) -> MKRTask:
-        threshold = interactions.like_threshold
-        if interactions.ratings is None or threshold is None or interactions.is_like.all():
+    def _task_on(self, data: TrainingData, triples: np.ndarray) -> MKRTask:
+        threshold = data.interactions.like_threshold
+        if data.interactions.ratings is None or threshold is None or data.interactions.is_like.all():
             raise DataError(
                 "MKR-rated learns from ratings below like_threshold, and found none; give the "
                 "interactions ratings and a like_threshold, or use MKR."
             )
         middle = threshold - HALF_POINT if self.config.rating_middle is None else self.config.rating_middle
-        self.network.remember(interactions, interactions.ratings - np.float32(middle))
-        return RatedTask(self.network, self.config, RatedData(interactions, valid, self.side), triples)
+        self.network.remember(data.interactions, data.interactions.ratings - np.float32(middle))
+        return RatedTask(self.network, self.config, RatedData(data.interactions, data.valid, self.side), triples)

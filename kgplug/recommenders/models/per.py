@@ -14,9 +14,9 @@ from kgplug.data.interactions import Interactions
 from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.data.sampling import negative_sampler
 from kgplug.errors import DataError
-from kgplug.recommenders.base import FitOptions
 from kgplug.recommenders.click_through.factors import FactorRecommender, Factors
 from kgplug.recommenders.parts.similarity import nearest
+from kgplug.recommenders.training_data import TrainingData
 from kgplug.training.config import ModelConfig, Range, Space
 
 _BLOCK_CELLS = 8_000_000  # similarities of items held at a time
@@ -52,20 +52,12 @@ class PER(FactorRecommender):
     needs_knowledge = True
     vectors_of_all = False
 
-    def _fit(
-        self,
-        interactions: Interactions,
-        knowledge: KnowledgeGraph | None,
-        valid: Interactions | None,  # noqa: ARG002
-        seed: int,
-        options: FitOptions,  # noqa: ARG002
-    ) -> None:
-        assert knowledge is not None  # `fit` has checked
-        rng, likes = np.random.default_rng(seed), interactions.likes()
-        linked = knowledge.entities_of(interactions.item_keys, label=interactions.item_label)
+    def _fit(self, data: TrainingData) -> None:
+        rng, likes = np.random.default_rng(data.seed), data.interactions.likes()
+        linked = data.linked
         names, users, items = [], [], []
-        for relation, name in enumerate(knowledge.relations):
-            similar = path_similarity(item_attributes(knowledge, linked, relation), self.config.neighbours)
+        for relation, name in enumerate(data.graph.relations):
+            similar = path_similarity(item_attributes(data.graph, linked, relation), self.config.neighbours)
             if similar.nnz == 0:
                 continue
             p, q = factorise(

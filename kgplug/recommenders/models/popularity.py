@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 from scipy import sparse
 
-from kgplug.data.interactions import Interactions
-from kgplug.data.knowledge_graph import KnowledgeGraph
-from kgplug.recommenders.base import FitOptions, Recommender
+from kgplug.recommenders.base import Recommender
+from kgplug.recommenders.training_data import TrainingData
 from kgplug.training.config import ModelConfig
 
 
@@ -29,16 +28,9 @@ class Popularity(Recommender):
 
     likes_per_item: np.ndarray  # float32 (n_items,)
 
-    def _fit(
-        self,
-        interactions: Interactions,
-        knowledge: KnowledgeGraph | None,  # noqa: ARG002
-        valid: Interactions | None,  # noqa: ARG002
-        seed: int,  # noqa: ARG002
-        options: FitOptions,  # noqa: ARG002
-    ) -> None:
-        liked = interactions.items[interactions.is_like]
-        self.likes_per_item = np.bincount(liked, minlength=interactions.n_items).astype(np.float32)
+    def _fit(self, data: TrainingData) -> None:
+        liked = data.interactions.items[data.interactions.is_like]
+        self.likes_per_item = np.bincount(liked, minlength=data.interactions.n_items).astype(np.float32)
 
     def score(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:
         """Return the number of likes of each item in the training part, float32 (n,)."""

@@ -14,13 +14,13 @@ from torch import nn
 from torch.nn import functional
 
 from kgplug.data.interactions import Interactions
-from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.recommenders.click_through.config import KnowledgeConfig
 from kgplug.recommenders.click_through.pairs import Pairs, own_rows
 from kgplug.recommenders.click_through.recommender import TrainedRecommender
 from kgplug.recommenders.click_through.tasks import ClickThroughTask, PairNetwork, pair_logits
 from kgplug.recommenders.models._ripple_memories import both_ways, grouped, sample_memories
 from kgplug.recommenders.parts.layers import distinct, lookup, normal_table, row_penalty, squared_norm
+from kgplug.recommenders.training_data import TrainingData
 from kgplug.training.config import DataSize, Range, Space, TrainedConfig
 from kgplug.training.device import choose_device
 
@@ -274,28 +274,24 @@ class RippleNet(TrainedRecommender):
     needs_knowledge = True
     network: RippleNetwork
 
-    def _task(
-        self, interactions: Interactions, knowledge: KnowledgeGraph | None, valid: Interactions | None, seed: int
-    ) -> RippleTask:
-        assert knowledge is not None  # `fit` has checked
-        config, triples = self.config, knowledge.triples
-        linked = knowledge.entities_of(interactions.item_keys, label=interactions.item_label)
-        n_entities, item_entities = own_rows(linked, knowledge.n_entities)
+    def _task(self, data: TrainingData) -> RippleTask:
+        config, triples = self.config, data.graph.triples
+        n_entities, item_entities = own_rows(data.linked, data.graph.n_entities)
         if config.inverse:
-            triples = both_ways(triples, knowledge.n_relations)
+            triples = both_ways(triples, data.graph.n_relations)
         triples = triples[np.argsort(triples[:, 0], kind="stable")]
         memories = sample_memories(
-            interactions.likes(),
+            data.interactions.likes(),
             item_entities,
             triples,
             n_hops=config.n_hops,
             size=config.memory_size,
-            rng=np.random.default_rng(seed),
+            rng=np.random.default_rng(data.seed),
         )
-        self.network = self._network(item_entities, n_entities, triples, memories, seed)
-        data = self._click_through(interactions, valid, seed)
+        self.network = self._network(item_entities, n_entities, triples, memories, data.seed)
+        pairs = self._click_through(data)
         width = max(config.embedding_dim * config.memory_size // GROUP, 1)
-        return RippleTask(self.network, config, data, width=width)
+        return RippleTask(self.network, config, pairs, width=width)
 
     def _network(
         self, item_entities: np.ndarray, n_entities: int, triples: np.ndarray, memories: np.ndarray, seed: int

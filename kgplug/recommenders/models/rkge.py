@@ -13,14 +13,13 @@ from scipy import sparse
 from torch import nn
 from torch.nn import functional
 
-from kgplug.data.interactions import Interactions
-from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.recommenders.click_through.config import KnowledgeConfig
 from kgplug.recommenders.click_through.pairs import Pairs, own_rows
 from kgplug.recommenders.click_through.recommender import TrainedRecommender
 from kgplug.recommenders.click_through.tasks import ClickThroughTask, PairNetwork, pair_logits
 from kgplug.recommenders.models._rkge_paths import Paths, PathSampler
 from kgplug.recommenders.parts.layers import distinct, lookup, normal_table, row_penalty, xavier_linear
+from kgplug.recommenders.training_data import TrainingData
 from kgplug.training.config import Range, Space, TrainedConfig
 from kgplug.training.device import choose_device
 
@@ -152,21 +151,17 @@ class RKGE(TrainedRecommender):
     needs_knowledge = True
     network: RKGENetwork
 
-    def _task(
-        self, interactions: Interactions, knowledge: KnowledgeGraph | None, valid: Interactions | None, seed: int
-    ) -> ClickThroughTask:
-        assert knowledge is not None  # `fit` has checked
-        linked = knowledge.entities_of(interactions.item_keys, label=interactions.item_label)
-        n_entities, item_entities = own_rows(linked, knowledge.n_entities)
+    def _task(self, data: TrainingData) -> ClickThroughTask:
+        n_entities, item_entities = own_rows(data.linked, data.graph.n_entities)
         self._facts = {
             "item_entities": item_entities,
-            "triples": knowledge.triples,
-            "likes": np.stack([interactions.likes().users, interactions.likes().items]),
+            "triples": data.graph.triples,
+            "likes": np.stack([data.interactions.likes().users, data.interactions.likes().items]),
         }
-        self.network = self._network(self._sampler(n_entities), interactions.n_users, seed)
-        data = self._click_through(interactions, valid, seed)
+        self.network = self._network(self._sampler(n_entities), data.interactions.n_users, data.seed)
+        pairs = self._click_through(data)
         width = NODES * self.config.paths * max(self.config.embedding_dim, self.config.hidden_dim)
-        return RKGETask(self.network, self.config, data, width=width)
+        return RKGETask(self.network, self.config, pairs, width=width)
 
     def _sampler(self, n_entities: int) -> PathSampler:
         facts = self._facts

@@ -7,14 +7,13 @@ from pydantic import Field
 from scipy import sparse
 from scipy.special import expit
 
-from kgplug.data.interactions import Interactions
-from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.data.ranking.ties import Ties, sizes_of_rows
 from kgplug.data.ranking.top_k import top_k
 from kgplug.recommenders.click_through.tasks import ClickThroughTask
 from kgplug.recommenders.models.item_knn import rows_near, similar_rows
 from kgplug.recommenders.models.rkge import RKGE, RKGEConfig
 from kgplug.recommenders.parts.fusion import fuse
+from kgplug.recommenders.training_data import TrainingData
 
 
 class RKGECFConfig(RKGEConfig):
@@ -48,11 +47,9 @@ class RKGECF(RKGE):
     similar_users: sparse.csr_matrix
     likes: sparse.csr_matrix
 
-    def _task(
-        self, interactions: Interactions, knowledge: KnowledgeGraph | None, valid: Interactions | None, seed: int
-    ) -> ClickThroughTask:
-        task = super()._task(interactions, knowledge, valid, seed)
-        self._compare(interactions.likes().matrix())
+    def _task(self, data: TrainingData) -> ClickThroughTask:
+        task = super()._task(data)
+        self._compare(data.interactions.likes().matrix())
         return task
 
     def _compare(self, likes: sparse.csr_matrix) -> None:

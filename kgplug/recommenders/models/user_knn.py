@@ -8,11 +8,10 @@ import numpy as np
 from pydantic import Field
 from scipy import sparse
 
-from kgplug.data.interactions import Interactions
-from kgplug.data.knowledge_graph import KnowledgeGraph
-from kgplug.recommenders.base import FitOptions, Recommender
+from kgplug.recommenders.base import Recommender
 from kgplug.recommenders.models.item_knn import rows_near, similar_rows
 from kgplug.recommenders.parts.csr_arrays import csr_arrays, csr_of
+from kgplug.recommenders.training_data import TrainingData
 from kgplug.training.config import ModelConfig, Range, Space
 
 
@@ -45,17 +44,10 @@ class UserKNN(Recommender):
     near: sparse.csr_matrix
     likes: sparse.csr_matrix
 
-    def _fit(
-        self,
-        interactions: Interactions,
-        knowledge: KnowledgeGraph | None,  # noqa: ARG002
-        valid: Interactions | None,  # noqa: ARG002
-        seed: int,  # noqa: ARG002
-        options: FitOptions,
-    ) -> None:
-        self.likes = interactions.likes().matrix()
+    def _fit(self, data: TrainingData) -> None:
+        self.likes = data.interactions.likes().matrix()
         self.near = similar_rows(
-            self.likes, self.config.similarity, self.config.neighbours, progress=bool(options.progress)
+            self.likes, self.config.similarity, self.config.neighbours, progress=bool(data.progress)
         )
 
     def score(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:

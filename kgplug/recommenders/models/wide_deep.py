@@ -11,12 +11,11 @@ from scipy import sparse
 from torch import nn
 from torch.nn import functional
 
-from kgplug.data.interactions import Interactions
-from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.recommenders.click_through.histories import HistoryTask, ItemFeatures, PretrainedConfig, pretrained_features
 from kgplug.recommenders.click_through.recommender import CHOOSING_FROM, TrainedRecommender
 from kgplug.recommenders.click_through.tasks import PairNetwork
 from kgplug.recommenders.parts.layers import average_cold, distinct, lookup, normal_table, row_penalty, xavier_linear
+from kgplug.recommenders.training_data import TrainingData
 from kgplug.training.config import DataSize, Range, Space, TrainedConfig
 from kgplug.training.device import choose_device
 
@@ -141,18 +140,15 @@ class WideDeep(TrainedRecommender):
     config: WideDeepConfig
     needs_knowledge = True
 
-    def _task(
-        self, interactions: Interactions, knowledge: KnowledgeGraph | None, valid: Interactions | None, seed: int
-    ) -> HistoryTask:
-        assert knowledge is not None  # `fit` has checked
+    def _task(self, data: TrainingData) -> HistoryTask:
         self.network = WideDeepNetwork(
-            n_users=interactions.n_users,
-            features=pretrained_features(self.config, interactions, knowledge, seed),
+            n_users=data.interactions.n_users,
+            features=pretrained_features(self.config, data.interactions, data.graph, data.seed),
             config=self.config,
-            generator=torch.Generator().manual_seed(seed),
+            generator=torch.Generator().manual_seed(data.seed),
         ).to(choose_device(self.config.device))
-        data = self._click_through(interactions, valid, seed)
-        return HistoryTask(self.network, self.config, data, width=self.config.first_layer)
+        pairs = self._click_through(data)
+        return HistoryTask(self.network, self.config, pairs, width=self.config.first_layer)
 
     def _settle(self) -> None:
         """Keep the first layer's part of every user and every item, and their linear logits."""

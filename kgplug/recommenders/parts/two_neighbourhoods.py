@@ -8,14 +8,14 @@ import numpy as np
 from pydantic import Field
 from scipy import sparse
 
-from kgplug.data.interactions import Interactions
 from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.data.ranking.threads import processors
 from kgplug.data.ranking.top_k import top_k
-from kgplug.recommenders.base import FitOptions, Recommender
+from kgplug.recommenders.base import Recommender
 from kgplug.recommenders.parts.csr_arrays import csr_arrays, csr_of
 from kgplug.recommenders.parts.pretrained import ItemEntities, item_entities
 from kgplug.recommenders.parts.similarity import nearest
+from kgplug.recommenders.training_data import TrainingData
 from kgplug.training.config import ModelConfig, Range, Space
 
 _BLOCK_ROWS, _BLOCK_CELLS = 1024, 16_000_000  # cosines held at a time: at most 64 MB of float32
@@ -71,20 +71,17 @@ class TwoNeighbourhoods(Recommender):
     vectors: np.ndarray
     base: np.ndarray
 
-    def _fit(
-        self,
-        interactions: Interactions,
-        knowledge: KnowledgeGraph | None,
-        valid: Interactions | None,  # noqa: ARG002
-        seed: int,
-        options: FitOptions,
-    ) -> None:
-        assert knowledge is not None  # `fit` has checked
+    def _fit(self, data: TrainingData) -> None:
         c = self.config
         entities = item_entities(
-            c.embedding, interactions, knowledge, settings=c.embedding_settings, seed=seed, progress=options.progress
+            c.embedding,
+            data.interactions,
+            data.graph,
+            settings=c.embedding_settings,
+            seed=data.seed,
+            progress=data.progress,
         )
-        self.likes = interactions.likes().matrix()
+        self.likes = data.interactions.likes().matrix()
         if c.linked_only:
             self.likes = sparse.csr_matrix(self.likes @ sparse.diags(entities.linked.astype(np.float32)))
             self.likes.eliminate_zeros()
@@ -93,12 +90,14 @@ class TwoNeighbourhoods(Recommender):
             active_penalty=c.active_penalty,
         )  # fmt: skip
         self.vectors = entities.vectors
-        ratings = np.bincount(interactions.items, minlength=interactions.n_items)
+        ratings = np.bincount(data.interactions.items, minlength=data.interactions.n_items)
         self.semantic = nearest_vectors(
-            self._compared(entities, knowledge), c.neighbours, new=ratings < c.cold_below, cold_boost=c.cold_boost,
+            self._compared(entities, data.graph), c.neighbours, new=ratings < c.cold_below, cold_boost=c.cold_boost,
             cold_raise=c.cold_raise,
         )  # fmt: skip
-        liked = np.bincount(interactions.likes().items, minlength=interactions.n_items) / len(interactions)
+        liked = np.bincount(data.interactions.likes().items, minlength=data.interactions.n_items) / len(
+            data.interactions
+        )
         self.base = (liked * (0.5 if c.back_fill == "popularity" else 0.0)).astype(np.float32)
 
     def _compared(self, entities: ItemEntities, knowledge: KnowledgeGraph) -> np.ndarray:  # noqa: ARG002
