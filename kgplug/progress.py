@@ -52,7 +52,7 @@ def bar(
     progress: bool | None,
     initial: int = 0,
     in_notebooks: bool = False,
-    **looks: Any,
+    **tqdm_options: Any,
 ) -> Progress:
     """Return a report of counted work; use it in a `with`, and call its `update(n)`.
 
@@ -63,9 +63,9 @@ def bar(
         progress: True shows a bar, False nothing; None does what `report_as` has chosen.
         initial: how much was done before.
         in_notebooks: with progress=None, also show a bar in a notebook.
-        looks: further options of tqdm.
+        tqdm_options: further options of tqdm.
     """
-    return Progress(total, what, unit, progress, initial, in_notebooks, looks)
+    return Progress(total, what, unit, progress, initial, in_notebooks, tqdm_options)
 
 
 @contextmanager
@@ -98,14 +98,14 @@ class Progress:
         progress: bool | None,
         initial: int,
         in_notebooks: bool,
-        looks: dict[str, Any],
+        tqdm_options: dict[str, Any],
     ) -> None:
         self.n = initial
         self._report = None if progress is not None or total == 0 else _report(total, what, unit, initial)
         self._bar = None
         if total != 0 and self._report is None and _shows_bar(progress, in_notebooks):
-            looks = {"unit_scale": unit not in ("%", "epoch", "trial"), **looks}
-            self._bar = _tqdm(in_notebooks)(total=total, initial=initial, desc=what, unit=_spaced(unit), **looks)
+            tqdm_options = {"unit_scale": unit not in ("%", "epoch", "trial"), **tqdm_options}
+            self._bar = _tqdm(in_notebooks)(total=total, initial=initial, desc=what, unit=_spaced(unit), **tqdm_options)
 
     def __enter__(self) -> Self:
         if self._report is not None:

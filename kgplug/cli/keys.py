@@ -39,14 +39,14 @@ def entity_key(folder: Path, text: str | None, *, label: str | None) -> int | st
     if text is None:
         return None
     from kgplug.data.artefact import peek_content
-    from kgplug.data.values.key_text import choose_key, readings
+    from kgplug.data.values.key_text import choose_key, possible_keys
 
     content = peek_content(folder)
     keys, labels = content.get("entity_keys", []), content.get("entity_labels", [])
     of_label = keys if label is None else [key for key, its in zip(keys, labels, strict=True) if its == label]
     found = choose_key(text, of_label)
     if found is None:  # the model names the nearest ones
-        return next((each for each in readings(text) if isinstance(each, int)), text)
+        return next((each for each in possible_keys(text) if isinstance(each, int)), text)
     say_which(found, label or "The model")
     return found.key
 

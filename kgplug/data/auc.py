@@ -6,9 +6,9 @@ import numpy as np
 
 
 def auc(labels: np.ndarray, scores: np.ndarray) -> float:
-    """Return the area under the ROC curve: the chance that a liked pair scores above another, ties counting half.
+    """Return the area under the ROC curve: the probability that a positive scores above a negative, ties counting half.
 
-    Exact, from ranks (Mann–Whitney U). NaN where only one kind of label is present, or a score is NaN.
+    Exact, from ranks (Mann–Whitney U). NaN if all labels are equal, or a score is NaN.
 
     Args:
         labels: bool (n,).
@@ -24,9 +24,9 @@ def auc(labels: np.ndarray, scores: np.ndarray) -> float:
 
 
 def _mean_ranks(scores: np.ndarray) -> np.ndarray:
-    """Rank from 1, least first; equal scores share their mean rank: (n,) → float64 (n,), n ≥ 1.
+    """Rank from 1, lowest score first; equal scores share their mean rank: (n,) → float64 (n,), n ≥ 1.
 
-    `scipy.stats.rankdata` does the same, and its import takes 40 MB.
+    `scipy.stats.rankdata` does the same, but importing it takes 40 MB.
     """
     order = np.argsort(scores)
     ascending = scores[order]

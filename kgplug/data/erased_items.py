@@ -1,4 +1,4 @@
-"""A run's arrays without one of their items: a person who is also an item, and whom nothing may remember."""
+"""Erase an item from a run's arrays: a person who is also an item."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 import numpy as np
 
 ERASED_USER, ERASED_ITEM = "(erased {})", "(erased item {})"
-"""Keys that a run has in place of those of an erased person, with their number."""
+"""Keys that replace those of an erased person in a run; {} is the user or item index."""
 _ERASED = re.compile(r"\(erased (item )?\d+\)")
 _ITEM_ROWS = ("items", "item_bias", "item_logits", "vectors", "base", "likes_per_item")  # one row per item
 _OF_ITEMS = ("similarity", "cf", "semantic", "features")  # sparse matrices whose rows are items
@@ -15,22 +15,22 @@ _OTHER_COLUMNS = ("near", "features")  # sparse matrices whose columns are not i
 
 
 def is_erased(key: object) -> bool:
-    """Return whether a key stands in place of that of an erased person."""
+    """Return whether a key replaces that of an erased person."""
     return isinstance(key, str) and _ERASED.fullmatch(key) is not None
 
 
 def erased(keys: np.ndarray) -> np.ndarray:
-    """Return which keys stand in place of those of erased persons, bool (n,)."""
+    """Return which keys replace those of erased persons, bool (n,)."""
     return np.fromiter(map(is_erased, keys), dtype=bool, count=len(keys))
 
 
 def without_item(arrays: dict[str, np.ndarray], item: int, n_items: int) -> dict[str, np.ndarray]:
-    """Return a recommender's arrays with an item's rows zero, and without the item in anybody's likes or neighbours.
+    """Return a recommender's arrays without an item: its rows are zero, and it is in nobody's likes or neighbours.
 
     Args:
-        arrays: by name, as a run holds them.
-        item: its number.
-        n_items: how many there are.
+        arrays: a run's arrays by name.
+        item: item index.
+        n_items: number of items.
     """
     kept = dict(arrays)
     entity = next((int(array[item]) for name, array in arrays.items() if _last(name) == "item_entities"), -1)
@@ -42,10 +42,10 @@ def without_item(arrays: dict[str, np.ndarray], item: int, n_items: int) -> dict
             kept[name] = np.where(array == item, -1, array)
         elif last == "likes" and array.ndim == 2 and len(array) == 2:  # users and items of RKGE's paths
             kept[name] = array[:, array[1] != item]
-        elif last == "weights" and f"{stem}known" in arrays:  # items by items, those that have a like
-            for place in np.flatnonzero(arrays[f"{stem}known"] == item):
-                kept[name] = _zeroed(array, int(place))
-                kept[name][:, place] = 0
+        elif last == "weights" and f"{stem}known" in arrays:  # items × items, only those that have a like
+            for row in np.flatnonzero(arrays[f"{stem}known"] == item):
+                kept[name] = _zeroed(array, int(row))
+                kept[name][:, row] = 0
         elif last == "indptr":
             kept |= _fewer(arrays, stem, item)
         elif last == "rated_starts":
@@ -66,7 +66,7 @@ def _zeroed(array: np.ndarray, row: int) -> np.ndarray:
 
 
 def _fewer(arrays: dict[str, np.ndarray], stem: str, item: int) -> dict[str, np.ndarray]:
-    """Return the parts of a sparse matrix without the item's row, if it has one, and without the item's column."""
+    """Return a sparse matrix's arrays without the item's row (if rows are items) and column (if columns are)."""
     matrix = _last(stem.rstrip("."))
     indptr, indices = arrays[f"{stem}indptr"], arrays[f"{stem}indices"]
     gone = np.zeros(len(indices), dtype=bool)
@@ -80,15 +80,15 @@ def _fewer(arrays: dict[str, np.ndarray], stem: str, item: int) -> dict[str, np.
 def _cut(
     arrays: dict[str, np.ndarray], starts: str, gone: np.ndarray, others: tuple[str, ...]
 ) -> dict[str, np.ndarray]:
-    """Return the starts of rows, and what they point into, without what is gone: bool (n,)."""
+    """Return the starts of rows, and the arrays they point into, without the entries in `gone`, bool (n,)."""
     stem = starts.removesuffix(_last(starts))
-    before = np.concatenate([[0], np.cumsum(gone)])  # gone before each place
+    before = np.concatenate([[0], np.cumsum(gone)])  # number of entries removed before each position
     fewer = {starts: (arrays[starts] - before[arrays[starts]]).astype(arrays[starts].dtype)}
     return fewer | {f"{stem}{other}": arrays[f"{stem}{other}"][~gone] for other in others if f"{stem}{other}" in arrays}
 
 
 def _without_entity(name: str, array: np.ndarray, entity: int) -> dict[str, np.ndarray]:
-    """Return an array, if it is about entities, with an entity's vector zero and its triples to itself only."""
+    """Return an array with an entity's vector set to zero and its triples leading to itself; {} for other arrays."""
     if name.endswith("neighbours.entities"):  # int64 (n_entities, K)
         others = np.where(array == entity, np.arange(len(array))[:, None], array)
         others[entity] = entity

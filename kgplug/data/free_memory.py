@@ -1,4 +1,4 @@
-"""How much memory this process can still take: what the machine has free, a container allows, and a limit leaves."""
+"""How much memory this process can still take, given the machine, its container and its limits."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ _CGROUP = Path("/sys/fs/cgroup")
 
 
 def free_memory(cgroup: Path = _CGROUP) -> int:
-    """Return the bytes that this process can still take.
+    """Return the number of bytes that this process can still take.
 
     Args:
-        cgroup: folder in which the kernel reports what the container allows.
+        cgroup: folder in which the kernel reports the container's limits.
     """
     left = (psutil.virtual_memory().available, _left_in_container(cgroup), _left_of_limit())
     return max(0, min(n for n in left if n is not None))
 
 
 def _left_in_container(cgroup: Path) -> int | None:
-    """Return what the container allows beyond what it holds; files that are only cached count as free."""
+    """Return the container's limit minus its use; cached files count as free. None without a limit."""
     for allowed, held, cached in (
         ("memory.max", "memory.current", "inactive_file "),
         ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "total_inactive_file "),

@@ -1,4 +1,4 @@
-"""Which graph a run was trained on, so that runs of several graphs can share one folder."""
+"""Identify the graph a run was trained on, so that runs of several graphs can share one folder."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from typing import Any, Self
 
 @dataclass(frozen=True)
 class GraphIdentity:
-    """A catalogue in a database: the store that holds it, and the labels and the type that make it up.
+    """A graph: the store of its database, and the labels and the relationship type of its feedback.
 
-    The store's id is made with the database. It stays the same when the server is restarted or moves to another
-    address, and after a dump is loaded; "" where it is not known. The other fields are "" where they are not known.
+    The id of a store is created with the database. It stays the same when the server restarts or moves to another
+    address, and when a dump is loaded.
 
     Attributes:
-        store: id of the database's store.
-        database: name of the database.
-        address: host:port of the server.
-        user, item: label and key property, such as "User.id".
-        feedback: relationship type.
-        holds: labels and relationship types that the database has; None where they are not known or do not matter.
+        store: id of the database's store, "" if unknown.
+        database: name of the database, "" if unknown.
+        address: host:port of the server, "" if unknown.
+        user, item: label and key property, such as "User.id"; "" if unknown.
+        feedback: relationship type, "" if unknown.
+        holds: all labels and relationship types of the database; None if they are unknown or do not matter.
     """
 
     store: str = ""
@@ -37,17 +37,17 @@ class GraphIdentity:
 
         Args:
             schema: `GraphSchema.model_dump()`.
-            store, database, address: as far as they are known.
+            store, database, address: "" if unknown.
         """
         user, item = (f"{schema[part]['label']}.{schema[part]['key']}" for part in ("user", "item"))
         return cls(store, database, address, user, item, schema["feedback"]["type"])
 
     @classmethod
     def of_run(cls, content: Mapping[str, Any]) -> Self:
-        """Return what a run knows of its graph; runs of earlier versions know the schema only.
+        """Return the identity of a run's graph. Runs of earlier versions store only the schema.
 
         Args:
-            content: of the run's artefact.
+            content: content of the run's artefact.
         """
         try:
             found = content.get("graph") or {}
@@ -59,11 +59,11 @@ class GraphIdentity:
             return cls()
 
     def same_store(self, other: Self) -> bool:
-        """Return whether both are in one database, or it is not known of one of them."""
+        """Return whether both are in one database; also True if one of the stores is unknown."""
         return not (self.store and other.store) or self.store == other.store
 
     def same_graph(self, other: Self) -> bool:
-        """Return whether both are in one database and about the same users, items and feedback, as far as known."""
+        """Return whether both are in one database with the same users, items and feedback, as far as known."""
         known = ((getattr(self, name), getattr(other, name)) for name in ("user", "item", "feedback"))
         if not all(not (mine and theirs) or mine == theirs for mine, theirs in known):
             return False
@@ -71,15 +71,15 @@ class GraphIdentity:
         return there and self.same_store(other)
 
     def to_dict(self) -> dict[str, str]:
-        """Return what is known, JSON-able."""
+        """Return the known fields except `holds`, ready for JSON."""
         return {name: value for name, value in asdict(self).items() if value and name != "holds"}
 
     def _names(self) -> set[str]:
-        """Return the labels and the type that this graph is made of."""
+        """Return the known labels and the feedback type."""
         return {name for name in (_label(self.user), _label(self.item), self.feedback) if name}
 
     def __str__(self) -> str:
-        """Return such as (:User)-[:RATED]-(:Movie) in database neo4j at 127.0.0.1:7687 (store 17FD54E1)."""
+        """Return a text such as (:User)-[:RATED]-(:Movie) in database neo4j at 127.0.0.1:7687 (store 17FD54E1)."""
         pattern = f"(:{_label(self.user)})-[:{self.feedback}]-(:{_label(self.item)})"
         parts = [pattern] if self.feedback else []
         parts += [f"in database {self.database}"] if self.database else []

@@ -1,7 +1,7 @@
-"""Signs of a dead model in what it publishes: vectors without length or spread, scores that put nothing in order.
+"""Signs of a collapsed model in what it publishes: zero or identical vectors, scores that order nothing.
 
-A healthy model shows none of them, however small its data: the limits lie where float32 or the vector index can no
-longer tell two nodes apart, not where a model is merely weak.
+A healthy model shows none of them, however small its data. The limits are where float32 or the vector index no longer
+distinguishes two nodes, not where a model is merely weak.
 """
 
 from __future__ import annotations
@@ -11,19 +11,19 @@ import numpy as np
 from kgplug.data.publication import Publication, TopLists, usable_rows
 from kgplug.errors import DeadModelError
 
-MOST = 0.5  # share of vectors, or of places in lists, from which on it is most of them
-NEARLY_ALL = 0.99
-SEVERAL = 8  # vectors or users; fewer may be alike by accident
-_LEAST_LENGTH = 1e-6  # of vectors: their products vanish next to a score of 1 in float32
-_LEAST_SPREAD = 1e-4  # mean squared distance from the mean, of vectors of length 1: they differ by 1 % of it
-_SAMPLE = 10_000  # vectors looked at
-SURE = 1e-3  # a probability this close to 0 or 1 is saturated
+MOST = 0.5  # share of vectors from which a finding applies
+NEARLY_ALL = 0.99  # share of scores from which a finding applies
+SEVERAL = 8  # minimum number of vectors or users: fewer may be alike by chance
+_LEAST_LENGTH = 1e-6  # of vectors: shorter ones' products vanish next to a score of 1 in float32
+_LEAST_SPREAD = 1e-4  # mean squared distance of unit vectors from their mean: they differ by 1 % of their length
+_SAMPLE = 10_000  # maximum number of vectors checked
+MARGIN = 1e-3  # a probability this close to 0 or 1 is saturated
 
 
 def publication_findings(publication: Publication) -> list[str]:
-    """Return what is dead about a publication, one sentence each; nothing where it is alive.
+    """Return the signs of collapse in a publication, one sentence each; [] for a healthy model.
 
-    Vectors that are exactly zero count where all of a label are: a model has none for nodes it knows nothing about.
+    Zero vectors are a sign only if all vectors of a label are zero: nodes that the model knows nothing about have them.
     """
     found = [sentence for nodes in publication.vectors for sentence in vector_findings(nodes.label, nodes.vectors)]
     if publication.lists is not None:
@@ -32,10 +32,10 @@ def publication_findings(publication: Publication) -> list[str]:
 
 
 def refuse_dead(publication: Publication, *, force: bool) -> None:
-    """Refuse a publication of a dead model, unless forced.
+    """Refuse to publish a collapsed model, unless forced.
 
     Raises:
-        DeadModelError: names what was found.
+        DeadModelError: the model shows signs of collapse; the message lists them.
     """
     found = list(dict.fromkeys([*publication.findings, *publication_findings(publication)]))
     if found and not force:
@@ -47,12 +47,12 @@ def refuse_dead(publication: Publication, *, force: bool) -> None:
 
 
 def vector_findings(what: str, vectors: np.ndarray, *, learnt: np.ndarray | None = None) -> list[str]:
-    """Return what is dead about the vectors of one kind of nodes, one sentence at most.
+    """Return the first sign of collapse in the vectors of one kind of nodes: [] or one sentence.
 
     Args:
-        what: of which nodes, such as a label.
+        what: kind of the nodes, such as a label.
         vectors: float (n, d).
-        learnt: bool (n,), of which there was something to learn, so that they cannot be zero; None where unknown.
+        learnt: bool (n,), the vectors with something to learn from, which must not be zero; None if unknown.
     """
     if len(vectors) == 0 or vectors.shape[1] == 0:
         return []
@@ -76,9 +76,9 @@ def vector_findings(what: str, vectors: np.ndarray, *, learnt: np.ndarray | None
 
 
 def _spread(vectors: np.ndarray, lengths: np.ndarray) -> float:
-    """Return the mean squared distance of vectors from their mean, relative to their mean squared length.
+    """Return the mean squared distance of vectors from their mean, relative to their squared length.
 
-    Of more than one dimension directions are compared, as the vector index does.
+    With more than one dimension, vectors are scaled to length 1 first, because the vector index compares directions.
     """
     scale = lengths[:, None] if vectors.shape[1] > 1 else np.sqrt(np.square(lengths).mean())
     scaled = vectors.astype(np.float64) / np.maximum(scale, np.finfo(np.float64).tiny)
@@ -86,13 +86,13 @@ def _spread(vectors: np.ndarray, lengths: np.ndarray) -> float:
 
 
 def list_findings(lists: TopLists, *, probabilities: bool = False, counts: bool = False) -> list[str]:
-    """Return what is dead about lists, one sentence at most.
+    """Return the first sign of collapse in lists: [] or one sentence.
 
     Args:
-        lists: best first.
-        probabilities: whether scores are.
-        counts: whether scores count something, such as likes in common: of who has seen all that is near to what
-            they like, everything else has the same.
+        lists: lists with their scores, best first.
+        probabilities: whether scores are probabilities.
+        counts: whether scores count something, such as common likes. Then equal scores are healthy: a user who has seen
+            every neighbour of their likes has the same score for all other items.
     """
     listed = lists.items >= 0
     scores = lists.scores[listed]
@@ -102,7 +102,9 @@ def list_findings(lists: TopLists, *, probabilities: bool = False, counts: bool 
         return [f"{(~np.isfinite(scores)).mean():.0%} of the scores in the lists are not finite numbers"]
     if scores.min() == scores.max() and not counts:
         return [f"every score in the lists is {scores[0]:.6g}, so their order is meaningless"]
-    sure = np.minimum(scores, 1 - scores) <= SURE
+    sure = np.minimum(scores, 1 - scores) <= MARGIN
     if probabilities and sure.mean() >= NEARLY_ALL:
-        return [f"{sure.mean():.0%} of the probabilities in the lists are within {SURE} of 0 or 1: they are saturated"]
+        return [
+            f"{sure.mean():.0%} of the probabilities in the lists are within {MARGIN} of 0 or 1: they are saturated"
+        ]
     return []

@@ -1,4 +1,4 @@
-"""Who liked what: user-item feedback as integer arrays, with stable keys."""
+"""Feedback of users on items, as integer arrays with stable keys."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pandas as pd
 from scipy import sparse
 
 from kgplug.data import own_items as own
-from kgplug.data.repeated import Repeated, how_merged, last_of_each, merged_ratings
+from kgplug.data.repeated import Repeated, latest_rows, merge_ratings, merge_rule
 from kgplug.data.splitting import hash_keys, hash_pairs, split_rows, split_rows_by_position
 from kgplug.data.values.columns import (
     as_like_threshold,
@@ -35,25 +35,28 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, eq=False)
 class Interactions:
-    """User-item feedback. Parts of a split share the keys, hence the row numbers.
+    """Feedback of users on items: one row per pair of user and item.
+
+    The sets of a split share the keys, so a user or item has the same index in all of them.
 
     Attributes:
-        user_keys: object (n_users,), every user, those without feedback included.
-        item_keys: object (n_items,), the whole catalogue.
-        users: int64 (n,), row numbers into `user_keys`.
-        items: int64 (n,), row numbers into `item_keys`.
-        ratings: float32 (n,), or None where feedback has no value.
-        timestamps: int64 (n,), in `time_unit` since the start of 1970 in UTC, or None.
+        user_keys: object (n_users,), key of every user, including users without feedback.
+        item_keys: object (n_items,), key of every item in the catalogue.
+        users: int64 (n,), user index of each row: an index into `user_keys`.
+        items: int64 (n,), item index of each row: an index into `item_keys`.
+        ratings: float32 (n,); None if the feedback has no ratings.
+        timestamps: int64 (n,), in `time_unit` since the start of 1970 in UTC; None if the feedback has no times.
         like_threshold: a row is a like if its rating is at least this, both as float32; None: every row is a like.
-        user_label, item_label: node labels in the graph, "" without one.
-        item_texts: object (n_items,) of str, a title or more of each item, "" without one; or None.
-        own_items: int64 (n_users,), the item that a user itself is, -1 where it is none; None where no user is an
-            item. No row, no negative and no list holds a user and itself.
-        time_unit: "s", "ms", "us" or "ns": the coarsest that holds all times exactly. Nanoseconds reach from 1677 to
-            2262; times outside stand at the end of that range, in their order (`kgplug.data.values.times`).
-        counts: int64 (n,), how many rows of the source each row stands for; None: one each.
+        user_label, item_label: node labels in the graph, "" if there are none.
+        item_texts: object (n_items,) of str, text of each item, such as its title; "" if it has none. None without
+            texts.
+        own_items: int64 (n_users,), where users are also items: the item index of each user itself, -1 for users who
+            are not items. None if no user is an item. No row, negative or list contains a user and itself.
+        time_unit: "s", "ms", "us" or "ns": the coarsest unit that holds all times exactly. Nanoseconds cover 1677 to
+            2262; times outside are moved to the end of that range, in order (`kgplug.data.values.times`).
+        counts: int64 (n,), number of source rows merged into each row; None: one each.
         ratings_are_counts: whether the ratings are these counts.
-        graph_schema: of the graph from which the rows were read, None for other sources.
+        graph_schema: schema of the Neo4j graph from which the rows were read; None for other sources.
     """
 
     user_keys: np.ndarray
@@ -92,39 +95,39 @@ class Interactions:
         repeated: Repeated | None = None,
         time_unit: TimeUnit | None = None,
     ) -> Interactions:
-        """Build interactions from one row per feedback; several rows for one pair become one.
+        """Build interactions from a DataFrame. Several rows for one pair of user and item become one.
 
         Ratings are numbers, or booleans: true is a like and false a dislike. Timestamps are dates, or numbers since
-        1970 in one unit: seconds up to 1e11, milliseconds up to 1e14, microseconds up to 1e17, else nanoseconds. Dates
+        1970 in one unit: seconds up to 1e11, milliseconds up to 1e14, microseconds up to 1e17, nanoseconds above. Dates
         without a time zone count as UTC.
 
         Args:
             frame: one row per feedback.
             user, item, rating, timestamp: names of its columns.
             like_threshold: the lowest rating that counts as a like; None: every row is a like.
-            items: keys of more items, which may stand in lists though nobody has given feedback on them.
+            items: keys of further items, which may be in lists although nobody has given feedback on them.
             users_are_items: whether a user and an item with the same key are the same, such as people who follow
-                people. Rows of a user with itself are left out, and nobody is recommended to themselves.
-            repeated: what becomes of several rows for one pair: "last", "sum", "mean" or "count" (`from_arrays`).
-            time_unit: of timestamps that are numbers: "s", "ms", "us" or "ns"; None: it follows from their sizes.
+                people. Rows whose user and item are the same are left out, and no user is recommended to itself.
+            repeated: how several rows for one pair are merged: "last", "sum", "mean" or "count" (see `from_arrays`).
+            time_unit: unit of numeric timestamps: "s", "ms", "us" or "ns". None: derived from their sizes.
 
         Raises:
-            DataError: a column is missing, a key is null, a rating or timestamp is unusable, or there is no row.
-            UsageError: an argument is wrong.
+            DataError: a column is missing, a key is null, a rating or timestamp is invalid, or there is no row.
+            UsageError: an argument is invalid.
         """
         check_columns(frame, [user, item, *(column for column in (rating, timestamp) if column is not None)])
         if time_unit is not None:
             check_unit(time_unit)
         users, user_keys = factorize(as_column(frame[user], what=f'column "{user}"'))
         named, more = as_column(frame[item], what=f'column "{item}"'), as_keys(items, what="items")
-        numbers, item_keys = factorize(np.concatenate([named.astype(object), more]) if len(more) else named)
+        indices, item_keys = factorize(np.concatenate([named.astype(object), more]) if len(more) else named)
         times = None if timestamp is None else read_timestamps(frame[timestamp], str(timestamp), unit=time_unit)
         ratings, booleans = (None, False) if rating is None else read_ratings(frame[rating], str(rating))
         return cls.from_arrays(
             user_keys,
             item_keys,
             users,
-            numbers[: len(named)],
+            indices[: len(named)],
             ratings=ratings,
             timestamps=None if times is None else times.values,
             like_threshold=1 if booleans and like_threshold is None else like_threshold,
@@ -153,28 +156,36 @@ class Interactions:
         time_unit: TimeUnit = "s",
         repeated: Repeated | None = None,
     ) -> Interactions:
-        """Sort rows by user and item; several rows for one pair become one, with the latest of their times.
+        """Build interactions from arrays, sorted by user and item.
 
-        Its rating is by `repeated`:
+        Several rows for one pair become one, with the latest timestamp. `repeated` sets its rating:
 
-        - "last": the rating of the latest row, of equal times of the last one. The default if there are ratings.
-        - "sum", "mean": of the ratings.
-        - "count": the number of rows. The default without ratings, if a pair is repeated at all: 100 plays are a
-          rating of 100. By default such ratings make no dislikes: `like_threshold` is ignored.
+        - "last": rating of the latest row; of equal times, the last row. The default with ratings.
+        - "sum", "mean": sum or mean of the ratings.
+        - "count": number of rows, so 100 plays are a rating of 100. The default without ratings, if any pair is
+          repeated; then every row is a like.
 
-        `like_threshold` is compared with the result. `user_keys` and `item_keys` must already be unique and in
-        canonical order, as `kgplug.data.values.keys.factorize` returns them. Rows of a user with itself are left out,
-        and logged.
+        Rows whose user and item are the same are left out, and logged.
 
         Args:
-            own_items: int64 (n_users,), which item each user is, -1 where it is none.
-            users_are_items: whether users and items with the same key are the same; they also are where both have
-                the same label.
+            user_keys, item_keys: object (n_users,) and (n_items,), `int` or `str`, unique and in canonical order
+                (`kgplug.data.values.keys.factorize` returns them so).
+            users, items: integer (n,), indices into the keys.
+            ratings: number or boolean (n,), or None.
+            timestamps: dates (n,), or numbers in `time_unit` since 1970, or None.
+            like_threshold: the lowest rating that counts as a like, compared after merging; None: every row is a like.
+            user_label, item_label: node labels, "" if there are none.
+            item_texts: object (n_items,) of str, or None.
+            own_items: int64 (n_users,), item index of each user itself, -1 for users who are not items.
+            users_are_items: whether users and items with the same key are the same. They are in any case if both labels
+                are equal.
+            time_unit: unit of numeric timestamps: "s", "ms", "us" or "ns".
+            repeated: "last", "sum", "mean" or "count"; None: the default above.
 
         Raises:
-            DataError: a rating is not a finite number, arrays do not fit together, or every row is of a user with
-                itself.
-            UsageError: `repeated` is not one of these words, or "sum" or "mean" without ratings.
+            DataError: a rating is not a finite number, an index is out of range, arrays differ in length, or user and
+                item are the same in every row.
+            UsageError: `repeated` is another word, or is "sum" or "mean" without ratings.
         """
         users, items = read_indices(users, user_keys, "users"), read_indices(items, item_keys, "items")
         if ratings is not None:
@@ -198,12 +209,12 @@ class Interactions:
             ratings = None if ratings is None else ratings[others]
             timestamps = None if timestamps is None else np.asarray(timestamps)[others]
         pairs = users * np.int64(len(item_keys)) + items
-        rows, counts = last_of_each(pairs, timestamps)
-        how = how_merged(repeated, ratings, counts)
+        rows, counts = latest_rows(pairs, timestamps)
+        how = merge_rule(repeated, ratings, counts)
         if how is None:
             merged = None if ratings is None else ratings[rows]
         else:
-            merged = merged_ratings(how, pairs, pairs[rows], counts, ratings)
+            merged = merge_ratings(how, pairs, pairs[rows], counts, ratings)
         return cls(
             np.asarray(user_keys, dtype=object),
             np.asarray(item_keys, dtype=object),
@@ -223,10 +234,12 @@ class Interactions:
 
     @property
     def n_users(self) -> int:
+        """Number of users, including those without feedback."""
         return len(self.user_keys)
 
     @property
     def n_items(self) -> int:
+        """Number of items, including those without feedback."""
         return len(self.item_keys)
 
     def __len__(self) -> int:
@@ -234,20 +247,20 @@ class Interactions:
 
     @cached_property
     def is_like(self) -> np.ndarray:
-        """bool (n,): which rows count as a like."""
-        if self.like_threshold is None or self.ratings is None:
+        """bool (n,), whether each row is a like."""
+        if self.threshold is None or self.ratings is None:
             return np.ones(len(self), dtype=bool)
         with np.errstate(over="ignore"):
             return self.ratings >= np.float32(self.like_threshold)
 
     @cached_property
     def pairs(self) -> np.ndarray:
-        """int64 (n,): one number a (user, item) pair, `user * n_items + item`; ascending as rows are sorted."""
+        """int64 (n,), one number per pair, `user * n_items + item`; ascending, as rows are sorted."""
         return self.users * np.int64(self.n_items) + self.items
 
     @cached_property
     def own_pairs(self) -> np.ndarray:
-        """int64 (m,): the pair of each user that is an item with itself, numbered as `pairs`, ascending."""
+        """int64 (m,), the pair of each user who is an item with itself, numbered as in `pairs`, ascending."""
         if self.own_items is None:
             return np.empty(0, dtype=np.int64)
         users = np.flatnonzero(self.own_items >= 0)
@@ -258,7 +271,11 @@ class Interactions:
         return self.take(self.is_like)
 
     def take(self, rows: np.ndarray) -> Interactions:
-        """Return some rows (mask or row numbers) over the same users and items."""
+        """Return some of the rows, with the same users and items.
+
+        Args:
+            rows: bool (n,) mask, or integer row positions (m,).
+        """
         return replace(
             self,
             users=self.users[rows],
@@ -269,12 +286,16 @@ class Interactions:
         )
 
     def same_keys(self, user_keys: np.ndarray, item_keys: np.ndarray) -> bool:
-        """Tell whether users and items are numbered as under these keys."""
+        """Return whether users and items have the same keys, in the same order.
+
+        Args:
+            user_keys, item_keys: object arrays.
+        """
         pairs = ((self.user_keys, user_keys), (self.item_keys, item_keys))
         return all(mine is other or np.array_equal(mine, other) for mine, other in pairs)
 
     def aligned_to(self, user_keys: np.ndarray, item_keys: np.ndarray) -> Interactions:
-        """Return the rows whose user and item are among other keys, numbered as there.
+        """Return the rows whose user and item are among the given keys, with indices into these keys.
 
         Args:
             user_keys, item_keys: object arrays, unique, in canonical order.
@@ -300,24 +321,25 @@ class Interactions:
         return replace(self, like_threshold=like_threshold)
 
     def with_texts(self, texts: Mapping[int | str, object]) -> Interactions:
-        """Return the same rows with texts of items, such as titles; items that are not named get "".
+        """Return the same rows with texts of the items, such as titles.
 
         Args:
-            texts: item key → text; numbers and lists become text, what is missing "" (`kgplug.data.values.texts`).
+            texts: item key → text. Numbers and lists become text. Missing items and values get ""
+                (`kgplug.data.values.texts`).
         """
         return replace(self, item_texts=as_texts(texts.get(key) for key in self.item_keys))
 
     @cached_property
     def texts_fingerprint(self) -> str | None:
-        """sha256 of the texts, which `fingerprint` leaves out as few models read them; None without texts."""
+        """sha256 (hex) of the texts; None without texts. `fingerprint` omits them, because few models read them."""
         return None if self.item_texts is None else fingerprint(self.item_texts)
 
     @cached_property
     def row_hashes(self) -> np.ndarray:
-        """uint64 (n,): a number for each row that follows from the keys of its user and item alone.
+        """uint64 (n,), a hash of each row that depends only on the keys of its user and item.
 
-        It is the same on every machine, and in every graph or DataFrame that holds the pair, so that rows can be
-        found again when others have come or gone.
+        It is the same on every machine, and in every graph or DataFrame that contains the pair. So rows can be found
+        again after others were added or removed.
         """
         return hash_pairs(hash_keys(self.user_keys)[self.users], hash_keys(self.item_keys)[self.items])
 
@@ -330,38 +352,41 @@ class Interactions:
         order: Literal["random", "time"] = "random",
         method: Literal["keys", "positions"] = "keys",
     ) -> tuple[Interactions, ...]:
-        """Split rows into parts.
+        """Split the rows into sets, such as training, validation and test set.
 
-        A row's part follows from its keys and the seed: one row more or less moves at most one other row across each
-        cut. Every user has its share of each part on average over seeds, also with a single row. A part that is
-        split again needs another seed.
+        A row's set depends on its keys and the seed, so adding or removing a row moves at most one other row across
+        each cut. On average over seeds, each set gets its fraction of every user's rows, even of a single row. To split
+        a set again, use another seed.
 
         Args:
-            fractions: share of each part, adding up to 1, e.g. (0.8, 0.1, 0.1).
-            seed: Seed of the shuffle and of the remainders; with `order="time"`, of rows of equal times.
-            by: "user" gives each user's rows to the parts in these shares; "row" ignores users.
-            order: "random", or "time": earlier rows to earlier parts.
-            method: "positions" splits as earlier versions of kgplug did; for runs that they saved.
+            fractions: share of each set, adding up to 1, such as (0.8, 0.1, 0.1).
+            seed: seed of the shuffle and of the rounding, at least 0.
+            by: "user" splits each user's rows in these fractions; "row" splits all rows together.
+            order: "random", or "time" to put earlier rows into earlier sets.
+            method: "keys"; "positions" splits as earlier versions of kgplug did, for runs that they saved.
+
+        Returns:
+            One object per fraction, all with the same users and items.
 
         Raises:
-            UsageError: a share, the seed or a word is wrong.
+            UsageError: the fractions, the seed or another argument are invalid.
             DataError: `order="time"` without timestamps.
         """
         if method == "positions":
-            part = split_rows_by_position(
+            sets = split_rows_by_position(
                 self.users, self.timestamps, fractions=fractions, seed=seed, by=by, order=order
             )
         elif method == "keys":
-            part = split_rows(
+            sets = split_rows(
                 self.users, self.timestamps, row_hashes=self.row_hashes, user_hashes=hash_keys(self.user_keys),
                 fractions=fractions, seed=seed, by=by, order=order,
             )  # fmt: skip
         else:
             raise UsageError(f'method: expected "keys" or "positions", found {method!r}.')
-        return tuple(self.take(part == number) for number in range(len(fractions)))  # part: (n,)
+        return tuple(self.take(sets == index) for index in range(len(fractions)))  # sets: (n,)
 
     def matrix(self) -> sparse.csr_matrix:
-        """Return the rows as a binary matrix: float32 (n_users, n_items)."""
+        """Return a CSR matrix with a 1 for each row: float32 (n_users, n_items)."""
         values = np.ones(len(self), dtype=np.float32)
         return sparse.csr_matrix((values, (self.users, self.items)), shape=(self.n_users, self.n_items))
 
@@ -382,7 +407,7 @@ class Interactions:
         )
 
     def to_dataframe(self) -> pd.DataFrame:
-        """Return one row per pair with keys: columns user, item and, where known, rating, timestamp (`time_unit`)."""
+        """Return one row per pair, with keys: columns user, item and, if known, rating and timestamp."""
         columns = {"user": self.user_keys[self.users], "item": self.item_keys[self.items]}
         if self.ratings is not None:
             columns["rating"] = self.ratings

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,7 +10,7 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from kgplug.data.splitting import as_fractions, check_fractions, check_seed, hash_keys, hash_pairs, hashed, mixed
+from kgplug.data.splitting import as_uniform, check_fractions, check_seed, hash_keys, hash_names, hash_pairs, mix
 from kgplug.data.values.columns import missing_columns, named_columns
 from kgplug.data.values.keys import as_column, canonical_order, distinct, factorize, fingerprint
 from kgplug.errors import DataError
@@ -18,18 +19,17 @@ from kgplug.plain_text import counted
 
 @dataclass(frozen=True, eq=False)
 class KnowledgeGraph:
-    """A directed multi-relational graph.
+    """A directed multi-relational graph: triples of head, relation and tail.
 
-    An entity is known by (label, key); graphs without labels (from a DataFrame) have the
-    label "" everywhere. Entities, relations and triples stand in canonical order, so equal
-    content always gives equal arrays.
+    An entity is identified by its label and key. Graphs without labels, such as those from a DataFrame, have the label
+    "" everywhere. Entities, relations and triples are in canonical order, so equal content always gives equal arrays.
 
     Attributes:
-        entity_keys: object (n_entities,), `int` or `str`.
-        entity_labels: object (n_entities,), the node label or "".
+        entity_keys: object (n_entities,), key of each entity, `int` or `str`.
+        entity_labels: object (n_entities,), node label of each entity, or "".
         relations: object (n_relations,), relation names.
-        triples: int64 (n_triples, 3), columns head, relation, tail; no duplicates.
-        graph_schema: of the graph from which they were read, None for other sources.
+        triples: int64 (n_triples, 3), columns head, relation, tail: indices into the arrays above. No duplicates.
+        graph_schema: schema of the Neo4j graph from which the triples were read; None for other sources.
     """
 
     entity_keys: np.ndarray
@@ -42,7 +42,11 @@ class KnowledgeGraph:
     def from_dataframe(
         cls, frame: pd.DataFrame, *, head: str = "head", relation: str = "relation", tail: str = "tail"
     ) -> KnowledgeGraph:
-        """Build a graph from one row a triple; any integers or text as keys.
+        """Build a graph from a DataFrame with one row per triple.
+
+        Args:
+            frame: one row per triple. Keys are integers or text. Duplicate rows count once.
+            head, relation, tail: names of its columns.
 
         Raises:
             DataError: a column is missing, a key is null, or there is no row.
@@ -66,13 +70,13 @@ class KnowledgeGraph:
     def from_arrays(
         cls, entity_keys: np.ndarray, entity_labels: np.ndarray, relations: np.ndarray, triples: np.ndarray
     ) -> KnowledgeGraph:
-        """Put arrays in canonical order and drop duplicate triples.
+        """Build a graph from arrays in any order. Sorts them into canonical order and drops duplicate triples.
 
         Args:
-            entity_keys: object (n_entities,).
-            entity_labels: object (n_entities,).
+            entity_keys: object (n_entities,), `int` or `str`. Pairs of label and key are unique.
+            entity_labels: object (n_entities,), node labels, or "".
             relations: text (n_relations,), unique.
-            triples: integer (n_triples, 3), row numbers into the above.
+            triples: integer (n_triples, 3), columns head, relation, tail: indices into the arrays above.
         """
         entity_keys = np.asarray(entity_keys, dtype=object)
         entity_labels = np.asarray(entity_labels, dtype=object)
@@ -90,39 +94,45 @@ class KnowledgeGraph:
 
     @property
     def n_entities(self) -> int:
+        """Number of entities, including those without triples."""
         return len(self.entity_keys)
 
     @property
     def n_relations(self) -> int:
+        """Number of relations."""
         return len(self.relations)
 
     @property
     def n_triples(self) -> int:
+        """Number of triples."""
         return len(self.triples)
 
     @cached_property
     def fingerprint(self) -> str:
-        """sha256 of keys, labels, relations and triples."""
+        """sha256 (hex) of keys, labels, relations and triples: equal graphs have equal fingerprints."""
         return fingerprint(self.entity_keys, self.entity_labels, self.relations, self.triples)
 
     @cached_property
     def triple_hashes(self) -> np.ndarray:
-        """uint64 (n_triples,): a number for each triple that follows from labels, keys and relation alone."""
+        """uint64 (n_triples,), a hash of each triple that depends only on its labels, keys and relation."""
         head, relation, tail = self.triples.T
         entity = self.entity_hashes
-        return triple_hashes(entity[head], hashed(self.relations)[relation], entity[tail])
+        return triple_hashes(entity[head], hash_names(self.relations)[relation], entity[tail])
 
     @cached_property
     def entity_hashes(self) -> np.ndarray:
-        """uint64 (n_entities,): a number for each entity that follows from its label and key alone."""
-        return hash_pairs(hashed(self.entity_labels), hash_keys(self.entity_keys))
+        """uint64 (n_entities,), a hash of each entity that depends only on its label and key."""
+        return hash_pairs(hash_names(self.entity_labels), hash_keys(self.entity_keys))
 
     def entities_of(self, keys: np.ndarray, *, label: str = "") -> np.ndarray:
-        """Return the entity number of each key, int64 (n,), -1 where the graph has no such entity.
+        """Return the entity index of each key.
 
         Args:
-            keys: object (n,).
-            label: node label of the keys; ignored by a graph without labels.
+            keys: object (n,), `int` or `str`.
+            label: node label of the keys. Ignored if the graph has no labels.
+
+        Returns:
+            int64 (n,), -1 for keys without an entity.
         """
         if not (self.entity_labels != "").any():
             label = ""
@@ -134,33 +144,41 @@ class KnowledgeGraph:
         return result
 
     def split(self, fractions: Sequence[float], *, seed: int = 0) -> list[KnowledgeGraph]:
-        """Part the triples at random: one graph a share, all over the same entities and relations.
+        """Split the triples at random into one graph per fraction, all with the same entities and relations.
 
-        A triple's part follows from its own keys and the seed alone, so it stays where it is when nodes and triples
-        arrive: what a model was tested on once is never trained on later. Sizes differ from the shares by chance.
+        A triple's set depends only on its own keys and the seed. It does not change when nodes and triples are added,
+        so a triple that was once in the test set is never trained on later. Sizes match the fractions on average.
+
+        Args:
+            fractions: share of each set, adding up to 1, such as (0.8, 0.1, 0.1).
+            seed: seed of the random order, at least 0.
 
         Raises:
-            UsageError: the shares do not add up to 1, or the seed is not a whole number from 0 on.
+            UsageError: the fractions do not add up to 1, or the seed is not a whole number of at least 0.
         """
-        shares, seed = check_fractions(fractions), check_seed(seed)
+        checked, seed = check_fractions(fractions), check_seed(seed)
         head, relation, tail = self.triples.T
-        entity = mixed(hashed(self.entity_labels)) + hashed(self.entity_keys)
-        number = mixed(
-            mixed(mixed(entity[head]) + hashed(self.relations)[relation]) + entity[tail] + np.uint64(seed % 2**64)
+        entity = mix(hash_names(self.entity_labels)) + hash_names(self.entity_keys)
+        hashes = mix(
+            mix(mix(entity[head]) + hash_names(self.relations)[relation]) + entity[tail] + np.uint64(seed % 2**64)
         )
-        cumulative = np.cumsum(shares)
-        part = np.searchsorted(cumulative[:-1] / cumulative[-1], as_fractions(number), side="right")
+        cumulative = np.cumsum(checked)
+        sets = np.searchsorted(cumulative[:-1] / cumulative[-1], as_uniform(hashes), side="right")  # (n_triples,)
         return [
-            KnowledgeGraph(self.entity_keys, self.entity_labels, self.relations, self.triples[part == number])
-            for number in range(len(fractions))
+            KnowledgeGraph(self.entity_keys, self.entity_labels, self.relations, self.triples[sets == index])
+            for index in range(len(checked))
         ]
 
     def without_triples(self) -> KnowledgeGraph:
-        """Return the same entities and relations with nothing said of them: what a model is without its graph."""
+        """Return the same entities and relations without triples, to measure what a model owes to its graph."""
         return KnowledgeGraph(self.entity_keys, self.entity_labels, self.relations, self.triples[:0])
 
-    def rows_in(self, other: KnowledgeGraph) -> tuple[np.ndarray, np.ndarray]:
-        """Return where another graph has this one's entities and relations: int64, -1 where it has them not."""
+    def indices_in(self, other: KnowledgeGraph) -> tuple[np.ndarray, np.ndarray]:
+        """Return the index of each entity and relation of this graph in another graph.
+
+        Returns:
+            (entities, relations): int64 (n_entities,) and (n_relations,), -1 where missing.
+        """
         entities = np.full(self.n_entities, -1, dtype=np.int64)
         for label in set(self.entity_labels):
             rows = np.flatnonzero(self.entity_labels == label)
@@ -168,8 +186,13 @@ class KnowledgeGraph:
         relations = pd.Index(other.relations, dtype=object).get_indexer(pd.Index(self.relations, dtype=object))
         return entities, relations.astype(np.int64)
 
+    def rows_in(self, other: KnowledgeGraph) -> tuple[np.ndarray, np.ndarray]:
+        """Deprecated: use `indices_in`."""
+        warnings.warn("KnowledgeGraph.rows_in is now called indices_in.", DeprecationWarning, stacklevel=2)
+        return self.indices_in(other)
+
     def to_dataframe(self) -> pd.DataFrame:
-        """Return one row a triple with keys and names: columns head, relation, tail."""
+        """Return one row per triple, with keys and names: columns head, relation, tail."""
         head, relation, tail = self.triples.T
         return pd.DataFrame(
             {"head": self.entity_keys[head], "relation": self.relations[relation], "tail": self.entity_keys[tail]}
@@ -183,7 +206,7 @@ class KnowledgeGraph:
 
 
 def triple_hashes(heads: np.ndarray, relations: np.ndarray, tails: np.ndarray) -> np.ndarray:
-    """Return a number for each triple of hashes: uint64, shapes that fit together → uint64."""
+    """Return a hash of each triple of hashes: uint64, shapes that broadcast → uint64."""
     return hash_pairs(hash_pairs(heads, relations), tails)
 
 
@@ -198,7 +221,7 @@ def _unique_triples(triples: np.ndarray) -> np.ndarray:
     if len(triples) == 0:
         return triples
     n_relations, n_tails = (int(triples[:, column].max()) + 1 for column in (1, 2))
-    if (int(triples[:, 0].max()) + 1) * n_relations * n_tails < 2**63:  # one number a triple sorts faster than three
+    if (int(triples[:, 0].max()) + 1) * n_relations * n_tails < 2**63:  # one number per triple sorts faster than three
         codes = distinct((triples[:, 0] * n_relations + triples[:, 1]) * n_tails + triples[:, 2])
         pairs, tails = np.divmod(codes, n_tails)
         return np.stack([*np.divmod(pairs, n_relations), tails], axis=1)

@@ -1,4 +1,4 @@
-"""Users that are also items, such as people who follow people: which item each user is."""
+"""Users who are also items, such as people who follow people: which item each user is."""
 
 from __future__ import annotations
 
@@ -9,29 +9,29 @@ OWN_ITEMS = "own_items"  # name of the array in a run
 
 
 def same_keys_as(user_keys: np.ndarray, item_keys: np.ndarray) -> np.ndarray | None:
-    """Return the item whose key each user has, for data in which users and items share their keys.
+    """Return the index of the item with the same key as each user, for data in which users and items share keys.
 
     Args:
         user_keys, item_keys: object (n_users,) and (n_items,), unique.
 
     Returns:
-        int64 (n_users,), -1 where a user is not an item; None where no user is one.
+        int64 (n_users,), -1 for users who are not items; None if no user is an item.
     """
     found = pd.Index(item_keys, dtype=object).get_indexer(pd.Index(user_keys, dtype=object))
     return known(found.astype(np.int64))
 
 
 def known(own_items: np.ndarray) -> np.ndarray | None:
-    """Return the array, or None where no user is an item."""
+    """Return the array, or None if no user is an item."""
     return own_items if (own_items >= 0).any() else None
 
 
 def leave_out_own(scores: np.ndarray, users: np.ndarray, own_items: np.ndarray | None) -> None:
-    """Set to -inf the score that each user has for itself.
+    """Set each user's score for itself to -inf.
 
     Args:
         scores: float32 (b, n_items), written.
-        users: int64 (b,), whose scores these are.
+        users: int64 (b,), the user of each row.
         own_items: int64 (n_users,), or None.
     """
     if own_items is None:
@@ -42,11 +42,11 @@ def leave_out_own(scores: np.ndarray, users: np.ndarray, own_items: np.ndarray |
 
 
 def without_own(items: np.ndarray, scores: np.ndarray, own_items: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Take each user out of its own list; what follows moves up, and -1 and -inf fill the end.
+    """Remove each user from its own list. Later items move up; -1 and -inf fill the end.
 
     Args:
         items, scores: int64 and float32 (n_users, k).
-        own_items: int64 (n_users,), -1 where a user is not an item.
+        own_items: int64 (n_users,), -1 for users who are not items.
     """
     own = (items == own_items[:, None]) & (own_items >= 0)[:, None]  # (n_users, k)
     if not own.any():
@@ -57,12 +57,12 @@ def without_own(items: np.ndarray, scores: np.ndarray, own_items: np.ndarray) ->
 
 
 def renumbered(own_items: np.ndarray, users: np.ndarray, items: np.ndarray, n_users: int) -> np.ndarray | None:
-    """Return the same under other numbers.
+    """Return `own_items` for other user and item indices.
 
     Args:
         own_items: int64 (n_users before,).
-        users, items: int64, the new number of each user and item, -1 where it has none.
-        n_users: how many users there are now.
+        users, items: int64 (n_users before,) and (n_items before,), the new index of each; -1 if it has none.
+        n_users: number of users afterwards.
     """
     kept = (users >= 0) & (own_items >= 0)
     found = np.full(n_users, -1, dtype=np.int64)

@@ -1,4 +1,4 @@
-"""Several rows of feedback for one user and item: what becomes of them."""
+"""Merge several rows of feedback for one user and item."""
 
 from __future__ import annotations
 
@@ -8,13 +8,21 @@ import numpy as np
 
 from kgplug.errors import DataError, UsageError
 
-Repeated = Literal["last", "sum", "mean", "count"]  # what the rating of a pair with several rows is
+Repeated = Literal["last", "sum", "mean", "count"]  # how the ratings of a pair's rows are merged
 REPEATED: tuple[Repeated, ...] = get_args(Repeated)
 
 
-def last_of_each(pairs: np.ndarray, timestamps: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | None]:
-    """Return (the latest row of each pair, how many rows it has), pairs ascending; counts are None if all are 1."""
-    order = np.argsort(pairs)  # not stable, which matters to repeated pairs only
+def latest_rows(pairs: np.ndarray, timestamps: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return the latest row of each pair, in ascending order of pairs.
+
+    Args:
+        pairs: int64 (n,), one number per (user, item) pair.
+        timestamps: (n,), or None. Of equal times, the last row counts as the latest.
+
+    Returns:
+        (rows, counts): int64 (n_pairs,), and the number of rows of each pair; None if all are 1.
+    """
+    order = np.argsort(pairs)  # not stable, which matters only for repeated pairs
     last = np.ones(len(order), dtype=bool)
     last[:-1] = pairs[order][1:] != pairs[order][:-1]
     if last.all():
@@ -22,12 +30,16 @@ def last_of_each(pairs: np.ndarray, timestamps: np.ndarray | None) -> tuple[np.n
     repeated = ~last | np.concatenate([[False], ~last[:-1]])
     rows = order[repeated]
     when = np.zeros(len(rows)) if timestamps is None else np.asarray(timestamps)[rows]
-    order[repeated] = rows[np.lexsort((rows, when, pairs[rows]))]  # of equal times the last row stays
+    order[repeated] = rows[np.lexsort((rows, when, pairs[rows]))]  # of equal times, the last row stays
     return order[last], np.diff(np.flatnonzero(last), prepend=-1)
 
 
-def how_merged(repeated: Repeated | None, ratings: np.ndarray | None, counts: np.ndarray | None) -> Repeated | None:
-    """Return how the ratings of repeated pairs are merged, None where each pair keeps what its last row has."""
+def merge_rule(repeated: Repeated | None, ratings: np.ndarray | None, counts: np.ndarray | None) -> Repeated | None:
+    """Return how the ratings of repeated pairs are merged; None if each pair keeps the rating of its latest row.
+
+    Raises:
+        UsageError: `repeated` is unknown, or needs ratings.
+    """
     if repeated is not None and repeated not in REPEATED:
         raise UsageError(f"repeated: expected one of {', '.join(REPEATED)}, found {repeated!r}.")
     if repeated in ("sum", "mean") and ratings is None:
@@ -37,17 +49,20 @@ def how_merged(repeated: Repeated | None, ratings: np.ndarray | None, counts: np
     return None if repeated == "last" or (repeated in ("sum", "mean") and counts is None) else repeated
 
 
-def merged_ratings(
+def merge_ratings(
     how: Repeated, pairs: np.ndarray, kept: np.ndarray, counts: np.ndarray | None, ratings: np.ndarray | None
 ) -> np.ndarray:
-    """Return the ratings of pairs, float32 (n_pairs,).
+    """Return the merged ratings of pairs, float32 (n_pairs,).
 
     Args:
         how: "sum", "mean" or "count".
-        pairs: int64 (n,), of all rows.
-        kept: int64 (n_pairs,), ascending.
-        counts: int64 (n_pairs,), or None if all are 1.
-        ratings: float32 (n,), or None with "count".
+        pairs: int64 (n,), the pair of each row.
+        kept: int64 (n_pairs,), the distinct pairs, ascending.
+        counts: int64 (n_pairs,), number of rows of each; None if all are 1.
+        ratings: float32 (n,); None with "count".
+
+    Raises:
+        DataError: a sum is too large for float32.
     """
     if ratings is None or how == "count":
         return np.ones(len(kept), dtype=np.float32) if counts is None else counts.astype(np.float32)

@@ -1,4 +1,4 @@
-"""What a run remembers of its split: a hash of each row with its part, to find the rows again in a later graph."""
+"""What a run stores of its split: a hash and the set of each row, to find the rows again in a later graph."""
 
 from __future__ import annotations
 
@@ -9,28 +9,28 @@ from typing import Self
 import numpy as np
 
 TRAINING, VALIDATION, TEST = 0, 1, 2
-NEW = -1  # a row that a run does not remember
-HASHES, PARTS = "rows.hashes", "rows.parts"
+NEW = -1  # a row that is not in the run's memory
+HASHES, SETS = "rows.hashes", "rows.parts"  # names of the arrays in a run
 
 
 @dataclass(frozen=True, eq=False)
 class RowMemory:
-    """The rows of a split, feedback or triples, by hash.
+    """The set of each row (feedback or triple) of a split, by the row's hash.
 
     Attributes:
         hashes: uint64 (n,), ascending.
-        parts: uint8 (n,), TRAINING, VALIDATION or TEST.
+        sets: uint8 (n,), TRAINING, VALIDATION or TEST.
     """
 
     hashes: np.ndarray
-    parts: np.ndarray
+    sets: np.ndarray
 
     @classmethod
-    def of_parts(cls, *hashes: np.ndarray | None) -> Self:
+    def of_sets(cls, *hashes: np.ndarray | None) -> Self:
         """Return the memory of a split.
 
         Args:
-            hashes: uint64 of the training, validation and test rows; None for an empty part.
+            hashes: uint64 arrays of the training, validation and test set; None for an empty set.
         """
         present = [np.empty(0, dtype=np.uint64) if each is None else each for each in hashes]
         every = np.concatenate(present)
@@ -40,46 +40,46 @@ class RowMemory:
 
     @classmethod
     def from_arrays(cls, arrays: dict[str, np.ndarray]) -> Self | None:
-        """Return what a run has kept; None for a run of an earlier version."""
-        if HASHES not in arrays or PARTS not in arrays:
+        """Return the memory in a run's arrays; None if the run was saved by a version that stored none."""
+        if HASHES not in arrays or SETS not in arrays:
             return None
-        return cls(arrays[HASHES], arrays[PARTS])
+        return cls(arrays[HASHES], arrays[SETS])
 
     def to_arrays(self) -> dict[str, np.ndarray]:
-        """Return what a run keeps, nine bytes per row."""
-        return {HASHES: self.hashes, PARTS: self.parts}
+        """Return the arrays to store in a run: nine bytes per row."""
+        return {HASHES: self.hashes, SETS: self.sets}
 
-    def parts_of(self, hashes: np.ndarray) -> np.ndarray:
-        """Return the part of each row of a graph, int8 (m,), NEW where it is not remembered.
+    def sets_of(self, hashes: np.ndarray) -> np.ndarray:
+        """Return the set of each row of a graph: int8 (m,), NEW if the row is not in the memory.
 
         Args:
             hashes: uint64 (m,).
         """
         if len(self.hashes) == 0:
             return np.full(len(hashes), NEW, dtype=np.int8)
-        places = np.minimum(np.searchsorted(self.hashes, hashes), len(self.hashes) - 1)
-        return np.where(self.hashes[places] == hashes, self.parts[places], NEW).astype(np.int8)
+        positions = np.minimum(np.searchsorted(self.hashes, hashes), len(self.hashes) - 1)
+        return np.where(self.hashes[positions] == hashes, self.sets[positions], NEW).astype(np.int8)
 
-    def count(self, part: int) -> int:
-        """Return the number of rows of a part."""
-        return int((self.parts == part).sum())
+    def count(self, code: int) -> int:
+        """Return the number of rows in a set: TRAINING, VALIDATION or TEST."""
+        return int((self.sets == code).sum())
 
     def without(self, hashes: np.ndarray) -> Self:
-        """Return the memory without some rows, uint64 (m,), whether they are in it or not."""
+        """Return the memory without the rows of some hashes, uint64 (m,); unknown hashes are ignored."""
         kept = ~np.isin(self.hashes, hashes)
-        return type(self)(self.hashes[kept], self.parts[kept])
+        return type(self)(self.hashes[kept], self.sets[kept])
 
 
-def common_test_rows(parts: Sequence[np.ndarray]) -> np.ndarray:
-    """Return the rows on which runs can be compared, bool (m,).
+def common_test_rows(sets: Sequence[np.ndarray]) -> np.ndarray:
+    """Return the mask of the rows on which runs can be compared, bool (m,).
 
-    They are test rows of at least one run, and training or validation rows of none.
+    These rows are in the test set of at least one run, and in no run's training or validation set.
 
     Args:
-        parts: int8 (m,) of each run, from `RowMemory.parts_of` on one graph.
+        sets: int8 (m,) per run, from `RowMemory.sets_of` on one graph.
     """
-    tested, learnt = np.zeros(len(parts[0]), dtype=bool), np.zeros(len(parts[0]), dtype=bool)
-    for part in parts:
-        tested |= part == TEST
-        learnt |= (part == TRAINING) | (part == VALIDATION)
+    tested, learnt = np.zeros(len(sets[0]), dtype=bool), np.zeros(len(sets[0]), dtype=bool)
+    for codes in sets:
+        tested |= codes == TEST
+        learnt |= (codes == TRAINING) | (codes == VALIDATION)
     return tested & ~learnt

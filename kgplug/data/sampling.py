@@ -1,4 +1,4 @@
-"""Negative sampling in whole arrays: what a user did not like, what is not a tail."""
+"""Negative sampling in whole arrays: items that a user did not like, tails that make no known triple."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from kgplug.data.values.keys import distinct
 class ComplementSampler:
     """Draws members that a group does not hold, uniformly and without rejection.
 
-    A group's held members f_0 < f_1 < … leave holes. The r-th member that it does not hold is
-    r + |{j : f_j − j ≤ r}|, found for all draws at once by one binary search.
+    Let f_0 < f_1 < … be the members that a group holds. The r-th member that it does not hold is
+    r + |{j : f_j − j ≤ r}|, which one binary search finds for all draws at once.
 
     Args:
-        groups, members: integer (n,), which group holds which member; repetitions do no harm.
-        n_groups: how many groups there are.
-        n_members: how many members there are, one number or int64 (n_groups,).
+        groups, members: integer (n,), which group holds which member. Repetitions are allowed.
+        n_groups: number of groups.
+        n_members: number of members: one number, or int64 (n_groups,).
     """
 
     def __init__(self, groups: np.ndarray, members: np.ndarray, *, n_groups: int, n_members: int | np.ndarray) -> None:
@@ -31,32 +31,32 @@ class ComplementSampler:
         self.n_free: np.ndarray = n_members - counts
 
     def draw(self, groups: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Return one member a group, int64 (n,); -1 where the group holds every member."""
+        """Return one member per group, int64 (n,); -1 if the group holds every member."""
         rank = rng.integers(0, np.maximum(self.n_free[groups], 1))
         below = np.searchsorted(self._keys, groups * self._stride + rank, side="right") - self._starts[groups]
         return np.where(self.n_free[groups] > 0, rank + below, -1)
 
 
-def negative_sampler(*parts: Interactions) -> ComplementSampler:
-    """Return a sampler of items for users that avoids the rows of the given parts and each user itself, nothing else.
+def negative_sampler(*known: Interactions) -> ComplementSampler:
+    """Return a sampler of items for users that avoids only the given rows and each user itself.
 
-    For training pass the training likes only: to avoid rows of the test part too would leak them.
+    For training, pass the training likes only: avoiding rows of the test set would leak them.
     """
-    own = parts[0].own_pairs // max(parts[0].n_items, 1), parts[0].own_pairs % max(parts[0].n_items, 1)
+    own = known[0].own_pairs // max(known[0].n_items, 1), known[0].own_pairs % max(known[0].n_items, 1)
     return ComplementSampler(
-        np.concatenate([*(part.users for part in parts), own[0]]),
-        np.concatenate([*(part.items for part in parts), own[1]]),
-        n_groups=parts[0].n_users,
-        n_members=parts[0].n_items,
+        np.concatenate([*(rows.users for rows in known), own[0]]),
+        np.concatenate([*(rows.items for rows in known), own[1]]),
+        n_groups=known[0].n_users,
+        n_members=known[0].n_items,
     )
 
 
 class TailCorrupter:
-    """Draws, for known triples, tails that make no known triple.
+    """Draws tails that make no known triple.
 
-    A corrupt tail comes from the range of its relation: the tails that the relation has anywhere.
-    Tails drawn from all entities are told apart by their kind alone (a person is no genre), and a
-    model that has learnt the kinds learns nothing more.
+    A corrupt tail comes from the range of its relation: the tails that the relation has anywhere. Tails drawn from all
+    entities could be recognised by their kind alone (a person is not a genre), and a model that has learnt the kinds
+    would learn nothing more.
 
     Args:
         triples: int64 (n, 3), head, relation, tail.
@@ -77,7 +77,7 @@ class TailCorrupter:
         )
 
     def draw(self, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Return a corrupt tail for each row number of `triples`: int64 (n,), -1 where the whole range is known."""
+        """Return a corrupt tail for each of these rows of `triples`: int64 (n,), -1 if all tails are known."""
         pairs = self._pair[rows]
         drawn = self._sampler.draw(pairs, rng)
         return np.where(drawn >= 0, self._candidates[self._starts[pairs] + np.maximum(drawn, 0)], -1)

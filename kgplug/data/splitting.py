@@ -1,4 +1,4 @@
-"""Assign feedback rows to training, validation and test parts."""
+"""Assign feedback rows to training, validation and test sets."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pandas as pd
 from kgplug.data.values.whole_numbers import is_whole
 from kgplug.errors import DataError, UsageError
 
-_DECIMALS = 9  # of a share; what differs less is the same share
+_DECIMALS = 9  # of a fraction: fractions that differ by less are equal
 
 
 def split_rows(
@@ -25,47 +25,47 @@ def split_rows(
     by: str,
     order: str,
 ) -> np.ndarray:
-    """Return the part number of each row, int64 (n,), from the keys of the rows and the seed alone.
+    """Return the set of each row: int64 (n,), 0 for the first fraction, 1 for the second, and so on.
 
-    The rows of a group (a user, or all rows) stand in the order of their times or of a hash of seed and row, which
-    also orders rows of equal times. With n rows in the group and C the sum of the first shares, the first
-    floor(C·n + r) rows belong to the first parts. The remainder r is a uniform random number in [0, 1) that follows
-    from the seed, the shares and the group. So each part of each group has its share on average, also of a single
-    row, and differs from it by less than one row. One row more moves at most one other row across each cut of its
-    group, and no row of another group.
+    A row's set depends only on the keys of the rows and the seed. The rows of a group (a user, or all rows) are sorted
+    by time, or by a hash of seed and row; the hash also sorts rows of equal times. With n rows in the group and C the
+    sum of the first fractions, the first floor(C·n + r) rows go to the first sets. The remainder r is a uniform random
+    number in [0, 1), computed from the seed, the fractions and the group. So on average each set gets its fraction of
+    each group, even of a single row, and it is off by less than one row. An additional row moves at most one other row
+    across each cut of its group, and no row of another group.
 
     Args:
-        users: int64 (n,).
+        users: int64 (n,), user indices.
         timestamps: int64 (n,), or None.
-        row_hashes: uint64 (n,), of the keys of user and item.
-        user_hashes: uint64 (n_users,), of the keys of the users.
-        fractions: of the parts.
-        seed: a whole number from 0 on.
+        row_hashes: uint64 (n,), hashes of the user's and the item's key.
+        user_hashes: uint64 (n_users,), hashes of the users' keys.
+        fractions: share of each set, adding up to 1.
+        seed: seed of the order and the remainders, at least 0.
         by: "user" or "row".
         order: "random" or "time".
 
     Raises:
-        UsageError: fractions do not add up to 1, a word is unknown, or the seed is wrong.
+        UsageError: the fractions, the seed, `by` or `order` are invalid.
         DataError: `order="time"` without timestamps.
     """
-    shares = check_fractions(fractions)
+    checked = check_fractions(fractions)
     seed = check_seed(seed)
     _check_words(by, order, timestamps)
     n = len(users)
     stream = _stream(seed, by)
-    drawn = mixed(row_hashes + stream)  # (n,)
+    drawn = mix(row_hashes + stream)  # (n,)
     rank = np.empty(n, dtype=np.int64)
     rank[np.argsort(drawn) if order == "random" else np.lexsort((drawn, np.asarray(timestamps)))] = np.arange(n)
     if by == "user":
         group, hashes = np.asarray(users, dtype=np.int64), user_hashes
     else:
         group, hashes = np.zeros(n, dtype=np.int64), np.zeros(1, dtype=np.uint64)
-    remainders = as_fractions(mixed(mixed(hashes + stream) + _hash_of_numbers(shares)))  # (groups,)
-    cumulative = np.cumsum(shares)
+    remainders = as_uniform(mix(mix(hashes + stream) + _hash_of_numbers(checked)))  # (groups,)
+    cumulative = np.cumsum(checked)
     cumulative = cumulative[:-1] / cumulative[-1]
     sizes = np.bincount(group, minlength=len(hashes))
-    cuts = np.floor(cumulative[:, None] * sizes + remainders).astype(np.int64)  # (parts - 1, groups)
-    return _parts(group, rank, sizes, cuts)
+    cuts = np.floor(cumulative[:, None] * sizes + remainders).astype(np.int64)  # (sets - 1, groups)
+    return _sets(group, rank, sizes, cuts)
 
 
 def split_rows_by_position(
@@ -77,11 +77,11 @@ def split_rows_by_position(
     by: str,
     order: str,
 ) -> np.ndarray:
-    """Return the part number of each row, int64 (n,), from the positions of the rows, as earlier versions did.
+    """Return the set of each row, int64 (n,), from the positions of the rows, as earlier versions of kgplug did.
 
-    The test set of a run that such a version saved is found this way, if the data have not changed since.
+    This finds the test set of a run that such a version saved, if the data have not changed since.
     """
-    shares = check_fractions(fractions)
+    checked = check_fractions(fractions)
     seed = check_seed(seed)
     _check_words(by, order, timestamps)
     n = len(users)
@@ -90,27 +90,27 @@ def split_rows_by_position(
         rank[np.lexsort((rank, np.asarray(timestamps)))] = np.arange(n)
     group = np.asarray(users, dtype=np.int64) if by == "user" else np.zeros(n, dtype=np.int64)
     sizes = np.bincount(group, minlength=1)
-    cuts = np.floor(np.cumsum(shares)[:-1][:, None] * sizes[None, :] + 0.5).astype(np.int64)  # (parts - 1, groups)
-    return _parts(group, rank, sizes, cuts)
+    cuts = np.floor(np.cumsum(checked)[:-1][:, None] * sizes[None, :] + 0.5).astype(np.int64)  # (sets - 1, groups)
+    return _sets(group, rank, sizes, cuts)
 
 
-def _parts(group: np.ndarray, rank: np.ndarray, sizes: np.ndarray, cuts: np.ndarray) -> np.ndarray:
-    """Return the part number of each row, int64 (n,).
+def _sets(group: np.ndarray, rank: np.ndarray, sizes: np.ndarray, cuts: np.ndarray) -> np.ndarray:
+    """Return the set of each row, int64 (n,).
 
     Args:
-        group, rank: int64 (n,), the group of each row, and its place in the order of all rows.
-        sizes: int64 (groups,), rows of each group.
-        cuts: int64 (parts - 1, groups), how many rows of a group stand before each cut.
+        group, rank: int64 (n,), the group of each row, and its rank among all rows.
+        sizes: int64 (groups,), number of rows in each group.
+        cuts: int64 (sets - 1, groups), number of a group's rows before each cut.
     """
     n = len(group)
     sequence = np.argsort(group * np.int64(n) + rank)
     starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
     position = np.empty(n, dtype=np.int64)
     position[sequence] = np.arange(n) - starts[group[sequence]]
-    part = np.zeros(n, dtype=np.int64)
+    found = np.zeros(n, dtype=np.int64)
     for cut in cuts:
-        part += position >= cut[group]
-    return part
+        found += position >= cut[group]
+    return found
 
 
 def _check_words(by: str, order: str, timestamps: np.ndarray | None) -> None:
@@ -123,10 +123,10 @@ def _check_words(by: str, order: str, timestamps: np.ndarray | None) -> None:
 
 
 def check_seed(seed: int) -> int:
-    """Return the seed of a split as a Python number.
+    """Return the seed of a split as a Python int.
 
     Raises:
-        UsageError: it is not a whole number from 0 on.
+        UsageError: it is not a whole number of at least 0.
     """
     if not is_whole(seed) or seed < 0:
         raise UsageError(f"seed of a split: expected a whole number of at least 0, found {seed!r}.")
@@ -134,23 +134,23 @@ def check_seed(seed: int) -> int:
 
 
 def check_fractions(fractions: Sequence[float]) -> np.ndarray:
-    """Return the shares, float64 (parts,).
+    """Return the fractions, float64 (sets,).
 
     Raises:
         UsageError: they are not two or more numbers, none negative, that add up to 1.
     """
     try:
-        shares = np.asarray([_as_printed(share) for share in fractions], dtype=np.float64)
+        found = np.asarray([_as_printed(fraction) for fraction in fractions], dtype=np.float64)
     except (TypeError, ValueError):
         raise _not_fractions(f"{fractions!r}") from None
-    if len(shares) < 2 or not (shares >= 0).all() or not np.isclose(shares.sum(), 1.0):
-        raise _not_fractions(", ".join(f"{share:g}" for share in shares) or "none")
-    return shares
+    if len(found) < 2 or not (found >= 0).all() or not np.isclose(found.sum(), 1.0):
+        raise _not_fractions(", ".join(f"{fraction:g}" for fraction in found) or "none")
+    return found
 
 
-def _as_printed(share: Any) -> float:
-    """Return a share as a Python number, one of numpy as it prints: np.float32(0.8) is 0.8."""
-    return float(str(share)) if isinstance(share, np.floating) else float(share)
+def _as_printed(fraction: Any) -> float:
+    """Return a fraction as a Python float; a numpy float counts as it prints, so np.float32(0.8) is 0.8."""
+    return float(str(fraction)) if isinstance(fraction, np.floating) else float(fraction)
 
 
 def _not_fractions(found: str) -> UsageError:
@@ -158,41 +158,41 @@ def _not_fractions(found: str) -> UsageError:
 
 
 def hash_keys(keys: np.ndarray) -> np.ndarray:
-    """Return a number for each key that is the same on every machine: object (n,) → uint64 (n,); 1 and "1" differ."""
+    """Return a hash of each key, the same on every machine: object (n,) → uint64 (n,). 1 and "1" differ."""
     keys = np.asarray(keys, dtype=object)
     is_text = np.fromiter((isinstance(key, str) for key in keys), dtype=bool, count=len(keys))
     hashes = np.empty(len(keys), dtype=np.uint64)
     hashes[is_text] = _hash_texts(keys[is_text])
     integers = keys[~is_text]
     try:
-        hashes[~is_text] = mixed(integers.astype(np.int64).view(np.uint64))
+        hashes[~is_text] = mix(integers.astype(np.int64).view(np.uint64))
     except OverflowError:
         small = np.fromiter((-(2**63) <= key < 2**63 for key in integers), dtype=bool, count=len(integers))
         found = np.empty(len(integers), dtype=np.uint64)
-        found[small] = mixed(integers[small].astype(np.int64).view(np.uint64))
-        found[~small] = mixed(hashed(integers[~small]))
+        found[small] = mix(integers[small].astype(np.int64).view(np.uint64))
+        found[~small] = mix(hash_names(integers[~small]))
         hashes[~is_text] = found
     return hashes
 
 
 def hash_pairs(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Return a number for each pair of hashes, uint64 (n,), (n,) → uint64 (n,); the order of the two matters."""
-    return mixed(mixed(first) + second)
+    """Return a hash of each pair of hashes: uint64 (n,), (n,) → uint64 (n,). The order of the two matters."""
+    return mix(mix(first) + second)
 
 
-def as_fractions(numbers: np.ndarray) -> np.ndarray:
-    """Return hashes as numbers in [0, 1), as good as uniform: uint64 (n,) → float64 (n,)."""
+def as_uniform(numbers: np.ndarray) -> np.ndarray:
+    """Map hashes to numbers in [0, 1) that are practically uniform: uint64 (n,) → float64 (n,)."""
     return (numbers >> np.uint64(11)) / np.float64(2**53)
 
 
 def _stream(seed: int, name: str) -> np.uint64:
-    """Return what is added to hashes before they are mixed, so that seeds and names give other random numbers."""
+    """Return a number to add to hashes before mixing, so that each seed and name gives other random numbers."""
     words = [seed >> shift & 0xFFFFFFFFFFFFFFFF for shift in range(0, max(seed.bit_length(), 1), 64)]
-    return _fold(hashed(np.array([name], dtype=object))[0], np.array(words, dtype=np.uint64))
+    return _fold(hash_names(np.array([name], dtype=object))[0], np.array(words, dtype=np.uint64))
 
 
 def _hash_of_numbers(numbers: np.ndarray) -> np.uint64:
-    """Return a number that shares of equal size have in common, also where one was computed: 1 - 0.9 is 0.1."""
+    """Return a hash of fractions that ignores rounding: 1 - 0.9 equals 0.1."""
     rounded = np.round(np.ascontiguousarray(numbers, dtype=np.float64), _DECIMALS)
     return _fold(np.uint64(len(numbers)), rounded.view(np.uint64))
 
@@ -200,14 +200,14 @@ def _hash_of_numbers(numbers: np.ndarray) -> np.uint64:
 def _fold(start: np.uint64, words: np.ndarray) -> np.uint64:
     found = np.array([start], dtype=np.uint64)
     for word in words:
-        found = mixed(found ^ word)
+        found = mix(found ^ word)
     return found[0]
 
 
-def hashed(keys: np.ndarray) -> np.ndarray:
-    """Return a number for each key or name that is the same on every machine: object (n,) → uint64 (n,).
+def hash_names(keys: np.ndarray) -> np.ndarray:
+    """Return a hash of each name or key as text, the same on every machine: object (n,) → uint64 (n,).
 
-    1 and "1" have one number; `hash_keys` tells them apart.
+    1 and "1" have the same hash; `hash_keys` distinguishes them.
     """
     keys = np.asarray(keys, dtype=object)
     return _hash_texts(np.fromiter(map(str, keys), dtype=object, count=len(keys)))
@@ -216,12 +216,12 @@ def hashed(keys: np.ndarray) -> np.ndarray:
 def _hash_texts(texts: np.ndarray) -> np.ndarray:
     try:
         return pd.util.hash_array(texts)  # type: ignore[attr-defined]
-    except UnicodeEncodeError:  # half of a surrogate pair
+    except UnicodeEncodeError:  # half of a surrogate pair in a text
         as_bytes = (text.encode("utf-8", "surrogatepass") for text in texts)
         return pd.util.hash_array(np.fromiter(as_bytes, dtype=object, count=len(texts)))  # type: ignore[attr-defined]
 
 
-def mixed(numbers: np.ndarray) -> np.ndarray:
+def mix(numbers: np.ndarray) -> np.ndarray:
     """Scatter numbers evenly, uint64 (n,) → uint64 (n,) (finaliser of SplitMix64: Steele et al., OOPSLA 2014)."""
     numbers = numbers + np.uint64(0x9E3779B97F4A7C15)
     numbers = (numbers ^ (numbers >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)

@@ -221,7 +221,7 @@ class EmbeddingModel:
         if earlier.name != self.name:
             raise UsageError(f"{self.name} cannot go on from run {earlier.run}, which is a {earlier.name}.")
         check_fit(earlier.module, self.module, name=self.name, run=earlier.run)
-        entities, relations = self.vocabulary.rows_in(earlier.vocabulary)
+        entities, relations = self.vocabulary.indices_in(earlier.vocabulary)
         if EMBEDDINGS[self.name].inverse:
             relations = np.maximum(np.stack([2 * relations, 2 * relations + 1], axis=1).ravel(), -1)
         return carry_over(earlier.module, self.module, positives, entities=entities, relations=relations)
@@ -370,7 +370,7 @@ class EmbeddingModel:
             if not (self.entity_labels == label).any():
                 raise unknown_name("label", label, set(self.entity_labels))
             cosines[self.entity_labels != label] = -np.inf
-        entities, cosines = top_k(cosines[None], min(k, len(cosines)), ties=Ties.by_number(1.0, (1, len(cosines))))
+        entities, cosines = top_k(cosines[None], min(k, len(cosines)), ties=Ties.by_index(1.0, (1, len(cosines))))
         found = entities[0] >= 0
         return entities[0][found].astype(np.int64), cosines[0][found]
 

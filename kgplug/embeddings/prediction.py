@@ -204,7 +204,7 @@ def _leave_out(scores: np.ndarray, heads: np.ndarray, tails: np.ndarray, questio
 def _known_pairs(model: EmbeddingModel, known: KnowledgeGraph, relation: str) -> np.ndarray:
     """Return heads and tails of the known triples in the model's numbers, int64 (n, 2), sorted; others left out."""
     of_relation = known.triples[known.relations[known.triples[:, 1]] == relation]
-    number, _ = known.rows_in(model.vocabulary)
+    number, _ = known.indices_in(model.vocabulary)
     pairs = number[of_relation[:, [0, 2]]]  # (n, 2)
     pairs = pairs[(pairs >= 0).all(axis=1)]
     return pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]

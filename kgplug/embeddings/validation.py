@@ -41,7 +41,7 @@ def validation_triples(
 
 def _renumbered(valid: KnowledgeGraph, knowledge: KnowledgeGraph) -> np.ndarray:
     """Return the triples of one graph in the numbers of another; those about anything it lacks are left out."""
-    entities, relations = valid.rows_in(knowledge)
+    entities, relations = valid.indices_in(knowledge)
     head, relation, tail = valid.triples.T
     triples = np.stack([entities[head], relations[relation], entities[tail]], axis=1)
     return triples[(triples >= 0).all(axis=1)]

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from kgplug.data.values.key_text import FoundKey, choose_key, readings
+from kgplug.data.values.key_text import FoundKey, choose_key, possible_keys
 from kgplug.errors import UsageError
 from kgplug.graph.connection import Connection
 from kgplug.graph.contents import listed, sample_properties
@@ -29,7 +29,7 @@ def find_key(connection: Connection, label: str, key: str, text: str, *, also: I
         UsageError: no node of the label has such a key; the message shows some that are there.
     """
     query = f"MATCH (n:{quote(label)}) WHERE n.{quote(key)} IN $readings RETURN DISTINCT n.{quote(key)} AS key"
-    stored = [row["key"] for row in connection.rows(query, readings=readings(text))]
+    stored = [row["key"] for row in connection.rows(query, readings=possible_keys(text))]
     found = choose_key(text, stored) or choose_key(text, also)
     if found is None:
         raise unknown_key(connection, label, key, text)
@@ -60,7 +60,7 @@ def require_key(connection: Connection, label: str, key: str, value: object) -> 
 def unknown_key(connection: Connection, label: str, key: str, value: object) -> UsageError:
     """Return the error for a key that no node of a label has; names the same key of the other type, or examples."""
     value = value.item() if isinstance(value, np.generic) else value
-    for other in readings(value) if isinstance(value, str) else [str(value)]:
+    for other in possible_keys(value) if isinstance(value, str) else [str(value)]:
         if other != value and has_key(connection, label, key, other):
             kind = "the text" if isinstance(other, str) else "the number"
             return UsageError(f"No {label} has {key} = {value!r}, but one has {kind} {other!r}.")

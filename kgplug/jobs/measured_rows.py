@@ -11,7 +11,7 @@ import numpy as np
 
 from kgplug import models
 from kgplug.data.artefact import read_arrays
-from kgplug.data.row_memory import HASHES, NEW, PARTS, TEST, TRAINING, RowMemory, common_test_rows
+from kgplug.data.row_memory import HASHES, NEW, SETS, TEST, TRAINING, RowMemory, common_test_rows
 from kgplug.errors import DataError, KgplugError, RunError
 from kgplug.graph.graph import Graph
 from kgplug.graph.schema import GraphSchema
@@ -110,7 +110,7 @@ class TestRows:
         return failed
 
     def _recall(self, run: MeasuredRun) -> None:
-        memory = RowMemory.from_arrays(read_arrays(run.folder, (HASHES, PARTS)))
+        memory = RowMemory.from_arrays(read_arrays(run.folder, (HASHES, SETS)))
         memory = memory or self.split_again(run, split_of(run.content))
         if memory is None:
             raise RunError(
@@ -122,7 +122,7 @@ class TestRows:
             raise DataError(
                 f"Run {run.folder.name} was trained without a test part. Train with --split 0.8,0.1,0.1, say."
             )
-        run.parts, run.knows = memory.parts_of(self.hashes), self.known_to(run.content)
+        run.parts, run.knows = memory.sets_of(self.hashes), self.known_to(run.content)
         run.gone = n_test - int(run.own_test.sum())
         if run.gone == n_test:
             raise RunError(
@@ -176,7 +176,7 @@ class TestFeedback(TestRows):
         rows = self.data.with_like_threshold(run.schema.feedback.like_threshold)
         if run.content["data"]["interactions"] != rows.fingerprint:
             return None
-        return RowMemory.of_parts(*(None if part is None else part.row_hashes for part in split.interactions(rows)))
+        return RowMemory.of_sets(*(None if part is None else part.row_hashes for part in split.interactions(rows)))
 
     def known_to(self, content: dict) -> np.ndarray:
         users, items = (
@@ -239,14 +239,14 @@ class TestTriples(TestRows):
     def split_again(self, run: MeasuredRun, split: Split) -> RowMemory | None:
         if run.content["data"]["knowledge"] != self.data.fingerprint:
             return None
-        return RowMemory.of_parts(*(None if part is None else part.triple_hashes for part in split.triples(self.data)))
+        return RowMemory.of_sets(*(None if part is None else part.triple_hashes for part in split.triples(self.data)))
 
     def known_to(self, content: dict) -> np.ndarray:
         return np.all(self._numbered(_vocabulary(content)) >= 0, axis=1)
 
     def _numbered(self, vocabulary: KnowledgeGraph) -> np.ndarray:
         """Return the graph's triples in the numbers of a run, int64 (m, 3), NEW where it does not know a part."""
-        entities, relations = self.data.rows_in(vocabulary)
+        entities, relations = self.data.indices_in(vocabulary)
         head, relation, tail = self.data.triples.T
         return np.stack([entities[head], relations[relation], entities[tail]], axis=1)
 

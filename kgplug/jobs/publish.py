@@ -132,7 +132,7 @@ def diff(runs: Sequence[Path], *, top: int = 10) -> ListDifference:
     if len({(model.user_label, model.item_label) for model in both}) > 1:
         raise UsageError("The two runs recommend other kinds of items, or to other users: their lists share nothing.")
     before, after = (_lists_of(model, top) for model in both)
-    return compare_lists(before, after, lengths=tuple(dict.fromkeys((1, min(5, top), top))))
+    return compare_lists(before, after, k=tuple(dict.fromkeys((1, min(5, top), top))))
 
 
 def _lists_of(model: Recommender, top: int) -> TopLists:

@@ -228,7 +228,7 @@ def _memory(model: Any, parts: tuple[Any, Any, Any]) -> dict[str, RowMemory]:
     if "memory" not in inspect.signature(model.save).parameters:
         return {}
     name = "triple_hashes" if models.kind(model) == "embedding" else "row_hashes"
-    return {"memory": RowMemory.of_parts(*(None if part is None else getattr(part, name) for part in parts))}
+    return {"memory": RowMemory.of_sets(*(None if part is None else getattr(part, name) for part in parts))}
 
 
 def _health(model: Any, parts: tuple[Any, Any, Any], seconds: float) -> list[str]:

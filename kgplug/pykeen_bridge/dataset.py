@@ -17,7 +17,7 @@ from pykeen.datasets import dataset_resolver
 from pykeen.datasets.base import LazyDataset
 from pykeen.triples import TriplesFactory
 
-from kgplug.data.splitting import check_seed, mixed
+from kgplug.data.splitting import check_seed, mix
 from kgplug.errors import DataError
 from kgplug.pykeen_bridge.names import entity_names
 
@@ -109,7 +109,7 @@ def held_out(triples: np.ndarray, *, hashes: np.ndarray, seed: int) -> np.ndarra
     Raises:
         DataError: no triple can be spared.
     """
-    order = np.argsort(mixed(hashes + mixed(np.array([check_seed(seed) % 2**64], dtype=np.uint64))))
+    order = np.argsort(mix(hashes + mix(np.array([check_seed(seed) % 2**64], dtype=np.uint64))))
     heads, relations, tails = triples[order].T
     spare = np.ones(len(triples), dtype=bool)
     for column in (np.stack([heads, tails], axis=1).ravel(), relations):  # who is first met stays

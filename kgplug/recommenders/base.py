@@ -16,7 +16,7 @@ from kgplug.data.interactions import Interactions
 from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.data.own_items import OWN_ITEMS, same_keys_as
 from kgplug.data.publication import NodeVectors, Publication, TopLists
-from kgplug.data.ranking.ties import places_by_popularity
+from kgplug.data.ranking.ties import popularity_ranks
 from kgplug.data.row_memory import RowMemory
 from kgplug.data.values.whole_numbers import whole_number
 from kgplug.errors import DataError, RunError, UsageError
@@ -202,7 +202,7 @@ class Recommender(ListMaker):
     @property
     def _tie_places(self) -> np.ndarray:
         if self._places is None:
-            self._places = places_by_popularity(self.liked.getnnz(axis=0))
+            self._places = popularity_ranks(self.liked.getnnz(axis=0))
         return self._places
 
     def _folded(self, likes: sparse.csr_matrix, items: np.ndarray, users: np.ndarray) -> np.ndarray:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, ClassVar, Protocol
 import numpy as np
 from scipy.special import expit
 
-from kgplug.data.health import NEARLY_ALL, SEVERAL, SURE, list_findings, vector_findings
+from kgplug.data.health import MARGIN, NEARLY_ALL, SEVERAL, list_findings, vector_findings
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -108,13 +108,13 @@ def _score_findings(model: Trained, *, own: bool) -> list[str]:
 def _saturated(model: Trained, logits: np.ndarray) -> list[str]:
     """Return whether probabilities say the same of nearly every pair, or take what was liked for impossible."""
     probabilities = expit(logits.astype(np.float64))
-    if (probabilities >= 1 - SURE).mean() >= NEARLY_ALL:
-        return [f"{(probabilities >= 1 - SURE).mean():.0%} of all probabilities are at least {1 - SURE}"]
+    if (probabilities >= 1 - MARGIN).mean() >= NEARLY_ALL:
+        return [f"{(probabilities >= 1 - MARGIN).mean():.0%} of all probabilities are at least {1 - MARGIN}"]
     liked = model.liked.tocoo()
     some = slice(None, None, -(-liked.nnz // (_USERS * _OTHERS)))
     scores = model.score(liked.row[some], liked.col[some])
-    if (scores <= SURE).mean() >= NEARLY_ALL:
-        return [f"{(scores <= SURE).mean():.0%} of the likes it has learnt have a probability of at most {SURE}"]
+    if (scores <= MARGIN).mean() >= NEARLY_ALL:
+        return [f"{(scores <= MARGIN).mean():.0%} of the likes it has learnt have a probability of at most {MARGIN}"]
     return []
 
 

@@ -12,7 +12,7 @@ from scipy import sparse
 
 from kgplug.data.interactions import Interactions
 from kgplug.data.own_items import leave_out_own
-from kgplug.data.ranking.choice import ListChoice, check_diversity, check_vectors, item_mask, left_out
+from kgplug.data.ranking.choice import ListChoice, check_diversity, check_vectors, excluded_items, item_mask
 from kgplug.data.ranking.threads import row_blocks
 from kgplug.data.ranking.ties import Ties, sizes_of_rows
 from kgplug.data.ranking.top_k import leave_out
@@ -136,8 +136,8 @@ class ListMaker(ABC):
         users = self._user_rows(users)
         seen = self._excluded(exclude_seen, also_seen)
         choice, places = self._choice(k, only, exclude, diversity, vectors), self._tie_places
-        items = np.empty((len(users), choice.width), dtype=np.int64)
-        scores = np.empty((len(users), choice.width), dtype=np.float32)
+        items = np.empty((len(users), choice.k), dtype=np.int64)
+        scores = np.empty((len(users), choice.k), dtype=np.float32)
 
         def fill(rows: slice) -> None:
             block_scores, finish = self._unfinished_block(users[rows])  # (b, n_items)
@@ -213,7 +213,7 @@ class ListMaker(ABC):
         if not is_whole(k) or k < 1:
             raise UsageError(f"k must be at least 1; found {k!r}. Give the length of a list, a whole number.")
         k = int(k)
-        out = left_out(only, exclude, n_items)
+        out = excluded_items(only, exclude, n_items)
         if self.erased_items is not None:
             out = self.erased_items if out is None else out | self.erased_items
         if check_diversity(diversity) == 0:

@@ -20,7 +20,7 @@ from kgplug.cli import printable
 from kgplug.cli.console import SplitBy, SplitOrder, parse_lengths, parse_settings, parse_split
 from kgplug.data.artefact import count_numbers, peek_content, read_artefact
 from kgplug.data.interactions import Interactions
-from kgplug.data.values.key_text import readings
+from kgplug.data.values.key_text import possible_keys
 from kgplug.errors import KgplugError, RunError
 from kgplug.graph import connection as connection_module
 from kgplug.graph.connection import Connection
@@ -154,8 +154,8 @@ def test_set_is_read_or_refused(pairs: list[str]) -> None:
 @example(str(2**63))
 @example("-0")
 def test_a_key_can_be_a_number_only_where_it_is_written_as_one_of_64_bits(text: str) -> None:
-    numbers = [key for key in readings(text) if isinstance(key, int)]
-    assert text in readings(text)
+    numbers = [key for key in possible_keys(text) if isinstance(key, int)]
+    assert text in possible_keys(text)
     assert all(str(key) == text and -(2**63) <= key < 2**63 for key in numbers)
     is_number = re.fullmatch(r"0|-?[1-9][0-9]{0,18}", text) is not None and -(2**63) <= int(text) < 2**63
     assert len(numbers) == is_number

@@ -11,7 +11,7 @@ import pytest
 
 from kgplug import jobs
 from kgplug.data.artefact import read_artefact, write_artefact
-from kgplug.data.row_memory import HASHES, PARTS, TEST, RowMemory
+from kgplug.data.row_memory import HASHES, SETS, TEST, RowMemory
 from kgplug.errors import DataError, KgplugError, RunError
 from kgplug.graph.connection import Connection
 from kgplug.graph.graph import Graph
@@ -55,14 +55,14 @@ def memory_of(folder: Path) -> RowMemory:
 def some_rows(graph: Graph, folder: Path, part: int, n: int) -> list[dict]:
     """Return keys of rows of a part of a run."""
     rows = graph.read_interactions(SCHEMA)
-    chosen = np.flatnonzero(memory_of(folder).parts_of(rows.row_hashes) == part)[:n]
+    chosen = np.flatnonzero(memory_of(folder).sets_of(rows.row_hashes) == part)[:n]
     return [{"u": int(rows.user_keys[rows.users[row]]), "i": int(rows.item_keys[rows.items[row]])} for row in chosen]
 
 
 def forget(folder: Path) -> None:
     """Make of a run one of an earlier version, which remembers no rows."""
     arrays, content = read_artefact(folder)
-    kept = {name: array for name, array in arrays.items() if name not in (HASHES, PARTS)}
+    kept = {name: array for name, array in arrays.items() if name not in (HASHES, SETS)}
     del content["split"]["method"], content["graph"]
     write_artefact(folder, kept, content)
 
@@ -141,7 +141,7 @@ def test_two_runs_are_compared_on_rows_that_neither_has_learnt(graph: Graph, run
     graph.connection.write("MATCH (a:User {id: 1}), (b:Movie) WHERE NOT (a)-->(b) CREATE (a)-[:RATED {rating: 5}]->(b)")
     new = train(graph, runs, split=jobs.Split((0.6, 0.2, 0.2), seed=7))
     hashes = graph.read_interactions(SCHEMA).row_hashes
-    parts = [memory_of(folder).parts_of(hashes) for folder in (old, new)]
+    parts = [memory_of(folder).sets_of(hashes) for folder in (old, new)]
     common = ((parts[0] == 2) | (parts[1] == 2)) & ~np.isin(parts[0], [0, 1]) & ~np.isin(parts[1], [0, 1])
     table = jobs.evaluate(graph, [old, new])["recommender"]
     assert 0 < common.sum() < (parts[0] == 2).sum() + (parts[1] == 2).sum()
@@ -160,9 +160,9 @@ def test_runs_of_one_split_are_measured_on_its_whole_test_set(graph: Graph, runs
 def test_runs_without_a_common_row_are_measured_one_by_one_and_not_called_comparable(graph: Graph, runs: Runs) -> None:
     one = train(graph, runs, split=jobs.Split((0.5, 0.0, 0.5), seed=0))
     arrays, content = read_artefact(one)
-    swapped = np.where(arrays[PARTS] == 0, 2, 0).astype(np.uint8)
+    swapped = np.where(arrays[SETS] == 0, 2, 0).astype(np.uint8)
     two = runs.path("itemknn-other")
-    write_artefact(two, {**arrays, PARTS: swapped}, content)
+    write_artefact(two, {**arrays, SETS: swapped}, content)
     failures: dict[Path, KgplugError] = {}
     table = jobs.evaluate(graph, [one, two], on_failure=failures.__setitem__)["recommender"]
     assert "do not compare their figures" in table.attrs["notes"][0]
@@ -230,7 +230,7 @@ def test_an_erased_user_is_no_test_user_any_more(graph: Graph, runs: Runs) -> No
     user = some_rows(graph, folder, TEST, 1)[0]["u"]
     own = graph.read_interactions(SCHEMA)
     own = own.row_hashes[own.user_keys[own.users] == user]
-    n_own = int((memory_of(folder).parts_of(own) == TEST).sum())
+    n_own = int((memory_of(folder).sets_of(own) == TEST).sum())
     assert erase_user(graph, runs, user).runs == [folder.name]
     after = jobs.evaluate(graph, [folder])["recommender"].iloc[0]
     assert (after["test rows"], after["gone"]) == (before["test rows"] - n_own, 0)
@@ -239,7 +239,7 @@ def test_an_erased_user_is_no_test_user_any_more(graph: Graph, runs: Runs) -> No
 def test_a_row_that_one_run_does_not_know_is_one_row(graph: Graph, runs: Runs) -> None:
     old = train(graph, runs)
     new = train(graph, runs, split=jobs.Split((0.6, 0.2, 0.2), seed=7))
-    parts = [memory_of(folder).parts_of(graph.read_interactions(SCHEMA).row_hashes) for folder in (old, new)]
+    parts = [memory_of(folder).sets_of(graph.read_interactions(SCHEMA).row_hashes) for folder in (old, new)]
     rows = graph.read_interactions(SCHEMA)
     common = ((parts[0] == TEST) | (parts[1] == TEST)) & ~np.isin(parts[0], [0, 1]) & ~np.isin(parts[1], [0, 1])
     users, counts = np.unique(rows.users[common], return_counts=True)

@@ -308,7 +308,7 @@ def test_lists_without_a_common_item_have_no_rank_to_move_by():
     before = publication("mkr-0").lists
     assert before is not None
     after = replace(before, item_keys=np.array([f"other {key}" for key in before.item_keys], dtype=object))
-    told = str(compare_lists(before, after, lengths=(1,)))
+    told = str(compare_lists(before, after, k=(1,)))
     assert "overlap@1 0.000; no item is in both lists." in told and "nan" not in told
 
 
@@ -316,7 +316,7 @@ def test_lists_are_compared_item_by_item():
     one, other = publication("mkr-0", seed=0).lists, publication("mkr-1", seed=1, n_users=50).lists
     assert one is not None
     assert other is not None
-    found = compare_lists(one, other, lengths=(1, 5))
+    found = compare_lists(one, other, k=(1, 5))
     pairs = [
         (list(one.items[user]), list(other.items[user]) if user < 50 else []) for user in range(N_USERS)
     ]  # literally

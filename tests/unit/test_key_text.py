@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kgplug.cli.keys import with_negative_key
-from kgplug.data.values.key_text import FoundKey, choose_key, readings
+from kgplug.data.values.key_text import FoundKey, choose_key, possible_keys
 
 
 @pytest.mark.parametrize(
@@ -68,4 +68,4 @@ def test_what_is_printed_of_a_key_finds_it(key: int | str) -> None:
     found = choose_key(str(key), [key])
     assert found is not None
     assert (type(found.key), found.key) == (type(key), key)
-    assert key in readings(str(key))
+    assert key in possible_keys(str(key))

@@ -68,7 +68,7 @@ def test_a_knowledge_graph_with_a_long_key_label_and_relation_is_built_split_and
         graph = KnowledgeGraph.from_dataframe(frame)
         assert sum(part.n_triples for part in graph.split((0.9, 0.1))) == N
         assert len(graph.fingerprint) == 64 and len(graph.to_dataframe()) == N
-        assert (graph.rows_in(graph)[0] == np.arange(N)).all()
+        assert (graph.indices_in(graph)[0] == np.arange(N)).all()
         labels = np.array(_keys(), dtype=object)
         labelled = KnowledgeGraph.from_arrays(graph.entity_keys, labels, graph.relations, graph.triples)
         assert len(labelled.split((0.9, 0.1))) == 2

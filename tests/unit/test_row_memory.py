@@ -14,7 +14,7 @@ from kgplug import jobs
 from kgplug.data.artefact import read_arrays, read_artefact
 from kgplug.data.interactions import Interactions
 from kgplug.data.knowledge_graph import KnowledgeGraph
-from kgplug.data.row_memory import HASHES, NEW, PARTS, TEST, TRAINING, VALIDATION, RowMemory, common_test_rows
+from kgplug.data.row_memory import HASHES, NEW, SETS, TEST, TRAINING, VALIDATION, RowMemory, common_test_rows
 from kgplug.embeddings.model import EmbeddingModel
 from kgplug.graph.schema import GraphSchema
 from kgplug.jobs.erase_user import erase_from_run
@@ -31,19 +31,19 @@ def numbers(*values: int) -> np.ndarray:
 @given(st.lists(HASH, unique=True, max_size=30), st.lists(HASH, max_size=5))
 def test_every_row_is_found_again_with_its_part_and_others_are_new(rows: list[int], others: list[int]) -> None:
     parts = [numbers(*rows[number::3]) for number in range(3)]
-    memory = RowMemory.of_parts(*parts)
+    memory = RowMemory.of_sets(*parts)
     for number, part in enumerate(parts):
-        assert (memory.parts_of(part) == number).all() and memory.count(number) == len(part)
+        assert (memory.sets_of(part) == number).all() and memory.count(number) == len(part)
     new = [other for other in others if other not in rows]
-    assert (memory.parts_of(numbers(*new)) == NEW).all()
+    assert (memory.sets_of(numbers(*new)) == NEW).all()
     kept = RowMemory.from_arrays(memory.to_arrays())
-    assert kept is not None and np.array_equal(kept.hashes, memory.hashes) and np.array_equal(kept.parts, memory.parts)
+    assert kept is not None and np.array_equal(kept.hashes, memory.hashes) and np.array_equal(kept.sets, memory.sets)
 
 
 def test_a_part_may_be_empty_and_a_run_may_remember_nothing() -> None:
-    memory = RowMemory.of_parts(numbers(5, 3), None, None)
-    assert memory.parts_of(numbers(3, 4, 5)).tolist() == [TRAINING, NEW, TRAINING]
-    assert RowMemory.of_parts(None, None, None).parts_of(numbers(1)).tolist() == [NEW]
+    memory = RowMemory.of_sets(numbers(5, 3), None, None)
+    assert memory.sets_of(numbers(3, 4, 5)).tolist() == [TRAINING, NEW, TRAINING]
+    assert RowMemory.of_sets(None, None, None).sets_of(numbers(1)).tolist() == [NEW]
     assert RowMemory.from_arrays({"seen.indptr": numbers()}) is None
 
 
@@ -74,7 +74,7 @@ def trained(name: str, runs: Runs) -> tuple[Path, jobs.GraphData]:
 def test_a_run_remembers_the_rows_of_its_split_in_nine_bytes_each(tmp_path: Path) -> None:
     for name in ("Popularity", "TransE"):
         folder, data = trained(name, Runs(tmp_path))
-        found = read_arrays(folder, (HASHES, PARTS))
+        found = read_arrays(folder, (HASHES, SETS))
         memory = RowMemory.from_arrays(found)
         assert memory is not None and sum(array.itemsize for array in found.values()) == 9
         split = jobs.Split(fractions=jobs.DEFAULT_FRACTIONS["embedding" if name == "TransE" else "recommender"])
@@ -83,7 +83,7 @@ def test_a_run_remembers_the_rows_of_its_split_in_nine_bytes_each(tmp_path: Path
         else:
             hashes = [part.row_hashes for part in split.interactions(data.interactions)]  # type: ignore[union-attr,arg-type]
         for number, part in enumerate(hashes):
-            assert len(part) and (memory.parts_of(part) == number).all()
+            assert len(part) and (memory.sets_of(part) == number).all()
 
 
 def test_an_erased_user_leaves_no_remembered_row(tmp_path: Path) -> None:
@@ -91,12 +91,12 @@ def test_an_erased_user_leaves_no_remembered_row(tmp_path: Path) -> None:
     rows: Interactions = data.interactions  # type: ignore[assignment]
     own = rows.user_keys[rows.users] == 7
     before = RowMemory.from_arrays(read_artefact(folder)[0])
-    assert before is not None and (before.parts_of(rows.row_hashes) != NEW).all()
+    assert before is not None and (before.sets_of(rows.row_hashes) != NEW).all()
     assert erase_from_run(folder, "", 7)
     after = RowMemory.from_arrays(read_artefact(folder)[0])
     assert after is not None
-    assert (after.parts_of(rows.row_hashes[own]) == NEW).all()
-    assert np.array_equal(after.parts_of(rows.row_hashes[~own]), before.parts_of(rows.row_hashes[~own]))
+    assert (after.sets_of(rows.row_hashes[own]) == NEW).all()
+    assert np.array_equal(after.sets_of(rows.row_hashes[~own]), before.sets_of(rows.row_hashes[~own]))
     assert len(after.hashes) == len(before.hashes) - own.sum()
 
 
@@ -108,9 +108,9 @@ def test_an_erased_entity_leaves_no_remembered_triple(tmp_path: Path) -> None:
     model = kgplug.create("TransE", embedding_dim=4, epochs=1, device="cpu")
     assert isinstance(model, EmbeddingModel)
     model.fit(knowledge, progress=False)
-    model.save(tmp_path / "run", memory=RowMemory.of_parts(knowledge.triple_hashes, None, None), metrics={})
+    model.save(tmp_path / "run", memory=RowMemory.of_sets(knowledge.triple_hashes, None, None), metrics={})
     concerned = (knowledge.entity_keys[knowledge.triples[:, [0, 2]]] == 4).any(axis=1)
     assert erase_from_run(tmp_path / "run", "", 4)
     after = RowMemory.from_arrays(read_artefact(tmp_path / "run")[0])
     assert after is not None
-    assert np.array_equal(after.parts_of(knowledge.triple_hashes) == NEW, concerned)
+    assert np.array_equal(after.sets_of(knowledge.triple_hashes) == NEW, concerned)

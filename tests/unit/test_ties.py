@@ -12,7 +12,7 @@ from scipy import sparse
 
 from kgplug.data.interactions import Interactions
 from kgplug.data.ranking.neighbours import nearest_neighbours
-from kgplug.data.ranking.ties import ROUNDING, Ties, groups_of_sorted, places_by_popularity, sizes_of_rows
+from kgplug.data.ranking.ties import ROUNDING, Ties, groups_of_sorted, popularity_ranks, sizes_of_rows
 from kgplug.data.ranking.top_k import top_k
 from kgplug.recommenders.click_through.factors import Factors
 from kgplug.recommenders.models.als import ALS
@@ -31,7 +31,7 @@ def literal(scores: np.ndarray, k: int, ties: Ties) -> tuple[np.ndarray, np.ndar
                 groups[-1].append(i)
             else:
                 groups.append([i])
-        ranked = [(i, row[g[0]]) for g in groups for i in sorted(g, key=lambda i: ties.places[i])][:k]
+        ranked = [(i, row[g[0]]) for g in groups for i in sorted(g, key=lambda i: ties.priorities[i])][:k]
         numbers[line, : len(ranked)], values[line, : len(ranked)] = [i for i, _ in ranked], [s for _, s in ranked]
     return numbers, values
 
@@ -46,13 +46,13 @@ def test_groups_are_those_of_a_literal_sort(seed: int, m: int, k: int, clustered
     scores = scores.astype(np.float32)
     scores[rng.random(scores.shape) < 0.2] = -np.inf
     tolerance = rng.choice(np.array([0, 1e-5, 1e-2, 0.3], dtype=np.float32), 3)
-    ties = Ties(tolerance, places_by_popularity(rng.integers(0, 5, m)))
+    ties = Ties(tolerance, popularity_ranks(rng.integers(0, 5, m)))
     for found, expected in zip(top_k(scores, min(k, m), ties=ties), literal(scores, min(k, m), ties), strict=True):
         assert np.array_equal(found, expected)
 
 
 def test_places_are_by_popularity_then_number() -> None:
-    assert places_by_popularity(np.array([1, 5, 0, 5, 1])).tolist() == [2, 0, 4, 1, 3]
+    assert popularity_ranks(np.array([1, 5, 0, 5, 1])).tolist() == [2, 0, 4, 1, 3]
 
 
 def test_equal_scores_are_tied_wherever_they_lie_and_different_ones_are_not() -> None:
@@ -84,7 +84,7 @@ def test_a_group_that_crosses_the_end_of_the_list_gives_its_first_items() -> Non
     rng = np.random.default_rng(0)
     scores = (1 + rng.integers(-2, 3, size=(5, 1000)) * ULP).astype(np.float32)
     scores[:, 700] = 2
-    places = places_by_popularity(rng.integers(0, 3, 1000))
+    places = popularity_ranks(rng.integers(0, 3, 1000))
     numbers, values = top_k(scores, 10, ties=Ties.of_sizes(np.ones(5), places))
     expected = [700, *[i for i in np.argsort(places) if i != 700][:9]]
     assert (numbers == expected).all()
@@ -99,7 +99,7 @@ def test_a_chain_of_close_scores_is_one_group_however_long() -> None:
 
 def test_a_hundred_thousand_tied_items_are_ranked_about_as_fast_as_different_ones() -> None:
     rng = np.random.default_rng(0)
-    places = places_by_popularity(rng.integers(0, 3, 100_000))
+    places = popularity_ranks(rng.integers(0, 3, 100_000))
     ties = Ties.of_sizes(np.ones(20), places)
     different = rng.normal(size=(20, 100_000)).astype(np.float32)
     tied = np.ones_like(different) + rng.integers(-1, 2, size=different.shape).astype(np.float32) * np.float32(ULP)

@@ -1,4 +1,4 @@
-"""How lists are chosen from scores: which items may stand in one, and how much they shall differ."""
+"""Which items may be in a list, and how much they should differ from each other."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from kgplug.errors import UsageError
 
 @dataclass(frozen=True, eq=False)
 class ListChoice:
-    """How the list of each user is chosen.
+    """How lists are made from scores.
 
     Attributes:
-        width: length of a list, at most n_items.
-        out: bool (n_items,), items that stand in no list, or None.
-        diversity: weight of difference, from 0 to 1.
-        vectors: float32 (n_items, d), by which items differ; None without diversity.
+        k: length of a list, at most n_items.
+        excluded: bool (n_items,), items that are in no list; None: no item is excluded.
+        diversity: 0 to 1, weight of the difference between items.
+        vectors: float32 (n_items, d), to compare items; None without diversity.
     """
 
-    width: int
-    out: np.ndarray | None = None
+    k: int
+    excluded: np.ndarray | None = None
     diversity: float = 0.0
     vectors: np.ndarray | None = None
 
@@ -36,21 +36,30 @@ class ListChoice:
         finish: Callable[[np.ndarray], np.ndarray] | None = None,
         ties: Ties | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Return (items, scores) of the lists, int64 and float32 (b, width): scores (b, n_items), -inf for seen items.
+        """Return the list of each row, best first.
 
-        The scores are written over; `finish` and `ties` are as in `top_k`.
+        Args:
+            scores: float32 (b, n_items), -inf for seen items. Overwritten.
+            finish, ties: see `top_k`.
+
+        Returns:
+            (items, scores): int64 and float32 (b, k).
         """
-        if self.out is not None:
-            scores[:, self.out] = -np.inf
+        if self.excluded is not None:
+            scores[:, self.excluded] = -np.inf
         if self.vectors is None:
-            return top_k(scores, self.width, finish=finish, ties=ties)
-        pool = min(scores.shape[1], POOL * self.width)
+            return top_k(scores, self.k, finish=finish, ties=ties)
+        pool = min(scores.shape[1], POOL * self.k)
         candidates = top_k(scores, pool, finish=finish, ties=ties)
-        return rerank(*candidates, self.vectors, self.width, diversity=self.diversity)
+        return rerank(*candidates, self.vectors, self.k, diversity=self.diversity)
 
 
 def check_diversity(diversity: float) -> float:
-    """Return the weight, refusing what is none with a `UsageError`."""
+    """Return the weight as a float.
+
+    Raises:
+        UsageError: it is not a number from 0 to 1.
+    """
     found = None if isinstance(diversity, str) else as_number(diversity)
     if found is None or not 0 <= found <= 1:
         raise UsageError(f"diversity: expected a number from 0 (scores only) to 1, such as 0.3; found {diversity!r}.")
@@ -58,7 +67,11 @@ def check_diversity(diversity: float) -> float:
 
 
 def check_vectors(vectors: np.ndarray, n_items: int) -> np.ndarray:
-    """Return item vectors as float32 (n_items, d), refusing others with a `UsageError`."""
+    """Return item vectors as float32 (n_items, d).
+
+    Raises:
+        UsageError: they have another shape, or a number is not finite.
+    """
     vectors = np.asarray(vectors, dtype=np.float32)
     if vectors.ndim != 2 or len(vectors) != n_items or not np.isfinite(vectors).all():
         raise UsageError(
@@ -67,16 +80,16 @@ def check_vectors(vectors: np.ndarray, n_items: int) -> np.ndarray:
     return vectors
 
 
-def left_out(only: np.ndarray | None, exclude: np.ndarray | None, n_items: int) -> np.ndarray | None:
-    """Return the mask of the items that may not stand in a list, bool (n_items,), or None where all may.
+def excluded_items(only: np.ndarray | None, exclude: np.ndarray | None, n_items: int) -> np.ndarray | None:
+    """Return the mask of the items that may not be in a list, bool (n_items,); None if all may.
 
     Args:
-        only: item numbers, or a mask bool (n_items,), of those that may; None: all.
-        exclude: the same of those that may not.
+        only: the items that may be in a list, as item indices or a mask bool (n_items,); None: all.
+        exclude: the items that may not, in the same form; None: none.
         n_items: size of the catalogue.
 
     Raises:
-        UsageError: what is given is neither.
+        UsageError: `only` or `exclude` is neither indices nor a mask.
     """
     if only is None and exclude is None:
         return None
@@ -85,9 +98,13 @@ def left_out(only: np.ndarray | None, exclude: np.ndarray | None, n_items: int) 
 
 
 def item_mask(name: str, given: np.ndarray, n_items: int) -> np.ndarray:
-    """Return item numbers, or a mask, as a mask bool (n_items,), refusing others with a `UsageError`."""
+    """Return item indices, or a mask, as a mask bool (n_items,).
+
+    Raises:
+        UsageError: `given` is neither, or an index is out of range; `name` is the argument to name.
+    """
     texts = isinstance(given, (list, tuple)) and any(isinstance(value, str) for value in given)
-    values = np.asarray(given, dtype=object if texts else None)  # not text of the longest key's width
+    values = np.asarray(given, dtype=object if texts else None)  # text would get the width of the longest key
     if values.dtype == bool and values.shape == (n_items,):
         return values
     mask = np.zeros(n_items, dtype=bool)

@@ -1,4 +1,4 @@
-"""Operations on 32 scores (float32) at a time, for compiled loops (numba): LLVM's vectors, as wide as a processor's."""
+"""Operations on 32 scores (float32) at a time for numba loops. LLVM maps them to the processor's vector width."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numba.extending import intrinsic
 
 LANES = 32
 SIZE = 4  # bytes of a score
-RAISED_BY = 8 * LANES  # scores that `raise_peaks` takes: one store for them all
+RAISED_BY = 8 * LANES  # scores that one call of `raise_peaks` takes, with a single store
 _INT32 = ir.IntType(32)
 _VECTOR = ir.VectorType(ir.FloatType(), LANES)
 
@@ -57,14 +57,14 @@ def _loaded(builder: Any, address: Any) -> Any:
     return builder.load(builder.inttoptr(address, _VECTOR.as_pointer()), align=SIZE)
 
 
-# (address of 32 scores, bound) → which of them are greater than the bound, or NaN: uint32, the first is the lowest bit.
+# (address of 32 scores, bound) → uint32: a bit for each score that is greater than the bound, or NaN; lowest bit first.
 above: Any = intrinsic(_above)
 
-# (address of 32 peaks, address of 256 scores): raises each peak to the greatest of every 32nd score; passes over NaN.
+# (address of 32 peaks, address of 256 scores): raises peak i to the maximum of scores i, i + 32, …; ignores NaN.
 raise_peaks: Any = intrinsic(_raise_peaks)
 
-# (uint32) → how many of its bits are set: uint32.
+# (uint32) → uint32: number of bits that are set.
 ones: Any = intrinsic(_ones)
 
-# (uint32, not 0) → the place of its lowest bit that is set: uint32.
+# (uint32, not 0) → uint32: position of the lowest bit that is set.
 first_one: Any = intrinsic(_first_one)

@@ -11,7 +11,7 @@ import pandas as pd
 from kgplug.data.publication import TopLists
 from kgplug.plain_text import counted
 
-_BLOCK_CELLS = 4_000_000  # comparisons of one place with another that are in memory at once
+_BLOCK_CELLS = 4_000_000  # comparisons of two ranks held in memory at once
 _EXAMPLES = 3
 
 
@@ -26,22 +26,22 @@ class Change:
     def __str__(self) -> str:
         return f"{self.user}: {_few(self.before)} → {_few(self.after)}"
 
-    __repr__ = __str__  # what a notebook answers
+    __repr__ = __str__  # what a notebook shows
 
 
 @dataclass(frozen=True)
 class ListDifference:
-    """What becomes of lists.
+    """How two sets of lists differ. Counts are over all users.
 
     Attributes:
-        users: that have a list before or after.
-        changed: of these, whose list is not the same item by item.
-        added, removed: places whose item is new in its list, or gone from it.
-        moved: items that stay in their list at another rank.
-        kept: items that stay at their rank.
-        overlap: k → mean share of the first k items of a list that are among the first k of the other, over users with
-            a list in both; a list shorter than k counts as long as it is.
-        rank_churn: mean distance between the two ranks of an item that is in both lists; NaN without any.
+        users: number of users with a list before or after.
+        changed: number of users whose list differs in any item or rank.
+        added, removed: number of list entries that are new, or gone.
+        moved: number of items that stay in a list at another rank.
+        kept: number of items that stay at their rank.
+        overlap: k → mean share of a list's first k items that are also among the other list's first k. Mean over users
+            with both lists. For lists shorter than k, the share is of the longer list.
+        rank_churn: mean absolute change of rank of an item in both lists; NaN if there is none.
         examples: users whose lists changed most.
     """
 
@@ -58,7 +58,7 @@ class ListDifference:
     def __str__(self) -> str:
         return "\n".join(self._sentences())
 
-    __repr__ = __str__  # what a notebook answers
+    __repr__ = __str__  # what a notebook shows
 
     def _sentences(self) -> Iterator[str]:
         yield f"{counted(self.users, 'list')}, {self.changed:,} changed."
@@ -73,17 +73,17 @@ class ListDifference:
         yield from (f"  user {one}" for one in self.examples)
 
     def to_dict(self) -> dict:
-        """Return all of it, JSON-able."""
+        """Return all attributes, ready for JSON; a NaN becomes None."""
         churn = None if np.isnan(self.rank_churn) else self.rank_churn
         return {**self.__dict__, "rank_churn": churn, "examples": [vars(one) for one in self.examples]}
 
 
-def compare_lists(before: TopLists, after: TopLists, *, lengths: tuple[int, ...] = (1, 5, 10)) -> ListDifference:
-    """Compare the lists of all users of either side.
+def compare_lists(before: TopLists, after: TopLists, *, k: tuple[int, ...] = (1, 5, 10)) -> ListDifference:
+    """Compare two sets of lists, user by user.
 
     Args:
-        before, after: lists over items of one label.
-        lengths: k of the overlap; those longer than both sides are left out.
+        before, after: lists of items of one label.
+        k: lengths for the overlap. Those longer than every list are left out.
     """
     users = pd.Index(before.user_keys, dtype=object).union(pd.Index(after.user_keys, dtype=object), sort=False)
     items = pd.Index(before.item_keys, dtype=object).union(pd.Index(after.item_keys, dtype=object), sort=False)
@@ -92,14 +92,16 @@ def compare_lists(before: TopLists, after: TopLists, *, lengths: tuple[int, ...]
     user_keys: list[int | str] = users.to_numpy()[listed].tolist()
     old, new = old[listed], new[listed]
     longest = max(old.shape[1], new.shape[1])
-    lengths = tuple(k for k in lengths if k <= longest) or (longest,)
-    shared, kept, distance, hits = _count(old, new, lengths)
+    ks = tuple(one for one in k if one <= longest) or (longest,)
+    shared, kept, distance, hits = _count(old, new, ks)
     both = (old >= 0).any(axis=1) & (new >= 0).any(axis=1)
     sizes_old, sizes_new = (old >= 0).sum(axis=1), (new >= 0).sum(axis=1)
     changed = (kept < sizes_old) | (kept < sizes_new)
     overlap = {
-        k: float((hits[both, n] / np.minimum(k, np.maximum(sizes_old, sizes_new))[both]).mean()) if both.any() else 0.0
-        for n, k in enumerate(lengths)
+        one: float((hits[both, n] / np.minimum(one, np.maximum(sizes_old, sizes_new))[both]).mean())
+        if both.any()
+        else 0.0
+        for n, one in enumerate(ks)
     }
     most = np.argsort(shared - sizes_old, kind="stable")[:_EXAMPLES]
     names = items.to_numpy()
@@ -121,20 +123,20 @@ def compare_lists(before: TopLists, after: TopLists, *, lengths: tuple[int, ...]
 
 
 def _aligned(lists: TopLists, users: pd.Index, items: pd.Index) -> np.ndarray:
-    """Return lists over common numbers of users and items, int64 (n_users, k), -1 where there is none."""
-    numbers = np.append(items.get_indexer(pd.Index(lists.item_keys, dtype=object)), -1)
+    """Return lists over common indices of users and items, int64 (n_users, k), -1 where there is none."""
+    indices = np.append(items.get_indexer(pd.Index(lists.item_keys, dtype=object)), -1)
     aligned = np.full((len(users), max(1, lists.items.shape[1])), -1, dtype=np.int64)
-    aligned[users.get_indexer(pd.Index(lists.user_keys, dtype=object)), : lists.items.shape[1]] = numbers[lists.items]
+    aligned[users.get_indexer(pd.Index(lists.user_keys, dtype=object)), : lists.items.shape[1]] = indices[lists.items]
     return aligned
 
 
 def _count(
-    old: np.ndarray, new: np.ndarray, lengths: tuple[int, ...]
+    old: np.ndarray, new: np.ndarray, ks: tuple[int, ...]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Return, for each user: shared items, those at the same rank, their sum of rank distances, hits@k (n, lengths)."""
+    """Return for each user: shared items, those at the same rank, the sum of rank changes, and hits@k (n, len(ks))."""
     n = len(old)
     shared, kept, distance = (np.zeros(n, dtype=np.int64) for _ in range(3))
-    hits = np.zeros((n, len(lengths)), dtype=np.int64)
+    hits = np.zeros((n, len(ks)), dtype=np.int64)
     apart = abs(np.arange(old.shape[1])[:, None] - np.arange(new.shape[1])[None, :])  # (k, k')
     rows = max(1, _BLOCK_CELLS // apart.size)
     for start in range(0, n, rows):
@@ -143,7 +145,7 @@ def _count(
         shared[block] = same.sum(axis=(1, 2))
         kept[block] = (same & (apart == 0)).sum(axis=(1, 2))
         distance[block] = (same * apart).sum(axis=(1, 2))
-        for column, k in enumerate(lengths):
+        for column, k in enumerate(ks):
             hits[block, column] = same[:, :k, :k].sum(axis=(1, 2))
     return shared, kept, distance, hits
 

@@ -1,4 +1,4 @@
-"""The nearest of many vectors to each of them, by cosine: exact, in blocks of rows and columns."""
+"""Nearest neighbours of vectors by cosine: exact, in blocks of rows and columns."""
 
 from __future__ import annotations
 
@@ -12,19 +12,24 @@ from kgplug.data.values.whole_numbers import is_whole
 from kgplug.errors import UsageError, unknown_name
 
 _BLOCK_ROWS, _BLOCK_COLUMNS = 512, 8192  # of one product
-_BLOCK_CELLS = 4_000_000  # cosines held at a time (16 MB): whole rows, since a group of tied ones may cross columns
+_BLOCK_CELLS = 4_000_000  # cosines held at a time (16 MB): whole rows, since tied cosines may be in several blocks
 
 
 def similar_lists(vectors: list[NodeVectors], k: int, *, label: str | None = None) -> list[TopLists]:
-    """Return for each label with a vector index the nearest nodes of each node, among those of its label.
+    """Return the nearest nodes of each node, among those of the same label.
+
+    Labels without a vector index are skipped.
 
     Args:
-        vectors: one entry a label; nodes whose vectors are zero or not finite get no list and stand in none.
-        k: at most so many.
-        label: of this label only.
+        vectors: one entry per label. Nodes whose vectors are zero or not finite get no list and appear in none.
+        k: maximum length of a list.
+        label: only this label; None: all.
+
+    Returns:
+        One entry per label. Scores are cosines.
 
     Raises:
-        UsageError: no vectors are of that label, or k is not positive.
+        UsageError: there are no vectors of that label, or k is less than 1.
     """
     if not is_whole(k) or k < 1:
         raise UsageError(f"similar: expected the length of each node's list, at least 1; found {k!r}.")
@@ -41,27 +46,27 @@ def _lists_of(nodes: NodeVectors, k: int) -> TopLists:
 
 
 def nearest_neighbours(vectors: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the k nearest other rows of each row by cosine, best first; tied ones in the order of their number.
+    """Return the k nearest other rows of each row by cosine, best first. Ties are ordered by index.
 
-    Cosines that differ by rounding alone are tied (`kgplug.data.ranking.ties`).
+    Cosines that differ only by rounding count as tied (`kgplug.data.ranking.ties`).
 
     Args:
-        vectors: float32 (n, d), none of them zero.
-        k: at most n - 1 are found.
+        vectors: float32 (n, d), no zero rows.
+        k: maximum number of neighbours.
 
     Returns:
-        (numbers, cosines): int64 and float32 (n, min(k, n - 1)).
+        (indices, cosines): int64 and float32 (n, min(k, n - 1)).
     """
     n = len(vectors)
     k = max(0, min(k, n - 1))
-    numbers, cosines = np.empty((n, k), dtype=np.int64), np.empty((n, k), dtype=np.float32)
+    indices, cosines = np.empty((n, k), dtype=np.int64), np.empty((n, k), dtype=np.float32)
     if k == 0:
-        return numbers, cosines
+        return indices, cosines
     unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
     for rows in row_blocks(n, max(1, min(_BLOCK_ROWS, _BLOCK_CELLS // n))):
         found = np.empty((len(unit[rows]), n), dtype=np.float32)  # (b, n)
         for columns in row_blocks(n, _BLOCK_COLUMNS):
             found[:, columns] = unit[rows] @ unit[columns].T
         found[np.arange(len(found)), np.arange(n)[rows]] = -np.inf
-        numbers[rows], cosines[rows] = top_k(found, k, ties=Ties.by_number(1.0, found.shape))
-    return numbers, cosines
+        indices[rows], cosines[rows] = top_k(found, k, ties=Ties.by_index(1.0, found.shape))
+    return indices, cosines

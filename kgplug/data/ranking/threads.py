@@ -1,4 +1,4 @@
-"""Work that threads share, one a processor."""
+"""Work shared by threads, one per processor."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from functools import cache
 from typing import TypeVar
 
 Part = TypeVar("Part")
-_here = threading.local()  # `.shares`: whether this thread has a share of some work
+_here = threading.local()  # `.shares`: whether this thread is taking parts of some work
 
 
 def processors() -> int:
@@ -21,7 +21,7 @@ def processors() -> int:
 
 
 def row_blocks(n: int, size: int) -> list[slice]:
-    """Return slices of at most `size` rows each that cover range(n), in order; none where n is 0."""
+    """Return slices of up to `size` rows that cover range(n), in order; none if n is 0."""
     return [slice(start, min(start + size, n)) for start in range(0, n, size)]
 
 
@@ -32,15 +32,15 @@ def share(
     threads: int | None = None,
     within: Callable[[], AbstractContextManager[object]] = nullcontext,
 ) -> None:
-    """Call `work` with each part once; this thread and others take the parts in their order.
+    """Call `work` once with each part. This thread and others take the parts in order.
 
-    Called from such work, all parts are done by the thread that calls. After an error no part is begun any more.
+    If `work` itself calls `share`, its thread does all parts of the inner call. After an error, no further part starts.
 
     Args:
-        work: lets go of Python's lock for most of its time.
-        parts: as many as there are threads, or more.
-        threads: that take parts, at most; None: as many as there are processors.
-        within: makes what each thread enters before it takes parts.
+        work: function that releases Python's lock for most of its time.
+        parts: arguments of `work`, at least one per thread.
+        threads: maximum number of threads; None: one per processor.
+        within: makes a context manager that each thread enters before it takes parts.
 
     Raises:
         Exception: what a part raised.
@@ -72,22 +72,22 @@ def share(
     try:
         take()
     finally:
-        begun = [other for other in others if not other.cancel()]  # busy helpers need not come: nothing is left
+        begun = [other for other in others if not other.cancel()]  # helpers that are still busy are not needed
         errors = [other.exception() for other in begun]
     for error in filter(None, errors):
         raise error
 
 
 def share_rows(fill: Callable[[slice], object], n: int, *, threads: int) -> None:
-    """Call `fill` with as many blocks of range(n), of equal size, as there shall be threads; see `share`."""
+    """Split range(n) into one block of equal size per thread, and call `fill` with each; see `share`."""
     share(fill, row_blocks(n, max(1, -(-n // threads))), threads=threads)
 
 
 @cache
 def _helpers() -> ThreadPoolExecutor:
-    """Return threads that are kept: to start one takes as long as a part."""
+    """Return threads that are kept for reuse: starting one takes as long as a part."""
     return ThreadPoolExecutor(max(1, processors() - 1), thread_name_prefix="kgplug-share")
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_helpers.cache_clear)  # a child has none of its parent's threads
+    os.register_at_fork(after_in_child=_helpers.cache_clear)  # a forked child has none of its parent's threads

@@ -1,10 +1,10 @@
-"""Tied scores: which ones are equal but for rounding, and in what order their items stand.
+"""Tied scores: which scores are equal except for rounding, and how their items are ordered.
 
-Two processors, numbers of threads or sizes of blocks add the terms of a score in different orders, so scores that are
-equal on paper differ in their last digits. Scores that differ by no more than a tolerance count as tied. The tolerance
-is relative to the size of the terms, since a sum of large terms can be small and its rounding is not. Neighbours in
-the order of scores that are tied make a group, however long; so equal scores are never separated, as a grid of rounded
-scores would do at its borders.
+The terms of a score are added in an order that depends on the processor, the number of threads and the block size. So
+scores that are equal on paper differ in their last digits. Scores that differ by no more than a tolerance count as
+tied. The tolerance is relative to the size of the terms, because a sum of large terms can be small while its rounding
+error is not. In a sorted list, neighbours that are tied form a group, however long. Rounding scores to a grid would
+instead separate equal scores at the grid's borders.
 """
 
 from __future__ import annotations
@@ -23,38 +23,45 @@ class Ties:
     """How ties are found and broken.
 
     Attributes:
-        tolerance: float32 (n,), the difference up to which neighbouring scores of a row are tied.
-        places: int32 (m,), tied items stand in the order of their places.
+        tolerance: float32 (n,), largest difference at which neighbouring scores of a row are tied.
+        priorities: int32 (m,); among tied items, the lowest comes first.
     """
 
     tolerance: np.ndarray
-    places: np.ndarray
+    priorities: np.ndarray
 
     @classmethod
-    def of_sizes(cls, sizes: np.ndarray, places: np.ndarray) -> Ties:
-        """Return the rule for scores whose terms are of these sizes, (n,)."""
-        return cls(np.ascontiguousarray(sizes * ROUNDING, dtype=np.float32), places)
+    def of_sizes(cls, sizes: np.ndarray, priorities: np.ndarray) -> Ties:
+        """Return the rule for rows whose terms have these sizes: float (n,) and int32 (m,)."""
+        return cls(np.ascontiguousarray(sizes * ROUNDING, dtype=np.float32), priorities)
 
     @classmethod
-    def by_number(cls, size: float, shape: tuple[int, int]) -> Ties:
-        """Return the rule for scores (n, m) of one size whose tied items stand in the order of their number."""
+    def by_index(cls, size: float, shape: tuple[int, int]) -> Ties:
+        """Return the rule for scores (n, m) of one size. Ties are ordered by index."""
         n, m = shape
         return cls.of_sizes(np.full(n, size), np.arange(m, dtype=np.int32))
 
     def of_rows(self, rows: slice) -> Ties:
-        """Return the rule of some of the rows."""
-        return Ties(self.tolerance[rows], self.places)
+        """Return the rule for some of the rows."""
+        return Ties(self.tolerance[rows], self.priorities)
 
 
-def places_by_popularity(likes: np.ndarray) -> np.ndarray:
-    """Return the place of each item, most likes first, then by number: (m,) → int32 (m,)."""
-    places = np.empty(len(likes), dtype=np.int32)
-    places[np.argsort(-likes.astype(np.int64), kind="stable")] = np.arange(len(likes), dtype=np.int32)
-    return places
+def popularity_ranks(likes: np.ndarray) -> np.ndarray:
+    """Return the popularity rank of each item, from 0: most likes first, then by index.
+
+    Args:
+        likes: integer (m,), number of likes of each item.
+
+    Returns:
+        int32 (m,).
+    """
+    ranks = np.empty(len(likes), dtype=np.int32)
+    ranks[np.argsort(-likes.astype(np.int64), kind="stable")] = np.arange(len(likes), dtype=np.int32)
+    return ranks
 
 
 def sizes_of_rows(scores: np.ndarray) -> np.ndarray:
-    """Return the largest finite absolute value of each row: float (n, m) → float32 (n,), 0 where there is none."""
+    """Return the largest finite absolute value of each row: float (n, m) → float32 (n,), 0 if a row has none."""
     from kgplug.data.ranking.ties_kernel import largest_of_rows
 
     largest = np.zeros(len(scores), dtype=np.float32)
@@ -62,22 +69,23 @@ def sizes_of_rows(scores: np.ndarray) -> np.ndarray:
     return largest
 
 
-def settle(scores: np.ndarray, numbers: np.ndarray, values: np.ndarray, ties: Ties, k: int) -> None:
-    """Order tied items by their places in lists that are ordered by score; the items of a group get its best score.
+def settle(scores: np.ndarray, indices: np.ndarray, values: np.ndarray, ties: Ties, k: int) -> None:
+    """Order tied items by priority in lists that are sorted by score. All items of a group get its best score.
 
     Args:
         scores: float (n, m), no NaN.
-        numbers, values: int64 and float32 (n, min(k + 1, m)), the best of each row; the first k are written.
-        ties: of the rows and items.
-        k: the length of the lists.
+        indices, values: int64 and float32 (n, min(k + 1, m)), the best items of each row and their scores. The first k
+            columns are overwritten.
+        ties: rule for these rows and items.
+        k: length of the lists.
     """
     from kgplug.data.ranking.ties_kernel import settle_rows
 
-    settle_rows(np.ascontiguousarray(scores, dtype=np.float32), numbers, values, ties.tolerance, ties.places, k)
+    settle_rows(np.ascontiguousarray(scores, dtype=np.float32), indices, values, ties.tolerance, ties.priorities, k)
 
 
 def groups_of_sorted(rows: np.ndarray, scores: np.ndarray, tolerance: np.ndarray) -> np.ndarray:
-    """Number the groups of tied scores: int64 (n,), ascending.
+    """Return the number of the group of tied scores that each score belongs to: int64 (n,), ascending from 1.
 
     Args:
         rows: int64 (n,), ascending.

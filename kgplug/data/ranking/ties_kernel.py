@@ -7,19 +7,19 @@ import numpy as np
 
 from kgplug.data.ranking.lanes import LANES, SIZE, above, first_one
 
-_PASSES = 8  # over a row to find where a group ends; a longer one is found by sorting the row
+_PASSES = 8  # over a row to find where a group ends; for a longer group the row is sorted
 _SIGN, _INFINITE = np.uint32(0x7FFFFFFF), np.uint32(0x7F800000)
 
 
 @numba.njit(cache=True, nogil=True)
 def largest_of_rows(scores: np.ndarray, largest: np.ndarray) -> None:
-    """Find the largest finite absolute value of each row; 0 where there is none.
+    """Find the largest finite absolute value of each row; 0 if a row has none.
 
     Args:
         scores: float32 (n, m), C order, no NaN.
         largest: float32 (n,), written.
     """
-    bits = scores.view(np.uint32)  # integers of floats without a sign are in the order of the floats
+    bits = scores.view(np.uint32)  # the bits of non-negative floats, read as integers, sort as the floats do
     of_rows = largest.view(np.uint32)
     for i in range(len(bits)):
         row, found = bits[i], np.uint32(0)
@@ -32,36 +32,36 @@ def largest_of_rows(scores: np.ndarray, largest: np.ndarray) -> None:
 @numba.njit(cache=True, nogil=True)
 def settle_rows(
     scores: np.ndarray,
-    numbers: np.ndarray,
+    indices: np.ndarray,
     values: np.ndarray,
     tolerance: np.ndarray,
-    places: np.ndarray,
+    priorities: np.ndarray,
     k: int,
 ) -> None:
-    """Order tied items by their places, in lists that are ordered by score.
+    """Order tied items by priority, in lists that are sorted by score.
 
-    Neighbours in the order of scores that differ by no more than the tolerance belong to one group.
+    Neighbours in a list whose scores differ by no more than the tolerance belong to one group.
 
     Args:
         scores: float32 (n, m), C order, no NaN.
-        numbers, values: int64 and float32 (n, min(k + 1, m)), the best of each row by score; written, -1 and -inf past
-            a row's end.
+        indices, values: int64 and float32 (n, min(k + 1, m)), the best items of each row and their scores; written, -1
+            and -inf past a row's end.
         tolerance: float32 (n,).
-        places: int32 (m,), the order of tied items.
+        priorities: int32 (m,); among tied items, the lowest comes first.
         k: the length of the lists; what stands beyond is only read.
     """
-    for i in range(len(numbers)):
-        number, value = numbers[i], values[i]
+    for i in range(len(indices)):
+        items, value = indices[i], values[i]
         start = 0
-        while start < k and number[start] >= 0:
+        while start < k and items[start] >= 0:
             end = start + 1
-            while end < len(number) and number[end] >= 0 and _tied(value[end - 1], value[end], tolerance[i]):
+            while end < len(items) and items[end] >= 0 and _tied(value[end - 1], value[end], tolerance[i]):
                 end += 1
             if end > k:
                 bottom = _end_of_group(scores[i], value[end - 1], tolerance[i])
-                _first_of_group(scores[i], bottom, value[start], places, number[start:k])
+                _first_of_group(scores[i], bottom, value[start], priorities, items[start:k])
             elif end > start + 1:
-                _sort_by_place(number[start:end], places)
+                _sort_by_priority(items[start:end], priorities)
             value[start : min(end, k)] = value[start]
             start = end
 
@@ -72,16 +72,16 @@ def _tied(upper: np.float32, lower: np.float32, tolerance: np.float32) -> bool:
 
 
 @numba.njit(cache=True, nogil=True)
-def _sort_by_place(number: np.ndarray, places: np.ndarray) -> None:
-    if len(number) > LANES:
-        number[:] = number[np.argsort(places[number])]
+def _sort_by_priority(items: np.ndarray, priorities: np.ndarray) -> None:
+    if len(items) > LANES:
+        items[:] = items[np.argsort(priorities[items])]
         return
-    for j in range(1, len(number)):
-        moved, at = number[j], j
-        while at > 0 and places[number[at - 1]] > places[moved]:
-            number[at] = number[at - 1]
+    for j in range(1, len(items)):
+        moved, at = items[j], j
+        while at > 0 and priorities[items[at - 1]] > priorities[moved]:
+            items[at] = items[at - 1]
             at -= 1
-        number[at] = moved
+        items[at] = moved
 
 
 @numba.njit(cache=True, nogil=True)
@@ -90,7 +90,7 @@ def _end_of_group(row: np.ndarray, bottom: np.float32, tolerance: np.float32) ->
     for _ in range(_PASSES):
         before = bottom
         for start in range(0, len(row), LANES):
-            # Rounded down once more: no score within the tolerance is missed, and each is looked at below.
+            # Rounded down once more, so that no score within the tolerance is missed; each is checked below.
             below = _between(row, start, np.nextafter(bottom - tolerance, np.float32(-np.inf)), _under(bottom))
             while below:
                 score = row[start + np.int64(first_one(below))]
@@ -109,23 +109,23 @@ def _end_of_group(row: np.ndarray, bottom: np.float32, tolerance: np.float32) ->
 
 @numba.njit(cache=True, nogil=True)
 def _first_of_group(
-    row: np.ndarray, bottom: np.float32, top: np.float32, places: np.ndarray, number: np.ndarray
+    row: np.ndarray, bottom: np.float32, top: np.float32, priorities: np.ndarray, items: np.ndarray
 ) -> None:
-    """Write the items of a group that have the first places, in their order; the group has more than there is room."""
+    """Write the items of a group with the lowest priorities, in that order; the group is larger than `items`."""
     found = 0
     for start in range(0, len(row), LANES):
         members = _between(row, start, _under(bottom), top)
         while members:
             item = start + np.int64(first_one(members))
             members &= members - np.uint32(1)
-            if found == len(number) and places[item] > places[number[found - 1]]:
+            if found == len(items) and priorities[item] > priorities[items[found - 1]]:
                 continue
-            at = min(found, len(number) - 1)
-            while at > 0 and places[number[at - 1]] > places[item]:
-                number[at] = number[at - 1]
+            at = min(found, len(items) - 1)
+            while at > 0 and priorities[items[at - 1]] > priorities[item]:
+                items[at] = items[at - 1]
                 at -= 1
-            number[at] = item
-            found = min(found + 1, len(number))
+            items[at] = item
+            found = min(found + 1, len(items))
 
 
 @numba.njit(cache=True, nogil=True)
@@ -135,7 +135,7 @@ def _under(score: np.float32) -> np.float32:
 
 @numba.njit(cache=True, nogil=True)
 def _between(row: np.ndarray, start: int, low: np.float32, high: np.float32) -> np.uint32:
-    """Return which of the 32 scores from a place on, if the row has so many, are above `low` and at most `high`."""
+    """Return as bits which of the (up to) 32 scores from `start` are above `low` and at most `high`."""
     m, address = len(row), np.uintp(row.ctypes.data)
     if start + LANES <= m:
         at = address + np.uintp(SIZE * start)

@@ -9,33 +9,34 @@ from kgplug.data.ranking.lanes import LANES, RAISED_BY, SIZE, above, first_one, 
 
 
 @numba.njit(cache=True, nogil=True)
-def best_of_rows(scores: np.ndarray, numbers: np.ndarray, values: np.ndarray) -> bool:
-    """Find the k best of each row, best first; of equal ones the first.
+def best_of_rows(scores: np.ndarray, indices: np.ndarray, values: np.ndarray) -> bool:
+    """Find the k best scores of each row, best first; of equal scores, the first.
 
-    A first pass over a row finds what its k best are greater than, a second the few that are. Those are ranked almost
-    without branches, of which a processor guesses every other one wrong. Where many are, they are inserted one by one.
+    A first pass over a row finds a bound that the k best exceed. A second pass collects the few scores above it. These
+    are ranked almost without branches, which the processor would mispredict half of the time. If there are many, they
+    are inserted one by one.
 
     Args:
         scores: float32 (n, m), C order.
-        numbers: int64 (n, k), written; -1 past the finite scores.
+        indices: int64 (n, k), written; -1 past the finite scores.
         values: float32 (n, k), written; -inf there.
 
     Returns:
-        whether all scores are numbers.
+        whether no score is NaN.
     """
     n, m = scores.shape
     peaks, candidates = np.empty(LANES, dtype=np.float32), np.empty(LANES, dtype=np.float32)
-    places = np.empty(LANES, dtype=np.int64)
+    positions = np.empty(LANES, dtype=np.int64)
     starts, bits = np.empty(-(-m // LANES), dtype=np.int64), np.empty(-(-m // LANES), dtype=np.uint32)
     for i in range(n):
-        row, number, value = scores[i], numbers[i], values[i]
-        number[:] = -1
-        value[:] = -np.inf
-        least = _below_the_best(row, len(number), peaks)
-        if _collect(row, least, places, candidates, starts, bits):
-            numeric = _rank(places, candidates, number, value)
+        row, best, best_scores = scores[i], indices[i], values[i]
+        best[:] = -1
+        best_scores[:] = -np.inf
+        least = _below_the_best(row, len(best), peaks)
+        if _collect(row, least, positions, candidates, starts, bits):
+            numeric = _rank(positions, candidates, best, best_scores)
         else:
-            numeric = _insert(row, least, number, value)
+            numeric = _insert(row, least, best, best_scores)
         if not numeric:
             return False
     return True
@@ -43,23 +44,23 @@ def best_of_rows(scores: np.ndarray, numbers: np.ndarray, values: np.ndarray) ->
 
 @numba.njit(cache=True, nogil=True)
 def leave_out(scores: np.ndarray, rows: np.ndarray, indptr: np.ndarray, indices: np.ndarray) -> None:
-    """Set to -inf what some rows of a sparse matrix hold.
+    """Set the scores of a sparse matrix's stored entries to -inf.
 
     Args:
         scores: float32 (n, m), written.
-        rows: int64 (n,), the row of the matrix that each row of scores is of.
+        rows: int64 (n,), the matrix row for each row of scores.
         indptr, indices: of the CSR matrix.
     """
     for i in range(len(rows)):
-        for place in range(indptr[rows[i]], indptr[rows[i] + 1]):
-            scores[i, indices[place]] = -np.inf
+        for position in range(indptr[rows[i]], indptr[rows[i] + 1]):
+            scores[i, indices[position]] = -np.inf
 
 
 @numba.njit(cache=True, nogil=True)
 def _below_the_best(row: np.ndarray, k: int, peaks: np.ndarray) -> np.float32:
-    """Return a number that the k best of a row are greater than, and few others; -inf where k is more than 32.
+    """Return a bound that the k best scores of a row exceed, and few others do; -inf if k is more than 32.
 
-    Where a row is cut into parts, k of its scores are at least as great as the k-th greatest of the parts' peaks.
+    Take the maximum (peak) of each of 32 slices of the row: at least k scores reach the k-th greatest peak.
     `peaks`, float32 (32,), is written.
     """
     if k > LANES:
@@ -79,21 +80,22 @@ def _below_the_best(row: np.ndarray, k: int, peaks: np.ndarray) -> np.float32:
 def _collect(
     row: np.ndarray,
     least: np.float32,
-    places: np.ndarray,
+    positions: np.ndarray,
     candidates: np.ndarray,
     starts: np.ndarray,
     bits: np.ndarray,
 ) -> bool:
-    """Collect the scores above a bound, and NaN, in the order of their places; -1 and -inf past the last.
+    """Collect the scores above a bound, and NaN, in the row's order; -1 and -inf past the last.
 
     Args:
         row: float32 (m,).
         least: the bound.
-        places, candidates: int64 and float32 (32,), written.
-        starts, bits: int64 and uint32 (m / 32, rounded up), written: steps with such scores, and which they are.
+        positions, candidates: int64 and float32 (32,), written.
+        starts, bits: int64 and uint32 (m / 32, rounded up), written: the steps of 32 with such scores, and which they
+            are.
 
     Returns:
-        whether there are at most 32; else nothing is collected.
+        whether there are at most 32; otherwise nothing is collected.
     """
     found, steps = np.uint32(0), 0
     for start in range(0, len(row), LANES):
@@ -103,39 +105,39 @@ def _collect(
         steps += better != 0
     if found > LANES:
         return False
-    places[:] = -1
+    positions[:] = -1
     candidates[:] = -np.inf
-    place = 0
+    position = 0
     for step in range(steps):
         better = bits[step]
         while better:
             j = starts[step] + np.int64(first_one(better))
-            places[place], candidates[place] = j, row[j]
+            positions[position], candidates[position] = j, row[j]
             better &= better - np.uint32(1)
-            place += 1
+            position += 1
     return True
 
 
 @numba.njit(cache=True, nogil=True)
-def _rank(places: np.ndarray, candidates: np.ndarray, number: np.ndarray, value: np.ndarray) -> bool:
-    """Make the list of what `_collect` found; return whether all of it are numbers."""
+def _rank(positions: np.ndarray, candidates: np.ndarray, best: np.ndarray, best_scores: np.ndarray) -> bool:
+    """Make the list from what `_collect` found; return whether none of it is NaN."""
     address = np.uintp(candidates.ctypes.data)
     for j in range(LANES):
-        if places[j] < 0:
+        if positions[j] < 0:
             break
         if np.isnan(candidates[j]):
             return False
         rank = np.int64(ones(above(address, candidates[j])))
-        while rank < len(number) and number[rank] >= 0:  # equal ones that came before
+        while rank < len(best) and best[rank] >= 0:  # after equal scores that came before
             rank += 1
-        if rank < len(number):
-            number[rank], value[rank] = places[j], candidates[j]
+        if rank < len(best):
+            best[rank], best_scores[rank] = positions[j], candidates[j]
     return True
 
 
 @numba.njit(cache=True, nogil=True)
-def _insert(row: np.ndarray, least: np.float32, number: np.ndarray, value: np.ndarray) -> bool:
-    """Make the list of the scores above a bound one after another; return whether all of them are numbers."""
+def _insert(row: np.ndarray, least: np.float32, best: np.ndarray, best_scores: np.ndarray) -> bool:
+    """Make the list by inserting the scores above a bound one by one; return whether none of them is NaN."""
     for start in range(0, len(row), LANES):
         better = _greater(row, start, least)
         while better:
@@ -146,22 +148,22 @@ def _insert(row: np.ndarray, least: np.float32, number: np.ndarray, value: np.nd
                 continue
             if np.isnan(candidate):
                 return False
-            place = len(number) - 1
-            while place > 0 and value[place - 1] < candidate:
-                value[place], number[place] = value[place - 1], number[place - 1]
-                place -= 1
-            value[place], number[place] = candidate, j
-            least = max(least, value[-1])
+            position = len(best) - 1
+            while position > 0 and best_scores[position - 1] < candidate:
+                best_scores[position], best[position] = best_scores[position - 1], best[position - 1]
+                position -= 1
+            best_scores[position], best[position] = candidate, j
+            least = max(least, best_scores[-1])
     return True
 
 
 @numba.njit(cache=True, nogil=True)
 def _greater(row: np.ndarray, start: int, bound: np.float32) -> np.uint32:
-    """Return which of the 32 scores from a place on, if the row has so many, are greater than a bound, or NaN."""
+    """Return as bits which of the (up to) 32 scores from `start` are greater than a bound, or NaN."""
     m, address = len(row), np.uintp(row.ctypes.data)
     if start + LANES <= m:
         return above(address + np.uintp(SIZE * start), bound)
-    if m >= LANES:  # the last 32, without those before
+    if m >= LANES:  # the last 32, without those before `start`
         return above(address + np.uintp(SIZE * (m - LANES)), bound) >> np.uint32(start + LANES - m)
     bits = np.uint32(0)
     for j in range(m):

@@ -32,7 +32,7 @@ class FoundKey:
         )
 
 
-def readings(text: str) -> list[int | float | str]:
+def possible_keys(text: str) -> list[int | float | str]:
     """Return every key that a text can mean, to be looked up: itself, and a number where it is written as one.
 
     Leading zeros, blanks, exponents and digits of other scripts make a text. Text in double quotes can also mean what

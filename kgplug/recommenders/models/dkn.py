@@ -210,7 +210,7 @@ def item_channels(found: ItemEntities, knowledge: KnowledgeGraph, *, context: bo
     size = np.float32(np.sqrt(np.square(found.vectors[found.linked]).sum(axis=1).mean()) or 1.0)
     if not context:
         return found.vectors[None] / size
-    entities, _ = knowledge.rows_in(found.model.vocabulary)  # the embedding may know another graph's entities
+    entities, _ = knowledge.indices_in(found.model.vocabulary)  # the embedding may know another graph's entities
     vocabulary = found.model.vocabulary.n_entities
     head, tail = entities[knowledge.triples[:, 0]], entities[knowledge.triples[:, 2]]
     known = (head >= 0) & (tail >= 0)

@@ -72,7 +72,7 @@ def _links(
     Matrices are CSR float32 (n_items, n_entities), numbered as in the embedding. One item alone has nobody to
     share a relation with, so two at least must have it.
     """
-    entity_rows, relation_rows = knowledge.rows_in(entities.model.vocabulary)
+    entity_rows, relation_rows = knowledge.indices_in(entities.model.vocabulary)
     head, tail = entity_rows[knowledge.triples[:, [0, 2]]].T
     relation = relation_rows[knowledge.triples[:, 1]]
     known = (head >= 0) & (relation >= 0) & (tail >= 0)
