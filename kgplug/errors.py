@@ -1,15 +1,15 @@
 """Every error that kgplug raises on purpose.
 
     KgplugError              exit code 1: the work could not be done
-    ├── UsageError           exit code 2: a name, setting or file the caller wrote is wrong
+    ├── UsageError           exit code 2: a name, setting or file from the caller is invalid
     ├── DataError            rows, keys or triples that cannot be trained on or imported
-    ├── GraphError           what a Neo4j server refused, or could not be reached for
+    ├── GraphError           a Neo4j server refused a request, or could not be reached
     │   └── LocalServerError the managed local Neo4j could not be installed, started or stopped
     ├── DeadModelError       a model has collapsed, so it is not published unless forced
-    ├── RunError             a run folder is missing, cut short, altered or made from other data
-    └── TrainingError        training cannot go on (infinite loss, memory)
+    ├── RunError             a run's folder is missing, truncated, altered or made from other data
+    └── TrainingError        training cannot continue (infinite loss, memory)
 
-A message is one sentence or two: what was expected, what was found, what to do.
+A message has one or two sentences: what was expected, what was found, what to do.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class KgplugError(Exception):
 
 
 class UsageError(KgplugError):
-    """A name, setting or file that the caller wrote is wrong."""
+    """A name, setting or file from the caller is invalid."""
 
     exit_code = 2
 
@@ -44,18 +44,18 @@ class LocalServerError(GraphError):
 
 
 class DeadModelError(KgplugError):
-    """A model has collapsed: what it learnt no longer changes what it recommends."""
+    """A model has collapsed: its recommendations no longer depend on what it learnt."""
 
 
 class RunError(KgplugError):
-    """A run folder is missing, cut short, altered, or belongs to other data."""
+    """A run's folder is missing, truncated, altered, or belongs to other data."""
 
 
 class TrainingError(KgplugError):
-    """Training cannot go on.
+    """Training cannot continue.
 
     Attributes:
-        history: of the epochs that were good, whose best weights the model holds; None where there was none.
+        history: history of the good epochs, whose best weights the model holds; None if there were none.
     """
 
     history: dict | None = None
@@ -63,10 +63,10 @@ class TrainingError(KgplugError):
 
 @contextmanager
 def when_interrupted(advice: Callable[[], str | None]) -> Iterator[None]:
-    """Let a Ctrl-C carry what its user should know, such as that the same command goes on.
+    """Attach advice to a Ctrl-C, such as that the same command resumes the work.
 
     Args:
-        advice: asked when it happens; None where there is nothing true to say.
+        advice: called on Ctrl-C; returns None if there is nothing to say.
     """
     try:
         yield
@@ -77,7 +77,7 @@ def when_interrupted(advice: Callable[[], str | None]) -> Iterator[None]:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Tell whether an exception of Python, numpy or torch, on whatever device, says that memory has ended."""
+    """Return whether an exception of Python, numpy or torch, on any device, means that memory ran out."""
     text = str(error).lower()
     return isinstance(error, MemoryError) or (
         isinstance(error, RuntimeError)
@@ -96,7 +96,7 @@ _OUT_OF_MEMORY = (
 def unknown_name(kind: str, name: str, valid: Iterable[str]) -> UsageError:
     """Build the error for a name that is not among the valid ones.
 
-    The nearest valid name (case ignored) is suggested first.
+    The message suggests the nearest valid name, ignoring case.
     """
     choices = sorted(valid, key=str.lower)
     by_lower = {choice.lower(): choice for choice in choices}

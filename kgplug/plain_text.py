@@ -1,4 +1,4 @@
-"""Text that every output can show: one line without control characters, in any encoding."""
+"""Text that any output can show: one line, no control characters, in any encoding."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _PLAIN = {
 
 
 def printable(text: str) -> str:
-    """Return a text in one line that moves no cursor: names of files, columns and nodes may hold control characters."""
+    """Return a text in one line without control characters, which names of files, columns and nodes may contain."""
     return "".join(map(_visible, text)) if not text.isprintable() else text
 
 
@@ -39,9 +39,9 @@ def counted(n: int, noun: str, *, plural: str = "") -> str:
     """Return a number with its noun: "1 node", "2,000 nodes".
 
     Args:
-        n: how many.
-        noun: in the singular.
-        plural: where it is not the singular with an s.
+        n: the number.
+        noun: noun in the singular.
+        plural: plural, if it is not the singular with an s.
     """
     return f"{n:,} {noun if n == 1 else plural or noun + 's'}"
 
@@ -53,14 +53,14 @@ def _visible(character: str) -> str:
 
 
 def encodable(text: str, encoding: str) -> str:
-    """Return a text with a plain replacement for each character that an encoding does not hold."""
+    """Return a text with a plain replacement for each character that an encoding lacks."""
     return text.encode(encoding, _HANDLER).decode(encoding)
 
 
 def make_outputs_safe() -> None:
-    """Let standard output and standard error replace what their encoding does not hold, instead of raising.
+    """Make standard output and standard error replace characters that their encoding lacks, instead of raising.
 
-    The encoding itself stays as the user has set it.
+    The encoding stays as the user set it.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -74,7 +74,7 @@ def _replace(error: UnicodeError) -> tuple[str, int]:
 
 
 def _plain(character: str) -> str:
-    """Return what stands for a character: a sign much like it, a letter without its accent, else its escape."""
+    """Return a replacement for a character: a similar sign, the letter without its accent, or its escape."""
     if character in _PLAIN:
         return _PLAIN[character]
     if "\u2500" <= character <= "\u257f":  # box drawing

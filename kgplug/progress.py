@@ -1,8 +1,8 @@
-"""How long work reports where it is: as a bar, as lines, as JSON lines, or not at all.
+"""How long work reports its progress: as a bar, as lines, as JSON lines, or not at all.
 
-Everything that may take long goes through `bar` or `stage`. On a terminal both show what they always did: a bar for
-counted work, nothing for the rest. Without one, a library should be silent, and a command should say something in a
-log: `report_as` chooses for the whole process, and the command line calls it.
+Everything that may take long uses `bar` or `stage`. On a terminal, counted work shows a bar and other work nothing.
+Without a terminal, a library should be silent, and a command should write some lines to its log. `report_as` chooses
+for the whole process; the command line calls it.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from kgplug.strict_json import dumps
 
 Style = Literal["bars", "lines", "json", "quiet"]
 
-START_AFTER_S = 1.0  # shorter work leaves no line
-EVERY_S = 30.0
+START_AFTER_S = 1.0  # shorter work prints no line
+EVERY_S = 30.0  # minimum time between two lines
 _UNITS = {"rel": "relationships", "rows": "rows", "B": "MB", "%": "%", "steps": "steps"}
 _style: Style = "bars"
 _lock = threading.RLock()
@@ -29,11 +29,11 @@ _open: list[_Report] = []
 
 
 def report_as(style: Style) -> None:
-    """Choose for this process how work reports where its caller has said nothing (progress=None).
+    """Choose how this process reports work whose caller passed progress=None.
 
     Args:
-        style: "bars": a bar on a terminal, silence without one. "lines": the same on a terminal; without one, lines on
-            standard error. "json": one JSON object per line on standard error. "quiet": nothing.
+        style: "bars": a bar on a terminal, otherwise nothing. "lines": a bar on a terminal, otherwise lines on standard
+            error. "json": one JSON object per line on standard error. "quiet": nothing.
     """
     global _style
     _style = style
@@ -54,14 +54,14 @@ def bar(
     in_notebooks: bool = False,
     **tqdm_options: Any,
 ) -> Progress:
-    """Return a report of counted work; use it in a `with`, and call its `update(n)`.
+    """Return a report of counted work. Use it in a `with` statement and call its `update(n)`.
 
     Args:
-        total: how much there is to do, None where nobody knows.
-        what: is done, such as "Reading feedback".
-        unit: of the count, in the singular.
+        total: amount of work; None if unknown.
+        what: name of the work, such as "Reading feedback".
+        unit: unit of the count, in the singular.
         progress: True shows a bar, False nothing; None does what `report_as` has chosen.
-        initial: how much was done before.
+        initial: amount of work done before.
         in_notebooks: with progress=None, also show a bar in a notebook.
         tqdm_options: further options of tqdm.
     """
@@ -70,7 +70,7 @@ def bar(
 
 @contextmanager
 def stage(what: str, *, progress: bool | None) -> Iterator[None]:
-    """Report work that cannot be counted, where lines are wanted; counted work within it reports for itself."""
+    """Report work that cannot be counted, if lines are wanted. Counted work inside reports for itself."""
     report = _Report(what, None, "", 0) if progress is None and _wants_lines() else None
     if report is None:
         yield
@@ -83,7 +83,7 @@ def stage(what: str, *, progress: bool | None) -> Iterator[None]:
 
 
 def message(text: str, *, event: str = "message") -> None:
-    """Write a note as a line of its own on standard error, as JSON where `report_as` says so."""
+    """Write a note as one line on standard error, as JSON if `report_as` chose it."""
     _write({"event": event, "text": text}, text)
 
 
@@ -121,7 +121,7 @@ class Progress:
             self._report.close()
 
     def update(self, n: float = 1) -> None:
-        """Count work that was done."""
+        """Add to the amount of work done."""
         self.n += n
         if self._bar is not None:
             self._bar.update(n)
@@ -129,7 +129,7 @@ class Progress:
             self._report.move(self.n)
 
     def show(self, facts: Mapping[str, Any] | str) -> None:
-        """Show figures, or a name, with the next update."""
+        """Show numbers by name, or a text, with the next update."""
         if self._bar is not None:
             if isinstance(facts, str):
                 self._bar.set_postfix_str(facts)
@@ -140,9 +140,9 @@ class Progress:
 
 
 class _Report:
-    """Lines about one piece of work: one a second after its start, then at most one every half minute.
+    """Lines about one piece of work: the first after a second, then no more than one every half minute.
 
-    Work within other work speaks for both.
+    Work inside other work reports for both.
     """
 
     def __init__(self, what: str, total: int | None, unit: str, initial: int) -> None:
@@ -277,7 +277,7 @@ def _duration(seconds: float) -> str:
 
 
 def _write(record: dict[str, Any], sentence: str) -> None:
-    """Write one line on standard error, whole."""
+    """Write one complete line on standard error."""
     stream = sys.stderr
     if stream is None:
         return
@@ -286,5 +286,5 @@ def _write(record: dict[str, Any], sentence: str) -> None:
     try:
         stream.write(f"{sentence}\n")
         stream.flush()
-    except (OSError, ValueError):  # nobody reads any more
+    except (OSError, ValueError):  # the reader is gone
         pass

@@ -1,4 +1,4 @@
-"""Where the database is and where kgplug keeps its files, from the environment."""
+"""Environment variables: the address of the database, and the folder of kgplug's files."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 class Settings(BaseSettings):
-    """Settings read from environment variables; nothing else is consulted.
+    """Settings from environment variables, and nowhere else.
 
-    `NEO4J_URI` unset means the managed local Neo4j. Passwords are `SecretStr`: they show
-    as `**********` wherever they are printed or logged. A URI is not shown: it may carry one by mistake.
+    Without `NEO4J_URI`, kgplug uses the managed local Neo4j. Passwords are `SecretStr`, which prints as `**********`.
+    The URI is not printed, because it may contain a password by mistake.
     """
 
     model_config = SettingsConfigDict(extra="ignore", populate_by_name=True, hide_input_in_errors=True)
@@ -40,7 +40,7 @@ class Settings(BaseSettings):
 
     @property
     def runs_dir(self) -> Path:
-        """Folder that holds one sub-folder a run."""
+        """Folder with one sub-folder per run."""
         return self.kgplug_home / "runs"
 
     @property
@@ -60,8 +60,8 @@ class Settings(BaseSettings):
 
 
 def child_environment(**further: str) -> dict[str, str]:
-    """Return the environment for a process that kgplug starts: this one's without how to log in to a server.
+    """Return the environment for a process that kgplug starts: this process's, without the NEO4J_ variables.
 
-    Whoever may look at a process, an administrator or a crash report say, sees its environment.
+    Anyone who can inspect a process, such as an administrator or a crash report, sees its environment.
     """
     return {name: value for name, value in os.environ.items() if not name.upper().startswith("NEO4J_")} | further

@@ -1,6 +1,6 @@
-"""JSON that every parser reads: everything that kgplug prints or writes as JSON is made here.
+"""JSON that every parser reads. Everything that kgplug prints or writes as JSON is made here.
 
-Python's own `json.dumps` writes NaN and Infinity, which are not JSON, and refuses numpy and pandas values.
+Python's `json.dumps` writes NaN and Infinity, which are not JSON, and refuses numpy and pandas values.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 
 def dumps(value: Any, *, ascii_only: bool = True, indent: int | None = None, sort_keys: bool = False) -> str:
-    """Return a value as JSON text; see `plain` for what becomes of each type.
+    """Return a value as JSON text; `plain` converts each type.
 
     Args:
         value: a table, dict, list or report, nested in any way.
@@ -50,7 +50,7 @@ def plain(value: Any) -> Any:
     become objects; times, paths and the like become the text that `str` gives.
 
     Raises:
-        TypeError: for an object that has no text of its own.
+        TypeError: an object has no text form.
     """
     if value is None or (isinstance(value, (bool, str)) and not isinstance(value, Enum)):
         return value
@@ -68,7 +68,7 @@ def plain(value: Any) -> Any:
 
 
 def _plain_array(value: Any) -> Any:
-    """Return what numpy, pandas, pydantic and data classes hold; their packages are not imported for it."""
+    """Convert values of numpy, pandas, pydantic and data classes, without importing their packages."""
     numpy, pandas = sys.modules.get("numpy"), sys.modules.get("pandas")
     if pandas is not None:
         if isinstance(value, pandas.DataFrame):
@@ -98,7 +98,7 @@ def _plain_array(value: Any) -> Any:
 
 
 def _rows(frame: Any) -> list[dict[str, Any]]:
-    """Return the rows of a DataFrame; an index of names is a column, called "name" where it has no name."""
+    """Return the rows of a DataFrame. An index of names becomes a column, called "name" if it has no name."""
     names = [_name(name) for name in frame.columns]
     columns = [frame.iloc[:, number] for number in range(len(names))]
     index = frame.index
@@ -111,7 +111,7 @@ def _rows(frame: Any) -> list[dict[str, Any]]:
 
 
 def _distinct(names: Iterable[str]) -> Iterable[str]:
-    """Yield names, with a number behind one that was there before: an object keeps one value per name."""
+    """Yield names, adding a number to repeated ones, because a JSON object keeps one value per name."""
     given: set[str] = set()
     for name in names:
         number, distinct = 1, name
@@ -123,6 +123,6 @@ def _distinct(names: Iterable[str]) -> Iterable[str]:
 
 
 def _name(value: Any) -> str:
-    """Return the name of a part of an object: texts as they are, None, True and False as JSON writes them."""
+    """Return a key of an object as text: texts unchanged, None, True and False as in JSON."""
     value = plain(value)
     return value if isinstance(value, str) else json.dumps(value)

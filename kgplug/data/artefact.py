@@ -1,9 +1,9 @@
-"""Folders of safetensors + JSON with hashes: how everything trained is kept on disk.
+"""Artefacts: folders of safetensors and JSON with hashes, in which everything trained is stored.
 
-A folder holds `arrays.safetensors`, `content.json` and `manifest.json`, which names the other two
-with their sizes and sha256. A new folder appears under its name only when it is whole. One that is
-replaced gets the new files beside the old, then a new manifest in one step: whoever reads it, or
-comes back after a kill, finds the old artefact or the new one. No pickle is ever read.
+A folder holds `arrays.safetensors`, `content.json` and `manifest.json`, which lists the other two with their sizes and
+sha256. A new folder gets its name only when it is complete. To replace an artefact, new files are written next to the
+old ones, then the manifest is replaced in one step. So a reader, or a restart after a kill, finds either the old
+artefact or the new one. No pickle is ever read.
 """
 
 from __future__ import annotations
@@ -36,73 +36,73 @@ ARRAYS, CONTENT, MANIFEST = "arrays.safetensors", "content.json", "manifest.json
 FORMAT = 1
 
 T = TypeVar("T")
-_given: set[str] = set()  # ids of runs: of fifty within a second, two would be alike once in fifty times
+_issued: set[str] = set()  # run ids: of fifty made within a second, two would be equal in 2 % of cases
 
 
 def new_run_id(model: str) -> str:
-    """Return a new id for a run: sortable by time; lower-case letters, digits and dashes."""
+    """Return a new run id of lower-case letters, digits and dashes. The ids of a model sort by time."""
     while True:
         run = f"{id_prefix(model)}-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(2)}"
-        if run not in _given:
-            _given.add(run)
+        if run not in _issued:
+            _issued.add(run)
             return run
 
 
 def id_prefix(model: str) -> str:
-    """Return what the ids of a model's runs begin with, such as "wide-deep"."""
+    """Return the prefix of the ids of a model's runs, such as "wide-deep"."""
     return re.sub(r"[^a-z0-9]+", "-", model.lower()).strip("-") or "run"
 
 
-def write_artefact(folder: Path, arrays: dict[str, np.ndarray], content: dict) -> None:
-    """Write a whole artefact, replacing one of the same name.
+def write_artefact(run_dir: Path, arrays: dict[str, np.ndarray], content: dict) -> None:
+    """Write an artefact, replacing one of the same name. After a failure the old one is intact.
 
     Args:
-        folder: where it shall stand.
+        run_dir: folder of the artefact.
         arrays: name → array of numbers.
-        content: JSON-able facts.
+        content: facts, ready for JSON.
 
     Raises:
-        RunError: something that is no whole artefact stands at that place, which is left alone; or the disk refuses.
+        RunError: the folder exists and is not an artefact, or the disk refused to write.
     """
-    folder = Path(folder)
-    replaced = _read_manifest(folder) if (folder / MANIFEST).exists() else None
-    if replaced is None and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise RunError(f"{folder} exists and is not a run, so it was not changed. Choose another folder.")
-    with disk_errors(folder):
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        _remove_abandoned(folder.parent)
-        building = Path(tempfile.mkdtemp(prefix=f".{folder.name}.{os.getpid()}.building-", dir=folder.parent))
+    run_dir = Path(run_dir)
+    replaced = _read_manifest(run_dir) if (run_dir / MANIFEST).exists() else None
+    if replaced is None and run_dir.exists() and (not run_dir.is_dir() or any(run_dir.iterdir())):
+        raise RunError(f"{run_dir} exists and is not a run, so it was not changed. Choose another folder.")
+    with disk_errors(run_dir):
+        run_dir.parent.mkdir(parents=True, exist_ok=True)
+        _remove_abandoned(run_dir.parent)
+        building = Path(tempfile.mkdtemp(prefix=f".{run_dir.name}.{os.getpid()}.building-", dir=run_dir.parent))
         try:
             _write_files(building, arrays, content)
             if replaced is None:
                 building.chmod(0o755)
-                building.rename(folder)
+                building.rename(run_dir)
             else:
-                _replace_files(building, folder)
-            flush_to_disk(folder.parent)
+                _replace_files(building, run_dir)
+            flush_to_disk(run_dir.parent)
         finally:
             shutil.rmtree(building, ignore_errors=True)
 
 
 @contextmanager
 def disk_errors(path: Path) -> Iterator[None]:
-    """Turn what a disk refuses while something is written into a RunError with one sentence.
+    """Turn an error of the disk during a write into a RunError that says what to do.
 
     Args:
-        path: what is written, whole or not at all.
+        path: file or folder that is written, completely or not at all.
     """
     try:
         yield
     except (OSError, SafetensorError) as error:
-        told = error.strerror if isinstance(error, OSError) else None
-        reason = told or str(error).rpartition("I/O error: ")[2].partition(" (os error")[0]
+        reported = error.strerror if isinstance(error, OSError) else None
+        reason = reported or str(error).rpartition("I/O error: ")[2].partition(" (os error")[0]
         raise RunError(
             f"{path} could not be written: {reason}. Any previous version is intact. {_advice(path, error, reason)}"
         ) from error
 
 
 def _advice(path: Path, error: BaseException, reason: str) -> str:
-    """Return what helps against a disk's refusal."""
+    """Return what to do about an error of the disk."""
     full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "No space left" in reason
     home = Settings().kgplug_home
     in_home = path.absolute().is_relative_to(home.absolute())
@@ -112,7 +112,7 @@ def _advice(path: Path, error: BaseException, reason: str) -> str:
 
 
 def _remove_abandoned(parent: Path) -> None:
-    """Remove what processes left behind that were killed while they wrote."""
+    """Remove unfinished folders of processes that were killed while writing."""
     for path in parent.glob(".*.building-*"):
         writer = path.name.split(".building-")[0].rpartition(".")[2]
         if writer.isdigit() and not psutil.pid_exists(int(writer)):
@@ -129,7 +129,7 @@ def _write_files(building: Path, arrays: dict[str, np.ndarray], content: dict) -
 
 
 def _write_manifest(building: Path, names: dict[str, str]) -> None:
-    """Write the manifest of the files in `building`, which will be found under these names."""
+    """Write the manifest of the files in `building`, with the names that they will have."""
     files = {
         part: {"name": name, "bytes": (building / part).stat().st_size, "sha256": sha256_of(building / part)}
         for part, name in names.items()
@@ -138,100 +138,108 @@ def _write_manifest(building: Path, names: dict[str, str]) -> None:
     (building / MANIFEST).write_text(text, encoding="utf-8")
 
 
-def _replace_files(building: Path, folder: Path) -> None:
-    """Move new files into an artefact's folder under fresh names, then its manifest over the old one."""
+def _replace_files(building: Path, run_dir: Path) -> None:
+    """Move new files into an artefact's folder under new names, then replace the manifest."""
     token = secrets.token_hex(4)
     names = {part: f"{Path(part).stem}-{token}{Path(part).suffix}" for part in (ARRAYS, CONTENT)}
     _write_manifest(building, names)
     flush_to_disk(building / MANIFEST)
     for part, name in names.items():
-        (building / part).rename(folder / name)
-    flush_to_disk(folder)
-    (building / MANIFEST).replace(folder / MANIFEST)
-    flush_to_disk(folder)
-    for path in (*folder.glob("arrays*.safetensors"), *folder.glob("content*.json")):
+        (building / part).rename(run_dir / name)
+    flush_to_disk(run_dir)
+    (building / MANIFEST).replace(run_dir / MANIFEST)
+    flush_to_disk(run_dir)
+    for path in (*run_dir.glob("arrays*.safetensors"), *run_dir.glob("content*.json")):
         if path.name not in names.values():
             path.unlink(missing_ok=True)
 
 
-def read_artefact(folder: Path) -> tuple[dict[str, np.ndarray], dict]:
+def read_artefact(run_dir: Path) -> tuple[dict[str, np.ndarray], dict]:
     """Return (arrays, content) of an artefact after checking its hashes.
 
     Raises:
-        RunError: the folder is missing, cut short, altered or of another format.
+        RunError: the folder is missing, truncated, altered or in another format.
     """
 
-    def read(folder: Path, files: dict[str, dict]) -> tuple[dict[str, np.ndarray], dict]:
+    def read(run_dir: Path, files: dict[str, dict]) -> tuple[dict[str, np.ndarray], dict]:
         for file in files.values():
-            _check_hash(folder, file)
+            _check_hash(run_dir, file)
         try:
-            return load_file(folder / files[ARRAYS]["name"]), _parse_content(folder, files[CONTENT])
+            return load_file(run_dir / files[ARRAYS]["name"]), _parse_content(run_dir, files[CONTENT])
         except (SafetensorError, OSError, ValueError, KeyError) as error:
-            raise RunError(f"{folder}: {ARRAYS} cannot be read ({error}). Train again.") from error
+            raise RunError(f"{run_dir}: {ARRAYS} cannot be read ({error}). Train again.") from error
 
-    return _read_settled(Path(folder), read)
-
-
-def read_content(folder: Path) -> dict:
-    """Return the JSON part of an artefact after checking the hashes of all its files."""
-
-    def read(folder: Path, files: dict[str, dict]) -> dict:
-        for file in files.values():
-            _check_hash(folder, file)
-        return _parse_content(folder, files[CONTENT])
-
-    return _read_settled(Path(folder), read)
+    return _read_settled(Path(run_dir), read)
 
 
-def peek_content(folder: Path) -> dict:
-    """Return the JSON part of an artefact after checking its hash, and only the size of the arrays."""
+def read_content(run_dir: Path) -> dict:
+    """Return the content of an artefact after checking the hashes of all its files.
 
-    def read(folder: Path, files: dict[str, dict]) -> dict:
-        _check_size(folder, files[ARRAYS])
-        _check_hash(folder, files[CONTENT])
-        return _parse_content(folder, files[CONTENT])
-
-    return _read_settled(Path(folder), read)
-
-
-def count_numbers(folder: Path, prefixes: tuple[str, ...]) -> int:
-    """Return how many floating-point numbers those arrays hold whose names begin so; the arrays are not read.
-
-    Arrays of a single number are left out: most are what a regulariser remembers.
+    Raises:
+        RunError: the folder is missing, truncated, altered or in another format.
     """
 
-    def read(folder: Path, files: dict[str, dict]) -> int:
-        _check_size(folder, files[ARRAYS])
-        with safe_open(folder / files[ARRAYS]["name"], framework="numpy") as file:
+    def read(run_dir: Path, files: dict[str, dict]) -> dict:
+        for file in files.values():
+            _check_hash(run_dir, file)
+        return _parse_content(run_dir, files[CONTENT])
+
+    return _read_settled(Path(run_dir), read)
+
+
+def peek_content(run_dir: Path) -> dict:
+    """Return the content of an artefact after checking its hash, but only the size of the arrays.
+
+    Raises:
+        RunError: the folder is missing, truncated, altered or in another format.
+    """
+
+    def read(run_dir: Path, files: dict[str, dict]) -> dict:
+        _check_size(run_dir, files[ARRAYS])
+        _check_hash(run_dir, files[CONTENT])
+        return _parse_content(run_dir, files[CONTENT])
+
+    return _read_settled(Path(run_dir), read)
+
+
+def count_numbers(run_dir: Path, prefixes: tuple[str, ...]) -> int:
+    """Return how many floating-point numbers are in the arrays whose names start with a prefix, without reading them.
+
+    Arrays of a single number are not counted: most are the state of a regulariser.
+    """
+
+    def read(run_dir: Path, files: dict[str, dict]) -> int:
+        _check_size(run_dir, files[ARRAYS])
+        with safe_open(run_dir / files[ARRAYS]["name"], framework="numpy") as file:
             slices = [file.get_slice(name) for name in file.keys() if name.startswith(prefixes)]  # noqa: SIM118
             kept = [each.get_shape() for each in slices if each.get_dtype().startswith("F")]
         return sum(size for size in map(math.prod, kept) if size > 1)
 
-    return _read_settled(Path(folder), read)
+    return _read_settled(Path(run_dir), read)
 
 
-def read_arrays(folder: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
-    """Return some arrays of an artefact, those of them that it has; of the file's hash nothing is checked."""
+def read_arrays(run_dir: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
+    """Return the arrays with these names that an artefact has. The hash of the file is not checked."""
 
-    def read(folder: Path, files: dict[str, dict]) -> dict[str, np.ndarray]:
-        _check_size(folder, files[ARRAYS])
-        with safe_open(folder / files[ARRAYS]["name"], framework="numpy") as file:
+    def read(run_dir: Path, files: dict[str, dict]) -> dict[str, np.ndarray]:
+        _check_size(run_dir, files[ARRAYS])
+        with safe_open(run_dir / files[ARRAYS]["name"], framework="numpy") as file:
             return {name: file.get_tensor(name) for name in set(file.keys()) & set(names)}
 
-    return _read_settled(Path(folder), read)
+    return _read_settled(Path(run_dir), read)
 
 
-def _read_settled(folder: Path, read: Callable[[Path, dict[str, dict]], T]) -> T:
-    """Read the files of the manifest; read again when the artefact was replaced meanwhile."""
+def _read_settled(run_dir: Path, read: Callable[[Path, dict[str, dict]], T]) -> T:
+    """Read the files of the manifest; start again if the artefact was replaced in the meantime."""
     while True:
-        files = _read_manifest(folder)
+        files = _read_manifest(run_dir)
         try:
-            return read(folder, files)
+            return read(run_dir, files)
         except (RunError, OSError, ValueError, SafetensorError) as error:
-            if _read_manifest(folder) == files:
+            if _read_manifest(run_dir) == files:
                 if isinstance(error, RunError):
                     raise
-                raise RunError(f"{folder} cannot be read: {error}.") from error
+                raise RunError(f"{run_dir} cannot be read: {error}.") from error
 
 
 def sha256_of(path: Path) -> str:
@@ -240,61 +248,63 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _read_manifest(folder: Path) -> dict[str, dict]:
-    """Return part → {name, bytes, sha256}."""
+def _read_manifest(run_dir: Path) -> dict[str, dict]:
+    """Return the manifest's files: ARRAYS or CONTENT → {name, bytes, sha256}."""
     try:
-        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        manifest = json.loads((run_dir / MANIFEST).read_text(encoding="utf-8"))
         version, files = manifest["format"], {part: dict(manifest["files"][part]) for part in (ARRAYS, CONTENT)}
         whole = all(
             Path(file["name"]).name == file["name"] and {"bytes", "sha256"} < set(file) for file in files.values()
         )
     except (FileNotFoundError, NotADirectoryError):
-        raise RunError(f"{folder} is not a run: it has no {MANIFEST}. See `kgplug runs` for those that are.") from None
+        raise RunError(f"{run_dir} is not a run: it has no {MANIFEST}. `kgplug runs` lists the runs.") from None
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise RunError(f"{folder}: {MANIFEST} is damaged ({error!r}). Train again.") from error
+        raise RunError(f"{run_dir}: {MANIFEST} is damaged ({error!r}). Train again.") from error
     if not whole:
-        raise RunError(f"{folder}: {MANIFEST} is damaged. Train again.")
+        raise RunError(f"{run_dir}: {MANIFEST} is damaged. Train again.")
     if version != FORMAT:
-        raise RunError(f"{folder}: expected format {FORMAT}, found {version}. Use the kgplug version that wrote it.")
+        raise RunError(f"{run_dir}: expected format {FORMAT}, found {version}. Use the kgplug version that wrote it.")
     return files
 
 
-def _check_size(folder: Path, file: dict) -> None:
+def _check_size(run_dir: Path, file: dict) -> None:
     try:
-        found = (folder / file["name"]).stat().st_size
+        found = (run_dir / file["name"]).stat().st_size
     except OSError:
-        raise RunError(f"{folder}: {file['name']} is missing. Train again.") from None
+        raise RunError(f"{run_dir}: {file['name']} is missing. Train again.") from None
     if found != file["bytes"]:
-        raise _altered(folder, file["name"])
+        raise _altered(run_dir, file["name"])
 
 
-def _check_hash(folder: Path, file: dict) -> None:
-    _check_size(folder, file)
-    if sha256_of(folder / file["name"]) != file["sha256"]:
-        raise _altered(folder, file["name"])
+def _check_hash(run_dir: Path, file: dict) -> None:
+    _check_size(run_dir, file)
+    if sha256_of(run_dir / file["name"]) != file["sha256"]:
+        raise _altered(run_dir, file["name"])
 
 
-def _altered(folder: Path, name: str) -> RunError:
+def _altered(run_dir: Path, name: str) -> RunError:
     return RunError(
-        f"{folder}: {name} is truncated or altered (its size or sha256 differs from {MANIFEST}). Train again."
+        f"{run_dir}: {name} is truncated or altered (its size or sha256 differs from {MANIFEST}). Train again."
     )
 
 
-def _parse_content(folder: Path, file: dict) -> dict:
+def _parse_content(run_dir: Path, file: dict) -> dict:
     try:
-        content = json.loads((folder / file["name"]).read_bytes())
+        content = json.loads((run_dir / file["name"]).read_bytes())
     except (ValueError, RecursionError) as error:
-        raise RunError(f"{folder}: {CONTENT} is damaged ({error}). Train again.") from error
+        raise RunError(f"{run_dir}: {CONTENT} is damaged ({error}). Train again.") from error
     if not isinstance(content, dict):
-        raise RunError(f"{folder}: {CONTENT} does not describe a run. Train again.")
+        raise RunError(f"{run_dir}: {CONTENT} does not describe a run. Train again.")
     return content
 
 
 def write_text_whole(path: Path, text: str) -> None:
-    """Write a text file in UTF-8, replacing one of the same name: a kill or a full disk leaves the old one or the new.
+    """Write a text file in UTF-8, replacing one of the same name.
+
+    After a kill, or if the disk is full, the file is either the old one or the new one, complete.
 
     Raises:
-        OSError: the disk refuses.
+        OSError: the disk refused to write.
     """
     building = path.with_name(f".{path.name}.{os.getpid()}")
     try:
@@ -309,7 +319,7 @@ def write_text_whole(path: Path, text: str) -> None:
 
 
 def flush_to_disk(path: Path) -> None:
-    """Wait until a file's content, or a folder's list of names, is on the disk."""
+    """Wait until a file's content, or a folder's list of files, is on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -248,7 +248,7 @@ class Interactions:
     @cached_property
     def is_like(self) -> np.ndarray:
         """bool (n,), whether each row is a like."""
-        if self.threshold is None or self.ratings is None:
+        if self.like_threshold is None or self.ratings is None:
             return np.ones(len(self), dtype=bool)
         with np.errstate(over="ignore"):
             return self.ratings >= np.float32(self.like_threshold)

@@ -151,7 +151,7 @@ def test_a_rating_that_is_not_finite_is_named_by_init_and_by_the_check(connectio
     ("wrong", "said"),
     [
         ("1.0 / 0", "CORRECT THESE: the values of 5 of 150 relationships are no times since 1970 (found inf)"),
-        ("1600000000000", 'CORRECT THESE: "at": expected numbers in one unit of time, found seconds in 145, such as'),
+        ("1600000000000", 'CORRECT THESE: "at": expected numbers in one unit of time, found 145 in seconds, such as'),
     ],
 )
 def test_times_that_the_reader_refuses_are_named_by_init_and_by_the_check(

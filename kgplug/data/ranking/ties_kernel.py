@@ -48,7 +48,7 @@ def settle_rows(
             and -inf past a row's end.
         tolerance: float32 (n,).
         priorities: int32 (m,); among tied items, the lowest comes first.
-        k: the length of the lists; what stands beyond is only read.
+        k: the length of the lists; later columns are only read.
     """
     for i in range(len(indices)):
         items, value = indices[i], values[i]

@@ -1,4 +1,4 @@
-"""Columns of a DataFrame, and single values, as numbers."""
+"""Read columns of a DataFrame, and single values, as numbers."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ _NO_NUMBERS = (bool, np.bool_, np.timedelta64)
 
 
 def read_ratings(column: Any, name: str) -> tuple[np.ndarray, bool]:
-    """Return (ratings, whether they are booleans) of a column: float32 (n,); true is 1 and false is 0.
+    """Return (ratings, whether they are booleans): float32 (n,), with 1 for true and 0 for false.
 
-    Numbers and booleans written as text count as well.
+    Numbers and booleans may also be written as text.
 
     Raises:
-        DataError: a value is not a finite number, or booleans and numbers are mixed; a row is named.
+        DataError: a value is not a finite number, or booleans and numbers are mixed. The message names a row.
     """
     column = _without_signals(pd.Series(column), name, "a number")
     if column.dtype == np.float16:
@@ -60,7 +60,7 @@ def as_like_threshold(value: object, *, what: str = "like_threshold") -> float |
 
 
 def as_number(value: object) -> float | None:
-    """Return a number of any type, or one written as text, as a Python float; None if it is not a number."""
+    """Return a number of any type, or a text that is one, as a Python float; None for anything else."""
     if isinstance(value, np.ndarray) and value.ndim == 0:
         value = value[()]
     if not isinstance(value, _NUMBERS) or isinstance(value, _NO_NUMBERS):
@@ -75,15 +75,15 @@ def as_number(value: object) -> float | None:
 def read_timestamps(column: Any, name: str, *, unit: TimeUnit | None = None) -> Times:
     """Return a column of dates, or of numbers since 1970, in the coarsest unit that holds all of them exactly.
 
-    Dates are of pandas, numpy, Python or Neo4j; those without a time zone count as UTC. A period counts by its start.
+    Dates may come from pandas, numpy, Python or Neo4j. Dates without a time zone are UTC. A period counts as its start.
 
     Args:
         column: (n,).
-        name: of the column, for an error.
-        unit: of numbers; None: it follows from their sizes (`kgplug.data.values.times.parts_of_numbers`).
+        name: name of the column, for an error.
+        unit: unit of numbers; None: derived from their sizes (`kgplug.data.values.times.parts_of_numbers`).
 
     Raises:
-        DataError: a value is neither a date nor a number, or numbers are of several units.
+        DataError: a value is neither a date nor a number, or the numbers have several units.
     """
     column = _without_signals(pd.Series(column), name, _DATES)
     if isinstance(column.dtype, pd.CategoricalDtype):
@@ -105,7 +105,7 @@ def read_timestamps(column: Any, name: str, *, unit: TimeUnit | None = None) -> 
 
 
 def check_columns(frame: pd.DataFrame, columns: list[Hashable]) -> None:
-    """Raise DataError unless a frame has rows, and each of these columns once."""
+    """Raise a DataError unless a frame has rows, and each of these columns exactly once."""
     missing = missing_columns(frame, columns, what="Interactions")
     if missing:
         named, found = named_columns(missing, frame.columns)
@@ -121,12 +121,12 @@ def missing_columns(frame: object, columns: list[Hashable], *, what: str) -> lis
     """Return the columns that a frame lacks.
 
     Args:
-        frame: to look into.
-        columns: names of columns.
-        what: is made of the frame, for an error.
+        frame: the DataFrame.
+        columns: names of the columns.
+        what: what is made of the frame, for an error.
 
     Raises:
-        DataError: the frame is something else, or a name is a list or another value that cannot name a column.
+        DataError: `frame` is not a DataFrame, or a name is a list or another value that cannot name a column.
     """
     if not isinstance(frame, pd.DataFrame):
         raise DataError(f"{what}: expected a pandas DataFrame, found a value of type {type(frame).__name__}.")
@@ -137,7 +137,7 @@ def missing_columns(frame: object, columns: list[Hashable], *, what: str) -> lis
 
 
 def named_columns(*several: Iterable[Hashable]) -> list[str]:
-    """Return lists of columns as text; in quotes where some are text and others are not, so that 0 and '0' differ."""
+    """Return each list of columns as text, in quotes if only some are text, so that 0 and '0' differ."""
     lists = [list(columns) for columns in several]
     kinds = {isinstance(column, str) for columns in lists for column in columns}
     write = repr if len(kinds) > 1 else str
@@ -146,7 +146,11 @@ def named_columns(*several: Iterable[Hashable]) -> list[str]:
 
 
 def read_indices(numbers: np.ndarray, keys: np.ndarray, name: str) -> np.ndarray:
-    """Return numbers as int64 (n,), each the number of a key."""
+    """Return indices into `keys` as int64 (n,).
+
+    Raises:
+        DataError: they are not integers, or one is out of range.
+    """
     numbers = np.asarray(numbers)
     if numbers.ndim != 1 or (numbers.dtype.kind not in "iu" and len(numbers)):
         raise DataError(f"Interactions: expected {name} as indices, found an array of {numbers.dtype}.")
@@ -158,6 +162,7 @@ def read_indices(numbers: np.ndarray, keys: np.ndarray, name: str) -> np.ndarray
 
 
 def check_lengths(**arrays: np.ndarray | None) -> None:
+    """Raise a DataError unless all arrays have the same length."""
     lengths = {name: len(array) for name, array in arrays.items() if array is not None}
     if len(set(lengths.values())) > 1:
         found = ", ".join(f"{n:,} {name}" for name, n in lengths.items())
@@ -165,12 +170,12 @@ def check_lengths(**arrays: np.ndarray | None) -> None:
 
 
 def _dates(column: pd.Series, name: str) -> Times | None:
-    """Return dates in UTC, or None where the column does not hold dates."""
+    """Return dates in UTC; None if the column holds no dates."""
     if isinstance(column.dtype, pd.PeriodDtype):
         _refuse(column.notna().to_numpy(), column, name, "a date")
         try:
             column = column.dt.to_timestamp()
-        except (ValueError, OverflowError):  # of periods before 1677 or after 2262
+        except (ValueError, OverflowError):  # periods before 1677 or after 2262
             column = pd.Series([period.start_time for period in column.astype(object)], dtype=object)
     if pd.api.types.is_datetime64_any_dtype(column.dtype):
         _refuse(column.notna().to_numpy(), column, name, "a date")
@@ -195,7 +200,7 @@ def _is_date(value: object) -> bool:
 
 
 def _parts_of_date(value: Any) -> tuple[int, int]:
-    """Return (seconds, nanoseconds) since 1970 in UTC of a date of Python, pandas, numpy or Neo4j."""
+    """Return a date of Python, pandas, numpy or Neo4j as (seconds, nanoseconds) since 1970 in UTC."""
     if isinstance(value, pd.Period):
         value = value.start_time
     if isinstance(value, np.datetime64):
@@ -209,14 +214,14 @@ def _parts_of_date(value: Any) -> tuple[int, int]:
         seconds += value.hour * 3600 + value.minute * 60 + int(value.second)
         nanoseconds = value.microsecond * 1000 if hasattr(value, "microsecond") else 0
         nanoseconds += getattr(value, "nanosecond", 0)
-        # Not utcoffset() of a neo4j DateTime: it hands itself to the zone, and a ZoneInfo then reads past its memory.
+        # Not utcoffset() of a neo4j DateTime: it passes itself to the zone, and ZoneInfo then reads past its memory.
         offset = (value.to_native() if hasattr(value, "to_native") else value).utcoffset()
         seconds -= 0 if offset is None else round(offset.total_seconds())
     return seconds, nanoseconds
 
 
 def _floats(column: Any, *, booleans: bool) -> tuple[np.ndarray, bool]:
-    """Return (values, whether they are booleans): float64 (n,), NaN where one is not a number."""
+    """Return (values, whether they are booleans): float64 (n,), NaN for values that are not numbers."""
     column = pd.Series(column)
     if isinstance(column.dtype, pd.CategoricalDtype):
         column = column.astype(column.cat.categories.dtype if column.notna().all() else object)
@@ -244,7 +249,7 @@ def _floats(column: Any, *, booleans: bool) -> tuple[np.ndarray, bool]:
 
 
 def _booleans_as_text(column: pd.Series) -> np.ndarray | None:
-    """Return 1 for "true" and 0 for "false", in any case, as float64 (n,); None where one is something else."""
+    """Return 1 for "true" and 0 for "false", ignoring case, as float64 (n,); None if any value is something else."""
     first = column.iloc[0] if len(column) else None
     if not isinstance(first, str) or first.strip().lower() not in _BOOLEANS:
         return None
@@ -253,7 +258,7 @@ def _booleans_as_text(column: pd.Series) -> np.ndarray | None:
 
 
 def _as_numbers(column: pd.Series) -> Any:
-    """Return numbers, also written as text; what is not a number, or too large for a float, is missing."""
+    """Return numbers, also from text. Values that are not numbers, or too large for a float, become missing."""
     try:
         return pd.to_numeric(column, errors="coerce")
     except (ArithmeticError, ValueError):  # an integer of hundreds of digits, a signalling NaN
@@ -261,28 +266,28 @@ def _as_numbers(column: pd.Series) -> Any:
 
 
 def _as_printed(column: pd.Series) -> pd.Series:
-    """Return float16 as the shortest decimal numbers that they stand for: 4.2, which float16 holds as 4.1992."""
+    """Return float16 values as the shortest decimals that they print as: 4.2, which float16 holds as 4.1992."""
     values, rows = np.unique(column.to_numpy(), return_inverse=True)
     return pd.Series(np.array([float(str(value)) for value in values])[rows])
 
 
 def _integers(column: pd.Series) -> np.ndarray | None:
-    """Return whole numbers, also written as text, int64 (n,), or None where one is something else."""
+    """Return whole numbers, also from text, as int64 (n,); None if any value is something else."""
     if pd.api.types.is_float_dtype(column.dtype):
         return None
-    if column.dtype == object and any(isinstance(value, Decimal) for value in column):  # of a database's NUMERIC
+    if column.dtype == object and any(isinstance(value, Decimal) for value in column):  # a database's NUMERIC
         column = column.map(lambda value: int(value) if isinstance(value, Decimal) and value % 1 == 0 else value)
     numbers: Any = _as_numbers(column)
     return numbers.to_numpy() if isinstance(numbers.dtype, np.dtype) and numbers.dtype.kind == "i" else None
 
 
 def is_signal(value: object) -> bool:
-    """Return whether a value is a signalling NaN: a Decimal that most functions of pandas and Python raise for."""
+    """Return whether a value is a signalling NaN: a Decimal for which most pandas and Python functions raise."""
     return isinstance(value, Decimal) and value.is_snan()
 
 
 def _without_signals(column: pd.Series, name: str, expected: str) -> pd.Series:
-    """Return a column; a DataError names the first signalling NaN in it."""
+    """Return a column unchanged; raise a DataError that names the first signalling NaN in it."""
     if column.dtype == object:
         try:
             column.isna()
@@ -292,6 +297,7 @@ def _without_signals(column: pd.Series, name: str, expected: str) -> pd.Series:
 
 
 def _refuse(good: np.ndarray, column: Any, name: str, expected: str) -> None:
+    """Raise a DataError that names the first row where `good`, bool (n,), is false."""
     bad = np.flatnonzero(~good)
     if len(bad):
         found = pd.Series(column).iloc[bad[0]]
@@ -301,7 +307,7 @@ def _refuse(good: np.ndarray, column: Any, name: str, expected: str) -> None:
 
 
 def _shown(value: object) -> str:
-    """Return a value for a message, cut after some characters."""
+    """Return a value as text for a message, cut after 80 characters."""
     try:
         text = repr(value)
     except ValueError:  # Python does not write integers of thousands of digits

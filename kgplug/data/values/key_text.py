@@ -1,4 +1,4 @@
-"""Which stored key a text means, such as one typed on a command line: the stored keys decide, not the text's look."""
+"""Find the stored key that a typed text means. The stored keys decide, not what the text looks like."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ class FoundKey:
 
     Attributes:
         key: the key, with its stored type.
-        other: another stored key that is written the same, a number and a text; None where there is none.
+        other: a stored text that is written the same as the number `key`; None if there is none.
     """
 
     key: int | str
     other: int | str | None = None
 
     def note(self, label: str) -> str:
-        """Return a sentence that says which of two keys is meant; "" where there is only one."""
+        """Return a sentence that says which of two keys was used; "" if there is only one."""
         if self.other is None:
             return ""
         return (
@@ -33,10 +33,9 @@ class FoundKey:
 
 
 def possible_keys(text: str) -> list[int | float | str]:
-    """Return every key that a text can mean, to be looked up: itself, and a number where it is written as one.
+    """Return every key that a text can mean: the text, the number it spells, and the text between double quotes.
 
-    Leading zeros, blanks, exponents and digits of other scripts make a text. Text in double quotes can also mean what
-    stands between them.
+    A text with leading zeros, spaces, an exponent or digits of another script does not spell a number.
     """
     found: list[int | float | str] = [text]
     if re.fullmatch(r"0|-?[1-9][0-9]{0,18}", text) and int(text) in _INT64:
@@ -48,13 +47,13 @@ def possible_keys(text: str) -> list[int | float | str]:
 
 
 def choose_key(text: str, stored: Iterable[object]) -> FoundKey | None:
-    """Return the stored key that a text means, None where none fits.
+    """Return the stored key that a text means; None if none matches.
 
-    A number that is written so comes before a text, and a text before the one between its quotes.
+    A number takes precedence over a text, and the whole text over the text between its quotes.
 
     Args:
-        text: as typed.
-        stored: keys among which to look; others than integers, integral floats and text are passed over.
+        text: the text as typed.
+        stored: keys to choose from. Only integers, integral floats and texts are considered.
     """
     numbers, texts = set[int](), set[str]()
     for value in stored:
@@ -72,7 +71,7 @@ def choose_key(text: str, stored: Iterable[object]) -> FoundKey | None:
 
 
 def _is_written(value: float, text: str) -> bool:
-    """Tell whether a text is how a number is written; 4.0 is also written 4."""
+    """Return whether a text spells a number; 4.0 may also be written 4."""
     if isinstance(value, float):
         return value.is_integer() and text in (repr(value), str(int(value)))
     return str(value) == text

@@ -1,8 +1,7 @@
-"""Stable keys: what a node or row is called outside, against its row number inside.
+"""Keys: what identifies a user, item or entity in the data. Inside kgplug, an index stands for each key.
 
-A key is a Python `int` or `str`. Keys are kept in a canonical order (integers first, then
-strings, each ascending), so that equal data always gives equal arrays, whatever order it was
-read in.
+A key is a Python `int` or `str`. Keys are kept in canonical order: integers first, then strings, each ascending. So
+equal data always gives equal arrays, in whatever order it was read.
 """
 
 from __future__ import annotations
@@ -17,14 +16,16 @@ import pandas as pd
 
 from kgplug.errors import DataError
 
-_EXACT = 2**53  # from here on neighbouring integers are the same float
+_EXACT = 2**53  # above this, neighbouring integers are the same float
 
 
 def as_keys(values: Iterable[object], *, what: str) -> np.ndarray:
-    """Return values as an object array of `int` and `str` keys, shape (n,).
+    """Return values as keys, object (n,) of `int` and `str`.
 
-    Integral floats become integers (a column with gaps reads as float in pandas). Anything
-    else (null, bool, date …) raises `DataError` naming `what` and the first bad row.
+    Integral floats become integers, because pandas reads an integer column with gaps as floats.
+
+    Raises:
+        DataError: a value is something else (null, boolean, date …). The message names `what` and the first bad row.
     """
     if isinstance(values, (str, bytes, Mapping)) or not isinstance(values, Iterable):
         raise DataError(f"{what}: expected several keys, such as [1, 2], found {values!r}.")
@@ -32,7 +33,7 @@ def as_keys(values: Iterable[object], *, what: str) -> np.ndarray:
 
 
 def as_column(values: Iterable[object], *, what: str) -> np.ndarray:
-    """Return keys as `as_keys` does, but integers as an array of integers: an object a row is not made."""
+    """Return keys as `as_keys` does, but integers as an int64 array, without one Python object per row."""
     if not isinstance(values, (np.ndarray, pd.Series, pd.Index)):
         values = list(values)
         array = np.empty(len(values), dtype=object)
@@ -77,7 +78,7 @@ def _is_exact_integer(value: object) -> TypeGuard[float]:
 
 
 def _compact(integers: np.ndarray) -> np.ndarray:
-    """Return Python integers as int64 (n,), or as they are where one is larger."""
+    """Return Python integers as int64 (n,), or unchanged if one does not fit."""
     try:
         return integers.astype(np.int64)
     except OverflowError:
@@ -85,10 +86,13 @@ def _compact(integers: np.ndarray) -> np.ndarray:
 
 
 def factorize(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return (codes, unique keys): codes int64 (n,), unique keys object (n_unique,) in canonical order.
+    """Return the index of each key, and the unique keys.
 
     Args:
         keys: (n,), from `as_keys` or `as_column`.
+
+    Returns:
+        (indices, unique keys): int64 (n,), and object (n_unique,) in canonical order.
     """
     codes, unique = pd.factorize(keys)  # order of appearance
     unique = np.asarray(unique).astype(object)
@@ -99,7 +103,7 @@ def factorize(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def distinct(numbers: np.ndarray) -> np.ndarray:
-    """Return the different numbers of an integer array, ascending (sorting: `np.unique` hashes, 50 times slower)."""
+    """Return the distinct numbers of an integer array, ascending. (`np.unique` hashes, which is 50 times slower.)"""
     ordered = np.sort(numbers)
     first = np.ones(len(ordered), dtype=bool)
     first[1:] = ordered[1:] != ordered[:-1]
@@ -107,7 +111,7 @@ def distinct(numbers: np.ndarray) -> np.ndarray:
 
 
 def canonical_order(keys: np.ndarray) -> np.ndarray:
-    """Return the positions that put keys in canonical order, int64 (n,)."""
+    """Return the positions that sort keys into canonical order, int64 (n,)."""
     is_text = np.fromiter((isinstance(key, str) for key in keys), dtype=bool, count=len(keys))
     integers, texts = np.flatnonzero(~is_text), np.flatnonzero(is_text)
     integers = integers[np.argsort(_compact(keys[integers]), kind="stable")]
@@ -116,7 +120,7 @@ def canonical_order(keys: np.ndarray) -> np.ndarray:
 
 
 def fingerprint(*parts: np.ndarray | Sequence[object] | str) -> str:
-    """Return the sha256 (hex) of arrays and key lists: equal content gives equal text."""
+    """Return the sha256 (hex) of arrays, lists of keys and texts: equal content gives equal hashes."""
     digest = hashlib.sha256()
     for part in parts:
         if isinstance(part, np.ndarray) and part.dtype != object:

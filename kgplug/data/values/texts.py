@@ -1,4 +1,4 @@
-"""Texts of items, such as titles, from whatever stands in a property or a column."""
+"""Texts of items, such as titles, from the values of a property or column."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 
 def as_text(value: object) -> str:
-    """Return a value as text: numbers as they are written, lists word by word, "" for what is missing."""
+    """Return a value as text: numbers as they are written, lists joined by spaces, "" for missing values."""
     if isinstance(value, str):
         return value.strip()
     if value is None or value is np.ma.masked or (isinstance(value, Real) and value != value):  # NaN is not itself

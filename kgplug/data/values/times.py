@@ -1,4 +1,4 @@
-"""Times since 1970 as whole numbers of one unit, as precise as their source."""
+"""Times since 1970 as integers in one unit, as precise as their source."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ TimeUnit = Literal["s", "ms", "us", "ns"]
 UNITS: tuple[TimeUnit, ...] = get_args(TimeUnit)  # coarsest first
 NAMES = {"s": "seconds", "ms": "milliseconds", "us": "microseconds", "ns": "nanoseconds"}
 _TO_NANOSECONDS: dict[TimeUnit, int] = {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}
-# Numbers of at least this size are in that unit, unless they are of the one before.
+# Unit of a number by its size: the first entry whose minimum it reaches.
 SMALLEST: tuple[tuple[TimeUnit, float], ...] = (("ns", 1e17), ("us", 1e14), ("ms", 1e11), ("s", 0.0))
 _BILLION = 10**9
 _EXACT = 2.0**53  # floats are whole numbers from here on
@@ -25,7 +25,7 @@ class Times:
 
     Attributes:
         values: int64 (n,).
-        unit: of the values.
+        unit: unit of the values.
     """
 
     values: np.ndarray
@@ -33,7 +33,7 @@ class Times:
 
     @property
     def dates(self) -> np.ndarray:
-        """datetime64 (n,) of the unit."""
+        """The times as datetime64 (n,) in `unit`."""
         return self.values.view(f"datetime64[{self.unit}]")
 
     def range(self) -> str:
@@ -42,10 +42,10 @@ class Times:
 
 
 def check_unit(unit: object) -> TimeUnit:
-    """Return the unit if it is one.
+    """Return a valid unit unchanged.
 
     Raises:
-        UsageError: it is not.
+        UsageError: it is not one of UNITS.
     """
     if not isinstance(unit, str) or unit not in UNITS:
         raise UsageError(f"time_unit: expected one of {', '.join(UNITS)}, found {unit!r}.")
@@ -57,7 +57,7 @@ def times_from_unit(values: np.ndarray, unit: TimeUnit) -> Times:
 
     Args:
         values: int64 (n,).
-        unit: of the values.
+        unit: unit of the values.
     """
     for coarser in UNITS[: UNITS.index(unit)]:
         factor = _TO_NANOSECONDS[coarser] // _TO_NANOSECONDS[unit]
@@ -69,8 +69,8 @@ def times_from_unit(values: np.ndarray, unit: TimeUnit) -> Times:
 def times_from_parts(seconds: np.ndarray, nanoseconds: np.ndarray) -> Times:
     """Return times in the coarsest unit that holds all of them exactly.
 
-    Nanoseconds in 64 bits reach from 1677 to 2262. If there are times with nanoseconds, and others outside that range,
-    the others stand at its end, in their order, so that every comparison of two times is right.
+    Nanoseconds in 64 bits cover 1677 to 2262. If some times have nanoseconds and others are outside this range, the
+    others are moved to its end. Their order is kept, so every comparison of two times is right.
 
     Args:
         seconds: int64 (n,), since 1970, rounded down.
@@ -92,18 +92,18 @@ def times_from_parts(seconds: np.ndarray, nanoseconds: np.ndarray) -> Times:
 
 
 def parts_of_numbers(numbers: np.ndarray, *, name: str, unit: TimeUnit | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """Return (seconds, nanoseconds) of numbers since 1970, int64 (n,): see `times_from_parts`.
+    """Return numbers since 1970 as (seconds, nanoseconds), int64 (n,) both, for `times_from_parts`.
 
-    The unit of a number follows from its size: seconds up to 1e11 (the year 5138), milliseconds up to 1e14,
-    microseconds up to 1e17, else nanoseconds. Numbers of several units in one column are refused.
+    The unit is derived from the numbers' size: seconds up to 1e11 (the year 5138), milliseconds up to 1e14,
+    microseconds up to 1e17, nanoseconds above. All numbers of a column must have the same unit.
 
     Args:
         numbers: int64 or float64 (n,), finite, below 2^63.
-        name: of their column or property, for an error.
-        unit: of the numbers; None: it follows from their sizes.
+        name: name of their column or property, for an error.
+        unit: unit of the numbers; None: derived from their sizes.
 
     Raises:
-        DataError: the sizes of the numbers are those of different units.
+        DataError: the numbers have sizes of several units.
     """
     unit = _unit_of(numbers, name) if unit is None else unit
     size = _TO_NANOSECONDS[unit]
@@ -113,19 +113,19 @@ def parts_of_numbers(numbers: np.ndarray, *, name: str, unit: TimeUnit | None = 
         return seconds, left * size
     floors = np.floor(numbers)
     seconds, left = np.divmod(floors.astype(np.int64), np.int64(per_second))
-    fraction = numbers - floors  # as precise as a float of this size: of seconds today, a quarter of a microsecond
+    fraction = numbers - floors  # as precise as a float of this size: a quarter of a microsecond for seconds today
     step = 1 if float(np.abs(numbers).max(initial=0.0)) * size < _EXACT else 1000  # nanoseconds
     nanoseconds = left * size + np.rint(fraction * size / step).astype(np.int64) * step
     return seconds + nanoseconds // _BILLION, nanoseconds % _BILLION
 
 
 def times_from_numbers(numbers: np.ndarray, *, name: str, unit: TimeUnit | None = None) -> Times:
-    """Return numbers since 1970 as times; see `parts_of_numbers`."""
+    """Return numbers since 1970 as times. For the arguments see `parts_of_numbers`."""
     return times_from_parts(*parts_of_numbers(numbers, name=name, unit=unit))
 
 
 def _unit_of(numbers: np.ndarray, name: str) -> TimeUnit:
-    """Return the unit that all numbers have by their sizes; zeros have any."""
+    """Return the unit of all numbers, by their sizes; a zero fits any unit."""
     sizes = np.abs(numbers.astype(np.float64))
     left = sizes > 0
     found: dict[TimeUnit, tuple[int, float]] = {}
@@ -138,23 +138,23 @@ def _unit_of(numbers: np.ndarray, name: str) -> TimeUnit:
 
 
 def _whole(number: float) -> str:
-    """Return a number without its fraction; an integer exactly, also where a float cannot hold it."""
+    """Return a number as text without its fraction; integers exactly, even if a float cannot hold them."""
     return str(number) if isinstance(number, int) else f"{number:.0f}"
 
 
 def the_unit(found: dict[TimeUnit, tuple[int, float]], name: str) -> TimeUnit:
-    """Return the only unit that was found, seconds if there is none.
+    """Return the only unit that was found; seconds if none was.
 
     Args:
-        found: unit → (how many numbers have its size, one of them).
-        name: of their column or property.
+        found: unit → (number of values with its size, one of them).
+        name: name of their column or property.
 
     Raises:
-        DataError: there are several.
+        DataError: several units were found.
     """
     if len(found) > 1:
         units = sorted(found, key=UNITS.index)
-        each = "; ".join(f"{NAMES[unit]} in {found[unit][0]:,}, such as {_whole(found[unit][1])}" for unit in units)
+        each = "; ".join(f"{found[unit][0]:,} in {NAMES[unit]}, such as {_whole(found[unit][1])}" for unit in units)
         raise DataError(
             f'"{name}": expected numbers in one unit of time, found {each}. Correct them, store dates instead of '
             'numbers, or set time_unit = "s", "ms", "us" or "ns".'

@@ -1,4 +1,4 @@
-"""Whole numbers that a caller gives, of any integer type."""
+"""Check whole numbers and indices that a caller gives, of any integer type."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ def whole_number(value: object, what: str, *, least: int = 0) -> int:
     """Return a whole number as a Python int.
 
     Args:
-        value: what was given, of any integer type.
-        what: its name, for an error.
+        value: number of any integer type.
+        what: name of the argument, for an error.
         least: the smallest number allowed.
 
     Raises:
-        UsageError: it is something else, such as a boolean, a fraction or text, too small, or beyond 64 bits.
+        UsageError: it is something else, such as a boolean, a fraction or text; or too small, or beyond 64 bits.
     """
     if isinstance(value, np.ndarray) and value.ndim == 0:
         value = value[()]
@@ -35,15 +35,15 @@ def is_whole(value: object) -> bool:
 
 
 def as_indices(given: object, n: int, what: str) -> np.ndarray:
-    """Return row numbers as int64 (m,); a bare number is one row.
+    """Return indices of users or items as int64 (m,). A single number becomes an array of one.
 
     Args:
         given: whole numbers from 0 to n − 1: an array, a list, or one number.
-        n: how many rows there are.
+        n: number of users or items.
         what: "users" or "items", for an error.
 
     Raises:
-        UsageError: something else was given: keys, a mask, fractions, or numbers out of range.
+        UsageError: these are not indices but keys, a mask or fractions; or an index is out of range.
     """
     rows = given if isinstance(given, np.ndarray) else np.asarray(_as_list(given), dtype=object)
     if rows.dtype == object and all(map(is_whole, rows.ravel())):
