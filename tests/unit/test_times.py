@@ -70,8 +70,8 @@ def test_decimals_of_nanoseconds_keep_their_order_and_too_large_ones_are_refused
 @pytest.mark.parametrize(
     ("column", "message"),
     [
-        ([1_600_000_000, 1_600_000_000_000], r"seconds in 1, such as 1600000000"),
-        ([1_600_000_000_000] * 400 + [253_402_214_400_000], r"milliseconds in 400, such as 1600000000000; microseconds in 1, such as 253402214400000"),  # noqa: E501
+        ([1_600_000_000, 1_600_000_000_000], r"1 in seconds, such as 1600000000"),
+        ([1_600_000_000_000] * 400 + [253_402_214_400_000], r"400 in milliseconds, such as 1600000000000; 1 in microseconds, such as 253402214400000"),  # noqa: E501
         ([-1.0, 1_600_000_000_000.0], r"one unit of time"),
         (np.array([2**63], dtype=np.uint64), r"expected seconds since 1970 or a date"),
         ([str(2**64)], r"expected seconds since 1970 or a date"),
