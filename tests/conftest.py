@@ -34,6 +34,12 @@ def a_checkpoint_after_every_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KGPLUG_CHECKPOINT_S", "0")
 
 
+@pytest.fixture
+def no_grace(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Delete lists as soon as they stop serving; otherwise they stay a while for those who are reading them."""
+    monkeypatch.setattr("kgplug.graph.publishing.clean.GRACE_S", 0.0)
+
+
 @pytest.fixture(scope="session")
 def neo4j_jars() -> Path:
     """Folder of the server's jars: the normal one, so that they are downloaded once a machine."""

@@ -25,20 +25,27 @@ from kgplug.graph.publishing.rollback import rollback
 from kgplug.graph.server.home import Endpoint
 from kgplug.graph.server.local import LocalNeo4j
 from tests.faults.cutting_proxy import CuttingProxy
-from tests.integration.publishing import N_ITEMS, N_USERS, K, publication
-from tests.integration.test_publisher import (
+from tests.integration.published import (
     SCHEMA,
+    Died,
     check_complete,
     check_served,
     count_edges,
+    dying_after,
     edges,
     everything,
     expected_edges,
-    graph,
-    no_grace,
+    numbered_graph,
+    whole_lists,
 )
+from tests.integration.publishing import N_ITEMS, N_USERS, K, publication
 
-__all__ = ["graph", "no_grace"]
+pytestmark = pytest.mark.usefixtures("no_grace")
+
+
+@pytest.fixture
+def graph(connection: Connection) -> Connection:
+    return numbered_graph(connection)
 
 
 @pytest.fixture
@@ -249,8 +256,6 @@ def test_random_kills_and_rollbacks_never_show_a_list_that_is_not_whole(
     graph: Connection, small_batches: None, monkeypatch: pytest.MonkeyPatch, seed: int
 ):
     """A reader reads on and on, while publishes die at random turns and are resumed or rolled back at random."""
-    from tests.integration.test_publisher import Died, dying_after, whole_lists
-
     rng = np.random.default_rng(seed)
     publish(graph, SCHEMA, publication("mkr-0"))
     names, torn, stop = {f"mkr-{n}" for n in range(9)}, [], threading.Event()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from kgplug.graph.connection import Connection
+from kgplug.graph.graph import Graph
+from kgplug.graph.schema import GraphSchema, ItemSchema, KnowledgeSchema
 
 FILMS = """
 CREATE CONSTRAINT FOR (n:User) REQUIRE n.id IS UNIQUE;
@@ -18,6 +20,9 @@ MATCH (m:Movie), (g:Genre) WHERE m.id % 2 = toInteger(right(g.id, 1)) - 1 CREATE
 MATCH (u:User), (m:Movie) WHERE u.id < 9 AND m.id < 12 AND (u.id + m.id) % 2 = 0
 CREATE (u)-[:RATED {rating: 1 + (u.id * m.id) % 5, timestamp: 900000000 + u.id * 100 + m.id}]->(m);
 """
+FILM_SCHEMA = GraphSchema(
+    item=ItemSchema(title="title"), knowledge=KnowledgeSchema(keys={"Actor": "id", "Genre": "id"})
+)
 
 SHOP = """
 UNWIND range(1, 8) AS i CREATE (:Customer {email: 'c' + i + '@mail', name: 'Customer', since: date('2020-01-01')});
@@ -51,8 +56,22 @@ CREATE (m)-[:actor {rank: 1}]->(p);
 MATCH (m:Movie), (c:Country) WHERE toInteger(right(m.id, 1)) % 2 = c.code - 1 CREATE (m)-[:district]->(c);
 """
 
+# All that a graph holds, to compare before and after.
+ALL_EDGES = "MATCH (a)-[r]->(b) RETURN elementId(r) AS id, type(r) AS type, properties(r) AS p ORDER BY id"
+ALL_NODES = "MATCH (n) RETURN elementId(n) AS id, labels(n) AS labels, properties(n) AS p ORDER BY id"
+LISTED = """MATCH (model:KgplugModel {name: $model}) WITH model.edition AS edition LIMIT 1
+MATCH (u:User)-[r:RECOMMENDS {model: $model, edition: edition}]->(m)
+RETURN u.id AS user, m.id AS film, r.score AS score ORDER BY user, r.rank"""
+
 
 def build(connection: Connection, script: str) -> None:
     """Run the statements of a script, parted by semicolons."""
     for statement in filter(None, (part.strip() for part in script.split(";"))):
         connection.autocommit(statement)
+
+
+def listed(graph: Graph, model: str = "MF") -> dict[int, list[int]]:
+    lists: dict[int, list[int]] = {}
+    for row in graph.connection.rows(LISTED, model=model):
+        lists.setdefault(row["user"], []).append(row["film"])
+    return lists

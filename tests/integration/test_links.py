@@ -21,15 +21,12 @@ from kgplug.graph.graph import Graph
 from kgplug.graph.guessing.schema import guess_schema
 from kgplug.graph.publishing import predictions
 from kgplug.graph.queries import load, queries_dir
-from kgplug.graph.schema import GraphSchema, ItemSchema, KnowledgeSchema
 from kgplug.graph.server.home import Endpoint
 from kgplug.training.runs import Runs
-from tests.integration.sample_graphs import FILMS, build
+from tests.integration.sample_graphs import ALL_EDGES, ALL_NODES, FILMS, build
+from tests.integration.sample_graphs import FILM_SCHEMA as SCHEMA
 
-SCHEMA = GraphSchema(item=ItemSchema(title="title"), knowledge=KnowledgeSchema(keys={"Actor": "id", "Genre": "id"}))
 SMALL = {"embedding_dim": 6, "epochs": 2, "batch_size": 16, "device": "cpu"}
-ALL_EDGES = "MATCH (a)-[r]->(b) RETURN elementId(r) AS id, type(r) AS type, properties(r) AS p ORDER BY id"
-ALL_NODES = "MATCH (n) RETURN elementId(n) AS id, labels(n) AS labels, properties(n) AS p ORDER BY id"
 
 
 @pytest.fixture

@@ -18,21 +18,16 @@ from kgplug.graph import catalog
 from kgplug.graph.connection import Connection
 from kgplug.graph.graph import Graph
 from kgplug.graph.publishing.list_options import ListOptions, matching_items
-from kgplug.graph.schema import FeedbackSchema, GraphSchema, ItemSchema, KnowledgeSchema
+from kgplug.graph.schema import FeedbackSchema
 from kgplug.graph.server.home import Endpoint
 from kgplug.recommenders.base import Recommender
 from kgplug.serving import explain
 from kgplug.serving.live import live_recommendations
 from kgplug.training.runs import Runs
-from tests.integration.sample_graphs import FILMS, build
+from tests.integration.sample_graphs import ALL_EDGES, ALL_NODES, FILMS, LISTED, build, listed
+from tests.integration.sample_graphs import FILM_SCHEMA as SCHEMA
 
-SCHEMA = GraphSchema(item=ItemSchema(title="title"), knowledge=KnowledgeSchema(keys={"Actor": "id", "Genre": "id"}))
-ALL_NODES = "MATCH (n) RETURN elementId(n) AS id, labels(n) AS labels, properties(n) AS p ORDER BY id"
-ALL_EDGES = "MATCH ()-[r]->() RETURN elementId(r) AS id, properties(r) AS p ORDER BY id"
 SEEN = "MATCH (u:User)-[r:RATED]->(m:Movie) RETURN u.id AS user, m.id AS film"
-LISTED = """MATCH (model:KgplugModel {name: $model}) WITH model.edition AS edition LIMIT 1
-MATCH (u:User)-[r:RECOMMENDS {model: $model, edition: edition}]->(m)
-RETURN u.id AS user, m.id AS film, r.score AS score ORDER BY user, r.rank"""
 
 
 @pytest.fixture
@@ -55,13 +50,6 @@ def run(graph: Graph, tmp_path: Path) -> tuple[Runs, Path]:
 
 def passing(graph: Graph, where: str | None = None, *labels: str) -> list:
     return sorted(matching_items(graph.connection, SCHEMA, ListOptions(where=where, labels=labels)))
-
-
-def listed(graph: Graph, model: str = "MF") -> dict[int, list[int]]:
-    lists: dict[int, list[int]] = {}
-    for row in graph.connection.rows(LISTED, model=model):
-        lists.setdefault(row["user"], []).append(row["film"])
-    return lists
 
 
 def seen(graph: Graph) -> dict[int, set[int]]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from kgplug.embeddings.model import EmbeddingModel
 from kgplug.embeddings.prediction import ask, predict
 from kgplug.errors import UsageError
 from kgplug.graph import catalog
@@ -19,8 +20,8 @@ from kgplug.graph.reading.reader import read_interactions, read_knowledge
 from kgplug.graph.schema import FeedbackSchema, GraphSchema
 from kgplug.serving import explain
 from tests.integration.publishing import publication
+from tests.integration.sample_graphs import FILM_SCHEMA as SCHEMA
 from tests.integration.sample_graphs import FILMS, build
-from tests.integration.test_links import SCHEMA, trained
 
 THEIRS = """
 MATCH (a:Movie {id: 1}), (b:Movie) WHERE b.id > 4
@@ -49,6 +50,11 @@ def theirs(graph: Graph) -> int:
         run for row in graph.connection.rows("MATCH (m:KgplugModel) RETURN m.predicted AS p") for run in row["p"] or []
     ]
     return graph.connection.rows(MINE, runs=runs)[0]["n"]
+
+
+def trained(graph: Graph) -> EmbeddingModel:
+    model = EmbeddingModel("TransE", embedding_dim=6, epochs=2, batch_size=16, device="cpu")
+    return model.fit(graph.read_knowledge(SCHEMA))
 
 
 def small_publication(run: str, seed: int = 0):

@@ -12,7 +12,7 @@ from kgplug.graph.connection import Connection
 from kgplug.graph.server.home import Endpoint
 from tests.integration.sample_graphs import FILMS, build
 from tests.unit.printed import Printed, printed
-from tests.unit.test_strict_json import strictly
+from tests.unit.strictly import strictly
 
 TITLE = "Амели → “千と千尋” naïve/unbreakable-title-of-a-film-that-is-longer-than-eighty-columns-of-a-terminal 2629/838"
 SMALL = ("-s", "embedding_dim=8", "-s", "epochs=2", "-s", "device=cpu", "--split", "0.6,0.2,0.2")

@@ -23,9 +23,9 @@ from kgplug.graph.publishing.list_options import ListOptions
 from kgplug.graph.server.home import Endpoint
 from kgplug.jobs.erase_user import erase_user
 from kgplug.training.runs import Runs
-from tests.integration.sample_graphs import FILMS, build
-from tests.integration.test_list_options import ALL_EDGES, ALL_NODES, SCHEMA, listed
-from tests.integration.test_publisher import Died
+from tests.integration.published import Died
+from tests.integration.sample_graphs import ALL_EDGES, ALL_NODES, FILMS, build, listed
+from tests.integration.sample_graphs import FILM_SCHEMA as SCHEMA
 
 
 @pytest.fixture

@@ -21,8 +21,7 @@ from kgplug.graph.publishing.preview import preview
 from kgplug.graph.publishing.publisher import publish
 from kgplug.graph.publishing.rollback import rollback
 from kgplug.graph.publishing.unpublish import unpublish
-from tests.integration.publishing import N_ITEMS, N_USERS, K, publication
-from tests.integration.test_publisher import (
+from tests.integration.published import (
     SCHEMA,
     Died,
     check_served,
@@ -30,14 +29,19 @@ from tests.integration.test_publisher import (
     edges,
     everything,
     expected_edges,
-    graph,
-    no_grace,
+    numbered_graph,
     vector_indexes,
     vectors,
     whole_lists,
 )
+from tests.integration.publishing import N_ITEMS, N_USERS, K, publication
 
-__all__ = ["graph", "no_grace"]
+pytestmark = pytest.mark.usefixtures("no_grace")
+
+
+@pytest.fixture
+def graph(connection: Connection) -> Connection:
+    return numbered_graph(connection)
 
 
 def interrupt(connection: Connection, monkeypatch: pytest.MonkeyPatch, wanted, step: str = "wait_for_indexes") -> None:

@@ -76,3 +76,15 @@ def tiny() -> tuple[Interactions, KnowledgeGraph]:
         columns=["head", "relation", "tail"],
     )
     return interactions, KnowledgeGraph.from_dataframe(triples)
+
+
+def two_tastes(seed: int = 0, n_users: int = 40, n_items: int = 60) -> Interactions:
+    """Feedback in two tastes: everybody likes items of one half and has rated some of the other low."""
+    rng = np.random.default_rng(seed)
+    chance = np.where(np.arange(n_users)[:, None] % 2 == np.arange(n_items)[None, :] % 2, 0.4, 0.05)
+    users, items = np.nonzero(rng.random((n_users, n_items)) < chance)
+    ratings = np.where(users % 2 == items % 2, rng.choice([3, 4, 5], len(users)), 1).astype(float)
+    return Interactions.from_arrays(
+        np.array([f"u{user}" for user in range(n_users)], dtype=object), np.arange(n_items), users, items,
+        ratings=ratings, like_threshold=4,
+    )  # fmt: skip

@@ -20,7 +20,7 @@ from kgplug.evaluation.ctr import auc, label_pairs
 from kgplug.evaluation.report import to_table
 from kgplug.recommenders.models.item_knn import ItemKNN
 from kgplug.recommenders.models.popularity import Popularity
-from tests.unit.test_experiment import _feedback
+from tests.unit.planted import two_tastes
 
 N_ITEMS, N_USERS = 12, 9
 
@@ -95,7 +95,7 @@ def test_gini_runs_from_all_alike_to_one_alone() -> None:
 
 @pytest.fixture(scope="module")
 def parts() -> tuple[Interactions, Interactions, Interactions]:
-    train, valid, test = _feedback().split((0.6, 0.2, 0.2), seed=1)
+    train, valid, test = two_tastes().split((0.6, 0.2, 0.2), seed=1)
     return train, valid, test
 
 

@@ -16,8 +16,8 @@ from kgplug.errors import DataError, UsageError
 from kgplug.recommenders.models.ckcf import CKCF
 from kgplug.recommenders.parts.fusion import fuse
 from kgplug.recommenders.parts.two_neighbourhoods import co_occurrence, nearest_vectors
+from tests.unit.literal_fusion import literal_fusion
 from tests.unit.planted import directors_and_fans, shuffled, tiny, unseen_share
-from tests.unit.test_fusion import literal_fusion
 
 QUICK = {"embedding_settings": {"embedding_dim": 16, "epochs": 60, "learning_rate": 0.05, "device": "cpu"}}
 SMALL = {"embedding_settings": {"embedding_dim": 6, "epochs": 3, "device": "cpu"}}

@@ -10,7 +10,7 @@ import kgplug
 from kgplug.data.interactions import Interactions
 from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.recommenders.base import Recommender
-from tests.unit.test_recommender_contract import NAMES, SETTINGS
+from tests.unit.contract import NAMES, SETTINGS
 
 N_FANS, N_FILMS, POPULAR = 12, 12, np.arange(8, 12)  # the last films are everybody's, so that no order of keys does it
 

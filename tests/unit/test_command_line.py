@@ -19,7 +19,7 @@ from kgplug.data.artefact import write_artefact
 from kgplug.errors import UsageError
 from kgplug.training.runs import Runs
 from tests.unit.printed import printed
-from tests.unit.test_strict_json import strictly
+from tests.unit.strictly import strictly
 
 
 def kgplug(*arguments: str, home: Path, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -17,7 +17,7 @@ from kgplug.embeddings.model import EmbeddingModel
 from kgplug.embeddings.training import TripleTask
 from kgplug.errors import TrainingError
 from kgplug.evaluation.link_prediction import count_untrained, evaluate_link_prediction
-from tests.unit.test_embeddings import SMALL, families
+from tests.unit.film_families import SMALL, families
 
 
 def with_rare_ends() -> KnowledgeGraph:

@@ -18,7 +18,7 @@ from kgplug.embeddings.model import EmbeddingModel
 from kgplug.errors import RunError
 from kgplug.jobs.erase_user import erase_from_run
 from kgplug.recommenders.base import Recommender
-from tests.unit.test_recommender_contract import NAMES, SETTINGS
+from tests.unit.contract import NAMES, SETTINGS
 
 COUNTING = {
     "MKR", "MKR-attention", "KGCN", "HiddenEdgeGCN", "CKE", "LibFM", "Wide&Deep", "DKN", "MKR-rated", "RippleNet",

@@ -20,23 +20,12 @@ from kgplug.evaluation.ranking import evaluate_ranking
 from kgplug.evaluation.report import to_json, to_table
 from kgplug.recommenders.models.item_knn import ItemKNN
 from kgplug.recommenders.models.popularity import Popularity
-
-
-def _feedback(seed: int = 0, n_users: int = 40, n_items: int = 60) -> Interactions:
-    """Feedback in two tastes: everybody likes items of one half and has rated some of the other low."""
-    rng = np.random.default_rng(seed)
-    chance = np.where(np.arange(n_users)[:, None] % 2 == np.arange(n_items)[None, :] % 2, 0.4, 0.05)
-    users, items = np.nonzero(rng.random((n_users, n_items)) < chance)
-    ratings = np.where(users % 2 == items % 2, rng.choice([3, 4, 5], len(users)), 1).astype(float)
-    return Interactions.from_arrays(
-        np.array([f"u{user}" for user in range(n_users)], dtype=object), np.arange(n_items), users, items,
-        ratings=ratings, like_threshold=4,
-    )  # fmt: skip
+from tests.unit.planted import two_tastes
 
 
 @pytest.fixture(scope="module")
 def parts() -> tuple[Interactions, Interactions, Interactions]:
-    train, valid, test = _feedback().split((0.6, 0.2, 0.2), seed=1)
+    train, valid, test = two_tastes().split((0.6, 0.2, 0.2), seed=1)
     return train, valid, test
 
 
@@ -79,13 +68,13 @@ def test_test_rows_in_the_training_part_are_refused(parts) -> None:
 def test_a_model_that_has_seen_test_or_other_data_is_refused(parts) -> None:
     train, _, test = parts
     with pytest.raises(UsageError, match=r'among the rows that model "pop" was fitted on'):
-        evaluate({"pop": Popularity().fit(_feedback())}, train, test)
+        evaluate({"pop": Popularity().fit(two_tastes())}, train, test)
     with pytest.raises(UsageError, match=r"fitted on other users or items"):
-        evaluate({"pop": Popularity().fit(_feedback(n_items=50))}, train, test)
+        evaluate({"pop": Popularity().fit(two_tastes(n_items=50))}, train, test)
     with pytest.raises(UsageError, match=r"has not been fitted"):
         evaluate({"pop": Popularity()}, train, test)
     with pytest.raises(UsageError, match=r"take both from one split"):
-        evaluate({"pop": Popularity().fit(train)}, train, _feedback(n_items=50))
+        evaluate({"pop": Popularity().fit(train)}, train, two_tastes(n_items=50))
     with pytest.raises(UsageError, match=r"The validation part leaks"):
         evaluate({"pop": Popularity().fit(train)}, train, test, valid=train)
     with pytest.raises(UsageError, match=r"at least one model"):
@@ -121,7 +110,7 @@ def test_a_probability_counts_from_one_half_on_and_other_scores_from_the_validat
 
 
 def test_honest_negatives_are_drawn_after_the_split_and_the_papers_before() -> None:
-    rows = _feedback()
+    rows = two_tastes()
     rated = set(rows.pairs.tolist())
     for protocol in ("honest", "paper"):
         data = divide(rows, (0.6, 0.2, 0.2), like_threshold=4, protocol=protocol, seed=0)
@@ -138,7 +127,7 @@ def test_honest_negatives_are_drawn_after_the_split_and_the_papers_before() -> N
 
 @pytest.mark.parametrize("protocol", ["honest", "paper"])
 def test_all_parts_keep_titles_and_labels(protocol: Protocol) -> None:
-    rows = _feedback()
+    rows = two_tastes()
     rows = replace(rows.with_texts({key: f"title of {key}" for key in rows.item_keys}), item_label="Film")
     data = divide(rows, (0.6, 0.2, 0.2), like_threshold=4, protocol=protocol, seed=0)
     for part in (data.train, data.valid):
@@ -146,7 +135,7 @@ def test_all_parts_keep_titles_and_labels(protocol: Protocol) -> None:
 
 
 def test_one_row_a_seed_that_names_the_protocol() -> None:
-    rows = _feedback()
+    rows = two_tastes()
     table = evaluate_ctr("itemknn", rows, seeds=(3, 4), protocol="paper", similarity="cosine")
     figures = ["AUC", "ACC", "warm AUC", "valid AUC"]
     assert list(table.columns) == ["model", "protocol", "seed", *figures, "epochs", "seconds"]
@@ -157,14 +146,14 @@ def test_one_row_a_seed_that_names_the_protocol() -> None:
 
 
 def test_without_ratings_every_row_is_a_positive() -> None:
-    rows = _feedback()
+    rows = two_tastes()
     plain = Interactions.from_arrays(rows.user_keys, rows.item_keys, rows.users, rows.items)
     data = divide(plain, (0.6, 0.2, 0.2), like_threshold=4, protocol="honest", seed=0)
     assert abs(len(data.train) - 0.6 * len(rows)) < 1
 
 
 def test_a_split_without_validation_is_measured_too() -> None:
-    table = kgplug.evaluate_ctr("Popularity", _feedback(), split=(0.8, 0.0, 0.2), seeds=(0,))
+    table = kgplug.evaluate_ctr("Popularity", two_tastes(), split=(0.8, 0.0, 0.2), seeds=(0,))
     assert 0 < table.ACC[0] < 1
 
 
@@ -185,14 +174,14 @@ def test_a_split_without_validation_is_measured_too() -> None:
     ],
 )
 def test_wrong_arguments_are_one_sentence(wrong: dict, message: str) -> None:
-    options = {"name": "Popularity", "interactions": _feedback(), **wrong}
+    options = {"name": "Popularity", "interactions": two_tastes(), **wrong}
     with pytest.raises((UsageError, DataError)) as error:
         evaluate_ctr(**options)
     assert message in str(error.value)
 
 
 def test_too_few_positives_are_refused() -> None:
-    rows = _feedback().likes().take(np.arange(1))
+    rows = two_tastes().likes().take(np.arange(1))
     with pytest.raises(DataError, match=r"Too few positives \(1\)"):
         evaluate_ctr("Popularity", rows, seeds=(0,))
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -11,19 +9,7 @@ from hypothesis import strategies as st
 
 from kgplug.errors import UsageError
 from kgplug.recommenders.parts.fusion import fuse
-
-
-def literal_fusion(cf: list[int], kg: list[int], n: int, share: float) -> list[int]:
-    """Return the fused list of n places as CKCF's text has it, without any regard to other lengths."""
-    cf_len = math.floor(n * share + 1e-9) if cf else 0
-    result = cf[:cf_len]
-    for item in kg:  # heads of the other list, duplicates skipped
-        if len(result) < n and item not in result:
-            result.append(item)
-    for item in cf:  # the other list was short
-        if len(result) < n and item not in result:
-            result.append(item)
-    return result
+from tests.unit.literal_fusion import literal_fusion
 
 
 def padded(lists: list[list[int]]) -> np.ndarray:

@@ -26,13 +26,24 @@ from kgplug.recommenders.models.rkge import RKGE
 from kgplug.recommenders.models.rkge_cf import RKGECF
 from kgplug.training import loop
 from kgplug.training.checkpoint import save_checkpoint
-from tests.unit.test_embeddings import SMALL, families
-from tests.unit.test_recommender_contract import NAMES, SETTINGS, interactions, knowledge  # noqa: F401 (fixtures)
+from tests.unit import contract
+from tests.unit.contract import NAMES, SETTINGS
+from tests.unit.film_families import SMALL, families
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device is here, so none is tested")
 
 ON_DEVICES = [name for name in NAMES if "device" in type(kgplug.create(name).config).model_fields]
 CLOSE = 1e-4
+
+
+@pytest.fixture(scope="module")
+def interactions() -> Interactions:
+    return contract.interactions()
+
+
+@pytest.fixture(scope="module")
+def knowledge() -> KnowledgeGraph:
+    return contract.knowledge()
 
 
 @pytest.fixture(autouse=True)
@@ -84,8 +95,8 @@ def assert_same(model: Recommender, other: Recommender) -> None:
 @pytest.mark.parametrize("name", ON_DEVICES)
 def test_trained_on_a_gpu_it_scores_as_trained_on_the_cpu(
     name: str,
-    interactions: Interactions,  # noqa: F811
-    knowledge: KnowledgeGraph,  # noqa: F811
+    interactions: Interactions,
+    knowledge: KnowledgeGraph,
 ) -> None:
     assert_same(*(fitted(name, device, interactions, knowledge) for device in ("cuda", "cpu")))
 
@@ -93,8 +104,8 @@ def test_trained_on_a_gpu_it_scores_as_trained_on_the_cpu(
 @pytest.mark.parametrize("name", ON_DEVICES)
 def test_trained_on_the_cpu_it_scores_the_same_on_a_gpu(
     name: str,
-    interactions: Interactions,  # noqa: F811
-    knowledge: KnowledgeGraph,  # noqa: F811
+    interactions: Interactions,
+    knowledge: KnowledgeGraph,
     tmp_path: Path,
 ) -> None:
     model = fitted(name, "cpu", interactions, knowledge)
@@ -105,8 +116,8 @@ def test_trained_on_the_cpu_it_scores_the_same_on_a_gpu(
 @pytest.mark.parametrize("name", ON_DEVICES)
 def test_trained_on_a_gpu_it_is_saved_and_scores_the_same_on_the_cpu(
     name: str,
-    interactions: Interactions,  # noqa: F811
-    knowledge: KnowledgeGraph,  # noqa: F811
+    interactions: Interactions,
+    knowledge: KnowledgeGraph,
     tmp_path: Path,
 ) -> None:
     model = fitted(name, "cuda", interactions, knowledge)
@@ -117,8 +128,8 @@ def test_trained_on_a_gpu_it_is_saved_and_scores_the_same_on_the_cpu(
 @pytest.mark.parametrize("name", ON_DEVICES)
 def test_a_training_goes_on_from_its_checkpoint_on_a_gpu(
     name: str,
-    interactions: Interactions,  # noqa: F811
-    knowledge: KnowledgeGraph,  # noqa: F811
+    interactions: Interactions,
+    knowledge: KnowledgeGraph,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -16,9 +16,20 @@ from kgplug.recommenders.base import Recommender
 from kgplug.recommenders.click_through.propagation import Propagation
 from kgplug.training import row_adam
 from kgplug.training.row_adam import RowAdam
-from tests.unit.test_recommender_contract import SETTINGS, interactions, knowledge  # noqa: F401 (fixtures)
+from tests.unit import contract
+from tests.unit.contract import SETTINGS
 
 WRITTEN_TWICE = ["MKR", "MKR-rated", "KGCN", "CKE", "MF", "BPR", "RippleNet", "RKGE", "LightGCN", "HiddenEdgeGCN"]
+
+
+@pytest.fixture(scope="module")
+def interactions() -> Interactions:
+    return contract.interactions()
+
+
+@pytest.fixture(scope="module")
+def knowledge() -> KnowledgeGraph:
+    return contract.knowledge()
 
 
 @pytest.fixture
@@ -57,8 +68,8 @@ def _scores(name: str, likes: Interactions, triples: KnowledgeGraph, **more: Any
 @pytest.mark.parametrize("name", WRITTEN_TWICE)
 def test_the_way_of_a_gpu_gives_the_scores_of_the_cpus(
     name: str,
-    interactions: Interactions,  # noqa: F811
-    knowledge: KnowledgeGraph,  # noqa: F811
+    interactions: Interactions,
+    knowledge: KnowledgeGraph,
     request: pytest.FixtureRequest,
 ) -> None:
     usual = _scores(name, interactions, knowledge)

@@ -23,8 +23,8 @@ from kgplug.recommenders.models.bpr import BPR
 from kgplug.recommenders.models.item_knn import ItemKNN
 from kgplug.recommenders.models.mf import MF
 from kgplug.recommenders.models.popularity import Popularity
+from tests.unit.contract import NAMES, SETTINGS
 from tests.unit.planted import directors_and_fans, tiny
-from tests.unit.test_recommender_contract import NAMES, SETTINGS
 
 _rng = np.random.default_rng(0)
 HEALTHY = _rng.normal(size=(50, 8)).astype(np.float32)

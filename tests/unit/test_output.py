@@ -24,7 +24,7 @@ from kgplug.jobs.erase_user import Erasure
 from kgplug.plain_text import counted, encodable, printable
 from kgplug.training.runs import Runs
 from tests.unit.printed import printed
-from tests.unit.test_strict_json import strictly
+from tests.unit.strictly import strictly
 
 RUN = "mkr-20260101-000000-ab12"
 COMMANDS = (("--help",), ("publish", "--help"), ("models",), ("runs",), ("cypher",), ("cypher", "recommend"))

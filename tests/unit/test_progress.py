@@ -13,7 +13,7 @@ import pytest
 import kgplug
 from kgplug import progress
 from tests.unit.printed import printed
-from tests.unit.test_strict_json import strictly
+from tests.unit.strictly import strictly
 
 
 @pytest.fixture(autouse=True)

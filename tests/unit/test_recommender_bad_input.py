@@ -17,8 +17,8 @@ from kgplug.data.interactions import Interactions
 from kgplug.errors import DataError, UsageError
 from kgplug.recommenders.base import Recommender
 from tests.unit.bad_input import CASES, Data, feedback, rows
+from tests.unit.contract import NAMES, SETTINGS
 from tests.unit.planted import tiny
-from tests.unit.test_recommender_contract import NAMES, SETTINGS
 
 PRETRAINED = {"LibFM", "Wide&Deep", "DKN", "CKCF", "CKCF-relational", "SemanticCF"}
 NOTHING_SHARED = r"no two items share an attribute in the knowledge graph.* Add relationships"

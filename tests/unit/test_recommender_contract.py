@@ -1,8 +1,6 @@
 """What every recommender must do, on a data set whose right answer is known.
 
-Twelve users of two tastes: the even ones like the films of one director, the odd ones those of
-another. Each user has one film of its taste left, and that is the right recommendation.
-A model that is registered without an entry in `SETTINGS` fails here.
+The data and each model's settings are in `contract.py`. A model that is registered without settings there fails here.
 """
 
 from __future__ import annotations
@@ -16,74 +14,25 @@ import pytest
 from scipy import sparse
 
 import kgplug
-from kgplug import models
 from kgplug.data.interactions import Interactions
 from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.data.ranking.ties import ROUNDING
 from kgplug.errors import DataError, RunError, UsageError
 from kgplug.recommenders.base import Recommender
+from tests.unit import contract
+from tests.unit.contract import N_USERS, NAMES, SETTINGS, left_out
 
-QUICK = {"embedding_dim": 8, "epochs": 20, "batch_size": 32, "learning_rate": 0.05, "l2": 1e-4, "device": "cpu"}
-PRETRAINED = {"embedding": "TransE", "embedding_settings": {"embedding_dim": 8, "epochs": 3}}
-VECTORS = {"embedding_settings": {"embedding_dim": 8, "epochs": 200, "learning_rate": 0.05, "device": "cpu"}}
-SETTINGS: dict[str, dict] = {
-    "MKR": QUICK,
-    "MKR-attention": {**QUICK, "side_learning_rate": 0.001},
-    "KGCN": QUICK,
-    "HiddenEdgeGCN": {**QUICK, "epochs": 60, "side_learning_rate": 0.01},
-    "LightGCN": {**QUICK, "epochs": 60, "init_scale": 0.1, "l2": 0.01},
-    "MF": {**QUICK, "epochs": 60, "init_scale": 0.1, "l2": 0.01},
-    # Comparisons say nothing of a constant in the side term, so rounding moves it: two machines would differ in it.
-    "CKE": {**QUICK, "epochs": 60, "l2": 0.01, "side": False},
-    "LibFM": {**QUICK, "epochs": 60, "l2": 0.03, **VECTORS},
-    "Wide&Deep": {**QUICK, "epochs": 60, **PRETRAINED},
-    "PER": {"embedding_dim": 4},
-    "DKN": {**QUICK, **PRETRAINED, "filters": 8, "history": 4},
-    "MKR-rated": QUICK,
-    "RippleNet": QUICK,
-    "RKGE": QUICK,
-    "RKGE-CF": QUICK,
-    "Popularity": {},
-    "CKCF": VECTORS,
-    "CKCF-relational": VECTORS,
-    "SemanticCF": VECTORS,
-    "ItemKNN": {},
-    "UserKNN": {},
-    "EASE": {},
-    "CEASE": {},
-    "ALS": {"embedding_dim": 4},
-    "BPR": QUICK,
-}
 IMPERSONAL = {"Popularity"}  # gives everybody the same list, so it cannot tell the tastes apart
-
-N_USERS, N_FILMS = 12, 12  # and one user without history, one film without feedback
-NAMES = [info.name for info in models.available() if info.kind == "recommender"]
-
-
-def _left_out(user: int) -> int:
-    """Return the film of the user's taste that it has not seen."""
-    return user % 2 + 2 * (user // 2 % (N_FILMS // 2))
 
 
 @pytest.fixture(scope="module")
 def interactions() -> Interactions:
-    rows = [
-        (user, f"film {film:02}", 5 if film % 2 == user % 2 else 1)
-        for user in range(N_USERS)
-        for film in range(N_FILMS)
-        if film != _left_out(user) and (film % 2 == user % 2 or film == (user + 1) % N_FILMS)
-    ]
-    rows += [(99, "film 99", 1)]
-    frame = pd.DataFrame(rows, columns=["user", "film", "stars"])
-    likes = Interactions.from_dataframe(frame, user="user", item="film", rating="stars", like_threshold=4)
-    return likes.with_texts({f"film {film:02}": f"{film} {'War' if film % 2 else 'Peace'}" for film in range(N_FILMS)})
+    return contract.interactions()
 
 
 @pytest.fixture(scope="module")
 def knowledge() -> KnowledgeGraph:
-    rows = [(f"film {film:02}", "directed_by", f"director {film % 2}") for film in range(N_FILMS)]
-    rows += [("director 0", "lives_in", "Rome"), ("director 1", "lives_in", "Oslo")]
-    return KnowledgeGraph.from_dataframe(pd.DataFrame(rows, columns=["head", "relation", "tail"]))
+    return contract.knowledge()
 
 
 def _fit(name: str, interactions: Interactions, knowledge: KnowledgeGraph, **options) -> Recommender:
@@ -94,7 +43,7 @@ def _fit(name: str, interactions: Interactions, knowledge: KnowledgeGraph, **opt
 
 @pytest.fixture(scope="module", params=NAMES)
 def model(request: pytest.FixtureRequest, interactions: Interactions, knowledge: KnowledgeGraph) -> Recommender:
-    assert request.param in SETTINGS, f"{request.param} is registered: give it an entry in SETTINGS of this file"
+    assert request.param in SETTINGS, f"{request.param} is registered: give it an entry in SETTINGS of contract.py"
     return _fit(request.param, interactions, knowledge)
 
 
@@ -126,7 +75,7 @@ def test_its_name_is_its_name_in_any_case(name: str) -> None:
 def test_it_recommends_the_film_of_ones_taste(model: Recommender) -> None:
     users = np.arange(N_USERS)
     items, _ = model.recommend(users, 1)
-    right = np.array([f"film {_left_out(user):02}" for user in users])
+    right = np.array([f"film {left_out(user):02}" for user in users])
     if model.name in IMPERSONAL:
         assert (items >= 0).all()
     else:

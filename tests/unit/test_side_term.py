@@ -24,8 +24,8 @@ from kgplug.recommenders.models.mkr import MKR
 from kgplug.training import loop
 from kgplug.training.checkpoint import save_checkpoint
 from kgplug.training.config import FEW_LIKES, VERY_FEW_LIKES, DataSize
+from tests.unit.contract import SETTINGS
 from tests.unit.planted import directors_and_fans, shuffled, tiny, unseen_share
-from tests.unit.test_recommender_contract import SETTINGS
 
 BY_PLACE = {"RKGE-CF"}  # its scores are places in a fused list
 COMPARING = {"BPR", "CKE"}  # a constant is the same for a like and its negative, so nothing is learnt of it

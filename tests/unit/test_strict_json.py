@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import datetime as dt
-import json
 import math
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,15 +18,7 @@ from neo4j.time import Date, DateTime
 from pydantic import SecretStr
 
 from kgplug.strict_json import dumps
-
-
-def strictly(text: str) -> Any:
-    """Parse JSON as the standard defines it."""
-
-    def refuse(word: str) -> None:
-        raise AssertionError(f"{word} is not JSON")
-
-    return json.loads(text, parse_constant=refuse)
+from tests.unit.strictly import strictly
 
 
 class Kind(StrEnum):

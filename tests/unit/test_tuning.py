@@ -25,8 +25,8 @@ from kgplug.errors import RunError, TrainingError, UsageError
 from kgplug.jobs import Split
 from kgplug.training import studies
 from kgplug.tuning import Tuning, tune
+from tests.unit.film_families import families
 from tests.unit.planted import directors_and_fans
-from tests.unit.test_embeddings import families
 
 OPTIONS = {"device": "cpu", "progress": False, "epochs": 2, "embedding_dim": 8}
 
@@ -136,8 +136,10 @@ def in_another_process(folder: Path, *, trials: int, before_fit: str) -> subproc
         import os, signal, time
         from pathlib import Path
         from kgplug.embeddings.model import EmbeddingModel
+        from kgplug.jobs import Split
         from kgplug.training import studies
-        from tests.unit.test_tuning import Split, families, search
+        from kgplug.tuning import tune
+        from tests.unit.film_families import families
 
         studies.HEARTBEAT_S, studies.GRACE_S = 1, 3
         fit, calls = EmbeddingModel.fit, []
@@ -147,7 +149,7 @@ def in_another_process(folder: Path, *, trials: int, before_fit: str) -> subproc
             return fit(self, *arguments, **named)
         EmbeddingModel.fit = observed
         train, valid, _ = Split((0.8, 0.1, 0.1)).triples(families())
-        search((train, valid), trials={trials}, folder=Path({str(folder)!r}))
+        tune("TransE", train, valid=valid, trials={trials}, folder=Path({str(folder)!r}), **{OPTIONS!r})
     """
     return subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(program)], cwd=Path(__file__).parents[2], stderr=subprocess.PIPE

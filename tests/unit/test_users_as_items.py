@@ -28,7 +28,7 @@ from kgplug.recommenders.click_through.pairs import ClickThroughData
 from kgplug.recommenders.models.item_knn import ItemKNN
 from kgplug.recommenders.models.mf import MF
 from kgplug.recommenders.models.popularity import Popularity
-from tests.unit.test_recommender_contract import NAMES, SETTINGS
+from tests.unit.contract import NAMES, SETTINGS
 
 N_PEOPLE, N_STARS = 24, 4  # the stars are followed, and follow nobody
 _ids = np.arange(N_PEOPLE + N_STARS)

@@ -1,0 +1,29 @@
+"""The tests themselves: how they are divided, and what they may share."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+TESTS = Path(__file__).parents[1]
+
+
+def imported_modules(file: Path) -> list[str]:
+    """Return the dotted names of all modules that a file may import, inside functions as well."""
+    names = []
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names += [f"{'.' * node.level}{node.module or ''}.{alias.name}" for alias in node.names]
+    return names
+
+
+def test_no_test_imports_from_another_test_module() -> None:
+    found = [
+        f"{file.relative_to(TESTS)} imports {name}"
+        for file in sorted(TESTS.rglob("*.py"))
+        for name in imported_modules(file)
+        if name.startswith(("tests", ".")) and any(part.startswith("test_") for part in name.split(".")[:3])
+    ]
+    assert found == [], "shared test code belongs into conftest.py or into a module next to it that holds no tests"
