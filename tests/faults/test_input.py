@@ -113,7 +113,7 @@ def test_a_formula_is_text_in_the_graph_and_inert_in_what_is_exported(connection
 
 
 @pytest.mark.parametrize("address", ["http://169.254.169.254/", "file:///etc/passwd", "FTP://host/x"])
-def test_an_import_takes_folders_and_named_data_sets_and_asks_no_address(
+def test_an_import_takes_folders_and_named_data_sets_and_contacts_no_address(
     neo4j_server: Endpoint, tmp_path: Path, address: str
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as proxy:  # what asked for an address would come by here
@@ -155,7 +155,7 @@ def test_a_name_with_cypher_in_it_reads_nothing_and_changes_nothing(
     assert everything(connection) == before
 
 
-def test_a_graph_whose_own_names_hold_cypher_is_guessed_read_and_left_as_it_is(connection: Connection) -> None:
+def test_a_graph_whose_names_contain_cypher_is_guessed_read_and_not_changed(connection: Connection) -> None:
     label = "`A``) DETACH DELETE n //`"
     connection.write(f"UNWIND range(1, 9) AS i CREATE (:{label} {{id: i, title: 't' + i}}), (:User {{id: i}})")
     connection.write(
@@ -182,7 +182,7 @@ def small_graph(connection: Connection) -> GraphSchema:
 
 
 @pytest.mark.parametrize("name", ["MKR", "KGCN", "MF", "ItemKNN", "Popularity"])
-def test_one_user_one_relation_and_more_places_than_films_give_a_short_list(
+def test_one_user_one_relation_and_k_beyond_the_films_give_a_short_list(
     connection: Connection, tmp_path: Path, name: str
 ) -> None:
     schema, graph, runs = small_graph(connection), Graph(connection), Runs(tmp_path)
@@ -231,7 +231,7 @@ def test_any_key_is_the_same_after_import_read_training_and_publishing(connectio
     assert {(row["user"], row["rank"], row["book"]) for row in rows} == expected
 
 
-def test_a_training_tells_how_many_of_kgplugs_own_edges_it_left_out(
+def test_a_training_reports_how_many_of_kgplugs_own_edges_it_left_out(
     connection: Connection, neo4j_server: Endpoint, tmp_path: Path
 ) -> None:
     build(connection, FILMS)

@@ -72,7 +72,7 @@ def commits_of_a_publish(connection: Connection, proxy: CuttingProxy) -> int:
 
 
 @pytest.mark.parametrize("answers_only", [True, False], ids=["answer lost", "COMMIT lost"])
-def test_a_connection_cut_on_commit_is_not_told_done_or_undone_but_found_out(
+def test_after_a_connection_cut_on_commit_the_outcome_is_checked_not_guessed(
     through_proxy: tuple[Connection, CuttingProxy], graph: Connection, small_batches: None, answers_only: bool
 ):
     connection, proxy = through_proxy
@@ -156,7 +156,7 @@ class Killing(Connection):
         return super().write(query, **parameters)
 
 
-def test_a_server_killed_in_the_middle_of_a_publish_serves_the_old_run_and_the_publish_goes_on(
+def test_a_server_killed_during_a_publish_serves_the_old_run_and_the_publish_can_be_resumed(
     own_server: LocalNeo4j, small_batches: None, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr("kgplug.graph.connection._RETRY_TIME_S", 1)
@@ -221,7 +221,7 @@ def test_a_full_disk_ends_a_publish_in_one_sentence_and_the_old_run_serves(
         subprocess.run(["umount", "-l", str(disk)], check=True)
 
 
-def test_an_index_that_is_still_populating_is_waited_for_and_not_for_ever(connection: Connection):
+def test_kgplug_waits_for_an_index_that_is_still_populating_but_not_for_ever(connection: Connection):
     """Many vectors take the server a while: a publish without patience says so, and the next one goes on waiting."""
     n = 6_000
     fill(connection, n)
@@ -237,7 +237,7 @@ def test_an_index_that_is_still_populating_is_waited_for_and_not_for_ever(connec
     assert [row["state"] for row in states] == ["ONLINE", "ONLINE"]
 
 
-def test_a_publish_again_changes_nothing_and_keeps_its_checksum(graph: Connection):
+def test_publishing_again_changes_nothing_and_keeps_the_checksum(graph: Connection):
     wanted = publication("mkr-0")
     publish(graph, SCHEMA, wanted)
     query = (

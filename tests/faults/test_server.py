@@ -137,7 +137,7 @@ def test_writers_that_deadlock_are_retried_until_all_is_written(
     assert connection.rows("MATCH (n:N) RETURN min(n.x) AS least, max(n.x) AS most") == [{"least": 40, "most": 40}]
 
 
-def test_a_trouble_that_does_not_pass_is_retried_with_growing_pauses_up_to_a_cap(
+def test_a_lasting_error_is_retried_with_growing_pauses_up_to_a_limit(
     start_server: Callable, tmp_path: Path, attempts: list[tuple[int, float]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(connection_module, "_RETRY_TIME_S", 4)
@@ -159,7 +159,7 @@ def test_a_trouble_that_does_not_pass_is_retried_with_growing_pauses_up_to_a_cap
     assert "\n" not in str(raised.value)
 
 
-def test_a_read_goes_on_after_its_connection_was_cut(neo4j_server: Endpoint, connection: Connection) -> None:
+def test_a_read_continues_after_its_connection_was_cut(neo4j_server: Endpoint, connection: Connection) -> None:
     with proxied(neo4j_server.uri) as proxy, opened(neo4j_server, proxy.uri) as cut:
         assert cut.rows("RETURN 1 AS x") == [{"x": 1}]
         proxy.cut()
@@ -179,7 +179,7 @@ def rows_without_end(folder: Path) -> Path:
 
 
 @pytest.mark.parametrize("how", ["killed", "hangs"])
-def test_a_server_that_dies_or_hangs_in_the_middle_of_work_is_one_sentence_in_time(
+def test_a_server_that_dies_or_hangs_during_work_is_reported_in_one_sentence_in_time(
     start_server: Callable, tmp_path: Path, how: str
 ) -> None:
     server, endpoint = start_server(tmp_path / "neo4j", server__bolt__connection_keep_alive="3s")
@@ -201,7 +201,7 @@ def test_a_server_that_dies_or_hangs_in_the_middle_of_work_is_one_sentence_in_ti
     assert time.monotonic() - began < 90
 
 
-def test_a_server_whose_disk_fills_up_in_an_import_keeps_what_it_had_and_the_next_import_completes_it(
+def test_a_server_whose_disk_fills_up_during_an_import_keeps_its_data_and_the_next_import_completes_it(
     start_server: Callable, small_disk: Callable[[int], Path], tmp_path: Path
 ) -> None:
     n_nodes, text, folder, disk = 60_000, "y" * 1000, tmp_path / "rows", small_disk(300)

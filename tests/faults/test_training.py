@@ -61,7 +61,7 @@ def start_and_kill(home: Path, endpoint: Endpoint, *arguments: str) -> None:
     assert process.wait() == -signal.SIGKILL
 
 
-def test_a_training_killed_and_given_again_ends_with_the_same_bits(
+def test_a_killed_training_resumed_by_the_same_command_ends_with_the_same_bits(
     connection: Connection, neo4j_server: Endpoint, tmp_path: Path
 ) -> None:
     build(connection, FILMS)
@@ -78,7 +78,7 @@ def test_a_training_killed_and_given_again_ends_with_the_same_bits(
     assert checkpoints(killed) == []
 
 
-def test_a_training_does_not_go_on_from_another_graphs_checkpoint_nor_is_its_run_measured_there(
+def test_a_training_never_resumes_from_another_graphs_checkpoint_and_its_run_is_not_evaluated_there(
     connection: Connection, neo4j_server: Endpoint, tmp_path: Path
 ) -> None:
     build(connection, FILMS)
@@ -99,7 +99,7 @@ def test_a_training_does_not_go_on_from_another_graphs_checkpoint_nor_is_its_run
     assert isinstance(model, Recommender) and len(model.history["losses"]) == 60 and min(model.item_keys) == 101
 
 
-def test_a_disk_that_fills_up_in_a_training_leaves_its_last_checkpoint_to_go_on_from(
+def test_a_disk_that_fills_up_during_a_training_leaves_the_last_checkpoint_to_resume_from(
     connection: Connection, neo4j_server: Endpoint, tmp_path: Path, small_disk: Callable[[int], Path]
 ) -> None:
     build(connection, FILMS)
@@ -119,7 +119,7 @@ def test_a_disk_that_fills_up_in_a_training_leaves_its_last_checkpoint_to_go_on_
     assert checkpoints(home) == []
 
 
-def test_files_that_may_not_grow_any_more_are_one_sentence_and_leave_nothing_half_written(
+def test_a_file_size_limit_is_reported_in_one_sentence_and_leaves_nothing_half_written(
     connection: Connection, neo4j_server: Endpoint, tmp_path: Path
 ) -> None:
     build(connection, FILMS)
@@ -166,7 +166,7 @@ def only_rows(monkeypatch: pytest.MonkeyPatch, task: type, rows: int, error: Exc
 
 @pytest.mark.parametrize("error", OUT_OF_MEMORY, ids=lambda error: type(error).__name__)
 @pytest.mark.parametrize(("name", "task"), TASKS)
-def test_where_memory_ends_batches_are_halved_and_the_model_is_that_of_the_smaller_batches(
+def test_when_memory_runs_out_batches_are_halved_and_the_model_is_that_of_the_smaller_batches(
     name: str, task: type, error: Exception, monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
 ) -> None:  # fmt: skip
@@ -186,7 +186,7 @@ def test_where_memory_ends_batches_are_halved_and_the_model_is_that_of_the_small
 
 
 @pytest.mark.parametrize(("name", "task"), TASKS)
-def test_where_no_batch_fits_a_sentence_says_what_to_do_and_nothing_is_left(
+def test_if_no_batch_fits_one_sentence_says_what_to_do_and_nothing_is_left(
     name: str, task: type, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     only_rows(monkeypatch, task, 0, OUT_OF_MEMORY[1])
@@ -196,7 +196,7 @@ def test_where_no_batch_fits_a_sentence_says_what_to_do_and_nothing_is_left(
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
-def test_a_training_cut_after_its_batches_were_halved_goes_on_with_them(
+def test_a_training_cut_after_its_batches_were_halved_resumes_with_the_smaller_batches(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     settings = {"embedding_dim": 4, "epochs": 6, "device": "cpu", "batch_size": 128}
@@ -221,7 +221,7 @@ def test_a_training_cut_after_its_batches_were_halved_goes_on_with_them(
     assert equal(read_artefact(folder)[0], read_artefact(whole)[0])
 
 
-def test_a_model_that_the_machine_cannot_hold_is_one_sentence(
+def test_a_model_too_large_for_the_machine_is_refused_in_one_sentence(
     connection: Connection, neo4j_server: Endpoint, tmp_path: Path
 ) -> None:
     build(connection, FILMS)

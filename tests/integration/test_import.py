@@ -69,7 +69,7 @@ def by_parameters(connection: Connection, endpoint: Endpoint) -> Connection:
     return Connection.open(endpoint.uri, username=endpoint.username, password=endpoint.password, import_dir=None)
 
 
-def test_values_arrive_as_they_stand_in_the_files(connection: Connection, tmp_path: Path) -> None:
+def test_values_are_imported_as_written_in_the_files(connection: Connection, tmp_path: Path) -> None:
     report = import_folder(connection, make(tmp_path, SMALL))
     assert (report.transport, report.nodes_created, report.relationships_created) == ("LOAD CSV", 7, 3)
     movies = {row["m"]["id"]: row["m"] for row in connection.rows("MATCH (m:Movie) RETURN m")}

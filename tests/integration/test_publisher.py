@@ -125,7 +125,7 @@ def test_two_models_live_side_by_side(graph):
     assert catalog.serving(graph, "TransE") is None
 
 
-def test_zero_and_non_finite_vectors_are_not_written_but_counted(graph):
+def test_zero_and_non_finite_vectors_are_counted_and_not_written(graph):
     wanted = publication("mkr-1")
     array = wanted.vectors[1].vectors
     array[2], array[4, 0], array[6, 1] = 0.0, np.nan, np.inf
@@ -136,7 +136,7 @@ def test_zero_and_non_finite_vectors_are_not_written_but_counted(graph):
     assert sorted(set(range(1, N_ITEMS + 1)) - set(written)) == [3, 5, 7]
 
 
-def test_nodes_that_are_gone_are_passed_over_and_counted(graph):
+def test_deleted_nodes_are_skipped_and_counted(graph):
     wanted = publication("mkr-1")
     graph.write("MATCH (n) WHERE (n:User AND n.id = 5) OR (n:Movie AND n.id IN [1, 2]) DETACH DELETE n")
     report = publish(graph, SCHEMA, wanted)
@@ -146,7 +146,7 @@ def test_nodes_that_are_gone_are_passed_over_and_counted(graph):
     assert whole_lists(graph, {"mkr-1"}, shortened=True) == []
 
 
-def test_nodes_that_go_while_a_publish_runs_are_counted(graph, monkeypatch):
+def test_nodes_deleted_during_a_publish_are_counted(graph, monkeypatch):
     begin = catalog.begin
 
     def begin_and_delete(connection: Connection, record: catalog.RunRecord, token: str, *, stage: bool):
@@ -170,7 +170,7 @@ AWKWARD_KEYS = keys("film one", "🎬", "שלום עולם", 'it\'s `x` \\ "y"',
     [("Weird `label` with spaces", True), ("فيلم", False)],
     ids=["with an index on the key", "without one"],
 )
-def test_any_key_and_label_comes_through(connection, label, indexed):
+def test_any_key_and_label_survives_a_round_trip(connection, label, indexed):
     schema = GraphSchema(
         user=UserSchema(label=f"{label} user", key="the `key`"), item=ItemSchema(label=label, key="the `key`")
     )
@@ -199,7 +199,7 @@ def test_any_key_and_label_comes_through(connection, label, indexed):
     assert (again.vectors, again.edges, again.lists_kept) == (0, 0, n)
 
 
-def test_a_label_that_would_end_its_quotes_is_a_label_nobody_has_and_the_graph_stays_as_it_is(graph):
+def test_a_label_that_would_end_its_quotes_matches_nothing_and_the_graph_is_not_changed(graph):
     before = everything(graph)
     label = "A\\u0060) DETACH DELETE n //"
     schema = GraphSchema(knowledge=KnowledgeSchema(keys={label: "id"}))
@@ -209,7 +209,7 @@ def test_a_label_that_would_end_its_quotes_is_a_label_nobody_has_and_the_graph_s
     assert everything(graph) == before
 
 
-def test_what_is_not_kgplugs_stays(graph):
+def test_kgplug_changes_nothing_that_it_did_not_write(graph):
     graph.write("MATCH (u:User {id: 1}), (m:Movie {id: 1}) CREATE (u)-[:RECOMMENDS {by: 'a friend'}]->(m)")
     graph.write("MATCH (u:User {id: 1}), (m:Movie {id: 2}) CREATE (u)-[:RECOMMENDS {model: 'MKR'}]->(m)")
     graph.write("MATCH (m:Movie) SET m.kgplug_mine = [1.0, 2.0], m.title = 'film'")

@@ -337,7 +337,7 @@ def test_lists_are_compared_item_by_item():
     assert compare_lists(one, one).changed == 0
 
 
-def test_what_the_server_lost_or_doubled_is_found_by_counting_and_mended(graph, monkeypatch):
+def test_edges_that_the_server_lost_or_duplicated_are_found_by_counting_and_repaired(graph, monkeypatch):
     publish(graph, SCHEMA, publication("mkr-0"))
     counted = publisher.count_edges
     damage = [

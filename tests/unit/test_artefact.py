@@ -37,7 +37,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "run"
 
 
-def test_arrays_and_content_come_back_exactly(folder: Path) -> None:
+def test_arrays_and_content_survive_a_round_trip_exactly(folder: Path) -> None:
     arrays, content = read_artefact(folder)
     assert content == CONTENT == read_content(folder) == peek_content(folder)
     assert set(arrays) == set(ARRAYS)
@@ -45,7 +45,7 @@ def test_arrays_and_content_come_back_exactly(folder: Path) -> None:
         assert array.dtype == ARRAYS[name].dtype and np.array_equal(array, ARRAYS[name])
 
 
-def test_one_flipped_bit_in_any_byte_is_noticed(folder: Path) -> None:
+def test_one_flipped_bit_in_any_byte_is_detected(folder: Path) -> None:
     files = sorted(folder.iterdir())
     assert [path.name for path in files] == ["arrays.safetensors", "content.json", "manifest.json"]
     for path in files:
@@ -63,7 +63,7 @@ def test_one_flipped_bit_in_any_byte_is_noticed(folder: Path) -> None:
 
 @pytest.mark.parametrize("name", ["arrays.safetensors", "content.json", "manifest.json"])
 @pytest.mark.parametrize("read", [read_artefact, read_content, peek_content])
-def test_a_file_cut_short_or_missing_is_one_sentence(folder: Path, name: str, read) -> None:
+def test_a_truncated_or_missing_file_is_reported_in_one_sentence(folder: Path, name: str, read) -> None:
     path = folder / name
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(RunError, match=r"truncated|damaged"):
@@ -98,14 +98,14 @@ def test_a_manifest_cannot_point_outside_its_folder(folder: Path) -> None:
         read_artefact(folder)
 
 
-def test_another_format_says_what_to_use(folder: Path) -> None:
+def test_another_format_is_refused_with_the_version_to_use(folder: Path) -> None:
     path = folder / "manifest.json"
     path.write_text(path.read_text().replace('"format": 1', '"format": 2'))
     with pytest.raises(RunError, match=r"expected format 1, found 2"):
         read_artefact(folder)
 
 
-def test_writing_again_replaces_and_leaves_nothing_behind(folder: Path) -> None:
+def test_writing_again_replaces_the_artefact_and_leaves_nothing_behind(folder: Path) -> None:
     for number in range(3):
         write_artefact(folder, {"a": np.array([number])}, {"number": number})
         arrays, content = read_artefact(folder)
@@ -119,7 +119,7 @@ def test_a_failed_write_leaves_the_old_artefact_and_no_trace(folder: Path) -> No
     assert read_artefact(folder)[1] == CONTENT and [path.name for path in folder.parent.iterdir()] == ["run"]
 
 
-def test_a_folder_that_is_no_artefact_is_left_alone(tmp_path: Path) -> None:
+def test_a_folder_that_is_not_an_artefact_is_not_changed(tmp_path: Path) -> None:
     (tmp_path / "home").mkdir()
     (tmp_path / "home" / "letter.txt").write_text("dear")
     (tmp_path / "file").write_text("x")
@@ -153,7 +153,7 @@ def _start(script: str, *arguments: object) -> subprocess.Popen:
     return process
 
 
-def test_readers_and_kills_in_the_middle_of_a_replacement_always_find_a_whole_artefact(tmp_path: Path) -> None:
+def test_readers_always_find_a_complete_artefact_even_after_a_kill_during_a_replacement(tmp_path: Path) -> None:
     folder, rng, before = tmp_path / "run", np.random.default_rng(0), 0
     for _ in range(4):
         process = _start(REPLACE_FOR_EVER, folder)
@@ -172,7 +172,7 @@ def test_readers_and_kills_in_the_middle_of_a_replacement_always_find_a_whole_ar
     assert len(list(folder.iterdir())) == 3 and [path.name for path in tmp_path.iterdir()] == ["run"]
 
 
-def test_a_text_that_the_disk_refuses_leaves_the_old_one_and_no_trace(tmp_path: Path) -> None:
+def test_a_failed_write_of_a_text_leaves_the_old_one_and_no_trace(tmp_path: Path) -> None:
     path = tmp_path / "kgplug.toml"
     write_text_whole(path, "old")
     limit = resource.getrlimit(resource.RLIMIT_FSIZE)

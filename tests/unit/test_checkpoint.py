@@ -38,7 +38,7 @@ class Interrupted(SmallTask):
 
 
 @pytest.mark.parametrize("stop", [1, 2, 4])
-def test_a_training_that_goes_on_equals_one_left_alone_bit_by_bit(tmp_path: Path, stop: int) -> None:
+def test_a_resumed_training_equals_an_uninterrupted_one_bit_by_bit(tmp_path: Path, stop: int) -> None:
     alone = SmallTask(figures=FIGURES)
     whole = train(alone, epochs=7, **OPTIONS)
     with pytest.raises(Stopped):
@@ -75,7 +75,7 @@ def test_a_damaged_checkpoint_is_one_sentence(tmp_path: Path, content: bytes | N
         train(SmallTask(), epochs=1, checkpoint=path, **OPTIONS)
 
 
-def test_one_flipped_bit_of_a_weight_is_noticed_and_nothing_is_loaded(tmp_path: Path) -> None:
+def test_one_flipped_bit_of_a_weight_is_detected_and_nothing_is_loaded(tmp_path: Path) -> None:
     path, module = tmp_path / "c", torch.nn.Linear(3, 2)
     optimizer = torch.optim.Adam(module.parameters())
     save_checkpoint(path, module, [optimizer], module.state_dict(), {"losses": [0.5]}, fingerprint="f")
@@ -100,7 +100,7 @@ def _save_for_ever(path: Path, saved_once: Event) -> None:
         saved_once.set()
 
 
-def test_a_kill_in_the_middle_of_saving_leaves_a_whole_checkpoint(tmp_path: Path) -> None:
+def test_a_kill_while_saving_leaves_a_complete_checkpoint(tmp_path: Path) -> None:
     path, rng, saved = tmp_path / "c", np.random.default_rng(1), 0
     module, processes = torch.nn.Linear(200, 100), multiprocessing.get_context("fork")  # torch is not imported again
     for _ in range(6):

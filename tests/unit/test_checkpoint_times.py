@@ -136,7 +136,7 @@ def end(*_: object) -> None:
 
 
 @pytest.mark.parametrize(("number", "error"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, Ended)])
-def test_an_interrupted_training_keeps_the_epoch_it_was_in_and_goes_on_bit_by_bit(
+def test_an_interrupted_training_keeps_its_current_epoch_and_resumes_bit_by_bit(
     number: int, error: type[BaseException], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("KGPLUG_CHECKPOINT_S", "60")

@@ -117,7 +117,7 @@ def test_a_setting_out_of_range_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("split", ["0.8,0.2", "a,b,c", "0.5,0.5,0.5"])
-def test_a_split_that_is_none_is_refused_before_the_database_is_asked(split: str, tmp_path: Path) -> None:
+def test_an_invalid_split_is_refused_before_the_database_is_asked(split: str, tmp_path: Path) -> None:
     assert_one_sentence(kgplug("train", "MKR", "--split", split, home=tmp_path), exit_code=2)
 
 
@@ -143,7 +143,7 @@ def test_a_run_that_does_not_exist_is_refused(tmp_path: Path) -> None:
         (("plot", "TransE", "--to", "absent/x.png"), "no folder absent"),
     ],
 )
-def test_what_cannot_be_chosen_or_drawn_is_refused_before_the_database_is_asked(
+def test_invalid_choices_are_refused_before_the_database_is_asked(
     arguments: tuple[str, ...], said: str, tmp_path: Path
 ) -> None:
     result = CliRunner().invoke(app, arguments, env={"KGPLUG_HOME": str(tmp_path), "NEO4J_URI": "bolt://127.0.0.1:1"})
@@ -175,7 +175,7 @@ def test_a_server_that_is_down_is_named_without_the_password(tmp_path: Path) -> 
     assert "s3cret-word" not in result.stderr + result.stdout
 
 
-def test_runs_says_so_when_there_are_none(tmp_path: Path) -> None:
+def test_the_runs_command_says_if_there_are_none(tmp_path: Path) -> None:
     result = kgplug("runs", home=tmp_path)
     assert result.returncode == 0
     assert "No runs yet" in result.stdout
@@ -194,7 +194,7 @@ def test_cypher_lists_the_shipped_queries_with_their_purpose(tmp_path: Path) -> 
         ("The same command, given again, goes on.", "Interrupted. The same command, given again, goes on."),
     ],
 )
-def test_ctrl_c_says_that_the_command_goes_on_only_where_it_does(advice: str | None, said: str) -> None:
+def test_ctrl_c_says_that_the_command_can_be_resumed_only_if_it_can(advice: str | None, said: str) -> None:
     program = f"""
 import os, signal, sys, time
 from kgplug import cli
@@ -225,7 +225,7 @@ cli.main()
         (OSError(28, "No space left on device", "x.csv"), "x.csv could not be written: No space left on device."),
     ],
 )
-def test_what_ends_any_command_gives_no_advice_that_fits_only_some(
+def test_errors_of_any_command_give_no_advice_that_fits_only_some(
     error: Exception, said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object, **__: object) -> None:
@@ -250,7 +250,7 @@ def test_runs_as_json_hold_their_metrics_as_an_object(tmp_path: Path) -> None:
     assert "NDCG" not in kgplug("runs", home=tmp_path).stdout
 
 
-def test_a_shipped_query_is_json_where_json_is_asked(tmp_path: Path) -> None:
+def test_a_shipped_query_is_json_if_json_is_requested(tmp_path: Path) -> None:
     shown = strictly(kgplug("cypher", "recommend", "--json", home=tmp_path).stdout)
     assert shown["query"] == "recommend"
     assert shown["cypher"].strip() == kgplug("cypher", "recommend", home=tmp_path).stdout.strip()

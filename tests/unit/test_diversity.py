@@ -37,7 +37,7 @@ def literal(items: list[int], scores: list[float], vectors: np.ndarray, k: int, 
 
 
 @pytest.mark.parametrize("diversity", [0.0, 0.2, 0.5, 0.9, 1.0])
-def test_it_chooses_what_the_formula_chooses(diversity: float, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_chosen_items_are_those_of_the_mmr_formula(diversity: float, monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(4)
     n_items, pool, k, n = 40, 15, 6, 25
     vectors = rng.normal(size=(n_items, 5)).astype(np.float32)
@@ -55,7 +55,7 @@ def test_it_chooses_what_the_formula_chooses(diversity: float, monkeypatch: pyte
         assert np.array_equal(found, items[:, :k])
 
 
-def test_short_rows_keep_their_marked_ends() -> None:
+def test_short_rows_keep_their_end_marks() -> None:
     items = np.array([[4, 2, -1, -1], [-1, -1, -1, -1], [1, -1, -1, -1]])
     scores = np.array([[0.5, 0.5, *[-np.inf] * 2], [-np.inf] * 4, [2, *[-np.inf] * 3]], dtype=np.float32)
     found, values = rerank(items, scores, np.ones((5, 2), dtype=np.float32), 3, diversity=0.5)
@@ -71,7 +71,7 @@ def fitted() -> tuple[Recommender, np.ndarray, np.ndarray]:
     return model.fit(interactions), film_director, fan_of
 
 
-def test_a_fan_of_one_director_gets_others_too_and_scores_stay_the_models(fitted) -> None:
+def test_diversity_adds_other_directors_and_keeps_the_models_scores(fitted) -> None:
     model, film_director, fan_of = fitted
     vectors = np.eye(20, dtype=np.float32)[film_director]  # films are alike when they share the director
     users = np.arange(len(fan_of))
@@ -86,7 +86,7 @@ def test_a_fan_of_one_director_gets_others_too_and_scores_stay_the_models(fitted
     assert np.array_equal(scores.ravel(), model.score(np.repeat(users, 5), mixed.ravel()))
 
 
-def test_what_cannot_be_is_one_sentence(fitted) -> None:
+def test_invalid_diversity_and_vectors_are_refused_in_one_sentence(fitted) -> None:
     model, _, _ = fitted
     users = np.array([0])
     with pytest.raises(UsageError, match=r"ItemKNN has no item vectors to tell by how much items differ"):

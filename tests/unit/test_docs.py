@@ -18,7 +18,7 @@ def test_the_proof_that_pykeens_transh_is_miswired_holds(capsys: pytest.CaptureF
     assert capsys.readouterr().out.strip() == claimed
 
 
-def test_every_fault_has_a_row_and_every_test_that_is_named_there_exists() -> None:
+def test_every_fault_has_a_row_and_every_test_it_names_exists() -> None:
     page = (DOCS / "reliability.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| (\d+) \|.*\|(.*)\|$", page, re.MULTILINE)
     assert {int(number) for number, _ in rows} == set(range(1, 32))

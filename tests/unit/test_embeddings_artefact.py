@@ -40,7 +40,7 @@ def test_a_loaded_model_is_the_saved_one(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("settings", [{}, {"batch_size": 1, "negatives": 1}])
-def test_an_interrupted_training_goes_on_bit_by_bit(
+def test_an_interrupted_training_resumes_bit_by_bit(
     settings: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     graph, checkpoint = labelled(60), tmp_path / "checkpoint"

@@ -64,7 +64,7 @@ def saved(
     return folder
 
 
-def test_nothing_of_the_user_is_left_and_the_rest_ranks_as_before(saved: Path) -> None:
+def test_nothing_of_an_erased_user_is_left_and_the_rest_ranks_as_before(saved: Path) -> None:
     before = kgplug.load(saved)
     assert isinstance(before, Recommender)
     row = before.user_number(ERASED)
@@ -130,7 +130,7 @@ def test_a_user_among_the_entities_of_an_embedding_loses_its_vectors(tmp_path: P
         assert not erase_from_run(folder, "Film", 3)
 
 
-def test_a_run_of_a_model_that_nobody_here_knows_is_not_touched(saved: Path, tmp_path: Path) -> None:
+def test_a_run_of_an_unknown_model_is_not_touched(saved: Path, tmp_path: Path) -> None:
     from kgplug.data.artefact import write_artefact
 
     arrays, content = read_artefact(saved)

@@ -26,12 +26,12 @@ def write(folder: Path, **files: object) -> Path:
     return folder
 
 
-def test_without_a_container_it_is_what_the_machine_has(tmp_path: Path) -> None:
+def test_without_a_container_free_memory_is_the_machines(tmp_path: Path) -> None:
     assert free_memory(tmp_path / "nothing") == 50 * GB
     assert free_memory(write(tmp_path, memory__max="max", memory__current=GB, memory__stat="")) == 50 * GB
 
 
-def test_a_container_allows_less_and_cached_files_count_as_free(tmp_path: Path) -> None:
+def test_a_container_reduces_free_memory_and_cached_files_count_as_free(tmp_path: Path) -> None:
     stat = f"anon 1\ninactive_file {GB}\nactive_file 7"
     folder = write(tmp_path, memory__max=8 * GB, memory__current=3 * GB, memory__stat=stat)
     assert free_memory(folder) == 6 * GB
@@ -39,7 +39,7 @@ def test_a_container_allows_less_and_cached_files_count_as_free(tmp_path: Path) 
     assert free_memory(folder) == 0
 
 
-def test_containers_of_the_first_kind_are_read(tmp_path: Path) -> None:
+def test_limits_of_cgroup_v1_are_read(tmp_path: Path) -> None:
     stat = f"cache 5\ntotal_inactive_file {GB}"
     write(tmp_path / "memory", memory__limit_in_bytes=8 * GB, memory__usage_in_bytes=3 * GB, memory__stat=stat)
     assert free_memory(tmp_path) == 6 * GB

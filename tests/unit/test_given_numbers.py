@@ -48,7 +48,7 @@ def test_a_bare_number_is_one_user(model) -> None:
     assert items.shape == scores.shape == (0, 3)
 
 
-def test_a_bare_pair_is_scored_and_one_user_goes_with_many_items(model) -> None:
+def test_a_bare_pair_is_scored_and_one_user_can_be_paired_with_many_items(model) -> None:
     expected = model.score(np.array([1, 1, 1]), np.array([0, 4, 8]))
     assert np.array_equal(model.score(1, [0, 4, 8]), expected)
     assert np.array_equal(model.score(1, np.int64(4)), expected[1:2])
@@ -60,7 +60,7 @@ def test_a_bare_pair_is_scored_and_one_user_goes_with_many_items(model) -> None:
 @pytest.mark.parametrize(
     "users", ["ann", ["ann"], 0.5, [0.5], np.array([1.0]), True, [True, False], None, [None], [[0, 1]], 1 + 0j, np.timedelta64(1)]  # noqa: E501
 )  # fmt: skip
-def test_what_is_no_row_number_is_refused_with_the_call_that_gives_one(model, users) -> None:
+def test_values_that_are_not_indices_are_refused_with_the_call_that_returns_one(model, users) -> None:
     with pytest.raises(UsageError, match=r"users: expected indices from 0 to 11, found .*model.user_index\(key\)"):
         model.recommend(users)
     with pytest.raises(UsageError, match=r"items: expected indices from 0 to 8, found .*model.item_index\(key\)"):
@@ -70,18 +70,18 @@ def test_what_is_no_row_number_is_refused_with_the_call_that_gives_one(model, us
 @pytest.mark.parametrize(
     ("users", "found"), [(12, "12"), (-1, "-1"), ([0, 12], "0 to 12"), (np.uint64(2**63), "9223372036854775808")]
 )
-def test_numbers_out_of_range_are_refused(model, users, found: str) -> None:
+def test_indices_out_of_range_are_refused(model, users, found: str) -> None:
     with pytest.raises(UsageError, match=rf"users: expected indices from 0 to 11, found {found}\."):
         model.recommend(users)
 
 
-def test_a_bare_item_is_a_like_of_somebody_new(model) -> None:
+def test_a_bare_item_is_a_like_of_a_new_user(model) -> None:
     for found, right in zip(model.recommend_for(4, 3), model.recommend_for([4], 3), strict=True):
         assert np.array_equal(found, right)
 
 
 @pytest.mark.parametrize("k", [0, -1, 2.5, "3", True, None, [3], np.float64(3), np.timedelta64(3)])
-def test_what_is_no_length_is_refused(model, k) -> None:
+def test_invalid_lengths_are_refused(model, k) -> None:
     with pytest.raises(UsageError, match=r"k must be at least 1; found "):
         model.recommend([0], k)
     with pytest.raises(UsageError, match=r"k must be at least 1; found "):
@@ -90,7 +90,7 @@ def test_what_is_no_length_is_refused(model, k) -> None:
         similar_lists([], k)
 
 
-def test_lengths_and_diversities_of_numpy_work() -> None:
+def test_numpy_lengths_and_diversities_work() -> None:
     model = kgplug.create("MF", epochs=1, embedding_dim=4).fit(_rows(), progress=False)
     for k in (np.int8(3), np.uint64(3)):
         assert model.recommend([0], k)[0].shape == (1, 3)
@@ -101,7 +101,7 @@ def test_lengths_and_diversities_of_numpy_work() -> None:
             model.recommend([0], 3, diversity=diversity)
 
 
-def test_a_run_of_numpys_seed_and_settings_is_that_of_pythons(tmp_path: Path) -> None:
+def test_numpy_seeds_and_settings_give_the_same_run_as_pythons(tmp_path: Path) -> None:
     runs = [
         kgplug.create("MF", embedding_dim=dim, epochs=epochs, learning_rate=rate).fit(_rows(), seed=seed, progress=False)  # noqa: E501
         for dim, epochs, rate, seed in (
@@ -115,7 +115,7 @@ def test_a_run_of_numpys_seed_and_settings_is_that_of_pythons(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("seed", [-1, 0.5, True, "1", None, np.timedelta64(1)])
-def test_what_is_no_seed_is_refused(seed) -> None:
+def test_invalid_seeds_are_refused(seed) -> None:
     with pytest.raises(UsageError, match=r"seed: expected a whole number of at least 0, found "):
         kgplug.create("Popularity").fit(_rows(), seed=seed)
     with pytest.raises(UsageError, match=r"seed of a split: expected a whole number of at least 0, found "):
@@ -125,7 +125,7 @@ def test_what_is_no_seed_is_refused(seed) -> None:
 @pytest.mark.parametrize(
     "setting", [{"epochs": True}, {"learning_rate": np.True_}, {"epochs": 2.5}, {"l2": np.float32("nan")}]
 )
-def test_what_is_no_setting_is_refused(setting: dict) -> None:
+def test_invalid_settings_are_refused(setting: dict) -> None:
     with pytest.raises(UsageError, match=r"MF: (epochs|learning_rate|l2)="):
         kgplug.create("MF", **setting)
 
@@ -153,7 +153,7 @@ def test_a_missing_column_is_named_whatever_its_type(column) -> None:
         ([0], r"expected the name of one column, found \[0\]."),
     ],
 )
-def test_what_names_no_column_is_refused_in_one_sentence(user, found: str) -> None:
+def test_invalid_column_names_are_refused_in_one_sentence(user, found: str) -> None:
     with pytest.raises(kgplug.errors.DataError, match=f"Interactions: {found}"):
         Interactions.from_dataframe(pd.DataFrame([[1, 2], [1, 3]]), user=user, item=1)
     with pytest.raises(kgplug.errors.DataError, match=r"Triples"):
@@ -161,7 +161,7 @@ def test_what_names_no_column_is_refused_in_one_sentence(user, found: str) -> No
 
 
 @pytest.mark.parametrize("frame", [{"u": [1], "i": [2]}, np.array([[1, 2]]), pd.Series([1, 2]), None])
-def test_what_is_no_dataframe_is_refused_in_one_sentence(frame) -> None:
+def test_anything_but_a_dataframe_is_refused_in_one_sentence(frame) -> None:
     with pytest.raises(kgplug.errors.DataError, match=r"Interactions: expected a pandas DataFrame, found a value of"):
         Interactions.from_dataframe(frame, user="u", item="i")
     with pytest.raises(kgplug.errors.DataError, match=r"Triples: expected a pandas DataFrame, found a value of type"):
@@ -169,13 +169,13 @@ def test_what_is_no_dataframe_is_refused_in_one_sentence(frame) -> None:
 
 
 @pytest.mark.parametrize("items", ["ab", 5, None, {"a": 1}])
-def test_one_key_in_the_place_of_several_is_refused(items) -> None:
+def test_one_key_instead_of_several_is_refused(items) -> None:
     with pytest.raises(kgplug.errors.DataError, match=r"items: expected several keys, such as \[1, 2\], found "):
         Interactions.from_dataframe(pd.DataFrame([[1, 2]]), user=0, item=1, items=items)
 
 
 @pytest.mark.parametrize("k", [None, 2.5, "10"])
-def test_what_is_no_list_of_lengths_is_refused(k) -> None:
+def test_invalid_lists_of_lengths_are_refused(k) -> None:
     with pytest.raises(UsageError, match=r"k: expected whole numbers from 1 on"):
         check_lengths(k)
 
@@ -201,7 +201,7 @@ def test_missing_columns_of_triples_are_named_whatever_their_type() -> None:
 
 
 @pytest.mark.parametrize("signal", [Decimal("sNaN"), Decimal("-sNaN7")])
-def test_a_signalling_nan_is_refused_with_its_row_wherever_it_stands(signal: Decimal) -> None:
+def test_a_signalling_nan_anywhere_is_refused_with_its_row(signal: Decimal) -> None:
     good = pd.Series([Decimal("3"), Decimal("4"), signal], dtype=object)
     frame = pd.DataFrame({"u": [1, 1, 2], "i": [1, 2, 1], "bad": good})
     with pytest.raises(DataError, match=r'Column "bad": expected a number .* found Decimal.* in row 2'):

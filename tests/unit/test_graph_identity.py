@@ -30,7 +30,7 @@ def save(
     write_artefact(runs.path(name), {"a": np.zeros(1)}, content)
 
 
-def test_a_graph_is_its_store_and_its_schema_wherever_its_server_is() -> None:
+def test_a_graph_is_identified_by_store_and_schema_wherever_its_server_is() -> None:
     assert HERE.same_graph(MOVED) and MOVED.same_graph(HERE)
     assert not HERE.same_graph(OTHER_STORE) and not HERE.same_store(OTHER_STORE)
     assert not HERE.same_graph(OTHER_SCHEMA) and HERE.same_store(OTHER_SCHEMA)
@@ -42,19 +42,19 @@ def test_another_threshold_or_another_title_is_the_same_graph(like: float | None
     assert HERE.same_graph(GraphIdentity.of_schema(changed.model_dump(), store=HERE.store))
 
 
-def test_a_run_of_an_earlier_version_is_of_every_graph_that_its_schema_fits() -> None:
+def test_a_run_of_an_earlier_version_belongs_to_every_graph_that_its_schema_fits() -> None:
     films, books = ({"schema": schema.model_dump()} for schema in (FILMS, BOOKS))
     assert HERE.same_graph(GraphIdentity.of_run(films)) and not HERE.same_graph(GraphIdentity.of_run(books))
     assert HERE.same_graph(GraphIdentity.of_run({}))
     assert GraphIdentity.of_run({"schema": [], "graph": "x"}) == GraphIdentity()
 
 
-def test_without_a_schema_runs_are_of_a_graph_that_has_their_labels_and_type() -> None:
+def test_without_a_schema_runs_belong_to_a_graph_with_their_labels_and_type() -> None:
     anything = GraphIdentity(HERE.store, holds=frozenset({"User", "Movie", "RATED", "Book"}))
     assert anything.same_graph(HERE) and not anything.same_graph(OTHER_SCHEMA)
 
 
-def test_what_is_kept_comes_back() -> None:
+def test_an_identity_survives_a_round_trip() -> None:
     content = {"graph": HERE.to_dict(), "schema": FILMS.model_dump()}
     assert GraphIdentity.of_run(content) == HERE
     assert str(HERE) == "(:User)-[:RATED]-(:Movie) in database neo4j at localhost:7687 (store AAAA1111)"
@@ -76,7 +76,7 @@ def test_a_models_name_means_its_newest_run_of_this_graph(tmp_path: Path) -> Non
         runs.resolve("MF", replace(HERE, store="DDDD", user="Person.id"))
 
 
-def test_the_graph_at_an_address_is_the_one_trained_on_there_last(tmp_path: Path) -> None:
+def test_the_graph_at_an_address_is_the_one_last_trained_on_there(tmp_path: Path) -> None:
     runs = Runs(tmp_path)
     save(runs, "mf-1", HERE)
     save(runs, "mf-2", OTHER_STORE)

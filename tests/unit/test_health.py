@@ -97,7 +97,7 @@ def test_saturated_or_equal_scores_in_lists_are_found() -> None:
     assert publication_findings(Publication("M", "m", vectors, lists=_lists(np.full((20, 10), 0.3))))
 
 
-def test_who_has_seen_all_that_is_near_makes_no_model_of_neighbours_dead() -> None:
+def test_a_user_who_has_seen_all_neighbours_does_not_make_a_neighbour_model_collapsed() -> None:
     rows = [(user, item) for user in range(20) for item in range(20) if user % 2 == item % 2]
     users, items = np.array(rows).T
     keys = np.arange(20).astype(object)
@@ -107,7 +107,7 @@ def test_who_has_seen_all_that_is_near_makes_no_model_of_neighbours_dead() -> No
     refuse_dead(publication, force=False)
 
 
-def test_a_model_of_neighbours_without_any_gives_no_order() -> None:
+def test_a_neighbour_model_without_neighbours_gives_no_order() -> None:
     keys, numbers = np.arange(20).astype(object), np.arange(20)
     model = ItemKNN().fit(Interactions.from_arrays(keys, keys, numbers, numbers))
     assert model.health == ["all items have the same score"]
@@ -124,7 +124,7 @@ def _mf(likes: Interactions, **settings: object) -> MF:
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("data", ["planted", "tiny"])
-def test_no_healthy_recommender_is_taken_for_dead(name: str, data: str, planted: tuple) -> None:
+def test_no_healthy_recommender_is_reported_as_collapsed(name: str, data: str, planted: tuple) -> None:
     likes, knowledge = planted[:2] if data == "planted" else tiny()
     if name == "MKR-rated" and data == "planted":
         pytest.skip("learns from dislikes, and there are none")
@@ -175,7 +175,7 @@ def _broken(likes: Interactions, how: str) -> MF:
         ("not numbers", "not finite"),
     ],
 )
-def test_each_way_to_break_a_model_is_found_and_kept_from_the_graph(planted: tuple, how: str, said: str) -> None:
+def test_each_way_to_break_a_model_is_found_and_not_published(planted: tuple, how: str, said: str) -> None:
     model = _broken(planted[0], how)
     found = model_findings(model)
     assert any(said in sentence for sentence in found), found
@@ -185,7 +185,7 @@ def test_each_way_to_break_a_model_is_found_and_kept_from_the_graph(planted: tup
         refuse_dead(model.publication(top=5), force=True)
 
 
-def test_what_was_found_is_logged_and_kept_in_the_run(
+def test_findings_are_logged_and_stored_in_the_run(
     planted: tuple, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.WARNING):
@@ -224,7 +224,7 @@ def test_ranks_no_better_than_guesses_are_found() -> None:
 
 
 @pytest.mark.parametrize("name", ["TransE", "DistMult", "ComplEx", "RotatE", "TransH", "RGCN", "ConvE"])
-def test_no_healthy_embedding_is_taken_for_dead_and_a_broken_one_is(name: str, planted: tuple) -> None:
+def test_a_broken_embedding_is_reported_as_collapsed_and_a_healthy_one_is_not(name: str, planted: tuple) -> None:
     model = kgplug.create(name, embedding_dim=16, epochs=3, device="cpu")
     assert isinstance(model, EmbeddingModel)
     model.fit(planted[1], progress=False)

@@ -54,7 +54,7 @@ def test_the_local_server_is_stopped_by_its_own_command(local: str, monkeypatch:
     assert "is full. Make room, then restart" in failed_write(local)
 
 
-def test_a_broken_commit_does_not_promise_that_every_command_may_be_repeated() -> None:
+def test_a_broken_commit_does_not_claim_that_every_command_can_be_repeated() -> None:
     with pytest.raises(GraphError) as raised, translated_errors("bolt://db"):
         raise IncompleteCommit("")
     assert "An import, a publish or erase-user may be given again" in str(raised.value)
@@ -68,7 +68,7 @@ def test_a_broken_commit_does_not_promise_that_every_command_may_be_repeated() -
         (errno.EACCES, True, "Check the disk and the permissions of "),
     ],
 )
-def test_what_a_disk_refuses_is_mended_as_its_reason_asks(
+def test_an_error_of_the_disk_comes_with_advice_for_its_cause(
     number: int, below_home: bool, advice: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("KGPLUG_HOME", str(tmp_path / "home"))
@@ -79,7 +79,7 @@ def test_what_a_disk_refuses_is_mended_as_its_reason_asks(
 
 
 @pytest.mark.parametrize(("settings", "hint"), [({}, "Free some memory."), ({"embedding_dim": 8}, "such as 4")])
-def test_a_smaller_embedding_dim_is_advised_only_to_a_model_that_has_one(settings: dict, hint: str) -> None:
+def test_a_smaller_embedding_dim_is_advised_only_for_models_that_have_one(settings: dict, hint: str) -> None:
     fields = {name: (int, value) for name, value in settings.items()}
     from pydantic import create_model
 

@@ -44,13 +44,13 @@ def test_pykeen_keeps_its_files_under_kgplugs_home(tmp_path: Path) -> None:
     assert "kgplug/pystow/pykeen/datasets" in folders(tmp_path)
 
 
-def test_pykeens_data_set_keeps_its_files_there_too(tmp_path: Path) -> None:
+def test_pykeens_data_sets_also_keep_their_files_there(tmp_path: Path) -> None:
     run("import kgplug.pykeen_bridge.dataset", tmp_path)
     assert {path.split("/")[0] for path in folders(tmp_path)} == {"kgplug"}
 
 
 @pytest.mark.parametrize("name", ["PYKEEN_HOME", "PYSTOW_HOME"])
-def test_a_place_that_the_user_has_chosen_stays(name: str, tmp_path: Path) -> None:
+def test_a_folder_that_the_user_has_chosen_is_used(name: str, tmp_path: Path) -> None:
     chosen = tmp_path / "chosen"
     run(TRAINS, tmp_path, **{name: str(chosen)})
     below = chosen if name == "PYKEEN_HOME" else chosen / "pykeen"

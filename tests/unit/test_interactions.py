@@ -36,7 +36,7 @@ def test_shuffled_rows_give_equal_arrays_and_fingerprints(data) -> None:
 
 @settings(max_examples=30)
 @given(rows_of_feedback)
-def test_of_several_rows_for_a_pair_the_latest_stays_and_of_equal_times_the_last(rows) -> None:
+def test_the_latest_of_several_rows_for_a_pair_is_kept_and_the_last_of_equal_times(rows) -> None:
     expected: dict = {}
     for user, item, rating, time in rows:
         pair = (type(user), user, type(item), item)
@@ -49,7 +49,7 @@ def test_of_several_rows_for_a_pair_the_latest_stays_and_of_equal_times_the_last
     )
 
 
-def test_an_earlier_time_loses_also_when_its_row_comes_later() -> None:
+def test_a_later_row_with_an_earlier_time_is_dropped() -> None:
     assert _read([("a", "x", 5, 9), ("a", "x", 1, 2), ("a", "y", 3, 0)]).ratings.tolist() == [5, 3]
     assert _read([("a", "x", 5, 9), ("a", "x", 1, 9), ("a", "y", 3, 0)]).ratings.tolist() == [1, 3]
 
@@ -92,13 +92,13 @@ def test_like_threshold_is_part_of_the_fingerprint_and_4_is_4_0() -> None:
         ["1000000000", "1000000060"],
     ],
 )
-def test_whole_seconds_are_seconds_since_1970_however_they_are_written(times) -> None:
+def test_whole_seconds_in_any_form_are_seconds_since_1970(times) -> None:
     frame = pd.DataFrame({"u": [1, 1], "i": [1, 2], "t": times})
     found = Interactions.from_dataframe(frame, user="u", item="i", timestamp="t")
     assert list(found.timestamps) == [1_000_000_000, 1_000_000_060]
 
 
-def test_python_dates_of_object_columns_are_read_too() -> None:
+def test_python_dates_in_object_columns_are_read() -> None:
     column = pd.Series([dt.date(1970, 1, 2), dt.date(1969, 12, 31)], dtype=object)
     frame = pd.DataFrame({"u": [1, 1], "i": [1, 2], "t": column})
     found = Interactions.from_dataframe(frame, user="u", item="i", timestamp="t")
@@ -141,7 +141,7 @@ def test_missing_columns_repeated_columns_and_empty_frames_are_refused() -> None
         Interactions.from_dataframe(pd.concat([frame, frame[["u"]]], axis=1), user="u", item="i")
 
 
-def test_rows_are_matched_by_key_when_the_catalogue_has_grown() -> None:
+def test_rows_are_matched_by_key_after_the_catalogue_has_grown() -> None:
     old, new = (
         _read([("b", "y", 4, 0), ("b", "x", 5, 0)]),
         _read([("a", "x", 1, 0), ("b", "y", 2, 0), ("b", "z", 3, 0)]),
@@ -156,7 +156,7 @@ def test_the_matrix_holds_a_one_for_every_row() -> None:
     assert rows.matrix().toarray().tolist() == [[1, 1], [0, 1]]
 
 
-def test_a_dataframe_goes_in_and_out_unchanged() -> None:
+def test_a_dataframe_survives_a_round_trip() -> None:
     rows = _read([("a", 1, 1, 7), ("b", "y", 5, 8)])
     again = Interactions.from_dataframe(
         rows.to_dataframe(), user="user", item="item", rating="rating", timestamp="timestamp"

@@ -41,7 +41,7 @@ def _poison(monkeypatch: pytest.MonkeyPatch, task: type, *, after: int) -> None:
 
 
 @pytest.mark.parametrize(("name", "task"), TASKS)
-def test_a_training_whose_loss_is_no_number_is_an_error_and_its_best_weights_are_a_run(
+def test_a_training_with_a_nan_loss_is_an_error_and_its_best_weights_become_a_run(
     name: str, task: type, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     runs, data = Runs(tmp_path / "runs"), _data()

@@ -49,14 +49,14 @@ def test_the_stored_key_decides_what_a_text_means(text: str, stored: list, expec
     assert found is None or type(found.key) is type(expected)
 
 
-def test_of_a_number_and_a_text_that_are_written_the_same_the_number_is_meant_and_the_other_is_named() -> None:
+def test_a_number_takes_precedence_over_a_text_that_is_written_the_same_and_the_text_is_reported() -> None:
     found = choose_key("42", ["42", 42])
     assert found == FoundKey(42, "42")
     assert "the number 42 and the text '42'" in found.note("User")
     assert FoundKey(42).note("User") == ""
 
 
-def test_a_negative_key_is_no_option() -> None:
+def test_a_negative_key_is_not_taken_for_an_option() -> None:
     assert with_negative_key(["recommend", "-1", "--k", "5"]) == ["recommend", "--k", "5", "--", "-1"]
     assert with_negative_key(["--quiet", "erase-user", "-1"]) == ["--quiet", "erase-user", "--", "-1"]
     for words in (["recommend", "7", "--k", "-1"], ["recommend", "-k", "5", "7"], ["similar", "--", "-1"], ["check"]):
@@ -64,7 +64,7 @@ def test_a_negative_key_is_no_option() -> None:
 
 
 @given(st.one_of(st.text(), st.integers(-(2**63), 2**63 - 1)))
-def test_what_is_printed_of_a_key_finds_it(key: int | str) -> None:
+def test_a_printed_key_finds_the_key(key: int | str) -> None:
     found = choose_key(str(key), [key])
     assert found is not None
     assert (type(found.key), found.key) == (type(key), key)

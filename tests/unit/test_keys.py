@@ -16,7 +16,7 @@ any_key = st.one_of(st.integers(), st.integers(-3, 3), any_text, st.sampled_from
 
 
 @given(st.lists(any_key, min_size=1))
-def test_keys_come_back_as_they_went_in(keys: list[int | str]) -> None:
+def test_keys_survive_a_round_trip(keys: list[int | str]) -> None:
     codes, unique = factorize(as_keys(keys, what="keys"))
     assert [unique[code] for code in codes] == keys
     assert {type(key) for key in unique} <= {int, str}
@@ -30,7 +30,7 @@ def test_the_order_of_reading_does_not_matter(keys: list[int | str], random) -> 
 
 
 @given(st.lists(any_key, min_size=1, unique_by=lambda key: (isinstance(key, str), key)))
-def test_integers_stand_before_texts_and_each_ascends(keys: list[int | str]) -> None:
+def test_integers_come_before_texts_and_each_ascend(keys: list[int | str]) -> None:
     array = as_keys(keys, what="keys")
     ordered = list(array[canonical_order(array)])
     assert ordered == sorted(k for k in keys if isinstance(k, int)) + sorted(k for k in keys if isinstance(k, str))
@@ -58,7 +58,7 @@ def test_huge_integers_are_kept_exactly(big: int) -> None:
     assert list(factorize(as_keys([big, 1, big - 1], what="keys"))[1]) == sorted([big, 1, big - 1])
 
 
-def test_integer_columns_make_no_object_a_row() -> None:
+def test_integer_columns_create_no_python_object_per_row() -> None:
     assert as_column(pd.Series([5, 7]), what="keys").dtype == np.int64
     assert as_column(pd.Series([5.0, 7.0]), what="keys").dtype == np.int64
 
@@ -79,7 +79,7 @@ def test_integer_columns_make_no_object_a_row() -> None:
         ([b"x"], "b'x' (bytes) in row 0"),
     ],
 )
-def test_what_cannot_be_a_key_is_refused_with_its_row(values, found: str) -> None:
+def test_values_that_cannot_be_keys_are_refused_with_their_row(values, found: str) -> None:
     with pytest.raises(DataError, match=r"^users: expected an integer or text key") as error:
         as_keys(values, what="users")
     assert found in str(error.value)
@@ -96,13 +96,13 @@ def test_distinct_is_the_sorted_set(numbers: list[int]) -> None:
 
 
 @given(st.lists(any_key), st.lists(any_key))
-def test_fingerprints_are_equal_just_when_content_is(left: list, right: list) -> None:
+def test_fingerprints_are_equal_exactly_if_the_content_is(left: list, right: list) -> None:
     same = [(type(key), key) for key in left] == [(type(key), key) for key in right]
     assert (fingerprint(left, "x") == fingerprint(right, "x")) == same
     assert fingerprint(left, right) != fingerprint(left + right)
 
 
-def test_fingerprints_tell_types_and_shapes_of_arrays_apart() -> None:
+def test_fingerprints_differ_by_type_and_shape_of_arrays() -> None:
     numbers = np.arange(4)
     assert fingerprint(numbers) != fingerprint(numbers.astype(np.int32))
     assert fingerprint(numbers) != fingerprint(numbers.reshape(2, 2))

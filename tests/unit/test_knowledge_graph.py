@@ -33,12 +33,12 @@ def test_shuffled_triples_give_equal_arrays_and_fingerprints(rows, random) -> No
 
 @settings(max_examples=30)
 @given(some_triples)
-def test_every_triple_comes_back_once(rows) -> None:
+def test_every_triple_is_kept_once(rows) -> None:
     found = _read(rows).to_dataframe().itertuples(index=False, name=None)
     assert sorted(map(repr, found)) == sorted({repr(row) for row in rows})
 
 
-def test_triples_are_sorted_also_where_their_numbers_do_not_fit_into_one() -> None:
+def test_triples_are_sorted_even_if_their_codes_do_not_fit_in_64_bits() -> None:
     rng = np.random.default_rng(0)
     triples = rng.integers(0, 5, (200, 3))
     small = knowledge_graph._unique_triples(triples)
@@ -57,7 +57,7 @@ def test_columns_of_different_kinds_share_their_entities() -> None:
     assert list(KnowledgeGraph.from_dataframe(frame).entity_keys) == [1, 2, 3]
 
 
-def test_entities_are_known_by_label_and_key() -> None:
+def test_entities_are_identified_by_label_and_key() -> None:
     labels = np.array(["Movie", "Actor", "Movie"], dtype=object)
     graph = KnowledgeGraph.from_arrays(
         np.array([2, 1, 1], dtype=object), labels, np.array(["r"]), np.array([[0, 0, 1]])
@@ -68,7 +68,7 @@ def test_entities_are_known_by_label_and_key() -> None:
     assert graph.triples.tolist() == [[2, 0, 0]]
 
 
-def test_the_order_in_which_entities_and_relations_are_numbered_does_not_matter() -> None:
+def test_the_order_of_entities_and_relations_does_not_matter() -> None:
     keys, labels = np.array([1, 2], dtype=object), np.array(["A", "A\0"], dtype=object)
     relations = np.array(["r", "r\0"], dtype=object)
     first = KnowledgeGraph.from_arrays(keys, labels, relations, np.array([[0, 0, 1], [1, 1, 0]]))

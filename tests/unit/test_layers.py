@@ -39,7 +39,7 @@ def test_cross_and_compress_starts_as_a_linear_average_of_inputs_however_small()
 
 
 @given(st.lists(st.lists(st.integers(0, 400), min_size=1, max_size=12), min_size=1, max_size=3))
-def test_distinct_rows_and_places_give_the_ids_back(ids):
+def test_distinct_rows_and_positions_reproduce_the_ids(ids):
     arrays = [np.array(part, dtype=np.int64) for part in ids]
     rows, places = distinct(*arrays)
     assert rows.tolist() == sorted({value for part in ids for value in part})
@@ -47,12 +47,12 @@ def test_distinct_rows_and_places_give_the_ids_back(ids):
         assert rows[place].tolist() == array.tolist()
 
 
-def test_the_row_penalty_counts_a_row_as_often_as_it_was_looked_up():
+def test_the_row_penalty_counts_a_row_once_per_lookup():
     rows = torch.tensor([[1.0, 2.0], [3.0, 0.0]])
     assert row_penalty(rows, torch.tensor([[0, 1], [1, 1]]), 4).item() == pytest.approx((5 + 3 * 9) / 4)
 
 
-def test_row_adam_is_adam_where_every_row_has_a_gradient():
+def test_row_adam_equals_adam_if_every_row_has_a_gradient():
     start = torch.randn(4, 3, generator=torch.Generator().manual_seed(1))
     ours, theirs = (torch.nn.Parameter(start.clone()) for _ in range(2))
     row_adam, adam = RowAdam([ours], lr=0.05), torch.optim.Adam([theirs], lr=0.05)

@@ -101,13 +101,13 @@ def test_a_jar_that_keeps_arriving_altered_is_named_and_never_used(registry, tmp
     assert not (tmp_path / "jars" / "two-1.0.jar").exists()
 
 
-def test_a_short_break_of_the_network_is_passed_over(registry, tmp_path) -> None:
+def test_a_short_network_failure_is_retried(registry, tmp_path) -> None:
     registry.failing = {"one": 1}
     install.install(tmp_path / "jars")
     assert read_all(tmp_path / "jars") == CONTENTS
 
 
-def test_without_network_one_sentence_says_so_and_the_next_start_goes_on(registry, tmp_path) -> None:
+def test_without_a_network_one_sentence_says_so_and_the_next_start_continues(registry, tmp_path) -> None:
     registry.failing = {"three": 2}
     folder = tmp_path / "jars"
     with pytest.raises(LocalServerError, match="Check the network") as raised:
@@ -138,7 +138,7 @@ def test_a_right_jar_in_mavens_repository_is_copied_and_a_corrupt_one_there_is_n
     assert (tmp_path / "maven/org/example/one/1.0/one-1.0.jar").exists()
 
 
-def test_a_full_disk_is_told_before_anything_is_downloaded(registry, tmp_path, monkeypatch) -> None:
+def test_a_full_disk_is_reported_before_any_download(registry, tmp_path, monkeypatch) -> None:
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(1000, 999, 1))
     with pytest.raises(LocalServerError, match="needs 300 MB"):
@@ -146,7 +146,7 @@ def test_a_full_disk_is_told_before_anything_is_downloaded(registry, tmp_path, m
     assert not registry.fetched
 
 
-def test_a_folder_that_cannot_be_made_is_named(registry, tmp_path) -> None:
+def test_a_folder_that_cannot_be_created_is_named(registry, tmp_path) -> None:
     (tmp_path / "file").write_text("not a folder")
     with pytest.raises(LocalServerError, match=r"kgplug cannot write to .*file.*KGPLUG_HOME"):
         install.install(tmp_path / "file" / "jars")

@@ -182,7 +182,7 @@ def test_a_server_killed_while_it_starts_is_said_to_be_killed(server) -> None:
         server.start()
 
 
-def test_a_server_that_never_answers_gets_its_sentence(server, monkeypatch) -> None:
+def test_a_server_that_never_answers_is_reported_in_one_sentence(server, monkeypatch) -> None:
     for module in (home, local):
         monkeypatch.setattr(module, "START_TIMEOUT_S", 1)
     (server.home / "mode").write_text("mute")

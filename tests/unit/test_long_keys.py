@@ -88,6 +88,6 @@ def test_a_long_word_in_a_title_is_read() -> None:
     assert titles.n_words == N + 2  # "key", the numbers, the long word, and one for no word
 
 
-def test_words_are_numbered_in_the_order_of_their_letters() -> None:
+def test_words_are_indexed_alphabetically() -> None:
     titles = read_titles(np.array(["b a", "", "c B"], dtype=object), most=2)
     assert titles.words.tolist() == [[2, 1], [0, 0], [3, 2]]

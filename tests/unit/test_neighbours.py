@@ -17,7 +17,7 @@ def some_vectors(n: int, d: int = 5, seed: int = 0) -> np.ndarray:
 
 @pytest.mark.parametrize(("rows", "columns"), [(512, 8192), (7, 3), (3, 7), (1, 1)])
 @pytest.mark.parametrize("k", [1, 4, 100])
-def test_they_are_those_of_the_whole_cosine_matrix_whatever_the_blocks(monkeypatch, rows, columns, k):
+def test_neighbours_are_those_of_the_whole_cosine_matrix_for_any_block_size(monkeypatch, rows, columns, k):
     monkeypatch.setattr(neighbours, "_BLOCK_ROWS", rows)
     monkeypatch.setattr(neighbours, "_BLOCK_COLUMNS", columns)
     vectors = some_vectors(23)
@@ -32,7 +32,7 @@ def test_they_are_those_of_the_whole_cosine_matrix_whatever_the_blocks(monkeypat
     assert all(len(set(row)) == k for row in numbers.tolist())
 
 
-def test_equal_cosines_stand_in_the_order_of_their_number(monkeypatch):
+def test_equal_cosines_are_ordered_by_index(monkeypatch):
     monkeypatch.setattr(neighbours, "_BLOCK_COLUMNS", 2)
     numbers, _ = nearest_neighbours(np.ones((6, 4), dtype=np.float32), 3)
     assert numbers.tolist() == [[1, 2, 3], [0, 2, 3], [0, 1, 3], [0, 1, 2], [0, 1, 2], [0, 1, 2]]
@@ -43,7 +43,7 @@ def test_a_lone_vector_has_no_neighbours():
     assert numbers.shape == cosines.shape == (1, 0)
 
 
-def test_lists_are_given_label_by_label_and_pass_over_vectors_without_a_direction():
+def test_lists_are_made_per_label_and_skip_vectors_without_a_direction():
     films, people = some_vectors(6), some_vectors(4, seed=1)
     films[2], films[4] = 0, np.nan
     film_keys, people_keys = np.arange(6).astype(object), np.array(list("abcd"), dtype=object)

@@ -42,7 +42,7 @@ def write(folder: Path, events: str, versions: str = "[]") -> Path:
         ("[]", "[1.10, 1.2]", ["1.10", "1.2"], ["1.1"]),
     ],
 )
-def test_a_record_concerns_the_versions_that_osv_says(
+def test_a_record_applies_to_the_versions_that_osv_lists(
     tmp_path: Path, events: str, versions: str, vulnerable: list[str], sound: list[str]
 ) -> None:
     (record,) = offline_audit.read_advisories(write(tmp_path, events, versions))["odd-name"]
@@ -64,6 +64,6 @@ def test_pip_audit_reports_a_planted_record_and_fails(tmp_path: Path) -> None:
     assert sound.returncode == 0 and "No known vulnerabilities found" in sound.stderr
 
 
-def test_a_folder_without_records_is_no_clean_audit(tmp_path: Path) -> None:
+def test_a_folder_without_records_is_not_a_clean_audit(tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match="holds no vulns"):
         offline_audit.read_advisories(tmp_path)

@@ -60,17 +60,17 @@ def test_json_is_the_same_in_every_encoding(encoding: str) -> None:
     assert strictly(printed("models", "--json", encoding=encoding).out) == strictly(printed("models", "--json").out)
 
 
-def test_signs_have_plain_replacements_and_letters_lose_their_accents() -> None:
+def test_signs_get_plain_replacements_and_letters_lose_their_accents() -> None:
     assert encodable("✓ Amélie → 2 × … – “x” ─│┌╋ Ł", "ascii") == 'ok Amelie -> 2 x ... - "x" -|++ \\u0141'
     assert encodable("Amélie → ✓", "latin-1") == "Amélie -> ok"
     assert encodable("千 \udce9", "utf-8") == "千 \\udce9"
 
 
-def test_text_for_one_line_moves_no_cursor_and_keeps_wide_blanks() -> None:
+def test_text_for_one_line_has_no_control_characters_and_keeps_wide_spaces() -> None:
     assert printable("a\nb\x1b[2J\u2028c\u3000d\u00a0é") == "a\\nb\\x1b[2J\\u2028c d é"
 
 
-def test_one_of_a_thing_is_named_in_the_singular() -> None:
+def test_one_thing_is_counted_in_the_singular() -> None:
     assert [counted(n, "node") for n in (0, 1, 2000)] == ["0 nodes", "1 node", "2,000 nodes"]
     assert [counted(n, "entity", plural="entities") for n in (1, 2)] == ["1 entity", "2 entities"]
     frame = pd.DataFrame({"u": [1], "i": [1]})
@@ -90,7 +90,7 @@ def shown(frame: pd.DataFrame, capsys: pytest.CaptureFixture[str], **options: st
     return re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out).splitlines()
 
 
-def test_without_a_terminal_a_row_is_one_line_however_long(capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_a_terminal_a_row_of_any_length_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     title = "Recommended to a user whose key is longer than the whole of a line of eighty columns, as some keys are"
     lines = shown(ODD, capsys, title=title)
     assert lines[0] == title
@@ -173,7 +173,7 @@ def test_a_real_terminal_shows_names_and_numbers_whole(columns: int, tmp_path: P
 @pytest.mark.parametrize(
     "environment", [{"PYTHONIOENCODING": "latin-1"}, {"PYTHONIOENCODING": "ascii"}, {"LC_ALL": "C", "PYTHONUTF8": "0"}]
 )
-def test_another_encoding_ends_in_no_traceback(environment: dict[str, str], tmp_path: Path) -> None:
+def test_another_encoding_causes_no_traceback(environment: dict[str, str], tmp_path: Path) -> None:
     result = subprocess.run(
         [sys.executable, "-c", "from kgplug.cli import main; main()", "models"],
         capture_output=True, env={**os.environ, **environment}, cwd=tmp_path, check=False,

@@ -33,7 +33,7 @@ def work(steps: int, seconds: float, **options: object) -> None:
             bar.update()
 
 
-def test_without_a_terminal_a_line_says_what_begins_and_then_where_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_a_terminal_lines_report_the_start_and_the_progress(capsys: pytest.CaptureFixture[str]) -> None:
     work(5, 0.4)
     captured = capsys.readouterr()
     lines = captured.err.splitlines()
@@ -43,7 +43,7 @@ def test_without_a_terminal_a_line_says_what_begins_and_then_where_it_is(capsys:
     assert len(lines) == 1 + 5 + 1 and re.search(r"5 of 5 epochs, loss 0.2000, ended after \d+ s", lines[-1])
 
 
-def test_many_short_steps_print_a_line_only_now_and_then(capsys: pytest.CaptureFixture[str]) -> None:
+def test_many_short_steps_print_a_line_only_every_half_minute(capsys: pytest.CaptureFixture[str]) -> None:
     work(200, 0.005)
     assert 3 <= len(capsys.readouterr().err.splitlines()) <= 7
 
@@ -54,7 +54,7 @@ def test_short_work_prints_nothing(capsys: pytest.CaptureFixture[str], monkeypat
     assert capsys.readouterr().err == ""
 
 
-def test_work_that_was_begun_before_goes_on_counting(capsys: pytest.CaptureFixture[str]) -> None:
+def test_resumed_work_continues_its_count(capsys: pytest.CaptureFixture[str]) -> None:
     with progress.bar(10, what="Training MKR", unit="epoch", progress=None, initial=7):
         time.sleep(0.1)
     assert capsys.readouterr().err == "Training MKR: 7 of 10 epochs\n"
@@ -87,7 +87,7 @@ def test_json_lines_parse_strictly(capsys: pytest.CaptureFixture[str], monkeypat
     assert records[1]["left_s"] is not None and records[1]["elapsed_s"] >= 0.4
 
 
-def test_work_without_a_count_reports_that_it_goes_on(capsys: pytest.CaptureFixture[str]) -> None:
+def test_work_without_a_count_reports_that_it_is_still_running(capsys: pytest.CaptureFixture[str]) -> None:
     with progress.stage("Training EASE", progress=None):
         time.sleep(0.8)
     lines = capsys.readouterr().err.splitlines()
@@ -95,7 +95,7 @@ def test_work_without_a_count_reports_that_it_goes_on(capsys: pytest.CaptureFixt
     assert lines[-1].startswith("Training EASE: ended after")
 
 
-def test_counted_work_speaks_for_the_stage_around_it(capsys: pytest.CaptureFixture[str]) -> None:
+def test_counted_work_reports_for_the_stage_around_it(capsys: pytest.CaptureFixture[str]) -> None:
     with progress.stage("Training MKR as a whole", progress=None):
         work(1, 0.1)
     assert "as a whole" not in capsys.readouterr().err
@@ -123,7 +123,7 @@ def test_every_command_takes_the_options(
         assert refused.err.startswith("Error: ")
 
 
-def test_no_module_makes_bars_of_its_own() -> None:
+def test_no_module_makes_its_own_bars() -> None:
     root = Path(kgplug.__file__).parent
     users = {path.name for path in root.rglob("*.py") if re.search(r"^\s*(from|import) tqdm", path.read_text(), re.M)}
     assert users == {"progress.py"}

@@ -67,7 +67,7 @@ def fitted(name: str, data: Data) -> Recommender:
 
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("name", NAMES)
-def test_it_trains_and_answers_or_says_in_a_sentence_why_not(name: str, case: str, tmp_path: Path) -> None:
+def test_a_model_trains_and_answers_or_says_in_a_sentence_why_not(name: str, case: str, tmp_path: Path) -> None:
     data = CASES[case]()
     if message := REFUSED.get(case, {}).get(name):
         with pytest.raises(DataError, match=message) as refused:

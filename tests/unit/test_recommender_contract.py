@@ -140,7 +140,7 @@ def test_only_and_exclude_take_numbers_or_masks_and_keep_scores(model: Recommend
     assert [row[row >= 0].tolist() for row in kept] == [row[mask[row] & (row >= 0)].tolist() for row in whole]
 
 
-def test_filters_that_are_none_and_unknown_keys_are_one_sentence(model: Recommender) -> None:
+def test_invalid_filters_and_unknown_keys_are_refused_in_one_sentence(model: Recommender) -> None:
     with pytest.raises(UsageError, match=r"only: .* found keys\. model\.item_indices\(keys\) returns the indices"):
         model.recommend(np.array([0]), 3, only=np.array(["film 03"]))
     for wrong in (np.array([99]), np.array([-1])):
@@ -166,7 +166,7 @@ def test_diversity_changes_the_order_and_not_the_scores(model: Recommender) -> N
         assert model.recommend(users, 4, diversity=0.5)[0].shape == (13, 4)
 
 
-def test_k_beyond_the_catalogue_gives_shorter_lists_with_marked_ends(model: Recommender) -> None:
+def test_k_beyond_the_catalogue_gives_shorter_lists_with_end_marks(model: Recommender) -> None:
     items, scores = model.recommend(np.array([0]), 1000)
     assert items.shape == scores.shape == (1, len(model.item_keys))
     ended = items[0] == -1

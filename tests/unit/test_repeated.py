@@ -42,7 +42,7 @@ def test_without_repeated_rows_and_ratings_there_are_no_ratings() -> None:
     ("repeated", "ratings"),
     [(None, [1, 5, 2]), ("last", [1, 5, 2]), ("sum", [9, 5, 2]), ("mean", [3, 5, 2]), ("count", [3, 1, 1])],
 )
-def test_a_setting_says_what_several_ratings_of_one_pair_are(repeated, ratings: list[float]) -> None:
+def test_a_setting_decides_how_ratings_of_one_pair_are_merged(repeated, ratings: list[float]) -> None:
     rows = _read(timestamp="time", repeated=repeated)
     assert rows.ratings is not None and rows.timestamps is not None and rows.counts is not None
     assert rows.ratings.tolist() == ratings and rows.ratings.dtype == np.float32
@@ -63,7 +63,7 @@ def test_a_threshold_of_plays_needs_the_setting_that_counts_them() -> None:
     assert not ones.is_like.any()
 
 
-def test_of_plays_without_a_threshold_every_row_is_a_positive_of_an_evaluation() -> None:
+def test_without_a_like_threshold_every_row_of_plays_is_a_positive_in_an_evaluation() -> None:
     frame = pd.DataFrame(
         [(user, song) for user in range(20) for song in range(user % 7, 20, 2)], columns=["user", "song"]
     )
@@ -72,7 +72,7 @@ def test_of_plays_without_a_threshold_every_row_is_a_positive_of_an_evaluation()
     assert abs(len(parts.train) - 0.6 * len(frame)) < 1
 
 
-def test_parts_of_a_split_and_rows_found_by_key_keep_their_counts() -> None:
+def test_sets_of_a_split_and_rows_found_by_key_keep_their_counts() -> None:
     rows = _read(PLAYS)
     part = rows.take(np.array([0]))
     assert part.counts is not None and part.counts.tolist() == [100]

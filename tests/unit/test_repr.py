@@ -34,7 +34,7 @@ def connection() -> Connection:
     return opened
 
 
-def test_a_connection_and_a_graph_say_where_they_lead(connection: Connection) -> None:
+def test_the_repr_of_a_connection_and_a_graph_shows_the_server(connection: Connection) -> None:
     assert repr(connection) == "Connection to bolt://db:7687, database 'films', Neo4j 5.26.30 community"
     graph = Graph(connection)
     assert repr(graph).startswith("Graph in database 'films' at bolt://db:7687, its meaning not yet known")
@@ -42,7 +42,7 @@ def test_a_connection_and_a_graph_say_where_they_lead(connection: Connection) ->
     assert repr(graph).endswith("read as (:User)-[:RATED]->(:Movie)")
 
 
-def test_a_model_says_what_it_was_trained_on(tmp_path: Path) -> None:
+def test_the_repr_of_a_model_shows_what_it_was_trained_on(tmp_path: Path) -> None:
     interactions = kgplug.Interactions.from_dataframe(FRAME, user="u", item="i")
     model = kgplug.create("MF", embedding_dim=8, epochs=1)
     assert repr(model) == "MF(embedding_dim=8, epochs=1), not trained"
@@ -53,7 +53,7 @@ def test_a_model_says_what_it_was_trained_on(tmp_path: Path) -> None:
     assert repr(kgplug.load(tmp_path / model.run)).endswith(trained)
 
 
-def test_an_embedding_says_what_it_was_trained_on() -> None:
+def test_the_repr_of_an_embedding_shows_what_it_was_trained_on() -> None:
     untrained = repr(kgplug.create("TransE", embedding_dim=8))
     assert untrained.startswith("TransE(embedding_dim=8") and untrained.endswith(", not trained")
     triples = pd.DataFrame({"head": ["a", "b"], "relation": "r", "tail": ["b", "c"]})

@@ -65,7 +65,7 @@ def test_models_are_compared_on_the_seeds_that_both_have() -> None:
     assert difference_cell(Difference(-0.0123, 0.00456, 1, 5)) == "−.0123 ± .0046, 1/5"
 
 
-def test_only_what_stands_between_marks_is_written() -> None:
+def test_only_the_text_between_marks_is_written() -> None:
     page = "a\n<!-- table: x -->\nold\n<!-- end -->\nb\n<!-- table: y -->\nkept\n<!-- end -->\nc"
     filled = fill(page, {"x": "| new \\1 |\n"})
     assert filled == page.replace("old", "| new \\1 |")
@@ -75,7 +75,7 @@ def test_only_what_stands_between_marks_is_written() -> None:
             fill(wrong, {"z" if wrong is page else "x": ""})
 
 
-def test_the_page_has_a_place_for_every_table(tmp_path: Path) -> None:
+def test_the_page_has_a_slot_for_every_table(tmp_path: Path) -> None:
     pages = {path: path.read_text(encoding="utf-8") for path in PAGES}
     made = Tables(ResultsFile(tmp_path / "none.jsonl")).all()
     assert {name for page in pages.values() for _, name, _ in MARKED.findall(page)} - set(made) == {
@@ -90,7 +90,7 @@ def test_the_page_has_a_place_for_every_table(tmp_path: Path) -> None:
         fill_pages({path: page + "\n<!-- table: leak -->\n<!-- end -->" for path, page in pages.items()}, made)
 
 
-def test_a_model_stands_beside_baselines_and_itself_without_its_graph(tmp_path: Path) -> None:
+def test_a_model_is_compared_with_baselines_and_with_itself_without_its_graph(tmp_path: Path) -> None:
     file = _file(tmp_path, {("MF", ""): [0.5, 0.6], ("KGCN", ""): [0.6, 0.5], ("KGCN", "without KG"): [0.5, 0.4]})
     tables = Tables(file).all()
     (line,) = [row for row in tables["clicks movielens-100k, differences"].splitlines() if "KGCN" in row]
@@ -101,7 +101,7 @@ def test_a_model_stands_beside_baselines_and_itself_without_its_graph(tmp_path: 
     ]  # fmt: skip
 
 
-def test_a_file_cut_in_a_line_keeps_the_others_and_goes_on(tmp_path: Path) -> None:
+def test_a_file_cut_within_a_line_keeps_the_other_lines_and_continues(tmp_path: Path) -> None:
     file = _file(tmp_path, {("MF", ""): [0.5, 0.6]})
     file.path.write_text(file.path.read_text()[:-20])
     again = ResultsFile(file.path)
@@ -110,7 +110,7 @@ def test_a_file_cut_in_a_line_keeps_the_others_and_goes_on(tmp_path: Path) -> No
     assert set(ResultsFile(file.path).lines) == {_key("MF", 0), _key("MF", 1)}
 
 
-def test_a_measurement_counts_for_its_settings_and_data_until_it_is_wanted_again(tmp_path: Path) -> None:
+def test_a_measurement_is_reused_for_its_settings_and_data_until_a_new_one_is_requested(tmp_path: Path) -> None:
     file = _file(tmp_path, {("MF", ""): [0.5], ("BPR", ""): [0.5]})
     assert file.has(_key("MF"), settings={"a": [1]}, data="d")
     assert not file.has(_key("MF"), settings={"a": [2]}, data="d")
@@ -125,7 +125,7 @@ def test_a_measurement_counts_for_its_settings_and_data_until_it_is_wanted_again
     assert list(file.lines) == list(ResultsFile(file.path).lines) == [_key("BPR")]
 
 
-def test_every_recommender_has_a_row_and_one_without_the_graph_that_it_takes() -> None:
+def test_every_recommender_has_a_row_and_one_without_its_graph() -> None:
     known = {info.name: info.needs != "likes" for info in kgplug.available() if info.kind == "recommender"}
     found = [(row.model, bool(row.variant)) for row in rows()]
     assert sorted(found) == sorted([*((n, False) for n in known), *((n, True) for n, takes in known.items() if takes)])
@@ -151,7 +151,7 @@ def test_a_shuffled_graph_has_the_same_heads_relations_and_numbers_of_each_tail(
         assert np.array_equal(pairs[0], counts[0]) and np.array_equal(pairs[1], counts[1])
 
 
-def test_click_through_gives_the_figures_of_evaluate_ctr() -> None:
+def test_click_through_gives_the_metrics_of_evaluate_ctr() -> None:
     data, row = _data(), Row("MF", takes_graph=False)
     found = results.measure_ctr(row, data, "honest", split=3, seed=3)
     expected = evaluate_ctr("MF", data.interactions, seeds=(3,), progress=False)
@@ -161,7 +161,7 @@ def test_click_through_gives_the_figures_of_evaluate_ctr() -> None:
     assert other["figures"] != found["figures"] and other["figures"]["AUC"] != 0.5
 
 
-def test_lists_come_from_a_training_on_all_rows_of_the_training_part_for_the_epochs_validation_chose(
+def test_lists_come_from_a_training_on_the_whole_training_set_for_the_epochs_chosen_in_validation(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     fits = []
@@ -182,7 +182,7 @@ def test_lists_come_from_a_training_on_all_rows_of_the_training_part_for_the_epo
     assert fits[2][:2] == (whole, 0) and len(fits) == 3
 
 
-def test_a_run_measures_what_is_left_and_a_refusal_is_kept(
+def test_a_run_measures_only_what_is_missing_and_stores_refusals(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     data = dataclasses.replace(_data(), like_threshold=None)
@@ -197,7 +197,7 @@ def test_a_run_measures_what_is_left_and_a_refusal_is_kept(
     assert [bool(line["figures"]) for line in lines if line["key"]["protocol"] == "honest"] == [True, False, False]
 
 
-def test_parts_of_a_model_for_lists_are_measured_by_lists(tmp_path: Path) -> None:
+def test_parts_of_a_list_model_are_measured_by_lists(tmp_path: Path) -> None:
     plan = list(results.planned(rows(["MKR-attention", "CKCF-relational"]), ["movielens-100k"], ["switches"], [0]))
     assert {(key.model, key.protocol) for key, _ in plan} == {("MKR-attention", "honest"), ("CKCF-relational", "")}
     file = ResultsFile(tmp_path / "lines.jsonl")
@@ -215,7 +215,7 @@ def test_parts_of_a_model_for_lists_are_measured_by_lists(tmp_path: Path) -> Non
     assert tables["switches movielens-100k"] == "Not measured yet."
 
 
-def test_a_data_set_that_nothing_was_chosen_on_is_measured_by_honest_clicks_and_lists_alone() -> None:
+def test_a_data_set_that_was_not_tuned_on_is_measured_only_by_honest_clicks_and_lists() -> None:
     keys = [key for key, _ in results.planned(rows(["MF", "KGCN"]), [MOVIES], list(results.PARTS), [0])]
     assert {(key.part, key.protocol) for key in keys} == {("ctr", "honest"), ("ranking", "")}
     assert len(keys) == len(set(keys)) == 6  # KGCN without its graph, too

@@ -29,7 +29,7 @@ def numbers(*values: int) -> np.ndarray:
 
 
 @given(st.lists(HASH, unique=True, max_size=30), st.lists(HASH, max_size=5))
-def test_every_row_is_found_again_with_its_part_and_others_are_new(rows: list[int], others: list[int]) -> None:
+def test_every_row_is_found_again_with_its_set_and_others_are_new(rows: list[int], others: list[int]) -> None:
     parts = [numbers(*rows[number::3]) for number in range(3)]
     memory = RowMemory.of_sets(*parts)
     for number, part in enumerate(parts):
@@ -40,21 +40,21 @@ def test_every_row_is_found_again_with_its_part_and_others_are_new(rows: list[in
     assert kept is not None and np.array_equal(kept.hashes, memory.hashes) and np.array_equal(kept.sets, memory.sets)
 
 
-def test_a_part_may_be_empty_and_a_run_may_remember_nothing() -> None:
+def test_a_set_may_be_empty_and_a_run_may_have_no_memory() -> None:
     memory = RowMemory.of_sets(numbers(5, 3), None, None)
     assert memory.sets_of(numbers(3, 4, 5)).tolist() == [TRAINING, NEW, TRAINING]
     assert RowMemory.of_sets(None, None, None).sets_of(numbers(1)).tolist() == [NEW]
     assert RowMemory.from_arrays({"seen.indptr": numbers()}) is None
 
 
-def test_runs_are_compared_on_rows_that_one_tests_and_none_has_learnt() -> None:
+def test_runs_are_compared_on_rows_that_some_run_tests_and_none_has_learnt_from() -> None:
     old = np.array([TRAINING, VALIDATION, TEST, TEST, TEST, NEW, NEW], dtype=np.int8)
     new = np.array([TEST, TEST, TRAINING, TEST, NEW, TEST, NEW], dtype=np.int8)
     assert common_test_rows([old, new]).tolist() == [False, False, False, True, True, True, False]
     assert np.array_equal(common_test_rows([old]), old == TEST)
 
 
-def test_a_triple_has_one_hash_in_every_graph_that_holds_it() -> None:
+def test_a_triple_has_the_same_hash_in_every_graph_that_contains_it() -> None:
     rows = [("a", "R", "b"), ("b", "R", "a"), ("a", "S", "b"), (1, "R", "1"), ("1", "R", 1)]
     few = KnowledgeGraph.from_dataframe(pd.DataFrame(rows, columns=["head", "relation", "tail"]))
     more = KnowledgeGraph.from_dataframe(
@@ -71,7 +71,7 @@ def trained(name: str, runs: Runs) -> tuple[Path, jobs.GraphData]:
     return jobs.train(name, data, runs, settings=settings, progress=False), data
 
 
-def test_a_run_remembers_the_rows_of_its_split_in_nine_bytes_each(tmp_path: Path) -> None:
+def test_a_run_stores_nine_bytes_per_row_of_its_split(tmp_path: Path) -> None:
     for name in ("Popularity", "TransE"):
         folder, data = trained(name, Runs(tmp_path))
         found = read_arrays(folder, (HASHES, SETS))
@@ -86,7 +86,7 @@ def test_a_run_remembers_the_rows_of_its_split_in_nine_bytes_each(tmp_path: Path
             assert len(part) and (memory.sets_of(part) == number).all()
 
 
-def test_an_erased_user_leaves_no_remembered_row(tmp_path: Path) -> None:
+def test_erasing_a_user_removes_the_hashes_of_its_rows(tmp_path: Path) -> None:
     folder, data = trained("Popularity", Runs(tmp_path))
     rows: Interactions = data.interactions  # type: ignore[assignment]
     own = rows.user_keys[rows.users] == 7
@@ -100,7 +100,7 @@ def test_an_erased_user_leaves_no_remembered_row(tmp_path: Path) -> None:
     assert len(after.hashes) == len(before.hashes) - own.sum()
 
 
-def test_an_erased_entity_leaves_no_remembered_triple(tmp_path: Path) -> None:
+def test_erasing_an_entity_removes_the_hashes_of_its_triples(tmp_path: Path) -> None:
     frame = pd.DataFrame(
         [(u, "KNOWS", v) for u in range(6) for v in range(6) if u != v], columns=["head", "relation", "tail"]
     )

@@ -62,7 +62,7 @@ def negatives_of(data: ClickThroughData, epochs: int) -> set[int]:
     return drawn
 
 
-def test_training_negatives_avoid_training_likes_and_nothing_else(rated):
+def test_training_negatives_avoid_only_training_likes(rated):
     train, valid, test = rated.split((0.6, 0.2, 0.2), seed=0, by="row")
     drawn = negatives_of(ClickThroughData(train, valid, seed=0), epochs=60)
     assert not drawn & codes(train.likes())
@@ -72,7 +72,7 @@ def test_training_negatives_avoid_training_likes_and_nothing_else(rated):
         assert len(drawn & reachable) > 0.95 * len(reachable) > 0
 
 
-def test_low_rated_items_are_spared_where_the_setting_says_so(rated):
+def test_low_rated_items_are_never_negatives_if_the_setting_says_so(rated):
     drawn = negatives_of(ClickThroughData(rated, None, seed=0, exclude_low_rated=True), epochs=20)
     assert drawn
     assert not drawn & codes(rated)
@@ -88,7 +88,7 @@ def test_negatives_are_new_in_every_epoch(rated):
     assert first != second
 
 
-def test_an_epoch_holds_every_like_once_and_a_negative_each(rated):
+def test_an_epoch_has_every_like_once_with_one_negative(rated):
     batches = list(ClickThroughData(rated, None, seed=0).epoch(np.random.default_rng(0), 50))
     likes = rated.likes()
     positives = sorted(code for b in batches for code in (b.users * 1000 + b.items)[b.labels == 1].tolist())
@@ -107,7 +107,7 @@ def test_validation_pairs_are_fixed_and_avoid_training_and_validation_rows(rated
     assert not negatives & (codes(train) | codes(valid))
 
 
-def test_the_validation_figure_is_the_area_under_the_roc_curve(rated):
+def test_the_validation_metric_is_the_area_under_the_roc_curve(rated):
     from sklearn.metrics import roc_auc_score
 
     data = ClickThroughData(rated, rated, seed=0)

@@ -26,14 +26,14 @@ def _interactions(pairs: list[tuple[int, int]], times: bool = True) -> Interacti
 
 
 @given(cells, shares, st.sampled_from(["user", "row"]), st.sampled_from(["random", "time"]), st.integers(0, 9))
-def test_every_row_is_in_exactly_one_part(pairs, fractions, by, order, seed) -> None:
+def test_every_row_is_in_exactly_one_set(pairs, fractions, by, order, seed) -> None:
     rows = _interactions(pairs)
     parts = rows.split(fractions, seed=seed, by=by, order=order)
     assert sorted(np.concatenate([part.pairs for part in parts])) == list(rows.pairs)
 
 
 @given(cells, shares, st.sampled_from(["user", "row"]), st.integers(0, 9))
-def test_each_group_differs_from_its_share_by_less_than_one_row(pairs, fractions, by, seed) -> None:
+def test_each_group_is_within_one_row_of_its_fractions(pairs, fractions, by, seed) -> None:
     rows = _interactions(pairs)
     parts = rows.split(fractions, seed=seed, by=by)
     groups = [rows.users == user for user in range(7)] if by == "user" else [np.ones(len(rows), dtype=bool)]
@@ -44,7 +44,7 @@ def test_each_group_differs_from_its_share_by_less_than_one_row(pairs, fractions
 
 
 @given(cells, st.sampled_from(["user", "row"]))
-def test_by_time_no_training_row_is_later_than_a_test_row(pairs, by) -> None:
+def test_in_a_split_by_time_no_training_row_is_later_than_a_test_row(pairs, by) -> None:
     rows = _interactions(pairs)
     train, test = rows.split((0.5, 0.5), by=by, order="time")
     for user in range(7) if by == "user" else [None]:
@@ -53,13 +53,13 @@ def test_by_time_no_training_row_is_later_than_a_test_row(pairs, by) -> None:
             assert mine[0].max() <= mine[1].min()
 
 
-def test_a_seed_gives_one_split_and_another_seed_another() -> None:
+def test_a_seed_always_gives_the_same_split_and_another_seed_a_different_one() -> None:
     rows = _interactions([(u, i) for u in range(7) for i in range(13)])
     first, again, other = (rows.split((0.5, 0.5), seed=seed)[0].pairs for seed in (1, 1, 2))
     assert np.array_equal(first, again) and not np.array_equal(first, other)
 
 
-def test_equal_times_are_not_split_by_item_number() -> None:
+def test_rows_of_equal_times_are_not_split_by_item_index() -> None:
     rows = Interactions.from_arrays(
         np.arange(1), np.arange(100), np.zeros(100, dtype=int), np.arange(100), timestamps=np.zeros(100)
     )
@@ -67,14 +67,14 @@ def test_equal_times_are_not_split_by_item_number() -> None:
     assert (train.items >= 50).any()
 
 
-def test_parts_share_users_and_items_with_the_whole() -> None:
+def test_sets_have_the_same_users_and_items_as_the_whole() -> None:
     rows = _interactions([(0, 0), (1, 1), (2, 2)])
     for part in rows.split((0.5, 0.5)):
         assert part.same_keys(rows.user_keys, rows.item_keys)
 
 
 @pytest.mark.parametrize("fractions", [(0.5,), (0.5, 0.6), (1.5, -0.5), (float("nan"), 1.0)])
-def test_shares_that_do_not_add_up_are_refused(fractions) -> None:
+def test_fractions_that_do_not_add_up_to_1_are_refused(fractions) -> None:
     with pytest.raises(UsageError, match=r"add up to 1"):
         _interactions([(0, 0)]).split(fractions)
 
@@ -82,7 +82,7 @@ def test_shares_that_do_not_add_up_are_refused(fractions) -> None:
 @pytest.mark.parametrize(
     "fractions", [(np.float32(0.9), np.float32(0.1)), (0.9, 1 - 0.9), ("0.9", "0.1"), (Decimal("0.9"), Decimal("0.1"))]
 )
-def test_equal_shares_give_one_split_however_they_are_written(fractions) -> None:
+def test_equal_fractions_give_the_same_split_in_any_numeric_type(fractions) -> None:
     frame = pd.DataFrame([(user, item) for user in range(40) for item in range(7)], columns=["u", "i"])
     rows = Interactions.from_dataframe(frame, user="u", item="i")
     for plain, other in zip(rows.split((0.9, 0.1)), rows.split(fractions), strict=True):
@@ -117,7 +117,7 @@ def _of_size(rows_each: int, *, n_users: int = 2000, times: str = "") -> Interac
 
 @pytest.mark.parametrize("rows_each", [1, 2, 3, 4, 5, 6, 7, 9, 13])
 @pytest.mark.parametrize("times", ["", "equal", "different"])
-def test_users_of_every_size_have_their_shares_on_average(rows_each: int, times: str) -> None:
+def test_users_with_any_number_of_rows_get_their_fractions_on_average(rows_each: int, times: str) -> None:
     order = "time" if times else "random"
     fractions = (0.8, 0.05, 0.15)
     parts = _of_size(rows_each, times=times).split(fractions, seed=3, order=order)
@@ -127,14 +127,14 @@ def test_users_of_every_size_have_their_shares_on_average(rows_each: int, times:
 
 @pytest.mark.parametrize("by", ["user", "row"])
 @pytest.mark.parametrize("order", ["random", "time"])
-def test_one_user_of_one_row_has_its_shares_on_average_over_seeds(by: str, order: str) -> None:
+def test_a_user_with_one_row_gets_the_fractions_on_average_over_seeds(by: str, order: str) -> None:
     rows = Interactions.from_arrays(*map(np.asarray, ([7], ["x"], [0], [0])), timestamps=np.array([5]))
     sizes = np.array([[len(part) for part in rows.split((0.7, 0.2, 0.1), seed=seed, by=by, order=order)]
                       for seed in range(1500)])  # fmt: skip
     assert np.abs(sizes.mean(axis=0) - (0.7, 0.2, 0.1)).max() < 0.04
 
 
-def test_a_training_part_that_is_split_again_gives_small_users_their_shares() -> None:
+def test_splitting_a_training_set_again_gives_small_users_their_fractions() -> None:
     train, _ = _of_size(2).split((0.8, 0.2))
     for by in ("user", "row"):
         _, valid = train.split((0.9, 0.1), by=by)
@@ -155,7 +155,7 @@ def _pairs(part: Interactions) -> set[tuple]:
 
 @settings(max_examples=40)
 @given(st.data())
-def test_one_more_row_moves_at_most_one_other_across_each_cut(data) -> None:
+def test_an_additional_row_moves_at_most_one_other_row_across_each_cut(data) -> None:
     by, order = data.draw(st.sampled_from(["user", "row"])), data.draw(st.sampled_from(["random", "time"]))
     cells = data.draw(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 9)), min_size=2, unique=True))
     frame = pd.DataFrame(cells, columns=["user", "item"])
@@ -170,7 +170,7 @@ def test_one_more_row_moves_at_most_one_other_across_each_cut(data) -> None:
         assert {pair[0] for pairs in moved for pair in pairs} <= {user}
 
 
-def test_a_row_stays_in_its_part_when_users_items_and_rows_stand_in_another_order() -> None:
+def test_a_row_stays_in_its_set_when_users_items_and_rows_are_reordered() -> None:
     frame = pd.DataFrame([(u, (u * 7 + 3 * k) % 60) for u in range(50) for k in range(12)], columns=["u", "i"])
     frame = frame.drop_duplicates()
     options = {"user": "u", "item": "i"}
@@ -181,7 +181,7 @@ def test_a_row_stays_in_its_part_when_users_items_and_rows_stand_in_another_orde
     assert _pairs(more.split((0.8, 0.2))[1]) == test
 
 
-def test_row_hashes_follow_from_the_keys_alone() -> None:
+def test_row_hashes_depend_only_on_the_keys() -> None:
     rows = Interactions.from_arrays(
         np.array([3, 2**70, "3", "a"], dtype=object), np.array([3, "3", "x\0", "\ud800"], dtype=object),
         np.repeat(np.arange(4), 4), np.tile(np.arange(4), 4),
@@ -210,7 +210,7 @@ def test_runs_of_earlier_versions_find_their_test_set() -> None:
     assert train.pairs.tolist() == sorted(rows.pairs[first].tolist())
 
 
-def test_triples_have_their_shares_and_seeds_are_checked() -> None:
+def test_triples_are_split_in_the_fractions_and_seeds_are_checked() -> None:
     frame = pd.DataFrame({"head": np.arange(5000), "relation": "IN", "tail": np.arange(5000) % 7})
     knowledge = KnowledgeGraph.from_dataframe(frame)
     parts = knowledge.split((0.8, 0.1, 0.1), seed=np.int64(2))

@@ -84,7 +84,7 @@ def test_a_table_is_one_object_per_row_with_a_named_index_as_a_column() -> None:
     assert strictly(dumps(frame)) == [{"run": "MKR", "AUC": 0.5}, {"run": "KGCN", "AUC": None}]
 
 
-def test_columns_of_one_name_are_all_kept() -> None:
+def test_all_columns_with_the_same_name_are_kept() -> None:
     frame = pd.DataFrame([[1, 2]], columns=["a", "a"], index=pd.Index(["x"], name="a"))
     assert strictly(dumps(frame)) == [{"a": "x", "a 2": 1, "a 3": 2}]
 
@@ -101,7 +101,7 @@ def test_text_that_is_not_valid_unicode_is_escaped(ascii_only: bool) -> None:
     assert strictly(text) == {"file": "caf\udce9", "title": "Amélie"}
 
 
-def test_titles_are_readable_where_the_encoding_shows_them() -> None:
+def test_titles_are_readable_if_the_encoding_can_show_them() -> None:
     assert dumps({"title": "千と千尋"}, ascii_only=False) == '{"title": "千と千尋"}'
     assert dumps({"title": "é"}) == '{"title": "\\u00e9"}'
 

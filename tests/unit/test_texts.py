@@ -47,11 +47,11 @@ QUICK: dict[str, dict] = {
         ("卧虎藏龙", "卧虎藏龙"),
     ],
 )
-def test_every_value_of_a_property_is_text(value: object, text: str) -> None:
+def test_every_value_of_a_property_becomes_text(value: object, text: str) -> None:
     assert as_text(value) == text
 
 
-def test_texts_keep_their_places() -> None:
+def test_texts_keep_their_order() -> None:
     assert as_texts(["b", None, 3]).tolist() == ["b", "", "3"] and as_texts([]).shape == (0,)
 
 
@@ -80,7 +80,7 @@ def test_the_title_is_the_text_by_its_name_that_most_nodes_have() -> None:
     assert guess({"title": 7, "originalTitle": "a"}, {"title": 8, "originalTitle": "b"})[0] == "originalTitle"
 
 
-def test_a_key_is_the_title_where_there_is_no_other_and_a_seldom_title_is_none() -> None:
+def test_the_key_is_the_title_if_there_is_no_other_and_a_rare_title_is_ignored() -> None:
     assert guess({"name": "a", "plot": "x"}, {"name": "b", "plot": "y"}, key="name")[0] == "name"
     value, why = guess({"title": "a"}, {"plot": "x"}, {"plot": "y"})
     assert value is None and "title is text on 1 of 3 nodes only. The key is shown" in why

@@ -51,7 +51,7 @@ def test_no_more_threads_than_were_asked_for() -> None:
     assert by == {threading.get_ident()}
 
 
-def test_work_within_work_is_done_by_its_own_thread() -> None:
+def test_nested_work_is_done_by_the_calling_thread() -> None:
     pairs = []
 
     def outer(_: int) -> None:
@@ -63,7 +63,7 @@ def test_work_within_work_is_done_by_its_own_thread() -> None:
 
 
 @pytest.mark.parametrize("fails", [0, 1, 2, 3])
-def test_an_error_of_any_thread_is_raised_and_nothing_more_begun(fails: int) -> None:
+def test_an_error_in_any_thread_is_raised_and_no_further_part_starts(fails: int) -> None:
     together, begun = threading.Barrier(4, timeout=120), []
 
     def work(part: int) -> None:
@@ -91,7 +91,7 @@ def test_helpers_that_are_busy_are_not_waited_for() -> None:
     held.set()
 
 
-def test_each_thread_enters_what_it_is_to_work_within() -> None:
+def test_each_thread_enters_the_given_context() -> None:
     inside, together, entered = threading.local(), threading.Barrier(4, timeout=120), []
 
     @contextmanager
@@ -118,7 +118,7 @@ def torch_threads() -> Iterator[int]:
     torch.set_num_threads(before)
 
 
-def test_lists_that_threads_share_are_those_of_all_scores_and_torch_keeps_its_threads(torch_threads: int) -> None:
+def test_lists_made_by_several_threads_are_those_of_all_scores_and_torch_keeps_its_threads(torch_threads: int) -> None:
     rng = np.random.default_rng(0)
     n_users, n_items = 1500, 900  # enough for threads to share
     model = MF()

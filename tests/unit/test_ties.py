@@ -38,7 +38,7 @@ def literal(scores: np.ndarray, k: int, ties: Ties) -> tuple[np.ndarray, np.ndar
 
 @settings(max_examples=100, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.sampled_from([1, 7, 31, 32, 33, 64, 90, 300]), st.integers(1, 150), st.booleans())
-def test_groups_are_those_of_a_literal_sort(seed: int, m: int, k: int, clustered: bool) -> None:
+def test_tied_groups_are_those_of_a_literal_sort(seed: int, m: int, k: int, clustered: bool) -> None:
     rng = np.random.default_rng(seed)
     scores = rng.normal(size=(3, m)) * 10.0 ** rng.integers(-3, 3)
     if clustered:
@@ -51,11 +51,11 @@ def test_groups_are_those_of_a_literal_sort(seed: int, m: int, k: int, clustered
         assert np.array_equal(found, expected)
 
 
-def test_places_are_by_popularity_then_number() -> None:
+def test_popularity_ranks_are_by_likes_then_index() -> None:
     assert popularity_ranks(np.array([1, 5, 0, 5, 1])).tolist() == [2, 0, 4, 1, 3]
 
 
-def test_equal_scores_are_tied_wherever_they_lie_and_different_ones_are_not() -> None:
+def test_equal_scores_are_tied_anywhere_and_different_scores_are_not() -> None:
     for score in np.random.default_rng(0).uniform(0.1, 10, 300).astype(np.float32):  # a grid would split some
         noisy = score + np.array([1, -1, 0, 2, -2], dtype=np.float32) * np.float32(ULP) * score
         ties = Ties.of_sizes(np.array([score]), np.arange(5, dtype=np.int32))
@@ -80,7 +80,7 @@ def test_the_size_of_a_row_is_its_largest_finite_value_without_sign() -> None:
     assert sizes_of_rows(rows).tolist() == [3, 0, 0, np.float32(2e-40)]
 
 
-def test_a_group_that_crosses_the_end_of_the_list_gives_its_first_items() -> None:
+def test_a_tied_group_that_crosses_the_end_of_the_list_contributes_its_first_items() -> None:
     rng = np.random.default_rng(0)
     scores = (1 + rng.integers(-2, 3, size=(5, 1000)) * ULP).astype(np.float32)
     scores[:, 700] = 2
@@ -91,13 +91,13 @@ def test_a_group_that_crosses_the_end_of_the_list_gives_its_first_items() -> Non
     assert (values[:, 1:] == values[:, 1:2]).all() and (values[:, 0] == 2).all()
 
 
-def test_a_chain_of_close_scores_is_one_group_however_long() -> None:
+def test_a_chain_of_close_scores_of_any_length_is_one_group() -> None:
     scores = np.linspace(0, 1, 20_000, dtype=np.float32)[None]  # neighbours differ by 5e-5
     ties = Ties(np.array([1e-4], dtype=np.float32), np.arange(20_000, dtype=np.int32))
     assert top_k(scores, 5, ties=ties)[0].tolist() == [[0, 1, 2, 3, 4]]
 
 
-def test_a_hundred_thousand_tied_items_are_ranked_about_as_fast_as_different_ones() -> None:
+def test_a_hundred_thousand_tied_items_are_ranked_about_as_fast_as_untied_ones() -> None:
     rng = np.random.default_rng(0)
     places = popularity_ranks(rng.integers(0, 3, 100_000))
     ties = Ties.of_sizes(np.ones(20), places)
@@ -114,13 +114,13 @@ def test_a_hundred_thousand_tied_items_are_ranked_about_as_fast_as_different_one
     assert min(seconds(tied) for _ in range(3)) < 100 * min(seconds(different) for _ in range(3)) + 0.1
 
 
-def test_groups_of_sorted_scores_end_with_their_row() -> None:
+def test_tied_groups_never_span_two_rows() -> None:
     rows, scores = np.array([0, 0, 0, 2, 2]), np.array([3.0, 2.95, 1.0, 1.0, 1.0])
     assert groups_of_sorted(rows, scores, np.array([0.1, 0.1, 0.0])).tolist() == [1, 1, 2, 3, 3]
     assert groups_of_sorted(rows[:0], scores[:0], np.zeros(1)).tolist() == []
 
 
-def test_cosines_that_differ_by_rounding_stand_in_the_order_of_their_number() -> None:
+def test_cosines_that_differ_only_by_rounding_are_ordered_by_index() -> None:
     directions = np.random.default_rng(0).normal(size=(3, 50))
     lengths = np.random.default_rng(1).uniform(0.01, 100, size=(60, 1))  # other lengths, so other rounding
     vectors = (directions[np.arange(60) % 3] * lengths).astype(np.float32)
@@ -146,7 +146,7 @@ def test_a_users_list_does_not_depend_on_block_size_threads_or_the_order_of_term
         assert (whole[:, 0] + 30 == whole[:, 1]).all()
 
 
-def test_popularity_orders_equal_counts_by_number_and_never_ties_different_ones() -> None:
+def test_popularity_orders_equal_counts_by_index_and_never_ties_different_counts() -> None:
     counts = np.array([1_000_000, 1_000_001, 999_999, 1_000_001])
     model = Popularity().fit(
         Interactions.from_arrays(np.arange(1), np.arange(4), np.zeros(4, dtype=np.int64), np.arange(4))
@@ -166,7 +166,7 @@ def test_real_factors_are_ordered_by_their_scores() -> None:
     assert ties.tolerance.max() < 4 * ROUNDING * np.abs(scores).max()
 
 
-def test_likes_of_nothing_leave_everything_tied_by_popularity() -> None:
+def test_a_user_without_likes_gets_all_items_tied_in_order_of_popularity() -> None:
     likes = sparse.csr_matrix(np.array([[1, 0, 1], [0, 0, 1]], dtype=np.float32))
     model = ALS(embedding_dim=2).fit(Interactions.from_arrays(np.arange(3), np.arange(3), *likes.nonzero()))
     model.factors = Factors.without_bias(np.zeros((3, 2)), np.ones((3, 2)))

@@ -91,12 +91,12 @@ def test_decimals_of_nanoseconds_keep_their_order_and_too_large_ones_are_refused
         ([float("inf")], r"found (np.float64\()?inf"),
     ],
 )  # fmt: skip
-def test_what_is_no_time_or_of_several_units_is_refused_in_one_sentence(column, message: str) -> None:
+def test_invalid_times_and_mixed_units_are_refused_in_one_sentence(column, message: str) -> None:
     with pytest.raises(DataError, match=message):
         _times(column)
 
 
-def test_a_named_unit_is_that_of_all_numbers() -> None:
+def test_a_given_unit_applies_to_all_numbers() -> None:
     frame = pd.DataFrame({"u": 1, "i": [1, 2], "t": [1_600_000_000_000, 5]})
     with pytest.raises(DataError, match=r"time_unit"):
         Interactions.from_dataframe(frame, user="u", item="i", timestamp="t")
@@ -125,7 +125,7 @@ def test_times_are_exact_and_in_the_coarsest_unit(instants: list[int]) -> None:
     assert found.unit == "s" or any(instant % (size * 1000) for instant in instants)
 
 
-def test_times_within_a_second_decide_a_split_and_which_of_two_rows_stays() -> None:
+def test_times_within_a_second_decide_a_split_and_which_of_two_rows_is_kept() -> None:
     at = pd.Timestamp("2024-01-01") + pd.to_timedelta(np.arange(10) * 40, unit="ms")
     frame = pd.DataFrame({"u": 1, "i": np.arange(10), "at": at, "r": 1.0})
     again = pd.DataFrame({"u": 1, "i": [3], "at": at[3] - pd.Timedelta(1, unit="ns"), "r": [5.0]})
@@ -136,7 +136,7 @@ def test_times_within_a_second_decide_a_split_and_which_of_two_rows_stays() -> N
     assert test.item_keys[test.items].tolist() == [8, 9]
 
 
-def test_the_fingerprint_knows_the_unit_and_that_of_whole_seconds_has_not_changed() -> None:
+def test_the_fingerprint_includes_the_unit_and_is_unchanged_for_whole_seconds() -> None:
     frame = pd.DataFrame({"u": [1, 1], "i": [1, 2], "t": [7, 8]})
     prints = [
         Interactions.from_dataframe(frame, user="u", item="i", timestamp="t", time_unit=unit).fingerprint
@@ -146,7 +146,7 @@ def test_the_fingerprint_knows_the_unit_and_that_of_whole_seconds_has_not_change
     assert len(set(prints)) == 4
 
 
-def test_a_dataframe_with_fractions_of_seconds_goes_in_and_out_unchanged() -> None:
+def test_a_dataframe_with_fractions_of_seconds_survives_a_round_trip() -> None:
     frame = pd.DataFrame({"u": [1, 1], "i": [1, 2], "t": [1.5, 8.0]})
     rows = Interactions.from_dataframe(frame, user="u", item="i", timestamp="t")
     again = Interactions.from_dataframe(
@@ -177,7 +177,7 @@ def test_a_rating_of_the_like_threshold_is_a_like_whatever_their_types(like_thre
     assert rows.with_like_threshold(like_threshold).fingerprint == rows.with_like_threshold(4.1).fingerprint
 
 
-def test_a_fraction_is_a_rating_as_it_is_a_threshold() -> None:
+def test_a_fraction_is_a_valid_rating_and_like_threshold() -> None:
     frame = pd.DataFrame({"u": [1, 1], "i": [1, 2], "r": [Fraction(41, 10), 4]})
     rows = Interactions.from_dataframe(frame, user="u", item="i", rating="r", like_threshold=Fraction(41, 10))
     assert rows.is_like.tolist() == [True, False]
@@ -230,7 +230,7 @@ def test_what_is_no_like_threshold_is_refused(like_threshold) -> None:
         pd.Series(["true", "false"], dtype="category"),
     ],
 )
-def test_of_booleans_true_is_a_like_and_false_a_dislike(column) -> None:
+def test_true_is_a_like_and_false_a_dislike(column) -> None:
     frame = pd.DataFrame({"u": [1, 1], "i": [1, 2], "r": column})
     rows = Interactions.from_dataframe(frame, user="u", item="i", rating="r")
     assert rows.is_like.tolist() == [True, False] and rows.like_threshold == 1
@@ -263,7 +263,7 @@ def test_of_booleans_true_is_a_like_and_false_a_dislike(column) -> None:
         ([4, 10**5000], r"a number of type int with thousands of digits in row 1"),
     ],
 )  # fmt: skip
-def test_what_is_no_rating_is_refused_with_its_row(column, found: str) -> None:
+def test_invalid_ratings_are_refused_with_their_row(column, found: str) -> None:
     frame = pd.DataFrame({"u": [1, 1], "i": [1, 2], "r": column})
     with pytest.raises(DataError, match=rf'Column "r": expected a number in every row, found .*{found}'):
         Interactions.from_dataframe(frame, user="u", item="i", rating="r")
@@ -281,7 +281,7 @@ def test_what_is_no_rating_is_refused_with_its_row(column, found: str) -> None:
         ({"timestamps": [1]}, r"arrays of one length"),
     ],
 )
-def test_arrays_that_do_not_fit_are_refused(arrays: dict, message: str) -> None:
+def test_arrays_that_do_not_fit_together_are_refused(arrays: dict, message: str) -> None:
     given_arrays = {"users": [0, 1], "items": [0, 1], **arrays}
     users, items = given_arrays.pop("users"), given_arrays.pop("items")
     more = {name: np.asarray(values) for name, values in given_arrays.items()}
@@ -289,7 +289,7 @@ def test_arrays_that_do_not_fit_are_refused(arrays: dict, message: str) -> None:
         Interactions.from_arrays(np.arange(2), np.arange(2), np.asarray(users), np.asarray(items), **more)
 
 
-def test_a_time_zone_never_sees_a_date_of_the_driver() -> None:
+def test_a_time_zone_never_receives_a_date_of_the_driver() -> None:
     """CPython's ZoneInfo takes any object for a datetime and reads past its memory: a crash, or another offset."""
 
     class Zone(dt.tzinfo):

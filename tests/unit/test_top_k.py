@@ -21,7 +21,7 @@ blocks = arrays.arrays(np.float32, st.tuples(st.integers(1, 6), st.integers(1, 1
 
 @settings(max_examples=200)
 @given(blocks, st.integers(1, 12))
-def test_it_is_what_a_stable_sort_gives(scores: np.ndarray, k: int) -> None:
+def test_the_top_k_are_those_of_a_stable_sort(scores: np.ndarray, k: int) -> None:
     k = min(k, scores.shape[1])
     numbers, values = top_k(scores.copy(), k)
     expected = np.argsort(-scores, axis=1, kind="stable")[:, :k]
@@ -43,7 +43,7 @@ def sigmoid(scores: np.ndarray) -> np.ndarray:
 
 @settings(max_examples=200)
 @given(blocks, st.integers(1, 12))
-def test_a_last_step_changes_the_scores_and_not_the_order(scores: np.ndarray, k: int) -> None:
+def test_the_last_step_changes_the_scores_but_not_the_order(scores: np.ndarray, k: int) -> None:
     k = min(k, scores.shape[1])
     numbers, values = top_k(scores * np.float32(30), k, finish=sigmoid)
     expected, unfinished = top_k(scores * np.float32(30), k)
@@ -52,7 +52,7 @@ def test_a_last_step_changes_the_scores_and_not_the_order(scores: np.ndarray, k:
     assert not (values[:, 1:] > values[:, :-1]).any()
 
 
-def test_lists_of_any_length_are_what_a_stable_sort_gives() -> None:
+def test_lists_of_any_length_are_those_of_a_stable_sort() -> None:
     scores = np.random.default_rng(0).integers(0, 500, size=(3, 1000)).astype(np.float32)
     for k in (1, 127, 128, 129, 999, 1000):
         expected = np.argsort(-scores, axis=1, kind="stable")[:, :k]
@@ -60,7 +60,7 @@ def test_lists_of_any_length_are_what_a_stable_sort_gives() -> None:
         assert np.array_equal(top_k(np.asfortranarray(scores), k)[0], expected), k
 
 
-def test_long_rows_many_rows_and_infinities_are_what_a_stable_sort_gives() -> None:
+def test_lists_from_long_rows_many_rows_and_infinities_are_those_of_a_stable_sort() -> None:
     rng = np.random.default_rng(0)
     scores = rng.normal(size=(1000, 1300)).astype(np.float32)  # enough for threads to share
     scores[rng.random(scores.shape) < 0.01] = np.inf
@@ -74,7 +74,7 @@ def test_long_rows_many_rows_and_infinities_are_what_a_stable_sort_gives() -> No
 
 
 @pytest.mark.parametrize("m", [1, 31, 32, 33, 255, 256, 257, 288, 600])
-def test_rows_that_fill_no_whole_steps_are_what_a_stable_sort_gives(m: int) -> None:
+def test_lists_from_rows_of_any_length_are_those_of_a_stable_sort(m: int) -> None:
     rng = np.random.default_rng(m)
     scores = rng.integers(0, 40, size=(50, m)).astype(np.float32)
     scores[::5] = -np.inf
@@ -91,7 +91,7 @@ def test_rows_that_fill_no_whole_steps_are_what_a_stable_sort_gives(m: int) -> N
             top_k(wrong, 1)
 
 
-def test_long_lists_of_scores_that_are_not_numbers_are_refused_where_most_are_left_out() -> None:
+def test_nan_scores_are_refused_even_if_most_items_are_left_out() -> None:
     scores = np.full((1, 200), -np.inf, dtype=np.float32)
     scores[0, :3] = 1, np.nan, 2
     with pytest.raises(TrainingError, match=r"NaN"):
@@ -100,7 +100,7 @@ def test_long_lists_of_scores_that_are_not_numbers_are_refused_where_most_are_le
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
-def test_a_forked_child_has_threads_of_its_own() -> None:
+def test_a_forked_child_has_its_own_threads() -> None:
     scores = np.random.default_rng(0).normal(size=(1000, 1300)).astype(np.float32)
     expected = top_k(scores, 3)[0]
     child = multiprocessing.get_context("fork").Process(target=_same_again, args=(scores, expected))
@@ -113,7 +113,7 @@ def _same_again(scores: np.ndarray, expected: np.ndarray) -> None:
     assert np.array_equal(top_k(scores, 3)[0], expected)
 
 
-def test_what_is_left_out_is_minus_infinity_and_nothing_else() -> None:
+def test_only_items_left_out_score_minus_infinity() -> None:
     seen = sparse.random(20, 30, density=0.3, format="csr", random_state=0, dtype=np.float32)
     rows = np.array([3, 3, 19, 0])
     scores = np.ones((4, 30), dtype=np.float32)
@@ -121,7 +121,7 @@ def test_what_is_left_out_is_minus_infinity_and_nothing_else() -> None:
     assert np.array_equal(scores, np.where(seen.toarray()[rows] > 0, -np.inf, 1))
 
 
-def test_saturated_probabilities_stand_in_the_order_of_what_they_are_made_of() -> None:
+def test_saturated_probabilities_keep_the_order_of_the_underlying_scores() -> None:
     logits = np.linspace(40, 60, 50, dtype=np.float32)[None]  # their sigmoids are all 1
     numbers, values = top_k(logits, 5, finish=sigmoid)
     assert numbers.tolist() == [[49, 48, 47, 46, 45]]

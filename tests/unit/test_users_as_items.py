@@ -79,7 +79,7 @@ def _itself(model: Recommender, **options) -> int:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_nobody_is_in_a_list_of_their_own_whatever_the_model(
+def test_nobody_is_in_their_own_list_with_any_model(
     name: str, people: Interactions, knowledge: KnowledgeGraph, tmp_path: Path
 ) -> None:
     model = _fit(name, people, knowledge)
@@ -93,7 +93,7 @@ def test_nobody_is_in_a_list_of_their_own_whatever_the_model(
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_person_who_is_erased_is_gone_as_an_item_too(
+def test_erasing_a_person_also_removes_them_as_an_item(
     name: str, people: Interactions, knowledge: KnowledgeGraph, tmp_path: Path
 ) -> None:
     model, person = _fit(name, people, knowledge), 5
@@ -125,7 +125,7 @@ def test_a_person_who_is_erased_is_gone_as_an_item_too(
     assert erase_from_run(tmp_path / "run", "Person", N_PEOPLE + 1)  # who follows nobody
 
 
-def test_a_user_who_is_erased_takes_no_item_of_the_same_number_along(tmp_path: Path) -> None:
+def test_erasing_a_user_keeps_the_item_with_the_same_index(tmp_path: Path) -> None:
     frame = pd.DataFrame(
         [(f"u{u}", i) for u in range(12) for i in range(12) if (u * 5 + i * 3) % 4], columns=["u", "i"]
     )
@@ -147,7 +147,7 @@ def test_a_user_that_is_an_item_has_one_vector(people: Interactions) -> None:
     check_publication(model.publication(top=3))
 
 
-def test_a_run_of_an_earlier_version_learns_from_its_labels_who_is_who(
+def test_a_run_of_an_earlier_version_matches_users_and_items_by_its_labels(
     people: Interactions, knowledge: KnowledgeGraph, tmp_path: Path
 ) -> None:
     model = _fit("ItemKNN", people, knowledge)
@@ -157,7 +157,7 @@ def test_a_run_of_an_earlier_version_learns_from_its_labels_who_is_who(
     assert _itself(kgplug.load(tmp_path / "run"), exclude_seen=False) == 0  # type: ignore[arg-type]
 
 
-def test_users_and_items_of_a_data_frame_are_others_unless_it_is_said() -> None:
+def test_users_and_items_of_a_dataframe_are_distinct_unless_declared_the_same() -> None:
     others = Interactions.from_dataframe(_frame(), user="who", item="whom")
     assert others.own_items is None
     people = Interactions.from_dataframe(_frame(), user="who", item="whom", users_are_items=True)
@@ -168,12 +168,12 @@ def test_users_and_items_of_a_data_frame_are_others_unless_it_is_said() -> None:
     assert people.fingerprint != others.fingerprint
 
 
-def test_parts_and_copies_know_who_is_who(people: Interactions) -> None:
+def test_sets_and_copies_keep_which_item_each_user_is(people: Interactions) -> None:
     parts = [*people.split((0.5, 0.5)), people.likes(), people.with_like_threshold(5), people.take(np.arange(3))]
     assert all(part.own_items is people.own_items for part in parts)
 
 
-def test_another_numbering_keeps_who_is_who(people: Interactions) -> None:
+def test_reindexing_keeps_which_item_each_user_is(people: Interactions) -> None:
     users, items = people.user_keys[[3, 5, 9]], people.item_keys[[0, 3, 4, 9, 11]]
     own = people.aligned_to(users, items).own_items
     assert own is not None
@@ -210,12 +210,12 @@ def _draws(people: Interactions) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     return found
 
 
-def test_nobody_is_a_negative_of_their_own(people: Interactions) -> None:
+def test_nobody_is_their_own_negative(people: Interactions) -> None:
     for which, (users, items) in _draws(people).items():
         assert not (people.user_keys[users] == people.item_keys[items]).any(), which
 
 
-def test_somebody_who_follows_everybody_else_has_no_negative() -> None:
+def test_a_user_who_follows_everyone_else_has_no_negative() -> None:
     frame = pd.DataFrame([(0, b) for b in range(1, 5)] + [(1, 0)], columns=["a", "b"])
     rows = Interactions.from_dataframe(frame, user="a", item="b", users_are_items=True)
     rng = np.random.default_rng(0)
@@ -245,7 +245,7 @@ class Selfish(Recommender):
         return np.zeros(likes.get_shape(), dtype=np.float32)
 
 
-def test_a_model_of_another_package_lists_nobody_for_themselves(people: Interactions) -> None:
+def test_a_third_party_model_lists_nobody_for_themselves(people: Interactions) -> None:
     model = Selfish().fit(people)
     assert _itself(model) == _itself(model, exclude_seen=False) == 0
     train, valid, test = people.split((0.6, 0.2, 0.2))
@@ -253,7 +253,7 @@ def test_a_model_of_another_package_lists_nobody_for_themselves(people: Interact
         assert not (people.item_keys[items] == people.user_keys[users][:, None]).any()
 
 
-def test_lists_of_one_label_from_anywhere_lose_the_node_itself() -> None:
+def test_lists_of_one_label_never_contain_the_node_itself() -> None:
     keys = np.array(["a", "b", "c"], dtype=object)
     items = np.array([[0, 1, 2], [0, 1, -1], [1, 0, -1]])
     scores = np.array([[3, 2, 1], [3, 2, -np.inf], [3, 2, -np.inf]], dtype=np.float32)

@@ -85,7 +85,7 @@ def test_captions_of_sixty_nodes_are_readable_and_do_not_overlap() -> None:
 
 
 @pytest.mark.parametrize("n", [1, 2, 7, 200])
-def test_places_are_finite_repeatable_and_within_the_picture(n: int) -> None:
+def test_positions_are_finite_repeatable_and_within_the_picture(n: int) -> None:
     heads, tails = np.zeros(n - 1, dtype=int), np.arange(1, n)
     first, again = (spread(n, heads, tails, width=800, height=400, gap=20) for _ in range(2))
     assert np.isfinite(first).all() and (first == again).all()
@@ -99,7 +99,7 @@ def test_connected_nodes_are_nearer_than_others() -> None:
     assert distances[heads, tails].mean() < distances[:4, 4:].mean() / 2
 
 
-def test_a_picture_says_what_it_shows_and_is_saved_as_a_page(tmp_path: Path) -> None:
+def test_a_picture_describes_what_it_shows_and_is_saved_as_a_page(tmp_path: Path) -> None:
     picture = star("Film")
     assert repr(picture) == "Picture of 12 nodes and 11 relationships"
     picture.save(tmp_path / "film.html")
