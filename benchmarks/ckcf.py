@@ -133,7 +133,7 @@ def main() -> None:
     parser.add_argument("--models", help="comma-separated names; default: those that kgplug has of a list")
     parser.add_argument("--splits", type=int, help="how many; default: 5, with --quick 1")
     parser.add_argument("--data", type=Path, default=DATA, help="folder of Book-Crossing")
-    parser.add_argument("--json", type=Path, help="write every figure to this file")
+    parser.add_argument("--json", type=Path, help="write every result to this file")
     arguments = parser.parse_args()
     known = {info.name for info in kgplug.available() if info.kind == "recommender"}
     listed = [name for name in (QUICK_MODELS if arguments.quick else MODELS) if parted(name)[0] in known]

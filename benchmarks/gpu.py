@@ -116,7 +116,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="the smaller size, two epochs")
     parser.add_argument("--models", default=",".join(names()), help="comma-separated; default: all")
     parser.add_argument("--sizes", default=",".join(SIZES), help=f"comma-separated; default: {','.join(SIZES)}")
-    parser.add_argument("--json", type=Path, help="write every figure to this file")
+    parser.add_argument("--json", type=Path, help="write every result to this file")
     asked = parser.parse_args()
     if not torch.cuda.is_available():
         raise SystemExit("No CUDA device was found; this compares one with the CPU.")

@@ -4,7 +4,7 @@
     python benchmarks/kge.py --quick             fewer epochs, triples and seeds; about a minute
     python benchmarks/kge.py --parts speed       seconds an epoch, in turns
     python benchmarks/kge.py --parts ranking     filtered evaluation of the same model, by both
-    python benchmarks/kge.py --parts quality     both after equal epochs, test part, three seeds
+    python benchmarks/kge.py --parts quality     both after equal epochs, test set, three seeds
     python benchmarks/kge.py --parts best        kgplug with settings that suit the data, and published figures
     python benchmarks/kge.py --parts growth      nodes that arrive later: without training, frozen, going on, anew
     python benchmarks/kge.py --data FOLDER       where train.txt, valid.txt and test.txt (or .xz) are
@@ -51,7 +51,7 @@ LEARNING_RATES = {"TransE": 1e-2, "TransH": 1e-2, "TransR": 1e-3}
 _SOFTMAX = {"loss": "InfoNCE", "batch_size": 1024}  # over the true triple and its corruptions
 _SHARP = {**_SOFTMAX, "loss_settings": {"margin": 0.0, "log_adversarial_temperature": -2.3}}  # scores times 10
 _PLAIN = {**_SOFTMAX, "loss_settings": {"margin": 0.0, "log_adversarial_temperature": 0.0}}
-BEST = {  # chosen on the validation part in a few runs of some epochs; epochs are cut for time
+BEST = {  # chosen on the validation set in a few runs of some epochs; epochs are cut for time
     "TransE": {**_SHARP, "embedding_dim": 100, "negatives": 32, "learning_rate": 2e-3, "epochs": 20},
     "TransH": {**_SHARP, "embedding_dim": 100, "negatives": 16, "learning_rate": 2e-3, "epochs": 10},
     "TransR": {**_SHARP, "embedding_dim": 64, "negatives": 16, "learning_rate": 2e-3, "epochs": 6},
@@ -190,7 +190,7 @@ class Bench:
         return {name: result.get_metric(f"both.realistic.{theirs}") for name, theirs in names.items()}, seconds
 
     def quality(self) -> list[dict]:
-        """Filtered figures on the test part after equal epochs, each seed one row."""
+        """Filtered metrics on the test set after equal epochs, each seed one row."""
         known, rows = np.concatenate([self.train, self.valid, self.test]), []
         torch.set_num_threads(1)  # PyKEEN's faster way
         for name in LEARNING_RATES:
@@ -207,7 +207,7 @@ class Bench:
         return rows
 
     def best(self) -> list[dict]:
-        """Filtered figures on the test part with settings chosen on the validation part, one seed."""
+        """Filtered metrics on the test set with settings chosen on the validation set, one seed."""
         known, rows = np.concatenate([self.train, self.valid, self.test]), []
         for name, settings in BEST.items():
             epochs = min(settings["epochs"], self.size.epochs)
@@ -296,7 +296,7 @@ def main() -> None:
     parser.add_argument("--parts", default="speed,ranking,quality,best,growth", help="comma-separated; default: all")
     parser.add_argument("--data", type=Path, default=DATA, help="folder of FB15k-237")
     parser.add_argument("--seeds", type=int, help="seeds of the part quality; default 3, with --quick 1")
-    parser.add_argument("--json", type=Path, help="write every figure to this file")
+    parser.add_argument("--json", type=Path, help="write every result to this file")
     arguments = parser.parse_args()
     torch.set_num_threads(THREADS)
     size = QUICK if arguments.quick else FULL

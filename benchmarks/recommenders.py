@@ -12,7 +12,7 @@
 RecBole 1.2.1 runs in an environment of its own, with the same torch; the first run makes it (some minutes, 5 GB).
 Both sides learn the same likes (4 stars and up, 6:2:2 by row) and the same triples; RecBole reads them as atomic files.
 Equal on both sides: rows a step (2,048: 1,024 likes with one negative each), triples a step, 64 dimensions, two
-threads at most, KGCN's 4 neighbours, RippleNet's 2 hops of 32 memories. RecBole's pairwise models (KGCN, CKE) count
+threads at most, KGCN's 4 neighbours, RippleNet's 2 layers of 32 memories. RecBole's pairwise models (KGCN, CKE) count
 likes, so they get half of the number. All else is each side's default, but for RecBole's learning rate in the race to
 an AUC, which is raised to what reached most in the time given.
 
@@ -285,7 +285,7 @@ def main() -> None:
     parser.add_argument("--parts", default=",".join(PARTS), help=f"comma-separated; default {','.join(PARTS)}")
     parser.add_argument("--models", default=",".join(contests(2048)), help="comma-separated, of the part training")
     parser.add_argument("--batch", type=int, default=2048, help="rows a step, negatives included; default 2048")
-    parser.add_argument("--json", type=Path, help="write every figure to this file")
+    parser.add_argument("--json", type=Path, help="write every result to this file")
     arguments = parser.parse_args()
     torch.set_num_threads(THREADS)
     size, figures, parts = QUICK if arguments.quick else FULL, {}, arguments.parts.split(",")

@@ -14,7 +14,7 @@
 A run goes on where another stopped: what `--file` holds with the same settings and data is not measured again.
 
 ctr: what `kgplug.evaluate_ctr` does. Likes (4 stars and up; every row of Book-Crossing) are split 6:2:2 by row; the
-validation part picks the epoch, and the threshold of ACC where scores are no probabilities. "honest": negatives are
+validation set picks the epoch, and the threshold of ACC where scores are no probabilities. "honest": negatives are
 drawn after the split; "paper": before it, as the papers do. A seed is of the split, the negatives and the training.
 
 ranking: every row is a like. Each user's rows are split 80:20. A model with epochs is trained twice: on 7/8 of the
@@ -30,7 +30,7 @@ MovieLens small, which no setting was chosen on, is measured by "honest" and ran
 
 leak: the AUC of what is no model, a user's training negatives less its training positives, by both protocols.
 
-The test part is looked at once a seed and model. "Without KG": the same model on the same entities and relations, but
+The test set is used once per seed and model. "Without KG": the same model on the same entities and relations, but
 no triple. "Shuffled KG", of models that refuse such a graph: the tails of each relation have changed places. "CF
 alone", of CKCF and its kin: `cf_share=1`, where the graph only fills up lists that CF leaves short.
 """
@@ -122,7 +122,7 @@ def measure_ctr(row: Row, data: DataSet, protocol: Protocol, *, split: int, seed
 
 
 def measure_ranking(row: Row, data: DataSet, seed: int) -> dict[str, Any]:
-    """Train, with epochs chosen by a validation part, and test lists once."""
+    """Train, with epochs chosen by a validation set, and test lists once."""
     interactions = (data if row.model in KEEPS_THRESHOLD else data.every_row_liked()).interactions
     train, test = interactions.split(LISTS, seed=seed, by="user")
     graph, began = row.graph(data.knowledge), time.perf_counter()

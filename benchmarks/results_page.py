@@ -202,7 +202,7 @@ class Tables:
         if not body:
             return NOT_YET
         table = markdown([*header, "epochs", "s"], body)
-        return table + (f"\n\nNo figures, as they refuse these data: {', '.join(refusing)}." if refusing else "")
+        return table + (f"\n\nNot measured, because they refuse these data: {', '.join(refusing)}." if refusing else "")
 
     def _cost(self, dataset: str, part: str, protocol: str, row: Row) -> list[str]:
         lines = [line for _, line in self._of(dataset, part, protocol, row) if line["figures"]]

@@ -1,17 +1,17 @@
-"""Validation AUC on small parts of real data: with the settings that kgplug chooses for them, and with others.
+"""Validation AUC on small samples of real data, with the settings that kgplug chooses for them and with others.
 
     python benchmarks/small_data.py                         MovieLens-100K; the batch that large data have
-    python benchmarks/small_data.py --book-crossing FOLDER  parts of Book-Crossing, too (see results.py)
+    python benchmarks/small_data.py --book-crossing FOLDER  also samples of Book-Crossing (see results.py)
     python benchmarks/small_data.py --models MKR --set learning_rate=0.02
-    python benchmarks/small_data.py --alone                 no validation part for the training: its number of epochs
+    python benchmarks/small_data.py --alone                 no validation set for the training: its number of epochs
     python benchmarks/small_data.py --quick                 MKR and CKE on the smallest part, one seed
-    python benchmarks/small_data.py --json FILE             the figures, for machines
+    python benchmarks/small_data.py --json FILE             the results as JSON
 
-A part is of some users with all their likes, or ("thin") of all users with so many of their likes in the mean, for
-training. It is drawn anew with each seed, and split as `kgplug.evaluate_ctr` splits (honest protocol); the test part is
-not looked at. The figure is the best AUC of the validation part over the epochs, which also ends the training. With
---alone the training does not see that part: it finds its number of epochs itself, or does all of them, and the figure
-is the AUC afterwards.
+A sample has some users with all their likes, or ("thin") all users with a given mean number of training likes. Each
+seed draws a new sample and splits it as `kgplug.evaluate_ctr` does (honest protocol). The test set is not used. The
+result is the best AUC on the validation set over the epochs, which also ends the training. With --alone, training does
+not see the validation set: it chooses its number of epochs itself, or does all of them, and the result is the AUC
+afterwards.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def measure(
                 graph = data.knowledge if model.needs_knowledge else None
                 model.fit(parts.train, graph, valid=None if alone else parts.valid, seed=seed, progress=False)
                 pairs = parts.valid_pairs
-                assert pairs is not None  # there is a validation part
+                assert pairs is not None  # there is a validation set
                 figures.append(
                     auc(pairs.labels, model.score(pairs.users, pairs.items))
                     if alone
@@ -119,9 +119,9 @@ def main() -> None:
         "--set", action="append", default=[], metavar="NAME=VALUE",
         help="another setting; default: the usual batches, with --alone the usual epochs",
     )  # fmt: skip
-    parser.add_argument("--alone", action="store_true", help="give the training no validation part")
+    parser.add_argument("--alone", action="store_true", help="give the training no validation set")
     parser.add_argument("--book-crossing", type=Path, metavar="FOLDER", help="where Book-Crossing is")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure to this file")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write every result to this file")
     arguments = parser.parse_args()
     models = ["MKR", "CKE"] if arguments.quick else arguments.models.split(",")
     given = dict(setting.split("=", 1) for setting in arguments.set)

@@ -6,7 +6,7 @@
     python benchmarks/umls.py --write             put the table into docs/models.md
     python benchmarks/umls.py --json FILE         the figures, for machines
 
-Figures are filtered link prediction on the test part of UMLS: 135 entities, 46 relations, 5,216 / 652 / 661 triples.
+Metrics are filtered link prediction on the test set of UMLS: 135 entities, 46 relations, 5,216 / 652 / 661 triples.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def umls() -> tuple[KnowledgeGraph, np.ndarray, np.ndarray]:
 
 
 def measure(names: list[str], *, epochs: int) -> pd.DataFrame:
-    """Return one row a model: filtered figures on the test part, epochs done, seconds."""
+    """Return one row per model: filtered metrics on the test set, epochs done, seconds."""
     knowledge, valid, test = umls()
     known = np.concatenate([knowledge.triples, valid, test])
     rows = []
@@ -88,7 +88,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="5 epochs a model")
     parser.add_argument("--models", default=",".join(EMBEDDINGS), help="comma-separated; default: all")
     parser.add_argument("--write", action="store_true", help="write docs/models.md")
-    parser.add_argument("--json", type=Path, help="write every figure to this file")
+    parser.add_argument("--json", type=Path, help="write every result to this file")
     arguments = parser.parse_args()
     figures = measure(arguments.models.split(","), epochs=5 if arguments.quick else 30)
     machine = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"

@@ -111,7 +111,7 @@ def test_unknown_labels_and_empty_predicates_are_one_sentence(graph: Graph) -> N
 
 
 def test_what_a_user_has_seen_is_as_the_option_says(graph: Graph, run: tuple[Runs, Path]) -> None:
-    """By default nothing with feedback in the graph; "train": only the training part is left out; "none": nothing."""
+    """By default nothing with feedback in the graph; "train": only the training set is left out; "none": nothing."""
     _, folder = run
     had = seen(graph)
     trained_on = _training_rows(folder)

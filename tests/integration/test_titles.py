@@ -54,7 +54,7 @@ def test_dkn_is_trained_evaluated_and_published_by_the_titles_that_init_found(
     (row,) = connection.rows("MATCH (:User)-[r:RECOMMENDS {model: 'DKN'}]->(:Movie) RETURN count(r) AS n")
     assert row["n"] == 9 * 3
     connection.write("MATCH (m:Movie {id: 2}) SET m.title = 'Another'")
-    kgplug("evaluate", "DKN")  # the rows are the same, and so is the test part
+    kgplug("evaluate", "DKN")  # the rows are the same, and so is the test set
     kgplug(*TRAIN)
     runs = [one["run"] for one in json.loads(kgplug("runs", "--json").stdout)]
     first, second = (read_content(tmp_path / "home" / "runs" / one) for one in runs)

@@ -80,7 +80,7 @@ def _plain(table: Rows, *, like_threshold: float | None = 4, triples: KnowledgeG
 
 
 def _with_valid(keep: Callable[[np.ndarray], np.ndarray]) -> Data:
-    """Return a split whose validation part holds those of its rows that `keep` chooses, by whether they are likes."""
+    """Return a split whose validation set holds those of its rows that `keep` chooses, by whether they are likes."""
     data = _plain(rows())
     train, valid = data.likes.split((0.8, 0.2), seed=0)
     return Data(train, data.triples, valid.take(keep(valid.is_like)))
@@ -114,9 +114,9 @@ CASES: dict[str, Callable[[], Data]] = {
     "ratings of zero and one": lambda: _plain([(u, i, float(stars > 3)) for u, i, stars in rows()], like_threshold=1),
     "huge ratings": lambda: _plain([(u, i, stars * 1e30) for u, i, stars in rows()], like_threshold=2e30),
     "a threshold above every rating": lambda: _plain(rows(), like_threshold=6),
-    "a validation part without a like": lambda: _with_valid(lambda is_like: ~is_like),
-    "a validation part of likes alone": lambda: _with_valid(lambda is_like: is_like),
-    "an empty validation part": lambda: _with_valid(lambda is_like: np.zeros(len(is_like), dtype=bool)),
+    "a validation set without a like": lambda: _with_valid(lambda is_like: ~is_like),
+    "a validation set of likes alone": lambda: _with_valid(lambda is_like: is_like),
+    "an empty validation set": lambda: _with_valid(lambda is_like: np.zeros(len(is_like), dtype=bool)),
     "no titles": lambda: _other_titles([]),
     "one title": lambda: _other_titles([2]),
 }

@@ -1,4 +1,4 @@
-"""How many epochs a model does that was given neither a number of them nor a validation part."""
+"""How many epochs a model does that was given neither a number of them nor a validation set."""
 
 from __future__ import annotations
 

@@ -28,13 +28,13 @@ def with_rare_ends() -> KnowledgeGraph:
 
 
 def parted(graph: KnowledgeGraph, held_out: np.ndarray) -> tuple[KnowledgeGraph, np.ndarray]:
-    """Return (training part over all entities and relations, held-out triples)."""
+    """Return (training set over all entities and relations, held-out triples)."""
     kept = graph.triples[~held_out]
     return KnowledgeGraph(graph.entity_keys, graph.entity_labels, graph.relations, kept), graph.triples[held_out]
 
 
 @pytest.mark.parametrize("name", ["TransE", "TransH", "TransR", "RotatE", "ComplEx", "CompGCN", "NodePiece"])
-@pytest.mark.parametrize("held_out", [True, False], ids=["in the test part", "in the training part"])
+@pytest.mark.parametrize("held_out", [True, False], ids=["in the test set", "in the training set"])
 def test_a_relation_of_one_triple_and_an_entity_of_one_are_borne(name: str, held_out: bool) -> None:
     graph = with_rare_ends()
     once = graph.triples[:, 1] == list(graph.relations).index("once")

@@ -43,7 +43,7 @@ def test_without_a_terminal_lines_report_the_start_and_the_progress(capsys: pyte
     assert len(lines) == 1 + 5 + 1 and re.search(r"5 of 5 epochs, loss 0.2000, ended after \d+ s", lines[-1])
 
 
-def test_many_short_steps_print_a_line_only_every_half_minute(capsys: pytest.CaptureFixture[str]) -> None:
+def test_many_short_steps_print_only_a_few_lines(capsys: pytest.CaptureFixture[str]) -> None:
     work(200, 0.005)
     assert 3 <= len(capsys.readouterr().err.splitlines()) <= 7
 

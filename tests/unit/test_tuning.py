@@ -1,4 +1,4 @@
-"""The search for settings: by the validation part, the same interrupted or not, with the reason of every failure."""
+"""The search for settings: by the validation set, the same interrupted or not, with the reason of every failure."""
 
 from __future__ import annotations
 
