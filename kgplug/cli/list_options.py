@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, cast
 
 import typer
 
@@ -13,30 +12,31 @@ from kgplug.cli.console import open_runs
 from kgplug.cli.this_graph import resolve_here
 
 if TYPE_CHECKING:
-    from kgplug.graph.publishing.list_options import Embedding, ListOptions
+    from kgplug.graph.publishing.options import Embedding, ListOptions
+
+    Options = TypeVar("Options", bound=ListOptions)
 
 Where = Annotated[
     str | None,
-    typer.Option(help='Only items for which this Cypher predicate over item is true, such as "item.year > 1990".'),
+    typer.Option(help='Only items for which this Cypher predicate on item is true, such as "item.year > 1990".'),
 ]
 ItemLabels = Annotated[
-    list[str] | None, typer.Option("--label", help="Only items with this label; repeated, with one of the labels.")
+    list[str] | None,
+    typer.Option("--label", help="Only items with this label. Repeat the option to allow several labels."),
 ]
-Diversity = Annotated[
-    float, typer.Option(help="From 0 to 1: how much likeness to the items before it counts against an item (MMR).")
-]
+Diversity = Annotated[float, typer.Option(help="0 to 1: penalty for being similar to items higher in the list (MMR).")]
 DiverseBy = Annotated[
     str | None,
     typer.Option(
         metavar="RUN",
         autocompletion=run_names,
-        help="With --diversity: an embedding's run, by whose vectors items are alike; else the model's own.",
+        help="With --diversity: an embedding's run, whose vectors say how similar items are. Default: the model's own.",
     ),
 ]
 
 
 class SeenRows(StrEnum):
-    """What a user is not recommended again."""
+    """Items that a user is not recommended again."""
 
     all = "all"
     train = "train"
@@ -45,19 +45,26 @@ class SeenRows(StrEnum):
 
 Seen = Annotated[
     SeenRows,
-    typer.Option(help="What is left out: all that the user has feedback on now, the training part, or nothing."),
+    typer.Option(help="Items left out: all that the user has feedback on now, those of the training set, or none."),
 ]
 
 
-def list_options(
-    where: str | None, labels: list[str] | None, diversity: float, diverse_by: str | None, seen: SeenRows
-) -> ListOptions:
-    """Return how lists are to be made, as the options say."""
-    from kgplug.graph.publishing.list_options import ListOptions
+def options_from(
+    kind: type[Options],
+    *,
+    where: str | None,
+    labels: list[str] | None,
+    diversity: float,
+    diverse_by: str | None,
+    seen: SeenRows,
+    **others: Any,
+) -> Options:
+    """Return the options of a command line as an object, with the embedding that --diverse-by names."""
+    embedding = None
+    if diverse_by is not None:
+        from kgplug import models
 
-    options = ListOptions(seen.value, where, tuple(labels or ()), diversity)
-    if diverse_by is None:
-        return options
-    from kgplug import models
-
-    return replace(options, diverse_by=cast("Embedding", models.load(resolve_here(open_runs(), [diverse_by])[0])))
+        embedding = cast("Embedding", models.load(resolve_here(open_runs(), [diverse_by])[0]))
+    return kind(
+        where=where, labels=tuple(labels or ()), diversity=diversity, diverse_by=embedding, seen=seen.value, **others
+    )

@@ -20,9 +20,8 @@ from kgplug.cli.console import (
     print_json,
 )
 from kgplug.cli.keys import say_which
-from kgplug.cli.list_options import DiverseBy, Diversity, ItemLabels, Seen, SeenRows, Where, list_options
+from kgplug.cli.list_options import DiverseBy, Diversity, ItemLabels, Seen, SeenRows, Where, options_from
 from kgplug.cli.this_graph import resolve_here
-from kgplug.data.artefact import peek_content
 from kgplug.errors import KgplugError, UsageError
 
 if TYPE_CHECKING:
@@ -47,56 +46,63 @@ def publish(
     run: Annotated[
         str | None,
         typer.Argument(
-            help="A run, or a model's name for its newest run; optional with --resume.", autocompletion=run_names
+            help="A run, or a model's name for its newest run. Optional with --resume.", autocompletion=run_names
         ),
     ] = None,
     k: ListLength = LIST_LENGTH,
     similar: Annotated[
-        int | None, typer.Option(help="Also give each node SIMILAR_TO edges to so many nodes of its label.", min=1)
+        int | None,
+        typer.Option(
+            metavar="N", help="Also write SIMILAR_TO edges to each node's N nearest nodes of the same label.", min=1
+        ),
     ] = None,
-    similar_label: Annotated[
-        str | None, typer.Option(help="SIMILAR_TO edges among the nodes of this label only.")
-    ] = None,
+    similar_label: Annotated[str | None, typer.Option(help="SIMILAR_TO edges only among nodes of this label.")] = None,
     where: Where = None,
     labels: ItemLabels = None,
     diversity: Diversity = 0.0,
     diverse_by: DiverseBy = None,
     seen: Seen = SeenRows.all,
     keep: Annotated[
-        bool, typer.Option(help="Keep the run that serves now, so that `kgplug rollback` can bring it back.")
+        bool, typer.Option(help="Keep the run that serves now, so that `kgplug rollback` can return to it.")
     ] = True,
     force: Annotated[
-        bool, typer.Option("--force", help="Publish a model even if it has collapsed, or its lists are bad.")
+        bool,
+        typer.Option(
+            "--force", help="Publish even if the model has collapsed, or if the run was trained on another database."
+        ),
     ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Tell what would change, and write nothing.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Report what would change, without writing anything.")
+    ] = False,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Bring an interrupted publish to its end, as it was begun.")
+        bool, typer.Option("--resume", help="Finish an interrupted publish with its original options.")
     ] = False,
     name: Annotated[
         str | None,
-        typer.Option("--as", metavar="NAME", help="Name under which it is served; default: the model's name."),
+        typer.Option("--as", metavar="NAME", help="Serve the run under this name. Default: the model's name."),
     ] = None,
     replace: Annotated[
-        bool, typer.Option("--replace", help="Replace lists of another schema that are served under this name.")
+        bool, typer.Option("--replace", help="Replace a run of another schema that is served under this name.")
     ] = False,
     schema_file: SchemaFile = None,
     as_json: Json = False,
 ) -> None:
-    """Write a run into the graph: vectors with a vector index, RECOMMENDS and, on request, SIMILAR_TO edges.
+    """Write a run into the graph: vectors with a vector index, RECOMMENDS edges and, on request, SIMILAR_TO edges.
 
-    The model's previous run serves until this one is whole. Publishing a run again changes nothing, unless its
-    lists are to be made otherwise.
+    The model's previous run serves until this one is complete. Publishing the same run again changes nothing unless
+    list options differ.
 
     Examples: `kgplug publish MKR`, `kgplug publish MKR --dry-run`, `kgplug publish --resume`, `kgplug publish TransE
     --similar 10 --similar-label Movie`, `kgplug publish MKR --where "item.year > 1990" --diversity 0.3`,
     `kgplug publish MKR --as films`
     """
-    from kgplug import jobs
+    from kgplug import jobs, models
+    from kgplug.graph.publishing.options import PublishOptions
 
     if resume and (name is not None or replace):
-        raise UsageError("--resume ends a publish as it was begun; omit --as and --replace.")
+        raise UsageError("--resume uses the original options of the publish. Omit --as and --replace.")
     if resume and dry_run:
-        raise UsageError("--resume goes on with a publish that was begun, and --dry-run begins none. Give one of them.")
+        raise UsageError("--resume finishes a publish, and --dry-run writes nothing. Give one of them.")
     if run is None and not resume:
         raise UsageError("Name a run or a model to publish, such as MKR; `kgplug runs` lists what there is.")
     runs = open_runs()
@@ -104,22 +110,24 @@ def publish(
         with open_graph() as graph:
             _print(jobs.resume(graph, runs, run), as_json=as_json)
         return
-    runs.resolve(str(run))  # refused before the database is asked
-    lists = list_options(where, labels, diversity, diverse_by, seen)
-    how: dict[str, Any] = {"top": k, "similar": similar, "similar_label": similar_label, "lists": lists, "force": force}
-    how |= {"name": name, "replace": replace}
+    runs.resolve(str(run))  # an unknown run is refused before the database is asked
+    options = options_from(
+        PublishOptions, where=where, labels=labels, diversity=diversity, diverse_by=diverse_by, seen=seen,
+        k=k, similar=similar, similar_label=similar_label, keep_previous=keep, force=force, name=name, replace=replace,
+    )  # fmt: skip
     with open_graph() as graph:
         (folder,) = resolve_here(runs, [str(run)], graph, schema_file)
-        if k != LIST_LENGTH and peek_content(folder)["kind"] == "embedding":
+        model, details = jobs.open_run(graph, folder, force=force)
+        if k != LIST_LENGTH and models.kind(model) == "embedding":
             err.print(f"Run {folder.name} is an embedding and gives no lists: -k is not used.")
-        report = (
-            jobs.preview(graph, folder, **how) if dry_run else jobs.publish(graph, folder, keep_previous=keep, **how)
-        )
-    _print(report, as_json=as_json)
+        write = graph.preview if dry_run else graph.publish
+        _print(write(model, options, details=details), as_json=as_json)
 
 
 def rollback(model: PublishedModel, as_json: Json = False) -> None:
-    """Undo a model's interrupted publish; where there is none, let its previous run serve again, at once.
+    """Undo an interrupted publish, or else switch back to the previous run.
+
+    Takes effect at once. A second rollback returns to the later run.
 
     Example: `kgplug rollback MKR`
     """
@@ -132,13 +140,13 @@ def diff(
         str,
         typer.Argument(help="A run of a recommender, or a model's name for its newest run.", autocompletion=run_names),
     ],
-    after: Annotated[str, typer.Argument(help="Another.", autocompletion=run_names)],
+    after: Annotated[str, typer.Argument(help="Another run or model.", autocompletion=run_names)],
     k: ListLength = 10,
     as_json: Json = False,
 ) -> None:
-    """Compare the lists that two runs give: what they share, how ranks move, and examples.
+    """Compare the lists of two runs: overlap, rank changes, and examples.
 
-    A name that no run has is looked up among the models that the graph serves; otherwise no database is asked.
+    A name that no run has is looked up among the published models. Otherwise no database is needed.
 
     Examples: `kgplug diff MKR KGCN`, `kgplug diff mkr-20261123 mkr-20261124 -k 20`
     """
@@ -146,7 +154,7 @@ def diff(
 
     runs = open_runs()
     folders = [_run_or_published(runs, name) for name in (before, after)]
-    found = jobs.diff(folders, top=k)
+    found = jobs.diff(folders, k=k)
     if as_json:
         print_json(found.to_dict())
         return
@@ -154,7 +162,7 @@ def diff(
 
 
 def _run_or_published(runs: Runs, name: str) -> Path:
-    """Return the folder of a run; of the run that a published model serves, where no run is called so."""
+    """Return the folder of a run; if no run has this name, of the run that a published model serves."""
     from kgplug.serving import explain
 
     try:
@@ -169,7 +177,7 @@ def _run_or_published(runs: Runs, name: str) -> Path:
 
 
 def unpublish(model: PublishedModel, as_json: Json = False) -> None:
-    """Remove every trace of a model from the graph: edges, vectors, indexes, catalogue. Its runs stay on disk.
+    """Remove a model from the graph: edges, vectors, indexes, catalogue entry. Its runs stay on disk.
 
     Example: `kgplug unpublish MKR`
     """
@@ -182,7 +190,7 @@ def erase_user(
     schema_file: SchemaFile = None,
     as_json: Json = False,
 ) -> None:
-    """Remove a user's edges and vectors from the graph and its rows from the runs on this machine, and prove it.
+    """Remove a user from the graph's lists and vectors and from the runs on this machine, and prove it.
 
     Example: `kgplug erase-user 42`
     """

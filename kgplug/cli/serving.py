@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from kgplug.embeddings.prediction import Question
     from kgplug.graph.graph import Graph
     from kgplug.training.runs import Runs
-from kgplug.cli.list_options import DiverseBy, Diversity, ItemLabels, Seen, SeenRows, Where, list_options
+from kgplug.cli.list_options import DiverseBy, Diversity, ItemLabels, Seen, SeenRows, Where, options_from
 
 _MANY_SCORES = 10_000_000  # seconds of work: said before it is done
 Model = Annotated[
@@ -66,16 +66,18 @@ def recommend(
     Examples: `kgplug recommend 42`, `kgplug recommend 42 --model KGCN -k 5 --json`, `kgplug recommend 42
     --where "item.year > 1990" --diversity 0.3`, `kgplug recommend 42 --label Documentary --seen train`
     """
-    from kgplug.graph.publishing.list_options import ListOptions
+    from kgplug.graph.publishing.options import ListOptions
     from kgplug.serving import explain
     from kgplug.serving.live import live_recommendations
 
-    lists = list_options(where, labels, diversity, diverse_by, seen)
+    options = options_from(
+        ListOptions, where=where, labels=labels, diversity=diversity, diverse_by=diverse_by, seen=seen
+    )
     with open_graph() as graph:
         use_schema(graph, schema_file, model)
         key = user_key(graph, user)
-        if live or lists != ListOptions():
-            frame = live_recommendations(graph, open_runs(), key, model=model, k=k, lists=lists, reasons=reasons)
+        if live or options.change_lists:
+            frame = live_recommendations(graph, open_runs(), key, model=model, k=k, options=options, reasons=reasons)
         else:
             frame = explain.recommendations(graph, key, model=model, k=k, reasons=reasons)
     print_frame(frame, as_json=as_json, title=f"Recommended to {user}")

@@ -59,9 +59,8 @@ def resolve_here(
         graph: None: the graph that the environment names, without asking its server.
         schema_file: that was named on the command line.
     """
-    models = {info.model.lower() for info in runs.list() if info.model}
-    here = None
-    if any(name.lower() in models for name in names):
+    here, others = None, [name.lower() for name in names if not runs.has(name)]
+    if others and not {info.model.lower() for info in runs.list() if info.model}.isdisjoint(others):
         here = graph_at_hand(runs) if graph is None else this_graph(graph, schema_file)
     return [runs.resolve(name, here) for name in names]
 

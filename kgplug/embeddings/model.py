@@ -374,11 +374,13 @@ class EmbeddingModel:
         found = entities[0] >= 0
         return entities[0][found].astype(np.int64), cosines[0][found]
 
-    def publication(self, *, top: int = 10, also_seen: object = None, details: dict | None = None) -> Publication:  # noqa: ARG002
+    def publication(self, *, details: dict | None = None) -> Publication:
         """Return what a publisher writes: the vectors of each label and of the relations.
 
-        An embedding has no lists, so `top` is not used.
-        Entities without a label (read from a table, not from Neo4j) have no node to be written to and are left out.
+        Entities without a label (read from a table, not from Neo4j) have no node in the graph and are left out.
+
+        Args:
+            details: JSON-able facts to keep with them.
 
         Raises:
             DataError: no entity has a label.

@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from importlib.metadata import entry_points
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, Self, cast
+from typing import TYPE_CHECKING, Self, Unpack
 
 from pydantic import SecretStr
 
-from kgplug.data.health import refuse_dead
 from kgplug.data.interactions import Interactions
 from kgplug.data.knowledge_graph import KnowledgeGraph
-from kgplug.data.publication import Predictions, Publication
-from kgplug.data.ranking.neighbours import similar_lists
+from kgplug.data.publication import Predictions
 from kgplug.errors import UsageError
 from kgplug.graph import queries
 from kgplug.graph.catalog import require_published
 from kgplug.graph.connect import connect_settings
 from kgplug.graph.connection import Connection
 from kgplug.graph.find_key import require_key
-from kgplug.graph.publishing.list_options import ListOptions, Lists, recommend_options
+from kgplug.graph.publishing.models import Publishable, plan_model, schema_of
+from kgplug.graph.publishing.options import OptionsByName, PublishOptions, shows_options, with_options
+from kgplug.graph.publishing.preview import Preview, preview_of
+from kgplug.graph.publishing.publisher import write
+from kgplug.graph.publishing.report import PublishReport
 from kgplug.graph.reading import reader
 from kgplug.graph.schema import GraphSchema
-from kgplug.progress import stage
 from kgplug.renamed import renamed
 from kgplug.settings import Settings
 
@@ -32,46 +32,8 @@ if TYPE_CHECKING:
 
     from kgplug.graph.publishing.erase import EraseReport
     from kgplug.graph.publishing.predictions import PredictionCounts
-    from kgplug.graph.publishing.preview import Preview
-    from kgplug.graph.publishing.publisher import PublishReport
     from kgplug.graph.publishing.rollback import RollbackReport
     from kgplug.graph.publishing.unpublish import UnpublishReport
-
-
-RESULTS_GROUP = "kgplug.results"
-"""Entry points, by the name of a library: a callable that makes a `Publishable` of what the library trained."""
-
-
-class Publishable(Protocol):
-    """A fitted model, recommender or embedding; a recommender's takes the options of its lists, too."""
-
-    def publication(
-        self, *, top: int = 10, also_seen: Interactions | None = None, details: dict | None = None
-    ) -> Publication: ...
-
-
-def _publishable(model: object) -> Publishable:
-    """Return a model that has a publication, made from another library's result where need be."""
-    if hasattr(model, "publication"):
-        return cast("Publishable", model)
-    library = type(model).__module__.partition(".")[0]
-    for point in entry_points(group=RESULTS_GROUP, name=library):
-        return point.load()(model)
-    raise UsageError(
-        f"Expected a fitted model of kgplug or the result of a PyKEEN pipeline, found a {type(model).__qualname__} of "
-        f"{library}."
-    )
-
-
-def _check_labels(model: Publishable, schema: GraphSchema) -> None:
-    """Raise UsageError where a model gives lists to other nodes, or of other nodes, than a schema names."""
-    found = getattr(model, "user_label", ""), getattr(model, "item_label", "")
-    if all(found) and found != (schema.user.label, schema.item.label):
-        name = getattr(model, "name", type(model).__name__)
-        raise UsageError(
-            f"{name} was trained to recommend :{found[1]} to :{found[0]}, and the schema is of {schema.pattern}. "
-            "Give the schema that it was trained with: schema=…."
-        )
 
 
 class Graph:
@@ -137,85 +99,66 @@ class Graph:
         self.reports["triples"] = report.logged("triples")
         return replace(knowledge, graph_schema=self._note_read(schema))
 
+    @shows_options
     def publish(
         self,
         model: Publishable | object,
+        options: PublishOptions | None = None,
         *,
-        top: int = 10,
-        similar: int | None = None,
-        similar_label: str | None = None,
         schema: GraphSchema | None = None,
         also_seen: Interactions | None = None,
-        lists: ListOptions | None = None,
         details: dict | None = None,
-        keep_previous: bool = True,
-        force: bool = False,
-        name: str | None = None,
-        replace: bool = False,
         progress: bool | None = None,
+        **options_by_name: Unpack[OptionsByName],
     ) -> PublishReport:
-        """Write a model's vectors and top lists into the graph.
+        """Write a fitted model's vectors and lists into the graph and let it serve under its name.
+
+        `graph.publish(model, k=20, diversity=0.3)` and `graph.publish(model, PublishOptions(k=20, diversity=0.3))` do
+        the same. `kgplug.graph.publishing.options.PublishOptions` explains each option.
 
         Args:
-            model: a fitted recommender or embedding; or the result of another library's training that an entry
-                point of the group "kgplug.results" makes one of, such as that of PyKEEN's `pipeline`.
-            top: length of each user's list.
-            similar: give each node SIMILAR_TO edges to so many nodes of its label, by the cosine of their vectors.
-            similar_label: to nodes of this label only.
-            schema: of the graph; if not given, the one that the model was trained with, or that of `use`.
-            also_seen: rows whose items are left out of the lists in addition to the training rows, where the options
-                count all as seen; if not given, all feedback that is in the graph now is read.
-            lists: what counts as seen, which items may stand in the lists, how much these differ.
-            details: facts kept on the catalogue node.
-            keep_previous: keep the run that serves now, so that `rollback` can bring it back.
-            force: publish the model even if it has collapsed (`kgplug.data.health`).
-            name: under which it is served; the model's own, if not given.
-            replace: let it take the place of a run of another schema that is served under that name.
+            model: a fitted recommender or embedding, or the result of a PyKEEN pipeline.
+            options: how to publish it; options given by name take precedence.
+            schema: for this call (see `Graph`).
+            also_seen: more feedback whose items are left out of lists; by default all that the graph holds now.
+            details: JSON-able facts to keep in the catalogue.
+            progress: show bars; None shows them on a terminal.
+            options_by_name: fields of `PublishOptions`.
 
         Raises:
-            DeadModelError: the model has collapsed; nothing is written.
-            UsageError: the options of lists do not fit the graph, the model has no lists, or a run of another schema
-                is served under the name.
-            GraphError: somebody else publishes this model now, or the server refuses.
+            DeadModelError: the model has collapsed. Nothing is written.
+            UsageError: the options do not fit the graph, the model gives no lists, or a run of another schema is
+                served under the name.
+            GraphError: somebody else is publishing this model, or the server refuses.
         """
-        from kgplug.graph.publishing.publisher import publish
-
-        publishable = _publishable(model)
-        schema = schema or self._schema_of(publishable)
-        with stage(f"Vectors and lists of {name or getattr(model, 'name', 'the model')}", progress=progress):
-            publication = self._publication(
-                publishable, top, similar, similar_label, schema, also_seen, lists or ListOptions(), details, progress,
-                name,
-            )  # fmt: skip
-        refuse_dead(publication, force=force)
-        return publish(
-            self.connection, schema, publication, keep_previous=keep_previous, replace=replace, progress=progress
+        if options is None or options_by_name:
+            options = with_options(options, options_by_name)
+        schema = self._schema_for(model, schema)
+        plan = plan_model(
+            self.connection, schema, model, options, also_seen=also_seen, details=details, progress=progress
         )
+        return write(plan, keep_previous=options.keep_previous, progress=progress)
 
+    @shows_options
     def preview(
         self,
         model: Publishable | object,
+        options: PublishOptions | None = None,
         *,
-        top: int = 10,
-        similar: int | None = None,
-        similar_label: str | None = None,
         schema: GraphSchema | None = None,
         also_seen: Interactions | None = None,
-        lists: ListOptions | None = None,
-        force: bool = False,
-        name: str | None = None,
-        replace: bool = False,
+        details: dict | None = None,
+        progress: bool | None = None,
+        **options_by_name: Unpack[OptionsByName],
     ) -> Preview:
-        """Tell what `publish` with the same arguments would change, how long it would take, and write nothing."""
-        from kgplug.graph.publishing.preview import preview
-
-        publishable = _publishable(model)
-        schema = schema or self._schema_of(publishable)
-        publication = self._publication(
-            publishable, top, similar, similar_label, schema, also_seen, lists or ListOptions(), None, None, name
+        """Return what `publish` with the same arguments would change, and how long it would take; writes nothing."""
+        if options is None or options_by_name:
+            options = with_options(options, options_by_name)
+        schema = self._schema_for(model, schema)
+        plan = plan_model(
+            self.connection, schema, model, options, also_seen=also_seen, details=details, progress=progress
         )
-        refuse_dead(publication, force=force)
-        return preview(self.connection, schema, publication, replace=replace)
+        return preview_of(plan)
 
     def rollback(self, model: str) -> RollbackReport:
         """Undo a model's unfinished publish, or let its previous run serve again; see `kgplug.graph.publishing`."""
@@ -235,52 +178,9 @@ class Graph:
 
         return erase_user(self.connection, self.schema, user)
 
-    def _schema_of(self, model: Publishable) -> GraphSchema:
-        """Return the schema of the graph that a model was trained on; that of `use` where the model does not know."""
-        known = getattr(model, "graph_schema", None)
-        return self.schema if known is None else GraphSchema.model_validate(known)
-
-    def _publication(
-        self,
-        publishable: Publishable,
-        top: int,
-        similar: int | None,
-        similar_label: str | None,
-        schema: GraphSchema,
-        also_seen: Interactions | None,
-        lists: ListOptions,
-        details: dict | None,
-        progress: bool | None,
-        name: str | None,
-    ) -> Publication:
-        """Return what a model's publish writes; arguments as in `publish`."""
-        _check_labels(publishable, schema)
-        options = self._list_options(publishable, schema, lists)
-        if lists.seen != "all":
-            also_seen = None
-        elif also_seen is None and getattr(publishable, "user_label", ""):  # gives lists to nodes of the graph
-            also_seen, _ = reader.pull_interactions(self.connection, schema, progress=progress)
-        details = {"schema": schema.model_dump(), **(details or {})}
-        publication = publishable.publication(top=top, also_seen=also_seen, details=details, **options)
-        if name is not None:
-            publication = replace(publication, model=name)
-        if publication.lists is not None:  # of whatever package the model is, nobody is recommended to themselves
-            publication = replace(publication, lists=publication.lists.without_own())
-        if similar is not None:
-            publication = replace(publication, similar=similar_lists(publication.vectors, similar, label=similar_label))
-        elif similar_label is not None:
-            raise UsageError(f"similar_label={similar_label!r} needs similar, the length of each node's list.")
-        return publication
-
-    def _list_options(self, model: Publishable, schema: GraphSchema, lists: ListOptions) -> dict[str, Any]:
-        """Return options as the arguments of a recommender's `publication`; {} where all are the usual ones."""
-        if lists == ListOptions():
-            return {}
-        if not hasattr(model, "item_numbers"):
-            name = getattr(model, "name", type(model).__name__)
-            raise UsageError(f"{name} gives no lists, so there is nothing to filter or to make diverse.")
-        options = recommend_options(self.connection, schema, cast(Lists, model), lists)
-        return {"exclude_seen": lists.seen != "none", **options}
+    def _schema_for(self, model: object, schema: GraphSchema | None) -> GraphSchema:
+        """Return the schema that was given, or else the model's own, or else that of the graph."""
+        return schema or schema_of(model) or self.schema
 
     def write_predictions(self, predictions: Predictions, *, schema: GraphSchema | None = None) -> PredictionCounts:
         """Write triples that a model takes for plausible as PREDICTED edges; see `kgplug.graph.publishing`."""

@@ -3,7 +3,7 @@
 from kgplug.jobs.data import DEFAULT_FRACTIONS, GraphData, Split, evaluation_of, read
 from kgplug.jobs.evaluate import evaluate
 from kgplug.jobs.predict import predict
-from kgplug.jobs.publish import diff, preview, publish, resume
+from kgplug.jobs.publish import diff, open_run, preview, publish, resume
 from kgplug.jobs.train import train
 from kgplug.jobs.tune import tune
 
@@ -14,6 +14,7 @@ __all__ = [
     "diff",
     "evaluate",
     "evaluation_of",
+    "open_run",
     "predict",
     "preview",
     "publish",

@@ -1,99 +1,121 @@
-"""Bring a run of this machine into the graph, tell beforehand what that would change, go on where it was cut off."""
+"""Publish a run of this machine: preview it, write it, resume it; and compare the lists of two runs."""
 
 from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Unpack, cast
 
 import numpy as np
 
 from kgplug import models
-from kgplug.data.artefact import MANIFEST, read_content, sha256_of
+from kgplug.data.artefact import MANIFEST, read_artefact, sha256_of
 from kgplug.data.publication import TopLists
 from kgplug.data.ranking.list_difference import ListDifference, compare_lists
 from kgplug.errors import UsageError
 from kgplug.graph import catalog
 from kgplug.graph.graph import Graph
 from kgplug.graph.identity import graph_identity
-from kgplug.graph.publishing.list_options import ListOptions
-from kgplug.graph.schema import GraphSchema
+from kgplug.graph.publishing.options import (
+    Embedding,
+    OptionsByName,
+    PublishOptions,
+    shows_options,
+    with_options,
+)
 from kgplug.jobs.data import evaluation_of, refuse_other_graph
 from kgplug.jobs.health import found_at_evaluation
+from kgplug.renamed import renamed
 from kgplug.training.runs import Runs
 
 if TYPE_CHECKING:
     from kgplug.embeddings.model import EmbeddingModel
-    from kgplug.graph.publishing.list_options import Embedding
     from kgplug.graph.publishing.preview import Preview
-    from kgplug.graph.publishing.publisher import PublishReport
+    from kgplug.graph.publishing.report import PublishReport
     from kgplug.recommenders.base import Recommender
 
 
-@dataclass(frozen=True)
-class PublishOptions:
-    """How a run is written into the graph; see `Graph.publish`."""
-
-    top: int = 10
-    similar: int | None = None
-    similar_label: str | None = None
-    lists: ListOptions = field(default_factory=ListOptions)
-    keep_previous: bool = True
-    force: bool = False
-
-
+@shows_options
 def publish(
     graph: Graph,
     folder: Path,
+    options: PublishOptions | None = None,
     *,
-    top: int = 10,
-    similar: int | None = None,
-    similar_label: str | None = None,
-    lists: ListOptions | None = None,
-    keep_previous: bool = True,
-    force: bool = False,
-    name: str | None = None,
-    replace: bool = False,
     progress: bool | None = None,
+    **options_by_name: Unpack[OptionsByName],
 ) -> PublishReport:
-    """Write a run into the graph it was trained on; by default whatever a user has feedback on now counts as seen.
+    """Write a run into the graph that it was trained on.
 
-    The other arguments are those of `Graph.publish`; the catalogue keeps them, for `resume`.
+    Args:
+        graph: where to publish.
+        folder: of the run.
+        options: how to publish it; those given by name take precedence. The catalogue keeps them, for `resume`.
+        progress: show bars; None shows them on a terminal.
+        options_by_name: fields of `PublishOptions`.
+
+    Raises:
+        RunError: the run was trained on another database, or is damaged.
+        KgplugError: as `Graph.publish`.
     """
-    options = PublishOptions(top, similar, similar_label, lists or ListOptions(), keep_previous, force)
-    model, arguments = _what_to_publish(graph, folder, options, progress)
-    return graph.publish(model, keep_previous=keep_previous, name=name, replace=replace, **arguments)
+    options = with_options(options, options_by_name)
+    model, details = open_run(graph, folder, force=options.force)
+    return graph.publish(model, options, details=details, progress=progress)
 
 
+@shows_options
 def preview(
     graph: Graph,
     folder: Path,
+    options: PublishOptions | None = None,
     *,
-    top: int = 10,
-    similar: int | None = None,
-    similar_label: str | None = None,
-    lists: ListOptions | None = None,
-    force: bool = False,
-    name: str | None = None,
-    replace: bool = False,
     progress: bool | None = None,
+    **options_by_name: Unpack[OptionsByName],
 ) -> Preview:
-    """Tell what `publish` with the same arguments would change; nothing is written."""
-    options = PublishOptions(top, similar, similar_label, lists or ListOptions(), force=force)
-    model, arguments = _what_to_publish(graph, folder, options, progress)
-    del arguments["progress"], arguments["details"]
-    return graph.preview(model, name=name, replace=replace, **arguments)
+    """Return what `publish` with the same arguments would change; nothing is written."""
+    options = with_options(options, options_by_name)
+    model, details = open_run(graph, folder, force=options.force)
+    return graph.preview(model, options, details=details, progress=progress)
+
+
+def open_run(graph: Graph, folder: Path, *, force: bool = False) -> tuple[Recommender | EmbeddingModel, dict[str, Any]]:
+    """Return the model of a run, and the facts about the run that the catalogue keeps.
+
+    Args:
+        graph: where the run will be published.
+        folder: of the run; its files are read once.
+        force: accept a run that was trained on another database.
+
+    Raises:
+        RunError: the run was trained on another database, or is damaged.
+        UsageError: the run does not know on which graph it was trained.
+    """
+    arrays, content = read_artefact(folder)
+    if not force:
+        refuse_other_graph(graph_identity(graph.connection, None), folder, content)
+    if not content.get("schema"):
+        raise UsageError(
+            f"Run {folder.name} does not say on which graph it was trained. Publish it from Python: "
+            "graph.publish(kgplug.load(folder), schema=…)."
+        )
+    model = models.restored(folder, arrays, content)
+    model.health = [*model.health, *found_at_evaluation(folder)]
+    return model, {
+        "settings": content["settings"],
+        "seed": content["seed"],
+        "metrics": {**content.get("metrics", {}), **evaluation_of(folder)},
+        "artefact": sha256_of(folder / MANIFEST),
+        "graph": {**content.get("data", {}), **_counts(content)},
+    }
 
 
 def resume(graph: Graph, runs: Runs, name: str | None = None, *, progress: bool | None = None) -> PublishReport:
-    """Bring an interrupted publish to its end, as it was begun.
+    """Finish an interrupted publish, with the options it was begun with.
 
     Args:
         graph: where it was begun.
-        runs: of this machine, where the run must stand.
-        name: of a model or a run; the interrupted one, if only one is.
+        runs: of this machine; the run must be among them.
+        name: of a model or a run; None for the interrupted one, if there is only one.
 
     Raises:
         UsageError: nothing was interrupted, several publishes were, or the run is not on this machine.
@@ -115,85 +137,41 @@ def resume(graph: Graph, runs: Runs, name: str | None = None, *, progress: bool 
             f"Run {run.id}, whose publish was interrupted, is not among the runs on this machine. Resume it where it "
             f"is, or undo the publish: `kgplug rollback {shlex.quote(run.model)}`."
         )
-    options = _options_of(run.details, runs)
-    return publish(graph, folder, **vars(options), name=run.model, replace=True, progress=progress)
+
+    def load(run: str) -> Embedding:
+        return cast("Embedding", models.load(runs.path(run)))
+
+    options = PublishOptions.from_details(run.details, load=load)
+    return publish(graph, folder, options, name=run.model, replace=True, progress=progress)
 
 
-def diff(runs: Sequence[Path], *, top: int = 10) -> ListDifference:
-    """Compare the lists that two runs give, their own training rows left out.
+@renamed(top="k")
+def diff(runs: Sequence[Path], *, k: int = 10) -> ListDifference:
+    """Compare the lists of two runs, without the items of their own training sets.
+
+    Args:
+        runs: two folders of runs of recommenders.
+        k: length of a list.
 
     Raises:
-        UsageError: one of them is an embedding, or they recommend other things to others.
+        UsageError: one of them is an embedding, or their users or items have different labels.
     """
     both = [cast("Recommender", models.load(folder)) for folder in runs]
     for model in both:
         if models.kind(model) != "recommender":
-            raise UsageError(f"Run {model.run} is an embedding and gives no lists; name two runs of recommenders.")
+            raise UsageError(f"Run {model.run} is an embedding and gives no lists. Name two runs of recommenders.")
     if len({(model.user_label, model.item_label) for model in both}) > 1:
-        raise UsageError("The two runs recommend other kinds of items, or to other users: their lists share nothing.")
-    before, after = (_lists_of(model, top) for model in both)
-    return compare_lists(before, after, k=tuple(dict.fromkeys((1, min(5, top), top))))
+        raise UsageError("The two runs have users or items of different labels, so their lists share nothing.")
+    before, after = (_lists_of(model, k) for model in both)
+    return compare_lists(before, after, k=tuple(dict.fromkeys((1, min(5, k), k))))
 
 
-def _lists_of(model: Recommender, top: int) -> TopLists:
-    items, scores = model.recommend(np.arange(len(model.user_keys)), top)
+def _lists_of(model: Recommender, k: int) -> TopLists:
+    items, scores = model.recommend(np.arange(len(model.user_keys)), k)
     return TopLists(model.user_label, model.item_label, model.user_keys, model.item_keys, items, scores)
-
-
-def _what_to_publish(
-    graph: Graph, folder: Path, options: PublishOptions, progress: bool | None
-) -> tuple[Recommender | EmbeddingModel, dict[str, Any]]:
-    """Return a run's model and the arguments for `Graph.publish`."""
-    content = read_content(folder)
-    if not options.force:
-        refuse_other_graph(graph_identity(graph.connection, None), folder, content)
-    if not content.get("schema"):
-        raise UsageError(
-            f"Run {folder.name} does not say on which graph it was trained. Publish it from Python: "
-            "graph.publish(kgplug.load(folder), schema=…)."
-        )
-    model: Recommender | EmbeddingModel = models.load(folder)
-    model.health = [*getattr(model, "health", []), *found_at_evaluation(folder)]
-    schema = GraphSchema.model_validate(content["schema"])
-    has_lists = content["kind"] == "recommender"
-    details: dict[str, Any] = {
-        "settings": content["settings"],
-        "seed": content["seed"],
-        "metrics": {**content.get("metrics", {}), **evaluation_of(folder)},
-        "artefact": sha256_of(folder / MANIFEST),
-        "schema": content["schema"],
-        "graph": {**content.get("data", {}), **_counts(content)},
-        "publish": {
-            "similar": options.similar,
-            "similar_label": options.similar_label,
-            "keep_previous": options.keep_previous,
-            "force": options.force,
-        },
-    }
-    if has_lists:
-        details["lists"] = {"top": options.top, **options.lists.to_dict()}
-    return model, {
-        "top": options.top,
-        "similar": options.similar,
-        "similar_label": options.similar_label,
-        "schema": schema,
-        "lists": options.lists,
-        "force": options.force,
-        "details": details,
-        "progress": progress,
-    }
 
 
 def _counts(content: dict) -> dict[str, int]:
     """Return how many users, items, entities and relations a run knows."""
     keys = {"users": "user_keys", "items": "item_keys", "entities": "entity_keys", "relations": "relations"}
     return {name: len(content[key]) for name, key in keys.items() if key in content}
-
-
-def _options_of(details: dict, runs: Runs) -> PublishOptions:
-    """Return the options that a publish was begun with, as the catalogue keeps them."""
-    kept = {"top": 10, **details.get("lists", {})}
-    top, diverse_by = kept.pop("top"), kept.pop("diverse_by", None)
-    by = None if diverse_by is None else cast("Embedding", models.load(runs.path(diverse_by)))
-    lists = ListOptions(**{**kept, "labels": tuple(kept.get("labels", ()))}, diverse_by=by)
-    return PublishOptions(top=top, lists=lists, **details.get("publish", {}))

@@ -43,13 +43,16 @@ class PykeenResult:
             raise UsageError(f"PyKEEN's {type(result.model).__name__} learns no vectors of entities to publish.")
         self._result = result
 
-    def publication(self, *, top: int = 10, also_seen: object = None, details: dict | None = None) -> Publication:  # noqa: ARG002
-        """Return the vectors of each label and of the relations, under the run id that their numbers give.
+    def publication(self, *, details: dict | None = None) -> Publication:
+        """Return the vectors of each label and of the relations, under a run id that follows from the vectors.
 
-        The same result has the same id, so publishing it again changes nothing. `top` and `also_seen` are not used.
+        The same result has the same id, so publishing it again changes nothing.
+
+        Args:
+            details: JSON-able facts to keep with them.
 
         Raises:
-            DataError: an entity's name tells no node.
+            DataError: an entity's name does not say which node it is.
         """
         model, training = self._result.model, self._result.training
         name = type(model).__name__

@@ -234,27 +234,28 @@ class Recommender(ListMaker):
     def publication(
         self,
         *,
-        top: int = 10,
-        also_seen: Interactions | None = None,
+        k: int = 10,
         details: dict | None = None,
+        also_seen: Interactions | None = None,
         exclude_seen: bool = True,
         only: np.ndarray | None = None,
         exclude: np.ndarray | None = None,
         diversity: float = 0.0,
         vectors: np.ndarray | None = None,
     ) -> Publication:
-        """Return what a publisher writes: user and item vectors, and the top items of every user.
+        """Return what a publisher writes: user and item vectors, and the best items of every user.
 
-        A run has one vector per node, so a user that is also an item is published with its item vector, by which
-        items are similar.
+        A node has one vector per run. A user who is also an item is published with its item vector, which says what
+        it is similar to.
 
         Args:
-            top: length of a list.
-            details: facts kept beside them.
+            k: length of a list.
+            details: JSON-able facts to keep with them.
             also_seen, exclude_seen, only, exclude, diversity, vectors: as in `recommend`.
         """
+        self._check_trained()
         items, scores = self.recommend(
-            np.arange(len(self.user_keys)), top, exclude_seen=exclude_seen, also_seen=also_seen, only=only,
+            np.arange(len(self.user_keys)), k, exclude_seen=exclude_seen, also_seen=also_seen, only=only,
             exclude=exclude, diversity=diversity, vectors=vectors,
         )  # fmt: skip
         lists = TopLists(self.user_label, self.item_label, self.user_keys, self.item_keys, items, scores)

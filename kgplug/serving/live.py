@@ -1,4 +1,4 @@
-"""A list made now, by the model of a published run: for one user, under filters that the published list knows not."""
+"""Recompute one user's list with the published model, applying filters the stored list does not have."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from kgplug import models
 from kgplug.errors import RunError, UsageError
 from kgplug.graph.find_key import require_key
 from kgplug.graph.lookups import feedback_of, own_item, titles_of
-from kgplug.graph.publishing.list_options import ListOptions, recommend_options
+from kgplug.graph.publishing.list_options import recommend_options
+from kgplug.graph.publishing.options import ListOptions
+from kgplug.renamed import renamed
 from kgplug.serving import explain
 
 if TYPE_CHECKING:
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from kgplug.training.runs import Runs
 
 
+@renamed(lists="options")
 def live_recommendations(
     graph: Graph,
     runs: Runs,
@@ -29,43 +32,43 @@ def live_recommendations(
     *,
     model: str | None = None,
     k: int = 10,
-    lists: ListOptions | None = None,
+    options: ListOptions | None = None,
     reasons: bool = True,
 ) -> pd.DataFrame:
-    """Score the catalogue for a user with the run that a published model serves.
+    """Score all items for a user with the run that a published model serves.
 
     A user who is newer than the run gets a list from what they like in the graph now (`Recommender.recommend_for`).
 
     Args:
-        graph: with a schema (`graph.use(schema)`); feedback is read with that of the run, where it is another.
-        runs: of this machine, where the published run must stand.
+        graph: with a schema (`graph.use(schema)`). Feedback is read with the run's own schema if it differs.
+        runs: of this machine; the published run must be among them.
         user: key.
-        model: a published recommender; the one published last whose run stands here, if not given.
-        k: at most so many.
-        lists: what counts as seen, which items are let through, how much they differ.
-        reasons: look up why, one path an item.
+        model: a published recommender; by default the one published last whose run is on this machine.
+        k: maximum number of items.
+        options: which items are listed, and how much they differ.
+        reasons: also look up why, one path per item.
 
     Returns:
-        One row an item, best first, as `explain.recommendations`.
+        One row per item, best first, as `explain.recommendations`.
 
     Raises:
         UsageError: unknown user, model, label or predicate, or the run is not on this machine.
     """
     run = _serving_run(graph, runs, model)
     graph, recommender = explain.as_published(graph, run), _recommender(runs, run)
-    lists, schema = lists or ListOptions(), graph.schema
+    options, schema = options or ListOptions(), graph.schema
     require_key(graph.connection, schema.user.label, schema.user.key, user)
     feedback = feedback_of(graph.connection, schema, user)
     rated, likes = (recommender.item_numbers(keys, skip_unknown=True) for keys in feedback)
-    options = recommend_options(graph.connection, schema, recommender, lists)
+    rules = recommend_options(graph.connection, schema, recommender, options)
     own = recommender.item_numbers(own_item(graph.connection, schema, user), skip_unknown=True)
-    options["exclude"] = np.concatenate([own, rated if lists.seen == "all" else rated[:0]])
+    rules["exclude"] = np.concatenate([own, rated if options.seen == "all" else rated[:0]])
     users = np.flatnonzero(recommender.user_keys == user)
     if len(users):
-        found = recommender.recommend(users, k, exclude_seen=lists.seen != "none", **options)
+        found = recommender.recommend(users, k, exclude_seen=options.seen != "none", **rules)
         items, scores = (part[0][found[0][0] >= 0] for part in found)
     else:
-        items, scores = recommender.recommend_for(likes, k, **options)
+        items, scores = recommender.recommend_for(likes, k, **rules)
     frame = _with_titles(graph, recommender.item_keys[items], scores)
     return explain.with_reasons(graph, user, frame) if reasons else frame
 
@@ -83,19 +86,19 @@ def _recommender(runs: Runs, run: dict) -> Recommender:
     here = {info.id: info for info in runs.list()}
     if run["id"] not in here:
         raise UsageError(
-            f"Run {run['id']}, which serves as {run['model']}, is not among the runs on this machine, so it can make "
-            "no list here. Give these options to `kgplug publish`, where the run is."
+            f"Run {run['id']}, which serves as {run['model']}, is not among the runs on this machine, so no live list "
+            "can be made here. Give these options to `kgplug publish` on the machine that has the run."
         )
     info = here[run["id"]]
     if info.damage:
         raise RunError(info.damage)
     if info.kind != "recommender":
-        raise UsageError(f"{run['model']} is an embedding and gives no lists; name a recommender with --model.")
+        raise UsageError(f"{run['model']} is an embedding and gives no lists. Name a recommender with --model.")
     return cast("Recommender", models.load(cast("Path", info.path)))
 
 
 def _with_titles(graph: Graph, keys: np.ndarray, scores: np.ndarray) -> pd.DataFrame:
-    """Return rank, id, title and score of items, those that are no longer in the graph left out."""
+    """Return rank, id, title and score of items; items that are no longer in the graph are left out."""
     import pandas as pd
 
     titles = titles_of(graph.connection, graph.schema, keys.tolist())

@@ -15,6 +15,7 @@ from kgplug.errors import RunError, UsageError
 
 HEALTH = "health.json"  # beside a run: what an evaluation found dead about it
 EVALUATION = "evaluation.json"  # beside a run
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,7 @@ class Runs:
 
     def __init__(self, folder: Path) -> None:
         self.folder = Path(folder)
+        self._known: dict[Path, tuple[frozenset, RunInfo]] = {}
 
     def __repr__(self) -> str:
         return f"Runs({str(self.folder)!r}), {len(self.list()):,} of them"
@@ -65,13 +67,25 @@ class Runs:
 
     def path(self, run: str) -> Path:
         """Return where a run of that id stands or shall stand."""
-        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", run):
+        if not _ID.fullmatch(run):
             raise UsageError(f'Run id "{run}": expected letters, digits, "-" and "_".')
         return self.folder / run
+
+    def has(self, text: str) -> bool:
+        """Return whether a text is the id of one of the runs."""
+        return bool(_ID.fullmatch(text)) and os.path.isdir(self.folder / text)  # noqa: PTH112 (Path.is_dir raises if too long)
 
     def info(self, folder: Path) -> RunInfo:
         """Return what a run says about itself. Reads its JSON and checks sizes; `load` checks the hashes."""
         folder = Path(folder)
+        files = _files(folder)
+        if folder in self._known and self._known[folder][0] == files:  # unchanged since it was read
+            return self._known[folder][1]
+        info = self._read_info(folder)
+        self._known[folder] = files, info
+        return info
+
+    def _read_info(self, folder: Path) -> RunInfo:
         try:
             content = peek_content(folder)
             history = content.get("history") or {}
@@ -133,6 +147,8 @@ class Runs:
         Raises:
             UsageError: nothing fits, or several do; the message tells what there is.
         """
+        if self.has(text):
+            return self.folder / text
         found = self.list()
         by_id = {info.id: info.path for info in found}
         if text in by_id:
@@ -161,6 +177,15 @@ class Runs:
             f'No run or model "{text}". Runs: {_some([info.id for info in reversed(found)])}.'
             + (f" Models: {', '.join(models)}." if models else "")
         )
+
+
+def _files(folder: Path) -> frozenset[tuple[str, int, int]]:
+    """Return name, size and time of change of the files of a run."""
+    try:
+        found = [(file.name, file.stat()) for file in os.scandir(folder)]
+    except OSError:
+        found = []
+    return frozenset((name, stat.st_size, stat.st_mtime_ns) for name, stat in found)
 
 
 def _evaluation(folder: Path) -> dict[str, float]:

@@ -189,7 +189,7 @@ def test_one_user_one_relation_and_k_beyond_the_films_give_a_short_list(
     data = jobs.read(graph, schema, name=name)
     folder = jobs.train(name, data, runs, settings={"epochs": 2} if name in ("MKR", "KGCN", "MF") else {},
                         split=jobs.Split((1, 0, 0)), progress=False)  # fmt: skip
-    jobs.publish(graph, folder, top=50, progress=False)
+    jobs.publish(graph, folder, k=50, progress=False)
     listed = connection.rows("MATCH (:User)-[r:RECOMMENDS]->(m:Movie) RETURN r.rank AS rank, m.id AS film")
     assert listed == [{"rank": 1, "film": 3}]
 
@@ -219,7 +219,7 @@ def test_any_key_is_the_same_after_import_read_training_and_publishing(connectio
     pairs = zip(read.user_keys[read.users], read.item_keys[read.items], strict=True)
     assert set(pairs) == set(likes)
     model = Popularity().fit(read)
-    graph.publish(model, top=3, also_seen=read)
+    graph.publish(model, k=3, also_seen=read)
     items, _ = model.recommend(np.arange(len(texts)), k=3)
     expected = {
         (key, rank + 1, model.item_keys[item])

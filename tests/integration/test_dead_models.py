@@ -63,12 +63,12 @@ def test_a_dead_run_of_an_earlier_version_is_refused_and_nothing_is_written(
     graph: Graph, runs: Runs, how: str, said: str
 ) -> None:
     folder = trained(graph, runs)
-    jobs.publish(graph, folder, top=3)  # alive
+    jobs.publish(graph, folder, k=3)  # alive
     graph.unpublish("MF")
     break_run(folder, how)
     for refused in (jobs.publish, jobs.preview):
         with pytest.raises(DeadModelError, match=said):
-            refused(graph, folder, top=3)
+            refused(graph, folder, k=3)
     with pytest.raises(DeadModelError, match="--force"):
         graph.publish(models.load(folder), schema=SCHEMA)
     assert graph.connection.rows(WRITTEN) == [{"n": 0}]

@@ -128,7 +128,7 @@ def test_a_final_run_is_measured_by_its_origin_and_published(connection: Connect
     assert table.iloc[0].to_dict() == alone.iloc[0].to_dict()
     assert list(jobs.evaluate(graph, [final, origin])["recommender"].index) == [final.name, origin.name]
     assert runs.info(final).evaluation == runs.info(origin).evaluation != {}
-    jobs.publish(graph, final, top=3)
+    jobs.publish(graph, final, k=3)
     (row,) = connection.rows("MATCH (r:KgplugRun {id: $id}) RETURN r.metrics AS metrics", id=final.name)
     assert json.loads(row["metrics"])["NDCG@10"] == pytest.approx(alone["NDCG@10"].iloc[0])
     for path in sorted(origin.iterdir()):

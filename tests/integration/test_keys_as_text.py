@@ -54,7 +54,7 @@ def fill(connection: Connection, home: Path, *, user: str = "u", item: str = "i"
     graph = Graph(connection).use(SCHEMA)
     runs = Runs(home / "runs")
     folder = jobs.train("ItemKNN", jobs.read(graph, SCHEMA, name="ItemKNN"), runs, progress=False)
-    jobs.publish(graph, folder, top=3, progress=False)
+    jobs.publish(graph, folder, k=3, progress=False)
     return graph
 
 

@@ -17,7 +17,8 @@ from kgplug.errors import UsageError
 from kgplug.graph import catalog
 from kgplug.graph.connection import Connection
 from kgplug.graph.graph import Graph
-from kgplug.graph.publishing.list_options import ListOptions, matching_items
+from kgplug.graph.publishing.list_options import matching_items
+from kgplug.graph.publishing.options import ListOptions, PublishOptions
 from kgplug.graph.schema import FeedbackSchema
 from kgplug.graph.server.home import Endpoint
 from kgplug.recommenders.base import Recommender
@@ -77,11 +78,11 @@ def test_a_predicate_and_labels_let_items_through(graph: Graph) -> None:
 @pytest.mark.parametrize(
     ("where", "said"),
     [
-        ("m.year > 1990", "is no Cypher predicate over item, such as .* Neo4j says: .*`m` not defined"),
-        ("item.year >", "is no Cypher predicate over item"),
-        ("5", "is no Cypher predicate over item"),
+        ("m.year > 1990", "is not a valid Cypher predicate on item, such as .* Neo4j says: .*`m` not defined"),
+        ("item.year >", "is not a valid Cypher predicate on item"),
+        ("5", "is not a valid Cypher predicate on item"),
         ("item.year + 1", "No Movie passes"),
-        ("item.year > $year", "is no Cypher predicate over item.*[Pp]arameter"),
+        ("item.year > $year", "is not a valid Cypher predicate on item.*[Pp]arameter"),
         ("item.jahr > 1990", r"No Movie passes 'item.jahr > 1990'. Properties of Movie nodes: id, title, year\."),
         (
             "true) MATCH (n) DETACH DELETE n RETURN 1 AS key UNION MATCH (item) WHERE (true",
@@ -115,18 +116,18 @@ def test_what_a_user_has_seen_is_as_the_option_says(graph: Graph, run: tuple[Run
     _, folder = run
     had = seen(graph)
     trained_on = _training_rows(folder)
-    jobs.publish(graph, folder, top=20)
+    jobs.publish(graph, folder, k=20)
     assert all(not had.get(user, set()) & set(films) for user, films in listed(graph).items())
     assert all(len(films) == 12 - len(had.get(user, set())) for user, films in listed(graph).items())
-    jobs.publish(graph, folder, top=20, lists=ListOptions(seen="train"))
+    jobs.publish(graph, folder, k=20, seen="train")
     assert all(set(films) == set(range(1, 13)) - trained_on[user] for user, films in listed(graph).items())
     assert any(had[user] & set(films) for user, films in listed(graph).items() if user in had)
-    jobs.publish(graph, folder, top=20, lists=ListOptions(seen="none"))
+    jobs.publish(graph, folder, k=20, seen="none")
     assert all(len(films) == 12 for films in listed(graph).values())
     run_record = catalog.serving(graph.connection, "MF")
     assert run_record is not None
     assert run_record["details"]["lists"] == {
-        "top": 20,
+        "k": 20,
         "seen": "none",
         "where": None,
         "labels": [],
@@ -147,12 +148,12 @@ def test_published_lists_are_filtered_and_publishing_so_again_changes_nothing(
     graph: Graph, run: tuple[Runs, Path]
 ) -> None:
     _, folder = run
-    options = ListOptions(where="item.year > 1990", labels=("Classic", "Rarity"), diversity=0.4)
-    jobs.publish(graph, folder, top=5, lists=options)
+    options = PublishOptions(k=5, where="item.year > 1990", labels=("Classic", "Rarity"), diversity=0.4)
+    jobs.publish(graph, folder, options)
     allowed = {film for film in (1, 2, 3, 12) if 1990 + film % 3 > 1990}
     assert {film for films in listed(graph).values() for film in films} == allowed
     before = graph.connection.rows(ALL_NODES), graph.connection.rows(ALL_EDGES)
-    report = jobs.publish(graph, folder, top=5, lists=options)
+    report = jobs.publish(graph, folder, options)
     assert report.edges == 0
     after = graph.connection.rows(ALL_NODES), graph.connection.rows(ALL_EDGES)
     assert [row["id"] for part in after for row in part] == [row["id"] for part in before for row in part]
@@ -161,7 +162,7 @@ def test_published_lists_are_filtered_and_publishing_so_again_changes_nothing(
 def test_an_embedding_has_no_lists_to_filter(graph: Graph) -> None:
     model = EmbeddingModel("TransE", embedding_dim=4, epochs=1, device="cpu").fit(graph.read_knowledge(SCHEMA))
     with pytest.raises(UsageError, match="TransE gives no lists, so there is nothing to filter"):
-        graph.publish(model, lists=ListOptions(where="item.year > 1990"))
+        graph.publish(model, where="item.year > 1990")
 
 
 def test_a_model_without_item_vectors_is_diverse_by_those_of_an_embedding(graph: Graph, tmp_path: Path) -> None:
@@ -170,13 +171,13 @@ def test_a_model_without_item_vectors_is_diverse_by_those_of_an_embedding(graph:
     small = {"embedding_dim": 4, "epochs": 2, "device": "cpu"}
     knn, transe = jobs.train("ItemKNN", data, runs), jobs.train("TransE", data, runs, settings=small)
     with pytest.raises(UsageError, match=r"ItemKNN has no item vectors .*--diverse-by RUN"):
-        jobs.publish(graph, knn, lists=ListOptions(diversity=0.7))
+        jobs.publish(graph, knn, diversity=0.7)
     model, embedding = models.load(knn), models.load(transe)
     with pytest.raises(UsageError, match=r"diverse_by: expected an embedding, such as .*; found ItemKNN"):
         ListOptions(diversity=0.7, diverse_by=model)
-    with pytest.raises(UsageError, match="give diversity, too"):
+    with pytest.raises(UsageError, match="Set diversity as well"):
         ListOptions(diverse_by=embedding)
-    jobs.publish(graph, knn, top=4, lists=ListOptions(diversity=0.7, diverse_by=embedding))
+    jobs.publish(graph, knn, k=4, diversity=0.7, diverse_by=embedding)
     assert isinstance(model, Recommender) and isinstance(embedding, EmbeddingModel)
     entities = embedding.vocabulary.entities_of(model.item_keys, label="Movie")
     vectors = embedding.entity_vectors()[entities]
@@ -189,18 +190,18 @@ def test_a_model_without_item_vectors_is_diverse_by_those_of_an_embedding(graph:
 
 def test_a_live_list_is_the_published_one_and_filters_look_beyond_it(graph: Graph, run: tuple[Runs, Path]) -> None:
     runs, folder = run
-    jobs.publish(graph, folder, top=2)
+    jobs.publish(graph, folder, k=2)
     before = graph.connection.rows(ALL_NODES), graph.connection.rows(ALL_EDGES)
     frame = live_recommendations(graph, runs, 3, k=2)
     assert list(frame.columns) == ["rank", "id", "title", "score", "because"]
     assert frame["id"].tolist() == listed(graph)[3] and frame["title"].tolist() == [f"Film {n}" for n in frame["id"]]
     rows = graph.connection.rows(LISTED, model="MF")
     np.testing.assert_allclose(frame["score"], [row["score"] for row in rows if row["user"] == 3], atol=1e-6)
-    filtered = live_recommendations(graph, runs, 3, k=9, lists=ListOptions(where="item.id > 6"), reasons=False)
+    filtered = live_recommendations(graph, runs, 3, k=9, options=ListOptions(where="item.id > 6"), reasons=False)
     assert sorted(filtered["id"]) == sorted(set(range(7, 13)) - seen(graph)[3])
     graph.connection.write("MATCH (u:User {id: 3}), (m:Movie {id: $id}) CREATE (u)-[:RATED {rating: 5}]->(m)", id=12)
     assert 12 not in live_recommendations(graph, runs, 3, k=12, reasons=False)["id"].tolist()
-    train_only = live_recommendations(graph, runs, 3, k=12, lists=ListOptions(seen="train"), reasons=False)
+    train_only = live_recommendations(graph, runs, 3, k=12, options=ListOptions(seen="train"), reasons=False)
     assert set(train_only["id"]) == set(range(1, 13)) - _training_rows(folder)[3]
     graph.connection.write("MATCH (:User {id: 3})-[r:RATED]->(:Movie {id: 12}) DELETE r")
     assert len(graph.connection.rows(ALL_NODES)) == len(before[0])
@@ -209,7 +210,7 @@ def test_a_live_list_is_the_published_one_and_filters_look_beyond_it(graph: Grap
 
 def test_a_user_newer_than_the_run_gets_a_live_list_from_what_they_like(graph: Graph, run: tuple[Runs, Path]) -> None:
     runs, folder = run
-    jobs.publish(graph, folder, top=2)
+    jobs.publish(graph, folder, k=2)
     graph.connection.write(
         "CREATE (u:User {id: 77}) WITH u MATCH (m:Movie) WHERE m.id IN [2, 4, 5] "
         "CREATE (u)-[:RATED {rating: CASE m.id WHEN 5 THEN 1 ELSE 5 END}]->(m)"

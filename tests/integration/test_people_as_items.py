@@ -38,7 +38,7 @@ def test_people_as_users_and_items_go_all_the_way_with_one_vector_each(connectio
         jobs.train("MKR", jobs.read(graph, SCHEMA, name="MKR"), runs, settings=SETTINGS, seed=seed) for seed in (0, 1)
     )
     for folder in (first, second):
-        report = jobs.publish(graph, folder, top=5, similar=3, lists=None, force=True)
+        report = jobs.publish(graph, folder, k=5, similar=3, force=True)
         assert report.vectors == 40
     assert connection.rows(ITSELF) == [{"n": 0}]
     listed = explain.recommendations(graph, 7, k=5)

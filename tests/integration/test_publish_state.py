@@ -14,7 +14,6 @@ from kgplug.errors import UsageError
 from kgplug.graph.connection import Connection
 from kgplug.graph.graph import Graph
 from kgplug.graph.publishing import clean
-from kgplug.graph.publishing.list_options import ListOptions
 from kgplug.graph.schema import FeedbackSchema, GraphSchema, ItemSchema
 from kgplug.recommenders.base import Recommender
 from kgplug.serving.live import live_recommendations
@@ -65,23 +64,23 @@ def test_a_published_list_holds_nothing_that_its_user_has_feedback_on_now(
 ) -> None:
     graph = Graph(connection)
     BEFORE[before](graph)
-    graph.publish(kgplug.load(run), top=5, progress=False)
+    graph.publish(kgplug.load(run), k=5, progress=False)
     seen, viewed = published(graph)
     assert seen == 0 and viewed > 0
-    assert graph.preview(kgplug.load(run), top=5).lists.changed == 0
+    assert graph.preview(kgplug.load(run), k=5).lists.changed == 0
 
 
 def test_feedback_that_comes_after_a_read_counts_as_seen(connection: Connection, run: Path) -> None:
     graph = Graph(connection)
     graph.read_interactions(SCHEMA)
     connection.write("MATCH (u:User {id: 2}), (m:Movie) WHERE m.id IN [1, 3, 5] MERGE (u)-[:RATED {rating: 5}]->(m)")
-    graph.publish(kgplug.load(run), top=5, progress=False)
+    graph.publish(kgplug.load(run), k=5, progress=False)
     assert published(graph)[0] == 0
 
 
 def test_the_schema_of_the_call_comes_before_that_of_the_model(connection: Connection, run: Path) -> None:
     graph = Graph(connection)
-    graph.publish(kgplug.load(run), top=5, schema=VIEWED, progress=False)
+    graph.publish(kgplug.load(run), k=5, schema=VIEWED, progress=False)
     seen, viewed = published(graph)
     assert viewed == 0 and seen > 0
     with pytest.raises(UsageError, match=r"ItemKNN was trained to recommend :Movie to :User"):
@@ -90,7 +89,7 @@ def test_the_schema_of_the_call_comes_before_that_of_the_model(connection: Conne
 
 def test_only_what_is_asked_for_is_left_out(connection: Connection, run: Path) -> None:
     graph, model = Graph(connection), kgplug.load(run)
-    graph.publish(model, top=5, lists=ListOptions(seen="train"), progress=False)
+    graph.publish(model, k=5, seen="train", progress=False)
     assert published(graph)[0] > 0
 
 
@@ -108,7 +107,7 @@ def test_a_model_that_does_not_know_its_graph_needs_a_schema_that_is_beyond_doub
         graph.publish(model)
     with pytest.raises(UsageError, match="read with 2 schemas"):
         graph.cypher("popular_unseen", user=1, k=3)
-    graph.use(SCHEMA).publish(model, top=5, progress=False)
+    graph.use(SCHEMA).publish(model, k=5, progress=False)
     assert published(graph)[0] == 0
 
 
@@ -124,7 +123,7 @@ def test_a_model_keeps_the_schema_of_what_it_learnt_through_splits_and_files(
     graph.read_interactions(VIEWED)
     loaded = kgplug.load(tmp_path / "saved")
     assert loaded.graph_schema == SCHEMA.model_dump()
-    report = graph.publish(loaded, top=5, progress=False)
+    report = graph.publish(loaded, k=5, progress=False)
     assert report.edges > 0
     assert kgplug.load(run).graph_schema == SCHEMA.model_dump()
 
@@ -133,7 +132,7 @@ def test_a_live_list_leaves_out_what_the_schema_of_its_run_names(
     connection: Connection, run: Path, tmp_path: Path
 ) -> None:
     graph = Graph(connection)
-    jobs.publish(graph, run, top=5, progress=False)
+    jobs.publish(graph, run, k=5, progress=False)
     rated = {row["id"] for row in connection.rows("MATCH (:User {id: 1})-[:RATED]->(m) RETURN m.id AS id")}
     frame = live_recommendations(graph.use(VIEWED), Runs(tmp_path / "runs"), 1, k=12, reasons=False)
     assert len(frame) and not rated & set(frame["id"])

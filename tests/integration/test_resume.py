@@ -19,7 +19,7 @@ from kgplug.graph import catalog
 from kgplug.graph.connection import Connection
 from kgplug.graph.graph import Graph
 from kgplug.graph.publishing import clean, publisher
-from kgplug.graph.publishing.list_options import ListOptions
+from kgplug.graph.publishing.options import PublishOptions
 from kgplug.graph.server.home import Endpoint
 from kgplug.jobs.erase_user import erase_user
 from kgplug.training.runs import Runs
@@ -60,9 +60,8 @@ def test_an_interrupted_publish_is_brought_to_its_end_as_it_was_begun(
 ):
     first, second = trained(graph, runs), trained(graph, runs, seed=1)
     jobs.publish(graph, first)
-    lists = ListOptions(seen="none", where="item.id <= 9", diversity=0.3)
-    options = {"top": 4, "similar": 2, "similar_label": "Movie", "lists": lists}
-    interrupt(lambda: jobs.publish(graph, second, **options), monkeypatch)
+    options = PublishOptions(k=4, similar=2, similar_label="Movie", seen="none", where="item.id <= 9", diversity=0.3)
+    interrupt(lambda: jobs.publish(graph, second, options), monkeypatch)
     served = catalog.serving(graph.connection, "MF")
     assert served is not None
     assert served["id"] == first.name
@@ -70,7 +69,7 @@ def test_an_interrupted_publish_is_brought_to_its_end_as_it_was_begun(
     assert (report.run, report.previous, report.lists) == (second.name, first.name, 0)
     whole = graph.connection.rows(ALL_EDGES), listed(graph)
     assert all(len(films) == 4 and max(films) <= 9 for films in listed(graph).values())
-    jobs.publish(graph, second, **options)
+    jobs.publish(graph, second, options)
     assert (graph.connection.rows(ALL_EDGES), listed(graph)) == whole
     with pytest.raises(UsageError, match="No publish was interrupted"):
         jobs.resume(graph, runs)
@@ -109,12 +108,12 @@ def test_the_catalogue_tells_what_a_run_is(graph: Graph, runs: Runs):
 
 def test_two_runs_are_compared_by_the_lists_they_give(graph: Graph, runs: Runs):
     one, other = trained(graph, runs), trained(graph, runs, "Popularity")
-    same = jobs.diff([one, one], top=5)
+    same = jobs.diff([one, one], k=5)
     assert (same.changed, same.overlap) == (0, {1: 1.0, 5: 1.0})
-    found = jobs.diff([one, other], top=5)
+    found = jobs.diff([one, other], k=5)
     assert found.changed > 0
     assert found.added == found.removed > 0
-    assert jobs.diff([other, one], top=5).overlap == found.overlap
+    assert jobs.diff([other, one], k=5).overlap == found.overlap
     embedding = jobs.train("TransE", jobs.read(graph, SCHEMA, name="TransE"), runs, settings={"epochs": 1})
     with pytest.raises(UsageError, match="is an embedding and gives no lists"):
         jobs.diff([one, embedding])

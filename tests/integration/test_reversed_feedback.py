@@ -55,7 +55,7 @@ def test_both_directions_read_train_publish_and_explain_alike(connection: Connec
         assert list(knowledge.relations) == ["IN_GENRE"]
         assert check(connection, chosen).ok
         graph = Graph(connection).use(chosen)
-        jobs.publish(graph, jobs.train("ItemKNN", jobs.read(graph, chosen, name="ItemKNN"), runs), top=3)
+        jobs.publish(graph, jobs.train("ItemKNN", jobs.read(graph, chosen, name="ItemKNN"), runs), k=3)
         listed = explain.recommendations(graph, 4, k=3)
         alive = live.live_recommendations(graph, runs, 4, k=3)
         popular = graph.cypher("popular_unseen", user=4, k=3)

@@ -9,7 +9,7 @@ import pytest
 from kgplug import jobs
 from kgplug.graph.connection import Connection
 from kgplug.graph.graph import Graph
-from kgplug.graph.publishing.list_options import ListOptions
+from kgplug.graph.publishing.options import ListOptions
 from kgplug.graph.schema import FeedbackSchema, GraphSchema, ItemSchema, UserSchema
 from kgplug.jobs.erase_user import erase_user
 from kgplug.serving import live
@@ -44,11 +44,11 @@ def trained(graph: Graph, runs: Runs, name: str, schema: GraphSchema = SCHEMA) -
 @pytest.mark.parametrize("name", ["ItemKNN", "MF", "Popularity"])
 def test_nobody_is_recommended_to_themselves_stored_or_live(graph: Graph, runs: Runs, name: str) -> None:
     folder = trained(graph, runs, name)
-    for lists in (ListOptions(), ListOptions(seen="none")):
-        jobs.publish(graph, folder, top=5, lists=lists)
+    for seen in ("all", "none"):
+        jobs.publish(graph, folder, k=5, seen=seen)
         assert graph.connection.rows(ITSELF) == [{"n": 0}]
         for person in (3, 4, 8):
-            found = live.live_recommendations(graph, runs, person, k=39, lists=lists, reasons=False)
+            found = live.live_recommendations(graph, runs, person, k=39, options=ListOptions(seen=seen), reasons=False)
             assert len(found) > 0 and person not in found["id"].tolist()
 
 
@@ -80,9 +80,9 @@ def test_a_node_of_both_labels_is_one_node_whatever_its_keys(graph: Graph, runs:
     assert (rows.own_items >= 0).sum() == 30
     for name in ("MF", "ItemKNN"):
         folder = trained(graph, runs, name, schema)
-        jobs.publish(graph, folder, top=5, lists=ListOptions(seen="none"))
+        jobs.publish(graph, folder, k=5, seen="none")
         assert graph.connection.rows(ITSELF) == [{"n": 0}]
-        found = live.live_recommendations(graph, runs, 12, lists=ListOptions(seen="none"), reasons=False)
+        found = live.live_recommendations(graph, runs, 12, options=ListOptions(seen="none"), reasons=False)
         assert len(found) > 0 and "star 12" not in found["id"].tolist()
 
 
@@ -98,7 +98,7 @@ def test_an_erased_person_is_in_no_list_of_others_and_no_run(graph: Graph, runs:
     into = "MATCH ()-[r:RECOMMENDS|SIMILAR_TO]->(:Person {id: 8}) RETURN count(r) AS n"
     assert graph.connection.rows(into)[0]["n"] > 0
     found = erase_user(graph, runs, 8)
-    again = jobs.publish(graph, folders[0], top=3)  # the key that stands in the run in place of theirs is no node's
+    again = jobs.publish(graph, folders[0], k=3)  # the key that stands in the run in place of theirs is no node's
     assert (again.missing, again.vectors_skipped) == (0, 0) and "erased" not in str(again)
     assert jobs.preview(graph, folders[0]).missing == 0
     assert found.graph.found == (0, [])

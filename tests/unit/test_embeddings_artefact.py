@@ -71,7 +71,7 @@ def test_a_checkpoint_of_other_settings_is_refused(tmp_path: Path) -> None:
 def test_a_publication_has_the_vectors_of_each_label_and_none_without() -> None:
     graph = labelled()
     model = EmbeddingModel("TransE", **SMALL).fit(graph)
-    publication = model.publication(top=3, details={"a": 1})
+    publication = model.publication(details={"a": 1})
     assert (publication.model, publication.run, publication.lists) == ("TransE", model.run, None)
     assert [part.label for part in publication.vectors] == ["Movie", "Person"]
     movies, people = publication.vectors

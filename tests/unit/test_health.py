@@ -102,7 +102,7 @@ def test_a_user_who_has_seen_all_neighbours_does_not_make_a_neighbour_model_coll
     users, items = np.array(rows).T
     keys = np.arange(20).astype(object)
     model = ItemKNN().fit(Interactions.from_arrays(keys, keys, users, items))
-    publication = model.publication(top=5)
+    publication = model.publication(k=5)
     assert publication.lists is not None and (publication.lists.scores == 0).all()
     refuse_dead(publication, force=False)
 
@@ -181,8 +181,8 @@ def test_each_way_to_break_a_model_is_found_and_not_published(planted: tuple, ho
     assert any(said in sentence for sentence in found), found
     if how != "not numbers":  # which gives no lists at all
         with pytest.raises(DeadModelError, match=said):
-            refuse_dead(model.publication(top=5), force=False)
-        refuse_dead(model.publication(top=5), force=True)
+            refuse_dead(model.publication(k=5), force=False)
+        refuse_dead(model.publication(k=5), force=True)
 
 
 def test_findings_are_logged_and_stored_in_the_run(

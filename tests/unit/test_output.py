@@ -19,7 +19,7 @@ import kgplug
 from kgplug.cli import console
 from kgplug.data.artefact import write_artefact
 from kgplug.graph.publishing.erase import EraseReport
-from kgplug.graph.publishing.publisher import PublishReport
+from kgplug.graph.publishing.report import PublishReport
 from kgplug.jobs.erase_user import Erasure
 from kgplug.plain_text import counted, encodable, printable
 from kgplug.training.runs import Runs

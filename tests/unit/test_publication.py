@@ -17,7 +17,8 @@ from kgplug.graph.publishing import vectors as vector_writing
 from kgplug.graph.publishing.batches import run_batches
 from kgplug.graph.publishing.check import check_publication
 from kgplug.graph.publishing.nodes import NodeLookup
-from kgplug.graph.publishing.publisher import PublishReport, publish
+from kgplug.graph.publishing.publisher import publish
+from kgplug.graph.publishing.report import PublishReport
 from kgplug.graph.publishing.vectors import usable_rows, vector_texts, wait_for_indexes
 from kgplug.graph.schema import GraphSchema
 
@@ -209,6 +210,6 @@ def test_a_report_says_what_was_done_and_what_was_not():
         "MKR is served by run mkr-2 (2.5 s).",
         "Vectors: 90 written; vector indexes: none.",
         "Lists: 60 users written (300 edges).",
-        "Passed over 1 node that is not in the graph: User 5.",
-        "Run mkr-1 served before and is kept: `kgplug rollback MKR` brings it back.",
+        "Skipped 1 node that is not in the graph: User 5.",
+        "Run mkr-1 served before and is kept: `kgplug rollback MKR` returns to it.",
     ]

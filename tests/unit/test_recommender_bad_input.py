@@ -83,7 +83,7 @@ def test_a_model_trains_and_answers_or_says_in_a_sentence_why_not(name: str, cas
     assert (np.sort(listed, axis=1) == np.arange(n_items)).all() and np.isfinite(of_listed).all()
     unseen, _ = model.recommend(np.arange(n_users), n_items + 5)
     assert [(row >= 0).sum() for row in unseen] == (n_items - np.diff(model.seen.indptr)).tolist()
-    assert all(np.isfinite(part.vectors).all() for part in model.publication(top=3).vectors)
+    assert all(np.isfinite(part.vectors).all() for part in model.publication(k=3).vectors)
     answer_newcomers(model)
     model.save(tmp_path / "run")
     assert np.array_equal(type(model).load(tmp_path / "run").score(users, items), scores)

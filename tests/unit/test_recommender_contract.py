@@ -272,7 +272,7 @@ def test_rounding_changes_no_list(model: Recommender, options: dict, monkeypatch
     monkeypatch.setattr(kind, "_unfinished_newcomers", newcomers)
     for _ in range(5):
         assert np.array_equal(model.recommend(users, 5, **options)[0][clear], whole[clear])
-        published = model.publication(top=5, **options).lists
+        published = model.publication(k=5, **options).lists
         assert published is not None and np.array_equal(published.items[clear], whole[clear])
         assert np.array_equal(model.recommend_for(likes, 5, **options)[0], listed)
 
@@ -308,7 +308,7 @@ def test_an_altered_run_and_a_run_of_another_model_are_refused(model: Recommende
 
 
 def test_what_is_published_fits_the_catalogue(model: Recommender) -> None:
-    published = model.publication(top=3, details={"a": 1})
+    published = model.publication(k=3, details={"a": 1})
     assert (published.model, published.run, published.details) == (model.name, model.run, {"a": 1})
     assert re.fullmatch(r"[a-z0-9-]+", published.run)
     assert published.lists is not None and published.lists.items.shape == (13, 3)

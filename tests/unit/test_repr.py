@@ -78,7 +78,7 @@ def test_a_check_names_its_problems() -> None:
 
 def test_reports_are_sentences() -> None:
     model = kgplug.create("Popularity").fit(kgplug.Interactions.from_dataframe(FRAME, user="u", item="i"))  # type: ignore[arg-type]
-    lists = model.publication(top=3).lists  # type: ignore[union-attr]
+    lists = model.publication(k=3).lists  # type: ignore[union-attr]
     difference = compare_lists(lists, lists)
     imported = ImportReport((FileReport("nodes/Movie.csv", 3, 2, 4, 2, 0.1),), (), "LOAD CSV", 1.25)
     tuning = Tuning("MKR", "AUC", {"embedding_dim": 8}, 0.91234, pd.DataFrame({"trial": [1, 2]}), None)

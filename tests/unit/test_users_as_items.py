@@ -139,12 +139,12 @@ def test_erasing_a_user_keeps_the_item_with_the_same_index(tmp_path: Path) -> No
 
 def test_a_user_that_is_an_item_has_one_vector(people: Interactions) -> None:
     model = MF(epochs=2, embedding_dim=4).fit(people, progress=False)
-    (only,) = model.publication(top=3).vectors
+    (only,) = model.publication(k=3).vectors
     assert only.label == "Person" and np.array_equal(only.vectors, model.item_vectors())
     model.user_label, model.own_items = "Fan", np.where(np.arange(people.n_users) < 3, np.arange(people.n_users), -1)
-    fans, items = model.publication(top=3).vectors
+    fans, items = model.publication(k=3).vectors
     assert fans.keys.tolist() == model.user_keys[3:].tolist() and len(items.keys) == people.n_items
-    check_publication(model.publication(top=3))
+    check_publication(model.publication(k=3))
 
 
 def test_a_run_of_an_earlier_version_matches_users_and_items_by_its_labels(

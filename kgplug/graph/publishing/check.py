@@ -8,6 +8,7 @@ import numpy as np
 
 from kgplug.data.publication import NodeVectors, Publication, RelationVectors, TopLists
 from kgplug.errors import DataError, UsageError
+from kgplug.graph.publishing.options import check_served_name
 from kgplug.graph.publishing.vectors import MAX_DIMENSIONS
 
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
@@ -17,14 +18,10 @@ def check_publication(publication: Publication) -> None:
     """Refuse names and arrays that cannot be written.
 
     Raises:
-        UsageError: the model's name or the run's id is no name.
+        UsageError: the model's name or the run's id is not valid.
         DataError: the arrays do not fit together.
     """
-    name = publication.model
-    if not isinstance(name, str) or not name.strip() or name != name.strip() or not name.isprintable():
-        raise UsageError(
-            f"A published model needs a name of printable text without blanks around it, such as films; found {name!r}."
-        )
+    check_served_name(publication.model)
     if not _RUN_ID.fullmatch(publication.run):
         raise UsageError(
             f"The run id {publication.run!r} is not valid: expected 1 to 100 letters, digits, dashes and underscores."
@@ -32,7 +29,7 @@ def check_publication(publication: Publication) -> None:
     labels = [nodes.label for nodes in publication.vectors]
     for label in labels:
         if labels.count(label) > 1:
-            raise DataError(f"{publication.model} has two sets of vectors for :{label} nodes; expected one a label.")
+            raise DataError(f"{publication.model} has two sets of vectors for :{label} nodes; expected one per label.")
     for nodes in publication.vectors:
         _check_vectors(nodes)
     for lists in (publication.lists, *publication.similar):
@@ -46,7 +43,7 @@ def _check_vectors(nodes: NodeVectors) -> None:
     vectors, what = nodes.vectors, f"{nodes.label} vectors"
     if vectors.ndim != 2 or len(vectors) != len(nodes.keys):
         raise DataError(
-            f"{what}: expected an array of {len(nodes.keys):,} rows, one a key; found one of shape {vectors.shape}."
+            f"{what}: expected an array of {len(nodes.keys):,} rows, one per key; found one of shape {vectors.shape}."
         )
     if not 1 <= vectors.shape[1] <= MAX_DIMENSIONS:
         raise DataError(
@@ -64,7 +61,7 @@ def _check_lists(lists: TopLists) -> None:
             f"found shapes {lists.items.shape} and {lists.scores.shape}."
         )
     if lists.items.size and not (lists.items.min() >= -1 and lists.items.max() < len(lists.item_keys)):
-        raise DataError(f"Lists: an item number lies outside the {len(lists.item_keys):,} items (-1 marks a gap).")
+        raise DataError(f"Lists: an item index is outside the {len(lists.item_keys):,} items (-1 marks a gap).")
     if not np.isfinite(lists.scores[lists.items >= 0]).all():
         raise DataError("Lists: expected finite scores, found an infinite one or NaN. Train again.")
     _check_unique(lists.user_keys, "User keys of the lists")

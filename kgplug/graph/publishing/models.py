@@ -1,0 +1,145 @@
+"""From a fitted model and the options to a plan of what is written."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from importlib.metadata import entry_points
+from typing import Any, Protocol, cast, runtime_checkable
+
+import numpy as np
+
+from kgplug.data.health import refuse_dead
+from kgplug.data.interactions import Interactions
+from kgplug.data.publication import Publication
+from kgplug.data.ranking.neighbours import similar_lists
+from kgplug.errors import UsageError
+from kgplug.graph.connection import Connection
+from kgplug.graph.publishing.list_options import KnowsItems, recommend_options
+from kgplug.graph.publishing.options import PublishOptions
+from kgplug.graph.publishing.plan import Plan, plan
+from kgplug.graph.reading import reader
+from kgplug.graph.schema import GraphSchema
+from kgplug.progress import stage
+
+RESULTS_GROUP = "kgplug.results"
+"""Entry points, by the name of a library: a callable that makes a `Publishable` from what the library trained."""
+
+
+@runtime_checkable
+class Publishable(Protocol):
+    """A fitted model that has vectors to publish; the publication of `GivesLists` takes more arguments."""
+
+    def publication(self, *, details: dict | None = None) -> Publication: ...
+
+
+@runtime_checkable
+class GivesLists(KnowsItems, Protocol):
+    """A fitted recommender."""
+
+    name: str
+    user_label: str
+    user_keys: np.ndarray
+
+    def publication(
+        self, *, k: int = 10, details: dict | None = None, also_seen: Interactions | None = None, **rules: Any
+    ) -> Publication:
+        """Return vectors and lists of length k; `also_seen` and `rules` are arguments of `Recommender.recommend`."""
+        ...
+
+
+@runtime_checkable
+class KnowsSchema(Protocol):
+    """A model that remembers the schema of the graph it was trained on."""
+
+    graph_schema: dict | None
+
+
+def schema_of(model: object) -> GraphSchema | None:
+    """Return the schema of the graph that a model was trained on, None if the model does not know."""
+    if not isinstance(model, KnowsSchema) or model.graph_schema is None:
+        return None
+    return GraphSchema.model_validate(model.graph_schema)
+
+
+def plan_model(
+    connection: Connection,
+    schema: GraphSchema,
+    model: Publishable | object,
+    options: PublishOptions,
+    *,
+    also_seen: Interactions | None = None,
+    details: dict | None = None,
+    progress: bool | None = None,
+) -> Plan:
+    """Make vectors and lists of a model, and check that they can be written; arguments as in `Graph.publish`.
+
+    Raises:
+        DeadModelError: the model has collapsed.
+        UsageError, DataError, GraphError: as `plan`; or the options do not fit the model or the graph.
+    """
+    model = _publishable(model)
+    details = {"schema": schema.model_dump(), **(details or {})}
+    with stage(f"Vectors and lists of {options.name or getattr(model, 'name', 'the model')}", progress=progress):
+        if isinstance(model, GivesLists):
+            publication = _with_lists(connection, schema, model, options, also_seen, details, progress)
+        elif options.change_lists:
+            name = getattr(model, "name", type(model).__name__)
+            raise UsageError(f"{name} gives no lists, so there is nothing to filter or to make diverse.")
+        else:
+            publication = model.publication(details={**options.to_details(with_lists=False), **details})
+        if options.name is not None:
+            publication = replace(publication, model=options.name)
+        if options.similar is not None:
+            similar = similar_lists(publication.vectors, options.similar, label=options.similar_label)
+            publication = replace(publication, similar=similar)
+    refuse_dead(publication, force=options.force)
+    return plan(connection, schema, publication, replace=options.replace)
+
+
+def _with_lists(
+    connection: Connection,
+    schema: GraphSchema,
+    model: GivesLists,
+    options: PublishOptions,
+    also_seen: Interactions | None,
+    details: dict,
+    progress: bool | None,
+) -> Publication:
+    """Return the vectors of a recommender, and the list of each user."""
+    _check_labels(model, schema)
+    rules: dict[str, Any] = {}
+    if options.change_lists:
+        rules = {"exclude_seen": options.seen != "none", **recommend_options(connection, schema, model, options)}
+    if options.seen != "all":
+        also_seen = None
+    elif also_seen is None and model.user_label:  # its users are nodes of the graph
+        also_seen, _ = reader.pull_interactions(connection, schema, progress=progress)
+    details = {**options.to_details(with_lists=True), **details}
+    publication = model.publication(k=options.k, details=details, also_seen=also_seen, **rules)
+    if publication.lists is None:
+        return publication
+    # No user is recommended to themselves, whatever package the model is from.
+    return replace(publication, lists=publication.lists.without_own())
+
+
+def _publishable(model: object) -> Publishable:
+    """Return a model that has a publication; another library's result is converted."""
+    if isinstance(model, Publishable):
+        return model
+    library = type(model).__module__.partition(".")[0]
+    for point in entry_points(group=RESULTS_GROUP, name=library):
+        return cast("Publishable", point.load()(model))
+    raise UsageError(
+        f"Expected a fitted model of kgplug or the result of a PyKEEN pipeline, found a {type(model).__qualname__} of "
+        f"{library}."
+    )
+
+
+def _check_labels(model: GivesLists, schema: GraphSchema) -> None:
+    """Raise UsageError where a model recommends other nodes, or to other nodes, than a schema names."""
+    found = model.user_label, model.item_label
+    if all(found) and found != (schema.user.label, schema.item.label):
+        raise UsageError(
+            f"{model.name} was trained to recommend :{found[1]} to :{found[0]}, and the schema is of {schema.pattern}. "
+            "Give the schema that it was trained with: schema=…."
+        )

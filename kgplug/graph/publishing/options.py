@@ -1,0 +1,211 @@
+"""How a run is published and how its lists are made: the options, checked when they are given.
+
+`PublishOptions` travels unchanged from the command line, or from `Graph.publish`, to the publisher.
+"""
+
+from __future__ import annotations
+
+import inspect
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any, Literal, Protocol, TypedDict, TypeVar, runtime_checkable
+
+import numpy as np
+
+from kgplug.data.ranking.choice import check_diversity
+from kgplug.data.values.whole_numbers import whole_number
+from kgplug.errors import UsageError
+
+SEEN = ("all", "train", "none")
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+
+@runtime_checkable
+class Embedding(Protocol):
+    """What the options need of an embedding."""
+
+    name: str
+    run: str
+
+    def vectors_of(self, keys: np.ndarray, *, label: str = "") -> np.ndarray:
+        """Return the vectors of nodes, float32 (n, d), zeros where one is unknown."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class ListOptions:
+    """Which items lists may hold, and how much the items of a list differ.
+
+    Attributes:
+        seen: items that a user is not recommended again. "all": all that the user has feedback on in the graph now.
+            "train": those of the training set, for lists that are compared with a test set. "none": nothing is left
+            out.
+        where: Cypher predicate on `item`, such as "item.year > 1990". Only items for which it is true are listed.
+        labels: only items with one of these labels are listed.
+        diversity: 0 to 1, penalty for being similar to items higher in the list (MMR).
+        diverse_by: embedding whose vectors say how similar items are; the model's own vectors by default.
+
+    Raises:
+        UsageError: an option has a wrong value.
+    """
+
+    seen: Literal["all", "train", "none"] = "all"
+    where: str | None = None
+    labels: tuple[str, ...] = ()
+    diversity: float = 0.0
+    diverse_by: Embedding | None = None
+
+    def __post_init__(self) -> None:
+        if self.seen not in SEEN:
+            raise UsageError(f'seen: expected "all", "train" or "none", found {self.seen!r}.')
+        if self.where is not None and not self.where.strip():
+            raise UsageError('where: expected a Cypher predicate on item, such as "item.year > 1990"; found nothing.')
+        if isinstance(self.labels, str):
+            raise UsageError(f"labels: expected a list of labels, such as [{self.labels!r}]; found text.")
+        object.__setattr__(self, "labels", tuple(self.labels))
+        if check_diversity(self.diversity) == 0 and self.diverse_by is not None:
+            raise UsageError("diverse_by has no effect without diversity. Set diversity as well, such as 0.3.")
+        if self.diverse_by is not None and not isinstance(self.diverse_by, Embedding):
+            found = getattr(self.diverse_by, "name", repr(self.diverse_by))
+            raise UsageError(f"diverse_by: expected an embedding, such as a trained TransE; found {found}.")
+
+    @property
+    def are_filtered(self) -> bool:
+        """Whether a label or predicate leaves items out."""
+        return self.where is not None or bool(self.labels)
+
+    @property
+    def change_lists(self) -> bool:
+        """Whether a list option differs from its default."""
+        return any(getattr(self, each.name) != each.default for each in fields(ListOptions))
+
+
+@dataclass(frozen=True, kw_only=True)
+class PublishOptions(ListOptions):
+    """How a run is written into the graph.
+
+    Attributes:
+        k: length of a list.
+        similar: also write SIMILAR_TO edges to each node's `similar` nearest nodes of the same label.
+        similar_label: only among nodes of this label.
+        seen, where, labels, diversity, diverse_by: as in `ListOptions`.
+        keep_previous: keep the run that serves now, so that `rollback` can return to it.
+        force: publish a model even if it has collapsed (`kgplug.data.health`); for a run on disk, even if it was
+            trained on another database.
+        name: served under this name; the model's own by default.
+        replace: replace a run of another schema that is served under this name.
+
+    Raises:
+        UsageError: an option has a wrong value.
+    """
+
+    k: int = 10
+    similar: int | None = None
+    similar_label: str | None = None
+    keep_previous: bool = True
+    force: bool = False
+    name: str | None = None
+    replace: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "k", whole_number(self.k, "k", least=1))
+        if self.similar is not None:
+            object.__setattr__(self, "similar", whole_number(self.similar, "similar", least=1))
+        elif self.similar_label is not None:
+            raise UsageError(f"similar_label={self.similar_label!r} needs similar, the number of similar nodes.")
+        if self.name is not None:
+            check_served_name(self.name)
+
+    def to_details(self, *, with_lists: bool) -> dict[str, dict[str, Any]]:
+        """Return the options as JSON-able facts, as the catalogue keeps them for `--resume`.
+
+        Args:
+            with_lists: those of the lists also.
+        """
+        kept = {name: getattr(self, name) for name in ("similar", "similar_label", "keep_previous", "force")}
+        if not with_lists:
+            return {"publish": kept}
+        lists = {"k": self.k, **{each.name: getattr(self, each.name) for each in fields(ListOptions)}}
+        lists["labels"] = list(self.labels)
+        lists["diverse_by"] = None if self.diverse_by is None else self.diverse_by.run
+        return {"publish": kept, "lists": lists}
+
+    @classmethod
+    def from_details(cls, details: dict, *, load: Callable[[str], Embedding]) -> PublishOptions:
+        """Return the options that `to_details` gave, in this version or an earlier one.
+
+        Args:
+            details: of a run in the catalogue.
+            load: run id → the embedding.
+        """
+        lists = dict(details.get("lists", {}))
+        if "top" in lists:  # its name in version 0.1.0
+            lists["k"] = lists.pop("top")
+        if lists.get("diverse_by") is not None:
+            lists["diverse_by"] = load(lists["diverse_by"])
+        return cls(**lists, **details.get("publish", {}))
+
+
+class OptionsByName(TypedDict, total=False):
+    """The fields of `PublishOptions` as keyword arguments, for type checkers and editors."""
+
+    k: int
+    similar: int | None
+    similar_label: str | None
+    seen: Literal["all", "train", "none"]
+    where: str | None
+    labels: tuple[str, ...]
+    diversity: float
+    diverse_by: Embedding | None
+    keep_previous: bool
+    force: bool
+    name: str | None
+    replace: bool
+
+
+def with_options(options: PublishOptions | None, by_name: Mapping[str, Any]) -> PublishOptions:
+    """Return the options of a call: those of an object, changed by those given as keyword arguments.
+
+    `top` and `lists`, the names of earlier versions, still work with a `DeprecationWarning`.
+
+    Raises:
+        UsageError: an option has a wrong value.
+        TypeError: no option has such a name.
+    """
+    if options is not None and not isinstance(options, PublishOptions):
+        raise UsageError(f"options: expected PublishOptions, such as PublishOptions(k=20); found {options!r}.")
+    given = dict(by_name)
+    if "top" in given:
+        warnings.warn("publish: top is now called k.", DeprecationWarning, stacklevel=3)
+        given["k"] = given.pop("top")
+    if "lists" in given:
+        warnings.warn("publish: give the options of lists by name, without lists=.", DeprecationWarning, stacklevel=3)
+        lists = given.pop("lists")
+        if lists is not None:
+            given = {**{each.name: getattr(lists, each.name) for each in fields(ListOptions)}, **given}
+    names = [each.name for each in fields(PublishOptions)]
+    if unknown := sorted(given.keys() - set(names)):
+        raise TypeError(f"publish has no option {unknown[0]!r}. Options: {', '.join(names)}.")
+    return replace(options or PublishOptions(), **given) if given or options is None else options
+
+
+def shows_options(function: _F) -> _F:
+    """Let `help` and editors list the options of a function that takes `**options: Unpack[OptionsByName]`."""
+    signature = inspect.signature(function)
+    own = [each for each in signature.parameters.values() if each.kind is not each.VAR_KEYWORD]
+    options = [
+        inspect.Parameter(each.name, inspect.Parameter.KEYWORD_ONLY, default=each.default, annotation=each.type)
+        for each in fields(PublishOptions)
+    ]
+    function.__signature__ = signature.replace(parameters=[*own, *options])  # type: ignore[attr-defined]
+    return function
+
+
+def check_served_name(name: object) -> None:
+    """Raise UsageError where a model cannot be served under a name."""
+    if not isinstance(name, str) or not name.strip() or name != name.strip() or not name.isprintable():
+        raise UsageError(
+            f"A published model needs a name of printable text without blanks around it, such as films; found {name!r}."
+        )

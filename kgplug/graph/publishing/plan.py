@@ -1,0 +1,150 @@
+"""What a publish will write, checked before the first write: a dry run and a publish both begin here."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+
+from kgplug.data.publication import Publication
+from kgplug.data.values.keys import fingerprint
+from kgplug.errors import GraphError
+from kgplug.graph import catalog
+from kgplug.graph.catalog import RunRecord
+from kgplug.graph.connection import Connection
+from kgplug.graph.contents import unique_properties
+from kgplug.graph.publishing.check import check_publication
+from kgplug.graph.publishing.conflicts import check_constraints, check_name
+from kgplug.graph.publishing.nodes import NodeLookup, find_nodes, key_property
+from kgplug.graph.publishing.vectors import check_index_names
+from kgplug.graph.schema import GraphSchema
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """A publish that was checked and has not begun.
+
+    Attributes:
+        connection: to the database.
+        publication: what it will write.
+        lookups: label → how its nodes are found.
+        record: what the catalogue will say of the run.
+        found: what the catalogue says of it now; None if the run is not there.
+        seconds: the checks took.
+    """
+
+    connection: Connection
+    publication: Publication
+    lookups: dict[str, NodeLookup]
+    record: RunRecord
+    found: RunRecord | None
+    seconds: float
+
+
+def plan(connection: Connection, schema: GraphSchema, publication: Publication, *, replace: bool = False) -> Plan:
+    """Check a publish and look up the nodes that it is about; nothing is written.
+
+    Args:
+        connection: to the database.
+        schema: names users, items and keys.
+        publication: what to write.
+        replace: a run of another schema that is served under the model's name may be replaced.
+
+    Raises:
+        UsageError: the publication does not fit the schema, or a run of another schema serves under the name.
+        DataError: two nodes share a key, or the arrays do not fit together.
+        GraphError: one of the run's names, or a constraint, is in the way.
+    """
+    began = time.perf_counter()
+    check_publication(publication)
+    check_name(connection, schema, publication, replace=replace)
+    check_constraints(connection, publication)
+    lookups = _look_up_nodes(connection, schema, publication)
+    record = catalog.planned_record(
+        publication, vectors_digest=_vectors_digest(publication), lists_digest=_lists_digest(publication)
+    )
+    found = find_own(connection, record)
+    return Plan(connection, publication, lookups, record, found, time.perf_counter() - began)
+
+
+def find_own(connection: Connection, planned: RunRecord) -> RunRecord | None:
+    """Return the record that a planned run has in the graph, None if it is not there.
+
+    Raises:
+        GraphError: the run's id, property or index belongs to something else.
+    """
+    found = catalog.find_run(connection, planned.id)
+    if found is None:
+        catalog.check_own_property(connection, planned)
+    else:
+        _check_same_run(found, planned)
+    check_index_names(connection, planned)
+    return found
+
+
+def has_same_vectors(planned: RunRecord, found: RunRecord | None) -> bool:
+    """Return whether the vectors in the graph, as far as they were written, are the planned ones."""
+    return found is not None and found.vectors_digest == planned.vectors_digest
+
+
+def has_same_lists(planned: RunRecord, found: RunRecord | None) -> bool:
+    """Return whether a run in the graph has lists that were once complete and are the planned ones."""
+    return found is not None and found.edition is not None and found.lists_digest == planned.lists_digest
+
+
+def _look_up_nodes(connection: Connection, schema: GraphSchema, publication: Publication) -> dict[str, NodeLookup]:
+    """Return label → how its nodes are found, for the nodes that a publication writes about."""
+    wanted: dict[str, list[np.ndarray]] = {}
+    for nodes in publication.vectors:
+        wanted.setdefault(nodes.label, []).append(nodes.keys)
+    for lists in (publication.lists, *publication.similar):
+        if lists is not None:
+            wanted.setdefault(lists.user_label, []).append(lists.user_keys)
+            wanted.setdefault(lists.item_label, []).append(lists.item_keys)
+    unique = unique_properties(connection)
+    key_of = {label: key_property(schema, label, unique) for label in wanted}
+    return {
+        label: find_nodes(connection, label, key_of[label], np.concatenate(arrays).tolist())
+        for label, arrays in wanted.items()
+    }
+
+
+def _check_same_run(found: RunRecord, planned: RunRecord) -> None:
+    """Raise GraphError where the run in the graph is another one with the same id."""
+    if found.model != planned.model:
+        raise GraphError(
+            f"Run {found.id} is in the graph under the name {found.model}, and a run has one name. To serve it as "
+            f"{planned.model}, unpublish {found.model} first, or train another run."
+        )
+    there, wanted = ([*zip(run.labels, run.dimensions, strict=True)] for run in (found, planned))
+    if there != wanted or found.indexes != planned.indexes:
+        raise GraphError(
+            f"Run {found.id} is in the graph with vectors of {there or 'nothing'}, and this publication has {wanted}. "
+            "A run does not change: train again."
+        )
+
+
+def _vectors_digest(publication: Publication) -> str:
+    """Return the sha256 of a publication's vectors, including those of relations."""
+    parts = [part for nodes in publication.vectors for part in (nodes.label, nodes.keys, nodes.vectors)]
+    if publication.relations is not None:
+        parts.append(publication.relations.names)
+        parts += [part for pair in publication.relations.tensors.items() for part in pair]
+    return fingerprint(*parts)
+
+
+def _lists_digest(publication: Publication) -> str:
+    """Return the sha256 of a publication's lists, including those of similar nodes."""
+    all_lists = [("", publication.lists), *(("similar", lists) for lists in publication.similar)]
+    return fingerprint(
+        *(
+            part
+            for kind, lists in all_lists
+            if lists is not None
+            for part in (
+                *(kind, lists.user_label, lists.item_label),
+                *(lists.user_keys, lists.item_keys, lists.items, lists.scores),
+            )
+        )
+    )

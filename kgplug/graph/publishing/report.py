@@ -1,0 +1,105 @@
+"""What a publish did."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+
+from kgplug.plain_text import counted
+
+
+@dataclass
+class PublishReport:
+    """What a publish did.
+
+    Attributes:
+        model, run: what was published.
+        vectors, vectors_kept: written, and found in place.
+        vectors_skipped: not written because they are zero or not finite.
+        relations: number of relations whose vectors were written into the catalogue.
+        lists, lists_kept: users whose list was written, and found in place; an empty list counts.
+        edges: RECOMMENDS edges created.
+        similar, similar_kept, similar_edges: the same for SIMILAR_TO edges.
+        missing: nodes that the model knows and that are not, or no longer, in the graph; nothing was written for them.
+        vanished: vectors and edges not written because their nodes were deleted meanwhile.
+        skipped_keys, missing_keys: some of these, as "label key".
+        indexes: vector indexes of the run.
+        previous: run that served before; None if none did or this one did.
+        dropped: older runs, and runs whose publish died, that were deleted.
+        seconds: step → wall time.
+    """
+
+    model: str
+    run: str
+    vectors: int = 0
+    vectors_kept: int = 0
+    vectors_skipped: int = 0
+    relations: int = 0
+    lists: int = 0
+    lists_kept: int = 0
+    edges: int = 0
+    similar: int = 0
+    similar_kept: int = 0
+    similar_edges: int = 0
+    missing: int = 0
+    vanished: int = 0
+    skipped_keys: list[str] = field(default_factory=list)
+    missing_keys: list[str] = field(default_factory=list)
+    indexes: list[str] = field(default_factory=list)
+    previous: str | None = None
+    dropped: list[str] = field(default_factory=list)
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def vectors_per_s(self) -> float:
+        """Vectors written per second, without building the index."""
+        return self.vectors / max(self.seconds.get("vectors", 0.0), 1e-9)
+
+    @property
+    def edges_per_s(self) -> float:
+        """RECOMMENDS edges written per second."""
+        return self.edges / max(self.seconds.get("lists", 0.0), 1e-9)
+
+    def to_dict(self) -> dict:
+        """Return all of it, JSON-able."""
+        return {**asdict(self), "vectors_per_s": self.vectors_per_s, "edges_per_s": self.edges_per_s}
+
+    def __str__(self) -> str:
+        return "\n".join(self._sentences())
+
+    __repr__ = __str__  # what a notebook shows
+
+    def _sentences(self) -> Iterator[str]:
+        yield f"{self.model} is served by run {self.run} ({sum(self.seconds.values()):.1f} s)."
+        if self.vectors or self.vectors_kept:
+            kept = f", {self.vectors_kept:,} were already there" if self.vectors_kept else ""
+            yield f"Vectors: {self.vectors:,} written{kept}; vector indexes: {_few(self.indexes)}."
+        if self.lists or self.lists_kept:
+            kept = f", {self.lists_kept:,} were already there" if self.lists_kept else ""
+            yield f"Lists: {counted(self.lists, 'user')} written ({counted(self.edges, 'edge')}){kept}."
+        if self.similar or self.similar_kept:
+            kept = f", {self.similar_kept:,} were already there" if self.similar_kept else ""
+            edges = counted(self.similar_edges, "edge")
+            yield f"Similar nodes: lists of {counted(self.similar, 'node')} written ({edges}){kept}."
+        if self.vectors_skipped:
+            named = ", ".join(self.skipped_keys)
+            yield f"Skipped {counted(self.vectors_skipped, 'vector')} (zero or not finite), such as {named}."
+        if self.missing:
+            named = ", ".join(self.missing_keys)
+            are = "node that is" if self.missing == 1 else "nodes that are"
+            such = "" if self.missing == 1 else "such as "
+            yield f"Skipped {self.missing:,} {are} not in the graph: {such}{named}."
+        if self.vanished:
+            yield f"Not written: {self.vanished:,} vectors and edges whose nodes were deleted meanwhile."
+        if self.previous:
+            command = f"kgplug rollback {shlex.quote(self.model)}"
+            yield f"Run {self.previous} served before and is kept: `{command}` returns to it."
+        if self.dropped:
+            yield f"Deleted: {', '.join(self.dropped)}."
+
+
+def _few(names: list[str], shown: int = 2) -> str:
+    """Return some names as text, and how many more there are."""
+    more = f" and {len(names) - shown} more" if len(names) > shown else ""
+    return (", ".join(names[:shown]) or "none") + more
