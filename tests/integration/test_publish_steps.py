@@ -22,8 +22,7 @@ from kgplug.graph.graph import Graph
 from kgplug.graph.publishing import clean
 from kgplug.graph.server.home import Endpoint
 from kgplug.training.runs import Runs
-from tests.integration.sample_graphs import FILMS, build
-from tests.integration.test_list_options import SCHEMA
+from tests.integration.sample_graphs import FILM_SCHEMA, FILMS, build
 
 STEPS_OF_0_1_0 = 27
 _OURS = str(Path(kgplug.__file__).parent)
@@ -82,9 +81,9 @@ def test_a_publish_reaches_its_first_write_in_half_of_the_steps_and_reads_the_ru
     connection: Connection, neo4j_server: Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     build(connection, FILMS)
-    graph = Graph(connection).use(SCHEMA)
+    graph = Graph(connection).use(FILM_SCHEMA)
     settings = {"embedding_dim": 4, "epochs": 1, "device": "cpu"}
-    folder = jobs.train("MF", jobs.read(graph, SCHEMA, name="MF"), Runs(tmp_path / "runs"), settings=settings)
+    folder = jobs.train("MF", jobs.read(graph, FILM_SCHEMA, name="MF"), Runs(tmp_path / "runs"), settings=settings)
     monkeypatch.setattr(clean, "GRACE_S", 0.0)
     monkeypatch.setenv("KGPLUG_HOME", str(tmp_path))
     monkeypatch.setenv("NEO4J_URI", neo4j_server.uri)
