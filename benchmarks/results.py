@@ -130,7 +130,7 @@ def measure_ranking(row: Row, data: DataSet, seed: int) -> dict[str, Any]:
     seconds = time.perf_counter() - began
     began = time.perf_counter()
     result = evaluate_ranking(chosen, train, test, k=LENGTHS, relevant="all")
-    figures = result.figures | {"users": result.users}
+    figures = result.metrics | {"users": result.users}
     return told(chosen, model, figures, seconds, time.perf_counter() - began)
 
 

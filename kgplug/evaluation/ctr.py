@@ -1,4 +1,7 @@
-"""Click-through: can a model tell what a user liked from what the user never touched?"""
+"""Click-through: pairs of users and items to score, and the threshold from which a pair counts as liked.
+
+The metrics are in `kgplug.evaluation.metrics.click_through`.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ from kgplug.data.interactions import Interactions
 from kgplug.data.sampling import ComplementSampler
 from kgplug.data.values.keys import distinct
 from kgplug.errors import DataError
+from kgplug.evaluation.metrics.click_through import accuracy as accuracy
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,20 +35,8 @@ class LabelledPairs:
         return len(self.users)
 
 
-def accuracy(labels: np.ndarray, scores: np.ndarray, threshold: float = 0.5) -> float:
-    """Return the share of pairs on their right side: liked at or above the threshold, others below. NaN without pairs.
-
-    Args:
-        labels: bool (n,).
-        scores: float (n,).
-    """
-    if len(labels) == 0:
-        return float("nan")
-    return float(((np.asarray(scores) >= threshold) == np.asarray(labels, dtype=bool)).mean())
-
-
 def best_threshold(labels: np.ndarray, scores: np.ndarray) -> float:
-    """Return the threshold of the greatest accuracy: the middle between two neighbouring scores, or one beyond all.
+    """Return the threshold with the highest accuracy: the middle between two neighbouring scores, or one beyond all.
 
     Args:
         labels: bool (n,), n at least 1.
@@ -53,7 +45,7 @@ def best_threshold(labels: np.ndarray, scores: np.ndarray) -> float:
     values, number = np.unique(np.asarray(scores, dtype=np.float64), return_inverse=True)
     liked = np.bincount(number, weights=np.asarray(labels, dtype=np.float64), minlength=len(values))
     other = np.bincount(number, minlength=len(values)) - liked
-    # Right answers with the threshold below values[c]: others under it and likes from it on.
+    # Right answers with the threshold below values[c]: others under it, likes at or above it.
     right = np.concatenate([[0.0], np.cumsum(other)]) + liked.sum() - np.concatenate([[0.0], np.cumsum(liked)])
     cut = int(right.argmax())
     if cut == 0:
@@ -63,19 +55,19 @@ def best_threshold(labels: np.ndarray, scores: np.ndarray) -> float:
 
 
 def label_pairs(part: Interactions, parts: Sequence[Interactions], rng: np.random.Generator) -> LabelledPairs:
-    """Return the likes of one part and, for each, a pair of the same user with an item that it has in no part.
+    """Return the likes of one set and, for each, a pair of the same user with an item without feedback in any set.
 
     Args:
-        part: whose likes are the positives.
-        parts: all parts of the split (training, validation, test).
-        rng: draws the negatives.
+        part: The set whose likes are the positives.
+        parts: All sets of the split (training, validation, test).
+        rng: Draws the negatives.
 
     Raises:
-        DataError: the part holds no like.
+        DataError: the set has no like.
     """
     likes = part.likes()
     if len(likes) == 0:
-        raise DataError(f"Click-through needs likes to tell from other items; none of the {len(part):,} rows is one.")
+        raise DataError(f"Click-through needs likes, and none of the {len(part):,} rows is a like.")
     users, items = sample_negatives_for_evaluation(likes, parts, rng)
     labels = np.repeat([True, False], [len(likes), len(users)])
     return LabelledPairs(np.concatenate([likes.users, users]), np.concatenate([likes.items, items]), labels)
@@ -86,13 +78,13 @@ def sample_negatives_for_evaluation(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Draw for each user as many items as it has positives, uniformly and without repetition.
 
-    Only items that the user has in no part come into question, whatever their rating, and never the user itself. A
-    user with fewer such items than positives gets them all; one who has consumed the catalogue gets none.
+    Items with feedback of the user in any set are never drawn, whatever their rating, nor is the user itself. A user
+    with fewer other items than positives gets all of them; a user with feedback on the whole catalogue gets none.
 
     Args:
-        positives: one row a positive.
-        parts: all parts of the split.
-        rng: draws.
+        positives: One row per positive.
+        parts: All sets of the split.
+        rng: Draws the items.
 
     Returns:
         (users, items): int64 (m,), ordered by user, item.
@@ -102,7 +94,7 @@ def sample_negatives_for_evaluation(
     free = n_items - np.bincount(taken // n_items, minlength=n_users)
     missing = np.minimum(np.bincount(positives.users, minlength=n_users), free)
     drawn = np.empty(0, dtype=np.int64)
-    while missing.any():  # a round leaves over what it drew twice, for less and less users
+    while missing.any():  # a round leaves out items drawn twice, so fewer users are left each time
         users = np.repeat(np.arange(n_users), missing)
         taken = taken[missing[taken // n_items] > 0]
         sampler = ComplementSampler(taken // n_items, taken % n_items, n_groups=n_users, n_members=n_items)
@@ -114,5 +106,5 @@ def sample_negatives_for_evaluation(
 
 
 def warm_items(train: Interactions) -> np.ndarray:
-    """Return bool (n_items,): which items have a like in the training part."""
+    """Return which items have a like in the training set: bool (n_items,)."""
     return np.bincount(train.items[train.is_like], minlength=train.n_items) > 0

@@ -1,4 +1,4 @@
-"""Experiments: several models on one test part, and click-through over several seeds."""
+"""Experiments: several models on one test set, and click-through over several seeds."""
 
 from __future__ import annotations
 
@@ -16,8 +16,10 @@ from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.data.values.whole_numbers import whole_number
 from kgplug.errors import TrainingError, UsageError
 from kgplug.evaluation.beyond_accuracy import COLD, evaluate_beyond
-from kgplug.evaluation.ctr import LabelledPairs, accuracy, auc, best_threshold, label_pairs, warm_items
+from kgplug.evaluation.ctr import LabelledPairs, best_threshold, label_pairs, warm_items
 from kgplug.evaluation.health import worse_than_popularity
+from kgplug.evaluation.metrics import click_through
+from kgplug.evaluation.metrics.click_through import AUC, ScoredPairs
 from kgplug.evaluation.protocol import ClickThroughParts, Protocol, divide
 from kgplug.evaluation.ranking import check_lengths, evaluate_ranking
 from kgplug.recommenders.base import Recommender
@@ -26,7 +28,7 @@ from kgplug.renamed import renamed
 
 _log = logging.getLogger(__name__)
 
-_TRAINING_PAIRS = 100_000  # likes that the median score is taken from
+_TRAINING_PAIRS = 100_000  # likes whose scores give the median
 _SCORED_PAIRS = 1_000_000  # pairs scored at a time
 
 
@@ -43,33 +45,33 @@ def evaluate(
     cold: int = COLD,
     warn: bool = True,
 ) -> pd.DataFrame:
-    """Measure models on one test part: click-through and full ranking.
+    """Measure models on one test set: click-through and full ranking.
 
-    AUC and ACC are taken over the test likes and as many pairs of the same users with items that
-    they have in no part, the same for every model. ACC: a pair counts as liked from a probability of
-    0.5 on. Scores that are no probabilities get the threshold that is best on the validation part or,
-    without one, the median over training pairs. Lists leave out the rows of `train` and `valid`;
-    `kgplug.evaluation.ranking` defines the figures.
+    AUC and ACC are measured on the test likes and on as many pairs of the same users with items that they have no
+    feedback on. The pairs are the same for every model. For ACC, a probability of at least 0.5 counts as a like. Scores
+    that are not probabilities get the threshold that is best on the validation set or, without one, the median over
+    training pairs. Lists leave out the items of `train` and `valid`. The reference page "Metrics" defines each metric.
 
     Args:
-        models: name → fitted model.
-        train, test, valid: parts of one split; the models were fitted on `train`.
-        k: list lengths.
-        seed: of the drawn pairs.
-        relevant: which test rows count in the lists: "likes", or "all".
-        beyond: measure novelty, diversity and popularity of the lists, and accuracy by groups, too; the figures
-            of `kgplug.evaluation.beyond_accuracy` follow the other ones.
-        cold: users and items with fewer training likes are cold.
-        warn: log what is dead about a model (`kgplug.evaluation.health`); the table's `attrs["health"]` has it anyway.
+        models: Name → fitted model.
+        train, test, valid: Sets of one split. The models were fitted on `train`.
+        k: Lengths of the lists.
+        seed: Seed of the drawn pairs.
+        relevant: Test rows that count in the lists: "likes" or "all".
+        beyond: Also measure novelty, diversity and popularity of the lists, and accuracy by groups
+            (`kgplug.evaluation.beyond_accuracy`). These columns follow the others.
+        cold: Users and items with fewer training likes are cold.
+        warn: Log the signs that a model has collapsed (`kgplug.evaluation.health`). `table.attrs["health"]` has them in
+            any case.
 
     Returns:
-        One row a model, the index is its name: AUC, ACC, then for each k precision@k, recall@k, F1@k,
-        NDCG@k, hit@k, MRR@k, coverage@k, and users: how many were measured, left out: how many test
-        users had no relevant row.
+        One row per model, indexed by its name: AUC, ACC, then for each k precision@k, recall@k, F1@k, NDCG@k, hit@k,
+        MRR@k and coverage@k. "users" is the number of users measured, "left out" the number of test users without a
+        relevant row.
 
     Raises:
-        UsageError: test rows were trained on, or the parts or models do not fit together.
-        DataError: the test part has no like.
+        UsageError: test rows were trained on, or the sets or models do not fit together.
+        DataError: the test set has no like.
     """
     lengths = check_lengths(k)
     if not isinstance(models, Mapping) or not models:
@@ -90,9 +92,8 @@ def evaluate(
         scores = score_pairs(model, pairs)
         result = evaluate_ranking(model, train, test, valid=valid, k=lengths, relevant=relevant)
         row = {
-            "AUC": auc(pairs.labels, scores),
-            "ACC": accuracy(pairs.labels, scores, _threshold(model, reference, held_out=held_out)),
-            **result.figures,
+            **_of_clicks(ScoredPairs(pairs.labels, scores, _threshold(model, reference, held_out=held_out))),
+            **result.metrics,
             "users": result.users,
             "left out": result.left_out,
         }
@@ -106,6 +107,10 @@ def evaluate(
     return table
 
 
+def _of_clicks(pairs: ScoredPairs) -> dict[str, float]:
+    return {metric.name: metric.measure(pairs) for metric in click_through.METRICS}
+
+
 def _health(
     models: Mapping[str, Recommender],
     train: Interactions,
@@ -114,7 +119,7 @@ def _health(
     *,
     warn: bool,
 ) -> dict[str, list[str]]:
-    """Return what is dead about each model, those that are alive left out."""
+    """Return the signs that models have collapsed, by name of the model; sound models are left out."""
     found: dict[str, list[str]] = {}
     for name, model in models.items():
         worse = worse_than_popularity(model, train, test, valid=valid)
@@ -126,44 +131,43 @@ def _health(
     return found
 
 
-@renamed(positive="like_threshold")
+@renamed(positive="like_threshold", split="fractions")
 def evaluate_ctr(
     name: str,
     interactions: Interactions,
     knowledge: KnowledgeGraph | None = None,
     *,
-    split: tuple[float, float, float] = (0.6, 0.2, 0.2),
+    fractions: tuple[float, float, float] = (0.6, 0.2, 0.2),
     like_threshold: float | None = 4,
     seeds: Sequence[int] = (0, 1, 2),
     protocol: Protocol = "honest",
     progress: bool | None = None,
     **settings: object,
 ) -> pd.DataFrame:
-    """Train and test a model's click-through prediction, once a seed.
+    """Train and test a model's click-through prediction, once per seed.
 
     A row is positive if its rating is at least `like_threshold`. Without ratings, or with counts of rows as ratings,
     every row is positive.
-    Negatives are drawn one a positive for the same user, among items of which the user has no row of any rating.
+    One negative is drawn per positive, for the same user, among the items on which the user has no feedback at all.
 
-    - protocol="honest": the positives are split by row, then negatives are drawn for each part.
-    - protocol="paper": as the papers do, negatives are drawn once for all positives and the rows of both
-      kinds are split. What a part holds of one kind then tells of the other parts: figures flatter.
-      The model gets the negatives of its part as rows below `like_threshold`.
+    - protocol="honest": the positives are split by row, then negatives are drawn for each set.
+    - protocol="paper": as in the papers, negatives are drawn once for all positives, and the rows of both kinds are
+      split. The rows of one set then give away rows of the others, so metrics are too high. The model gets the
+      negatives of the training set as rows below `like_threshold`.
 
-    The validation part chooses the epoch and, for scores that are no probabilities, the threshold of ACC.
+    The validation set chooses the epoch and, for scores that are not probabilities, the threshold of ACC.
 
     Args:
-        name: of the model, as in `kgplug.create`.
-        split: shares of training, validation and test.
-        like_threshold: the lowest rating of a positive row; None: every row is positive.
-        seeds: each of one split, its negatives and one training.
-        progress: show a bar; None shows it on a terminal.
-        settings: of the model.
+        name: Name of the model, as in `kgplug.create`.
+        fractions: Fractions of training, validation and test set.
+        like_threshold: The lowest rating of a positive row; None: every row is positive.
+        seeds: One split, its negatives and one training per seed.
+        progress: Whether to show a bar; None shows it on a terminal.
+        settings: Settings of the model.
 
     Returns:
-        One row a seed: model, protocol, seed, AUC, ACC, warm AUC (of pairs whose item has a training
-        positive), valid AUC (to choose settings by; NaN without a validation part), epochs, seconds (of the
-        training).
+        One row per seed: model, protocol, seed, AUC, ACC, "warm AUC" (of pairs whose item has a training positive),
+        "valid AUC" (of the validation set, to choose settings by; NaN without one), epochs, and training seconds.
 
     Raises:
         UsageError: a name, setting or argument is wrong.
@@ -177,8 +181,10 @@ def evaluate_ctr(
     for seed in seeds:
         model = models.create(name, **settings)
         if not isinstance(model, Recommender):
-            raise UsageError(f"{name} is an embedding and predicts no clicks; name a recommender (`kgplug models`).")
-        data = divide(interactions, split, like_threshold=like_threshold, protocol=protocol, seed=seed)
+            raise UsageError(
+                f"{name} is an embedding, which predicts no clicks. Name a recommender (`kgplug models` lists them)."
+            )
+        data = divide(interactions, fractions, like_threshold=like_threshold, protocol=protocol, seed=seed)
         began = time.perf_counter()
         model.fit(
             data.train, knowledge if model.needs_knowledge else None, valid=data.valid, seed=seed, progress=progress
@@ -199,8 +205,8 @@ def measure_clicks(model: Recommender, data: ClickThroughParts) -> dict[str, flo
     """Measure a fitted model on the test pairs, as `evaluate_ctr` does: AUC, ACC, warm AUC, valid AUC.
 
     Args:
-        model: fitted on `data.train`.
-        data: of `kgplug.evaluation.protocol.divide`.
+        model: Model fitted on `data.train`.
+        data: Sets and pairs from `kgplug.evaluation.protocol.divide`.
     """
     pairs, scores = data.test_pairs, score_pairs(model, data.test_pairs)
     warm = warm_items(data.train)[pairs.items]
@@ -208,23 +214,21 @@ def measure_clicks(model: Recommender, data: ClickThroughParts) -> dict[str, flo
     reference = valid or _training_pairs(data.train, np.random.default_rng(0))
     threshold = _threshold(model, reference, held_out=valid is not None)
     return {
-        "AUC": auc(pairs.labels, scores),
-        "ACC": accuracy(pairs.labels, scores, threshold),
-        "warm AUC": auc(pairs.labels[warm], scores[warm]),
-        "valid AUC": auc(valid.labels, score_pairs(model, valid)) if valid is not None else math.nan,
+        **_of_clicks(ScoredPairs(pairs.labels, scores, threshold)),
+        "warm AUC": AUC.measure(ScoredPairs(pairs.labels[warm], scores[warm])),
+        "valid AUC": math.nan if valid is None else AUC.measure(ScoredPairs(valid.labels, score_pairs(model, valid))),
     }
 
 
 def score_pairs(model: Recommender, pairs: LabelledPairs) -> np.ndarray:
-    """Score pairs, so many at a time: float32 (n,)."""
+    """Score pairs, a block at a time: float32 (n,)."""
     scores = np.empty(len(pairs), dtype=np.float32)
     for start in range(0, len(pairs), _SCORED_PAIRS):
         block = slice(start, start + _SCORED_PAIRS)
         scores[block] = model.score(pairs.users[block], pairs.items[block])
     if np.isnan(scores).any():
         raise TrainingError(
-            f"{model.name} gave scores that are not numbers. Train it again; if it has a learning_rate, with a smaller "
-            "one."
+            f"{model.name} gave scores that are not numbers. Train it again, if possible with a smaller learning_rate."
         )
     return scores
 
@@ -238,7 +242,7 @@ def _threshold(model: Recommender, reference: LabelledPairs, *, held_out: bool) 
 
 
 def _training_pairs(train: Interactions, rng: np.random.Generator) -> LabelledPairs:
-    """Return likes of the training part (a sample where they are many) and as many other pairs of its users."""
+    """Return likes of the training set, or a sample of many, and as many other pairs of its users."""
     likes = np.flatnonzero(train.is_like)
     if len(likes) > _TRAINING_PAIRS:
         likes = np.sort(rng.choice(likes, _TRAINING_PAIRS, replace=False))
@@ -246,15 +250,17 @@ def _training_pairs(train: Interactions, rng: np.random.Generator) -> LabelledPa
 
 
 def _check_parts(parts: Mapping[str, Interactions]) -> None:
-    """Refuse parts that are not of one split, or share a row."""
+    """Refuse sets that are not of one split, or share a row."""
     names = list(parts)
     first = parts[names[0]]
     for name in names[1:]:
         if not parts[name].same_keys(first.user_keys, first.item_keys):
-            raise UsageError(f"The {name} and the {names[0]} part have other users or items; take both from one split.")
+            raise UsageError(
+                f"The {name} set and the {names[0]} set have different users or items; take both from one split."
+            )
     for number, name in enumerate(names):
         for other in names[number + 1 :]:
-            _refuse_shared(parts[other], parts[name].pairs, f"The {other} part", f"also in the {name} part")
+            _refuse_shared(parts[other], parts[name].pairs, f"The {other} set", f"also in the {name} set")
 
 
 def _check_model(name: str, model: Recommender, test: Interactions) -> None:
@@ -264,10 +270,12 @@ def _check_model(name: str, model: Recommender, test: Interactions) -> None:
     if not hasattr(model, "seen"):
         raise UsageError(f'Model "{name}" has not been fitted; call fit() first.')
     if not test.same_keys(model.user_keys, model.item_keys):
-        raise UsageError(f'Model "{name}" was fitted on other users or items than the test part has; split once.')
+        raise UsageError(
+            f'Model "{name}" was fitted on other users or items than the test set has; take all sets from one split.'
+        )
     seen = model.seen.tocoo()
     pairs = seen.row.astype(np.int64) * test.n_items + seen.col
-    _refuse_shared(test, pairs, "The test part", f'among the rows that model "{name}" was fitted on')
+    _refuse_shared(test, pairs, "The test set", f'among the rows that model "{name}" was fitted on')
 
 
 def _refuse_shared(rows: Interactions, pairs: np.ndarray, which: str, where: str) -> None:
@@ -276,5 +284,5 @@ def _refuse_shared(rows: Interactions, pairs: np.ndarray, which: str, where: str
         user, item = rows.user_keys[rows.users[shared[0]]], rows.item_keys[rows.items[shared[0]]]
         raise UsageError(
             f"{which} leaks: {len(shared):,} of its {len(rows):,} rows are {where}, such as user {user!r}, "
-            f"item {item!r}. Fit on the training part only."
+            f"item {item!r}. Fit on the training set only."
         )

@@ -1,4 +1,4 @@
-"""Signs that a model is dead in what it is measured by: lists worse than Popularity, ranks no better than guesses."""
+"""Signs in a model's metrics that it has collapsed: lists worse than Popularity, ranks no better than random ones."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ import numpy as np
 from kgplug.data.interactions import Interactions
 from kgplug.data.values.keys import distinct
 from kgplug.errors import KgplugError
-from kgplug.evaluation.ranking import list_blocks, measure_lists
+from kgplug.evaluation.metrics.ranked_lists import list_hits, ndcg
+from kgplug.evaluation.ranking import list_blocks
 from kgplug.recommenders.base import Recommender
 from kgplug.recommenders.models.popularity import Popularity
 
 _K = 10
-_USERS, _BLOCK = 2000, 100  # whose lists are compared, and how many at a time
-_LEAST_USERS = 30  # fewer say little
-_ERRORS = 3  # standard errors that the difference must be off zero
-_CLEARLY = 0.5  # of Popularity's NDCG: sound models that are no good at lists reach more than this on sparse data
-_NDCG = 3  # place in what `measure_lists` returns
+_USERS, _BLOCK = 2000, 100  # users whose lists are compared, in all and at a time
+_LEAST_USERS = 30  # fewer users say little
+_ERRORS = 3  # standard errors that the difference must be below zero
+_CLEARLY = 0.5  # of Popularity's NDCG: on sparse data, sound models with poor lists still reach more than this
 
 
 def worse_than_popularity(
@@ -30,15 +30,15 @@ def worse_than_popularity(
     valid: Interactions | None = None,
     within_s: float | None = None,
 ) -> str | None:
-    """Return a sentence where a model's lists are clearly worse than the most popular items; else None.
+    """Return a sentence if a model's lists are clearly worse than the most popular items, otherwise None.
 
-    The NDCG@10 of a sample of test users is compared user by user: it is worse where it is less than half of
-    Popularity's, and the mean difference is more than three standard errors below zero.
+    The NDCG@10 of a sample of test users is compared user by user. It is clearly worse if it is less than half of
+    Popularity's and the mean difference is more than three standard errors below zero.
 
     Args:
-        model: fitted on `train`.
-        train, test, valid: parts of one split, as in `evaluate_ranking`.
-        within_s: stop after so many seconds, with what was measured until then.
+        model: Model fitted on `train`.
+        train, test, valid: Sets of one split, as in `evaluate_ranking`.
+        within_s: Seconds after which to stop and judge by the users measured so far.
     """
     right = test.likes()
     users = distinct(right.users)
@@ -68,24 +68,24 @@ def _measured(
     users: np.ndarray,
     within_s: float | None,
 ) -> Iterator[np.ndarray]:
-    """Yield NDCG of some users after the others, float64 (2, b)."""
+    """Yield the NDCG of one block of users after the other, float64 (2, b)."""
     until = time.perf_counter() + (np.inf if within_s is None else within_s)
     for start in range(0, len(users), _BLOCK):
         some = np.sort(users[start : start + _BLOCK])
         rows = right.take(np.isin(right.users, some))
         lists = [next(list_blocks(model, rows, train, valid, min(_K, train.n_items)))[1] for model in models]
-        yield np.stack([measure_lists(items, rows, some, (_K,))[0, _NDCG] for items in lists])
+        yield np.stack([ndcg(list_hits(items, rows, some, (_K,))[0]) for items in lists])
         if time.perf_counter() > until:
             return
 
 
 def no_better_than_guesses(mrr: float, n_ranks: int, n_entities: int) -> str | None:
-    """Return a sentence where the mean reciprocal rank of true triples is that of random ranks; else None.
+    """Return a sentence if the mean reciprocal rank of true triples is that of random ranks, otherwise None.
 
     Args:
-        mrr: of the model.
-        n_ranks: it is the mean of.
-        n_entities: that compete.
+        mrr: MRR of the model.
+        n_ranks: Number of ranks that it is the mean of.
+        n_entities: Number of entities that are ranked.
     """
     if n_ranks < 2 * _LEAST_USERS or n_entities < 2 * _K:
         return None
@@ -99,12 +99,12 @@ def no_better_than_guesses(mrr: float, n_ranks: int, n_entities: int) -> str | N
 def after_training(
     model: Recommender, train: Interactions, valid: Interactions | None, *, within_s: float
 ) -> list[str]:
-    """Return what is dead about a model that was just trained, its lists of validation users included.
+    """Return the signs that a newly trained model has collapsed, including its lists for validation users.
 
     Args:
-        model: fitted on `train`.
-        train, valid: parts of one split.
-        within_s: seconds that comparing lists may take.
+        model: Model fitted on `train`.
+        train, valid: Sets of one split.
+        within_s: Seconds that comparing lists may take.
     """
     found = list(getattr(model, "health", []))
     if valid is None or not valid.is_like.any():

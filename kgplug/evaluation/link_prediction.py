@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kgplug.errors import DataError
+from kgplug.evaluation.metrics import link_prediction
 
 if TYPE_CHECKING:
     from kgplug.data.knowledge_graph import KnowledgeGraph
@@ -16,13 +17,13 @@ if TYPE_CHECKING:
 def evaluate_link_prediction(model: EmbeddingModel, test: np.ndarray, known: np.ndarray) -> dict[str, float]:
     """Rank the true head and the true tail of each test triple among all entities.
 
-    Filtered setting (Bordes et al., NeurIPS 2013): other answers known to be true do not count as
-    competitors. Ties count half (realistic rank).
+    Ranks are filtered (Bordes et al., NeurIPS 2013): other answers known to be true do not count as competitors. Ties
+    count half (realistic rank).
 
     Args:
-        model: trained.
-        test: int64 (n, 3).
-        known: int64 (m, 3), all true triples (training, validation and test part).
+        model: Trained model.
+        test: int64 (n, 3), head, relation and tail as the model numbers them.
+        known: int64 (m, 3), all true triples: training, validation and test set.
 
     Returns:
         "MRR", "hits@1", "hits@3", "hits@10" over heads and tails together, and "MRR heads", "MRR tails".
@@ -33,21 +34,15 @@ def evaluate_link_prediction(model: EmbeddingModel, test: np.ndarray, known: np.
     if len(test) == 0:
         raise DataError("Link prediction needs at least one test triple; found none.")
     ranks = model.ranks(test, known)  # (n, 2)
-    reciprocal = (1 / ranks).mean(axis=0)
-    return {
-        "MRR": float(reciprocal.mean()),
-        **{f"hits@{k}": float((ranks <= k).mean()) for k in (1, 3, 10)},
-        "MRR heads": float(reciprocal[0]),
-        "MRR tails": float(reciprocal[1]),
-    }
+    return {metric.name: metric.measure(ranks) for metric in link_prediction.METRICS}
 
 
 def count_untrained(train: KnowledgeGraph, test: np.ndarray) -> int:
-    """Return how many test triples have an end or a relation that is in no training triple: chance ranks those.
+    """Return the number of test triples whose head, tail or relation is in no training triple: their rank is chance.
 
     Args:
-        train: the training part.
-        test: int64 (n, 3), in its numbers.
+        train: Training set.
+        test: int64 (n, 3), as the training set numbers them.
     """
     entities, relations = np.zeros(train.n_entities, dtype=bool), np.zeros(train.n_relations, dtype=bool)
     entities[train.triples[:, [0, 2]]], relations[train.triples[:, 1]] = True, True

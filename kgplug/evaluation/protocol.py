@@ -1,4 +1,4 @@
-"""How click-through data is divided: the honest way and the papers' way."""
+"""How click-through data is split: the honest way and the papers' way."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ PROTOCOLS = ("honest", "paper")
 
 @dataclass(frozen=True, eq=False)
 class ClickThroughParts:
-    """Parts to fit on and pairs to measure on.
+    """Sets to fit on and pairs to measure on.
 
     Attributes:
-        train: likes of the training part; as rows that are no likes also its low-rated ones, in the papers'
-            protocol its negatives.
-        valid: the same of the validation part, None where it holds no like.
-        valid_pairs: pairs of the validation part, None where there is no `valid`.
-        test_pairs: pairs of the test part.
+        train: Training set: likes, and rows that are not likes. These are low-rated ones or, in the papers' protocol,
+            negatives.
+        valid: Validation set, None if it has no like.
+        valid_pairs: Pairs of the validation set, None without `valid`.
+        test_pairs: Pairs of the test set.
     """
 
     train: Interactions
@@ -36,64 +36,71 @@ class ClickThroughParts:
 
 
 def divide(
-    interactions: Interactions, split: Sequence[float], *, like_threshold: float | None, protocol: Protocol, seed: int
+    interactions: Interactions,
+    fractions: Sequence[float],
+    *,
+    like_threshold: float | None,
+    protocol: Protocol,
+    seed: int,
 ) -> ClickThroughParts:
-    """Divide interactions by one of the protocols.
+    """Split interactions by one of the protocols.
 
     Args:
-        interactions: all rows; those that are no positives only bar their items from being negatives.
-        split: shares of training, validation and test.
-        like_threshold: the lowest rating of a positive row. Every row is positive if it is None, if there are no
+        interactions: All rows. Items of rows that are not positive are never drawn as negatives.
+        fractions: Fractions of training, validation and test set.
+        like_threshold: The lowest rating of a positive row. Every row is positive if it is None, if there are no
             ratings, or if the ratings are counts of rows.
-        protocol: "honest" splits the positives, then draws negatives for each part; "paper" draws
-            negatives for all positives, then splits both kinds by row.
-        seed: of the split and of the negatives.
+        protocol: "honest" splits the positives, then draws negatives for each set; "paper" draws negatives for all
+            positives, then splits both kinds by row.
+        seed: Seed of the split and of the negatives.
 
     Raises:
         UsageError: an argument is wrong.
-        DataError: too few positives to give the training and the test part one.
+        DataError: there are too few positives for one in the training set and one in the test set.
     """
-    _check(split, like_threshold, protocol, seed)
+    _check(fractions, like_threshold, protocol, seed)
     like_threshold = None if interactions.ratings_are_counts else as_like_threshold(like_threshold)
     positives = interactions.with_like_threshold(like_threshold).likes()
     if len(positives) == 0:
         ratings = np.empty(0) if interactions.ratings is None else interactions.ratings
         raise DataError(
-            f"like_threshold={like_threshold}: no rating is as high; "
+            f"like_threshold={like_threshold}: expected at most the highest rating; "
             f"ratings run from {ratings.min():g} to {ratings.max():g}."
             if len(ratings)
-            else "Click-through needs at least one row of feedback, found none."
+            else "Click-through needs at least one row of feedback; found none."
         )
     rng = np.random.default_rng([seed, 1])
-    data = (_honest if protocol == "honest" else _as_papers)(positives, interactions, split, seed, rng)
+    data = (_honest if protocol == "honest" else _as_papers)(positives, interactions, fractions, seed, rng)
     if data is None:
         raise DataError(
-            f"Too few positives ({len(positives):,}) for the split {tuple(split)}: the training and the test part "
-            "need at least one each."
+            f"Too few positives ({len(positives):,}) for the fractions {tuple(fractions)}: both the training and "
+            "the test set need one."
         )
     return data
 
 
 def _honest(
-    positives: Interactions, everything: Interactions, split: Sequence[float], seed: int, rng: np.random.Generator
+    positives: Interactions, everything: Interactions, fractions: Sequence[float], seed: int, rng: np.random.Generator
 ) -> ClickThroughParts | None:
-    train, valid, test = positives.split(split, seed=seed, by="row")
+    train, valid, test = positives.split(fractions, seed=seed, by="row")
     if len(train) == 0 or len(test) == 0:
         return None
     valid_pairs = label_pairs(valid, [everything], rng) if len(valid) else None
     test_pairs = label_pairs(test, [everything], rng)
-    train = _with_low_rated(train, everything.with_like_threshold(train.like_threshold), split, seed)
+    train = _with_low_rated(train, everything.with_like_threshold(train.like_threshold), fractions, seed)
     return ClickThroughParts(train, valid if len(valid) else None, valid_pairs, test_pairs)
 
 
-def _with_low_rated(train: Interactions, everything: Interactions, split: Sequence[float], seed: int) -> Interactions:
-    """Add the training share of the rows that are no positives: no test pair is among them."""
-    low = everything.take(~everything.is_like).split(split, seed=seed, by="row")[0]
+def _with_low_rated(
+    train: Interactions, everything: Interactions, fractions: Sequence[float], seed: int
+) -> Interactions:
+    """Add the training set's rows that are not positive; no test pair is among them."""
+    low = everything.take(~everything.is_like).split(fractions, seed=seed, by="row")[0]
     return everything.take(np.isin(everything.pairs, np.concatenate([train.pairs, low.pairs]))) if len(low) else train
 
 
 def _as_papers(
-    positives: Interactions, everything: Interactions, split: Sequence[float], seed: int, rng: np.random.Generator
+    positives: Interactions, everything: Interactions, fractions: Sequence[float], seed: int, rng: np.random.Generator
 ) -> ClickThroughParts | None:
     users, items = sample_negatives_for_evaluation(positives, [everything], rng)
     rows = Interactions.from_arrays(
@@ -108,7 +115,7 @@ def _as_papers(
         item_texts=positives.item_texts,
         own_items=positives.own_items,
     )
-    train, valid, test = rows.split(split, seed=seed, by="row")
+    train, valid, test = rows.split(fractions, seed=seed, by="row")
     if not train.is_like.any() or not test.is_like.any():
         return None
     usable = valid.is_like.any()
@@ -119,11 +126,11 @@ def _pairs(rows: Interactions) -> LabelledPairs:
     return LabelledPairs(rows.users, rows.items, rows.is_like)
 
 
-def _check(split: Sequence[float], like_threshold: float | None, protocol: str, seed: int) -> None:
+def _check(fractions: Sequence[float], like_threshold: float | None, protocol: str, seed: int) -> None:
     if protocol not in PROTOCOLS:
         raise UsageError(f'protocol: expected "honest" or "paper", found {protocol!r}.')
-    if len(split) != 3:
-        raise UsageError(f"split: expected shares of training, validation and test, found {split!r}.")
+    if len(fractions) != 3:
+        raise UsageError(f"fractions: expected those of training, validation and test set, found {fractions!r}.")
     if like_threshold is not None and (isinstance(like_threshold, str) or as_number(like_threshold) is None):
         raise UsageError(f"like_threshold: expected the lowest rating of a like, or None; found {like_threshold!r}.")
     if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:

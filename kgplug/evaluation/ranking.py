@@ -1,18 +1,8 @@
-"""Full ranking: how much of what a user liked in the test part stands at the top of its list.
+"""Full ranking: how much of what a user liked in the test set is at the top of the user's list.
 
-For one user with R relevant items, and a list whose first K places hold h of them:
-
-    precision@K  h / K, also where the list is shorter than K
-    recall@K     h / R
-    F1@K         harmonic mean of the user's precision and recall, 0 where both are 0
-    NDCG@K       DCG / ideal DCG; DCG sums 1 / log2(1 + place) over hits, and the ideal list
-                 has min(R, K) hits at its top (Järvelin & Kekäläinen, TOIS 2002, binary gain)
-    hit@K        1 where h > 0
-    MRR@K        1 / place of the first hit, 0 without one
-    coverage@K   share of the catalogue that stands in at least one list (not a mean over users)
-
-Lists are those that `recommend` gives: tied items stand by their training likes, then by number, so rounding decides
-no figure. Figures are means over the users that have a relevant item; the others are counted, not measured.
+The metrics are in `kgplug.evaluation.metrics`, `ranked_lists.py` and `listed_items.py`. Lists are those that
+`recommend` returns: tied items are ordered by their training likes, then by index, so rounding changes no metric.
+Metrics are means over the users that have a relevant item; other users are counted, but not measured.
 """
 
 from __future__ import annotations
@@ -26,22 +16,25 @@ import numpy as np
 from kgplug.data.interactions import Interactions
 from kgplug.data.values.keys import distinct
 from kgplug.errors import DataError, UsageError
+from kgplug.evaluation.metrics import listed_items, ranked_lists
+from kgplug.evaluation.metrics.metric import Shown
+from kgplug.evaluation.metrics.ranked_lists import measure_lists as measure_lists
 from kgplug.recommenders.base import Recommender
 
-BLOCK_USERS = 100_000  # whose lists are held at a time
+BLOCK_USERS = 100_000  # users whose lists are held at a time
 
 
 @dataclass(frozen=True)
 class RankingResult:
-    """Figures of one model.
+    """Metrics of one model.
 
     Attributes:
-        figures: "precision@10" and so on → mean over users.
-        users: how many users were measured.
-        left_out: how many users of the test part had no relevant row.
+        metrics: "precision@10" and so on → mean over users.
+        users: Number of users measured.
+        left_out: Number of users of the test set without a relevant row.
     """
 
-    figures: dict[str, float]
+    metrics: dict[str, float]
     users: int
     left_out: int
 
@@ -58,42 +51,6 @@ def check_lengths(k: int | Iterable[int]) -> tuple[int, ...]:
     return tuple(sorted({int(n) for n in lengths}))
 
 
-def measure_lists(items: np.ndarray, relevant: Interactions, users: np.ndarray, k: tuple[int, ...]) -> np.ndarray:
-    """Return the figures of each user's list.
-
-    Args:
-        items: int64 (n, at least max(k), or the whole catalogue), best first, -1 past a list's end.
-        relevant: rows that count as right.
-        users: int64 (n,), each with at least one relevant row, whose lists these are.
-        k: ascending list lengths.
-
-    Returns:
-        float64 (len(k), 6, n): precision, recall, F1, NDCG, hit, MRR.
-    """
-    pairs = np.sort(relevant.pairs)
-    codes = np.where(items < 0, -1, users[:, None] * np.int64(relevant.n_items) + items)  # (n, width)
-    place = np.minimum(np.searchsorted(pairs, codes), len(pairs) - 1)
-    hits = pairs[place] == codes  # (n, width)
-    n_relevant = np.bincount(relevant.users, minlength=relevant.n_users)[users]  # (n,)
-    width = items.shape[1]
-    longest = max(width, min(k[-1], int(n_relevant.max())))  # k may be far longer than the catalogue
-    discount = 1.0 / np.log2(np.arange(2, longest + 2))  # (width or more,)
-    ideal = np.concatenate([[0.0], np.cumsum(discount)])  # by number of hits
-    gained = np.cumsum(hits * discount[:width], axis=1)  # (n, width)
-    found = np.cumsum(hits, axis=1)
-    first = np.where(hits.any(axis=1), hits.argmax(axis=1), width)  # place from 0
-    figures = np.empty((len(k), 6, len(users)))
-    for number, length in enumerate(k):
-        last = min(length, width) - 1
-        h = found[:, last]
-        precision, recall = h / float(length), h / n_relevant
-        both = np.maximum(precision + recall, np.finfo(float).tiny)
-        ndcg = gained[:, last] / ideal[np.minimum(n_relevant, min(length, longest))]
-        reciprocal = np.where(first <= last, 1.0 / (first + 1), 0.0)
-        figures[number] = precision, recall, 2 * precision * recall / both, ndcg, h > 0, reciprocal
-    return figures
-
-
 def evaluate_ranking(
     model: Recommender,
     train: Interactions,
@@ -106,39 +63,45 @@ def evaluate_ranking(
     """Measure the lists of every user that has a relevant test row, against the whole catalogue.
 
     Args:
-        model: fitted on `train`.
-        train, test, valid: parts of one split; rows of `train` and `valid` are left out of the lists.
-        k: list lengths.
+        model: Model fitted on `train`.
+        train, test, valid: Sets of one split. Items of `train` and `valid` are left out of the lists.
+        k: Lengths of the lists.
         relevant: "likes": the test rows that are likes; "all": all of them.
 
     Raises:
-        UsageError: a word or length is wrong.
+        UsageError: `k` or `relevant` is wrong.
         DataError: no test row is relevant.
     """
     lengths = check_lengths(k)
     right = relevant_rows(test, relevant)
     n_users = 0
-    totals = np.zeros((len(lengths), 6))
-    listed = np.zeros((len(lengths), test.n_items), dtype=bool)
+    totals = np.zeros((len(lengths), len(ranked_lists.METRICS)))
+    counts = np.zeros((len(lengths), test.n_items), dtype=np.int64)  # how often each item is listed
     for block, items in list_blocks(model, right, train, valid, lengths[-1]):
         n_users += len(block)
         totals += measure_lists(items, right, block, lengths).sum(axis=2)
         for number, length in enumerate(lengths):
-            shown = items[:, :length]
-            listed[number, shown[shown >= 0]] = True
-    figures: dict[str, float] = {}
+            counts[number] += count_listed(items[:, :length], test.n_items)
+    metrics: dict[str, float] = {}
     for number, length in enumerate(lengths):
-        for name, total in zip(("precision", "recall", "F1", "NDCG", "hit", "MRR"), totals[number], strict=True):
-            figures[f"{name}@{length}"] = float(total / n_users)
-        figures[f"coverage@{length}"] = float(listed[number].mean())
-    return RankingResult(figures, n_users, len(distinct(test.users)) - n_users)
+        for metric, total in zip(ranked_lists.METRICS, totals[number], strict=True):
+            metrics[metric.column(length)] = float(total / n_users)
+        for metric in listed_items.METRICS:
+            if metric.shown <= Shown.TABLE:
+                metrics[metric.column(length)] = metric.measure(counts[number])
+    return RankingResult(metrics, n_users, len(distinct(test.users)) - n_users)
+
+
+def count_listed(lists: np.ndarray, n_items: int) -> np.ndarray:
+    """Return how often each item is listed, int64 (n_items,), for lists int64 (n, k), -1 past a list's end."""
+    return np.bincount(lists[lists >= 0], minlength=n_items)
 
 
 def relevant_rows(test: Interactions, relevant: Literal["likes", "all"]) -> Interactions:
-    """Return the test rows that count as right.
+    """Return the test rows that are relevant.
 
     Raises:
-        UsageError: the word is neither.
+        UsageError: the word is neither "likes" nor "all".
         DataError: there is no such row.
     """
     if relevant not in ("likes", "all"):
@@ -152,7 +115,7 @@ def relevant_rows(test: Interactions, relevant: Literal["likes", "all"]) -> Inte
 def list_blocks(
     model: Recommender, right: Interactions, train: Interactions, valid: Interactions | None, width: int
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield (users, items) of the lists of everybody with a row in `right`: int64 (b,), int64 (b, width)."""
+    """Yield (users, items) of the lists of all users with a row in `right`: int64 (b,), int64 (b, width)."""
     users = distinct(right.users)
     seen = _joined(train, *(() if valid is None else (valid,)))
     for start in range(0, len(users), BLOCK_USERS):
@@ -161,7 +124,7 @@ def list_blocks(
 
 
 def _joined(*parts: Interactions) -> Interactions:
-    """Return the pairs of parts of one split, and of each user with itself, without ratings and timestamps."""
+    """Return the pairs of several sets of one split, and of each user with itself, without ratings and timestamps."""
     first = parts[0]
     return replace(
         first,

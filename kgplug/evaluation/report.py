@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from typing import Any
 
 import numpy as np
@@ -11,26 +10,23 @@ import pandas as pd
 from rich.table import Table
 from rich.text import Text
 
+from kgplug.evaluation.metrics import catalogue
+from kgplug.evaluation.metrics.metric import Better
 from kgplug.plain_text import encodable, printable
 from kgplug.strict_json import dumps
 
-_HIGHER_IS_BETTER = re.compile(
-    r"(warm )?(AUC|ACC)( (hot|cold) (users|items))?$|(MRR|AMRI)$|(precision|recall|F1|NDCG|hit|hits|MRR|coverage)@\d+",
-    re.IGNORECASE,
-)
-_LOWER_IS_BETTER = re.compile(r"(mean rank|mean_rank|MR|AMR)$", re.IGNORECASE)
-_WIDE = 9  # figures beside a name before the table is turned on its side
+_WIDE = 9  # columns next to the names; a wider table is turned on its side
 
 
 def to_table(frame: pd.DataFrame, *, title: str | None = None, encoding: str = "utf-8") -> Table:
-    """Return a table for the terminal; the best value of a measured column is bold.
+    """Return a table for the terminal. The best value of each metric is bold.
 
-    A table of one row a model with more columns than fit side by side is turned: one row a figure.
+    A table with one row per model and too many columns is turned on its side: one row per metric.
 
     Args:
-        frame: with names as its index, or a plain one.
-        title: above the table.
-        encoding: of the output; characters that it does not hold are replaced before columns are aligned.
+        frame: Its index holds names, or is plain.
+        title: Title above the table.
+        encoding: Encoding of the output. Characters that it does not have are replaced before columns are aligned.
     """
     names = [str(name) for name in frame.columns]
     cells = {name: _cells(frame.iloc[:, number], encoding) for number, name in enumerate(names)}
@@ -45,10 +41,10 @@ def to_table(frame: pd.DataFrame, *, title: str | None = None, encoding: str = "
             table.add_row(Text(name), *[_bold(cell, row in best[name]) for row, cell in enumerate(cells[name])])
         return table
     if labels is not None:
-        table.add_column(Text(str(frame.index.name or "")), no_wrap=True)  # names are typed again
+        table.add_column(Text(str(frame.index.name or "")), no_wrap=True)  # people type the names again
     for number, name in enumerate(names):
         justify = "right" if _is_numeric(frame.iloc[:, number]) else "left"
-        table.add_column(Text(name), justify=justify, no_wrap=name == "run", overflow="fold")  # ids are copied whole
+        table.add_column(Text(name), justify=justify, no_wrap=name == "run", overflow="fold")  # people copy ids whole
     for row in range(len(frame)):
         head = [] if labels is None else [Text(labels[row])]
         table.add_row(*head, *[_bold(cells[name][row], row in best[name]) for name in names])
@@ -56,7 +52,7 @@ def to_table(frame: pd.DataFrame, *, title: str | None = None, encoding: str = "
 
 
 def to_blocks(frame: pd.DataFrame) -> str:
-    """Return a table as one block per row, for a terminal too narrow for columns: each line is "name: value"."""
+    """Return a table as one block per row, for a narrow terminal: each line is "name: value"."""
     names = [printable(str(name)) for name in frame.columns]
     columns = [_cells(frame.iloc[:, number]) for number in range(len(names))]
     if not _plain(frame.index):
@@ -67,7 +63,7 @@ def to_blocks(frame: pd.DataFrame) -> str:
 
 
 def to_json(frame: pd.DataFrame) -> str:
-    """Return rows as a JSON list of objects; an index of names is a column. No value, NaN, infinity: null."""
+    """Return rows as a JSON list of objects. An index of names is a column. NaN, infinity and missing values: null."""
     return dumps(frame, ascii_only=False, indent=2)
 
 
@@ -80,7 +76,7 @@ def _is_numeric(column: pd.Series) -> bool:
 
 
 def _cells(column: pd.Series, encoding: str = "utf-8") -> list[str]:
-    """Return the values as texts of equal precision."""
+    """Return the values as texts with equal numbers of digits."""
     if not _is_numeric(column):
         return [encodable(_text(value), encoding) for value in column]
     values = column.to_numpy(dtype=np.float64, na_value=np.nan)
@@ -104,17 +100,15 @@ def _text(value: Any) -> str:
 
 
 def _best(name: str, column: pd.Series) -> set[int]:
-    """Return the rows that hold the best value, none where there is nothing to compare."""
-    if len(column) < 2 or not _is_numeric(column):
+    """Return the rows with the best value of a metric, none if there is nothing to compare."""
+    direction = catalogue.better(name)
+    if direction == Better.NEITHER or len(column) < 2 or not _is_numeric(column):
         return set()
     values = column.to_numpy(dtype=np.float64, na_value=np.nan)
     if np.isfinite(values).sum() < 2:
         return set()
-    if _HIGHER_IS_BETTER.match(name):
-        return set(np.flatnonzero(values == np.nanmax(values)).tolist())
-    if _LOWER_IS_BETTER.match(name):
-        return set(np.flatnonzero(values == np.nanmin(values)).tolist())
-    return set()
+    best = np.nanmax(values) if direction == Better.HIGHER else np.nanmin(values)
+    return set(np.flatnonzero(values == best).tolist())
 
 
 def _bold(text: str, bold: bool) -> Text:

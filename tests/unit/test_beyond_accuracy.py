@@ -14,9 +14,9 @@ from scipy import sparse
 import kgplug
 from kgplug.data.interactions import Interactions
 from kgplug.errors import DataError, UsageError
-from kgplug.evaluation import beyond_accuracy
 from kgplug.evaluation.beyond_accuracy import evaluate_beyond, gini, intra_list_diversity, mean_popularity, novelty
 from kgplug.evaluation.ctr import auc, label_pairs
+from kgplug.evaluation.metrics import list_contents
 from kgplug.evaluation.report import to_table
 from kgplug.recommenders.models.item_knn import ItemKNN
 from kgplug.recommenders.models.popularity import Popularity
@@ -71,7 +71,7 @@ def test_diversity_is_the_mean_distance_of_the_pairs_of_a_list(
     for row in lists:
         pairs = list(combinations([item for item in row if item >= 0], 2))
         expected.append(sum(distance(*pair) for pair in pairs) / len(pairs) if pairs else math.nan)
-    monkeypatch.setattr(beyond_accuracy, "_BLOCK_CELLS", 8)  # blocks of two lists
+    monkeypatch.setattr(list_contents, "_BLOCK_CELLS", 8)  # blocks of two lists
     _same(intra_list_diversity(lists, features if kind == "dense" else sparse.csr_matrix(features)), expected)
 
 

@@ -115,7 +115,7 @@ def test_the_same_generator_gives_the_same_pairs() -> None:
 
 def test_a_part_without_likes_is_refused() -> None:
     rows = _rows([(0, 0)], ratings=np.array([1.0]), like_threshold=4)
-    with pytest.raises(DataError, match=r"none of the 1 rows is one"):
+    with pytest.raises(DataError, match=r"none of the 1 rows is a like"):
         label_pairs(rows, [rows], np.random.default_rng(0))
 
 

@@ -39,7 +39,7 @@ def test_one_row_a_model_with_every_figure(parts) -> None:
     assert table.loc["knn", "AUC"] > 0.7 > table.loc["pop", "AUC"]
     assert table.loc["knn", "ACC"] > 0.6
     result = evaluate_ranking(models["knn"], train, test, valid=valid, k=(5, 10))
-    assert {name: table.loc["knn", name] for name in result.figures} == pytest.approx(result.figures)
+    assert {name: table.loc["knn", name] for name in result.metrics} == pytest.approx(result.metrics)
     pairs = label_pairs(test, [train, valid, test], np.random.default_rng(0))
     assert table.loc["knn", "AUC"] == auc(pairs.labels, models["knn"].score(pairs.users, pairs.items))
 
@@ -61,7 +61,7 @@ def test_test_rows_in_the_training_part_are_refused(parts) -> None:
     user, item = test.user_keys[test.users[0]], test.item_keys[test.items[0]]
     with pytest.raises(UsageError) as error:
         evaluate({"pop": Popularity().fit(leaky)}, leaky, test)
-    assert f"The test part leaks: 3 of its {len(test)} rows are also in the training part" in str(error.value)
+    assert f"The test set leaks: 3 of its {len(test)} rows are also in the training set" in str(error.value)
     assert f"user {user!r}, item {item!r}" in str(error.value)
 
 
@@ -75,7 +75,7 @@ def test_a_model_that_has_seen_test_or_other_data_is_refused(parts) -> None:
         evaluate({"pop": Popularity()}, train, test)
     with pytest.raises(UsageError, match=r"take both from one split"):
         evaluate({"pop": Popularity().fit(train)}, train, two_tastes(n_items=50))
-    with pytest.raises(UsageError, match=r"The validation part leaks"):
+    with pytest.raises(UsageError, match=r"The validation set leaks"):
         evaluate({"pop": Popularity().fit(train)}, train, test, valid=train)
     with pytest.raises(UsageError, match=r"at least one model"):
         evaluate({}, train, test)
@@ -87,7 +87,7 @@ def test_a_model_that_has_seen_test_or_other_data_is_refused(parts) -> None:
 
 def test_a_test_part_without_likes_is_refused(parts) -> None:
     train, _, test = parts
-    with pytest.raises(DataError, match=r"none of the .* rows is one"):
+    with pytest.raises(DataError, match=r"none of the .* rows is a like"):
         evaluate({"pop": Popularity().fit(train)}, train, test.take(~test.is_like))
 
 
@@ -153,15 +153,15 @@ def test_without_ratings_every_row_is_a_positive() -> None:
 
 
 def test_a_split_without_validation_is_measured_too() -> None:
-    table = kgplug.evaluate_ctr("Popularity", two_tastes(), split=(0.8, 0.0, 0.2), seeds=(0,))
+    table = kgplug.evaluate_ctr("Popularity", two_tastes(), fractions=(0.8, 0.0, 0.2), seeds=(0,))
     assert 0 < table.ACC[0] < 1
 
 
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"split": (0.8, 0.2)}, "shares of training, validation and test"),
-        ({"split": (0.8, 0.2, 0.2)}, "add up to 1"),
+        ({"fractions": (0.8, 0.2)}, "those of training, validation and test set"),
+        ({"fractions": (0.8, 0.2, 0.2)}, "add up to 1"),
         ({"protocol": "usual"}, '"honest" or "paper"'),
         ({"seeds": ()}, "at least one"),
         ({"seeds": (-1,)}, "whole numbers from 0 on"),

@@ -219,6 +219,6 @@ def test_a_signalling_nan_anywhere_is_refused_with_its_row(signal: Decimal) -> N
 def test_a_list_longer_than_the_catalogue_is_measured_like_the_whole_catalogue(k: int) -> None:
     train, _, test = _rows().split((0.7, 0.0, 0.3), seed=0)
     model = kgplug.create("ItemKNN").fit(train)
-    whole, longer = (evaluate_ranking(model, train, test, k=length).figures for length in (train.n_items, k))
+    whole, longer = (evaluate_ranking(model, train, test, k=length).metrics for length in (train.n_items, k))
     for name in ("recall", "NDCG", "hit", "MRR", "coverage"):
         assert longer[f"{name}@{k}"] == pytest.approx(whole[f"{name}@{train.n_items}"])

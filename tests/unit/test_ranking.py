@@ -103,13 +103,13 @@ def test_seen_items_are_left_out_of_the_lists_and_users_without_a_relevant_row_o
     result = evaluate_ranking(_popular(train), train, test, valid=valid, k=1)
     # user 0 has seen 0 and 1, user 1 has seen 0 and 1: both get 2; user 2 likes nothing in test
     assert (result.users, result.left_out) == (2, 1)
-    assert result.figures["precision@1"] == result.figures["hit@1"] == 1.0
-    assert result.figures["coverage@1"] == 1 / N_ITEMS
+    assert result.metrics["precision@1"] == result.metrics["hit@1"] == 1.0
+    assert result.metrics["coverage@1"] == 1 / N_ITEMS
     without = evaluate_ranking(_popular(train), train, test, k=1)
-    assert without.figures["precision@1"] == 0.5  # user 0 is offered item 1 again
+    assert without.metrics["precision@1"] == 0.5  # user 0 is offered item 1 again
     every = evaluate_ranking(_popular(train), train, test, valid=valid, k=(1, 3), relevant="all")
     assert (every.users, every.left_out) == (3, 0)
-    assert every.figures["recall@3"] == 1.0
+    assert every.metrics["recall@3"] == 1.0
 
 
 @settings(max_examples=20)
@@ -121,14 +121,14 @@ def test_blocks_of_users_change_nothing(pairs, block) -> None:
     whole = evaluate_ranking(model, train, test, k=(1, 3, 20))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ranking, "BLOCK_USERS", block)
-        assert evaluate_ranking(model, train, test, k=(20, 3, 1)).figures == pytest.approx(whole.figures)
+        assert evaluate_ranking(model, train, test, k=(20, 3, 1)).metrics == pytest.approx(whole.metrics)
 
 
 def test_a_user_who_has_seen_all_gets_an_empty_list_and_no_hit() -> None:
     train = _rows([(0, item) for item in range(N_ITEMS - 1)] + [(1, 0)])
     test = _rows([(0, N_ITEMS - 1), (1, 1)])
     result = evaluate_ranking(_popular(train), train, test, k=(1, 50))
-    assert result.figures["hit@50"] == 1.0 and result.figures["precision@50"] == 1 / 50
+    assert result.metrics["hit@50"] == 1.0 and result.metrics["precision@50"] == 1 / 50
 
 
 def test_wrong_lengths_and_words_are_refused() -> None:

@@ -1,0 +1,55 @@
+"""Every metric that kgplug computes, and what tables and pictures show of them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from kgplug.evaluation.metrics import click_through, link_prediction, list_contents, listed_items, ranked_lists
+from kgplug.evaluation.metrics.metric import Better, Metric, Shown
+
+GROUPS = ("hot users", "cold users", "hot items", "cold items")
+"""Groups that `evaluate(beyond=True)` measures on their own; they end the name of a column."""
+SORTED_BY: dict[str, Metric[Any]] = {"recommender": ranked_lists.NDCG, "embedding": link_prediction.MRR}
+"""The metric that sorts a table of models, by kind of model."""
+VALIDATED_BY: dict[str, Metric[Any]] = {"recommender": click_through.AUC, "embedding": link_prediction.MRR}
+"""The metric that chooses epochs and settings on the validation set, by kind of model."""
+_SETS = ("warm ", "valid ")  # begin the name of a column that `evaluate_ctr` measures on other pairs
+
+
+def metrics() -> tuple[Metric[Any], ...]:
+    """Return every metric, in the order of tables."""
+    return (
+        *click_through.METRICS,
+        *ranked_lists.METRICS,
+        *listed_items.METRICS,
+        *list_contents.METRICS,
+        *link_prediction.METRICS,
+    )
+
+
+def metric_of(column: str) -> Metric[Any] | None:
+    """Return the metric of a table's column such as "NDCG@10", "NDCG@10 cold users" or "warm AUC"; None if it has none.
+
+    Case is ignored.
+    """
+    name = column.lower()
+    for group in GROUPS:
+        name = name.removesuffix(f" {group}")
+    for prefix in _SETS:
+        name = name.removeprefix(prefix)
+    by_name = {metric.name.lower(): metric for metric in metrics()}
+    return by_name.get(name) or by_name.get(re.sub(r"@\d+$", "@k", name))
+
+
+def better(column: str) -> Better:
+    """Return which values of a table's column are better; NEITHER if it has no metric."""
+    metric = metric_of(column)
+    return Better.NEITHER if metric is None else metric.better
+
+
+def shown(columns: Iterable[str], view: Shown) -> list[str]:
+    """Return the columns that a view has, in the given order: not those of groups, and not those without a metric."""
+    found = ((column, metric_of(column)) for column in columns if not column.endswith(GROUPS))
+    return [column for column, metric in found if metric is not None and metric.shown <= view]

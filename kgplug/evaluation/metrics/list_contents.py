@@ -1,0 +1,127 @@
+"""Metrics of what is in a list, whether it is relevant or not: how new, how mixed, how popular."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import sparse
+
+from kgplug.evaluation.metrics.metric import Better, Metric, Need, Shown
+
+_BLOCK_CELLS = 16_000_000  # numbers in the summed features of the lists that are held at a time
+Features = np.ndarray | sparse.csr_matrix
+
+
+@dataclass(frozen=True, eq=False)
+class ListContents:
+    """Lists, and what is known about their items.
+
+    Attributes:
+        items: int64 (n, k), -1 past a list's end.
+        likes: int64 (n_items,), each item's likes in the training set.
+        n_users: Users of the training set.
+        features: float (n_items, f), dense or CSR, by which items are alike.
+    """
+
+    items: np.ndarray
+    likes: np.ndarray
+    n_users: int
+    features: Features
+
+
+def novelty(items: np.ndarray, likes: np.ndarray, n_users: int) -> np.ndarray:
+    """Return the mean self-information of each list, log2(n_users / likes), in bits: float64 (n,), NaN of an empty one.
+
+    An item without a like counts as one with a single like. Zhou et al., "Solving the apparent diversity-accuracy
+    dilemma of recommender systems", PNAS 2010.
+
+    Args:
+        items: int64 (n, k), -1 past a list's end.
+        likes: int64 (n_items,), in the training set.
+        n_users: Users of the training set.
+    """
+    return _means(items, np.log2(n_users / np.maximum(likes, 1)))
+
+
+def mean_popularity(items: np.ndarray, likes: np.ndarray) -> np.ndarray:
+    """Return the mean number of training likes of each list's items: float64 (n,), NaN of an empty list.
+
+    Yin et al., "Challenging the Long Tail Recommendation", VLDB 2012.
+    """
+    return _means(items, likes.astype(np.float64))
+
+
+def _means(items: np.ndarray, values: np.ndarray) -> np.ndarray:
+    listed = items >= 0
+    sums = np.where(listed, values[items], 0.0).sum(axis=1)
+    n = listed.sum(axis=1)
+    return np.where(n > 0, sums / np.maximum(n, 1), np.nan)
+
+
+def intra_list_diversity(items: np.ndarray, features: Features) -> np.ndarray:
+    """Return the mean of 1 - cosine over the pairs of each list: float64 (n,), NaN of fewer than two items.
+
+    Ziegler et al., "Improving Recommendation Lists Through Topic Diversification", WWW 2005, as a distance. No pair is
+    formed: the cosines of all pairs of unit vectors sum to the squared length of the vectors' sum, minus that of each.
+
+    Args:
+        items: int64 (n, k), -1 past a list's end.
+        features: float (n_items, f), dense or CSR; an item without features is like no other.
+    """
+    unit = _unit(features)
+    has = _squared(unit)  # (n_items,), 1, or 0 without features
+    diversity = np.full(len(items), np.nan)
+    n_features = unit.get_shape()[1]
+    rows = max(1, _BLOCK_CELLS // max(1, n_features))
+    for start in range(0, len(items), rows):
+        block = items[start : start + rows]
+        listed = block >= 0
+        n = listed.sum(axis=1)
+        places = (np.repeat(np.arange(len(block)), n), block[listed])
+        chosen = sparse.csr_matrix((np.ones(len(places[0])), places), shape=(len(block), len(has)))
+        cosines = _squared(sparse.csr_matrix(chosen @ unit)) - chosen @ has  # (b,), of ordered pairs
+        several = n > 1
+        diversity[start : start + rows][several] = 1 - (cosines[several] / (n * (n - 1))[several])
+    return diversity
+
+
+def _unit(features: Features) -> sparse.csr_matrix:
+    matrix = sparse.csr_matrix(features, dtype=np.float64)
+    norms = np.sqrt(_squared(matrix))
+    inverse = np.divide(1.0, norms, out=np.zeros_like(norms), where=norms > 0)
+    return sparse.csr_matrix(sparse.diags(inverse) @ matrix)
+
+
+def _squared(rows: sparse.csr_matrix) -> np.ndarray:
+    """Return the squared length of each row, float64 (n,)."""
+    return np.asarray(rows.multiply(rows).sum(axis=1)).ravel()
+
+
+NOVELTY = Metric[ListContents](
+    name="novelty@k",
+    better=Better.NEITHER,
+    needs=(Need.LISTS, Need.TRAINING_LIKES),
+    shown=Shown.BEYOND,
+    description="mean of log2(users / likes) of the listed items, in bits",
+    measure=lambda lists: novelty(lists.items, lists.likes, lists.n_users),
+)
+DIVERSITY = Metric[ListContents](
+    name="diversity@k",
+    better=Better.NEITHER,
+    needs=(Need.LISTS, Need.FEATURES),
+    shown=Shown.BEYOND,
+    description="mean of 1 - cosine over the pairs of a list, by the users who liked the items in training",
+    measure=lambda lists: intra_list_diversity(lists.items, lists.features),
+)
+POPULARITY = Metric[ListContents](
+    name="popularity@k",
+    better=Better.NEITHER,
+    needs=(Need.LISTS, Need.TRAINING_LIKES),
+    shown=Shown.BEYOND,
+    description="mean number of training likes of the listed items",
+    measure=lambda lists: mean_popularity(lists.items, lists.likes),
+)
+
+METRICS: tuple[Metric[ListContents], ...] = (NOVELTY, DIVERSITY, POPULARITY)
+"""Each takes `ListContents` and returns float64 (n,), NaN where not defined. Tables have the mean of the others."""

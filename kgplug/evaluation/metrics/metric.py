@@ -1,0 +1,89 @@
+"""What a metric says about itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import IntEnum, StrEnum
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+
+Measured = TypeVar("Measured")
+
+
+class Better(StrEnum):
+    """Which values of a metric are better."""
+
+    HIGHER = "higher"
+    LOWER = "lower"
+    NEITHER = "neither"
+
+
+class Need(StrEnum):
+    """What a metric is computed from."""
+
+    LIKES = "test likes"
+    NEGATIVES = "items without feedback"
+    LISTS = "ranked lists"
+    TRAINING_LIKES = "training likes"
+    FEATURES = "features of items"
+    TRIPLES = "test triples"
+
+
+class Shown(IntEnum):
+    """The smallest view that has a metric; larger views also have it."""
+
+    LINE = 1
+    """A run's line in `kgplug runs`."""
+    PICTURE = 2
+    """The bars of `kgplug plot`."""
+    SUMMARY = 3
+    """The tables of `kgplug demo`."""
+    TABLE = 4
+    """The tables of `kgplug evaluate` and `kgplug compare`."""
+    BEYOND = 5
+    """The table of `kgplug evaluate --beyond`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metric(Generic[Measured]):
+    """One metric.
+
+    Attributes:
+        name: Its name in tables; "@k" in it stands for the length of the lists.
+        better: Which values are better.
+        needs: What it is computed from.
+        shown: The smallest view that has it.
+        description: Its definition, in one line.
+        measure: Computes it. What it takes and returns is the same for all metrics of one file.
+        by_group: Whether `evaluate(beyond=True)` also measures it for cold and hot users and items.
+    """
+
+    name: str
+    better: Better
+    needs: tuple[Need, ...]
+    shown: Shown
+    description: str
+    measure: Callable[[Measured], Any]
+    by_group: bool = False
+
+    @property
+    def kind(self) -> str:
+        """The kind of model that it measures: "embedding" or "recommender"."""
+        return "embedding" if Need.TRIPLES in self.needs else "recommender"
+
+    @property
+    def validation_name(self) -> str:
+        """Its name among a run's metrics where it was measured on the validation set."""
+        return f"{self.name} (validation)"
+
+    def column(self, k: int) -> str:
+        """Return its name in a table, for lists of length k."""
+        return self.name.replace("@k", f"@{k}")
+
+
+def mean_of_known(values: np.ndarray) -> float:
+    """Return the mean of the values that are not NaN, NaN if there is none."""
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if len(known) else float("nan")
