@@ -1,4 +1,4 @@
-"""Artefacts: whole or not at all, and nothing altered goes unnoticed."""
+"""Artefacts: written completely or not at all, and every change is detected."""
 
 from __future__ import annotations
 

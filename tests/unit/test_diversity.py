@@ -1,4 +1,4 @@
-"""Maximal marginal relevance: what the paper's formula gives, place by place."""
+"""Maximal marginal relevance: the items that the paper's formula chooses, one by one."""
 
 from __future__ import annotations
 

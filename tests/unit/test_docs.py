@@ -1,4 +1,4 @@
-"""What docs/ shows is run."""
+"""Code and tests that docs/ shows are run, or exist."""
 
 from __future__ import annotations
 

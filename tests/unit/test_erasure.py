@@ -1,4 +1,4 @@
-"""A user taken out of runs: no key, no rows, nothing learnt; everybody else as before."""
+"""Erase a user from runs: no key, no rows, nothing learnt is left; all other users rank as before."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def test_nothing_of_an_erased_user_is_left_and_the_rest_ranks_as_before(saved: P
 
 
 def _about(folder: Path, row: int) -> dict[str, np.ndarray]:
-    """Return what the arrays of a run that have one part a user hold about one."""
+    """Return one user's entries of all arrays of a run that have one entry per user."""
     arrays, _ = read_artefact(folder)
     found = {name: array[row] for name, array in arrays.items() if len(array) == N_USERS and "indices" not in name}
     for name, array in arrays.items():

@@ -1,4 +1,4 @@
-"""Numbers that a caller gives: those of numpy work, bare ones too, and wrong ones are refused in one sentence."""
+"""Numbers from a caller: numpy numbers and single numbers work, and wrong ones are refused in one sentence."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which graph a run is of, and what the newest run of a graph is."""
+"""Which graph a run belongs to, and which run of a graph is the newest."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Signs of a dead model: each fires on one that was broken on purpose, and none on a healthy one."""
+"""Signs of a collapsed model: each is found in a model broken on purpose, and none in a healthy one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Advice in messages is given only where it is true."""
+"""Messages give advice only when it applies."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from kgplug.training.memory import building
 
 
 def failed_write(uri: str) -> str:
-    """Return what is said of a database that cannot write any more."""
+    """Return the message about a database that can no longer write."""
     error = DatabaseError()
     error._message = "Could not append to the log: Transaction #7"  # pyright: ignore[reportAttributeAccessIssue]
     error._neo4j_code = "Neo.DatabaseError.Transaction.TransactionCommitFailed"  # pyright: ignore[reportAttributeAccessIssue]

@@ -1,4 +1,4 @@
-"""What libraries keep on disk is kept under KGPLUG_HOME, and nothing is made by an import of kgplug."""
+"""Files of libraries are kept under KGPLUG_HOME, and importing kgplug creates none."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Interactions: from rows in any order to the same arrays."""
+"""Interactions: rows in any order give the same arrays."""
 
 from __future__ import annotations
 

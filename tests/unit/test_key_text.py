@@ -1,4 +1,4 @@
-"""A key that arrives as text has the type of the stored key."""
+"""A key typed as text gets the type of the stored key."""
 
 from __future__ import annotations
 

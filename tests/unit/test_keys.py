@@ -1,4 +1,4 @@
-"""Keys: any integers and texts, in one order, whatever order they come in."""
+"""Keys: any integers and texts, in one canonical order."""
 
 from __future__ import annotations
 

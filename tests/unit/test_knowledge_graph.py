@@ -1,4 +1,4 @@
-"""Knowledge graphs: from triples in any order to the same arrays."""
+"""Knowledge graphs: triples in any order give the same arrays."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One long key, name or word among many short ones costs what it is long, not its length for each of them."""
+"""One long key, name or word among many short ones costs only its own length in memory."""
 
 from __future__ import annotations
 

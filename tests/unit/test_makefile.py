@@ -1,4 +1,4 @@
-"""What a new user meets before kgplug is installed: each obstacle gets one sentence."""
+"""Before kgplug is installed: each obstacle is reported in one sentence."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def checkout(tmp_path: Path) -> Path:
 
 
 def path_with(folder: Path, *, python: str | None) -> str:
-    """Make a folder of commands that holds the tools of make and, as python3, a script of that text."""
+    """Make a folder of commands with make's tools and a script with this text as python3."""
     folder.mkdir()
     for tool in TOOLS:
         (folder / tool).symlink_to(shutil.which(tool) or pytest.fail(f"{tool} is missing on this machine"))

@@ -1,4 +1,4 @@
-"""The nearest vectors of each vector: exact, whatever the blocks."""
+"""Nearest neighbours of vectors: exact, with any block size."""
 
 from __future__ import annotations
 

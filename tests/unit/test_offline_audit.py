@@ -1,4 +1,4 @@
-"""An audit without a network: what records on disk say of the packages is found, by pip-audit itself."""
+"""An audit without a network: pip-audit itself finds what the records on disk report."""
 
 from __future__ import annotations
 

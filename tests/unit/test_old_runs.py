@@ -1,4 +1,4 @@
-"""Runs that version 0.1.0 saved: tests/data/runs-0.1.0 holds one of `planted.tiny` for some models, with its scores."""
+"""Runs that version 0.1.0 saved: tests/data/runs-0.1.0 has a run of some models on `planted.tiny`, with its scores."""
 
 from __future__ import annotations
 

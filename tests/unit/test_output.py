@@ -1,4 +1,4 @@
-"""What the command line prints fits every encoding, and is never broken: no word, number or command is cut."""
+"""The command line's output fits every encoding, and no word, number or command in it is cut."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How long work reports where it is: bars on a terminal, lines or JSON without one, never a flood."""
+"""How long work reports its progress: bars on a terminal, otherwise a few lines or JSON."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Several rows for one user and item count: the last, their sum, their mean or their number."""
+"""Several rows for one user and item are merged: the last, their sum, mean or count."""
 
 from __future__ import annotations
 

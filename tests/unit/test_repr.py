@@ -1,4 +1,4 @@
-"""What a notebook answers when a cell ends with one of kgplug's objects: what it is, never an address or a password."""
+"""What a notebook shows for kgplug's objects: what they are, never an address or a password."""
 
 from __future__ import annotations
 

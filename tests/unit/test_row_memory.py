@@ -1,4 +1,4 @@
-"""What a run remembers of its split, and what of it goes when a person is erased."""
+"""What a run stores of its split, and what is removed from it when a person is erased."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Negatives: never what is known in training, anything else alike."""
+"""Negatives: never a known training row, and everything else equally often."""
 
 from __future__ import annotations
 

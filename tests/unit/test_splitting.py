@@ -1,4 +1,4 @@
-"""Splits: no row is lost, shares hold, parts are disjoint, time goes forward."""
+"""Splits: no row is lost, fractions hold, sets are disjoint, and time goes forward."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def test_wrong_words_missing_times_and_wrong_seeds_are_refused() -> None:
 
 
 def _of_size(rows_each: int, *, n_users: int = 2000, times: str = "") -> Interactions:
-    """Return interactions of users with as many rows each."""
+    """Return interactions in which all users have the same number of rows."""
     users, items = np.divmod(np.arange(n_users * rows_each), rows_each)
     when = {"": None, "equal": np.zeros(len(users)), "different": np.arange(len(users))}[times]
     return Interactions.from_arrays(np.arange(n_users), np.arange(rows_each), users, items, timestamps=when)

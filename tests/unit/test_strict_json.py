@@ -1,4 +1,4 @@
-"""JSON text that a strict parser reads, whatever the values."""
+"""JSON that a strict parser reads, for any values."""
 
 from __future__ import annotations
 

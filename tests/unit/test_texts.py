@@ -1,4 +1,4 @@
-"""Titles: whatever stands in a property becomes text, and the schema's guess takes the property that is filled."""
+"""Titles: any value of a property becomes text, and the schema guesses the property that most nodes have."""
 
 from __future__ import annotations
 

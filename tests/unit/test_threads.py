@@ -1,4 +1,4 @@
-"""Parts of work that threads share: each done once, errors told, nobody waited for who need not come."""
+"""Work shared by threads: each part is done once, errors are raised, and idle helpers are not waited for."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ties: scores that differ by rounding alone are one group, whose items stand in an order that nothing disturbs."""
+"""Ties: scores that differ only by rounding form one group, whose items have a stable order."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ULP = 2.0**-23  # of numbers from 1 to 2
 
 
 def literal(scores: np.ndarray, k: int, ties: Ties) -> tuple[np.ndarray, np.ndarray]:
-    """Return what `top_k` must: row by row, group by group."""
+    """Return the expected result of `top_k`: row by row, group by group."""
     numbers, values = np.full((len(scores), k), -1), np.full((len(scores), k), -np.inf, dtype=np.float32)
     for line, (row, tolerance) in enumerate(zip(scores, ties.tolerance, strict=True)):
         groups: list[list[int]] = []

@@ -1,4 +1,4 @@
-"""Times from DataFrames keep their precision, numbers of any type mean what they say, and what is unclear is refused."""  # noqa: E501
+"""Times keep the precision of their source, numbers of any type are read, and ambiguous values are refused."""
 
 from __future__ import annotations
 
@@ -290,7 +290,7 @@ def test_arrays_that_do_not_fit_together_are_refused(arrays: dict, message: str)
 
 
 def test_a_time_zone_never_receives_a_date_of_the_driver() -> None:
-    """CPython's ZoneInfo takes any object for a datetime and reads past its memory: a crash, or another offset."""
+    """CPython's ZoneInfo takes any object for a datetime and reads past its memory, with a crash or a wrong offset."""
 
     class Zone(dt.tzinfo):
         def utcoffset(self, when):

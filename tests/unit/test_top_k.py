@@ -1,4 +1,4 @@
-"""Top-k: exact, ties in the order of their number."""
+"""Top k: exact, with ties ordered by index."""
 
 from __future__ import annotations
 

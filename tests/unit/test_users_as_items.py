@@ -1,4 +1,4 @@
-"""People who follow people: users that are also items never meet themselves."""
+"""People who follow people: users who are also items are never recommended to themselves."""
 
 from __future__ import annotations
 
@@ -192,7 +192,7 @@ def test_a_person_who_follows_themselves_is_left_out_and_counted(caplog: pytest.
 
 
 def _draws(people: Interactions) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Return (users, negatives) of everything that draws some, so often that every free item comes up."""
+    """Return (users, negatives) from every sampler, with enough draws that every free item comes up."""
     train, valid, test = people.split((0.6, 0.2, 0.2), by="row")
     rng, users = np.random.default_rng(0), np.repeat(np.arange(N_PEOPLE), 400)
     found = {"training": (users, negative_sampler(train).draw(users, rng))}
@@ -225,7 +225,7 @@ def test_a_user_who_follows_everyone_else_has_no_negative() -> None:
 
 
 class Selfish(Recommender):
-    """A model of another package that lists what it likes: everybody first gets themselves."""
+    """A third-party model whose lists put each user first."""
 
     name = "Selfish"
     config_class = Popularity.config_class

@@ -1,4 +1,4 @@
-"""Pictures of the graph: several on one page show each its own graph, with captions that can be read."""
+"""Pictures of the graph: each of several on one page shows its own graph, with readable captions."""
 
 from __future__ import annotations
 

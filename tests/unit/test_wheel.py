@@ -1,4 +1,4 @@
-"""The wheel carries everything the commands need, and declares every package they import."""
+"""The wheel contains everything the commands need, and declares every package they import."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="module")
 def installed_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An environment of its own that holds the built wheel and nothing else of kgplug.
+    """A separate environment with the built wheel and nothing else of kgplug.
 
     The packages it depends on are lent by a path entry, so that the test does not download 3 GB.
     """
