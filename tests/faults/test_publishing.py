@@ -221,7 +221,7 @@ def test_a_full_disk_ends_a_publish_in_one_sentence_and_the_old_run_serves(
         subprocess.run(["umount", "-l", str(disk)], check=True)
 
 
-def test_kgplug_waits_for_an_index_that_is_still_populating_but_not_for_ever(connection: Connection):
+def test_kgplug_waits_for_an_index_that_is_still_populating_but_not_forever(connection: Connection):
     """Many vectors take the server a while: a publish without patience says so, and the next one goes on waiting."""
     n = 6_000
     fill(connection, n)

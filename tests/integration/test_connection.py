@@ -113,7 +113,7 @@ def test_an_unknown_database_names_those_there_are(neo4j_server) -> None:
     assert "Set NEO4J_DATABASE to one of: neo4j." in refused(neo4j_server, database="films")
 
 
-def test_a_server_that_is_down_is_told_at_once(neo4j_server) -> None:
+def test_a_server_that_is_down_is_reported_at_once(neo4j_server) -> None:
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
     message = refused(neo4j_server, uri=f"bolt://127.0.0.1:{port}")
@@ -160,7 +160,7 @@ def test_a_server_without_vector_indexes_is_refused(neo4j_server, monkeypatch) -
         ("LOAD CSV FROM 'file:///absent.csv' AS row RETURN row", "absent.csv"),
     ],
 )
-def test_what_the_server_refuses_is_one_sentence(connection, query, expected) -> None:
+def test_refusals_of_the_server_are_one_sentence(connection, query, expected) -> None:
     with pytest.raises(GraphError, match=expected) as raised:
         connection.rows(query)
     assert "\n" not in str(raised.value)

@@ -225,7 +225,7 @@ def publishing_elsewhere(connection: Connection, model: str = "MKR") -> Iterator
         holder.join()
 
 
-def test_a_second_publisher_is_told_who_publishes_and_since_when_and_other_models_go_on(graph):
+def test_a_second_publisher_learns_who_publishes_since_when_and_other_models_are_not_blocked(graph):
     publish(graph, SCHEMA, publication("mkr-0"))
     with publishing_elsewhere(graph):
         with pytest.raises(GraphError, match=r"published by \w+ on .+ \(process \d+\) since 2\d{3}-.+ UTC"):

@@ -101,7 +101,7 @@ def test_a_file_of_authorities_is_refused_where_nothing_is_verified(tls_server, 
     assert f"{scheme}:// verifies no certificate" in refused(tls_server, scheme, ca_file=authority)
 
 
-def test_an_unusable_file_is_one_sentence(tls_server, authority, tmp_path) -> None:
+def test_an_unusable_file_is_refused_in_one_sentence(tls_server, authority, tmp_path) -> None:
     (tmp_path / "ca.pem").write_text("no certificate")
     (tmp_path / "empty.pem").touch()
     key = authority.with_name("ca.key")

@@ -30,7 +30,7 @@ def test_its_steps_are_those_of_torch_bit_by_bit() -> None:
         assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
 
 
-def test_it_goes_on_from_its_state_and_from_that_of_torch() -> None:
+def test_row_adam_resumes_from_its_own_state_and_from_torchs() -> None:
     for first_kind in (Adam, lambda parameters, lr: torch.optim.Adam(parameters, lr=lr, fused=True)):
         whole, part = (torch.nn.Parameter(gradients(7, 5)[0]) for _ in range(2))
         alone, first, second = Adam([whole], lr=0.1), first_kind([part], lr=0.1), Adam([part], lr=0.5)

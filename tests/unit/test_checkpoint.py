@@ -67,7 +67,7 @@ def test_a_checkpoint_of_other_data_or_settings_is_refused(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("content", [b"", b"\x80\x04pickle", b"x" * 100, None])
-def test_a_damaged_checkpoint_is_one_sentence(tmp_path: Path, content: bytes | None) -> None:
+def test_a_damaged_checkpoint_is_refused_in_one_sentence(tmp_path: Path, content: bytes | None) -> None:
     path = tmp_path / "c"
     train(SmallTask(), epochs=1, checkpoint=path, **OPTIONS)
     path.write_bytes(path.read_bytes()[:-9] if content is None else content)

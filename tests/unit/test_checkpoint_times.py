@@ -189,7 +189,7 @@ def test_without_a_checkpoint_and_in_other_threads_signals_are_left_alone(tmp_pa
     assert set(found) == {before} and (tmp_path / "c").exists()
 
 
-def test_an_interval_that_is_no_number_is_one_sentence(tmp_path: Path) -> None:
+def test_an_invalid_interval_is_refused_in_one_sentence(tmp_path: Path) -> None:
     environment = {**os.environ, "KGPLUG_HOME": str(tmp_path), "KGPLUG_CHECKPOINT_S": "soon"}
     command = [sys.executable, "-c", "from kgplug.cli import main; main()", "runs"]
     ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)

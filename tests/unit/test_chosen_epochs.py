@@ -103,7 +103,7 @@ def test_each_fit_of_one_object_chooses_anew() -> None:
 
 
 @pytest.mark.parametrize("killed_after", [3, -2])
-def test_a_training_killed_in_either_half_goes_on_to_the_same_model(
+def test_a_training_killed_in_either_half_resumes_to_the_same_model(
     killed_after: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Negative: so many epochs before the end of the training on all rows."""

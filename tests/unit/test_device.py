@@ -15,7 +15,7 @@ from tests.unit.planted import tiny
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here, so none is missing")
-def test_a_run_of_a_gpu_opens_where_there_is_none(tmp_path: Path) -> None:
+def test_a_run_trained_on_a_gpu_opens_without_one(tmp_path: Path) -> None:
     model = MF(embedding_dim=4, epochs=2, device="cpu").fit(tiny()[0], progress=False)
     model.config = model.config.model_copy(update={"device": "cuda"})  # as it is after a training there
     model.save(tmp_path / "run")

@@ -46,7 +46,7 @@ def test_dots_of_pairs_and_their_gradients_are_torch_s(monkeypatch) -> None:
     same_with_gradients(monkeypatch, lambda: pair_dots(left, left_of, right, right_of), [left, right])
 
 
-def test_vectors_that_do_not_lie_row_by_row_are_taken_too() -> None:
+def test_vectors_in_any_memory_layout_are_accepted() -> None:
     left, right = (part.T for part in drawn((DIM, 4), (DIM, 6)))
     of = torch.arange(4)
     torch.testing.assert_close(pair_dots(left, of, right, of), (left * right[:4]).sum(1))
@@ -82,7 +82,7 @@ def test_rows_of_several_tables_and_their_penalty_have_the_gradients_of_single_l
         torch.testing.assert_close(gradient.to_dense(), dense)
 
 
-def test_rows_that_stand_twice_in_a_gradient_take_one_step_with_their_sum() -> None:
+def test_repeated_rows_of_a_gradient_take_one_step_with_their_sum() -> None:
     results = []
     for rows, values in (([3, 1, 3], [[1.0], [2.0], [4.0]]), ([1, 3], [[2.0], [5.0]])):
         table = torch.nn.Parameter(torch.zeros(5, 1))

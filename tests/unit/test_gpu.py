@@ -126,7 +126,7 @@ def test_trained_on_a_gpu_it_is_saved_and_scores_the_same_on_the_cpu(
 
 
 @pytest.mark.parametrize("name", ON_DEVICES)
-def test_a_training_goes_on_from_its_checkpoint_on_a_gpu(
+def test_a_training_resumes_from_its_checkpoint_on_a_gpu(
     name: str,
     interactions: Interactions,
     knowledge: KnowledgeGraph,

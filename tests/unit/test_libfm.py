@@ -105,7 +105,7 @@ def test_unseen_films_of_ones_director_come_first_and_not_with_shuffled_triples(
     assert right > 0.35 and wrong < right - 0.2
 
 
-def test_bad_embeddings_and_strange_items_are_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bad_embeddings_and_unknown_items_are_refused_in_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
     interactions, knowledge = tiny()
     with pytest.raises(UsageError, match=r'embedding="nothing": expected a model of PyKEEN'):

@@ -146,7 +146,7 @@ def test_a_port_taken_while_the_server_starts_is_exchanged(server) -> None:
     assert server.status().state == "running"
 
 
-def test_a_port_taken_again_and_again_gets_its_sentence(server) -> None:
+def test_a_port_that_stays_taken_is_reported_in_one_sentence(server) -> None:
     (server.home / "mode").write_text("port taken")
     with pytest.raises(LocalServerError, match="taken by another program 3 times"):
         server.start()
@@ -168,7 +168,7 @@ def test_another_program_on_the_servers_port_is_not_taken_for_it(server) -> None
     process.wait()
 
 
-def test_a_server_that_dies_tells_its_cause_and_its_log(server) -> None:
+def test_a_server_that_dies_is_reported_with_its_cause_and_log(server) -> None:
     (server.home / "mode").write_text("dies")
     with pytest.raises(LocalServerError, match="Caused by: store is locked") as raised:
         server.start()
@@ -176,7 +176,7 @@ def test_a_server_that_dies_tells_its_cause_and_its_log(server) -> None:
     assert server.status().pid is None
 
 
-def test_a_server_killed_while_it_starts_is_said_to_be_killed(server) -> None:
+def test_a_server_killed_while_starting_is_reported_as_killed(server) -> None:
     (server.home / "mode").write_text("is killed")
     with pytest.raises(LocalServerError, match="something killed it"):
         server.start()
@@ -201,7 +201,7 @@ def test_a_server_that_ignores_the_request_to_stop_is_killed_and_said(server, mo
     assert server.status().pid is None
 
 
-def test_a_missing_password_file_beside_data_gets_its_sentence(server) -> None:
+def test_a_missing_password_file_next_to_data_is_reported_in_one_sentence(server) -> None:
     server.start()
     server.stop()
     (server.home / "data" / "databases" / "system").mkdir(parents=True)
@@ -222,7 +222,7 @@ def test_an_installed_server_that_never_ran_is_stopped_and_one_without_jars_not_
     assert server.status().data_bytes == 0
 
 
-def test_a_home_that_cannot_be_made_gets_its_sentence(server, tmp_path) -> None:
+def test_a_home_that_cannot_be_created_is_reported_in_one_sentence(server, tmp_path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(LocalServerError, match=r"kgplug cannot write to .*KGPLUG_HOME"):
         LocalNeo4j(tmp_path / "file" / "neo4j").start()

@@ -210,7 +210,7 @@ def test_a_read_only_database_is_refused_on_every_edition() -> None:
             require_publish(server)  # type: ignore[arg-type]
 
 
-def test_a_server_that_does_not_tell_refuses_at_the_first_write_instead() -> None:
+def test_a_server_that_hides_its_privileges_refuses_at_the_first_write() -> None:
     silent = Server(edition="enterprise")
     require_publish(silent)  # type: ignore[arg-type]
     with pytest.raises(GraphError):

@@ -99,6 +99,6 @@ def test_one_triple_more_and_another_order_move_few_triples_between_the_parts() 
     assert (held_out(triples[stirred], hashes=hashes[stirred], seed=0) != part[stirred]).sum() <= 4
 
 
-def test_what_is_no_result_of_a_pipeline_is_refused() -> None:
+def test_anything_but_a_pipeline_result_is_refused() -> None:
     with pytest.raises(UsageError, match="result of a PyKEEN pipeline"):
         PykeenResult(object())

@@ -98,7 +98,7 @@ def test_lists_are_what_the_scores_say(model: Recommender) -> None:
     assert (np.diff(listed, axis=1) <= 0).all() and (np.sort(items, axis=1) == np.arange(n_items)).all()
 
 
-def test_a_pair_has_one_score_whatever_stands_beside_it(model: Recommender) -> None:
+def test_a_pair_has_the_same_score_next_to_any_other_pairs(model: Recommender) -> None:
     users, items = _all_pairs(model)
     order = np.random.default_rng(0).permutation(len(users))
     whole = model.score(users, items)
@@ -107,7 +107,7 @@ def test_a_pair_has_one_score_whatever_stands_beside_it(model: Recommender) -> N
     assert model.score(users[:0], items[:0]).shape == (0,)
 
 
-def test_seen_films_are_left_out_low_rated_ones_too(model: Recommender, interactions: Interactions) -> None:
+def test_seen_films_are_left_out_including_low_rated_ones(model: Recommender, interactions: Interactions) -> None:
     items, _ = model.recommend(_everybody(model), 99)
     seen = set(interactions.pairs.tolist())
     listed = [(user, item) for user, row in enumerate(items) for item in row if item >= 0]
@@ -196,7 +196,7 @@ def test_somebody_who_was_not_in_the_training_gets_the_taste_of_the_likes(model:
         assert len(nobody) == 3
 
 
-def test_unknown_users_and_wrong_lengths_are_one_sentence(model: Recommender) -> None:
+def test_unknown_users_and_wrong_lengths_are_refused_in_one_sentence(model: Recommender) -> None:
     with pytest.raises(UsageError, match=r"knows no user 4711; it knows 13, such as 0, 1, 2"):
         model.user_number(4711)
     with pytest.raises(UsageError, match=r"knows no item 'nothing'"):
@@ -318,7 +318,7 @@ def test_what_is_published_fits_the_catalogue(model: Recommender) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_unknown_settings_and_values_out_of_range_are_one_sentence(name: str) -> None:
+def test_unknown_settings_and_values_out_of_range_are_refused_in_one_sentence(name: str) -> None:
     with pytest.raises(UsageError, match=f'Unknown setting of {name} "embeding_dim"'):
         kgplug.create(name, embeding_dim=3)
     if "embedding_dim" in SETTINGS[name]:

@@ -146,7 +146,7 @@ def test_times_in_finer_units_than_seconds_are_known_by_their_size(unit: float) 
     assert parts_of_numbers(times * unit, name="at")[0].tolist() == [1_000_000_000, 1_714_557_600]
 
 
-def test_names_are_parted_into_words_whatever_their_style() -> None:
+def test_names_in_any_style_are_split_into_words() -> None:
     assert words_of("ratedAt") == words_of("RATED_AT") == words_of("rated at") == {"rated", "at"}
     assert mentions("AppUser", USER_WORDS)
     assert mentions("音乐听众", USER_WORDS)

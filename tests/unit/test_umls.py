@@ -19,7 +19,7 @@ from umls import umls  # noqa: E402
 
 
 @pytest.mark.parametrize("name", EMBEDDINGS)
-def test_a_model_learns_to_tell_what_is_true_on_umls(name: str) -> None:
+def test_a_model_learns_to_rank_true_triples_on_umls(name: str) -> None:
     knowledge, _, test = umls()
     quick = {"embedding_dim": 16, "batch_size": 128, "learning_rate": 0.03, "epochs": 6}
     model = EmbeddingModel(name, **quick).fit(knowledge, progress=False)
@@ -32,7 +32,7 @@ def test_a_model_learns_to_tell_what_is_true_on_umls(name: str) -> None:
     assert all(0 < figures[name] <= 1 for name in ("MRR", "hits@10"))
 
 
-def test_the_table_in_the_docs_has_every_model_and_its_figures() -> None:
+def test_the_table_in_the_docs_has_every_model_and_its_metrics() -> None:
     rows = re.findall(
         r"^\| (\w+) \|.*\| (0\.\d{3}) \| 0\.\d{3} \|", (ROOT / "docs" / "models.md").read_text("utf-8"), re.M
     )
