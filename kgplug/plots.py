@@ -1,4 +1,4 @@
-"""Pictures of trainings and embeddings, for notebooks and files."""
+"""Figures (matplotlib) of trainings and embeddings, for notebooks and files."""
 
 from __future__ import annotations
 
@@ -18,16 +18,21 @@ if TYPE_CHECKING:
     from kgplug.recommenders.base import Recommender
 
 LOSS_COLOUR, VALIDATION_COLOUR = "#7a7a7a", "#0b6bcb"
-POINTS_A_LABEL = 2000
-_SLICES_A_ROW = 4
-_SLICE_CHOICES = 5  # a number with at most so many values is drawn as a choice
+POINTS_PER_LABEL = 2000
+_SLICES_PER_ROW = 4
+_MAX_CHOICES = 5  # a number with more different values gets a numeric axis
 
 
 def training_curve(history: dict, *, title: str = "", ax: Axes | None = None) -> Axes:
-    """Draw loss and validation figure by epoch; a dotted line marks the epoch whose weights were kept.
+    """Draw the loss and the validation metric of each epoch. A dotted line marks the epoch whose weights were kept.
 
     Args:
         history: `model.history` of a trained model.
+        title: Title of the axes.
+        ax: Axes to draw on; None makes a figure.
+
+    Raises:
+        DataError: the model was not trained by gradient.
     """
     axes = _axes(ax)
     if not history.get("losses"):
@@ -40,7 +45,7 @@ def training_curve(history: dict, *, title: str = "", ax: Axes | None = None) ->
     if history.get("validation"):
         right = axes.twinx()
         right.plot(epochs, history["validation"], color=VALIDATION_COLOUR, marker=".", label="validation (right)")
-        right.set_ylabel("validation figure")
+        right.set_ylabel("validation metric")
         axes.axvline(history["best_epoch"] + 1, color=VALIDATION_COLOUR, linestyle=":", linewidth=1)
         lines = [*lines[:1], *right.get_lines()]
     axes.legend(handles=lines, frameon=False, loc="center right")
@@ -53,8 +58,12 @@ def entity_map(model: EmbeddingModel, *, labels: Sequence[str] | None = None, ax
     """Draw the entity vectors in two dimensions (their first two principal components), coloured by label.
 
     Args:
-        model: a trained embedding.
-        labels: which to draw, in this order; all by default. At most 2,000 entities of each are drawn.
+        model: A trained embedding.
+        labels: Labels to draw, in this order; all by default. Of each label, 2,000 entities at most are drawn.
+        ax: Axes to draw on; None makes a figure.
+
+    Raises:
+        DataError: no entity has one of the labels.
     """
     axes = _axes(ax)
     vectors = model.entity_vectors()
@@ -69,7 +78,7 @@ def entity_map(model: EmbeddingModel, *, labels: Sequence[str] | None = None, ax
             raise DataError(
                 f"No entity has the label {label!r}. Labels: {', '.join(sorted(set(model.entity_labels)))}."
             )
-        rows = rng.permutation(rows)[:POINTS_A_LABEL]
+        rows = rng.permutation(rows)[:POINTS_PER_LABEL]
         axes.scatter(*points[rows].T, s=6, alpha=0.5, linewidths=0, color=colours[label], label=label or "entity")
     axes.set(title=f"{model.name}: entities by label", xticks=[], yticks=[], xlabel="first component", ylabel="second")
     axes.legend(frameon=False, markerscale=3, loc="upper left", bbox_to_anchor=(1, 1))
@@ -88,7 +97,7 @@ def run_figure(model: EmbeddingModel | Recommender) -> Figure:
 
     embedding, trained = isinstance(model, EmbeddingModel), bool(model.history.get("losses"))
     if not embedding and not trained:
-        raise DataError(f"There is nothing to draw of one {model.name}: it was not trained by gradient.")
+        raise DataError(f"There is nothing to draw of {model.name}: it was not trained by gradient.")
     figure = _figure((7.0 * (embedding + trained), 4.5))
     axes = list(figure.subplots(1, embedding + trained, squeeze=False)[0])
     if trained:
@@ -98,20 +107,23 @@ def run_figure(model: EmbeddingModel | Recommender) -> Figure:
     return figure
 
 
-def comparison_figure(histories: Mapping[str, dict], figures: pd.DataFrame) -> Figure:
-    """Draw several runs: their validation (without validation parts, loss) by epoch, and their figures as bars.
+def comparison_figure(histories: Mapping[str, dict], metrics: pd.DataFrame) -> Figure:
+    """Draw several runs: validation metric by epoch (loss, if a run has no validation set), and their metrics as bars.
 
     Args:
-        histories: name → `model.history`; models without one have no curve.
-        figures: one row a run (its name is the index), one column a figure between 0 and 1; may be empty.
+        histories: Name → `model.history`. Models without one get no curve.
+        metrics: One row per run (its name is the index), one column per metric between 0 and 1; may be empty.
+
+    Raises:
+        DataError: no run has a curve or a metric.
     """
     trained = {name: history for name, history in histories.items() if history.get("losses")}
-    panels = bool(trained) + bool(figures.size)
+    panels = bool(trained) + bool(metrics.size)
     if panels == 0:
         raise DataError("There is nothing to draw: no run has a training curve, and none was evaluated.")
     figure = _figure((7.0 * panels, 4.5))
     axes = list(figure.subplots(1, panels, squeeze=False)[0])
-    colours = _colours([*dict.fromkeys([*histories, *figures.index])])
+    colours = _colours([*dict.fromkeys([*histories, *metrics.index])])
     if trained:
         validated = all(history.get("validation") for history in trained.values())
         for name, history in trained.items():
@@ -119,38 +131,40 @@ def comparison_figure(histories: Mapping[str, dict], figures: pd.DataFrame) -> F
             axes[0].plot(np.arange(1, len(values) + 1), values, color=colours.get(name), marker=".", label=name)
             best = history["best_epoch"]
             axes[0].plot(best + 1, values[best], color=colours.get(name), marker="o", markersize=9, fillstyle="none")
-        what = "validation figure (ring: the weights kept)" if validated else "training loss"
+        what = "validation metric (ring: the weights kept)" if validated else "training loss"
         axes[0].set(xlabel="epoch", ylabel=what, title="Training")
         _whole_numbers(axes[0])
-    if figures.size:
-        _bars(axes[-1], figures, colours)
+    if metrics.size:
+        _bars(axes[-1], metrics, colours)
     handles = {label: handle for each in axes for handle, label in zip(*each.get_legend_handles_labels(), strict=True)}
     figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=4, frameon=False)
     return figure
 
 
-def _bars(axes: Axes, figures: pd.DataFrame, colours: Mapping[str, Any]) -> None:
-    places, width = np.arange(figures.shape[1]), 0.8 / len(figures)
-    for row, (name, values) in enumerate(figures.iterrows()):
-        where = places + (row - (len(figures) - 1) / 2) * width
+def _bars(axes: Axes, metrics: pd.DataFrame, colours: Mapping[str, Any]) -> None:
+    positions, width = np.arange(metrics.shape[1]), 0.8 / len(metrics)
+    for row, (name, values) in enumerate(metrics.iterrows()):
+        where = positions + (row - (len(metrics) - 1) / 2) * width
         bars = axes.bar(where, values, width, color=colours.get(str(name)), label=str(name))
-        if len(figures) * figures.shape[1] <= 20:
+        if len(metrics) * metrics.shape[1] <= 20:
             axes.bar_label(bars, fmt="%.3f", fontsize=7, rotation=90, padding=2)
-    axes.set_xticks(places, list(figures.columns))
-    axes.set(title="On the test part")
+    axes.set_xticks(positions, list(metrics.columns))
+    axes.set(title="Test set")
     axes.margins(y=0.15)
 
 
 def trials_figure(trials: pd.DataFrame, searched: Sequence[str], *, title: str, metric: str) -> Figure:
-    """Draw a search for settings: the figure of every trial with the best so far, and a slice for each setting.
+    """Draw a search for settings: the metric of every trial with the best so far, and the metric by each setting.
 
     Args:
         trials: `Tuning.trials`.
         searched: `Tuning.searched`.
+        title: Title of the figure.
+        metric: Name of the metric, `Tuning.metric`.
     """
-    rows = -(-len(searched) // _SLICES_A_ROW)
+    rows = -(-len(searched) // _SLICES_PER_ROW)
     figure = _figure((11.0, 3.2 + 2.3 * rows))
-    grid = figure.add_gridspec(1 + rows, _SLICES_A_ROW, height_ratios=[1.4] + [1.0] * rows)
+    grid = figure.add_gridspec(1 + rows, _SLICES_PER_ROW, height_ratios=[1.4] + [1.0] * rows)
     column = {str(name): values for name, values in trials.items()}
     top, numbers, found = figure.add_subplot(grid[0, :]), column["trial"], column["metric"]
     top.step(numbers, column["best"], where="post", color=VALIDATION_COLOUR, label="best so far")
@@ -163,20 +177,20 @@ def trials_figure(trials: pd.DataFrame, searched: Sequence[str], *, title: str, 
     top.legend(frameon=False, loc="lower right", bbox_to_anchor=(1, 1), ncols=3)
     _whole_numbers(top)
     for number, name in enumerate(searched):
-        axes = figure.add_subplot(grid[1 + number // _SLICES_A_ROW, number % _SLICES_A_ROW])
+        axes = figure.add_subplot(grid[1 + number // _SLICES_PER_ROW, number % _SLICES_PER_ROW])
         _slice(axes, column[name], found, numbers)
         axes.set_title(name.partition(".")[2] or name, fontsize=10)
     return figure
 
 
 def _slice(axes: Axes, values: pd.Series, found: pd.Series, numbers: pd.Series) -> None:
-    """Draw figure by value of one setting; later trials are darker."""
+    """Draw the metric by the value of one setting; later trials are darker."""
     from matplotlib.ticker import NullLocator
 
     measured = found.notna() & values.notna()
     values = values.loc[measured]
     choices = sorted(set(values))
-    if pd.api.types.is_numeric_dtype(values) and len(choices) > _SLICE_CHOICES:
+    if pd.api.types.is_numeric_dtype(values) and len(choices) > _MAX_CHOICES:
         at = values.to_numpy(dtype=float)
         if at.min() > 0 and at.max() / at.min() > 10:
             axes.set_xscale("log")
@@ -194,7 +208,7 @@ def _slice(axes: Axes, values: pd.Series, found: pd.Series, numbers: pd.Series) 
 
 
 def _figure(size: tuple[float, float]) -> Figure:
-    """Return a figure that needs no screen."""
+    """Return a figure that needs no display."""
     from matplotlib.figure import Figure
 
     return Figure(figsize=size, layout="constrained")
@@ -207,7 +221,7 @@ def _whole_numbers(axes: Axes) -> None:
 
 
 def _colours(names: Sequence[str]) -> dict[str, Any]:
-    """Return a colour for each name, all different up to twenty."""
+    """Return one colour per name; up to twenty names get different ones."""
     from matplotlib import colormaps
 
     dark_then_light = [*range(0, 20, 2), *range(1, 20, 2)]

@@ -1,9 +1,9 @@
-"""Knowledge-graph embeddings: every PyKEEN model by name, and as a class that is imported when first used.
+"""Knowledge-graph embeddings: every PyKEEN model by name and as a class, imported on first use.
 
-`from kgplug.embeddings import TransE` gives the class that `kgplug.create("TransE")` makes.
+`from kgplug.embeddings import TransE` imports the class that `kgplug.create("TransE")` creates.
 
-PyKEEN, and pystow under it, make folders for their files as soon as they are imported. They belong under KGPLUG_HOME,
-not in `~/.data`, so their place is set here, before any module of this package imports them.
+PyKEEN and its dependency pystow create folders when they are imported. These belong under KGPLUG_HOME, not in
+`~/.data`, so this package sets the folder before any of its modules imports them.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import sys
 from kgplug.embeddings.catalogue import EMBEDDINGS
 from kgplug.settings import Settings
 
-_CHOSEN = ("PYSTOW_HOME", "PYSTOW_NAME", "PYSTOW_USE_APPDIRS")  # by the user; PYKEEN_HOME stands above all of them
+_CHOSEN = ("PYSTOW_HOME", "PYSTOW_NAME", "PYSTOW_USE_APPDIRS")  # set by the user; PYKEEN_HOME overrides all of them
 
 if "pykeen" not in sys.modules and not any(name in os.environ for name in _CHOSEN):
     os.environ["PYSTOW_HOME"] = str(Settings().pystow_dir)

@@ -1,4 +1,4 @@
-"""Scores against all entities: by a matrix product or a distance matrix where a model's equation allows it."""
+"""Scores against all entities: by a matrix product or a distance matrix if the model's equation allows it."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ class AllScores(NamedTuple):
     """How a model scores every entity.
 
     Attributes:
-        heads: as head of (tail, relation).
-        tails: as tail of (head, relation).
-        floats_per_score: how many numbers are held at a time for one score.
+        heads: Scores every entity as head of (tail, relation).
+        tails: Scores every entity as tail of (head, relation).
+        floats_per_score: Number of floats held in memory per score.
     """
 
     heads: ScoreAll
@@ -28,7 +28,7 @@ class AllScores(NamedTuple):
 
 
 def all_scores(module: ERModel) -> AllScores:
-    """Return the fastest way of a model; PyKEEN's own, which holds vectors for each score, where there is no better."""
+    """Return the fastest way to score with a model. The fallback is PyKEEN's, which holds vectors for each score."""
     if isinstance(module, Translational):
         return _own_way(module, 1)
     if type(module) in (DistMult, ComplEx):
@@ -39,7 +39,7 @@ def all_scores(module: ERModel) -> AllScores:
 
 
 def floats_per_triple(module: ERModel) -> int:
-    """Return how many numbers PyKEEN holds to score one triple: the widest vector or matrix, thrice."""
+    """Return how many floats PyKEEN holds to score one triple: three times the largest vector or matrix."""
     parts = [*module.entity_representations, *module.relation_representations]
     return 3 * max(int(np.prod(part.shape)) for part in parts)
 
@@ -53,7 +53,7 @@ def _own_way(module: ERModel, floats_per_score: int) -> AllScores:
 
 
 def _by_queries(module: Any, compare: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]) -> AllScores:
-    """Score by the product of an entity and a relation, compared with every entity.
+    """Score by comparing the product of an entity and a relation with every entity.
 
     Under DistMult, ComplEx and RotatE a tail is compared with h∘r, a head with t∘r̄ (for RotatE since |r| = 1). Complex
     vectors are compared as real ones, [real parts, imaginary parts].

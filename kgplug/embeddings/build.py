@@ -28,28 +28,31 @@ CORRECTED: dict[str, type[ERModel]] = {
     "TransH": translational.TransH,
     "TransR": translational.TransR,
 }
-_OURS_TO_SET = {"self", "triples_factory", "embedding_dim", "random_seed", "loss", "loss_kwargs", "kwargs"}
+_SET_HERE = {"self", "triples_factory", "embedding_dim", "random_seed", "loss", "loss_kwargs", "kwargs"}
 
 
 def module_class(name: str) -> Any:
-    """Return the class (of `ERModel`s) behind a name of the catalogue."""
+    """Return the class (an `ERModel`) of a name in the catalogue."""
     return CORRECTED.get(name) or model_resolver.lookup(name)
 
 
 def model_settings_of(name: str) -> dict[str, Any]:
-    """Return the names that `model_settings` may hold, each with its default (None where there is none)."""
+    """Return the names that `model_settings` may contain, each with its default (None if there is none)."""
     cls = module_class(name)
-    classes = [*([cls.__mro__[2]] if name in ("TransE", "TransR") else []), cls]  # ours pass on to PyKEEN's
+    classes = [
+        *([cls.__mro__[2]] if name in ("TransE", "TransR") else []),
+        cls,
+    ]  # they pass settings on to PyKEEN's
     found = {p.name: p.default for each in classes for p in inspect.signature(each.__init__).parameters.values()}
     return {
         setting: None if default is inspect.Parameter.empty else default
         for setting, default in found.items()
-        if setting not in _OURS_TO_SET
+        if setting not in _SET_HERE
     }
 
 
 def check_model_settings(name: str, settings: dict[str, Any]) -> None:
-    """Refuse a name in `model_settings` that the model does not take."""
+    """Raise UsageError if the model has no such setting."""
     valid = model_settings_of(name)
     for setting in settings:
         if setting not in valid:
@@ -57,10 +60,10 @@ def check_model_settings(name: str, settings: dict[str, Any]) -> None:
 
 
 def build_loss(name: str, config: EmbeddingConfig) -> Loss:
-    """Return the loss that the settings ask for, by default the model's own.
+    """Return the loss that the settings name; by default, the model's own.
 
     Raises:
-        UsageError: PyKEEN has no such loss, or it does not take these settings.
+        UsageError: PyKEEN has no such loss, or the loss does not accept these settings.
     """
     default = module_class(name)
     try:
@@ -76,10 +79,14 @@ def build_loss(name: str, config: EmbeddingConfig) -> Loss:
 def build_module(
     name: str, config: EmbeddingConfig, *, n_entities: int, n_relations: int, triples: np.ndarray, seed: int
 ) -> ERModel:
-    """Return a freshly initialised model on the CPU; torch's global generator is lent, then put back.
+    """Return a newly initialised model on the CPU. The state of torch's global generator is restored afterwards.
 
     Args:
-        triples: int64 (n, 3); read only by graph networks.
+        name: Name in the catalogue.
+        config: The model's settings.
+        n_entities, n_relations: Numbers of rows of the tables.
+        triples: int64 (n, 3); only graph networks read them.
+        seed: Seed of the initial weights.
 
     Raises:
         UsageError: PyKEEN cannot build the model with these settings.
@@ -111,7 +118,7 @@ def build_module(
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep back PyKEEN's advice (inverse triples, parameters without reset) and its bar while a model is built."""
+    """Hide PyKEEN's advice (inverse triples, parameters without reset) and its progress bar while a model is built."""
     logger = logging.getLogger("pykeen")
     names = node_piece.__dict__
     level, bar = logger.level, names["tqdm"]

@@ -1,7 +1,7 @@
 """The embedding models that kgplug offers by name: PyKEEN's models that learn entity vectors from triples alone.
 
-A plain table, so that names can be listed without importing PyKEEN (which takes seconds). A
-test holds it against PyKEEN's own list.
+This is a plain table, so that names can be listed without importing PyKEEN, which takes seconds. A test compares it
+with PyKEEN's own list.
 """
 
 from __future__ import annotations
@@ -14,17 +14,16 @@ from kgplug.errors import UsageError, unknown_name
 
 @dataclass(frozen=True)
 class EmbeddingEntry:
-    """What is known of one model beforehand.
+    """What is known about a model before it is built.
 
     Attributes:
-        paper: short citation.
-        good_for: one phrase.
-        relation_parts: the meaning of each of the model's relation tensors, in PyKEEN's order.
-        entity_parts: which of the model's entity tensors make up an entity's vector (the others are biases,
-            widths or projections).
-        defaults: settings that differ from `EmbeddingConfig`'s.
-        inverse: trained on inverse triples too; the model cannot be built without them.
-        reads_graph: a graph network, which keeps the training triples to pass messages along.
+        paper: Short citation.
+        good_for: One phrase.
+        relation_parts: Meaning of each relation tensor of the model, in PyKEEN's order.
+        entity_parts: Entity tensors that form an entity's vector (the others are biases, widths or projections).
+        defaults: Settings that differ from those of `EmbeddingConfig`.
+        inverse: Whether the model also trains on inverse triples; PyKEEN cannot build it without them.
+        reads_graph: Whether the model is a graph network, which keeps the training triples to pass messages along.
     """
 
     paper: str
@@ -39,8 +38,8 @@ class EmbeddingEntry:
 _TRANSLATION = ("translation",)
 _DIAGONAL = ("diagonal",)
 
-# A softmax over the true triple and its corruptions, for models that hardly leave chance on UMLS in 30 epochs with
-# the loss that PyKEEN gives them.
+# A softmax over the true triple and its corruptions, for models that stay close to chance on UMLS in 30 epochs with
+# PyKEEN's default loss.
 _SOFTMAX: dict[str, Any] = {"loss": "InfoNCE", "loss_settings": {"margin": 0.0, "log_adversarial_temperature": 0.0}}
 _FAST_SOFTMAX = {**_SOFTMAX, "learning_rate": 0.03}
 
@@ -64,7 +63,7 @@ EMBEDDINGS: dict[str, EmbeddingEntry] = {
     "ConvE": EmbeddingEntry("Dettmers et al., AAAI 2018", "convolution over head and relation"),
     "ConvKB": EmbeddingEntry(
         "Nguyen et al., NAACL 2018", "convolution over whole triples",
-        defaults={"model_settings": {"num_filters": 50}},  # the paper's for WN18RR; PyKEEN's 400 cost eight times more
+        defaults={"model_settings": {"num_filters": 50}},  # the paper's for WN18RR; PyKEEN's 400 take 8 times longer
     ),
     "CP": EmbeddingEntry(
         "Lacroix et al., ICML 2018", "tensor factorisation, an entity as head and as tail", _DIAGONAL,
@@ -99,18 +98,18 @@ EMBEDDINGS: dict[str, EmbeddingEntry] = {
     "QuatE": EmbeddingEntry("Zhang et al., NeurIPS 2019", "rotations in quaternions", ("rotation",)),
     "RESCAL": EmbeddingEntry(
         "Nickel et al., ICML 2011", "full bilinear scores, few relations", ("matrix",),
-        defaults={  # with PyKEEN's weight of 10 the penalty drowns the loss and all vectors end at nothing
+        defaults={  # with PyKEEN's weight of 10 the penalty dominates the loss and all vectors shrink to zero
             **_SOFTMAX, "model_settings": {
                 "regularizer": "lp", "regularizer_kwargs": {"weight": 0.1, "p": 2.0, "normalize": True}
             },
         },
     ),
     "RGCN": EmbeddingEntry(
-        "Schlichtkrull et al., ESWC 2018", "graph network with a weight matrix a relation", reads_graph=True
+        "Schlichtkrull et al., ESWC 2018", "graph network with a weight matrix per relation", reads_graph=True
     ),
     "RotatE": EmbeddingEntry("Sun et al., ICLR 2019", "symmetry, inversion and composition", ("rotation",)),
     "SE": EmbeddingEntry(
-        "Bordes et al., AAAI 2011", "a projection each for heads and tails", ("head_projection", "tail_projection")
+        "Bordes et al., AAAI 2011", "separate projections for heads and tails", ("head_projection", "tail_projection")
     ),
     "SimplE": EmbeddingEntry(
         "Kazemi & Poole, NeurIPS 2018", "fully expressive and bilinear", ("forward", "inverse"), entity_parts=(0, 1),
@@ -122,18 +121,18 @@ EMBEDDINGS: dict[str, EmbeddingEntry] = {
     ),
     "TransE": EmbeddingEntry(
         "Bordes et al., NeurIPS 2013", "the first to try: fast, good neighbours", _TRANSLATION,
-        # On MovieLens-100K's graph the best of margins .5 and 1, batches 2,048 to 8,192, 2 to 16 negatives.
+        # The best on MovieLens-100K's graph, of margins .5 and 1, batches of 2,048 to 8,192, and 2 to 16 negatives.
         defaults={"epochs": 20, "loss_settings": {"margin": 0.5}},
     ),
     "TransF": EmbeddingEntry("Feng et al., KR 2016", "translations that only need a direction", _TRANSLATION),
     "TransH": EmbeddingEntry(
-        "Wang et al., AAAI 2014", "one-to-many relations at TransE's price", ("normal", "translation")
+        "Wang et al., AAAI 2014", "one-to-many relations at TransE's cost", ("normal", "translation")
     ),
     "TransR": EmbeddingEntry(
-        "Lin et al., AAAI 2015", "a space of its own for each relation", ("translation", "projection"),
+        "Lin et al., AAAI 2015", "a separate space for each relation", ("translation", "projection"),
     ),
     "TuckER": EmbeddingEntry("Balažević et al., EMNLP 2019", "tensor factorisation with a shared core"),
-    "UM": EmbeddingEntry("Bordes et al., 2014", "which entities stand together, whatever the relation", ()),
+    "UM": EmbeddingEntry("Bordes et al., 2014", "which entities are related, whatever the relation", ()),
 }  # fmt: skip
 
 EXCLUDED: dict[str, str] = {
@@ -143,7 +142,7 @@ EXCLUDED: dict[str, str] = {
     "InductiveNodePiece": "it is for graphs whose entities change between training and use",
     "InductiveNodePieceGNN": "it is for graphs whose entities change between training and use",
     "CooccurrenceFilteredModel": "it filters another model's scores and has no vectors of its own",
-    "FixedModel": "it is a mock for tests and learns nothing",
+    "FixedModel": "it is a mock for tests and does not learn",
     "EvaluationOnlyModel": "it only counts triples and learns no vectors",
     "MarginalDistributionBaseline": "it only counts triples and learns no vectors",
     "SoftInverseTripleBaseline": "it only counts triples and learns no vectors",
@@ -151,10 +150,10 @@ EXCLUDED: dict[str, str] = {
 
 
 def embedding_name(name: str) -> str:
-    """Return a name as the catalogue spells it, case ignored.
+    """Return a model's name as the catalogue spells it. Case is ignored.
 
     Raises:
-        UsageError: no such model, or one that does not fit, with the reason.
+        UsageError: there is no such model, or it does not fit; the message gives the reason.
     """
     by_lower = {known.lower(): known for known in (*EMBEDDINGS, *EXCLUDED)}
     found = by_lower.get(name.lower())

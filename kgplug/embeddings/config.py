@@ -13,8 +13,8 @@ from kgplug.training.config import LEARNING_RATES, DataSize, ModelConfig, Range,
 class EmbeddingConfig(ModelConfig):
     """Settings of a model trained on triples against corrupted triples.
 
-    Defaults are for a graph of some ten thousand entities and a hundred thousand triples;
-    `catalogue.EMBEDDINGS` holds those that differ by model. `search_space` adds PyKEEN's ranges to `tuning`.
+    Defaults suit a graph of ten thousand entities and a hundred thousand triples. `catalogue.EMBEDDINGS` holds those
+    that differ by model. `search_space` adds PyKEEN's ranges to `tuning`.
     """
 
     tuning: ClassVar[Space] = {
@@ -24,33 +24,36 @@ class EmbeddingConfig(ModelConfig):
         "negatives": Range(1, 32, log=True),
     }
 
-    embedding_dim: int = Field(64, ge=1, description="length of an entity's vector (of its complex numbers, where so)")
-    epochs: int = Field(30, ge=1, description="at most so many passes over the triples")
-    patience: int = Field(5, ge=1, description="stop after so many epochs without a better validation figure")
-    batch_size: int = Field(4096, ge=1, description="true triples a step; unless set, fewer where triples are few")
-    learning_rate: float = Field(1e-2, gt=0, description="of Adam")
-    negatives: int = Field(4, ge=1, description="corrupted triples for each true one")
-    negative_sampling: Literal["uniform", "typed"] = Field(
-        "uniform", description="replace an end by any entity, or by one that the relation has at that end"
+    embedding_dim: int = Field(
+        64, ge=1, description="length of an entity's vector (for complex models, in complex numbers)"
     )
-    loss: str | None = Field(None, description="name of a PyKEEN loss; the model's own by default")
+    epochs: int = Field(30, ge=1, description="maximum number of epochs")
+    patience: int = Field(5, ge=1, description="stop after this many epochs without a better validation metric")
+    batch_size: int = Field(4096, ge=1, description="true triples per step; if not set, fewer if triples are few")
+    learning_rate: float = Field(1e-2, gt=0, description="learning rate of Adam")
+    negatives: int = Field(4, ge=1, description="corrupted triples per true triple")
+    negative_sampling: Literal["uniform", "typed"] = Field(
+        "uniform", description="replace an end by any entity, or only by one that the relation has at that end"
+    )
+    loss: str | None = Field(None, description="name of a PyKEEN loss; by default, the model's own")
     loss_settings: dict[str, JsonValue] = Field({}, description="settings of that loss")
     model_settings: dict[str, JsonValue] = Field(
-        {}, description="settings that only this model has, as PyKEEN names them"
+        {}, description="settings that only this model has, under PyKEEN's names"
     )
     device: str = Field("auto", description='"auto", "cpu" or "cuda"')
 
     @classmethod
     def suited_to(cls, size: DataSize) -> dict[str, float]:
-        # UMLS (5,216 triples), 30 epochs: validation MRR .05 to .56 (ComplEx), .55 to .82 (RotatE), others as good.
+        # UMLS (5,216 triples), 30 epochs: validation MRR rises from .05 to .56 (ComplEx) and from .55 to .82 (RotatE);
+        # other models are as good as before.
         return cls.small_batches(batch_size=size.n_triples)
 
 
 def embedding_config(name: str, settings: dict) -> EmbeddingConfig:
-    """Return a model's settings: the given ones over the catalogue's over `EmbeddingConfig`'s.
+    """Return a model's settings: the given ones; otherwise the catalogue's; otherwise those of `EmbeddingConfig`.
 
     Raises:
-        UsageError: a name is unknown (the nearest is told) or a value is out of its range.
+        UsageError: a name is unknown (the message suggests the nearest) or a value is out of range.
     """
     defaults = EMBEDDINGS[name].defaults
     merged = {**defaults, **settings}
@@ -58,7 +61,7 @@ def embedding_config(name: str, settings: dict) -> EmbeddingConfig:
     if isinstance(given, dict) and "model_settings" in defaults:
         merged["model_settings"] = {**defaults["model_settings"], **given}
     if settings.get("loss") is not None and "loss_settings" not in settings:
-        merged.pop("loss_settings", None)  # they are those of the model's own loss
+        merged.pop("loss_settings", None)  # these belong to the model's own loss
     config = make_config(name, EmbeddingConfig, merged)
     assert isinstance(config, EmbeddingConfig)
     return config

@@ -1,4 +1,4 @@
-"""What a trained PyKEEN model has learnt, as arrays of real numbers."""
+"""The vectors of a trained PyKEEN model, as arrays of real numbers."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from kgplug.embeddings.catalogue import EMBEDDINGS
 
 @torch.no_grad()
 def entity_vectors(module: Any, name: str) -> np.ndarray:
-    """Return the vectors of a model's entities, those of its parts one after another: float32 (n_entities, d).
+    """Return the vectors of a model's entities, with its parts concatenated: float32 (n_entities, d).
 
-    A model that the catalogue does not know gives its first entity tensor.
+    Of a model that is not in the catalogue, only the first entity tensor is returned.
     """
     wanted = EMBEDDINGS[name].entity_parts if name in EMBEDDINGS else (0,)
     tensors = [real_numbers(module.entity_representations[number]()) for number in wanted]
@@ -29,7 +29,7 @@ def real_numbers(tensor: torch.Tensor) -> np.ndarray:
 
 
 def object_array(values: list) -> np.ndarray:
-    """Return values of any kind as an array: object (n,)."""
+    """Return values of any type as an array: object (n,)."""
     array = np.empty(len(values), dtype=object)
     array[:] = values
     return array

@@ -1,4 +1,4 @@
-"""Rows of a table that a training leaves as they are."""
+"""Rows of a table that a training does not change."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ from kgplug.embeddings.translational import weight_of
 
 @dataclass(frozen=True)
 class CarriedOver:
-    """Which rows of a model's tables come from an earlier model.
+    """Rows of a model's tables that come from an earlier model.
 
     Attributes:
         entities: bool (n_entities,).
-        relations: bool (n,), as the module numbers relations.
+        relations: bool (n,), indexed like the relations of the module.
     """
 
     entities: np.ndarray
     relations: np.ndarray
 
     def concerned(self, triples: np.ndarray) -> np.ndarray:
-        """Return the triples int64 (n, 3) that something new takes part in."""
+        """Return the triples, int64 (n, 3), that contain a new entity or relation."""
         head, relation, tail = triples.T
         return triples[~(self.entities[head] & self.entities[tail] & self.relations[relation])]
 
 
 class Frozen:
-    """Rows that a training leaves as they are.
+    """Keeps rows of a module unchanged during training.
 
     Args:
-        module: its weights that are no rows of a table stop asking for gradients here.
-        known: the rows.
+        module: All its weights that are not rows of a table stop requiring gradients.
+        known: The rows to keep.
     """
 
     def __init__(self, module: ERModel, known: CarriedOver) -> None:
@@ -48,6 +48,6 @@ class Frozen:
         self.kept = [(weight, rows, weight.detach()[rows].clone()) for weight in relations]
 
     def restore(self) -> None:
-        """Put back the rows of relations, which are trained as whole tables."""
+        """Restore the rows of relations, which are trained as whole tables."""
         for weight, rows, values in self.kept:
             weight[rows] = values

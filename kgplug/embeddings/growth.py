@@ -1,4 +1,4 @@
-"""Going on from a trained model when nodes, relations and triples have arrived."""
+"""Continuing from a trained model after nodes, relations and triples were added."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from kgplug.embeddings.frozen import CarriedOver
 from kgplug.embeddings.translational import TransE, weight_of
 from kgplug.errors import UsageError
 
-ROUNDS = 3  # of the closed form: new nodes may know each other
+ROUNDS = 3  # of the closed form, since new nodes may be neighbours
 
 
 @torch.no_grad()
 def carry_over(
     earlier: ERModel, module: ERModel, triples: np.ndarray, *, entities: np.ndarray, relations: np.ndarray
 ) -> CarriedOver:
-    """Give a fresh module the vectors that an earlier one has learnt, and a start to those of new nodes.
+    """Copy the vectors that an earlier module has learnt into a new one, and initialise those of new nodes.
 
-    Under TransE a new node starts at the mean of where its triples put it, t − r and h + r: the point that fits them
-    best in the least squares. Elsewhere it starts at random.
+    Under TransE, a new node starts at the mean of the positions that its triples suggest, t − r and h + r: the
+    least-squares fit. Under other models it starts at random.
 
     Args:
-        earlier: trained.
-        module: of the same kind and shapes, just built.
-        triples: int64 (n, 3), the training triples in `module`'s numbers.
-        entities, relations: int64, the row in `earlier` of each row of `module`; -1 for what is new.
+        earlier: The trained module.
+        module: A new module of the same class and shapes.
+        triples: int64 (n, 3), the training triples in `module`'s indices.
+        entities, relations: int64, the row in `earlier` of each row of `module`; -1 if it is new.
     """
     tables = {id(part): entities for part in module.entity_representations}
     tables |= {id(part): relations for part in module.relation_representations}
@@ -46,33 +46,35 @@ def carry_over(
             new.copy_(old)
     found = CarriedOver(entities >= 0, relations >= 0)
     if isinstance(module, TransE):
-        _place(module, triples, found)
+        _initialise(module, triples, found)
     return found
 
 
 def check_fit(earlier: ERModel, module: ERModel, *, name: str, run: str) -> None:
-    """Refuse a module that cannot take over what an earlier one has learnt.
+    """Raise an error if a module cannot take over the vectors of an earlier one.
 
     Args:
-        name: of both models, for the message.
-        run: of the earlier one.
+        earlier: The trained module.
+        module: The new module.
+        name: Name of both models, for the message.
+        run: Id of the earlier run, for the message.
 
     Raises:
         UsageError: the shapes differ, or the model computes its vectors from the whole graph.
     """
     parts = [*module.entity_representations, *module.relation_representations]
     if any(type(part) is not Embedding for part in parts):
-        raise UsageError(f"{name} computes its vectors from the whole graph; train it anew.")
+        raise UsageError(f"{name} computes its vectors from the whole graph; train it from scratch.")
     others = [*earlier.entity_representations, *earlier.relation_representations]
     if [part.shape for part in parts] != [part.shape for part in others]:
         raise UsageError(
-            f"{name} cannot go on from run {run}: its vectors have other lengths. "
-            "Leave embedding_dim and model_settings as they are there."
+            f"{name} cannot continue from run {run}: its vectors have other lengths. "
+            "Use the embedding_dim and model_settings of that run."
         )
 
 
-def _place(module: ERModel, triples: np.ndarray, known: CarriedOver) -> None:
-    """Put new entities where their triples want them: the mean of t − r and h + r over known neighbours."""
+def _initialise(module: ERModel, triples: np.ndarray, known: CarriedOver) -> None:
+    """Move new entities to the mean of t − r and h + r over known neighbours."""
     table, translation = (
         weight_of(part[0]) for part in (module.entity_representations, module.relation_representations)
     )

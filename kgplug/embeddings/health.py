@@ -1,4 +1,4 @@
-"""Signs that a trained embedding is dead: vectors without length or spread, the same score for all triples."""
+"""Signs that a trained embedding has collapsed: vectors without length or spread, or one score for all triples."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import numpy as np
 
 from kgplug.data.health import SEVERAL, vector_findings
 
-_ENTITIES = 48  # heads and tails whose scores are looked at
-_LEAST_RANGE = 1e-6  # of scores, next to the largest of them: float32 knows no smaller difference
+_ENTITIES = 48  # heads and tails whose scores are checked
+_MIN_RANGE = 1e-6  # of scores, relative to the largest: float32 cannot hold a smaller difference
 
 
 class Trained(Protocol):
-    """What is looked at of an embedding; see `EmbeddingModel`."""
+    """The attributes of an embedding that are checked; see `EmbeddingModel`."""
 
     @property
     def entity_keys(self) -> np.ndarray: ...
@@ -24,7 +24,7 @@ class Trained(Protocol):
 
 
 def model_findings(model: Trained) -> list[str]:
-    """Return what is dead about a trained embedding, one sentence each; nothing where it is alive."""
+    """Return the signs that a trained embedding has collapsed, one sentence each; [] if there are none."""
     found = vector_findings("entity", model.entity_vectors())
     n = len(model.entity_keys)
     if n < SEVERAL:
@@ -34,8 +34,8 @@ def model_findings(model: Trained) -> list[str]:
     relations = heads % len(model.relations)
     scores = model.score_triples(np.stack([heads, relations, tails], axis=1)).reshape(len(entities), -1)
     if not np.isfinite(scores).all():
-        return [*found, f"{(~np.isfinite(scores)).mean():.0%} of the scores looked at are not finite numbers"]
+        return [*found, f"{(~np.isfinite(scores)).mean():.0%} of the checked scores are not finite numbers"]
     ranges = scores.max(axis=1) - scores.min(axis=1)  # of the tails of each head
-    if (ranges <= _LEAST_RANGE * np.abs(scores).max(axis=1)).mean() >= 0.5:
+    if (ranges <= _MIN_RANGE * np.abs(scores).max(axis=1)).mean() >= 0.5:
         return [*found, "all tails have the same score"]
     return found

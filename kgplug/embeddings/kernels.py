@@ -1,4 +1,4 @@
-"""Compiled loops (numba) over the triples of a batch: TransE's scores and gradients, without copies of vectors."""
+"""TransE's scores and gradients of a batch, by compiled loops (numba) that copy no vectors."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import numpy as np
 def translation_scores(
     entities: np.ndarray, relations: np.ndarray, triples: np.ndarray, others: np.ndarray, n_tails: int
 ) -> np.ndarray:
-    """Return −‖h + r − t‖ of triples, then of their corruptions.
+    """Return −‖h + r − t‖ of each triple and of its corruptions.
 
     Args:
         entities: float32 (n_entities, d).
         relations: float32 (n_relations, d).
         triples: int64 (b, 3).
-        others: int64 (b, k), in place of the tail in the first `n_tails` rows, of the head in the rest.
-        n_tails: how many rows have another tail.
+        others: int64 (b, k), entities that replace the tail in the first `n_tails` rows and the head in the others.
+        n_tails: Number of rows whose tail is replaced.
 
     Returns:
         float32 (b, 1 + k).
@@ -46,7 +46,7 @@ def translation_gradients(
     scores: np.ndarray,
     grad: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the gradients of both tables, float32 in their shapes, from those of the scores, float32 (b, 1 + k)."""
+    """Return the gradients of both tables, float32 in their shapes, given those of the scores, float32 (b, 1 + k)."""
     b, k = others.shape
     to_entities, to_relations = np.zeros_like(entities), np.zeros_like(relations)
     for i in range(b):

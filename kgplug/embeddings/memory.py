@@ -1,4 +1,4 @@
-"""How much memory a training will need, told before any of it is taken."""
+"""The memory that a training will need, estimated before it starts."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from kgplug.embeddings.config import EmbeddingConfig
 from kgplug.errors import TrainingError, UsageError
 
 COPIES = 5  # of every parameter: itself, its gradient, Adam's two moments, its best value so far
-_NUMBER_BYTES = 4  # float32
-_UNLIKELY = 16  # no model at its own settings keeps more numbers than so many times a vector, matrix and cube
+_FLOAT_BYTES = 4  # float32
+_UPPER_BOUND = 16  # with default model_settings, no model has more floats than this times a vector, matrix and cube
 
 
 def check_memory(
     name: str, config: EmbeddingConfig, *, n_entities: int, n_relations: int, device: torch.device
 ) -> None:
-    """Refuse a model that will not fit.
+    """Raise an error if a model does not fit into memory.
 
     Raises:
-        TrainingError: its parameters, with what training keeps beside each, need more memory than is free.
+        TrainingError: the parameters, with the copies that training keeps of each, need more memory than is free.
     """
     free, size = free_bytes(device), config.embedding_dim
-    generous = _UNLIKELY * (n_entities * size + n_relations * size**2 + size**3)
-    if not config.model_settings and generous * COPIES * _NUMBER_BYTES < free:
-        return  # counting exactly takes seconds
-    needed = count_parameters(name, config, n_entities=n_entities, n_relations=n_relations) * COPIES * _NUMBER_BYTES
+    upper_bound = _UPPER_BOUND * (n_entities * size + n_relations * size**2 + size**3)
+    if not config.model_settings and upper_bound * COPIES * _FLOAT_BYTES < free:
+        return  # an exact count takes seconds
+    needed = count_parameters(name, config, n_entities=n_entities, n_relations=n_relations) * COPIES * _FLOAT_BYTES
     if needed > free:
         raise TrainingError(
             f"{name} with embedding_dim={size} on {n_entities:,} entities and {n_relations:,} relations needs about "
@@ -38,9 +38,9 @@ def check_memory(
 
 
 def count_parameters(name: str, config: EmbeddingConfig, *, n_entities: int, n_relations: int) -> int:
-    """Return how many numbers a model learns, without allocating them (on torch's "meta" device).
+    """Return the number of floats that a model learns, without allocating them (on torch's "meta" device).
 
-    Graph networks read their triples while they are built, so theirs is a lower bound: one vector an entity.
+    Graph networks read their triples while they are built, so theirs is a lower bound: one vector per entity.
     """
     at_least = n_entities * config.embedding_dim
     if EMBEDDINGS[name].reads_graph:
@@ -49,13 +49,13 @@ def count_parameters(name: str, config: EmbeddingConfig, *, n_entities: int, n_r
     try:
         with torch.device("meta"):
             module = build_module(name, config, n_entities=n_entities, n_relations=n_relations, triples=none, seed=0)
-    except UsageError:  # too large for torch to count; or wrong settings, which building it for real will tell
+    except UsageError:  # too large for torch to count; or wrong settings, which the real build will report
         return at_least
     return sum(parameter.numel() for parameter in module.parameters())
 
 
 def free_bytes(device: torch.device) -> int:
-    """Return how much memory is free on a device."""
+    """Return the free memory of a device, in bytes."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
     return free_memory()

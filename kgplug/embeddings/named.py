@@ -18,17 +18,17 @@ def named(name: str) -> type[EmbeddingModel]:
     """Return the class of an embedding model.
 
     Args:
-        name: a key of `EMBEDDINGS`.
+        name: Key of `EMBEDDINGS`.
     """
 
     def __init__(self: EmbeddingModel, **settings: Any) -> None:
         EmbeddingModel.__init__(self, name, **settings)
 
     def load(cls: type[EmbeddingModel], folder: Path) -> EmbeddingModel:
-        """Read a run of this model; RunError where the folder is damaged or holds another one."""
+        """Load a run of this model. Raises RunError if the folder is damaged or contains another model."""
         loaded = EmbeddingModel.load.__func__(cls, folder)
         if loaded.name != name:
-            raise RunError(f"{folder} holds {loaded.name}, not {name}; use kgplug.load() to open any run.")
+            raise RunError(f"{folder} contains {loaded.name}, not {name}. kgplug.load() opens any run.")
         return loaded
 
     doc = f"{name} ({EMBEDDINGS[name].paper}), trained by PyKEEN: {EMBEDDINGS[name].good_for}."

@@ -1,4 +1,4 @@
-"""What replaces one end of a true triple: any other entity, or one of the kind that the relation has there."""
+"""Corrupted triples: one end of a true triple is replaced by any entity, or by one that the relation has there."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from kgplug.data.values.keys import distinct
 from kgplug.embeddings.config import EmbeddingConfig
 
 Corrupter = Callable[[np.ndarray, int, np.random.Generator], np.ndarray]
-"""(row numbers of triples int64 (b,), n_tails, rng) → int64 (b, negatives): other tails for the first n_tails
-rows, other heads for the rest."""
+"""(rows of the triples, int64 (b,); n_tails; rng) → int64 (b, negatives): other tails for the first `n_tails` rows,
+other heads for the others."""
 
 
 def corrupter(triples: np.ndarray, config: EmbeddingConfig, *, n_entities: int) -> Corrupter:
-    """Return what draws corruptions as the settings say (`negative_sampling`, `negatives`).
+    """Return the function that draws corruptions, as the settings `negative_sampling` and `negatives` say.
 
     Args:
         triples: int64 (n, 3), the training triples.
-        config: of the model.
-        n_entities: at least 2.
+        config: The model's settings.
+        n_entities: Number of entities, at least 2.
     """
     if config.negative_sampling == "typed":
         return TypedCorrupter(triples, negatives=config.negatives, n_entities=n_entities)
@@ -39,15 +39,15 @@ def other_entities(true: np.ndarray, *, negatives: int, n_entities: int, rng: np
 
 
 class TypedCorrupter:
-    """Draws other tails from the range of the relation and other heads from its domain, as the triples show them.
+    """Draws other tails from the range of the relation and other heads from its domain, as observed in the triples.
 
     Source: D. Krompaß, S. Baier, V. Tresp, "Type-Constrained Representation Learning in Knowledge Graphs", ISWC 2015
-    (local closed-world assumption). Where a relation has a single entity at that end, any other entity is drawn.
+    (local closed-world assumption). If a relation has only one entity at that end, any other entity is drawn.
 
     Args:
         triples: int64 (n, 3), the training triples.
-        negatives: for each true triple.
-        n_entities: at least 2.
+        negatives: Number of corruptions per true triple.
+        n_entities: Number of entities, at least 2.
     """
 
     def __init__(self, triples: np.ndarray, *, negatives: int, n_entities: int) -> None:
@@ -55,26 +55,28 @@ class TypedCorrupter:
         self._ends = {end: _End(triples[:, 1], triples[:, end], n_entities) for end in (0, 2)}
 
     def __call__(self, rows: np.ndarray, n_tails: int, rng: np.random.Generator) -> np.ndarray:
-        """Return int64 (b, negatives), as `Corrupter` says."""
+        """Return int64 (b, negatives); see `Corrupter`."""
         tails, heads = rows[:n_tails], rows[n_tails:]
         return np.concatenate([self._draw(2, tails, rng), self._draw(0, heads, rng)])
 
     def _draw(self, end: int, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         side = self._ends[end]
-        start, count, place = side.start[rows, None], side.count[rows, None], side.place[rows, None]
+        start, count, own = side.start[rows, None], side.count[rows, None], side.own[rows, None]
         drawn = rng.integers(0, np.maximum(count - 1, 1), size=(len(rows), self.negatives))
-        typed = side.members[np.minimum(start + drawn + (drawn >= place), len(side.members) - 1)]
-        anyone = other_entities(self.triples[rows, end], negatives=self.negatives, n_entities=self.n_entities, rng=rng)
-        return np.where(count > 1, typed, anyone)
+        typed = side.members[np.minimum(start + drawn + (drawn >= own), len(side.members) - 1)]
+        any_other = other_entities(
+            self.triples[rows, end], negatives=self.negatives, n_entities=self.n_entities, rng=rng
+        )
+        return np.where(count > 1, typed, any_other)
 
 
 class _End:
-    """The entities that stand at one end of each relation, and where each triple's own is among them.
+    """The entities at one end of each relation.
 
     Attributes:
-        members: int64, relation after relation, ascending within each.
-        start, count, place: int64 (n,) for each triple: where its relation's members begin, how many they are,
-            and which of them is its own.
+        members: int64, the entities, grouped by relation and ascending within each group.
+        start, count, own: int64 (n,), one per triple: start of its relation's group, size of that group, and position
+            of the triple's own entity in it.
     """
 
     def __init__(self, relations: np.ndarray, entities: np.ndarray, n_entities: int) -> None:
@@ -83,4 +85,4 @@ class _End:
         self.members = pairs % n_entities
         self.start = np.searchsorted(pairs, relations * n_entities)
         self.count = np.searchsorted(pairs, (relations + 1) * n_entities) - self.start
-        self.place = np.searchsorted(pairs, keys) - self.start
+        self.own = np.searchsorted(pairs, keys) - self.start

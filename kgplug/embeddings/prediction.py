@@ -1,4 +1,4 @@
-"""Predict links: the most plausible triples of a relation that are not known, exactly, in bounded memory."""
+"""Predicted links: the most plausible unknown triples of a relation. The result is exact, the memory bounded."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ from kgplug.progress import bar as progress_bar
 if TYPE_CHECKING:
     from kgplug.embeddings.model import EmbeddingModel
 
-_BLOCK_FLOATS = 4_000_000  # numbers held at a time while scoring: 16 MB
+_BLOCK_FLOATS = 4_000_000  # floats held at a time while scoring: 16 MB
 _SHOWN_KEYS = 3
-_LOOKED_AT = 500  # keys before and after a misspelt one, in alphabetical order
+_COMPARED_KEYS = 500  # before and after a misspelt key, in alphabetical order
 
 
 @dataclass(frozen=True, eq=False)
 class Question:
-    """Which pairs to score: every head with every tail.
+    """The pairs to score: every head with every tail.
 
     Attributes:
-        relation: number of the relation.
-        heads, tails: int64 (h,) and (t,), entity numbers, ascending.
-        known: int64 (n, 2), heads and tails of the known triples of the relation, in the model's numbers.
-        loops: whether an entity may stand in the relation to itself: some known one does.
+        relation: Index of the relation.
+        heads, tails: int64 (h,) and (t,), entity indices, ascending.
+        known: int64 (n, 2), heads and tails of the known triples of the relation, as entity indices.
+        loops: Whether an entity may be related to itself: true if a known triple does so.
     """
 
     relation: int
@@ -63,42 +63,45 @@ def ask(
     """Return the question for `predict`.
 
     Args:
-        model: trained.
-        known: every triple that is true already.
-        relation: its name.
-        head_label, tail_label: node label of the heads and of the tails; without one, every label that a known
-            triple of the relation has at that end.
-        head, tail: key of the one head or tail to look at, of the type that it has in the graph.
+        model: A trained model.
+        known: All known triples.
+        relation: Name of the relation.
+        head_label, tail_label: Node label of the heads and of the tails. If omitted, every label that known triples
+            of the relation have at that end.
+        head, tail: Key of a single head or tail, of the same type as in the graph.
 
     Raises:
-        UsageError: unknown relation, label or key; the message names the nearest.
+        UsageError: the relation, a label or a key is unknown; the message suggests the nearest.
     """
     if relation not in model.relations:
         raise unknown_name("relation", relation, model.relations)
-    number = int(np.flatnonzero(model.relations == relation)[0])
+    relation_index = int(np.flatnonzero(model.relations == relation)[0])
     pairs = _known_pairs(model, known, relation)
     ends = (("head", head_label, head, pairs[:, 0]), ("tail", tail_label, tail, pairs[:, 1]))
     heads, tails = (_entities(model, end, label, key, seen) for end, label, key, seen in ends)
-    return Question(number, heads, tails, pairs, bool((pairs[:, 0] == pairs[:, 1]).any()))
+    return Question(relation_index, heads, tails, pairs, bool((pairs[:, 0] == pairs[:, 1]).any()))
 
 
-def predict(model: EmbeddingModel, question: Question, *, top: int = 10, progress: bool | None = None) -> Predictions:
-    """Return the most plausible pairs of a question that are not known, the best first.
+def predict(model: EmbeddingModel, question: Question, *, k: int = 10, progress: bool | None = None) -> Predictions:
+    """Return the most plausible unknown pairs of a question, best first.
 
     Args:
-        top: maximum number of pairs; tied ones stand in the order of head, then tail.
-        progress: show a bar; None shows it on a terminal.
+        model: The model that the question was made for.
+        question: Return value of `ask`.
+        k: Maximum number of pairs. Tied pairs are in the order of head, then tail.
+        progress: Show a progress bar; None shows it on a terminal.
 
     Raises:
+        UsageError: `k` is not at least 1.
         TrainingError: the model's scores are not numbers.
     """
-    if not is_whole(top) or top < 1:
-        raise UsageError(f"top={top!r}: expected how many triples to return, from 1 on.")
-    best, n = _Best(top), len(model.entity_keys)
+    if not is_whole(k) or k < 1:
+        raise UsageError(f"k: expected a whole number of at least 1, found {k!r}.")
+    best, n = _Best(k), len(model.entity_keys)
     with progress_bar(question.n_scores, what="Scoring", unit="pair", progress=progress) as bar:
         for heads, tails, scores in _scored(model, question):
             _leave_out(scores, heads, tails, question)
-            rows, columns = np.nonzero(scores >= max(best.least, np.finfo(np.float32).min))
+            rows, columns = np.nonzero(scores >= max(best.minimum, np.finfo(np.float32).min))
             best.offer(scores[rows, columns], heads[rows] * n + tails[columns])
             bar.update(scores.size)
     found_scores, codes = best.ranked()
@@ -116,14 +119,14 @@ def predict(model: EmbeddingModel, question: Question, *, top: int = 10, progres
 
 
 class _Best:
-    """The best scores met so far.
+    """The best scores so far.
 
-    Scores that differ by rounding alone are tied (`kgplug.data.ranking.ties`), and tied pairs stand in the order of
-    their codes. So the candidates reach a little below the list's last score.
+    Scores that differ only by rounding are tied (`kgplug.data.ranking.ties`), and tied pairs are ordered by code. So
+    the candidates include scores slightly below the last one of the list.
 
     Attributes:
-        scores: float32 (n,), of the candidates.
-        codes: int64 (n,), of the pairs.
+        scores: float32 (n,), the candidates' scores.
+        codes: int64 (n,), the codes of their pairs.
     """
 
     def __init__(self, size: int) -> None:
@@ -131,8 +134,8 @@ class _Best:
         self.scores, self.codes = np.empty(0, dtype=np.float32), np.empty(0, dtype=np.int64)
 
     @property
-    def least(self) -> float:
-        """What a score must reach."""
+    def minimum(self) -> float:
+        """Scores below this one are no candidates."""
         return self._last - self._tolerance
 
     @property
@@ -140,21 +143,21 @@ class _Best:
         return ROUNDING * self._largest
 
     def offer(self, scores: np.ndarray, codes: np.ndarray) -> None:
-        """Take those of float32 (m,) that are among the best, with their codes int64 (m,)."""
+        """Keep the scores, float32 (m,), that are among the best, with their codes, int64 (m,)."""
         self._largest = max(self._largest, float(np.abs(scores).max(initial=0)))
         scores, codes = np.concatenate([self.scores, scores]), np.concatenate([self.codes, codes])
         if len(scores) > self.size:
             self._last = float(np.partition(scores, -self.size)[-self.size])
             above = np.flatnonzero(scores > self._last + self._tolerance)
-            tied = np.flatnonzero((scores >= self.least) & (scores <= self._last + self._tolerance))
-            if len(tied) > self.size:  # as of a model that gives all pairs one score
+            tied = np.flatnonzero((scores >= self.minimum) & (scores <= self._last + self._tolerance))
+            if len(tied) > self.size:  # for example if all pairs have one score
                 tied = tied[np.argpartition(codes[tied], self.size - 1)[: self.size]]
             kept = np.concatenate([above, tied])
             scores, codes = scores[kept], codes[kept]
         self.scores, self.codes = scores, codes
 
     def ranked(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return (scores, codes) of the list, best first; tied pairs have the best of their scores."""
+        """Return (scores, codes) of the list, best first. Tied pairs get the best of their scores."""
         order = np.argsort(-self.scores, kind="stable")
         scores = self.scores[order]
         group = groups_of_sorted(np.zeros(len(order), dtype=np.int64), scores, np.array([self._tolerance]))
@@ -165,12 +168,12 @@ class _Best:
 
 @torch.no_grad()
 def _scored(model: EmbeddingModel, question: Question) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Give blocks of heads int64 (b,), tails int64 (c,) and their scores float32 (b, c)."""
+    """Yield blocks of heads, int64 (b,), tails, int64 (c,), and their scores, float32 (b, c)."""
     from kgplug.embeddings.all_entities import all_scores, floats_per_triple
 
     module, n, scored = model.module, len(model.entity_keys), all_scores(model.module)
     cost = floats_per_triple(module)
-    # All entities are scored as tails where that costs no more than the wanted ones by themselves.
+    # Score all entities as tails if that costs no more than scoring the wanted ones alone.
     at_once = scored.floats_per_score == 1 and n <= min(_BLOCK_FLOATS, cost * len(question.tails))
     columns = len(question.tails) if at_once else max(1, min(len(question.tails), _BLOCK_FLOATS // cost))
     for heads in _blocks(question.heads, max(1, _BLOCK_FLOATS // (n if at_once else cost * columns))):
@@ -188,7 +191,7 @@ def _scored(model: EmbeddingModel, question: Question) -> Iterator[tuple[np.ndar
 
 
 def _leave_out(scores: np.ndarray, heads: np.ndarray, tails: np.ndarray, question: Question) -> None:
-    """Set scores float32 (b, c) to -inf where the pair is known, or would be an entity with itself."""
+    """Set scores, float32 (b, c), to -inf for known pairs and, unless `question.loops`, for pairs of equal entities."""
     known = question.known  # sorted by head
     first, last = np.searchsorted(known[:, 0], [heads[0], heads[-1] + 1])
     pairs = known[first:last]
@@ -202,10 +205,10 @@ def _leave_out(scores: np.ndarray, heads: np.ndarray, tails: np.ndarray, questio
 
 
 def _known_pairs(model: EmbeddingModel, known: KnowledgeGraph, relation: str) -> np.ndarray:
-    """Return heads and tails of the known triples in the model's numbers, int64 (n, 2), sorted; others left out."""
+    """Return heads and tails of the known triples, int64 (n, 2), in the model's indices, sorted. Skip new entities."""
     of_relation = known.triples[known.relations[known.triples[:, 1]] == relation]
-    number, _ = known.indices_in(model.vocabulary)
-    pairs = number[of_relation[:, [0, 2]]]  # (n, 2)
+    entity_indices, _ = known.indices_in(model.vocabulary)
+    pairs = entity_indices[of_relation[:, [0, 2]]]  # (n, 2)
     pairs = pairs[(pairs >= 0).all(axis=1)]
     return pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]
 
@@ -213,10 +216,12 @@ def _known_pairs(model: EmbeddingModel, known: KnowledgeGraph, relation: str) ->
 def _entities(
     model: EmbeddingModel, end: str, label: str | None, key: int | str | None, seen: np.ndarray
 ) -> np.ndarray:
-    """Return the entities that may stand at an end: int64 (n,), ascending.
+    """Return the entities to score at one end: int64 (n,), ascending.
 
     Args:
+        model: A trained model.
         end: "head" or "tail", for messages.
+        label, key: Label and key of the wanted entities, or None.
         seen: int64 (m,), entities that known triples have at that end.
     """
     labels = model.entity_labels
@@ -229,13 +234,13 @@ def _entities(
             raise _unknown_key(model, end, label, key)
         if len(found) > 1:
             several = ", ".join(f":{one}" for one in labels[found])
-            raise UsageError(f"{len(found)} nodes have the key {key!r} ({several}). Name one with --{end}-type.")
+            raise UsageError(f"{len(found)} nodes have the key {key!r} ({several}). Choose one with --{end}-type.")
         return found
     if label is not None:
         return np.flatnonzero(labels == label)
     wanted = set(labels[seen])
     if not wanted:
-        raise UsageError(f"No known triple tells the type of the {end}s. Name it with --{end}-type.")
+        raise UsageError(f"There is no known triple to infer the type of the {end}s from. Set it with --{end}-type.")
     return np.flatnonzero(pd.Index(labels, dtype=object).isin(wanted))
 
 
@@ -246,11 +251,11 @@ def _unknown_key(model: EmbeddingModel, end: str, label: str | None, key: int | 
         near = [str(one) for one in heapq.nsmallest(_SHOWN_KEYS, numbers, key=lambda one: abs(one - key))]
     else:
         texts = sorted({*map(str, keys)})
-        place = bisect.bisect(texts, str(key))
-        around = texts[max(0, place - _LOOKED_AT) : place + _LOOKED_AT]
+        position = bisect.bisect(texts, str(key))
+        around = texts[max(0, position - _COMPARED_KEYS) : position + _COMPARED_KEYS]
         near = difflib.get_close_matches(str(key), around, n=_SHOWN_KEYS, cutoff=0)
     where = f":{label} node" if label else "node"
-    return UsageError(f"{model.name} knows no {where} with the key {key!r} as a {end}. The nearest: {', '.join(near)}.")
+    return UsageError(f"{model.name} has no {where} with the key {key!r} as a {end}. The nearest: {', '.join(near)}.")
 
 
 def _blocks(numbers: np.ndarray, size: int) -> Iterator[np.ndarray]:

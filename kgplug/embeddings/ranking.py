@@ -10,11 +10,11 @@ import torch
 from kgplug.data.ranking.threads import row_blocks
 
 ScoreAll = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
-"""(entities, relations), int64 (b,) each → scores (b, n_entities), a tensor of its own that may be written to."""
+"""(entities, relations), int64 (b,) each → scores (b, n_entities), a new tensor that the caller may change."""
 
 
 class Answers:
-    """All true answers of each query (entity, relation), as one sorted array (CSR without the empty rows)."""
+    """All true answers to each query (entity, relation), as one sorted array (CSR without empty rows)."""
 
     def __init__(self, entities: np.ndarray, relations: np.ndarray, answers: np.ndarray, *, n_entities: int) -> None:
         keys = relations * n_entities + entities
@@ -22,7 +22,7 @@ class Answers:
         self.n_entities, self.keys, self.answers = n_entities, keys[order], answers[order]
 
     def of(self, keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return (rows, answers) of queries int64 (q,): one entry for each true answer of `keys[row]`."""
+        """Return (rows, answers) of queries, int64 (q,): one entry per true answer to `keys[row]`."""
         first, last = np.searchsorted(self.keys, keys, "left"), np.searchsorted(self.keys, keys, "right")
         counts = last - first
         rows = np.repeat(np.arange(len(keys)), counts)
@@ -40,20 +40,22 @@ def filtered_ranks(
     block_rows: int,
     device: torch.device,
 ) -> np.ndarray:
-    """Rank the true head and the true tail of each triple among all entities, other true answers left out.
+    """Rank the true head and the true tail of each triple among all entities, without the other true answers.
 
-    An entity scored exactly as the true one counts half ("realistic" rank: the mean of the optimistic and
-    the pessimistic). A score that is not a number is the worst.
+    An entity with the same score as the true one counts half ("realistic" rank: the mean of the optimistic and the
+    pessimistic rank). A score of NaN is the worst.
 
     Args:
-        score_heads: scores every entity as head of (tail, relation).
-        score_tails: scores every entity as tail of (head, relation).
-        triples: int64 (n, 3), to be ranked.
-        known: int64 (m, 3), all that is true; `triples` are added.
-        block_rows: queries scored at a time.
+        score_heads: Scores every entity as head of (tail, relation).
+        score_tails: Scores every entity as tail of (head, relation).
+        triples: int64 (n, 3), the triples to rank.
+        known: int64 (m, 3), all true triples; `triples` are added.
+        n_entities: Number of entities.
+        block_rows: Number of queries scored at a time.
+        device: Device of the model.
 
     Returns:
-        float64 (n, 2): rank of the head, rank of the tail; from 1 on.
+        float64 (n, 2): rank of the head, rank of the tail; the best is 1.
     """
     everything = np.concatenate([known, triples])
     ranks = np.empty((len(triples), 2), dtype=np.float64)
@@ -70,18 +72,18 @@ def filtered_ranks(
 def _ranks_of(
     score: ScoreAll, answers: Answers, keys: np.ndarray, true: np.ndarray, device: torch.device
 ) -> np.ndarray:
-    """Return the realistic ranks float64 (b,) of `true` as answers to the queries `keys`, both int64 (b,)."""
+    """Return the realistic ranks, float64 (b,), of `true` as answers to the queries `keys`, both int64 (b,)."""
     queries, row_of = np.unique(keys, return_inverse=True)
     relations, entities = np.divmod(queries, answers.n_entities)
     scored = score(torch.from_numpy(entities).to(device), torch.from_numpy(relations).to(device))
-    # Counting goes through numpy, where it takes a tenth of torch's time on a CPU.
+    # Count with numpy: on a CPU it takes a tenth of torch's time.
     scores = torch.nan_to_num_(scored, nan=-torch.inf).cpu().numpy()  # (q, n_entities)
     of_true = scores[row_of, true][:, None]  # (b, 1)
     rows, columns = answers.of(queries)
-    scores[rows, columns] = -np.inf  # every true answer, those asked for included
+    scores[rows, columns] = -np.inf  # all true answers, those to rank included
     own = scores if len(queries) == len(keys) else scores[row_of]  # (b, n_entities)
     better, equal = np.count_nonzero(own > of_true, axis=1), np.count_nonzero(own == of_true, axis=1)
-    # Where the true one scores -inf, what was masked looks equal, and must not count.
+    # If the true one scores -inf, the masked ones look equal. They must not count.
     masked = np.bincount(rows, minlength=len(queries))[row_of]
     equal = np.where(np.isneginf(of_true[:, 0]), equal - masked, equal)
     return 1 + better + equal / 2

@@ -1,4 +1,4 @@
-"""Where the settings of an embedding model are searched: PyKEEN's ranges (`hpo_default`) beside ours."""
+"""The search space of an embedding model: PyKEEN's ranges (`hpo_default`) and those of kgplug."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from kgplug.training.config import Range, Space
 
 
 def search_space(name: str, config: EmbeddingConfig) -> Space:
-    """Return setting → range; settings of the model and of its loss are "model_settings.…" and "loss_settings.…".
+    """Return setting → range. Settings of the model and of its loss are "model_settings.…" and "loss_settings.…".
 
-    The length of the vectors, the model's own settings and those of its loss are searched where PyKEEN says;
-    batch size, negatives and learning rate where `EmbeddingConfig` says; epochs are left to early stopping.
+    PyKEEN gives the ranges of the vectors' length, of the model's own settings and of those of its loss.
+    `EmbeddingConfig` gives those of batch size, negatives and learning rate. Epochs are left to early stopping.
     """
     own, taken = _ranges(getattr(model_resolver.lookup(name), "hpo_default", None)), model_settings_of(name)
     space = dict(EmbeddingConfig.tuning)
@@ -31,7 +31,7 @@ def search_space(name: str, config: EmbeddingConfig) -> Space:
 
 
 def defaults(name: str, config: EmbeddingConfig) -> dict[str, Any]:
-    """Return setting → what it is when nobody sets it, named as in `search_space`; None where that is unknown."""
+    """Return setting → default, under the names of `search_space`. None stands for an unknown default."""
     model, loss = module_class(name), type(build_loss(name, config))
     of_loss = {p.name: p.default for p in inspect.signature(loss.__init__).parameters.values()}
     if config.loss is None:
@@ -45,7 +45,7 @@ def defaults(name: str, config: EmbeddingConfig) -> dict[str, Any]:
 
 
 def _ranges(hpo_default: Mapping[str, Any] | None) -> dict[str, Range | tuple]:
-    """Return PyKEEN's description of a search space as ours; classes among choices become their names."""
+    """Convert PyKEEN's description of a search space. Classes among the choices become their names."""
     found: dict[str, Range | tuple] = {}
     for setting, values in (hpo_default or {}).items():
         kind = values["type"]

@@ -1,4 +1,4 @@
-"""NTN with weights that its activation can bear."""
+"""NTN with initial weights that do not saturate its activation."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from typing import Any
 import torch
 from pykeen.models import NTN as PyKEENNTN
 
-_WEIGHTS = 3  # the tensor and the two matrices come first among the relations' representations
+_N_WEIGHTS = 3  # the tensor and the two matrices are the first relation representations
 
 
 class NTN(PyKEENNTN):
-    """NTN (Socher et al., NeurIPS 2013) whose weights start at 1 / d.
+    """NTN (Socher et al., NeurIPS 2013) whose initial weights have a standard deviation of 1 / d.
 
-    PyKEEN 1.11.1 draws entities, tensors and matrices from N(0, 1), so that h W t has a standard deviation of d, tanh
-    is saturated, and the model stays at chance (`docs/models.md` had MRR .057 on UMLS).
+    PyKEEN 1.11.1 draws entities, tensors and matrices from N(0, 1). Then h W t has a standard deviation of d, tanh is
+    saturated, and the model stays at chance (MRR .057 on UMLS).
 
     Args:
         embedding_dim: d.
-        num_slices: k, slices of the tensor.
-        non_linearity, non_linearity_kwargs, entity_initializer, kwargs: as PyKEEN's.
+        num_slices: k, number of slices of the tensor.
+        non_linearity, non_linearity_kwargs, entity_initializer, kwargs: As in PyKEEN.
     """
 
     def __init__(
@@ -41,6 +41,6 @@ class NTN(PyKEENNTN):
             entity_initializer=entity_initializer,
             **kwargs,
         )
-        for part in self.relation_representations[:_WEIGHTS]:
+        for part in self.relation_representations[:_N_WEIGHTS]:
             part.initializer = partial(torch.nn.init.normal_, std=1 / embedding_dim)  # type: ignore[assignment]
             part.reset_parameters()

@@ -1,8 +1,8 @@
 """Training on triples against corrupted triples (sLCWA), vectorised, for any PyKEEN model.
 
-A step fetches the vectors of the entities that its batch is about, once each, and lets the model score with this small
-table in place of the whole one; gradients, Adam and constraints then touch those rows only. Graph networks, and
-models with a penalty on whole tables (TransH, ConvKB), train on whole tables.
+A step fetches the vector of each entity in its batch once. The model scores with this small table instead of the whole
+one, so gradients, Adam and constraints touch only those rows. Graph networks, and models with a penalty on whole tables
+(TransH, ConvKB), train on whole tables.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from kgplug.training.row_adam import RowAdam, put_rows
 
 
 class Batch(NamedTuple):
-    """True triples and what replaces one end of each: the tail in the first `n_tails` rows, the head in the others.
+    """True triples, and the entities that replace the tail in the first `n_tails` rows and the head in the others.
 
     Attributes:
         triples: int64 (b, 3).
         others: int64 (b, negatives).
-        n_tails: how many rows have another tail.
-        rows: int64 (m,), the entities of the batch, ascending; `triples` and `others` number them from 0 on.
-            None: they number all entities.
+        n_tails: Number of rows whose tail is replaced.
+        rows: int64 (m,), the entities of the batch, ascending; `triples` and `others` are positions in it. None: they
+            are entity indices.
     """
 
     triples: torch.Tensor
@@ -69,7 +69,7 @@ class BatchLoss:
         return self._scores_by_row(batch) if self.matrices else self._scores_at_once(batch)
 
     def _scores_at_once(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the scores from one call, or from two as PyKEEN has it where each call adds to a penalty."""
+        """Return the scores from one call. As in PyKEEN, make two calls if each adds to a penalty."""
         triples, others, n_tails, _ = batch
         corrupted = triples[:, None].repeat(1, others.shape[1], 1)  # (b, negatives, 3)
         corrupted[:n_tails, :, 2], corrupted[n_tails:, :, 0] = others[:n_tails], others[n_tails:]
@@ -79,7 +79,7 @@ class BatchLoss:
         return scores[: len(triples)], scores[len(triples) :].view_as(others)
 
     def _scores_by_row(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the same, fetching the matrix of a relation once a row instead of once a score."""
+        """Return the same scores. Fetch the relation's matrix once per row instead of once per score."""
         triples, others, n_tails, _ = batch
         corrupted = []
         if n_tails > 0:
@@ -93,11 +93,11 @@ class TripleTask:
     """What an embedding model gives the training loop.
 
     Args:
-        module: on its device.
-        config: of the model.
-        positives: int64 (n, 3), the training triples, relations numbered as the module numbers them.
-        measure: the validation figure, or None.
-        frozen: what keeps its rows bit for bit; all weights that are no rows keep theirs too.
+        module: The module, on its device.
+        config: The model's settings.
+        positives: int64 (n, 3), the training triples, in the module's indices.
+        measure: Returns the validation metric, or None.
+        frozen: Rows that do not change by a bit. Weights that are not rows of a table do not change either.
 
     Raises:
         UsageError: everything is frozen.
@@ -119,7 +119,7 @@ class TripleTask:
             if len(positives) == 0:
                 raise UsageError("There is nothing new to train: every triple is between known nodes. Omit --freeze.")
         self.model, self.config, self.positives, self.measure = module, config, positives, measure
-        self.device = module.device  # PyKEEN looks through all modules for it
+        self.device = module.device  # PyKEEN searches all modules for it
         self.loss, self.corrupt = BatchLoss(module), corrupter(positives, config, n_entities=module.num_entities)
         whole = module.weight_regularizers or (isinstance(module, TransH) and frozen is None)
         self.tables = [] if whole else _plain_tables(module)
@@ -135,11 +135,11 @@ class TripleTask:
         acting = (part for part in module.modules() if _acts_after_a_step(part) and part not in self.tables)
         self.finishers: list[Callable[[], None]] = [getattr(part, "post_parameter_update") for part in acting]  # noqa: B009
         self._used = np.zeros(module.num_entities, dtype=bool)
-        self._place = np.empty(module.num_entities, dtype=np.int64)  # of an entity among the rows of a batch
+        self._position = np.empty(module.num_entities, dtype=np.int64)  # of an entity in the rows of a batch
 
     @property
     def step_floats(self) -> int:
-        """Numbers in the largest tensor of a step."""
+        """Number of floats in the largest tensor of a step."""
         parts = [*self.model.entity_representations, *self.model.relation_representations]
         widest = max(int(np.prod(part.shape)) for part in parts)
         if isinstance(self.model, Translational):  # fetches a relation's matrix once for all its triples
@@ -147,7 +147,7 @@ class TripleTask:
         return self.config.batch_size * (2 + self.config.negatives) * widest
 
     def batches(self, epoch: int, rng: np.random.Generator) -> Iterator[Batch]:  # noqa: ARG002
-        """Yield the shuffled training triples with fresh corruptions; each end is as likely to be replaced."""
+        """Yield the shuffled training triples with new corruptions. Both ends are equally likely to be replaced."""
         order, size = rng.permutation(len(self.positives)), self.config.batch_size
         for start in range(0, len(order), size):
             chosen = order[start : start + size]
@@ -161,8 +161,8 @@ class TripleTask:
             self._used[used] = True
             found = np.flatnonzero(self._used)
             self._used[found] = False
-            self._place[found] = np.arange(len(found))
-            local, rows = self._place[used], torch.from_numpy(found).to(self.device)
+            self._position[found] = np.arange(len(found))
+            local, rows = self._position[used], torch.from_numpy(found).to(self.device)
             b = len(triples)
             triples = np.stack([local[:b], triples[:, 1], local[b : 2 * b]], axis=1)
             others = local[2 * b :].reshape(others.shape)
@@ -174,7 +174,7 @@ class TripleTask:
         if self.dense is not None:
             self.dense.zero_grad()
         taken = [self._take_rows(table, batch.rows) for table in self.tables if batch.rows is not None]
-        with _lent(self.tables, taken) as lent:
+        with _replaced(self.tables, taken) as replaced:
             loss = self.loss(batch)
             loss.backward()
         if self.dense is not None:
@@ -184,12 +184,12 @@ class TripleTask:
                 finish()
             if self.frozen is not None:
                 self.frozen.restore()
-            for table, values in zip(self.tables, lent, strict=True):
+            for table, values in zip(self.tables, replaced, strict=True):
                 self._step_rows(table, batch.rows, values.grad)
         return loss.detach().reshape(())
 
     def _step_rows(self, table: Embedding, rows: torch.Tensor | None, grad: torch.Tensor | None) -> None:
-        """Update the rows of a table that the batch was about."""
+        """Update the batch's rows of a table."""
         if rows is None or grad is None or self.by_row is None:
             return
         if self.frozen is not None:
@@ -199,7 +199,7 @@ class TripleTask:
 
     @torch.no_grad()
     def _take_rows(self, table: Embedding, rows: torch.Tensor) -> torch.Tensor:
-        """Return rows as Adam and the constraint on the whole table would have them, and write them: (m, d)."""
+        """Bring rows to the values that Adam and the constraint would give them on the whole table: (m, d)."""
         assert self.by_row is not None
         weight = weight_of(table)
         values = self.by_row.take_rows(weight, rows)
@@ -214,32 +214,32 @@ class TripleTask:
         return values
 
     def validate(self) -> float | None:
-        """Bring all rows up to date; return the validation figure, or None without validation triples."""
-        everyone = torch.arange(self.model.num_entities, device=self.device)
+        """Bring all rows up to date. Return the validation metric, or None without validation triples."""
+        all_rows = torch.arange(self.model.num_entities, device=self.device)
         for table in self.tables:
-            self._take_rows(table, everyone)
+            self._take_rows(table, all_rows)
         return None if self.measure is None else self.measure()
 
 
 def _plain_tables(module: ERModel) -> list[Embedding]:
-    """Return the tables with one row an entity that are looked up row by row."""
+    """Return the tables with one row per entity that are looked up row by row."""
     return [table for table in module.entity_representations if type(table) is Embedding]
 
 
 def _acts_after_a_step(part: torch.nn.Module) -> bool:
-    """Tell whether a part of a model constrains its whole table, or forgets what it computed, after each step."""
+    """Return whether a part of a model constrains its whole table, or clears a cache, after each step."""
     at_rest = type(part) is Embedding and part.constrainer is None
     return hasattr(part, "post_parameter_update") and not isinstance(part, ERModel) and not at_rest
 
 
 @contextmanager
-def _lent(tables: list[Embedding], rows: list[torch.Tensor]) -> Iterator[list[torch.nn.Parameter]]:
-    """Put rows (m, d) in the place of each whole table; yield them as what gets the gradients."""
-    whole, lent = [table._embeddings.weight for table in tables], [torch.nn.Parameter(part) for part in rows]
+def _replaced(tables: list[Embedding], rows: list[torch.Tensor]) -> Iterator[list[torch.nn.Parameter]]:
+    """Replace each whole table by its rows (m, d). Yield the rows as parameters, which get the gradients."""
+    whole, replaced = [table._embeddings.weight for table in tables], [torch.nn.Parameter(part) for part in rows]
     try:
-        for table, part in zip(tables, lent, strict=True):
+        for table, part in zip(tables, replaced, strict=True):
             table._embeddings.weight = part
-        yield lent
+        yield replaced
     finally:
         for table, weight in zip(tables, whole, strict=True):
             table._embeddings.weight = weight

@@ -1,7 +1,7 @@
-"""TransE, TransH and TransR on PyKEEN's parts: wired right, and fast where all entities are ranked.
+"""TransE, TransH and TransR, built of PyKEEN's parts: as in their papers, and fast when all entities are ranked.
 
-All three measure `‖s_r(h) + d_r − s_r(t)‖`: a translation d_r between entities seen in the space
-s_r of the relation (the entity itself, its projection on a hyperplane, its image under a matrix).
+All three measure `‖s_r(h) + d_r − s_r(t)‖`: a translation d_r between entities in the relation's space s_r (the entity
+itself, its projection on a hyperplane, or its image under a matrix).
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ SOFT_CONSTRAINT, ORTHOGONAL_WITHIN = 0.05, 1e-5  # weight and ε² of TransH's s
 
 
 class Translational(ERModel):
-    """Scores against all entities by one distance matrix a relation, without a (batch, entities, d) tensor.
+    """A model that scores all entities by one distance matrix per relation, without a (batch, entities, d) tensor.
 
-    And a batch of triples with their corruptions in one pass, each vector fetched once.
+    It scores a batch of triples and their corruptions in one pass that fetches each vector once.
     """
 
     interaction: Any  # PyKEEN's, with p and power_norm
     translation_part = 0
 
     def space(self, vectors: torch.Tensor, relation: torch.Tensor) -> torch.Tensor:
-        """Return entity vectors float32 (n, d) as the relation sees them, (n, k)."""
+        """Map entity vectors, float32 (n, d), into the relation's space: (n, k)."""
         raise NotImplementedError
 
     def score_batch(self, triples: torch.Tensor, others: torch.Tensor, n_tails: int) -> torch.Tensor:
@@ -40,7 +40,8 @@ class Translational(ERModel):
 
         Args:
             triples: int64 (b, 3).
-            others: int64 (b, k), in place of the tail in the first `n_tails` rows, of the head in the rest.
+            others: int64 (b, k), entities that replace the tail in the first `n_tails` rows and the head in the others.
+            n_tails: Number of rows whose tail is replaced.
 
         Returns:
             float32 (b, 1 + k): the triple itself, then its corruptions.
@@ -48,13 +49,13 @@ class Translational(ERModel):
         raise NotImplementedError
 
     def score_t(self, hr_batch: torch.Tensor, *, tails: torch.Tensor | None = None, **options: Any) -> torch.Tensor:
-        """Score (head, relation) pairs int64 (b, 2) with every entity as tail: float32 (b, n_entities)."""
+        """Score every entity as tail of (head, relation) pairs, int64 (b, 2): float32 (b, n_entities)."""
         if tails is not None:
             return super().score_t(hr_batch, tails=tails, **options)
         return self._against_all(hr_batch[:, 0], hr_batch[:, 1], sign=1.0)
 
     def score_h(self, rt_batch: torch.Tensor, *, heads: torch.Tensor | None = None, **options: Any) -> torch.Tensor:
-        """Score (relation, tail) pairs int64 (b, 2) with every entity as head: float32 (b, n_entities)."""
+        """Score every entity as head of (relation, tail) pairs, int64 (b, 2): float32 (b, n_entities)."""
         if heads is not None:
             return super().score_h(rt_batch, heads=heads, **options)
         return self._against_all(rt_batch[:, 1], rt_batch[:, 0], sign=-1.0)
@@ -65,8 +66,8 @@ class Translational(ERModel):
         scores = table.new_empty(len(entities), len(table))
         for relation in relations.unique():
             rows = torch.nonzero(relations == relation).flatten()
-            seen = self.space(table, relation)  # (n_entities, k)
-            found = self._compared(seen[entities[rows]] + sign * part(relation[None]), seen)
+            mapped = self.space(table, relation)  # (n_entities, k)
+            found = self._compared(mapped[entities[rows]] + sign * part(relation[None]), mapped)
             if len(rows) == len(entities):
                 return found
             scores[rows] = found
@@ -77,23 +78,23 @@ class Translational(ERModel):
         return self.interaction.p == 2 and not self.interaction.power_norm
 
     def _negative_norm(self, vectors: torch.Tensor) -> torch.Tensor:
-        """Return the score of residuals (b, 1 + k, d): float32 (b, 1 + k)."""
+        """Return the scores of residuals (b, 1 + k, d): float32 (b, 1 + k)."""
         if self._euclidean:
             return cast("torch.Tensor", _NegativeLength.apply(vectors))
         return negative_norm(vectors, p=self.interaction.p, power_norm=self.interaction.power_norm)
 
-    def _compared(self, points: torch.Tensor, seen: torch.Tensor) -> torch.Tensor:
+    def _compared(self, points: torch.Tensor, mapped: torch.Tensor) -> torch.Tensor:
         """Return negative distances of points (b, k) and entities (n_entities, k): float32 (b, n_entities)."""
         p = float(self.interaction.p)
-        distances = torch.cdist(points, seen, p=p)
+        distances = torch.cdist(points, mapped, p=p)
         return (distances.pow_(p) if self.interaction.power_norm else distances).neg_()
 
 
 class TransE(Translational, PykeenTransE):
     """Bordes et al., NeurIPS 2013: `−‖h + r − t‖`, entities on the unit sphere.
 
-    The norm is the second by default (PyKEEN: the first): cosine and Euclidean neighbours then agree with what
-    was learnt, and graph databases that score TransE use it.
+    The default is the L2 norm (PyKEEN: L1). With it, cosine and Euclidean neighbours agree with what was learnt, and
+    graph databases that score TransE use it.
     """
 
     def __init__(self, *, scoring_fct_norm: int = 2, **kwargs: Any) -> None:
@@ -103,8 +104,8 @@ class TransE(Translational, PykeenTransE):
         if self._by_compiled_loops(triples):
             tables = [weight_of(part[0]) for part in (self.entity_representations, self.relation_representations)]
             return cast("torch.Tensor", _Translations.apply(*tables, triples, others, n_tails))
-        apart = _apart(self.entity_representations[0], triples, others, n_tails)  # (b, 1 + k, d)
-        return self._negative_norm(apart + self.relation_representations[0](triples[:, 1])[:, None])
+        residuals = _residuals(self.entity_representations[0], triples, others, n_tails)  # (b, 1 + k, d)
+        return self._negative_norm(residuals + self.relation_representations[0](triples[:, 1])[:, None])
 
     def _by_compiled_loops(self, triples: torch.Tensor) -> bool:
         parts = (*self.entity_representations, *self.relation_representations)
@@ -118,10 +119,9 @@ class TransE(Translational, PykeenTransE):
 class TransH(Translational):
     """Wang et al., AAAI 2014: `−‖(h − wᵀh w) + d − (t − wᵀt w)‖`, ‖w‖ = 1.
 
-    PyKEEN 1.11's own class hands its interaction (translation, normal) where (normal, translation)
-    is expected. Here the relation tensors are the normal w and the translation d, in this order;
-    the soft constraints (‖e‖ ≤ 1, w ⊥ d) have PyKEEN's weights, but as means over entities and over relations:
-    as sums they drown the loss, which is a mean.
+    PyKEEN 1.11 passes (translation, normal) to its interaction, which expects (normal, translation). Here the relation
+    tensors are the normal w and the translation d, in this order. The soft constraints (‖e‖ ≤ 1, w ⊥ d) have PyKEEN's
+    weights, but are means over entities and over relations. As sums they would dominate the loss, which is a mean.
     """
 
     translation_part = 1
@@ -143,10 +143,10 @@ class TransH(Translational):
         return vectors - (vectors @ normal)[:, None] * normal
 
     def score_batch(self, triples: torch.Tensor, others: torch.Tensor, n_tails: int) -> torch.Tensor:
-        apart = _apart(self.entity_representations[0], triples, others, n_tails)  # (b, 1 + k, d), projected at once
+        residuals = _residuals(self.entity_representations[0], triples, others, n_tails)  # (b, 1 + k, d)
         normal, translation = (part(triples[:, 1])[:, None] for part in self.relation_representations)  # (b, 1, d)
-        along = (apart * normal).sum(dim=-1, keepdim=True)  # (b, 1 + k, 1)
-        return self._negative_norm(torch.addcmul(apart + translation, along, normal, value=-1))
+        along = (residuals * normal).sum(dim=-1, keepdim=True)  # (b, 1 + k, 1)
+        return self._negative_norm(torch.addcmul(residuals + translation, along, normal, value=-1))
 
     def score_hrt(self, hrt_batch: torch.Tensor, **_: Any) -> torch.Tensor:
         """Score triples int64 (b, 3): float32 (b, 1)."""
@@ -164,9 +164,9 @@ class TransH(Translational):
 class TransR(Translational, PykeenTransR):
     """Lin et al., AAAI 2015: `−‖h M_r + r − t M_r‖`, all vectors of norm at most 1.
 
-    As in the paper the matrices start from the identity. PyKEEN gathers a (d, k) matrix for every triple;
-    here the triples of one relation share one product. In PyKEEN `scoring_fct_norm` also clamps the vectors,
-    so it is 2 here, the paper's norm.
+    As in the paper, the matrices start as the identity. PyKEEN gathers a (d, k) matrix for every triple. Here the
+    triples of one relation share one product. In PyKEEN, `scoring_fct_norm` also clamps the vectors, so the default
+    here is 2, the paper's norm.
     """
 
     def __init__(
@@ -191,8 +191,8 @@ class TransR(Translational, PykeenTransR):
         entities = torch.cat([triples[:, 0], triples[:, 2], others.flatten()])
         relations = torch.cat([triples[:, 1], triples[:, 1], triples[:, 1].repeat_interleave(k)])
         heads, tails, rest = self._project(entities, relations).split([b, b, b * k])  # (…, k) each
-        apart = _differences(heads, tails, rest.view(b, k, rest.shape[1]), n_tails)  # (b, 1 + k, k)
-        return self._negative_norm(apart + self.relation_representations[0](triples[:, 1])[:, None])
+        residuals = _differences(heads, tails, rest.view(b, k, rest.shape[1]), n_tails)  # (b, 1 + k, k)
+        return self._negative_norm(residuals + self.relation_representations[0](triples[:, 1])[:, None])
 
     def _project(self, entities: torch.Tensor, relations: torch.Tensor) -> torch.Tensor:
         """Return the image of each entity under its relation's matrix: int64 (n,) twice → float32 (n, k)."""
@@ -211,7 +211,7 @@ class TransR(Translational, PykeenTransR):
 
 
 class _NegativeLength(torch.autograd.Function):
-    """−‖v‖ over the last dimension, with a gradient in one pass (torch's own takes five); 0 where v is 0."""
+    """−‖v‖ over the last dimension. The gradient takes one pass (torch's own takes five) and is 0 if v is 0."""
 
     @staticmethod
     def forward(ctx: Any, vectors: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
@@ -228,7 +228,7 @@ class _NegativeLength(torch.autograd.Function):
 class _Translations(torch.autograd.Function):
     """−‖h + r − t‖ of triples and their corruptions, from tables (n_entities, d) and (n_relations, d): (b, 1 + k).
 
-    On a CPU, by compiled loops: no look-up is copied, and gradients are added up where they belong.
+    Runs on a CPU, by compiled loops that copy no vectors and add gradients in place.
     """
 
     @staticmethod
@@ -249,17 +249,17 @@ class _Translations(torch.autograd.Function):
 
 
 def weight_of(table: Any) -> torch.Tensor:
-    """Return the numbers of a PyKEEN `Embedding`, (n, d)."""
+    """Return the weights of a PyKEEN `Embedding`, (n, d)."""
     return table._embeddings.weight
 
 
 def is_plain(part: Any) -> bool:
-    """Tell whether a representation is a table of real numbers that is looked up as it is."""
+    """Return whether a representation is a table of real numbers without dropout, normaliser or regulariser."""
     return type(part) is Embedding and not (part.is_complex or part.dropout or part.normalizer or part.regularizer)
 
 
-def _apart(entity: Any, triples: torch.Tensor, others: torch.Tensor, n_tails: int) -> torch.Tensor:
-    """Return head − tail of triples (b, 3) and of their corruptions (b, k), one look-up for all: (b, 1 + k, d)."""
+def _residuals(entity: Any, triples: torch.Tensor, others: torch.Tensor, n_tails: int) -> torch.Tensor:
+    """Return head − tail of triples (b, 3) and of their corruptions (b, k), by one look-up: (b, 1 + k, d)."""
     b, k = others.shape
     vectors = entity(torch.cat([triples[:, 0], triples[:, 2], others.flatten()]))
     heads, tails, rest = vectors.split([b, b, b * k])
@@ -267,7 +267,7 @@ def _apart(entity: Any, triples: torch.Tensor, others: torch.Tensor, n_tails: in
 
 
 def _differences(heads: torch.Tensor, tails: torch.Tensor, others: torch.Tensor, n_tails: int) -> torch.Tensor:
-    """Return head − tail (b, d), then with the others (b, k, d) in place of the tail or, further down, the head."""
+    """Return head − tail of (b, d), and of the corruptions, whose other end is (b, k, d): (b, 1 + k, d)."""
     corrupted = torch.cat([heads[:n_tails, None] - others[:n_tails], others[n_tails:] - tails[n_tails:, None]])
     return torch.cat([(heads - tails)[:, None], corrupted], dim=1)  # (b, 1 + k, d)
 

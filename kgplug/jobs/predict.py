@@ -54,4 +54,4 @@ def predict(
     question = ask(model, known, relation, **ends)
     if announce is not None:
         announce(question)
-    return predict(model, question, top=top, progress=progress)
+    return predict(model, question, k=top, progress=progress)

@@ -1,1 +1,1 @@
-"""Between PyKEEN's names, datasets and results and kgplug's."""
+"""Conversions between PyKEEN's names, data sets and results and those of kgplug."""

@@ -1,7 +1,7 @@
 """A Neo4j graph as a PyKEEN data set: `pipeline(dataset="neo4j", …)` and `pykeen train rotate --dataset neo4j`.
 
-PyKEEN finds it by the entry point group "pykeen.datasets" and imports it whenever it imports its own data sets, so
-nothing of Neo4j is imported before triples are asked for.
+PyKEEN finds it by the entry point group "pykeen.datasets" and imports it together with its own data sets. So Neo4j's
+modules are imported only when triples are requested.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import kgplug.embeddings  # noqa: F401 (says where PyKEEN keeps its files, before it is imported)
+import kgplug.embeddings  # noqa: F401 (sets PyKEEN's folder, before PyKEEN is imported)
 
 # isort: split
 import numpy as np
@@ -24,24 +24,24 @@ from kgplug.pykeen_bridge.names import entity_names
 if TYPE_CHECKING:
     from kgplug.data.knowledge_graph import KnowledgeGraph
 
-HELD_OUT = 0.1  # share of the triples for testing, and again for validation: PyKEEN's usual 80/10/10
+HELD_OUT = 0.1  # fraction of the triples in the test set, and in the validation set: PyKEEN's usual 80/10/10
 
 
 class Neo4j(LazyDataset):
-    """The triples of a Neo4j graph, in training, test and validation parts.
+    """The triples of a Neo4j graph, split into a training, a test and a validation set.
 
-    Every entity and relation is in the training part, so the other two are smaller than a tenth each where the graph
-    is sparse. Entities are named as `kgplug.pykeen_bridge.names` says and numbered in the order of label and key.
-    The graph is read once, when triples are first asked for; PyKEEN keeps a data set asked for by name as long as the
-    process lives.
+    The training set contains every entity and relation. In a sparse graph the other two are therefore smaller than a
+    tenth each. `kgplug.pykeen_bridge.names` defines the names of entities; their ids follow the order of label and key.
+    The graph is read once, when triples are first requested. PyKEEN keeps a data set requested by name until the
+    process ends.
 
-    The server is the one that NEO4J_URI, NEO4J_USERNAME, NEO4J_PASSWORD and NEO4J_DATABASE name, and without
-    NEO4J_URI the local Neo4j of kgplug. They are no arguments, because PyKEEN writes those beside its results.
+    NEO4J_URI, NEO4J_USERNAME, NEO4J_PASSWORD and NEO4J_DATABASE name the server; without NEO4J_URI it is kgplug's local
+    Neo4j. They are not arguments, because PyKEEN writes arguments into its results.
 
     Args:
-        schema: a schema file; without one ./kgplug.toml, and without that a guess.
-        seed: of the split; 0 unless given, so that the parts are always the same.
-        create_inverse_triples: train on inverse triples, too.
+        schema: Schema file. If omitted, ./kgplug.toml; if that does not exist, the schema is guessed.
+        seed: Seed of the split. The default is fixed, so that the sets are always the same.
+        create_inverse_triples: Also train on inverse triples.
     """
 
     def __init__(
@@ -53,16 +53,16 @@ class Neo4j(LazyDataset):
     def _load(self) -> None:
         knowledge = self._read()
         triples = triples_factory(knowledge, create_inverse_triples=self._create_inverse_triples)
-        part = held_out(triples.mapped_triples.numpy(), hashes=knowledge.triple_hashes, seed=self._seed)
+        number = held_out(triples.mapped_triples.numpy(), hashes=knowledge.triple_hashes, seed=self._seed)
         training, testing, validation = (
-            triples.clone_and_exchange_triples(triples.mapped_triples[part == number], create_inverse_triples=inverse)
-            for number, inverse in enumerate((self._create_inverse_triples, False, False))
+            triples.clone_and_exchange_triples(triples.mapped_triples[number == each], create_inverse_triples=inverse)
+            for each, inverse in enumerate((self._create_inverse_triples, False, False))
         )
         self._training, self._testing = training, testing
         self._validation = validation if validation.num_triples else None
 
     def _load_validation(self) -> None:
-        """Nothing is left to do: the parts are split together."""
+        """Do nothing: `_load` makes all three sets."""
 
     def _read(self) -> KnowledgeGraph:
         from kgplug.graph.graph import connect
@@ -76,12 +76,13 @@ class Neo4j(LazyDataset):
 
 
 def triples_factory(knowledge: KnowledgeGraph, **options: Any) -> TriplesFactory:
-    """Return a graph's triples as PyKEEN takes them, in the graph's own order; relations keep their names.
+    """Return a graph's triples as a PyKEEN factory, in the graph's order. Relations keep their names.
 
-    Entities without a triple, which nothing could be learnt of, are left out.
+    Entities without a triple are left out: nothing could be learnt about them.
 
     Args:
-        options: of `TriplesFactory`.
+        knowledge: The graph's triples.
+        options: Options of `TriplesFactory`.
     """
     head, relation, tail = knowledge.triples.T
     used, ends = np.unique(np.concatenate([head, tail]), return_inverse=True)
@@ -95,37 +96,37 @@ def triples_factory(knowledge: KnowledgeGraph, **options: Any) -> TriplesFactory
 
 
 def held_out(triples: np.ndarray, *, hashes: np.ndarray, seed: int) -> np.ndarray:
-    """Return the part of each triple: 0 training, 1 test, 2 validation; int64 (n,).
+    """Return the set of each triple: 0 training, 1 test, 2 validation; int64 (n,).
 
-    A tenth each is held out, as far as every entity and relation stays in the training part. (PyKEEN's own split gives
-    up on a graph with about as many entities as triples.) The order in which triples are chosen follows from their keys
-    and the seed, so one triple more moves few others.
+    The test and validation sets hold a tenth of the triples each, or less: every entity and relation stays in the
+    training set. (PyKEEN's own split fails on a graph with about as many entities as triples.) The order in which
+    triples are chosen depends on their keys and the seed only, so one more triple moves few others.
 
     Args:
         triples: int64 (n, 3).
-        hashes: uint64 (n,), of the keys of each.
+        hashes: uint64 (n,), the hash of each triple's keys.
         seed: Seed of the order.
 
     Raises:
-        DataError: no triple can be spared.
+        DataError: every triple is needed in the training set.
     """
     order = np.argsort(mix(hashes + mix(np.array([check_seed(seed) % 2**64], dtype=np.uint64))))
     heads, relations, tails = triples[order].T
     spare = np.ones(len(triples), dtype=bool)
-    for column in (np.stack([heads, tails], axis=1).ravel(), relations):  # who is first met stays
+    for column in (np.stack([heads, tails], axis=1).ravel(), relations):  # the first triple of each stays
         first = np.unique(column, return_index=True)[1]
         spare[first // (len(column) // len(triples))] = False
     free, wanted = order[spare], max(1, round(HELD_OUT * len(triples)))
     if len(free) == 0:
         raise DataError(
-            f"None of the {len(triples):,} triples can be held out for testing: each is needed for an entity or "
-            "relation to be seen in training. Read a denser graph."
+            f"None of the {len(triples):,} triples can be held out for testing: without it, training would miss an "
+            "entity or relation. Read a denser graph."
         )
     n_test = min(wanted, (len(free) + 1) // 2)
-    part = np.zeros(len(triples), dtype=np.int64)
-    part[free[:n_test]], part[free[n_test : n_test + wanted]] = 1, 2
-    return part
+    number = np.zeros(len(triples), dtype=np.int64)
+    number[free[:n_test]], number[free[n_test : n_test + wanted]] = 1, 2
+    return number
 
 
-if "neo4j" not in dataset_resolver.lookup_dict:  # imported before PyKEEN's data sets, which then could not load it
+if "neo4j" not in dataset_resolver.lookup_dict:  # imported before PyKEEN's data sets, which then cannot load it
     dataset_resolver.register(Neo4j)

@@ -1,7 +1,7 @@
-"""Entities under the names that PyKEEN's triples carry: text, from which label and key come back.
+"""Names of entities in PyKEEN's triples: text that contains label and key.
 
 Movie:12      the :Movie node whose key is the integer 12
-Movie:"12"    the one whose key is the text 12, written as in JSON
+Movie:"12"    the :Movie node whose key is the text 12, written as in JSON
 """
 
 from __future__ import annotations
@@ -28,23 +28,23 @@ def entity_of(name: str) -> tuple[str, int | str]:
     """Return (label, key) of a name.
 
     Raises:
-        DataError: it is not one that `entity_names` gives.
+        DataError: `entity_names` would not return this name.
     """
-    label, separator, key = _parted(name)
+    label, separator, key = _split(name)
     try:
         value = json.loads(key) if separator else None
     except json.JSONDecodeError:
         value = None
     if isinstance(value, bool) or not isinstance(value, int | str):
         raise DataError(
-            f"The entity {name!r} names no node: expected a label and a key, such as {_EXAMPLE}. Train on "
-            'dataset="neo4j" to publish into Neo4j.'
+            f"The entity {name!r} does not name a node: expected a label and a key, such as {_EXAMPLE}. To publish "
+            'into Neo4j, train on dataset="neo4j".'
         )
     return label, value
 
 
-def _parted(name: str) -> tuple[str, str, str]:
-    """Part a name at its first colon that is not escaped."""
+def _split(name: str) -> tuple[str, str, str]:
+    """Split a name at its first colon that is not escaped."""
     label, separator, rest = name.partition(":")
     while separator and label.endswith("\\"):
         more, separator, rest = rest.partition(":")

@@ -1,6 +1,7 @@
-"""What a PyKEEN pipeline trained, as something to publish: `graph.publish(pipeline_result)`.
+"""Publishing the result of a PyKEEN pipeline: `graph.publish(pipeline_result)`.
 
-Its triples must name entities as `dataset="neo4j"` does (see `pykeen_names`); the data set need not be at hand.
+Its triples must name entities as `dataset="neo4j"` does (see `kgplug.pykeen_bridge.names`). The data set itself is not
+needed.
 """
 
 from __future__ import annotations
@@ -20,17 +21,17 @@ from kgplug.errors import UsageError
 from kgplug.pykeen_bridge.names import entity_of
 
 _METRICS = {"MRR": "both.realistic.inverse_harmonic_mean_rank", "hits@10": "both.realistic.hits_at_10"}
-_DIGITS = 12  # of the digest in a run's id
+_DIGEST_DIGITS = 12  # in a run's id
 
 
 class PykeenResult:
     """A trained PyKEEN pipeline that can be published.
 
     Args:
-        result: what `pykeen.pipeline.pipeline` returned.
+        result: Return value of `pykeen.pipeline.pipeline`.
 
     Raises:
-        UsageError: the result has no labelled training triples, or its model no entity vectors.
+        UsageError: the result has no labelled training triples, or its model has no entity vectors.
     """
 
     def __init__(self, result: Any) -> None:
@@ -40,7 +41,9 @@ class PykeenResult:
                 'Train with pipeline(dataset="neo4j", …).'
             )
         if not hasattr(result.model, "entity_representations"):
-            raise UsageError(f"PyKEEN's {type(result.model).__name__} learns no vectors of entities to publish.")
+            raise UsageError(
+                f"PyKEEN's {type(result.model).__name__} has no entity vectors, so there is nothing to publish."
+            )
         self._result = result
 
     def publication(self, *, details: dict | None = None) -> Publication:
@@ -63,7 +66,7 @@ class PykeenResult:
         n_relations = len(training.relation_to_id)
         names = object_array([training.relation_id_to_label[number] for number in range(n_relations)])
         tensors = _relation_tensors(model, name, n_relations)
-        run = fingerprint(labels, keys, vectors, names, *tensors.values())[:_DIGITS]
+        run = fingerprint(labels, keys, vectors, names, *tensors.values())[:_DIGEST_DIGITS]
         slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
         settings = json.loads(json.dumps(dict(self._result.configuration), default=_named))
         found = {"settings": settings, "seed": self._result.random_seed}
@@ -75,18 +78,18 @@ class PykeenResult:
     def _metric(self, name: str) -> float | None:
         try:
             return round(float(self._result.metric_results.get_metric(name)), 4)
-        except (AttributeError, KeyError, ValueError):  # another evaluator than the rank-based one
+        except (AttributeError, KeyError, ValueError):  # not PyKEEN's rank-based evaluator
             return None
 
 
 def _named(value: object) -> str:
-    """Return the name of a function or class among PyKEEN's settings, else the text of an object."""
+    """Return the name of a function or class among PyKEEN's settings, or the text of another object."""
     return getattr(value, "__qualname__", None) or str(value)
 
 
 @torch.no_grad()
 def _relation_tensors(model: Any, name: str, n_relations: int) -> dict[str, np.ndarray]:
-    """Return meaning → float32 (n_relations, …), with "inverse_…" where the model has learnt inverse relations."""
+    """Return meaning → float32 (n_relations, …); also "inverse_…" if the model has learnt inverse relations."""
     tensors = [real_numbers(part()) for part in getattr(model, "relation_representations", ())]
     known = EMBEDDINGS[name].relation_parts if name in EMBEDDINGS else ()
     meanings = known if len(known) == len(tensors) else [f"relation_{number}" for number in range(len(tensors))]

@@ -111,7 +111,7 @@ def test_a_type_that_the_model_does_not_know_is_refused_before_anything_is_writt
 
 def test_predictions_replace_those_of_the_relation_and_never_say_what_is_known(graph: Graph) -> None:
     model, known = trained(graph), graph.read_knowledge(SCHEMA)
-    acted, in_genre = (predict(model, ask(model, known, name), top=5) for name in ("ACTED_IN", "IN_GENRE"))
+    acted, in_genre = (predict(model, ask(model, known, name), k=5) for name in ("ACTED_IN", "IN_GENRE"))
     counts = graph.write_predictions(acted)
     graph.write_predictions(in_genre)
     assert (counts.edges, counts.edges_deleted, counts.not_written) == (5, 0, 0)
@@ -133,7 +133,7 @@ def test_predictions_replace_those_of_the_relation_and_never_say_what_is_known(g
     assert graph.write_predictions(acted).not_written == 1
     both = "MATCH (a)-[p:PREDICTED]->(b) WHERE EXISTS { (a)-[k]->(b) WHERE type(k) = p.relation } RETURN count(*) AS n"
     assert graph.connection.rows(both) == [{"n": 0}]
-    newer = predict(model, ask(model, graph.read_knowledge(SCHEMA), "ACTED_IN"), top=10_000).to_dataframe()
+    newer = predict(model, ask(model, graph.read_knowledge(SCHEMA), "ACTED_IN"), k=10_000).to_dataframe()
     assert not ((newer["head"] == head) & (newer["tail"] == tail)).any()
     assert len(newer) == 4 * 12 - 12 - 1
 
@@ -145,7 +145,7 @@ def test_predictions_by_others_stay_and_too_many_are_refused(graph: Graph, monke
         "(a)-[:PREDICTED {relation: 'ACTED_IN', model: 'RotatE', run: 'r', rank: 1}]->(m)"
     )
     model = trained(graph)
-    found = predict(model, ask(model, graph.read_knowledge(SCHEMA), "ACTED_IN"), top=3)
+    found = predict(model, ask(model, graph.read_knowledge(SCHEMA), "ACTED_IN"), k=3)
     graph.write_predictions(found)
     graph.write_predictions(found)
     assert len(predicted(graph)) == 3 + 2
@@ -157,7 +157,7 @@ def test_predictions_by_others_stay_and_too_many_are_refused(graph: Graph, monke
 def test_a_dropped_run_takes_its_edges_and_relations_with_it(graph: Graph) -> None:
     models = [trained(graph, seed=seed) for seed in range(3)]
     graph.publish(models[0], similar=2)
-    graph.write_predictions(predict(models[0], ask(models[0], graph.read_knowledge(SCHEMA), "ACTED_IN"), top=4))
+    graph.write_predictions(predict(models[0], ask(models[0], graph.read_knowledge(SCHEMA), "ACTED_IN"), k=4))
     graph.publish(models[1], similar=2)
     assert len(predicted(graph)) == 4  # the first run is kept, and what it says
     graph.publish(models[2], similar=2)
@@ -194,12 +194,12 @@ def test_links_are_scored_in_cypher_as_the_model_scores_them(graph: Graph) -> No
     graph.publish(model)
     frame = graph.cypher("predict_links", item=3, relation="IN_GENRE", label="Genre", model="TransE", k=5)
     question = ask(model, graph.read_knowledge(SCHEMA), "IN_GENRE", head_label="Movie", head=3, tail_label="Genre")
-    expected = predict(model, question, top=5)
+    expected = predict(model, question, k=5)
     assert len(expected) == 1  # of two genres one is known
     assert frame["name"].tolist() == [f"Genre {expected.tail_keys[0][1:]}"]
     frame = graph.cypher("predict_links", item=3, relation="IN_GENRE", label="Actor", model="TransE", k=3)
     question = ask(model, graph.read_knowledge(SCHEMA), "IN_GENRE", head_label="Movie", head=3, tail_label="Actor")
-    expected = predict(model, question, top=3)
+    expected = predict(model, question, k=3)
     assert frame["name"].tolist() == [f"Actor {key[1:]}" for key in expected.tail_keys]
     np.testing.assert_allclose(frame["score"], expected.scores, atol=1e-4)
     assert frame["rank"].tolist() == [1, 2, 3]
@@ -211,7 +211,7 @@ def test_what_kgplug_wrote_is_neither_read_back_nor_guessed(graph: Graph) -> Non
     before = graph.read_knowledge(SCHEMA).fingerprint, guess_schema(connection)[0]
     model = trained(graph)
     graph.publish(model, similar=3)
-    graph.write_predictions(predict(model, ask(model, graph.read_knowledge(SCHEMA), "ACTED_IN"), top=9))
+    graph.write_predictions(predict(model, ask(model, graph.read_knowledge(SCHEMA), "ACTED_IN"), k=9))
     assert graph.read_knowledge(SCHEMA).fingerprint == before[0]
     schema, text = guess_schema(connection)
     assert schema == before[1]

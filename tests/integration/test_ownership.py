@@ -69,7 +69,7 @@ def test_they_are_trained_on_and_counted_as_the_users(graph: Graph) -> None:
     assert {"SIMILAR_TO", "PREDICTED"} <= set(before[1].relations)
     model = trained(graph)
     graph.publish(model, similar=3)
-    graph.write_predictions(predict(model, ask(model, graph.read_knowledge(SCHEMA), "ACTED_IN"), top=5))
+    graph.write_predictions(predict(model, ask(model, graph.read_knowledge(SCHEMA), "ACTED_IN"), k=5))
     publish(connection, SCHEMA, small_publication("mkr-1"), progress=False)
     after = read_interactions(connection, recommended), read_knowledge(connection, SCHEMA)
     assert [one.fingerprint for one in after] == [one.fingerprint for one in before]
@@ -85,7 +85,7 @@ def test_nothing_that_takes_back_touches_them(graph: Graph) -> None:
         assert theirs(graph) == n
     model = trained(graph)
     for _ in range(2):
-        graph.write_predictions(predict(model, ask(model, graph.read_knowledge(SCHEMA), "ACTED_IN"), top=5))
+        graph.write_predictions(predict(model, ask(model, graph.read_knowledge(SCHEMA), "ACTED_IN"), k=5))
     assert theirs(graph) == n
     report = graph.erase_user(3)
     assert (report.found, report.before[0]) == ((0, []), report.edges) and report.edges > 0
@@ -129,14 +129,14 @@ def test_predictions_between_other_labels_stay(graph: Graph) -> None:
     knowledge = read_knowledge(graph.connection, SCHEMA)
     for label in ("Actor", "Genre"):
         question = ask(model, knowledge, "ACTED_IN", head_label=label, tail_label="Movie")
-        graph.write_predictions(predict(model, question, top=3))
+        graph.write_predictions(predict(model, question, k=3))
     assert count_own(graph.connection, "PREDICTED") == 6
 
 
 def test_a_prediction_of_a_run_that_was_never_published_is_kgplugs(graph: Graph) -> None:
     before = read_knowledge(graph.connection, SCHEMA).fingerprint
     model = trained(graph)
-    graph.write_predictions(predict(model, ask(model, graph.read_knowledge(SCHEMA), "ACTED_IN"), top=5))
+    graph.write_predictions(predict(model, ask(model, graph.read_knowledge(SCHEMA), "ACTED_IN"), k=5))
     assert catalog.known_models(graph.connection) == ["TransE"]
     assert read_knowledge(graph.connection, SCHEMA).fingerprint == before
     graph.publish(model)

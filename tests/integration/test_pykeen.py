@@ -140,7 +140,7 @@ def test_the_result_of_another_data_set_or_library_is_refused_before_anything_is
     before = graph.query("MATCH (n) RETURN count(n) AS n")["n"][0]
     model = SimpleNamespace(entity_representations=[lambda: torch.ones(2, 3)], relation_representations=[])
     training = SimpleNamespace(num_entities=2, entity_id_to_label={0: "brazil", 1: "china"}, relation_to_id={})
-    with pytest.raises(DataError, match="'brazil' names no node"):
+    with pytest.raises(DataError, match="'brazil' does not name a node"):
         graph.publish(PykeenResult(SimpleNamespace(model=model, training=training)))
     with pytest.raises(UsageError, match="found a dict of builtins"):
         graph.publish({})

@@ -208,7 +208,7 @@ def test_a_validation_graph_with_other_numbers_is_matched_by_key(knowledge: Know
 
 def test_validation_triples_about_unknown_entities_only_are_refused(knowledge: KnowledgeGraph) -> None:
     other = KnowledgeGraph.from_dataframe(pd.DataFrame({"head": ["x"], "relation": ["r"], "tail": ["y"]}))
-    with pytest.raises(DataError, match="None of the validation triples"):
+    with pytest.raises(DataError, match="Every validation triple contains an entity or relation"):
         EmbeddingModel("TransE", **SMALL).fit(knowledge, valid=other)
 
 

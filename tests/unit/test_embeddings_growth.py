@@ -103,7 +103,7 @@ def test_what_does_not_fit_is_one_sentence(name: str, settings: dict, freeze: bo
 
 def test_graph_networks_are_trained_anew() -> None:
     earlier = EmbeddingModel("RGCN", **{**SETTINGS, "epochs": 1}).fit(OLD)
-    with pytest.raises(UsageError, match="from the whole graph; train it anew"):
+    with pytest.raises(UsageError, match="from the whole graph; train it from scratch"):
         EmbeddingModel("RGCN", **{**SETTINGS, "epochs": 1}).fit(GROWN, start=earlier)
 
 

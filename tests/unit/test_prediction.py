@@ -54,7 +54,7 @@ def expected(model: EmbeddingModel, known: KnowledgeGraph, relation: str, head_l
 @pytest.mark.parametrize("top", [1, 20, 10_000])
 def test_the_best_unknown_pairs_are_found_whatever_the_blocks(monkeypatch, model, knowledge, block, top):
     monkeypatch.setattr(prediction, "_BLOCK_FLOATS", block)
-    found = predict(model, ask(model, knowledge, "DIRECTED"), top=top)
+    found = predict(model, ask(model, knowledge, "DIRECTED"), k=top)
     best = expected(model, knowledge, "DIRECTED", "Person", "Movie")[:top]
     assert len(found) == len(best)
     np.testing.assert_allclose(found.scores, [score for *_, score in best], atol=1e-5)
@@ -66,14 +66,14 @@ def test_the_best_unknown_pairs_are_found_whatever_the_blocks(monkeypatch, model
 @pytest.mark.parametrize("name", list(EMBEDDINGS))
 def test_every_model_predicts_with_the_scores_it_gives_to_single_triples(name, knowledge):
     model = EmbeddingModel(name, **{**SMALL, "epochs": 1}).fit(knowledge)
-    found = predict(model, ask(model, knowledge, "DIRECTED", head="p3"), top=50)
+    found = predict(model, ask(model, knowledge, "DIRECTED", head="p3"), k=50)
     best = expected(model, knowledge, "DIRECTED", "Person", "Movie")
     best = [score for head, _, score in best if head == "p3"][:50]
     np.testing.assert_allclose(found.scores, best, atol=1e-4)
 
 
 def test_what_the_graph_has_learnt_since_the_training_is_known(model, knowledge):
-    first = predict(model, ask(model, knowledge, "ACTOR"), top=3)
+    first = predict(model, ask(model, knowledge, "ACTOR"), k=3)
     row = [
         model.entity_keys.tolist().index(first.head_keys[0]),
         0,
@@ -84,7 +84,7 @@ def test_what_the_graph_has_learnt_since_the_training_is_known(model, knowledge)
     newer = KnowledgeGraph.from_arrays(
         np.append(keys, "new"), np.append(labels, "Person"), names, np.vstack([knowledge.triples, [row]])
     )
-    second = predict(model, ask(model, newer, "ACTOR"), top=2)
+    second = predict(model, ask(model, newer, "ACTOR"), k=2)
     assert second.to_dataframe()[["head", "tail"]].values.tolist() == [
         [first.head_keys[n], first.tail_keys[n]] for n in (1, 2)
     ]
@@ -100,7 +100,7 @@ def test_types_come_from_the_known_triples_where_none_is_given(model, knowledge)
 
 
 def test_a_relation_with_one_triple_is_predicted_without_it_and_without_loops(model, knowledge):
-    found = predict(model, ask(model, knowledge, "SEQUEL"), top=10_000).to_dataframe()
+    found = predict(model, ask(model, knowledge, "SEQUEL"), k=10_000).to_dataframe()
     assert len(found) == 24 * 23 - 1
     assert not ((found["head"] == 1) & (found["tail"] == 2)).any()
     assert not (found["head"] == found["tail"]).any()
@@ -110,7 +110,7 @@ def test_loops_are_predicted_where_the_graph_has_some():
     rows = [("a", "likes", "a"), ("b", "likes", "c"), ("c", "likes", "a")]
     knowledge = KnowledgeGraph.from_dataframe(pd.DataFrame(rows, columns=["head", "relation", "tail"]))
     model = EmbeddingModel("DistMult", **SMALL).fit(knowledge)
-    found = predict(model, ask(model, knowledge, "likes", head_label="", tail_label=""), top=100).to_dataframe()
+    found = predict(model, ask(model, knowledge, "likes", head_label="", tail_label=""), k=100).to_dataframe()
     assert len(found) == 9 - 3
     assert {("b", "b"), ("c", "c")} < set(zip(found["head"], found["tail"], strict=True))
 
@@ -124,7 +124,7 @@ def test_loops_are_predicted_where_the_graph_has_some():
         (("DIRECTED", {"tail_label": "Movie", "tail": 30}), "as a tail. The nearest: 24, 23, 22."),
         (("DIRECTED", {"tail": 30}), "no node with the key 30 as a tail. The nearest: 24, 23, 22."),
         (("DIRECTED", {"tail": 0}), "no node with the key 0 as a tail. The nearest: 1, 2, 3."),
-        (("DIRECTED", {"tail": 2}), "2 nodes have the key 2 (:Genre, :Movie). Name one with --tail-type."),
+        (("DIRECTED", {"tail": 2}), "2 nodes have the key 2 (:Genre, :Movie). Choose one with --tail-type."),
     ],
 )
 def test_what_is_unknown_is_told_with_the_nearest(model, knowledge, asked, message):
