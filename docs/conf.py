@@ -12,6 +12,7 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 
 import command_line  # noqa: E402
+import metrics_page  # noqa: E402
 
 project = "kgplug"
 author = "The kgplug developers"
@@ -31,12 +32,13 @@ suppress_warnings = ["misc.highlighting_failure"]
 
 
 def _generate() -> None:
-    """Write what is not in git: the command line, and copies of the notebooks (Sphinx reads its own folder only)."""
+    """Write what is not in git: two reference pages, and copies of the notebooks (Sphinx reads its own folder only)."""
     tutorials = HERE / "tutorials"
     tutorials.mkdir(exist_ok=True)
     for notebook in (HERE.parent / "notebooks").glob("*.ipynb"):
         shutil.copy(notebook, tutorials)
     (HERE / "reference" / "command-line.md").write_text(command_line.page(), encoding="utf-8")
+    (HERE / "reference" / "metrics.md").write_text(metrics_page.page(), encoding="utf-8")
 
 
 _generate()

@@ -124,7 +124,7 @@ def import_(
     ] = ",",
     as_json: Json = False,
 ) -> None:
-    """Import a data set into the graph. Importing it again changes nothing.
+    """Import a data set into the graph; importing it again changes nothing.
 
     All files are checked first. If a row is bad, nothing is imported: the message names the first bad row by file and
     line, and a CSV file lists all of them.

@@ -23,10 +23,6 @@ if TYPE_CHECKING:
 TRAINED = ("Popularity", "ItemKNN", "TransE", "MKR", "KGCN")
 PUBLISHED = ("TransE", "MKR", "KGCN")
 NOTEBOOK = "notebooks/01_from_graph_to_recommendations.ipynb"
-SHOWN_COLUMNS = (
-    *("AUC", "ACC", "precision@10", "recall@10", "NDCG@10", "hit@10"),  # of recommenders
-    *("MRR", "hits@1", "hits@3", "hits@10", "MRR heads", "MRR tails"),  # of embeddings
-)
 
 
 def add_to(app: typer.Typer) -> None:
@@ -147,7 +143,10 @@ def _train(data: GraphData, names: Sequence[str], *, final: bool = False) -> dic
 
 
 def _print_metrics(table: Any) -> None:
-    table = table[[name for name in SHOWN_COLUMNS if name in table.columns]]
+    from kgplug.evaluation.metrics.catalogue import shown
+    from kgplug.evaluation.metrics.metric import Shown
+
+    table = table[shown(table.columns, Shown.SUMMARY)]
     table.index = [next(name for name in TRAINED if run.startswith(name.lower())) for run in table.index]
     print_frame(table, as_json=False)
 

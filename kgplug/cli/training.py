@@ -42,7 +42,6 @@ if TYPE_CHECKING:
     from kgplug.training.runs import RunInfo, Runs
 
 MEASURED_LENGTHS = "10,20"  # lengths of lists, as an option
-_TOLD = ("AUC", "NDCG@10", "MRR")  # figures of a test that `runs` shows
 
 
 def add_to(app: typer.Typer) -> None:
@@ -175,7 +174,11 @@ def _run_facts(info: RunInfo) -> dict[str, Any]:
 
 def _figures(info: RunInfo) -> str:
     """Return the metrics of a training, and those of a test that say most; a final run's are those of its origin."""
-    tested = {name: info.evaluation[name] for name in _TOLD if isinstance(info.evaluation.get(name), float)}
+    from kgplug.evaluation.metrics.catalogue import shown_once
+    from kgplug.evaluation.metrics.metric import Shown
+
+    values = {name: value for name, value in info.evaluation.items() if isinstance(value, float)}
+    tested = {name: values[name] for name in shown_once(values, Shown.LINE)}
     found = ", ".join(f"{name} {value:.4g}" for name, value in {**info.metrics, **tested}.items() if value is not None)
     return f"{found} (of {info.origin})" if info.origin and found else found
 

@@ -11,6 +11,8 @@ import pandas as pd
 from kgplug import jobs, models, plots
 from kgplug.data.artefact import count_numbers, read_content
 from kgplug.errors import UsageError, when_interrupted
+from kgplug.evaluation.metrics.catalogue import SORTED_BY, shown_once
+from kgplug.evaluation.metrics.metric import Better, Shown
 from kgplug.graph.graph import Graph
 from kgplug.graph.schema import GraphSchema
 from kgplug.training.runs import Runs
@@ -18,9 +20,7 @@ from kgplug.training.runs import Runs
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-FIRST_BY = {"embedding": "MRR", "recommender": "NDCG@{k}"}  # what the table is sorted by, k the first length
 NOTHING_IN_COMMON = "Embeddings and recommenders have no figure in common. Name models of one kind."
-BARS = {"embedding": ("MRR", "hits@1", "hits@3", "hits@10"), "recommender": ("AUC", "NDCG", "recall", "hit")}
 
 
 def compare(
@@ -65,7 +65,8 @@ def compare(
     table["seconds"] = [runs.info(folder).seconds for folder in trained]
     table["parameters"] = [count_numbers(folder, ("module.", "model.")) for folder in trained]
     table["run"] = [folder.name for folder in trained]
-    return table.sort_values(FIRST_BY[kind].format(k=k[0]), ascending=False, kind="stable")
+    metric = SORTED_BY[kind]
+    return table.sort_values(metric.column(k[0]), ascending=metric.better == Better.LOWER, kind="stable")
 
 
 def draw(folders: Sequence[Path]) -> Figure:
@@ -86,14 +87,8 @@ def draw(folders: Sequence[Path]) -> Figure:
     measured = {labels[folder]: figures for folder in contents if (figures := jobs.evaluation_of(folder))}
     table = pd.DataFrame.from_dict(measured, orient="index")
     table = table.dropna(axis="columns")
-    table = table.loc[:, [name for bar in BARS[kinds.pop()] for name in _bars(bar, list(table.columns))]]
+    table = table.loc[:, shown_once(table.columns, Shown.PICTURE)]
     return plots.comparison_figure({labels[folder]: c["history"] for folder, c in contents.items()}, table)
-
-
-def _bars(name: str, columns: list[str]) -> list[str]:
-    """Return the column of a figure, [] if there is none; of one at several lengths that at 10, or else the first."""
-    found = [column for column in columns if column == name or column.startswith(f"{name}@")]
-    return [f"{name}@10"] if f"{name}@10" in found else found[:1]
 
 
 def kind_of(names: Sequence[str], settings: dict[str, Any]) -> str:

@@ -53,3 +53,18 @@ def shown(columns: Iterable[str], view: Shown) -> list[str]:
     """Return the columns that a view has, in the given order: not those of groups, and not those without a metric."""
     found = ((column, metric_of(column)) for column in columns if not column.endswith(GROUPS))
     return [column for column, metric in found if metric is not None and metric.shown <= view]
+
+
+def shown_once(columns: Iterable[str], view: Shown) -> list[str]:
+    """Return the columns of a small view: main metrics first, each at one length (10 if there, otherwise the first)."""
+    by_metric: dict[str, list[str]] = {}
+    level: dict[str, Shown] = {}
+    for column in shown(columns, view):
+        metric = metric_of(column)
+        assert metric is not None
+        by_metric.setdefault(metric.name, []).append(column)
+        level[metric.name] = metric.shown
+    names = sorted(by_metric, key=level.__getitem__)
+    return [
+        next((column for column in by_metric[name] if column.endswith("@10")), by_metric[name][0]) for name in names
+    ]
