@@ -18,7 +18,7 @@ from kgplug.errors import GraphError
 from kgplug.graph import catalog
 from kgplug.graph.connection import Connection
 from kgplug.graph.publishing import lists as list_writing
-from kgplug.graph.publishing import publisher
+from kgplug.graph.publishing import plan as planning
 from kgplug.graph.publishing import vectors as vector_writing
 from kgplug.graph.publishing.publisher import publish
 from kgplug.graph.publishing.rollback import rollback
@@ -103,7 +103,7 @@ def test_a_network_that_stays_away_ends_in_one_sentence_and_the_old_lists_serve(
 def test_the_batch_that_a_server_refuses_is_named(
     graph: Connection, small_batches: None, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(publisher, "check_constraints", lambda *_: None)  # as if it came while the lists are written
+    monkeypatch.setattr(planning, "check_constraints", lambda *_: None)  # as if it came while the lists are written
     graph.autocommit(
         "CREATE CONSTRAINT no_more FOR ()-[r:RECOMMENDS]-() REQUIRE (r.model, r.run, r.rank, r.score) IS UNIQUE"
     )
