@@ -1,4 +1,4 @@
-// Purpose: Why an item may please a user: the paths from liked items, through something shared, to it.
+// Purpose: Why an item may please a user: paths from liked items, through a shared node, to the item.
 // Parameters: $user, $item: keys. $k: how many paths.
 //             $like_threshold: the lowest rated.`rating` that counts as a like, or null.
 // Returns: liked, via, shared_label, shared, to, weight (1 / number of relationships of the shared node)
@@ -16,15 +16,15 @@ WHERE item.`id` = $item AND item <> user AND NOT to:`RATED`
     OR EXISTS { (own:KgplugModel {name: to.model}) WHERE to.run IN own.predicted })) // kgplug's own edges are no reason
 WITH item, likes, to, shared, COUNT { (shared)--() } AS degree
 WHERE degree <= 100000
-ORDER BY degree
+ORDER BY degree, elementId(shared)
 LIMIT 50
 MATCH (shared)-[via]-(liked_item:`Movie`)
 WHERE liked_item <> item AND liked_item IN likes AND NOT via:`RATED`
   AND NOT (type(via) IN ['RECOMMENDS', 'SIMILAR_TO', 'PREDICTED'] AND (
     EXISTS { (:KgplugRun {id: via.run, model: via.model}) }
     OR EXISTS { (own:KgplugModel {name: via.model}) WHERE via.run IN own.predicted }))
-WITH coalesce(liked_item.`title`, liked_item.`id`) AS liked, type(via) AS via, shared, type(to) AS to, 1.0 / degree AS weight
-ORDER BY weight DESC, liked, via, to
+WITH coalesce(liked_item.`title`, liked_item.`id`) AS liked, type(via) AS via, shared, type(to) AS to, 1.0 / degree AS weight, elementId(shared) AS place
+ORDER BY weight DESC, liked, via, to, place
 LIMIT $k
 RETURN liked, via,
   // label of shared
@@ -35,4 +35,4 @@ RETURN liked, via,
   coalesce(shared.name, shared.title, shared.id)
   // end of name
   AS shared, to, weight
-ORDER BY weight DESC, liked, via, to
+ORDER BY weight DESC, liked, via, to, place

@@ -31,10 +31,10 @@ if TYPE_CHECKING:
     from kgplug.training.runs import Runs
 from kgplug.cli.list_options import DiverseBy, Diversity, ItemLabels, Seen, SeenRows, Where, options_from
 
-_MANY_SCORES = 10_000_000  # seconds of work: said before it is done
+_MANY_SCORES = 10_000_000  # seconds of work, worth a note before it begins
 Model = Annotated[
     str | None,
-    typer.Option("--model", "-m", help="A published model; default: the newest one.", autocompletion=trained_models),
+    typer.Option("--model", "-m", help="A published model. Default: the newest one.", autocompletion=trained_models),
 ]
 
 
@@ -48,8 +48,11 @@ def recommend(
     user: Annotated[str, typer.Argument(help="The user's key.")],
     model: Model = None,
     k: ListLength = 10,
-    reasons: Annotated[bool, typer.Option(help="Look up why: the path through the graph.")] = True,
-    live: Annotated[bool, typer.Option("--live", help="Let the run make the list now, from what it learnt.")] = False,
+    reasons: Annotated[bool, typer.Option(help="Also show why: the path through the graph.")] = True,
+    live: Annotated[
+        bool,
+        typer.Option("--live", help="Recompute the list with the published run. Works for users newer than the run."),
+    ] = False,
     where: Where = None,
     labels: ItemLabels = None,
     diversity: Diversity = 0.0,
@@ -60,8 +63,8 @@ def recommend(
 ) -> None:
     """Show what the graph recommends to a user, and why.
 
-    Shown is the published list. With --live, --where, --label, --diversity or --seen a list is made now by the
-    published run, which must be on this machine; the graph is only read. That serves users newer than the run, too.
+    By default the published list is shown. With --live, --where, --label, --diversity or --seen, the published run
+    recomputes the user's list. The run must be on this machine; the graph is only read.
 
     Examples: `kgplug recommend 42`, `kgplug recommend 42 --model KGCN -k 5 --json`, `kgplug recommend 42
     --where "item.year > 1990" --diversity 0.3`, `kgplug recommend 42 --label Documentary --seen train`
@@ -105,21 +108,21 @@ def similar(
 def predict(
     run: Annotated[
         str | None,
-        typer.Argument(help="An embedding's run, or its name; default: the newest.", autocompletion=run_names),
+        typer.Argument(help="An embedding's run, or its name. Default: the newest.", autocompletion=run_names),
     ] = None,
     relation: Annotated[str, typer.Option(help="Relationship type to predict.")] = "",
-    head_type: Annotated[str | None, typer.Option(help="Label of the heads; default: as in the graph.")] = None,
-    tail_type: Annotated[str | None, typer.Option(help="Label of the tails; default: as in the graph.")] = None,
-    head: Annotated[str | None, typer.Option(help="Key of the one head to look at.")] = None,
-    tail: Annotated[str | None, typer.Option(help="Key of the one tail to look at.")] = None,
+    head_type: Annotated[str | None, typer.Option(help="Label of the heads. Default: as in the graph.")] = None,
+    tail_type: Annotated[str | None, typer.Option(help="Label of the tails. Default: as in the graph.")] = None,
+    head: Annotated[str | None, typer.Option(help="Key of one head. Default: all.")] = None,
+    tail: Annotated[str | None, typer.Option(help="Key of one tail. Default: all.")] = None,
     k: Annotated[int, typer.Option("--k", "-k", "--top", help="Number of triples.", min=1)] = 10,
-    write: Annotated[bool, typer.Option("--write", help="Write them as PREDICTED edges, too.")] = False,
+    write: Annotated[bool, typer.Option("--write", help="Also write them as PREDICTED edges.")] = False,
     schema_file: SchemaFile = None,
     as_json: Json = False,
 ) -> None:
-    """Show the most plausible relationships that are not in the graph, by an embedding.
+    """Show the most plausible relationships that are missing in the graph, as scored by an embedding.
 
-    With --write the model's earlier PREDICTED edges of that relation between the same labels make room for these.
+    --write replaces the model's earlier PREDICTED edges of that relation between the same labels.
 
     Examples: `kgplug predict --relation DIRECTED --tail-type Director`, `kgplug predict RotatE --relation ACTED_IN
     --head 42 -k 20 --write`
@@ -127,10 +130,10 @@ def predict(
     from kgplug import jobs
 
     if not relation:
-        raise UsageError("Name the relationship type to predict: --relation DIRECTED, say.")
+        raise UsageError("Name the relationship type to predict, such as --relation DIRECTED.")
     store = open_runs()
     if run is not None:
-        store.resolve(run)  # refused before the database is asked
+        store.resolve(run)  # an unknown run is refused before the database is asked
     elif not any(info.kind == "embedding" for info in store.list()):
         raise UsageError("No embedding is trained yet. `kgplug train TransE` makes one.")
     with open_graph() as graph:
@@ -153,13 +156,13 @@ def predict(
 
 
 def use_schema(graph: Graph, schema_file: Path | None, model: str | None, *, vectors: bool = False) -> None:
-    """Let a graph have the schema of a file; where that is not of the published model that is named, the model's.
+    """Set a graph's schema: that of the file, or that of the named model if it was trained on something else.
 
     Args:
         graph: where the model is published.
-        schema_file: as given; it counts in any case.
-        model: as given; None for the schema of kgplug.toml, else a guess.
-        vectors: the model's vectors are wanted, of which it may have some for other items, too.
+        schema_file: as given; if given, it decides.
+        model: as given; without a model, the schema of kgplug.toml or a guess is used.
+        vectors: the question is about vectors, which the model may have for the items of both schemas.
     """
     from kgplug.serving import explain
 
@@ -175,7 +178,7 @@ def use_schema(graph: Graph, schema_file: Path | None, model: str | None, *, vec
 
 
 def _embedding(store: Runs, run: str | None, graph: Graph, schema_file: Path | None) -> Path:
-    """Return the folder of a run, by default of the newest embedding of this graph."""
+    """Return the folder of a run; by default, of this graph's newest embedding."""
     if run is not None:
         return resolve_here(store, [run], graph, schema_file)[0]
     here = this_graph(graph, schema_file)
@@ -189,4 +192,4 @@ def _announce(question: Question) -> None:
     n = question.n_scores
     if n >= _MANY_SCORES:
         counts = f"{counted(len(question.heads), 'head')} × {counted(len(question.tails), 'tail')}"
-        note(f"Scoring {n:,} pairs ({counts}); name --head-type, --tail-type, --head or --tail for fewer.")
+        note(f"Scoring {n:,} pairs ({counts}); --head-type, --tail-type, --head or --tail make it fewer.")

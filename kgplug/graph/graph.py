@@ -1,4 +1,4 @@
-"""The graph as a user sees it from Python: read, publish, query."""
+"""The graph in Python: read, publish, ask."""
 
 from __future__ import annotations
 
@@ -12,11 +12,9 @@ from kgplug.data.interactions import Interactions
 from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.data.publication import Predictions
 from kgplug.errors import UsageError
-from kgplug.graph import queries
-from kgplug.graph.catalog import require_published
+from kgplug.graph import answers
 from kgplug.graph.connect import connect_settings
 from kgplug.graph.connection import Connection
-from kgplug.graph.find_key import require_key
 from kgplug.graph.publishing.models import Publishable, plan_model, schema_of
 from kgplug.graph.publishing.options import OptionsByName, PublishOptions, shows_options, with_options
 from kgplug.graph.publishing.preview import Preview, preview_of
@@ -37,9 +35,13 @@ if TYPE_CHECKING:
 
 
 class Graph:
-    """A Neo4j database: what a training reads from it and what a run writes into it.
+    """A Neo4j database: read it for a training, publish a run into it, and ask what it recommends.
 
     Use as a context manager, or call `close()`.
+
+    A schema says what the labels, types and properties mean. Give it once, with `use`; a graph that was read with one
+    schema remembers it as well. A model that was trained on a graph has its own schema, which is used for that model.
+    `schema=` of a method replaces both for one call.
 
     Attributes:
         connection: to the database.
@@ -61,7 +63,7 @@ class Graph:
 
     @property
     def schema(self) -> GraphSchema:
-        """The schema given to `use`; without that, the one that was read with.
+        """The schema given to `use`, or else the one that the graph was read with.
 
         Raises:
             UsageError: there is none yet, or the graph was read with several.
@@ -69,32 +71,42 @@ class Graph:
         if self.known_schema is not None:
             return self.known_schema
         if not self._read:
-            raise UsageError("What the graph means is not known yet: call graph.use(GraphSchema.load(…)) first.")
+            raise UsageError(answers.UNKNOWN_SCHEMA)
         patterns = "; ".join(schema.pattern for schema in self._read)
         raise UsageError(
             f"This graph was read with {len(self._read)} schemas: {patterns}. Say which one is meant: call "
-            "graph.use(schema), or pass schema=… where there is such an argument."
+            "graph.use(schema), or give schema=… where there is such an argument."
         )
 
     @property
     def known_schema(self) -> GraphSchema | None:
-        """As `schema`, but None where there is none, or more than one."""
+        """As `schema`, but None if there is none, or more than one."""
         return self._read[0] if self._used is None and len(self._read) == 1 else self._used
 
     def _note_read(self, schema: GraphSchema) -> dict:
-        """Remember a schema that was read with; return it as models keep it."""
+        """Remember the schema of a read; return it as models keep it."""
         if schema not in self._read:
             self._read.append(schema)
         return schema.model_dump()
 
-    def read_interactions(self, schema: GraphSchema, *, progress: bool | None = None) -> Interactions:
-        """Pull all feedback; see `kgplug.graph.reading.reader.read_interactions`."""
+    def read_interactions(self, schema: GraphSchema | None = None, *, progress: bool | None = None) -> Interactions:
+        """Read all feedback.
+
+        Args:
+            schema: for this call (see `Graph`).
+            progress: show bars; None shows them on a terminal.
+
+        Raises:
+            DataError: a label, type or property of the schema is missing, or keys are missing or repeated.
+        """
+        schema = schema or self.schema
         interactions, report = reader.pull_interactions(self.connection, schema, progress=progress)
         self.reports["feedback"] = report.logged("feedback")
         return replace(interactions, graph_schema=self._note_read(schema))
 
-    def read_knowledge(self, schema: GraphSchema, *, progress: bool | None = None) -> KnowledgeGraph:
-        """Pull all triples; see `kgplug.graph.reading.reader.read_knowledge`."""
+    def read_knowledge(self, schema: GraphSchema | None = None, *, progress: bool | None = None) -> KnowledgeGraph:
+        """Read all triples; arguments and errors as in `read_interactions`."""
+        schema = schema or self.schema
         knowledge, report = reader.pull_knowledge(self.connection, schema, progress=progress)
         self.reports["triples"] = report.logged("triples")
         return replace(knowledge, graph_schema=self._note_read(schema))
@@ -161,19 +173,34 @@ class Graph:
         return preview_of(plan)
 
     def rollback(self, model: str) -> RollbackReport:
-        """Undo a model's unfinished publish, or let its previous run serve again; see `kgplug.graph.publishing`."""
+        """Undo a model's interrupted publish, or else switch back to its previous run. Takes effect at once.
+
+        Raises:
+            UsageError: no such model is in the graph, or it has no previous run.
+            GraphError: somebody is publishing the model.
+        """
         from kgplug.graph.publishing.rollback import rollback
 
         return rollback(self.connection, model)
 
     def unpublish(self, model: str) -> UnpublishReport:
-        """Remove every trace of a model from the graph."""
+        """Remove a model from the graph: edges, vectors, indexes, catalogue entry.
+
+        Raises:
+            UsageError: no such model is in the graph.
+            GraphError: somebody is publishing the model.
+        """
         from kgplug.graph.publishing.unpublish import unpublish
 
         return unpublish(self.connection, model)
 
     def erase_user(self, user: int | str) -> EraseReport:
-        """Remove a user's edges and vectors that kgplug wrote; `kgplug.jobs.erase_user` does it in runs, too."""
+        """Remove a user's edges and vectors that kgplug wrote; `kgplug.jobs.erase_user` also removes them from runs.
+
+        Raises:
+            UsageError: no user has that key.
+            GraphError: somebody is publishing a model.
+        """
         from kgplug.graph.publishing.erase import erase_user
 
         return erase_user(self.connection, self.schema, user)
@@ -183,7 +210,16 @@ class Graph:
         return schema or schema_of(model) or self.schema
 
     def write_predictions(self, predictions: Predictions, *, schema: GraphSchema | None = None) -> PredictionCounts:
-        """Write triples that a model takes for plausible as PREDICTED edges; see `kgplug.graph.publishing`."""
+        """Write predicted triples as PREDICTED edges, in place of the model's earlier ones of the same relation.
+
+        Args:
+            predictions: of an embedding (`kgplug.embeddings.prediction.predict`).
+            schema: for this call (see `Graph`).
+
+        Raises:
+            UsageError: there are too many predictions, or a label has no key property.
+            DataError: two nodes share a key, or none of the nodes is in the graph.
+        """
         from kgplug.graph.publishing.predictions import write_predictions
 
         return write_predictions(self.connection, schema or self.schema, predictions)
@@ -201,25 +237,71 @@ class Graph:
             parameters: its header names them; $like_threshold is the schema's by default.
 
         Raises:
-            UsageError: a parameter is missing, $k is not a length, the query changes the graph, or it finds nothing
-                because no node has the key that $user or $item names, or no published model is called as $model says.
+            UsageError: a parameter is missing or $k is not a whole number; the query changes the graph; or it finds
+                nothing because the user, item or published model does not exist.
         """
         schema = self.schema if self._used or self._read else None
-        parameters = {"like_threshold": None if schema is None else schema.feedback.like_threshold, **parameters}
-        text = queries.load(name, schema)
-        parameters = queries.checked(name, text, parameters)
-        found = self.connection.frame(text, **parameters)
-        if found.empty:
-            nodes = {} if schema is None else {"user": schema.user, "item": schema.item}
-            for parameter in nodes.keys() & parameters.keys():
-                part = nodes[parameter]
-                require_key(self.connection, part.label, part.key, parameters[parameter])
-            if "model" in parameters:
-                require_published(self.connection, parameters["model"])
-        return found
+        return answers.run_query(self.connection, schema, name, parameters)
+
+    def recommend(
+        self, user: int | str, k: int = 10, *, model: str | None = None, reasons: bool = False
+    ) -> pd.DataFrame:
+        """Return the published list of a user.
+
+        Args:
+            user: key.
+            k: maximum number of items.
+            model: a published model; by default the one published last that has a list for the user.
+            reasons: also look up why each item is recommended.
+
+        Returns:
+            One row per item, best first: user, item, rank, score, title and, with `reasons`, because ("" where
+            nothing that the user likes shares anything with the item). User and item are keys.
+
+        Raises:
+            UsageError: the user or model is unknown, or nothing was published for the user.
+        """
+        return answers.recommend(self.connection, self._schema_to_ask(model), user, k=k, model=model, reasons=reasons)
+
+    def similar(self, item: int | str, k: int = 10, *, model: str | None = None) -> pd.DataFrame:
+        """Return the items whose vectors are nearest to those of an item.
+
+        Args:
+            item: key.
+            k: maximum number of items.
+            model: a published model; by default the one published last that has vectors of items.
+
+        Returns:
+            One row per item, nearest first: item, rank, score, title. The score is from 0 to 1, as Neo4j's
+            `vector.similarity.cosine` gives it.
+
+        Raises:
+            UsageError: the item or model is unknown, or the item has no vector.
+        """
+        return answers.similar(self.connection, self._schema_to_ask(model), item, k=k, model=model)
+
+    def explain(self, user: int | str, item: int | str, k: int = 5) -> pd.DataFrame:
+        """Return why an item may please a user: paths from liked items, through a shared node, to the item.
+
+        Args:
+            user, item: keys.
+            k: maximum number of paths.
+
+        Returns:
+            One row per path, the rarest shared node first: liked (an item's title), via (relationship type),
+            shared_label, shared, to (relationship type), weight (1 / number of relationships of the shared node).
+
+        Raises:
+            UsageError: the user or item is unknown.
+        """
+        return answers.run_query(self.connection, self.schema, "explain", {"user": user, "item": item, "k": k})
+
+    def _schema_to_ask(self, model: str | None) -> GraphSchema | None:
+        """Return the schema of the graph; a published model that is named may have its own, so None is allowed then."""
+        return self.schema if model is None else self.known_schema
 
     def use(self, schema: GraphSchema) -> Self:
-        """Say what the graph means, for every call that is given no schema and no model that knows its own."""
+        """Set the schema of this graph, and return the graph; see `Graph`."""
         self._used = schema
         return self
 
@@ -245,15 +327,15 @@ def connect(
 ) -> Graph:
     """Connect to a Neo4j server.
 
-    What is not given comes from NEO4J_URI, NEO4J_USERNAME, NEO4J_PASSWORD, NEO4J_DATABASE and NEO4J_CA_FILE. Without
-    any URI the managed local Neo4j is used, and started if it is not running.
+    Arguments default to NEO4J_URI, NEO4J_USERNAME, NEO4J_PASSWORD, NEO4J_DATABASE and NEO4J_CA_FILE. Without a URI,
+    the local Neo4j that kgplug installs is used, and started if it is not running.
 
     Args:
         uri: bolt://host:port, neo4j://host:port, with +s or +ssc for TLS.
         username, password: of an account on that server.
-        database: name of the database; the account's own if not given.
-        ca_file: PEM file with the authorities to trust for +s, where one of your own has signed the certificate.
-        progress: show a bar while the local server is downloaded; None shows it on a terminal only.
+        database: name of the database; by default that of the account.
+        ca_file: PEM file with the authorities to trust for +s, if your own has signed the certificate.
+        progress: show a bar while the local server is downloaded; None shows it on a terminal.
 
     Raises:
         GraphError: the server cannot be reached or refuses the login.

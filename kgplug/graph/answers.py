@@ -1,0 +1,191 @@
+"""What a published graph answers: recommended items, similar items and reasons. Every empty answer is explained."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+from kgplug.errors import UsageError
+from kgplug.graph import catalog, queries
+from kgplug.graph.connection import Connection
+from kgplug.graph.find_key import require_key
+from kgplug.graph.lookups import models_with_list
+from kgplug.graph.nothing_found import live_list_of, no_list, no_neighbour
+from kgplug.graph.schema import GraphSchema
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+UNKNOWN_SCHEMA = "What the graph means is not known yet: call graph.use(GraphSchema.load(…)) first."
+
+
+def run_query(
+    connection: Connection, schema: GraphSchema | None, name: str, parameters: dict[str, Any]
+) -> pd.DataFrame:
+    """Run a shipped query with the names of a schema, those of the demo graph without one; see `Graph.cypher`."""
+    parameters = {"like_threshold": None if schema is None else schema.feedback.like_threshold, **parameters}
+    text = queries.load(name, schema)
+    parameters = queries.checked(name, text, parameters)
+    found = connection.frame(text, **parameters)
+    if found.empty:
+        nodes = {} if schema is None else {"user": schema.user, "item": schema.item}
+        for parameter in nodes.keys() & parameters.keys():
+            part = nodes[parameter]
+            require_key(connection, part.label, part.key, parameters[parameter])
+        if "model" in parameters:
+            catalog.require_published(connection, parameters["model"])
+    return found
+
+
+def recommend(
+    connection: Connection,
+    known: GraphSchema | None,
+    user: int | str,
+    *,
+    k: int = 10,
+    model: str | None = None,
+    reasons: bool = False,
+) -> pd.DataFrame:
+    """Return the published list of a user; see `Graph.recommend`.
+
+    Args:
+        connection: to the database.
+        known: schema of the graph; None where only the model's own is known.
+        user, k, model, reasons: as in `Graph.recommend`.
+    """
+    if model is not None:
+        known = schema_for(known, published(connection, known, model))
+    schema = required(known)
+    require_key(connection, schema.user.label, schema.user.key, user)
+    with_list = models_with_list(connection, schema, user)
+    run = published(
+        connection, schema, model,
+        can_serve=lambda run: run["model"] in with_list, wanted="a list for that user", advice=live_list_of(user),
+    )  # fmt: skip
+    if run["model"] not in with_list:
+        raise no_list(connection, schema, run, user)
+    schema = required(schema_for(schema, run))
+    found = run_query(connection, schema, "recommend", {"user": user, "model": run["model"], "k": k})
+    frame = found.rename(columns={"id": "item"}).assign(user=user)
+    frame = frame.reindex(columns=["user", "item", "rank", "score", "title"])
+    if not reasons:
+        return frame
+    return frame.assign(because=reasons_for(connection, schema, user, frame["item"].tolist()))
+
+
+def similar(
+    connection: Connection, known: GraphSchema | None, item: int | str, *, k: int = 10, model: str | None = None
+) -> pd.DataFrame:
+    """Return the items nearest to one; arguments as in `recommend`, see `Graph.similar`."""
+    if model is not None:
+        known = schema_with_vectors(known, published(connection, known, model))
+    schema = required(known)
+    label = schema.item.label
+    require_key(connection, label, schema.item.key, item)
+    wanted = f"vectors of :{label} nodes"
+    run = published(
+        connection, schema, model, can_serve=lambda run: has_vectors(run, label), wanted=wanted, any_subject=True
+    )
+    if not has_vectors(run, label):
+        able = [each["model"] for each in catalog.published_models(connection) if has_vectors(each, label)]
+        others = f"Models that have: {', '.join(sorted(able))}." if able else "No published model has."
+        raise UsageError(f"{run['model']} has no {wanted} in the graph. {others}")
+    found = run_query(connection, schema, "similar", {"item": item, "model": run["model"], "k": k})
+    if found.empty:
+        raise no_neighbour(connection, schema, run, item)
+    return found.rename(columns={"id": "item", "similarity": "score"}).reindex(
+        columns=["item", "rank", "score", "title"]
+    )
+
+
+def reasons_for(connection: Connection, schema: GraphSchema, user: int | str, items: Iterable[int | str]) -> list[str]:
+    """Return the best reason for each recommended item as text, "" where there is none."""
+    found = [run_query(connection, schema, "explain", {"user": user, "item": item, "k": 1}) for item in items]
+    return [_reason(paths) for paths in found]
+
+
+def _reason(paths: pd.DataFrame) -> str:
+    if paths.empty:
+        return ""
+    path = paths.iloc[0]
+    how = path["via"] if path["via"] == path["to"] else f"{path['via']}, {path['to']}"
+    shared = f" {path['shared']}" if path["shared"] == path["shared"] and path["shared"] is not None else ""
+    return f"{path['liked']} — {how} — {path['shared_label']}{shared}"
+
+
+def required(schema: GraphSchema | None) -> GraphSchema:
+    """Return a schema; UsageError where there is none."""
+    if schema is None:
+        raise UsageError(UNKNOWN_SCHEMA)
+    return schema
+
+
+def schema_of(run: dict) -> GraphSchema | None:
+    """Return the schema with which a published run was trained, None if the catalogue does not have it."""
+    stored = run["details"].get("schema")
+    return GraphSchema.model_validate(stored) if stored else None
+
+
+def schema_for(known: GraphSchema | None, run: dict) -> GraphSchema | None:
+    """Return the schema for questions to a published run: the known one if it has the same subject, or the run's own.
+
+    The known one is preferred because it may be newer: a title may have been added since.
+    """
+    stored = schema_of(run)
+    if stored is None or (known is not None and known.subject == stored.subject):
+        return known
+    return stored
+
+
+def schema_with_vectors(known: GraphSchema | None, run: dict) -> GraphSchema | None:
+    """Return the known schema if a published run has vectors of its items, or else as `schema_for`."""
+    return known if known is not None and has_vectors(run, known.item.label) else schema_for(known, run)
+
+
+def has_vectors(run: dict, label: str) -> bool:
+    """Return whether a published run has indexed vectors of the nodes of a label."""
+    return any(run["indexes"][n] for n, its in enumerate(run["labels"]) if its == label)
+
+
+def published(
+    connection: Connection,
+    known: GraphSchema | None,
+    model: str | None,
+    *,
+    can_serve: Callable[[dict], bool] | None = None,
+    wanted: str = "",
+    advice: str = "",
+    any_subject: bool = False,
+) -> dict:
+    """Return the run that a published model serves, as the catalogue knows it.
+
+    Args:
+        connection: to the database.
+        known: schema of the graph.
+        model: its name, case ignored; None for the newest of those that recommend what the schema names.
+        can_serve: whether a run has what is needed; asked if no model is named.
+        wanted: what that is, for the message.
+        advice: what to do if no model has it, for the message.
+        any_subject: also consider models that recommend other items, or to other users.
+
+    Raises:
+        UsageError: no such model is published, or none of them can serve.
+    """
+    serving = catalog.published_models(connection)
+    if not serving:
+        raise UsageError("No model is published in this graph yet. `kgplug train MKR`, then `kgplug publish MKR`.")
+    names = ", ".join(sorted(run["model"] for run in serving))
+    if model is not None:
+        by_lower = {run["model"].lower(): run for run in serving}
+        if model.lower() not in by_lower:
+            raise UsageError(f'No published model is called "{model}". Published: {names}.')
+        return by_lower[model.lower()]
+    schema = required(known)
+    fitting = [run for run in serving if any_subject or (schema_of(run) or schema).subject[:2] == schema.subject[:2]]
+    found = next((run for run in fitting if can_serve is None or can_serve(run)), None)
+    if found is None and len(fitting) == 1:
+        return fitting[0]
+    if found is None:
+        of = f" for {schema.pattern}" if not fitting else ""
+        raise UsageError(f"No published model has {wanted}{of}. Published: {names}.{advice if fitting else ''}")
+    return found
