@@ -72,18 +72,20 @@ def test_the_schema_is_given_once_or_is_that_of_the_published_model(graph: Graph
 
 
 def test_a_user_without_a_list_is_told_how_to_get_one(graph: Graph) -> None:
-    graph.connection.write("MATCH (m:Movie) WHERE m.id <= 3 CREATE (:User {id: 77})-[:RATED {rating: 5}]->(m)")
-    with pytest.raises(UsageError, match=r"MF has no list for user 77.*`kgplug recommend 77 --live --model MF` makes"):
-        graph.recommend(77)
+    graph.connection.write("MATCH (m:Movie) WHERE m.id <= 3 MERGE (u:User {id: 100}) CREATE (u)-[:RATED]->(m)")
+    with pytest.raises(
+        UsageError, match=r"MF has no list for user 100.*`kgplug recommend 100 --live --model MF` makes"
+    ):
+        graph.recommend(100)
     graph.publish(create("Popularity").fit(graph.read_interactions(), seed=0), where="item.id = 1", progress=False)
     graph.publish(create("ItemKNN").fit(graph.read_interactions(), seed=0), where="item.id = 1", progress=False)
-    graph.connection.write("CREATE (:User {id: 78})")
+    graph.connection.write("CREATE (:User {id: 101})")
     with pytest.raises(
         UsageError, match=r"No published model has a list for that user.*`kgplug recommend 78 --live` makes"
     ):
-        graph.recommend(78)
-    with pytest.raises(UsageError, match="99"):
-        graph.recommend(99)
+        graph.recommend(101)
+    with pytest.raises(UsageError, match="102"):
+        graph.recommend(102)
 
 
 def test_options_are_one_object_or_names(graph: Graph) -> None:
