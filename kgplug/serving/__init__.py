@@ -1,1 +1,1 @@
-"""Questions to a published graph: live lists, reasons, pictures."""
+"""Questions to a published graph: lists with reasons, live lists, pictures."""
