@@ -169,9 +169,10 @@ def trials_figure(trials: pd.DataFrame, searched: Sequence[str], *, title: str, 
     top, numbers, found = figure.add_subplot(grid[0, :]), column["trial"], column["metric"]
     top.step(numbers, column["best"], where="post", color=VALIDATION_COLOUR, label="best so far")
     top.scatter(numbers, found, color=LOSS_COLOUR, s=18, zorder=3, label="trial")
-    failed = numbers[found.isna()]
-    if len(failed):
-        top.scatter(failed, [found.min()] * len(failed), color="#c0392b", marker="x", s=24, label="failed")
+    for state, colour, marker in (("pruned", LOSS_COLOUR, "|"), ("failed", "#c0392b", "x")):
+        others = numbers[column["state"] == state]
+        if len(others):
+            top.scatter(others, [found.min()] * len(others), color=colour, marker=marker, s=24, label=state)
     top.set(xlabel="trial", ylabel=metric)
     top.set_title(title, loc="left")
     top.legend(frameon=False, loc="lower right", bbox_to_anchor=(1, 1), ncols=3)

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 MAX_RANKED_TRIPLES = 1000  # of the validation set; the same ones in every trial
 SIGNIFICANT_DIGITS = 3  # of a real number to try
 MAX_KILLED = 3  # a trial during which this many processes were killed counts as failed
-_SETTINGS, _TRIED, _REASON = "settings", "tried", "reason"  # attributes stored with a trial
+_SETTINGS, _TRIED, _REASON, _PRUNED_AFTER = "settings", "tried", "reason", "pruned_after"  # stored with a trial
 _ENDED = (TrialState.COMPLETE, TrialState.PRUNED)
 _FACTS = ("trial", "state", "metric", "best", "seconds", "reason")  # columns that are not settings
 
@@ -49,9 +49,8 @@ class Tuning:
         metric: Name of the metric that was maximised.
         settings: Settings of the best trial, for `kgplug.create`; {} if the model's own are best.
         best: The best trial's metric.
-        trials: One row per ended trial, in order. Columns: trial (number, from 1), state ("complete" or "failed"),
-            metric (NaN unless complete), best (so far), seconds, one column per searched setting, reason (of a
-            failure, otherwise "").
+        trials: One row per ended trial, in order. Columns: trial (number, from 1), state ("complete", "pruned" or
+            "failed"), metric (NaN unless complete), best (so far), seconds, each searched setting, reason (or "").
         path: The study's file; None if the study was kept in memory.
     """
 
@@ -109,6 +108,9 @@ def tune(
     same validation rows: filtered MRR for embeddings; for recommenders, AUC of likes against items that the user has
     in neither set. If a training diverges or does not fit into memory, its trial has failed; the reason is kept.
 
+    After five complete trials, a trial is pruned (stopped early) if its best validation metric after six or more epochs
+    is below the median that complete trials had at the same epoch.
+
     Several processes may work on one study: make the same call in each. A process that was killed is noticed after
     30 s, and its trial is repeated.
 
@@ -141,10 +143,10 @@ def tune(
     space, own = _space_of(model, settings)
     metric, measure = _metric_of(model, data, valid, seed)
 
-    def train(chosen: dict[str, Any]) -> float:
+    def train(chosen: dict[str, Any], on_epoch: Callable[[int, float], None]) -> float:
         trained: Any = models.create(name, **{**chosen, **limit})
         inputs = (data, knowledge) if getattr(trained, "needs_knowledge", False) else (data,)
-        return measure(trained.fit(*inputs, valid=valid, seed=seed, progress=False))
+        return measure(trained.fit(*inputs, valid=valid, seed=seed, progress=False, on_epoch=on_epoch))
 
     sets = [each.fingerprint for each in (data, valid, knowledge) if each is not None]
     if getattr(model, "reads_titles", False) and isinstance(data, Interactions):
@@ -219,13 +221,13 @@ def _objective(
     space: Space,
     own: dict[str, Any],
     fixed: dict[str, Any],
-    train: Callable[[dict[str, Any]], float],
+    train: Callable[[dict[str, Any], Callable[[int, float], None]], float],
     *,
     seed: int,
 ) -> Callable[[Trial], float]:
     """Return what Optuna calls for each trial: choose settings, train, measure.
 
-    A trial that cannot be trained is reported as pruned, because the sampler learns from pruned trials.
+    A trial that cannot be trained is also reported as pruned, because the sampler learns from pruned trials.
     """
 
     def objective(trial: Trial) -> float:
@@ -233,7 +235,8 @@ def _objective(
         # A failed trial is repeated under a new number, so it does not count.
         number = sum(each.state != TrialState.FAIL for each in all_trials[: trial.number])
         # One sampler per trial: its draws depend on the seed and the earlier trials, not on interruptions.
-        study.sampler = optuna.samplers.TPESampler(seed=_sampler_seed(seed, number))
+        own_seed = int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
+        study.sampler = optuna.samplers.TPESampler(seed=own_seed)
         try:
             if len(RetryHeartbeatStaleTrialCallback.retry_history(all_trials[trial.number])) >= MAX_KILLED:
                 raise TrainingError(f"{MAX_KILLED} processes were killed during this trial; is memory short?")
@@ -241,7 +244,7 @@ def _objective(
             chosen = dict(fixed) if number == 0 else _nested(fixed, flat)
             trial.set_user_attr(_TRIED, flat)
             trial.set_user_attr(_SETTINGS, chosen)
-            value = train(chosen)
+            value = train(chosen, lambda epoch, metric: _report(trial, epoch, metric))
             if not math.isfinite(value):
                 raise TrainingError(f"The metric is {value}.")
         except KeyboardInterrupt:
@@ -257,6 +260,14 @@ def _objective(
     return objective
 
 
+def _report(trial: Trial, epoch: int, metric: float) -> None:
+    """Report the validation metric of an epoch. Raise TrialPruned if the pruner says so."""
+    trial.report(metric, epoch)
+    if trial.should_prune():
+        trial.set_user_attr(_PRUNED_AFTER, epoch + 1)
+        raise optuna.TrialPruned
+
+
 def _search(
     study: optuna.Study, objective: Callable[[Trial], float], *, trials: int, title: str, progress: bool | None
 ) -> None:
@@ -266,8 +277,8 @@ def _search(
         while done < trials:
             optuna.storages.fail_stale_trials(study)
             elsewhere = len(study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)))
-            # At first nobody knows whether these processes live. To repeat a killed one's trial before any new one
-            # gives the results of an uninterrupted search.
+            # At first, wait: if a process was killed, repeating its trial before any new one gives the results of an
+            # uninterrupted search.
             if elsewhere and (done + elsewhere >= trials or time.monotonic() - began < studies.GRACE_S + 2):
                 bar.show("waiting for another process")
                 time.sleep(0.5)
@@ -279,7 +290,8 @@ def _search(
                         f"This process was suspended for more than {studies.GRACE_S} s, so another process has "
                         "repeated its trial. Run the same command again to continue."
                     ) from error
-                bar.show(_best_so_far(study))
+                complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+                bar.show({"best": f"{max(map(_value_of, complete), default=math.nan):.4f}"})
             done = len(_ended(study))
             bar.update(done - bar.n)
 
@@ -307,21 +319,13 @@ def _nested(fixed: dict[str, Any], flat: dict[str, Any]) -> dict[str, Any]:
     return settings
 
 
-def _sampler_seed(seed: int, number: int) -> int:
-    return int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
-
-
 def _ended(study: optuna.Study) -> list[FrozenTrial]:
     return study.get_trials(deepcopy=False, states=_ENDED)
 
 
 def _value_of(trial: FrozenTrial) -> float:
+    """Return a complete trial's metric, NaN for others. (Optuna gives pruned trials the metric of their last epoch.)"""
     return math.nan if trial.state != TrialState.COMPLETE or trial.value is None else trial.value
-
-
-def _best_so_far(study: optuna.Study) -> dict[str, str]:
-    complete = [_value_of(trial) for trial in _ended(study) if trial.state == TrialState.COMPLETE]
-    return {"best": f"{max(complete):.4f}"} if complete else {}
 
 
 def _result(study: optuna.Study, model: str, metric: str, searched: list[str], path: Path | None) -> Tuning:
@@ -329,14 +333,17 @@ def _result(study: optuna.Study, model: str, metric: str, searched: list[str], p
     for number, trial in enumerate(ended, start=1):
         tried = {name: trial.user_attrs.get(_TRIED, {}).get(name) for name in searched}
         seconds = trial.duration.total_seconds() if trial.duration else math.nan
-        state = "complete" if trial.state == TrialState.COMPLETE else "failed"
+        state, reason = "complete", ""
+        if trial.state != TrialState.COMPLETE:
+            epochs = trial.user_attrs.get(_PRUNED_AFTER)
+            state = "failed" if epochs is None else "pruned"
+            reason = trial.user_attrs.get(_REASON, f"Pruned after {epochs} epochs.")
         facts = {"trial": number, "state": state, "metric": _value_of(trial), "best": math.nan}
-        rows.append({**facts, "seconds": round(seconds, 2), **tried, "reason": trial.user_attrs.get(_REASON, "")})
+        rows.append({**facts, "seconds": round(seconds, 2), **tried, "reason": reason})
     table = pd.DataFrame(rows)
     table[searched] = table[searched].convert_dtypes()  # whole numbers stay whole where the first trial has none
     if not table["metric"].notna().to_numpy().any():
-        tried = counted(len(ended), "trial")
-        raise TrainingError(f"{model} could not be trained in any of {tried}: {table['reason'].iloc[0]}")
+        raise TrainingError(f"{model}: none of {counted(len(ended), 'trial')} succeeded. {table['reason'].iloc[0]}")
     table["best"] = table["metric"].cummax().ffill()
     best = ended[int(table["metric"].argmax())]
     return Tuning(model, metric, best.user_attrs[_SETTINGS], _value_of(best), table, path)

@@ -118,6 +118,8 @@ def _print_tuning(found: Tuning, command: str, picture: Path, *, as_json: bool) 
         f"{found.model}: the best {len(shown)} of {counted(len(trials), 'trial')}; trial 1 has the model's own settings"
     )
     print_frame(shown, as_json=False, title=title)
+    if pruned := list(trials["state"]).count("pruned"):
+        out.print(f"{counted(pruned, 'trial')} stopped early: below the median of earlier trials at the same epoch.")
     if found.reasons:
         out.print(f"{len(found.reasons)} failed; the first: {found.reasons[0]}")
     out.print(f"Picture: {picture}")

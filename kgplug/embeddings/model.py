@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -91,6 +92,7 @@ class EmbeddingModel:
         seed: int = 0,
         progress: bool | None = None,
         checkpoint: Path | None = None,
+        on_epoch: Callable[[int, float], None] | None = None,
         start: EmbeddingModel | None = None,
         freeze: bool = False,
     ) -> Self:
@@ -103,6 +105,8 @@ class EmbeddingModel:
             seed: the same seed, data and settings give the same model (bit by bit on one CPU).
             progress: show a bar; None shows it on a terminal.
             checkpoint: file to write now and then and to go on from if it exists; see `kgplug.training.loop.train`.
+            on_epoch: Called as on_epoch(epoch, metric) after each validated epoch, from 0. To end the
+                training, it raises an exception.
             start: an earlier model of this name; what it knows keeps its vectors at first (`growth.carry_over`).
             freeze: keep them bit for bit, and train only what is new.
 
@@ -138,7 +142,9 @@ class EmbeddingModel:
                 for attempt in attempts(self.name, self.config, checkpoint):
                     with attempt:
                         self.config = attempt.config
-                        history = self._train_once(knowledge, valid, start, freeze, attempt.checkpoint, progress)
+                        history = self._train_once(
+                            knowledge, valid, start, freeze, attempt.checkpoint, progress, on_epoch
+                        )
                         self.history = history.to_dict()
         except TrainingError as error:
             self.history = error.history or {}
@@ -159,6 +165,7 @@ class EmbeddingModel:
         freeze: bool,
         checkpoint: Path | None,
         progress: bool | None,
+        on_epoch: Callable[[int, float], None] | None,
     ) -> History:
         """Build the module and train it with the settings of `config`; the other arguments are those of `fit`."""
         from kgplug.embeddings.all_entities import all_scores
@@ -184,6 +191,7 @@ class EmbeddingModel:
             fingerprint=fingerprint(knowledge.fingerprint, identity, np.empty(0) if held_out is None else held_out),
             checkpoint=checkpoint,
             progress=progress,
+            on_epoch=on_epoch,
         )
 
     def _task(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from abc import abstractmethod
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -104,6 +105,7 @@ class Recommender(ListMaker):
         seed: int = 0,
         progress: bool | None = None,
         checkpoint: Path | None = None,
+        on_epoch: Callable[[int, float], None] | None = None,
     ) -> Self:
         """Train. Settings that were not given are suited to the size of the data; `config` then tells them.
 
@@ -116,6 +118,8 @@ class Recommender(ListMaker):
             seed: the same seed, data and settings give the same model.
             progress: show a bar; None shows it on a terminal.
             checkpoint: file to write now and then and to go on from if it exists; see `kgplug.training.loop.train`.
+            on_epoch: Called as on_epoch(epoch, metric) after each validated epoch, from 0. To end the
+                training, it raises an exception. Models without epochs never call it.
 
         Raises:
             DataError: no like to learn from, or no knowledge graph, or none with an item, where the model needs one.
@@ -153,7 +157,7 @@ class Recommender(ListMaker):
         n_triples = 0 if knowledge is None else knowledge.n_triples
         size = DataSize(interactions.n_users, interactions.n_items, self.liked.nnz, n_triples)
         self.config = self._given.suited(size)
-        self._fit(TrainingData(interactions, knowledge, valid, seed, progress, checkpoint))
+        self._fit(TrainingData(interactions, knowledge, valid, seed, progress, checkpoint, on_epoch))
         self.health = model_findings(self)
         if self.health:
             _log.warning("%s has collapsed: %s.", self.name, "; ".join(self.health))

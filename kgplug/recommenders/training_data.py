@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +23,7 @@ class TrainingData:
         seed: the same seed, data and settings give the same model.
         progress: show a bar; None shows it on a terminal.
         checkpoint: file to write from time to time and to continue from, or None.
+        on_epoch: Called as on_epoch(epoch, metric) after each validated epoch; see `kgplug.training.loop.train`.
     """
 
     interactions: Interactions
@@ -30,6 +32,7 @@ class TrainingData:
     seed: int = 0
     progress: bool | None = None
     checkpoint: Path | None = None
+    on_epoch: Callable[[int, float], None] | None = None
 
     @property
     def graph(self) -> KnowledgeGraph:

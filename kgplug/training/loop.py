@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -92,6 +92,7 @@ def train(
     fingerprint: str = "",
     checkpoint: Path | None = None,
     progress: bool | None = None,
+    on_epoch: Callable[[int, float], None] | None = None,
 ) -> History:
     """Train until `epochs` are done or validation has not improved for `patience` epochs.
 
@@ -109,6 +110,8 @@ def train(
             KGPLUG_CHECKPOINT_S seconds, in at most 5 % of the training time, and when the training is interrupted
             shortly before the end of an epoch.
         progress: show a bar; None shows it on a terminal.
+        on_epoch: Called as on_epoch(epoch, metric) after each validated epoch, from 0. To end the training, it
+            raises an exception.
 
     Raises:
         TrainingError: the loss is not finite; the module holds the best weights before, the error their history.
@@ -146,6 +149,8 @@ def train(
                 interruption.give_back()
             bar.show(_postfix(history))
             bar.update()
+            if on_epoch is not None and history.validation:
+                on_epoch(epoch, history.validation[-1])
     task.module.load_state_dict(best)
     return history
 

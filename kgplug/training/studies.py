@@ -20,6 +20,7 @@ from kgplug.errors import RunError
 
 _log = logging.getLogger(__name__)
 HEARTBEAT_S = 5  # a process signs the trial it works on this often
+UNPRUNED_TRIALS, UNPRUNED_EPOCHS = 5, 5  # complete trials, and epochs of each trial, before pruning begins
 GRACE_S = 30  # if a trial was not signed for this long, its process was killed
 
 
@@ -56,8 +57,10 @@ def _short(value: list) -> str:
 @contextmanager
 def open_study(path: Path | None, own: dict[str, Any]) -> Iterator[optuna.Study]:
     """Open a study. A new one begins with the model's own settings."""
+    # Not Hyperband: it assigns trials to brackets by number, and a repeated trial has another number.
+    pruner = optuna.pruners.MedianPruner(n_startup_trials=UNPRUNED_TRIALS, n_warmup_steps=UNPRUNED_EPOCHS)
     if path is None:
-        study = optuna.create_study(direction="maximize")
+        study = optuna.create_study(direction="maximize", pruner=pruner)
         study.enqueue_trial(own)
         yield study
         return
@@ -70,7 +73,9 @@ def open_study(path: Path | None, own: dict[str, Any]) -> Iterator[optuna.Study]
                 f"sqlite:///{path}", engine_kwargs={"connect_args": {"timeout": 60}}, heartbeat_interval=HEARTBEAT_S,
                 grace_period=GRACE_S, heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(),
             )  # fmt: skip
-            study = optuna.create_study(storage=storage, study_name="tuning", direction="maximize", load_if_exists=True)
+            study = optuna.create_study(
+                storage=storage, study_name="tuning", direction="maximize", pruner=pruner, load_if_exists=True
+            )
         except (SQLAlchemyError, RuntimeError, KeyError) as error:
             reason = str(error).splitlines()[0]
             raise RunError(f"{path} cannot be opened ({reason}). Delete it to search from the start.") from error

@@ -253,10 +253,51 @@ def test_a_trial_that_diverges_or_does_not_fit_has_its_reason_and_does_not_end_t
     assert list(found.ranked["metric"]) == sorted(found.trials["metric"].dropna(), reverse=True)
     assert found.best == found.trials["best"].iloc[-1] == found.ranked["metric"].iloc[0]
     monkeypatch.setattr(memory, "free_bytes", lambda device: 1000)
-    with pytest.raises(
-        TrainingError, match=r"TransE could not be trained in any of 2 trials: TransE with embedding_dim"
-    ):
+    with pytest.raises(TrainingError, match=r"TransE: none of 2 trials succeeded\. TransE with embedding_dim"):
         search(parts, trials=2)
+
+
+def bad_in_training(number: int, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Let one training report bad epochs; return the list of all epochs that it reports."""
+    fit, trainings, epochs = EmbeddingModel.fit, [], []
+
+    def observed(self, *arguments, on_epoch, **named):
+        trainings.append(1)
+
+        def report(epoch: int, metric: float) -> None:
+            epochs.append(epoch)
+            on_epoch(epoch, 0.0)
+
+        return fit(self, *arguments, on_epoch=report if len(trainings) == number else on_epoch, **named)
+
+    monkeypatch.setattr(EmbeddingModel, "fit", observed)
+    return epochs
+
+
+def test_a_bad_trial_is_pruned_after_five_epochs(parts, monkeypatch) -> None:
+    epochs = bad_in_training(6, monkeypatch)
+    found = search(parts, trials=7, epochs=9, patience=9)
+    assert epochs == [0, 1, 2, 3, 4, 5]
+    assert found.trials["state"].iloc[5] == "pruned" and np.isnan(found.trials["metric"].iloc[5])
+    assert found.trials["reason"].iloc[5] == "Pruned after 6 epochs." and found.reasons == []
+    figure = plots.trials_figure(found.trials, found.searched, title="TransE", metric=found.metric)
+    labels = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+    assert "pruned" in labels and "failed" not in labels
+
+
+def test_the_first_five_trials_are_not_pruned(parts, monkeypatch) -> None:
+    epochs = bad_in_training(5, monkeypatch)
+    assert set(search(parts, trials=5, epochs=7, patience=7).trials["state"]) == {"complete"}
+    assert epochs == [0, 1, 2, 3, 4, 5, 6]
+
+
+def test_an_interrupted_search_with_pruned_trials_finds_what_one_left_alone_finds(parts, tmp_path: Path) -> None:
+    longer = {"epochs": 8, "patience": 8}
+    alone = search(parts, trials=12, **longer)
+    assert "pruned" in set(alone.trials["state"])
+    for trials in (3, 7, 12):
+        again = search(parts, trials=trials, folder=tmp_path, **longer)
+    assert again.trials.drop(columns="seconds").equals(alone.trials.drop(columns="seconds"))
 
 
 def test_the_picture_shows_every_trial_and_a_slice_for_each_setting(parts, tmp_path: Path) -> None:

@@ -93,6 +93,7 @@ class TrainedRecommender(LogitRecommender):
             fingerprint=fingerprint(*data.fingerprints, self.config.model_dump_json(), str(data.seed), *texts),
             checkpoint=checkpoint,
             progress=data.progress,
+            on_epoch=data.on_epoch,
         )
 
     def _whole_task(self, data: TrainingData) -> TrainingTask:
