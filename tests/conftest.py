@@ -1,8 +1,14 @@
-"""A real Neo4j for the tests: one server a session, in a temporary folder, killed with the test run."""
+"""What all tests share: their markers, `--quick`, and a Neo4j that is started once per test process.
+
+The server lives in a temporary folder and dies with the test process.
+"""
 
 from __future__ import annotations
 
+import importlib.abc
+import re
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,9 +22,57 @@ from kgplug.graph.server.home import Endpoint
 from kgplug.graph.server.local import LocalNeo4j
 from kgplug.settings import Settings
 
+TESTS = Path(__file__).parent
+NOT_QUICK = ("training", "gpu", "database", "faults", "demo", "slow")
+FOLDERS = ("demo", "faults")  # each is the name of a marker that all tests in the folder have
+WHOLE_FILE = re.compile(r"^pytestmark = (\[\n    pytest\.mark\.gpu,\n    )?pytest\.mark\.training\b", re.MULTILINE)
+
 # Busy machines are slow now and then: no example fails for the time it takes.
 hypothesis_settings.register_profile("kgplug", deadline=None)
 hypothesis_settings.load_profile("kgplug")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--quick", action="store_true", help=f"leave out the tests marked {', '.join(NOT_QUICK)}")
+
+
+class _NoTorch(importlib.abc.MetaPathFinder):
+    """Refuses to import torch, which takes seconds, so that the marker `training` cannot be forgotten."""
+
+    def find_spec(self, fullname: str, path: object = None, target: object = None) -> None:
+        if fullname == "torch":
+            raise ImportError(
+                "A quick test imports torch. Mark its file: pytestmark = pytest.mark.training, or import torch later."
+            )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.option.quick:
+        assert "torch" not in sys.modules, "tests/conftest.py or a pytest plugin imports torch"
+        sys.meta_path.insert(0, _NoTorch())
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave files out before they are imported: the tests marked `training` import torch."""
+    if not config.option.quick:
+        return None
+    if collection_path.is_dir():
+        return (collection_path.parent == TESTS and collection_path.name in FOLDERS) or None
+    return (collection_path.suffix == ".py" and bool(WHOLE_FILE.search(collection_path.read_text("utf-8")))) or None
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    for item in items:
+        folder = item.path.relative_to(TESTS).parts[0] if item.path.is_relative_to(TESTS) else ""
+        if folder in FOLDERS:
+            item.add_marker(folder)
+        if "neo4j_jars" in getattr(item, "fixturenames", ()):  # a server's jars
+            item.add_marker("database")
+    if config.option.quick:
+        left_out = [item for item in items if any(item.get_closest_marker(name) for name in NOT_QUICK)]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in set(left_out)]
 
 
 @pytest.fixture(autouse=True)
@@ -42,7 +96,7 @@ def no_grace(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session")
 def neo4j_jars() -> Path:
-    """Folder of the server's jars: the normal one, so that they are downloaded once a machine."""
+    """Folder of the server's jars: the normal one, so that they are downloaded once per machine."""
     return Settings().neo4j_dir / "jars"
 
 

@@ -28,6 +28,8 @@ from kgplug.training.checkpoint import load_checkpoint, save_checkpoint
 from kgplug.training.runs import Runs
 from tests.fuzz.inputs import csv_files, read_csv_folder, read_schema
 
+pytestmark = pytest.mark.training
+
 PIECES = st.sampled_from(
     ["id", "id:int", "x:float[]", ":LABEL", "a:boolean", ",", ";", "\n", "\r\n", "\r", '"', '""', "1", "-0", "9" * 19,
      "9" * 40, "1e999", "nan", "true", "\ufeff", "\0", "\x85", "\u2028", "'", "\\", "é", "电影", "=1+1", " ", "\t"]

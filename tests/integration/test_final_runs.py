@@ -23,6 +23,8 @@ from tests.faults.command import kgplug
 from tests.integration.sample_graphs import FILMS, build
 from tests.unit.planted import directors_and_fans
 
+pytestmark = pytest.mark.training
+
 QUICK = {"embedding_dim": 8, "batch_size": 64, "l2": 1e-3, "device": "cpu", "patience": 2}
 EMBEDDING = {name: value for name, value in QUICK.items() if name != "l2"}
 

@@ -26,6 +26,8 @@ from kgplug.training.runs import Runs
 from tests.integration.sample_graphs import ALL_EDGES, ALL_NODES, FILMS, build
 from tests.integration.sample_graphs import FILM_SCHEMA as SCHEMA
 
+pytestmark = pytest.mark.training
+
 SMALL = {"embedding_dim": 6, "epochs": 2, "batch_size": 16, "device": "cpu"}
 
 

@@ -28,6 +28,8 @@ from kgplug.training.runs import Runs
 from tests.integration.sample_graphs import ALL_EDGES, ALL_NODES, FILMS, LISTED, build, listed
 from tests.integration.sample_graphs import FILM_SCHEMA as SCHEMA
 
+pytestmark = pytest.mark.training
+
 SEEN = "MATCH (u:User)-[r:RATED]->(m:Movie) RETURN u.id AS user, m.id AS film"
 
 

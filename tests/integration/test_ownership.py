@@ -23,6 +23,8 @@ from tests.integration.publishing import publication
 from tests.integration.sample_graphs import FILM_SCHEMA as SCHEMA
 from tests.integration.sample_graphs import FILMS, build
 
+pytestmark = pytest.mark.training
+
 THEIRS = """
 MATCH (a:Movie {id: 1}), (b:Movie) WHERE b.id > 4
 CREATE (a)-[:SIMILAR_TO {run: 7, model: 'MKR', edition: 1, rank: 1, score: 0.5}]->(b),

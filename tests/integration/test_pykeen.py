@@ -22,6 +22,8 @@ from kgplug.graph.server.home import Endpoint
 from kgplug.pykeen_bridge.dataset import Neo4j
 from tests.integration.sample_graphs import FILMS, build
 
+pytestmark = pytest.mark.training
+
 SCHEMA = GraphSchema(knowledge=KnowledgeSchema(keys={"Actor": "id", "Genre": "id", "Other": "id"}))
 TOML = '[knowledge.keys]\nActor = "id"\nGenre = "id"\nOther = "id"\n'
 # Beside the film club's: text keys that read as integers, and relations that PyKEEN would take for its own inverses.

@@ -27,6 +27,8 @@ from tests.integration.published import Died
 from tests.integration.sample_graphs import ALL_EDGES, ALL_NODES, FILMS, build, listed
 from tests.integration.sample_graphs import FILM_SCHEMA as SCHEMA
 
+pytestmark = pytest.mark.training
+
 
 @pytest.fixture
 def graph(connection: Connection, monkeypatch: pytest.MonkeyPatch) -> Iterator[Graph]:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
 import torch
 
 from kgplug.training.adam import Adam
+
+pytestmark = pytest.mark.training
 
 
 def gradients(step: int, *sizes: int) -> list[torch.Tensor]:

@@ -10,6 +10,8 @@ from kgplug.errors import TrainingError
 from kgplug.recommenders.models.als import ALS, bearable_l2
 from tests.unit.planted import directors_and_fans, tiny, unseen_share
 
+pytestmark = pytest.mark.training
+
 
 def literal_items(likes: np.ndarray, users: np.ndarray, confidence: float, l2: float) -> np.ndarray:
     """Return the item vectors for given user vectors: y_i = (Xᵀ C_i X + λ I)⁻¹ Xᵀ C_i p_i, one item at a time."""

@@ -14,6 +14,8 @@ from kgplug.recommenders.models.bpr import BPR, BPRTask, Comparisons
 from tests.unit.planted import directors_and_fans, tiny, unseen_share
 from tests.unit.stirred import stirred
 
+pytestmark = pytest.mark.training
+
 SMALL = {"embedding_dim": 5, "epochs": 4, "batch_size": 4, "device": "cpu"}
 
 

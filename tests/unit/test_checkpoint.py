@@ -16,6 +16,8 @@ from kgplug.training.checkpoint import load_checkpoint, save_checkpoint
 from kgplug.training.loop import train
 from tests.unit.small_task import SmallTask, same
 
+pytestmark = pytest.mark.training
+
 OPTIONS = {"patience": 3, "seed": 5, "description": "small", "progress": False, "fingerprint": "f"}
 FIGURES = [0.1, 0.5, 0.4, 0.6, 0.3, 0.2, 0.1]
 

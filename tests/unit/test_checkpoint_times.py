@@ -19,6 +19,8 @@ from kgplug.training.checkpoint_times import MAX_SHARE, CheckpointTimes, expecte
 from kgplug.training.loop import train
 from tests.unit.small_task import SmallTask, same
 
+pytestmark = pytest.mark.training
+
 OPTIONS = {"patience": 3, "seed": 5, "description": "small", "progress": False, "fingerprint": "f"}
 
 

@@ -17,6 +17,8 @@ from kgplug.training import loop
 from kgplug.training.config import DataSize
 from tests.unit.planted import directors_and_fans
 
+pytestmark = pytest.mark.training
+
 LIKES = directors_and_fans(fans=6)[0]  # 480
 WITH_EPOCHS = [
     info.name for info in kgplug.available()

@@ -19,6 +19,8 @@ from kgplug.recommenders.parts.two_neighbourhoods import co_occurrence, nearest_
 from tests.unit.literal_fusion import literal_fusion
 from tests.unit.planted import directors_and_fans, shuffled, tiny, unseen_share
 
+pytestmark = pytest.mark.training
+
 QUICK = {"embedding_settings": {"embedding_dim": 16, "epochs": 60, "learning_rate": 0.05, "device": "cpu"}}
 SMALL = {"embedding_settings": {"embedding_dim": 6, "epochs": 3, "device": "cpu"}}
 N_USERS, N_ITEMS = 14, 11

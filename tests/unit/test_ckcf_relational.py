@@ -16,6 +16,8 @@ from kgplug.recommenders.models.ckcf import CKCF
 from kgplug.recommenders.models.ckcf_relational import CKCFRelational
 from tests.unit.planted import directors_and_fans, shuffled, tiny, unseen_share
 
+pytestmark = pytest.mark.training
+
 SMALL = {"embedding_settings": {"embedding_dim": 6, "epochs": 3, "device": "cpu"}}
 QUICK = {"embedding_settings": {"embedding_dim": 16, "epochs": 60, "learning_rate": 0.05, "device": "cpu"}}
 N_ITEMS = 9

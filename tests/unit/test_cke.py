@@ -12,6 +12,8 @@ from kgplug.recommenders.click_through.pairs import ClickThroughData, Pairs
 from kgplug.recommenders.models.cke import CKE, CKETask, Triples
 from tests.unit.planted import directors_and_fans, shuffled, tiny, unseen_share
 
+pytestmark = pytest.mark.training
+
 SMALL = {"side": False, "embedding_dim": 6, "epochs": 4, "batch_size": 4, "kge_batch_size": 3, "device": "cpu"}
 PLANTED = {**SMALL, "embedding_dim": 32, "batch_size": 64, "kge_batch_size": 400, "epochs": 50, "learning_rate": 0.03}
 PLANTED |= {"kge_weight": 4.0, "l2": 0.01}

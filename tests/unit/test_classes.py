@@ -16,6 +16,8 @@ from kgplug.embeddings.model import EmbeddingModel
 from kgplug.errors import RunError, UsageError
 from kgplug.recommenders import MKR, ItemKNN
 
+pytestmark = pytest.mark.training
+
 TRIPLES = np.array([["a", "r", "b"], ["b", "r", "c"], ["c", "q", "a"]])
 
 

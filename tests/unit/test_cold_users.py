@@ -12,6 +12,8 @@ from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.recommenders.base import Recommender
 from tests.unit.contract import NAMES, SETTINGS
 
+pytestmark = pytest.mark.training
+
 N_FANS, N_FILMS, POPULAR = 12, 12, np.arange(8, 12)  # the last films are everybody's, so that no order of keys does it
 
 

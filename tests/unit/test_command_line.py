@@ -104,18 +104,21 @@ def test_an_unknown_model_is_refused_with_the_nearest_name(tmp_path: Path) -> No
     assert 'Did you mean "KGCN"?' in result.stderr
 
 
+@pytest.mark.slow
 def test_an_unknown_setting_is_refused_with_the_nearest_name(tmp_path: Path) -> None:
     result = kgplug("train", "MKR", "--set", "embeding_dim=8", home=tmp_path)
     assert_one_sentence(result, exit_code=2)
     assert 'Did you mean "embedding_dim"?' in result.stderr
 
 
+@pytest.mark.slow
 def test_a_setting_out_of_range_is_refused(tmp_path: Path) -> None:
     result = kgplug("train", "MKR", "--set", "embedding_dim=0", home=tmp_path)
     assert_one_sentence(result, exit_code=2)
     assert "embedding_dim" in result.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("split", ["0.8,0.2", "a,b,c", "0.5,0.5,0.5"])
 def test_an_invalid_split_is_refused_before_the_database_is_asked(split: str, tmp_path: Path) -> None:
     assert_one_sentence(kgplug("train", "MKR", "--split", split, home=tmp_path), exit_code=2)
@@ -131,6 +134,7 @@ def test_a_run_that_does_not_exist_is_refused(tmp_path: Path) -> None:
     assert_one_sentence(kgplug("publish", "MKR", home=tmp_path), exit_code=2)
 
 
+@pytest.mark.training
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -158,6 +162,7 @@ def test_an_existing_schema_file_is_not_overwritten(tmp_path: Path) -> None:
     assert (tmp_path / "kgplug.toml").read_text() == "# mine"
 
 
+@pytest.mark.training
 def test_an_old_name_in_the_schema_file_is_reported_in_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "kgplug.toml").write_text("[feedback]\nlike = 4")
     result = kgplug("runs", home=tmp_path, NEO4J_URI="bolt://127.0.0.1:1")
@@ -258,6 +263,7 @@ def test_a_shipped_query_is_json_if_json_is_requested(tmp_path: Path) -> None:
     assert with_values.stdout.strip() == shown["cypher"].strip() and "add --run" in with_values.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("value", ["NaN", "Infinity", "-Infinity", "1e999"])
 def test_a_setting_that_is_not_finite_is_refused(value: str, tmp_path: Path) -> None:
     result = kgplug("train", "MKR", "-s", f"learning_rate={value}", home=tmp_path)

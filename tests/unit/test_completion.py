@@ -13,6 +13,8 @@ import pytest
 from kgplug.cli import completion
 from tests.unit.printed import printed
 
+pytestmark = pytest.mark.slow
+
 RUNS = ("mkr-20260101-000000-ab12", "mkr-rated-20260103-000000-ab13", "wide-deep-20260102-000000-ab14")
 COMPLETE = """
 eval "$(kgplug --show-completion bash)"

@@ -13,6 +13,8 @@ from kgplug.recommenders.models.mf import MF
 from kgplug.training.device import device_at_hand
 from tests.unit.planted import tiny
 
+pytestmark = pytest.mark.training
+
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here, so none is missing")
 def test_a_run_trained_on_a_gpu_opens_without_one(tmp_path: Path) -> None:

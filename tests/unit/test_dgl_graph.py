@@ -12,6 +12,8 @@ from kgplug.errors import UsageError
 from kgplug.recommenders.parts.entity_graph import EntityGraph
 from kgplug.recommenders.parts.open_graph import open_graph
 
+pytestmark = pytest.mark.training
+
 if importlib.util.find_spec("dgl") is None:  # import only through kgplug, which knows how
     pytest.skip("DGL has no wheel for this machine", allow_module_level=True)
 

@@ -18,6 +18,8 @@ from tests.unit.planted import directors_and_fans, shuffled, tiny, unseen_share
 from tests.unit.pretrained_stub import share_of_tails
 from tests.unit.stirred import stirred
 
+pytestmark = pytest.mark.training
+
 SMALL = {
     "side": False,
     "embedding_dim": 4,

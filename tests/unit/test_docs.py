@@ -11,6 +11,7 @@ TESTS = Path(__file__).resolve().parents[1]
 DOCS = TESTS.parent / "docs"
 
 
+@pytest.mark.training
 def test_the_proof_that_pykeens_transh_is_miswired_holds(capsys: pytest.CaptureFixture[str]) -> None:
     (block,) = re.findall(r"```python\n(.*?)```", (DOCS / "embeddings.md").read_text(encoding="utf-8"), re.DOTALL)
     (claimed,) = re.findall(r"# (paper .*)$", block, re.MULTILINE)
@@ -28,6 +29,7 @@ def test_every_fault_has_a_row_and_every_test_it_names_exists() -> None:
     assert set(re.findall(r"`(test_\w+)`", page)) - defined == set()
 
 
+@pytest.mark.training
 def test_the_keys_that_the_readme_prints_are_those_of_the_list_where_it_is_shorter_than_k(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

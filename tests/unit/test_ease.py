@@ -14,6 +14,8 @@ from kgplug.errors import TrainingError
 from kgplug.recommenders.models.ease import EASE, _weights_in_place
 from tests.unit.planted import directors_and_fans, unseen_share
 
+pytestmark = pytest.mark.training
+
 SHAPE = (25, 11)
 
 

@@ -15,6 +15,8 @@ from kgplug.embeddings.kernels import translation_gradients, translation_scores
 from kgplug.embeddings.negatives import TypedCorrupter
 from kgplug.embeddings.training import TripleTask
 
+pytestmark = pytest.mark.training
+
 N_ENTITIES, N_RELATIONS = 60, 3
 TRIPLES = np.stack([*np.random.default_rng(5).integers(0, [[20], [N_RELATIONS]], (2, 40)), np.arange(40) % 25], axis=1)
 BY_ROWS = ["TransE", "TransR", "TransD", "RotatE", "ComplEx", "DistMult", "PairRE", "KG2E", "SimplE", "MuRE"]

@@ -19,6 +19,8 @@ from kgplug.errors import DataError, TrainingError, UsageError
 from kgplug.training.config import DataSize
 from tests.unit.film_families import SMALL, families
 
+pytestmark = pytest.mark.training
+
 
 @pytest.fixture(scope="module")
 def knowledge() -> KnowledgeGraph:

@@ -13,6 +13,8 @@ from kgplug.embeddings.model import EmbeddingModel
 from kgplug.embeddings.training import TripleTask
 from kgplug.errors import DataError, RunError
 
+pytestmark = pytest.mark.training
+
 SMALL = {"embedding_dim": 8, "epochs": 5, "batch_size": 16, "negatives": 2, "device": "cpu"}
 
 

@@ -19,6 +19,8 @@ from kgplug.errors import TrainingError
 from kgplug.evaluation.link_prediction import count_untrained, evaluate_link_prediction
 from tests.unit.film_families import SMALL, families
 
+pytestmark = pytest.mark.training
+
 
 def with_rare_ends() -> KnowledgeGraph:
     """The families, a relation of one triple, and an entity of one triple."""

@@ -12,6 +12,8 @@ from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.embeddings.model import EmbeddingModel
 from kgplug.errors import UsageError
 
+pytestmark = pytest.mark.training
+
 SETTINGS = {"embedding_dim": 12, "epochs": 15, "batch_size": 64, "learning_rate": 0.03}
 
 

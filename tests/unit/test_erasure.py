@@ -20,6 +20,8 @@ from kgplug.jobs.erase_user import erase_from_run
 from kgplug.recommenders.base import Recommender
 from tests.unit.contract import NAMES, SETTINGS
 
+pytestmark = pytest.mark.training
+
 COUNTING = {
     "MKR", "MKR-attention", "KGCN", "HiddenEdgeGCN", "CKE", "LibFM", "Wide&Deep", "DKN", "MKR-rated", "RippleNet",
     "RKGE", "RKGE-CF", "CEASE", "UserKNN",

@@ -157,6 +157,7 @@ def test_a_split_without_validation_is_measured_too() -> None:
     assert 0 < table.ACC[0] < 1
 
 
+@pytest.mark.training
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [

@@ -11,6 +11,8 @@ from kgplug.recommenders.parts import compiled_steps as fused
 from kgplug.recommenders.parts.compiled_steps import cross_compress, lookup_all, lookup_weights, pair_dots
 from kgplug.training.row_adam import RowAdam
 
+pytestmark = pytest.mark.training
+
 DIM = 7
 
 

@@ -17,6 +17,8 @@ from kgplug.errors import DataError, UsageError
 from kgplug.evaluation.ranking import check_lengths, evaluate_ranking
 from kgplug.jobs.data import Split
 
+pytestmark = pytest.mark.training
+
 
 def _rows() -> Interactions:
     frame = pd.DataFrame([(user, item) for user in range(12) for item in range(user % 3, 9, 2)], columns=["u", "i"])

@@ -30,7 +30,11 @@ from tests.unit import contract
 from tests.unit.contract import NAMES, SETTINGS
 from tests.unit.film_families import SMALL, families
 
-pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device is here, so none is tested")
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.training,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device is here, so none is tested"),
+]
 
 ON_DEVICES = [name for name in NAMES if "device" in type(kgplug.create(name).config).model_fields]
 CLOSE = 1e-4

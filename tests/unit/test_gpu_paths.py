@@ -19,6 +19,8 @@ from kgplug.training.row_adam import RowAdam
 from tests.unit import contract
 from tests.unit.contract import SETTINGS
 
+pytestmark = pytest.mark.training
+
 WRITTEN_TWICE = ["MKR", "MKR-rated", "KGCN", "CKE", "MF", "BPR", "RippleNet", "RKGE", "LightGCN", "HiddenEdgeGCN"]
 
 

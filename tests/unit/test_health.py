@@ -26,6 +26,8 @@ from kgplug.recommenders.models.popularity import Popularity
 from tests.unit.contract import NAMES, SETTINGS
 from tests.unit.planted import directors_and_fans, tiny
 
+pytestmark = pytest.mark.training
+
 _rng = np.random.default_rng(0)
 HEALTHY = _rng.normal(size=(50, 8)).astype(np.float32)
 

@@ -19,6 +19,8 @@ from kgplug.graph.server_errors import translated_errors
 from kgplug.training.config import ModelConfig
 from kgplug.training.memory import building
 
+pytestmark = pytest.mark.training
+
 
 def failed_write(uri: str) -> str:
     """Return the message about a database that can no longer write."""

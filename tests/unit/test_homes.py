@@ -12,6 +12,8 @@ import pytest
 from kgplug.graph.server.config import command_line
 from kgplug.graph.server.java import Java
 
+pytestmark = pytest.mark.training
+
 TRAINS = """
 import pandas as pd, kgplug
 facts = pd.DataFrame({"head": [1, 2, 3], "relation": ["R"] * 3, "tail": [4, 4, 5]})

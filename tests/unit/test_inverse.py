@@ -8,6 +8,8 @@ import pytest
 from kgplug.recommenders.parts import inverse
 from kgplug.recommenders.parts.inverse import invert
 
+pytestmark = pytest.mark.training
+
 
 def positive_definite(n: int, seed: int = 0) -> np.ndarray:
     x = np.random.default_rng(seed).normal(size=(n, n // 2 + 1))

@@ -20,6 +20,8 @@ from kgplug.recommenders.click_through.tasks import ClickThroughTask
 from kgplug.training.runs import Runs
 from tests.unit.planted import directors_and_fans
 
+pytestmark = pytest.mark.training
+
 QUICK = {"embedding_dim": 4, "batch_size": 4096, "device": "cpu"}
 TASKS = [("TransE", TripleTask), ("MF", ClickThroughTask)]
 

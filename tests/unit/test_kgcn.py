@@ -15,6 +15,8 @@ from kgplug.recommenders.parts.entity_graph import Neighbours
 from tests.unit.planted import directors_and_fans, shuffled, tiny, unseen_share
 from tests.unit.stirred import stir
 
+pytestmark = pytest.mark.training
+
 SMALL = {"side": False, "embedding_dim": 6, "epochs": 4, "batch_size": 4, "neighbours": 3, "device": "cpu"}
 VARIANTS = [
     {},

@@ -12,6 +12,8 @@ from torch.nn import functional
 from kgplug.recommenders.parts.layers import CrossCompress, distinct, lookup, row_penalty
 from kgplug.training.row_adam import RowAdam
 
+pytestmark = pytest.mark.training
+
 
 @pytest.mark.parametrize("offset", [0.0, 1.0, 0.3])
 def test_cross_and_compress_equals_the_paper_s_matrix_form_around_its_offset(offset):

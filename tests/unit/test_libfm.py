@@ -19,6 +19,8 @@ from tests.unit.planted import directors_and_fans, shuffled, tiny, unseen_share
 from tests.unit.pretrained_stub import share_of_tails
 from tests.unit.stirred import stirred
 
+pytestmark = pytest.mark.training
+
 SMALL = {"side": False, "embedding_dim": 6, "epochs": 4, "batch_size": 4, "device": "cpu"}
 PLANTED = {
     "side": False,

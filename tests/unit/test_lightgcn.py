@@ -23,6 +23,8 @@ from tests.unit.literal_propagation import edges_of, literal_layers
 from tests.unit.planted import directors_and_fans, shuffled, tiny, unseen_share
 from tests.unit.stirred import stir, stirred
 
+pytestmark = pytest.mark.training
+
 SMALL = {"embedding_dim": 5, "epochs": 3, "batch_size": 4, "init_scale": 0.3, "device": "cpu"}
 CPU = torch.device("cpu")
 

@@ -12,6 +12,8 @@ from kgplug.embeddings.ranking import filtered_ranks
 from kgplug.errors import DataError
 from kgplug.evaluation.link_prediction import evaluate_link_prediction
 
+pytestmark = pytest.mark.training
+
 
 def pykeen_graph(dataset: object) -> tuple[KnowledgeGraph, np.ndarray, np.ndarray]:
     """Return training graph, test triples and all triples of a data set that PyKEEN ships, in its own numbers."""

@@ -58,6 +58,7 @@ def test_an_unsuitable_python_is_named_with_what_to_do(checkout: Path, python: s
     assert not (checkout / ".venv").exists()
 
 
+@pytest.mark.slow
 def test_without_a_network_a_python_that_works_is_found_and_one_sentence_says_what_is_missing(checkout: Path) -> None:
     commands = path_with(checkout / "commands", python="#!/bin/sh\nexit 1\n")
     (checkout / "commands" / "python3.12").symlink_to("/bin/false")  # a shim that is no Python

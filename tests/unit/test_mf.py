@@ -15,6 +15,8 @@ from kgplug.recommenders.models.mf import MF
 from tests.unit.planted import directors_and_fans, tiny
 from tests.unit.stirred import stirred
 
+pytestmark = pytest.mark.training
+
 SMALL = {"embedding_dim": 5, "epochs": 3, "batch_size": 4, "init_scale": 0.3, "device": "cpu"}
 
 

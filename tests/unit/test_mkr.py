@@ -19,6 +19,8 @@ from kgplug.training.config import DataSize
 from tests.unit.planted import directors_and_fans, shuffled, tiny, unseen_share
 from tests.unit.stirred import stirred as stirred_weights
 
+pytestmark = pytest.mark.training
+
 SMALL = {
     "side": False,
     "embedding_dim": 6,

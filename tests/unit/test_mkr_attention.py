@@ -18,6 +18,8 @@ from tests.unit.literal_propagation import edges_of, literal_layers
 from tests.unit.planted import directors_and_fans, shuffled, tiny, unseen_share
 from tests.unit.stirred import stir
 
+pytestmark = pytest.mark.training
+
 SMALL = {
     "side": False, "embedding_dim": 4, "epochs": 3, "batch_size": 6, "kge_batch_size": 3, "init_scale": 0.3,
     "neighbours": 2, "device": "cpu",

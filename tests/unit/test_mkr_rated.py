@@ -17,6 +17,8 @@ from kgplug.recommenders.click_through.pairs import Pairs
 from kgplug.recommenders.models.mkr_rated import MKRRated, RatedData, RatedTask
 from tests.unit.planted import directors_and_fans, shuffled, tiny, unseen_share
 
+pytestmark = pytest.mark.training
+
 SMALL = {
     "side": False,
     "embedding_dim": 5, "epochs": 3, "batch_size": 3, "kge_batch_size": 3, "kge_interval": 1, "device": "cpu",

@@ -19,6 +19,8 @@ from kgplug.embeddings.catalogue import EMBEDDINGS, EXCLUDED
 from kgplug.errors import RunError, UsageError
 from kgplug.recommenders.catalogue import RECOMMENDERS
 
+pytestmark = pytest.mark.training
+
 
 class Mine:
     """A model of somebody else's."""

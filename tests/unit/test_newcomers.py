@@ -19,6 +19,8 @@ from kgplug.recommenders.parts.layers import average_cold
 from tests.unit.literal_similarity import literal_similarity
 from tests.unit.planted import FILMS_EACH, directors_and_fans, shuffled
 
+pytestmark = pytest.mark.training
+
 SETTINGS: dict[str, dict] = {
     "MF": {"embedding_dim": 16, "epochs": 60, "learning_rate": 0.05, "batch_size": 128, "l2": 1e-3, "device": "cpu"},
     "MKR": {"embedding_dim": 16, "epochs": 60, "learning_rate": 0.05, "batch_size": 128, "device": "cpu"},

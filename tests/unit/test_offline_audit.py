@@ -51,6 +51,7 @@ def test_a_record_applies_to_the_versions_that_osv_lists(
     assert not offline_audit.concerns(record, "another", vulnerable[0])
 
 
+@pytest.mark.slow
 def test_pip_audit_reports_a_planted_record_and_fails(tmp_path: Path) -> None:
     write(tmp_path, '[{introduced: "0"}, {fixed: "1.10"}]')
     results = []

@@ -10,6 +10,8 @@ import pytest
 
 import kgplug
 
+pytestmark = pytest.mark.training
+
 RUNS = sorted((Path(__file__).parents[1] / "data" / "runs-0.1.0").iterdir())
 
 

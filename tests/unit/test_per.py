@@ -14,6 +14,8 @@ from kgplug.recommenders.models import per
 from kgplug.recommenders.models.per import PER, factorise, item_attributes, learn_weights, path_similarity
 from tests.unit.planted import directors_and_fans, shuffled, tiny, unseen_share
 
+pytestmark = pytest.mark.training
+
 
 def literal_similarity(a: np.ndarray) -> np.ndarray:
     """Count paths i–attribute–j, one pair at a time."""

@@ -13,6 +13,8 @@ from kgplug.embeddings.model import EmbeddingModel
 from kgplug.embeddings.prediction import ask, predict
 from kgplug.errors import UsageError
 
+pytestmark = pytest.mark.training
+
 SMALL = {"embedding_dim": 8, "epochs": 2, "batch_size": 64, "device": "cpu"}
 
 

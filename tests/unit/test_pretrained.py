@@ -12,6 +12,8 @@ from kgplug.recommenders.parts import pretrained
 from kgplug.recommenders.parts.pretrained import item_entities
 from tests.unit.planted import directors_and_fans
 
+pytestmark = pytest.mark.training
+
 
 @pytest.mark.parametrize(
     ("other", "trainings"),

@@ -14,6 +14,8 @@ from kgplug.pykeen_bridge.dataset import held_out, triples_factory
 from kgplug.pykeen_bridge.names import entity_names, entity_of
 from kgplug.pykeen_bridge.result import PykeenResult
 
+pytestmark = pytest.mark.training
+
 labels = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\\\0"), max_size=8)
 some_keys = st.integers() | st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 

@@ -21,6 +21,8 @@ from kgplug.evaluation import ranking
 from kgplug.evaluation.ranking import check_lengths, evaluate_ranking, measure_lists
 from kgplug.recommenders.models.popularity import Popularity
 
+pytestmark = pytest.mark.training
+
 N_ITEMS = 8
 
 

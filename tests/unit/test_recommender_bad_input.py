@@ -20,6 +20,8 @@ from tests.unit.bad_input import CASES, Data, feedback, rows
 from tests.unit.contract import NAMES, SETTINGS
 from tests.unit.planted import tiny
 
+pytestmark = pytest.mark.training
+
 PRETRAINED = {"LibFM", "Wide&Deep", "DKN", "CKCF", "CKCF-relational", "SemanticCF"}
 NOTHING_SHARED = r"no two items share an attribute in the knowledge graph.* Add relationships"
 NO_ENTITY = r"[Nn]one of the 8 items.* is an entity of the knowledge graph\. Items and entities must have the same keys"

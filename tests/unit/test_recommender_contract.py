@@ -22,6 +22,8 @@ from kgplug.recommenders.base import Recommender
 from tests.unit import contract
 from tests.unit.contract import N_USERS, NAMES, SETTINGS, left_out
 
+pytestmark = pytest.mark.training
+
 IMPERSONAL = {"Popularity"}  # gives everybody the same list, so it cannot tell the tastes apart
 
 

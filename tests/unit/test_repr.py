@@ -42,6 +42,7 @@ def test_the_repr_of_a_connection_and_a_graph_shows_the_server(connection: Conne
     assert repr(graph).endswith("read as (:User)-[:RATED]->(:Movie)")
 
 
+@pytest.mark.training
 def test_the_repr_of_a_model_shows_what_it_was_trained_on(tmp_path: Path) -> None:
     interactions = kgplug.Interactions.from_dataframe(FRAME, user="u", item="i")
     model = kgplug.create("MF", embedding_dim=8, epochs=1)
@@ -53,6 +54,7 @@ def test_the_repr_of_a_model_shows_what_it_was_trained_on(tmp_path: Path) -> Non
     assert repr(kgplug.load(tmp_path / model.run)).endswith(trained)
 
 
+@pytest.mark.training
 def test_the_repr_of_an_embedding_shows_what_it_was_trained_on() -> None:
     untrained = repr(kgplug.create("TransE", embedding_dim=8))
     assert untrained.startswith("TransE(embedding_dim=8") and untrained.endswith(", not trained")

@@ -33,6 +33,8 @@ from results_page import (  # noqa: E402
 )
 from results_rows import MOVIES, DataSet, Row, read, rows, shuffled  # noqa: E402
 
+pytestmark = pytest.mark.training
+
 LINE = {
     "figures": {"AUC": 0.5}, "settings": {"a": [1]}, "data": "d", "epochs": 3, "fit_s": 1.0,
     "machine": "m", "threads": 1, "load": 1.0, "when": "2026-01-01 00:00:00",

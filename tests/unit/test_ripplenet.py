@@ -15,6 +15,8 @@ from kgplug.recommenders.models._ripple_memories import grouped, sample_memories
 from kgplug.recommenders.models.ripplenet import RippleNet, RippleTask
 from tests.unit.planted import directors_and_fans, shuffled, tiny, unseen_share
 
+pytestmark = pytest.mark.training
+
 SMALL = {"side": False, "embedding_dim": 5, "memory_size": 4, "epochs": 3, "batch_size": 4, "device": "cpu", "l2": 0.03}
 USERS, ITEMS = np.array([0, 3, 3, 1, 0, 2, 3]), np.array([0, 2, 2, 4, 1, 3, 4])
 LABELS = np.array([1, 0, 1, 1, 0, 1, 0], dtype=np.float32)

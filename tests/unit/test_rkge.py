@@ -18,6 +18,8 @@ from kgplug.recommenders.newcomers import FoldIn
 from tests.unit.planted import directors_and_fans, shuffled, tiny, unseen_share
 from tests.unit.stirred import stir
 
+pytestmark = pytest.mark.training
+
 SMALL = {"side": False, "embedding_dim": 5, "hidden_dim": 3, "epochs": 3, "batch_size": 4, "device": "cpu", "l2": 0.03}
 
 

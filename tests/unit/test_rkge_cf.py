@@ -15,6 +15,8 @@ from kgplug.recommenders.models.rkge import RKGE
 from kgplug.recommenders.models.rkge_cf import RKGECF
 from tests.unit.planted import directors_and_fans, shuffled, tiny, unseen_share
 
+pytestmark = pytest.mark.training
+
 QUICK = {
     "side": False, "epochs": 12, "batch_size": 64, "embedding_dim": 16, "bias": False, "l2": 1e-3,
     "learning_rate": 0.02, "device": "cpu",

@@ -9,6 +9,8 @@ import torch
 from kgplug.training import row_adam
 from kgplug.training.row_adam import RowAdam
 
+pytestmark = pytest.mark.training
+
 
 @pytest.mark.parametrize("way", ["compiled", "tensors"])
 def test_rows_read_and_stepped_are_those_of_adam_on_the_whole_table(way: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -20,6 +21,8 @@ from kgplug.graph.schema import GraphSchema
 from kgplug.jobs.erase_user import erase_from_run
 from kgplug.training.runs import Runs
 from tests.unit.planted import directors_and_fans
+
+pytestmark = pytest.mark.training
 
 HASH = st.integers(0, 2**64 - 1)
 

@@ -12,6 +12,8 @@ from kgplug.data.interactions import Interactions
 from kgplug.data.sampling import ComplementSampler, TailCorrupter, negative_sampler
 from kgplug.recommenders.click_through.pairs import ClickThroughData
 
+pytestmark = pytest.mark.training
+
 
 @given(
     n_groups=st.integers(1, 5),

@@ -9,6 +9,8 @@ from kgplug.recommenders.models.ckcf_relational import CKCFRelational
 from kgplug.recommenders.models.semantic_cf import SemanticCF
 from tests.unit.planted import directors_and_fans, shuffled, tiny, unseen_share
 
+pytestmark = pytest.mark.training
+
 SMALL = {"embedding_settings": {"embedding_dim": 6, "epochs": 3, "device": "cpu"}}
 
 

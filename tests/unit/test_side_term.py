@@ -27,6 +27,8 @@ from kgplug.training.config import FEW_LIKES, VERY_FEW_LIKES, DataSize
 from tests.unit.contract import SETTINGS
 from tests.unit.planted import directors_and_fans, shuffled, tiny, unseen_share
 
+pytestmark = pytest.mark.training
+
 BY_PLACE = {"RKGE-CF"}  # its scores are places in a fused list
 COMPARING = {"BPR", "CKE"}  # a constant is the same for a like and its negative, so nothing is learnt of it
 NAMES = [

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
+
+import pytest
 
 TESTS = Path(__file__).parents[1]
 
@@ -27,3 +31,14 @@ def test_no_test_imports_from_another_test_module() -> None:
         if name.startswith(("tests", ".")) and any(part.startswith("test_") for part in name.split(".")[:3])
     ]
     assert found == [], "shared test code belongs into conftest.py or into a module next to it that holds no tests"
+
+
+@pytest.mark.slow
+def test_a_quick_test_that_imports_torch_fails_with_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "test_heavy.py").write_text("def test_it():\n    import torch\n")
+    (tmp_path / "test_left_out.py").write_text("import pytest, torch\n\npytestmark = pytest.mark.training\n")
+    options = ["--quick", "-q", "-p", "tests.conftest", "-c", TESTS.parent / "pyproject.toml", "--rootdir", tmp_path]
+    command = [sys.executable, "-m", "pytest", *options, "-p", "no:cacheprovider", tmp_path]
+    ran = subprocess.run(command, cwd=TESTS.parent, capture_output=True, text=True, check=False)
+    assert ran.returncode == 1, ran.stdout + ran.stderr
+    assert "Mark its file: pytestmark = pytest.mark.training" in ran.stdout and "1 failed in" in ran.stdout

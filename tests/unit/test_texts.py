@@ -87,6 +87,7 @@ def test_the_key_is_the_title_if_there_is_no_other_and_a_rare_title_is_ignored()
     assert guess()[0] is None
 
 
+@pytest.mark.training
 def test_a_run_is_found_again_by_its_titles_only_where_the_model_reads_them(tmp_path: Path) -> None:
     interactions, knowledge, _, _ = directors_and_fans()
     schema, runs = GraphSchema(item=ItemSchema(title="title")), Runs(tmp_path / "runs")
@@ -101,6 +102,7 @@ def test_a_run_is_found_again_by_its_titles_only_where_the_model_reads_them(tmp_
         assert models.load(folders[0]).name == name
 
 
+@pytest.mark.training
 def test_a_checkpoint_of_other_titles_is_refused_only_where_the_model_reads_them(tmp_path: Path) -> None:
     interactions, knowledge, _, _ = directors_and_fans()
     one, other = (interactions.with_texts(dict.fromkeys(range(interactions.n_items), text)) for text in "ab")

@@ -18,6 +18,8 @@ from kgplug.data.ranking.threads import share
 from kgplug.recommenders.click_through.factors import Factors
 from kgplug.recommenders.models.mf import MF
 
+pytestmark = pytest.mark.training
+
 
 @pytest.fixture(autouse=True)
 def four_processors(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:

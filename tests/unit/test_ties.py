@@ -18,6 +18,8 @@ from kgplug.recommenders.click_through.factors import Factors
 from kgplug.recommenders.models.als import ALS
 from kgplug.recommenders.models.popularity import Popularity
 
+pytestmark = pytest.mark.training
+
 ULP = 2.0**-23  # of numbers from 1 to 2
 
 

@@ -12,6 +12,8 @@ from kgplug.errors import TrainingError
 from kgplug.training.loop import History, train
 from tests.unit.small_task import SmallTask, same
 
+pytestmark = pytest.mark.training
+
 OPTIONS = {"patience": 2, "seed": 5, "description": "small", "progress": False}
 
 

@@ -28,6 +28,8 @@ from kgplug.tuning import Tuning, tune
 from tests.unit.film_families import families
 from tests.unit.planted import directors_and_fans
 
+pytestmark = pytest.mark.training
+
 OPTIONS = {"device": "cpu", "progress": False, "epochs": 2, "embedding_dim": 8}
 
 

@@ -17,6 +17,8 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "benchmarks"))
 from umls import umls  # noqa: E402
 
+pytestmark = pytest.mark.training
+
 
 @pytest.mark.parametrize("name", EMBEDDINGS)
 def test_a_model_learns_to_rank_true_triples_on_umls(name: str) -> None:

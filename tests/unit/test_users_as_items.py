@@ -30,6 +30,8 @@ from kgplug.recommenders.models.mf import MF
 from kgplug.recommenders.models.popularity import Popularity
 from tests.unit.contract import NAMES, SETTINGS
 
+pytestmark = pytest.mark.training
+
 N_PEOPLE, N_STARS = 24, 4  # the stars are followed, and follow nobody
 _ids = np.arange(N_PEOPLE + N_STARS)
 

@@ -58,6 +58,7 @@ def test_every_output_has_a_frame_of_its_own() -> None:
     assert [("The Film-0" in frame, "The Town-0" in frame) for frame in frames] == [(True, False), (False, True)]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(BROWSER is None, reason="no browser on this machine")
 def test_a_browser_shows_each_view_its_own_graph(tmp_path: Path) -> None:
     page = tmp_path / "notebook.html"

@@ -10,6 +10,8 @@ from torch.nn import functional
 from kgplug.recommenders.parts.entity_graph import by_entity
 from kgplug.recommenders.parts.weighted_sum import _SHARED_FROM, weighted_sum
 
+pytestmark = pytest.mark.training
+
 M, N, K, DIM = 500, 12_001, 4, 32
 
 
