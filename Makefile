@@ -1,5 +1,6 @@
-# make demo: run the main job on real data against a real local Neo4j.   make test: pass the tests.
-# make check: linters, layers, types.   make coverage: the tests, with the lines they miss.   make clean: forget the environment.
+# make demo: run the main job on real data against a real local Neo4j.   make test: run all tests, on all cores.
+# make check: linters, layers, types.   make quick: the same, and all tests that need no training, torch or database; under a minute.
+# make coverage: the tests, with the lines they miss.   make clean: remove the environment.
 # make docs: build the documentation site into docs/_build/html; warnings are errors.
 # make audit: look up the installed packages in the list of known vulnerabilities; without a network, make audit ADVISORIES=folder
 # with a clone of the PyPA's advisory-database.
@@ -9,15 +10,28 @@ BIN := $(VENV)/bin
 CANDIDATES := $(PYTHON) python3.12 python3.11 python3 python
 PROBE := import sys, venv, ensurepip; raise SystemExit(sys.version_info[:2] not in ((3, 11), (3, 12)))
 
-.PHONY: demo test check audit docs install clean
+.PHONY: demo test check quick coverage audit docs install clean
 demo: $(VENV)/.demo
 	@$(BIN)/kgplug demo
 
+# One process per core, each with one thread and a Neo4j of its own. tests/conftest.py says which tests stay together.
+# The longest folders come first in the alphabet, so their order is kept.
+PARALLEL := --numprocesses=auto --dist=loadfile --no-loadscope-reorder
+test coverage: export OMP_NUM_THREADS := 1
+test coverage: export OPENBLAS_NUM_THREADS := 1
+
 test: $(VENV)/.dev
-	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest $(if $(PYTEST_ARGS),$(PYTEST_ARGS),$(PARALLEL))
 
 check: $(VENV)/.dev
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports && $(BIN)/pyright
+
+# Pyright takes half of the time, so it runs next to the rest; its findings come last.
+quick: $(VENV)/.dev
+	@$(BIN)/pyright >$(VENV)/pyright.log 2>&1 & types=$$!; \
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports && $(BIN)/python -m pytest --quick -q --durations=0 --durations-min=2 $(PYTEST_ARGS); code=$$?; \
+	wait $$types || { cat $(VENV)/pyright.log; exit 1; }; \
+	exit $$code
 
 # --strict: a package that could not be looked up is a failure, not a clean one.
 audit: $(VENV)/.dev
@@ -57,4 +71,4 @@ clean:
 	rm -rf $(VENV)
 
 coverage: $(VENV)/.dev
-	@$(BIN)/python -m pytest --cov --cov-report=term-missing:skip-covered $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest $(PARALLEL) --cov --cov-report=term-missing:skip-covered $(PYTEST_ARGS)

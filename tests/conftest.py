@@ -6,15 +6,20 @@ The server lives in a temporary folder and dies with the test process.
 from __future__ import annotations
 
 import importlib.abc
+import os
 import re
 import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from hypothesis import settings as hypothesis_settings
+from pydantic import SecretStr
+from xdist.scheduler import LoadFileScheduling
 
 from kgplug.graph.connection import Connection
 from kgplug.graph.queries import quote
@@ -67,12 +72,25 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         folder = item.path.relative_to(TESTS).parts[0] if item.path.is_relative_to(TESTS) else ""
         if folder in FOLDERS:
             item.add_marker(folder)
+        if folder == "demo":
+            item.add_marker(pytest.mark.timeout(1800))  # its fixture runs the demo four times
         if "neo4j_jars" in getattr(item, "fixturenames", ()):  # a server's jars
             item.add_marker("database")
     if config.option.quick:
         left_out = [item for item in items if any(item.get_closest_marker(name) for name in NOT_QUICK)]
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in set(left_out)]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileScheduling:
+    """Give all tests of a file to one process, because they share trained models; and all of tests/demo."""
+
+    class OneProcessPerFile(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return "tests/demo" if nodeid.startswith("tests/demo/") else super()._split_scope(nodeid)
+
+    return OneProcessPerFile(config, log)
 
 
 @pytest.fixture(autouse=True)
@@ -110,7 +128,15 @@ def quick_java() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def neo4j_server(neo4j_jars: Path, quick_java: None) -> Iterator[Endpoint]:
-    """A running Neo4j of the tests' own."""
+    """A running Neo4j of the tests' own; or the one that KGPLUG_TEST_NEO4J names, all of whose data the tests delete.
+
+    KGPLUG_TEST_NEO4J is "bolt://user:password@host:port#folder", where folder is the server's import folder.
+    """
+    if named := os.environ.get("KGPLUG_TEST_NEO4J"):
+        url = urlsplit(named)
+        uri = f"{url.scheme}://{url.hostname}:{url.port}"
+        yield Endpoint(uri, url.username or "neo4j", SecretStr(url.password or ""), Path(url.fragment))
+        return
     home = Path(tempfile.mkdtemp(prefix="kgplug-neo4j-"))
     server = LocalNeo4j(home, jars=neo4j_jars)
     try:
