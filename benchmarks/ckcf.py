@@ -87,7 +87,7 @@ def fitted(name: str, train: Interactions, knowledge: KnowledgeGraph, vectors: s
     Epochs are those that were best on an eighth of the training rows; then all of these are learnt from.
     """
     plain, variant = parted(name)
-    row = Row(plain, takes_graph=kgplug.create(plain).needs_knowledge, ablation=VARIANTS[variant])
+    row = Row(plain, takes_graph=kgplug.create(plain).inputs.triples, ablation=VARIANTS[variant])
     settings = {"embedding": vectors} if plain in READ_VECTORS else {}
     return fit_for_lists(functools.partial(row.create, **settings), train, row.graph(knowledge), seed=seed)[0]
 

@@ -90,7 +90,7 @@ def epoch_seconds(name: str, device: str, epochs: int, likes: Interactions, grap
     """Return the median seconds of an epoch after the first."""
     model = kgplug.create(name, device=device, epochs=1 + epochs, **SETTINGS.get(name, {}))
     if isinstance(model, Recommender):
-        model.fit(likes, graph if model.needs_knowledge else None, progress=False)
+        model.fit(likes, graph if model.inputs.triples else None, progress=False)
     else:
         model.fit(graph, progress=False)
     return statistics.median(model.history["seconds"][1:])

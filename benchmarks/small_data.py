@@ -85,7 +85,7 @@ def measure(
             )
             for settings in ({}, given_here):
                 model = kgplug.create(name, **settings)
-                graph = data.knowledge if model.needs_knowledge else None
+                graph = data.knowledge if model.inputs.triples else None
                 model.fit(parts.train, graph, valid=None if alone else parts.valid, seed=seed, progress=False)
                 pairs = parts.valid_pairs
                 assert pairs is not None  # there is a validation set

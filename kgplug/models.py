@@ -10,9 +10,10 @@ import os
 from collections.abc import Callable
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeAlias
 
 from kgplug.data.artefact import read_artefact
+from kgplug.data.kinds import TRIPLES, Inputs, Kind
 from kgplug.embeddings.catalogue import EMBEDDINGS, EXCLUDED, embedding_name
 from kgplug.errors import RunError, UsageError, unknown_name
 from kgplug.recommenders.catalogue import RECOMMENDERS, ModelInfo
@@ -20,24 +21,76 @@ from kgplug.recommenders.catalogue import RECOMMENDERS, ModelInfo
 if TYPE_CHECKING:
     import numpy as np
 
+    from kgplug.data.publication import Publication
+    from kgplug.data.row_memory import RowMemory
+    from kgplug.data.user_arrays import EntityArrays, UserArrays
     from kgplug.embeddings.model import EmbeddingModel
     from kgplug.recommenders.base import Recommender
 
+AnyModel: TypeAlias = "Recommender | EmbeddingModel"
 ENTRY_POINT_GROUP = "kgplug.models"
 
 
 _registered: dict[str, type] = {}
 
 
-def create(name: str, /, **settings: Any) -> Recommender | EmbeddingModel:
+class Model(Protocol):
+    """What every model has, of kgplug or of another package; `Recommender` gives most of it.
+
+    Attributes:
+        name: under which `create` finds it.
+        kind: what it gives: lists, or vectors of entities.
+        inputs: what it learns from. `kgplug models` prints it, and `kgplug train` reads no more than that.
+        config: its settings.
+        history: `History.to_dict()` of the training, {} for models that have none.
+        health: what is wrong with the trained model, one sentence each.
+        run: id of the training.
+        graph_schema: of the graph that it was trained on, None where there was none.
+    """
+
+    kind: ClassVar[Kind]
+    inputs: ClassVar[Inputs]
+    config: Any
+    history: dict
+    health: list[str]
+    run: str
+    graph_schema: dict | None
+
+    @property
+    def name(self) -> str: ...
+
+    def fit(self, *args: Any, **kwargs: Any) -> Any:
+        """Train on what `inputs` names: feedback, then triples; `valid`, `seed`, `progress`, `checkpoint` by name."""
+        ...
+
+    def save(self, folder: Path, *, memory: RowMemory | None = None, **facts: object) -> None:
+        """Write the model as a run folder, with what it remembers of its split and JSON-able facts."""
+        ...
+
+    @classmethod
+    def restored(cls, folder: Path, arrays: dict[str, np.ndarray], content: dict) -> Any:
+        """Return the model of a run folder that was read."""
+        ...
+
+    def publication(self, *args: Any, **kwargs: Any) -> Publication:
+        """Return what a publisher writes into the graph."""
+        ...
+
+    @classmethod
+    def user_arrays(cls) -> UserArrays | EntityArrays | None:
+        """Return which of the saved arrays hold something of each user, so that one of them can be erased."""
+        ...
+
+
+def create(name: str, /, **settings: Any) -> AnyModel:
     """Return an untrained model.
 
     Args:
-        name: as `available()` lists it; case is ignored.
-        settings: of the model's config.
+        name: as in `available()`; case is ignored.
+        settings: those of the model.
 
     Raises:
-        UsageError: no model has this name (the nearest is told), or a setting is unknown or out of its range.
+        UsageError: no model has this name (the message names the nearest), or a setting is unknown or out of its range.
     """
     maker = _maker(name)
     for word in ("self", "name"):  # what the model's constructor calls other things
@@ -46,7 +99,7 @@ def create(name: str, /, **settings: Any) -> Recommender | EmbeddingModel:
     return maker(**settings)
 
 
-def load(folder: Path | str) -> Recommender | EmbeddingModel:
+def load(folder: Path | str) -> AnyModel:
     """Return the trained model of a run folder, whichever it is. Pickles are never read.
 
     Raises:
@@ -61,23 +114,15 @@ def load(folder: Path | str) -> Recommender | EmbeddingModel:
     return restored(folder, *read_artefact(folder))
 
 
-def restored(folder: Path, arrays: dict[str, np.ndarray], content: dict) -> Recommender | EmbeddingModel:
+def restored(folder: Path, arrays: dict[str, np.ndarray], content: dict) -> AnyModel:
     """Return the trained model of a run folder whose artefact was read; errors as in `load`."""
-    if content.get("kind") == "embedding":
-        from kgplug.embeddings.model import EmbeddingModel
-
-        return EmbeddingModel.restored(folder, arrays, content)
-    if content.get("kind") != "recommender":
+    if content.get("kind") not in list(Kind):
         raise RunError(f'{folder}: expected a run of kind "recommender" or "embedding", found {content.get("kind")!r}.')
     try:
-        maker = _maker(str(content.get("model")))
+        model = class_of(str(content.get("model")))
     except UsageError as error:
         raise RunError(f"{folder} holds a model that is not installed here. {error}") from None
-    from kgplug.recommenders.base import Recommender
-
-    if isinstance(maker, type) and issubclass(maker, Recommender) and maker.load.__func__ is Recommender.load.__func__:
-        return maker.restored(folder, arrays, content)
-    return maker.load(folder)  # type: ignore[attr-defined]  # of another package, with a way of its own to read it
+    return model.restored(folder, arrays, content)
 
 
 def register(name: str, model: type) -> None:
@@ -86,7 +131,7 @@ def register(name: str, model: type) -> None:
     A package does this for good by an entry point of the group "kgplug.models".
 
     Args:
-        model: a `Recommender` (or a class with the same methods) whose `name` is this name.
+        model: a subclass of `Recommender`, or a class with everything in `Model`; its `name` is this name.
 
     Raises:
         UsageError: the name belongs to a model of kgplug, or the class does not carry it.
@@ -94,34 +139,60 @@ def register(name: str, model: type) -> None:
     taken = {known.lower() for known in (*RECOMMENDERS, *EMBEDDINGS, *EXCLUDED)}
     if name.lower() in taken:
         raise UsageError(f'The name "{name}" belongs to a model of kgplug; register yours under another.')
-    if getattr(model, "name", None) != name:
-        found = getattr(model, "name", None)
+    found = vars(model).get("name")
+    if found != name:
         raise UsageError(
             f'{model!r}: expected name = "{name}" on the class, as its runs are opened by it; found {found!r}.'
         )
     _registered[name] = model
 
 
-def kind(model: Recommender | EmbeddingModel) -> str:
-    """Return "recommender" or "embedding"."""
-    return getattr(model, "kind", "recommender")
-
-
 def available() -> list[ModelInfo]:
     """Return every model that `create` makes: recommenders, then what was added, then embeddings."""
-    added = [
-        ModelInfo(name, getattr(model, "kind", "recommender"), "", "likes", _first_line(model))
-        for name, model in sorted(_registered.items())
-    ]
+    added = [_added(name, model, _first_line(model)) for name, model in sorted(_registered.items())]
     added += [
-        ModelInfo(name, "recommender", "", "likes", f"added by {_package(point)}")
+        _added(name, _load_point(point), f"added by {_package(point)}")
         for name, point in sorted(_entry_points().items())
         if name not in _registered
     ]
     embeddings = [
-        ModelInfo(name, "embedding", entry.paper, "triples", entry.good_for) for name, entry in EMBEDDINGS.items()
+        ModelInfo(name, Kind.EMBEDDING, entry.paper, str(TRIPLES), entry.good_for) for name, entry in EMBEDDINGS.items()
     ]
     return [entry.info(name) for name, entry in RECOMMENDERS.items()] + added + embeddings
+
+
+def names() -> list[str]:
+    """Return the names of every model, without loading one."""
+    return [*RECOMMENDERS, *sorted({*_registered, *_entry_points()}), *EMBEDDINGS]
+
+
+def class_of(name: str) -> Any:
+    """Return the class of a model, which has everything that `Model` declares.
+
+    Raises:
+        UsageError: no model has this name, or what was added under it is not a model.
+    """
+    return _checked(name, _maker(name))
+
+
+def _added(name: str, model: Any, good_for: str) -> ModelInfo:
+    found = _checked(name, model)
+    return ModelInfo(name, found.kind, "", str(found.inputs), good_for)
+
+
+def _checked(name: str, model: Any) -> Any:
+    """Return a class that was added, if it has everything that `Model` declares of classes.
+
+    Raises:
+        UsageError: something is missing.
+    """
+    members = ("name", "kind", "inputs", "fit", "save", "restored", "publication", "user_arrays")
+    if missing := [member for member in members if not hasattr(model, member)]:
+        raise UsageError(
+            f'Model "{name}" ({model!r}) lacks {", ".join(missing)}. Derive it from '
+            "kgplug.recommenders.Recommender, or add them; see docs/howto/your-own-model.md."
+        )
+    return model
 
 
 def _maker(name: str) -> Callable[..., Any]:

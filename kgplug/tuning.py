@@ -145,11 +145,11 @@ def tune(
 
     def train(chosen: dict[str, Any], on_epoch: Callable[[int, float], None]) -> float:
         trained: Any = models.create(name, **{**chosen, **limit})
-        inputs = (data, knowledge) if getattr(trained, "needs_knowledge", False) else (data,)
+        inputs = (data, knowledge) if trained.inputs.likes and trained.inputs.triples else (data,)
         return measure(trained.fit(*inputs, valid=valid, seed=seed, progress=False, on_epoch=on_epoch))
 
     sets = [each.fingerprint for each in (data, valid, knowledge) if each is not None]
-    if getattr(model, "reads_titles", False) and isinstance(data, Interactions):
+    if model.inputs.titles and isinstance(data, Interactions):
         sets.append(data.texts_fingerprint or "")
     identity = [model.name, settings, limit, {key: str(each) for key, each in space.items()}, seed]
     path = None if folder is None else study_path(folder, model.name, identity, sets)
@@ -167,8 +167,8 @@ def _kept(study: optuna.Study, path: Path | None) -> str | None:
 
 def _space_of(model: Recommender | EmbeddingModel, fixed: Mapping[str, Any]) -> tuple[Space, dict[str, Any]]:
     """Return (what is searched, the model's own settings as far as they lie in it)."""
-    space, own = getattr(type(model.config), "tuning", {}), dict(model.config)
-    if models.kind(model) == "embedding":
+    space, own = type(model.config).tuning, dict(model.config)
+    if not model.kind.gives_lists:
         from kgplug.embeddings.search_space import defaults, search_space
 
         space, own = search_space(model.name, model.config), defaults(model.name, model.config)  # type: ignore[arg-type]
@@ -199,21 +199,21 @@ def _metric_of(
     model: Any, data: KnowledgeGraph | Interactions, valid: KnowledgeGraph | Interactions, seed: int
 ) -> tuple[str, Callable[[Any], float]]:
     """Return the metric's name and the function that measures it on a trained model."""
-    if models.kind(model) == "embedding":
+    if not model.kind.gives_lists:
         from kgplug.embeddings.validation import validation_triples
 
         if not isinstance(data, KnowledgeGraph) or not isinstance(valid, KnowledgeGraph):
             raise UsageError(f"{model.name} is an embedding: pass a KnowledgeGraph as data and as valid.")
         triples = validation_triples(valid, data, floats_per_score=1, seed=seed, max_triples=MAX_RANKED_TRIPLES)
         known = data.triples
-        return "MRR (validation)", lambda trained: float((1 / trained.ranks(triples, known)).mean())
+        return model.kind.validation_metric, lambda trained: float((1 / trained.ranks(triples, known)).mean())
     from kgplug.evaluation.ctr import auc, label_pairs
     from kgplug.evaluation.experiment import score_pairs
 
     if not isinstance(data, Interactions) or not isinstance(valid, Interactions):
         raise UsageError(f"{model.name} is a recommender: pass Interactions as data and as valid.")
     pairs = label_pairs(valid, [data, valid], np.random.default_rng(seed))
-    return "AUC (validation)", lambda trained: auc(pairs.labels, score_pairs(trained, pairs))
+    return model.kind.validation_metric, lambda trained: auc(pairs.labels, score_pairs(trained, pairs))
 
 
 def _objective(

@@ -73,11 +73,11 @@ def tune(
     from kgplug import jobs, models, plots
 
     chosen = parse_settings(settings or [])
-    kind = models.kind(models.create(model, **chosen))  # refused before the database is asked
-    split = parse_split(kind, fractions, seed=seed, by=by, order=order)
+    made = models.create(model, **chosen)  # refused before the database is asked
+    split = parse_split(made.kind, fractions, seed=seed, by=by, order=order)
     _check_picture(picture)
     with open_graph() as graph:
-        data = jobs.read(graph, load_schema(graph, schema_file), name=model)
+        data = jobs.read(graph, load_schema(graph, schema_file), model=made)
         found = jobs.tune(
             model, data, open_runs(), trials=trials, epochs=epochs, settings=chosen, split=split, seed=seed
         )
@@ -150,17 +150,16 @@ def compare(
     from kgplug.jobs import compare as comparing
 
     chosen, lengths = parse_settings(settings or []), parse_lengths(k)
-    kind = comparing.kind_of(names, chosen)  # refused before the database is asked
-    split = parse_split(kind, fractions, seed=seed, by=by, order=order)
-    if kind == "embedding" and lengths != (10,):
+    made = comparing.create_all(names, chosen)  # refused before the database is asked
+    split = parse_split(made[0].kind, fractions, seed=seed, by=by, order=order)
+    if not made[0].kind.gives_lists and lengths != (10,):
         err.print("Embeddings give no lists: -k is not used.")
     with open_graph() as graph:
         table = comparing.compare(
-            names,
+            made,
             graph,
             load_schema(graph, schema_file),
             open_runs(),
-            settings=chosen,
             split=split,
             seed=seed,
             k=lengths,

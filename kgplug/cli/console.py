@@ -21,6 +21,7 @@ from rich.text import Text
 
 from kgplug import progress
 from kgplug.cli.completion import model_names
+from kgplug.data.kinds import Kind
 from kgplug.errors import UsageError
 from kgplug.graph.schema import DEFAULT_FILE, GraphSchema
 from kgplug.renamed import RenamedWarning
@@ -112,13 +113,13 @@ By = Annotated[SplitBy, typer.Option(help="Split each user's rows in these share
 Order = Annotated[SplitOrder, typer.Option(help="Which rows become test: random ones, or the latest.")]
 
 
-def parse_split(kind: str, shares: str | None, *, seed: int, by: SplitBy, order: SplitOrder) -> Split:
+def parse_split(kind: Kind, shares: str | None, *, seed: int, by: SplitBy, order: SplitOrder) -> Split:
     """Return the split that the options ask for; the default shares are those of the kind of model."""
-    from kgplug.jobs import DEFAULT_FRACTIONS, Split
+    from kgplug.jobs import Split
 
-    if kind == "embedding" and (by != SplitBy.user or order != SplitOrder.random):
+    if not kind.gives_lists and (by != SplitBy.user or order != SplitOrder.random):
         err.print("The triples of an embedding are split by their keys: --by and --order are not used.")
-    return Split(_fractions(shares) if shares else DEFAULT_FRACTIONS[kind], seed, by.value, order.value)
+    return Split(_fractions(shares) if shares else kind.fractions, seed, by.value, order.value)
 
 
 def _fractions(text: str) -> tuple[float, float, float]:

@@ -96,7 +96,7 @@ def publish(
     --similar 10 --similar-label Movie`, `kgplug publish MKR --where "item.year > 1990" --diversity 0.3`,
     `kgplug publish MKR --as films`
     """
-    from kgplug import jobs, models
+    from kgplug import jobs
     from kgplug.graph.publishing.options import PublishOptions
 
     if resume and (name is not None or replace):
@@ -118,7 +118,7 @@ def publish(
     with open_graph() as graph:
         (folder,) = resolve_here(runs, [str(run)], graph, schema_file)
         model, details = jobs.open_run(graph, folder, force=force)
-        if k != LIST_LENGTH and models.kind(model) == "embedding":
+        if k != LIST_LENGTH and not model.kind.gives_lists:
             err.print(f"Run {folder.name} is an embedding and gives no lists: -k is not used.")
         write = graph.preview if dry_run else graph.publish
         _print(write(model, options, details=details), as_json=as_json)

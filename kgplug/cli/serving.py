@@ -134,7 +134,7 @@ def predict(
     store = open_runs()
     if run is not None:
         store.resolve(run)  # an unknown run is refused before the database is asked
-    elif not any(info.kind == "embedding" for info in store.list()):
+    elif not any(info.gives_links for info in store.list()):
         raise UsageError("No embedding is trained yet. `kgplug train TransE` makes one.")
     with open_graph() as graph:
         folder = _embedding(store, run, graph, schema_file)
@@ -182,7 +182,7 @@ def _embedding(store: Runs, run: str | None, graph: Graph, schema_file: Path | N
     if run is not None:
         return resolve_here(store, [run], graph, schema_file)[0]
     here = this_graph(graph, schema_file)
-    found = [info.path for info in store.of(here)[0] if info.kind == "embedding"]
+    found = [info.path for info in store.of(here)[0] if info.gives_links]
     if not found:
         raise UsageError(f"No embedding is trained on this graph yet, {here}. `kgplug train TransE` makes one.")
     return found[-1]

@@ -103,20 +103,28 @@ def train(
     from kgplug.data.artefact import peek_content
 
     chosen = parse_settings(settings or [])
-    kind = models.kind(models.create(model, **chosen))  # refused before the database is asked
-    runs, split = open_runs(), parse_split(kind, fractions, seed=seed, by=by, order=order)
+    made = models.create(model, **chosen)  # refused before the database is asked
+    runs, split = open_runs(), parse_split(made.kind, fractions, seed=seed, by=by, order=order)
     if start is not None and fractions:
         raise UsageError("--from keeps the split of the earlier run, so that no test triple is learnt; omit --split.")
     if start is not None:
         runs.resolve(start)  # refused before the database is asked
     with open_graph() as graph:
         earlier = None if start is None else resolve_here(runs, [start], graph, schema_file)[0]
-        data = jobs.read(graph, load_schema(graph, schema_file), name=model)
+        data = jobs.read(graph, load_schema(graph, schema_file), model=made)
         written = {name: n for report in graph.reports.values() for name, n in report.written.items()}
         if own := sum(written.values()):  # a type that is read as feedback and as knowledge counts once
             note(f"{counted(own, 'relationship')} that kgplug wrote {'is' if own == 1 else 'are'} left out.")
         folder = jobs.train(
-            model, data, runs, settings=chosen, split=split, seed=seed, start=earlier, freeze=freeze, final=final
+            made if start is None else model,
+            data,
+            runs,
+            settings=chosen,
+            split=split,
+            seed=seed,
+            start=earlier,
+            freeze=freeze,
+            final=final,
         )
     info = runs.info(folder)
     if as_json:
@@ -169,7 +177,7 @@ def runs(as_json: Json = False) -> None:
 def _run_facts(info: RunInfo) -> dict[str, Any]:
     """Return a run as machines read it, its id under "run" as in every other output."""
     facts = {("run" if name == "id" else name): value for name, value in vars(info).items()}
-    return facts | {"graph": info.graph.to_dict()}
+    return facts | {"graph": info.graph.to_dict(), "kind": info.kind or ""}
 
 
 def _figures(info: RunInfo) -> str:

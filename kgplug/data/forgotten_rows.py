@@ -27,7 +27,7 @@ def without_person(
     if memory is None:
         return arrays
     own = hash_keys(np.array([key, None], dtype=object)[:1])
-    if content["kind"] == "recommender":
+    if "user_keys" in content:
         users, items = (hash_keys(_column(content[name])) for name in ("user_keys", "item_keys"))
         found = np.concatenate([hash_pairs(own, items), hash_pairs(users, own) if is_item else own[:0]])
     else:

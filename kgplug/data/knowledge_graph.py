@@ -113,7 +113,7 @@ class KnowledgeGraph:
         return fingerprint(self.entity_keys, self.entity_labels, self.relations, self.triples)
 
     @cached_property
-    def triple_hashes(self) -> np.ndarray:
+    def row_hashes(self) -> np.ndarray:
         """uint64 (n_triples,), a hash of each triple that depends only on its labels, keys and relation."""
         head, relation, tail = self.triples.T
         entity = self.entity_hashes

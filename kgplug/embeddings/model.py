@@ -13,11 +13,13 @@ import numpy as np
 import torch
 
 from kgplug.data.artefact import new_run_id, read_artefact, write_artefact
+from kgplug.data.kinds import TRIPLES, Inputs, Kind
 from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.data.publication import Publication, RelationVectors, vectors_by_label
 from kgplug.data.ranking.ties import Ties
 from kgplug.data.ranking.top_k import top_k
 from kgplug.data.row_memory import RowMemory
+from kgplug.data.user_arrays import EntityArrays
 from kgplug.data.values.keys import fingerprint
 from kgplug.data.values.whole_numbers import is_whole, whole_number
 from kgplug.embeddings.catalogue import EMBEDDINGS, embedding_name
@@ -53,7 +55,8 @@ class EmbeddingModel:
         run: id of this training, under which it is saved and published.
     """
 
-    kind: ClassVar[str] = "embedding"
+    kind: ClassVar[Kind] = Kind.EMBEDDING
+    inputs: ClassVar[Inputs] = TRIPLES
 
     entity_keys: np.ndarray
     entity_labels: np.ndarray
@@ -431,6 +434,11 @@ class EmbeddingModel:
             **({} if self.graph_schema is None else {"schema": self.graph_schema}),
             **facts,
         })  # fmt: skip
+
+    @classmethod
+    def user_arrays(cls) -> EntityArrays:
+        """Return how a user, who is an entity here, is removed from the saved arrays."""
+        return EntityArrays()
 
     @classmethod
     def load(cls, folder: Path) -> Self:

@@ -187,7 +187,7 @@ def evaluate_ctr(
         data = divide(interactions, fractions, like_threshold=like_threshold, protocol=protocol, seed=seed)
         began = time.perf_counter()
         model.fit(
-            data.train, knowledge if model.needs_knowledge else None, valid=data.valid, seed=seed, progress=progress
+            data.train, knowledge if model.inputs.triples else None, valid=data.valid, seed=seed, progress=progress
         )
         seconds = time.perf_counter() - began
         rows.append({

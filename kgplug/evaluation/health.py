@@ -42,7 +42,7 @@ def worse_than_popularity(
     """
     right = test.likes()
     users = distinct(right.users)
-    if not getattr(model, "personal", True) or len(users) < _LEAST_USERS:
+    if not model.personal or len(users) < _LEAST_USERS:
         return None
     users = users[:: -(-len(users) // _USERS)]
     popular = Popularity().fit(train)

@@ -15,6 +15,7 @@ from kgplug.evaluation.metrics.catalogue import SORTED_BY, shown_once
 from kgplug.evaluation.metrics.metric import Better, Shown
 from kgplug.graph.graph import Graph
 from kgplug.graph.schema import GraphSchema
+from kgplug.models import Model
 from kgplug.training.runs import Runs
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ NOTHING_IN_COMMON = "Embeddings and recommenders have no figure in common. Name 
 
 
 def compare(
-    names: Sequence[str],
+    names: Sequence[str | Model],
     graph: Graph,
     schema: GraphSchema,
     runs: Runs,
@@ -40,26 +41,23 @@ def compare(
     A run that was trained on just this is taken as it is.
 
     Args:
-        names: of embeddings, or of recommenders, as in `kgplug.create`.
-        settings: of every one of them.
+        names: of embeddings, or of recommenders, as in `kgplug.create`; or untrained models.
+        settings: of each model given by name.
         k: Lengths of the lists to measure; recommenders are sorted by NDCG at the first.
 
     Returns:
         One row a model, the best first: the figures of `jobs.evaluate`, the seconds of its training, how many
         numbers it keeps ("parameters"), its run.
     """
-    made = {model.name: model for model in (models.create(name, **(settings or {})) for name in names)}
-    kind = kind_of(names, settings or {})
-    needs = next((name for name, model in made.items() if getattr(model, "needs_knowledge", False)), next(iter(made)))
-    data = jobs.read(graph, schema, name=needs, progress=progress)
+    made = list({model.name: model for model in create_all(names, settings or {})}.values())
+    kind = made[0].kind
+    data = jobs.read(graph, schema, model=made, progress=progress)
     trained: dict[Path, str] = {}
     kept = "The same command, given again, keeps the models that are trained."
     with when_interrupted(lambda: kept if trained else None):
-        for name in made:
-            folder = jobs.train(
-                name, data, runs, settings=settings, split=split, seed=seed, reuse=True, progress=progress
-            )
-            trained[folder] = name
+        for model in made:
+            folder = jobs.train(model, data, runs, split=split, seed=seed, reuse=True, progress=progress)
+            trained[folder] = model.name
         table = jobs.evaluate(graph, list(trained), k=tuple(k), progress=progress)[kind]
     table.index = pd.Index(list(trained.values()), name="model")
     table["seconds"] = [runs.info(folder).seconds for folder in trained]
@@ -91,13 +89,17 @@ def draw(folders: Sequence[Path]) -> Figure:
     return plots.comparison_figure({labels[folder]: c["history"] for folder, c in contents.items()}, table)
 
 
-def kind_of(names: Sequence[str], settings: dict[str, Any]) -> str:
-    """Return the one kind of the models of these names and settings.
+def create_all(names: Sequence[str | Model], settings: dict[str, Any]) -> list[Model]:
+    """Return untrained models of one kind.
+
+    Args:
+        names: of models, or models, which stay as they are.
+        settings: of each model given by name.
 
     Raises:
         UsageError: they are of both kinds, or a name or setting is wrong.
     """
-    kinds = {models.kind(models.create(name, **settings)) for name in names}
-    if len(kinds) != 1:
+    made: list[Model] = [models.create(name, **settings) if isinstance(name, str) else name for name in names]
+    if len({model.kind for model in made}) != 1:
         raise UsageError(NOTHING_IN_COMMON)
-    return kinds.pop()
+    return made

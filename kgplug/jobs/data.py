@@ -3,26 +3,40 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from kgplug import models
 from kgplug.data.graph_identity import GraphIdentity
 from kgplug.data.interactions import Interactions
+from kgplug.data.kinds import LIKES_AND_TRIPLES, Kind
 from kgplug.data.knowledge_graph import KnowledgeGraph
+from kgplug.data.row_memory import RowMemory
 from kgplug.data.splitting import check_fractions, check_seed
 from kgplug.errors import RunError, UsageError
 from kgplug.graph.graph import Graph
 from kgplug.graph.identity import graph_identity
 from kgplug.graph.schema import GraphSchema
+from kgplug.models import Model
 from kgplug.training.runs import EVALUATION
 
-if TYPE_CHECKING:
-    from kgplug.embeddings.model import EmbeddingModel
-    from kgplug.recommenders.base import Recommender
+DEFAULT_FRACTIONS = {kind: kind.fractions for kind in Kind}  # of training, validation and test set
 
-DEFAULT_FRACTIONS = {"recommender": (0.8, 0.1, 0.1), "embedding": (0.9, 0.05, 0.05)}  # of training, validation, test
+
+@dataclass(frozen=True)
+class Sets:
+    """The parts of one split: feedback for a recommender, triples for an embedding. An empty part is None."""
+
+    train: Interactions | KnowledgeGraph
+    valid: Interactions | KnowledgeGraph | None
+    test: Interactions | KnowledgeGraph | None
+
+    @property
+    def memory(self) -> RowMemory:
+        """What a run remembers of its split."""
+        return RowMemory.of_sets(*(None if part is None else part.row_hashes for part in vars(self).values()))
 
 
 @dataclass(frozen=True)
@@ -82,33 +96,58 @@ class GraphData:
             "knowledge": None if self.knowledge is None else self.knowledge.fingerprint,
         }
 
-    def used_by(self, model: Recommender | EmbeddingModel) -> dict[str, str | None]:
-        """Return the fingerprints of what a model learns from; those of titles only where it reads them."""
+    def used_by(self, model: Model) -> dict[str, str | None]:
+        """Return the fingerprints of what a model learns from, and of titles if it reads them."""
         used = self.fingerprints
-        if models.kind(model) == "embedding":
+        if not model.inputs.likes:
             used["interactions"] = None
-        elif not getattr(model, "needs_knowledge", False):
+        if not model.inputs.triples:
             used["knowledge"] = None
-        if getattr(model, "reads_titles", False):
+        if model.inputs.titles:
             used["titles"] = None if self.interactions is None else self.interactions.texts_fingerprint
         return used
 
+    def sets(self, model: Model, split: Split) -> Sets:
+        """Return the training, validation and test set of a model."""
+        if model.inputs.likes:
+            assert self.interactions is not None
+            return Sets(*split.interactions(self.interactions))
+        assert self.knowledge is not None
+        return Sets(*split.triples(self.knowledge))
 
-def read(graph: Graph, schema: GraphSchema, *, name: str | None = None, progress: bool | None = None) -> GraphData:
-    """Pull what a model needs from the graph: feedback for recommenders, triples where the model uses them.
+    def inputs_of(self, model: Model, sets: Sets) -> list[Interactions | KnowledgeGraph]:
+        """Return what `fit` of a model gets by position: the training set, and the triples if it needs both."""
+        both = model.inputs.likes and model.inputs.triples
+        return [sets.train, self.knowledge] if both and self.knowledge is not None else [sets.train]
+
+
+def read(
+    graph: Graph,
+    schema: GraphSchema,
+    *,
+    model: Model | Sequence[Model] | None = None,
+    name: str | None = None,
+    progress: bool | None = None,
+) -> GraphData:
+    """Pull what models need from the graph: feedback, triples, or both.
 
     Args:
-        name: of the model; None pulls both.
+        model: one or several; None pulls both.
+        name: of a model, in place of `model`.
     """
-    model = None if name is None else models.create(name)
-    wants_feedback = model is None or models.kind(model) == "recommender"
-    wants_triples = model is None or models.kind(model) == "embedding" or getattr(model, "needs_knowledge", False)
+    if name is not None:
+        model = models.create(name)
+    needed = [LIKES_AND_TRIPLES] if model is None else [one.inputs for one in _several(model)]
     return GraphData(
         schema,
-        graph.read_interactions(schema, progress=progress) if wants_feedback else None,
-        graph.read_knowledge(schema, progress=progress) if wants_triples else None,
+        graph.read_interactions(schema, progress=progress) if any(inputs.likes for inputs in needed) else None,
+        graph.read_knowledge(schema, progress=progress) if any(inputs.triples for inputs in needed) else None,
         graph_identity(graph.connection, schema),
     )
+
+
+def _several(model: Model | Sequence[Model]) -> Sequence[Model]:
+    return model if isinstance(model, Sequence) else [model]
 
 
 def evaluation_of(folder: Path) -> dict[str, float]:

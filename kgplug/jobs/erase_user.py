@@ -6,15 +6,17 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from kgplug import models
 from kgplug.data.artefact import peek_content, read_artefact, write_artefact
 from kgplug.data.erased_items import ERASED_ITEM, ERASED_USER, without_item
 from kgplug.data.forgotten_rows import without_person
 from kgplug.data.graph_identity import GraphIdentity
 from kgplug.data.own_items import OWN_ITEMS
+from kgplug.data.user_arrays import UserArrays
 from kgplug.data.values.key_text import FoundKey, choose_key
 from kgplug.errors import RunError, UsageError
 from kgplug.graph.find_key import find_key, has_key, unknown_key
@@ -23,17 +25,13 @@ from kgplug.graph.identity import graph_identity
 from kgplug.graph.lookups import other_keys
 from kgplug.graph.publishing.erase import erase_user as erase_from_graph
 from kgplug.plain_text import counted
-from kgplug.recommenders.catalogue import RECOMMENDERS
 from kgplug.training.runs import Runs
 
 if TYPE_CHECKING:
     from kgplug.graph.publishing.erase import EraseReport
 
-# Arrays of one row a user, by the end of their name, of all recommenders that kgplug has.
-_USER_ROWS = ("users", "user_bias", "user_logits", "memories", "histories")
-# Arrays that say where each user's part of others begins: end of the name → ends of those others.
-_USER_STARTS = {"indptr": ("indices", "data"), "rated_starts": ("rated_items", "rated_weights")}
-_ITEM_MATRICES = ("similarity.indptr", "cf.indptr", "semantic.indptr", "features.indptr")  # of one row per item
+_PREFIX = "model."  # of the names of a recommender's own arrays in a run
+_RUN_ARRAYS = UserArrays(matrices=("seen", "liked"))  # of every recommender's run
 
 
 @dataclass(frozen=True)
@@ -180,7 +178,7 @@ def _names_of(graph: Graph, known: GraphIdentity, user: int | str) -> list[int |
 
 def _user_keys(content: dict, label: str) -> list:
     """Return the keys of users by number, with None in place of other entities."""
-    if content.get("kind") == "recommender":
+    if "user_keys" in content:
         return _keys_of(content, "user_keys", None, label)
     return _keys_of(content, "entity_keys", "entity_labels", label)
 
@@ -201,27 +199,29 @@ def erase_from_run(folder: Path, label: str, user: int | str) -> bool:
         user: key.
 
     Raises:
-        RunError: the run is damaged, or of a model of another package, whose arrays nobody here knows.
+        RunError: the run is damaged, or its model does not say which arrays are about users, or is not installed.
     """
     known = _user_keys(peek_content(folder), label)
     if user not in known and user not in _item_keys_of(peek_content(folder), label):
         return False
     arrays, content = read_artefact(folder)
     row = known.index(user) if user in known else -1
-    if content["kind"] == "recommender":
-        if content["model"] not in RECOMMENDERS:
-            raise RunError(f"{folder}: nobody knows which arrays of {content['model']} are of users. Delete the run.")
+    removal = _class_of(folder, content).user_arrays()
+    if removal is None:
+        raise RunError(
+            f"{folder}: {content['model']} does not say which of its arrays are about users. Delete the run."
+        )
+    if "user_keys" in content:
         item = _own_item(arrays, content, row, user, label)
         arrays = without_person(arrays, content, label, user, is_item=item >= 0)
         if row >= 0:
-            arrays = _without_user(arrays, row, len(content["user_keys"]))
+            arrays = _without_user(arrays, removal, row)
             content["user_keys"][row] = ERASED_USER.format(row)
         if item >= 0:
             arrays = without_item(arrays, item, len(content["item_keys"]))
             content["item_keys"][item] = ERASED_ITEM.format(item)
     else:
-        arrays = without_person(arrays, content, label, user)
-        arrays = _without_entity(arrays, row, len(content["entity_keys"]))
+        arrays = removal.without(without_person(arrays, content, label, user), row, len(content["entity_keys"]))
         content["entity_keys"][row] = ERASED_USER.format(row)
     write_artefact(folder, arrays, {**content, "key": ""})
     return True
@@ -248,44 +248,20 @@ def _own_item(arrays: dict[str, np.ndarray], content: dict, row: int, user: int 
     return keys.index(user) if user in keys else -1
 
 
-def _without_user(arrays: dict[str, np.ndarray], row: int, n_users: int) -> dict[str, np.ndarray]:
-    """Return a recommender's arrays with a user's rows zero, and without the user's part of lists."""
-    kept = dict(arrays)
-    for name, array in arrays.items():
-        if name.endswith(_USER_ROWS) and len(array) == n_users:
-            kept[name] = array.copy()
-            kept[name][row] = 0
-        if name == OWN_ITEMS:
-            kept[name] = array.copy()
-            kept[name][row] = -1
-        if name == "model.likes" and array.ndim == 2 and len(array) == 2:  # users and items of RKGE's paths
-            kept[name] = array[:, array[0] != row]
-        for end, others in _USER_STARTS.items():
-            if not name.endswith(end) or name.endswith(_ITEM_MATRICES) or array.shape != (n_users + 1,):
-                continue
-            stem = name.removesuffix(end)
-            gone = np.zeros(int(array[-1]), dtype=bool)
-            gone[array[row] : array[row + 1]] = True
-            if stem.endswith("near."):  # of users with users
-                gone |= arrays[f"{stem}indices"] == row
-            before = np.concatenate([[0], np.cumsum(gone)])  # gone before each place
-            kept[name] = (array - before[array]).astype(array.dtype)
-            for other in others:
-                if f"{stem}{other}" in arrays:
-                    kept[f"{stem}{other}"] = arrays[f"{stem}{other}"][~gone]
-    return kept
+def _class_of(folder: Path, content: dict) -> Any:
+    """Return the class of a run's model."""
+    try:
+        return models.class_of(content["model"])
+    except UsageError as error:
+        raise RunError(f"{folder} holds a model that is not installed here. {error} Or delete the run.") from None
 
 
-def _without_entity(arrays: dict[str, np.ndarray], row: int, n_entities: int) -> dict[str, np.ndarray]:
-    """Return an embedding's arrays with an entity's vectors zero, and its triples to itself only."""
-    kept = {name: array.copy() for name, array in arrays.items()}
-    for name, array in kept.items():
-        if name == "graph.triples":
-            array[np.ix_((array[:, [0, 2]] == row).any(axis=1), [0, 2])] = row
-        elif name.endswith(".sources"):  # of messages along triples
-            targets = kept[name.removesuffix("sources") + "targets"]
-            touched = (array == row) | (targets == row)
-            array[touched], targets[touched] = row, row
-        elif "entity" in name and len(array) == n_entities:
-            array[row] = 0
+def _without_user(arrays: dict[str, np.ndarray], removal: UserArrays, row: int) -> dict[str, np.ndarray]:
+    """Return a recommender's run arrays with a user's rows zero, and without the user's part of lists."""
+    own = {name.removeprefix(_PREFIX): array for name, array in arrays.items() if name.startswith(_PREFIX)}
+    kept = _RUN_ARRAYS.without(arrays, row)
+    kept |= {f"{_PREFIX}{name}": array for name, array in removal.without(own, row).items()}
+    if OWN_ITEMS in arrays:
+        kept[OWN_ITEMS] = arrays[OWN_ITEMS].copy()
+        kept[OWN_ITEMS][row] = -1
     return kept

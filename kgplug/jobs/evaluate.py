@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kgplug.data.artefact import read_content, write_text_whole
+from kgplug.data.kinds import Kind
 from kgplug.errors import DataError, KgplugError, RunError, UsageError
 from kgplug.graph.graph import Graph
 from kgplug.graph.identity import graph_identity
 from kgplug.graph.schema import GraphSchema
 from kgplug.jobs.data import evaluation_of, refuse_other_graph
 from kgplug.jobs.health import joined, keep
-from kgplug.jobs.measured_rows import MeasuredRun, TestFeedback, TestRows, TestTriples
+from kgplug.jobs.measured_rows import TEST_ROWS, MeasuredRun, TestRows
 from kgplug.progress import stage
 from kgplug.strict_json import dumps
 from kgplug.training.runs import EVALUATION
@@ -113,7 +114,7 @@ class _Work:
         """Measure runs on the same rows of the graph, and keep their figures."""
         kind = group[0].content["kind"]
         try:
-            rows: TestRows = (TestTriples if kind == "embedding" else TestFeedback)(self.graph, group, progress)
+            rows: TestRows = TEST_ROWS[kind](self.graph, group, progress)
         except (DataError, UsageError) as error:  # the graph holds nothing that these runs are about
             for run in group:
                 self._fail_all(run, RunError(f"Run {run.folder.name} cannot be measured: {error}"))
@@ -166,7 +167,7 @@ def _what_to_read(content: dict) -> str:
     """Return what has to be read from the graph for a run: runs with the same text are measured on the same rows."""
     schema = GraphSchema.model_validate(content["schema"]).model_dump()
     schema["item"].pop("title")
-    if content["kind"] != "embedding":
+    if content["kind"] == Kind.RECOMMENDER:
         del schema["knowledge"]
         for name in ("like_threshold", "timestamp"):  # do not change which rows there are
             schema["feedback"].pop(name, None)

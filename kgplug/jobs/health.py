@@ -1,4 +1,4 @@
-"""What is dead about a run: found after training or at evaluation, kept in its folder, told before a publish."""
+"""What is wrong with a run: found after training or at evaluation, kept in its folder, reported before a publish."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ import json
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from kgplug.data.artefact import write_text_whole
 from kgplug.data.interactions import Interactions
 from kgplug.errors import RunError
+from kgplug.jobs.data import Sets
+from kgplug.models import Model
+from kgplug.recommenders.base import Recommender
 from kgplug.strict_json import dumps
 from kgplug.training.runs import HEALTH
 
@@ -20,19 +22,22 @@ _log = logging.getLogger(__name__)
 _SHARE, _LEAST_S = 0.05, 2.0  # of the training's time, and seconds: what comparing lists may take
 
 
-def after_training(model: Any, train: Interactions, valid: Interactions | None, *, seconds: float) -> list[str]:
-    """Return what is dead about a recommender that was just trained; `fit` has said already what it found itself.
+def after_training(model: Model, sets: Sets, *, seconds: float) -> list[str]:
+    """Return what is wrong with a model that was just trained; `fit` has already warned of what it found itself.
 
     Args:
-        model: fitted on `train`.
-        train, valid: parts of its split.
-        seconds: the training took.
+        model: fitted on the training set.
+        sets: of its split.
+        seconds: duration of the training.
     """
     from kgplug.evaluation.health import after_training as findings_of
 
-    found = findings_of(model, train, valid, within_s=max(_LEAST_S, _SHARE * seconds))
+    if not (isinstance(model, Recommender) and isinstance(sets.train, Interactions)):
+        return list(model.health)
+    valid = sets.valid if isinstance(sets.valid, Interactions) else None
+    found = findings_of(model, sets.train, valid, within_s=max(_LEAST_S, _SHARE * seconds))
     for sentence in found:
-        if sentence not in getattr(model, "health", []):
+        if sentence not in model.health:
             _log.warning("%s: %s.", model.name, sentence)
     return found
 

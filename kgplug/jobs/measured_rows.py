@@ -11,6 +11,7 @@ import numpy as np
 
 from kgplug import models
 from kgplug.data.artefact import read_arrays
+from kgplug.data.kinds import Kind
 from kgplug.data.row_memory import HASHES, NEW, SETS, TEST, TRAINING, RowMemory, common_test_rows
 from kgplug.errors import DataError, KgplugError, RunError
 from kgplug.graph.graph import Graph
@@ -234,12 +235,12 @@ class TestTriples(TestRows):
 
     def read(self, graph: Graph, progress: bool | None) -> np.ndarray:
         self.data = graph.read_knowledge(self.schema, progress=progress)
-        return self.data.triple_hashes
+        return self.data.row_hashes
 
     def split_again(self, run: MeasuredRun, split: Split) -> RowMemory | None:
         if run.content["data"]["knowledge"] != self.data.fingerprint:
             return None
-        return RowMemory.of_sets(*(None if part is None else part.triple_hashes for part in split.triples(self.data)))
+        return RowMemory.of_sets(*(None if part is None else part.row_hashes for part in split.triples(self.data)))
 
     def known_to(self, content: dict) -> np.ndarray:
         return np.all(self._numbered(_vocabulary(content)) >= 0, axis=1)
@@ -277,3 +278,7 @@ def _vocabulary(content: dict) -> KnowledgeGraph:
     names = ("entity_keys", "entity_labels", "relations")
     keys, labels, relations = (np.array([*content[name], None], dtype=object)[:-1] for name in names)
     return KnowledgeGraph(keys, labels, relations, np.empty((0, 3), dtype=np.int64))
+
+
+TEST_ROWS = {Kind.RECOMMENDER: TestFeedback, Kind.EMBEDDING: TestTriples}
+"""What runs of each kind are measured on."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from kgplug import models
 from kgplug.data.artefact import read_content
+from kgplug.data.kinds import Kind
 from kgplug.errors import UsageError
 from kgplug.graph.graph import Graph
 from kgplug.graph.identity import graph_identity
@@ -46,7 +47,7 @@ def predict(
 
     content = read_content(folder)
     refuse_other_graph(graph_identity(graph.connection, None), folder, content)
-    if content["kind"] != "embedding":
+    if Kind(content["kind"]).gives_lists:
         raise UsageError(f"{content['model']} is a recommender; links are predicted by an embedding, such as TransE.")
     model = cast("EmbeddingModel", models.load(folder))
     ends: dict[str, Any] = {"head_label": head_label, "tail_label": tail_label, "head": head, "tail": tail}

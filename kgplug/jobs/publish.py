@@ -158,7 +158,7 @@ def diff(runs: Sequence[Path], *, k: int = 10) -> ListDifference:
     """
     both = [cast("Recommender", models.load(folder)) for folder in runs]
     for model in both:
-        if models.kind(model) != "recommender":
+        if not model.kind.gives_lists:
             raise UsageError(f"Run {model.run} is an embedding and gives no lists. Name two runs of recommenders.")
     if len({(model.user_label, model.item_label) for model in both}) > 1:
         raise UsageError("The two runs have users or items of different labels, so their lists share nothing.")

@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 import logging
 import time
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from kgplug import models
 from kgplug.data.artefact import peek_content, read_content, write_text_whole
 from kgplug.data.graph_identity import GraphIdentity
-from kgplug.data.row_memory import RowMemory
 from kgplug.data.values.keys import fingerprint
 from kgplug.data.values.whole_numbers import whole_number
 from kgplug.errors import RunError, TrainingError, UsageError, when_interrupted
 from kgplug.jobs import health
 from kgplug.jobs.data import (
-    DEFAULT_FRACTIONS,
     GraphData,
     Split,
     evaluation_of,
     split_of,
 )
+from kgplug.models import Model
 from kgplug.progress import stage
 from kgplug.strict_json import dumps
 from kgplug.training.runs import EVALUATION, Runs
@@ -38,7 +36,7 @@ _log = logging.getLogger(__name__)
 
 
 def train(
-    name: str,
+    model: str | Model,
     data: GraphData,
     runs: Runs,
     *,
@@ -51,15 +49,17 @@ def train(
     final: bool = False,
     progress: bool | None = None,
 ) -> Path:
-    """Train a model and keep it as a run; the test part is split off and not looked at.
+    """Train a model and keep it as a run; the test set is split off and not used.
 
     A training that was interrupted goes on from its checkpoint when it is asked for again with the
     same model, settings, seed, split and data.
 
     Args:
+        model: an untrained model, or its name for `kgplug.create`.
+        settings: of the model, if it is given by name.
         reuse: return the run that was trained on just this, if there is one.
         start: a run of an embedding to go on from; its settings and its split are taken over, so that no
-            triple of its test part comes to be trained on.
+            triple of its test set is learnt.
         freeze: what that run knows keeps its vectors bit for bit.
         final: train on all rows, with the settings and the number of epochs that the validation set has chosen in a
             training on the training set alone. That run, the origin, is trained first if it does not exist; the final
@@ -76,17 +76,16 @@ def train(
     seed = whole_number(seed, "seed")
     origin: dict | None = None
     if final:
-        origin = _origin(name, data, runs, settings=settings, split=split, seed=seed, start=start, progress=progress)
-        settings, split = _chosen(origin), Split((1.0, 0.0, 0.0), seed)
-    earlier = None if start is None else _earlier(start, name)
+        origin = _origin(model, data, runs, settings=settings, split=split, seed=seed, start=start, progress=progress)
+        model, settings, split = origin["model"], _chosen(origin), Split((1.0, 0.0, 0.0), seed)
+    if start is None and freeze:
+        raise UsageError("freeze keeps the vectors of an earlier run: name it with --from RUN (start=…).")
+    earlier = None if start is None else _earlier(start, model if isinstance(model, str) else model.name)
     if start is not None:
         before = read_content(start)
         settings, split = {**before["settings"], **(settings or {})}, split_of(before)
-    elif freeze:
-        raise UsageError("freeze keeps the vectors of an earlier run: name it with --from RUN (start=…).")
-    model = models.create(name, **(settings or {}))
-    kind = models.kind(model)
-    split = split or Split(fractions=DEFAULT_FRACTIONS[kind])
+    model = _untrained(model, settings)
+    split = split or Split(fractions=model.kind.fractions)
     used = data.used_by(model)
     asked = {
         "model": model.name,
@@ -104,7 +103,8 @@ def train(
     checkpoint, outdated = _checkpoints(runs, meant, key)
     if outdated:
         _log.warning(
-            "The graph has changed since this training of %s was interrupted, so it cannot go on: training anew.", name
+            "The graph has changed since this training of %s was interrupted, so it cannot go on: training again.",
+            model.name,
         )
     began = time.perf_counter()
     options: dict[str, Any] = {"seed": seed, "progress": progress, "checkpoint": checkpoint}
@@ -116,10 +116,10 @@ def train(
         return "The same command, given again, goes on from the last checkpoint." if kept else None
 
     failure = None
-    parts = _parts(kind, data, split)
+    sets = data.sets(model, split)
     try:
         with when_interrupted(goes_on), stage(f"Training {model.name}", progress=progress):
-            _fit(model, data, parts, options)
+            model.fit(*data.inputs_of(model, sets), valid=sets.valid, **options)
     except TrainingError as error:
         if not model.history:
             raise
@@ -128,14 +128,14 @@ def train(
     folder = runs.path(model.run)
     model.save(
         folder,
-        **_memory(model, parts),
+        memory=sets.memory,
         key="" if failure else key,
         created=datetime.now(UTC).isoformat(timespec="microseconds"),  # runs of one second have an order
         seconds=round(seconds, 1),
-        health=_health(model, parts, seconds),
+        health=health.after_training(model, sets, seconds=seconds),
         split=asdict(split),
         data=used,
-        metrics=_validation_figures(model, kind) if origin is None else origin["metrics"],
+        metrics=_validation_metrics(model) if origin is None else origin["metrics"],
         schema=data.schema.model_dump(),
         graph=data.identity.to_dict(),
         started_from=None if earlier is None else earlier.run,
@@ -151,7 +151,7 @@ def train(
 
 
 def _origin(
-    name: str,
+    model: str | Model,
     data: GraphData,
     runs: Runs,
     *,
@@ -169,10 +169,13 @@ def _origin(
             "A final run takes its epochs and metrics from a run with a validation set, and this split has none. Use "
             "--split 0.8,0.1,0.1, or omit --final: the run learns all rows anyway."
         )
-    folder = train(
-        name, data, runs, settings=settings, split=split, seed=seed, reuse=True, progress=progress
-    )  # fmt: skip
+    folder = train(model, data, runs, settings=settings, split=split, seed=seed, reuse=True, progress=progress)
     return read_content(folder)
+
+
+def _untrained(model: str | Model, settings: dict[str, Any] | None) -> Model:
+    """Return the model itself, or the one of that name with the settings."""
+    return models.create(model, **(settings or {})) if isinstance(model, str) else model
 
 
 def _chosen(origin: dict) -> dict[str, Any]:
@@ -197,52 +200,21 @@ def _checkpoints(runs: Runs, asked: str, key: str) -> tuple[Path, list[Path]]:
 
 def _earlier(folder: Path, name: str) -> EmbeddingModel:
     """Return the model of a run to go on from."""
+    from kgplug.embeddings.model import EmbeddingModel
+
     model = models.load(folder)
-    if models.kind(model) != "embedding":
+    if not isinstance(model, EmbeddingModel):
         raise UsageError(
-            f"Run {folder.name} is a {model.name}; a training goes on from embeddings only. Train {name} anew."
+            f"Run {folder.name} is a {model.name}, and only an embedding can be trained further. Train {name} without "
+            "--from."
         )
-    return cast("EmbeddingModel", model)
+    return model
 
 
-def _parts(kind: str, data: GraphData, split: Split) -> tuple[Any, Any, Any]:
-    """Return the training, validation and test set of what a kind of model learns; an empty one is None."""
-    if kind == "embedding":
-        assert data.knowledge is not None
-        return split.triples(data.knowledge)
-    assert data.interactions is not None
-    return split.interactions(data.interactions)
-
-
-def _fit(model: Any, data: GraphData, parts: tuple[Any, Any, Any], options: dict[str, Any]) -> None:
-    """Fit on the training set."""
-    learnt, valid, _ = parts
-    if models.kind(model) == "embedding":
-        model.fit(learnt, valid=valid, **options)
-    else:
-        model.fit(learnt, data.knowledge if model.needs_knowledge else None, valid=valid, **options)
-
-
-def _memory(model: Any, parts: tuple[Any, Any, Any]) -> dict[str, RowMemory]:
-    """Return what a run remembers of its split, as the argument of `save`; {} for a class that does not take it."""
-    if "memory" not in inspect.signature(model.save).parameters:
-        return {}
-    name = "triple_hashes" if models.kind(model) == "embedding" else "row_hashes"
-    return {"memory": RowMemory.of_sets(*(None if part is None else getattr(part, name) for part in parts))}
-
-
-def _health(model: Any, parts: tuple[Any, Any, Any], seconds: float) -> list[str]:
-    """Return what is dead about a model that was just trained."""
-    if models.kind(model) == "embedding":
-        return list(getattr(model, "health", []))
-    return health.after_training(model, parts[0], parts[1], seconds=seconds)
-
-
-def _validation_figures(model: Any, kind: str) -> dict[str, float]:
-    """Return the best validation figure of a training by name, {} without one."""
+def _validation_metrics(model: Model) -> dict[str, float]:
+    """Return the best validation metric of a training by name, {} without one."""
     best = model.history.get("validation") or []
-    name = "MRR (validation)" if kind == "embedding" else "AUC (validation)"
-    return {name: round(max(best), 4)} if best else {}
+    return {model.kind.validation_metric: round(max(best), 4)} if best else {}
 
 
 def _find(runs: Runs, key: str, graph: GraphIdentity) -> Path | None:

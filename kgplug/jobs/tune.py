@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from kgplug import models
-from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.errors import UsageError
-from kgplug.jobs.data import DEFAULT_FRACTIONS, GraphData, Split
+from kgplug.jobs.data import GraphData, Split
 from kgplug.training.runs import Runs
 
 if TYPE_CHECKING:
@@ -37,16 +36,10 @@ def tune(
     from kgplug import tuning
 
     model = models.create(name, **(settings or {}))
-    kind = models.kind(model)
-    split = split or Split(fractions=DEFAULT_FRACTIONS[kind])
-    whole = data.knowledge if kind == "embedding" else data.interactions
-    assert whole is not None
-    train_part, valid, _ = split.triples(whole) if isinstance(whole, KnowledgeGraph) else split.interactions(whole)
-    if valid is None:
-        raise UsageError(
-            "Settings are chosen by the validation part, and this split has none. Use --split 0.8,0.1,0.1."
-        )
+    sets = data.sets(model, split or Split(fractions=model.kind.fractions))
+    if sets.valid is None:
+        raise UsageError("Settings are chosen by the validation set, and this split has none. Use --split 0.8,0.1,0.1.")
     return tuning.tune(
-        model.name, train_part, data.knowledge if getattr(model, "needs_knowledge", False) else None, valid=valid,
+        model.name, *data.inputs_of(model, sets), valid=sets.valid,
         trials=trials, seed=seed, epochs=epochs, folder=runs.folder / ".tuning", progress=progress, **(settings or {}),
     )  # fmt: skip

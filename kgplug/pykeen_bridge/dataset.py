@@ -53,7 +53,7 @@ class Neo4j(LazyDataset):
     def _load(self) -> None:
         knowledge = self._read()
         triples = triples_factory(knowledge, create_inverse_triples=self._create_inverse_triples)
-        number = held_out(triples.mapped_triples.numpy(), hashes=knowledge.triple_hashes, seed=self._seed)
+        number = held_out(triples.mapped_triples.numpy(), hashes=knowledge.row_hashes, seed=self._seed)
         training, testing, validation = (
             triples.clone_and_exchange_triples(triples.mapped_triples[number == each], create_inverse_triples=inverse)
             for each, inverse in enumerate((self._create_inverse_triples, False, False))

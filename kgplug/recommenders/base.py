@@ -14,11 +14,13 @@ from scipy import sparse
 from kgplug.data.artefact import new_run_id, read_artefact, write_artefact
 from kgplug.data.erased_items import erased
 from kgplug.data.interactions import Interactions
+from kgplug.data.kinds import LIKES, Inputs, Kind
 from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.data.own_items import OWN_ITEMS, same_keys_as
 from kgplug.data.publication import NodeVectors, Publication, TopLists
 from kgplug.data.ranking.ties import popularity_ranks
 from kgplug.data.row_memory import RowMemory
+from kgplug.data.user_arrays import UserArrays
 from kgplug.data.values.whole_numbers import whole_number
 from kgplug.errors import DataError, RunError, UsageError
 from kgplug.plain_text import counted
@@ -46,8 +48,7 @@ class Recommender(ListMaker):
     Attributes:
         name: under which `kgplug.create` finds it.
         config_class: its settings.
-        needs_knowledge: whether `fit` requires a knowledge graph.
-        reads_titles: whether it learns from `Interactions.item_texts`.
+        inputs: what it learns from; `fit` requires a knowledge graph if `inputs.triples`.
         personal: whether users get lists of their own.
         vectors_of_all: whether all users and items with likes have vectors, not only those that the graph knows.
         user_keys, item_keys: object arrays, known after `fit`.
@@ -61,8 +62,8 @@ class Recommender(ListMaker):
 
     name: ClassVar[str]
     config_class: ClassVar[type[ModelConfig]]
-    needs_knowledge: ClassVar[bool] = False
-    reads_titles: ClassVar[bool] = False
+    kind: ClassVar[Kind] = Kind.RECOMMENDER
+    inputs: ClassVar[Inputs] = LIKES
     scores_are_probabilities: ClassVar[bool] = False
     personal: ClassVar[bool] = True
     vectors_of_all: ClassVar[bool] = True
@@ -131,7 +132,7 @@ class Recommender(ListMaker):
         ):  # fmt: skip
             if not isinstance(given, expected):
                 raise UsageError(f"{self.name}.fit: {what} must be of {_BUILT_BY[what]}; found {type(given).__name__}.")
-        if self.needs_knowledge and knowledge is None:
+        if self.inputs.triples and knowledge is None:
             raise DataError(f"{self.name} needs a knowledge graph: pass it as the second argument of fit().")
         if not interactions.is_like.any():
             at_least = (
@@ -144,7 +145,7 @@ class Recommender(ListMaker):
                 f"{self.name}: none of the {len(interactions):,} training rows is a like{at_least}. Lower "
                 f"like_threshold{where}, or give it more feedback."
             )
-        if self.needs_knowledge and knowledge is not None:
+        if self.inputs.triples and knowledge is not None:
             self._check_links(interactions, knowledge)
         if valid is not None and not valid.same_keys(interactions.user_keys, interactions.item_keys):
             raise UsageError("The validation part must come from the same split as the training part.")
@@ -223,6 +224,14 @@ class Recommender(ListMaker):
     def _restore(self, arrays: dict[str, np.ndarray]) -> None:
         """Take what `_arrays` gave; keys, `seen` and config are already there."""
 
+    @classmethod
+    def user_arrays(cls) -> UserArrays | None:
+        """Return which arrays of `_arrays` hold something of each user, so that `kgplug erase-user` can remove one.
+
+        None: unknown, so runs of this model must be deleted instead.
+        """
+        return None
+
     def _state(self) -> dict[str, np.ndarray]:
         """Return all that `save` keeps of what was learnt; a family of models adds to `_arrays` here."""
         return self._arrays()
@@ -297,7 +306,7 @@ class Recommender(ListMaker):
             arrays[OWN_ITEMS] = self.own_items
         arrays |= {} if memory is None else memory.to_arrays()
         write_artefact(Path(folder), arrays, {
-            "kind": "recommender",
+            "kind": self.kind,
             "model": self.name,
             "run": self.run,
             "settings": self.config.model_dump(),

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-LIKES, BOTH, TITLES = "likes", "likes + triples", "likes + triples + titles"
-RATINGS = "likes + dislikes + triples"
+from kgplug.data.kinds import LIKES, LIKES_AND_TRIPLES, Inputs, Kind
+
+BOTH = LIKES_AND_TRIPLES
+TITLES = replace(BOTH, titles=True)
+RATINGS = replace(BOTH, dislikes=True)
 
 
 @dataclass(frozen=True)
@@ -28,21 +31,22 @@ class ModelInfo:
 
 @dataclass(frozen=True)
 class Recommends:
-    """Where a recommender lives, and what `kgplug models` says of it.
+    """Where a recommender lives, and what `kgplug models` prints about it.
 
     Attributes:
         home: "module:Class" under `kgplug.recommenders`.
-        needs, paper, good_for: as in `ModelInfo`.
+        inputs: what the model learns from.
+        paper, good_for: as in `ModelInfo`.
     """
 
     home: str
-    needs: str
+    inputs: Inputs
     paper: str
     good_for: str
 
     def info(self, name: str) -> ModelInfo:
-        """Return what `kgplug.available` tells of it."""
-        return ModelInfo(name, "recommender", self.paper, self.needs, self.good_for)
+        """Return the model's line of `kgplug.available`."""
+        return ModelInfo(name, Kind.RECOMMENDER, self.paper, str(self.inputs), self.good_for)
 
 
 RECOMMENDERS: dict[str, Recommends] = {

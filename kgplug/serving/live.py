@@ -75,7 +75,7 @@ def live_recommendations(
 
 def _serving_run(graph: Graph, runs: Runs, model: str | None) -> dict:
     """Return the run that serves, as the catalogue knows it."""
-    recommenders = {info.id for info in runs.list() if info.kind == "recommender"}
+    recommenders = {info.id for info in runs.list() if info.gives_lists}
     return explain.published(
         graph, model, can_serve=lambda run: run["id"] in recommenders, wanted="lists and its run on this machine"
     )
@@ -92,7 +92,7 @@ def _recommender(runs: Runs, run: dict) -> Recommender:
     info = here[run["id"]]
     if info.damage:
         raise RunError(info.damage)
-    if info.kind != "recommender":
+    if not info.gives_lists:
         raise UsageError(f"{run['model']} is an embedding and gives no lists. Name a recommender with --model.")
     return cast("Recommender", models.load(cast("Path", info.path)))
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from kgplug.data.artefact import MANIFEST, new_run_id, peek_content
 from kgplug.data.graph_identity import GraphIdentity
+from kgplug.data.kinds import Kind
 from kgplug.errors import RunError, UsageError
 
 HEALTH = "health.json"  # beside a run: what an evaluation found dead about it
@@ -25,7 +26,7 @@ class RunInfo:
     Attributes:
         id: name of its folder.
         model: name of the model, "" where the run is damaged.
-        kind: "recommender" or "embedding", "" where the run is damaged.
+        kind: of the model, None where the run is damaged.
         created: ISO 8601 in UTC.
         metrics: figure → value, as the training left them.
         seconds: the training took, None where unknown.
@@ -39,7 +40,7 @@ class RunInfo:
 
     id: str
     model: str
-    kind: str
+    kind: Kind | None
     created: str
     metrics: dict[str, float] = field(default_factory=dict)
     seconds: float | None = None
@@ -49,6 +50,16 @@ class RunInfo:
     evaluation: dict[str, float] = field(default_factory=dict)
     origin: str = ""
     health: list[str] = field(default_factory=list)
+
+    @property
+    def gives_lists(self) -> bool:
+        """Whether it is a whole run of a recommender."""
+        return self.kind is not None and self.kind.gives_lists
+
+    @property
+    def gives_links(self) -> bool:
+        """Whether it is a whole run of an embedding, which scores links."""
+        return self.kind is not None and not self.kind.gives_lists
 
 
 class Runs:
@@ -92,7 +103,7 @@ class Runs:
             return RunInfo(
                 folder.name,
                 str(content["model"]),
-                str(content["kind"]),
+                Kind(content["kind"]),
                 str(content.get("created") or _created(folder)),
                 dict(content.get("metrics") or {}),
                 content.get("seconds", round(sum(history["seconds"]), 1) if history.get("seconds") else None),
@@ -103,10 +114,10 @@ class Runs:
                 health=list(dict.fromkeys([*(content.get("health") or []), *_found_at_evaluation(folder)])),
             )
         except RunError as error:
-            return RunInfo(folder.name, "", "", _created(folder), path=folder, damage=str(error))
+            return RunInfo(folder.name, "", None, _created(folder), path=folder, damage=str(error))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             damage = f"{folder}: its content is not that of a run ({error!r}). Train again."
-            return RunInfo(folder.name, "", "", _created(folder), path=folder, damage=damage)
+            return RunInfo(folder.name, "", None, _created(folder), path=folder, damage=damage)
 
     def list(self) -> list[RunInfo]:
         """Return all runs, the oldest first; damaged ones are listed as such."""

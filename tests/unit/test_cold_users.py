@@ -29,7 +29,7 @@ def model(request: pytest.FixtureRequest) -> Recommender:
     knowledge = KnowledgeGraph.from_dataframe(pd.DataFrame(facts, columns=["head", "relation", "tail"]))
     fresh = kgplug.create(request.param, **SETTINGS[request.param])
     assert isinstance(fresh, Recommender)
-    return fresh.fit(interactions, knowledge if fresh.needs_knowledge else None, progress=False)
+    return fresh.fit(interactions, knowledge if fresh.inputs.triples else None, progress=False)
 
 
 def test_users_without_a_like_get_one_list_with_what_is_popular(model: Recommender) -> None:

@@ -60,7 +60,7 @@ def saved(
         settings["side_learning_rate"] = 1e-2
     model = kgplug.create(request.param, **settings)
     assert isinstance(model, Recommender)
-    model.fit(interactions, knowledge if model.needs_knowledge else None, progress=False)
+    model.fit(interactions, knowledge if model.inputs.triples else None, progress=False)
     folder = tmp_path_factory.mktemp("runs") / "run"
     model.save(folder, key="a key")
     return folder

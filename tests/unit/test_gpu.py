@@ -65,7 +65,7 @@ def fitted(name: str, device: str, likes: Interactions, triples: KnowledgeGraph,
     assert isinstance(model, Recommender)
     with on_gpu(device == "cuda"):
         return model.fit(
-            likes, triples if model.needs_knowledge else None, valid=likes, seed=1, progress=False, **options
+            likes, triples if model.inputs.triples else None, valid=likes, seed=1, progress=False, **options
         )
 
 

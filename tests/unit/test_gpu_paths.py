@@ -61,7 +61,7 @@ def in_torch(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
 def _scores(name: str, likes: Interactions, triples: KnowledgeGraph, **more: Any) -> np.ndarray:
     model = kgplug.create(name, **{**SETTINGS[name], "epochs": 3, "learning_rate": 0.01, **more})
     assert isinstance(model, Recommender)
-    model.fit(likes, triples if model.needs_knowledge else None, progress=False)
+    model.fit(likes, triples if model.inputs.triples else None, progress=False)
     users, items = np.indices((len(model.user_keys), len(model.item_keys))).reshape(2, -1)
     return model.score(users, items)
 

@@ -138,7 +138,7 @@ def test_no_healthy_recommender_is_reported_as_collapsed(name: str, data: str, p
         settings |= {"learning_rate": 0.002}
     model = kgplug.create(name, **settings)
     assert isinstance(model, Recommender)
-    model.fit(likes, knowledge if model.needs_knowledge else None, progress=False)
+    model.fit(likes, knowledge if model.inputs.triples else None, progress=False)
     items, scores = model.recommend(np.arange(likes.n_users), 10)
     lists = TopLists("User", "Movie", likes.user_keys, likes.item_keys, items, scores)
     assert model.health == model_findings(model, lists) == []

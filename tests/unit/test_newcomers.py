@@ -108,7 +108,7 @@ def fan_model(request: pytest.FixtureRequest) -> tuple[Recommender, np.ndarray]:
 def _fitted(name: str, interactions: Interactions, knowledge: object = None, **settings: object) -> Recommender:
     model = kgplug.create(name, **{**SETTINGS.get(name, {}), **settings})
     assert isinstance(model, Recommender)
-    return model.fit(interactions, knowledge if model.needs_knowledge else None, progress=False)  # type: ignore[arg-type]
+    return model.fit(interactions, knowledge if model.inputs.triples else None, progress=False)  # type: ignore[arg-type]
 
 
 def test_a_newcomer_who_likes_films_of_a_director_gets_the_directors_other_films(fan_model) -> None:

@@ -31,7 +31,7 @@ EMPTY_GRAPH = {**dict.fromkeys(PRETRAINED, NO_TRIPLE), "PER": NOTHING_SHARED}
 REFUSED: dict[str, dict[str, str]] = {
     "no triple and no relation": EMPTY_GRAPH,
     "no triple of two relations": EMPTY_GRAPH,
-    "no item with an entity": {name: NO_ENTITY for name in NAMES if kgplug.create(name).needs_knowledge},
+    "no item with an entity": {name: NO_ENTITY for name in NAMES if kgplug.create(name).inputs.triples},
     "some items with an entity": {"PER": NOTHING_SHARED},
     "one item with an entity": {"PER": NOTHING_SHARED},
     "entities without neighbours": {"PER": NOTHING_SHARED},
@@ -64,7 +64,7 @@ def fitted(name: str, data: Data) -> Recommender:
         settings["embedding_settings"] = {**settings["embedding_settings"], "epochs": 3, "device": "cpu"}
     model = kgplug.create(name, **settings)
     assert isinstance(model, Recommender)
-    return model.fit(data.likes, data.triples if model.needs_knowledge else None, valid=data.valid, progress=False)
+    return model.fit(data.likes, data.triples if model.inputs.triples else None, valid=data.valid, progress=False)
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -40,7 +40,7 @@ def knowledge() -> KnowledgeGraph:
 def _fit(name: str, interactions: Interactions, knowledge: KnowledgeGraph, **options) -> Recommender:
     model = kgplug.create(name, **SETTINGS[name])
     assert isinstance(model, Recommender)
-    return model.fit(interactions, knowledge if model.needs_knowledge else None, progress=False, **options)
+    return model.fit(interactions, knowledge if model.inputs.triples else None, progress=False, **options)
 
 
 @pytest.fixture(scope="module", params=NAMES)
@@ -344,6 +344,6 @@ def test_what_cannot_be_learnt_from_is_one_sentence(name: str, interactions, kno
     with pytest.raises(UsageError, match=r"must come from the same split"):
         _fit(name, interactions, knowledge, valid=other)
     model = kgplug.create(name, **SETTINGS[name])
-    if model.needs_knowledge:
+    if model.inputs.triples:
         with pytest.raises(DataError, match=r"needs a knowledge graph"):
             model.fit(interactions)

@@ -63,8 +63,8 @@ def test_a_triple_has_the_same_hash_in_every_graph_that_contains_it() -> None:
     more = KnowledgeGraph.from_dataframe(
         pd.DataFrame([("0", "A", "c"), *reversed(rows)], columns=["head", "relation", "tail"])
     )
-    assert len(set(few.triple_hashes)) == len(rows)
-    assert set(few.triple_hashes) < set(more.triple_hashes)
+    assert len(set(few.row_hashes)) == len(rows)
+    assert set(few.row_hashes) < set(more.row_hashes)
 
 
 def trained(name: str, runs: Runs) -> tuple[Path, jobs.GraphData]:
@@ -82,7 +82,7 @@ def test_a_run_stores_nine_bytes_per_row_of_its_split(tmp_path: Path) -> None:
         assert memory is not None and sum(array.itemsize for array in found.values()) == 9
         split = jobs.Split(fractions=jobs.DEFAULT_FRACTIONS["embedding" if name == "TransE" else "recommender"])
         if name == "TransE":
-            hashes = [part.triple_hashes for part in split.triples(data.knowledge)]  # type: ignore[union-attr,arg-type]
+            hashes = [part.row_hashes for part in split.triples(data.knowledge)]  # type: ignore[union-attr,arg-type]
         else:
             hashes = [part.row_hashes for part in split.interactions(data.interactions)]  # type: ignore[union-attr,arg-type]
         for number, part in enumerate(hashes):
@@ -111,9 +111,9 @@ def test_erasing_an_entity_removes_the_hashes_of_its_triples(tmp_path: Path) -> 
     model = kgplug.create("TransE", embedding_dim=4, epochs=1, device="cpu")
     assert isinstance(model, EmbeddingModel)
     model.fit(knowledge, progress=False)
-    model.save(tmp_path / "run", memory=RowMemory.of_sets(knowledge.triple_hashes, None, None), metrics={})
+    model.save(tmp_path / "run", memory=RowMemory.of_sets(knowledge.row_hashes, None, None), metrics={})
     concerned = (knowledge.entity_keys[knowledge.triples[:, [0, 2]]] == 4).any(axis=1)
     assert erase_from_run(tmp_path / "run", "", 4)
     after = RowMemory.from_arrays(read_artefact(tmp_path / "run")[0])
     assert after is not None
-    assert np.array_equal(after.sets_of(knowledge.triple_hashes) == NEW, concerned)
+    assert np.array_equal(after.sets_of(knowledge.row_hashes) == NEW, concerned)

@@ -49,7 +49,7 @@ def fitted(name: str, **settings: Any) -> LogitRecommender:
     interactions = interactions.with_texts({item: f"film {item}" for item in range(N_ITEMS)})
     model = kgplug.create(name, **{**SETTINGS[name], "epochs": 3, "side": True, **settings})
     assert isinstance(model, LogitRecommender)
-    return model.fit(interactions, knowledge if model.needs_knowledge else None, progress=False)
+    return model.fit(interactions, knowledge if model.inputs.triples else None, progress=False)
 
 
 def side_of(model: LogitRecommender) -> SideTerm:
@@ -73,7 +73,7 @@ def features(model: LogitRecommender) -> list[dict[tuple, float]]:
         for item, name in ((ends[0], (relation, "to", ends[1])), (ends[1], (relation, "from", ends[0]))):
             if item in linked:
                 having.setdefault(name, set()).add(item)
-    shared = {name: items for name, items in having.items() if len(items) > 1 and model.needs_knowledge}
+    shared = {name: items for name, items in having.items() if len(items) > 1 and model.inputs.triples}
     idf = {name: math.log(len(linked) / len(items)) + 1e-2 for name, items in shared.items()}
     return [{name: idf[name] for name, items in shared.items() if item in items} for item in range(N_ITEMS)]
 
@@ -160,7 +160,7 @@ def test_it_is_trained_beside_the_model(name: str) -> None:
     model = fitted(name)
     before = SideTowers(torch.Generator().manual_seed(model.seed)).state_dict()
     still = {key for key, tensor in side_of(model).towers.state_dict().items() if torch.equal(tensor, before[key])}
-    if not model.needs_knowledge:
+    if not model.inputs.triples:
         assert "profile_weight" in still  # without a graph nobody has a profile
         still.remove("profile_weight")
     assert still <= ({"item_out.bias"} if name in COMPARING else set())

@@ -70,7 +70,7 @@ def _fit(name: str, people: Interactions, knowledge: KnowledgeGraph) -> Recommen
     settings |= {"epochs": 2} if "epochs" in settings else {}
     model = kgplug.create(name, **settings)
     assert isinstance(model, Recommender)
-    return model.fit(people, knowledge if model.needs_knowledge else None, progress=False)
+    return model.fit(people, knowledge if model.inputs.triples else None, progress=False)
 
 
 def _itself(model: Recommender, **options) -> int:

@@ -11,6 +11,7 @@ import torch
 from scipy import sparse
 
 from kgplug.data.ranking.threads import share
+from kgplug.data.user_arrays import UserArrays
 from kgplug.recommenders.click_through.logits import LogitRecommender
 from kgplug.recommenders.lists import SCORE_BLOCK_CELLS
 from kgplug.recommenders.parts.layers import average_cold
@@ -125,6 +126,10 @@ class FactorRecommender(LogitRecommender):
 
     def user_vectors(self) -> np.ndarray:
         return self.factors.users
+
+    @classmethod
+    def user_arrays(cls) -> UserArrays:
+        return UserArrays(rows=("users", "user_bias"), matrices=("side.likes",))
 
     def _arrays(self) -> dict[str, np.ndarray]:
         return {field.name: getattr(self.factors, field.name) for field in fields(self.factors)}

@@ -82,7 +82,7 @@ class TrainedRecommender(LogitRecommender):
     def _train_once(self, data: TrainingData, checkpoint: Path | None, title: str) -> History:
         with building(self.name, self.config):
             task = self._whole_task(data)
-        texts = (data.interactions.texts_fingerprint or "",) if self.reads_titles else ()
+        texts = (data.interactions.texts_fingerprint or "",) if self.inputs.titles else ()
         return train(
             task,
             epochs=self.config.epochs,

@@ -13,6 +13,7 @@ from scipy.sparse.linalg import svds
 from kgplug.data.interactions import Interactions
 from kgplug.data.ranking.threads import processors
 from kgplug.errors import TrainingError
+from kgplug.recommenders.catalogue import RECOMMENDERS
 from kgplug.recommenders.click_through.factors import FactorRecommender, Factors
 from kgplug.recommenders.training_data import TrainingData
 from kgplug.training.config import ModelConfig, Range, Space
@@ -46,6 +47,7 @@ class ALS(FactorRecommender):
     """
 
     name = "ALS"
+    inputs = RECOMMENDERS["ALS"].inputs
     config_class = ALSConfig
     config: ALSConfig
 

@@ -12,6 +12,7 @@ from pydantic import Field
 from torch import nn
 from torch.nn import functional
 
+from kgplug.recommenders.catalogue import RECOMMENDERS
 from kgplug.recommenders.click_through.config import ClickThroughConfig
 from kgplug.recommenders.click_through.factors import FactorRecommender, Factors
 from kgplug.recommenders.click_through.recommender import TrainedRecommender
@@ -101,6 +102,7 @@ class BPR(FactorRecommender, TrainedRecommender):
     """
 
     name = "BPR"
+    inputs = RECOMMENDERS["BPR"].inputs
     config_class = BPRConfig
     config: BPRConfig
     network: BPRNetwork

@@ -8,6 +8,7 @@ import numpy as np
 from pydantic import Field
 from scipy import sparse
 
+from kgplug.recommenders.catalogue import RECOMMENDERS
 from kgplug.recommenders.click_through.side_features import kg_features
 from kgplug.recommenders.models.ease import EASE, Discount, EASEConfig, ItemPower, RatingWeight
 from kgplug.recommenders.training_data import TrainingData
@@ -62,9 +63,9 @@ class CEASE(EASE):
     """
 
     name = "CEASE"
+    inputs = RECOMMENDERS["CEASE"].inputs
     config_class = CEASEConfig
     config: CEASEConfig
-    needs_knowledge = True
 
     @property
     def log_likes(self) -> np.ndarray:

@@ -6,6 +6,7 @@ import numpy as np
 from scipy import sparse
 
 from kgplug.data.ranking.ties import ROUNDING, groups_of_sorted
+from kgplug.recommenders.catalogue import RECOMMENDERS
 from kgplug.recommenders.parts.fusion import fuse
 from kgplug.recommenders.parts.two_neighbourhoods import TwoNeighbourhoods, TwoNeighbourhoodsConfig
 
@@ -34,6 +35,7 @@ class CKCF(TwoNeighbourhoods):
     """
 
     name = "CKCF"
+    inputs = RECOMMENDERS["CKCF"].inputs
     config_class = CKCFConfig
     config: CKCFConfig
     scores_are_exact = True

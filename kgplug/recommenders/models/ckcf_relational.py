@@ -8,6 +8,7 @@ import numpy as np
 from pydantic import Field
 
 from kgplug.data.knowledge_graph import KnowledgeGraph
+from kgplug.recommenders.catalogue import RECOMMENDERS
 from kgplug.recommenders.models.ckcf import CKCF, CKCFConfig
 from kgplug.recommenders.parts.pretrained import ItemEntities
 from kgplug.recommenders.parts.relational import relational_vectors
@@ -44,6 +45,7 @@ class CKCFRelational(CKCF):
     """
 
     name = "CKCF-relational"
+    inputs = RECOMMENDERS["CKCF-relational"].inputs
     config_class = CKCFRelationalConfig
     config: CKCFRelationalConfig
 

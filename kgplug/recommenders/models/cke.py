@@ -13,6 +13,7 @@ from torch import nn
 from torch.nn import functional
 
 from kgplug.data.sampling import TailCorrupter
+from kgplug.recommenders.catalogue import RECOMMENDERS
 from kgplug.recommenders.click_through.config import KnowledgeConfig
 from kgplug.recommenders.click_through.factors import FactorRecommender, Factors
 from kgplug.recommenders.click_through.pairs import ClickThroughData, Pairs, own_rows
@@ -201,10 +202,10 @@ class CKE(FactorRecommender, TrainedRecommender):
     """
 
     name = "CKE"
+    inputs = RECOMMENDERS["CKE"].inputs
     config_class = CKEConfig
     config: CKEConfig
     network: CKENetwork
-    needs_knowledge = True
 
     def __init__(self, **settings: object) -> None:
         super().__init__(**settings)

@@ -11,7 +11,9 @@ from pydantic import Field
 from scipy import sparse
 
 from kgplug.data.knowledge_graph import KnowledgeGraph
+from kgplug.data.user_arrays import UserArrays
 from kgplug.errors import DataError
+from kgplug.recommenders.catalogue import RECOMMENDERS
 from kgplug.recommenders.click_through.histories import PretrainedConfig, own_likes
 from kgplug.recommenders.click_through.pairs import ClickThroughData, Pairs
 from kgplug.recommenders.click_through.recommender import TrainedRecommender
@@ -87,11 +89,10 @@ class DKN(TrainedRecommender):
     """
 
     name = "DKN"
+    inputs = RECOMMENDERS["DKN"].inputs
     config_class = DKNConfig
     config: DKNConfig
     network: DKNNetwork
-    needs_knowledge = True
-    reads_titles = True
 
     def _task(self, data: TrainingData) -> DKNTask:
         config, texts = self.config, data.interactions.item_texts
@@ -170,6 +171,10 @@ class DKN(TrainedRecommender):
     def item_vectors(self) -> np.ndarray:
         """Return KCNN's vector of each item: float32 (n_items, D)."""
         return self._items.cpu().numpy()
+
+    @classmethod
+    def user_arrays(cls) -> UserArrays:
+        return UserArrays(rows=("histories",), matrices=("side.likes",))
 
     def _arrays(self) -> dict[str, np.ndarray]:
         weights = {f"match.{name}": tensor.cpu().numpy() for name, tensor in self._match.state_dict().items()}

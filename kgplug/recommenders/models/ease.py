@@ -11,8 +11,10 @@ from scipy import sparse
 from kgplug.data.free_memory import free_memory
 from kgplug.data.interactions import Interactions
 from kgplug.data.ranking.threads import row_blocks
+from kgplug.data.user_arrays import UserArrays
 from kgplug.errors import TrainingError, is_out_of_memory
 from kgplug.recommenders.base import Recommender
+from kgplug.recommenders.catalogue import RECOMMENDERS
 from kgplug.recommenders.parts.csr_arrays import csr_arrays, csr_of
 from kgplug.recommenders.parts.inverse import bytes_beside, invert
 from kgplug.recommenders.training_data import TrainingData
@@ -84,6 +86,7 @@ class EASE(Recommender):
     """
 
     name = "EASE"
+    inputs = RECOMMENDERS["EASE"].inputs
     config_class = EASEConfig
     config: EASEConfig
     weights: np.ndarray
@@ -148,6 +151,10 @@ class EASE(Recommender):
     def _of_the_average_user(self) -> np.ndarray:
         """Return the scores of `known` items for whoever likes nothing: float32 (m,)."""
         return np.asarray(self.likes[:, self.known].mean(axis=0)).ravel() @ self.weights
+
+    @classmethod
+    def user_arrays(cls) -> UserArrays:
+        return UserArrays(matrices=("likes",))
 
     def _arrays(self) -> dict[str, np.ndarray]:
         return {"weights": self.weights, "known": self.known, **csr_arrays(likes=self.likes)}

@@ -11,6 +11,7 @@ from pydantic import Field
 from torch import nn
 from torch.nn import functional
 
+from kgplug.recommenders.catalogue import RECOMMENDERS
 from kgplug.recommenders.click_through.collaborative_graph import CollaborativeGraph, HiddenBatch
 from kgplug.recommenders.click_through.config import ClickThroughConfig
 from kgplug.recommenders.click_through.factors import Factors
@@ -82,9 +83,9 @@ class HiddenEdgeGCN(PropagatedRecommender, TrainedRecommender):
     """
 
     name = "HiddenEdgeGCN"
+    inputs = RECOMMENDERS["HiddenEdgeGCN"].inputs
     config_class = HiddenEdgeGCNConfig
     config: HiddenEdgeGCNConfig
-    needs_knowledge = True
     network: HiddenEdgeNetwork
 
     def _task(self, data: TrainingData) -> HiddenEdgeTask:

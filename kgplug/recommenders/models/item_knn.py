@@ -9,6 +9,7 @@ from pydantic import Field
 from scipy import sparse
 
 from kgplug.data.ranking.threads import processors
+from kgplug.recommenders.catalogue import RECOMMENDERS
 from kgplug.recommenders.parts.similarity import SimilarityRecommender, nearest
 from kgplug.recommenders.training_data import TrainingData
 from kgplug.training.config import ModelConfig, Range, Space
@@ -36,6 +37,7 @@ class ItemKNN(SimilarityRecommender):
     """
 
     name = "ItemKNN"
+    inputs = RECOMMENDERS["ItemKNN"].inputs
     config_class = ItemKNNConfig
     config: ItemKNNConfig
 

@@ -12,6 +12,8 @@ from pydantic import Field
 from scipy import sparse
 from torch.nn import functional
 
+from kgplug.data.user_arrays import UserArrays
+from kgplug.recommenders.catalogue import RECOMMENDERS
 from kgplug.recommenders.click_through.config import KnowledgeConfig
 from kgplug.recommenders.click_through.pairs import ClickThroughData, Pairs, own_rows
 from kgplug.recommenders.click_through.recommender import TrainedRecommender
@@ -95,9 +97,9 @@ class KGCN(TrainedRecommender):
     """
 
     name = "KGCN"
+    inputs = RECOMMENDERS["KGCN"].inputs
     config_class = KGCNConfig
     config: KGCNConfig
-    needs_knowledge = True
 
     network: KGCNNetwork
     graph: EntityGraph
@@ -174,6 +176,10 @@ class KGCN(TrainedRecommender):
 
     def user_vectors(self) -> np.ndarray:
         return self.network.users.detach().cpu().numpy()
+
+    @classmethod
+    def user_arrays(cls) -> UserArrays:
+        return UserArrays(rows=("network.users", "network.user_bias"), matrices=("side.likes",))
 
     def _arrays(self) -> dict[str, np.ndarray]:
         arrays = {f"network.{name}": tensor.cpu().numpy() for name, tensor in self.network.state_dict().items()}

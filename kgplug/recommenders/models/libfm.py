@@ -10,6 +10,7 @@ from pydantic import Field
 from torch import nn
 from torch.nn import functional
 
+from kgplug.recommenders.catalogue import RECOMMENDERS
 from kgplug.recommenders.click_through.factors import FactorRecommender, Factors
 from kgplug.recommenders.click_through.histories import HistoryTask, ItemFeatures, PretrainedConfig, pretrained_features
 from kgplug.recommenders.click_through.recommender import TrainedRecommender
@@ -118,10 +119,10 @@ class LibFM(FactorRecommender, TrainedRecommender):
     """
 
     name = "LibFM"
+    inputs = RECOMMENDERS["LibFM"].inputs
     config_class = LibFMConfig
     config: LibFMConfig
     network: LibFMNetwork
-    needs_knowledge = True
 
     def _task(self, data: TrainingData) -> HistoryTask:
         self.network = LibFMNetwork(

@@ -11,6 +11,7 @@ from pydantic import Field
 from torch import nn
 from torch.nn import functional
 
+from kgplug.recommenders.catalogue import RECOMMENDERS
 from kgplug.recommenders.click_through.config import ClickThroughConfig
 from kgplug.recommenders.click_through.factors import Factors
 from kgplug.recommenders.click_through.pairs import ClickThroughData, Pairs
@@ -71,6 +72,7 @@ class LightGCN(PropagatedRecommender, TrainedRecommender):
     """
 
     name = "LightGCN"
+    inputs = RECOMMENDERS["LightGCN"].inputs
     config_class = LightGCNConfig
     config: LightGCNConfig
     network: LightGCNNetwork

@@ -10,6 +10,7 @@ from pydantic import Field
 from torch import nn
 from torch.nn import functional
 
+from kgplug.recommenders.catalogue import RECOMMENDERS
 from kgplug.recommenders.click_through.config import ClickThroughConfig
 from kgplug.recommenders.click_through.factors import FactorRecommender, Factors
 from kgplug.recommenders.click_through.recommender import TrainedRecommender
@@ -73,6 +74,7 @@ class MF(FactorRecommender, TrainedRecommender):
     """
 
     name = "MF"
+    inputs = RECOMMENDERS["MF"].inputs
     config_class = MFConfig
     config: MFConfig
     network: MFNetwork

@@ -15,6 +15,8 @@ from torch.nn import functional
 from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.data.ranking.threads import row_blocks
 from kgplug.data.sampling import TailCorrupter
+from kgplug.data.user_arrays import UserArrays
+from kgplug.recommenders.catalogue import RECOMMENDERS
 from kgplug.recommenders.click_through.config import PATIENCE_OF_FEW, KnowledgeConfig
 from kgplug.recommenders.click_through.pairs import ClickThroughData, Pairs, own_rows
 from kgplug.recommenders.click_through.recommender import TrainedRecommender
@@ -119,9 +121,9 @@ class MKR(TrainedRecommender):
     """
 
     name = "MKR"
+    inputs = RECOMMENDERS["MKR"].inputs
     config_class = MKRConfig
     config: MKRConfig
-    needs_knowledge = True
     network: MKRNetwork
     network_class: ClassVar[type[MKRNetwork]] = MKRNetwork
 
@@ -178,6 +180,10 @@ class MKR(TrainedRecommender):
 
     def user_vectors(self) -> np.ndarray:
         return self._users.cpu().numpy()
+
+    @classmethod
+    def user_arrays(cls) -> UserArrays:
+        return UserArrays(rows=("users", "user_bias"), matrices=("side.likes",))
 
     def _arrays(self) -> dict[str, np.ndarray]:
         return {name: tensor.cpu().numpy() for name, tensor in self.network.state_dict().items()}

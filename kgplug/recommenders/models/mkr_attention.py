@@ -11,6 +11,7 @@ from pydantic import Field
 from torch import nn
 from torch.nn import functional
 
+from kgplug.recommenders.catalogue import RECOMMENDERS
 from kgplug.recommenders.click_through.collaborative_graph import CollaborativeGraph, HiddenBatch
 from kgplug.recommenders.click_through.factors import Factors
 from kgplug.recommenders.click_through.pairs import ClickThroughData
@@ -218,6 +219,7 @@ class MKRAttention(PropagatedRecommender, MKR):
     """
 
     name = "MKR-attention"
+    inputs = RECOMMENDERS["MKR-attention"].inputs
     config_class = MKRAttentionConfig
     config: MKRAttentionConfig
     network: AttentionNetwork

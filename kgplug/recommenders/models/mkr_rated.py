@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -11,7 +12,9 @@ from pydantic import Field
 from torch.nn import functional
 
 from kgplug.data.interactions import Interactions
+from kgplug.data.user_arrays import UserArrays
 from kgplug.errors import DataError
+from kgplug.recommenders.catalogue import RECOMMENDERS
 from kgplug.recommenders.click_through.pairs import ClickThroughData, Pairs
 from kgplug.recommenders.click_through.side_term import SideTerm
 from kgplug.recommenders.models._mkr_network import MKRNetwork
@@ -154,10 +157,16 @@ class MKRRated(MKR):
     """
 
     name = "MKR-rated"
+    inputs = RECOMMENDERS["MKR-rated"].inputs
     config_class = MKRRatedConfig
     config: MKRRatedConfig
     network: RatedNetwork
     network_class: ClassVar[type[MKRNetwork]] = RatedNetwork
+
+    @classmethod
+    def user_arrays(cls) -> UserArrays:
+        rated = ("rated_starts", ("rated_items", "rated_weights"))
+        return replace(super().user_arrays(), lists=(rated,))
 
     def _rows_to_compare(self, interactions: Interactions) -> int:
         likes = super()._rows_to_compare(interactions)

@@ -14,6 +14,7 @@ from kgplug.data.interactions import Interactions
 from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.data.sampling import negative_sampler
 from kgplug.errors import DataError
+from kgplug.recommenders.catalogue import RECOMMENDERS
 from kgplug.recommenders.click_through.factors import FactorRecommender, Factors
 from kgplug.recommenders.parts.similarity import nearest
 from kgplug.recommenders.training_data import TrainingData
@@ -47,9 +48,9 @@ class PER(FactorRecommender):
     """
 
     name = "PER"
+    inputs = RECOMMENDERS["PER"].inputs
     config_class = PERConfig
     config: PERConfig
-    needs_knowledge = True
     vectors_of_all = False
 
     def _fit(self, data: TrainingData) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 from scipy import sparse
 
+from kgplug.data.user_arrays import UserArrays
 from kgplug.recommenders.base import Recommender
+from kgplug.recommenders.catalogue import RECOMMENDERS
 from kgplug.recommenders.training_data import TrainingData
 from kgplug.training.config import ModelConfig
 
@@ -22,6 +24,7 @@ class Popularity(Recommender):
     """
 
     name = "Popularity"
+    inputs = RECOMMENDERS["Popularity"].inputs
     config_class = PopularityConfig
     scores_are_exact = True
     personal = False
@@ -42,6 +45,10 @@ class Popularity(Recommender):
 
     def _score_newcomers(self, likes: sparse.csr_matrix) -> np.ndarray:
         return np.tile(self.likes_per_item, (len(likes.indptr) - 1, 1))
+
+    @classmethod
+    def user_arrays(cls) -> UserArrays:
+        return UserArrays()  # counts of likes per item only
 
     def _arrays(self) -> dict[str, np.ndarray]:
         return {"likes_per_item": self.likes_per_item}

@@ -14,6 +14,8 @@ from torch import nn
 from torch.nn import functional
 
 from kgplug.data.interactions import Interactions
+from kgplug.data.user_arrays import UserArrays
+from kgplug.recommenders.catalogue import RECOMMENDERS
 from kgplug.recommenders.click_through.config import KnowledgeConfig
 from kgplug.recommenders.click_through.pairs import Pairs, own_rows
 from kgplug.recommenders.click_through.recommender import TrainedRecommender
@@ -269,9 +271,9 @@ class RippleNet(TrainedRecommender):
     """
 
     name = "RippleNet"
+    inputs = RECOMMENDERS["RippleNet"].inputs
     config_class = RippleNetConfig
     config: RippleNetConfig
-    needs_knowledge = True
     network: RippleNetwork
 
     def _task(self, data: TrainingData) -> RippleTask:
@@ -352,6 +354,10 @@ class RippleNet(TrainedRecommender):
 
     def item_vectors(self) -> np.ndarray:
         return self.network.entities.detach().cpu().numpy()[self.network.item_entities]
+
+    @classmethod
+    def user_arrays(cls) -> UserArrays:
+        return UserArrays(rows=("user_bias", "memories"), matrices=("side.likes",))
 
     def _arrays(self) -> dict[str, np.ndarray]:
         arrays = {name: tensor.cpu().numpy() for name, tensor in self.network.state_dict().items()}

@@ -13,6 +13,8 @@ from scipy import sparse
 from torch import nn
 from torch.nn import functional
 
+from kgplug.data.user_arrays import UserArrays
+from kgplug.recommenders.catalogue import RECOMMENDERS
 from kgplug.recommenders.click_through.config import KnowledgeConfig
 from kgplug.recommenders.click_through.pairs import Pairs, own_rows
 from kgplug.recommenders.click_through.recommender import TrainedRecommender
@@ -146,9 +148,9 @@ class RKGE(TrainedRecommender):
     """
 
     name = "RKGE"
+    inputs = RECOMMENDERS["RKGE"].inputs
     config_class = RKGEConfig
     config: RKGEConfig
-    needs_knowledge = True
     network: RKGENetwork
 
     def _task(self, data: TrainingData) -> ClickThroughTask:
@@ -207,6 +209,10 @@ class RKGE(TrainedRecommender):
 
     def user_vectors(self) -> np.ndarray:
         return self.network.users.detach().cpu().numpy()
+
+    @classmethod
+    def user_arrays(cls) -> UserArrays:
+        return UserArrays(rows=("users", "user_bias"), matrices=("side.likes",), pairs=("likes",))
 
     def _arrays(self) -> dict[str, np.ndarray]:
         return {name: tensor.cpu().numpy() for name, tensor in self.network.state_dict().items()} | self._facts

@@ -9,6 +9,7 @@ from scipy.special import expit
 
 from kgplug.data.ranking.ties import Ties, sizes_of_rows
 from kgplug.data.ranking.top_k import top_k
+from kgplug.recommenders.catalogue import RECOMMENDERS
 from kgplug.recommenders.click_through.tasks import ClickThroughTask
 from kgplug.recommenders.models.item_knn import rows_near, similar_rows
 from kgplug.recommenders.models.rkge import RKGE, RKGEConfig
@@ -39,6 +40,7 @@ class RKGECF(RKGE):
     """
 
     name = "RKGE-CF"
+    inputs = RECOMMENDERS["RKGE-CF"].inputs
     config_class = RKGECFConfig
     config: RKGECFConfig
     scores_are_probabilities = False

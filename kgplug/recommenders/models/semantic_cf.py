@@ -9,6 +9,7 @@ from pydantic import Field
 from scipy import sparse
 
 from kgplug.data.knowledge_graph import KnowledgeGraph
+from kgplug.recommenders.catalogue import RECOMMENDERS
 from kgplug.recommenders.parts.pretrained import ItemEntities
 from kgplug.recommenders.parts.relational import relational_vectors
 from kgplug.recommenders.parts.two_neighbourhoods import TwoNeighbourhoods, TwoNeighbourhoodsConfig
@@ -44,6 +45,7 @@ class SemanticCF(TwoNeighbourhoods):
     """
 
     name = "SemanticCF"
+    inputs = RECOMMENDERS["SemanticCF"].inputs
     config_class = SemanticCFConfig
     config: SemanticCFConfig
 

@@ -8,7 +8,9 @@ import numpy as np
 from pydantic import Field
 from scipy import sparse
 
+from kgplug.data.user_arrays import UserArrays
 from kgplug.recommenders.base import Recommender
+from kgplug.recommenders.catalogue import RECOMMENDERS
 from kgplug.recommenders.models.item_knn import rows_near, similar_rows
 from kgplug.recommenders.parts.csr_arrays import csr_arrays, csr_of
 from kgplug.recommenders.training_data import TrainingData
@@ -39,6 +41,7 @@ class UserKNN(Recommender):
     """
 
     name = "UserKNN"
+    inputs = RECOMMENDERS["UserKNN"].inputs
     config_class = UserKNNConfig
     config: UserKNNConfig
     near: sparse.csr_matrix
@@ -68,6 +71,10 @@ class UserKNN(Recommender):
         if cold.any():
             scores[cold] = self.near.mean(axis=0) @ self.likes  # the average user's
         return scores
+
+    @classmethod
+    def user_arrays(cls) -> UserArrays:
+        return UserArrays(matrices=("likes",), neighbours=("near",))
 
     def _arrays(self) -> dict[str, np.ndarray]:
         return csr_arrays(near=self.near, likes=self.likes)

@@ -11,6 +11,8 @@ from scipy import sparse
 from torch import nn
 from torch.nn import functional
 
+from kgplug.data.user_arrays import UserArrays
+from kgplug.recommenders.catalogue import RECOMMENDERS
 from kgplug.recommenders.click_through.histories import HistoryTask, ItemFeatures, PretrainedConfig, pretrained_features
 from kgplug.recommenders.click_through.recommender import CHOOSING_FROM, TrainedRecommender
 from kgplug.recommenders.click_through.tasks import PairNetwork
@@ -136,9 +138,9 @@ class WideDeep(TrainedRecommender):
     """
 
     name = "Wide&Deep"
+    inputs = RECOMMENDERS["Wide&Deep"].inputs
     config_class = WideDeepConfig
     config: WideDeepConfig
-    needs_knowledge = True
 
     def _task(self, data: TrainingData) -> HistoryTask:
         self.network = WideDeepNetwork(
@@ -219,6 +221,10 @@ class WideDeep(TrainedRecommender):
     def user_vectors(self) -> np.ndarray:
         """Return what the first layer makes of each user: float32 (n_users, width)."""
         return self._parts["users"].cpu().numpy()
+
+    @classmethod
+    def user_arrays(cls) -> UserArrays:
+        return UserArrays(rows=("users", "user_logits"), matrices=("side.likes",))
 
     def _arrays(self) -> dict[str, np.ndarray]:
         return {name: part.cpu().numpy() for name, part in self._parts.items()}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import sparse
 
+from kgplug.data.user_arrays import UserArrays
 from kgplug.recommenders.base import Recommender
 from kgplug.recommenders.parts.csr_arrays import csr_arrays, csr_of
 
@@ -33,6 +34,10 @@ class SimilarityRecommender(Recommender):
         if cold.any():
             scores[cold] = self.likes.mean(axis=0) @ self.similarity  # the average user's
         return scores
+
+    @classmethod
+    def user_arrays(cls) -> UserArrays:
+        return UserArrays(matrices=("likes",))
 
     def _arrays(self) -> dict[str, np.ndarray]:
         return csr_arrays(similarity=self.similarity, likes=self.likes)

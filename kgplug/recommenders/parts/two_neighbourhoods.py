@@ -8,9 +8,11 @@ import numpy as np
 from pydantic import Field
 from scipy import sparse
 
+from kgplug.data.kinds import LIKES_AND_TRIPLES
 from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.data.ranking.threads import processors
 from kgplug.data.ranking.top_k import top_k
+from kgplug.data.user_arrays import UserArrays
 from kgplug.recommenders.base import Recommender
 from kgplug.recommenders.parts.csr_arrays import csr_arrays, csr_of
 from kgplug.recommenders.parts.pretrained import ItemEntities, item_entities
@@ -63,7 +65,7 @@ class TwoNeighbourhoods(Recommender):
     """
 
     config: TwoNeighbourhoodsConfig
-    needs_knowledge = True
+    inputs = LIKES_AND_TRIPLES
     vectors_of_all = False
     cf: sparse.csr_matrix
     semantic: sparse.csr_matrix
@@ -113,6 +115,10 @@ class TwoNeighbourhoods(Recommender):
 
     def item_vectors(self) -> np.ndarray:
         return self.vectors
+
+    @classmethod
+    def user_arrays(cls) -> UserArrays:
+        return UserArrays(matrices=("likes",))
 
     def _arrays(self) -> dict[str, np.ndarray]:
         matrices = csr_arrays(cf=self.cf, semantic=self.semantic, likes=self.likes)

@@ -1,0 +1,56 @@
+"""What models learn from and what they give: the two kinds of model, and a model's inputs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Kind(StrEnum):
+    """A recommender learns from feedback and gives lists; an embedding learns from triples and gives vectors.
+
+    Attributes:
+        gives_lists: whether each user gets a ranked list of items.
+        fractions: shares of the training, validation and test set, unless others are asked for.
+        validation_metric: name of the metric that chooses the best epoch.
+    """
+
+    gives_lists: bool
+    fractions: tuple[float, float, float]
+    validation_metric: str
+
+    def __new__(
+        cls, value: str, gives_lists: bool, fractions: tuple[float, float, float], validation_metric: str
+    ) -> Kind:
+        kind = str.__new__(cls, value)
+        kind._value_ = value
+        kind.gives_lists, kind.fractions, kind.validation_metric = gives_lists, fractions, validation_metric
+        return kind
+
+    RECOMMENDER = "recommender", True, (0.8, 0.1, 0.1), "AUC (validation)"
+    EMBEDDING = "embedding", False, (0.9, 0.05, 0.05), "MRR (validation)"
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a model learns from; as text, such as "likes + triples".
+
+    Attributes:
+        likes: feedback of users on items.
+        dislikes: ratings below `like_threshold` as well.
+        triples: a knowledge graph.
+        titles: texts of the items.
+    """
+
+    likes: bool = False
+    dislikes: bool = False
+    triples: bool = False
+    titles: bool = False
+
+    def __str__(self) -> str:
+        return " + ".join(name for name, needed in vars(self).items() if needed)
+
+
+LIKES = Inputs(likes=True)
+LIKES_AND_TRIPLES = Inputs(likes=True, triples=True)
+TRIPLES = Inputs(triples=True)

@@ -1,0 +1,85 @@
+"""Which of a model's arrays hold something of each user, and the arrays without one of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class UserArrays:
+    """The arrays of a saved model that are about users, by name; names that a run does not have are skipped.
+
+    Attributes:
+        rows: one row per user, (n_users, …).
+        matrices: CSR matrices whose rows are users: `name.indptr`, `name.indices`, `name.data`.
+        neighbours: CSR matrices whose rows and columns are users.
+        lists: starts of each user's part, int64 (n_users + 1,) → names of the arrays that they point into.
+        pairs: int64 (2, n), users in the first row.
+    """
+
+    rows: tuple[str, ...] = ()
+    matrices: tuple[str, ...] = ()
+    neighbours: tuple[str, ...] = ()
+    lists: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    pairs: tuple[str, ...] = ()
+
+    def without(self, arrays: dict[str, np.ndarray], user: int) -> dict[str, np.ndarray]:
+        """Return the arrays with a user's rows zero and without the user's part of lists and matrices.
+
+        Args:
+            arrays: of the model, by name.
+            user: index of the user. It stays, so that the indices of all others stay.
+        """
+        kept = dict(arrays)
+        for name in arrays.keys() & {*self.rows}:
+            kept[name] = arrays[name].copy()
+            kept[name][user] = 0
+        for name in arrays.keys() & {*self.pairs}:
+            kept[name] = arrays[name][:, arrays[name][0] != user]
+        parts = [(f"{name}.indptr", (f"{name}.indices", f"{name}.data")) for name in (*self.matrices, *self.neighbours)]
+        for starts, others in (*parts, *self.lists):
+            if starts in arrays:
+                own = np.zeros(int(arrays[starts][-1]), dtype=bool)
+                own[arrays[starts][user] : arrays[starts][user + 1]] = True
+                kept |= _cut(arrays, starts, others, own)
+        for name in self.neighbours:
+            starts, indices, data = (f"{name}.{part}" for part in ("indptr", "indices", "data"))
+            if starts in arrays:
+                kept |= _cut(kept, starts, (indices, data), kept[indices] == user)
+        return kept
+
+
+@dataclass(frozen=True)
+class EntityArrays:
+    """The arrays of a saved embedding: every module tensor with "entity" in its name has one row per entity."""
+
+    def without(self, arrays: dict[str, np.ndarray], entity: int, n_entities: int) -> dict[str, np.ndarray]:
+        """Return the arrays with an entity's vectors zero, and with its triples replaced by loops on itself.
+
+        Args:
+            arrays: of the run, by name.
+            entity: index of the entity. It stays, so that the indices of all others stay.
+            n_entities: number of entities.
+        """
+        kept = {name: array.copy() for name, array in arrays.items()}
+        for name, array in kept.items():
+            if name == "graph.triples":
+                array[np.ix_((array[:, [0, 2]] == entity).any(axis=1), [0, 2])] = entity
+            elif name.endswith(".sources"):  # of messages along triples
+                targets = kept[name.removesuffix("sources") + "targets"]
+                touched = (array == entity) | (targets == entity)
+                array[touched], targets[touched] = entity, entity
+            elif "entity" in name and len(array) == n_entities:
+                array[entity] = 0
+        return kept
+
+
+def _cut(
+    arrays: dict[str, np.ndarray], starts: str, others: tuple[str, ...], gone: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Return the starts, and the arrays that they point into, without what is gone: bool (n,)."""
+    before = np.concatenate([[0], np.cumsum(gone)])  # gone before each place
+    shorter = {starts: (arrays[starts] - before[arrays[starts]]).astype(arrays[starts].dtype)}
+    return shorter | {name: arrays[name][~gone] for name in others if name in arrays}
