@@ -36,3 +36,14 @@ def renamed(**new_names: str) -> Callable[[Callable[_P, _R]], Callable[_P, _R]]:
         return call
 
     return decorate
+
+
+def replaced(old: str, new: str, function: Callable[_P, _R]) -> Callable[_P, _R]:
+    """Return a function under its old name, which warns and calls the new one."""
+
+    @functools.wraps(function)
+    def call(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+        warnings.warn(f"{old} is now called {new}.", DeprecationWarning, stacklevel=2)
+        return function(*args, **kwargs)
+
+    return call

@@ -32,7 +32,13 @@ def named(name: str) -> type[EmbeddingModel]:
         return loaded
 
     doc = f"{name} ({EMBEDDINGS[name].paper}), trained by PyKEEN: {EMBEDDINGS[name].good_for}."
-    members = {"__init__": __init__, "load": classmethod(load), "__doc__": doc, "__module__": "kgplug.embeddings"}
+    members = {
+        "name": name,
+        "__init__": __init__,
+        "load": classmethod(load),
+        "__doc__": doc,
+        "__module__": "kgplug.embeddings",
+    }
     made = type(name, (EmbeddingModel,), members)
     made.__signature__ = signature(EmbeddingConfig, dict(embedding_config(name, {})))  # type: ignore[attr-defined]
     return made

@@ -252,8 +252,11 @@ def _class_of(folder: Path, content: dict) -> Any:
     """Return the class of a run's model."""
     try:
         return models.class_of(content["model"])
-    except UsageError as error:
-        raise RunError(f"{folder} holds a model that is not installed here. {error} Or delete the run.") from None
+    except UsageError:
+        raise RunError(
+            f"{folder}: {content['model']} is not installed here, so it is unknown which arrays are about users. Install "
+            "it, or delete the run."
+        ) from None
 
 
 def _without_user(arrays: dict[str, np.ndarray], removal: UserArrays, row: int) -> dict[str, np.ndarray]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
-from typing import ClassVar
+from typing import Any, ClassVar, overload
 
 import numpy as np
 import pandas as pd
@@ -19,6 +19,7 @@ from kgplug.data.ranking.top_k import leave_out
 from kgplug.data.values.keys import as_keys
 from kgplug.data.values.whole_numbers import as_indices, is_whole
 from kgplug.errors import UsageError
+from kgplug.renamed import replaced
 
 SCORE_BLOCK_CELLS = 16_000_000  # user × item scores held at a time (64 MB of float32)
 
@@ -95,44 +96,110 @@ class ListMaker(ABC):
         """Return float32 (n_items, d), or None where the model has no item vectors."""
         return None
 
+    @overload
     def recommend(
         self,
-        users: np.ndarray,
+        user_indices: Any,
         k: int = 10,
         *,
         exclude_seen: bool = True,
         also_seen: Interactions | None = None,
-        only: np.ndarray | None = None,
-        exclude: np.ndarray | None = None,
+        only: Any = None,
+        exclude: Any = None,
         diversity: float = 0.0,
         vectors: np.ndarray | None = None,
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Rank items for users.
+    ) -> tuple[np.ndarray, np.ndarray]: ...
 
-        Scores that differ by rounding alone are tied. Tied items stand in the order of their popularity (training
-        likes), then of their number, and share one score. So blocks, threads and processors do not change a list.
+    @overload
+    def recommend(
+        self,
+        *,
+        users: Iterable[int | str] | int | str,
+        k: int = 10,
+        exclude_seen: bool = True,
+        also_seen: Interactions | None = None,
+        only: Iterable[int | str] | None = None,
+        exclude: Iterable[int | str] | None = None,
+        diversity: float = 0.0,
+        vectors: np.ndarray | None = None,
+    ) -> pd.DataFrame: ...
+
+    def recommend(
+        self,
+        user_indices: Any = None,
+        k: int = 10,
+        *,
+        users: Iterable[int | str] | int | str | None = None,
+        exclude_seen: bool = True,
+        also_seen: Interactions | None = None,
+        only: Any = None,
+        exclude: Any = None,
+        diversity: float = 0.0,
+        vectors: np.ndarray | None = None,
+    ) -> tuple[np.ndarray, np.ndarray] | pd.DataFrame:
+        """Rank items for users: keys in, a table out; or, for many users, indices in and arrays out.
+
+        >>> model.recommend(users=["ann", "ben"], k=10)  # a DataFrame of user, item, rank and score
+        >>> items, scores = model.recommend(np.arange(len(model.user_keys)), k=10)  # two arrays
+
+        Scores that differ only by rounding are tied. Tied items are in the order of their popularity (training
+        likes), then of their index, and get the same score. So blocks, threads and processors do not change a list.
 
         Args:
-            users: int64 (n,), or one number.
-            k: length of a list; more than there are items gives shorter lists, not an error.
-            exclude_seen: leave out the items of the user's training rows.
-            also_seen: more rows whose items are left out (validation and test part, say); users and
-                items that the model does not know are passed over.
-            only: item numbers, or a mask bool (n_items,): no other item stands in a list.
-            exclude: the same of items that stand in no list. `item_numbers` gives the numbers of keys.
-            diversity: from 0 to 1, how much an item's likeness to those before it counts against it
-                (`kgplug.data.ranking.diversity.rerank`); the best 10 k items are candidates. The list then is in
-                the order of choice, with the same scores as ever.
-            vectors: float32 (n_items, d) by which items are alike; `item_vectors()`, if not given.
+            user_indices: int64 (n,), or one index: the fast way, without keys.
+            users: keys of users, or one key, in place of `user_indices`.
+            k: Length of a list. If there are fewer items, lists are shorter.
+            exclude_seen: Leave out the items of the user's training rows.
+            also_seen: More rows whose items are left out, such as the validation and test set. Users and items that
+                the model does not know are skipped.
+            only: Items that may be in a list: keys with `users`; otherwise indices, or a mask bool (n_items,).
+            exclude: Items that are in no list, in the same form. `item_indices` gives the indices of keys.
+            diversity: 0 to 1: penalty for being similar to items higher in the list (MMR,
+                `kgplug.data.ranking.diversity.rerank`). The best 10 k items are candidates. The list is in the order
+                of choice; its scores do not change.
+            vectors: float32 (n_items, d) that similarity is computed from; if omitted, `item_vectors()`.
 
         Returns:
-            (items, scores): int64 and float32 (n, min(k, n_items)); best first; where a list is
-            shorter, -1 and -inf at its end. -1 is not an item: take `items[items >= 0]` before you look up keys,
-            as `item_keys[-1]` is the last item's.
+            With `users`, a DataFrame with the columns user, item, rank (from 1) and score.
+            Otherwise (items, scores), int64 and float32 (n, min(k, n_items)), best first. If a list is shorter, it
+            ends with -1 and -inf. -1 is not an item: use `items[items >= 0]` to look up keys, as `item_keys[-1]` is
+            the last item's.
 
         Raises:
             UsageError: an argument is wrong, or diversity is asked of a model without item vectors.
         """
+        options: dict[str, Any] = {
+            "exclude_seen": exclude_seen, "also_seen": also_seen, "diversity": diversity, "vectors": vectors,
+        }  # fmt: skip
+        if users is None:
+            if user_indices is None:
+                raise UsageError("recommend: expected users=[keys], or indices of users; found neither.")
+            return self._recommend(user_indices, k, only=only, exclude=exclude, **options)
+        if user_indices is not None:
+            raise UsageError("recommend: give users=[keys] or indices of users, not both.")
+        indices = self.user_indices(users)
+        allowed, left_out = (None if keys is None else self.item_indices(keys) for keys in (only, exclude))
+        items, scores = self._recommend(indices, k, only=allowed, exclude=left_out, **options)
+        rows, ranks = np.nonzero(items >= 0)
+        return pd.DataFrame({
+            "user": self.user_keys[indices[rows]],
+            "item": self.item_keys[items[rows, ranks]],
+            "rank": ranks + 1,
+            "score": scores[rows, ranks],
+        })  # fmt: skip
+
+    def _recommend(
+        self,
+        users: np.ndarray,
+        k: int,
+        *,
+        exclude_seen: bool,
+        also_seen: Interactions | None,
+        only: np.ndarray | None,
+        exclude: np.ndarray | None,
+        diversity: float,
+        vectors: np.ndarray | None,
+    ) -> tuple[np.ndarray, np.ndarray]:
         users = self._user_rows(users)
         seen = self._excluded(exclude_seen, also_seen)
         choice, places = self._choice(k, only, exclude, diversity, vectors), self._tie_places
@@ -179,7 +246,7 @@ class ListMaker(ABC):
         (`kgplug.recommenders.newcomers.FoldIn`). Somebody without likes gets what the average user gets.
 
         Args:
-            likes: item numbers int64 (n,), or one number, as `item_numbers` gives them for keys; they are left out of
+            likes: indices of items, int64 (n,), or one index (`item_indices` gives those of keys); they are left out of
                 the list.
             k: length of the list, shorter where fewer items are left.
             only, exclude, diversity, vectors: as in `recommend`.
@@ -256,29 +323,51 @@ class ListMaker(ABC):
         if not hasattr(self, "item_keys"):
             raise UsageError(f"{self.name} is not trained yet: call fit(…) first, or load a run with kgplug.load(…).")
 
-    def user_number(self, key: int | str) -> int:
-        """Return the row number of a user key; an unknown one raises `UsageError`."""
-        return _number(key, self.user_keys, self.user_label or "user", self.name)
+    def user_index(self, key: int | str) -> int:
+        """Return the index of a user key; an unknown one raises `UsageError`."""
+        return _index(key, self.user_keys, self.user_label or "user", self.name)
 
-    def item_number(self, key: int | str) -> int:
-        """Return the row number of an item key; an unknown one raises `UsageError`."""
-        return _number(key, self.item_keys, self.item_label or "item", self.name)
+    def item_index(self, key: int | str) -> int:
+        """Return the index of an item key; an unknown one raises `UsageError`."""
+        return _index(key, self.item_keys, self.item_label or "item", self.name)
 
-    def item_numbers(self, keys: Iterable[int | str], *, skip_unknown: bool = False) -> np.ndarray:
-        """Return the row numbers of item keys, int64 (n,).
+    def user_indices(self, keys: Iterable[int | str] | int | str, *, skip_unknown: bool = False) -> np.ndarray:
+        """Return the indices of user keys, int64 (n,); as `item_indices`."""
+        self._check_trained()
+        return _indices(keys, self.user_keys, self.user_label or "user", self.user_index, skip_unknown=skip_unknown)
+
+    def item_indices(self, keys: Iterable[int | str] | int | str, *, skip_unknown: bool = False) -> np.ndarray:
+        """Return the indices of item keys, int64 (n,).
 
         Args:
-            keys: of items.
-            skip_unknown: pass over keys that the model does not know, where else they raise `UsageError`.
+            keys: Keys of items, or one key.
+            skip_unknown: Skip keys that the model does not know; otherwise they raise `UsageError`.
         """
-        wanted = as_keys(keys, what=f"{self.item_label or 'item'} keys")
-        numbers = pd.Index(self.item_keys, dtype=object).get_indexer(pd.Index(wanted, dtype=object))
-        if not skip_unknown and (numbers < 0).any():
-            self.item_number(wanted[numbers < 0][0])  # says what is wrong
-        return numbers[numbers >= 0].astype(np.int64)
+        self._check_trained()
+        return _indices(keys, self.item_keys, self.item_label or "item", self.item_index, skip_unknown=skip_unknown)
+
+    user_number = replaced("user_number", "user_index", user_index)
+    item_number = replaced("item_number", "item_index", item_index)
+    item_numbers = replaced("item_numbers", "item_indices", item_indices)
 
 
-def _number(key: int | str, keys: np.ndarray, what: str, model: str) -> int:
+def _indices(
+    keys: Iterable[int | str] | int | str,
+    known: np.ndarray,
+    label: str,
+    one: Callable[[Any], int],
+    *,
+    skip_unknown: bool,
+) -> np.ndarray:
+    """Return the indices of keys among known ones, int64 (n,)."""
+    wanted = as_keys([keys] if isinstance(keys, (int, str)) else keys, what=f"{label} keys")
+    indices = pd.Index(known, dtype=object).get_indexer(pd.Index(wanted, dtype=object))
+    if not skip_unknown and (indices < 0).any():
+        one(wanted[indices < 0][0])  # says what is wrong
+    return indices[indices >= 0].astype(np.int64)
+
+
+def _index(key: int | str, keys: np.ndarray, what: str, model: str) -> int:
     is_key = isinstance(key, (str, int, float, np.number)) and not isinstance(key, bool)
     found = np.flatnonzero(keys == key) if is_key else ()
     if len(found) == 0:

@@ -59,9 +59,9 @@ def live_recommendations(
     options, schema = options or ListOptions(), graph.schema
     require_key(graph.connection, schema.user.label, schema.user.key, user)
     feedback = feedback_of(graph.connection, schema, user)
-    rated, likes = (recommender.item_numbers(keys, skip_unknown=True) for keys in feedback)
+    rated, likes = (recommender.item_indices(keys, skip_unknown=True) for keys in feedback)
     rules = recommend_options(graph.connection, schema, recommender, options)
-    own = recommender.item_numbers(own_item(graph.connection, schema, user), skip_unknown=True)
+    own = recommender.item_indices(own_item(graph.connection, schema, user), skip_unknown=True)
     rules["exclude"] = np.concatenate([own, rated if options.seen == "all" else rated[:0]])
     users = np.flatnonzero(recommender.user_keys == user)
     if len(users):

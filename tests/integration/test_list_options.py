@@ -224,7 +224,7 @@ def test_a_user_newer_than_the_run_gets_a_live_list_from_what_they_like(graph: G
     assert sorted(frame["id"]) == sorted(set(range(1, 13)) - {2, 4, 5})
     model = models.load(folder)
     assert isinstance(model, Recommender)
-    items, scores = model.recommend_for(model.item_numbers([2, 4]), 12, exclude=model.item_numbers([5]))
+    items, scores = model.recommend_for(model.item_indices([2, 4]), 12, exclude=model.item_indices([5]))
     assert frame["id"].tolist() == model.item_keys[items].tolist()
     np.testing.assert_allclose(frame["score"], scores, atol=1e-6)
 

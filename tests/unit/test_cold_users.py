@@ -33,7 +33,7 @@ def model(request: pytest.FixtureRequest) -> Recommender:
 
 
 def test_users_without_a_like_get_one_list_with_what_is_popular(model: Recommender) -> None:
-    cold = np.array([model.user_number(user) for user in range(100, 106)])
+    cold = np.array([model.user_index(user) for user in range(100, 106)])
     items, scores = model.recommend(cold, 4)
     assert (items == items[0]).all()
     np.testing.assert_allclose(scores, np.broadcast_to(scores[0], scores.shape), rtol=1e-6)
@@ -41,5 +41,5 @@ def test_users_without_a_like_get_one_list_with_what_is_popular(model: Recommend
     np.testing.assert_allclose(model.score(*pairs), scores.ravel(), rtol=1e-5, atol=1e-6)
     every = model.score(np.repeat(cold[:1], N_FILMS), np.arange(N_FILMS))
     assert every.max() > every.min()
-    popular = np.isin(items[0], model.item_numbers(POPULAR.tolist())).sum()
+    popular = np.isin(items[0], model.item_indices(POPULAR.tolist())).sum()
     assert popular >= (2 if model.name.startswith("RKGE") else 3)  # that has nothing but a bias where no path leads

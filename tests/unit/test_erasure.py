@@ -69,7 +69,7 @@ def saved(
 def test_nothing_of_an_erased_user_is_left_and_the_rest_ranks_as_before(saved: Path) -> None:
     before = kgplug.load(saved)
     assert isinstance(before, Recommender)
-    row = before.user_number(ERASED)
+    row = before.user_index(ERASED)
     others = np.delete(np.arange(N_USERS), row)
     pairs = np.repeat(others, N_ITEMS), np.tile(np.arange(N_ITEMS), len(others))
     scores = before.score(*pairs)
@@ -138,5 +138,7 @@ def test_a_run_of_an_unknown_model_is_not_touched(saved: Path, tmp_path: Path) -
     arrays, content = read_artefact(saved)
     key = content["user_keys"][0]
     write_artefact(tmp_path / "run", arrays, {**content, "model": "Theirs"})
-    with pytest.raises(RunError, match=r"nobody knows which arrays of Theirs are of users\. Delete the run"):
+    with pytest.raises(
+        RunError, match=r"Theirs is not installed here, .* which arrays are about users\. Install it, or delete the run"
+    ):
         erase_from_run(tmp_path / "run", "User", key)

@@ -192,7 +192,7 @@ def test_a_seed_beyond_64_bits_is_refused() -> None:
 def test_only_a_number_or_text_is_a_key(key) -> None:
     rows = Interactions.from_dataframe(pd.DataFrame([[1, 2], [1, 3]]), user=0, item=1)
     with pytest.raises(UsageError, match=r"Popularity knows no user "):
-        kgplug.create("Popularity").fit(rows).user_number(key)
+        kgplug.create("Popularity").fit(rows).user_index(key)
 
 
 def test_missing_columns_of_triples_are_named_whatever_their_type() -> None:

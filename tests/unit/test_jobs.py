@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import re
 from pathlib import Path
 
@@ -91,13 +90,13 @@ def test_a_training_that_failed_is_not_taken_for_the_one_that_is_asked_for(
 def test_an_interrupted_training_promises_to_go_on_only_where_a_checkpoint_is_kept(
     kept: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    def interrupted(_model: object, _data: object, _parts: object, options: dict) -> None:
+    def interrupted(_model: object, *_data: object, checkpoint: Path, **_options: object) -> None:
         if kept:
-            options["checkpoint"].parent.mkdir(parents=True)
-            options["checkpoint"].write_bytes(b"")
+            checkpoint.parent.mkdir(parents=True)
+            checkpoint.write_bytes(b"")
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(importlib.import_module("kgplug.jobs.train"), "_fit", interrupted)
+    monkeypatch.setattr("kgplug.recommenders.base.Recommender.fit", interrupted)
     with pytest.raises(KeyboardInterrupt) as raised:
         jobs.train("MF", _data(), Runs(tmp_path / "runs"), settings=QUICK, progress=False)
     promised = ["The same command, given again, goes on from the last checkpoint."]

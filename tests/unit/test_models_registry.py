@@ -18,16 +18,18 @@ from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.embeddings.catalogue import EMBEDDINGS, EXCLUDED
 from kgplug.errors import RunError, UsageError
 from kgplug.recommenders.catalogue import RECOMMENDERS
+from kgplug.recommenders.models.popularity import Popularity
 
 pytestmark = pytest.mark.training
 
 
-class Mine:
+class Mine(Popularity):
     """A model of somebody else's."""
 
     name = "Mine"
 
     def __init__(self, **settings: object) -> None:
+        super().__init__()
         self.settings = settings
 
 
@@ -58,7 +60,7 @@ def test_every_listed_embedding_can_be_made_whatever_the_case() -> None:
     for info in models.available():
         if info.kind == "embedding":
             model = models.create(info.name.upper())
-            assert model.name == info.name and models.kind(model) == "embedding" and info.needs == "triples"
+            assert model.name == info.name and model.kind == "embedding" and info.needs == "triples"
 
 
 def test_recommenders_come_first_in_the_list() -> None:

@@ -126,7 +126,7 @@ def test_more_rows_can_be_left_out_and_strangers_among_them_are_passed_over(mode
 
 
 def test_only_and_exclude_take_numbers_or_masks_and_keep_scores(model: Recommender) -> None:
-    users, wanted = _everybody(model), model.item_numbers(["film 03", "film 99", "film 00"])
+    users, wanted = _everybody(model), model.item_indices(["film 03", "film 99", "film 00"])
     assert model.item_keys[wanted].tolist() == ["film 03", "film 99", "film 00"]
     mask = np.isin(np.arange(len(model.item_keys)), wanted)
     items, scores = model.recommend(users, 3, exclude_seen=False, only=wanted)
@@ -151,8 +151,8 @@ def test_invalid_filters_and_unknown_keys_are_refused_in_one_sentence(model: Rec
     with pytest.raises(UsageError, match=r"only: expected item indices or a mask of 13 booleans"):
         model.recommend(np.array([0]), 3, only=np.array([True]))
     with pytest.raises(UsageError, match=rf"{model.name} knows no item 'film 77'"):
-        model.item_numbers(["film 03", "film 77"])
-    assert model.item_numbers(["film 77", "film 03"], skip_unknown=True).tolist() == [3]
+        model.item_indices(["film 03", "film 77"])
+    assert model.item_indices(["film 77", "film 03"], skip_unknown=True).tolist() == [3]
     assert (model.recommend(np.array([0]), 3, only=np.array([], dtype=np.int64))[0] == -1).all()
 
 
@@ -176,14 +176,14 @@ def test_k_beyond_the_catalogue_gives_shorter_lists_with_end_marks(model: Recomm
 
 
 def test_a_user_without_a_like_gets_a_list(model: Recommender) -> None:
-    user = model.user_number(99)
+    user = model.user_index(99)
     items, scores = model.recommend(np.array([user]), 5)
     assert (items >= 0).all() and np.isfinite(scores).all()
 
 
 def test_somebody_who_was_not_in_the_training_gets_the_taste_of_the_likes(model: Recommender) -> None:
     for taste in (0, 1):
-        likes = model.item_numbers([f"film {film:02}" for film in range(taste, 8, 2)])
+        likes = model.item_indices([f"film {film:02}" for film in range(taste, 8, 2)])
         items, scores = model.recommend_for(likes, 99)
         assert items.dtype == np.int64 and scores.dtype == np.float32 and np.isfinite(scores).all()
         assert len(items) == len(model.item_keys) - len(likes) and not np.isin(items, likes).any()
@@ -192,7 +192,7 @@ def test_somebody_who_was_not_in_the_training_gets_the_taste_of_the_likes(model:
             assert scores.min() >= 0 and scores.max() <= 1
         if model.name not in IMPERSONAL:
             assert set(items[:2] % 2) == {taste}
-        kept, _ = model.recommend_for(likes, 1, only=model.item_numbers(["film 09"]))
+        kept, _ = model.recommend_for(likes, 1, only=model.item_indices(["film 09"]))
         assert kept.tolist() == [9]
         nobody, _ = model.recommend_for(np.array([], dtype=np.int64), 3)
         assert len(nobody) == 3
@@ -200,9 +200,9 @@ def test_somebody_who_was_not_in_the_training_gets_the_taste_of_the_likes(model:
 
 def test_unknown_users_and_wrong_lengths_are_refused_in_one_sentence(model: Recommender) -> None:
     with pytest.raises(UsageError, match=r"knows no user 4711; it knows 13, such as 0, 1, 2"):
-        model.user_number(4711)
+        model.user_index(4711)
     with pytest.raises(UsageError, match=r"knows no item 'nothing'"):
-        model.item_number("nothing")
+        model.item_index("nothing")
     with pytest.raises(UsageError, match=r"k must be at least 1"):
         model.recommend(np.array([0]), 0)
     for wrong in (-1, len(model.user_keys)):
@@ -255,7 +255,7 @@ def test_rounding_changes_no_list(model: Recommender, options: dict, monkeypatch
         options = {**options, "vectors": rng.integers(-1, 2, size=(len(model.item_keys), 3)).astype(np.float32)}
     unfinished = model._unfinished_block(users)[0]
     clear = _clear(unfinished, model._score_sizes(users, unfinished))
-    whole, likes = model.recommend(users, 5, **options)[0], model.item_numbers(["film 00", "film 02"])
+    whole, likes = model.recommend(users, 5, **options)[0], model.item_indices(["film 00", "film 02"])
     true_block, true_newcomers = kind._unfinished_block, kind._unfinished_newcomers
 
     def off(scores: np.ndarray, sizes: np.ndarray) -> np.ndarray:

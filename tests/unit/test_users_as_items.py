@@ -100,7 +100,7 @@ def test_erasing_a_person_also_removes_them_as_an_item(
 ) -> None:
     model, person = _fit(name, people, knowledge), 5
     model.save(tmp_path / "run")
-    row = model.user_number(person)
+    row = model.user_index(person)
     before, content = read_artefact(tmp_path / "run")
     assert erase_from_run(tmp_path / "run", "Person", person)
     after, content = read_artefact(tmp_path / "run")

@@ -26,7 +26,7 @@ class KnowsItems(Protocol):
     item_keys: np.ndarray
     item_label: str
 
-    def item_numbers(self, keys: Iterable[int | str], *, skip_unknown: bool = False) -> np.ndarray:
+    def item_indices(self, keys: Iterable[int | str], *, skip_unknown: bool = False) -> np.ndarray:
         """Return the indices of item keys, int64 (n,)."""
         ...
 
@@ -42,7 +42,7 @@ def recommend_options(
     """
     found: dict[str, Any] = {"diversity": options.diversity}
     if options.are_filtered:
-        found["only"] = model.item_numbers(matching_items(connection, schema, options), skip_unknown=True)
+        found["only"] = model.item_indices(matching_items(connection, schema, options), skip_unknown=True)
     if options.diverse_by is not None:
         found["vectors"] = options.diverse_by.vectors_of(model.item_keys, label=model.item_label)
     return found
