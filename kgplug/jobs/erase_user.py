@@ -254,8 +254,8 @@ def _class_of(folder: Path, content: dict) -> Any:
         return models.class_of(content["model"])
     except UsageError:
         raise RunError(
-            f"{folder}: {content['model']} is not installed here, so it is unknown which arrays are about users. Install "
-            "it, or delete the run."
+            f"{folder}: {content['model']} is not installed here, so it is unknown which arrays are about users. "
+            "Install it, or delete the run."
         ) from None
 
 
