@@ -122,6 +122,8 @@ def restored(folder: Path, arrays: dict[str, np.ndarray], content: dict) -> AnyM
         model = class_of(str(content.get("model")))
     except UsageError as error:
         raise RunError(f"{folder} holds a model that is not installed here. {error}") from None
+    if content["kind"] != model.kind:
+        raise RunError(f"{folder} contains {content['model']}, which is not an {content['kind']}. Train again.")
     return model.restored(folder, arrays, content)
 
 
@@ -150,11 +152,7 @@ def register(name: str, model: type) -> None:
 def available() -> list[ModelInfo]:
     """Return every model that `create` makes: recommenders, then what was added, then embeddings."""
     added = [_added(name, model, _first_line(model)) for name, model in sorted(_registered.items())]
-    added += [
-        _added(name, _load_point(point), f"added by {_package(point)}")
-        for name, point in sorted(_entry_points().items())
-        if name not in _registered
-    ]
+    added += [_of_point(name, point) for name, point in sorted(_entry_points().items()) if name not in _registered]
     embeddings = [
         ModelInfo(name, Kind.EMBEDDING, entry.paper, str(TRIPLES), entry.good_for) for name, entry in EMBEDDINGS.items()
     ]
@@ -178,6 +176,14 @@ def class_of(name: str) -> Any:
 def _added(name: str, model: Any, good_for: str) -> ModelInfo:
     found = _checked(name, model)
     return ModelInfo(name, found.kind, "", str(found.inputs), good_for)
+
+
+def _of_point(name: str, point: EntryPoint) -> ModelInfo:
+    """Return a model of another package; one that cannot be imported is listed with the reason."""
+    try:
+        return _added(name, _load_point(point), f"added by {_package(point)}")
+    except UsageError as error:
+        return ModelInfo(name, Kind.RECOMMENDER, "", "unknown", str(error))
 
 
 def _checked(name: str, model: Any) -> Any:

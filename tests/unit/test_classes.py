@@ -63,7 +63,7 @@ def test_a_run_is_loaded_by_its_own_class(tmp_path):
     loaded = TransE.load(tmp_path / "run")
     assert type(loaded) is TransE
     assert np.array_equal(loaded.entity_vectors(), model.entity_vectors())
-    with pytest.raises(RunError, match="holds TransE"):
+    with pytest.raises(RunError, match="contains TransE"):
         embeddings.DistMult.load(tmp_path / "run")
 
 
