@@ -1,4 +1,4 @@
-"""Keys as typed on the command line: their type is that of the stored key."""
+"""Keys as typed on the command line; they get the type of the stored key."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ if TYPE_CHECKING:
 
 
 def user_key(graph: Graph, text: str) -> int | str:
-    """Return the key of the user that a text means, as the graph holds it; UsageError where there is none."""
+    """Return a user's key as the graph stores it; UsageError if no user has it."""
     user = graph.schema.user
     return _found(graph, user.label, user.key, text)
 
 
 def item_key(graph: Graph, text: str) -> int | str:
-    """Return the key of the item that a text means, as the graph holds it; UsageError where there is none."""
+    """Return an item's key as the graph stores it; UsageError if no item has it."""
     item = graph.schema.item
     return _found(graph, item.label, item.key, text)
 
 
 def entity_key(folder: Path, text: str | None, *, label: str | None) -> int | str | None:
-    """Return the key of the entity of an embedding's run that a text means; None for None.
+    """Return an entity's key as an embedding's run stores it; None for None.
 
     Args:
         folder: of the run.
@@ -45,7 +45,7 @@ def entity_key(folder: Path, text: str | None, *, label: str | None) -> int | st
     keys, labels = content.get("entity_keys", []), content.get("entity_labels", [])
     of_label = keys if label is None else [key for key, its in zip(keys, labels, strict=True) if its == label]
     found = choose_key(text, of_label)
-    if found is None:  # the model names the nearest ones
+    if found is None:  # the model's error names the nearest ones
         return next((each for each in possible_keys(text) if isinstance(each, int)), text)
     say_which(found, label or "The model")
     return found.key
@@ -85,7 +85,7 @@ def _found(graph: Graph, label: str, key: str, text: str) -> int | str:
 
 
 def with_negative_key(arguments: list[str]) -> list[str]:
-    """Return the words of a command line, a key such as -1 right after its command put where it is no option."""
+    """Return the words of a command line; a key such as -1 after its command goes behind "--", so it is no option."""
     for place, word in enumerate(arguments[1:], start=1):
         if re.fullmatch(r"-[0-9]+", word) and arguments[place - 1] in _COMMANDS_WITH_KEY and "--" not in arguments:
             return [*arguments[:place], *arguments[place + 1 :], "--", word]
@@ -93,7 +93,7 @@ def with_negative_key(arguments: list[str]) -> list[str]:
 
 
 def say_which(found: FoundKey, label: str) -> None:
-    """Say on stderr which of two keys that are written the same is meant."""
+    """Print to stderr which of two keys with the same text is used."""
     if found.other is not None:
         err.print(found.note(label), markup=False, soft_wrap=True)
 
@@ -103,7 +103,7 @@ def _number(name: str, text: str) -> int | float | None:
         return None
     try:
         number = int(text) if name == "k" else float(text)
-        if number == number:  # no NaN: nothing is at least that
+        if number == number:  # not NaN: nothing is at least NaN
             return number
         raise ValueError
     except ValueError:

@@ -21,20 +21,20 @@ if TYPE_CHECKING:
 def this_graph(graph: Graph, schema_file: Path | None = None) -> GraphIdentity:
     """Return the identity of the graph of a connection.
 
-    With a schema file (kgplug.toml, or another one that was named), the graph is made of the labels and the type
-    that it names; without one, of all that the database holds.
+    With a schema file (kgplug.toml, or the named one), the graph consists of the labels and the type in it; without
+    one, of everything in the database.
     """
     return _identity(graph.connection, _schema(schema_file))
 
 
 def graph_at_hand(runs: Runs, *, ask: bool = False) -> GraphIdentity | None:
-    """Return the identity of the graph that the environment names, None where it is not known.
+    """Return the identity of the graph that the environment names, None if unknown.
 
-    It is the graph on which the newest run was trained at this address. Commands use it that need no server.
+    It is the graph on which the newest run at this address was trained. For commands that need no server.
 
     Args:
         runs: of this machine.
-        ask: ask the server, if it runs; nothing is started.
+        ask: ask the server if it is running; nothing is started.
     """
     schema = _schema(None)
     if ask and (found := _asked(schema)) is not None:
@@ -56,8 +56,8 @@ def resolve_here(
     Args:
         runs: of this machine.
         names: ids, beginnings of ids, models or folders.
-        graph: None: the graph that the environment names, without asking its server.
-        schema_file: that was named on the command line.
+        graph: None for the graph that the environment names, without asking its server.
+        schema_file: as named on the command line.
     """
     here, others = None, [name.lower() for name in names if not runs.has(name)]
     if others and not {info.model.lower() for info in runs.list() if info.model}.isdisjoint(others):
@@ -70,7 +70,7 @@ def _schema(path: Path | None) -> GraphSchema | None:
 
 
 def _asked(schema: GraphSchema | None) -> GraphIdentity | None:
-    """Return what a server says that runs, None where none can be asked."""
+    """Return what a running server says, None if none answers."""
     from kgplug.graph.connect import connect_settings
 
     try:

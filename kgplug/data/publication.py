@@ -21,7 +21,7 @@ class NodeVectors:
         label: node label.
         keys: object (n,), values of the label's key property.
         vectors: float32 (n, embedding_dim).
-        indexed: whether a vector index is wanted for this label.
+        indexed: whether to build a vector index for this label.
     """
 
     label: str
@@ -43,7 +43,7 @@ def vectors_by_label(labels: np.ndarray, keys: np.ndarray, vectors: np.ndarray) 
 
 @dataclass(frozen=True, eq=False)
 class RelationVectors:
-    """What a model has learnt of each relation.
+    """What a model has learnt about each relation.
 
     Attributes:
         names: object (n_relations,), relationship types.
@@ -56,13 +56,13 @@ class RelationVectors:
 
 @dataclass(frozen=True, eq=False)
 class TopLists:
-    """One ranked list of items a user, or of like nodes a node, which is then its own kind of user.
+    """One ranked list of items per user, or of similar nodes per node, which then takes the place of a user.
 
     Attributes:
         user_label, item_label: node labels.
         user_keys: object (n_users,).
-        item_keys: object (n_items,), the catalogue that `items` points into.
-        items: int64 (n_users, k), row numbers into `item_keys`, best first, -1 where a list is shorter.
+        item_keys: object (n_items,), the keys that `items` refers to.
+        items: int64 (n_users, k), indices into `item_keys`, best first, -1 where a list is shorter.
         scores: float32 (n_users, k).
     """
 
@@ -74,7 +74,7 @@ class TopLists:
     scores: np.ndarray
 
     def without_own(self) -> TopLists:
-        """Return the lists without each node itself, where users and items are of one label and so may be one node."""
+        """Return the lists without the node itself: users and items with the same label and key are one node."""
         own = same_keys_as(self.user_keys, self.item_keys) if self.user_label == self.item_label else None
         if own is None:
             return self
@@ -89,12 +89,12 @@ class Publication:
     Attributes:
         model: name under which it is served, e.g. "MKR".
         run: id of the run, unique; letters, digits, "-" and "_".
-        vectors: one entry a label.
+        vectors: one entry per label.
         lists: recommendations, or None for a model that gives none.
         details: JSON-able facts kept on the catalogue node (settings, metrics …).
-        relations: None for a model that has no vectors of relations.
-        similar: the nearest nodes of each node, one entry a label; see `kgplug.data.ranking.neighbours`.
-        findings: what is dead about the model, one sentence each (`kgplug.data.health`).
+        relations: None for a model without vectors of relations.
+        similar: the nearest nodes of each node, one entry per label; see `kgplug.data.ranking.neighbours`.
+        findings: signs that the model has collapsed, one sentence each (`kgplug.data.health`).
     """
 
     model: str
@@ -109,10 +109,10 @@ class Publication:
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
-    """The most plausible triples of one relation that are not known, best first.
+    """The most plausible unknown triples of one relation, best first.
 
     Attributes:
-        model, run: that gave the scores.
+        model, run: what gave the scores.
         relation: relationship type.
         head_labels, tail_labels: object (n,), node labels.
         head_keys, tail_keys: object (n,).
@@ -138,7 +138,7 @@ class Predictions:
         return self.to_dataframe().to_html(index=False)
 
     def to_dataframe(self) -> pd.DataFrame:
-        """Return one row a triple: rank, head_label, head, relation, tail_label, tail, score."""
+        """Return one row per triple: rank, head_label, head, relation, tail_label, tail, score."""
         import pandas as pd
 
         return pd.DataFrame(
@@ -155,7 +155,7 @@ class Predictions:
 
 
 def usable_rows(vectors: np.ndarray) -> np.ndarray:
-    """Return which vectors have a direction, bool (n,): those of a finite length above zero in float32."""
+    """Return which vectors have a direction, bool (n,): those with a finite length above zero in float32."""
     with np.errstate(over="ignore", invalid="ignore", under="ignore"):
         squared = np.einsum("nd,nd->n", vectors, vectors, dtype=np.float32)  # (n,)
     return np.isfinite(squared) & (squared > 0)

@@ -5,7 +5,7 @@
     (:KgplugRun)-[:HAS_RELATION]->(:KgplugRelation {name, translation: [0.1, …], …})
 
 A model's node points at what serves by two numbers: `serves` is the number of a run, `edition` that of the lists, which
-their edges carry. Whoever reads takes one of them first and goes on from there:
+their edges carry. A query first reads one of them, then what it points to:
 
     MATCH (model:KgplugModel {name: 'MKR'}) WITH model.serves AS number LIMIT 1
     MATCH (run:KgplugRun {model: 'MKR', number: number}) RETURN run.labels, run.properties, run.indexes
@@ -13,14 +13,14 @@ their edges carry. Whoever reads takes one of them first and goes on from there:
     MATCH (model:KgplugModel {name: 'MKR'}) WITH model.edition AS edition LIMIT 1
     MATCH (:User {id: 42})-[r:RECOMMENDS {model: 'MKR', edition: edition}]->(item) RETURN item, r.rank
 
-Neo4j reads what is committed at that moment, relationship by relationship: a query that runs while a transaction
-commits may see a part of it. So no list is ever changed while it serves, and the pointer is a number, which is
-the old one or the new one. (model)-[:SERVES]->(run)-[:PREVIOUS]->(run) say the same for those who browse.
+Neo4j reads what is committed at that moment, relationship by relationship: a query that runs during a commit may see
+a part of it. So no list is ever changed while it serves, and the pointer is one number, the old one or the new one.
+(model)-[:SERVES]->(run)-[:PREVIOUS]->(run) shows the same when you browse.
 
-A run's node names what belongs to it: the property that holds its vectors and the vector index over it, label by
-label in parallel lists. A run is "building" while it is written, then "serving", then "previous", which can serve
-again at once; at last it is "dropping". What a run owns is written down before it is made,
-so whatever a publisher that died has left behind can be found.
+A run's node names what belongs to it: the property that holds its vectors and the vector index over it, in parallel
+lists with one entry per label. A run is "building" while it is written, then "serving", then "previous", which can
+serve again at once, and finally "dropping". What a run owns is noted before it is made, so that everything a dead publisher
+left behind can be found.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ from kgplug.graph.connection import Connection
 from kgplug.graph.queries import quote
 from kgplug.strict_json import dumps
 
-# What kgplug itself writes into a graph. Relationships are its own where this catalogue knows their model and run
-# (`kgplug.graph.ownership`), which tells them from a graph's own of the same type; none of it re-enters a training.
+# What kgplug itself writes into a graph. A relationship is kgplug's if this catalogue knows its model and run
+# (`kgplug.graph.ownership`); others of the same type are yours. No training reads what kgplug wrote.
 RECOMMENDS, SIMILAR_TO, PREDICTED = OWN_RELATIONSHIPS = ("RECOMMENDS", "SIMILAR_TO", "PREDICTED")
 OWN_LABELS = ("KgplugModel", "KgplugRun", "KgplugRelation")
 
@@ -50,7 +50,7 @@ _CONSTRAINTS = (
 )
 _CONSTRAINT_NAMES = ("kgplug_model_name", "kgplug_run_id", "kgplug_run_number")
 _LABEL_IN_NAME = 40  # characters of a label that go into the name of an index
-_OWN_FIELDS = ("metrics", "artefact", "schema", "graph")  # of the details, which stand in properties of their own
+_OWN_FIELDS = ("metrics", "artefact", "schema", "graph")  # of the details; these have properties of their own
 
 _FIELDS = """run {.id, .model, .number, .edition, .staged, .status, .labels, .properties, .indexes, .dimensions,
     .params, .metrics, .artefact, .schema, .graph, .rates, .vectors_digest, .lists_digest,
@@ -114,15 +114,15 @@ class RunRecord:
     Attributes:
         id, model: as in the publication.
         number: of the run among those of its model; None before it is in the graph.
-        edition: of its lists, as their edges carry it; None before they were whole for the first time.
-        staged: of lists that are being written and do not serve yet; None where none are.
+        edition: of its lists, as on their edges; None until they are complete for the first time.
+        staged: edition of lists that are being written and do not serve yet; None if there are none.
         status: "building", "serving", "previous" or "dropping".
-        labels, properties, indexes, dimensions: one entry a label with vectors; "" for a label without index.
-        details: facts of the training and of how the lists were made.
-        rates: what its publish wrote a second, {"vectors": …, "edges": …}.
-        created, published: ISO times of the first write and of the moment it came to serve (None before).
-        vectors_digest: sha256 of the vectors that the run's property holds or is being filled with; None while
-            other ones stand there.
+        labels, properties, indexes, dimensions: one entry per label with vectors; "" for a label without index.
+        details: facts about the training and about how the lists were made.
+        rates: what its publish wrote per second, {"vectors": …, "edges": …}.
+        created, published: ISO times of the first write and of the moment it began to serve (None before).
+        vectors_digest: sha256 of the vectors that the run's property holds or is being filled with; None while it
+            still holds others.
         lists_digest: sha256 of the lists of that edition.
     """
 
@@ -166,7 +166,7 @@ def published_models(connection: Connection) -> list[dict]:
 
 
 def require_published(connection: Connection, model: object) -> None:
-    """Raise UsageError where no model of just this name is published."""
+    """Raise UsageError if no model with exactly this name is published."""
     names = sorted(one["model"] for one in published_models(connection))
     if model not in names:
         there = f"Published: {', '.join(names)}." if names else "None is published in this graph yet."
@@ -174,13 +174,13 @@ def require_published(connection: Connection, model: object) -> None:
 
 
 def known_models(connection: Connection) -> list[str]:
-    """Return the name of every model in the catalogue, of those that serve nothing yet, too."""
+    """Return the name of every model in the catalogue, including those that serve nothing yet."""
     rows = connection.rows("MATCH (model:KgplugModel) RETURN model.name AS name ORDER BY name")
     return [row["name"] for row in rows if isinstance(row["name"], str)]
 
 
 def planned_record(publication: Publication, *, vectors_digest: str, lists_digest: str) -> RunRecord:
-    """Return the record that a publication shall have: its own property and, where wanted, index for each label."""
+    """Return the record that a publication will have: a property and, where wanted, an index for each label."""
     name = property_name(publication.model, publication.run)
     indexes: list[str] = []
     for number, nodes in enumerate(publication.vectors):
@@ -206,7 +206,7 @@ def property_name(model: str, run: str) -> str:
 
 
 def model_named(connection: Connection, name: str) -> str:
-    """Return the name of a model in the catalogue as it is written there; case is ignored.
+    """Return the name of a model as the catalogue spells it; case is ignored.
 
     Raises:
         UsageError: the catalogue has none of that name.
@@ -225,24 +225,24 @@ def find_run(connection: Connection, run: str) -> RunRecord | None:
 
 
 def runs_of(connection: Connection, model: str) -> list[RunRecord]:
-    """Return the records of all runs of a model, those among them whose publisher died, the oldest first."""
+    """Return the records of all runs of a model, oldest first, including those whose publisher died."""
     return [_record(row["run"]) for row in connection.rows(_OF_MODEL, model=model)]
 
 
 def unfinished_run(connection: Connection, model: str) -> RunRecord | None:
-    """Return the newest run of a model whose publish has begun and not come to its end, None if there is none."""
+    """Return the newest run of a model whose publish was interrupted, None if there is none."""
     found = [run for run in runs_of(connection, model) if run.status == BUILDING or run.staged is not None]
     return found[-1] if found else None
 
 
 def ensure_constraints(connection: Connection) -> None:
-    """Make names of models and ids of runs unique, if they are not yet."""
+    """Create the constraints on names of models and ids of runs that are missing."""
     for constraint in _CONSTRAINTS:
         connection.autocommit(constraint)
 
 
 def check_own_property(connection: Connection, record: RunRecord) -> None:
-    """Raise GraphError where another run, or somebody else's node, holds the property that a new run would write."""
+    """Raise GraphError if another run, or a node of somebody else, has the property that a new run would write."""
     advice = "Train again: a new run gets a name of its own."
     for name in dict.fromkeys(record.properties):
         taken = connection.rows("MATCH (run:KgplugRun) WHERE $name IN run.properties RETURN run.id AS id", name=name)
@@ -264,7 +264,7 @@ def begin(connection: Connection, record: RunRecord, token: str, *, stage: bool)
         connection: to the database.
         record: of the run.
         token: of the lease on its model.
-        stage: give it a new edition to write lists under, unless it has one that was begun; otherwise it has none.
+        stage: give it a new edition for its lists, unless it has begun one already.
 
     Returns:
         The record with its number and the staged edition.
@@ -276,13 +276,13 @@ def begin(connection: Connection, record: RunRecord, token: str, *, stage: bool)
 
 
 def note_vectors(connection: Connection, record: RunRecord) -> None:
-    """Write down that a run's property holds the vectors of its record now."""
+    """Note that a run's property now holds the vectors of its record."""
     query = "MATCH (run:KgplugRun {id: $id}) SET run.vectors_digest = $digest"
     connection.write(query, id=record.id, digest=record.vectors_digest)
 
 
 def switch(connection: Connection, record: RunRecord, token: str, *, lease_ms: int) -> None:
-    """Let a run and its edition serve under its model's name, the run before become the previous one, at once."""
+    """Let a run and its edition serve under its model's name; the run before becomes the previous one."""
     rows = connection.write_rows(
         _SWITCH,
         model=record.model,
@@ -298,20 +298,20 @@ def switch(connection: Connection, record: RunRecord, token: str, *, lease_ms: i
 
 
 def withdraw(connection: Connection, model: str, token: str) -> None:
-    """Let nothing serve under a model's name."""
+    """Stop serving a model."""
     connection.write(_WITHDRAW, model=model, token=token)
 
 
 def lease_lost(model: str) -> GraphError:
-    """Return the error of a publisher that lost its lease: it was out of touch for too long."""
+    """Return the error of a publisher that lost its lease: it had no contact for too long."""
     return GraphError(
-        f"This change of {model} was out of touch with the database for so long that another one may have begun, so "
-        "it stopped. What served still serves. Give the same command again."
+        f"This change of {model} had no contact with the database for so long that another one may have begun, so it "
+        "stopped. What served before still serves. Run the same command again."
     )
 
 
 def unstage(connection: Connection, model: str) -> None:
-    """Forget the lists that were being written for a model's runs."""
+    """Forget the unfinished lists of a model's runs."""
     connection.write("MATCH (run:KgplugRun {model: $model}) SET run.staged = null", model=model)
 
 
@@ -330,7 +330,7 @@ def forget(connection: Connection, run: str) -> None:
 
 
 def note_predictions(connection: Connection, model: str, run: str) -> None:
-    """Write down that a run has PREDICTED edges, whether it is published or not."""
+    """Note that a run has PREDICTED edges, whether it is published or not."""
     connection.write(
         "MATCH (model:KgplugModel {name: $model}) "
         "SET model.predicted = [each IN coalesce(model.predicted, []) WHERE each <> $run] + [$run]",
@@ -340,7 +340,7 @@ def note_predictions(connection: Connection, model: str, run: str) -> None:
 
 
 def forget_predictions(connection: Connection, model: str, *, run: str | None = None) -> None:
-    """Write down that a run of a model, or any of them, has no PREDICTED edges any more."""
+    """Note that a run of a model, or all of its runs, have no PREDICTED edges any more."""
     connection.write(
         "MATCH (model:KgplugModel {name: $model}) WHERE model.predicted IS NOT NULL "
         "WITH model, [each IN model.predicted WHERE $run IS NOT NULL AND each <> $run] AS left "
@@ -394,6 +394,6 @@ def _record(row: dict[str, Any]) -> RunRecord:
 
 
 def _public(record: RunRecord) -> dict:
-    """Return a record as a dict, without what is of use to the publisher only."""
+    """Return a record as a dict, without what only the publisher needs."""
     hidden = ("staged", "rates", "vectors_digest", "lists_digest")
     return {name: value for name, value in record.__dict__.items() if name not in hidden}

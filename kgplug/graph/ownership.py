@@ -1,4 +1,4 @@
-"""Which relationships are kgplug's own: those of its three types whose model and run its catalogue knows.
+"""Which relationships are kgplug's own: those of its three types whose model and run the catalogue knows.
 
 A type's name, or a property called `run`, proves nothing: somebody else may use both.
 
@@ -31,7 +31,7 @@ def own_runs(connection: Connection, model: str | None = None) -> list[tuple[str
 
 
 def is_own(edge: str) -> str:
-    """Return the Cypher condition that a relationship is kgplug's, for a query that stands by itself.
+    """Return the Cypher condition that a relationship is kgplug's, for a query of its own.
 
     Args:
         edge: variable of the relationship.
@@ -42,9 +42,9 @@ def is_own(edge: str) -> str:
 
 
 def not_own(connection: Connection, name: str, edge: str = "r") -> str:
-    """Return the Cypher condition that a relationship of a type is not kgplug's; "" where none can be.
+    """Return the Cypher condition that a relationship of a type is not kgplug's, "" if none can be.
 
-    The runs stand in the condition, so that a query over many relationships looks nothing up.
+    The condition contains the runs, so that a query over many relationships needs no lookups.
 
     Args:
         connection: to the database.
@@ -56,7 +56,7 @@ def not_own(connection: Connection, name: str, edge: str = "r") -> str:
 
 
 def count_own(connection: Connection, name: str) -> int:
-    """Return how many relationships of a type kgplug wrote; costs a scan for the three types it writes only."""
+    """Return how many relationships of a type kgplug wrote; scans only the three types that it writes."""
     runs = own_runs(connection) if name in OWN_RELATIONSHIPS else []
     if not runs:
         return 0

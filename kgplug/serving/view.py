@@ -1,4 +1,4 @@
-"""Parts of the graph drawn for a notebook, with Neo4j's own viewer (neo4j-viz)."""
+"""Pictures of parts of the graph for notebooks, drawn by Neo4j's own viewer (neo4j-viz)."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ _SHARED_ID = "neo4j-viz-data"
 
 
 def neighbourhood(graph: Graph, *, label: str, key: int | str, limit: int = 50) -> Picture:
-    """Draw a node and what it is connected to, users left out.
+    """Draw a node and its neighbours, without users.
 
     Args:
         graph: with a schema (`graph.use(schema)`).
         label, key: of the node.
-        limit: at most so many relationships.
+        limit: maximum number of relationships.
 
     Returns:
-        An object that a notebook shows as an interactive picture.
+        A picture that a notebook shows interactively.
     """
     return _draw(graph, relationships_around(graph.connection, graph.schema, label, key, limit=limit))
 
 
 def why(graph: Graph, *, user: int | str, item: int | str, limit: int = 10) -> Picture:
-    """Draw the paths from what a user liked, through shared entities, to an item; the rarest shared ones first."""
+    """Draw the paths from a user's likes, through shared entities, to an item; the rarest shared entity first."""
     return _draw(graph, relationships_between(graph.connection, graph.schema, user, item, limit=limit))
 
 
@@ -85,7 +85,7 @@ def draw(captions: dict[str, str], labels: dict[str, str], edges: list[tuple[str
 
 @dataclass(frozen=True)
 class _Canvas:
-    """Room for nodes whose captions are readable at a zoom of 1: 11 pixels; of many nodes, the reader zooms in."""
+    """Room for the nodes. Captions are readable (11 pixels) at a zoom of 1; with many nodes the reader zooms in."""
 
     width: float
     height: float
@@ -101,7 +101,7 @@ class _Canvas:
         return cls(_WIDTH * larger, _MOST_HEIGHT * larger, 1 / larger)
 
     def places(self, n_nodes: int, heads: np.ndarray, tails: np.ndarray) -> np.ndarray:
-        """Return where the nodes stand, float64 (n_nodes, 2)."""
+        """Return the positions of the nodes, float64 (n_nodes, 2)."""
         return spread(n_nodes, heads, tails, width=self.width, height=self.height, gap=_GAP)
 
     @property
@@ -111,21 +111,21 @@ class _Canvas:
 
 
 class Picture:
-    """A part of the graph that a notebook, or a page made from one, shows as an interactive picture.
+    """An interactive picture of a part of the graph, for a notebook or a page exported from one.
 
     Attributes:
-        n_nodes, n_relationships: how many are drawn.
+        n_nodes, n_relationships: numbers of what is drawn.
     """
 
     def __init__(self, page: str, height: int, n_nodes: int, n_relationships: int) -> None:
-        # neo4j-viz gives the data of every picture one id; in an exported page the second would show the first's.
+        # neo4j-viz uses the same id for every picture; in an exported page the second would show the data of the first.
         self._page = page.replace(_SHARED_ID, f"{_SHARED_ID}-{uuid.uuid4().hex}")
         self._height = height
         self.n_nodes, self.n_relationships = n_nodes, n_relationships
 
     @property
     def data(self) -> str:
-        """HTML to put into a page: a frame of its own, so that no picture's names or styles meet another's."""
+        """HTML to put into a page: a frame of its own, so that names and styles of two pictures cannot clash."""
         return (
             f'<iframe srcdoc="{html.escape(self._page)}" title="{self!r}" '
             f'style="width: 100%; height: {self._height}px; border: 0"></iframe>'

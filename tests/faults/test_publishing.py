@@ -228,7 +228,7 @@ def test_kgplug_waits_for_an_index_that_is_still_populating_but_not_forever(conn
     wanted = publication("mkr-0", n_users=n)
     users = replace(wanted.vectors[0], vectors=np.tile(wanted.vectors[0].vectors, (1, 8)), indexed=True)
     wanted = replace(wanted, vectors=[users, wanted.vectors[1]])
-    with pytest.raises(GraphError, match=r"kgplug_mkr_0_\w+ has stood at \d+ % for 0 s\. What served before still"):
+    with pytest.raises(GraphError, match=r"kgplug_mkr_0_\w+ has stayed at \d+ % for 0 s\. What served before still"):
         publish(connection, SCHEMA, wanted, index_timeout_s=0)
     assert catalog.serving(connection, "MKR") is None
     report = publish(connection, SCHEMA, wanted)

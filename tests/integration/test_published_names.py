@@ -141,7 +141,7 @@ def test_names_that_are_no_names_or_belong_to_others_are_refused(graph: Graph, r
         with pytest.raises(UsageError, match="needs a name of printable text"):
             jobs.publish(graph, folder, name=name, progress=False)
     jobs.publish(graph, folder, name="films", progress=False)
-    with pytest.raises(UsageError, match='differs from "Films" by case only'):
+    with pytest.raises(UsageError, match='differs from "Films" only in case'):
         jobs.publish(graph, folder, name="Films", progress=False)
     with pytest.raises(GraphError, match="under the name films, and a run has one name"):
         jobs.publish(graph, folder, progress=False)

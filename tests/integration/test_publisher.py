@@ -204,7 +204,7 @@ def test_a_label_that_would_end_its_quotes_matches_nothing_and_the_graph_is_not_
     label = "A\\u0060) DETACH DELETE n //"
     schema = GraphSchema(knowledge=KnowledgeSchema(keys={label: "id"}))
     nodes = NodeVectors(label, keys(1), np.ones((1, 4), dtype=np.float32))
-    with pytest.raises(DataError, match=r"None of the 1 .* nodes that the model knows is in the database"):
+    with pytest.raises(DataError, match=r"None of the 1 .* nodes that the model knows is in this database"):
         publish(graph, schema, Publication("MKR", "mkr-1", [nodes]))
     assert everything(graph) == before
 

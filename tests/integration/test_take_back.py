@@ -277,7 +277,7 @@ def test_a_publisher_that_lost_its_lease_stops_before_the_pointer_moves(graph, m
         return 0
 
     monkeypatch.setattr(publisher, "count_edges", steal)
-    with pytest.raises(GraphError, match="was out of touch with the database for so long"):
+    with pytest.raises(GraphError, match="had no contact with the database for so long"):
         publish(graph, SCHEMA, publication("mkr-1", seed=1))
     assert edges(graph) == expected_edges(publication("mkr-0"))
 

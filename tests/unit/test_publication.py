@@ -161,7 +161,7 @@ class Populating:
 
 def test_an_index_that_makes_no_progress_is_not_waited_for_beyond_the_time_out(monkeypatch):
     monkeypatch.setattr(vector_writing, "_POLL_S", 0.01)
-    with pytest.raises(GraphError, match=r"a_index has stood at 40 % for 0\.05 s"):
+    with pytest.raises(GraphError, match=r"a_index has stayed at 40 % for 0\.05 s"):
         wait_for_indexes(Populating(), ["a_index"], timeout_s=0.05, progress=False)  # type: ignore[arg-type]
 
 

@@ -1,4 +1,4 @@
-"""Do a publish's work in batches, two at a time, with a bar."""
+"""Run the work of a publish in batches, two at a time, with a progress bar."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ def run_batches(
 ) -> list[_T]:
     """Call `work` with slices that cover range(n_rows), from two threads; return its results in order.
 
-    The first error stops what has not begun yet, and is raised when what has begun is done; that of a server tells
-    which batch failed.
+    After the first error no further batch begins. The error is raised when the running batches are done; a server's
+    error names the batch that failed.
 
     Args:
         work: does one batch, in one transaction.
-        n_rows: of all batches together.
-        batch_rows: at most so many in a batch.
-        description, unit: shown at the bar.
+        n_rows: rows of all batches together.
+        batch_rows: maximum number of rows in a batch.
+        description, unit: shown with the bar.
         progress: show a bar; None shows it on a terminal.
     """
     batches = row_blocks(n_rows, batch_rows)

@@ -1,4 +1,4 @@
-"""Remove what runs have left in the graph, in batches. Begun again after an interruption, all of it goes on."""
+"""Delete what runs have left in the graph, in batches. Each function can be run again after an interruption."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from kgplug.graph.ownership import own_runs
 from kgplug.graph.queries import quote
 
 GRACE_S = 5.0
-"""How long lists stay, in seconds, after they served: a query that has read the pointer goes on to read them."""
+"""Seconds that lists stay after they served, for queries that have already read the pointer."""
 
 _BATCH_NODES = 10_000
 
 
 def let_readers_finish() -> None:
-    """Wait before lists go that served until a moment ago."""
+    """Wait before lists are deleted that served until a moment ago."""
     time.sleep(GRACE_S)
 
 
 def drop_superseded(connection: Connection, model: str, *, keep_previous: bool = True) -> list[str]:
-    """Drop what of a model neither serves nor stands ready behind what serves; return the ids of its runs.
+    """Delete every run of a model except the serving and the previous one; return the ids of deleted runs.
 
-    Among it are builds whose publisher died: the one publisher of a model calls this when its own run serves.
+    These include runs whose publish died: a model has one publisher at a time, which calls this when its run serves.
     """
     serving = catalog.serving_run(connection, model)
     previous = catalog.previous_run(connection, model) if keep_previous else None
@@ -38,7 +38,7 @@ def drop_superseded(connection: Connection, model: str, *, keep_previous: bool =
 
 
 def drop_editions(connection: Connection, model: str, *, keep: Collection[int]) -> None:
-    """Remove all lists of a model but those of some editions."""
+    """Delete all lists of a model except those of some editions."""
     for edge in (catalog.RECOMMENDS, catalog.SIMILAR_TO):
         connection.autocommit(
             f"MATCH ()-[edge:{edge}]->() WHERE edge.model = $model AND edge.run IN $runs "
@@ -51,7 +51,7 @@ def drop_editions(connection: Connection, model: str, *, keep: Collection[int]) 
 
 
 def drop_run(connection: Connection, run: RunRecord) -> None:
-    """Remove a run's indexes, vectors, predicted edges and node; its lists are those of an edition."""
+    """Delete a run's indexes, vectors, predicted edges and node; `drop_editions` deletes its lists."""
     catalog.mark(connection, run.id, catalog.DROPPING)
     drop_predictions(connection, run.model, run=run.id)
     for index, label, property_name in zip(run.indexes, run.labels, run.properties, strict=True):
@@ -66,7 +66,7 @@ def drop_run(connection: Connection, run: RunRecord) -> None:
 
 
 def drop_predictions(connection: Connection, model: str, *, run: str | None = None) -> None:
-    """Remove the PREDICTED edges of one run of a model, or of all."""
+    """Delete the PREDICTED edges of one run of a model, or of all its runs."""
     connection.autocommit(
         f"MATCH ()-[edge:{catalog.PREDICTED}]->() WHERE edge.model = $model AND edge.run IN $runs "
         f"CALL {{ WITH edge DELETE edge }} IN TRANSACTIONS OF {_BATCH_NODES} ROWS",
@@ -82,7 +82,7 @@ def _runs(connection: Connection, model: str) -> list[str]:
 
 
 def _is_own(connection: Connection, index: str, label: str, property_name: str) -> bool:
-    """Tell whether an index is the one that a run's record speaks of, and not somebody else's of that name."""
+    """Return whether an index is the one in a run's record, and not somebody else's with the same name."""
     return bool(
         connection.rows(
             "SHOW INDEXES YIELD name, type, labelsOrTypes, properties "

@@ -1,4 +1,4 @@
-"""Refuse a publish that would replace another catalogue's lists, or that a constraint of the graph's own would stop."""
+"""Refuse a publish that would replace lists of another schema, or that a constraint in the graph would stop."""
 
 from __future__ import annotations
 
@@ -20,36 +20,36 @@ RETURN name, type, labelsOrTypes[0] AS edge, properties, propertyType AS wanted
 
 
 def check_name(connection: Connection, schema: GraphSchema, publication: Publication, *, replace: bool) -> None:
-    """Raise UsageError where the name of a publication belongs to another model, or to lists of another schema.
+    """Raise UsageError if the name of a publication belongs to another model, or to lists of another schema.
 
     Args:
         connection: to the database.
         schema: of the publication.
-        publication: what is to be written.
+        publication: what will be written.
         replace: lists of another schema may be replaced.
     """
     name = publication.model
     alike = [known for known in catalog.known_models(connection) if known != name and known.lower() == name.lower()]
     if alike:
         raise UsageError(
-            f'The graph has a model called "{alike[0]}", which differs from "{name}" by case only. Write the name so, '
-            "or choose another: --as NAME (in Python name=…)."
+            f'The graph has a model called "{alike[0]}", which differs from "{name}" only in case. Use that '
+            "spelling, or another name: --as NAME (in Python name=…)."
         )
     there = catalog.serving_run(connection, name) or catalog.unfinished_run(connection, name)
     if replace or there is None or there.id == publication.run:
         return
     before, after = _served(connection, there), schema.subject
-    if publication.lists is None:  # vectors only: what users are called is of no matter
+    if publication.lists is None:  # vectors only: labels of users do not matter
         before, after = (None, before[1], None), (None, after[1], None)
     if any(old not in (None, new) for old, new in zip(before, after, strict=True)):
         raise UsageError(
             f'"{name}" is served by run {there.id} of {_pattern(before)}, and this run is of {_pattern(after)}. Give '
-            "this one a name of its own: --as NAME (in Python name=…); or replace the other: --replace (replace=True)."
+            "this run a name of its own: --as NAME (in Python name=…); or replace the other: --replace (replace=True)."
         )
 
 
 def _served(connection: Connection, run: RunRecord) -> tuple[str | None, str | None, str | None]:
-    """Return labels of users and items and the type of feedback of a run, None where nothing tells."""
+    """Return the labels of users and items and the type of feedback of a run, None where unknown."""
     if run.details.get("schema"):
         return GraphSchema.model_validate(run.details["schema"]).subject
     if run.edition is None:
@@ -70,16 +70,16 @@ def _pattern(subject: tuple[str | None, str | None, str | None]) -> str:
 
 
 def check_constraints(connection: Connection, publication: Publication) -> None:
-    """Raise GraphError where a constraint on a type that kgplug writes would refuse its edges.
+    """Raise GraphError if a constraint on a type that kgplug writes would refuse its edges.
 
-    Whoever has relationships of that type of their own may have made it.
+    Somebody who has relationships of the same type may have created it.
     """
     wanted = {catalog.RECOMMENDS: publication.lists is not None, catalog.SIMILAR_TO: bool(publication.similar)}
     refuse_constrained(connection, [edge for edge, is_written in wanted.items() if is_written])
 
 
 def refuse_constrained(connection: Connection, edges: list[str]) -> None:
-    """Raise GraphError where a constraint on one of some types of relationships would refuse kgplug's edges."""
+    """Raise GraphError if a constraint on one of these relationship types would refuse kgplug's edges."""
     for row in connection.rows(_CONSTRAINTS, types=edges):
         written = _PREDICTED_PROPERTIES if row["edge"] == catalog.PREDICTED else _LIST_PROPERTIES
         properties = set(row["properties"])
@@ -89,11 +89,11 @@ def refuse_constrained(connection: Connection, edges: list[str]) -> None:
             fits = all(written.get(name, row["wanted"]) in row["wanted"] for name in properties)
         elif "KEY" in row["type"]:
             fits = False
-        else:  # of properties of which one is absent no two are equal
+        else:  # uniqueness: edges that lack one of the properties are exempt
             fits = bool(properties - written.keys())
         if not fits:
             raise GraphError(
                 f"The constraint {row['name']} on :{row['edge']}({', '.join(row['properties'])}) does not let kgplug "
-                f"write its own :{row['edge']} edges. Drop it, or give your relationships another type; nothing was "
+                f"write its own :{row['edge']} edges. Drop it, or give your relationships another type. Nothing was "
                 "changed."
             )

@@ -23,9 +23,9 @@ class EraseReport:
 
     Attributes:
         user: key.
-        edges: that led from or to the user.
+        edges: number of edges from or to the user.
         vectors: properties that held a vector of the user.
-        proof: a query that returns zero edges and no vectors.
+        proof: query that returns zero edges and no vectors.
         found: what it returned, (edges, vectors).
         before: what it returned before anything was removed, (edges, vectors).
     """
@@ -39,17 +39,17 @@ class EraseReport:
 
 
 def erase_user(connection: Connection, schema: GraphSchema, user: int | str, *, must_exist: bool = True) -> EraseReport:
-    """Remove a user's edges and vectors, those that serve and all others. The node and its feedback stay.
+    """Remove a user's edges and vectors of all runs. The node and its feedback stay.
 
     Args:
         connection: to the database.
         schema: names users and their key.
-        user: key, of the type that it has in the graph.
-        must_exist: refuse a key that no user has; otherwise there is nothing to remove.
+        user: key, of the same type as in the graph.
+        must_exist: refuse a key that no user has; otherwise nothing is removed for such a key.
 
     Raises:
         UsageError: no user has that key.
-        GraphError: somebody is publishing a model, which may be about to write about this user.
+        GraphError: somebody is publishing a model, and may write edges of this user.
     """
     user = user.item() if isinstance(user, np.generic) else user
     if must_exist:

@@ -1,9 +1,9 @@
-"""One at a time: who changes what a model serves holds a lease on the model's node in the catalogue.
+"""One publisher per model: anyone who changes what a model serves holds a lease on the model's node in the catalogue.
 
     (:KgplugModel {name, lease_token, lease_since, lease_until})
 
-The holder renews it by the server's clock. A lease whose holder died runs out; on the machine where the holder
-was, another process takes it over at once. Models do not wait for each other.
+The holder renews it by the server's clock. If the holder dies, the lease runs out; another process on the same machine
+takes it over at once. Models do not wait for each other.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from kgplug.graph import catalog
 from kgplug.graph.connection import Connection
 
 LEASE_MS = 60_000
-_RENEWALS = 4  # in the time of a lease
+_RENEWALS = 4  # per duration of a lease
 _held: set[str] = set()  # tokens of this process
-# The first SET takes the node's lock, so that what is read afterwards is nobody else's to change.
+# The first SET locks the node, so that nobody else can change what is read afterwards.
 _TAKE = """
 MERGE (model:KgplugModel {name: $model})
 SET model.lease_asked = timestamp()
@@ -61,8 +61,8 @@ class Lease:
 
     Attributes:
         model: its name.
-        token: tells this holder from every other.
-        renewed: when it was renewed last, by this process's monotonic clock, in seconds.
+        token: identifies this holder.
+        renewed: time of the last renewal, by this process's monotonic clock, in seconds.
     """
 
     model: str
@@ -71,14 +71,14 @@ class Lease:
     _ended: threading.Event = field(default_factory=threading.Event)
 
     def check(self) -> None:
-        """Raise GraphError where the lease may have gone to somebody else."""
+        """Raise GraphError if somebody else may have the lease by now."""
         if self.renewed < 0 or time.monotonic() - self.renewed > LEASE_MS / 1000:
             raise catalog.lease_lost(self.model)
 
     def keep(self, connection: Connection) -> None:
-        """Renew until `end`; the work of a thread of its own."""
+        """Renew until `end`; runs in a thread of its own."""
         while not self._ended.wait(LEASE_MS / 1000 / _RENEWALS):
-            with suppress(GraphError):  # an outage: the next renewal may come through, or `check` stops the holder
+            with suppress(GraphError):  # an outage: the next renewal may succeed, or `check` stops the holder
                 asked = time.monotonic()
                 rows = connection.write_rows(_RENEW, model=self.model, token=self.token, lease_ms=LEASE_MS)
                 self.renewed = asked if rows else -1.0
@@ -93,7 +93,7 @@ def leased(connection: Connection, model: str) -> Iterator[Lease]:
     """Hold the lease on a model.
 
     Raises:
-        GraphError: somebody else holds it; the message tells who, and since when.
+        GraphError: somebody else holds it; the message names the holder and the time.
     """
     lease = _take(connection, model)
     _held.add(lease.token)
@@ -104,7 +104,7 @@ def leased(connection: Connection, model: str) -> Iterator[Lease]:
     finally:
         lease.end()
         _held.discard(lease.token)
-        with suppress(GraphError):  # nobody to tell it to: it runs out
+        with suppress(GraphError):  # no connection: it runs out by itself
             connection.write(_RETURN, model=model, token=lease.token)
             connection.write(_FORGET_EMPTY, model=model)
 
@@ -121,7 +121,7 @@ def _take(connection: Connection, model: str) -> Lease:
         if dead == found["token"] or not _is_dead(found["token"]):
             raise GraphError(
                 f"{model} is being published by {_who(found['token'])} since {found['since'][:19].replace('T', ' ')} "
-                f"UTC. Wait until that has ended; if it has died, its lock ends in {found['left_ms'] / 1000:.0f} s."
+                f"UTC. Wait until it is done. If it has died, its lease ends in {found['left_ms'] / 1000:.0f} s."
             )
         dead = found["token"]
 
@@ -134,14 +134,14 @@ def _user() -> str:
 
 
 def _machine() -> str:
-    """Return what names the place where process ids count: the host and, on Linux, the namespace of processes."""
+    """Return where a process id is unique: the host and, on Linux, the namespace of processes."""
     namespace = Path("/proc/self/ns/pid")
     number = f".{namespace.stat().st_ino}" if namespace.exists() else ""
     return f"{socket.gethostname()}{number}"
 
 
 def _is_dead(token: str) -> bool:
-    """Tell whether the holder of a lease was a process of this machine that is no more, or this one, long done."""
+    """Return whether the holder was a process of this machine that has ended, or this process, earlier."""
     holder, process, _ = token.rsplit("/", 2)
     if holder.rpartition("@")[2] != _machine():
         return False

@@ -1,11 +1,11 @@
-"""Write each node's list as edges, beside the lists that serve.
+"""Write each node's list as edges, next to the lists that serve.
 
     (:User)-[:RECOMMENDS {model, run, edition, rank, score}]->(:Item)
     (:Item)-[:SIMILAR_TO {model, run, edition, rank, score}]->(:Item)
 
-What belongs together carries the number of one edition, which serves when all of it is there (`kgplug.graph.catalog`).
-Edges of these types whose run is not in the catalogue are somebody else's and stay as they are. Whoever has a list is
-a user here.
+Lists that serve together carry the number of one edition, which serves when it is complete (`kgplug.graph.catalog`).
+Edges of these types whose run is not in the catalogue are somebody else's and stay as they are. In this module, any
+node that has a list is called a user.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ class UserList(NamedTuple):
 
 @dataclass(frozen=True)
 class ListCounts:
-    """What became of the lists.
+    """What writing the lists did.
 
     Attributes:
-        written, kept: users whose list was written, and whose list stood there already; empty ones included.
-        edges: created.
-        expected: edges that there are now, if none of their nodes has gone.
+        written, kept: users whose list was written, and whose list was already there; empty lists included.
+        edges: edges created.
+        expected: edges that are there now, unless nodes were deleted since.
         missing_users, missing_items: keys without a node in the graph.
-        vanished: edges not written because their user or item went meanwhile.
+        vanished: edges not written because their user or item was deleted meanwhile.
     """
 
     written: int = 0
@@ -57,12 +57,12 @@ class ListCounts:
 
 @dataclass(frozen=True)
 class Edition:
-    """Where lists go.
+    """The edition that lists belong to.
 
     Attributes:
-        model, run: what the edges carry.
+        model, run: properties of the edges.
         number: of the edition.
-        check: called before each batch; raises where the work may not go on.
+        check: called before each batch; raises if the work must stop.
     """
 
     model: str
@@ -72,7 +72,7 @@ class Edition:
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """What a query needs to find the edges of the edition."""
+        """Parameters for a query that finds the edges of the edition."""
         return {"model": self.model, "run": self.run, "edition": self.number}
 
 
@@ -86,15 +86,15 @@ def write_lists(
     compare: bool,
     progress: bool | None,
 ) -> list[ListCounts]:
-    """Give every user of `lists` a list in an edition, and every other node none; return one entry a label.
+    """Give every user of `lists` a list in an edition, and every other node none; return one entry per label.
 
     Args:
         connection: to the database.
         edge: relationship type.
         edition: of the lists.
-        lists: one entry a label of users; none of it where the run has no lists.
+        lists: one entry per label of users; empty if the run has no lists.
         lookups: label → how its nodes are found.
-        compare: there may be lists of this edition: read them first, and write only those that differ.
+        compare: the edition may have lists already: read them first, and write only those that differ.
         progress: show a bar; None shows it on a terminal.
     """
     counts, listed = [], []
@@ -114,7 +114,7 @@ def count_edges(connection: Connection, edge: str, edition: Edition) -> int:
 
 
 def read_lists(connection: Connection, edge: str, edition: Edition, users: NodeLookup, items: NodeLookup) -> TopLists:
-    """Return the lists of an edition, those of all users that have one, some users at a time."""
+    """Return the lists of all users in an edition, read in batches of users."""
     match = f"MATCH (user:{quote(users.label)})-[old:{edge}]->(item:{quote(items.label)}) WHERE {_OURS}"
     owners = connection.rows(
         f"{match} RETURN elementId(user) AS id, user.{quote(users.key)} AS key, max(old.rank) AS n",
@@ -188,7 +188,7 @@ class ListWriter:
         )
 
     def _differing(self, wanted: dict[int | str, UserList]) -> dict[int | str, UserList]:
-        """Return those of the lists that are not in the graph as they should be."""
+        """Return the lists that differ from those in the graph."""
         query = f"""
         UNWIND range(0, size($users) - 1) AS row
         {self.users.match("user", "$users[row]")}
@@ -212,13 +212,13 @@ class ListWriter:
         )
 
     def _replace(self, wanted: dict[int | str, UserList]) -> int:
-        """Write lists in one transaction, in place of those of this edition that may be there; return how many edges.
+        """Replace lists of this edition in one transaction; return the number of edges created.
 
-        What it does once it does twice with the same result, as `Connection.write` demands.
+        Running it twice gives the same result, as `Connection.write` requires.
         """
         if not wanted:
             return 0
-        # Collecting the old edges before the first new one is made keeps the two apart.
+        # The old edges are collected before the first new one is made, so that no new one is deleted.
         query = f"""
         UNWIND range(0, size($users) - 1) AS row
         {self.users.match("user", "$users[row]")}
@@ -245,13 +245,13 @@ class ListWriter:
 
 
 def _remove_others(connection: Connection, edge: str, edition: Edition, listed: list[tuple[NodeLookup, set]]) -> None:
-    """Remove the lists of an edition from nodes that should have none.
+    """Delete the lists of an edition from nodes that should have none.
 
     Args:
         connection: to the database.
         edge: relationship type.
-        edition: whose lists.
-        listed: for each label of users the keys of those that keep their lists.
+        edition: of the lists.
+        listed: for each label of users, the keys of those that keep their lists.
     """
     keys = (f"CASE WHEN user:{quote(users.label)} THEN user.{quote(users.key)} END" for users, _ in listed)
     owners = connection.rows(
@@ -271,7 +271,7 @@ def _old(edge: str) -> str:
 
 
 def _list_of(lists: TopLists, row: int, known_item: np.ndarray) -> UserList:
-    """Return a user's list without padding and without items that have no node."""
+    """Return a user's list without gaps and without items that have no node."""
     items = lists.items[row]  # (k,)
     kept = (items >= 0) & known_item[items]
     return UserList(lists.item_keys[items[kept]].tolist(), lists.scores[row][kept].tolist())

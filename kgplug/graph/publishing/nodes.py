@@ -1,4 +1,4 @@
-"""Find nodes by their key, at an index's speed where there is one."""
+"""Find nodes by their key, through an index if there is one."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ class NodeLookup:
         label: of the nodes.
         key: their key property.
         indexed: whether an index serves the key.
-        handles: key → what a query is given to find the node; keys without a node are absent. It is the key itself
-            where an index serves it, else [element id, key]: by the time of the query an id alone may belong to
-            another node.
+        handles: key → what a query is given to find the node; keys without a node are absent. With an index it is
+            the key itself. Without one it is [element id, key]: the id alone may belong to another node by the time of
+            the query.
     """
 
     label: str
@@ -41,7 +41,7 @@ class NodeLookup:
     handles: dict[int | str, Any]
 
     def match(self, variable: str, handle: str, condition: str = "") -> str:
-        """Return the MATCH clause that binds a variable to the node of a handle, which is an expression."""
+        """Return the MATCH clause that binds a variable to the node of a handle (a Cypher expression)."""
         label, key = quote(self.label), quote(self.key)
         if self.indexed:
             return f"MATCH ({variable}:{label} {{{key}: {handle}}})" + (f" WHERE {condition}" if condition else "")
@@ -54,19 +54,21 @@ class NodeLookup:
 
 
 def key_property(schema: GraphSchema, label: str, unique: dict[str, list[str]]) -> str:
-    """Return the property that holds the key of a label's nodes: what the reader took for it.
+    """Return the property that holds the key of a label's nodes, the same as for reading.
 
     Args:
         schema: of the graph.
         label: of the nodes.
-        unique: label → properties that a constraint keeps unique.
+        unique: label → properties with a uniqueness constraint.
 
     Raises:
         UsageError: neither the schema nor a constraint names one.
     """
     keys = {**label_keys(schema, unique), schema.user.label: schema.user.key}
     if not label:
-        raise UsageError("This model was trained without node labels (from a DataFrame): no node to write to.")
+        raise UsageError(
+            "This model was trained without node labels (from a DataFrame), so it has no nodes to write to."
+        )
     if label not in keys:
         raise UsageError(
             f'No key property is known for :{label} nodes. Set {label} = "…" under [knowledge.keys] in the schema.'
@@ -78,7 +80,7 @@ def find_nodes(connection: Connection, label: str, key: str, wanted: Iterable[in
     """Look up which keys have a node.
 
     Raises:
-        DataError: two nodes share a key, or no key at all has a node: this is another graph.
+        DataError: two nodes share a key; or no key has a node, so this is another graph.
     """
     wanted = list(dict.fromkeys(wanted))
     indexed = bool(connection.rows(_KEY_INDEXES, label=label, key=key))
@@ -90,8 +92,8 @@ def find_nodes(connection: Connection, label: str, key: str, wanted: Iterable[in
         lookup.handles[value] = handle
     if wanted and not lookup.handles:
         raise DataError(
-            f"None of the {len(wanted):,} :{label} nodes that the model knows is in the database by its {key}, such as "
-            f"{wanted[0]!r}. Connect to the graph that it was trained on."
+            f"None of the {len(wanted):,} :{label} nodes that the model knows is in this database, for example {key} = "
+            f"{wanted[0]!r}. Connect to the graph that the model was trained on."
         )
     return lookup
 

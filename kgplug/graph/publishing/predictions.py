@@ -2,9 +2,8 @@
 
     (head)-[:PREDICTED {relation, model, run, rank, score}]->(tail)
 
-In one transaction a model's earlier edges of the relation between the same labels make room for the new ones. A pair
-that the graph connects by the relation itself gets none. The catalogue knows the runs that such edges come from; edges
-of that type of any other run are somebody else's.
+One transaction replaces a model's earlier edges of the relation between the same labels. Nodes that the relation itself
+connects get none. The catalogue knows the runs of these edges; PREDICTED edges of any other run are somebody else's.
 """
 
 from __future__ import annotations
@@ -32,11 +31,11 @@ MOST_EDGES = 100_000  # of one transaction, which the server holds in memory
 
 @dataclass(frozen=True)
 class PredictionCounts:
-    """What became of predictions.
+    """What writing predictions did.
 
     Attributes:
-        edges, edges_deleted: created, and removed to make room.
-        not_written: triples whose nodes are not in the graph (any more), or that it holds already.
+        edges, edges_deleted: edges created, and earlier edges removed.
+        not_written: triples that the graph already holds, or whose nodes are not in it.
     """
 
     edges: int
@@ -44,16 +43,16 @@ class PredictionCounts:
     not_written: int
 
     def __str__(self) -> str:
-        left_out = f"; {self.not_written:,} known or without nodes were passed over" if self.not_written else ""
+        left_out = f"; {self.not_written:,} already known or without nodes were skipped" if self.not_written else ""
         return f"{counted(self.edges, f'{PREDICTED} edge')} written, {self.edges_deleted:,} removed{left_out}."
 
-    __repr__ = __str__  # what a notebook answers
+    __repr__ = __str__  # what a notebook shows
 
 
 def write_predictions(connection: Connection, schema: GraphSchema, predictions: Predictions) -> PredictionCounts:
     """Replace a model's PREDICTED edges of a relation between the same labels.
 
-    They carry the name under which the run is published, if it is.
+    They carry the name under which the run is published, or else the model's own.
 
     Raises:
         UsageError: they are too many for a transaction, or a label has no key property.
@@ -61,7 +60,7 @@ def write_predictions(connection: Connection, schema: GraphSchema, predictions: 
     """
     if len(predictions) > MOST_EDGES:
         raise UsageError(
-            f"{len(predictions):,} predictions: at most {MOST_EDGES:,} are written at once. Ask for fewer."
+            f"{len(predictions):,} predictions: the maximum to write at once is {MOST_EDGES:,}. Ask for fewer."
         )
     refuse_constrained(connection, [PREDICTED])
     lookups = _lookups(connection, schema, predictions)
@@ -72,7 +71,7 @@ def write_predictions(connection: Connection, schema: GraphSchema, predictions: 
     model = predictions.model if published is None else published.model
     catalog.ensure_constraints(connection)
     with leased(connection, model):
-        catalog.note_predictions(connection, model, run)  # first: what is owned is known before it is made
+        catalog.note_predictions(connection, model, run)  # first, so that ownership is known before the edges are made
         runs = [owner for _, owner in own_runs(connection, model)]
         counters = connection.write(
             query,
@@ -100,7 +99,7 @@ def _lookups(connection: Connection, schema: GraphSchema, predictions: Predictio
 def _group(
     predictions: Predictions, lookups: dict[str, NodeLookup], labels: tuple[str, str], rows: np.ndarray
 ) -> tuple[NodeLookup, NodeLookup, dict[str, list]]:
-    """Return what a query needs of the triples between two labels."""
+    """Return what a query needs to write the triples between two labels."""
     heads, tails = (lookups[label] for label in labels)
     rows = rows & heads.present(predictions.head_keys) & tails.present(predictions.tail_keys)
     return heads, tails, {

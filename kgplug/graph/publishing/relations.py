@@ -1,9 +1,9 @@
-"""Write what a model has learnt of each relation into the catalogue.
+"""Write what a model has learnt about each relation into the catalogue.
 
     (:KgplugRun)-[:HAS_RELATION]->(:KgplugRelation {name, translation: [0.1, …]})
 
-Each tensor is a property under its meaning, a flat list of floats as `gds.ml.kge.predict` takes it. One of more than
-one dimension, such as TransR's matrices, stands row after row, and its shape in a property of its own:
+Each tensor is a property named by its meaning, a flat list of floats as `gds.ml.kge.predict` takes it. A tensor with
+more than one dimension, such as TransR's matrices, is stored row by row, with its shape in a second property:
 `projection: [...], projection_shape: [50, 50]`.
 """
 
@@ -21,13 +21,13 @@ _WHERE = "MATCH (run:KgplugRun {id: $run})-[:HAS_RELATION]->(relation:KgplugRela
 
 
 def write_relations(connection: Connection, run: str, relations: RelationVectors | None, *, only_missing: bool) -> int:
-    """Give a run one node a relation; return how many were written.
+    """Write one node per relation of a run; return how many were written.
 
     Args:
         connection: to the database.
         run: whose record is in the catalogue.
         relations: None for none.
-        only_missing: leave those alone that are there; otherwise all are written anew.
+        only_missing: leave existing nodes alone; otherwise all are written again.
     """
     if not only_missing:
         connection.write(f"{_WHERE} DETACH DELETE relation", run=run)

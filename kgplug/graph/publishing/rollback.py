@@ -1,4 +1,4 @@
-"""Take a publish back: undo one that did not come to its end, or let the run before serve again."""
+"""Undo an interrupted publish, or else switch back to the previous run."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ class RollbackReport:
 
     Attributes:
         model: its name.
-        undone: run whose unfinished publish was removed; None where there was none, and the run before serves again.
+        undone: run whose interrupted publish was removed; None if there was none and the previous run serves again.
         serves: run that serves now, None if none does.
-        kept: run that served until now and can serve again, None if nothing changed in that.
+        kept: run that served until now and can serve again; None if what serves did not change.
     """
 
     model: str
@@ -30,19 +30,18 @@ class RollbackReport:
     def __str__(self) -> str:
         served = f"run {self.serves} serves" if self.serves else "nothing serves under its name"
         if self.undone is not None:
-            return f"{self.model}: the unfinished publish of run {self.undone} was removed; {served}."
-        return (
-            f"{self.model} is served by run {self.serves} again. Run {self.kept} is kept: another rollback returns it."
-        )
+            return f"{self.model}: the interrupted publish of run {self.undone} was removed; {served}."
+        kept = f"Run {self.kept} is kept: another rollback returns to it."
+        return f"{self.model} is served by run {self.serves} again. {kept}"
 
-    __repr__ = __str__  # what a notebook answers
+    __repr__ = __str__  # what a notebook shows
 
 
 def rollback(connection: Connection, model: str) -> RollbackReport:
-    """Undo a model's unfinished publish; where there is none, let the previous run serve again, at once.
+    """Undo a model's interrupted publish, or else switch back to its previous run. Takes effect at once.
 
     Raises:
-        UsageError: no such model is in the graph, or no run served before the one that does.
+        UsageError: no such model is in the graph, or it has no previous run.
         GraphError: somebody is publishing the model.
     """
     with leased(connection, catalog.model_named(connection, model)) as lease:

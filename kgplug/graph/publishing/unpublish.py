@@ -1,4 +1,4 @@
-"""Remove every trace of a model from the graph: lists, vectors, indexes, predictions, catalogue."""
+"""Remove a model from the graph: lists, vectors, indexes, predictions, catalogue entry."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ class UnpublishReport:
         )
         return f"{self.model} is out of the graph, with {what}; runs: {', '.join(self.runs) or 'none'}."
 
-    __repr__ = __str__  # what a notebook answers
+    __repr__ = __str__  # what a notebook shows
 
 
 def unpublish(connection: Connection, model: str) -> UnpublishReport:
-    """Let nothing serve under a model's name, then remove all that kgplug wrote for it. Begun again, it goes on.
+    """Stop serving a model, then remove all that kgplug wrote for it. Can be run again after an interruption.
 
     Raises:
         UsageError: no such model is in the graph.

@@ -1,7 +1,7 @@
 """Write vectors as node properties and build the vector indexes over them.
 
-A vector travels as text, which the server parses: the driver packs a list number by number in Python, and that is
-four times slower (`benchmarks/neo4j_io.py`). Nine digits give every float32 back exactly.
+A vector is sent as text, which the server parses. The driver would pack a list number by number in Python, which is
+four times slower (`benchmarks/neo4j_io.py`). Nine digits restore every float32 exactly.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ RETURN name, type, state, populationPercent AS percent, labelsOrTypes AS labels,
 
 @dataclass(frozen=True, eq=False)
 class VectorCounts:
-    """What became of the vectors of one label.
+    """What writing the vectors of one label did.
 
     Attributes:
-        written: set by this publish.
-        kept: that stood there already.
-        skipped_keys: of vectors that are zero, or not finite.
-        missing_keys: without a node in the graph.
-        vanished: nodes that went while the vectors were written.
+        written: vectors set by this publish.
+        kept: vectors that were already there.
+        skipped_keys: keys of vectors that are zero or not finite.
+        missing_keys: keys without a node in the graph.
+        vanished: nodes that were deleted while the vectors were written.
     """
 
     written: int
@@ -68,7 +68,7 @@ def write_vectors(
         nodes: keys and vectors of one label.
         lookup: finds these nodes.
         property_name: to set.
-        only_missing: leave nodes alone that have the property.
+        only_missing: leave nodes that have the property alone.
         progress: show a bar; None shows it on a terminal.
     """
     usable, present = usable_rows(nodes.vectors), lookup.present(nodes.keys)
@@ -100,7 +100,7 @@ def write_vectors(
 
 
 def vector_texts(vectors: np.ndarray) -> list[str]:
-    """Return each row of float32 (n, d) as d numbers with a space between."""
+    """Return each row of float32 (n, d) as text: d numbers separated by spaces."""
     template = " ".join(["%.9g"] * vectors.shape[1])
     return [template % tuple(vector) for vector in vectors.tolist()]
 
@@ -121,7 +121,7 @@ def _rows_without(
 
 
 def check_index_names(connection: Connection, record: RunRecord) -> None:
-    """Raise GraphError where an index of a run's name stands over something else: it is not ours."""
+    """Raise GraphError if an index with a run's name is on something else, and so is not kgplug's."""
     wanted = _wanted(record)
     for row in connection.rows(_INDEXES, names=list(wanted)):
         label, name = wanted[row["name"]][:2]
@@ -133,12 +133,12 @@ def check_index_names(connection: Connection, record: RunRecord) -> None:
 
 
 def create_indexes(connection: Connection, record: RunRecord) -> list[str]:
-    """Create the vector indexes of a run that are not there, and replace those that failed; return all their names."""
+    """Create the missing vector indexes of a run, and replace those that failed; return the names of all."""
     wanted = _wanted(record)
     states = {row["name"]: row["state"] for row in connection.rows(_INDEXES, names=list(wanted))}
     config = "`vector.dimensions`: $dimension, `vector.similarity_function`: 'cosine'"
     if _version(connection) >= _QUANTIZATION_SINCE:
-        config += ", `vector.quantization.enabled`: false"  # it costs recall, and time to build
+        config += ", `vector.quantization.enabled`: false"  # it costs recall and build time
     for name, (label, property_name, dimension) in wanted.items():
         if states.get(name) == "FAILED":
             connection.autocommit(f"DROP INDEX {quote(name)} IF EXISTS")
@@ -176,8 +176,8 @@ def wait_for_indexes(connection: Connection, names: list[str], *, timeout_s: flo
             if time.monotonic() - moved_at > timeout_s:
                 waiting = next(row for row in rows if row["state"] != "ONLINE")
                 raise GraphError(
-                    f"The vector index {waiting['name']} has stood at {waiting['percent']:.0f} % for {timeout_s:g} s. "
-                    "What served before still serves; publish again to go on waiting."
+                    f"The vector index {waiting['name']} has stayed at {waiting['percent']:.0f} % for {timeout_s:g} s. "
+                    "What served before still serves. Publish again to go on waiting."
                 )
             time.sleep(_POLL_S)
 
@@ -187,7 +187,7 @@ def _check_states(rows: list[dict], names: list[str]) -> None:
     gone = sorted(set(names) - {row["name"] for row in rows})
     if failed or gone:
         what = f"{failed[0]} could not be built by the server" if failed else f"{gone[0]} was dropped meanwhile"
-        raise GraphError(f"The vector index {what}. What served before still serves; publish again.")
+        raise GraphError(f"The vector index {what}. What served before still serves. Publish again.")
 
 
 def _wanted(record: RunRecord) -> dict[str, tuple[str, str, int]]:
