@@ -19,8 +19,8 @@ a part of it. So no list is ever changed while it serves, and the pointer is one
 
 A run's node names what belongs to it: the property that holds its vectors and the vector index over it, in parallel
 lists with one entry per label. A run is "building" while it is written, then "serving", then "previous", which can
-serve again at once, and finally "dropping". What a run owns is noted before it is made, so that everything a dead publisher
-left behind can be found.
+serve again at once, and finally "dropping". What a run owns is noted before it is made, so that everything a dead
+publisher left behind can be found.
 """
 
 from __future__ import annotations
