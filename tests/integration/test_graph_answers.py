@@ -81,7 +81,7 @@ def test_a_user_without_a_list_is_told_how_to_get_one(graph: Graph) -> None:
     graph.publish(create("ItemKNN").fit(graph.read_interactions(), seed=0), where="item.id = 1", progress=False)
     graph.connection.write("CREATE (:User {id: 101})")
     with pytest.raises(
-        UsageError, match=r"No published model has a list for that user.*`kgplug recommend 78 --live` makes"
+        UsageError, match=r"No published model has a list for that user.*`kgplug recommend 101 --live` makes"
     ):
         graph.recommend(101)
     with pytest.raises(UsageError, match="102"):
