@@ -38,7 +38,7 @@ MALFORMED = {
     "relationships/User-RATED-Movie.csv": b"user,movie:int,rating:float\nann,1,5\n=cmd,1,4\nann,9,3\nann,2,x\n",
 }
 REJECTED = [
-    ("nodes/Movie.csv", 4, "title", "the bytes 'Caf\\\\udce9' are no UTF-8", "2,Caf\\udce9,1979"),
+    ("nodes/Movie.csv", 4, "title", "the bytes 'Caf\\\\udce9' are not UTF-8", "2,Caf\\udce9,1979"),
     ("nodes/Movie.csv", 5, "", "expected 3 cells, found 2", '3,"Cube\n2"'),
     (
         "nodes/Movie.csv",
@@ -81,7 +81,7 @@ def test_bad_rows_are_named_and_listed_in_a_file_and_nothing_is_imported(
     make(tmp_path / "films", MALFORMED)
     result = kgplug("import", "films", home=tmp_path, endpoint=neo4j_server)
     assert sentence(result) == (
-        "nodes/Movie.csv, line 4, column \"title\": the bytes 'Caf\\\\udce9' are no UTF-8 (4 bad rows in this file). "
+        "nodes/Movie.csv, line 4, column \"title\": the bytes 'Caf\\\\udce9' are not UTF-8 (4 bad rows in this file). "
         "Other files have 3 more. Nothing was imported; correct the file and import again. All bad rows: "
         "rejected-rows.csv."
     )

@@ -132,7 +132,7 @@ def test_a_key_may_come_back_only_far_away_and_is_still_found(tmp_path: Path) ->
 
 BAD_HEADERS = {
     "empty file": ({"nodes/A.csv": ""}, "nodes/A.csv is empty"),
-    "column without a name": ({"nodes/A.csv": "id,,x\n"}, "no column name"),
+    "column without a name": ({"nodes/A.csv": "id,,x\n"}, "not a column name"),
     "two of one name": ({"nodes/A.csv": "id,x,x:int\n"}, 'two columns are called "x"'),
     "unknown type": ({"nodes/A.csv": "id,x:colour\n"}, 'unknown type "colour". Valid types: string, int'),
     "key of a list type": ({"nodes/A.csv": "id:int[]\n"}, "must be text or int"),
@@ -148,11 +148,11 @@ BAD_HEADERS = {
     "blank first line": ({"nodes/A.csv": "\nid\n"}, "line 1: the line is blank; expected a header"),
     "Excel's note": ({"nodes/A.csv": "sep=;\nid;x\n"}, "Remove the line and import with --separator ';'"),
     "NUL byte": ({"nodes/A.csv": "id,title and more text\0\n"}, "holds NUL bytes"),
-    "two files of one label": ({"nodes/A.csv": "id\n", "nodes/A.CSV": "id\n"}, "are of one name"),
+    "two files of one label": ({"nodes/A.csv": "id\n", "nodes/A.CSV": "id\n"}, "have the same name"),
     "quoted names": ({"nodes/A.csv": '"id";"title"\n"1";"Toy; Story"\n'}, "Import with --separator ';'"),
     "quoted names and tabs": ({"nodes/A.csv": '"id"\t"title"\n'}, "Import with --separator 'tab'"),
     "broken quoting": ({"nodes/A.csv": '"id"x,title\n'}, "the header is not valid CSV"),
-    "packed file": ({"nodes/A.csv.gz": "id\n"}, "is no .csv file"),
+    "packed file": ({"nodes/A.csv.gz": "id\n"}, "is not a .csv file"),
 }
 
 

@@ -1,1 +1,1 @@
-"""Where data comes from that is not in a graph yet: CSV folders and downloaded data sets."""
+"""Data that is not in a graph yet: CSV folders, and data sets to download."""

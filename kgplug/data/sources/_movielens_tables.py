@@ -1,14 +1,13 @@
 """Turn the MovieLens-100K files of the RecBole wheel into nodes and relationships with readable names.
 
-Freebase states most facts twice, once from each end; they are folded into one direction. A Freebase id
-becomes one node, whatever it is called in: a person who acts and directs is (:Person:Actor:Director). Of
-several kinds (a person who is also the subject of a film) the first in the alphabet gives the key, the
-others are labels beside it.
+Freebase states most facts twice, once from each end; here each has one direction. A Freebase id becomes one node with a
+label for each role: a person who acts and directs is (:Person:Actor:Director). If it is of several kinds (a person who
+is also the subject of a film), the alphabetically first kind gives the key, and the others are further labels.
 """
 
 # pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportCallIssue=false
 # pyright: reportGeneralTypeIssues=false
-# (the types that ship with pandas do not know what selecting columns and mapping through a dict give)
+# (pandas' types do not cover selecting columns and mapping through a dict)
 from __future__ import annotations
 
 import csv
@@ -77,11 +76,11 @@ _TRAILING_ARTICLE = re.compile(rf"(?P<start>^|\()(?P<title>[^()]+), (?P<article>
 
 @dataclass(frozen=True)
 class MovieLens:
-    """The data set as one frame a file of docs/import.md; column names are the files' headers.
+    """The data set as one frame per file of docs/import.md; column names are the files' headers.
 
     Attributes:
-        nodes: by label.
-        relationships: by (head label, type, tail label).
+        nodes: Node frames by label.
+        relationships: Relationship frames by (head label, type, tail label).
     """
 
     nodes: dict[str, pd.DataFrame]
@@ -89,7 +88,7 @@ class MovieLens:
 
 
 def read_movielens(wheel: zipfile.ZipFile) -> MovieLens:
-    """Read the wheel's members; see the module's docstring for what becomes what."""
+    """Read the data set from the wheel; the module's docstring says how it becomes a graph."""
     films = _films(wheel)
     facts = _facts(wheel)
     kinds = _kinds(facts, set(films["freebase"].dropna()))
@@ -133,9 +132,10 @@ def _ratings(wheel: zipfile.ZipFile) -> pd.DataFrame:
 
 
 def _films(wheel: zipfile.ZipFile) -> pd.DataFrame:
-    """Return one row a film: id:int, title, year:int, freebase (its Freebase id or missing), genres (a list)."""
+    """Return one row per film: id:int, title, year:int, freebase (its Freebase id or missing), genres (a list)."""
     items = _table(wheel, "item")
-    in_title = items["movie_title"].str.extract(r"^(?P<title>.*) \((?P<year>\d{4})\)$")  # one row has it there
+    # One film has its year in the title.
+    in_title = items["movie_title"].str.extract(r"^(?P<title>.*) \((?P<year>\d{4})\)$")
     years = pd.to_numeric(items["release_year"].where(in_title["year"].isna(), in_title["year"]), errors="coerce")
     titles = in_title["title"].fillna(items["movie_title"]).replace("unkonwn", "unknown")
     films = pd.DataFrame({"id:int": items["item_id"].astype(int), "title": titles.map(natural_title)})
@@ -146,7 +146,7 @@ def _films(wheel: zipfile.ZipFile) -> pd.DataFrame:
 
 
 def _freebase_ids(wheel: zipfile.ZipFile) -> dict[int, str]:
-    """Return ML-100K id → Freebase id, by way of the ids of the later releases that the link file really uses."""
+    """Return ML-100K id → Freebase id, through the ids of the later releases that the link file uses."""
     links = _table(wheel, "link")
     by_release_id = dict(zip(links["item_id"].astype(int), links["entity_id"], strict=True))
     with resources.files("kgplug.data.sources").joinpath("movielens_100k_ids.csv").open(encoding="utf-8") as file:
@@ -171,7 +171,7 @@ def _facts(wheel: zipfile.ZipFile) -> pd.DataFrame:
 
 
 def _kinds(facts: pd.DataFrame, movies: set[str]) -> pd.DataFrame:
-    """Return one row a Freebase id, index the id: label (that its key belongs to), more (other labels, sorted)."""
+    """Return one row per Freebase id, indexed by it: label (of its key), more (other labels, sorted)."""
     found = pd.concat(
         [
             pd.DataFrame({"id": facts[column], "kind": facts["type"].map({name: e[end] for name, e in _ENDS.items()})})
@@ -192,7 +192,7 @@ _KEYED = {end.split(":")[0].replace(_FILM, "OtherFilm") for ends in _ENDS.values
 
 
 def _entities(kinds: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """Return the node frames of everything that is no film of MovieLens."""
+    """Return the node frames of everything except the films of MovieLens."""
     frames = {}
     for label, group in kinds[kinds["label"] != "Movie"].groupby("label"):
         frame = pd.DataFrame({"id": group.index, ":LABEL": group["more"].str.join(";").to_numpy()})
@@ -203,7 +203,7 @@ def _entities(kinds: pd.DataFrame) -> dict[str, pd.DataFrame]:
 def _relationships(
     facts: pd.DataFrame, films: pd.DataFrame, kinds: pd.DataFrame
 ) -> dict[tuple[str, str, str], pd.DataFrame]:
-    """Return the facts by the labels of their ends; a film that MovieLens lists twice has them twice."""
+    """Return the facts by the labels of their ends. A film that MovieLens lists twice has its facts twice."""
     for end in ("start", "end"):
         facts = facts.join(kinds["label"].rename(f"{end}_label"), on=end)
         twins = films.dropna(subset="freebase")[["freebase", "id:int"]].rename(columns={"id:int": f"{end}_film"})

@@ -1,6 +1,6 @@
 """Check every row of a CSV folder before anything is imported.
 
-Memory is bounded: a block of rows, and 8 bytes for each node's key.
+Memory is bounded: one block of rows, and 8 bytes per node key.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ class CheckedTable:
     """A file whose rows are all good.
 
     Attributes:
-        table: the file.
-        n_rows: rows without the header.
-        more_labels: every label found in its column ":LABEL", sorted.
+        table: The file.
+        n_rows: Number of rows without the header.
+        more_labels: Every label found in its column ":LABEL", sorted.
     """
 
     table: Table
@@ -53,7 +53,7 @@ class CheckedTable:
 
 @dataclass
 class _Findings:
-    """What is wrong with one file: how many rows, and the first of them."""
+    """The bad rows of one file: their number, and the first of them."""
 
     table: Table
     rejected: CsvExport | None = None
@@ -70,7 +70,7 @@ class _Findings:
 
 
 def _raise_if_any(found: list[_Findings], rejected: CsvExport | None) -> None:
-    """Raise for the first bad row of the first bad file, after putting the file of rejected rows in its place."""
+    """Raise an error for the first bad row of the first bad file; first put the file of rejected rows in its place."""
     bad = [findings for findings in found if findings.first is not None]
     if not bad:
         return
@@ -88,7 +88,7 @@ def _raise_if_any(found: list[_Findings], rejected: CsvExport | None) -> None:
 
 
 def _as_csv(row: Sequence[str]) -> str:
-    """Return a row as it would stand in a file, without its line end."""
+    """Return a row as it is in a file, without its line end."""
     text = io.StringIO()
     csv.writer(text, lineterminator=LINE_END).writerow(row)
     return text.getvalue().removesuffix(LINE_END)
@@ -103,19 +103,19 @@ class _Keys:
     sorted: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=np.uint64))
 
     def codes(self, cells: list[str]) -> np.ndarray:
-        """Return one code a key: uint64 (n,)."""
+        """Return one code per key: uint64 (n,)."""
         if self.column.type == "int":
             return np.array([as_int(cell) for cell in cells], dtype=np.int64).view(np.uint64)
         return pandas.util.hash_array(np.array(cells, dtype=object), categorize=False)  # pyright: ignore[reportCallIssue]
 
     def close(self) -> np.ndarray:
-        """Sort what was collected in `parts`; return the codes that came more than once."""
+        """Sort the codes collected in `parts`; return those that are there more than once."""
         self.sorted = np.sort(np.concatenate([self.sorted, *self.parts]))
         self.parts = []
         return np.unique(self.sorted[1:][self.sorted[1:] == self.sorted[:-1]])
 
     def has(self, cells: list[str]) -> np.ndarray:
-        """Return which keys are there: bool (n,)."""
+        """Return which keys are known: bool (n,)."""
         codes = self.codes(cells)
         if len(self.sorted) == 0:
             return np.zeros(len(codes), dtype=bool)
@@ -133,14 +133,14 @@ def check_tables(
     """Read every file to its end and check each row.
 
     Args:
-        tables: from `open_folder`, node files first.
-        on_rows: called with the number of rows just read.
-        rejected: CSV file to write where there are bad rows: file, line, column, problem and the row of each.
-        block_rows: rows held at a time.
+        tables: Files from `open_folder`, node files first.
+        on_rows: Called with the number of rows just read.
+        rejected: CSV file to write if there are bad rows: file, line, column, problem and cells of each.
+        block_rows: Rows held at a time.
 
     Raises:
-        DataError: names the first bad row of the first bad file: ragged, bad UTF-8, no number where one
-            must be, key missing or twice, or a relationship whose end is no node of the folder.
+        DataError: names the first bad row of the first bad file: a wrong number of cells, bad UTF-8, a value of another
+            type, a missing or repeated key, or a relationship whose end is not a node of the folder.
     """
     keys: dict[str, _Keys] = {}
     with nullcontext() if rejected is None else CsvExport(rejected, REJECTED_HEADER) as export:
@@ -161,7 +161,7 @@ def _check_table(
         columns = list(zip(*block.rows, strict=True)) if block.rows else [()] * len(table.columns)
         problems = block.problems + list(_cell_problems(table, block, columns))
         counted = problems if table.kind != NODES else [one for one in problems if one.column == table.keys[0].header]
-        bad = {problem.line for problem in counted}  # a node that is bad elsewhere than in its key is no missing end
+        bad = {problem.line for problem in counted}  # a node with a bad cell but a good key is not a missing end
         good = [at for at, line in enumerate(block.lines) if line not in bad] if bad else range(len(block.rows))
         for position, label in enumerate(table.labels):
             cells = [columns[position][at] for at in good]
@@ -182,7 +182,7 @@ def _check_table(
 
 
 def _cell_problems(table: Table, block: Block, columns: list[tuple[str, ...]]) -> Iterator[Problem]:
-    """Yield the cells of a block that hold bad bytes, no key or no value of their type."""
+    """Yield the cells of a block with bad bytes, without a key, or without a value of their type."""
     for position, (column, cells) in enumerate(zip(table.columns, columns, strict=True)):
         is_key = position < len(table.labels)
         if not is_key and column.type == "string" and _is_text(cells):
@@ -191,7 +191,7 @@ def _cell_problems(table: Table, block: Block, columns: list[tuple[str, ...]]) -
             if "\0" in cell:
                 yield Problem(line, column.header, "the cell holds a NUL byte", row)
             elif not cell.isascii() and not _is_text((cell,)):
-                yield Problem(line, column.header, f"the bytes {shown(cell)} are no UTF-8", row)
+                yield Problem(line, column.header, f"the bytes {shown(cell)} are not UTF-8", row)
             elif not cell:
                 if is_key:
                     yield Problem(line, column.header, "the key is missing", row)
@@ -202,7 +202,7 @@ def _cell_problems(table: Table, block: Block, columns: list[tuple[str, ...]]) -
 
 
 def _is_text(cells: tuple[str, ...]) -> bool:
-    """Return whether cells hold valid UTF-8 and no NUL byte."""
+    """Return whether cells are valid UTF-8 without a NUL byte."""
     text = "".join(cells)
     try:
         text.encode("utf-8")
@@ -214,7 +214,7 @@ def _is_text(cells: tuple[str, ...]) -> bool:
 def _missing_ends(
     table: Table, position: int, keys: _Keys, cells: list[str], block: Block, good: Sequence[int]
 ) -> Iterator[Problem]:
-    """Yield the rows whose key is that of no node; `cells` are the keys of the good rows of a block."""
+    """Yield the rows whose key no node has; `cells` are the keys of the good rows of a block."""
     label, header = table.labels[position], table.columns[position].header
     for at in np.flatnonzero(~keys.has(cells)).tolist() if cells else []:
         text = f"there is no {label} node with the key {shown(cells[at])}"
@@ -222,7 +222,7 @@ def _missing_ends(
 
 
 def _duplicates(table: Table, keys: _Keys, codes: np.ndarray) -> Iterator[Problem]:
-    """Read a file again and yield the rows whose key, one of these codes, has come before."""
+    """Read a file again and yield the rows with one of these codes whose key an earlier row has."""
     first: dict[object, int] = {}
     header = table.keys[0].header
     for block in read_blocks(table):

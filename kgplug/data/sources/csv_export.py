@@ -1,6 +1,6 @@
-"""CSV for people: what kgplug writes for a spreadsheet to open, and a spreadsheet shall not run.
+"""CSV for people: files that a spreadsheet can open without running a cell as a formula.
 
-Files that go into a database (`csv_folder.write_folder`, the importer's copies) are written as they are instead.
+Files for a database (`csv_folder.write_folder`, the importer's copies) are written unchanged.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ RISKY = (
     "@",
     "\t",
     "\r",
-)  # what a spreadsheet takes for the beginning of a formula (OWASP, CSV injection)
+)  # a spreadsheet takes these for the beginning of a formula (OWASP, CSV injection)
 
 
 def inert(cell: object) -> object:
-    """Return a cell that no spreadsheet takes for a formula: such text gets a leading apostrophe, numbers stay."""
+    """Return a cell that no spreadsheet takes for a formula. Such text gets a leading apostrophe; numbers stay."""
     return f"'{cell}" if isinstance(cell, str) and cell.startswith(RISKY) else cell
 
 
 class CsvExport:
-    """A CSV file that appears under its name when it is whole, and not at all without a row.
+    """A CSV file that appears under its name when it is complete, and not at all without a row.
 
-    Bytes that were no UTF-8 when they were read are written as \\xNN.
+    Bytes that were not UTF-8 when they were read are written as \\xNN.
 
     Args:
-        path: of the file; one that is there is replaced.
-        header: names of the columns.
+        path: Path of the file. An existing file is replaced.
+        header: Names of the columns.
     """
 
     def __init__(self, path: Path, header: tuple[str, ...]) -> None:
@@ -52,7 +52,7 @@ class CsvExport:
         self.n_rows += 1
 
     def finish(self) -> Path | None:
-        """Put the file in its place and return it; None where no row was written."""
+        """Put the file in its place and return its path, None if no row was written."""
         if self._file is None:
             return None
         self._file.close()

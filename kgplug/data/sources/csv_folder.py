@@ -3,7 +3,7 @@
     nodes/<Label>.csv                        first column: the key of the label
     relationships/<Head>-<TYPE>-<Tail>.csv   first two columns: the keys of the head and the tail
 
-A file is read in blocks of rows, so its size does not matter. What a cell may hold is in `csv_values.py`.
+A file is read in blocks of rows, so its size does not matter. `csv_values.py` has the values that cells may have.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from kgplug.errors import DataError, UsageError
 
 NODES, RELATIONSHIPS = "nodes", "relationships"
 LABELS = ":LABEL"
-SEPARATOR = ";"  # of several values in one cell
+SEPARATOR = ";"  # between several values in one cell
 BLOCK_ROWS = 20_000
-LINE_END = "\r\n"  # Python's csv quotes a cell with a line end only where it ends lines with it
+LINE_END = "\r\n"  # Python's csv quotes a cell with a line end only if it ends lines with the same
 
 _HEADER = re.compile(r"(?P<name>[^:\0]*[^:\0\s][^:\0]*)(:\s*(?P<type>\w+)(?P<list>\[\])?)?")
 
@@ -37,10 +37,10 @@ class Column:
     """One column of a file.
 
     Attributes:
-        header: text at the top of the column, e.g. "genres:string[]", without blanks around it.
-        name: property name, e.g. "genres"; for ":LABEL" the header itself.
-        type: one of `csv_values.TYPES`.
-        is_list: whether a cell holds several values, separated by ";".
+        header: Text at the top of the column, e.g. "genres:string[]", without blanks around it.
+        name: Property name, e.g. "genres"; for ":LABEL" the header itself.
+        type: One of `csv_values.TYPES`.
+        is_list: Whether a cell has several values, separated by ";".
     """
 
     header: str
@@ -54,12 +54,12 @@ class Table:
     """One file: where it is and what its name and header say.
 
     Attributes:
-        path: the file.
+        path: The file.
         kind: "nodes" or "relationships".
         labels: (label,) of a node file; (head, tail) of a relationship file.
-        type: relationship type, "" for nodes.
-        columns: all columns in file order; keys first (one for nodes, two for relationships).
-        separator: of the columns.
+        type: Relationship type, "" for nodes.
+        columns: All columns in file order, keys first: one for nodes, two for relationships.
+        separator: Separator of the columns.
     """
 
     path: Path
@@ -71,7 +71,7 @@ class Table:
 
     @property
     def name(self) -> str:
-        """The file as messages call it, e.g. "nodes/Movie.csv"."""
+        """The name of the file in messages, e.g. "nodes/Movie.csv"."""
         return f"{self.path.parent.name}/{self.path.name}"
 
     @property
@@ -104,9 +104,9 @@ class Block:
     """Consecutive rows of a file.
 
     Attributes:
-        rows: cells as text, one list a row, as many cells as the header has.
-        lines: physical line each row begins on, 1 being the header.
-        problems: rows left out because their shape is wrong.
+        rows: Cells as text, one list per row, with as many cells as the header.
+        lines: Physical line on which each row begins; the header is line 1.
+        problems: Rows left out because their shape is wrong.
     """
 
     rows: list[list[str]] = field(default_factory=list)
@@ -118,11 +118,11 @@ def open_folder(folder: str | Path, *, separator: str = ",") -> list[Table]:
     """Return the files of a folder, nodes first, after reading their names and headers.
 
     Args:
-        folder: on this machine.
-        separator: of the columns, in all files: the character or its name.
+        folder: A folder on this machine.
+        separator: Separator of the columns in all files: the character or its name.
 
     Raises:
-        UsageError: it is an address, there is no such folder, it has no node file, or there is no such separator.
+        UsageError: it is an address, there is no such folder, it has no node file, or the separator is not valid.
         DataError: a name or a header does not follow the layout.
     """
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", str(folder)):
@@ -142,12 +142,12 @@ def open_folder(folder: str | Path, *, separator: str = ",") -> list[Table]:
 
 
 def _check_names(tables: list[Table]) -> None:
-    """Raise DataError where two files are of one name, such as Movie.csv and Movie.CSV."""
+    """Raise DataError if two files have the same name, such as Movie.csv and Movie.CSV."""
     seen: dict[tuple[str, ...], Table] = {}
     for table in tables:
         other = seen.setdefault((*table.labels, table.type), table)
         if other is not table:
-            raise DataError(f"{table.name} and {other.name} are of one name; put their rows into one file.")
+            raise DataError(f"{table.name} and {other.name} have the same name; put their rows into one file.")
 
 
 def _is_folder(folder: Path) -> bool:
@@ -162,7 +162,7 @@ def _csv_files(folder: Path) -> list[Path]:
     for path in paths:
         if path.suffix.lower() != ".csv" or not path.is_file():
             raise DataError(
-                f"{folder.name}/{path.name} is no .csv file; unpack it, convert it, or move it out of the folder."
+                f"{folder.name}/{path.name} is not a .csv file; unpack it, convert it, or move it out of the folder."
             )
     return paths
 
@@ -173,7 +173,7 @@ def _open_table(path: Path, separator: str) -> Table:
     try:
         words = tuple(unquote(word, errors="strict") for word in path.stem.split("-"))
     except UnicodeDecodeError:
-        raise DataError(f"{where}: what follows a % in its name is no UTF-8; write % itself as %25.") from None
+        raise DataError(f"{where}: a % in its name is not followed by UTF-8; write % itself as %25.") from None
     expected = 1 if kind == NODES else 3
     if len(words) != expected or not all(words):
         form = "<Label>.csv" if kind == NODES else "<Head>-<TYPE>-<Tail>.csv"
@@ -186,7 +186,7 @@ def _open_table(path: Path, separator: str) -> Table:
         if key.is_list or key.type not in ("string", "int"):
             raise DataError(f'{where}, line 1: key column "{key.header}" must be text or int.')
     if kind == RELATIONSHIPS and LABELS in [column.header for column in columns]:
-        raise DataError(f"{where}, line 1: {LABELS} belongs into node files.")
+        raise DataError(f"{where}, line 1: {LABELS} belongs in node files.")
     return Table(path, kind, labels, type_, columns, separator)
 
 
@@ -201,7 +201,7 @@ def _read_columns(path: Path, where: str, separator: str) -> Iterator[Column]:
             index = ""
             if not cell and number == 0:
                 index = " If it is pandas' index, write the file with index=False."
-            raise DataError(f"{where}, line 1: {shown(cell)} is no column name; expected name or name:type.{index}")
+            raise DataError(f"{where}, line 1: {shown(cell)} is not a column name; expected name or name:type.{index}")
         column = Column(cell, cell) if match is None else _column(match, where)
         if column.name in seen:
             raise DataError(f'{where}, line 1: two columns are called "{column.name}".')
@@ -235,8 +235,8 @@ def _check_ends(table: Table, known: Mapping[str, Table]) -> None:
 def read_blocks(table: Table, block_rows: int = BLOCK_ROWS) -> Iterator[Block]:
     """Read a file in blocks. Blank lines are left out; rows of a wrong shape are listed as problems.
 
-    Cells longer than 131,072 characters and broken quoting end the reading with a problem: what
-    follows cannot be told apart any more.
+    A cell longer than 131,072 characters, or broken quoting, ends the reading with a problem: the cells after it cannot
+    be separated.
     """
     width = len(table.columns)
     with _open_text(table.path) as file:
@@ -270,7 +270,7 @@ def read_blocks(table: Table, block_rows: int = BLOCK_ROWS) -> Iterator[Block]:
 
 
 def _open_text(path: Path) -> TextIO:
-    """Open a CSV file; bytes that are no UTF-8 come as lone surrogates, so that their row can be named."""
+    """Open a CSV file. Bytes that are not UTF-8 become lone surrogates, so that messages can name their row."""
     return path.open(encoding="utf-8-sig", errors="surrogateescape", newline="")
 
 
@@ -305,6 +305,6 @@ def write_folder(
 
 
 def _as_written(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return a frame whose points are text; other values write themselves as the import reads them."""
+    """Return a frame whose points are text. pandas writes other values as the import reads them."""
     points = {name: frame[name].map(point_text) for name in frame.columns if str(name).endswith(":point")}
     return frame.assign(**points) if points else frame

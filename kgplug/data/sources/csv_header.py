@@ -1,4 +1,4 @@
-"""The first line of a CSV file, and signs that it is no CSV file of the layout: other separators, other encodings."""
+"""The first line of a CSV file, and signs of another format: other separators, other encodings."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _MARKS = (
     (b"\xfe\xff", "UTF-16"),
 )
 _EXCEL = re.compile(r'"?sep=(?P<separator>.)"?[\r\n]*', re.IGNORECASE)
-_BEGINNING = 4096  # bytes in which an encoding shows
+_BEGINNING = 4096  # bytes that show the encoding
 
 
 def as_separator(text: str) -> str:
     r"""Return the character that a name such as "tab", or "\t" in a shell, stands for.
 
     Raises:
-        UsageError: it is none of the separators.
+        UsageError: it is not a valid separator.
     """
     character = _WRITTEN.get(text.lower(), text)
     if character not in SEPARATORS:
@@ -42,7 +42,7 @@ def shown_separator(character: str) -> str:
 
 
 def check_encoding(path: Path, where: str) -> None:
-    """Raise DataError where a file begins as UTF-16 or UTF-32 does."""
+    """Raise DataError if a file begins like UTF-16 or UTF-32."""
     with path.open("rb") as file:
         beginning = file.read(_BEGINNING)
     found = next((name for mark, name in _MARKS if beginning.startswith(mark)), None)
@@ -56,21 +56,21 @@ def check_encoding(path: Path, where: str) -> None:
 
 
 def read_header(text: TextIO, where: str, separator: str) -> list[str]:
-    """Return the names of the columns, blanks around them left out.
+    """Return the names of the columns, without blanks around them.
 
     Args:
-        text: the open file.
-        where: the file as messages call it.
-        separator: of the columns.
+        text: The open file.
+        where: Name of the file in messages.
+        separator: Separator of the columns.
 
     Raises:
-        DataError: there is no header, or its columns are separated by another character.
+        DataError: there is no header, or another character separates its columns.
     """
     lines = iter(text.readline, "")
     first = next(lines, "")
     if match := _EXCEL.fullmatch(first):
         raise DataError(
-            f"{where}, line 1: {first.strip()!r} is Excel's note of the separator, not a header. Remove the line"
+            f"{where}, line 1: {first.strip()!r} is Excel's line for the separator, not a header. Remove the line"
             + ("." if match["separator"] == separator else f" and import with {_option(match['separator'])}.")
         )
     if not first:
@@ -96,7 +96,7 @@ def read_header(text: TextIO, where: str, separator: str) -> list[str]:
 
 
 def likely_separator(row: list[str], width: int, separator: str) -> str | None:
-    """Return the separator by which a row of one cell would have as many cells as the header; None where none does."""
+    """Return the separator that would give a row of one cell as many cells as the header, None if there is none."""
     if len(row) != 1:
         return None
     others = (other for other in SEPARATORS if other != separator)
@@ -114,7 +114,7 @@ def _option(separator: str) -> str:
 
 
 def _n_columns(line: str, separator: str) -> int:
-    """Return how many columns a line has by a separator; 1 where one of them would have no name."""
+    """Return the number of columns that a separator gives a line, 1 if one of them would have no name."""
     try:
         cells = next(csv.reader([line], delimiter=separator, strict=True), [])
     except csv.Error:

@@ -1,7 +1,7 @@
-"""The values that cells of a CSV folder may hold, by the type in their header, and how they are sent.
+"""The values that cells of a CSV folder may have, by the type in their header, and how they are sent.
 
 Numbers, truth values and times are accepted as pandas writes them: `1995.0` for a whole number in a column with gaps,
-`True`, `2024-01-31 10:00:00+01:00`. The Cypher that makes values of them is in `kgplug.graph.importing.load_queries`.
+`True`, `2024-01-31 10:00:00+01:00`. The Cypher that converts them is in `kgplug.graph.importing.load_queries`.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ BOOLEANS = {"true": True, "1": True, "1.0": True, "false": False, "0": False, "0
 _INT = re.compile(r"(?P<digits>-?[0-9]{1,19})(?P<fraction>\.0*)?")
 _FLOAT = re.compile(r"-?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?")
 _INT64 = range(-(2**63), 2**63)
-_EXACT = 2**53  # from here on a whole number that went through a float may have become another one
+_EXACT = 2**53  # above this, a whole number that was a float in between may have changed
 _DATE = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
 _CLOCK = r"[0-9]{2}:[0-9]{2}(:[0-9]{2})?"
 _LOCAL = re.compile(rf"(?P<date>{_DATE})([T ](?P<clock>{_CLOCK})(\.[0-9]{{1,9}})?)?")
@@ -108,7 +108,7 @@ def _is_zoned(cell: str) -> bool:
 
 
 def _at(match: re.Match[str]) -> dt.datetime | None:
-    """Return the date and time that a cell names, None where there is none such as on 30 February."""
+    """Return the date and time of a cell, None if it does not exist, such as 30 February."""
     try:
         return dt.datetime.fromisoformat(f"{match['date']}T{match['clock'] or '00:00'}")
     except ValueError:
@@ -125,7 +125,7 @@ def _offset(text: str) -> dt.timedelta | None:
 
 
 def _point(cell: str) -> tuple[int, ...] | tuple[int | float, ...] | None:
-    """Return (srid, x, y) or (srid, x, y, z) of a point as Cypher, neo4j-admin, JSON or WKT writes it; else None."""
+    """Return (srid, x, y) or (srid, x, y, z) of a point as Cypher, neo4j-admin, JSON or WKT writes it, else None."""
     if match := _WKT.fullmatch(cell.strip()):
         numbers = match["numbers"].split()
         parts = dict(zip("xyz", numbers, strict=False)) if len(numbers) in (2, 3) else {}
@@ -154,7 +154,7 @@ def _point(cell: str) -> tuple[int, ...] | tuple[int | float, ...] | None:
 
 
 def _map(cell: str) -> dict[str, str]:
-    """Return the entries of a map in braces, {} where a cell is none."""
+    """Return the entries of a map in braces, {} if the cell is not a map."""
     text = cell.strip()
     if text.lower().startswith("point(") and text.endswith(")"):
         text = text[len("point(") : -1].strip()
