@@ -1,4 +1,4 @@
-"""The command line: parse, call, print. `main` turns every foreseen error into one sentence."""
+"""The command line: parse, call, print. `main` turns every expected error into one sentence."""
 
 from __future__ import annotations
 
@@ -45,11 +45,11 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="""Knowledge-graph embeddings and recommendations, trained on your Neo4j graph and written back into it.
 
-    The usual way: `kgplug init`, `kgplug check`, `kgplug train MKR`, `kgplug evaluate`, `kgplug publish MKR`,
-    `kgplug recommend 42`. `kgplug demo` shows all of it on MovieLens-100K.
+    Typical order: `kgplug init`, `kgplug check`, `kgplug train MKR`, `kgplug evaluate`, `kgplug publish MKR`,
+    `kgplug recommend 42`. `kgplug demo` shows these steps on MovieLens-100K.
 
-    The server is the one that NEO4J_URI, NEO4J_USERNAME, NEO4J_PASSWORD and NEO4J_DATABASE name; without NEO4J_URI
-    a local Neo4j is started. NEO4J_CA_FILE names the authority to trust for bolt+s:// and neo4j+s://.""",
+    Set NEO4J_URI, NEO4J_USERNAME, NEO4J_PASSWORD and NEO4J_DATABASE to use your own server. Without NEO4J_URI a local
+    Neo4j is started. NEO4J_CA_FILE is the certificate authority to trust for bolt+s:// and neo4j+s://.""",
 )
 demo.add_to(app)
 database.add_to(app)
@@ -77,7 +77,7 @@ def root(
 
 
 def command_line() -> Any:
-    """Return the whole command; --quiet and --log-json may stand behind any of its commands, too."""
+    """Return the whole command; --quiet and --log-json are also accepted after the name of any subcommand."""
     command = typer.main.get_command(app)
     everywhere = [option for option in command.params if option.name in ("quiet", "log_json")]
 
@@ -91,7 +91,7 @@ def command_line() -> Any:
 
 
 def main() -> None:
-    """Run the command line; exit code 0: done, 1: could not be done, 2: wrong usage."""
+    """Run the command line; exit code 0: success, 1: failure, 2: wrong usage."""
     make_outputs_safe()
     report_renamed()
     try:
@@ -115,13 +115,13 @@ def main() -> None:
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise
-        _fail(f"Not enough memory ({str(error).partition(chr(10))[0] or 'no details'}). Free some, then try again.", 1)
+        _fail(f"Not enough memory ({str(error).partition(chr(10))[0] or 'no details'}). Free some and try again.", 1)
     except ValidationError as error:  # of an environment variable
         if error.title != "Settings":
             raise
         first = error.errors()[0]
         name, found = str(first["loc"][0]).upper(), first["input"]
-        _fail(f"{name}={found}: {first['msg']}. Correct this environment variable, or unset it.", 2)
+        _fail(f"{name}={found}: {first['msg']}. Correct or unset this environment variable.", 2)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EROFS, errno.EDQUOT, errno.EFBIG):
             _fail(f"{error.filename or 'A file'} could not be written: {error.strerror}.", 1)
@@ -131,7 +131,7 @@ def main() -> None:
 
 
 def _advice(ended: BaseException) -> list[str]:
-    """Return what the Ctrl-C behind an exit carries (`kgplug.errors.when_interrupted`)."""
+    """Return the advice that the Ctrl-C behind an exit carries (`kgplug.errors.when_interrupted`)."""
     error: BaseException | None = ended
     while error is not None and not isinstance(error, KeyboardInterrupt):
         error = error.__cause__ or error.__context__

@@ -12,12 +12,12 @@ import typer
 from kgplug.cli.completion import model_names, run_names
 from kgplug.cli.console import (
     By,
+    Fractions,
     Json,
     ModelName,
     ModelSettings,
     Order,
     SchemaFile,
-    Shares,
     SplitBy,
     SplitOrder,
     err,
@@ -51,22 +51,23 @@ def add_to(app: typer.Typer) -> None:
 
 def tune(
     model: ModelName,
-    trials: Annotated[int, typer.Option(min=1, help="How many settings to try, those tried before included.")] = 20,
-    epochs: Annotated[int | None, typer.Option(min=1, help="At most so many epochs in a trial.")] = None,
+    trials: Annotated[int, typer.Option(min=1, help="Number of trials, including those of earlier calls.")] = 20,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Maximum number of epochs per trial.")] = None,
     settings: ModelSettings = None,
-    fractions: Shares = None,
+    fractions: Fractions = None,
     by: By = SplitBy.user,
     order: Order = SplitOrder.random,
-    seed: Annotated[int, typer.Option(help="Of the split, the search and the trainings.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the split, the search and the trainings.")] = 0,
     schema_file: SchemaFile = None,
     picture: Annotated[
-        Path | None, typer.Option("--plot", help="Picture of the search; by default beside the study.")
+        Path | None, typer.Option("--plot", help="Picture of the search. Default: next to the study.")
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Search a model's settings for the best figure on the validation part. The test part is not looked at.
+    """Search for the settings with the best metric on the validation set. The test set is not used.
 
-    Settings given by --set are kept. Interrupted, the same command goes on; with more --trials it searches further.
+    Settings given by --set are fixed. If interrupted, run the same command again to continue. A larger --trials
+    continues a finished search.
 
     Examples: `kgplug tune TransE --trials 30`, `kgplug tune MKR --epochs 20 -s embedding_dim=32`
     """
@@ -114,14 +115,12 @@ def _print_tuning(found: Tuning, command: str, picture: Path, *, as_json: bool) 
         return
     shown = found.ranked.head(SHOWN_TRIALS).drop(columns=["state", "best", "reason"]).reset_index(drop=True)
     shown.columns = [found.metric if name == "metric" else name.partition(".")[2] or name for name in shown.columns]
-    title = (
-        f"{found.model}: the best {len(shown)} of {counted(len(trials), 'trial')}; trial 1 has the model's own settings"
-    )
+    title = f"{found.model}: the best {len(shown)} of {counted(len(trials), 'trial')}; trial 1 has the default settings"
     print_frame(shown, as_json=False, title=title)
     if pruned := list(trials["state"]).count("pruned"):
-        out.print(f"{counted(pruned, 'trial')} stopped early: below the median of earlier trials at the same epoch.")
+        out.print(f"{counted(pruned, 'trial')} stopped early: worse than the median trial at the same epoch.")
     if found.reasons:
-        out.print(f"{len(found.reasons)} failed; the first: {found.reasons[0]}")
+        out.print(f"{counted(len(found.reasons), 'trial')} failed. The first reason: {found.reasons[0]}")
     out.print(f"Picture: {picture}")
     out.print(f"Next: {command}")
 
@@ -131,19 +130,19 @@ def compare(
         list[str], typer.Argument(metavar="MODEL...", help="Names from `kgplug models`.", autocompletion=model_names)
     ],
     settings: ModelSettings = None,
-    fractions: Shares = None,
+    fractions: Fractions = None,
     by: By = SplitBy.user,
     order: Order = SplitOrder.random,
-    seed: Annotated[int, typer.Option(help="Of the split and the trainings.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the split and the trainings.")] = 0,
     k: Annotated[
-        str, typer.Option("--k", "-k", "--top", help="Lengths of the lists to measure; the first one sorts the table.")
+        str, typer.Option("--k", "-k", "--top", help="Lengths of the lists to measure. The first one sorts the table.")
     ] = "10",
     schema_file: SchemaFile = None,
     as_json: Json = False,
 ) -> None:
-    """Train several models on one split of the graph and measure them on its test part, the best first.
+    """Train several models on one split of the graph and rank them by their metrics on the test set.
 
-    A model that was trained on just this before is not trained again, so the same command, interrupted, goes on.
+    A run with the same data, settings, split and seed is reused. If interrupted, run the same command again.
 
     Examples: `kgplug compare TransE TransH TransR DistMult -s embedding_dim=32`, `kgplug compare MKR KGCN ItemKNN`
     """
@@ -153,7 +152,7 @@ def compare(
     made = comparing.create_all(names, chosen)  # refused before the database is asked
     split = parse_split(made[0].kind, fractions, seed=seed, by=by, order=order)
     if not made[0].kind.gives_lists and lengths != (10,):
-        err.print("Embeddings give no lists: -k is not used.")
+        err.print("Embeddings do not make lists: -k is not used.")
     with open_graph() as graph:
         table = comparing.compare(
             made,
@@ -164,7 +163,7 @@ def compare(
             seed=seed,
             k=lengths,
         )
-    print_frame(table if as_json else table.drop(columns="run"), as_json=as_json, title="On the test part")
+    print_frame(table if as_json else table.drop(columns="run"), as_json=as_json, title="On the test set")
     if not as_json:
         out.print(f"Next: kgplug plot {' '.join(table.index)} --to comparison.png")
 
@@ -172,13 +171,14 @@ def compare(
 def plot(
     run: Annotated[
         list[str],
-        typer.Argument(metavar="RUN...", help="Runs, or models, whose newest run is meant.", autocompletion=run_names),
+        typer.Argument(metavar="RUN...", help="Runs, or models' names for their newest run.", autocompletion=run_names),
     ],
     to: Annotated[Path, typer.Option(help="The picture: .png, .svg or .pdf.", metavar="FILE")],
 ) -> None:
-    """Draw a run: its training curve and, for an embedding, a map of the entities; or several runs side by side.
+    """Draw the training curves of runs.
 
-    Several runs get one curve each and, where `kgplug evaluate` has measured them, bars of their figures.
+    One embedding also gets a map of its entities. Several runs also get bars of their metrics, if `kgplug evaluate` has
+    measured them.
 
     Examples: `kgplug plot TransE --to transe.png`, `kgplug plot TransE TransH --to both.svg`
     """
@@ -187,11 +187,11 @@ def plot(
 
     _check_picture(to)
     store = open_runs()
-    folders = list(dict.fromkeys(resolve_here(store, run)))
-    _save(comparing.draw(folders), to)
-    bare = [folder.name for folder in folders if len(folders) > 1 and not jobs.evaluation_of(folder)]
+    run_dirs = list(dict.fromkeys(resolve_here(store, run)))
+    _save(comparing.draw(run_dirs), to)
+    bare = [run_dir.name for run_dir in run_dirs if len(run_dirs) > 1 and not jobs.evaluation_of(run_dir)]
     if bare:
-        out.print(f"Not evaluated, so without bars: {', '.join(bare)} (`kgplug evaluate`).")
+        out.print(f"No bars for {', '.join(bare)}: not evaluated yet (`kgplug evaluate`).")
     out.print(f"Picture: {to}")
 
 
@@ -199,7 +199,7 @@ def _check_picture(path: Path | None) -> None:
     if path is not None and path.suffix.lower() not in (".png", ".svg", ".pdf"):
         raise UsageError(f"{path}: expected a name that ends in .png, .svg or .pdf.")
     if path is not None and not path.parent.is_dir():
-        raise UsageError(f"{path}: there is no folder {path.parent}. Make it, or choose another.")
+        raise UsageError(f"{path}: folder {path.parent} does not exist. Create it, or choose another one.")
 
 
 def _save(figure: Figure, path: Path) -> None:

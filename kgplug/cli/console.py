@@ -1,4 +1,4 @@
-"""What commands share: where the database and the runs are, and how things are printed."""
+"""Shared by the commands: common options, the database, the runs, and printing."""
 
 from __future__ import annotations
 
@@ -87,39 +87,44 @@ ModelName = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 ListLength = Annotated[int, typer.Option("--k", "-k", "--top", help="Length of a list.", min=1)]
 SchemaFile = Annotated[
-    Path | None, typer.Option("--schema", help="What the graph means. Default: kgplug.toml; without one, a guess.")
+    Path | None,
+    typer.Option("--schema", help="Schema of the graph. Default: kgplug.toml, or a guess."),
 ]
 ModelSettings = Annotated[
-    list[str] | None, typer.Option("--set", "-s", help="A setting of the model, as name=value; may be repeated.")
+    list[str] | None,
+    typer.Option("--set", "-s", help="Setting of the model, as name=value. Can be repeated."),
 ]
-Shares = Annotated[str | None, typer.Option("--split", help="Shares of training, validation, test.", metavar="A,B,C")]
+Fractions = Annotated[
+    str | None,
+    typer.Option("--split", help="Fractions of the training, validation and test set.", metavar="A,B,C"),
+]
 
 
 class SplitBy(StrEnum):
-    """Whose rows are split in the given shares."""
+    """Which rows the fractions refer to: each user's, or all."""
 
     user = "user"
     row = "row"
 
 
 class SplitOrder(StrEnum):
-    """What decides which rows go to the test part."""
+    """Which rows become the test set."""
 
     random = "random"
     time = "time"
 
 
-By = Annotated[SplitBy, typer.Option(help="Split each user's rows in these shares, or all rows.")]
-Order = Annotated[SplitOrder, typer.Option(help="Which rows become test: random ones, or the latest.")]
+By = Annotated[SplitBy, typer.Option(help="Split the rows of each user, or all rows together.")]
+Order = Annotated[SplitOrder, typer.Option(help="Rows of the test set: random ones, or the latest.")]
 
 
-def parse_split(kind: Kind, shares: str | None, *, seed: int, by: SplitBy, order: SplitOrder) -> Split:
-    """Return the split that the options ask for; the default shares are those of the kind of model."""
+def parse_split(kind: Kind, fractions: str | None, *, seed: int, by: SplitBy, order: SplitOrder) -> Split:
+    """Return the split for the given options; the default fractions depend on the kind of model."""
     from kgplug.jobs import Split
 
     if not kind.gives_lists and (by != SplitBy.user or order != SplitOrder.random):
-        err.print("The triples of an embedding are split by their keys: --by and --order are not used.")
-    return Split(_fractions(shares) if shares else kind.fractions, seed, by.value, order.value)
+        err.print("Triples are split by their keys: --by and --order are not used.")
+    return Split(_fractions(fractions) if fractions else kind.fractions, seed, by.value, order.value)
 
 
 def _fractions(text: str) -> tuple[float, float, float]:
@@ -128,12 +133,12 @@ def _fractions(text: str) -> tuple[float, float, float]:
     except ValueError:
         parts = ()
     if len(parts) != 3:
-        raise UsageError(f"--split {text}: expected three shares, such as 0.8,0.1,0.1.")
+        raise UsageError(f"--split {text}: expected three fractions, such as 0.8,0.1,0.1.")
     return parts
 
 
 def open_graph() -> Graph:
-    """Connect to the database of the environment; the local one is started if need be."""
+    """Connect to the database that the environment names; without one, the local Neo4j is started if necessary."""
     from kgplug.graph.graph import connect
 
     return connect()
@@ -147,7 +152,7 @@ def open_runs() -> Runs:
 
 
 def load_schema(graph: Graph, path: Path | None) -> GraphSchema:
-    """Load the schema file, or guess one (saying so) where there is none and none was named."""
+    """Load the schema file; if none was named and kgplug.toml does not exist, guess a schema and report the guess."""
     if path is not None or DEFAULT_FILE.exists():
         return GraphSchema.load(path or DEFAULT_FILE)
     from kgplug.graph.guessing.schema import guess_schema
@@ -157,13 +162,13 @@ def load_schema(graph: Graph, path: Path | None) -> GraphSchema:
     arrow = f"{kind}>" if schema.feedback.direction == "user_to_item" else f"<{kind}"
     note(
         f"No {DEFAULT_FILE} here; guessed from the graph: (:{schema.user.label}){arrow}(:{schema.item.label}). "
-        "`kgplug init` writes the guess for you to change."
+        "`kgplug init` writes this guess to a file, where you can change it."
     )
     return schema
 
 
 def log_as_json() -> None:
-    """Let all that is said on standard error be one JSON object per line: progress, notes and warnings."""
+    """Report progress, notes and warnings on standard error as one JSON object per line."""
     progress.report_as("json")
 
     class Lines(logging.Handler):
@@ -175,12 +180,12 @@ def log_as_json() -> None:
 
 
 def has_wide_terminal() -> bool:
-    """Return whether both outputs are terminals wide enough for boxes with text in columns."""
+    """Return whether both outputs are terminals that are wide enough for boxes."""
     return sys.stdout.isatty() and sys.stderr.isatty() and out.width >= _BOX_COLUMNS
 
 
 def print_help_in_whole_lines(command: Any) -> None:
-    """Let a command and its sub-commands print help and usage errors without boxes, one option per line, unwrapped."""
+    """Set a command and its subcommands to print help and usage errors without boxes, one unwrapped line per option."""
     command.rich_markup_mode = None
     command.context_settings["terminal_width"] = _NO_LIMIT
     for sub in getattr(command, "commands", {}).values():
@@ -190,14 +195,14 @@ def print_help_in_whole_lines(command: Any) -> None:
 def print_frame(frame: pd.DataFrame, *, as_json: bool, title: str | None = None) -> None:
     """Print a table, or its rows as JSON.
 
-    No cell is ever broken: without a terminal a row is one line, however long; on a terminal too narrow for the table
-    each row becomes a block of lines.
+    Cells are never broken. Without a terminal a row is one line of any length. On a terminal that is narrower than the
+    table each row becomes a block of lines.
     """
     if as_json:
         print_json(frame)
         return
     if frame.empty:
-        out.print(f"{title or 'Result'}: nothing.")
+        out.print(f"{title or 'Result'}: none.")
         return
     from kgplug.evaluation.report import to_blocks, to_table
 
@@ -212,7 +217,7 @@ def print_frame(frame: pd.DataFrame, *, as_json: bool, title: str | None = None)
 
 
 def print_json(value: Any) -> None:
-    """Print a value as JSON; characters that the output's encoding may not hold are escaped."""
+    """Print a value as JSON; if the output is not UTF-8, other characters than ASCII are escaped."""
     encoding = getattr(sys.stdout, "encoding", None) or "ascii"
     print(dumps(value, ascii_only=codecs.lookup(encoding).name != "utf-8", indent=2))
 
@@ -224,12 +229,12 @@ def parse_lengths(text: str) -> tuple[int, ...]:
     except ValueError:
         lengths = ()
     if not lengths or min(lengths) < 1:
-        raise UsageError(f"--k {text}: expected whole numbers from 1 on, such as 10,20.")
+        raise UsageError(f"--k {text}: expected whole numbers of at least 1, such as 10,20.")
     return lengths
 
 
 def parse_settings(pairs: list[str]) -> dict[str, Any]:
-    """Return settings from `name=value` texts; a value is JSON where it can be read so, else text."""
+    """Return settings from `name=value` texts; a value is read as JSON if possible, otherwise as text."""
     settings: dict[str, Any] = {}
     for pair in pairs:
         name, separator, value = pair.partition("=")
@@ -237,14 +242,14 @@ def parse_settings(pairs: list[str]) -> dict[str, Any]:
             raise UsageError(f'--set {pair}: expected name=value, such as "embedding_dim=32".')
         try:
             settings[name] = json.loads(value, parse_constant=str)
-        except (ValueError, RecursionError):  # no JSON; a number too long or lists too deep to be meant as such
+        except (ValueError, RecursionError):  # not JSON, or a number too long or lists too deep to be meant as JSON
             settings[name] = value
     return settings
 
 
 @contextmanager
 def step(title: str) -> Iterator[list[str]]:
-    """Print what a step did and how long it took; the caller appends what it did to the list."""
+    """Print how long a step took and its results; the caller appends them to the list."""
     began, done = time.perf_counter(), list[str]()
     if sys.stdout.isatty():
         out.print(f"▸ {title}", style="bold")

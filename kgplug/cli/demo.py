@@ -31,7 +31,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def demo() -> None:
-    """Run the main job on a public data set of films against a real Neo4j, in about five minutes.
+    """Run the whole workflow on a public film data set and a real Neo4j, in about five minutes.
 
     Starts the local Neo4j and imports films, people and ratings. Trains TransE, MKR, KGCN and two baselines, and
     evaluates them. Trains TransE, MKR and KGCN again on all rows, publishes them, and shows some results.

@@ -192,4 +192,4 @@ def _announce(question: Question) -> None:
     n = question.n_scores
     if n >= _MANY_SCORES:
         counts = f"{counted(len(question.heads), 'head')} × {counted(len(question.tails), 'tail')}"
-        note(f"Scoring {n:,} pairs ({counts}); --head-type, --tail-type, --head or --tail make it fewer.")
+        note(f"Scoring {n:,} pairs ({counts}); to score fewer, use --head-type, --tail-type, --head or --tail.")

@@ -10,12 +10,12 @@ import typer
 from kgplug.cli.completion import run_names
 from kgplug.cli.console import (
     By,
+    Fractions,
     Json,
     ModelName,
     ModelSettings,
     Order,
     SchemaFile,
-    Shares,
     SplitBy,
     SplitOrder,
     err,
@@ -51,7 +51,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def models(as_json: Json = False) -> None:
-    """List the models that `train` knows: what each needs, and its paper.
+    """List the available models: what each one needs, and its paper.
 
     Example: `kgplug models`
     """
@@ -66,35 +66,33 @@ def models(as_json: Json = False) -> None:
 def train(
     model: ModelName,
     settings: ModelSettings = None,
-    fractions: Shares = None,
+    fractions: Fractions = None,
     by: By = SplitBy.user,
     order: Order = SplitOrder.random,
-    seed: Annotated[int, typer.Option(help="Of the split and the training.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the split and the training.")] = 0,
     start: Annotated[
         str | None,
         typer.Option(
             "--from",
             metavar="RUN",
             autocompletion=run_names,
-            help="Go on from an embedding's run: what it knows keeps its vectors.",
+            help="Continue from an embedding's run: known nodes and relations keep their vectors.",
         ),
     ] = None,
-    freeze: Annotated[bool, typer.Option("--freeze", help="With --from: train only what is new.")] = False,
+    freeze: Annotated[bool, typer.Option("--freeze", help="With --from: train only new vectors.")] = False,
     final: Annotated[
         bool,
-        typer.Option(
-            "--final", help="Train on all rows, with the settings and epochs that a training with a validation chose."
-        ),
+        typer.Option("--final", help="Train on all rows, with the settings and epochs of the run without --final."),
     ] = False,
     schema_file: SchemaFile = None,
     as_json: Json = False,
 ) -> None:
-    """Train a model on the graph and keep it as a run. The test part is split off and not looked at.
+    """Train a model on the graph and save it as a run. The test set is held out.
 
-    Interrupted, the same command goes on from its last checkpoint (every KGPLUG_CHECKPOINT_S seconds; 60 if unset).
-    With --from, nodes and relations that came since get vectors of their own; settings and split are those of the
-    earlier run. With --final, the run to publish is made: it learns all rows, the test set included, and keeps the
-    metrics of the run without --final, which is trained first if it does not exist.
+    If interrupted, run the same command again: it continues from its last checkpoint. A checkpoint is written every
+    KGPLUG_CHECKPOINT_S seconds (default 60). With --from, new nodes and relations get vectors; settings and split are
+    those of the earlier run. With --final, the run to publish is trained: on all rows, including the test set. Its
+    metrics are those of the run without --final, which is trained first if it does not exist.
 
     Examples: `kgplug train MKR`, `kgplug train MKR --final`, `kgplug train TransH -s embedding_dim=32`, `kgplug train
     KGCN --split 0.6,0.2,0.2`, `kgplug train TransE --from TransE --freeze`
@@ -106,7 +104,7 @@ def train(
     made = models.create(model, **chosen)  # refused before the database is asked
     runs, split = open_runs(), parse_split(made.kind, fractions, seed=seed, by=by, order=order)
     if start is not None and fractions:
-        raise UsageError("--from keeps the split of the earlier run, so that no test triple is learnt; omit --split.")
+        raise UsageError("--from keeps the split of the earlier run, so that no test triple is learnt. Omit --split.")
     if start is not None:
         runs.resolve(start)  # refused before the database is asked
     with open_graph() as graph:
@@ -115,7 +113,7 @@ def train(
         written = {name: n for report in graph.reports.values() for name, n in report.written.items()}
         if own := sum(written.values()):  # a type that is read as feedback and as knowledge counts once
             note(f"{counted(own, 'relationship')} that kgplug wrote {'is' if own == 1 else 'are'} left out.")
-        folder = jobs.train(
+        run_dir = jobs.train(
             made if start is None else model,
             data,
             runs,
@@ -126,29 +124,29 @@ def train(
             freeze=freeze,
             final=final,
         )
-    info = runs.info(folder)
+    info = runs.info(run_dir)
     if as_json:
         print_json(_run_facts(info) | {"id": info.id})  # its name until 0.1, which scripts may read
         return
-    figures = _figures(info)
-    out.print(f"Run {info.id} in {info.seconds} s{'; ' + figures if figures else ''}.")
+    metrics = _metrics(info)
+    out.print(f"Run {info.id} in {info.seconds} s{'; ' + metrics if metrics else ''}.")
     if info.origin:
-        out.print(f"It has learnt all rows; its settings, epochs and metrics are those of run {info.origin}.")
+        out.print(f"It was trained on all rows. Its settings, epochs and metrics are those of run {info.origin}.")
     if info.health:
         out.print(
-            f"Next: train {info.model} with other settings. `kgplug publish` refuses this run, as it has collapsed."
+            f"Next: train {info.model} with other settings. This run has collapsed, so `kgplug publish` refuses it."
         )
         return
-    has_test = bool(info.origin) or peek_content(folder)["split"]["fractions"][2] > 0
+    has_test = bool(info.origin) or peek_content(run_dir)["split"]["fractions"][2] > 0
     measure = f"`kgplug evaluate {info.id}`, " if has_test else ""
     out.print(f"Next: {measure}`kgplug publish {info.id}`.")
 
 
 def runs(as_json: Json = False) -> None:
-    """List the runs on this machine, the newest last, and which of them are of this graph.
+    """List the runs on this machine, newest last, each with the graph it was trained on.
 
-    This graph is the one of the server that the environment names and of kgplug.toml, if there is one here. No server
-    has to run: what was trained at its address is then taken as this graph.
+    "This one" is the graph of the configured server and of kgplug.toml, if it exists here. If the server is not
+    running, runs trained at its address count as runs of this graph.
 
     Example: `kgplug runs`
     """
@@ -163,25 +161,25 @@ def runs(as_json: Json = False) -> None:
         return
     rows = []
     for info in found:
-        figures = info.damage or ", ".join([*filter(None, [_figures(info)]), *info.health])
+        metrics = info.damage or ", ".join([*filter(None, [_metrics(info)]), *info.health])
         created = info.created[:16].replace("T", " ")
         which = {True: "this one", False: str(info.graph), None: "" if info.damage else str(info.graph)}
         facts = {"model": info.model, "created": created, "seconds": info.seconds, "graph": which[is_here[info.id]]}
-        rows.append({"run": info.id, **facts, "figures": figures})
+        rows.append({"run": info.id, **facts, "metrics": metrics})
     if not rows:
-        out.print("No runs yet. `kgplug train MKR` makes one.")
+        out.print("No runs yet. Train one: `kgplug train MKR`.")
         return
     print_frame(pd.DataFrame(rows), as_json=False, title="Runs")
 
 
 def _run_facts(info: RunInfo) -> dict[str, Any]:
-    """Return a run as machines read it, its id under "run" as in every other output."""
+    """Return the facts of a run for JSON; its id is under "run", as in every other output."""
     facts = {("run" if name == "id" else name): value for name, value in vars(info).items()}
     return facts | {"graph": info.graph.to_dict(), "kind": info.kind or ""}
 
 
-def _figures(info: RunInfo) -> str:
-    """Return the metrics of a training, and those of a test that say most; a final run's are those of its origin."""
+def _metrics(info: RunInfo) -> str:
+    """Return the validation metrics and the main test metrics; a final run has those of its origin."""
     from kgplug.evaluation.metrics.catalogue import shown_once
     from kgplug.evaluation.metrics.metric import Shown
 
@@ -194,24 +192,25 @@ def _figures(info: RunInfo) -> str:
 def evaluate(
     run: Annotated[
         list[str] | None,
-        typer.Argument(help="Runs or models; without any, each model's newest.", autocompletion=run_names),
+        typer.Argument(help="Runs or models. Default: the newest run of each model.", autocompletion=run_names),
     ] = None,
     k: Annotated[str, typer.Option("--k", "-k", "--top", help="Lengths of the lists to measure.")] = MEASURED_LENGTHS,
     beyond: Annotated[
-        bool, typer.Option("--beyond", help="Also novelty, diversity, popularity; and accuracy of hot and cold groups.")
+        bool,
+        typer.Option("--beyond", help="Also measure novelty, diversity, popularity, and accuracy by activity group."),
     ] = False,
     schema_file: SchemaFile = None,
     as_json: Json = False,
 ) -> None:
-    """Measure runs on their test set: click-through (AUC, ACC), full ranking, and link prediction for embeddings.
+    """Measure runs on their test sets: click-through (AUC, ACC), full ranking, and link prediction for embeddings.
 
-    A run remembers its test set. Rows that are no longer in the graph are counted and skipped; several runs are
-    compared on rows that none of them has learnt. Without names, the newest run of each model on this graph is
-    measured. A run that cannot be measured is named; the others are, and the exit code is 1.
+    Test rows that are no longer in the graph are counted and skipped. Several runs are compared on rows that none of
+    them was trained on. A run that cannot be measured is reported; the others are still measured, and the exit code
+    is 1.
 
-    With --beyond a second table of recommenders tells what their lists are like: novelty in bits, diversity (1 minus
-    the mean cosine of a list's items by who liked them), the mean likes of what is listed, the Gini index of how
-    often items are listed; and accuracy on users and items with fewer than five training likes (cold) and the others.
+    --beyond prints a second table for recommenders: novelty in bits, diversity (1 minus the mean cosine between the
+    items of a list, by their likes), mean popularity of listed items, and the Gini index of how often items are
+    listed. It also has the accuracy on users and items with fewer than five training likes (cold) and on the others.
 
     Examples: `kgplug evaluate`, `kgplug evaluate MKR KGCN -k 5,10,50 --json`, `kgplug evaluate MKR MF --beyond`
     """
@@ -219,21 +218,21 @@ def evaluate(
 
     store, lengths, failures = open_runs(), parse_lengths(k), dict[Path, KgplugError]()
     if not store.list():
-        raise UsageError("No runs yet. `kgplug train MKR` makes one.")
+        raise UsageError("No runs yet. Train one: `kgplug train MKR`.")
     for name in run or []:
         store.resolve(name)  # refused before the database is asked
     with open_graph() as graph:
-        folders = resolve_here(store, run, graph, schema_file) if run else _newest(store, graph, schema_file, failures)
-        on_failure = failures.__setitem__ if len(folders) + len(failures) > 1 else None
-        tables = jobs.evaluate(graph, folders, k=lengths, beyond=beyond, on_failure=on_failure)
+        run_dirs = resolve_here(store, run, graph, schema_file) if run else _newest(store, graph, schema_file, failures)
+        on_failure = failures.__setitem__ if len(run_dirs) + len(failures) > 1 else None
+        tables = jobs.evaluate(graph, run_dirs, k=lengths, beyond=beyond, on_failure=on_failure)
     if tables and "recommender" not in tables and (beyond or k != MEASURED_LENGTHS):
-        err.print("Embeddings give no lists: -k and --beyond are not used.")
+        err.print("Embeddings do not make lists: -k and --beyond are not used.")
     _print_measures(tables, beyond=beyond, as_json=as_json)
-    for folder, error in failures.items():
-        err.print(f"Not measured: {folder.name}. {error}")
+    for run_dir, error in failures.items():
+        err.print(f"Not measured: {run_dir.name}. {error}")
     if failures:
-        names = ", ".join(folder.name for folder in failures)
-        raise RunError(f"{len(failures)} of {len({*folders, *failures})} runs could not be measured: {names}.")
+        names = ", ".join(run_dir.name for run_dir in failures)
+        raise RunError(f"{len(failures)} of {len({*run_dirs, *failures})} runs could not be measured: {names}.")
 
 
 def _newest(store: Runs, graph: Graph, schema_file: Path | None, failures: dict[Path, KgplugError]) -> list[Path]:
@@ -244,7 +243,7 @@ def _newest(store: Runs, graph: Graph, schema_file: Path | None, failures: dict[
     if others:
         note(f"{counted(others, 'run')} of other graphs skipped (`kgplug runs` lists them).")
     if not found and not failures:
-        raise UsageError(f"No run of this graph yet, {here}. `kgplug train MKR` makes one.")
+        raise UsageError(f"No run of this graph yet ({here}). Train one: `kgplug train MKR`.")
     newest = {info.model: info.path for info in found}
     return [newest[name] for name in sorted(newest)]
 
@@ -254,20 +253,18 @@ def _print_measures(tables: dict[str, pd.DataFrame], *, beyond: bool, as_json: b
 
     if as_json:
         notes = [text for table in tables.values() for text in table.attrs.get("notes", [])]
-        for text in [*notes, *health.notes(tables)]:  # such as which figures are not to be compared
+        for text in [*notes, *health.notes(tables)]:  # such as which metrics cannot be compared
             err.print(text)
         print_json([row for table in tables.values() for row in plain(table.rename_axis("run"))])
         return
-    titles = {"recommender": "Recommenders, on their test part", "embedding": "Embeddings, on held-out triples"}
+    titles = {"recommender": "Recommenders, on the test set", "embedding": "Embeddings, on the test set"}
     for kind, table in tables.items():
         names = list(table.columns)
         last = names.index("gone") + 1 if beyond and kind == "recommender" and "gone" in names else len(names)
         print_frame(table.loc[:, names[:last]], as_json=False, title=titles[kind])
         if last < len(names):
             further = [name for name in names if name.startswith("coverage@")] + names[last:]
-            print_frame(
-                table.loc[:, further], as_json=False, title="Beyond accuracy: what the lists are like, for whom"
-            )
+            print_frame(table.loc[:, further], as_json=False, title="Beyond accuracy")
         for text in table.attrs.get("notes", []):
             out.print(text)
     for text in health.notes(tables):

@@ -63,11 +63,11 @@ def test_recommenders_are_compared_and_what_was_not_measured_has_no_bars(films: 
     rows = json.loads(kgplug("compare", "Popularity", "ItemKNN", *SPLIT, "-k", "3,5", "--json").stdout)
     assert [row["NDCG@3"] for row in rows] == sorted((row["NDCG@3"] for row in rows), reverse=True)
     assert "NDCG@5" in rows[0] and "NDCG@10" not in rows[0]
-    with pytest.raises(UsageError, match="whole numbers from 1 on"):
+    with pytest.raises(UsageError, match="whole numbers of at least 1"):
         kgplug("compare", "Popularity", "ItemKNN", "-k", "0")
     kgplug("train", "MKR", *SMALL)
     said = kgplug("plot", "MKR", "ItemKNN", "--to", "picture.svg").stdout
-    assert "Not evaluated, so without bars: mkr-" in said and "ItemKNN" in Path("picture.svg").read_text()
+    assert "No bars for mkr-" in said and "ItemKNN" in Path("picture.svg").read_text()
 
 
 def test_settings_are_searched_and_the_command_that_is_told_trains_with_the_best(films: None) -> None:

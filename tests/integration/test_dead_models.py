@@ -129,5 +129,7 @@ def test_the_next_command_after_a_dead_training_is_not_to_publish_it(graph: Grap
     assert graph.known_schema is not None
     result = CliRunner().invoke(app, ["train", "ALS", "-s", "l2=1e6"])
     assert result.exit_code == 0, result.output
-    assert "Next: train ALS with other settings. `kgplug publish` refuses this run" in result.output
+    assert (
+        "Next: train ALS with other settings. This run has collapsed, so `kgplug publish` refuses it" in result.output
+    )
     assert "`kgplug publish als-" not in result.output

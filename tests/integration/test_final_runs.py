@@ -152,7 +152,8 @@ def test_the_command_says_where_the_metrics_of_a_final_run_are_from(
     origin, final = sorted(runs, key=lambda run: run["origin"])
     assert final["origin"] == origin["run"] and not origin["origin"]
     assert (
-        f"It has learnt all rows; its settings, epochs and metrics are those of run {origin['run']}." in result.stdout
+        f"It was trained on all rows. Its settings, epochs and metrics are those of run {origin['run']}."
+        in result.stdout
     )
     measured = kgplug("evaluate", home=tmp_path, endpoint=neo4j_server)
     assert measured.returncode == 0 and f"its figures are those of run {origin['run']}" in measured.stdout

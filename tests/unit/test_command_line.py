@@ -138,7 +138,7 @@ def test_a_run_that_does_not_exist_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("tune", "TransE", "--split", "0.9,0.05"), "three shares"),
+        (("tune", "TransE", "--split", "0.9,0.05"), "three fractions"),
         (("tune", "TransE", "--plot", "x.doc"), "ends in .png"),
         (("tune", "InductiveNodePiece"), "does not fit here: it is for graphs whose entities change"),
         (("compare", "TransE", "MKR"), "no figure in common"),
@@ -225,7 +225,7 @@ cli.main()
 @pytest.mark.parametrize(
     ("error", "said"),
     [
-        (MemoryError(), "Not enough memory (no details). Free some, then try again."),
+        (MemoryError(), "Not enough memory (no details). Free some and try again."),
         (PermissionError(13, "Permission denied", "x.csv"), "x.csv could not be used: Permission denied."),
         (OSError(28, "No space left on device", "x.csv"), "x.csv could not be written: No space left on device."),
     ],

@@ -167,7 +167,7 @@ def on_terminal(*arguments: str, columns: int, home: Path) -> str:
 def test_a_real_terminal_shows_names_and_numbers_whole(columns: int, tmp_path: Path) -> None:
     shown = on_terminal("runs", columns=columns, home=tmp_path)
     assert RUN in shown and "AUC (validation) 0.9123" in shown
-    assert ("figures: AUC" in shown) == (columns == 20)
+    assert ("metrics: AUC" in shown) == (columns == 20)
 
 
 @pytest.mark.parametrize(
