@@ -89,7 +89,7 @@ def test_a_pipeline_reads_the_graph_by_name_and_its_result_is_published_under_th
     assert (again.run, again.vectors, again.relations) == (report.run, 0, 0)
 
 
-def test_the_parts_hold_all_triples_and_nothing_is_tested_that_was_not_trained_on(graph: Graph) -> None:
+def test_the_sets_hold_all_triples_and_training_covers_the_test_set(graph: Graph) -> None:
     one, same, other = Neo4j("kgplug.toml"), Neo4j(), Neo4j(seed=5, create_inverse_triples=True)
     parts = [one.training, one.testing, one.validation]
     knowledge = graph.read_knowledge(SCHEMA)
@@ -122,7 +122,7 @@ def test_pykeens_own_command_trains_on_the_graph(graph: Graph, tmp_path: Path) -
     assert 'Other:"3"' in training.entity_to_id and "Movie:3" in training.entity_to_id
 
 
-def test_a_model_trained_with_inverse_triples_gives_both_ways_of_a_relation(graph: Graph) -> None:
+def test_a_model_trained_with_inverse_triples_publishes_both_directions_of_a_relation(graph: Graph) -> None:
     result = run_pipeline("TransE", create_inverse_triples=True)
     report = graph.publish(result)
     rows = graph.query("MATCH (:KgplugRun {id: $run})-[:HAS_RELATION]->(r) RETURN r.name AS name, r.translation AS t, "

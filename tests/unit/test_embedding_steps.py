@@ -33,7 +33,7 @@ def tables_of(task: TripleTask) -> list[np.ndarray]:
 
 
 @pytest.mark.parametrize("name", BY_ROWS)
-def test_a_step_changes_the_rows_of_its_batch_alone(name: str) -> None:
+def test_a_step_changes_only_the_rows_of_its_batch(name: str) -> None:
     task = task_of(name)
     batch, before = next(iter(task.batches(0, np.random.default_rng(1)))), tables_of(task)
     task.step(batch)
@@ -88,7 +88,7 @@ def test_compiled_translations_equal_the_equation_and_its_gradient(k: int, n_tai
         np.testing.assert_allclose(gradient, table.grad.numpy(), atol=1e-5)
 
 
-def test_a_head_on_its_tail_has_no_gradient() -> None:
+def test_the_gradient_is_zero_if_head_plus_relation_equals_tail() -> None:
     entities, relations = np.zeros((2, 4), np.float32), np.zeros((1, 4), np.float32)
     triples, others = np.array([[0, 0, 1]]), np.array([[0]])
     scores = translation_scores(entities, relations, triples, others, 1)
@@ -96,7 +96,7 @@ def test_a_head_on_its_tail_has_no_gradient() -> None:
     assert not any(gradient.any() for gradient in found)
 
 
-def test_other_norms_take_pykeens_way_to_the_same_kind_of_score() -> None:
+def test_other_norms_are_scored_by_pykeen() -> None:
     for settings in ({"scoring_fct_norm": 1}, {"power_norm": True}):
         task = task_of("TransE", model_settings=settings)
         triples, others = torch.from_numpy(TRIPLES[:5]), torch.from_numpy(TRIPLES[5:10, :1])
@@ -113,13 +113,13 @@ def test_typed_corruptions_come_from_the_relations_own_domain_and_range() -> Non
     assert set(others[5].tolist()) == set(range(1, 10)), "the only head of its relation: anyone else may stand there"
 
 
-def test_typed_sampling_trains_by_name_of_the_setting() -> None:
+def test_typed_sampling_is_chosen_by_a_setting() -> None:
     task = task_of("TransE", negative_sampling="typed")
     for batch in task.batches(0, np.random.default_rng(0)):
         tails = batch.rows[batch.others[: batch.n_tails]]
         assert (tails < 25).all() and torch.isfinite(task.step(batch))
 
 
-def test_all_but_graph_networks_and_those_with_a_penalty_on_whole_tables_train_by_rows() -> None:
+def test_models_train_by_rows_except_graph_networks_and_whole_table_penalties() -> None:
     whole = {"CompGCN", "NodePiece", "RGCN", "ConvKB", "TransH"}
     assert {name for name in EMBEDDINGS if not task_of(name).tables} == whole

@@ -42,7 +42,7 @@ def test_every_model_of_the_catalogue_trains_scores_and_exports(name: str, knowl
     assert all(len(part) == knowledge.n_relations for part in model.relation_vectors().values())
 
 
-def test_a_corrupted_end_is_any_entity_but_the_true_one() -> None:
+def test_a_corrupted_end_is_never_the_true_entity() -> None:
     true = np.repeat(np.arange(4), 500)
     drawn = other_entities(true, negatives=3, n_entities=4, rng=np.random.default_rng(0))
     assert drawn.shape == (2000, 3) and not (drawn == true[:, None]).any()
@@ -58,7 +58,7 @@ def test_small_graphs_are_learnt_in_small_steps_unless_a_size_is_set(knowledge: 
     assert EmbeddingConfig().suited(DataSize(n_triples=76_000)).batch_size == 4096
 
 
-def test_another_loss_takes_its_own_settings() -> None:
+def test_another_loss_has_its_own_settings() -> None:
     assert EmbeddingModel("TransE").config.loss_settings == {"margin": 0.5}
     assert EmbeddingModel("TransE", loss="NSSA").config.loss_settings == {}
 
@@ -96,7 +96,7 @@ def test_transh_scores_as_its_equation_says(knowledge: KnowledgeGraph) -> None:
     assert not np.allclose(np.linalg.norm(parts["translation"], axis=1), 1, atol=1e-3)
 
 
-def test_pykeens_own_transh_takes_the_unnormalised_vector_for_the_normal() -> None:
+def test_pykeens_transh_uses_the_unnormalised_vector_as_the_normal() -> None:
     from pykeen.models import TransH
     from pykeen.triples import KGInfo
 
@@ -146,7 +146,7 @@ def test_ranking_all_entities_uses_the_scores_of_single_triples(name: str, knowl
     np.testing.assert_allclose(heads, model.score_triples(as_head), atol=1e-3)
 
 
-def test_complex_vectors_come_as_real_parts_then_imaginary_parts(knowledge: KnowledgeGraph) -> None:
+def test_complex_vectors_are_returned_as_real_parts_then_imaginary_parts(knowledge: KnowledgeGraph) -> None:
     model = EmbeddingModel("RotatE", **SMALL).fit(knowledge)
     e = model.entity_vectors()[:, :8] + 1j * model.entity_vectors()[:, 8:]
     rotation = model.relation_vectors()["rotation"]
@@ -193,7 +193,7 @@ def test_the_best_weights_are_kept_not_the_last(knowledge: KnowledgeGraph) -> No
     assert validation[-1] < max(validation)
 
 
-def test_a_validation_graph_with_other_numbers_is_matched_by_key(knowledge: KnowledgeGraph) -> None:
+def test_a_validation_graph_with_other_indices_is_matched_by_key(knowledge: KnowledgeGraph) -> None:
     part = KnowledgeGraph.from_dataframe(
         pd.DataFrame(
             [("film1", "genre", "genre1"), ("film3", "actor", "actor11"), ("film1", "genre", "unheard of")],
@@ -208,7 +208,7 @@ def test_a_validation_graph_with_other_numbers_is_matched_by_key(knowledge: Know
     assert by_key == EmbeddingModel("TransE", **SMALL).fit(knowledge, valid=same).history["validation"]
 
 
-def test_validation_triples_about_unknown_entities_only_are_refused(knowledge: KnowledgeGraph) -> None:
+def test_validation_triples_with_unknown_entities_only_are_refused(knowledge: KnowledgeGraph) -> None:
     other = KnowledgeGraph.from_dataframe(pd.DataFrame({"head": ["x"], "relation": ["r"], "tail": ["y"]}))
     with pytest.raises(DataError, match="Every validation triple contains an entity or relation"):
         EmbeddingModel("TransE", **SMALL).fit(knowledge, valid=other)
@@ -235,7 +235,7 @@ def test_nearest_is_exact_and_leaves_out_the_entity_itself(knowledge: KnowledgeG
     assert len(model.nearest(3, 10_000)[0]) == knowledge.n_entities - 1
 
 
-def test_an_infinite_loss_is_told_with_the_learning_rate(knowledge: KnowledgeGraph) -> None:
+def test_an_infinite_loss_is_reported_with_the_learning_rate(knowledge: KnowledgeGraph) -> None:
     with pytest.raises(TrainingError, match="learning rate 1e\\+38"):
         vectors_of(knowledge, learning_rate=1e38)
 
@@ -258,7 +258,7 @@ def test_a_wrong_setting_is_refused_before_training(name: str, settings: dict, m
         EmbeddingModel(name, **settings)
 
 
-def test_settings_that_pykeen_cannot_build_are_told(knowledge: KnowledgeGraph) -> None:
+def test_settings_that_pykeen_cannot_build_are_reported(knowledge: KnowledgeGraph) -> None:
     with pytest.raises(UsageError, match="PyKEEN cannot build ConvE"):
         vectors_of(knowledge, "ConvE", model_settings={"embedding_height": 3, "embedding_width": 7})
 
@@ -278,7 +278,7 @@ def test_a_graph_without_triples_and_an_untrained_model_are_refused(knowledge: K
         model.nearest(-1)
 
 
-def test_ntn_starts_where_its_activation_still_answers() -> None:
+def test_the_initial_weights_of_ntn_do_not_saturate_its_activation() -> None:
     model = EmbeddingModel("NTN", embedding_dim=48, epochs=1, learning_rate=1e-9, device="cpu").fit(families())
     h = model.module.entity_representations[0]().detach()  # (n, d)
     w = model.module.relation_representations[0]().detach()  # (r, k, d, d)
@@ -287,7 +287,7 @@ def test_ntn_starts_where_its_activation_still_answers() -> None:
 
 
 @pytest.mark.parametrize("name", ["NodePiece", "RGCN", "CompGCN"])
-def test_a_training_without_progress_prints_nothing_of_pykeens_own(
+def test_a_training_without_progress_hides_pykeens_output(
     name: str, knowledge: KnowledgeGraph, capfd: pytest.CaptureFixture[str], recwarn: pytest.WarningsRecorder
 ) -> None:
     EmbeddingModel(name, embedding_dim=8, epochs=1).fit(knowledge, progress=False)

@@ -83,7 +83,7 @@ def test_a_publication_has_the_vectors_of_each_label_and_none_without() -> None:
     assert movies.vectors.dtype == np.float32
 
 
-def test_neighbours_can_be_kept_to_one_label() -> None:
+def test_neighbours_can_be_restricted_to_one_label() -> None:
     graph = labelled()
     model = EmbeddingModel("TransE", **SMALL).fit(graph)
     entities, _ = model.nearest(0, 50, label="Person")

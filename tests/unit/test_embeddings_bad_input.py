@@ -37,7 +37,7 @@ def parted(graph: KnowledgeGraph, held_out: np.ndarray) -> tuple[KnowledgeGraph,
 
 @pytest.mark.parametrize("name", ["TransE", "TransH", "TransR", "RotatE", "ComplEx", "CompGCN", "NodePiece"])
 @pytest.mark.parametrize("held_out", [True, False], ids=["in the test set", "in the training set"])
-def test_a_relation_of_one_triple_and_an_entity_of_one_are_borne(name: str, held_out: bool) -> None:
+def test_relations_and_entities_with_one_triple_are_trained(name: str, held_out: bool) -> None:
     graph = with_rare_ends()
     once = graph.triples[:, 1] == list(graph.relations).index("once")
     only = (graph.triples == list(graph.entity_keys).index("only here"))[:, [0, 2]].any(axis=1)
@@ -52,7 +52,7 @@ def test_a_relation_of_one_triple_and_an_entity_of_one_are_borne(name: str, held
     assert count_untrained(train, test) == (2 if held_out else 0)
 
 
-def test_a_loss_that_is_no_number_leaves_the_model_with_the_last_good_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_loss_of_nan_leaves_the_model_with_its_last_good_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     graph, step, steps = families(), TripleTask.step, []
     good = EmbeddingModel("TransE", **{**SMALL, "epochs": 2, "batch_size": 80}).fit(graph)
 
@@ -69,7 +69,7 @@ def test_a_loss_that_is_no_number_leaves_the_model_with_the_last_good_weights(mo
 
 
 @pytest.mark.parametrize("name", list(EMBEDDINGS))
-def test_parameters_are_counted_without_making_them(name: str) -> None:
+def test_parameters_are_counted_without_allocating_them(name: str) -> None:
     graph, config = families(), embedding_config(name, {})
     sizes = {"n_entities": graph.n_entities, "n_relations": graph.n_relations}
     built = build_module(name, config, **sizes, triples=graph.triples, seed=0)
@@ -89,14 +89,14 @@ def test_parameters_are_counted_without_making_them(name: str) -> None:
         ("CompGCN", {"embedding_dim": 10**10}, "GB of memory"),
     ],
 )
-def test_a_model_that_will_not_fit_is_refused_before_memory_is_taken(name: str, settings: dict, told: str) -> None:
+def test_a_model_that_does_not_fit_is_refused_before_memory_is_allocated(name: str, settings: dict, told: str) -> None:
     with pytest.raises(TrainingError, match=told) as raised:
         EmbeddingModel(name, **settings).fit(families())
     assert f"embedding_dim={settings['embedding_dim']} on 52 entities and 2 relations needs about" in str(raised.value)
     assert "Use a smaller embedding_dim, or free some memory." in str(raised.value)
 
 
-def test_the_refusal_starts_where_the_memory_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_models_are_refused_from_the_memory_limit_on(monkeypatch: pytest.MonkeyPatch) -> None:
     graph = families()
     needed = (graph.n_entities + graph.n_relations) * 8 * 4 * COPIES
     monkeypatch.setattr(memory, "free_bytes", lambda device: needed)

@@ -44,7 +44,7 @@ def earlier(request: pytest.FixtureRequest) -> EmbeddingModel:
     return EmbeddingModel(request.param, **SETTINGS).fit(OLD)
 
 
-def test_frozen_rows_stay_bit_for_bit_and_new_ones_learn(earlier: EmbeddingModel) -> None:
+def test_frozen_rows_do_not_change_by_a_bit_and_new_ones_learn(earlier: EmbeddingModel) -> None:
     model = EmbeddingModel(earlier.name, **SETTINGS).fit(GROWN, start=earlier, freeze=True)
     before, after = vectors_by_key(earlier), vectors_by_key(model)
     assert all(np.array_equal(after[key], vector) for key, vector in before.items())
@@ -57,7 +57,7 @@ def test_frozen_rows_stay_bit_for_bit_and_new_ones_learn(earlier: EmbeddingModel
     assert model.history["losses"][-1] < model.history["losses"][0]
 
 
-def test_without_freeze_everything_goes_on_from_where_it_was(earlier: EmbeddingModel) -> None:
+def test_without_freeze_training_starts_from_the_earlier_vectors(earlier: EmbeddingModel) -> None:
     crawling = {**SETTINGS, "epochs": 1, "learning_rate": 1e-7}
     model = EmbeddingModel(earlier.name, **crawling).fit(GROWN, start=earlier)
     before, after = vectors_by_key(earlier), vectors_by_key(model)
@@ -65,7 +65,7 @@ def test_without_freeze_everything_goes_on_from_where_it_was(earlier: EmbeddingM
     assert not all(np.array_equal(after[key], vector) for key, vector in before.items())
 
 
-def test_a_new_film_stands_among_its_family_by_the_closed_form_alone() -> None:
+def test_the_closed_form_alone_places_a_new_film_near_its_family() -> None:
     settings = {**SETTINGS, "epochs": 60}
     earlier = EmbeddingModel("TransE", **settings).fit(OLD)
     model = EmbeddingModel("TransE", **{**settings, "epochs": 1, "learning_rate": 1e-9}).fit(
@@ -78,7 +78,7 @@ def test_a_new_film_stands_among_its_family_by_the_closed_form_alone() -> None:
         assert families == [film % 2] * 5
 
 
-def test_the_closed_form_is_the_mean_of_where_the_triples_put_the_node() -> None:
+def test_the_closed_form_is_the_mean_of_the_positions_that_triples_suggest() -> None:
     earlier = EmbeddingModel("TransE", **SETTINGS).fit(OLD)
     with_one = graph(rows(range(30)), [("new", "actor", "actor01"), ("film4", "genre", "new")])
     still = {**SETTINGS, "epochs": 1, "learning_rate": 1e-12}
@@ -97,19 +97,19 @@ def test_the_closed_form_is_the_mean_of_where_the_triples_put_the_node() -> None
         ("TransE", {}, True, "nothing new to train"),
     ],
 )
-def test_what_does_not_fit_is_one_sentence(name: str, settings: dict, freeze: bool, sentence: str) -> None:
+def test_a_start_that_does_not_fit_is_refused(name: str, settings: dict, freeze: bool, sentence: str) -> None:
     earlier = EmbeddingModel("TransE", **SETTINGS).fit(OLD)
     with pytest.raises(UsageError, match=sentence):
         EmbeddingModel(name, **{**SETTINGS, **settings}).fit(OLD, start=earlier, freeze=freeze)
 
 
-def test_graph_networks_are_trained_anew() -> None:
+def test_graph_networks_must_be_trained_from_scratch() -> None:
     earlier = EmbeddingModel("RGCN", **{**SETTINGS, "epochs": 1}).fit(OLD)
     with pytest.raises(UsageError, match="from the whole graph; train it from scratch"):
         EmbeddingModel("RGCN", **{**SETTINGS, "epochs": 1}).fit(GROWN, start=earlier)
 
 
-def test_a_model_that_went_on_is_saved_and_loaded(tmp_path: Path) -> None:
+def test_a_continued_model_is_saved_and_loaded(tmp_path: Path) -> None:
     earlier = EmbeddingModel("TransH", **SETTINGS).fit(OLD)
     earlier.save(tmp_path / "earlier")
     again = EmbeddingModel.load(tmp_path / "earlier")
@@ -119,7 +119,7 @@ def test_a_model_that_went_on_is_saved_and_loaded(tmp_path: Path) -> None:
     assert np.array_equal(vectors[0], vectors[1]) and np.array_equal(vectors[1], vectors[2])
 
 
-def test_a_triple_keeps_its_part_when_others_arrive() -> None:
+def test_a_triple_keeps_its_set_when_others_are_added() -> None:
     parts = [{tuple(row) for row in part.to_dataframe().to_numpy()} for part in OLD.split((0.6, 0.2, 0.2), seed=4)]
     grown = [{tuple(row) for row in part.to_dataframe().to_numpy()} for part in GROWN.split((0.6, 0.2, 0.2), seed=4)]
     assert all(small <= large for small, large in zip(parts, grown, strict=True))
@@ -127,7 +127,7 @@ def test_a_triple_keeps_its_part_when_others_arrive() -> None:
     assert [len(part) for part in parts] != [part.n_triples for part in OLD.split((0.6, 0.2, 0.2), seed=5)]
 
 
-def test_the_shares_of_a_split_are_kept_on_the_whole() -> None:
+def test_a_split_keeps_its_fractions_overall() -> None:
     many = KnowledgeGraph.from_dataframe(pd.DataFrame({"head": range(20_000), "relation": "r", "tail": range(20_000)}))
     sizes = [part.n_triples for part in many.split((0.9, 0.05, 0.05), seed=0)]
     np.testing.assert_allclose(np.array(sizes) / 20_000, [0.9, 0.05, 0.05], atol=0.006)

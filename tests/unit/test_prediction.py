@@ -54,7 +54,7 @@ def expected(model: EmbeddingModel, known: KnowledgeGraph, relation: str, head_l
 
 @pytest.mark.parametrize("block", [4_000_000, 600, 1])
 @pytest.mark.parametrize("top", [1, 20, 10_000])
-def test_the_best_unknown_pairs_are_found_whatever_the_blocks(monkeypatch, model, knowledge, block, top):
+def test_the_best_unknown_pairs_are_found_for_any_block_size(monkeypatch, model, knowledge, block, top):
     monkeypatch.setattr(prediction, "_BLOCK_FLOATS", block)
     found = predict(model, ask(model, knowledge, "DIRECTED"), k=top)
     best = expected(model, knowledge, "DIRECTED", "Person", "Movie")[:top]
@@ -66,7 +66,7 @@ def test_the_best_unknown_pairs_are_found_whatever_the_blocks(monkeypatch, model
 
 
 @pytest.mark.parametrize("name", list(EMBEDDINGS))
-def test_every_model_predicts_with_the_scores_it_gives_to_single_triples(name, knowledge):
+def test_every_model_predicts_with_its_scores_of_single_triples(name, knowledge):
     model = EmbeddingModel(name, **{**SMALL, "epochs": 1}).fit(knowledge)
     found = predict(model, ask(model, knowledge, "DIRECTED", head="p3"), k=50)
     best = expected(model, knowledge, "DIRECTED", "Person", "Movie")
@@ -74,7 +74,7 @@ def test_every_model_predicts_with_the_scores_it_gives_to_single_triples(name, k
     np.testing.assert_allclose(found.scores, best, atol=1e-4)
 
 
-def test_what_the_graph_has_learnt_since_the_training_is_known(model, knowledge):
+def test_triples_added_since_training_are_known(model, knowledge):
     first = predict(model, ask(model, knowledge, "ACTOR"), k=3)
     row = [
         model.entity_keys.tolist().index(first.head_keys[0]),
@@ -92,7 +92,7 @@ def test_what_the_graph_has_learnt_since_the_training_is_known(model, knowledge)
     ]
 
 
-def test_types_come_from_the_known_triples_where_none_is_given(model, knowledge):
+def test_types_are_inferred_from_known_triples_if_not_given(model, knowledge):
     question = ask(model, knowledge, "ACTOR")
     assert set(model.entity_labels[question.heads]) == {"Movie"}
     assert set(model.entity_labels[question.tails]) == {"Person"}
@@ -101,14 +101,14 @@ def test_types_come_from_the_known_triples_where_none_is_given(model, knowledge)
     assert (len(given.heads), len(given.tails)) == (1, 1)
 
 
-def test_a_relation_with_one_triple_is_predicted_without_it_and_without_loops(model, knowledge):
+def test_predictions_for_a_relation_with_one_triple_omit_it_and_loops(model, knowledge):
     found = predict(model, ask(model, knowledge, "SEQUEL"), k=10_000).to_dataframe()
     assert len(found) == 24 * 23 - 1
     assert not ((found["head"] == 1) & (found["tail"] == 2)).any()
     assert not (found["head"] == found["tail"]).any()
 
 
-def test_loops_are_predicted_where_the_graph_has_some():
+def test_loops_are_predicted_if_the_graph_has_some():
     rows = [("a", "likes", "a"), ("b", "likes", "c"), ("c", "likes", "a")]
     knowledge = KnowledgeGraph.from_dataframe(pd.DataFrame(rows, columns=["head", "relation", "tail"]))
     model = EmbeddingModel("DistMult", **SMALL).fit(knowledge)
@@ -129,13 +129,13 @@ def test_loops_are_predicted_where_the_graph_has_some():
         (("DIRECTED", {"tail": 2}), "2 nodes have the key 2 (:Genre, :Movie). Choose one with --tail-type."),
     ],
 )
-def test_what_is_unknown_is_told_with_the_nearest(model, knowledge, asked, message):
+def test_an_unknown_name_is_refused_with_the_nearest(model, knowledge, asked, message):
     with pytest.raises(UsageError) as caught:
         ask(model, knowledge, asked[0], **asked[1])
     assert message in str(caught.value)
 
 
-def test_scores_that_differ_by_rounding_are_listed_in_the_order_of_their_pairs_whatever_the_blocks():
+def test_scores_that_differ_by_rounding_are_ordered_by_pair_for_any_block_size():
     rng = np.random.default_rng(0)
     scores = np.repeat(np.array([3, 2, 1], dtype=np.float32), [2, 500, 9])
     codes = rng.permutation(len(scores))

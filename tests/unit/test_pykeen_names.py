@@ -27,7 +27,7 @@ def test_label_and_key_come_back_and_different_nodes_have_different_names(entiti
     assert len(set(names)) == len(entities)
 
 
-def test_integer_and_text_keys_are_told_apart_and_read_well() -> None:
+def test_names_distinguish_integer_and_text_keys() -> None:
     assert entity_names(["Movie", "Movie", "Music Track"], [12, "12", "a:b\t"]) == [
         "Movie:12",
         'Movie:"12"',
@@ -47,7 +47,7 @@ def a_graph(triples: list[tuple[int, int, int]]) -> KnowledgeGraph:
     return KnowledgeGraph.from_arrays(*(np.array(part, dtype=object) for part in (keys, labels, relations)), triples)
 
 
-def test_triples_keep_relations_that_end_in_inverse_and_leave_out_entities_without_one() -> None:
+def test_triples_keep_relations_that_end_in_inverse_and_omit_entities_without_triples() -> None:
     factory = triples_factory(a_graph([(0, 0, 1), (1, 0, 2), (1, 1, 0), (2, 1, 1)]), create_inverse_triples=True)
     assert factory.entity_to_id == {"Movie:1": 0, "Movie:2": 1, 'Movie:"1"': 2}
     assert factory.relation_to_id == {"next": 0, "next_inverse": 1}
@@ -70,7 +70,7 @@ def hashes_of(triples: np.ndarray) -> np.ndarray:
         st.tuples(st.integers(0, 12), st.integers(0, 2), st.integers(0, 12)), min_size=1, max_size=60, unique=True
     ),
 )
-def test_a_tenth_each_is_held_out_as_far_as_all_is_seen_in_training(seed: int, rows: list) -> None:
+def test_up_to_a_tenth_is_held_out_and_training_sees_every_entity_and_relation(seed: int, rows: list) -> None:
     triples = np.array(rows)
     try:
         part = held_out(triples, hashes=hashes_of(triples), seed=seed)
@@ -85,14 +85,14 @@ def test_a_tenth_each_is_held_out_as_far_as_all_is_seen_in_training(seed: int, r
     assert 1 <= (part == 1).sum() <= tenth and (part == 2).sum() <= tenth
 
 
-def test_a_dense_graph_is_split_in_the_usual_shares() -> None:
+def test_a_dense_graph_is_split_80_10_10() -> None:
     triples = np.array([(head, 0, tail) for head in range(20) for tail in range(20)])
     parts = [held_out(triples, hashes=hashes_of(triples), seed=seed) for seed in (0, 1)]
     assert [np.bincount(part).tolist() for part in parts] == [[320, 40, 40]] * 2
     assert not np.array_equal(*parts)
 
 
-def test_one_triple_more_and_another_order_move_few_triples_between_the_parts() -> None:
+def test_one_more_triple_and_another_order_move_few_triples_between_the_sets() -> None:
     triples = np.array([(head, 0, tail) for head in range(20) for tail in range(20)])
     hashes = hashes_of(triples)
     part = held_out(triples, hashes=hashes, seed=0)

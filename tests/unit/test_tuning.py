@@ -54,7 +54,7 @@ def without_times(found: Tuning) -> list[dict]:
     return found.trials.drop(columns="seconds").to_dict("records")
 
 
-def test_the_space_is_pykeens_where_it_has_one_and_the_given_settings_are_left_out(parts) -> None:
+def test_the_space_has_pykeens_ranges_and_omits_given_settings(parts) -> None:
     space = search_space("TransE", embedding_config("TransE", {}))
     assert (space["embedding_dim"].low, space["embedding_dim"].high, space["embedding_dim"].step) == (16, 256, 16)
     assert space["model_settings.scoring_fct_norm"].whole and space["loss_settings.margin"].high == 3
@@ -72,7 +72,7 @@ def test_the_space_is_pykeens_where_it_has_one_and_the_given_settings_are_left_o
 
 
 @pytest.mark.parametrize("name", list(EMBEDDINGS))
-def test_every_embedding_has_a_space_whose_settings_it_takes(name: str) -> None:
+def test_every_embedding_accepts_the_settings_of_its_space(name: str) -> None:
     config = embedding_config(name, {})
     space = search_space(name, config)
     nested = {"model_settings": {}, "loss_settings": {}}
@@ -93,7 +93,7 @@ def test_the_first_trial_has_the_models_own_settings(parts) -> None:
     assert found.best == pytest.approx((1 / model.ranks(parts[1].triples, parts[0].triples)).mean())
 
 
-def test_a_search_gone_on_with_finds_what_one_left_alone_finds(parts, tmp_path: Path) -> None:
+def test_a_continued_search_finds_what_an_uninterrupted_one_finds(parts, tmp_path: Path) -> None:
     alone = search(parts, trials=13)
     search(parts, trials=4, folder=tmp_path)
     again = search(parts, trials=13, folder=tmp_path)
@@ -105,7 +105,7 @@ def test_a_search_gone_on_with_finds_what_one_left_alone_finds(parts, tmp_path: 
     assert without_times(other_seed)[1:] != without_times(alone)[1:4]
 
 
-def test_a_search_on_other_data_begins_again_and_says_where_the_earlier_one_is(
+def test_a_search_on_other_data_starts_again_and_names_the_earlier_study(
     parts, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     first = search(parts, trials=1, folder=tmp_path)
@@ -120,7 +120,7 @@ def test_a_search_on_other_data_begins_again_and_says_where_the_earlier_one_is(
     assert str(first.path) in message
 
 
-def test_a_study_of_an_earlier_version_is_gone_on_with(parts, tmp_path: Path) -> None:
+def test_a_study_of_an_earlier_version_is_continued(parts, tmp_path: Path) -> None:
     first = search(parts, trials=2, folder=tmp_path)
     assert first.path is not None
     asked, data = (first.path.stem.split("-")[n] for n in (1, 2))
@@ -166,7 +166,7 @@ def trainings(monkeypatch: pytest.MonkeyPatch) -> list:
     return found
 
 
-def test_a_killed_search_loses_one_trial_and_finds_the_same(parts, tmp_path: Path, trainings: list) -> None:
+def test_a_killed_search_repeats_one_trial_and_finds_the_same(parts, tmp_path: Path, trainings: list) -> None:
     kill = "if len(calls) == 3: os.kill(os.getpid(), signal.SIGKILL)"
     with in_another_process(tmp_path, trials=5, before_fit=kill) as other:
         _, errors = other.communicate()
@@ -187,7 +187,7 @@ def test_the_trial_of_a_process_killed_in_an_earlier_version_is_repeated(parts, 
     assert without_times(again) == without_times(search(parts, trials=4))
 
 
-def test_a_trial_that_ends_its_process_every_time_has_failed(parts, tmp_path: Path, monkeypatch) -> None:
+def test_a_trial_that_kills_its_process_every_time_counts_as_failed(parts, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(tuning, "MAX_KILLED", 1)
     study_in(search(parts, trials=1, folder=tmp_path).path).ask()
     found = search(parts, trials=3, folder=tmp_path)
@@ -195,9 +195,7 @@ def test_a_trial_that_ends_its_process_every_time_has_failed(parts, tmp_path: Pa
     assert list(found.trials["state"]) == ["complete", "failed", "complete"]
 
 
-def test_a_process_that_was_suspended_for_long_says_that_its_trial_was_repeated(
-    parts, tmp_path: Path, monkeypatch
-) -> None:
+def test_a_process_suspended_too_long_reports_that_its_trial_was_repeated(parts, tmp_path: Path, monkeypatch) -> None:
     path, fit = search(parts, trials=1, folder=tmp_path).path, EmbeddingModel.fit
 
     def suspended(self, *arguments, **named):
@@ -237,7 +235,7 @@ def test_ctrl_c_ends_the_search_and_keeps_what_was_tried(parts, tmp_path: Path, 
     assert len(calls) == 5
 
 
-def test_a_trial_that_diverges_or_does_not_fit_has_its_reason_and_does_not_end_the_search(parts, monkeypatch) -> None:
+def test_a_failed_trial_has_a_reason_and_does_not_end_the_search(parts, monkeypatch) -> None:
     fit, calls = EmbeddingModel.fit, []
 
     def sometimes(self, *arguments, **named):
@@ -293,7 +291,7 @@ def test_the_first_five_trials_are_not_pruned(parts, monkeypatch) -> None:
     assert epochs == [0, 1, 2, 3, 4, 5, 6]
 
 
-def test_an_interrupted_search_with_pruned_trials_finds_what_one_left_alone_finds(parts, tmp_path: Path) -> None:
+def test_a_continued_search_with_pruned_trials_finds_what_an_uninterrupted_one_finds(parts, tmp_path: Path) -> None:
     longer = {"epochs": 8, "patience": 8}
     alone = search(parts, trials=12, **longer)
     assert "pruned" in set(alone.trials["state"])
@@ -302,7 +300,7 @@ def test_an_interrupted_search_with_pruned_trials_finds_what_one_left_alone_find
     assert again.trials.drop(columns="seconds").equals(alone.trials.drop(columns="seconds"))
 
 
-def test_the_picture_shows_every_trial_and_a_slice_for_each_setting(parts, tmp_path: Path) -> None:
+def test_the_figure_shows_every_trial_and_one_plot_per_setting(parts, tmp_path: Path) -> None:
     found = search(parts, trials=4)
     figure = plots.trials_figure(found.trials, found.searched, title="TransE", metric=found.metric)
     assert len(figure.axes) == 1 + len(found.searched)
@@ -311,7 +309,7 @@ def test_the_picture_shows_every_trial_and_a_slice_for_each_setting(parts, tmp_p
 
 
 @pytest.mark.parametrize("name", ["MKR", "KGCN", "ItemKNN"])
-def test_recommenders_are_searched_by_the_auc_of_the_validation_part(name: str, tmp_path: Path) -> None:
+def test_recommenders_are_searched_by_auc_on_the_validation_set(name: str, tmp_path: Path) -> None:
     likes, graph, _, _ = directors_and_fans()
     train, valid, _ = likes.split((0.8, 0.2, 0.0), seed=0)
     trained = {} if name == "ItemKNN" else {"epochs": 2, "embedding_dim": 8}
@@ -323,7 +321,7 @@ def test_recommenders_are_searched_by_the_auc_of_the_validation_part(name: str, 
     kgplug.create(name, **found.settings)
 
 
-def test_what_cannot_be_searched_is_refused_at_once(parts, tmp_path: Path) -> None:
+def test_searches_that_cannot_work_are_refused_before_training(parts, tmp_path: Path) -> None:
     likes = directors_and_fans()[0]
     with pytest.raises(UsageError, match="Popularity has no settings to search"):
         tune("Popularity", likes, valid=likes)
@@ -351,7 +349,7 @@ def test_the_old_name_of_the_metric_still_works(parts) -> None:
         assert found.figure == found.metric == "MRR (validation)"
 
 
-def test_optuna_says_nothing_and_is_left_as_it_was(parts, capfd: pytest.CaptureFixture[str]) -> None:
+def test_optuna_prints_nothing_and_its_log_level_is_restored(parts, capfd: pytest.CaptureFixture[str]) -> None:
     before = optuna.logging.get_verbosity()
     search(parts, trials=2)
     assert capfd.readouterr() == ("", "")
