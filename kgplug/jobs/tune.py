@@ -1,4 +1,4 @@
-"""Search the settings of a model on the data of a graph."""
+"""Search a model's settings on the data of a graph."""
 
 from __future__ import annotations
 
@@ -25,20 +25,30 @@ def tune(
     seed: int = 0,
     progress: bool | None = None,
 ) -> Tuning:
-    """Search a model's settings on the training and validation part of a split; see `kgplug.tune`.
+    """Search a model's settings on the training and validation sets of a split; see `kgplug.tune`.
 
-    The study stands in the runs' folder, so that the same call, given again, goes on.
+    The study is stored in the runs' folder, so the same call continues it.
 
     Args:
-        epochs: at most so many in a trial.
-        settings: not to be searched.
+        name: The model's name.
+        data: The graph's data.
+        runs: Folder of runs.
+        trials: Number of ended trials to reach, earlier calls included.
+        epochs: Maximum number of epochs in a trial. If omitted, the model's own.
+        settings: Settings that stay fixed.
+        split: Fractions and method of the split. If omitted, the default of the model's kind.
+        seed: Seed of the proposals and the trainings.
+        progress: Show a progress bar; None shows it on a terminal.
+
+    Raises:
+        UsageError: the split has no validation set.
     """
     from kgplug import tuning
 
     model = models.create(name, **(settings or {}))
     sets = data.sets(model, split or Split(fractions=model.kind.fractions))
     if sets.valid is None:
-        raise UsageError("Settings are chosen by the validation set, and this split has none. Use --split 0.8,0.1,0.1.")
+        raise UsageError("Settings are chosen on the validation set, and this split has none. Use --split 0.8,0.1,0.1.")
     return tuning.tune(
         model.name, *data.inputs_of(model, sets), valid=sets.valid,
         trials=trials, seed=seed, epochs=epochs, folder=runs.folder / ".tuning", progress=progress, **(settings or {}),
