@@ -108,8 +108,8 @@ def tune(
     same validation rows: filtered MRR for embeddings; for recommenders, AUC of likes against items that the user has
     in neither set. If a training diverges or does not fit into memory, its trial has failed; the reason is kept.
 
-    After five complete trials, a trial is pruned (stopped early) if its best validation metric after six or more epochs
-    is below the median that complete trials had at the same epoch.
+    After five complete trials, a trial is pruned (stopped early) if its best validation metric after 11 or more epochs
+    is in the worst quarter of what complete trials had at the same epoch.
 
     Several processes may work on one study: make the same call in each. A process that was killed is noticed after
     30 s, and its trial is repeated.

@@ -20,7 +20,8 @@ from kgplug.errors import RunError
 
 _log = logging.getLogger(__name__)
 HEARTBEAT_S = 5  # a process signs the trial it works on this often
-UNPRUNED_TRIALS, UNPRUNED_EPOCHS = 5, 5  # complete trials, and epochs of each trial, before pruning begins
+UNPRUNED_TRIALS, UNPRUNED_EPOCHS = 5, 10  # complete trials, and epochs of each trial, before pruning begins
+KEPT_PERCENT = 75.0  # of trials; those that are worse at an epoch are pruned
 GRACE_S = 30  # if a trial was not signed for this long, its process was killed
 
 
@@ -57,8 +58,12 @@ def _short(value: list) -> str:
 @contextmanager
 def open_study(path: Path | None, own: dict[str, Any]) -> Iterator[optuna.Study]:
     """Open a study. A new one begins with the model's own settings."""
-    # Not Hyperband: it assigns trials to brackets by number, and a repeated trial has another number.
-    pruner = optuna.pruners.MedianPruner(n_startup_trials=UNPRUNED_TRIALS, n_warmup_steps=UNPRUNED_EPOCHS)
+    # Hyperband assigns trials to brackets by number, but a repeated trial has another number. The median pruner found
+    # worse settings on UMLS (20 trials of TransE, seeds 0 and 1): MRR .561 and .589. This one found .564 and .604, and
+    # no pruning .578 and .604.
+    pruner = optuna.pruners.PercentilePruner(
+        KEPT_PERCENT, n_startup_trials=UNPRUNED_TRIALS, n_warmup_steps=UNPRUNED_EPOCHS
+    )
     if path is None:
         study = optuna.create_study(direction="maximize", pruner=pruner)
         study.enqueue_trial(own)

@@ -274,12 +274,12 @@ def bad_in_training(number: int, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return epochs
 
 
-def test_a_bad_trial_is_pruned_after_five_epochs(parts, monkeypatch) -> None:
+def test_a_bad_trial_is_pruned_after_ten_epochs(parts, monkeypatch) -> None:
     epochs = bad_in_training(6, monkeypatch)
-    found = search(parts, trials=7, epochs=9, patience=9)
-    assert epochs == [0, 1, 2, 3, 4, 5]
+    found = search(parts, trials=7, epochs=13, patience=13)
+    assert epochs == list(range(11))
     assert found.trials["state"].iloc[5] == "pruned" and np.isnan(found.trials["metric"].iloc[5])
-    assert found.trials["reason"].iloc[5] == "Pruned after 6 epochs." and found.reasons == []
+    assert found.trials["reason"].iloc[5] == "Pruned after 11 epochs." and found.reasons == []
     figure = plots.trials_figure(found.trials, found.searched, title="TransE", metric=found.metric)
     labels = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
     assert "pruned" in labels and "failed" not in labels
@@ -287,12 +287,12 @@ def test_a_bad_trial_is_pruned_after_five_epochs(parts, monkeypatch) -> None:
 
 def test_the_first_five_trials_are_not_pruned(parts, monkeypatch) -> None:
     epochs = bad_in_training(5, monkeypatch)
-    assert set(search(parts, trials=5, epochs=7, patience=7).trials["state"]) == {"complete"}
-    assert epochs == [0, 1, 2, 3, 4, 5, 6]
+    assert set(search(parts, trials=5, epochs=12, patience=12).trials["state"]) == {"complete"}
+    assert epochs == list(range(12))
 
 
 def test_a_continued_search_with_pruned_trials_finds_what_an_uninterrupted_one_finds(parts, tmp_path: Path) -> None:
-    longer = {"epochs": 8, "patience": 8}
+    longer = {"epochs": 13, "patience": 13}
     alone = search(parts, trials=12, **longer)
     assert "pruned" in set(alone.trials["state"])
     for trials in (3, 7, 12):
