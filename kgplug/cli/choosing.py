@@ -118,7 +118,7 @@ def _print_tuning(found: Tuning, command: str, picture: Path, *, as_json: bool) 
     title = f"{found.model}: the best {len(shown)} of {counted(len(trials), 'trial')}; trial 1 has the default settings"
     print_frame(shown, as_json=False, title=title)
     if pruned := list(trials["state"]).count("pruned"):
-        out.print(f"{counted(pruned, 'trial')} stopped early: worse than the median trial at the same epoch.")
+        out.print(f"{counted(pruned, 'trial')} stopped early: in the worst quarter of trials at the same epoch.")
     if found.reasons:
         out.print(f"{counted(len(found.reasons), 'trial')} failed. The first reason: {found.reasons[0]}")
     out.print(f"Picture: {picture}")
