@@ -1,9 +1,9 @@
-// Purpose: Why an item may please a user: paths from liked items, through a shared node, to the item.
-// Parameters: $user, $item: keys. $k: how many paths.
+// Purpose: Why a user may like an item: the paths from liked items through a shared node to it.
+// Parameters: $user, $item: keys. $k: number of paths.
 //             $like_threshold: the lowest rated.`rating` that counts as a like, or null.
-// Returns: liked, via, shared_label, shared, to, weight (1 / number of relationships of the shared node)
-// Cost: the neighbours of the item's 50 rarest neighbours, those with over 100,000 left out; milliseconds, tens of them
-//       where the item shares something very common.
+// Returns: liked, via, shared_label, shared, to, weight (1 / number of the shared node's relationships)
+// Cost: the neighbours of the item's 50 rarest neighbours, except those with over 100,000 relationships. Milliseconds, or
+//       tens of milliseconds if a shared node is very common.
 MATCH (user:`User`)-[rated:`RATED`]->(liked_item:`Movie`)
 WHERE user.`id` = $user
   AND ($like_threshold IS NULL OR toFloatOrNull(coalesce(toIntegerOrNull(toBooleanOrNull(toStringOrNull(rated.`rating`))), rated.`rating`)) >= $like_threshold)
@@ -13,7 +13,7 @@ WHERE item.`id` = $item AND item <> user AND NOT to:`RATED`
   AND NOT (shared:`User` AND EXISTS { (shared)-[:`RATED`]->(:`Movie`) })
   AND NOT (type(to) IN ['RECOMMENDS', 'SIMILAR_TO', 'PREDICTED'] AND (
     EXISTS { (:KgplugRun {id: to.run, model: to.model}) }
-    OR EXISTS { (own:KgplugModel {name: to.model}) WHERE to.run IN own.predicted })) // kgplug's own edges are no reason
+    OR EXISTS { (own:KgplugModel {name: to.model}) WHERE to.run IN own.predicted })) // kgplug's own edges are not reasons
 WITH item, likes, to, shared, COUNT { (shared)--() } AS degree
 WHERE degree <= 100000
 ORDER BY degree, elementId(shared)

@@ -1,9 +1,9 @@
-// Purpose: What kgplug serves: one row a model, with its run, its lists, and what should not be there.
+// Purpose: What kgplug serves: one row per model, with its run, its lists, and edges that should not exist.
 // Parameters: none.
-// Returns: model, run, published, lists (users), edges, previous (the run that `kgplug rollback` brings back),
-//          stray_edges (of neither: a publish is under way or died), vectors (nodes), indexes (indexes.cypher tells
-//          their state)
-// Cost: reads every RECOMMENDS edge and every node once a model; seconds for millions of them.
+// Returns: model, run, published, lists (users), edges, previous (the run that `kgplug rollback` restores),
+//          stray_edges (of neither run: a publish is running or was killed), vectors (nodes), indexes
+//          (indexes.cypher shows their state)
+// Cost: reads every RECOMMENDS edge and every node once per model; seconds for millions of them.
 MATCH (model:KgplugModel) WHERE model.serves IS NOT NULL
 MATCH (run:KgplugRun {model: model.name, number: model.serves})
 OPTIONAL MATCH (previous:KgplugRun {model: model.name, number: model.previous})

@@ -1,7 +1,7 @@
-// Purpose: The state of kgplug's vector indexes: which are online, and how far the others are.
+// Purpose: The state of kgplug's vector indexes: online, or how far they are populated.
 // Parameters: none.
 // Returns: name, label, property, state, populated (percent)
-// Cost: none to speak of.
+// Cost: negligible.
 SHOW VECTOR INDEXES YIELD name, labelsOrTypes, properties, state, populationPercent
 WHERE EXISTS { (run:KgplugRun) WHERE name IN run.indexes }
 RETURN name, labelsOrTypes[0] AS label, properties[0] AS property, state, populationPercent AS populated

@@ -1,9 +1,9 @@
-// Purpose: LOAD CSV of nodes: make the missing ones, correct the changed ones, leave the rest alone
+// Purpose: LOAD CSV of nodes: create missing ones, update changed ones
 // Parameters: $file: the file as the server sees it, e.g. "file:///Movie.csv" in its import folder
-// Returns: rows: how many were read
-// Cost: one index seek a row, transactions of 10,000 rows; run schema.cypher first
-// As it stands it loads the demo's nodes/Movie.csv. For another file `kgplug import` exchanges the label, the
-// key and the marked lines for what that file's name and header say, each name quoted.
+// Returns: rows: number of rows read
+// Cost: one index seek per row, transactions of 10,000 rows; run schema.cypher first
+// This text loads the demo's nodes/Movie.csv. For another file, `kgplug import` replaces the label, the key and the
+// marked lines according to that file's name and header, with quoted names.
 LOAD CSV WITH HEADERS FROM $file AS row
 CALL (row) {
   WITH row, toInteger(row.`id:int`) AS key, {

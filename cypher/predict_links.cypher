@@ -1,17 +1,17 @@
-// Purpose: The most plausible relationships of a type from an item that are not in the graph, by TransE's vectors.
+// Purpose: The most plausible missing relationships of a type from an item, by TransE's vectors.
 // Parameters: $item: key of the item. $relation: the type. $label: of the nodes at the other end. $model: name of a
-//             published TransE. $k: how many.
-// Returns: rank, name, score (minus the distance of head + translation from the tail, as `kgplug predict` has it)
-// Cost: one query of the vector index for ten times as many candidates, scored exactly; some milliseconds.
-// TransE's entities are of length 1, so the nearest by the index's cosine are the nearest by distance.
-// Neo4j GDS scores all items at once from the same vectors; its score is the distance itself, the least first, and it
-// does not leave out what is known. On a projection of the nodes with the property run.properties[0] (GDS wants a list
-// made in the query, not the stored array itself):
+//             published TransE. $k: number of nodes.
+// Returns: rank, name, score (minus the distance between head + translation and tail, as in `kgplug predict`)
+// Cost: one query of the vector index for ten times as many candidates, scored exactly; a few milliseconds.
+// TransE's entities have length 1, so the order by the index's cosine is the order by distance.
+// Neo4j GDS scores all items at once from the same vectors. Its score is the distance, smallest first, and it does not
+// exclude existing relationships. On a projection of the nodes with the property run.properties[0] (GDS needs a list
+// created in the query, not the stored array):
 //   CALL gds.ml.kge.predict.stream('projection', {
 //     sourceNodeFilter: 'Movie', targetNodeFilter: $label, nodeEmbeddingProperty: run.properties[0],
 //     relationshipTypeEmbedding: [x IN relation.translation | x], scoringFunction: 'transe', topK: $k
 //   }) YIELD sourceNodeId, targetNodeId, score
-// and of a DistMult: relationshipTypeEmbedding: [x IN relation.diagonal | x], scoringFunction: 'distmult'.
+// and for DistMult: relationshipTypeEmbedding: [x IN relation.diagonal | x], scoringFunction: 'distmult'.
 MATCH (model:KgplugModel {name: $model})
 WITH model.serves AS number LIMIT 1
 MATCH (run:KgplugRun {model: $model, number: number})-[:HAS_RELATION]->(relation:KgplugRelation)

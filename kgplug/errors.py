@@ -20,9 +20,18 @@ from contextlib import contextmanager
 
 
 class KgplugError(Exception):
-    """Base of all errors that kgplug raises on purpose."""
+    """Base of all errors that kgplug raises on purpose.
+
+    Args:
+        found: the message: what was expected, what was found and, if every caller can do it, what to do.
+        advice: what to change in kgplug.toml. It does not apply to a saved run, which has a schema of its own.
+    """
 
     exit_code = 1
+
+    def __init__(self, found: object = "", *, advice: str = "") -> None:
+        super().__init__(f"{found} {advice}" if advice else found)
+        self.found = str(found)
 
 
 class UsageError(KgplugError):

@@ -1,4 +1,4 @@
-"""Tell what a training would use of a graph, and what stands in its way: `kgplug check`."""
+"""Report what training would read from a graph, and the problems that block it: `kgplug check`."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Level = Literal["ok", "warning", "error"]
-_MOST_LABELS = 10  # whose keys are named as wrong
+_MOST_LABELS = 10  # whose keys are reported as wrong
 _VECTOR_PROCEDURE = "db.index.vector.queryNodes"
 
 
@@ -37,9 +37,9 @@ class Finding:
     """One line of a check.
 
     Attributes:
-        check: what was looked at.
-        level: "error" stands in the way of a training, "warning" makes it worse than it could be.
-        finding: one sentence or two.
+        check: what was checked.
+        level: an "error" blocks training, a "warning" makes its result worse.
+        finding: one or two sentences.
     """
 
     check: str
@@ -49,11 +49,11 @@ class Finding:
 
 @dataclass(frozen=True)
 class CheckReport:
-    """What `check` found.
+    """The result of `check`.
 
     Attributes:
         uri: of the server.
-        findings: in the order looked at.
+        findings: in the order of the checks.
     """
 
     uri: str
@@ -61,7 +61,7 @@ class CheckReport:
 
     @property
     def ok(self) -> bool:
-        """Whether nothing stands in the way of a training."""
+        """Whether nothing blocks training."""
         return all(finding.level != "error" for finding in self.findings)
 
     def __repr__(self) -> str:
@@ -74,7 +74,7 @@ class CheckReport:
         return self.to_dataframe().to_html()
 
     def to_dataframe(self) -> pd.DataFrame:
-        """Return one row a finding, under the index check: level, finding."""
+        """Return one row per finding, with the index check and the columns level and finding."""
         import pandas as pd
 
         columns = ["check", "level", "finding"]
@@ -83,9 +83,9 @@ class CheckReport:
 
 
 def check(connection: Connection, schema: GraphSchema) -> CheckReport:
-    """Look at everything that a training with this schema needs.
+    """Check everything that training with this schema needs.
 
-    Feedback, users and items are read as a training reads them, by the same functions, and judged by what comes of it.
+    The functions that read feedback, users and items are those of the training.
     """
     contents, user, seen = read_contents(connection), schema.user, _Read(BulkReader(connection))
     parts: dict[str, Callable[[], Iterator[Finding]]] = {
@@ -116,18 +116,18 @@ def _server(connection: Connection) -> Iterator[Finding]:
     if found:
         yield Finding("vector index", "ok", "supported")
     else:
-        yield Finding("vector index", "warning", f"{_VECTOR_PROCEDURE} is not there: similar items cannot be queried")
+        yield Finding("vector index", "warning", f"{_VECTOR_PROCEDURE} is missing: similar items cannot be queried")
 
 
 def _privileges(connection: Connection) -> Iterator[Finding]:
-    """Tell whether this account may train and publish."""
+    """Report whether this account may train and publish."""
     purposes: tuple[tuple[Purpose, Level], ...] = (("read", "error"), ("publish", "warning"))
     for purpose, level in purposes:
         name = f"may {purpose}"
         try:
             missing = missing_privileges(connection, purpose)
         except GraphError as error:
-            yield Finding(name, "warning", f"cannot be told: {error}")
+            yield Finding(name, "warning", f"unknown: {error}")
             continue
         text = f"missing: {'; '.join(missing)} (docs/privileges.md)" if missing else "this account has every privilege"
         yield Finding(name, level if missing else "ok", text)
@@ -135,7 +135,7 @@ def _privileges(connection: Connection) -> Iterator[Finding]:
 
 @dataclass
 class _Read:
-    """What was read of users and items on the way, to be put together with the feedback."""
+    """Users and items that were read, to be joined with the feedback."""
 
     bulk: BulkReader
     users: KeyedNodes | None = None
@@ -152,7 +152,7 @@ def _items(connection: Connection, schema: GraphSchema, contents: Contents, seen
     seen.items = read_items(connection, schema, contents, seen.bulk)
     yield _keyed(contents, item.label, item.key, "items")
     if not item.title:
-        yield Finding("items", "ok", "no [item] title is set: the key is shown, and DKN has nothing to read")
+        yield Finding("items", "ok", "no [item] title is set: lists show the key, and DKN has no text to read")
         return
     seen.items = titled(connection, schema, seen.items)
     texts, total = seen.items.texts, len(seen.items.keys)
@@ -163,14 +163,14 @@ def _items(connection: Connection, schema: GraphSchema, contents: Contents, seen
 
 
 def _keyed(contents: Contents, label: str, key: str, what: str) -> Finding:
-    """Report a label whose keys are as they must be."""
+    """Report a label whose keys are valid."""
     constrained = key in contents.unique.get(label, [])
-    note = "" if constrained else "; no constraint keeps it unique, and look-ups by it are slow without an index"
+    note = "" if constrained else "; no constraint keeps it unique, and lookups without an index are slow"
     return Finding(what, "ok" if constrained else "warning", f"{contents.labels[label]:,} :{label} by {key}{note}")
 
 
 def _nothing_but_knowledge(schema: GraphSchema) -> Iterator[Finding]:
-    """Say that a graph without users and feedback is good for embeddings only."""
+    """Report that a graph without users and feedback allows embeddings only."""
     text = (
         f"No :{schema.user.label} nodes and no :{schema.feedback.type} relationships: embeddings can be trained, "
         "recommenders cannot."
@@ -204,7 +204,7 @@ def _feedback(connection: Connection, schema: GraphSchema, contents: Contents, s
 
 
 def _rows(schema: GraphSchema, n: int, rows: Interactions, report: ReadReport) -> Iterator[Finding]:
-    """Report the rows that a training would have, and how many are likes."""
+    """Report the rows of a training, and how many are likes."""
     part, likes = schema.feedback, int(np.count_nonzero(rows.is_like))
     name = part.rating or ("their count" if rows.ratings_are_counts else "")
     scale = f", {likes:,} of them {'a like' if likes == 1 else 'likes'}" + (
@@ -212,13 +212,13 @@ def _rows(schema: GraphSchema, n: int, rows: Interactions, report: ReadReport) -
     )
     pairs = ""
     if report.repeated:
-        of = {"sum": "the sum of their ratings", "mean": "the mean of their ratings", "last": "the latest one"}
-        kept = "how many there are" if rows.ratings_are_counts else of[part.repeated or "last"]
+        of = {"sum": "the sum of their ratings", "mean": "the mean of their ratings", "last": "that of the latest one"}
+        kept = "their number" if rows.ratings_are_counts else of[part.repeated or "last"]
         most = 1 if rows.counts is None else int(rows.counts.max())
-        pairs = f" between {counted(len(rows), 'pair')} of user and item (up to {most:,} for one pair: {kept} counts)"
+        pairs = f" between {counted(len(rows), 'user-item pair')} (up to {most:,} per pair; the rating is {kept})"
     yield Finding("feedback", "ok" if likes else "error", f"{n:,} :{part.type}{pairs}{scale}")
     if report.itself:
-        text = f"{report.itself:,} :{part.type} of a node with itself {'is' if report.itself == 1 else 'are'} left out"
+        text = f"{report.itself:,} :{part.type} from a node to itself {'is' if report.itself == 1 else 'are'} left out"
         yield Finding("feedback", "warning", text)
 
 
@@ -274,7 +274,7 @@ def _entity_keys(
     known = {*entities, *(one.label for one in plan.owned)}
     for label in schema.knowledge.keys:
         if label in contents.labels and label not in known:
-            text = f"[knowledge.keys] names {label}, and no entity goes by that label."
+            text = f"[knowledge.keys] has {label}, but no entity is identified by that label."
             yield Finding("knowledge", "warning", text)
     yield Finding(
         "knowledge", "ok", f"entities: {listed([f':{label} by {keys[label]}' for label in keys if entities[label]])}"
@@ -289,7 +289,7 @@ def _own(connection: Connection, contents: Contents) -> Iterator[Finding]:
     nodes = contents.own
     edges = {name: n for name in OWN_RELATIONSHIPS if (n := count_own(connection, name))}
     if not edges and not any(nodes.values()):
-        yield Finding("kgplug's own", "ok", "nothing published here yet")
+        yield Finding("kgplug's own", "ok", "nothing is published yet")
         return
     text = ", ".join(f"{n:,} :{name}" for name, n in {**edges, **nodes}.items() if n)
-    yield Finding("kgplug's own", "ok", f"{text}; left out of every training")
+    yield Finding("kgplug's own", "ok", f"{text}; never used for training")

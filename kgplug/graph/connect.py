@@ -1,4 +1,4 @@
-"""The connection to the server of the settings: NEO4J_URI's, or else the managed local Neo4j."""
+"""Connect to the server that the settings name: NEO4J_URI, or the managed local Neo4j."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from kgplug.settings import Settings
 def connect_settings(
     settings: Settings | None = None, *, start_local: bool = True, progress: bool | None = None
 ) -> Connection:
-    """Connect to the server of the settings: NEO4J_URI's, or else the managed local Neo4j.
+    """Connect to the server in NEO4J_URI, or to the managed local Neo4j if that is not set.
 
     Args:
-        settings: read from the environment if not given.
-        start_local: start the local server when it does not run, instead of raising.
-        progress: show a bar while the local server is downloaded; None shows it on a terminal only.
+        settings: default: read from the environment.
+        start_local: start the local server if it is not running, instead of raising an error.
+        progress: show a bar while the local server is downloaded. None: only on a terminal.
 
     Raises:
         GraphError: the server cannot be used; a LocalServerError for the local one.

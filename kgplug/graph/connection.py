@@ -48,15 +48,15 @@ _COUNTERS = (
 
 
 class Connection:
-    """One database of a Neo4j server; safe to use from several threads. Made by `Connection.open`.
+    """One database of a Neo4j server, created by `Connection.open`. Several threads may use it.
 
-    Every method raises GraphError, with one sentence, for whatever the server or the network refuses.
+    Every method raises a one-sentence GraphError if the server refuses a request or the network fails.
 
     Attributes:
         uri: of the server.
         database: name of the database.
-        store: id of the database's store, which stays the same at another address and after a dump is loaded.
-        import_dir: folder that LOAD CSV's file:/// points to; None where this process cannot reach it.
+        store: id of the database's store; it does not change with the address or when a dump is loaded.
+        import_dir: folder that LOAD CSV's file:/// points to; None if this process cannot reach it.
         server_version: such as "5.26.30".
         edition: "community" or "enterprise".
     """
@@ -89,13 +89,13 @@ class Connection:
             uri: bolt://host:port, neo4j://host:port, with +s or +ssc for TLS.
             username: of an account on that server.
             password: of that account.
-            database: name of the database; the account's own if not given.
-            import_dir: folder that LOAD CSV's file:/// points to, where this process can reach it.
+            database: name of the database. Default: the account's home database.
+            import_dir: folder that LOAD CSV's file:/// points to, if this process can reach it.
             ca_file: PEM file with the authorities to trust for bolt+s:// and neo4j+s://, instead of the system's.
 
         Raises:
-            GraphError: bad URI, unusable certificate file, nobody answers, login refused, no such database, or too
-                old a server.
+            GraphError: the URI or certificate file is unusable, no server answers, the login is refused, the database
+                does not exist, or the server is too old.
         """
         host, port = _address(uri)
         address, encryption = driver_address(uri, ca_file)
@@ -106,7 +106,7 @@ class Connection:
         with translated_errors(uri, database):
             driver = neo4j.GraphDatabase.driver(
                 address,
-                auth=neo4j.basic_auth(username, password.get_secret_value()),  # shows no password, as a tuple would
+                auth=neo4j.basic_auth(username, password.get_secret_value()),  # its repr hides the password
                 connection_timeout=_CONNECTION_TIMEOUT_S,
                 connection_acquisition_timeout=2 * _CONNECTION_TIMEOUT_S,
                 max_transaction_retry_time=_RETRY_TIME_S,
@@ -117,7 +117,7 @@ class Connection:
         connection = cls(driver, uri=uri, database=database, import_dir=import_dir)
         try:
             with translated_errors(uri, database):
-                driver.verify_connectivity()  # once, where a transaction would try again for a while
+                driver.verify_connectivity()  # once; a transaction would retry for a while
             connection._look_at_server()
         except BaseException:
             connection.close()
@@ -129,7 +129,7 @@ class Connection:
         return self._managed("READ", query, parameters, data_of)
 
     def frame(self, query: str, /, **parameters: object) -> pd.DataFrame:
-        """Run a reading query in a transaction that is retried, and return its rows; columns even without rows."""
+        """Run a reading query in a transaction that is retried, and return its rows; no rows still give columns."""
         import pandas as pd
 
         def to_frame(result: neo4j.Result) -> pd.DataFrame:
@@ -142,11 +142,11 @@ class Connection:
         """Run a writing query in a transaction that is retried, and return what it changed.
 
         Args:
-            query: one that may be done twice: where the answer to a COMMIT was lost, it is sent again.
+            query: must be safe to run twice: it is sent again if the answer to a COMMIT was lost.
             parameters: of the query.
 
         Returns:
-            nodes_created, relationships_created, properties_set … as in Neo4j's counters, zeros included.
+            Neo4j's counters by name (nodes_created, relationships_created, properties_set, …), including zeros.
         """
 
         def to_counters(result: neo4j.Result) -> dict[str, int]:
@@ -160,17 +160,17 @@ class Connection:
         return self._managed("WRITE", query, parameters, data_of)
 
     def autocommit(self, query: str, /, **parameters: object) -> list[dict[str, Any]]:
-        """Run a query that manages its own transactions (CALL { } IN TRANSACTIONS, schema commands); not retried."""
+        """Run a query that manages its own transactions (CALL { } IN TRANSACTIONS, schema commands). No retries."""
         with translated_errors(self.uri, self.database), self.session() as session:
             return session.run(_text(query), cast("dict[str, Any]", parameters)).data()
 
     def system_rows(self, query: str, /, **parameters: object) -> list[dict[str, Any]]:
-        """Run a query that reads what concerns the whole server, such as SHOW DATABASES, and return its rows."""
+        """Run a reading query about the whole server, such as SHOW DATABASES, and return its rows."""
         with translated_errors(self.uri), self._driver.session(database="system") as session:
             return session.run(_text(query), cast("dict[str, Any]", parameters)).data()
 
     def session(self, *, access: Literal["READ", "WRITE"] = "WRITE") -> neo4j.Session:
-        """Return a driver session on this database, to be closed by the caller; wrap its use in `translated_errors`."""
+        """Return a driver session on this database. The caller closes it, and uses it inside `translated_errors`."""
         return self._driver.session(database=self.database or None, default_access_mode=access)
 
     def close(self) -> None:
@@ -188,8 +188,8 @@ class Connection:
     ) -> _T:
         """Run a query in a managed transaction and return what `use` makes of its result.
 
-        The driver tries again whatever was rolled back for certain: deadlocks, other transient errors, a connection
-        lost before COMMIT. A COMMIT without an answer may have been done or not, and is done again here.
+        The driver retries everything that was certainly rolled back: deadlocks, other transient errors, a connection
+        lost before COMMIT. A COMMIT without an answer may or may not have happened, so it is repeated here.
         """
         import neo4j.exceptions
 
@@ -207,10 +207,10 @@ class Connection:
                 pause_s *= 2
 
     def _look_at_server(self) -> None:
-        """Fill in the database's name and store, and the server's version, refusing a server without vector indexes."""
+        """Set the database's name and store and the server's version. Refuse a server without vector indexes."""
         if self.database.strip().lower() == _SYSTEM:
             raise GraphError(
-                f"The database {_SYSTEM!r} on the server at {self.uri} holds its accounts, and no graph. "
+                f"The database {_SYSTEM!r} on the server at {self.uri} holds the server's accounts, not a graph. "
                 f"{self._other_databases()}"
             )
         try:
@@ -231,10 +231,8 @@ class Connection:
         self.database, self.store = database["name"], str(database["id"])
 
     def _unknown_database(self) -> GraphError:
-        """Return the error that names the databases there are."""
-        return GraphError(
-            f"There is no database {self.database!r} on the server at {self.uri}. {self._other_databases()}"
-        )
+        """Return the error that lists the existing databases."""
+        return GraphError(f"The server at {self.uri} has no database {self.database!r}. {self._other_databases()}")
 
     def _other_databases(self) -> str:
         query = "SHOW DATABASES YIELD name WHERE name <> $system RETURN DISTINCT name ORDER BY name"
@@ -243,22 +241,22 @@ class Connection:
 
 
 def _quiet_the_driver() -> None:
-    """Keep the driver's warnings about retries off the terminal of programs that set up no logging."""
+    """Hide the driver's warnings about retries in programs that do not configure logging."""
     logger = logging.getLogger("neo4j")
     if not any(isinstance(handler, logging.NullHandler) for handler in logger.handlers):
         logger.addHandler(logging.NullHandler())
 
 
 def _text(query: str) -> LiteralString:
-    """Hand a query to the driver, whose types ask for text known at check time; values are parameters everywhere."""
+    """Pass a query to the driver, whose types require literal text. All values are passed as parameters."""
     return cast("LiteralString", query)
 
 
 def _address(uri: str) -> tuple[str, int]:
-    """Return host and port of a URI, refusing what is no Neo4j URI or carries a password."""
-    if "@" in unicodedata.normalize("NFKC", uri):  # anywhere: what is badly written may carry a password, too
+    """Return host and port of a URI. Refuse a URI that is not Neo4j's or contains a password."""
+    if "@" in unicodedata.normalize("NFKC", uri):  # anywhere: even a malformed URI may contain a password
         raise GraphError(
-            "The Neo4j URI carries a user name or password. Take it out, and set NEO4J_USERNAME and NEO4J_PASSWORD."
+            "The Neo4j URI contains a user name or password. Remove it, and set NEO4J_USERNAME and NEO4J_PASSWORD."
         )
     try:
         parts = urlsplit(uri)
@@ -267,7 +265,7 @@ def _address(uri: str) -> tuple[str, int]:
         parts, host, port = urlsplit(""), None, _DEFAULT_PORT
     if parts.scheme not in _SCHEMES or not host or not uri.isprintable():
         raise GraphError(
-            f"{uri!r} is no Neo4j URI. Expected scheme://host:port with a scheme among {', '.join(_SCHEMES)}."
+            f"{uri!r} is not a Neo4j URI. Expected scheme://host:port, with one of the schemes {', '.join(_SCHEMES)}."
         )
     return host, port
 
@@ -283,11 +281,11 @@ def address_of(uri: str) -> str:
 
 
 def _probe(uri: str, host: str, port: int) -> None:
-    """Raise in a few seconds when nobody answers; the driver's own back-off would take longer."""
+    """Raise GraphError within seconds if no server answers; the driver would keep trying for longer."""
     try:
         socket.create_connection((host, port), timeout=_CONNECTION_TIMEOUT_S).close()
     except (OSError, ValueError) as error:  # ValueError: a host name that cannot be one
         reason = "no answer" if isinstance(error, TimeoutError) else getattr(error, "strerror", None) or str(error)
         raise GraphError(
-            f"No Neo4j server answers at {uri} ({reason}). Start it, or set NEO4J_URI to where it is."
+            f"No Neo4j server answers at {uri} ({reason}). Start it, or set NEO4J_URI to its address."
         ) from error

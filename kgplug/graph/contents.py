@@ -1,4 +1,4 @@
-"""What a database holds: labels, types, counts, unique keys, properties. Count store and samples only, no scans."""
+"""What a database holds: labels, types, counts, unique keys, properties. Nothing is scanned."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ _SAMPLE_ROWS = 1000
 
 @dataclass(frozen=True)
 class Contents:
-    """What a database holds, kgplug's catalogue left out.
+    """What a database holds, without kgplug's catalogue.
 
     Attributes:
         database: its name.
-        labels: label → number of nodes, most first.
-        types: relationship type → number of relationships, most first.
-        unique: label → properties that a constraint keeps unique, each by itself, sorted.
-        own: label → number of nodes, of kgplug's catalogue.
-        ends: (type, label) → how many relationships start and how many end at such a node, those of the catalogue
-            included; None where this account may not read it.
+        labels: label → number of nodes, the largest first.
+        types: relationship type → number of relationships, the largest first.
+        unique: label → properties that each have a uniqueness constraint, sorted.
+        own: label → number of nodes of kgplug's catalogue.
+        ends: (type, label) → numbers of relationships that start and that end at such nodes, including those of
+            kgplug's catalogue; None if this account may not read it.
     """
 
     database: str
@@ -38,7 +38,7 @@ class Contents:
     ends: dict[tuple[str, str], tuple[int, int]] | None = None
 
     def at(self, name: str, label: str) -> tuple[int, int]:
-        """Return how many relationships of a type start and end at nodes of a label; all of them, where not known."""
+        """Return how many relationships of a type start and end at nodes of a label; if unknown, all of them."""
         n = self.types.get(name, 0)
         if self.ends is None:
             return (n, n) if label in self.labels or label in self.own else (0, 0)
@@ -59,10 +59,10 @@ def read_contents(connection: Connection) -> Contents:
 
 
 def label_keys(schema: GraphSchema, unique: dict[str, list[str]]) -> dict[str, str]:
-    """Return the key property of every label that has one, in order of precedence.
+    """Return label → key property for every label that has one, in order of precedence.
 
-    A node of several labels goes by the first of them here: the item label, the user label, then the labels of
-    [knowledge.keys], then labels with a unique constraint, each alphabetically.
+    A node with several labels is identified by the first one in this order: the item label, the user label, the labels
+    of [knowledge.keys], labels with a unique constraint. The last two are sorted alphabetically.
     """
     keys = {schema.item.label: schema.item.key}
     keys.setdefault(schema.user.label, schema.user.key)
@@ -73,26 +73,27 @@ def label_keys(schema: GraphSchema, unique: dict[str, list[str]]) -> dict[str, s
 
 
 def require_label(contents: Contents, label: str, *, setting: str) -> None:
-    """Raise DataError where a label has no node; `setting` says where the schema names it, e.g. "[item] label"."""
+    """Raise DataError if no node has a label; `setting` is its place in the schema, e.g. "[item] label"."""
     if contents.labels.get(label, 0) == 0:
         found = listed(contents.labels) or "none"
         raise DataError(
-            f'No :{label} nodes in database "{contents.database}". Labels found: {found}. Set {setting} to one of them.'
+            f'No :{label} nodes in database "{contents.database}". Labels found: {found}.',
+            advice=f"Set {setting} to one of them.",
         )
 
 
 def require_type(contents: Contents, name: str, *, setting: str) -> None:
-    """Raise DataError where a relationship type has no relationship."""
+    """Raise DataError if a relationship type has no relationships."""
     if contents.types.get(name, 0) == 0:
         found = listed(contents.types) or "none"
         raise DataError(
-            f'No :{name} relationships in database "{contents.database}". Types found: {found}. '
-            f"Set {setting} to one of them."
+            f'No :{name} relationships in database "{contents.database}". Types found: {found}.',
+            advice=f"Set {setting} to one of them.",
         )
 
 
 def sample_properties(connection: Connection, pattern: str, *, rows: int = _SAMPLE_ROWS) -> dict[str, list[Any]]:
-    """Return property → up to `rows` values, of the first matches of a pattern that binds `n`."""
+    """Return property → values of `n` in the first `rows` matches of a pattern."""
     found = connection.rows(f"MATCH {pattern} WITH n LIMIT $rows RETURN properties(n) AS properties", rows=rows)
     values: dict[str, list[Any]] = {}
     for row in readable(found):
@@ -102,7 +103,7 @@ def sample_properties(connection: Connection, pattern: str, *, rows: int = _SAMP
 
 
 def listed(names: Iterable[str], *, most: int = 12) -> str:
-    """Return names as text for a message, cut after some."""
+    """Return names as text for a message; a long list is cut."""
     names = list(names)
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
@@ -112,7 +113,7 @@ def _most_first(counts: dict[str, int]) -> dict[str, int]:
 
 
 def unique_properties(connection: Connection) -> dict[str, list[str]]:
-    """Return label → properties that a constraint keeps unique, each by itself, sorted; kgplug's own left out."""
+    """Return label → properties that each have a uniqueness constraint, sorted; without kgplug's own labels."""
     rows: Sequence[dict] = connection.rows(
         "SHOW CONSTRAINTS YIELD type, entityType, labelsOrTypes, properties "
         "WHERE entityType = 'NODE' AND type IN ['UNIQUENESS', 'NODE_PROPERTY_UNIQUENESS', 'NODE_KEY'] "

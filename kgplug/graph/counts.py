@@ -1,7 +1,7 @@
-"""How many nodes each label has and how many relationships each type, in a number of queries that is always the same.
+"""How many nodes each label has and how many relationships each type has, with a fixed number of queries.
 
-An administrator reads Neo4j's count store in one call. Other accounts may not: there, few names are counted one by one
-in a single query, which costs nothing either, and many by one pass over the graph.
+An administrator reads Neo4j's count store in one call. For other accounts, one query counts a few names one by
+one, which is also free. Many names take one pass over the graph.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from kgplug.graph.queries import quote
 
 _Name = TypeVar("_Name", bound=Hashable)
 
-MOST_NAMES = 30  # that one query lists: the server takes some 20 ms to plan each
+MOST_NAMES = 30  # in one query: the server takes about 20 ms to plan each
 _GRAPH_COUNTS = "CALL db.stats.retrieve('GRAPH COUNTS') YIELD data RETURN data"
 
 
@@ -25,9 +25,9 @@ class Counts:
     """The count store of a database.
 
     Attributes:
-        labels: label → number of nodes, those without any left out.
-        types: relationship type → number of relationships, those without any left out.
-        ends: (type, label) → how many relationships start and how many end at such a node; None where this account
+        labels: label → number of nodes, without labels that have none.
+        types: relationship type → number of relationships, without types that have none.
+        ends: (type, label) → numbers of relationships that start and that end at such nodes; None if this account
             may not read it.
     """
 
@@ -50,17 +50,17 @@ def read_counts(connection: Connection) -> Counts:
 
 
 def names_in_use(connection: Connection) -> tuple[list[str], list[str]]:
-    """Return the labels and the relationship types that the database knows, kgplug's own included."""
+    """Return the labels and relationship types of the database, including kgplug's own."""
     labels = _names(connection, "CALL db.labels() YIELD label RETURN label AS name")
     types = _names(connection, "CALL db.relationshipTypes() YIELD relationshipType RETURN relationshipType AS name")
     return labels, types
 
 
 def count_patterns(connection: Connection, patterns: Mapping[_Name, str]) -> dict[_Name, int]:
-    """Count the matches of a few patterns that bind `n`, in one query: name → number.
+    """Count the matches of a few patterns that bind `n`, in one query. Returns name → number.
 
-    Single-label patterns cost nothing. Every pattern is planned, so their number must not grow with that of labels
-    or types.
+    Single-label patterns are free. The server plans every pattern, so their number must not grow with the number of
+    labels or types.
     """
     names = list(patterns)
     if not names:
@@ -72,7 +72,7 @@ def count_patterns(connection: Connection, patterns: Mapping[_Name, str]) -> dic
 
 
 def _stored_counts(connection: Connection) -> Counts | None:
-    """Return the whole count store, None where this account may not read it or the server has no such procedure."""
+    """Return the whole count store; None if this account may not read it or the server has no such procedure."""
     try:
         (row,) = connection.rows(_GRAPH_COUNTS)
     except GraphError as error:

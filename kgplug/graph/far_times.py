@@ -1,4 +1,4 @@
-"""Dates that a graph holds and Python does not: before the year 1, after 9999, or in an unknown time zone."""
+"""Dates that Neo4j can store and Python cannot: before the year 1, after 9999, or in an unknown time zone."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _DAYS = b"D"  # the tag of a date without a time
 
 @dataclass(frozen=True, repr=False)
 class FarTime:
-    """A date that Python does not hold, for messages only.
+    """A date that Python cannot represent, for messages only.
 
     Attributes:
         text: the date in UTC, such as "-9999-12-31T00:00:00".
@@ -37,12 +37,12 @@ class FarTime:
 
 
 def data_of(result: neo4j.Result) -> list[dict[str, Any]]:
-    """Return the rows of a result; a column that holds a date too far away for Python has a `FarTime` there."""
+    """Return the rows of a result, with a `FarTime` for each date that Python cannot represent."""
     return [_data(record) for record in result]
 
 
 def readable(value: Any) -> Any:
-    """Return a value, also within lists and maps, with a `FarTime` for each date that the driver could not read."""
+    """Return a value with a `FarTime` for each date that the driver could not read, also inside lists and maps."""
     if isinstance(value, list):
         return [readable(each) for each in value]
     if isinstance(value, dict):

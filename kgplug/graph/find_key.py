@@ -1,4 +1,4 @@
-"""Find a node by its key: the type of a key that arrives as text is that of the stored key."""
+"""Find a node by its key. A key given as text gets the type of the stored key."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ _SHOWN_KEYS = 3
 
 
 def find_key(connection: Connection, label: str, key: str, text: str, *, also: Iterable[object] = ()) -> FoundKey:
-    """Return the key that a text means, with the type that it has in the graph.
+    """Return the key that a text stands for, with its type in the graph.
 
     Args:
         connection: to the database.
         label: node label.
         key: key property of that label.
         text: as typed.
-        also: keys that are known elsewhere, such as in runs; they count where no node has the key.
+        also: keys known elsewhere, such as in runs; used if no node has the key.
 
     Raises:
-        UsageError: no node of the label has such a key; the message shows some that are there.
+        UsageError: no node of the label has this key; the message shows existing keys.
     """
     query = f"MATCH (n:{quote(label)}) WHERE n.{quote(key)} IN $readings RETURN DISTINCT n.{quote(key)} AS key"
     stored = [row["key"] for row in connection.rows(query, readings=possible_keys(text))]
@@ -37,7 +37,7 @@ def find_key(connection: Connection, label: str, key: str, text: str, *, also: I
 
 
 def has_key(connection: Connection, label: str, key: str, value: object) -> bool:
-    """Return whether a node of a label has a key of just this value and type."""
+    """Return whether a node of a label has exactly this key, including its type."""
     if not _can_be_stored(value):
         return False
     query = f"MATCH (n:{quote(label)}) WHERE n.{quote(key)} = $value RETURN 1 AS found LIMIT 1"
@@ -45,20 +45,20 @@ def has_key(connection: Connection, label: str, key: str, value: object) -> bool
 
 
 def _can_be_stored(value: object) -> bool:
-    """Return whether Neo4j can hold a key: integers are of 64 bits, texts of valid Unicode."""
+    """Return whether Neo4j can store a key: a 64-bit integer or valid Unicode text."""
     if isinstance(value, int):
         return -(2**63) <= value < 2**63
     return not isinstance(value, str) or not any("\ud800" <= character <= "\udfff" for character in value)
 
 
 def require_key(connection: Connection, label: str, key: str, value: object) -> None:
-    """Raise UsageError where no node of a label has a key."""
+    """Raise UsageError if no node of a label has a key."""
     if not has_key(connection, label, key, value):
         raise unknown_key(connection, label, key, value)
 
 
 def unknown_key(connection: Connection, label: str, key: str, value: object) -> UsageError:
-    """Return the error for a key that no node of a label has; names the same key of the other type, or examples."""
+    """Return the error for a key that no node has, with the same key of another type, or with existing keys."""
     value = value.item() if isinstance(value, np.generic) else value
     for other in possible_keys(value) if isinstance(value, str) else [str(value)]:
         if other != value and has_key(connection, label, key, other):
@@ -68,8 +68,8 @@ def unknown_key(connection: Connection, label: str, key: str, value: object) -> 
     examples = connection.rows(f"{present} RETURN n.{quote(key)} AS key LIMIT $n", n=_SHOWN_KEYS)
     about = f"No {label} has {key} = {value!r}."
     if examples:
-        return UsageError(f"{about} Some that are there: {', '.join(repr(row['key']) for row in examples)}.")
+        return UsageError(f"{about} Existing keys: {', '.join(repr(row['key']) for row in examples)}.")
     found = listed(sorted(sample_properties(connection, f"(n:{quote(label)})")))
     if found:
-        return UsageError(f"{about} No {label} has the property {key!r} at all; properties found: {found}.")
-    return UsageError(f"{about} There is no :{label} node with properties in the graph.")
+        return UsageError(f"{about} No {label} has the property {key!r}. Properties found: {found}.")
+    return UsageError(f"{about} The graph has no :{label} node with properties.")

@@ -1,4 +1,4 @@
-"""Which graph a connection and a schema are about."""
+"""The identity of the graph that a connection and a schema describe."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def graph_identity(connection: Connection, schema: GraphSchema | None) -> GraphI
 
     Args:
         connection: to the database.
-        schema: None: any in this database.
+        schema: None: any schema in this database.
     """
     store, database, address = connection.store, connection.database, address_of(connection.uri)
     if schema is None:
@@ -24,7 +24,7 @@ def graph_identity(connection: Connection, schema: GraphSchema | None) -> GraphI
 
 
 def configured_address(settings: Settings) -> tuple[str, str]:
-    """Return host:port and database of the server that the settings name; "" where unknown. Nothing is asked."""
+    """Return host:port and database of the server in the settings, "" if unknown, without connecting."""
     try:
         address = address_of(settings.neo4j_uri) if settings.neo4j_uri else LocalHome(settings.neo4j_dir).address()
     except GraphError:

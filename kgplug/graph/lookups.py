@@ -1,4 +1,4 @@
-"""Short questions to the graph about one user, one node or a few items."""
+"""Short queries about one user, one node or a few items."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from kgplug.graph.connection import Connection
 from kgplug.graph.find_key import require_key
 from kgplug.graph.ownership import is_own, not_own
 from kgplug.graph.queries import feedback_arrow, quote
-from kgplug.graph.reading.feedback import feedback_pattern, rating_of, rating_value
+from kgplug.graph.reading.feedback import feedback_pattern
+from kgplug.graph.reading.ratings import rating_of
 from kgplug.graph.schema import GraphSchema
 
 _PATHS_BETWEEN = """
@@ -38,7 +39,7 @@ RETURN elementId(head) AS head, labels(head) AS head_labels, properties(head) AS
 
 
 def models_with_list(connection: Connection, schema: GraphSchema, user: int | str) -> set[str]:
-    """Return the names of the models that serve a list to a user."""
+    """Return the names of the models that serve a list for a user."""
     rows = connection.rows(
         "MATCH (model:KgplugModel) WITH model.name AS name, model.edition AS edition "
         f"MATCH (user:{quote(schema.user.label)}) WHERE user.{quote(schema.user.key)} = $user "
@@ -52,10 +53,10 @@ def models_with_list(connection: Connection, schema: GraphSchema, user: int | st
 def feedback_of(
     connection: Connection, schema: GraphSchema, user: int | str
 ) -> tuple[list[int | str], list[int | str]]:
-    """Return the keys of the items that a user has feedback on now, and of the ones it likes."""
+    """Return the keys of the items that a user has feedback on, and of those that the user likes."""
     rating = schema.feedback.rating
     liked = (
-        f"{rating_value(rating)} >= $like_threshold"
+        f"{rating_of(f'r.{quote(rating)}')} >= $like_threshold"
         if rating is not None and schema.feedback.like_threshold is not None
         else "true"
     )
@@ -71,13 +72,13 @@ def feedback_of(
 
 
 def own_item(connection: Connection, schema: GraphSchema, user: int | str) -> list[int | str]:
-    """Return the key that a user has as an item; an empty list if the user is not an item."""
+    """Return the user's key as an item; an empty list if the user is not an item."""
     label = f"{quote(schema.user.label)}:{quote(schema.item.label)}"
     return _keys(connection, label, schema.user.key, user, schema.item.key)
 
 
 def other_keys(connection: Connection, label: str, key: str, value: int | str, other: str) -> list[int | str]:
-    """Return what the property `other` holds on the nodes of a label whose `key` is `value`."""
+    """Return the values of the property `other` on the nodes of a label whose `key` is `value`."""
     return _keys(connection, quote(label), key, value, other)
 
 
@@ -87,7 +88,7 @@ def _keys(connection: Connection, labels: str, key: str, value: int | str, other
 
 
 def titles_of(connection: Connection, schema: GraphSchema, keys: Sequence[int | str]) -> dict[int | str, str]:
-    """Return the titles of items by key; items that are no longer in the graph are missing."""
+    """Return key → title of items; without items that are no longer in the graph."""
     rows = connection.rows(
         f"UNWIND $keys AS key MATCH (item:{quote(schema.item.label)}) WHERE item.{quote(schema.item.key)} = key "
         f"RETURN key, coalesce(item.{quote(schema.item.title or schema.item.key)}, key) AS title",
@@ -99,18 +100,18 @@ def titles_of(connection: Connection, schema: GraphSchema, keys: Sequence[int | 
 def relationships_around(
     connection: Connection, schema: GraphSchema, label: str, key: int | str, *, limit: int
 ) -> list[dict]:
-    """Return the relationships of a node, without those to users and those that kgplug wrote.
+    """Return the relationships of a node, except those to users with feedback and those that kgplug wrote.
 
     Returns:
         Dicts of head, head_labels, head_properties, type, tail, tail_labels, tail_properties.
 
     Raises:
-        UsageError: the schema names no key for the label, or no node has that key.
+        UsageError: the schema has no key for the label, or no node has this key.
         DataError: the node has no relationship.
     """
     key_property = schema.item.key if label == schema.item.label else schema.knowledge.keys.get(label)
     if key_property is None:
-        raise UsageError(f'The schema names no key for the label "{label}"; add it to [knowledge.keys].')
+        raise UsageError(f'The schema has no key for the label "{label}". Add it to [knowledge.keys].')
     query = (
         _AROUND.format(
             label=quote(label),
@@ -126,22 +127,22 @@ def relationships_around(
     require_key(connection, label, key_property, key)
     rows = connection.rows(query, key=key, limit=limit)
     if not rows:
-        raise DataError(f"No :{label} with {key_property} = {key!r} has a relationship.")
+        raise DataError(f"No :{label} with {key_property} = {key!r} has relationships to show.")
     return rows
 
 
 def relationships_between(
     connection: Connection, schema: GraphSchema, user: int | str, item: int | str, *, limit: int
 ) -> list[dict]:
-    """Return the relationships of the paths from a user's likes, through a shared node, to an item.
+    """Return the relationships on the paths from a user's likes through a shared node to an item.
 
-    The paths through the nodes with the fewest relationships come first.
+    Paths through nodes with few relationships come first.
 
     Returns:
         Dicts as in `relationships_around`.
 
     Raises:
-        UsageError: no user or no item has that key.
+        UsageError: no user or no item has this key.
         DataError: there is no path.
     """
     feedback = schema.feedback
@@ -165,5 +166,5 @@ def relationships_between(
     require_key(connection, schema.item.label, schema.item.key, item)
     rows = connection.rows(query, user=user, item=item, limit=limit, like_threshold=feedback.like_threshold)
     if not rows:
-        raise DataError(f"No path of three steps leads from user {user!r} to item {item!r}.")
+        raise DataError(f"There is no path of three steps from user {user!r} to item {item!r}.")
     return rows

@@ -1,6 +1,6 @@
-"""What people know a node by: one rule for `kgplug init`, the shipped queries, reasons and captions.
+"""The readable name of a node: one rule for `kgplug init`, the shipped queries, reasons and captions.
 
-A text property whose name says so (title, name, label, …), the best by its name; where a node has none, its key.
+It is the text property whose name sounds most like a title (title, name, label, …). Nodes without one show their key.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from kgplug.graph.schema import GraphSchema
 
 KEY_NAMES = ("id", "uuid", "key", "code", "sku", "isbn", "asin", "ean", "iri", "uri", "url", "email", "slug", "编号")
 TITLE_NAMES = ("title", "name", "label", "caption", "标题", "名称", "名字", "片名", "书名", "歌名", "姓名")
-TITLE_PATTERN = "(?i).*(title|name)|(.*[^a-z])?(title|name)([^a-z].*)?"  # in Java as in Python
+TITLE_PATTERN = "(?i).*(title|name)|(.*[^a-z])?(title|name)([^a-z].*)?"  # works in Java and in Python
 _OWN = "kgplug_"
 
 _TITLE = re.compile(TITLE_PATTERN, re.DOTALL)
 
 
 def title_rank(name: str) -> int | None:
-    """Return how much a property's name sounds like a title, 0 most; None where it does not."""
+    """Return how much a property's name sounds like a title: 0 is best, None is not at all."""
     if name.startswith(_OWN):
         return None
     if name.lower() in TITLE_NAMES:
@@ -29,21 +29,21 @@ def title_rank(name: str) -> int | None:
 
 
 def named_keys(schema: GraphSchema) -> dict[str, str]:
-    """Return label → key property in the order in which a node of several labels goes by them; users last."""
+    """Return label → key property. The first label of a node in this order identifies it; users come last."""
     keys = {schema.item.label: schema.item.key, **dict(sorted(schema.knowledge.keys.items()))}
     return {**keys, schema.user.label: keys.get(schema.user.label, schema.user.key)}
 
 
 def label_of(schema: GraphSchema, labels: Collection[str]) -> str:
-    """Return the label by which a node goes: the first that the schema has a key for, else the first by name."""
+    """Return the label that identifies a node: the first with a key in the schema, otherwise the first by name."""
     return next((label for label in named_keys(schema) if label in labels), min(labels, default=""))
 
 
 def name_of(schema: GraphSchema, labels: Collection[str], properties: Mapping[str, Any]) -> object:
-    """Return what people know a node by; None where it has neither a title nor a key."""
+    """Return the readable name of a node; None if it has neither a title nor a key."""
     label = label_of(schema, labels)
     key = named_keys(schema).get(label)
-    if label == schema.item.label:  # of items the schema says what is shown
+    if label == schema.item.label:  # the schema names the title of items
         title = properties.get(schema.item.title or schema.item.key)
         return properties.get(schema.item.key) if title is None else title
     texts = [name for name, value in properties.items() if isinstance(value, str) and value.strip()]

@@ -1,4 +1,4 @@
-"""Why a published model has no list for a user, or no item similar to another, as far as the graph shows it."""
+"""Explain from the graph why a published model has no list for a user, or no items similar to an item."""
 
 from __future__ import annotations
 
@@ -21,39 +21,43 @@ def no_list(connection: Connection, schema: GraphSchema, run: dict, user: int | 
     Args:
         connection: to the database.
         schema: of the run.
-        run: as the catalogue knows it.
+        run: its entry in the catalogue.
         user: key of an existing user.
     """
     name = run["model"]
     if not connection.rows(_RUN_HAS_LISTS, model=name, run=run["id"]):
-        return UsageError(f"{name} has no list for any user: it gives none, or its options left nothing to list.")
+        return UsageError(
+            f"{name} has no list for any user: it makes no lists, or the options of its publish excluded every item."
+        )
     about = f"{name} has no list for user {user!r}"
     if not _has_unseen_item(connection, schema, user) and run["details"].get("lists", {}).get("seen", "all") == "all":
-        return UsageError(f"{about}: the user has feedback on every :{schema.item.label}, and lists leave those out.")
+        return UsageError(
+            f"{about}: the user has feedback on every :{schema.item.label}, and lists exclude items with feedback."
+        )
     if _has_vector(connection, run, schema.user.label, schema.user.key, user):
-        return UsageError(f"{about}: the options with which it was published left nothing to list.")
+        return UsageError(f"{about}: the options of its publish excluded every item.")
     return UsageError(
-        f"{about}: it was trained before the user came, the user was erased, or the options with which it was "
-        f"published left nothing to list.{live_list_of(user, name)}"
+        f"{about}: it was trained before the user was added, the user was erased, or the options of its publish "
+        f"excluded every item.{live_list_of(user, name)}"
     )
 
 
 def live_list_of(user: int | str, model: str | None = None) -> str:
     """Return a sentence on how a user without a published list gets one."""
     live = shlex.join(["kgplug", "recommend", str(user), "--live", *([] if model is None else ["--model", model])])
-    return f" On a machine that has the run, `{live}` makes a list from what the user likes now."
+    return f" On a machine that has the run, `{live}` makes a list from the user's current likes."
 
 
 def no_neighbour(connection: Connection, schema: GraphSchema, run: dict, item: int | str) -> UsageError:
-    """Return the error for an item without a vector, or without another one that has one; arguments as in `no_list`."""
+    """Return the error for an item without a vector or without similar items; arguments as in `no_list`."""
     name, label, key = run["model"], schema.item.label, schema.item.key
     if _has_vector(connection, run, label, key, item):
-        return UsageError(f"{name} has no vector of another :{label} node, so nothing is similar to {item!r}.")
+        return UsageError(f"{name} has no vector of any other :{label} node, so nothing is similar to {item!r}.")
     about = f"{name} has no vector of {label} {item!r}"
     query = f"MATCH (n:{quote(label)}) WHERE n.{quote(key)} = $key RETURN COUNT {{ (n)--() }} AS n"
     if all(row["n"] == 0 for row in connection.rows(query, key=item)):
-        return UsageError(f"{about}: the node has no relationship from which one could be learnt.")
-    return UsageError(f"{about}: run {run['id']} was trained before the node came, or learnt nothing of it.")
+        return UsageError(f"{about}: the node has no relationships to learn one from.")
+    return UsageError(f"{about}: run {run['id']} was trained before the node was added, or learnt nothing about it.")
 
 
 def _has_vector(connection: Connection, run: dict, label: str, key: str, value: int | str) -> bool:

@@ -1,7 +1,7 @@
-"""What this account may do in this database, against what kgplug needs of it.
+"""Compare the privileges of this account with what kgplug needs.
 
-Enterprise tells the privileges of an account row by row. In Community every account may do everything, unless the
-database is read-only. docs/privileges.md has the GRANT statements.
+Enterprise lists an account's privileges row by row. In Community every account may do everything, unless the database
+is read-only. docs/privileges.md has the GRANT statements.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from kgplug.graph.connection import Connection
 Purpose = Literal["read", "publish"]
 
 READ_PROCEDURES = ("db.info", "db.labels", "db.relationshipTypes", "dbms.components")
-"""That whatever connects and reads calls; a publish calls db.propertyKeys, too."""
+"""Procedures that connecting and reading call. Publishing also calls db.propertyKeys."""
 OWN_TYPES = (RECOMMENDS, SIMILAR_TO, "SERVES", "PREVIOUS", "HAS_RELATION")
-"""Relationship types that a publish writes."""
+"""Relationship types that publishing writes."""
 WRITE_ACCESS = "WRITE (the database is read-only)"
 
-_SOME = "some"  # labels or types: which ones a graph means is the matter of its schema
+_SOME = "some"  # labels or types; which ones depends on the schema
 _HOMES = ("HOME", "DEFAULT")
 _WHOLE_SEGMENTS = ("database", "graph", "ALL DATA")
 _ELEMENT = re.compile(r"(?P<kind>NODE|RELATIONSHIP|PROCEDURE)\((?P<name>.*)\)", re.DOTALL)
 _GRAPH, _DATABASE = "graph_actions", "database_actions"
-# action → the actions, as SHOW PRIVILEGES calls them, that hold it
+# action → the actions of SHOW PRIVILEGES that include it
 _HOLDERS = {
     "access": (_DATABASE,),
     "traverse": ("match", "merge", _GRAPH),
@@ -51,14 +51,14 @@ _HOLDERS = {
 
 @dataclass(frozen=True)
 class Privilege:
-    """One thing that an account may do, or not.
+    """One thing that an account may or may not do.
 
     Attributes:
-        action: as SHOW PRIVILEGES calls it.
-        name: as GRANT calls it.
-        kind: "NODE", "RELATIONSHIP" or "PROCEDURE"; "" for what concerns the database.
-        target: label, type or procedure; "some" where some label or type will do.
-        every_property: of a node or relationship, and not only some by name.
+        action: its name in SHOW PRIVILEGES.
+        name: its name in GRANT.
+        kind: "NODE", "RELATIONSHIP" or "PROCEDURE"; "" for the database itself.
+        target: label, type or procedure; "some" if any label or type is enough.
+        every_property: whether it covers all properties, not just named ones.
     """
 
     action: str
@@ -69,10 +69,10 @@ class Privilege:
 
 
 def missing_privileges(connection: Connection, purpose: Purpose) -> list[str]:
-    """Return what this account lacks for a purpose, by the names that GRANT uses; empty where nothing is missing.
+    """Return the privileges that this account lacks for a purpose, by their names in GRANT.
 
     Raises:
-        GraphError: the server does not tell, which it may refuse to where accounts are those of a directory.
+        GraphError: the server does not list privileges, for example because accounts come from a directory.
     """
     name = connection.database
     rows = connection.system_rows("SHOW DATABASES YIELD name, access, home WHERE name = $name", name=name)
@@ -85,13 +85,13 @@ def missing_privileges(connection: Connection, purpose: Purpose) -> list[str]:
 
 
 def missing_among(rows: list[dict], purpose: Purpose, *, database: str, is_home: bool) -> list[str]:
-    """Return what rows of SHOW USER PRIVILEGES lack for a purpose.
+    """Return the privileges for a purpose that are missing in rows of SHOW USER PRIVILEGES.
 
     Args:
         rows: with access, action, resource, graph and segment.
-        purpose: what is to be done.
+        purpose: the work to be done.
         database: its name.
-        is_home: it is the account's home database.
+        is_home: whether it is the account's home database.
     """
     here = [row for row in rows if row["graph"] in ("*", database) or (is_home and row["graph"] in _HOMES)]
     granted = [row for row in here if row["access"] == "GRANTED"]
@@ -100,19 +100,19 @@ def missing_among(rows: list[dict], purpose: Purpose, *, database: str, is_home:
 
 
 def require_publish(connection: Connection) -> None:
-    """Raise GraphError, naming what is missing, where this account may not publish into this database."""
+    """Raise GraphError with the missing privileges if this account may not publish into this database."""
     try:
         missing = missing_privileges(connection, "publish")
     except GraphError:
-        return  # the server does not tell: whatever it refuses shows at the first write
+        return  # the server does not list privileges: the first write shows what it refuses
     if missing == [WRITE_ACCESS]:
         raise GraphError(
-            f'The database "{connection.database}" at {connection.uri} is read-only: the privilege WRITE is missing, '
-            "and nothing was changed. Let its administrator allow writing, or publish into another database."
+            f'The database "{connection.database}" at {connection.uri} is read-only: the privilege WRITE is missing. '
+            "Nothing was changed. Ask its administrator to allow writing, or publish into another database."
         )
     if missing:
         raise GraphError(
-            f'This account may not publish into "{connection.database}" at {connection.uri}, and nothing was changed. '
+            f'This account may not publish into "{connection.database}" at {connection.uri}. Nothing was changed. '
             f"Missing privileges: {'; '.join(missing)}. docs/privileges.md has the GRANT statements."
         )
 
@@ -162,14 +162,14 @@ def _holds(row: dict, need: Privilege) -> bool:
 
 
 def _reaches(row: dict, need: Privilege) -> bool:
-    """Tell whether a grant of the action is for what is needed."""
+    """Return whether a granted action covers the needed privilege."""
     if need.every_property and _is_of_one_property(row):
         return False
     return _covers(row["segment"], need, partly=need.target == _SOME)
 
 
 def _takes_away(row: dict, need: Privilege) -> bool:
-    """Tell whether a denial of the action leaves nothing of what is needed; what it bars by name is not kgplug's."""
+    """Return whether a denied action removes the needed privilege. Denials by name do not concern kgplug's labels."""
     if _is_of_one_property(row) or row["action"] == "execute_boosted":
         return False
     return _covers(row["segment"], need, partly=False)
@@ -180,7 +180,7 @@ def _is_of_one_property(row: dict) -> bool:
 
 
 def _covers(segment: str, need: Privilege, *, partly: bool) -> bool:
-    """Tell whether a segment such as "NODE(*)" covers what is needed; partly: some of the kind is enough."""
+    """Return whether a segment such as "NODE(*)" covers the need. With `partly`, some elements are enough."""
     if not need.kind or segment in _WHOLE_SEGMENTS:
         return True
     element = _ELEMENT.fullmatch(segment)
@@ -194,7 +194,7 @@ def _covers(segment: str, need: Privilege, *, partly: bool) -> bool:
 
 
 def _named(needed: list[Privilege]) -> list[str]:
-    """Return readable names, those of one action and kind together."""
+    """Return readable names, one for each action and kind."""
     targets: dict[tuple[str, str], list[str]] = {}
     for need in needed:
         targets.setdefault((need.name, need.kind), []).append(need.target)

@@ -1,17 +1,17 @@
-"""The shipped Cypher: find a query by name, put a schema's names into it, quote identifiers.
+"""The shipped Cypher: find a query by name, insert a schema's names, quote identifiers.
 
-The files in `cypher/` run as they are on the demo graph. Names that belong to a graph stand in
-backticks there, and `render` exchanges them for those of a schema:
+The files in `cypher/` run unchanged on the demo graph. Names that depend on the graph are in backticks, and `render`
+replaces them with those of a schema:
 
     (user:`User`)-[rated:`RATED`]->(item:`Movie`)     labels and types
     user.`id`   item.`id`   item.`title`              properties, by the variable's (last) word
     rated.`rating`   rated.`timestamp`
 
-A line that begins with AND or // and names a rating or timestamp that the schema lacks is left out. The lines between
-"// name of x" and "// end of name" become what people know the node x by (`kgplug.graph.naming`), those between
-"// label of x" and "// end of label" the label by which it goes.
+A line that begins with AND or // is removed if it uses a rating or timestamp that the schema does not have. The lines
+between "// name of x" and "// end of name" become the readable name of the node x (`kgplug.graph.naming`). Those
+between "// label of x" and "// end of label" become the label that identifies it.
 
-Where feedback is stored from items to users, the arrows of RATED turn round.
+If feedback is stored from items to users, the arrows of RATED are reversed.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from kgplug.errors import UsageError, unknown_name
 from kgplug.graph.naming import KEY_NAMES, TITLE_NAMES, TITLE_PATTERN, named_keys
 from kgplug.graph.schema import GraphSchema
 
-LONGEST = 10_000_000  # list: a query asks for ten times k, and Neo4j's vector index gives at most 2^31 candidates
+LONGEST = 10_000_000  # length of a list: queries ask for 10 k candidates, and Neo4j's vector index returns at most 2^31
 _TOKEN = re.compile(r"(?P<before>:|\w*user\.|\w*item\.|\w*rated\.)`(?P<name>[^`]+)`")
 _MARKED = re.compile(r"// (?P<what>name|label) of (?P<node>\w+)\n.*?// end of (?P=what)\n", re.DOTALL)
 _CONDITION = re.compile(r"^ *(AND|//) .*$\n", re.MULTILINE)
@@ -35,16 +35,18 @@ _FEEDBACK_ARROW = re.compile(r"(?P<left><?)-(?P<between>\[\w*:`RATED`\])-(?P<rig
 def quote(identifier: str) -> str:
     """Return a label, type or property name as a backticked Cypher identifier.
 
-    Cypher decodes \\uXXXX once, before it looks for backticks, so a backslash is written that way. No name in a
-    database is empty or has a null character.
+    Cypher decodes \\uXXXX before it looks for backticks, so backslashes are written that way. Names in a database are
+    never empty and have no null character.
     """
     if not identifier or "\0" in identifier:
-        raise UsageError(f"{identifier!r} cannot be a label, type or property name: expected text without null.")
+        raise UsageError(
+            f"{identifier!r} cannot be a label, type or property name: expected text without null characters."
+        )
     return "`" + identifier.replace("\\", "\\u005C").replace("`", "``") + "`"
 
 
 def queries_dir() -> Path:
-    """Return the folder of the shipped queries: inside the installed package, or beside it in a checkout."""
+    """Return the folder of the shipped queries: inside the installed package, or next to it in a checkout."""
     installed = Path(__file__).parents[1] / "_cypher"
     return installed if installed.is_dir() else Path(__file__).parents[2] / "cypher"
 
@@ -55,10 +57,10 @@ def names() -> list[str]:
 
 
 def load(name: str, schema: GraphSchema | None = None) -> str:
-    """Return the text of a shipped query, with the names of a schema in it (the demo graph's by default).
+    """Return the text of a shipped query with the names of a schema; default: the demo graph's.
 
     Raises:
-        UsageError: there is no query of that name.
+        UsageError: there is no such query.
     """
     name = name.removesuffix(".cypher")
     if name not in names():
@@ -68,7 +70,7 @@ def load(name: str, schema: GraphSchema | None = None) -> str:
 
 
 def parameters(text: str) -> list[str]:
-    """Return the names of the parameters that a query needs, sorted."""
+    """Return the names of a query's parameters, sorted."""
     return sorted(set(re.findall(r"\$(\w+)", _without_comments(text))))
 
 
@@ -78,7 +80,7 @@ def writes(text: str) -> bool:
 
 
 def checked(name: str, text: str, given: Mapping[str, object]) -> dict[str, object]:
-    """Return the parameters with which a shipped query is run, checked before the server is asked.
+    """Check the parameters of a shipped query before it is sent to the server, and return them.
 
     Args:
         name: of the query.
@@ -86,34 +88,34 @@ def checked(name: str, text: str, given: Mapping[str, object]) -> dict[str, obje
         given: its parameters.
 
     Raises:
-        UsageError: it changes the graph, a parameter is missing, or k is not the length of a list.
+        UsageError: the query changes the graph, a parameter is missing, or k is not a valid length.
     """
     name = name.removesuffix(".cypher")
     if writes(text):
         raise UsageError(
-            f"{name} changes the graph, and only queries that read are run here. Run its text in another Neo4j client "
-            f"(`kgplug cypher {name}` prints it), or use `kgplug import`."
+            f"{name} changes the graph, and only reading queries can be run here. Print it with `kgplug cypher {name}` "
+            "and run it in another Neo4j client, or use `kgplug import`."
         )
     missing = [parameter for parameter in parameters(text) if parameter not in given]
     if missing:
-        raise UsageError(f"The query {name} has no value for {', '.join(missing)}. {_explained(text)}")
+        raise UsageError(f"The query {name} needs a value for {', '.join(missing)}. {_explained(text)}")
     if "k" not in parameters(text):
         return dict(given)
     k = whole_number(given["k"], "k", least=1)
     if k > LONGEST:
-        raise UsageError(f"k: expected the length of a list, at most {LONGEST:,}, found {k}.")
+        raise UsageError(f"k: expected a length of at most {LONGEST:,}, found {k}.")
     return {**given, "k": k}
 
 
 def _explained(text: str) -> str:
-    """Return the lines of a query's header that explain its parameters, as one."""
+    """Return the lines of a query's header that explain its parameters, as one line."""
     header = " ".join(line.removeprefix("//").strip() for line in text.splitlines() if line.startswith("//"))
     found = re.search(r"Parameters: .*?(?= Returns:|$)", header)
     return "" if found is None else found[0]
 
 
 def purpose(name: str) -> str:
-    """Return the first line of a query's header: what it is for."""
+    """Return the purpose of a query, from the first line of its header."""
     first = load(name).splitlines()[0]
     return first.removeprefix("//").strip().removeprefix("Purpose:").strip()
 
@@ -123,7 +125,7 @@ def _without_comments(text: str) -> str:
 
 
 def render(text: str, schema: GraphSchema) -> str:
-    """Put the names of a schema in the place of the demo graph's."""
+    """Replace the demo graph's names with those of a schema."""
     labels = {"User": schema.user.label, "Movie": schema.item.label, "RATED": schema.feedback.type}
     properties = {
         "user.": {"id": schema.user.key},
@@ -135,7 +137,7 @@ def render(text: str, schema: GraphSchema) -> str:
         missing = [name for name, value in properties["rated."].items() if value is None]
         return "" if any(f"rated.`{name}`" in match[0] for name in missing) else match[0]
 
-    def exchange(match: re.Match[str]) -> str:
+    def replace_name(match: re.Match[str]) -> str:
         before, name = match["before"], match["name"]
         known = (
             labels
@@ -149,12 +151,12 @@ def render(text: str, schema: GraphSchema) -> str:
 
     if schema.feedback.direction == "item_to_user":
         text = _FEEDBACK_ARROW.sub(_turned, text)
-    text = _TOKEN.sub(exchange, _CONDITION.sub(without_missing, text))
+    text = _TOKEN.sub(replace_name, _CONDITION.sub(without_missing, text))
     return _MARKED.sub(lambda match: _described(schema, match["what"], match["node"]), text)
 
 
 def _described(schema: GraphSchema, what: str, node: str) -> str:
-    """Return the expression of the label by which a node goes, or of what people know it by."""
+    """Return the expression of a node's label or of its readable name."""
     keys = named_keys(schema)
     first = f"head([label IN [{', '.join(map(_text, keys))}] WHERE label IN labels({node})]"
     if what == "label":
@@ -186,7 +188,7 @@ def _text(text: str) -> str:
 
 
 def feedback_arrow(schema: GraphSchema, variable: str = "") -> str:
-    """Return what stands between user and item in a pattern: -[r:TYPE]-> or <-[r:TYPE]-."""
+    """Return the arrow from user to item in a pattern: -[r:TYPE]-> or <-[r:TYPE]-."""
     between = f"-[{variable}:{quote(schema.feedback.type)}]-"
     return f"{between}>" if schema.feedback.direction == "user_to_item" else f"<{between}"
 

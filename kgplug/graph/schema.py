@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import reprlib
 import tomllib
 import warnings
 from pathlib import Path
@@ -13,6 +12,7 @@ from pydantic_core import PydanticCustomError
 
 from kgplug.data.sources.catalogue import DEMO
 from kgplug.errors import UsageError
+from kgplug.graph.schema_errors import sentence_on
 from kgplug.renamed import RenamedWarning
 
 DEFAULT_FILE = Path("kgplug.toml")
@@ -23,7 +23,7 @@ class _Part(BaseModel):
 
 
 class UserSchema(_Part):
-    """The nodes to recommend to."""
+    """The nodes that get recommendations."""
 
     label: str = Field(default="User", min_length=1)
     key: str = Field(default="id", min_length=1, description="unique property")
@@ -44,15 +44,15 @@ class FeedbackSchema(_Part):
     direction: Literal["user_to_item", "item_to_user"] = Field(
         default="user_to_item", description="which way the relationships are stored"
     )
-    rating: str | None = Field(default=None, description="numeric property; without it every relationship is a like")
-    timestamp: str | None = Field(default=None, description="property with numbers since 1970 or temporal values")
+    rating: str | None = Field(default=None, description="numeric property; without it, every relationship is a like")
+    timestamp: str | None = Field(default=None, description="property with temporal values or numbers since 1970")
     time_unit: Literal["s", "ms", "us", "ns"] | None = Field(
-        default=None, description="unit of timestamps that are numbers; without it, it follows from their sizes"
+        default=None, description="unit of numeric timestamps; without it, their sizes decide"
     )
     repeated: Literal["last", "sum", "mean", "count"] | None = Field(
         default=None,
-        description="rating of several relationships between the same two nodes; without it, the last rating, or their "
-        "count if there is no rating property",
+        description="how several relationships between the same two nodes become one rating; without it, the last "
+        "rating, or their count if there is no rating property",
     )
     like_threshold: float | None = Field(
         default=None,
@@ -65,7 +65,7 @@ class FeedbackSchema(_Part):
     @field_validator("like_threshold", mode="before")
     @classmethod
     def _a_number(cls, value: object) -> float | None:
-        """Return a number of any type as a Python number: np.float32(4.1) is 4.1; true and false are none."""
+        """Return a number of any type as a Python number: np.float32(4.1) is 4.1. Booleans are refused."""
         if value is None or isinstance(value, float):
             return value if value is None else float(value)
         from kgplug.data.values.columns import as_number  # pandas
@@ -79,11 +79,11 @@ class FeedbackSchema(_Part):
 class KnowledgeSchema(_Part):
     """The relationships to learn from, and the unique key property of each label they touch."""
 
-    relationships: list[str] = Field(default_factory=list, description="types; empty: all but the feedback")
-    users: bool = Field(default=True, description="whether users are entities where they take part in other types")
+    relationships: list[str] = Field(default_factory=list, description="types; empty: all except the feedback")
+    users: bool = Field(default=True, description="whether users with other relationships than feedback are entities")
     include: list[str] = Field(
         default_factory=list,
-        description="labels of nodes that belong to one user, and types that repeat the feedback, read all the same",
+        description="labels and types to read although they repeat the feedback",
     )
     keys: dict[str, str] = Field(default_factory=dict, description="label → unique property")
 
@@ -98,12 +98,12 @@ class GraphSchema(_Part):
 
     @property
     def subject(self) -> tuple[str, str, str]:
-        """What is recommended to whom, by what: the labels of users and items, and the type of the feedback."""
+        """The labels of users and items, and the type of the feedback."""
         return self.user.label, self.item.label, self.feedback.type
 
     @property
     def pattern(self) -> str:
-        """The subject as a pattern, for messages."""
+        """The subject as a Cypher pattern, for messages."""
         user, item, kind = self.subject
         arrow = f"-[:{kind}]->" if self.feedback.direction == "user_to_item" else f"<-[:{kind}]-"
         return f"(:{user}){arrow}(:{item})"
@@ -113,7 +113,7 @@ class GraphSchema(_Part):
         """Read a schema from a TOML file.
 
         Raises:
-            UsageError: there is no such file, it is no TOML, or it has an unknown or ill-typed entry.
+            UsageError: the file is missing or is not TOML, or it has an entry with an unknown name or a wrong type.
         """
         path = Path(path)
         try:
@@ -124,15 +124,13 @@ class GraphSchema(_Part):
             raise UsageError(f"{path} is a folder; expected a TOML file such as {DEFAULT_FILE}.") from None
         except OSError as error:
             raise UsageError(f"{path} cannot be read: {error.strerror}.") from None
-        except (ValueError, RecursionError) as error:  # not TOML, a number too long; nested too deeply
+        except (ValueError, RecursionError) as error:  # not TOML, or a number too long; nested too deeply
             raise UsageError(f"{path} is not valid TOML: {error}.") from None
         _rename_like(content, path)
         try:
             return cls.model_validate(content)
         except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(str(part) if str(part).isprintable() else repr(part) for part in first["loc"])
-            raise UsageError(f"{path}: {where}: {first['msg']}; found {reprlib.repr(first['input'])}.") from None
+            raise UsageError(f"{path}: {sentence_on(error.errors()[0], cls)}") from None
 
 
 def _rename_like(content: dict[str, Any], path: Path) -> None:
@@ -148,7 +146,7 @@ def _rename_like(content: dict[str, Any], path: Path) -> None:
 
 
 def _decoded(content: bytes, path: Path) -> str:
-    """Return a file's text without a byte order mark, with line ends as TOML has them."""
+    """Return a file's text without a byte order mark and with the line ends of TOML."""
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError:

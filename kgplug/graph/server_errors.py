@@ -1,4 +1,4 @@
-"""What a Neo4j server or its driver complains about, in one sentence each."""
+"""One sentence for each complaint of a Neo4j server or its driver."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def translated_errors(uri: str, database: str | None = None, *, tried_s: float =
     Args:
         uri: of the server, for the message.
         database: name of the database, for the message; None for the account's own.
-        tried_s: for how long what the server calls a passing trouble (a deadlock, a lock) was tried again.
+        tried_s: how long transient errors (deadlocks, locks) were retried, in seconds.
     """
     try:
         yield
@@ -30,15 +30,15 @@ def translated_errors(uri: str, database: str | None = None, *, tried_s: float =
         if not type(error).__module__.startswith("neo4j."):
             if isinstance(error, (OverflowError, ValueError, TypeError)) and _comes_from_packing(error):
                 raise UsageError(
-                    f"Neo4j cannot store a parameter of the query: {error}. It stores integers of 64 bits, floats, "
-                    "booleans, texts in valid Unicode, dates, times, points, and lists of these."
+                    f"Neo4j cannot store a parameter of the query: {error}. It stores 64-bit integers, floats, "
+                    "booleans, valid Unicode text, dates, times, points, and lists of these."
                 ) from None
             raise
         raise GraphError(_sentence(error, uri, database, tried_s)) from error
 
 
 def _comes_from_packing(error: BaseException) -> bool:
-    """Return whether the driver raised an exception while it wrote a query's parameters."""
+    """Return whether the driver raised an exception while writing a query's parameters."""
     trace, module = error.__traceback__, ""
     while trace is not None:
         module, trace = str(trace.tb_frame.f_globals.get("__name__", "")), trace.tb_next
@@ -46,32 +46,32 @@ def _comes_from_packing(error: BaseException) -> bool:
 
 
 def has_failed(error: BaseException) -> bool:
-    """Tell whether a GraphError says that the database has given up, as it does over a full disk, until a restart."""
+    """Return whether a GraphError says that the database has stopped until a restart, for example on a full disk."""
     return (getattr(error.__cause__, "code", None) or "").startswith(_FAILED)
 
 
 _FAILED = "Neo.DatabaseError.Transaction."
-_FULL_BYTES = 50_000_000  # fewer are what Neo4j finds too few for its log
+_FULL_BYTES = 50_000_000  # with less, Neo4j cannot write its log
 _BY_CODE = {
     "Neo.ClientError.Security.Unauthorized": (
         "The server at {uri} refuses this user name or password. Set NEO4J_USERNAME and NEO4J_PASSWORD to valid ones."
     ),
     "Neo.ClientError.Security.AuthenticationRateLimit": (
-        "The server at {uri} refuses logins for some seconds after too many wrong passwords. Wait, then try again."
+        "The server at {uri} refuses logins for a few seconds after too many wrong passwords. Wait, then try again."
     ),
     "Neo.ClientError.Security.CredentialsExpired": (
-        "The password of this account on {uri} must be changed before it can be used: log in once with Neo4j's own "
+        "The password of this account on {uri} must be changed before it can be used. Log in once with Neo4j's own "
         "tools and change it."
     ),
     DATABASE_NOT_FOUND: (
-        "There is no database {database} on the server at {uri}. Set NEO4J_DATABASE to one that SHOW DATABASES lists."
+        "The server at {uri} has no database {database}. Set NEO4J_DATABASE to one that SHOW DATABASES lists."
     ),
     "Neo.ClientError.Security.Forbidden": "This account may not do that on {uri}: {message}",
 }
 
 
 def _sentence(error: Exception, uri: str, database: str | None, tried_s: float) -> str:
-    """Return what to tell a user about a driver's exception."""
+    """Return the message for a driver's exception."""
     import neo4j.exceptions as raised
 
     message = _first_line(getattr(error, "message", None) or str(error))
@@ -80,47 +80,47 @@ def _sentence(error: Exception, uri: str, database: str | None, tried_s: float) 
         return _BY_CODE[code].format(uri=uri, database=repr(database or ""), message=message)
     if isinstance(error, raised.IncompleteCommit):
         return (
-            f"The connection to {uri} broke while a change was being committed, so nobody knows whether it was made. "
-            "An import, a publish or erase-user may be given again: it does what is left. Before another command, see "
-            "what serves: kgplug cypher health --run."
+            f"The connection to {uri} broke during a commit, so it is unknown whether the change was made. "
+            "Run the command again if it was import, publish or erase-user: it completes the work. Before any other "
+            "command, check what serves: kgplug cypher health --run."
         )
     if isinstance(error, raised.ServiceUnavailable | raised.SessionExpired):
         return _lost_connection(_chain(error), uri)
     if code.startswith(_FAILED):
         return _cannot_write(uri, _first_line(message.partition(": Transaction #")[0]))
     if tried_s and isinstance(error, raised.TransientError):
-        return f"Neo4j at {uri}, tried again and again for {tried_s:g} s: {message} Try again later."
+        return f"Neo4j at {uri} still failed after {tried_s:g} s of retries: {message} Try again later."
     return f"Neo4j at {uri}: {message}"
 
 
 def _cannot_write(uri: str, message: str) -> str:
-    """Return what to tell about a database that has given up until a restart, and whose server that is."""
-    failed = f"The database at {uri} cannot write any more: {message}"
+    """Return the message for a database that has stopped until a restart."""
+    failed = f"The database at {uri} can no longer write: {message}"
     local = LocalHome(Settings().neo4j_dir)
     if local.status().uri != uri:
         return (
-            f"{failed} A full disk is the most frequent reason; the server's own log names it. Whoever runs the server "
-            "must restart it after that. What was committed is there."
+            f"{failed} The usual reason is a full disk; the server's log says. Fix that and restart the "
+            "server. Everything committed is kept."
         )
-    restart = "`kgplug db stop`, then `kgplug db start`. What was committed is there."
+    restart = "`kgplug db stop`, then `kgplug db start`. Everything committed is kept."
     if shutil.disk_usage(local.home).free < _FULL_BYTES:
-        return f"{failed} The disk of {local.home} is full. Make room, then restart the server: {restart}"
-    return f"{failed} Look at {local.log}, then restart the server: {restart}"
+        return f"{failed} The disk of {local.home} is full. Free some space, then restart the server: {restart}"
+    return f"{failed} Read {local.log}, then restart the server: {restart}"
 
 
 def _lost_connection(causes: list[BaseException], uri: str) -> str:
-    """Return what to tell about a connection that could not be made, or that broke."""
+    """Return the message for a connection that could not be made or that broke."""
     rejected = next((cause for cause in causes if isinstance(cause, ssl.SSLCertVerificationError)), None)
     if rejected is not None:
         return _rejected_certificate(rejected, uri)
     if any(isinstance(cause, ssl.SSLError) or "Security" in type(cause).__name__ for cause in causes):
         return (
-            f"No encrypted connection to {uri} could be made: the server does not offer TLS there. "
+            f"No encrypted connection to {uri} is possible: the server does not offer TLS there. "
             "Use bolt:// or neo4j:// for a server without TLS."
         )
     if any("handshake" in str(cause).lower() for cause in causes):
         return (
-            f"What listens at {uri} does not speak Bolt. Use the port of Neo4j's Bolt connector, usually 7687, "
+            f"The server at {uri} does not speak Bolt. Use the port of Neo4j's Bolt connector, usually 7687, "
             "or restart the server if it hangs."
         )
     reason = _first_line(str(causes[-1]))
@@ -128,20 +128,20 @@ def _lost_connection(causes: list[BaseException], uri: str) -> str:
 
 
 def _rejected_certificate(error: ssl.SSLCertVerificationError, uri: str) -> str:
-    """Return what to tell about a certificate that is no proof of the server's identity."""
+    """Return the message for a certificate that does not prove the server's identity."""
     if error.verify_code in _WRONG_NAME:
         return (
             f"The certificate of the server at {uri} is for another host ({error.verify_message}). "
-            "Use the host name that the certificate is for in the Neo4j URI."
+            "Use the certificate's host name in the Neo4j URI."
         )
     return (
         f"The certificate of the server at {uri} is not trusted ({error.verify_message}). Set NEO4J_CA_FILE to the "
-        "PEM file of the authority that signed it; +ssc instead of +s trusts any certificate."
+        "PEM file of the authority that signed it. Or use +ssc instead of +s, which trusts any certificate."
     )
 
 
 def _chain(error: BaseException) -> list[BaseException]:
-    """Return an exception, its causes and the members of groups among them, the innermost last."""
+    """Return an exception, its causes and the members of exception groups; the innermost is last."""
     members = error.exceptions if isinstance(error, BaseExceptionGroup) else ()
     following = [next_one for next_one in (error.__cause__, *members) if next_one is not None]
     return [error, *(cause for next_one in following for cause in _chain(next_one))]

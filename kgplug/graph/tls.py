@@ -1,8 +1,7 @@
-"""Encrypted connections to a server whose certificate an authority of one's own has signed.
+"""Encrypted connections to a server whose certificate was signed by your own authority.
 
-The driver trusts the system's authorities for the schemes bolt+s and neo4j+s, and takes no other ones there. With a
-file of authorities the plain scheme is given to it, together with an SSL context that trusts these alone; the host
-name is verified as it is with the system's.
+For the schemes bolt+s and neo4j+s, the driver trusts only the system's authorities. So for a file of authorities,
+kgplug passes the plain scheme and an SSL context that trusts only this file. Host names are verified as usual.
 """
 
 from __future__ import annotations
@@ -18,34 +17,34 @@ VERIFIED_SCHEMES = ("bolt+s", "neo4j+s")
 
 
 def driver_address(uri: str, ca_file: Path | None) -> tuple[str, dict[str, Any]]:
-    """Return the URI and the options that make the driver trust the authorities of a file.
+    """Return the URI and the options with which the driver trusts the authorities of a file.
 
     Args:
         uri: a valid Neo4j URI.
-        ca_file: PEM file with the certificates of the authorities to trust, instead of the system's; None for these.
+        ca_file: PEM file with the certificates of the authorities to trust. None: the system's.
 
     Raises:
-        GraphError: the file cannot be used, or the URI asks for no verified encryption.
+        GraphError: the file cannot be used, or the URI does not ask for verified encryption.
     """
     if ca_file is None:
         return uri, {}
     scheme = urlsplit(uri).scheme
     if scheme not in VERIFIED_SCHEMES:
         raise GraphError(
-            f"A certificate file is given ({ca_file}), but {scheme}:// verifies no certificate. "
-            "Write bolt+s:// or neo4j+s:// in the Neo4j URI, or unset NEO4J_CA_FILE."
+            f"A certificate file is set ({ca_file}), but {scheme}:// does not verify certificates. "
+            "Use bolt+s:// or neo4j+s:// in the Neo4j URI, or unset NEO4J_CA_FILE."
         )
     plain = scheme.removesuffix("+s") + uri[len(scheme) :]
     return plain, {"ssl_context": _context(ca_file)}
 
 
 def _context(ca_file: Path) -> ssl.SSLContext:
-    """Return a context that trusts the authorities of a file only, and verifies host names."""
+    """Return a context that trusts only the authorities of a file and verifies host names."""
     expected = "Set NEO4J_CA_FILE to a PEM file with the certificate of the authority that signed the server's."
     try:
         context = ssl.create_default_context(cafile=str(ca_file.expanduser()))
     except ssl.SSLError as error:
-        raise GraphError(f"{ca_file} holds no certificate in PEM format. {expected}") from error
+        raise GraphError(f"{ca_file} contains no certificate in PEM format. {expected}") from error
     except (OSError, ValueError, RuntimeError) as error:  # no such file; a NUL in the name; no home for ~
         reason = getattr(error, "strerror", None) or str(error)
         raise GraphError(f"The certificate file {ca_file} cannot be read ({reason}). {expected}") from error

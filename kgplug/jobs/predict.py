@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 from kgplug import models
 from kgplug.data.artefact import read_content
 from kgplug.data.kinds import Kind
-from kgplug.errors import UsageError
+from kgplug.errors import DataError, RunError, UsageError
 from kgplug.graph.graph import Graph
 from kgplug.graph.identity import graph_identity
 from kgplug.graph.schema import GraphSchema
@@ -51,7 +51,10 @@ def predict(
         raise UsageError(f"{content['model']} is a recommender; links are predicted by an embedding, such as TransE.")
     model = cast("EmbeddingModel", models.load(folder))
     ends: dict[str, Any] = {"head_label": head_label, "tail_label": tail_label, "head": head, "tail": tail}
-    known = graph.read_knowledge(GraphSchema.model_validate(content["schema"]), progress=progress)
+    try:
+        known = graph.read_knowledge(GraphSchema.model_validate(content["schema"]), progress=progress)
+    except DataError as error:
+        raise RunError(f"Run {folder.name} cannot predict links in this graph: {error.found}") from error
     question = ask(model, known, relation, **ends)
     if announce is not None:
         announce(question)

@@ -122,7 +122,7 @@ def test_a_server_that_is_down_is_reported_at_once(neo4j_server) -> None:
 
 @pytest.mark.parametrize("uri", ["http://localhost:7474", "localhost:7687", "localhost", "bolt://", "bolt://a:b", ""])
 def test_what_is_no_neo4j_uri_is_refused(neo4j_server, uri) -> None:
-    assert "is no Neo4j URI. Expected scheme://host:port" in refused(neo4j_server, uri=uri)
+    assert "is not a Neo4j URI. Expected scheme://host:port" in refused(neo4j_server, uri=uri)
 
 
 def test_a_uri_with_a_password_is_refused_without_showing_it(neo4j_server) -> None:

@@ -186,14 +186,14 @@ def test_a_missing_parameter_is_named_before_the_server_is_asked(connection: Con
     for missing in needed:
         rest = {parameter: given[parameter] for parameter in needed if parameter != missing}
         with pytest.raises(
-            UsageError, match=rf"^The query {name} has no value for {missing}\. Parameters: .*\${missing}\b"
+            UsageError, match=rf"^The query {name} needs a value for {missing}\. Parameters: .*\${missing}\b"
         ):
             graph.cypher(name, **rest)
 
 
 @pytest.mark.parametrize("name", ["load_nodes", "load_relationships", "schema", "schema.cypher"])
 def test_a_query_that_writes_is_not_run(connection: Connection, name: str) -> None:
-    with pytest.raises(UsageError, match=r"^\w+ changes the graph, and only queries that read are run here"):
+    with pytest.raises(UsageError, match=r"^\w+ changes the graph, and only reading queries can be run here"):
         Graph(connection).cypher(name, file="file:///Movie.csv")
 
 

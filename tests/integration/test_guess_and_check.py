@@ -1,4 +1,4 @@
-"""A schema guessed from a stranger's graph loads again and can be trained on; a check says what stands in the way."""
+"""A guessed schema loads again and can be trained on. A check reports the problems that block training."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_a_film_club_is_understood_with_ratings_times_keys_and_titles(connection
     )
     assert "has a unique constraint" in text
     assert "rating runs from 1 to 5" in text
-    assert "# text on 12 of 12 nodes looked at, by its name what people know it by." in text
+    assert "# text on 12 of 12 sampled nodes, and its name fits a title." in text
     interactions, knowledge = read_interactions(connection, schema), read_knowledge(connection, schema)
     assert (interactions.n_users, interactions.n_items, knowledge.n_triples) == (9, 12, 24)
 
@@ -53,7 +53,7 @@ def test_a_shop_without_ratings_or_constraints_is_understood(connection: Connect
         knowledge=KnowledgeSchema(keys={"Category": "name"}),
     )
     assert "every relationship is a like" in text
-    assert "no constraint says so" in text
+    assert "without a constraint" in text
     assert read_interactions(connection, schema).timestamps is not None
     assert list(read_knowledge(connection, schema).relations) == ["PART_OF", "REFERRED"]
 
@@ -152,7 +152,7 @@ def test_a_check_of_a_sound_graph_is_ok_and_counts_what_a_training_would_use(con
         "24 triples; 12 of 12 :Movie have triples",
     ]
     assert found["kgplug's own", "ok"] == [
-        "2 :RECOMMENDS, 1 :SIMILAR_TO, 1 :KgplugModel, 1 :KgplugRun; left out of every training"
+        "2 :RECOMMENDS, 1 :SIMILAR_TO, 1 :KgplugModel, 1 :KgplugRun; never used for training"
     ]
     frame = report.to_dataframe()
     assert list(frame.columns) == ["level", "finding"]
@@ -182,6 +182,20 @@ def test_a_check_names_every_obstacle_at_once(connection: Connection) -> None:
     assert any("'same'" in text and ":Actor" in text for text in errors)
 
 
+def test_init_writes_no_key_that_no_node_goes_by(connection: Connection, tmp_path: Path) -> None:
+    build(
+        connection,
+        FILMS
+        + """MATCH (a:Actor) WHERE a.id IN ['a1', 'a2'] SET a:Producer, a:Writer;
+        MATCH (m:Movie {id: 1}) CREATE (m)<-[:WROTE]-(:Writer {id: 'w1'}), (m)<-[:WROTE]-(:Writer {id: 'w2'})""",
+    )
+    schema, text = guessed(connection, tmp_path)
+    assert "Writer" in schema.knowledge.keys and "Producer" not in schema.knowledge.keys
+    assert "# Producer: its nodes have another label with a key, which is used" in text
+    assert findings(connection, schema, "error") == []
+    assert not [text for text in findings(connection, schema, "warning") if "no entity" in text]
+
+
 def test_a_check_counts_the_titles_and_names_the_properties_where_there_are_none(connection: Connection) -> None:
     build(connection, FILMS)
     connection.write(
@@ -193,7 +207,7 @@ def test_a_check_counts_the_titles_and_names_the_properties_where_there_are_none
         return [(one.level, one.finding) for one in report.findings if one.check == "items"][1:]
 
     assert items("title") == [("warning", "10 of 12 :Movie have a 'title'")]
-    assert items(None) == [("ok", "no [item] title is set: the key is shown, and DKN has nothing to read")]
+    assert items(None) == [("ok", "no [item] title is set: lists show the key, and DKN has no text to read")]
     ((level, finding),) = items("titel")
     assert level == "error" and "Properties found: id, title, year. Set [item] title to one of them" in finding
 
@@ -281,8 +295,7 @@ def test_a_check_says_that_repeated_feedback_counts(connection: Connection) -> N
     )
     schema = GraphSchema(knowledge=KnowledgeSchema(keys={"Actor": "id"}))
     assert (
-        "53 :RATED between 44 pairs of user and item (up to 10 for one pair: how many there are counts), "
-        "44 of them likes"
+        "53 :RATED between 44 user-item pairs (up to 10 per pair; the rating is their number), 44 of them likes"
     ) in findings(connection, schema, "ok")
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from kgplug.data.interactions import Interactions
+from kgplug.errors import DataError
 from kgplug.graph.check import check
 from kgplug.graph.connection import Connection
 from kgplug.graph.guessing.schema import guess_schema
@@ -223,9 +224,33 @@ def test_values_beyond_a_sample_count_as_well(connection: Connection) -> None:
     assert "rating is not a number everywhere (found 'none')" in text
 
 
-def test_text_ratings_and_booleans_count_as_likes_in_the_check_as_in_the_reader(connection: Connection) -> None:
-    rate(connection, "rating: CASE WHEN i < 4 THEN toString(i) WHEN i = 4 THEN true ELSE i END")
-    schema = GraphSchema(feedback=FeedbackSchema(rating="rating", like_threshold=2))
+@pytest.mark.parametrize(
+    ("rating", "like_threshold"),
+    [
+        ("CASE WHEN i < 4 THEN toString(i) ELSE i END", 3),
+        ("CASE WHEN i < 4 THEN toString(i > 2) ELSE true END", 1),
+        ("CASE WHEN i < 4 THEN i > 2 ELSE 1 END", 1),
+    ],
+)
+def test_the_check_counts_the_likes_of_text_ratings_and_booleans_as_the_reader_does(
+    connection: Connection, rating: str, like_threshold: float
+) -> None:
+    rate(connection, f"rating: {rating}")
+    schema = GraphSchema(feedback=FeedbackSchema(rating="rating", like_threshold=like_threshold))
     n_likes = int(np.sum(read_interactions(connection, schema).is_like))
     found = [one.finding for one in check(connection, schema).findings if one.check == "feedback"]
     assert n_likes == 120 and any(f"{n_likes} of them likes" in one for one in found)
+
+
+def test_a_boolean_among_numeric_ratings_is_refused_and_not_guessed(connection: Connection) -> None:
+    rate(connection, "rating: CASE WHEN i = 4 AND u = 2 THEN true WHEN i = 2 AND u = 2 THEN 'false' ELSE i END")
+    feedback, text, _ = guess_and_read(connection)
+    assert feedback.rating is None and "rating is not a number everywhere" in text
+    schema = GraphSchema(feedback=FeedbackSchema(rating="rating", like_threshold=2))
+    message = "2 of 150 :RATED relationships have no usable 'rating': expected only numbers or only booleans, found"
+    with pytest.raises(DataError, match=message) as raised:
+        read_interactions(connection, schema)
+    assert "True between :User 2 and :Movie 4" in str(raised.value)
+    find = str(raised.value).partition("Find them: ")[2]
+    assert len(connection.rows(find.replace("RETURN a, r, b", "RETURN 1 AS n"))) == 2
+    assert any(one.finding == str(raised.value) for one in check(connection, schema).findings)

@@ -163,8 +163,8 @@ def test_from_python_the_type_of_a_key_is_its_own(connection: Connection, home: 
         ({"user": 7, "model": "itemknn", "k": 3}, "No published model is called 'itemknn'. Published: ItemKNN."),
         ({"user": 7, "model": "ItemKNN", "k": 0}, "k: expected a whole number of at least 1, found 0."),
         ({"user": 7, "model": "ItemKNN", "k": "3"}, "k: expected a whole number of at least 1, found '3'."),
-        ({"user": 7}, "The query recommend has no value for k, model. Parameters: $user: key of the user."),
-        ({"user": np.int64(99), "model": "ItemKNN", "k": 3}, "No User has id = 99. Some that are there: "),
+        ({"user": 7}, "The query recommend needs a value for k, model. Parameters: $user: key of the user."),
+        ({"user": np.int64(99), "model": "ItemKNN", "k": 3}, "No User has id = 99. Existing keys: "),
     ],
 )
 def test_a_query_that_finds_nothing_for_wrong_parameters_says_which(
@@ -185,12 +185,12 @@ def test_a_parameter_that_is_given_twice_is_refused(connection: Connection, home
 
 def test_a_key_property_that_no_node_has_is_named_with_those_that_are_there(connection: Connection, home: Path) -> None:
     connection.write("UNWIND range(1, 5) AS u CREATE (:User {uid: u})-[:RATED]->(:Movie {id: u})")
-    said = "No User has id = '3'. No User has the property 'id' at all; properties found: uid."
+    said = "No User has id = '3'. No User has the property 'id'. Properties found: uid."
     for words in (["recommend", "3"], ["erase-user", "3"]):
         result = kgplug(*words)
         assert isinstance(result.exception, UsageError) and said in str(result.exception), words
     connection.write("MATCH (n) DETACH DELETE n")
-    with pytest.raises(UsageError, match=r"There is no :User node with properties in the graph"):
+    with pytest.raises(UsageError, match=r"The graph has no :User node with properties"):
         Graph(connection).use(SCHEMA).erase_user(3)
 
 

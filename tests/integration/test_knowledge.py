@@ -1,4 +1,4 @@
-"""What is knowledge: all but the feedback, what repeats it and what belongs to one user; what is dropped is named."""
+"""Knowledge is all except the feedback, what repeats it and what belongs to one user. What is left out is reported."""
 
 from __future__ import annotations
 
@@ -100,8 +100,8 @@ CREATE (:Order {id: -g})-[:HAS]->(:Line {id: -g})-[:OF]->(p)
 @pytest.mark.parametrize(
     ("orders", "named"),
     [
-        (GIFTS, "436 :Order lead from :User to :Product, 436 of 436 times to what the feedback (:BOUGHT) joins"),
-        (BASKETS + GUESTS, "1,336 :Order lead from :User to :Product, 436 of 436 times to"),
+        (GIFTS, "436 :Order lead from :User to :Product, 436 of 436 times where the feedback (:BOUGHT) does"),
+        (BASKETS + GUESTS, "1,336 :Order lead from :User to :Product, 436 of 436 times where"),
         (LINES, ":Line belong to one :Order, so to one user"),
         (BASKETS + "MATCH (u:User)-[:PLACED]->(o) WHERE u.id > 2 DETACH DELETE o", " :Order lead from :User"),
     ],
@@ -160,7 +160,7 @@ def test_a_type_that_repeats_the_feedback_is_no_knowledge_and_one_that_does_not_
     assert relations(connection, SHOP) == {"HAS_TAG", "LIVES_IN", "SAW_AD"}
     named = with_knowledge(SHOP, relationships=["VIEWED", "HAS_TAG"])
     assert relations(connection, named) == {"HAS_TAG"}
-    assert "relationships names VIEWED, and all of it repeats the feedback" in warnings_of(connection, named)
+    assert "relationships has VIEWED, but all of it repeats the feedback" in warnings_of(connection, named)
     assert "VIEWED" in relations(connection, with_knowledge(SHOP, include=["VIEWED"]))
 
 
@@ -170,7 +170,7 @@ def test_feedback_among_people_is_no_knowledge_even_when_named(connection: Conne
     schema = with_knowledge(PEOPLE, relationships=named)
     assert relations(connection, schema) == {"HAS_TAG"}
     if named:
-        assert "FOLLOWS, and all of it is the feedback, which is never" in warnings_of(connection, schema)
+        assert "FOLLOWS, but all of it is the feedback, which is never" in warnings_of(connection, schema)
     turned = schema.model_copy(update={"feedback": FeedbackSchema(type="FOLLOWS", direction="item_to_user")})
     assert relations(connection, turned) == {"HAS_TAG"}
 
@@ -204,13 +204,13 @@ def test_everything_asked_for_and_not_used_is_named_by_check_and_by_the_log(
         users=False,
     )
     expected = [
-        "relationships names LIVES_IN, and all of it touches users (users = false).",
-        "relationships names PLACED, and all of it touches nodes that belong to one user each.",
-        "relationships names BOUGHT, and all of it is the feedback, which is never learnt as knowledge.",
-        "[knowledge.keys] names Nope, a label that no node has.",
-        "[knowledge.keys] names Cart, and no entity goes by that label.",
+        "relationships has LIVES_IN, but all of it touches users (users = false).",
+        "relationships has PLACED, but all of it touches nodes that belong to one user each.",
+        "relationships has BOUGHT, but all of it is the feedback, which is never knowledge.",
+        "[knowledge.keys] has Nope, but no node has this label.",
+        "[knowledge.keys] has Cart, but no entity is identified by that label.",
         "[knowledge] include names Tag, which is not left out anyway.",
-        "[knowledge] include names Nothing, which is no label and no type.",
+        "[knowledge] include has Nothing, which is neither a label nor a type.",
     ]
     text = warnings_of(connection, schema)
     assert [line for line in expected if line not in text] == []
@@ -221,7 +221,9 @@ def test_everything_asked_for_and_not_used_is_named_by_check_and_by_the_log(
 
 def test_a_graph_of_feedback_only_says_what_to_add(connection: Connection) -> None:
     build(connection, "UNWIND range(1, 9) AS i CREATE (:User {id: i})-[:BOUGHT]->(:Product {id: i})")
-    with pytest.raises(DataError, match=r"No triples .*Only feedback is there \(:BOUGHT\)\. Add relationships between"):
+    with pytest.raises(
+        DataError, match=r"No triples .*The only relationships are feedback \(:BOUGHT\)\. Add relationships between"
+    ):
         read_knowledge(connection, SHOP)
 
 
@@ -232,7 +234,7 @@ def test_a_graph_without_items_still_has_triples_and_says_so(
     with caplog.at_level(logging.WARNING, "kgplug"):
         knowledge = read_knowledge(connection, GraphSchema.model_validate({"knowledge": {"keys": {"A": "id"}}}))
     assert (knowledge.n_triples, set(knowledge.entity_labels)) == (9, {"A"})
-    assert "[item] label names Movie, a label that no node has" in caplog.text
+    assert "[item] label is Movie, but no node has this label" in caplog.text
 
 
 MOVIES = """

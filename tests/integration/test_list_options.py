@@ -217,7 +217,7 @@ def test_a_user_newer_than_the_run_gets_a_live_list_from_what_they_like(graph: G
         "CREATE (u:User {id: 77}) WITH u MATCH (m:Movie) WHERE m.id IN [2, 4, 5] "
         "CREATE (u)-[:RATED {rating: CASE m.id WHEN 5 THEN 1 ELSE 5 END}]->(m)"
     )
-    with pytest.raises(UsageError, match=r"came, the user was erased, or .*`kgplug recommend 77 --live --model MF`"):
+    with pytest.raises(UsageError, match=r"added, the user was erased, or .*`kgplug recommend 77 --live --model MF`"):
         explain.recommendations(graph, 77, model="MF")
     liking = SCHEMA.model_copy(update={"feedback": FeedbackSchema(rating="rating", like_threshold=4)})
     frame = live_recommendations(graph.use(liking), runs, 77, k=12)

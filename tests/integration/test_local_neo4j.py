@@ -101,7 +101,7 @@ def test_after_a_kill_committed_data_is_there_although_pid_and_port_belong_to_ot
     port = int(endpoint.uri.rpartition(":")[2])
     with socket.create_server(("127.0.0.1", port)), caplog.at_level(logging.WARNING):
         recovered = local.start(die_with_parent=True)
-    assert f"Port {port} is taken by another program" in caplog.text
+    assert f"Another program uses port {port}" in caplog.text
     with connect(recovered) as connection:
         assert connection.rows("MATCH (n:Kept) RETURN count(n) AS n, sum(n.i) AS s") == [{"n": 50000, "s": 1250025000}]
 

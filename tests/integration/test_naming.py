@@ -1,4 +1,4 @@
-"""What people know a node by: the same rule for init, the shipped queries, reasons and captions."""
+"""The readable name of a node: the same rule for init, the shipped queries, reasons and captions."""
 
 from __future__ import annotations
 

@@ -59,5 +59,7 @@ def test_a_graph_of_odd_names_is_guessed_checked_and_read_whole(connection: Conn
 
 @pytest.mark.parametrize("name", ["system", "System"])
 def test_the_system_database_is_refused_with_those_that_are_graphs(neo4j_server: Endpoint, name: str) -> None:
-    with pytest.raises(GraphError, match=r"holds its accounts, and no graph\. Set NEO4J_DATABASE to one of: neo4j\."):
+    with pytest.raises(
+        GraphError, match=r"holds the server's accounts, not a graph\. Set NEO4J_DATABASE to one of: neo4j\."
+    ):
         Connection.open(neo4j_server.uri, username=neo4j_server.username, password=neo4j_server.password, database=name)

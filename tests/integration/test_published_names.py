@@ -205,7 +205,7 @@ def test_why_there_is_no_list_is_said_only_as_far_as_it_is_known(graph: Graph, r
     with pytest.raises(UsageError, match="the user has feedback on every :Movie") as full:
         explain.recommendations(graph, 5)
     assert "--live" not in str(full.value) and "newer" not in str(full.value)
-    with pytest.raises(UsageError, match=r"trained before the user came, .*or .* `kgplug recommend 100 --live"):
+    with pytest.raises(UsageError, match=r"trained before the user was added, .*or .* `kgplug recommend 100 --live"):
         explain.recommendations(graph, 100)
     erase_user(graph, runs, 6)
     with pytest.raises(UsageError, match=r"the user was erased, or .* `kgplug recommend 6 --live"):

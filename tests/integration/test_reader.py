@@ -274,7 +274,7 @@ def test_triples_that_cannot_be_trained_on_are_refused(connection: Connection) -
 
     refused(r"No :PLAYS relationships .* Types found: RATED, ACTED_IN, IN_GENRE", knowledge(relationships=["PLAYS"]))
     refused(
-        r"No triples .* \(RATED\)\. .*RATED, and all of it is the feedback, .* to other types, or to none for all\.",
+        r"No triples .* \(RATED\)\. .*RATED, but all of it is the feedback, .* types, or to \[\] for all types\.",
         knowledge(relationships=["RATED"]),
     )
     refused(r"4 nodes .* without a key: :Actor. .*properties of :Actor: id, name", KnowledgeSchema())

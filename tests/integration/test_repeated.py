@@ -65,13 +65,13 @@ def test_a_graph_without_repeated_feedback_has_no_ratings_of_its_own(connection:
     [
         (
             {"like_threshold": 4},
-            "[feedback] like_threshold is 4, but no rating is named: every relationship is a like.",
+            "[feedback] like_threshold is 4, but no rating is set, so every relationship is a like.",
         ),
         (
             {"rating": "rating", "repeated": "count"},
             "[feedback] rating is 'rating', but repeated is 'count': the number",
         ),
-        ({"time_unit": "ms"}, "[feedback] time_unit is 'ms', but no timestamp is named."),
+        ({"time_unit": "ms"}, "[feedback] time_unit is 'ms', but no timestamp is set."),
         ({"timestamp": "day", "time_unit": "ms"}, "[feedback] time_unit is 'ms', but 'day' holds dates, not numbers."),
         ({"timestamp": "at", "time_unit": "ms", "rating": "rating", "like_threshold": 4}, None),
         ({"repeated": "count", "like_threshold": 2}, None),

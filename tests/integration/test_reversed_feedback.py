@@ -75,7 +75,7 @@ def test_a_schema_of_the_other_direction_is_told_what_to_set(connection: Connect
         connection.autocommit("MATCH (n) DETACH DELETE n")
         build(connection, LIKED % pattern)
         (other,) = {*STORED} - {direction}
-        with pytest.raises(DataError, match=f'stored the other way round: set .feedback. direction = "{direction}"'):
+        with pytest.raises(DataError, match=f'stored in the other direction: set .feedback. direction = "{direction}"'):
             read_interactions(connection, schema(other))
 
 
@@ -114,7 +114,9 @@ def test_users_that_are_items_need_one_key(connection: Connection) -> None:
             "feedback": {"type": "FOLLOWS"},
         }
     )
-    with pytest.raises(DataError, match=r":Person nodes are both users and items, by two keys: .*Set both to one"):
+    with pytest.raises(
+        DataError, match=r":Person nodes are both users and items, but with two keys: .*Set both to the same"
+    ):
         read_interactions(connection, chosen)
 
 
@@ -127,14 +129,14 @@ def test_feedback_that_one_training_cannot_read_is_counted_and_named(
     chosen = schema("user_to_item")
     n = connection.rows("MATCH (:Movie)-[r:LIKED]->(:User) RETURN count(r) AS n")[0]["n"]
     said = (
-        f"{n + 1} :LIKED are left out, as they do not match (a:`User`)-[r:`LIKED`]->(b:`Movie`); {n} of them are "
-        "stored the other way round."
+        f"{n + 1} :LIKED are left out because they do not match (a:`User`)-[r:`LIKED`]->(b:`Movie`); {n} of them are "
+        "stored in the other direction."
     )
     assert any(one.level == "warning" and said in one.finding for one in check(connection, chosen).findings)
     assert len(read_interactions(connection, chosen)) == 180 - n
     assert said in caplog.text
     connection.write("MATCH (:Movie)-[r:LIKED]->(:User) DELETE r")
-    said = "1 :LIKED are left out, as they do not match (a:`User`)-[r:`LIKED`]->(b:`Movie`)."
+    said = "1 :LIKED are left out because they do not match (a:`User`)-[r:`LIKED`]->(b:`Movie`)."
     assert any(said in one.finding for one in check(connection, chosen).findings)
     connection.write("MATCH (s:Series) DETACH DELETE s")
     assert not any("left out" in one.finding for one in check(connection, chosen).findings if one.check == "feedback")
@@ -149,6 +151,6 @@ def test_feedback_among_nodes_that_are_users_and_items_is_not_the_other_way_roun
     )
     found = [one.finding for one in check(connection, chosen).findings if "left out" in one.finding]
     assert found == [
-        "15 :FOLLOWS are left out, as they do not match (a:`Author`)-[r:`FOLLOWS`]->(b:`Person`); 9 of them are stored "
-        "the other way round. One training reads one direction."
+        "15 :FOLLOWS are left out because they do not match (a:`Author`)-[r:`FOLLOWS`]->(b:`Person`); 9 of them are "
+        "stored in the other direction. One training reads one direction."
     ]

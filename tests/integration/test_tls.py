@@ -1,4 +1,4 @@
-"""Encrypted connections to a real Neo4j whose certificate an authority of one's own has signed."""
+"""Encrypted connections to a real Neo4j whose certificate was signed by an own authority."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def test_any_certificate_does_for_ssc(tls_server, scheme) -> None:
 
 @pytest.mark.parametrize("scheme", ["bolt", "neo4j", "bolt+ssc"])
 def test_a_file_of_authorities_is_refused_where_nothing_is_verified(tls_server, authority, scheme) -> None:
-    assert f"{scheme}:// verifies no certificate" in refused(tls_server, scheme, ca_file=authority)
+    assert f"{scheme}:// does not verify certificates" in refused(tls_server, scheme, ca_file=authority)
 
 
 def test_an_unusable_file_is_refused_in_one_sentence(tls_server, authority, tmp_path) -> None:
@@ -106,7 +106,7 @@ def test_an_unusable_file_is_refused_in_one_sentence(tls_server, authority, tmp_
     (tmp_path / "empty.pem").touch()
     key = authority.with_name("ca.key")
     for path in (tmp_path / "ca.pem", tmp_path / "empty.pem", key):
-        assert f"{path} holds no certificate in PEM format" in refused(tls_server, "bolt+s", ca_file=path)
+        assert f"{path} contains no certificate in PEM format" in refused(tls_server, "bolt+s", ca_file=path)
     for path in (tmp_path / "absent.pem", tmp_path, Path("a\0b"), Path("~nobody-there/ca.pem")):
         assert "cannot be read" in refused(tls_server, "bolt+s", ca_file=path)
 

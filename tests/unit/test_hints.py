@@ -45,7 +45,7 @@ def local(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 def test_nobody_is_told_to_kill_a_server_that_is_not_kgplugs(local: str) -> None:
     said = failed_write("neo4j+s://db.example.com")
-    assert "cannot write any more: Could not append to the log." in said
+    assert "can no longer write: Could not append to the log." in said
     assert "kill" not in said and "db stop" not in said and "its disk is full" not in said
 
 
@@ -53,13 +53,13 @@ def test_the_local_server_is_stopped_by_its_own_command(local: str, monkeypatch:
     said = failed_write(local)
     assert "`kgplug db stop`, then `kgplug db start`" in said and "is full" not in said
     monkeypatch.setattr(server_errors, "_FULL_BYTES", 2**60)
-    assert "is full. Make room, then restart" in failed_write(local)
+    assert "is full. Free some space, then restart" in failed_write(local)
 
 
 def test_a_broken_commit_does_not_claim_that_every_command_can_be_repeated() -> None:
     with pytest.raises(GraphError) as raised, translated_errors("bolt://db"):
         raise IncompleteCommit("")
-    assert "An import, a publish or erase-user may be given again" in str(raised.value)
+    assert "Run the command again if it was import, publish or erase-user" in str(raised.value)
 
 
 @pytest.mark.parametrize(

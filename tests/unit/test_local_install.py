@@ -96,7 +96,7 @@ def test_a_jar_that_arrives_altered_once_is_fetched_again(registry, tmp_path) ->
 
 def test_a_jar_that_keeps_arriving_altered_is_named_and_never_used(registry, tmp_path) -> None:
     registry.altered = {"two": 9}
-    with pytest.raises(LocalServerError, match=r"two-1\.0\.jar arrived altered 2 times"):
+    with pytest.raises(LocalServerError, match=r"two-1\.0\.jar was altered in 2 downloads"):
         install.install(tmp_path / "jars")
     assert not (tmp_path / "jars" / "two-1.0.jar").exists()
 
@@ -112,7 +112,7 @@ def test_without_a_network_one_sentence_says_so_and_the_next_start_continues(reg
     folder = tmp_path / "jars"
     with pytest.raises(LocalServerError, match="Check the network") as raised:
         install.install(folder)
-    assert "goes on where it stopped" in str(raised.value)
+    assert "continues where it stopped" in str(raised.value)
     there = set(read_all(folder))
     registry.fetched.clear()
     install.install(folder)

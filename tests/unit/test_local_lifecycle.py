@@ -130,7 +130,7 @@ def test_a_port_that_another_program_took_is_exchanged_and_said(server, caplog) 
     with socket.create_server(("127.0.0.1", port)), caplog.at_level(logging.WARNING):
         fresh = port_of(server.start().uri)
     assert fresh != port
-    assert f"Port {port} is taken by another program: the local Neo4j now listens on port {fresh}." in caplog.text
+    assert f"Another program uses port {port}, so the local Neo4j now listens on port {fresh}." in caplog.text
 
 
 def test_a_free_port_is_kept_from_one_start_to_the_next(server) -> None:
@@ -148,7 +148,7 @@ def test_a_port_taken_while_the_server_starts_is_exchanged(server) -> None:
 
 def test_a_port_that_stays_taken_is_reported_in_one_sentence(server) -> None:
     (server.home / "mode").write_text("port taken")
-    with pytest.raises(LocalServerError, match="taken by another program 3 times"):
+    with pytest.raises(LocalServerError, match="Another program took the port of the local Neo4j 3 times"):
         server.start()
 
 
@@ -186,7 +186,7 @@ def test_a_server_that_never_answers_is_reported_in_one_sentence(server, monkeyp
     for module in (home, local):
         monkeypatch.setattr(module, "START_TIMEOUT_S", 1)
     (server.home / "mode").write_text("mute")
-    with pytest.raises(LocalServerError, match="does not answer within 1 s"):
+    with pytest.raises(LocalServerError, match="did not answer within 1 s"):
         server.start()
     assert server.status().state == "unhealthy"
     assert server.stop() is True

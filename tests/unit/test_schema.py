@@ -52,12 +52,23 @@ def test_a_file_that_is_no_utf_8_is_told_so(tmp_path: Path, encoding: str) -> No
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("[feedback]\ndirection = 'in'", r"feedback\.direction: .*'user_to_item' or 'item_to_user'; found 'in'"),
-        ("[item]\nlabl = 'Film'", r"item\.labl: Extra inputs are not permitted; found 'Film'"),
-        ("[item]\nlabel = 3", r"item\.label: .*string; found 3"),
-        ("[item]\nlabel = ''", r"item\.label: .*at least 1 character; found ''"),
-        ("[feedback]\nlike_threshold = 'four'", r"feedback\.like_threshold: .*number.*found 'four'"),
-        ("[feedback]\nlike_threshold = false", r"feedback\.like_threshold: expected a number; found False"),
+        (
+            "[feedback]\ndirection = 'in'",
+            r"\[feedback\] direction: expected 'user_to_item' or 'item_to_user', found 'in'",
+        ),
+        (
+            "[item]\nlabl = 'Film'",
+            r"\[item\] has no setting labl\. Did you mean label\? The settings .* label, key, title",
+        ),
+        ("[item]\nlabel = 3", r"\[item\] label: expected text in quotes, found 3"),
+        ("[item]\nlabel = ''", r"\[item\] label: expected a name, found ''"),
+        ("[feedback]\nlike_threshold = 'four'", r"\[feedback\] like_threshold: expected a number, found 'four'"),
+        ("[feedback]\nlike_threshold = false", r"\[feedback\] like_threshold: expected a number, found False"),
+        ("[itm]\nlabel = 'Film'", r"no section \[itm\]\. Did you mean item\? The sections are user, item, feedback"),
+        ("item = 'Film'", r"Expected a section \[item\], found item = 'Film'"),
+        ("[knowledge]\nusers = 'some'", r"\[knowledge\] users: expected true or false, found 'some'"),
+        ("[knowledge]\ninclude = 'Order'", r"\[knowledge\] include: expected a list such as .*, found 'Order'"),
+        ("[knowledge.keys]\nActor = 3", r"\[knowledge.keys\] Actor: expected text in quotes, found 3"),
         ("[item", "is not valid TOML"),
     ],
 )

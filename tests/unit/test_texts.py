@@ -74,7 +74,7 @@ def guess(*nodes: dict[str, object], key: str = "id") -> tuple[str | None, str]:
 def test_the_title_is_the_text_by_its_name_that_most_nodes_have() -> None:
     assert guess({"title": "a", "name": "b"}, {"title": "c", "name": "d"}) == (
         "title",
-        "text on 2 of 2 nodes looked at, by its name what people know it by. Shown in lists, and what DKN reads",
+        "text on 2 of 2 sampled nodes, and its name fits a title. Lists show it, and DKN reads it",
     )
     assert guess({"title": "a", "name": "b"}, {"title": " ", "name": "d"}, {"name": "e"})[0] == "name"
     assert guess({"title": 7, "originalTitle": "a"}, {"title": 8, "originalTitle": "b"})[0] == "originalTitle"
@@ -83,7 +83,7 @@ def test_the_title_is_the_text_by_its_name_that_most_nodes_have() -> None:
 def test_the_key_is_the_title_if_there_is_no_other_and_a_rare_title_is_ignored() -> None:
     assert guess({"name": "a", "plot": "x"}, {"name": "b", "plot": "y"}, key="name")[0] == "name"
     value, why = guess({"title": "a"}, {"plot": "x"}, {"plot": "y"})
-    assert value is None and "title is text on 1 of 3 nodes only. The key is shown" in why
+    assert value is None and "title is text on only 1 of 3 nodes. Lists show the key" in why
     assert guess()[0] is None
 
 

@@ -1,1 +1,1 @@
-"""From an unknown graph to the text of a kgplug.toml."""
+"""Guess a kgplug.toml from an unknown graph."""

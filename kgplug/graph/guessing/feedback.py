@@ -1,4 +1,4 @@
-"""Find the relationships by which users act on items: what their type is called, what they carry, whom they join."""
+"""Find the feedback: types whose names, properties and ends look like users acting on items."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from kgplug.graph.guessing.words import (
 )
 from kgplug.graph.queries import quote
 
-_LEAST_SHARED = 0.05  # of sampled items with several users, below which a type is no feedback
-_ENOUGH_SIGNS = 3  # points: a name of users or of feedback gives 3, a rating 1, a time 2
+_LEAST_SHARED = 0.05  # share of sampled items with several users; below it, a type is not feedback
+_ENOUGH_SIGNS = 3  # points: a name of users or feedback gives 3, a rating 1, a time 2
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A type that may be feedback, with its direction.
+    """A type that may be feedback, and its direction.
 
     Attributes:
-        profile: of the type.
+        profile: profile of the type.
         direction: as in kgplug.toml.
-        points: how many signs speak for it.
+        points: weight of the signs for it.
         reasons: the signs, in words.
     """
 
@@ -42,24 +42,24 @@ class Candidate:
 
     @property
     def user(self) -> str:
-        """The users' label."""
+        """Label of the users."""
         return str(self.profile.heads if self.direction == "user_to_item" else self.profile.tails)
 
     @property
     def item(self) -> str:
-        """The items' label."""
+        """Label of the items."""
         return str(self.profile.tails if self.direction == "user_to_item" else self.profile.heads)
 
     @property
     def among_one_label(self) -> bool:
-        """Whether users are the items."""
+        """Whether the users are the items."""
         return self.profile.heads == self.profile.tails
 
 
 def find_feedback(connection: Connection, profiles: list[TypeProfile]) -> list[Candidate]:
-    """Return the types that may be feedback, the most likely first.
+    """Return the types that may be feedback; the most likely comes first.
 
-    Feedback between two labels comes before feedback among one, such as (:Person)-[:FOLLOWS]->(:Person).
+    Feedback between two labels comes before feedback within one label, such as (:Person)-[:FOLLOWS]->(:Person).
     """
     labelled = [one for one in profiles if one.heads and one.tails]
     signs = sampled_signs(connection, labelled)
@@ -74,21 +74,21 @@ def find_feedback(connection: Connection, profiles: list[TypeProfile]) -> list[C
 
 
 def near_misses(profiles: list[TypeProfile]) -> list[str]:
-    """Return sentences on what looks like feedback but is not of the form that kgplug reads."""
+    """Return sentences on types that look like feedback but do not have the form that kgplug reads."""
     sentences = []
     for one in profiles:
         if one.heads is None or one.tails is None:
             continue
         if one.heads == one.tails and one.shared_tails >= _LEAST_SHARED:
             sentences.append(
-                f"{one} joins nodes of one label. To recommend among them, set label under [user] and [item] to "
-                f'"{one.heads}" and type under [feedback] to "{one.name}".'
+                f"{one} joins nodes of one label. To recommend these nodes to each other, set label under [user] "
+                f'and [item] to "{one.heads}" and type under [feedback] to "{one.name}".'
             )
         elif mentions(one.heads, USER_WORDS) and one.shared_tails < _LEAST_SHARED:
             onward = max((other for other in profiles if other.heads == one.tails), key=lambda p: p.n, default=None)
             if onward is not None and onward.tails:
                 sentences.append(
-                    f"each :{one.tails} has one :{one.heads} only. Join users and items directly: "
+                    f"each :{one.tails} has only one :{one.heads}. Join users and items directly: "
                     f"MATCH (u:{quote(one.heads)})-[:{quote(one.name)}]->()-[:{quote(onward.name)}]->"
                     f"(i:{quote(onward.tails)}) MERGE (u)-[:CHOSE]->(i)"
                 )
@@ -96,7 +96,7 @@ def near_misses(profiles: list[TypeProfile]) -> list[str]:
 
 
 def _judge(one: TypeProfile, rating: str | None, timestamp: str | None) -> Candidate | None:
-    """Return a type as a candidate, judged by its names and properties; None where too little speaks for it."""
+    """Return a type as a candidate by its names and properties; None if there are too few signs."""
     turned = _agent_signs(one, at_head=False) > _agent_signs(one, at_head=True)
     user, shared, busy = one.heads, one.shared_tails, one.shared_heads
     if turned:
@@ -108,7 +108,7 @@ def _judge(one: TypeProfile, rating: str | None, timestamp: str | None) -> Candi
     if one.heads == one.tails:
         if not (by_name or mentions(one.name, SOCIAL_WORDS)):
             return None
-        points, reasons = 3, [f"{one.name} is a name for feedback among people: users are the items"]
+        points, reasons = 3, [f"{one.name} is a name for feedback between people, so the users are the items"]
     else:
         if mentions(str(user), USER_WORDS):
             points, reasons = points + 3, [*reasons, f":{user} is a name for users"]
@@ -119,7 +119,7 @@ def _judge(one: TypeProfile, rating: str | None, timestamp: str | None) -> Candi
     if timestamp:
         points, reasons = points + 2, [*reasons, f"{timestamp} looks like a time"]
     if turned:
-        reasons = [*reasons, f"the :{user} is at the end of the relationship, so it is read from the end to the start"]
+        reasons = [*reasons, f"the :{user} is at the end of the relationship, so it is read in reverse"]
     return (
         Candidate(one, "item_to_user" if turned else "user_to_item", points, reasons)
         if points >= _ENOUGH_SIGNS
@@ -128,7 +128,7 @@ def _judge(one: TypeProfile, rating: str | None, timestamp: str | None) -> Candi
 
 
 def _agent_signs(one: TypeProfile, *, at_head: bool) -> int:
-    """Return how much speaks for one end as the user: its label, and a passive or active name of the type."""
+    """Return the weight of the signs that one end is the user: its label, and a passive or active name of the type."""
     label = str(one.heads if at_head else one.tails)
     signs = 3 * mentions(label, USER_WORDS) + mentions(label, PEOPLE_WORDS)
     passive = is_passive(one.name) or (names_agent(one.name) and not one.name.lower().endswith("of"))
@@ -136,7 +136,7 @@ def _agent_signs(one: TypeProfile, *, at_head: bool) -> int:
 
 
 def _users_apart(connection: Connection, found: list[Candidate]) -> dict[str, bool]:
-    """Return type → whether no relationship reaches its users from the items' side, whatever its type."""
+    """Return type → whether no relationship of any type reaches its users from the items' side."""
     patterns = {}
     for one in found:
         user = quote(one.user)

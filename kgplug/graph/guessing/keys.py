@@ -1,4 +1,4 @@
-"""Guess the key property of a label and the property that people know its nodes by."""
+"""Guess the key property and the title property of a label."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from kgplug.graph.guessing.words import words_of
 from kgplug.graph.naming import KEY_NAMES, title_rank
 from kgplug.graph.queries import quote
 
-_MOST_CHECKED = 500_000  # nodes of a label up to which uniqueness is checked on all of them
-_MOST_TOGETHER = 2_000_000  # nodes of all labels that are checked so
-_MOST_TRIED = 4  # properties whose uniqueness is checked
+_MOST_CHECKED = 500_000  # maximum nodes of a label whose uniqueness is checked on all of them
+_MOST_TOGETHER = 2_000_000  # the same for all labels together
+_MOST_TRIED = 4  # properties of a label whose uniqueness is checked
 _SAMPLE = 1000
-_EXACT = 2.0**53  # whole numbers up to here are floats
+_EXACT = 2.0**53  # whole numbers up to here are exact as floats
 
 
 @dataclass(frozen=True)
@@ -23,8 +23,8 @@ class Guessed:
     """A guess and its reason.
 
     Attributes:
-        value: None where nothing fits.
-        why: for a comment.
+        value: None if nothing fits.
+        why: the reason, for a comment.
     """
 
     value: str | None
@@ -32,7 +32,7 @@ class Guessed:
 
 
 def guess_keys(connection: Connection, contents: Contents) -> dict[str, Guessed]:
-    """Return label → a property that is unique on it: of a constraint, else one found to be unique.
+    """Return label → a unique property: one with a constraint, otherwise one found to be unique.
 
     The number of queries does not grow with the number of labels.
     """
@@ -46,35 +46,35 @@ def guess_keys(connection: Connection, contents: Contents) -> dict[str, Guessed]
     for turn in range(_MOST_TRIED):
         names = {label: possible[label][turn] for label in left if turn < len(possible[label])}
         for label in _unique_on_all(connection, names):
-            nodes = f"all {contents.labels[label]:,} nodes" if contents.labels[label] != 1 else "the one node there is"
-            why = f"unique on {nodes}, though no constraint says so"
+            nodes = f"all {contents.labels[label]:,} nodes" if contents.labels[label] != 1 else "the only node"
+            why = f"unique on {nodes}, without a constraint"
             keys[label] = Guessed(names[label], why)
             left.remove(label)
     for label, sample in samples.items():
         if label not in keys and possible[label] and contents.labels[label] > sample.n and label not in left:
-            why = f"unique on the {sample.n:,} nodes looked at; no constraint says so"
+            why = f"unique on {sample.n:,} sampled nodes, without a constraint"
             keys[label] = Guessed(possible[label][0], why)
     return {label: keys.get(label) or _none(samples[label].properties) for label in contents.labels}
 
 
 @dataclass
 class _Sample:
-    """Some nodes of a label: how many, and the properties found, with those that may be a key."""
+    """A sample of a label's nodes: their number, their properties, and those that may be a key."""
 
     n: int = 0
     properties: list[str] = field(default_factory=list)
     texts: dict[str, bool] = field(default_factory=dict)
 
     def possible(self, label: str) -> list[str]:
-        """Return the properties that may be the key, the likeliest first; `texts` says which hold text."""
+        """Return the properties that may be the key; the likeliest comes first. `texts` says which contain text."""
         return sorted(self.texts, key=lambda name: (_key_rank(name, label), not self.texts[name], name))
 
 
 def _sample_labels(connection: Connection, labels: dict[str, int]) -> dict[str, _Sample]:
-    """Return label → what a sample of its nodes shows; one query for all labels.
+    """Return label → a sample of its nodes, with one query for all labels.
 
-    Few labels are sampled one by one within it. Each has to be planned, so that of many labels about as many nodes are
-    taken in one pass over the graph.
+    The query samples a few labels one by one. As the server plans each of them, many labels are sampled in one pass
+    over the graph, with about as many nodes each.
 
     Args:
         connection: to the database.
@@ -115,7 +115,7 @@ def _sample_labels(connection: Connection, labels: dict[str, int]) -> dict[str, 
 
 
 def _few_enough(labels: dict[str, int]) -> list[str]:
-    """Return the labels whose nodes are all looked at: those with few, until they are many together."""
+    """Return the labels whose nodes are all checked: the smallest ones, up to a total."""
     found, together = [], 0
     for label in sorted(labels, key=lambda label: labels[label]):
         together += labels[label]
@@ -125,7 +125,7 @@ def _few_enough(labels: dict[str, int]) -> list[str]:
 
 
 def _unique_on_all(connection: Connection, names: dict[str, str]) -> list[str]:
-    """Return the labels on all of whose nodes a property is there and unique; one query for all of them.
+    """Return the labels whose nodes all have a property that is unique, with one query.
 
     Args:
         connection: to the database.
@@ -145,13 +145,13 @@ def _unique_on_all(connection: Connection, names: dict[str, str]) -> list[str]:
 
 
 def guess_title(connection: Connection, label: str, key: str | None, n: int) -> Guessed:
-    """Return the text property that people know the nodes of a label by, of those that most of them have.
+    """Return the text property that is most likely the title of a label's nodes. Most nodes must have it.
 
     Args:
         connection: to the database.
         label: of the nodes.
-        key: their key property, which is taken only where there is no other.
-        n: how many there are.
+        key: their key property, which is the title only if there is no other.
+        n: their number.
     """
     values = sample_properties(connection, f"(n:{quote(label)})", rows=_SAMPLE)
     sampled = min(n, _SAMPLE)
@@ -163,24 +163,24 @@ def guess_title(connection: Connection, label: str, key: str | None, n: int) -> 
     ranked = sorted(filled, key=lambda name: (name == key, title_rank(name), name))
     for name in ranked:
         if filled[name] > sampled / 2:
-            also = "; the key, too" if name == key else ""
+            also = "; also the key" if name == key else ""
             return Guessed(
                 name,
-                f"text on {filled[name]:,} of {sampled:,} nodes looked at, by its name what people know it by{also}. "
-                "Shown in lists, and what DKN reads",
+                f"text on {filled[name]:,} of {sampled:,} sampled nodes, and its name fits a title{also}. "
+                "Lists show it, and DKN reads it",
             )
-    seldom = "".join(f"; {name} is text on {filled[name]:,} of {sampled:,} nodes only" for name in ranked[:1])
-    return Guessed(None, f"no text property that most nodes have looks like a title{seldom}. The key is shown")
+    seldom = "".join(f"; {name} is text on only {filled[name]:,} of {sampled:,} nodes" for name in ranked[:1])
+    return Guessed(None, f"no text property of most nodes looks like a title{seldom}. Lists show the key")
 
 
 def quotable(name: str) -> bool:
-    """Return whether Cypher can name a property in backticks."""
+    """Return whether Cypher can write a property name in backticks."""
     return bool(name) and "\0" not in name
 
 
 def _none(properties: list[str]) -> Guessed:
     found = ", ".join(sorted(properties)[:8]) or "none"
-    return Guessed(None, f"no integer or text property is on every node and different on each (properties: {found})")
+    return Guessed(None, f"no integer or text property is unique and on every node (properties: {found})")
 
 
 def _key_rank(name: str, label: str) -> int:

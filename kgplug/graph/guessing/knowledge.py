@@ -1,14 +1,18 @@
-"""Guess what of a graph is knowledge: the types to learn from, and the key of each label that they touch."""
+"""Guess the knowledge of a graph: the types to learn from, and the key of each of their labels."""
 
 from __future__ import annotations
 
 from kgplug.graph.connection import Connection
 from kgplug.graph.contents import Contents, label_keys
+from kgplug.graph.counts import MOST_NAMES
 from kgplug.graph.guessing.keys import Guessed
 from kgplug.graph.guessing.profiles import TypeProfile
 from kgplug.graph.guessing.toml import comment, entry
+from kgplug.graph.queries import quote
 from kgplug.graph.reading.triples import plan_triples
 from kgplug.graph.schema import GraphSchema, KnowledgeSchema
+
+_MOST_LOOKED_AT = 2_000_000  # nodes whose labels are compared
 
 
 def guess_knowledge(
@@ -18,13 +22,13 @@ def guess_knowledge(
     profiles: list[TypeProfile],
     keys: dict[str, Guessed],
 ) -> tuple[KnowledgeSchema, list[str]]:
-    """Return the schema's part on knowledge, and its lines with the reasons.
+    """Return the knowledge section of the schema, and its TOML lines with the reasons.
 
     Args:
         connection: to the database.
         contents: of the database.
-        schema: with users, items and feedback.
-        profiles: of the types.
+        schema: users, items and feedback.
+        profiles: profiles of the types.
         keys: label → its guessed key.
     """
     plan = plan_triples(connection, schema, contents)
@@ -39,25 +43,67 @@ def guess_knowledge(
         note = " (left out: an end has no key)" if one.name in left_out else ""
         lines += comment(f"{one.name}: {one.n:,}, (:{one.heads or '…'})-->(:{one.tails or '…'}){note}")
     if not among:
-        lines += comment("No relationships but the feedback: there is no knowledge to learn from.")
-    why = "the types above whose ends have keys" if left_out else "empty: all types but the feedback"
+        lines += comment("The only relationships are feedback, so there is no knowledge to learn from.")
+    why = "the types above whose ends have keys" if left_out else "empty: all types except the feedback"
     lines += entry("relationships", names, why)
     for sentence in plan.left_out(schema):
         lines += comment(sentence)
-    lines += entry("include", [], "labels and types named here are learnt from although they say who takes what")
+    lines += entry("include", [], "labels and types to learn from although they repeat the feedback")
     if schema.user.label != schema.item.label and any(schema.user.label in (one.heads, one.tails) for one in readable):
-        lines += comment(f":{schema.user.label} nodes are entities, too, where they take part in the types above")
+        lines += comment(f":{schema.user.label} nodes with relationships of the types above are also entities")
         lines += ["users = true"]
     lines += ["", "[knowledge.keys]"]
-    written = {}
     apart = {schema.user.label, schema.item.label, *(one.label for one in plan.owned)}
-    for label, guessed in sorted(keys.items()):
-        if label in apart or not any(any(contents.at(one.name, label)) for one in readable):
-            continue
-        lines += entry(label, guessed.value, guessed.why)
-        if guessed.value is not None:
-            written[label] = guessed.value
-    return KnowledgeSchema(relationships=names, keys=written), lines
+    touched = {
+        label: guessed
+        for label, guessed in sorted(keys.items())
+        if label not in apart and any(any(contents.at(one.name, label)) for one in readable)
+    }
+    written = {label: guessed.value for label, guessed in touched.items() if guessed.value is not None}
+    hidden = _never_first(connection, contents, schema, readable, written)
+    for label, guessed in touched.items():
+        if label not in hidden:
+            lines += entry(label, guessed.value, guessed.why)
+    if hidden:
+        text = "their nodes have another label" if len(hidden) > 1 else "its nodes have another label"
+        lines += comment(f"{', '.join(hidden)}: {text} with a key, which is used")
+    keys_left = {label: key for label, key in written.items() if label not in hidden}
+    return KnowledgeSchema(relationships=names, keys=keys_left), lines
+
+
+def _never_first(
+    connection: Connection,
+    contents: Contents,
+    schema: GraphSchema,
+    readable: list[TypeProfile],
+    written: dict[str, str],
+) -> list[str]:
+    """Return the labels whose key is never used, because each of their nodes has another label that counts first.
+
+    The samples say which labels these may be; one query looks at all nodes of those.
+
+    Args:
+        connection: to the database.
+        contents: of the database.
+        schema: users, items and feedback.
+        readable: the types to learn from.
+        written: label → key under [knowledge.keys].
+    """
+    known = schema.model_copy(update={"knowledge": KnowledgeSchema(keys=written)})
+    order = list(label_keys(known, contents.unique))
+    met = {labels for one in readable for labels in (*one.head_labels, *one.tail_labels)}
+    first = {next((label for label in order if label in labels), "") for labels in met}
+    seen = {label for labels in met for label in labels}
+    possible = [label for label in written if label in seen and label not in first]
+    if not possible or len(order) > MOST_NAMES or sum(contents.labels[label] for label in possible) > _MOST_LOOKED_AT:
+        return []
+    rows = connection.rows(
+        f"MATCH (n:{'|'.join(map(quote, possible))}) "
+        "RETURN DISTINCT head([label IN $order WHERE label IN labels(n)]) AS first",
+        order=order,
+    )
+    used = {row["first"] for row in rows}
+    return [label for label in possible if label not in used]
 
 
 def _has_key(label_sets: list[tuple[str, ...]], known: set[str]) -> bool:

@@ -1,4 +1,4 @@
-"""Look at a sample of every relationship type: which labels it joins, what it carries, which ends are shared."""
+"""Sample every relationship type: the labels it joins, its properties, and how many ends are shared."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from kgplug.graph.ownership import not_own
 from kgplug.graph.queries import quote
 
 _SAMPLE = 1000
-_MOST_SAMPLED = 30  # types, each by a query of its own
+_MOST_SAMPLED = 30  # types; each takes one query
 _MOST_CALLED_SO = 10
-_SHARE = 0.95  # of the sampled ends that must have a label for it to be the end's label
+_SHARE = 0.95  # share of the sampled ends that must have a label
 
 
 @dataclass(frozen=True)
 class TypeProfile:
-    """What a sample shows of a relationship type.
+    """A sample of a relationship type.
 
     Attributes:
-        name: of the type.
+        name: the type.
         n: number of relationships.
-        heads, tails: the label of each end, None where the sampled ends share none.
-        head_labels, tail_labels: the label sets that were met.
+        heads, tails: the label of each end; None if the sampled ends share none.
+        head_labels, tail_labels: the label sets that occurred.
         shared_heads, shared_tails: share of the sampled starts and ends that have several relationships of the type.
-        n_sampled: number of relationships looked at.
+        n_sampled: number of sampled relationships.
         properties: property → sampled values.
     """
 
@@ -49,10 +49,10 @@ class TypeProfile:
 
 
 def profile_types(connection: Connection, contents: Contents) -> list[TypeProfile]:
-    """Look at a sample of every relationship type that is not kgplug's own.
+    """Sample every relationship type that is not kgplug's own.
 
-    Of many types only the most frequent ones are sampled, and some that are called like feedback: of the others the
-    labels of their ends are counted, for all at once.
+    If there are many types, only the most frequent ones and some with names of feedback are sampled. For the others,
+    one query counts the labels of their ends.
     """
     names = list(contents.types)
     sampled = names[:_MOST_SAMPLED]
@@ -65,7 +65,7 @@ def profile_types(connection: Connection, contents: Contents) -> list[TypeProfil
 
 
 def _by_labels(connection: Connection, contents: Contents, names: list[str]) -> list[TypeProfile]:
-    """Return types with the labels of their ends alone, from the count store or else from one pass over the graph."""
+    """Return types with only the labels of their ends, from the count store or from one pass over the graph."""
     heads: dict[str, Counter[tuple[str, ...]]] = {name: Counter() for name in names}
     tails: dict[str, Counter[tuple[str, ...]]] = {name: Counter() for name in names}
     if contents.ends is not None:
@@ -129,7 +129,7 @@ def _profile(connection: Connection, contents: Contents, name: str, n: int) -> T
 
 
 def _common_label(contents: Contents, ends: list[list[str]]) -> str | None:
-    """Return the rarest label among those that nearly all ends have; of equally rare ones one with a unique key."""
+    """Return the rarest label that nearly all ends have. Among equally rare ones, prefer one with a unique key."""
     return _most_common(contents, Counter(tuple(sorted(labels)) for labels in ends), len(ends))
 
 

@@ -1,7 +1,7 @@
-"""Guess from a database which labels, types and properties mean what: `kgplug init`.
+"""Guess the meaning of a database's labels, types and properties: `kgplug init`.
 
-Looks at counts, constraints, names and samples; uniqueness of a key is checked on a whole label of up to half a
-million nodes. So the cost is bounded on a large graph.
+It uses counts, constraints, names and samples. Only labels with up to half a million nodes are checked completely for
+a unique key. This limits the cost on a large graph.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from kgplug.graph.guessing.values import guess_rating, guess_timestamp
 from kgplug.graph.schema import FeedbackSchema, GraphSchema, ItemSchema, KnowledgeSchema, UserSchema
 from kgplug.plain_text import counted
 
-_MOST_OTHERS = 6  # candidates for the feedback, of which all but the first are named in a comment
+_MOST_OTHERS = 6  # candidates for the feedback; all but the first are listed in a comment
 
 
 @dataclass(frozen=True)
 class _Part:
-    """A table of the TOML file: the schema's part, and the lines that say it."""
+    """A section of the TOML file: the part of the schema, and its lines."""
 
     schema: UserSchema | ItemSchema | FeedbackSchema | KnowledgeSchema
     lines: list[str]
@@ -37,8 +37,8 @@ def guess_schema(connection: Connection) -> tuple[GraphSchema, str]:
     """Guess the schema of a graph.
 
     Returns:
-        the schema, and the same as the text of a TOML file with the reason of every guess as a comment; the text
-        says so where no feedback is to be found, and such a graph still serves for embeddings.
+        The schema, and the same as TOML text with the reason for every guess as a comment. If there is no feedback, the
+        text says so. Such a graph still allows embeddings.
 
     Raises:
         DataError: the database has no relationships between labelled nodes.
@@ -60,7 +60,7 @@ def guess_schema(connection: Connection) -> tuple[GraphSchema, str]:
         "feedback": _feedback_part(connection, candidates, profiles),
     }
     known = GraphSchema.model_validate({name: part.schema for name, part in parts.items()})
-    if feedback is None:  # whatever the defaults name is not there
+    if feedback is None:  # the database has nothing that the defaults name
         known = known.model_copy(update={"user": UserSchema(label=item, key=known.item.key)})
     parts["knowledge"] = _Part(*guess_knowledge(connection, contents, known, profiles, keys))
     n = sum(contents.types.values())
@@ -77,7 +77,9 @@ def guess_schema(connection: Connection) -> tuple[GraphSchema, str]:
 
 def _user_part(contents: Contents, feedback: Candidate | None, keys: dict[str, Guessed]) -> _Part:
     if feedback is None:
-        return _Part(UserSchema(), comment("No users found; see [feedback]. Set label and key when there are some."))
+        return _Part(
+            UserSchema(), comment("No users found; see [feedback]. Set label and key when the graph has users.")
+        )
     label = feedback.user
     key, key_line = _key_of(label, keys)
     starts = "starts" if feedback.direction == "user_to_item" else "ends"
@@ -88,10 +90,10 @@ def _user_part(contents: Contents, feedback: Candidate | None, keys: dict[str, G
 def _item_part(
     connection: Connection, contents: Contents, feedback: Candidate | None, label: str, keys: dict[str, Guessed]
 ) -> _Part:
-    where = "the label that most relationships touch"
+    where = "the label with the most relationships"
     if feedback is not None:
         where = f":{feedback.profile.name} {'ends' if feedback.direction == 'user_to_item' else 'starts'} there"
-        where += "; the users are the items" if feedback.among_one_label else ""
+        where += "; the users are also the items" if feedback.among_one_label else ""
     key, key_line = _key_of(label, keys)
     title = guess_title(connection, label, key, contents.labels[label])
     lines = entry("label", label, f"{counted(contents.labels[label], 'node')}; {where}") + key_line
@@ -100,11 +102,11 @@ def _item_part(
 
 
 def _key_of(label: str, keys: dict[str, Guessed]) -> tuple[str, list[str]]:
-    """Return the key of users or items and its lines; where none was found "id" stands for a choice to make."""
+    """Return the key of users or items, and its lines. If none was found, "id" marks a choice to make."""
     guessed = keys.get(label, Guessed(None, "not looked for"))
     if guessed.value is not None:
         return guessed.value, entry("key", guessed.value, guessed.why)
-    return "id", entry("key", "id", f"CHANGE THIS: {guessed.why}. Give the nodes a unique property and name it here")
+    return "id", entry("key", "id", f"CHANGE THIS: {guessed.why}. Add a unique property to the nodes and name it here")
 
 
 def _feedback_part(connection: Connection, candidates: list[Candidate], profiles: list[TypeProfile]) -> _Part:
@@ -116,7 +118,9 @@ def _feedback_part(connection: Connection, candidates: list[Candidate], profiles
     found = f"{counted(profile.n, 'relationship')}, {profile}; {'; '.join(best.reasons)}"
     lines = entry("type", profile.name, found)
     if best.direction == "item_to_user":
-        lines += entry("direction", best.direction, f"{profile}: the :{best.user} at its end acts on the :{best.item}")
+        lines += entry(
+            "direction", best.direction, f"{profile}: the :{best.user} is at its end and acts on the :{best.item}"
+        )
     if rating.name is None:
         lines += entry("rating", None, rating.why)
     else:
@@ -126,7 +130,7 @@ def _feedback_part(connection: Connection, candidates: list[Candidate], profiles
     for other in candidates[1:_MOST_OTHERS]:
         turned = ', direction = "item_to_user"' if other.direction == "item_to_user" else ""
         lines += comment(
-            f"Feedback as well, perhaps: {other.profile}, {counted(other.profile.n, 'relationship')}. "
+            f"Perhaps also feedback: {other.profile}, {counted(other.profile.n, 'relationship')}. "
             f'To use it instead: [user] label = "{other.user}", [item] label = "{other.item}", '
             f'type = "{other.profile.name}"{turned}.'
         )
@@ -143,8 +147,8 @@ def _feedback_part(connection: Connection, candidates: list[Candidate], profiles
 def _no_feedback(profiles: list[TypeProfile]) -> list[str]:
     seen = ", ".join(str(one) for one in profiles[:8])
     lines = comment(
-        f"No feedback found: none of the types looks like users acting on items (seen: {seen}). Embeddings can be "
-        "trained without; a recommender needs type, and rating, timestamp and like where there are any."
+        f"No feedback found: no type looks like users acting on items (types: {seen}). Embeddings do not need it. "
+        "Recommenders need type and, if the graph has them, rating, like_threshold and timestamp."
     )
     for sentence in near_misses(profiles):
         lines += comment(f"Note: {sentence}")
@@ -152,7 +156,7 @@ def _no_feedback(profiles: list[TypeProfile]) -> list[str]:
 
 
 def _hub(profiles: list[TypeProfile]) -> str:
-    """Return the label that most relationships touch."""
+    """Return the label with the most relationships."""
     touched: Counter[str] = Counter()
     for one in profiles:
         for label in {one.heads, one.tails} - {None}:

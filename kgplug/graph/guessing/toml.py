@@ -15,12 +15,12 @@ def toml_string(text: str) -> str:
 
 
 def toml_key(text: str) -> str:
-    """Return text as a TOML key, quoted where it must be."""
+    """Return text as a TOML key, quoted if necessary."""
     return text if _BARE.fullmatch(text) else toml_string(text)
 
 
 def comment(text: str) -> list[str]:
-    """Return text as comment lines, at most 110 characters wide where words allow; control characters are escaped."""
+    """Return text as comment lines of up to 110 characters, with control characters escaped."""
     lines = [""]
     for word in toml_string(text)[1:-1].replace('\\"', '"').split(" "):
         if lines[-1] and len(lines[-1]) + len(word) + 1 > _WIDTH:
@@ -30,7 +30,7 @@ def comment(text: str) -> list[str]:
 
 
 def entry(key: str, value: str | float | list[str] | None, why: str) -> list[str]:
-    """Return the lines of one entry, its reason above it; an entry without a value stands as a comment."""
+    """Return the lines of one entry below its reason. An entry without a value is a comment."""
     if value is None:
         return [*comment(why), f"# {toml_key(key)} ="]
     if isinstance(value, list):

@@ -1,7 +1,7 @@
-"""Guess which property of a feedback type is the rating and which the time, by what the reader makes of the values.
+"""Guess which properties of a feedback type are the rating and the time.
 
-The expressions are the reader's own (`kgplug.graph.reading.feedback`), so what is guessed here can be read. Names and
-samples choose the properties to look at; the values of those are judged on up to a million relationships of the type.
+The expressions are the reader's own (`kgplug.graph.reading`), so that guessed properties can be read. Names and samples
+choose the properties. Their values are checked on up to a million relationships of the type.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from kgplug.graph.guessing.words import (
 )
 from kgplug.graph.ownership import not_own
 from kgplug.graph.queries import quote
-from kgplug.graph.reading.feedback import rating_of
+from kgplug.graph.reading.ratings import rating_of
 from kgplug.graph.reading.times import find_times, timestamp_of
 
-_MOST_JUDGED = 1_000_000  # relationships of a type whose values are judged
+_MOST_JUDGED = 1_000_000  # relationships of a type whose values are checked
 _SHOWN_TEXT = 40  # characters of an example
 _LIKE_SHARE = 0.7  # of the top of a rating scale: 4 of 5, 7 of 10, 70 of 100
-_EARLIEST = 1e8  # as seconds since 1970; below are years and dates written as numbers, such as 20240131
+_EARLIEST = 1e8  # seconds since 1970; smaller numbers are years or dates such as 20240131
 _TIMES_FROM_TEXT = (
     "datetime({value})",
     "datetime(replace(trim({value}), ' ', 'T'))",
@@ -53,7 +53,7 @@ _ZERO_OR_ONE = ("0", "1", "-1", "0.0", "1.0", "-1.0")
 
 @dataclass(frozen=True)
 class Rating:
-    """A guessed rating property: its name, the least value of a like, and why."""
+    """A guessed rating property: its name, the lowest value of a like, and the reason."""
 
     name: str | None
     like_threshold: float | None
@@ -62,15 +62,15 @@ class Rating:
 
 @dataclass(frozen=True)
 class Values:
-    """What the reader makes of a property of a feedback type.
+    """What the reader would get from a property of a feedback type.
 
     Attributes:
-        n: relationships looked at.
-        missing: how many lack the property.
-        unusable: how many have a value that the reader refuses.
-        not_finite: how many of these are numbers all the same: infinite, NaN, or too large.
-        example: such a value, in words.
-        n_different, least, least_above_zero, most: of the usable values.
+        n: number of relationships checked.
+        missing: number without the property.
+        unusable: number with a value that the reader refuses.
+        not_finite: number of unusable values that are numbers: infinite, NaN or too large.
+        example: an unusable value, as text.
+        n_different, least, least_above_zero, most: statistics of the usable values.
     """
 
     n: int
@@ -90,12 +90,12 @@ class Values:
 
     @property
     def wrong_numbers(self) -> bool:
-        """Whether all values are numbers and some cannot be used: these are to be corrected, not passed over."""
+        """Whether all values are numbers and some are unusable. These should be corrected, not ignored."""
         return self.missing == 0 < self.unusable == self.not_finite
 
 
 def sampled_signs(connection: Connection, profiles: list[TypeProfile]) -> dict[str, tuple[str | None, str | None]]:
-    """Return type → names of the properties that look like its rating and its time, by the sample; one query."""
+    """Return type → names of the properties that look like its rating and time in the sample, with one query."""
     lists = [
         {
             "type": one.name,
@@ -122,34 +122,34 @@ def sampled_signs(connection: Connection, profiles: list[TypeProfile]) -> dict[s
 
 
 def guess_rating(connection: Connection, profile: TypeProfile) -> Rating:
-    """Return the rating property of a feedback type, and from which value on it is a like."""
+    """Return the rating property of a feedback type, with the lowest value of a like."""
     notes = []
     for name in _rating_names(profile):
         values = _judge(connection, profile, name, "rating")
         if values.wrong_numbers and values.n_different > 1:
             rating = _rating(name, values, boolean=False)
-            wrong = _to_be_corrected(values, "no finite numbers")
+            wrong = _to_be_corrected(values, "not finite numbers")
             return Rating(name, rating.like_threshold, f"{wrong}. {rating.why}")
         if not values.whole:
             notes.append(_unusable_rating(connection, profile, name, values))
         elif values.n_different == 1 and not (values.most == 0 and _says_whether_liked(profile, name)):
-            notes.append(f"{name} is always {values.most:g}: every relationship is a like")
+            notes.append(f"{name} is always {values.most:g}, so every relationship is a like")
         else:
             return _rating(name, values, boolean=_boolean(profile.properties[name]))
     if not notes:
-        notes = ["no property looks like a rating: every relationship is a like"]
+        notes = ["no property looks like a rating, so every relationship is a like"]
     elif "always" not in notes[-1]:
-        notes.append("without a rating every relationship is a like")
+        notes.append("without a rating, every relationship is a like")
     return Rating(None, None, "; ".join([*notes, *_other_properties(profile)]))
 
 
 def guess_timestamp(connection: Connection, profile: TypeProfile) -> tuple[str | None, str]:
-    """Return the timestamp property of a feedback type, and why."""
+    """Return the timestamp property of a feedback type, and the reason."""
     notes = []
     for name in _time_names(profile):
         values = _judge(connection, profile, name, "timestamp")
         if values.wrong_numbers and values.n_different > 0:
-            return name, _to_be_corrected(values, "no times since 1970")
+            return name, _to_be_corrected(values, "not times since 1970")
         if not values.whole:
             notes.append(_unusable_time(connection, profile, name, values))
         elif _temporal(profile.properties[name]):
@@ -162,7 +162,7 @@ def guess_timestamp(connection: Connection, profile: TypeProfile) -> tuple[str |
 
 
 def _rating_names(profile: TypeProfile) -> list[str]:
-    """Return the properties that may be the rating, by name, then yes-or-no ones that say whether it is a like."""
+    """Return the properties that may be the rating by their name, then yes-or-no properties that mean a like."""
     names = sorted(name for name in profile.properties if quotable(name))
     rated = [name for name in names if mentions(name, RATING_WORDS) and not _temporal(profile.properties[name])]
     liked = [name for name in names if _says_whether_liked(profile, name)]
@@ -170,7 +170,7 @@ def _rating_names(profile: TypeProfile) -> list[str]:
 
 
 def _says_whether_liked(profile: TypeProfile, name: str) -> bool:
-    """Return whether a property is yes or no, 1 or 0, and by its name or as a boolean says that something is liked."""
+    """Return whether a property means a like: yes or no, 1 or 0 with a fitting name, or a boolean."""
     values = profile.properties[name]
     if _boolean(values):
         return mentions(name, LIKE_WORDS | RATING_WORDS)
@@ -179,7 +179,7 @@ def _says_whether_liked(profile: TypeProfile, name: str) -> bool:
 
 
 def _time_names(profile: TypeProfile) -> list[str]:
-    """Return the properties that may be the time: temporal ones, then those called so that are no small numbers."""
+    """Return the properties that may be the time: temporal ones, then large numbers and texts with a fitting name."""
     names = sorted(name for name in profile.properties if quotable(name))
     temporal = [name for name in names if _temporal(profile.properties[name])]
     called = [name for name in names if mentions(name, TIME_WORDS) and not _small(profile.properties[name])]
@@ -187,24 +187,27 @@ def _time_names(profile: TypeProfile) -> list[str]:
 
 
 def _judge(connection: Connection, profile: TypeProfile, name: str, setting: str) -> Values:
-    """Judge a property of a type by the reader's own expression."""
+    """Check a property of a type with the reader's own expression."""
     value = f"r.{quote(name)}"
     number = rating_of(value) if setting == "rating" else timestamp_of(value)
+    boolean = "CASE WHEN number IS NOT NULL AND toFloatOrNull(value) IS NULL THEN toBooleanOrNull(value) END"
     (row,) = connection.rows(
         f"MATCH {_judged(connection, profile)} WITH r LIMIT $rows WITH {value} AS value, {number} AS number "
         "WITH value, CASE WHEN isNaN(number) THEN null ELSE number END AS number "
         "RETURN count(*) AS n, count(value) AS present, count(number) AS usable, count(DISTINCT number) AS different, "
         "min(number) AS least, max(number) AS most, min(CASE WHEN number > 0 THEN number END) AS least_above_zero, "
         "count(CASE WHEN number IS NULL AND toFloatOrNull(value) IS NOT NULL THEN 1 END) AS not_finite, "
+        f"count({boolean}) AS booleans, head(collect({boolean})[..1]) AS boolean, "
         "head(collect(CASE WHEN value IS NOT NULL AND number IS NULL THEN value END)[..1]) AS example",
         rows=_MOST_JUDGED,
     )
+    mixed = row["booleans"] and (row["least"] < 0 or row["most"] > 1 or row["different"] > 2)
     return Values(
         row["n"],
         row["n"] - row["present"],
-        row["present"] - row["usable"],
+        row["present"] - row["usable"] + (row["booleans"] if mixed else 0),
         row["not_finite"],
-        repr(_short(row["example"])),
+        repr(row["boolean"] if mixed else _short(row["example"])),
         row["different"],
         math.nan if row["least"] is None else row["least"],
         row["least_above_zero"],
@@ -214,10 +217,12 @@ def _judge(connection: Connection, profile: TypeProfile, name: str, setting: str
 
 def _rating(name: str, values: Values, *, boolean: bool) -> Rating:
     if boolean:
-        return Rating(name, 1.0, f"{name} is true or false in {values.n:,} looked at: true is a like, false a dislike")
+        return Rating(
+            name, 1.0, f"{name} is true or false on {values.n:,} relationships: true is a like, false a dislike"
+        )
     like_threshold = _like_threshold(values)
-    span = f"{name} runs from {values.least:g} to {values.most:g} in {values.n:,} looked at"
-    return Rating(name, like_threshold, f"{span}; a like from {like_threshold:g} on is a guess by that scale")
+    span = f"{name} runs from {values.least:g} to {values.most:g} on {values.n:,} relationships"
+    return Rating(name, like_threshold, f"{span}; that {like_threshold:g} is a like is a guess from this scale")
 
 
 def _like_threshold(values: Values) -> float:
@@ -234,8 +239,8 @@ def _like_threshold(values: Values) -> float:
 def _to_be_corrected(values: Values, what: str) -> str:
     of = f"{values.unusable:,} of {values.n:,}"
     return (
-        f"CORRECT THESE: the values of {of} relationships are {what} (found {values.example}); "
-        "`kgplug check` names them"
+        f"CORRECT THESE: the values of {of} relationships are {what} (found {values.example}). "
+        "`kgplug check` lists them"
     )
 
 
@@ -260,14 +265,14 @@ def _unusable_time(connection: Connection, profile: TypeProfile, name: str, valu
 
 def _missing(profile: TypeProfile, name: str, values: Values, *, entry: str) -> str:
     return (
-        f"{name} is missing on {values.missing:,} of {values.n:,}, and the reader needs it on all. Find them: "
-        f"MATCH {_pattern(profile)} WHERE r.{quote(name)} IS NULL RETURN r; once they have one, set "
-        f'{entry} = "{name}"' + (" and like" if entry == "rating" else "")
+        f"{name} is missing on {values.missing:,} of {values.n:,} relationships, and all need it. Find them: "
+        f"MATCH {_pattern(profile)} WHERE r.{quote(name)} IS NULL RETURN r; then add it and set "
+        f'{entry} = "{name}"' + (" and like_threshold" if entry == "rating" else "")
     )
 
 
 def _conversion(connection: Connection, profile: TypeProfile, name: str, conversions: Iterable[str]) -> str | None:
-    """Return the first expression that makes all texts of a property usable; None where none does."""
+    """Return the first expression that makes all texts of a property usable; None if there is none."""
     if not all(isinstance(value, str) for value in profile.properties[name]):
         return None
     value = f"r.{quote(name)}"
@@ -280,7 +285,7 @@ def _conversion(connection: Connection, profile: TypeProfile, name: str, convers
         )
         try:
             (row,) = connection.rows(query, rows=_MOST_JUDGED)
-        except GraphError:  # a text that the expression cannot read
+        except GraphError:  # the expression cannot read a text
             continue
         if row["n"] == row["converted"]:
             return expression
@@ -292,7 +297,7 @@ def _store(profile: TypeProfile, name: str, expression: str) -> str:
 
 
 def _other_properties(profile: TypeProfile) -> list[str]:
-    """Return what else could be made a rating: counts, other yes-or-no properties, dislikes."""
+    """Return sentences on properties that could become a rating: counts, other yes-or-no properties, dislikes."""
     rest = [name for name in sorted(profile.properties) if quotable(name) and name not in _rating_names(profile)]
     notes = []
     for name in rest:
@@ -300,10 +305,10 @@ def _other_properties(profile: TypeProfile) -> list[str]:
         if len(values) < profile.n_sampled:
             continue
         if mentions(name, COUNT_WORDS) and _numeric(values):
-            notes.append(f'{name} counts something: for a like from 3 on, set rating = "{name}" and like_threshold = 3')
+            notes.append(f'{name} is a count: for likes from 3 on, set rating = "{name}" and like_threshold = 3')
         elif _boolean(values) and mentions(name, DISLIKE_WORDS):
             store = f"MATCH {_pattern(profile)} SET r.liked = NOT r.{quote(name)}"
-            notes.append(f'{name} says what is not liked: {store}, then set rating = "liked" and like_threshold = 1')
+            notes.append(f'{name} means a dislike: {store}, then set rating = "liked" and like_threshold = 1')
         elif _boolean(values):
             notes.append(f'{name} is true or false: if true means a like, set rating = "{name}" and like_threshold = 1')
     return notes[:2]
@@ -315,13 +320,13 @@ def _pattern(profile: TypeProfile) -> str:
 
 
 def _judged(connection: Connection, profile: TypeProfile) -> str:
-    """Return the pattern of a type's relationships that are not kgplug's, with its condition if there is one."""
+    """Return the pattern of a type's relationships except kgplug's own, with a condition if needed."""
     others = not_own(connection, profile.name)
     return f"{_pattern(profile)} WHERE {others}" if others else _pattern(profile)
 
 
 def _boolean(values: list[Any]) -> bool:
-    """Return whether all values are true or false, as such or as text."""
+    """Return whether all values are true or false, also as text."""
     return all(isinstance(value, bool) or str(value).strip().lower() in ("true", "false") for value in values)
 
 
@@ -330,7 +335,7 @@ def _numeric(values: list[Any]) -> bool:
 
 
 def _small(values: list[Any]) -> bool:
-    """Return whether all values are numbers, or numbers as text, too small for a time since 1970."""
+    """Return whether all values are numbers, or numbers as text, that are too small for a time since 1970."""
     try:
         return all(isinstance(value, bool) or abs(float(value)) < _EARLIEST for value in values)
     except (TypeError, ValueError):
@@ -342,7 +347,7 @@ def _temporal(values: list[Any]) -> bool:
 
 
 def _as_parameter(values: list[Any]) -> list[Any]:
-    """Return values that the driver can send: short, and without dates too far away for it."""
+    """Return values that the driver can send: shortened, and without dates that it cannot represent."""
     return [_short(value) for value in values if not isinstance(value, FarTime)]
 
 

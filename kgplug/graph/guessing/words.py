@@ -1,4 +1,4 @@
-"""Words by which people name users, feedback, ratings, times and counts in their graphs."""
+"""Words for users, feedback, ratings, times and counts in the names of a graph."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ def words_of(name: str) -> set[str]:
 
 
 def mentions(name: str, words: frozenset[str]) -> bool:
-    """Return whether a name has one of the words; Chinese ones may stand anywhere in it."""
+    """Return whether a name contains one of the words. Chinese words may be anywhere in it."""
     return bool(words_of(name) & words) or any(not word.isascii() and word in name for word in words)
 
 
 def is_passive(name: str) -> bool:
-    """Return whether a type's name says that its end acts on its start: "LIKED_BY", "boughtBy", "WATCHEDBY"."""
+    """Return whether a type's name means that its end acts on its start: "LIKED_BY", "boughtBy", "WATCHEDBY"."""
     words = _ordered(name)
     if not words:
         return False
@@ -25,7 +25,7 @@ def is_passive(name: str) -> bool:
 
 
 def names_agent(name: str) -> bool:
-    """Return whether a type is named after who acts: "HAS_READER", "viewer", "CUSTOMER_OF"."""
+    """Return whether a type is named after the user: "HAS_READER", "viewer", "CUSTOMER_OF"."""
     return mentions(name, USER_WORDS)
 
 
@@ -76,7 +76,7 @@ DISLIKE_WORDS = _words(
     "not no dislike dislikes disliked hated negative downvote downvoted down skipped thumbsdown 不 不喜欢"
 )
 TIME_WORDS = _words("timestamp time date datetime at created on when ts since updated 时间 日期")
-# What people write for true and false, beside the words that Neo4j itself understands.
+# Words for true and false, in addition to those that Neo4j understands.
 YES_WORDS = ("yes", "y", "t", "up", "like", "liked", "positive")
 NO_WORDS = ("no", "n", "f", "down", "dislike", "disliked", "negative")
 COUNT_WORDS = _words("count counts plays times quantity qty amount number weight frequency hours 次数 数量")

@@ -1,4 +1,4 @@
-"""Unique keys in the database: reuse what is there, make what is missing, explain what is in the way."""
+"""Uniqueness constraints on keys: reuse existing ones, create missing ones, explain what blocks them."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ _INDEX_WAIT_S = 600
 
 
 def ensure_unique_keys(connection: Connection, key_of: Mapping[str, str]) -> list[str]:
-    """Make the key property of each label unique and wait until its index serves.
+    """Make the key property of each label unique and wait until its index is online.
 
     Args:
         connection: to the database.
         key_of: label → key property.
 
     Returns:
-        The labels that had no such constraint before; one of another name counts as being there.
+        The labels that got a new constraint. An existing constraint counts whatever its name.
 
     Raises:
         DataError: two nodes share a key.
-        GraphError: an index is in the way, or the server refuses.
+        GraphError: an index blocks the constraint, or the server refuses.
     """
     present = {
         (row["label"], row["property"])
@@ -54,8 +54,8 @@ def _create(connection: Connection, label: str, key: str) -> None:
         code = getattr(error.__cause__, "code", "") or ""
         if code.endswith("IndexAlreadyExists"):
             raise GraphError(
-                f"The plain index on :{label}({key}) is in the way of a uniqueness constraint; drop it "
-                f"(DROP INDEX {_index_name(connection, label, key)}) and import again: the constraint brings its own."
+                f"The plain index on :{label}({key}) blocks a uniqueness constraint, which has its own index. Drop it "
+                f"(DROP INDEX {_index_name(connection, label, key)}), then import again."
             ) from error
         if code.endswith(("ConstraintCreationFailed", "ConstraintValidationFailed")):
             raise DataError(_duplicate_sentence(connection, label, key)) from error
@@ -79,6 +79,6 @@ def _duplicate_sentence(connection: Connection, label: str, key: str) -> str:
     )
     example = f"{found[0]['n']} of them have {key} = {found[0]['key']!r}" if found else "some share one"
     return (
-        f"The {label} nodes in the database need a unique {key}, but {example}. "
+        f"Expected a unique {key} on the :{label} nodes in the database, but {example}. "
         "Merge or delete them, then import again."
     )

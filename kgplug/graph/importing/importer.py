@@ -1,4 +1,4 @@
-"""Import a folder of CSV files: constraints, then LOAD CSV where the server can read our files, else parameters."""
+"""Import a folder of CSV files: constraints, then LOAD CSV if the server can read our files, otherwise parameters."""
 
 from __future__ import annotations
 
@@ -35,24 +35,24 @@ if TYPE_CHECKING:
 
     Counters = Counter[str]
 
-FILE_ROWS = 50_000  # rows a LOAD CSV: bounds the disk space of the copy, and paces the progress bar
-BATCH_ROWS = 5_000  # rows a transaction where they travel as parameters
+FILE_ROWS = 50_000  # rows per LOAD CSV: limits the disk space of the copy, and the steps of the progress bar
+BATCH_ROWS = 5_000  # rows per transaction when they are sent as parameters
 _COUNTED = ("nodes_created", "relationships_created", "properties_set", "labels_added")
-_ESCAPED_QUOTE = b'\\"'  # what LOAD CSV takes it for, unless the server is set otherwise
+_ESCAPED_QUOTE = b'\\"'  # LOAD CSV reads this as a quote, unless the server is configured otherwise
 _STAGING = "kgplug-import-"
 
 
 @dataclass(frozen=True)
 class FileReport:
-    """What the import of one file did.
+    """The result of importing one file.
 
     Attributes:
         name: e.g. "nodes/Movie.csv".
         rows: rows in the file.
-        created: nodes or relationships that were not there before.
-        properties_set: properties written, those of created ones included.
-        labels_added: labels written, those of created nodes included.
-        seconds: time it took.
+        created: number of new nodes or relationships.
+        properties_set: number of written properties, including those of new nodes and relationships.
+        labels_added: number of written labels, including those of new nodes.
+        seconds: duration.
     """
 
     name: str
@@ -65,13 +65,13 @@ class FileReport:
 
 @dataclass(frozen=True)
 class ImportReport:
-    """What an import did.
+    """The result of an import.
 
     Attributes:
-        files: one entry a file, in the order of import.
-        constraints: labels whose key was made unique.
+        files: one entry per file, in the order of import.
+        constraints: labels that got a uniqueness constraint.
         transport: "LOAD CSV" or "parameters".
-        seconds: time of the whole import, checking included.
+        seconds: duration of the whole import, including the checks.
     """
 
     files: tuple[FileReport, ...]
@@ -100,7 +100,7 @@ class ImportReport:
 
     @property
     def changed(self) -> bool:
-        """Whether the database is different from before."""
+        """Whether the import changed the database."""
         return bool(self.constraints) or any(
             file.created or file.properties_set or file.labels_added for file in self.files
         )
@@ -116,20 +116,20 @@ def import_folder(
 ) -> ImportReport:
     """Import a folder in the layout of docs/import.md. Importing it again changes nothing.
 
-    Every row of every file is checked before the first write. An import that was interrupted is
-    completed by running it again.
+    All rows of all files are checked before the first write. To complete an interrupted import, run
+    it again.
 
     Args:
         connection: to the database.
         folder: on this machine.
-        separator: of the columns, in all files: the character or its name.
-        rejected: CSV file to write where rows are bad: file, line, column, problem and the row of each.
-        progress: whether to show bars; None shows them on a terminal only.
+        separator: separator of the columns in all files, as a character or its name.
+        rejected: CSV file to write for bad rows, with the file, line, column, problem and content of each.
+        progress: show bars. None: only on a terminal.
 
     Raises:
-        UsageError: no such folder, an address instead of a folder, or a name Cypher cannot hold.
-        DataError: a bad name, header or row (file, line and column are named), or nodes in the
-            database that share a key.
+        UsageError: there is no such folder, it is a URL, or a name cannot be written in Cypher.
+        DataError: a name, header or row is bad (the message names file, line and column), or nodes in
+            the database share a key.
         GraphError: the server refuses.
     """
     started = time.perf_counter()
@@ -140,7 +140,7 @@ def import_folder(
     queries = [load_query(table, key_of) for table in checked]
     constraints = ensure_unique_keys(connection, key_of)
     files = []
-    rest = "The same command, given again, completes the import."
+    rest = "Run the same command again to complete the import."
     with when_interrupted(lambda: rest), _bar("Importing", sum(table.n_rows for table in checked), progress) as bar:
         for table, query in zip(checked, queries, strict=True):
             bar.show(table.table.name)
@@ -171,7 +171,7 @@ def _import_file(connection: Connection, checked: CheckedTable, query: LoadQuery
 
 
 def _load_parameters(connection: Connection, table: Table, query: LoadQuery) -> Iterator[tuple[int, Counters]]:
-    """Send the rows of a file with the query; yield (rows, counters) for each transaction."""
+    """Send the rows of a file as parameters; yield (number of rows, counters) for each transaction."""
     for rows in _blocks(table, BATCH_ROWS):
         yield len(rows), _load_rows(connection, table, query, rows)
 
@@ -184,7 +184,7 @@ def _load_rows(connection: Connection, table: Table, query: LoadQuery, rows: lis
 
 
 def _load_files(connection: Connection, table: Table, query: LoadQuery) -> Iterator[tuple[int, Counters]]:
-    """Let the server read copies of parts of a file; yield (rows, counters) for each part."""
+    """Let the server read copies of parts of a file; yield (number of rows, counters) for each part."""
     with _staging(cast("Path", connection.import_dir)) as folder:
         for number, rows in enumerate(_blocks(table, FILE_ROWS)):
             part = folder / f"part-{number}.csv"
@@ -200,23 +200,23 @@ def _load_files(connection: Connection, table: Table, query: LoadQuery) -> Itera
 
 
 def _write_part(part: Path, table: Table, rows: list[list[str]]) -> None:
-    """Write rows of a file for the server to read."""
+    """Write rows of a file for LOAD CSV."""
     try:
         with part.open("w", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file)  # ends lines with \r\n, and so quotes cells that hold either
+            writer = csv.writer(file)  # ends lines with \r\n, so it quotes cells that contain either
             writer.writerow([column.header for column in table.columns])
             writer.writerows(rows)
     except OSError as error:
-        how = "make room" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "correct that"
+        how = "free some space" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "correct this"
         raise GraphError(
             f"A copy of {table.name} for the server could not be written to {part.parent.parent}: {error.strerror}. "
-            f"What is in the graph stays; {how}, then import again, which completes it."
+            f"The graph keeps what was imported. To complete the import, {how} and import again."
         ) from error
 
 
 def _blocks(table: Table, block_rows: int) -> Iterator[list[list[str]]]:
-    """Yield the rows of a file in blocks. Relationships are sorted by their tail, which saves the server a third
-    of its time; of rows for the same pair the last stays the last.
+    """Yield the rows of a file in blocks. Relationships are sorted by tail, which saves a third of the server's time.
+    Rows of the same pair keep their order.
     """
     for block in read_blocks(table, block_rows):
         if table.kind != NODES:
@@ -243,7 +243,7 @@ def _load_csv(connection: Connection, query: LoadQuery, address: str) -> Counter
 
 @contextmanager
 def _staging(import_dir: Path) -> Iterator[Path]:
-    """Make a private folder inside the server's import folder and remove it afterwards, with those of dead imports."""
+    """Create a private folder in the server's import folder and delete it afterwards, also those of dead imports."""
     for old in import_dir.glob(f"{_STAGING}*"):
         owner = old.name.removeprefix(_STAGING).split("-")[0]
         if owner.isdecimal() and not psutil.pid_exists(int(owner)):

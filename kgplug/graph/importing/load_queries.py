@@ -1,4 +1,4 @@
-"""The Cypher that loads one CSV file: a shipped LOAD CSV query with the names of that file in it."""
+"""The Cypher that loads one CSV file: a shipped LOAD CSV query with the names of that file."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _POINT = (
     f"CASE size(split({{}}, ' ')) WHEN 3 THEN point({{{_XY}}}) "
     f"WHEN 4 THEN point({{{_XY}, z: toFloat(split({{}}, ' ')[3])}}) END"
 )
-_CONVERSIONS = {  # of a cell as `csv_values.as_sent` gives it
+_CONVERSIONS = {  # of a cell in the form of `csv_values.as_sent`
     "string": "{}",
     "int": "toInteger({})",
     "float": "toFloat({})",
@@ -30,12 +30,12 @@ _CONVERSIONS = {  # of a cell as `csv_values.as_sent` gives it
 
 @dataclass(frozen=True)
 class LoadQuery:
-    """How one file gets into the database.
+    """The queries that load one file.
 
     Attributes:
         from_file: query with LOAD CSV; parameters $file and those below.
-        from_rows: the same for rows given as $rows, a list of {header: cell or null}.
-        parameters: values that both need.
+        from_rows: the same query for the parameter $rows, a list of {header: cell or null}.
+        parameters: parameters of both queries.
     """
 
     from_file: str
@@ -54,13 +54,13 @@ def load_query(checked: CheckedTable, key_of: Mapping[str, str]) -> LoadQuery:
         UsageError: a label, type or property name cannot be written in Cypher.
     """
     parts = _node_parts(checked) if checked.table.kind == NODES else _relationship_parts(checked.table, key_of)
-    text = _exchange(load("load_nodes" if checked.table.kind == NODES else "load_relationships"), parts)
+    text = _replaced(load("load_nodes" if checked.table.kind == NODES else "load_relationships"), parts)
     parameters: dict[str, object] = {"labels": list(checked.more_labels)} if checked.more_labels else {}
     return LoadQuery(text, _from_rows(text), parameters)
 
 
 def _node_parts(checked: CheckedTable) -> dict[str, str]:
-    """Return what stands in load_nodes.cypher and what to put there, in the order of its text."""
+    """Return text of load_nodes.cypher → its replacement, in the order of the query."""
     key = checked.table.keys[0]
     return {
         "toInteger(row.`id:int`)": _value(key),
@@ -72,7 +72,7 @@ def _node_parts(checked: CheckedTable) -> dict[str, str]:
 
 
 def _relationship_parts(table: Table, key_of: Mapping[str, str]) -> dict[str, str]:
-    """Return what stands in load_relationships.cypher and what to put there, in the order of its text."""
+    """Return text of load_relationships.cypher → its replacement, in the order of the query."""
     head, tail = table.labels
     return {
         "toInteger(row.`user:int`)": _value(table.keys[0]),
@@ -85,10 +85,10 @@ def _relationship_parts(table: Table, key_of: Mapping[str, str]) -> dict[str, st
     }
 
 
-def _exchange(text: str, parts: Mapping[str, str]) -> str:
-    """Exchange parts of a shipped query; what is put in is never searched, whatever names it holds.
+def _replaced(text: str, parts: Mapping[str, str]) -> str:
+    """Replace parts of a shipped query. Inserted names are never searched for further parts.
 
-    A part "// name" stands for the lines between that mark and "// end of name".
+    A part "// name" means the lines from this mark to "// end of name".
     """
     done = []
     for part, new in parts.items():
@@ -106,7 +106,7 @@ def _lines(lines: list[str]) -> str:
 
 
 def _from_rows(text: str) -> str:
-    """Turn a LOAD CSV query into one over $rows, for a managed transaction."""
+    """Turn a LOAD CSV query into a query on $rows, for a managed transaction."""
     text = text.replace("LOAD CSV WITH HEADERS FROM $file AS row\nCALL (row) {\n", "UNWIND $rows AS row\n", 1)
     return text[: text.rindex("} IN TRANSACTIONS")]
 
@@ -125,7 +125,7 @@ def _label_lines(checked: CheckedTable) -> list[str]:
 
 
 def _value(column: Column) -> str:
-    """Return the expression for a cell's value; an empty cell is null."""
+    """Return the expression of a cell's value; an empty cell is null."""
     cell = f"row.{quote(column.header)}"
     conversion = _CONVERSIONS[column.type]
     if not column.is_list:

@@ -1,12 +1,12 @@
-"""Read many relationships and nodes at once, in chunks that bound the memory of server and client.
+"""Read many relationships and nodes at once, in chunks that limit the memory of server and client.
 
-The driver unpacks a list value by value in Python, which is what limits a read. So the server writes the rows of
-a chunk as text, some dozens a string, and numpy parses them: several times faster than lists of integers
-(`benchmarks/neo4j_io.py` has both).
+The driver unpacks lists value by value in Python, which limits the speed. So the server writes the rows of a chunk
+as text, some dozens per string, and numpy parses them. This is several times faster than lists of integers
+(`benchmarks/neo4j_io.py` measures both).
 
-Inside one read nodes go by their internal id, which is the only place where kgplug uses `id()`; it is deprecated,
-so where a server refuses it, or gives out ids so sparse that stepping through them is slower, rows are streamed
-with `elementId()` instead.
+Within one read, nodes are identified by their internal id. This is the only place where kgplug uses `id()`, which is
+deprecated. If a server refuses it, or if the ids are so sparse that stepping through them is slower, rows are
+streamed with `elementId()`.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 _R = TypeVar("_R")
 
-_CHUNK_ROWS = 200_000  # relationships or ids that one query handles
-_CHUNK_NODES = 50_000  # nodes whose keys one query returns
-_SESSIONS = 2  # one is unpacked while the other is served
-_ROWS_A_TEXT = 40  # more make the server copy long strings, fewer make the driver unpack many
-_MOST_IDS_A_ROW = 20  # sparser ids are not stepped through
+_CHUNK_ROWS = 200_000  # relationships or ids per query
+_CHUNK_NODES = 50_000  # nodes per query when keys are read
+_SESSIONS = 2  # one is unpacked while the server works on the other
+_ROWS_A_TEXT = 40  # more: the server copies long strings; fewer: the driver unpacks many
+_MOST_IDS_A_ROW = 20  # sparser ids are streamed
 
 
 @dataclass(frozen=True)
@@ -44,10 +44,10 @@ class Wanted:
     """Relationships to read.
 
     Attributes:
-        types: type → how many there are at most.
-        others: the other types of the database, with their numbers.
+        types: type → maximum number of relationships.
+        others: the other types of the database → number of relationships.
         where: a condition on a, r and b in (a)-[r]->(b), "" for none.
-        values: expressions on r that give numbers, never null.
+        values: expressions on r that return numbers, never null.
     """
 
     types: dict[str, int]
@@ -57,7 +57,7 @@ class Wanted:
 
     @property
     def n(self) -> int:
-        """How many relationships there are at most."""
+        """Maximum number of relationships."""
         return sum(self.types.values())
 
 
@@ -66,9 +66,9 @@ class Edges:
     """Relationships as read, in no particular order.
 
     Attributes:
-        types: of which there are any, sorted.
+        types: types that occur, sorted.
         codes: int64 (n,), the position of each relationship's type in `types`.
-        heads, tails: int64 (n,), ids of the ends, good within one reader.
+        heads, tails: int64 (n,), ids of the ends, valid within one reader.
         values: float64 (n, n_values).
     """
 
@@ -81,7 +81,7 @@ class Edges:
 
 @dataclass(frozen=True, eq=False)
 class _Part:
-    """What one query gave: some types, how many rows of each follow one another, and the rows (n, 2 + n_values)."""
+    """The result of one query: types, the number of consecutive rows of each, and the rows (n, 2 + n_values)."""
 
     types: list[str]
     counts: list[int]
@@ -93,10 +93,10 @@ class Nodes:
     """Nodes as read.
 
     Attributes:
-        ids: as the ends of `Edges`, (n,).
-        codes: int64 (n,), what the caller's expression gave.
-        keys: object (n,), the key property, an empty list where the node has none.
-        texts: object (n,), a further property if one was asked for, "" where the node has none.
+        ids: (n,), as the ends of `Edges`.
+        codes: int64 (n,), values of the caller's expression.
+        keys: object (n,), the key property; an empty list for a node without one.
+        texts: object (n,), a further property if requested; "" for a node without it.
     """
 
     ids: np.ndarray
@@ -110,8 +110,8 @@ class BulkReader:
 
     Args:
         connection: to the database.
-        chunk_rows: relationships or ids that one query handles.
-        internal_ids: whether to use `id()`; None finds out.
+        chunk_rows: relationships or ids per query.
+        internal_ids: whether to use `id()`. None: ask the server.
     """
 
     def __init__(
@@ -126,11 +126,11 @@ class BulkReader:
     def edges(self, wanted: Wanted, advance: Callable[[int], object] = int) -> Edges:
         """Read relationships.
 
-        The number of queries follows from the number of relationships, not from that of types.
+        The number of queries depends on the number of relationships, not on the number of types.
 
         Args:
             wanted: which ones.
-            advance: told how many were read, for a progress bar.
+            advance: called with the number of relationships read, for a progress bar.
         """
         parts: list[_Part] = []
         for part in _in_parallel(lambda task: task(), self._edge_tasks(wanted)):
@@ -144,7 +144,7 @@ class BulkReader:
         Args:
             label: their label.
             key: their key property.
-            n: how many there are about, from the count store.
+            n: their approximate number, from the count store.
             text: a further property to read.
         """
         match = f"(n:{quote(label)})"
@@ -164,11 +164,11 @@ class BulkReader:
         return self._as_nodes(rows)
 
     def nodes(self, ids: np.ndarray, code: str, key: str, **parameters: Any) -> Nodes:
-        """Read some nodes; those that are gone are left out.
+        """Read some nodes, without those that no longer exist.
 
         Args:
             ids: (n,), as in `Edges`.
-            code: expression on n that gives an integer.
+            code: expression on n that returns an integer.
             key: expression on n and code, never null.
             parameters: of these expressions.
         """
@@ -181,7 +181,7 @@ class BulkReader:
         return self._as_nodes(list(rows))
 
     def count_labels(self, ids: np.ndarray) -> dict[str, int]:
-        """Count the labels of some nodes: label → nodes, most first."""
+        """Return label → number of the nodes that have it, the largest first."""
         rows = self._records(
             f"UNWIND $ids AS i MATCH (n) WHERE {self._id}(n) = i UNWIND labels(n) AS label "
             "RETURN label, count(*) AS n ORDER BY n DESC, label",
@@ -190,7 +190,7 @@ class BulkReader:
         return dict(rows)
 
     def _edge_tasks(self, wanted: Wanted) -> list[Callable[[], _Part]]:
-        """Cut the reading of relationships into pieces that run at the same time."""
+        """Divide the reading of relationships into tasks that run in parallel."""
         types = {name: n for name, n in wanted.types.items() if n}
         if len(types) > MOST_NAMES:  # a query that lists them would take longer to plan than to run
             if sum(wanted.types.values()) + sum(wanted.others.values()) <= self._chunk_rows:
@@ -204,7 +204,7 @@ class BulkReader:
         return tasks + (self._long_tasks(large, f"r{_alternatives(large)}", wanted) if large else [])
 
     def _groups(self, types: dict[str, int]) -> list[list[str]]:
-        """Put types together as long as their relationships make one chunk."""
+        """Group types whose relationships fit into one chunk."""
         groups: list[list[str]] = []
         room = 0
         for name, n in types.items():
@@ -216,7 +216,7 @@ class BulkReader:
         return groups
 
     def _long_tasks(self, types: dict[str, int], of_types: str, wanted: Wanted) -> list[Callable[[], _Part]]:
-        """Step through the ids of all relationships; stream them where their ids are not to be had."""
+        """Step through the ids of all relationships, or stream them if ids are not available."""
         limit = self._id_limit("MATCH ()-[r]->() RETURN max(id(r)) AS top, count(*) AS n")
         if limit is None:
             return [lambda: self._streamed(types, of_types, wanted)]
@@ -247,7 +247,7 @@ class BulkReader:
         return _Part([name for name, _, _ in found], [n for _, n, _ in found], table)
 
     def _as_text(self, wanted: Wanted) -> str:
-        """Return the end of a query that gives, for each type, the number of its rows, and the rows as text."""
+        """Return the end of a query: for each type, the number of rows, and the rows as text."""
         return (
             f"WITH type(r) AS name, collect({' + '.join(self._columns(wanted))}) AS rows "
             f"RETURN name, size(rows) AS n, [i IN range(0, size(rows) - 1, {_ROWS_A_TEXT}) | "
@@ -255,12 +255,12 @@ class BulkReader:
         )
 
     def _columns(self, wanted: Wanted) -> list[str]:
-        """Return the expressions that write one relationship as text: its ends and values, a space after each."""
+        """Return the expressions that write one relationship as text: its ends and values, each followed by a space."""
         columns = (f"{self._id}(a)", f"{self._id}(b)", *wanted.values)
         return [f"toString({column}) + ' '" for column in columns]
 
     def _parse(self, texts: Iterable[str], one: Wanted) -> np.ndarray:
-        """Return text as a table (n, 2 + n_values): int64 without values, float64 with (ids stay exact below 2**53)."""
+        """Return text as a table (n, 2 + n_values): int64 without values, else float64 (ids < 2**53 are exact)."""
         width, text = 2 + len(one.values), "".join(texts)
         kind = np.float64 if one.values else np.int64
         if self._internal:
@@ -273,7 +273,7 @@ class BulkReader:
         return f"{self._id}(n)", code, key
 
     def _id_limit(self, query: str) -> int | None:
-        """Return the number above all internal ids, or None where they cannot or should not be stepped through."""
+        """Return the upper limit of the internal ids; None if they cannot or should not be stepped through."""
         if not self._internal:
             return None
         top, n = self._first(query)
@@ -286,7 +286,7 @@ class BulkReader:
         return self._records(query, **parameters)[0]
 
     def _records(self, query: str, **parameters: Any) -> list[tuple[Any, ...]]:
-        """Run a query in a retried transaction; unlike `Connection.rows`, lists are handed on as they are."""
+        """Run a query in a transaction that is retried. Unlike `Connection.rows`, it returns lists unchanged."""
 
         def work(transaction: neo4j.ManagedTransaction) -> list[tuple[Any, ...]]:
             return [tuple(record.values()) for record in transaction.run(cast("Any", query), parameters)]
@@ -295,13 +295,13 @@ class BulkReader:
             return session.execute_read(work)
 
     def _stream(self, query: str, **parameters: Any) -> Iterator[tuple[Any, ...]]:
-        """Run a query and hand on its rows as they come, without holding them."""
+        """Run a query and yield its rows as they arrive, without storing them."""
         with self._errors(), self._connection.session(access="READ") as session:
             for record in session.run(cast("Any", query), parameters):
                 yield tuple(record.values())
 
     def _as_nodes(self, rows: Sequence[Sequence[Sequence[Any]]]) -> Nodes:
-        """Join the columns of several queries: ids, codes, keys and, where asked for, texts."""
+        """Join the columns of several queries: ids, codes, keys and, if requested, texts."""
         columns = list(zip(*rows, strict=True)) or [(), (), ()]
         ids, codes, keys, *others = ([value for part in column for value in part] for column in columns)
         return Nodes(
@@ -340,7 +340,7 @@ def _alternatives(types: Iterable[str]) -> str:
 
 
 def _of_types(types: dict[str, int], wanted: Wanted) -> str:
-    """Return the condition that a relationship is of many types: by the few that are not wanted, if they are few."""
+    """Return the condition that a relationship has one of many types, by excluding the other types if they are few."""
     others = [name for name in (*wanted.types, *wanted.others) if name not in types]
     if len(others) > MOST_NAMES:
         return "type(r) IN $types"
@@ -358,7 +358,7 @@ def _joined(parts: list[_Part], n_values: int) -> Edges:
 
 
 def _in_parallel(work: Callable[[_T], _R], tasks: Sequence[_T]) -> Iterator[_R]:
-    """Do tasks in a few threads and yield their results in order; an error stops those not begun."""
+    """Run tasks in a few threads and yield their results in order. An error cancels tasks that have not started."""
     if len(tasks) < 2:
         yield from map(work, tasks)
         return

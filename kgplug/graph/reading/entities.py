@@ -1,4 +1,4 @@
-"""Name the nodes that triples touch: a label and a key for each."""
+"""Identify the nodes of the triples by a label and a key each."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from kgplug.graph.reading.node_keys import checked_keys
 from kgplug.graph.schema import GraphSchema
 from kgplug.plain_text import counted
 
-_NO_KEY = -1  # code of a node whose labels have no key; others have the position of their label
+_NO_KEY = -1  # code of a node whose labels have no key; other codes are positions of labels
 _SAMPLED_NODES = 10_000
-# As _code and _key for many labels, of which a query that listed them would take long to plan.
+# Like _code and _key, for many labels: a query that lists them would take long to plan.
 _ANY_CODE = "reduce(c = $none, l IN labels(n) | CASE WHEN $codes[l] < c THEN $codes[l] ELSE c END)"
 _ANY_KEY = "CASE WHEN code < $none THEN coalesce(n[$names[code]], []) ELSE [] END"
 
@@ -41,10 +41,10 @@ class Entities:
 def name_entities(
     connection: Connection, schema: GraphSchema, contents: Contents, bulk: BulkReader, edges: Edges
 ) -> Entities:
-    """Return all items, and all nodes that the edges touch and that are still there.
+    """Return all items and all nodes of the edges that still exist.
 
     Raises:
-        DataError: a node's labels have no key, or a key is missing, repeated or ill-typed.
+        DataError: a node's labels have no key, or a key is missing, repeated or of the wrong type.
     """
     item = schema.item
     items = bulk.label(item.label, item.key, contents.labels.get(item.label, 0))
@@ -78,13 +78,13 @@ def _full(label: str, ids: np.ndarray) -> np.ndarray:
 
 
 def _code(labels: list[str]) -> str:
-    """Return the expression that gives the position of the first of the labels that n has."""
+    """Return the expression of the position of n's first label in `labels`."""
     cases = " ".join(f"WHEN n:{quote(label)} THEN {code}" for code, label in enumerate(labels))
     return f"CASE {cases} ELSE {_NO_KEY} END"
 
 
 def _key(keys: dict[str, str]) -> str:
-    """Return the expression that gives the key of n by its code, an empty list where it has none."""
+    """Return the expression of n's key for its code; an empty list if it has no key."""
     codes: dict[str, list[int]] = {}
     for code, key in enumerate(keys.values()):
         codes.setdefault(key, []).append(code)
@@ -93,18 +93,19 @@ def _key(keys: dict[str, str]) -> str:
 
 
 def _no_key(connection: Connection, bulk: BulkReader, ids: np.ndarray) -> DataError:
-    """Build the error for nodes whose labels have no key."""
+    """Return the error for nodes whose labels have no key."""
     counts = bulk.count_labels(ids[:_SAMPLED_NODES])
     found = listed([f":{label}" for label in counts], most=8)
     first = next(iter(counts), None)
     if first is None:
         return DataError(
-            f"{counted(len(ids), 'node')} among the triples without a label, so without a key either. Label each, or "
-            "set [knowledge] relationships to types that do not touch them."
+            f"{counted(len(ids), 'node')} among the triples without a label, and so without a key.",
+            advice="Label each, or set [knowledge] relationships to types without them.",
         )
     properties = listed(sorted(sample_properties(connection, f"(n:{quote(first)})"))) or "none"
     return DataError(
-        f"{counted(len(ids), 'node')} among the triples with labels without a key: {found}. Name a unique property of "
-        f"each under [knowledge.keys]; properties of :{first}: {properties}. Or leave their types out of [knowledge] "
-        "relationships."
+        f"{counted(len(ids), 'node')} among the triples with labels without a key: {found}. Properties of :{first}: "
+        f"{properties}.",
+        advice="Name a unique property of each label under [knowledge.keys], or remove their types from [knowledge] "
+        "relationships.",
     )

@@ -1,4 +1,4 @@
-"""Read the feedback relationships of a schema, with their ratings and timestamps."""
+"""Read the feedback relationships of a schema with their ratings and timestamps."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from kgplug.graph.counts import count_patterns
 from kgplug.graph.ownership import count_own, not_own
 from kgplug.graph.queries import feedback_arrow, quote
 from kgplug.graph.reading.bulk import BulkReader, Wanted
+from kgplug.graph.reading.ratings import is_rating, marked_rating_of, read_ratings
 from kgplug.graph.reading.times import (
     FoundTimes,
     find_times,
@@ -25,8 +26,6 @@ from kgplug.graph.reading.times import (
 )
 from kgplug.graph.schema import GraphSchema
 
-_NOT_A_NUMBER = "0.0 / 0.0"
-_LARGEST_RATING = float(np.finfo(np.float32).max)
 _EXAMPLES = 3
 _SHOWN_VALUE = 60  # characters
 
@@ -36,14 +35,14 @@ class Feedback:
     """Feedback relationships as read.
 
     Attributes:
-        users, items: (n,), internal ids of the ends.
+        users, items: (n,), internal node ids of the ends.
         ratings: float32 (n,) or None.
         times: of n relationships, or None.
-        own: how many of the type were written by kgplug and left out.
-        kinds: what the times are, in words.
-        numbers: whether some of the times are numbers.
-        elsewhere: a sentence on relationships of the type that do not lead from users to items, "" without any.
-        problems: what is wrong with the values; ratings that cannot be used are NaN, such times are left out.
+        own: number of relationships of the type that kgplug wrote, left out.
+        kinds: description of the times.
+        numbers: whether some times are numbers.
+        elsewhere: a sentence on relationships of the type that do not lead from users to items; "" if there are none.
+        problems: what is wrong with the values. Unusable ratings are NaN; unusable times are left out.
     """
 
     users: np.ndarray
@@ -74,13 +73,13 @@ def read_feedback(
 
     Args:
         connection: to the database.
-        schema: what its labels and types mean.
+        schema: the meaning of its labels and types.
         contents: of the database.
-        bulk: reader of the database.
-        advance: told how many were read, for a progress bar.
+        bulk: reader for the database.
+        advance: called with the number of relationships read, for a progress bar.
 
     Raises:
-        DataError: an unknown label, type or property, a rating or timestamp that cannot be used, or no feedback.
+        DataError: an unknown label, type or property, an unusable rating or timestamp, or no feedback.
     """
     feedback = scan_feedback(connection, schema, contents, bulk, advance=advance)
     if feedback.problems:
@@ -96,7 +95,7 @@ def scan_feedback(
     *,
     advance: Callable[[int], object] = int,
 ) -> Feedback:
-    """Read all feedback of a schema as `read_feedback` does, but list the values that it refuses, all of them.
+    """Read all feedback of a schema like `read_feedback`, but list all unusable values instead of raising.
 
     Raises:
         DataError: an unknown label or type, or no feedback.
@@ -106,16 +105,16 @@ def scan_feedback(
     require_type(contents, schema.feedback.type, setting="[feedback] type")
     rating, timestamp = schema.feedback.rating, schema.feedback.timestamp
     parts = time_parts_of(f"r.{quote(timestamp)}") if timestamp else ()
-    expressions = (*([rating_value(rating)] if rating else []), *parts)
+    expressions = (*([marked_rating_of(f"r.{quote(rating)}")] if rating else []), *parts)
     wanted, own = _wanted(connection, schema, contents, expressions)
     edges = bulk.edges(wanted, advance)
     if len(edges.heads) == 0:
         raise _no_feedback(connection, schema)
     values = iter(edges.values.T)
-    ratings = next(values) if rating else None
-    times, kinds, numbers, problems = None, "", False, []
-    if rating and ratings is not None:
-        problems += _problems(connection, schema, "rating", rating, ratings)
+    ratings, times, kinds, numbers, problems = None, None, "", False, []
+    if rating:
+        ratings, mixed = read_ratings(next(values))
+        problems += _problems(connection, schema, "rating", rating, ratings, mixed=mixed)
     if timestamp:
         first, second = next(values), next(values)
         wrong = _problems(connection, schema, "timestamp", timestamp, first)
@@ -143,17 +142,12 @@ def scan_feedback(
     )
 
 
-def rating_value(name: str) -> str:
-    """Return the expression of a rating on r; see `rating_of`."""
-    return rating_of(f"r.{quote(name)}")
-
-
 def like_threshold(connection: Connection, schema: GraphSchema, ratings: np.ndarray | None) -> float | None:
-    """Return the least rating of a like: that of the schema, 1 for booleans without one, None: all are likes.
+    """Return the lowest rating of a like: the schema's, or 1 for booleans. None: every row is a like.
 
     Args:
         connection: to the database.
-        schema: what its labels and types mean.
+        schema: the meaning of its labels and types.
         ratings: float32 (n,), as read, or None.
     """
     part = schema.feedback
@@ -165,34 +159,34 @@ def like_threshold(connection: Connection, schema: GraphSchema, ratings: np.ndar
 
 
 def unused_settings(schema: GraphSchema, feedback: Feedback) -> tuple[str, ...]:
-    """Return a sentence for each setting of the feedback that makes no difference to what was read."""
+    """Return a sentence for each setting of the feedback that has no effect."""
     part, unused = schema.feedback, [feedback.elsewhere] if feedback.elsewhere else []
     if part.like_threshold is not None and part.rating is None and part.repeated != "count":
         unused.append(
-            f"[feedback] like_threshold is {part.like_threshold:g}, but no rating is named: "
-            "every relationship is a like. "
+            f"[feedback] like_threshold is {part.like_threshold:g}, but no rating is set, so every relationship is a "
+            "like. "
             'Set rating, or repeated = "count" to compare the number of relationships.'
         )
     if part.rating is not None and part.repeated == "count":
         unused.append(
-            f"[feedback] rating is {part.rating!r}, but repeated is 'count': the number of relationships stands for it."
+            f"[feedback] rating is {part.rating!r}, but repeated is 'count': the number of relationships is the rating."
         )
     if part.time_unit is not None and part.timestamp is None:
-        unused.append(f"[feedback] time_unit is {part.time_unit!r}, but no timestamp is named.")
+        unused.append(f"[feedback] time_unit is {part.time_unit!r}, but no timestamp is set.")
     elif part.time_unit is not None and feedback.times is not None and not feedback.numbers:
         unused.append(f"[feedback] time_unit is {part.time_unit!r}, but {part.timestamp!r} holds dates, not numbers.")
     return tuple(unused)
 
 
 def has_booleans(connection: Connection, schema: GraphSchema) -> bool:
-    """Return whether the rating property holds a boolean."""
+    """Return whether the rating property contains booleans."""
     value = f"r.{quote(schema.feedback.rating or '')}"
     match = f"MATCH {feedback_pattern(schema)} WHERE toFloatOrNull({value}) IS NULL"
     return bool(connection.rows(f"{match} AND toBooleanOrNull({value}) IS NOT NULL RETURN 1 AS n LIMIT 1"))
 
 
 def times_of(connection: Connection, schema: GraphSchema) -> FoundTimes | None:
-    """Report the unit and the range of the feedback's times, None if the schema names no timestamp."""
+    """Return the unit and range of the feedback's times; None if the schema has no timestamp."""
     name = schema.feedback.timestamp
     if not name:
         return None
@@ -202,24 +196,10 @@ def times_of(connection: Connection, schema: GraphSchema) -> FoundTimes | None:
     return find_times(connection, match, value, name=name, unit=schema.feedback.time_unit)
 
 
-def rating_of(value: str) -> str:
-    """Return the expression of a rating: the number, 1 for true and 0 for false, NaN for what is neither.
-
-    Numbers and booleans written as text count as well. What float32 cannot hold is NaN.
-    """
-    number = f"coalesce(toFloatOrNull({value}), toFloatOrNull(toIntegerOrNull(toBooleanOrNull({value}))))"
-    return f"CASE WHEN abs({number}) <= {_LARGEST_RATING!r} THEN {number} ELSE {_NOT_A_NUMBER} END"
-
-
-def is_rating(value: str) -> str:
-    """Return the condition that a value is a rating as `rating_of` has it; null where it is missing."""
-    return f"abs(toFloatOrNull({value})) <= {_LARGEST_RATING!r} OR toBooleanOrNull({value}) IS NOT NULL"
-
-
 def _wanted(
     connection: Connection, schema: GraphSchema, contents: Contents, values: tuple[str, ...]
 ) -> tuple[Wanted, int]:
-    """Return what to read, and how many relationships of the type kgplug wrote; labels are checked only if need be."""
+    """Return what to read, and how many relationships of the type kgplug wrote. Labels are checked only if needed."""
     name, total = schema.feedback.type, contents.types[schema.feedback.type]
     head, tail = quote(schema.user.label), quote(schema.item.label)
     if schema.feedback.direction == "item_to_user":
@@ -237,7 +217,7 @@ def _wanted(
 
 
 def _elsewhere(connection: Connection, schema: GraphSchema, n: int) -> str:
-    """Return a sentence on n relationships of the feedback's type that are not read; "" where n is not positive."""
+    """Return a sentence on n relationships of the feedback's type that are not read; "" if n is not positive."""
     if n <= 0:
         return ""
     direction = "user_to_item" if schema.feedback.direction == "item_to_user" else "item_to_user"
@@ -247,14 +227,14 @@ def _elsewhere(connection: Connection, schema: GraphSchema, n: int) -> str:
         both = f"NOT (b:{quote(schema.user.label)} AND a:{quote(schema.item.label)})"  # nodes that are users and items
         pattern = f"{feedback_pattern(other).replace('[r:', '[n:', 1)} WHERE {both}"
         turned = count_patterns(connection, {"turned": pattern})["turned"]
-    text = f"{n:,} :{schema.feedback.type} are left out, as they do not match {feedback_pattern(schema)}"
+    text = f"{n:,} :{schema.feedback.type} are left out because they do not match {feedback_pattern(schema)}"
     if not turned:
         return f"{text}."
-    return f"{text}; {turned:,} of them are stored the other way round. One training reads one direction."
+    return f"{text}; {turned:,} of them are stored in the other direction. One training reads one direction."
 
 
 def _no_feedback(connection: Connection, schema: GraphSchema) -> DataError:
-    """Build the error for an empty projection, with what the type really connects."""
+    """Return the error for feedback without rows, with the labels that the type connects."""
     rows = connection.rows(
         f"MATCH (a)-[r:{quote(schema.feedback.type)}]->(b) WITH a, r, b LIMIT 1000 "
         "RETURN DISTINCT labels(a) AS heads, labels(b) AS tails"
@@ -262,28 +242,28 @@ def _no_feedback(connection: Connection, schema: GraphSchema) -> DataError:
     connected = [f"(:{':'.join(row['heads'])})-->(:{':'.join(row['tails'])})" for row in rows]
     return DataError(
         f"No feedback: MATCH {feedback_pattern(schema)} RETURN count(r) gives 0 in database "
-        f'"{connection.database}". :{schema.feedback.type} connects {listed(connected, most=4)}. '
-        f"{_advice(schema, rows)}"
+        f'"{connection.database}". :{schema.feedback.type} connects {listed(connected, most=4)}.',
+        advice=_advice(schema, rows),
     )
 
 
 def _advice(schema: GraphSchema, rows: list[dict]) -> str:
-    """Return what to set so that a feedback type is found: only its direction, where that is all that is wrong."""
+    """Return what to set to find the feedback: only its direction, if nothing else is wrong."""
     user, item, direction = schema.user.label, schema.item.label, schema.feedback.direction
     ends = ("heads", "tails") if direction == "item_to_user" else ("tails", "heads")
     if any(user in row[ends[0]] and item in row[ends[1]] for row in rows):
         other = "item_to_user" if direction == "user_to_item" else "user_to_item"
-        return f'It is stored the other way round: set [feedback] direction = "{other}".'
-    return "Set [user] label, [item] label and [feedback] type so that the pattern is there."
+        return f'It is stored in the other direction: set [feedback] direction = "{other}".'
+    return "Set [user] label, [item] label and [feedback] type to a pattern of the graph."
 
 
 def _problems(
-    connection: Connection, schema: GraphSchema, setting: str, name: str, values: np.ndarray
+    connection: Connection, schema: GraphSchema, setting: str, name: str, values: np.ndarray, *, mixed: bool = False
 ) -> list[DataError]:
-    """Return what is wrong with the values of a property, as the only error or none.
+    """Return the problem with the values of a property: one error, or an empty list.
 
-    It says how many cannot be used, with examples, their nodes and a query that finds all; or which properties are
-    there instead.
+    The error has the number of unusable values, examples with their nodes, and a query that finds all. If the property
+    does not exist, it lists those that do.
     """
     bad = int(np.isnan(values).sum())
     if bad == 0:
@@ -295,11 +275,12 @@ def _problems(
             return [
                 DataError(
                     f"No :{schema.feedback.type} relationship has the property {name!r}. Properties found: "
-                    f"{listed(sorted(found)) or 'none'}. Set or remove [feedback] {setting}."
+                    f"{listed(sorted(found)) or 'none'}.",
+                    advice=f"Set or remove [feedback] {setting}.",
                 )
             ]
     value = f"r.{quote(name)}"
-    usable = is_rating(value) if setting == "rating" else is_timestamp(value)
+    usable = is_rating(value, mixed=mixed) if setting == "rating" else is_timestamp(value)
     others = not_own(connection, schema.feedback.type)
     search = f"MATCH {pattern} WHERE {f'{others} AND ' if others else ''}NOT coalesce({usable}, false) RETURN"
     rows = connection.rows(
@@ -311,7 +292,9 @@ def _problems(
         f"{_shown(row['value'])} between :{schema.user.label} {row['user']!r} and :{schema.item.label} {row['item']!r}"
         for row in rows
     )
-    expected = "a number or a boolean" if setting == "rating" else "a number since 1970 or a temporal value"
+    expected = "a number since 1970 or a temporal value"
+    if setting == "rating":
+        expected = "only numbers or only booleans" if mixed else "a number or a boolean"
     have = "has" if bad == 1 else "have"
     return [
         DataError(

@@ -1,9 +1,12 @@
-"""Find what says once more which user took which item: it must not be learnt as knowledge, or the test set is known.
+"""Find data that repeats the feedback. If models learnt it as knowledge, they would know the test set.
 
-Three things do. Nodes that belong to one user and lead to items: orders, sessions, reviews, carts, with what belongs
-to these in turn (the lines of an order). Nodes of few users, or of which many have no user, that lead to what these
-have feedback on: gifts, orders of households, orders of guests among those of users. And relationship types between
-users and items that mostly repeat the feedback.
+There are three kinds:
+
+- Nodes that belong to one user and lead to items: orders, sessions, reviews, carts, and what belongs to these in turn
+  (the lines of an order).
+- Nodes of a few users, or labels with many nodes without a user, that lead to items of these users' feedback: gifts,
+  orders of households, orders of guests among those of users.
+- Relationship types between users and items that mostly repeat the feedback.
 """
 
 from __future__ import annotations
@@ -19,28 +22,28 @@ from kgplug.graph.ownership import own_runs
 from kgplug.graph.queries import quote
 from kgplug.graph.schema import GraphSchema
 
-_SINGLE = 0.95  # of the nodes that have an owner: they have one only
-_OWNED = 0.5  # of a label's nodes: they have an owner
+_SINGLE = 0.95  # share of the owned nodes that must have exactly one owner
+_OWNED = 0.5  # share of a label's nodes that must have an owner
 _LEAST_OWNERS = 3
-_LEAST_SHARED = 5  # pairs: fewer are no pattern
-_FEW = 3  # users of a node, such as the buyer and the recipient of a gift
-_COVERED = 0.1  # of the feedback's pairs: nodes that fewer of them can be read from tell little
+_LEAST_SHARED = 5  # pairs; fewer are not a pattern
+_FEW = 3  # maximum users of a node, such as the buyer and the recipient of a gift
+_COVERED = 0.1  # share of the feedback's pairs that nodes must reveal; fewer are no problem
 REPEATED = 0.5
-"""Share of the feedback, or of a type's pairs, beyond chance, from which the type counts as a copy of the feedback."""
+"""A type repeats the feedback from this share of shared pairs on, of its own or of the feedback's, beyond chance."""
 
 
 @dataclass(frozen=True)
 class OwnedLabel:
-    """Nodes that belong to one user each, directly or through others that do, and that lead to items.
+    """A label whose nodes belong to one user each, directly or through such nodes, and lead to items.
 
-    Or nodes of few users that lead to what these have feedback on.
+    Or a label whose nodes have few users and lead to items of these users' feedback.
 
     Attributes:
-        label: theirs.
-        n: how many there are.
-        owner: label of what they belong to: the users', or that of other owned nodes.
-        links: of nodes of few users: how many items they lead to, each counted once per node; else 0.
-        repeated: those of the links whose item one of the node's users has feedback on.
+        label: the label.
+        n: number of nodes.
+        owner: label of the nodes that they belong to: users, or other owned nodes.
+        links: for nodes of few users, the number of (node, item) pairs; otherwise 0.
+        repeated: number of links whose item has feedback of one of the node's users.
     """
 
     label: str
@@ -56,9 +59,9 @@ class RepeatingType:
 
     Attributes:
         type: its name.
-        pairs: of a user and an item that it joins.
-        shared: those of them that the feedback joins, too.
-        feedback: pairs that the feedback joins.
+        pairs: number of user-item pairs that it joins.
+        shared: number of these pairs that the feedback also joins.
+        feedback: number of pairs that the feedback joins.
     """
 
     type: str
@@ -68,10 +71,10 @@ class RepeatingType:
 
 
 def find_owned(connection: Connection, schema: GraphSchema, contents: Contents) -> list[OwnedLabel]:
-    """Return the labels whose nodes belong to one user and lead to items, those nearest to the users first.
+    """Return the labels whose nodes belong to one user and lead to items; those nearest to the users come first.
 
-    Where users are items, a node belongs to a user by one type and leads to items by the others; it counts only where
-    the users that it joins are mostly joined by the feedback, too.
+    If users are items, a node belongs to a user by one type and leads to items by the others. It counts only if the
+    feedback also joins most of the users that it joins.
     """
     user, item = schema.user.label, schema.item.label
     if not {user, item} <= contents.labels.keys():
@@ -82,7 +85,7 @@ def find_owned(connection: Connection, schema: GraphSchema, contents: Contents) 
     leads_to_items: set[str] = set()
     links: dict[str, tuple[int, int]] = {}
     owners = {user}
-    while owners:  # from a user over nodes that belong to it: order, line …
+    while owners:  # from users to the nodes that belong to them: order, line …
         candidates = _next_to(owners, schema, contents) - owner_of.keys()
         rows = _count_owners(connection, schema, owners, candidates) if candidates else []
         new = {row["label"]: row for row in rows if _is_owned(row, contents)}
@@ -95,7 +98,7 @@ def find_owned(connection: Connection, schema: GraphSchema, contents: Contents) 
             if row["linked"] or label in links:
                 leads_to_items.add(label)
         owners = set(new)
-    for label in reversed(owner_of):  # what leads to items through what belongs to it
+    for label in reversed(owner_of):  # labels that lead to items through nodes that belong to them
         if label in leads_to_items:
             leads_to_items.add(owner_of[label])
     return [
@@ -108,7 +111,7 @@ def find_owned(connection: Connection, schema: GraphSchema, contents: Contents) 
 def find_repeating(
     connection: Connection, schema: GraphSchema, contents: Contents, types: Iterable[str]
 ) -> list[RepeatingType]:
-    """Return those of the types that join users and items mostly where the feedback does, too."""
+    """Return the types that mostly join the same users and items as the feedback."""
     user, item, feedback = schema.user.label, schema.item.label, schema.feedback.type
     if not {user, item} <= contents.labels.keys() or feedback not in contents.types:
         return []
@@ -138,7 +141,7 @@ def find_repeating(
 
 
 def _repeats(pairs: int, shared: int, chance: float, taken: int) -> bool:
-    """Return whether pairs repeat the feedback, as a share of either, beyond what chance gives."""
+    """Return whether the shared pairs beyond chance are a large share of either the pairs or the feedback."""
     if shared < _LEAST_SHARED:
         return False
     beyond = shared - min(chance, shared)
@@ -146,7 +149,7 @@ def _repeats(pairs: int, shared: int, chance: float, taken: int) -> bool:
 
 
 def _feedback_pairs(connection: Connection, schema: GraphSchema) -> int:
-    """Return how many pairs the feedback joins; of users who are items each pair from either end, as above."""
+    """Return how many pairs the feedback joins. If users are items, each pair counts from either end, as above."""
     u, i, f = quote(schema.user.label), quote(schema.item.label), quote(schema.feedback.type)
     (row,) = connection.rows(
         f"MATCH (u:{u}) RETURN sum(COUNT {{ MATCH (u)-[:{f}]-(i:{i}) WHERE u <> i RETURN DISTINCT i }}) AS n"
@@ -155,7 +158,7 @@ def _feedback_pairs(connection: Connection, schema: GraphSchema) -> int:
 
 
 def _next_to(owners: set[str], schema: GraphSchema, contents: Contents) -> set[str]:
-    """Return the labels that a type other than the feedback may join with the owners."""
+    """Return the labels that a type other than the feedback may join to the owners."""
     others = contents.labels.keys() - {schema.user.label, schema.item.label} - owners
     if contents.ends is None:
         return set(others)
@@ -170,13 +173,13 @@ def _next_to(owners: set[str], schema: GraphSchema, contents: Contents) -> set[s
 
 
 def _types_at(contents: Contents, labels: set[str]) -> tuple[set[str], set[str]]:
-    """Return the types that start and that end at nodes of some labels."""
+    """Return the types that start at nodes of the labels, and the types that end there."""
     found = [(name, n) for (name, label), n in (contents.ends or {}).items() if label in labels]
     return {name for name, n in found if n[0]}, {name for name, n in found if n[1]}
 
 
 def _count_owners(connection: Connection, schema: GraphSchema, owners: set[str], candidates: set[str]) -> list[dict]:
-    """Count, for each label, its nodes, those with an owner, with one only, and how many owners there are."""
+    """Count the nodes with an owner, those with exactly one, and the owners, for each label."""
     owned_by = "|".join(quote(label) for label in sorted(owners))
     own = {"labels": sorted(candidates), "feedback": schema.feedback.type, "owners": sorted(owners)}
     return connection.rows(
@@ -198,12 +201,12 @@ def _count_owners(connection: Connection, schema: GraphSchema, owners: set[str],
 def _repeated_links(
     connection: Connection, schema: GraphSchema, contents: Contents, rows: list[dict]
 ) -> dict[str, tuple[int, int]]:
-    """Return label → (links, repeated), as `OwnedLabel` has them, of those labels that repeat the feedback.
+    """Return label → (links, repeated) of `OwnedLabel` for the labels that repeat the feedback.
 
-    A node leads to an item directly or over a node of its own, such as the line of an order.
+    A node leads to an item directly or through a node of its own, such as the line of an order.
 
     Args:
-        rows: of labels whose nodes have few users, from `_count_owners`.
+        rows: rows of `_count_owners` for labels whose nodes have few users.
     """
     labels = [row["label"] for row in rows]
     if not labels or schema.feedback.type not in contents.types:
@@ -247,7 +250,7 @@ def _is_owned(row: dict, contents: Contents) -> bool:
 
 
 def _owned_by_items(connection: Connection, schema: GraphSchema, contents: Contents) -> list[OwnedLabel]:
-    """Return owned labels where users are items: by one type from one user, by others to those it has feedback on."""
+    """Return the owned labels if users are items: one type leads to the owner, others to items of its feedback."""
     person, feedback = quote(schema.user.label), quote(schema.feedback.type)
     candidates = _next_to({schema.user.label}, schema, contents)
     if not candidates or schema.feedback.type not in contents.types:
@@ -279,14 +282,14 @@ def _owned_by_items(connection: Connection, schema: GraphSchema, contents: Conte
             "RETURN sum(pairs) AS pairs, sum(shared) AS shared, sum(1.0 * pairs * n) AS chance"
         )
         chance = pairs["chance"] / contents.labels[schema.item.label]
-        twice = (2 * pairs["pairs"], 2 * pairs["shared"], 2 * chance)  # from either end, as the feedback's
+        twice = (2 * pairs["pairs"], 2 * pairs["shared"], 2 * chance)  # from either end, like the feedback's pairs
         if _repeats(*twice, _feedback_pairs(connection, schema)):
             found[row["label"]] = OwnedLabel(row["label"], contents.labels[row["label"]], schema.user.label)
     return list(found.values())
 
 
 def _leads_on(row: dict, other: dict) -> bool:
-    """Return whether a label joined by one type is joined by another type or direction, too."""
+    """Return whether a label is also joined by another type or in the other direction."""
     return row["label"] == other["label"] and (row["name"], row["leaves"]) != (other["name"], other["leaves"])
 
 
@@ -296,6 +299,6 @@ def _may_join(contents: Contents, name: str, user: str, item: str) -> bool:
 
 
 def _listed(names: Iterable[str]) -> str:
-    """Return :`A`|`B` for a few names; nothing for many, which a condition in the query sorts out."""
+    """Return :`A`|`B` for a few names, "" for many, for which the query has a condition."""
     names = sorted(names)
     return ":" + "|".join(quote(name) for name in names) if len(names) <= MOST_NAMES else ""

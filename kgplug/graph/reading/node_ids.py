@@ -1,4 +1,4 @@
-"""Ids of nodes within one read, and the rows they stand for."""
+"""Internal node ids of one read, and their row numbers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pandas as pd
 
 
 class ElementIds:
-    """Numbers for element ids, in the order in which they are met; safe to use from several threads."""
+    """Numbers for element ids, in order of appearance. Several threads may use it."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -37,7 +37,7 @@ class NodeRows:
 
     Args:
         ids: (n,), unique.
-        rows: int64 (n,), the row number of each; 0 … n − 1 if not given.
+        rows: int64 (n,), the row number of each. Default: 0 … n − 1.
     """
 
     def __init__(self, ids: np.ndarray, rows: np.ndarray | None = None) -> None:
@@ -46,7 +46,7 @@ class NodeRows:
         self._rows = order if rows is None else np.asarray(rows, dtype=np.int64)[order]
 
     def of(self, ids: np.ndarray) -> np.ndarray:
-        """Return the row number of each id, int64 (n,), -1 for an unknown one."""
+        """Return the row number of each id, int64 (n,); -1 if unknown."""
         if len(self._ids) == 0:
             return np.full(len(ids), -1, dtype=np.int64)
         place = np.minimum(np.searchsorted(self._ids, ids), len(self._ids) - 1)

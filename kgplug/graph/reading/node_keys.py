@@ -1,4 +1,4 @@
-"""Check the keys of nodes: every node has one, no two share one, and each is an integer or text."""
+"""Check the keys of nodes: every node has a unique key, which is an integer or text."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from kgplug.graph.queries import quote
 from kgplug.graph.reading.bulk import BulkReader
 from kgplug.plain_text import counted
 
-NO_KEY: list = []  # what a reading query gives in the place of a missing key
+NO_KEY: list = []  # what a query returns for a missing key
 _EXAMPLES = 3
 _SHOWN_PROPERTIES = 3
 
@@ -29,8 +29,8 @@ def checked_keys(connection: Connection, label: str, key: str, values: np.ndarra
         connection: to look up examples.
         label: of the nodes.
         key: their key property.
-        values: object (n,), as read, an empty list where a node has none.
-        setting: where the schema names the key, e.g. "[item] key".
+        values: object (n,), as read; an empty list for a node without a key.
+        setting: place of the key in the schema, e.g. "[item] key".
 
     Raises:
         DataError: a key is missing, repeated, or neither an integer nor text; with examples.
@@ -41,8 +41,8 @@ def checked_keys(connection: Connection, label: str, key: str, values: np.ndarra
     bad = readable(next((value for value in values if not _is_key(value)), None))
     if bad is not None:
         raise DataError(
-            f"The key {key!r} of :{label} must be an integer or text, found {bad!r} ({type(bad).__name__}). "
-            f"Set {setting} to another unique property."
+            f"The key {key!r} of :{label} must be an integer or text, found {bad!r} ({type(bad).__name__}).",
+            advice=f"Set {setting} to another unique property.",
         )
     keys = as_keys(values, what=f":{label}({key})")
     index = pd.Index(keys, dtype=object)
@@ -52,7 +52,8 @@ def checked_keys(connection: Connection, label: str, key: str, values: np.ndarra
         are = "is" if len(repeated) == 1 else "are"
         raise DataError(
             f"Keys must be unique, but {counted(len(repeated), 'value')} of {key!r} {are} on more than one :{label} "
-            f"node (e.g. {examples}). Merge those nodes, or set {setting} to a unique property."
+            f"node (e.g. {examples}).",
+            advice=f"Merge those nodes, or set {setting} to a unique property.",
         )
     return keys
 
@@ -60,15 +61,15 @@ def checked_keys(connection: Connection, label: str, key: str, values: np.ndarra
 def key_problem(
     connection: Connection, bulk: BulkReader, label: str, key: str, n: int, *, setting: str
 ) -> DataError | None:
-    """Return what `checked_keys` raises for all nodes of a label, None if nothing.
+    """Return the error that `checked_keys` raises for all nodes of a label, or None.
 
     Args:
         connection: to look up examples.
-        bulk: reader of the database.
+        bulk: reader for the database.
         label: of the nodes.
         key: their key property.
-        n: how many nodes there are about.
-        setting: where the schema names the key.
+        n: approximate number of nodes.
+        setting: place of the key in the schema.
     """
     try:
         checked_keys(connection, label, key, bulk.label(label, key, n).keys, setting=setting)
@@ -78,12 +79,12 @@ def key_problem(
 
 
 def labels_with_problems(connection: Connection, key_of: dict[str, str], contents: Contents) -> list[str]:
-    """Return the labels whose nodes may have missing, repeated or ill-typed keys: one query for all of them.
+    """Return the labels whose nodes may have missing or repeated keys or keys of the wrong type, with one query.
 
     Args:
         connection: to the database.
         key_of: label → key property.
-        contents: of the database; what a constraint keeps unique is not compared.
+        contents: of the database. Keys with a uniqueness constraint are not compared.
     """
     unsure = [label for label, key in key_of.items() if key not in contents.unique.get(label, [])]
     labels = sorted(key_of)
@@ -117,7 +118,8 @@ def _missing(connection: Connection, label: str, key: str, n: int, total: int, s
     if n == total:
         found = listed(sorted(sample_properties(connection, f"(n:{quote(label)})"))) or "none"
         return DataError(
-            f"No :{label} node has the property {key!r}. Properties found: {found}. Set {setting} to a unique one."
+            f"No :{label} node has the property {key!r}. Properties found: {found}.",
+            advice=f"Set {setting} to a unique one.",
         )
     rows = connection.rows(
         f"MATCH (n:{quote(label)}) WHERE n.{quote(key)} IS NULL "
@@ -127,8 +129,8 @@ def _missing(connection: Connection, label: str, key: str, n: int, total: int, s
     examples = "; ".join(f"{row['id']} {_shown(row['properties'])}" for row in rows)
     have = "has" if n == 1 else "have"
     return DataError(
-        f"{n:,} of {counted(total, f':{label} node')} {have} no {key!r}, by elementId: {examples}. "
-        f"Give them one, or set {setting} to a property that all have."
+        f"{n:,} of {counted(total, f':{label} node')} {have} no {key!r}. Their elementIds: {examples}.",
+        advice=f"Add it, or set {setting} to a property that all have.",
     )
 
 

@@ -1,6 +1,6 @@
-"""Pull feedback and triples out of a graph into numpy arrays.
+"""Read feedback and triples from a graph into numpy arrays.
 
-What cannot be trained on is refused here, before any training, with what was found and what to set.
+Data that cannot be trained on is refused here, before training, with what was found and what to set.
 """
 
 from __future__ import annotations
@@ -35,18 +35,18 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class ReadReport:
-    """What a read kept and left out.
+    """What was kept and left out when reading.
 
     Attributes:
         kept: feedback rows or triples kept.
-        own: relationships written by kgplug, left out.
-        repeated: relationships that say again what another one says; what becomes of feedback is a setting
-            (`repeated` under [feedback]).
-        vanished: relationships with an end that came or went while they were read.
-        itself: feedback of a node on itself, left out.
-        unused: a sentence for each thing that the schema asks for and that is not used.
-        left_out: a sentence for each label and each type that is left out because it says who takes what.
-        written: type → how many of it kgplug wrote, its catalogue left out.
+        own: relationships that kgplug wrote, left out.
+        repeated: relationships between two nodes that already have one. For feedback, `repeated` under [feedback]
+            decides what becomes of them.
+        vanished: relationships with an end that was added or deleted while they were read.
+        itself: feedback from a node to itself, left out.
+        unused: a sentence for each setting of the schema that has no effect.
+        left_out: a sentence for each label and type that is left out because it repeats the feedback.
+        written: type → number of relationships that kgplug wrote, without its catalogue.
     """
 
     kept: int
@@ -61,13 +61,13 @@ class ReadReport:
     def __str__(self) -> str:
         return (
             f"{self.kept:,} kept; left out: {self.own:,} written by kgplug, {self.repeated:,} repeated, "
-            f"{self.vanished:,} changed while they were read, {self.itself:,} of a node with itself"
+            f"{self.vanished:,} changed while they were read, {self.itself:,} from a node to itself"
         )
 
-    __repr__ = __str__  # what a notebook answers
+    __repr__ = __str__  # shown in notebooks
 
     def logged(self, what: str) -> Self:
-        """Write this report to the log, what is not used as warnings, and return it."""
+        """Log this report, with unused settings as warnings, and return it."""
         for line in (str(self), *self.left_out):
             _log.info("%s: %s", what, line)
         for line in self.unused:
@@ -76,20 +76,20 @@ class ReadReport:
 
 
 def read_interactions(connection: Connection, schema: GraphSchema, *, progress: bool | None = None) -> Interactions:
-    """Pull all feedback, with all users and items of the labels, those without feedback too.
+    """Read all feedback, and all users and items, including those without feedback.
 
     Args:
         connection: to the database.
-        schema: what its labels and types mean.
-        progress: show a bar; None shows it on a terminal.
+        schema: the meaning of its labels and types.
+        progress: show a bar. None: only on a terminal.
 
     Returns:
-        rows sorted by user and item; several relationships between two nodes become one, by `repeated` of the schema.
-        Where the schema names a title the items have it as text.
+        Rows sorted by user and item. Several relationships between two nodes become one, as `repeated` in the schema
+        says. If the schema names a title, the items have it as text.
 
     Raises:
-        DataError: an unknown label, type or property, a missing, repeated or ill-typed key, a rating or timestamp that
-            is no number, or no feedback at all.
+        DataError: an unknown label, type or property, a missing or repeated key or one of the wrong type, a rating or
+            timestamp that is not a number, or no feedback.
     """
     interactions, report = pull_interactions(connection, schema, progress=progress)
     report.logged("feedback")
@@ -97,20 +97,19 @@ def read_interactions(connection: Connection, schema: GraphSchema, *, progress: 
 
 
 def read_knowledge(connection: Connection, schema: GraphSchema, *, progress: bool | None = None) -> KnowledgeGraph:
-    """Pull all triples of the chosen types but the feedback and what repeats it (`kgplug.graph.reading.leakage`).
+    """Read all triples of the chosen types, except the feedback and what repeats it (`kgplug.graph.reading.leakage`).
 
-    Entities are the ends of the triples, users among them, and all items; a node of several labels goes by the item
-    label, else the user label, else by the alphabetically first that has a key in the schema, else in a unique
-    constraint.
+    Entities are all items and the ends of the triples, including users. A node with several labels is identified as
+    `kgplug.graph.contents.label_keys` describes.
 
     Args:
         connection: to the database.
-        schema: what its labels and types mean.
-        progress: show a bar; None shows it on a terminal.
+        schema: the meaning of its labels and types.
+        progress: show a bar. None: only on a terminal.
 
     Raises:
-        DataError: an unknown label, type or property, a missing, repeated or ill-typed key, a node whose labels have
-            no key, or no triple at all.
+        DataError: an unknown label, type or property, a missing or repeated key or one of the wrong type, a node whose
+            labels have no key, or no triples.
     """
     knowledge, report = pull_knowledge(connection, schema, progress=progress)
     report.logged("triples")
@@ -120,11 +119,12 @@ def read_knowledge(connection: Connection, schema: GraphSchema, *, progress: boo
 def pull_interactions(
     connection: Connection, schema: GraphSchema, *, progress: bool | None = None, bulk: BulkReader | None = None
 ) -> tuple[Interactions, ReadReport]:
-    """Do what `read_interactions` does, and tell what was left out."""
+    """Read as `read_interactions` does, and also return what was left out."""
     if schema.user.label == schema.item.label and schema.user.key != schema.item.key:
         raise DataError(
-            f":{schema.user.label} nodes are both users and items, by two keys: [user] key is {schema.user.key!r}, "
-            f"[item] key {schema.item.key!r}. Set both to one property, so that nobody is recommended to themselves."
+            f":{schema.user.label} nodes are both users and items, but with two keys: [user] key is "
+            f"{schema.user.key!r}, [item] key is {schema.item.key!r}.",
+            advice="Set both to the same property, so that no user is recommended to themselves.",
         )
     contents, bulk = read_contents(connection), bulk or BulkReader(connection)
     with reading_bar("Reading feedback", contents.types.get(schema.feedback.type, 0), progress) as advance:
@@ -135,13 +135,13 @@ def pull_interactions(
 
 @dataclass(frozen=True, eq=False)
 class KeyedNodes:
-    """All nodes of the users' or items' label.
+    """All nodes of the user label or of the item label.
 
     Attributes:
         nodes: as read.
-        rows: row number of each internal id.
+        rows: internal id → row number.
         keys: object (n,), in canonical order.
-        texts: object (n,) of str, the titles of items; None where the schema names none.
+        texts: object (n,) of str, the titles of items; None if the schema has no title.
     """
 
     nodes: Nodes
@@ -154,7 +154,7 @@ def read_users(connection: Connection, schema: GraphSchema, contents: Contents, 
     """Read all users.
 
     Raises:
-        DataError: no such label, or a missing, repeated or ill-typed key.
+        DataError: there is no such label, or a key is missing, repeated or of the wrong type.
     """
     user = schema.user
     require_label(contents, user.label, setting="[user] label")
@@ -163,10 +163,10 @@ def read_users(connection: Connection, schema: GraphSchema, contents: Contents, 
 
 
 def read_items(connection: Connection, schema: GraphSchema, contents: Contents, bulk: BulkReader) -> KeyedNodes:
-    """Read all items; `titled` gives them their titles.
+    """Read all items, without titles (see `titled`).
 
     Raises:
-        DataError: no such label, or a missing, repeated or ill-typed key.
+        DataError: there is no such label, or a key is missing, repeated or of the wrong type.
     """
     item = schema.item
     require_label(contents, item.label, setting="[item] label")
@@ -175,7 +175,7 @@ def read_items(connection: Connection, schema: GraphSchema, contents: Contents, 
 
 
 def titled(connection: Connection, schema: GraphSchema, items: KeyedNodes) -> KeyedNodes:
-    """Return items with the titles that the schema names; without titles where it names none.
+    """Return items with their titles; unchanged if the schema has no title.
 
     Raises:
         DataError: no item has the property.
@@ -188,7 +188,7 @@ def titled(connection: Connection, schema: GraphSchema, items: KeyedNodes) -> Ke
 def assemble(
     connection: Connection, schema: GraphSchema, feedback: Feedback, all_users: KeyedNodes, all_items: KeyedNodes
 ) -> tuple[Interactions, ReadReport]:
-    """Put feedback, users and items together, as every training has them."""
+    """Join feedback, users and items into the interactions of a training."""
     user, item = schema.user, schema.item
     user_rows, user_keys, item_rows, item_keys = all_users.rows, all_users.keys, all_items.rows, all_items.keys
     users, items = user_rows.of(feedback.users), item_rows.of(feedback.items)
@@ -196,7 +196,7 @@ def assemble(
     own_items = np.full(len(user_keys), -1, dtype=np.int64)
     own_items[user_rows.of(all_users.nodes.ids)] = item_rows.of(
         all_users.nodes.ids
-    )  # a node of both labels is one node
+    )  # a node with both labels is one node
     interactions = Interactions.from_arrays(
         user_keys,
         item_keys,
@@ -230,7 +230,7 @@ def assemble(
 def pull_knowledge(
     connection: Connection, schema: GraphSchema, *, progress: bool | None = None, bulk: BulkReader | None = None
 ) -> tuple[KnowledgeGraph, ReadReport]:
-    """Do what `read_knowledge` does, and tell what was left out."""
+    """Read as `read_knowledge` does, and also return what was left out."""
     contents, bulk = read_contents(connection), bulk or BulkReader(connection)
     plan = plan_triples(connection, schema, contents)
     with reading_bar("Reading triples", plan.wanted.n, progress) as advance:
@@ -248,7 +248,7 @@ def pull_knowledge(
     n_items = contents.labels.get(schema.item.label, 0)
     if n_items and not (entities.labels[np.unique(triples[there][:, [0, 2]])] == schema.item.label).any():
         unused.append(
-            f"None of the {n_items:,} :{schema.item.label} has a triple: recommenders cannot use the triples."
+            f"None of the {n_items:,} :{schema.item.label} nodes has a triple, so recommenders cannot use the triples."
         )
     return knowledge, ReadReport(
         knowledge.n_triples,
@@ -264,23 +264,23 @@ def pull_knowledge(
 def _without_triples(
     schema: GraphSchema, contents: Contents, plan: TriplePlan, types: list[str], entities: Entities
 ) -> Iterator[str]:
-    """Yield a sentence for each type and each label that the schema names and that no triple has."""
+    """Yield a sentence for each type and label of the schema that no triple has."""
     for name in sorted({*schema.knowledge.relationships} & plan.wanted.types.keys() - {*types}):
-        yield f"[knowledge] relationships names {name}, and all of it is left out."
+        yield f"[knowledge] relationships has {name}, but all of it is left out."
     known = {*entities.labels.tolist(), *(one.label for one in plan.owned)}
     for label in schema.knowledge.keys:
         if label in contents.labels and label not in known:
-            yield f"[knowledge.keys] names {label}, and no entity goes by that label."
+            yield f"[knowledge.keys] has {label}, but no entity is identified by that label."
 
 
 def _as_rows(connection: Connection, nodes: Nodes, label: str, key: str, setting: str) -> tuple[NodeRows, np.ndarray]:
-    """Number all nodes of a label: (row number of each internal id, keys in canonical order)."""
+    """Return (internal id → row number, keys in canonical order) for all nodes of a label."""
     rows, unique = factorize(checked_keys(connection, label, key, nodes.keys, setting=setting))
     return NodeRows(nodes.ids, rows), unique
 
 
 @contextmanager
 def reading_bar(description: str, total: int, progress: bool | None) -> Iterator[Callable[[int], object]]:
-    """Show how many relationships were read; the context gives the function to call with further ones."""
+    """Show how many relationships were read. Yields the function to call with the number of further ones."""
     with progress_bar(total, what=description, unit="rel", progress=progress) as bar:
         yield bar.update

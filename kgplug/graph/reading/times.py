@@ -1,4 +1,4 @@
-"""Times of relationships: how they are read, exactly and with their unit."""
+"""Read times of relationships exactly and with their unit."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ if TYPE_CHECKING:
     from kgplug.graph.connection import Connection
 
 _NOT_A_NUMBER = "0.0 / 0.0"
-_LATEST = 2.0**62  # as a number since 1970, in whatever unit
+_LATEST = 2.0**62  # as a number since 1970, in any unit
 _BILLION = 10**9
-_EXACT = 2**53  # whole numbers up to here are floats
-_FAR_YEAR = 200_000_000  # Neo4j cannot count the milliseconds up to years from about 292 million on
-_YEAR_S = 31_556_952  # of the Gregorian calendar on average
-_PLAIN = -1  # stands beside a number since 1970 that is exact by itself
+_EXACT = 2**53  # whole numbers up to here are exact as floats
+_FAR_YEAR = 200_000_000  # Neo4j cannot count the milliseconds of years beyond about 292 million
+_YEAR_S = 31_556_952  # average of the Gregorian calendar
+_PLAIN = -1  # second part of a number since 1970 that is exact by itself
 
 
 def timestamp_of(value: str) -> str:
-    """Return the expression of a timestamp: seconds of a temporal value, rounded down, or the number, or NaN."""
+    """Return the expression of a timestamp: the seconds of a temporal value, rounded down, or the number, or NaN."""
     local = f"datetime({{datetime: {value}, timezone: 'Z'}})"
     day = f"datetime({{date: {value}, timezone: 'Z'}})"
     number = (
@@ -35,27 +35,27 @@ def timestamp_of(value: str) -> str:
 
 
 def is_timestamp(value: str) -> str:
-    """Return the condition that a value is a timestamp as `timestamp_of` has it; null where it is missing."""
+    """Return the condition that a value is a timestamp for `timestamp_of`; null if the value is missing."""
     kinds = " OR ".join(f"{value} IS :: {kind} NOT NULL" for kind in ("ZONED DATETIME", "LOCAL DATETIME", "DATE"))
     return f"{kinds} OR abs(toFloatOrNull({value})) < {_LATEST!r}"
 
 
 def _seconds(date: str) -> str:
-    """Return the expression of a date's seconds since 1970, rounded down: epochSeconds drops milliseconds."""
+    """Return the expression of a date's seconds since 1970, rounded down; epochSeconds drops milliseconds."""
     before = f"{date}.nanosecond >= 1000000 AND {date} < datetime({{epochSeconds: 0}})"
     return _near(date, f"{date}.epochSeconds - CASE WHEN {before} THEN 1 ELSE 0 END")
 
 
 def _near(date: str, seconds: str) -> str:
-    """Return the expression of a date's seconds; by its year alone where Neo4j cannot count them."""
+    """Return the expression of a date's seconds, from its year alone if Neo4j cannot count them."""
     return f"CASE WHEN abs({date}.year) > {_FAR_YEAR} THEN ({date}.year - 1970) * {_YEAR_S} ELSE {seconds} END"
 
 
 def time_parts_of(value: str) -> tuple[str, str]:
     """Return two expressions that together hold a timestamp exactly; see `read_times`.
 
-    A temporal value is its seconds and its nanoseconds, a number is itself and -1. A whole number too large for a
-    float is its billions and -2 minus the rest.
+    A temporal value becomes its seconds and nanoseconds, a number becomes itself and -1. A whole number that is too
+    large for a float becomes its billions and -2 minus the rest.
     """
     large = f"({value} IS :: INTEGER AND ({value} >= {_EXACT} OR {value} <= -{_EXACT}))"
     whole = f"toIntegerOrNull({value})"
@@ -79,12 +79,12 @@ def read_times(first: np.ndarray, second: np.ndarray, *, name: str, unit: TimeUn
     """Return timestamps as read.
 
     Args:
-        first, second: float64 (n,), what the expressions of `time_parts_of` gave; finite.
+        first, second: float64 (n,), finite values of the expressions of `time_parts_of`.
         name: of the property.
-        unit: of numbers; None: it follows from their sizes.
+        unit: unit of numbers. None: their sizes decide.
 
     Raises:
-        DataError: numbers are of several units.
+        DataError: the numbers have several units.
     """
     temporal = second >= 0
     seconds, nanoseconds = first.astype(np.int64), np.where(temporal, second, 0).astype(np.int64)
@@ -95,7 +95,7 @@ def read_times(first: np.ndarray, second: np.ndarray, *, name: str, unit: TimeUn
 
 
 def _numbers(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Return numbers since 1970, (n,): int64 where all are whole, else float64."""
+    """Return numbers since 1970, (n,): int64 if all are whole, otherwise float64."""
     if (np.floor(first) != first).any():
         return np.where(second == _PLAIN, first, first * _BILLION)
     whole = first.astype(np.int64)
@@ -104,7 +104,7 @@ def _numbers(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 
 def kinds_of(first: np.ndarray, second: np.ndarray, *, unit: TimeUnit | None) -> str:
-    """Return how many timestamps are dates and how many numbers of which unit, in words; arguments as `read_times`."""
+    """Return in words how many timestamps are dates or numbers of which unit; arguments as `read_times`."""
     dated = int(np.count_nonzero(second >= 0))
     rest = len(second) - dated
     if rest and unit is None:
@@ -116,12 +116,12 @@ def kinds_of(first: np.ndarray, second: np.ndarray, *, unit: TimeUnit | None) ->
 
 @dataclass(frozen=True)
 class FoundTimes:
-    """What the times of relationships are.
+    """Unit and range of the times of relationships.
 
     Attributes:
-        unit: what numbers were taken for, or how dates are stored, in words.
+        unit: unit of the numbers, or the number of dates, in words.
         range: the first and the last time in UTC.
-        problem: why they cannot be used, None if they can.
+        problem: why they cannot be used; None if they can.
     """
 
     unit: str
@@ -133,14 +133,14 @@ class FoundTimes:
 
 
 def find_times(connection: Connection, match: str, value: str, *, name: str, unit: TimeUnit | None) -> FoundTimes:
-    """Report the unit and the range of times, by the rules of `read_times`.
+    """Return the unit and range of times, by the rules of `read_times`.
 
     Args:
         connection: to the database.
         match: the pattern of the relationships, with its WHERE if there is one.
         value: expression of the property.
         name: of the property.
-        unit: of numbers; None: it follows from their sizes.
+        unit: unit of numbers. None: their sizes decide.
     """
     first, second = time_parts_of(value)
     size = f"abs(first) * CASE WHEN second < {_PLAIN} THEN {_BILLION}.0 ELSE 1.0 END"

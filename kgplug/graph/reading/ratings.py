@@ -1,0 +1,54 @@
+"""Ratings of relationships: all numbers, or all booleans."""
+
+from __future__ import annotations
+
+import numpy as np
+
+_NOT_A_NUMBER = "0.0 / 0.0"
+_LARGEST = float(np.finfo(np.float32).max)
+_FALSE, _TRUE = 1e300, 2e300  # stand for booleans while ratings are read; no rating is so large
+
+
+def rating_of(value: str) -> str:
+    """Return the expression of a rating: the number, 1 for true, 0 for false, otherwise NaN.
+
+    Numbers and booleans written as text are accepted. Numbers that float32 cannot hold are NaN.
+    """
+    number = f"coalesce(toFloatOrNull({value}), toFloatOrNull(toIntegerOrNull(toBooleanOrNull({value}))))"
+    return f"CASE WHEN abs({number}) <= {_LARGEST!r} THEN {number} ELSE {_NOT_A_NUMBER} END"
+
+
+def marked_rating_of(value: str) -> str:
+    """Return the expression of a rating for `read_ratings`, which tells booleans from numbers."""
+    number = f"toFloatOrNull({value})"
+    boolean = f"CASE toBooleanOrNull({value}) WHEN true THEN {_TRUE!r} WHEN false THEN {_FALSE!r} END"
+    return (
+        f"CASE WHEN abs({number}) <= {_LARGEST!r} THEN {number} "
+        f"ELSE coalesce(CASE WHEN {number} IS NULL THEN {boolean} END, {_NOT_A_NUMBER}) END"
+    )
+
+
+def read_ratings(values: np.ndarray) -> tuple[np.ndarray, bool]:
+    """Return ratings as numbers, and whether booleans are mixed with numbers other than 0 and 1.
+
+    Args:
+        values: float64 (n,), of the expression of `marked_rating_of`.
+
+    Returns:
+        float64 (n,): NaN where a value cannot be used, such as a boolean among numbers.
+    """
+    booleans = values >= _FALSE
+    numbers = values[~booleans & ~np.isnan(values)]
+    mixed = bool(booleans.any()) and not np.isin(numbers, (0, 1)).all()
+    return np.where(booleans, np.nan if mixed else values == _TRUE, values), mixed
+
+
+def is_rating(value: str, *, mixed: bool = False) -> str:
+    """Return the condition that a value is a usable rating; null where the value is missing.
+
+    Args:
+        value: expression of the value.
+        mixed: whether booleans are unusable, because numbers are there as well.
+    """
+    number = f"abs(toFloatOrNull({value})) <= {_LARGEST!r}"
+    return number if mixed else f"{number} OR toBooleanOrNull({value}) IS NOT NULL"
