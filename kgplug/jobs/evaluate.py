@@ -117,7 +117,8 @@ class _Work:
             rows: TestRows = TEST_ROWS[kind](self.graph, group, progress)
         except (DataError, UsageError) as error:  # the graph holds nothing that these runs are about
             for run in group:
-                self._fail_all(run, RunError(f"Run {run.folder.name} cannot be measured: {error.found}"))
+                text = f"Run {run.folder.name} cannot be measured: {error.found} Train again on this graph."
+                self._fail_all(run, RunError(text))
             return
         for run, error in rows.recall():
             self._fail_all(run, error)

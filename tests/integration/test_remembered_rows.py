@@ -193,6 +193,14 @@ def test_a_run_of_an_earlier_version_is_measured_on_unchanged_data_and_refused_o
         jobs.evaluate(graph, [folder])
 
 
+def test_a_run_whose_labels_are_gone_is_reported_without_advice_on_kgplug_toml(graph: Graph, runs: Runs) -> None:
+    folder = train(graph, runs)
+    graph.connection.write("MATCH (u:User) DETACH DELETE u")
+    with pytest.raises(RunError, match=r"cannot be measured: No :User nodes in database .*\. Train again") as raised:
+        jobs.evaluate(graph, [folder])
+    assert "Set " not in str(raised.value)
+
+
 def test_a_run_without_a_test_set_says_so(graph: Graph, runs: Runs) -> None:
     with pytest.raises(DataError, match="was trained without a test part"):
         jobs.evaluate(graph, [train(graph, runs, split=jobs.Split((1.0, 0.0, 0.0)))])

@@ -177,9 +177,7 @@ def empty_projection(schema: GraphSchema, contents: Contents, plan: TriplePlan) 
             f"The only relationships are feedback (:{schema.feedback.type}). Add relationships between "
             f":{schema.item.label} and other nodes, such as genres, or train a model without a knowledge graph."
         )
-    return DataError(
-        f"No triples {where} of the chosen types ({chosen}). {left_out} {advice}".replace("  ", " ").strip()
-    )
+    return DataError(f"No triples {where} of the chosen types ({chosen}). {left_out}".strip(), advice=advice)
 
 
 def _own_rules(connection: Connection, contents: Contents, written: dict[str, int]) -> Iterator[Rule]:
