@@ -66,7 +66,7 @@ def test_a_music_service_with_spaces_dots_chinese_and_several_labels_a_node_is_u
     assert (schema.user.label, schema.user.key) == ("听众", "id")
     assert schema.item == ItemSchema(label="Music Track", key="编号", title="歌名")
     assert schema.feedback == FeedbackSchema(type="PLAYED")
-    assert 'set rating = "count" and like_threshold = 3' in text
+    assert 'set rating = "count" and like_threshold = 3' in " ".join(text.replace("\n#", "").split())
     knowledge = read_knowledge(connection, schema)
     assert list(knowledge.relations) == ["WROTE", "演唱.by"]
     assert set(knowledge.entity_labels) == {"Music Track", "Artist", "Person"}
@@ -93,7 +93,7 @@ def test_feedback_by_way_of_an_order_is_explained(connection: Connection, tmp_pa
         -[:CONTAINS]->(:Product {id: i})""",
     )
     _, text = guessed(connection, tmp_path)
-    assert "each :Order has one :Customer only" in text
+    assert "each :Order has only one :Customer" in text
 
 
 def test_relationships_whose_ends_have_no_key_are_left_out_and_named(connection: Connection, tmp_path: Path) -> None:

@@ -107,7 +107,7 @@ def test_a_review_that_belongs_to_one_user_is_no_user(connection: Connection) ->
         "CREATE (u)-[:WROTE]->(:Review {id: i})-[:REVIEWS]->(b)"
     )
     schema, text = guess_schema(connection)
-    assert schema.user.label != "Review" and "each :Review has one :User only" in text
+    assert schema.user.label != "Review" and "each :Review has only one :User" in text
 
 
 def test_a_referral_among_customers_does_not_replace_their_purchases(connection: Connection) -> None:

@@ -144,14 +144,14 @@ def test_a_rating_that_is_not_finite_is_named_by_init_and_by_the_check(connectio
     schema, text = guess_schema(connection)
     assert (schema.feedback.rating, schema.feedback.like_threshold) == ("rating", 7)
     text = " ".join(text.replace("\n#", "").split())
-    assert "CORRECT THESE: the values of 5 of 150 relationships are no finite numbers" in text
+    assert "CORRECT THESE: the values of 5 of 150 relationships are not finite numbers" in text
     assert not check(connection, schema).ok
 
 
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        ("1.0 / 0", "CORRECT THESE: the values of 5 of 150 relationships are no times since 1970 (found inf)"),
+        ("1.0 / 0", "CORRECT THESE: the values of 5 of 150 relationships are not times since 1970 (found inf)"),
         ("1600000000000", 'CORRECT THESE: "at": expected numbers in one unit of time, found 145 in seconds, such as'),
     ],
 )

@@ -209,7 +209,7 @@ def test_everything_asked_for_and_not_used_is_named_by_check_and_by_the_log(
         "relationships has BOUGHT, but all of it is the feedback, which is never knowledge.",
         "[knowledge.keys] has Nope, but no node has this label.",
         "[knowledge.keys] has Cart, but no entity is identified by that label.",
-        "[knowledge] include names Tag, which is not left out anyway.",
+        "[knowledge] include has Tag, which is read anyway.",
         "[knowledge] include has Nothing, which is neither a label nor a type.",
     ]
     text = warnings_of(connection, schema)
@@ -270,5 +270,5 @@ def test_knowledge_that_touches_no_item_is_named(connection: Connection, caplog:
     with caplog.at_level(logging.WARNING, "kgplug"):
         _, report = pull_knowledge(connection, with_knowledge(SHOP, relationships=["LIVES_IN"]))
         report.logged("triples")
-    assert "None of the 40 :Product has a triple" in caplog.text
+    assert "None of the 40 :Product nodes has a triple" in caplog.text
     assert not any("None of" in text for text in pull_knowledge(connection, SHOP)[1].unused)

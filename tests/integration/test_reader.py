@@ -225,7 +225,7 @@ REFUSALS = {
     "missing keys": (
         "MATCH (n:User) WHERE n.id > 7 REMOVE n.id",
         {},
-        r"2 of 9 :User nodes have no 'id', by elementId: 4:.*\{age: 20\}",
+        r"2 of 9 :User nodes have no 'id'\. Their elementIds: 4:.*\{age: 20\}",
     ),
     "repeated keys": ("", {"user": {"key": "age"}}, r"4 values of 'age' are on more than one :User node \(e.g. 2"),
     "key of a type that is none": (
@@ -277,11 +277,11 @@ def test_triples_that_cannot_be_trained_on_are_refused(connection: Connection) -
         r"No triples .* \(RATED\)\. .*RATED, but all of it is the feedback, .* types, or to \[\] for all types\.",
         knowledge(relationships=["RATED"]),
     )
-    refused(r"4 nodes .* without a key: :Actor. .*properties of :Actor: id, name", KnowledgeSchema())
+    refused(r"4 nodes .* without a key: :Actor. .*Properties of :Actor: id, name", KnowledgeSchema())
     connection.write("MATCH (a:Actor {id: 'a2'}) SET a.id = 'a1'")
     refused(r"1 value of 'id' is on more than one :Actor node \(e.g. 'a1'\).*\[knowledge.keys\] Actor", knowledge())
     connection.write("MATCH (a:Actor) WHERE a.name ENDS WITH '2' REMOVE a.id")
-    refused(r"1 of 4 :Actor nodes has no 'id', by elementId: 4:.*\{name: Actor 2\}", knowledge())
+    refused(r"1 of 4 :Actor nodes has no 'id'\. Their elementIds: 4:.*\{name: Actor 2\}", knowledge())
 
 
 @pytest.mark.parametrize("users", [True, False])

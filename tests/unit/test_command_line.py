@@ -165,7 +165,7 @@ def test_an_existing_schema_file_is_not_overwritten(tmp_path: Path) -> None:
 @pytest.mark.training
 def test_an_old_name_in_the_schema_file_is_reported_in_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "kgplug.toml").write_text("[feedback]\nlike = 4")
-    result = kgplug("runs", home=tmp_path, NEO4J_URI="bolt://127.0.0.1:1")
+    result = kgplug("cypher", "recommend", home=tmp_path, NEO4J_URI="bolt://127.0.0.1:1")
     assert result.returncode == 0
     said = "kgplug.toml: like under [feedback] is now called like_threshold. Rename it."
     assert result.stderr.splitlines().count(said) == 1

@@ -178,7 +178,7 @@ def test_a_server_that_dies_is_reported_with_its_cause_and_log(server) -> None:
 
 def test_a_server_killed_while_starting_is_reported_as_killed(server) -> None:
     (server.home / "mode").write_text("is killed")
-    with pytest.raises(LocalServerError, match="something killed it"):
+    with pytest.raises(LocalServerError, match="it was killed"):
         server.start()
 
 

@@ -93,7 +93,7 @@ def _item_part(
     where = "the label with the most relationships"
     if feedback is not None:
         where = f":{feedback.profile.name} {'ends' if feedback.direction == 'user_to_item' else 'starts'} there"
-        where += "; the users are also the items" if feedback.among_one_label else ""
+        where += "; the users are the items" if feedback.among_one_label else ""
     key, key_line = _key_of(label, keys)
     title = guess_title(connection, label, key, contents.labels[label])
     lines = entry("label", label, f"{counted(contents.labels[label], 'node')}; {where}") + key_line
