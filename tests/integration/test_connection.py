@@ -108,7 +108,7 @@ def test_a_wrong_password_is_refused(neo4j_server) -> None:
     assert "refuses this user name or password" in refused(neo4j_server, username="nobody")
 
 
-def test_an_unknown_database_names_those_there_are(neo4j_server) -> None:
+def test_the_error_for_an_unknown_database_lists_the_existing_ones(neo4j_server) -> None:
     assert "no database 'films'" in refused(neo4j_server, database="films")
     assert "Set NEO4J_DATABASE to one of: neo4j." in refused(neo4j_server, database="films")
 
@@ -121,7 +121,7 @@ def test_a_server_that_is_down_is_reported_at_once(neo4j_server) -> None:
 
 
 @pytest.mark.parametrize("uri", ["http://localhost:7474", "localhost:7687", "localhost", "bolt://", "bolt://a:b", ""])
-def test_what_is_no_neo4j_uri_is_refused(neo4j_server, uri) -> None:
+def test_a_uri_that_is_not_neo4js_is_refused(neo4j_server, uri) -> None:
     assert "is not a Neo4j URI. Expected scheme://host:port" in refused(neo4j_server, uri=uri)
 
 
@@ -131,11 +131,11 @@ def test_a_uri_with_a_password_is_refused_without_showing_it(neo4j_server) -> No
 
 
 @pytest.mark.parametrize("scheme", ["bolt+s", "neo4j+s"])
-def test_tls_to_a_server_without_it_gets_its_sentence(neo4j_server, scheme) -> None:
+def test_tls_to_a_server_without_tls_is_reported(neo4j_server, scheme) -> None:
     assert "does not offer TLS" in refused(neo4j_server, uri=neo4j_server.uri.replace("bolt", scheme))
 
 
-def test_a_port_that_does_not_speak_bolt_gets_its_sentence(neo4j_server, monkeypatch) -> None:
+def test_a_port_that_does_not_speak_bolt_is_reported(neo4j_server, monkeypatch) -> None:
     monkeypatch.setattr(connection_module, "_CONNECTION_TIMEOUT_S", 0.5)
     web = http.server.HTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler)
     threading.Thread(target=web.serve_forever, daemon=True).start()
@@ -166,16 +166,14 @@ def test_refusals_of_the_server_are_one_sentence(connection, query, expected) ->
     assert "\n" not in str(raised.value)
 
 
-def test_a_broken_constraint_is_told(connection) -> None:
+def test_a_violated_constraint_is_reported(connection) -> None:
     connection.autocommit("CREATE CONSTRAINT FOR (a:A) REQUIRE a.x IS UNIQUE")
     connection.write("CREATE (:A {x: 1})")
     with pytest.raises(GraphError, match="already exists with label `A`"):
         connection.write("CREATE (:A {x: 1})")
 
 
-def test_the_environment_points_at_a_server_of_ones_own_and_nothing_local_is_started(
-    connection, neo4j_server, monkeypatch, tmp_path
-) -> None:
+def test_with_neo4j_uri_no_local_server_is_started(connection, neo4j_server, monkeypatch, tmp_path) -> None:
     monkeypatch.setattr(LocalNeo4j, "start", lambda *_, **__: pytest.fail("a local server was started"))
     monkeypatch.setenv("KGPLUG_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("NEO4J_URI", neo4j_server.uri)
@@ -186,7 +184,7 @@ def test_the_environment_points_at_a_server_of_ones_own_and_nothing_local_is_sta
     assert not (tmp_path / "home").exists()
 
 
-def test_a_uri_without_a_password_says_what_to_set(monkeypatch) -> None:
+def test_the_error_for_a_uri_without_a_password_says_what_to_set(monkeypatch) -> None:
     monkeypatch.setenv("NEO4J_URI", "bolt://localhost:7687")
     with pytest.raises(GraphError, match="NEO4J_PASSWORD is not"):
         connect_settings(Settings())

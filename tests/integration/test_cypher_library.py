@@ -72,7 +72,7 @@ def title(schema: GraphSchema, key: int) -> str:
     return f"Film {key}" if schema is DEMO_SCHEMA else f'歌曲 "{key}"'
 
 
-def test_recommend_gives_the_published_list_best_first(published: Prepared) -> None:
+def test_recommend_returns_the_published_list_best_first(published: Prepared) -> None:
     _, schema, user, _ = published
     frame = run(published, "recommend", user=user, model="MKR", k=10)
     assert frame.to_dict("list") == {
@@ -100,7 +100,7 @@ def test_similar_ranks_exactly_by_cosine_without_the_item_itself(published: Prep
     assert run(published, "similar", item=3, model="other", k=4).empty
 
 
-def test_explain_gives_the_paths_from_liked_items_through_what_they_share(published: Prepared) -> None:
+def test_explain_returns_the_paths_from_liked_items_through_shared_nodes(published: Prepared) -> None:
     connection, schema, user, _ = published
     item = 5 if schema is DEMO_SCHEMA else 3
     like = schema.feedback.like_threshold
@@ -128,7 +128,7 @@ def test_explain_gives_the_paths_from_liked_items_through_what_they_share(publis
     assert len(run(published, "explain", user=user, item=item, like_threshold=like, k=1)) == 1
 
 
-def test_popular_unseen_leaves_out_what_the_user_has_touched(published: Prepared) -> None:
+def test_popular_unseen_leaves_out_items_with_feedback_of_the_user(published: Prepared) -> None:
     connection, schema, user, _ = published
     frame = run(published, "popular_unseen", user=user, k=3)
     label, key, kind = schema.item.label, schema.item.key, schema.feedback.type
@@ -164,7 +164,7 @@ def test_health_counts_lists_edges_strays_and_vectors(published: Prepared) -> No
 
 
 @pytest.mark.parametrize("name", queries.names())
-def test_every_query_says_its_purpose_parameters_result_and_cost_and_uses_no_other_parameter(name: str) -> None:
+def test_every_query_documents_its_purpose_parameters_result_and_cost(name: str) -> None:
     text = queries.load(name)
     lines = text.splitlines()
     for number, head in enumerate(("Purpose", "Parameters", "Returns", "Cost")):
@@ -178,7 +178,7 @@ def test_every_query_says_its_purpose_parameters_result_and_cost_and_uses_no_oth
 
 
 @pytest.mark.parametrize("name", sorted(set(queries.names()) - {"load_nodes", "load_relationships", "schema"}))
-def test_a_missing_parameter_is_named_before_the_server_is_asked(connection: Connection, name: str) -> None:
+def test_a_missing_parameter_is_reported_before_the_server_is_asked(connection: Connection, name: str) -> None:
     build(connection, FILMS)
     graph = Graph(connection).use(DEMO_SCHEMA)
     given: dict[str, object] = {"user": 1, "item": 1, "model": "MKR", "k": 3, "label": "Movie", "relation": "ACTED_IN"}
@@ -198,7 +198,7 @@ def test_a_query_that_writes_is_not_run(connection: Connection, name: str) -> No
 
 
 @pytest.mark.parametrize("k", [0, -1, 1.5, True, "3", 10**9, 10**23])
-def test_a_length_that_no_list_has_is_refused(connection: Connection, k: object) -> None:
+def test_an_invalid_length_is_refused(connection: Connection, k: object) -> None:
     build(connection, FILMS)
     graph = Graph(connection).use(DEMO_SCHEMA)
     for name, key in (("recommend", "user"), ("similar", "item")):
@@ -208,7 +208,7 @@ def test_a_length_that_no_list_has_is_refused(connection: Connection, k: object)
 
 
 @pytest.mark.parametrize("key", [2**63, -(10**30), "\ud800"])
-def test_a_key_that_neo4j_cannot_hold_is_nobodys(connection: Connection, key: int | str) -> None:
+def test_a_key_that_neo4j_cannot_store_is_unknown(connection: Connection, key: int | str) -> None:
     build(connection, FILMS)
     graph = Graph(connection).use(DEMO_SCHEMA)
     for ask in (explain.recommendations, explain.similar_items):

@@ -27,7 +27,7 @@ def guessed(connection: Connection, folder: Path) -> tuple[GraphSchema, str]:
     return schema, text
 
 
-def test_a_film_club_is_understood_with_ratings_times_keys_and_titles(connection: Connection, tmp_path: Path) -> None:
+def test_ratings_times_keys_and_titles_of_a_film_club_are_guessed(connection: Connection, tmp_path: Path) -> None:
     build(connection, FILMS)
     schema, text = guessed(connection, tmp_path)
     assert schema == GraphSchema(
@@ -43,7 +43,7 @@ def test_a_film_club_is_understood_with_ratings_times_keys_and_titles(connection
     assert (interactions.n_users, interactions.n_items, knowledge.n_triples) == (9, 12, 24)
 
 
-def test_a_shop_without_ratings_or_constraints_is_understood(connection: Connection, tmp_path: Path) -> None:
+def test_a_shop_without_ratings_or_constraints_is_guessed(connection: Connection, tmp_path: Path) -> None:
     build(connection, SHOP)
     schema, text = guessed(connection, tmp_path)
     assert schema == GraphSchema(
@@ -58,7 +58,7 @@ def test_a_shop_without_ratings_or_constraints_is_understood(connection: Connect
     assert list(read_knowledge(connection, schema).relations) == ["PART_OF", "REFERRED"]
 
 
-def test_a_music_service_with_spaces_dots_chinese_and_several_labels_a_node_is_understood(
+def test_a_music_service_with_spaces_dots_chinese_and_several_labels_per_node_is_guessed(
     connection: Connection, tmp_path: Path
 ) -> None:
     build(connection, MUSIC)
@@ -72,9 +72,7 @@ def test_a_music_service_with_spaces_dots_chinese_and_several_labels_a_node_is_u
     assert set(knowledge.entity_labels) == {"Music Track", "Artist", "Person"}
 
 
-def test_a_graph_without_users_is_said_to_have_none_and_serves_for_embeddings(
-    connection: Connection, tmp_path: Path
-) -> None:
+def test_a_graph_without_users_is_reported_and_allows_embeddings(connection: Connection, tmp_path: Path) -> None:
     build(connection, ENCYCLOPAEDIA)
     schema, text = guessed(connection, tmp_path)
     assert "No feedback found" in text
@@ -86,7 +84,7 @@ def test_a_graph_without_users_is_said_to_have_none_and_serves_for_embeddings(
     assert any("embeddings can be trained, recommenders cannot" in one.finding for one in report.findings)
 
 
-def test_feedback_by_way_of_an_order_is_explained(connection: Connection, tmp_path: Path) -> None:
+def test_feedback_through_orders_is_explained(connection: Connection, tmp_path: Path) -> None:
     build(
         connection,
         """UNWIND range(1, 9) AS i CREATE (:Customer {id: i % 3})-[:PURCHASED]->(:Order {id: i})
@@ -96,7 +94,7 @@ def test_feedback_by_way_of_an_order_is_explained(connection: Connection, tmp_pa
     assert "each :Order has only one :Customer" in text
 
 
-def test_relationships_whose_ends_have_no_key_are_left_out_and_named(connection: Connection, tmp_path: Path) -> None:
+def test_relationships_whose_ends_have_no_key_are_left_out_and_reported(connection: Connection, tmp_path: Path) -> None:
     build(connection, FILMS + "MATCH (m:Movie) WHERE m.id < 5 CREATE (m)-[:HAS]->(:Scene {length: 2})")
     schema, text = guessed(connection, tmp_path)
     assert schema.knowledge.relationships == ["ACTED_IN", "IN_GENRE"]
@@ -107,7 +105,7 @@ def test_relationships_whose_ends_have_no_key_are_left_out_and_named(connection:
     ("values", "like"),
     [((0.5, 3.0, 5.0), 4.0), ((1, 5, 10), 7.0), ((0, 1), 1.0), ((1,), None), ((10, 55, 100), 70.0), ((-1, 1), 1.0)],
 )
-def test_the_threshold_of_a_like_follows_the_rating_scale(
+def test_like_threshold_follows_the_rating_scale(
     connection: Connection, tmp_path: Path, values: tuple[float, ...], like: float | None
 ) -> None:
     connection.write(
@@ -118,19 +116,19 @@ def test_the_threshold_of_a_like_follows_the_rating_scale(
     assert guessed(connection, tmp_path)[0].feedback.like_threshold == like
 
 
-def test_an_empty_database_gives_nothing_to_guess_from(connection: Connection) -> None:
+def test_an_empty_database_is_refused(connection: Connection) -> None:
     with pytest.raises(DataError, match="Nothing to guess from"):
         guess_schema(connection)
 
 
-def test_what_kgplug_wrote_is_no_part_of_a_guess(connection: Connection, tmp_path: Path) -> None:
+def test_a_guess_ignores_what_kgplug_wrote(connection: Connection, tmp_path: Path) -> None:
     build(connection, FILMS)
     before, _ = guessed(connection, tmp_path)
     publish_by_hand(connection)
     assert guessed(connection, tmp_path)[0] == before
 
 
-def test_a_check_of_a_sound_graph_is_ok_and_counts_what_a_training_would_use(connection: Connection) -> None:
+def test_a_check_of_a_valid_graph_is_ok_and_counts_what_training_would_use(connection: Connection) -> None:
     build(connection, FILMS)
     publish_by_hand(connection)
     report = check(connection, guess_schema(connection)[0])
@@ -159,7 +157,7 @@ def test_a_check_of_a_sound_graph_is_ok_and_counts_what_a_training_would_use(con
     assert frame.index.name == "check"
 
 
-def test_a_check_names_every_obstacle_at_once(connection: Connection) -> None:
+def test_a_check_reports_all_problems_at_once(connection: Connection) -> None:
     build(connection, FILMS.replace("CREATE CONSTRAINT FOR (n:Actor) REQUIRE n.id IS UNIQUE;", ""))
     build(
         connection,
@@ -182,7 +180,7 @@ def test_a_check_names_every_obstacle_at_once(connection: Connection) -> None:
     assert any("'same'" in text and ":Actor" in text for text in errors)
 
 
-def test_init_writes_no_key_that_no_node_goes_by(connection: Connection, tmp_path: Path) -> None:
+def test_init_writes_no_key_that_is_never_used(connection: Connection, tmp_path: Path) -> None:
     build(
         connection,
         FILMS
@@ -196,7 +194,7 @@ def test_init_writes_no_key_that_no_node_goes_by(connection: Connection, tmp_pat
     assert not [text for text in findings(connection, schema, "warning") if "no entity" in text]
 
 
-def test_a_check_counts_the_titles_and_names_the_properties_where_there_are_none(connection: Connection) -> None:
+def test_a_check_counts_titles_and_lists_the_properties_if_there_are_none(connection: Connection) -> None:
     build(connection, FILMS)
     connection.write(
         "MATCH (m:Movie) WHERE m.id < 4 SET m.title = CASE m.id WHEN 1 THEN '' WHEN 2 THEN null ELSE 7 END"
@@ -212,7 +210,7 @@ def test_a_check_counts_the_titles_and_names_the_properties_where_there_are_none
     assert level == "error" and "Properties found: id, title, year. Set [item] title to one of them" in finding
 
 
-def test_a_check_of_another_graph_than_the_schemas_names_what_is_there(connection: Connection) -> None:
+def test_a_check_with_the_schema_of_another_graph_lists_what_exists(connection: Connection) -> None:
     build(connection, SHOP)
     report = check(connection, GraphSchema(user=UserSchema(label="Customer", key="mail")))
     errors = [one.finding for one in report.findings if one.level == "error"]
@@ -241,7 +239,7 @@ BAD_VALUES = {
 
 
 @pytest.mark.parametrize(("name", "value", "message"), BAD_VALUES.values(), ids=BAD_VALUES)
-def test_a_check_finds_every_value_that_the_reader_refuses_with_the_same_sentence(
+def test_a_check_reports_every_value_that_the_reader_refuses_with_the_same_sentence(
     connection: Connection, name: str, value: str, message: str
 ) -> None:
     build(connection, FILMS + f"MATCH (u:User {{id: 1}})-[r:RATED]->(:Movie {{id: 3}}) SET r.{name} = {value}")
@@ -289,7 +287,7 @@ def test_a_check_reports_the_unit_and_the_range_of_times(connection: Connection)
         assert f"'at' holds {text}" in findings(connection, schema, "ok")
 
 
-def test_a_check_says_that_repeated_feedback_counts(connection: Connection) -> None:
+def test_a_check_reports_how_repeated_feedback_is_merged(connection: Connection) -> None:
     build(
         connection, FILMS + "MATCH (u:User {id: 1}), (m:Movie {id: 3}) UNWIND range(1, 9) AS i CREATE (u)-[:RATED]->(m)"
     )
@@ -299,7 +297,7 @@ def test_a_check_says_that_repeated_feedback_counts(connection: Connection) -> N
     ) in findings(connection, schema, "ok")
 
 
-def test_a_check_after_a_publish_warns_of_nothing_that_kgplug_wrote(connection: Connection) -> None:
+def test_a_check_after_a_publish_does_not_warn_about_what_kgplug_wrote(connection: Connection) -> None:
     build(connection, FILMS)
     schema = guess_schema(connection)[0]
     before = check(connection, schema).findings

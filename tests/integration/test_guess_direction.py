@@ -46,7 +46,7 @@ def join(connection: Connection, head: str, kind: str, tail: str, *, n_heads: in
         ("User", "RATED_BY_USER", "Movie", FORWARD),
     ],
 )
-def test_users_stay_users_whichever_way_feedback_is_stored(
+def test_users_are_found_in_either_direction_of_the_feedback(
     connection: Connection, tmp_path: Path, head: str, kind: str, tail: str, direction: str
 ) -> None:
     join(connection, head, kind, tail)
@@ -69,7 +69,7 @@ def test_users_stay_users_whichever_way_feedback_is_stored(
     ("kind", "direction"),
     [("FOLLOWS", FORWARD), ("FRIENDS_WITH", FORWARD), ("LIKES", FORWARD), ("FOLLOWED_BY", REVERSED), ("关注", FORWARD)],
 )
-def test_feedback_among_people_is_offered(connection: Connection, kind: str, direction: str) -> None:
+def test_feedback_between_people_is_offered(connection: Connection, kind: str, direction: str) -> None:
     join(connection, "Person", kind, "Person", n_heads=30)
     schema, text = guess_schema(connection)
     assert (schema.user.label, schema.item.label, schema.feedback.type) == ("Person", "Person", kind)
@@ -81,7 +81,7 @@ def test_feedback_among_people_is_offered(connection: Connection, kind: str, dir
 
 
 @pytest.mark.parametrize("kind", ["PARENT_OF", "CITES", "IS_A"])
-def test_other_relationships_among_one_label_are_no_feedback_and_it_says_how_to_use_them(
+def test_other_relationships_within_one_label_are_not_feedback_and_their_use_is_explained(
     connection: Connection, kind: str
 ) -> None:
     join(connection, "Person", kind, "Person", n_heads=30)
@@ -90,7 +90,7 @@ def test_other_relationships_among_one_label_are_no_feedback_and_it_says_how_to_
     assert f'type under [feedback] to "{kind}"' in " ".join(text.replace("\n#", "").split())
 
 
-def test_feedback_between_two_labels_comes_first_and_other_candidates_are_named(connection: Connection) -> None:
+def test_feedback_between_two_labels_comes_first_and_other_candidates_are_listed(connection: Connection) -> None:
     build(connection, FILMS)
     join(connection, "User", "FOLLOWS", "User", n_heads=9, n_tails=9)
     join(connection, "Movie", "SEEN_BY", "User", n_heads=12, n_tails=9)
@@ -101,7 +101,7 @@ def test_feedback_between_two_labels_comes_first_and_other_candidates_are_named(
     assert '[item] label = "Movie", type = "SEEN_BY", direction = "item_to_user".' in flat
 
 
-def test_a_review_that_belongs_to_one_user_is_no_user(connection: Connection) -> None:
+def test_a_review_that_belongs_to_one_user_is_not_a_user(connection: Connection) -> None:
     connection.write(
         "UNWIND range(1, 60) AS i MERGE (u:User {id: i % 7}) MERGE (b:Business {id: i % 5}) "
         "CREATE (u)-[:WROTE]->(:Review {id: i})-[:REVIEWS]->(b)"
@@ -110,6 +110,6 @@ def test_a_review_that_belongs_to_one_user_is_no_user(connection: Connection) ->
     assert schema.user.label != "Review" and "each :Review has only one :User" in text
 
 
-def test_a_referral_among_customers_does_not_replace_their_purchases(connection: Connection) -> None:
+def test_referrals_between_customers_do_not_replace_their_purchases(connection: Connection) -> None:
     build(connection, SHOP)
     assert guess_schema(connection)[0].feedback.type == "BOUGHT"

@@ -69,7 +69,7 @@ def guess_and_read(connection: Connection) -> tuple[FeedbackSchema, str, Interac
         ("likes: i", None, None, N),
     ],
 )
-def test_a_rating_is_guessed_only_where_the_reader_can_use_every_value(
+def test_a_rating_is_guessed_only_if_the_reader_can_use_every_value(
     connection: Connection, properties: str, rating: str | None, like: float | None, n_likes: int
 ) -> None:
     rate(connection, properties)
@@ -99,7 +99,7 @@ def test_a_rating_is_guessed_only_where_the_reader_can_use_every_value(
         ("at: '03/12/2024'", None),
     ],
 )
-def test_a_time_is_guessed_only_where_the_reader_can_use_every_value(
+def test_a_time_is_guessed_only_if_the_reader_can_use_every_value(
     connection: Connection, properties: str, timestamp: str | None
 ) -> None:
     rate(connection, properties)
@@ -124,7 +124,7 @@ def test_a_time_is_guessed_only_where_the_reader_can_use_every_value(
         ("reaction: CASE WHEN i <= 5 THEN 'like' ELSE 'dislike' END", "SET r.`reaction` = CASE WHEN"),
     ],
 )
-def test_the_advice_of_a_guess_works_when_it_is_followed(connection: Connection, properties: str, advice: str) -> None:
+def test_the_advice_in_a_guess_works(connection: Connection, properties: str, advice: str) -> None:
     rate(connection, properties)
     _, text, _ = guess_and_read(connection)
     assert advice in text
@@ -139,7 +139,7 @@ def test_the_advice_of_a_guess_works_when_it_is_followed(connection: Connection,
 
 
 @pytest.mark.parametrize("value", ["1.0 / 0", "-1.0 / 0", "0.0 / 0", "1e300", "'Infinity'", "'NaN'", "'1e300'"])
-def test_a_rating_that_is_not_finite_is_named_by_init_and_by_the_check(connection: Connection, value: str) -> None:
+def test_a_rating_that_is_not_finite_is_reported_by_init_and_check(connection: Connection, value: str) -> None:
     rate(connection, f"rating: CASE WHEN u = 1 THEN {value} ELSE i END")
     schema, text = guess_schema(connection)
     assert (schema.feedback.rating, schema.feedback.like_threshold) == ("rating", 7)
@@ -155,7 +155,7 @@ def test_a_rating_that_is_not_finite_is_named_by_init_and_by_the_check(connectio
         ("1600000000000", 'CORRECT THESE: "at": expected numbers in one unit of time, found 145 in seconds, such as'),
     ],
 )
-def test_times_that_the_reader_refuses_are_named_by_init_and_by_the_check(
+def test_times_that_the_reader_refuses_are_reported_by_init_and_check(
     connection: Connection, wrong: str, said: str
 ) -> None:
     rate(connection, f"at: CASE WHEN u = 1 THEN {wrong} ELSE 1600000000 + i END")
@@ -165,7 +165,7 @@ def test_times_that_the_reader_refuses_are_named_by_init_and_by_the_check(
     assert not check(connection, schema).ok
 
 
-def test_init_names_the_unit_and_the_range_of_times(connection: Connection) -> None:
+def test_init_reports_the_unit_and_range_of_times(connection: Connection) -> None:
     rate(connection, "at: 1600000000000000000 + i")
     _, text = guess_schema(connection)
     assert "150 numbers of nanoseconds, from 2020-09-13T12:26:40.000000001 to 2020-09-13T12:26:40.000000010" in (
@@ -182,7 +182,7 @@ def test_init_names_the_unit_and_the_range_of_times(connection: Connection) -> N
         ("date('2024-01-01')", "date('-999999999-01-01')"),
     ],
 )
-def test_a_date_that_python_does_not_hold_is_guessed_read_and_ordered(
+def test_a_date_that_python_cannot_represent_is_guessed_read_and_ordered(
     connection: Connection, usual: str, far: str
 ) -> None:
     rate(connection, f"at: CASE WHEN u = 1 AND i = 1 THEN {far} ELSE {usual} END")
@@ -194,7 +194,7 @@ def test_a_date_that_python_does_not_hold_is_guessed_read_and_ordered(
     assert (rows.timestamps[is_far] < others[0]).all() if "'-" in far else (rows.timestamps[is_far] > others[0]).all()
 
 
-def test_far_dates_of_nodes_and_as_ratings_are_no_obstacle_and_are_shown(connection: Connection) -> None:
+def test_far_dates_on_nodes_and_as_ratings_do_not_fail_and_are_shown(connection: Connection) -> None:
     rate(connection, "rating: CASE WHEN u = 1 THEN date('+12345-01-02') ELSE i END")
     connection.write("MATCH (m:Movie) SET m.released = date('-12345-01-02')")
     _, text = guess_schema(connection)
@@ -205,7 +205,7 @@ def test_far_dates_of_nodes_and_as_ratings_are_no_obstacle_and_are_shown(connect
 
 @pytest.mark.parametrize("value", ["1.0 / 0", "null", "'x'", "1e300", "[1]"])
 @pytest.mark.parametrize("setting", ["rating", "timestamp"])
-def test_the_query_of_a_refusal_finds_what_was_refused_and_is_short(
+def test_the_query_in_an_error_finds_the_refused_values_and_is_short(
     connection: Connection, setting: str, value: str
 ) -> None:
     rate(connection, f"x: CASE WHEN u = 1 THEN {value} ELSE 1600000000 END")
@@ -215,7 +215,7 @@ def test_the_query_of_a_refusal_finds_what_was_refused_and_is_short(
     assert len(connection.rows(query)) == 5 and len(query) < 300
 
 
-def test_values_beyond_a_sample_count_as_well(connection: Connection) -> None:
+def test_values_outside_the_sample_count(connection: Connection) -> None:
     connection.write("UNWIND range(1, 60) AS u CREATE (:User {id: u}), (:Movie {id: u})")
     connection.write("MATCH (a:User), (b:Movie) CREATE (a)-[:RATED {rating: (a.id + b.id) % 5 + 1}]->(b)")
     connection.write("MATCH (:User {id: 60})-[r:RATED]->(:Movie {id: 60}) SET r.rating = 'none'")

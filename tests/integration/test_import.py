@@ -109,7 +109,7 @@ TYPED = {
 
 
 @pytest.mark.parametrize("transport", ["LOAD CSV", "parameters"])
-def test_times_points_and_what_pandas_writes_become_values_of_their_type(
+def test_times_points_and_values_written_by_pandas_get_their_types(
     connection: Connection, neo4j_server: Endpoint, tmp_path: Path, transport: str
 ) -> None:
     frame = pd.DataFrame({"id:int": [1, 2], **TYPED})
@@ -133,9 +133,7 @@ def test_times_points_and_what_pandas_writes_become_values_of_their_type(
     assert not again.changed
 
 
-def test_values_of_the_driver_written_to_a_folder_come_back_as_they_were(
-    connection: Connection, tmp_path: Path
-) -> None:
+def test_values_of_the_driver_survive_an_export_and_import(connection: Connection, tmp_path: Path) -> None:
     connection.write(
         "CREATE (:A {id: 1, day: date('2024-01-31'), at: datetime('2024-07-31T10:00:00.123456789[Europe/Berlin]'), "
         "local: localdatetime('2024-01-31T10:00'), ok: true, "
@@ -185,7 +183,7 @@ def test_both_transports_give_the_same_graph_and_a_second_import_changes_nothing
     assert list((connection.import_dir or tmp_path).iterdir()) == []
 
 
-def test_what_differs_is_corrected_and_the_rest_left_alone(connection: Connection, tmp_path: Path) -> None:
+def test_only_differing_values_are_updated(connection: Connection, tmp_path: Path) -> None:
     files = {
         "nodes/A.csv": "id,x:int,y\na,1,one\nb,2,two\n",
         "relationships/A-R-A.csv": "from,to,w:float\na,b,1\n",
@@ -221,7 +219,7 @@ def test_a_bad_row_leaves_the_database_untouched(connection: Connection, tmp_pat
     assert connection.rows("SHOW CONSTRAINTS") == []
 
 
-def test_a_name_that_cypher_would_decode_is_imported_as_it_is_written(connection: Connection, tmp_path: Path) -> None:
+def test_a_name_that_cypher_would_decode_is_imported_unchanged(connection: Connection, tmp_path: Path) -> None:
     import_folder(connection, make(tmp_path, {"nodes/A.csv": "id\na\n", "nodes/B.csv": "id,\\u0060\nb,1\n"}))
     assert connection.rows("MATCH (n:B) RETURN n[$name] AS value", name="\\u0060") == [{"value": "1"}]
 
@@ -233,13 +231,13 @@ def test_a_constraint_of_another_name_is_reused(connection: Connection, tmp_path
     assert len(connection.rows("SHOW CONSTRAINTS")) == 2
 
 
-def test_an_index_in_the_way_is_named(connection: Connection, tmp_path: Path) -> None:
+def test_an_index_that_blocks_a_constraint_is_reported(connection: Connection, tmp_path: Path) -> None:
     connection.autocommit("CREATE INDEX plain FOR (n:A) ON (n.id)")
     with pytest.raises(GraphError, match="DROP INDEX `plain`"):
         import_folder(connection, make(tmp_path, {"nodes/A.csv": "id\na\n"}))
 
 
-def test_nodes_that_share_a_key_are_named(connection: Connection, tmp_path: Path) -> None:
+def test_nodes_that_share_a_key_are_reported(connection: Connection, tmp_path: Path) -> None:
     connection.write("CREATE (:A {id: 'x'}), (:A {id: 'twice'}), (:A {id: 'twice'})")
     with pytest.raises(DataError, match="2 of them have id = 'twice'"):
         import_folder(connection, make(tmp_path, {"nodes/A.csv": "id\na\n"}))
@@ -292,7 +290,7 @@ def test_an_import_killed_half_way_is_completed_by_the_next(
     assert list((connection.import_dir or tmp_path / "none").glob("*")) == []
 
 
-def test_movielens_100k_arrives_whole(connection: Connection) -> None:
+def test_movielens_100k_is_imported_completely(connection: Connection) -> None:
     downloads = Settings().downloads_dir
     report = import_folder(connection, movielens_100k.fetch(downloads), progress=False)
     counted = {file.name: file.created for file in report.files}
@@ -310,7 +308,7 @@ def test_movielens_100k_arrives_whole(connection: Connection) -> None:
     assert read_knowledge(connection, DEMO_SCHEMA).fingerprint == knowledge.fingerprint
 
 
-def test_the_shipped_queries_load_the_demo_files_as_they_stand(connection: Connection) -> None:
+def test_the_shipped_queries_load_the_demo_files_unchanged(connection: Connection) -> None:
     folder = movielens_100k.fetch(Settings().downloads_dir)
     import_dir = connection.import_dir or Path("absent")
     connection.autocommit(load("schema"))
@@ -325,7 +323,7 @@ def test_the_shipped_queries_load_the_demo_files_as_they_stand(connection: Conne
     assert count(connection, "(:User)-[:RATED {rating: 5.0}]->(:Movie)") > 100
 
 
-def test_movies_neo4j_arrives_whole(connection: Connection, tmp_path: Path) -> None:
+def test_movies_neo4j_is_imported_completely(connection: Connection, tmp_path: Path) -> None:
     convert_movies_neo4j(tmp_path)
     files = {file.name: file for file in import_folder(connection, tmp_path).files}
     assert {name: file.created for name, file in files.items() if name.startswith("nodes")} == {
@@ -347,7 +345,7 @@ def test_movies_neo4j_arrives_whole(connection: Connection, tmp_path: Path) -> N
         assert count(connection, f"()-[:{type_}]->()") == len(frame.iloc[:, :2].drop_duplicates())
 
 
-def test_douban_arrives_whole_with_its_chinese_text(connection: Connection, tmp_path: Path) -> None:
+def test_douban_is_imported_completely_with_its_chinese_text(connection: Connection, tmp_path: Path) -> None:
     convert_douban(tmp_path)
     report = import_folder(connection, tmp_path)
     assert {file.name: (file.rows, file.created) for file in report.files} == {

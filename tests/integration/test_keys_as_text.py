@@ -114,7 +114,7 @@ def test_a_user_whose_node_is_gone_is_still_erased_from_the_runs(connection: Con
 
 
 @pytest.mark.parametrize("stored", ["u", "toString(u)"])
-def test_a_key_that_nobody_has_ever_had_is_refused_everywhere(connection: Connection, home: Path, stored: str) -> None:
+def test_a_key_that_never_existed_is_refused_everywhere(connection: Connection, home: Path, stored: str) -> None:
     graph = fill(connection, home, user=stored)
     folder = jobs.train(
         "TransE", jobs.read(graph, SCHEMA, name="TransE"), Runs(home / "runs"), progress=False,
@@ -140,7 +140,7 @@ def test_a_key_that_nobody_has_ever_had_is_refused_everywhere(connection: Connec
     assert one.exit_code == 0, one.exception
 
 
-def test_from_python_the_type_of_a_key_is_its_own(connection: Connection, home: Path) -> None:
+def test_keys_given_in_python_keep_their_type(connection: Connection, home: Path) -> None:
     graph, runs = fill(connection, home), Runs(home / "runs")
     for refused in (
         lambda: graph.erase_user("7"),
@@ -167,7 +167,7 @@ def test_from_python_the_type_of_a_key_is_its_own(connection: Connection, home: 
         ({"user": np.int64(99), "model": "ItemKNN", "k": 3}, "No User has id = 99. Existing keys: "),
     ],
 )
-def test_a_query_that_finds_nothing_for_wrong_parameters_says_which(
+def test_a_query_that_finds_nothing_reports_its_wrong_parameters(
     connection: Connection, home: Path, parameters: dict, said: str
 ) -> None:
     graph = fill(connection, home)
@@ -183,7 +183,7 @@ def test_a_parameter_that_is_given_twice_is_refused(connection: Connection, home
     assert isinstance(result.exception, UsageError) and "-p user is given twice: 7 and 8" in str(result.exception)
 
 
-def test_a_key_property_that_no_node_has_is_named_with_those_that_are_there(connection: Connection, home: Path) -> None:
+def test_a_key_property_that_no_node_has_is_reported_with_the_existing_ones(connection: Connection, home: Path) -> None:
     connection.write("UNWIND range(1, 5) AS u CREATE (:User {uid: u})-[:RATED]->(:Movie {id: u})")
     said = "No User has id = '3'. No User has the property 'id'. Properties found: uid."
     for words in (["recommend", "3"], ["erase-user", "3"]):
@@ -194,7 +194,7 @@ def test_a_key_property_that_no_node_has_is_named_with_those_that_are_there(conn
         Graph(connection).use(SCHEMA).erase_user(3)
 
 
-def test_init_takes_whole_numbers_stored_as_floats_for_keys_as_the_reader_does(connection: Connection) -> None:
+def test_init_accepts_whole_floats_as_keys_as_the_reader_does(connection: Connection) -> None:
     connection.write(RATED.format(user="u * 1.0", item="i / 2.0"))
     connection.write("MATCH (m:Movie) SET m.number = toFloat(m.id * 2)")
     schema, _ = guess_schema(connection)
@@ -202,7 +202,7 @@ def test_init_takes_whole_numbers_stored_as_floats_for_keys_as_the_reader_does(c
     assert read_interactions(connection, schema).user_keys.tolist() == list(range(1, 21))
 
 
-def test_of_two_users_with_the_same_writing_the_number_is_meant_and_both_are_named(
+def test_of_two_keys_that_look_the_same_the_number_is_chosen_and_both_are_reported(
     connection: Connection, home: Path
 ) -> None:
     fill(connection, home, user="CASE WHEN u = 8 THEN '7' ELSE u END")

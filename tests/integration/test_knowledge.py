@@ -59,9 +59,7 @@ def warnings_of(connection: Connection, schema: GraphSchema) -> str:
 
 
 @pytest.mark.parametrize("stored", ["out", "in"])
-def test_orders_that_belong_to_one_user_are_no_knowledge_but_what_users_share_is(
-    connection: Connection, stored: str
-) -> None:
+def test_orders_of_one_user_are_not_knowledge_but_shared_nodes_are(connection: Connection, stored: str) -> None:
     turned = BASKETS.replace("-[:PLACED]->", "<-[:PLACED_BY]-").replace("-[:ORDERS]->", "<-[:IN_ORDER]-")
     build(connection, PURCHASES + (BASKETS if stored == "out" else turned))
     knowledge, report = pull_knowledge(connection, SHOP)
@@ -72,7 +70,7 @@ def test_orders_that_belong_to_one_user_are_no_knowledge_but_what_users_share_is
     assert any("436 :Order belong to one :User" in one.finding for one in check(connection, SHOP).findings)
 
 
-def test_the_lines_of_orders_belong_to_one_user_too(connection: Connection) -> None:
+def test_the_lines_of_orders_also_belong_to_one_user(connection: Connection) -> None:
     build(
         connection,
         PURCHASES
@@ -107,9 +105,7 @@ CREATE (:Order {id: -g})-[:HAS]->(:Line {id: -g})-[:OF]->(p)
     ],
     ids=["gifts of two users", "guests' orders among the users'", "lines of guests' orders", "orders of two users"],
 )
-def test_orders_of_few_users_or_of_guests_are_no_knowledge_either(
-    connection: Connection, orders: str, named: str
-) -> None:
+def test_orders_of_few_users_or_guests_are_not_knowledge(connection: Connection, orders: str, named: str) -> None:
     build(connection, PURCHASES + orders)
     knowledge, report = pull_knowledge(connection, SHOP)
     assert set(knowledge.relations) == {"HAS_TAG", "LIVES_IN"}
@@ -118,7 +114,7 @@ def test_orders_of_few_users_or_of_guests_are_no_knowledge_either(
     assert "PLACED" in relations(connection, with_knowledge(SHOP, include=["Order", "Line"]))
 
 
-def test_nodes_of_few_users_that_lead_to_other_items_than_theirs_are_knowledge(connection: Connection) -> None:
+def test_nodes_of_few_users_that_lead_to_other_items_are_knowledge(connection: Connection) -> None:
     build(
         connection,
         PURCHASES + "MATCH (p:Product) MERGE (c:City {id: p.id % 20 + 10}) CREATE (p)-[:MADE_IN]->(c);"
@@ -127,7 +123,7 @@ def test_nodes_of_few_users_that_lead_to_other_items_than_theirs_are_knowledge(c
     assert relations(connection, SHOP) == {"HAS_TAG", "LIVES_IN", "MADE_IN", "BORN_IN"}
 
 
-def test_what_belongs_to_one_user_over_many_steps_is_no_knowledge(connection: Connection) -> None:
+def test_nodes_that_belong_to_one_user_through_many_steps_are_not_knowledge(connection: Connection) -> None:
     keys = dict.fromkeys(["A", "B", "C", "D", "E", "F"], "id")
     build(
         connection,
@@ -138,7 +134,7 @@ def test_what_belongs_to_one_user_over_many_steps_is_no_knowledge(connection: Co
     assert relations(connection, with_knowledge(SHOP, keys=KEYS | keys)) == {"HAS_TAG", "LIVES_IN"}
 
 
-def test_orders_can_be_included_by_name(connection: Connection) -> None:
+def test_orders_can_be_included_by_their_label(connection: Connection) -> None:
     build(connection, PURCHASES + BASKETS)
     schema = with_knowledge(SHOP, include=["Order"])
     assert {"PLACED", "ORDERS", "HAS_STATUS"} <= relations(connection, schema)
@@ -150,7 +146,7 @@ def test_nodes_of_one_user_that_lead_to_no_item_are_knowledge(connection: Connec
     assert "LIVES_AT" in relations(connection, SHOP)
 
 
-def test_a_type_that_repeats_the_feedback_is_no_knowledge_and_one_that_does_not_is(connection: Connection) -> None:
+def test_only_types_that_do_not_repeat_the_feedback_are_knowledge(connection: Connection) -> None:
     build(
         connection,
         PURCHASES + "MATCH (u:User)-[:BOUGHT]->(p) CREATE (u)-[:VIEWED]->(p);"
@@ -165,7 +161,7 @@ def test_a_type_that_repeats_the_feedback_is_no_knowledge_and_one_that_does_not_
 
 
 @pytest.mark.parametrize("named", [[], ["FOLLOWS", "HAS_TAG"]])
-def test_feedback_among_people_is_no_knowledge_even_when_named(connection: Connection, named: list[str]) -> None:
+def test_feedback_between_people_is_not_knowledge_even_if_named(connection: Connection, named: list[str]) -> None:
     build(connection, FOLLOWS)
     schema = with_knowledge(PEOPLE, relationships=named)
     assert relations(connection, schema) == {"HAS_TAG"}
@@ -175,7 +171,7 @@ def test_feedback_among_people_is_no_knowledge_even_when_named(connection: Conne
     assert relations(connection, turned) == {"HAS_TAG"}
 
 
-def test_invitations_and_mirrors_of_feedback_among_people_are_no_knowledge(connection: Connection) -> None:
+def test_invitations_and_mirrors_of_feedback_between_people_are_not_knowledge(connection: Connection) -> None:
     build(
         connection,
         FOLLOWS + "MATCH (p:Person)-[:FOLLOWS]->(q) CREATE (q)-[:FOLLOWED_BY]->(p);"
@@ -186,13 +182,13 @@ def test_invitations_and_mirrors_of_feedback_among_people_are_no_knowledge(conne
     assert relations(connection, PEOPLE) == {"HAS_TAG", "WROTE", "READ"}
 
 
-def test_feedback_of_another_kind_of_end_stays_knowledge(connection: Connection) -> None:
+def test_the_feedback_type_between_other_labels_is_knowledge(connection: Connection) -> None:
     build(connection, PURCHASES + "MATCH (p:Product), (t:Tag {id: 1}) WHERE p.id < 5 CREATE (p)-[:BOUGHT]->(t)")
     knowledge = read_knowledge(connection, SHOP)
     assert (knowledge.to_dataframe()["relation"] == "BOUGHT").sum() == 4
 
 
-def test_everything_asked_for_and_not_used_is_named_by_check_and_by_the_log(
+def test_settings_without_effect_are_reported_by_check_and_in_the_log(
     connection: Connection, caplog: pytest.LogCaptureFixture
 ) -> None:
     build(connection, PURCHASES + BASKETS + "CREATE (:Cart {id: 1})")
@@ -219,7 +215,7 @@ def test_everything_asked_for_and_not_used_is_named_by_check_and_by_the_log(
     assert [line for line in expected if line not in caplog.text] == []
 
 
-def test_a_graph_of_feedback_only_says_what_to_add(connection: Connection) -> None:
+def test_the_error_for_a_graph_of_feedback_only_says_what_to_add(connection: Connection) -> None:
     build(connection, "UNWIND range(1, 9) AS i CREATE (:User {id: i})-[:BOUGHT]->(:Product {id: i})")
     with pytest.raises(
         DataError, match=r"No triples .*The only relationships are feedback \(:BOUGHT\)\. Add relationships between"
@@ -227,7 +223,7 @@ def test_a_graph_of_feedback_only_says_what_to_add(connection: Connection) -> No
         read_knowledge(connection, SHOP)
 
 
-def test_a_graph_without_items_still_has_triples_and_says_so(
+def test_a_graph_without_items_has_triples_and_is_reported(
     connection: Connection, caplog: pytest.LogCaptureFixture
 ) -> None:
     build(connection, "UNWIND range(1, 9) AS i CREATE (:A {id: i})-[:TO]->(:A {id: i + 10})")
@@ -265,7 +261,7 @@ def test_people_who_review_and_act_are_users_and_entities(connection: Connection
     assert check(connection, schema).ok
 
 
-def test_knowledge_that_touches_no_item_is_named(connection: Connection, caplog: pytest.LogCaptureFixture) -> None:
+def test_knowledge_that_touches_no_item_is_reported(connection: Connection, caplog: pytest.LogCaptureFixture) -> None:
     build(connection, PURCHASES)
     with caplog.at_level(logging.WARNING, "kgplug"):
         _, report = pull_knowledge(connection, with_knowledge(SHOP, relationships=["LIVES_IN"]))

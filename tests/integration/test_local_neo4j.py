@@ -50,7 +50,7 @@ def test_a_started_server_answers_and_starting_it_again_returns_it(local) -> Non
         assert connection.server_version == "5.26.30"
 
 
-def test_the_settings_without_a_uri_lead_to_the_local_server(local) -> None:
+def test_without_neo4j_uri_the_local_server_is_used(local) -> None:
     endpoint = local.start(die_with_parent=True)
     with connect_settings(Settings(kgplug_home=local.home.parent), start_local=False) as connection:
         assert (connection.uri, connection.import_dir) == (endpoint.uri, local.home / "import")
@@ -64,7 +64,7 @@ def test_load_csv_reads_the_import_folder(local) -> None:
         assert connection.rows(query) == [{"n": 2}]
 
 
-def test_the_password_is_readable_by_its_owner_only_and_appears_nowhere_else(local) -> None:
+def test_only_its_owner_can_read_the_password_and_it_appears_nowhere_else(local) -> None:
     password = local.start(die_with_parent=True).password.get_secret_value()
     private = local.home / "password"
     assert stat.S_IMODE(private.stat().st_mode) == 0o600
@@ -92,7 +92,7 @@ def test_the_server_listens_on_loopback_only(local) -> None:
     assert [address.ip.removeprefix("::ffff:") for address in listening] == ["127.0.0.1"]
 
 
-def test_after_a_kill_committed_data_is_there_although_pid_and_port_belong_to_others_now(local, caplog) -> None:
+def test_after_a_kill_committed_data_is_kept_even_if_pid_and_port_belong_to_others(local, caplog) -> None:
     endpoint = local.start(die_with_parent=True)
     with connect(endpoint) as connection:
         connection.write("UNWIND range(1, 50000) AS i CREATE (:Kept {i: i})")
@@ -106,7 +106,7 @@ def test_after_a_kill_committed_data_is_there_although_pid_and_port_belong_to_ot
         assert connection.rows("MATCH (n:Kept) RETURN count(n) AS n, sum(n.i) AS s") == [{"n": 50000, "s": 1250025000}]
 
 
-def test_a_stopped_server_is_gone_and_says_how_to_start_it(local) -> None:
+def test_a_stopped_server_is_gone_and_the_error_says_how_to_start_it(local) -> None:
     local.start(die_with_parent=True)
     process = process_of(local)
     assert local.stop() is True

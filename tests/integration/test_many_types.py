@@ -53,7 +53,7 @@ def queries_of(connection: Connection, monkeypatch: pytest.MonkeyPatch, work: An
     return len(sessions)
 
 
-def test_reading_and_checking_take_as_many_queries_whatever_the_types_and_labels(
+def test_the_number_of_queries_to_read_and_check_does_not_depend_on_types_and_labels(
     connection: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = []
@@ -66,7 +66,7 @@ def test_reading_and_checking_take_as_many_queries_whatever_the_types_and_labels
 
 
 @pytest.mark.parametrize("how", READERS)
-def test_every_way_of_reading_gives_the_triples_of_many_types(connection: Connection, how: str) -> None:
+def test_every_way_of_reading_returns_the_triples_of_many_types(connection: Connection, how: str) -> None:
     schema = build(connection, types=200, labels=40)
     knowledge, report = pull_knowledge(connection, schema, bulk=BulkReader(connection, **READERS[how]))
     expected = connection.frame("MATCH (a:Movie)-[r]->(b) RETURN a.id AS head, type(r) AS relation, b.id AS tail")
@@ -88,7 +88,7 @@ def test_an_account_that_may_not_read_the_count_store_reads_the_same(
     assert check(connection, schema).ok
 
 
-def test_init_takes_as_many_queries_whatever_the_labels_and_finds_the_same_keys(
+def test_the_number_of_queries_of_init_does_not_depend_on_the_labels(
     connection: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = []
@@ -104,7 +104,7 @@ def test_init_takes_as_many_queries_whatever_the_labels_and_finds_the_same_keys(
 
 
 @pytest.mark.parametrize("most", [0, counts.MOST_NAMES])
-def test_init_takes_only_whole_unique_integers_or_text_for_keys(
+def test_init_accepts_only_complete_unique_integers_or_text_as_keys(
     connection: Connection, monkeypatch: pytest.MonkeyPatch, most: int
 ) -> None:
     monkeypatch.setattr("kgplug.graph.guessing.keys.MOST_NAMES", most)

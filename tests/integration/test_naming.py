@@ -39,7 +39,7 @@ def test_reasons_name_every_node_of_a_label_by_the_same_property(shop: Graph) ->
     assert set(frame["liked"]) == {"Film 5", "Film 11"}
 
 
-def test_a_label_without_title_and_key_names_no_node_by_chance(shop: Graph) -> None:
+def test_nodes_without_title_and_key_have_no_name(shop: Graph) -> None:
     shop.connection.write("MATCH (s:Supplier) SET s.number = s.code REMOVE s.code")
     shop.use(GraphSchema(item=ItemSchema(title="title")))
     frame = explain.paths(shop, 1, 2, k=100)
@@ -48,7 +48,7 @@ def test_a_label_without_title_and_key_names_no_node_by_chance(shop: Graph) -> N
     assert listed["because"].iloc[0].split(" — ")[2] in ("Supplier", "Place Ville 2", "Town Ville 2")
 
 
-def test_an_item_without_a_title_goes_by_its_key(shop: Graph) -> None:
+def test_an_item_without_a_title_shows_its_key(shop: Graph) -> None:
     shop.connection.write("MATCH (m:Movie) WHERE m.id > 4 REMOVE m.title")
     shop.use(GraphSchema(item=ItemSchema(title="title")))
     assert set(explain.paths(shop, 1, 2, k=100)["liked"]) == {5, 11}
@@ -95,18 +95,18 @@ def test_queries_and_captions_follow_one_rule(connection: Connection) -> None:
     [("title", True), ("NAME", True), ("companyName", True), ("name_full", True), ("nickname", True), ("label", True),
      ("entitled", False), ("names", False), ("town", False), ("kgplug_name", False), ("片名", True)],
 )  # fmt: skip
-def test_a_title_is_known_by_its_name(name: str, sounds: bool) -> None:
+def test_a_title_is_recognized_by_its_name(name: str, sounds: bool) -> None:
     assert (title_rank(name) is not None) == sounds
 
 
-def test_an_explanation_without_ratings_compares_none() -> None:
+def test_an_explanation_without_ratings_compares_no_rating() -> None:
     text = queries.load("explain", GraphSchema(feedback=FeedbackSchema(type="BOUGHT")))
     assert "$like" not in text and "null" not in text.split("RETURN")[0]
     rated = queries.load("explain", GraphSchema(feedback=FeedbackSchema(rating="stars", like_threshold=4)))
     assert "rated.`stars`))), rated.`stars`)) >= $like_threshold" in rated
 
 
-def test_likes_of_booleans_and_text_give_reasons(shop: Graph) -> None:
+def test_boolean_and_text_ratings_give_reasons(shop: Graph) -> None:
     shop.connection.write("MATCH (u:User)-[r:RATED]->(m:Movie) SET r.liked = m.id = 5, r.stars = toString(m.id)")
     for rating, like, liked in (("liked", 1, {"Film 5"}), ("stars", 6, {"Film 11"})):
         feedback = FeedbackSchema(rating=rating, like_threshold=like)

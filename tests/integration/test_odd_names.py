@@ -21,7 +21,7 @@ NAMES = [
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_any_name_is_written_and_found_as_it_is(connection: Connection, name: str) -> None:
+def test_any_name_is_written_and_found_unchanged(connection: Connection, name: str) -> None:
     connection.write(f"CREATE (:{quote(name)} {{{quote(name)}: 1}})-[:{quote(name)}]->()")
     (row,) = connection.rows(
         f"MATCH (n:{quote(name)})-[r:{quote(name)}]->() WHERE n.{quote(name)} = 1 "
@@ -30,7 +30,7 @@ def test_any_name_is_written_and_found_as_it_is(connection: Connection, name: st
     assert row == {"labels": [name], "type": name, "keys": [name]}
 
 
-def test_a_graph_of_odd_names_is_guessed_checked_and_read_whole(connection: Connection) -> None:
+def test_a_graph_of_odd_names_is_guessed_checked_and_read_completely(connection: Connection) -> None:
     user, item, genre, kind = "User\\1", "Mo`vie", "Gen\\u0060re", "RATED\\1"
     key, rating, hangs_on = (quote(name) for name in ("i\\d", "ra\\ting", "IN\\GENRE"))
     connection.write(
@@ -58,7 +58,7 @@ def test_a_graph_of_odd_names_is_guessed_checked_and_read_whole(connection: Conn
 
 
 @pytest.mark.parametrize("name", ["system", "System"])
-def test_the_system_database_is_refused_with_those_that_are_graphs(neo4j_server: Endpoint, name: str) -> None:
+def test_the_system_database_is_refused_with_a_list_of_the_others(neo4j_server: Endpoint, name: str) -> None:
     with pytest.raises(
         GraphError, match=r"holds the server's accounts, not a graph\. Set NEO4J_DATABASE to one of: neo4j\."
     ):

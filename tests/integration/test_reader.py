@@ -29,7 +29,7 @@ READERS = {
 
 
 @pytest.mark.parametrize("how", READERS)
-def test_every_way_of_reading_gives_the_rows_that_cypher_gives(connection: Connection, how: str) -> None:
+def test_every_way_of_reading_returns_the_rows_that_cypher_returns(connection: Connection, how: str) -> None:
     build(connection, FILMS)
     interactions, report = pull_interactions(connection, SCHEMA, bulk=BulkReader(connection, **READERS[how]))
     expected = connection.frame(
@@ -71,7 +71,7 @@ def test_equal_graphs_built_in_another_order_give_equal_arrays(connection: Conne
     assert (read_interactions(connection, SCHEMA).fingerprint, read_knowledge(connection, SCHEMA).fingerprint) == first
 
 
-def test_what_kgplug_wrote_is_left_out_and_counted_and_a_graphs_own_type_of_that_name_stays(
+def test_what_kgplug_wrote_is_left_out_and_counted_and_the_users_types_of_that_name_are_read(
     connection: Connection,
 ) -> None:
     build(connection, FILMS)
@@ -96,7 +96,7 @@ LIVES_WITH = """MATCH (u:User {id: 1}), (g:Genre) CREATE (u)-[:LIVES_WITH]->(g),
 MATCH (a:Actor {id: 'a1'}), (b:Actor {id: 'a2'}) CREATE (a)-[:LIVES_WITH]->(b)"""
 
 
-def test_users_are_entities_where_they_take_part_in_more_than_feedback(connection: Connection) -> None:
+def test_users_with_more_than_feedback_are_entities(connection: Connection) -> None:
     build(connection, FILMS + LIVES_WITH)
     knowledge = read_knowledge(connection, SCHEMA)
     assert (knowledge.to_dataframe()["relation"] == "LIVES_WITH").sum() == 5
@@ -105,7 +105,7 @@ def test_users_are_entities_where_they_take_part_in_more_than_feedback(connectio
     assert "RATED" not in knowledge.relations
 
 
-def test_users_never_become_entities_where_the_schema_says_so(connection: Connection) -> None:
+def test_users_are_no_entities_with_users_false(connection: Connection) -> None:
     build(connection, FILMS + LIVES_WITH)
     part = SCHEMA.knowledge.model_copy(update={"users": False})
     knowledge = read_knowledge(connection, SCHEMA.model_copy(update={"knowledge": part}))
@@ -113,7 +113,7 @@ def test_users_never_become_entities_where_the_schema_says_so(connection: Connec
     assert "User" not in set(knowledge.entity_labels)
 
 
-def test_chosen_types_only_are_read_and_items_without_any_stay_entities(connection: Connection) -> None:
+def test_only_chosen_types_are_read_and_items_without_triples_are_entities(connection: Connection) -> None:
     build(connection, FILMS + "MATCH (m:Movie {id: 5}) DETACH DELETE m; CREATE (:Movie {id: 50})")
     knowledge = read_knowledge(
         connection, SCHEMA.model_copy(update={"knowledge": KnowledgeSchema(relationships=["IN_GENRE"], keys=KEYS)})
@@ -124,7 +124,7 @@ def test_chosen_types_only_are_read_and_items_without_any_stay_entities(connecti
     assert knowledge.entities_of(np.array([50, 5], dtype=object), label="Movie")[1] == -1
 
 
-def test_of_several_labels_the_items_wins_then_the_first_with_a_key_and_a_constraint_stands_in_for_a_key(
+def test_a_node_goes_by_the_item_label_then_by_the_first_label_with_a_key_or_constraint(
     connection: Connection,
 ) -> None:
     build(connection, MUSIC + "CREATE CONSTRAINT FOR (n:Person) REQUIRE n.id IS UNIQUE")
@@ -144,9 +144,7 @@ def test_of_several_labels_the_items_wins_then_the_first_with_a_key_and_a_constr
 
 
 @pytest.mark.parametrize("how", READERS)
-def test_titles_come_with_the_items_whatever_stands_there_and_leave_the_fingerprint_alone(
-    connection: Connection, how: str
-) -> None:
+def test_titles_of_any_type_are_read_and_do_not_change_the_fingerprint(connection: Connection, how: str) -> None:
     build(connection, FILMS)
     bulk_reader = BulkReader(connection, **READERS[how])
     untitled = SCHEMA.model_copy(update={"item": ItemSchema()})
@@ -164,7 +162,7 @@ def test_titles_come_with_the_items_whatever_stands_there_and_leave_the_fingerpr
     assert titled.fingerprint == plain.fingerprint
 
 
-def test_of_several_ratings_of_one_film_the_latest_stays(connection: Connection) -> None:
+def test_the_latest_of_several_ratings_of_a_film_is_kept(connection: Connection) -> None:
     build(connection, FILMS)
     connection.write(
         "MATCH (u:User {id: 1}), (m:Movie {id: 1}) CREATE (u)-[:RATED {rating: 2.5, timestamp: 1900000000}]->(m)"
@@ -180,7 +178,7 @@ def test_feedback_on_other_labels_is_not_read(connection: Connection) -> None:
 
 
 @pytest.mark.parametrize("change", ["delete", "create"])
-def test_nodes_that_come_or_go_while_they_are_read_do_no_harm(
+def test_nodes_that_are_added_or_deleted_during_a_read_do_no_harm(
     connection: Connection, monkeypatch: pytest.MonkeyPatch, change: str
 ) -> None:
     build(connection, FILMS)
@@ -285,7 +283,7 @@ def test_triples_that_cannot_be_trained_on_are_refused(connection: Connection) -
 
 
 @pytest.mark.parametrize("users", [True, False])
-def test_a_type_that_only_ever_touches_users_is_knowledge_unless_users_are_not(
+def test_a_type_that_touches_only_users_is_knowledge_unless_users_are_false(
     connection: Connection, users: bool
 ) -> None:
     build(

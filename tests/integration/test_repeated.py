@@ -33,7 +33,7 @@ PLAYS = (
         ({"rating": "liked", "repeated": "sum", "like_threshold": 10}, [49, 1, 0], 1),
     ],
 )
-def test_a_hundred_relationships_between_two_nodes_count(
+def test_a_hundred_relationships_between_two_nodes_are_counted(
     connection: Connection, settings: dict, ratings: list[float], likes: int
 ) -> None:
     build(connection, PLAYS)
@@ -45,7 +45,7 @@ def test_a_hundred_relationships_between_two_nodes_count(
     assert (report.kept, report.repeated) == (3, 99)
 
 
-def test_zeros_and_ones_that_are_numbers_are_all_likes_without_a_threshold(connection: Connection) -> None:
+def test_numeric_zeros_and_ones_are_all_likes_without_a_like_threshold(connection: Connection) -> None:
     build(
         connection,
         "CREATE (u:User {id: 1}), (u)-[:RATED {r: 0}]->(:Movie {id: 1}), (u)-[:RATED {r: 1}]->(:Movie {id: 2})",
@@ -54,7 +54,7 @@ def test_zeros_and_ones_that_are_numbers_are_all_likes_without_a_threshold(conne
     assert read_interactions(connection, schema).is_like.tolist() == [True, True]
 
 
-def test_a_graph_without_repeated_feedback_has_no_ratings_of_its_own(connection: Connection) -> None:
+def test_a_graph_without_repeated_feedback_has_no_ratings(connection: Connection) -> None:
     build(connection, "CREATE (u:User {id: 1}), (u)-[:RATED]->(:Movie {id: 1}), (u)-[:RATED]->(:Movie {id: 2})")
     rows = read_interactions(connection, GraphSchema())
     assert rows.ratings is None and rows.counts is None
@@ -77,7 +77,7 @@ def test_a_graph_without_repeated_feedback_has_no_ratings_of_its_own(connection:
         ({"repeated": "count", "like_threshold": 2}, None),
     ],
 )
-def test_settings_of_the_feedback_that_make_no_difference_are_named(
+def test_feedback_settings_without_effect_are_reported(
     connection: Connection, settings: dict, sentence: str | None
 ) -> None:
     build(connection, f"{PLAYS} WITH 1 AS one MATCH ()-[r:RATED]->() SET r.day = date('2024-01-31')")

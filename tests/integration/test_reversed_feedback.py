@@ -70,7 +70,7 @@ def test_both_directions_read_train_publish_and_explain_alike(connection: Connec
     assert found[0] == found[1]
 
 
-def test_a_schema_of_the_other_direction_is_told_what_to_set(connection: Connection) -> None:
+def test_the_error_for_the_wrong_direction_says_what_to_set(connection: Connection) -> None:
     for direction, pattern in STORED.items():
         connection.autocommit("MATCH (n) DETACH DELETE n")
         build(connection, LIKED % pattern)
@@ -79,7 +79,7 @@ def test_a_schema_of_the_other_direction_is_told_what_to_set(connection: Connect
             read_interactions(connection, schema(other))
 
 
-def test_values_that_cannot_be_used_are_named_in_either_direction(connection: Connection) -> None:
+def test_unusable_values_are_reported_in_either_direction(connection: Connection) -> None:
     build(connection, LIKED % STORED["item_to_user"] + "; MATCH (:User {id: 1})-[r:LIKED]-() SET r.stars = 'many'")
     with pytest.raises(DataError, match=r"have no usable 'stars': .*'many'"):
         read_interactions(connection, schema("item_to_user"))
@@ -87,7 +87,7 @@ def test_values_that_cannot_be_used_are_named_in_either_direction(connection: Co
         read_interactions(connection, schema("item_to_user", rating="points"))
 
 
-def test_among_people_the_schema_says_who_is_the_user(connection: Connection) -> None:
+def test_between_people_the_schema_says_who_is_the_user(connection: Connection) -> None:
     build(
         connection,
         "UNWIND range(1, 9) AS a CREATE (:Person {id: a}); MATCH (a:Person), (b:Person) WHERE b.id = 2 AND a.id <> 2 "
@@ -120,7 +120,7 @@ def test_users_that_are_items_need_one_key(connection: Connection) -> None:
         read_interactions(connection, chosen)
 
 
-def test_feedback_that_one_training_cannot_read_is_counted_and_named(
+def test_feedback_that_one_training_cannot_read_is_counted_and_reported(
     connection: Connection, caplog: pytest.LogCaptureFixture
 ) -> None:
     build(connection, LIKED % STORED["user_to_item"])
@@ -142,7 +142,7 @@ def test_feedback_that_one_training_cannot_read_is_counted_and_named(
     assert not any("left out" in one.finding for one in check(connection, chosen).findings if one.check == "feedback")
 
 
-def test_feedback_among_nodes_that_are_users_and_items_is_not_the_other_way_round(connection: Connection) -> None:
+def test_feedback_between_nodes_that_are_users_and_items_is_not_reversed(connection: Connection) -> None:
     build(connection, "UNWIND range(1, 6) AS n CREATE (:Person {id: n})")
     connection.write("MATCH (p:Person) WHERE p.id <= 3 SET p:Author")
     connection.write("MATCH (a:Person), (b:Person) WHERE a <> b CREATE (a)-[:FOLLOWS]->(b)")

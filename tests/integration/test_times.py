@@ -57,7 +57,7 @@ def test_a_time_is_read_exactly_in_the_coarsest_unit_that_holds_it(
     assert (found.timestamps.tolist(), found.time_unit) == ([time], unit)
 
 
-def test_temporal_values_are_never_taken_for_another_unit(connection: Connection) -> None:
+def test_temporal_values_keep_their_unit(connection: Connection) -> None:
     near = [f"datetime({{epochSeconds: {1_600_000_000 + i}, nanosecond: {i * 40_000_000}}})" for i in range(6)]
     _graph(connection, "datetime('9999-12-31T00:00:00Z')", *near, "date('0001-01-01')")
     found = read_interactions(connection, SCHEMA)
@@ -87,7 +87,7 @@ def test_nanoseconds_and_far_years_keep_their_order(connection: Connection) -> N
         ("date('2024-05-01')", "1714557600", "1714557600123456"),
     ],
 )
-def test_numbers_of_several_units_are_refused_by_the_reader_and_by_check_alike(
+def test_numbers_of_several_units_are_refused_by_the_reader_and_check(
     connection: Connection, values: tuple[str, ...]
 ) -> None:
     _graph(connection, *values)
@@ -97,7 +97,7 @@ def test_numbers_of_several_units_are_refused_by_the_reader_and_by_check_alike(
     assert found is not None and found.problem == str(refused.value)
 
 
-def test_a_schema_names_the_unit_of_numbers_that_look_like_several(connection: Connection) -> None:
+def test_the_schema_can_set_the_unit_of_numbers_that_look_like_several(connection: Connection) -> None:
     _graph(connection, "5", "253402214400000", "0")
     schema = GraphSchema(feedback=FeedbackSchema(timestamp="at", time_unit="ms"))
     found = read_interactions(connection, schema)

@@ -62,7 +62,7 @@ def test_dkn_is_trained_evaluated_and_published_by_the_titles_that_init_found(
     assert first["data"]["titles"] != second["data"]["titles"] and first["key"] != second["key"]
 
 
-def test_without_titles_the_setting_is_named_and_other_models_train_from_an_older_file(films: None) -> None:
+def test_without_titles_the_error_names_the_setting_and_other_models_train(films: None) -> None:
     Path("kgplug.toml").write_text(
         '[feedback]\nrating = "rating"\nlike_threshold = 4\n[knowledge.keys]\nActor = "id"\n'
     )

@@ -68,7 +68,7 @@ def is_encrypted(connection: Connection) -> bool:
 
 
 @pytest.mark.parametrize("scheme", ["bolt+s", "neo4j+s"])
-def test_a_server_of_ones_own_authority_is_trusted_through_its_file(tls_server, authority, scheme) -> None:
+def test_a_server_with_an_own_authority_is_trusted_through_its_file(tls_server, authority, scheme) -> None:
     with open_with(tls_server, scheme, ca_file=authority) as connection:
         assert connection.uri.startswith(scheme)
         assert connection.rows("RETURN 1 AS one") == [{"one": 1}]
@@ -91,13 +91,13 @@ def test_a_certificate_for_another_host_is_refused(tls_server, authority, scheme
 
 
 @pytest.mark.parametrize("scheme", ["bolt+ssc", "neo4j+ssc"])
-def test_any_certificate_does_for_ssc(tls_server, scheme) -> None:
+def test_ssc_accepts_any_certificate(tls_server, scheme) -> None:
     with open_with(tls_server, scheme) as connection:
         assert is_encrypted(connection)
 
 
 @pytest.mark.parametrize("scheme", ["bolt", "neo4j", "bolt+ssc"])
-def test_a_file_of_authorities_is_refused_where_nothing_is_verified(tls_server, authority, scheme) -> None:
+def test_a_file_of_authorities_is_refused_if_nothing_is_verified(tls_server, authority, scheme) -> None:
     assert f"{scheme}:// does not verify certificates" in refused(tls_server, scheme, ca_file=authority)
 
 

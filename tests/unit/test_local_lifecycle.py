@@ -104,7 +104,7 @@ def test_starting_twice_returns_the_same_endpoint(server) -> None:
     assert len(launches(server)) == 1
 
 
-def test_a_running_server_is_found_although_its_pid_was_never_written(server) -> None:
+def test_a_running_server_is_found_without_its_pid_file(server) -> None:
     uri = server.start().uri
     (server.home / "neo4j.pid").unlink()
     assert LocalNeo4j(server.home).start().uri == uri
@@ -116,7 +116,7 @@ def test_a_running_server_is_found_although_its_pid_was_never_written(server) ->
     [str(os.getpid()), "999999999", "-5", "not a number", ""],
     ids=["ours", "too high", "negative", "text", "empty"],
 )
-def test_a_pid_that_is_not_the_servers_is_seen_through(server, pid) -> None:
+def test_a_pid_that_another_program_has_now_is_not_the_server(server, pid) -> None:
     (server.home / "neo4j.pid").write_text(pid)
     assert server.status().pid is None
     assert server.stop() is False
@@ -124,7 +124,7 @@ def test_a_pid_that_is_not_the_servers_is_seen_through(server, pid) -> None:
     assert [server.status().pid] == launches(server)
 
 
-def test_a_port_that_another_program_took_is_exchanged_and_said(server, caplog) -> None:
+def test_a_port_that_another_program_uses_is_replaced_and_reported(server, caplog) -> None:
     port = port_of(server.start().uri)
     server.stop()
     with socket.create_server(("127.0.0.1", port)), caplog.at_level(logging.WARNING):
@@ -139,7 +139,7 @@ def test_a_free_port_is_kept_from_one_start_to_the_next(server) -> None:
     assert server.start().uri == uri
 
 
-def test_a_port_taken_while_the_server_starts_is_exchanged(server) -> None:
+def test_a_port_that_is_taken_during_the_start_is_replaced(server) -> None:
     (server.home / "mode").write_text("port taken once")
     server.start()
     assert len(launches(server)) == 2
@@ -152,7 +152,7 @@ def test_a_port_that_stays_taken_is_reported_in_one_sentence(server) -> None:
         server.start()
 
 
-def test_another_program_on_the_servers_port_is_not_taken_for_it(server) -> None:
+def test_another_program_on_the_servers_port_is_not_the_server(server) -> None:
     (server.home / "mode").write_text("mute")
     config.write_config(server.home, 0)
     process = subprocess.Popen(config.command_line(server.home, local.find_java(), []), cwd=server.home)
@@ -192,7 +192,7 @@ def test_a_server_that_never_answers_is_reported_in_one_sentence(server, monkeyp
     assert server.stop() is True
 
 
-def test_a_server_that_ignores_the_request_to_stop_is_killed_and_said(server, monkeypatch, caplog) -> None:
+def test_a_server_that_does_not_stop_is_killed_and_reported(server, monkeypatch, caplog) -> None:
     monkeypatch.setattr(local, "_STOP_TIMEOUT_S", 1)
     (server.home / "mode").write_text("ignores")
     server.start()
@@ -210,7 +210,7 @@ def test_a_missing_password_file_next_to_data_is_reported_in_one_sentence(server
         server.start()
 
 
-def test_a_first_start_that_was_cut_off_begins_anew_with_a_fresh_password(server) -> None:
+def test_an_interrupted_first_start_is_repeated_with_a_new_password(server) -> None:
     first = config.set_first_password(server.home)
     assert server.start().password != first
 

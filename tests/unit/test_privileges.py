@@ -79,12 +79,12 @@ def rows_of(commands: str) -> list[Row]:
     return found
 
 
-def test_the_built_in_roles_may_do_what_they_are_for() -> None:
+def test_the_built_in_roles_have_the_privileges_for_their_purpose() -> None:
     assert missing(READER, "read") == missing(EDITOR, "read") == []
     assert missing(ARCHITECT, "read") == missing(ARCHITECT, "publish") == []
 
 
-def test_a_reader_lacks_what_writes_and_nothing_else() -> None:
+def test_a_reader_lacks_only_the_writing_privileges() -> None:
     lacking = missing(READER)
     assert "CREATE ON NODES KgplugModel, KgplugRun, KgplugRelation" in lacking
     assert "SET PROPERTY {*} ON NODES of the graph, KgplugModel, KgplugRun, KgplugRelation" in lacking
@@ -111,7 +111,7 @@ def test_an_account_without_roles_may_not_even_read() -> None:
     assert "ACCESS" not in missing(PUBLIC, "read", database="neo4j")  # its home
 
 
-def test_grants_count_for_their_database_only() -> None:
+def test_grants_count_only_for_their_database() -> None:
     elsewhere = [{**one, "graph": "other"} for one in ARCHITECT]
     here = [{**one, "graph": "films"} for one in ARCHITECT]
     assert "ACCESS" in missing(elsewhere)
@@ -119,7 +119,7 @@ def test_grants_count_for_their_database_only() -> None:
     assert missing([{**one, "graph": "HOME"} for one in ARCHITECT], database="neo4j") == []
 
 
-def test_a_denial_takes_away_what_it_names() -> None:
+def test_a_denial_removes_what_it_names() -> None:
     no_runs = row("write", "graph", "NODE(KgplugRun)", access="DENIED")
     assert "CREATE ON NODES KgplugRun" in missing([*ARCHITECT, no_runs])
     everything = row("access", "database", "database", graph="films", access="DENIED")
@@ -152,14 +152,14 @@ def test_all_graph_and_database_privileges_are_enough_with_procedures() -> None:
     assert missing([*rows, row("execute", "database", "PROCEDURE(db.*)")]) == ["EXECUTE PROCEDURE dbms.components"]
 
 
-def test_a_pattern_lets_some_nodes_be_read() -> None:
+def test_a_pattern_allows_reading_some_nodes() -> None:
     rows = [one for one in READER if one["segment"] != "NODE(*)"]
     pattern = row("match", "all_properties", "(n:User) WHERE n.public = true")
     assert missing([*rows, pattern], "read") == []
 
 
 @pytest.mark.parametrize(("role", "purpose"), [("reader", "read"), ("publisher", "publish")])
-def test_the_roles_of_the_documentation_have_just_what_is_needed(role: str, purpose: Purpose) -> None:
+def test_the_roles_of_the_documentation_have_exactly_the_needed_privileges(role: str, purpose: Purpose) -> None:
     blocks = re.findall(r"```cypher\n(.*?)```", DOCS.read_text(encoding="utf-8"), re.DOTALL)
     commands = "\n".join(block for block in blocks if f"CREATE ROLE kgplug_{role}" in block)
     rows = rows_of(commands)
@@ -195,7 +195,7 @@ class Server:
         return self._rows
 
 
-def test_a_publish_that_lacks_privileges_is_refused_with_their_names() -> None:
+def test_a_publish_without_privileges_is_refused_with_their_names() -> None:
     with pytest.raises(GraphError, match=r"Missing privileges: CREATE INDEX; DROP INDEX; CREATE CONSTRAINT\. docs/"):
         require_publish(Server(edition="enterprise", rows=PUBLISHER))  # type: ignore[arg-type]
     require_publish(Server(edition="enterprise", rows=ARCHITECT))  # type: ignore[arg-type]

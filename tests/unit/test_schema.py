@@ -29,7 +29,7 @@ def write(folder: Path, text: str) -> Path:
     return path
 
 
-def test_a_file_says_only_what_differs_from_the_defaults(tmp_path: Path) -> None:
+def test_a_file_needs_only_the_entries_that_differ_from_the_defaults(tmp_path: Path) -> None:
     text = '[item]\nlabel = "Music Track"\nkey = "编号"\n[knowledge.keys]\n"a.b" = "id"'
     schema = GraphSchema.load(write(tmp_path, text))
     assert schema == GraphSchema(
@@ -37,13 +37,13 @@ def test_a_file_says_only_what_differs_from_the_defaults(tmp_path: Path) -> None
     )
 
 
-def test_a_byte_order_mark_at_the_start_is_no_part_of_the_file(tmp_path: Path) -> None:
+def test_a_byte_order_mark_is_ignored(tmp_path: Path) -> None:
     (tmp_path / "kgplug.toml").write_bytes(b"\xef\xbb\xbf" + '[user]\nlabel = "Hörer"'.encode())
     assert GraphSchema.load(tmp_path / "kgplug.toml").user.label == "Hörer"
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "latin-1"])
-def test_a_file_that_is_no_utf_8_is_told_so(tmp_path: Path, encoding: str) -> None:
+def test_a_file_that_is_not_utf_8_is_refused(tmp_path: Path, encoding: str) -> None:
     (tmp_path / "kgplug.toml").write_bytes('[user]\nlabel = "Hörer"'.encode(encoding))
     with pytest.raises(UsageError, match=r"is not UTF-8 text.*Save it as UTF-8"):
         GraphSchema.load(tmp_path / "kgplug.toml")
@@ -72,13 +72,13 @@ def test_a_file_that_is_no_utf_8_is_told_so(tmp_path: Path, encoding: str) -> No
         ("[item", "is not valid TOML"),
     ],
 )
-def test_a_wrong_entry_is_named_with_what_was_found(tmp_path: Path, text: str, message: str) -> None:
+def test_a_wrong_entry_is_reported_with_what_was_expected_and_found(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         GraphSchema.load(write(tmp_path, text))
 
 
 @pytest.mark.parametrize("like_threshold", [np.float32(4.1), np.float64(4.1), Decimal("4.1"), "4.1", np.array(4.1)])
-def test_a_like_threshold_of_any_type_counts_as_it_prints(like_threshold) -> None:
+def test_a_like_threshold_of_any_number_type_is_the_float_that_it_prints_as(like_threshold) -> None:
     found = FeedbackSchema(like_threshold=like_threshold).like_threshold
     assert found == 4.1 and type(found) is float
 
@@ -111,7 +111,7 @@ def test_a_schema_stored_by_version_0_1_is_read_and_has_the_same_fingerprint(rec
         assert what_to_read(old) == what_to_read(new)
 
 
-def test_a_missing_file_tells_the_command_that_writes_one(tmp_path: Path) -> None:
+def test_the_error_for_a_missing_file_names_the_command_that_writes_one(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="`kgplug init` writes one"):
         GraphSchema.load(tmp_path / "absent.toml")
     with pytest.raises(UsageError, match="is a folder"):
@@ -152,7 +152,7 @@ def test_a_long_list_of_names_is_cut_in_messages() -> None:
 
 
 @pytest.mark.parametrize("unit", [1, 1e3, 1e6, 1e9])
-def test_times_in_finer_units_than_seconds_are_known_by_their_size(unit: float) -> None:
+def test_the_unit_of_a_time_follows_from_its_size(unit: float) -> None:
     times = np.array([1_000_000_000.0, 1_714_557_600.0])
     assert parts_of_numbers(times * unit, name="at")[0].tolist() == [1_000_000_000, 1_714_557_600]
 
@@ -165,7 +165,7 @@ def test_names_in_any_style_are_split_into_words() -> None:
 
 
 @given(st.lists(st.integers(0, 2**60), unique=True), st.lists(st.integers(0, 2**60)))
-def test_ids_find_their_rows_and_unknown_ones_none(ids: list[int], others: list[int]) -> None:
+def test_known_ids_have_their_row_and_unknown_ids_have_minus_one(ids: list[int], others: list[int]) -> None:
     rows = NodeRows(np.array(ids, dtype=np.int64))
     wanted = np.array([*ids, *others], dtype=np.int64)
     expected = [ids.index(one) if one in ids else -1 for one in wanted.tolist()]

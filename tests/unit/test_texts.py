@@ -71,7 +71,7 @@ def guess(*nodes: dict[str, object], key: str = "id") -> tuple[str | None, str]:
     return found.value, found.why
 
 
-def test_the_title_is_the_text_by_its_name_that_most_nodes_have() -> None:
+def test_the_title_is_the_text_that_most_nodes_have_and_whose_name_fits() -> None:
     assert guess({"title": "a", "name": "b"}, {"title": "c", "name": "d"}) == (
         "title",
         "text on 2 of 2 sampled nodes, and its name fits a title. Lists show it, and DKN reads it",

@@ -108,7 +108,7 @@ def test_a_given_unit_applies_to_all_numbers() -> None:
 
 
 @given(st.lists(st.tuples(st.integers(-(3 * 10**16), 3 * 10**16), st.integers(0, 10**9 - 1)), min_size=1))
-def test_two_times_compare_as_their_source_does(parts: list[tuple[int, int]]) -> None:
+def test_times_compare_as_in_their_source(parts: list[tuple[int, int]]) -> None:
     seconds, nanoseconds = np.array(parts, dtype=np.int64).T
     values = times_from_parts(seconds, nanoseconds).values
     order = np.argsort(values, kind="stable")
@@ -169,7 +169,7 @@ def test_a_dataframe_with_fractions_of_seconds_survives_a_round_trip() -> None:
     ],
 )
 @pytest.mark.parametrize("kind", [np.float64, np.float32, object, str, "string", "Float64", "category"])
-def test_a_rating_of_the_like_threshold_is_a_like_whatever_their_types(like_threshold, kind) -> None:
+def test_a_rating_equal_to_like_threshold_is_a_like_for_all_number_types(like_threshold, kind) -> None:
     frame = pd.DataFrame({"u": [1, 1, 1], "i": [1, 2, 3], "r": [4.1, 4.0999, 4.2]}).astype({"r": kind})
     rows = Interactions.from_dataframe(frame, user="u", item="i", rating="r", like_threshold=like_threshold)
     assert rows.is_like.tolist() == [True, False, True]
@@ -183,7 +183,7 @@ def test_a_fraction_is_a_valid_rating_and_like_threshold() -> None:
     assert rows.is_like.tolist() == [True, False]
 
 
-def test_numpy_integers_are_thresholds_and_float32_neighbours_are_told_apart() -> None:
+def test_numpy_integers_are_valid_like_thresholds_and_float32_neighbours_differ() -> None:
     ratings = np.array([3, 4, 5], dtype=np.uint64)
     frame = pd.DataFrame({"u": 1, "i": [1, 2, 3], "r": ratings})
     for like_threshold in (4, np.int8(4), np.uint64(4), "4"):
@@ -194,7 +194,7 @@ def test_numpy_integers_are_thresholds_and_float32_neighbours_are_told_apart() -
     assert rows.is_like.tolist() == [False, True]
 
 
-def test_ratings_of_half_precision_are_the_decimal_numbers_that_they_print_as() -> None:
+def test_half_precision_ratings_are_the_decimals_that_they_print_as() -> None:
     stars = np.round(np.arange(1, 5.05, 0.1), 1)
     frame = pd.DataFrame({"u": 1, "i": np.arange(len(stars)), "r": stars.astype(np.float16)})
     for like_threshold in stars:
@@ -209,7 +209,7 @@ def test_ratings_of_half_precision_are_the_decimal_numbers_that_they_print_as() 
         dt.datetime(2020, 1, 1), np.timedelta64(4), pd.Timedelta(4), "4_0",
     ],
 )  # fmt: skip
-def test_what_is_no_like_threshold_is_refused(like_threshold) -> None:
+def test_an_invalid_like_threshold_is_refused(like_threshold) -> None:
     frame = pd.DataFrame({"u": [1], "i": [1], "r": [4]})
     with pytest.raises(UsageError, match=r"like_threshold: expected a number or None, found "):
         Interactions.from_dataframe(frame, user="u", item="i", rating="r", like_threshold=like_threshold)

@@ -28,7 +28,7 @@ def _texts(path: Path) -> list[tuple[int, str]]:
     ]
 
 
-def test_the_rule_finds_cypher_where_there_is_some():
+def test_the_rule_finds_existing_cypher():
     found = [text for _, text in _texts(PACKAGE / "graph" / "lookups.py") if CLAUSE.search(text)]
     assert len(found) >= 5
 
