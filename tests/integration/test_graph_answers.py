@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -12,9 +14,11 @@ from kgplug.graph.connection import Connection
 from kgplug.graph.graph import Graph
 from kgplug.graph.publishing import clean
 from kgplug.graph.publishing.options import PublishOptions
+from kgplug.graph.server.home import Endpoint
 from kgplug.serving import explain
 from tests.integration.sample_graphs import FILM_SCHEMA, FILMS, build
 
+PAGE = Path(__file__).parents[2] / "docs" / "howto" / "publish.md"
 SMALL = {"embedding_dim": 4, "epochs": 3, "device": "cpu"}
 
 
@@ -96,3 +100,20 @@ def test_options_are_one_object_or_names(graph: Graph) -> None:
     assert graph.preview(model, k=2, seen="none").edges == 0
     with pytest.warns(DeprecationWarning, match="top is now called k"):
         assert graph.preview(model, top=2, seen="none").edges == 0  # type: ignore[call-arg]
+
+
+def test_the_page_on_publishing_works_from_python(
+    graph: Graph, neo4j_server: Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    (shown,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    shown = shown.replace('create("MKR"', f'create("MF", **{SMALL}').replace("MKR", "MF").replace("42", "3")
+    schema = '[item]\ntitle = "title"\n[knowledge.keys]\nActor = "id"\nGenre = "id"\n'
+    (tmp_path / "kgplug.toml").write_text(schema, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("NEO4J_URI", neo4j_server.uri)
+    monkeypatch.setenv("NEO4J_USERNAME", neo4j_server.username)
+    monkeypatch.setenv("NEO4J_PASSWORD", neo4j_server.password.get_secret_value())
+    exec(compile(shown.replace("(50,", "(5,").replace(", 50)", ", 5)"), PAGE.name, "exec"), {})  # the page itself
+    out = capsys.readouterr().out
+    assert "Dry run: nothing was written." in out
+    assert re.search(r"MF is served by run mf-\S+ again\.", out)

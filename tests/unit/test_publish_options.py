@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import inspect
+import re
+import shlex
 from dataclasses import fields
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from typer.core import TyperGroup
+from typer.main import get_command
 
 from kgplug import jobs
+from kgplug.cli import app
 from kgplug.errors import UsageError
 from kgplug.graph.graph import Graph
 from kgplug.graph.publishing.options import ListOptions, OptionsByName, PublishOptions, with_options
@@ -86,3 +91,12 @@ def test_options_that_version_0_1_0_kept_come_back() -> None:
     expected = PublishOptions(k=7, similar=3, similar_label="Movie", seen="train", labels=("A",))
     assert PublishOptions.from_details(details, load=Path) == expected  # type: ignore[arg-type]
     assert PublishOptions.from_details({}, load=Path) == PublishOptions()  # type: ignore[arg-type]
+
+
+def test_the_command_line_knows_every_command_of_the_page_on_publishing() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "howto" / "publish.md").read_text(encoding="utf-8")
+    lines = [shlex.split(line, comments=True) for line in re.findall(r"^kgplug .*$", page, re.MULTILINE)]
+    commands = get_command(app)
+    assert isinstance(commands, TyperGroup) and len(lines) > 5
+    for _, name, *arguments in lines:
+        assert commands.commands[name].make_context(name, arguments).params

@@ -121,8 +121,8 @@ def read_lists(connection: Connection, edge: str, edition: Edition, users: NodeL
         **edition.parameters,
     )
     shape = (len(owners), max((owner["n"] for owner in owners), default=0))
-    numbers, scores = np.full(shape, -1, dtype=np.int64), np.zeros(shape, dtype=np.float32)
-    number_of: dict[int | str, int] = {}
+    indices, scores = np.full(shape, -1, dtype=np.int64), np.zeros(shape, dtype=np.float32)
+    index_of: dict[int | str, int] = {}
     query = f"""
     {match} AND elementId(user) IN $ids
     RETURN elementId(user) AS id, collect(item.{quote(items.key)}) AS items, collect(old.rank) AS ranks,
@@ -133,11 +133,11 @@ def read_lists(connection: Connection, edge: str, edition: Edition, users: NodeL
         ids = [owner["id"] for owner in owners[start : start + _BATCH_USERS]]
         for found in connection.rows(query, ids=ids, **edition.parameters):
             row, ranks = row_of[found["id"]], np.array(found["ranks"], dtype=np.int64) - 1
-            numbers[row, ranks] = [number_of.setdefault(key, len(number_of)) for key in found["items"]]
+            indices[row, ranks] = [index_of.setdefault(key, len(index_of)) for key in found["items"]]
             scores[row, ranks] = found["scores"]
-    user_keys, item_keys = np.empty(len(owners), dtype=object), np.empty(len(number_of), dtype=object)
-    user_keys[:], item_keys[:] = [owner["key"] for owner in owners], list(number_of)
-    return TopLists(users.label, items.label, user_keys, item_keys, numbers, scores)
+    user_keys, item_keys = np.empty(len(owners), dtype=object), np.empty(len(index_of), dtype=object)
+    user_keys[:], item_keys[:] = [owner["key"] for owner in owners], list(index_of)
+    return TopLists(users.label, items.label, user_keys, item_keys, indices, scores)
 
 
 @dataclass(frozen=True, eq=False)
