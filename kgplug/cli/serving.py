@@ -146,7 +146,7 @@ def predict(
             tail_label=tail_type,
             head=entity_key(folder, head, label=head_type),
             tail=entity_key(folder, tail, label=tail_type),
-            top=k,
+            k=k,
             announce=_announce,
         )
         print_frame(found.to_dataframe(), as_json=as_json, title=f"{found.model} predicts")

@@ -1,4 +1,4 @@
-"""What the commands do, callable from Python: one verb per file."""
+"""The commands as Python functions, one verb per file."""
 
 from kgplug.jobs.data import DEFAULT_FRACTIONS, GraphData, Split, evaluation_of, read
 from kgplug.jobs.evaluate import evaluate

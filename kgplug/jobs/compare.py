@@ -1,4 +1,4 @@
-"""Several models on one graph: trained, measured, and put side by side in a table or a picture."""
+"""Train several models on one graph and compare them in a table or a picture."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from kgplug.training.runs import Runs
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-NOTHING_IN_COMMON = "Embeddings and recommenders have no figure in common. Name models of one kind."
+NOTHING_IN_COMMON = "Embeddings and recommenders have no metric in common. Name models of one kind."
 
 
 def compare(
@@ -36,68 +36,71 @@ def compare(
     k: Sequence[int] = (10,),
     progress: bool | None = None,
 ) -> pd.DataFrame:
-    """Train models of one kind on one split and measure them on its test part.
+    """Train models of one kind on one split and measure them on its test set.
 
-    A run that was trained on just this is taken as it is.
+    A run with the same data, settings, split and seed is reused.
 
     Args:
-        names: of embeddings, or of recommenders, as in `kgplug.create`; or untrained models.
-        settings: of each model given by name.
-        k: Lengths of the lists to measure; recommenders are sorted by NDCG at the first.
+        names: Names of embeddings or of recommenders, as for `kgplug.create`, or untrained models.
+        settings: Settings of each model given by name.
+        k: Lengths of the lists to measure; recommenders are sorted by NDCG at the first one.
 
     Returns:
-        One row a model, the best first: the figures of `jobs.evaluate`, the seconds of its training, how many
-        numbers it keeps ("parameters"), its run.
+        One row per model, best first: metrics of `jobs.evaluate`, training time in seconds, number of parameters,
+        and run id.
+
+    Raises:
+        UsageError: The models are of both kinds, or a name or setting is wrong.
     """
     made = list({model.name: model for model in create_all(names, settings or {})}.values())
     kind = made[0].kind
     data = jobs.read(graph, schema, model=made, progress=progress)
     trained: dict[Path, str] = {}
-    kept = "The same command, given again, keeps the models that are trained."
+    kept = "Run the same command again to continue. It reuses the models that are already trained."
     with when_interrupted(lambda: kept if trained else None):
         for model in made:
-            folder = jobs.train(model, data, runs, split=split, seed=seed, reuse=True, progress=progress)
-            trained[folder] = model.name
+            run_dir = jobs.train(model, data, runs, split=split, seed=seed, reuse=True, progress=progress)
+            trained[run_dir] = model.name
         table = jobs.evaluate(graph, list(trained), k=tuple(k), progress=progress)[kind]
     table.index = pd.Index(list(trained.values()), name="model")
-    table["seconds"] = [runs.info(folder).seconds for folder in trained]
-    table["parameters"] = [count_numbers(folder, ("module.", "model.")) for folder in trained]
-    table["run"] = [folder.name for folder in trained]
+    table["seconds"] = [runs.info(run_dir).seconds for run_dir in trained]
+    table["parameters"] = [count_numbers(run_dir, ("module.", "model.")) for run_dir in trained]
+    table["run"] = [run_dir.name for run_dir in trained]
     metric = SORTED_BY[kind]
     return table.sort_values(metric.column(k[0]), ascending=metric.better == Better.LOWER, kind="stable")
 
 
-def draw(folders: Sequence[Path]) -> Figure:
-    """Draw one run (training curve, map of its entities) or several (curves, figures of `jobs.evaluate` as bars).
+def draw(run_dirs: Sequence[Path]) -> Figure:
+    """Draw one run (training curve, map of its entities) or several (curves, metrics of `jobs.evaluate` as bars).
 
     Raises:
-        UsageError: the runs are of both kinds.
-        DataError: there is nothing to draw.
+        UsageError: The runs are of both kinds.
+        DataError: There is nothing to draw.
     """
-    if len(folders) == 1:
-        return plots.run_figure(models.load(folders[0]))
-    contents = {folder: read_content(folder) for folder in folders}
+    if len(run_dirs) == 1:
+        return plots.run_figure(models.load(run_dirs[0]))
+    contents = {run_dir: read_content(run_dir) for run_dir in run_dirs}
     kinds = {content["kind"] for content in contents.values()}
     if len(kinds) > 1:
         raise UsageError(NOTHING_IN_COMMON)
     named = [content["model"] for content in contents.values()]
-    labels = {folder: c["model"] if named.count(c["model"]) == 1 else folder.name for folder, c in contents.items()}
-    measured = {labels[folder]: figures for folder in contents if (figures := jobs.evaluation_of(folder))}
+    labels = {run_dir: c["model"] if named.count(c["model"]) == 1 else run_dir.name for run_dir, c in contents.items()}
+    measured = {labels[run_dir]: metrics for run_dir in contents if (metrics := jobs.evaluation_of(run_dir))}
     table = pd.DataFrame.from_dict(measured, orient="index")
     table = table.dropna(axis="columns")
     table = table.loc[:, shown_once(table.columns, Shown.PICTURE)]
-    return plots.comparison_figure({labels[folder]: c["history"] for folder, c in contents.items()}, table)
+    return plots.comparison_figure({labels[run_dir]: c["history"] for run_dir, c in contents.items()}, table)
 
 
 def create_all(names: Sequence[str | Model], settings: dict[str, Any]) -> list[Model]:
     """Return untrained models of one kind.
 
     Args:
-        names: of models, or models, which stay as they are.
-        settings: of each model given by name.
+        names: Names of models, or models, which are returned unchanged.
+        settings: Settings of each model given by name.
 
     Raises:
-        UsageError: they are of both kinds, or a name or setting is wrong.
+        UsageError: The models are of both kinds, or a name or setting is wrong.
     """
     made: list[Model] = [models.create(name, **settings) if isinstance(name, str) else name for name in names]
     if len({model.kind for model in made}) != 1:

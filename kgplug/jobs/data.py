@@ -1,4 +1,4 @@
-"""What a job works on: a split, and what was read from the graph."""
+"""Input of the jobs: a split, and the data read from the graph."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ DEFAULT_FRACTIONS = {kind: kind.fractions for kind in Kind}  # of training, vali
 
 @dataclass(frozen=True)
 class Sets:
-    """The parts of one split: feedback for a recommender, triples for an embedding. An empty part is None."""
+    """Sets of one split: feedback for a recommender, triples for an embedding. An empty set is None."""
 
     train: Interactions | KnowledgeGraph
     valid: Interactions | KnowledgeGraph | None
@@ -35,20 +35,24 @@ class Sets:
 
     @property
     def memory(self) -> RowMemory:
-        """What a run remembers of its split."""
-        return RowMemory.of_sets(*(None if part is None else part.row_hashes for part in vars(self).values()))
+        """Return what a run remembers of its split."""
+        return RowMemory.of_sets(*(None if rows is None else rows.row_hashes for rows in vars(self).values()))
 
 
 @dataclass(frozen=True)
 class Split:
-    """How feedback (or triples) are parted into training, validation and test.
+    """How feedback or triples are split into training, validation and test set.
 
     Attributes:
-        fractions: of the three parts; a part of 0 is empty.
-        seed: of the shuffle.
-        by: "user" or "row"; a triple's part follows from its keys (`KnowledgeGraph.split`).
-        order: "random" or "time".
+        fractions: Fractions of the three sets; a set with fraction 0 is empty.
+        seed: Seed of the shuffle.
+        by: "user" splits the rows of each user, "row" all rows together. Triples are always split by their keys
+            (`KnowledgeGraph.split`).
+        order: "random", or "time" for the latest rows as test set.
         method: "keys", or "positions" for runs of earlier versions of kgplug (`Interactions.split`).
+
+    Raises:
+        UsageError: A fraction or the seed is invalid, or the training set is empty.
     """
 
     fractions: tuple[float, float, float] = (0.8, 0.1, 0.1)
@@ -61,27 +65,29 @@ class Split:
         object.__setattr__(self, "fractions", tuple(check_fractions(self.fractions).tolist()))
         object.__setattr__(self, "seed", check_seed(self.seed))
         if self.fractions[0] <= 0:
-            raise UsageError("The first share of the split is the training part; it must be more than 0.")
+            raise UsageError("The first fraction of a split is that of the training set. It must be more than 0.")
 
     def interactions(self, rows: Interactions) -> tuple[Interactions, Interactions | None, Interactions | None]:
-        """Return (train, valid, test); an empty part is None."""
+        """Return (train, valid, test); an empty set is None."""
         train, valid, test = rows.split(
             self.fractions, seed=self.seed, by=self.by, order=self.order, method=self.method
         )
         return train, valid if len(valid) else None, test if len(test) else None
 
     def triples(self, knowledge: KnowledgeGraph) -> tuple[KnowledgeGraph, KnowledgeGraph | None, KnowledgeGraph | None]:
-        """Return (train, valid, test) over the same entities and relations; an empty part is None."""
+        """Return (train, valid, test) over the same entities and relations; an empty set is None."""
         train, valid, test = knowledge.split(self.fractions, seed=self.seed)
         return train, valid if valid.n_triples else None, test if test.n_triples else None
 
 
 @dataclass(frozen=True)
 class GraphData:
-    """What was read from the graph for a training.
+    """Data read from the graph for training.
 
     Attributes:
-        identity: of the graph; by default unknown.
+        interactions: Feedback; None if it was not read.
+        knowledge: Triples; None if they were not read.
+        identity: Identity of the graph; unknown by default.
     """
 
     schema: GraphSchema
@@ -97,7 +103,7 @@ class GraphData:
         }
 
     def used_by(self, model: Model) -> dict[str, str | None]:
-        """Return the fingerprints of what a model learns from, and of titles if it reads them."""
+        """Return the fingerprints of the data that a model learns from."""
         used = self.fingerprints
         if not model.inputs.likes:
             used["interactions"] = None
@@ -116,7 +122,7 @@ class GraphData:
         return Sets(*split.triples(self.knowledge))
 
     def inputs_of(self, model: Model, sets: Sets) -> list[Interactions | KnowledgeGraph]:
-        """Return what `fit` of a model gets by position: the training set, and the triples if it needs both."""
+        """Return the positional arguments of a model's `fit`: the training set, and the triples if it needs both."""
         both = model.inputs.likes and model.inputs.triples
         return [sets.train, self.knowledge] if both and self.knowledge is not None else [sets.train]
 
@@ -129,11 +135,11 @@ def read(
     name: str | None = None,
     progress: bool | None = None,
 ) -> GraphData:
-    """Pull what models need from the graph: feedback, triples, or both.
+    """Read the data that models need from the graph: feedback, triples, or both.
 
     Args:
-        model: one or several; None pulls both.
-        name: of a model, in place of `model`.
+        model: One or several models; None reads both.
+        name: Name of a model, instead of `model`.
     """
     if name is not None:
         model = models.create(name)
@@ -150,25 +156,29 @@ def _several(model: Model | Sequence[Model]) -> Sequence[Model]:
     return model if isinstance(model, Sequence) else [model]
 
 
-def evaluation_of(folder: Path) -> dict[str, float]:
-    """Return the figures that `evaluate` left beside a run, {} where it was not evaluated."""
-    path = folder / EVALUATION
+def evaluation_of(run_dir: Path) -> dict[str, float]:
+    """Return the metrics that `evaluate` saved with a run; {} if it was not evaluated.
+
+    Raises:
+        RunError: The file is damaged.
+    """
+    path = run_dir / EVALUATION
     try:
         return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
     except (ValueError, TypeError, RecursionError):
-        raise RunError(f"{path} is damaged. Delete it, then measure again: kgplug evaluate {folder.name}.") from None
+        raise RunError(f"{path} is damaged. Delete it, then run: kgplug evaluate {run_dir.name}.") from None
 
 
 def split_of(content: dict) -> Split:
-    """Return the split of a run; a run that names no method was split by the positions of its rows."""
+    """Return the split of a run; a run without a method was split by the positions of its rows."""
     return Split(**{"method": "positions", **content["split"], "fractions": tuple(content["split"]["fractions"])})
 
 
-def refuse_other_graph(here: GraphIdentity, folder: Path, content: dict) -> None:
-    """Raise RunError where a run was trained on another database than this one; both are named."""
+def refuse_other_graph(here: GraphIdentity, run_dir: Path, content: dict) -> None:
+    """Raise RunError if a run was trained on another database; the message names both."""
     trained_on = GraphIdentity.of_run(content)
     if not here.same_store(trained_on):
         raise RunError(
-            f"Run {folder.name} was trained on another graph, {trained_on}; this one is {here}. Set NEO4J_URI and "
-            "NEO4J_DATABASE to that graph, or train a run on this one."
+            f"Run {run_dir.name} was trained on another graph: expected {trained_on}, found {here}. Set NEO4J_URI and "
+            "NEO4J_DATABASE to the run's graph, or train on this one."
         )

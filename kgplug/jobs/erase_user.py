@@ -1,4 +1,4 @@
-"""Remove one user from everything that kgplug keeps: the graph's edges and vectors, and the runs of this machine."""
+"""Remove one user from kgplug's edges and vectors in the graph, and from the runs on this machine."""
 
 from __future__ import annotations
 
@@ -36,15 +36,15 @@ _RUN_ARRAYS = UserArrays(matrices=("seen", "liked"))  # of every recommender's r
 
 @dataclass(frozen=True)
 class Erasure:
-    """What was removed of a user.
+    """Report of an erasure.
 
     Attributes:
-        graph: edges and vectors.
-        in_graph: whether the graph has a node with the user's key.
-        runs: ids of runs out of which the user was taken.
-        damaged: ids of runs that cannot be read, so that nobody knows what is in them.
-        checkpoints: number of unfinished trainings that were removed.
-        elsewhere: number of runs of other graphs, where this key is somebody else; they were left as they are.
+        graph: Removed edges and vectors.
+        in_graph: Whether the graph has a node with the user's key.
+        runs: Ids of runs from which the user was removed.
+        damaged: Ids of runs that cannot be read, so their content is unknown.
+        checkpoints: Number of unfinished trainings that were deleted.
+        elsewhere: Number of runs of other graphs, where this key is another user; they were not changed.
     """
 
     graph: EraseReport
@@ -55,7 +55,7 @@ class Erasure:
     elsewhere: int = 0
 
     def to_dict(self) -> dict:
-        """Return all of it, JSON-able."""
+        """Return the report as values for JSON."""
         return {**vars(self), "graph": vars(self.graph)}
 
     def __str__(self) -> str:
@@ -63,22 +63,22 @@ class Erasure:
         edges, vectors = graph.found
         lines = [
             f"User {graph.user}: {_both(graph.edges, graph.vectors)} removed from the graph; "
-            f"taken out of {counted(len(self.runs), 'run')} on this machine."
+            f"user removed from {counted(len(self.runs), 'run')} on this machine."
         ]
         if self.checkpoints:
-            lines.append(f"Removed: {counted(self.checkpoints, 'unfinished training')}, which would begin again.")
+            lines.append(f"Deleted: {counted(self.checkpoints, 'unfinished training')}.")
         if self.elsewhere:
-            left = "was left as it is" if self.elsewhere == 1 else "were left as they are"
-            lines.append(f"{counted(self.elsewhere, 'run')} of other graphs {left}.")
+            were = "was" if self.elsewhere == 1 else "were"
+            lines.append(f"{counted(self.elsewhere, 'run')} of other graphs {were} not changed.")
         if self.damaged:
-            lines.append(f"Not looked into, as they are damaged: {', '.join(self.damaged)}. Delete their folders.")
+            lines.append(f"Damaged runs could not be searched: {', '.join(self.damaged)}. Delete their folders.")
         lines += [
-            "The node and its feedback stay: delete them, or the next training learns from them again."
+            "The node and its feedback are still in the graph. Delete them, or the next training uses them again."
             if self.in_graph
             else "The graph has no node with that key.",
             "This query proves it:",
             graph.proof,
-            f"It found {_both(*graph.before)} before, and now finds {_both(edges, vectors)}.",
+            f"It found {_both(*graph.before)} before and {_both(edges, vectors)} now.",
         ]
         return "\n".join(lines)
 
@@ -90,15 +90,15 @@ def _both(edges: int, vectors: Sequence[str]) -> str:
 
 
 def erase_user(graph: Graph, runs: Runs, user: int | str) -> Erasure:
-    """Remove a user's rows from all runs of this machine, and edges and vectors from the graph.
+    """Remove a user's rows from all runs on this machine, and the user's edges and vectors from the graph.
 
     Args:
-        graph: with a schema (`graph.use(schema)`).
-        runs: of this machine; others may hold copies.
-        user: key, of the type that it has in the graph or the runs; `find_user` returns it for a text.
+        graph: A graph with a schema (`graph.use(schema)`).
+        runs: The runs on this machine; copies elsewhere are not changed.
+        user: The user's key, with the type that it has in the graph or the runs; `find_user` returns it for a text.
 
     Raises:
-        UsageError: neither the graph nor any run has a user with that key.
+        UsageError: Neither the graph nor any run has a user with that key.
     """
     here = graph_identity(graph.connection, None)
     user = user.item() if isinstance(user, np.generic) else user
@@ -125,10 +125,10 @@ def erase_user(graph: Graph, runs: Runs, user: int | str) -> Erasure:
 
 
 def find_user(graph: Graph, runs: Runs, text: str) -> FoundKey:
-    """Return the key of the user that a text means, with the type that it has in the graph, else in the runs.
+    """Return the key of the user that a text means, with its type in the graph, or in the runs if not in the graph.
 
     Raises:
-        UsageError: neither the graph nor any run has such a user.
+        UsageError: Neither the graph nor any run has such a user.
     """
     label, key = graph.schema.user.label, graph.schema.user.key
     try:
@@ -151,7 +151,7 @@ def _nobody(error: UsageError, runs: Runs) -> UsageError:
 
 
 def _keys_in_runs(runs: Runs, label: str, key: str, here: GraphIdentity) -> Iterator[int | str]:
-    """Yield the keys of users in all runs of a database that can be read and know users by a key property."""
+    """Yield the keys of users in all readable runs of a database that identify users by a key property."""
     for info in runs.list():
         if not here.same_store(info.graph) or _other_key(info.graph, label, key):
             continue
@@ -162,13 +162,13 @@ def _keys_in_runs(runs: Runs, label: str, key: str, here: GraphIdentity) -> Iter
 
 
 def _other_key(known: GraphIdentity, label: str, key: str) -> str:
-    """Return the key property by which a run knows users of a label; "" where it is this one, or unknown."""
+    """Return the key property by which a run identifies users of a label; "" if it is this one or unknown."""
     theirs, _, name = known.user.rpartition(".")
     return name if theirs == label and name != key else ""
 
 
 def _names_of(graph: Graph, known: GraphIdentity, user: int | str) -> list[int | str]:
-    """Return the keys that a user has in a run, which may know users by another property than the graph's schema."""
+    """Return the keys of a user in a run, whose key property may differ from that of the graph's schema."""
     label, key = graph.schema.user.label, graph.schema.user.key
     other = _other_key(known, label, key)
     if not other:
@@ -177,39 +177,39 @@ def _names_of(graph: Graph, known: GraphIdentity, user: int | str) -> list[int |
 
 
 def _user_keys(content: dict, label: str) -> list:
-    """Return the keys of users by number, with None in place of other entities."""
+    """Return the keys of users by index, with None for other entities."""
     if "user_keys" in content:
         return _keys_of(content, "user_keys", None, label)
     return _keys_of(content, "entity_keys", "entity_labels", label)
 
 
 def _is(one: object, other: object) -> bool:
-    """Tell whether two keys are the same, of the same type."""
+    """Return whether two keys are equal and of the same type."""
     return type(one) is type(other) and one == other
 
 
-def erase_from_run(folder: Path, label: str, user: int | str) -> bool:
-    """Take a user out of a run: its key, its rows and what was learnt of it; return whether it was there.
+def erase_from_run(run_dir: Path, label: str, user: int | str) -> bool:
+    """Remove a user's key, rows and vectors from a run; return whether the run had the user.
 
-    The place stays, under a name that is no key of the graph, so that all other numbers stay what they are.
+    The user's index stays in use, under a name that is not a key of the graph, so other indices do not change.
 
     Args:
-        folder: of the run.
-        label: of users.
-        user: key.
+        run_dir: The run's folder.
+        label: Label of users.
+        user: The user's key.
 
     Raises:
-        RunError: the run is damaged, or its model does not say which arrays are about users, or is not installed.
+        RunError: The run is damaged, or its model is not installed or does not declare which arrays are about users.
     """
-    known = _user_keys(peek_content(folder), label)
-    if user not in known and user not in _item_keys_of(peek_content(folder), label):
+    known = _user_keys(peek_content(run_dir), label)
+    if user not in known and user not in _item_keys_of(peek_content(run_dir), label):
         return False
-    arrays, content = read_artefact(folder)
+    arrays, content = read_artefact(run_dir)
     row = known.index(user) if user in known else -1
-    removal = _class_of(folder, content).user_arrays()
+    removal = _class_of(run_dir, content).user_arrays()
     if removal is None:
         raise RunError(
-            f"{folder}: {content['model']} does not say which of its arrays are about users. Delete the run."
+            f"{run_dir}: {content['model']} does not say which of its arrays are about users. Delete the run."
         )
     if "user_keys" in content:
         item = _own_item(arrays, content, row, user, label)
@@ -223,12 +223,12 @@ def erase_from_run(folder: Path, label: str, user: int | str) -> bool:
     else:
         arrays = removal.without(without_person(arrays, content, label, user), row, len(content["entity_keys"]))
         content["entity_keys"][row] = ERASED_USER.format(row)
-    write_artefact(folder, arrays, {**content, "key": ""})
+    write_artefact(run_dir, arrays, {**content, "key": ""})
     return True
 
 
 def _keys_of(content: dict, keys: str, labels: str | None, label: str) -> list:
-    """Return the keys of users by number, with None in place of other entities."""
+    """Return the keys of users by index, with None for other entities."""
     if labels is None:
         return content[keys] if content.get("user_label", label) in (label, "") else []
     found = zip(content[keys], content[labels], strict=True)
@@ -236,31 +236,31 @@ def _keys_of(content: dict, keys: str, labels: str | None, label: str) -> list:
 
 
 def _item_keys_of(content: dict, label: str) -> list:
-    """Return the keys of items that are nodes of the users' label, [] where items are others."""
+    """Return the keys of items that have the users' label; [] if items have another label."""
     return content["item_keys"] if label and content.get("item_label") == label else []
 
 
 def _own_item(arrays: dict[str, np.ndarray], content: dict, row: int, user: int | str, label: str) -> int:
-    """Return the number of the item that a user is in a run, -1 where it is none."""
+    """Return the item index of a user who is also an item; -1 otherwise."""
     if row >= 0 and OWN_ITEMS in arrays:
         return int(arrays[OWN_ITEMS][row])
     keys = _item_keys_of(content, label)
     return keys.index(user) if user in keys else -1
 
 
-def _class_of(folder: Path, content: dict) -> Any:
+def _class_of(run_dir: Path, content: dict) -> Any:
     """Return the class of a run's model."""
     try:
         return models.class_of(content["model"])
     except UsageError:
         raise RunError(
-            f"{folder}: {content['model']} is not installed here, so it is unknown which arrays are about users. "
+            f"{run_dir}: {content['model']} is not installed here, so it is unknown which arrays are about users. "
             "Install it, or delete the run."
         ) from None
 
 
 def _without_user(arrays: dict[str, np.ndarray], removal: UserArrays, row: int) -> dict[str, np.ndarray]:
-    """Return a recommender's run arrays with a user's rows zero, and without the user's part of lists."""
+    """Return a recommender's run arrays with a user's rows set to zero and removed from lists."""
     own = {name.removeprefix(_PREFIX): array for name, array in arrays.items() if name.startswith(_PREFIX)}
     kept = _RUN_ARRAYS.without(arrays, row)
     kept |= {f"{_PREFIX}{name}": array for name, array in removal.without(own, row).items()}

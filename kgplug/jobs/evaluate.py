@@ -1,4 +1,4 @@
-"""Measure runs on their test sets, as far as the graph still holds them."""
+"""Measure runs on the test rows that the graph still has."""
 
 from __future__ import annotations
 
@@ -27,97 +27,96 @@ if TYPE_CHECKING:
 
 def evaluate(
     graph: Graph,
-    folders: Sequence[Path],
+    run_dirs: Sequence[Path],
     *,
     k: Iterable[int] = (10, 20),
     beyond: bool = False,
     on_failure: Callable[[Path, KgplugError], None] | None = None,
     progress: bool | None = None,
 ) -> dict[str, pd.DataFrame]:
-    """Measure runs on the rows of the graph that they remember as their test sets.
+    """Measure runs on their test sets and save the metrics in the run folders.
 
-    Rows that the graph no longer holds are counted and skipped, and rows that came since are not test rows. Several
-    runs of one kind are measured on the same rows: those that are in the test set of at least one of them, and in the
-    training or validation set of none. Where there is no such row, each is measured on its own test set. A run that
-    has learnt all rows (`train(final=True)`) has the figures of the run it comes from. The figures are kept in the
-    run folders.
+    Test rows that the graph no longer has are counted and skipped; newer rows are not test rows. Several runs of one
+    kind are measured on the same rows: those in the test set of at least one run, and in the training or validation
+    set of none. If there is no such row, each run is measured on its own test set. A run trained on all rows
+    (`train(final=True)`) has the metrics of its origin.
 
     Args:
-        graph: that the runs were trained on.
-        folders: of the runs.
-        k: lengths of lists.
-        beyond: measure of recommenders what `kgplug.evaluation.beyond_accuracy` knows, too.
-        on_failure: is given each run that cannot be measured, with the reason; by default the first one is raised.
-        progress: show a bar while the graph is read; None shows it on a terminal.
+        graph: Graph on which the runs were trained.
+        run_dirs: Folders of the runs.
+        k: Lengths of lists.
+        beyond: Also measure recommenders by `kgplug.evaluation.beyond_accuracy`.
+        on_failure: Called with each run that cannot be measured and the reason. By default the first one is raised.
+        progress: Show a bar while the graph is read; None shows it on a terminal.
 
     Returns:
-        One table per kind of model ("recommender", "embedding") with one row per run. "test rows" is the number of
-        rows that a run was measured on, "gone" the number of rows of its own test set that the graph no longer holds.
-        `table.attrs["notes"]` has sentences on how the rows were chosen, `table.attrs["health"]` on dead models.
+        One table per kind of model ("recommender", "embedding") with one row per run. Column "test rows" is the number
+        of rows a run was measured on, "gone" the number of its own test rows that the graph no longer has.
+        `table.attrs["notes"]` has sentences on the choice of rows, `table.attrs["health"]` on collapsed models.
 
     Raises:
-        RunError: a run is damaged, of another graph, or nothing of its test set is left.
-        DataError: a run has no test set.
+        RunError: A run is damaged or of another graph, or none of its test rows is left.
+        DataError: A run has no test set.
     """
-    work = _Work(graph, folders, on_failure)
-    for folder in folders:
-        work.add(folder)
+    work = _Work(graph, run_dirs, on_failure)
+    for run_dir in run_dirs:
+        work.add(run_dir)
     for group in work.groups.values():
         work.measure(group, k=tuple(k), beyond=beyond, progress=progress)
     return work.tables()
 
 
 class _Work:
-    """What `evaluate` has found out so far.
+    """State of `evaluate`.
 
     Attributes:
-        groups: what has to be read from the graph → the runs that are measured on it.
+        groups: Data to read from the graph → the runs that are measured on it.
     """
 
     def __init__(
-        self, graph: Graph, folders: Sequence[Path], on_failure: Callable[[Path, KgplugError], None] | None
+        self, graph: Graph, run_dirs: Sequence[Path], on_failure: Callable[[Path, KgplugError], None] | None
     ) -> None:
-        self.graph, self.folders, self.on_failure = graph, folders, on_failure
+        self.graph, self.run_dirs, self.on_failure = graph, run_dirs, on_failure
         self.here = graph_identity(graph.connection, None)
         self.groups: dict[str, list[MeasuredRun]] = {}
-        self._asked_for: dict[Path, list[Path]] = {}  # a run that is measured → the runs that get its figures
+        self._asked_for: dict[Path, list[Path]] = {}  # measured run → the runs that get its metrics
         self._tables: dict[str, list[pd.DataFrame]] = {}
         self._notes: dict[str, list[str]] = {}
 
-    def add(self, folder: Path) -> None:
-        """Look at a run that was named."""
+    def add(self, run_dir: Path) -> None:
+        """Add a run to the group that is measured with it."""
         try:
-            content = read_content(folder)
+            content = read_content(run_dir)
             if not {"schema", "split", "data"} <= content.keys():
                 raise RunError(
-                    f"Run {folder.name} does not say which rows it was trained on, so it has no test set. Train with "
+                    f"Run {run_dir.name} does not record the rows it was trained on, so it has no test set. Train with "
                     "`kgplug train`."
                 )
-            refuse_other_graph(self.here, folder, content)
+            refuse_other_graph(self.here, run_dir, content)
             self._notes.setdefault(content["kind"], [])
-            measured, content = _origin_of(folder, content)
+            measured, content = _origin_of(run_dir, content)
             if measured is None:
-                self._keep(content["kind"], _row(evaluation_of(folder), folder.name))
+                self._keep(content["kind"], _row(evaluation_of(run_dir), run_dir.name))
             elif measured in self._asked_for:
-                self._asked_for[measured].append(folder)
+                self._asked_for[measured].append(run_dir)
             else:
-                self._asked_for[measured] = [folder]
+                self._asked_for[measured] = [run_dir]
                 self.groups.setdefault(_what_to_read(content), []).append(MeasuredRun(measured, content))
-            if measured != folder:
+            if measured != run_dir:
                 self._notes[content["kind"]].append(
-                    _final_note(folder, content["origin"] if measured is None else measured.name)
+                    _final_note(run_dir, content["origin"] if measured is None else measured.name)
                 )
         except KgplugError as error:
-            self._fail(folder, error)
+            self._fail(run_dir, error)
 
     def measure(self, group: list[MeasuredRun], *, k: tuple[int, ...], beyond: bool, progress: bool | None) -> None:
-        """Measure runs on the same rows of the graph, and keep their figures."""
+        """Measure runs on the same rows of the graph, and save their metrics."""
         kind = group[0].content["kind"]
         try:
             rows: TestRows = TEST_ROWS[kind](self.graph, group, progress)
-        except (DataError, UsageError) as error:  # the graph holds nothing that these runs are about
+        except (DataError, UsageError) as error:  # the graph has no data for these runs
             for run in group:
-                text = f"Run {run.folder.name} cannot be measured: {error.found} Train again on this graph."
+                text = f"Run {run.run_dir.name} cannot be measured: {error.found} Train again on this graph."
                 self._fail_all(run, RunError(text))
             return
         for run, error in rows.recall():
@@ -125,23 +124,23 @@ class _Work:
         self._notes[kind] += rows.notes
         for run in rows.runs:
             try:
-                with stage(f"Evaluating {run.folder.name}", progress=progress):
+                with stage(f"Evaluating {run.run_dir.name}", progress=progress):
                     table = rows.measure(run, k, beyond)
             except KgplugError as error:
                 self._fail_all(run, error)
                 continue
-            health = table.attrs.get("health", {}).get(run.folder.name, [])
-            for folder in {run.folder, *self._asked_for[run.folder]}:
-                keep(folder, health)
-                write_text_whole(folder / EVALUATION, dumps(table.iloc[0]))
-            for folder in dict.fromkeys(self._asked_for[run.folder]):
-                own = table.rename(index={run.folder.name: folder.name})
-                own.attrs = {"health": {folder.name: health} if health else {}}
+            health = table.attrs.get("health", {}).get(run.run_dir.name, [])
+            for run_dir in {run.run_dir, *self._asked_for[run.run_dir]}:
+                keep(run_dir, health)
+                write_text_whole(run_dir / EVALUATION, dumps(table.iloc[0]))
+            for run_dir in dict.fromkeys(self._asked_for[run.run_dir]):
+                own = table.rename(index={run.run_dir.name: run_dir.name})
+                own.attrs = {"health": {run_dir.name: health} if health else {}}
                 self._keep(kind, own)
 
     def tables(self) -> dict[str, pd.DataFrame]:
-        """Return one table per kind of model, in the order in which the runs were named."""
-        place = {folder.name: number for number, folder in reversed(list(enumerate(self.folders)))}
+        """Return one table per kind of model, with runs in the order in which they were given."""
+        place = {run_dir.name: number for number, run_dir in reversed(list(enumerate(self.run_dirs)))}
         found = {}
         for kind, parts in self._tables.items():
             table = joined(parts)
@@ -154,18 +153,18 @@ class _Work:
     def _keep(self, kind: str, table: pd.DataFrame) -> None:
         self._tables.setdefault(kind, []).append(table)
 
-    def _fail(self, folder: Path, error: KgplugError) -> None:
+    def _fail(self, run_dir: Path, error: KgplugError) -> None:
         if self.on_failure is None:
             raise error
-        self.on_failure(folder, error)
+        self.on_failure(run_dir, error)
 
     def _fail_all(self, run: MeasuredRun, error: KgplugError) -> None:
-        for folder in dict.fromkeys(self._asked_for[run.folder]):
-            self._fail(folder, error)
+        for run_dir in dict.fromkeys(self._asked_for[run.run_dir]):
+            self._fail(run_dir, error)
 
 
 def _what_to_read(content: dict) -> str:
-    """Return what has to be read from the graph for a run: runs with the same text are measured on the same rows."""
+    """Return a text for the data that a run needs; runs with the same text are measured on the same rows."""
     schema = GraphSchema.model_validate(content["schema"]).model_dump()
     schema["item"].pop("title")
     if content["kind"] == Kind.RECOMMENDER:
@@ -175,33 +174,33 @@ def _what_to_read(content: dict) -> str:
     return dumps([content["kind"], schema], sort_keys=True)
 
 
-def _origin_of(folder: Path, content: dict) -> tuple[Path | None, dict]:
-    """Return (the run whose test set stands for this run's, its content): the run itself, or where a final run is from.
+def _origin_of(run_dir: Path, content: dict) -> tuple[Path | None, dict]:
+    """Return (folder, content) of the run to measure: the run itself, or the origin of a final run.
 
-    The folder is None where the origin is not on this machine, but has left its figures.
+    The folder is None if the origin is not on this machine but its metrics were copied to the final run.
     """
     origin = content.get("origin")
     if not origin:
-        return folder, content
+        return run_dir, content
     try:
-        return folder.parent / origin, read_content(folder.parent / origin)
+        return run_dir.parent / origin, read_content(run_dir.parent / origin)
     except RunError as error:
-        if evaluation_of(folder):
+        if evaluation_of(run_dir):
             return None, content
         raise RunError(
-            f"Run {folder.name} has learnt all rows, so it has no test set of its own, and the run it comes from, "
-            f"{origin}, cannot be measured. {error}"
+            f"Run {run_dir.name} was trained on all rows, so it has no test set of its own. Its origin, run {origin}, "
+            f"cannot be measured. {error}"
         ) from None
 
 
-def _row(figures: dict[str, float], name: str) -> pd.DataFrame:
+def _row(metrics: dict[str, float], name: str) -> pd.DataFrame:
     import pandas as pd
 
-    return pd.DataFrame([figures], index=[name])
+    return pd.DataFrame([metrics], index=[name])
 
 
-def _final_note(folder: Path, origin: str) -> str:
+def _final_note(run_dir: Path, origin: str) -> str:
     return (
-        f"Run {folder.name} has learnt all rows, so it has no test set of its own: its figures are those of run "
+        f"Run {run_dir.name} was trained on all rows, so it has no test set of its own. Its metrics are those of run "
         f"{origin}, which chose its settings and epochs."
     )

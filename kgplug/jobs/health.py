@@ -1,4 +1,4 @@
-"""What is wrong with a run: found after training or at evaluation, kept in its folder, reported before a publish."""
+"""Signs of a collapsed model: found after training or evaluation, saved with the run, reported before a publish."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from kgplug.strict_json import dumps
 from kgplug.training.runs import HEALTH
 
 _log = logging.getLogger(__name__)
-_SHARE, _LEAST_S = 0.05, 2.0  # of the training's time, and seconds: what comparing lists may take
+_SHARE, _LEAST_S = 0.05, 2.0  # time limit of comparing lists: share of the training time, and at least so many seconds
 
 
 def after_training(model: Model, sets: Sets, *, seconds: float) -> list[str]:
-    """Return what is wrong with a model that was just trained; `fit` has already warned of what it found itself.
+    """Return signs that a model has collapsed; log those that `fit` has not logged yet.
 
     Args:
-        model: fitted on the training set.
-        sets: of its split.
-        seconds: duration of the training.
+        model: Model fitted on the training set.
+        sets: Sets of its split.
+        seconds: Duration of the training.
     """
     from kgplug.evaluation.health import after_training as findings_of
 
@@ -42,33 +42,37 @@ def after_training(model: Model, sets: Sets, *, seconds: float) -> list[str]:
     return found
 
 
-def keep(folder: Path, findings: Sequence[str]) -> None:
-    """Write down what the evaluation of a run found, in place of what one before did."""
-    if findings or (folder / HEALTH).exists():
-        write_text_whole(folder / HEALTH, dumps(list(findings), ascii_only=False))
+def keep(run_dir: Path, findings: Sequence[str]) -> None:
+    """Save the findings of an evaluation, replacing those of an earlier one."""
+    if findings or (run_dir / HEALTH).exists():
+        write_text_whole(run_dir / HEALTH, dumps(list(findings), ascii_only=False))
 
 
-def found_at_evaluation(folder: Path) -> list[str]:
-    """Return what the evaluation of a run found, [] where it was not evaluated."""
-    path = folder / HEALTH
+def found_at_evaluation(run_dir: Path) -> list[str]:
+    """Return the findings of a run's evaluation, [] if it was not evaluated.
+
+    Raises:
+        RunError: The file is damaged.
+    """
+    path = run_dir / HEALTH
     try:
         return [str(sentence) for sentence in json.loads(path.read_text(encoding="utf-8"))] if path.exists() else []
     except (ValueError, TypeError, RecursionError):
-        raise RunError(f"{path} is damaged. Delete it, then measure again: kgplug evaluate {folder.name}.") from None
+        raise RunError(f"{path} is damaged. Delete it, then run: kgplug evaluate {run_dir.name}.") from None
 
 
 def joined(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """Return tables one below the other, with what was found about the runs of all of them."""
+    """Return tables concatenated, with the findings of all of them."""
     health = {run: said for table in tables for run, said in table.attrs.get("health", {}).items()}
     plain = [table.copy() for table in tables]
     for table in plain:
-        table.attrs = {}  # pandas keeps those that all tables share
+        table.attrs = {}  # pandas keeps attrs that all tables share
     whole = pd.concat(plain)
     whole.attrs["health"] = health
     return whole
 
 
 def notes(tables: dict[str, pd.DataFrame]) -> list[str]:
-    """Return what was found about the runs of some tables, one sentence per finding."""
+    """Return the findings about the runs of some tables, one sentence per finding."""
     found = {run: said for table in tables.values() for run, said in table.attrs.get("health", {}).items()}
     return [f"{run}: {sentence}." for run, said in found.items() for sentence in said]

@@ -1,4 +1,4 @@
-"""Which rows of a graph runs are measured on: their test sets, or what several runs can be compared on."""
+"""Choose the rows that runs are measured on: their own test sets, or rows on which several runs can be compared."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from kgplug.recommenders.base import Recommender
 
 TEST_ROWS, GONE = "test rows", "gone"
-"""Columns: rows that a run was measured on, and rows of its own test set that the graph no longer holds."""
+"""Columns: number of rows a run was measured on, and number of its own test rows that the graph no longer has."""
 
 
 @dataclass
@@ -35,16 +35,16 @@ class MeasuredRun:
     """A run to measure.
 
     Attributes:
-        folder: of the run.
-        content: of its artefact.
-        parts: int8 (m,), the part in this run of each row of the graph, NEW where it has none.
-        knows: bool (m,), which rows of the graph are of users, items, entities and relations that the run knows.
-        gone: number of test rows that the graph no longer holds.
+        run_dir: The run's folder.
+        content: Content of its artefact.
+        sets: int8 (m,), the set of each row of the graph in this run; NEW for rows that it does not have.
+        knows: bool (m,), whether the run knows the keys of each row of the graph.
+        gone: Number of test rows that the graph no longer has.
     """
 
-    folder: Path
+    run_dir: Path
     content: dict
-    parts: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=np.int8))
+    sets: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=np.int8))
     knows: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=bool))
     gone: int = 0
 
@@ -54,17 +54,17 @@ class MeasuredRun:
 
     @property
     def own_test(self) -> np.ndarray:
-        """bool (m,): the rows of its own test set that the graph holds."""
-        return (self.parts == TEST) & self.knows
+        """bool (m,), the rows of the graph that are in its own test set."""
+        return (self.sets == TEST) & self.knows
 
 
 class TestRows:
     """Runs of one kind that are measured on the same rows of a graph.
 
     Attributes:
-        runs: those that can be measured, once `recall` was called.
-        rows: bool (m,), the common test rows; None: each run is measured on its own.
-        notes: sentences on how the rows were chosen.
+        runs: The runs; after `recall` only those that can be measured.
+        rows: bool (m,), the common test rows; None if each run is measured on its own.
+        notes: Sentences on how the rows were chosen.
     """
 
     what = "rows"
@@ -81,23 +81,23 @@ class TestRows:
         raise NotImplementedError
 
     def split_again(self, run: MeasuredRun, split: Split) -> RowMemory | None:
-        """Return what a run of an earlier version would remember, None where the graph has changed since."""
+        """Return the sets of a run of an earlier version, None if the graph has changed since."""
         raise NotImplementedError
 
     def known_to(self, content: dict) -> np.ndarray:
-        """Return the rows whose keys a run knows, bool (m,)."""
+        """Return which rows have keys that a run knows, bool (m,)."""
         raise NotImplementedError
 
     def measure(self, run: MeasuredRun, k: tuple[int, ...], beyond: bool) -> pd.DataFrame:
-        """Return the figures of a run, one row."""
+        """Return the metrics of a run, one row."""
         raise NotImplementedError
 
     def likes(self, rows: np.ndarray) -> int:
-        """Return how many of some rows, bool (m,), figures can be taken of."""
+        """Return how many of the given rows, bool (m,), can be measured."""
         return int(rows.sum())
 
     def recall(self) -> list[tuple[MeasuredRun, KgplugError]]:
-        """Find the test rows of the runs, and the rows that are common to them; return those that have none."""
+        """Find the test rows of each run and the common ones; return the runs without test rows, with the reason."""
         failed, whole = list[tuple[MeasuredRun, KgplugError]](), list[MeasuredRun]()
         for run in self.runs:
             try:
@@ -111,50 +111,50 @@ class TestRows:
         return failed
 
     def _recall(self, run: MeasuredRun) -> None:
-        memory = RowMemory.from_arrays(read_arrays(run.folder, (HASHES, SETS)))
+        memory = RowMemory.from_arrays(read_arrays(run.run_dir, (HASHES, SETS)))
         memory = memory or self.split_again(run, split_of(run.content))
         if memory is None:
             raise RunError(
-                f"Run {run.folder.name} is of an earlier version of kgplug, which did not remember its test set, and "
-                "the graph has changed since. Train again, then evaluate."
+                f"Run {run.run_dir.name} is of an earlier version of kgplug, which did not save its test set, and the "
+                "graph has changed since. Train again, then evaluate."
             )
         n_test = memory.count(TEST)
         if n_test == 0:
             raise DataError(
-                f"Run {run.folder.name} was trained without a test part. Train with --split 0.8,0.1,0.1, say."
+                f"Run {run.run_dir.name} was trained without a test set. Train with one, such as --split 0.8,0.1,0.1."
             )
-        run.parts, run.knows = memory.sets_of(self.hashes), self.known_to(run.content)
+        run.sets, run.knows = memory.sets_of(self.hashes), self.known_to(run.content)
         run.gone = n_test - int(run.own_test.sum())
         if run.gone == n_test:
             raise RunError(
-                f"Run {run.folder.name} was trained on data that the graph no longer holds: none of its {n_test:,} "
+                f"Run {run.run_dir.name} was trained on data that the graph no longer has: none of its {n_test:,} "
                 f"test {self.what} is left. Train again, then evaluate."
             )
         if run.gone:
             self.notes.append(
-                f"{run.gone:,} of the {n_test:,} test {self.what} of run {run.folder.name} are no longer in the graph: "
-                "skipped."
+                f"Skipped {run.gone:,} of the {n_test:,} test {self.what} of run {run.run_dir.name}: no longer in the "
+                "graph."
             )
 
     def _choose_common(self) -> None:
         own = [run.own_test for run in self.runs]
         if all(np.array_equal(own[0], other) for other in own[1:]):
             return
-        common = common_test_rows([run.parts for run in self.runs])
+        common = common_test_rows([run.sets for run in self.runs])
         known = np.logical_and.reduce([run.knows for run in self.runs])
         rows = common & known
         n, unknown = int(rows.sum()), int((common & ~known).sum())
         if self.likes(rows) == 0:
             self.notes.append(
-                f"These runs have no test {self.what} in common that none of them has learnt, so each is measured on "
-                "its own test set: do not compare their figures."
+                f"No test {self.what} exist that none of these runs was trained on, so each run is measured on its own "
+                "test set. Do not compare their metrics."
             )
             return
         self.rows = rows
-        also = f"; {unknown:,} more {'is' if unknown == 1 else 'are'} unknown to one of them" if unknown else ""
+        also = f" Skipped {unknown:,} more that a run does not know." if unknown else ""
         self.notes.append(
-            f"The runs are compared on {n:,} {self.what} that are in the test set of at least one of them and that "
-            f"none has learnt or was validated on{also}."
+            f"The runs are compared on {n:,} {self.what} that are in at least one test set and in no training or "
+            f"validation set.{also}"
         )
 
     def test_rows(self, run: MeasuredRun) -> np.ndarray:
@@ -168,8 +168,8 @@ class TestFeedback(TestRows):
         threshold = self.data.like_threshold
         if len({run.schema.feedback.like_threshold for run in self.runs}) > 1:
             self.notes.append(
-                "The runs differ in like_threshold; all are measured with that of the newest run: "
-                + ("every row is a like." if threshold is None else f"from {threshold:g} on.")
+                "The runs differ in like_threshold. All are measured with that of the newest run: "
+                + ("every row is a like." if threshold is None else f"ratings of at least {threshold:g} are likes.")
             )
         return self.data.row_hashes
 
@@ -177,7 +177,7 @@ class TestFeedback(TestRows):
         rows = self.data.with_like_threshold(run.schema.feedback.like_threshold)
         if run.content["data"]["interactions"] != rows.fingerprint:
             return None
-        return RowMemory.of_sets(*(None if part is None else part.row_hashes for part in split.interactions(rows)))
+        return RowMemory.of_sets(*(None if rows is None else rows.row_hashes for rows in split.interactions(rows)))
 
     def known_to(self, content: dict) -> np.ndarray:
         users, items = (
@@ -192,12 +192,12 @@ class TestFeedback(TestRows):
     def measure(self, run: MeasuredRun, k: tuple[int, ...], beyond: bool) -> pd.DataFrame:
         from kgplug.evaluation.experiment import evaluate as measure
 
-        model = cast("Recommender", models.load(run.folder))
+        model = cast("Recommender", models.load(run.run_dir))
         test = self.test_rows(run)
-        held_out = run.knows & ~test & (run.parts != TRAINING)  # neither asked for, nor counted as wrong in a list
-        rows = [self.data.take(part).aligned_to(model.user_keys, model.item_keys) for part in (test, held_out)]
+        held_out = run.knows & ~test & (run.sets != TRAINING)  # neither relevant nor counted as wrong in a list
+        rows = [self.data.take(mask).aligned_to(model.user_keys, model.item_keys) for mask in (test, held_out)]
         table = measure(
-            {run.folder.name: model}, _learnt(model, rows[0]), rows[0], valid=rows[1] if len(rows[1]) else None, k=k,
+            {run.run_dir.name: model}, _learnt(model, rows[0]), rows[0], valid=rows[1] if len(rows[1]) else None, k=k,
             beyond=beyond, warn=False,
         )  # fmt: skip
         place = list(table.columns).index("left out") + 1
@@ -207,10 +207,10 @@ class TestFeedback(TestRows):
 
 
 def _learnt(model: Recommender, like: Interactions) -> Interactions:
-    """Return the rows that a model has learnt, whether the graph still holds them or not; rated 1 for a like, else 0.
+    """Return a model's training rows, even those that the graph no longer has; rated 1 for a like, otherwise 0.
 
     Args:
-        like: rows over the same users and items.
+        like: Rows over the same users and items.
     """
     users, items = (part.astype(np.int64) for part in model.seen.nonzero())
     nothing = replace(like.take(np.empty(0, dtype=np.int64)), ratings=None, timestamps=None, like_threshold=None)
@@ -222,7 +222,7 @@ def _learnt(model: Recommender, like: Interactions) -> Interactions:
 
 
 def codes_of(keys: np.ndarray, among: Sequence[Any]) -> np.ndarray:
-    """Return the place of each key among others, int64 (n,), NEW where it is not there."""
+    """Return the position of each key among others, int64 (n,); NEW where missing."""
     import pandas as pd
 
     array = np.empty(len(among), dtype=object)
@@ -240,13 +240,13 @@ class TestTriples(TestRows):
     def split_again(self, run: MeasuredRun, split: Split) -> RowMemory | None:
         if run.content["data"]["knowledge"] != self.data.fingerprint:
             return None
-        return RowMemory.of_sets(*(None if part is None else part.row_hashes for part in split.triples(self.data)))
+        return RowMemory.of_sets(*(None if rows is None else rows.row_hashes for rows in split.triples(self.data)))
 
     def known_to(self, content: dict) -> np.ndarray:
         return np.all(self._numbered(_vocabulary(content)) >= 0, axis=1)
 
     def _numbered(self, vocabulary: KnowledgeGraph) -> np.ndarray:
-        """Return the graph's triples in the numbers of a run, int64 (m, 3), NEW where it does not know a part."""
+        """Return the graph's triples with the indices of a run, int64 (m, 3); NEW where missing."""
         entities, relations = self.data.indices_in(vocabulary)
         head, relation, tail = self.data.triples.T
         return np.stack([entities[head], relations[relation], entities[tail]], axis=1)
@@ -259,16 +259,16 @@ class TestTriples(TestRows):
         from kgplug.evaluation.link_prediction import count_untrained, evaluate_link_prediction
 
         del k, beyond
-        model = cast("EmbeddingModel", models.load(run.folder))
+        model = cast("EmbeddingModel", models.load(run.run_dir))
         triples, test = self._numbered(model.vocabulary), self.test_rows(run)
-        figures: dict[str, float] = evaluate_link_prediction(model, triples[test], known=triples[run.knows])
-        learnt = replace(model.vocabulary, triples=triples[run.knows & (run.parts == TRAINING)])
-        figures["untrained"] = count_untrained(learnt, triples[test])
-        figures[TEST_ROWS], figures[GONE] = int(test.sum()), run.gone
-        table = pd.DataFrame([figures], index=[run.folder.name])
-        guesses = no_better_than_guesses(figures["MRR"], 2 * int(test.sum()), len(model.entity_keys))
+        metrics: dict[str, float] = evaluate_link_prediction(model, triples[test], known=triples[run.knows])
+        learnt = replace(model.vocabulary, triples=triples[run.knows & (run.sets == TRAINING)])
+        metrics["untrained"] = count_untrained(learnt, triples[test])
+        metrics[TEST_ROWS], metrics[GONE] = int(test.sum()), run.gone
+        table = pd.DataFrame([metrics], index=[run.run_dir.name])
+        guesses = no_better_than_guesses(metrics["MRR"], 2 * int(test.sum()), len(model.entity_keys))
         found = list(dict.fromkeys([*model_findings(model), *([] if guesses is None else [guesses])]))
-        table.attrs["health"] = {run.folder.name: found} if found else {}
+        table.attrs["health"] = {run.run_dir.name: found} if found else {}
         return table
 
 
@@ -281,4 +281,4 @@ def _vocabulary(content: dict) -> KnowledgeGraph:
 
 
 TEST_ROWS = {Kind.RECOMMENDER: TestFeedback, Kind.EMBEDDING: TestTriples}
-"""What runs of each kind are measured on."""
+"""Kind of model → class of its test rows."""

@@ -14,6 +14,7 @@ from kgplug.graph.graph import Graph
 from kgplug.graph.identity import graph_identity
 from kgplug.graph.schema import GraphSchema
 from kgplug.jobs.data import refuse_other_graph
+from kgplug.renamed import renamed
 
 if TYPE_CHECKING:
     from kgplug.data.publication import Predictions
@@ -21,35 +22,40 @@ if TYPE_CHECKING:
     from kgplug.embeddings.prediction import Question
 
 
+@renamed(top="k")
 def predict(
     graph: Graph,
-    folder: Path,
+    run_dir: Path,
     relation: str,
     *,
     head_label: str | None = None,
     tail_label: str | None = None,
     head: int | str | None = None,
     tail: int | str | None = None,
-    top: int = 10,
+    k: int = 10,
     announce: Callable[[Question], None] | None = None,
     progress: bool | None = None,
 ) -> Predictions:
-    """Return the most plausible triples of a relation that are not in the graph at this moment.
+    """Return the most plausible triples of a relation that are not in the graph now.
 
     Args:
-        folder: of an embedding's run.
-        announce: is told what will be scored before it is; see `kgplug.embeddings.prediction` for the other ones.
+        run_dir: Folder of an embedding's run.
+        relation: Relationship type.
+        k: Number of triples.
+        announce: Called with the question before it is scored. The other arguments are those of
+            `kgplug.embeddings.prediction.ask`.
 
     Raises:
-        UsageError: the run is no embedding; unknown relation, label or key.
+        UsageError: The run is not an embedding, or the relation, a label or a key is unknown.
+        RunError: The run is damaged, or was trained on another database.
     """
     from kgplug.embeddings.prediction import ask, predict
 
-    content = read_content(folder)
-    refuse_other_graph(graph_identity(graph.connection, None), folder, content)
+    content = read_content(run_dir)
+    refuse_other_graph(graph_identity(graph.connection, None), run_dir, content)
     if Kind(content["kind"]).gives_lists:
-        raise UsageError(f"{content['model']} is a recommender; links are predicted by an embedding, such as TransE.")
-    model = cast("EmbeddingModel", models.load(folder))
+        raise UsageError(f"{content['model']} is a recommender. Only an embedding predicts links, such as TransE.")
+    model = cast("EmbeddingModel", models.load(run_dir))
     ends: dict[str, Any] = {"head_label": head_label, "tail_label": tail_label, "head": head, "tail": tail}
     try:
         known = graph.read_knowledge(GraphSchema.model_validate(content["schema"]), progress=progress)
@@ -58,4 +64,4 @@ def predict(
     question = ask(model, known, relation, **ends)
     if announce is not None:
         announce(question)
-    return predict(model, question, k=top, progress=progress)
+    return predict(model, question, k=k, progress=progress)

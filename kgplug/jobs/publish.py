@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 @shows_options
 def publish(
     graph: Graph,
-    folder: Path,
+    run_dir: Path,
     options: PublishOptions | None = None,
     *,
     progress: bool | None = None,
@@ -49,7 +49,7 @@ def publish(
 
     Args:
         graph: where to publish.
-        folder: of the run.
+        run_dir: The run's folder.
         options: how to publish it; those given by name take precedence. The catalogue keeps them, for `resume`.
         progress: show bars; None shows them on a terminal.
         options_by_name: fields of `PublishOptions`.
@@ -59,14 +59,14 @@ def publish(
         KgplugError: as `Graph.publish`.
     """
     options = with_options(options, options_by_name)
-    model, details = open_run(graph, folder, force=options.force)
+    model, details = open_run(graph, run_dir, force=options.force)
     return graph.publish(model, options, details=details, progress=progress)
 
 
 @shows_options
 def preview(
     graph: Graph,
-    folder: Path,
+    run_dir: Path,
     options: PublishOptions | None = None,
     *,
     progress: bool | None = None,
@@ -74,37 +74,39 @@ def preview(
 ) -> Preview:
     """Return what `publish` with the same arguments would change; nothing is written."""
     options = with_options(options, options_by_name)
-    model, details = open_run(graph, folder, force=options.force)
+    model, details = open_run(graph, run_dir, force=options.force)
     return graph.preview(model, options, details=details, progress=progress)
 
 
-def open_run(graph: Graph, folder: Path, *, force: bool = False) -> tuple[Recommender | EmbeddingModel, dict[str, Any]]:
+def open_run(
+    graph: Graph, run_dir: Path, *, force: bool = False
+) -> tuple[Recommender | EmbeddingModel, dict[str, Any]]:
     """Return the model of a run, and the facts about the run that the catalogue keeps.
 
     Args:
         graph: where the run will be published.
-        folder: of the run; its files are read once.
+        run_dir: The run's folder; its files are read once.
         force: accept a run that was trained on another database.
 
     Raises:
         RunError: the run was trained on another database, or is damaged.
         UsageError: the run does not know on which graph it was trained.
     """
-    arrays, content = read_artefact(folder)
+    arrays, content = read_artefact(run_dir)
     if not force:
-        refuse_other_graph(graph_identity(graph.connection, None), folder, content)
+        refuse_other_graph(graph_identity(graph.connection, None), run_dir, content)
     if not content.get("schema"):
         raise UsageError(
-            f"Run {folder.name} does not say on which graph it was trained. Publish it from Python: "
+            f"Run {run_dir.name} does not say on which graph it was trained. Publish it from Python: "
             "graph.publish(kgplug.load(folder), schema=…)."
         )
-    model = models.restored(folder, arrays, content)
-    model.health = [*model.health, *found_at_evaluation(folder)]
+    model = models.restored(run_dir, arrays, content)
+    model.health = [*model.health, *found_at_evaluation(run_dir)]
     return model, {
         "settings": content["settings"],
         "seed": content["seed"],
-        "metrics": {**content.get("metrics", {}), **evaluation_of(folder)},
-        "artefact": sha256_of(folder / MANIFEST),
+        "metrics": {**content.get("metrics", {}), **evaluation_of(run_dir)},
+        "artefact": sha256_of(run_dir / MANIFEST),
         "graph": {**content.get("data", {}), **_counts(content)},
     }
 
@@ -131,8 +133,8 @@ def resume(graph: Graph, runs: Runs, name: str | None = None, *, progress: bool 
         names = ", ".join(f"{run.model} ({run.id})" for run in fitting)
         raise UsageError(f"Several publishes were interrupted: {names}. Name the one to resume.")
     (run,) = fitting
-    folder = runs.path(run.id)
-    if not (folder / MANIFEST).is_file():
+    run_dir = runs.path(run.id)
+    if not (run_dir / MANIFEST).is_file():
         raise UsageError(
             f"Run {run.id}, whose publish was interrupted, is not among the runs on this machine. Resume it where it "
             f"is, or undo the publish: `kgplug rollback {shlex.quote(run.model)}`."
@@ -142,7 +144,7 @@ def resume(graph: Graph, runs: Runs, name: str | None = None, *, progress: bool 
         return cast("Embedding", models.load(runs.path(run)))
 
     options = PublishOptions.from_details(run.details, load=load)
-    return publish(graph, folder, options, name=run.model, replace=True, progress=progress)
+    return publish(graph, run_dir, options, name=run.model, replace=True, progress=progress)
 
 
 @renamed(top="k")
@@ -156,7 +158,7 @@ def diff(runs: Sequence[Path], *, k: int = 10) -> ListDifference:
     Raises:
         UsageError: one of them is an embedding, or their users or items have different labels.
     """
-    both = [cast("Recommender", models.load(folder)) for folder in runs]
+    both = [cast("Recommender", models.load(run_dir)) for run_dir in runs]
     for model in both:
         if not model.kind.gives_lists:
             raise UsageError(f"Run {model.run} is an embedding and gives no lists. Name two runs of recommenders.")

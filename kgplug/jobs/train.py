@@ -1,4 +1,4 @@
-"""Train a model on the data of a graph and keep it as a run."""
+"""Train a model on the data of a graph and save it as a run."""
 
 from __future__ import annotations
 
@@ -49,29 +49,30 @@ def train(
     final: bool = False,
     progress: bool | None = None,
 ) -> Path:
-    """Train a model and keep it as a run; the test set is split off and not used.
+    """Train a model and save it as a run. The test set is held out.
 
-    A training that was interrupted goes on from its checkpoint when it is asked for again with the
-    same model, settings, seed, split and data.
+    An interrupted training continues from its checkpoint if `train` is called again with the same model, settings,
+    seed, split and data.
 
     Args:
-        model: an untrained model, or its name for `kgplug.create`.
-        settings: of the model, if it is given by name.
-        reuse: return the run that was trained on just this, if there is one.
-        start: a run of an embedding to go on from; its settings and its split are taken over, so that no
-            triple of its test set is learnt.
-        freeze: what that run knows keeps its vectors bit for bit.
-        final: train on all rows, with the settings and the number of epochs that the validation set has chosen in a
-            training on the training set alone. That run, the origin, is trained first if it does not exist; the final
-            run keeps its metrics.
+        model: An untrained model, or its name for `kgplug.create`.
+        settings: Settings of the model, if it is given by name.
+        split: How to split the data; by default with the fractions of the kind of model.
+        seed: Seed of the training.
+        reuse: Return an existing run with the same data, settings, split and seed, if there is one.
+        start: Folder of an embedding's run to continue from. Its settings and split are used, so no triple of its
+            test set is learnt.
+        freeze: Entities and relations that `start` knows keep their vectors bit by bit.
+        final: Train on all rows, with the settings of a run on the training set (the origin) and the number of epochs
+            that its validation set chose. The origin is trained first if it does not exist. The final run has its
+            metrics.
 
     Returns:
         The run's folder.
 
     Raises:
-        UsageError: a name or setting is wrong, or `start` does not fit.
-        TrainingError: training could not go on; the message names the run that holds the best weights before, if
-            there are any.
+        UsageError: A name or setting is wrong, or `start` does not fit.
+        TrainingError: Training failed; the message names the run with the best weights so far, if there are any.
     """
     seed = whole_number(seed, "seed")
     origin: dict | None = None
@@ -79,7 +80,7 @@ def train(
         origin = _origin(model, data, runs, settings=settings, split=split, seed=seed, start=start, progress=progress)
         model, settings, split = origin["model"], _chosen(origin), Split((1.0, 0.0, 0.0), seed)
     if start is None and freeze:
-        raise UsageError("freeze keeps the vectors of an earlier run: name it with --from RUN (start=…).")
+        raise UsageError("freeze keeps the vectors of an earlier run. Name that run: --from RUN (start=…).")
     earlier = None if start is None else _earlier(start, model if isinstance(model, str) else model.name)
     if start is not None:
         before = read_content(start)
@@ -98,12 +99,12 @@ def train(
     key = fingerprint(json.dumps({**asked, **used}, sort_keys=True))
     if reuse and (found := _find(runs, key, data.identity)):
         return found
-    schema = data.schema.model_dump(by_alias=True)  # under its names in version 0.1, whose checkpoints are still found
+    schema = data.schema.model_dump(by_alias=True)  # names of version 0.1, so that its checkpoints are still found
     meant = fingerprint(json.dumps({**asked, "schema": schema}, sort_keys=True))
     checkpoint, outdated = _checkpoints(runs, meant, key)
     if outdated:
         _log.warning(
-            "The graph has changed since this training of %s was interrupted, so it cannot go on: training again.",
+            "The graph has changed since this training of %s was interrupted. It starts again from the beginning.",
             model.name,
         )
     began = time.perf_counter()
@@ -111,26 +112,26 @@ def train(
     if earlier is not None:
         options |= {"start": earlier, "freeze": freeze}
 
-    def goes_on() -> str | None:
+    def advice() -> str | None:
         kept = any(checkpoint.parent.glob(f"{checkpoint.stem}*{checkpoint.suffix}"))
-        return "The same command, given again, goes on from the last checkpoint." if kept else None
+        return "Run the same command again to continue from the last checkpoint." if kept else None
 
     failure = None
     sets = data.sets(model, split)
     try:
-        with when_interrupted(goes_on), stage(f"Training {model.name}", progress=progress):
+        with when_interrupted(advice), stage(f"Training {model.name}", progress=progress):
             model.fit(*data.inputs_of(model, sets), valid=sets.valid, **options)
     except TrainingError as error:
         if not model.history:
             raise
         failure = error  # after good epochs, whose best weights the model holds
     seconds = time.perf_counter() - began
-    folder = runs.path(model.run)
+    run_dir = runs.path(model.run)
     model.save(
-        folder,
+        run_dir,
         memory=sets.memory,
         key="" if failure else key,
-        created=datetime.now(UTC).isoformat(timespec="microseconds"),  # runs of one second have an order
+        created=datetime.now(UTC).isoformat(timespec="microseconds"),  # orders runs of the same second
         seconds=round(seconds, 1),
         health=health.after_training(model, sets, seconds=seconds),
         split=asdict(split),
@@ -141,13 +142,13 @@ def train(
         started_from=None if earlier is None else earlier.run,
         origin=None if origin is None else origin["run"],
     )
-    if origin is not None and (figures := evaluation_of(runs.path(origin["run"]))):
-        write_text_whole(folder / EVALUATION, dumps(figures))
+    if origin is not None and (metrics := evaluation_of(runs.path(origin["run"]))):
+        write_text_whole(run_dir / EVALUATION, dumps(metrics))
     for path in (*outdated, *checkpoint.parent.glob(f"{checkpoint.stem}*{checkpoint.suffix}")):
         path.unlink(missing_ok=True)
     if failure is not None:
-        raise TrainingError(f"{failure} The weights are kept as run {model.run}.") from failure
-    return folder
+        raise TrainingError(f"{failure} The weights are saved as run {model.run}.") from failure
+    return run_dir
 
 
 def _origin(
@@ -161,36 +162,36 @@ def _origin(
     start: Path | None,
     progress: bool | None,
 ) -> dict:
-    """Return the content of the run that a final run takes its settings from; it is trained if it does not exist."""
+    """Return the content of a final run's origin, which is trained if it does not exist."""
     if start is not None:
-        raise UsageError("A final run begins from nothing: omit --from, or omit --final.")
+        raise UsageError("A final run cannot continue from another run. Omit --from or --final.")
     if split is not None and split.fractions[0] >= 1:
         raise UsageError(
             "A final run takes its epochs and metrics from a run with a validation set, and this split has none. Use "
-            "--split 0.8,0.1,0.1, or omit --final: the run learns all rows anyway."
+            "--split 0.8,0.1,0.1, or omit --final: with this split a run is trained on all rows anyway."
         )
-    folder = train(model, data, runs, settings=settings, split=split, seed=seed, reuse=True, progress=progress)
-    return read_content(folder)
+    run_dir = train(model, data, runs, settings=settings, split=split, seed=seed, reuse=True, progress=progress)
+    return read_content(run_dir)
 
 
 def _untrained(model: str | Model, settings: dict[str, Any] | None) -> Model:
-    """Return the model itself, or the one of that name with the settings."""
+    """Return the model itself, or a new one of that name with the settings."""
     return models.create(model, **(settings or {})) if isinstance(model, str) else model
 
 
 def _chosen(origin: dict) -> dict[str, Any]:
-    """Return the settings of a run, with the number of epochs that its validation set has chosen."""
+    """Return the settings of a run, with the number of epochs that its validation set chose."""
     history = origin["history"]
     best = {"epochs": history["best_epoch"] + 1} if history.get("validation") else {}
     return {**origin["settings"], **best}
 
 
 def _checkpoints(runs: Runs, asked: str, key: str) -> tuple[Path, list[Path]]:
-    """Return the checkpoint of a training, and those of the same training on data that are no more.
+    """Return the checkpoint of a training, and checkpoints of the same training on data that has since changed.
 
     Args:
-        asked: fingerprint of model, settings, seed, split and schema.
-        key: of all that and the data.
+        asked: Fingerprint of model, settings, seed, split and schema.
+        key: Fingerprint of these and the data.
     """
     folder, suffix = runs.folder / ".checkpoints", ".safetensors"
     ours = f"{asked[:16]}-{key[:32]}"
@@ -198,31 +199,31 @@ def _checkpoints(runs: Runs, asked: str, key: str) -> tuple[Path, list[Path]]:
     return folder / f"{ours}{suffix}", outdated
 
 
-def _earlier(folder: Path, name: str) -> EmbeddingModel:
-    """Return the model of a run to go on from."""
+def _earlier(run_dir: Path, name: str) -> EmbeddingModel:
+    """Return the model of a run to continue from; UsageError if it is not an embedding."""
     from kgplug.embeddings.model import EmbeddingModel
 
-    model = models.load(folder)
+    model = models.load(run_dir)
     if not isinstance(model, EmbeddingModel):
         raise UsageError(
-            f"Run {folder.name} is a {model.name}, and only an embedding can be trained further. Train {name} without "
+            f"Run {run_dir.name} is a {model.name}, and only an embedding can be continued. Train {name} without "
             "--from."
         )
     return model
 
 
 def _validation_metrics(model: Model) -> dict[str, float]:
-    """Return the best validation metric of a training by name, {} without one."""
+    """Return {name: best validation metric}, {} if there was no validation."""
     best = model.history.get("validation") or []
     return {model.kind.validation_metric: round(max(best), 4)} if best else {}
 
 
 def _find(runs: Runs, key: str, graph: GraphIdentity) -> Path | None:
-    """Return the newest whole run of that key on a graph."""
+    """Return the newest undamaged run with that key on a graph."""
     for info in reversed(runs.of(graph)[0]):
         try:
             if peek_content(info.path).get("key") == key:
-                read_content(info.path)  # whole
+                read_content(info.path)  # raises if it is damaged
                 return info.path
         except RunError:
             continue

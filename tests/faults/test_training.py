@@ -87,11 +87,11 @@ def test_a_training_never_resumes_from_another_graphs_checkpoint_and_its_run_is_
     (old,) = checkpoints(tmp_path)
     connection.write("MATCH (m:Movie) SET m.id = m.id + 100")
     result = kgplug("evaluate", "Popularity", home=tmp_path, endpoint=neo4j_server)
-    assert "was trained on data that the graph no longer holds" in sentence(result)
+    assert "was trained on data that the graph no longer has" in sentence(result)
     assert "Train again, then evaluate." in sentence(result)
     result = kgplug(*TRAIN, home=tmp_path, endpoint=neo4j_server)
     assert result.returncode == 0
-    assert "The graph has changed since this training of MF was interrupted, so it cannot go on: training anew." in (
+    assert "The graph has changed since this training of MF was interrupted. It starts again from the beginning." in (
         result.stderr
     )
     assert not old.exists() and checkpoints(tmp_path) == []

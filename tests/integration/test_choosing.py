@@ -53,7 +53,7 @@ def test_models_are_compared_drawn_and_not_trained_twice(films: None) -> None:
         height, width, _ = image.imread("picture.png").shape
         assert height > 400 and 1500 < width <= widest
     kgplug("train", "ItemKNN")
-    with pytest.raises(UsageError, match="no figure in common"):
+    with pytest.raises(UsageError, match="no metric in common"):
         kgplug("plot", "TransE", "ItemKNN", "--to", "picture.png")
 
 
@@ -109,7 +109,7 @@ def test_json_says_on_stderr_which_rows_runs_were_compared_on(films: None) -> No
     kgplug("train", "Popularity", "--split", "0.5,0.2,0.3")
     found = kgplug("evaluate", "ItemKNN", "Popularity", "--k", "3", "--json")
     assert len(json.loads(found.stdout)) == 2
-    assert "The runs are compared on" in found.stderr or "do not compare their figures" in found.stderr
+    assert "The runs are compared on" in found.stderr or "Do not compare their metrics" in found.stderr
 
 
 def test_options_that_make_no_difference_to_an_embedding_are_named(films: None) -> None:

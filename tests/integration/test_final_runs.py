@@ -123,7 +123,7 @@ def test_a_final_run_is_measured_by_its_origin_and_published(connection: Connect
     table = jobs.evaluate(graph, [final])["recommender"]
     assert list(table.index) == [final.name]
     assert table.attrs["notes"] == [
-        f"Run {final.name} has learnt all rows, so it has no test set of its own: its figures are those of run "
+        f"Run {final.name} was trained on all rows, so it has no test set of its own. Its metrics are those of run "
         f"{origin.name}, which chose its settings and epochs."
     ]
     alone = jobs.evaluate(graph, [origin])["recommender"]
@@ -138,7 +138,7 @@ def test_a_final_run_is_measured_by_its_origin_and_published(connection: Connect
     origin.rmdir()
     assert jobs.evaluate(graph, [final])["recommender"]["NDCG@10"].iloc[0] == alone["NDCG@10"].iloc[0]
     (final / "evaluation.json").unlink()
-    with pytest.raises(RunError, match=rf"{final.name} has learnt all rows.*{origin.name}, cannot be measured"):
+    with pytest.raises(RunError, match=rf"{final.name} was trained on all rows.*{origin.name}, cannot be measured"):
         jobs.evaluate(graph, [final])
 
 
@@ -156,5 +156,5 @@ def test_the_command_says_where_the_metrics_of_a_final_run_are_from(
         in result.stdout
     )
     measured = kgplug("evaluate", home=tmp_path, endpoint=neo4j_server)
-    assert measured.returncode == 0 and f"its figures are those of run {origin['run']}" in measured.stdout
+    assert measured.returncode == 0 and f"Its metrics are those of run {origin['run']}" in measured.stdout
     assert f"(of {origin['run']})" in kgplug("runs", home=tmp_path, endpoint=neo4j_server).stdout

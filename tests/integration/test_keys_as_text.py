@@ -108,7 +108,7 @@ def test_a_user_whose_node_is_gone_is_still_erased_from_the_runs(connection: Con
     connection.write("MATCH (u:User {id: '7'}) DETACH DELETE u")
     result = kgplug("erase-user", "7")
     assert result.exit_code == 0, result.exception
-    assert "taken out of 1 run on" in result.stdout and "The graph has no node with that key." in result.stdout
+    assert "user removed from 1 run on" in result.stdout and "The graph has no node with that key." in result.stdout
     again = kgplug("erase-user", "7")
     assert isinstance(again.exception, UsageError)
 

@@ -111,7 +111,7 @@ def test_test_rows_that_have_disappeared_are_counted_and_skipped(graph: Graph, r
     table = jobs.evaluate(graph, [folder])["recommender"]
     assert table.iloc[0][["test rows", "gone"]].tolist() == [n_test - 5, 5]
     assert table.attrs["notes"] == [
-        f"5 of the {n_test} test rows of run {folder.name} are no longer in the graph: skipped."
+        f"Skipped 5 of the {n_test} test rows of run {folder.name}: no longer in the graph."
     ]
     assert json.loads((folder / "evaluation.json").read_text())["gone"] == 5
 
@@ -129,7 +129,7 @@ def test_training_rows_that_have_disappeared_are_still_left_out_of_the_lists(gra
 def test_a_run_of_whose_test_set_nothing_is_left_says_so(graph: Graph, runs: Runs) -> None:
     folder = train(graph, runs)
     graph.connection.write("MATCH (m:Movie) SET m.id = m.id + 1000")
-    with pytest.raises(RunError, match=r"no longer holds: none of its \d+ test rows is left\. Train again"):
+    with pytest.raises(RunError, match=r"no longer has: none of its \d+ test rows is left\. Train again"):
         jobs.evaluate(graph, [folder])
     graph.connection.write("MATCH ()-[r:RATED]->() DELETE r")
     with pytest.raises(KgplugError, match=folder.name):
@@ -147,7 +147,10 @@ def test_two_runs_are_compared_on_rows_that_neither_has_learnt(graph: Graph, run
     assert 0 < common.sum() < (parts[0] == 2).sum() + (parts[1] == 2).sum()
     assert table["test rows"].tolist() == [common.sum()] * 2 and list(table.index) == [old.name, new.name]
     assert table["users"].nunique() == 1
-    assert f"compared on {common.sum()} rows that are in the test set of at least one" in table.attrs["notes"][0]
+    assert (
+        f"compared on {common.sum()} rows that are in at least one test set and in no training"
+        in table.attrs["notes"][0]
+    )
 
 
 def test_runs_of_one_split_are_measured_on_its_whole_test_set(graph: Graph, runs: Runs) -> None:
@@ -165,7 +168,7 @@ def test_runs_without_a_common_row_are_measured_one_by_one_and_not_called_compar
     write_artefact(two, {**arrays, SETS: swapped}, content)
     failures: dict[Path, KgplugError] = {}
     table = jobs.evaluate(graph, [one, two], on_failure=failures.__setitem__)["recommender"]
-    assert "do not compare their figures" in table.attrs["notes"][0]
+    assert "Do not compare their metrics" in table.attrs["notes"][0]
     assert "leaks" in str(failures[two])  # what it calls its test set is what it has learnt
 
 
@@ -175,7 +178,7 @@ def test_another_threshold_of_a_like_is_that_of_the_newest_run(graph: Graph, run
     new = train(graph, runs, schema=schema)
     alone = jobs.evaluate(graph, [new])["recommender"].iloc[0]
     table = jobs.evaluate(graph, [old, new])["recommender"]
-    assert "from 3 on" in table.attrs["notes"][0]
+    assert "ratings of at least 3 are likes" in table.attrs["notes"][0]
     assert table.loc[new.name].to_dict() == alone.to_dict()
 
 
@@ -202,7 +205,7 @@ def test_a_run_whose_labels_are_gone_is_reported_without_advice_on_kgplug_toml(g
 
 
 def test_a_run_without_a_test_set_says_so(graph: Graph, runs: Runs) -> None:
-    with pytest.raises(DataError, match="was trained without a test part"):
+    with pytest.raises(DataError, match="was trained without a test set"):
         jobs.evaluate(graph, [train(graph, runs, split=jobs.Split((1.0, 0.0, 0.0)))])
 
 
@@ -256,4 +259,4 @@ def test_a_row_that_one_run_does_not_know_is_one_row(graph: Graph, runs: Runs) -
     content["user_keys"] = [-1 if key == rows.user_keys[gone] else key for key in content["user_keys"]]
     write_artefact(old, arrays, content)
     notes = jobs.evaluate(graph, [old, new])["recommender"].attrs["notes"]
-    assert any("; 1 more is unknown to one of them." in note for note in notes)
+    assert any(" Skipped 1 more that a run does not know." in note for note in notes)

@@ -141,7 +141,7 @@ def test_a_run_that_does_not_exist_is_refused(tmp_path: Path) -> None:
         (("tune", "TransE", "--split", "0.9,0.05"), "three fractions"),
         (("tune", "TransE", "--plot", "x.doc"), "ends in .png"),
         (("tune", "InductiveNodePiece"), "does not fit here: it is for graphs whose entities change"),
-        (("compare", "TransE", "MKR"), "no figure in common"),
+        (("compare", "TransE", "MKR"), "no metric in common"),
         (("train", "Popularity", "-s", "epochs=3"), 'setting of Popularity "epochs". There are none.'),
         (("plot", "TransE", "--to", "x.png"), "none in"),
         (("plot", "TransE", "--to", "absent/x.png"), "no folder absent"),

@@ -49,9 +49,9 @@ def test_a_training_with_a_nan_loss_is_an_error_and_its_best_weights_become_a_ru
     split = jobs.Split((0.9, 0.0, 0.1))
     good = models.load(jobs.train(name, data, runs, settings={**QUICK, "epochs": 3}, split=split, progress=False))
     _poison(monkeypatch, task, after=3)
-    with pytest.raises(TrainingError, match=r"became nan in epoch 4 with learning rate .* kept as run ") as error:
+    with pytest.raises(TrainingError, match=r"became nan in epoch 4 with learning rate .* saved as run ") as error:
         jobs.train(name, data, runs, settings={**QUICK, "epochs": 9}, split=split, progress=False)
-    run = re.findall(r"kept as run (\S+)\.$", str(error.value))[0]
+    run = re.findall(r"saved as run (\S+)\.$", str(error.value))[0]
     kept = models.load(runs.path(run))
     assert kept.history["losses"] == good.history["losses"]
     if isinstance(kept, EmbeddingModel) and isinstance(good, EmbeddingModel):
@@ -99,7 +99,7 @@ def test_an_interrupted_training_promises_to_go_on_only_where_a_checkpoint_is_ke
     monkeypatch.setattr("kgplug.recommenders.base.Recommender.fit", interrupted)
     with pytest.raises(KeyboardInterrupt) as raised:
         jobs.train("MF", _data(), Runs(tmp_path / "runs"), settings=QUICK, progress=False)
-    promised = ["The same command, given again, goes on from the last checkpoint."]
+    promised = ["Run the same command again to continue from the last checkpoint."]
     assert getattr(raised.value, "__notes__", []) == (promised if kept else [])
 
 
