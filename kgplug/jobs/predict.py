@@ -60,7 +60,7 @@ def predict(
     try:
         known = graph.read_knowledge(GraphSchema.model_validate(content["schema"]), progress=progress)
     except DataError as error:
-        raise RunError(f"Run {folder.name} cannot predict links in this graph: {error.found}") from error
+        raise RunError(f"Run {run_dir.name} cannot predict links in this graph: {error.found}") from error
     question = ask(model, known, relation, **ends)
     if announce is not None:
         announce(question)
