@@ -267,6 +267,11 @@ class EmbeddingModel:
         return KnowledgeGraph(self.entity_keys, self.entity_labels, self.relations, none)
 
     @property
+    def is_trained(self) -> bool:
+        """Whether `fit` was called, or the model was loaded."""
+        return self._module is not None
+
+    @property
     def module(self) -> Any:
         """The PyKEEN model, in evaluation mode."""
         if self._module is None:

@@ -6,7 +6,7 @@ import logging
 import math
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Literal
+from typing import TYPE_CHECKING, Literal, TypeAlias, cast
 
 import numpy as np
 import pandas as pd
@@ -18,6 +18,7 @@ from kgplug.errors import TrainingError, UsageError
 from kgplug.evaluation.beyond_accuracy import COLD, evaluate_beyond
 from kgplug.evaluation.ctr import LabelledPairs, best_threshold, label_pairs, warm_items
 from kgplug.evaluation.health import worse_than_popularity
+from kgplug.evaluation.link_prediction import evaluate_link_prediction
 from kgplug.evaluation.metrics import click_through
 from kgplug.evaluation.metrics.click_through import AUC, ScoredPairs
 from kgplug.evaluation.protocol import ClickThroughParts, Protocol, divide
@@ -26,6 +27,10 @@ from kgplug.recommenders.base import Recommender
 from kgplug.recommenders.health import model_findings
 from kgplug.renamed import renamed
 
+if TYPE_CHECKING:
+    from kgplug.embeddings.model import EmbeddingModel
+
+Evaluated: TypeAlias = "Recommender | EmbeddingModel"
 _log = logging.getLogger(__name__)
 
 _TRAINING_PAIRS = 100_000  # likes whose scores give the median
@@ -33,11 +38,11 @@ _SCORED_PAIRS = 1_000_000  # pairs scored at a time
 
 
 def evaluate(
-    models: Mapping[str, Recommender],
-    train: Interactions,
-    test: Interactions,
+    models: Evaluated | Sequence[Evaluated] | Mapping[str, Evaluated],
+    train: Interactions | KnowledgeGraph,
+    test: Interactions | KnowledgeGraph,
     *,
-    valid: Interactions | None = None,
+    valid: Interactions | KnowledgeGraph | None = None,
     k: int | Iterable[int] = (10, 20),
     seed: int = 0,
     relevant: Literal["likes", "all"] = "likes",
@@ -45,7 +50,10 @@ def evaluate(
     cold: int = COLD,
     warn: bool = True,
 ) -> pd.DataFrame:
-    """Measure models on one test set: click-through and full ranking.
+    """Measure one or several models on one test set.
+
+    Recommenders are measured on feedback, by click-through and full ranking; embeddings on triples, by link prediction
+    (filtered, realistic ranks among all entities).
 
     AUC and ACC are measured on the test likes and on as many pairs of the same users with items that they have no
     feedback on. The pairs are the same for every model. For ACC, a probability of at least 0.5 counts as a like. Scores
@@ -53,8 +61,9 @@ def evaluate(
     training pairs. Lists leave out the items of `train` and `valid`. The reference page "Metrics" defines each metric.
 
     Args:
-        models: Name → fitted model.
-        train, test, valid: Sets of one split. The models were fitted on `train`.
+        models: A fitted model, several, or name → fitted model. All of one kind.
+        train, test, valid: Sets of one split: `Interactions` for recommenders, `KnowledgeGraph` for embeddings. The
+            models were fitted on `train`.
         k: Lengths of the lists.
         seed: Seed of the drawn pairs.
         relevant: Test rows that count in the lists: "likes" or "all".
@@ -67,16 +76,91 @@ def evaluate(
     Returns:
         One row per model, indexed by its name: AUC, ACC, then for each k precision@k, recall@k, F1@k, NDCG@k, hit@k,
         MRR@k and coverage@k. "users" is the number of users measured, "left out" the number of test users without a
-        relevant row.
+        relevant row. Embeddings have MRR, hits@1, hits@3, hits@10, MRR heads and MRR tails.
 
     Raises:
         UsageError: test rows were trained on, or the sets or models do not fit together.
-        DataError: the test set has no like.
+        DataError: the test set has no like, or no triple.
     """
-    lengths = check_lengths(k)
-    if not isinstance(models, Mapping) or not models:
-        found = "none" if isinstance(models, Mapping) else f"a {type(models).__name__}"
-        raise UsageError(f'evaluate() needs at least one model by name, such as {{"MKR": model}}; found {found}.')
+    lengths, named = check_lengths(k), _named(models)
+    recommenders = {name: model for name, model in named.items() if isinstance(model, Recommender)}
+    embeddings = {name: cast("EmbeddingModel", model) for name, model in named.items() if name not in recommenders}
+    if embeddings and recommenders:
+        raise UsageError("Recommenders and embeddings have no metric in common. Evaluate models of one kind at a time.")
+    expected = KnowledgeGraph if embeddings else Interactions
+    for what, each in (("train", train), ("test", test), ("valid", valid)):
+        if each is not None and not isinstance(each, expected):
+            raise UsageError(f"evaluate: {what} must be {expected.__name__}; found {type(each).__name__}.")
+    if embeddings:
+        return _evaluate_embeddings(embeddings, train, test, valid)  # pyright: ignore[reportArgumentType]
+    return _evaluate_recommenders(
+        recommenders, train, test, valid=valid, k=lengths, seed=seed, relevant=relevant, beyond=beyond, cold=cold,
+        warn=warn,
+    )  # pyright: ignore[reportArgumentType]  # fmt: skip
+
+
+def _named(models: Evaluated | Sequence[Evaluated] | Mapping[str, Evaluated]) -> dict[str, Evaluated]:
+    """Return models by name; several of one name are numbered."""
+    if isinstance(models, Mapping):
+        named = dict(models)
+    else:
+        given = [models] if _is_model(models) else list(cast("Sequence[Evaluated]", models))
+        names = [model.name if _is_model(model) else repr(model) for model in given]
+        named = {
+            name if names.count(name) == 1 else f"{name} {names[: i + 1].count(name)}": model
+            for i, (name, model) in enumerate(zip(names, given, strict=True))
+        }
+    if not named:
+        raise UsageError('evaluate() needs at least one model, such as model, [model, other] or {"MKR": model}.')
+    for name, model in named.items():
+        if not _is_model(model):
+            raise UsageError(f'Model "{name}": expected a fitted model, found a {type(model).__name__}.')
+    return named
+
+
+def _is_model(value: object) -> bool:
+    if isinstance(value, Recommender):
+        return True
+    from kgplug.embeddings.model import EmbeddingModel  # imports torch, which recommenders may not need
+
+    return isinstance(value, EmbeddingModel)
+
+
+def _evaluate_embeddings(
+    models: Mapping[str, EmbeddingModel], train: KnowledgeGraph, test: KnowledgeGraph, valid: KnowledgeGraph | None
+) -> pd.DataFrame:
+    """Measure embeddings by link prediction, one row per model."""
+    rows = []
+    for name, model in models.items():
+        if not model.is_trained:
+            raise UsageError(f'Model "{name}" has not been fitted; call fit() first.')
+        if not (
+            np.array_equal(model.entity_keys, test.entity_keys) and np.array_equal(model.relations, test.relations)
+        ):
+            raise UsageError(
+                f'Model "{name}" was fitted on other entities or relations than the test set has; take all sets from '
+                "one split."
+            )
+        known = np.concatenate([each.triples for each in (train, valid, test) if each is not None])
+        rows.append(evaluate_link_prediction(model, test.triples, known))
+    return pd.DataFrame(rows, index=pd.Index(list(models), name="model"))
+
+
+def _evaluate_recommenders(
+    models: Mapping[str, Recommender],
+    train: Interactions,
+    test: Interactions,
+    *,
+    valid: Interactions | None,
+    k: tuple[int, ...],
+    seed: int,
+    relevant: Literal["likes", "all"],
+    beyond: bool,
+    cold: int,
+    warn: bool,
+) -> pd.DataFrame:
+    """Measure recommenders by click-through and full ranking, one row per model; the arguments are `evaluate`'s."""
+    lengths = k
     seed = whole_number(seed, "seed")
     given = {"training": train, "validation": valid, "test": test}
     parts = {name: part for name, part in given.items() if part is not None}
@@ -265,8 +349,6 @@ def _check_parts(parts: Mapping[str, Interactions]) -> None:
 
 def _check_model(name: str, model: Recommender, test: Interactions) -> None:
     """Refuse a model that was fitted on other keys, or on test rows."""
-    if not isinstance(model, Recommender):
-        raise UsageError(f'Model "{name}": expected a fitted recommender, found a {type(model).__name__}.')
     if not hasattr(model, "seen"):
         raise UsageError(f'Model "{name}" has not been fitted; call fit() first.')
     if not test.same_keys(model.user_keys, model.item_keys):

@@ -12,15 +12,19 @@ from rich.console import Console
 
 import kgplug
 from kgplug.data.interactions import Interactions
+from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.errors import DataError, TrainingError, UsageError
 from kgplug.evaluation.ctr import auc, label_pairs
 from kgplug.evaluation.experiment import evaluate, evaluate_ctr
+from kgplug.evaluation.link_prediction import evaluate_link_prediction
 from kgplug.evaluation.protocol import Protocol, divide
 from kgplug.evaluation.ranking import evaluate_ranking
 from kgplug.evaluation.report import to_json, to_table
 from kgplug.recommenders.models.item_knn import ItemKNN
 from kgplug.recommenders.models.popularity import Popularity
 from tests.unit.planted import two_tastes
+
+TRIPLES = pd.DataFrame({"head": range(40), "relation": "near", "tail": [(i * 7 + 3) % 40 for i in range(40)]})
 
 
 @pytest.fixture(scope="module")
@@ -79,10 +83,29 @@ def test_a_model_that_has_seen_test_or_other_data_is_refused(parts) -> None:
         evaluate({"pop": Popularity().fit(train)}, train, test, valid=train)
     with pytest.raises(UsageError, match=r"at least one model"):
         evaluate({}, train, test)
-    with pytest.raises(UsageError, match=r'by name, such as {"MKR": model}; found a Popularity'):
-        evaluate(Popularity().fit(train), train, test)
-    with pytest.raises(UsageError, match=r'Model "pop": expected a fitted recommender, found a str'):
-        evaluate({"pop": "Popularity"}, train, test)
+    with pytest.raises(UsageError, match=r'Model "pop": expected a fitted model, found a str'):
+        evaluate({"pop": "Popularity"}, train, test)  # type: ignore[dict-item]
+    with pytest.raises(UsageError, match=r"test must be Interactions; found KnowledgeGraph"):
+        evaluate(Popularity().fit(train), train, KnowledgeGraph.from_dataframe(TRIPLES))
+
+
+def test_one_model_or_several_need_no_names(parts) -> None:
+    train, valid, test = parts
+    first, second = Popularity().fit(train), Popularity().fit(train)
+    one = evaluate(first, train, test, valid=valid)
+    assert one.index.tolist() == ["Popularity"]
+    assert evaluate([first], train, test, valid=valid).equals(one)
+    assert evaluate([first, second], train, test, valid=valid).index.tolist() == ["Popularity 1", "Popularity 2"]
+
+
+def test_embeddings_are_measured_by_link_prediction() -> None:
+    train, valid, test = KnowledgeGraph.from_dataframe(TRIPLES).split((0.8, 0.1, 0.1), seed=0)
+    model = kgplug.create("TransE", epochs=1, embedding_dim=4, device="cpu").fit(train, progress=False)  # type: ignore[arg-type]
+    table = evaluate(model, train, test, valid=valid)
+    known = np.concatenate([part.triples for part in (train, valid, test)])
+    assert table.loc["TransE"].to_dict() == evaluate_link_prediction(model, test.triples, known)  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match=r"no metric in common"):
+        evaluate([model, Popularity().fit(two_tastes())], train, test)  # type: ignore[list-item]
 
 
 def test_a_test_part_without_likes_is_refused(parts) -> None:

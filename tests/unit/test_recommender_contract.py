@@ -156,6 +156,34 @@ def test_invalid_filters_and_unknown_keys_are_refused_in_one_sentence(model: Rec
     assert (model.recommend(np.array([0]), 3, only=np.array([], dtype=np.int64))[0] == -1).all()
 
 
+def test_keys_give_a_table_with_the_lists_that_indices_give(model: Recommender) -> None:
+    keys = model.user_keys[[3, 0]].tolist()
+    table = model.recommend(users=keys, k=4, exclude=["film 00"])
+    items, scores = model.recommend(np.array([3, 0]), 4, exclude=model.item_indices(["film 00"]))
+    rows, ranks = np.nonzero(items >= 0)
+    assert table.columns.tolist() == ["user", "item", "rank", "score"]
+    assert table["user"].tolist() == [keys[row] for row in rows]
+    assert table["item"].tolist() == model.item_keys[items[rows, ranks]].tolist()
+    assert table["rank"].tolist() == (ranks + 1).tolist()
+    assert table["score"].tolist() == scores[rows, ranks].tolist()
+    alone = model.recommend(users=keys[0], k=4, exclude=["film 00"])
+    pd.testing.assert_frame_equal(alone, table[table["user"] == keys[0]].reset_index(drop=True), rtol=1e-4)
+
+
+def test_unknown_users_and_two_ways_at_once_are_refused(model: Recommender) -> None:
+    with pytest.raises(UsageError, match=rf"{model.name} knows no .* 4711"):
+        model.recommend(users=[4711])
+    with pytest.raises(UsageError, match="not both"):
+        model.recommend(np.array([0]), users=[model.user_keys[0]])  # type: ignore[call-overload]
+    with pytest.raises(UsageError, match="found neither"):
+        model.recommend()  # type: ignore[call-overload]
+
+
+def test_old_names_of_look_ups_work_and_warn(model: Recommender) -> None:
+    with pytest.warns(DeprecationWarning, match="item_numbers is now called item_indices"):
+        assert model.item_numbers(["film 03"]).tolist() == [3]
+
+
 def test_diversity_changes_the_order_and_not_the_scores(model: Recommender) -> None:
     vectors = np.eye(2, dtype=np.float32)[np.arange(len(model.item_keys)) % 2]  # by taste
     users = _everybody(model)
