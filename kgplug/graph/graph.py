@@ -56,9 +56,8 @@ class Graph:
 
     def __repr__(self) -> str:
         schema = self.known_schema
-        meaning = "its meaning not yet known (graph.use(GraphSchema.load(…)))"
-        if schema is not None:
-            meaning = f"read as {schema.pattern}"
+        unknown = "its meaning not yet known (graph.use(GraphSchema.load(…)))"
+        meaning = unknown if schema is None else f"read as {schema.pattern}"
         return f"Graph in database {self.connection.database!r} at {self.connection.uri}, {meaning}"
 
     @property

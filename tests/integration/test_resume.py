@@ -77,6 +77,20 @@ def test_an_interrupted_publish_is_brought_to_its_end_as_it_was_begun(
         jobs.resume(graph, runs)
 
 
+def test_a_publish_that_version_0_1_0_began_is_resumed_with_its_options(
+    graph: Graph, runs: Runs, monkeypatch: pytest.MonkeyPatch
+):
+    folder = trained(graph, runs)
+    interrupt(lambda: jobs.publish(graph, folder, k=4, where="item.id <= 9"), monkeypatch)
+    renamed = (
+        "MATCH (r:KgplugRun {id: $id}) SET r.params = replace(r.params, '\"k\":', '\"top\":') RETURN r.params AS p"
+    )
+    (row,) = graph.connection.write_rows(renamed, id=folder.name)
+    assert json.loads(row["p"])["lists"]["top"] == 4
+    jobs.resume(graph, runs)
+    assert all(len(films) == 4 and max(films) <= 9 for films in listed(graph).values())
+
+
 def test_what_to_resume_must_be_one_and_be_here(graph: Graph, runs: Runs, monkeypatch: pytest.MonkeyPatch, tmp_path):
     mf, popularity = trained(graph, runs), trained(graph, runs, "Popularity")
     for folder in (mf, popularity):
