@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -36,13 +37,19 @@ def weights(model: MF) -> np.ndarray:
     return np.concatenate([model.factors.users, model.factors.items])
 
 
+@cache
+def chosen_by_itself(seed: int = 0) -> MF:
+    return MF(**QUICK).fit(LIKES, seed=seed, progress=False)
+
+
+@cache
 def best_epochs(seed: int = 0) -> int:
     part, valid = LIKES.split((0.9, 0.1), seed=seed, by="row")
     return MF(**QUICK).fit(part, valid=valid, seed=seed, progress=False).history["best_epoch"] + 1
 
 
 def test_a_tenth_of_the_rows_tells_how_many_and_all_rows_are_learnt() -> None:
-    chosen = MF(**QUICK).fit(LIKES, seed=3, progress=False)
+    chosen = chosen_by_itself(seed=3)
     n = best_epochs(seed=3)
     assert 1 < n < MF().config.epochs
     assert chosen.config.epochs == len(chosen.history["losses"]) == n and chosen.history["validation"] == []
@@ -109,7 +116,7 @@ def test_a_training_killed_in_either_half_resumes_to_the_same_model(
     killed_after: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Negative: so many epochs before the end of the training on all rows."""
-    whole, saved = MF(**QUICK).fit(LIKES, progress=False), []
+    whole, saved = chosen_by_itself(), []
     n = whole.config.epochs
     in_all = min(n + whole.config.patience, MF().config.epochs) + n  # of both trainings
     save = loop.save_checkpoint
