@@ -62,7 +62,7 @@ def seen(graph: Graph) -> dict[int, set[int]]:
     return films
 
 
-def test_a_predicate_and_labels_let_items_through(graph: Graph) -> None:
+def test_a_predicate_and_labels_select_items(graph: Graph) -> None:
     assert passing(graph, "item.year > 1991") == [2, 5, 8, 11]
     assert passing(graph, None, "Classic") == [1, 2, 3]
     assert passing(graph, None, "Classic", "Rarity") == [1, 2, 3, 12]
@@ -94,7 +94,7 @@ def test_a_predicate_and_labels_let_items_through(graph: Graph) -> None:
         ("true) CREATE (item2:Movie) RETURN 1 AS key UNION MATCH (item:Movie) WHERE (true", "writes to the graph"),
     ],
 )
-def test_a_predicate_that_is_none_is_one_sentence_and_none_can_write(graph: Graph, where: str, said: str) -> None:
+def test_an_invalid_predicate_gets_one_sentence_and_no_predicate_can_write(graph: Graph, where: str, said: str) -> None:
     before = graph.connection.rows(ALL_NODES)
     with pytest.raises(UsageError, match=said) as error:
         passing(graph, where)
@@ -102,7 +102,7 @@ def test_a_predicate_that_is_none_is_one_sentence_and_none_can_write(graph: Grap
     assert graph.connection.rows(ALL_NODES) == before
 
 
-def test_unknown_labels_and_empty_predicates_are_one_sentence(graph: Graph) -> None:
+def test_unknown_labels_and_empty_predicates_get_one_sentence(graph: Graph) -> None:
     with pytest.raises(UsageError, match=r'Unknown label "Clasic". Did you mean "Classic"\?'):
         passing(graph, None, "Clasic")
     with pytest.raises(UsageError, match=r"No Movie passes the label Actor"):
@@ -113,7 +113,7 @@ def test_unknown_labels_and_empty_predicates_are_one_sentence(graph: Graph) -> N
         ListOptions(seen="test")  # type: ignore[arg-type]
 
 
-def test_what_a_user_has_seen_is_as_the_option_says(graph: Graph, run: tuple[Runs, Path]) -> None:
+def test_the_option_seen_decides_which_items_are_left_out(graph: Graph, run: tuple[Runs, Path]) -> None:
     """By default nothing with feedback in the graph; "train": only the training set is left out; "none": nothing."""
     _, folder = run
     had = seen(graph)
@@ -146,7 +146,7 @@ def _training_rows(folder: Path) -> dict[int, set[int]]:
     }
 
 
-def test_published_lists_are_filtered_and_publishing_so_again_changes_nothing(
+def test_published_lists_are_filtered_and_publishing_them_again_changes_nothing(
     graph: Graph, run: tuple[Runs, Path]
 ) -> None:
     _, folder = run
@@ -167,7 +167,9 @@ def test_an_embedding_has_no_lists_to_filter(graph: Graph) -> None:
         graph.publish(model, where="item.year > 1990")
 
 
-def test_a_model_without_item_vectors_is_diverse_by_those_of_an_embedding(graph: Graph, tmp_path: Path) -> None:
+def test_a_model_without_item_vectors_is_diversified_by_the_vectors_of_an_embedding(
+    graph: Graph, tmp_path: Path
+) -> None:
     runs = Runs(tmp_path / "home" / "runs")
     data = jobs.read(graph, SCHEMA)
     small = {"embedding_dim": 4, "epochs": 2, "device": "cpu"}
@@ -190,7 +192,9 @@ def test_a_model_without_item_vectors_is_diverse_by_those_of_an_embedding(graph:
     assert listed(graph, "ItemKNN") == {user: films for user, films in expected.items() if films}
 
 
-def test_a_live_list_is_the_published_one_and_filters_look_beyond_it(graph: Graph, run: tuple[Runs, Path]) -> None:
+def test_a_live_list_equals_the_published_one_and_filters_can_reach_further_items(
+    graph: Graph, run: tuple[Runs, Path]
+) -> None:
     runs, folder = run
     jobs.publish(graph, folder, k=2)
     before = graph.connection.rows(ALL_NODES), graph.connection.rows(ALL_EDGES)

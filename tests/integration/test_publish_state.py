@@ -87,13 +87,13 @@ def test_the_schema_of_the_call_comes_before_that_of_the_model(connection: Conne
         graph.publish(kgplug.load(run), schema=GraphSchema(item=ItemSchema(label="Genre")))
 
 
-def test_only_what_is_asked_for_is_left_out(connection: Connection, run: Path) -> None:
+def test_with_seen_train_only_items_of_the_training_set_are_left_out(connection: Connection, run: Path) -> None:
     graph, model = Graph(connection), kgplug.load(run)
     graph.publish(model, k=5, seen="train", progress=False)
     assert published(graph)[0] > 0
 
 
-def test_a_model_that_does_not_know_its_graph_needs_a_schema_that_is_beyond_doubt(
+def test_a_model_without_a_schema_of_its_own_needs_exactly_one_schema_of_the_graph(
     connection: Connection, run: Path
 ) -> None:
     graph, model = Graph(connection), kgplug.load(run)

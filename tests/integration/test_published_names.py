@@ -75,7 +75,7 @@ def labels(graph: Graph, model: str) -> list[str]:
     return [row["label"] for row in graph.connection.rows(LISTED, model=model)]
 
 
-def test_lists_of_another_schema_are_replaced_only_where_that_is_asked(graph: Graph, runs: Runs) -> None:
+def test_lists_of_another_schema_are_replaced_only_on_request(graph: Graph, runs: Runs) -> None:
     films, books = train(graph, runs, FILMS), train(graph, runs, BOOKS)
     jobs.publish(graph, films, progress=False)
     for refused in (
@@ -125,7 +125,7 @@ def test_a_name_of_its_own_serves_every_command(graph: Graph, runs: Runs) -> Non
     assert labels(graph, "films") == ["Movie"]
 
 
-def test_the_newest_model_is_that_of_the_items_and_users_in_question(graph: Graph, runs: Runs) -> None:
+def test_the_default_model_is_the_newest_one_for_these_users_and_items(graph: Graph, runs: Runs) -> None:
     for schema, name in ((FILMS, "films"), (BOOKS, "books")):
         jobs.publish(graph, train(graph, runs, schema), name=name, progress=False)
     for schema, label in ((FILMS, "Movie"), (BOOKS, "Book")):
@@ -135,7 +135,7 @@ def test_the_newest_model_is_that_of_the_items_and_users_in_question(graph: Grap
         assert len(live_recommendations(graph, runs, 3, reasons=False)) == len(frame)
 
 
-def test_names_that_are_no_names_or_belong_to_others_are_refused(graph: Graph, runs: Runs) -> None:
+def test_invalid_names_and_names_of_other_models_are_refused(graph: Graph, runs: Runs) -> None:
     folder = train(graph, runs, FILMS)
     for name in ("", " films", "a\nb", "\0"):
         with pytest.raises(UsageError, match="needs a name of printable text"):
@@ -166,7 +166,7 @@ def test_an_interrupted_publish_is_resumed_under_its_name(
     assert labels(graph, "mine") == ["Book"]
 
 
-def test_lists_without_a_schema_in_the_catalogue_are_told_apart_by_their_nodes(graph: Graph, runs: Runs) -> None:
+def test_lists_without_a_schema_in_the_catalogue_are_identified_by_their_nodes(graph: Graph, runs: Runs) -> None:
     """Earlier versions kept the schema of runs only, not that of models published from Python."""
     publisher.publish(graph.connection, FILMS, publication("itemknn-0", model="ItemKNN", n_users=9), progress=False)
     with pytest.raises(UsageError, match=r"\(:User\) and \(:Movie\), and this run is of .*Book"):
@@ -196,7 +196,7 @@ def test_a_constraint_on_the_users_own_type_is_named_before_anything_is_written(
     assert catalog.known_models(graph.connection) == []
 
 
-def test_why_there_is_no_list_is_said_only_as_far_as_it_is_known(graph: Graph, runs: Runs) -> None:
+def test_the_reason_for_a_missing_list_claims_no_more_than_is_known(graph: Graph, runs: Runs) -> None:
     films = train(graph, runs, FILMS)
     graph.connection.write("MATCH (u:User {id: 5}), (m:Movie) MERGE (u)-[:RATED]->(m)")
     graph.connection.write("CREATE (:User {id: 100})")

@@ -57,7 +57,7 @@ def interrupt(work: Callable[[], object], monkeypatch: pytest.MonkeyPatch) -> No
             work()
 
 
-def test_an_interrupted_publish_is_brought_to_its_end_as_it_was_begun(
+def test_an_interrupted_publish_is_finished_with_its_original_options(
     graph: Graph, runs: Runs, monkeypatch: pytest.MonkeyPatch
 ):
     first, second = trained(graph, runs), trained(graph, runs, seed=1)
@@ -91,7 +91,9 @@ def test_a_publish_that_version_0_1_0_began_is_resumed_with_its_options(
     assert all(len(films) == 4 and max(films) <= 9 for films in listed(graph).values())
 
 
-def test_what_to_resume_must_be_one_and_be_here(graph: Graph, runs: Runs, monkeypatch: pytest.MonkeyPatch, tmp_path):
+def test_resume_needs_exactly_one_interrupted_publish_whose_run_is_on_this_machine(
+    graph: Graph, runs: Runs, monkeypatch: pytest.MonkeyPatch, tmp_path
+):
     mf, popularity = trained(graph, runs), trained(graph, runs, "Popularity")
     for folder in (mf, popularity):
         interrupt(lambda folder=folder: jobs.publish(graph, folder), monkeypatch)
@@ -106,7 +108,7 @@ def test_what_to_resume_must_be_one_and_be_here(graph: Graph, runs: Runs, monkey
     assert catalog.known_models(graph.connection) == ["Popularity"]
 
 
-def test_the_catalogue_tells_what_a_run_is(graph: Graph, runs: Runs):
+def test_the_catalogue_describes_a_run(graph: Graph, runs: Runs):
     folder = trained(graph, runs)
     jobs.publish(graph, folder)
     (row,) = graph.connection.rows(

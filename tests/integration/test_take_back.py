@@ -98,7 +98,7 @@ def test_a_rollback_undoes_other_lists_of_the_serving_run(graph, monkeypatch):
     assert catalog.unfinished_run(graph, "MKR") is None
 
 
-def test_a_rollback_of_what_is_not_there_says_what_is(graph):
+def test_a_rollback_of_an_unknown_model_names_the_known_ones(graph):
     with pytest.raises(UsageError, match=r'No model of the graph is called "MKR"\. No model is in this graph'):
         rollback(graph, "MKR")
     publish(graph, SCHEMA, publication("mkr-0"))
@@ -114,7 +114,7 @@ def test_without_a_previous_run_there_is_one_set_of_lists(graph):
     assert len(vector_indexes(graph)) == 1
 
 
-def test_lists_that_served_a_moment_ago_are_left_some_time(graph, monkeypatch):
+def test_lists_that_served_a_moment_ago_stay_for_a_few_seconds(graph, monkeypatch):
     slept, sleep = [], time.sleep
     monkeypatch.setattr(clean, "GRACE_S", 7.0)
     monkeypatch.setattr(clean.time, "sleep", lambda s: slept.append((s, count_edges(graph))) if s == 7 else sleep(s))
@@ -127,7 +127,7 @@ def test_lists_that_served_a_moment_ago_are_left_some_time(graph, monkeypatch):
     assert count_edges(graph) == N_USERS * K
 
 
-def test_unpublishing_leaves_no_trace_but_what_is_not_kgplugs(graph):
+def test_unpublishing_removes_everything_of_kgplug_and_nothing_else(graph):
     graph.write("MATCH (u:User {id: 1}), (m:Movie {id: 1}) CREATE (u)-[:RECOMMENDS {by: 'a friend'}]->(m)")
     before = everything(graph)
     for number in range(2):
@@ -140,7 +140,7 @@ def test_unpublishing_leaves_no_trace_but_what_is_not_kgplugs(graph):
     assert everything(graph) == before
 
 
-def test_unpublishing_that_was_cut_off_goes_on(graph, monkeypatch):
+def test_an_interrupted_unpublish_can_be_run_again(graph, monkeypatch):
     before = everything(graph)
     publish(graph, SCHEMA, publication("mkr-0"))
 
@@ -175,7 +175,7 @@ def test_an_erased_user_has_neither_edges_nor_vectors_and_the_rest_stays(graph):
     assert erase_user(graph, SCHEMA, strange).found == (0, [])
 
 
-def test_a_dry_run_tells_what_would_change_and_writes_nothing(graph):
+def test_a_dry_run_reports_what_would_change_and_writes_nothing(graph):
     publish(graph, SCHEMA, publication("mkr-0"))
     wanted = publication("mkr-1")
     assert wanted.lists is not None

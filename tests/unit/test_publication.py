@@ -48,7 +48,7 @@ def test_a_sound_publication_passes():
 @pytest.mark.parametrize(
     ("run", "model"), [("", "MKR"), ("../x", "MKR"), ("a b", "MKR"), ("x" * 101, "MKR"), ("mkr-1", " ")]
 )
-def test_names_that_are_none_are_refused(run, model):
+def test_invalid_names_are_refused(run, model):
     with pytest.raises(UsageError):
         check_publication(replace(a_publication(), run=run, model=model))
 
@@ -63,7 +63,7 @@ def test_vectors_of_a_wrong_shape_are_refused(shape, message):
         check_publication(replace(a_publication(), vectors=[nodes]))
 
 
-def test_a_key_or_a_label_that_comes_twice_is_refused():
+def test_a_repeated_key_or_label_is_refused():
     nodes = NodeVectors("Movie", keys(1, 1), np.ones((2, 3), dtype=np.float32))
     with pytest.raises(DataError, match="every key once, found 1 repeated"):
         check_publication(replace(a_publication(), vectors=[nodes]))
@@ -115,7 +115,7 @@ def test_the_property_of_a_run_is_a_plain_identifier_with_both_names(model, run,
     assert property_name(model, run) == expected
 
 
-def test_indexes_of_labels_that_read_alike_get_names_of_their_own():
+def test_indexes_of_labels_with_similar_names_get_different_names():
     nodes = [NodeVectors(label, keys(1), np.ones((1, 3), dtype=np.float32)) for label in ("A b", "A-b", "c")]
     nodes[2] = replace(nodes[2], indexed=False)
     record = planned_record(Publication("MKR", "mkr-1", nodes), vectors_digest="", lists_digest="")
@@ -193,14 +193,14 @@ class ReadOnly:
         raise GraphError("This account may not do that.")
 
 
-def test_an_account_that_may_not_write_is_told_at_the_first_attempt():
+def test_an_account_without_write_access_fails_at_the_first_write():
     server = ReadOnly()
     with pytest.raises(GraphError, match="not allowed for user"):
         publish(server, GraphSchema(), a_publication(), progress=False)  # type: ignore[arg-type]
     assert server.changes == 1
 
 
-def test_a_report_says_what_was_done_and_what_was_not():
+def test_a_report_names_what_was_written_and_what_was_skipped():
     report = PublishReport("MKR", "mkr-2", vectors=90, lists=60, edges=300, previous="mkr-1")
     report.seconds = {"vectors": 0.5, "lists": 2.0}
     report.missing, report.missing_keys = 1, ["User 5"]
