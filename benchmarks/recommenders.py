@@ -86,15 +86,15 @@ def contests(batch: int) -> dict[str, Contest]:
             "MKR", {"kge_batch_size": batch}, {"learning_rate": 5e-3}, goals={"recommendation": 50, "kg": 16}
         ),
         "KGCN H1": Contest(
-            "KGCN", {"neighbours": 4, "hops": 1}, {"n_iter": 1, "neighbor_sample_size": 4, "learning_rate": 1e-2},
+            "KGCN", {"neighbours": 4, "n_layers": 1}, {"n_iter": 1, "neighbor_sample_size": 4, "learning_rate": 1e-2},
             pairwise=True, goals={"recommendation": 6},
         ),
         "KGCN H2": Contest(
-            "KGCN", {"neighbours": 4, "hops": 2}, {"n_iter": 2, "neighbor_sample_size": 4, "learning_rate": 1e-2},
+            "KGCN", {"neighbours": 4, "n_layers": 2}, {"n_iter": 2, "neighbor_sample_size": 4, "learning_rate": 1e-2},
             pairwise=True, goals={"recommendation": 6},
         ),
         "RippleNet": Contest(
-            "RippleNet", {"n_hops": 2, "memory_size": 32}, memories, goals={"recommendation": 50}
+            "RippleNet", {"n_layers": 2, "memory_size": 32}, memories, goals={"recommendation": 50}
         ),
         "CKE": Contest(
             "CKE", {"kge_batch_size": batch // 2}, {"learning_rate": 1e-2}, pairwise=True, goals={"recommendation": 8}

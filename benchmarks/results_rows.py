@@ -78,7 +78,7 @@ SWITCHES = {
     "MKR-attention": _switches({
         "no attention": {"neighbours": 0},
         "no gates (cross & compress)": {"gates": False, "init_scale": 0.1},  # MKR's own
-        "no propagation": {"propagations": 0},
+        "no propagation": {"n_layers": 0},
         "no side term": {"side": False, "init_scale": 0.1},  # at 0.01 it waits longer than its patience
         "no KG task": {"kge_weight": 0.0},
     }),

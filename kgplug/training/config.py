@@ -15,11 +15,11 @@ from kgplug.errors import UsageError, unknown_name
 
 @dataclass(frozen=True)
 class Range:
-    """Where a setting is searched: from low to high, both included; whole numbers where both ends are.
+    """The values that a search tries: low to high, both included; whole numbers if both ends are.
 
     Attributes:
-        log: try orders of magnitude evenly.
-        step: only low, low + step, low + 2 step, …
+        log: Sample the logarithm uniformly.
+        step: Try only low, low + step, low + 2 step, …
     """
 
     low: float
@@ -34,7 +34,7 @@ class Range:
 
 @dataclass(frozen=True)
 class DataSize:
-    """How much there is to learn from."""
+    """Size of the training set."""
 
     n_users: int = 0
     n_items: int = 0
@@ -43,7 +43,7 @@ class DataSize:
 
     @property
     def likes_per_user(self) -> float:
-        """Mean number of likes of a user; below ten, data are sparse and want more L2."""
+        """Mean number of likes per user. Below ten, data are sparse and need more L2."""
         return self.n_likes / max(self.n_users, 1)
 
     @property
@@ -52,51 +52,58 @@ class DataSize:
 
     @property
     def has_few_likes(self) -> bool:
-        """Tell whether an epoch has so few steps that vectors overfit before the rest has learnt."""
+        """Whether an epoch has so few steps that vectors overfit before the other weights have learnt."""
         return self.n_likes < FEW_LIKES
 
     @property
     def has_very_few_likes(self) -> bool:
-        """Tell whether an epoch would have so few steps that a model hardly learns in it."""
+        """Whether an epoch would have so few steps that a model hardly learns."""
         return self.n_likes < VERY_FEW_LIKES
 
 
-Space = Mapping[str, Range | tuple]  # setting → its range, or what to choose from
-FEW_LIKES = 20_000  # in all; chosen on parts of Book-Crossing and MovieLens-100K with 5,000 to 14,000
-VERY_FEW_LIKES = 8_000  # in all; chosen on such parts with 1,000 to 14,000
-STEPS_AN_EPOCH, LEAST_BATCH = 16, 64  # of small data, which passes of a step or two would leave as they started
-SPARSE_BELOW = 10  # likes a user: Book-Crossing has 2, MovieLens-100K 35
+Space = Mapping[str, Range | tuple]  # setting → its range or its choices
+FEW_LIKES = 20_000  # in total; chosen on subsets of Book-Crossing and MovieLens-100K with 5,000 to 14,000
+VERY_FEW_LIKES = 8_000  # in total; chosen on such subsets with 1,000 to 14,000
+STEPS_AN_EPOCH, LEAST_BATCH = 16, 64  # for small data: one or two steps per epoch would hardly change the weights
+SPARSE_BELOW = 10  # likes per user: Book-Crossing has 2, MovieLens-100K 35
 LEARNING_RATES = Range(1e-3, 1e-1, log=True)
 
 
 class ModelConfig(BaseModel):
-    """Settings of a model; unknown names are refused.
+    """Settings of a model. Unknown names are refused.
 
-    One idea has one name everywhere: `embedding_dim`, `epochs`, `learning_rate`, `batch_size`, `l2`.
-    `tuning` says which of them `kgplug tune` searches, and where.
+    A setting has one name in all models: `embedding_dim`, `epochs`, `learning_rate`, `batch_size`, `l2`, `n_layers`.
+
+    Attributes:
+        tuning: The settings that `kgplug tune` searches, with their values.
+        old_names: Old name of a setting in saved runs → its name now.
+        removed: Settings in saved runs that had no effect and no longer exist.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)  # settings are kept as JSON
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)  # settings are stored as JSON
     tuning: ClassVar[Space] = {}
+    old_names: ClassVar[Mapping[str, str]] = {}
+    removed: ClassVar[frozenset[str]] = frozenset()
 
     @classmethod
     def of_saved(cls, settings: dict[str, Any]) -> dict[str, Any]:
-        """Return the settings of a saved run as this version names them, with the same meaning."""
-        return settings
+        """Return the settings of a saved run under the names of this version."""
+        kept = {cls.old_names.get(name, name): value for name, value in settings.items()}
+        return {name: value for name, value in kept.items() if name in cls.model_fields or name not in cls.removed}
 
     @classmethod
     def suited_to(cls, size: DataSize) -> dict[str, float]:  # noqa: ARG003
-        """Return settings that suit data of this size; `fit` takes them where the user has set none."""
+        """Return settings that suit data of this size. `fit` uses those that the user has not set."""
         return {}
 
     @classmethod
     def small_batches(cls, **rows: int) -> dict[str, float]:
-        """Return batch sizes with which so many rows make 16 steps an epoch: 64 at least, the default at most."""
+        """Return batch sizes that give 16 steps per epoch, clipped to [64, default]: setting → number of rows."""
         defaults = {name: int(cls.model_fields[name].default) for name in rows}
         return {name: min(defaults[name], max(LEAST_BATCH, n // STEPS_AN_EPOCH)) for name, n in rows.items()}
 
     def describe(self) -> str:
-        """Return the settings that differ from the defaults, and the length of vectors, as keyword arguments."""
+        """Return the settings that differ from the defaults, and `embedding_dim`, as keyword arguments."""
         shown = [
             f"{name}={getattr(self, name)!r}"
             for name, field in type(self).model_fields.items()
@@ -105,13 +112,13 @@ class ModelConfig(BaseModel):
         return ", ".join(shown)
 
     def suited(self, size: DataSize) -> Self:
-        """Return these settings with those that nobody has set suited to the data."""
+        """Return a copy in which settings that the user has not set suit the data."""
         chosen = {name: value for name, value in self.suited_to(size).items() if name not in self.model_fields_set}
         return self.model_copy(update=chosen)
 
 
 class TrainedConfig(ModelConfig):
-    """Settings of a model that learns by gradient."""
+    """Settings of a model trained by gradient descent."""
 
     tuning: ClassVar[Space] = {
         "embedding_dim": (16, 32, 64, 128),
@@ -121,19 +128,19 @@ class TrainedConfig(ModelConfig):
     }
 
     embedding_dim: int = Field(64, ge=1, description="length of a vector")
-    epochs: int = Field(100, ge=1, description="at most so many passes over the training likes")
-    patience: int = Field(5, ge=1, description="stop after so many epochs without a better validation figure")
-    batch_size: int = Field(2048, ge=1, description="rows a step")
-    learning_rate: float = Field(1e-2, gt=0, description="of Adam")
-    l2: float = Field(1e-5, ge=0, description="weight of the squared norm of the batch's rows")
-    device: str = Field("auto", description='"auto", "cpu" or "cuda"')
+    epochs: int = Field(100, ge=1, description="maximum number of epochs")
+    patience: int = Field(5, ge=1, description="number of epochs without a better validation metric to stop after")
+    batch_size: int = Field(2048, ge=1, description="number of rows per step")
+    learning_rate: float = Field(1e-2, gt=0, description="learning rate of Adam")
+    l2: float = Field(1e-5, ge=0, description="weight of the squared norms of the batch's vectors")
+    device: str = Field("auto", description='device: "auto", "cpu" or "cuda"')
 
 
 def make_config(model: str, config_class: type[ModelConfig], settings: dict) -> ModelConfig:
     """Check settings against a model's config class.
 
     Raises:
-        UsageError: a name is unknown (the nearest is told) or a value is out of its range.
+        UsageError: A name is unknown (the message suggests the nearest), or a value is out of range.
     """
     for name in settings:
         if name not in config_class.model_fields:
@@ -152,11 +159,11 @@ def make_config(model: str, config_class: type[ModelConfig], settings: dict) -> 
 
 
 def signature(config_class: type[ModelConfig], defaults: Mapping[str, Any] | None = None) -> inspect.Signature:
-    """Return the signature of a model's constructor: its settings by keyword, with their types and defaults.
+    """Return the signature of a model's constructor: keyword-only settings with their types and defaults.
 
     Args:
         config_class: The settings.
-        defaults: Setting → default, where it is not that of the class.
+        defaults: Setting → default, if it differs from the class's.
     """
     parameters = []
     for name, field in config_class.model_fields.items():
@@ -169,7 +176,7 @@ def signature(config_class: type[ModelConfig], defaults: Mapping[str, Any] | Non
 
 
 def _plain(value: object) -> object:
-    """Return a number of numpy as Python's, a fraction as it prints; anything else as it is."""
+    """Return a numpy number as a Python number, floats as printed; return other values unchanged."""
     if isinstance(value, np.ndarray) and value.ndim == 0:
         value = value[()]
     if isinstance(value, np.floating):

@@ -24,7 +24,7 @@ SMALL = {
     "side": False,
     "embedding_dim": 4,
     "filters": 3,
-    "hidden": 5,
+    "hidden_dim": 5,
     "history": 2,
     "epochs": 3,
     "batch_size": 4,

@@ -20,10 +20,10 @@ pytestmark = pytest.mark.training
 SMALL = {"side": False, "embedding_dim": 6, "epochs": 4, "batch_size": 4, "neighbours": 3, "device": "cpu"}
 VARIANTS = [
     {},
-    {"hops": 2},
-    {"hops": 3, "neighbours": 2},
+    {"n_layers": 2},
+    {"n_layers": 3, "neighbours": 2},
     {"scaling": "paper"},
-    {"aggregator": "concat", "hops": 2},
+    {"aggregator": "concat", "n_layers": 2},
     {"aggregator": "neighbor"},
     {"bias": False},
 ]
@@ -75,10 +75,10 @@ class Literal:
             around += a * self.representation(user, neighbour, layer - 1) / (k if self.config.scaling == "code" else 1)
         x = {"sum": own + around, "concat": np.concatenate([own, around]), "neighbor": around}[self.config.aggregator]
         x = self.w[f"layers.{layer - 1}.weight"] @ x + self.w[f"layers.{layer - 1}.bias"]
-        return np.tanh(x) if layer == self.config.hops else np.maximum(x, 0)
+        return np.tanh(x) if layer == self.config.n_layers else np.maximum(x, 0)
 
     def vector(self, user: int, item: int) -> np.ndarray:
-        return self.representation(user, self.item_entities[item], self.config.hops)
+        return self.representation(user, self.item_entities[item], self.config.n_layers)
 
     def probability(self, user: int, item: int) -> float:
         logit = float(self.w["users"][user] @ self.vector(user, item))
@@ -102,7 +102,7 @@ class Literal:
             (self.w["users"][user] ** 2).sum() + self.w["user_bias"][user, 0] ** 2 + self.w["item_bias"][item, 0] ** 2
         )
         level = [self.item_entities[item]]
-        for _ in range(self.config.hops + 1):
+        for _ in range(self.config.n_layers + 1):
             total += np.mean([(self.w["entities"][entity] ** 2).sum() for entity in level])
             level = [neighbour for entity in level for neighbour in self.neighbours.entities[entity]]
         return total
@@ -132,10 +132,10 @@ def test_scores_and_loss_equal_the_equations(settings, backend):
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize("hops", [1, 2])
+@pytest.mark.parametrize("n_layers", [1, 2])
 def test_label_smoothness_equals_its_definition(hops, backend):
     interactions, _ = tiny()
-    smooth = {"hops": hops, "backend": backend, "ls_weight": 0.8}
+    smooth = {"n_layers": hops, "backend": backend, "ls_weight": 0.8}
     model = stirred(**smooth)
     task = KGCNTask(model, ClickThroughData(interactions, None, seed=0))
     batch = next(iter(task.batches(0, np.random.default_rng(4))))
@@ -156,7 +156,7 @@ def test_label_smoothness_equals_its_definition(hops, backend):
 
 
 @NEEDS_DGL
-@pytest.mark.parametrize("settings", [{}, {"hops": 2, "ls_weight": 0.5}, {"aggregator": "concat"}], ids=name_of)
+@pytest.mark.parametrize("settings", [{}, {"n_layers": 2, "ls_weight": 0.5}, {"aggregator": "concat"}], ids=name_of)
 def test_dgl_and_torch_train_the_same_model(settings):
     interactions, knowledge, *_ = directors_and_fans()
     settings = {**SMALL, "epochs": 2, "batch_size": 64, "embedding_dim": 8, **settings}
@@ -237,7 +237,7 @@ def test_the_same_seed_gives_the_same_model_and_another_seed_another():
     assert not torch.equal(first.network.users, other.network.users)
 
 
-@pytest.mark.parametrize("settings", [{}, {"hops": 2, "aggregator": "concat"}], ids=name_of)
+@pytest.mark.parametrize("settings", [{}, {"n_layers": 2, "aggregator": "concat"}], ids=name_of)
 def test_scores_are_those_of_the_lists_and_survive_the_disk(tmp_path, settings, monkeypatch):
     model = fitted(**settings)
     users = np.arange(4)

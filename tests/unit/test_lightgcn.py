@@ -47,7 +47,7 @@ def test_propagation_and_its_gradient_are_the_product_with_the_normalised_adjace
 @pytest.mark.parametrize("bias", [True, False])
 def test_lightgcn_scores_and_loss_are_those_of_its_equations(bias: bool) -> None:
     interactions, _ = tiny()
-    model = LightGCN(**SMALL, layers=2, l2=0.3, bias=bias).fit(interactions, progress=False)
+    model = LightGCN(**SMALL, n_layers=2, l2=0.3, bias=bias).fit(interactions, progress=False)
     assert bias == bool(model.network.bias.any())
     task = model._task(TrainingData(interactions))
     stir(model.network)
@@ -93,16 +93,16 @@ def _literal_hidden(model: HiddenEdgeGCN, visible: np.ndarray) -> tuple[np.ndarr
     """Return users' and items' vectors where some likes are hidden, and scale · u · v + b_i of all pairs."""
     w = {name: tensor.double().numpy() for name, tensor in model.network.state_dict().items()}
     (interactions, knowledge), config = tiny(), model.config
-    x = literal_layers(w["nodes"], edges_of(interactions, knowledge, visible, config.knowledge_weight), config.layers)
+    x = literal_layers(w["nodes"], edges_of(interactions, knowledge, visible, config.knowledge_weight), config.n_layers)
     _, item_rows = own_rows(knowledge.entities_of(interactions.item_keys), knowledge.n_entities)
     users, items = x[:4], x[4 + item_rows]
     logits = [[w["scale"][0] * (u @ v) + b for v, b in zip(items, w["item_bias"], strict=True)] for u in users]
     return users, items, np.array(logits)
 
 
-@pytest.mark.parametrize("layers", [1, 2])
-def test_hidden_edge_scores_are_those_of_its_equations_over_all_likes(layers: int) -> None:
-    model, _ = _stirred_hidden(layers=layers, knowledge_weight=0.7)
+@pytest.mark.parametrize("n_layers", [1, 2])
+def test_hidden_edge_scores_are_those_of_its_equations_over_all_likes(n_layers: int) -> None:
+    model, _ = _stirred_hidden(n_layers=n_layers, knowledge_weight=0.7)
     users, items = np.indices((4, 5)).reshape(2, -1)
     *_, logits = _literal_hidden(model, np.ones(6, dtype=bool))
     assert model.side is not None

@@ -77,7 +77,7 @@ class Literal:
         interactions, knowledge = tiny()
         self.w = w = weights_of(model)
         edges = edges_of(interactions, knowledge, visible, model.config.knowledge_weight)
-        nodes = literal_layers(np.concatenate([w["users"], w["entities"]]), edges, model.config.propagations)
+        nodes = literal_layers(np.concatenate([w["users"], w["entities"]]), edges, model.config.n_layers)
         self.users = w["scale"][0] * nodes[:4]
         self.items = np.array([literal_item(w, nodes[4:], i, near[i], by[i]) for i in range(5)])
 
@@ -90,9 +90,9 @@ def neighbours(model: MKRAttention) -> tuple[np.ndarray, ...]:
     return tuple(x.numpy() for x in model._neighbours)
 
 
-@pytest.mark.parametrize("propagations", [0, 1, 2])
-def test_scores_equal_the_equations_over_all_likes(propagations: int) -> None:
-    model, _ = stirred(propagations=propagations)
+@pytest.mark.parametrize("n_layers", [0, 1, 2])
+def test_scores_equal_the_equations_over_all_likes(n_layers: int) -> None:
+    model, _ = stirred(n_layers=n_layers)
     literal = Literal(model, *neighbours(model), visible=np.ones(6, dtype=bool))
     users, items = np.indices((4, 5)).reshape(2, -1)
     expected = [sigmoid(literal.logit(u, i)) for u, i in zip(users, items, strict=True)]
@@ -194,7 +194,7 @@ def test_without_gates_items_and_entities_cross_in_the_unit_of_mkr() -> None:
 
 
 @pytest.mark.parametrize(
-    "switch", [{"neighbours": 0}, {"gates": False}, {"propagations": 0}, {"low_layers": 2}, {"bias": False}]
+    "switch", [{"neighbours": 0}, {"gates": False}, {"n_layers": 0}, {"low_layers": 2}, {"bias": False}]
 )
 def test_each_part_can_be_left_out_and_is_kept_in_a_run(switch: dict, tmp_path) -> None:
     model = fitted(**switch)

@@ -1,4 +1,7 @@
-"""Runs that version 0.1.0 saved: tests/data/runs-0.1.0 has a run of some models on `planted.tiny`, with its scores."""
+"""Runs of earlier versions open with the same scores.
+
+tests/data/runs-0.1.0 holds runs that version 0.1.0 saved: models trained on `planted.tiny`, with their scores.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,10 @@ import numpy as np
 import pytest
 
 import kgplug
+from kgplug.data.artefact import read_artefact
+from kgplug.recommenders.base import Recommender
+from tests.unit.contract import SETTINGS
+from tests.unit.planted import tiny
 
 pytestmark = pytest.mark.training
 
@@ -23,3 +30,42 @@ def test_a_run_of_an_earlier_version_scores_as_it_did(folder: Path) -> None:
     np.testing.assert_allclose(model.score(users, items), expected, atol=1e-6)
     listed, _ = model.recommend(np.arange(4), k=3)
     assert (listed[0] >= 0).any()
+
+
+OLD_NAMES = {
+    "KGCN": {"n_layers": "hops"},
+    "RippleNet": {"n_layers": "n_hops"},
+    "LightGCN": {"n_layers": "layers"},
+    "HiddenEdgeGCN": {"n_layers": "layers"},
+    "MKR-attention": {"n_layers": "propagations"},
+    "DKN": {"hidden_dim": "hidden"},
+    "PER": {"epochs": "iterations"},
+}
+REMOVED = {
+    **{name: {"weight_l2": 1e-5} for name in ("MF", "BPR", "CKE", "LightGCN", "HiddenEdgeGCN")},
+    "MKR-rated": {"exclude_low_rated": True},
+    "MKR-attention": {"head": "dot"},
+}
+OTHERS = {"n_layers": 3, "hidden_dim": 7, "epochs": 5}  # not the defaults
+
+
+@pytest.mark.parametrize("name", sorted({*OLD_NAMES, *REMOVED}))
+def test_a_run_with_old_setting_names_scores_as_it_did(name: str, tmp_path: Path) -> None:
+    old = OLD_NAMES.get(name, {})
+    settings = {**SETTINGS[name], **{new: OTHERS[new] for new in old}}
+    if name != "PER":
+        settings["epochs"] = 2
+    interactions, knowledge = tiny()
+    interactions = interactions.with_texts({item: f"film {item}" for item in range(5)})
+    model = kgplug.create(name, **settings)
+    assert isinstance(model, Recommender)
+    model.fit(interactions, knowledge if model.inputs.triples else None, progress=False)
+    model.save(tmp_path / "run")
+    arrays, content = read_artefact(tmp_path / "run")
+    content["settings"] = {old.get(key, key): value for key, value in content["settings"].items()}
+    assert not content["settings"].keys() & {*old, *REMOVED.get(name, {})}
+    content["settings"] |= REMOVED.get(name, {})
+    again = type(model).restored(tmp_path / "run", arrays, content)
+    assert again.config == model.config
+    users, items = np.indices((4, 5)).reshape(2, -1)
+    np.testing.assert_array_equal(again.score(users, items), model.score(users, items))

@@ -40,7 +40,7 @@ def literal(model: RippleNet, user: int, item: int) -> tuple[float, float, float
     target = int(network.item_entities[item])
     v = w["entities"][target]
     rows, truth, user_vector = float(v @ v), 0.0, np.zeros(d)
-    for hop in range(config.n_hops):
+    for hop in range(config.n_layers):
         o = np.zeros(d)
         if network.memories[user, 0, 0] >= 0:
             slots = [network.triples[k] for k in network.memories[user, hop]]
@@ -69,7 +69,7 @@ def literal(model: RippleNet, user: int, item: int) -> tuple[float, float, float
     "settings",
     [
         {"inverse": True}, {"update": "replace", "inverse": True}, {"update": "plus", "all_hops": False},
-        {"update": "replace_transform", "n_hops": 3}, {"hide_target": False, "bias": False, "kge_weight": 0.5},
+        {"update": "replace_transform", "n_layers": 3}, {"hide_target": False, "bias": False, "kge_weight": 0.5},
         {"hide_target": False, "inverse": True},
     ],
     ids=["defaults", "replace", "plus, last hop", "replace_transform, 3 hops", "paper", "target not hidden"],
@@ -101,7 +101,7 @@ def test_memories_are_paths_that_start_at_likes():
     triples = triples[np.argsort(triples[:, 0], kind="stable")]
     entities = knowledge.entities_of(interactions.item_keys)
     rng = np.random.default_rng(0)
-    memories = sample_memories(interactions, entities, triples, n_hops=3, size=6, rng=rng)
+    memories = sample_memories(interactions, entities, triples, n_layers=3, size=6, rng=rng)
     for user, hops in enumerate(memories):
         reached = set(entities[interactions.items[interactions.users == user]])
         for hop in hops:
@@ -117,7 +117,8 @@ def test_an_empty_hop_repeats_the_one_before_and_a_user_without_triples_has_none
     entities = np.where(np.arange(5) < 4, knowledge.entities_of(interactions.item_keys), knowledge.n_entities)
     by = int(np.flatnonzero(knowledge.relations == "by")[0])
     triples = knowledge.triples[knowledge.triples[:, 1] == by]  # from items 0 and 1 only, and no further
-    memories = sample_memories(interactions.likes(), entities, triples, n_hops=2, size=3, rng=np.random.default_rng(0))
+    rng = np.random.default_rng(0)
+    memories = sample_memories(interactions.likes(), entities, triples, n_layers=2, size=3, rng=rng)
     assert (memories[2] == -1).all()  # likes item 3 only
     assert (memories[[0, 1, 3]] >= 0).all() and (memories[:, 0] == memories[:, 1]).all()
 

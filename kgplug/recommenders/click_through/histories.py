@@ -9,13 +9,13 @@ from torch import nn
 
 from kgplug.data.interactions import Interactions
 from kgplug.data.knowledge_graph import KnowledgeGraph
-from kgplug.recommenders.click_through.config import KnowledgeConfig
+from kgplug.recommenders.click_through.config import LayeredConfig
 from kgplug.recommenders.click_through.pairs import Pairs
-from kgplug.recommenders.click_through.tasks import ClickThroughTask
+from kgplug.recommenders.click_through.tasks import LayeredTask
 from kgplug.recommenders.parts.pretrained import item_entities
 
 
-class PretrainedConfig(KnowledgeConfig):
+class PretrainedConfig(LayeredConfig):
     """Settings of a model over x = [one-hot u; one-hot i; pretrained(i); mean pretrained(likes of u)]."""
 
     embedding: str = Field("TransR", description="a PyKEEN model to train on the triples, or a run of one")
@@ -74,7 +74,7 @@ def pretrained_features(
     return ItemFeatures(found.vectors / np.float32(size or 1.0), interactions.likes())
 
 
-class HistoryTask(ClickThroughTask):
+class HistoryTask(LayeredTask):
     """Trains a network that sees the user's likes, and hides from it the like that is asked for.
 
     A like counts among its user's likes, and a history with it would give the label away. A history without it

@@ -50,13 +50,13 @@ class Propagation:
             return self._matrix @ x
         return torch.from_numpy(self._matrix @ x.detach().numpy())
 
-    def mean_of_layers(self, x: torch.Tensor, layers: int) -> torch.Tensor:
-        """Return the mean of x and of what `layers` propagations make of it (LightGCN eqs. 3–4, 6): (n_nodes, d)."""
+    def mean_of_layers(self, x: torch.Tensor, n_layers: int) -> torch.Tensor:
+        """Return the mean of x and of what `n_layers` propagations make of it (LightGCN eqs. 3–4, 6): (n_nodes, d)."""
         total = x
-        for _ in range(layers):
+        for _ in range(n_layers):
             x = _Multiply.apply(x, self)  # type: ignore[assignment]
             total = total + x
-        return total / (layers + 1)
+        return total / (n_layers + 1)
 
 
 class _Multiply(torch.autograd.Function):

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from kgplug.recommenders.click_through.config import ClickThroughConfig
+from kgplug.recommenders.click_through.config import ClickThroughConfig, LayeredConfig
 from kgplug.recommenders.click_through.pairs import ClickThroughData, Pairs
 from kgplug.recommenders.click_through.side_term import SideTerm
 from kgplug.recommenders.parts.layers import squared_norm
@@ -151,17 +151,27 @@ class ClickThroughTask(GradientTask):
         return self.module(batch.users, batch.items)
 
     def loss(self, batch: Pairs) -> torch.Tensor:
-        """Return mean BCE + l2 · mean ‖rows‖² + weight_l2 · ‖W‖², a scalar."""
+        """Return mean BCE + l2 · mean ‖rows‖², a scalar."""
         logits, rows = self.logits(batch)
         logits = self.data.with_side(logits, batch.users, batch.items)
         labels = torch.from_numpy(batch.labels).to(logits.device)
-        loss = functional.binary_cross_entropy_with_logits(logits, labels) + self.config.l2 * rows
-        return loss + self.config.weight_l2 * squared_norm(self._layers) if self._layers else loss
+        return functional.binary_cross_entropy_with_logits(logits, labels) + self.config.l2 * rows
 
     def validate(self) -> float | None:
         """Return the AUC of the validation pairs."""
         pairs = self.data.valid
         return None if pairs is None else self.data.validation_auc(pair_logits(self.module, pairs.users, pairs.items))
+
+
+class LayeredTask(ClickThroughTask):
+    """A `ClickThroughTask` that also penalises the weights of dense layers."""
+
+    config: LayeredConfig
+
+    def loss(self, batch: Pairs) -> torch.Tensor:
+        """Return mean BCE + l2 · mean ‖rows‖² + weight_l2 · ‖W‖², a scalar."""
+        loss = super().loss(batch)
+        return loss + self.config.weight_l2 * squared_norm(self._layers) if self._layers else loss
 
 
 @torch.no_grad()

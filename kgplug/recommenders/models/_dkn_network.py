@@ -31,7 +31,7 @@ class DKNShape(Protocol):
     @property
     def head(self) -> str: ...
     @property
-    def hidden(self) -> int: ...
+    def hidden_dim(self) -> int: ...
     @property
     def init_scale(self) -> float: ...
 
@@ -42,17 +42,17 @@ class Match(nn.Module):
     Args:
         dim: D, length of an item's vector.
         attention, head: "dot", or "dnn" with one hidden layer.
-        hidden: width of that layer.
+        hidden_dim: width of that layer.
         generator: draws the weights.
     """
 
-    def __init__(self, *, dim: int, attention: str, head: str, hidden: int, generator: torch.Generator) -> None:
+    def __init__(self, *, dim: int, attention: str, head: str, hidden_dim: int, generator: torch.Generator) -> None:
         super().__init__()
         self.attention, self.head, self.dim = attention, head, dim
-        self.attention_layer = xavier_linear(2 * dim, hidden, generator) if attention == "dnn" else None
-        self.attention_output = xavier_linear(hidden, 1, generator) if attention == "dnn" else None
-        self.head_layer = xavier_linear(2 * dim, hidden, generator) if head == "dnn" else None
-        self.head_output = xavier_linear(hidden, 1, generator) if head == "dnn" else None
+        self.attention_layer = xavier_linear(2 * dim, hidden_dim, generator) if attention == "dnn" else None
+        self.attention_output = xavier_linear(hidden_dim, 1, generator) if attention == "dnn" else None
+        self.head_layer = xavier_linear(2 * dim, hidden_dim, generator) if head == "dnn" else None
+        self.head_output = xavier_linear(hidden_dim, 1, generator) if head == "dnn" else None
 
     def forward(self, history: torch.Tensor, held: torch.Tensor, candidates: torch.Tensor) -> torch.Tensor:
         """Return logits (b, m).
@@ -138,8 +138,8 @@ class DKNNetwork(PairNetwork):
         )
         self.widths, self.filters = shape.widths, shape.filters
         self.match = Match(
-            dim=shape.filters * len(shape.widths), attention=shape.attention, head=shape.head, hidden=shape.hidden,
-            generator=generator,
+            dim=shape.filters * len(shape.widths), attention=shape.attention, head=shape.head,
+            hidden_dim=shape.hidden_dim, generator=generator,
         )  # fmt: skip
 
     def tables(self) -> list[nn.Parameter]:

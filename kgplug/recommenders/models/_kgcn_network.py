@@ -20,7 +20,7 @@ class KGCNShape(Protocol):
     @property
     def embedding_dim(self) -> int: ...
     @property
-    def hops(self) -> int: ...
+    def n_layers(self) -> int: ...
     @property
     def aggregator(self) -> str: ...
     @property
@@ -42,10 +42,10 @@ class Field:
     relations: list[np.ndarray]
 
 
-def receptive_field(entities: np.ndarray, neighbours: Neighbours, hops: int) -> Field:
+def receptive_field(entities: np.ndarray, neighbours: Neighbours, n_layers: int) -> Field:
     """Walk from items over their neighbours: int64 (B,) → `Field`."""
     levels, relations = [entities[:, None]], []
-    for _ in range(hops):
+    for _ in range(n_layers):
         here = levels[-1]
         relations.append(neighbours.relations.take(here, axis=0))  # (B, K^h, K); quicker than by brackets
         levels.append(neighbours.entities.take(here, axis=0).reshape(len(entities), -1))  # (B, K^(h+1))
@@ -81,14 +81,14 @@ class KGCNNetwork(nn.Module):
     ) -> None:
         super().__init__()
         dim = shape.embedding_dim
-        self.hops, self.aggregator, self.scaling = shape.hops, shape.aggregator, shape.scaling
+        self.n_layers, self.aggregator, self.scaling = shape.n_layers, shape.aggregator, shape.scaling
         self.users = normal_table(n_users, dim, shape.init_scale, generator)
         self.entities = normal_table(n_entities, dim, shape.init_scale, generator)
         self.relations = normal_table(n_relations + 1, dim, shape.init_scale, generator)
         self.user_bias, self.item_bias = nn.Parameter(torch.zeros(n_users, 1)), nn.Parameter(torch.zeros(n_items, 1))
         self.global_bias = nn.Parameter(torch.zeros(1))
         n_in = 2 * dim if shape.aggregator == "concat" else dim
-        self.layers = nn.ModuleList(xavier_linear(n_in, dim, generator) for _ in range(shape.hops))
+        self.layers = nn.ModuleList(xavier_linear(n_in, dim, generator) for _ in range(shape.n_layers))
 
     @property
     def device(self) -> torch.device:
@@ -112,7 +112,7 @@ class KGCNNetwork(nn.Module):
         else:
             joined = around
         x = self.layers[layer](joined)
-        return torch.tanh_(x) if layer == self.hops - 1 else functional.relu_(x)
+        return torch.tanh_(x) if layer == self.n_layers - 1 else functional.relu_(x)
 
     def represent(
         self,
@@ -133,9 +133,9 @@ class KGCNNetwork(nn.Module):
             (B, d).
         """
         values: list[torch.Tensor] = []
-        for layer in range(self.hops):
+        for layer in range(self.n_layers):
             following = []
-            for hop in range(self.hops - layer):
+            for hop in range(self.n_layers - layer):
                 a = weights[hop].reshape(-1, weights[hop].shape[-1])  # (B·K^h, K)
                 if layer == 0:
                     own = functional.embedding(places[hop].reshape(-1), rows)
@@ -166,10 +166,10 @@ class FullLayers:
     relations: list[torch.Tensor]
 
     @classmethod
-    def build(cls, items: np.ndarray, neighbours: Neighbours, hops: int, device: torch.device) -> FullLayers:
+    def build(cls, items: np.ndarray, neighbours: Neighbours, n_layers: int, device: torch.device) -> FullLayers:
         """Plan from the entities of all items, int64 (n_items,), backwards."""
         own, around, relations, wanted = [], [], [], items
-        for _ in range(hops):
+        for _ in range(n_layers):
             entities = neighbours.entities[wanted]  # (m, K)
             before = np.unique(np.concatenate([wanted, entities.reshape(-1)]))
             own.append(np.searchsorted(before, wanted))
@@ -190,7 +190,7 @@ def represent_all(network: KGCNNetwork, graph: EntityGraph, plan: FullLayers, us
     b, dim = users.shape
     affinities = network.affinities(users, network.relations)  # (b, r)
     values = network.entities[plan.inputs]  # (m_0, d), the same for every user
-    for layer in range(network.hops):
+    for layer in range(network.n_layers):
         own, around, relations = plan.own[layer], plan.around[layer], plan.relations[layer]
         m, k = around.shape
         weights = torch.softmax(affinities[:, relations], dim=-1) * network.neighbour_scale(k)  # (b, m, K)

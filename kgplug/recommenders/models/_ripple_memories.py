@@ -19,7 +19,7 @@ def sample_memories(
     item_entities: np.ndarray,
     triples: np.ndarray,
     *,
-    n_hops: int,
+    n_layers: int,
     size: int,
     rng: np.random.Generator,
 ) -> np.ndarray:
@@ -35,14 +35,14 @@ def sample_memories(
         triples: int64 (n, 3), sorted by head.
 
     Returns:
-        int32 (n_users, n_hops, size), row numbers of `triples`; -1 everywhere for a user whose likes lead nowhere.
+        int32 (n_users, n_layers, size), row numbers of `triples`; -1 everywhere for a user whose likes lead nowhere.
     """
     n_entities = 1 + max(int(item_entities.max(initial=0)), int(triples[:, [0, 2]].max(initial=0)))
     degrees = np.bincount(triples[:, 0], minlength=n_entities)
     starts = np.cumsum(degrees) - degrees
-    memories = np.full((likes.n_users, n_hops, size), -1, dtype=np.int32)
+    memories = np.full((likes.n_users, n_layers, size), -1, dtype=np.int32)
     seeds = distinct(likes.users * n_entities + item_entities[likes.items])  # user · n_entities + entity
-    for hop in range(n_hops):
+    for hop in range(n_layers):
         counts = np.bincount(seeds // n_entities, minlength=likes.n_users)
         drawn = _draw(counts, seeds % n_entities, starts, degrees, size, rng)
         memories[:, hop] = np.where(drawn >= 0, drawn, memories[:, hop - 1] if hop else -1)

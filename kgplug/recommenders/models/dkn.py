@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -17,7 +17,7 @@ from kgplug.recommenders.catalogue import RECOMMENDERS
 from kgplug.recommenders.click_through.histories import PretrainedConfig, own_likes
 from kgplug.recommenders.click_through.pairs import ClickThroughData, Pairs
 from kgplug.recommenders.click_through.recommender import TrainedRecommender
-from kgplug.recommenders.click_through.tasks import ClickThroughTask
+from kgplug.recommenders.click_through.tasks import LayeredTask
 from kgplug.recommenders.models._dkn_network import DKNNetwork, Match
 from kgplug.recommenders.models._dkn_titles import read_titles
 from kgplug.recommenders.parts.pretrained import ItemEntities, item_entities
@@ -38,6 +38,8 @@ class DKNConfig(PretrainedConfig):
 
     tuning: ClassVar[Space] = {**TrainedConfig.tuning, "weight_l2": Range(1e-7, 1e-3, log=True)}
 
+    old_names: ClassVar[Mapping[str, str]] = {"hidden": "hidden_dim"}
+
     embedding_dim: int = Field(32, ge=1, description="length of a word's vector")
     embedding: str = Field("TransD", description="a PyKEEN model to train on the triples, or a run of one")
     context: bool = Field(True, description="a third channel: the mean vector of the entity's neighbours")
@@ -47,16 +49,16 @@ class DKNConfig(PretrainedConfig):
     history: int = Field(30, ge=1, description="likes of a user that are compared with a candidate")
     attention: Literal["dot", "dnn"] = Field("dot", description="how a like and a candidate compare")
     head: Literal["dot", "dnn"] = Field("dot", description="how a user and a candidate give a score")
-    hidden: int = Field(64, ge=1, description="width of the networks of attention and head")
+    hidden_dim: int = Field(64, ge=1, description="width of the networks of attention and head")
     learning_rate: float = Field(2e-3, gt=0, description="of Adam")
     l2: float = Field(1e-3, ge=0, description="weight of the mean squared norm of the batch's item vectors")
 
 
-class DKNTask(ClickThroughTask):
+class DKNTask(LayeredTask):
     """Trains on histories drawn anew each epoch, without the like that is asked for (see `HistoryTask`).
 
     Args:
-        network, config, data: as in `ClickThroughTask`.
+        network, config, data: as in `LayeredTask`.
         likes: CSR (n_users, n_items).
     """
 
@@ -158,7 +160,7 @@ class DKN(TrainedRecommender):
     @property
     def _width(self) -> int:
         """Numbers that a like and a candidate hold together while they are compared."""
-        return self._match.dim if self._match.attention == "dot" else max(self.config.hidden, self._match.dim)
+        return self._match.dim if self._match.attention == "dot" else max(self.config.hidden_dim, self._match.dim)
 
     @torch.no_grad()
     def _matched(self, histories: np.ndarray, candidates: torch.Tensor) -> np.ndarray:
@@ -186,7 +188,7 @@ class DKN(TrainedRecommender):
         self._items = torch.from_numpy(arrays["items"]).to(device)
         self._histories, self._bias = arrays["histories"], float(arrays["bias"][0])
         self._match = Match(
-            dim=self._items.shape[1], attention=config.attention, head=config.head, hidden=config.hidden,
+            dim=self._items.shape[1], attention=config.attention, head=config.head, hidden_dim=config.hidden_dim,
             generator=torch.Generator(),
         ).to(device)  # fmt: skip
         weights = {k.removeprefix("match."): torch.from_numpy(v) for k, v in arrays.items() if k.startswith("match.")}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import ClassVar
 
 import numpy as np
@@ -34,9 +34,11 @@ class HiddenEdgeGCNConfig(ClickThroughConfig):
         "batch_size": (16384, 65536, 262144),
         "l2": Range(1e-4, 1e-1, log=True),
         "hidden": Range(0.2, 0.7),
-        "layers": (1, 2, 3),
+        "n_layers": (1, 2, 3),
         "knowledge_weight": Range(0.1, 2.0),
     }
+
+    old_names: ClassVar[Mapping[str, str]] = {"layers": "n_layers"}
 
     batch_size: int = Field(65536, ge=1, description="rows a step, negatives included")
     epochs: int = Field(600, ge=1, description="at most so many times are likes hidden and predicted")
@@ -48,7 +50,7 @@ class HiddenEdgeGCNConfig(ClickThroughConfig):
     entity_l2: float = Field(1e-3, ge=0, description="weight of the mean squared norm of all entities")
     bias_l2: float = Field(1.0, ge=0, description="weight of the squared item biases of the batch")
     init_scale: float = Field(0.01, gt=0, description="standard deviation of the tables at the start")
-    layers: int = Field(2, ge=1, description="propagations; the result is the mean over them and the start")
+    n_layers: int = Field(2, ge=1, description="propagations; the result is the mean over them and the start")
     hidden: float = Field(0.5, gt=0, lt=1, description="share of the likes that an epoch hides and predicts")
     knowledge_weight: float = Field(0.5, ge=0, description="weight of a KG edge; a like has 1; 0 leaves the KG out")
 
@@ -112,7 +114,7 @@ class HiddenEdgeGCN(PropagatedRecommender, TrainedRecommender):
 
     def propagated(self, graph: Propagation) -> tuple[torch.Tensor, torch.Tensor]:
         """Return (users (n_users, d), items (n_items, d)) after propagation over a graph."""
-        nodes = graph.mean_of_layers(self.network.nodes, self.config.layers)
+        nodes = graph.mean_of_layers(self.network.nodes, self.config.n_layers)
         items = torch.from_numpy(self._nodes).to(nodes.device)
         return nodes[: len(self.user_keys)], functional.embedding(items, nodes)
 

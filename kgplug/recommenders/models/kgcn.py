@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from kgplug.data.user_arrays import UserArrays
 from kgplug.recommenders.catalogue import RECOMMENDERS
-from kgplug.recommenders.click_through.config import KnowledgeConfig
+from kgplug.recommenders.click_through.config import LayeredConfig
 from kgplug.recommenders.click_through.pairs import ClickThroughData, Pairs, own_rows
 from kgplug.recommenders.click_through.recommender import TrainedRecommender
 from kgplug.recommenders.click_through.tasks import GradientTask
@@ -35,17 +35,17 @@ _SCORED_PAIRS = 8192  # pairs whose receptive fields are held at a time
 _BLOCK_CELLS = 16_000_000  # user × entity × dimension cells held at a time when ranking
 
 
-class KGCNConfig(KnowledgeConfig):
+class KGCNConfig(LayeredConfig):
     """Settings of KGCN.
 
     The defaults suit data of the size of MovieLens-100K and up. The paper's settings (with
     `bias=False`, `vector_l2=0`, `resample=False`):
 
-    | set           | neighbours | embedding_dim | hops | batch_size | l2   | learning_rate |
-    |---------------|------------|---------------|------|------------|------|---------------|
-    | MovieLens-20M | 4          | 32            | 2    | 65536      | 1e-7 | 2e-2          |
-    | Book-Crossing | 8          | 64            | 1    | 256        | 2e-5 | 2e-4          |
-    | Last.FM       | 8          | 16            | 1    | 128        | 1e-4 | 5e-4          |
+    | set           | neighbours | embedding_dim | n_layers | batch_size | l2   | learning_rate |
+    |---------------|------------|---------------|----------|------------|------|---------------|
+    | MovieLens-20M | 4          | 32            | 2        | 65536      | 1e-7 | 2e-2          |
+    | Book-Crossing | 8          | 64            | 1        | 256        | 2e-5 | 2e-4          |
+    | Last.FM       | 8          | 16            | 1        | 128        | 1e-4 | 5e-4          |
 
     Label smoothness (KGNN-LS): `ls_weight` 1.0 on movies, 0.5 on books, 0.1 on music.
     """
@@ -54,16 +54,18 @@ class KGCNConfig(KnowledgeConfig):
         **TrainedConfig.tuning,
         "vector_l2": Range(1e-4, 1e-1, log=True),
         "neighbours": (4, 8, 16),
-        "hops": (1, 2),
+        "n_layers": (1, 2),
         "aggregator": ("sum", "concat", "neighbor"),
     }
+
+    old_names: ClassVar[Mapping[str, str]] = {"hops": "n_layers"}
 
     batch_size: int = Field(4096, ge=1, description="rows a step, negatives included")
     learning_rate: float = Field(1e-2, gt=0, description="of Adam; 2e-3 if sparse and few")
     l2: float = Field(1e-3, ge=0, description="weight of the squared norms of the batch's rows")
     vector_l2: float = Field(2e-2, ge=0, description="weight of the squared norms of the vectors that are multiplied")
     neighbours: int = Field(8, ge=1, description="K: sampled neighbours an entity")
-    hops: int = Field(1, ge=1, description="H: layers, the depth of the receptive field")
+    n_layers: int = Field(1, ge=1, description="number of propagation steps (H): depth of the receptive field")
     aggregator: Literal["sum", "concat", "neighbor"] = Field("sum", description="how an entity and its neighbours join")
     scaling: Literal["code", "paper"] = Field(
         "code", description='"code": π = mean(u ∘ r), v_N = mean(a e); "paper": π = u · r, v_N = Σ a e'
@@ -134,7 +136,7 @@ class KGCN(TrainedRecommender):
         self.network.eval()
         average_cold(self.network.users, self.liked)
         average_cold(self.network.user_bias, self.liked)
-        self._layers = FullLayers.build(self.item_entities, self.neighbours, self.config.hops, self.network.device)
+        self._layers = FullLayers.build(self.item_entities, self.neighbours, self.config.n_layers, self.network.device)
 
     def logits(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:
         scores = np.empty(len(users), dtype=np.float32)
@@ -216,7 +218,7 @@ class PairVectors:
     def __init__(self, model: KGCN, users: np.ndarray, items: np.ndarray, neighbours: Neighbours) -> None:
         network = model.network
         device = network.device
-        self.field = receptive_field(model.item_entities[items], neighbours, network.hops)
+        self.field = receptive_field(model.item_entities[items], neighbours, network.n_layers)
         self.users, (self.user_of,) = distinct(users, device=device)
         self.items, (self.item_of,) = distinct(items, device=device)
         entities, self.places = distinct(*self.field.levels, device=device)
@@ -272,7 +274,7 @@ class KGCNTask(GradientTask):
     def step_floats(self) -> int:
         """Numbers in the largest tensor of a step."""
         config = self.config
-        return config.batch_size * config.neighbours**config.hops * config.embedding_dim
+        return config.batch_size * config.neighbours**config.n_layers * config.embedding_dim
 
     def batches(self, epoch: int, rng: np.random.Generator) -> Iterator[GraphBatch]:
         """Yield the batches of one epoch, under neighbours drawn for it."""
@@ -310,9 +312,9 @@ class KGCNTask(GradientTask):
         """Return each pair's label as its neighbourhood tells it, its own held out (KGNN-LS): (B,) in [0, 1]."""
         values, known = zip(*(self._labels(batch, level) for level in forward.field.levels), strict=True)
         values = list(values)
-        for layer in range(self.module.hops):
+        for layer in range(self.module.n_layers):
             following = []
-            for hop in range(self.module.hops - layer):
+            for hop in range(self.module.n_layers - layer):
                 weights = forward.weights[hop]  # (B, K^h, K)
                 told = (weights * values[hop + 1].view(weights.shape)).sum(-1)  # (B, K^h)
                 following.append(torch.where(known[hop], values[hop], told))

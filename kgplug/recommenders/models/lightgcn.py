@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import ClassVar
 
 import numpy as np
@@ -32,8 +32,10 @@ class LightGCNConfig(ClickThroughConfig):
         **TrainedConfig.tuning,
         "batch_size": (8192, 16384, 32768),
         "l2": Range(1e-4, 1e-1, log=True),
-        "layers": (1, 2, 3),
+        "n_layers": (1, 2, 3),
     }
+
+    old_names: ClassVar[Mapping[str, str]] = {"layers": "n_layers"}
 
     batch_size: int = Field(16384, ge=1, description="rows a step, negatives included")
     patience: int = Field(10, ge=1, description="stop after so many epochs without a better validation figure")
@@ -43,7 +45,7 @@ class LightGCNConfig(ClickThroughConfig):
     )
     init_scale: float = Field(0.01, gt=0, description="standard deviation of the table at the start")
     bias: bool = Field(True, description="add a bias a user and a bias an item (not in the paper)")
-    layers: int = Field(2, ge=1, description="propagations; the result is the mean over them and the start")
+    n_layers: int = Field(2, ge=1, description="propagations; the result is the mean over them and the start")
 
     @classmethod
     def suited_to(cls, size: DataSize) -> dict[str, float]:
@@ -99,7 +101,7 @@ class LightGCN(PropagatedRecommender, TrainedRecommender):
 
     def propagated(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Return (users (n_users, d), items (n_items, d)) after propagation."""
-        nodes = self._graph.mean_of_layers(self.network.nodes, self.config.layers)
+        nodes = self._graph.mean_of_layers(self.network.nodes, self.config.n_layers)
         n_users = len(self.user_keys)
         return nodes[:n_users], nodes[n_users:]
 

@@ -17,7 +17,7 @@ from kgplug.data.ranking.threads import row_blocks
 from kgplug.data.sampling import TailCorrupter
 from kgplug.data.user_arrays import UserArrays
 from kgplug.recommenders.catalogue import RECOMMENDERS
-from kgplug.recommenders.click_through.config import PATIENCE_OF_FEW, KnowledgeConfig
+from kgplug.recommenders.click_through.config import PATIENCE_OF_FEW, LayeredConfig
 from kgplug.recommenders.click_through.pairs import ClickThroughData, Pairs, own_rows
 from kgplug.recommenders.click_through.recommender import TrainedRecommender
 from kgplug.recommenders.models._mkr_network import MKRNetwork
@@ -30,7 +30,7 @@ from kgplug.training.device import choose_device
 from kgplug.training.row_adam import RowAdam
 
 
-class MKRConfig(KnowledgeConfig):
+class MKRConfig(LayeredConfig):
     """Settings of MKR.
 
     What is ours: biases, the offset of the cross & compress units, and tanh. The paper's settings (with its dot
@@ -50,6 +50,8 @@ class MKRConfig(KnowledgeConfig):
         "vector_l2": Range(1e-4, 1e-1, log=True),
         "low_layers": (1, 2),
     }
+
+    removed: ClassVar[frozenset[str]] = LayeredConfig.removed | {"init_mean"}
 
     batch_size: int = Field(4096, ge=1, description="rows a step of the recommendation task, negatives included")
     kge_batch_size: int = Field(4096, ge=1, description="triples a step of the KG task")
@@ -87,10 +89,8 @@ class MKRConfig(KnowledgeConfig):
 
     @classmethod
     def of_saved(cls, settings: dict[str, Any]) -> dict[str, Any]:
-        """Return saved settings; runs of version 0.1.0 have `init_mean` instead of `offset`, and the paper's unit."""
-        if "init_mean" not in settings:
-            return settings
-        return {"offset": 0.0} | {name: value for name, value in settings.items() if name != "init_mean"}
+        """Return saved settings. Early runs have `init_mean` instead of `offset`, and the paper's unit."""
+        return super().of_saved({"offset": 0.0, **settings} if "init_mean" in settings else settings)
 
     @classmethod
     def suited_to(cls, size: DataSize) -> dict[str, float]:

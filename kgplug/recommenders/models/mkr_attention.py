@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -36,10 +36,14 @@ class MKRAttentionConfig(MKRConfig):
         **MKRConfig.tuning,
         "batch_size": (16384, 65536, 262144),
         "hidden": Range(0.2, 0.7),
-        "propagations": (1, 2, 3),
+        "n_layers": (1, 2, 3),
         "knowledge_weight": Range(0.1, 2.0),
         "neighbours": (4, 8, 16),
     }
+
+    old_names: ClassVar[Mapping[str, str]] = {"propagations": "n_layers"}
+    removed: ClassVar[frozenset[str]] = MKRConfig.removed | {"head"}
+    head: ClassVar[Literal["dot"]] = "dot"  # no setting: there is no other
 
     batch_size: int = Field(65536, ge=1, description="rows a step of the recommendation task, negatives included")
     epochs: int = Field(600, ge=1, description="at most so many times are likes hidden and predicted")
@@ -56,8 +60,7 @@ class MKRAttentionConfig(MKRConfig):
     )
     own_weight: float = Field(0.0, ge=0, description="weight of the log loss without the side term")
     kge_interval: int = Field(1, ge=1, description="t: recommendation steps to one KG step (Algorithm 1)")
-    head: Literal["dot"] = Field("dot", description="how user and item vectors give a score")
-    propagations: int = Field(2, ge=0, description="over likes and knowledge; 0: a user or an item is its own row")
+    n_layers: int = Field(2, ge=0, description="over likes and knowledge; 0: a user or an item is its own row")
     hidden: float = Field(0.5, gt=0, lt=1, description="share of the likes that an epoch hides and predicts")
     knowledge_weight: float = Field(0.5, ge=0, description="weight of a KG edge in a propagation; a like has 1")
     neighbours: int = Field(8, ge=0, description="K: sampled neighbours that an item attends to; 0: none")
@@ -106,7 +109,7 @@ class AttentionNetwork(MKRNetwork):
     def __init__(self, shape: MKRAttentionConfig, *, n_relations: int, **rest: object) -> None:
         super().__init__(shape, n_relations=n_relations, **rest)  # type: ignore[arg-type]
         dim = shape.embedding_dim
-        self.propagations = shape.propagations
+        self.n_layers = shape.n_layers
         self.attention_relations = nn.Parameter(torch.zeros(n_relations + 1, dim))
         self.scale = nn.Parameter(torch.ones(1))
 
@@ -123,7 +126,7 @@ class AttentionNetwork(MKRNetwork):
 
     def propagated(self, graph: Propagation) -> tuple[torch.Tensor, torch.Tensor]:
         """Return (u, e) after propagation over a graph: (n_users, d), (n_entities, d)."""
-        nodes = graph.mean_of_layers(torch.cat([self.users, self.entities]), self.propagations)
+        nodes = graph.mean_of_layers(torch.cat([self.users, self.entities]), self.n_layers)
         users, entities = nodes.split([len(self.users), len(self.entities)])
         return self.scale * users, entities
 

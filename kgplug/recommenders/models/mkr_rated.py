@@ -32,6 +32,8 @@ class MKRRatedConfig(MKRConfig):
     The paper: ratings from 1 to 5, a like from 4 on (`like_threshold=4` of the interactions), 80 : 20 parts, 10 runs.
     """
 
+    removed: ClassVar[frozenset[str]] = MKRConfig.removed | {"exclude_low_rated"}
+    exclude_low_rated: ClassVar[bool] = True  # no setting: negatives are not drawn
     rating_middle: float | None = Field(
         None, description="rating that says neither yes nor no; None: half a point below the least rating of a like"
     )

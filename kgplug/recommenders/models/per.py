@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 import numpy as np
@@ -30,9 +31,11 @@ class PERConfig(ModelConfig):
 
     tuning: ClassVar[Space] = {"embedding_dim": (5, 10, 20, 40), "neighbours": Range(20, 400, log=True)}
 
+    old_names: ClassVar[Mapping[str, str]] = {"iterations": "epochs"}
+
     embedding_dim: int = Field(20, ge=1, description="length of a vector, for each meta-path")
     neighbours: int = Field(100, ge=1, description="similar items kept for each item along a meta-path")
-    iterations: int = Field(60, ge=1, description="updates of each factorisation")
+    epochs: int = Field(60, ge=1, description="updates of each factorisation")
     l2: float = Field(1e-3, ge=0, description="weight of the squared norm of the paths' weights")
 
 
@@ -62,7 +65,7 @@ class PER(FactorRecommender):
             if similar.nnz == 0:
                 continue
             p, q = factorise(
-                likes.matrix(), similar, dim=self.config.embedding_dim, iterations=self.config.iterations, rng=rng
+                likes.matrix(), similar, dim=self.config.embedding_dim, iterations=self.config.epochs, rng=rng
             )
             size = np.sqrt(np.square(np.einsum("nd,nd->n", p[likes.users], q[likes.items])).mean())
             names, users, items = [*names, str(name)], [*users, p / (size + _TINY)], [*items, q]

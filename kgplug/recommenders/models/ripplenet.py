@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -16,10 +17,10 @@ from torch.nn import functional
 from kgplug.data.interactions import Interactions
 from kgplug.data.user_arrays import UserArrays
 from kgplug.recommenders.catalogue import RECOMMENDERS
-from kgplug.recommenders.click_through.config import KnowledgeConfig
+from kgplug.recommenders.click_through.config import LayeredConfig
 from kgplug.recommenders.click_through.pairs import Pairs, own_rows
 from kgplug.recommenders.click_through.recommender import TrainedRecommender
-from kgplug.recommenders.click_through.tasks import ClickThroughTask, PairNetwork, pair_logits
+from kgplug.recommenders.click_through.tasks import LayeredTask, PairNetwork, pair_logits
 from kgplug.recommenders.models._ripple_memories import both_ways, grouped, sample_memories
 from kgplug.recommenders.parts.layers import distinct, lookup, normal_table, row_penalty, squared_norm
 from kgplug.recommenders.training_data import TrainingData
@@ -31,13 +32,13 @@ BLOCK_FLOATS = 4_000_000  # numbers in the largest tensor of ranking
 HIDDEN = -1e9  # logit of a memory that is left out
 
 
-class RippleNetConfig(KnowledgeConfig):
+class RippleNetConfig(LayeredConfig):
     """Settings of RippleNet.
 
     The paper's settings (with `bias=False`, `hide_target=False`, batch_size 1024 and
     memory_size 32; its L2 is a sum over the batch where ours is a mean over its pairs):
 
-    | set           | embedding_dim | n_hops | kge_weight | l2   | learning_rate |
+    | set           | embedding_dim | n_layers | kge_weight | l2   | learning_rate |
     |---------------|---------------|--------|------------|------|---------------|
     | MovieLens-1M  | 16            | 2      | 0.01       | 1e-7 | 2e-2          |
     | Book-Crossing | 4             | 2      | 0.01       | 1e-5 | 1e-3          |
@@ -47,12 +48,14 @@ class RippleNetConfig(KnowledgeConfig):
         **TrainedConfig.tuning,
         "l2": Range(1e-4, 1e-1, log=True),
         "kge_weight": Range(1e-3, 1.0, log=True),
-        "n_hops": (1, 2, 3),
+        "n_layers": (1, 2, 3),
     }
+
+    old_names: ClassVar[Mapping[str, str]] = {"n_hops": "n_layers"}
 
     learning_rate: float = Field(1e-2, gt=0, description="of Adam; 2e-3 if sparse and few")
     l2: float = Field(1e-2, ge=0, description="weight of the squared norms of the batch's rows; strong by design")
-    n_hops: int = Field(2, ge=1, description="H: how far likes spread")
+    n_layers: int = Field(2, ge=1, description="H: how far likes spread")
     memory_size: int = Field(32, ge=1, description="triples kept for each user and hop")
     kge_weight: float = Field(1e-2, ge=0, description="weight of the truth of the memories' triples")
     update: Literal["replace", "plus", "replace_transform", "plus_transform"] = Field(
@@ -226,7 +229,7 @@ class RippleNetwork(PairNetwork):
             (g, n).
         """
         known, answers = ripples.known[users, :, None].to(v.dtype), []
-        for hop in range(self.config.n_hops):
+        for hop in range(self.config.n_layers):
             rotated = functional.embedding(ripples.pair_of[users, hop], ripples.rotated)  # (g, M, d)
             tails = functional.embedding(ripples.tail_of[users, hop], ripples.tails)
             logits = v @ rotated.transpose(1, 2)  # (g, n, M)
@@ -245,7 +248,7 @@ class RippleNetwork(PairNetwork):
         return (v * user).sum(2)
 
 
-class RippleTask(ClickThroughTask):
+class RippleTask(LayeredTask):
     """Trains RippleNet: the click-through loss, less the truth of the memories' triples (eq. 13)."""
 
     module: RippleNetwork
@@ -286,7 +289,7 @@ class RippleNet(TrainedRecommender):
             data.interactions.likes(),
             item_entities,
             triples,
-            n_hops=config.n_hops,
+            n_layers=config.n_layers,
             size=config.memory_size,
             rng=np.random.default_rng(data.seed),
         )
@@ -325,7 +328,7 @@ class RippleNet(TrainedRecommender):
             Interactions.from_arrays(newcomers.astype(object), self.item_keys, users, items),
             network.item_entities,
             network.triples if (network.memories >= 0).any() else network.triples[:0],  # else one that is never used
-            n_hops=config.n_hops,
+            n_layers=config.n_layers,
             size=config.memory_size,
             rng=np.random.default_rng(self.seed),
         )
@@ -338,7 +341,7 @@ class RippleNet(TrainedRecommender):
         scores = np.empty((len(users), n_items), dtype=np.float32)
         entity_rows = torch.from_numpy(network.item_entities).to(network.device)
         width = max(self.config.embedding_dim, self.config.memory_size)
-        rows = max(1, BLOCK_FLOATS // (width * max(n_items, self.config.n_hops * self.config.memory_size)))
+        rows = max(1, BLOCK_FLOATS // (width * max(n_items, self.config.n_layers * self.config.memory_size)))
         step = max(1, BLOCK_FLOATS // (width * rows))
         for start in range(0, len(users), rows):
             part, places = np.unique(users[start : start + rows], return_inverse=True)

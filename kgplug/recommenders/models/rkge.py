@@ -15,10 +15,10 @@ from torch.nn import functional
 
 from kgplug.data.user_arrays import UserArrays
 from kgplug.recommenders.catalogue import RECOMMENDERS
-from kgplug.recommenders.click_through.config import KnowledgeConfig
+from kgplug.recommenders.click_through.config import LayeredConfig
 from kgplug.recommenders.click_through.pairs import Pairs, own_rows
 from kgplug.recommenders.click_through.recommender import TrainedRecommender
-from kgplug.recommenders.click_through.tasks import ClickThroughTask, PairNetwork, pair_logits
+from kgplug.recommenders.click_through.tasks import ClickThroughTask, LayeredTask, PairNetwork, pair_logits
 from kgplug.recommenders.models._rkge_paths import Paths, PathSampler
 from kgplug.recommenders.parts.layers import distinct, lookup, normal_table, row_penalty, xavier_linear
 from kgplug.recommenders.training_data import TrainingData
@@ -29,7 +29,7 @@ RANKED_PAIRS = 32_768  # pairs whose paths are held at a time in ranking
 NODES = 4  # of a path: user, liked item, entity, item
 
 
-class RKGEConfig(KnowledgeConfig):
+class RKGEConfig(LayeredConfig):
     """Settings of RKGE.
 
     The authors' (and `bias=False`): embedding_dim 10, hidden_dim 16, 5 paths a pair.
@@ -124,7 +124,7 @@ class RKGENetwork(PairNetwork):
         return led, padded.index_put((place, slots), states).amax(1)
 
 
-class RKGETask(ClickThroughTask):
+class RKGETask(LayeredTask):
     """Trains RKGE: new paths are drawn for every pair of every epoch."""
 
     module: RKGENetwork
