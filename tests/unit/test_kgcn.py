@@ -133,9 +133,9 @@ def test_scores_and_loss_equal_the_equations(settings, backend):
 
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("n_layers", [1, 2])
-def test_label_smoothness_equals_its_definition(hops, backend):
+def test_label_smoothness_equals_its_definition(n_layers, backend):
     interactions, _ = tiny()
-    smooth = {"n_layers": hops, "backend": backend, "ls_weight": 0.8}
+    smooth = {"n_layers": n_layers, "backend": backend, "ls_weight": 0.8}
     model = stirred(**smooth)
     task = KGCNTask(model, ClickThroughData(interactions, None, seed=0))
     batch = next(iter(task.batches(0, np.random.default_rng(4))))
@@ -148,7 +148,7 @@ def test_label_smoothness_equals_its_definition(hops, backend):
     pairs = batch.pairs
     for u, i, y in zip(pairs.users, pairs.items, pairs.labels, strict=True):
         own = model.item_entities[i]
-        p = min(max(literal.label(u, own, hops, known, own), 1e-6), 1 - 1e-6)
+        p = min(max(literal.label(u, own, n_layers, known, own), 1e-6), 1 - 1e-6)
         loss -= 0.8 * math.log(p if y else 1 - p) / len(pairs)
     with_labels = task.loss(batch).item()
     task.config = task.config.model_copy(update={"ls_weight": 0.0})

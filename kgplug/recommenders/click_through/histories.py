@@ -18,8 +18,8 @@ from kgplug.recommenders.parts.pretrained import item_entities
 class PretrainedConfig(LayeredConfig):
     """Settings of a model over x = [one-hot u; one-hot i; pretrained(i); mean pretrained(likes of u)]."""
 
-    embedding: str = Field("TransR", description="a PyKEEN model to train on the triples, or a run of one")
-    embedding_settings: dict[str, JsonValue] = Field({}, description="settings of the model that is trained")
+    embedding: str = Field("TransR", description="PyKEEN model to train on the triples, or a run of one")
+    embedding_settings: dict[str, JsonValue] = Field({}, description="settings of that PyKEEN model")
 
 
 class ItemFeatures(nn.Module):

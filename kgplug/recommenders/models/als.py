@@ -29,11 +29,13 @@ class ALSConfig(ModelConfig):
     }
 
     embedding_dim: int = Field(64, ge=1, description="length of a vector")
-    epochs: int = Field(15, ge=1, description="times that users and items are solved in turn")
+    epochs: int = Field(15, ge=1, description="number of times that all users, then all items are solved")
     l2: float = Field(
-        100.0, ge=0, description="λ, weight of the squared norms of the vectors; unless set, less where it would be all"
+        100.0,
+        ge=0,
+        description="weight of the squared norms of the vectors (λ); if not set, lowered where vectors would be zero",
     )
-    confidence: float = Field(20.0, gt=0, description="c of a like; a pair without one has 1 (the paper: 1 + α)")
+    confidence: float = Field(20.0, gt=0, description="confidence c of a like; other pairs have 1 (the paper: 1 + α)")
 
 
 class ALS(FactorRecommender):

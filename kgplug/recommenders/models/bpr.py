@@ -29,7 +29,7 @@ class BPRConfig(ClickThroughConfig):
 
     tuning: ClassVar[Space] = {**TrainedConfig.tuning, "l2": Range(1e-4, 1e-1, log=True)}
 
-    l2: float = Field(3e-2, ge=0, description="weight of the squared norms of the batch's rows")
+    l2: float = Field(3e-2, ge=0, description="weight of the squared norms of the batch's vectors")
 
 
 @dataclass(frozen=True, eq=False)

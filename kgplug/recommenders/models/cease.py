@@ -31,15 +31,17 @@ class CEASEConfig(EASEConfig):
         "discount": Range(0.0, 0.3),
     }
 
-    dropout: float = Field(0.4, ge=0, lt=1, description="share of a user's likes dropped while learning the others")
+    dropout: float = Field(0.4, ge=0, lt=1, description="fraction of a user's likes dropped in training")
     knowledge_weight: float = Field(
-        2.5, ge=0, description="weight of a KG feature, as against that of a mean like; 0 leaves the KG out"
+        2.5, ge=0, description="weight of a KG feature relative to the mean weight of a like; 0: no KG"
     )
     l2_power: ItemPower = 0.3
     discount: Discount = 0.1
     rating_weight: RatingWeight = 0.15
     popularity: float = Field(
-        0.0, ge=0, description="weight of log1p(likes of the item) in the score; who likes little is told what is liked"
+        0.0,
+        ge=0,
+        description="weight of log1p(likes of the item) in the score; recommends popular items to users with few likes",
     )
 
     @classmethod

@@ -21,16 +21,18 @@ class CKCFRelationalConfig(CKCFConfig):
     their rarity, gave no more.
     """
 
-    hot_exponent: float = Field(0.2, ge=0, le=1, description="of the product of both items' users; CKCF has 0.5")
+    hot_exponent: float = Field(
+        0.2, ge=0, le=1, description="exponent of the product of both items' numbers of users; CKCF has 0.5"
+    )
     cold_boost: Literal["printed", "midpoint", "none"] = Field(
-        "none", description='similarities to new items that are raised, see CKCF, which has "printed"'
+        "none", description='which similarities to new items are raised; see CKCF, which has "printed"'
     )
-    cf_share: float = Field(0.7, ge=0, le=1, description="of collaborative filtering; CKCF has 0.5")
+    cf_share: float = Field(0.7, ge=0, le=1, description="weight of collaborative filtering; CKCF has 0.5")
     compare: Literal["relations", "mean", "own"] = Field(
-        "relations", description="one vector a relation of the item, one for all of them, or the item's own (CKCF)"
+        "relations", description="vectors to compare: one per relation of the item, their sum, or the item's own (CKCF)"
     )
-    translate: bool = Field(True, description="a neighbour t by relation r counts as t − r; else as t")
-    relations: int = Field(16, ge=1, description="directed relations that are compared, the most items' first")
+    translate: bool = Field(True, description="whether a neighbour t by relation r counts as t − r; False: as t")
+    relations: int = Field(16, ge=1, description="number of directed relations to compare, those of most items first")
 
 
 class CKCFRelational(CKCF):

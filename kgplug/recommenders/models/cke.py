@@ -38,13 +38,17 @@ class CKEConfig(KnowledgeConfig):
         "kge_weight": Range(1e-2, 1.0, log=True),
     }
 
-    batch_size: int = Field(4096, ge=1, description="rows a step, negatives included")
-    kge_batch_size: int = Field(2048, ge=1, description="triples a step")
-    kge_weight: float = Field(1.0, ge=0, description="weight of the knowledge graph's part; 0 leaves it out")
-    l2: float = Field(3e-2, ge=0, description="weight of the squared norms of the batch's rows; 0.1 on sparse data")
-    patience: int = Field(10, ge=1, description="epochs without a better validation figure; 20 on sparse data")
-    learning_rate: float = Field(1e-2, gt=0, description="of Adam; 0.02 on sparse data")
-    loss: Literal["bpr", "bce"] = Field("bpr", description='"bpr" (the paper), or log loss, which gives probabilities')
+    batch_size: int = Field(4096, ge=1, description="number of rows per step, negatives included")
+    kge_batch_size: int = Field(2048, ge=1, description="number of triples per step")
+    kge_weight: float = Field(1.0, ge=0, description="weight of the KG loss; 0: no KG")
+    l2: float = Field(3e-2, ge=0, description="weight of the squared norms of the batch's vectors; 0.1 on sparse data")
+    patience: int = Field(
+        10, ge=1, description="epochs without a better validation metric to stop after; 20 on sparse data"
+    )
+    learning_rate: float = Field(1e-2, gt=0, description="learning rate of Adam; 0.02 on sparse data")
+    loss: Literal["bpr", "bce"] = Field(
+        "bpr", description='loss: "bpr" (the paper), or log loss, which gives probabilities'
+    )
 
     @classmethod
     def suited_to(cls, size: DataSize) -> dict[str, float]:

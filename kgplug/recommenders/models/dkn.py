@@ -40,17 +40,19 @@ class DKNConfig(PretrainedConfig):
 
     old_names: ClassVar[Mapping[str, str]] = {"hidden": "hidden_dim"}
 
-    embedding_dim: int = Field(32, ge=1, description="length of a word's vector")
-    embedding: str = Field("TransD", description="a PyKEEN model to train on the triples, or a run of one")
-    context: bool = Field(True, description="a third channel: the mean vector of the entity's neighbours")
-    title_words: int = Field(10, ge=1, description="words read of a title")
-    widths: tuple[int, ...] = Field((1, 2), min_length=1, description="words that a filter spans")
-    filters: int = Field(128, ge=1, description="filters of each width")
-    history: int = Field(30, ge=1, description="likes of a user that are compared with a candidate")
-    attention: Literal["dot", "dnn"] = Field("dot", description="how a like and a candidate compare")
-    head: Literal["dot", "dnn"] = Field("dot", description="how a user and a candidate give a score")
-    hidden_dim: int = Field(64, ge=1, description="width of the networks of attention and head")
-    learning_rate: float = Field(2e-3, gt=0, description="of Adam")
+    embedding_dim: int = Field(32, ge=1, description="length of a word vector")
+    embedding: str = Field("TransD", description="PyKEEN model to train on the triples, or a run of one")
+    context: bool = Field(
+        True, description="whether to add a third channel: the mean vector of the entity's neighbours"
+    )
+    title_words: int = Field(10, ge=1, description="maximum number of words per title")
+    widths: tuple[int, ...] = Field((1, 2), min_length=1, description="numbers of words that a filter spans")
+    filters: int = Field(128, ge=1, description="number of filters per width")
+    history: int = Field(30, ge=1, description="maximum number of likes per user that are compared with a candidate")
+    attention: Literal["dot", "dnn"] = Field("dot", description="comparison of a like with a candidate")
+    head: Literal["dot", "dnn"] = Field("dot", description="score function of a user and a candidate")
+    hidden_dim: int = Field(64, ge=1, description="width of the hidden layers of attention and head")
+    learning_rate: float = Field(2e-3, gt=0, description="learning rate of Adam")
     l2: float = Field(1e-3, ge=0, description="weight of the mean squared norm of the batch's item vectors")
 
 

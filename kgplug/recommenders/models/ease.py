@@ -28,16 +28,16 @@ _L2 = 500.0  # of users who count 1; measured, see EASEConfig
 
 
 ItemPower = Annotated[float, Field(
-    ge=0, le=1, description="an item's λ grows with its own Gram value to this power, and is as large on the mean "
-    "item; 0: all alike",
+    ge=0, le=1,
+    description="exponent of an item's Gram value in its λ, relative to the mean item; 0: equal λ",
 )]  # fmt: skip
 Discount = Annotated[float, Field(
-    ge=0, le=1, description="an item's score is divided by its Gram value to this power, which makes room for the less "
-    "liked; 0: none",
+    ge=0, le=1,
+    description="exponent of the Gram value that divides an item's score, in favour of less popular items; 0: none",
 )]  # fmt: skip
 RatingWeight = Annotated[float, Field(
-    ge=0, le=0.3, description="how much more a like counts for each standard deviation of its rating above the mean, "
-    "where likes have ratings; 0: all alike",
+    ge=0, le=0.3,
+    description="extra weight of a like per standard deviation of its rating above the mean; 0: equal weights",
 )]  # fmt: skip
 
 
@@ -54,12 +54,17 @@ class EASEConfig(ModelConfig):
 
     tuning: ClassVar[Space] = {"l2": Range(5.0, 2000.0, log=True), "user_power": Range(0.0, 1.0)}
 
-    l2: float | None = Field(None, gt=0, description="λ; by default 500 times the mean weight of a like")
+    l2: float | None = Field(
+        None, gt=0, description="weight λ of the squared norms; by default 500 times the mean weight of a like"
+    )
     dropout: float = Field(
-        0.0, ge=0, lt=1, description="share of a user's likes dropped while learning the others (EDLAE); 0: the paper"
+        0.0, ge=0, lt=1, description="fraction of a user's likes dropped in training (EDLAE); 0: the paper"
     )
     user_power: float = Field(
-        0.5, ge=0, le=1, description="a user counts 1 / likes^user_power while learning; 0 (the paper): all alike"
+        0.5,
+        ge=0,
+        le=1,
+        description="exponent of a user's weight 1 / likes^user_power in training; 0 (the paper): equal weights",
     )
     l2_power: ItemPower = 0.0
     discount: Discount = 0.0

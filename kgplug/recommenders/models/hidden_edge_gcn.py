@@ -40,19 +40,21 @@ class HiddenEdgeGCNConfig(ClickThroughConfig):
 
     old_names: ClassVar[Mapping[str, str]] = {"layers": "n_layers"}
 
-    batch_size: int = Field(65536, ge=1, description="rows a step, negatives included")
-    epochs: int = Field(600, ge=1, description="at most so many times are likes hidden and predicted")
-    patience: int = Field(30, ge=1, description="stop after so many epochs without a better validation figure")
-    learning_rate: float = Field(3e-3, gt=0, description="of Adam; 0.01 on sparse data")
-    side: bool = Field(True, description="add what counts of likes and the KG profile of the user's likes say")
-    side_learning_rate: float = Field(1e-1, gt=0, description="of Adam for the networks on counts")
-    l2: float = Field(5e-3, ge=0, description="weight of the squared norms of the propagated vectors of the batch")
+    batch_size: int = Field(65536, ge=1, description="number of rows per step, negatives included")
+    epochs: int = Field(600, ge=1, description="maximum number of epochs; each hides some likes and predicts them")
+    patience: int = Field(30, ge=1, description="number of epochs without a better validation metric to stop after")
+    learning_rate: float = Field(3e-3, gt=0, description="learning rate of Adam; 0.01 on sparse data")
+    side: bool = Field(True, description="whether to add the side term: counts of likes, and the KG profile")
+    side_learning_rate: float = Field(1e-1, gt=0, description="learning rate of the side term")
+    l2: float = Field(5e-3, ge=0, description="weight of the squared norms of the batch's propagated vectors")
     entity_l2: float = Field(1e-3, ge=0, description="weight of the mean squared norm of all entities")
     bias_l2: float = Field(1.0, ge=0, description="weight of the squared item biases of the batch")
-    init_scale: float = Field(0.01, gt=0, description="standard deviation of the tables at the start")
-    n_layers: int = Field(2, ge=1, description="propagations; the result is the mean over them and the start")
-    hidden: float = Field(0.5, gt=0, lt=1, description="share of the likes that an epoch hides and predicts")
-    knowledge_weight: float = Field(0.5, ge=0, description="weight of a KG edge; a like has 1; 0 leaves the KG out")
+    init_scale: float = Field(0.01, gt=0, description="standard deviation of the initial vectors")
+    n_layers: int = Field(
+        2, ge=1, description="number of propagation steps; the result is the mean over all steps and the input"
+    )
+    hidden: float = Field(0.5, gt=0, lt=1, description="fraction of the likes that an epoch hides and predicts")
+    knowledge_weight: float = Field(0.5, ge=0, description="weight of a KG edge; a like has 1; 0: no KG")
 
     @classmethod
     def suited_to(cls, size: DataSize) -> dict[str, float]:

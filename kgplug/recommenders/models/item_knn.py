@@ -22,8 +22,8 @@ class ItemKNNConfig(ModelConfig):
 
     tuning: ClassVar[Space] = {"similarity": ("bm25", "tfidf", "cosine"), "neighbours": Range(10, 400, log=True)}
 
-    similarity: Literal["bm25", "tfidf", "cosine"] = Field("bm25", description="how the users of two items compare")
-    neighbours: int = Field(100, ge=1, description="similar items kept for each item")
+    similarity: Literal["bm25", "tfidf", "cosine"] = Field("bm25", description="similarity of two items by their users")
+    neighbours: int = Field(100, ge=1, description="number of similar items per item")
 
 
 class ItemKNN(SimilarityRecommender):

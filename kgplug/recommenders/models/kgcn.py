@@ -60,20 +60,26 @@ class KGCNConfig(LayeredConfig):
 
     old_names: ClassVar[Mapping[str, str]] = {"hops": "n_layers"}
 
-    batch_size: int = Field(4096, ge=1, description="rows a step, negatives included")
-    learning_rate: float = Field(1e-2, gt=0, description="of Adam; 2e-3 if sparse and few")
-    l2: float = Field(1e-3, ge=0, description="weight of the squared norms of the batch's rows")
-    vector_l2: float = Field(2e-2, ge=0, description="weight of the squared norms of the vectors that are multiplied")
-    neighbours: int = Field(8, ge=1, description="K: sampled neighbours an entity")
+    batch_size: int = Field(4096, ge=1, description="number of rows per step, negatives included")
+    learning_rate: float = Field(1e-2, gt=0, description="learning rate of Adam; 2e-3 on sparse and small data")
+    l2: float = Field(1e-3, ge=0, description="weight of the squared norms of the batch's vectors")
+    vector_l2: float = Field(
+        2e-2, ge=0, description="weight of the squared norms of the two vectors in the dot product"
+    )
+    neighbours: int = Field(8, ge=1, description="number of sampled neighbours per entity (K)")
     n_layers: int = Field(1, ge=1, description="number of propagation steps (H): depth of the receptive field")
-    aggregator: Literal["sum", "concat", "neighbor"] = Field("sum", description="how an entity and its neighbours join")
+    aggregator: Literal["sum", "concat", "neighbor"] = Field(
+        "sum", description="aggregator of an entity and its neighbours"
+    )
     scaling: Literal["code", "paper"] = Field(
-        "code", description='"code": π = mean(u ∘ r), v_N = mean(a e); "paper": π = u · r, v_N = Σ a e'
+        "code", description='scale: "code" has π = mean(u ∘ r), v_N = mean(a e); "paper" has π = u · r, v_N = Σ a e'
     )
     ls_weight: float = Field(0.0, ge=0, description="weight of label smoothness (KGNN-LS)")
-    resample: bool = Field(True, description="draw new neighbours each epoch; False keeps one draw")
-    bias: bool = Field(True, description="add a bias a user, a bias an item and one for all (not in the paper)")
-    backend: Literal["auto", "dgl", "torch"] = Field("auto", description='"dgl", "torch", or the quickest of both')
+    resample: bool = Field(True, description="whether to sample new neighbours each epoch; False: one sample for all")
+    bias: bool = Field(True, description="whether to add user, item and global biases (not in the paper)")
+    backend: Literal["auto", "dgl", "torch"] = Field(
+        "auto", description='library for sums over neighbours: "dgl", "torch", or the faster one'
+    )
 
     @classmethod
     def suited_to(cls, size: DataSize) -> dict[str, float]:

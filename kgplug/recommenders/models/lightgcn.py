@@ -37,15 +37,19 @@ class LightGCNConfig(ClickThroughConfig):
 
     old_names: ClassVar[Mapping[str, str]] = {"layers": "n_layers"}
 
-    batch_size: int = Field(16384, ge=1, description="rows a step, negatives included")
-    patience: int = Field(10, ge=1, description="stop after so many epochs without a better validation figure")
-    epochs: int = Field(300, ge=1, description="at most so many passes over the training likes")
+    batch_size: int = Field(16384, ge=1, description="number of rows per step, negatives included")
+    patience: int = Field(10, ge=1, description="number of epochs without a better validation metric to stop after")
+    epochs: int = Field(300, ge=1, description="maximum number of epochs")
     l2: float = Field(
-        1e-3, ge=0, description="weight of the squared norms of the batch's rows before propagation; 0.1 on sparse data"
+        1e-3,
+        ge=0,
+        description="weight of the squared norms of the batch's vectors before propagation; 0.1 on sparse data",
     )
-    init_scale: float = Field(0.01, gt=0, description="standard deviation of the table at the start")
-    bias: bool = Field(True, description="add a bias a user and a bias an item (not in the paper)")
-    n_layers: int = Field(2, ge=1, description="propagations; the result is the mean over them and the start")
+    init_scale: float = Field(0.01, gt=0, description="standard deviation of the initial vectors")
+    bias: bool = Field(True, description="whether to add user and item biases (not in the paper)")
+    n_layers: int = Field(
+        2, ge=1, description="number of propagation steps; the result is the mean over all steps and the input"
+    )
 
     @classmethod
     def suited_to(cls, size: DataSize) -> dict[str, float]:

@@ -27,8 +27,8 @@ class MFConfig(ClickThroughConfig):
 
     tuning: ClassVar[Space] = {**TrainedConfig.tuning, "l2": Range(1e-4, 1e-1, log=True)}
 
-    l2: float = Field(2e-2, ge=0, description="weight of the squared norms of the batch's rows; 0.05 on sparse data")
-    init_scale: float = Field(0.01, gt=0, description="standard deviation of the tables at the start")
+    l2: float = Field(2e-2, ge=0, description="weight of the squared norms of the batch's vectors; 0.05 on sparse data")
+    init_scale: float = Field(0.01, gt=0, description="standard deviation of the initial vectors")
 
     @classmethod
     def suited_to(cls, size: DataSize) -> dict[str, float]:

@@ -53,39 +53,52 @@ class MKRConfig(LayeredConfig):
 
     removed: ClassVar[frozenset[str]] = LayeredConfig.removed | {"init_mean"}
 
-    batch_size: int = Field(4096, ge=1, description="rows a step of the recommendation task, negatives included")
-    kge_batch_size: int = Field(4096, ge=1, description="triples a step of the KG task")
-    learning_rate: float = Field(5e-3, gt=0, description="learning rate of the recommendation task's Adam")
-    kge_learning_rate: float = Field(3e-3, gt=0, description="of the KG task's Adam")
-    l2: float = Field(1e-4, ge=0, description="weight of the squared norms of the batch's rows (λ2)")
-    vector_l2: float = Field(1e-2, ge=0, description="weight of ‖u_L‖² + ‖v_L‖², what the towers give; 0.05 if sparse")
-    low_layers: int = Field(1, ge=1, description="L: cross & compress units, user and relation layers")
-    high_layers: int = Field(1, ge=1, description="H: layers of the KG task's prediction and of the MLP head")
+    batch_size: int = Field(4096, ge=1, description="number of rows per recommendation step, negatives included")
+    kge_batch_size: int = Field(4096, ge=1, description="number of triples per KG step")
+    learning_rate: float = Field(5e-3, gt=0, description="learning rate of the recommendation task")
+    kge_learning_rate: float = Field(3e-3, gt=0, description="learning rate of the KG task")
+    l2: float = Field(1e-4, ge=0, description="weight of the squared norms of the batch's vectors (λ2)")
+    vector_l2: float = Field(
+        1e-2, ge=0, description="weight of ‖u_L‖² + ‖v_L‖², the towers' outputs; 0.05 on sparse data"
+    )
+    low_layers: int = Field(
+        1, ge=1, description="number of cross & compress units, user layers and relation layers (L)"
+    )
+    high_layers: int = Field(
+        1, ge=1, description="number of layers of the KG task's prediction and of the MLP head (H)"
+    )
     kge_interval: int = Field(
-        3, ge=1, description="t: recommendation steps to one KG step (Algorithm 1), see kge_turns"
+        3, ge=1, description="number of recommendation steps per KG step (t, Algorithm 1); see kge_turns"
     )
     kge_turns: Literal["steps", "epochs"] = Field(
-        "steps", description="the KG task has a step every t steps (the paper), or a pass every t epochs (its code)"
+        "steps",
+        description="unit of kge_interval: a KG step every t steps (the paper), or a pass every t epochs (its code)",
     )
     kge_layers: Literal["relation", "tail"] = Field(
-        "relation", description="what goes through L layers in the KG task: relations (the paper) or tails (its code)"
+        "relation", description="input of the KG task's L layers: relations (the paper) or tails (its code)"
     )
-    kge_weight: float = Field(1.0, ge=0, description="λ1: weight of the KG task; 0 leaves it out")
-    head: Literal["dot", "mlp"] = Field("dot", description="how user and item vectors give a score")
-    bias: bool = Field(True, description="add a bias a user, a bias an item and one for all (not in the paper)")
+    kge_weight: float = Field(1.0, ge=0, description="weight of the KG task (λ1); 0: no KG task")
+    head: Literal["dot", "mlp"] = Field(
+        "dot", description="score function of user and item vectors: dot product or MLP"
+    )
+    bias: bool = Field(True, description="whether to add user, item and global biases (not in the paper)")
     activation: Literal["tanh", "leaky_relu", "relu"] = Field(
-        "tanh", description="activation of dense layers; the user vectors of a ReLU have one sign, which slows learning"
+        "tanh", description="activation of dense layers; ReLU gives user vectors one sign, which slows learning"
     )
     offset: float = Field(
-        1.0, ge=0, description="added to the inputs of a cross & compress unit and subtracted again; 0: the paper's"
+        1.0,
+        ge=0,
+        description="number added to the inputs of a cross & compress unit, then subtracted; 0: the paper",
     )
-    init_scale: float = Field(0.03, gt=0, description="standard deviation of the tables at the start")
+    init_scale: float = Field(0.03, gt=0, description="standard deviation of the initial vectors")
     own_weight: float = Field(
         1.0,
         ge=0,
-        description="weight of the log loss without the side term: the towers also learn what the side term explains",
+        description="weight of the log loss without the side term; the towers also learn what that explains",
     )
-    orient_items: bool = Field(True, description="turn triples whose only item is the tail, so that it is the head")
+    orient_items: bool = Field(
+        True, description="whether to reverse triples whose only item is the tail, so that the item is the head"
+    )
 
     @classmethod
     def of_saved(cls, settings: dict[str, Any]) -> dict[str, Any]:

@@ -45,28 +45,34 @@ class MKRAttentionConfig(MKRConfig):
     removed: ClassVar[frozenset[str]] = MKRConfig.removed | {"head"}
     head: ClassVar[Literal["dot"]] = "dot"  # no setting: there is no other
 
-    batch_size: int = Field(65536, ge=1, description="rows a step of the recommendation task, negatives included")
-    epochs: int = Field(600, ge=1, description="at most so many times are likes hidden and predicted")
-    patience: int = Field(30, ge=1, description="stop after so many epochs without a better validation figure")
-    learning_rate: float = Field(3e-3, gt=0, description="of the recommendation task's Adam; 0.01 if sparse")
-    l2: float = Field(1e-4, ge=0, description="weight of the squared norms of the rows of a KG step (λ2)")
-    vector_l2: float = Field(5e-3, ge=0, description="weight of ‖u‖² + ‖v_L‖², a pair's vectors; 0.05 if sparse")
-    bias_l2: float = Field(1.0, ge=0, description="weight of the squared biases of the batch's users and items")
+    batch_size: int = Field(65536, ge=1, description="number of rows per recommendation step, negatives included")
+    epochs: int = Field(600, ge=1, description="maximum number of epochs; each hides some likes and predicts them")
+    patience: int = Field(30, ge=1, description="number of epochs without a better validation metric to stop after")
+    learning_rate: float = Field(
+        3e-3, gt=0, description="learning rate of the recommendation task; 0.01 on sparse data"
+    )
+    l2: float = Field(1e-4, ge=0, description="weight of the squared norms of the vectors in a KG step (λ2)")
+    vector_l2: float = Field(
+        5e-3, ge=0, description="weight of ‖u‖² + ‖v_L‖², the two vectors in the dot product; 0.05 on sparse data"
+    )
+    bias_l2: float = Field(1.0, ge=0, description="weight of the squared user and item biases of the batch")
     init_scale: float = Field(
-        0.01, gt=0, description="standard deviation of the tables at the start; without the side term 0.1 learns sooner"
+        0.01, gt=0, description="standard deviation of the initial vectors; without the side term 0.1 learns faster"
     )
     activation: Literal["tanh", "leaky_relu", "relu"] = Field(
         "leaky_relu", description="activation of the KG task's dense layers"
     )
     own_weight: float = Field(0.0, ge=0, description="weight of the log loss without the side term")
-    kge_interval: int = Field(1, ge=1, description="t: recommendation steps to one KG step (Algorithm 1)")
-    n_layers: int = Field(2, ge=0, description="over likes and knowledge; 0: a user or an item is its own row")
-    hidden: float = Field(0.5, gt=0, lt=1, description="share of the likes that an epoch hides and predicts")
+    kge_interval: int = Field(1, ge=1, description="number of recommendation steps per KG step (t, Algorithm 1)")
+    n_layers: int = Field(2, ge=0, description="number of propagation steps over likes and knowledge; 0: none")
+    hidden: float = Field(0.5, gt=0, lt=1, description="fraction of the likes that an epoch hides and predicts")
     knowledge_weight: float = Field(0.5, ge=0, description="weight of a KG edge in a propagation; a like has 1")
-    neighbours: int = Field(8, ge=0, description="K: sampled neighbours that an item attends to; 0: none")
-    gates: bool = Field(True, description="gates decide per dimension what crosses; False: MKR's cross & compress unit")
-    side: bool = Field(True, description="add what counts of likes and the KG profile of the user's likes say")
-    side_learning_rate: float = Field(1e-1, gt=0, description="of Adam for the networks on counts")
+    neighbours: int = Field(8, ge=0, description="number of sampled neighbours that an item attends to (K); 0: none")
+    gates: bool = Field(
+        True, description="whether gates decide per dimension what crosses; False: MKR's cross & compress unit"
+    )
+    side: bool = Field(True, description="whether to add the side term: counts of likes, and the KG profile")
+    side_learning_rate: float = Field(1e-1, gt=0, description="learning rate of the side term")
 
     @classmethod
     def suited_to(cls, size: DataSize) -> dict[str, float]:

@@ -34,9 +34,7 @@ class MKRRatedConfig(MKRConfig):
 
     removed: ClassVar[frozenset[str]] = MKRConfig.removed | {"exclude_low_rated"}
     exclude_low_rated: ClassVar[bool] = True  # no setting: negatives are not drawn
-    rating_middle: float | None = Field(
-        None, description="rating that says neither yes nor no; None: half a point below the least rating of a like"
-    )
+    rating_middle: float | None = Field(None, description="neutral rating; None: half a point below like_threshold")
 
     @classmethod
     def suited_to(cls, size: DataSize) -> dict[str, float]:

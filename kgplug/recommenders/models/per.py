@@ -33,10 +33,10 @@ class PERConfig(ModelConfig):
 
     old_names: ClassVar[Mapping[str, str]] = {"iterations": "epochs"}
 
-    embedding_dim: int = Field(20, ge=1, description="length of a vector, for each meta-path")
-    neighbours: int = Field(100, ge=1, description="similar items kept for each item along a meta-path")
-    epochs: int = Field(60, ge=1, description="updates of each factorisation")
-    l2: float = Field(1e-3, ge=0, description="weight of the squared norm of the paths' weights")
+    embedding_dim: int = Field(20, ge=1, description="length of a vector per meta-path")
+    neighbours: int = Field(100, ge=1, description="number of similar items per item and meta-path")
+    epochs: int = Field(60, ge=1, description="number of updates of each factorisation")
+    l2: float = Field(1e-3, ge=0, description="weight of the squared norm of the path weights")
 
 
 class PER(FactorRecommender):

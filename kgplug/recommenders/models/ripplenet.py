@@ -53,18 +53,22 @@ class RippleNetConfig(LayeredConfig):
 
     old_names: ClassVar[Mapping[str, str]] = {"n_hops": "n_layers"}
 
-    learning_rate: float = Field(1e-2, gt=0, description="of Adam; 2e-3 if sparse and few")
-    l2: float = Field(1e-2, ge=0, description="weight of the squared norms of the batch's rows; strong by design")
-    n_layers: int = Field(2, ge=1, description="H: how far likes spread")
-    memory_size: int = Field(32, ge=1, description="triples kept for each user and hop")
-    kge_weight: float = Field(1e-2, ge=0, description="weight of the truth of the memories' triples")
+    learning_rate: float = Field(1e-2, gt=0, description="learning rate of Adam; 2e-3 on sparse and small data")
+    l2: float = Field(1e-2, ge=0, description="weight of the squared norms of the batch's vectors; high by design")
+    n_layers: int = Field(2, ge=1, description="number of propagation steps (H)")
+    memory_size: int = Field(32, ge=1, description="number of triples per user and step")
+    kge_weight: float = Field(1e-2, ge=0, description="weight of the KG loss on the memories' triples")
     update: Literal["replace", "plus", "replace_transform", "plus_transform"] = Field(
-        "plus_transform", description="how an item's vector changes from hop to hop"
+        "plus_transform", description="update of an item's vector after each step"
     )
-    all_hops: bool = Field(True, description="the user is the sum of the answers of all hops, not the last one")
-    inverse: bool = Field(False, description="likes also spread against the triples (not in the paper)")
-    hide_target: bool = Field(True, description="leave memories that hold the item out of its score (not in the paper)")
-    bias: bool = Field(True, description="add a bias a user, a bias an item and one for all (not in the paper)")
+    all_hops: bool = Field(
+        True, description="whether the user is the sum of all steps' answers, not the last one alone"
+    )
+    inverse: bool = Field(False, description="whether likes also propagate from tail to head (not in the paper)")
+    hide_target: bool = Field(
+        True, description="whether an item's score ignores memories that contain it (not in the paper)"
+    )
+    bias: bool = Field(True, description="whether to add user, item and global biases (not in the paper)")
 
     @classmethod
     def suited_to(cls, size: DataSize) -> dict[str, float]:

@@ -42,11 +42,11 @@ class RKGEConfig(LayeredConfig):
         "hidden_dim": (16, 32),
     }
 
-    embedding_dim: int = Field(16, ge=1, description="length of a node's vector")
-    hidden_dim: int = Field(16, ge=1, description="length of the recurrent network's state")
-    l2: float = Field(1e-2, ge=0, description="weight of the squared norms of the batch's rows; strong by design")
-    paths: int = Field(5, ge=1, description="paths read for a pair, at most")
-    bias: bool = Field(True, description="add a bias a user, a bias an item and one for all (not in the paper)")
+    embedding_dim: int = Field(16, ge=1, description="length of a node vector")
+    hidden_dim: int = Field(16, ge=1, description="length of the LSTM state")
+    l2: float = Field(1e-2, ge=0, description="weight of the squared norms of the batch's vectors; high by design")
+    paths: int = Field(5, ge=1, description="maximum number of paths per pair")
+    bias: bool = Field(True, description="whether to add user, item and global biases (not in the paper)")
 
 
 class RKGENetwork(PairNetwork):

@@ -20,9 +20,13 @@ from kgplug.recommenders.training_data import TrainingData
 class RKGECFConfig(RKGEConfig):
     """Settings of RKGE-CF: those of RKGE, and of what it is fused with."""
 
-    neighbours: int = Field(20, ge=1, description="similar items kept for an item, similar users for a user")
-    cf_share: float = Field(0.5, ge=0, le=1, description="of places that both CF lists get together; RKGE's the rest")
-    item_share: float = Field(0.5, ge=0, le=1, description="of the CF places that item-CF gets; user-CF's the rest")
+    neighbours: int = Field(20, ge=1, description="number of similar items per item, and of similar users per user")
+    cf_share: float = Field(
+        0.5, ge=0, le=1, description="fraction of places for both CF lists together; RKGE gets the rest"
+    )
+    item_share: float = Field(
+        0.5, ge=0, le=1, description="fraction of the CF places for item-CF; user-CF gets the rest"
+    )
 
 
 class RKGECF(RKGE):

@@ -22,15 +22,15 @@ class SemanticCFConfig(TwoNeighbourhoodsConfig):
     """
 
     compare: Literal["own", "relations", "mean"] = Field(
-        "own", description="items by their own vectors, or by their neighbours', see CKCF-relational"
+        "own", description="vectors to compare: the items' own, or their neighbours'; see CKCF-relational"
     )
-    translate: bool = Field(True, description="a neighbour t by relation r counts as t − r; else as t")
-    relations: int = Field(16, ge=1, description="directed relations that are compared, the most items' first")
-    hot_exponent: float = Field(0.2, ge=0, le=1, description="of the product of both items' users")
+    translate: bool = Field(True, description="whether a neighbour t by relation r counts as t − r; False: as t")
+    relations: int = Field(16, ge=1, description="number of directed relations to compare, those of most items first")
+    hot_exponent: float = Field(0.2, ge=0, le=1, description="exponent of the product of both items' numbers of users")
     cold_boost: Literal["printed", "midpoint", "none"] = Field(
-        "none", description="similarities to new items that are raised, see CKCF"
+        "none", description="which similarities to new items are raised; see CKCF"
     )
-    cf_share: float = Field(0.8, ge=0, le=1, description="of collaborative filtering; the rest is the graph's")
+    cf_share: float = Field(0.8, ge=0, le=1, description="weight of collaborative filtering; the graph has the rest")
 
 
 class SemanticCF(TwoNeighbourhoods):

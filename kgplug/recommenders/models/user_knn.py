@@ -22,8 +22,10 @@ class UserKNNConfig(ModelConfig):
 
     tuning: ClassVar[Space] = {"similarity": ("bm25", "tfidf", "cosine"), "neighbours": Range(10, 400, log=True)}
 
-    similarity: Literal["bm25", "tfidf", "cosine"] = Field("tfidf", description="how the likes of two users compare")
-    neighbours: int = Field(100, ge=1, description="similar users kept for each user")
+    similarity: Literal["bm25", "tfidf", "cosine"] = Field(
+        "tfidf", description="similarity of two users by their likes"
+    )
+    neighbours: int = Field(100, ge=1, description="number of similar users per user")
 
 
 class UserKNN(Recommender):

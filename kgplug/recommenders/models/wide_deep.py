@@ -38,10 +38,12 @@ class WideDeepConfig(PretrainedConfig):
 
     first_layer: int = Field(100, ge=1, description="width of the first layer")
     second_layer: int = Field(50, ge=1, description="width of the second layer")
-    learning_rate: float = Field(3e-3, gt=0, description="of Adam")
-    l2: float = Field(1e-2, ge=0, description="weight of the squared norms of the batch's rows")
-    weight_l2: float = Field(1e-4, ge=0, description="weight of the squared norms of the layers; 2e-3 of tiny data")
-    batch_size: int = Field(2048, ge=1, description="rows a step; 64 to 256 if sparse or few")
+    learning_rate: float = Field(3e-3, gt=0, description="learning rate of Adam")
+    l2: float = Field(1e-2, ge=0, description="weight of the squared norms of the batch's vectors")
+    weight_l2: float = Field(
+        1e-4, ge=0, description="weight of the squared norms of the dense layers' weights; 2e-3 on tiny data"
+    )
+    batch_size: int = Field(2048, ge=1, description="number of rows per step; 64 to 256 on sparse or small data")
 
     @classmethod
     def suited_to(cls, size: DataSize) -> dict[str, float]:

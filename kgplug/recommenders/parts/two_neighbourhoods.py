@@ -32,24 +32,32 @@ class TwoNeighbourhoodsConfig(ModelConfig):
         "cf_share": Range(0.1, 0.9),
     }
 
-    embedding: str = Field("TransE", description="a PyKEEN model, trained on the triples; or a run of one")
-    embedding_settings: dict[str, Any] = Field(default_factory=dict, description="of the model that is trained")
-    neighbours: int = Field(20, ge=1, description="nearest items of each item, in both similarities")
-    hot_penalty: bool = Field(True, description="divide by the users of both items; else by the first's alone")
-    hot_exponent: float = Field(0.5, ge=0, le=1, description="of the product of both items' users")
-    active_penalty: bool = Field(True, description="a user counts 1 / log(1 + likes); else 1")
-    cold_below: int = Field(2, ge=0, description="an item is new with fewer ratings than this")
+    embedding: str = Field("TransE", description="PyKEEN model to train on the triples, or a run of one")
+    embedding_settings: dict[str, Any] = Field(default_factory=dict, description="settings of that PyKEEN model")
+    neighbours: int = Field(20, ge=1, description="number of nearest items per item, for both similarities")
+    hot_penalty: bool = Field(
+        True, description="whether to divide by the numbers of users of both items; False: of the first only"
+    )
+    hot_exponent: float = Field(0.5, ge=0, le=1, description="exponent of the product of both items' numbers of users")
+    active_penalty: bool = Field(True, description="whether a user has weight 1 / log(1 + likes); False: 1")
+    cold_below: int = Field(2, ge=0, description="number of ratings below which an item is new")
     cold_boost: Literal["printed", "midpoint", "none"] = Field(
-        "printed", description="similarities to new items that are raised: above max + min, (max + min) / 2, or none"
+        "printed",
+        description="which similarities to new items are raised: above max + min, above (max + min) / 2, or none",
     )
     cold_raise: float = Field(
-        0.5, ge=0, le=1, description="how far a raised similarity goes towards the item's largest; the paper's is lost"
+        0.5,
+        ge=0,
+        le=1,
+        description="weight of the item's largest similarity in a raised one; the paper's value is not known",
     )
-    linked_only: bool = Field(False, description="learn from items with an entity alone, as the paper's data has them")
-    aggregate: Literal["sum", "max"] = Field("sum", description="what an item gets from several likes it is near to")
-    cf_share: float = Field(0.5, ge=0, le=1, description="of collaborative filtering; the rest is the graph's")
+    linked_only: bool = Field(
+        False, description="whether to learn only from items with an entity, as in the paper's data"
+    )
+    aggregate: Literal["sum", "max"] = Field("sum", description="aggregation over the likes that an item is near to")
+    cf_share: float = Field(0.5, ge=0, le=1, description="weight of collaborative filtering; the graph has the rest")
     back_fill: Literal["popularity", "none"] = Field(
-        "popularity", description="order of the items that are near to no like; without one they all score 0"
+        "popularity", description='order of items that are near to no like; "none": they all score 0'
     )
 
 
