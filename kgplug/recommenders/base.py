@@ -26,7 +26,7 @@ from kgplug.errors import DataError, RunError, UsageError
 from kgplug.plain_text import counted
 from kgplug.recommenders.health import model_findings
 from kgplug.recommenders.lists import SCORE_BLOCK_CELLS, ListMaker
-from kgplug.recommenders.newcomers import FoldIn
+from kgplug.recommenders.new_users import FoldIn
 from kgplug.recommenders.training_data import TrainingData
 from kgplug.training.config import DataSize, ModelConfig, make_config, signature
 
@@ -43,7 +43,7 @@ class Recommender(ListMaker):
     """Learns from interactions (and a knowledge graph) what to recommend to whom.
 
     A model names its paper in the class docstring and gives `_fit`, `score`, `_score_block`,
-    `_score_newcomers`, `_arrays` and `_restore`. Users and items are row numbers into `user_keys` and `item_keys`.
+    `_score_new_users`, `_arrays` and `_restore`. Users and items are row numbers into `user_keys` and `item_keys`.
 
     Attributes:
         name: under which `kgplug.create` finds it.
@@ -211,7 +211,7 @@ class Recommender(ListMaker):
         return self._places
 
     def _folded(self, likes: sparse.csr_matrix, items: np.ndarray, users: np.ndarray) -> np.ndarray:
-        """Return vectors of newcomers: CSR (b, n_items), (n_items, d), (n_users, e) → float32 (b, e)."""
+        """Return vectors of new users: CSR (b, n_items), (n_items, d), (n_users, e) → float32 (b, e)."""
         if self._fold_in is None:
             self._fold_in = FoldIn.learn(self.liked, items, users)
         return self._fold_in.vectors(likes, items)

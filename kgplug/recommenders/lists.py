@@ -58,11 +58,11 @@ class ListMaker(ABC):
         """
         return self._score_block(users), None
 
-    def _unfinished_newcomers(
+    def _unfinished_new_users(
         self, likes: sparse.csr_matrix
     ) -> tuple[np.ndarray, Callable[[np.ndarray], np.ndarray] | None]:
-        """Return the same for people who were not in the training; see `_score_newcomers`."""
-        return self._score_newcomers(likes), None
+        """Return the same for people who were not in the training; see `_score_new_users`."""
+        return self._score_new_users(likes), None
 
     def _score_sizes(self, users: np.ndarray | None, scores: np.ndarray) -> np.ndarray:  # noqa: ARG002
         """Return the size of the terms that each user's scores are sums of, float32 (b,).
@@ -82,7 +82,7 @@ class ListMaker(ABC):
         """The place of each item among tied ones, int32 (n_items,)."""
 
     @abstractmethod
-    def _score_newcomers(self, likes: sparse.csr_matrix) -> np.ndarray:
+    def _score_new_users(self, likes: sparse.csr_matrix) -> np.ndarray:
         """Score all items for people who were not in the training.
 
         Args:
@@ -243,7 +243,7 @@ class ListMaker(ABC):
         """Rank items for somebody who was not in the training, from what they like.
 
         Models of similar items score by the likes as ever. Models with user vectors make one
-        (`kgplug.recommenders.newcomers.FoldIn`). Somebody without likes gets what the average user gets.
+        (`kgplug.recommenders.new_users.FoldIn`). Somebody without likes gets what the average user gets.
 
         Args:
             likes: indices of items, int64 (n,), or one index (`item_indices` gives those of keys); they are left out of
@@ -260,7 +260,7 @@ class ListMaker(ABC):
         self._check_trained()
         choice = self._choice(k, only, exclude, diversity, vectors)
         liked = item_mask("likes", np.reshape(likes, 1) if np.ndim(likes) == 0 else likes, len(self.item_keys))
-        scores, finish = self._unfinished_newcomers(sparse.csr_matrix(liked[None], dtype=np.float32))
+        scores, finish = self._unfinished_new_users(sparse.csr_matrix(liked[None], dtype=np.float32))
         ties = Ties.of_sizes(self._score_sizes(None, scores), self._tie_places)
         scores[:, liked] = -np.inf
         items, values = choice.make(scores, finish, ties)

@@ -86,12 +86,12 @@ def test_a_model_trains_and_answers_or_says_in_a_sentence_why_not(name: str, cas
     unseen, _ = model.recommend(np.arange(n_users), n_items + 5)
     assert [(row >= 0).sum() for row in unseen] == (n_items - np.diff(model.seen.indptr)).tolist()
     assert all(np.isfinite(part.vectors).all() for part in model.publication(k=3).vectors)
-    answer_newcomers(model)
+    answer_new_users(model)
     model.save(tmp_path / "run")
     assert np.array_equal(type(model).load(tmp_path / "run").score(users, items), scores)
 
 
-def answer_newcomers(model: Recommender) -> None:
+def answer_new_users(model: Recommender) -> None:
     for likes in ([0], []):
         items, scores = model.recommend_for(np.array(likes, dtype=np.int64), len(model.item_keys) + 5)
         assert len(items) == len(model.item_keys) - len(likes) and np.isfinite(scores).all()

@@ -284,7 +284,7 @@ def test_rounding_changes_no_list(model: Recommender, options: dict, monkeypatch
     unfinished = model._unfinished_block(users)[0]
     clear = _clear(unfinished, model._score_sizes(users, unfinished))
     whole, likes = model.recommend(users, 5, **options)[0], model.item_indices(["film 00", "film 02"])
-    true_block, true_newcomers = kind._unfinished_block, kind._unfinished_newcomers
+    true_block, true_new_users = kind._unfinished_block, kind._unfinished_new_users
 
     def off(scores: np.ndarray, sizes: np.ndarray) -> np.ndarray:
         return (scores + rng.uniform(-1, 1, scores.shape) * 2.0**-23 * sizes[:, None]).astype(np.float32)
@@ -293,13 +293,13 @@ def test_rounding_changes_no_list(model: Recommender, options: dict, monkeypatch
         scores, finish = true_block(self, some)
         return off(scores, self._score_sizes(some, scores)), finish
 
-    def newcomers(self: Recommender, some: sparse.csr_matrix) -> tuple:
-        scores, finish = true_newcomers(self, some)
+    def new_users(self: Recommender, some: sparse.csr_matrix) -> tuple:
+        scores, finish = true_new_users(self, some)
         return off(scores, self._score_sizes(None, scores)), finish
 
     listed = model.recommend_for(likes, 5, **options)[0]
     monkeypatch.setattr(kind, "_unfinished_block", block)
-    monkeypatch.setattr(kind, "_unfinished_newcomers", newcomers)
+    monkeypatch.setattr(kind, "_unfinished_new_users", new_users)
     for _ in range(5):
         assert np.array_equal(model.recommend(users, 5, **options)[0][clear], whole[clear])
         published = model.publication(k=5, **options).lists

@@ -14,7 +14,7 @@ from kgplug.recommenders.click_through.pairs import ClickThroughData, Pairs
 from kgplug.recommenders.models import rkge
 from kgplug.recommenders.models._rkge_paths import PathSampler
 from kgplug.recommenders.models.rkge import RKGE, RKGETask
-from kgplug.recommenders.newcomers import FoldIn
+from kgplug.recommenders.new_users import FoldIn
 from tests.unit.planted import directors_and_fans, shuffled, tiny, unseen_share
 from tests.unit.stirred import stir
 
@@ -172,21 +172,21 @@ def test_pairs_without_a_path_are_scored_by_the_learnt_state_and_biases():
     assert (fitted().network.no_path != 0).any()  # learnt: it starts at zero
 
 
-def test_a_newcomer_is_read_over_the_paths_of_the_given_likes():
+def test_a_new_user_is_read_over_the_paths_of_the_given_likes():
     """The vector and the bias are what ridge regression makes of the likes; who likes nothing has no bias."""
     model = stirred()
     network, rows = model.network, [(0, 0), (0, 2), (1, 3), (3, 1), (3, 2), (3, 3)]
     before = model.score(*np.indices((4, 5)).reshape(2, -1))
-    newcomers = Interactions.from_arrays(np.arange(4), model.item_keys, *np.array(rows).T)
+    new_users = Interactions.from_arrays(np.arange(4), model.item_keys, *np.array(rows).T)
     known = np.column_stack([network.users.detach().numpy(), network.user_bias.detach().numpy()])
     fold = FoldIn.learn(model.liked, model.item_vectors(), known)
-    folded = torch.from_numpy(fold.vectors(newcomers.matrix(), model.item_vectors()))
-    found = model.logits_of_newcomers(newcomers.matrix())
+    folded = torch.from_numpy(fold.vectors(new_users.matrix(), model.item_vectors()))
+    found = model.logits_of_new_users(new_users.matrix())
     assert np.array_equal(model.score(*np.indices((4, 5)).reshape(2, -1)), before)  # the model is as it was
     with torch.no_grad():
         network.users.copy_(folded[:, :-1])
         network.user_bias.copy_(folded[:, -1:] * torch.tensor([[1.0], [1], [0], [1]]))
-    expected = [[literal(model, user, item, newcomers)[0] for item in range(5)] for user in range(4)]
+    expected = [[literal(model, user, item, new_users)[0] for item in range(5)] for user in range(4)]
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 

@@ -91,7 +91,7 @@ def test_lists_are_the_fusion_of_the_three_lists_for_any_length():
     assert differ > 4  # each list and share counts
 
 
-def test_a_newcomers_list_is_the_fusion_of_three_lists_of_the_given_likes():
+def test_a_new_users_list_is_the_fusion_of_three_lists_of_the_given_likes():
     interactions, knowledge = long_lists()
     settings = {"side": False, "epochs": 3, "batch_size": 64, "embedding_dim": 5, "device": "cpu", "neighbours": 20}
     model = RKGECF(**settings, cf_share=0.8, item_share=0.7).fit(interactions, knowledge, progress=False)
@@ -102,7 +102,7 @@ def test_a_newcomers_list_is_the_fusion_of_three_lists_of_the_given_likes():
         unseen = [i for i in range(20) if not row[i]]
         by_items = {i: sum(literal_cosine(likes, j, i) for j in liked) for i in unseen}
         _, by_users = literal_lists(np.vstack([likes, row]), 12)
-        paths = RKGE._score_newcomers(model, sparse.csr_matrix(row[None]))[0]
+        paths = RKGE._score_new_users(model, sparse.csr_matrix(row[None]))[0]
         items, scores = model.recommend_for(np.array(liked, dtype=np.int64), 20)
         cf = nested(ranked(by_items), by_users, 0.7)
         by_paths = sorted(unseen, key=lambda i: -paths[i])

@@ -143,11 +143,11 @@ def test_a_feature_weighs_by_how_few_of_the_items_with_an_entity_have_it() -> No
 
 
 @pytest.mark.parametrize("name", SCORED)
-def test_for_a_newcomer_it_counts_the_given_likes(name: str) -> None:
+def test_for_a_new_user_it_counts_the_given_likes(name: str) -> None:
     model = fitted(name)
     rows = [{0, 2}, {1}, set()]
     table = np.array([[float(item in row) for item in range(N_ITEMS)] for row in rows], dtype=np.float32)
-    own = model.logits_of_newcomers(type(model.liked)(table))
+    own = model.logits_of_new_users(type(model.liked)(table))
     for likes, logits in zip(rows, own, strict=True):
         expected = scores_of(model, logits + [literal(model, likes, item) for item in range(N_ITEMS)])
         items, scores = model.recommend_for(np.array(sorted(likes), dtype=np.int64), N_ITEMS)

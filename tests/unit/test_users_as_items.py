@@ -243,7 +243,7 @@ class Selfish(Recommender):
     def _score_block(self, users: np.ndarray) -> np.ndarray:
         return np.eye(len(self.item_keys), dtype=np.float32)[users]
 
-    def _score_newcomers(self, likes: sparse.csr_matrix) -> np.ndarray:
+    def _score_new_users(self, likes: sparse.csr_matrix) -> np.ndarray:
         return np.zeros(likes.get_shape(), dtype=np.float32)
 
 

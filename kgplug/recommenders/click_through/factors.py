@@ -116,7 +116,7 @@ class FactorRecommender(LogitRecommender):
             return super()._score_sizes(users, scores)
         return self.factors.sizes(users)
 
-    def logits_of_newcomers(self, likes: sparse.csr_matrix) -> np.ndarray:
+    def logits_of_new_users(self, likes: sparse.csr_matrix) -> np.ndarray:
         f = self.factors
         folded = self._folded(likes, f.items, np.column_stack([f.users, f.user_bias]))  # (b, d + 1)
         return f.products(folded[:, :-1], folded[:, -1])

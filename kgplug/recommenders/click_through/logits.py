@@ -34,7 +34,7 @@ class LogitRecommender(Recommender):
         """Return the model's own logits of some users and every item: int64 (b,) → a new float32 (b, n_items)."""
 
     @abstractmethod
-    def logits_of_newcomers(self, likes: sparse.csr_matrix) -> np.ndarray:
+    def logits_of_new_users(self, likes: sparse.csr_matrix) -> np.ndarray:
         """Return the model's own logits for people who were not in the training, a new float32 (b, n_items).
 
         Args:
@@ -55,13 +55,13 @@ class LogitRecommender(Recommender):
             logits += self.side.logits_of_all(users)
         return logits, expit if self.scores_are_probabilities else None
 
-    def _score_newcomers(self, likes: sparse.csr_matrix) -> np.ndarray:
-        return self._scores(self._unfinished_newcomers(likes)[0])
+    def _score_new_users(self, likes: sparse.csr_matrix) -> np.ndarray:
+        return self._scores(self._unfinished_new_users(likes)[0])
 
-    def _unfinished_newcomers(
+    def _unfinished_new_users(
         self, likes: sparse.csr_matrix
     ) -> tuple[np.ndarray, Callable[[np.ndarray], np.ndarray] | None]:
-        logits = self.logits_of_newcomers(likes)
+        logits = self.logits_of_new_users(likes)
         if self.side is not None:
             logits += self.side.logits_of_likes(likes)
         return logits, expit if self.scores_are_probabilities else None

@@ -88,8 +88,8 @@ class CEASE(EASE):
             return np.zeros(len(self.known), dtype=np.float32)  # their popularity says as much
         return super()._of_the_average_user()
 
-    def _score_newcomers(self, likes: sparse.csr_matrix) -> np.ndarray:
-        scores = super()._score_newcomers(likes)
+    def _score_new_users(self, likes: sparse.csr_matrix) -> np.ndarray:
+        scores = super()._score_new_users(likes)
         if self.config.popularity > 0:
             scores += np.float32(self.config.popularity) * self.log_likes
         return scores

@@ -43,7 +43,7 @@ class CKCF(TwoNeighbourhoods):
     def _score_block(self, users: np.ndarray) -> np.ndarray:
         return self._fused(self.likes[users], self.seen[users])
 
-    def _score_newcomers(self, likes: sparse.csr_matrix) -> np.ndarray:
+    def _score_new_users(self, likes: sparse.csr_matrix) -> np.ndarray:
         return self._fused(likes, likes)
 
     def _fused(self, likes: sparse.csr_matrix, seen: sparse.csr_matrix) -> np.ndarray:

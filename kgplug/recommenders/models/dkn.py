@@ -143,7 +143,7 @@ class DKN(TrainedRecommender):
     def logits_of_all(self, users: np.ndarray) -> np.ndarray:
         return self._matched_with_all(self._histories[users])
 
-    def logits_of_newcomers(self, likes: sparse.csr_matrix) -> np.ndarray:
+    def logits_of_new_users(self, likes: sparse.csr_matrix) -> np.ndarray:
         rng = np.random.default_rng([self.seed, _HISTORY_STREAM])
         return self._matched_with_all(draw_histories(likes, self._histories.shape[1], rng))
 

@@ -143,9 +143,9 @@ class EASE(Recommender):
         return self._score_by_blocks(users, items)
 
     def _score_block(self, users: np.ndarray) -> np.ndarray:
-        return self._score_newcomers(self.likes[users])
+        return self._score_new_users(self.likes[users])
 
-    def _score_newcomers(self, likes: sparse.csr_matrix) -> np.ndarray:
+    def _score_new_users(self, likes: sparse.csr_matrix) -> np.ndarray:
         scores = np.zeros((likes.get_shape()[0], len(self.item_keys)), dtype=np.float32)
         scores[:, self.known] = likes[:, self.known] @ self.weights  # (b, m)
         cold = np.diff(likes.indptr) == 0

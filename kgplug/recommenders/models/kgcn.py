@@ -157,7 +157,7 @@ class KGCN(TrainedRecommender):
         u = torch.from_numpy(users).to(self.network.device)
         return self._score_vectors(self.network.users[u], self.network.user_bias[u])
 
-    def logits_of_newcomers(self, likes: sparse.csr_matrix) -> np.ndarray:
+    def logits_of_new_users(self, likes: sparse.csr_matrix) -> np.ndarray:
         users = np.column_stack([self.user_vectors(), self.network.user_bias.detach().cpu().numpy()])
         folded = torch.from_numpy(self._folded(likes, self.item_vectors(), users)).to(self.network.device)
         return self._score_vectors(folded[:, :-1].contiguous(), folded[:, -1:])

@@ -43,7 +43,7 @@ class Popularity(Recommender):
     def _score_block(self, users: np.ndarray) -> np.ndarray:
         return np.tile(self.likes_per_item, (len(users), 1))
 
-    def _score_newcomers(self, likes: sparse.csr_matrix) -> np.ndarray:
+    def _score_new_users(self, likes: sparse.csr_matrix) -> np.ndarray:
         return np.tile(self.likes_per_item, (len(likes.indptr) - 1, 1))
 
     @classmethod

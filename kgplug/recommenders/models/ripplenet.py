@@ -324,19 +324,19 @@ class RippleNet(TrainedRecommender):
     def logits_of_all(self, users: np.ndarray) -> np.ndarray:
         return self._met(self.network, users, self.network.user_bias[users, 0].detach().cpu().numpy())
 
-    def logits_of_newcomers(self, likes: sparse.csr_matrix) -> np.ndarray:
+    def logits_of_new_users(self, likes: sparse.csr_matrix) -> np.ndarray:
         users, items = likes.nonzero()
-        newcomers = np.arange(likes.get_shape()[0])
+        new_users = np.arange(likes.get_shape()[0])
         network, config = copy.copy(self.network), self.config
         network.memories = sample_memories(
-            Interactions.from_arrays(newcomers.astype(object), self.item_keys, users, items),
+            Interactions.from_arrays(new_users.astype(object), self.item_keys, users, items),
             network.item_entities,
             network.triples if (network.memories >= 0).any() else network.triples[:0],  # else one that is never used
             n_layers=config.n_layers,
             size=config.memory_size,
             rng=np.random.default_rng(self.seed),
         )
-        return self._met(network, newcomers, np.zeros(len(newcomers), dtype=np.float32))  # as of users without a like
+        return self._met(network, new_users, np.zeros(len(new_users), dtype=np.float32))  # as of users without a like
 
     @torch.no_grad()
     def _met(self, network: RippleNetwork, users: np.ndarray, user_bias: np.ndarray) -> np.ndarray:

@@ -186,7 +186,7 @@ class RKGE(TrainedRecommender):
     def logits_of_all(self, users: np.ndarray) -> np.ndarray:
         return self._logits_of_all(self.network, users)
 
-    def logits_of_newcomers(self, likes: sparse.csr_matrix) -> np.ndarray:
+    def logits_of_new_users(self, likes: sparse.csr_matrix) -> np.ndarray:
         """Read the paths that lead from the likes, with user vectors and biases that ridge regression makes of them."""
         users = np.column_stack([self.user_vectors(), self.network.user_bias.detach().cpu().numpy()])
         folded = torch.from_numpy(self._folded(likes, self.item_vectors(), users))  # (b, d + 1)

@@ -70,12 +70,12 @@ class RKGECF(RKGE):
     def _score_block(self, users: np.ndarray) -> np.ndarray:
         return self._fused(super()._unfinished_block(users)[0], self.likes[users], self.similar_users[users])
 
-    def _score_newcomers(self, likes: sparse.csr_matrix) -> np.ndarray:
+    def _score_new_users(self, likes: sparse.csr_matrix) -> np.ndarray:
         similar_users = rows_near(likes, self.likes, "cosine", self.config.neighbours)
-        return self._fused(super()._unfinished_newcomers(likes)[0], likes, similar_users)
+        return self._fused(super()._unfinished_new_users(likes)[0], likes, similar_users)
 
-    def _unfinished_newcomers(self, likes: sparse.csr_matrix) -> tuple[np.ndarray, None]:
-        return self._score_newcomers(likes), None
+    def _unfinished_new_users(self, likes: sparse.csr_matrix) -> tuple[np.ndarray, None]:
+        return self._score_new_users(likes), None
 
     def _fused(self, logits: np.ndarray, likes: sparse.csr_matrix, similar_users: sparse.csr_matrix) -> np.ndarray:
         """Return the scores of the three lists in one: float32 (b, n_items), CSR (b, n_items), CSR (b, n_users)."""

@@ -58,9 +58,9 @@ class SemanticCF(TwoNeighbourhoods):
         )
 
     def _score_block(self, users: np.ndarray) -> np.ndarray:
-        return self._score_newcomers(self.likes[users])
+        return self._score_new_users(self.likes[users])
 
-    def _score_newcomers(self, likes: sparse.csr_matrix) -> np.ndarray:
+    def _score_new_users(self, likes: sparse.csr_matrix) -> np.ndarray:
         share = self.config.cf_share
         cf, kg = (_scaled(self.candidates(similarity, likes)) for similarity in (self.cf, self.semantic))
         scores = (cf * share + kg * (1 - share)).toarray().astype(np.float32, copy=False)  # (b, n_items)

@@ -62,7 +62,7 @@ class UserKNN(Recommender):
     def _score_block(self, users: np.ndarray) -> np.ndarray:
         return self._scores_of(self.near[users], self.likes[users])
 
-    def _score_newcomers(self, likes: sparse.csr_matrix) -> np.ndarray:
+    def _score_new_users(self, likes: sparse.csr_matrix) -> np.ndarray:
         near = rows_near(likes, self.likes, self.config.similarity, self.config.neighbours)
         return self._scores_of(near, likes)
 

@@ -190,7 +190,7 @@ class WideDeep(TrainedRecommender):
         u = torch.from_numpy(np.asarray(users, dtype=np.int64)).to(self._parts["users"].device)
         return self._with_all(self._parts["users"][u], self._parts["user_logits"][u])
 
-    def logits_of_newcomers(self, likes: sparse.csr_matrix) -> np.ndarray:
+    def logits_of_new_users(self, likes: sparse.csr_matrix) -> np.ndarray:
         users = np.column_stack([self.user_vectors(), self._parts["user_logits"].cpu().numpy()])
         folded = torch.from_numpy(self._folded(likes, self.item_vectors(), users)).to(self._parts["users"].device)
         return self._with_all(folded[:, :-1], folded[:, -1])

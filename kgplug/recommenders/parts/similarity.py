@@ -26,9 +26,9 @@ class SimilarityRecommender(Recommender):
         return self._score_by_blocks(users, items)
 
     def _score_block(self, users: np.ndarray) -> np.ndarray:
-        return self._score_newcomers(self.likes[users])
+        return self._score_new_users(self.likes[users])
 
-    def _score_newcomers(self, likes: sparse.csr_matrix) -> np.ndarray:
+    def _score_new_users(self, likes: sparse.csr_matrix) -> np.ndarray:
         scores = sparse.csr_matrix(likes @ self.similarity).toarray()
         cold = np.diff(likes.indptr) == 0
         if cold.any():

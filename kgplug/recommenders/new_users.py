@@ -8,7 +8,7 @@ from typing import Self
 import numpy as np
 from scipy import sparse
 
-# Of the penalty 1e-3 … 1 times the mean square of an input, this gave newcomers of MovieLens-100K what training with
+# Of the penalty 1e-3 … 1 times the mean square of an input, this gave new users of MovieLens-100K what training with
 # them gives (MF: NDCG@10 .21 and .20 on two seeds, trained with them .20 and .21, popularity .09).
 _RIDGE = 1e-2
 
@@ -49,7 +49,7 @@ class FoldIn:
         return cls(mean_x, weights, mean_y)
 
     def vectors(self, likes: sparse.csr_matrix, items: np.ndarray) -> np.ndarray:
-        """Return vectors of newcomers: CSR (n, n_items), (n_items, d) → float32 (n, e)."""
+        """Return vectors of new users: CSR (n, n_items), (n_items, d) → float32 (n, e)."""
         some = np.diff(likes.indptr)[:, None] > 0
         folded = (_inputs(likes, items) - self.mean_input) @ self.weights + self.mean_output
         return np.where(some, folded, self.mean_output).astype(np.float32)

@@ -12,9 +12,9 @@ from scipy import sparse
 import kgplug
 from kgplug.data.interactions import Interactions
 from kgplug.errors import UsageError
-from kgplug.recommenders import newcomers
+from kgplug.recommenders import new_users
 from kgplug.recommenders.base import Recommender
-from kgplug.recommenders.newcomers import FoldIn
+from kgplug.recommenders.new_users import FoldIn
 from kgplug.recommenders.parts.layers import average_cold
 from tests.unit.literal_similarity import literal_similarity
 from tests.unit.planted import FILMS_EACH, directors_and_fans, shuffled
@@ -44,13 +44,13 @@ def literal_vectors(known: np.ndarray, items: np.ndarray, users: np.ndarray, lik
     x_mean, y_mean = x.mean(axis=0), y.mean(axis=0)
     d = x.shape[1]
     square = sum((np.outer(a - x_mean, a - x_mean) for a in x), np.zeros((d, d)))
-    penalty = newcomers._RIDGE * sum(square[i, i] for i in range(d)) / d
+    penalty = new_users._RIDGE * sum(square[i, i] for i in range(d)) / d
     mixed = sum(np.outer(a - x_mean, b - y_mean) for a, b in zip(x, y, strict=True))
     weights = np.linalg.inv(square + penalty * np.eye(d)) @ mixed
     return np.array([y_mean + (one(row) - x_mean) @ weights if row.any() else y_mean for row in likes])
 
 
-def test_newcomers_get_what_ridge_regression_gives() -> None:
+def test_new_users_get_what_ridge_regression_gives() -> None:
     rng = np.random.default_rng(3)
     known, likes = (rng.random((9, 7)) < 0.4).astype(np.float32), (rng.random((4, 7)) < 0.4).astype(np.float32)
     known[2], likes[1] = 0, 0  # one who is not learnt from, and one who likes nothing
@@ -72,7 +72,7 @@ def test_users_without_a_like_get_the_mean_of_the_others() -> None:
     assert rows.tolist() == [[1, 2], [2, 3], [3, 4]]
 
 
-def test_a_model_of_similar_items_treats_a_newcomer_as_the_user_with_the_same_likes() -> None:
+def test_a_model_of_similar_items_treats_a_new_user_as_the_user_with_the_same_likes() -> None:
     interactions, _, _, fan_of = directors_and_fans()
     model = _fitted("ItemKNN", interactions)
     for user in range(0, len(fan_of), 7):
@@ -82,17 +82,17 @@ def test_a_model_of_similar_items_treats_a_newcomer_as_the_user_with_the_same_li
 
 
 @pytest.mark.parametrize("similarity", ["bm25", "tfidf", "cosine"])
-def test_a_newcomers_neighbours_are_the_users_of_like_taste(similarity: str) -> None:
-    """Scores are Σ over the two users most similar to the newcomer, as if the newcomer were the last of all users."""
+def test_a_new_users_neighbours_are_the_users_of_like_taste(similarity: str) -> None:
+    """Scores are Σ over the two users most similar to the new user, as if the new user were the last of all users."""
     interactions, _, _, fan_of = directors_and_fans()
     model = _fitted("UserKNN", interactions, neighbours=2, similarity=similarity)
     likes = interactions.matrix().toarray()
-    newcomer = np.flatnonzero(likes[4])[:3]
+    new_user = np.flatnonzero(likes[4])[:3]
     row = np.zeros(likes.shape[1])
-    row[newcomer] = 1
+    row[new_user] = 1
     alike = literal_similarity(np.vstack([likes, row]), similarity)[-1, :-1]
     expected = sum(alike[user] * likes[user] for user in np.argsort(-alike, kind="stable")[:2] if alike[user] > 0)
-    items, scores = model.recommend_for(newcomer, 30)
+    items, scores = model.recommend_for(new_user, 30)
     assert len(fan_of) == len(likes) and scores[0] > 0
     np.testing.assert_allclose(scores, expected[items], atol=1e-5)
 
@@ -111,7 +111,7 @@ def _fitted(name: str, interactions: Interactions, knowledge: object = None, **s
     return model.fit(interactions, knowledge if model.inputs.triples else None, progress=False)  # type: ignore[arg-type]
 
 
-def test_a_newcomer_who_likes_films_of_a_director_gets_the_directors_other_films(fan_model) -> None:
+def test_a_new_user_who_likes_films_of_a_director_gets_the_directors_other_films(fan_model) -> None:
     model, film_director = fan_model
     right = []
     for director in range(20):
