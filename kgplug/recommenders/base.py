@@ -1,4 +1,4 @@
-"""The contract of every recommender."""
+"""The base class of all recommenders."""
 
 from __future__ import annotations
 
@@ -40,24 +40,25 @@ _BUILT_BY = {
 
 
 class Recommender(ListMaker):
-    """Learns from interactions (and a knowledge graph) what to recommend to whom.
+    """A model that is trained on interactions, and on a knowledge graph if it needs one, and ranks items for users.
 
-    A model names its paper in the class docstring and gives `_fit`, `score`, `_score_block`,
-    `_score_new_users`, `_arrays` and `_restore`. Users and items are row numbers into `user_keys` and `item_keys`.
+    A subclass cites its paper in its docstring and implements `_fit`, `score`, `_score_block`, `_score_new_users`,
+    `_arrays` and `_restore`. User and item indices are positions in `user_keys` and `item_keys`.
 
     Attributes:
-        name: under which `kgplug.create` finds it.
-        config_class: its settings.
-        inputs: what it learns from; `fit` requires a knowledge graph if `inputs.triples`.
-        personal: whether users get lists of their own.
-        vectors_of_all: whether all users and items with likes have vectors, not only those that the graph knows.
-        user_keys, item_keys: object arrays, known after `fit`.
+        name: Name for `kgplug.create`.
+        config_class: Class of its settings.
+        inputs: What it learns from; `fit` requires a knowledge graph if `inputs.triples`.
+        scores_are_probabilities: Whether scores are probabilities of a like.
+        personal: Whether different users get different lists.
+        vectors_of_all: Whether all users and items with likes have vectors, not only those that the graph knows.
+        user_keys, item_keys: Object arrays (n_users,) and (n_items,), set by `fit`.
         seen: CSR float32 (n_users, n_items), the training rows.
-        liked: CSR float32 (n_users, n_items), those of them that are likes.
-        run: id of this training, under which it is saved and published.
-        history: `History.to_dict()` of the training, {} for models that have none.
-        health: what is dead about the model, one sentence each (`kgplug.recommenders.health`).
-        graph_schema: of the graph that it was trained on (`GraphSchema.model_dump()`), None where it was none.
+        liked: CSR float32 (n_users, n_items), the training likes.
+        run: Id of this training, under which it is saved and published.
+        history: `History.to_dict()` of the training, {} for models without epochs.
+        health: Signs that the model has collapsed, one sentence each (`kgplug.recommenders.health`).
+        graph_schema: Schema of the graph it was trained on (`GraphSchema.model_dump()`), None without a graph.
     """
 
     name: ClassVar[str]
@@ -79,7 +80,7 @@ class Recommender(ListMaker):
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
-        if "config_class" in cls.__dict__:  # what help(cls) and an editor show
+        if "config_class" in cls.__dict__:  # for help(cls) and editors
             cls.__signature__ = signature(cls.config_class)
 
     def __init__(self, **settings: object) -> None:
@@ -108,22 +109,28 @@ class Recommender(ListMaker):
         checkpoint: Path | None = None,
         on_epoch: Callable[[int, float], None] | None = None,
     ) -> Self:
-        """Train. Settings that were not given are suited to the size of the data; `config` then tells them.
+        """Train the model. Settings that you did not give are adapted to the size of the data; see `config` afterwards.
 
         Args:
-            interactions: the training part; its likes are learnt, all its rows count as seen.
-            knowledge: triples; entities with an item's key are that item.
-            valid: decides when to stop. Without it all epochs are done that the settings name; where they name none,
-                a model with epochs learns on nine tenths of the rows how many are best, and then learns all rows for
-                so many (of less than 1,000 likes, or dislikes where a model learns from them: the usual number).
-            seed: the same seed, data and settings give the same model.
-            progress: show a bar; None shows it on a terminal.
-            checkpoint: file to write now and then and to go on from if it exists; see `kgplug.training.loop.train`.
+            interactions: Training set. The model learns from its likes; all its rows count as seen.
+            knowledge: Triples; an entity with an item's key is that item.
+            valid: Validation set, for early stopping. If omitted, `epochs` is used as given. If `epochs` is not set
+                either, 10 % of the rows are held out to find the best number of epochs, and the model is retrained on
+                all rows. (With less than 1,000 likes, or dislikes if the model learns from them, the default is used.)
+            seed: The same seed, data and settings give the same model.
+            progress: Show a bar; None shows it on a terminal.
+            checkpoint: File to write from time to time, and to continue from if it exists; see
+                `kgplug.training.loop.train`.
             on_epoch: Called as on_epoch(epoch, metric) after each validated epoch, from 0. To end the
                 training, it raises an exception. Models without epochs never call it.
 
+        Returns:
+            The model itself.
+
         Raises:
-            DataError: no like to learn from, or no knowledge graph, or none with an item, where the model needs one.
+            DataError: There are no likes; or the model needs a knowledge graph, and it is missing or has no item.
+            UsageError: An argument has the wrong type, or `valid` is of another split.
+            TrainingError: The loss is not finite, or memory is short.
         """
         seed = whole_number(seed, "seed")
         for what, given, expected in (
@@ -148,7 +155,7 @@ class Recommender(ListMaker):
         if self.inputs.triples and knowledge is not None:
             self._check_links(interactions, knowledge)
         if valid is not None and not valid.same_keys(interactions.user_keys, interactions.item_keys):
-            raise UsageError("The validation part must come from the same split as the training part.")
+            raise UsageError("The validation set must come from the same split as the training set.")
         self.user_keys, self.item_keys = interactions.user_keys, interactions.item_keys
         self.user_label, self.item_label = interactions.user_label, interactions.item_label
         self.graph_schema = interactions.graph_schema
@@ -170,7 +177,7 @@ class Recommender(ListMaker):
             entity = f", and an entity's is {knowledge.entity_keys[0]!r}" if len(knowledge.entity_keys) else ""
             raise DataError(
                 f"{self.name}: none of the {interactions.n_items:,} items is an entity of the knowledge graph. "
-                f"Items and entities must have the same keys, of one type; an item's is "
+                f"Items and entities must have the same keys, of the same type. An item's key is "
                 f"{interactions.item_keys[0]!r}{entity}."
             )
 
@@ -183,14 +190,17 @@ class Recommender(ListMaker):
         """Score pairs.
 
         Args:
-            users, items: int64 (n,); one number goes with all of the other.
+            users, items: Indices, int64 (n,); one user or item is paired with all of the others.
 
         Returns:
-            float32 (n,), higher is better; a probability where `scores_are_probabilities`.
+            float32 (n,), higher is better; probabilities if `scores_are_probabilities`.
+
+        Raises:
+            UsageError: An index is out of range, or the numbers of users and items differ.
         """
 
     def _score_by_blocks(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:
-        """Score pairs by scoring all items for their users, some users at a time: `score` of models without better."""
+        """Score pairs by scoring all items for blocks of users; `score` of models that have no faster way."""
         users, items = self._pair_rows(users, items)
         scores = np.empty(len(users), dtype=np.float32)
         order = np.argsort(users, kind="stable")
@@ -218,30 +228,30 @@ class Recommender(ListMaker):
 
     @abstractmethod
     def _arrays(self) -> dict[str, np.ndarray]:
-        """Return what was learnt, as named arrays of numbers."""
+        """Return the trained weights as named arrays of numbers."""
 
     @abstractmethod
     def _restore(self, arrays: dict[str, np.ndarray]) -> None:
-        """Take what `_arrays` gave; keys, `seen` and config are already there."""
+        """Restore the weights from `_arrays`; keys, `seen` and `config` are already set."""
 
     @classmethod
     def user_arrays(cls) -> UserArrays | None:
-        """Return which arrays of `_arrays` hold something of each user, so that `kgplug erase-user` can remove one.
+        """Return which arrays of `_arrays` hold data of users, for `kgplug erase-user`.
 
-        None: unknown, so runs of this model must be deleted instead.
+        None means unknown: runs of this model must be deleted instead.
         """
         return None
 
     def _state(self) -> dict[str, np.ndarray]:
-        """Return all that `save` keeps of what was learnt; a family of models adds to `_arrays` here."""
+        """Return all trained arrays to save; a family of models adds to `_arrays` here."""
         return self._arrays()
 
     def _take_state(self, arrays: dict[str, np.ndarray]) -> None:
-        """Take what `_state` gave."""
+        """Restore the arrays from `_state`."""
         self._restore(arrays)
 
     def user_vectors(self) -> np.ndarray | None:
-        """Return float32 (n_users, d), or None where the model has no user vectors."""
+        """Return the user vectors, float32 (n_users, d); None if the model has none."""
         return None
 
     def publication(
@@ -294,9 +304,9 @@ class Recommender(ListMaker):
         """Write the model as an artefact folder.
 
         Args:
-            folder: of the run.
-            memory: of the rows of its split.
-            facts: JSON-able, kept beside it (see `kgplug.runs`).
+            folder: The run's folder.
+            memory: The rows of its split.
+            facts: More facts to save, as values for JSON.
         """
         self._check_trained()
         arrays = {f"model.{name}": array for name, array in self._state().items()}
@@ -326,17 +336,17 @@ class Recommender(ListMaker):
         """Read a model that `save` wrote.
 
         Args:
-            folder: of the run.
-            device: where it shall score; None: where it was trained, if that is here, else on what is.
+            folder: The run's folder.
+            device: Device to score on. Default: the device it was trained on, or "auto" if this machine lacks it.
 
         Raises:
-            RunError: the folder is damaged or holds another model.
-            UsageError: there is no such device.
+            RunError: The folder is damaged or holds another model.
+            UsageError: There is no such device.
         """
         if device is not None:
             from kgplug.training.device import choose_device  # torch
 
-            choose_device(device)  # refused here, as what is amiss is not the run
+            choose_device(device)  # refused here, as the run is not at fault
         return cls.restored(Path(folder), *read_artefact(Path(folder)), device=device)
 
     @classmethod
@@ -365,7 +375,7 @@ class Recommender(ListMaker):
         self.own_items = arrays.get(OWN_ITEMS)
         gone = erased(self.item_keys)
         self.erased_items = gone if gone.any() else None
-        if self.own_items is None and self.user_label and self.user_label == self.item_label:  # runs of before
+        if self.own_items is None and self.user_label and self.user_label == self.item_label:  # earlier versions
             self.own_items = same_keys_as(self.user_keys, self.item_keys)
         self.seed, self.history, self.run = content["seed"], content["history"], content["run"]
         self.health = list(content.get("health") or [])

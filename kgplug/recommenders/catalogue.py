@@ -1,4 +1,4 @@
-"""Every recommender of kgplug by name, without importing one."""
+"""All recommenders of kgplug by name, without importing them."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ RATINGS = replace(BOTH, dislikes=True)
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """One model that can be made by name.
+    """A model that `kgplug.create` knows.
 
     Attributes:
+        name: Name of the model.
         kind: "recommender" or "embedding".
-        paper: short citation.
+        paper: Short citation.
         needs: "likes", "triples", both, or both and "titles" or "dislikes" (ratings below like_threshold).
-        good_for: one phrase.
+        good_for: One phrase.
     """
 
     name: str
@@ -31,12 +32,12 @@ class ModelInfo:
 
 @dataclass(frozen=True)
 class Recommends:
-    """Where a recommender lives, and what `kgplug models` prints about it.
+    """Class of a recommender, and its line in `kgplug models`.
 
     Attributes:
-        home: "module:Class" under `kgplug.recommenders`.
-        inputs: what the model learns from.
-        paper, good_for: as in `ModelInfo`.
+        home: "module:Class" under `kgplug.recommenders.models`.
+        inputs: What the model learns from.
+        paper, good_for: As in `ModelInfo`.
     """
 
     home: str

@@ -1,8 +1,8 @@
-"""Signs that a trained recommender is dead: what it learnt itself no longer changes a list.
+"""Signs that a trained recommender has collapsed: its own vectors no longer change the lists.
 
-A list may look fine though the vectors that the model is about have shrunk to nothing: item biases and the side term
-order the items. So the scores are looked at with and without what the vectors give: the part of a score that is of the
-pair, and neither of the user nor of the item alone (the interaction of the two, in a table of users by items).
+A list may look fine even if the model's vectors have shrunk to zero, because item biases and the side term still order
+the items. So scores are compared with and without the contribution of the vectors: the part of a score that depends on
+the pair and not on the user or item alone (their interaction, in a table of users by items).
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
     from kgplug.data.publication import TopLists
 
-_USERS, _POPULAR, _OTHERS = 64, 64, 192  # users and items whose scores are looked at
+_USERS, _POPULAR, _OTHERS = 64, 64, 192  # sample sizes of users and items
 _PLACES = 10  # of a list
-_LEAST_SHARE = 1e-4  # of the variance in a user's list: vectors that give less change it by less than 1 %
+_LEAST_SHARE = 1e-4  # of the variance in a user's list: below, vectors change it by less than 1 %
 
 
 class Trained(Protocol):
-    """What is looked at of a recommender; see `kgplug.recommenders.base.Recommender`."""
+    """The part of `kgplug.recommenders.base.Recommender` that is checked."""
 
     personal: ClassVar[bool]
     vectors_of_all: ClassVar[bool]
@@ -45,11 +45,11 @@ class Trained(Protocol):
 
 
 def model_findings(model: Trained, lists: TopLists | None = None) -> list[str]:
-    """Return what is dead about a trained recommender, one sentence each; nothing where it is alive.
+    """Return signs that a trained recommender has collapsed, one sentence each; [] if there are none.
 
     Args:
-        model: trained.
-        lists: that it gives.
+        model: A trained model.
+        lists: Its lists, if they should also be checked.
     """
     if not model.personal:
         return []
@@ -75,11 +75,11 @@ def _n(model: Trained) -> int:
 
 
 def _score_findings(model: Trained, *, own: bool) -> list[str]:
-    """Return what is dead about the scores of a sample of users and items, one sentence at most.
+    """Return at most one sign of collapse in the scores of a sample of users and items.
 
     Args:
-        model: trained.
-        own: whether it has vectors, or the like, of its own.
+        model: A trained model.
+        own: Whether it has vectors or logits of its own.
     """
     users, items = _sample(model)
     if len(users) < SEVERAL or len(items) < SEVERAL:
@@ -106,7 +106,7 @@ def _score_findings(model: Trained, *, own: bool) -> list[str]:
 
 
 def _saturated(model: Trained, logits: np.ndarray) -> list[str]:
-    """Return whether probabilities say the same of nearly every pair, or take what was liked for impossible."""
+    """Return a sentence if nearly all probabilities are 1, or those of nearly all likes are 0."""
     probabilities = expit(logits.astype(np.float64))
     if (probabilities >= 1 - MARGIN).mean() >= NEARLY_ALL:
         return [f"{(probabilities >= 1 - MARGIN).mean():.0%} of all probabilities are at least {1 - MARGIN}"]
@@ -119,7 +119,7 @@ def _saturated(model: Trained, logits: np.ndarray) -> list[str]:
 
 
 def _sample(model: Trained) -> tuple[np.ndarray, np.ndarray]:
-    """Return users with likes, and the items liked most with some of the others, int64."""
+    """Return a sample of users with likes, and the most popular items with a sample of the others, int64."""
     users = _spaced(np.flatnonzero(np.diff(model.liked.indptr)), _USERS)
     order = np.argsort(-np.bincount(model.liked.indices, minlength=_n(model)), kind="stable")
     return users, np.concatenate([order[:_POPULAR], _spaced(order[_POPULAR:], _OTHERS)])
@@ -130,7 +130,7 @@ def _spaced(numbers: np.ndarray, n: int) -> np.ndarray:
 
 
 def _parts(model: Trained, users: np.ndarray, items: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the model's own part of the scores of pairs and what its side term adds, float64 (n,) each."""
+    """Return the model's own part of the scores of pairs, and that of its side term, float64 (n,) each."""
     if not hasattr(model, "logits"):
         return model.score(users, items).astype(np.float64), np.zeros(len(users))
     own = model.logits(users, items).astype(np.float64)  # type: ignore[attr-defined]

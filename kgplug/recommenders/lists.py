@@ -1,4 +1,4 @@
-"""What a fitted recommender answers: ranked lists of items, and the numbers of keys."""
+"""Methods of a trained recommender: ranked lists of items, and indices of keys."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from kgplug.data.values.whole_numbers import as_indices, is_whole
 from kgplug.errors import UsageError
 from kgplug.renamed import replaced
 
-SCORE_BLOCK_CELLS = 16_000_000  # user × item scores held at a time (64 MB of float32)
+SCORE_BLOCK_CELLS = 16_000_000  # user × item scores in memory at a time (64 MB of float32)
 
 
 class ListMaker(ABC):
-    """Makes lists of items from the scores of a model; the part of `Recommender` that needs nothing but scores.
+    """Makes lists of items from the scores of a model; the part of `Recommender` that needs only scores.
 
     Attributes:
-        score_block_cells: user × item scores that `recommend` asks for at a time.
-        erased_items: bool (n_items,), which are people who were erased, or None; they stand in no list.
-        own_items: int64 (n_users,), the item that each user itself is, -1 without one, or None; it is in no list of
-            its own, whatever else `recommend` is asked.
-        scores_are_exact: whether scores are counts or places, which have no rounding: only equal ones are tied.
+        score_block_cells: Number of user × item scores that `recommend` computes at a time.
+        erased_items: bool (n_items,), items that are erased users, or None; they are in no list.
+        own_items: int64 (n_users,), index of the item that is the user itself, -1 where missing; or None. It is never
+            in the user's own list.
+        scores_are_exact: Whether scores are counts or ranks without rounding, so only equal scores are tied.
     """
 
     name: ClassVar[str]
@@ -49,29 +49,29 @@ class ListMaker(ABC):
 
     @abstractmethod
     def _score_block(self, users: np.ndarray) -> np.ndarray:
-        """Score all items for some users: int64 (b,) → a new array, float32 (b, n_items), in the order of `score`."""
+        """Score all items for some users: int64 (b,) → a new array, float32 (b, n_items), ordered as `score`."""
 
     def _unfinished_block(self, users: np.ndarray) -> tuple[np.ndarray, Callable[[np.ndarray], np.ndarray] | None]:
-        """Return scores of all items that lack a last step, and that step as `top_k` takes it; None where none lacks.
+        """Return scores of all items before the last step, and that step for `top_k`, or None if there is none.
 
-        A model whose scores end with a sigmoid need not put all of them through it to rank them.
+        So a model whose last step is a sigmoid need not apply it to all scores to rank them.
         """
         return self._score_block(users), None
 
     def _unfinished_new_users(
         self, likes: sparse.csr_matrix
     ) -> tuple[np.ndarray, Callable[[np.ndarray], np.ndarray] | None]:
-        """Return the same for people who were not in the training; see `_score_new_users`."""
+        """Return the same for new users; see `_score_new_users`."""
         return self._score_new_users(likes), None
 
     def _score_sizes(self, users: np.ndarray | None, scores: np.ndarray) -> np.ndarray:  # noqa: ARG002
-        """Return the size of the terms that each user's scores are sums of, float32 (b,).
+        """Return the size of the terms in the sums that are each user's scores, float32 (b,).
 
-        Rounding is relative to it, and scores that differ by rounding alone are tied (`kgplug.data.ranking.ties`). By
-        default it is the largest score.
+        Rounding errors are relative to it; scores that differ only by rounding are tied (`kgplug.data.ranking.ties`).
+        By default it is the largest score.
 
         Args:
-            users: int64 (b,); None: people who were not in the training.
+            users: Indices, int64 (b,); None for new users.
             scores: float32 (b, n_items), before their last step.
         """
         return np.zeros(len(scores), dtype=np.float32) if self.scores_are_exact else sizes_of_rows(scores)
@@ -79,21 +79,21 @@ class ListMaker(ABC):
     @property
     @abstractmethod
     def _tie_places(self) -> np.ndarray:
-        """The place of each item among tied ones, int32 (n_items,)."""
+        """Rank of each item among tied items, int32 (n_items,)."""
 
     @abstractmethod
     def _score_new_users(self, likes: sparse.csr_matrix) -> np.ndarray:
-        """Score all items for people who were not in the training.
+        """Score all items for new users.
 
         Args:
             likes: CSR float32 (b, n_items), binary; a row may be empty.
 
         Returns:
-            a new array, float32 (b, n_items), on the scale of `score`.
+            A new array, float32 (b, n_items), on the scale of `score`.
         """
 
     def item_vectors(self) -> np.ndarray | None:
-        """Return float32 (n_items, d), or None where the model has no item vectors."""
+        """Return the item vectors, float32 (n_items, d); None if the model has none."""
         return None
 
     @overload
@@ -146,8 +146,8 @@ class ListMaker(ABC):
         likes), then of their index, and get the same score. So blocks, threads and processors do not change a list.
 
         Args:
-            user_indices: int64 (n,), or one index: the fast way, without keys.
-            users: keys of users, or one key, in place of `user_indices`.
+            user_indices: int64 (n,), or one index; faster than keys.
+            users: Keys of users, or one key, instead of `user_indices`.
             k: Length of a list. If there are fewer items, lists are shorter.
             exclude_seen: Leave out the items of the user's training rows.
             also_seen: More rows whose items are left out, such as the validation and test set. Users and items that
@@ -166,14 +166,14 @@ class ListMaker(ABC):
             the last item's.
 
         Raises:
-            UsageError: an argument is wrong, or diversity is asked of a model without item vectors.
+            UsageError: An argument is wrong, or `diversity` is used with a model without item vectors.
         """
         options: dict[str, Any] = {
             "exclude_seen": exclude_seen, "also_seen": also_seen, "diversity": diversity, "vectors": vectors,
         }  # fmt: skip
         if users is None:
             if user_indices is None:
-                raise UsageError("recommend: expected users=[keys], or indices of users; found neither.")
+                raise UsageError("recommend: expected users=[keys] or indices of users; found neither.")
             return self._recommend(user_indices, k, only=only, exclude=exclude, **options)
         if user_indices is not None:
             raise UsageError("recommend: give users=[keys] or indices of users, not both.")
@@ -223,7 +223,7 @@ class ListMaker(ABC):
             fill(rows)
 
     def _blocks(self, n_users: int, threads: int = 1) -> list[slice]:
-        """Return blocks of users of at most `score_block_cells` scores each: one, or as many for every thread."""
+        """Return blocks of users of at most `score_block_cells` scores each: one, or the same number per thread."""
         rows = max(1, self.score_block_cells // max(1, len(self.item_keys)))
         if n_users > rows:
             blocks = threads * -(-n_users // (threads * rows))
@@ -240,22 +240,22 @@ class ListMaker(ABC):
         diversity: float = 0.0,
         vectors: np.ndarray | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Rank items for somebody who was not in the training, from what they like.
+        """Rank items for a new user by their likes.
 
-        Models of similar items score by the likes as ever. Models with user vectors make one
-        (`kgplug.recommenders.new_users.FoldIn`). Somebody without likes gets what the average user gets.
+        Models of similar items score by the likes as usual. Models with user vectors compute one
+        (`kgplug.recommenders.new_users.FoldIn`). A user without likes gets the average user's list.
 
         Args:
-            likes: indices of items, int64 (n,), or one index (`item_indices` gives those of keys); they are left out of
-                the list.
-            k: length of the list, shorter where fewer items are left.
-            only, exclude, diversity, vectors: as in `recommend`.
+            likes: Item indices, int64 (n,), or one index (`item_indices` gives those of keys). These items are left out
+                of the list.
+            k: Length of the list; it is shorter if fewer items are left.
+            only, exclude, diversity, vectors: As in `recommend`.
 
         Returns:
             (items, scores): int64 and float32 (k,), best first.
 
         Raises:
-            UsageError: an argument is wrong.
+            UsageError: An argument is wrong.
         """
         self._check_trained()
         choice = self._choice(k, only, exclude, diversity, vectors)
@@ -288,8 +288,8 @@ class ListMaker(ABC):
         vectors = self.item_vectors() if vectors is None else vectors
         if vectors is None:
             raise UsageError(
-                f"{self.name} has no item vectors to tell by how much items differ: give those of an embedding "
-                "(vectors=…, --diverse-by RUN), or leave out diversity."
+                f"{self.name} has no item vectors to compare items for diversity. Give those of an embedding "
+                "(vectors=…, --diverse-by RUN), or omit diversity."
             )
         return ListChoice(min(k, n_items), out, float(diversity), check_vectors(vectors, n_items))
 
@@ -301,17 +301,17 @@ class ListMaker(ABC):
         return more if seen is None else (seen + more).tocsr()
 
     def _user_rows(self, users: np.ndarray) -> np.ndarray:
-        """Return row numbers of users as int64, refusing others with a `UsageError`."""
+        """Return user indices as int64; UsageError if one is out of range."""
         self._check_trained()
         return as_indices(users, len(self.user_keys), "users")
 
     def _item_rows(self, items: np.ndarray) -> np.ndarray:
-        """Return row numbers of items as int64, refusing others with a `UsageError`."""
+        """Return item indices as int64; UsageError if one is out of range."""
         self._check_trained()
         return as_indices(items, len(self.item_keys), "items")
 
     def _pair_rows(self, users: np.ndarray, items: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return row numbers of the users and the items of pairs, int64 (n,) both; one user or item goes with all."""
+        """Return user and item indices of pairs, int64 (n,) each; one user or item is paired with all of the others."""
         users, items = self._user_rows(users), self._item_rows(items)
         if len(users) == len(items):
             return users, items
@@ -363,7 +363,7 @@ def _indices(
     wanted = as_keys([keys] if isinstance(keys, (int, str)) else keys, what=f"{label} keys")
     indices = pd.Index(known, dtype=object).get_indexer(pd.Index(wanted, dtype=object))
     if not skip_unknown and (indices < 0).any():
-        one(wanted[indices < 0][0])  # says what is wrong
+        one(wanted[indices < 0][0])  # raises an error that names the key
     return indices[indices >= 0].astype(np.int64)
 
 
@@ -372,5 +372,5 @@ def _index(key: int | str, keys: np.ndarray, what: str, model: str) -> int:
     found = np.flatnonzero(keys == key) if is_key else ()
     if len(found) == 0:
         examples = ", ".join(repr(value) for value in keys[:3])
-        raise UsageError(f"{model} knows no {what} {key!r}; it knows {len(keys):,}, such as {examples}.")
+        raise UsageError(f"{model} does not know {what} {key!r}. It knows {len(keys):,}, such as {examples}.")
     return int(found[0])

@@ -1,4 +1,4 @@
-"""What a recommender is trained on."""
+"""The training data of a recommender."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from kgplug.data.knowledge_graph import KnowledgeGraph
 
 @dataclass(frozen=True, eq=False)
 class TrainingData:
-    """Checked data, as `Recommender.fit` hands them to a model.
+    """Checked data that `Recommender.fit` passes to `_fit`.
 
     Attributes:
-        interactions: the training set.
-        knowledge: triples, or None if the model gets none.
-        valid: the validation set, or None.
-        seed: the same seed, data and settings give the same model.
-        progress: show a bar; None shows it on a terminal.
-        checkpoint: file to write from time to time and to continue from, or None.
+        interactions: Training set.
+        knowledge: Triples, or None.
+        valid: Validation set, or None.
+        seed: The same seed, data and settings give the same model.
+        progress: Show a bar; None shows it on a terminal.
+        checkpoint: File to write from time to time and to continue from, or None.
         on_epoch: Called as on_epoch(epoch, metric) after each validated epoch; see `kgplug.training.loop.train`.
     """
 
@@ -36,13 +36,13 @@ class TrainingData:
 
     @property
     def graph(self) -> KnowledgeGraph:
-        """The knowledge graph of a model that needs one; `fit` has checked that it is there."""
+        """The triples, for models that need them; `fit` has checked that they were given."""
         assert self.knowledge is not None
         return self.knowledge
 
     @property
     def linked(self) -> np.ndarray:
-        """The entity of each item, int64 (n_items,), -1 where it has none."""
+        """Entity index of each item, int64 (n_items,), -1 where missing."""
         return self.graph.entities_of(self.interactions.item_keys, label=self.interactions.item_label)
 
     @property

@@ -1,4 +1,4 @@
-"""Adam without torch.optim, whose first step imports torch's compiler: seconds, and 150 MB that no training uses."""
+"""Adam without torch.optim, whose first step imports torch's compiler (seconds, and 150 MB of no use)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 
 
 class Optimizer(Protocol):
-    """What the training loop and checkpoints ask of an optimiser; those of torch.optim give it, too."""
+    """What the training loop and checkpoints need from an optimiser; torch.optim's have it."""
 
     param_groups: list[dict[str, Any]]
 
@@ -18,24 +18,24 @@ class Optimizer(Protocol):
         """Update the parameters from their gradients."""
 
     def state_dict(self) -> dict[str, Any]:
-        """Return {"state": {number of a parameter: its state}, "param_groups": settings}."""
+        """Return {"state": {parameter index: its state}, "param_groups": settings}."""
         ...
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> Any:
-        """Take what `state_dict` gave."""
+        """Restore a state from `state_dict`."""
 
 
 class StatefulOptimizer:
-    """Parameters, the settings of Adam and a state a parameter, laid out as torch.optim does.
+    """Parameters, the settings of Adam, and one state per parameter, in torch.optim's layout.
 
     Args:
-        params: what is trained.
-        lr: learning rate.
-        betas, eps: as in Adam (Kingma and Ba, ICLR 2015).
+        params: Parameters to train.
+        lr: Learning rate.
+        betas, eps: As in Adam (Kingma and Ba, ICLR 2015).
 
     Attributes:
-        param_groups: one, [{"params": parameters, "lr": lr, "betas": betas, "eps": eps}].
-        state: parameter → named tensors and numbers.
+        param_groups: One group, [{"params": parameters, "lr": lr, "betas": betas, "eps": eps}].
+        state: Parameter → named tensors and numbers.
     """
 
     def __init__(
@@ -57,17 +57,17 @@ class StatefulOptimizer:
         return self.param_groups[0]
 
     def zero_grad(self) -> None:
-        """Forget the gradients."""
+        """Delete the gradients."""
         for table in self.params:
             table.grad = None
 
     def state_dict(self) -> dict[str, Any]:
-        """Return {"state": {number of a parameter: its state}, "param_groups": [settings]}, with numbers as params."""
+        """Return {"state": {parameter index: its state}, "param_groups": [settings]}, with indices as params."""
         state = {number: self.state[table] for number, table in enumerate(self.params) if self.state.get(table)}
         return {"state": state, "param_groups": [{**self.settings, "params": list(range(len(self.params)))}]}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take what `state_dict` gave, to the parameters' devices."""
+        """Restore a state from `state_dict` on the parameters' devices."""
         self.state.clear()
         for number, state in state_dict["state"].items():
             table = self.params[number]
@@ -82,9 +82,9 @@ class Adam(StatefulOptimizer):
     """Adam (Kingma and Ba, ICLR 2015) by torch's fused kernel: the steps of `torch.optim.Adam(fused=True)`.
 
     Args:
-        params: float32, all on one device.
-        lr: learning rate.
-        betas, eps: as in the paper.
+        params: float32 tensors, all on one device.
+        lr: Learning rate.
+        betas, eps: As in the paper.
     """
 
     @torch.no_grad()

@@ -1,6 +1,6 @@
 """Checkpoints: one safetensors file, replaced atomically, with weights, best weights and optimiser state.
 
-Its header holds the sha256 of all that is in it, so that no damaged training is taken up.
+Its header holds the sha256 of the content, so a damaged checkpoint is never used.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ def save_checkpoint(
     *,
     fingerprint: str,
 ) -> None:
-    """Write the state of a training; the previous file stays valid until this one is whole on disk.
+    """Write the state of a training; the previous file stays valid until the new one is complete on disk.
 
     Args:
-        path: file to write.
-        best: weights of the best epoch so far.
-        history: fields of `kgplug.training.loop.History`.
-        fingerprint: of data and settings.
+        path: File to write.
+        best: Weights of the best epoch so far.
+        history: Fields of `kgplug.training.loop.History`.
+        fingerprint: Fingerprint of data and settings.
 
     Raises:
-        RunError: the disk refuses.
+        RunError: The file could not be written.
     """
     tensors = {f"module.{name}": tensor for name, tensor in module.state_dict().items()}
     tensors |= {f"best.{name}": tensor for name, tensor in best.items()}
@@ -53,13 +53,15 @@ def save_checkpoint(
                     tensors[key] = value
                 else:
                     scalars[key] = value
-    # A clone each: safetensors refuses tensors that share memory (tied weights).
+    # Clone each one: safetensors refuses tensors that share memory (tied weights).
     tensors = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}
     header = json.dumps({"fingerprint": fingerprint, "history": history, "scalars": scalars})
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         _remove_abandoned(path)
-        building = path.with_name(f".{path.name}.{os.getpid()}")  # a folder: safetensors keeps a file of its own beside
+        building = path.with_name(
+            f".{path.name}.{os.getpid()}"
+        )  # a folder, as safetensors writes a temporary file next to it
         building.mkdir(exist_ok=True)
         try:
             temporary = building / path.name
@@ -72,7 +74,7 @@ def save_checkpoint(
 
 
 def _digest(header: str, tensors: dict[str, torch.Tensor]) -> str:
-    """Return the sha256 of a header and of tensors with their names, types and shapes, in hex."""
+    """Return the sha256 (hex) of a header and of tensors with their names, types and shapes."""
     digest = hashlib.sha256(header.encode())
     for name, tensor in sorted(tensors.items()):
         digest.update(json.dumps([name, str(tensor.dtype), list(tensor.shape)]).encode())
@@ -81,7 +83,7 @@ def _digest(header: str, tensors: dict[str, torch.Tensor]) -> str:
 
 
 def _remove_abandoned(path: Path) -> None:
-    """Remove what processes left behind that were killed while they wrote this checkpoint."""
+    """Remove the files of processes that were killed while they wrote this checkpoint."""
     for other in path.parent.glob(f".{path.name}.*"):
         writer = other.suffix[1:]
         if writer.isdigit() and not psutil.pid_exists(int(writer)):
@@ -94,7 +96,7 @@ def load_checkpoint(
     """Restore module and optimisers in place; return (best weights, history).
 
     Raises:
-        RunError: the file is damaged, or was written for other data or settings.
+        RunError: The file is damaged, or was written for other data or settings.
     """
     try:
         with safe_open(path, framework="pt") as file:
@@ -103,22 +105,22 @@ def load_checkpoint(
             written_for, history, scalars = header["fingerprint"], header["history"], header["scalars"]
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
             if metadata["sha256"] != _digest(metadata["kgplug"], tensors):
-                raise ValueError("its content is not that of its sha256")
+                raise ValueError("its content does not match its sha256")
     except (SafetensorError, OSError, KeyError, ValueError, TypeError, RecursionError) as error:
         raise RunError(f"Checkpoint {path} is damaged ({error}). Delete it to train from the start.") from error
     if written_for != fingerprint:
         raise RunError(f"Checkpoint {path} was written for other data or settings. Delete it to train from the start.")
     try:
         _restore(module, optimizers, tensors, scalars)
-    except (RuntimeError, LookupError, ValueError, AttributeError, TypeError) as error:  # a name altered in the header
-        raise RunError(f"Checkpoint {path} is damaged: its tensors are not those of the training.") from error
+    except (RuntimeError, LookupError, ValueError, AttributeError, TypeError) as error:  # a changed name in the header
+        raise RunError(f"Checkpoint {path} is damaged: its tensors do not fit the training.") from error
     device = next(module.parameters()).device
     best = {name: tensor.to(device) for name, tensor in _below("best.", tensors).items()}
     return best, history
 
 
 def _restore(module: torch.nn.Module, optimizers: Sequence[Optimizer], tensors: dict, scalars: dict) -> None:
-    """Put the tensors of a checkpoint into a module and its optimisers."""
+    """Load the tensors of a checkpoint into a module and its optimisers."""
     module.load_state_dict(_below("module.", tensors))
     for number, optimizer in enumerate(optimizers):
         full = optimizer.state_dict()

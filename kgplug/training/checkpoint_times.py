@@ -1,4 +1,4 @@
-"""When a training writes its checkpoint: by elapsed time, so that writing takes a small part of the training."""
+"""When to write a checkpoint: by elapsed time, so that writing takes a small share of the training time."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from contextlib import contextmanager
 
 import torch
 
-MAX_SHARE = 0.05  # of the time of a training that writing may take
-BYTES_PER_S = 100e6  # of a slow disk: what the first write is expected to take, before one was measured
+MAX_SHARE = 0.05  # maximum share of the training time spent on writing
+BYTES_PER_S = 100e6  # of a slow disk: estimates the first write, before one was measured
 STATES = 4  # weights, best weights, and Adam's two moments
 
 
 class CheckpointTimes:
-    """Says after each epoch whether to write a checkpoint, and measures how long the writes take.
+    """Decide after each epoch whether to write a checkpoint, and measure how long the writes take.
 
     Args:
-        interval_s: minimum number of seconds between two writes; 0: after every epoch, whatever it costs.
-        n_bytes: expected size of a checkpoint.
-        clock: gives the time in seconds.
+        interval_s: Minimum number of seconds between two writes; 0 writes after every epoch at any cost.
+        n_bytes: Expected size of a checkpoint.
+        clock: Function that returns the time in seconds.
 
     Attributes:
-        expected_s: seconds that the next write is expected to take.
+        expected_s: Expected duration of the next write, in seconds.
     """
 
     def __init__(self, interval_s: float, n_bytes: int, *, clock: Callable[[], float] = time.perf_counter) -> None:
@@ -32,7 +32,7 @@ class CheckpointTimes:
         self._spent_s = 0.0
 
     def due(self) -> bool:
-        """Return whether it is time for a write that keeps all writes within `MAX_SHARE` of the training."""
+        """Return whether to write now; all writes together stay within `MAX_SHARE` of the training time."""
         if self.interval_s == 0:
             return True
         now = self._clock()
@@ -42,7 +42,7 @@ class CheckpointTimes:
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """Measure a write."""
+        """Measure the duration of a write."""
         began = self._clock()
         yield
         self._last = self._clock()
@@ -51,5 +51,5 @@ class CheckpointTimes:
 
 
 def expected_bytes(module: torch.nn.Module) -> int:
-    """Return about how many bytes the checkpoint of a module has that Adam trains."""
+    """Return the approximate size in bytes of a checkpoint of a module trained by Adam."""
     return STATES * sum(tensor.nbytes for tensor in module.state_dict().values())

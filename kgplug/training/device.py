@@ -1,4 +1,4 @@
-"""Where tensors live, and how many threads work on them."""
+"""The device of tensors, and the number of threads."""
 
 from __future__ import annotations
 
@@ -11,12 +11,16 @@ from kgplug.errors import UsageError
 
 
 def device_at_hand(name: str) -> str:
-    """Return the name of a device if it is here, else "auto": a model trained on a GPU scores on a CPU as well."""
+    """Return the name of a device if this machine has it, otherwise "auto", so GPU runs open on a CPU."""
     return "auto" if name.startswith("cuda") and not torch.cuda.is_available() else name
 
 
 def choose_device(name: str = "auto") -> torch.device:
-    """Return the device of that name; "auto" is CUDA where there is one, else the CPU."""
+    """Return a device by name; "auto" is CUDA if available, otherwise the CPU.
+
+    Raises:
+        UsageError: The name is invalid, or there is no CUDA device.
+    """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if name.startswith("cuda") and not torch.cuda.is_available():
@@ -29,7 +33,7 @@ def choose_device(name: str = "auto") -> torch.device:
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Let torch's operations of this thread be done by it alone."""
+    """Run torch's operations of this thread on one thread."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

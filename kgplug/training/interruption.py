@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM while a training runs: an epoch that is nearly done ends first, and its state is written."""
+"""Ctrl-C and SIGTERM during training: an epoch that is nearly done is finished and saved first."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ import time
 from types import FrameType
 from typing import Any, Self
 
-FINISH_S = 10.0  # seconds that an interrupted training may still take to end its epoch and to write it
+FINISH_S = 10.0  # maximum number of seconds that an interrupted training takes to finish and save its epoch
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 _log = logging.getLogger(__name__)
 
 
 class Interruption:
-    """A context in which the first signal may wait for the end of an epoch; a second one is never kept waiting.
+    """A context in which the first signal may wait for the end of an epoch; a second one is handled at once.
 
-    Outside the main thread, where Python delivers no signals, nothing changes.
+    It has no effect outside the main thread, where Python delivers no signals.
 
     Args:
-        active: whether there is a checkpoint to write.
+        active: Whether there is a checkpoint to write.
 
     Attributes:
-        signal: the signal that waits, or None.
+        signal: The signal that waits, or None.
     """
 
     def __init__(self, *, active: bool) -> None:
@@ -35,11 +35,11 @@ class Interruption:
         self._before: dict[int, Any] = {}
 
     def expect(self, seconds: float) -> None:
-        """Take notice of how long the epoch that begins now, and writing it, are expected to take."""
+        """Set the expected duration in seconds of the epoch that begins now, including its checkpoint."""
         self._ready_at = time.monotonic() + seconds
 
     def give_back(self) -> None:
-        """Restore what handled signals before; the one that has waited, if any, is then handled."""
+        """Restore the earlier signal handlers, then handle the signal that waits, if any."""
         for number, handler in self._before.items():
             signal.signal(number, handler)
         self._before = {}
@@ -61,9 +61,9 @@ class Interruption:
 
     def _handle(self, number: int, _frame: FrameType | None) -> None:
         left_s = self._ready_at - time.monotonic()
-        waits = self.signal is None and abs(left_s) <= FINISH_S  # an epoch far behind its time is not waited for
+        waits = self.signal is None and abs(left_s) <= FINISH_S  # do not wait for an epoch that is far behind its time
         self.signal = number
         if not waits:
             self.give_back()
             return
-        _log.warning("Interrupted: this epoch is finished and kept first, within about %.0f s.", max(1.0, left_s))
+        _log.warning("Interrupted: finishing and saving this epoch first, in about %.0f s.", max(1.0, left_s))

@@ -1,11 +1,11 @@
-"""Compiled loops (numba) over the rows that a batch is about, where torch would pass over memory once an operation."""
+"""Compiled loops (numba) over the rows of a batch, where torch would pass over memory once per operation."""
 
 from __future__ import annotations
 
 import numba
 import numpy as np
 
-FADED = 150  # missed steps after which nothing of a mean is left: 0.9 ** 150 is 1e-7
+FADED = 150  # missed steps after which a mean is practically zero: 0.9 ** 150 is 1e-7
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
@@ -25,8 +25,8 @@ def adam_rows(
     Args:
         table: float32 (n, d).
         moments: float32 (n, 2d), mean of the gradients, then of their squares.
-        steps: float32 (n,), how often each row was touched.
-        rows: int64 (m,), each once.
+        steps: float32 (n,), number of updates of each row.
+        rows: int64 (m,), distinct.
         grad: float32 (m, d).
         lr, beta1, beta2, eps: float32.
     """
@@ -45,7 +45,7 @@ def adam_rows(
 
 @numba.njit(cache=True, nogil=True)
 def are_distinct(rows: np.ndarray, n: int) -> bool:
-    """Tell whether rows int64 (m,), each below n, are all different."""
+    """Return whether rows int64 (m,), each below n, are distinct."""
     seen = np.zeros(n, dtype=np.bool_)
     for row in rows:
         if seen[row]:
@@ -66,15 +66,15 @@ def catch_up(
     beta2: np.float32,
     eps: np.float32,
 ) -> np.ndarray:
-    """Do the steps that rows have missed since they were last touched, as Adam does them where the gradient is zero.
+    """Do the steps that rows have missed since their last update, as Adam does them with a gradient of zero.
 
-    Mean and square only shrink then, by beta1 and beta2 a step, so a row moves in all missed steps by one sum times
-    mean / √square. (eps stands outside of the sum: it is tiny beside √square wherever mean is not zero.)
+    In these steps mean and square only shrink, by beta1 and beta2 per step, so the total change of a row is one sum
+    times mean / √square. (eps is outside the sum: it is tiny compared to √square wherever mean is not zero.)
 
     Args:
-        table, moments, steps, lr, beta1, beta2, eps: as in `adam_rows`; `steps` holds the step that each row is at.
-        rows: int64 (m,), each once.
-        now: the step that all rows shall be at.
+        table, moments, steps, lr, beta1, beta2, eps: As in `adam_rows`; `steps` has the current step of each row.
+        rows: int64 (m,), distinct.
+        now: Step that all rows will have.
 
     Returns:
         float32 (m, d), the rows.
@@ -102,11 +102,11 @@ def catch_up(
 
 @numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"reassoc", "contract"})
 def pair_dots(left: np.ndarray, left_of: np.ndarray, right: np.ndarray, right_of: np.ndarray) -> np.ndarray:
-    """Return left[left_of] · right[right_of], row by row.
+    """Return the dot product of left[left_of] and right[right_of] for each row.
 
     Args:
         left, right: float32 (m, d) and (k, d).
-        left_of, right_of: int64 (n,), a row of each.
+        left_of, right_of: int64 (n,), rows of `left` and `right`.
 
     Returns:
         float32 (n,).
@@ -124,7 +124,7 @@ def pair_dots(left: np.ndarray, left_of: np.ndarray, right: np.ndarray, right_of
 def pair_dots_gradient(
     grad: np.ndarray, left: np.ndarray, left_of: np.ndarray, right: np.ndarray, right_of: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the gradients of `left` and `right`, float32 (m, d) and (k, d), where that of `pair_dots` is (n,)."""
+    """Return the gradients of `left` and `right`, float32 (m, d) and (k, d), given that of `pair_dots`, (n,)."""
     to_left, to_right = np.zeros_like(left), np.zeros_like(right)
     for i in range(len(left_of)):
         g, a, b = grad[i], left_of[i], right_of[i]
@@ -138,12 +138,12 @@ def pair_dots_gradient(
 def cross_compress(
     items: np.ndarray, entities: np.ndarray, weights: np.ndarray, bias: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return (v', e') of MKR's cross & compress unit, row by row.
+    """Return (v', e') of MKR's cross & compress unit for each row, float32 (n, d) each.
 
     Args:
         items, entities: v and e, float32 (n, d).
         weights: w_vv, w_ev, w_ve, w_ee, float32 (4, d).
-        bias: of v' and e', float32 (2, d).
+        bias: Biases of v' and e', float32 (2, d).
     """
     n, d = items.shape
     crossed_items, crossed_entities = np.empty_like(items), np.empty_like(entities)
@@ -168,7 +168,7 @@ def cross_compress_gradient(
     entities: np.ndarray,
     weights: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Return the gradients of items, entities, weights and bias, where those of v' and e' are given, float32 (n, d)."""
+    """Return the gradients of items, entities, weights and bias, given those of v' and e', float32 (n, d)."""
     n, d = items.shape
     to_items, to_entities = np.empty_like(items), np.empty_like(entities)
     to_weights, to_bias = np.zeros_like(weights), np.zeros((2, d), dtype=np.float32)

@@ -1,7 +1,7 @@
 """The training loop: epochs, early stopping, checkpoints, progress.
 
-Everything random in an epoch comes from generators made from (seed, epoch), so a training
-that goes on from an epoch's checkpoint draws what one left alone would have drawn.
+All randomness in an epoch comes from generators seeded with (seed, epoch), so a training that continues from a
+checkpoint draws the same numbers as an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -31,21 +31,21 @@ ONE_THREAD_BELOW = 4_000_000  # numbers; on two cores KGCN with 1 million takes 
 
 
 class TrainingTask(Protocol):
-    """What a model gives the loop."""
+    """What a model provides to the loop."""
 
     @property
     def module(self) -> torch.nn.Module:
-        """Return what is trained."""
+        """Return the module to train."""
         ...
 
     @property
     def optimizers(self) -> Sequence[Optimizer]:
-        """Return the optimisers whose state belongs in a checkpoint."""
+        """Return the optimisers; their state is part of a checkpoint."""
         ...
 
     @property
     def step_floats(self) -> int:
-        """Return how many numbers the largest tensor of a step holds, about."""
+        """Return the approximate number of elements of the largest tensor in a step."""
         ...
 
     def batches(self, epoch: int, rng: np.random.Generator) -> Sequence[Any] | Iterator[Any]:
@@ -57,19 +57,19 @@ class TrainingTask(Protocol):
         ...
 
     def validate(self) -> float | None:
-        """Return the figure that decides which epoch is best (higher is better), or None without validation data."""
+        """Return the metric that decides which epoch is best (higher is better), or None without validation data."""
         ...
 
 
 @dataclass
 class History:
-    """What happened in each epoch.
+    """Record of the epochs.
 
     Attributes:
-        losses: mean loss a batch, one an epoch.
-        validation: validation figure, one an epoch, empty without validation data.
-        best_epoch: number (from 0) of the epoch whose weights were kept.
-        seconds: wall time of each epoch, validation included.
+        losses: Mean loss per batch of each epoch.
+        validation: Validation metric of each epoch; empty without validation data.
+        best_epoch: Number (from 0) of the epoch whose weights were kept.
+        seconds: Wall time of each epoch, including validation.
     """
 
     losses: list[float] = field(default_factory=list)
@@ -94,28 +94,28 @@ def train(
     progress: bool | None = None,
     on_epoch: Callable[[int, float], None] | None = None,
 ) -> History:
-    """Train until `epochs` are done or validation has not improved for `patience` epochs.
+    """Train for `epochs` epochs, or until validation has not improved for `patience` epochs.
 
-    The module ends with the weights of the best epoch (of the last one without validation).
+    The module ends with the weights of the best epoch, or of the last one without validation.
 
     Args:
-        task: the model's part.
-        epochs: at most so many.
-        patience: stop after so many epochs without a better validation figure.
-        seed: from which each epoch's generator is made.
-        description: shown beside the progress bar.
-        chance: validation figure of what knows nothing; before a better one, no epoch counts against `patience`.
-        fingerprint: of data and settings; a checkpoint with another one is refused.
-        checkpoint: file to write now and then, after an epoch, and to go on from if it exists: every
-            KGPLUG_CHECKPOINT_S seconds, in at most 5 % of the training time, and when the training is interrupted
-            shortly before the end of an epoch.
-        progress: show a bar; None shows it on a terminal.
+        task: The model's task.
+        epochs: Maximum number of epochs.
+        patience: Stop after this many epochs without a better validation metric.
+        seed: Seed of each epoch's generator.
+        description: Text next to the progress bar.
+        chance: Validation metric of random scores; `patience` counts only after a better one.
+        fingerprint: Fingerprint of data and settings; a checkpoint with another one is refused.
+        checkpoint: File to continue from if it exists. It is written after an epoch every KGPLUG_CHECKPOINT_S seconds,
+            in at most 5 % of the training time, and when the training is interrupted shortly before an epoch's end.
+        progress: Show a bar; None shows it on a terminal.
         on_epoch: Called as on_epoch(epoch, metric) after each validated epoch, from 0. To end the training, it
             raises an exception.
 
     Raises:
-        TrainingError: the loss is not finite; the module holds the best weights before, the error their history.
-        RunError: the checkpoint is damaged or belongs to other data or settings.
+        TrainingError: The loss or metric is not finite. The module has the best weights so far, the error their
+            history.
+        RunError: The checkpoint is damaged or belongs to other data or settings.
     """
     history, best = History(), _weights(task.module)
     if checkpoint is not None and checkpoint.exists():
@@ -128,16 +128,16 @@ def train(
             epoch, began = len(history.losses), time.perf_counter()
             interruption.expect(history.seconds[-1] + times.expected_s if history.seconds else math.inf)
             try:
-                loss, figure = _run_epoch(task, epoch, seed, best), _validate(task, epoch, best)
-                if figure is not None:
-                    _check_figure(figure, epoch, task, best)
+                loss, metric = _run_epoch(task, epoch, seed, best), _validate(task, epoch, best)
+                if metric is not None:
+                    _check_metric(metric, epoch, task, best)
             except TrainingError as error:
                 error.history = history.to_dict() if history.best_epoch >= 0 else None
                 raise
             history.losses.append(loss)
-            if figure is not None:
-                history.validation.append(float(figure))
-            if figure is None or figure > max(history.validation[:-1], default=-math.inf):
+            if metric is not None:
+                history.validation.append(float(metric))
+            if metric is None or metric > max(history.validation[:-1], default=-math.inf):
                 history.best_epoch, best = epoch, _weights(task.module)
             history.seconds.append(time.perf_counter() - began)
             if checkpoint is not None and (times.due() or interruption.signal is not None):
@@ -156,10 +156,10 @@ def train(
 
 
 def _run_epoch(task: TrainingTask, epoch: int, seed: int, last_good: dict[str, torch.Tensor]) -> float:
-    """Train one epoch and return its mean loss; losses are read from the device once, at the end."""
+    """Train one epoch and return its mean loss. Losses are read from the device once, at the end."""
     rng = np.random.default_rng([seed, epoch])
     task.module.train()
-    # Dropout and the like read torch's global generator: lent, then put back.
+    # Dropout uses torch's global generator, whose state is restored afterwards.
     with _threads(task), _seeded(task.module, int(rng.integers(2**31))):
         losses = [task.step(batch) for batch in task.batches(epoch, rng)]
     task.module.eval()
@@ -170,7 +170,7 @@ def _run_epoch(task: TrainingTask, epoch: int, seed: int, last_good: dict[str, t
 
 
 def _validate(task: TrainingTask, epoch: int, last_good: dict[str, torch.Tensor]) -> float | None:
-    """Return the task's validation figure; smaller batches would not help where memory ends here."""
+    """Return the task's validation metric. If memory is short here, smaller batches would not help."""
     try:
         return task.validate()
     except Exception as error:
@@ -178,14 +178,14 @@ def _validate(task: TrainingTask, epoch: int, last_good: dict[str, torch.Tensor]
             raise
         task.module.load_state_dict(last_good)
         raise TrainingError(
-            f"There is not enough memory to validate epoch {epoch + 1}; the best weights before it were kept. Free "
-            "some memory, then train again."
+            f"Not enough memory to validate epoch {epoch + 1}; the best weights before it were kept. Free some memory, "
+            "then train again."
         ) from error
 
 
 @contextmanager
 def _seeded(module: torch.nn.Module, seed: int) -> Iterator[None]:
-    """Seed the global generators of the CPU and of the module's devices, no others, and put them back."""
+    """Seed the global generators of the CPU and of the module's devices, and restore them afterwards."""
     numbers = sorted({p.device.index or 0 for p in module.parameters() if p.device.type == "cuda"})
     with torch.random.fork_rng(devices=numbers):
         torch.default_generator.manual_seed(seed)
@@ -196,25 +196,25 @@ def _seeded(module: torch.nn.Module, seed: int) -> Iterator[None]:
 
 
 def _threads(task: TrainingTask) -> AbstractContextManager[None]:
-    """Train small steps on one thread: to hand halves of small tensors to another costs more than it saves."""
+    """Train small steps on one thread, where sharing small tensors costs more than it saves."""
     return one_thread() if task.step_floats < ONE_THREAD_BELOW else nullcontext()
 
 
-def _check_figure(figure: float, epoch: int, task: TrainingTask, last_good: dict[str, torch.Tensor]) -> None:
-    if not math.isfinite(figure):
-        raise _diverged("validation figure", float(figure), epoch, task, last_good)
+def _check_metric(metric: float, epoch: int, task: TrainingTask, last_good: dict[str, torch.Tensor]) -> None:
+    if not math.isfinite(metric):
+        raise _diverged("validation metric", float(metric), epoch, task, last_good)
 
 
 def _diverged(
     what: str, value: float, epoch: int, task: TrainingTask, last_good: dict[str, torch.Tensor]
 ) -> TrainingError:
-    """Put the last good weights back and return the error to raise."""
+    """Restore the last good weights and return the error to raise."""
     task.module.load_state_dict(last_good)
     found = [f"{group['lr']:g}" for optimizer in task.optimizers for group in optimizer.param_groups]
     rates = ", ".join(dict.fromkeys(found))
     return TrainingError(
         f"The {what} became {value} in epoch {epoch + 1} with learning rate {rates}; the best weights before it "
-        "were kept. Train again with a smaller learning_rate; if you raised a penalty such as l2, lower that first."
+        "were kept. Train again with a smaller learning_rate. If you raised a penalty such as l2, lower it first."
     )
 
 

@@ -1,4 +1,4 @@
-"""Training when memory ends: smaller batches, or a sentence that says what would help."""
+"""Training when memory is short: smaller batches, or an error that says what helps."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ import torch
 from kgplug.errors import TrainingError, is_out_of_memory
 from kgplug.training.config import ModelConfig
 
-FEWEST_ROWS = 32  # smaller batches save nothing worth having
+FEWEST_ROWS = 32  # smaller batches save no relevant memory
 
 _log = logging.getLogger(__name__)
 _Config = TypeVar("_Config", bound=ModelConfig)
 
 
 class Attempt(Generic[_Config]):
-    """One attempt at a training, as a context that notices when a step does not fit into memory.
+    """One attempt at a training: a context that catches the error if a step does not fit into memory.
 
     Attributes:
-        config: the settings to train with.
-        checkpoint: file to write from time to time and to continue from, or None.
-        memory_ended: whether it failed for want of memory, so that another one follows.
+        config: Settings to train with.
+        checkpoint: File to write from time to time and to continue from, or None.
+        memory_ended: Whether it ran out of memory, so another attempt follows.
     """
 
     def __init__(self, name: str, config: _Config, checkpoint: Path | None) -> None:
@@ -41,7 +41,7 @@ class Attempt(Generic[_Config]):
         rows = _rows(self.config)
         if rows // 2 < FEWEST_ROWS:
             raise TrainingError(
-                f"{self.name}: there is not enough memory even for batches of {rows:,} rows ({_first_line(error)}). "
+                f"{self.name}: not enough memory even for batches of {rows:,} rows ({_first_line(error)}). "
                 f"{_advice(self.config)}."
             ) from error
         self.memory_ended = True
@@ -49,24 +49,24 @@ class Attempt(Generic[_Config]):
 
 
 def attempts(name: str, config: _Config, checkpoint: Path | None) -> Iterator[Attempt[_Config]]:
-    """Yield attempts at a training until one does not run out of memory; each has batches half as large as the last.
+    """Yield attempts at a training, each with half the batch size, until one does not run out of memory.
 
-    The model is then the one that the smaller batch size gives, bit by bit, as its config says. Each batch size has a
-    checkpoint of its own (`checkpoint_of`), so an interrupted training finds the right one. Use as
+    The result equals that of a training with the smaller batch size from the start, bit by bit. Each batch size has
+    its own checkpoint (`checkpoint_of`), so an interrupted training finds the right one. Use as
 
         for attempt in attempts(name, config, checkpoint):
             with attempt:
                 history = ...  # build and train with attempt.config and attempt.checkpoint, in a function of its own
 
-    so that everything that a failed attempt held is freed before the next one.
+    so that the memory of a failed attempt is freed before the next one.
 
     Args:
-        name: of the model, for messages.
-        config: its settings, including `batch_size`.
-        checkpoint: of the batch size asked for.
+        name: Name of the model, for messages.
+        config: Settings, including `batch_size`.
+        checkpoint: Checkpoint for the given batch size.
 
     Raises:
-        TrainingError: not even a batch of `FEWEST_ROWS` fits.
+        TrainingError: Even a batch of `FEWEST_ROWS` rows does not fit.
     """
     asked = rows = _rows(config)
     while True:
@@ -88,10 +88,10 @@ def attempts(name: str, config: _Config, checkpoint: Path | None) -> Iterator[At
 
 @contextmanager
 def building(name: str, config: ModelConfig) -> Iterator[None]:
-    """Build a model; smaller batches would not help where memory ends here.
+    """Build a model. If memory is short here, smaller batches would not help.
 
     Raises:
-        TrainingError: the model itself does not fit into memory.
+        TrainingError: The model itself does not fit into memory.
     """
     try:
         yield
@@ -115,13 +115,13 @@ def _rows(config: ModelConfig) -> int:
 
 
 def _halved(config: _Config) -> _Config:
-    """Return the config with every batch size halved, that of triples too."""
+    """Return the config with every batch size halved, including that of triples."""
     sizes = {name: value for name, value in config if name.endswith("batch_size")}
     return config.model_copy(update={name: max(1, value // 2) for name, value in sizes.items()})
 
 
 def _advice(config: ModelConfig) -> str:
-    """Return what makes a training smaller: the model's own setting, where it has one that can be smaller."""
+    """Return how to reduce the memory of a training."""
     size = dict(config).get("embedding_dim")
     if size is None or size < 2:
         return "Free some memory"

@@ -1,4 +1,4 @@
-"""The runs on this machine: one folder a training, found by id, by the beginning of an id, or by model."""
+"""The runs on this machine: one folder per training, found by id, by the start of an id, or by model."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ from kgplug.data.graph_identity import GraphIdentity
 from kgplug.data.kinds import Kind
 from kgplug.errors import RunError, UsageError
 
-HEALTH = "health.json"  # beside a run: what an evaluation found dead about it
-EVALUATION = "evaluation.json"  # beside a run
+HEALTH = "health.json"  # in a run's folder: signs of a collapsed model, found by an evaluation
+EVALUATION = "evaluation.json"  # in a run's folder: metrics
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 
 
 @dataclass(frozen=True)
 class RunInfo:
-    """What a list of runs tells about one.
+    """Facts about one run.
 
     Attributes:
-        id: name of its folder.
-        model: name of the model, "" where the run is damaged.
-        kind: of the model, None where the run is damaged.
+        id: Name of its folder.
+        model: Name of the model, "" if the run is damaged.
+        kind: Kind of the model, None if the run is damaged.
         created: ISO 8601 in UTC.
-        metrics: figure → value, as the training left them.
-        seconds: the training took, None where unknown.
-        path: its folder.
-        damage: what is wrong with it, "" where nothing is.
-        graph: that it was trained on, as far as it knows.
-        evaluation: figure → value, as `kgplug evaluate` left them, {} where it has not measured the run.
-        origin: id of the run whose settings, epochs and metrics a final run has taken over, "" for other runs.
-        health: what is dead about its model, one sentence each; see `kgplug.data.health`.
+        metrics: Validation metric → value.
+        seconds: Duration of the training, None if unknown.
+        path: The run's folder.
+        damage: Why it cannot be read, "" if it can.
+        graph: Identity of the graph it was trained on, as far as known.
+        evaluation: Metric → value, as measured by `kgplug evaluate`; {} if not evaluated.
+        origin: Id of the run that gave a final run its settings, epochs and metrics; "" for other runs.
+        health: Signs that the model has collapsed, one sentence each; see `kgplug.data.health`.
     """
 
     id: str
@@ -53,17 +53,17 @@ class RunInfo:
 
     @property
     def gives_lists(self) -> bool:
-        """Whether it is a whole run of a recommender."""
+        """Whether it is an undamaged run of a recommender."""
         return self.kind is not None and self.kind.gives_lists
 
     @property
     def gives_links(self) -> bool:
-        """Whether it is a whole run of an embedding, which scores links."""
+        """Whether it is an undamaged run of an embedding, which predicts links."""
         return self.kind is not None and not self.kind.gives_lists
 
 
 class Runs:
-    """A folder that holds one sub-folder a run; it need not exist yet."""
+    """A folder with one subfolder per run; it need not exist yet."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = Path(folder)
@@ -77,7 +77,7 @@ class Runs:
         return new_run_id(model)
 
     def path(self, run: str) -> Path:
-        """Return where a run of that id stands or shall stand."""
+        """Return the folder of a run with this id, which need not exist; UsageError if the id is invalid."""
         if not _ID.fullmatch(run):
             raise UsageError(f'Run id "{run}": expected letters, digits, "-" and "_".')
         return self.folder / run
@@ -87,7 +87,7 @@ class Runs:
         return bool(_ID.fullmatch(text)) and os.path.isdir(self.folder / text)  # noqa: PTH112 (Path.is_dir raises if too long)
 
     def info(self, folder: Path) -> RunInfo:
-        """Return what a run says about itself. Reads its JSON and checks sizes; `load` checks the hashes."""
+        """Return the facts of a run. Reads its JSON and checks file sizes; `load` checks the hashes."""
         folder = Path(folder)
         files = _files(folder)
         if folder in self._known and self._known[folder][0] == files:  # unchanged since it was read
@@ -116,32 +116,32 @@ class Runs:
         except RunError as error:
             return RunInfo(folder.name, "", None, _created(folder), path=folder, damage=str(error))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            damage = f"{folder}: its content is not that of a run ({error!r}). Train again."
+            damage = f"{folder}: its content is not a valid run ({error!r}). Train again."
             return RunInfo(folder.name, "", None, _created(folder), path=folder, damage=damage)
 
     def list(self) -> list[RunInfo]:
-        """Return all runs, the oldest first; damaged ones are listed as such."""
+        """Return all runs, oldest first, including damaged ones."""
         if not self.folder.is_dir():
             return []
         folders = [path for path in self.folder.iterdir() if path.is_dir() and not path.name.startswith(".")]
         return sorted((self.info(path) for path in folders), key=lambda info: (info.created, info.id))
 
     def of(self, graph: GraphIdentity | None) -> tuple[list[RunInfo], int]:
-        """Return the whole runs of a graph, the oldest first, and the number of runs of other graphs.
+        """Return the undamaged runs of a graph, oldest first, and the number of runs of other graphs.
 
         Args:
-            graph: None: all are of it.
+            graph: The graph; None returns all runs.
         """
         whole = [info for info in self.list() if not info.damage]
         here = [info for info in whole if graph is None or graph.same_graph(info.graph)]
         return here, len(whole) - len(here)
 
     def last_known(self, address: str, database: str) -> GraphIdentity | None:
-        """Return the database that the newest run trained at an address was trained on, None where none was.
+        """Return the database of the newest run that was trained at an address, None if there is none.
 
         Args:
             address: host:port.
-            database: its name; "" for the one of the newest run.
+            database: Name of the database; "" for that of the newest run.
         """
         graphs = [info.graph for info in reversed(self.list()) if info.graph.store and info.graph.address == address]
         found = next((graph for graph in graphs if database in ("", graph.database)), None)
@@ -151,12 +151,12 @@ class Runs:
         """Return the folder of a run.
 
         Args:
-            text: an id, its beginning where only one run has it, the name of a model (whose newest whole
-                run is meant), or the path of a run's folder.
-            graph: the newest run of a model is one of this graph; None: of any graph.
+            text: An id, an unambiguous start of an id, the name of a model (for its newest undamaged run), or the path
+                of a run's folder.
+            graph: For a model's name, only runs of this graph; None allows any graph.
 
         Raises:
-            UsageError: nothing fits, or several do; the message tells what there is.
+            UsageError: No run fits, or several do; the message lists the runs.
         """
         if self.has(text):
             return self.folder / text
@@ -178,11 +178,11 @@ class Runs:
         if len(fitting) == 1:
             return by_id[fitting[0]]
         if fitting:
-            raise UsageError(f'"{text}" fits {len(fitting)} runs: {_some(fitting)}. Write more of the id.')
+            raise UsageError(f'"{text}" fits {len(fitting)} runs: {_some(fitting)}. Give more of the id.')
         if os.path.isfile(Path(text, MANIFEST)):  # noqa: PTH113 (Path.is_file raises for a name that is too long)
             return Path(text)
         if not found:
-            raise UsageError(f'No run "{text}": there is none in {self.folder} yet. `kgplug train MODEL` makes one.')
+            raise UsageError(f'No run "{text}": there is none in {self.folder} yet. Train one: `kgplug train MODEL`.')
         models = sorted({info.model for info in found if info.model})
         raise UsageError(
             f'No run or model "{text}". Runs: {_some([info.id for info in reversed(found)])}.'
@@ -191,7 +191,7 @@ class Runs:
 
 
 def _files(folder: Path) -> frozenset[tuple[str, int, int]]:
-    """Return name, size and time of change of the files of a run."""
+    """Return name, size and modification time of a run's files."""
     try:
         found = [(file.name, file.stat()) for file in os.scandir(folder)]
     except OSError:
@@ -200,7 +200,7 @@ def _files(folder: Path) -> frozenset[tuple[str, int, int]]:
 
 
 def _evaluation(folder: Path) -> dict[str, float]:
-    """Return the figures that `kgplug evaluate` has left, {} where there are none that can be read."""
+    """Return the metrics saved by `kgplug evaluate`, {} if missing or damaged."""
     try:
         return dict(json.loads((folder / EVALUATION).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError, RecursionError):
@@ -218,7 +218,7 @@ def _some(ids: list[str], shown: int = 5) -> str:
 
 
 def _created(folder: Path) -> str:
-    """Return when a run was made: as its id says, else when its folder was last changed; ISO 8601 in UTC."""
+    """Return a run's time from its id, or the modification time of its folder; ISO 8601 in UTC."""
     stamp = re.search(r"-(\d{8}-\d{6})-", folder.name)
     if stamp:
         try:

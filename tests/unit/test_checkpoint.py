@@ -87,7 +87,7 @@ def test_one_flipped_bit_of_a_weight_is_detected_and_nothing_is_loaded(tmp_path:
         path.write_bytes(whole[:byte] + bytes([whole[byte] ^ 1 << byte % 8]) + whole[byte + 1 :])
         other = torch.nn.Linear(3, 2)
         before = {name: tensor.clone() for name, tensor in other.state_dict().items()}
-        with pytest.raises(RunError, match=r"is damaged \(its content is not that of its sha256\)"):
+        with pytest.raises(RunError, match=r"is damaged \(its content does not match its sha256\)"):
             load_checkpoint(path, other, [torch.optim.Adam(other.parameters())], fingerprint="f")
         assert all(torch.equal(tensor, before[name]) for name, tensor in other.state_dict().items())
 

@@ -89,7 +89,7 @@ def test_diversity_adds_other_directors_and_keeps_the_models_scores(fitted) -> N
 def test_invalid_diversity_and_vectors_are_refused_in_one_sentence(fitted) -> None:
     model, _, _ = fitted
     users = np.array([0])
-    with pytest.raises(UsageError, match=r"ItemKNN has no item vectors to tell by how much items differ"):
+    with pytest.raises(UsageError, match=r"ItemKNN has no item vectors to compare items for diversity"):
         model.recommend(users, 5, diversity=0.3)
     for wrong in (-0.1, 1.5, True, "much", np.nan):
         with pytest.raises(UsageError, match=r"diversity: expected a number from 0 \(scores only\) to 1"):

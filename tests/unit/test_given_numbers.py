@@ -191,7 +191,7 @@ def test_a_seed_beyond_64_bits_is_refused() -> None:
 @pytest.mark.parametrize("key", [True, [1], None, (1,), np.array([1])])
 def test_only_a_number_or_text_is_a_key(key) -> None:
     rows = Interactions.from_dataframe(pd.DataFrame([[1, 2], [1, 3]]), user=0, item=1)
-    with pytest.raises(UsageError, match=r"Popularity knows no user "):
+    with pytest.raises(UsageError, match=r"Popularity does not know user "):
         kgplug.create("Popularity").fit(rows).user_index(key)
 
 

@@ -150,7 +150,7 @@ def test_invalid_filters_and_unknown_keys_are_refused_in_one_sentence(model: Rec
             model.recommend(np.array([0]), 3, exclude=wrong)
     with pytest.raises(UsageError, match=r"only: expected item indices or a mask of 13 booleans"):
         model.recommend(np.array([0]), 3, only=np.array([True]))
-    with pytest.raises(UsageError, match=rf"{model.name} knows no item 'film 77'"):
+    with pytest.raises(UsageError, match=rf"{model.name} does not know item 'film 77'"):
         model.item_indices(["film 03", "film 77"])
     assert model.item_indices(["film 77", "film 03"], skip_unknown=True).tolist() == [3]
     assert (model.recommend(np.array([0]), 3, only=np.array([], dtype=np.int64))[0] == -1).all()
@@ -227,9 +227,9 @@ def test_somebody_who_was_not_in_the_training_gets_the_taste_of_the_likes(model:
 
 
 def test_unknown_users_and_wrong_lengths_are_refused_in_one_sentence(model: Recommender) -> None:
-    with pytest.raises(UsageError, match=r"knows no user 4711; it knows 13, such as 0, 1, 2"):
+    with pytest.raises(UsageError, match=r"does not know user 4711\. It knows 13, such as 0, 1, 2"):
         model.user_index(4711)
-    with pytest.raises(UsageError, match=r"knows no item 'nothing'"):
+    with pytest.raises(UsageError, match=r"does not know item 'nothing'"):
         model.item_index("nothing")
     with pytest.raises(UsageError, match=r"k must be at least 1"):
         model.recommend(np.array([0]), 0)

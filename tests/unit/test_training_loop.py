@@ -59,7 +59,7 @@ def test_an_infinite_loss_names_epoch_and_learning_rates_and_keeps_the_last_good
 
 
 def test_a_validation_figure_that_is_not_a_number_stops_the_training() -> None:
-    with pytest.raises(TrainingError, match=r"validation figure became nan in epoch 2"):
+    with pytest.raises(TrainingError, match=r"validation metric became nan in epoch 2"):
         train(SmallTask(figures=[0.5, float("nan"), 0.7]), epochs=3, **OPTIONS)
 
 
