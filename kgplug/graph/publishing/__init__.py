@@ -1,1 +1,1 @@
-"""Write a run into the graph, take it back, and tell what would change."""
+"""Publish a run: options, plan, dry run, writing, rollback, and removal."""
