@@ -37,22 +37,22 @@ if TYPE_CHECKING:
     from kgplug.training.loop import History
 
 _log = logging.getLogger(__name__)
-BLOCK_FLOATS = 4_000_000  # numbers held at a time while ranking: 16 MB, which the allocator gives out again
+BLOCK_FLOATS = 4_000_000  # numbers in memory at a time while ranking: 16 MB, which the allocator reuses
 
 
 class EmbeddingModel:
     """A PyKEEN model by name, trained on the triples of a knowledge graph.
 
-    Entities and relations are row numbers into `entity_keys` and `relations`, in the canonical order
-    of the graph it was trained on.
+    Entity and relation indices are positions in `entity_keys` and `relations`, which have the canonical order of the
+    training graph.
 
     Attributes:
-        name: as in `kgplug.available()`.
+        name: As in `kgplug.available()`.
         config: `EmbeddingConfig`.
-        entity_keys, entity_labels, relations: of the graph; known after `fit`.
+        entity_keys, entity_labels, relations: Object arrays (n_entities,), (n_entities,), (n_relations,), set by `fit`.
         history: `History.to_dict()` of the training.
-        health: what is dead about the model, one sentence each (`kgplug.embeddings.health`).
-        run: id of this training, under which it is saved and published.
+        health: Signs that the model has collapsed, one sentence each (`kgplug.embeddings.health`).
+        run: Id of this training, under which it is saved and published.
     """
 
     kind: ClassVar[Kind] = Kind.EMBEDDING
@@ -99,24 +99,29 @@ class EmbeddingModel:
         start: EmbeddingModel | None = None,
         freeze: bool = False,
     ) -> Self:
-        """Train.
+        """Train the model.
 
         Args:
-            knowledge: the training triples.
-            valid: held-out triples that decide when to stop (filtered mean reciprocal rank on at most 300 of
-                them): a graph, or int64 (n, 3) in `knowledge`'s numbers. Without it all epochs are done.
-            seed: the same seed, data and settings give the same model (bit by bit on one CPU).
-            progress: show a bar; None shows it on a terminal.
-            checkpoint: file to write now and then and to go on from if it exists; see `kgplug.training.loop.train`.
+            knowledge: Training triples.
+            valid: Validation triples for early stopping, by the filtered mean reciprocal rank on at most 300 of them:
+                a graph, or int64 (n, 3) with `knowledge`'s indices. If omitted, all epochs are trained.
+            seed: The same seed, data and settings give the same model (bit by bit on one CPU).
+            progress: Show a bar; None shows it on a terminal.
+            checkpoint: File to write from time to time, and to continue from if it exists; see
+                `kgplug.training.loop.train`.
             on_epoch: Called as on_epoch(epoch, metric) after each validated epoch, from 0. To end the
                 training, it raises an exception.
-            start: an earlier model of this name; what it knows keeps its vectors at first (`growth.carry_over`).
-            freeze: keep them bit for bit, and train only what is new.
+            start: An earlier model of this name. Known entities and relations start with its vectors
+                (`growth.carry_over`).
+            freeze: Keep these vectors bit by bit, and train only new ones.
+
+        Returns:
+            The model itself.
 
         Raises:
             UsageError: `start` does not fit, or there is nothing new to train.
-            DataError: there is no triple, or fewer than two entities.
-            TrainingError: the loss is not finite, or the model needs more memory than is free.
+            DataError: There is no triple, or there are fewer than two entities.
+            TrainingError: The loss is not finite, or memory is short.
         """
         from kgplug.embeddings.memory import check_memory
         from kgplug.training.device import choose_device
@@ -127,7 +132,7 @@ class EmbeddingModel:
             raise DataError(
                 f"{self.name} needs at least one triple, between two entities; found {knowledge.n_triples:,} triples "
                 f"and {knowledge.n_entities:,} entities. Add relationships between items and other entities, or choose "
-                "a model that needs likes only (`kgplug models`)."
+                "a model that needs only likes (`kgplug models`)."
             )
         self.entity_keys, self.entity_labels = knowledge.entity_keys, knowledge.entity_labels
         self.relations, self.seed, self.run = knowledge.relations, seed, new_run_id(self.name)
@@ -170,7 +175,7 @@ class EmbeddingModel:
         progress: bool | None,
         on_epoch: Callable[[int, float], None] | None,
     ) -> History:
-        """Build the module and train it with the settings of `config`; the other arguments are those of `fit`."""
+        """Build the module and train it with the settings of `config`; the arguments are those of `fit`."""
         from kgplug.embeddings.all_entities import all_scores
         from kgplug.training.device import choose_device
         from kgplug.training.loop import train
@@ -200,12 +205,12 @@ class EmbeddingModel:
     def _task(
         self, knowledge: KnowledgeGraph, held_out: np.ndarray | None, start: EmbeddingModel | None, freeze: bool
     ) -> TripleTask:
-        """Return what trains the module just built.
+        """Return the task that trains the new module.
 
         Args:
-            knowledge: the training part.
-            held_out: int64 (n, 3), the validation triples.
-            start, freeze: as in `fit`.
+            knowledge: Training triples.
+            held_out: Validation triples, int64 (n, 3), or None.
+            start, freeze: As in `fit`.
         """
         from kgplug.embeddings.training import TripleTask
 
@@ -222,15 +227,15 @@ class EmbeddingModel:
         )
 
     def _take_over(self, earlier: EmbeddingModel, positives: np.ndarray) -> CarriedOver:
-        """Start from an earlier model: rows are matched by label and key, relations by name.
+        """Copy the vectors of an earlier model; entities are matched by label and key, relations by name.
 
         Raises:
-            UsageError: the models differ, or this one computes its vectors from the whole graph.
+            UsageError: The models differ, or this one computes its vectors from the whole graph.
         """
         from kgplug.embeddings.growth import carry_over, check_fit
 
         if earlier.name != self.name:
-            raise UsageError(f"{self.name} cannot go on from run {earlier.run}, which is a {earlier.name}.")
+            raise UsageError(f"{self.name} cannot continue from run {earlier.run}, which is a {earlier.name}.")
         check_fit(earlier.module, self.module, name=self.name, run=earlier.run)
         entities, relations = self.vocabulary.indices_in(earlier.vocabulary)
         if EMBEDDINGS[self.name].inverse:
@@ -246,7 +251,7 @@ class EmbeddingModel:
         ).eval()  # fmt: skip
 
     def _numbered(self, triples: np.ndarray) -> np.ndarray:
-        """Number relations as the module does: with inverses, 2r and, the other way round, 2r + 1."""
+        """Return triples with the module's relation indices: 2r, and 2r + 1 for the inverse, if it has inverses."""
         if not EMBEDDINGS[self.name].inverse:
             return triples
         head, relation, tail = triples.T
@@ -255,7 +260,7 @@ class EmbeddingModel:
         )
 
     def _forget_cached(self) -> None:
-        """Drop what graph networks computed from former weights."""
+        """Delete the vectors that graph networks computed from earlier weights."""
         for part in self.module.modules():
             if getattr(part, "enriched_embeddings", None) is not None:
                 part.enriched_embeddings = None
@@ -280,23 +285,23 @@ class EmbeddingModel:
 
     @torch.no_grad()
     def entity_vectors(self) -> np.ndarray:
-        """Return float32 (n_entities, d), real numbers.
+        """Return the entity vectors, float32 (n_entities, d), real numbers.
 
-        Complex vectors come as [real parts, imaginary parts], so d is twice `embedding_dim` there. A model that
-        keeps several vectors an entity (as head and as tail, say) gives them one after another; biases,
-        variances and projections are left out.
+        Complex vectors are [real parts, imaginary parts], so d is twice `embedding_dim`. If a model has several vectors
+        per entity (such as one as head and one as tail), they are concatenated. Biases, variances and projections are
+        left out.
         """
         return entity_vectors(self.module, self.name)
 
     def vectors_of(self, keys: np.ndarray, *, label: str = "") -> np.ndarray:
-        """Return the vectors of nodes, float32 (n, d), zeros where the model knows none.
+        """Return the vectors of nodes, float32 (n, d); zeros for unknown nodes.
 
         Args:
-            keys: object (n,).
-            label: their node label.
+            keys: Keys of nodes, object (n,).
+            label: Their label.
 
         Raises:
-            DataError: it knows none of them.
+            DataError: The model knows none of them.
         """
         entities = self.vocabulary.entities_of(keys, label=label)
         if not (entities >= 0).any():
@@ -309,11 +314,11 @@ class EmbeddingModel:
 
     @torch.no_grad()
     def relation_vectors(self) -> dict[str, np.ndarray]:
-        """Return the model's relation tensors under their meaning: float32 (n_relations, …) each.
+        """Return the model's relation tensors by name, float32 (n_relations, …) each.
 
-        TransE has {"translation"}, TransH {"normal", "translation"}, TransR {"translation", "projection"};
-        RotatE's complex "rotation" is [real parts, imaginary parts]. A model trained on inverse triples adds
-        each tensor of the inverse relations under `inverse_` and its name.
+        TransE has {"translation"}, TransH {"normal", "translation"}, TransR {"translation", "projection"}.
+        RotatE's complex "rotation" is [real parts, imaginary parts]. A model trained on inverse triples also has the
+        tensors of the inverse relations, with the prefix `inverse_`.
         """
         entry = EMBEDDINGS[self.name]
         tensors = [real_numbers(part()) for part in self.module.relation_representations]
@@ -325,7 +330,11 @@ class EmbeddingModel:
 
     @torch.no_grad()
     def score_triples(self, triples: np.ndarray) -> np.ndarray:
-        """Score triples: int64 (n, 3) → float32 (n,), higher is more plausible."""
+        """Score triples: int64 (n, 3) → float32 (n,), higher is more plausible.
+
+        Raises:
+            UsageError: An index is out of range.
+        """
         from kgplug.embeddings.all_entities import floats_per_triple
 
         triples = self._checked(triples)
@@ -342,10 +351,13 @@ class EmbeddingModel:
 
         Args:
             triples: int64 (n, 3).
-            known: int64 (m, 3), true triples that do not count as competitors; `triples` are added.
+            known: True triples that do not count as competitors, int64 (m, 3); `triples` are added.
 
         Returns:
-            float64 (n, 2), from 1 on.
+            Ranks of head and tail, float64 (n, 2), from 1.
+
+        Raises:
+            UsageError: An index is out of range.
         """
         from kgplug.embeddings.all_entities import all_scores
         from kgplug.embeddings.ranking import filtered_ranks
@@ -360,17 +372,24 @@ class EmbeddingModel:
         triples = np.ascontiguousarray(np.asarray(triples, dtype=np.int64).reshape(-1, 3))
         n, m = len(self.entity_keys), len(self.relations)
         if len(triples) and (triples.min() < 0 or (triples.max(axis=0) >= [n, m, n]).any()):
-            raise UsageError(f"{self.name} knows entities 0 … {n - 1} and relations 0 … {m - 1}; a triple is outside.")
+            raise UsageError(
+                f"Expected triples of entities 0 … {n - 1} and relations 0 … {m - 1}; found an index out of range."
+            )
         return triples
 
     def nearest(self, entity: int, k: int = 10, *, label: str | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """Return the entities whose vectors point the same way, the entity itself left out.
+        """Return the entities with the most similar vectors (cosine), without the entity itself.
 
         Args:
-            label: only entities of this label.
+            entity: Index of the entity.
+            k: Maximum number of entities.
+            label: Only entities of this label.
 
         Returns:
             (entities, cosines): int64 and float32 (at most k,), best first.
+
+        Raises:
+            UsageError: An argument is wrong.
         """
         if not is_whole(k) or k < 1:
             raise UsageError(f"k must be at least 1; found {k!r}. Give the length of a list, a whole number.")
@@ -417,9 +436,9 @@ class EmbeddingModel:
         """Write the model as an artefact folder.
 
         Args:
-            folder: of the run.
-            memory: of the triples of its split.
-            facts: JSON-able, kept beside it.
+            folder: The run's folder.
+            memory: The triples of its split.
+            facts: More facts to save, as values for JSON.
         """
         arrays = {f"module.{name}": tensor.cpu().numpy() for name, tensor in self.module.state_dict().items()}
         if self._graph_triples is not None:
@@ -442,7 +461,7 @@ class EmbeddingModel:
 
     @classmethod
     def user_arrays(cls) -> EntityArrays:
-        """Return how a user, who is an entity here, is removed from the saved arrays."""
+        """Return how to remove a user, who is an entity here, from the saved arrays."""
         return EntityArrays()
 
     @classmethod
@@ -450,13 +469,13 @@ class EmbeddingModel:
         """Read a model that `save` wrote.
 
         Raises:
-            RunError: the folder is damaged or holds something else.
+            RunError: The folder is damaged or holds something else.
         """
         return cls.restored(Path(folder), *read_artefact(Path(folder)))
 
     @classmethod
     def restored(cls, folder: Path, arrays: dict[str, np.ndarray], content: dict) -> Self:
-        """Return the model of an artefact that was read; errors as in `load`."""
+        """Return the model of an artefact; errors as in `load`."""
         if content.get("kind") != cls.kind or content.get("model") not in EMBEDDINGS:
             raise RunError(
                 f"{folder} holds {content.get('model')}, not an embedding; use kgplug.load() to open any run."
@@ -480,6 +499,6 @@ class EmbeddingModel:
         try:
             model._module.load_state_dict(state)
         except RuntimeError as error:
-            raise RunError(f"{folder}: its arrays are not those of {model.name} ({error}). Train again.") from error
+            raise RunError(f"{folder}: its arrays do not fit {model.name} ({error}). Train again.") from error
         model._forget_cached()
         return model

@@ -92,7 +92,7 @@ def test_the_closed_form_is_the_mean_of_the_positions_that_triples_suggest() -> 
 @pytest.mark.parametrize(
     ("name", "settings", "freeze", "sentence"),
     [
-        ("DistMult", {}, False, "DistMult cannot go on from run .* which is a TransE"),
+        ("DistMult", {}, False, "DistMult cannot continue from run .* which is a TransE"),
         ("TransE", {"embedding_dim": 5}, False, "its vectors have other lengths"),
         ("TransE", {}, True, "nothing new to train"),
     ],
