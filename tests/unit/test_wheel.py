@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
 import subprocess
 import sys
@@ -17,6 +18,7 @@ import pytest
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
+ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}  # it would come first
 
 
 @pytest.fixture(scope="module")
@@ -40,12 +42,15 @@ def installed_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def kgplug(python: Path, *arguments: str, cwd: Path) -> str:
     command = [str(python.parent / "kgplug"), *arguments]
-    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=120, cwd=cwd).stdout
+    return subprocess.run(
+        command, check=True, capture_output=True, text=True, timeout=120, cwd=cwd, env=ENVIRONMENT
+    ).stdout
 
 
 def test_the_installed_wheel_is_the_one_that_runs(installed_python: Path, tmp_path: Path) -> None:
     code = "import kgplug; print(kgplug.__file__)"
-    where = subprocess.run([installed_python, "-c", code], check=True, capture_output=True, text=True, cwd=tmp_path)
+    command = [installed_python, "-c", code]
+    where = subprocess.run(command, check=True, capture_output=True, text=True, cwd=tmp_path, env=ENVIRONMENT)
     assert str(installed_python.parents[1]) in where.stdout
 
 
