@@ -69,6 +69,7 @@ def test_test_rows_in_the_training_part_are_refused(parts) -> None:
     assert f"user {user!r}, item {item!r}" in str(error.value)
 
 
+@pytest.mark.training
 def test_a_model_that_has_seen_test_or_other_data_is_refused(parts) -> None:
     train, _, test = parts
     with pytest.raises(UsageError, match=r'among the rows that model "pop" was fitted on'):
@@ -89,6 +90,7 @@ def test_a_model_that_has_seen_test_or_other_data_is_refused(parts) -> None:
         evaluate(Popularity().fit(train), train, KnowledgeGraph.from_dataframe(TRIPLES))
 
 
+@pytest.mark.training
 def test_one_model_or_several_need_no_names(parts) -> None:
     train, valid, test = parts
     first, second = Popularity().fit(train), Popularity().fit(train)
@@ -98,6 +100,7 @@ def test_one_model_or_several_need_no_names(parts) -> None:
     assert evaluate([first, second], train, test, valid=valid).index.tolist() == ["Popularity 1", "Popularity 2"]
 
 
+@pytest.mark.training
 def test_embeddings_are_measured_by_link_prediction() -> None:
     train, valid, test = KnowledgeGraph.from_dataframe(TRIPLES).split((0.8, 0.1, 0.1), seed=0)
     model = kgplug.create("TransE", epochs=1, embedding_dim=4, device="cpu").fit(train, progress=False)  # type: ignore[arg-type]
