@@ -17,6 +17,8 @@ from kgplug.data.kinds import TRIPLES, Inputs, Kind
 from kgplug.embeddings.catalogue import EMBEDDINGS, EXCLUDED, embedding_name
 from kgplug.errors import RunError, UsageError, unknown_name
 from kgplug.recommenders.catalogue import RECOMMENDERS, ModelInfo
+from kgplug.settings import Settings
+from kgplug.training.runs import Runs
 
 if TYPE_CHECKING:
     import numpy as np
@@ -96,7 +98,7 @@ def create(name: str, /, **settings: Any) -> AnyModel:
     for word in ("self", "name"):  # what the model's constructor calls other things
         if word in settings:
             raise UsageError(f'{name} has no setting "{word}".')
-    return maker(**settings)
+    return maker(**_with_run_dir(settings))
 
 
 def load(folder: Path | str) -> AnyModel:
@@ -112,6 +114,17 @@ def load(folder: Path | str) -> AnyModel:
             "are not opened, because they can run code."
         )
     return restored(folder, *read_artefact(folder))
+
+
+def _with_run_dir(settings: dict[str, Any]) -> dict[str, Any]:
+    """Return settings whose `embedding` names a run of this machine with the run's folder in its place."""
+    name = settings.get("embedding")
+    if not isinstance(name, str) or name.lower() in {each.lower() for each in EMBEDDINGS} or Path(name).is_dir():
+        return settings
+    try:
+        return {**settings, "embedding": str(Runs(Settings().runs_dir).resolve(name))}
+    except UsageError:
+        return settings  # training refuses it, with what was expected
 
 
 def restored(folder: Path, arrays: dict[str, np.ndarray], content: dict) -> AnyModel:

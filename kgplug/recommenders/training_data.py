@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -24,6 +25,8 @@ class TrainingData:
         progress: Show a bar; None shows it on a terminal.
         checkpoint: File to write from time to time and to continue from, or None.
         on_epoch: Called as on_epoch(epoch, metric) after each validated epoch; see `kgplug.training.loop.train`.
+        embeddings: those that were trained for this model so far, by all that they depend on, so that a second pass
+            over the data needs no second training.
     """
 
     interactions: Interactions
@@ -33,6 +36,7 @@ class TrainingData:
     progress: bool | None = None
     checkpoint: Path | None = None
     on_epoch: Callable[[int, float], None] | None = None
+    embeddings: dict[str, Any] = field(default_factory=dict)
 
     @property
     def graph(self) -> KnowledgeGraph:

@@ -7,17 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from kgplug.data.interactions import Interactions
-from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.recommenders.parts.pretrained import ItemEntities
+from kgplug.recommenders.training_data import TrainingData
 
 
-def share_of_tails(
-    embedding: str, interactions: Interactions, knowledge: KnowledgeGraph, *, seed: int = 0, **rest: Any
-) -> ItemEntities:
+def share_of_tails(embedding: str, data: TrainingData, **rest: Any) -> ItemEntities:
     """Stand in for `item_entities`: an item's vector is a sum of random vectors, one a (relation, tail) it has."""
-    entities = knowledge.entities_of(interactions.item_keys)
-    drawn = np.random.default_rng(seed).normal(size=(knowledge.n_relations, knowledge.n_entities, 16))
+    knowledge = data.graph
+    entities = knowledge.entities_of(data.interactions.item_keys)
+    drawn = np.random.default_rng(data.seed).normal(size=(knowledge.n_relations, knowledge.n_entities, 16))
     known = np.zeros((knowledge.n_entities, 16))
     head, relation, tail = knowledge.triples.T
     np.add.at(known, head, drawn[relation, tail])

@@ -14,6 +14,7 @@ from kgplug.recommenders.click_through.pairs import ClickThroughData, Pairs
 from kgplug.recommenders.models import dkn
 from kgplug.recommenders.models._dkn_titles import read_titles
 from kgplug.recommenders.models.dkn import DKN, DKNTask, draw_histories, item_channels
+from kgplug.recommenders.training_data import TrainingData
 from tests.unit.planted import directors_and_fans, shuffled, tiny, unseen_share
 from tests.unit.pretrained_stub import share_of_tails
 from tests.unit.stirred import stirred
@@ -159,7 +160,7 @@ def test_histories_are_drawn_from_the_likes_without_repetition() -> None:
 
 def test_the_context_is_the_mean_of_the_neighbours() -> None:
     interactions, knowledge = tiny()
-    found = share_of_tails("", interactions, knowledge)
+    found = share_of_tails("", TrainingData(interactions, knowledge))
     own, context = item_channels(found, knowledge, context=True)
     known, number = found.model.entity_vectors(), dict(zip(knowledge.entity_keys, range(99), strict=False))
     size = own[0, 0] / found.vectors[0, 0]

@@ -8,11 +8,11 @@ from pydantic import Field, JsonValue
 from torch import nn
 
 from kgplug.data.interactions import Interactions
-from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.recommenders.click_through.config import LayeredConfig
 from kgplug.recommenders.click_through.pairs import Pairs
 from kgplug.recommenders.click_through.tasks import LayeredTask
 from kgplug.recommenders.parts.pretrained import item_entities
+from kgplug.recommenders.training_data import TrainingData
 
 
 class PretrainedConfig(LayeredConfig):
@@ -64,14 +64,12 @@ class ItemFeatures(nn.Module):
         return sums / counts.clamp(min=1)[:, None]
 
 
-def pretrained_features(
-    config: PretrainedConfig, interactions: Interactions, knowledge: KnowledgeGraph, seed: int
-) -> ItemFeatures:
+def pretrained_features(config: PretrainedConfig, data: TrainingData) -> ItemFeatures:
     """Return pre-trained vectors of items, scaled so that the mean squared norm of linked items is one."""
     settings = dict(config.embedding_settings) or None
-    found = item_entities(config.embedding, interactions, knowledge, settings=settings, seed=seed, progress=False)
+    found = item_entities(config.embedding, data, settings=settings, progress=False)
     size = float(np.sqrt(np.square(found.vectors[found.linked]).sum(axis=1).mean()))
-    return ItemFeatures(found.vectors / np.float32(size or 1.0), interactions.likes())
+    return ItemFeatures(found.vectors / np.float32(size or 1.0), data.interactions.likes())
 
 
 class HistoryTask(LayeredTask):

@@ -107,9 +107,7 @@ class DKN(TrainedRecommender):
                 "them in kgplug.toml, as title under [item]."
             )
         settings = dict(config.embedding_settings) or None
-        found = item_entities(
-            config.embedding, data.interactions, data.graph, settings=settings, seed=data.seed, progress=False
-        )
+        found = item_entities(config.embedding, data, settings=settings, progress=False)
         likes = data.interactions.likes().matrix()
         self.network = DKNNetwork(
             config,

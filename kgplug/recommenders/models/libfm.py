@@ -127,7 +127,7 @@ class LibFM(FactorRecommender, TrainedRecommender):
     def _task(self, data: TrainingData) -> HistoryTask:
         self.network = LibFMNetwork(
             n_users=data.interactions.n_users,
-            features=pretrained_features(self.config, data.interactions, data.graph, data.seed),
+            features=pretrained_features(self.config, data),
             dim=self.config.embedding_dim,
             scale=self.config.init_scale,
             generator=torch.Generator().manual_seed(data.seed),

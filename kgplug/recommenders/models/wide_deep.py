@@ -147,7 +147,7 @@ class WideDeep(TrainedRecommender):
     def _task(self, data: TrainingData) -> HistoryTask:
         self.network = WideDeepNetwork(
             n_users=data.interactions.n_users,
-            features=pretrained_features(self.config, data.interactions, data.graph, data.seed),
+            features=pretrained_features(self.config, data),
             config=self.config,
             generator=torch.Generator().manual_seed(data.seed),
         ).to(choose_device(self.config.device))

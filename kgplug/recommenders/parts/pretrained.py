@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from kgplug.data.interactions import Interactions
-from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.data.values.keys import fingerprint
 from kgplug.embeddings.catalogue import EMBEDDINGS
 from kgplug.embeddings.model import EmbeddingModel
-from kgplug.errors import UsageError
-from kgplug.settings import Settings
-from kgplug.training.runs import Runs
+from kgplug.errors import RunError, UsageError
+from kgplug.recommenders.training_data import TrainingData
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,38 +33,29 @@ class ItemEntities:
 
 
 def item_entities(
-    embedding: str,
-    interactions: Interactions,
-    knowledge: KnowledgeGraph,
-    *,
-    settings: dict[str, Any] | None = None,
-    seed: int = 0,
-    progress: bool | None = None,
+    embedding: str, data: TrainingData, *, settings: dict[str, Any] | None = None, progress: bool | None = None
 ) -> ItemEntities:
     """Return what an embedding knows of each item.
 
     Args:
-        embedding: name of a PyKEEN model, which is then trained on `knowledge`; or a run of one: its folder,
-            its id or the beginning of it.
-        interactions: whose items.
-        knowledge: the triples.
+        embedding: name of a PyKEEN model, which is then trained on the triples; or the folder of a run of one.
+        data: of the training.
         settings: of the model that is trained; none with a run.
-        seed: of the training.
         progress: show a bar; None shows it on a terminal.
 
     Raises:
-        UsageError: no model and no run has this name, or settings come with a run.
+        UsageError: no model has this name and no run is in this folder, or settings come with a run.
         RunError: the run is damaged, or holds no embedding.
         DataError: no item has an entity.
     """
     names = {name.lower(): name for name in EMBEDDINGS}
     if embedding.lower() in names:
-        model = _trained(names[embedding.lower()], settings or {}, knowledge, seed, progress=progress)
+        model = _trained(names[embedding.lower()], settings or {}, data, progress=progress)
     elif settings:
         raise UsageError(f'embedding="{embedding}" is a run, which has its settings already; leave out its settings.')
     else:
         model = _run(embedding)
-    return known_items(model, interactions.item_keys, interactions.item_label)
+    return known_items(model, data.interactions.item_keys, data.interactions.item_label)
 
 
 def known_items(model: EmbeddingModel, item_keys: np.ndarray, item_label: str) -> ItemEntities:
@@ -80,27 +69,22 @@ def known_items(model: EmbeddingModel, item_keys: np.ndarray, item_label: str) -
     return ItemEntities(vectors, entities >= 0, model, entities)
 
 
-_last: dict[str, EmbeddingModel] = {}  # the embedding that was trained last, by all that it depends on
-
-
-def _trained(
-    name: str, settings: dict[str, Any], knowledge: KnowledgeGraph, seed: int, *, progress: bool | None
-) -> EmbeddingModel:
-    """Train an embedding, or return the last one where that is the same: LibFM, Wide&Deep and DKN need one TransR."""
+def _trained(name: str, settings: dict[str, Any], data: TrainingData, *, progress: bool | None) -> EmbeddingModel:
+    """Train an embedding on the triples of a training, unless an earlier pass of that training has done so."""
     model = EmbeddingModel(name, **settings)
-    key = fingerprint(name, model.config.model_dump_json(), knowledge.fingerprint, str(seed))
-    if key not in _last:
-        _last.clear()
-        model.fit(knowledge, seed=seed, progress=progress)
-        _last[key] = model
-    return _last[key]
+    key = fingerprint(name, model.config.model_dump_json(), data.graph.fingerprint, str(data.seed))
+    if key not in data.embeddings:
+        model.fit(data.graph, seed=data.seed, progress=progress)
+        data.embeddings[key] = model
+    return data.embeddings[key]
 
 
 def _run(name: str) -> EmbeddingModel:
     try:
-        folder = Runs(Settings().runs_dir).resolve(name)
-    except UsageError as error:
+        return EmbeddingModel.load(Path(name))
+    except RunError as error:
+        if Path(name).is_dir():
+            raise
         raise UsageError(
             f'embedding="{name}": expected a model of PyKEEN (`kgplug models`) or a run of one. {error}'
         ) from None
-    return EmbeddingModel.load(folder)

@@ -83,14 +83,7 @@ class TwoNeighbourhoods(Recommender):
 
     def _fit(self, data: TrainingData) -> None:
         c = self.config
-        entities = item_entities(
-            c.embedding,
-            data.interactions,
-            data.graph,
-            settings=c.embedding_settings,
-            seed=data.seed,
-            progress=data.progress,
-        )
+        entities = item_entities(c.embedding, data, settings=c.embedding_settings, progress=data.progress)
         self.likes = data.interactions.likes().matrix()
         if c.linked_only:
             self.likes = sparse.csr_matrix(self.likes @ sparse.diags(entities.linked.astype(np.float32)))
