@@ -50,6 +50,7 @@ class Model(Protocol):
         graph_schema: of the graph that it was trained on, None where there was none.
     """
 
+    name: str
     kind: ClassVar[Kind]
     inputs: ClassVar[Inputs]
     config: Any
@@ -57,9 +58,6 @@ class Model(Protocol):
     health: list[str]
     run: str
     graph_schema: dict | None
-
-    @property
-    def name(self) -> str: ...
 
     def fit(self, *args: Any, **kwargs: Any) -> Any:
         """Train on what `inputs` names: feedback, then triples; `valid`, `seed`, `progress`, `checkpoint` by name."""

@@ -16,7 +16,7 @@ from kgplug.graph.identity import graph_identity
 from kgplug.graph.schema import GraphSchema
 from kgplug.jobs.data import evaluation_of, refuse_other_graph
 from kgplug.jobs.health import joined, keep
-from kgplug.jobs.measured_rows import TEST_ROWS, MeasuredRun, TestRows
+from kgplug.jobs.measured_rows import ROWS_OF_KIND, MeasuredRun, TestRows
 from kgplug.progress import stage
 from kgplug.strict_json import dumps
 from kgplug.training.runs import EVALUATION
@@ -113,7 +113,7 @@ class _Work:
         """Measure runs on the same rows of the graph, and save their metrics."""
         kind = group[0].content["kind"]
         try:
-            rows: TestRows = TEST_ROWS[kind](self.graph, group, progress)
+            rows: TestRows = ROWS_OF_KIND[kind](self.graph, group, progress)
         except (DataError, UsageError) as error:  # the graph has no data for these runs
             for run in group:
                 text = f"Run {run.run_dir.name} cannot be measured: {error.found} Train again on this graph."

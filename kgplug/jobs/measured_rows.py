@@ -280,5 +280,5 @@ def _vocabulary(content: dict) -> KnowledgeGraph:
     return KnowledgeGraph(keys, labels, relations, np.empty((0, 3), dtype=np.int64))
 
 
-TEST_ROWS = {Kind.RECOMMENDER: TestFeedback, Kind.EMBEDDING: TestTriples}
+ROWS_OF_KIND = {Kind.RECOMMENDER: TestFeedback, Kind.EMBEDDING: TestTriples}
 """Kind of model → class of its test rows."""

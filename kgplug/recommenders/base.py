@@ -61,7 +61,7 @@ class Recommender(ListMaker):
         graph_schema: Schema of the graph it was trained on (`GraphSchema.model_dump()`), None without a graph.
     """
 
-    name: ClassVar[str]
+    name: str
     config_class: ClassVar[type[ModelConfig]]
     kind: ClassVar[Kind] = Kind.RECOMMENDER
     inputs: ClassVar[Inputs] = LIKES

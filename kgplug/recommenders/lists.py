@@ -35,7 +35,7 @@ class ListMaker(ABC):
         scores_are_exact: Whether scores are counts or ranks without rounding, so only equal scores are tied.
     """
 
-    name: ClassVar[str]
+    name: str
     score_block_cells: ClassVar[int] = SCORE_BLOCK_CELLS
     own_items: np.ndarray | None = None
     erased_items: np.ndarray | None = None
