@@ -6,7 +6,7 @@ import logging
 import math
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Literal, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
 import numpy as np
 import pandas as pd
@@ -91,12 +91,12 @@ def evaluate(
     for what, each in (("train", train), ("test", test), ("valid", valid)):
         if each is not None and not isinstance(each, expected):
             raise UsageError(f"evaluate: {what} must be {expected.__name__}; found {type(each).__name__}.")
+    sets: Any = (train, test, valid)  # of the expected type, as was checked
     if embeddings:
-        return _evaluate_embeddings(embeddings, train, test, valid)  # pyright: ignore[reportArgumentType]
+        return _evaluate_embeddings(embeddings, *sets)
     return _evaluate_recommenders(
-        recommenders, train, test, valid=valid, k=lengths, seed=seed, relevant=relevant, beyond=beyond, cold=cold,
-        warn=warn,
-    )  # pyright: ignore[reportArgumentType]  # fmt: skip
+        recommenders, *sets, k=lengths, seed=seed, relevant=relevant, beyond=beyond, cold=cold, warn=warn
+    )
 
 
 def _named(models: Evaluated | Sequence[Evaluated] | Mapping[str, Evaluated]) -> dict[str, Evaluated]:
@@ -104,11 +104,11 @@ def _named(models: Evaluated | Sequence[Evaluated] | Mapping[str, Evaluated]) ->
     if isinstance(models, Mapping):
         named = dict(models)
     else:
-        given = [models] if _is_model(models) else list(cast("Sequence[Evaluated]", models))
-        names = [model.name if _is_model(model) else repr(model) for model in given]
+        several: list[Any] = [models] if _is_model(models) else list(cast("Sequence[Evaluated]", models))
+        names = [model.name if _is_model(model) else repr(model) for model in several]
         named = {
             name if names.count(name) == 1 else f"{name} {names[: i + 1].count(name)}": model
-            for i, (name, model) in enumerate(zip(names, given, strict=True))
+            for i, (name, model) in enumerate(zip(names, several, strict=True))
         }
     if not named:
         raise UsageError('evaluate() needs at least one model, such as model, [model, other] or {"MKR": model}.')
@@ -150,8 +150,8 @@ def _evaluate_recommenders(
     models: Mapping[str, Recommender],
     train: Interactions,
     test: Interactions,
-    *,
     valid: Interactions | None,
+    *,
     k: tuple[int, ...],
     seed: int,
     relevant: Literal["likes", "all"],

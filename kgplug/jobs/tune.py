@@ -50,6 +50,6 @@ def tune(
     if sets.valid is None:
         raise UsageError("Settings are chosen on the validation set, and this split has none. Use --split 0.8,0.1,0.1.")
     return tuning.tune(
-        model.name, *data.inputs_of(model, sets), valid=sets.valid,
+        model.name, sets.train, data.knowledge if model.inputs.likes and model.inputs.triples else None, valid=sets.valid,
         trials=trials, seed=seed, epochs=epochs, folder=runs.folder / ".tuning", progress=progress, **(settings or {}),
     )  # fmt: skip
