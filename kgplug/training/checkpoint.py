@@ -59,9 +59,7 @@ def save_checkpoint(
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         _remove_abandoned(path)
-        building = path.with_name(
-            f".{path.name}.{os.getpid()}"
-        )  # a folder, as safetensors writes a temporary file next to it
+        building = path.with_name(f".{path.name}.{os.getpid()}")  # a folder: safetensors adds a temporary file
         building.mkdir(exist_ok=True)
         try:
             temporary = building / path.name

@@ -272,7 +272,7 @@ def test_a_graph_without_triples_and_an_untrained_model_are_refused(knowledge: K
     with pytest.raises(UsageError, match="not trained yet"):
         EmbeddingModel("TransE").entity_vectors()
     model = EmbeddingModel("TransE", **SMALL).fit(knowledge)
-    with pytest.raises(UsageError, match="a triple is outside"):
+    with pytest.raises(UsageError, match="found an index out of range"):
         model.score_triples(np.array([[0, 0, knowledge.n_entities]]))
     with pytest.raises(UsageError, match="found -1"):
         model.nearest(-1)

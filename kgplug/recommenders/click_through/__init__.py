@@ -1,1 +1,1 @@
-"""What the recommenders that learn from pairs of user and item share."""
+"""Shared by the recommenders that are trained on user-item pairs."""

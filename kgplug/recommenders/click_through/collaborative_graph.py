@@ -1,4 +1,4 @@
-"""The collaborative knowledge graph: users, entities, likes and triples, of which likes can be hidden."""
+"""The collaborative knowledge graph: users, entities, likes and triples. Likes can be hidden."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from kgplug.recommenders.click_through.propagation import Propagation
 
 @dataclass(frozen=True, eq=False)
 class HiddenBatch:
-    """Hidden likes with negatives, and the graph of what is not hidden."""
+    """Hidden likes with negatives, and the graph without the hidden likes."""
 
     pairs: Pairs
     graph: Propagation
 
 
 class CollaborativeGraph:
-    """The edges between users, items and entities, of which likes can be left out.
+    """The edges between users, items and entities. Likes can be left out.
 
-    Nodes are the users, then the entities, items among them.
+    Nodes are the users, then the entities (including items).
 
     Args:
-        likes: the training likes.
-        item_entities: int64 (n_items,), entity of each item.
-        triples: int64 (n, 3); two entities have one edge, whatever relations they have.
-        n_entities: how many there are.
-        knowledge_weight: weight of an edge between entities; a like has 1.
-        device: where propagation shall happen.
+        likes: Training likes.
+        item_entities: Entity of each item, int64 (n_items,).
+        triples: int64 (n, 3); two entities have one edge, even with several relations.
+        n_entities: Number of entities.
+        knowledge_weight: Weight of an edge between entities; a like has 1.
+        device: Device for propagation.
     """
 
     def __init__(
@@ -54,7 +54,11 @@ class CollaborativeGraph:
         self._weight, self._device = knowledge_weight, device
 
     def without(self, hidden: np.ndarray) -> Propagation:
-        """Return the graph of all knowledge and of the likes that are not hidden: bool (n_likes,)."""
+        """Return the graph of all triples and the likes that are not hidden.
+
+        Args:
+            hidden: bool (n_likes,).
+        """
         left, right = (
             np.concatenate([liked[~hidden], known]) for liked, known in zip(self._likes, self._knowledge, strict=True)
         )
@@ -63,13 +67,13 @@ class CollaborativeGraph:
         return Propagation(left, right, weights, n_nodes=self.n_nodes, device=self._device)
 
     def whole(self) -> Propagation:
-        """Return the graph of all likes and all knowledge."""
+        """Return the graph of all likes and all triples."""
         return self.without(np.zeros(len(self._likes[0]), dtype=bool))
 
     def epoch(
         self, data: ClickThroughData, share: float, batch_size: int, rng: np.random.Generator
     ) -> Iterator[HiddenBatch]:
-        """Hide a share of the likes anew, and yield them with new negatives, at most `batch_size` pairs a time."""
+        """Hide a random share of the likes; yield them with new negatives in batches of at most `batch_size` pairs."""
         hidden = rng.random(len(data.likes)) < share
         graph = self.without(hidden)
         for pairs in data.epoch(rng, batch_size, rows=np.flatnonzero(hidden)):

@@ -1,4 +1,4 @@
-"""Models whose score is a product of two vectors and two biases, however they came by them."""
+"""Models whose score is the product of two vectors plus two biases."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from kgplug.recommenders.lists import SCORE_BLOCK_CELLS
 from kgplug.recommenders.parts.layers import average_cold
 from kgplug.training.device import one_thread
 
-_SCORED_PAIRS = 100_000  # pairs whose vectors are held at a time
+_SCORED_PAIRS = 100_000  # pairs whose vectors are in memory at a time
 
 
 @dataclass(frozen=True, eq=False)
 class Factors:
-    """What scores are made of: score(u, i) = u · v_i + b_u + b_i, all float32.
+    """Vectors and biases of score(u, i) = u · v_i + b_u + b_i, all float32.
 
     Attributes:
         users: (n_users, d).
@@ -38,15 +38,15 @@ class Factors:
 
     @classmethod
     def without_bias(cls, users: np.ndarray, items: np.ndarray) -> Factors:
-        """Return factors whose biases are zero: (n_users, d), (n_items, d)."""
+        """Return factors with zero biases: (n_users, d), (n_items, d)."""
         users, items = (np.ascontiguousarray(x, dtype=np.float32) for x in (users, items))
         return cls(users, items, np.zeros(len(users), dtype=np.float32), np.zeros(len(items), dtype=np.float32))
 
     def averaged(self, likes: sparse.csr_matrix) -> Factors:
-        """Return the same, but users without a like, of whom nothing was learnt, are the mean of the others.
+        """Return the factors with the mean of the other users for users without likes.
 
         Args:
-            likes: CSR (n_users, n_items), of the training.
+            likes: Training likes, CSR (n_users, n_items).
         """
         users, bias = self.users.copy(), self.user_bias.copy()
         for rows in (users, bias):
@@ -55,17 +55,17 @@ class Factors:
 
     @cached_property
     def by_item(self) -> np.ndarray:
-        """Return the items' side of the products, [v, 1, b]: float32 (d + 2, n_items). Made once, when asked for."""
+        """Return the items' side of the products, [v, 1, b]: float32 (d + 2, n_items). Computed once, when needed."""
         return np.vstack([self.items.T, np.ones(len(self.items), dtype=np.float32), self.item_bias])
 
     @cached_property
     def largest_item(self) -> tuple[float, float]:
-        """Return the length of the longest item vector and the largest item bias, without its sign."""
+        """Return the length of the longest item vector and the largest absolute item bias."""
         longest = np.linalg.norm(self.items, axis=1).max(initial=0)
         return float(longest), float(np.abs(self.item_bias).max(initial=0))
 
     def sizes(self, users: np.ndarray) -> np.ndarray:
-        """Return what no sum of the sizes of a score's terms exceeds: int64 (b,) → float32 (b,)."""
+        """Return an upper bound of the size of the terms of each user's scores: int64 (b,) → float32 (b,)."""
         longest, bias = self.largest_item
         lengths = np.linalg.norm(self.users[users], axis=1)
         return (lengths * np.float32(longest) + np.abs(self.user_bias[users]) + np.float32(bias)).astype(np.float32)
@@ -74,28 +74,28 @@ class Factors:
         """Return the scores of all items for users (b, d) with biases (b,): a new array, float32 (b, n_items)."""
         by_user, by_item = np.ascontiguousarray(users), self.by_item[: users.shape[1]]  # (b, d), (d, n_items)
         if self.item_bias.any() or bias.any():
-            # As one more dimension each, biases cost next to nothing; added they are a pass over memory each.
+            # As two more dimensions, biases cost almost nothing; adding each one is a pass over memory.
             by_user = np.column_stack([users, bias, np.ones(len(users), dtype=np.float32)])  # (b, d + 2)
             by_item = self.by_item
         if torch.get_num_threads() > 1:
             return by_user @ by_item
-        # Beside other threads, each with a product of its own, numpy's would wait for one another. Into numpy's memory:
-        # torch's own is slower by a tenth when several threads do this.
+        # If several threads do this, numpy's products wait for each other. The result is written into numpy's memory:
+        # torch's memory is 10 % slower with several threads.
         scores = np.empty((len(by_user), by_item.shape[1]), dtype=np.float32)
         torch.mm(torch.from_numpy(by_user), torch.from_numpy(by_item), out=torch.from_numpy(scores))
         return scores
 
 
 class FactorRecommender(LogitRecommender):
-    """Scores by `factors`, which a training leaves behind."""
+    """Scores by `factors`, which are set by training."""
 
-    # 8 MB a thread: lists are made from scores that are in the cache yet, in memory that the thread's last block had.
+    # 8 MB per thread: lists are made from scores that are still in the cache, in memory that the thread reuses.
     score_block_cells = SCORE_BLOCK_CELLS // 8
 
     factors: Factors
 
     def _fill_blocks(self, fill: Callable[[slice], None], n_users: int) -> None:
-        threads = torch.get_num_threads()  # of whole blocks each: no thread waits for the other within one
+        threads = torch.get_num_threads()  # each has whole blocks, so no thread waits within a block
         share(fill, self._blocks(n_users, threads), threads=threads, within=one_thread)
 
     def logits(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:

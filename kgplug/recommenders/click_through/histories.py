@@ -1,4 +1,4 @@
-"""What models of a pair know beside its ids: pre-trained vectors of the item and of the user's other likes."""
+"""Inputs of a pair besides its ids: pre-trained vectors of the item and of the user's other likes."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ class PretrainedConfig(LayeredConfig):
 
 
 class ItemFeatures(nn.Module):
-    """Vectors of items and the means over users' likes; nothing here is learnt.
+    """Fixed vectors of items, and their means over users' likes.
 
     Args:
         vectors: float32 (n_items, m).
-        likes: the training likes.
+        likes: Training likes.
 
     Attributes:
         items: (n_items, m).
-        sums: (n_users, m), the sum over a user's likes.
-        counts: (n_users,), the number of a user's likes.
+        sums: (n_users, m), sum over a user's likes.
+        counts: (n_users,), number of a user's likes.
     """
 
     items: torch.Tensor
@@ -51,16 +51,16 @@ class ItemFeatures(nn.Module):
         return self.items.shape[1]
 
     def histories(self, users: torch.Tensor, left_out: torch.Tensor | None = None) -> torch.Tensor:
-        """Return the mean vector of each user's likes: (n,) → (n, m), zeros without a like.
+        """Return the mean vector of each user's likes: (n,) → (n, m), zeros without likes.
 
         Args:
             users: int64 (n,).
-            left_out: int64 (n,), a like of each user that shall not count.
+            left_out: A like of each user that is not counted, int64 (n,).
         """
         sums, counts = self.sums[users], self.counts[users]
         if left_out is not None:
             sums, counts = sums - self.items[left_out], counts - 1
-            sums = torch.where(counts[:, None] > 0, sums, 0.0)  # what rounding left of the only like
+            sums = torch.where(counts[:, None] > 0, sums, 0.0)  # removes rounding errors of an only like
         return sums / counts.clamp(min=1)[:, None]
 
 
@@ -73,10 +73,10 @@ def pretrained_features(config: PretrainedConfig, data: TrainingData) -> ItemFea
 
 
 class HistoryTask(LayeredTask):
-    """Trains a network that sees the user's likes, and hides from it the like that is asked for.
+    """Trains a network whose input includes the user's likes; the target like is hidden.
 
-    A like counts among its user's likes, and a history with it would give the label away. A history without it
-    would too, as the negative's would be longer by one. So a like and its negative see one history, without the like.
+    A history that includes the target would leak the label. So would a history without it, if the negative's history
+    were longer by one. So a like and its negative have the same history, without the like.
     """
 
     def logits(self, batch: Pairs) -> tuple[torch.Tensor, torch.Tensor]:
@@ -84,7 +84,7 @@ class HistoryTask(LayeredTask):
 
 
 def own_likes(batch: Pairs) -> np.ndarray:
-    """Return the like of each row: its item for a like, that of the like it was drawn for for a negative: (n,)."""
+    """Return the liked item of each row, int64 (n,): for a negative that of its like."""
     likes, negatives = batch.matched()
     items = batch.items.copy()
     items[negatives] = batch.items[likes]

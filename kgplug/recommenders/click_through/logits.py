@@ -1,4 +1,4 @@
-"""Recommenders that score by a logit: the sigmoid, and the side term beside the model's own, once for all of them."""
+"""Recommenders that score by a logit: they share the sigmoid and the side term."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _SIDE = "side."
 
 
 class LogitRecommender(Recommender):
-    """A recommender that gives logits; scores are their sigmoids where scores are probabilities.
+    """A recommender with logits; if scores are probabilities, they are the sigmoids.
 
     Attributes:
-        side: what counts and the KG profile add to each logit, or None.
+        side: The side term, which adds counts and the KG profile to each logit, or None.
     """
 
     side: SideTerm | None = None
@@ -35,7 +35,7 @@ class LogitRecommender(Recommender):
 
     @abstractmethod
     def logits_of_new_users(self, likes: sparse.csr_matrix) -> np.ndarray:
-        """Return the model's own logits for people who were not in the training, a new float32 (b, n_items).
+        """Return the model's own logits for new users, a new float32 (b, n_items).
 
         Args:
             likes: CSR (b, n_items), binary; a row may be empty.

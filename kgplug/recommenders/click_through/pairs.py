@@ -1,4 +1,4 @@
-"""What click-through models train on: likes and fresh negatives, and the figure that picks an epoch."""
+"""Training pairs of click-through models: likes and new negatives; and the metric that selects the best epoch."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from kgplug.data.interactions import Interactions
 from kgplug.data.sampling import negative_sampler
 from kgplug.recommenders.click_through.side_term import SideTerm
 
-_VALIDATION_STREAM = 0x7A11D  # parts the validation draw from the draws of the epochs
+_VALIDATION_STREAM = 0x7A11D  # separates the validation draw from those of the epochs
 
 
 @dataclass(frozen=True, eq=False)
 class Pairs:
-    """Users and items with what the model shall answer.
+    """Users and items with labels.
 
     Attributes:
         users, items: int64 (n,).
@@ -34,9 +34,9 @@ class Pairs:
         return len(self.users)
 
     def matched(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return the rows of likes and of their negatives, int64 (m,) each; likes stand first, in one order with them.
+        """Return the rows of likes and of their negatives, int64 (m,) each, in the same order.
 
-        A user who likes the whole catalogue has no negative for any like, so its likes are left out.
+        Likes of a user who likes all items have no negative, so they are left out.
         """
         n = int(self.labels.sum())
         negatives = np.arange(n, len(self))
@@ -48,15 +48,15 @@ class Pairs:
 class ClickThroughData:
     """Training likes with negatives redrawn each epoch, and fixed validation pairs.
 
-    Training negatives avoid training rows only. Validation pairs are drawn once from the seed,
-    one negative a like, and avoid the training and validation rows.
+    Training negatives avoid only training rows. Validation pairs are drawn once from the seed, one negative per like,
+    and avoid training and validation rows.
 
     Args:
-        interactions: the training part.
-        valid: the validation part, or None.
-        seed: of the validation negatives.
-        exclude_low_rated: keep training rows that are no likes out of the negatives.
-        side: is trained beside the model, and adds to every logit.
+        interactions: Training set.
+        valid: Validation set, or None.
+        seed: Seed of the validation negatives.
+        exclude_low_rated: Whether training rows that are not likes are never negatives.
+        side: Side term, which is trained with the model and added to every logit; or None.
     """
 
     def __init__(
@@ -81,21 +81,21 @@ class ClickThroughData:
     def drawn(
         self, rng: np.random.Generator, rows: np.ndarray | None = None
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return likes in a new order, each with a new negative of its user.
+        """Return likes in random order, each with a new negative of its user.
 
         Args:
-            rng: draws.
-            rows: int64, which likes; None: all.
+            rng: Random generator.
+            rows: Indices of likes, int64; None for all.
 
         Returns:
-            (users, items, negatives): int64 (n,); a negative is -1 where its user likes every item.
+            (users, items, negatives): int64 (n,); a negative is -1 if its user likes all items.
         """
         order = rng.permutation(len(self.likes) if rows is None else rows)
         users, items = self.likes.users[order], self.likes.items[order]
         return users, items, self._sampler.draw(users, rng)
 
     def epoch(self, rng: np.random.Generator, batch_size: int, *, rows: np.ndarray | None = None) -> Iterator[Pairs]:
-        """Yield batches of at most `batch_size` pairs, likes and negatives together, of all likes or of some rows."""
+        """Yield batches of at most `batch_size` pairs (likes and negatives together), of all likes or of some rows."""
         users, items, negatives = self.drawn(rng, rows)
         step = max(1, batch_size // 2)
         for start in range(0, len(users), step):
@@ -103,7 +103,7 @@ class ClickThroughData:
             yield _with_negatives(users[chosen], items[chosen], negatives[chosen])
 
     def with_side(self, logits: torch.Tensor, users: np.ndarray, items: np.ndarray) -> torch.Tensor:
-        """Return the model's logits of training pairs (n,) with the side term's, where there is one."""
+        """Return the model's logits of training pairs (n,) plus the side term's, if there is one."""
         return logits if self.side is None else logits + self.side.of_training(users, items)
 
     def log_loss(self, own: torch.Tensor, pairs: Pairs, *, own_weight: float = 0.0) -> torch.Tensor:
@@ -123,9 +123,10 @@ class ClickThroughData:
         return (loss + own_weight * alone) / (1 + own_weight)
 
     def validation_auc(self, logits: np.ndarray) -> float | None:
-        """Return the AUC of the model's own logits float (n,) of the validation pairs, the side term's added.
+        """Return the AUC of the validation pairs, None unless there are both likes and negatives.
 
-        None where there are not both likes and negatives.
+        Args:
+            logits: The model's own logits of the validation pairs, float (n,). The side term's are added.
         """
         if self.valid is None or self.valid.labels.all():
             return None
@@ -134,7 +135,7 @@ class ClickThroughData:
 
 
 def _with_negatives(users: np.ndarray, items: np.ndarray, negatives: np.ndarray) -> Pairs:
-    """Put likes and negatives together; a user who likes the whole catalogue (-1) gets none."""
+    """Concatenate likes and negatives; negatives of -1 are left out."""
     drawn = negatives >= 0
     labels = np.zeros(len(users) + int(drawn.sum()), dtype=np.float32)
     labels[: len(users)] = 1.0
@@ -142,13 +143,13 @@ def _with_negatives(users: np.ndarray, items: np.ndarray, negatives: np.ndarray)
 
 
 def own_rows(linked: np.ndarray, n_entities: int) -> tuple[int, np.ndarray]:
-    """Give items without an entity a row past the graph's own.
+    """Give items without an entity a row after those of the graph's entities.
 
     Args:
-        linked: int64 (n_items,), -1 where an item has no entity.
+        linked: Entity of each item, int64 (n_items,), -1 where missing.
 
     Returns:
-        (number of rows, entity row of each item int64 (n_items,)).
+        (number of rows, row of each item, int64 (n_items,)).
     """
     missing = linked < 0
     rows = linked.copy()

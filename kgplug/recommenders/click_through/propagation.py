@@ -1,4 +1,4 @@
-"""Averaging over the neighbours in a graph: the one operation of LightGCN and its kin."""
+"""Averaging over the neighbours in a graph: the operation of LightGCN and related models."""
 
 from __future__ import annotations
 
@@ -15,16 +15,15 @@ from kgplug.recommenders.click_through.pairs import ClickThroughData
 
 
 class Propagation:
-    """Multiplies by D^-½ A D^-½, A the weighted adjacency matrix of an undirected graph and D its row sums.
+    """Multiplies by D^-½ A D^-½, where A is the weighted adjacency matrix of an undirected graph and D its row sums.
 
-    On the CPU scipy's product does the work, which there takes less time than torch's and DGL's; on a device
-    torch's sparse product does.
+    On the CPU it uses scipy, which is faster there than torch and DGL; on other devices torch.
 
     Args:
-        left, right: int64 (m,), the nodes at the ends of each edge; an edge given twice counts twice.
+        left, right: Nodes at the ends of each edge, int64 (m,); an edge given twice counts twice.
         weights: float32 (m,).
-        n_nodes: number of nodes.
-        device: where the product is taken.
+        n_nodes: Number of nodes.
+        device: Device of the product.
     """
 
     def __init__(
@@ -51,7 +50,7 @@ class Propagation:
         return torch.from_numpy(self._matrix @ x.detach().numpy())
 
     def mean_of_layers(self, x: torch.Tensor, n_layers: int) -> torch.Tensor:
-        """Return the mean of x and of what `n_layers` propagations make of it (LightGCN eqs. 3–4, 6): (n_nodes, d)."""
+        """Return the mean of x and its first `n_layers` propagations (LightGCN eqs. 3–4, 6): (n_nodes, d)."""
         total = x
         for _ in range(n_layers):
             x = _Multiply.apply(x, self)  # type: ignore[assignment]
@@ -60,7 +59,7 @@ class Propagation:
 
 
 class _Multiply(torch.autograd.Function):
-    """The product with its gradient: the matrix is symmetric, so both are the same product."""
+    """The product and its gradient, which is the same product because the matrix is symmetric."""
 
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor, propagation: Propagation) -> torch.Tensor:
@@ -73,11 +72,11 @@ class _Multiply(torch.autograd.Function):
 
 
 class PropagatedRecommender(FactorRecommender):
-    """A recommender whose factors a propagation over the whole graph gives, after training and at each validation."""
+    """A recommender whose factors are computed by propagation over the whole graph."""
 
     @abstractmethod
     def trained_factors(self) -> Factors:
-        """Return what scores are made of by now."""
+        """Return the factors of the current weights."""
 
     def validation_auc(self, data: ClickThroughData) -> float | None:
         """Return the AUC of the validation pairs, None without them."""

@@ -1,4 +1,4 @@
-"""Recommenders that learn by gradient: the road from data to the training loop, once for all of them."""
+"""Base class of recommenders that are trained by gradient descent: from data to the training loop."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from kgplug.training.device import choose_device
 from kgplug.training.loop import History, TrainingTask, train
 from kgplug.training.memory import attempts, building
 
-CHOOSING_FROM = 1_000  # likes; a tenth of fewer says little of when to stop
-CHOOSING = (0.9, 0.1)  # of the rows: what learns and what tells how many epochs are best
+CHOOSING_FROM = 1_000  # likes; 10 % of fewer are too few to choose the number of epochs
+CHOOSING = (0.9, 0.1)  # fractions of rows to train on and to choose the number of epochs on
 
 
 def auc_by_chance(n: int) -> float:
@@ -35,9 +35,9 @@ def auc_by_chance(n: int) -> float:
 
 
 class TrainedRecommender(LogitRecommender):
-    """A recommender whose network `kgplug.training.loop.train` trains.
+    """A recommender whose network is trained by `kgplug.training.loop.train`.
 
-    A model gives `_task`, which builds the untrained network and what trains it, and `_settle`.
+    A subclass implements `_task`, which builds the untrained network and its training task, and `_settle`.
     """
 
     config: ClickThroughConfig
@@ -54,18 +54,18 @@ class TrainedRecommender(LogitRecommender):
                 self._settle()
 
     def _rows_to_compare(self, interactions: Interactions) -> int:
-        """Return the number of rows of the rarer kind that a validation compares; negatives are drawn."""
+        """Return the number of rows of the rarer kind that validation compares; negatives are drawn."""
         return int(interactions.is_like.sum())
 
     def _best_epochs(self, data: TrainingData) -> int:
-        """Train on nine tenths of the rows, and return the number of epochs that was best on the others."""
+        """Train on 90 % of the rows, and return the best number of epochs on the others."""
         config, file = self.config, data.checkpoint
         learnt, valid = data.interactions.split(CHOOSING, seed=data.seed, by="row")
         own_file = None if file is None else file.with_name(f"{file.stem}-epochs{file.suffix}")
         self._train(
             replace(data, interactions=learnt, valid=valid, checkpoint=own_file), title=f"{self.name}, how many epochs"
         )
-        self.config = config  # if memory was short, the whole training must find its own batch size
+        self.config = config  # if memory was short, the full training finds its own batch size
         return self.history["best_epoch"] + 1
 
     def _train(self, data: TrainingData, *, title: str = "") -> None:
@@ -97,7 +97,7 @@ class TrainedRecommender(LogitRecommender):
         )
 
     def _whole_task(self, data: TrainingData) -> TrainingTask:
-        """Build the untrained network, with its side term if the settings ask for one, and what trains them."""
+        """Build the task of the untrained network, with the side term if the settings have one."""
         self.side = None
         if self.config.side:
             device = choose_device(self.config.device)
@@ -106,7 +106,7 @@ class TrainedRecommender(LogitRecommender):
         return task if self.side is None else WithSide(task, self.side, self.config.side_learning_rate)
 
     def _click_through(self, data: TrainingData) -> ClickThroughData:
-        """Return the pairs that the task trains on."""
+        """Return the training pairs."""
         exclude = self.config.exclude_low_rated
         return ClickThroughData(
             data.interactions, data.valid, seed=data.seed, exclude_low_rated=exclude, side=self.side
@@ -114,7 +114,7 @@ class TrainedRecommender(LogitRecommender):
 
     @abstractmethod
     def _task(self, data: TrainingData) -> TrainingTask:
-        """Build the untrained network and what trains it."""
+        """Build the untrained network and its training task."""
 
     def _settle(self) -> None:
-        """Compute what scoring needs from the trained network."""
+        """Compute the arrays for scoring from the trained network."""

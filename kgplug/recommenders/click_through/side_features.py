@@ -1,7 +1,6 @@
-"""What counts say about a user and an item: how often each was liked, and how near the item is to the user's taste.
+"""Features of a pair from counts: numbers of likes of user and item, and similarity of the item to the user's likes.
 
-The pair that is asked about never counts: a training like is described as if the user had not given it, so that
-training looks as prediction will.
+During training the target pair is removed from all counts, so that training and prediction see the same features.
 """
 
 from __future__ import annotations
@@ -15,19 +14,19 @@ from kgplug.data.interactions import Interactions
 from kgplug.data.knowledge_graph import KnowledgeGraph
 
 COSINE_SCALE = 10.0  # log1p(10 · cosine): most cosines are near zero
-_PAIRS = 200_000  # pairs whose sparse rows are held at a time
-_KEPT_CELLS = 32_000_000  # user × item products kept where there are no more: 128 MB
+_PAIRS = 200_000  # pairs whose sparse rows are in memory at a time
+_KEPT_CELLS = 32_000_000  # maximum number of user × item products to keep: 128 MB
 
 
 @dataclass(frozen=True, eq=False)
 class PairFacts:
-    """Facts of pairs, the pair's own like left out: float32.
+    """Features of pairs without the pair's own like, float32.
 
     Attributes:
         users: (n, 1), log1p of the user's likes.
-        items: (n, 3), log1p of the item's likes and of the likes of items that share a KG feature with it, and
-            1 where it has none of its own: in a closed catalogue every item was liked by somebody, so an item
-            without a training like is more often liked than one with a single one.
+        items: (n, 3), log1p of the item's likes, log1p of the likes of items that share a KG feature with it, and 1 if
+            it has no like. (If every item of the data has a like, an item without training likes has a held-out one,
+            so it is more likely to be liked than an item with one training like.)
         profile: (n,), log1p(10 · cosine of the item's KG features with those of the user's likes).
     """
 
@@ -37,14 +36,13 @@ class PairFacts:
 
 
 class SideFeatures:
-    """Counts over the training likes and, where there is a graph, over KG features.
+    """Counts over the training likes and, if there is a graph, over KG features.
 
-    A KG feature is a (relation, entity) pair next to an item that at least two items share; rarer ones weigh
-    more (idf).
+    A KG feature is a (relation, entity) pair that at least two items have. Rare ones have a higher weight (idf).
 
     Args:
         likes: CSR float32 (n_users, n_items), 1 for a training like.
-        features: CSR float32 (n_items, n_features), as `kg_features` gives them.
+        features: CSR float32 (n_items, n_features), from `kg_features`.
     """
 
     def __init__(self, likes: sparse.csr_matrix, features: sparse.csr_matrix) -> None:
@@ -62,13 +60,12 @@ class SideFeatures:
         self._products = (self.profiles @ self.features.T).toarray() if small else None  # (n_users, n_items)
 
     def of_pairs(self, users: np.ndarray, items: np.ndarray, *, training: bool = False) -> PairFacts:
-        """Describe pairs; the profile never counts the pair's own like.
+        """Return the features of pairs; the profile never includes the pair's own like.
 
         Args:
             users, items: int64 (n,).
-            training: the pairs are likes and negatives drawn for them. Then the counts leave the own like out, too,
-                and the user of a negative counts one like less, as does the like that it was drawn for: else the
-                number would tell the one from the other.
+            training: Whether the pairs are training likes and their negatives. Then the target like is also removed
+                from the counts, both for a like and for its negative; otherwise the count would leak the label.
         """
         liked = np.asarray(self.likes[users, items]).ravel()  # 1 where the pair is a training like
         fewer = np.minimum(self.user_degrees[users], 1) if training else 0
@@ -94,18 +91,18 @@ class SideFeatures:
         return products
 
     def of_items(self) -> np.ndarray:
-        """Return what `PairFacts.items` holds of each item with a user that has not liked it: (n_items, 3)."""
+        """Return `PairFacts.items` of each item for users who have not liked it: (n_items, 3)."""
         return _item_facts(self.item_degrees, self.neighbour_degrees)
 
     def of_likes(self, likes: sparse.csr_matrix) -> tuple[np.ndarray, np.ndarray]:
-        """Describe users by what they like, with every item; a like does not count where it is asked about.
+        """Return the features of users, given by their likes, with every item.
 
         Args:
             likes: CSR float32 (b, n_items), binary.
 
         Returns:
-            (what `PairFacts.users` holds of somebody with an item not liked, float32 (b, 1);
-            `PairFacts.profile` with every item, float32 (b, n_items)).
+            (`PairFacts.users` for items not liked, float32 (b, 1); `PairFacts.profile` with every item without that
+            item's own like, float32 (b, n_items)).
         """
         profiles = sparse.csr_matrix(likes @ self.features)  # (b, n_features)
         products = (profiles @ self.features.T).toarray()  # (b, n_items)
@@ -129,9 +126,9 @@ def _scaled_cosine(products: np.ndarray, left: np.ndarray, right: np.ndarray) ->
 
 
 def kg_features(likes: Interactions, knowledge: KnowledgeGraph | None) -> sparse.csr_matrix:
-    """Return the idf-weighted KG features of each item: CSR float32 (n_items, n_features), no column without one.
+    """Return the idf-weighted KG features of each item, CSR float32 (n_items, n_features).
 
-    idf of a feature that n of N linked items have is log(N / n), at least a little above zero.
+    The idf of a feature that n of N linked items have is log(N / n) + 0.01. Without features there is one zero column.
     """
     none = sparse.csr_matrix((likes.n_items, 1), dtype=np.float32)
     if knowledge is None:
@@ -141,7 +138,7 @@ def kg_features(likes: Interactions, knowledge: KnowledgeGraph | None) -> sparse
     item_of[linked[linked >= 0]] = np.flatnonzero(linked >= 0)
     head, relation, tail = knowledge.triples.T
     item = np.concatenate([item_of[head], item_of[tail]])
-    # A relation read backwards is another one.
+    # A relation in the opposite direction is a different relation.
     code = np.concatenate(
         [relation * knowledge.n_entities + tail, (relation + knowledge.n_relations) * knowledge.n_entities + head]
     )

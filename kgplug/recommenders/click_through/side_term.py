@@ -1,4 +1,4 @@
-"""The side term: what counts and the KG profile add to the logit of a pair, whatever model gives the rest."""
+"""The side term: counts and the KG profile, added to a model's logit of a pair."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from kgplug.recommenders.click_through.side_features import PairFacts, SideFeatu
 from kgplug.recommenders.parts.csr_arrays import csr_arrays, csr_of
 from kgplug.recommenders.parts.layers import LEAK, xavier_linear
 
-DIM, WIDTH = 4, 16  # of the vectors of counts, and of the hidden layers; sizes that no figure depended on
+DIM, WIDTH = 4, 16  # of the vectors of counts, and of the hidden layers; other sizes changed no metric
 
 
 class SideTowers(nn.Module):
     """Two small networks on counts, and a weight for the profile: logit = g(user) · h(item) + a + b + w · profile.
 
     Args:
-        generator: draws the weights.
+        generator: Random generator of the initial weights.
     """
 
     def __init__(self, generator: torch.Generator) -> None:
@@ -54,11 +54,11 @@ class SideTowers(nn.Module):
 
 
 class SideTerm:
-    """Counts of the training likes, the KG profile, and the networks that make logits of them.
+    """Counts of the training likes, the KG profile, and the networks that turn them into logits.
 
     Args:
-        facts: counts and KG features.
-        towers: the networks.
+        facts: Counts and KG features.
+        towers: The networks.
     """
 
     def __init__(self, facts: SideFeatures, towers: SideTowers) -> None:
@@ -68,17 +68,18 @@ class SideTerm:
     def untrained(
         cls, likes: Interactions, knowledge: KnowledgeGraph | None, *, seed: int, device: torch.device
     ) -> Self:
-        """Return a side term that nothing was learnt of.
+        """Return an untrained side term.
 
         Args:
-            likes: of the training.
-            knowledge: triples; without them the profile is zero for all.
+            likes: Training likes.
+            knowledge: Triples; without them all profiles are zero.
+            seed: Seed of the initial weights.
         """
         towers = SideTowers(torch.Generator().manual_seed(seed))
         return cls(SideFeatures(likes.matrix(), kg_features(likes, knowledge)), towers.to(device))
 
     def of_training(self, users: np.ndarray, items: np.ndarray) -> torch.Tensor:
-        """Return the logits of likes and negatives with their gradient: int64 (n,), int64 (n,) → (n,)."""
+        """Return the logits of training likes and negatives, with gradient: int64 (n,), int64 (n,) → (n,)."""
         return self.towers(self.facts.of_pairs(users, items, training=True))
 
     @torch.no_grad()
@@ -92,7 +93,7 @@ class SideTerm:
 
     @torch.no_grad()
     def logits_of_likes(self, likes: sparse.csr_matrix) -> np.ndarray:
-        """Return the logits of people who like these items with every item: CSR (b, n_items) → float32 (b, n_items)."""
+        """Return the logits of users with these likes for every item: CSR (b, n_items) → float32 (b, n_items)."""
         degrees, profile = self.facts.of_likes(likes)
         g, h = self.towers.users(degrees), self.towers.items(self.facts.of_items())
         counts = g[:, :-1] @ h[:, :-1].T + g[:, -1:] + h[:, -1]  # (b, n_items)
@@ -101,14 +102,14 @@ class SideTerm:
         return profile
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """Return all of it as named arrays."""
+        """Return counts, features and weights as named arrays."""
         weights = {f"towers.{name}": tensor.cpu().numpy() for name, tensor in self.towers.state_dict().items()}
         matrices = csr_arrays(likes=self.facts.likes, features=self.facts.features)
         return weights | matrices | {"features.shape": np.array(self.facts.features.shape)}
 
     @classmethod
     def from_arrays(cls, arrays: dict[str, np.ndarray], *, n_users: int, device: torch.device) -> Self:
-        """Return what `arrays` gave."""
+        """Return a side term from `arrays`."""
         n_items, n_features = (int(n) for n in arrays["features.shape"])
         likes, features = csr_of("likes", arrays, (n_users, n_items)), csr_of("features", arrays, (n_items, n_features))
         towers = SideTowers(torch.Generator())

@@ -1,4 +1,4 @@
-"""What the training loop trains: the network of a model, its loss and its optimisers."""
+"""Tasks of the training loop: a model's network, its loss and its optimisers."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from kgplug.training.adam import Adam, Optimizer
 from kgplug.training.loop import TrainingTask
 from kgplug.training.row_adam import RowAdam
 
-SCORED_PAIRS = 65_536  # pairs that a network scores at a time
+SCORED_PAIRS = 65_536  # pairs scored at a time
 
 
 class WithSide:
-    """A task and the side term, trained together: the task's loss holds the side term's logits already.
+    """A task and the side term, trained together: the task's loss includes the side term's logits.
 
     Args:
-        task: of the model.
-        side: of its `ClickThroughData`.
-        learning_rate: of Adam for the side term.
+        task: The model's task.
+        side: The side term of its `ClickThroughData`.
+        learning_rate: Learning rate of the side term.
     """
 
     def __init__(self, task: TrainingTask, side: SideTerm, learning_rate: float) -> None:
@@ -45,7 +45,7 @@ class WithSide:
         return self._task.batches(epoch, rng)
 
     def step(self, batch: Any) -> torch.Tensor:
-        """Do a step of the task; a batch that asks for no pair leaves the side term as it is."""
+        """Do a step of the task; a batch without pairs does not change the side term."""
         self._towers.zero_grad()
         loss = self._task.step(batch)
         self._optimizer.step()
@@ -59,7 +59,7 @@ class PairNetwork(nn.Module, ABC):
     """A network that scores pairs of a user and an item.
 
     Attributes:
-        global_bias: one for all, zero at the start; it tells the device.
+        global_bias: Bias of all scores, initially zero; it has the network's device.
     """
 
     def __init__(self) -> None:
@@ -75,7 +75,7 @@ class PairNetwork(nn.Module, ABC):
         """Return the tables whose gradients are sparse (read through `layers.lookup`)."""
 
     def layers(self) -> list[nn.Parameter]:
-        """Return the other weights that `weight_l2` keeps small; biases among them do no harm."""
+        """Return the other weights that `weight_l2` penalises; biases may be included."""
         return []
 
     @abstractmethod
@@ -91,11 +91,11 @@ class PairNetwork(nn.Module, ABC):
 
 
 class GradientTask(ABC):
-    """A task whose step follows the gradient of one loss with all its optimisers.
+    """A task whose step applies all its optimisers to the gradient of one loss.
 
     Attributes:
-        module: what is trained.
-        optimizers: of its parameters.
+        module: Module to train.
+        optimizers: Optimisers of its parameters.
     """
 
     module: Any
@@ -116,13 +116,13 @@ class GradientTask(ABC):
 
 
 class ClickThroughTask(GradientTask):
-    """Trains a `PairNetwork`: BCE over likes and fresh negatives, with L2; the AUC of validation pairs decides.
+    """Trains a `PairNetwork` by BCE over likes and new negatives, with L2. Its validation metric is the AUC.
 
     Args:
-        network: what is trained.
-        config: settings.
-        data: likes and negatives.
-        width: numbers that the network holds a pair.
+        network: Network to train.
+        config: Settings.
+        data: Likes and negatives.
+        width: Number of elements per pair in the network's largest tensor. Default: `embedding_dim`.
     """
 
     def __init__(
@@ -147,7 +147,7 @@ class ClickThroughTask(GradientTask):
         return self.data.epoch(rng, self.config.batch_size)
 
     def logits(self, batch: Pairs) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return what the network makes of a batch, as `PairNetwork.forward` does."""
+        """Return the result of `PairNetwork.forward` for a batch."""
         return self.module(batch.users, batch.items)
 
     def loss(self, batch: Pairs) -> torch.Tensor:
@@ -176,7 +176,7 @@ class LayeredTask(ClickThroughTask):
 
 @torch.no_grad()
 def pair_logits(network: PairNetwork, users: np.ndarray, items: np.ndarray) -> np.ndarray:
-    """Score pairs, so many at a time: int64 (n,), int64 (n,) → float32 (n,)."""
+    """Score pairs in blocks: int64 (n,), int64 (n,) → float32 (n,)."""
     logits = np.empty(len(users), dtype=np.float32)
     for start in range(0, len(users), SCORED_PAIRS):
         chosen = slice(start, start + SCORED_PAIRS)

@@ -1,1 +1,1 @@
-"""Blocks that several recommenders are built of."""
+"""Building blocks of several recommenders."""

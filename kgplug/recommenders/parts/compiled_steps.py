@@ -1,4 +1,4 @@
-"""Parts of a training step that autograd would record as dozens of small operations, each recorded as one."""
+"""Parts of a training step, each recorded by autograd as one operation instead of dozens of small ones."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ Looked = tuple[torch.Tensor, torch.Tensor, torch.Tensor]  # table (n, d), rows i
 
 
 def lookup_weights(places: torch.Tensor, n_rows: int, n: int) -> torch.Tensor:
-    """Return how often each distinct row was looked up, divided by n: int64 of any shape → float32 (n_rows,)."""
+    """Return the number of lookups of each row, divided by n: int64 of any shape → float32 (n_rows,)."""
     return torch.bincount(places.reshape(-1), minlength=n_rows).to(torch.float32) / n
 
 
 def lookup_all(looked_up: Sequence[Looked]) -> tuple[tuple[torch.Tensor, ...], torch.Tensor]:
-    """Look up rows of several tables, and sum up their weighted squares.
+    """Look up rows of several tables, and sum their weighted squared norms.
 
     Args:
-        looked_up: a table (n, d), rows of it int64 (m,), distinct, and how much each counts, float32 (m,); each table
-            once.
+        looked_up: (table (n, d), distinct rows int64 (m,), weights of the rows float32 (m,)) for each table. Tables
+            are distinct.
 
     Returns:
-        (rows (m, d) of each, Σ weight · ‖row‖² over all of them, a scalar). The gradients of the tables are sparse, as
-        those of `layers.lookup`.
+        (rows (m, d) of each table, Σ weight · ‖row‖² over all tables, a scalar). The gradients of the tables are
+        sparse, as those of `layers.lookup`.
     """
     tables, rows, weights = zip(*looked_up, strict=True)
     *found, penalty = _LookupAll.apply(len(tables), *tables, *rows, *weights)
@@ -60,11 +60,11 @@ class _LookupAll(torch.autograd.Function):
 
 
 def pair_dots(left: torch.Tensor, left_of: torch.Tensor, right: torch.Tensor, right_of: torch.Tensor) -> torch.Tensor:
-    """Return left[left_of] · right[right_of], row by row, without building either: (n,).
+    """Return the dot products of left[left_of] and right[right_of] without building either: (n,).
 
     Args:
         left, right: float32 (m, d) and (k, d).
-        left_of, right_of: int64 (n,), the rows of each pair.
+        left_of, right_of: Rows of each pair, int64 (n,).
     """
     if on_cpu(left, right):
         return _PairDots.apply(left, left_of, right, right_of)
@@ -72,7 +72,7 @@ def pair_dots(left: torch.Tensor, left_of: torch.Tensor, right: torch.Tensor, ri
 
 
 def on_cpu(*tensors: torch.Tensor) -> bool:
-    """Tell whether compiled loops may take these tensors: float32, on a CPU."""
+    """Return whether compiled loops can use these tensors: float32, on a CPU."""
     return all(tensor.device.type == "cpu" and tensor.dtype == torch.float32 for tensor in tensors)
 
 

@@ -1,7 +1,7 @@
-"""The graph that KGCN walks: feedback and undirected KG edges, K sampled neighbours an entity, weighted sums.
+"""The graph of KGCN: feedback and undirected KG edges, K sampled neighbours per entity, weighted sums.
 
-`EntityGraph` does this with numpy and torch. `kgplug.recommenders.parts.entity_graph_dgl.DglEntityGraph` gives the
-same results through DGL. `open_graph` chooses.
+`EntityGraph` uses numpy and torch. `kgplug.recommenders.parts.entity_graph_dgl.DglEntityGraph` gives the same results
+with DGL. `open_graph` chooses between them.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ class Neighbours:
 
     Attributes:
         entities: int64 (n_entities, K).
-        relations: int64 (n_entities, K), the relation that leads there.
+        relations: int64 (n_entities, K), relation of the edge to each neighbour.
     """
 
     entities: np.ndarray
@@ -30,13 +30,13 @@ class Neighbours:
 class EntityGraph:
     """Users, entities, feedback edges and KG edges, in arrays.
 
-    Every triple is an edge both ways under one relation. An entity without triples is its own
-    neighbour, by the relation numbered `n_relations`.
+    Every triple is an undirected edge with its relation. An entity without triples is its own neighbour, by the
+    relation with index `n_relations`.
 
     Args:
         triples: int64 (n, 3).
-        likes: (users, entities), int64 (m,) each: which user liked which item's entity.
-        n_users, n_entities, n_relations: how many there are.
+        likes: Users and their liked items' entities, int64 (m,) each.
+        n_users, n_entities, n_relations: Numbers of users, entities and relations.
     """
 
     def __init__(
@@ -58,13 +58,13 @@ class EntityGraph:
         self._like_codes = np.unique(likes[0] * np.int64(n_entities) + likes[1])
 
     def sample(self, k: int, rng: np.random.Generator) -> Neighbours:
-        """Draw k neighbours of each entity: without repetition where it has k, else with."""
+        """Draw k neighbours of each entity, without replacement if it has k, otherwise with replacement."""
         keys = rng.random(len(self.edges), dtype=np.float32)
         slots = rng.random((self.n_entities, k), dtype=np.float32)
-        order = self._least(keys, k)  # edge numbers, those of one entity together, least key first
+        order = self._least(keys, k)  # edge indices, by entity, then by key
         kept = np.minimum(self.degrees, k)
         starts = np.cumsum(kept) - kept
-        few = (slots * kept[:, None]).astype(np.int64)  # with repetition
+        few = (slots * kept[:, None]).astype(np.int64)  # with replacement
         place = np.where((self.degrees >= k)[:, None], np.arange(k), np.minimum(few, np.maximum(kept - 1, 0)[:, None]))
         loops = np.arange(self.n_entities)[:, None]
         if len(order) == 0:
@@ -76,14 +76,14 @@ class EntityGraph:
         )
 
     def _least(self, keys: np.ndarray, k: int) -> np.ndarray:
-        """Return the numbers of each entity's k edges of least key (all where it has fewer), by entity, then key."""
+        """Return the indices of each entity's k edges with the smallest keys (or all edges), by entity, then key."""
         order = by_entity(self.edges[:, 2], keys)
         starts = np.cumsum(self.degrees) - self.degrees
         rank = np.arange(len(order)) - starts[self.edges[order, 2]]
         return order[rank < k]
 
     def liked(self, users: np.ndarray, entities: np.ndarray) -> np.ndarray:
-        """Return which users liked which entities: int64 (n,), int64 (n,) → bool (n,)."""
+        """Return whether each user liked the entity of the pair: int64 (n,), int64 (n,) → bool (n,)."""
         if len(self._like_codes) == 0:
             return np.zeros(len(users), dtype=bool)
         codes = users * np.int64(self.n_entities) + entities
@@ -91,10 +91,10 @@ class EntityGraph:
         return self._like_codes[place] == codes
 
     def weighted_sum(self, rows: torch.Tensor, places: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-        """Return what `weighted_sum` in `weighted_sum.py` does; a backend may have a way of its own."""
+        """Return the result of `weighted_sum.weighted_sum`; a backend may override this."""
         return weighted_sum(rows, places, weights)
 
 
 def by_entity(entities: np.ndarray, keys: np.ndarray) -> np.ndarray:
-    """Return the order of edges by entity, those of one by key: int64 (n,), float32 (n,) in [0, 1) → int64 (n,)."""
-    return np.argsort(entities + keys, kind="stable")  # one sort of float64, nearly sorted as edges come
+    """Return the order of edges by entity, then by key: int64 (n,), float32 (n,) in [0, 1) → int64 (n,)."""
+    return np.argsort(entities + keys, kind="stable")  # one sort of float64, and edges are nearly sorted

@@ -1,7 +1,7 @@
-"""The heterogeneous graph in DGL: holds feedback and KG edges, samples neighbours, passes messages on blocks.
+"""The heterogeneous graph in DGL: feedback and KG edges, sampling of neighbours, message passing on blocks.
 
-The only module that imports dgl. `dgl.graphbolt` is compiled for one torch version and nothing
-here uses it, so an empty module stands in for it.
+This is the only module that imports dgl. `dgl.graphbolt` is compiled for one torch version and not used here, so it is
+replaced by an empty module.
 """
 
 # pyright: reportMissingImports=false, reportAttributeAccessIssue=false
@@ -53,12 +53,12 @@ class DglEntityGraph(EntityGraph):
     def _least(self, keys: np.ndarray, k: int) -> np.ndarray:
         knowledge = self.graph.edge_type_subgraph([KNOWLEDGE])
         knowledge.edata["key"] = torch.from_numpy(keys)
-        frontier = dgl.sampling.select_topk(knowledge, k, "key", ascending=True)  # k in-edges of least key an entity
+        frontier = dgl.sampling.select_topk(knowledge, k, "key", ascending=True)  # k in-edges per entity
         chosen = frontier.edata[dgl.EID].numpy()
         return chosen[by_entity(self.edges[chosen, 2], keys[chosen])]
 
     def liked(self, users: np.ndarray, entities: np.ndarray) -> np.ndarray:
-        """Return which users liked which entities: int64 (n,), int64 (n,) → bool (n,)."""
+        """Return whether each user liked the entity of the pair: int64 (n,), int64 (n,) → bool (n,)."""
         pairs = torch.from_numpy(users), torch.from_numpy(entities)
         return self.graph.has_edges_between(*pairs, etype="likes").numpy()
 
@@ -78,6 +78,6 @@ class DglEntityGraph(EntityGraph):
 
 
 class DglSampledGraph(DglEntityGraph):
-    """DGL holds the graph and samples; the sums of neighbours are the compiled ones, as a block a step costs more."""
+    """DGL samples the neighbours; their sums are compiled, which is faster than one DGL block per step."""
 
     weighted_sum = EntityGraph.weighted_sum

@@ -1,4 +1,4 @@
-"""Two ranked lists made into one: the high places of the second replace the low places of the first."""
+"""Fuse two ranked lists into one: the high ranks of the second replace the low ranks of the first."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _ROUNDING = 1e-9  # 0.29 × 100 is 28.999999999999996, and means 29
 
 
 def fuse(first: np.ndarray, second: np.ndarray, *, share: float, length: int | None = None) -> np.ndarray:
-    """Fuse two ranked lists a user into one ("high replaces low", CKCF).
+    """Fuse two ranked lists per user into one ("high replaces low", CKCF).
 
     A list of N places takes the best ⌊N · share⌋ of the first list, then the best of the second that are not
     among them. Where one list is too short, the other fills its places.
@@ -24,15 +24,15 @@ def fuse(first: np.ndarray, second: np.ndarray, *, share: float, length: int | N
     Source: the fusion of CKCF (Zhou et al.); the nested ranking is ours.
 
     Args:
-        first, second: int64 (b, n) and (b, m), item numbers, best first, each once; -1 past a list's end.
-        share: of the places that the first list gets, 0 to 1.
-        length: places of the result; n + m by default.
+        first, second: Distinct item indices, best first, int64 (b, n) and (b, m); -1 after a list's end.
+        share: Share of places of the first list, 0 to 1.
+        length: Length of the result. Default: n + m.
 
     Returns:
-        int64 (b, length), -1 past a list's end.
+        int64 (b, length), -1 after a list's end.
 
     Raises:
-        UsageError: the share is out of its range.
+        UsageError: The share is out of range.
     """
     if not 0 <= share <= 1:
         raise UsageError(f"share: expected a number from 0 to 1, found {share!r}.")
@@ -52,18 +52,18 @@ def _fuse_rows(
     """Fill `fused` (b, length) row by row.
 
     Args:
-        quota: int64 (length,), places of the first list among so many.
-        listed_in: int64 (n_items,), the last row whose fused list holds the item; -1 at the start.
+        quota: Number of places of the first list up to each place, int64 (length,).
+        listed_in: Last row whose fused list has the item, int64 (n_items,); initially -1.
     """
     for row in range(len(fused)):
-        due, spare, other = 0, 0, 0  # next of the first list by its quota, to fill up with; next of the second
+        due, spare, other = 0, 0, 0  # next of the first list by quota, and to fill up; next of the second
         for place in range(fused.shape[1]):
             item = np.int64(-1)
             if due < quota[place] and due < first.shape[1] and first[row, due] >= 0:
                 item = first[row, due]
                 due += 1
                 if listed_in[item] == row:
-                    item = -1  # the second list brought it: its place goes to the second's next
+                    item = -1  # already listed from the second list, whose next item gets the place
             while item < 0 and other < second.shape[1] and second[row, other] >= 0:
                 if listed_in[second[row, other]] != row:
                     item = second[row, other]

@@ -1,7 +1,7 @@
-"""The inverse of a large positive definite matrix, in its own memory.
+"""The inverse of a large positive definite matrix, computed in place.
 
-LAPACK's routines for it count bytes or cells in 32 bits in some builds (scipy's crash from about 24,000 rows on, with
-threads). Larger matrices are inverted by products of blocks; LAPACK sees blocks of a few hundred rows alone.
+Some builds of LAPACK count bytes or cells in 32 bits (scipy's crashes from about 24,000 rows, with threads). So larger
+matrices are inverted by products of blocks, and LAPACK only inverts blocks of a few hundred rows.
 """
 
 from __future__ import annotations
@@ -9,29 +9,29 @@ from __future__ import annotations
 import numpy as np
 from scipy.linalg import get_lapack_funcs
 
-_LAPACK_ROWS = 16_000  # of float64 that take less than 2^31 bytes
+_LAPACK_ROWS = 16_000  # maximum for which float64 takes less than 2^31 bytes
 _BLOCK_ROWS = 512
 _MIRRORED_ROWS = 512
 
 
 def invert(matrix: np.ndarray) -> bool:
-    """Invert a positive definite matrix in its own memory; return whether it is one, as far as rounding lets see.
+    """Invert a positive definite matrix in place; return False if it is not positive definite up to rounding.
 
     Args:
-        matrix: float64 (n, n), symmetric, C order; written. What it holds after False is of no use.
+        matrix: float64 (n, n), symmetric, C order; overwritten. After False its content is undefined.
     """
     done = _by_lapack(matrix) if len(matrix) <= _LAPACK_ROWS else _by_blocks(matrix)
-    return done and bool(np.isfinite(matrix.diagonal()).all())  # LAPACK lets NaN through
+    return done and bool(np.isfinite(matrix.diagonal()).all())  # LAPACK does not reject NaN
 
 
 def bytes_beside(n: int) -> int:
-    """Return how much memory the inversion of (n, n) takes beside the matrix."""
+    """Return the number of bytes that the inversion of an (n, n) matrix needs in addition to the matrix."""
     return 0 if n <= _LAPACK_ROWS else 2 * 8 * n * _BLOCK_ROWS
 
 
 def _by_lapack(matrix: np.ndarray) -> bool:
     potrf, potri = get_lapack_funcs(("potrf", "potri"), (matrix,))
-    factor, failed = potrf(matrix.T, lower=0, overwrite_a=1, clean=0)  # .T: the order of Fortran, no copy
+    factor, failed = potrf(matrix.T, lower=0, overwrite_a=1, clean=0)  # .T: Fortran order, no copy
     if failed:
         return False
     upper, failed = potri(factor, lower=0, overwrite_c=1)
@@ -46,16 +46,16 @@ def _by_lapack(matrix: np.ndarray) -> bool:
 def _by_blocks(matrix: np.ndarray) -> bool:
     """Invert block by block, by the symmetric sweep.
 
-    With D the inverse of the block K on the diagonal and B the columns of K,
+    Let D be the inverse of the block K on the diagonal, and B the columns of K. Then
 
         A_ij ← A_ij − B_i D B_jᵀ   A_iK ← B_i D   A_KK ← −D
 
-    turns A into −A⁻¹ when all blocks had their turn. It takes n³ operations, as Cholesky's way does. Only blocks below
-    the diagonal are computed, and mirrored at the end.
+    for all blocks K turns A into −A⁻¹. It takes n³ operations, as Cholesky does. Only blocks below the diagonal are
+    computed, and mirrored at the end.
 
     Source: J. Goodnight, "A Tutorial on the SWEEP Operator", The American Statistician 33(3), 1979.
     """
-    import torch  # here: half a gigabyte that small catalogues need not
+    import torch  # imported here: half a gigabyte that small catalogues do not need
 
     block_rows = _BLOCK_ROWS
     n, a = len(matrix), torch.from_numpy(matrix)
@@ -82,7 +82,7 @@ def _by_blocks(matrix: np.ndarray) -> bool:
 
 
 def _mirror(matrix: np.ndarray) -> None:
-    """Write the triangle below the diagonal over that above it, in place."""
+    """Copy the lower triangle to the upper one, in place."""
     for start in range(0, len(matrix), _MIRRORED_ROWS):
         stop = start + _MIRRORED_ROWS
         matrix[start:stop, stop:] = matrix[stop:, start:stop].T

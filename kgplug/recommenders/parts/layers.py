@@ -27,7 +27,7 @@ def _normal(n_rows: int, dim: int, scale: float, generator: torch.Generator) -> 
 
 
 class _Linear(nn.Linear):
-    """A dense layer that draws nothing itself: `nn.Linear` would draw from torch's global generator."""
+    """A dense layer without initial weights: `nn.Linear` would draw them from torch's global generator."""
 
     def reset_parameters(self) -> None:
         pass
@@ -51,23 +51,23 @@ def activate(x: torch.Tensor, name: str) -> torch.Tensor:
 
 
 def lookup(table: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
-    """Return rows of a table: (m,) → (m, d), with a sparse gradient for `RowAdam`. Rows shall be distinct."""
+    """Return rows of a table: (m,) → (m, d), with a sparse gradient for `RowAdam`. Rows must be distinct."""
     return functional.embedding(rows, table, sparse=True)
 
 
 def distinct(*ids: np.ndarray, device: torch.device | str = "cpu") -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
-    """Return the distinct ids of several arrays and where each array's values stand among them.
+    """Return the distinct ids of several arrays, and the position of each array's values among them.
 
     Args:
         ids: int64 arrays of any shapes, values from 0.
-        device: where the results shall be.
+        device: Device of the results.
 
     Returns:
-        (rows, places): int64 (m,) ascending; one int64 array an argument, in its shape.
+        (rows, places): int64 (m,), ascending; and one int64 array per argument, of the same shape.
     """
     flat = np.concatenate([part.reshape(-1) for part in ids])
     n = int(flat.max(initial=-1)) + 1
-    if n <= 16 * len(flat):  # a table of all ids costs less than sorting
+    if n <= 16 * len(flat):  # a table of all ids is faster than sorting
         used = np.zeros(n, dtype=bool)
         used[flat] = True
         rows = np.flatnonzero(used)
@@ -82,12 +82,12 @@ def distinct(*ids: np.ndarray, device: torch.device | str = "cpu") -> tuple[torc
 
 
 def row_penalty(rows: torch.Tensor, places: torch.Tensor, n: int) -> torch.Tensor:
-    """Return Σ over places of ‖row‖² / n, a scalar: the mean squared norm of what a batch looked up.
+    """Return Σ ‖rows[place]‖² / n over all places, a scalar: the mean squared norm of a batch's lookups.
 
     Args:
-        rows: (m, d), distinct rows.
-        places: int64, any shape: which row each of the batch's lookups used.
-        n: what to divide by.
+        rows: Distinct rows, (m, d).
+        places: Row of each lookup, int64 of any shape.
+        n: Divisor.
     """
     counts = torch.bincount(places.reshape(-1), minlength=len(rows)).to(rows.dtype)
     return (rows.square().sum(1) * counts).sum() / n
@@ -113,7 +113,7 @@ class CrossCompress(nn.Module):
     Args:
         dim: d.
         offset: o, added to every input dimension.
-        generator: draws the weights if the offset is 0, from N(0, 1 / d).
+        generator: Random generator of the initial weights, from N(0, 1 / d), if the offset is 0.
     """
 
     def __init__(self, dim: int, offset: float, generator: torch.Generator) -> None:
@@ -150,11 +150,11 @@ class Dense(nn.Module):
 
 @torch.no_grad()
 def average_cold(rows: torch.Tensor, likes: sparse.csr_matrix) -> None:
-    """Give users without a like, whom no gradient reaches, the mean of the other rows.
+    """Set rows of users without likes, which have no gradient, to the mean of the other rows.
 
     Args:
         rows: (n_users, d), changed in place.
-        likes: CSR (n_users, n_items), of the training.
+        likes: Training likes, CSR (n_users, n_items).
     """
     cold = torch.from_numpy(np.diff(likes.indptr) == 0).to(rows.device)
     if cold.any():

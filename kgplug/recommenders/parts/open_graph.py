@@ -1,4 +1,4 @@
-"""The choice between the graph of numpy and torch and that of DGL."""
+"""Choose between the graph of numpy and torch, and that of DGL."""
 
 from __future__ import annotations
 
@@ -23,10 +23,16 @@ def open_graph(
     n_entities: int,
     n_relations: int,
 ) -> EntityGraph:
-    """Return the graph of a backend: "dgl", "torch", or "auto": DGL's sampling with our sums on the CPU, else torch.
+    """Return the graph of a backend.
+
+    Args:
+        backend: "dgl", "torch", or "auto": DGL's sampling with compiled sums on the CPU if DGL is installed, otherwise
+            torch.
+        device: Device of the training.
+        triples, likes, n_users, n_entities, n_relations: As in `EntityGraph`.
 
     Raises:
-        UsageError: DGL is asked for and not installed, or for another device.
+        UsageError: The backend is "dgl", but DGL is not installed or the device is not the CPU.
     """
     installed = importlib.util.find_spec("dgl") is not None
     if backend == "dgl" and not (installed and device.type == "cpu"):

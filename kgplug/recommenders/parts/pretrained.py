@@ -1,4 +1,4 @@
-"""Vectors of items from an embedding model: trained on the spot by name, or read from a run."""
+"""Vectors of items from an embedding model, which is trained now or loaded from a run."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from kgplug.recommenders.training_data import TrainingData
 
 @dataclass(frozen=True, eq=False)
 class ItemEntities:
-    """What a knowledge graph's embedding says of items.
+    """Vectors and entities of items in an embedding model.
 
     Attributes:
         vectors: float32 (n_items, d), zeros where an item has no entity.
-        linked: bool (n_items,), whether the item has an entity that the embedding knows.
-        model: the embedding, for its relation vectors and other entities.
-        entities: int64 (n_items,), row of the model's entities, -1 without one.
+        linked: bool (n_items,), whether the embedding knows the item's entity.
+        model: The embedding model, for its relation vectors and other entities.
+        entities: Entity index of each item, int64 (n_items,), -1 where missing.
     """
 
     vectors: np.ndarray
@@ -35,34 +35,39 @@ class ItemEntities:
 def item_entities(
     embedding: str, data: TrainingData, *, settings: dict[str, Any] | None = None, progress: bool | None = None
 ) -> ItemEntities:
-    """Return what an embedding knows of each item.
+    """Return an embedding's vectors of all items.
 
     Args:
-        embedding: name of a PyKEEN model, which is then trained on the triples; or the folder of a run of one.
-        data: of the training.
-        settings: of the model that is trained; none with a run.
-        progress: show a bar; None shows it on a terminal.
+        embedding: Name of a PyKEEN model, which is then trained on the triples; or the folder of a run of one.
+        data: Training data.
+        settings: Settings of the PyKEEN model; not allowed with a run.
+        progress: Show a bar; None shows it on a terminal.
 
     Raises:
-        UsageError: no model has this name and no run is in this folder, or settings come with a run.
-        RunError: the run is damaged, or holds no embedding.
-        DataError: no item has an entity.
+        UsageError: No model has this name and no run is in this folder, or settings were given with a run.
+        RunError: The run is damaged, or is not an embedding.
+        DataError: No item has an entity.
     """
     names = {name.lower(): name for name in EMBEDDINGS}
     if embedding.lower() in names:
         model = _trained(names[embedding.lower()], settings or {}, data, progress=progress)
     elif settings:
-        raise UsageError(f'embedding="{embedding}" is a run, which has its settings already; leave out its settings.')
+        raise UsageError(f'embedding="{embedding}" is a run, which already has settings. Omit embedding_settings.')
     else:
         model = _run(embedding)
     return known_items(model, data.interactions.item_keys, data.interactions.item_label)
 
 
 def known_items(model: EmbeddingModel, item_keys: np.ndarray, item_label: str) -> ItemEntities:
-    """Return what a trained embedding knows of items: object (n_items,), their node label or "".
+    """Return a trained embedding's vectors of items.
+
+    Args:
+        model: A trained embedding model.
+        item_keys: Keys of items, object (n_items,).
+        item_label: Their node label, or "".
 
     Raises:
-        DataError: no item has an entity.
+        DataError: No item has an entity.
     """
     vectors = model.vectors_of(item_keys, label=item_label)
     entities = model.vocabulary.entities_of(item_keys, label=item_label)
@@ -70,7 +75,7 @@ def known_items(model: EmbeddingModel, item_keys: np.ndarray, item_label: str) -
 
 
 def _trained(name: str, settings: dict[str, Any], data: TrainingData, *, progress: bool | None) -> EmbeddingModel:
-    """Train an embedding on the triples of a training, unless an earlier pass of that training has done so."""
+    """Train an embedding on the triples, or return it if an earlier pass of the same training has trained it."""
     model = EmbeddingModel(name, **settings)
     key = fingerprint(name, model.config.model_dump_json(), data.graph.fingerprint, str(data.seed))
     if key not in data.embeddings:

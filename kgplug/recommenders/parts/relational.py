@@ -1,4 +1,4 @@
-"""Vectors that tell by which relation an item hangs on what, from an embedding that translates."""
+"""Vectors that compare items relation by relation, from a translational embedding."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ def relational_vectors(
 ) -> np.ndarray:
     """Return vectors of items whose cosine compares them relation by relation.
 
-    By TransE (head + relation = tail) each triple of an item tells where the item should lie: at t − r where it is
-    the head, at h + r where it is the tail. For every relation and direction these are summed and scaled to
-    length 1, as v_r, and stand side by side, so the cosine of two items is
+    By TransE (head + relation = tail) each triple of an item predicts the item's vector: t − r if it is the head, h + r
+    if it is the tail. For every relation and direction these are summed and scaled to length 1 (v_r) and concatenated,
+    so the cosine of two items is
 
         sim(A, B) = Σ_r∈both cos(v_r(A), v_r(B)) / √(relations of A · relations of B)
 
     Source: our design, for the future work of CKCF (Zhou et al.).
 
     Args:
-        entities: of the items, with their embedding.
-        knowledge: the triples.
-        mean: one sum for all relations instead.
-        translate: count a neighbour as t − r or h + r; else as it lies.
-        relations: directed relations that are compared, those of the most items.
+        entities: Entities of the items, with their embedding.
+        knowledge: Triples.
+        mean: Use one sum for all relations instead.
+        translate: Use t − r or h + r for a neighbour; otherwise its own vector.
+        relations: Number of directed relations to compare, those of the most items.
 
     Returns:
-        float32 (n_items, at most relations · d), or (n_items, d) with `mean`; zeros where an item has none of them.
-        The items' own vectors where no relation joins two items.
+        float32 (n_items, at most relations · d), or (n_items, d) with `mean`; zeros for items without these relations.
+        The items' own vectors if no two items share a relation.
 
     Raises:
-        UsageError: the embedding's relations are not added to its entities.
+        UsageError: The embedding's relations are not added to its entities.
     """
     vectors = entities.model.entity_vectors()
     translation = _translation(entities) if translate else np.zeros((len(entities.model.relations), vectors.shape[1]))
@@ -54,12 +54,12 @@ def relational_vectors(
 
 
 def _translation(entities: ItemEntities) -> np.ndarray:
-    """Return what each relation adds to a head, float32 (n_relations, d)."""
+    """Return the vector that each relation adds to a head, float32 (n_relations, d)."""
     parts = entities.model.relation_vectors()
     if "translation" not in parts or not parts.keys() <= {"translation", "normal"}:  # others project or stretch first
         raise UsageError(
-            f"Translated neighbours need an embedding whose relations are added to entities, such as TransE or TransH; "
-            f"those of {entities.model.name} are not. Choose another embedding, or set translate=False."
+            f"Translated neighbours need an embedding that adds relations to entities, such as TransE or TransH; found "
+            f"{entities.model.name}. Choose another embedding, or set translate=False."
         )
     return parts["translation"]
 
@@ -67,10 +67,9 @@ def _translation(entities: ItemEntities) -> np.ndarray:
 def _links(
     entities: ItemEntities, knowledge: KnowledgeGraph, most: int
 ) -> Iterator[tuple[int, int, sparse.csr_matrix]]:
-    """Yield (relation, 1 where items are heads or -1 as tails, entities that hang on items) for common relations.
+    """Yield (relation, 1 if items are heads or -1 if tails, links) for relations of at least two items.
 
-    Matrices are CSR float32 (n_items, n_entities), numbered as in the embedding. One item alone has nobody to
-    share a relation with, so two at least must have it.
+    Links are CSR float32 (n_items, n_entities) with the embedding's indices.
     """
     entity_rows, relation_rows = knowledge.indices_in(entities.model.vocabulary)
     head, tail = entity_rows[knowledge.triples[:, [0, 2]]].T

@@ -1,4 +1,4 @@
-"""Models whose score is a sum of similarities between an item and the items that the user liked."""
+"""Models whose score is the sum of similarities between an item and the user's likes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class SimilarityRecommender(Recommender):
 
     Attributes:
         similarity: CSR float32 (n_items, n_items), s(j, i) in row j.
-        likes: CSR float32 (n_users, n_items), the training likes.
+        likes: Training likes, CSR float32 (n_users, n_items).
     """
 
     similarity: sparse.csr_matrix
@@ -49,11 +49,19 @@ class SimilarityRecommender(Recommender):
 
 
 def nearest(similarity: sparse.csr_matrix, neighbours: int) -> sparse.csr_matrix:
-    """Return the positive similarities off the diagonal, at most so many a row, as float32 in canonical order."""
+    """Return the largest positive similarities of each row, without the diagonal.
+
+    Args:
+        similarity: CSR (n_items, n_items).
+        neighbours: Maximum number per row.
+
+    Returns:
+        CSR float32 (n_items, n_items), canonical.
+    """
     found = similarity.tocoo()
     keep = (found.row != found.col) & (found.data > 0)
     row, column, value = found.row[keep], found.col[keep], found.data[keep].astype(np.float32)
-    order = np.lexsort((column, -value, row))  # best first; equal ones by item number
+    order = np.lexsort((column, -value, row))  # best first; ties by item index
     row, column, value = row[order], column[order], value[order]
     place = np.arange(len(row)) - np.searchsorted(row, row)
     near = place < neighbours

@@ -1,4 +1,4 @@
-"""Items near each other twice: by who liked them, and by what the knowledge graph says of them."""
+"""Two similarities of items: by common users, and by the knowledge graph."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from kgplug.recommenders.parts.similarity import nearest
 from kgplug.recommenders.training_data import TrainingData
 from kgplug.training.config import ModelConfig, Range, Space
 
-_BLOCK_ROWS, _BLOCK_CELLS = 1024, 16_000_000  # cosines held at a time: at most 64 MB of float32
+_BLOCK_ROWS, _BLOCK_CELLS = 1024, 16_000_000  # cosines in memory at a time: at most 64 MB of float32
 
 
 class TwoNeighbourhoodsConfig(ModelConfig):
-    """Settings of the two similarities; the defaults are CKCF's, where its text is clear."""
+    """Settings of the two similarities. Defaults are CKCF's, where the paper is clear."""
 
     tuning: ClassVar[Space] = {
         "neighbours": Range(10, 100, log=True),
@@ -62,14 +62,14 @@ class TwoNeighbourhoodsConfig(ModelConfig):
 
 
 class TwoNeighbourhoods(Recommender):
-    """A recommender that has each item's nearest items by feedback and by the graph.
+    """A recommender with each item's nearest items by feedback and by the graph.
 
     Attributes:
         cf: CSR float32 (n_items, n_items), nearest items by penalised co-occurrence.
         semantic: CSR float32 (n_items, n_items), nearest items by the cosine of their vectors.
-        likes: CSR float32 (n_users, n_items), the training likes.
-        vectors: float32 (n_items, d), of the items' entities; zeros where an item has none.
-        base: float32 (n_items,), from 0 to below 1, the order of items that are near to no like.
+        likes: Training likes, CSR float32 (n_users, n_items).
+        vectors: Vectors of the items' entities, float32 (n_items, d); zeros where an item has none.
+        base: float32 (n_items,) in [0, 1), which orders items that are not near to any like.
     """
 
     config: TwoNeighbourhoodsConfig
@@ -104,11 +104,11 @@ class TwoNeighbourhoods(Recommender):
         self.base = (liked * (0.5 if c.back_fill == "popularity" else 0.0)).astype(np.float32)
 
     def _compared(self, entities: ItemEntities, knowledge: KnowledgeGraph) -> np.ndarray:  # noqa: ARG002
-        """Return the vectors whose cosine is the semantic similarity, float32 (n_items, any): zeros have none."""
+        """Return the vectors whose cosine is the semantic similarity, float32 (n_items, any); zeros have none."""
         return entities.vectors
 
     def candidates(self, similarity: sparse.csr_matrix, likes: sparse.csr_matrix) -> sparse.csr_matrix:
-        """Return what items get from somebody's likes: CSR float32 (b, n_items) both, liked items left in."""
+        """Return the aggregated similarity of items to likes, including liked items: both CSR float32 (b, n_items)."""
         return sparse.csr_matrix(likes @ similarity) if self.config.aggregate == "sum" else _largest(likes, similarity)
 
     def score(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:
@@ -140,16 +140,16 @@ def co_occurrence(
     hot_exponent: float = 0.5,
     active_penalty: bool = True,
 ) -> sparse.csr_matrix:
-    """Return each item's nearest items by who liked both, CKCF's item-CF similarity.
+    """Return each item's nearest items by common users, CKCF's item-CF similarity.
 
     w_xy = Σ_{u ∈ N(x) ∩ N(y)} 1 / log(1 + |N(u)|) / (|N(x)| |N(y)|)^hot_exponent
 
-    Without `active_penalty` each user counts 1; without `hot_penalty` the divisor is |N(x)|.
-    W = M Mᵀ but for a factor a row, so `implicit` finds the largest of each row and nothing else is held.
+    Without `active_penalty` each user has weight 1. Without `hot_penalty` the divisor is |N(x)|. Up to a factor per
+    row, W = M Mᵀ, so `implicit` finds the largest values of each row without the whole matrix in memory.
 
     Args:
         likes: CSR (n_users, n_items), 0 and 1.
-        neighbours: at most so many a row.
+        neighbours: Maximum number per row.
 
     Returns:
         CSR float32 (n_items, n_items), canonical, zero diagonal.
@@ -160,7 +160,7 @@ def co_occurrence(
     user = 1 / np.log1p(np.maximum(of_user, 1)) if active_penalty else np.ones(len(of_user))
     item = np.maximum(of_item, 1) ** -(hot_exponent if hot_penalty else 0.0)
     factor = sparse.csr_matrix(sparse.diags(np.sqrt(user)) @ likes.astype(np.float64) @ sparse.diags(item))  # Mᵀ
-    knn = ItemItemRecommender(K=neighbours + 1, num_threads=processors())  # one more: an item may be near to itself
+    knn = ItemItemRecommender(K=neighbours + 1, num_threads=processors())  # one more: the item itself
     knn.fit(factor, show_progress=False)
     found = nearest(sparse.csr_matrix(knn.similarity), neighbours)
     if not hot_penalty:
@@ -176,16 +176,16 @@ def nearest_vectors(
     cold_boost: Literal["printed", "midpoint", "none"],
     cold_raise: float = 0.5,
 ) -> sparse.csr_matrix:
-    """Return each item's nearest items by cosine, those to new items raised (CKCF's cold start).
+    """Return each item's nearest items by cosine; similarities to new items are raised (CKCF's cold start).
 
-    Where B is new and sim(A, B) is above max_A + min_A ("printed") or their middle ("midpoint"), it becomes
-    (1 − w) sim(A, B) + w max_A. max_A and min_A are over all items but A. One pass over blocks of rows.
+    If B is new and sim(A, B) is above max_A + min_A ("printed") or half of that ("midpoint"), it becomes
+    (1 − w) sim(A, B) + w max_A. max_A and min_A are over all items except A. One pass over blocks of rows.
 
     Args:
-        vectors: float32 (n_items, d); zeros have no neighbours and are nobody's.
-        neighbours: at most so many a row; cosines of zero and below are no neighbours.
-        new: bool (n_items,).
-        cold_boost: which are raised.
+        vectors: float32 (n_items, d); zero vectors are not neighbours.
+        neighbours: Maximum number per row; only positive cosines count.
+        new: Whether each item is new, bool (n_items,).
+        cold_boost: Which similarities are raised.
         cold_raise: w, from 0 to 1.
 
     Returns:
@@ -228,9 +228,9 @@ def _raise_new(
 
 
 def _largest(likes: sparse.csr_matrix, similarity: sparse.csr_matrix) -> sparse.csr_matrix:
-    """Return max_{j ∈ likes(u)} s(j, i) where there is one: CSR float32 (b, n_items)."""
+    """Return max_{j ∈ likes(u)} s(j, i): CSR float32 (b, n_items)."""
     n_users, n_items = likes.indptr.size - 1, similarity.indptr.size - 1
-    rows = sparse.csr_matrix(similarity[likes.indices])  # one row a like
+    rows = sparse.csr_matrix(similarity[likes.indices])  # one row per like
     user_of_like = np.repeat(np.arange(n_users), np.diff(likes.indptr))
     codes = np.repeat(user_of_like, np.diff(rows.indptr)) * np.int64(n_items) + rows.indices
     order = np.argsort(codes, kind="stable")

@@ -1,4 +1,4 @@
-"""Weighted sums of K rows, compiled (numba): the message passing of KGCN on the CPU, with its gradient."""
+"""Weighted sums of K rows and their gradient, compiled (numba): the message passing of KGCN on the CPU."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from torch.nn import functional
 from kgplug.data.ranking.threads import share, share_rows
 from kgplug.recommenders.parts.compiled_steps import on_cpu
 
-_SHARED_FROM = 1_500_000  # multiplications; below, on two cores, a second thread is no quicker
+_SHARED_FROM = 1_500_000  # multiplications; below, a second thread is not faster (two cores)
 
 
 def weighted_sum(rows: torch.Tensor, places: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-    """Return Σ_k weights[n, k] · rows[places[n, k]]; messages are never held.
+    """Return Σ_k weights[n, k] · rows[places[n, k]] without storing the messages.
 
     Args:
         rows: (m, d).
@@ -34,8 +34,8 @@ def weighted_sum(rows: torch.Tensor, places: torch.Tensor, weights: torch.Tensor
 class WeightedSum(torch.autograd.Function):
     """Σ_k weights[n, k] · rows[places[n, k]] of tensors on the CPU.
 
-    K is small and the same for all, so loops over the pairs beat DGL's and torch's ways, which build a sparse
-    matrix (and its transpose, for the gradient) in every step. The sums are the same by any number of threads.
+    K is small and constant, so loops over the pairs are faster than DGL and torch, which build a sparse matrix (and its
+    transpose, for the gradient) in every step. The sums do not depend on the number of threads.
     """
 
     @staticmethod
@@ -83,7 +83,7 @@ def _sums(rows: np.ndarray, places: np.ndarray, weights: np.ndarray, sums: np.nd
 
 @numba.njit(cache=True, nogil=True, fastmath={"contract"})
 def _gradient_of_rows(places: np.ndarray, weights: np.ndarray, grad: np.ndarray, of_rows: np.ndarray) -> None:
-    """Add to of_rows float32 (m, d), from the gradient of the sums (n, d)."""
+    """Add the gradient of the rows to of_rows float32 (m, d), given that of the sums (n, d)."""
     n, k = places.shape
     d = grad.shape[1]
     for i in range(n):
@@ -96,7 +96,7 @@ def _gradient_of_rows(places: np.ndarray, weights: np.ndarray, grad: np.ndarray,
 
 @numba.njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
 def _gradient_of_weights(rows: np.ndarray, places: np.ndarray, grad: np.ndarray, of_weights: np.ndarray) -> None:
-    """Fill of_weights float32 (n, K), from the gradient of the sums (n, d)."""
+    """Fill of_weights float32 (n, K), given the gradient of the sums (n, d)."""
     n, k = places.shape
     d = rows.shape[1]
     for i in range(n):
