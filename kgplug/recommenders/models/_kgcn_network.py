@@ -1,4 +1,4 @@
-"""The layers of KGCN: attention of a user to relations, aggregation of neighbours, scores."""
+"""The network of KGCN: attention of a user to relations, aggregation of neighbours."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from kgplug.recommenders.parts.layers import normal_table, xavier_linear
 
 
 class KGCNShape(Protocol):
-    """What the network reads of `KGCNConfig`."""
+    """The settings that the network reads from `KGCNConfig`."""
 
     @property
     def embedding_dim(self) -> int: ...
@@ -31,11 +31,11 @@ class KGCNShape(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Field:
-    """What a batch of items sees: its receptive field, level by level.
+    """Receptive field of a batch of items, level by level.
 
     Attributes:
         levels: H + 1 arrays int64 (B, K^h), the entities at distance h; level 0 is the item.
-        relations: H arrays int64 (B, K^h, K), how level h + 1 hangs on level h.
+        relations: H arrays int64 (B, K^h, K), relations from level h to level h + 1.
     """
 
     levels: list[np.ndarray]
@@ -43,11 +43,11 @@ class Field:
 
 
 def receptive_field(entities: np.ndarray, neighbours: Neighbours, n_layers: int) -> Field:
-    """Walk from items over their neighbours: int64 (B,) → `Field`."""
+    """Return the neighbours of items, up to `n_layers` steps away: int64 (B,) → `Field`."""
     levels, relations = [entities[:, None]], []
     for _ in range(n_layers):
         here = levels[-1]
-        relations.append(neighbours.relations.take(here, axis=0))  # (B, K^h, K); quicker than by brackets
+        relations.append(neighbours.relations.take(here, axis=0))  # (B, K^h, K); faster than indexing
         levels.append(neighbours.entities.take(here, axis=0).reshape(len(entities), -1))  # (B, K^(h+1))
     return Field(levels, relations)
 
@@ -59,10 +59,10 @@ class KGCNNetwork(nn.Module):
     `item_bias` (n, 1), whose gradients are sparse; `layers` are dense.
 
     Args:
-        shape: settings.
-        n_users, n_items, n_entities: rows of the tables, those of items without an entity included.
-        n_relations: relations of the graph; one more row is for the loop of lonely entities.
-        generator: draws the weights.
+        shape: Settings.
+        n_users, n_items, n_entities: Rows of the tables, including those of items without an entity.
+        n_relations: Relations of the graph. The table has one more row: the self-loop of entities without neighbours.
+        generator: Random generator of the weights.
     """
 
     users: nn.Parameter
@@ -95,16 +95,16 @@ class KGCNNetwork(nn.Module):
         return self.users.device
 
     def affinities(self, users: torch.Tensor, relations: torch.Tensor) -> torch.Tensor:
-        """Return π of every user and relation (eq. 1): (u, d), (r, d) → (u, r); the code's is the mean over d."""
+        """Return π of every user and relation (eq. 1): (u, d), (r, d) → (u, r). The code takes the mean over d."""
         products = users @ relations.T
         return products / users.shape[1] if self.scaling == "code" else products
 
     def neighbour_scale(self, k: int) -> float:
-        """Return the factor of attention weights: the code takes the mean of a · e over K, the paper the sum."""
+        """Return the factor of attention weights. The code takes the mean of a · e over K, the paper the sum."""
         return 1 / k if self.scaling == "code" else 1.0
 
     def aggregate(self, layer: int, own: torch.Tensor, around: torch.Tensor) -> torch.Tensor:
-        """Return the next representation (eqs. 4–6): (n, d), (n, d) → (n, d); tanh in the last layer, else ReLU."""
+        """Return the next representation (eqs. 4–6): (n, d), (n, d) → (n, d); tanh in the last layer, ReLU before."""
         if self.aggregator == "sum":
             joined = own + around
         elif self.aggregator == "concat":
@@ -124,9 +124,9 @@ class KGCNNetwork(nn.Module):
         """Return v_u of a batch (algorithm 1).
 
         Args:
-            graph: sums neighbours.
+            graph: Computes weighted sums over neighbours.
             rows: (m, d), entity rows.
-            places: H + 1 tensors int64 (B, K^h), which row each entity of the field is.
+            places: H + 1 tensors int64 (B, K^h), the row of each entity in the field.
             weights: H tensors (B, K^h, K), attention.
 
         Returns:
@@ -151,12 +151,12 @@ class KGCNNetwork(nn.Module):
 
 @dataclass(frozen=True, eq=False)
 class FullLayers:
-    """Which entities each layer must be computed for, so that all items come out of the last one.
+    """The entities that each layer must compute, so that the last layer gives all items.
 
     Attributes:
         inputs: int64 (m_0,), the entities whose rows enter the first layer.
-        own: H arrays int64 (m_l,), where a layer's entities stand among those of the layer before.
-        around: H arrays int64 (m_l, K), where their neighbours stand among those of the layer before.
+        own: H arrays int64 (m_l,), positions of a layer's entities in the layer before.
+        around: H arrays int64 (m_l, K), positions of their neighbours in the layer before.
         relations: H arrays int64 (m_l, K).
     """
 
@@ -167,7 +167,7 @@ class FullLayers:
 
     @classmethod
     def build(cls, items: np.ndarray, neighbours: Neighbours, n_layers: int, device: torch.device) -> FullLayers:
-        """Plan from the entities of all items, int64 (n_items,), backwards."""
+        """Plan backwards from the entities of all items, int64 (n_items,)."""
         own, around, relations, wanted = [], [], [], items
         for _ in range(n_layers):
             entities = neighbours.entities[wanted]  # (m, K)
@@ -181,7 +181,7 @@ class FullLayers:
 
     @property
     def widest(self) -> int:
-        """Most entities that one layer gives."""
+        """Number of entities of the largest layer."""
         return max(len(own) for own in self.own)
 
 
@@ -195,7 +195,7 @@ def represent_all(network: KGCNNetwork, graph: EntityGraph, plan: FullLayers, us
         m, k = around.shape
         weights = torch.softmax(affinities[:, relations], dim=-1) * network.neighbour_scale(k)  # (b, m, K)
         shift = torch.zeros(b, 1, dtype=torch.int64, device=users.device)
-        if layer > 0:  # from here on each user has values of its own
+        if layer > 0:  # from here on, values differ by user
             shift = (torch.arange(b, device=users.device) * (len(values) // b))[:, None]
         places = (around.reshape(1, -1) + shift).reshape(b * m, k)
         summed = graph.weighted_sum(values, places, weights.reshape(b * m, k))

@@ -13,7 +13,7 @@ from kgplug.recommenders.parts.layers import CrossCompress, Dense, normal_table,
 
 
 class MKRShape(Protocol):
-    """What the network reads of `MKRConfig`."""
+    """The settings that the network reads from `MKRConfig`."""
 
     @property
     def embedding_dim(self) -> int: ...
@@ -34,18 +34,18 @@ class MKRShape(Protocol):
 
 
 class MKRNetwork(nn.Module):
-    """Users, items, entities, relations and what joins them.
+    """Tables of users, items, entities and relations, and the layers on them.
 
     Tables: `users` (n_users, d), `items` (n_items, d), `entities` (n_entities, d), `relations` (n_relations, d) and
-    `user_bias`, `item_bias` (n, 1), whose gradients are sparse. All else is small and dense.
+    `user_bias`, `item_bias` (n, 1), whose gradients are sparse. The other weights are small and dense.
 
     Args:
-        shape: settings.
-        n_users: number of users.
-        item_entities: int64 (n_items,), entity row of each item, no two the same.
-        n_entities: rows of the entity table, those of items without an entity included.
-        n_relations: rows of the relation table.
-        generator: draws the weights.
+        shape: Settings.
+        n_users: Number of users.
+        item_entities: int64 (n_items,), entity row of each item, distinct.
+        n_entities: Rows of the entity table, including those of items without an entity.
+        n_relations: Rows of the relation table.
+        generator: Random generator of the weights.
     """
 
     users: nn.Parameter
@@ -76,10 +76,10 @@ class MKRNetwork(nn.Module):
         self.register_buffer("item_entities", item_entities)
         entity_items = torch.full((n_entities,), -1, dtype=torch.int64)
         entity_items[item_entities] = torch.arange(n_items)
-        self.register_buffer("entity_items", entity_items)  # -1: the entity is no item
+        self.register_buffer("entity_items", entity_items)  # -1: the entity is not an item
         low = [dim] * (shape.low_layers + 1)
         self.user_layers = Dense(low, shape.activation, generator)
-        self.relation_layers = Dense(low, shape.activation, generator)  # of tails, if `kge_layers` says so
+        self.relation_layers = Dense(low, shape.activation, generator)  # for tails if `kge_layers` is "tail"
         self.cross = nn.ModuleList(self.crossing(shape, generator) for _ in range(shape.low_layers))
         wide = [2 * dim] * shape.high_layers
         self.tail_layers = Dense(wide, shape.activation, generator)  # H − 1 hidden layers
@@ -88,7 +88,7 @@ class MKRNetwork(nn.Module):
         self.head_output = xavier_linear(2 * dim, 1, generator) if shape.head == "mlp" else None
 
     def crossing(self, shape: MKRShape, generator: torch.Generator) -> nn.Module:
-        """Return an untrained unit in which an item and its entity cross."""
+        """Return an untrained unit that crosses an item with its entity."""
         return CrossCompress(shape.embedding_dim, shape.offset, generator)
 
     @property
@@ -122,7 +122,7 @@ class MKRNetwork(nn.Module):
         return self.tail_output(self.tail_layers(torch.cat([heads, relations], dim=1)))  # (n, 2d) → (n, d)
 
     def joined(self, users: torch.Tensor, items: torch.Tensor) -> torch.Tensor:
-        """Return logits without biases of tower outputs, row by row: (n, d), (n, d) → (n,)."""
+        """Return logits without biases from tower outputs, row by row: (n, d), (n, d) → (n,)."""
         if self.head_output is None:
             return (users * items).sum(dim=1)
         return self.head_output(self.head_layers(torch.cat([users, items], dim=1))).squeeze(1)
@@ -130,13 +130,13 @@ class MKRNetwork(nn.Module):
     def joined_pairs(
         self, users: torch.Tensor, user_of: torch.Tensor, items: torch.Tensor, item_of: torch.Tensor
     ) -> torch.Tensor:
-        """Return logits without biases of pairs of rows of tower outputs: (m, d), (n,), (k, d), (n,) → (n,)."""
+        """Return logits without biases for pairs of rows of tower outputs: (m, d), (n,), (k, d), (n,) → (n,)."""
         if self.head_output is None:
             return pair_dots(users, user_of, items, item_of)
         return self.joined(functional.embedding(user_of, users), functional.embedding(item_of, items))
 
     def joined_with_all(self, users: torch.Tensor, items: torch.Tensor) -> torch.Tensor:
-        """Return logits without biases of every user with every item: (b, d), (m, d) → (b, m)."""
+        """Return logits without biases for every user with every item: (b, d), (m, d) → (b, m)."""
         if self.head_output is None:
             return users @ items.T
         return torch.stack([self.joined(user.expand_as(items), items) for user in users])
@@ -150,5 +150,5 @@ class MKRNetwork(nn.Module):
         return self.item_tower(self.items, self.entities[self.item_entities])[0]
 
     def all_biases(self, users: torch.Tensor, items: torch.Tensor) -> torch.Tensor:
-        """Return the sum of biases of pairs, or of all pairs where the shapes broadcast so."""
+        """Return the sum of biases of pairs. Shapes are broadcast."""
         return self.user_bias[users].squeeze(-1) + self.item_bias[items].squeeze(-1) + self.global_bias

@@ -1,4 +1,4 @@
-"""What RippleNet keeps of each user: sampled triples around the likes, hop by hop."""
+"""RippleNet's memories of each user: sampled triples around the likes, step by step."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from kgplug.data.values.keys import distinct
 
 
 def both_ways(triples: np.ndarray, n_relations: int) -> np.ndarray:
-    """Add each triple turned round, under relation r + n_relations: int64 (n, 3) → (2n, 3)."""
+    """Add each triple reversed, with relation r + n_relations: int64 (n, 3) → (2n, 3)."""
     head, relation, tail = triples.T
     return np.concatenate([triples, np.stack([tail, relation + n_relations, head], axis=1)])
 
@@ -25,17 +25,17 @@ def sample_memories(
 ) -> np.ndarray:
     """Sample the ripple sets of all users (RippleNet, eqs. 1 and 2).
 
-    Hop 1 holds triples whose head is an item that the user likes, hop k triples whose head is a tail of hop k − 1;
-    an empty hop repeats the one before. A user's candidates are cut into `size` equal stretches and one is drawn
-    from each, so none comes twice unless there are too few.
+    Step 1 holds triples whose head is an item that the user likes, step k triples whose head is a tail of step k − 1.
+    An empty step repeats the one before. A user's candidates are split into `size` equal ranges and one is drawn
+    from each, so none is repeated unless there are too few.
 
     Args:
-        likes: the training likes.
+        likes: The training likes.
         item_entities: int64 (n_items,), the entity of each item.
         triples: int64 (n, 3), sorted by head.
 
     Returns:
-        int32 (n_users, n_layers, size), row numbers of `triples`; -1 everywhere for a user whose likes lead nowhere.
+        int32 (n_users, n_layers, size), rows of `triples`; -1 everywhere for a user whose likes have no triples.
     """
     n_entities = 1 + max(int(item_entities.max(initial=0)), int(triples[:, [0, 2]].max(initial=0)))
     degrees = np.bincount(triples[:, 0], minlength=n_entities)
@@ -59,15 +59,15 @@ def _draw(
     size: int,
     rng: np.random.Generator,
 ) -> np.ndarray:
-    """Draw triples that leave the seeds: int64 (n_users, size), -1 for users without one.
+    """Draw triples whose heads are the seeds: int64 (n_users, size), -1 for users without one.
 
     Args:
-        counts: int64 (n_users,), how many of `seeds` are each user's; they stand user after user.
-        starts, degrees: int64 (n_entities,), where the triples of a head begin, and how many they are.
+        counts: int64 (n_users,), number of `seeds` per user; seeds are sorted by user.
+        starts, degrees: int64 (n_entities,), first triple of each head, and their number.
     """
     if len(seeds) == 0:
         return np.full((len(counts), size), -1)
-    ends = np.cumsum(degrees[seeds])  # candidates up to and with each seed, over all users
+    ends = np.cumsum(degrees[seeds])  # cumulative number of candidates, over all users
     upto = np.concatenate([[0], ends])[np.concatenate([[0], np.cumsum(counts)])]
     first, total = upto[:-1, None], np.diff(upto)[:, None]  # (n_users, 1)
     bounds = np.arange(size + 1) * total // size  # (n_users, size + 1)
@@ -81,17 +81,17 @@ def _draw(
 def grouped(
     users: np.ndarray, user_rows: np.ndarray, counts: np.ndarray, size: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Lay pairs out in groups of at most `size` pairs of one user.
+    """Arrange pairs in groups of at most `size` pairs of one user.
 
     Args:
         users: int64 (B,).
-        user_rows, counts: the distinct users, ascending, and how many pairs each has.
+        user_rows, counts: The distinct users, ascending, and their numbers of pairs.
 
     Returns:
-        (place among `user_rows` of each group's user, group of each pair (B,), place in the group (B,)).
+        (position in `user_rows` of each group's user, group of each pair (B,), position in the group (B,)).
     """
     order = np.argsort(users, kind="stable")
-    number = np.empty(len(users), dtype=np.int64)  # of a pair among those of its user
+    number = np.empty(len(users), dtype=np.int64)  # position of a pair among those of its user
     number[order] = np.arange(len(users)) - np.repeat(np.cumsum(counts) - counts, counts)
     groups = -(-counts // size)
     first = np.cumsum(groups) - groups

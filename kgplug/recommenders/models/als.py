@@ -39,13 +39,13 @@ class ALSConfig(ModelConfig):
 
 
 class ALS(FactorRecommender):
-    """Factors that explain every pair of a user and an item: a like as 1 with confidence c, the others as 0 with 1.
+    """Factors that predict every pair of a user and an item: likes as 1 with confidence c, others as 0 with 1.
 
-    Σ_ui c_ui (p_ui − x_u · y_i)² + λ (Σ ‖x_u‖² + Σ ‖y_i‖²), solved for users and items in turn by conjugate
-    gradients. Each row is solved by itself, so threads change nothing in the result.
+    Σ_ui c_ui (p_ui − x_u · y_i)² + λ (Σ ‖x_u‖² + Σ ‖y_i‖²), solved alternately for users and items by
+    conjugate gradients. Each row is solved separately, so threads do not change the result.
 
     Source: Y. Hu, Y. Koren, C. Volinsky, "Collaborative Filtering for Implicit Feedback Datasets", ICDM 2008, eq. 3;
-    the `implicit` library does the work.
+    computed by the `implicit` library.
     """
 
     name = "ALS"
@@ -63,7 +63,7 @@ class ALS(FactorRecommender):
                 update={"l2": min(self.config.l2, bearable_l2(likes, self.config.confidence))}
             )
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of BLAS threads that could be fewer
+            warnings.simplefilter("ignore")  # that BLAS should use fewer threads
             model = AlternatingLeastSquares(
                 factors=self.config.embedding_dim, regularization=self.config.l2, alpha=self.config.confidence,
                 iterations=self.config.epochs, random_state=data.seed, num_threads=processors(),
@@ -73,20 +73,20 @@ class ALS(FactorRecommender):
         except ModelFitError:
             raise TrainingError(
                 f"{self.name}: the vectors became NaN with l2={self.config.l2:g} and confidence="
-                f"{self.config.confidence:g}. Train again with smaller ones."
+                f"{self.config.confidence:g}. Train again with smaller values."
             ) from None
         self.factors = Factors.without_bias(model.user_factors, model.item_factors).averaged(self.liked)
 
 
 def bearable_l2(likes: Interactions, confidence: float) -> float:
-    """Return half of c σ, the λ from which on all vectors go to zero, to three digits, which rounding spares.
+    """Return half of c σ, rounded to three digits. From λ = c σ on, all vectors become zero.
 
-    σ is the largest singular value of the matrix P of likes. Near zero a step is x = (c / λ) P y, then
-    y = (c / λ) Pᵀ x, which grows only where λ < c σ.
+    σ is the largest singular value of the matrix P of likes. Near zero, a step is x = (c / λ) P y, then
+    y = (c / λ) Pᵀ x, which grows only if λ < c σ.
     """
     smaller = min(likes.n_users, likes.n_items)
     if smaller == 1:
         return confidence * math.sqrt(len(likes)) / 2
-    start = np.ones(smaller)  # never at right angles to the vector sought, which is nowhere negative
+    start = np.ones(smaller)  # never orthogonal to the singular vector, which has no negative entry
     largest = np.asarray(svds(likes.matrix(), k=1, v0=start, return_singular_vectors=False)).item()
     return float(f"{confidence * largest / 2:.3g}")

@@ -1,4 +1,4 @@
-"""BPR: factors learnt from comparisons of a liked item with one that is not."""
+"""BPR: factors learnt by comparing a liked item with one that is not liked."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class BPRConfig(ClickThroughConfig):
 
 @dataclass(frozen=True, eq=False)
 class Comparisons:
-    """Users with an item each liked and one each did not: int64 (n,) each."""
+    """Users, each with an item that they like and one that they do not: int64 (n,) each."""
 
     users: np.ndarray
     liked: np.ndarray
@@ -42,12 +42,12 @@ class Comparisons:
 
 
 class BPRNetwork(PairNetwork):
-    """score = u · v + b_i; a bias of the user would leave comparisons as they are.
+    """score = u · v + b_i. A user bias would cancel in every comparison.
 
     Args:
-        n_users, n_items, dim: sizes.
-        scale: standard deviation of the vectors at the start; biases start at zero.
-        generator: draws the vectors.
+        n_users, n_items, dim: Sizes.
+        scale: Standard deviation of the initial vectors; biases start at zero.
+        generator: Random generator of the vectors.
     """
 
     def __init__(self, *, n_users: int, n_items: int, dim: int, scale: float, generator: torch.Generator) -> None:
@@ -71,10 +71,10 @@ class BPRNetwork(PairNetwork):
 
 
 class BPRTask(ClickThroughTask):
-    """Trains the network of MF by −log σ(s_ui − s_uj), with a new j for each like in each epoch."""
+    """Trains by −log σ(s_ui − s_uj), with a new j for each like in each epoch."""
 
     def batches(self, epoch: int, rng: np.random.Generator) -> Iterator[Comparisons]:  # type: ignore[override]
-        """Yield the likes of one epoch with new negatives, half of `batch_size` comparisons a time."""
+        """Yield the likes of one epoch with new negatives, `batch_size` / 2 comparisons per step."""
         del epoch
         users, items, negatives = self.data.drawn(rng)
         some = negatives >= 0
@@ -85,7 +85,7 @@ class BPRTask(ClickThroughTask):
             yield Comparisons(users[chosen], items[chosen], negatives[chosen])
 
     def loss(self, batch: Comparisons) -> torch.Tensor:  # type: ignore[override]
-        """Return mean −log σ(s_ui − s_uj) + l2 · mean ‖rows‖² of a pair, a scalar."""
+        """Return mean −log σ(s_ui − s_uj) + l2 · mean ‖rows‖² per pair, a scalar."""
         users, items = np.tile(batch.users, 2), np.concatenate([batch.liked, batch.others])
         logits, rows = self.module(users, items)
         liked, others = self.data.with_side(logits, users, items).chunk(2)
@@ -93,12 +93,12 @@ class BPRTask(ClickThroughTask):
 
 
 class BPR(FactorRecommender, TrainedRecommender):
-    """Matrix factorisation that ranks: a liked item shall score above one that the user did not like.
+    """Matrix factorisation for ranking: a liked item must score above one that the user does not like.
 
     score(u, i) = u · v_i + b_i; loss −log σ(s_ui − s_uj) + λ ‖θ‖² (BPR-Opt), by Adam on batches.
 
-    Source: S. Rendle et al., "BPR: Bayesian Personalized Ranking from Implicit Feedback", UAI 2009. Our own and not
-    `implicit`'s: that one gives other results each time with more than one thread, and knows no validation part.
+    Source: S. Rendle et al., "BPR: Bayesian Personalized Ranking from Implicit Feedback", UAI 2009. This is not
+    `implicit`'s BPR, which is not reproducible with several threads and has no validation set.
     """
 
     name = "BPR"

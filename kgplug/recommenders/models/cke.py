@@ -1,4 +1,4 @@
-"""CKE: an item's vector is what likes say of it plus what the knowledge graph says of its entity."""
+"""CKE: an item's vector is the sum of one learnt from likes and one learnt from the knowledge graph."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class CKEConfig(KnowledgeConfig):
 
     @classmethod
     def suited_to(cls, size: DataSize) -> dict[str, float]:
-        # At 14 likes a user the side term cost .009 AUC. At 2, a slower training's first dip outlasts any patience.
+        # At 14 likes per user the side term cost .009 AUC. At 2, a slower training's first dip outlasts any patience.
         sparse = {"l2": 1e-1, "side": True, "learning_rate": 2e-2, "patience": 20}
         settings = cls.patience_suited_to(size) | cls.batches_suited_to(size)
         return settings | (sparse if size.is_sparse else {})
@@ -60,7 +60,7 @@ class CKEConfig(KnowledgeConfig):
 
 @dataclass(frozen=True, eq=False)
 class Triples:
-    """Triples of one step with a corrupt tail each: int64 (n,) each."""
+    """Triples of one step, each with a corrupt tail: int64 (n,) each."""
 
     heads: np.ndarray
     relations: np.ndarray
@@ -75,11 +75,11 @@ class CKENetwork(PairNetwork):
     """score = u · (v_i + e_i), and TransR over the same entity vectors.
 
     Args:
-        n_users, n_relations, dim: sizes.
+        n_users, n_relations, dim: Sizes.
         item_entities: int64 (n_items,), entity row of each item.
-        n_entities: rows of the entity table.
-        scale: standard deviation of the vectors at the start; projections start as the identity.
-        generator: draws the vectors.
+        n_entities: Rows of the entity table.
+        scale: Standard deviation of the initial vectors; projections start as the identity.
+        generator: Random generator of the vectors.
     """
 
     item_entities: torch.Tensor
@@ -116,11 +116,11 @@ class CKENetwork(PairNetwork):
         return pair_dots(u, user_of, v + e, item_of), penalty
 
     def margins(self, triples: Triples) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return d(h, r, t') − d(h, r, t), (n,), and the mean squared norm of the rows that a triple looked up.
+        """Return d(h, r, t') − d(h, r, t), (n,), and the mean squared norm of a triple's vectors.
 
-        d(h, r, t) = ‖norm(h M_r) + norm(r) − norm(t M_r)‖². As the parts have length one, the difference is
-        2 (norm(h M_r) + norm(r)) · (norm(t M_r) − norm(t' M_r)). An entity is projected once for each
-        relation it occurs with, and all entities of one relation together.
+        d(h, r, t) = ‖norm(h M_r) + norm(r) − norm(t M_r)‖². The terms have length one, so the difference is
+        2 (norm(h M_r) + norm(r)) · (norm(t M_r) − norm(t' M_r)). An entity is projected once per relation that it
+        occurs with; all entities of one relation are projected together.
         """
         n, dim = len(triples), self.users.shape[1]
         r_rows, (relation_of,) = distinct(triples.relations, device=self.device)
@@ -146,7 +146,7 @@ class CKETask(ClickThroughTask):
     """Trains likes and triples in one step of Adam.
 
     Args:
-        network, config, data: as in `ClickThroughTask`.
+        network, config, data: As in `ClickThroughTask`.
         triples: int64 (n, 3).
     """
 
@@ -159,7 +159,7 @@ class CKETask(ClickThroughTask):
         self._corrupter = TailCorrupter(triples)
 
     def batches(self, epoch: int, rng: np.random.Generator) -> Iterator[tuple[Pairs, Triples | None]]:
-        """Yield the likes of one epoch with new negatives, and beside them triples with new corrupt tails."""
+        """Yield the likes of one epoch with new negatives, each batch with triples and new corrupt tails."""
         likes, triples = super().batches(epoch, rng), self._endless_triples(np.random.default_rng(rng.integers(2**63)))
         if self.config.kge_weight == 0 or len(self._triples) == 0:
             return ((pairs, None) for pairs in likes)
@@ -197,12 +197,12 @@ class CKETask(ClickThroughTask):
 
 
 class CKE(FactorRecommender, TrainedRecommender):
-    """Collaborative filtering joint with TransR: score = u · (v_i + e_i).
+    """Collaborative filtering trained jointly with TransR: score = u · (v_i + e_i).
 
     Source: F. Zhang, N. J. Yuan, D. Lian, X. Xie, W.-Y. Ma, "Collaborative Knowledge Base Embedding for Recommender
     Systems", KDD 2016, its structural part (eqs. 1, 2 and 10). Likes are learnt by BPR, triples by
-    −log σ(d(h, r, t') − d(h, r, t)); corrupt tails t' make no known triple. An item without an entity gets an
-    entity row of its own that no triple touches. BPR scores are no probabilities.
+    −log σ(d(h, r, t') − d(h, r, t)); corrupt tails t' never form a known triple. An item without an
+    entity gets its own entity row without triples. BPR scores are not probabilities.
     """
 
     name = "CKE"

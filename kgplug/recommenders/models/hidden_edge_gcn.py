@@ -1,4 +1,4 @@
-"""HiddenEdgeGCN: LightGCN over likes and knowledge, where no like ever explains itself."""
+"""HiddenEdgeGCN: LightGCN over likes and knowledge, where no like predicts itself."""
 
 from __future__ import annotations
 
@@ -62,12 +62,12 @@ class HiddenEdgeGCNConfig(ClickThroughConfig):
 
 
 class HiddenEdgeNetwork(nn.Module):
-    """One table of users, then entities; item biases.
+    """One table of users, then entities; and item biases.
 
     Args:
-        n_nodes, n_items: sizes.
-        config: settings.
-        generator: draws the weights.
+        n_nodes, n_items: Sizes.
+        config: Settings.
+        generator: Random generator of the weights.
     """
 
     def __init__(self, *, n_nodes: int, n_items: int, config: HiddenEdgeGCNConfig, generator: torch.Generator) -> None:
@@ -78,12 +78,12 @@ class HiddenEdgeNetwork(nn.Module):
 
 
 class HiddenEdgeGCN(PropagatedRecommender, TrainedRecommender):
-    """LightGCN over users, items and entities that predicts likes which its graph does not hold.
+    """LightGCN over users, items and entities that predicts likes missing from its graph.
 
-    Ours, on the propagation of He et al., SIGIR 2020 ("LightGCN"). Each epoch hides a random share of the likes,
-    propagates over the rest and the knowledge graph, and tells the hidden likes from fresh negatives, so the
-    graph of a training step looks as it will when something new is asked. To u · v come networks on counts with
-    the pair left out (`side_term`) and a shrunk item bias.
+    Ours, on the propagation of He et al., SIGIR 2020 ("LightGCN"). Each epoch hides a random fraction of
+    the likes, propagates over the others and the knowledge graph, and learns to separate the hidden likes from new
+    negatives. So a training step sees the graph as prediction does: without the target. The score is u · v plus
+    the side term, which counts without the pair itself (`side_term`), and an item bias.
     """
 
     name = "HiddenEdgeGCN"
@@ -132,7 +132,7 @@ class HiddenEdgeGCN(PropagatedRecommender, TrainedRecommender):
 
 
 class HiddenEdgeTask(GradientTask):
-    """The training of HiddenEdgeGCN."""
+    """Trains HiddenEdgeGCN."""
 
     def __init__(self, model: HiddenEdgeGCN, data: ClickThroughData, edges: CollaborativeGraph) -> None:
         self.model, self.module, self.data, self.config, self.edges = model, model.network, data, model.config, edges
@@ -142,11 +142,11 @@ class HiddenEdgeTask(GradientTask):
 
     @property
     def step_floats(self) -> int:
-        """Numbers in the largest tensor of a step."""
+        """Number of floats in the largest tensor of a step."""
         return self.module.nodes.numel()
 
     def batches(self, epoch: int, rng: np.random.Generator) -> Iterator[HiddenBatch]:
-        """Hide likes anew and yield them with new negatives."""
+        """Hide other likes, and yield them with new negatives."""
         del epoch
         return self.edges.epoch(self.data, self.config.hidden, self.config.batch_size, rng)
 

@@ -1,4 +1,4 @@
-"""ItemKNN: more of what was liked together, through the `implicit` library."""
+"""ItemKNN: items that were liked together, by the `implicit` library."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ class ItemKNNConfig(ModelConfig):
 class ItemKNN(SimilarityRecommender):
     """Scores an item by its similarity to the items that the user liked, `Σ_j∈likes(u) s(j, i)`.
 
-    s(j, i) is kept for the `neighbours` items i most similar to j, j itself not among them. Two items compare
-    by the users who liked both: cosine, cosine after TF-IDF weighting, or dot product after BM25 weighting.
+    s(j, i) is kept for the `neighbours` items i most similar to j, without j itself. The similarity of two items
+    comes from their users: cosine, cosine after TF-IDF weighting, or dot product after BM25 weighting.
 
     Source: M. Deshpande, G. Karypis, "Item-Based Top-N Recommendation Algorithms", ACM TOIS 22(1), 2004;
-    weightings as in the `implicit` library, which does the work.
+    weightings and computation by the `implicit` library.
     """
 
     name = "ItemKNN"
@@ -51,12 +51,12 @@ class ItemKNN(SimilarityRecommender):
 def similar_rows(
     rows: sparse.csr_matrix, similarity: str, neighbours: int, *, progress: bool = False
 ) -> sparse.csr_matrix:
-    """Return each row's nearest other rows, through `implicit`.
+    """Return each row's nearest other rows, by `implicit`.
 
     Args:
-        rows: CSR (n, m), 1 where the row has the column.
+        rows: CSR (n, m), 0 or 1.
         similarity: "bm25", "tfidf" or "cosine".
-        neighbours: at most so many a row.
+        neighbours: Maximum number per row.
 
     Returns:
         CSR float32 (n, n), canonical.
@@ -64,7 +64,7 @@ def similar_rows(
     from implicit.nearest_neighbours import ItemItemRecommender
 
     weighted = weighted_rows(rows, similarity)
-    # One more than wanted: a row is its own nearest neighbour.
+    # One extra: a row is its own nearest neighbour.
     knn = ItemItemRecommender(K=neighbours + 1, num_threads=processors())
     knn.fit(weighted.T.tocsr(), show_progress=progress)
     return nearest(sparse.csr_matrix(knn.similarity), neighbours)
@@ -73,20 +73,20 @@ def similar_rows(
 def rows_near(
     others: sparse.csr_matrix, rows: sparse.csr_matrix, similarity: str, neighbours: int
 ) -> sparse.csr_matrix:
-    """Return the rows that are nearest to other rows, as if those stood among them: CSR (b, m) → float32 (b, n).
+    """Return the rows nearest to other rows, as if the others were among them: CSR (b, m) → float32 (b, n).
 
     Args:
-        others, rows, similarity, neighbours: as of `similar_rows`.
+        others, rows, similarity, neighbours: As in `similar_rows`.
     """
     n = rows.get_shape()[0]
     weighted = weighted_rows(sparse.csr_matrix(sparse.vstack([rows, others])), similarity)
     similar = weighted[n:] @ weighted[:n].T  # (b, n)
-    below = sparse.vstack([sparse.csr_matrix((n, n)), similar])  # so that nobody is on the diagonal
+    below = sparse.vstack([sparse.csr_matrix((n, n)), similar])  # keeps them off the diagonal
     return nearest(sparse.csr_matrix(below), neighbours)[n:]
 
 
 def weighted_rows(rows: sparse.csr_matrix, similarity: str) -> sparse.csr_matrix:
-    """Return rows whose dot products are their similarities: CSR (n, m) both, as in `similar_rows`."""
+    """Return rows whose dot products are their similarities, as in `similar_rows`: CSR (n, m) → CSR (n, m)."""
     from implicit.nearest_neighbours import bm25_weight, normalize, tfidf_weight
 
     wide = rows.astype(np.float64)
@@ -99,7 +99,7 @@ def weighted_rows(rows: sparse.csr_matrix, similarity: str) -> sparse.csr_matrix
 
 
 def _without_zeros(matrix: sparse.spmatrix) -> sparse.csr_matrix:
-    """Return a matrix without what it holds as zero, such as the idf of a column that all rows but one have."""
+    """Return a matrix without stored zeros, such as the idf of a column that all rows but one have."""
     kept = sparse.csr_matrix(matrix)
     kept.eliminate_zeros()
     return kept

@@ -1,4 +1,4 @@
-"""KGCN: an item as one user sees it, gathered from its neighbours in the knowledge graph."""
+"""KGCN: an item's vector for one user, aggregated from its neighbours in the knowledge graph."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ from kgplug.training.config import DataSize, Range, Space, TrainedConfig
 from kgplug.training.device import choose_device
 from kgplug.training.row_adam import RowAdam
 
-_NEIGHBOUR_STREAM = 0x6CB0  # parts the draw of the neighbours used for scoring from the draws of the epochs
-LABEL_MARGIN = 1e-6  # propagated labels stay so far from 0 and 1, where the logarithm ends
-_SCORED_PAIRS = 8192  # pairs whose receptive fields are held at a time
-_BLOCK_CELLS = 16_000_000  # user × entity × dimension cells held at a time when ranking
+_NEIGHBOUR_STREAM = 0x6CB0  # separates the neighbours for scoring from those of the epochs
+LABEL_MARGIN = 1e-6  # distance of propagated labels from 0 and 1, where the logarithm diverges
+_SCORED_PAIRS = 8192  # pairs whose receptive fields are in memory at a time
+_BLOCK_CELLS = 16_000_000  # user × entity × dimension cells in memory at a time when ranking
 
 
 class KGCNConfig(LayeredConfig):
     """Settings of KGCN.
 
-    The defaults suit data of the size of MovieLens-100K and up. The paper's settings (with
+    The defaults suit MovieLens-100K and larger data. The paper's settings (with
     `bias=False`, `vector_l2=0`, `resample=False`):
 
     | set           | neighbours | embedding_dim | n_layers | batch_size | l2   | learning_rate |
@@ -90,7 +90,7 @@ class KGCNConfig(LayeredConfig):
 
 @dataclass(frozen=True, eq=False)
 class GraphBatch:
-    """Pairs with the neighbours of their epoch and its negatives (sorted codes user · n_entities + entity)."""
+    """Pairs, and the neighbours and negatives of their epoch (sorted codes user · n_entities + entity)."""
 
     pairs: Pairs
     neighbours: Neighbours
@@ -100,8 +100,8 @@ class GraphBatch:
 class KGCN(TrainedRecommender):
     """KGCN (Wang et al., WWW 2019, "Knowledge Graph Convolutional Networks for Recommender Systems").
 
-    Label smoothness is that of KGNN-LS (Wang et al., KDD 2019). Training draws new neighbours
-    each epoch; scores always use one draw made from the seed and kept with the model.
+    Label smoothness is that of KGNN-LS (Wang et al., KDD 2019). Training samples new neighbours
+    each epoch; scores use one sample, drawn by the seed and saved with the model.
     """
 
     name = "KGCN"
@@ -131,7 +131,7 @@ class KGCN(TrainedRecommender):
         n_relations: int,
         seed: int,
     ) -> None:
-        """Make the graph and an untrained network."""
+        """Build the graph and an untrained network."""
         device = choose_device(self.config.device)
         sizes = {"n_users": len(self.user_keys), "n_entities": n_entities, "n_relations": n_relations}
         self.graph = open_graph(self.config.backend, device, triples, likes, **sizes)
@@ -163,7 +163,7 @@ class KGCN(TrainedRecommender):
         return self._score_vectors(folded[:, :-1].contiguous(), folded[:, -1:])
 
     def _score_vectors(self, users: torch.Tensor, bias: torch.Tensor) -> np.ndarray:
-        """Score all items, some users at a time: (b, d), (b, 1) → float32 (b, n_items)."""
+        """Score all items for users with vectors (b, d) and biases (b, 1): float32 (b, n_items)."""
         network, layers = self.network, self._layers
         rows = max(1, _BLOCK_CELLS // (layers.widest * (self.config.embedding_dim + self.config.neighbours)))
         scores = np.empty((len(users), len(self.item_keys)), dtype=np.float32)
@@ -177,7 +177,7 @@ class KGCN(TrainedRecommender):
         return scores
 
     def item_vectors(self) -> np.ndarray:
-        """Return the items as the average user sees them: float32 (n_items, d)."""
+        """Return the items' vectors for the average user: float32 (n_items, d)."""
         with torch.no_grad():
             average = self.network.users.mean(dim=0, keepdim=True)
             return represent_all(self.network, self.graph, self._layers, average)[0].cpu().numpy()
@@ -210,14 +210,14 @@ class KGCN(TrainedRecommender):
 
 
 class PairVectors:
-    """One forward pass over pairs, with what the loss needs of it.
+    """One forward pass over pairs, with the parts of the loss.
 
     Attributes:
-        u: (distinct users, d); `user_of`: int64 (B,), which of them a pair has.
-        e: (distinct entities, d); `places`: H + 1 tensors int64 (B, K^h), which of them stand in the field.
-        rows_penalty: mean squared norm of the rows of a pair, a scalar; of each level of its field the mean counts.
+        u: (distinct users, d); `user_of`: int64 (B,), the row of each pair's user.
+        e: (distinct entities, d); `places`: H + 1 tensors int64 (B, K^h), the rows of the entities in the field.
+        rows_penalty: Mean squared norm of a pair's vectors, a scalar; each level of the field counts by its mean.
         weights: H tensors (B, K^h, K), attention without the code's ÷ K.
-        vectors: (B, d), the items as the users see them.
+        vectors: (B, d), the items' vectors for the users.
         logits: (B,).
     """
 
@@ -256,13 +256,13 @@ class PairVectors:
             self.logits = self.logits + functional.embedding(places, bias).squeeze(1)
 
     def vectors_penalty(self) -> torch.Tensor:
-        """Return the mean squared norm of the two vectors that are multiplied."""
+        """Return the mean squared norm of the two vectors in the dot product."""
         n = len(self.user_of)
         return row_penalty(self.u, self.user_of, n) + self.vectors.square().sum() / n
 
 
 class KGCNTask(GradientTask):
-    """The training of KGCN."""
+    """Trains KGCN."""
 
     def __init__(self, model: KGCN, data: ClickThroughData) -> None:
         self.model, self.module, self.data, self.config = model, model.network, data, model.config
@@ -278,12 +278,12 @@ class KGCNTask(GradientTask):
 
     @property
     def step_floats(self) -> int:
-        """Numbers in the largest tensor of a step."""
+        """Number of floats in the largest tensor of a step."""
         config = self.config
         return config.batch_size * config.neighbours**config.n_layers * config.embedding_dim
 
     def batches(self, epoch: int, rng: np.random.Generator) -> Iterator[GraphBatch]:
-        """Yield the batches of one epoch, under neighbours drawn for it."""
+        """Yield the batches of one epoch, with neighbours sampled for it."""
         del epoch
         neighbours = self.model.neighbours
         if self.config.resample:
@@ -315,22 +315,22 @@ class KGCNTask(GradientTask):
         return loss + config.weight_l2 * squared_norm(self._dense)
 
     def _propagated_labels(self, forward: PairVectors, batch: GraphBatch) -> torch.Tensor:
-        """Return each pair's label as its neighbourhood tells it, its own held out (KGNN-LS): (B,) in [0, 1]."""
+        """Return each pair's label, predicted from its neighbourhood without its own (KGNN-LS): (B,) in [0, 1]."""
         values, known = zip(*(self._labels(batch, level) for level in forward.field.levels), strict=True)
         values = list(values)
         for layer in range(self.module.n_layers):
             following = []
             for hop in range(self.module.n_layers - layer):
                 weights = forward.weights[hop]  # (B, K^h, K)
-                told = (weights * values[hop + 1].view(weights.shape)).sum(-1)  # (B, K^h)
-                following.append(torch.where(known[hop], values[hop], told))
+                reached = (weights * values[hop + 1].view(weights.shape)).sum(-1)  # (B, K^h)
+                following.append(torch.where(known[hop], values[hop], reached))
             values = following
         return values[0].squeeze(1)
 
     def _labels(self, batch: GraphBatch, level: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
         """Return (labels, whether known) of the entities of one level: float32 and bool (B, K^h).
 
-        1 for what the user likes, 0 for the epoch's negatives, ½ and unknown for all else and the item itself.
+        1 for likes, 0 for the epoch's negatives; ½ and unknown for all others and for the item itself.
         """
         users = np.repeat(batch.pairs.users, level.shape[1])
         entities = level.reshape(-1)

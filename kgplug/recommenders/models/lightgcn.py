@@ -1,4 +1,4 @@
-"""LightGCN: vectors averaged over the graph of who liked what."""
+"""LightGCN: vectors averaged over the graph of likes."""
 
 from __future__ import annotations
 
@@ -60,9 +60,9 @@ class LightGCNNetwork(nn.Module):
     """One table of nodes, users first, then items; logit = u · v + b_u + b_i + b of the propagated vectors.
 
     Args:
-        n_nodes, dim: sizes.
-        scale: standard deviation of the vectors at the start.
-        generator: draws the vectors.
+        n_nodes, dim: Sizes.
+        scale: Standard deviation of the initial vectors.
+        generator: Random generator of the vectors.
     """
 
     def __init__(self, *, n_nodes: int, dim: int, scale: float, generator: torch.Generator) -> None:
@@ -74,7 +74,7 @@ class LightGCNNetwork(nn.Module):
 
 class LightGCN(PropagatedRecommender, TrainedRecommender):
     """LightGCN (He et al., SIGIR 2020, "LightGCN: Simplifying and Powering Graph Convolution Network for
-    Recommendation"), trained on likes and fresh negatives by log loss so that its scores are probabilities.
+    Recommendation"), trained on likes and new negatives by log loss, so that its scores are probabilities.
     """
 
     name = "LightGCN"
@@ -122,7 +122,7 @@ class LightGCN(PropagatedRecommender, TrainedRecommender):
 
 
 class LightGCNTask(GradientTask):
-    """The training of LightGCN: each step propagates the whole table once."""
+    """Trains LightGCN. Each step propagates the whole table once."""
 
     def __init__(self, model: LightGCN, data: ClickThroughData) -> None:
         self.model, self.module, self.data, self.config = model, model.network, data, model.config
@@ -132,7 +132,7 @@ class LightGCNTask(GradientTask):
 
     @property
     def step_floats(self) -> int:
-        """Numbers in the largest tensor of a step."""
+        """Number of floats in the largest tensor of a step."""
         return self.module.nodes.numel()
 
     def batches(self, epoch: int, rng: np.random.Generator) -> Iterator[Pairs]:

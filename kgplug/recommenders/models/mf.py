@@ -1,4 +1,4 @@
-"""MF: matrix factorisation with biases and strong L2, the plain model that KG models must beat."""
+"""MF: matrix factorisation with biases and strong L2, the baseline that KG models must beat."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ class MFNetwork(PairNetwork):
     """logit = u · v + b_u + b_i + b.
 
     Args:
-        n_users, n_items, dim: sizes.
-        scale: standard deviation of the vectors at the start; biases start at zero.
-        generator: draws the vectors.
+        n_users, n_items, dim: Sizes.
+        scale: Standard deviation of the initial vectors; biases start at zero.
+        generator: Random generator of the vectors.
     """
 
     def __init__(self, *, n_users: int, n_items: int, dim: int, scale: float, generator: torch.Generator) -> None:
@@ -69,8 +69,8 @@ class MF(FactorRecommender, TrainedRecommender):
     """Matrix factorisation with biases, trained on likes and fresh negatives by log loss.
 
     Source: Y. Koren, R. Bell, C. Volinsky, "Matrix Factorization Techniques for Recommender Systems", IEEE
-    Computer 42(8), 2009, eqs. 4 and 5, with the logistic loss for clicks. Its L2 is strong, which on sparse
-    data matters more than any graph.
+    Computer 42(8), 2009, eqs. 4 and 5, with the logistic loss for clicks. L2 is strong: on sparse data it
+    matters more than any graph.
     """
 
     name = "MF"

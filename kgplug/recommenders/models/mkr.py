@@ -1,4 +1,4 @@
-"""MKR: recommendation and knowledge-graph embedding as two tasks that share their items."""
+"""MKR: recommendation and knowledge-graph embedding as two tasks that share items."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from kgplug.training.row_adam import RowAdam
 class MKRConfig(LayeredConfig):
     """Settings of MKR.
 
-    What is ours: biases, the offset of the cross & compress units, and tanh. The paper's settings (with its dot
+    Biases, the offset of the cross & compress units, and tanh are ours. The paper's settings (with its dot
     product, `bias=False`, `activation="relu"`, `offset=0`):
 
     | set           | epochs | embedding_dim | low_layers | high_layers | batch_size | l2   | learning_rate | kge_learning_rate | kge_interval |
@@ -115,7 +115,7 @@ class MKRConfig(LayeredConfig):
 
 @dataclass(frozen=True, eq=False)
 class TripleBatch:
-    """One KG step: int64 (n,) each; `triple_of_corrupt` tells the triple a corrupt tail belongs to."""
+    """One KG step: int64 (n,) each. `triple_of_corrupt` is the triple of each corrupt tail."""
 
     heads: np.ndarray
     relations: np.ndarray
@@ -127,10 +127,9 @@ class TripleBatch:
 class MKR(TrainedRecommender):
     """MKR (Wang et al., WWW 2019, "Multi-Task Feature Learning for Knowledge Graph Enhanced Recommendation").
 
-    An item and its entity are one thing seen by two tasks; cross & compress units exchange what
-    the tasks learn about it. An item without an entity gets an entity row of its own that no
-    triple touches. Of the paper's Algorithm 1 the alternation, the corrupted tails and the two
-    optimisers are kept; see `MKRConfig` for what is ours.
+    Two tasks learn about each item: as an item, and as an entity. Cross & compress units exchange what they learn. An
+    item without an entity gets its own entity row without triples. Alternation, corrupted tails and two optimisers
+    follow the paper's Algorithm 1. `MKRConfig` lists the differences.
     """
 
     name = "MKR"
@@ -159,7 +158,7 @@ class MKR(TrainedRecommender):
         return MKRTask(self.network, self.config, pairs, triples)
 
     def _settle(self) -> None:
-        """Run both towers once: an item's vector does not depend on the user."""
+        """Run both towers once, because an item's vector does not depend on the user."""
         self.network.eval()
         with torch.no_grad():
             self._users, self._items = self.network.all_users(), self.network.all_items()
@@ -183,7 +182,7 @@ class MKR(TrainedRecommender):
 
     @torch.no_grad()
     def _score_vectors(self, users: torch.Tensor, bias: torch.Tensor) -> np.ndarray:
-        """Score all items: (b, d), (b, 1) → float32 (b, n_items)."""
+        """Score all items for users with vectors (b, d) and biases (b, 1): float32 (b, n_items)."""
         network = self.network
         logits = network.joined_with_all(users, self._items) + bias + network.item_bias.T + network.global_bias
         return logits.cpu().numpy()
@@ -217,7 +216,7 @@ class MKR(TrainedRecommender):
 
 
 class MKRTask:
-    """The training of MKR: `kge_interval` recommendation steps, then one KG step (Algorithm 1), or as its code does."""
+    """Trains MKR: `kge_interval` recommendation steps, then one KG step (Algorithm 1); or as the paper's code does."""
 
     def __init__(self, network: MKRNetwork, config: MKRConfig, data: ClickThroughData, triples: np.ndarray) -> None:
         self.module, self.config, self.data = network, config, data
@@ -235,21 +234,21 @@ class MKRTask:
     def recommendation_optimizers(
         self, tables: list[torch.nn.Parameter], dense: list[torch.nn.Parameter]
     ) -> tuple[Optimizer, ...]:
-        """Return the optimisers of the recommendation task; a batch reaches few rows of the tables."""
+        """Return the optimisers of the recommendation task. A batch reaches few rows of the tables."""
         rate = self.config.learning_rate
         return RowAdam(tables, lr=rate), Adam(dense, lr=rate)
 
     @property
     def step_floats(self) -> int:
-        """Numbers in the largest tensor of a step."""
+        """Number of floats in the largest tensor of a step."""
         return self.config.batch_size * self.config.embedding_dim
 
     def pairs(self, rng: np.random.Generator) -> Iterator[Any]:
-        """Yield what the recommendation steps of one epoch are about."""
+        """Yield the batches of the recommendation steps of one epoch."""
         return self.data.epoch(rng, self.config.batch_size)
 
     def batches(self, epoch: int, rng: np.random.Generator) -> Iterator[Any]:
-        """Yield the steps of one epoch; the KG's triples come in a new order each epoch."""
+        """Yield the batches of one epoch, with triples in a new order."""
         order, start, interval = rng.permutation(len(self.triples)), 0, self.config.kge_interval
         trains_kg = len(order) > 0 and self.config.kge_weight > 0
         alternates = trains_kg and self.config.kge_turns == "steps"
@@ -270,7 +269,7 @@ class MKRTask:
         return TripleBatch(heads, relations, tails, corrupt[drawn], drawn)
 
     def step(self, batch: Any) -> torch.Tensor:
-        """Do one step of the task that the batch belongs to."""
+        """Do one step of the batch's task."""
         if isinstance(batch, TripleBatch):
             loss, optimizers = self.kge_loss(batch), self._kge_optimizers
         else:
@@ -284,7 +283,7 @@ class MKRTask:
     def recommendation_loss(self, batch: Pairs) -> torch.Tensor:
         """Return log loss + l2 · mean ‖rows‖² + vector_l2 · mean ‖outputs‖² + weight_l2 · ‖W‖², a scalar.
 
-        Towers run once per distinct id.
+        Towers run once per distinct user and item.
         """
         network, n = self.module, len(batch)
         users, (user_of,) = distinct(batch.users, device=network.device)
@@ -310,13 +309,13 @@ class MKRTask:
     def user_vectors(
         self, batch: Pairs, u: torch.Tensor, user_of: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Return (u_L, which of them is each pair's int64 (n,), the mean squared norm of a pair's, a scalar).
+        """Return (u_L, the row of each pair int64 (n,), the mean squared norm per pair, a scalar).
 
         Args:
             u: (distinct, d), rows of the batch's distinct users, ascending.
-            user_of: int64 (n,), which of them is each pair's.
+            user_of: int64 (n,), the row of each pair.
         """
-        vectors = self.module.user_layers(u)  # once a distinct user
+        vectors = self.module.user_layers(u)  # once per distinct user
         return vectors, user_of, row_penalty(vectors, user_of, len(batch))
 
     def kge_loss(self, batch: TripleBatch) -> torch.Tensor:
@@ -329,7 +328,7 @@ class MKRTask:
         e, r = lookup(network.entities, entities), lookup(network.relations, relations)  # (distinct, d)
         looked_up = [(e, torch.cat([head_of, tail_of, corrupt_of])), (r, relation_of)]
         places = network.entity_items[entities]
-        crossed = torch.nonzero(places >= 0).squeeze(1)  # where a distinct entity is an item
+        crossed = torch.nonzero(places >= 0).squeeze(1)  # distinct entities that are items
         heads = e
         if len(crossed):
             v = lookup(network.items, places[crossed])
@@ -367,7 +366,7 @@ class MKRTask:
 
 
 def oriented(knowledge: KnowledgeGraph, linked: np.ndarray) -> np.ndarray:
-    """Turn triples whose only item is the tail: int64 (n, 3), turned ones with relation n_relations + r."""
+    """Reverse triples whose only item is the tail: int64 (n, 3), reversed ones with relation n_relations + r."""
     is_item = np.zeros(knowledge.n_entities, dtype=bool)
     is_item[linked[linked >= 0]] = True
     head, relation, tail = knowledge.triples.T

@@ -1,4 +1,4 @@
-"""MKR-attention: MKR over the graph of likes and knowledge, whose items take what they need of both, by dimension."""
+"""MKR-attention: MKR over the graph of likes and knowledge, with attention and a gate per dimension."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from kgplug.recommenders.training_data import TrainingData
 from kgplug.training.adam import Adam, Optimizer
 from kgplug.training.config import DataSize, Range, Space
 
-_NEIGHBOUR_STREAM = 0xA77  # parts the draw of the neighbours used for scoring from the draws of the epochs
+_NEIGHBOUR_STREAM = 0xA77  # separates the neighbours for scoring from those of the epochs
 
 
 class MKRAttentionConfig(MKRConfig):
-    """Settings of MKR-attention: those of MKR but for its MLPs of users and scores, and a switch for each new part."""
+    """Settings of MKR-attention: those of MKR without its MLPs of users and scores, and a switch for each new part."""
 
     tuning: ClassVar[Space] = {
         **MKRConfig.tuning,
@@ -81,12 +81,12 @@ class MKRAttentionConfig(MKRConfig):
 
 
 class GatedCross(nn.Module):
-    """Cross unit with gates: v' = e + g ∘ v with g = σ(a ∘ v + b ∘ e + c); e' likewise, with gates of its own.
+    """Cross unit with gates: v' = e + g ∘ v with g = σ(a ∘ v + b ∘ e + c); e' likewise, with its own gates.
 
-    The cross & compress unit lets one number an item decide how much of a vector passes, in all dimensions alike.
-    Here each dimension has its own gate; like that unit this one costs O(d). What the graph says of an item passes
-    whole, and what is the item's own through gates that start nearly closed: a book with two likes has nothing of
-    its own to say yet. (Starting half open cost .003 on Book-Crossing.)
+    In the cross & compress unit one number per item decides how much of a vector passes, in all dimensions.
+    Here each dimension has its own gate. Both units cost O(d). The entity's vector passes unchanged; the item's own
+    passes through gates that are nearly closed at the start, because two likes say little about a book.
+    (Half-open gates at the start cost .003 on Book-Crossing.)
 
     Args:
         dim: d.
@@ -96,7 +96,7 @@ class GatedCross(nn.Module):
 
     def __init__(self, dim: int) -> None:
         super().__init__()
-        self.gates = nn.Parameter(torch.zeros(2, 3, dim))  # of v' and of e': by v, by e, constant
+        self.gates = nn.Parameter(torch.zeros(2, 3, dim))  # for v' and e': weight of v, weight of e, constant
         with torch.no_grad():
             self.gates[:, 2] = self.CLOSED
 
@@ -107,9 +107,10 @@ class GatedCross(nn.Module):
 
 
 class AttentionNetwork(MKRNetwork):
-    """MKR with attention over neighbours and gated crossing; users have no MLP, which cost .01 on Book-Crossing.
+    """MKR with attention over neighbours and gated crossing. Users have no MLP: it cost .01 on Book-Crossing.
 
-    `attention_relations` (n_relations + 1, d) are vectors of the ways to neighbours, the loop of lonely entities last.
+    `attention_relations` (n_relations + 1, d): vectors of the relations to neighbours; the last is the self-loop of
+    entities without neighbours.
     """
 
     def __init__(self, shape: MKRAttentionConfig, *, n_relations: int, **rest: object) -> None:
@@ -144,7 +145,7 @@ class AttentionNetwork(MKRNetwork):
         Args:
             items: int64 (m,).
             entities: (n_entities, d), propagated.
-            near, relations: int64 (m, K), neighbours of the items and the ways to them.
+            near, relations: int64 (m, K), neighbours of the items and the relations to them.
 
         Returns:
             (m, d).
@@ -159,14 +160,14 @@ class AttentionNetwork(MKRNetwork):
 
 
 class AttentionTask(MKRTask):
-    """The training of MKR-attention: likes are hidden and neighbours drawn anew each epoch.
+    """Trains MKR-attention. Each epoch hides other likes and samples other neighbours.
 
-    The KG task crosses an item with its entity alone, before propagation: its neighbourhood holds the tail that is
-    asked for.
+    The KG task crosses an item with its entity before propagation, because the neighbourhood contains the tail to
+    predict.
 
     Args:
-        model: what is trained, its graphs known.
-        data, triples: as in `MKRTask`.
+        model: The model, with its graphs.
+        data, triples: As in `MKRTask`.
     """
 
     module: AttentionNetwork
@@ -177,16 +178,16 @@ class AttentionTask(MKRTask):
         self.model = model
 
     def recommendation_optimizers(self, tables: list[nn.Parameter], dense: list[nn.Parameter]) -> tuple[Optimizer, ...]:
-        """Return the optimiser of the recommendation task; a propagation reaches every row."""
+        """Return the optimiser of the recommendation task. A propagation reaches every row."""
         return (Adam([*tables, *dense], lr=self.config.learning_rate),)
 
     @property
     def step_floats(self) -> int:
-        """Numbers in the largest tensor of a step."""
+        """Number of floats in the largest tensor of a step."""
         return self.model.likes_graph.n_nodes * self.config.embedding_dim
 
     def pairs(self, rng: np.random.Generator) -> Iterator[HiddenBatch]:
-        """Draw neighbours and hide likes, which are then asked for."""
+        """Sample neighbours, and yield hidden likes to predict."""
         self._neighbours = self.model.neighbours_of_items(rng)
         return self.model.likes_graph.epoch(self.data, self.config.hidden, self.config.batch_size, rng)
 
@@ -217,14 +218,14 @@ class MKRAttention(PropagatedRecommender, MKR):
     """MKR over the collaborative knowledge graph, with attention and gates in place of cross & compress. Ours.
 
     - u and e are propagated over users, items and entities, as LightGCN does over likes (He et al., SIGIR 2020). Each
-      epoch hides a share of the likes and asks for them alone, so no like explains itself.
+      epoch hides a fraction of the likes and predicts only these, so no like predicts itself.
     - e of an item becomes e + Σ a_k e_k over sampled neighbours in the KG, a = softmax(e · (e_k + r_k) / √d).
-    - Gates decide for each dimension how much of the item's own vector crosses with it (`GatedCross`).
+    - Gates decide per dimension how much of the item's own vector is added (`GatedCross`).
     - The side term adds counts and the KG profile (`side_term`).
 
-    An item's vector does not depend on the user, so ranking is one product. What it builds on is MKR (Wang et al.,
-    WWW 2019, "Multi-Task Feature Learning for Knowledge Graph Enhanced Recommendation"); attention and another
-    crossing are what Cao et al. 2021 left for later. Each part has a switch (`MKRAttentionConfig`).
+    An item's vector does not depend on the user, so ranking is one product. The base is MKR (Wang et al., WWW 2019,
+    "Multi-Task Feature Learning for Knowledge Graph Enhanced Recommendation"); attention and another crossing are
+    future work of Cao et al. 2021. Each part has a switch (`MKRAttentionConfig`).
     """
 
     name = "MKR-attention"
@@ -254,7 +255,7 @@ class MKRAttention(PropagatedRecommender, MKR):
         return AttentionTask(self, pairs, triples)
 
     def neighbours_of_items(self, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-        """Draw neighbours of each item, and the ways to them: int64 (n_items, K) each."""
+        """Sample neighbours of each item, and the relations to them: int64 (n_items, K) each."""
         network = self.network
         drawn, items = self._near.sample(self.config.neighbours, rng), network.item_entities.cpu().numpy()
         near, relations = (torch.from_numpy(x[items]) for x in (drawn.entities, drawn.relations))
@@ -262,7 +263,7 @@ class MKRAttention(PropagatedRecommender, MKR):
 
     @torch.no_grad()
     def trained_factors(self) -> Factors:
-        """Return what scores are made of: all likes are seen, and the neighbours are always the same."""
+        """Return the factors with no like hidden and a fixed sample of neighbours."""
         network = self.network
         u, e = network.propagated(self._whole_graph)
         v = network.crossed(torch.arange(len(network.items), device=network.device), e, *self._neighbours)

@@ -1,4 +1,4 @@
-"""MKR-rated: MKR for ratings, with disliked items as negatives and users described by what they rated."""
+"""MKR-rated: MKR for ratings, with disliked items as negatives and users described by their ratings."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from kgplug.recommenders.parts.layers import distinct, lookup
 from kgplug.recommenders.training_data import TrainingData
 from kgplug.training.config import DataSize
 
-HALF_POINT = 0.5  # of a rating, between the least like and the best dislike
+HALF_POINT = 0.5  # between the lowest like and the highest dislike
 
 
 class MKRRatedConfig(MKRConfig):
-    """Settings of MKR-rated: those of MKR (`exclude_low_rated` says nothing here, as no negative is drawn).
+    """Settings of MKR-rated: those of MKR without `exclude_low_rated`, because negatives are not drawn.
 
-    The paper: ratings from 1 to 5, a like from 4 on (`like_threshold=4` of the interactions), 80 : 20 parts, 10 runs.
+    The paper: ratings from 1 to 5, likes from 4 on (`like_threshold=4` of the interactions), an 80 : 20 split, 10 runs.
     """
 
     removed: ClassVar[frozenset[str]] = MKRConfig.removed | {"exclude_low_rated"}
@@ -38,17 +38,17 @@ class MKRRatedConfig(MKRConfig):
 
     @classmethod
     def suited_to(cls, size: DataSize) -> dict[str, float]:
-        """Return what very few likes want; the rest was measured with drawn negatives."""
+        """Return settings for very few likes. MKR's others were measured with drawn negatives."""
         settings = cls.patience_suited_to(size) | cls.batches_suited_to(size)
         return settings | ({"side": True} if size.has_very_few_likes else {})
 
 
 class RatedData(ClickThroughData):
-    """Training rows as they were rated: likes, and the other rows as negatives.
+    """Training rows by their ratings: likes, and the other rows as negatives.
 
     Args:
-        train, valid: rows with ratings and a like_threshold.
-        side: as in `ClickThroughData`.
+        train, valid: Rows with ratings and a like_threshold.
+        side: As in `ClickThroughData`.
     """
 
     def __init__(self, train: Interactions, valid: Interactions | None, side: SideTerm | None = None) -> None:
@@ -67,30 +67,30 @@ def _labelled(rows: Interactions) -> Pairs:
 
 
 class RatedNetwork(MKRNetwork):
-    """MKR with u0 = u + Σ ω_ui v_i / Σ |ω_ui| over the items i of user u, ω what the rating says.
+    """MKR with u0 = u + Σ ω_ui v_i / Σ |ω_ui| over the rated items i of user u, ω from the rating.
 
-    What users rated stands in buffers, user after user: `rated_starts` int64 (n_users + 1,), `rated_items` int64 (n,),
+    Ratings are in buffers, sorted by user: `rated_starts` int64 (n_users + 1,), `rated_items` int64 (n,),
     `rated_weights` float32 (n,), ω.
     """
 
     rated_starts: torch.Tensor
     rated_items: torch.Tensor
     rated_weights: torch.Tensor
-    learnt_late = ("rated_starts", "rated_items", "rated_weights")  # buffers whose length the data tell
+    learnt_late = ("rated_starts", "rated_items", "rated_weights")  # buffers whose length depends on the data
 
     def remember(self, train: Interactions, weights: np.ndarray) -> None:
-        """Take what users rated, with ω of each row float32 (n,)."""
+        """Store the ratings, with ω of each row float32 (n,)."""
         starts = np.searchsorted(train.users, np.arange(train.n_users + 1))
         for name, array in zip(self.learnt_late, (starts, train.items, weights), strict=True):
             self.register_buffer(name, torch.from_numpy(array).to(self.device))
 
     def _load_from_state_dict(self, state_dict: dict[str, torch.Tensor], prefix: str, *rest: Any) -> None:
-        for name in self.learnt_late:  # of whatever length they were saved
+        for name in self.learnt_late:  # their length is that of the saved ones
             self.register_buffer(name, torch.empty_like(state_dict[prefix + name], device=self.device))
         super()._load_from_state_dict(state_dict, prefix, *rest)
 
     def tastes(self, users: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return (Σ ω v (m, d), Σ |ω| (m, 1)) over what each user rated: int64 (m,), each once."""
+        """Return (Σ ω v (m, d), Σ |ω| (m, 1)) over the rated items of each user: int64 (m,), distinct."""
         starts, sizes = self.rated_starts[users], self.rated_starts[users + 1] - self.rated_starts[users]
         offsets = torch.cumsum(sizes, 0) - sizes
         number = torch.arange(int(sizes.sum()), device=users.device)
@@ -111,19 +111,19 @@ class RatedNetwork(MKRNetwork):
 
 
 def share(sums: torch.Tensor, totals: torch.Tensor) -> torch.Tensor:
-    """Return sums / totals, zero where nothing is left: (n, d), (n, 1) → (n, d)."""
+    """Return sums / totals, zero where the total is zero: (n, d), (n, 1) → (n, d)."""
     left = totals > 1e-6
     return torch.where(left, sums / torch.where(left, totals, 1.0), 0.0)
 
 
 class RatedTask(MKRTask):
-    """The training of MKR-rated: a pair's user is described without the pair's own rating."""
+    """Trains MKR-rated. A pair's user is described without the pair's own rating."""
 
     module: RatedNetwork
     data: RatedData
 
     def own_weights(self, batch: Pairs) -> torch.Tensor:
-        """Return ω(r_ui) float32 (n,), 0 for a pair that is no training row."""
+        """Return ω(r_ui) float32 (n,), 0 for a pair that is not a training row."""
         network, rows = self.module, self.data.rows
         place = np.searchsorted(rows.pairs, batch.users * np.int64(rows.n_items) + batch.items)
         place = np.minimum(place, len(rows) - 1)
@@ -149,11 +149,11 @@ class RatedTask(MKRTask):
 class MKRRated(MKR):
     """MKR for ratings: explicit negatives, and users described by what they rated (after Cao et al. 2021).
 
-    A row below like_threshold is a negative, and no others are drawn: the score is the probability that who
-    rates an item likes it. A user's input is u + Σ ω v / Σ |ω| over the rated items, ω = rating − middle, so a
-    disliked item counts against; in training the target's own term is left out, else it would tell the answer.
-    Cao et al. give their weighting of features in prose only; this reading of it is ours. All else is MKR (Wang et
-    al., WWW 2019, "Multi-Task Feature Learning for Knowledge Graph Enhanced Recommendation").
+    Rows below like_threshold are the negatives, and none are drawn. So the score is the probability that a user who
+    rates an item likes it. A user's input is u + Σ ω v / Σ |ω| over the rated items, ω = rating − middle, so disliked
+    items have negative weight. During training the target's own term is removed; otherwise it would leak the label.
+    Cao et al. describe their weighting in prose only; the formula is our reading. The rest is MKR (Wang et al.,
+    WWW 2019, "Multi-Task Feature Learning for Knowledge Graph Enhanced Recommendation").
     """
 
     name = "MKR-rated"
@@ -176,8 +176,8 @@ class MKRRated(MKR):
         threshold = data.interactions.like_threshold
         if data.interactions.ratings is None or threshold is None or data.interactions.is_like.all():
             raise DataError(
-                "MKR-rated learns from ratings below like_threshold, and found none; give the "
-                "interactions ratings and a like_threshold, or use MKR."
+                "MKR-rated needs ratings below like_threshold, and there are none. Give the interactions ratings and a "
+                "like_threshold, or use MKR."
             )
         middle = threshold - HALF_POINT if self.config.rating_middle is None else self.config.rating_middle
         self.network.remember(data.interactions, data.interactions.ratings - np.float32(middle))

@@ -1,4 +1,4 @@
-"""Popularity: the same list for everybody."""
+"""Popularity: the same list for all users."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class PopularityConfig(ModelConfig):
 
 
 class Popularity(Recommender):
-    """Ranks items by how many users liked them: the floor that every other model must beat.
+    """Ranks items by their number of likes: the baseline that every other model must beat.
 
     Source: the non-personalised baseline "TopPop" of P. Cremonesi, Y. Koren, R. Turrin, "Performance of
     Recommender Algorithms on Top-N Recommendation Tasks", RecSys 2010, section 3.1.
@@ -36,7 +36,7 @@ class Popularity(Recommender):
         self.likes_per_item = np.bincount(liked, minlength=data.interactions.n_items).astype(np.float32)
 
     def score(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:
-        """Return the number of likes of each item in the training part, float32 (n,)."""
+        """Return the number of likes of each item in the training set, float32 (n,)."""
         _, items = self._pair_rows(users, items)
         return self.likes_per_item[items]
 

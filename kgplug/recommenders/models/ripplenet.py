@@ -1,4 +1,4 @@
-"""RippleNet: a user's likes spread over the knowledge graph, hop by hop, and meet the item."""
+"""RippleNet: a user's likes propagate over the knowledge graph, and each step is compared with the item."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ from kgplug.recommenders.training_data import TrainingData
 from kgplug.training.config import DataSize, Range, Space, TrainedConfig
 from kgplug.training.device import choose_device
 
-GROUP = 8  # pairs of one user that share a copy of its memories in a step
-BLOCK_FLOATS = 4_000_000  # numbers in the largest tensor of ranking
-HIDDEN = -1e9  # logit of a memory that is left out
+GROUP = 8  # pairs of one user that share a copy of their memories in a step
+BLOCK_FLOATS = 4_000_000  # floats in the largest tensor of ranking
+HIDDEN = -1e9  # logit of an ignored memory
 
 
 class RippleNetConfig(LayeredConfig):
     """Settings of RippleNet.
 
     The paper's settings (with `bias=False`, `hide_target=False`, batch_size 1024 and
-    memory_size 32; its L2 is a sum over the batch where ours is a mean over its pairs):
+    memory_size 32; its L2 is a sum over the batch, ours a mean over pairs):
 
     | set           | embedding_dim | n_layers | kge_weight | l2   | learning_rate |
     |---------------|---------------|--------|------------|------|---------------|
@@ -79,19 +79,19 @@ class RippleNetConfig(LayeredConfig):
 
 @dataclass(frozen=True, eq=False)
 class Ripples:
-    """The memories of some users, computed once for whatever asks.
+    """The memories of some users.
 
-    `rotated`, `tails` are of the distinct (relation, head) pairs and entities that the users remember; the
-    index arrays, int64 (n_users, H, M), tell which of them each memory is.
+    `rotated` and `tails` hold the distinct (relation, head) pairs and entities of the memories. The index arrays,
+    int64 (n_users, H, M), map each memory to its rows.
 
     Attributes:
         rotated: (n_pairs, d), R_r h.
         tails: (n_rows, d), entity vectors.
-        pair_of, tail_of: rows of `rotated` and `tails`.
-        head_ids, tail_ids: entities.
+        pair_of, tail_of: Rows of `rotated` and `tails`.
+        head_ids, tail_ids: Entities.
         known: bool (n_users, 1), False for a user without memories.
-        truth: mean over users of Σ_hop mean σ(hᵀ R t), a scalar.
-        penalty: mean over users of Σ_hop mean ‖h‖² + ‖t‖² + ‖R‖², a scalar.
+        truth: Mean over users of Σ_hop mean σ(hᵀ R t), a scalar.
+        penalty: Mean over users of Σ_hop mean ‖h‖² + ‖t‖² + ‖R‖², a scalar.
     """
 
     rotated: torch.Tensor
@@ -109,13 +109,13 @@ class RippleNetwork(PairNetwork):
     """Entities (n_entities, d), relation matrices (n_relations, d · d), biases and W (d, d).
 
     Args:
-        config: settings.
-        n_users: number of users.
+        config: Settings.
+        n_users: Number of users.
         item_entities: int64 (n_items,), entity row of each item.
-        n_entities, n_relations: rows of the tables.
+        n_entities, n_relations: Rows of the tables.
         triples: int64 (n, 3), sorted by head.
         memories: int32 (n_users, H, M), rows of `triples`, -1 for none.
-        generator: draws the weights.
+        generator: Random generator of the weights.
     """
 
     def __init__(
@@ -173,11 +173,11 @@ class RippleNetwork(PairNetwork):
         return logits, penalty, ripples.truth
 
     def ripples(self, users: np.ndarray, weights: np.ndarray) -> Ripples:
-        """Compute what users remember.
+        """Compute the memories of users.
 
         Args:
-            users: int64 (n_users,), each once.
-            weights: float (n_users,), how much each counts in `truth` and `penalty`.
+            users: int64 (n_users,), distinct.
+            weights: float (n_users,), weight of each in `truth` and `penalty`.
         """
         device, memories = self.device, self.memories[users].astype(np.int64)  # (n, H, M)
         known = memories[:, 0, 0] >= 0
@@ -211,7 +211,7 @@ class RippleNetwork(PairNetwork):
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return [R h, hᵀ R] of the distinct (relation, head) pairs (P, 2d), and the pair of each triple int64 (T,).
 
-        One product a relation; a pair that many users remember is multiplied once.
+        There is one product per relation, and each pair is multiplied once.
         """
         codes, pair_of = np.unique(relation_of * np.int64(len(e)) + head_of, return_inverse=True)
         heads = functional.embedding(torch.from_numpy(codes % len(e)).to(e.device), e)  # (P, d)
@@ -225,9 +225,9 @@ class RippleNetwork(PairNetwork):
         """Return logits without biases.
 
         Args:
-            users: int64 (g,), places in `ripples`.
-            v: (g, n, d), n items for each.
-            targets: int64 (g, n), their entities.
+            users: int64 (g,), rows of `ripples`.
+            v: (g, n, d), n items per user.
+            targets: int64 (g, n), entities of the items.
 
         Returns:
             (g, n).
@@ -253,7 +253,7 @@ class RippleNetwork(PairNetwork):
 
 
 class RippleTask(LayeredTask):
-    """Trains RippleNet: the click-through loss, less the truth of the memories' triples (eq. 13)."""
+    """Trains RippleNet: the click-through loss minus the truth of the memories' triples (eq. 13)."""
 
     module: RippleNetwork
     config: RippleNetConfig
@@ -272,9 +272,10 @@ class RippleNet(TrainedRecommender):
     """RippleNet (Wang et al., CIKM 2018, "RippleNet: Propagating User Preferences on
     the Knowledge Graph for Recommender Systems").
 
-    A user is M triples a hop: those that leave the liked items, those that leave their tails, and so on. At each
-    hop the item's vector asks them, p = softmax(vᵀ R h), o = Σ p t, and changes by `update`; the score is v · Σ o.
-    A user whose likes lead nowhere is scored by biases alone. See `RippleNetConfig` for what is ours.
+    A user has M memories per step (hop): triples whose heads are the liked items, then triples whose heads are the
+    tails of the step before. At each step the item's vector attends to them, p = softmax(vᵀ R h), o = Σ p t, and
+    changes by `update`. The score is v · Σ o. Users without memories are scored by biases alone.
+    `RippleNetConfig` lists the differences from the paper.
     """
 
     name = "RippleNet"
@@ -305,7 +306,7 @@ class RippleNet(TrainedRecommender):
     def _network(
         self, item_entities: np.ndarray, n_entities: int, triples: np.ndarray, memories: np.ndarray, seed: int
     ) -> RippleNetwork:
-        if len(triples) == 0:  # nobody remembers anything; the one triple is never used
+        if len(triples) == 0:  # there are no memories; this one triple is never used
             triples = np.zeros((1, 3), dtype=np.int64)
         return RippleNetwork(
             self.config,
@@ -331,16 +332,16 @@ class RippleNet(TrainedRecommender):
         network.memories = sample_memories(
             Interactions.from_arrays(new_users.astype(object), self.item_keys, users, items),
             network.item_entities,
-            network.triples if (network.memories >= 0).any() else network.triples[:0],  # else one that is never used
+            network.triples if (network.memories >= 0).any() else network.triples[:0],  # a single unused triple
             n_layers=config.n_layers,
             size=config.memory_size,
             rng=np.random.default_rng(self.seed),
         )
-        return self._met(network, new_users, np.zeros(len(new_users), dtype=np.float32))  # as of users without a like
+        return self._met(network, new_users, np.zeros(len(new_users), dtype=np.float32))  # as for users without likes
 
     @torch.no_grad()
     def _met(self, network: RippleNetwork, users: np.ndarray, user_bias: np.ndarray) -> np.ndarray:
-        """Return logits of all items from what users of a network remember: (b,), (b,) → float32 (b, n_items)."""
+        """Return logits of all items for users of a network: int64 (b,), biases (b,) → float32 (b, n_items)."""
         n_items = len(self.item_keys)
         scores = np.empty((len(users), n_items), dtype=np.float32)
         entity_rows = torch.from_numpy(network.item_entities).to(network.device)

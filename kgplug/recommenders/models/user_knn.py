@@ -29,10 +29,10 @@ class UserKNNConfig(ModelConfig):
 
 
 class UserKNN(Recommender):
-    """Scores an item by how similar those are who liked it, `Σ_w∈near(u), w likes i s(u, w)`.
+    """Scores an item by the similarity of the users who liked it, `Σ_w∈near(u), w likes i s(u, w)`.
 
-    near(u) are the `neighbours` users most similar to u, u not among them. Two users compare by the items that
-    both liked: cosine, cosine after TF-IDF weighting, or dot product after BM25 weighting.
+    near(u) are the `neighbours` users most similar to u, without u. The similarity of two users comes from
+    their likes: cosine, cosine after TF-IDF weighting, or dot product after BM25 weighting.
 
     Source: P. Resnick et al., "GroupLens: An Open Architecture for Collaborative Filtering of Netnews", CSCW 1994,
     for likes; weightings as in the `implicit` library, which finds the neighbours.
@@ -67,11 +67,11 @@ class UserKNN(Recommender):
         return self._scores_of(near, likes)
 
     def _scores_of(self, near: sparse.csr_matrix, likes: sparse.csr_matrix) -> np.ndarray:
-        """Return scores of all items by neighbours, CSR (b, n_users), of those with these likes: (b, n_items)."""
+        """Return scores of all items from neighbours, CSR (b, n_users), and likes, CSR (b, n_items): (b, n_items)."""
         scores = sparse.csr_matrix(near @ self.likes).toarray()
         cold = np.diff(likes.indptr) == 0
         if cold.any():
-            scores[cold] = self.near.mean(axis=0) @ self.likes  # the average user's
+            scores[cold] = self.near.mean(axis=0) @ self.likes  # scores of the average user
         return scores
 
     @classmethod
