@@ -66,6 +66,6 @@ def test_without_titles_the_error_names_the_setting_and_other_models_train(films
     Path("kgplug.toml").write_text(
         '[feedback]\nrating = "rating"\nlike_threshold = 4\n[knowledge.keys]\nActor = "id"\n'
     )
-    with pytest.raises(DataError, match=r"DKN reads titles, and none .* in kgplug\.toml, as title under \[item\]"):
+    with pytest.raises(DataError, match=r"DKN reads titles, and none .* title under \[item\] in kgplug\.toml"):
         kgplug(*TRAIN)
     kgplug("train", "ItemKNN")

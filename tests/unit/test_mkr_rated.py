@@ -141,7 +141,7 @@ def test_films_of_a_liked_director_are_found_through_the_graph(seed: int):
 def test_feedback_without_ratings_or_without_dislikes_is_refused_in_one_sentence():
     interactions, knowledge = tiny()
     for rows in (replace(interactions, ratings=None, like_threshold=None), interactions.likes()):
-        with pytest.raises(DataError, match=r"learns from ratings below like_threshold, and found none"):
+        with pytest.raises(DataError, match=r"needs ratings below like_threshold, and there are none"):
             MKRRated(**SMALL).fit(rows, knowledge)
 
 

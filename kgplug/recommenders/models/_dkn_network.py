@@ -14,11 +14,11 @@ from kgplug.recommenders.models._dkn_titles import Titles
 from kgplug.recommenders.parts.compiled_steps import pair_dots
 from kgplug.recommenders.parts.layers import distinct, normal_table, xavier_linear
 
-_FAR = -1e9  # attention of places that hold nothing, before the softmax
+_FAR = -1e9  # attention logit of empty positions
 
 
 class DKNShape(Protocol):
-    """What the network reads of `DKNConfig`."""
+    """The settings that the network reads from `DKNConfig`."""
 
     @property
     def embedding_dim(self) -> int: ...
@@ -37,13 +37,13 @@ class DKNShape(Protocol):
 
 
 class Match(nn.Module):
-    """Attention over a history for each candidate, and the logit of the two (eqs. 11–13).
+    """Attention over a history for each candidate, and the logit (eqs. 11–13).
 
     Args:
-        dim: D, length of an item's vector.
+        dim: D, length of an item vector.
         attention, head: "dot", or "dnn" with one hidden layer.
-        hidden_dim: width of that layer.
-        generator: draws the weights.
+        hidden_dim: Width of that layer.
+        generator: Random generator of the weights.
     """
 
     def __init__(self, *, dim: int, attention: str, head: str, hidden_dim: int, generator: torch.Generator) -> None:
@@ -58,9 +58,9 @@ class Match(nn.Module):
         """Return logits (b, m).
 
         Args:
-            history: (b, K, D), vectors of what the user liked.
-            held: (b, K), 1 where there is such an item.
-            candidates: (b, m, D), or (1, m, D) for the same ones for everybody.
+            history: (b, K, D), vectors of the user's likes.
+            held: (b, K), 1 where there is a like.
+            candidates: (b, m, D), or (1, m, D) if they are the same for all users.
         """
         products = history @ candidates.transpose(1, 2)  # (b, K, m)
         near = products
@@ -80,12 +80,12 @@ class Match(nn.Module):
         """Return logits (b,) of one candidate each.
 
         Args:
-            vectors: (n, D), of items.
-            liked_of: int64 (b, K), rows of what the user liked.
-            held: (b, K), 1 where there is such an item.
-            item_of: int64 (b,), the candidate's row.
+            vectors: (n, D), item vectors.
+            liked_of: int64 (b, K), rows of the user's likes.
+            held: (b, K), 1 where there is a like.
+            item_of: int64 (b,), row of the candidate.
         """
-        if self.attention_layer is None and self.head_layer is None:  # products are all that is needed
+        if self.attention_layer is None and self.head_layer is None:  # only dot products are needed
             candidates = item_of.repeat_interleave(liked_of.shape[1])
             products = pair_dots(vectors, liked_of.reshape(-1), vectors, candidates).view(liked_of.shape)  # (b, K)
             return (_attention(products[:, :, None], held)[:, :, 0] * products).sum(1)
@@ -94,26 +94,26 @@ class Match(nn.Module):
 
 
 def _attention(near: torch.Tensor, held: torch.Tensor) -> torch.Tensor:
-    """Return weights of what is held, that sum to one, or zeros where nothing is: (b, K, m), (b, K) → (b, K, m)."""
+    """Return weights of the likes, which sum to one (zeros without likes): (b, K, m), (b, K) → (b, K, m)."""
     held = held[:, :, None]
     return torch.softmax(near.masked_fill(held == 0, _FAR), dim=1) * held
 
 
 def _sides(layer: nn.Linear, first: torch.Tensor, second: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the two terms of a dense layer over [first; second], to be added."""
+    """Return the two summands of a dense layer over [first; second]."""
     dim = first.shape[-1]
     return first @ layer.weight[:, :dim].T, second @ layer.weight[:, dim:].T + layer.bias
 
 
 class DKNNetwork(PairNetwork):
-    """KCNN gives each item a vector; `Match` compares a candidate with the user's history.
+    """KCNN gives each item a vector. `Match` compares a candidate with the user's history.
 
     Args:
-        shape: settings.
-        titles: words of each item.
-        channels: float32 (C, n_items, m), the items' pre-trained vectors, and those of their context if wanted.
-        histories: int64 (n_users, K), items that the user liked, -1 where there are no more.
-        generator: draws the weights.
+        shape: Settings.
+        titles: Words of each item.
+        channels: float32 (C, n_items, m), the items' pre-trained vectors, and optionally those of their context.
+        histories: int64 (n_users, K), likes of each user, padded with -1.
+        generator: Random generator of the weights.
     """
 
     words: torch.Tensor
@@ -152,8 +152,8 @@ class DKNNetwork(PairNetwork):
     def item_vectors(self, rows: torch.Tensor) -> torch.Tensor:
         """Return KCNN's vectors of items: int64 (n,) → (n, D).
 
-        A token's channels are its word and, for every token of a title alike, tanh(W e) of the item's entity
-        and of its context. A filter is linear, so each word and each item passes each place of it once.
+        A token's channels are its word and, the same for all tokens of a title, tanh(W e) of the item's entity and of
+        its context. A filter is linear, so each word and each item is multiplied once per position in the filter.
         """
         n_taps_of = [(convolution, width) for convolution, width in zip(self.convolutions, self.widths, strict=True)]
         words, held = self.words[rows], self.held[rows][:, :, None]  # (n, T), (n, T, 1)
@@ -185,8 +185,8 @@ class DKNNetwork(PairNetwork):
 
         Args:
             users, items: int64 (B,).
-            left_out: int64 (B,), a like of each user that its history shall not count.
-            histories: int64 (n_users, K) to take in place of the lasting ones.
+            left_out: int64 (B,), a like of each user to remove from the history.
+            histories: int64 (n_users, K), used instead of the network's own.
         """
         liked = (self.histories if histories is None else histories)[users]  # (B, K)
         held = liked >= 0 if left_out is None else (liked >= 0) & (liked != left_out[:, None])

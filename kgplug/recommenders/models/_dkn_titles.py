@@ -17,9 +17,9 @@ class Titles:
     """The first words of each title.
 
     Attributes:
-        words: int64 (n_items, T), numbers from 1; 0 where there is no word.
-        held: float32 (n_items, T), 1 where a token stands. A title without a word is one token without a word.
-        n_words: how many different words there are, and one for none.
+        words: int64 (n_items, T), numbers from 1; 0 for no word.
+        held: float32 (n_items, T), 1 for a token. A title without words has one token without a word.
+        n_words: Number of different words, plus one for no word.
     """
 
     words: np.ndarray
@@ -28,18 +28,18 @@ class Titles:
 
 
 def read_titles(texts: np.ndarray, *, most: int, least: int = 1) -> Titles:
-    """Part titles into words, in lower case.
+    """Split titles into lower-case words.
 
     Args:
         texts: object (n_items,) of str.
-        most: words kept of a title.
-        least: T at least; T is otherwise the length of the longest title kept.
+        most: Maximum number of words per title.
+        least: Minimum T. Otherwise T is the length of the longest title.
     """
     titles = [_WORD.findall(text.lower())[:most] for text in texts]
     lengths = np.array([len(title) for title in titles], dtype=np.int64)
     width = max(int(lengths.max(initial=0)), least)
     every = np.fromiter((word for title in titles for word in title), dtype=object, count=int(lengths.sum()))
-    numbers, known = factorize(every)  # in the order of their letters
+    numbers, known = factorize(every)  # in alphabetical order
     words = np.zeros((len(titles), width), dtype=np.int64)
     words[np.arange(width) < lengths[:, None]] = numbers + 1
     held = np.arange(width) < np.maximum(lengths, 1)[:, None]

@@ -1,4 +1,4 @@
-"""Paths from a user over a liked item and an entity to another item, sampled for many pairs at once."""
+"""Paths from a user over a liked item and an entity to another item, sampled for many pairs together."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from kgplug.data.values.keys import distinct
 
 @dataclass(frozen=True, eq=False)
 class Paths:
-    """Paths user → item → entity → item, in the order of their pairs.
+    """Paths user → item → entity → item, sorted by pair.
 
     Attributes:
-        pairs: int64 (n,), which pair each belongs to, ascending.
-        slots: int64 (n,), its number among the pair's paths.
-        via: int64 (n, 2), entities of the liked item and of what both items share.
+        pairs: int64 (n,), pair of each path, ascending.
+        slots: int64 (n,), position among the pair's paths.
+        via: int64 (n, 2), entity of the liked item, and the shared entity.
     """
 
     pairs: np.ndarray
@@ -29,16 +29,16 @@ class Paths:
 class PathSampler:
     """Samples simple 3-edge paths between users and items.
 
-    A path is u → j → a → i: u likes j, and a triple (of any relation, either way) joins j and a, and a and i; all four
-    are different nodes. So the edge (u, i) is never part of a path between u and i.
+    A path is u → j → a → i: u likes j, and triples (of any relation and direction) connect j with a, and a with i. All
+    four nodes are different, so the edge (u, i) is never part of a path between u and i.
 
-    Memory grows with Σ over likes of the degree of the liked item: 12 to 20 bytes each.
+    Memory grows with the sum over likes of the liked item's degree: 12 to 20 bytes each.
 
     Args:
-        users, items: int64 (m,) each: who likes what.
+        users, items: int64 (m,) each, the likes.
         item_entities: int64 (n_items,), the entity of each item.
         triples: int64 (n, 3).
-        n_entities: how many entities there are.
+        n_entities: Number of entities.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class PathSampler:
         self._start_from(users, items)
 
     def of_others(self, users: np.ndarray, items: np.ndarray) -> Self:
-        """Return a sampler of the same graph whose paths start from other people's likes, int64 (m,) each."""
+        """Return a sampler of the same graph for other users' likes, int64 (m,) each."""
         sampler = copy.copy(self)
         sampler._start_from(users, items)
         return sampler
@@ -69,23 +69,23 @@ class PathSampler:
         self._liked = distinct(users * np.int64(self.n_entities) + self.item_entities[items])
 
     def _neighbours(self, entities: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return every neighbour of each of some entities: (place in `entities`, neighbour), int64 (m,) each."""
+        """Return every neighbour of each entity: (position in `entities`, neighbour), int64 (m,) each."""
         sizes = self._degrees[entities]
         row = np.repeat(np.arange(len(entities)), sizes)
         number = np.arange(len(row)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
         return row, self._targets[self._starts[entities][row] + number]
 
     def sample(self, users: np.ndarray, items: np.ndarray, k: int, rng: np.random.Generator | None) -> Paths:
-        """Take at most k paths of each pair, none twice.
+        """Choose up to k different paths of each pair.
 
-        A pair's paths, ordered by a and j, are cut into k equal stretches and one is taken from each: drawn by `rng`,
-        or the middle one without.
+        A pair's paths, sorted by a and j, are split into k equal ranges. One path of each is drawn by `rng`; without
+        `rng`, the middle one is chosen.
 
         Args:
             users, items: int64 (n,).
         """
         targets = self.item_entities[items]
-        row, shared = self._neighbours(targets)  # what each pair could go through
+        row, shared = self._neighbours(targets)  # possible middle entities of each pair
         codes = users[row] * np.int64(self.n_entities) + shared
         place = np.minimum(np.searchsorted(self._codes, codes), max(len(self._codes) - 1, 0))
         found = self._codes[place] == codes if len(self._codes) else np.zeros(len(codes), dtype=bool)
@@ -99,7 +99,7 @@ class PathSampler:
         which = np.searchsorted(ends, chosen, side="right")  # the (pair, a) of each path
         number = chosen - (ends - counts)[which]
         middle = self._middle[self._first[place[which]] + number]
-        # Middles stand in ascending order, so those from i's own place on move up by one.
+        # Middles are ascending: those from i's own position on move up by one.
         skip = own[which] & (middle >= targets[pairs])
         middle = np.where(skip, self._middle[self._first[place[which]] + number + skip], middle)
         return Paths(pairs, slots, np.stack([middle.astype(np.int64), shared[which]], axis=1))
@@ -112,7 +112,7 @@ class PathSampler:
 
 
 def _spread(totals: np.ndarray, k: int, rng: np.random.Generator | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Choose at most k of each total, evenly: (row, number among the row's, choice from 0), int64 (n,) each."""
+    """Choose up to k of each total, evenly: (row, position within the row, choice from 0), int64 (n,) each."""
     kept = np.minimum(totals, k)
     row = np.repeat(np.arange(len(totals)), kept)
     slot = np.arange(len(row)) - np.repeat(np.cumsum(kept) - kept, kept)

@@ -1,4 +1,4 @@
-"""CEASE: the item-item model in closed form, which learns from the knowledge graph as it does from users."""
+"""CEASE: the closed-form item-item model that learns from the knowledge graph as it does from users."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from kgplug.training.config import DataSize, Range, Space
 
 
 class CEASEConfig(EASEConfig):
-    """Settings of CEASE: those of EASE, and of the graph. On sparse data l2_power and discount are 0.
+    """Settings of CEASE: those of EASE, and those of the graph. On sparse data l2_power and discount are 0.
 
-    NDCG@10 on validation parts of MovieLens-100K, mean of four: EASE .219, with the KG .228, with dropout, too, .230.
-    On four larger parts: .279, with ratings weighed, too, .283, with l2_power and discount .286; of likes of 4 stars
-    and up only, .226, .226, .229. (Alone, l2_power gives nothing and discount half.)
+    NDCG@10 on validation sets of MovieLens-100K, mean of four: EASE .219, with the KG .228, also with dropout .230.
+    On four larger sets: .279, also with weighted ratings .283, also with l2_power and discount .286. With likes of at
+    least 4 stars: .226, .226, .229. (l2_power alone gains nothing, discount alone half.)
     """
 
     tuning: ClassVar[Space] = {
@@ -50,11 +50,10 @@ class CEASEConfig(EASEConfig):
 
 
 class CEASE(EASE):
-    """Collective EASE: score(u, ·) = x_u B, B learnt in closed form from users and KG features at once.
+    """Collective EASE: score(u, ·) = x_u B, with B learnt in closed form from users and KG features together.
 
-    A KG feature, such as (DIRECTED_BY, somebody), counts as a user who likes every item that has it, with a weight of
-    its own: G = Xᵀ D X + w F Fᵀ + λ I, and the rest is EASE. So items that few have liked get their neighbours from
-    the graph.
+    A KG feature, such as (DIRECTED_BY, somebody), counts as a user of weight w who likes every item that has it:
+    G = Xᵀ D X + w F Fᵀ + λ I. The rest is EASE. So items with few likes get their neighbours from the graph.
 
     Source: O. Jeunen, J. Van Balen, B. Goethals, "Closed-Form Models for Collaborative Filtering with
     Side-Information", RecSys 2020. Features from a knowledge graph (`side_features.kg_features`, without their idf),
@@ -85,7 +84,7 @@ class CEASE(EASE):
 
     def _of_the_average_user(self) -> np.ndarray:
         if self.config.popularity > 0:
-            return np.zeros(len(self.known), dtype=np.float32)  # their popularity says as much
+            return np.zeros(len(self.known), dtype=np.float32)  # popularity is added to all scores
         return super()._of_the_average_user()
 
     def _score_new_users(self, likes: sparse.csr_matrix) -> np.ndarray:

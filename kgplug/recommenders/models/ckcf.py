@@ -1,4 +1,4 @@
-"""CKCF: neighbours by feedback and neighbours by the graph, two lists fused into one."""
+"""CKCF: neighbours by feedback and neighbours by the graph, fused into one list."""
 
 from __future__ import annotations
 
@@ -14,24 +14,23 @@ from kgplug.recommenders.parts.two_neighbourhoods import TwoNeighbourhoods, TwoN
 class CKCFConfig(TwoNeighbourhoodsConfig):
     """Settings of CKCF.
 
-    The paper has 20 neighbours and cf_share=0.5 (its ratio 5:5); its lists hold only books near to a liked one
-    (back_fill="none"), and its data only books with an entity (linked_only=True).
+    The paper: 20 neighbours, cf_share=0.5 (its ratio 5:5), lists of only books near to a liked one
+    (back_fill="none"), and data of only books with an entity (linked_only=True).
     """
 
 
 class CKCF(TwoNeighbourhoods):
     """Item-CF and the semantic neighbours of TransE, fused by "high replaces low".
 
-    Each like brings its nearest items by penalised co-occurrence (`co_occurrence`) and by the cosine of their
-    entities' vectors (`nearest_vectors`, which raises new items). Each kind makes a ranked list without the seen
-    items, and `fuse` makes one of both. The lists of N = 1, 2, 3, … places nest, so `recommend` for k gives the
-    paper's list of N = k for every k. The score is 1 / place. Below stand the items of neither list, by
-    their likes, and the user's seen items are among these. `also_seen` is dropped after the fusion.
+    Each like adds its nearest items by penalised co-occurrence (`co_occurrence`) and by the cosine of their
+    entities' vectors (`nearest_vectors`, which raises new items). Each kind gives a ranked list without the seen
+    items, and `fuse` fuses both. The lists of N = 1, 2, 3, … places nest, so `recommend` for any k gives the
+    paper's list of N = k. The score is 1 / rank. Items of neither list, the user's seen items among them, rank below,
+    by their number of likes. `also_seen` is removed after the fusion.
 
-    Source: Zhou et al., CKCF, as described to us: its title and year we do not know, and its formulas came as prose,
-    so what they leave open is a setting. TransE: A. Bordes et al., "Translating Embeddings for Modeling
+    Source: Zhou et al., CKCF, as described to us. We do not know its title and year, and its formulas came as prose,
+    so everything that they leave open is a setting. TransE: A. Bordes et al., "Translating Embeddings for Modeling
     Multi-relational Data", NeurIPS 2013. The fusion in one nested ranking is ours.
-
     """
 
     name = "CKCF"
@@ -47,10 +46,10 @@ class CKCF(TwoNeighbourhoods):
         return self._fused(likes, likes)
 
     def _fused(self, likes: sparse.csr_matrix, seen: sparse.csr_matrix) -> np.ndarray:
-        """Return the scores of both lists in one: float32 (b, n_items) of CSR (b, n_items) both."""
+        """Fuse both lists: CSR (b, n_items), CSR (b, n_items) → scores float32 (b, n_items)."""
         lists = [self._ranked(similarity, likes, seen) for similarity in (self.cf, self.semantic)]
         fused = fuse(*lists, share=self.config.cf_share)  # (b, at most both lists)
-        below = self.base / np.float32(len(self.base) + 1)  # the last place that there can be scores 1 / n_items
+        below = self.base / np.float32(len(self.base) + 1)  # the lowest possible rank scores 1 / n_items
         scores = np.tile(below, (len(fused), 1))
         rows, places = np.nonzero(fused >= 0)
         scores[rows, fused[rows, places]] = 1 / (places + 1)

@@ -1,4 +1,4 @@
-"""CKCF-relational: CKCF whose semantic similarity knows by which relation things hang together."""
+"""CKCF-relational: CKCF whose semantic similarity compares items relation by relation."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from kgplug.recommenders.parts.relational import relational_vectors
 
 
 class CKCFRelationalConfig(CKCFConfig):
-    """Settings of CKCF-relational; what each of them gives is measured by `benchmarks/results.py --parts switches`.
+    """Settings of CKCF-relational. `benchmarks/results.py --parts switches` measures each of them.
 
-    They were chosen on validation parts. Weighing relations by how alike co-liked items are in them, or neighbours by
-    their rarity, gave no more.
+    They were chosen on validation sets. Weighting relations by the similarity of co-liked items, or neighbours by
+    rarity, was no better.
     """
 
     hot_exponent: float = Field(
@@ -38,11 +38,10 @@ class CKCFRelationalConfig(CKCFConfig):
 class CKCFRelational(CKCF):
     """CKCF with relation vectors in its semantic similarity (our design; the paper's future work).
 
-    What two items have in common is compared relation by relation, through their translated neighbours
-    (`relational_vectors`). An item's own vector says where it ended up among all that pulled at it; this says what
-    pulls. All else is CKCF.
+    Two items are compared relation by relation, by their translated neighbours (`relational_vectors`). An item's own
+    vector mixes the influence of all its relations; this keeps them separate. The rest is CKCF.
 
-    Source: after Zhou et al., CKCF (see there), and A. Bordes et al., "Translating Embeddings for Modeling
+    Source: after Zhou et al., CKCF (see `CKCF`), and A. Bordes et al., "Translating Embeddings for Modeling
     Multi-relational Data", NeurIPS 2013.
     """
 

@@ -1,4 +1,4 @@
-"""DKN: titles read word by word beside the items' entities, and attention over what the user liked."""
+"""DKN: titles read word by word with the items' entities, and attention over the user's likes."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ from kgplug.recommenders.training_data import TrainingData
 from kgplug.training.config import Range, Space, TrainedConfig
 from kgplug.training.device import choose_device
 
-_CELLS = 8_000_000  # numbers held at a time while scoring (32 MB)
-_HISTORY_STREAM = 0x815  # parts the draw of lasting histories from the draws of the epochs
+_CELLS = 8_000_000  # floats in memory at a time when scoring (32 MB)
+_HISTORY_STREAM = 0x815  # separates the histories for scoring from those of the epochs
 
 
 class DKNConfig(PretrainedConfig):
     """Settings of DKN.
 
-    The paper reads titles of news with TransD, 128 filters of each width and networks for attention and score
-    (`attention="dnn"`, `head="dnn"`); the authors' code takes dot products, which are the default.
+    The paper reads news titles with TransD, 128 filters per width and networks for attention and score
+    (`attention="dnn"`, `head="dnn"`). The authors' code uses dot products, as the defaults do.
     """
 
     tuning: ClassVar[Space] = {**TrainedConfig.tuning, "weight_l2": Range(1e-7, 1e-3, log=True)}
@@ -57,10 +57,10 @@ class DKNConfig(PretrainedConfig):
 
 
 class DKNTask(LayeredTask):
-    """Trains on histories drawn anew each epoch, without the like that is asked for (see `HistoryTask`).
+    """Trains on histories that each epoch samples, without the target like (see `HistoryTask`).
 
     Args:
-        network, config, data: as in `LayeredTask`.
+        network, config, data: As in `LayeredTask`.
         likes: CSR (n_users, n_items).
     """
 
@@ -74,8 +74,8 @@ class DKNTask(LayeredTask):
         self._likes = likes
 
     def batches(self, epoch: int, rng: np.random.Generator) -> Iterator[Pairs]:
-        """Draw histories, then yield the likes of one epoch with new negatives."""
-        # One more than wanted, as one may be the like that is asked for.
+        """Sample histories, then yield the likes of one epoch with new negatives."""
+        # One extra, because one may be the target like.
         self._histories = draw_histories(self._likes, self.config.history + 1, rng)
         return super().batches(epoch, rng)
 
@@ -84,12 +84,12 @@ class DKNTask(LayeredTask):
 
 
 class DKN(TrainedRecommender):
-    """Convolutions over title words and entities (KCNN), and attention over what the user liked.
+    """Convolutions over title words and entities (KCNN), and attention over the user's likes.
 
     Source: H. Wang, F. Zhang, X. Xie, M. Guo, "DKN: Deep Knowledge-Aware Network for News Recommendation", WWW
-    2018, eqs. 7–13. Every word of a title is aligned to the item's own entity; an item without a title counts as
-    one token without a word. Titles come with the interactions: from the graph by [item] title of kgplug.toml, or by
-    `Interactions.with_texts`.
+    2018, eqs. 7–13. Every word of a title is aligned with the item's own entity. An item without a title has one
+    token without a word. Titles come with the interactions: from the graph (`title` under [item] in kgplug.toml), or
+    from `Interactions.with_texts`.
     """
 
     name = "DKN"
@@ -102,9 +102,8 @@ class DKN(TrainedRecommender):
         config, texts = self.config, data.interactions.item_texts
         if texts is None or not any(texts):
             raise DataError(
-                f"DKN reads titles, and none of the {data.interactions.n_items:,} items has one; give them with "
-                "interactions.with_texts({item key: title}), or name the property of the graph's items that holds "
-                "them in kgplug.toml, as title under [item]."
+                f"DKN reads titles, and none of {data.interactions.n_items:,} items has one. Set title under [item] "
+                "in kgplug.toml to the items' title property, or use interactions.with_texts({item key: title})."
             )
         settings = dict(config.embedding_settings) or None
         found = item_entities(config.embedding, data, settings=settings, progress=False)
@@ -120,7 +119,7 @@ class DKN(TrainedRecommender):
         return DKNTask(self.network, config, pairs, likes)
 
     def _settle(self) -> None:
-        """Compute every item's vector once."""
+        """Compute all item vectors once."""
         network = self.network
         rows = max(1, _CELLS // (network.words.shape[1] * network.match.dim))
         with torch.no_grad():
@@ -159,12 +158,12 @@ class DKN(TrainedRecommender):
 
     @property
     def _width(self) -> int:
-        """Numbers that a like and a candidate hold together while they are compared."""
+        """Number of floats that the comparison of a like with a candidate needs."""
         return self._match.dim if self._match.attention == "dot" else max(self.config.hidden_dim, self._match.dim)
 
     @torch.no_grad()
     def _matched(self, histories: np.ndarray, candidates: torch.Tensor) -> np.ndarray:
-        """Return logits of histories with candidates: int64 (b, K), (b or 1, m, D) → float32 (b, m)."""
+        """Return logits of candidates for histories: int64 (b, K), (b or 1, m, D) → float32 (b, m)."""
         liked = torch.from_numpy(histories).to(self._items.device)
         history = self._items[liked.clamp(min=0)]  # (b, K, D)
         logits = self._match(history, (liked >= 0).to(history.dtype), candidates) + self._bias
@@ -196,7 +195,7 @@ class DKN(TrainedRecommender):
 
 
 def draw_histories(likes: sparse.csr_matrix, most: int, rng: np.random.Generator) -> np.ndarray:
-    """Draw at most so many likes of each user: CSR (n_users, n_items) → int64 (n_users, most), -1 at the ends."""
+    """Sample up to `most` likes of each user: CSR (n_users, n_items) → int64 (n_users, most), padded with -1."""
     counts = np.diff(likes.indptr)
     users = np.repeat(np.arange(len(counts)), counts)
     order = np.lexsort((rng.random(len(users)), users))
@@ -208,22 +207,22 @@ def draw_histories(likes: sparse.csr_matrix, most: int, rng: np.random.Generator
 
 
 def item_channels(found: ItemEntities, knowledge: KnowledgeGraph, *, context: bool) -> np.ndarray:
-    """Return vectors of items' entities and, as a second channel, the means over their neighbours (eq. 7).
+    """Return vectors of items' entities and, as a second channel, the mean vectors of their neighbours (eq. 7).
 
     Returns:
-        float32 (1 or 2, n_items, m), scaled so that the mean squared norm of linked entities is one; zeros where
-        an item has no entity, or its entity no neighbour.
+        float32 (1 or 2, n_items, m), scaled so that the mean squared norm of linked entities is one; zeros for items
+        without an entity and for entities without neighbours.
     """
     size = np.float32(np.sqrt(np.square(found.vectors[found.linked]).sum(axis=1).mean()) or 1.0)
     if not context:
         return found.vectors[None] / size
-    entities, _ = knowledge.indices_in(found.model.vocabulary)  # the embedding may know another graph's entities
+    entities, _ = knowledge.indices_in(found.model.vocabulary)  # the embedding may have other entities
     vocabulary = found.model.vocabulary.n_entities
     head, tail = entities[knowledge.triples[:, 0]], entities[knowledge.triples[:, 2]]
     known = (head >= 0) & (tail >= 0)
     ends = (np.concatenate([head[known], tail[known]]), np.concatenate([tail[known], head[known]]))
     near = sparse.csr_matrix((np.ones(len(ends[0]), dtype=np.float32), ends), shape=(vocabulary, vocabulary))
-    near.data[:] = 1  # a neighbour by two relations is one neighbour
+    near.data[:] = 1  # a neighbour by two relations counts once
     rows = near[found.entities[found.linked]]
     contexts = np.zeros_like(found.vectors)
     degrees = np.asarray(rows.sum(axis=1)).ravel()

@@ -20,11 +20,11 @@ from kgplug.recommenders.parts.inverse import bytes_beside, invert
 from kgplug.recommenders.training_data import TrainingData
 from kgplug.training.config import ModelConfig, Range, Space
 
-_BYTES_A_CELL = 8  # of the inverse, in whose memory the weights then stand
-_BYTES_BESIDE = 8 + 4 + 8  # of a cell of the Gram matrix, sparse and dense, some rows at a time
+_BYTES_A_CELL = 8  # of the inverse, whose memory the weights reuse
+_BYTES_BESIDE = 8 + 4 + 8  # per cell of the Gram matrix, sparse and dense, some rows at a time
 _BLOCK_ROWS, _BLOCK_CELLS = 512, 4_000_000
 _MOST_STDS, _LEAST_STD = 3.0, 1e-6  # of a rating
-_L2 = 500.0  # of users who count 1; measured, see EASEConfig
+_L2 = 500.0  # for users of weight 1; measured, see EASEConfig
 
 
 ItemPower = Annotated[float, Field(
@@ -47,9 +47,9 @@ class EASEConfig(ModelConfig):
     The paper's: user_power=0, l2_power=0, discount=0, rating_weight=0, l2 (λ) 500 on MovieLens-20M, 1,000 on Netflix,
     200 on the Million Song Dataset.
 
-    By default λ is 500 times the mean weight of a like, so it keeps its proportion to what it is added to. On one
-    validation part each, at user_power=0: MovieLens-100K was best at 500; on Book-Crossing lists were best at 300
-    and AUC at 1,000. At 0.5 with λ = 50 both were a little better than at 0 (NDCG@10 .2437 for .2404, .0598 for .0595).
+    By default λ is 500 times the mean weight of a like, so it is proportional to the Gram matrix. On one validation
+    set each, at user_power=0: MovieLens-100K was best at 500; on Book-Crossing lists were best at 300 and AUC at
+    1,000. At 0.5 with λ = 50 both were a little better than at 0 (NDCG@10 .2437 instead of .2404, .0598 of .0595).
     """
 
     tuning: ClassVar[Space] = {"l2": Range(5.0, 2000.0, log=True), "user_power": Range(0.0, 1.0)}
@@ -72,21 +72,21 @@ class EASEConfig(ModelConfig):
 
 
 class EASE(Recommender):
-    """Embarrassingly shallow autoencoder: score(u, ·) = x_u B with B learnt in closed form.
+    """Embarrassingly shallow autoencoder: score(u, ·) = x_u B, with B learnt in closed form.
 
     G = Xᵀ D X + λ I, P = G⁻¹, B = I − P · diag(1 / diag P), so that diag B = 0 (eq. 8). X holds the likes, and
-    D weighs users (I in the paper). Items without a like have zero weights. The inverse is items × items.
-    Dropout p adds p / (1 − p) · diag(Xᵀ D X) to G: what dropping likes at random comes to, in closed form.
-    With ratings and a rating_weight w, a like is 1 + w z in X, z its rating in standard deviations from the mean of
-    all likes, cut at ±3. An item's own Gram value g = (Xᵀ D X)_jj, in units of the mean item's, scales its λ by
-    g^l2_power, and its scores by g^−discount.
+    D the weights of users (I in the paper). Items without likes have zero weights. The inverse is items × items.
+    Dropout p adds p / (1 − p) · diag(Xᵀ D X) to G, the closed form of dropping likes at random.
+    With ratings and a rating_weight w, a like is 1 + w z in X, where z is its rating in standard deviations from the
+    mean of all likes, clipped to ±3. An item's own Gram value g = (Xᵀ D X)_jj, relative to the mean item's, scales its
+    λ by g^l2_power and its scores by g^−discount.
 
     Source: H. Steck, "Embarrassingly Shallow Autoencoders for Sparse Data", WWW 2019; dropout: H. Steck, "Autoencoders
     that don't overfit towards the Identity", NeurIPS 2020.
 
     Attributes:
-        weights: float32 (m, m), B among the items that have a like.
-        known: int64 (m,), their item numbers.
+        weights: float32 (m, m), B for the items that have likes.
+        known: int64 (m,), indices of these items.
         likes: CSR float32 (n_users, n_items), the training likes: X.
     """
 
@@ -103,14 +103,14 @@ class EASE(Recommender):
         self._learn(self.likes, weights, mean_weight)
 
     def _take_likes(self, data: TrainingData) -> tuple[np.ndarray, float]:
-        """Keep the likes, and return how much each user counts, float64 (n_users,), and how much a like does."""
+        """Store the likes, and return the weight of each user, float64 (n_users,), and the mean weight of a like."""
         self.likes = _weighted(data.interactions.likes(), self.config.rating_weight)
         weights = np.maximum(np.diff(self.likes.indptr), 1.0) ** -self.config.user_power  # (n_users,)
         mean_weight = float(weights @ np.diff(self.likes.indptr)) / self.likes.nnz  # of a like
         return weights, mean_weight
 
     def _learn(self, rows: sparse.csr_matrix, weights: np.ndarray, mean_weight: float) -> None:
-        """Learn from rows CSR (n_rows, n_items) that count as much as float64 (n_rows,) says."""
+        """Learn from rows CSR (n_rows, n_items) with weights float64 (n_rows,)."""
         self.known = np.flatnonzero(np.diff(rows.tocsc().indptr)).astype(np.int64)
         m = len(self.known)
         _check_memory(self.name, m)
@@ -123,10 +123,10 @@ class EASE(Recommender):
             raise _too_many(self.name, m, "there is less") from error
 
     def _closed_form(self, x: sparse.csr_matrix, weights: np.ndarray, mean_weight: float) -> np.ndarray:
-        """Return B, float32 (m, m), of rows CSR float64 (n_rows, m) that count as much as (n_rows,) says."""
+        """Return B, float32 (m, m), from rows CSR float64 (n_rows, m) with weights (n_rows,)."""
         gram = _gram(x, sparse.csr_matrix(sparse.diags(weights) @ x))
         c, own = self.config, gram.diagonal().copy()
-        relative = own / own.mean()  # Gram value of each item, 1 of the mean one
+        relative = own / own.mean()  # Gram value of each item, 1 for the mean item
         l2 = (c.l2 or _L2 * mean_weight) * relative**c.l2_power
         gram[np.diag_indices_from(gram)] += c.dropout / (1 - c.dropout) * own + l2
         if not invert(gram):
@@ -154,7 +154,7 @@ class EASE(Recommender):
         return scores
 
     def _of_the_average_user(self) -> np.ndarray:
-        """Return the scores of `known` items for whoever likes nothing: float32 (m,)."""
+        """Return the scores of `known` items for users without likes: float32 (m,)."""
         return np.asarray(self.likes[:, self.known].mean(axis=0)).ravel() @ self.weights
 
     @classmethod
@@ -170,7 +170,7 @@ class EASE(Recommender):
 
 
 def _weighted(likes: Interactions, rating_weight: float) -> sparse.csr_matrix:
-    """Return the likes as a matrix: CSR float32 (n_users, n_items), 1 or what their ratings make of it."""
+    """Return the likes as a matrix: CSR float32 (n_users, n_items), 1 or a weight from the rating."""
     if rating_weight == 0 or likes.ratings is None or len(likes) == 0:
         return likes.matrix()
     ratings = likes.ratings.astype(np.float64)
@@ -180,10 +180,10 @@ def _weighted(likes: Interactions, rating_weight: float) -> sparse.csr_matrix:
 
 
 def _check_memory(name: str, m: int) -> None:
-    """Refuse more items than fit.
+    """Refuse more items than fit in memory.
 
     Raises:
-        TrainingError: the inverse needs more memory than is free.
+        TrainingError: The inverse needs more memory than is free.
     """
     free = free_memory()
     if _needed(m) > free:
@@ -191,7 +191,7 @@ def _check_memory(name: str, m: int) -> None:
 
 
 def _needed(m: int) -> int:
-    """Return the bytes that the weights of m items need while they are learnt."""
+    """Return the peak memory of learning the weights of m items, in bytes."""
     rows = _row_blocks(m)[0].stop if m else 0
     return m * m * _BYTES_A_CELL + max(bytes_beside(m), rows * m * _BYTES_BESIDE)
 
@@ -217,13 +217,13 @@ def _weights_in_place(inverse: np.ndarray) -> np.ndarray:
     """Return B of P: −P_ij / P_jj, zero on the diagonal, float32 (m, m), in the first half of P's memory.
 
     Args:
-        inverse: float64 (m, m), P, which owns its memory; the second half of it is given back.
+        inverse: float64 (m, m), P, which owns its memory. The second half is freed.
     """
     m, diagonal = len(inverse), inverse.diagonal().copy()
     halves = inverse.reshape(-1).view(np.float32)
-    for rows in _row_blocks(m):  # a row of float32 ends before the rows of float64 that are still to be read
+    for rows in _row_blocks(m):  # a row of float32 ends before the float64 rows that are still to be read
         halves[rows.start * m : rows.stop * m] = (inverse[rows] / -diagonal).astype(np.float32).ravel()
-    del halves  # nothing looks at the memory while it shrinks
+    del halves  # no view of the memory may exist while it shrinks
     inverse.resize((m * m + 1) // 2, refcheck=False)
     weights = inverse.view(np.float32)[: m * m].reshape(m, m)
     weights[np.diag_indices_from(weights)] = 0

@@ -24,7 +24,7 @@ from kgplug.training.device import choose_device
 class LibFMConfig(PretrainedConfig):
     """Settings of LibFM.
 
-    The papers that compare with it use the dimensions {1, 1, 8} (`embedding_dim=8`) and TransR.
+    Papers that compare with it use the dimensions {1, 1, 8} (`embedding_dim=8`) and TransR.
     """
 
     tuning: ClassVar[Space] = {**TrainedConfig.tuning, "l2": Range(1e-4, 1e-1, log=True)}
@@ -35,16 +35,16 @@ class LibFMConfig(PretrainedConfig):
 class LibFMNetwork(PairNetwork):
     """logit = w0 + w·x + ½ Σ_f [(Σ_k v_kf x_k)² − Σ_k v_kf² x_k²].
 
-    The entries of x are those of the user (its id and its likes' mean vector) and those of the item (its id and its
+    The entries of x belong to the user (its id and the mean vector of its likes) or to the item (its id and its
     vector). With a = Σ_k v_k x_k over the user's and b over the item's, the sum over f is
     a·b + ½(‖a‖² − Σ_k ‖v_k‖² x_k²) + ½(‖b‖² − Σ_k ‖v_k‖² x_k²): a product and two biases.
 
     Args:
-        n_users: number of users.
-        features: vectors of items and of users' likes, m numbers each.
+        n_users: Number of users.
+        features: Vectors of items and of users' likes, of length m.
         dim: d, length of a factor.
-        scale: standard deviation of the factors at the start; weights start at zero.
-        generator: draws the factors.
+        scale: Standard deviation of the initial factors; weights start at zero.
+        generator: Random generator of the factors.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class LibFMNetwork(PairNetwork):
     def forward(
         self, users: np.ndarray, items: np.ndarray, left_out: np.ndarray | None = None
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Score pairs; `left_out` int64 (B,) holds a like of each user that its history shall not count."""
+        """Score pairs. `left_out` int64 (B,) is a like of each user to remove from the history."""
         n = len(users)
         u_rows, (user_of,) = distinct(users, device=self.device)
         i_rows, (item_of,) = distinct(items, device=self.device)
@@ -94,7 +94,7 @@ class LibFMNetwork(PairNetwork):
             functional.embedding(user_of, user_bias),
             self.features.histories(u_rows[user_of], hidden),
         )
-        b, of_item = self.item_side(i, item_bias, self.features.items[i_rows])  # once for each distinct item
+        b, of_item = self.item_side(i, item_bias, self.features.items[i_rows])  # once per distinct item
         logits = (a * functional.embedding(item_of, b)).sum(1) + of_user + of_item[item_of] + self.global_bias
         penalty = [row_penalty(rows, user_of, n) for rows in (u, user_bias)]
         penalty += [row_penalty(rows, item_of, n) for rows in (i, item_bias)]
@@ -104,7 +104,7 @@ class LibFMNetwork(PairNetwork):
 def _side(
     factors: torch.Tensor, bias: torch.Tensor, x: torch.Tensor, x_factors: torch.Tensor, x_weights: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return Σ_k v_k x_k and Σ_k w_k x_k + ½(‖Σ_k v_k x_k‖² − Σ_k ‖v_k‖² x_k²) of an id and a vector x."""
+    """Return Σ_k v_k x_k and Σ_k w_k x_k + ½(‖Σ_k v_k x_k‖² − Σ_k ‖v_k‖² x_k²) for an id and a vector x."""
     total = factors + x @ x_factors  # (n, d)
     squares = factors.square().sum(1) + x.square() @ x_factors.square().sum(1)  # (n,)
     return total, bias.squeeze(1) + x @ x_weights + (total.square().sum(1) - squares) / 2

@@ -1,4 +1,4 @@
-"""PER: likes spread along meta-paths of the knowledge graph, one factorisation a path."""
+"""PER: likes propagate along meta-paths of the knowledge graph, with one factorisation per path."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from kgplug.recommenders.parts.similarity import nearest
 from kgplug.recommenders.training_data import TrainingData
 from kgplug.training.config import ModelConfig, Range, Space
 
-_BLOCK_CELLS = 8_000_000  # similarities of items held at a time
-_MOST_PAIRS = 500_000  # likes that the weights of paths are learnt from
-_TINY = 1e-9  # keeps divisors off zero
+_BLOCK_CELLS = 8_000_000  # item similarities in memory at a time
+_MOST_PAIRS = 500_000  # maximum number of likes for learning the path weights
+_TINY = 1e-9  # keeps divisors above zero
 
 
 class PERConfig(ModelConfig):
@@ -40,13 +40,13 @@ class PERConfig(ModelConfig):
 
 
 class PER(FactorRecommender):
-    """Score = Σ_l θ_l P_l[u] · Q_l[i] over the meta-paths user–item–attribute–item, one for each relation.
+    """Score = Σ_l θ_l P_l[u] · Q_l[i] over the meta-paths user–item–attribute–item, one per relation.
 
     Source: X. Yu et al., "Personalized Entity Recommendation: A Heterogeneous Information Network Approach", WSDM
-    2014, eqs. 2, 4 and 6, with one θ for all users. Items compare by PathSim, S_l = 2 (A Aᵀ)_ij / ((A Aᵀ)_ii +
-    (A Aᵀ)_jj), A the item–attribute matrix of a relation, either way round; R S_l ≈ P_l Q_lᵀ without negative
-    numbers; θ ≥ 0 is learnt by BPR. An item is no neighbour of itself, so that no like explains itself.
-    P_l Q_lᵀ is scaled so that the mean square of a like's score is one: θ_l tells what a path is worth.
+    2014, eqs. 2, 4 and 6, with one θ for all users. The similarity of items is PathSim, S_l = 2 (A Aᵀ)_ij /
+    ((A Aᵀ)_ii + (A Aᵀ)_jj), where A is the item–attribute matrix of a relation in both directions. R S_l ≈ P_l Q_lᵀ is
+    a non-negative factorisation; θ ≥ 0 is learnt by BPR. An item is not its own neighbour, so no like predicts itself.
+    P_l Q_lᵀ is scaled so that the mean squared score of a like is one, and θ_l is the weight of a path.
     `history["path_weights"]` holds θ by relation.
     """
 
@@ -72,7 +72,7 @@ class PER(FactorRecommender):
         if not names:
             raise DataError(
                 "PER: no two items share an attribute in the knowledge graph, so there is no meta-path. Add "
-                "relationships from items to what they have in common, or choose another model."
+                "relationships from items to shared attributes, or choose another model."
             )
         theta = learn_weights(_differences(likes, users, items, rng), l2=self.config.l2)
         self.history = {"path_weights": dict(zip(names, theta.tolist(), strict=True))}
@@ -81,10 +81,10 @@ class PER(FactorRecommender):
 
 
 def item_attributes(knowledge: KnowledgeGraph, linked: np.ndarray, relation: int) -> sparse.csr_matrix:
-    """Return which entities a relation joins to which item, either way round.
+    """Return the entities that a relation connects with each item, in both directions.
 
     Args:
-        linked: int64 (n_items,), entity of each item, -1 without one.
+        linked: int64 (n_items,), entity of each item, -1 if missing.
 
     Returns:
         CSR float32 (n_items, n_entities), 0 or 1.
@@ -103,11 +103,11 @@ def item_attributes(knowledge: KnowledgeGraph, linked: np.ndarray, relation: int
 
 
 def path_similarity(attributes: sparse.csr_matrix, neighbours: int) -> sparse.csr_matrix:
-    """Return PathSim between items, the nearest of each: CSR float32 (n_items, n_items), nothing on the diagonal.
+    """Return PathSim between items, for the nearest of each: CSR float32 (n_items, n_items), zero diagonal.
 
     Args:
         attributes: CSR (n_items, n_attributes), A.
-        neighbours: items kept a row.
+        neighbours: Maximum number of items per row.
     """
     n_items, _ = attributes.get_shape()
     own = np.asarray(attributes.multiply(attributes).sum(axis=1)).ravel()  # (A Aᵀ)_ii
@@ -116,7 +116,7 @@ def path_similarity(attributes: sparse.csr_matrix, neighbours: int) -> sparse.cs
     for start in range(0, n_items, rows):
         common = (attributes[start : start + rows] @ turned).tocoo()
         similar = 2 * common.data / (own[start + common.row] + own[common.col])
-        shape = (n_items, n_items)  # rows in their place, so that `nearest` knows the diagonal
+        shape = (n_items, n_items)  # full shape, so that `nearest` knows the diagonal
         block = sparse.csr_matrix((similar, (common.row + start, common.col)), shape=shape)
         blocks.append(nearest(block, neighbours)[start : start + rows])
     return sparse.csr_matrix(sparse.vstack(blocks, format="csr"))
@@ -125,7 +125,7 @@ def path_similarity(attributes: sparse.csr_matrix, neighbours: int) -> sparse.cs
 def factorise(
     likes: sparse.csr_matrix, similar: sparse.csr_matrix, *, dim: int, iterations: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return P, Q ≥ 0 with R S ≈ P Qᵀ, by multiplicative updates; R S itself is never held.
+    """Return P, Q ≥ 0 with R S ≈ P Qᵀ, by multiplicative updates. R S itself is never computed.
 
     Source: D. Lee, H. S. Seung, "Algorithms for Non-negative Matrix Factorization", NIPS 2000, eq. 4.
 
@@ -149,7 +149,7 @@ def factorise(
 def _differences(
     likes: Interactions, users: list[np.ndarray], items: list[np.ndarray], rng: np.random.Generator
 ) -> np.ndarray:
-    """Return by how much each path puts a like above an item drawn at random: float64 (n, paths)."""
+    """Return each path's score of a like minus that of a random item: float64 (n, paths)."""
     rows = rng.permutation(len(likes))[:_MOST_PAIRS]
     negatives = negative_sampler(likes).draw(likes.users[rows], rng)
     rows, negatives = rows[negatives >= 0], negatives[negatives >= 0]
@@ -159,13 +159,13 @@ def _differences(
 
 
 def learn_weights(differences: np.ndarray, *, l2: float) -> np.ndarray:
-    """Return θ ≥ 0 of least mean −log σ(D θ) + l2 ‖θ‖²; the problem is convex, so it is solved exactly.
+    """Return θ ≥ 0 that minimises mean −log σ(D θ) + l2 ‖θ‖². The problem is convex, so the solution is exact.
 
     Args:
         differences: float64 (n, paths), D.
 
     Returns:
-        float64 (paths,); equal weights where there is nothing to learn from.
+        float64 (paths,); equal weights without differences.
     """
     n, paths = differences.shape
     if n == 0:

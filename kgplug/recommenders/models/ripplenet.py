@@ -332,7 +332,7 @@ class RippleNet(TrainedRecommender):
         network.memories = sample_memories(
             Interactions.from_arrays(new_users.astype(object), self.item_keys, users, items),
             network.item_entities,
-            network.triples if (network.memories >= 0).any() else network.triples[:0],  # a single unused triple
+            network.triples if (network.memories >= 0).any() else network.triples[:0],  # otherwise a dummy
             n_layers=config.n_layers,
             size=config.memory_size,
             rng=np.random.default_rng(self.seed),

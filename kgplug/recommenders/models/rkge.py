@@ -1,4 +1,4 @@
-"""RKGE: a recurrent network reads the paths that lead from a user to an item."""
+"""RKGE: a recurrent network reads the paths from a user to an item."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from kgplug.recommenders.training_data import TrainingData
 from kgplug.training.config import Range, Space, TrainedConfig
 from kgplug.training.device import choose_device
 
-RANKED_PAIRS = 32_768  # pairs whose paths are held at a time in ranking
+RANKED_PAIRS = 32_768  # pairs whose paths are in memory at a time when ranking
 NODES = 4  # of a path: user, liked item, entity, item
 
 
 class RKGEConfig(LayeredConfig):
     """Settings of RKGE.
 
-    The authors' (and `bias=False`): embedding_dim 10, hidden_dim 16, 5 paths a pair.
+    The authors' settings (with `bias=False`): embedding_dim 10, hidden_dim 16, 5 paths per pair.
     """
 
     tuning: ClassVar[Space] = {
@@ -50,13 +50,13 @@ class RKGEConfig(LayeredConfig):
 
 
 class RKGENetwork(PairNetwork):
-    """logit = w · max over paths of LSTM(u, j, a, i), plus biases; a learnt state where no path leads.
+    """logit = w · max over paths of LSTM(u, j, a, i), plus biases; a learnt state for pairs without a path.
 
     Args:
-        config: settings.
-        n_users, n_items, n_entities: sizes; items without an entity have a row among `n_entities` too.
-        sampler: finds the paths.
-        generator: draws the weights.
+        config: Settings.
+        n_users, n_items, n_entities: Sizes; `n_entities` includes the rows of items without an entity.
+        sampler: Finds the paths.
+        generator: Random generator of the weights.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class RKGENetwork(PairNetwork):
         super().__init__()
         dim, hidden = config.embedding_dim, config.hidden_dim
         self.config, self.sampler = config, sampler
-        self.rng: np.random.Generator | None = None  # draws the paths in training; without, always the same ones
+        self.rng: np.random.Generator | None = None  # samples the paths in training; None: fixed paths
         self.users = normal_table(n_users, dim, config.init_scale, generator)
         self.entities = normal_table(n_entities, dim, config.init_scale, generator)
         self.user_bias, self.item_bias = nn.Parameter(torch.zeros(n_users, 1)), nn.Parameter(torch.zeros(n_items, 1))
@@ -115,7 +115,7 @@ class RKGENetwork(PairNetwork):
         return logits, penalty
 
     def _largest(self, states: torch.Tensor, paths: Paths) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the pairs that a path leads to and the largest of their paths' states: int64 (m,), (m, hidden)."""
+        """Return the pairs that have paths, and the maximum of their paths' states: int64 (m,), (m, hidden)."""
         begins = paths.slots == 0
         led, place, slots = (
             torch.from_numpy(x).to(self.device) for x in (paths.pairs[begins], np.cumsum(begins) - 1, paths.slots)
@@ -125,7 +125,7 @@ class RKGENetwork(PairNetwork):
 
 
 class RKGETask(LayeredTask):
-    """Trains RKGE: new paths are drawn for every pair of every epoch."""
+    """Trains RKGE. Each epoch samples new paths for every pair."""
 
     module: RKGENetwork
 
@@ -139,12 +139,12 @@ class RKGETask(LayeredTask):
 class RKGE(TrainedRecommender):
     """RKGE (Sun et al., RecSys 2018, "Recurrent Knowledge Graph Embedding for Effective Recommendation").
 
-    At most 5 simple paths of 3 edges lead from a user over a liked item and what it shares with the item asked for;
-    an LSTM reads each, the largest states of all paths give the score. Where no path leads, a learnt state stands in.
-    Paths are drawn anew at each training step; in scoring they are always the same, evenly chosen.
+    Up to 5 simple paths of 3 edges go from a user over a liked item and an entity that it shares with the target item.
+    An LSTM reads each path, and the maximum of their states gives the score. A learnt state replaces missing paths.
+    Training samples new paths at each step; scoring uses fixed paths, chosen evenly.
 
-    To rank all items for a user, the paths to every item are read: about n_items · 5 runs of the LSTM a user.
-    Memory is bounded; for large catalogues rank the candidates of a quicker model by `score`.
+    Ranking all items for a user reads the paths to every item: about n_items · 5 runs of the LSTM. Memory is bounded.
+    For large catalogues, rank the candidates of a faster model by `score`.
     """
 
     name = "RKGE"
@@ -187,10 +187,10 @@ class RKGE(TrainedRecommender):
         return self._logits_of_all(self.network, users)
 
     def logits_of_new_users(self, likes: sparse.csr_matrix) -> np.ndarray:
-        """Read the paths that lead from the likes, with user vectors and biases that ridge regression makes of them."""
+        """Read the paths from the given likes, with user vectors and biases from ridge regression."""
         users = np.column_stack([self.user_vectors(), self.network.user_bias.detach().cpu().numpy()])
         folded = torch.from_numpy(self._folded(likes, self.item_vectors(), users))  # (b, d + 1)
-        folded[np.diff(likes.indptr) == 0, -1] = 0  # as of the training's users without a like
+        folded[np.diff(likes.indptr) == 0, -1] = 0  # as for users without likes in training
         weights = self.network.state_dict() | {"users": folded[:, :-1], "user_bias": folded[:, -1:]}
         network = self._network(self.network.sampler.of_others(*likes.nonzero()), len(folded), self.seed)
         network.load_state_dict(weights)

@@ -18,7 +18,7 @@ from kgplug.recommenders.training_data import TrainingData
 
 
 class RKGECFConfig(RKGEConfig):
-    """Settings of RKGE-CF: those of RKGE, and of what it is fused with."""
+    """Settings of RKGE-CF: those of RKGE, and of the lists fused with it."""
 
     neighbours: int = Field(20, ge=1, description="number of similar items per item, and of similar users per user")
     cf_share: float = Field(
@@ -32,14 +32,14 @@ class RKGECFConfig(RKGEConfig):
 class RKGECF(RKGE):
     """RKGE with item-CF and user-CF: three lists fused by "high replaces low" (`fuse`).
 
-    RKGE is Sun et al., RecSys 2018, "Recurrent Knowledge Graph Embedding for Effective Recommendation". Both CF compare
-    by the cosine of likes and keep the nearest; the fusion is that of CKCF (Zhou et al.), with which RKGE-CF was
-    compared. First item-CF and user-CF are fused, then their list and RKGE's. A user's liked items are in no list and
-    stand below all others; the score is 1 / place. It costs what RKGE's ranking costs, so do not score single pairs.
+    RKGE is Sun et al., RecSys 2018, "Recurrent Knowledge Graph Embedding for Effective Recommendation". Item-CF and
+    user-CF use the cosine of likes and keep the nearest. The fusion is that of CKCF (Zhou et al.), which was compared
+    with RKGE-CF. Item-CF and user-CF are fused first, then their list with RKGE's. A user's liked items are in no list
+    and rank below all others. The score is 1 / rank. It costs a full ranking by RKGE, so do not score single pairs.
 
     Attributes:
-        similar_items: CSR float32 (n_items, n_items), the nearest of each item in its row.
-        similar_users: CSR float32 (n_users, n_users), likewise.
+        similar_items: CSR float32 (n_items, n_items), nearest items of each item.
+        similar_users: CSR float32 (n_users, n_users), nearest users of each user.
         likes: CSR float32 (n_users, n_items).
     """
 
@@ -64,7 +64,7 @@ class RKGECF(RKGE):
         self.similar_users = similar_rows(likes, "cosine", self.config.neighbours)
 
     def score(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:
-        """Return 1 / place of each item in its user's list, float32 (n,)."""
+        """Return 1 / rank of each item in its user's list, float32 (n,)."""
         return self._score_by_blocks(users, items)
 
     def _score_block(self, users: np.ndarray) -> np.ndarray:
@@ -78,7 +78,7 @@ class RKGECF(RKGE):
         return self._score_new_users(likes), None
 
     def _fused(self, logits: np.ndarray, likes: sparse.csr_matrix, similar_users: sparse.csr_matrix) -> np.ndarray:
-        """Return the scores of the three lists in one: float32 (b, n_items), CSR (b, n_items), CSR (b, n_users)."""
+        """Fuse the three lists: float32 (b, n_items), CSR (b, n_items), CSR (b, n_users) → float32 (b, n_items)."""
         liked = likes.toarray() > 0  # (b, n_items)
         by_items = sparse.csr_matrix(likes @ self.similar_items).toarray()
         by_users = sparse.csr_matrix(similar_users @ self.likes).toarray()
@@ -86,7 +86,7 @@ class RKGECF(RKGE):
         fused = fuse(cf, self._ranked(logits, liked), share=self.config.cf_share, length=logits.shape[1])
         scores = np.zeros_like(logits)
         own, values = self._best(logits, ~liked, int(liked.sum(axis=1).max(initial=0)))
-        rows, places = np.nonzero(own >= 0)  # below the last place that there can be
+        rows, places = np.nonzero(own >= 0)  # below the lowest possible rank
         scores[rows, own[rows, places]] = expit(values[rows, places]) / np.float32(logits.shape[1] + 1)
         rows, places = np.nonzero(fused >= 0)
         scores[rows, fused[rows, places]] = 1 / (places + 1)

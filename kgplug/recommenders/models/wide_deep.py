@@ -21,13 +21,13 @@ from kgplug.recommenders.training_data import TrainingData
 from kgplug.training.config import DataSize, Range, Space, TrainedConfig
 from kgplug.training.device import choose_device
 
-_CELLS = 8_000_000  # numbers of the first layer held at a time while scoring (32 MB)
+_CELLS = 8_000_000  # floats of the first layer in memory at a time when scoring (32 MB)
 
 
 class WideDeepConfig(PretrainedConfig):
     """Settings of Wide&Deep.
 
-    The papers that compare with it use embeddings of length 64 and layers of 100 and 50.
+    Papers that compare with it use embeddings of length 64 and layers of 100 and 50.
     """
 
     tuning: ClassVar[Space] = {
@@ -47,24 +47,24 @@ class WideDeepConfig(PretrainedConfig):
 
     @classmethod
     def suited_to(cls, size: DataSize) -> dict[str, float]:
-        # With 256, the AUC of Book-Crossing rises by .012, those of parts of it and of MovieLens by .002 to .009.
+        # With 256, the AUC on Book-Crossing rises by .012, on subsets of it and of MovieLens by .002 to .009.
         small = {"batch_size": min(256, cls.small_batches(batch_size=2 * size.n_likes)["batch_size"])}
-        # Of the films planted for 40 and 120 users (160 and 480 likes) .93 and .97 are found then, else .73 and .70.
+        # It finds .93 and .97 of the films planted for 40 and 120 users (160 and 480 likes), instead of .73 and .70.
         tiny = {"weight_l2": 2e-3, "epochs": 60} if size.n_likes < CHOOSING_FROM else {}
         return super().suited_to(size) | (small if size.is_sparse or size.has_few_likes else {}) | tiny
 
 
 class WideDeepNetwork(PairNetwork):
-    """logit = w0 + w·x + MLP(x), where the MLP sees vectors in place of the one-hot ids.
+    """logit = w0 + w·x + MLP(x), where the MLP reads vectors instead of one-hot ids.
 
-    The first layer takes [user vector; likes' mean; item vector; pre-trained vector]; it is kept in four parts, so
-    that what belongs to the user is computed once for the user, and what belongs to the item once for the item.
+    The first layer takes [user vector; likes' mean; item vector; pre-trained vector]; it is split into four
+    parts, so that the user's parts are computed once per user, and the item's parts once per item.
 
     Args:
-        n_users: number of users.
-        features: vectors of items and of users' likes, m numbers each.
-        config: settings.
-        generator: draws the weights.
+        n_users: Number of users.
+        features: Vectors of items and of users' likes, of length m.
+        config: Settings.
+        generator: Random generator of the weights.
     """
 
     def __init__(
@@ -95,15 +95,15 @@ class WideDeepNetwork(PairNetwork):
         return self.first.weight.split([dim, m, dim, m], dim=1)
 
     def user_side(self, vectors: torch.Tensor) -> torch.Tensor:
-        """Return what the first layer makes of user vectors: (n, d) → (n, width)."""
+        """Return the first layer's output for user vectors: (n, d) → (n, width)."""
         return vectors @ self._parts()[0].T
 
     def history_side(self, histories: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return what the first layer and the linear model make of histories: (n, m) → (n, width), (n,)."""
+        """Return the outputs of the first layer and the linear model for histories: (n, m) → (n, width), (n,)."""
         return histories @ self._parts()[1].T, histories @ self.history_weights
 
     def item_side(self, vectors: torch.Tensor, pretrained: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return what the first layer and the linear model make of items: (n, d), (n, m) → (n, width), (n,)."""
+        """Return the outputs of the first layer and the linear model for items: (n, d), (n, m) → (n, width), (n,)."""
         _, _, of_item, of_vector = self._parts()
         wide = vectors @ of_item.T + pretrained @ of_vector.T + self.first.bias
         return wide, pretrained @ self.vector_weights
@@ -115,7 +115,7 @@ class WideDeepNetwork(PairNetwork):
     def forward(
         self, users: np.ndarray, items: np.ndarray, left_out: np.ndarray | None = None
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Score pairs; `left_out` int64 (B,) holds a like of each user that its history shall not count."""
+        """Score pairs. `left_out` int64 (B,) is a like of each user to remove from the history."""
         n = len(users)
         u_rows, (user_of,) = distinct(users, device=self.device)
         i_rows, (item_of,) = distinct(items, device=self.device)
@@ -155,7 +155,7 @@ class WideDeep(TrainedRecommender):
         return HistoryTask(self.network, self.config, pairs, width=self.config.first_layer)
 
     def _settle(self) -> None:
-        """Keep the first layer's part of every user and every item, and their linear logits."""
+        """Store the first layer's part of every user and item, and their linear logits."""
         network = self.network
         with torch.no_grad():
             histories = network.features.histories(torch.arange(len(network.users), device=network.device))
@@ -196,7 +196,7 @@ class WideDeep(TrainedRecommender):
         return self._with_all(folded[:, :-1], folded[:, -1])
 
     def _with_all(self, users: torch.Tensor, user_logits: torch.Tensor) -> np.ndarray:
-        """Return logits of all items from the users' side: (b, width), (b,) → float32 (b, n_items)."""
+        """Return logits of all items from the users' parts: (b, width), (b,) → float32 (b, n_items)."""
         parts = self._parts
         logits = np.empty((len(users), len(parts["items"])), dtype=np.float32)
         rows = max(1, _CELLS // max(1, parts["items"].numel()))  # users at a time
@@ -211,17 +211,17 @@ class WideDeep(TrainedRecommender):
         return logits
 
     def _deep(self, first: torch.Tensor) -> torch.Tensor:
-        """Do what `WideDeepNetwork.deep` does, in place: (..., width) → (...)."""
+        """Compute `WideDeepNetwork.deep` in place: (..., width) → (...)."""
         parts = self._parts
         hidden = functional.linear(first.relu_(), parts["second.weight"], parts["second.bias"]).relu_()
         return functional.linear(hidden, parts["third.weight"], parts["third.bias"]).squeeze(-1)
 
     def item_vectors(self) -> np.ndarray:
-        """Return what the first layer makes of each item: float32 (n_items, width)."""
+        """Return the first layer's part of each item: float32 (n_items, width)."""
         return self._parts["items"].cpu().numpy()
 
     def user_vectors(self) -> np.ndarray:
-        """Return what the first layer makes of each user: float32 (n_users, width)."""
+        """Return the first layer's part of each user: float32 (n_users, width)."""
         return self._parts["users"].cpu().numpy()
 
     @classmethod
