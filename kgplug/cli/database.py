@@ -70,7 +70,7 @@ def stop() -> None:
 
 @db.command()
 def status(as_json: Json = False) -> None:
-    """Report whether the local Neo4j runs, where, and on which Java. Exit code 1 if it does not run.
+    """Report whether the local Neo4j is running, where, and on which Java. Exit code 1 if it is not.
 
     Example: `kgplug db status --json`
     """

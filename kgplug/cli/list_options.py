@@ -30,7 +30,7 @@ DiverseBy = Annotated[
     typer.Option(
         metavar="RUN",
         autocompletion=run_names,
-        help="With --diversity: an embedding's run, whose vectors say how similar items are. Default: the model's own.",
+        help="With --diversity: embedding run whose vectors measure similarity. Default: the model's own vectors.",
     ),
 ]
 

@@ -190,7 +190,7 @@ def erase_user(
     schema_file: SchemaFile = None,
     as_json: Json = False,
 ) -> None:
-    """Remove a user from the graph's lists and vectors and from the runs on this machine, and prove it.
+    """Remove a user from kgplug's edges and vectors and from the runs on this machine, and print the proof.
 
     Example: `kgplug erase-user 42`
     """

@@ -76,10 +76,10 @@ def train(
             "--from",
             metavar="RUN",
             autocompletion=run_names,
-            help="Continue from an embedding's run: known nodes and relations keep their vectors.",
+            help="Start from the vectors of an embedding's run.",
         ),
     ] = None,
-    freeze: Annotated[bool, typer.Option("--freeze", help="With --from: train only new vectors.")] = False,
+    freeze: Annotated[bool, typer.Option("--freeze", help="With --from: train only new nodes and relations.")] = False,
     final: Annotated[
         bool,
         typer.Option("--final", help="Train on all rows, with the settings and epochs of the run without --final."),
@@ -91,8 +91,8 @@ def train(
 
     If interrupted, run the same command again: it continues from its last checkpoint. A checkpoint is written every
     KGPLUG_CHECKPOINT_S seconds (default 60). With --from, new nodes and relations get vectors; settings and split are
-    those of the earlier run. With --final, the run to publish is trained: on all rows, including the test set. Its
-    metrics are those of the run without --final, which is trained first if it does not exist.
+    those of the earlier run. --final trains the run to publish: on all rows, including the test set. Its metrics are
+    those of the run without --final, which is trained first if it does not exist.
 
     Examples: `kgplug train MKR`, `kgplug train MKR --final`, `kgplug train TransH -s embedding_dim=32`, `kgplug train
     KGCN --split 0.6,0.2,0.2`, `kgplug train TransE --from TransE --freeze`

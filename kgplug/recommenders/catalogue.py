@@ -51,39 +51,35 @@ class Recommends:
 
 
 RECOMMENDERS: dict[str, Recommends] = {
-    "MKR": Recommends("mkr:MKR", BOTH, "Wang et al., WWW 2019", "likes and triples learnt side by side"),
+    "MKR": Recommends("mkr:MKR", BOTH, "Wang et al., WWW 2019", "likes and triples, trained together"),
     "MKR-attention": Recommends(
         "mkr_attention:MKRAttention", BOTH, "kgplug, on Wang et al., WWW 2019", "MKR with attention, gates and counts"
     ),
-    "KGCN": Recommends("kgcn:KGCN", BOTH, "Wang et al., WWW 2019", "each user's own view of the graph"),
+    "KGCN": Recommends("kgcn:KGCN", BOTH, "Wang et al., WWW 2019", "a view of the graph for each user"),
     "HiddenEdgeGCN": Recommends(
         "hidden_edge_gcn:HiddenEdgeGCN",
         BOTH,
         "kgplug, on He et al., SIGIR 2020",
-        "sparse likes with a graph beside them",
+        "sparse likes plus a graph",
     ),
     "LightGCN": Recommends("lightgcn:LightGCN", LIKES, "He et al., SIGIR 2020", "likes of likes: strong on any data"),
-    "CKE": Recommends(
-        "cke:CKE", BOTH, "Zhang et al., KDD 2016", "likes and TransR in one vector; ranks by one product"
-    ),
+    "CKE": Recommends("cke:CKE", BOTH, "Zhang et al., KDD 2016", "likes and TransR in one vector; fast ranking"),
     "LibFM": Recommends("libfm:LibFM", BOTH, "Rendle, TIST 2012", "a factorisation machine over pre-trained vectors"),
     "Wide&Deep": Recommends(
         "wide_deep:WideDeep", BOTH, "Cheng et al., DLRS 2016", "a linear model and an MLP over pre-trained vectors"
     ),
-    "PER": Recommends("per:PER", BOTH, "Yu et al., WSDM 2014", "which relations make items alike, told by weights"),
-    "DKN": Recommends("dkn:DKN", TITLES, "Wang et al., WWW 2018", "items whose titles say much"),
-    "MKR-rated": Recommends(
-        "mkr_rated:MKRRated", RATINGS, "after Cao et al. 2021", "MKR where users also say what they dislike"
-    ),
-    "RippleNet": Recommends("ripplenet:RippleNet", BOTH, "Wang et al., CIKM 2018", "likes that spread over the graph"),
+    "PER": Recommends("per:PER", BOTH, "Yu et al., WSDM 2014", "weights show which relations matter"),
+    "DKN": Recommends("dkn:DKN", TITLES, "Wang et al., WWW 2018", "items with informative titles"),
+    "MKR-rated": Recommends("mkr_rated:MKRRated", RATINGS, "after Cao et al. 2021", "MKR for ratings with dislikes"),
+    "RippleNet": Recommends("ripplenet:RippleNet", BOTH, "Wang et al., CIKM 2018", "likes propagated over the graph"),
     "RKGE": Recommends("rkge:RKGE", BOTH, "Sun et al., RecSys 2018", "paths from a user's likes to an item"),
     "RKGE-CF": Recommends(
-        "rkge_cf:RKGECF", BOTH, "after Sun et al., RecSys 2018", "RKGE's lists and those of CF, fused"
+        "rkge_cf:RKGECF", BOTH, "after Sun et al., RecSys 2018", "RKGE's lists fused with those of CF"
     ),
-    "MF": Recommends("mf:MF", LIKES, "Koren et al., IEEE Computer 2009", "the plain model that graphs must beat"),
-    "CKCF": Recommends("ckcf:CKCF", BOTH, "Zhou et al.", "co-liked and related items side by side; new items get in"),
+    "MF": Recommends("mf:MF", LIKES, "Koren et al., IEEE Computer 2009", "the simple model that graphs must beat"),
+    "CKCF": Recommends("ckcf:CKCF", BOTH, "Zhou et al.", "co-liked and related items; also lists new items"),
     "CKCF-relational": Recommends(
-        "ckcf_relational:CKCFRelational", BOTH, "after Zhou et al.", "CKCF that compares items relation by relation"
+        "ckcf_relational:CKCFRelational", BOTH, "after Zhou et al.", "CKCF with items compared relation by relation"
     ),
     "SemanticCF": Recommends(
         "semantic_cf:SemanticCF",
@@ -92,14 +88,14 @@ RECOMMENDERS: dict[str, Recommends] = {
         "TransX + CF: item-CF plus any embedding",
     ),
     "ItemKNN": Recommends("item_knn:ItemKNN", LIKES, "Deshpande & Karypis, TOIS 2004", "a strong baseline in seconds"),
-    "UserKNN": Recommends("user_knn:UserKNN", LIKES, "Resnick et al., CSCW 1994", "what people of one's taste like"),
+    "UserKNN": Recommends("user_knn:UserKNN", LIKES, "Resnick et al., CSCW 1994", "what similar users like"),
     "EASE": Recommends("ease:EASE", LIKES, "Steck, WWW 2019", "best lists without a graph, up to 20,000 items"),
     "CEASE": Recommends(
         "cease:CEASE", BOTH, "Jeunen et al., RecSys 2020", "best lists from likes and a graph, up to 20,000 items"
     ),
     "ALS": Recommends("als:ALS", LIKES, "Hu et al., ICDM 2008", "factors in closed form, fast on many likes"),
-    "BPR": Recommends("bpr:BPR", LIKES, "Rendle et al., UAI 2009", "factors learnt from comparisons"),
+    "BPR": Recommends("bpr:BPR", LIKES, "Rendle et al., UAI 2009", "factors trained on comparisons"),
     "Popularity": Recommends(
-        "popularity:Popularity", LIKES, "Cremonesi et al., RecSys 2010", "the floor every model must beat"
+        "popularity:Popularity", LIKES, "Cremonesi et al., RecSys 2010", "the baseline that every model must beat"
     ),
 }

@@ -13,13 +13,12 @@ _ROUNDING = 1e-9  # 0.29 × 100 is 28.999999999999996, and means 29
 def fuse(first: np.ndarray, second: np.ndarray, *, share: float, length: int | None = None) -> np.ndarray:
     """Fuse two ranked lists per user into one ("high replaces low", CKCF).
 
-    A list of N places takes the best ⌊N · share⌋ of the first list, then the best of the second that are not
-    among them. Where one list is too short, the other fills its places.
+    A list of N places has the best ⌊N · share⌋ of the first list, then the best of the second that are not among
+    them. If one list is too short, the other fills its places.
 
-    One more place never drives an item out, so the fused lists of 1, 2, 3, … places nest, and one ranking
-    holds them all: its first N items are the fused list of N places, for every N. (The list of N + 1 places adds
-    the first list's next item if ⌊(N + 1) share⌋ is more than ⌊N share⌋ and that item is new, else the second's
-    next.) So nobody has to say beforehand how long a list shall be. Three lists: fuse two, then the third.
+    A longer list has all items of a shorter one, so one ranking is enough: its first N items are the fused list of N
+    places, for every N. (The list of N + 1 places adds the first list's next item if ⌊(N + 1) share⌋ is more than
+    ⌊N share⌋ and that item is not listed yet, otherwise the second's next.) For three lists, fuse two, then the third.
 
     Source: the fusion of CKCF (Zhou et al.); the nested ranking is ours.
 
