@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.training
+
 GUIDE = Path(__file__).parents[2] / "docs" / "howto" / "your-own-model.md"
 
 
