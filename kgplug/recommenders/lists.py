@@ -173,7 +173,11 @@ class ListMaker(ABC):
         }  # fmt: skip
         if users is None:
             if user_indices is None:
-                raise UsageError("recommend: expected users=[keys] or indices of users; found neither.")
+                self._check_trained()
+                raise UsageError(
+                    f"users: expected indices from 0 to {len(self.user_keys) - 1}, found neither these nor users=[keys]."
+                    " model.user_index(key) returns the index of a key."
+                )
             return self._recommend(user_indices, k, only=only, exclude=exclude, **options)
         if user_indices is not None:
             raise UsageError("recommend: give users=[keys] or indices of users, not both.")

@@ -171,7 +171,7 @@ def test_keys_give_a_table_with_the_lists_that_indices_give(model: Recommender) 
 
 
 def test_unknown_users_and_two_ways_at_once_are_refused(model: Recommender) -> None:
-    with pytest.raises(UsageError, match=rf"{model.name} knows no .* 4711"):
+    with pytest.raises(UsageError, match=rf"{model.name} does not know .* 4711"):
         model.recommend(users=[4711])
     with pytest.raises(UsageError, match="not both"):
         model.recommend(np.array([0]), users=[model.user_keys[0]])  # type: ignore[call-overload]
