@@ -17,6 +17,7 @@ from kgplug.data.kinds import TRIPLES, Inputs, Kind
 from kgplug.embeddings.catalogue import EMBEDDINGS, EXCLUDED, embedding_name
 from kgplug.errors import RunError, UsageError, unknown_name
 from kgplug.recommenders.catalogue import RECOMMENDERS, ModelInfo
+from kgplug.renamed import renamed
 from kgplug.settings import Settings
 from kgplug.training.runs import Runs
 
@@ -63,12 +64,12 @@ class Model(Protocol):
         """Train on what `inputs` names: feedback, then triples; `valid`, `seed`, `progress`, `checkpoint` by name."""
         ...
 
-    def save(self, folder: Path, *, memory: RowMemory | None = None, **facts: object) -> None:
+    def save(self, run_dir: Path, *, memory: RowMemory | None = None, **facts: object) -> None:
         """Write the model as a run folder, with what it remembers of its split and JSON-able facts."""
         ...
 
     @classmethod
-    def restored(cls, folder: Path, arrays: dict[str, np.ndarray], content: dict) -> Any:
+    def restored(cls, run_dir: Path, arrays: dict[str, np.ndarray], content: dict) -> Any:
         """Return the model of a run folder that was read."""
         ...
 
@@ -99,19 +100,20 @@ def create(name: str, /, **settings: Any) -> AnyModel:
     return maker(**_with_run_dir(settings))
 
 
-def load(folder: Path | str) -> AnyModel:
+@renamed(folder="run_dir")
+def load(run_dir: Path | str) -> AnyModel:
     """Return the trained model of a run folder, whichever it is. Pickles are never read.
 
     Raises:
         RunError: this is no run folder, or it is damaged, or its model is not installed.
     """
-    folder = Path(folder)
-    if os.path.isfile(folder):  # noqa: PTH113 (Path.is_file raises for a name that is too long)
+    run_dir = Path(run_dir)
+    if os.path.isfile(run_dir):  # noqa: PTH113 (Path.is_file raises for a name that is too long)
         raise RunError(
-            f"{folder} is a file; expected a run folder with manifest.json as `save` writes it. Files such as pickles "
+            f"{run_dir} is a file; expected a run folder with manifest.json as `save` writes it. Files such as pickles "
             "are not opened, because they can run code."
         )
-    return restored(folder, *read_artefact(folder))
+    return restored(run_dir, *read_artefact(run_dir))
 
 
 def _with_run_dir(settings: dict[str, Any]) -> dict[str, Any]:
@@ -125,17 +127,18 @@ def _with_run_dir(settings: dict[str, Any]) -> dict[str, Any]:
         return settings  # training refuses it, with what was expected
 
 
-def restored(folder: Path, arrays: dict[str, np.ndarray], content: dict) -> AnyModel:
+def restored(run_dir: Path, arrays: dict[str, np.ndarray], content: dict) -> AnyModel:
     """Return the trained model of a run folder whose artefact was read; errors as in `load`."""
     if content.get("kind") not in list(Kind):
-        raise RunError(f'{folder}: expected a run of kind "recommender" or "embedding", found {content.get("kind")!r}.')
+        found = content.get("kind")
+        raise RunError(f'{run_dir}: expected a run of kind "recommender" or "embedding", found {found!r}.')
     try:
         model = class_of(str(content.get("model")))
     except UsageError as error:
-        raise RunError(f"{folder} holds a model that is not installed here. {error}") from None
+        raise RunError(f"{run_dir} holds a model that is not installed here. {error}") from None
     if content["kind"] != model.kind:
-        raise RunError(f"{folder} contains {content['model']}, which is not an {content['kind']}. Train again.")
-    return model.restored(folder, arrays, content)
+        raise RunError(f"{run_dir} contains {content['model']}, which is not an {content['kind']}. Train again.")
+    return model.restored(run_dir, arrays, content)
 
 
 def register(name: str, model: type) -> None:

@@ -28,11 +28,11 @@ def item_key(graph: Graph, text: str) -> int | str:
     return _found(graph, item.label, item.key, text)
 
 
-def entity_key(folder: Path, text: str | None, *, label: str | None) -> int | str | None:
+def entity_key(run_dir: Path, text: str | None, *, label: str | None) -> int | str | None:
     """Return an entity's key as an embedding's run stores it; None for None.
 
     Args:
-        folder: of the run.
+        run_dir: The run's folder.
         text: as typed.
         label: its node label, None for any.
     """
@@ -41,7 +41,7 @@ def entity_key(folder: Path, text: str | None, *, label: str | None) -> int | st
     from kgplug.data.artefact import peek_content
     from kgplug.data.values.key_text import choose_key, possible_keys
 
-    content = peek_content(folder)
+    content = peek_content(run_dir)
     keys, labels = content.get("entity_keys", []), content.get("entity_labels", [])
     of_label = keys if label is None else [key for key, its in zip(keys, labels, strict=True) if its == label]
     found = choose_key(text, of_label)

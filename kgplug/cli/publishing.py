@@ -116,10 +116,10 @@ def publish(
         k=k, similar=similar, similar_label=similar_label, keep_previous=keep, force=force, name=name, replace=replace,
     )  # fmt: skip
     with open_graph() as graph:
-        (folder,) = resolve_here(runs, [str(run)], graph, schema_file)
-        model, details = jobs.open_run(graph, folder, force=force)
+        (run_dir,) = resolve_here(runs, [str(run)], graph, schema_file)
+        model, details = jobs.open_run(graph, run_dir, force=force)
         if k != LIST_LENGTH and not model.kind.gives_lists:
-            err.print(f"Run {folder.name} is an embedding and gives no lists: -k is not used.")
+            err.print(f"Run {run_dir.name} is an embedding and gives no lists: -k is not used.")
         write = graph.preview if dry_run else graph.publish
         _print(write(model, options, details=details), as_json=as_json)
 
@@ -153,12 +153,12 @@ def diff(
     from kgplug import jobs
 
     runs = open_runs()
-    folders = [_run_or_published(runs, name) for name in (before, after)]
-    found = jobs.diff(folders, k=k)
+    run_dirs = [_run_or_published(runs, name) for name in (before, after)]
+    found = jobs.diff(run_dirs, k=k)
     if as_json:
         print_json(found.to_dict())
         return
-    out.print(f"{folders[0].name} → {folders[1].name}\n{found}")
+    out.print(f"{run_dirs[0].name} → {run_dirs[1].name}\n{found}")
 
 
 def _run_or_published(runs: Runs, name: str) -> Path:

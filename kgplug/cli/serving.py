@@ -137,15 +137,15 @@ def predict(
     elif not any(info.gives_links for info in store.list()):
         raise UsageError("No embedding is trained yet. `kgplug train TransE` makes one.")
     with open_graph() as graph:
-        folder = _embedding(store, run, graph, schema_file)
+        run_dir = _embedding(store, run, graph, schema_file)
         found = jobs.predict(
             graph,
-            folder,
+            run_dir,
             relation,
             head_label=head_type,
             tail_label=tail_type,
-            head=entity_key(folder, head, label=head_type),
-            tail=entity_key(folder, tail, label=tail_type),
+            head=entity_key(run_dir, head, label=head_type),
+            tail=entity_key(run_dir, tail, label=tail_type),
             k=k,
             announce=_announce,
         )

@@ -29,6 +29,7 @@ from kgplug.embeddings.health import model_findings
 from kgplug.embeddings.validation import validation_triples
 from kgplug.errors import DataError, RunError, TrainingError, UsageError, unknown_name
 from kgplug.plain_text import counted
+from kgplug.renamed import renamed
 from kgplug.training.config import DataSize
 
 if TYPE_CHECKING:
@@ -432,11 +433,12 @@ class EmbeddingModel:
         findings = list(dict.fromkeys([*self.health, *model_findings(self)]))
         return Publication(self.name, self.run, parts, None, details or {}, relations, findings=findings)
 
-    def save(self, folder: Path, *, memory: RowMemory | None = None, **facts: object) -> None:
+    @renamed(folder="run_dir")
+    def save(self, run_dir: Path, *, memory: RowMemory | None = None, **facts: object) -> None:
         """Write the model as an artefact folder.
 
         Args:
-            folder: The run's folder.
+            run_dir: The run's folder.
             memory: The triples of its split.
             facts: More facts to save, as values for JSON.
         """
@@ -444,7 +446,7 @@ class EmbeddingModel:
         if self._graph_triples is not None:
             arrays["graph.triples"] = self._graph_triples
         arrays |= {} if memory is None else memory.to_arrays()
-        write_artefact(Path(folder), arrays, {
+        write_artefact(Path(run_dir), arrays, {
             "kind": self.kind,
             "model": self.name,
             "run": self.run,
@@ -465,20 +467,21 @@ class EmbeddingModel:
         return EntityArrays()
 
     @classmethod
-    def load(cls, folder: Path) -> Self:
+    @renamed(folder="run_dir")
+    def load(cls, run_dir: Path) -> Self:
         """Read a model that `save` wrote.
 
         Raises:
             RunError: The folder is damaged or holds something else.
         """
-        return cls.restored(Path(folder), *read_artefact(Path(folder)))
+        return cls.restored(Path(run_dir), *read_artefact(Path(run_dir)))
 
     @classmethod
-    def restored(cls, folder: Path, arrays: dict[str, np.ndarray], content: dict) -> Self:
+    def restored(cls, run_dir: Path, arrays: dict[str, np.ndarray], content: dict) -> Self:
         """Return the model of an artefact; errors as in `load`."""
         if content.get("kind") != cls.kind or content.get("model") not in EMBEDDINGS:
             raise RunError(
-                f"{folder} holds {content.get('model')}, not an embedding; use kgplug.load() to open any run."
+                f"{run_dir} holds {content.get('model')}, not an embedding. Open any run with kgplug.load()."
             )
         model = cls.__new__(cls)
         EmbeddingModel.__init__(model, content["model"], **content["settings"])
@@ -499,6 +502,6 @@ class EmbeddingModel:
         try:
             model._module.load_state_dict(state)
         except RuntimeError as error:
-            raise RunError(f"{folder}: its arrays do not fit {model.name} ({error}). Train again.") from error
+            raise RunError(f"{run_dir}: its arrays do not fit {model.name} ({error}). Train again.") from error
         model._forget_cached()
         return model

@@ -28,6 +28,7 @@ from kgplug.recommenders.health import model_findings
 from kgplug.recommenders.lists import SCORE_BLOCK_CELLS, ListMaker
 from kgplug.recommenders.new_users import FoldIn
 from kgplug.recommenders.training_data import TrainingData
+from kgplug.renamed import renamed
 from kgplug.training.config import DataSize, ModelConfig, make_config, signature
 
 _log = logging.getLogger(__name__)
@@ -300,11 +301,12 @@ class Recommender(ListMaker):
             nodes.append(NodeVectors(self.item_label, self.item_keys, items))
         return nodes
 
-    def save(self, folder: Path, *, memory: RowMemory | None = None, **facts: object) -> None:
+    @renamed(folder="run_dir")
+    def save(self, run_dir: Path, *, memory: RowMemory | None = None, **facts: object) -> None:
         """Write the model as an artefact folder.
 
         Args:
-            folder: The run's folder.
+            run_dir: The run's folder.
             memory: The rows of its split.
             facts: More facts to save, as values for JSON.
         """
@@ -315,7 +317,7 @@ class Recommender(ListMaker):
         if self.own_items is not None:
             arrays[OWN_ITEMS] = self.own_items
         arrays |= {} if memory is None else memory.to_arrays()
-        write_artefact(Path(folder), arrays, {
+        write_artefact(Path(run_dir), arrays, {
             "kind": self.kind,
             "model": self.name,
             "run": self.run,
@@ -332,11 +334,12 @@ class Recommender(ListMaker):
         })  # fmt: skip
 
     @classmethod
-    def load(cls, folder: Path, *, device: str | None = None) -> Self:
+    @renamed(folder="run_dir")
+    def load(cls, run_dir: Path, *, device: str | None = None) -> Self:
         """Read a model that `save` wrote.
 
         Args:
-            folder: The run's folder.
+            run_dir: The run's folder.
             device: Device to score on. Default: the device it was trained on, or "auto" if this machine lacks it.
 
         Raises:
@@ -347,13 +350,15 @@ class Recommender(ListMaker):
             from kgplug.training.device import choose_device  # torch
 
             choose_device(device)  # refused here, as the run is not at fault
-        return cls.restored(Path(folder), *read_artefact(Path(folder)), device=device)
+        return cls.restored(Path(run_dir), *read_artefact(Path(run_dir)), device=device)
 
     @classmethod
-    def restored(cls, folder: Path, arrays: dict[str, np.ndarray], content: dict, *, device: str | None = None) -> Self:
+    def restored(
+        cls, run_dir: Path, arrays: dict[str, np.ndarray], content: dict, *, device: str | None = None
+    ) -> Self:
         """Return the model of an artefact that was read; arguments and errors as in `load`."""
         if content.get("model") != cls.name:
-            raise RunError(f"{folder} holds {content.get('model')}, not {cls.name}; use kgplug.load() to open any run.")
+            raise RunError(f"{run_dir} holds {content.get('model')}, not {cls.name}. Open any run with kgplug.load().")
         try:
             settings = cls.config_class.of_saved(dict(content["settings"]))
             if "device" in settings:
@@ -364,7 +369,7 @@ class Recommender(ListMaker):
             model._take(arrays, content)
         except (UsageError, KeyError, ValueError, TypeError) as error:
             raise RunError(
-                f"{folder} was written by another version of {cls.name} ({error!r}). Train again."
+                f"{run_dir} was written by another version of {cls.name} ({error!r}). Train again."
             ) from error
         return model
 

@@ -175,8 +175,8 @@ class ListMaker(ABC):
             if user_indices is None:
                 self._check_trained()
                 raise UsageError(
-                    f"users: expected indices from 0 to {len(self.user_keys) - 1}, found neither these nor users=[keys]."
-                    " model.user_index(key) returns the index of a key."
+                    f"users: expected indices from 0 to {len(self.user_keys) - 1}, found neither indices nor keys. "
+                    "model.user_index(key) returns the index of a key; users=[keys] takes keys."
                 )
             return self._recommend(user_indices, k, only=only, exclude=exclude, **options)
         if user_indices is not None:

@@ -86,45 +86,45 @@ class Runs:
         """Return whether a text is the id of one of the runs."""
         return bool(_ID.fullmatch(text)) and os.path.isdir(self.folder / text)  # noqa: PTH112 (Path.is_dir raises if too long)
 
-    def info(self, folder: Path) -> RunInfo:
+    def info(self, run_dir: Path) -> RunInfo:
         """Return the facts of a run. Reads its JSON and checks file sizes; `load` checks the hashes."""
-        folder = Path(folder)
-        files = _files(folder)
-        if folder in self._known and self._known[folder][0] == files:  # unchanged since it was read
-            return self._known[folder][1]
-        info = self._read_info(folder)
-        self._known[folder] = files, info
+        run_dir = Path(run_dir)
+        files = _files(run_dir)
+        if run_dir in self._known and self._known[run_dir][0] == files:  # unchanged since it was read
+            return self._known[run_dir][1]
+        info = self._read_info(run_dir)
+        self._known[run_dir] = files, info
         return info
 
-    def _read_info(self, folder: Path) -> RunInfo:
+    def _read_info(self, run_dir: Path) -> RunInfo:
         try:
-            content = peek_content(folder)
+            content = peek_content(run_dir)
             history = content.get("history") or {}
             return RunInfo(
-                folder.name,
+                run_dir.name,
                 str(content["model"]),
                 Kind(content["kind"]),
-                str(content.get("created") or _created(folder)),
+                str(content.get("created") or _created(run_dir)),
                 dict(content.get("metrics") or {}),
                 content.get("seconds", round(sum(history["seconds"]), 1) if history.get("seconds") else None),
-                folder,
+                run_dir,
                 graph=GraphIdentity.of_run(content),
-                evaluation=_evaluation(folder),
+                evaluation=_evaluation(run_dir),
                 origin=str(content.get("origin") or ""),
-                health=list(dict.fromkeys([*(content.get("health") or []), *_found_at_evaluation(folder)])),
+                health=list(dict.fromkeys([*(content.get("health") or []), *_found_at_evaluation(run_dir)])),
             )
         except RunError as error:
-            return RunInfo(folder.name, "", None, _created(folder), path=folder, damage=str(error))
+            return RunInfo(run_dir.name, "", None, _created(run_dir), path=run_dir, damage=str(error))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            damage = f"{folder}: its content is not a valid run ({error!r}). Train again."
-            return RunInfo(folder.name, "", None, _created(folder), path=folder, damage=damage)
+            damage = f"{run_dir}: its content is not a valid run ({error!r}). Train again."
+            return RunInfo(run_dir.name, "", None, _created(run_dir), path=run_dir, damage=damage)
 
     def list(self) -> list[RunInfo]:
         """Return all runs, oldest first, including damaged ones."""
         if not self.folder.is_dir():
             return []
-        folders = [path for path in self.folder.iterdir() if path.is_dir() and not path.name.startswith(".")]
-        return sorted((self.info(path) for path in folders), key=lambda info: (info.created, info.id))
+        run_dirs = [path for path in self.folder.iterdir() if path.is_dir() and not path.name.startswith(".")]
+        return sorted((self.info(path) for path in run_dirs), key=lambda info: (info.created, info.id))
 
     def of(self, graph: GraphIdentity | None) -> tuple[list[RunInfo], int]:
         """Return the undamaged runs of a graph, oldest first, and the number of runs of other graphs.
@@ -190,25 +190,25 @@ class Runs:
         )
 
 
-def _files(folder: Path) -> frozenset[tuple[str, int, int]]:
+def _files(run_dir: Path) -> frozenset[tuple[str, int, int]]:
     """Return name, size and modification time of a run's files."""
     try:
-        found = [(file.name, file.stat()) for file in os.scandir(folder)]
+        found = [(file.name, file.stat()) for file in os.scandir(run_dir)]
     except OSError:
         found = []
     return frozenset((name, stat.st_size, stat.st_mtime_ns) for name, stat in found)
 
 
-def _evaluation(folder: Path) -> dict[str, float]:
+def _evaluation(run_dir: Path) -> dict[str, float]:
     """Return the metrics saved by `kgplug evaluate`, {} if missing or damaged."""
     try:
-        return dict(json.loads((folder / EVALUATION).read_text(encoding="utf-8")))
+        return dict(json.loads((run_dir / EVALUATION).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError, RecursionError):
         return {}
 
 
-def _found_at_evaluation(folder: Path) -> list[str]:
-    path = folder / HEALTH
+def _found_at_evaluation(run_dir: Path) -> list[str]:
+    path = run_dir / HEALTH
     return [str(sentence) for sentence in json.loads(path.read_text(encoding="utf-8"))] if path.exists() else []
 
 
@@ -217,12 +217,12 @@ def _some(ids: list[str], shown: int = 5) -> str:
     return ", ".join(ids[:shown]) + more
 
 
-def _created(folder: Path) -> str:
+def _created(run_dir: Path) -> str:
     """Return a run's time from its id, or the modification time of its folder; ISO 8601 in UTC."""
-    stamp = re.search(r"-(\d{8}-\d{6})-", folder.name)
+    stamp = re.search(r"-(\d{8}-\d{6})-", run_dir.name)
     if stamp:
         try:
             return datetime.strptime(stamp[1], "%Y%m%d-%H%M%S").replace(tzinfo=UTC).isoformat(timespec="seconds")
         except ValueError:
             pass
-    return datetime.fromtimestamp(folder.stat().st_mtime, UTC).isoformat(timespec="seconds")
+    return datetime.fromtimestamp(run_dir.stat().st_mtime, UTC).isoformat(timespec="seconds")
