@@ -17,7 +17,7 @@ pytestmark = pytest.mark.training
 OPTIONS = {"patience": 2, "seed": 5, "description": "small", "progress": False}
 
 
-def test_the_loss_falls_and_one_figure_an_epoch_is_kept() -> None:
+def test_the_loss_falls_and_one_metric_per_epoch_is_kept() -> None:
     history = train(SmallTask(), epochs=6, **OPTIONS)
     assert len(history.losses) == len(history.seconds) == 6 and history.validation == []
     assert history.losses[-1] < history.losses[0] and history.best_epoch == 5
