@@ -25,6 +25,7 @@ RUNS = sorted((Path(__file__).parents[1] / "data" / "runs-0.1.0").iterdir())
 @pytest.mark.parametrize("folder", RUNS, ids=lambda folder: folder.name)
 def test_a_run_of_an_earlier_version_scores_as_it_did(folder: Path) -> None:
     model = kgplug.load(folder)
+    assert isinstance(model, Recommender)
     users, items = np.indices((4, 5)).reshape(2, -1)
     expected = json.loads((folder / "expected.json").read_text(encoding="utf-8"))
     np.testing.assert_allclose(model.score(users, items), expected, atol=1e-6)

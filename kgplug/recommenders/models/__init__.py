@@ -1,1 +1,1 @@
-"""One file for each recommender; the private parts of a model stand next to it, with an underscore."""
+"""One file per recommender. Files with an underscore are parts of one model."""

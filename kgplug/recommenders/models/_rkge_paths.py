@@ -90,7 +90,7 @@ class PathSampler:
         place = np.minimum(np.searchsorted(self._codes, codes), max(len(self._codes) - 1, 0))
         found = self._codes[place] == codes if len(self._codes) else np.zeros(len(codes), dtype=bool)
         row, shared, place = row[found], shared[found], place[found]
-        own = self._contains(users * np.int64(self.n_entities) + targets)[row]  # j = i is no simple path
+        own = self._contains(users * np.int64(self.n_entities) + targets)[row]  # j = i is not a simple path
         counts = self._first[place + 1] - self._first[place] - own
         ends = np.cumsum(counts)
         upto = np.concatenate([[0], ends])[np.searchsorted(row, np.arange(len(users) + 1))]

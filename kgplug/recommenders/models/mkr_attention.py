@@ -20,7 +20,7 @@ from kgplug.recommenders.models._mkr_network import MKRNetwork
 from kgplug.recommenders.models.mkr import MKR, MKRConfig, MKRTask
 from kgplug.recommenders.parts.compiled_steps import pair_dots
 from kgplug.recommenders.parts.entity_graph import EntityGraph
-from kgplug.recommenders.parts.layers import average_cold, distinct, squared_norm
+from kgplug.recommenders.parts.layers import CrossCompress, average_cold, distinct, squared_norm
 from kgplug.recommenders.parts.weighted_sum import weighted_sum
 from kgplug.recommenders.training_data import TrainingData
 from kgplug.training.adam import Adam, Optimizer
@@ -43,7 +43,7 @@ class MKRAttentionConfig(MKRConfig):
 
     old_names: ClassVar[Mapping[str, str]] = {"propagations": "n_layers"}
     removed: ClassVar[frozenset[str]] = MKRConfig.removed | {"head"}
-    head: ClassVar[Literal["dot"]] = "dot"  # no setting: there is no other
+    head: ClassVar[Literal["dot"]] = "dot"  # not a setting: the only score function
 
     batch_size: int = Field(65536, ge=1, description="number of rows per recommendation step, negatives included")
     epochs: int = Field(600, ge=1, description="maximum number of epochs; each hides some likes and predicts them")
@@ -121,7 +121,8 @@ class AttentionNetwork(MKRNetwork):
         self.scale = nn.Parameter(torch.ones(1))
 
     def crossing(self, shape: MKRAttentionConfig, generator: torch.Generator) -> nn.Module:  # type: ignore[override]
-        return GatedCross(shape.embedding_dim) if shape.gates else super().crossing(shape, generator)
+        dim = shape.embedding_dim
+        return GatedCross(dim) if shape.gates else CrossCompress(dim, shape.offset, generator)
 
     def recommendation_parameters(self) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
         tables = [self.users, self.items, self.entities]

@@ -33,7 +33,7 @@ class MKRRatedConfig(MKRConfig):
     """
 
     removed: ClassVar[frozenset[str]] = MKRConfig.removed | {"exclude_low_rated"}
-    exclude_low_rated: ClassVar[bool] = True  # no setting: negatives are not drawn
+    exclude_low_rated: ClassVar[bool] = True  # not a setting: negatives are not drawn
     rating_middle: float | None = Field(None, description="neutral rating; None: half a point below like_threshold")
 
     @classmethod
@@ -147,7 +147,7 @@ class RatedTask(MKRTask):
 
 
 class MKRRated(MKR):
-    """MKR for ratings: explicit negatives, and users described by what they rated (after Cao et al. 2021).
+    """MKR for ratings: explicit negatives, and users described by their ratings (after Cao et al. 2021).
 
     Rows below like_threshold are the negatives, and none are drawn. So the score is the probability that a user who
     rates an item likes it. A user's input is u + Σ ω v / Σ |ω| over the rated items, ω = rating − middle, so disliked

@@ -306,7 +306,7 @@ class RippleNet(TrainedRecommender):
     def _network(
         self, item_entities: np.ndarray, n_entities: int, triples: np.ndarray, memories: np.ndarray, seed: int
     ) -> RippleNetwork:
-        if len(triples) == 0:  # there are no memories; this one triple is never used
+        if len(triples) == 0:  # no memories; this one triple is never used
             triples = np.zeros((1, 3), dtype=np.int64)
         return RippleNetwork(
             self.config,

@@ -1,4 +1,4 @@
-"""UserKNN: what people of one's taste like, through the `implicit` library."""
+"""UserKNN: items that similar users like, by the `implicit` library."""
 
 from __future__ import annotations
 
