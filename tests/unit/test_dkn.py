@@ -187,7 +187,7 @@ def test_words_alone_tell_the_director_too() -> None:
 def test_missing_titles_are_one_sentence(texts: dict | None) -> None:
     interactions, knowledge = tiny()
     likes = interactions if texts is None else interactions.with_texts(texts)
-    with pytest.raises(DataError, match=r"none of the 5 items has one; give them with interactions\.with_texts"):
+    with pytest.raises(DataError, match=r"none of the 5 items has one.* use interactions\.with_texts"):
         DKN(**SMALL).fit(likes, knowledge)
 
 

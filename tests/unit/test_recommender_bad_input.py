@@ -45,7 +45,7 @@ REFUSED: dict[str, dict[str, str]] = {
     "a threshold above every rating": dict.fromkeys(
         NAMES, r"none of the \d+ training rows is a like \(a rating of at least 6\)\. Lower like_threshold"
     ),
-    "no titles": {"DKN": r"none of the 8 items has one; give them with .*, or name the property .* under \[item\]"},
+    "no titles": {"DKN": r"none of the 8 items has one. Set title under \[item\] .*, or use .*with_texts"},
 }
 
 

@@ -102,8 +102,8 @@ class DKN(TrainedRecommender):
         config, texts = self.config, data.interactions.item_texts
         if texts is None or not any(texts):
             raise DataError(
-                f"DKN reads titles, and none of {data.interactions.n_items:,} items has one. Set title under [item] "
-                "in kgplug.toml to the items' title property, or use interactions.with_texts({item key: title})."
+                f"DKN reads titles, and none of the {data.interactions.n_items:,} items has one. Set title under "
+                "[item] in kgplug.toml to the items' title property, or use interactions.with_texts({item key: title})."
             )
         settings = dict(config.embedding_settings) or None
         found = item_entities(config.embedding, data, settings=settings, progress=False)
