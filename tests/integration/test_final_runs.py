@@ -84,7 +84,7 @@ def test_an_origin_that_exists_is_not_trained_again_nor_is_a_final_run(data: job
 def test_a_final_run_needs_a_split_and_begins_from_nothing(data: jobs.GraphData, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="this split has none"):
         jobs.train("MF", data, Runs(tmp_path), split=jobs.Split((1.0, 0.0, 0.0)), final=True)
-    with pytest.raises(UsageError, match=r"omit --from, or omit --final"):
+    with pytest.raises(UsageError, match=r"Omit --from or --final"):
         jobs.train("TransE", data, Runs(tmp_path), start=tmp_path, final=True)
 
 

@@ -152,7 +152,7 @@ def test_predictions_by_others_stay_and_too_many_are_refused(graph: Graph, monke
     graph.write_predictions(found)
     assert len(predicted(graph)) == 3 + 2
     monkeypatch.setattr(predictions, "MOST_EDGES", 2)
-    with pytest.raises(UsageError, match="at most 2"):
+    with pytest.raises(UsageError, match="maximum to write at once is 2"):
         graph.write_predictions(found)
 
 

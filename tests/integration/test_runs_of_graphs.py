@@ -68,7 +68,7 @@ def test_a_run_of_another_store_is_refused_and_both_graphs_are_named(graph: Grap
         lambda: jobs.preview(graph, recommender),
         lambda: jobs.predict(graph, embedding, "ACTED_IN"),
     ):
-        with pytest.raises(RunError, match=r"trained on another graph, .*elsewhere:7687 \(store F00DF00D\)") as error:
+        with pytest.raises(RunError, match=r"trained on another graph: .*elsewhere:7687 \(store F00DF00D\)") as error:
             work()
         assert str(here) in str(error.value)
     assert graph.connection.rows("MATCH (n:KgplugModel) RETURN n") == []

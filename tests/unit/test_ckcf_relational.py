@@ -117,7 +117,7 @@ def test_films_of_a_liked_director_are_found_through_the_graph() -> None:
 @pytest.mark.parametrize("embedding", ["DistMult", "TransR", "TransD"])  # the two translate in spaces of their own
 def test_an_embedding_that_does_not_translate_is_refused_unless_translation_is_off(embedding: str) -> None:
     interactions, knowledge = tiny()
-    with pytest.raises(UsageError, match=rf"such as TransE or TransH; those of {embedding} are not"):
+    with pytest.raises(UsageError, match=rf"such as TransE or TransH; found {embedding}"):
         CKCFRelational(embedding=embedding, **SMALL).fit(interactions, knowledge, progress=False)
     model = CKCFRelational(embedding=embedding, translate=False, **SMALL).fit(interactions, knowledge, progress=False)
     assert np.isfinite(model.score(np.arange(4), np.arange(4))).all()

@@ -196,7 +196,7 @@ def test_cypher_lists_the_shipped_queries_with_their_purpose(tmp_path: Path) -> 
     ("advice", "said"),
     [
         (None, "Interrupted."),
-        ("The same command, given again, goes on.", "Interrupted. The same command, given again, goes on."),
+        ("Run the same command again.", "Interrupted. Run the same command again."),
     ],
 )
 def test_ctrl_c_says_that_the_command_can_be_resumed_only_if_it_can(advice: str | None, said: str) -> None:
