@@ -63,7 +63,7 @@ class ALS(FactorRecommender):
                 update={"l2": min(self.config.l2, bearable_l2(likes, self.config.confidence))}
             )
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # that BLAS should use fewer threads
+            warnings.simplefilter("ignore")  # about the number of BLAS threads
             model = AlternatingLeastSquares(
                 factors=self.config.embedding_dim, regularization=self.config.l2, alpha=self.config.confidence,
                 iterations=self.config.epochs, random_state=data.seed, num_threads=processors(),

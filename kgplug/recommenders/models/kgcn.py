@@ -63,9 +63,7 @@ class KGCNConfig(LayeredConfig):
     batch_size: int = Field(4096, ge=1, description="number of rows per step, negatives included")
     learning_rate: float = Field(1e-2, gt=0, description="learning rate of Adam; 2e-3 on sparse and small data")
     l2: float = Field(1e-3, ge=0, description="weight of the squared norms of the batch's vectors")
-    vector_l2: float = Field(
-        2e-2, ge=0, description="weight of the squared norms of the two vectors in the dot product"
-    )
+    vector_l2: float = Field(2e-2, ge=0, description="weight of the squared norms of both vectors in the product")
     neighbours: int = Field(8, ge=1, description="number of sampled neighbours per entity (K)")
     n_layers: int = Field(1, ge=1, description="number of propagation steps (H): depth of the receptive field")
     aggregator: Literal["sum", "concat", "neighbor"] = Field(

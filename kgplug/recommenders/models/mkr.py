@@ -58,18 +58,10 @@ class MKRConfig(LayeredConfig):
     learning_rate: float = Field(5e-3, gt=0, description="learning rate of the recommendation task")
     kge_learning_rate: float = Field(3e-3, gt=0, description="learning rate of the KG task")
     l2: float = Field(1e-4, ge=0, description="weight of the squared norms of the batch's vectors (λ2)")
-    vector_l2: float = Field(
-        1e-2, ge=0, description="weight of ‖u_L‖² + ‖v_L‖², the towers' outputs; 0.05 on sparse data"
-    )
-    low_layers: int = Field(
-        1, ge=1, description="number of cross & compress units, user layers and relation layers (L)"
-    )
-    high_layers: int = Field(
-        1, ge=1, description="number of layers of the KG task's prediction and of the MLP head (H)"
-    )
-    kge_interval: int = Field(
-        3, ge=1, description="number of recommendation steps per KG step (t, Algorithm 1); see kge_turns"
-    )
+    vector_l2: float = Field(1e-2, ge=0, description="weight of ‖u_L‖² + ‖v_L‖²; 0.05 on sparse data")
+    low_layers: int = Field(1, ge=1, description="number of cross & compress units and of user and relation layers (L)")
+    high_layers: int = Field(1, ge=1, description="number of layers of KG prediction and MLP head (H)")
+    kge_interval: int = Field(3, ge=1, description="number of recommendation steps per KG step (t); see kge_turns")
     kge_turns: Literal["steps", "epochs"] = Field(
         "steps",
         description="unit of kge_interval: a KG step every t steps (the paper), or a pass every t epochs (its code)",
@@ -78,9 +70,7 @@ class MKRConfig(LayeredConfig):
         "relation", description="input of the KG task's L layers: relations (the paper) or tails (its code)"
     )
     kge_weight: float = Field(1.0, ge=0, description="weight of the KG task (λ1); 0: no KG task")
-    head: Literal["dot", "mlp"] = Field(
-        "dot", description="score function of user and item vectors: dot product or MLP"
-    )
+    head: Literal["dot", "mlp"] = Field("dot", description="score function: dot product or MLP")
     bias: bool = Field(True, description="whether to add user, item and global biases (not in the paper)")
     activation: Literal["tanh", "leaky_relu", "relu"] = Field(
         "tanh", description="activation of dense layers; ReLU gives user vectors one sign, which slows learning"
@@ -88,7 +78,7 @@ class MKRConfig(LayeredConfig):
     offset: float = Field(
         1.0,
         ge=0,
-        description="number added to the inputs of a cross & compress unit, then subtracted; 0: the paper",
+        description="number added to the inputs of a cross & compress unit and subtracted again; 0: the paper",
     )
     init_scale: float = Field(0.03, gt=0, description="standard deviation of the initial vectors")
     own_weight: float = Field(
@@ -96,9 +86,7 @@ class MKRConfig(LayeredConfig):
         ge=0,
         description="weight of the log loss without the side term; the towers also learn what that explains",
     )
-    orient_items: bool = Field(
-        True, description="whether to reverse triples whose only item is the tail, so that the item is the head"
-    )
+    orient_items: bool = Field(True, description="whether to reverse triples whose only item is the tail")
 
     @classmethod
     def of_saved(cls, settings: dict[str, Any]) -> dict[str, Any]:

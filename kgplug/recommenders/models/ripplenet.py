@@ -39,9 +39,9 @@ class RippleNetConfig(LayeredConfig):
     memory_size 32; its L2 is a sum over the batch, ours a mean over pairs):
 
     | set           | embedding_dim | n_layers | kge_weight | l2   | learning_rate |
-    |---------------|---------------|--------|------------|------|---------------|
-    | MovieLens-1M  | 16            | 2      | 0.01       | 1e-7 | 2e-2          |
-    | Book-Crossing | 4             | 2      | 0.01       | 1e-5 | 1e-3          |
+    |---------------|---------------|----------|------------|------|---------------|
+    | MovieLens-1M  | 16            | 2        | 0.01       | 1e-7 | 2e-2          |
+    | Book-Crossing | 4             | 2        | 0.01       | 1e-5 | 1e-3          |
     """
 
     tuning: ClassVar[Space] = {
@@ -61,13 +61,9 @@ class RippleNetConfig(LayeredConfig):
     update: Literal["replace", "plus", "replace_transform", "plus_transform"] = Field(
         "plus_transform", description="update of an item's vector after each step"
     )
-    all_hops: bool = Field(
-        True, description="whether the user is the sum of all steps' answers, not the last one alone"
-    )
+    all_hops: bool = Field(True, description="whether the user is the sum of all steps, not the last one")
     inverse: bool = Field(False, description="whether likes also propagate from tail to head (not in the paper)")
-    hide_target: bool = Field(
-        True, description="whether an item's score ignores memories that contain it (not in the paper)"
-    )
+    hide_target: bool = Field(True, description="whether scores ignore memories with the item (not in the paper)")
     bias: bool = Field(True, description="whether to add user, item and global biases (not in the paper)")
 
     @classmethod
