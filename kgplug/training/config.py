@@ -143,6 +143,8 @@ def make_config(model: str, config_class: type[ModelConfig], settings: dict) -> 
         UsageError: A name is unknown (the message suggests the nearest), or a value is out of range.
     """
     for name in settings:
+        if name in config_class.old_names:
+            raise UsageError(f'{model}: the setting "{name}" is now called "{config_class.old_names[name]}".')
         if name not in config_class.model_fields:
             raise unknown_name(f"setting of {model}", name, config_class.model_fields)
         settings = {**settings, name: _plain(settings[name])}

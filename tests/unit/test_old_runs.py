@@ -13,6 +13,7 @@ import pytest
 
 import kgplug
 from kgplug.data.artefact import read_artefact
+from kgplug.errors import UsageError
 from kgplug.recommenders.base import Recommender
 from tests.unit.contract import SETTINGS
 from tests.unit.planted import tiny
@@ -70,3 +71,8 @@ def test_a_run_with_old_setting_names_scores_as_it_did(name: str, tmp_path: Path
     assert again.config == model.config
     users, items = np.indices((4, 5)).reshape(2, -1)
     np.testing.assert_array_equal(again.score(users, items), model.score(users, items))
+
+
+def test_an_old_setting_name_is_refused_with_the_new_one() -> None:
+    with pytest.raises(UsageError, match=r'MKR-attention: the setting "propagations" is now called "n_layers"\.'):
+        kgplug.create("MKR-attention", propagations=2)
