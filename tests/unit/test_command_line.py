@@ -144,7 +144,7 @@ def test_a_run_that_does_not_exist_is_refused(tmp_path: Path) -> None:
         (("compare", "TransE", "MKR"), "no metric in common"),
         (("train", "Popularity", "-s", "epochs=3"), 'setting of Popularity "epochs". There are none.'),
         (("plot", "TransE", "--to", "x.png"), "none in"),
-        (("plot", "TransE", "--to", "absent/x.png"), "no folder absent"),
+        (("plot", "TransE", "--to", "absent/x.png"), "folder absent does not exist"),
     ],
 )
 def test_invalid_choices_are_refused_before_the_database_is_asked(
