@@ -25,8 +25,8 @@ class TrainingData:
         progress: Show a bar; None shows it on a terminal.
         checkpoint: File to write from time to time and to continue from, or None.
         on_epoch: Called as on_epoch(epoch, metric) after each validated epoch; see `kgplug.training.loop.train`.
-        embeddings: those that were trained for this model so far, by all that they depend on, so that a second pass
-            over the data needs no second training.
+        embeddings: Fingerprint of an embedding's inputs → the embedding, so that a second pass over the data need not
+            train it again.
     """
 
     interactions: Interactions
@@ -36,7 +36,7 @@ class TrainingData:
     progress: bool | None = None
     checkpoint: Path | None = None
     on_epoch: Callable[[int, float], None] | None = None
-    embeddings: dict[str, Any] = field(default_factory=dict)
+    embeddings: dict[str, Any] = field(default_factory=dict[str, Any])
 
     @property
     def graph(self) -> KnowledgeGraph:
