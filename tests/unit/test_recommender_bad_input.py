@@ -26,7 +26,7 @@ PRETRAINED = {"LibFM", "Wide&Deep", "DKN", "CKCF", "CKCF-relational", "SemanticC
 NOTHING_SHARED = r"no two items share an attribute in the knowledge graph.* Add relationships"
 NO_ENTITY = r"[Nn]one of the 8 items.* is an entity of the knowledge graph\. Items and entities must have the same keys"
 NO_TRIPLE = r"needs at least one triple, between two entities; found 0 triples and 8 entities\. Add relationships"
-NO_DISLIKE = r"learns from ratings below like_threshold, and found none"
+NO_DISLIKE = r"needs ratings below like_threshold, and there are none"
 EMPTY_GRAPH = {**dict.fromkeys(PRETRAINED, NO_TRIPLE), "PER": NOTHING_SHARED}
 REFUSED: dict[str, dict[str, str]] = {
     "no triple and no relation": EMPTY_GRAPH,

@@ -28,6 +28,7 @@ from kgplug.recommenders.click_through.pairs import ClickThroughData
 from kgplug.recommenders.models.item_knn import ItemKNN
 from kgplug.recommenders.models.mf import MF
 from kgplug.recommenders.models.popularity import Popularity
+from kgplug.recommenders.training_data import TrainingData
 from tests.unit.contract import NAMES, SETTINGS
 
 pytestmark = pytest.mark.training
@@ -232,7 +233,7 @@ class Selfish(Recommender):
     name = "Selfish"
     config_class = Popularity.config_class
 
-    def _fit(self, interactions, knowledge, valid, seed, options) -> None: ...
+    def _fit(self, data: TrainingData) -> None: ...
     def _arrays(self) -> dict:
         return {}
 
