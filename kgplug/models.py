@@ -38,17 +38,17 @@ _registered: dict[str, type] = {}
 
 
 class Model(Protocol):
-    """What every model has, of kgplug or of another package; `Recommender` gives most of it.
+    """What every model has, from kgplug or from another package; `Recommender` supplies most of it.
 
     Attributes:
-        name: under which `create` finds it.
-        kind: what it gives: lists, or vectors of entities.
+        name: name by which `create` finds it.
+        kind: what it makes: lists, or vectors of entities.
         inputs: what it learns from. `kgplug models` prints it, and `kgplug train` reads no more than that.
         config: its settings.
         history: `History.to_dict()` of the training, {} for models that have none.
         health: what is wrong with the trained model, one sentence each.
         run: id of the training.
-        graph_schema: of the graph that it was trained on, None where there was none.
+        graph_schema: schema of the graph that it was trained on, None if it was not trained on a graph.
     """
 
     name: str
@@ -88,7 +88,7 @@ def create(name: str, /, **settings: Any) -> AnyModel:
 
     Args:
         name: as in `available()`; case is ignored.
-        settings: those of the model.
+        settings: settings of the model.
 
     Raises:
         UsageError: no model has this name (the message names the nearest), or a setting is unknown or out of its range.
@@ -102,10 +102,10 @@ def create(name: str, /, **settings: Any) -> AnyModel:
 
 @renamed(folder="run_dir")
 def load(run_dir: Path | str) -> AnyModel:
-    """Return the trained model of a run folder, whichever it is. Pickles are never read.
+    """Return the trained model of a run folder. The folder says which model it is. Pickles are never read.
 
     Raises:
-        RunError: this is no run folder, or it is damaged, or its model is not installed.
+        RunError: this is not a run folder, it is damaged, or its model is not installed.
     """
     run_dir = Path(run_dir)
     if os.path.isfile(run_dir):  # noqa: PTH113 (Path.is_file raises for a name that is too long)
@@ -164,7 +164,7 @@ def register(name: str, model: type) -> None:
 
 
 def available() -> list[ModelInfo]:
-    """Return every model that `create` makes: recommenders, then what was added, then embeddings."""
+    """Return every model that `create` makes: recommenders, then models of other packages, then embeddings."""
     added = [_added(name, model, _first_line(model)) for name, model in sorted(_registered.items())]
     added += [_of_point(name, point) for name, point in sorted(_entry_points().items()) if name not in _registered]
     embeddings = [
@@ -182,7 +182,7 @@ def class_of(name: str) -> Any:
     """Return the class of a model, which has everything that `Model` declares.
 
     Raises:
-        UsageError: no model has this name, or what was added under it is not a model.
+        UsageError: no model has this name, or the object added under it is not a model.
     """
     return _checked(name, _maker(name))
 

@@ -33,7 +33,7 @@ def graph_at_hand(runs: Runs, *, ask: bool = False) -> GraphIdentity | None:
     It is the graph on which the newest run at this address was trained. For commands that need no server.
 
     Args:
-        runs: of this machine.
+        runs: the runs on this machine.
         ask: ask the server if it is running; nothing is started.
     """
     schema = _schema(None)
@@ -54,7 +54,7 @@ def resolve_here(
     """Return the folders of runs; a model's name means its newest run of this graph.
 
     Args:
-        runs: of this machine.
+        runs: the runs on this machine.
         names: ids, beginnings of ids, models or folders.
         graph: None for the graph that the environment names, without asking its server.
         schema_file: as named on the command line.

@@ -59,11 +59,11 @@ class GraphIdentity:
             return cls()
 
     def same_store(self, other: Self) -> bool:
-        """Return whether both are in one database; also True if one of the stores is unknown."""
+        """Return whether both graphs are in the same database. True if either store is unknown."""
         return not (self.store and other.store) or self.store == other.store
 
     def same_graph(self, other: Self) -> bool:
-        """Return whether both are in one database with the same users, items and feedback, as far as known."""
+        """Return whether the database, users, items and feedback are the same. What is unknown counts as equal."""
         known = ((getattr(self, name), getattr(other, name)) for name in ("user", "item", "feedback"))
         if not all(not (mine and theirs) or mine == theirs for mine, theirs in known):
             return False

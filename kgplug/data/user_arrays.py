@@ -29,7 +29,7 @@ class UserArrays:
         """Return the arrays with a user's rows zero and without the user's part of lists and matrices.
 
         Args:
-            arrays: of the model, by name.
+            arrays: arrays of the model, by name.
             user: index of the user. It stays, so that the indices of all others stay.
         """
         kept = dict(arrays)
@@ -59,7 +59,7 @@ class EntityArrays:
         """Return the arrays with an entity's vectors zero, and with its triples replaced by loops on itself.
 
         Args:
-            arrays: of the run, by name.
+            arrays: arrays of the run, by name.
             entity: index of the entity. It stays, so that the indices of all others stay.
             n_entities: number of entities.
         """

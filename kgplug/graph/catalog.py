@@ -113,8 +113,8 @@ class RunRecord:
 
     Attributes:
         id, model: as in the publication.
-        number: of the run among those of its model; None before it is in the graph.
-        edition: of its lists, as on their edges; None until they are complete for the first time.
+        number: number of the run among its model's runs; None before it is in the graph.
+        edition: edition of its lists, as on their edges; None until they are complete for the first time.
         staged: edition of lists that are being written and do not serve yet; None if there are none.
         status: "building", "serving", "previous" or "dropping".
         labels, properties, indexes, dimensions: one entry per label with vectors; "" for a label without index.
@@ -262,8 +262,8 @@ def begin(connection: Connection, record: RunRecord, token: str, *, stage: bool)
 
     Args:
         connection: to the database.
-        record: of the run.
-        token: of the lease on its model.
+        record: record of the run.
+        token: token of the lease on its model.
         stage: give it a new edition for its lists, unless it has begun one already.
 
     Returns:

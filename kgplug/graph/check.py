@@ -52,7 +52,7 @@ class CheckReport:
     """The result of `check`.
 
     Attributes:
-        uri: of the server.
+        uri: URI of the server.
         findings: in the order of the checks.
     """
 

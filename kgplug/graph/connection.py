@@ -53,7 +53,7 @@ class Connection:
     Every method raises a one-sentence GraphError if the server refuses a request or the network fails.
 
     Attributes:
-        uri: of the server.
+        uri: URI of the server.
         database: name of the database.
         store: id of the database's store; it does not change with the address or when a dump is loaded.
         import_dir: folder that LOAD CSV's file:/// points to; None if this process cannot reach it.
@@ -87,8 +87,8 @@ class Connection:
 
         Args:
             uri: bolt://host:port, neo4j://host:port, with +s or +ssc for TLS.
-            username: of an account on that server.
-            password: of that account.
+            username: name of an account on that server.
+            password: password of that account.
             database: name of the database. Default: the account's home database.
             import_dir: folder that LOAD CSV's file:/// points to, if this process can reach it.
             ca_file: PEM file with the authorities to trust for bolt+s:// and neo4j+s://, instead of the system's.
@@ -143,7 +143,7 @@ class Connection:
 
         Args:
             query: must be safe to run twice: it is sent again if the answer to a COMMIT was lost.
-            parameters: of the query.
+            parameters: parameters of the query.
 
         Returns:
             Neo4j's counters by name (nodes_created, relationships_created, properties_set, …), including zeros.

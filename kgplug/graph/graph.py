@@ -212,7 +212,7 @@ class Graph:
         """Write predicted triples as PREDICTED edges, in place of the model's earlier ones of the same relation.
 
         Args:
-            predictions: of an embedding (`kgplug.embeddings.prediction.predict`).
+            predictions: predictions of an embedding (`kgplug.embeddings.prediction.predict`).
             schema: for this call (see `Graph`).
 
         Raises:
@@ -232,8 +232,8 @@ class Graph:
         """Run a shipped query (`kgplug cypher` lists them) with the names of the schema.
 
         Args:
-            name: of the query.
-            parameters: its header names them; $like_threshold is the schema's by default.
+            name: name of the query.
+            parameters: the query's parameters, listed in its header. Default of $like_threshold: the schema's.
 
         Raises:
             UsageError: a parameter is missing or $k is not a whole number; the query changes the graph; or it finds
@@ -331,7 +331,7 @@ def connect(
 
     Args:
         uri: bolt://host:port, neo4j://host:port, with +s or +ssc for TLS.
-        username, password: of an account on that server.
+        username, password: an account on that server.
         database: name of the database; by default that of the account.
         ca_file: PEM file with the authorities to trust for +s, if your own has signed the certificate.
         progress: show a bar while the local server is downloaded; None shows it on a terminal.

@@ -20,7 +20,7 @@ def no_list(connection: Connection, schema: GraphSchema, run: dict, user: int | 
 
     Args:
         connection: to the database.
-        schema: of the run.
+        schema: schema of the run.
         run: its entry in the catalogue.
         user: key of an existing user.
     """

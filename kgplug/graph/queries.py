@@ -83,8 +83,8 @@ def checked(name: str, text: str, given: Mapping[str, object]) -> dict[str, obje
     """Check the parameters of a shipped query before it is sent to the server, and return them.
 
     Args:
-        name: of the query.
-        text: of the query.
+        name: name of the query.
+        text: text of the query.
         given: its parameters.
 
     Raises:

@@ -20,7 +20,7 @@ def translated_errors(uri: str, database: str | None = None, *, tried_s: float =
     """Turn every exception of the neo4j driver into a GraphError with one sentence.
 
     Args:
-        uri: of the server, for the message.
+        uri: URI of the server, for the message.
         database: name of the database, for the message; None for the account's own.
         tried_s: how long transient errors (deadlocks, locks) were retried, in seconds.
     """

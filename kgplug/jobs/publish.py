@@ -1,4 +1,4 @@
-"""Publish a run of this machine: preview it, write it, resume it; and compare the lists of two runs."""
+"""Publish a run from this machine: preview, write, resume; and compare the lists of two runs."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def publish(
     """Write a run into the graph that it was trained on.
 
     Args:
-        graph: where to publish.
+        graph: the graph to publish in.
         run_dir: The run's folder.
         options: how to publish it; those given by name take precedence. The catalogue keeps them, for `resume`.
         progress: show bars; None shows them on a terminal.
@@ -84,7 +84,7 @@ def open_run(
     """Return the model of a run, and the facts about the run that the catalogue keeps.
 
     Args:
-        graph: where the run will be published.
+        graph: the graph in which the run will be published.
         run_dir: The run's folder; its files are read once.
         force: accept a run that was trained on another database.
 
@@ -112,12 +112,12 @@ def open_run(
 
 
 def resume(graph: Graph, runs: Runs, name: str | None = None, *, progress: bool | None = None) -> PublishReport:
-    """Finish an interrupted publish, with the options it was begun with.
+    """Finish an interrupted publish, with its original options.
 
     Args:
-        graph: where it was begun.
-        runs: of this machine; the run must be among them.
-        name: of a model or a run; None for the interrupted one, if there is only one.
+        graph: the graph in which it was begun.
+        runs: the runs on this machine; the interrupted one must be among them.
+        name: name of the model, or id of the run; None if only one publish was interrupted.
 
     Raises:
         UsageError: nothing was interrupted, several publishes were, or the run is not on this machine.
@@ -152,7 +152,7 @@ def diff(runs: Sequence[Path], *, k: int = 10) -> ListDifference:
     """Compare the lists of two runs, without the items of their own training sets.
 
     Args:
-        runs: two folders of runs of recommenders.
+        runs: folders of two recommender runs.
         k: length of a list.
 
     Raises:

@@ -41,7 +41,7 @@ def live_recommendations(
 
     Args:
         graph: with a schema (`graph.use(schema)`). Feedback is read with the run's own schema if it differs.
-        runs: of this machine; the published run must be among them.
+        runs: the runs on this machine; the published run must be among them.
         user: key.
         model: a published recommender; by default the one published last whose run is on this machine.
         k: maximum number of items.

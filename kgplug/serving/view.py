@@ -31,7 +31,7 @@ def neighbourhood(graph: Graph, *, label: str, key: int | str, limit: int = 50) 
 
     Args:
         graph: with a schema (`graph.use(schema)`).
-        label, key: of the node.
+        label, key: label and key of the node.
         limit: maximum number of relationships.
 
     Returns:
@@ -58,7 +58,7 @@ def draw(captions: dict[str, str], labels: dict[str, str], edges: list[tuple[str
     """Draw nodes and relationships, with captions that are readable at a zoom of 1.
 
     Args:
-        captions, labels: of each node, by its id; a label has one colour.
+        captions, labels: node id → its caption and its label; a label has one colour.
         edges: (id of the head, relationship type, id of the tail).
     """
     try:

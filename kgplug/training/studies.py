@@ -1,4 +1,4 @@
-"""The files of searches for settings: one Optuna study in one SQLite file, which several processes may share."""
+"""Files of the searches for settings. Each is one Optuna study in SQLite, which several processes may share."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def study_path(folder: Path, model: str, asked: list, data: list[str]) -> Path:
     Args:
         folder: Folder of all studies.
         model: The model's name.
-        asked: What is searched, JSON-able.
+        asked: What is searched, as a JSON-able list.
         data: Fingerprints of the data.
     """
     name = re.sub(r"[^a-z0-9]+", "-", model.lower()).strip("-") or "model"
@@ -57,7 +57,15 @@ def _short(value: list) -> str:
 
 @contextmanager
 def open_study(path: Path | None, own: dict[str, Any]) -> Iterator[optuna.Study]:
-    """Open a study. A new one begins with the model's own settings."""
+    """Open a study.
+
+    Args:
+        path: The study's SQLite file, created if missing; None keeps the study in memory.
+        own: The model's own settings: the first trial of a new study.
+
+    Raises:
+        RunError: The file cannot be opened.
+    """
     # Hyperband assigns trials to brackets by number, but a repeated trial has another number. The median pruner found
     # worse settings on UMLS (20 trials of TransE, seeds 0 and 1): MRR .561 and .589. This one found .564 and .604, and
     # no pruning .578 and .604.

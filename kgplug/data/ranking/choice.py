@@ -101,7 +101,7 @@ def item_mask(name: str, given: np.ndarray, n_items: int) -> np.ndarray:
     """Return item indices, or a mask, as a mask bool (n_items,).
 
     Raises:
-        UsageError: `given` is neither, or an index is out of range; `name` is the argument to name.
+        UsageError: `given` is neither, or an index is out of range. The message calls the argument `name`.
     """
     texts = isinstance(given, (list, tuple)) and any(isinstance(value, str) for value in given)
     values = np.asarray(given, dtype=object if texts else None)  # text would get the width of the longest key

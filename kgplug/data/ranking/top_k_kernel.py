@@ -49,7 +49,7 @@ def leave_out(scores: np.ndarray, rows: np.ndarray, indptr: np.ndarray, indices:
     Args:
         scores: float32 (n, m), written.
         rows: int64 (n,), the matrix row for each row of scores.
-        indptr, indices: of the CSR matrix.
+        indptr, indices: arrays of the CSR matrix.
     """
     for i in range(len(rows)):
         for position in range(indptr[rows[i]], indptr[rows[i] + 1]):

@@ -20,8 +20,8 @@ class ListContents:
     Attributes:
         items: int64 (n, k), -1 past a list's end.
         likes: int64 (n_items,), each item's likes in the training set.
-        n_users: Users of the training set.
-        features: float (n_items, f), dense or CSR, by which items are alike.
+        n_users: Number of users in the training set.
+        features: float (n_items, f), dense or CSR. Items are similar if their features are.
     """
 
     items: np.ndarray
@@ -31,21 +31,21 @@ class ListContents:
 
 
 def novelty(items: np.ndarray, likes: np.ndarray, n_users: int) -> np.ndarray:
-    """Return the mean self-information of each list, log2(n_users / likes), in bits: float64 (n,), NaN of an empty one.
+    """Return the mean self-information of each list, log2(n_users / likes), in bits: float64 (n,), NaN if empty.
 
     An item without a like counts as one with a single like. Zhou et al., "Solving the apparent diversity-accuracy
     dilemma of recommender systems", PNAS 2010.
 
     Args:
         items: int64 (n, k), -1 past a list's end.
-        likes: int64 (n_items,), in the training set.
-        n_users: Users of the training set.
+        likes: int64 (n_items,), each item's likes in the training set.
+        n_users: Number of users in the training set.
     """
     return _means(items, np.log2(n_users / np.maximum(likes, 1)))
 
 
 def mean_popularity(items: np.ndarray, likes: np.ndarray) -> np.ndarray:
-    """Return the mean number of training likes of each list's items: float64 (n,), NaN of an empty list.
+    """Return the mean number of training likes of each list's items: float64 (n,), NaN for an empty list.
 
     Yin et al., "Challenging the Long Tail Recommendation", VLDB 2012.
     """
@@ -60,14 +60,14 @@ def _means(items: np.ndarray, values: np.ndarray) -> np.ndarray:
 
 
 def intra_list_diversity(items: np.ndarray, features: Features) -> np.ndarray:
-    """Return the mean of 1 - cosine over the pairs of each list: float64 (n,), NaN of fewer than two items.
+    """Return the mean of 1 - cosine over the pairs of each list: float64 (n,), NaN for fewer than two items.
 
     Ziegler et al., "Improving Recommendation Lists Through Topic Diversification", WWW 2005, as a distance. No pair is
     formed: the cosines of all pairs of unit vectors sum to the squared length of the vectors' sum, minus that of each.
 
     Args:
         items: int64 (n, k), -1 past a list's end.
-        features: float (n_items, f), dense or CSR; an item without features is like no other.
+        features: float (n_items, f), dense or CSR; an item without features is similar to none.
     """
     unit = _unit(features)
     has = _squared(unit)  # (n_items,), 1, or 0 without features

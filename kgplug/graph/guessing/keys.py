@@ -149,7 +149,7 @@ def guess_title(connection: Connection, label: str, key: str | None, n: int) -> 
 
     Args:
         connection: to the database.
-        label: of the nodes.
+        label: label of the nodes.
         key: their key property, which is the title only if there is no other.
         n: their number.
     """

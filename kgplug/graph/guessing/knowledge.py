@@ -26,7 +26,7 @@ def guess_knowledge(
 
     Args:
         connection: to the database.
-        contents: of the database.
+        contents: contents of the database.
         schema: users, items and feedback.
         profiles: profiles of the types.
         keys: label → its guessed key.
@@ -84,7 +84,7 @@ def _never_first(
 
     Args:
         connection: to the database.
-        contents: of the database.
+        contents: contents of the database.
         schema: users, items and feedback.
         readable: the types to learn from.
         written: label → key under [knowledge.keys].

@@ -121,7 +121,7 @@ def import_folder(
 
     Args:
         connection: to the database.
-        folder: on this machine.
+        folder: a folder on this machine.
         separator: separator of the columns in all files, as a character or its name.
         rejected: CSV file to write for bad rows, with the file, line, column, problem and content of each.
         progress: show bars. None: only on a terminal.

@@ -24,7 +24,7 @@ def check_name(connection: Connection, schema: GraphSchema, publication: Publica
 
     Args:
         connection: to the database.
-        schema: of the publication.
+        schema: schema of the publication.
         publication: what will be written.
         replace: lists of another schema may be replaced.
     """

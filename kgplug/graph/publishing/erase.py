@@ -19,7 +19,7 @@ from kgplug.graph.schema import GraphSchema
 
 @dataclass(frozen=True)
 class EraseReport:
-    """What was removed of a user.
+    """What was removed about a user.
 
     Attributes:
         user: key.
@@ -39,7 +39,7 @@ class EraseReport:
 
 
 def erase_user(connection: Connection, schema: GraphSchema, user: int | str, *, must_exist: bool = True) -> EraseReport:
-    """Remove a user's edges and vectors of all runs. The node and its feedback stay.
+    """Remove a user's edges, and the user's vectors of all runs. The node and its feedback stay.
 
     Args:
         connection: to the database.

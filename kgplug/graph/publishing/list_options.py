@@ -21,7 +21,7 @@ from kgplug.graph.schema import GraphSchema
 
 
 class KnowsItems(Protocol):
-    """What the options of lists need of a recommender."""
+    """What the options of lists need from a recommender."""
 
     item_keys: np.ndarray
     item_label: str

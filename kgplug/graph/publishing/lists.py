@@ -61,7 +61,7 @@ class Edition:
 
     Attributes:
         model, run: properties of the edges.
-        number: of the edition.
+        number: number of the edition.
         check: called before each batch; raises if the work must stop.
     """
 
@@ -91,7 +91,7 @@ def write_lists(
     Args:
         connection: to the database.
         edge: relationship type.
-        edition: of the lists.
+        edition: edition of the lists.
         lists: one entry per label of users; empty if the run has no lists.
         lookups: label → how its nodes are found.
         compare: the edition may have lists already: read them first, and write only those that differ.
@@ -147,7 +147,7 @@ class ListWriter:
     Attributes:
         connection: to the database.
         edge: relationship type.
-        edition: of the lists.
+        edition: edition of the lists.
         users, items: find the nodes.
     """
 
@@ -250,7 +250,7 @@ def _remove_others(connection: Connection, edge: str, edition: Edition, listed: 
     Args:
         connection: to the database.
         edge: relationship type.
-        edition: of the lists.
+        edition: edition of the lists.
         listed: for each label of users, the keys of those that keep their lists.
     """
     keys = (f"CASE WHEN user:{quote(users.label)} THEN user.{quote(users.key)} END" for users, _ in listed)

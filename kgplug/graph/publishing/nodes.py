@@ -27,7 +27,7 @@ class NodeLookup:
     """How a query finds the nodes of one label.
 
     Attributes:
-        label: of the nodes.
+        label: label of the nodes.
         key: their key property.
         indexed: whether an index serves the key.
         handles: key → what a query is given to find the node; keys without a node are absent. With an index it is
@@ -57,8 +57,8 @@ def key_property(schema: GraphSchema, label: str, unique: dict[str, list[str]]) 
     """Return the property that holds the key of a label's nodes, the same as for reading.
 
     Args:
-        schema: of the graph.
-        label: of the nodes.
+        schema: schema of the graph.
+        label: label of the nodes.
         unique: label → properties with a uniqueness constraint.
 
     Raises:

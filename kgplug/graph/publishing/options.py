@@ -23,7 +23,7 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 
 @runtime_checkable
 class Embedding(Protocol):
-    """What the options need of an embedding."""
+    """What the options need from an embedding."""
 
     name: str
     run: str
@@ -38,7 +38,7 @@ class ListOptions:
     """Which items lists may hold, and how much the items of a list differ.
 
     Attributes:
-        seen: items that a user is not recommended again. "all": all that the user has feedback on in the graph now.
+        seen: items that a user is not recommended again. "all": all items with feedback of the user in the graph now.
             "train": those of the training set, for lists that are compared with a test set. "none": nothing is left
             out.
         where: Cypher predicate on `item`, such as "item.year > 1990". Only items for which it is true are listed.
@@ -119,10 +119,10 @@ class PublishOptions(ListOptions):
             check_served_name(self.name)
 
     def to_details(self, *, with_lists: bool) -> dict[str, dict[str, Any]]:
-        """Return the options as JSON-able facts, as the catalogue keeps them for `--resume`.
+        """Return the options as a JSON-able dict. The catalogue keeps it for `--resume`.
 
         Args:
-            with_lists: those of the lists also.
+            with_lists: include the options that change lists.
         """
         kept = {name: getattr(self, name) for name in ("similar", "similar_label", "keep_previous", "force")}
         if not with_lists:
@@ -137,7 +137,7 @@ class PublishOptions(ListOptions):
         """Return the options that `to_details` gave, in this version or an earlier one.
 
         Args:
-            details: of a run in the catalogue.
+            details: details of a run in the catalogue.
             load: run id → the embedding.
         """
         lists = dict(details.get("lists", {}))

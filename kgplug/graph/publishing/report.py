@@ -53,7 +53,7 @@ class PublishReport:
 
     @property
     def vectors_per_s(self) -> float:
-        """Vectors written per second, without building the index."""
+        """Vectors written per second; the time to build the index is not counted."""
         return self.vectors / max(self.seconds.get("vectors", 0.0), 1e-9)
 
     @property
@@ -62,7 +62,7 @@ class PublishReport:
         return self.edges / max(self.seconds.get("lists", 0.0), 1e-9)
 
     def to_dict(self) -> dict:
-        """Return all of it, JSON-able."""
+        """Return the report as a JSON-able dict."""
         return {**asdict(self), "vectors_per_s": self.vectors_per_s, "edges_per_s": self.edges_per_s}
 
     def __str__(self) -> str:

@@ -23,7 +23,7 @@ class UnpublishReport:
 
     Attributes:
         model: its name.
-        runs: their ids.
+        runs: ids of its runs.
         edges: RECOMMENDS, SIMILAR_TO and PREDICTED edges.
         indexes: vector indexes.
     """

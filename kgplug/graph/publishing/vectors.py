@@ -155,7 +155,7 @@ def wait_for_indexes(connection: Connection, names: list[str], *, timeout_s: flo
 
     Args:
         connection: to the database.
-        names: of the indexes.
+        names: names of the indexes.
         timeout_s: without any progress, in seconds.
         progress: show a bar; None shows it on a terminal.
 

@@ -170,7 +170,7 @@ class BulkReader:
             ids: (n,), as in `Edges`.
             code: expression on n that returns an integer.
             key: expression on n and code, never null.
-            parameters: of these expressions.
+            parameters: parameters of these expressions.
         """
         query = (
             f"UNWIND $ids AS i MATCH (n) WHERE {self._id}(n) = i WITH n, {code} AS code "

@@ -37,7 +37,7 @@ class Feedback:
     Attributes:
         users, items: (n,), internal node ids of the ends.
         ratings: float32 (n,) or None.
-        times: of n relationships, or None.
+        times: times of n relationships, or None.
         own: number of relationships of the type that kgplug wrote, left out.
         kinds: description of the times.
         numbers: whether some times are numbers.
@@ -74,7 +74,7 @@ def read_feedback(
     Args:
         connection: to the database.
         schema: the meaning of its labels and types.
-        contents: of the database.
+        contents: contents of the database.
         bulk: reader for the database.
         advance: called with the number of relationships read, for a progress bar.
 

@@ -27,7 +27,7 @@ def checked_keys(connection: Connection, label: str, key: str, values: np.ndarra
 
     Args:
         connection: to look up examples.
-        label: of the nodes.
+        label: label of the nodes.
         key: their key property.
         values: object (n,), as read; an empty list for a node without a key.
         setting: place of the key in the schema, e.g. "[item] key".
@@ -66,7 +66,7 @@ def key_problem(
     Args:
         connection: to look up examples.
         bulk: reader for the database.
-        label: of the nodes.
+        label: label of the nodes.
         key: their key property.
         n: approximate number of nodes.
         setting: place of the key in the schema.
@@ -84,7 +84,7 @@ def labels_with_problems(connection: Connection, key_of: dict[str, str], content
     Args:
         connection: to the database.
         key_of: label → key property.
-        contents: of the database. Keys with a uniqueness constraint are not compared.
+        contents: contents of the database. Keys with a uniqueness constraint are not compared.
     """
     unsure = [label for label, key in key_of.items() if key not in contents.unique.get(label, [])]
     labels = sorted(key_of)

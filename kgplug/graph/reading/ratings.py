@@ -10,7 +10,7 @@ _FALSE, _TRUE = 1e300, 2e300  # stand for booleans while ratings are read; no ra
 
 
 def rating_of(value: str) -> str:
-    """Return the expression of a rating: the number, 1 for true, 0 for false, otherwise NaN.
+    """Return the Cypher expression that reads a rating: the number, 1 for true, 0 for false, otherwise NaN.
 
     Numbers and booleans written as text are accepted. Numbers that float32 cannot hold are NaN.
     """
@@ -19,7 +19,7 @@ def rating_of(value: str) -> str:
 
 
 def marked_rating_of(value: str) -> str:
-    """Return the expression of a rating for `read_ratings`, which tells booleans from numbers."""
+    """Return the Cypher expression that reads a rating and marks booleans; `read_ratings` decodes its values."""
     number = f"toFloatOrNull({value})"
     boolean = f"CASE toBooleanOrNull({value}) WHEN true THEN {_TRUE!r} WHEN false THEN {_FALSE!r} END"
     return (
@@ -32,10 +32,10 @@ def read_ratings(values: np.ndarray) -> tuple[np.ndarray, bool]:
     """Return ratings as numbers, and whether booleans are mixed with numbers other than 0 and 1.
 
     Args:
-        values: float64 (n,), of the expression of `marked_rating_of`.
+        values: float64 (n,), values of the expression from `marked_rating_of`.
 
     Returns:
-        float64 (n,): NaN where a value cannot be used, such as a boolean among numbers.
+        (ratings, mixed): float64 (n,), NaN where a value cannot be used, such as a boolean among numbers; and bool.
     """
     booleans = values >= _FALSE
     numbers = values[~booleans & ~np.isnan(values)]
@@ -44,11 +44,11 @@ def read_ratings(values: np.ndarray) -> tuple[np.ndarray, bool]:
 
 
 def is_rating(value: str, *, mixed: bool = False) -> str:
-    """Return the condition that a value is a usable rating; null where the value is missing.
+    """Return the Cypher condition that tests for a usable rating. It is null if the value is missing.
 
     Args:
-        value: expression of the value.
-        mixed: whether booleans are unusable, because numbers are there as well.
+        value: Cypher expression of the value.
+        mixed: refuse booleans, because the property also holds numbers.
     """
     number = f"abs(toFloatOrNull({value})) <= {_LARGEST!r}"
     return number if mixed else f"{number} OR toBooleanOrNull({value}) IS NOT NULL"

@@ -80,7 +80,7 @@ def read_times(first: np.ndarray, second: np.ndarray, *, name: str, unit: TimeUn
 
     Args:
         first, second: float64 (n,), finite values of the expressions of `time_parts_of`.
-        name: of the property.
+        name: name of the property.
         unit: unit of numbers. None: their sizes decide.
 
     Raises:
@@ -139,7 +139,7 @@ def find_times(connection: Connection, match: str, value: str, *, name: str, uni
         connection: to the database.
         match: the pattern of the relationships, with its WHERE if there is one.
         value: expression of the property.
-        name: of the property.
+        name: name of the property.
         unit: unit of numbers. None: their sizes decide.
     """
     first, second = time_parts_of(value)

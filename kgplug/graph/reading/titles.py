@@ -36,7 +36,7 @@ def read_titles(connection: Connection, schema: GraphSchema, items: Nodes, rows:
 
 
 def count_titles(connection: Connection, schema: GraphSchema, n_items: int) -> int:
-    """Return the number of items with a title that is not empty.
+    """Return the number of items with a non-empty title.
 
     Raises:
         DataError: no item has the property.

@@ -26,7 +26,7 @@ class Rule:
 
     Attributes:
         touched: types of which relationships may be left out.
-        emptied: those of them that are left out completely.
+        emptied: types among them that are left out completely.
         condition: names of the two ends → condition on r that is true for what is kept.
         why: the end of a sentence on an emptied type.
     """

@@ -79,7 +79,7 @@ def install(folder: Path, *, progress: bool | None = None) -> list[Path]:
     """Ensure that every pinned jar is in a folder, unaltered.
 
     Args:
-        folder: of the jars; created if missing.
+        folder: folder for the jars; created if missing.
         progress: show a bar while downloading. None: only on a terminal.
 
     Returns:

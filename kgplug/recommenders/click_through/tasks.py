@@ -59,7 +59,7 @@ class PairNetwork(nn.Module, ABC):
     """A network that scores pairs of a user and an item.
 
     Attributes:
-        global_bias: Bias of all scores, initially zero; it has the network's device.
+        global_bias: Bias added to every score, initially zero. `device` is its device.
     """
 
     def __init__(self) -> None:

@@ -146,7 +146,7 @@ class HiddenEdgeTask(GradientTask):
         return self.module.nodes.numel()
 
     def batches(self, epoch: int, rng: np.random.Generator) -> Iterator[HiddenBatch]:
-        """Hide other likes, and yield them with new negatives."""
+        """Hide a new random part of the likes, and yield it with new negatives."""
         del epoch
         return self.edges.epoch(self.data, self.config.hidden, self.config.batch_size, rng)
 
