@@ -135,7 +135,7 @@ class _Best:
 
     @property
     def minimum(self) -> float:
-        """Scores below this one are no candidates."""
+        """Minimum score of a candidate."""
         return self._last - self._tolerance
 
     @property

@@ -49,7 +49,7 @@ def recommend(
     """Return the published list of a user; see `Graph.recommend`.
 
     Args:
-        connection: to the database.
+        connection: connection to the database.
         known: schema of the graph; None where only the model's own is known.
         user, k, model, reasons: as in `Graph.recommend`.
     """
@@ -160,7 +160,7 @@ def published(
     """Return the run that a published model serves, as the catalogue knows it.
 
     Args:
-        connection: to the database.
+        connection: connection to the database.
         known: schema of the graph.
         model: its name, case ignored; None for the newest of those that recommend what the schema names.
         can_serve: whether a run has what is needed; asked if no model is named.

@@ -261,7 +261,7 @@ def begin(connection: Connection, record: RunRecord, token: str, *, stage: bool)
     """Write a run's record, leaving its status as it is; a new one is "building".
 
     Args:
-        connection: to the database.
+        connection: connection to the database.
         record: record of the run.
         token: token of the lease on its model.
         stage: give it a new edition for its lists, unless it has begun one already.

@@ -53,7 +53,7 @@ class CheckReport:
 
     Attributes:
         uri: URI of the server.
-        findings: in the order of the checks.
+        findings: results of the checks, in their order.
     """
 
     uri: str

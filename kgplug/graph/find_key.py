@@ -19,7 +19,7 @@ def find_key(connection: Connection, label: str, key: str, text: str, *, also: I
     """Return the key that a text stands for, with its type in the graph.
 
     Args:
-        connection: to the database.
+        connection: connection to the database.
         label: node label.
         key: key property of that label.
         text: as typed.

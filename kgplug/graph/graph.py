@@ -44,7 +44,7 @@ class Graph:
     `schema=` of a method replaces both for one call.
 
     Attributes:
-        connection: to the database.
+        connection: connection to the database.
         reports: what the last read of "feedback" and of "triples" kept and left out.
     """
 
@@ -92,7 +92,7 @@ class Graph:
         """Read all feedback.
 
         Args:
-            schema: for this call (see `Graph`).
+            schema: schema for this call (see `Graph`).
             progress: show bars; None shows them on a terminal.
 
         Raises:
@@ -130,7 +130,7 @@ class Graph:
         Args:
             model: a fitted recommender or embedding, or the result of a PyKEEN pipeline.
             options: how to publish it; options given by name take precedence.
-            schema: for this call (see `Graph`).
+            schema: schema for this call (see `Graph`).
             also_seen: more feedback whose items are left out of lists; by default all that the graph holds now.
             details: JSON-able facts to keep in the catalogue.
             progress: show bars; None shows them on a terminal.
@@ -213,7 +213,7 @@ class Graph:
 
         Args:
             predictions: predictions of an embedding (`kgplug.embeddings.prediction.predict`).
-            schema: for this call (see `Graph`).
+            schema: schema for this call (see `Graph`).
 
         Raises:
             UsageError: there are too many predictions, or a label has no key property.

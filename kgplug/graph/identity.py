@@ -14,7 +14,7 @@ def graph_identity(connection: Connection, schema: GraphSchema | None) -> GraphI
     """Return the identity of a graph, with the id of its database's store.
 
     Args:
-        connection: to the database.
+        connection: connection to the database.
         schema: None: any schema in this database.
     """
     store, database, address = connection.store, connection.database, address_of(connection.uri)

@@ -19,7 +19,7 @@ def no_list(connection: Connection, schema: GraphSchema, run: dict, user: int | 
     """Return the error for a user without a list of a published run.
 
     Args:
-        connection: to the database.
+        connection: connection to the database.
         schema: schema of the run.
         run: its entry in the catalogue.
         user: key of an existing user.

@@ -47,7 +47,7 @@ def not_own(connection: Connection, name: str, edge: str = "r") -> str:
     The condition contains the runs, so that a query over many relationships needs no lookups.
 
     Args:
-        connection: to the database.
+        connection: connection to the database.
         name: relationship type.
         edge: variable of the relationship.
     """

@@ -88,7 +88,7 @@ def missing_among(rows: list[dict], purpose: Purpose, *, database: str, is_home:
     """Return the privileges for a purpose that are missing in rows of SHOW USER PRIVILEGES.
 
     Args:
-        rows: with access, action, resource, graph and segment.
+        rows: dicts with access, action, resource, graph and segment.
         purpose: the work to be done.
         database: its name.
         is_home: whether it is the account's home database.

@@ -40,7 +40,7 @@ def live_recommendations(
     A user who is newer than the run gets a list from what they like in the graph now (`Recommender.recommend_for`).
 
     Args:
-        graph: with a schema (`graph.use(schema)`). Feedback is read with the run's own schema if it differs.
+        graph: graph with a schema (`graph.use(schema)`). Feedback is read with the run's own schema if it differs.
         runs: the runs on this machine; the published run must be among them.
         user: key.
         model: a published recommender; by default the one published last whose run is on this machine.

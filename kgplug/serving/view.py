@@ -30,7 +30,7 @@ def neighbourhood(graph: Graph, *, label: str, key: int | str, limit: int = 50) 
     """Draw a node and its neighbours, without users.
 
     Args:
-        graph: with a schema (`graph.use(schema)`).
+        graph: graph with a schema (`graph.use(schema)`).
         label, key: label and key of the node.
         limit: maximum number of relationships.
 

@@ -1,4 +1,4 @@
-"""Adam without torch.optim, whose first step imports torch's compiler (seconds, and 150 MB of no use)."""
+"""Adam without torch.optim, whose first step imports torch's compiler (which takes seconds and 150 MB for nothing)."""
 
 from __future__ import annotations
 

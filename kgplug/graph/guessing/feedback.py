@@ -30,9 +30,9 @@ class Candidate:
 
     Attributes:
         profile: profile of the type.
-        direction: as in kgplug.toml.
-        points: weight of the signs for it.
-        reasons: the signs, in words.
+        direction: direction, as in kgplug.toml.
+        points: total weight of the signs that it is feedback.
+        reasons: these signs, in words.
     """
 
     profile: TypeProfile

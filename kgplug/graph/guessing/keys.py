@@ -77,7 +77,7 @@ def _sample_labels(connection: Connection, labels: dict[str, int]) -> dict[str, 
     over the graph, with about as many nodes each.
 
     Args:
-        connection: to the database.
+        connection: connection to the database.
         labels: label → its number of nodes.
     """
     if not labels:
@@ -128,7 +128,7 @@ def _unique_on_all(connection: Connection, names: dict[str, str]) -> list[str]:
     """Return the labels whose nodes all have a property that is unique, with one query.
 
     Args:
-        connection: to the database.
+        connection: connection to the database.
         names: label → property.
     """
     if not names:
@@ -148,7 +148,7 @@ def guess_title(connection: Connection, label: str, key: str | None, n: int) -> 
     """Return the text property that is most likely the title of a label's nodes. Most nodes must have it.
 
     Args:
-        connection: to the database.
+        connection: connection to the database.
         label: label of the nodes.
         key: their key property, which is the title only if there is no other.
         n: their number.

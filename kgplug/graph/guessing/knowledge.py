@@ -25,7 +25,7 @@ def guess_knowledge(
     """Return the knowledge section of the schema, and its TOML lines with the reasons.
 
     Args:
-        connection: to the database.
+        connection: connection to the database.
         contents: contents of the database.
         schema: users, items and feedback.
         profiles: profiles of the types.
@@ -83,7 +83,7 @@ def _never_first(
     The samples say which labels these may be; one query looks at all nodes of those.
 
     Args:
-        connection: to the database.
+        connection: connection to the database.
         contents: contents of the database.
         schema: users, items and feedback.
         readable: the types to learn from.

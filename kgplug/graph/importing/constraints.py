@@ -15,7 +15,7 @@ def ensure_unique_keys(connection: Connection, key_of: Mapping[str, str]) -> lis
     """Make the key property of each label unique and wait until its index is online.
 
     Args:
-        connection: to the database.
+        connection: connection to the database.
         key_of: label → key property.
 
     Returns:

@@ -120,7 +120,7 @@ def import_folder(
     it again.
 
     Args:
-        connection: to the database.
+        connection: connection to the database.
         folder: a folder on this machine.
         separator: separator of the columns in all files, as a character or its name.
         rejected: CSV file to write for bad rows, with the file, line, column, problem and content of each.

@@ -23,7 +23,7 @@ def check_name(connection: Connection, schema: GraphSchema, publication: Publica
     """Raise UsageError if the name of a publication belongs to another model, or to lists of another schema.
 
     Args:
-        connection: to the database.
+        connection: connection to the database.
         schema: schema of the publication.
         publication: what will be written.
         replace: lists of another schema may be replaced.

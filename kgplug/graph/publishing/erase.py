@@ -42,7 +42,7 @@ def erase_user(connection: Connection, schema: GraphSchema, user: int | str, *, 
     """Remove a user's edges, and the user's vectors of all runs. The node and its feedback stay.
 
     Args:
-        connection: to the database.
+        connection: connection to the database.
         schema: names users and their key.
         user: key, of the same type as in the graph.
         must_exist: refuse a key that no user has; otherwise nothing is removed for such a key.

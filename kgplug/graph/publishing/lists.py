@@ -89,7 +89,7 @@ def write_lists(
     """Give every user of `lists` a list in an edition, and every other node none; return one entry per label.
 
     Args:
-        connection: to the database.
+        connection: connection to the database.
         edge: relationship type.
         edition: edition of the lists.
         lists: one entry per label of users; empty if the run has no lists.
@@ -145,7 +145,7 @@ class ListWriter:
     """Gives users the lists of one edition.
 
     Attributes:
-        connection: to the database.
+        connection: connection to the database.
         edge: relationship type.
         edition: edition of the lists.
         users, items: find the nodes.
@@ -248,10 +248,10 @@ def _remove_others(connection: Connection, edge: str, edition: Edition, listed: 
     """Delete the lists of an edition from nodes that should have none.
 
     Args:
-        connection: to the database.
+        connection: connection to the database.
         edge: relationship type.
         edition: edition of the lists.
-        listed: for each label of users, the keys of those that keep their lists.
+        listed: each label of users, with the keys of the users who keep their lists.
     """
     keys = (f"CASE WHEN user:{quote(users.label)} THEN user.{quote(users.key)} END" for users, _ in listed)
     owners = connection.rows(

@@ -26,7 +26,7 @@ class Plan:
     """A publish that was checked and has not begun.
 
     Attributes:
-        connection: to the database.
+        connection: connection to the database.
         publication: what it will write.
         lookups: label → how its nodes are found.
         record: what the catalogue will say of the run.
@@ -46,7 +46,7 @@ def plan(connection: Connection, schema: GraphSchema, publication: Publication, 
     """Check a publish and look up the nodes that it is about; nothing is written.
 
     Args:
-        connection: to the database.
+        connection: connection to the database.
         schema: names users, items and keys.
         publication: what to write.
         replace: a run of another schema that is served under the model's name may be replaced.

@@ -24,7 +24,7 @@ def write_relations(connection: Connection, run: str, relations: RelationVectors
     """Write one node per relation of a run; return how many were written.
 
     Args:
-        connection: to the database.
+        connection: connection to the database.
         run: whose record is in the catalogue.
         relations: None for none.
         only_missing: leave existing nodes alone; otherwise all are written again.

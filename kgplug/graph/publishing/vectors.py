@@ -64,10 +64,10 @@ def write_vectors(
     """Set a property of each node to its vector.
 
     Args:
-        connection: to the database.
+        connection: connection to the database.
         nodes: keys and vectors of one label.
         lookup: finds these nodes.
-        property_name: to set.
+        property_name: property to set.
         only_missing: leave nodes that have the property alone.
         progress: show a bar; None shows it on a terminal.
     """
@@ -154,7 +154,7 @@ def wait_for_indexes(connection: Connection, names: list[str], *, timeout_s: flo
     """Wait until indexes answer queries.
 
     Args:
-        connection: to the database.
+        connection: connection to the database.
         names: names of the indexes.
         timeout_s: without any progress, in seconds.
         progress: show a bar; None shows it on a terminal.

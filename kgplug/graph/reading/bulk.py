@@ -109,7 +109,7 @@ class BulkReader:
     """Reads one database for one training.
 
     Args:
-        connection: to the database.
+        connection: connection to the database.
         chunk_rows: relationships or ids per query.
         internal_ids: whether to use `id()`. None: ask the server.
     """

@@ -72,7 +72,7 @@ def read_feedback(
     """Read all feedback of a schema.
 
     Args:
-        connection: to the database.
+        connection: connection to the database.
         schema: the meaning of its labels and types.
         contents: contents of the database.
         bulk: reader for the database.
@@ -146,7 +146,7 @@ def like_threshold(connection: Connection, schema: GraphSchema, ratings: np.ndar
     """Return the lowest rating of a like: the schema's, or 1 for booleans. None: every row is a like.
 
     Args:
-        connection: to the database.
+        connection: connection to the database.
         schema: the meaning of its labels and types.
         ratings: float32 (n,), as read, or None.
     """

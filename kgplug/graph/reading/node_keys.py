@@ -26,7 +26,7 @@ def checked_keys(connection: Connection, label: str, key: str, values: np.ndarra
     """Return the keys of all nodes of a label, object (n,) of `int` and `str`.
 
     Args:
-        connection: to look up examples.
+        connection: connection to the database, to look up examples.
         label: label of the nodes.
         key: their key property.
         values: object (n,), as read; an empty list for a node without a key.
@@ -64,7 +64,7 @@ def key_problem(
     """Return the error that `checked_keys` raises for all nodes of a label, or None.
 
     Args:
-        connection: to look up examples.
+        connection: connection to the database, to look up examples.
         bulk: reader for the database.
         label: label of the nodes.
         key: their key property.
@@ -82,7 +82,7 @@ def labels_with_problems(connection: Connection, key_of: dict[str, str], content
     """Return the labels whose nodes may have missing or repeated keys or keys of the wrong type, with one query.
 
     Args:
-        connection: to the database.
+        connection: connection to the database.
         key_of: label → key property.
         contents: contents of the database. Keys with a uniqueness constraint are not compared.
     """

@@ -79,7 +79,7 @@ def read_interactions(connection: Connection, schema: GraphSchema, *, progress: 
     """Read all feedback, and all users and items, including those without feedback.
 
     Args:
-        connection: to the database.
+        connection: connection to the database.
         schema: the meaning of its labels and types.
         progress: show a bar. None: only on a terminal.
 
@@ -103,7 +103,7 @@ def read_knowledge(connection: Connection, schema: GraphSchema, *, progress: boo
     `kgplug.graph.contents.label_keys` describes.
 
     Args:
-        connection: to the database.
+        connection: connection to the database.
         schema: the meaning of its labels and types.
         progress: show a bar. None: only on a terminal.
 

@@ -136,7 +136,7 @@ def find_times(connection: Connection, match: str, value: str, *, name: str, uni
     """Return the unit and range of times, by the rules of `read_times`.
 
     Args:
-        connection: to the database.
+        connection: connection to the database.
         match: the pattern of the relationships, with its WHERE if there is one.
         value: expression of the property.
         name: name of the property.

@@ -18,8 +18,8 @@ def read_titles(connection: Connection, schema: GraphSchema, items: Nodes, rows:
     """Return the titles of all items, object (n_items,) of str; "" for an item without one.
 
     Args:
-        connection: to distinguish a wrong name from empty titles.
-        schema: with the title property.
+        connection: connection to the database, to distinguish a wrong name from empty titles.
+        schema: a schema that names the title property.
         items: as read, with `texts`.
         rows: internal id → row number.
 

@@ -73,7 +73,7 @@ def similar_rows(
 def rows_near(
     others: sparse.csr_matrix, rows: sparse.csr_matrix, similarity: str, neighbours: int
 ) -> sparse.csr_matrix:
-    """Return the rows nearest to other rows, as if the others were among them: CSR (b, m) → float32 (b, n).
+    """Return the nearest of `rows` for each of `others`, as if it were one of them: CSR (b, m) → CSR float32 (b, n).
 
     Args:
         others, rows, similarity, neighbours: As in `similar_rows`.
