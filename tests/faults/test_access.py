@@ -62,12 +62,12 @@ def test_a_publish_into_a_read_only_database_is_refused_before_any_work(read_onl
     assert everything(read_only) == before
 
 
-def test_it_may_be_read_all_the_same(read_only: Connection) -> None:
+def test_a_read_only_account_can_read_what_training_needs(read_only: Connection) -> None:
     assert missing_privileges(read_only, "read") == []
     assert read_interactions(read_only, SCHEMA).n_users == 30
 
 
-def test_check_tells_that_a_training_is_possible_and_a_publish_is_not(read_only: Connection) -> None:
+def test_check_reports_that_training_is_possible_and_publishing_is_not(read_only: Connection) -> None:
     report = check(read_only, SCHEMA)
     found = {finding.check: (finding.level, finding.finding) for finding in report.findings}
     assert found["may read"][0] == "ok"
@@ -75,6 +75,6 @@ def test_check_tells_that_a_training_is_possible_and_a_publish_is_not(read_only:
     assert report.ok, report.findings
 
 
-def test_where_writing_is_allowed_nothing_is_missing(connection: Connection) -> None:
+def test_no_privilege_is_missing_if_writing_is_allowed(connection: Connection) -> None:
     assert missing_privileges(connection, "publish") == missing_privileges(connection, "read") == []
     require_publish(connection)

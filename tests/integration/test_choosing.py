@@ -57,7 +57,7 @@ def test_models_are_compared_drawn_and_not_trained_twice(films: None) -> None:
         kgplug("plot", "TransE", "ItemKNN", "--to", "picture.png")
 
 
-def test_recommenders_are_compared_and_what_was_not_measured_has_no_bars(films: None) -> None:
+def test_recommenders_are_compared_and_unmeasured_runs_have_no_bars(films: None) -> None:
     rows = json.loads(kgplug("compare", "Popularity", "ItemKNN", *SPLIT, "--json").stdout)
     assert [row["NDCG@10"] for row in rows] == sorted((row["NDCG@10"] for row in rows), reverse=True)
     rows = json.loads(kgplug("compare", "Popularity", "ItemKNN", *SPLIT, "-k", "3,5", "--json").stdout)
@@ -70,7 +70,7 @@ def test_recommenders_are_compared_and_what_was_not_measured_has_no_bars(films: 
     assert "No bars for mkr-" in said and "ItemKNN" in Path("picture.svg").read_text()
 
 
-def test_settings_are_searched_and_the_command_that_is_told_trains_with_the_best(films: None) -> None:
+def test_tune_prints_the_command_that_trains_with_the_best_settings(films: None) -> None:
     search = ("tune", "TransE", "--epochs", "2", "-s", "device=cpu", *SPLIT)
     shown = kgplug(*search, "--trials", "2").stdout
     assert "the best 2 of 2 trials" in shown and "Next: kgplug train TransE -s device=cpu" in shown
@@ -88,7 +88,7 @@ def test_settings_are_searched_and_the_command_that_is_told_trains_with_the_best
         kgplug("tune", "TransE", "--split", "0.8,0,0.2")
 
 
-def test_what_lists_are_like_is_a_table_of_its_own_and_only_on_request(films: None) -> None:
+def test_beyond_accuracy_metrics_are_a_separate_table_on_request(films: None) -> None:
     kgplug("train", "Popularity", *SPLIT)
     kgplug("train", "ItemKNN", *SPLIT)
     plain = json.loads(kgplug("evaluate", "Popularity", "ItemKNN", "--k", "3", "--json").stdout)

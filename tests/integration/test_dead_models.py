@@ -81,7 +81,7 @@ def test_a_dead_run_of_an_earlier_version_is_refused_and_nothing_is_written(
     assert graph.connection.rows(WRITTEN)[0]["n"] > 0
 
 
-def test_a_dead_training_is_said_kept_listed_and_refused(
+def test_a_collapsed_model_is_reported_saved_listed_and_not_published(
     graph: Graph, runs: Runs, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.WARNING):

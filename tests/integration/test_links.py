@@ -111,7 +111,7 @@ def test_a_type_that_the_model_does_not_know_is_refused_before_anything_is_writt
     assert graph.connection.rows(ALL_NODES) == before
 
 
-def test_predictions_replace_those_of_the_relation_and_never_say_what_is_known(graph: Graph) -> None:
+def test_predictions_replace_those_of_the_same_relation_and_contain_no_known_triple(graph: Graph) -> None:
     model, known = trained(graph), graph.read_knowledge(SCHEMA)
     acted, in_genre = (predict(model, ask(model, known, name), k=5) for name in ("ACTED_IN", "IN_GENRE"))
     counts = graph.write_predictions(acted)

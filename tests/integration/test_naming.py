@@ -55,7 +55,7 @@ def test_an_item_without_a_title_shows_its_key(shop: Graph) -> None:
     assert shop.cypher("popular_unseen", user=1, k=12)["title"].tolist() == ["Film 2", "Film 4", 6, 8, 10, 12]
 
 
-def test_queries_and_captions_follow_one_rule(connection: Connection) -> None:
+def test_queries_and_captions_quote_names_the_same_way(connection: Connection) -> None:
     rng = np.random.default_rng(0)
     names = [
         "title",

@@ -63,7 +63,7 @@ def small_publication(run: str, seed: int = 0):
     return publication(run, seed=seed, n_users=9)
 
 
-def test_they_are_trained_on_and_counted_as_the_users(graph: Graph) -> None:
+def test_own_relationships_of_the_user_are_trained_on_and_counted_as_knowledge(graph: Graph) -> None:
     connection = graph.connection
     recommended = GraphSchema(feedback=FeedbackSchema(type="RECOMMENDS", rating="stars", like_threshold=4))
     before = read_interactions(connection, recommended), read_knowledge(connection, SCHEMA)
@@ -80,7 +80,7 @@ def test_they_are_trained_on_and_counted_as_the_users(graph: Graph) -> None:
     assert any(f"{8 * 12} :RECOMMENDS" in text for text in found)
 
 
-def test_nothing_that_takes_back_touches_them(graph: Graph) -> None:
+def test_publish_rollback_unpublish_and_erase_keep_the_users_own_relationships(graph: Graph) -> None:
     n, connection = theirs(graph), graph.connection
     for number in range(3):
         publish(connection, SCHEMA, small_publication(f"mkr-{number}", number), progress=False)
@@ -105,7 +105,7 @@ def test_nothing_that_takes_back_touches_them(graph: Graph) -> None:
     assert catalog.known_models(connection) == []
 
 
-def test_a_list_and_its_reasons_hold_none_of_theirs(graph: Graph) -> None:
+def test_lists_and_reasons_contain_only_relationships_of_kgplug(graph: Graph) -> None:
     wanted = small_publication("mkr-1")
     publish(graph.connection, SCHEMA, wanted, progress=False)
     assert catalog.serving_run(graph.connection, "MKR").edition == 1
@@ -135,7 +135,7 @@ def test_predictions_between_other_labels_stay(graph: Graph) -> None:
     assert count_own(graph.connection, "PREDICTED") == 6
 
 
-def test_a_prediction_of_a_run_that_was_never_published_is_kgplugs(graph: Graph) -> None:
+def test_predictions_of_an_unpublished_run_belong_to_kgplug(graph: Graph) -> None:
     before = read_knowledge(graph.connection, SCHEMA).fingerprint
     model = trained(graph)
     graph.write_predictions(predict(model, ask(model, graph.read_knowledge(SCHEMA), "ACTED_IN"), k=5))
@@ -148,7 +148,7 @@ def test_a_prediction_of_a_run_that_was_never_published_is_kgplugs(graph: Graph)
     assert catalog.known_models(graph.connection) == []
 
 
-def test_nodes_of_theirs_with_labels_of_the_catalogue_are_no_runs_and_no_models(graph: Graph) -> None:
+def test_the_users_own_nodes_with_catalogue_labels_are_not_taken_for_runs_or_models(graph: Graph) -> None:
     theirs_too = "CREATE (:KgplugRun {id: 17}), (:KgplugModel {title: 'mine'}), (:KgplugModel)"
     graph.connection.write(theirs_too)
     publish(graph.connection, SCHEMA, small_publication("mkr-1"), progress=False)

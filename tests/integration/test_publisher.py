@@ -284,7 +284,7 @@ def test_a_list_that_somebody_damaged_is_mended(graph):
     assert edges(graph) == expected_edges(wanted)
 
 
-def test_other_vectors_under_the_same_run_replace_those_that_stand_there(graph):
+def test_new_vectors_of_the_same_run_replace_the_old_ones(graph):
     publish(graph, SCHEMA, publication("mkr-1"))
     wanted = publication("mkr-1", seed=9)
     report = publish(graph, SCHEMA, wanted)
@@ -314,7 +314,7 @@ def test_a_label_without_known_key_is_refused(graph):
         publish(graph, SCHEMA, Publication("TransE", "transe-1", [nodes]))
 
 
-def test_a_publish_may_die_at_any_turn_to_the_server(graph, monkeypatch):
+def test_a_publish_may_be_killed_before_any_of_its_queries(graph, monkeypatch):
     monkeypatch.setattr(list_writing, "_BATCH_USERS", 20)
     monkeypatch.setattr(vector_writing, "_BATCH_ROWS", 30)
     publish(graph, SCHEMA, publication("mkr-0"))

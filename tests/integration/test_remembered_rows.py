@@ -126,7 +126,7 @@ def test_training_rows_that_have_disappeared_are_still_left_out_of_the_lists(gra
     assert jobs.evaluate(graph, [folder])["recommender"]["NDCG@10"].iloc[0] == before
 
 
-def test_a_run_of_whose_test_set_nothing_is_left_says_so(graph: Graph, runs: Runs) -> None:
+def test_a_run_reports_that_its_whole_test_set_is_gone(graph: Graph, runs: Runs) -> None:
     folder = train(graph, runs)
     graph.connection.write("MATCH (m:Movie) SET m.id = m.id + 1000")
     with pytest.raises(RunError, match=r"no longer has: none of its \d+ test rows is left\. Train again"):
@@ -172,7 +172,7 @@ def test_runs_without_a_common_row_are_measured_one_by_one_and_not_called_compar
     assert "leaks" in str(failures[two])  # what it calls its test set is what it has learnt
 
 
-def test_another_threshold_of_a_like_is_that_of_the_newest_run(graph: Graph, runs: Runs) -> None:
+def test_runs_with_different_like_thresholds_are_compared_at_the_newest_one(graph: Graph, runs: Runs) -> None:
     old = train(graph, runs)
     schema = SCHEMA.model_copy(update={"feedback": FeedbackSchema(rating="rating", like_threshold=3.0)})
     new = train(graph, runs, schema=schema)
@@ -247,7 +247,7 @@ def test_an_erased_user_is_no_test_user_any_more(graph: Graph, runs: Runs) -> No
     assert (after["test rows"], after["gone"]) == (before["test rows"] - n_own, 0)
 
 
-def test_a_row_that_one_run_does_not_know_is_one_row(graph: Graph, runs: Runs) -> None:
+def test_a_common_test_row_may_be_unknown_to_one_run(graph: Graph, runs: Runs) -> None:
     old = train(graph, runs)
     new = train(graph, runs, split=jobs.Split((0.6, 0.2, 0.2), seed=7))
     parts = [memory_of(folder).sets_of(graph.read_interactions(SCHEMA).row_hashes) for folder in (old, new)]

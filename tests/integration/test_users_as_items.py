@@ -86,7 +86,7 @@ def test_a_node_of_both_labels_is_one_node_whatever_its_keys(graph: Graph, runs:
         assert len(found) > 0 and "star 12" not in found["id"].tolist()
 
 
-def test_the_popular_ones_of_a_person_are_others(graph: Graph) -> None:
+def test_popular_unseen_does_not_list_the_person(graph: Graph) -> None:
     found = graph.cypher("popular_unseen", user=4, k=50)
     assert len(found) > 0 and 4 not in found["id"].tolist()
 
