@@ -260,7 +260,7 @@ def _print_measures(tables: dict[str, pd.DataFrame], *, beyond: bool, as_json: b
     titles = {"recommender": "Recommenders, on the test set", "embedding": "Embeddings, on the test set"}
     for kind, table in tables.items():
         names = list(table.columns)
-        last = names.index("gone") + 1 if beyond and kind == "recommender" and "gone" in names else len(names)
+        last = names.index("gone") + 1 if beyond and "gone" in names else len(names)
         print_frame(table.loc[:, names[:last]], as_json=False, title=titles[kind])
         if last < len(names):
             further = [name for name in names if name.startswith("coverage@")] + names[last:]

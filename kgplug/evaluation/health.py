@@ -106,7 +106,7 @@ def after_training(
         train, valid: Sets of one split.
         within_s: Seconds that comparing lists may take.
     """
-    found = list(getattr(model, "health", []))
+    found = list(model.health)
     if valid is None or not valid.is_like.any():
         return found
     try:

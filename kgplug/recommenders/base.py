@@ -200,6 +200,17 @@ class Recommender(ListMaker):
             UsageError: An index is out of range, or the numbers of users and items differ.
         """
 
+    def score_parts(self, users: np.ndarray, items: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Score pairs before any sigmoid, split into what the model's own vectors say and what its side term adds.
+
+        Args:
+            users, items: int64 (n,).
+
+        Returns:
+            float64 (n,) each; the second is zero for a model without a side term.
+        """
+        return self.score(users, items).astype(np.float64), np.zeros(len(users))
+
     def _score_by_blocks(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:
         """Score pairs by scoring all items for blocks of users; `score` of models that have no faster way."""
         users, items = self._pair_rows(users, items)

@@ -42,6 +42,7 @@ class Trained(Protocol):
     def user_vectors(self) -> np.ndarray | None: ...
     def item_vectors(self) -> np.ndarray | None: ...
     def score(self, users: np.ndarray, items: np.ndarray) -> np.ndarray: ...
+    def score_parts(self, users: np.ndarray, items: np.ndarray) -> tuple[np.ndarray, np.ndarray]: ...
 
 
 def model_findings(model: Trained, lists: TopLists | None = None) -> list[str]:
@@ -85,7 +86,7 @@ def _score_findings(model: Trained, *, own: bool) -> list[str]:
     if len(users) < SEVERAL or len(items) < SEVERAL:
         return []
     pairs = np.repeat(users, len(items)), np.tile(items, len(users))
-    part, rest = _parts(model, *pairs)
+    part, rest = model.score_parts(*pairs)
     part, total = part.reshape(len(users), -1), (part + rest).reshape(len(users), -1)  # (users, items)
     if not np.isfinite(total).all():
         return [f"{(~np.isfinite(total)).mean():.0%} of the scores looked at are not finite numbers"]
@@ -127,15 +128,6 @@ def _sample(model: Trained) -> tuple[np.ndarray, np.ndarray]:
 
 def _spaced(numbers: np.ndarray, n: int) -> np.ndarray:
     return numbers[:: max(1, -(-len(numbers) // n))]
-
-
-def _parts(model: Trained, users: np.ndarray, items: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the model's own part of the scores of pairs, and that of its side term, float64 (n,) each."""
-    if not hasattr(model, "logits"):
-        return model.score(users, items).astype(np.float64), np.zeros(len(users))
-    own = model.logits(users, items).astype(np.float64)  # type: ignore[attr-defined]
-    side = getattr(model, "side", None)
-    return own, np.zeros(len(users)) if side is None else side.logits(users, items).astype(np.float64)
 
 
 def _best(scores: np.ndarray) -> np.ndarray:

@@ -46,6 +46,11 @@ class LogitRecommender(Recommender):
         logits = self.logits(users, items)
         return self._scores(logits if self.side is None else logits + self.side.logits(users, items))
 
+    def score_parts(self, users: np.ndarray, items: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        own = self.logits(users, items).astype(np.float64)
+        side = np.zeros(len(users)) if self.side is None else self.side.logits(users, items).astype(np.float64)
+        return own, side
+
     def _score_block(self, users: np.ndarray) -> np.ndarray:
         return self._scores(self._unfinished_block(users)[0])
 
