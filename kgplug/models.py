@@ -61,11 +61,11 @@ class Model(Protocol):
     graph_schema: dict | None
 
     def fit(self, *args: Any, **kwargs: Any) -> Any:
-        """Train on what `inputs` names: feedback, then triples; `valid`, `seed`, `progress`, `checkpoint` by name."""
+        """Train on the data that `inputs` names: feedback, then triples. `valid`, `seed` and others are keywords."""
         ...
 
     def save(self, run_dir: Path, *, memory: RowMemory | None = None, **facts: object) -> None:
-        """Write the model as a run folder, with what it remembers of its split and JSON-able facts."""
+        """Write the model as a run folder, with the sets of its rows (`memory`) and facts that JSON can hold."""
         ...
 
     @classmethod
@@ -79,7 +79,7 @@ class Model(Protocol):
 
     @classmethod
     def user_arrays(cls) -> UserArrays | EntityArrays | None:
-        """Return which of the saved arrays hold something of each user, so that one of them can be erased."""
+        """Return which saved arrays hold data of each user, so that a user can be erased from them."""
         ...
 
 
@@ -144,13 +144,13 @@ def restored(run_dir: Path, arrays: dict[str, np.ndarray], content: dict) -> Any
 def register(name: str, model: type) -> None:
     """Make a model class available under a name, for this process.
 
-    A package does this for good by an entry point of the group "kgplug.models".
+    To make it available in every process, a package declares an entry point of the group "kgplug.models".
 
     Args:
-        model: a subclass of `Recommender`, or a class with everything in `Model`; its `name` is this name.
+        model: a subclass of `Recommender`, or a class with everything in `Model`. Its attribute `name` equals `name`.
 
     Raises:
-        UsageError: the name belongs to a model of kgplug, or the class does not carry it.
+        UsageError: the name belongs to a model of kgplug, or the class's `name` differs.
     """
     taken = {known.lower() for known in (*RECOMMENDERS, *EMBEDDINGS, *EXCLUDED)}
     if name.lower() in taken:

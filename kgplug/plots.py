@@ -111,7 +111,7 @@ def comparison_figure(histories: Mapping[str, dict], metrics: pd.DataFrame) -> F
     """Draw several runs: validation metric by epoch (loss, if a run has no validation set), and their metrics as bars.
 
     Args:
-        histories: Name → `model.history`. Models without one get no curve.
+        histories: Name → `model.history`. A model with an empty history gets no curve.
         metrics: One row per run (its name is the index), one column per metric between 0 and 1; may be empty.
 
     Raises:

@@ -56,7 +56,7 @@ class RelationVectors:
 
 @dataclass(frozen=True, eq=False)
 class TopLists:
-    """One ranked list of items per user, or of similar nodes per node, which then takes the place of a user.
+    """One ranked list of items per user, or of similar nodes per node. Then the nodes are the users here.
 
     Attributes:
         user_label, item_label: node labels.
@@ -91,7 +91,7 @@ class Publication:
         run: id of the run, unique; letters, digits, "-" and "_".
         vectors: one entry per label.
         lists: recommendations, or None for a model that gives none.
-        details: JSON-able facts kept on the catalogue node (settings, metrics …).
+        details: facts that the catalogue node keeps as JSON (settings, metrics …).
         relations: None for a model without vectors of relations.
         similar: the nearest nodes of each node, one entry per label; see `kgplug.data.ranking.neighbours`.
         findings: signs that the model has collapsed, one sentence each (`kgplug.data.health`).

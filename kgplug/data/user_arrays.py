@@ -1,4 +1,4 @@
-"""Which of a model's arrays hold something of each user, and the arrays without one of them."""
+"""Which arrays of a saved model hold data of each user, and how to erase one user from them."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ class UserArrays:
     pairs: tuple[str, ...] = ()
 
     def without(self, arrays: dict[str, np.ndarray], user: int) -> dict[str, np.ndarray]:
-        """Return the arrays with a user's rows zero and without the user's part of lists and matrices.
+        """Erase a user: set its rows to zero and cut its part out of lists and matrices. Return the new arrays.
 
         Args:
             arrays: arrays of the model, by name.
-            user: index of the user. It stays, so that the indices of all others stay.
+            user: index of the user. It remains, so the indices of the others do not change.
         """
         kept = dict(arrays)
         for name in arrays.keys() & {*self.rows}:
@@ -56,11 +56,11 @@ class EntityArrays:
     """The arrays of a saved embedding: every module tensor with "entity" in its name has one row per entity."""
 
     def without(self, arrays: dict[str, np.ndarray], entity: int, n_entities: int) -> dict[str, np.ndarray]:
-        """Return the arrays with an entity's vectors zero, and with its triples replaced by loops on itself.
+        """Erase an entity: set its vectors to zero and replace its triples by loops on itself. Return the new arrays.
 
         Args:
             arrays: arrays of the run, by name.
-            entity: index of the entity. It stays, so that the indices of all others stay.
+            entity: index of the entity. It remains, so the indices of the others do not change.
             n_entities: number of entities.
         """
         kept = {name: array.copy() for name, array in arrays.items()}
@@ -79,7 +79,7 @@ class EntityArrays:
 def _cut(
     arrays: dict[str, np.ndarray], starts: str, others: tuple[str, ...], gone: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """Return the starts, and the arrays that they point into, without what is gone: bool (n,)."""
+    """Return `starts` and the arrays that they point into, without the places where `gone`, bool (n,), is true."""
     before = np.concatenate([[0], np.cumsum(gone)])  # gone before each place
     shorter = {starts: (arrays[starts] - before[arrays[starts]]).astype(arrays[starts].dtype)}
     return shorter | {name: arrays[name][~gone] for name in others if name in arrays}

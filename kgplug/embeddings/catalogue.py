@@ -18,7 +18,7 @@ class EmbeddingEntry:
 
     Attributes:
         paper: Short citation.
-        good_for: One phrase.
+        good_for: What the model is good for, in one phrase.
         relation_parts: Meaning of each relation tensor of the model, in PyKEEN's order.
         entity_parts: Entity tensors that form an entity's vector (the others are biases, widths or projections).
         defaults: Settings that differ from those of `EmbeddingConfig`.

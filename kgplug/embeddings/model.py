@@ -416,7 +416,7 @@ class EmbeddingModel:
         Entities without a label (read from a table, not from Neo4j) have no node in the graph and are left out.
 
         Args:
-            details: JSON-able facts to keep with them.
+            details: facts that the catalogue keeps as JSON.
 
         Raises:
             DataError: no entity has a label.

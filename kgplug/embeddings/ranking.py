@@ -22,7 +22,7 @@ class Answers:
         self.n_entities, self.keys, self.answers = n_entities, keys[order], answers[order]
 
     def of(self, keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return (rows, answers) of queries, int64 (q,): one entry per true answer to `keys[row]`."""
+        """Return (rows, answers), int64 (m,) each: `answers[i]` is a true answer to the query `keys[rows[i]]`."""
         first, last = np.searchsorted(self.keys, keys, "left"), np.searchsorted(self.keys, keys, "right")
         counts = last - first
         rows = np.repeat(np.arange(len(keys)), counts)

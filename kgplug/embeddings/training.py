@@ -90,17 +90,17 @@ class BatchLoss:
 
 
 class TripleTask:
-    """What an embedding model gives the training loop.
+    """An embedding model as the training loop sees it: its batches, steps and validation metric.
 
     Args:
         module: The module, on its device.
         config: The model's settings.
         positives: int64 (n, 3), the training triples, in the module's indices.
         measure: Returns the validation metric, or None.
-        frozen: Rows that do not change by a bit. Weights that are not rows of a table do not change either.
+        frozen: Rows that training leaves unchanged. Weights that are not rows of a table are then unchanged as well.
 
     Raises:
-        UsageError: everything is frozen.
+        UsageError: `frozen` leaves no triple to train on.
     """
 
     def __init__(

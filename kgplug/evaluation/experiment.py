@@ -55,10 +55,11 @@ def evaluate(
     Recommenders are measured on feedback, by click-through and full ranking; embeddings on triples, by link prediction
     (filtered, realistic ranks among all entities).
 
-    AUC and ACC are measured on the test likes and on as many pairs of the same users with items that they have no
-    feedback on. The pairs are the same for every model. For ACC, a probability of at least 0.5 counts as a like. Scores
-    that are not probabilities get the threshold that is best on the validation set or, without one, the median over
-    training pairs. Lists leave out the items of `train` and `valid`. The reference page "Metrics" defines each metric.
+    AUC and ACC are measured on the test likes and an equal number of negatives: the same users, with items that they
+    have no feedback on. The negatives are the same for every model. For ACC, a probability of at least 0.5 counts as a
+    like. Scores that are not probabilities get the threshold that is best on the validation set or, without one, the
+    median over training pairs. Lists leave out the items of `train` and `valid`. The reference page "Metrics" defines
+    each metric.
 
     Args:
         models: A fitted model, several, or name → fitted model. All of one kind.

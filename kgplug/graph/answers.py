@@ -114,7 +114,7 @@ def _reason(paths: pd.DataFrame) -> str:
 
 
 def required(schema: GraphSchema | None) -> GraphSchema:
-    """Return a schema; UsageError where there is none."""
+    """Return the schema. Raise UsageError if it is None."""
     if schema is None:
         raise UsageError(UNKNOWN_SCHEMA)
     return schema

@@ -22,13 +22,13 @@ _GRAPH_COUNTS = "CALL db.stats.retrieve('GRAPH COUNTS') YIELD data RETURN data"
 
 @dataclass(frozen=True)
 class Counts:
-    """The count store of a database.
+    """Numbers of nodes and relationships in a database.
 
     Attributes:
-        labels: label → number of nodes, without labels that have none.
-        types: relationship type → number of relationships, without types that have none.
-        ends: (type, label) → numbers of relationships that start and that end at such nodes; None if this account
-            may not read it.
+        labels: label → number of nodes. Labels without nodes are left out.
+        types: relationship type → number of relationships. Types without relationships are left out.
+        ends: (type, label) → (number of relationships that start at such a node, number that end at one); None if
+            this account may not read them.
     """
 
     labels: dict[str, int]

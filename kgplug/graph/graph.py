@@ -132,7 +132,7 @@ class Graph:
             options: how to publish it; options given by name take precedence.
             schema: schema for this call (see `Graph`).
             also_seen: more feedback whose items are left out of lists; by default all that the graph holds now.
-            details: JSON-able facts to keep in the catalogue.
+            details: facts that the catalogue keeps as JSON.
             progress: show bars; None shows them on a terminal.
             options_by_name: fields of `PublishOptions`.
 

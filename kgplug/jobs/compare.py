@@ -50,7 +50,7 @@ def compare(
         and run id.
 
     Raises:
-        UsageError: The models are of both kinds, or a name or setting is wrong.
+        UsageError: The models are of different kinds, or a name or setting is wrong.
     """
     made = list({model.name: model for model in create_all(names, settings or {})}.values())
     kind = made[0].kind
@@ -74,7 +74,7 @@ def draw(run_dirs: Sequence[Path]) -> Figure:
     """Draw one run (training curve, map of its entities) or several (curves, metrics of `jobs.evaluate` as bars).
 
     Raises:
-        UsageError: The runs are of both kinds.
+        UsageError: The runs are of different kinds.
         DataError: There is nothing to draw.
     """
     if len(run_dirs) == 1:
@@ -100,7 +100,7 @@ def create_all(names: Sequence[str | Model], settings: dict[str, Any]) -> list[M
         settings: Settings of each model given by name.
 
     Raises:
-        UsageError: The models are of both kinds, or a name or setting is wrong.
+        UsageError: The models are of different kinds, or a name or setting is wrong.
     """
     made: list[Model] = [models.create(name, **settings) if isinstance(name, str) else name for name in names]
     if len({model.kind for model in made}) != 1:

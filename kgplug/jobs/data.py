@@ -35,7 +35,7 @@ class Sets:
 
     @property
     def memory(self) -> RowMemory:
-        """Return what a run remembers of its split."""
+        """Return the hash and the set of each row, which the run stores to find its rows again."""
         return RowMemory.of_sets(*(None if rows is None else rows.row_hashes for rows in vars(self).values()))
 
 
@@ -170,7 +170,7 @@ def evaluation_of(run_dir: Path) -> dict[str, float]:
 
 
 def split_of(content: dict) -> Split:
-    """Return the split of a run; a run without a method was split by the positions of its rows."""
+    """Return the split of a run. Runs of earlier versions store no method; they were split by row position."""
     return Split(**{"method": "positions", **content["split"], "fractions": tuple(content["split"]["fractions"])})
 
 

@@ -52,7 +52,7 @@ class PykeenResult:
         The same result has the same id, so publishing it again changes nothing.
 
         Args:
-            details: JSON-able facts to keep with them.
+            details: facts that the catalogue keeps as JSON.
 
         Raises:
             DataError: an entity's name does not say which node it is.

@@ -285,7 +285,7 @@ class Recommender(ListMaker):
 
         Args:
             k: length of a list.
-            details: JSON-able facts to keep with them.
+            details: facts that the catalogue keeps as JSON.
             also_seen, exclude_seen, only, exclude, diversity, vectors: as in `recommend`.
         """
         self._check_trained()

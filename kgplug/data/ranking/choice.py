@@ -98,10 +98,10 @@ def excluded_items(only: np.ndarray | None, exclude: np.ndarray | None, n_items:
 
 
 def item_mask(name: str, given: np.ndarray, n_items: int) -> np.ndarray:
-    """Return item indices, or a mask, as a mask bool (n_items,).
+    """Return a mask, bool (n_items,), of items that are given as indices or as a mask.
 
     Raises:
-        UsageError: `given` is neither, or an index is out of range. The message calls the argument `name`.
+        UsageError: `given` is neither, or an index is out of range. The message starts with `name`.
     """
     texts = isinstance(given, (list, tuple)) and any(isinstance(value, str) for value in given)
     values = np.asarray(given, dtype=object if texts else None)  # text would get the width of the longest key

@@ -33,7 +33,7 @@ def interactions_of(data: MovieLens, like_threshold: float) -> Interactions:
 
 
 def knowledge_of(data: MovieLens) -> KnowledgeGraph:
-    """Number all nodes except the users, and put every relationship between them into one array of triples."""
+    """Return all nodes except the users, and every relationship except RATED, as entities and triples."""
     nodes = {label: pd.Index(frame.iloc[:, 0], dtype=object) for label, frame in data.nodes.items() if label != "User"}
     first = dict(zip(nodes, np.cumsum([0, *map(len, nodes.values())]), strict=False))  # index of a label's first node
     types = sorted({type_ for _, type_, _ in data.relationships} - {"RATED"})

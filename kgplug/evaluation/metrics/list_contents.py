@@ -1,4 +1,4 @@
-"""Metrics of what is in a list, whether it is relevant or not: how new, how mixed, how popular."""
+"""Metrics of the items in a list, relevant or not: novelty, diversity, popularity."""
 
 from __future__ import annotations
 

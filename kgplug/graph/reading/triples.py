@@ -25,10 +25,10 @@ class Rule:
     """A reason to leave relationships out.
 
     Attributes:
-        touched: types of which relationships may be left out.
+        touched: types that may lose relationships.
         emptied: types among them that are left out completely.
-        condition: names of the two ends → condition on r that is true for what is kept.
-        why: the end of a sentence on an emptied type.
+        condition: names of the two ends → Cypher condition on the relationship r, true if it is kept.
+        why: the reason, as the end of a sentence about an emptied type.
     """
 
     touched: list[str]
@@ -44,11 +44,11 @@ class TriplePlan:
     Attributes:
         wanted: the relationships.
         rules: the rules that leave some of them out.
-        own: number of relationships of the chosen types that kgplug wrote, left out.
-        owned: labels whose nodes belong to one user each, left out with their relationships.
-        repeating: types that repeat the feedback, left out.
+        own: number of relationships of the chosen types that are left out because kgplug wrote them.
+        owned: labels whose nodes each belong to one user; they and their relationships are left out.
+        repeating: types that are left out because they repeat the feedback.
         unused: a sentence for each setting of the schema that has no effect.
-        written: type → number of relationships that kgplug wrote, without its catalogue.
+        written: type → number of relationships that kgplug wrote, except those of its catalogue.
     """
 
     wanted: Wanted

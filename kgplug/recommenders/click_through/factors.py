@@ -43,7 +43,7 @@ class Factors:
         return cls(users, items, np.zeros(len(users), dtype=np.float32), np.zeros(len(items), dtype=np.float32))
 
     def averaged(self, likes: sparse.csr_matrix) -> Factors:
-        """Return the factors with the mean of the other users for users without likes.
+        """Return the factors, where users without likes get the mean vector and bias of the other users.
 
         Args:
             likes: Training likes, CSR (n_users, n_items).

@@ -95,14 +95,14 @@ class SideFeatures:
         return _item_facts(self.item_degrees, self.neighbour_degrees)
 
     def of_likes(self, likes: sparse.csr_matrix) -> tuple[np.ndarray, np.ndarray]:
-        """Return the features of users, given by their likes, with every item.
+        """Return the features of pairs of users, given by their likes, and every item.
 
         Args:
             likes: CSR float32 (b, n_items), binary.
 
         Returns:
-            (`PairFacts.users` for items not liked, float32 (b, 1); `PairFacts.profile` with every item without that
-            item's own like, float32 (b, n_items)).
+            (users, profile), as in `PairFacts`: float32 (b, 1) and (b, n_items). A user's like of the item itself is
+            left out of `profile`, but counted in `users`.
         """
         profiles = sparse.csr_matrix(likes @ self.features)  # (b, n_features)
         products = (profiles @ self.features.T).toarray()  # (b, n_items)

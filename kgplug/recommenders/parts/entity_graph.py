@@ -83,7 +83,7 @@ class EntityGraph:
         return order[rank < k]
 
     def liked(self, users: np.ndarray, entities: np.ndarray) -> np.ndarray:
-        """Return whether each user liked the entity of the pair: int64 (n,), int64 (n,) → bool (n,)."""
+        """Return, for each pair, whether the user liked the entity: int64 (n,), int64 (n,) → bool (n,)."""
         if len(self._like_codes) == 0:
             return np.zeros(len(users), dtype=bool)
         codes = users * np.int64(self.n_entities) + entities

@@ -58,7 +58,7 @@ class DglEntityGraph(EntityGraph):
         return chosen[by_entity(self.edges[chosen, 2], keys[chosen])]
 
     def liked(self, users: np.ndarray, entities: np.ndarray) -> np.ndarray:
-        """Return whether each user liked the entity of the pair: int64 (n,), int64 (n,) → bool (n,)."""
+        """Return, for each pair, whether the user liked the entity: int64 (n,), int64 (n,) → bool (n,)."""
         pairs = torch.from_numpy(users), torch.from_numpy(entities)
         return self.graph.has_edges_between(*pairs, etype="likes").numpy()
 
