@@ -99,8 +99,8 @@ def _cannot_write(uri: str, message: str) -> str:
     local = LocalHome(Settings().neo4j_dir)
     if local.status().uri != uri:
         return (
-            f"{failed} The usual reason is a full disk; the server's log says. Fix that and restart the "
-            "server. Everything committed is kept."
+            f"{failed} The usual cause is a full disk; the server's log names it. Fix that and restart "
+            "the server. Everything committed is kept."
         )
     restart = "`kgplug db stop`, then `kgplug db start`. Everything committed is kept."
     if shutil.disk_usage(local.home).free < _FULL_BYTES:

@@ -221,7 +221,7 @@ def test_a_server_whose_disk_fills_up_during_an_import_keeps_its_data_and_the_ne
         connection.import_dir = None  # the rows travel as parameters: it is the server that finds the disk full
         filling.unlink()
         filling = fill(disk, leaving_kb=3000)
-        with pytest.raises(GraphError, match=r"can no longer write: .* A full disk") as raised:
+        with pytest.raises(GraphError, match=r"can no longer write: .* a full disk") as raised:
             import_folder(connection, folder)
         assert "\n" not in str(raised.value) and "kill" not in str(raised.value)
         filling.unlink()

@@ -20,6 +20,7 @@ from kgplug.cli import printable
 from kgplug.cli.console import SplitBy, SplitOrder, parse_lengths, parse_settings, parse_split
 from kgplug.data.artefact import count_numbers, peek_content, read_artefact
 from kgplug.data.interactions import Interactions
+from kgplug.data.kinds import Kind
 from kgplug.data.values.key_text import possible_keys
 from kgplug.errors import KgplugError, RunError
 from kgplug.graph import connection as connection_module
@@ -112,11 +113,11 @@ def test_a_path_that_is_no_file_or_folder_is_refused(path: str, tmp_path: Path, 
 
 
 @settings(max_examples=300)
-@given(ODD_TEXT, st.sampled_from(["recommender", "embedding"]), st.integers())
-@example("nan,nan,nan", "recommender", 0)
-@example("0.8,0.1,0.1", "recommender", -1)
-@example("1e308,1e308,-1e308", "embedding", 2**80)
-def test_split_is_read_or_refused(text: str, kind: str, seed: int) -> None:
+@given(ODD_TEXT, st.sampled_from(list(Kind)), st.integers())
+@example("nan,nan,nan", Kind.RECOMMENDER, 0)
+@example("0.8,0.1,0.1", Kind.RECOMMENDER, -1)
+@example("1e308,1e308,-1e308", Kind.EMBEDDING, 2**80)
+def test_split_is_read_or_refused(text: str, kind: Kind, seed: int) -> None:
     rows = Interactions.from_dataframe(pd.DataFrame({"u": [1, 1, 2], "i": [1, 2, 1]}), user="u", item="i")
     try:
         split = parse_split(kind, text or None, seed=seed, by=SplitBy.user, order=SplitOrder.random)
