@@ -36,11 +36,11 @@ ARRAYS, CONTENT, MANIFEST = "arrays.safetensors", "content.json", "manifest.json
 FORMAT = 1
 
 T = TypeVar("T")
-_issued: set[str] = set()  # run ids: of fifty made within a second, two would be equal in 2 % of cases
+_issued: set[str] = set()  # run ids: two of fifty made within a second would be equal in 2 % of cases
 
 
 def new_run_id(model: str) -> str:
-    """Return a new run id of lower-case letters, digits and dashes. The ids of a model sort by time."""
+    """Return a new run id of lower-case letters, digits and dashes. A model's ids sort by time."""
     while True:
         run = f"{id_prefix(model)}-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(2)}"
         if run not in _issued:
@@ -49,16 +49,16 @@ def new_run_id(model: str) -> str:
 
 
 def id_prefix(model: str) -> str:
-    """Return the prefix of the ids of a model's runs, such as "wide-deep"."""
+    """Return the prefix of a model's run ids, such as "wide-deep"."""
     return re.sub(r"[^a-z0-9]+", "-", model.lower()).strip("-") or "run"
 
 
 def write_artefact(run_dir: Path, arrays: dict[str, np.ndarray], content: dict) -> None:
-    """Write an artefact, replacing one of the same name. After a failure the old one is intact.
+    """Write an artefact, replacing any artefact of the same name. After a failure the old one is intact.
 
     Args:
         run_dir: folder of the artefact.
-        arrays: name → array of numbers.
+        arrays: numeric arrays by name.
         content: facts, ready for JSON.
 
     Raises:
@@ -86,10 +86,10 @@ def write_artefact(run_dir: Path, arrays: dict[str, np.ndarray], content: dict) 
 
 @contextmanager
 def disk_errors(path: Path) -> Iterator[None]:
-    """Turn an error of the disk during a write into a RunError that says what to do.
+    """Turn a disk error during a write into a RunError that says what to do.
 
     Args:
-        path: file or folder that is written, completely or not at all.
+        path: file or folder being written, completely or not at all.
     """
     try:
         yield
@@ -102,7 +102,7 @@ def disk_errors(path: Path) -> Iterator[None]:
 
 
 def _advice(path: Path, error: BaseException, reason: str) -> str:
-    """Return what to do about an error of the disk."""
+    """Return advice on a disk error."""
     full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "No space left" in reason
     home = Settings().kgplug_home
     in_home = path.absolute().is_relative_to(home.absolute())
@@ -129,7 +129,7 @@ def _write_files(building: Path, arrays: dict[str, np.ndarray], content: dict) -
 
 
 def _write_manifest(building: Path, names: dict[str, str]) -> None:
-    """Write the manifest of the files in `building`, with the names that they will have."""
+    """Write the manifest of the files in `building`, under their final names."""
     files = {
         part: {"name": name, "bytes": (building / part).stat().st_size, "sha256": sha256_of(building / part)}
         for part, name in names.items()
@@ -188,7 +188,7 @@ def read_content(run_dir: Path) -> dict:
 
 
 def peek_content(run_dir: Path) -> dict:
-    """Return the content of an artefact after checking its hash, but only the size of the arrays.
+    """Return the content of an artefact after checking its hash. Of the arrays, only the size is checked.
 
     Raises:
         RunError: the folder is missing, truncated, altered or in another format.
@@ -203,7 +203,7 @@ def peek_content(run_dir: Path) -> dict:
 
 
 def count_numbers(run_dir: Path, prefixes: tuple[str, ...]) -> int:
-    """Return how many floating-point numbers are in the arrays whose names start with a prefix, without reading them.
+    """Count the floating-point numbers in the arrays whose names start with one of the prefixes, without reading them.
 
     Arrays of a single number are not counted: most are the state of a regulariser.
     """
@@ -219,7 +219,7 @@ def count_numbers(run_dir: Path, prefixes: tuple[str, ...]) -> int:
 
 
 def read_arrays(run_dir: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
-    """Return the arrays with these names that an artefact has. The hash of the file is not checked."""
+    """Return those of the named arrays that an artefact has. The hash of the file is not checked."""
 
     def read(run_dir: Path, files: dict[str, dict]) -> dict[str, np.ndarray]:
         _check_size(run_dir, files[ARRAYS])
@@ -299,9 +299,9 @@ def _parse_content(run_dir: Path, file: dict) -> dict:
 
 
 def write_text_whole(path: Path, text: str) -> None:
-    """Write a text file in UTF-8, replacing one of the same name.
+    """Write a text file in UTF-8, replacing any file of the same name.
 
-    After a kill, or if the disk is full, the file is either the old one or the new one, complete.
+    After a kill, or if the disk is full, the complete old or the complete new file is there.
 
     Raises:
         OSError: the disk refused to write.

@@ -30,7 +30,7 @@ def _mean_ranks(scores: np.ndarray) -> np.ndarray:
     """
     order = np.argsort(scores)
     ascending = scores[order]
-    starts = np.flatnonzero(np.concatenate([[True], ascending[1:] != ascending[:-1]]))  # of each run of equal scores
+    starts = np.flatnonzero(np.concatenate([[True], ascending[1:] != ascending[:-1]]))  # of groups of equal scores
     ends = np.append(starts[1:], len(scores))
     ranks = np.empty(len(scores))
     ranks[order] = np.repeat((starts + 1 + ends) / 2, ends - starts)

@@ -1,4 +1,4 @@
-"""Erase an item from a run's arrays: a person who is also an item."""
+"""Erase a person who is an item from a run's arrays."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def erased(keys: np.ndarray) -> np.ndarray:
 
 
 def without_item(arrays: dict[str, np.ndarray], item: int, n_items: int) -> dict[str, np.ndarray]:
-    """Return a recommender's arrays without an item: its rows are zero, and it is in nobody's likes or neighbours.
+    """Return a recommender's arrays without an item: its rows are zero, and no likes or neighbours contain it.
 
     Args:
         arrays: a run's arrays by name.
@@ -42,7 +42,7 @@ def without_item(arrays: dict[str, np.ndarray], item: int, n_items: int) -> dict
             kept[name] = np.where(array == item, -1, array)
         elif last == "likes" and array.ndim == 2 and len(array) == 2:  # users and items of RKGE's paths
             kept[name] = array[:, array[1] != item]
-        elif last == "weights" and f"{stem}known" in arrays:  # items × items, only those that have a like
+        elif last == "weights" and f"{stem}known" in arrays:  # items × items, only for items that have a like
             for row in np.flatnonzero(arrays[f"{stem}known"] == item):
                 kept[name] = _zeroed(array, int(row))
                 kept[name][:, row] = 0
@@ -80,7 +80,7 @@ def _fewer(arrays: dict[str, np.ndarray], stem: str, item: int) -> dict[str, np.
 def _cut(
     arrays: dict[str, np.ndarray], starts: str, gone: np.ndarray, others: tuple[str, ...]
 ) -> dict[str, np.ndarray]:
-    """Return the starts of rows, and the arrays they point into, without the entries in `gone`, bool (n,)."""
+    """Return the row starts, and the arrays they point into, without the entries marked in `gone`, bool (n,)."""
     stem = starts.removesuffix(_last(starts))
     before = np.concatenate([[0], np.cumsum(gone)])  # number of entries removed before each position
     fewer = {starts: (arrays[starts] - before[arrays[starts]]).astype(arrays[starts].dtype)}

@@ -1,4 +1,4 @@
-"""Remove a person's rows from what a run stores of its split."""
+"""Remove a person's rows from the split that a run stores."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from kgplug.data.splitting import hash_keys, hash_names, hash_pairs
 def without_person(
     arrays: dict[str, np.ndarray], content: dict, label: str, key: int | str, *, is_item: bool = False
 ) -> dict[str, np.ndarray]:
-    """Return a run's arrays without the hashes of rows that a person is part of, as user, item or entity.
+    """Return a run's arrays without the hashes of rows in which a person is the user, item or entity.
 
-    Anyone who tries all pairs of keys can find the two keys behind a hash, so no hash of the person's rows may stay.
+    By trying all pairs of keys, anyone can find the two keys behind a hash. So no hash of the person's rows may stay.
 
     Args:
         arrays: the run's arrays.
@@ -42,7 +42,7 @@ def _triples_of(memory: RowMemory, own: np.ndarray, relations: np.ndarray, entit
 
     Args:
         own: uint64 (1,), hash of the entity.
-        relations, entities: uint64 (n_relations,) and (n_entities,), hashes of all.
+        relations, entities: uint64 (n_relations,) and (n_entities,), hashes of all relations and entities.
     """
     found = [np.empty(0, dtype=np.uint64)]
     for relation in relations:  # one at a time, to save memory

@@ -1,4 +1,4 @@
-"""How much memory this process can still take, given the machine, its container and its limits."""
+"""Memory that this process can still take, given the machine, its container and its limits."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def free_memory(cgroup: Path = _CGROUP) -> int:
 
 
 def _left_in_container(cgroup: Path) -> int | None:
-    """Return the container's limit minus its use; cached files count as free. None without a limit."""
+    """Return the container's limit minus the memory in use; cached files count as free. None without a limit."""
     for allowed, held, cached in (
         ("memory.max", "memory.current", "inactive_file "),
         ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "total_inactive_file "),
@@ -30,13 +30,13 @@ def _left_in_container(cgroup: Path) -> int | None:
             stat = (cgroup / held).with_name("memory.stat").read_text().splitlines()
             spare = sum(int(line.removeprefix(cached)) for line in stat if line.startswith(cached))
             return limit - int((cgroup / held).read_text()) + spare
-        except (OSError, ValueError):  # no container, or "max"
+        except (OSError, ValueError):  # no container, or no limit ("max")
             continue
     return None
 
 
 def _left_of_limit() -> int | None:
-    """Return what `ulimit -v` leaves of the address space, or None without a limit."""
+    """Return the bytes of address space left under `ulimit -v`, or None without a limit."""
     try:
         import resource
     except ImportError:  # Windows

@@ -9,17 +9,17 @@ from typing import Any, Self
 
 @dataclass(frozen=True)
 class GraphIdentity:
-    """A graph: the store of its database, and the labels and the relationship type of its feedback.
+    """A graph, identified by its database's store and by the labels and relationship type of its feedback.
 
-    The id of a store is created with the database. It stays the same when the server restarts or moves to another
-    address, and when a dump is loaded.
+    A store's id is created with the database. It does not change when the server restarts or moves to another address,
+    or when a dump is loaded.
 
     Attributes:
         store: id of the database's store, "" if unknown.
         database: name of the database, "" if unknown.
         address: host:port of the server, "" if unknown.
-        user, item: label and key property, such as "User.id"; "" if unknown.
-        feedback: relationship type, "" if unknown.
+        user, item: label and key property of users and items, such as "User.id"; "" if unknown.
+        feedback: relationship type of the feedback, "" if unknown.
         holds: all labels and relationship types of the database; None if they are unknown or do not matter.
     """
 
@@ -37,7 +37,7 @@ class GraphIdentity:
 
         Args:
             schema: `GraphSchema.model_dump()`.
-            store, database, address: "" if unknown.
+            store, database, address: see the class.
         """
         user, item = (f"{schema[part]['label']}.{schema[part]['key']}" for part in ("user", "item"))
         return cls(store, database, address, user, item, schema["feedback"]["type"])
@@ -63,7 +63,7 @@ class GraphIdentity:
         return not (self.store and other.store) or self.store == other.store
 
     def same_graph(self, other: Self) -> bool:
-        """Return whether the database, users, items and feedback are the same. What is unknown counts as equal."""
+        """Return whether the database, users, items and feedback are the same. Unknown fields count as equal."""
         known = ((getattr(self, name), getattr(other, name)) for name in ("user", "item", "feedback"))
         if not all(not (mine and theirs) or mine == theirs for mine, theirs in known):
             return False

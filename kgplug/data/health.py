@@ -1,7 +1,7 @@
-"""Signs of a collapsed model in what it publishes: zero or identical vectors, scores that order nothing.
+"""Signs of a collapsed model in its publication: zero or identical vectors, scores that order nothing.
 
-A healthy model shows none of them, however small its data. The limits are where float32 or the vector index no longer
-distinguishes two nodes, not where a model is merely weak.
+A healthy model shows no sign, however small its data. A limit is reached when float32 or the vector index no longer
+distinguishes two nodes, not when a model is merely weak.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from kgplug.errors import DeadModelError
 
 MOST = 0.5  # share of vectors from which a finding applies
 NEARLY_ALL = 0.99  # share of scores from which a finding applies
-SEVERAL = 8  # minimum number of vectors or users: fewer may be alike by chance
-_LEAST_LENGTH = 1e-6  # of vectors: shorter ones' products vanish next to a score of 1 in float32
+SEVERAL = 8  # minimum number of vectors or users; fewer may be alike by chance
+_LEAST_LENGTH = 1e-6  # of a vector: products of shorter vectors vanish next to a score of 1 in float32
 _LEAST_SPREAD = 1e-4  # mean squared distance of unit vectors from their mean: they differ by 1 % of their length
 _SAMPLE = 10_000  # maximum number of vectors checked
 MARGIN = 1e-3  # a probability this close to 0 or 1 is saturated
@@ -23,7 +23,7 @@ MARGIN = 1e-3  # a probability this close to 0 or 1 is saturated
 def publication_findings(publication: Publication) -> list[str]:
     """Return the signs of collapse in a publication, one sentence each; [] for a healthy model.
 
-    Zero vectors are a sign only if all vectors of a label are zero: nodes that the model knows nothing about have them.
+    Zero vectors are a sign only if all vectors of a label are zero: nodes without training data have zero vectors.
     """
     found = [sentence for nodes in publication.vectors for sentence in vector_findings(nodes.label, nodes.vectors)]
     if publication.lists is not None:
@@ -52,7 +52,7 @@ def vector_findings(what: str, vectors: np.ndarray, *, learnt: np.ndarray | None
     Args:
         what: kind of the nodes, such as a label.
         vectors: float (n, d).
-        learnt: bool (n,), the vectors with something to learn from, which must not be zero; None if unknown.
+        learnt: bool (n,), whether a vector had training data and so must not be zero; None if unknown.
     """
     if len(vectors) == 0 or vectors.shape[1] == 0:
         return []

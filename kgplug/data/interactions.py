@@ -47,14 +47,13 @@ class Interactions:
         ratings: float32 (n,); None if the feedback has no ratings.
         timestamps: int64 (n,), in `time_unit` since the start of 1970 in UTC; None if the feedback has no times.
         like_threshold: a row is a like if its rating is at least this, both as float32; None: every row is a like.
-        user_label, item_label: node labels in the graph, "" if there are none.
-        item_texts: object (n_items,) of str, text of each item, such as its title; "" if it has none. None without
-            texts.
-        own_items: int64 (n_users,), where users are also items: the item index of each user itself, -1 for users who
-            are not items. None if no user is an item. No row, negative or list contains a user and itself.
+        user_label, item_label: node labels in the graph, "" if unknown.
+        item_texts: object (n_items,) of str, such as titles; "" for items without text. None if no texts are given.
+        own_items: int64 (n_users,), item index of each user who is also an item, -1 for other users. None if no user
+            is an item. No row, negative or list pairs a user with itself.
         time_unit: "s", "ms", "us" or "ns": the coarsest unit that holds all times exactly. Nanoseconds cover 1677 to
             2262; times outside are moved to the end of that range, in order (`kgplug.data.values.times`).
-        counts: int64 (n,), number of source rows merged into each row; None: one each.
+        counts: int64 (n,), number of source rows merged into each row; None if all are 1.
         ratings_are_counts: whether the ratings are these counts.
         graph_schema: schema of the Neo4j graph from which the rows were read; None for other sources.
     """
@@ -105,9 +104,9 @@ class Interactions:
             frame: one row per feedback.
             user, item, rating, timestamp: names of its columns.
             like_threshold: the lowest rating that counts as a like; None: every row is a like.
-            items: keys of further items, which may be in lists although nobody has given feedback on them.
-            users_are_items: whether a user and an item with the same key are the same, such as people who follow
-                people. Rows whose user and item are the same are left out, and no user is recommended to itself.
+            items: keys of further items that may be in lists although they have no feedback.
+            users_are_items: whether a user and an item with the same key are the same, as when people follow people.
+                Rows whose user and item are the same are left out, and no user is recommended to itself.
             repeated: how several rows for one pair are merged: "last", "sum", "mean" or "count" (see `from_arrays`).
             time_unit: unit of numeric timestamps: "s", "ms", "us" or "ns". None: derived from their sizes.
 
@@ -160,7 +159,7 @@ class Interactions:
 
         Several rows for one pair become one, with the latest timestamp. `repeated` sets its rating:
 
-        - "last": rating of the latest row; of equal times, the last row. The default with ratings.
+        - "last": rating of the latest row; if times are equal, of the last row. The default with ratings.
         - "sum", "mean": sum or mean of the ratings.
         - "count": number of rows, so 100 plays are a rating of 100. The default without ratings, if any pair is
           repeated; then every row is a like.
@@ -176,16 +175,16 @@ class Interactions:
             like_threshold: the lowest rating that counts as a like, compared after merging; None: every row is a like.
             user_label, item_label: node labels, "" if there are none.
             item_texts: object (n_items,) of str, or None.
-            own_items: int64 (n_users,), item index of each user itself, -1 for users who are not items.
-            users_are_items: whether users and items with the same key are the same. They are in any case if both labels
-                are equal.
+            own_items: int64 (n_users,), item index of each user who is also an item, -1 for other users.
+            users_are_items: whether users and items with the same key are the same. If both labels are equal, this is
+                always so.
             time_unit: unit of numeric timestamps: "s", "ms", "us" or "ns".
             repeated: "last", "sum", "mean" or "count"; None: the default above.
 
         Raises:
             DataError: a rating is not a finite number, an index is out of range, arrays differ in length, or user and
                 item are the same in every row.
-            UsageError: `repeated` is another word, or is "sum" or "mean" without ratings.
+            UsageError: `repeated` is not one of these words, or is "sum" or "mean" without ratings.
         """
         users, items = read_indices(users, user_keys, "users"), read_indices(items, item_keys, "items")
         if ratings is not None:
@@ -260,7 +259,7 @@ class Interactions:
 
     @cached_property
     def own_pairs(self) -> np.ndarray:
-        """int64 (m,), the pair of each user who is an item with itself, numbered as in `pairs`, ascending."""
+        """int64 (m,), the pair (user, itself) of each user who is an item, numbered as in `pairs`, ascending."""
         if self.own_items is None:
             return np.empty(0, dtype=np.int64)
         users = np.flatnonzero(self.own_items >= 0)
@@ -317,14 +316,14 @@ class Interactions:
         return aligned.with_texts(dict(zip(self.item_keys, self.item_texts, strict=True)))
 
     def with_like_threshold(self, like_threshold: float | None) -> Interactions:
-        """Return the same rows under another definition of a like."""
+        """Return the same rows with another `like_threshold`."""
         return replace(self, like_threshold=like_threshold)
 
     def with_texts(self, texts: Mapping[int | str, object]) -> Interactions:
         """Return the same rows with texts of the items, such as titles.
 
         Args:
-            texts: item key → text. Numbers and lists become text. Missing items and values get ""
+            texts: item key → text. Numbers and lists become text. Items without a value get ""
                 (`kgplug.data.values.texts`).
         """
         return replace(self, item_texts=as_texts(texts.get(key) for key in self.item_keys))
@@ -338,8 +337,8 @@ class Interactions:
     def row_hashes(self) -> np.ndarray:
         """uint64 (n,), a hash of each row that depends only on the keys of its user and item.
 
-        It is the same on every machine, and in every graph or DataFrame that contains the pair. So rows can be found
-        again after others were added or removed.
+        It is the same on every machine, and in every graph or DataFrame that contains the pair. So a row can be found
+        again after other rows were added or removed.
         """
         return hash_pairs(hash_keys(self.user_keys)[self.users], hash_keys(self.item_keys)[self.items])
 
@@ -355,8 +354,8 @@ class Interactions:
         """Split the rows into sets, such as training, validation and test set.
 
         A row's set depends on its keys and the seed, so adding or removing a row moves at most one other row across
-        each cut. On average over seeds, each set gets its fraction of every user's rows, even of a single row. To split
-        a set again, use another seed.
+        each cut. Averaged over seeds, each set gets its fraction of every user's rows, even if there is only one row.
+        To split a set again, use another seed.
 
         Args:
             fractions: share of each set, adding up to 1, such as (0.8, 0.1, 0.1).

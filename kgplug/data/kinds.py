@@ -1,4 +1,4 @@
-"""What models learn from and what they give: the two kinds of model, and a model's inputs."""
+"""The two kinds of model, and the inputs a model learns from."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ class Kind(StrEnum):
 
     Attributes:
         gives_lists: whether each user gets a ranked list of items.
-        fractions: shares of the training, validation and test set, unless others are asked for.
+        fractions: default shares of the training, validation and test set.
         validation_metric: name of the metric that chooses the best epoch.
     """
 
@@ -33,13 +33,13 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True)
 class Inputs:
-    """What a model learns from; as text, such as "likes + triples".
+    """The data a model learns from; as text, such as "likes + triples".
 
     Attributes:
-        likes: feedback of users on items.
-        dislikes: ratings below `like_threshold` as well.
-        triples: a knowledge graph.
-        titles: texts of the items.
+        likes: whether it learns from feedback of users on items.
+        dislikes: also from ratings below `like_threshold`.
+        triples: from a knowledge graph.
+        titles: from texts of the items.
     """
 
     likes: bool = False

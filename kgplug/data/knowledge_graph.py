@@ -147,7 +147,7 @@ class KnowledgeGraph:
         """Split the triples at random into one graph per fraction, all with the same entities and relations.
 
         A triple's set depends only on its own keys and the seed. It does not change when nodes and triples are added,
-        so a triple that was once in the test set is never trained on later. Sizes match the fractions on average.
+        so a triple of the test set is never trained on later. On average, the sets' sizes match the fractions.
 
         Args:
             fractions: share of each set, adding up to 1, such as (0.8, 0.1, 0.1).
@@ -170,7 +170,7 @@ class KnowledgeGraph:
         ]
 
     def without_triples(self) -> KnowledgeGraph:
-        """Return the same entities and relations without triples, to measure what a model owes to its graph."""
+        """Return the same entities and relations without triples, to measure how much a model gains from its graph."""
         return KnowledgeGraph(self.entity_keys, self.entity_labels, self.relations, self.triples[:0])
 
     def indices_in(self, other: KnowledgeGraph) -> tuple[np.ndarray, np.ndarray]:
@@ -206,7 +206,7 @@ class KnowledgeGraph:
 
 
 def triple_hashes(heads: np.ndarray, relations: np.ndarray, tails: np.ndarray) -> np.ndarray:
-    """Return a hash of each triple of hashes: uint64, shapes that broadcast → uint64."""
+    """Return a hash per triple from the hashes of its parts: uint64, shapes that broadcast → uint64."""
     return hash_pairs(hash_pairs(heads, relations), tails)
 
 

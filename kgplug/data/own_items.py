@@ -1,4 +1,4 @@
-"""Users who are also items, such as people who follow people: which item each user is."""
+"""The item index of users who are also items, as when people follow people."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ OWN_ITEMS = "own_items"  # name of the array in a run
 
 
 def same_keys_as(user_keys: np.ndarray, item_keys: np.ndarray) -> np.ndarray | None:
-    """Return the index of the item with the same key as each user, for data in which users and items share keys.
+    """Return the index of the item with each user's key, for data in which users and items share keys.
 
     Args:
         user_keys, item_keys: object (n_users,) and (n_items,), unique.
@@ -61,7 +61,7 @@ def renumbered(own_items: np.ndarray, users: np.ndarray, items: np.ndarray, n_us
 
     Args:
         own_items: int64 (n_users before,).
-        users, items: int64 (n_users before,) and (n_items before,), the new index of each; -1 if it has none.
+        users, items: int64 (n_users before,) and (n_items before,), the new index of each; -1 if removed.
         n_users: number of users afterwards.
     """
     kept = (users >= 0) & (own_items >= 0)

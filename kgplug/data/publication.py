@@ -1,4 +1,4 @@
-"""What a trained model hands to the publisher: plain arrays and keys."""
+"""The plain arrays and keys that a trained model hands to the publisher."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def vectors_by_label(labels: np.ndarray, keys: np.ndarray, vectors: np.ndarray) 
     """Return the vectors of each label, in the order of labels.
 
     Args:
-        labels, keys: object (n,), of the entities.
+        labels, keys: object (n,), labels and keys of the entities.
         vectors: float32 (n, d).
     """
     rows_of = {label: np.flatnonzero(labels == label) for label in sorted(set(labels))}
@@ -43,11 +43,11 @@ def vectors_by_label(labels: np.ndarray, keys: np.ndarray, vectors: np.ndarray) 
 
 @dataclass(frozen=True, eq=False)
 class RelationVectors:
-    """What a model has learnt about each relation.
+    """Parameters that a model has learnt for each relation.
 
     Attributes:
         names: object (n_relations,), relationship types.
-        tensors: meaning, such as "translation", → float32 (n_relations, …).
+        tensors: name, such as "translation" → float32 (n_relations, …).
     """
 
     names: np.ndarray
@@ -56,11 +56,11 @@ class RelationVectors:
 
 @dataclass(frozen=True, eq=False)
 class TopLists:
-    """One ranked list of items per user, or of similar nodes per node. Then the nodes are the users here.
+    """One ranked list of items per user, or of similar nodes per node; then "users" and "items" are both nodes.
 
     Attributes:
         user_label, item_label: node labels.
-        user_keys: object (n_users,).
+        user_keys: object (n_users,), the user of each list.
         item_keys: object (n_items,), the keys that `items` refers to.
         items: int64 (n_users, k), indices into `item_keys`, best first, -1 where a list is shorter.
         scores: float32 (n_users, k).
@@ -74,7 +74,7 @@ class TopLists:
     scores: np.ndarray
 
     def without_own(self) -> TopLists:
-        """Return the lists without the node itself: users and items with the same label and key are one node."""
+        """Remove each node from its own list: a user and an item with the same label and key are one node."""
         own = same_keys_as(self.user_keys, self.item_keys) if self.user_label == self.item_label else None
         if own is None:
             return self
@@ -92,7 +92,7 @@ class Publication:
         vectors: one entry per label.
         lists: recommendations, or None for a model that gives none.
         details: facts that the catalogue node keeps as JSON (settings, metrics …).
-        relations: None for a model without vectors of relations.
+        relations: vectors of relations, or None for a model without them.
         similar: the nearest nodes of each node, one entry per label; see `kgplug.data.ranking.neighbours`.
         findings: signs that the model has collapsed, one sentence each (`kgplug.data.health`).
     """
@@ -112,10 +112,10 @@ class Predictions:
     """The most plausible unknown triples of one relation, best first.
 
     Attributes:
-        model, run: what gave the scores.
+        model, run: source of the scores.
         relation: relationship type.
         head_labels, tail_labels: object (n,), node labels.
-        head_keys, tail_keys: object (n,).
+        head_keys, tail_keys: object (n,), node keys.
         scores: float32 (n,), higher is more plausible.
     """
 
@@ -155,7 +155,7 @@ class Predictions:
 
 
 def usable_rows(vectors: np.ndarray) -> np.ndarray:
-    """Return which vectors have a direction, bool (n,): those with a finite length above zero in float32."""
+    """Return which vectors have a direction, bool (n,): whether its length is finite and above zero in float32."""
     with np.errstate(over="ignore", invalid="ignore", under="ignore"):
         squared = np.einsum("nd,nd->n", vectors, vectors, dtype=np.float32)  # (n,)
     return np.isfinite(squared) & (squared > 0)

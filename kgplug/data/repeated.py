@@ -17,7 +17,7 @@ def latest_rows(pairs: np.ndarray, timestamps: np.ndarray | None) -> tuple[np.nd
 
     Args:
         pairs: int64 (n,), one number per (user, item) pair.
-        timestamps: (n,), or None. Of equal times, the last row counts as the latest.
+        timestamps: (n,), or None. If times are equal, the last row counts as the latest.
 
     Returns:
         (rows, counts): int64 (n_pairs,), and the number of rows of each pair; None if all are 1.
@@ -30,7 +30,7 @@ def latest_rows(pairs: np.ndarray, timestamps: np.ndarray | None) -> tuple[np.nd
     repeated = ~last | np.concatenate([[False], ~last[:-1]])
     rows = order[repeated]
     when = np.zeros(len(rows)) if timestamps is None else np.asarray(timestamps)[rows]
-    order[repeated] = rows[np.lexsort((rows, when, pairs[rows]))]  # of equal times, the last row stays
+    order[repeated] = rows[np.lexsort((rows, when, pairs[rows]))]  # if times are equal, the last row stays
     return order[last], np.diff(np.flatnonzero(last), prepend=-1)
 
 
@@ -58,7 +58,7 @@ def merge_ratings(
         how: "sum", "mean" or "count".
         pairs: int64 (n,), the pair of each row.
         kept: int64 (n_pairs,), the distinct pairs, ascending.
-        counts: int64 (n_pairs,), number of rows of each; None if all are 1.
+        counts: int64 (n_pairs,), number of rows of each pair; None if all are 1.
         ratings: float32 (n,); None with "count".
 
     Raises:

@@ -1,4 +1,4 @@
-"""What a run stores of its split: a hash and the set of each row, to find the rows again in a later graph."""
+"""The hash and the set of each row of a run's split, stored to find the rows again in a later graph."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class RowMemory:
 
     @classmethod
     def from_arrays(cls, arrays: dict[str, np.ndarray]) -> Self | None:
-        """Return the memory in a run's arrays; None if the run was saved by a version that stored none."""
+        """Return the memory in a run's arrays; None if the run was saved by a version without it."""
         if HASHES not in arrays or SETS not in arrays:
             return None
         return cls(arrays[HASHES], arrays[SETS])
@@ -65,7 +65,7 @@ class RowMemory:
         return int((self.sets == code).sum())
 
     def without(self, hashes: np.ndarray) -> Self:
-        """Return the memory without the rows of some hashes, uint64 (m,); unknown hashes are ignored."""
+        """Return the memory without the rows with these hashes, uint64 (m,); unknown hashes are ignored."""
         kept = ~np.isin(self.hashes, hashes)
         return type(self)(self.hashes[kept], self.sets[kept])
 

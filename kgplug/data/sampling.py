@@ -1,4 +1,4 @@
-"""Negative sampling in whole arrays: items that a user did not like, tails that make no known triple."""
+"""Vectorised negative sampling: items that a user did not like, tails that do not form a known triple."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from kgplug.data.values.keys import distinct
 
 
 class ComplementSampler:
-    """Draws members that a group does not hold, uniformly and without rejection.
+    """Draws, for a group, members that it does not hold, uniformly and without rejection.
 
     Let f_0 < f_1 < … be the members that a group holds. The r-th member that it does not hold is
     r + |{j : f_j − j ≤ r}|, which one binary search finds for all draws at once.
 
     Args:
-        groups, members: integer (n,), which group holds which member. Repetitions are allowed.
+        groups, members: integer (n,): group `groups[i]` holds member `members[i]`. Repetitions are allowed.
         n_groups: number of groups.
-        n_members: number of members: one number, or int64 (n_groups,).
+        n_members: number of members of all groups, or of each, int64 (n_groups,).
     """
 
     def __init__(self, groups: np.ndarray, members: np.ndarray, *, n_groups: int, n_members: int | np.ndarray) -> None:
@@ -38,7 +38,7 @@ class ComplementSampler:
 
 
 def negative_sampler(*known: Interactions) -> ComplementSampler:
-    """Return a sampler of items for users that avoids only the given rows and each user itself.
+    """Return a sampler of items for users that avoids only the given rows and the user itself.
 
     For training, pass the training likes only: avoiding rows of the test set would leak them.
     """
@@ -52,11 +52,11 @@ def negative_sampler(*known: Interactions) -> ComplementSampler:
 
 
 class TailCorrupter:
-    """Draws tails that make no known triple.
+    """Draws tails that do not form a known triple.
 
-    A corrupt tail comes from the range of its relation: the tails that the relation has anywhere. Tails drawn from all
-    entities could be recognised by their kind alone (a person is not a genre), and a model that has learnt the kinds
-    would learn nothing more.
+    A corrupt tail comes from the range of its relation: all tails of its triples. Tails drawn from all entities could
+    be recognised by their kind alone (a person is not a genre), and a model that has learnt the kinds would learn
+    nothing more.
 
     Args:
         triples: int64 (n, 3), head, relation, tail.
@@ -77,7 +77,7 @@ class TailCorrupter:
         )
 
     def draw(self, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Return a corrupt tail for each of these rows of `triples`: int64 (n,), -1 if all tails are known."""
+        """Return a corrupt tail for each of these rows of `triples`: int64 (n,), -1 if all form known triples."""
         pairs = self._pair[rows]
         drawn = self._sampler.draw(pairs, rng)
         return np.where(drawn >= 0, self._candidates[self._starts[pairs] + np.maximum(drawn, 0)], -1)

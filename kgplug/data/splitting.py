@@ -28,8 +28,8 @@ def split_rows(
     """Return the set of each row: int64 (n,), 0 for the first fraction, 1 for the second, and so on.
 
     A row's set depends only on the keys of the rows and the seed. The rows of a group (a user, or all rows) are sorted
-    by time, or by a hash of seed and row; the hash also sorts rows of equal times. With n rows in the group and C the
-    sum of the first fractions, the first floor(C·n + r) rows go to the first sets. The remainder r is a uniform random
+    by time, or by a hash of seed and row; the hash also sorts rows of equal times. For a group of n rows, the first
+    floor(C·n + r) rows go to the first sets, with C the sum of their fractions. The remainder r is a uniform random
     number in [0, 1), computed from the seed, the fractions and the group. So on average each set gets its fraction of
     each group, even of a single row, and it is off by less than one row. An additional row moves at most one other row
     across each cut of its group, and no row of another group.
@@ -98,7 +98,7 @@ def _sets(group: np.ndarray, rank: np.ndarray, sizes: np.ndarray, cuts: np.ndarr
     """Return the set of each row, int64 (n,).
 
     Args:
-        group, rank: int64 (n,), the group of each row, and its rank among all rows.
+        group, rank: int64 (n,), group and rank of each row, ranked over all rows.
         sizes: int64 (groups,), number of rows in each group.
         cuts: int64 (sets - 1, groups), number of a group's rows before each cut.
     """
@@ -137,7 +137,7 @@ def check_fractions(fractions: Sequence[float]) -> np.ndarray:
     """Return the fractions, float64 (sets,).
 
     Raises:
-        UsageError: they are not two or more numbers, none negative, that add up to 1.
+        UsageError: they are not at least two non-negative numbers that add up to 1.
     """
     try:
         found = np.asarray([_as_printed(fraction) for fraction in fractions], dtype=np.float64)
@@ -176,7 +176,7 @@ def hash_keys(keys: np.ndarray) -> np.ndarray:
 
 
 def hash_pairs(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Return a hash of each pair of hashes: uint64 (n,), (n,) → uint64 (n,). The order of the two matters."""
+    """Return a hash of each pair of hashes: uint64 (n,), (n,) → uint64 (n,). Their order matters."""
     return mix(mix(first) + second)
 
 
@@ -186,7 +186,7 @@ def as_uniform(numbers: np.ndarray) -> np.ndarray:
 
 
 def _stream(seed: int, name: str) -> np.uint64:
-    """Return a number to add to hashes before mixing, so that each seed and name gives other random numbers."""
+    """Return a number to add to hashes before mixing, so that each seed and name gives different random numbers."""
     words = [seed >> shift & 0xFFFFFFFFFFFFFFFF for shift in range(0, max(seed.bit_length(), 1), 64)]
     return _fold(hash_names(np.array([name], dtype=object))[0], np.array(words, dtype=np.uint64))
 

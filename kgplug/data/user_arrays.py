@@ -1,4 +1,4 @@
-"""Which arrays of a saved model hold data of each user, and how to erase one user from them."""
+"""The arrays of a saved model that hold user data, and how to erase one user from them."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import numpy as np
 
 @dataclass(frozen=True)
 class UserArrays:
-    """The arrays of a saved model that are about users, by name; names that a run does not have are skipped.
+    """Names of a saved model's arrays that hold user data; names that a run does not have are skipped.
 
     Attributes:
-        rows: one row per user, (n_users, …).
+        rows: arrays with one row per user, (n_users, …).
         matrices: CSR matrices whose rows are users: `name.indptr`, `name.indices`, `name.data`.
         neighbours: CSR matrices whose rows and columns are users.
         lists: starts of each user's part, int64 (n_users + 1,) → names of the arrays that they point into.
-        pairs: int64 (2, n), users in the first row.
+        pairs: arrays int64 (2, n) with users in the first row.
     """
 
     rows: tuple[str, ...] = ()
@@ -26,7 +26,7 @@ class UserArrays:
     pairs: tuple[str, ...] = ()
 
     def without(self, arrays: dict[str, np.ndarray], user: int) -> dict[str, np.ndarray]:
-        """Erase a user: set its rows to zero and cut its part out of lists and matrices. Return the new arrays.
+        """Return arrays without a user: the user's rows are zero, and lists and matrices lack the user's entries.
 
         Args:
             arrays: arrays of the model, by name.
@@ -67,7 +67,7 @@ class EntityArrays:
         for name, array in kept.items():
             if name == "graph.triples":
                 array[np.ix_((array[:, [0, 2]] == entity).any(axis=1), [0, 2])] = entity
-            elif name.endswith(".sources"):  # of messages along triples
+            elif name.endswith(".sources"):  # sources of messages along triples
                 targets = kept[name.removesuffix("sources") + "targets"]
                 touched = (array == entity) | (targets == entity)
                 array[touched], targets[touched] = entity, entity
@@ -79,7 +79,7 @@ class EntityArrays:
 def _cut(
     arrays: dict[str, np.ndarray], starts: str, others: tuple[str, ...], gone: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """Return `starts` and the arrays that they point into, without the places where `gone`, bool (n,), is true."""
-    before = np.concatenate([[0], np.cumsum(gone)])  # gone before each place
+    """Return `starts` and the arrays that they point into, without the entries marked in `gone`, bool (n,)."""
+    before = np.concatenate([[0], np.cumsum(gone)])  # number of entries removed before each position
     shorter = {starts: (arrays[starts] - before[arrays[starts]]).astype(arrays[starts].dtype)}
     return shorter | {name: arrays[name][~gone] for name in others if name in arrays}

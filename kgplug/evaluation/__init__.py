@@ -1,1 +1,1 @@
-"""Measure models: click-through, full ranking, link prediction, comparisons of several models."""
+"""Measure and compare models: click-through, full ranking, link prediction."""

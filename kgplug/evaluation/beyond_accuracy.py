@@ -1,10 +1,10 @@
-"""What a model's lists are like apart from being right, and how right they are for cold and hot users and items.
+"""Properties of a model's lists other than accuracy, and accuracy for cold and hot users and items.
 
 The metrics are in `kgplug.evaluation.metrics`, `list_contents.py` and `listed_items.py`.
 
-Accuracy by groups: cold items and users have fewer than five (`cold`) likes in the training set, the others are hot.
-AUC is that of the pairs of the group's users or items. recall@k and NDCG@k are means over the group's users, or count
-only the group's items as relevant. A group without such a pair or row has NaN.
+Accuracy by groups: cold items and users have fewer than `cold` (default 5) likes in the training set, the others are
+hot. AUC is measured on the pairs of the group's users or items. recall@k and NDCG@k of a user group are means over its
+users; those of an item group count only its items as relevant. A group without such a pair or row has NaN.
 """
 
 from __future__ import annotations
@@ -45,17 +45,17 @@ def evaluate_beyond(
     pairs: LabelledPairs | None = None,
     scores: np.ndarray | None = None,
 ) -> dict[str, float]:
-    """Measure the lists of every user that has a relevant test row, beyond their accuracy and by groups.
+    """Measure the lists of every user who has a relevant test row, beyond accuracy and by groups.
 
     Args:
         model, train, test, valid, k, relevant: As in `evaluate_ranking`.
         cold: Users and items with fewer training likes are cold.
-        features: (n_items, f), by which items are alike. If omitted, the users who liked them in training.
-        pairs, scores: Labelled pairs and the model's scores of them, float32 (n,), for AUC by groups.
+        features: (n_items, f), for the similarity of items. If omitted, the users who liked them in training.
+        pairs, scores: n labelled pairs and their scores by the model, float32 (n,), for AUC by groups.
 
     Returns:
-        The metrics of this module by name, such as "novelty@10", "AUC cold items" and "NDCG@10 hot users", and the
-        number of "cold items" in the catalogue and of "cold users" measured.
+        The metrics of this module by name, such as "novelty@10", "AUC cold items" and "NDCG@10 hot users". Also
+        "cold items", their number in the catalogue, and "cold users", the number of them measured.
 
     Raises:
         UsageError: an argument is wrong.
@@ -95,7 +95,7 @@ def _of_lists(lists: ListContents, k: int) -> dict[str, float]:
 
 
 def _click_through(group: str, pairs: LabelledPairs, scores: np.ndarray, member: np.ndarray) -> dict[str, float]:
-    """Return the metrics of some of the pairs, bool (n,)."""
+    """Return the metrics of the pairs in `member`, bool (n,)."""
     some = ScoredPairs(pairs.labels[member], scores[member])
     return {f"{metric.name} {group}": metric.measure(some) for metric in click_through.METRICS if metric.by_group}
 
@@ -109,7 +109,7 @@ def _accuracy(
     of_users: np.ndarray,
     of_items: np.ndarray,
 ) -> dict[str, float]:
-    """Return the metrics of the lists of some users, or with only some items counted as relevant."""
+    """Return list metrics of some users, or with only some items counted as relevant."""
     rows = right.take(of_items[right.items])
     wanted = of_users[users] & (np.bincount(rows.users, minlength=right.n_users)[users] > 0)
     chosen = [metric for metric in ranked_lists.METRICS if metric.by_group]

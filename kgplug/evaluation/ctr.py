@@ -20,10 +20,10 @@ from kgplug.evaluation.metrics.click_through import accuracy as accuracy
 
 @dataclass(frozen=True, eq=False)
 class LabelledPairs:
-    """Pairs of users and items with the truth about them.
+    """Pairs of users and items with their true labels.
 
     Attributes:
-        users, items: int64 (n,).
+        users, items: int64 (n,), user and item indices.
         labels: bool (n,), whether the user liked the item.
     """
 
@@ -36,7 +36,7 @@ class LabelledPairs:
 
 
 def best_threshold(labels: np.ndarray, scores: np.ndarray) -> float:
-    """Return the threshold with the highest accuracy: the middle between two neighbouring scores, or one beyond all.
+    """Return the threshold with the highest accuracy: midway between two neighbouring scores, or beyond all.
 
     Args:
         labels: bool (n,), n at least 1.
@@ -45,7 +45,7 @@ def best_threshold(labels: np.ndarray, scores: np.ndarray) -> float:
     values, number = np.unique(np.asarray(scores, dtype=np.float64), return_inverse=True)
     liked = np.bincount(number, weights=np.asarray(labels, dtype=np.float64), minlength=len(values))
     other = np.bincount(number, minlength=len(values)) - liked
-    # Right answers with the threshold below values[c]: others under it, likes at or above it.
+    # Correct answers with the threshold just below values[c]: non-likes under it, likes above it.
     right = np.concatenate([[0.0], np.cumsum(other)]) + liked.sum() - np.concatenate([[0.0], np.cumsum(liked)])
     cut = int(right.argmax())
     if cut == 0:
@@ -55,12 +55,12 @@ def best_threshold(labels: np.ndarray, scores: np.ndarray) -> float:
 
 
 def label_pairs(part: Interactions, parts: Sequence[Interactions], rng: np.random.Generator) -> LabelledPairs:
-    """Return the likes of one set and, for each, a pair of the same user with an item without feedback in any set.
+    """Return one set's likes and as many negatives: the same users, with items without their feedback in any set.
 
     Args:
         part: The set whose likes are the positives.
         parts: All sets of the split (training, validation, test).
-        rng: Draws the negatives.
+        rng: Generator of the negatives.
 
     Raises:
         DataError: the set has no like.
@@ -78,13 +78,13 @@ def sample_negatives_for_evaluation(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Draw for each user as many items as it has positives, uniformly and without repetition.
 
-    Items with feedback of the user in any set are never drawn, whatever their rating, nor is the user itself. A user
-    with fewer other items than positives gets all of them; a user with feedback on the whole catalogue gets none.
+    Items with the user's feedback in any set, whatever the rating, are never drawn, nor is the user itself. A user with
+    fewer remaining items than positives gets all of them; a user with feedback on every item gets none.
 
     Args:
         positives: One row per positive.
         parts: All sets of the split.
-        rng: Draws the items.
+        rng: Generator of the draws.
 
     Returns:
         (users, items): int64 (m,), ordered by user, item.
@@ -94,7 +94,7 @@ def sample_negatives_for_evaluation(
     free = n_items - np.bincount(taken // n_items, minlength=n_users)
     missing = np.minimum(np.bincount(positives.users, minlength=n_users), free)
     drawn = np.empty(0, dtype=np.int64)
-    while missing.any():  # a round leaves out items drawn twice, so fewer users are left each time
+    while missing.any():  # a round drops items drawn twice, so fewer users remain each time
         users = np.repeat(np.arange(n_users), missing)
         taken = taken[missing[taken // n_items] > 0]
         sampler = ComplementSampler(taken // n_items, taken % n_items, n_groups=n_users, n_members=n_items)
@@ -106,5 +106,5 @@ def sample_negatives_for_evaluation(
 
 
 def warm_items(train: Interactions) -> np.ndarray:
-    """Return which items have a like in the training set: bool (n_items,)."""
+    """Return whether each item has a like in the training set: bool (n_items,)."""
     return np.bincount(train.items[train.is_like], minlength=train.n_items) > 0

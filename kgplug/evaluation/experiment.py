@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 Evaluated: TypeAlias = "Recommender | EmbeddingModel"
 _log = logging.getLogger(__name__)
 
-_TRAINING_PAIRS = 100_000  # likes whose scores give the median
+_TRAINING_PAIRS = 100_000  # maximum number of likes whose scores give the median
 _SCORED_PAIRS = 1_000_000  # pairs scored at a time
 
 
@@ -52,8 +52,8 @@ def evaluate(
 ) -> pd.DataFrame:
     """Measure one or several models on one test set.
 
-    Recommenders are measured on feedback, by click-through and full ranking; embeddings on triples, by link prediction
-    (filtered, realistic ranks among all entities).
+    Recommenders are measured on feedback, by click-through and full ranking. Embeddings are measured on triples, by
+    link prediction (filtered, realistic ranks among all entities).
 
     AUC and ACC are measured on the test likes and an equal number of negatives: the same users, with items that they
     have no feedback on. The negatives are the same for every model. For ACC, a probability of at least 0.5 counts as a
@@ -62,17 +62,17 @@ def evaluate(
     each metric.
 
     Args:
-        models: A fitted model, several, or name → fitted model. All of one kind.
+        models: One fitted model, several, or name → fitted model; all of one kind.
         train, test, valid: Sets of one split: `Interactions` for recommenders, `KnowledgeGraph` for embeddings. The
             models were fitted on `train`.
         k: Lengths of the lists.
         seed: Seed of the drawn pairs.
-        relevant: Test rows that count in the lists: "likes" or "all".
+        relevant: Test rows that count as relevant: "likes" or "all".
         beyond: Also measure novelty, diversity and popularity of the lists, and accuracy by groups
             (`kgplug.evaluation.beyond_accuracy`). These columns follow the others.
         cold: Users and items with fewer training likes are cold.
-        warn: Log the signs that a model has collapsed (`kgplug.evaluation.health`). `table.attrs["health"]` has them in
-            any case.
+        warn: Log the signs that a model has collapsed (`kgplug.evaluation.health`). `table.attrs["health"]` always has
+            them.
 
     Returns:
         One row per model, indexed by its name: AUC, ACC, then for each k precision@k, recall@k, F1@k, NDCG@k, hit@k,
@@ -92,7 +92,7 @@ def evaluate(
     for what, each in (("train", train), ("test", test), ("valid", valid)):
         if each is not None and not isinstance(each, expected):
             raise UsageError(f"evaluate: {what} must be {expected.__name__}; found {type(each).__name__}.")
-    sets: Any = (train, test, valid)  # of the expected type, as was checked
+    sets: Any = (train, test, valid)  # their type was checked above
     if embeddings:
         return _evaluate_embeddings(embeddings, *sets)
     return _evaluate_recommenders(
@@ -101,7 +101,7 @@ def evaluate(
 
 
 def _named(models: Evaluated | Sequence[Evaluated] | Mapping[str, Evaluated]) -> dict[str, Evaluated]:
-    """Return models by name; several of one name are numbered."""
+    """Return models by name; models with the same name are numbered."""
     if isinstance(models, Mapping):
         named = dict(models)
     else:
@@ -204,7 +204,7 @@ def _health(
     *,
     warn: bool,
 ) -> dict[str, list[str]]:
-    """Return the signs that models have collapsed, by name of the model; sound models are left out."""
+    """Return the signs of collapse by model name; healthy models are left out."""
     found: dict[str, list[str]] = {}
     for name, model in models.items():
         worse = worse_than_popularity(model, train, test, valid=valid)
@@ -237,26 +237,26 @@ def evaluate_ctr(
 
     - protocol="honest": the positives are split by row, then negatives are drawn for each set.
     - protocol="paper": as in the papers, negatives are drawn once for all positives, and the rows of both kinds are
-      split. The rows of one set then give away rows of the others, so metrics are too high. The model gets the
+      split. The rows of one set then reveal rows of the others, so metrics are too high. The model gets the
       negatives of the training set as rows below `like_threshold`.
 
     The validation set chooses the epoch and, for scores that are not probabilities, the threshold of ACC.
 
     Args:
         name: Name of the model, as in `kgplug.create`.
-        fractions: Fractions of training, validation and test set.
+        fractions: Shares of the training, validation and test set.
         like_threshold: The lowest rating of a positive row; None: every row is positive.
-        seeds: One split, its negatives and one training per seed.
+        seeds: Seeds. Each gives one split, its negatives and one training.
         progress: Whether to show a bar; None shows it on a terminal.
         settings: Settings of the model.
 
     Returns:
-        One row per seed: model, protocol, seed, AUC, ACC, "warm AUC" (of pairs whose item has a training positive),
-        "valid AUC" (of the validation set, to choose settings by; NaN without one), epochs, and training seconds.
+        One row per seed: model, protocol, seed, AUC, ACC, "warm AUC" (on pairs whose item has a training positive),
+        "valid AUC" (on the validation set, for choosing settings; NaN without one), epochs, and training seconds.
 
     Raises:
         UsageError: a name, setting or argument is wrong.
-        DataError: too few positives, or no knowledge graph where the model needs one.
+        DataError: there are too few positives, or the model needs a knowledge graph and there is none.
     """
     from kgplug import models
 
@@ -327,7 +327,7 @@ def _threshold(model: Recommender, reference: LabelledPairs, *, held_out: bool) 
 
 
 def _training_pairs(train: Interactions, rng: np.random.Generator) -> LabelledPairs:
-    """Return likes of the training set, or a sample of many, and as many other pairs of its users."""
+    """Return likes of the training set (a sample if there are many) and as many negatives of their users."""
     likes = np.flatnonzero(train.is_like)
     if len(likes) > _TRAINING_PAIRS:
         likes = np.sort(rng.choice(likes, _TRAINING_PAIRS, replace=False))
@@ -335,7 +335,7 @@ def _training_pairs(train: Interactions, rng: np.random.Generator) -> LabelledPa
 
 
 def _check_parts(parts: Mapping[str, Interactions]) -> None:
-    """Refuse sets that are not of one split, or share a row."""
+    """Refuse sets that are not from one split or that share a row."""
     names = list(parts)
     first = parts[names[0]]
     for name in names[1:]:

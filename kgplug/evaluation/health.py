@@ -16,10 +16,10 @@ from kgplug.recommenders.base import Recommender
 from kgplug.recommenders.models.popularity import Popularity
 
 _K = 10
-_USERS, _BLOCK = 2000, 100  # users whose lists are compared, in all and at a time
-_LEAST_USERS = 30  # fewer users say little
-_ERRORS = 3  # standard errors that the difference must be below zero
-_CLEARLY = 0.5  # of Popularity's NDCG: on sparse data, sound models with poor lists still reach more than this
+_USERS, _BLOCK = 2000, 100  # number of users whose lists are compared, in total and at a time
+_LEAST_USERS = 30  # minimum number of users for a judgement
+_ERRORS = 3  # the difference must be this many standard errors below zero
+_CLEARLY = 0.5  # share of Popularity's NDCG; on sparse data, healthy models with poor lists still reach more than this
 
 
 def worse_than_popularity(
@@ -30,10 +30,10 @@ def worse_than_popularity(
     valid: Interactions | None = None,
     within_s: float | None = None,
 ) -> str | None:
-    """Return a sentence if a model's lists are clearly worse than the most popular items, otherwise None.
+    """Return a sentence if a model's lists are clearly worse than Popularity's, otherwise None.
 
-    The NDCG@10 of a sample of test users is compared user by user. It is clearly worse if it is less than half of
-    Popularity's and the mean difference is more than three standard errors below zero.
+    The NDCG@10 of a sample of test users is compared user by user. A model is clearly worse if its NDCG is less than
+    half of Popularity's and the mean difference is more than three standard errors below zero.
 
     Args:
         model: Model fitted on `train`.
@@ -68,7 +68,7 @@ def _measured(
     users: np.ndarray,
     within_s: float | None,
 ) -> Iterator[np.ndarray]:
-    """Yield the NDCG of one block of users after the other, float64 (2, b)."""
+    """Yield the NDCG of both models for one block of users at a time, float64 (2, b)."""
     until = time.perf_counter() + (np.inf if within_s is None else within_s)
     for start in range(0, len(users), _BLOCK):
         some = np.sort(users[start : start + _BLOCK])
@@ -80,12 +80,12 @@ def _measured(
 
 
 def no_better_than_guesses(mrr: float, n_ranks: int, n_entities: int) -> str | None:
-    """Return a sentence if the mean reciprocal rank of true triples is that of random ranks, otherwise None.
+    """Return a sentence if the mean reciprocal rank of true triples is no better than random, otherwise None.
 
     Args:
         mrr: MRR of the model.
-        n_ranks: Number of ranks that it is the mean of.
-        n_entities: Number of entities that are ranked.
+        n_ranks: Number of ranks in the mean.
+        n_entities: Number of entities ranked.
     """
     if n_ranks < 2 * _LEAST_USERS or n_entities < 2 * _K:
         return None
@@ -104,13 +104,13 @@ def after_training(
     Args:
         model: Model fitted on `train`.
         train, valid: Sets of one split.
-        within_s: Seconds that comparing lists may take.
+        within_s: Maximum seconds for comparing lists.
     """
     found = list(model.health)
     if valid is None or not valid.is_like.any():
         return found
     try:
         worse = worse_than_popularity(model, train, valid, within_s=within_s)
-    except KgplugError as error:  # scores that are not numbers
+    except KgplugError as error:  # a score is NaN
         worse = None if found else str(error)
     return found if worse is None else [*found, worse]

@@ -17,16 +17,16 @@ if TYPE_CHECKING:
 def evaluate_link_prediction(model: EmbeddingModel, test: np.ndarray, known: np.ndarray) -> dict[str, float]:
     """Rank the true head and the true tail of each test triple among all entities.
 
-    Ranks are filtered (Bordes et al., NeurIPS 2013): other answers known to be true do not count as competitors. Ties
-    count half (realistic rank).
+    Ranks are filtered (Bordes et al., NeurIPS 2013): other answers known to be true do not count as competitors. Each
+    tied entity counts half (realistic rank).
 
     Args:
         model: Trained model.
-        test: int64 (n, 3), head, relation and tail as the model numbers them.
+        test: int64 (n, 3), head, relation and tail as indices of the model.
         known: int64 (m, 3), all true triples: training, validation and test set.
 
     Returns:
-        "MRR", "hits@1", "hits@3", "hits@10" over heads and tails together, and "MRR heads", "MRR tails".
+        "MRR", "hits@1", "hits@3", "hits@10" over heads and tails together; "MRR heads" and "MRR tails" separately.
 
     Raises:
         DataError: there is no test triple.
@@ -38,11 +38,11 @@ def evaluate_link_prediction(model: EmbeddingModel, test: np.ndarray, known: np.
 
 
 def count_untrained(train: KnowledgeGraph, test: np.ndarray) -> int:
-    """Return the number of test triples whose head, tail or relation is in no training triple: their rank is chance.
+    """Return the number of test triples whose head, tail or relation is in no training triple: their ranks are random.
 
     Args:
         train: Training set.
-        test: int64 (n, 3), as the training set numbers them.
+        test: int64 (n, 3), indices as in the training set.
     """
     entities, relations = np.zeros(train.n_entities, dtype=bool), np.zeros(train.n_relations, dtype=bool)
     entities[train.triples[:, [0, 2]]], relations[train.triples[:, 1]] = True, True

@@ -1,4 +1,4 @@
-"""How click-through data is split: the honest way and the papers' way."""
+"""Split click-through data in the honest way or in the papers' way."""
 
 from __future__ import annotations
 
@@ -22,8 +22,7 @@ class ClickThroughParts:
     """Sets to fit on and pairs to measure on.
 
     Attributes:
-        train: Training set: likes, and rows that are not likes. These are low-rated ones or, in the papers' protocol,
-            negatives.
+        train: Training set: likes, and rows that are not likes (low ratings or, in the papers' protocol, negatives).
         valid: Validation set, None if it has no like.
         valid_pairs: Pairs of the validation set, None without `valid`.
         test_pairs: Pairs of the test set.
@@ -46,8 +45,8 @@ def divide(
     """Split interactions by one of the protocols.
 
     Args:
-        interactions: All rows. Items of rows that are not positive are never drawn as negatives.
-        fractions: Fractions of training, validation and test set.
+        interactions: All rows. An item that a user rated low is never drawn as the user's negative.
+        fractions: Shares of the training, validation and test set.
         like_threshold: The lowest rating of a positive row. Every row is positive if it is None, if there are no
             ratings, or if the ratings are counts of rows.
         protocol: "honest" splits the positives, then draws negatives for each set; "paper" draws negatives for all
@@ -56,7 +55,7 @@ def divide(
 
     Raises:
         UsageError: an argument is wrong.
-        DataError: there are too few positives for one in the training set and one in the test set.
+        DataError: there are too few positives to put one each in the training and the test set.
     """
     _check(fractions, like_threshold, protocol, seed)
     like_threshold = None if interactions.ratings_are_counts else as_like_threshold(like_threshold)

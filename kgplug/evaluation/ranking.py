@@ -1,8 +1,8 @@
-"""Full ranking: how much of what a user liked in the test set is at the top of the user's list.
+"""Full ranking: how many of a user's test likes are at the top of the user's list.
 
-The metrics are in `kgplug.evaluation.metrics`, `ranked_lists.py` and `listed_items.py`. Lists are those that
-`recommend` returns: tied items are ordered by their training likes, then by index, so rounding changes no metric.
-Metrics are means over the users that have a relevant item; other users are counted, but not measured.
+The metrics are in `kgplug.evaluation.metrics`, `ranked_lists.py` and `listed_items.py`. Lists are the same as
+from `recommend`: tied items are ordered by their training likes, then by index, so rounding changes no metric.
+Metrics are means over the users who have a relevant item; other users are counted, but not measured.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from kgplug.evaluation.metrics.metric import Shown
 from kgplug.evaluation.metrics.ranked_lists import measure_lists as measure_lists
 from kgplug.recommenders.base import Recommender
 
-BLOCK_USERS = 100_000  # users whose lists are held at a time
+BLOCK_USERS = 100_000  # number of users whose lists are held at a time
 
 
 @dataclass(frozen=True)
@@ -40,10 +40,10 @@ class RankingResult:
 
 
 def check_lengths(k: int | Iterable[int]) -> tuple[int, ...]:
-    """Return list lengths, ascending and once each.
+    """Return list lengths, ascending and without duplicates.
 
     Raises:
-        UsageError: none is given, or one is not a whole number from 1 on.
+        UsageError: no length is given, or one is not a whole number of at least 1.
     """
     lengths = [k] if not isinstance(k, Iterable) else list(k)
     if not lengths or any(isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 1 for n in lengths):
@@ -60,7 +60,7 @@ def evaluate_ranking(
     k: int | Iterable[int] = (10, 20),
     relevant: Literal["likes", "all"] = "likes",
 ) -> RankingResult:
-    """Measure the lists of every user that has a relevant test row, against the whole catalogue.
+    """Measure the list, ranked from the whole catalogue, of every user who has a relevant test row.
 
     Args:
         model: Model fitted on `train`.
@@ -76,7 +76,7 @@ def evaluate_ranking(
     right = relevant_rows(test, relevant)
     n_users = 0
     totals = np.zeros((len(lengths), len(ranked_lists.METRICS)))
-    counts = np.zeros((len(lengths), test.n_items), dtype=np.int64)  # how often each item is listed
+    counts = np.zeros((len(lengths), test.n_items), dtype=np.int64)  # number of lists with each item
     for block, items in list_blocks(model, right, train, valid, lengths[-1]):
         n_users += len(block)
         totals += measure_lists(items, right, block, lengths).sum(axis=2)
@@ -93,7 +93,7 @@ def evaluate_ranking(
 
 
 def count_listed(lists: np.ndarray, n_items: int) -> np.ndarray:
-    """Return how often each item is listed, int64 (n_items,), for lists int64 (n, k), -1 past a list's end."""
+    """Return the number of lists with each item, int64 (n_items,), for lists int64 (n, k), -1 past a list's end."""
     return np.bincount(lists[lists >= 0], minlength=n_items)
 
 
@@ -101,7 +101,7 @@ def relevant_rows(test: Interactions, relevant: Literal["likes", "all"]) -> Inte
     """Return the test rows that are relevant.
 
     Raises:
-        UsageError: the word is neither "likes" nor "all".
+        UsageError: `relevant` is neither "likes" nor "all".
         DataError: there is no such row.
     """
     if relevant not in ("likes", "all"):

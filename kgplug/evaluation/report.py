@@ -15,18 +15,18 @@ from kgplug.evaluation.metrics.metric import Better
 from kgplug.plain_text import encodable, printable
 from kgplug.strict_json import dumps
 
-_WIDE = 9  # columns next to the names; a wider table is turned on its side
+_WIDE = 9  # maximum number of columns after the names; a wider table is transposed
 
 
 def to_table(frame: pd.DataFrame, *, title: str | None = None, encoding: str = "utf-8") -> Table:
     """Return a table for the terminal. The best value of each metric is bold.
 
-    A table with one row per model and too many columns is turned on its side: one row per metric.
+    A table with one row per model and too many columns is transposed: one row per metric.
 
     Args:
-        frame: Its index holds names, or is plain.
+        frame: Table whose index holds names, or is a plain range.
         title: Title above the table.
-        encoding: Encoding of the output. Characters that it does not have are replaced before columns are aligned.
+        encoding: Encoding of the output. Characters that it lacks are replaced before columns are aligned.
     """
     names = [str(name) for name in frame.columns]
     cells = {name: _cells(frame.iloc[:, number], encoding) for number, name in enumerate(names)}
@@ -41,10 +41,10 @@ def to_table(frame: pd.DataFrame, *, title: str | None = None, encoding: str = "
             table.add_row(Text(name), *[_bold(cell, row in best[name]) for row, cell in enumerate(cells[name])])
         return table
     if labels is not None:
-        table.add_column(Text(str(frame.index.name or "")), no_wrap=True)  # people type the names again
+        table.add_column(Text(str(frame.index.name or "")), no_wrap=True)  # people retype the names
     for number, name in enumerate(names):
         justify = "right" if _is_numeric(frame.iloc[:, number]) else "left"
-        table.add_column(Text(name), justify=justify, no_wrap=name == "run", overflow="fold")  # people copy ids whole
+        table.add_column(Text(name), justify=justify, no_wrap=name == "run", overflow="fold")  # people copy run ids
     for row in range(len(frame)):
         head = [] if labels is None else [Text(labels[row])]
         table.add_row(*head, *[_bold(cells[name][row], row in best[name]) for name in names])
@@ -63,7 +63,7 @@ def to_blocks(frame: pd.DataFrame) -> str:
 
 
 def to_json(frame: pd.DataFrame) -> str:
-    """Return rows as a JSON list of objects. An index of names is a column. NaN, infinity and missing values: null."""
+    """Return rows as a JSON list of objects. An index of names becomes a column; NaN, infinity and no value become null."""
     return dumps(frame, ascii_only=False, indent=2)
 
 
@@ -100,7 +100,7 @@ def _text(value: Any) -> str:
 
 
 def _best(name: str, column: pd.Series) -> set[int]:
-    """Return the rows with the best value of a metric, none if there is nothing to compare."""
+    """Return the rows with the best value of a metric; none if there is nothing to compare."""
     direction = catalogue.better(name)
     if direction == Better.NEITHER or len(column) < 2 or not _is_numeric(column):
         return set()

@@ -19,7 +19,7 @@ class ListChoice:
     """How lists are made from scores.
 
     Attributes:
-        k: length of a list, at most n_items.
+        k: length of the lists, at most n_items.
         excluded: bool (n_items,), items that are in no list; None: no item is excluded.
         diversity: 0 to 1, weight of the difference between items.
         vectors: float32 (n_items, d), to compare items; None without diversity.
@@ -55,7 +55,7 @@ class ListChoice:
 
 
 def check_diversity(diversity: float) -> float:
-    """Return the weight as a float.
+    """Return the diversity weight as a float.
 
     Raises:
         UsageError: it is not a number from 0 to 1.
@@ -81,11 +81,11 @@ def check_vectors(vectors: np.ndarray, n_items: int) -> np.ndarray:
 
 
 def excluded_items(only: np.ndarray | None, exclude: np.ndarray | None, n_items: int) -> np.ndarray | None:
-    """Return the mask of the items that may not be in a list, bool (n_items,); None if all may.
+    """Return the mask of the items that are excluded from lists, bool (n_items,); None if none is.
 
     Args:
-        only: the items that may be in a list, as item indices or a mask bool (n_items,); None: all.
-        exclude: the items that may not, in the same form; None: none.
+        only: items allowed in lists, as item indices or a mask bool (n_items,); None: all items.
+        exclude: items not allowed, in the same form; None: no items.
         n_items: size of the catalogue.
 
     Raises:
@@ -104,7 +104,7 @@ def item_mask(name: str, given: np.ndarray, n_items: int) -> np.ndarray:
         UsageError: `given` is neither, or an index is out of range. The message starts with `name`.
     """
     texts = isinstance(given, (list, tuple)) and any(isinstance(value, str) for value in given)
-    values = np.asarray(given, dtype=object if texts else None)  # text would get the width of the longest key
+    values = np.asarray(given, dtype=object if texts else None)  # otherwise numpy pads text to the longest key
     if values.dtype == bool and values.shape == (n_items,):
         return values
     mask = np.zeros(n_items, dtype=bool)

@@ -7,7 +7,7 @@ import numpy as np
 from kgplug.data.ranking.ties import ROUNDING
 
 POOL = 10  # candidates per list entry
-_BLOCK_FLOATS = 4_000_000  # numbers of the candidates' vectors held at a time (16 MB)
+_BLOCK_FLOATS = 4_000_000  # floats of candidate vectors held at a time (16 MB)
 
 
 def rerank(
@@ -25,14 +25,14 @@ def rerank(
 
     Args:
         items: int64 (n, m), candidates, best first, -1 past a row's end.
-        scores: float32 (n, m).
+        scores: float32 (n, m), scores of the candidates.
         vectors: float32 (n_items, d). A zero vector is similar to nothing.
         k: length of the lists, at most m.
         diversity: 0 (no change) to 1.
 
     Returns:
-        (items, scores): int64 and float32 (n, k) in the order of choice; -1 and -inf past a row's end. The scores are
-        the given ones, so they may rise along a list.
+        (items, scores): int64 and float32 (n, k) in the order of choice; -1 and -inf past a row's end. Scores are
+        unchanged, so they may rise along a list.
     """
     norms = np.linalg.norm(vectors, axis=1, keepdims=True)
     unit = np.divide(vectors, norms, out=np.zeros(vectors.shape, dtype=np.float32), where=norms > 0)
@@ -48,7 +48,7 @@ def rerank(
 
 
 def _relevance(scores: np.ndarray) -> np.ndarray:
-    """Rescale each row's finite scores to [0, 1]: (b, m) → (b, m); 0 if all scores of a row are equal."""
+    """Rescale each row's finite scores to [0, 1]: (b, m) → (b, m); 0 if a row's scores are all equal."""
     known = np.isfinite(scores)
     low = np.where(known, scores, np.inf).min(axis=1, keepdims=True)
     high = np.where(known, scores, -np.inf).max(axis=1, keepdims=True)
@@ -58,13 +58,13 @@ def _relevance(scores: np.ndarray) -> np.ndarray:
 
 
 def _choose(relevance: np.ndarray, unit: np.ndarray, is_open: np.ndarray, k: int, diversity: float) -> np.ndarray:
-    """Return the chosen columns, int64 (b, k), -1 past a row's end: (b, m), (b, m, d), bool (b, m)."""
+    """Return the chosen columns, int64 (b, k), -1 past a row's end. Arguments: (b, m), (b, m, d), bool (b, m)."""
     rows = np.arange(len(relevance))
     positions = np.empty((len(relevance), k), dtype=np.int64)
-    nearest = np.zeros_like(relevance)  # (b, m), greatest cosine to what is chosen
+    nearest = np.zeros_like(relevance)  # (b, m), greatest cosine to a chosen item
     for step in range(k):
         value = np.where(is_open, (1 - diversity) * relevance - diversity * nearest, -np.inf)
-        # Of candidates whose values differ only by rounding, the first: the same one on any processor.
+        # If values differ only by rounding, take the first candidate: the same one on any processor.
         best = (value >= value.max(axis=1, keepdims=True) - np.float32(ROUNDING)).argmax(axis=1)
         positions[:, step] = np.where(is_open[rows, best], best, -1)
         is_open[rows, best] = False

@@ -11,7 +11,7 @@ from numba.extending import intrinsic
 
 LANES = 32
 SIZE = 4  # bytes of a score
-RAISED_BY = 8 * LANES  # scores that one call of `raise_peaks` takes, with a single store
+RAISED_BY = 8 * LANES  # number of scores that one call of `raise_peaks` reads; it stores the peaks once
 _INT32 = ir.IntType(32)
 _VECTOR = ir.VectorType(ir.FloatType(), LANES)
 
@@ -57,7 +57,7 @@ def _loaded(builder: Any, address: Any) -> Any:
     return builder.load(builder.inttoptr(address, _VECTOR.as_pointer()), align=SIZE)
 
 
-# (address of 32 scores, bound) → uint32: a bit for each score that is greater than the bound, or NaN; lowest bit first.
+# (address of 32 scores, bound) → uint32: bit i is set if score i is greater than the bound, or NaN.
 above: Any = intrinsic(_above)
 
 # (address of 32 peaks, address of 256 scores): raises peak i to the maximum of scores i, i + 32, …; ignores NaN.

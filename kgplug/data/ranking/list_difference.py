@@ -11,7 +11,7 @@ import pandas as pd
 from kgplug.data.publication import TopLists
 from kgplug.plain_text import counted
 
-_BLOCK_CELLS = 4_000_000  # comparisons of two ranks held in memory at once
+_BLOCK_CELLS = 4_000_000  # comparisons of ranks held in memory at once
 _EXAMPLES = 3
 
 
@@ -36,12 +36,12 @@ class ListDifference:
     Attributes:
         users: number of users with a list before or after.
         changed: number of users whose list differs in any item or rank.
-        added, removed: number of list entries that are new, or gone.
+        added, removed: number of list entries that were added or removed.
         moved: number of items that stay in a list at another rank.
         kept: number of items that stay at their rank.
-        overlap: k → mean share of a list's first k items that are also among the other list's first k. Mean over users
-            with both lists. For lists shorter than k, the share is of the longer list.
-        rank_churn: mean absolute change of rank of an item in both lists; NaN if there is none.
+        overlap: k → share of the first k items that both lists have in common, as a mean over users with both lists.
+            For lists shorter than k, it is the share of the longer list.
+        rank_churn: mean absolute change of rank of the items in both lists; NaN if there are none.
         examples: users whose lists changed most.
     """
 
@@ -83,7 +83,7 @@ def compare_lists(before: TopLists, after: TopLists, *, k: tuple[int, ...] = (1,
 
     Args:
         before, after: lists of items of one label.
-        k: lengths for the overlap. Those longer than every list are left out.
+        k: lengths for the overlap. Lengths that exceed every list are left out.
     """
     users = pd.Index(before.user_keys, dtype=object).union(pd.Index(after.user_keys, dtype=object), sort=False)
     items = pd.Index(before.item_keys, dtype=object).union(pd.Index(after.item_keys, dtype=object), sort=False)
@@ -123,7 +123,7 @@ def compare_lists(before: TopLists, after: TopLists, *, k: tuple[int, ...] = (1,
 
 
 def _aligned(lists: TopLists, users: pd.Index, items: pd.Index) -> np.ndarray:
-    """Return lists over common indices of users and items, int64 (n_users, k), -1 where there is none."""
+    """Return lists over common indices of users and items, int64 (n_users, k), -1 past a list's end."""
     indices = np.append(items.get_indexer(pd.Index(lists.item_keys, dtype=object)), -1)
     aligned = np.full((len(users), max(1, lists.items.shape[1])), -1, dtype=np.int64)
     aligned[users.get_indexer(pd.Index(lists.user_keys, dtype=object)), : lists.items.shape[1]] = indices[lists.items]
@@ -133,7 +133,7 @@ def _aligned(lists: TopLists, users: pd.Index, items: pd.Index) -> np.ndarray:
 def _count(
     old: np.ndarray, new: np.ndarray, ks: tuple[int, ...]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Return for each user: shared items, those at the same rank, the sum of rank changes, and hits@k (n, len(ks))."""
+    """Return per user: shared items, items at the same rank, the sum of rank changes, and hits@k (n, len(ks))."""
     n = len(old)
     shared, kept, distance = (np.zeros(n, dtype=np.int64) for _ in range(3))
     hits = np.zeros((n, len(ks)), dtype=np.int64)

@@ -11,12 +11,12 @@ from kgplug.data.ranking.top_k import top_k
 from kgplug.data.values.whole_numbers import is_whole
 from kgplug.errors import UsageError, unknown_name
 
-_BLOCK_ROWS, _BLOCK_COLUMNS = 512, 8192  # of one product
+_BLOCK_ROWS, _BLOCK_COLUMNS = 512, 8192  # of one matrix product
 _BLOCK_CELLS = 4_000_000  # cosines held at a time (16 MB): whole rows, since tied cosines may be in several blocks
 
 
 def similar_lists(vectors: list[NodeVectors], k: int, *, label: str | None = None) -> list[TopLists]:
-    """Return the nearest nodes of each node, among those of the same label.
+    """Return the nearest nodes of each node, among nodes of the same label.
 
     Labels without a vector index are skipped.
 
@@ -29,7 +29,7 @@ def similar_lists(vectors: list[NodeVectors], k: int, *, label: str | None = Non
         One entry per label. Scores are cosines.
 
     Raises:
-        UsageError: there are no vectors of that label, or k is less than 1.
+        UsageError: the label has no vectors, or k is less than 1.
     """
     if not is_whole(k) or k < 1:
         raise UsageError(f"similar: expected the length of each node's list, at least 1; found {k!r}.")

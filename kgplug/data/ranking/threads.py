@@ -1,4 +1,4 @@
-"""Work shared by threads, one per processor."""
+"""Share work among threads, one per processor."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from functools import cache
 from typing import TypeVar
 
 Part = TypeVar("Part")
-_here = threading.local()  # `.shares`: whether this thread is taking parts of some work
+_here = threading.local()  # `.shares`: whether this thread is inside `share`
 
 
 def processors() -> int:
@@ -21,7 +21,7 @@ def processors() -> int:
 
 
 def row_blocks(n: int, size: int) -> list[slice]:
-    """Return slices of up to `size` rows that cover range(n), in order; none if n is 0."""
+    """Return slices of up to `size` rows that cover range(n), in order; [] if n is 0."""
     return [slice(start, min(start + size, n)) for start in range(0, n, size)]
 
 
@@ -38,12 +38,12 @@ def share(
 
     Args:
         work: function that releases Python's lock for most of its time.
-        parts: arguments of `work`, at least one per thread.
+        parts: arguments for `work`, at least one per thread.
         threads: maximum number of threads; None: one per processor.
-        within: makes a context manager that each thread enters before it takes parts.
+        within: returns a context manager that each thread enters before it takes parts.
 
     Raises:
-        Exception: what a part raised.
+        Exception: any error that a part raised.
     """
     threads = min(len(parts), processors() if threads is None else threads)
     if threads < 2 or getattr(_here, "shares", False):
@@ -85,7 +85,7 @@ def share_rows(fill: Callable[[slice], object], n: int, *, threads: int) -> None
 
 @cache
 def _helpers() -> ThreadPoolExecutor:
-    """Return threads that are kept for reuse: starting one takes as long as a part."""
+    """Return a pool of threads for reuse: starting a thread takes as long as a part."""
     return ThreadPoolExecutor(max(1, processors() - 1), thread_name_prefix="kgplug-share")
 
 

@@ -1,10 +1,10 @@
-"""Tied scores: which scores are equal except for rounding, and how their items are ordered.
+"""Tied scores: scores that are equal except for rounding, and the order of their items.
 
 The terms of a score are added in an order that depends on the processor, the number of threads and the block size. So
-scores that are equal on paper differ in their last digits. Scores that differ by no more than a tolerance count as
+scores that are mathematically equal differ in their last digits. Scores that differ by at most a tolerance count as
 tied. The tolerance is relative to the size of the terms, because a sum of large terms can be small while its rounding
-error is not. In a sorted list, neighbours that are tied form a group, however long. Rounding scores to a grid would
-instead separate equal scores at the grid's borders.
+error is large. In a sorted list, tied neighbours form a group of any length. Rounding scores to a grid would instead
+separate equal scores at the grid's borders.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-# Scores of 25 models differed by up to 2e-7 of their size between kernels, threads and blocks, and products of 16 to
-# 1,024 terms by up to 3e-7. This is 1e-6.
+# Scores of 25 models differed by up to 2e-7 of their size between kernels, threads and blocks, and dot products of
+# 16 to 1,024 terms by up to 3e-7. The tolerance is 1e-6.
 ROUNDING = 2.0**-20
 
 
@@ -23,7 +23,7 @@ class Ties:
     """How ties are found and broken.
 
     Attributes:
-        tolerance: float32 (n,), largest difference at which neighbouring scores of a row are tied.
+        tolerance: float32 (n,), greatest difference between tied neighbouring scores of each row.
         priorities: int32 (m,); among tied items, the lowest comes first.
     """
 
@@ -32,12 +32,12 @@ class Ties:
 
     @classmethod
     def of_sizes(cls, sizes: np.ndarray, priorities: np.ndarray) -> Ties:
-        """Return the rule for rows whose terms have these sizes: float (n,) and int32 (m,)."""
+        """Return the rule for rows whose terms have these sizes, float (n,); priorities: int32 (m,)."""
         return cls(np.ascontiguousarray(sizes * ROUNDING, dtype=np.float32), priorities)
 
     @classmethod
     def by_index(cls, size: float, shape: tuple[int, int]) -> Ties:
-        """Return the rule for scores (n, m) of one size. Ties are ordered by index."""
+        """Return the rule for scores of shape (n, m) whose terms have one size. Ties are ordered by index."""
         n, m = shape
         return cls.of_sizes(np.full(n, size), np.arange(m, dtype=np.int32))
 
@@ -70,7 +70,7 @@ def sizes_of_rows(scores: np.ndarray) -> np.ndarray:
 
 
 def settle(scores: np.ndarray, indices: np.ndarray, values: np.ndarray, ties: Ties, k: int) -> None:
-    """Order tied items by priority in lists that are sorted by score. All items of a group get its best score.
+    """Order tied items by priority in lists that are sorted by score. All items of a group get the group's best score.
 
     Args:
         scores: float (n, m), no NaN.
@@ -85,10 +85,10 @@ def settle(scores: np.ndarray, indices: np.ndarray, values: np.ndarray, ties: Ti
 
 
 def groups_of_sorted(rows: np.ndarray, scores: np.ndarray, tolerance: np.ndarray) -> np.ndarray:
-    """Return the number of the group of tied scores that each score belongs to: int64 (n,), ascending from 1.
+    """Return the number of each score's group of tied scores: int64 (n,), ascending from 1.
 
     Args:
-        rows: int64 (n,), ascending.
+        rows: int64 (n,), row of each score, ascending.
         scores: float (n,), descending in each row.
         tolerance: float (n_rows,).
     """

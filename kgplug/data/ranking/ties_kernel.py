@@ -7,7 +7,7 @@ import numpy as np
 
 from kgplug.data.ranking.lanes import LANES, SIZE, above, first_one
 
-_PASSES = 8  # over a row to find where a group ends; for a longer group the row is sorted
+_PASSES = 8  # maximum passes over a row to find where a group ends; after that, the row is sorted
 _SIGN, _INFINITE = np.uint32(0x7FFFFFFF), np.uint32(0x7F800000)
 
 
@@ -19,7 +19,7 @@ def largest_of_rows(scores: np.ndarray, largest: np.ndarray) -> None:
         scores: float32 (n, m), C order, no NaN.
         largest: float32 (n,), written.
     """
-    bits = scores.view(np.uint32)  # the bits of non-negative floats, read as integers, sort as the floats do
+    bits = scores.view(np.uint32)  # read as integers, the bits of non-negative floats keep their order
     of_rows = largest.view(np.uint32)
     for i in range(len(bits)):
         row, found = bits[i], np.uint32(0)
@@ -48,7 +48,7 @@ def settle_rows(
             and -inf past a row's end.
         tolerance: float32 (n,).
         priorities: int32 (m,); among tied items, the lowest comes first.
-        k: the length of the lists; later columns are only read.
+        k: length of the lists; later columns are only read.
     """
     for i in range(len(indices)):
         items, value = indices[i], values[i]
@@ -90,7 +90,7 @@ def _end_of_group(row: np.ndarray, bottom: np.float32, tolerance: np.float32) ->
     for _ in range(_PASSES):
         before = bottom
         for start in range(0, len(row), LANES):
-            # Rounded down once more, so that no score within the tolerance is missed; each is checked below.
+            # The bound is one float lower, to miss no score within the tolerance; each score is checked below.
             below = _between(row, start, np.nextafter(bottom - tolerance, np.float32(-np.inf)), _under(bottom))
             while below:
                 score = row[start + np.int64(first_one(below))]
@@ -111,7 +111,7 @@ def _end_of_group(row: np.ndarray, bottom: np.float32, tolerance: np.float32) ->
 def _first_of_group(
     row: np.ndarray, bottom: np.float32, top: np.float32, priorities: np.ndarray, items: np.ndarray
 ) -> None:
-    """Write the items of a group with the lowest priorities, in that order; the group is larger than `items`."""
+    """Fill `items` with the items of a larger group that have the lowest priorities, in that order."""
     found = 0
     for start in range(0, len(row), LANES):
         members = _between(row, start, _under(bottom), top)
@@ -135,7 +135,7 @@ def _under(score: np.float32) -> np.float32:
 
 @numba.njit(cache=True, nogil=True)
 def _between(row: np.ndarray, start: int, low: np.float32, high: np.float32) -> np.uint32:
-    """Return as bits which of the (up to) 32 scores from `start` are above `low` and at most `high`."""
+    """Return a bit mask of the (up to) 32 scores from `start`: those above `low` and at most `high`."""
     m, address = len(row), np.uintp(row.ctypes.data)
     if start + LANES <= m:
         at = address + np.uintp(SIZE * start)

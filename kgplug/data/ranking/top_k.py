@@ -12,7 +12,7 @@ from kgplug.data.ranking.ties import Ties, settle
 from kgplug.errors import TrainingError
 
 _LONGEST = 128  # for longer lists numpy's partition is faster than the compiled loop
-_MANY = 4_000_000  # minimum number of scores for which threads share the rows
+_MANY = 4_000_000  # number of scores from which threads share the rows
 
 
 def top_k(
@@ -27,19 +27,19 @@ def top_k(
     Args:
         scores: float32 (n, m); -inf marks items that are left out.
         k: length of the lists, at most m.
-        finish: last step of a score that keeps the order, such as a sigmoid. Lists are sorted by the scores before this
+        finish: final monotonic step of the scoring, such as a sigmoid. Lists are sorted by the scores before this
             step, so probabilities that all round to 1 in float32 keep their order.
         ties: which scores are tied, and how tied items are ordered. All items of a tied group get its best score. None:
             only equal scores are tied, and ties are ordered by index.
 
     Returns:
-        (indices, values): int64 and float32 (n, k), the items and their scores; -1 and -inf past a row's finite scores.
+        (indices, values): int64 and float32 (n, k), the items and their scores; -1 and -inf past the finite scores.
 
     Raises:
         TrainingError: a score is NaN.
     """
     indices, values = _best(scores, k, ties)
-    if finish is not None:  # in float32 a sigmoid may fall by its last digit where it should rise
+    if finish is not None:  # a float32 sigmoid may decrease in its last digit
         values = np.minimum.accumulate(np.where(np.isneginf(values), values, finish(values)), axis=1)
     return indices, values
 
@@ -58,7 +58,7 @@ def leave_out(scores: np.ndarray, rows: np.ndarray, matrix: sparse.csr_matrix) -
 
 
 def _best(scores: np.ndarray, k: int, ties: Ties | None) -> tuple[np.ndarray, np.ndarray]:
-    width = k if ties is None else min(k + 1, scores.shape[1])  # one more shows whether tied items cross the end
+    width = k if ties is None else min(k + 1, scores.shape[1])  # one extra shows whether tied items cross the end
     if k == 0 or width > _LONGEST or scores.dtype != np.float32 or not scores.flags.c_contiguous:
         indices, values = _best_by_partition(scores, width)
         if ties is not None:

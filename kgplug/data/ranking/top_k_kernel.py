@@ -10,16 +10,16 @@ from kgplug.data.ranking.lanes import LANES, RAISED_BY, SIZE, above, first_one, 
 
 @numba.njit(cache=True, nogil=True)
 def best_of_rows(scores: np.ndarray, indices: np.ndarray, values: np.ndarray) -> bool:
-    """Find the k best scores of each row, best first; of equal scores, the first.
+    """Find the k best scores of each row, best first; equal scores are ordered by index.
 
-    A first pass over a row finds a bound that the k best exceed. A second pass collects the few scores above it. These
-    are ranked almost without branches, which the processor would mispredict half of the time. If there are many, they
+    A first pass over a row finds a bound that the k best exceed. A second pass collects the few scores above it. They
+    are ranked almost without branches, because the processor would mispredict half of them. If there are many, they
     are inserted one by one.
 
     Args:
         scores: float32 (n, m), C order.
         indices: int64 (n, k), written; -1 past the finite scores.
-        values: float32 (n, k), written; -inf there.
+        values: float32 (n, k), written; -inf past the finite scores.
 
     Returns:
         whether no score is NaN.
@@ -58,7 +58,7 @@ def leave_out(scores: np.ndarray, rows: np.ndarray, indptr: np.ndarray, indices:
 
 @numba.njit(cache=True, nogil=True)
 def _below_the_best(row: np.ndarray, k: int, peaks: np.ndarray) -> np.float32:
-    """Return a bound that the k best scores of a row exceed, and few others do; -inf if k is more than 32.
+    """Return a bound that a row's k best scores and few others exceed; -inf if k is more than 32.
 
     Take the maximum (peak) of each of 32 slices of the row: at least k scores reach the k-th greatest peak.
     `peaks`, float32 (32,), is written.
@@ -91,11 +91,11 @@ def _collect(
         row: float32 (m,).
         least: the bound.
         positions, candidates: int64 and float32 (32,), written.
-        starts, bits: int64 and uint32 (m / 32, rounded up), written: the steps of 32 with such scores, and which they
-            are.
+        starts, bits: int64 and uint32 (m / 32, rounded up), written: the blocks of 32 that have such scores, and
+            the bit mask of each.
 
     Returns:
-        whether there are at most 32; otherwise nothing is collected.
+        whether there are at most 32 such scores; otherwise nothing is collected.
     """
     found, steps = np.uint32(0), 0
     for start in range(0, len(row), LANES):
@@ -120,7 +120,7 @@ def _collect(
 
 @numba.njit(cache=True, nogil=True)
 def _rank(positions: np.ndarray, candidates: np.ndarray, best: np.ndarray, best_scores: np.ndarray) -> bool:
-    """Make the list from what `_collect` found; return whether none of it is NaN."""
+    """Rank the scores that `_collect` found; return whether none of them is NaN."""
     address = np.uintp(candidates.ctypes.data)
     for j in range(LANES):
         if positions[j] < 0:
@@ -128,7 +128,7 @@ def _rank(positions: np.ndarray, candidates: np.ndarray, best: np.ndarray, best_
         if np.isnan(candidates[j]):
             return False
         rank = np.int64(ones(above(address, candidates[j])))
-        while rank < len(best) and best[rank] >= 0:  # after equal scores that came before
+        while rank < len(best) and best[rank] >= 0:  # behind earlier scores that are equal
             rank += 1
         if rank < len(best):
             best[rank], best_scores[rank] = positions[j], candidates[j]
@@ -159,11 +159,11 @@ def _insert(row: np.ndarray, least: np.float32, best: np.ndarray, best_scores: n
 
 @numba.njit(cache=True, nogil=True)
 def _greater(row: np.ndarray, start: int, bound: np.float32) -> np.uint32:
-    """Return as bits which of the (up to) 32 scores from `start` are greater than a bound, or NaN."""
+    """Return a bit mask of the (up to) 32 scores from `start`: those greater than a bound, or NaN."""
     m, address = len(row), np.uintp(row.ctypes.data)
     if start + LANES <= m:
         return above(address + np.uintp(SIZE * start), bound)
-    if m >= LANES:  # the last 32, without those before `start`
+    if m >= LANES:  # the last 32 scores, shifted to drop those before `start`
         return above(address + np.uintp(SIZE * (m - LANES)), bound) >> np.uint32(start + LANES - m)
     bits = np.uint32(0)
     for j in range(m):

@@ -1,1 +1,1 @@
-"""Data that is not in a graph yet: CSV folders, and data sets to download."""
+"""Data to import into a graph: CSV folders, and data sets to download."""

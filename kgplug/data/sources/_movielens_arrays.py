@@ -1,4 +1,4 @@
-"""MovieLens-100K as arrays: what a reader of the imported graph returns, without a database."""
+"""MovieLens-100K as arrays: the same as read from the imported graph, but without a database."""
 
 from __future__ import annotations
 

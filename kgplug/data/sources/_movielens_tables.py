@@ -1,13 +1,14 @@
 """Turn the MovieLens-100K files of the RecBole wheel into nodes and relationships with readable names.
 
-Freebase states most facts twice, once from each end; here each has one direction. A Freebase id becomes one node with a
-label for each role: a person who acts and directs is (:Person:Actor:Director). If it is of several kinds (a person who
-is also the subject of a film), the alphabetically first kind gives the key, and the others are further labels.
+Freebase states most facts twice, once from each end; here each fact has one direction. A Freebase id becomes one node
+with a label for each role: a person who acts and directs is (:Person:Actor:Director). If an id has several kinds (a
+person who is also the subject of a film), the key is that of the alphabetically first kind, and the others are
+additional labels.
 """
 
 # pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportCallIssue=false
 # pyright: reportGeneralTypeIssues=false
-# (pandas' types do not cover selecting columns and mapping through a dict)
+# (pandas' type stubs do not cover selecting columns and mapping through a dict)
 from __future__ import annotations
 
 import csv
@@ -22,7 +23,7 @@ _MEMBERS = "recbole/dataset_example/ml-100k/ml-100k"
 _FILM = "film"
 _KEY_COLUMNS = {"Movie": "movie:int", "User": "user:int"}
 
-_ENDS = {  # relationship type: (kind of its start, kind of its end); persons with their role
+_ENDS = {  # relationship type: (kind of its start, kind of its end); a person's kind is their role
     "ABOUT": (_FILM, "Subject"),
     "ACTED_IN": ("Person:Actor", _FILM),
     "DIRECTED": ("Person:Director", _FILM),
@@ -43,7 +44,7 @@ LABELS = frozenset({"Movie", "OtherFilm", "User", "Genre"}).union(
 )
 """Every label that the data set's nodes have."""
 
-_TYPES = {  # Freebase relation: (our type, whether its head is our end)
+_TYPES = {  # Freebase relation: (relationship type, whether the relation's head is the relationship's end)
     "film.actor.film": ("ACTED_IN", False),
     "film.cinematographer.film": ("FILMED", False),
     "film.content_rating.film": ("HAS_CONTENT_RATING", True),
@@ -88,7 +89,7 @@ class MovieLens:
 
 
 def read_movielens(wheel: zipfile.ZipFile) -> MovieLens:
-    """Read the data set from the wheel; the module's docstring says how it becomes a graph."""
+    """Read the data set from the wheel and turn it into a graph as the module's docstring says."""
     films = _films(wheel)
     facts = _facts(wheel)
     kinds = _kinds(facts, set(films["freebase"].dropna()))
@@ -103,7 +104,7 @@ def read_movielens(wheel: zipfile.ZipFile) -> MovieLens:
 
 
 def natural_title(title: str) -> str:
-    """Move articles to the front: "Godfather, The" becomes "The Godfather", also inside brackets."""
+    """Move the article to the front: "Godfather, The" becomes "The Godfather", also inside brackets."""
 
     def turn(match: re.Match[str]) -> str:
         space = "" if match["article"].endswith("'") else " "
@@ -113,7 +114,7 @@ def natural_title(title: str) -> str:
 
 
 def _table(wheel: zipfile.ZipFile, ending: str) -> pd.DataFrame:
-    """Read one tab-separated member as text; columns lose their ":type"."""
+    """Read one tab-separated file of the wheel as text; column names lose their ":type"."""
     with wheel.open(f"{_MEMBERS}.{ending}") as file:
         frame = pd.read_csv(file, sep="\t", dtype=str, keep_default_na=False, quoting=csv.QUOTE_NONE, encoding="utf-8")
     return frame.rename(columns=lambda name: name.split(":")[0])
@@ -146,7 +147,7 @@ def _films(wheel: zipfile.ZipFile) -> pd.DataFrame:
 
 
 def _freebase_ids(wheel: zipfile.ZipFile) -> dict[int, str]:
-    """Return ML-100K id → Freebase id, through the ids of the later releases that the link file uses."""
+    """Return ML-100K id → Freebase id, through the link file's ids, which are those of later releases."""
     links = _table(wheel, "link")
     by_release_id = dict(zip(links["item_id"].astype(int), links["entity_id"], strict=True))
     with resources.files("kgplug.data.sources").joinpath("movielens_100k_ids.csv").open(encoding="utf-8") as file:
@@ -171,7 +172,7 @@ def _facts(wheel: zipfile.ZipFile) -> pd.DataFrame:
 
 
 def _kinds(facts: pd.DataFrame, movies: set[str]) -> pd.DataFrame:
-    """Return one row per Freebase id, indexed by it: label (of its key), more (other labels, sorted)."""
+    """Return one row per Freebase id, indexed by it: label (the one with the key), more (other labels, sorted)."""
     found = pd.concat(
         [
             pd.DataFrame({"id": facts[column], "kind": facts["type"].map({name: e[end] for name, e in _ENDS.items()})})
@@ -203,7 +204,7 @@ def _entities(kinds: pd.DataFrame) -> dict[str, pd.DataFrame]:
 def _relationships(
     facts: pd.DataFrame, films: pd.DataFrame, kinds: pd.DataFrame
 ) -> dict[tuple[str, str, str], pd.DataFrame]:
-    """Return the facts by the labels of their ends. A film that MovieLens lists twice has its facts twice."""
+    """Return relationship frames by (head label, type, tail label). If MovieLens lists a film twice, so are its facts."""
     for end in ("start", "end"):
         facts = facts.join(kinds["label"].rename(f"{end}_label"), on=end)
         twins = films.dropna(subset="freebase")[["freebase", "id:int"]].rename(columns={"id:int": f"{end}_film"})

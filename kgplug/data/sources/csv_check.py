@@ -38,12 +38,12 @@ REJECTED_HEADER = ("file", "line", "column", "problem", "row")
 
 @dataclass(frozen=True)
 class CheckedTable:
-    """A file whose rows are all good.
+    """A file whose rows are all valid.
 
     Attributes:
         table: The file.
         n_rows: Number of rows without the header.
-        more_labels: Every label found in its column ":LABEL", sorted.
+        more_labels: All labels in its column ":LABEL", sorted.
     """
 
     table: Table
@@ -53,7 +53,7 @@ class CheckedTable:
 
 @dataclass
 class _Findings:
-    """The bad rows of one file: their number, and the first of them."""
+    """Number of bad rows in one file, and the first problem."""
 
     table: Table
     rejected: CsvExport | None = None
@@ -70,7 +70,7 @@ class _Findings:
 
 
 def _raise_if_any(found: list[_Findings], rejected: CsvExport | None) -> None:
-    """Raise an error for the first bad row of the first bad file; first put the file of rejected rows in its place."""
+    """Raise an error for the first bad row of the first bad file, after finishing the file of rejected rows."""
     bad = [findings for findings in found if findings.first is not None]
     if not bad:
         return
@@ -88,7 +88,7 @@ def _raise_if_any(found: list[_Findings], rejected: CsvExport | None) -> None:
 
 
 def _as_csv(row: Sequence[str]) -> str:
-    """Return a row as it is in a file, without its line end."""
+    """Return a row as a CSV line without its line end."""
     text = io.StringIO()
     csv.writer(text, lineterminator=LINE_END).writerow(row)
     return text.getvalue().removesuffix(LINE_END)
@@ -109,13 +109,13 @@ class _Keys:
         return pandas.util.hash_array(np.array(cells, dtype=object), categorize=False)  # pyright: ignore[reportCallIssue]
 
     def close(self) -> np.ndarray:
-        """Sort the codes collected in `parts`; return those that are there more than once."""
+        """Sort the codes collected in `parts`; return the codes that occur more than once."""
         self.sorted = np.sort(np.concatenate([self.sorted, *self.parts]))
         self.parts = []
         return np.unique(self.sorted[1:][self.sorted[1:] == self.sorted[:-1]])
 
     def has(self, cells: list[str]) -> np.ndarray:
-        """Return which keys are known: bool (n,)."""
+        """Return whether each key is known: bool (n,)."""
         codes = self.codes(cells)
         if len(self.sorted) == 0:
             return np.zeros(len(codes), dtype=bool)
@@ -135,12 +135,12 @@ def check_tables(
     Args:
         tables: Files from `open_folder`, node files first.
         on_rows: Called with the number of rows just read.
-        rejected: CSV file to write if there are bad rows: file, line, column, problem and cells of each.
-        block_rows: Rows held at a time.
+        rejected: CSV file to write if there are bad rows: file, line, column, problem and cells of each row.
+        block_rows: Number of rows held at a time.
 
     Raises:
-        DataError: names the first bad row of the first bad file: a wrong number of cells, bad UTF-8, a value of another
-            type, a missing or repeated key, or a relationship whose end is not a node of the folder.
+        DataError: a row has a wrong number of cells, bad UTF-8, a value of another type, a missing or repeated key, or
+            an end that is not a node of the folder. The message names the first bad row of the first bad file.
     """
     keys: dict[str, _Keys] = {}
     with nullcontext() if rejected is None else CsvExport(rejected, REJECTED_HEADER) as export:
@@ -161,7 +161,7 @@ def _check_table(
         columns = list(zip(*block.rows, strict=True)) if block.rows else [()] * len(table.columns)
         problems = block.problems + list(_cell_problems(table, block, columns))
         counted = problems if table.kind != NODES else [one for one in problems if one.column == table.keys[0].header]
-        bad = {problem.line for problem in counted}  # a node with a bad cell but a good key is not a missing end
+        bad = {problem.line for problem in counted}  # a node whose key is good counts as known
         good = [at for at, line in enumerate(block.lines) if line not in bad] if bad else range(len(block.rows))
         for position, label in enumerate(table.labels):
             cells = [columns[position][at] for at in good]
@@ -182,7 +182,7 @@ def _check_table(
 
 
 def _cell_problems(table: Table, block: Block, columns: list[tuple[str, ...]]) -> Iterator[Problem]:
-    """Yield the cells of a block with bad bytes, without a key, or without a value of their type."""
+    """Yield a block's bad cells: bad bytes, a missing key, or a value that is not of its column's type."""
     for position, (column, cells) in enumerate(zip(table.columns, columns, strict=True)):
         is_key = position < len(table.labels)
         if not is_key and column.type == "string" and _is_text(cells):
@@ -214,7 +214,7 @@ def _is_text(cells: tuple[str, ...]) -> bool:
 def _missing_ends(
     table: Table, position: int, keys: _Keys, cells: list[str], block: Block, good: Sequence[int]
 ) -> Iterator[Problem]:
-    """Yield the rows whose key no node has; `cells` are the keys of the good rows of a block."""
+    """Yield the rows whose key belongs to no node; `cells` holds the keys of a block's good rows."""
     label, header = table.labels[position], table.columns[position].header
     for at in np.flatnonzero(~keys.has(cells)).tolist() if cells else []:
         text = f"there is no {label} node with the key {shown(cells[at])}"
@@ -222,7 +222,7 @@ def _missing_ends(
 
 
 def _duplicates(table: Table, keys: _Keys, codes: np.ndarray) -> Iterator[Problem]:
-    """Read a file again and yield the rows with one of these codes whose key an earlier row has."""
+    """Read a file again and yield each row with one of these codes that repeats an earlier row's key."""
     first: dict[object, int] = {}
     header = table.keys[0].header
     for block in read_blocks(table):

@@ -18,16 +18,16 @@ RISKY = (
     "@",
     "\t",
     "\r",
-)  # a spreadsheet takes these for the beginning of a formula (OWASP, CSV injection)
+)  # a spreadsheet reads text that begins with these as a formula (OWASP, CSV injection)
 
 
 def inert(cell: object) -> object:
-    """Return a cell that no spreadsheet takes for a formula. Such text gets a leading apostrophe; numbers stay."""
+    """Return a cell that no spreadsheet runs as a formula. Such text gets a leading apostrophe; numbers stay."""
     return f"'{cell}" if isinstance(cell, str) and cell.startswith(RISKY) else cell
 
 
 class CsvExport:
-    """A CSV file that appears under its name when it is complete, and not at all without a row.
+    """A CSV file that appears under its name only when complete, and not at all if it has no row.
 
     Bytes that were not UTF-8 when they were read are written as \\xNN.
 
@@ -43,7 +43,7 @@ class CsvExport:
         self._writer: Any = None
 
     def write(self, row: tuple[object, ...]) -> None:
-        """Write one row, its text made inert."""
+        """Write one row, with texts made safe by `inert`."""
         if self._file is None:
             self._file = self._building.open("w", encoding="utf-8", errors="backslashreplace", newline="")
             self._writer = csv.writer(self._file)
@@ -52,7 +52,7 @@ class CsvExport:
         self.n_rows += 1
 
     def finish(self) -> Path | None:
-        """Put the file in its place and return its path, None if no row was written."""
+        """Move the file to its path and return the path; None if no row was written."""
         if self._file is None:
             return None
         self._file.close()

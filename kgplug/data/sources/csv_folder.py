@@ -3,7 +3,7 @@
     nodes/<Label>.csv                        first column: the key of the label
     relationships/<Head>-<TYPE>-<Tail>.csv   first two columns: the keys of the head and the tail
 
-A file is read in blocks of rows, so its size does not matter. `csv_values.py` has the values that cells may have.
+A file is read in blocks of rows, so its size does not matter. `csv_values.py` defines the valid values of cells.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ NODES, RELATIONSHIPS = "nodes", "relationships"
 LABELS = ":LABEL"
 SEPARATOR = ";"  # between several values in one cell
 BLOCK_ROWS = 20_000
-LINE_END = "\r\n"  # Python's csv quotes a cell with a line end only if it ends lines with the same
+LINE_END = "\r\n"  # Python's csv quotes a cell that contains \r or \n only if its own line end has that character
 
 _HEADER = re.compile(r"(?P<name>[^:\0]*[^:\0\s][^:\0]*)(:\s*(?P<type>\w+)(?P<list>\[\])?)?")
 
@@ -51,7 +51,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """One file: where it is and what its name and header say.
+    """One file: its path, and the facts in its name and header.
 
     Attributes:
         path: The file.
@@ -80,7 +80,7 @@ class Table:
 
     @property
     def properties(self) -> tuple[Column, ...]:
-        """The columns that become properties, the key left out."""
+        """The columns that become properties: all except the keys."""
         return tuple(column for column in self.columns[len(self.labels) :] if column.header != LABELS)
 
     @cached_property
@@ -91,7 +91,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Problem:
-    """A row that cannot be imported: the physical line it begins on, its column, what is wrong, and its cells."""
+    """A row that cannot be imported: the physical line it begins on, the column, the problem as text, and its cells."""
 
     line: int
     column: str | None
@@ -115,14 +115,14 @@ class Block:
 
 
 def open_folder(folder: str | Path, *, separator: str = ",") -> list[Table]:
-    """Return the files of a folder, nodes first, after reading their names and headers.
+    """Read the names and headers of a folder's files; return the files, nodes first.
 
     Args:
         folder: A folder on this machine.
         separator: Separator of the columns in all files: the character or its name.
 
     Raises:
-        UsageError: it is an address, there is no such folder, it has no node file, or the separator is not valid.
+        UsageError: the folder is an address, does not exist or has no node file, or the separator is not valid.
         DataError: a name or a header does not follow the layout.
     """
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", str(folder)):
@@ -279,7 +279,7 @@ def _is_bad_utf8(text: str) -> bool:
 
 
 def shown(text: str, limit: int = 60) -> str:
-    """Return a cell for a message: quoted, shortened, printable."""
+    """Return a cell as text for a message: quoted, shortened, printable."""
     safe = text.encode("utf-8", "backslashreplace").decode("utf-8")
     return repr(safe if len(safe) <= limit else safe[: limit - 1] + "…")
 

@@ -19,14 +19,14 @@ _MARKS = (
     (b"\xfe\xff", "UTF-16"),
 )
 _EXCEL = re.compile(r'"?sep=(?P<separator>.)"?[\r\n]*', re.IGNORECASE)
-_BEGINNING = 4096  # bytes that show the encoding
+_BEGINNING = 4096  # number of bytes read to detect the encoding
 
 
 def as_separator(text: str) -> str:
-    r"""Return the character that a name such as "tab", or "\t" in a shell, stands for.
+    r"""Return the separator for a name such as "tab", or for "\t" as typed in a shell.
 
     Raises:
-        UsageError: it is not a valid separator.
+        UsageError: the text is not a valid separator.
     """
     character = _WRITTEN.get(text.lower(), text)
     if character not in SEPARATORS:
@@ -42,7 +42,7 @@ def shown_separator(character: str) -> str:
 
 
 def check_encoding(path: Path, where: str) -> None:
-    """Raise DataError if a file begins like UTF-16 or UTF-32."""
+    """Raise DataError if a file looks like UTF-16 or UTF-32."""
     with path.open("rb") as file:
         beginning = file.read(_BEGINNING)
     found = next((name for mark, name in _MARKS if beginning.startswith(mark)), None)
@@ -80,7 +80,7 @@ def read_header(text: TextIO, where: str, separator: str) -> list[str]:
     cells, broken = list[str](), ""
     try:
         cells = next(csv.reader(_chain(first, lines), delimiter=separator, strict=True))
-    except csv.Error as error:  # such as names in quotes with another separator between them
+    except csv.Error as error:  # such as quoted names with another separator between them
         broken = str(error)
     counts = {other: _n_columns(first, other) for other in SEPARATORS if other != separator}
     likely = max(counts, key=lambda other: counts[other])
@@ -96,7 +96,7 @@ def read_header(text: TextIO, where: str, separator: str) -> list[str]:
 
 
 def likely_separator(row: list[str], width: int, separator: str) -> str | None:
-    """Return the separator that would give a row of one cell as many cells as the header, None if there is none."""
+    """Return the separator that splits a row of one cell into `width` cells; None if there is none."""
     if len(row) != 1:
         return None
     others = (other for other in SEPARATORS if other != separator)
@@ -114,7 +114,7 @@ def _option(separator: str) -> str:
 
 
 def _n_columns(line: str, separator: str) -> int:
-    """Return the number of columns that a separator gives a line, 1 if one of them would have no name."""
+    """Return the number of columns of a header line split at a separator; 1 if a column would have no name."""
     try:
         cells = next(csv.reader([line], delimiter=separator, strict=True), [])
     except csv.Error:

@@ -1,4 +1,4 @@
-"""The values that cells of a CSV folder may have, by the type in their header, and how they are sent.
+"""Valid cell values of a CSV folder, by the type in the header, and the form in which they are sent.
 
 Numbers, truth values and times are accepted as pandas writes them: `1995.0` for a whole number in a column with gaps,
 `True`, `2024-01-31 10:00:00+01:00`. The Cypher that converts them is in `kgplug.graph.importing.load_queries`.
@@ -13,7 +13,7 @@ import zoneinfo
 from collections.abc import Callable
 
 TYPES = ("string", "int", "float", "boolean", "date", "datetime", "localdatetime", "point")
-OTHER_NAMES = {"long": "int", "short": "int", "byte": "int", "double": "float", "char": "string"}  # of neo4j-admin
+OTHER_NAMES = {"long": "int", "short": "int", "byte": "int", "double": "float", "char": "string"}  # neo4j-admin's names
 EXPECTED = {
     "string": "text",
     "int": "a 64-bit integer",
@@ -29,7 +29,7 @@ BOOLEANS = {"true": True, "1": True, "1.0": True, "false": False, "0": False, "0
 _INT = re.compile(r"(?P<digits>-?[0-9]{1,19})(?P<fraction>\.0*)?")
 _FLOAT = re.compile(r"-?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?")
 _INT64 = range(-(2**63), 2**63)
-_EXACT = 2**53  # above this, a whole number that was a float in between may have changed
+_EXACT = 2**53  # above this, a whole number that was once a float may have changed
 _DATE = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
 _CLOCK = r"[0-9]{2}:[0-9]{2}(:[0-9]{2})?"
 _LOCAL = re.compile(rf"(?P<date>{_DATE})([T ](?P<clock>{_CLOCK})(\.[0-9]{{1,9}})?)?")
@@ -46,22 +46,22 @@ _OTHER_COORDINATES = {"longitude": "x", "latitude": "y", "height": "z"}
 
 
 def is_valid(type_: str, cell: str) -> bool:
-    """Return whether a cell that is not empty, or one value of a list, is a value of a type."""
+    """Return whether a non-empty cell, or one value of a list, is valid for a type."""
     return type_ == "string" or _IS_VALID[type_](cell)
 
 
 def as_int(cell: str) -> int:
-    """Return the whole number of a valid cell; "1995.0" is 1995."""
+    """Return a valid cell as a whole number; "1995.0" is 1995."""
     return int(cell.partition(".")[0])
 
 
 def as_sent(type_: str, cell: str) -> str:
-    """Return a valid cell as the loading queries take it: points as "srid x y z", others as they are."""
+    """Return a valid cell as the loading queries expect it: points as "srid x y z", other values unchanged."""
     return " ".join(map(str, _point(cell) or ())) if type_ == "point" and cell else cell
 
 
 def point_text(value: object) -> object:
-    """Return a point of the Neo4j driver as text with its reference system; other values as they are."""
+    """Return a point of the Neo4j driver as text with its reference system; other values unchanged."""
     srid, numbers = getattr(value, "srid", None), tuple(value) if isinstance(value, tuple) else ()
     if srid is None or not numbers:
         return value
@@ -108,7 +108,7 @@ def _is_zoned(cell: str) -> bool:
 
 
 def _at(match: re.Match[str]) -> dt.datetime | None:
-    """Return the date and time of a cell, None if it does not exist, such as 30 February."""
+    """Return the date and time of a cell; None if there is no such date, as with 30 February."""
     try:
         return dt.datetime.fromisoformat(f"{match['date']}T{match['clock'] or '00:00'}")
     except ValueError:
@@ -125,7 +125,7 @@ def _offset(text: str) -> dt.timedelta | None:
 
 
 def _point(cell: str) -> tuple[int, ...] | tuple[int | float, ...] | None:
-    """Return (srid, x, y) or (srid, x, y, z) of a point as Cypher, neo4j-admin, JSON or WKT writes it, else None."""
+    """Return (srid, x, y) or (srid, x, y, z) of a point in Cypher, neo4j-admin, JSON or WKT syntax, otherwise None."""
     if match := _WKT.fullmatch(cell.strip()):
         numbers = match["numbers"].split()
         parts = dict(zip("xyz", numbers, strict=False)) if len(numbers) in (2, 3) else {}
@@ -154,7 +154,7 @@ def _point(cell: str) -> tuple[int, ...] | tuple[int | float, ...] | None:
 
 
 def _map(cell: str) -> dict[str, str]:
-    """Return the entries of a map in braces, {} if the cell is not a map."""
+    """Return the entries of a map in braces; {} if the cell is not a map."""
     text = cell.strip()
     if text.lower().startswith("point(") and text.endswith(")"):
         text = text[len("point(") : -1].strip()

@@ -1,4 +1,4 @@
-"""What a data set that kgplug can download says about itself."""
+"""Description of a data set that kgplug can download."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 
 class Fetch(Protocol):
-    """Download a data set and write it as a CSV folder, each once; check both on every call.
+    """Download a data set and write it as a CSV folder. Later calls only check both.
 
     Args:
         downloads_dir: Folder that keeps the download and the CSV folder.
@@ -19,7 +19,7 @@ class Fetch(Protocol):
         The folder, in the layout of docs/import.md.
 
     Raises:
-        DataError: it cannot be downloaded.
+        DataError: the data set cannot be downloaded.
     """
 
     def __call__(self, downloads_dir: Path, *, progress: bool | None = None) -> Path: ...
@@ -32,13 +32,13 @@ class DataSet:
     Attributes:
         name: Its name on the command line: lower case, with hyphens.
         title: Its name in messages.
-        description: One line on what is in it.
-        terms: Licence and the work to acknowledge, in one line. Printed before each import.
+        description: Its content in one line.
+        terms: Its licence and the work to cite, in one line. Printed before each import.
         size: Size of the download.
-        labels: Every label that its nodes have.
+        labels: All labels of its nodes.
         schema: Content of the kgplug.toml that describes its graph, as `GraphSchema.model_validate` takes it.
-        example_user, example_item: Keys to show lists and neighbours of.
-        fetch: Downloads it.
+        example_user, example_item: Keys whose lists and neighbours are shown as examples.
+        fetch: Function that downloads it.
     """
 
     name: str

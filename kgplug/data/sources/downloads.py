@@ -1,4 +1,4 @@
-"""Downloads that are checked on every use, and never half there: wheels through pip, and folders written from them."""
+"""Downloads that are always complete and checked on every use: wheels through pip, and folders written from them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _MANIFEST = "manifest.json"
 
 @dataclass(frozen=True)
 class Wheel:
-    """A wheel on PyPI that has data in it.
+    """A wheel on PyPI that contains data.
 
     Attributes:
         requirement: Package and version, e.g. "recbole==1.2.1".
@@ -39,10 +39,10 @@ def download_wheel(wheel: Wheel, downloads_dir: Path, *, what: str) -> Path:
     Args:
         wheel: The wheel.
         downloads_dir: Folder to keep it in.
-        what: The data in it, for messages.
+        what: Name of its data, for messages.
 
     Raises:
-        DataError: it cannot be downloaded, or pip brings another file.
+        DataError: the wheel cannot be downloaded, or pip downloads another file.
     """
     path = downloads_dir / wheel.file_name
     if path.is_file() and _sha256(path) == wheel.sha256:
@@ -82,14 +82,14 @@ def _pip_download(wheel: Wheel, folder: Path, what: str) -> None:
 
 
 def write_once(folder: Path, write: Callable[[Path], object], origin: Mapping[str, object]) -> Path:
-    """Return a folder with the files that `write` makes; write it if a file is missing, changed or added.
+    """Return a folder with the files that `write` makes; write it again if a file is missing, changed or added.
 
     The folder appears under its name when it is complete; an interrupted call leaves nothing behind.
 
     Args:
-        folder: Its path.
-        write: Is given an empty folder to fill.
-        origin: What the files are made from. The folder is written again when this changes.
+        folder: Path of the folder.
+        write: Function that fills an empty folder.
+        origin: Source of the files. The folder is written again when this changes.
     """
     if _is_whole(folder, origin):
         return folder
@@ -104,7 +104,7 @@ def write_once(folder: Path, write: Callable[[Path], object], origin: Mapping[st
 
 
 def _is_whole(folder: Path, origin: Mapping[str, object]) -> bool:
-    """Return whether a folder holds exactly the files that it was written with."""
+    """Return whether a folder holds exactly the files that `write_once` wrote."""
     try:
         manifest = json.loads((folder / _MANIFEST).read_text(encoding="utf-8"))
         hashes = _hashes(folder)

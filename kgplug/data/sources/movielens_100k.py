@@ -1,8 +1,8 @@
 """MovieLens-100K with its Freebase knowledge graph.
 
 The data come in the wheel of RecBole 1.2.1 (recbole/dataset_example/ml-100k). Its link file names films by the ids of
-the later MovieLens releases (ML-1M, ML-20M), not by those of ML-100K. Read as it stands, it gives nearly every film the
-cast of another film. `movielens_100k_ids.csv`, matched by title and year, maps one kind of id to the other.
+the later MovieLens releases (ML-1M, ML-20M), not by those of ML-100K. Taken as ML-100K ids, they give nearly
+every film the cast of another film. `movielens_100k_ids.csv`, matched by title and year, maps the ids.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ WHEEL = Wheel(
 )
 LIKE_THRESHOLD = 4.0  # stars, as in the KGCN and MKR papers
 _NAME, _TITLE = "movielens-100k", "MovieLens-100K"
-_LAYOUT = 1  # raise it when the folder's content changes, so that older folders are written again
+_LAYOUT = 1  # increase this when the folder's content changes, so that older folders are rewritten
 
 
 def fetch(downloads_dir: Path, *, progress: bool | None = None) -> Path:

@@ -1,1 +1,1 @@
-"""What a single value may be: keys, numbers, times, texts."""
+"""Single values: keys, numbers, times, texts."""

@@ -19,7 +19,7 @@ _EPOCH = dt.date(1970, 1, 1).toordinal()
 _DAY = 86_400
 _LATEST = 2.0**63
 _DATES = "seconds since 1970 or a date"
-_SHOWN = 80  # characters of a value in a message
+_SHOWN = 80  # maximum characters of a value in a message
 _BOOLEANS = {"true": 1.0, "false": 0.0}
 _NUMBERS = (Real, Decimal, str)
 _NO_NUMBERS = (bool, np.bool_, np.timedelta64)
@@ -44,9 +44,9 @@ def read_ratings(column: Any, name: str) -> tuple[np.ndarray, bool]:
 
 
 def as_like_threshold(value: object, *, what: str = "like_threshold") -> float | None:
-    """Return the least rating of a like as a Python number, or None.
+    """Return the lowest rating of a like as a Python number, or None.
 
-    A number of any type, or one written as text, counts as it prints: np.float32(4.1) is 4.1.
+    A number of any type, or in a text, counts as printed: np.float32(4.1) is 4.1.
 
     Raises:
         UsageError: it is not a finite number.
@@ -60,7 +60,7 @@ def as_like_threshold(value: object, *, what: str = "like_threshold") -> float |
 
 
 def as_number(value: object) -> float | None:
-    """Return a number of any type, or a text that is one, as a Python float; None for anything else."""
+    """Return a number of any type, or in a text, as a Python float; None for anything else."""
     if isinstance(value, np.ndarray) and value.ndim == 0:
         value = value[()]
     if not isinstance(value, _NUMBERS) or isinstance(value, _NO_NUMBERS):
@@ -78,7 +78,7 @@ def read_timestamps(column: Any, name: str, *, unit: TimeUnit | None = None) -> 
     Dates may come from pandas, numpy, Python or Neo4j. Dates without a time zone are UTC. A period counts as its start.
 
     Args:
-        column: (n,).
+        column: dates or numbers (n,).
         name: name of the column, for an error.
         unit: unit of numbers; None: derived from their sizes (`kgplug.data.values.times.parts_of_numbers`).
 
@@ -105,7 +105,7 @@ def read_timestamps(column: Any, name: str, *, unit: TimeUnit | None = None) -> 
 
 
 def check_columns(frame: pd.DataFrame, columns: list[Hashable]) -> None:
-    """Raise a DataError unless a frame has rows, and each of these columns exactly once."""
+    """Raise a DataError unless a frame has rows and each of these columns exactly once."""
     missing = missing_columns(frame, columns, what="Interactions")
     if missing:
         named, found = named_columns(missing, frame.columns)
@@ -123,7 +123,7 @@ def missing_columns(frame: object, columns: list[Hashable], *, what: str) -> lis
     Args:
         frame: the DataFrame.
         columns: names of the columns.
-        what: what is made of the frame, for an error.
+        what: name of the frame's purpose, for an error.
 
     Raises:
         DataError: `frame` is not a DataFrame, or a name is a list or another value that cannot name a column.
@@ -137,7 +137,7 @@ def missing_columns(frame: object, columns: list[Hashable], *, what: str) -> lis
 
 
 def named_columns(*several: Iterable[Hashable]) -> list[str]:
-    """Return each list of columns as text, in quotes if only some are text, so that 0 and '0' differ."""
+    """Return each list of names as text. If only some names are text, they are quoted, so that 0 and '0' differ."""
     lists = [list(columns) for columns in several]
     kinds = {isinstance(column, str) for columns in lists for column in columns}
     write = repr if len(kinds) > 1 else str
@@ -149,7 +149,7 @@ def read_indices(numbers: np.ndarray, keys: np.ndarray, name: str) -> np.ndarray
     """Return indices into `keys` as int64 (n,).
 
     Raises:
-        DataError: they are not integers, or one is out of range.
+        DataError: the numbers are not integers, or one is out of range.
     """
     numbers = np.asarray(numbers)
     if numbers.ndim != 1 or (numbers.dtype.kind not in "iu" and len(numbers)):
@@ -214,7 +214,7 @@ def _parts_of_date(value: Any) -> tuple[int, int]:
         seconds += value.hour * 3600 + value.minute * 60 + int(value.second)
         nanoseconds = value.microsecond * 1000 if hasattr(value, "microsecond") else 0
         nanoseconds += getattr(value, "nanosecond", 0)
-        # Not utcoffset() of a neo4j DateTime: it passes itself to the zone, and ZoneInfo then reads past its memory.
+        # Avoid utcoffset() of a neo4j DateTime: it passes itself to ZoneInfo, which then reads past its memory.
         offset = (value.to_native() if hasattr(value, "to_native") else value).utcoffset()
         seconds -= 0 if offset is None else round(offset.total_seconds())
     return seconds, nanoseconds
@@ -266,7 +266,7 @@ def _as_numbers(column: pd.Series) -> Any:
 
 
 def _as_printed(column: pd.Series) -> pd.Series:
-    """Return float16 values as the shortest decimals that they print as: 4.2, which float16 holds as 4.1992."""
+    """Return float16 values as their shortest decimals: 4.2, which float16 stores as 4.1992."""
     values, rows = np.unique(column.to_numpy(), return_inverse=True)
     return pd.Series(np.array([float(str(value)) for value in values])[rows])
 
@@ -282,7 +282,7 @@ def _integers(column: pd.Series) -> np.ndarray | None:
 
 
 def is_signal(value: object) -> bool:
-    """Return whether a value is a signalling NaN: a Decimal for which most pandas and Python functions raise."""
+    """Return whether a value is a signalling NaN: a Decimal on which most pandas and Python functions raise."""
     return isinstance(value, Decimal) and value.is_snan()
 
 
@@ -310,6 +310,6 @@ def _shown(value: object) -> str:
     """Return a value as text for a message, cut after 80 characters."""
     try:
         text = repr(value)
-    except ValueError:  # Python does not write integers of thousands of digits
+    except ValueError:  # Python does not convert integers of thousands of digits to text
         text = f"a number of type {type(value).__name__} with thousands of digits"
     return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"

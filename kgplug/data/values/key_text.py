@@ -1,4 +1,4 @@
-"""Find the stored key that a typed text means. The stored keys decide, not what the text looks like."""
+"""Find the stored key that a typed text means. The stored keys decide, not the text's form."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class FoundKey:
 
     Attributes:
         key: the key, with its stored type.
-        other: a stored text that is written the same as the number `key`; None if there is none.
+        other: a stored text spelled like the number `key`; None if there is none.
     """
 
     key: int | str
@@ -41,7 +41,7 @@ def possible_keys(text: str) -> list[int | float | str]:
     if re.fullmatch(r"0|-?[1-9][0-9]{0,18}", text) and int(text) in _INT64:
         found.append(int(text))
     elif re.fullmatch(r"(0|-?[1-9][0-9]{0,15})\.0", text):
-        found.append(float(text))  # a float in the graph
+        found.append(float(text))  # the key may be a float in the graph
     quoted = _unquoted(text)
     return found if quoted is None else [*found, quoted]
 

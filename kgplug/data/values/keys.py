@@ -1,7 +1,7 @@
-"""Keys: what identifies a user, item or entity in the data. Inside kgplug, an index stands for each key.
+"""Keys, which identify users, items and entities in the data. Inside kgplug, each key is replaced by an index.
 
 A key is a Python `int` or `str`. Keys are kept in canonical order: integers first, then strings, each ascending. So
-equal data always gives equal arrays, in whatever order it was read.
+equal data always gives equal arrays, whatever the order in which it was read.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import pandas as pd
 
 from kgplug.errors import DataError
 
-_EXACT = 2**53  # above this, neighbouring integers are the same float
+_EXACT = 2**53  # above this, neighbouring integers may be the same float
 
 
 def as_keys(values: Iterable[object], *, what: str) -> np.ndarray:
@@ -33,7 +33,7 @@ def as_keys(values: Iterable[object], *, what: str) -> np.ndarray:
 
 
 def as_column(values: Iterable[object], *, what: str) -> np.ndarray:
-    """Return keys as `as_keys` does, but integers as an int64 array, without one Python object per row."""
+    """Return keys as `as_keys` does, but as int64 (n,) if all are integers, without one Python object per row."""
     if not isinstance(values, (np.ndarray, pd.Series, pd.Index)):
         values = list(values)
         array = np.empty(len(values), dtype=object)

@@ -13,10 +13,10 @@ TimeUnit = Literal["s", "ms", "us", "ns"]
 UNITS: tuple[TimeUnit, ...] = get_args(TimeUnit)  # coarsest first
 NAMES = {"s": "seconds", "ms": "milliseconds", "us": "microseconds", "ns": "nanoseconds"}
 _TO_NANOSECONDS: dict[TimeUnit, int] = {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}
-# Unit of a number by its size: the first entry whose minimum it reaches.
+# Unit of a number by its size: the unit of the first entry whose minimum the number reaches.
 SMALLEST: tuple[tuple[TimeUnit, float], ...] = (("ns", 1e17), ("us", 1e14), ("ms", 1e11), ("s", 0.0))
 _BILLION = 10**9
-_EXACT = 2.0**53  # floats are whole numbers from here on
+_EXACT = 2.0**53  # from here on, all floats are whole numbers
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +70,7 @@ def times_from_parts(seconds: np.ndarray, nanoseconds: np.ndarray) -> Times:
     """Return times in the coarsest unit that holds all of them exactly.
 
     Nanoseconds in 64 bits cover 1677 to 2262. If some times have nanoseconds and others are outside this range, the
-    others are moved to its end. Their order is kept, so every comparison of two times is right.
+    others are moved to its ends. Their order is kept, so comparing two times still gives the right result.
 
     Args:
         seconds: int64 (n,), since 1970, rounded down.
@@ -92,18 +92,18 @@ def times_from_parts(seconds: np.ndarray, nanoseconds: np.ndarray) -> Times:
 
 
 def parts_of_numbers(numbers: np.ndarray, *, name: str, unit: TimeUnit | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """Return numbers since 1970 as (seconds, nanoseconds), int64 (n,) both, for `times_from_parts`.
+    """Return numbers since 1970 as (seconds, nanoseconds), each int64 (n,), for `times_from_parts`.
 
     The unit is derived from the numbers' size: seconds up to 1e11 (the year 5138), milliseconds up to 1e14,
     microseconds up to 1e17, nanoseconds above. All numbers of a column must have the same unit.
 
     Args:
         numbers: int64 or float64 (n,), finite, below 2^63.
-        name: name of their column or property, for an error.
+        name: name of the column or property, for an error.
         unit: unit of the numbers; None: derived from their sizes.
 
     Raises:
-        DataError: the numbers have sizes of several units.
+        DataError: the numbers' sizes belong to several units.
     """
     unit = _unit_of(numbers, name) if unit is None else unit
     size = _TO_NANOSECONDS[unit]
@@ -113,7 +113,7 @@ def parts_of_numbers(numbers: np.ndarray, *, name: str, unit: TimeUnit | None = 
         return seconds, left * size
     floors = np.floor(numbers)
     seconds, left = np.divmod(floors.astype(np.int64), np.int64(per_second))
-    fraction = numbers - floors  # as precise as a float of this size: a quarter of a microsecond for seconds today
+    fraction = numbers - floors  # float precision: a quarter of a microsecond for today's time in seconds
     step = 1 if float(np.abs(numbers).max(initial=0.0)) * size < _EXACT else 1000  # nanoseconds
     nanoseconds = left * size + np.rint(fraction * size / step).astype(np.int64) * step
     return seconds + nanoseconds // _BILLION, nanoseconds % _BILLION
@@ -146,8 +146,8 @@ def the_unit(found: dict[TimeUnit, tuple[int, float]], name: str) -> TimeUnit:
     """Return the only unit that was found; seconds if none was.
 
     Args:
-        found: unit → (number of values with its size, one of them).
-        name: name of their column or property.
+        found: unit → (number of values of that unit, one of the values).
+        name: name of the column or property.
 
     Raises:
         DataError: several units were found.

@@ -1,4 +1,4 @@
-"""Check whole numbers and indices that a caller gives, of any integer type."""
+"""Check whole numbers and indices from a caller, of any integer type."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def whole_number(value: object, what: str, *, least: int = 0) -> int:
         least: the smallest number allowed.
 
     Raises:
-        UsageError: it is something else, such as a boolean, a fraction or text; or too small, or beyond 64 bits.
+        UsageError: the value is not a whole number (a boolean is not), is too small, or exceeds 64 bits.
     """
     if isinstance(value, np.ndarray) and value.ndim == 0:
         value = value[()]
@@ -30,7 +30,7 @@ def whole_number(value: object, what: str, *, least: int = 0) -> int:
 
 
 def is_whole(value: object) -> bool:
-    """Return whether a value is an integer of Python or numpy; booleans and durations are not."""
+    """Return whether a value is an integer of Python or numpy; booleans and durations do not count."""
     return isinstance(value, (int, np.integer)) and not isinstance(value, (bool, np.timedelta64))
 
 
@@ -43,7 +43,7 @@ def as_indices(given: object, n: int, what: str) -> np.ndarray:
         what: "users" or "items", for an error.
 
     Raises:
-        UsageError: these are not indices but keys, a mask or fractions; or an index is out of range.
+        UsageError: the values are keys, a mask or fractions, or an index is out of range.
     """
     rows = given if isinstance(given, np.ndarray) else np.asarray(_as_list(given), dtype=object)
     if rows.dtype == object and all(map(is_whole, rows.ravel())):

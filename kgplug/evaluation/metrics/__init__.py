@@ -1,1 +1,1 @@
-"""Every metric: one file per kind of thing that is measured, and `catalogue.py`, which lists them all."""
+"""All metrics: one file per kind of measured object, and `catalogue.py`, which lists every metric."""

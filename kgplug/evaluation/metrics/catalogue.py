@@ -1,4 +1,4 @@
-"""Every metric that kgplug computes, and what tables and pictures show of them."""
+"""Every metric that kgplug computes, and which of them tables and pictures show."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from kgplug.evaluation.metrics import click_through, link_prediction, list_conte
 from kgplug.evaluation.metrics.metric import Better, Metric, Shown
 
 GROUPS = ("hot users", "cold users", "hot items", "cold items")
-"""Groups that `evaluate(beyond=True)` measures on their own; they end the name of a column."""
+"""Groups that `evaluate(beyond=True)` measures separately; the group ends the column's name."""
 SORTED_BY: dict[str, Metric[Any]] = {"recommender": ranked_lists.NDCG, "embedding": link_prediction.MRR}
 """The metric that sorts a table of models, by kind of model."""
 VALIDATED_BY: dict[str, Metric[Any]] = {"recommender": click_through.AUC, "embedding": link_prediction.MRR}
 """The metric that chooses epochs and settings on the validation set, by kind of model."""
-_SETS = ("warm ", "valid ")  # begin the name of a column that `evaluate_ctr` measures on other pairs
+_SETS = ("warm ", "valid ")  # prefixes of columns that `evaluate_ctr` measures on other pairs
 
 
 def metrics() -> tuple[Metric[Any], ...]:
@@ -30,7 +30,7 @@ def metrics() -> tuple[Metric[Any], ...]:
 
 
 def metric_of(column: str) -> Metric[Any] | None:
-    """Return the metric of a table's column such as "NDCG@10", "NDCG@10 cold users" or "warm AUC"; None if it has none.
+    """Return the metric of a column such as "NDCG@10", "NDCG@10 cold users" or "warm AUC"; None for other columns.
 
     Case is ignored.
     """
@@ -44,19 +44,19 @@ def metric_of(column: str) -> Metric[Any] | None:
 
 
 def better(column: str) -> Better:
-    """Return which values of a table's column are better; NEITHER if it has no metric."""
+    """Return which values of a column are better: higher, lower, or NEITHER if it shows no metric."""
     metric = metric_of(column)
     return Better.NEITHER if metric is None else metric.better
 
 
 def shown(columns: Iterable[str], view: Shown) -> list[str]:
-    """Return the columns that a view has, in the given order: not those of groups, and not those without a metric."""
+    """Return the columns shown in a view, in the given order, without groups and columns that are not metrics."""
     found = ((column, metric_of(column)) for column in columns if not column.endswith(GROUPS))
     return [column for column, metric in found if metric is not None and metric.shown <= view]
 
 
 def shown_once(columns: Iterable[str], view: Shown) -> list[str]:
-    """Return the columns of a small view: main metrics first, each at one length (10 if there, otherwise the first)."""
+    """Return the columns of a small view: main metrics first, each at one list length (10 or else the first)."""
     by_metric: dict[str, list[str]] = {}
     level: dict[str, Shown] = {}
     for column in shown(columns, view):

@@ -1,4 +1,4 @@
-"""Metrics of scored pairs: can a model separate what a user liked from what the user never touched?"""
+"""Metrics of scored pairs: does a model separate liked items from items without feedback?"""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from kgplug.evaluation.metrics.metric import Better, Metric, Need, Shown
 
 @dataclass(frozen=True, eq=False)
 class ScoredPairs:
-    """Pairs of users and items, with the truth and a model's scores.
+    """Pairs of users and items, with true labels and a model's scores.
 
     Attributes:
         labels: bool (n,), whether the user liked the item.
@@ -26,7 +26,7 @@ class ScoredPairs:
 
 
 def accuracy(labels: np.ndarray, scores: np.ndarray, threshold: float = 0.5) -> float:
-    """Return the share of pairs on their right side: likes at or above the threshold, others below. NaN without pairs.
+    """Return the share of correct pairs: likes at or above the threshold, others below. NaN without pairs.
 
     Args:
         labels: bool (n,).
@@ -56,4 +56,4 @@ ACC = Metric[ScoredPairs](
 )
 
 METRICS: tuple[Metric[ScoredPairs], ...] = (AUC, ACC)
-"""Each takes `ScoredPairs` and returns a float, NaN where it is not defined."""
+"""Each takes `ScoredPairs` and returns a float; NaN if undefined."""

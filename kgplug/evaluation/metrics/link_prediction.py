@@ -1,7 +1,7 @@
 """Metrics of ranks: how high a model ranks the true head and the true tail of triples it has not seen.
 
-Ranks are filtered (Bordes et al., NeurIPS 2013): other answers known to be true do not count as competitors. Ties count
-half (realistic rank).
+Ranks are filtered (Bordes et al., NeurIPS 2013): other answers known to be true do not count as competitors. Each tied
+entity counts half (realistic rank).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _HEAD, _TAIL = 0, 1
 
 
 def mean_reciprocal_rank(ranks: np.ndarray) -> float:
-    """Return the mean of 1 / rank over heads and tails; ranks: float64 (n, 2), of head and tail."""
+    """Return the mean of 1 / rank over heads and tails; ranks: float64 (n, 2), columns head and tail."""
     return float((1 / ranks).mean(axis=0).mean())
 
 
@@ -27,7 +27,7 @@ def mean_reciprocal_rank_of(ranks: np.ndarray, end: int) -> float:
 
 
 def hits(ranks: np.ndarray, k: int) -> float:
-    """Return the share of ranks that are at most k; ranks: float64 (n, 2), of head and tail."""
+    """Return the share of ranks that are at most k; ranks: float64 (n, 2), columns head and tail."""
     return float((ranks <= k).mean())
 
 

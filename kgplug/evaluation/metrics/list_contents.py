@@ -1,4 +1,4 @@
-"""Metrics of the items in a list, relevant or not: novelty, diversity, popularity."""
+"""Metrics of all items in a list, relevant or not: novelty, diversity, popularity."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from scipy import sparse
 
 from kgplug.evaluation.metrics.metric import Better, Metric, Need, Shown
 
-_BLOCK_CELLS = 16_000_000  # numbers in the summed features of the lists that are held at a time
+_BLOCK_CELLS = 16_000_000  # numbers held at a time: the summed features of the lists
 Features = np.ndarray | sparse.csr_matrix
 
 
 @dataclass(frozen=True, eq=False)
 class ListContents:
-    """Lists, and what is known about their items.
+    """Lists, with facts about their items.
 
     Attributes:
         items: int64 (n, k), -1 past a list's end.
-        likes: int64 (n_items,), each item's likes in the training set.
+        likes: int64 (n_items,), number of each item's likes in the training set.
         n_users: Number of users in the training set.
-        features: float (n_items, f), dense or CSR. Items are similar if their features are.
+        features: float (n_items, f), dense or CSR, for the similarity of items.
     """
 
     items: np.ndarray
@@ -31,14 +31,14 @@ class ListContents:
 
 
 def novelty(items: np.ndarray, likes: np.ndarray, n_users: int) -> np.ndarray:
-    """Return the mean self-information of each list, log2(n_users / likes), in bits: float64 (n,), NaN if empty.
+    """Return the mean self-information of each list, log2(n_users / likes), in bits: float64 (n,), NaN for empty lists.
 
-    An item without a like counts as one with a single like. Zhou et al., "Solving the apparent diversity-accuracy
+    An item without likes counts as having one. Zhou et al., "Solving the apparent diversity-accuracy
     dilemma of recommender systems", PNAS 2010.
 
     Args:
         items: int64 (n, k), -1 past a list's end.
-        likes: int64 (n_items,), each item's likes in the training set.
+        likes: int64 (n_items,), number of each item's likes in the training set.
         n_users: Number of users in the training set.
     """
     return _means(items, np.log2(n_users / np.maximum(likes, 1)))
@@ -62,15 +62,16 @@ def _means(items: np.ndarray, values: np.ndarray) -> np.ndarray:
 def intra_list_diversity(items: np.ndarray, features: Features) -> np.ndarray:
     """Return the mean of 1 - cosine over the pairs of each list: float64 (n,), NaN for fewer than two items.
 
-    Ziegler et al., "Improving Recommendation Lists Through Topic Diversification", WWW 2005, as a distance. No pair is
-    formed: the cosines of all pairs of unit vectors sum to the squared length of the vectors' sum, minus that of each.
+    Ziegler et al., "Improving Recommendation Lists Through Topic Diversification", WWW 2005, as a distance. The
+    pairs need not be formed: the cosines of all ordered pairs of unit vectors sum to the squared length of the
+    vectors' sum, minus each vector's own.
 
     Args:
         items: int64 (n, k), -1 past a list's end.
         features: float (n_items, f), dense or CSR; an item without features is similar to none.
     """
     unit = _unit(features)
-    has = _squared(unit)  # (n_items,), 1, or 0 without features
+    has = _squared(unit)  # (n_items,), 1; 0 for items without features
     diversity = np.full(len(items), np.nan)
     n_features = unit.get_shape()[1]
     rows = max(1, _BLOCK_CELLS // max(1, n_features))
@@ -80,7 +81,7 @@ def intra_list_diversity(items: np.ndarray, features: Features) -> np.ndarray:
         n = listed.sum(axis=1)
         places = (np.repeat(np.arange(len(block)), n), block[listed])
         chosen = sparse.csr_matrix((np.ones(len(places[0])), places), shape=(len(block), len(has)))
-        cosines = _squared(sparse.csr_matrix(chosen @ unit)) - chosen @ has  # (b,), of ordered pairs
+        cosines = _squared(sparse.csr_matrix(chosen @ unit)) - chosen @ has  # (b,), sums over ordered pairs
         several = n > 1
         diversity[start : start + rows][several] = 1 - (cosines[several] / (n * (n - 1))[several])
     return diversity
@@ -124,4 +125,4 @@ POPULARITY = Metric[ListContents](
 )
 
 METRICS: tuple[Metric[ListContents], ...] = (NOVELTY, DIVERSITY, POPULARITY)
-"""Each takes `ListContents` and returns float64 (n,), NaN where not defined. Tables have the mean of the others."""
+"""Each takes `ListContents` and returns float64 (n,), NaN where undefined. Tables show the mean of the other values."""

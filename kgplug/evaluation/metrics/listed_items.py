@@ -11,18 +11,18 @@ def coverage(counts: np.ndarray) -> float:
     """Return the share of the catalogue that is in at least one list.
 
     Args:
-        counts: (n_items,), how often each item is listed.
+        counts: (n_items,), number of lists that contain each item.
     """
     return float((counts > 0).mean())
 
 
 def gini(counts: np.ndarray) -> float:
-    """Return the Gini index of how often items are listed: 0, equally often; 1, all lists hold one item. NaN if never.
+    """Return the Gini index of `counts`: 0 if items are listed equally often, 1 if only one is listed. NaN if none is.
 
     Shani & Gunawardana, "Evaluating Recommendation Systems", Recommender Systems Handbook 2011, section 8.3.6.
 
     Args:
-        counts: (n_items,), at least two of them.
+        counts: (n_items,), number of lists that contain each item; n_items is at least 2.
     """
     n, total = len(counts), float(counts.sum())
     if n < 2 or total == 0:
@@ -49,4 +49,4 @@ GINI = Metric[np.ndarray](
 )
 
 METRICS: tuple[Metric[np.ndarray], ...] = (COVERAGE, GINI)
-"""Each takes how often each item is listed, (n_items,), and returns a float."""
+"""Each takes the number of lists that contain each item, (n_items,), and returns a float."""

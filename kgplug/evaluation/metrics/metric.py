@@ -1,4 +1,4 @@
-"""What a metric says about itself."""
+"""The description of a metric."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Better(StrEnum):
 
 
 class Need(StrEnum):
-    """What a metric is computed from."""
+    """Data that a metric is computed from."""
 
     LIKES = "test likes"
     NEGATIVES = "items without feedback"
@@ -32,7 +32,7 @@ class Need(StrEnum):
 
 
 class Shown(IntEnum):
-    """The smallest view that has a metric; larger views also have it."""
+    """The smallest view that shows a metric; larger views also show it."""
 
     LINE = 1
     """A run's line in `kgplug runs`."""
@@ -52,11 +52,11 @@ class Metric(Generic[Measured]):
 
     Attributes:
         name: Its name in tables; "@k" in it stands for the length of the lists.
-        better: Which values are better.
-        needs: What it is computed from.
-        shown: The smallest view that has it.
+        better: Whether higher or lower values are better.
+        needs: Data that it is computed from.
+        shown: The smallest view that shows it.
         description: Its definition, in one line.
-        measure: Computes it. What it takes and returns is the same for all metrics of one file.
+        measure: Function that computes it. Its argument and result have the same types for all metrics of a file.
         by_group: Whether `evaluate(beyond=True)` also measures it for cold and hot users and items.
     """
 
@@ -70,12 +70,12 @@ class Metric(Generic[Measured]):
 
     @property
     def kind(self) -> str:
-        """The kind of model that it measures: "embedding" or "recommender"."""
+        """The kind of model that the metric measures: "embedding" or "recommender"."""
         return "embedding" if Need.TRIPLES in self.needs else "recommender"
 
     @property
     def validation_name(self) -> str:
-        """Its name among a run's metrics where it was measured on the validation set."""
+        """Its name among a run's metrics when measured on the validation set."""
         return f"{self.name} (validation)"
 
     def column(self, k: int) -> str:
@@ -84,6 +84,6 @@ class Metric(Generic[Measured]):
 
 
 def mean_of_known(values: np.ndarray) -> float:
-    """Return the mean of the values that are not NaN, NaN if there is none."""
+    """Return the mean of the values that are not NaN; NaN if there are none."""
     known = values[~np.isnan(values)]
     return float(known.mean()) if len(known) else float("nan")

@@ -1,6 +1,6 @@
 """Metrics of one user's list: how many of the relevant items are at its top.
 
-They are computed for all users at once, for R relevant items of a user and h of them among the first k of the list.
+They are computed for all users at once. A user has R relevant items, of which h are among the first k of the list.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ class ListHits:
 
     Attributes:
         k: Length of the lists; a list may be shorter.
-        n_hits: int64 (n,), h.
-        n_relevant: int64 (n,), R, at least 1.
+        n_hits: int64 (n,), h of each user.
+        n_relevant: int64 (n,), R of each user, at least 1.
         gain: float64 (n,), sum of 1 / log2(1 + rank) over the hits.
         ideal_gain: float64 (n,), the same with min(R, k) hits at the top.
-        first_rank: int64 (n,), rank of the first hit from 1; 0 without one.
+        first_rank: int64 (n,), rank of the first hit, from 1; 0 without a hit.
     """
 
     k: int
@@ -41,10 +41,10 @@ def list_hits(items: np.ndarray, relevant: Interactions, users: np.ndarray, k: t
     """Return the hits of each user's list, once per length.
 
     Args:
-        items: int64 (n, at least max(k), or the whole catalogue), best first, -1 past a list's end.
+        items: int64 (n, width), width at least max(k) or the whole catalogue; best first, -1 past a list's end.
         relevant: Rows of the relevant items.
-        users: int64 (n,), the users whose lists these are, each with at least one relevant row.
-        k: Ascending lengths.
+        users: int64 (n,), user of each list, with at least one relevant row.
+        k: Lengths of the lists, ascending.
     """
     pairs = np.sort(relevant.pairs)
     codes = np.where(items < 0, -1, users[:, None] * np.int64(relevant.n_items) + items)  # (n, width)
@@ -54,10 +54,10 @@ def list_hits(items: np.ndarray, relevant: Interactions, users: np.ndarray, k: t
     width = items.shape[1]
     longest = max(width, min(k[-1], int(n_relevant.max())))  # k may be far longer than the catalogue
     discount = 1.0 / np.log2(np.arange(2, longest + 2))  # (width or more,)
-    ideal = np.concatenate([[0.0], np.cumsum(discount)])  # by number of hits
+    ideal = np.concatenate([[0.0], np.cumsum(discount)])  # ideal gain by number of hits
     gain = np.cumsum(is_hit * discount[:width], axis=1)  # (n, width)
     n_hits = np.cumsum(is_hit, axis=1)
-    first = np.where(is_hit.any(axis=1), is_hit.argmax(axis=1), width)  # place from 0
+    first = np.where(is_hit.any(axis=1), is_hit.argmax(axis=1), width)  # position from 0
     found = []
     for length in k:
         last = min(length, width) - 1
@@ -85,7 +85,7 @@ def measure_lists(items: np.ndarray, relevant: Interactions, users: np.ndarray, 
 
 
 def precision(hits: ListHits) -> np.ndarray:
-    """h / k, also where the list is shorter than k."""
+    """h / k, even if the list is shorter than k."""
     return hits.n_hits / float(hits.k)
 
 
@@ -111,7 +111,7 @@ def hit(hits: ListHits) -> np.ndarray:
 
 
 def reciprocal_rank(hits: ListHits) -> np.ndarray:
-    """1 / rank of the first hit, 0 without one."""
+    """1 / rank of the first hit, 0 without a hit."""
     return np.where(hits.first_rank > 0, 1.0 / np.maximum(hits.first_rank, 1), 0.0)
 
 
@@ -168,4 +168,4 @@ MRR = Metric[ListHits](
 )
 
 METRICS: tuple[Metric[ListHits], ...] = (PRECISION, RECALL, F1, NDCG, HIT, MRR)
-"""Each takes `ListHits` and returns one value per user, float64 (n,). Tables have the mean over users."""
+"""Each takes `ListHits` and returns one value per user, float64 (n,). Tables show the mean over users."""
