@@ -63,7 +63,7 @@ def to_blocks(frame: pd.DataFrame) -> str:
 
 
 def to_json(frame: pd.DataFrame) -> str:
-    """Return rows as a JSON list of objects. An index of names becomes a column; NaN, infinity and no value become null."""
+    """Return rows as a JSON list of objects. An index of names becomes a column; NaN, infinity and gaps become null."""
     return dumps(frame, ascii_only=False, indent=2)
 
 

@@ -204,7 +204,7 @@ def _entities(kinds: pd.DataFrame) -> dict[str, pd.DataFrame]:
 def _relationships(
     facts: pd.DataFrame, films: pd.DataFrame, kinds: pd.DataFrame
 ) -> dict[tuple[str, str, str], pd.DataFrame]:
-    """Return relationship frames by (head label, type, tail label). If MovieLens lists a film twice, so are its facts."""
+    """Return relationship frames by (head label, type, tail label). A film listed twice has its facts twice."""
     for end in ("start", "end"):
         facts = facts.join(kinds["label"].rename(f"{end}_label"), on=end)
         twins = films.dropna(subset="freebase")[["freebase", "id:int"]].rename(columns={"id:int": f"{end}_film"})
