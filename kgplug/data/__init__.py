@@ -1,1 +1,1 @@
-"""Arrays of interactions and triples: no torch, no Bolt."""
+"""Interactions and triples as arrays, without torch or a database connection."""

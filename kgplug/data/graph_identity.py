@@ -37,7 +37,7 @@ class GraphIdentity:
 
         Args:
             schema: `GraphSchema.model_dump()`.
-            store, database, address: see the class.
+            store, database, address: as in the class; "" if unknown.
         """
         user, item = (f"{schema[part]['label']}.{schema[part]['key']}" for part in ("user", "item"))
         return cls(store, database, address, user, item, schema["feedback"]["type"])

@@ -47,7 +47,7 @@ class Interactions:
         ratings: float32 (n,); None if the feedback has no ratings.
         timestamps: int64 (n,), in `time_unit` since the start of 1970 in UTC; None if the feedback has no times.
         like_threshold: a row is a like if its rating is at least this, both as float32; None: every row is a like.
-        user_label, item_label: node labels in the graph, "" if unknown.
+        user_label, item_label: node labels in the graph, "" if there are none.
         item_texts: object (n_items,) of str, such as titles; "" for items without text. None if no texts are given.
         own_items: int64 (n_users,), item index of each user who is also an item, -1 for other users. None if no user
             is an item. No row, negative or list pairs a user with itself.

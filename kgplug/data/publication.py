@@ -155,7 +155,7 @@ class Predictions:
 
 
 def usable_rows(vectors: np.ndarray) -> np.ndarray:
-    """Return which vectors have a direction, bool (n,): whether its length is finite and above zero in float32."""
+    """Return which vectors have a direction, bool (n,): their length is finite and above zero in float32."""
     with np.errstate(over="ignore", invalid="ignore", under="ignore"):
         squared = np.einsum("nd,nd->n", vectors, vectors, dtype=np.float32)  # (n,)
     return np.isfinite(squared) & (squared > 0)

@@ -17,7 +17,7 @@ class ComplementSampler:
     Args:
         groups, members: integer (n,): group `groups[i]` holds member `members[i]`. Repetitions are allowed.
         n_groups: number of groups.
-        n_members: number of members of all groups, or of each, int64 (n_groups,).
+        n_members: number of members, one for all groups or int64 (n_groups,).
     """
 
     def __init__(self, groups: np.ndarray, members: np.ndarray, *, n_groups: int, n_members: int | np.ndarray) -> None:
@@ -77,7 +77,7 @@ class TailCorrupter:
         )
 
     def draw(self, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Return a corrupt tail for each of these rows of `triples`: int64 (n,), -1 if all form known triples."""
+        """Return a corrupt tail for each of these rows of `triples`: int64 (n,), -1 if no tail is left."""
         pairs = self._pair[rows]
         drawn = self._sampler.draw(pairs, rng)
         return np.where(drawn >= 0, self._candidates[self._starts[pairs] + np.maximum(drawn, 0)], -1)

@@ -149,7 +149,7 @@ def check_fractions(fractions: Sequence[float]) -> np.ndarray:
 
 
 def _as_printed(fraction: Any) -> float:
-    """Return a fraction as a Python float; a numpy float counts as it prints, so np.float32(0.8) is 0.8."""
+    """Return a fraction as a Python float; a numpy float counts as printed, so np.float32(0.8) is 0.8."""
     return float(str(fraction)) if isinstance(fraction, np.floating) else float(fraction)
 
 

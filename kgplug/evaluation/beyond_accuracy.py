@@ -55,7 +55,7 @@ def evaluate_beyond(
 
     Returns:
         The metrics of this module by name, such as "novelty@10", "AUC cold items" and "NDCG@10 hot users". Also
-        "cold items", their number in the catalogue, and "cold users", the number of them measured.
+        "cold items", the number in the catalogue, and "cold users", the number measured.
 
     Raises:
         UsageError: an argument is wrong.

@@ -36,7 +36,7 @@ class LabelledPairs:
 
 
 def best_threshold(labels: np.ndarray, scores: np.ndarray) -> float:
-    """Return the threshold with the highest accuracy: midway between two neighbouring scores, or beyond all.
+    """Return the threshold with the highest accuracy: midway between two neighbouring scores, or beyond all of them.
 
     Args:
         labels: bool (n,), n at least 1.

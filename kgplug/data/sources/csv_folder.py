@@ -40,7 +40,7 @@ class Column:
         header: Text at the top of the column, e.g. "genres:string[]", without blanks around it.
         name: Property name, e.g. "genres"; for ":LABEL" the header itself.
         type: One of `csv_values.TYPES`.
-        is_list: Whether a cell has several values, separated by ";".
+        is_list: Whether a cell can have several values, separated by ";".
     """
 
     header: str

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 
 class Fetch(Protocol):
-    """Download a data set and write it as a CSV folder. Later calls only check both.
+    """Download a data set and write it as a CSV folder, each only once. Every call checks both.
 
     Args:
         downloads_dir: Folder that keeps the download and the CSV folder.

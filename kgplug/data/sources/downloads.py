@@ -89,7 +89,7 @@ def write_once(folder: Path, write: Callable[[Path], object], origin: Mapping[st
     Args:
         folder: Path of the folder.
         write: Function that fills an empty folder.
-        origin: Source of the files. The folder is written again when this changes.
+        origin: Facts about the files' source. The folder is written again when they change.
     """
     if _is_whole(folder, origin):
         return folder

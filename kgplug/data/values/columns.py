@@ -46,7 +46,7 @@ def read_ratings(column: Any, name: str) -> tuple[np.ndarray, bool]:
 def as_like_threshold(value: object, *, what: str = "like_threshold") -> float | None:
     """Return the lowest rating of a like as a Python number, or None.
 
-    A number of any type, or in a text, counts as printed: np.float32(4.1) is 4.1.
+    A number, of any type or as text, counts as printed: np.float32(4.1) is 4.1.
 
     Raises:
         UsageError: it is not a finite number.
@@ -60,7 +60,7 @@ def as_like_threshold(value: object, *, what: str = "like_threshold") -> float |
 
 
 def as_number(value: object) -> float | None:
-    """Return a number of any type, or in a text, as a Python float; None for anything else."""
+    """Return a number, of any type or as text, as a Python float; None for anything else."""
     if isinstance(value, np.ndarray) and value.ndim == 0:
         value = value[()]
     if not isinstance(value, _NUMBERS) or isinstance(value, _NO_NUMBERS):
@@ -123,7 +123,7 @@ def missing_columns(frame: object, columns: list[Hashable], *, what: str) -> lis
     Args:
         frame: the DataFrame.
         columns: names of the columns.
-        what: name of the frame's purpose, for an error.
+        what: name of the data in the frame, for an error.
 
     Raises:
         DataError: `frame` is not a DataFrame, or a name is a list or another value that cannot name a column.

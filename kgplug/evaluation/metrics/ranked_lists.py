@@ -22,8 +22,8 @@ class ListHits:
 
     Attributes:
         k: Length of the lists; a list may be shorter.
-        n_hits: int64 (n,), h of each user.
-        n_relevant: int64 (n,), R of each user, at least 1.
+        n_hits: int64 (n,), number of hits h.
+        n_relevant: int64 (n,), number of relevant items R, at least 1.
         gain: float64 (n,), sum of 1 / log2(1 + rank) over the hits.
         ideal_gain: float64 (n,), the same with min(R, k) hits at the top.
         first_rank: int64 (n,), rank of the first hit, from 1; 0 without a hit.
