@@ -29,7 +29,7 @@ def top_k(
         k: length of the lists, at most m.
         finish: final monotonic step of the scoring, such as a sigmoid. Lists are sorted by the scores before this
             step, so probabilities that all round to 1 in float32 keep their order.
-        ties: which scores are tied, and how tied items are ordered. All items of a tied group get the group's best score. None:
+        ties: which scores are tied, and how tied items are ordered. All items of a tied group get its best score. None:
             only equal scores are tied, and ties are ordered by index.
 
     Returns:
