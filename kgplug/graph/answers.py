@@ -22,7 +22,7 @@ UNKNOWN_SCHEMA = "What the graph means is not known yet: call graph.use(GraphSch
 def run_query(
     connection: Connection, schema: GraphSchema | None, name: str, parameters: dict[str, Any]
 ) -> pd.DataFrame:
-    """Run a shipped query with the names of a schema, those of the demo graph without one; see `Graph.cypher`."""
+    """Run a shipped query with the names of a schema (default: those of the demo graph); see `Graph.cypher`."""
     parameters = {"like_threshold": None if schema is None else schema.feedback.like_threshold, **parameters}
     text = queries.load(name, schema)
     parameters = queries.checked(name, text, parameters)
@@ -50,7 +50,7 @@ def recommend(
 
     Args:
         connection: connection to the database.
-        known: schema of the graph; None where only the model's own is known.
+        known: schema of the graph; None if only the model's own is known.
         user, k, model, reasons: as in `Graph.recommend`.
     """
     if model is not None:
@@ -76,7 +76,7 @@ def recommend(
 def similar(
     connection: Connection, known: GraphSchema | None, item: int | str, *, k: int = 10, model: str | None = None
 ) -> pd.DataFrame:
-    """Return the items nearest to one; arguments as in `recommend`, see `Graph.similar`."""
+    """Return the items nearest to an item; arguments as in `recommend`. See `Graph.similar`."""
     if model is not None:
         known = schema_with_vectors(known, published(connection, known, model))
     schema = required(known)
@@ -99,7 +99,7 @@ def similar(
 
 
 def reasons_for(connection: Connection, schema: GraphSchema, user: int | str, items: Iterable[int | str]) -> list[str]:
-    """Return the best reason for each recommended item as text, "" where there is none."""
+    """Return the best reason for each recommended item as text, "" if there is none."""
     found = [run_query(connection, schema, "explain", {"user": user, "item": item, "k": 1}) for item in items]
     return [_reason(paths) for paths in found]
 
@@ -121,13 +121,13 @@ def required(schema: GraphSchema | None) -> GraphSchema:
 
 
 def schema_of(run: dict) -> GraphSchema | None:
-    """Return the schema with which a published run was trained, None if the catalogue does not have it."""
+    """Return the schema that a published run was trained with; None if the catalogue does not have it."""
     stored = run["details"].get("schema")
     return GraphSchema.model_validate(stored) if stored else None
 
 
 def schema_for(known: GraphSchema | None, run: dict) -> GraphSchema | None:
-    """Return the schema for questions to a published run: the known one if it has the same subject, or the run's own.
+    """Return the schema to query a published run with: the known one if its subject is the same, otherwise the run's.
 
     The known one is preferred because it may be newer: a title may have been added since.
     """
@@ -138,12 +138,12 @@ def schema_for(known: GraphSchema | None, run: dict) -> GraphSchema | None:
 
 
 def schema_with_vectors(known: GraphSchema | None, run: dict) -> GraphSchema | None:
-    """Return the known schema if a published run has vectors of its items, or else as `schema_for`."""
+    """Return the known schema if a published run has vectors of its items, otherwise the one of `schema_for`."""
     return known if known is not None and has_vectors(run, known.item.label) else schema_for(known, run)
 
 
 def has_vectors(run: dict, label: str) -> bool:
-    """Return whether a published run has indexed vectors of the nodes of a label."""
+    """Return whether a published run has indexed vectors for the nodes of a label."""
     return any(run["indexes"][n] for n, its in enumerate(run["labels"]) if its == label)
 
 
@@ -157,14 +157,14 @@ def published(
     advice: str = "",
     any_subject: bool = False,
 ) -> dict:
-    """Return the run that a published model serves, as the catalogue knows it.
+    """Return the catalogue's entry of the run that a published model serves.
 
     Args:
         connection: connection to the database.
         known: schema of the graph.
-        model: its name, case ignored; None for the newest of those that recommend what the schema names.
-        can_serve: whether a run has what is needed; asked if no model is named.
-        wanted: what that is, for the message.
+        model: name of the model, case ignored. None: the newest model that fits the schema and can serve.
+        can_serve: returns whether a run has what is needed; called only if no model is named.
+        wanted: what is needed, for the message.
         advice: what to do if no model has it, for the message.
         any_subject: also consider models that recommend other items, or to other users.
 

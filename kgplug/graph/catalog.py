@@ -1,11 +1,11 @@
-"""The catalogue in the graph: which runs of which models it holds, and which one of each serves.
+"""The catalogue in the graph: the models, their runs, and which run of each model serves.
 
     (:KgplugModel {name, serves, edition, previous, predicted})
     (:KgplugRun {id, model, number, edition, status, created, published, params, metrics, artefact, schema, graph})
     (:KgplugRun)-[:HAS_RELATION]->(:KgplugRelation {name, translation: [0.1, …], …})
 
-A model's node points at what serves by two numbers: `serves` is the number of a run, `edition` that of the lists, which
-their edges carry. A query first reads one of them, then what it points to:
+A model's node names what serves by two numbers: `serves` is the number of the run, `edition` is the number on the edges
+of its lists. A query first reads one of these numbers, then the data with that number:
 
     MATCH (model:KgplugModel {name: 'MKR'}) WITH model.serves AS number LIMIT 1
     MATCH (run:KgplugRun {model: 'MKR', number: number}) RETURN run.labels, run.properties, run.indexes
@@ -13,14 +13,14 @@ their edges carry. A query first reads one of them, then what it points to:
     MATCH (model:KgplugModel {name: 'MKR'}) WITH model.edition AS edition LIMIT 1
     MATCH (:User {id: 42})-[r:RECOMMENDS {model: 'MKR', edition: edition}]->(item) RETURN item, r.rank
 
-Neo4j reads what is committed at that moment, relationship by relationship: a query that runs during a commit may see
-a part of it. So no list is ever changed while it serves, and the pointer is one number, the old one or the new one.
-(model)-[:SERVES]->(run)-[:PREVIOUS]->(run) shows the same when you browse.
+Neo4j reads committed data relationship by relationship, so a query that runs during a commit may see only part of it.
+Therefore no list is ever changed while it serves, and the pointer is one number: either the old or the new one.
+(model)-[:SERVES]->(run)-[:PREVIOUS]->(run) shows the same when you browse the graph.
 
-A run's node names what belongs to it: the property that holds its vectors and the vector index over it, in parallel
-lists with one entry per label. A run is "building" while it is written, then "serving", then "previous", which can
-serve again at once, and finally "dropping". What a run owns is noted before it is made, so that everything a dead
-publisher left behind can be found.
+A run's node names what the run owns: the property with its vectors and their vector index, in parallel lists with one
+entry per label. A run is "building" while it is written, then "serving", then "previous" (it can serve again at once),
+and finally "dropping". What a run owns is recorded before it is created, so everything that a dead publisher left
+behind can be found.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ _CONSTRAINTS = (
 )
 _CONSTRAINT_NAMES = ("kgplug_model_name", "kgplug_run_id", "kgplug_run_number")
 _LABEL_IN_NAME = 40  # characters of a label that go into the name of an index
-_OWN_FIELDS = ("metrics", "artefact", "schema", "graph")  # of the details; these have properties of their own
+_OWN_FIELDS = ("metrics", "artefact", "schema", "graph")  # details that are stored as properties of their own
 
 _FIELDS = """run {.id, .model, .number, .edition, .staged, .status, .labels, .properties, .indexes, .dimensions,
     .params, .metrics, .artefact, .schema, .graph, .rates, .vectors_digest, .lists_digest,
@@ -109,21 +109,21 @@ WITH model OPTIONAL MATCH (model)-[link:SERVES]->() DELETE link
 
 @dataclass(frozen=True)
 class RunRecord:
-    """What the catalogue knows of a run.
+    """The catalogue's entry of a run.
 
     Attributes:
         id, model: as in the publication.
         number: number of the run among its model's runs; None before it is in the graph.
-        edition: edition of its lists, as on their edges; None until they are complete for the first time.
+        edition: edition of its lists, as on their edges; None until the lists are first complete.
         staged: edition of lists that are being written and do not serve yet; None if there are none.
         status: "building", "serving", "previous" or "dropping".
-        labels, properties, indexes, dimensions: one entry per label with vectors; "" for a label without index.
+        labels, properties, indexes, dimensions: one entry per label with vectors. The index is "" if there is none.
         details: facts about the training and about how the lists were made.
-        rates: what its publish wrote per second, {"vectors": …, "edges": …}.
-        created, published: ISO times of the first write and of the moment it began to serve (None before).
-        vectors_digest: sha256 of the vectors that the run's property holds or is being filled with; None while it
-            still holds others.
-        lists_digest: sha256 of the lists of that edition.
+        rates: numbers written per second by its publish, {"vectors": …, "edges": …}.
+        created, published: ISO times of the first write and of the start of serving (None before).
+        vectors_digest: sha256 of the vectors that the run's property holds or is being filled with; None while the
+            property still holds other vectors.
+        lists_digest: sha256 of the lists of `edition`.
     """
 
     id: str
@@ -145,7 +145,7 @@ class RunRecord:
 
 
 def serving(connection: Connection, model: str) -> dict | None:
-    """Return what the catalogue knows of the run that serves under a model's name; None if none does."""
+    """Return the catalogue's entry of the run that serves under a model's name; None if none does."""
     found = serving_run(connection, model)
     return None if found is None else _public(found)
 
@@ -180,7 +180,7 @@ def known_models(connection: Connection) -> list[str]:
 
 
 def planned_record(publication: Publication, *, vectors_digest: str, lists_digest: str) -> RunRecord:
-    """Return the record that a publication will have: a property and, where wanted, an index for each label."""
+    """Return the record that a publication will have: a property and, if wanted, an index for each label."""
     name = property_name(publication.model, publication.run)
     indexes: list[str] = []
     for number, nodes in enumerate(publication.vectors):
@@ -258,13 +258,13 @@ def check_own_property(connection: Connection, record: RunRecord) -> None:
 
 
 def begin(connection: Connection, record: RunRecord, token: str, *, stage: bool) -> RunRecord:
-    """Write a run's record, leaving its status as it is; a new one is "building".
+    """Write a run's record without changing its status; a new run is "building".
 
     Args:
         connection: connection to the database.
         record: record of the run.
         token: token of the lease on its model.
-        stage: give it a new edition for its lists, unless it has begun one already.
+        stage: start a new edition for its lists, unless one is already staged.
 
     Returns:
         The record with its number and the staged edition.
@@ -282,7 +282,7 @@ def note_vectors(connection: Connection, record: RunRecord) -> None:
 
 
 def switch(connection: Connection, record: RunRecord, token: str, *, lease_ms: int) -> None:
-    """Let a run and its edition serve under its model's name; the run before becomes the previous one."""
+    """Make a run and its edition serve under its model's name; the run that served becomes the previous one."""
     rows = connection.write_rows(
         _SWITCH,
         model=record.model,
@@ -303,7 +303,7 @@ def withdraw(connection: Connection, model: str, token: str) -> None:
 
 
 def lease_lost(model: str) -> GraphError:
-    """Return the error of a publisher that lost its lease: it had no contact for too long."""
+    """Return the error for a publisher that lost its lease because it had no contact for too long."""
     return GraphError(
         f"This change of {model} had no contact with the database for so long that another one may have begun, so it "
         "stopped. What served before still serves. Run the same command again."
@@ -340,7 +340,7 @@ def note_predictions(connection: Connection, model: str, run: str) -> None:
 
 
 def forget_predictions(connection: Connection, model: str, *, run: str | None = None) -> None:
-    """Note that a run of a model, or all of its runs, have no PREDICTED edges any more."""
+    """Note that a run of a model (default: all its runs) no longer has PREDICTED edges."""
     connection.write(
         "MATCH (model:KgplugModel {name: $model}) WHERE model.predicted IS NOT NULL "
         "WITH model, [each IN model.predicted WHERE $run IS NOT NULL AND each <> $run] AS left "
@@ -394,6 +394,6 @@ def _record(row: dict[str, Any]) -> RunRecord:
 
 
 def _public(record: RunRecord) -> dict:
-    """Return a record as a dict, without what only the publisher needs."""
+    """Return a record as a dict, without the fields that only the publisher needs."""
     hidden = ("staged", "rates", "vectors_digest", "lists_digest")
     return {name: value for name, value in record.__dict__.items() if name not in hidden}

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Level = Literal["ok", "warning", "error"]
-_MOST_LABELS = 10  # whose keys are reported as wrong
+_MOST_LABELS = 10  # maximum number of labels whose keys are reported as wrong
 _VECTOR_PROCEDURE = "db.index.vector.queryNodes"
 
 
@@ -74,7 +74,7 @@ class CheckReport:
         return self.to_dataframe().to_html()
 
     def to_dataframe(self) -> pd.DataFrame:
-        """Return one row per finding, with the index check and the columns level and finding."""
+        """Return one row per finding, with index `check` and columns `level` and `finding`."""
         import pandas as pd
 
         columns = ["check", "level", "finding"]
@@ -85,7 +85,7 @@ class CheckReport:
 def check(connection: Connection, schema: GraphSchema) -> CheckReport:
     """Check everything that training with this schema needs.
 
-    The functions that read feedback, users and items are those of the training.
+    Feedback, users and items are read by the same functions as in training.
     """
     contents, user, seen = read_contents(connection), schema.user, _Read(BulkReader(connection))
     parts: dict[str, Callable[[], Iterator[Finding]]] = {
@@ -204,7 +204,7 @@ def _feedback(connection: Connection, schema: GraphSchema, contents: Contents, s
 
 
 def _rows(schema: GraphSchema, n: int, rows: Interactions, report: ReadReport) -> Iterator[Finding]:
-    """Report the rows of a training, and how many are likes."""
+    """Report the number of training rows, and how many of them are likes."""
     part, likes = schema.feedback, int(np.count_nonzero(rows.is_like))
     name = part.rating or ("their count" if rows.ratings_are_counts else "")
     scale = f", {likes:,} of them {'a like' if likes == 1 else 'likes'}" + (

@@ -14,12 +14,12 @@ def connect_settings(
     """Connect to the server in NEO4J_URI, or to the managed local Neo4j if that is not set.
 
     Args:
-        settings: default: read from the environment.
+        settings: server and login. Default: read from the environment.
         start_local: start the local server if it is not running, instead of raising an error.
         progress: show a bar while the local server is downloaded. None: only on a terminal.
 
     Raises:
-        GraphError: the server cannot be used; a LocalServerError for the local one.
+        GraphError: the server cannot be used (LocalServerError for the local server).
     """
     settings = settings or Settings()
     if settings.neo4j_uri:

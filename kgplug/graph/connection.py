@@ -28,7 +28,7 @@ _T = TypeVar("_T")
 _SCHEMES = ("bolt", "bolt+s", "bolt+ssc", "neo4j", "neo4j+s", "neo4j+ssc")
 _DEFAULT_PORT = 7687
 _SYSTEM = "system"
-_OLDEST_VERSION = (5, 13)  # the first with vector indexes
+_OLDEST_VERSION = (5, 13)  # the first version with vector indexes
 _CONNECTION_TIMEOUT_S = 5
 _RETRY_TIME_S = 15
 _FIRST_PAUSE_S = 0.5
@@ -57,7 +57,7 @@ class Connection:
         database: name of the database.
         store: id of the database's store; it does not change with the address or when a dump is loaded.
         import_dir: folder that LOAD CSV's file:/// points to; None if this process cannot reach it.
-        server_version: such as "5.26.30".
+        server_version: version of the server, such as "5.26.30".
         edition: "community" or "enterprise".
     """
 
@@ -129,7 +129,7 @@ class Connection:
         return self._managed("READ", query, parameters, data_of)
 
     def frame(self, query: str, /, **parameters: object) -> pd.DataFrame:
-        """Run a reading query in a transaction that is retried, and return its rows; no rows still give columns."""
+        """Run a reading query in a retried transaction, and return its rows; an empty result keeps its columns."""
         import pandas as pd
 
         def to_frame(result: neo4j.Result) -> pd.DataFrame:
@@ -274,7 +274,7 @@ def address_of(uri: str) -> str:
     """Return host:port of a URI.
 
     Raises:
-        GraphError: it is not a Neo4j URI.
+        GraphError: the URI is not a Neo4j URI.
     """
     host, port = _address(uri)
     return f"{host}:{port}"
@@ -284,7 +284,7 @@ def _probe(uri: str, host: str, port: int) -> None:
     """Raise GraphError within seconds if no server answers; the driver would keep trying for longer."""
     try:
         socket.create_connection((host, port), timeout=_CONNECTION_TIMEOUT_S).close()
-    except (OSError, ValueError) as error:  # ValueError: a host name that cannot be one
+    except (OSError, ValueError) as error:  # ValueError: an invalid host name
         reason = "no answer" if isinstance(error, TimeoutError) else getattr(error, "strerror", None) or str(error)
         raise GraphError(
             f"No Neo4j server answers at {uri} ({reason}). Start it, or set NEO4J_URI to its address."

@@ -21,13 +21,13 @@ class Contents:
     """What a database holds, without kgplug's catalogue.
 
     Attributes:
-        database: its name.
+        database: name of the database.
         labels: label → number of nodes, the largest first.
         types: relationship type → number of relationships, the largest first.
         unique: label → properties that each have a uniqueness constraint, sorted.
         own: label → number of nodes of kgplug's catalogue.
-        ends: (type, label) → numbers of relationships that start and that end at such nodes, including those of
-            kgplug's catalogue; None if this account may not read it.
+        ends: (type, label) → (number of relationships that start at such a node, number that end at one), including
+            kgplug's catalogue; None if this account may not read them.
     """
 
     database: str
@@ -38,7 +38,7 @@ class Contents:
     ends: dict[tuple[str, str], tuple[int, int]] | None = None
 
     def at(self, name: str, label: str) -> tuple[int, int]:
-        """Return how many relationships of a type start and end at nodes of a label; if unknown, all of them."""
+        """Return how many relationships of a type start and end at nodes of a label; if unknown, an upper bound."""
         n = self.types.get(name, 0)
         if self.ends is None:
             return (n, n) if label in self.labels or label in self.own else (0, 0)

@@ -16,7 +16,7 @@ from kgplug.graph.queries import quote
 
 _Name = TypeVar("_Name", bound=Hashable)
 
-MOST_NAMES = 30  # in one query: the server takes about 20 ms to plan each
+MOST_NAMES = 30  # names in one query; the server takes about 20 ms to plan each
 _GRAPH_COUNTS = "CALL db.stats.retrieve('GRAPH COUNTS') YIELD data RETURN data"
 
 

@@ -47,7 +47,7 @@ def readable(value: Any) -> Any:
         return [readable(each) for each in value]
     if isinstance(value, dict):
         return {key: readable(each) for key, each in value.items()}
-    raw = getattr(value, "raw_data", None)  # of neo4j's BrokenHydrationObject
+    raw = getattr(value, "raw_data", None)  # an attribute of neo4j's BrokenHydrationObject
     return value if raw is None else FarTime(_text(raw.tag, raw.fields))
 
 

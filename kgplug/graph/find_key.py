@@ -22,7 +22,7 @@ def find_key(connection: Connection, label: str, key: str, text: str, *, also: I
         connection: connection to the database.
         label: node label.
         key: key property of that label.
-        text: as typed.
+        text: the key as typed.
         also: keys known elsewhere, such as in runs; used if no node has the key.
 
     Raises:

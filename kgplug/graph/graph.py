@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 
 class Graph:
-    """A Neo4j database: read it for a training, publish a run into it, and ask what it recommends.
+    """A Neo4j database: read it for training, publish a run into it, and ask what it recommends.
 
     Use as a context manager, or call `close()`.
 
@@ -45,7 +45,7 @@ class Graph:
 
     Attributes:
         connection: connection to the database.
-        reports: what the last read of "feedback" and of "triples" kept and left out.
+        reports: "feedback" and "triples" → what the last read kept and left out.
     """
 
     def __init__(self, connection: Connection) -> None:
@@ -62,7 +62,7 @@ class Graph:
 
     @property
     def schema(self) -> GraphSchema:
-        """The schema given to `use`, or else the one that the graph was read with.
+        """The schema given to `use`, otherwise the one that the graph was read with.
 
         Raises:
             UsageError: there is none yet, or the graph was read with several.
@@ -83,7 +83,7 @@ class Graph:
         return self._read[0] if self._used is None and len(self._read) == 1 else self._used
 
     def _note_read(self, schema: GraphSchema) -> dict:
-        """Remember the schema of a read; return it as models keep it."""
+        """Remember the schema of a read; return it in the form that models store."""
         if schema not in self._read:
             self._read.append(schema)
         return schema.model_dump()
@@ -122,7 +122,7 @@ class Graph:
         progress: bool | None = None,
         **options_by_name: Unpack[OptionsByName],
     ) -> PublishReport:
-        """Write a fitted model's vectors and lists into the graph and let it serve under its name.
+        """Write a fitted model's vectors and lists into the graph and serve them under its name.
 
         `graph.publish(model, k=20, diversity=0.3)` and `graph.publish(model, PublishOptions(k=20, diversity=0.3))` do
         the same. `kgplug.graph.publishing.options.PublishOptions` explains each option.
@@ -131,7 +131,7 @@ class Graph:
             model: a fitted recommender or embedding, or the result of a PyKEEN pipeline.
             options: how to publish it; options given by name take precedence.
             schema: schema for this call (see `Graph`).
-            also_seen: more feedback whose items are left out of lists; by default all that the graph holds now.
+            also_seen: further feedback whose items are left out of lists; by default all feedback now in the graph.
             details: facts that the catalogue keeps as JSON.
             progress: show bars; None shows them on a terminal.
             options_by_name: fields of `PublishOptions`.
@@ -162,7 +162,7 @@ class Graph:
         progress: bool | None = None,
         **options_by_name: Unpack[OptionsByName],
     ) -> Preview:
-        """Return what `publish` with the same arguments would change, and how long it would take; writes nothing."""
+        """Return what `publish` with the same arguments would change and how long it would take, without writing."""
         if options is None or options_by_name:
             options = with_options(options, options_by_name)
         schema = self._schema_for(model, schema)
@@ -194,7 +194,7 @@ class Graph:
         return unpublish(self.connection, model)
 
     def erase_user(self, user: int | str) -> EraseReport:
-        """Remove a user's edges and vectors that kgplug wrote; `kgplug.jobs.erase_user` also removes them from runs.
+        """Remove a user's edges and vectors that kgplug wrote; `kgplug.jobs.erase_user` also covers runs on disk.
 
         Raises:
             UsageError: no user has that key.
@@ -205,7 +205,7 @@ class Graph:
         return erase_user(self.connection, self.schema, user)
 
     def _schema_for(self, model: object, schema: GraphSchema | None) -> GraphSchema:
-        """Return the schema that was given, or else the model's own, or else that of the graph."""
+        """Return the given schema, otherwise the model's own, otherwise the graph's."""
         return schema or schema_of(model) or self.schema
 
     def write_predictions(self, predictions: Predictions, *, schema: GraphSchema | None = None) -> PredictionCounts:
@@ -248,13 +248,13 @@ class Graph:
         """Return the published list of a user.
 
         Args:
-            user: key.
+            user: key of the user.
             k: maximum number of items.
             model: a published model; by default the one published last that has a list for the user.
             reasons: also look up why each item is recommended.
 
         Returns:
-            One row per item, best first: user, item, rank, score, title and, with `reasons`, because ("" where
+            One row per item, best first: user, item, rank, score, title and, with `reasons`, because ("" if
             nothing that the user likes shares anything with the item). User and item are keys.
 
         Raises:
@@ -266,13 +266,13 @@ class Graph:
         """Return the items whose vectors are nearest to those of an item.
 
         Args:
-            item: key.
+            item: key of the item.
             k: maximum number of items.
             model: a published model; by default the one published last that has vectors of items.
 
         Returns:
-            One row per item, nearest first: item, rank, score, title. The score is from 0 to 1, as Neo4j's
-            `vector.similarity.cosine` gives it.
+            One row per item, nearest first: item, rank, score, title. The score is from 0 to 1, as in Neo4j's
+            `vector.similarity.cosine`.
 
         Raises:
             UsageError: the item or model is unknown, or the item has no vector.
@@ -283,7 +283,7 @@ class Graph:
         """Return why an item may please a user: paths from liked items, through a shared node, to the item.
 
         Args:
-            user, item: keys.
+            user, item: keys of the user and the item.
             k: maximum number of paths.
 
         Returns:
@@ -296,7 +296,7 @@ class Graph:
         return answers.run_query(self.connection, self.schema, "explain", {"user": user, "item": item, "k": k})
 
     def _schema_to_ask(self, model: str | None) -> GraphSchema | None:
-        """Return the schema of the graph; a published model that is named may have its own, so None is allowed then."""
+        """Return the schema of the graph. It may be None if a model is named, because that model may have its own."""
         return self.schema if model is None else self.known_schema
 
     def use(self, schema: GraphSchema) -> Self:
@@ -332,8 +332,8 @@ def connect(
     Args:
         uri: bolt://host:port, neo4j://host:port, with +s or +ssc for TLS.
         username, password: an account on that server.
-        database: name of the database; by default that of the account.
-        ca_file: PEM file with the authorities to trust for +s, if your own has signed the certificate.
+        database: name of the database; by default the account's home database.
+        ca_file: PEM file with the authorities to trust for +s, if your own authority signed the certificate.
         progress: show a bar while the local server is downloaded; None shows it on a terminal.
 
     Raises:

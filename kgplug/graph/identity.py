@@ -15,7 +15,7 @@ def graph_identity(connection: Connection, schema: GraphSchema | None) -> GraphI
 
     Args:
         connection: connection to the database.
-        schema: None: any schema in this database.
+        schema: schema of the graph. None: any schema in this database.
     """
     store, database, address = connection.store, connection.database, address_of(connection.uri)
     if schema is None:

@@ -53,7 +53,7 @@ def models_with_list(connection: Connection, schema: GraphSchema, user: int | st
 def feedback_of(
     connection: Connection, schema: GraphSchema, user: int | str
 ) -> tuple[list[int | str], list[int | str]]:
-    """Return the keys of the items that a user has feedback on, and of those that the user likes."""
+    """Return two lists of item keys: the items that a user has feedback on, and the items that the user likes."""
     rating = schema.feedback.rating
     liked = (
         f"{rating_of(f'r.{quote(rating)}')} >= $like_threshold"
@@ -88,7 +88,7 @@ def _keys(connection: Connection, labels: str, key: str, value: int | str, other
 
 
 def titles_of(connection: Connection, schema: GraphSchema, keys: Sequence[int | str]) -> dict[int | str, str]:
-    """Return key → title of items; without items that are no longer in the graph."""
+    """Return key → title of the items that are still in the graph."""
     rows = connection.rows(
         f"UNWIND $keys AS key MATCH (item:{quote(schema.item.label)}) WHERE item.{quote(schema.item.key)} = key "
         f"RETURN key, coalesce(item.{quote(schema.item.title or schema.item.key)}, key) AS title",

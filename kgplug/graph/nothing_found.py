@@ -21,7 +21,7 @@ def no_list(connection: Connection, schema: GraphSchema, run: dict, user: int | 
     Args:
         connection: connection to the database.
         schema: schema of the run.
-        run: its entry in the catalogue.
+        run: the run's entry in the catalogue.
         user: key of an existing user.
     """
     name = run["model"]

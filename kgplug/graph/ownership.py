@@ -1,9 +1,9 @@
 """Which relationships are kgplug's own: those of its three types whose model and run the catalogue knows.
 
-A type's name, or a property called `run`, proves nothing: somebody else may use both.
+A type's name, or a property called `run`, proves nothing: other programs may use both.
 
 A run is known by its node, (:KgplugRun {id, model}). PREDICTED edges may come from a run that was never published;
-(:KgplugModel {name, predicted: [run, …]}) knows those.
+(:KgplugModel {name, predicted: [run, …]}) lists those runs.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ UNWIND model.predicted AS run RETURN model.name AS model, run
 
 
 def own_runs(connection: Connection, model: str | None = None) -> list[tuple[str, str]]:
-    """Return the (model, run) of every edge that can be kgplug's, of one model or of all, sorted."""
+    """Return the sorted (model, run) pairs that kgplug's edges may carry, for one model or for all."""
     found = ((row["model"], row["run"]) for row in connection.rows(_RUNS, model=model))
     # A graph may have nodes of these labels that kgplug did not write, without a name or with other types.
     return sorted(pair for pair in found if all(isinstance(name, str) for name in pair))
 
 
 def is_own(edge: str) -> str:
-    """Return the Cypher condition that a relationship is kgplug's, for a query of its own.
+    """Return the Cypher condition that a relationship is kgplug's, with the lookups in the catalogue.
 
     Args:
         edge: variable of the relationship.
@@ -42,7 +42,7 @@ def is_own(edge: str) -> str:
 
 
 def not_own(connection: Connection, name: str, edge: str = "r") -> str:
-    """Return the Cypher condition that a relationship of a type is not kgplug's, "" if none can be.
+    """Return the Cypher condition that a relationship of a type is not kgplug's, "" if none can be kgplug's.
 
     The condition contains the runs, so that a query over many relationships needs no lookups.
 

@@ -54,8 +54,8 @@ class Privilege:
     """One thing that an account may or may not do.
 
     Attributes:
-        action: its name in SHOW PRIVILEGES.
-        name: its name in GRANT.
+        action: name of the action in SHOW PRIVILEGES.
+        name: name of the privilege in GRANT.
         kind: "NODE", "RELATIONSHIP" or "PROCEDURE"; "" for the database itself.
         target: label, type or procedure; "some" if any label or type is enough.
         every_property: whether it covers all properties, not just named ones.
@@ -90,8 +90,8 @@ def missing_among(rows: list[dict], purpose: Purpose, *, database: str, is_home:
     Args:
         rows: dicts with access, action, resource, graph and segment.
         purpose: the work to be done.
-        database: its name.
-        is_home: whether it is the account's home database.
+        database: name of the database.
+        is_home: whether this is the account's home database.
     """
     here = [row for row in rows if row["graph"] in ("*", database) or (is_home and row["graph"] in _HOMES)]
     granted = [row for row in here if row["access"] == "GRANTED"]

@@ -57,7 +57,7 @@ def names() -> list[str]:
 
 
 def load(name: str, schema: GraphSchema | None = None) -> str:
-    """Return the text of a shipped query with the names of a schema; default: the demo graph's.
+    """Return the text of a shipped query with the names of a schema (default: those of the demo graph).
 
     Raises:
         UsageError: there is no such query.
@@ -85,7 +85,7 @@ def checked(name: str, text: str, given: Mapping[str, object]) -> dict[str, obje
     Args:
         name: name of the query.
         text: text of the query.
-        given: its parameters.
+        given: parameters of the call.
 
     Raises:
         UsageError: the query changes the graph, a parameter is missing, or k is not a valid length.

@@ -1,4 +1,4 @@
-"""Which labels, types and properties of a graph mean what: `kgplug.toml`."""
+"""The meaning of the labels, types and properties of a graph: `kgplug.toml`."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ class GraphSchema(_Part):
 
 
 def _rename_like(content: dict[str, Any], path: Path) -> None:
-    """Give the old name of like_threshold, if a file has it, its new name, and warn."""
+    """Rename the old key of like_threshold, if a file has it, and warn."""
     feedback = content.get("feedback")
     if not isinstance(feedback, dict) or "like" not in feedback:
         return

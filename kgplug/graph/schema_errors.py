@@ -29,7 +29,7 @@ def sentence_on(error: ErrorDetails, schema: type[BaseModel]) -> str:
 
     Args:
         error: the first error of a pydantic validation.
-        schema: the class whose validation it is; each of its fields is a section.
+        schema: the validated class; each of its fields is a section.
     """
     section, *names = (_readable(part) for part in error["loc"])
     found = reprlib.repr(error["input"])
@@ -51,7 +51,7 @@ def _fields(schema: type[BaseModel], section: str) -> Iterable[str]:
 
 
 def _near(name: str, known: Iterable[str], what: str) -> str:
-    """Return the nearest known name as a question, and all of them."""
+    """Return the nearest known name as a question, and all known names."""
     near = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.5)
     asked = f" Did you mean {near[0]}?" if near else ""
     return f"{asked} The {what} are {', '.join(known)}."

@@ -21,7 +21,7 @@ def translated_errors(uri: str, database: str | None = None, *, tried_s: float =
 
     Args:
         uri: URI of the server, for the message.
-        database: name of the database, for the message; None for the account's own.
+        database: name of the database, for the message; None for the account's home database.
         tried_s: how long transient errors (deadlocks, locks) were retried, in seconds.
     """
     try:

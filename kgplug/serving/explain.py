@@ -1,4 +1,4 @@
-"""What the graph recommends, and why, as the tables that the command line prints."""
+"""Tables that the command line prints: what the graph recommends, and why."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def recommendations(
     """Return the published list of a user as a table; arguments and errors as in `Graph.recommend`.
 
     Returns:
-        One row per item, best first: rank, id, title, score and, with reasons, because ("" where nothing that the
+        One row per item, best first: rank, id, title, score and, with reasons, because ("" if nothing that the
         user likes shares anything with the item).
     """
     found = graph.recommend(user, k, model=model, reasons=reasons).rename(columns={"item": "id"})
@@ -39,12 +39,12 @@ def recommendations(
 
 
 def with_reasons(graph: Graph, user: int | str, frame: pd.DataFrame) -> pd.DataFrame:
-    """Return a table of items with a further column, because: one path per item, "" where there is none."""
+    """Return a table of items with a further column `because`: one path per item, "" if there is none."""
     return frame.assign(because=answers.reasons_for(graph.connection, graph.schema, user, frame["id"].tolist()))
 
 
 def similar_items(graph: Graph, item: int | str, *, model: str | None = None, k: int = 10) -> pd.DataFrame:
-    """Return the items nearest to one as a table: rank, id, title, similarity; see `Graph.similar`."""
+    """Return the items nearest to an item as a table: rank, id, title, similarity; see `Graph.similar`."""
     found = graph.similar(item, k, model=model).rename(columns={"item": "id", "score": "similarity"})
     return found.reindex(columns=["rank", "id", "title", "similarity"])
 
@@ -55,12 +55,12 @@ def paths(graph: Graph, user: int | str, item: int | str, *, k: int = 5) -> pd.D
 
 
 def as_published(graph: Graph, run: dict) -> Graph:
-    """Return a graph with the schema for questions to a published run (`kgplug.graph.answers.schema_for`)."""
+    """Return a graph with the schema to query a published run with (`kgplug.graph.answers.schema_for`)."""
     return _with(graph, answers.schema_for(graph.known_schema, run))
 
 
 def with_vectors(graph: Graph, run: dict) -> Graph:
-    """Return a graph whose schema names items of which a published run has vectors: its own, or else the run's."""
+    """Return a graph with a schema whose items have vectors in a published run: its own, otherwise the run's."""
     return _with(graph, answers.schema_with_vectors(graph.known_schema, run))
 
 

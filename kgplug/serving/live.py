@@ -37,22 +37,22 @@ def live_recommendations(
 ) -> pd.DataFrame:
     """Score all items for a user with the run that a published model serves.
 
-    A user who is newer than the run gets a list from what they like in the graph now (`Recommender.recommend_for`).
+    A user who is newer than the run gets a list from their likes in the graph now (`Recommender.recommend_for`).
 
     Args:
         graph: graph with a schema (`graph.use(schema)`). Feedback is read with the run's own schema if it differs.
         runs: the runs on this machine; the published run must be among them.
-        user: key.
+        user: key of the user.
         model: a published recommender; by default the one published last whose run is on this machine.
         k: maximum number of items.
         options: which items are listed, and how much they differ.
-        reasons: also look up why, one path per item.
+        reasons: also look up why each item is listed, one path per item.
 
     Returns:
-        One row per item, best first, as `explain.recommendations`.
+        One row per item, best first, as in `explain.recommendations`.
 
     Raises:
-        UsageError: unknown user, model, label or predicate, or the run is not on this machine.
+        UsageError: unknown user, model or label, a bad predicate, or the run is not on this machine.
     """
     run = _serving_run(graph, runs, model)
     graph, recommender = explain.as_published(graph, run), _recommender(runs, run)
@@ -74,7 +74,7 @@ def live_recommendations(
 
 
 def _serving_run(graph: Graph, runs: Runs, model: str | None) -> dict:
-    """Return the run that serves, as the catalogue knows it."""
+    """Return the catalogue's entry of the run that serves."""
     recommenders = {info.id for info in runs.list() if info.gives_lists}
     return explain.published(
         graph, model, can_serve=lambda run: run["id"] in recommenders, wanted="lists and its run on this machine"
@@ -82,7 +82,7 @@ def _serving_run(graph: Graph, runs: Runs, model: str | None) -> dict:
 
 
 def _recommender(runs: Runs, run: dict) -> Recommender:
-    """Return the model of a run that serves, from this machine's runs."""
+    """Return the model of the run that serves, from this machine's runs."""
     here = {info.id: info for info in runs.list()}
     if run["id"] not in here:
         raise UsageError(

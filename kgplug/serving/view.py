@@ -20,8 +20,8 @@ from kgplug.plain_text import counted
 if TYPE_CHECKING:
     from kgplug.graph.graph import Graph
 
-_RADIUS, _GAP = 42, 96  # of nodes, in pixels; a caption is a quarter of the radius high
-_WIDTH, _LEAST_HEIGHT, _MOST_HEIGHT = 800, 320, 960  # of the middles of nodes
+_RADIUS, _GAP = 42, 96  # radius and spacing of nodes, in pixels; a caption is a quarter of the radius high
+_WIDTH, _LEAST_HEIGHT, _MOST_HEIGHT = 800, 320, 960  # of the area for the nodes' centres, in pixels
 _FILLED = 0.75  # share of the picture
 _SHARED_ID = "neo4j-viz-data"
 
@@ -58,7 +58,7 @@ def draw(captions: dict[str, str], labels: dict[str, str], edges: list[tuple[str
     """Draw nodes and relationships, with captions that are readable at a zoom of 1.
 
     Args:
-        captions, labels: node id → its caption and its label; a label has one colour.
+        captions, labels: node id → caption, and node id → label. Each label has one colour.
         edges: (id of the head, relationship type, id of the tail).
     """
     try:
@@ -85,7 +85,7 @@ def draw(captions: dict[str, str], labels: dict[str, str], edges: list[tuple[str
 
 @dataclass(frozen=True)
 class _Canvas:
-    """Room for the nodes. Captions are readable (11 pixels) at a zoom of 1; with many nodes the reader zooms in."""
+    """The area for the nodes. Captions are readable (11 pixels) at a zoom of 1; with many nodes the reader zooms in."""
 
     width: float
     height: float
@@ -114,7 +114,7 @@ class Picture:
     """An interactive picture of a part of the graph, for a notebook or a page exported from one.
 
     Attributes:
-        n_nodes, n_relationships: numbers of what is drawn.
+        n_nodes, n_relationships: numbers of drawn nodes and relationships.
     """
 
     def __init__(self, page: str, height: int, n_nodes: int, n_relationships: int) -> None:
@@ -125,7 +125,7 @@ class Picture:
 
     @property
     def data(self) -> str:
-        """HTML to put into a page: a frame of its own, so that names and styles of two pictures cannot clash."""
+        """HTML to put into a page: a separate frame, so names and styles of two pictures cannot clash."""
         return (
             f'<iframe srcdoc="{html.escape(self._page)}" title="{self!r}" '
             f'style="width: 100%; height: {self._height}px; border: 0"></iframe>'

@@ -11,7 +11,7 @@ from kgplug.graph.guessing.words import words_of
 from kgplug.graph.naming import KEY_NAMES, title_rank
 from kgplug.graph.queries import quote
 
-_MOST_CHECKED = 500_000  # maximum nodes of a label whose uniqueness is checked on all of them
+_MOST_CHECKED = 500_000  # maximum number of nodes of a label that is checked completely for uniqueness
 _MOST_TOGETHER = 2_000_000  # the same for all labels together
 _MOST_TRIED = 4  # properties of a label whose uniqueness is checked
 _SAMPLE = 1000
@@ -23,7 +23,7 @@ class Guessed:
     """A guess and its reason.
 
     Attributes:
-        value: None if nothing fits.
+        value: the guess; None if nothing fits.
         why: the reason, for a comment.
     """
 
@@ -32,7 +32,7 @@ class Guessed:
 
 
 def guess_keys(connection: Connection, contents: Contents) -> dict[str, Guessed]:
-    """Return label → a unique property: one with a constraint, otherwise one found to be unique.
+    """Return label → unique property: one with a constraint, otherwise one found to be unique.
 
     The number of queries does not grow with the number of labels.
     """
@@ -78,7 +78,7 @@ def _sample_labels(connection: Connection, labels: dict[str, int]) -> dict[str, 
 
     Args:
         connection: connection to the database.
-        labels: label → its number of nodes.
+        labels: label → number of its nodes.
     """
     if not labels:
         return {}
@@ -125,7 +125,7 @@ def _few_enough(labels: dict[str, int]) -> list[str]:
 
 
 def _unique_on_all(connection: Connection, names: dict[str, str]) -> list[str]:
-    """Return the labels whose nodes all have a property that is unique, with one query.
+    """Return the labels whose property is unique and present on all nodes, with one query.
 
     Args:
         connection: connection to the database.
@@ -151,7 +151,7 @@ def guess_title(connection: Connection, label: str, key: str | None, n: int) -> 
         connection: connection to the database.
         label: label of the nodes.
         key: their key property, which is the title only if there is no other.
-        n: their number.
+        n: number of the nodes.
     """
     values = sample_properties(connection, f"(n:{quote(label)})", rows=_SAMPLE)
     sampled = min(n, _SAMPLE)
@@ -184,7 +184,7 @@ def _none(properties: list[str]) -> Guessed:
 
 
 def _key_rank(name: str, label: str) -> int:
-    """Return how much a name sounds like a key, 0 most."""
+    """Return how much a name sounds like a key; 0 is best."""
     lower = name.lower()
     own = f"{label.lower().replace(' ', '')}id"
     if lower in KEY_NAMES[:3] or lower.replace("_", "") == own:

@@ -12,7 +12,7 @@ from kgplug.graph.queries import quote
 from kgplug.graph.reading.triples import plan_triples
 from kgplug.graph.schema import GraphSchema, KnowledgeSchema
 
-_MOST_LOOKED_AT = 2_000_000  # nodes whose labels are compared
+_MOST_LOOKED_AT = 2_000_000  # maximum number of nodes whose labels are compared
 
 
 def guess_knowledge(
@@ -80,7 +80,7 @@ def _never_first(
 ) -> list[str]:
     """Return the labels whose key is never used, because each of their nodes has another label that counts first.
 
-    The samples say which labels these may be; one query looks at all nodes of those.
+    Samples show which labels these may be; one query checks all their nodes.
 
     Args:
         connection: connection to the database.

@@ -14,7 +14,7 @@ from kgplug.graph.ownership import not_own
 from kgplug.graph.queries import quote
 
 _SAMPLE = 1000
-_MOST_SAMPLED = 30  # types; each takes one query
+_MOST_SAMPLED = 30  # maximum number of types; each takes one query
 _MOST_CALLED_SO = 10
 _SHARE = 0.95  # share of the sampled ends that must have a label
 

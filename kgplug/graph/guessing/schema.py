@@ -1,6 +1,6 @@
 """Guess the meaning of a database's labels, types and properties: `kgplug init`.
 
-It uses counts, constraints, names and samples. Only labels with up to half a million nodes are checked completely for
+The guess uses counts, constraints, names and samples. Only labels with up to half a million nodes are checked completely for
 a unique key. This limits the cost on a large graph.
 """
 
@@ -22,7 +22,7 @@ from kgplug.graph.guessing.values import guess_rating, guess_timestamp
 from kgplug.graph.schema import FeedbackSchema, GraphSchema, ItemSchema, KnowledgeSchema, UserSchema
 from kgplug.plain_text import counted
 
-_MOST_OTHERS = 6  # candidates for the feedback; all but the first are listed in a comment
+_MOST_OTHERS = 6  # maximum number of feedback candidates; all but the first are listed in a comment
 
 
 @dataclass(frozen=True)

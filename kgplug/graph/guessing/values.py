@@ -1,6 +1,6 @@
 """Guess which properties of a feedback type are the rating and the time.
 
-The expressions are the reader's own (`kgplug.graph.reading`), so that guessed properties can be read. Names and samples
+The expressions are the reader's own (`kgplug.graph.reading`), so guessed properties can be read. Names and samples
 choose the properties. Their values are checked on up to a million relationships of the type.
 """
 
@@ -31,9 +31,9 @@ from kgplug.graph.queries import quote
 from kgplug.graph.reading.ratings import rating_of
 from kgplug.graph.reading.times import find_times, timestamp_of
 
-_MOST_JUDGED = 1_000_000  # relationships of a type whose values are checked
+_MOST_JUDGED = 1_000_000  # maximum number of relationships of a type whose values are checked
 _SHOWN_TEXT = 40  # characters of an example
-_LIKE_SHARE = 0.7  # of the top of a rating scale: 4 of 5, 7 of 10, 70 of 100
+_LIKE_SHARE = 0.7  # share of the top of a rating scale: 4 of 5, 7 of 10, 70 of 100
 _EARLIEST = 1e8  # seconds since 1970; smaller numbers are years or dates such as 20240131
 _TIMES_FROM_TEXT = (
     "datetime({value})",

@@ -50,8 +50,8 @@ class FileReport:
         name: e.g. "nodes/Movie.csv".
         rows: rows in the file.
         created: number of new nodes or relationships.
-        properties_set: number of written properties, including those of new nodes and relationships.
-        labels_added: number of written labels, including those of new nodes.
+        properties_set: number of properties written, including those of new nodes and relationships.
+        labels_added: number of labels written, including those of new nodes.
         seconds: duration.
     """
 
@@ -116,8 +116,7 @@ def import_folder(
 ) -> ImportReport:
     """Import a folder in the layout of docs/import.md. Importing it again changes nothing.
 
-    All rows of all files are checked before the first write. To complete an interrupted import, run
-    it again.
+    All rows of all files are checked before the first write. To complete an interrupted import, run it again.
 
     Args:
         connection: connection to the database.
@@ -243,7 +242,7 @@ def _load_csv(connection: Connection, query: LoadQuery, address: str) -> Counter
 
 @contextmanager
 def _staging(import_dir: Path) -> Iterator[Path]:
-    """Create a private folder in the server's import folder and delete it afterwards, also those of dead imports."""
+    """Create a private folder in the server's import folder and delete it afterwards, with those of dead imports."""
     for old in import_dir.glob(f"{_STAGING}*"):
         owner = old.name.removeprefix(_STAGING).split("-")[0]
         if owner.isdecimal() and not psutil.pid_exists(int(owner)):

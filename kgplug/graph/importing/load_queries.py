@@ -16,7 +16,7 @@ _POINT = (
     f"CASE size(split({{}}, ' ')) WHEN 3 THEN point({{{_XY}}}) "
     f"WHEN 4 THEN point({{{_XY}, z: toFloat(split({{}}, ' ')[3])}}) END"
 )
-_CONVERSIONS = {  # of a cell in the form of `csv_values.as_sent`
+_CONVERSIONS = {  # Cypher for a cell in the form of `csv_values.as_sent`
     "string": "{}",
     "int": "toInteger({})",
     "float": "toFloat({})",
@@ -33,7 +33,7 @@ class LoadQuery:
     """The queries that load one file.
 
     Attributes:
-        from_file: query with LOAD CSV; parameters $file and those below.
+        from_file: query with LOAD CSV; its parameters are $file and `parameters`.
         from_rows: the same query for the parameter $rows, a list of {header: cell or null}.
         parameters: parameters of both queries.
     """

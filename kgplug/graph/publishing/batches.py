@@ -23,8 +23,8 @@ def run_batches(
     error names the batch that failed.
 
     Args:
-        work: does one batch, in one transaction.
-        n_rows: rows of all batches together.
+        work: function that does one batch in one transaction.
+        n_rows: number of rows in all batches together.
         batch_rows: maximum number of rows in a batch.
         description, unit: shown with the bar.
         progress: show a bar; None shows it on a terminal.

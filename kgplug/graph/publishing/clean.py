@@ -12,13 +12,13 @@ from kgplug.graph.ownership import own_runs
 from kgplug.graph.queries import quote
 
 GRACE_S = 5.0
-"""Seconds that lists stay after they served, for queries that have already read the pointer."""
+"""Seconds that lists stay after they stop serving, for queries that have already read the pointer."""
 
 _BATCH_NODES = 10_000
 
 
 def let_readers_finish() -> None:
-    """Wait before lists are deleted that served until a moment ago."""
+    """Wait before deleting lists that served until a moment ago."""
     time.sleep(GRACE_S)
 
 

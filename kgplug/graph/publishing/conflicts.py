@@ -49,7 +49,7 @@ def check_name(connection: Connection, schema: GraphSchema, publication: Publica
 
 
 def _served(connection: Connection, run: RunRecord) -> tuple[str | None, str | None, str | None]:
-    """Return the labels of users and items and the type of feedback of a run, None where unknown."""
+    """Return the labels of users and items and the type of feedback of a run; None if unknown."""
     if run.details.get("schema"):
         return GraphSchema.model_validate(run.details["schema"]).subject
     if run.edition is None:
@@ -72,7 +72,7 @@ def _pattern(subject: tuple[str | None, str | None, str | None]) -> str:
 def check_constraints(connection: Connection, publication: Publication) -> None:
     """Raise GraphError if a constraint on a type that kgplug writes would refuse its edges.
 
-    Somebody who has relationships of the same type may have created it.
+    Somebody with relationships of the same type may have created it.
     """
     wanted = {catalog.RECOMMENDS: publication.lists is not None, catalog.SIMILAR_TO: bool(publication.similar)}
     refuse_constrained(connection, [edge for edge, is_written in wanted.items() if is_written])

@@ -22,12 +22,12 @@ class EraseReport:
     """What was removed about a user.
 
     Attributes:
-        user: key.
+        user: key of the user.
         edges: number of edges from or to the user.
         vectors: properties that held a vector of the user.
         proof: query that returns zero edges and no vectors.
-        found: what it returned, (edges, vectors).
-        before: what it returned before anything was removed, (edges, vectors).
+        found: what the query returned, (edges, vectors).
+        before: what the query returned before anything was removed, (edges, vectors).
     """
 
     user: int | str
@@ -39,12 +39,12 @@ class EraseReport:
 
 
 def erase_user(connection: Connection, schema: GraphSchema, user: int | str, *, must_exist: bool = True) -> EraseReport:
-    """Remove a user's edges, and the user's vectors of all runs. The node and its feedback stay.
+    """Remove a user's edges, and the user's vectors in all runs. The node and its feedback stay.
 
     Args:
         connection: connection to the database.
-        schema: names users and their key.
-        user: key, of the same type as in the graph.
+        schema: schema that names the users and their key.
+        user: key of the user, with the same type as in the graph.
         must_exist: refuse a key that no user has; otherwise nothing is removed for such a key.
 
     Raises:
@@ -78,6 +78,6 @@ def erase_user(connection: Connection, schema: GraphSchema, user: int | str, *, 
 
 
 def _counted(connection: Connection, proof: str) -> tuple[int, list[str]]:
-    """Return how many edges the proof finds, and the names of the vectors."""
+    """Return the number of edges and the names of the vectors that the proof finds."""
     rows = connection.rows(proof)
     return sum(row["edges"] for row in rows), sorted({name for row in rows for name in row["vectors"]})

@@ -57,10 +57,10 @@ DETACH DELETE model
 
 @dataclass(eq=False)
 class Lease:
-    """A lease that is held.
+    """A lease that this process holds.
 
     Attributes:
-        model: its name.
+        model: name of the model.
         token: identifies this holder.
         renewed: time of the last renewal, by this process's monotonic clock, in seconds.
     """
@@ -76,7 +76,7 @@ class Lease:
             raise catalog.lease_lost(self.model)
 
     def keep(self, connection: Connection) -> None:
-        """Renew until `end`; runs in a thread of its own."""
+        """Renew the lease until `end`; runs in a thread of its own."""
         while not self._ended.wait(LEASE_MS / 1000 / _RENEWALS):
             with suppress(GraphError):  # an outage: the next renewal may succeed, or `check` stops the holder
                 asked = time.monotonic()
@@ -84,7 +84,7 @@ class Lease:
                 self.renewed = asked if rows else -1.0
 
     def end(self) -> None:
-        """Let `keep` return."""
+        """Make `keep` return."""
         self._ended.set()
 
 
@@ -104,7 +104,7 @@ def leased(connection: Connection, model: str) -> Iterator[Lease]:
     finally:
         lease.end()
         _held.discard(lease.token)
-        with suppress(GraphError):  # no connection: it runs out by itself
+        with suppress(GraphError):  # no connection: the lease runs out by itself
             connection.write(_RETURN, model=model, token=lease.token)
             connection.write(_FORGET_EMPTY, model=model)
 
@@ -134,14 +134,14 @@ def _user() -> str:
 
 
 def _machine() -> str:
-    """Return where a process id is unique: the host and, on Linux, the namespace of processes."""
+    """Return the scope in which a process id is unique: the host and, on Linux, the process namespace."""
     namespace = Path("/proc/self/ns/pid")
     number = f".{namespace.stat().st_ino}" if namespace.exists() else ""
     return f"{socket.gethostname()}{number}"
 
 
 def _is_dead(token: str) -> bool:
-    """Return whether the holder was a process of this machine that has ended, or this process, earlier."""
+    """Return whether the holder is gone: an ended process of this machine, or an earlier lease of this process."""
     holder, process, _ = token.rsplit("/", 2)
     if holder.rpartition("@")[2] != _machine():
         return False

@@ -1,6 +1,6 @@
 """The items that lists may hold: those with a label, and those that pass a Cypher predicate.
 
-The graph's server evaluates the predicate, which is the user's own text, with the rights of the user's account in a
+The predicate is the user's own text. The graph's server evaluates it with the rights of the user's account, in a
 transaction that can only read. The item is called `item`: `item.year > 1990`,
 `EXISTS { (item)-[:IN_GENRE]->(:Genre {name: 'Comedy'}) }`.
 """
@@ -37,7 +37,7 @@ def recommend_options(
     """Return the arguments of `Recommender.recommend` that follow from the options, except those of `seen`.
 
     Raises:
-        UsageError: as `matching_items`.
+        UsageError: as in `matching_items`.
         DataError: the embedding in `diverse_by` knows none of the items.
     """
     found: dict[str, Any] = {"diversity": options.diversity}
@@ -59,7 +59,7 @@ def matching_items(connection: Connection, schema: GraphSchema, options: ListOpt
         _check_labels(connection, options.labels)
     tests = [" OR ".join(f"item:{quote(each)}" for each in options.labels)] if options.labels else []
     tests += [options.where] if options.where is not None else []
-    # Each test has lines of its own, so that a comment at the end of a predicate ends there.
+    # Each test has lines of its own, so a comment at the end of a predicate does not reach the next test.
     condition = " AND ".join(f"(\n{test}\n)" for test in tests) or "true"
     query = f"MATCH (item:{quote(label)}) WHERE {condition}\nRETURN item.{quote(schema.item.key)} AS key"
     try:
@@ -79,7 +79,7 @@ def _check_labels(connection: Connection, labels: tuple[str, ...]) -> None:
 
 
 def _refused(options: ListOptions, error: GraphError) -> UsageError | None:
-    """Return the error for a predicate that the server refuses; None where something else is wrong."""
+    """Return the error for a predicate that the server refuses; None if something else is wrong."""
     code = getattr(error.__cause__, "code", None) or ""
     if options.where is None or not code.startswith("Neo.ClientError.Statement."):
         return None
@@ -99,7 +99,7 @@ def _said(options: ListOptions) -> str:
 
 
 def _properties(connection: Connection, label: str) -> str:
-    """Return a sentence that lists the properties of items: Cypher takes an unknown name for null, not for an error."""
+    """Return a sentence that lists the properties of items: in Cypher, an unknown name is null, not an error."""
     query = (
         f"MATCH (item:{quote(label)}) WITH item LIMIT 100 UNWIND keys(item) AS name WITH DISTINCT name "
         "WHERE NOT EXISTS { (run:KgplugRun) WHERE name IN run.properties } RETURN name"

@@ -36,12 +36,12 @@ class UserList(NamedTuple):
 
 @dataclass(frozen=True)
 class ListCounts:
-    """What writing the lists did.
+    """The result of writing lists.
 
     Attributes:
-        written, kept: users whose list was written, and whose list was already there; empty lists included.
+        written, kept: users whose list was written, or was already there; empty lists count.
         edges: edges created.
-        expected: edges that are there now, unless nodes were deleted since.
+        expected: edges now in the graph, unless nodes were deleted since.
         missing_users, missing_items: keys without a node in the graph.
         vanished: edges not written because their user or item was deleted meanwhile.
     """
@@ -86,15 +86,15 @@ def write_lists(
     compare: bool,
     progress: bool | None,
 ) -> list[ListCounts]:
-    """Give every user of `lists` a list in an edition, and every other node none; return one entry per label.
+    """Write the lists of an edition and delete its lists of all other nodes; return one entry per label.
 
     Args:
         connection: connection to the database.
         edge: relationship type.
         edition: edition of the lists.
         lists: one entry per label of users; empty if the run has no lists.
-        lookups: label → how its nodes are found.
-        compare: the edition may have lists already: read them first, and write only those that differ.
+        lookups: label → lookup of its nodes.
+        compare: first read the lists that the edition already has, and write only those that differ.
         progress: show a bar; None shows it on a terminal.
     """
     counts, listed = [], []
@@ -142,13 +142,13 @@ def read_lists(connection: Connection, edge: str, edition: Edition, users: NodeL
 
 @dataclass(frozen=True, eq=False)
 class ListWriter:
-    """Gives users the lists of one edition.
+    """Writes the lists of one edition.
 
     Attributes:
         connection: connection to the database.
         edge: relationship type.
         edition: edition of the lists.
-        users, items: find the nodes.
+        users, items: lookups of the nodes.
     """
 
     connection: Connection
@@ -158,7 +158,7 @@ class ListWriter:
     items: NodeLookup
 
     def write(self, lists: TopLists, compare: bool, progress: bool | None) -> ListCounts:
-        """Give every user of `lists` a list; see `write_lists`."""
+        """Write the list of every user of `lists`; see `write_lists`."""
         known_user, known_item = self.users.present(lists.user_keys), self.items.present(lists.item_keys)
         users, used = np.flatnonzero(known_user), np.unique(lists.items[lists.items >= 0])
 
@@ -251,7 +251,7 @@ def _remove_others(connection: Connection, edge: str, edition: Edition, listed: 
         connection: connection to the database.
         edge: relationship type.
         edition: edition of the lists.
-        listed: each label of users, with the keys of the users who keep their lists.
+        listed: for each label of users, its lookup and the keys of the users who keep their lists.
     """
     keys = (f"CASE WHEN user:{quote(users.label)} THEN user.{quote(users.key)} END" for users, _ in listed)
     owners = connection.rows(

@@ -1,4 +1,4 @@
-"""From a fitted model and the options to a plan of what is written."""
+"""Make a plan of what to write from a fitted model and the options."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from kgplug.graph.schema import GraphSchema
 from kgplug.progress import stage
 
 RESULTS_GROUP = "kgplug.results"
-"""Entry points, by the name of a library: a callable that makes a `Publishable` from what the library trained."""
+"""Group of entry points named after libraries: callables that make a `Publishable` from a library's result."""
 
 
 @runtime_checkable
 class Publishable(Protocol):
-    """A fitted model that has vectors to publish; the publication of `GivesLists` takes more arguments."""
+    """A fitted model that has vectors to publish; `GivesLists.publication` takes more arguments."""
 
     def publication(self, *, details: dict | None = None) -> Publication: ...
 
@@ -71,11 +71,11 @@ def plan_model(
     details: dict | None = None,
     progress: bool | None = None,
 ) -> Plan:
-    """Make vectors and lists of a model, and check that they can be written; arguments as in `Graph.publish`.
+    """Make a model's vectors and lists, and check that they can be written; arguments as in `Graph.publish`.
 
     Raises:
         DeadModelError: the model has collapsed.
-        UsageError, DataError, GraphError: as `plan`; or the options do not fit the model or the graph.
+        UsageError, DataError, GraphError: as in `plan`; or the options do not fit the model or the graph.
     """
     model = _publishable(model)
     details = {"schema": schema.model_dump(), **(details or {})}
@@ -136,7 +136,7 @@ def _publishable(model: object) -> Publishable:
 
 
 def _check_labels(model: GivesLists, schema: GraphSchema) -> None:
-    """Raise UsageError where a model recommends other nodes, or to other nodes, than a schema names."""
+    """Raise UsageError if a model's users or items have other labels than the schema's."""
     found = model.user_label, model.item_label
     if all(found) and found != (schema.user.label, schema.item.label):
         raise UsageError(

@@ -30,9 +30,9 @@ class NodeLookup:
         label: label of the nodes.
         key: their key property.
         indexed: whether an index serves the key.
-        handles: key → what a query is given to find the node; keys without a node are absent. With an index it is
-            the key itself. Without one it is [element id, key]: the id alone may belong to another node by the time of
-            the query.
+        handles: key → value by which a query finds the node; keys without a node are absent. With an index it is
+            the key itself. Without one it is [element id, key], because the id alone may belong to another node by the
+            time of the query.
     """
 
     label: str
@@ -62,7 +62,7 @@ def key_property(schema: GraphSchema, label: str, unique: dict[str, list[str]]) 
         unique: label → properties with a uniqueness constraint.
 
     Raises:
-        UsageError: neither the schema nor a constraint names one.
+        UsageError: neither the schema nor a constraint names a key.
     """
     keys = {**label_keys(schema, unique), schema.user.label: schema.user.key}
     if not label:

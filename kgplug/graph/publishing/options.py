@@ -44,7 +44,7 @@ class ListOptions:
         where: Cypher predicate on `item`, such as "item.year > 1990". Only items for which it is true are listed.
         labels: only items with one of these labels are listed.
         diversity: 0 to 1, penalty for being similar to items higher in the list (MMR).
-        diverse_by: embedding whose vectors say how similar items are; the model's own vectors by default.
+        diverse_by: embedding whose vectors give the similarity of items; the model's own vectors by default.
 
     Raises:
         UsageError: an option has a wrong value.
@@ -88,12 +88,12 @@ class PublishOptions(ListOptions):
     Attributes:
         k: length of a list.
         similar: also write SIMILAR_TO edges to each node's `similar` nearest nodes of the same label.
-        similar_label: only among nodes of this label.
+        similar_label: write SIMILAR_TO edges only among nodes of this label.
         seen, where, labels, diversity, diverse_by: as in `ListOptions`.
         keep_previous: keep the run that serves now, so that `rollback` can return to it.
         force: publish a model even if it has collapsed (`kgplug.data.health`); for a run on disk, even if it was
             trained on another database.
-        name: served under this name; the model's own by default.
+        name: name under which the model is served; its own by default.
         replace: replace a run of another schema that is served under this name.
 
     Raises:
@@ -134,11 +134,11 @@ class PublishOptions(ListOptions):
 
     @classmethod
     def from_details(cls, details: dict, *, load: Callable[[str], Embedding]) -> PublishOptions:
-        """Return the options that `to_details` gave, in this version or an earlier one.
+        """Return the options from what `to_details` returned, in this version or an earlier one.
 
         Args:
             details: details of a run in the catalogue.
-            load: run id → the embedding.
+            load: function from a run id to the embedding.
         """
         lists = dict(details.get("lists", {}))
         if "top" in lists:  # its name in version 0.1.0
@@ -204,7 +204,7 @@ def shows_options(function: _F) -> _F:
 
 
 def check_served_name(name: object) -> None:
-    """Raise UsageError where a model cannot be served under a name."""
+    """Raise UsageError if a model cannot be served under a name."""
     if not isinstance(name, str) or not name.strip() or name != name.strip() or not name.isprintable():
         raise UsageError(
             f"A published model needs a name of printable text without blanks around it, such as films; found {name!r}."

@@ -28,10 +28,10 @@ class Plan:
     Attributes:
         connection: connection to the database.
         publication: what it will write.
-        lookups: label → how its nodes are found.
-        record: what the catalogue will say of the run.
-        found: what the catalogue says of it now; None if the run is not there.
-        seconds: the checks took.
+        lookups: label → lookup of its nodes.
+        record: the run's future entry in the catalogue.
+        found: the run's present entry in the catalogue; None if it has none.
+        seconds: duration of the checks.
     """
 
     connection: Connection
@@ -43,18 +43,18 @@ class Plan:
 
 
 def plan(connection: Connection, schema: GraphSchema, publication: Publication, *, replace: bool = False) -> Plan:
-    """Check a publish and look up the nodes that it is about; nothing is written.
+    """Check a publish and look up its nodes, without writing.
 
     Args:
         connection: connection to the database.
-        schema: names users, items and keys.
+        schema: schema that names users, items and keys.
         publication: what to write.
-        replace: a run of another schema that is served under the model's name may be replaced.
+        replace: allow replacing a run of another schema that is served under the model's name.
 
     Raises:
         UsageError: the publication does not fit the schema, or a run of another schema serves under the name.
         DataError: two nodes share a key, or the arrays do not fit together.
-        GraphError: one of the run's names, or a constraint, is in the way.
+        GraphError: one of the run's names is taken, or a constraint would refuse its edges.
     """
     began = time.perf_counter()
     check_publication(publication)
@@ -94,7 +94,7 @@ def has_same_lists(planned: RunRecord, found: RunRecord | None) -> bool:
 
 
 def _look_up_nodes(connection: Connection, schema: GraphSchema, publication: Publication) -> dict[str, NodeLookup]:
-    """Return label → how its nodes are found, for the nodes that a publication writes about."""
+    """Return label → lookup of its nodes, for all nodes of a publication."""
     wanted: dict[str, list[np.ndarray]] = {}
     for nodes in publication.vectors:
         wanted.setdefault(nodes.label, []).append(nodes.keys)
@@ -111,7 +111,7 @@ def _look_up_nodes(connection: Connection, schema: GraphSchema, publication: Pub
 
 
 def _check_same_run(found: RunRecord, planned: RunRecord) -> None:
-    """Raise GraphError where the run in the graph is another one with the same id."""
+    """Raise GraphError if the run in the graph is another one with the same id."""
     if found.model != planned.model:
         raise GraphError(
             f"Run {found.id} is in the graph under the name {found.model}, and a run has one name. To serve it as "

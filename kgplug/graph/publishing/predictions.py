@@ -26,12 +26,12 @@ from kgplug.graph.queries import quote
 from kgplug.graph.schema import GraphSchema
 from kgplug.plain_text import counted
 
-MOST_EDGES = 100_000  # of one transaction, which the server holds in memory
+MOST_EDGES = 100_000  # in one transaction, which the server holds in memory
 
 
 @dataclass(frozen=True)
 class PredictionCounts:
-    """What writing predictions did.
+    """The result of writing predictions.
 
     Attributes:
         edges, edges_deleted: edges created, and earlier edges removed.
@@ -52,10 +52,10 @@ class PredictionCounts:
 def write_predictions(connection: Connection, schema: GraphSchema, predictions: Predictions) -> PredictionCounts:
     """Replace a model's PREDICTED edges of a relation between the same labels.
 
-    They carry the name under which the run is published, or else the model's own.
+    The edges carry the name under which the run is published, otherwise the model's own.
 
     Raises:
-        UsageError: they are too many for a transaction, or a label has no key property.
+        UsageError: there are too many for one transaction, or a label has no key property.
         DataError: two nodes share a key, or none of the nodes is in the graph.
     """
     if len(predictions) > MOST_EDGES:
@@ -71,7 +71,7 @@ def write_predictions(connection: Connection, schema: GraphSchema, predictions: 
     model = predictions.model if published is None else published.model
     catalog.ensure_constraints(connection)
     with leased(connection, model):
-        catalog.note_predictions(connection, model, run)  # first, so that ownership is known before the edges are made
+        catalog.note_predictions(connection, model, run)  # first, so the owner is known before the edges exist
         runs = [owner for _, owner in own_runs(connection, model)]
         counters = connection.write(
             query,

@@ -28,13 +28,13 @@ class Preview:
     """What a publish would write.
 
     Attributes:
-        model, run: that would be published.
+        model, run: name of the model and id of the run that would be published.
         serves: run that serves now, None if none does.
         lists: how the RECOMMENDS lists would change.
-        edges: RECOMMENDS and SIMILAR_TO edges that would be written.
-        vectors: that would be written.
-        missing: nodes that the model knows and the graph does not have.
-        seconds: estimated from the rates of the model's last publish.
+        edges: number of RECOMMENDS and SIMILAR_TO edges that would be written.
+        vectors: number of vectors that would be written.
+        missing: number of nodes that the model knows but the graph does not have.
+        seconds: estimated duration, from the rates of the model's last publish.
         store_bytes: estimated growth of the store, before the oldest run is deleted.
     """
 
@@ -49,7 +49,7 @@ class Preview:
     store_bytes: int
 
     def to_dict(self) -> dict:
-        """Return all of it, JSON-able."""
+        """Return the preview as a JSON-able dict."""
         return {**self.__dict__, "lists": self.lists.to_dict()}
 
     def __str__(self) -> str:
@@ -74,7 +74,7 @@ class Preview:
 
 
 def preview(connection: Connection, schema: GraphSchema, publication: Publication, *, replace: bool = False) -> Preview:
-    """Return what `publish` with the same arguments would change; raises what it would raise before its first write."""
+    """Return what `publish` with the same arguments would change; raises the errors of its checks."""
     return preview_of(plan(connection, schema, publication, replace=replace))
 
 

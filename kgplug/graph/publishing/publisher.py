@@ -12,8 +12,8 @@ A publish goes through these steps, and may die at any point of any of them:
     switch     one transaction moves the model's pointer; the run before becomes the previous one
     clean up   older runs, and runs whose publish died, are deleted
 
-Until the switch, what served before serves on, and none of it is changed. Publishing the run again does what is left
-to do, and nothing if all is done. The publisher holds a lease on the model meanwhile.
+Until the switch, the run that served before keeps serving, unchanged. Publishing a run again does only what is left to
+do. The publisher holds a lease on the model while it writes.
 """
 
 from __future__ import annotations
@@ -46,17 +46,17 @@ USUAL_RATES = {"vectors": 8_000, "edges": 15_000}  # per second; what a dry run 
 def write(
     plan: Plan, *, keep_previous: bool = True, progress: bool | None = None, index_timeout_s: float = 300
 ) -> PublishReport:
-    """Write vectors and lists of a run into the graph and let it serve under its model's name.
+    """Write vectors and lists of a run into the graph and serve it under its model's name.
 
     Args:
         plan: what to write, checked.
         keep_previous: keep the run that serves now, for `rollback`; otherwise delete it when the new one serves.
         progress: show bars; None shows them on a terminal.
-        index_timeout_s: give up when a vector index makes no progress for so long.
+        index_timeout_s: maximum seconds that a vector index may make no progress.
 
     Raises:
-        GraphError: a privilege is missing, somebody else publishes this model, an index does not get ready, or the
-            server refuses. What served before still serves.
+        GraphError: a privilege is missing, somebody else publishes this model, an index does not become ready, or the
+            server refuses. The run that served before still serves.
     """
     require_publish(plan.connection)
     catalog.ensure_constraints(plan.connection)  # the first write: a missing privilege shows here
@@ -124,10 +124,10 @@ class _Writer:
         self._report.seconds[name] = self._report.seconds.get(name, 0.0) + time.perf_counter() - began
 
     def _begin(self, lease: Lease) -> tuple[RunRecord, RunRecord | None]:
-        """Write the run's record; return it as it is now, and as it was.
+        """Write the run's record; return it as it is now, and as it was before.
 
         Lists that were served are never modified; changed lists get a new edition. While the property holds other
-        vectors than the record's, the record has no digest, so that a later publish does not take them for its own.
+        vectors than the record's, the record has no digest, so a later publish does not mistake them for its own.
         """
         planned = self._planned
         found = find_own(self._connection, planned)  # again: it may have been published since the check
@@ -195,14 +195,14 @@ class _Writer:
                 )
 
     def _count_missing(self, label: str, keys: list) -> None:
-        """Count each node that is not in the graph once, and erased people never."""
+        """Count each node that is not in the graph once, and erased users never."""
         new = [key for key in keys if (label, key) not in self._missing and not is_erased(key)]
         self._missing.update((label, key) for key in new)
         self._report.missing += len(new)
         self._report.missing_keys += _samples(label, new, self._report.missing_keys)
 
     def _switch(self, record: RunRecord, lease: Lease) -> RunRecord | None:
-        """Let the run serve; return the record of what served before, None if all of that is kept."""
+        """Make the run serve; return the record that served before, None if it was already this one."""
         serving = catalog.serving_run(self._connection, record.model)
         if serving is not None and (serving.id, serving.edition) == (record.id, record.edition):
             return None

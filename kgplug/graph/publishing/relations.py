@@ -25,9 +25,9 @@ def write_relations(connection: Connection, run: str, relations: RelationVectors
 
     Args:
         connection: connection to the database.
-        run: whose record is in the catalogue.
-        relations: None for none.
-        only_missing: leave existing nodes alone; otherwise all are written again.
+        run: id of a run whose record is in the catalogue.
+        relations: vectors of the relations; None if there are none.
+        only_missing: skip existing nodes; otherwise all are written again.
     """
     if not only_missing:
         connection.write(f"{_WHERE} DETACH DELETE relation", run=run)

@@ -11,22 +11,22 @@ from kgplug.plain_text import counted
 
 @dataclass
 class PublishReport:
-    """What a publish did.
+    """The result of a publish.
 
     Attributes:
         model, run: what was published.
-        vectors, vectors_kept: written, and found in place.
-        vectors_skipped: not written because they are zero or not finite.
+        vectors, vectors_kept: number of vectors written, and number already there.
+        vectors_skipped: number of vectors not written because they are zero or not finite.
         relations: number of relations whose vectors were written into the catalogue.
-        lists, lists_kept: users whose list was written, and found in place; an empty list counts.
-        edges: RECOMMENDS edges created.
+        lists, lists_kept: number of users whose list was written, or was already there; empty lists count.
+        edges: number of RECOMMENDS edges created.
         similar, similar_kept, similar_edges: the same for SIMILAR_TO edges.
-        missing: nodes that the model knows and that are not, or no longer, in the graph; nothing was written for them.
-        vanished: vectors and edges not written because their nodes were deleted meanwhile.
-        skipped_keys, missing_keys: some of these, as "label key".
-        indexes: vector indexes of the run.
+        missing: number of nodes that the model knows but the graph does not have; nothing was written for them.
+        vanished: number of vectors and edges not written because their nodes were deleted meanwhile.
+        skipped_keys, missing_keys: some of the skipped and missing nodes, as "label key".
+        indexes: names of the run's vector indexes.
         previous: run that served before; None if none did or this one did.
-        dropped: older runs, and runs whose publish died, that were deleted.
+        dropped: deleted runs: older ones, and those whose publish died.
         seconds: step → wall time.
     """
 

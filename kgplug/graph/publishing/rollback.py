@@ -13,10 +13,10 @@ from kgplug.graph.publishing.lease import LEASE_MS, leased
 
 @dataclass(frozen=True)
 class RollbackReport:
-    """What a rollback did.
+    """The result of a rollback.
 
     Attributes:
-        model: its name.
+        model: name of the model.
         undone: run whose interrupted publish was removed; None if there was none and the previous run serves again.
         serves: run that serves now, None if none does.
         kept: run that served until now and can serve again; None if what serves did not change.

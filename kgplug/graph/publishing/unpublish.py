@@ -22,10 +22,10 @@ class UnpublishReport:
     """What was removed.
 
     Attributes:
-        model: its name.
+        model: name of the model.
         runs: ids of its runs.
-        edges: RECOMMENDS, SIMILAR_TO and PREDICTED edges.
-        indexes: vector indexes.
+        edges: number of RECOMMENDS, SIMILAR_TO and PREDICTED edges.
+        indexes: names of the vector indexes.
     """
 
     model: str

@@ -35,7 +35,7 @@ RETURN name, type, state, populationPercent AS percent, labelsOrTypes AS labels,
 
 @dataclass(frozen=True, eq=False)
 class VectorCounts:
-    """What writing the vectors of one label did.
+    """The result of writing the vectors of one label.
 
     Attributes:
         written: vectors set by this publish.
@@ -66,9 +66,9 @@ def write_vectors(
     Args:
         connection: connection to the database.
         nodes: keys and vectors of one label.
-        lookup: finds these nodes.
+        lookup: lookup of these nodes.
         property_name: property to set.
-        only_missing: leave nodes that have the property alone.
+        only_missing: skip nodes that already have the property.
         progress: show a bar; None shows it on a terminal.
     """
     usable, present = usable_rows(nodes.vectors), lookup.present(nodes.keys)
@@ -108,7 +108,7 @@ def vector_texts(vectors: np.ndarray) -> list[str]:
 def _rows_without(
     connection: Connection, nodes: NodeVectors, lookup: NodeLookup, property_name: str, rows: np.ndarray
 ) -> np.ndarray:
-    """Return those of the rows, int64, whose nodes lack a property."""
+    """Return the rows, int64, whose nodes lack a property."""
     match = lookup.match("node", "$handles[row]", "node[$name] IS NULL")
     query = f"UNWIND range(0, size($handles) - 1) AS row {match} RETURN collect(row) AS rows"
 
@@ -121,7 +121,7 @@ def _rows_without(
 
 
 def check_index_names(connection: Connection, record: RunRecord) -> None:
-    """Raise GraphError if an index with a run's name is on something else, and so is not kgplug's."""
+    """Raise GraphError if an index has a name of the run's indexes but covers something else, so is not kgplug's."""
     wanted = _wanted(record)
     for row in connection.rows(_INDEXES, names=list(wanted)):
         label, name = wanted[row["name"]][:2]
@@ -156,7 +156,7 @@ def wait_for_indexes(connection: Connection, names: list[str], *, timeout_s: flo
     Args:
         connection: connection to the database.
         names: names of the indexes.
-        timeout_s: without any progress, in seconds.
+        timeout_s: maximum seconds without any progress.
         progress: show a bar; None shows it on a terminal.
 
     Raises:

@@ -1,7 +1,7 @@
 """Read many relationships and nodes at once, in chunks that limit the memory of server and client.
 
 The driver unpacks lists value by value in Python, which limits the speed. So the server writes the rows of a chunk
-as text, some dozens per string, and numpy parses them. This is several times faster than lists of integers
+as text, a few dozen per string, and numpy parses them. This is several times faster than lists of integers
 (`benchmarks/neo4j_io.py` measures both).
 
 Within one read, nodes are identified by their internal id. This is the only place where kgplug uses `id()`, which is
@@ -34,7 +34,7 @@ _R = TypeVar("_R")
 
 _CHUNK_ROWS = 200_000  # relationships or ids per query
 _CHUNK_NODES = 50_000  # nodes per query when keys are read
-_SESSIONS = 2  # one is unpacked while the server works on the other
+_SESSIONS = 2  # one result is unpacked while the server works on the other query
 _ROWS_A_TEXT = 40  # more: the server copies long strings; fewer: the driver unpacks many
 _MOST_IDS_A_ROW = 20  # sparser ids are streamed
 
@@ -93,7 +93,7 @@ class Nodes:
     """Nodes as read.
 
     Attributes:
-        ids: (n,), as the ends of `Edges`.
+        ids: (n,), like the ends in `Edges`.
         codes: int64 (n,), values of the caller's expression.
         keys: object (n,), the key property; an empty list for a node without one.
         texts: object (n,), a further property if requested; "" for a node without it.
@@ -129,7 +129,7 @@ class BulkReader:
         The number of queries depends on the number of relationships, not on the number of types.
 
         Args:
-            wanted: which ones.
+            wanted: the relationships to read.
             advance: called with the number of relationships read, for a progress bar.
         """
         parts: list[_Part] = []
@@ -142,9 +142,9 @@ class BulkReader:
         """Read all nodes of a label with their key.
 
         Args:
-            label: their label.
+            label: label of the nodes.
             key: their key property.
-            n: their approximate number, from the count store.
+            n: approximate number of nodes, from the count store.
             text: a further property to read.
         """
         match = f"(n:{quote(label)})"
@@ -181,7 +181,7 @@ class BulkReader:
         return self._as_nodes(list(rows))
 
     def count_labels(self, ids: np.ndarray) -> dict[str, int]:
-        """Return label → number of the nodes that have it, the largest first."""
+        """Return label → number of the nodes that have it, largest number first."""
         rows = self._records(
             f"UNWIND $ids AS i MATCH (n) WHERE {self._id}(n) = i UNWIND labels(n) AS label "
             "RETURN label, count(*) AS n ORDER BY n DESC, label",

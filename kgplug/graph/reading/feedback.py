@@ -38,7 +38,7 @@ class Feedback:
         users, items: (n,), internal node ids of the ends.
         ratings: float32 (n,) or None.
         times: times of n relationships, or None.
-        own: number of relationships of the type that kgplug wrote, left out.
+        own: number of relationships of the type that are left out because kgplug wrote them.
         kinds: description of the times.
         numbers: whether some times are numbers.
         elsewhere: a sentence on relationships of the type that do not lead from users to items; "" if there are none.

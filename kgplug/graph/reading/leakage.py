@@ -4,8 +4,8 @@ There are three kinds:
 
 - Nodes that belong to one user and lead to items: orders, sessions, reviews, carts, and what belongs to these in turn
   (the lines of an order).
-- Nodes of a few users, or labels with many nodes without a user, that lead to items of these users' feedback: gifts,
-  orders of households, orders of guests among those of users.
+- Nodes of a few users each (gifts, orders of households), or labels with many nodes without a user (orders of guests
+  among those of users), if they lead to items of these users' feedback.
 - Relationship types between users and items that mostly repeat the feedback.
 """
 
@@ -29,21 +29,21 @@ _LEAST_SHARED = 5  # pairs; fewer are not a pattern
 _FEW = 3  # maximum users of a node, such as the buyer and the recipient of a gift
 _COVERED = 0.1  # share of the feedback's pairs that nodes must reveal; fewer are no problem
 REPEATED = 0.5
-"""A type repeats the feedback from this share of shared pairs on, of its own or of the feedback's, beyond chance."""
+"""A type repeats the feedback if at least this share of its or of the feedback's pairs is shared, beyond chance."""
 
 
 @dataclass(frozen=True)
 class OwnedLabel:
-    """A label whose nodes belong to one user each, directly or through such nodes, and lead to items.
+    """A label whose nodes belong to one user each, directly or through other owned nodes, and lead to items.
 
-    Or a label whose nodes have few users and lead to items of these users' feedback.
+    It may also be a label whose nodes have few users and lead to items of these users' feedback.
 
     Attributes:
         label: the label.
         n: number of nodes.
-        owner: label of the nodes that they belong to: users, or other owned nodes.
+        owner: label of the owners, which are users or other owned nodes.
         links: for nodes of few users, the number of (node, item) pairs; otherwise 0.
-        repeated: number of links whose item has feedback of one of the node's users.
+        repeated: number of links whose item has feedback from one of the node's users.
     """
 
     label: str
@@ -58,7 +58,7 @@ class RepeatingType:
     """A relationship type that repeats the feedback.
 
     Attributes:
-        type: its name.
+        type: name of the type.
         pairs: number of user-item pairs that it joins.
         shared: number of these pairs that the feedback also joins.
         feedback: number of pairs that the feedback joins.
@@ -149,7 +149,7 @@ def _repeats(pairs: int, shared: int, chance: float, taken: int) -> bool:
 
 
 def _feedback_pairs(connection: Connection, schema: GraphSchema) -> int:
-    """Return how many pairs the feedback joins. If users are items, each pair counts from either end, as above."""
+    """Return how many pairs the feedback joins. If users are items, each pair counts twice, once from each end."""
     u, i, f = quote(schema.user.label), quote(schema.item.label), quote(schema.feedback.type)
     (row,) = connection.rows(
         f"MATCH (u:{u}) RETURN sum(COUNT {{ MATCH (u)-[:{f}]-(i:{i}) WHERE u <> i RETURN DISTINCT i }}) AS n"
@@ -250,7 +250,7 @@ def _is_owned(row: dict, contents: Contents) -> bool:
 
 
 def _owned_by_items(connection: Connection, schema: GraphSchema, contents: Contents) -> list[OwnedLabel]:
-    """Return the owned labels if users are items: one type leads to the owner, others to items of its feedback."""
+    """If users are items, return the owned labels: one type leads to the owner, others to items of its feedback."""
     person, feedback = quote(schema.user.label), quote(schema.feedback.type)
     candidates = _next_to({schema.user.label}, schema, contents)
     if not candidates or schema.feedback.type not in contents.types:

@@ -281,6 +281,6 @@ def _as_rows(connection: Connection, nodes: Nodes, label: str, key: str, setting
 
 @contextmanager
 def reading_bar(description: str, total: int, progress: bool | None) -> Iterator[Callable[[int], object]]:
-    """Show how many relationships were read. Yields the function to call with the number of further ones."""
+    """Show how many relationships were read. Yields a function that adds to this number."""
     with progress_bar(total, what=description, unit="rel", progress=progress) as bar:
         yield bar.update

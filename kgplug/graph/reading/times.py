@@ -76,7 +76,7 @@ def time_parts_of(value: str) -> tuple[str, str]:
 
 
 def read_times(first: np.ndarray, second: np.ndarray, *, name: str, unit: TimeUnit | None) -> Times:
-    """Return timestamps as read.
+    """Return timestamps from the two numbers that were read for each.
 
     Args:
         first, second: float64 (n,), finite values of the expressions of `time_parts_of`.
@@ -104,7 +104,7 @@ def _numbers(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 
 def kinds_of(first: np.ndarray, second: np.ndarray, *, unit: TimeUnit | None) -> str:
-    """Return in words how many timestamps are dates or numbers of which unit; arguments as `read_times`."""
+    """Return in words how many timestamps are dates, or numbers of each unit; arguments as in `read_times`."""
     dated = int(np.count_nonzero(second >= 0))
     rest = len(second) - dated
     if rest and unit is None:
@@ -121,7 +121,7 @@ class FoundTimes:
     Attributes:
         unit: unit of the numbers, or the number of dates, in words.
         range: the first and the last time in UTC.
-        problem: why they cannot be used; None if they can.
+        problem: why the times cannot be used; None if they can.
     """
 
     unit: str

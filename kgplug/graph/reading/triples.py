@@ -184,7 +184,8 @@ def _own_rules(connection: Connection, contents: Contents, written: dict[str, in
     """Leave out relationships that kgplug wrote.
 
     Args:
-        written: type → how many of them."""
+        written: type → number of relationships that kgplug wrote.
+    """
     touched = [name for name, n in written.items() if n]
     if touched:
         emptied = [name for name in touched if written[name] >= contents.types[name]]
