@@ -1,4 +1,4 @@
-"""What a published graph answers: recommended items, similar items and reasons. Every empty answer is explained."""
+"""Ask a published graph for recommended items, similar items and reasons. Every empty answer is explained."""
 
 from __future__ import annotations
 

@@ -242,7 +242,7 @@ def ensure_constraints(connection: Connection) -> None:
 
 
 def check_own_property(connection: Connection, record: RunRecord) -> None:
-    """Raise GraphError if another run, or a node of somebody else, has the property that a new run would write."""
+    """Raise GraphError if another run, or a node of another program, has the property that a new run would write."""
     advice = "Train again: a new run gets a name of its own."
     for name in dict.fromkeys(record.properties):
         taken = connection.rows("MATCH (run:KgplugRun) WHERE $name IN run.properties RETURN run.id AS id", name=name)
@@ -268,6 +268,9 @@ def begin(connection: Connection, record: RunRecord, token: str, *, stage: bool)
 
     Returns:
         The record with its number and the staged edition.
+
+    Raises:
+        GraphError: the lease is lost.
     """
     rows = connection.write_rows(_BEGIN, **_parameters(record), token=token, stage=stage)
     if not rows:
@@ -282,7 +285,11 @@ def note_vectors(connection: Connection, record: RunRecord) -> None:
 
 
 def switch(connection: Connection, record: RunRecord, token: str, *, lease_ms: int) -> None:
-    """Make a run and its edition serve under its model's name; the run that served becomes the previous one."""
+    """Make a run and its edition serve under its model's name; the run that served becomes the previous one.
+
+    Raises:
+        GraphError: the lease is lost.
+    """
     rows = connection.write_rows(
         _SWITCH,
         model=record.model,
@@ -321,7 +328,7 @@ def mark(connection: Connection, run: str, status: str) -> None:
 
 
 def forget(connection: Connection, run: str) -> None:
-    """Remove a run's node and those of its relations from the catalogue."""
+    """Remove a run's node and the nodes of its relations from the catalogue."""
     connection.write(
         "MATCH (run:KgplugRun {id: $id}) OPTIONAL MATCH (run)-[:HAS_RELATION]->(relation:KgplugRelation) "
         "DETACH DELETE run, relation",

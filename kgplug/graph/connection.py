@@ -186,7 +186,7 @@ class Connection:
     def _managed(
         self, access: Literal["READ", "WRITE"], query: str, parameters: dict, use: Callable[[neo4j.Result], _T]
     ) -> _T:
-        """Run a query in a managed transaction and return what `use` makes of its result.
+        """Run a query in a managed transaction and return what `use` returns for its result.
 
         The driver retries everything that was certainly rolled back: deadlocks, other transient errors, a connection
         lost before COMMIT. A COMMIT without an answer may or may not have happened, so it is repeated here.

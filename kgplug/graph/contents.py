@@ -1,4 +1,4 @@
-"""What a database holds: labels, types, counts, unique keys, properties. Nothing is scanned."""
+"""The contents of a database: labels, types, counts, unique keys, properties. Nothing is scanned."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SAMPLE_ROWS = 1000
 
 @dataclass(frozen=True)
 class Contents:
-    """What a database holds, without kgplug's catalogue.
+    """The contents of a database, without kgplug's catalogue.
 
     Attributes:
         database: name of the database.
@@ -46,7 +46,7 @@ class Contents:
 
 
 def read_contents(connection: Connection) -> Contents:
-    """Read what a database holds from its count store and its constraints."""
+    """Read the contents of a database from its count store and its constraints."""
     counts = read_counts(connection)
     return Contents(
         connection.database,

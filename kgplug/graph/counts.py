@@ -1,4 +1,4 @@
-"""How many nodes each label has and how many relationships each type has, with a fixed number of queries.
+"""Count the nodes of each label and the relationships of each type, with a fixed number of queries.
 
 An administrator reads Neo4j's count store in one call. For other accounts, one query counts a few names one by
 one, which is also free. Many names take one pass over the graph.

@@ -1,4 +1,4 @@
-"""What is wrong with an entry of kgplug.toml, in one sentence."""
+"""Explain an error in an entry of kgplug.toml in one sentence."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _EXPECTED = {
 
 
 def sentence_on(error: ErrorDetails, schema: type[BaseModel]) -> str:
-    """Return what is wrong with an entry: what was expected, what was found, and the nearest name.
+    """Return a sentence on an error in an entry: what was expected, what was found, and the nearest name.
 
     Args:
         error: the first error of a pydantic validation.

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _RADIUS, _GAP = 42, 96  # radius and spacing of nodes, in pixels; a caption is a quarter of the radius high
 _WIDTH, _LEAST_HEIGHT, _MOST_HEIGHT = 800, 320, 960  # of the area for the nodes' centres, in pixels
-_FILLED = 0.75  # share of the picture
+_FILLED = 0.75  # share of the area that nodes with their spacing fill
 _SHARED_ID = "neo4j-viz-data"
 
 
@@ -60,6 +60,9 @@ def draw(captions: dict[str, str], labels: dict[str, str], edges: list[tuple[str
     Args:
         captions, labels: node id → caption, and node id → label. Each label has one colour.
         edges: (id of the head, relationship type, id of the tail).
+
+    Raises:
+        UsageError: neo4j-viz is not installed.
     """
     try:
         from neo4j_viz import Layout, Node, Relationship, VisualizationGraph

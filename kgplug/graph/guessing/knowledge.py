@@ -78,7 +78,7 @@ def _never_first(
     readable: list[TypeProfile],
     written: dict[str, str],
 ) -> list[str]:
-    """Return the labels whose key is never used, because each of their nodes has another label that counts first.
+    """Return the labels whose key is never used, because all their nodes have another label that takes precedence.
 
     Samples show which labels these may be; one query checks all their nodes.
 

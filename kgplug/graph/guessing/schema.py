@@ -1,7 +1,7 @@
 """Guess the meaning of a database's labels, types and properties: `kgplug init`.
 
-The guess uses counts, constraints, names and samples. Only labels with up to half a million nodes are checked completely for
-a unique key. This limits the cost on a large graph.
+The guess uses counts, constraints, names and samples. To limit the cost on a large graph, only labels with up to half a
+million nodes are checked completely for a unique key.
 """
 
 from __future__ import annotations

@@ -82,7 +82,7 @@ def _runs(connection: Connection, model: str) -> list[str]:
 
 
 def _is_own(connection: Connection, index: str, label: str, property_name: str) -> bool:
-    """Return whether an index is the one in a run's record, and not somebody else's with the same name."""
+    """Return whether an index is the one in a run's record, and not another one with the same name."""
     return bool(
         connection.rows(
             "SHOW INDEXES YIELD name, type, labelsOrTypes, properties "

@@ -19,7 +19,7 @@ from kgplug.graph.schema import GraphSchema
 
 @dataclass(frozen=True)
 class EraseReport:
-    """What was removed about a user.
+    """The result of erasing a user.
 
     Attributes:
         user: key of the user.

@@ -1,4 +1,4 @@
-"""The items that lists may hold: those with a label, and those that pass a Cypher predicate.
+"""Choose the items that lists may hold, by label and by a Cypher predicate.
 
 The predicate is the user's own text. The graph's server evaluates it with the rights of the user's account, in a
 transaction that can only read. The item is called `item`: `item.year > 1990`,

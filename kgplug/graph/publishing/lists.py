@@ -4,7 +4,7 @@
     (:Item)-[:SIMILAR_TO {model, run, edition, rank, score}]->(:Item)
 
 Lists that serve together carry the number of one edition, which serves when it is complete (`kgplug.graph.catalog`).
-Edges of these types whose run is not in the catalogue are somebody else's and stay as they are. In this module, any
+Edges of these types whose run is not in the catalogue are not kgplug's and are never changed. In this module, any
 node that has a list is called a user.
 """
 

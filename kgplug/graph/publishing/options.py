@@ -29,7 +29,7 @@ class Embedding(Protocol):
     run: str
 
     def vectors_of(self, keys: np.ndarray, *, label: str = "") -> np.ndarray:
-        """Return the vectors of nodes, float32 (n, d), zeros where one is unknown."""
+        """Return the vectors of nodes, float32 (n, d), zeros for unknown nodes."""
         ...
 
 

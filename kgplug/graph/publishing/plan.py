@@ -1,4 +1,4 @@
-"""What a publish will write, checked before the first write: a dry run and a publish both begin here."""
+"""Plan a publish and check it before the first write. A dry run and a publish both begin here."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
     (head)-[:PREDICTED {relation, model, run, rank, score}]->(tail)
 
 One transaction replaces a model's earlier edges of the relation between the same labels. Nodes that the relation itself
-connects get none. The catalogue knows the runs of these edges; PREDICTED edges of any other run are somebody else's.
+connects get none. The catalogue lists the runs of these edges; PREDICTED edges of any other run are not kgplug's.
 """
 
 from __future__ import annotations

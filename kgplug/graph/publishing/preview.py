@@ -1,4 +1,4 @@
-"""What a publish would change, without writing it."""
+"""Preview what a publish would change, without writing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a publish did."""
+"""The report of a publish."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ WHERE edge.model = $model AND edge.run IN $runs RETURN count(edge) AS n
 
 @dataclass(frozen=True)
 class UnpublishReport:
-    """What was removed.
+    """The result of unpublishing a model.
 
     Attributes:
         model: name of the model.

@@ -42,7 +42,7 @@ class Feedback:
         kinds: description of the times.
         numbers: whether some times are numbers.
         elsewhere: a sentence on relationships of the type that do not lead from users to items; "" if there are none.
-        problems: what is wrong with the values. Unusable ratings are NaN; unusable times are left out.
+        problems: errors for unusable values. Unusable ratings are NaN; unusable times are left out.
     """
 
     users: np.ndarray
@@ -199,7 +199,7 @@ def times_of(connection: Connection, schema: GraphSchema) -> FoundTimes | None:
 def _wanted(
     connection: Connection, schema: GraphSchema, contents: Contents, values: tuple[str, ...]
 ) -> tuple[Wanted, int]:
-    """Return what to read, and how many relationships of the type kgplug wrote. Labels are checked only if needed."""
+    """Return what to read, and the number of the type's relationships that kgplug wrote. Checks labels only if needed."""
     name, total = schema.feedback.type, contents.types[schema.feedback.type]
     head, tail = quote(schema.user.label), quote(schema.item.label)
     if schema.feedback.direction == "item_to_user":

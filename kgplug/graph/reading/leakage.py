@@ -2,7 +2,7 @@
 
 There are three kinds:
 
-- Nodes that belong to one user and lead to items: orders, sessions, reviews, carts, and what belongs to these in turn
+- Nodes that belong to one user and lead to items: orders, sessions, reviews, carts, and nodes that belong to these
   (the lines of an order).
 - Nodes of a few users each (gifts, orders of households), or labels with many nodes without a user (orders of guests
   among those of users), if they lead to items of these users' feedback.

@@ -1,6 +1,6 @@
 """Read feedback and triples from a graph into numpy arrays.
 
-Data that cannot be trained on is refused here, before training, with what was found and what to set.
+Data that cannot be used for training is refused here. The error says what was found and what to set.
 """
 
 from __future__ import annotations

@@ -17,6 +17,9 @@ def locked(path: Path) -> Iterator[None]:
     """Hold an exclusive lock on a file. Wait if another process holds it.
 
     The kernel releases the lock when its holder ends for any reason.
+
+    Raises:
+        LocalServerError: this is Windows.
     """
     if sys.platform == "win32":
         raise LocalServerError(

@@ -1,4 +1,4 @@
-"""What the managed local Neo4j needs to know about processes: whose they are, what they serve, why they ended."""
+"""Facts about processes for the managed local Neo4j: which server they are, which port they serve, why they ended."""
 
 from __future__ import annotations
 
