@@ -127,7 +127,7 @@ def schema_of(run: dict) -> GraphSchema | None:
 
 
 def schema_for(known: GraphSchema | None, run: dict) -> GraphSchema | None:
-    """Return the schema to query a published run with: the known one if its subject is the same, otherwise the run's.
+    """Return the schema for querying a published run: the known one if its subject is the same, otherwise the run's.
 
     The known one is preferred because it may be newer: a title may have been added since.
     """

@@ -31,7 +31,7 @@ def own_runs(connection: Connection, model: str | None = None) -> list[tuple[str
 
 
 def is_own(edge: str) -> str:
-    """Return the Cypher condition that a relationship is kgplug's, with the lookups in the catalogue.
+    """Return a Cypher condition that tests in the catalogue whether a relationship is kgplug's.
 
     Args:
         edge: variable of the relationship.

@@ -55,7 +55,7 @@ def paths(graph: Graph, user: int | str, item: int | str, *, k: int = 5) -> pd.D
 
 
 def as_published(graph: Graph, run: dict) -> Graph:
-    """Return a graph with the schema to query a published run with (`kgplug.graph.answers.schema_for`)."""
+    """Return a graph with the schema for querying a published run (`kgplug.graph.answers.schema_for`)."""
     return _with(graph, answers.schema_for(graph.known_schema, run))
 
 

@@ -202,7 +202,7 @@ class _Writer:
         self._report.missing_keys += _samples(label, new, self._report.missing_keys)
 
     def _switch(self, record: RunRecord, lease: Lease) -> RunRecord | None:
-        """Make the run serve; return the record that served before, None if it was already this one."""
+        """Make the run serve; return the record that served before; None if none did or this one did."""
         serving = catalog.serving_run(self._connection, record.model)
         if serving is not None and (serving.id, serving.edition) == (record.id, record.edition):
             return None
