@@ -199,7 +199,7 @@ def times_of(connection: Connection, schema: GraphSchema) -> FoundTimes | None:
 def _wanted(
     connection: Connection, schema: GraphSchema, contents: Contents, values: tuple[str, ...]
 ) -> tuple[Wanted, int]:
-    """Return what to read, and the number of the type's relationships that kgplug wrote. Labels are checked if needed."""
+    """Return what to read, and how many of the relationships kgplug wrote. Labels are checked only if needed."""
     name, total = schema.feedback.type, contents.types[schema.feedback.type]
     head, tail = quote(schema.user.label), quote(schema.item.label)
     if schema.feedback.direction == "item_to_user":
