@@ -52,8 +52,8 @@ class Recommender(ListMaker):
         inputs: What it learns from; `fit` requires a knowledge graph if `inputs.triples`.
         scores_are_probabilities: Whether scores are probabilities of a like.
         personal: Whether different users get different lists.
-        vectors_of_all: Whether all users and items with likes have vectors, not only those that the graph knows.
-        user_keys, item_keys: Object arrays (n_users,) and (n_items,), set by `fit`.
+        vectors_of_all: Whether all users and items with likes have vectors, not only those in the graph.
+        user_keys, item_keys: Keys of users and items, object (n_users,) and (n_items,), set by `fit`.
         seen: CSR float32 (n_users, n_items), the training rows.
         liked: CSR float32 (n_users, n_items), the training likes.
         run: Id of this training, under which it is saved and published.
@@ -117,21 +117,21 @@ class Recommender(ListMaker):
             knowledge: Triples; an entity with an item's key is that item.
             valid: Validation set, for early stopping. If omitted, `epochs` is used as given. If `epochs` is not set
                 either, 10 % of the rows are held out to find the best number of epochs, and the model is retrained on
-                all rows. (With less than 1,000 likes, or dislikes if the model learns from them, the default is used.)
+                all rows. (With fewer than 1,000 likes, or dislikes if the model learns from them, the default is used.)
             seed: The same seed, data and settings give the same model.
             progress: Show a bar; None shows it on a terminal.
             checkpoint: File to write from time to time, and to continue from if it exists; see
                 `kgplug.training.loop.train`.
-            on_epoch: Called as on_epoch(epoch, metric) after each validated epoch, from 0. To end the
-                training, it raises an exception. Models without epochs never call it.
+            on_epoch: Called as on_epoch(epoch, metric) after each validated epoch, from 0. It may raise an
+                exception to end the training. Models without epochs never call it.
 
         Returns:
             The model itself.
 
         Raises:
             DataError: There are no likes; or the model needs a knowledge graph, and it is missing or has no item.
-            UsageError: An argument has the wrong type, or `valid` is of another split.
-            TrainingError: The loss is not finite, or memory is short.
+            UsageError: An argument has the wrong type, or `valid` comes from another split.
+            TrainingError: The loss is not finite, or memory runs out.
         """
         seed = whole_number(seed, "seed")
         for what, given, expected in (
@@ -201,10 +201,10 @@ class Recommender(ListMaker):
         """
 
     def score_parts(self, users: np.ndarray, items: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Score pairs before any sigmoid, split into what the model's own vectors say and what its side term adds.
+        """Score pairs before any sigmoid, as two summands: one from the model's own vectors, one from its side term.
 
         Args:
-            users, items: int64 (n,).
+            users, items: Indices, int64 (n,).
 
         Returns:
             float64 (n,) each; the second is zero for a model without a side term.
@@ -212,7 +212,7 @@ class Recommender(ListMaker):
         return self.score(users, items).astype(np.float64), np.zeros(len(users))
 
     def _score_by_blocks(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:
-        """Score pairs by scoring all items for blocks of users; `score` of models that have no faster way."""
+        """Score pairs by scoring all items for blocks of users: `score` for models without a faster way."""
         users, items = self._pair_rows(users, items)
         scores = np.empty(len(users), dtype=np.float32)
         order = np.argsort(users, kind="stable")
@@ -233,7 +233,7 @@ class Recommender(ListMaker):
         return self._places
 
     def _folded(self, likes: sparse.csr_matrix, items: np.ndarray, users: np.ndarray) -> np.ndarray:
-        """Return vectors of new users: CSR (b, n_items), (n_items, d), (n_users, e) → float32 (b, e)."""
+        """Return vectors of new users: CSR (b, n_items), vectors (n_items, d), (n_users, e) → float32 (b, e)."""
         if self._fold_in is None:
             self._fold_in = FoldIn.learn(self.liked, items, users)
         return self._fold_in.vectors(likes, items)
@@ -248,14 +248,14 @@ class Recommender(ListMaker):
 
     @classmethod
     def user_arrays(cls) -> UserArrays | None:
-        """Return which arrays of `_arrays` hold data of users, for `kgplug erase-user`.
+        """Return the names of the arrays that hold data of users, for `kgplug erase-user`.
 
         None means unknown: runs of this model must be deleted instead.
         """
         return None
 
     def _state(self) -> dict[str, np.ndarray]:
-        """Return all trained arrays to save; a family of models adds to `_arrays` here."""
+        """Return all trained arrays to save: `_arrays`, and those that a base class of several models adds."""
         return self._arrays()
 
     def _take_state(self, arrays: dict[str, np.ndarray]) -> None:
@@ -278,15 +278,15 @@ class Recommender(ListMaker):
         diversity: float = 0.0,
         vectors: np.ndarray | None = None,
     ) -> Publication:
-        """Return what a publisher writes: user and item vectors, and the best items of every user.
+        """Return the data to publish: user and item vectors, and the best items of every user.
 
-        A node has one vector per run. A user who is also an item is published with its item vector, which says what
-        it is similar to.
+        A node has one vector per run. A user who is also an item is published with its item vector, because
+        similar nodes are found by it.
 
         Args:
-            k: length of a list.
-            details: facts that the catalogue keeps as JSON.
-            also_seen, exclude_seen, only, exclude, diversity, vectors: as in `recommend`.
+            k: Length of a list.
+            details: Facts that the catalogue keeps as JSON.
+            also_seen, exclude_seen, only, exclude, diversity, vectors: As in `recommend`.
         """
         self._check_trained()
         items, scores = self.recommend(
@@ -303,7 +303,7 @@ class Recommender(ListMaker):
         nodes = []
         one_label = bool(self.user_label) and self.user_label == self.item_label
         if users is not None and (items is None or not one_label):
-            only = np.ones(len(users), dtype=bool)  # users that are nothing else
+            only = np.ones(len(users), dtype=bool)  # users that are not also items
             if items is not None and self.own_items is not None:
                 only = (self.own_items < 0) & ~erased(self.user_keys)
             if only.any():
@@ -318,8 +318,8 @@ class Recommender(ListMaker):
 
         Args:
             run_dir: The run's folder.
-            memory: The rows of its split.
-            facts: More facts to save, as values for JSON.
+            memory: Rows of the run's split.
+            facts: Other values to save, as JSON.
         """
         self._check_trained()
         arrays = {f"model.{name}": array for name, array in self._state().items()}
@@ -360,14 +360,14 @@ class Recommender(ListMaker):
         if device is not None:
             from kgplug.training.device import choose_device  # torch
 
-            choose_device(device)  # refused here, as the run is not at fault
+            choose_device(device)  # checked first, so that an error does not blame the run
         return cls.restored(Path(run_dir), *read_artefact(Path(run_dir)), device=device)
 
     @classmethod
     def restored(
         cls, run_dir: Path, arrays: dict[str, np.ndarray], content: dict, *, device: str | None = None
     ) -> Self:
-        """Return the model of an artefact that was read; arguments and errors as in `load`."""
+        """Return the model from the arrays and content of its artefact; `device` and errors are as in `load`."""
         if content.get("model") != cls.name:
             raise RunError(f"{run_dir} holds {content.get('model')}, not {cls.name}. Open any run with kgplug.load().")
         try:
@@ -391,7 +391,7 @@ class Recommender(ListMaker):
         self.own_items = arrays.get(OWN_ITEMS)
         gone = erased(self.item_keys)
         self.erased_items = gone if gone.any() else None
-        if self.own_items is None and self.user_label and self.user_label == self.item_label:  # earlier versions
+        if self.own_items is None and self.user_label and self.user_label == self.item_label:  # an old run
             self.own_items = same_keys_as(self.user_keys, self.item_keys)
         self.seed, self.history, self.run = content["seed"], content["history"], content["run"]
         self.health = list(content.get("health") or [])

@@ -20,7 +20,7 @@ class ModelInfo:
         kind: "recommender" or "embedding".
         paper: Short citation.
         needs: "likes", "triples", both, or both and "titles" or "dislikes" (ratings below like_threshold).
-        good_for: One phrase.
+        good_for: Main use, in one phrase.
     """
 
     name: str
@@ -46,7 +46,7 @@ class Recommends:
     good_for: str
 
     def info(self, name: str) -> ModelInfo:
-        """Return the model's line of `kgplug.available`."""
+        """Return the model's entry in `kgplug.available`."""
         return ModelInfo(name, Kind.RECOMMENDER, self.paper, str(self.inputs), self.good_for)
 
 

@@ -2,7 +2,7 @@
 
 A list may look fine even if the model's vectors have shrunk to zero, because item biases and the side term still order
 the items. So scores are compared with and without the contribution of the vectors: the part of a score that depends on
-the pair and not on the user or item alone (their interaction, in a table of users by items).
+the pair, not on the user or item alone (the interaction in a table of users by items).
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from kgplug.data.publication import TopLists
 
 _USERS, _POPULAR, _OTHERS = 64, 64, 192  # sample sizes of users and items
-_PLACES = 10  # of a list
-_LEAST_SHARE = 1e-4  # of the variance in a user's list: below, vectors change it by less than 1 %
+_PLACES = 10  # length of the lists that are compared
+_LEAST_SHARE = 1e-4  # of the variance in a user's list; with a lower share, vectors change it by less than 1 %
 
 
 class Trained(Protocol):
@@ -80,7 +80,7 @@ def _score_findings(model: Trained, *, own: bool) -> list[str]:
 
     Args:
         model: A trained model.
-        own: Whether it has vectors or logits of its own.
+        own: Whether the model has vectors or logits of its own.
     """
     users, items = _sample(model)
     if len(users) < SEVERAL or len(items) < SEVERAL:

@@ -21,18 +21,18 @@ from kgplug.data.values.whole_numbers import as_indices, is_whole
 from kgplug.errors import UsageError
 from kgplug.renamed import replaced
 
-SCORE_BLOCK_CELLS = 16_000_000  # user × item scores in memory at a time (64 MB of float32)
+SCORE_BLOCK_CELLS = 16_000_000  # maximum of user × item scores in memory at a time (64 MB of float32)
 
 
 class ListMaker(ABC):
-    """Makes lists of items from the scores of a model; the part of `Recommender` that needs only scores.
+    """The part of `Recommender` that makes lists of items from scores.
 
     Attributes:
         score_block_cells: Number of user × item scores that `recommend` computes at a time.
-        erased_items: bool (n_items,), items that are erased users, or None; they are in no list.
-        own_items: int64 (n_users,), index of the item that is the user itself, -1 where missing; or None. It is never
-            in the user's own list.
-        scores_are_exact: Whether scores are counts or ranks without rounding, so only equal scores are tied.
+        erased_items: Mask of items that are erased users, bool (n_items,), or None. They are in no list.
+        own_items: Index of the item that is the user itself, int64 (n_users,), -1 where missing; or None. This item
+            is never in the user's own list.
+        scores_are_exact: Whether scores are counts or ranks without rounding, so that only equal scores are tied.
     """
 
     name: str
@@ -49,26 +49,26 @@ class ListMaker(ABC):
 
     @abstractmethod
     def _score_block(self, users: np.ndarray) -> np.ndarray:
-        """Score all items for some users: int64 (b,) → a new array, float32 (b, n_items), ordered as `score`."""
+        """Score all items for some users: int64 (b,) → a new array, float32 (b, n_items), in the order of `score`."""
 
     def _unfinished_block(self, users: np.ndarray) -> tuple[np.ndarray, Callable[[np.ndarray], np.ndarray] | None]:
-        """Return scores of all items before the last step, and that step for `top_k`, or None if there is none.
+        """Return scores of all items before their last step, and a function for that step, or None without one.
 
-        So a model whose last step is a sigmoid need not apply it to all scores to rank them.
+        A model whose last step is a sigmoid can then rank items without applying it to all scores (`top_k`).
         """
         return self._score_block(users), None
 
     def _unfinished_new_users(
         self, likes: sparse.csr_matrix
     ) -> tuple[np.ndarray, Callable[[np.ndarray], np.ndarray] | None]:
-        """Return the same for new users; see `_score_new_users`."""
+        """Return the result of `_unfinished_block` for new users; see `_score_new_users`."""
         return self._score_new_users(likes), None
 
     def _score_sizes(self, users: np.ndarray | None, scores: np.ndarray) -> np.ndarray:  # noqa: ARG002
-        """Return the size of the terms in the sums that are each user's scores, float32 (b,).
+        """Return the size of the terms that are summed to each user's scores, float32 (b,).
 
-        Rounding errors are relative to it; scores that differ only by rounding are tied (`kgplug.data.ranking.ties`).
-        By default it is the largest score.
+        Rounding errors are proportional to it. Scores that differ only by rounding are tied
+        (`kgplug.data.ranking.ties`). By default it is the largest score.
 
         Args:
             users: Indices, int64 (b,); None for new users.
@@ -137,13 +137,13 @@ class ListMaker(ABC):
         diversity: float = 0.0,
         vectors: np.ndarray | None = None,
     ) -> tuple[np.ndarray, np.ndarray] | pd.DataFrame:
-        """Rank items for users: keys in, a table out; or, for many users, indices in and arrays out.
+        """Rank items for users. Keys of users give a table; indices, for many users, give arrays.
 
         >>> model.recommend(users=["ann", "ben"], k=10)  # a DataFrame of user, item, rank and score
         >>> items, scores = model.recommend(np.arange(len(model.user_keys)), k=10)  # two arrays
 
         Scores that differ only by rounding are tied. Tied items are in the order of their popularity (training
-        likes), then of their index, and get the same score. So blocks, threads and processors do not change a list.
+        likes), then of their index, and get the same score. So lists do not depend on blocks, threads or processors.
 
         Args:
             user_indices: int64 (n,), or one index; faster than keys.
@@ -153,17 +153,17 @@ class ListMaker(ABC):
             also_seen: More rows whose items are left out, such as the validation and test set. Users and items that
                 the model does not know are skipped.
             only: Items that may be in a list: keys with `users`; otherwise indices, or a mask bool (n_items,).
-            exclude: Items that are in no list, in the same form. `item_indices` gives the indices of keys.
+            exclude: Items to leave out of all lists, in the same form. `item_indices` gives the indices of keys.
             diversity: 0 to 1: penalty for being similar to items higher in the list (MMR,
                 `kgplug.data.ranking.diversity.rerank`). The best 10 k items are candidates. The list is in the order
-                of choice; its scores do not change.
-            vectors: float32 (n_items, d) that similarity is computed from; if omitted, `item_vectors()`.
+                in which items are chosen; scores do not change.
+            vectors: Item vectors for the similarity, float32 (n_items, d). Default: `item_vectors()`.
 
         Returns:
             With `users`, a DataFrame with the columns user, item, rank (from 1) and score.
             Otherwise (items, scores), int64 and float32 (n, min(k, n_items)), best first. If a list is shorter, it
-            ends with -1 and -inf. -1 is not an item: use `items[items >= 0]` to look up keys, as `item_keys[-1]` is
-            the last item's.
+            ends with -1 and -inf. -1 is not an item: use `items[items >= 0]` to look up keys, because `item_keys[-1]`
+            is the last item's key.
 
         Raises:
             UsageError: An argument is wrong, or `diversity` is used with a model without item vectors.
@@ -227,7 +227,7 @@ class ListMaker(ABC):
             fill(rows)
 
     def _blocks(self, n_users: int, threads: int = 1) -> list[slice]:
-        """Return blocks of users of at most `score_block_cells` scores each: one, or the same number per thread."""
+        """Return blocks of users, each of at most `score_block_cells` scores: one, or an equal number per thread."""
         rows = max(1, self.score_block_cells // max(1, len(self.item_keys)))
         if n_users > rows:
             blocks = threads * -(-n_users // (threads * rows))
@@ -244,13 +244,13 @@ class ListMaker(ABC):
         diversity: float = 0.0,
         vectors: np.ndarray | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Rank items for a new user by their likes.
+        """Rank items for a new user, given by likes.
 
-        Models of similar items score by the likes as usual. Models with user vectors compute one
+        Models of item similarity use the likes directly. Models with user vectors compute a vector from them
         (`kgplug.recommenders.new_users.FoldIn`). A user without likes gets the average user's list.
 
         Args:
-            likes: Item indices, int64 (n,), or one index (`item_indices` gives those of keys). These items are left out
+            likes: Item indices, int64 (n,), or one index (from keys by `item_indices`). These items are left out
                 of the list.
             k: Length of the list; it is shorter if fewer items are left.
             only, exclude, diversity, vectors: As in `recommend`.
@@ -336,7 +336,7 @@ class ListMaker(ABC):
         return _index(key, self.item_keys, self.item_label or "item", self.name)
 
     def user_indices(self, keys: Iterable[int | str] | int | str, *, skip_unknown: bool = False) -> np.ndarray:
-        """Return the indices of user keys, int64 (n,); as `item_indices`."""
+        """Return the indices of user keys, int64 (n,); see `item_indices`."""
         self._check_trained()
         return _indices(keys, self.user_keys, self.user_label or "user", self.user_index, skip_unknown=skip_unknown)
 
@@ -363,7 +363,7 @@ def _indices(
     *,
     skip_unknown: bool,
 ) -> np.ndarray:
-    """Return the indices of keys among known ones, int64 (n,)."""
+    """Return the positions of keys in `known`, int64 (n,)."""
     wanted = as_keys([keys] if isinstance(keys, (int, str)) else keys, what=f"{label} keys")
     indices = pd.Index(known, dtype=object).get_indexer(pd.Index(wanted, dtype=object))
     if not skip_unknown and (indices < 0).any():

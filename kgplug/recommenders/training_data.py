@@ -25,8 +25,8 @@ class TrainingData:
         progress: Show a bar; None shows it on a terminal.
         checkpoint: File to write from time to time and to continue from, or None.
         on_epoch: Called as on_epoch(epoch, metric) after each validated epoch; see `kgplug.training.loop.train`.
-        embeddings: Fingerprint of an embedding's inputs → the embedding, so that a second pass over the data need not
-            train it again.
+        embeddings: Trained embeddings by the fingerprint of their inputs, so that a second pass over the data can
+            reuse them.
     """
 
     interactions: Interactions

@@ -1,1 +1,1 @@
-"""Shared by the recommenders that are trained on user-item pairs."""
+"""Code shared by the recommenders that are trained on user-item pairs."""

@@ -29,9 +29,9 @@ class CollaborativeGraph:
     Args:
         likes: Training likes.
         item_entities: Entity of each item, int64 (n_items,).
-        triples: int64 (n, 3); two entities have one edge, even with several relations.
+        triples: Head, relation and tail, int64 (n, 3). Two entities have one edge, even with several relations.
         n_entities: Number of entities.
-        knowledge_weight: Weight of an edge between entities; a like has 1.
+        knowledge_weight: Weight of an edge between entities; a like has weight 1.
         device: Device for propagation.
     """
 
@@ -57,7 +57,7 @@ class CollaborativeGraph:
         """Return the graph of all triples and the likes that are not hidden.
 
         Args:
-            hidden: bool (n_likes,).
+            hidden: Mask of the hidden likes, bool (n_likes,).
         """
         left, right = (
             np.concatenate([liked[~hidden], known]) for liked, known in zip(self._likes, self._knowledge, strict=True)

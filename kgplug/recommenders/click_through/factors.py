@@ -25,10 +25,10 @@ class Factors:
     """Vectors and biases of score(u, i) = u · v_i + b_u + b_i, all float32.
 
     Attributes:
-        users: (n_users, d).
-        items: (n_items, d).
-        user_bias: (n_users,).
-        item_bias: (n_items,).
+        users: User vectors, (n_users, d).
+        items: Item vectors, (n_items, d).
+        user_bias: User biases, (n_users,).
+        item_bias: Item biases, (n_items,).
     """
 
     users: np.ndarray
@@ -43,7 +43,7 @@ class Factors:
         return cls(users, items, np.zeros(len(users), dtype=np.float32), np.zeros(len(items), dtype=np.float32))
 
     def averaged(self, likes: sparse.csr_matrix) -> Factors:
-        """Return the factors, where users without likes get the mean vector and bias of the other users.
+        """Return the factors, but give users without likes the mean vector and bias of the other users.
 
         Args:
             likes: Training likes, CSR (n_users, n_items).
@@ -65,7 +65,7 @@ class Factors:
         return float(longest), float(np.abs(self.item_bias).max(initial=0))
 
     def sizes(self, users: np.ndarray) -> np.ndarray:
-        """Return an upper bound of the size of the terms of each user's scores: int64 (b,) → float32 (b,)."""
+        """Return an upper bound for the size of the terms in each user's scores: int64 (b,) → float32 (b,)."""
         longest, bias = self.largest_item
         lengths = np.linalg.norm(self.users[users], axis=1)
         return (lengths * np.float32(longest) + np.abs(self.user_bias[users]) + np.float32(bias)).astype(np.float32)
@@ -74,20 +74,20 @@ class Factors:
         """Return the scores of all items for users (b, d) with biases (b,): a new array, float32 (b, n_items)."""
         by_user, by_item = np.ascontiguousarray(users), self.by_item[: users.shape[1]]  # (b, d), (d, n_items)
         if self.item_bias.any() or bias.any():
-            # As two more dimensions, biases cost almost nothing; adding each one is a pass over memory.
+            # Biases cost almost nothing as two more dimensions; adding each one would be a pass over memory.
             by_user = np.column_stack([users, bias, np.ones(len(users), dtype=np.float32)])  # (b, d + 2)
             by_item = self.by_item
         if torch.get_num_threads() > 1:
             return by_user @ by_item
-        # If several threads do this, numpy's products wait for each other. The result is written into numpy's memory:
-        # torch's memory is 10 % slower with several threads.
+        # In several threads, numpy's products would wait for each other, so torch computes this one. It writes into
+        # numpy's memory, because torch's is 10 % slower with several threads.
         scores = np.empty((len(by_user), by_item.shape[1]), dtype=np.float32)
         torch.mm(torch.from_numpy(by_user), torch.from_numpy(by_item), out=torch.from_numpy(scores))
         return scores
 
 
 class FactorRecommender(LogitRecommender):
-    """Scores by `factors`, which are set by training."""
+    """A recommender that scores by `factors`, which training sets."""
 
     # 8 MB per thread: lists are made from scores that are still in the cache, in memory that the thread reuses.
     score_block_cells = SCORE_BLOCK_CELLS // 8

@@ -30,9 +30,9 @@ class ItemFeatures(nn.Module):
         likes: Training likes.
 
     Attributes:
-        items: (n_items, m).
-        sums: (n_users, m), sum over a user's likes.
-        counts: (n_users,), number of a user's likes.
+        items: Item vectors, (n_items, m).
+        sums: Sum over each user's likes, (n_users, m).
+        counts: Number of each user's likes, (n_users,).
     """
 
     items: torch.Tensor
@@ -54,13 +54,13 @@ class ItemFeatures(nn.Module):
         """Return the mean vector of each user's likes: (n,) → (n, m), zeros without likes.
 
         Args:
-            users: int64 (n,).
-            left_out: A like of each user that is not counted, int64 (n,).
+            users: Indices, int64 (n,).
+            left_out: One liked item per user to leave out, int64 (n,).
         """
         sums, counts = self.sums[users], self.counts[users]
         if left_out is not None:
             sums, counts = sums - self.items[left_out], counts - 1
-            sums = torch.where(counts[:, None] > 0, sums, 0.0)  # removes rounding errors of an only like
+            sums = torch.where(counts[:, None] > 0, sums, 0.0)  # no rounding errors if the only like is left out
         return sums / counts.clamp(min=1)[:, None]
 
 
@@ -75,8 +75,8 @@ def pretrained_features(config: PretrainedConfig, data: TrainingData) -> ItemFea
 class HistoryTask(LayeredTask):
     """Trains a network whose input includes the user's likes; the target like is hidden.
 
-    A history that includes the target would leak the label. So would a history without it, if the negative's history
-    were longer by one. So a like and its negative have the same history, without the like.
+    A history that includes the target would leak the label. So would a history of the like that is one
+    shorter than its negative's. Therefore a like and its negative have the same history, without the like.
     """
 
     def logits(self, batch: Pairs) -> tuple[torch.Tensor, torch.Tensor]:
@@ -84,7 +84,7 @@ class HistoryTask(LayeredTask):
 
 
 def own_likes(batch: Pairs) -> np.ndarray:
-    """Return the liked item of each row, int64 (n,): for a negative that of its like."""
+    """Return the liked item of each row, int64 (n,); for a negative, the item of its like."""
     likes, negatives = batch.matched()
     items = batch.items.copy()
     items[negatives] = batch.items[likes]

@@ -17,7 +17,7 @@ _SIDE = "side."
 
 
 class LogitRecommender(Recommender):
-    """A recommender with logits; if scores are probabilities, they are the sigmoids.
+    """A recommender that scores by logits, or by their sigmoids if scores are probabilities.
 
     Attributes:
         side: The side term, which adds counts and the KG profile to each logit, or None.

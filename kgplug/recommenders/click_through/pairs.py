@@ -55,7 +55,7 @@ class ClickThroughData:
         interactions: Training set.
         valid: Validation set, or None.
         seed: Seed of the validation negatives.
-        exclude_low_rated: Whether training rows that are not likes are never negatives.
+        exclude_low_rated: Whether to exclude training rows that are not likes from the negatives.
         side: Side term, which is trained with the model and added to every logit; or None.
     """
 
@@ -110,9 +110,9 @@ class ClickThroughData:
         """Return the mean log loss of training pairs with the side term, a scalar.
 
         Args:
-            own: the model's own logits (n,).
-            pairs: users, items and labels.
-            own_weight: weight of the log loss without the side term, relative to 1 for the one with it. The loss is
+            own: The model's own logits (n,).
+            pairs: Users, items and labels.
+            own_weight: Weight of the log loss without the side term; the loss with it has weight 1. The result is
                 their weighted mean.
         """
         labels = torch.from_numpy(pairs.labels).to(own.device)
@@ -143,7 +143,7 @@ def _with_negatives(users: np.ndarray, items: np.ndarray, negatives: np.ndarray)
 
 
 def own_rows(linked: np.ndarray, n_entities: int) -> tuple[int, np.ndarray]:
-    """Give items without an entity a row after those of the graph's entities.
+    """Give each item an entity row. Items without an entity get new rows after those of the graph's entities.
 
     Args:
         linked: Entity of each item, int64 (n_items,), -1 where missing.

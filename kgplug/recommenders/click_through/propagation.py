@@ -21,7 +21,7 @@ class Propagation:
 
     Args:
         left, right: Nodes at the ends of each edge, int64 (m,); an edge given twice counts twice.
-        weights: float32 (m,).
+        weights: Weight of each edge, float32 (m,).
         n_nodes: Number of nodes.
         device: Device of the product.
     """

@@ -20,7 +20,7 @@ from kgplug.training.device import choose_device
 from kgplug.training.loop import History, TrainingTask, train
 from kgplug.training.memory import attempts, building
 
-CHOOSING_FROM = 1_000  # likes; 10 % of fewer are too few to choose the number of epochs
+CHOOSING_FROM = 1_000  # likes; with fewer, 10 % are too few to choose the number of epochs
 CHOOSING = (0.9, 0.1)  # fractions of rows to train on and to choose the number of epochs on
 
 
@@ -54,7 +54,7 @@ class TrainedRecommender(LogitRecommender):
                 self._settle()
 
     def _rows_to_compare(self, interactions: Interactions) -> int:
-        """Return the number of rows of the rarer kind that validation compares; negatives are drawn."""
+        """Return the number of rows of the rarer class. It is the number of likes, because negatives are drawn."""
         return int(interactions.is_like.sum())
 
     def _best_epochs(self, data: TrainingData) -> int:
@@ -65,7 +65,7 @@ class TrainedRecommender(LogitRecommender):
         self._train(
             replace(data, interactions=learnt, valid=valid, checkpoint=own_file), title=f"{self.name}, how many epochs"
         )
-        self.config = config  # if memory was short, the full training finds its own batch size
+        self.config = config  # if memory ran out, the full training finds its own batch size
         return self.history["best_epoch"] + 1
 
     def _train(self, data: TrainingData, *, title: str = "") -> None:

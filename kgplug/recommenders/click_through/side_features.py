@@ -23,10 +23,10 @@ class PairFacts:
     """Features of pairs without the pair's own like, float32.
 
     Attributes:
-        users: (n, 1), log1p of the user's likes.
-        items: (n, 3), log1p of the item's likes, log1p of the likes of items that share a KG feature with it, and 1 if
-            it has no like. (If every item of the data has a like, an item without training likes has a held-out one,
-            so it is more likely to be liked than an item with one training like.)
+        users: log1p of the user's number of likes, (n, 1).
+        items: (n, 3): log1p of the number of likes of the item, the same for items that share a KG feature with it, and
+            1 if the item has no like. (If every item of the data has a like, an item without training likes has a
+            held-out one, so it is more likely to be liked than an item with one training like.)
         profile: (n,), log1p(10 · cosine of the item's KG features with those of the user's likes).
     """
 
@@ -95,7 +95,7 @@ class SideFeatures:
         return _item_facts(self.item_degrees, self.neighbour_degrees)
 
     def of_likes(self, likes: sparse.csr_matrix) -> tuple[np.ndarray, np.ndarray]:
-        """Return the features of pairs of users, given by their likes, and every item.
+        """Return the features of each user, given by likes, with every item.
 
         Args:
             likes: CSR float32 (b, n_items), binary.

@@ -16,7 +16,7 @@ from kgplug.recommenders.click_through.side_features import PairFacts, SideFeatu
 from kgplug.recommenders.parts.csr_arrays import csr_arrays, csr_of
 from kgplug.recommenders.parts.layers import LEAK, xavier_linear
 
-DIM, WIDTH = 4, 16  # of the vectors of counts, and of the hidden layers; other sizes changed no metric
+DIM, WIDTH = 4, 16  # lengths of count vectors and of hidden layers; other sizes changed no metric
 
 
 class SideTowers(nn.Module):
@@ -58,7 +58,7 @@ class SideTerm:
 
     Args:
         facts: Counts and KG features.
-        towers: The networks.
+        towers: Networks over them.
     """
 
     def __init__(self, facts: SideFeatures, towers: SideTowers) -> None:

@@ -59,7 +59,7 @@ class PairNetwork(nn.Module, ABC):
     """A network that scores pairs of a user and an item.
 
     Attributes:
-        global_bias: Bias added to every score, initially zero. `device` is its device.
+        global_bias: Bias added to every score, initially zero. Its device is `device`.
     """
 
     def __init__(self) -> None:
@@ -138,7 +138,7 @@ class ClickThroughTask(GradientTask):
 
     @property
     def step_floats(self) -> int:
-        """Numbers in the largest tensor of a step."""
+        """Number of floats in the largest tensor of a step."""
         return self.config.batch_size * self._width
 
     def batches(self, epoch: int, rng: np.random.Generator) -> Iterator[Pairs]:

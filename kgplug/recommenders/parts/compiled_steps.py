@@ -16,7 +16,7 @@ Looked = tuple[torch.Tensor, torch.Tensor, torch.Tensor]  # table (n, d), rows i
 
 
 def lookup_weights(places: torch.Tensor, n_rows: int, n: int) -> torch.Tensor:
-    """Return the number of lookups of each row, divided by n: int64 of any shape → float32 (n_rows,)."""
+    """Return the number of lookups of each row, divided by n: places int64 of any shape → float32 (n_rows,)."""
     return torch.bincount(places.reshape(-1), minlength=n_rows).to(torch.float32) / n
 
 
@@ -29,7 +29,7 @@ def lookup_all(looked_up: Sequence[Looked]) -> tuple[tuple[torch.Tensor, ...], t
 
     Returns:
         (rows (m, d) of each table, Σ weight · ‖row‖² over all tables, a scalar). The gradients of the tables are
-        sparse, as those of `layers.lookup`.
+        sparse, like those of `layers.lookup`.
     """
     tables, rows, weights = zip(*looked_up, strict=True)
     *found, penalty = _LookupAll.apply(len(tables), *tables, *rows, *weights)
@@ -60,11 +60,11 @@ class _LookupAll(torch.autograd.Function):
 
 
 def pair_dots(left: torch.Tensor, left_of: torch.Tensor, right: torch.Tensor, right_of: torch.Tensor) -> torch.Tensor:
-    """Return the dot products of left[left_of] and right[right_of] without building either: (n,).
+    """Return the dot products of left[left_of] and right[right_of], (n,), without copying these rows.
 
     Args:
-        left, right: float32 (m, d) and (k, d).
-        left_of, right_of: Rows of each pair, int64 (n,).
+        left, right: Vectors, float32 (m, d) and (k, d).
+        left_of, right_of: Row of each pair in `left` and `right`, int64 (n,).
     """
     if on_cpu(left, right):
         return _PairDots.apply(left, left_of, right, right_of)

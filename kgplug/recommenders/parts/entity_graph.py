@@ -19,8 +19,8 @@ class Neighbours:
     """K neighbours of each entity.
 
     Attributes:
-        entities: int64 (n_entities, K).
-        relations: int64 (n_entities, K), relation of the edge to each neighbour.
+        entities: Each entity's neighbours, int64 (n_entities, K).
+        relations: Relation of the edge to each neighbour, int64 (n_entities, K).
     """
 
     entities: np.ndarray
@@ -30,12 +30,12 @@ class Neighbours:
 class EntityGraph:
     """Users, entities, feedback edges and KG edges, in arrays.
 
-    Every triple is an undirected edge with its relation. An entity without triples is its own neighbour, by the
-    relation with index `n_relations`.
+    Every triple is an undirected edge with its relation. An entity without triples is its own neighbour; the
+    relation of this edge is `n_relations`.
 
     Args:
-        triples: int64 (n, 3).
-        likes: Users and their liked items' entities, int64 (m,) each.
+        triples: Head, relation and tail, int64 (n, 3).
+        likes: User and liked item's entity of each like, int64 (m,) each.
         n_users, n_entities, n_relations: Numbers of users, entities and relations.
     """
 
@@ -58,13 +58,13 @@ class EntityGraph:
         self._like_codes = np.unique(likes[0] * np.int64(n_entities) + likes[1])
 
     def sample(self, k: int, rng: np.random.Generator) -> Neighbours:
-        """Draw k neighbours of each entity, without replacement if it has k, otherwise with replacement."""
+        """Draw k neighbours of each entity, without replacement if it has at least k, otherwise with replacement."""
         keys = rng.random(len(self.edges), dtype=np.float32)
         slots = rng.random((self.n_entities, k), dtype=np.float32)
         order = self._least(keys, k)  # edge indices, by entity, then by key
         kept = np.minimum(self.degrees, k)
         starts = np.cumsum(kept) - kept
-        few = (slots * kept[:, None]).astype(np.int64)  # with replacement
+        few = (slots * kept[:, None]).astype(np.int64)  # for entities with fewer than k edges: with replacement
         place = np.where((self.degrees >= k)[:, None], np.arange(k), np.minimum(few, np.maximum(kept - 1, 0)[:, None]))
         loops = np.arange(self.n_entities)[:, None]
         if len(order) == 0:
@@ -91,10 +91,10 @@ class EntityGraph:
         return self._like_codes[place] == codes
 
     def weighted_sum(self, rows: torch.Tensor, places: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-        """Return the result of `weighted_sum.weighted_sum`; a backend may override this."""
+        """Compute `weighted_sum.weighted_sum`; a backend may override this."""
         return weighted_sum(rows, places, weights)
 
 
 def by_entity(entities: np.ndarray, keys: np.ndarray) -> np.ndarray:
     """Return the order of edges by entity, then by key: int64 (n,), float32 (n,) in [0, 1) → int64 (n,)."""
-    return np.argsort(entities + keys, kind="stable")  # one sort of float64, and edges are nearly sorted
+    return np.argsort(entities + keys, kind="stable")  # fast: one float64 sort of nearly sorted edges

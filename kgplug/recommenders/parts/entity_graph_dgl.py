@@ -1,7 +1,7 @@
 """The heterogeneous graph in DGL: feedback and KG edges, sampling of neighbours, message passing on blocks.
 
-This is the only module that imports dgl. `dgl.graphbolt` is compiled for one torch version and not used here, so it is
-replaced by an empty module.
+This is the only module that imports dgl. `dgl.graphbolt` is compiled for one torch version. It is not used here, so an
+empty module replaces it.
 """
 
 # pyright: reportMissingImports=false, reportAttributeAccessIssue=false
@@ -28,7 +28,7 @@ KNOWLEDGE = ("entity", "relates", "entity")
 
 
 class DglEntityGraph(EntityGraph):
-    """`EntityGraph` with a DGL heterograph underneath; the same arguments, the same results."""
+    """`EntityGraph` on a DGL heterograph, with the same arguments and results."""
 
     def __init__(
         self,
@@ -78,6 +78,6 @@ class DglEntityGraph(EntityGraph):
 
 
 class DglSampledGraph(DglEntityGraph):
-    """DGL samples the neighbours; their sums are compiled, which is faster than one DGL block per step."""
+    """Samples neighbours with DGL and sums them with compiled loops, which are faster than a DGL block per step."""
 
     weighted_sum = EntityGraph.weighted_sum

@@ -7,14 +7,14 @@ import numpy as np
 
 from kgplug.errors import UsageError
 
-_ROUNDING = 1e-9  # 0.29 × 100 is 28.999999999999996, and means 29
+_ROUNDING = 1e-9  # 0.29 × 100 is 28.999999999999996, but must count as 29
 
 
 def fuse(first: np.ndarray, second: np.ndarray, *, share: float, length: int | None = None) -> np.ndarray:
     """Fuse two ranked lists per user into one ("high replaces low", CKCF).
 
-    A list of N places has the best ⌊N · share⌋ of the first list, then the best of the second that are not among
-    them. If one list is too short, the other fills its places.
+    A fused list of N places has the best ⌊N · share⌋ items of the first list, then the best other items of the
+    second. If one list is too short, the other fills its places.
 
     A longer list has all items of a shorter one, so one ranking is enough: its first N items are the fused list of N
     places, for every N. (The list of N + 1 places adds the first list's next item if ⌊(N + 1) share⌋ is more than
@@ -55,7 +55,7 @@ def _fuse_rows(
         listed_in: Last row whose fused list has the item, int64 (n_items,); initially -1.
     """
     for row in range(len(fused)):
-        due, spare, other = 0, 0, 0  # next of the first list by quota, and to fill up; next of the second
+        due, spare, other = 0, 0, 0  # next in the first list (by quota), in the first (to fill up), in the second
         for place in range(fused.shape[1]):
             item = np.int64(-1)
             if due < quota[place] and due < first.shape[1] and first[row, due] >= 0:

@@ -55,7 +55,7 @@ def _by_blocks(matrix: np.ndarray) -> bool:
 
     Source: J. Goodnight, "A Tutorial on the SWEEP Operator", The American Statistician 33(3), 1979.
     """
-    import torch  # imported here: half a gigabyte that small catalogues do not need
+    import torch  # imported here: it takes half a gigabyte that small catalogues do not need
 
     block_rows = _BLOCK_ROWS
     n, a = len(matrix), torch.from_numpy(matrix)
@@ -91,6 +91,6 @@ def _mirror(matrix: np.ndarray) -> None:
 
 
 def _small_inverse(block: np.ndarray) -> np.ndarray | None:
-    """Return the inverse of a positive definite matrix of a few hundred rows, or None if it is not one."""
+    """Return the inverse of a positive definite matrix of a few hundred rows; None if it is not positive definite."""
     inverse = block.copy()
     return inverse if _by_lapack(inverse) else None

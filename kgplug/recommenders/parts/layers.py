@@ -51,7 +51,7 @@ def activate(x: torch.Tensor, name: str) -> torch.Tensor:
 
 
 def lookup(table: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
-    """Return rows of a table: (m,) → (m, d), with a sparse gradient for `RowAdam`. Rows must be distinct."""
+    """Return rows of a table: int64 (m,) → (m, d), with a sparse gradient for `RowAdam`. Rows must be distinct."""
     return functional.embedding(rows, table, sparse=True)
 
 
@@ -104,8 +104,8 @@ class CrossCompress(nn.Module):
     v' = C w_vv + Cᵀ w_ev + b_v = v (e·w_vv) + e (v·w_ev) + b_v, and likewise e' with w_ve, w_ee, b_e.
 
     The scalars in brackets decide how much of one side passes to the other. In the paper they are products of
-    small numbers: near zero every gradient vanishes faster than the pull of L2, so on sparse data all vectors shrink
-    to nothing. With an offset o, the unit of the paper is applied to v + o and e + o with weights w / (d o), and o is
+    small numbers. Near zero their gradients vanish faster than that of L2, so on sparse data all vectors shrink to
+    zero. With an offset o, the unit of the paper is applied to v + o and e + o with weights w / (d o), and o is
     subtracted from its outputs. All w start as ½, so each scalar starts near ½. However small the inputs are, the
     unit then starts as their average, plus half the sum of their means in every dimension. L2 still acts on v and e.
     `offset=0` is the unit of the paper.
@@ -128,7 +128,7 @@ class CrossCompress(nn.Module):
         if not self.offset:
             return cross_compress(item, entity, self.weights, self.bias)
         o = self.offset
-        weights = self.weights / (o * self.weights.shape[1])  # an optimiser's step changes a scalar by as much as w
+        weights = self.weights / (o * self.weights.shape[1])  # a scalar changes as much as w in an optimiser's step
         item, entity = cross_compress(item + o, entity + o, weights, self.bias)
         return item - o, entity - o
 
@@ -153,7 +153,7 @@ def average_cold(rows: torch.Tensor, likes: sparse.csr_matrix) -> None:
     """Set rows of users without likes, which have no gradient, to the mean of the other rows.
 
     Args:
-        rows: (n_users, d), changed in place.
+        rows: User vectors, (n_users, d), changed in place.
         likes: Training likes, CSR (n_users, n_items).
     """
     cold = torch.from_numpy(np.diff(likes.indptr) == 0).to(rows.device)

@@ -1,4 +1,4 @@
-"""Choose between the graph of numpy and torch, and that of DGL."""
+"""Choose the backend of the graph: numpy with torch, or DGL."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ def item_entities(
     """Return an embedding's vectors of all items.
 
     Args:
-        embedding: Name of a PyKEEN model, which is then trained on the triples; or the folder of a run of one.
+        embedding: Name of a PyKEEN model to train on the triples, or the folder of an embedding's run.
         data: Training data.
         settings: Settings of the PyKEEN model; not allowed with a run.
         progress: Show a bar; None shows it on a terminal.
@@ -75,7 +75,7 @@ def known_items(model: EmbeddingModel, item_keys: np.ndarray, item_label: str) -
 
 
 def _trained(name: str, settings: dict[str, Any], data: TrainingData, *, progress: bool | None) -> EmbeddingModel:
-    """Train an embedding on the triples, or return it if an earlier pass of the same training has trained it."""
+    """Return an embedding of the triples, trained now or by an earlier pass of the same training."""
     model = EmbeddingModel(name, **settings)
     key = fingerprint(name, model.config.model_dump_json(), data.graph.fingerprint, str(data.seed))
     if key not in data.embeddings:

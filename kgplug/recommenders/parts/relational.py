@@ -18,8 +18,8 @@ def relational_vectors(
     """Return vectors of items whose cosine compares them relation by relation.
 
     By TransE (head + relation = tail) each triple of an item predicts the item's vector: t − r if it is the head, h + r
-    if it is the tail. For every relation and direction these are summed and scaled to length 1 (v_r) and concatenated,
-    so the cosine of two items is
+    if it is the tail. For every relation and direction the predictions are summed and scaled to length 1 (v_r). All
+    v_r are concatenated, so the cosine of two items is
 
         sim(A, B) = Σ_r∈both cos(v_r(A), v_r(B)) / √(relations of A · relations of B)
 
@@ -28,16 +28,16 @@ def relational_vectors(
     Args:
         entities: Entities of the items, with their embedding.
         knowledge: Triples.
-        mean: Use one sum for all relations instead.
+        mean: Use one sum over all relations instead.
         translate: Use t − r or h + r for a neighbour; otherwise its own vector.
-        relations: Number of directed relations to compare, those of the most items.
+        relations: Number of directed relations to compare: those that most items have.
 
     Returns:
         float32 (n_items, at most relations · d), or (n_items, d) with `mean`; zeros for items without these relations.
         The items' own vectors if no two items share a relation.
 
     Raises:
-        UsageError: The embedding's relations are not added to its entities.
+        UsageError: The embedding does not add relation vectors to entity vectors.
     """
     vectors = entities.model.entity_vectors()
     translation = _translation(entities) if translate else np.zeros((len(entities.model.relations), vectors.shape[1]))

@@ -14,7 +14,7 @@ class SimilarityRecommender(Recommender):
     """Scores an item by `Σ_j∈likes(u) s(j, i)`.
 
     Attributes:
-        similarity: CSR float32 (n_items, n_items), s(j, i) in row j.
+        similarity: Similarities s(j, i), in row j: CSR float32 (n_items, n_items).
         likes: Training likes, CSR float32 (n_users, n_items).
     """
 
@@ -52,8 +52,8 @@ def nearest(similarity: sparse.csr_matrix, neighbours: int) -> sparse.csr_matrix
     """Return the largest positive similarities of each row, without the diagonal.
 
     Args:
-        similarity: CSR (n_items, n_items).
-        neighbours: Maximum number per row.
+        similarity: Similarities of items, CSR (n_items, n_items).
+        neighbours: Maximum number of similarities per row.
 
     Returns:
         CSR float32 (n_items, n_items), canonical.

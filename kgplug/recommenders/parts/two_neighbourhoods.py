@@ -24,7 +24,7 @@ _BLOCK_ROWS, _BLOCK_CELLS = 1024, 16_000_000  # cosines in memory at a time: at 
 
 
 class TwoNeighbourhoodsConfig(ModelConfig):
-    """Settings of the two similarities. Defaults are CKCF's, where the paper is clear."""
+    """Settings of the two similarities. Defaults are those of CKCF's paper, if it gives them."""
 
     tuning: ClassVar[Space] = {
         "neighbours": Range(10, 100, log=True),
@@ -65,11 +65,11 @@ class TwoNeighbourhoods(Recommender):
     """A recommender with each item's nearest items by feedback and by the graph.
 
     Attributes:
-        cf: CSR float32 (n_items, n_items), nearest items by penalised co-occurrence.
-        semantic: CSR float32 (n_items, n_items), nearest items by the cosine of their vectors.
+        cf: Similarities to the nearest items by penalised co-occurrence, CSR float32 (n_items, n_items).
+        semantic: Similarities to the nearest items by the cosine of vectors, CSR float32 (n_items, n_items).
         likes: Training likes, CSR float32 (n_users, n_items).
         vectors: Vectors of the items' entities, float32 (n_items, d); zeros where an item has none.
-        base: float32 (n_items,) in [0, 1), which orders items that are not near to any like.
+        base: Scores that order items not near any like, float32 (n_items,) in [0, 1).
     """
 
     config: TwoNeighbourhoodsConfig
@@ -108,7 +108,7 @@ class TwoNeighbourhoods(Recommender):
         return entities.vectors
 
     def candidates(self, similarity: sparse.csr_matrix, likes: sparse.csr_matrix) -> sparse.csr_matrix:
-        """Return the aggregated similarity of items to likes, including liked items: both CSR float32 (b, n_items)."""
+        """Return the aggregated similarity of items (also liked ones) to likes: both CSR float32 (b, n_items)."""
         return sparse.csr_matrix(likes @ similarity) if self.config.aggregate == "sum" else _largest(likes, similarity)
 
     def score(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:
@@ -148,8 +148,8 @@ def co_occurrence(
     row, W = M Mᵀ, so `implicit` finds the largest values of each row without the whole matrix in memory.
 
     Args:
-        likes: CSR (n_users, n_items), 0 and 1.
-        neighbours: Maximum number per row.
+        likes: Training likes, CSR (n_users, n_items), 0 and 1.
+        neighbours: Maximum number of neighbours per row.
 
     Returns:
         CSR float32 (n_items, n_items), canonical, zero diagonal.
@@ -179,14 +179,14 @@ def nearest_vectors(
     """Return each item's nearest items by cosine; similarities to new items are raised (CKCF's cold start).
 
     If B is new and sim(A, B) is above max_A + min_A ("printed") or half of that ("midpoint"), it becomes
-    (1 − w) sim(A, B) + w max_A. max_A and min_A are over all items except A. One pass over blocks of rows.
+    (1 − w) sim(A, B) + w max_A. max_A and min_A are over all items except A.
 
     Args:
-        vectors: float32 (n_items, d); zero vectors are not neighbours.
-        neighbours: Maximum number per row; only positive cosines count.
+        vectors: Item vectors, float32 (n_items, d); zero vectors are not neighbours.
+        neighbours: Maximum number of neighbours per row; only positive cosines count.
         new: Whether each item is new, bool (n_items,).
-        cold_boost: Which similarities are raised.
-        cold_raise: w, from 0 to 1.
+        cold_boost: Rule for the similarities to raise.
+        cold_raise: Weight w, from 0 to 1.
 
     Returns:
         CSR float32 (n_items, n_items), canonical, zero diagonal.

@@ -12,19 +12,19 @@ from torch.nn import functional
 from kgplug.data.ranking.threads import share, share_rows
 from kgplug.recommenders.parts.compiled_steps import on_cpu
 
-_SHARED_FROM = 1_500_000  # multiplications; below, a second thread is not faster (two cores)
+_SHARED_FROM = 1_500_000  # multiplications; with fewer, a second thread is not faster (two cores)
 
 
 def weighted_sum(rows: torch.Tensor, places: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
     """Return Σ_k weights[n, k] · rows[places[n, k]] without storing the messages.
 
     Args:
-        rows: (m, d).
-        places: int64 (n, K).
-        weights: (n, K).
+        rows: Vectors, (m, d).
+        places: Rows to sum, int64 (n, K).
+        weights: Weights of these rows, (n, K).
 
     Returns:
-        (n, d).
+        Weighted sums, (n, d).
     """
     if on_cpu(rows, weights):
         return WeightedSum.apply(rows, places, weights)  # type: ignore[return-value]
@@ -83,7 +83,7 @@ def _sums(rows: np.ndarray, places: np.ndarray, weights: np.ndarray, sums: np.nd
 
 @numba.njit(cache=True, nogil=True, fastmath={"contract"})
 def _gradient_of_rows(places: np.ndarray, weights: np.ndarray, grad: np.ndarray, of_rows: np.ndarray) -> None:
-    """Add the gradient of the rows to of_rows float32 (m, d), given that of the sums (n, d)."""
+    """Add the gradient of the rows to of_rows float32 (m, d), given the gradient of the sums (n, d)."""
     n, k = places.shape
     d = grad.shape[1]
     for i in range(n):
