@@ -111,8 +111,8 @@ class DKNNetwork(PairNetwork):
     Args:
         shape: Settings.
         titles: Words of each item.
-        channels: float32 (C, n_items, m), the items' pre-trained vectors, and optionally those of their context.
-        histories: int64 (n_users, K), likes of each user, padded with -1.
+        channels: The items' pre-trained vectors, and optionally those of their context, float32 (C, n_items, m).
+        histories: Likes of each user, int64 (n_users, K), padded with -1.
         generator: Random generator of the weights.
     """
 
@@ -152,8 +152,8 @@ class DKNNetwork(PairNetwork):
     def item_vectors(self, rows: torch.Tensor) -> torch.Tensor:
         """Return KCNN's vectors of items: int64 (n,) → (n, D).
 
-        A token's channels are its word and, the same for all tokens of a title, tanh(W e) of the item's entity and of
-        its context. A filter is linear, so each word and each item is multiplied once per position in the filter.
+        A token's channels are its word, and tanh(W e) of the item's entity and of its context, which are the same for
+        all tokens of a title. A filter is linear, so each word and each item is multiplied once per filter position.
         """
         n_taps_of = [(convolution, width) for convolution, width in zip(self.convolutions, self.widths, strict=True)]
         words, held = self.words[rows], self.held[rows][:, :, None]  # (n, T), (n, T, 1)

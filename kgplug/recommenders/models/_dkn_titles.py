@@ -17,8 +17,8 @@ class Titles:
     """The first words of each title.
 
     Attributes:
-        words: int64 (n_items, T), numbers from 1; 0 for no word.
-        held: float32 (n_items, T), 1 for a token. A title without words has one token without a word.
+        words: Word numbers from 1, int64 (n_items, T); 0 for no word.
+        held: 1 for a token, float32 (n_items, T). A title without words has one token without a word.
         n_words: Number of different words, plus one for no word.
     """
 
@@ -31,7 +31,7 @@ def read_titles(texts: np.ndarray, *, most: int, least: int = 1) -> Titles:
     """Split titles into lower-case words.
 
     Args:
-        texts: object (n_items,) of str.
+        texts: Titles, object (n_items,) of str.
         most: Maximum number of words per title.
         least: Minimum T. Otherwise T is the length of the longest title.
     """

@@ -34,8 +34,8 @@ class Field:
     """Receptive field of a batch of items, level by level.
 
     Attributes:
-        levels: H + 1 arrays int64 (B, K^h), the entities at distance h; level 0 is the item.
-        relations: H arrays int64 (B, K^h, K), relations from level h to level h + 1.
+        levels: Entities at distance h, H + 1 arrays int64 (B, K^h); level 0 is the item.
+        relations: Relations from level h to level h + 1, H arrays int64 (B, K^h, K).
     """
 
     levels: list[np.ndarray]
@@ -95,12 +95,12 @@ class KGCNNetwork(nn.Module):
         return self.users.device
 
     def affinities(self, users: torch.Tensor, relations: torch.Tensor) -> torch.Tensor:
-        """Return π of every user and relation (eq. 1): (u, d), (r, d) → (u, r). The code takes the mean over d."""
+        """Return π of every user and relation (eq. 1): (u, d), (r, d) → (u, r). The authors' code averages over d."""
         products = users @ relations.T
         return products / users.shape[1] if self.scaling == "code" else products
 
     def neighbour_scale(self, k: int) -> float:
-        """Return the factor of attention weights. The code takes the mean of a · e over K, the paper the sum."""
+        """Return the factor of attention weights. The authors' code averages a · e over K, the paper sums it."""
         return 1 / k if self.scaling == "code" else 1.0
 
     def aggregate(self, layer: int, own: torch.Tensor, around: torch.Tensor) -> torch.Tensor:
@@ -125,9 +125,9 @@ class KGCNNetwork(nn.Module):
 
         Args:
             graph: Computes weighted sums over neighbours.
-            rows: (m, d), entity rows.
-            places: H + 1 tensors int64 (B, K^h), the row of each entity in the field.
-            weights: H tensors (B, K^h, K), attention.
+            rows: Entity vectors, (m, d).
+            places: Row of each entity in the field, H + 1 tensors int64 (B, K^h).
+            weights: Attention, H tensors (B, K^h, K).
 
         Returns:
             (B, d).
@@ -154,10 +154,10 @@ class FullLayers:
     """The entities that each layer must compute, so that the last layer gives all items.
 
     Attributes:
-        inputs: int64 (m_0,), the entities whose rows enter the first layer.
-        own: H arrays int64 (m_l,), positions of a layer's entities in the layer before.
-        around: H arrays int64 (m_l, K), positions of their neighbours in the layer before.
-        relations: H arrays int64 (m_l, K).
+        inputs: Entities whose rows enter the first layer, int64 (m_0,).
+        own: Positions of a layer's entities in the layer before, H arrays int64 (m_l,).
+        around: Positions of their neighbours in the layer before, H arrays int64 (m_l, K).
+        relations: Relations to these neighbours, H arrays int64 (m_l, K).
     """
 
     inputs: torch.Tensor

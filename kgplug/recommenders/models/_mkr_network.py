@@ -42,7 +42,7 @@ class MKRNetwork(nn.Module):
     Args:
         shape: Settings.
         n_users: Number of users.
-        item_entities: int64 (n_items,), entity row of each item, distinct.
+        item_entities: Entity row of each item, int64 (n_items,), distinct.
         n_entities: Rows of the entity table, including those of items without an entity.
         n_relations: Rows of the relation table.
         generator: Random generator of the weights.

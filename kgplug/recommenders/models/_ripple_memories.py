@@ -25,14 +25,14 @@ def sample_memories(
 ) -> np.ndarray:
     """Sample the ripple sets of all users (RippleNet, eqs. 1 and 2).
 
-    Step 1 holds triples whose head is an item that the user likes, step k triples whose head is a tail of step k − 1.
-    An empty step repeats the one before. A user's candidates are split into `size` equal ranges and one is drawn
+    Step 1 holds triples whose head is a liked item; step k holds triples whose head is a tail of step k − 1.
+    An empty step repeats the step before. A user's candidates are split into `size` equal ranges and one is drawn
     from each, so none is repeated unless there are too few.
 
     Args:
         likes: The training likes.
-        item_entities: int64 (n_items,), the entity of each item.
-        triples: int64 (n, 3), sorted by head.
+        item_entities: Entity of each item, int64 (n_items,).
+        triples: Head, relation and tail, int64 (n, 3), sorted by head.
 
     Returns:
         int32 (n_users, n_layers, size), rows of `triples`; -1 everywhere for a user whose likes have no triples.
@@ -62,8 +62,8 @@ def _draw(
     """Draw triples whose heads are the seeds: int64 (n_users, size), -1 for users without one.
 
     Args:
-        counts: int64 (n_users,), number of `seeds` per user; seeds are sorted by user.
-        starts, degrees: int64 (n_entities,), first triple of each head, and their number.
+        counts: Number of `seeds` per user, int64 (n_users,); seeds are sorted by user.
+        starts, degrees: First triple of each head, and number of its triples, int64 (n_entities,).
     """
     if len(seeds) == 0:
         return np.full((len(counts), size), -1)
@@ -84,7 +84,7 @@ def grouped(
     """Arrange pairs in groups of at most `size` pairs of one user.
 
     Args:
-        users: int64 (B,).
+        users: User of each pair, int64 (B,).
         user_rows, counts: The distinct users, ascending, and their numbers of pairs.
 
     Returns:

@@ -16,9 +16,9 @@ class Paths:
     """Paths user → item → entity → item, sorted by pair.
 
     Attributes:
-        pairs: int64 (n,), pair of each path, ascending.
-        slots: int64 (n,), position among the pair's paths.
-        via: int64 (n, 2), entity of the liked item, and the shared entity.
+        pairs: Pair of each path, int64 (n,), ascending.
+        slots: Position among the pair's paths, int64 (n,).
+        via: Entity of the liked item, and the shared entity, int64 (n, 2).
     """
 
     pairs: np.ndarray
@@ -35,9 +35,9 @@ class PathSampler:
     Memory grows with the sum over likes of the liked item's degree: 12 to 20 bytes each.
 
     Args:
-        users, items: int64 (m,) each, the likes.
-        item_entities: int64 (n_items,), the entity of each item.
-        triples: int64 (n, 3).
+        users, items: User and item of each like, int64 (m,) each.
+        item_entities: Entity of each item, int64 (n_items,).
+        triples: Head, relation and tail, int64 (n, 3).
         n_entities: Number of entities.
     """
 
@@ -78,11 +78,11 @@ class PathSampler:
     def sample(self, users: np.ndarray, items: np.ndarray, k: int, rng: np.random.Generator | None) -> Paths:
         """Choose up to k different paths of each pair.
 
-        A pair's paths, sorted by a and j, are split into k equal ranges. One path of each is drawn by `rng`; without
-        `rng`, the middle one is chosen.
+        A pair's paths, sorted by a and j, are split into k equal ranges. One path of each range is drawn by `rng`;
+        without `rng`, the middle one is chosen.
 
         Args:
-            users, items: int64 (n,).
+            users, items: Indices, int64 (n,).
         """
         targets = self.item_entities[items]
         row, shared = self._neighbours(targets)  # possible middle entities of each pair
@@ -112,7 +112,7 @@ class PathSampler:
 
 
 def _spread(totals: np.ndarray, k: int, rng: np.random.Generator | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Choose up to k of each total, evenly: (row, position within the row, choice from 0), int64 (n,) each."""
+    """Choose up to k of each row's total, evenly: (row, position in the row, choice from 0), int64 (n,) each."""
     kept = np.minimum(totals, k)
     row = np.repeat(np.arange(len(totals)), kept)
     slot = np.arange(len(row)) - np.repeat(np.cumsum(kept) - kept, kept)

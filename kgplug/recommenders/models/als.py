@@ -39,7 +39,7 @@ class ALSConfig(ModelConfig):
 
 
 class ALS(FactorRecommender):
-    """Factors that predict every pair of a user and an item: likes as 1 with confidence c, others as 0 with 1.
+    """Factors that predict every user-item pair: likes as 1 with confidence c, others as 0 with confidence 1.
 
     Σ_ui c_ui (p_ui − x_u · y_i)² + λ (Σ ‖x_u‖² + Σ ‖y_i‖²), solved alternately for users and items by
     conjugate gradients. Each row is solved separately, so threads do not change the result.

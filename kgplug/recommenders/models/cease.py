@@ -1,4 +1,4 @@
-"""CEASE: the closed-form item-item model that learns from the knowledge graph as it does from users."""
+"""CEASE: the closed-form item-item model that learns from features of the knowledge graph as from users."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from kgplug.training.config import DataSize, Range, Space
 class CEASEConfig(EASEConfig):
     """Settings of CEASE: those of EASE, and those of the graph. On sparse data l2_power and discount are 0.
 
-    NDCG@10 on validation sets of MovieLens-100K, mean of four: EASE .219, with the KG .228, also with dropout .230.
-    On four larger sets: .279, also with weighted ratings .283, also with l2_power and discount .286. With likes of at
-    least 4 stars: .226, .226, .229. (l2_power alone gains nothing, discount alone half.)
+    NDCG@10, mean of four validation sets of MovieLens-100K: EASE .219; with the KG .228; with dropout as well .230.
+    On four larger sets these give .279; with weighted ratings .283; with l2_power and discount as well .286. If only
+    ratings of at least 4 stars are likes: .226, .226, .229. (l2_power alone gains nothing, discount alone half.)
     """
 
     tuning: ClassVar[Space] = {
@@ -56,8 +56,8 @@ class CEASE(EASE):
     G = Xᵀ D X + w F Fᵀ + λ I. The rest is EASE. So items with few likes get their neighbours from the graph.
 
     Source: O. Jeunen, J. Van Balen, B. Goethals, "Closed-Form Models for Collaborative Filtering with
-    Side-Information", RecSys 2020. Features from a knowledge graph (`side_features.kg_features`, without their idf),
-    weights of users and ratings, and the popularity in the score, are ours.
+    Side-Information", RecSys 2020. Our additions: features from a knowledge graph (`side_features.kg_features`, without
+    their idf), weights of users and ratings, and popularity in the score.
 
     Attributes:
         log_likes: float32 (n_items,), log1p of each item's training likes.

@@ -14,8 +14,8 @@ from kgplug.recommenders.parts.two_neighbourhoods import TwoNeighbourhoods, TwoN
 class CKCFConfig(TwoNeighbourhoodsConfig):
     """Settings of CKCF.
 
-    The paper: 20 neighbours, cf_share=0.5 (its ratio 5:5), lists of only books near to a liked one
-    (back_fill="none"), and data of only books with an entity (linked_only=True).
+    The paper's settings: 20 neighbours; cf_share=0.5 (its ratio 5:5); back_fill="none", so that lists have only books
+    near a liked one; linked_only=True, so that the data have only books with an entity.
     """
 
 
@@ -25,7 +25,7 @@ class CKCF(TwoNeighbourhoods):
     Each like adds its nearest items by penalised co-occurrence (`co_occurrence`) and by the cosine of their
     entities' vectors (`nearest_vectors`, which raises new items). Each kind gives a ranked list without the seen
     items, and `fuse` fuses both. The lists of N = 1, 2, 3, … places nest, so `recommend` for any k gives the
-    paper's list of N = k. The score is 1 / rank. Items of neither list, the user's seen items among them, rank below,
+    paper's list of N = k. The score is 1 / rank. Items in neither list, such as the user's seen items, rank below,
     by their number of likes. `also_seen` is removed after the fusion.
 
     Source: Zhou et al., CKCF, as described to us. We do not know its title and year, and its formulas came as prose,
@@ -61,7 +61,7 @@ class CKCF(TwoNeighbourhoods):
         found = sparse.csr_matrix(found - found.multiply(seen))
         found.eliminate_zeros()
         n = len(found.indptr) - 1
-        largest = found.max(axis=1).toarray()[:, 0] if found.nnz else np.zeros(n)  # first: it sorts the indices
+        largest = found.max(axis=1).toarray()[:, 0] if found.nnz else np.zeros(n)  # first, as it sorts the indices
         row = np.repeat(np.arange(n), np.diff(found.indptr))
         order = np.lexsort((np.negative(found.data), row))
         group = groups_of_sorted(row, found.data[order], largest * ROUNDING)

@@ -52,7 +52,8 @@ class CKEConfig(KnowledgeConfig):
 
     @classmethod
     def suited_to(cls, size: DataSize) -> dict[str, float]:
-        # At 14 likes per user the side term cost .009 AUC. At 2, a slower training's first dip outlasts any patience.
+        # At 14 likes per user the side term cost .009 AUC. At 2 likes per user, the first dip of a slower training
+        # outlasts any patience.
         sparse = {"l2": 1e-1, "side": True, "learning_rate": 2e-2, "patience": 20}
         settings = cls.patience_suited_to(size) | cls.batches_suited_to(size)
         return settings | (sparse if size.is_sparse else {})
@@ -76,7 +77,7 @@ class CKENetwork(PairNetwork):
 
     Args:
         n_users, n_relations, dim: Sizes.
-        item_entities: int64 (n_items,), entity row of each item.
+        item_entities: Entity row of each item, int64 (n_items,).
         n_entities: Rows of the entity table.
         scale: Standard deviation of the initial vectors; projections start as the identity.
         generator: Random generator of the vectors.
@@ -116,7 +117,7 @@ class CKENetwork(PairNetwork):
         return pair_dots(u, user_of, v + e, item_of), penalty
 
     def margins(self, triples: Triples) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return d(h, r, t') − d(h, r, t), (n,), and the mean squared norm of a triple's vectors.
+        """Return d(h, r, t') − d(h, r, t), (n,), and the mean squared norm of a triple's vectors, a scalar.
 
         d(h, r, t) = ‖norm(h M_r) + norm(r) − norm(t M_r)‖². The terms have length one, so the difference is
         2 (norm(h M_r) + norm(r)) · (norm(t M_r) − norm(t' M_r)). An entity is projected once per relation that it
@@ -147,7 +148,7 @@ class CKETask(ClickThroughTask):
 
     Args:
         network, config, data: As in `ClickThroughTask`.
-        triples: int64 (n, 3).
+        triples: Head, relation and tail, int64 (n, 3).
     """
 
     module: CKENetwork

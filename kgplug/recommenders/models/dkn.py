@@ -57,11 +57,11 @@ class DKNConfig(PretrainedConfig):
 
 
 class DKNTask(LayeredTask):
-    """Trains on histories that each epoch samples, without the target like (see `HistoryTask`).
+    """Trains on histories sampled in each epoch, without the target like (see `HistoryTask`).
 
     Args:
         network, config, data: As in `LayeredTask`.
-        likes: CSR (n_users, n_items).
+        likes: Training likes, CSR (n_users, n_items).
     """
 
     module: DKNNetwork
@@ -207,7 +207,7 @@ def draw_histories(likes: sparse.csr_matrix, most: int, rng: np.random.Generator
 
 
 def item_channels(found: ItemEntities, knowledge: KnowledgeGraph, *, context: bool) -> np.ndarray:
-    """Return vectors of items' entities and, as a second channel, the mean vectors of their neighbours (eq. 7).
+    """Return vectors of items' entities and, with `context`, as a second channel the means of their neighbours (eq. 7).
 
     Returns:
         float32 (1 or 2, n_items, m), scaled so that the mean squared norm of linked entities is one; zeros for items
@@ -222,7 +222,7 @@ def item_channels(found: ItemEntities, knowledge: KnowledgeGraph, *, context: bo
     known = (head >= 0) & (tail >= 0)
     ends = (np.concatenate([head[known], tail[known]]), np.concatenate([tail[known], head[known]]))
     near = sparse.csr_matrix((np.ones(len(ends[0]), dtype=np.float32), ends), shape=(vocabulary, vocabulary))
-    near.data[:] = 1  # a neighbour by two relations counts once
+    near.data[:] = 1  # a neighbour through two relations counts once
     rows = near[found.entities[found.linked]]
     contexts = np.zeros_like(found.vectors)
     degrees = np.asarray(rows.sum(axis=1)).ravel()

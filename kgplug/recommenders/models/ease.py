@@ -20,10 +20,10 @@ from kgplug.recommenders.parts.inverse import bytes_beside, invert
 from kgplug.recommenders.training_data import TrainingData
 from kgplug.training.config import ModelConfig, Range, Space
 
-_BYTES_A_CELL = 8  # of the inverse, whose memory the weights reuse
+_BYTES_A_CELL = 8  # per cell of the inverse; the weights reuse its memory
 _BYTES_BESIDE = 8 + 4 + 8  # per cell of the Gram matrix, sparse and dense, some rows at a time
 _BLOCK_ROWS, _BLOCK_CELLS = 512, 4_000_000
-_MOST_STDS, _LEAST_STD = 3.0, 1e-6  # of a rating
+_MOST_STDS, _LEAST_STD = 3.0, 1e-6  # of ratings: largest |z|, smallest standard deviation
 _L2 = 500.0  # for users of weight 1; measured, see EASEConfig
 
 
@@ -44,12 +44,12 @@ RatingWeight = Annotated[float, Field(
 class EASEConfig(ModelConfig):
     """Settings of EASE.
 
-    The paper's: user_power=0, l2_power=0, discount=0, rating_weight=0, l2 (λ) 500 on MovieLens-20M, 1,000 on Netflix,
+    In the paper: user_power=0, l2_power=0, discount=0, rating_weight=0, l2 (λ) 500 on MovieLens-20M, 1,000 on Netflix,
     200 on the Million Song Dataset.
 
     By default λ is 500 times the mean weight of a like, so it is proportional to the Gram matrix. On one validation
     set each, at user_power=0: MovieLens-100K was best at 500; on Book-Crossing lists were best at 300 and AUC at
-    1,000. At 0.5 with λ = 50 both were a little better than at 0 (NDCG@10 .2437 instead of .2404, .0598 of .0595).
+    1,000. At user_power=0.5 and λ = 50, lists of both were a little better (NDCG@10 .2404 → .2437, .0595 → .0598).
     """
 
     tuning: ClassVar[Space] = {"l2": Range(5.0, 2000.0, log=True), "user_power": Range(0.0, 1.0)}
@@ -85,9 +85,9 @@ class EASE(Recommender):
     that don't overfit towards the Identity", NeurIPS 2020.
 
     Attributes:
-        weights: float32 (m, m), B for the items that have likes.
-        known: int64 (m,), indices of these items.
-        likes: CSR float32 (n_users, n_items), the training likes: X.
+        weights: B for the items that have likes, float32 (m, m).
+        known: Indices of these items, int64 (m,).
+        likes: The training likes X, CSR float32 (n_users, n_items).
     """
 
     name = "EASE"
@@ -217,7 +217,7 @@ def _weights_in_place(inverse: np.ndarray) -> np.ndarray:
     """Return B of P: −P_ij / P_jj, zero on the diagonal, float32 (m, m), in the first half of P's memory.
 
     Args:
-        inverse: float64 (m, m), P, which owns its memory. The second half is freed.
+        inverse: P, float64 (m, m), which owns its memory. The second half is freed.
     """
     m, diagonal = len(inverse), inverse.diagonal().copy()
     halves = inverse.reshape(-1).view(np.float32)

@@ -1,4 +1,4 @@
-"""HiddenEdgeGCN: LightGCN over likes and knowledge, where no like predicts itself."""
+"""HiddenEdgeGCN: LightGCN over likes and knowledge, in which no like predicts itself."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class HiddenEdgeGCNConfig(ClickThroughConfig):
 
 
 class HiddenEdgeNetwork(nn.Module):
-    """One table of users, then entities; and item biases.
+    """One table of nodes, users first, then entities; and item biases.
 
     Args:
         n_nodes, n_items: Sizes.
@@ -80,7 +80,7 @@ class HiddenEdgeNetwork(nn.Module):
 class HiddenEdgeGCN(PropagatedRecommender, TrainedRecommender):
     """LightGCN over users, items and entities that predicts likes missing from its graph.
 
-    Ours, on the propagation of He et al., SIGIR 2020 ("LightGCN"). Each epoch hides a random fraction of
+    Our design, with the propagation of He et al., SIGIR 2020 ("LightGCN"). Each epoch hides a random fraction of
     the likes, propagates over the others and the knowledge graph, and learns to separate the hidden likes from new
     negatives. So a training step sees the graph as prediction does: without the target. The score is u · v plus
     the side term, which counts without the pair itself (`side_term`), and an item bias.
@@ -146,7 +146,7 @@ class HiddenEdgeTask(GradientTask):
         return self.module.nodes.numel()
 
     def batches(self, epoch: int, rng: np.random.Generator) -> Iterator[HiddenBatch]:
-        """Hide a new random part of the likes, and yield it with new negatives."""
+        """Hide a new random fraction of the likes, and yield it with new negatives."""
         del epoch
         return self.edges.epoch(self.data, self.config.hidden, self.config.batch_size, rng)
 

@@ -56,7 +56,7 @@ def similar_rows(
     Args:
         rows: CSR (n, m), 0 or 1.
         similarity: "bm25", "tfidf" or "cosine".
-        neighbours: Maximum number per row.
+        neighbours: Maximum number of neighbours per row.
 
     Returns:
         CSR float32 (n, n), canonical.
@@ -73,15 +73,16 @@ def similar_rows(
 def rows_near(
     others: sparse.csr_matrix, rows: sparse.csr_matrix, similarity: str, neighbours: int
 ) -> sparse.csr_matrix:
-    """Return the nearest of `rows` for each of `others`, as if it were one of them: CSR (b, m) → CSR float32 (b, n).
+    """Return the nearest `rows` of each row of `others`, as in `similar_rows`: CSR (b, m) → CSR float32 (b, n).
 
     Args:
-        others, rows, similarity, neighbours: As in `similar_rows`.
+        others: Rows that are weighted as if they were in `rows`, CSR (b, m).
+        rows, similarity, neighbours: As in `similar_rows`.
     """
     n = rows.get_shape()[0]
     weighted = weighted_rows(sparse.csr_matrix(sparse.vstack([rows, others])), similarity)
     similar = weighted[n:] @ weighted[:n].T  # (b, n)
-    below = sparse.vstack([sparse.csr_matrix((n, n)), similar])  # keeps them off the diagonal
+    below = sparse.vstack([sparse.csr_matrix((n, n)), similar])  # keeps the similarities off the diagonal
     return nearest(sparse.csr_matrix(below), neighbours)[n:]
 
 
@@ -99,7 +100,7 @@ def weighted_rows(rows: sparse.csr_matrix, similarity: str) -> sparse.csr_matrix
 
 
 def _without_zeros(matrix: sparse.spmatrix) -> sparse.csr_matrix:
-    """Return a matrix without stored zeros, such as the idf of a column that all rows but one have."""
+    """Remove stored zeros, such as the idf of a column that all rows but one have."""
     kept = sparse.csr_matrix(matrix)
     kept.eliminate_zeros()
     return kept

@@ -88,7 +88,7 @@ class KGCNConfig(LayeredConfig):
 
 @dataclass(frozen=True, eq=False)
 class GraphBatch:
-    """Pairs, and the neighbours and negatives of their epoch (sorted codes user · n_entities + entity)."""
+    """Pairs, and their epoch's neighbours and negatives (as sorted codes user · n_entities + entity)."""
 
     pairs: Pairs
     neighbours: Neighbours
@@ -211,12 +211,12 @@ class PairVectors:
     """One forward pass over pairs, with the parts of the loss.
 
     Attributes:
-        u: (distinct users, d); `user_of`: int64 (B,), the row of each pair's user.
-        e: (distinct entities, d); `places`: H + 1 tensors int64 (B, K^h), the rows of the entities in the field.
+        u: Vectors of the distinct users, (m, d); `user_of`: row of each pair's user, int64 (B,).
+        e: Vectors of the distinct entities, (n, d); `places`: rows of the field's entities, H + 1 int64 (B, K^h).
         rows_penalty: Mean squared norm of a pair's vectors, a scalar; each level of the field counts by its mean.
-        weights: H tensors (B, K^h, K), attention without the code's ÷ K.
-        vectors: (B, d), the items' vectors for the users.
-        logits: (B,).
+        weights: Attention, H tensors (B, K^h, K), without the authors' division by K.
+        vectors: The items' vectors for the users, (B, d).
+        logits: Logit of each pair, (B,).
     """
 
     def __init__(self, model: KGCN, users: np.ndarray, items: np.ndarray, neighbours: Neighbours) -> None:
@@ -313,7 +313,7 @@ class KGCNTask(GradientTask):
         return loss + config.weight_l2 * squared_norm(self._dense)
 
     def _propagated_labels(self, forward: PairVectors, batch: GraphBatch) -> torch.Tensor:
-        """Return each pair's label, predicted from its neighbourhood without its own (KGNN-LS): (B,) in [0, 1]."""
+        """Return each pair's label, predicted from its neighbours without its own label (KGNN-LS): (B,) in [0, 1]."""
         values, known = zip(*(self._labels(batch, level) for level in forward.field.levels), strict=True)
         values = list(values)
         for layer in range(self.module.n_layers):
@@ -328,7 +328,7 @@ class KGCNTask(GradientTask):
     def _labels(self, batch: GraphBatch, level: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
         """Return (labels, whether known) of the entities of one level: float32 and bool (B, K^h).
 
-        1 for likes, 0 for the epoch's negatives; ½ and unknown for all others and for the item itself.
+        Labels are 1 for likes, 0 for the epoch's negatives; ½ and unknown for all others and for the item itself.
         """
         users = np.repeat(batch.pairs.users, level.shape[1])
         entities = level.reshape(-1)

@@ -36,7 +36,7 @@ class LibFMNetwork(PairNetwork):
     """logit = w0 + w·x + ½ Σ_f [(Σ_k v_kf x_k)² − Σ_k v_kf² x_k²].
 
     The entries of x belong to the user (its id and the mean vector of its likes) or to the item (its id and its
-    vector). With a = Σ_k v_k x_k over the user's and b over the item's, the sum over f is
+    vector). With a = Σ_k v_k x_k over the user's entries and b over the item's, the sum over f is
     a·b + ½(‖a‖² − Σ_k ‖v_k‖² x_k²) + ½(‖b‖² − Σ_k ‖v_k‖² x_k²): a product and two biases.
 
     Args:

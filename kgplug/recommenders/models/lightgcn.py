@@ -26,7 +26,7 @@ from kgplug.training.device import choose_device
 
 
 class LightGCNConfig(ClickThroughConfig):
-    """Settings of LightGCN. The paper's: 64 dimensions, 3 layers, learning rate 1e-3, l2 1e-4, BPR loss."""
+    """Settings of LightGCN. In the paper: 64 dimensions, 3 layers, learning rate 1e-3, l2 1e-4, BPR loss."""
 
     tuning: ClassVar[Space] = {
         **TrainedConfig.tuning,

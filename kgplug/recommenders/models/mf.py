@@ -66,7 +66,7 @@ class MFNetwork(PairNetwork):
 
 
 class MF(FactorRecommender, TrainedRecommender):
-    """Matrix factorisation with biases, trained on likes and fresh negatives by log loss.
+    """Matrix factorisation with biases, trained on likes and new negatives by log loss.
 
     Source: Y. Koren, R. Bell, C. Volinsky, "Matrix Factorization Techniques for Recommender Systems", IEEE
     Computer 42(8), 2009, eqs. 4 and 5, with the logistic loss for clicks. L2 is strong: on sparse data it

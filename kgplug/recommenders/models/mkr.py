@@ -90,7 +90,7 @@ class MKRConfig(LayeredConfig):
 
     @classmethod
     def of_saved(cls, settings: dict[str, Any]) -> dict[str, Any]:
-        """Return saved settings. Early runs have `init_mean` instead of `offset`, and the paper's unit."""
+        """Return saved settings in today's form. Early runs have `init_mean`, not `offset`, and the paper's unit."""
         return super().of_saved({"offset": 0.0, **settings} if "init_mean" in settings else settings)
 
     @classmethod
@@ -103,7 +103,7 @@ class MKRConfig(LayeredConfig):
 
 @dataclass(frozen=True, eq=False)
 class TripleBatch:
-    """One KG step: int64 (n,) each. `triple_of_corrupt` is the triple of each corrupt tail."""
+    """Triples of one KG step, int64 (n,) each. `triple_of_corrupt` is the position of each corrupt tail's triple."""
 
     heads: np.ndarray
     relations: np.ndarray
@@ -204,7 +204,7 @@ class MKR(TrainedRecommender):
 
 
 class MKRTask:
-    """Trains MKR: `kge_interval` recommendation steps, then one KG step (Algorithm 1); or as the paper's code does."""
+    """Trains MKR: `kge_interval` recommendation steps, then one KG step (Algorithm 1); or as in the authors' code."""
 
     def __init__(self, network: MKRNetwork, config: MKRConfig, data: ClickThroughData, triples: np.ndarray) -> None:
         self.module, self.config, self.data = network, config, data
@@ -222,7 +222,7 @@ class MKRTask:
     def recommendation_optimizers(
         self, tables: list[torch.nn.Parameter], dense: list[torch.nn.Parameter]
     ) -> tuple[Optimizer, ...]:
-        """Return the optimisers of the recommendation task. A batch reaches few rows of the tables."""
+        """Return the optimisers of the recommendation task: by row for tables, as a batch reaches few of their rows."""
         rate = self.config.learning_rate
         return RowAdam(tables, lr=rate), Adam(dense, lr=rate)
 
@@ -300,8 +300,8 @@ class MKRTask:
         """Return (u_L, the row of each pair int64 (n,), the mean squared norm per pair, a scalar).
 
         Args:
-            u: (distinct, d), rows of the batch's distinct users, ascending.
-            user_of: int64 (n,), the row of each pair.
+            u: Vectors of the batch's distinct users, ascending, (distinct, d).
+            user_of: Row of each pair's user, int64 (n,).
         """
         vectors = self.module.user_layers(u)  # once per distinct user
         return vectors, user_of, row_penalty(vectors, user_of, len(batch))
@@ -354,7 +354,7 @@ class MKRTask:
 
 
 def oriented(knowledge: KnowledgeGraph, linked: np.ndarray) -> np.ndarray:
-    """Reverse triples whose only item is the tail: int64 (n, 3), reversed ones with relation n_relations + r."""
+    """Return triples, int64 (n, 3). Those whose only item is the tail are reversed, with relation n_relations + r."""
     is_item = np.zeros(knowledge.n_entities, dtype=bool)
     is_item[linked[linked >= 0]] = True
     head, relation, tail = knowledge.triples.T

@@ -144,12 +144,12 @@ class AttentionNetwork(MKRNetwork):
         """Return v_L of items: e + Σ_k a_k e_k, a = softmax_k(e · (e_k + r_k) / √d), crossed with v.
 
         Args:
-            items: int64 (m,).
-            entities: (n_entities, d), propagated.
-            near, relations: int64 (m, K), neighbours of the items and the relations to them.
+            items: Indices, int64 (m,).
+            entities: Propagated entity vectors, (n_entities, d).
+            near, relations: Neighbours of the items and the relations to them, int64 (m, K).
 
         Returns:
-            (m, d).
+            Item vectors, (m, d).
         """
         e = functional.embedding(self.item_entities[items], entities)
         if near.shape[1] > 0:
@@ -225,8 +225,8 @@ class MKRAttention(PropagatedRecommender, MKR):
     - The side term adds counts and the KG profile (`side_term`).
 
     An item's vector does not depend on the user, so ranking is one product. The base is MKR (Wang et al., WWW 2019,
-    "Multi-Task Feature Learning for Knowledge Graph Enhanced Recommendation"); attention and another crossing are
-    future work of Cao et al. 2021. Each part has a switch (`MKRAttentionConfig`).
+    "Multi-Task Feature Learning for Knowledge Graph Enhanced Recommendation"); Cao et al. 2021 name attention
+    and another crossing as future work. Each part has a switch (`MKRAttentionConfig`).
     """
 
     name = "MKR-attention"

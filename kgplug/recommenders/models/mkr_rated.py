@@ -23,7 +23,7 @@ from kgplug.recommenders.parts.layers import distinct, lookup
 from kgplug.recommenders.training_data import TrainingData
 from kgplug.training.config import DataSize
 
-HALF_POINT = 0.5  # between the lowest like and the highest dislike
+HALF_POINT = 0.5  # distance of the neutral rating below like_threshold
 
 
 class MKRRatedConfig(MKRConfig):
@@ -38,13 +38,13 @@ class MKRRatedConfig(MKRConfig):
 
     @classmethod
     def suited_to(cls, size: DataSize) -> dict[str, float]:
-        """Return settings for very few likes. MKR's others were measured with drawn negatives."""
+        """Return settings for very few likes, without MKR's others, which were measured with drawn negatives."""
         settings = cls.patience_suited_to(size) | cls.batches_suited_to(size)
         return settings | ({"side": True} if size.has_very_few_likes else {})
 
 
 class RatedData(ClickThroughData):
-    """Training rows by their ratings: likes, and the other rows as negatives.
+    """Training rows with ratings: likes, and all other rows as negatives.
 
     Args:
         train, valid: Rows with ratings and a like_threshold.
@@ -85,12 +85,12 @@ class RatedNetwork(MKRNetwork):
             self.register_buffer(name, torch.from_numpy(array).to(self.device))
 
     def _load_from_state_dict(self, state_dict: dict[str, torch.Tensor], prefix: str, *rest: Any) -> None:
-        for name in self.learnt_late:  # their length is that of the saved ones
+        for name in self.learnt_late:  # they take the length of the saved buffers
             self.register_buffer(name, torch.empty_like(state_dict[prefix + name], device=self.device))
         super()._load_from_state_dict(state_dict, prefix, *rest)
 
     def tastes(self, users: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return (Σ ω v (m, d), Σ |ω| (m, 1)) over the rated items of each user: int64 (m,), distinct."""
+        """Return (Σ ω v (m, d), Σ |ω| (m, 1)) over the rated items of each of m distinct users, int64 (m,)."""
         starts, sizes = self.rated_starts[users], self.rated_starts[users + 1] - self.rated_starts[users]
         offsets = torch.cumsum(sizes, 0) - sizes
         number = torch.arange(int(sizes.sum()), device=users.device)

@@ -1,4 +1,4 @@
-"""PER: likes propagate along meta-paths of the knowledge graph, with one factorisation per path."""
+"""PER: likes propagate along meta-paths of the knowledge graph, with one factorisation per meta-path."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class PER(FactorRecommender):
     2014, eqs. 2, 4 and 6, with one θ for all users. The similarity of items is PathSim, S_l = 2 (A Aᵀ)_ij /
     ((A Aᵀ)_ii + (A Aᵀ)_jj), where A is the item–attribute matrix of a relation in both directions. R S_l ≈ P_l Q_lᵀ is
     a non-negative factorisation; θ ≥ 0 is learnt by BPR. An item is not its own neighbour, so no like predicts itself.
-    P_l Q_lᵀ is scaled so that the mean squared score of a like is one, and θ_l is the weight of a path.
+    P_l Q_lᵀ is scaled so that the mean squared score of a like is one, so that all θ_l are comparable.
     `history["path_weights"]` holds θ by relation.
     """
 
@@ -84,7 +84,7 @@ def item_attributes(knowledge: KnowledgeGraph, linked: np.ndarray, relation: int
     """Return the entities that a relation connects with each item, in both directions.
 
     Args:
-        linked: int64 (n_items,), entity of each item, -1 if missing.
+        linked: Entity of each item, int64 (n_items,), -1 if missing.
 
     Returns:
         CSR float32 (n_items, n_entities), 0 or 1.
@@ -106,7 +106,7 @@ def path_similarity(attributes: sparse.csr_matrix, neighbours: int) -> sparse.cs
     """Return PathSim between items, for the nearest of each: CSR float32 (n_items, n_items), zero diagonal.
 
     Args:
-        attributes: CSR (n_items, n_attributes), A.
+        attributes: A, CSR (n_items, n_attributes).
         neighbours: Maximum number of items per row.
     """
     n_items, _ = attributes.get_shape()
@@ -130,11 +130,11 @@ def factorise(
     Source: D. Lee, H. S. Seung, "Algorithms for Non-negative Matrix Factorization", NIPS 2000, eq. 4.
 
     Args:
-        likes: CSR (n_users, n_items), R.
-        similar: CSR (n_items, n_items), S.
+        likes: R, CSR (n_users, n_items).
+        similar: S, CSR (n_items, n_items).
 
     Returns:
-        float32 (n_users, dim), float32 (n_items, dim).
+        (P, Q): float32 (n_users, dim) and (n_items, dim).
     """
     n_users, n_items = likes.get_shape()
     p = rng.random((n_users, dim), dtype=np.float32) + 0.1
@@ -162,10 +162,10 @@ def learn_weights(differences: np.ndarray, *, l2: float) -> np.ndarray:
     """Return θ ≥ 0 that minimises mean −log σ(D θ) + l2 ‖θ‖². The problem is convex, so the solution is exact.
 
     Args:
-        differences: float64 (n, paths), D.
+        differences: D, float64 (n, paths).
 
     Returns:
-        float64 (paths,); equal weights without differences.
+        θ, float64 (paths,); equal weights without differences.
     """
     n, paths = differences.shape
     if n == 0:

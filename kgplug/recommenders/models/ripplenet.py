@@ -28,7 +28,7 @@ from kgplug.training.config import DataSize, Range, Space, TrainedConfig
 from kgplug.training.device import choose_device
 
 GROUP = 8  # pairs of one user that share a copy of their memories in a step
-BLOCK_FLOATS = 4_000_000  # floats in the largest tensor of ranking
+BLOCK_FLOATS = 4_000_000  # floats in the largest tensor when ranking
 HIDDEN = -1e9  # logit of an ignored memory
 
 
@@ -81,11 +81,11 @@ class Ripples:
     int64 (n_users, H, M), map each memory to its rows.
 
     Attributes:
-        rotated: (n_pairs, d), R_r h.
-        tails: (n_rows, d), entity vectors.
-        pair_of, tail_of: Rows of `rotated` and `tails`.
-        head_ids, tail_ids: Entities.
-        known: bool (n_users, 1), False for a user without memories.
+        rotated: Products R_r h, (n_pairs, d).
+        tails: Entity vectors, (n_rows, d).
+        pair_of, tail_of: Each memory's rows of `rotated` and `tails`.
+        head_ids, tail_ids: Each memory's entities.
+        known: False for a user without memories, bool (n_users, 1).
         truth: Mean over users of Σ_hop mean σ(hᵀ R t), a scalar.
         penalty: Mean over users of Σ_hop mean ‖h‖² + ‖t‖² + ‖R‖², a scalar.
     """
@@ -107,10 +107,10 @@ class RippleNetwork(PairNetwork):
     Args:
         config: Settings.
         n_users: Number of users.
-        item_entities: int64 (n_items,), entity row of each item.
+        item_entities: Entity row of each item, int64 (n_items,).
         n_entities, n_relations: Rows of the tables.
-        triples: int64 (n, 3), sorted by head.
-        memories: int32 (n_users, H, M), rows of `triples`, -1 for none.
+        triples: Head, relation and tail, int64 (n, 3), sorted by head.
+        memories: Rows of `triples`, int32 (n_users, H, M), -1 for none.
         generator: Random generator of the weights.
     """
 
@@ -172,8 +172,8 @@ class RippleNetwork(PairNetwork):
         """Compute the memories of users.
 
         Args:
-            users: int64 (n_users,), distinct.
-            weights: float (n_users,), weight of each in `truth` and `penalty`.
+            users: Indices, int64 (n_users,), distinct.
+            weights: Weight of each user in `truth` and `penalty`, float (n_users,).
         """
         device, memories = self.device, self.memories[users].astype(np.int64)  # (n, H, M)
         known = memories[:, 0, 0] >= 0
@@ -207,7 +207,7 @@ class RippleNetwork(PairNetwork):
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return [R h, hᵀ R] of the distinct (relation, head) pairs (P, 2d), and the pair of each triple int64 (T,).
 
-        There is one product per relation, and each pair is multiplied once.
+        Each relation takes one product, in which each of its pairs occurs once.
         """
         codes, pair_of = np.unique(relation_of * np.int64(len(e)) + head_of, return_inverse=True)
         heads = functional.embedding(torch.from_numpy(codes % len(e)).to(e.device), e)  # (P, d)
@@ -221,12 +221,12 @@ class RippleNetwork(PairNetwork):
         """Return logits without biases.
 
         Args:
-            users: int64 (g,), rows of `ripples`.
-            v: (g, n, d), n items per user.
-            targets: int64 (g, n), entities of the items.
+            users: Rows of `ripples`, int64 (g,).
+            v: Vectors of n items per user, (g, n, d).
+            targets: Entities of these items, int64 (g, n).
 
         Returns:
-            (g, n).
+            Logits, (g, n).
         """
         known, answers = ripples.known[users, :, None].to(v.dtype), []
         for hop in range(self.config.n_layers):

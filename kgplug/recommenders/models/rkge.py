@@ -140,10 +140,10 @@ class RKGE(TrainedRecommender):
     """RKGE (Sun et al., RecSys 2018, "Recurrent Knowledge Graph Embedding for Effective Recommendation").
 
     Up to 5 simple paths of 3 edges go from a user over a liked item and an entity that it shares with the target item.
-    An LSTM reads each path, and the maximum of their states gives the score. A learnt state replaces missing paths.
+    An LSTM reads each path, and the maximum of their states gives the score. Pairs without a path have a learnt state.
     Training samples new paths at each step; scoring uses fixed paths, chosen evenly.
 
-    Ranking all items for a user reads the paths to every item: about n_items · 5 runs of the LSTM. Memory is bounded.
+    To rank all items for a user, the LSTM reads the paths to every item, about 5 · n_items. Memory is bounded.
     For large catalogues, rank the candidates of a faster model by `score`.
     """
 
@@ -187,7 +187,7 @@ class RKGE(TrainedRecommender):
         return self._logits_of_all(self.network, users)
 
     def logits_of_new_users(self, likes: sparse.csr_matrix) -> np.ndarray:
-        """Read the paths from the given likes, with user vectors and biases from ridge regression."""
+        """Score by paths from the given likes; user vectors and biases come from ridge regression."""
         users = np.column_stack([self.user_vectors(), self.network.user_bias.detach().cpu().numpy()])
         folded = torch.from_numpy(self._folded(likes, self.item_vectors(), users))  # (b, d + 1)
         folded[np.diff(likes.indptr) == 0, -1] = 0  # as for users without likes in training

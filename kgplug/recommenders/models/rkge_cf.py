@@ -33,14 +33,14 @@ class RKGECF(RKGE):
     """RKGE with item-CF and user-CF: three lists fused by "high replaces low" (`fuse`).
 
     RKGE is Sun et al., RecSys 2018, "Recurrent Knowledge Graph Embedding for Effective Recommendation". Item-CF and
-    user-CF use the cosine of likes and keep the nearest. The fusion is that of CKCF (Zhou et al.), which was compared
+    user-CF compare likes by cosine and keep the nearest. The fusion is that of CKCF (Zhou et al.), which was compared
     with RKGE-CF. Item-CF and user-CF are fused first, then their list with RKGE's. A user's liked items are in no list
     and rank below all others. The score is 1 / rank. It costs a full ranking by RKGE, so do not score single pairs.
 
     Attributes:
-        similar_items: CSR float32 (n_items, n_items), nearest items of each item.
-        similar_users: CSR float32 (n_users, n_users), nearest users of each user.
-        likes: CSR float32 (n_users, n_items).
+        similar_items: Similarities to each item's nearest items, CSR float32 (n_items, n_items).
+        similar_users: Similarities to each user's nearest users, CSR float32 (n_users, n_users).
+        likes: Training likes, CSR float32 (n_users, n_items).
     """
 
     name = "RKGE-CF"

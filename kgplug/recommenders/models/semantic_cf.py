@@ -16,7 +16,7 @@ from kgplug.recommenders.parts.two_neighbourhoods import TwoNeighbourhoods, TwoN
 
 
 class SemanticCFConfig(TwoNeighbourhoodsConfig):
-    """Settings of SemanticCF: `embedding="TransR"`, `"TransH"`, `"RotatE"`, … or a run gives TransX + CF.
+    """Settings of SemanticCF. `embedding` is any PyKEEN model, such as "TransR" or "RotatE", or a run: TransX + CF.
 
     Defaults that differ from CKCF's were better on the validation sets of Book-Crossing and MovieLens-100K.
     """
@@ -37,8 +37,8 @@ class SemanticCF(TwoNeighbourhoods):
     """Similarity of any PyKEEN model's vectors plus item-CF: score = s · cf / max cf + (1 − s) · kg / max kg.
 
     cf and kg are an item's sums over the user's likes, by co-occurrence and by the cosine of vectors. max is over all
-    items, for one user; s is `cf_share`. Similarities are those of CKCF. With a back-fill, 1 is added, and items that
-    are near to no like score their fraction of all likes.
+    items, for one user; s is `cf_share`. Similarities are those of CKCF. With a back-fill, 1 is added, and items
+    near no like score their fraction of all likes.
 
     Source: TransX similarity with item-CF, the baseline of papers that fuse the two, such as RKGE-CF and CKCF
     (Zhou et al.; TransE: A. Bordes et al., "Translating Embeddings for Modeling Multi-relational Data", 2013).

@@ -38,8 +38,8 @@ class UserKNN(Recommender):
     for likes; weightings as in the `implicit` library, which finds the neighbours.
 
     Attributes:
-        near: CSR float32 (n_users, n_users), s(u, w) in row u.
-        likes: CSR float32 (n_users, n_items), the training likes.
+        near: Similarities s(u, w), in row u: CSR float32 (n_users, n_users).
+        likes: Training likes, CSR float32 (n_users, n_items).
     """
 
     name = "UserKNN"
