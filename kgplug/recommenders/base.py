@@ -54,8 +54,8 @@ class Recommender(ListMaker):
         personal: Whether different users get different lists.
         vectors_of_all: Whether all users and items with likes have vectors, not only those in the graph.
         user_keys, item_keys: Keys of users and items, object (n_users,) and (n_items,), set by `fit`.
-        seen: CSR float32 (n_users, n_items), the training rows.
-        liked: CSR float32 (n_users, n_items), the training likes.
+        seen: Training rows, CSR float32 (n_users, n_items).
+        liked: Training likes, CSR float32 (n_users, n_items).
         run: Id of this training, under which it is saved and published.
         history: `History.to_dict()` of the training, {} for models without epochs.
         health: Signs that the model has collapsed, one sentence each (`kgplug.recommenders.health`).
@@ -194,7 +194,7 @@ class Recommender(ListMaker):
             users, items: Indices, int64 (n,); one user or item is paired with all of the others.
 
         Returns:
-            float32 (n,), higher is better; probabilities if `scores_are_probabilities`.
+            Scores, float32 (n,), higher is better; probabilities if `scores_are_probabilities`.
 
         Raises:
             UsageError: An index is out of range, or the numbers of users and items differ.
@@ -355,7 +355,7 @@ class Recommender(ListMaker):
 
         Raises:
             RunError: The folder is damaged or holds another model.
-            UsageError: There is no such device.
+            UsageError: The device does not exist.
         """
         if device is not None:
             from kgplug.training.device import choose_device  # torch

@@ -72,7 +72,7 @@ class ListMaker(ABC):
 
         Args:
             users: Indices, int64 (b,); None for new users.
-            scores: float32 (b, n_items), before their last step.
+            scores: Scores before their last step, float32 (b, n_items).
         """
         return np.zeros(len(scores), dtype=np.float32) if self.scores_are_exact else sizes_of_rows(scores)
 
@@ -86,7 +86,7 @@ class ListMaker(ABC):
         """Score all items for new users.
 
         Args:
-            likes: CSR float32 (b, n_items), binary; a row may be empty.
+            likes: Likes of each user, CSR float32 (b, n_items), binary; a row may be empty.
 
         Returns:
             A new array, float32 (b, n_items), on the scale of `score`.
@@ -146,7 +146,7 @@ class ListMaker(ABC):
         likes), then of their index, and get the same score. So lists do not depend on blocks, threads or processors.
 
         Args:
-            user_indices: int64 (n,), or one index; faster than keys.
+            user_indices: Indices of users, int64 (n,), or one index; faster than keys.
             users: Keys of users, or one key, instead of `user_indices`.
             k: Length of a list. If there are fewer items, lists are shorter.
             exclude_seen: Leave out the items of the user's training rows.
@@ -328,11 +328,11 @@ class ListMaker(ABC):
             raise UsageError(f"{self.name} is not trained yet: call fit(…) first, or load a run with kgplug.load(…).")
 
     def user_index(self, key: int | str) -> int:
-        """Return the index of a user key; an unknown one raises `UsageError`."""
+        """Return the index of a user key; an unknown key raises `UsageError`."""
         return _index(key, self.user_keys, self.user_label or "user", self.name)
 
     def item_index(self, key: int | str) -> int:
-        """Return the index of an item key; an unknown one raises `UsageError`."""
+        """Return the index of an item key; an unknown key raises `UsageError`."""
         return _index(key, self.item_keys, self.item_label or "item", self.name)
 
     def user_indices(self, keys: Iterable[int | str] | int | str, *, skip_unknown: bool = False) -> np.ndarray:

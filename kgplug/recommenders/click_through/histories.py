@@ -1,4 +1,4 @@
-"""Inputs of a pair besides its ids: pre-trained vectors of the item and of the user's other likes."""
+"""Inputs of a pair in addition to its ids: pre-trained vectors of the item and of the user's other likes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class ItemFeatures(nn.Module):
     """Fixed vectors of items, and their means over users' likes.
 
     Args:
-        vectors: float32 (n_items, m).
+        vectors: Item vectors, float32 (n_items, m).
         likes: Training likes.
 
     Attributes:

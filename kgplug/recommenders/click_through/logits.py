@@ -38,7 +38,7 @@ class LogitRecommender(Recommender):
         """Return the model's own logits for new users, a new float32 (b, n_items).
 
         Args:
-            likes: CSR (b, n_items), binary; a row may be empty.
+            likes: Likes of each user, CSR (b, n_items), binary; a row may be empty.
         """
 
     def score(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:

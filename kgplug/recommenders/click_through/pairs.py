@@ -14,7 +14,7 @@ from kgplug.data.interactions import Interactions
 from kgplug.data.sampling import negative_sampler
 from kgplug.recommenders.click_through.side_term import SideTerm
 
-_VALIDATION_STREAM = 0x7A11D  # separates the validation draw from those of the epochs
+_VALIDATION_STREAM = 0x7A11D  # seeds the validation negatives, apart from those of the epochs
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,8 +22,8 @@ class Pairs:
     """Users and items with labels.
 
     Attributes:
-        users, items: int64 (n,).
-        labels: float32 (n,), 1 for a like.
+        users, items: Indices, int64 (n,).
+        labels: 1 for a like, 0 for a negative, float32 (n,).
     """
 
     users: np.ndarray
@@ -103,7 +103,7 @@ class ClickThroughData:
             yield _with_negatives(users[chosen], items[chosen], negatives[chosen])
 
     def with_side(self, logits: torch.Tensor, users: np.ndarray, items: np.ndarray) -> torch.Tensor:
-        """Return the model's logits of training pairs (n,) plus the side term's, if there is one."""
+        """Return the model's logits of training pairs (n,) plus those of the side term, if there is one."""
         return logits if self.side is None else logits + self.side.of_training(users, items)
 
     def log_loss(self, own: torch.Tensor, pairs: Pairs, *, own_weight: float = 0.0) -> torch.Tensor:

@@ -15,7 +15,7 @@ from kgplug.recommenders.click_through.pairs import ClickThroughData
 
 
 class Propagation:
-    """Multiplies by D^-½ A D^-½, where A is the weighted adjacency matrix of an undirected graph and D its row sums.
+    """Multiplies by D^-½ A D^-½. A is the weighted adjacency matrix of an undirected graph, and D holds its row sums.
 
     On the CPU it uses scipy, which is faster there than torch and DGL; on other devices torch.
 

@@ -27,7 +27,7 @@ class PairFacts:
         items: (n, 3): log1p of the number of likes of the item, the same for items that share a KG feature with it, and
             1 if the item has no like. (If every item of the data has a like, an item without training likes has a
             held-out one, so it is more likely to be liked than an item with one training like.)
-        profile: (n,), log1p(10 · cosine of the item's KG features with those of the user's likes).
+        profile: log1p(10 · cosine of the item's KG features with those of the user's likes), (n,).
     """
 
     users: np.ndarray
@@ -41,8 +41,8 @@ class SideFeatures:
     A KG feature is a (relation, entity) pair that at least two items have. Rare ones have a higher weight (idf).
 
     Args:
-        likes: CSR float32 (n_users, n_items), 1 for a training like.
-        features: CSR float32 (n_items, n_features), from `kg_features`.
+        likes: Training likes, binary CSR float32 (n_users, n_items).
+        features: KG features of items from `kg_features`, CSR float32 (n_items, n_features).
     """
 
     def __init__(self, likes: sparse.csr_matrix, features: sparse.csr_matrix) -> None:
@@ -63,7 +63,7 @@ class SideFeatures:
         """Return the features of pairs; the profile never includes the pair's own like.
 
         Args:
-            users, items: int64 (n,).
+            users, items: Indices, int64 (n,).
             training: Whether the pairs are training likes and their negatives. Then the target like is also removed
                 from the counts, both for a like and for its negative; otherwise the count would leak the label.
         """
@@ -98,7 +98,7 @@ class SideFeatures:
         """Return the features of each user, given by likes, with every item.
 
         Args:
-            likes: CSR float32 (b, n_items), binary.
+            likes: Likes of each user, CSR float32 (b, n_items), binary.
 
         Returns:
             (users, profile), as in `PairFacts`: float32 (b, 1) and (b, n_items). A user's like of the item itself is

@@ -74,6 +74,7 @@ class SideTerm:
             likes: Training likes.
             knowledge: Triples; without them all profiles are zero.
             seed: Seed of the initial weights.
+            device: Device of the networks.
         """
         towers = SideTowers(torch.Generator().manual_seed(seed))
         return cls(SideFeatures(likes.matrix(), kg_features(likes, knowledge)), towers.to(device))
@@ -93,7 +94,7 @@ class SideTerm:
 
     @torch.no_grad()
     def logits_of_likes(self, likes: sparse.csr_matrix) -> np.ndarray:
-        """Return the logits of users with these likes for every item: CSR (b, n_items) → float32 (b, n_items)."""
+        """Return the logits of users, given by likes, with every item: CSR (b, n_items) → float32 (b, n_items)."""
         degrees, profile = self.facts.of_likes(likes)
         g, h = self.towers.users(degrees), self.towers.items(self.facts.of_items())
         counts = g[:, :-1] @ h[:, :-1].T + g[:, -1:] + h[:, -1]  # (b, n_items)

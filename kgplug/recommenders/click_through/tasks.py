@@ -83,7 +83,7 @@ class PairNetwork(nn.Module, ABC):
         """Score pairs.
 
         Args:
-            users, items: int64 (B,).
+            users, items: Indices, int64 (B,).
 
         Returns:
             (logits (B,), mean squared norm of the rows that a pair looked up, a scalar).

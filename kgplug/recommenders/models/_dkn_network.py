@@ -40,7 +40,7 @@ class Match(nn.Module):
     """Attention over a history for each candidate, and the logit (eqs. 11–13).
 
     Args:
-        dim: D, length of an item vector.
+        dim: Length D of an item vector.
         attention, head: "dot", or "dnn" with one hidden layer.
         hidden_dim: Width of that layer.
         generator: Random generator of the weights.
@@ -58,9 +58,9 @@ class Match(nn.Module):
         """Return logits (b, m).
 
         Args:
-            history: (b, K, D), vectors of the user's likes.
-            held: (b, K), 1 where there is a like.
-            candidates: (b, m, D), or (1, m, D) if they are the same for all users.
+            history: Vectors of the user's likes, (b, K, D).
+            held: 1 for a like, 0 for padding, (b, K).
+            candidates: Item vectors, (b, m, D), or (1, m, D) if they are the same for all users.
         """
         products = history @ candidates.transpose(1, 2)  # (b, K, m)
         near = products
@@ -77,13 +77,13 @@ class Match(nn.Module):
     def of_pairs(
         self, vectors: torch.Tensor, liked_of: torch.Tensor, held: torch.Tensor, item_of: torch.Tensor
     ) -> torch.Tensor:
-        """Return logits (b,) of one candidate each.
+        """Return logits (b,) of one candidate per user.
 
         Args:
-            vectors: (n, D), item vectors.
-            liked_of: int64 (b, K), rows of the user's likes.
-            held: (b, K), 1 where there is a like.
-            item_of: int64 (b,), row of the candidate.
+            vectors: Item vectors, (n, D).
+            liked_of: Rows of the user's likes, int64 (b, K).
+            held: 1 for a like, 0 for padding, (b, K).
+            item_of: Row of the candidate, int64 (b,).
         """
         if self.attention_layer is None and self.head_layer is None:  # only dot products are needed
             candidates = item_of.repeat_interleave(liked_of.shape[1])
@@ -184,9 +184,9 @@ class DKNNetwork(PairNetwork):
         """Score pairs.
 
         Args:
-            users, items: int64 (B,).
-            left_out: int64 (B,), a like of each user to remove from the history.
-            histories: int64 (n_users, K), used instead of the network's own.
+            users, items: Indices, int64 (B,).
+            left_out: One like per user to remove from the history, int64 (B,).
+            histories: Histories to use instead of the network's own, int64 (n_users, K).
         """
         liked = (self.histories if histories is None else histories)[users]  # (B, K)
         held = liked >= 0 if left_out is None else (liked >= 0) & (liked != left_out[:, None])

@@ -27,7 +27,7 @@ def sample_memories(
 
     Step 1 holds triples whose head is a liked item; step k holds triples whose head is a tail of step k − 1.
     An empty step repeats the step before. A user's candidates are split into `size` equal ranges and one is drawn
-    from each, so none is repeated unless there are too few.
+    from each, so no triple is repeated unless there are too few.
 
     Args:
         likes: The training likes.
@@ -35,7 +35,7 @@ def sample_memories(
         triples: Head, relation and tail, int64 (n, 3), sorted by head.
 
     Returns:
-        int32 (n_users, n_layers, size), rows of `triples`; -1 everywhere for a user whose likes have no triples.
+        Rows of `triples`, int32 (n_users, n_layers, size); only -1 for a user whose likes have no triples.
     """
     n_entities = 1 + max(int(item_entities.max(initial=0)), int(triples[:, [0, 2]].max(initial=0)))
     degrees = np.bincount(triples[:, 0], minlength=n_entities)
@@ -59,7 +59,7 @@ def _draw(
     size: int,
     rng: np.random.Generator,
 ) -> np.ndarray:
-    """Draw triples whose heads are the seeds: int64 (n_users, size), -1 for users without one.
+    """Draw triples whose heads are the seeds: int64 (n_users, size), -1 for users without any.
 
     Args:
         counts: Number of `seeds` per user, int64 (n_users,); seeds are sorted by user.

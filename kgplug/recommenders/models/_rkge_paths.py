@@ -99,7 +99,7 @@ class PathSampler:
         which = np.searchsorted(ends, chosen, side="right")  # the (pair, a) of each path
         number = chosen - (ends - counts)[which]
         middle = self._middle[self._first[place[which]] + number]
-        # Middles are ascending: those from i's own position on move up by one.
+        # Middles are ascending. From i's own position on, they move up by one.
         skip = own[which] & (middle >= targets[pairs])
         middle = np.where(skip, self._middle[self._first[place[which]] + number + skip], middle)
         return Paths(pairs, slots, np.stack([middle.astype(np.int64), shared[which]], axis=1))

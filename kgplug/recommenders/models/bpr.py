@@ -34,7 +34,7 @@ class BPRConfig(ClickThroughConfig):
 
 @dataclass(frozen=True, eq=False)
 class Comparisons:
-    """Users, each with an item that they like and one that they do not: int64 (n,) each."""
+    """Users, with an item that they like and an item that they do not like: int64 (n,) each."""
 
     users: np.ndarray
     liked: np.ndarray

@@ -60,7 +60,7 @@ class CEASE(EASE):
     their idf), weights of users and ratings, and popularity in the score.
 
     Attributes:
-        log_likes: float32 (n_items,), log1p of each item's training likes.
+        log_likes: log1p of each item's number of training likes, float32 (n_items,).
     """
 
     name = "CEASE"

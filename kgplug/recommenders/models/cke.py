@@ -1,4 +1,4 @@
-"""CKE: an item's vector is the sum of one learnt from likes and one learnt from the knowledge graph."""
+"""CKE: an item's vector is the sum of a vector learnt from likes and a vector learnt from the knowledge graph."""
 
 from __future__ import annotations
 

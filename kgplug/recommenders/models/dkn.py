@@ -26,7 +26,7 @@ from kgplug.training.config import Range, Space, TrainedConfig
 from kgplug.training.device import choose_device
 
 _CELLS = 8_000_000  # floats in memory at a time when scoring (32 MB)
-_HISTORY_STREAM = 0x815  # separates the histories for scoring from those of the epochs
+_HISTORY_STREAM = 0x815  # seeds the histories for scoring, apart from those of the epochs
 
 
 class DKNConfig(PretrainedConfig):
@@ -210,8 +210,8 @@ def item_channels(found: ItemEntities, knowledge: KnowledgeGraph, *, context: bo
     """Return vectors of items' entities and, with `context`, as a second channel the means of their neighbours (eq. 7).
 
     Returns:
-        float32 (1 or 2, n_items, m), scaled so that the mean squared norm of linked entities is one; zeros for items
-        without an entity and for entities without neighbours.
+        Vectors, float32 (1 or 2, n_items, m), scaled so that the mean squared norm of linked entities is one; zeros for
+        items without an entity and for entities without neighbours.
     """
     size = np.float32(np.sqrt(np.square(found.vectors[found.linked]).sum(axis=1).mean()) or 1.0)
     if not context:

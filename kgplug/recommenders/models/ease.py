@@ -217,7 +217,7 @@ def _weights_in_place(inverse: np.ndarray) -> np.ndarray:
     """Return B of P: −P_ij / P_jj, zero on the diagonal, float32 (m, m), in the first half of P's memory.
 
     Args:
-        inverse: P, float64 (m, m), which owns its memory. The second half is freed.
+        inverse: Matrix P, float64 (m, m), which owns its memory. The second half is freed.
     """
     m, diagonal = len(inverse), inverse.diagonal().copy()
     halves = inverse.reshape(-1).view(np.float32)

@@ -54,7 +54,7 @@ def similar_rows(
     """Return each row's nearest other rows, by `implicit`.
 
     Args:
-        rows: CSR (n, m), 0 or 1.
+        rows: Rows to compare, CSR (n, m), 0 or 1.
         similarity: "bm25", "tfidf" or "cosine".
         neighbours: Maximum number of neighbours per row.
 

@@ -29,7 +29,7 @@ from kgplug.training.config import DataSize, Range, Space, TrainedConfig
 from kgplug.training.device import choose_device
 from kgplug.training.row_adam import RowAdam
 
-_NEIGHBOUR_STREAM = 0x6CB0  # separates the neighbours for scoring from those of the epochs
+_NEIGHBOUR_STREAM = 0x6CB0  # seeds the neighbours for scoring, apart from those of the epochs
 LABEL_MARGIN = 1e-6  # distance of propagated labels from 0 and 1, where the logarithm diverges
 _SCORED_PAIRS = 8192  # pairs whose receptive fields are in memory at a time
 _BLOCK_CELLS = 16_000_000  # user × entity × dimension cells in memory at a time when ranking

@@ -42,7 +42,7 @@ class LibFMNetwork(PairNetwork):
     Args:
         n_users: Number of users.
         features: Vectors of items and of users' likes, of length m.
-        dim: d, length of a factor.
+        dim: Length d of a factor.
         scale: Standard deviation of the initial factors; weights start at zero.
         generator: Random generator of the factors.
     """

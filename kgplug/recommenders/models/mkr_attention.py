@@ -26,11 +26,11 @@ from kgplug.recommenders.training_data import TrainingData
 from kgplug.training.adam import Adam, Optimizer
 from kgplug.training.config import DataSize, Range, Space
 
-_NEIGHBOUR_STREAM = 0xA77  # separates the neighbours for scoring from those of the epochs
+_NEIGHBOUR_STREAM = 0xA77  # seeds the neighbours for scoring, apart from those of the epochs
 
 
 class MKRAttentionConfig(MKRConfig):
-    """Settings of MKR-attention: those of MKR without its MLPs of users and scores, and a switch for each new part."""
+    """Settings of MKR-attention: those of MKR, except for MLPs of users and scores, and a switch for each new part."""
 
     tuning: ClassVar[Space] = {
         **MKRConfig.tuning,
@@ -89,7 +89,7 @@ class GatedCross(nn.Module):
     (Half-open gates at the start cost .003 on Book-Crossing.)
 
     Args:
-        dim: d.
+        dim: Length d of a vector.
     """
 
     CLOSED = -3.0  # c at the start: g = .05

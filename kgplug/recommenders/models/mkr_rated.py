@@ -111,7 +111,7 @@ class RatedNetwork(MKRNetwork):
 
 
 def share(sums: torch.Tensor, totals: torch.Tensor) -> torch.Tensor:
-    """Return sums / totals, zero where the total is zero: (n, d), (n, 1) → (n, d)."""
+    """Return sums / totals, zero if the total is zero: (n, d), (n, 1) → (n, d)."""
     left = totals > 1e-6
     return torch.where(left, sums / torch.where(left, totals, 1.0), 0.0)
 
@@ -149,7 +149,7 @@ class RatedTask(MKRTask):
 class MKRRated(MKR):
     """MKR for ratings: explicit negatives, and users described by their ratings (after Cao et al. 2021).
 
-    Rows below like_threshold are the negatives, and none are drawn. So the score is the probability that a user who
+    Rows below like_threshold are the negatives; no negatives are drawn. So the score is the probability that a user who
     rates an item likes it. A user's input is u + Σ ω v / Σ |ω| over the rated items, ω = rating − middle, so disliked
     items have negative weight. During training the target's own term is removed; otherwise it would leak the label.
     Cao et al. describe their weighting in prose only; the formula is our reading. The rest is MKR (Wang et al.,

@@ -106,7 +106,7 @@ def path_similarity(attributes: sparse.csr_matrix, neighbours: int) -> sparse.cs
     """Return PathSim between items, for the nearest of each: CSR float32 (n_items, n_items), zero diagonal.
 
     Args:
-        attributes: A, CSR (n_items, n_attributes).
+        attributes: Matrix A, CSR (n_items, n_attributes).
         neighbours: Maximum number of items per row.
     """
     n_items, _ = attributes.get_shape()
@@ -130,8 +130,8 @@ def factorise(
     Source: D. Lee, H. S. Seung, "Algorithms for Non-negative Matrix Factorization", NIPS 2000, eq. 4.
 
     Args:
-        likes: R, CSR (n_users, n_items).
-        similar: S, CSR (n_items, n_items).
+        likes: Matrix R, CSR (n_users, n_items).
+        similar: Matrix S, CSR (n_items, n_items).
 
     Returns:
         (P, Q): float32 (n_users, dim) and (n_items, dim).
@@ -162,7 +162,7 @@ def learn_weights(differences: np.ndarray, *, l2: float) -> np.ndarray:
     """Return θ ≥ 0 that minimises mean −log σ(D θ) + l2 ‖θ‖². The problem is convex, so the solution is exact.
 
     Args:
-        differences: D, float64 (n, paths).
+        differences: Matrix D, float64 (n, paths).
 
     Returns:
         θ, float64 (paths,); equal weights without differences.

@@ -78,7 +78,7 @@ class Ripples:
     """The memories of some users.
 
     `rotated` and `tails` hold the distinct (relation, head) pairs and entities of the memories. The index arrays,
-    int64 (n_users, H, M), map each memory to its rows.
+    int64 (n_users, H, M), hold the rows of each memory.
 
     Attributes:
         rotated: Products R_r h, (n_pairs, d).

@@ -97,9 +97,9 @@ def cross_compress(
     """Return v' = v (e·w_vv) + e (v·w_ev) + b_v and e' = v (e·w_ve) + e (v·w_ee) + b_e, (n, d) each.
 
     Args:
-        items, entities: v and e, (n, d).
-        weights: w_vv, w_ev, w_ve, w_ee, (4, d).
-        bias: b_v, b_e, (2, d).
+        items, entities: Vectors v and e, (n, d).
+        weights: Rows w_vv, w_ev, w_ve, w_ee, (4, d).
+        bias: Rows b_v, b_e, (2, d).
     """
     if on_cpu(items, entities, weights):
         return _CrossCompress.apply(items, entities, weights, bias)

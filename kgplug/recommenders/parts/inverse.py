@@ -18,7 +18,7 @@ def invert(matrix: np.ndarray) -> bool:
     """Invert a positive definite matrix in place; return False if it is not positive definite up to rounding.
 
     Args:
-        matrix: float64 (n, n), symmetric, C order; overwritten. If False is returned, its content is undefined.
+        matrix: Symmetric matrix, float64 (n, n), C order; overwritten. If False is returned, its content is undefined.
     """
     done = _by_lapack(matrix) if len(matrix) <= _LAPACK_ROWS else _by_blocks(matrix)
     return done and bool(np.isfinite(matrix.diagonal()).all())  # LAPACK does not reject NaN

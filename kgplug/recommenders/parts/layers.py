@@ -59,7 +59,7 @@ def distinct(*ids: np.ndarray, device: torch.device | str = "cpu") -> tuple[torc
     """Return the distinct ids of several arrays, and the position of each array's values among them.
 
     Args:
-        ids: int64 arrays of any shapes, values from 0.
+        ids: Arrays of ids from 0, int64 of any shapes.
         device: Device of the results.
 
     Returns:
@@ -111,8 +111,8 @@ class CrossCompress(nn.Module):
     `offset=0` is the unit of the paper.
 
     Args:
-        dim: d.
-        offset: o, added to every input dimension.
+        dim: Length d of a vector.
+        offset: Offset o, added to every input dimension.
         generator: Random generator of the initial weights, from N(0, 1 / d), if the offset is 0.
     """
 

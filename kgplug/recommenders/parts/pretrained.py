@@ -1,4 +1,4 @@
-"""Vectors of items from an embedding model, which is trained now or loaded from a run."""
+"""Vectors of items from an embedding model, which is trained or loaded from a run."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class ItemEntities:
     """Vectors and entities of items in an embedding model.
 
     Attributes:
-        vectors: float32 (n_items, d), zeros where an item has no entity.
+        vectors: Vector of each item's entity, float32 (n_items, d), zeros without an entity.
         linked: bool (n_items,), whether the embedding knows the item's entity.
         model: The embedding model, for its relation vectors and other entities.
         entities: Entity index of each item, int64 (n_items,), -1 where missing.

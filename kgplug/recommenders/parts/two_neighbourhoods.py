@@ -68,7 +68,7 @@ class TwoNeighbourhoods(Recommender):
         cf: Similarities to the nearest items by penalised co-occurrence, CSR float32 (n_items, n_items).
         semantic: Similarities to the nearest items by the cosine of vectors, CSR float32 (n_items, n_items).
         likes: Training likes, CSR float32 (n_users, n_items).
-        vectors: Vectors of the items' entities, float32 (n_items, d); zeros where an item has none.
+        vectors: Vectors of the items' entities, float32 (n_items, d); zeros if an item has none.
         base: Scores that order items not near any like, float32 (n_items,) in [0, 1).
     """
 
