@@ -280,8 +280,8 @@ class Recommender(ListMaker):
     ) -> Publication:
         """Return the data to publish: user and item vectors, and the best items of every user.
 
-        A node has one vector per run. A user who is also an item is published with its item vector, because
-        similar nodes are found by it.
+        A node has one vector per run. A user who is also an item is published with its item vector, which
+        is used to find similar nodes.
 
         Args:
             k: Length of a list.

@@ -49,7 +49,7 @@ class ListMaker(ABC):
 
     @abstractmethod
     def _score_block(self, users: np.ndarray) -> np.ndarray:
-        """Score all items for some users: int64 (b,) → a new array, float32 (b, n_items), in the order of `score`."""
+        """Score all items for some users: int64 (b,) → a new array, float32 (b, n_items), that ranks as `score`."""
 
     def _unfinished_block(self, users: np.ndarray) -> tuple[np.ndarray, Callable[[np.ndarray], np.ndarray] | None]:
         """Return scores of all items before their last step, and a function for that step, or None without one.
@@ -137,7 +137,7 @@ class ListMaker(ABC):
         diversity: float = 0.0,
         vectors: np.ndarray | None = None,
     ) -> tuple[np.ndarray, np.ndarray] | pd.DataFrame:
-        """Rank items for users. Keys of users give a table; indices, for many users, give arrays.
+        """Rank items for users. Keys return a table; indices, for many users, return arrays.
 
         >>> model.recommend(users=["ann", "ben"], k=10)  # a DataFrame of user, item, rank and score
         >>> items, scores = model.recommend(np.arange(len(model.user_keys)), k=10)  # two arrays

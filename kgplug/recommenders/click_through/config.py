@@ -55,7 +55,7 @@ class KnowledgeConfig(ClickThroughConfig):
     On MovieLens-100K (35) it changed neither by more than .002.
 
     With few likes there are few steps, and the vectors overfit before the side term has learnt. So its learning rate
-    is three times as high. Validation AUC without it → with it, two draws each: 2,000 users of Book-Crossing, KGCN
+    is three times as high. Validation AUC without → with this, two draws each: 2,000 users of Book-Crossing, KGCN
     .718 and .728 → .725 and .743, MKR .743 and .749 → .747 and .752; 6,000 users, KGCN .762 and .761 → .771 and .766,
     MKR .776 and .770 → .778 and .770.
     """

@@ -75,8 +75,8 @@ def pretrained_features(config: PretrainedConfig, data: TrainingData) -> ItemFea
 class HistoryTask(LayeredTask):
     """Trains a network whose input includes the user's likes; the target like is hidden.
 
-    A history that includes the target would leak the label. So would a history of the like that is one
-    shorter than its negative's. Therefore a like and its negative have the same history, without the like.
+    A history that includes the target would leak the label. So would its length, if only the
+    negative's history included the like. Therefore a like and its negative have the same history, without the like.
     """
 
     def logits(self, batch: Pairs) -> tuple[torch.Tensor, torch.Tensor]:

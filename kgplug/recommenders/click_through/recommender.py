@@ -54,7 +54,7 @@ class TrainedRecommender(LogitRecommender):
                 self._settle()
 
     def _rows_to_compare(self, interactions: Interactions) -> int:
-        """Return the number of rows of the rarer class. It is the number of likes, because negatives are drawn."""
+        """Return the number of rows of the rarer class: here the likes, because negatives are drawn."""
         return int(interactions.is_like.sum())
 
     def _best_epochs(self, data: TrainingData) -> int:

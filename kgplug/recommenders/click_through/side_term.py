@@ -58,7 +58,7 @@ class SideTerm:
 
     Args:
         facts: Counts and KG features.
-        towers: Networks over them.
+        towers: Networks over the counts.
     """
 
     def __init__(self, facts: SideFeatures, towers: SideTowers) -> None:

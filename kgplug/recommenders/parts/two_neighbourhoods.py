@@ -179,7 +179,7 @@ def nearest_vectors(
     """Return each item's nearest items by cosine; similarities to new items are raised (CKCF's cold start).
 
     If B is new and sim(A, B) is above max_A + min_A ("printed") or half of that ("midpoint"), it becomes
-    (1 − w) sim(A, B) + w max_A. max_A and min_A are over all items except A.
+    (1 − w) sim(A, B) + w max_A. max_A and min_A are over all items except A. One pass over blocks of rows is enough.
 
     Args:
         vectors: Item vectors, float32 (n_items, d); zero vectors are not neighbours.
