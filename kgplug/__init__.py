@@ -1,6 +1,6 @@
 """kgplug: knowledge-graph embeddings and recommendations on the graph you have in Neo4j.
 
-Public names are imported when first used, so `import kgplug` costs nothing.
+Public names are imported when first used, so `import kgplug` is fast.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
 
-# Threads of torch that wait for each other shall sleep, not spin: where anything else runs (a database, another
-# training), spinning threads take the cores from those they wait for. It counts only if set before torch is imported.
+# Let waiting threads of torch sleep instead of spin: if anything else runs (a database, another training), spinning
+# threads take the cores from the threads they wait for. This must be set before torch is imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 _HOME = {

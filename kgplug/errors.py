@@ -23,8 +23,8 @@ class KgplugError(Exception):
     """Base of all errors that kgplug raises on purpose.
 
     Args:
-        found: the message: what was expected, what was found and, if every caller can do it, what to do.
-        advice: what to change in kgplug.toml. It does not apply to a saved run, which has a schema of its own.
+        found: the message: what was expected, what was found and, if it applies to every caller, what to do.
+        advice: what to change in kgplug.toml. It does not apply to a saved run, which has its own schema.
     """
 
     exit_code = 1
@@ -41,7 +41,7 @@ class UsageError(KgplugError):
 
 
 class DataError(KgplugError):
-    """Rows, keys or triples that cannot be trained on or imported."""
+    """Rows, keys or triples that are unsuitable for training or import."""
 
 
 class GraphError(KgplugError):

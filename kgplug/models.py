@@ -1,6 +1,6 @@
-"""Models by name: recommenders, embeddings, and what other packages add.
+"""Models by name: recommenders, embeddings, and models of other packages.
 
-Nothing heavy is imported before a model is made, so names can be listed at once.
+Heavy packages are imported only when a model is created, so listing names is fast.
 """
 
 from __future__ import annotations
@@ -38,15 +38,15 @@ _registered: dict[str, type] = {}
 
 
 class Model(Protocol):
-    """What every model has, from kgplug or from another package; `Recommender` supplies most of it.
+    """Members of every model of kgplug or of another package; `Recommender` supplies most of them.
 
     Attributes:
         name: name by which `create` finds it.
-        kind: what it makes: lists, or vectors of entities.
-        inputs: what it learns from. `kgplug models` prints it, and `kgplug train` reads no more than that.
+        kind: whether it produces lists or vectors of entities.
+        inputs: data that it learns from. `kgplug models` prints them, and `kgplug train` reads only these.
         config: its settings.
-        history: `History.to_dict()` of the training, {} for models that have none.
-        health: what is wrong with the trained model, one sentence each.
+        history: `History.to_dict()` of the training, {} for models without one.
+        health: problems of the trained model, one sentence each.
         run: id of the training.
         graph_schema: schema of the graph that it was trained on, None if it was not trained on a graph.
     """
@@ -70,11 +70,11 @@ class Model(Protocol):
 
     @classmethod
     def restored(cls, run_dir: Path, arrays: dict[str, np.ndarray], content: dict) -> Any:
-        """Return the model of a run folder that was read."""
+        """Return the model of a run folder, given the folder's arrays and content."""
         ...
 
     def publication(self, *args: Any, **kwargs: Any) -> Publication:
-        """Return what a publisher writes into the graph."""
+        """Return the data that a publisher writes into the graph."""
         ...
 
     @classmethod
@@ -91,10 +91,10 @@ def create(name: str, /, **settings: Any) -> AnyModel:
         settings: settings of the model.
 
     Raises:
-        UsageError: no model has this name (the message names the nearest), or a setting is unknown or out of its range.
+        UsageError: no model has this name (the message names the nearest), or a setting is unknown or out of range.
     """
     maker = _maker(name)
-    for word in ("self", "name"):  # what the model's constructor calls other things
+    for word in ("self", "name"):  # arguments of the constructor that are not settings
         if word in settings:
             raise UsageError(f'{name} has no setting "{word}".')
     return maker(**_with_run_dir(settings))
@@ -117,14 +117,14 @@ def load(run_dir: Path | str) -> AnyModel:
 
 
 def _with_run_dir(settings: dict[str, Any]) -> dict[str, Any]:
-    """Return settings whose `embedding` names a run of this machine with the run's folder in its place."""
+    """Return the settings. If `embedding` names a run of this machine, replace it by the run's folder."""
     name = settings.get("embedding")
     if not isinstance(name, str) or name.lower() in {each.lower() for each in EMBEDDINGS} or Path(name).is_dir():
         return settings
     try:
         return {**settings, "embedding": str(Runs(Settings().runs_dir).resolve(name))}
     except UsageError:
-        return settings  # training refuses it, with what was expected
+        return settings  # training refuses it and says what it expected
 
 
 def restored(run_dir: Path, arrays: dict[str, np.ndarray], content: dict) -> AnyModel:
@@ -164,7 +164,7 @@ def register(name: str, model: type) -> None:
 
 
 def available() -> list[ModelInfo]:
-    """Return every model that `create` makes: recommenders, then models of other packages, then embeddings."""
+    """Return every model that `create` can create: recommenders, then models of other packages, then embeddings."""
     added = [_added(name, model, _first_line(model)) for name, model in sorted(_registered.items())]
     added += [_of_point(name, point) for name, point in sorted(_entry_points().items()) if name not in _registered]
     embeddings = [
@@ -179,7 +179,7 @@ def names() -> list[str]:
 
 
 def class_of(name: str) -> Any:
-    """Return the class of a model, which has everything that `Model` declares.
+    """Return the class of a model, which has all members of `Model`.
 
     Raises:
         UsageError: no model has this name, or the object added under it is not a model.
@@ -193,7 +193,7 @@ def _added(name: str, model: Any, good_for: str) -> ModelInfo:
 
 
 def _of_point(name: str, point: EntryPoint) -> ModelInfo:
-    """Return a model of another package; one that cannot be imported is listed with the reason."""
+    """Return the facts about a model of another package, or the reason why it cannot be imported."""
     try:
         return _added(name, _load_point(point), f"added by {_package(point)}")
     except UsageError as error:
@@ -201,10 +201,10 @@ def _of_point(name: str, point: EntryPoint) -> ModelInfo:
 
 
 def _checked(name: str, model: Any) -> Any:
-    """Return a class that was added, if it has everything that `Model` declares of classes.
+    """Return an added class, if it has all class members of `Model`.
 
     Raises:
-        UsageError: something is missing.
+        UsageError: a member is missing.
     """
     members = ("name", "kind", "inputs", "fit", "save", "restored", "publication", "user_arrays")
     if missing := [member for member in members if not hasattr(model, member)]:
@@ -216,7 +216,7 @@ def _checked(name: str, model: Any) -> Any:
 
 
 def _maker(name: str) -> Callable[..., Any]:
-    """Return the class of a model, or what else an entry point gives to make one."""
+    """Return the class of a model, or another callable that an entry point provides to create it."""
     points = _entry_points()
     known = {each.lower(): each for each in (*EMBEDDINGS, *EXCLUDED, *points, *_registered, *RECOMMENDERS)}
     found = known.get(name.lower())
@@ -229,7 +229,7 @@ def _maker(name: str) -> Callable[..., Any]:
         return _registered[found]
     if found in points:
         return _load_point(points[found])
-    embedding_name(found)  # refuses those that do not fit
+    embedding_name(found)  # raises for models that kgplug cannot use
 
     from kgplug.embeddings.named import named
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 LOSS_COLOUR, VALIDATION_COLOUR = "#7a7a7a", "#0b6bcb"
 POINTS_PER_LABEL = 2000
 _SLICES_PER_ROW = 4
-_MAX_CHOICES = 5  # a number with more different values gets a numeric axis
+_MAX_CHOICES = 5  # a numeric setting with more values gets a numeric axis
 
 
 def training_curve(history: dict, *, title: str = "", ax: Axes | None = None) -> Axes:
@@ -59,7 +59,7 @@ def entity_map(model: EmbeddingModel, *, labels: Sequence[str] | None = None, ax
 
     Args:
         model: A trained embedding.
-        labels: Labels to draw, in this order; all by default. Of each label, 2,000 entities at most are drawn.
+        labels: Labels to draw, in this order; all by default. At most 2,000 entities per label are drawn.
         ax: Axes to draw on; None makes a figure.
 
     Raises:
@@ -91,7 +91,7 @@ def run_figure(model: EmbeddingModel | Recommender) -> Figure:
     """Draw one trained model: its training curve and, for an embedding, the map of its entities.
 
     Raises:
-        DataError: there is neither.
+        DataError: the model has neither.
     """
     from kgplug.embeddings.model import EmbeddingModel
 

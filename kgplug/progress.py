@@ -1,6 +1,6 @@
-"""How long work reports its progress: as a bar, as lines, as JSON lines, or not at all.
+"""Progress reports of long work: a bar, lines, JSON lines, or nothing.
 
-Everything that may take long uses `bar` or `stage`. On a terminal, counted work shows a bar and other work nothing.
+All work that may take long uses `bar` or `stage`. On a terminal, counted work shows a bar and other work nothing.
 Without a terminal, a library should be silent, and a command should write some lines to its log. `report_as` chooses
 for the whole process; the command line calls it.
 """
@@ -60,7 +60,7 @@ def bar(
         total: amount of work; None if unknown.
         what: name of the work, such as "Reading feedback".
         unit: unit of the count, in the singular.
-        progress: True shows a bar, False nothing; None does what `report_as` has chosen.
+        progress: True shows a bar, False nothing; None follows `report_as`.
         initial: amount of work done before.
         in_notebooks: with progress=None, also show a bar in a notebook.
         tqdm_options: further options of tqdm.
@@ -70,7 +70,7 @@ def bar(
 
 @contextmanager
 def stage(what: str, *, progress: bool | None) -> Iterator[None]:
-    """Report work that cannot be counted, if lines are wanted. Counted work inside reports for itself."""
+    """Report work that cannot be counted, if lines are wanted. Counted work inside it reports itself."""
     report = _Report(what, None, "", 0) if progress is None and _wants_lines() else None
     if report is None:
         yield
@@ -140,9 +140,9 @@ class Progress:
 
 
 class _Report:
-    """Lines about one piece of work: the first after a second, then no more than one every half minute.
+    """Lines about one piece of work: the first after a second, then at most one every half minute.
 
-    Work inside other work reports for both.
+    While other work runs inside it, only that work reports by timer.
     """
 
     def __init__(self, what: str, total: int | None, unit: str, initial: int) -> None:

@@ -12,7 +12,7 @@ _R = TypeVar("_R")
 
 
 class RenamedWarning(DeprecationWarning):
-    """Something is called by its name in an earlier version."""
+    """A function or argument is used by its name in an earlier version."""
 
 
 def renamed(**new_names: str) -> Callable[[Callable[_P, _R]], Callable[_P, _R]]:

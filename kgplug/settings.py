@@ -11,7 +11,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 class Settings(BaseSettings):
-    """Settings from environment variables, and nowhere else.
+    """Settings from environment variables only.
 
     Without `NEO4J_URI`, kgplug uses the managed local Neo4j. Passwords are `SecretStr`, which prints as `**********`.
     The URI is not printed, because it may contain a password by mistake.

@@ -19,10 +19,10 @@ def dumps(value: Any, *, ascii_only: bool = True, indent: int | None = None, sor
 
     Args:
         value: a table, dict, list or report, nested in any way.
-        ascii_only: write characters beyond ASCII as `\\u` escapes, so that the text fits every encoding. A text that
+        ascii_only: write non-ASCII characters as `\\u` escapes, so that the text fits every encoding. A text that
             is not valid Unicode (a damaged file name) is always escaped.
         indent: spaces per level; None writes one line.
-        sort_keys: order the names of every object.
+        sort_keys: sort the names in every object.
     """
 
     def write(value: Any, escape: bool) -> str:
@@ -43,14 +43,14 @@ def dumps(value: Any, *, ascii_only: bool = True, indent: int | None = None, sor
 
 
 def plain(value: Any) -> Any:
-    """Return a value made of dicts, lists, texts, finite numbers, booleans and None only.
+    """Convert a value to dicts, lists, texts, finite numbers, booleans and None.
 
     NaN, infinity and pandas' missing values become None. A DataFrame becomes a list of rows, with a named index as
     the first column; a Series becomes an object. Arrays, tuples and sets become lists; data classes and pydantic models
-    become objects; times, paths and the like become the text that `str` gives.
+    become objects; times, paths and similar values become their `str`.
 
     Raises:
-        TypeError: an object has no text form.
+        TypeError: a value of this type has no text form.
     """
     if value is None or (isinstance(value, (bool, str)) and not isinstance(value, Enum)):
         return value

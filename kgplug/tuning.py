@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from kgplug.recommenders.base import Recommender
 
 MAX_RANKED_TRIPLES = 1000  # of the validation set; the same ones in every trial
-SIGNIFICANT_DIGITS = 3  # of a real number to try
+SIGNIFICANT_DIGITS = 3  # of the real numbers that are tried
 MAX_KILLED = 3  # a trial during which this many processes were killed counts as failed
 _SETTINGS, _TRIED, _REASON, _PRUNED_AFTER = "settings", "tried", "reason", "pruned_after"  # stored with a trial
 _ENDED = (TrialState.COMPLETE, TrialState.PRUNED)
@@ -42,7 +42,7 @@ _FACTS = ("trial", "state", "metric", "best", "seconds", "reason")  # columns th
 
 @dataclass(frozen=True)
 class Tuning:
-    """What a search has found so far.
+    """Results of a search so far.
 
     Attributes:
         model: The model's name.
@@ -84,7 +84,7 @@ class Tuning:
 
     @property
     def reasons(self) -> list[str]:
-        """Why trials failed, in order."""
+        """Reasons why trials failed, in order."""
         return list(self.trials.loc[self.trials["state"] == "failed", "reason"])
 
 
@@ -106,10 +106,10 @@ def tune(
     The first trial uses the model's own settings. A tree-structured Parzen estimator (Bergstra et al., NeurIPS 2011)
     proposes the settings of the others. Every trial trains with the same seed. Its best weights are measured on the
     same validation rows: filtered MRR for embeddings; for recommenders, AUC of likes against items that the user has
-    in neither set. If a training diverges or does not fit into memory, its trial has failed; the reason is kept.
+    in neither set. If a training diverges or does not fit into memory, its trial fails; the reason is kept.
 
     After five complete trials, a trial is pruned (stopped early) if its best validation metric after 11 or more epochs
-    is in the worst quarter of what complete trials had at the same epoch.
+    is in the worst quarter of those of complete trials at the same epoch.
 
     Several processes may work on one study: make the same call in each. A process that was killed is noticed after
     30 s, and its trial is repeated.
@@ -119,7 +119,7 @@ def tune(
         data: Training set: triples for an embedding, interactions for a recommender.
         knowledge: Triples, for a recommender that uses them.
         valid: Validation set.
-        trials: Number of ended trials to reach, those of earlier calls and of other processes included.
+        trials: Total number of ended trials to reach, including those of earlier calls and of other processes.
         seed: Seed of the proposals and the trainings. In one process, the same seed finds the same settings,
             interrupted or not.
         epochs: Maximum number of epochs in a trial. If omitted, the model's own.
@@ -160,13 +160,13 @@ def tune(
 
 
 def _kept(study: optuna.Study, path: Path | None) -> str | None:
-    """Return what an interrupted search leaves, as a sentence."""
+    """Return a sentence on how an interrupted search continues; None if it cannot."""
     n = len(_ended(study))
     return f"The same command continues after {counted(n, 'trial')}." if path is not None and n else None
 
 
 def _space_of(model: Recommender | EmbeddingModel, fixed: Mapping[str, Any]) -> tuple[Space, dict[str, Any]]:
-    """Return (what is searched, the model's own settings as far as they lie in it)."""
+    """Return (search space, those of the model's own settings that lie in it)."""
     space, own = type(model.config).tuning, dict(model.config)
     if not model.kind.gives_lists:
         from kgplug.embeddings.search_space import defaults, search_space
@@ -225,7 +225,7 @@ def _objective(
     *,
     seed: int,
 ) -> Callable[[Trial], float]:
-    """Return what Optuna calls for each trial: choose settings, train, measure.
+    """Return the function that Optuna calls for each trial: choose settings, train, measure.
 
     A trial that cannot be trained is also reported as pruned, because the sampler learns from pruned trials.
     """
@@ -324,7 +324,7 @@ def _ended(study: optuna.Study) -> list[FrozenTrial]:
 
 
 def _value_of(trial: FrozenTrial) -> float:
-    """Return a complete trial's metric, NaN for others. (Optuna gives pruned trials the metric of their last epoch.)"""
+    """Return a complete trial's metric; NaN for others. (Optuna gives pruned trials the metric of their last epoch.)"""
     return math.nan if trial.state != TrialState.COMPLETE or trial.value is None else trial.value
 
 
@@ -341,7 +341,7 @@ def _result(study: optuna.Study, model: str, metric: str, searched: list[str], p
         facts = {"trial": number, "state": state, "metric": _value_of(trial), "best": math.nan}
         rows.append({**facts, "seconds": round(seconds, 2), **tried, "reason": reason})
     table = pd.DataFrame(rows)
-    table[searched] = table[searched].convert_dtypes()  # whole numbers stay whole where the first trial has none
+    table[searched] = table[searched].convert_dtypes()  # whole numbers stay whole even if the first trial has none
     if not table["metric"].notna().to_numpy().any():
         raise TrainingError(f"{model}: none of {counted(len(ended), 'trial')} succeeded. {table['reason'].iloc[0]}")
     table["best"] = table["metric"].cummax().ffill()

@@ -77,7 +77,7 @@ def root(
 
 
 def command_line() -> Any:
-    """Return the whole command; --quiet and --log-json are also accepted after the name of any subcommand."""
+    """Return the root command. --quiet and --log-json are also accepted after the name of any subcommand."""
     command = typer.main.get_command(app)
     everywhere = [option for option in command.params if option.name in ("quiet", "log_json")]
 
@@ -105,7 +105,7 @@ def main() -> None:
         command(with_negative_key(sys.argv[1:]))
     except KgplugError as error:
         _fail(str(error), error.exit_code)
-    except (KeyboardInterrupt, SystemExit) as ended:  # typer turns the first into the second
+    except (KeyboardInterrupt, SystemExit) as ended:  # typer turns Ctrl-C into SystemExit
         if isinstance(ended, SystemExit) and ended.code != INTERRUPTED:
             raise
         _fail(" ".join(["Interrupted.", *_advice(ended)]), INTERRUPTED)
@@ -131,7 +131,7 @@ def main() -> None:
 
 
 def _advice(ended: BaseException) -> list[str]:
-    """Return the advice that the Ctrl-C behind an exit carries (`kgplug.errors.when_interrupted`)."""
+    """Return the advice attached to the Ctrl-C that caused an exit (`kgplug.errors.when_interrupted`)."""
     error: BaseException | None = ended
     while error is not None and not isinstance(error, KeyboardInterrupt):
         error = error.__cause__ or error.__context__

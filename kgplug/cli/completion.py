@@ -1,7 +1,7 @@
 """Shell completion: its script for bash, zsh, fish and PowerShell, and the names that can be completed.
 
-The shell waits for names each time Tab is pressed. So they come from folders and tables of names, never from a model, a
-run's content or the database.
+The shell waits for the names each time Tab is pressed. So they come from folders and tables of names, never from a
+model, a run's content or the database.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _VARIABLE = "_KGPLUG_COMPLETE"
 def answer(arguments: Sequence[str]) -> str | None:
     """Return what `--show-completion [SHELL]` or `--install-completion [SHELL]` prints, None for any other arguments.
 
-    If no shell is named, it is the shell that runs this command.
+    If no shell is named, use the shell that runs this command.
 
     Raises:
         UsageError: the shell is unknown, or cannot be detected.
@@ -108,6 +108,6 @@ def data_sets(incomplete: str) -> list[str]:
 
 
 def _fitting(names: list[str], incomplete: str) -> list[str]:
-    """Return the names that begin with a text. bash inserts them as they are, so its special characters are escaped."""
+    """Return the names that begin with a text. For bash, which inserts names unchanged, escape &."""
     fitting = [name for name in names if name.startswith(incomplete)]
     return [name.replace("&", r"\&") for name in fitting] if "bash" in os.environ.get(_VARIABLE, "") else fitting

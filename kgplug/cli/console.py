@@ -37,12 +37,12 @@ if TYPE_CHECKING:
 
 _BOX_COLUMNS = 80
 _NO_LIMIT = 1_000_000  # columns: wider than any table
-# Lines are printed whole, as they are: commands are copied from them, and programs read them.
+# Lines are printed unwrapped and unchanged: users copy commands from them, and programs read them.
 out = Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
 
 
 class _Notes(Console):
-    """Standard error: notes for people, or one JSON object per line where --log-json asks for it."""
+    """Standard error: notes for people or, with --log-json, one JSON object per line."""
 
     def print(self, *objects: Any, **options: Any) -> None:
         if progress.style() == "json":
@@ -76,7 +76,7 @@ def report_renamed() -> None:
 
 
 def note(text: str) -> None:
-    """Print something worth knowing on standard error; nothing with --quiet."""
+    """Print a note on standard error, except with --quiet."""
     if progress.style() != "quiet":
         err.print(text, style="dim")
 
@@ -101,14 +101,14 @@ Fractions = Annotated[
 
 
 class SplitBy(StrEnum):
-    """Which rows the fractions refer to: each user's, or all."""
+    """The rows that the fractions refer to: those of each user, or all."""
 
     user = "user"
     row = "row"
 
 
 class SplitOrder(StrEnum):
-    """Which rows become the test set."""
+    """The rows that become the test set: random ones, or the latest."""
 
     random = "random"
     time = "time"
@@ -138,7 +138,7 @@ def _fractions(text: str) -> tuple[float, float, float]:
 
 
 def open_graph() -> Graph:
-    """Connect to the database that the environment names; without one, the local Neo4j is started if necessary."""
+    """Connect to the database that the environment names; otherwise to the local Neo4j, started if necessary."""
     from kgplug.graph.graph import connect
 
     return connect()
@@ -195,8 +195,8 @@ def print_help_in_whole_lines(command: Any) -> None:
 def print_frame(frame: pd.DataFrame, *, as_json: bool, title: str | None = None) -> None:
     """Print a table, or its rows as JSON.
 
-    Cells are never broken. Without a terminal a row is one line of any length. On a terminal that is narrower than the
-    table each row becomes a block of lines.
+    Cells are never wrapped. Without a terminal, a row is one line of any length. On a terminal narrower than the table,
+    each row becomes a block of lines.
     """
     if as_json:
         print_json(frame)
@@ -217,13 +217,13 @@ def print_frame(frame: pd.DataFrame, *, as_json: bool, title: str | None = None)
 
 
 def print_json(value: Any) -> None:
-    """Print a value as JSON; if the output is not UTF-8, other characters than ASCII are escaped."""
+    """Print a value as JSON; if the output is not UTF-8, non-ASCII characters are escaped."""
     encoding = getattr(sys.stdout, "encoding", None) or "ascii"
     print(dumps(value, ascii_only=codecs.lookup(encoding).name != "utf-8", indent=2))
 
 
 def parse_lengths(text: str) -> tuple[int, ...]:
-    """Return lengths of lists, such as "10,20"."""
+    """Return the lengths of lists from a text such as "10,20"."""
     try:
         lengths = tuple(int(part) for part in text.split(","))
     except ValueError:
@@ -249,7 +249,7 @@ def parse_settings(pairs: list[str]) -> dict[str, Any]:
 
 @contextmanager
 def step(title: str) -> Iterator[list[str]]:
-    """Print how long a step took and its results; the caller appends them to the list."""
+    """Print a step's duration and its results, which the caller appends to the yielded list."""
     began, done = time.perf_counter(), list[str]()
     if sys.stdout.isatty():
         out.print(f"▸ {title}", style="bold")

@@ -143,10 +143,10 @@ def import_(
 
 
 def _csv_folder(source: str, separator: str) -> tuple[Path, str]:
-    """Return the folder of a data set, downloaded if necessary, or the folder that is named; and its separator.
+    """Return (folder, separator) of a data set, downloaded if necessary, or of a named folder.
 
     Raises:
-        UsageError: there is no such data set and no such folder, or it has no node file.
+        UsageError: there is no such data set or folder, or the folder has no node file.
         DataError: a file has a wrong name or header, or the data set cannot be downloaded.
     """
     from kgplug.data.sources.csv_folder import open_folder

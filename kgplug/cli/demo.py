@@ -95,15 +95,15 @@ def _import(graph: Graph) -> None:
 
 
 def _is_imported(graph: Graph, folder: Path) -> bool:
-    """Return whether the graph has as many nodes, and relationships of each type, as the folder.
+    """Return whether the graph has as many nodes, and as many relationships of each type, as the folder.
 
-    After an interrupted import it has fewer.
+    After an interrupted import, the graph has fewer.
     """
     from kgplug.data.sources.csv_folder import open_folder, read_blocks
     from kgplug.graph.catalog import OWN_LABELS
     from kgplug.graph.counts import read_counts
 
-    expected: Counter[str] = Counter()  # nodes under ""
+    expected: Counter[str] = Counter()  # by type; nodes under ""
     for table in open_folder(folder):
         expected[table.type] += sum(len(block.rows) for block in read_blocks(table))
     counts = read_counts(graph.connection)
@@ -122,7 +122,7 @@ def _read(graph: Graph) -> GraphData:
 
 
 def _train(data: GraphData, names: Sequence[str], *, final: bool = False) -> dict[str, Path]:
-    """Train models, or take their earlier runs. Return the folder of each model's run.
+    """Train models, or reuse their earlier runs. Return the folder of each model's run.
 
     Args:
         data: Data of the graph.

@@ -1,4 +1,4 @@
-"""Keys as typed on the command line; they get the type of the stored key."""
+"""Convert keys typed on the command line to the type of the stored keys."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ def item_key(graph: Graph, text: str) -> int | str:
 
 
 def entity_key(run_dir: Path, text: str | None, *, label: str | None) -> int | str | None:
-    """Return an entity's key as an embedding's run stores it; None for None.
+    """Return an entity's key as an embedding's run stores it; None if `text` is None.
 
     Args:
         run_dir: The run's folder.
-        text: as typed.
-        label: its node label, None for any.
+        text: the key as typed.
+        label: the entity's node label; None for any.
     """
     if text is None:
         return None
@@ -52,7 +52,7 @@ def entity_key(run_dir: Path, text: str | None, *, label: str | None) -> int | s
 
 
 def parameters(graph: Graph, query: str, pairs: list[str]) -> dict[str, object]:
-    """Return the parameters of a shipped query from `name=value` texts: keys as stored, numbers where it takes numbers.
+    """Return a shipped query's parameters from `name=value` texts. Keys get their stored type; numbers are parsed.
 
     Raises:
         UsageError: a pair has no value, the query has no such parameter, or no node has the key.
@@ -85,7 +85,7 @@ def _found(graph: Graph, label: str, key: str, text: str) -> int | str:
 
 
 def with_negative_key(arguments: list[str]) -> list[str]:
-    """Return the words of a command line; a key such as -1 after its command goes behind "--", so it is no option."""
+    """Move a key such as -1 behind "--", so it is not read as an option. Return the words of the command line."""
     for place, word in enumerate(arguments[1:], start=1):
         if re.fullmatch(r"-[0-9]+", word) and arguments[place - 1] in _COMMANDS_WITH_KEY and "--" not in arguments:
             return [*arguments[:place], *arguments[place + 1 :], "--", word]
@@ -93,7 +93,7 @@ def with_negative_key(arguments: list[str]) -> list[str]:
 
 
 def say_which(found: FoundKey, label: str) -> None:
-    """Print to stderr which of two keys with the same text is used."""
+    """Print on standard error which of two keys with the same text is used."""
     if found.other is not None:
         err.print(found.note(label), markup=False, soft_wrap=True)
 

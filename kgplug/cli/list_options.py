@@ -36,7 +36,7 @@ DiverseBy = Annotated[
 
 
 class SeenRows(StrEnum):
-    """Items that a user is not recommended again."""
+    """The seen items that a user's list leaves out."""
 
     all = "all"
     train = "train"
@@ -59,7 +59,7 @@ def options_from(
     seen: SeenRows,
     **others: Any,
 ) -> Options:
-    """Return the options of a command line as an object, with the embedding that --diverse-by names."""
+    """Return the options of a command line as an object, including the embedding that --diverse-by names."""
     embedding = None
     if diverse_by is not None:
         from kgplug import models

@@ -162,7 +162,7 @@ def diff(
 
 
 def _run_or_published(runs: Runs, name: str) -> Path:
-    """Return the folder of a run; if no run has this name, of the run that a published model serves."""
+    """Return the folder of a run; if no run has this name, the folder of the published model's run."""
     from kgplug.serving import explain
 
     try:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from kgplug.training.runs import Runs
 from kgplug.cli.list_options import DiverseBy, Diversity, ItemLabels, Seen, SeenRows, Where, options_from
 
-_MANY_SCORES = 10_000_000  # seconds of work, worth a note before it begins
+_MANY_SCORES = 10_000_000  # takes seconds, so a note is printed first
 Model = Annotated[
     str | None,
     typer.Option("--model", "-m", help="A published model. Default: the newest one.", autocompletion=trained_models),
@@ -159,10 +159,10 @@ def use_schema(graph: Graph, schema_file: Path | None, model: str | None, *, vec
     """Set a graph's schema: that of the file, or that of the named model if it was trained on something else.
 
     Args:
-        graph: where the model is published.
-        schema_file: as given; if given, it decides.
-        model: as given; without a model, the schema of kgplug.toml or a guess is used.
-        vectors: the question is about vectors, which the model may have for the items of both schemas.
+        graph: the graph in which the model is published.
+        schema_file: the file named by the user; it takes precedence.
+        model: the name given by the user; if None, the schema of kgplug.toml or a guess is used.
+        vectors: whether the command reads vectors, which the model may have for the items of both schemas.
     """
     from kgplug.serving import explain
 

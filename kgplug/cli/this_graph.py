@@ -1,4 +1,4 @@
-"""Which graph a command is about, and the runs that were trained on it."""
+"""The graph that a command refers to, and the runs that were trained on it."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 
 def this_graph(graph: Graph, schema_file: Path | None = None) -> GraphIdentity:
-    """Return the identity of the graph of a connection.
+    """Return the identity of the connected graph.
 
-    With a schema file (kgplug.toml, or the named one), the graph consists of the labels and the type in it; without
-    one, of everything in the database.
+    With a schema file (kgplug.toml, or the named one), the graph consists of the labels and the type in that
+    file; otherwise, of everything in the database.
     """
     return _identity(graph.connection, _schema(schema_file))
 
@@ -30,7 +30,7 @@ def this_graph(graph: Graph, schema_file: Path | None = None) -> GraphIdentity:
 def graph_at_hand(runs: Runs, *, ask: bool = False) -> GraphIdentity | None:
     """Return the identity of the graph that the environment names, None if unknown.
 
-    It is the graph on which the newest run at this address was trained. For commands that need no server.
+    It is the graph on which the newest run at this address was trained. Commands that need no server use this.
 
     Args:
         runs: the runs on this machine.
@@ -55,9 +55,9 @@ def resolve_here(
 
     Args:
         runs: the runs on this machine.
-        names: ids, beginnings of ids, models or folders.
-        graph: None for the graph that the environment names, without asking its server.
-        schema_file: as named on the command line.
+        names: ids, beginnings of ids, names of models, or folders.
+        graph: the graph; None for the one that the environment names, without asking its server.
+        schema_file: the file named on the command line.
     """
     here, others = None, [name.lower() for name in names if not runs.has(name)]
     if others and not {info.model.lower() for info in runs.list() if info.model}.isdisjoint(others):
@@ -70,7 +70,7 @@ def _schema(path: Path | None) -> GraphSchema | None:
 
 
 def _asked(schema: GraphSchema | None) -> GraphIdentity | None:
-    """Return what a running server says, None if none answers."""
+    """Return the identity of the graph from a running server; None if none answers."""
     from kgplug.graph.connect import connect_settings
 
     try:

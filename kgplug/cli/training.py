@@ -111,7 +111,7 @@ def train(
         earlier = None if start is None else resolve_here(runs, [start], graph, schema_file)[0]
         data = jobs.read(graph, load_schema(graph, schema_file), model=made)
         written = {name: n for report in graph.reports.values() for name, n in report.written.items()}
-        if own := sum(written.values()):  # a type that is read as feedback and as knowledge counts once
+        if own := sum(written.values()):  # a type read both as feedback and as knowledge counts once
             note(f"{counted(own, 'relationship')} that kgplug wrote {'is' if own == 1 else 'are'} left out.")
         run_dir = jobs.train(
             made if start is None else model,
@@ -126,7 +126,7 @@ def train(
         )
     info = runs.info(run_dir)
     if as_json:
-        print_json(_run_facts(info) | {"id": info.id})  # its name until 0.1, which scripts may read
+        print_json(_run_facts(info) | {"id": info.id})  # its name up to version 0.1, which scripts may read
         return
     metrics = _metrics(info)
     out.print(f"Run {info.id} in {info.seconds} s{'; ' + metrics if metrics else ''}.")
@@ -179,7 +179,7 @@ def _run_facts(info: RunInfo) -> dict[str, Any]:
 
 
 def _metrics(info: RunInfo) -> str:
-    """Return the validation metrics and the main test metrics; a final run has those of its origin."""
+    """Return the validation metrics and the main test metrics. A final run has those of its origin."""
     from kgplug.evaluation.metrics.catalogue import shown_once
     from kgplug.evaluation.metrics.metric import Shown
 
@@ -236,7 +236,7 @@ def evaluate(
 
 
 def _newest(store: Runs, graph: Graph, schema_file: Path | None, failures: dict[Path, KgplugError]) -> list[Path]:
-    """Return the newest run of each model on this graph; damaged runs are failures."""
+    """Return the newest run of each model on this graph; add damaged runs to `failures`."""
     here = this_graph(graph, schema_file)
     found, others = store.of(here)
     failures |= {info.path: RunError(info.damage) for info in store.list() if info.damage}

@@ -2,8 +2,8 @@
 
 `from kgplug.embeddings import TransE` imports the class that `kgplug.create("TransE")` creates.
 
-PyKEEN and its dependency pystow create folders when they are imported. These belong under KGPLUG_HOME, not in
-`~/.data`, so this package sets the folder before any of its modules imports them.
+PyKEEN and its dependency pystow create folders when they are imported. This package puts these folders under
+KGPLUG_HOME instead of `~/.data`, before any of its modules imports PyKEEN.
 """
 
 from __future__ import annotations

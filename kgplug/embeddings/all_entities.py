@@ -14,11 +14,11 @@ from kgplug.embeddings.translational import Translational
 
 
 class AllScores(NamedTuple):
-    """How a model scores every entity.
+    """Functions that score every entity under a model.
 
     Attributes:
-        heads: Scores every entity as head of (tail, relation).
-        tails: Scores every entity as tail of (head, relation).
+        heads: Function that scores every entity as head of (tail, relation).
+        tails: Function that scores every entity as tail of (head, relation).
         floats_per_score: Number of floats held in memory per score.
     """
 
@@ -28,7 +28,7 @@ class AllScores(NamedTuple):
 
 
 def all_scores(module: ERModel) -> AllScores:
-    """Return the fastest way to score with a model. The fallback is PyKEEN's, which holds vectors for each score."""
+    """Return the fastest way to score with a model. The fallback is PyKEEN's, which copies vectors for each score."""
     if isinstance(module, Translational):
         return _own_way(module, 1)
     if type(module) in (DistMult, ComplEx):
@@ -53,10 +53,10 @@ def _own_way(module: ERModel, floats_per_score: int) -> AllScores:
 
 
 def _by_queries(module: Any, compare: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]) -> AllScores:
-    """Score by comparing the product of an entity and a relation with every entity.
+    """Score by multiplying an entity by a relation and comparing the product with every entity.
 
-    Under DistMult, ComplEx and RotatE a tail is compared with h∘r, a head with t∘r̄ (for RotatE since |r| = 1). Complex
-    vectors are compared as real ones, [real parts, imaginary parts].
+    In DistMult, ComplEx and RotatE, tails are compared with h∘r, heads with t∘r̄ (in RotatE because |r| = 1). Complex
+    vectors are converted to real ones, [real parts, imaginary parts].
     """
     entity, relation = module.entity_representations[0], module.relation_representations[0]
 

@@ -1,4 +1,4 @@
-"""From a name and settings to a PyKEEN model."""
+"""Build a PyKEEN model from its name and settings."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _SET_HERE = {"self", "triples_factory", "embedding_dim", "random_seed", "loss", 
 
 
 def module_class(name: str) -> Any:
-    """Return the class (an `ERModel`) of a name in the catalogue."""
+    """Return the class (an `ERModel`) of a model in the catalogue."""
     return CORRECTED.get(name) or model_resolver.lookup(name)
 
 
@@ -42,7 +42,7 @@ def model_settings_of(name: str) -> dict[str, Any]:
     classes = [
         *([cls.__mro__[2]] if name in ("TransE", "TransR") else []),
         cls,
-    ]  # they pass settings on to PyKEEN's
+    ]  # these two pass settings on to PyKEEN's class
     found = {p.name: p.default for each in classes for p in inspect.signature(each.__init__).parameters.values()}
     return {
         setting: None if default is inspect.Parameter.empty else default
@@ -52,7 +52,7 @@ def model_settings_of(name: str) -> dict[str, Any]:
 
 
 def check_model_settings(name: str, settings: dict[str, Any]) -> None:
-    """Raise UsageError if the model has no such setting."""
+    """Raise UsageError if the model lacks one of these settings."""
     valid = model_settings_of(name)
     for setting in settings:
         if setting not in valid:
@@ -84,7 +84,7 @@ def build_module(
     Args:
         name: Name in the catalogue.
         config: The model's settings.
-        n_entities, n_relations: Numbers of rows of the tables.
+        n_entities, n_relations: Numbers of entities and of relations.
         triples: int64 (n, 3); only graph networks read them.
         seed: Seed of the initial weights.
 

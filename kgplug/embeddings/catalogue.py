@@ -14,7 +14,7 @@ from kgplug.errors import UsageError, unknown_name
 
 @dataclass(frozen=True)
 class EmbeddingEntry:
-    """What is known about a model before it is built.
+    """Facts about a model that are known before it is built.
 
     Attributes:
         paper: Short citation.
@@ -121,7 +121,7 @@ EMBEDDINGS: dict[str, EmbeddingEntry] = {
     ),
     "TransE": EmbeddingEntry(
         "Bordes et al., NeurIPS 2013", "the first to try: fast, good neighbours", _TRANSLATION,
-        # The best on MovieLens-100K's graph, of margins .5 and 1, batches of 2,048 to 8,192, and 2 to 16 negatives.
+        # Best on MovieLens-100K's graph among margins .5 and 1, batches of 2,048 to 8,192, and 2 to 16 negatives.
         defaults={"epochs": 20, "loss_settings": {"margin": 0.5}},
     ),
     "TransF": EmbeddingEntry("Feng et al., KR 2016", "translations that only need a direction", _TRANSLATION),
@@ -153,7 +153,7 @@ def embedding_name(name: str) -> str:
     """Return a model's name as the catalogue spells it. Case is ignored.
 
     Raises:
-        UsageError: there is no such model, or it does not fit; the message gives the reason.
+        UsageError: no model has this name, or kgplug cannot use it; the message gives the reason.
     """
     by_lower = {known.lower(): known for known in (*EMBEDDINGS, *EXCLUDED)}
     found = by_lower.get(name.lower())

@@ -11,10 +11,10 @@ from kgplug.training.config import LEARNING_RATES, DataSize, ModelConfig, Range,
 
 
 class EmbeddingConfig(ModelConfig):
-    """Settings of a model trained on triples against corrupted triples.
+    """Settings of a model trained on true and corrupted triples.
 
-    Defaults suit a graph of ten thousand entities and a hundred thousand triples. `catalogue.EMBEDDINGS` holds those
-    that differ by model. `search_space` adds PyKEEN's ranges to `tuning`.
+    Defaults suit a graph of ten thousand entities and a hundred thousand triples. `catalogue.EMBEDDINGS` holds the
+    defaults that differ by model. `search_space` adds PyKEEN's ranges to `tuning`.
     """
 
     tuning: ClassVar[Space] = {
@@ -50,7 +50,7 @@ class EmbeddingConfig(ModelConfig):
 
 
 def embedding_config(name: str, settings: dict) -> EmbeddingConfig:
-    """Return a model's settings: the given ones; otherwise the catalogue's; otherwise those of `EmbeddingConfig`.
+    """Return a model's settings. Defaults come from the catalogue, or else from `EmbeddingConfig`.
 
     Raises:
         UsageError: a name is unknown (the message suggests the nearest) or a value is out of range.

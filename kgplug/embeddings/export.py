@@ -12,9 +12,9 @@ from kgplug.embeddings.catalogue import EMBEDDINGS
 
 @torch.no_grad()
 def entity_vectors(module: Any, name: str) -> np.ndarray:
-    """Return the vectors of a model's entities, with its parts concatenated: float32 (n_entities, d).
+    """Return the vectors of a model's entities, each with its parts concatenated: float32 (n_entities, d).
 
-    Of a model that is not in the catalogue, only the first entity tensor is returned.
+    For a model that is not in the catalogue, return only the first entity tensor.
     """
     wanted = EMBEDDINGS[name].entity_parts if name in EMBEDDINGS else (0,)
     tensors = [real_numbers(module.entity_representations[number]()) for number in wanted]

@@ -1,4 +1,4 @@
-"""Rows of a table that a training does not change."""
+"""Rows of a table that training does not change."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ class CarriedOver:
     """Rows of a model's tables that come from an earlier model.
 
     Attributes:
-        entities: bool (n_entities,).
-        relations: bool (n,), indexed like the relations of the module.
+        entities: bool (n_entities,), true for known entities.
+        relations: bool (n,), true for known relations, in the module's indices.
     """
 
     entities: np.ndarray
     relations: np.ndarray
 
     def concerned(self, triples: np.ndarray) -> np.ndarray:
-        """Return the triples, int64 (n, 3), that contain a new entity or relation."""
+        """Return the triples that contain a new entity or relation: int64 (n, 3) → (m, 3)."""
         head, relation, tail = triples.T
         return triples[~(self.entities[head] & self.entities[tail] & self.relations[relation])]
 
@@ -33,7 +33,7 @@ class Frozen:
     """Keeps rows of a module unchanged during training.
 
     Args:
-        module: All its weights that are not rows of a table stop requiring gradients.
+        module: The module. Its weights that are not rows of a table stop requiring gradients.
         known: The rows to keep.
     """
 
@@ -48,6 +48,6 @@ class Frozen:
         self.kept = [(weight, rows, weight.detach()[rows].clone()) for weight in relations]
 
     def restore(self) -> None:
-        """Restore the rows of relations, which are trained as whole tables."""
+        """Restore the known rows of relations. Their tables are trained as a whole."""
         for weight, rows, values in self.kept:
             weight[rows] = values

@@ -13,7 +13,7 @@ from kgplug.embeddings.frozen import CarriedOver
 from kgplug.embeddings.translational import TransE, weight_of
 from kgplug.errors import UsageError
 
-ROUNDS = 3  # of the closed form, since new nodes may be neighbours
+ROUNDS = 3  # repetitions of the closed form, since new nodes may be neighbours of each other
 
 
 @torch.no_grad()
@@ -22,8 +22,8 @@ def carry_over(
 ) -> CarriedOver:
     """Copy the vectors that an earlier module has learnt into a new one, and initialise those of new nodes.
 
-    Under TransE, a new node starts at the mean of the positions that its triples suggest, t − r and h + r: the
-    least-squares fit. Under other models it starts at random.
+    In TransE, a new node starts at the mean of the positions that its triples suggest, t − r and h + r: the
+    least-squares fit. In other models it starts at random.
 
     Args:
         earlier: The trained module.

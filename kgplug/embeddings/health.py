@@ -1,4 +1,4 @@
-"""Signs that a trained embedding has collapsed: vectors without length or spread, or one score for all triples."""
+"""Signs that a trained embedding has collapsed: vectors without length or spread, or the same score for all triples."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import numpy as np
 
 from kgplug.data.health import SEVERAL, vector_findings
 
-_ENTITIES = 48  # heads and tails whose scores are checked
-_MIN_RANGE = 1e-6  # of scores, relative to the largest: float32 cannot hold a smaller difference
+_ENTITIES = 48  # approximate number of heads and of tails whose scores are checked
+_MIN_RANGE = 1e-6  # smallest range of scores relative to the largest score; float32 cannot hold less
 
 
 class Trained(Protocol):
-    """The attributes of an embedding that are checked; see `EmbeddingModel`."""
+    """The members of an embedding that the checks use; see `EmbeddingModel`."""
 
     @property
     def entity_keys(self) -> np.ndarray: ...
@@ -35,7 +35,7 @@ def model_findings(model: Trained) -> list[str]:
     scores = model.score_triples(np.stack([heads, relations, tails], axis=1)).reshape(len(entities), -1)
     if not np.isfinite(scores).all():
         return [*found, f"{(~np.isfinite(scores)).mean():.0%} of the checked scores are not finite numbers"]
-    ranges = scores.max(axis=1) - scores.min(axis=1)  # of the tails of each head
+    ranges = scores.max(axis=1) - scores.min(axis=1)  # (heads,): range over all tails
     if (ranges <= _MIN_RANGE * np.abs(scores).max(axis=1)).mean() >= 0.5:
         return [*found, "all tails have the same score"]
     return found

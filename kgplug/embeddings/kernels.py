@@ -16,7 +16,7 @@ def translation_scores(
         entities: float32 (n_entities, d).
         relations: float32 (n_relations, d).
         triples: int64 (b, 3).
-        others: int64 (b, k), entities that replace the tail in the first `n_tails` rows and the head in the others.
+        others: int64 (b, k), entities that replace the tail in the first `n_tails` rows and the head in the rest.
         n_tails: Number of rows whose tail is replaced.
 
     Returns:
@@ -46,7 +46,7 @@ def translation_gradients(
     scores: np.ndarray,
     grad: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the gradients of both tables, float32 in their shapes, given those of the scores, float32 (b, 1 + k)."""
+    """Return the gradients of both tables, float32 like the tables, given `grad`, that of the scores, (b, 1 + k)."""
     b, k = others.shape
     to_entities, to_relations = np.zeros_like(entities), np.zeros_like(relations)
     for i in range(b):

@@ -1,4 +1,4 @@
-"""The memory that a training will need, estimated before it starts."""
+"""Estimate the memory that a training needs before it starts."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from kgplug.embeddings.catalogue import EMBEDDINGS
 from kgplug.embeddings.config import EmbeddingConfig
 from kgplug.errors import TrainingError, UsageError
 
-COPIES = 5  # of every parameter: itself, its gradient, Adam's two moments, its best value so far
+COPIES = 5  # floats per parameter: itself, its gradient, Adam's two moments, its best value so far
 _FLOAT_BYTES = 4  # float32
-_UPPER_BOUND = 16  # with default model_settings, no model has more floats than this times a vector, matrix and cube
+_UPPER_BOUND = 16  # with default model_settings, models have at most 16 (n_entities d + n_relations d² + d³) floats
 
 
 def check_memory(
@@ -40,7 +40,7 @@ def check_memory(
 def count_parameters(name: str, config: EmbeddingConfig, *, n_entities: int, n_relations: int) -> int:
     """Return the number of floats that a model learns, without allocating them (on torch's "meta" device).
 
-    Graph networks read their triples while they are built, so theirs is a lower bound: one vector per entity.
+    Graph networks need their triples to be built, so the result for them is a lower bound: one vector per entity.
     """
     at_least = n_entities * config.embedding_dim
     if EMBEDDINGS[name].reads_graph:

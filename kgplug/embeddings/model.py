@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from kgplug.training.loop import History
 
 _log = logging.getLogger(__name__)
-BLOCK_FLOATS = 4_000_000  # numbers in memory at a time while ranking: 16 MB, which the allocator reuses
+BLOCK_FLOATS = 4_000_000  # floats held at a time while ranking: 16 MB, which the allocator reuses
 
 
 class EmbeddingModel:
@@ -48,8 +48,8 @@ class EmbeddingModel:
     training graph.
 
     Attributes:
-        name: As in `kgplug.available()`.
-        config: `EmbeddingConfig`.
+        name: Name of the model, as in `kgplug.available()`.
+        config: The settings, an `EmbeddingConfig`.
         entity_keys, entity_labels, relations: Object arrays (n_entities,), (n_entities,), (n_relations,), set by `fit`.
         history: `History.to_dict()` of the training.
         health: Signs that the model has collapsed, one sentence each (`kgplug.embeddings.health`).
@@ -104,17 +104,17 @@ class EmbeddingModel:
 
         Args:
             knowledge: Training triples.
-            valid: Validation triples for early stopping, by the filtered mean reciprocal rank on at most 300 of them:
-                a graph, or int64 (n, 3) with `knowledge`'s indices. If omitted, all epochs are trained.
+            valid: Validation triples: a graph, or int64 (n, 3) with `knowledge`'s indices. Training stops early by the
+                filtered mean reciprocal rank on at most 300 of them. If omitted, all epochs are trained.
             seed: The same seed, data and settings give the same model (bit by bit on one CPU).
             progress: Show a bar; None shows it on a terminal.
             checkpoint: File to write from time to time, and to continue from if it exists; see
                 `kgplug.training.loop.train`.
-            on_epoch: Called as on_epoch(epoch, metric) after each validated epoch, from 0. To end the
-                training, it raises an exception.
-            start: An earlier model of this name. Known entities and relations start with its vectors
+            on_epoch: Called as on_epoch(epoch, metric) after each validated epoch, from 0. It may
+                raise an exception to end the training.
+            start: An earlier model with the same name. Known entities and relations start with its vectors
                 (`growth.carry_over`).
-            freeze: Keep these vectors bit by bit, and train only new ones.
+            freeze: Leave these vectors unchanged, and train only new ones.
 
         Returns:
             The model itself.
@@ -231,7 +231,7 @@ class EmbeddingModel:
         """Copy the vectors of an earlier model; entities are matched by label and key, relations by name.
 
         Raises:
-            UsageError: The models differ, or this one computes its vectors from the whole graph.
+            UsageError: The models differ in name or shapes, or this one computes its vectors from the whole graph.
         """
         from kgplug.embeddings.growth import carry_over, check_fit
 
@@ -252,7 +252,7 @@ class EmbeddingModel:
         ).eval()  # fmt: skip
 
     def _numbered(self, triples: np.ndarray) -> np.ndarray:
-        """Return triples with the module's relation indices: 2r, and 2r + 1 for the inverse, if it has inverses."""
+        """Return triples with the module's relation indices: r or, with inverses, 2r and (for the inverse) 2r + 1."""
         if not EMBEDDINGS[self.name].inverse:
             return triples
         head, relation, tail = triples.T
@@ -299,7 +299,7 @@ class EmbeddingModel:
 
         Args:
             keys: Keys of nodes, object (n,).
-            label: Their label.
+            label: Label of these nodes.
 
         Raises:
             DataError: The model knows none of them.
@@ -384,7 +384,7 @@ class EmbeddingModel:
         Args:
             entity: Index of the entity.
             k: Maximum number of entities.
-            label: Only entities of this label.
+            label: Only entities with this label; None for all.
 
         Returns:
             (entities, cosines): int64 and float32 (at most k,), best first.
@@ -411,7 +411,7 @@ class EmbeddingModel:
         return entities[0][found].astype(np.int64), cosines[0][found]
 
     def publication(self, *, details: dict | None = None) -> Publication:
-        """Return what a publisher writes: the vectors of each label and of the relations.
+        """Return the data to publish: the vectors of each label and of the relations.
 
         Entities without a label (read from a table, not from Neo4j) have no node in the graph and are left out.
 
@@ -439,8 +439,8 @@ class EmbeddingModel:
 
         Args:
             run_dir: The run's folder.
-            memory: The triples of its split.
-            facts: More facts to save, as values for JSON.
+            memory: Hash and set of each triple of the split.
+            facts: More facts to save; JSON must be able to hold them.
         """
         arrays = {f"module.{name}": tensor.cpu().numpy() for name, tensor in self.module.state_dict().items()}
         if self._graph_triples is not None:
@@ -463,7 +463,7 @@ class EmbeddingModel:
 
     @classmethod
     def user_arrays(cls) -> EntityArrays:
-        """Return how to remove a user, who is an entity here, from the saved arrays."""
+        """Return how to erase a user, here an entity, from the saved arrays."""
         return EntityArrays()
 
     @classmethod
@@ -472,13 +472,13 @@ class EmbeddingModel:
         """Read a model that `save` wrote.
 
         Raises:
-            RunError: The folder is damaged or holds something else.
+            RunError: The folder is damaged or does not hold an embedding.
         """
         return cls.restored(Path(run_dir), *read_artefact(Path(run_dir)))
 
     @classmethod
     def restored(cls, run_dir: Path, arrays: dict[str, np.ndarray], content: dict) -> Self:
-        """Return the model of an artefact; errors as in `load`."""
+        """Return the model that an artefact holds. Errors are those of `load`."""
         if content.get("kind") != cls.kind or content.get("model") not in EMBEDDINGS:
             raise RunError(
                 f"{run_dir} holds {content.get('model')}, not an embedding. Open any run with kgplug.load()."

@@ -11,11 +11,11 @@ from kgplug.embeddings.config import EmbeddingConfig
 
 Corrupter = Callable[[np.ndarray, int, np.random.Generator], np.ndarray]
 """(rows of the triples, int64 (b,); n_tails; rng) → int64 (b, negatives): other tails for the first `n_tails` rows,
-other heads for the others."""
+other heads for the rest."""
 
 
 def corrupter(triples: np.ndarray, config: EmbeddingConfig, *, n_entities: int) -> Corrupter:
-    """Return the function that draws corruptions, as the settings `negative_sampling` and `negatives` say.
+    """Return the function that draws corruptions according to `negative_sampling` and `negatives`.
 
     Args:
         triples: int64 (n, 3), the training triples.

@@ -1,4 +1,4 @@
-"""Predicted links: the most plausible unknown triples of a relation. The result is exact, the memory bounded."""
+"""Predicted links: the most plausible unknown triples of a relation. The result is exact; memory is bounded."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _BLOCK_FLOATS = 4_000_000  # floats held at a time while scoring: 16 MB
 _SHOWN_KEYS = 3
-_COMPARED_KEYS = 500  # before and after a misspelt key, in alphabetical order
+_COMPARED_KEYS = 500  # keys compared before and after a misspelt one, in alphabetical order
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,7 +92,7 @@ def predict(model: EmbeddingModel, question: Question, *, k: int = 10, progress:
         progress: Show a progress bar; None shows it on a terminal.
 
     Raises:
-        UsageError: `k` is not at least 1.
+        UsageError: `k` is not a whole number of at least 1.
         TrainingError: the model's scores are not numbers.
     """
     if not is_whole(k) or k < 1:
@@ -157,12 +157,12 @@ class _Best:
         self.scores, self.codes = scores, codes
 
     def ranked(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return (scores, codes) of the list, best first. Tied pairs get the best of their scores."""
+        """Return (scores, codes) of the list, best first. Tied pairs all get the best score among them."""
         order = np.argsort(-self.scores, kind="stable")
         scores = self.scores[order]
         group = groups_of_sorted(np.zeros(len(order), dtype=np.int64), scores, np.array([self._tolerance]))
         ranks = np.lexsort((self.codes[order], group))[: self.size]
-        first = np.flatnonzero(np.diff(group, prepend=0))  # of each group
+        first = np.flatnonzero(np.diff(group, prepend=0))  # first position of each group
         return scores[first[group[ranks] - 1]], self.codes[order[ranks]]
 
 

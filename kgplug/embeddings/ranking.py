@@ -46,8 +46,8 @@ def filtered_ranks(
     pessimistic rank). A score of NaN is the worst.
 
     Args:
-        score_heads: Scores every entity as head of (tail, relation).
-        score_tails: Scores every entity as tail of (head, relation).
+        score_heads: Function that scores every entity as head of (tail, relation).
+        score_tails: Function that scores every entity as tail of (head, relation).
         triples: int64 (n, 3), the triples to rank.
         known: int64 (m, 3), all true triples; `triples` are added.
         n_entities: Number of entities.
@@ -61,7 +61,7 @@ def filtered_ranks(
     ranks = np.empty((len(triples), 2), dtype=np.float64)
     for column, score, asked, answer in ((0, score_heads, 2, 0), (1, score_tails, 0, 2)):
         answers = Answers(everything[:, asked], everything[:, 1], everything[:, answer], n_entities=n_entities)
-        keys = triples[:, 1] * n_entities + triples[:, asked]  # relation first: a block holds few relations
+        keys = triples[:, 1] * n_entities + triples[:, asked]  # relation first, so a block has few relations
         order = np.argsort(keys, kind="stable")
         for block in row_blocks(len(order), block_rows):
             rows = order[block]
@@ -83,7 +83,7 @@ def _ranks_of(
     scores[rows, columns] = -np.inf  # all true answers, those to rank included
     own = scores if len(queries) == len(keys) else scores[row_of]  # (b, n_entities)
     better, equal = np.count_nonzero(own > of_true, axis=1), np.count_nonzero(own == of_true, axis=1)
-    # If the true one scores -inf, the masked ones look equal. They must not count.
+    # If the true entity scores -inf, masked entities seem tied with it. They must not count.
     masked = np.bincount(rows, minlength=len(queries))[row_of]
     equal = np.where(np.isneginf(of_true[:, 0]), equal - masked, equal)
     return 1 + better + equal / 2

@@ -16,8 +16,8 @@ from kgplug.training.config import Range, Space
 def search_space(name: str, config: EmbeddingConfig) -> Space:
     """Return setting → range. Settings of the model and of its loss are "model_settings.…" and "loss_settings.…".
 
-    PyKEEN gives the ranges of the vectors' length, of the model's own settings and of those of its loss.
-    `EmbeddingConfig` gives those of batch size, negatives and learning rate. Epochs are left to early stopping.
+    The ranges of the vector length, the model's own settings and its loss's settings come from PyKEEN. Those of batch
+    size, negatives and learning rate come from `EmbeddingConfig`. Early stopping chooses the epochs.
     """
     own, taken = _ranges(getattr(model_resolver.lookup(name), "hpo_default", None)), model_settings_of(name)
     space = dict(EmbeddingConfig.tuning)

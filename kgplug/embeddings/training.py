@@ -1,4 +1,4 @@
-"""Training on triples against corrupted triples (sLCWA), vectorised, for any PyKEEN model.
+"""Training on true and corrupted triples (sLCWA), vectorised, for any PyKEEN model.
 
 A step fetches the vector of each entity in its batch once. The model scores with this small table instead of the whole
 one, so gradients, Adam and constraints touch only those rows. Graph networks, and models with a penalty on whole tables
@@ -27,14 +27,14 @@ from kgplug.training.row_adam import RowAdam, put_rows
 
 
 class Batch(NamedTuple):
-    """True triples, and the entities that replace the tail in the first `n_tails` rows and the head in the others.
+    """True triples, and the entities that replace the tail in the first `n_tails` rows and the head in the rest.
 
     Attributes:
         triples: int64 (b, 3).
         others: int64 (b, negatives).
         n_tails: Number of rows whose tail is replaced.
-        rows: int64 (m,), the entities of the batch, ascending; `triples` and `others` are positions in it. None: they
-            are entity indices.
+        rows: int64 (m,), the entities of the batch, ascending; `triples` and `others` hold positions in it; if it is
+            None, they hold entity indices.
     """
 
     triples: torch.Tensor
@@ -69,7 +69,7 @@ class BatchLoss:
         return self._scores_by_row(batch) if self.matrices else self._scores_at_once(batch)
 
     def _scores_at_once(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the scores from one call. As in PyKEEN, make two calls if each adds to a penalty."""
+        """Return the scores from one call, or from two, as in PyKEEN, if each call adds to a penalty."""
         triples, others, n_tails, _ = batch
         corrupted = triples[:, None].repeat(1, others.shape[1], 1)  # (b, negatives, 3)
         corrupted[:n_tails, :, 2], corrupted[n_tails:, :, 0] = others[:n_tails], others[n_tails:]
@@ -96,7 +96,7 @@ class TripleTask:
         module: The module, on its device.
         config: The model's settings.
         positives: int64 (n, 3), the training triples, in the module's indices.
-        measure: Returns the validation metric, or None.
+        measure: Function that returns the validation metric; None without validation triples.
         frozen: Rows that training leaves unchanged. Weights that are not rows of a table are then unchanged as well.
 
     Raises:
@@ -135,7 +135,7 @@ class TripleTask:
         acting = (part for part in module.modules() if _acts_after_a_step(part) and part not in self.tables)
         self.finishers: list[Callable[[], None]] = [getattr(part, "post_parameter_update") for part in acting]  # noqa: B009
         self._used = np.zeros(module.num_entities, dtype=bool)
-        self._position = np.empty(module.num_entities, dtype=np.int64)  # of an entity in the rows of a batch
+        self._position = np.empty(module.num_entities, dtype=np.int64)  # of each entity in the batch's rows
 
     @property
     def step_floats(self) -> int:
@@ -199,7 +199,7 @@ class TripleTask:
 
     @torch.no_grad()
     def _take_rows(self, table: Embedding, rows: torch.Tensor) -> torch.Tensor:
-        """Bring rows to the values that Adam and the constraint would give them on the whole table: (m, d)."""
+        """Update rows as Adam and the constraint on the whole table would, and return them: (m, d)."""
         assert self.by_row is not None
         weight = weight_of(table)
         values = self.by_row.take_rows(weight, rows)

@@ -1,4 +1,4 @@
-"""TransE, TransH and TransR, built of PyKEEN's parts: as in their papers, and fast when all entities are ranked.
+"""TransE, TransH and TransR, built from PyKEEN's parts: as in their papers, and fast at ranking all entities.
 
 All three measure `‖s_r(h) + d_r − s_r(t)‖`: a translation d_r between entities in the relation's space s_r (the entity
 itself, its projection on a hyperplane, or its image under a matrix).
@@ -40,7 +40,7 @@ class Translational(ERModel):
 
         Args:
             triples: int64 (b, 3).
-            others: int64 (b, k), entities that replace the tail in the first `n_tails` rows and the head in the others.
+            others: int64 (b, k), entities that replace the tail in the first `n_tails` rows and the head in the rest.
             n_tails: Number of rows whose tail is replaced.
 
         Returns:
@@ -93,8 +93,8 @@ class Translational(ERModel):
 class TransE(Translational, PykeenTransE):
     """Bordes et al., NeurIPS 2013: `−‖h + r − t‖`, entities on the unit sphere.
 
-    The default is the L2 norm (PyKEEN: L1). With it, cosine and Euclidean neighbours agree with what was learnt, and
-    graph databases that score TransE use it.
+    The default is the L2 norm (PyKEEN: L1). With it, cosine and Euclidean neighbours agree with the training objective.
+    Graph databases that score TransE also use it.
     """
 
     def __init__(self, *, scoring_fct_norm: int = 2, **kwargs: Any) -> None:
@@ -267,7 +267,7 @@ def _residuals(entity: Any, triples: torch.Tensor, others: torch.Tensor, n_tails
 
 
 def _differences(heads: torch.Tensor, tails: torch.Tensor, others: torch.Tensor, n_tails: int) -> torch.Tensor:
-    """Return head − tail of (b, d), and of the corruptions, whose other end is (b, k, d): (b, 1 + k, d)."""
+    """Return head − tail of triples (b, d) and of their corruptions by `others` (b, k, d): (b, 1 + k, d)."""
     corrupted = torch.cat([heads[:n_tails, None] - others[:n_tails], others[n_tails:] - tails[n_tails:, None]])
     return torch.cat([(heads - tails)[:, None], corrupted], dim=1)  # (b, 1 + k, d)
 

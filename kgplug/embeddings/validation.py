@@ -8,8 +8,8 @@ from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.errors import DataError
 
 MAX_TRIPLES = 300  # ranked after each epoch
-MAX_FLOATS = 2_000_000_000  # computed for that; fewer triples are ranked if they need more
-MIN_TRIPLES = 50  # ranked even if they need more
+MAX_FLOATS = 2_000_000_000  # computed for that; if 300 triples need more, fewer are ranked
+MIN_TRIPLES = 50  # ranked even if they need more floats
 
 
 def validation_triples(
@@ -46,7 +46,7 @@ def validation_triples(
 
 
 def _reindexed(valid: KnowledgeGraph, knowledge: KnowledgeGraph) -> np.ndarray:
-    """Return the triples of one graph in the indices of another. Skip those with an entity or relation it lacks."""
+    """Return the triples of one graph in the indices of another. Skip triples with unknown entities or relations."""
     entities, relations = valid.indices_in(knowledge)
     head, relation, tail = valid.triples.T
     triples = np.stack([entities[head], relations[relation], entities[tail]], axis=1)

@@ -1,4 +1,4 @@
-"""Input of the jobs: a split, and the data read from the graph."""
+"""Input of the jobs: the split, and the data read from the graph."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ class GraphData:
     Attributes:
         interactions: Feedback; None if it was not read.
         knowledge: Triples; None if they were not read.
-        identity: Identity of the graph; unknown by default.
+        identity: Identity of the graph; unknown if omitted.
     """
 
     schema: GraphSchema

@@ -30,8 +30,8 @@ from kgplug.training.runs import Runs
 if TYPE_CHECKING:
     from kgplug.graph.publishing.erase import EraseReport
 
-_PREFIX = "model."  # of the names of a recommender's own arrays in a run
-_RUN_ARRAYS = UserArrays(matrices=("seen", "liked"))  # of every recommender's run
+_PREFIX = "model."  # prefix of the names of a recommender's own arrays in a run
+_RUN_ARRAYS = UserArrays(matrices=("seen", "liked"))  # arrays of every recommender's run
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Erasure:
         runs: Ids of runs from which the user was removed.
         damaged: Ids of runs that cannot be read, so their content is unknown.
         checkpoints: Number of unfinished trainings that were deleted.
-        elsewhere: Number of runs of other graphs, where this key is another user; they were not changed.
+        elsewhere: Number of unchanged runs of other graphs, where the key belongs to another user.
     """
 
     graph: EraseReport
@@ -82,7 +82,7 @@ class Erasure:
         ]
         return "\n".join(lines)
 
-    __repr__ = __str__  # what a notebook answers
+    __repr__ = __str__  # shown in a notebook
 
 
 def _both(edges: int, vectors: Sequence[str]) -> str:
@@ -125,7 +125,7 @@ def erase_user(graph: Graph, runs: Runs, user: int | str) -> Erasure:
 
 
 def find_user(graph: Graph, runs: Runs, text: str) -> FoundKey:
-    """Return the key of the user that a text means, with its type in the graph, or in the runs if not in the graph.
+    """Return the user's key that a text means, with its type in the graph or, if it is not there, in the runs.
 
     Raises:
         UsageError: Neither the graph nor any run has such a user.
@@ -151,7 +151,7 @@ def _nobody(error: UsageError, runs: Runs) -> UsageError:
 
 
 def _keys_in_runs(runs: Runs, label: str, key: str, here: GraphIdentity) -> Iterator[int | str]:
-    """Yield the keys of users in all readable runs of a database that identify users by a key property."""
+    """Yield users' keys in those readable runs of a database that identify users by this key property."""
     for info in runs.list():
         if not here.same_store(info.graph) or _other_key(info.graph, label, key):
             continue
@@ -191,7 +191,7 @@ def _is(one: object, other: object) -> bool:
 def erase_from_run(run_dir: Path, label: str, user: int | str) -> bool:
     """Remove a user's key, rows and vectors from a run; return whether the run had the user.
 
-    The user's index stays in use, under a name that is not a key of the graph, so other indices do not change.
+    The user's index stays, with a name that no node of the graph has as key, so other indices do not change.
 
     Args:
         run_dir: The run's folder.
@@ -241,7 +241,7 @@ def _item_keys_of(content: dict, label: str) -> list:
 
 
 def _own_item(arrays: dict[str, np.ndarray], content: dict, row: int, user: int | str, label: str) -> int:
-    """Return the item index of a user who is also an item; -1 otherwise."""
+    """Return the item index of a user who is also an item; otherwise -1."""
     if row >= 0 and OWN_ITEMS in arrays:
         return int(arrays[OWN_ITEMS][row])
     keys = _item_keys_of(content, label)

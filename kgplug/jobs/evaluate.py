@@ -46,7 +46,7 @@ def evaluate(
         run_dirs: Folders of the runs.
         k: Lengths of lists.
         beyond: Also measure recommenders by `kgplug.evaluation.beyond_accuracy`.
-        on_failure: Called with each run that cannot be measured and the reason. By default the first one is raised.
+        on_failure: Called with each run that cannot be measured and the error. By default, the first error is raised.
         progress: Show a bar while the graph is read; None shows it on a terminal.
 
     Returns:
@@ -84,7 +84,7 @@ class _Work:
         self._notes: dict[str, list[str]] = {}
 
     def add(self, run_dir: Path) -> None:
-        """Add a run to the group that is measured with it."""
+        """Add a run to the group with which it is measured."""
         try:
             content = read_content(run_dir)
             if not {"schema", "split", "data"} <= content.keys():
@@ -164,12 +164,12 @@ class _Work:
 
 
 def _what_to_read(content: dict) -> str:
-    """Return a text for the data that a run needs; runs with the same text are measured on the same rows."""
+    """Return a text that identifies the data a run needs. Runs with the same text are measured on the same rows."""
     schema = GraphSchema.model_validate(content["schema"]).model_dump()
     schema["item"].pop("title")
     if content["kind"] == Kind.RECOMMENDER:
         del schema["knowledge"]
-        for name in ("like_threshold", "timestamp"):  # do not change which rows there are
+        for name in ("like_threshold", "timestamp"):  # these do not change the set of rows
             schema["feedback"].pop(name, None)
     return dumps([content["kind"], schema], sort_keys=True)
 

@@ -19,7 +19,7 @@ from kgplug.strict_json import dumps
 from kgplug.training.runs import HEALTH
 
 _log = logging.getLogger(__name__)
-_SHARE, _LEAST_S = 0.05, 2.0  # time limit of comparing lists: share of the training time, and at least so many seconds
+_SHARE, _LEAST_S = 0.05, 2.0  # time limit of comparing lists: share of the training time, and minimum in seconds
 
 
 def after_training(model: Model, sets: Sets, *, seconds: float) -> list[str]:

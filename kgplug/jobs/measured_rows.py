@@ -37,7 +37,7 @@ class MeasuredRun:
     Attributes:
         run_dir: The run's folder.
         content: Content of its artefact.
-        sets: int8 (m,), the set of each row of the graph in this run; NEW for rows that it does not have.
+        sets: int8 (m,), the set of each row of the graph in this run; NEW for rows that the run does not have.
         knows: bool (m,), whether the run knows the keys of each row of the graph.
         gone: Number of test rows that the graph no longer has.
     """
@@ -54,7 +54,7 @@ class MeasuredRun:
 
     @property
     def own_test(self) -> np.ndarray:
-        """bool (m,), the rows of the graph that are in its own test set."""
+        """Rows of the graph that are in the run's own test set, bool (m,)."""
         return (self.sets == TEST) & self.knows
 
 

@@ -38,12 +38,13 @@ def predict(
 ) -> Predictions:
     """Return the most plausible triples of a relation that are not in the graph now.
 
+    Arguments that are not described here are those of `kgplug.embeddings.prediction.ask`.
+
     Args:
         run_dir: Folder of an embedding's run.
         relation: Relationship type.
         k: Number of triples.
-        announce: Called with the question before it is scored. The other arguments are those of
-            `kgplug.embeddings.prediction.ask`.
+        announce: Called with the question before it is scored.
 
     Raises:
         UsageError: The run is not an embedding, or the relation, a label or a key is unknown.

@@ -50,13 +50,13 @@ def publish(
     Args:
         graph: the graph to publish in.
         run_dir: The run's folder.
-        options: how to publish it; those given by name take precedence. The catalogue keeps them, for `resume`.
+        options: how to publish it; options given by name take precedence. The catalogue keeps all for `resume`.
         progress: show bars; None shows them on a terminal.
         options_by_name: fields of `PublishOptions`.
 
     Raises:
         RunError: the run was trained on another database, or is damaged.
-        KgplugError: as `Graph.publish`.
+        KgplugError: any error of `Graph.publish`.
     """
     options = with_options(options, options_by_name)
     model, details = open_run(graph, run_dir, force=options.force)
@@ -81,7 +81,7 @@ def preview(
 def open_run(
     graph: Graph, run_dir: Path, *, force: bool = False
 ) -> tuple[Recommender | EmbeddingModel, dict[str, Any]]:
-    """Return the model of a run, and the facts about the run that the catalogue keeps.
+    """Return a run's model, and the facts about the run that the catalogue keeps.
 
     Args:
         graph: the graph in which the run will be published.
@@ -90,7 +90,7 @@ def open_run(
 
     Raises:
         RunError: the run was trained on another database, or is damaged.
-        UsageError: the run does not know on which graph it was trained.
+        UsageError: the run does not record the graph that it was trained on.
     """
     arrays, content = read_artefact(run_dir)
     if not force:
@@ -115,7 +115,7 @@ def resume(graph: Graph, runs: Runs, name: str | None = None, *, progress: bool 
     """Finish an interrupted publish, with its original options.
 
     Args:
-        graph: the graph in which it was begun.
+        graph: the graph in which the publish began.
         runs: the runs on this machine; the interrupted one must be among them.
         name: name of the model, or id of the run; None if only one publish was interrupted.
 

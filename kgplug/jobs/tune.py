@@ -33,7 +33,7 @@ def tune(
         name: The model's name.
         data: The graph's data.
         runs: Folder of runs.
-        trials: Number of ended trials to reach, earlier calls included.
+        trials: Total number of ended trials to reach, including those of earlier calls.
         epochs: Maximum number of epochs in a trial. If omitted, the model's own.
         settings: Settings that stay fixed.
         split: Fractions and method of the split. If omitted, the default of the model's kind.

@@ -30,13 +30,13 @@ HELD_OUT = 0.1  # fraction of the triples in the test set, and in the validation
 class Neo4j(LazyDataset):
     """The triples of a Neo4j graph, split into a training, a test and a validation set.
 
-    The training set contains every entity and relation. In a sparse graph the other two are therefore smaller than a
-    tenth each. `kgplug.pykeen_bridge.names` defines the names of entities; their ids follow the order of label and key.
-    The graph is read once, when triples are first requested. PyKEEN keeps a data set requested by name until the
-    process ends.
+    The training set contains every entity and relation. In a sparse graph the other two therefore each hold less
+    than a tenth of the triples. `kgplug.pykeen_bridge.names` defines the names of entities; their ids follow the order
+    of label and key. The graph is read once, when triples are first requested. PyKEEN keeps a data set requested by
+    name until the process ends.
 
-    NEO4J_URI, NEO4J_USERNAME, NEO4J_PASSWORD and NEO4J_DATABASE name the server; without NEO4J_URI it is kgplug's local
-    Neo4j. They are not arguments, because PyKEEN writes arguments into its results.
+    NEO4J_URI, NEO4J_USERNAME, NEO4J_PASSWORD and NEO4J_DATABASE choose the server; without NEO4J_URI, kgplug's local
+    Neo4j is used. They are not arguments, because PyKEEN writes arguments into its results.
 
     Args:
         schema: Schema file. If omitted, ./kgplug.toml; if that does not exist, the schema is guessed.
@@ -113,7 +113,7 @@ def held_out(triples: np.ndarray, *, hashes: np.ndarray, seed: int) -> np.ndarra
     order = np.argsort(mix(hashes + mix(np.array([check_seed(seed) % 2**64], dtype=np.uint64))))
     heads, relations, tails = triples[order].T
     spare = np.ones(len(triples), dtype=bool)
-    for column in (np.stack([heads, tails], axis=1).ravel(), relations):  # the first triple of each stays
+    for column in (np.stack([heads, tails], axis=1).ravel(), relations):  # the first triple of each one stays
         first = np.unique(column, return_index=True)[1]
         spare[first // (len(column) // len(triples))] = False
     free, wanted = order[spare], max(1, round(HELD_OUT * len(triples)))
@@ -128,5 +128,5 @@ def held_out(triples: np.ndarray, *, hashes: np.ndarray, seed: int) -> np.ndarra
     return number
 
 
-if "neo4j" not in dataset_resolver.lookup_dict:  # imported before PyKEEN's data sets, which then cannot load it
+if "neo4j" not in dataset_resolver.lookup_dict:  # true if imported before PyKEEN's data sets, which then cannot load it
     dataset_resolver.register(Neo4j)

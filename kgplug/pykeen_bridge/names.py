@@ -16,7 +16,7 @@ _EXAMPLE = 'Movie:12 or Movie:"tt0012"'
 
 
 def entity_names(labels: Iterable[str], keys: Iterable[int | str]) -> list[str]:
-    """Return the name of each entity; labels have no backslash, as Cypher could not quote it."""
+    """Return the name of each entity; labels have no backslash, because Cypher cannot quote it."""
     # A colon in a label is escaped; JSON leaves no tab or line break, so names survive PyKEEN's text files.
     return [
         f"{label.replace(':', _ESCAPED)}:{json.dumps(key, ensure_ascii=False)}"

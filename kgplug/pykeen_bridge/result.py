@@ -47,7 +47,7 @@ class PykeenResult:
         self._result = result
 
     def publication(self, *, details: dict | None = None) -> Publication:
-        """Return the vectors of each label and of the relations, under a run id that follows from the vectors.
+        """Return the vectors of each label and of the relations, with a run id derived from the vectors.
 
         The same result has the same id, so publishing it again changes nothing.
 
@@ -55,7 +55,7 @@ class PykeenResult:
             details: facts that the catalogue keeps as JSON.
 
         Raises:
-            DataError: an entity's name does not say which node it is.
+            DataError: an entity's name does not identify a node.
         """
         model, training = self._result.model, self._result.training
         name = type(model).__name__

@@ -10,7 +10,7 @@ import torch
 
 
 class Optimizer(Protocol):
-    """What the training loop and checkpoints need from an optimiser; torch.optim's have it."""
+    """Members of an optimiser that the training loop and checkpoints use; those of torch.optim fit."""
 
     param_groups: list[dict[str, Any]]
 
@@ -62,7 +62,7 @@ class StatefulOptimizer:
             table.grad = None
 
     def state_dict(self) -> dict[str, Any]:
-        """Return {"state": {parameter index: its state}, "param_groups": [settings]}, with indices as params."""
+        """Return {"state": {parameter index: its state}, "param_groups": [settings]}, whose params are indices."""
         state = {number: self.state[table] for number, table in enumerate(self.params) if self.state.get(table)}
         return {"state": state, "param_groups": [{**self.settings, "params": list(range(len(self.params)))}]}
 

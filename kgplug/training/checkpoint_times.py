@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import torch
 
 MAX_SHARE = 0.05  # maximum share of the training time spent on writing
-BYTES_PER_S = 100e6  # of a slow disk: estimates the first write, before one was measured
+BYTES_PER_S = 100e6  # speed of a slow disk, to estimate the first write
 STATES = 4  # weights, best weights, and Adam's two moments
 
 
@@ -17,7 +17,7 @@ class CheckpointTimes:
     """Decide after each epoch whether to write a checkpoint, and measure how long the writes take.
 
     Args:
-        interval_s: Minimum number of seconds between two writes; 0 writes after every epoch at any cost.
+        interval_s: Minimum number of seconds between two writes; 0 writes after every epoch, however long it takes.
         n_bytes: Expected size of a checkpoint.
         clock: Function that returns the time in seconds.
 

@@ -1,4 +1,4 @@
-"""What every model's settings have in common."""
+"""Base classes of all models' settings."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class DataSize:
 
     @property
     def likes_per_user(self) -> float:
-        """Mean number of likes per user. Below ten, data are sparse and need more L2."""
+        """Mean number of likes per user. Below ten, the data are sparse and models need more L2."""
         return self.n_likes / max(self.n_users, 1)
 
     @property
@@ -62,8 +62,8 @@ class DataSize:
 
 
 Space = Mapping[str, Range | tuple]  # setting → its range or its choices
-FEW_LIKES = 20_000  # in total; chosen on subsets of Book-Crossing and MovieLens-100K with 5,000 to 14,000
-VERY_FEW_LIKES = 8_000  # in total; chosen on such subsets with 1,000 to 14,000
+FEW_LIKES = 20_000  # in total; chosen on subsets of Book-Crossing and MovieLens-100K with 5,000 to 14,000 likes
+VERY_FEW_LIKES = 8_000  # in total; chosen on such subsets with 1,000 to 14,000 likes
 STEPS_AN_EPOCH, LEAST_BATCH = 16, 64  # for small data: one or two steps per epoch would hardly change the weights
 SPARSE_BELOW = 10  # likes per user: Book-Crossing has 2, MovieLens-100K 35
 LEARNING_RATES = Range(1e-3, 1e-1, log=True)
@@ -87,13 +87,13 @@ class ModelConfig(BaseModel):
 
     @classmethod
     def of_saved(cls, settings: dict[str, Any]) -> dict[str, Any]:
-        """Return the settings of a saved run under the names of this version."""
+        """Return the settings of a saved run with the names that this version uses."""
         kept = {cls.old_names.get(name, name): value for name, value in settings.items()}
         return {name: value for name, value in kept.items() if name in cls.model_fields or name not in cls.removed}
 
     @classmethod
     def suited_to(cls, size: DataSize) -> dict[str, float]:  # noqa: ARG003
-        """Return settings that suit data of this size. `fit` uses those that the user has not set."""
+        """Return settings that suit data of this size. `fit` uses them for settings that the user has not set."""
         return {}
 
     @classmethod
@@ -178,7 +178,7 @@ def signature(config_class: type[ModelConfig], defaults: Mapping[str, Any] | Non
 
 
 def _plain(value: object) -> object:
-    """Return a numpy number as a Python number, floats as printed; return other values unchanged."""
+    """Return a numpy number as a Python number (floats as printed), and other values unchanged."""
     if isinstance(value, np.ndarray) and value.ndim == 0:
         value = value[()]
     if isinstance(value, np.floating):

@@ -50,7 +50,7 @@ class Interruption:
     def __enter__(self) -> Self:
         if self._active:
             handlers = {number: signal.getsignal(number) for number in SIGNALS}
-            # None: set by C code, which Python cannot restore.
+            # None: a handler set by C code, which Python cannot restore.
             self._before = {n: old for n, old in handlers.items() if old not in (None, signal.SIG_IGN)}
             for number in self._before:
                 signal.signal(number, self._handle)
@@ -61,7 +61,7 @@ class Interruption:
 
     def _handle(self, number: int, _frame: FrameType | None) -> None:
         left_s = self._ready_at - time.monotonic()
-        waits = self.signal is None and abs(left_s) <= FINISH_S  # do not wait for an epoch that is far behind its time
+        waits = self.signal is None and abs(left_s) <= FINISH_S  # do not wait for an epoch that is long overdue
         self.signal = number
         if not waits:
             self.give_back()

@@ -1,4 +1,4 @@
-"""Compiled loops (numba) over the rows of a batch, where torch would pass over memory once per operation."""
+"""Compiled loops (numba) over the rows of a batch, for which torch would read memory once per operation."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ def adam_rows(
         table: float32 (n, d).
         moments: float32 (n, 2d), mean of the gradients, then of their squares.
         steps: float32 (n,), number of updates of each row.
-        rows: int64 (m,), distinct.
-        grad: float32 (m, d).
-        lr, beta1, beta2, eps: float32.
+        rows: int64 (m,), the rows to update, distinct.
+        grad: float32 (m, d), gradients of these rows.
+        lr, beta1, beta2, eps: Settings of Adam, float32.
     """
     one, d = np.float32(1), table.shape[1]
     for i in range(len(rows)):
@@ -73,11 +73,11 @@ def catch_up(
 
     Args:
         table, moments, steps, lr, beta1, beta2, eps: As in `adam_rows`; `steps` has the current step of each row.
-        rows: int64 (m,), distinct.
-        now: Step that all rows will have.
+        rows: int64 (m,), the rows to update, distinct.
+        now: Number of the step up to which the rows are updated.
 
     Returns:
-        float32 (m, d), the rows.
+        float32 (m, d), the updated rows.
     """
     one, d = np.float32(1), table.shape[1]
     values = np.empty((len(rows), d), dtype=np.float32)

@@ -27,11 +27,11 @@ from kgplug.training.checkpoint_times import CheckpointTimes, expected_bytes
 from kgplug.training.device import one_thread
 from kgplug.training.interruption import Interruption
 
-ONE_THREAD_BELOW = 4_000_000  # numbers; on two cores KGCN with 1 million takes a third longer with two threads
+ONE_THREAD_BELOW = 4_000_000  # floats; on two cores, KGCN with 1 million takes a third longer on two threads
 
 
 class TrainingTask(Protocol):
-    """What a model provides to the loop."""
+    """The members of a model that the loop uses."""
 
     @property
     def module(self) -> torch.nn.Module:
@@ -104,17 +104,18 @@ def train(
         patience: Stop after this many epochs without a better validation metric.
         seed: Seed of each epoch's generator.
         description: Text next to the progress bar.
-        chance: Validation metric of random scores; `patience` counts only after a better one.
+        chance: Validation metric of random scores; `patience` counts only after the metric has exceeded it.
         fingerprint: Fingerprint of data and settings; a checkpoint with another one is refused.
-        checkpoint: File to continue from if it exists. It is written after an epoch every KGPLUG_CHECKPOINT_S seconds,
-            in at most 5 % of the training time, and when the training is interrupted shortly before an epoch's end.
+        checkpoint: File to continue from if it exists. It is written every KGPLUG_CHECKPOINT_S seconds, at the
+            end of an epoch and in at most 5 % of the training time. It is also written if the training is interrupted
+            shortly before an epoch's end.
         progress: Show a bar; None shows it on a terminal.
-        on_epoch: Called as on_epoch(epoch, metric) after each validated epoch, from 0. To end the training, it
-            raises an exception.
+        on_epoch: Called as on_epoch(epoch, metric) after each validated epoch, from 0. It may raise an
+            exception to end the training.
 
     Raises:
-        TrainingError: The loss or metric is not finite. The module has the best weights so far, the error their
-            history.
+        TrainingError: The loss or metric is not finite. The module then holds the best weights so far, and the
+            error holds their history.
         RunError: The checkpoint is damaged or belongs to other data or settings.
     """
     history, best = History(), _weights(task.module)
@@ -170,7 +171,7 @@ def _run_epoch(task: TrainingTask, epoch: int, seed: int, last_good: dict[str, t
 
 
 def _validate(task: TrainingTask, epoch: int, last_good: dict[str, torch.Tensor]) -> float | None:
-    """Return the task's validation metric. If memory is short here, smaller batches would not help."""
+    """Return the task's validation metric. Raise TrainingError if memory is short: smaller batches would not help."""
     try:
         return task.validate()
     except Exception as error:
@@ -196,7 +197,7 @@ def _seeded(module: torch.nn.Module, seed: int) -> Iterator[None]:
 
 
 def _threads(task: TrainingTask) -> AbstractContextManager[None]:
-    """Train small steps on one thread, where sharing small tensors costs more than it saves."""
+    """Use one thread for small steps: sharing small tensors between threads costs more than it saves."""
     return one_thread() if task.step_floats < ONE_THREAD_BELOW else nullcontext()
 
 

@@ -26,7 +26,7 @@ class Attempt(Generic[_Config]):
     Attributes:
         config: Settings to train with.
         checkpoint: File to write from time to time and to continue from, or None.
-        memory_ended: Whether it ran out of memory, so another attempt follows.
+        memory_ended: Whether the attempt ran out of memory, so another one follows.
     """
 
     def __init__(self, name: str, config: _Config, checkpoint: Path | None) -> None:
@@ -52,13 +52,12 @@ def attempts(name: str, config: _Config, checkpoint: Path | None) -> Iterator[At
     """Yield attempts at a training, each with half the batch size, until one does not run out of memory.
 
     The result equals that of a training with the smaller batch size from the start, bit by bit. Each batch size has
-    its own checkpoint (`checkpoint_of`), so an interrupted training finds the right one. Use as
+    its own checkpoint (`checkpoint_of`), so an interrupted training finds the right one. Use it
+    like this, so that the memory of a failed attempt is freed before the next one:
 
         for attempt in attempts(name, config, checkpoint):
             with attempt:
                 history = ...  # build and train with attempt.config and attempt.checkpoint, in a function of its own
-
-    so that the memory of a failed attempt is freed before the next one.
 
     Args:
         name: Name of the model, for messages.
@@ -88,7 +87,7 @@ def attempts(name: str, config: _Config, checkpoint: Path | None) -> Iterator[At
 
 @contextmanager
 def building(name: str, config: ModelConfig) -> Iterator[None]:
-    """Build a model. If memory is short here, smaller batches would not help.
+    """Build a model in this context. If memory is short here, smaller batches would not help.
 
     Raises:
         TrainingError: The model itself does not fit into memory.

@@ -13,7 +13,7 @@ class RowAdam(StatefulOptimizer):
     """Adam over embedding tables with sparse gradients (`F.embedding(..., sparse=True)`).
 
     A row's moments and bias correction count only the steps that updated it, so a row that is first seen late takes
-    the same first step as any other. Rows read by `take_rows` are those of Adam on the whole table instead. The time of
+    the same first step as any other. Rows read by `take_rows` instead match Adam on the whole table. The time of
     a step depends on the number of rows in the batch, not in the table.
 
     Args:
@@ -49,7 +49,7 @@ class RowAdam(StatefulOptimizer):
 
     @torch.no_grad()
     def take_rows(self, table: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
-        """Update rows to what Adam on the whole table would have by now, and return them: float32 (m, d).
+        """Update rows to their values under Adam on the whole table, and return them: float32 (m, d).
 
         Reading rows this way before each `step_rows` gives the result of `torch.optim.Adam` on the whole table.
 
@@ -69,7 +69,7 @@ class RowAdam(StatefulOptimizer):
         state = self.state[table]
         if not state:
             state["moments"] = table.new_zeros(len(table), 2 * table.shape[1])  # mean, then square: fetched together
-            state["steps"], state["step"] = table.new_zeros(len(table)), 0  # of each row, and of the table
+            state["steps"], state["step"] = table.new_zeros(len(table)), 0  # steps of each row, and of the table
         return state
 
     def _constants(self) -> tuple[np.float32, np.float32, np.float32, np.float32]:

@@ -27,12 +27,12 @@ class RunInfo:
         id: Name of its folder.
         model: Name of the model, "" if the run is damaged.
         kind: Kind of the model, None if the run is damaged.
-        created: ISO 8601 in UTC.
+        created: Time of the training, ISO 8601 in UTC.
         metrics: Validation metric → value.
         seconds: Duration of the training, None if unknown.
         path: The run's folder.
-        damage: Why it cannot be read, "" if it can.
-        graph: Identity of the graph it was trained on, as far as known.
+        damage: Why the run cannot be read; "" if it can.
+        graph: Identity of the graph that it was trained on, as far as known.
         evaluation: Metric → value, as measured by `kgplug evaluate`; {} if not evaluated.
         origin: Id of the run that gave a final run its settings, epochs and metrics; "" for other runs.
         health: Signs that the model has collapsed, one sentence each; see `kgplug.data.health`.
@@ -63,7 +63,7 @@ class RunInfo:
 
 
 class Runs:
-    """A folder with one subfolder per run; it need not exist yet."""
+    """A folder with one subfolder per run. It may not exist yet."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = Path(folder)
@@ -77,7 +77,7 @@ class Runs:
         return new_run_id(model)
 
     def path(self, run: str) -> Path:
-        """Return the folder of a run with this id, which need not exist; UsageError if the id is invalid."""
+        """Return the folder of a run with this id, which may not exist. Raise UsageError if the id is invalid."""
         if not _ID.fullmatch(run):
             raise UsageError(f'Run id "{run}": expected letters, digits, "-" and "_".')
         return self.folder / run
@@ -141,7 +141,7 @@ class Runs:
 
         Args:
             address: host:port.
-            database: Name of the database; "" for that of the newest run.
+            database: Name of the database; "" takes that of the newest run.
         """
         graphs = [info.graph for info in reversed(self.list()) if info.graph.store and info.graph.address == address]
         found = next((graph for graph in graphs if database in ("", graph.database)), None)
@@ -191,7 +191,7 @@ class Runs:
 
 
 def _files(run_dir: Path) -> frozenset[tuple[str, int, int]]:
-    """Return name, size and modification time of a run's files."""
+    """Return name, size and modification time of each file of a run."""
     try:
         found = [(file.name, file.stat()) for file in os.scandir(run_dir)]
     except OSError:

@@ -1,4 +1,4 @@
-"""Files of the searches for settings. Each is one Optuna study in SQLite, which several processes may share."""
+"""Files of searches for settings. Each file is an Optuna study in SQLite, which several processes may share."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from kgplug.data.values.keys import fingerprint
 from kgplug.errors import RunError
 
 _log = logging.getLogger(__name__)
-HEARTBEAT_S = 5  # a process signs the trial it works on this often
+HEARTBEAT_S = 5  # how often a process confirms that it still works on its trial
 UNPRUNED_TRIALS, UNPRUNED_EPOCHS = 5, 10  # complete trials, and epochs of each trial, before pruning begins
-KEPT_PERCENT = 75.0  # of trials; those that are worse at an epoch are pruned
-GRACE_S = 30  # if a trial was not signed for this long, its process was killed
+KEPT_PERCENT = 75.0  # percentage of trials that continue at an epoch; worse ones are pruned
+GRACE_S = 30  # after this long without such a confirmation, the process counts as killed
 
 
 def study_path(folder: Path, model: str, asked: list, data: list[str]) -> Path:
@@ -31,7 +31,7 @@ def study_path(folder: Path, model: str, asked: list, data: list[str]) -> Path:
     Args:
         folder: Folder of all studies.
         model: The model's name.
-        asked: What is searched, as a JSON-able list.
+        asked: The arguments of the search, as a list that JSON can hold.
         data: Fingerprints of the data.
     """
     name = re.sub(r"[^a-z0-9]+", "-", model.lower()).strip("-") or "model"
@@ -61,7 +61,7 @@ def open_study(path: Path | None, own: dict[str, Any]) -> Iterator[optuna.Study]
 
     Args:
         path: The study's SQLite file, created if missing; None keeps the study in memory.
-        own: The model's own settings: the first trial of a new study.
+        own: The model's own settings, which a new study tries first.
 
     Raises:
         RunError: The file cannot be opened.
@@ -95,7 +95,7 @@ def open_study(path: Path | None, own: dict[str, Any]) -> Iterator[optuna.Study]
         if not study.trials:
             study.enqueue_trial(own)
         for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-            storage.record_heartbeat(trial._trial_id)  # earlier versions signed no trials, so none of them was overdue
+            storage.record_heartbeat(trial._trial_id)  # earlier versions recorded none, so no trial was overdue
     try:
         yield study
     finally:
