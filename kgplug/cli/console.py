@@ -185,7 +185,7 @@ def has_wide_terminal() -> bool:
 
 
 def print_help_in_whole_lines(command: Any) -> None:
-    """Set a command and its subcommands to print help and usage errors without boxes, one unwrapped line per option."""
+    """Make a command and its subcommands print help and usage errors without boxes, one unwrapped line per option."""
     command.rich_markup_mode = None
     command.context_settings["terminal_width"] = _NO_LIMIT
     for sub in getattr(command, "commands", {}).values():

@@ -1,4 +1,4 @@
-"""The command `kgplug demo`: the main job, from an empty database to recommendations in Cypher."""
+"""The command `kgplug demo`: the whole workflow, from an empty database to recommendations in Cypher."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def demo() -> None:
 
 
 def _refuse_foreign_data(graph: Graph) -> None:
-    """Refuse a database with nodes of other labels: the demo must not write into somebody's own graph."""
+    """Refuse a database with nodes of other labels: the demo must not write into a user's own graph."""
     from kgplug.graph.catalog import OWN_LABELS
     from kgplug.graph.counts import read_counts
 

@@ -29,7 +29,7 @@ def carry_over(
         earlier: The trained module.
         module: A new module of the same class and shapes.
         triples: int64 (n, 3), the training triples in `module`'s indices.
-        entities, relations: int64, the row in `earlier` of each row of `module`; -1 if it is new.
+        entities, relations: int64 (n,), the row in `earlier` of each row of `module`'s tables; -1 if it is new.
     """
     tables = {id(part): entities for part in module.entity_representations}
     tables |= {id(part): relations for part in module.relation_representations}

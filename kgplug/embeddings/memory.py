@@ -1,4 +1,4 @@
-"""Estimate the memory that a training needs before it starts."""
+"""Estimate, before a training starts, how much memory it needs."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def check_memory(
 def count_parameters(name: str, config: EmbeddingConfig, *, n_entities: int, n_relations: int) -> int:
     """Return the number of floats that a model learns, without allocating them (on torch's "meta" device).
 
-    Graph networks need their triples to be built, so the result for them is a lower bound: one vector per entity.
+    Graph networks cannot be built without triples, so for them the result is a lower bound: one vector per entity.
     """
     at_least = n_entities * config.embedding_dim
     if EMBEDDINGS[name].reads_graph:

@@ -66,7 +66,7 @@ def ask(
         model: A trained model.
         known: All known triples.
         relation: Name of the relation.
-        head_label, tail_label: Node label of the heads and of the tails. If omitted, every label that known triples
+        head_label, tail_label: Node label of the heads and of the tails. If omitted, all labels that known triples
             of the relation have at that end.
         head, tail: Key of a single head or tail, of the same type as in the graph.
 

@@ -33,8 +33,8 @@ class Batch(NamedTuple):
         triples: int64 (b, 3).
         others: int64 (b, negatives).
         n_tails: Number of rows whose tail is replaced.
-        rows: int64 (m,), the entities of the batch, ascending; `triples` and `others` hold positions in it; if it is
-            None, they hold entity indices.
+        rows: int64 (m,), the entities of the batch, ascending. `triples` and `others` hold positions in it or, if
+            it is None, entity indices.
     """
 
     triples: torch.Tensor

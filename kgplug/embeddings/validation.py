@@ -8,7 +8,7 @@ from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.errors import DataError
 
 MAX_TRIPLES = 300  # ranked after each epoch
-MAX_FLOATS = 2_000_000_000  # computed for that; if 300 triples need more, fewer are ranked
+MAX_FLOATS = 2_000_000_000  # computed for the ranks; if 300 triples need more, fewer are ranked
 MIN_TRIPLES = 50  # ranked even if they need more floats
 
 

@@ -15,7 +15,7 @@ from kgplug.errors import UsageError, unknown_name
 
 @dataclass(frozen=True)
 class Range:
-    """The values that a search tries: low to high, both included; whole numbers if both ends are.
+    """Values that a search tries, from low to high inclusive; whole numbers if both ends are whole.
 
     Attributes:
         log: Sample the logarithm uniformly.
@@ -164,7 +164,7 @@ def signature(config_class: type[ModelConfig], defaults: Mapping[str, Any] | Non
     """Return the signature of a model's constructor: keyword-only settings with their types and defaults.
 
     Args:
-        config_class: The settings.
+        config_class: Class of the settings.
         defaults: Setting → default, if it differs from the class's.
     """
     parameters = []

@@ -107,7 +107,7 @@ def train(
         chance: Validation metric of random scores; `patience` counts only after the metric has exceeded it.
         fingerprint: Fingerprint of data and settings; a checkpoint with another one is refused.
         checkpoint: File to continue from if it exists. It is written every KGPLUG_CHECKPOINT_S seconds, at the
-            end of an epoch and in at most 5 % of the training time. It is also written if the training is interrupted
+            end of an epoch, taking at most 5 % of the training time. It is also written if the training is interrupted
             shortly before an epoch's end.
         progress: Show a bar; None shows it on a terminal.
         on_epoch: Called as on_epoch(epoch, metric) after each validated epoch, from 0. It may raise an
