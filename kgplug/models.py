@@ -128,7 +128,7 @@ def _with_run_dir(settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def restored(run_dir: Path, arrays: dict[str, np.ndarray], content: dict) -> AnyModel:
-    """Return the trained model of a run folder whose artefact was read; errors as in `load`."""
+    """Return the trained model of a run folder whose artefact was read. Errors are those of `load`."""
     if content.get("kind") not in list(Kind):
         found = content.get("kind")
         raise RunError(f'{run_dir}: expected a run of kind "recommender" or "embedding", found {found!r}.')

@@ -74,7 +74,7 @@ def check_fit(earlier: ERModel, module: ERModel, *, name: str, run: str) -> None
 
 
 def _initialise(module: ERModel, triples: np.ndarray, known: CarriedOver) -> None:
-    """Move new entities to the mean of t − r and h + r over known neighbours."""
+    """Move new entities to the mean of t − r and h + r over known neighbours in the triples, int64 (n, 3)."""
     table, translation = (
         weight_of(part[0]) for part in (module.entity_representations, module.relation_representations)
     )

@@ -25,7 +25,7 @@ def named(name: str) -> type[EmbeddingModel]:
         EmbeddingModel.__init__(self, name, **settings)
 
     def load(cls: type[EmbeddingModel], folder: Path) -> EmbeddingModel:
-        """Load a run of this model. Raises RunError if the folder is damaged or contains another model."""
+        """Load a run of this model. Raise RunError if the folder is damaged or contains another model."""
         loaded = EmbeddingModel.load.__func__(cls, folder)
         if loaded.name != name:
             raise RunError(f"{folder} contains {loaded.name}, not {name}. kgplug.load() opens any run.")

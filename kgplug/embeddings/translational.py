@@ -165,8 +165,8 @@ class TransR(Translational, PykeenTransR):
     """Lin et al., AAAI 2015: `−‖h M_r + r − t M_r‖`, all vectors of norm at most 1.
 
     As in the paper, the matrices start as the identity. PyKEEN gathers a (d, k) matrix for every triple. Here the
-    triples of one relation share one product. In PyKEEN, `scoring_fct_norm` also clamps the vectors, so the default
-    here is 2, the paper's norm.
+    triples of one relation share one product. In PyKEEN, `scoring_fct_norm` is also the norm that limits the
+    vectors, so the default here is 2, as in the paper.
     """
 
     def __init__(

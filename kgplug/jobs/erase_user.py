@@ -260,7 +260,7 @@ def _class_of(run_dir: Path, content: dict) -> Any:
 
 
 def _without_user(arrays: dict[str, np.ndarray], removal: UserArrays, row: int) -> dict[str, np.ndarray]:
-    """Return a recommender's run arrays with a user's rows set to zero and removed from lists."""
+    """Return the arrays of a recommender's run with a user's rows set to zero and removed from lists."""
     own = {name.removeprefix(_PREFIX): array for name, array in arrays.items() if name.startswith(_PREFIX)}
     kept = _RUN_ARRAYS.without(arrays, row)
     kept |= {f"{_PREFIX}{name}": array for name, array in removal.without(own, row).items()}
