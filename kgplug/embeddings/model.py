@@ -252,7 +252,7 @@ class EmbeddingModel:
         ).eval()  # fmt: skip
 
     def _numbered(self, triples: np.ndarray) -> np.ndarray:
-        """Return triples, int64 (n, 3), with the module's relation indices: r or, with inverses, 2r and (inverse) 2r + 1."""
+        """Return triples, int64 (n, 3), in module indices: relation r or, with inverses, 2r and (inverse) 2r + 1."""
         if not EMBEDDINGS[self.name].inverse:
             return triples
         head, relation, tail = triples.T
