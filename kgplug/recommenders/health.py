@@ -2,7 +2,7 @@
 
 A list may look fine even if the model's vectors have shrunk to zero, because item biases and the side term still order
 the items. So scores are compared with and without the contribution of the vectors: the part of a score that depends on
-the pair, not on the user or item alone (the interaction in a table of users by items).
+the pair and not on the user or item alone (the interaction in a table of users by items).
 """
 
 from __future__ import annotations

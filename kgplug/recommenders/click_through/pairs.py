@@ -147,6 +147,7 @@ def own_rows(linked: np.ndarray, n_entities: int) -> tuple[int, np.ndarray]:
 
     Args:
         linked: Entity of each item, int64 (n_items,), -1 where missing.
+        n_entities: Number of entities in the graph.
 
     Returns:
         (number of rows, row of each item, int64 (n_items,)).

@@ -24,7 +24,7 @@ class CKCF(TwoNeighbourhoods):
 
     Each like adds its nearest items by penalised co-occurrence (`co_occurrence`) and by the cosine of their
     entities' vectors (`nearest_vectors`, which raises new items). Each kind gives a ranked list without the seen
-    items, and `fuse` fuses both. The lists of N = 1, 2, 3, … places nest, so `recommend` for any k gives the
+    items, and `fuse` fuses both. The lists of N = 1, 2, 3, … places are nested, so `recommend` for any k gives the
     paper's list of N = k. The score is 1 / rank. Items in neither list, such as the user's seen items, rank below,
     by their number of likes. `also_seen` is removed after the fusion.
 

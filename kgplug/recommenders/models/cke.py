@@ -120,8 +120,8 @@ class CKENetwork(PairNetwork):
         """Return d(h, r, t') − d(h, r, t), (n,), and the mean squared norm of a triple's vectors, a scalar.
 
         d(h, r, t) = ‖norm(h M_r) + norm(r) − norm(t M_r)‖². The terms have length one, so the difference is
-        2 (norm(h M_r) + norm(r)) · (norm(t M_r) − norm(t' M_r)). An entity is projected once per relation that it
-        occurs with; all entities of one relation are projected together.
+        2 (norm(h M_r) + norm(r)) · (norm(t M_r) − norm(t' M_r)). An entity is projected once for each of its
+        relations; all entities of one relation are projected together.
         """
         n, dim = len(triples), self.users.shape[1]
         r_rows, (relation_of,) = distinct(triples.relations, device=self.device)

@@ -83,7 +83,7 @@ class HiddenEdgeGCN(PropagatedRecommender, TrainedRecommender):
     Our design, with the propagation of He et al., SIGIR 2020 ("LightGCN"). Each epoch hides a random fraction of
     the likes, propagates over the others and the knowledge graph, and learns to separate the hidden likes from new
     negatives. So a training step sees the graph as prediction does: without the target. The score is u · v plus
-    the side term, which counts without the pair itself (`side_term`), and an item bias.
+    the side term, whose counts exclude the pair itself (`side_term`), plus an item bias.
     """
 
     name = "HiddenEdgeGCN"

@@ -57,6 +57,7 @@ def similar_rows(
         rows: Rows to compare, CSR (n, m), 0 or 1.
         similarity: "bm25", "tfidf" or "cosine".
         neighbours: Maximum number of neighbours per row.
+        progress: Show a bar.
 
     Returns:
         CSR float32 (n, n), canonical.

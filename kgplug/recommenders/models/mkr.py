@@ -115,7 +115,7 @@ class TripleBatch:
 class MKR(TrainedRecommender):
     """MKR (Wang et al., WWW 2019, "Multi-Task Feature Learning for Knowledge Graph Enhanced Recommendation").
 
-    Two tasks learn about each item: as an item, and as an entity. Cross & compress units exchange what they learn. An
+    Each item is learnt by two tasks: as an item and as an entity. Cross & compress units exchange their vectors. An
     item without an entity gets its own entity row without triples. Alternation, corrupted tails and two optimisers
     follow the paper's Algorithm 1. `MKRConfig` lists the differences.
     """

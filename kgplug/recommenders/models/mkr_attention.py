@@ -107,7 +107,7 @@ class GatedCross(nn.Module):
 
 
 class AttentionNetwork(MKRNetwork):
-    """MKR with attention over neighbours and gated crossing. Users have no MLP: it cost .01 on Book-Crossing.
+    """MKR with attention over neighbours and gated crossing. Users have no MLP, because it cost .01 on Book-Crossing.
 
     `attention_relations` (n_relations + 1, d): vectors of the relations to neighbours; the last is the self-loop of
     entities without neighbours.

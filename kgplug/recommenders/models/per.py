@@ -46,7 +46,7 @@ class PER(FactorRecommender):
     2014, eqs. 2, 4 and 6, with one θ for all users. The similarity of items is PathSim, S_l = 2 (A Aᵀ)_ij /
     ((A Aᵀ)_ii + (A Aᵀ)_jj), where A is the item–attribute matrix of a relation in both directions. R S_l ≈ P_l Q_lᵀ is
     a non-negative factorisation; θ ≥ 0 is learnt by BPR. An item is not its own neighbour, so no like predicts itself.
-    P_l Q_lᵀ is scaled so that the mean squared score of a like is one, so that all θ_l are comparable.
+    P_l Q_lᵀ is scaled so that the mean squared score of a like is one, so all θ_l are comparable.
     `history["path_weights"]` holds θ by relation.
     """
 
@@ -84,7 +84,9 @@ def item_attributes(knowledge: KnowledgeGraph, linked: np.ndarray, relation: int
     """Return the entities that a relation connects with each item, in both directions.
 
     Args:
+        knowledge: Triples.
         linked: Entity of each item, int64 (n_items,), -1 if missing.
+        relation: Index of the relation.
 
     Returns:
         CSR float32 (n_items, n_entities), 0 or 1.
@@ -132,6 +134,9 @@ def factorise(
     Args:
         likes: Matrix R, CSR (n_users, n_items).
         similar: Matrix S, CSR (n_items, n_items).
+        dim: Number of factors.
+        iterations: Number of updates of P and Q.
+        rng: Random generator of the initial P and Q.
 
     Returns:
         (P, Q): float32 (n_users, dim) and (n_items, dim).
@@ -163,6 +168,7 @@ def learn_weights(differences: np.ndarray, *, l2: float) -> np.ndarray:
 
     Args:
         differences: Matrix D, float64 (n, paths).
+        l2: Weight of the L2 penalty.
 
     Returns:
         θ, float64 (paths,); equal weights without differences.
