@@ -43,7 +43,7 @@ def replaced(old: str, new: str, function: Callable[_P, _R]) -> Callable[_P, _R]
 
     @functools.wraps(function)
     def call(*args: _P.args, **kwargs: _P.kwargs) -> _R:
-        warnings.warn(f"{old} is now called {new}.", DeprecationWarning, stacklevel=2)
+        warnings.warn(f"{old} is now called {new}.", RenamedWarning, stacklevel=2)
         return function(*args, **kwargs)
 
     return call

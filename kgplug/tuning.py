@@ -22,6 +22,7 @@ from kgplug.data.interactions import Interactions
 from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.data.values.whole_numbers import is_whole, whole_number
 from kgplug.errors import TrainingError, UsageError, when_interrupted
+from kgplug.evaluation.metrics.catalogue import VALIDATED_BY
 from kgplug.plain_text import counted
 from kgplug.progress import bar as progress_bar
 from kgplug.training import studies
@@ -145,7 +146,7 @@ def tune(
 
     def train(chosen: dict[str, Any], on_epoch: Callable[[int, float], None]) -> float:
         trained: Any = models.create(name, **{**chosen, **limit})
-        inputs = (data, knowledge) if trained.inputs.likes and trained.inputs.triples else (data,)
+        inputs = (data, knowledge) if trained.inputs.likes_and_triples else (data,)
         return measure(trained.fit(*inputs, valid=valid, seed=seed, progress=False, on_epoch=on_epoch))
 
     sets = [each.fingerprint for each in (data, valid, knowledge) if each is not None]
@@ -199,6 +200,7 @@ def _metric_of(
     model: Any, data: KnowledgeGraph | Interactions, valid: KnowledgeGraph | Interactions, seed: int
 ) -> tuple[str, Callable[[Any], float]]:
     """Return the metric's name and the function that measures it on a trained model."""
+    metric = VALIDATED_BY[model.kind].validation_name
     if not model.kind.gives_lists:
         from kgplug.embeddings.validation import validation_triples
 
@@ -206,14 +208,14 @@ def _metric_of(
             raise UsageError(f"{model.name} is an embedding: pass a KnowledgeGraph as data and as valid.")
         triples = validation_triples(valid, data, floats_per_score=1, seed=seed, max_triples=MAX_RANKED_TRIPLES)
         known = data.triples
-        return model.kind.validation_metric, lambda trained: float((1 / trained.ranks(triples, known)).mean())
+        return metric, lambda trained: float((1 / trained.ranks(triples, known)).mean())
     from kgplug.evaluation.ctr import auc, label_pairs
     from kgplug.evaluation.experiment import score_pairs
 
     if not isinstance(data, Interactions) or not isinstance(valid, Interactions):
         raise UsageError(f"{model.name} is a recommender: pass Interactions as data and as valid.")
     pairs = label_pairs(valid, [data, valid], np.random.default_rng(seed))
-    return model.kind.validation_metric, lambda trained: auc(pairs.labels, score_pairs(trained, pairs))
+    return metric, lambda trained: auc(pairs.labels, score_pairs(trained, pairs))
 
 
 def _objective(

@@ -61,9 +61,9 @@ def _choices() -> str:
 
 def model_names(incomplete: str) -> list[str]:
     """Return the models that `train` knows."""
-    from kgplug.models import available
+    from kgplug.models import names
 
-    return _fitting([entry.name for entry in available()], incomplete)
+    return _fitting(names(), incomplete)
 
 
 def run_names(incomplete: str) -> list[str]:
@@ -80,14 +80,14 @@ def trained_models(incomplete: str) -> list[str]:
 def _trained() -> tuple[list[str], list[str]]:
     """Return the models that have runs on this machine, and the ids of these runs, newest first."""
     from kgplug.data.artefact import id_prefix
-    from kgplug.models import available
+    from kgplug.models import names
     from kgplug.settings import Settings
 
     folder = Settings().runs_dir
     ids = [path.name for path in folder.iterdir() if not path.name.startswith(".")] if folder.is_dir() else []
     ids = sorted(ids, key=lambda run: run.split("-")[-3:], reverse=True)
     trained = {run.rsplit("-", 3)[0] for run in ids}
-    return [entry.name for entry in available() if id_prefix(entry.name) in trained], ids
+    return [name for name in names() if id_prefix(name) in trained], ids
 
 
 def query_names(incomplete: str) -> list[str]:

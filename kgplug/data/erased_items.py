@@ -6,6 +6,8 @@ import re
 
 import numpy as np
 
+from kgplug.data.user_arrays import without_entries
+
 ERASED_USER, ERASED_ITEM = "(erased {})", "(erased item {})"
 """Keys that replace those of an erased person in a run; {} is the user or item index."""
 _ERASED = re.compile(r"\(erased (item )?\d+\)")
@@ -49,7 +51,8 @@ def without_item(arrays: dict[str, np.ndarray], item: int, n_items: int) -> dict
         elif last == "indptr":
             kept |= _fewer(arrays, stem, item)
         elif last == "rated_starts":
-            kept |= _cut(arrays, name, arrays[f"{stem}rated_items"] == item, ("rated_items", "rated_weights"))
+            rated = (f"{stem}rated_items", f"{stem}rated_weights")
+            kept |= without_entries(arrays, name, rated, arrays[rated[0]] == item)
         elif entity >= 0:
             kept |= _without_entity(name, array, entity)
     return kept
@@ -74,17 +77,7 @@ def _fewer(arrays: dict[str, np.ndarray], stem: str, item: int) -> dict[str, np.
         gone[indptr[item] : indptr[item + 1]] = True
     if matrix not in _OTHER_COLUMNS:
         gone |= indices == item
-    return _cut(arrays, f"{stem}indptr", gone, ("indices", "data"))
-
-
-def _cut(
-    arrays: dict[str, np.ndarray], starts: str, gone: np.ndarray, others: tuple[str, ...]
-) -> dict[str, np.ndarray]:
-    """Return the row starts, and the arrays they point into, without the entries marked in `gone`, bool (n,)."""
-    stem = starts.removesuffix(_last(starts))
-    before = np.concatenate([[0], np.cumsum(gone)])  # number of entries removed before each position
-    fewer = {starts: (arrays[starts] - before[arrays[starts]]).astype(arrays[starts].dtype)}
-    return fewer | {f"{stem}{other}": arrays[f"{stem}{other}"][~gone] for other in others if f"{stem}{other}" in arrays}
+    return without_entries(arrays, f"{stem}indptr", (f"{stem}indices", f"{stem}data"), gone)
 
 
 def _without_entity(name: str, array: np.ndarray, entity: int) -> dict[str, np.ndarray]:

@@ -12,23 +12,19 @@ class Kind(StrEnum):
     Attributes:
         gives_lists: whether each user gets a ranked list of items.
         fractions: default shares of the training, validation and test set.
-        validation_metric: name of the metric that chooses the best epoch.
     """
 
     gives_lists: bool
     fractions: tuple[float, float, float]
-    validation_metric: str
 
-    def __new__(
-        cls, value: str, gives_lists: bool, fractions: tuple[float, float, float], validation_metric: str
-    ) -> Kind:
+    def __new__(cls, value: str, gives_lists: bool, fractions: tuple[float, float, float]) -> Kind:
         kind = str.__new__(cls, value)
         kind._value_ = value
-        kind.gives_lists, kind.fractions, kind.validation_metric = gives_lists, fractions, validation_metric
+        kind.gives_lists, kind.fractions = gives_lists, fractions
         return kind
 
-    RECOMMENDER = "recommender", True, (0.8, 0.1, 0.1), "AUC (validation)"
-    EMBEDDING = "embedding", False, (0.9, 0.05, 0.05), "MRR (validation)"
+    RECOMMENDER = "recommender", True, (0.8, 0.1, 0.1)
+    EMBEDDING = "embedding", False, (0.9, 0.05, 0.05)
 
 
 @dataclass(frozen=True)
@@ -46,6 +42,11 @@ class Inputs:
     dislikes: bool = False
     triples: bool = False
     titles: bool = False
+
+    @property
+    def likes_and_triples(self) -> bool:
+        """Whether `fit` takes the triples after the feedback."""
+        return self.likes and self.triples
 
     def __str__(self) -> str:
         return " + ".join(name for name, needed in vars(self).items() if needed)

@@ -43,11 +43,11 @@ class UserArrays:
             if starts in arrays:
                 own = np.zeros(int(arrays[starts][-1]), dtype=bool)
                 own[arrays[starts][user] : arrays[starts][user + 1]] = True
-                kept |= _cut(arrays, starts, others, own)
+                kept |= without_entries(arrays, starts, others, own)
         for name in self.neighbours:
             starts, indices, data = (f"{name}.{part}" for part in ("indptr", "indices", "data"))
             if starts in arrays:
-                kept |= _cut(kept, starts, (indices, data), kept[indices] == user)
+                kept |= without_entries(kept, starts, (indices, data), kept[indices] == user)
         return kept
 
 
@@ -76,7 +76,7 @@ class EntityArrays:
         return kept
 
 
-def _cut(
+def without_entries(
     arrays: dict[str, np.ndarray], starts: str, others: tuple[str, ...], gone: np.ndarray
 ) -> dict[str, np.ndarray]:
     """Return `starts` and the arrays that they point into, without the entries marked in `gone`, bool (n,)."""

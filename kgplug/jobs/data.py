@@ -123,8 +123,9 @@ class GraphData:
 
     def inputs_of(self, model: Model, sets: Sets) -> list[Interactions | KnowledgeGraph]:
         """Return the positional arguments of a model's `fit`: the training set, and the triples if it needs both."""
-        both = model.inputs.likes and model.inputs.triples
-        return [sets.train, self.knowledge] if both and self.knowledge is not None else [sets.train]
+        if model.inputs.likes_and_triples and self.knowledge is not None:
+            return [sets.train, self.knowledge]
+        return [sets.train]
 
 
 def read(

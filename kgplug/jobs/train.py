@@ -16,6 +16,7 @@ from kgplug.data.graph_identity import GraphIdentity
 from kgplug.data.values.keys import fingerprint
 from kgplug.data.values.whole_numbers import whole_number
 from kgplug.errors import RunError, TrainingError, UsageError, when_interrupted
+from kgplug.evaluation.metrics.catalogue import VALIDATED_BY
 from kgplug.jobs import health
 from kgplug.jobs.data import (
     GraphData,
@@ -215,7 +216,7 @@ def _earlier(run_dir: Path, name: str) -> EmbeddingModel:
 def _validation_metrics(model: Model) -> dict[str, float]:
     """Return {name: best validation metric}, {} if there was no validation."""
     best = model.history.get("validation") or []
-    return {model.kind.validation_metric: round(max(best), 4)} if best else {}
+    return {VALIDATED_BY[model.kind].validation_name: round(max(best), 4)} if best else {}
 
 
 def _find(runs: Runs, key: str, graph: GraphIdentity) -> Path | None:

@@ -49,7 +49,7 @@ def tune(
     sets = data.sets(model, split or Split(fractions=model.kind.fractions))
     if sets.valid is None:
         raise UsageError("Settings are chosen on the validation set, and this split has none. Use --split 0.8,0.1,0.1.")
-    knowledge = data.knowledge if model.inputs.likes and model.inputs.triples else None
+    knowledge = data.knowledge if model.inputs.likes_and_triples else None
     return tuning.tune(
         model.name, sets.train, knowledge, valid=sets.valid,
         trials=trials, seed=seed, epochs=epochs, folder=runs.folder / ".tuning", progress=progress, **(settings or {}),

@@ -6,14 +6,15 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+from kgplug.data.kinds import Kind
 from kgplug.evaluation.metrics import click_through, link_prediction, list_contents, listed_items, ranked_lists
 from kgplug.evaluation.metrics.metric import Better, Metric, Shown
 
 GROUPS = ("hot users", "cold users", "hot items", "cold items")
 """Groups that `evaluate(beyond=True)` measures separately; the group ends the column's name."""
-SORTED_BY: dict[str, Metric[Any]] = {"recommender": ranked_lists.NDCG, "embedding": link_prediction.MRR}
+SORTED_BY: dict[Kind, Metric[Any]] = {Kind.RECOMMENDER: ranked_lists.NDCG, Kind.EMBEDDING: link_prediction.MRR}
 """The metric that sorts a table of models, by kind of model."""
-VALIDATED_BY: dict[str, Metric[Any]] = {"recommender": click_through.AUC, "embedding": link_prediction.MRR}
+VALIDATED_BY: dict[Kind, Metric[Any]] = {Kind.RECOMMENDER: click_through.AUC, Kind.EMBEDDING: link_prediction.MRR}
 """The metric that chooses epochs and settings on the validation set, by kind of model."""
 _SETS = ("warm ", "valid ")  # prefixes of columns that `evaluate_ctr` measures on other pairs
 

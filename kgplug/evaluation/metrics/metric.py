@@ -9,6 +9,8 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 
+from kgplug.data.kinds import Kind
+
 Measured = TypeVar("Measured")
 
 
@@ -69,9 +71,9 @@ class Metric(Generic[Measured]):
     by_group: bool = False
 
     @property
-    def kind(self) -> str:
-        """The kind of model that the metric measures: "embedding" or "recommender"."""
-        return "embedding" if Need.TRIPLES in self.needs else "recommender"
+    def kind(self) -> Kind:
+        """The kind of model that the metric measures."""
+        return Kind.EMBEDDING if Need.TRIPLES in self.needs else Kind.RECOMMENDER
 
     @property
     def validation_name(self) -> str:
