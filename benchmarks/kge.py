@@ -40,8 +40,8 @@ from pykeen.training.callbacks import TrainingCallback
 from pykeen.triples import CoreTriplesFactory
 
 from kgplug.data.knowledge_graph import KnowledgeGraph
-from kgplug.embeddings import translational
 from kgplug.embeddings.model import EmbeddingModel
+from kgplug.embeddings.parts import translational
 from kgplug.evaluation.link_prediction import evaluate_link_prediction
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data" / "fb15k-237"

@@ -20,8 +20,8 @@ from pathlib import Path
 
 from own_server import own_server
 
+from kgplug.graph.bolt.connection import Connection
 from kgplug.graph.check import check
-from kgplug.graph.connection import Connection
 from kgplug.graph.reading.reader import read_knowledge
 from kgplug.graph.schema import GraphSchema
 

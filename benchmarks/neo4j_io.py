@@ -30,7 +30,7 @@ import numpy as np
 from own_server import own_server
 
 from kgplug.data.publication import NodeVectors, Publication, TopLists
-from kgplug.graph.connection import Connection
+from kgplug.graph.bolt.connection import Connection
 from kgplug.graph.publishing.publisher import publish
 from kgplug.graph.reading.reader import read_knowledge
 from kgplug.graph.schema import GraphSchema, ItemSchema, KnowledgeSchema

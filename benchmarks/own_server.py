@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from kgplug.graph.connection import Connection
+from kgplug.graph.bolt.connection import Connection
 from kgplug.graph.server.local import LocalNeo4j
 from kgplug.settings import Settings
 

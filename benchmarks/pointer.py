@@ -22,7 +22,7 @@ from pathlib import Path
 import own_server
 from pydantic import SecretStr
 
-from kgplug.graph.connection import Connection
+from kgplug.graph.bolt.connection import Connection
 
 READINGS = 500
 MAKE = """

@@ -39,10 +39,10 @@ from serving_readers import FIRST_ITEM, Readers, Task, lists_of, reading
 from kgplug.data.artefact import new_run_id
 from kgplug.data.publication import NodeVectors, Publication, TopLists
 from kgplug.graph import queries as cypher
-from kgplug.graph.connection import Connection
+from kgplug.graph.bolt.connection import Connection
 from kgplug.graph.publishing.publisher import publish
-from kgplug.graph.publishing.rollback import rollback
-from kgplug.graph.publishing.unpublish import unpublish
+from kgplug.graph.publishing.removing.rollback import rollback
+from kgplug.graph.publishing.removing.unpublish import unpublish
 from kgplug.graph.schema import GraphSchema
 from kgplug.graph.server.config import heap_bytes
 from kgplug.graph.server.local import LocalNeo4j

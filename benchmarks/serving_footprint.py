@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psutil
 
-from kgplug.graph.connection import Connection
+from kgplug.graph.bolt.connection import Connection
 from kgplug.graph.server.local import LocalNeo4j
 
 _CHECKPOINT_TIMEOUT_S = 300

@@ -24,9 +24,9 @@ from kgplug.training.runs import Runs
 if TYPE_CHECKING:
     import numpy as np
 
+    from kgplug.data.erasure.user_arrays import EntityArrays, UserArrays
     from kgplug.data.publication import Publication
     from kgplug.data.row_memory import RowMemory
-    from kgplug.data.user_arrays import EntityArrays, UserArrays
     from kgplug.embeddings.model import EmbeddingModel
     from kgplug.recommenders.base import Recommender
 

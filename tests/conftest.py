@@ -21,7 +21,7 @@ from hypothesis import settings as hypothesis_settings
 from pydantic import SecretStr
 from xdist.scheduler import LoadFileScheduling
 
-from kgplug.graph.connection import Connection
+from kgplug.graph.bolt.connection import Connection
 from kgplug.graph.queries import quote
 from kgplug.graph.server.home import Endpoint
 from kgplug.graph.server.local import LocalNeo4j
@@ -109,7 +109,7 @@ def a_checkpoint_after_every_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def no_grace(monkeypatch: pytest.MonkeyPatch) -> None:
     """Delete lists as soon as they stop serving; otherwise they stay a while for those who are reading them."""
-    monkeypatch.setattr("kgplug.graph.publishing.clean.GRACE_S", 0.0)
+    monkeypatch.setattr("kgplug.graph.publishing.removing.clean.GRACE_S", 0.0)
 
 
 @pytest.fixture(scope="session")

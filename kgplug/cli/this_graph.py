@@ -13,7 +13,7 @@ from kgplug.graph.schema import DEFAULT_FILE, GraphSchema
 from kgplug.settings import Settings
 
 if TYPE_CHECKING:
-    from kgplug.graph.connection import Connection
+    from kgplug.graph.bolt.connection import Connection
     from kgplug.graph.graph import Graph
     from kgplug.training.runs import Runs
 

@@ -6,9 +6,9 @@ import numpy as np
 import torch
 
 from kgplug.data.free_memory import free_memory
-from kgplug.embeddings.build import build_module
 from kgplug.embeddings.catalogue import EMBEDDINGS
 from kgplug.embeddings.config import EmbeddingConfig
+from kgplug.embeddings.parts.build import build_module
 from kgplug.errors import TrainingError, UsageError
 
 COPIES = 5  # floats per parameter: itself, its gradient, Adam's two moments, its best value so far

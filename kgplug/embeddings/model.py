@@ -13,13 +13,13 @@ import numpy as np
 import torch
 
 from kgplug.data.artefact import new_run_id, read_artefact, write_artefact
+from kgplug.data.erasure.user_arrays import EntityArrays
 from kgplug.data.kinds import TRIPLES, Inputs, Kind
 from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.data.publication import Publication, RelationVectors, vectors_by_label
 from kgplug.data.ranking.ties import Ties
 from kgplug.data.ranking.top_k import top_k
 from kgplug.data.row_memory import RowMemory
-from kgplug.data.user_arrays import EntityArrays
 from kgplug.data.values.keys import fingerprint
 from kgplug.data.values.whole_numbers import is_whole, whole_number
 from kgplug.embeddings.catalogue import EMBEDDINGS, embedding_name
@@ -33,7 +33,7 @@ from kgplug.renamed import renamed
 from kgplug.training.config import DataSize
 
 if TYPE_CHECKING:
-    from kgplug.embeddings.frozen import CarriedOver
+    from kgplug.embeddings.parts.frozen import CarriedOver
     from kgplug.embeddings.training import TripleTask
     from kgplug.training.loop import History
 
@@ -69,7 +69,7 @@ class EmbeddingModel:
         self.name = embedding_name(name)
         self.config = embedding_config(self.name, settings)
         if settings.get("model_settings") or settings.get("loss") or settings.get("loss_settings"):
-            from kgplug.embeddings.build import build_loss, check_model_settings  # PyKEEN: seconds to import
+            from kgplug.embeddings.parts.build import build_loss, check_model_settings  # PyKEEN: seconds to import
 
             check_model_settings(self.name, self.config.model_settings)
             build_loss(self.name, self.config)
@@ -177,7 +177,7 @@ class EmbeddingModel:
         on_epoch: Callable[[int, float], None] | None,
     ) -> History:
         """Build the module and train it with the settings of `config`; the arguments are those of `fit`."""
-        from kgplug.embeddings.all_entities import all_scores
+        from kgplug.embeddings.parts.all_entities import all_scores
         from kgplug.training.device import choose_device
         from kgplug.training.loop import train
         from kgplug.training.memory import building
@@ -233,7 +233,7 @@ class EmbeddingModel:
         Raises:
             UsageError: The models differ in name or shapes, or this one computes its vectors from the whole graph.
         """
-        from kgplug.embeddings.growth import carry_over, check_fit
+        from kgplug.embeddings.parts.growth import carry_over, check_fit
 
         if earlier.name != self.name:
             raise UsageError(f"{self.name} cannot continue from run {earlier.run}, which is a {earlier.name}.")
@@ -244,7 +244,7 @@ class EmbeddingModel:
         return carry_over(earlier.module, self.module, positives, entities=entities, relations=relations)
 
     def _build(self, triples: np.ndarray) -> Any:
-        from kgplug.embeddings.build import build_module
+        from kgplug.embeddings.parts.build import build_module
 
         return build_module(
             self.name, self.config, n_entities=len(self.entity_keys), n_relations=len(self.relations),
@@ -336,7 +336,7 @@ class EmbeddingModel:
         Raises:
             UsageError: An index is out of range.
         """
-        from kgplug.embeddings.all_entities import floats_per_triple
+        from kgplug.embeddings.parts.all_entities import floats_per_triple
 
         triples = self._checked(triples)
         rows = max(1, BLOCK_FLOATS // floats_per_triple(self.module))
@@ -360,8 +360,8 @@ class EmbeddingModel:
         Raises:
             UsageError: An index is out of range.
         """
-        from kgplug.embeddings.all_entities import all_scores
-        from kgplug.embeddings.ranking import filtered_ranks
+        from kgplug.embeddings.parts.all_entities import all_scores
+        from kgplug.embeddings.parts.ranking import filtered_ranks
 
         triples, known, scores = self._checked(triples), self._checked(known), all_scores(self.module)
         return filtered_ranks(

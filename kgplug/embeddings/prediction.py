@@ -169,7 +169,7 @@ class _Best:
 @torch.no_grad()
 def _scored(model: EmbeddingModel, question: Question) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Yield blocks of heads, int64 (b,), tails, int64 (c,), and their scores, float32 (b, c)."""
-    from kgplug.embeddings.all_entities import all_scores, floats_per_triple
+    from kgplug.embeddings.parts.all_entities import all_scores, floats_per_triple
 
     module, n, scored = model.module, len(model.entity_keys), all_scores(model.module)
     cost = floats_per_triple(module)

@@ -8,8 +8,8 @@ from typing import Any
 
 from pykeen.models import model_resolver
 
-from kgplug.embeddings.build import build_loss, model_settings_of, module_class
 from kgplug.embeddings.config import EmbeddingConfig
+from kgplug.embeddings.parts.build import build_loss, model_settings_of, module_class
 from kgplug.training.config import Range, Space
 
 

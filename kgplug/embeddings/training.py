@@ -18,9 +18,9 @@ from pykeen.nn.representation import Embedding
 from pykeen.regularizers import Regularizer
 
 from kgplug.embeddings.config import EmbeddingConfig
-from kgplug.embeddings.frozen import CarriedOver, Frozen
-from kgplug.embeddings.negatives import corrupter
-from kgplug.embeddings.translational import TransH, Translational, weight_of
+from kgplug.embeddings.parts.frozen import CarriedOver, Frozen
+from kgplug.embeddings.parts.negatives import corrupter
+from kgplug.embeddings.parts.translational import TransH, Translational, weight_of
 from kgplug.errors import UsageError
 from kgplug.training.adam import Adam, Optimizer
 from kgplug.training.row_adam import RowAdam, put_rows

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kgplug.data.auc import auc as auc
 from kgplug.data.interactions import Interactions
+from kgplug.data.ranking.auc import auc as auc
 from kgplug.data.sampling import ComplementSampler
 from kgplug.data.values.keys import distinct
 from kgplug.errors import DataError

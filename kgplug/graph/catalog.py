@@ -32,7 +32,7 @@ from typing import Any
 
 from kgplug.data.publication import Publication
 from kgplug.errors import GraphError, UsageError
-from kgplug.graph.connection import Connection
+from kgplug.graph.bolt.connection import Connection
 from kgplug.graph.queries import quote
 from kgplug.strict_json import dumps
 

@@ -11,8 +11,8 @@ import numpy as np
 
 from kgplug.data.interactions import Interactions
 from kgplug.errors import DataError, GraphError
+from kgplug.graph.bolt.connection import Connection
 from kgplug.graph.catalog import OWN_RELATIONSHIPS
-from kgplug.graph.connection import Connection
 from kgplug.graph.contents import Contents, label_keys, listed, read_contents
 from kgplug.graph.ownership import count_own
 from kgplug.graph.privileges import Purpose, missing_privileges

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kgplug.errors import GraphError
-from kgplug.graph.connection import Connection
+from kgplug.graph.bolt.connection import Connection
 from kgplug.graph.server.local import LocalNeo4j
 from kgplug.settings import Settings
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kgplug.errors import DataError
+from kgplug.graph.bolt.connection import Connection
+from kgplug.graph.bolt.far_times import readable
 from kgplug.graph.catalog import OWN_LABELS
-from kgplug.graph.connection import Connection
 from kgplug.graph.counts import read_counts
-from kgplug.graph.far_times import readable
 from kgplug.graph.schema import GraphSchema
 
 _SAMPLE_ROWS = 1000

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from kgplug.errors import GraphError
-from kgplug.graph.connection import Connection
+from kgplug.graph.bolt.connection import Connection
 from kgplug.graph.queries import quote
 
 _Name = TypeVar("_Name", bound=Hashable)

@@ -8,7 +8,7 @@ import numpy as np
 
 from kgplug.data.values.key_text import FoundKey, choose_key, possible_keys
 from kgplug.errors import UsageError
-from kgplug.graph.connection import Connection
+from kgplug.graph.bolt.connection import Connection
 from kgplug.graph.contents import listed, sample_properties
 from kgplug.graph.queries import quote
 

@@ -12,9 +12,9 @@ from kgplug.data.interactions import Interactions
 from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.data.publication import Predictions
 from kgplug.errors import UsageError
-from kgplug.graph import answers
+from kgplug.graph.answering import answers
+from kgplug.graph.bolt.connection import Connection
 from kgplug.graph.connect import connect_settings
-from kgplug.graph.connection import Connection
 from kgplug.graph.publishing.models import Publishable, plan_model, schema_of
 from kgplug.graph.publishing.options import OptionsByName, PublishOptions, shows_options, with_options
 from kgplug.graph.publishing.preview import Preview, preview_of
@@ -28,10 +28,10 @@ from kgplug.settings import Settings
 if TYPE_CHECKING:
     import pandas as pd
 
-    from kgplug.graph.publishing.erase import EraseReport
     from kgplug.graph.publishing.predictions import PredictionCounts
-    from kgplug.graph.publishing.rollback import RollbackReport
-    from kgplug.graph.publishing.unpublish import UnpublishReport
+    from kgplug.graph.publishing.removing.erase import EraseReport
+    from kgplug.graph.publishing.removing.rollback import RollbackReport
+    from kgplug.graph.publishing.removing.unpublish import UnpublishReport
 
 
 class Graph:
@@ -178,7 +178,7 @@ class Graph:
             UsageError: no such model is in the graph, or it has no previous run.
             GraphError: somebody is publishing the model.
         """
-        from kgplug.graph.publishing.rollback import rollback
+        from kgplug.graph.publishing.removing.rollback import rollback
 
         return rollback(self.connection, model)
 
@@ -189,7 +189,7 @@ class Graph:
             UsageError: no such model is in the graph.
             GraphError: somebody is publishing the model.
         """
-        from kgplug.graph.publishing.unpublish import unpublish
+        from kgplug.graph.publishing.removing.unpublish import unpublish
 
         return unpublish(self.connection, model)
 
@@ -200,7 +200,7 @@ class Graph:
             UsageError: no user has that key.
             GraphError: somebody is publishing a model.
         """
-        from kgplug.graph.publishing.erase import erase_user
+        from kgplug.graph.publishing.removing.erase import erase_user
 
         return erase_user(self.connection, self.schema, user)
 

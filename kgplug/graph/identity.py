@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kgplug.data.graph_identity import GraphIdentity
 from kgplug.errors import GraphError
-from kgplug.graph.connection import Connection, address_of
+from kgplug.graph.bolt.connection import Connection, address_of
 from kgplug.graph.schema import GraphSchema
 from kgplug.graph.server.home import LocalHome
 from kgplug.settings import Settings

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import json
 
+from kgplug.graph.bolt.connection import Connection
 from kgplug.graph.catalog import OWN_RELATIONSHIPS
-from kgplug.graph.connection import Connection
 from kgplug.graph.queries import quote
 
 OWN_TYPES = "|".join(OWN_RELATIONSHIPS)

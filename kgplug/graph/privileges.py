@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from kgplug.errors import GraphError
+from kgplug.graph.bolt.connection import Connection
 from kgplug.graph.catalog import OWN_LABELS, RECOMMENDS, SIMILAR_TO
-from kgplug.graph.connection import Connection
 
 Purpose = Literal["read", "publish"]
 

@@ -12,23 +12,23 @@ import numpy as np
 
 from kgplug import models
 from kgplug.data.artefact import peek_content, read_artefact, write_artefact
-from kgplug.data.erased_items import ERASED_ITEM, ERASED_USER, without_item
-from kgplug.data.forgotten_rows import without_person
+from kgplug.data.erasure.erased_items import ERASED_ITEM, ERASED_USER, without_item
+from kgplug.data.erasure.forgotten_rows import without_person
+from kgplug.data.erasure.user_arrays import UserArrays
 from kgplug.data.graph_identity import GraphIdentity
 from kgplug.data.own_items import OWN_ITEMS
-from kgplug.data.user_arrays import UserArrays
 from kgplug.data.values.key_text import FoundKey, choose_key
 from kgplug.errors import RunError, UsageError
+from kgplug.graph.answering.lookups import other_keys
 from kgplug.graph.find_key import find_key, has_key, unknown_key
 from kgplug.graph.graph import Graph
 from kgplug.graph.identity import graph_identity
-from kgplug.graph.lookups import other_keys
-from kgplug.graph.publishing.erase import erase_user as erase_from_graph
+from kgplug.graph.publishing.removing.erase import erase_user as erase_from_graph
 from kgplug.plain_text import counted
 from kgplug.training.runs import Runs
 
 if TYPE_CHECKING:
-    from kgplug.graph.publishing.erase import EraseReport
+    from kgplug.graph.publishing.removing.erase import EraseReport
 
 _PREFIX = "model."  # prefix of the names of a recommender's own arrays in a run
 _RUN_ARRAYS = UserArrays(matrices=("seen", "liked"))  # arrays of every recommender's run

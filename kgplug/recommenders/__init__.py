@@ -19,7 +19,7 @@ _HOME = {
     "Recommender": "kgplug.recommenders.base",
     "ModelConfig": "kgplug.training.config",
     "TrainingData": "kgplug.recommenders.training_data",
-    "UserArrays": "kgplug.data.user_arrays",
+    "UserArrays": "kgplug.data.erasure.user_arrays",
     "Inputs": "kgplug.data.kinds",
     "LIKES": "kgplug.data.kinds",
     "LIKES_AND_TRIPLES": "kgplug.data.kinds",

@@ -12,7 +12,8 @@ import numpy as np
 from scipy import sparse
 
 from kgplug.data.artefact import new_run_id, read_artefact, write_artefact
-from kgplug.data.erased_items import erased
+from kgplug.data.erasure.erased_items import erased
+from kgplug.data.erasure.user_arrays import UserArrays
 from kgplug.data.interactions import Interactions
 from kgplug.data.kinds import LIKES, Inputs, Kind
 from kgplug.data.knowledge_graph import KnowledgeGraph
@@ -20,7 +21,6 @@ from kgplug.data.own_items import OWN_ITEMS, same_keys_as
 from kgplug.data.publication import NodeVectors, Publication, TopLists
 from kgplug.data.ranking.ties import popularity_ranks
 from kgplug.data.row_memory import RowMemory
-from kgplug.data.user_arrays import UserArrays
 from kgplug.data.values.whole_numbers import whole_number
 from kgplug.errors import DataError, RunError, UsageError
 from kgplug.plain_text import counted

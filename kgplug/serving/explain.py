@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from kgplug.graph import answers
-from kgplug.graph.answers import schema_of
+from kgplug.graph.answering import answers
+from kgplug.graph.answering.answers import schema_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -55,7 +55,7 @@ def paths(graph: Graph, user: int | str, item: int | str, *, k: int = 5) -> pd.D
 
 
 def as_published(graph: Graph, run: dict) -> Graph:
-    """Return a graph with the schema for querying a published run (`kgplug.graph.answers.schema_for`)."""
+    """Return a graph with the schema for querying a published run (`kgplug.graph.answering.answers.schema_for`)."""
     return _with(graph, answers.schema_for(graph.known_schema, run))
 
 
@@ -67,7 +67,7 @@ def with_vectors(graph: Graph, run: dict) -> Graph:
 def published(
     graph: Graph, model: str | None, *, can_serve: Callable[[dict], bool] | None = None, wanted: str = ""
 ) -> dict:
-    """Return the run that a published model serves; see `kgplug.graph.answers.published`."""
+    """Return the run that a published model serves; see `kgplug.graph.answering.answers.published`."""
     known = graph.schema if model is None else graph.known_schema
     return answers.published(graph.connection, known, model, can_serve=can_serve, wanted=wanted)
 

@@ -9,8 +9,8 @@ import numpy as np
 
 from kgplug import models
 from kgplug.errors import RunError, UsageError
+from kgplug.graph.answering.lookups import feedback_of, own_item, titles_of
 from kgplug.graph.find_key import require_key
-from kgplug.graph.lookups import feedback_of, own_item, titles_of
 from kgplug.graph.publishing.list_options import recommend_options
 from kgplug.graph.publishing.options import ListOptions
 from kgplug.renamed import renamed

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kgplug.data.artefact import write_text_whole
-from kgplug.data.spreading import spread
 from kgplug.errors import UsageError
-from kgplug.graph.lookups import relationships_around, relationships_between
+from kgplug.graph.answering.lookups import relationships_around, relationships_between
 from kgplug.graph.naming import label_of, name_of
 from kgplug.plain_text import counted
+from kgplug.serving.spreading import spread
 
 if TYPE_CHECKING:
     from kgplug.graph.graph import Graph

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from kgplug.graph.connection import Connection
+from kgplug.graph.bolt.connection import Connection
 from kgplug.graph.server.home import Endpoint
 from kgplug.graph.server.local import LocalNeo4j
 

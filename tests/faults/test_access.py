@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from kgplug.errors import GraphError
+from kgplug.graph.bolt.connection import Connection
 from kgplug.graph.check import check
-from kgplug.graph.connection import Connection
 from kgplug.graph.privileges import WRITE_ACCESS, missing_privileges, require_publish
 from kgplug.graph.publishing.publisher import publish
 from kgplug.graph.reading.reader import read_interactions

@@ -14,8 +14,8 @@ import pytest
 from kgplug import jobs
 from kgplug.data.sources.csv_folder import file_name, write_folder
 from kgplug.errors import DataError, UsageError
+from kgplug.graph.bolt.connection import Connection
 from kgplug.graph.check import check
-from kgplug.graph.connection import Connection
 from kgplug.graph.graph import Graph
 from kgplug.graph.guessing.schema import guess_schema
 from kgplug.graph.importing.importer import import_folder

@@ -16,12 +16,12 @@ import pytest
 
 from kgplug.errors import GraphError
 from kgplug.graph import catalog
-from kgplug.graph.connection import Connection
-from kgplug.graph.publishing import lists as list_writing
+from kgplug.graph.bolt.connection import Connection
 from kgplug.graph.publishing import plan as planning
-from kgplug.graph.publishing import vectors as vector_writing
 from kgplug.graph.publishing.publisher import publish
-from kgplug.graph.publishing.rollback import rollback
+from kgplug.graph.publishing.removing.rollback import rollback
+from kgplug.graph.publishing.writing import lists as list_writing
+from kgplug.graph.publishing.writing import vectors as vector_writing
 from kgplug.graph.server.home import Endpoint
 from kgplug.graph.server.local import LocalNeo4j
 from tests.faults.cutting_proxy import CuttingProxy
@@ -90,7 +90,7 @@ def test_after_a_connection_cut_on_commit_the_outcome_is_checked_not_guessed(
 def test_a_network_that_stays_away_ends_in_one_sentence_and_the_old_lists_serve(
     through_proxy: tuple[Connection, CuttingProxy], graph: Connection, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("kgplug.graph.connection._RETRY_TIME_S", 1)
+    monkeypatch.setattr("kgplug.graph.bolt.connection._RETRY_TIME_S", 1)
     connection, proxy = through_proxy
     n = commits_of_a_publish(connection, proxy)
     proxy.cut(*range(n // 2, 1000), answers_only=True)
@@ -159,7 +159,7 @@ class Killing(Connection):
 def test_a_server_killed_during_a_publish_serves_the_old_run_and_the_publish_can_be_resumed(
     own_server: LocalNeo4j, small_batches: None, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("kgplug.graph.connection._RETRY_TIME_S", 1)
+    monkeypatch.setattr("kgplug.graph.bolt.connection._RETRY_TIME_S", 1)
     endpoint = own_server.start(die_with_parent=True)
     account = {"username": endpoint.username, "password": endpoint.password}
     old, wanted = publication("mkr-0"), publication("mkr-1", seed=1)
@@ -187,7 +187,7 @@ N_MANY = 8_000  # their lists need several times the 6 MB that the disk has left
 def test_a_full_disk_ends_a_publish_in_one_sentence_and_the_old_run_serves(
     neo4j_jars: Path, quick_java: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ):
-    monkeypatch.setattr("kgplug.graph.connection._RETRY_TIME_S", 1)
+    monkeypatch.setattr("kgplug.graph.bolt.connection._RETRY_TIME_S", 1)
     disk = tmp_path / "disk"
     disk.mkdir()
     mounted = subprocess.run(

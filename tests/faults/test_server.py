@@ -19,8 +19,8 @@ import pytest
 from pydantic import SecretStr
 
 from kgplug.errors import GraphError
-from kgplug.graph import connection as connection_module
-from kgplug.graph.connection import Connection
+from kgplug.graph.bolt import connection as connection_module
+from kgplug.graph.bolt.connection import Connection
 from kgplug.graph.importing.importer import import_folder
 from kgplug.graph.server.home import Endpoint
 from tests.faults.command import COMMAND, kgplug, sentence

@@ -17,7 +17,7 @@ from kgplug import jobs, models
 from kgplug.data.artefact import read_artefact
 from kgplug.embeddings.training import TripleTask
 from kgplug.errors import TrainingError
-from kgplug.graph.connection import Connection
+from kgplug.graph.bolt.connection import Connection
 from kgplug.graph.schema import GraphSchema
 from kgplug.graph.server.home import Endpoint
 from kgplug.recommenders.base import Recommender

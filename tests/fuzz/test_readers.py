@@ -23,8 +23,8 @@ from kgplug.data.interactions import Interactions
 from kgplug.data.kinds import Kind
 from kgplug.data.values.key_text import possible_keys
 from kgplug.errors import KgplugError, RunError
-from kgplug.graph import connection as connection_module
-from kgplug.graph.connection import Connection
+from kgplug.graph.bolt import connection as connection_module
+from kgplug.graph.bolt.connection import Connection
 from kgplug.training.checkpoint import load_checkpoint, save_checkpoint
 from kgplug.training.runs import Runs
 from tests.fuzz.inputs import csv_files, read_csv_folder, read_schema

@@ -11,7 +11,7 @@ import pytest
 
 from kgplug.data.publication import NodeVectors, Publication
 from kgplug.graph import catalog
-from kgplug.graph.connection import Connection
+from kgplug.graph.bolt.connection import Connection
 from kgplug.graph.queries import quote
 from kgplug.graph.schema import GraphSchema
 from tests.integration.publishing import N_ITEMS, N_USERS, K, publication

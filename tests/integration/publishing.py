@@ -10,10 +10,10 @@ import numpy as np
 from pydantic import SecretStr
 
 from kgplug.data.publication import NodeVectors, Publication, TopLists
-from kgplug.graph.connection import Connection
-from kgplug.graph.publishing import lists as list_writing
-from kgplug.graph.publishing import vectors as vector_writing
+from kgplug.graph.bolt.connection import Connection
 from kgplug.graph.publishing.publisher import publish
+from kgplug.graph.publishing.writing import lists as list_writing
+from kgplug.graph.publishing.writing import vectors as vector_writing
 from kgplug.graph.schema import GraphSchema
 
 N_USERS, N_ITEMS, K, DIMENSIONS = 60, 30, 5, 8

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kgplug.graph.connection import Connection
+from kgplug.graph.bolt.connection import Connection
 from kgplug.graph.graph import Graph
 from kgplug.graph.schema import GraphSchema, ItemSchema, KnowledgeSchema
 

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from kgplug.cli import app
 from kgplug.errors import UsageError
-from kgplug.graph.connection import Connection
+from kgplug.graph.bolt.connection import Connection
 from kgplug.graph.server.home import Endpoint
 from tests.integration.sample_graphs import FILMS, build
 

@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from kgplug.errors import GraphError
-from kgplug.graph import connection as connection_module
+from kgplug.graph.bolt import connection as connection_module
+from kgplug.graph.bolt.connection import Connection
+from kgplug.graph.bolt.server_errors import translated_errors
 from kgplug.graph.connect import connect_settings
-from kgplug.graph.connection import Connection
 from kgplug.graph.queries import quote
 from kgplug.graph.server.home import Endpoint
 from kgplug.graph.server.local import LocalNeo4j
-from kgplug.graph.server_errors import translated_errors
 from kgplug.settings import Settings
 
 

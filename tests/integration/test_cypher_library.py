@@ -12,7 +12,7 @@ import pytest
 from kgplug.data.publication import NodeVectors, Publication, TopLists
 from kgplug.errors import UsageError
 from kgplug.graph import queries
-from kgplug.graph.connection import Connection
+from kgplug.graph.bolt.connection import Connection
 from kgplug.graph.graph import Graph
 from kgplug.graph.publishing.publisher import publish
 from kgplug.graph.schema import DEMO_SCHEMA, FeedbackSchema, GraphSchema, ItemSchema, KnowledgeSchema, UserSchema

@@ -14,7 +14,7 @@ from kgplug import jobs, models
 from kgplug.cli import app
 from kgplug.data.artefact import read_artefact, write_artefact
 from kgplug.errors import DeadModelError
-from kgplug.graph.connection import Connection
+from kgplug.graph.bolt.connection import Connection
 from kgplug.graph.graph import Graph
 from kgplug.graph.schema import FeedbackSchema, GraphSchema, KnowledgeSchema
 from kgplug.graph.server.home import Endpoint

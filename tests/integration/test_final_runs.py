@@ -13,7 +13,7 @@ from kgplug.data.artefact import read_content
 from kgplug.data.interactions import Interactions
 from kgplug.embeddings.model import EmbeddingModel
 from kgplug.errors import RunError, UsageError
-from kgplug.graph.connection import Connection
+from kgplug.graph.bolt.connection import Connection
 from kgplug.graph.graph import Graph
 from kgplug.graph.schema import GraphSchema, KnowledgeSchema
 from kgplug.graph.server.home import Endpoint

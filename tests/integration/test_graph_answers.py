@@ -10,10 +10,10 @@ import pytest
 
 from kgplug import create
 from kgplug.errors import UsageError
-from kgplug.graph.connection import Connection
+from kgplug.graph.bolt.connection import Connection
 from kgplug.graph.graph import Graph
-from kgplug.graph.publishing import clean
 from kgplug.graph.publishing.options import PublishOptions
+from kgplug.graph.publishing.removing import clean
 from kgplug.graph.server.home import Endpoint
 from kgplug.serving import explain
 from tests.integration.sample_graphs import FILM_SCHEMA, FILMS, build

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from kgplug.errors import DataError
+from kgplug.graph.bolt.connection import Connection
 from kgplug.graph.check import check
-from kgplug.graph.connection import Connection
 from kgplug.graph.guessing.schema import guess_schema
 from kgplug.graph.reading.reader import read_interactions, read_knowledge
 from kgplug.graph.schema import FeedbackSchema, GraphSchema, ItemSchema, KnowledgeSchema, UserSchema

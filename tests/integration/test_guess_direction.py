@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from kgplug.graph.bolt.connection import Connection
 from kgplug.graph.check import check
-from kgplug.graph.connection import Connection
 from kgplug.graph.guessing.schema import guess_schema
 from kgplug.graph.reading.reader import read_interactions
 from kgplug.graph.schema import GraphSchema

@@ -7,8 +7,8 @@ import pytest
 
 from kgplug.data.interactions import Interactions
 from kgplug.errors import DataError
+from kgplug.graph.bolt.connection import Connection
 from kgplug.graph.check import check
-from kgplug.graph.connection import Connection
 from kgplug.graph.guessing.schema import guess_schema
 from kgplug.graph.reading.reader import read_interactions
 from kgplug.graph.schema import FeedbackSchema, GraphSchema

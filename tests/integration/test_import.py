@@ -18,7 +18,7 @@ import pytest
 from kgplug.data.sources import movielens_100k
 from kgplug.data.sources.csv_folder import file_name, write_folder
 from kgplug.errors import DataError, GraphError
-from kgplug.graph.connection import Connection
+from kgplug.graph.bolt.connection import Connection
 from kgplug.graph.importing.importer import import_folder
 from kgplug.graph.queries import load
 from kgplug.graph.reading.reader import read_interactions, read_knowledge
@@ -249,7 +249,7 @@ import sys
 from pathlib import Path
 from pydantic import SecretStr
 from kgplug.graph.importing import importer
-from kgplug.graph.connection import Connection
+from kgplug.graph.bolt.connection import Connection
 importer.FILE_ROWS = importer.BATCH_ROWS = 300
 password = SecretStr(sys.stdin.readline().strip())
 import_dir = Path(sys.argv[2]) if sys.argv[2] else None

@@ -13,7 +13,7 @@ from kgplug import jobs
 from kgplug.cli import app
 from kgplug.data.artefact import read_content
 from kgplug.errors import KgplugError, UsageError
-from kgplug.graph.connection import Connection
+from kgplug.graph.bolt.connection import Connection
 from kgplug.graph.graph import Graph
 from kgplug.graph.guessing.schema import guess_schema
 from kgplug.graph.reading.reader import read_interactions

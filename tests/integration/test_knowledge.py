@@ -7,8 +7,8 @@ import logging
 import pytest
 
 from kgplug.errors import DataError
+from kgplug.graph.bolt.connection import Connection
 from kgplug.graph.check import check
-from kgplug.graph.connection import Connection
 from kgplug.graph.contents import read_contents
 from kgplug.graph.reading.leakage import find_owned
 from kgplug.graph.reading.reader import pull_knowledge, read_knowledge

@@ -15,8 +15,8 @@ from kgplug.cli import app
 from kgplug.embeddings.model import EmbeddingModel
 from kgplug.embeddings.prediction import ask, predict
 from kgplug.errors import UsageError
+from kgplug.graph.bolt.connection import Connection
 from kgplug.graph.catalog import OWN_RELATIONSHIPS
-from kgplug.graph.connection import Connection
 from kgplug.graph.graph import Graph
 from kgplug.graph.guessing.schema import guess_schema
 from kgplug.graph.publishing import predictions

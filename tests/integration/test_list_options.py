@@ -15,7 +15,7 @@ from kgplug.cli import app
 from kgplug.embeddings.model import EmbeddingModel
 from kgplug.errors import UsageError
 from kgplug.graph import catalog
-from kgplug.graph.connection import Connection
+from kgplug.graph.bolt.connection import Connection
 from kgplug.graph.graph import Graph
 from kgplug.graph.publishing.list_options import matching_items
 from kgplug.graph.publishing.options import ListOptions, PublishOptions

@@ -14,8 +14,8 @@ import psutil
 import pytest
 
 from kgplug.errors import LocalServerError
+from kgplug.graph.bolt.connection import Connection
 from kgplug.graph.connect import connect_settings
-from kgplug.graph.connection import Connection
 from kgplug.graph.server.home import Endpoint
 from kgplug.graph.server.local import LocalNeo4j
 from kgplug.settings import Settings

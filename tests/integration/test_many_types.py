@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from kgplug.graph import counts
+from kgplug.graph.bolt.connection import Connection
 from kgplug.graph.check import check
-from kgplug.graph.connection import Connection
 from kgplug.graph.contents import read_contents
 from kgplug.graph.guessing.keys import guess_keys
 from kgplug.graph.guessing.schema import guess_schema

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from kgplug.graph import queries
-from kgplug.graph.connection import Connection
+from kgplug.graph.bolt.connection import Connection
 from kgplug.graph.graph import Graph
 from kgplug.graph.guessing.schema import guess_schema
 from kgplug.graph.naming import label_of, name_of, title_rank

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from kgplug.errors import GraphError
+from kgplug.graph.bolt.connection import Connection
 from kgplug.graph.check import check
-from kgplug.graph.connection import Connection
 from kgplug.graph.contents import read_contents
 from kgplug.graph.guessing.schema import guess_schema
 from kgplug.graph.queries import quote

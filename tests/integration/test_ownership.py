@@ -10,12 +10,12 @@ from kgplug.embeddings.model import EmbeddingModel
 from kgplug.embeddings.prediction import ask, predict
 from kgplug.errors import UsageError
 from kgplug.graph import catalog
+from kgplug.graph.bolt.connection import Connection
 from kgplug.graph.check import check
-from kgplug.graph.connection import Connection
 from kgplug.graph.graph import Graph
 from kgplug.graph.ownership import count_own, own_runs
-from kgplug.graph.publishing import clean
 from kgplug.graph.publishing.publisher import publish
+from kgplug.graph.publishing.removing import clean
 from kgplug.graph.reading.reader import read_interactions, read_knowledge
 from kgplug.graph.schema import FeedbackSchema, GraphSchema
 from kgplug.serving import explain

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from kgplug import jobs
-from kgplug.graph.connection import Connection
+from kgplug.graph.bolt.connection import Connection
 from kgplug.graph.graph import Graph
 from kgplug.graph.schema import GraphSchema
 from kgplug.jobs.erase_user import erase_user

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from kgplug.graph.connection import Connection
+from kgplug.graph.bolt.connection import Connection
 from kgplug.graph.server.home import Endpoint
 from tests.integration.sample_graphs import FILMS, build
 from tests.unit.printed import Printed, printed

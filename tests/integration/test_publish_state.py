@@ -11,9 +11,9 @@ import kgplug
 from kgplug import jobs
 from kgplug.data.interactions import Interactions
 from kgplug.errors import UsageError
-from kgplug.graph.connection import Connection
+from kgplug.graph.bolt.connection import Connection
 from kgplug.graph.graph import Graph
-from kgplug.graph.publishing import clean
+from kgplug.graph.publishing.removing import clean
 from kgplug.graph.schema import FeedbackSchema, GraphSchema, ItemSchema
 from kgplug.recommenders.base import Recommender
 from kgplug.serving.live import live_recommendations

@@ -17,9 +17,9 @@ import pytest
 import kgplug
 from kgplug import jobs
 from kgplug.cli import publishing
-from kgplug.graph.connection import Connection
+from kgplug.graph.bolt.connection import Connection
 from kgplug.graph.graph import Graph
-from kgplug.graph.publishing import clean
+from kgplug.graph.publishing.removing import clean
 from kgplug.graph.server.home import Endpoint
 from kgplug.training.runs import Runs
 from tests.integration.sample_graphs import FILM_SCHEMA, FILMS, build

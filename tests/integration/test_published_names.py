@@ -15,9 +15,10 @@ from kgplug.cli import app
 from kgplug.data.artefact import read_content
 from kgplug.errors import GraphError, UsageError
 from kgplug.graph import catalog
-from kgplug.graph.connection import Connection
+from kgplug.graph.bolt.connection import Connection
 from kgplug.graph.graph import Graph
-from kgplug.graph.publishing import clean, publisher
+from kgplug.graph.publishing import publisher
+from kgplug.graph.publishing.removing import clean
 from kgplug.graph.schema import FeedbackSchema, GraphSchema, ItemSchema, UserSchema
 from kgplug.graph.server.home import Endpoint
 from kgplug.jobs.erase_user import erase_user

@@ -16,11 +16,11 @@ import pytest
 from kgplug.data.publication import NodeVectors, Publication, TopLists
 from kgplug.errors import DataError, GraphError, UsageError
 from kgplug.graph import catalog
-from kgplug.graph.connection import Connection
-from kgplug.graph.publishing import lists as list_writing
+from kgplug.graph.bolt.connection import Connection
 from kgplug.graph.publishing import publisher
-from kgplug.graph.publishing import vectors as vector_writing
 from kgplug.graph.publishing.publisher import publish
+from kgplug.graph.publishing.writing import lists as list_writing
+from kgplug.graph.publishing.writing import vectors as vector_writing
 from kgplug.graph.queries import quote
 from kgplug.graph.schema import GraphSchema, ItemSchema, KnowledgeSchema, UserSchema
 from kgplug.graph.server.home import Endpoint

@@ -15,7 +15,7 @@ import torch
 
 from kgplug.errors import DataError, UsageError
 from kgplug.graph import catalog
-from kgplug.graph.connection import Connection
+from kgplug.graph.bolt.connection import Connection
 from kgplug.graph.graph import Graph
 from kgplug.graph.schema import GraphSchema, KnowledgeSchema
 from kgplug.graph.server.home import Endpoint

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from kgplug.errors import DataError
-from kgplug.graph.connection import Connection
+from kgplug.graph.bolt.connection import Connection
 from kgplug.graph.reading import bulk
 from kgplug.graph.reading.bulk import BulkReader
 from kgplug.graph.reading.reader import pull_interactions, pull_knowledge, read_interactions, read_knowledge

@@ -13,7 +13,7 @@ from kgplug import jobs
 from kgplug.data.artefact import read_artefact, write_artefact
 from kgplug.data.row_memory import HASHES, SETS, TEST, RowMemory
 from kgplug.errors import DataError, KgplugError, RunError
-from kgplug.graph.connection import Connection
+from kgplug.graph.bolt.connection import Connection
 from kgplug.graph.graph import Graph
 from kgplug.graph.schema import FeedbackSchema, GraphSchema, KnowledgeSchema
 from kgplug.jobs import compare as comparing

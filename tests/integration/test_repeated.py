@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from kgplug.graph.bolt.connection import Connection
 from kgplug.graph.check import check
-from kgplug.graph.connection import Connection
 from kgplug.graph.reading.reader import pull_interactions, read_interactions
 from kgplug.graph.schema import FeedbackSchema, GraphSchema
 from tests.integration.sample_graphs import build

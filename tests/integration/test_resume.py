@@ -16,10 +16,11 @@ import pytest
 from kgplug import jobs, models
 from kgplug.errors import UsageError
 from kgplug.graph import catalog
-from kgplug.graph.connection import Connection
+from kgplug.graph.bolt.connection import Connection
 from kgplug.graph.graph import Graph
-from kgplug.graph.publishing import clean, publisher
+from kgplug.graph.publishing import publisher
 from kgplug.graph.publishing.options import PublishOptions
+from kgplug.graph.publishing.removing import clean
 from kgplug.graph.server.home import Endpoint
 from kgplug.jobs.erase_user import erase_user
 from kgplug.training.runs import Runs

@@ -8,8 +8,8 @@ import pytest
 
 from kgplug import jobs
 from kgplug.errors import DataError
+from kgplug.graph.bolt.connection import Connection
 from kgplug.graph.check import check
-from kgplug.graph.connection import Connection
 from kgplug.graph.graph import Graph
 from kgplug.graph.reading.reader import read_interactions, read_knowledge
 from kgplug.graph.schema import GraphSchema

@@ -12,7 +12,7 @@ import pytest
 from kgplug import jobs
 from kgplug.data.artefact import read_artefact, write_artefact
 from kgplug.errors import RunError
-from kgplug.graph.connection import Connection
+from kgplug.graph.bolt.connection import Connection
 from kgplug.graph.graph import Graph
 from kgplug.graph.identity import graph_identity
 from kgplug.graph.schema import GraphSchema, KnowledgeSchema

@@ -24,8 +24,8 @@ from pydantic import SecretStr
 
 from kgplug.cli import app
 from kgplug.errors import GraphError
+from kgplug.graph.bolt.connection import Connection
 from kgplug.graph.connect import connect_settings
-from kgplug.graph.connection import Connection
 from kgplug.graph.server.home import Endpoint
 from kgplug.graph.server.local import LocalNeo4j
 from kgplug.settings import Settings

@@ -14,13 +14,14 @@ import pytest
 from kgplug.data.ranking.list_difference import compare_lists
 from kgplug.errors import GraphError, UsageError
 from kgplug.graph import catalog
-from kgplug.graph.connection import Connection
-from kgplug.graph.publishing import clean, lease, publisher
-from kgplug.graph.publishing.erase import erase_user
+from kgplug.graph.bolt.connection import Connection
+from kgplug.graph.publishing import lease, publisher
 from kgplug.graph.publishing.preview import preview
 from kgplug.graph.publishing.publisher import publish
-from kgplug.graph.publishing.rollback import rollback
-from kgplug.graph.publishing.unpublish import unpublish
+from kgplug.graph.publishing.removing import clean
+from kgplug.graph.publishing.removing.erase import erase_user
+from kgplug.graph.publishing.removing.rollback import rollback
+from kgplug.graph.publishing.removing.unpublish import unpublish
 from tests.integration.published import (
     SCHEMA,
     Died,
@@ -148,7 +149,7 @@ def test_an_interrupted_unpublish_can_be_run_again(graph, monkeypatch):
         raise Died
 
     with monkeypatch.context() as patch:
-        patch.setattr("kgplug.graph.publishing.unpublish.drop_run", die)
+        patch.setattr("kgplug.graph.publishing.removing.unpublish.drop_run", die)
         with pytest.raises(Died):
             unpublish(graph, "MKR")
     assert catalog.serving(graph, "MKR") is None

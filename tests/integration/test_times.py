@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from kgplug.errors import DataError
-from kgplug.graph.connection import Connection
+from kgplug.graph.bolt.connection import Connection
 from kgplug.graph.reading.bulk import BulkReader
 from kgplug.graph.reading.feedback import times_of
 from kgplug.graph.reading.reader import pull_interactions, read_interactions

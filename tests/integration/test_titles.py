@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from kgplug.cli import app
 from kgplug.data.artefact import read_content
 from kgplug.errors import DataError
-from kgplug.graph.connection import Connection
+from kgplug.graph.bolt.connection import Connection
 from kgplug.graph.server.home import Endpoint
 from tests.integration.sample_graphs import FILMS, build
 

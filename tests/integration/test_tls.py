@@ -12,8 +12,8 @@ import pytest
 
 import kgplug
 from kgplug.errors import GraphError
+from kgplug.graph.bolt.connection import Connection
 from kgplug.graph.connect import connect_settings
-from kgplug.graph.connection import Connection
 from kgplug.graph.server.home import Endpoint
 from kgplug.graph.server.local import LocalNeo4j
 from kgplug.settings import Settings

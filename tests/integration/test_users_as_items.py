@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from kgplug import jobs
-from kgplug.graph.connection import Connection
+from kgplug.graph.bolt.connection import Connection
 from kgplug.graph.graph import Graph
 from kgplug.graph.publishing.options import ListOptions
 from kgplug.graph.schema import FeedbackSchema, GraphSchema, ItemSchema, UserSchema

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from kgplug.embeddings.build import build_module
 from kgplug.embeddings.catalogue import EMBEDDINGS
 from kgplug.embeddings.config import embedding_config
-from kgplug.embeddings.kernels import translation_gradients, translation_scores
-from kgplug.embeddings.negatives import TypedCorrupter
+from kgplug.embeddings.parts.build import build_module
+from kgplug.embeddings.parts.kernels import translation_gradients, translation_scores
+from kgplug.embeddings.parts.negatives import TypedCorrupter
 from kgplug.embeddings.training import TripleTask
 
 pytestmark = pytest.mark.training

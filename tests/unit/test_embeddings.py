@@ -10,11 +10,11 @@ import pytest
 import torch
 
 from kgplug.data.knowledge_graph import KnowledgeGraph
-from kgplug.embeddings.all_entities import all_scores
 from kgplug.embeddings.catalogue import EMBEDDINGS
 from kgplug.embeddings.config import EmbeddingConfig
 from kgplug.embeddings.model import EmbeddingModel
-from kgplug.embeddings.negatives import other_entities
+from kgplug.embeddings.parts.all_entities import all_scores
+from kgplug.embeddings.parts.negatives import other_entities
 from kgplug.errors import DataError, TrainingError, UsageError
 from kgplug.training.config import DataSize
 from tests.unit.film_families import SMALL, families

@@ -9,11 +9,11 @@ import torch
 
 from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.embeddings import memory
-from kgplug.embeddings.build import build_module
 from kgplug.embeddings.catalogue import EMBEDDINGS
 from kgplug.embeddings.config import embedding_config
 from kgplug.embeddings.memory import COPIES, count_parameters
 from kgplug.embeddings.model import EmbeddingModel
+from kgplug.embeddings.parts.build import build_module
 from kgplug.embeddings.training import TripleTask
 from kgplug.errors import TrainingError
 from kgplug.evaluation.link_prediction import count_untrained, evaluate_link_prediction

@@ -20,7 +20,7 @@ from kgplug.data.interactions import Interactions
 from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.embeddings.catalogue import EMBEDDINGS
 from kgplug.embeddings.model import EmbeddingModel
-from kgplug.embeddings.translational import weight_of
+from kgplug.embeddings.parts.translational import weight_of
 from kgplug.recommenders.base import Recommender
 from kgplug.recommenders.models.rkge import RKGE
 from kgplug.recommenders.models.rkge_cf import RKGECF

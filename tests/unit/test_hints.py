@@ -13,9 +13,9 @@ import kgplug
 from kgplug.data.artefact import disk_errors
 from kgplug.data.interactions import Interactions
 from kgplug.errors import DataError, GraphError, RunError, TrainingError
-from kgplug.graph import server_errors
+from kgplug.graph.bolt import server_errors
+from kgplug.graph.bolt.server_errors import translated_errors
 from kgplug.graph.server.home import LocalHome, LocalStatus
-from kgplug.graph.server_errors import translated_errors
 from kgplug.training.config import ModelConfig
 from kgplug.training.memory import building
 

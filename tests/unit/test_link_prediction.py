@@ -8,7 +8,7 @@ import torch
 
 from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.embeddings.model import EmbeddingModel
-from kgplug.embeddings.ranking import filtered_ranks
+from kgplug.embeddings.parts.ranking import filtered_ranks
 from kgplug.errors import DataError
 from kgplug.evaluation.link_prediction import evaluate_link_prediction
 

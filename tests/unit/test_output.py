@@ -18,7 +18,7 @@ import pytest
 import kgplug
 from kgplug.cli import console
 from kgplug.data.artefact import write_artefact
-from kgplug.graph.publishing.erase import EraseReport
+from kgplug.graph.publishing.removing.erase import EraseReport
 from kgplug.graph.publishing.report import PublishReport
 from kgplug.jobs.erase_user import Erasure
 from kgplug.plain_text import counted, encodable, printable

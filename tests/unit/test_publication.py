@@ -13,13 +13,13 @@ from hypothesis.extra.numpy import arrays
 from kgplug.data.publication import NodeVectors, Publication, TopLists
 from kgplug.errors import DataError, GraphError, UsageError
 from kgplug.graph.catalog import planned_record, property_name
-from kgplug.graph.publishing import vectors as vector_writing
-from kgplug.graph.publishing.batches import run_batches
 from kgplug.graph.publishing.check import check_publication
-from kgplug.graph.publishing.nodes import NodeLookup
 from kgplug.graph.publishing.publisher import publish
 from kgplug.graph.publishing.report import PublishReport
-from kgplug.graph.publishing.vectors import usable_rows, vector_texts, wait_for_indexes
+from kgplug.graph.publishing.writing import vectors as vector_writing
+from kgplug.graph.publishing.writing.batches import run_batches
+from kgplug.graph.publishing.writing.nodes import NodeLookup
+from kgplug.graph.publishing.writing.vectors import usable_rows, vector_texts, wait_for_indexes
 from kgplug.graph.schema import GraphSchema
 
 

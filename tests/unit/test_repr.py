@@ -11,11 +11,11 @@ from pydantic import SecretStr
 
 import kgplug
 from kgplug.data.ranking.list_difference import compare_lists
+from kgplug.graph.bolt.connection import Connection
 from kgplug.graph.check import CheckReport, Finding
-from kgplug.graph.connection import Connection
 from kgplug.graph.graph import Graph
 from kgplug.graph.importing.importer import FileReport, ImportReport
-from kgplug.graph.publishing.rollback import RollbackReport
+from kgplug.graph.publishing.removing.rollback import RollbackReport
 from kgplug.graph.schema import DEMO_SCHEMA
 from kgplug.graph.server.home import Endpoint
 from kgplug.graph.server.local import LocalNeo4j

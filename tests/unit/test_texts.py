@@ -13,7 +13,7 @@ import pytest
 from kgplug import jobs, models
 from kgplug.data.values.texts import as_text, as_texts
 from kgplug.errors import RunError
-from kgplug.graph.connection import Connection
+from kgplug.graph.bolt.connection import Connection
 from kgplug.graph.guessing.keys import guess_title
 from kgplug.graph.schema import GraphSchema, ItemSchema
 from kgplug.training.runs import Runs

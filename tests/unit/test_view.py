@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kgplug.data.spreading import spread
 from kgplug.serving import view
+from kgplug.serving.spreading import spread
 
 nbformat = pytest.importorskip("nbformat")
 nbconvert = pytest.importorskip("nbconvert")

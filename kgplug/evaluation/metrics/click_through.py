@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kgplug.data.auc import auc
+from kgplug.data.ranking.auc import auc
 from kgplug.evaluation.metrics.metric import Better, Metric, Need, Shown
 
 

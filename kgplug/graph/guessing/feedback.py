@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from kgplug.graph.connection import Connection
+from kgplug.graph.bolt.connection import Connection
 from kgplug.graph.counts import count_patterns
 from kgplug.graph.guessing.profiles import TypeProfile
 from kgplug.graph.guessing.values import sampled_signs

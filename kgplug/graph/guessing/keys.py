@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from kgplug.graph.connection import Connection
+from kgplug.graph.bolt.connection import Connection
 from kgplug.graph.contents import Contents, sample_properties
 from kgplug.graph.counts import MOST_NAMES
 from kgplug.graph.guessing.words import words_of

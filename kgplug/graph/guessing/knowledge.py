@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kgplug.graph.connection import Connection
+from kgplug.graph.bolt.connection import Connection
 from kgplug.graph.contents import Contents, label_keys
 from kgplug.graph.counts import MOST_NAMES
 from kgplug.graph.guessing.keys import Guessed

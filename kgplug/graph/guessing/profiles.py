@@ -6,9 +6,9 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-from kgplug.graph.connection import Connection
+from kgplug.graph.bolt.connection import Connection
+from kgplug.graph.bolt.far_times import readable
 from kgplug.graph.contents import Contents
-from kgplug.graph.far_times import readable
 from kgplug.graph.guessing.words import FEEDBACK_WORDS, mentions
 from kgplug.graph.ownership import not_own
 from kgplug.graph.queries import quote

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from kgplug.data.sources.catalogue import DEMO
 from kgplug.errors import DataError
-from kgplug.graph.connection import Connection
+from kgplug.graph.bolt.connection import Connection
 from kgplug.graph.contents import Contents, read_contents
 from kgplug.graph.guessing.feedback import Candidate, find_feedback, near_misses
 from kgplug.graph.guessing.keys import Guessed, guess_keys, guess_title

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from kgplug.errors import GraphError
-from kgplug.graph.connection import Connection
-from kgplug.graph.far_times import FarTime
+from kgplug.graph.bolt.connection import Connection
+from kgplug.graph.bolt.far_times import FarTime
 from kgplug.graph.guessing.keys import quotable
 from kgplug.graph.guessing.profiles import TypeProfile
 from kgplug.graph.guessing.words import (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from kgplug.errors import DataError, GraphError
-from kgplug.graph.connection import Connection
+from kgplug.graph.bolt.connection import Connection
 from kgplug.graph.queries import load, quote
 
 _INDEX_WAIT_S = 600

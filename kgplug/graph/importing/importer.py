@@ -22,10 +22,10 @@ from kgplug.data.sources.csv_check import CheckedTable, check_tables
 from kgplug.data.sources.csv_folder import NODES, SEPARATOR, Column, Table, open_folder, read_blocks
 from kgplug.data.sources.csv_values import as_sent
 from kgplug.errors import GraphError, when_interrupted
-from kgplug.graph.connection import Connection
+from kgplug.graph.bolt.connection import Connection
+from kgplug.graph.bolt.server_errors import translated_errors
 from kgplug.graph.importing.constraints import ensure_unique_keys
 from kgplug.graph.importing.load_queries import LoadQuery, load_query
-from kgplug.graph.server_errors import translated_errors
 from kgplug.plain_text import counted
 from kgplug.progress import Progress
 from kgplug.progress import bar as progress_bar

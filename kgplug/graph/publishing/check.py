@@ -9,7 +9,7 @@ import numpy as np
 from kgplug.data.publication import NodeVectors, Publication, RelationVectors, TopLists
 from kgplug.errors import DataError, UsageError
 from kgplug.graph.publishing.options import check_served_name
-from kgplug.graph.publishing.vectors import MAX_DIMENSIONS
+from kgplug.graph.publishing.writing.vectors import MAX_DIMENSIONS
 
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from kgplug.data.publication import Publication
 from kgplug.errors import GraphError, UsageError
 from kgplug.graph import catalog
+from kgplug.graph.bolt.connection import Connection
 from kgplug.graph.catalog import RunRecord
-from kgplug.graph.connection import Connection
-from kgplug.graph.publishing.lists import Edition
+from kgplug.graph.publishing.writing.lists import Edition
 from kgplug.graph.schema import GraphSchema
 
 _LIST_PROPERTIES = {"model": "STRING", "run": "STRING", "edition": "INTEGER", "rank": "INTEGER", "score": "FLOAT"}

@@ -23,7 +23,7 @@ import psutil
 
 from kgplug.errors import GraphError
 from kgplug.graph import catalog
-from kgplug.graph.connection import Connection
+from kgplug.graph.bolt.connection import Connection
 
 LEASE_MS = 60_000
 _RENEWALS = 4  # per duration of a lease

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from kgplug.errors import GraphError, UsageError, unknown_name
-from kgplug.graph.connection import Connection
+from kgplug.graph.bolt.connection import Connection
 from kgplug.graph.contents import read_contents
 from kgplug.graph.publishing.options import ListOptions
 from kgplug.graph.queries import quote

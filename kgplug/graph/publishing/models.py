@@ -13,7 +13,7 @@ from kgplug.data.interactions import Interactions
 from kgplug.data.publication import Publication
 from kgplug.data.ranking.neighbours import similar_lists
 from kgplug.errors import UsageError
-from kgplug.graph.connection import Connection
+from kgplug.graph.bolt.connection import Connection
 from kgplug.graph.publishing.list_options import KnowsItems, recommend_options
 from kgplug.graph.publishing.options import PublishOptions
 from kgplug.graph.publishing.plan import Plan, plan

@@ -11,13 +11,13 @@ from kgplug.data.publication import Publication
 from kgplug.data.values.keys import fingerprint
 from kgplug.errors import GraphError
 from kgplug.graph import catalog
+from kgplug.graph.bolt.connection import Connection
 from kgplug.graph.catalog import RunRecord
-from kgplug.graph.connection import Connection
 from kgplug.graph.contents import unique_properties
 from kgplug.graph.publishing.check import check_publication
 from kgplug.graph.publishing.conflicts import check_constraints, check_name
-from kgplug.graph.publishing.nodes import NodeLookup, find_nodes, key_property
-from kgplug.graph.publishing.vectors import check_index_names
+from kgplug.graph.publishing.writing.nodes import NodeLookup, find_nodes, key_property
+from kgplug.graph.publishing.writing.vectors import check_index_names
 from kgplug.graph.schema import GraphSchema
 
 

@@ -15,13 +15,13 @@ import numpy as np
 from kgplug.data.publication import Predictions
 from kgplug.errors import UsageError
 from kgplug.graph import catalog
+from kgplug.graph.bolt.connection import Connection
 from kgplug.graph.catalog import PREDICTED
-from kgplug.graph.connection import Connection
 from kgplug.graph.contents import unique_properties
 from kgplug.graph.ownership import own_runs
 from kgplug.graph.publishing.conflicts import refuse_constrained
 from kgplug.graph.publishing.lease import leased
-from kgplug.graph.publishing.nodes import NodeLookup, find_nodes, key_property
+from kgplug.graph.publishing.writing.nodes import NodeLookup, find_nodes, key_property
 from kgplug.graph.queries import quote
 from kgplug.graph.schema import GraphSchema
 from kgplug.plain_text import counted

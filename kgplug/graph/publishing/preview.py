@@ -7,15 +7,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kgplug.data.erased_items import is_erased
+from kgplug.data.erasure.erased_items import is_erased
 from kgplug.data.publication import Publication, TopLists, usable_rows
 from kgplug.data.ranking.list_difference import ListDifference, compare_lists
 from kgplug.graph import catalog
+from kgplug.graph.bolt.connection import Connection
 from kgplug.graph.catalog import RunRecord
-from kgplug.graph.connection import Connection
-from kgplug.graph.publishing.lists import Edition, read_lists
 from kgplug.graph.publishing.plan import Plan, has_same_lists, has_same_vectors, plan
 from kgplug.graph.publishing.publisher import USUAL_RATES
+from kgplug.graph.publishing.writing.lists import Edition, read_lists
 from kgplug.graph.schema import GraphSchema
 from kgplug.plain_text import counted
 

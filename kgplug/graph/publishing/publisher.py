@@ -23,20 +23,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
-from kgplug.data.erased_items import is_erased
+from kgplug.data.erasure.erased_items import is_erased
 from kgplug.data.publication import Publication, TopLists
 from kgplug.errors import when_interrupted
 from kgplug.graph import catalog
+from kgplug.graph.bolt.connection import Connection
 from kgplug.graph.catalog import RunRecord
-from kgplug.graph.connection import Connection
 from kgplug.graph.privileges import require_publish
-from kgplug.graph.publishing.clean import drop_superseded, let_readers_finish
 from kgplug.graph.publishing.lease import LEASE_MS, Lease, leased
-from kgplug.graph.publishing.lists import Edition, ListCounts, count_edges, write_lists
 from kgplug.graph.publishing.plan import Plan, find_own, has_same_lists, has_same_vectors, plan
-from kgplug.graph.publishing.relations import write_relations
+from kgplug.graph.publishing.removing.clean import drop_superseded, let_readers_finish
 from kgplug.graph.publishing.report import PublishReport
-from kgplug.graph.publishing.vectors import create_indexes, wait_for_indexes, write_vectors
+from kgplug.graph.publishing.writing.lists import Edition, ListCounts, count_edges, write_lists
+from kgplug.graph.publishing.writing.relations import write_relations
+from kgplug.graph.publishing.writing.vectors import create_indexes, wait_for_indexes, write_vectors
 from kgplug.graph.schema import GraphSchema
 
 _SAMPLE_KEYS = 5

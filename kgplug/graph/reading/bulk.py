@@ -20,11 +20,11 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import numpy as np
 
 from kgplug.errors import GraphError
-from kgplug.graph.connection import Connection
+from kgplug.graph.bolt.connection import Connection
+from kgplug.graph.bolt.server_errors import translated_errors
 from kgplug.graph.counts import MOST_NAMES
 from kgplug.graph.queries import quote
 from kgplug.graph.reading.node_ids import ElementIds
-from kgplug.graph.server_errors import translated_errors
 
 if TYPE_CHECKING:
     import neo4j

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from kgplug.errors import DataError
-from kgplug.graph.connection import Connection
+from kgplug.graph.bolt.connection import Connection
 from kgplug.graph.contents import Contents, label_keys, listed, sample_properties
 from kgplug.graph.counts import MOST_NAMES
 from kgplug.graph.queries import quote

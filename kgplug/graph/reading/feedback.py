@@ -9,7 +9,7 @@ import numpy as np
 
 from kgplug.data.values.times import Times
 from kgplug.errors import DataError
-from kgplug.graph.connection import Connection
+from kgplug.graph.bolt.connection import Connection
 from kgplug.graph.contents import Contents, listed, require_label, require_type, sample_properties
 from kgplug.graph.counts import count_patterns
 from kgplug.graph.ownership import count_own, not_own

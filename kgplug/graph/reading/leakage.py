@@ -14,8 +14,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from kgplug.graph.bolt.connection import Connection
 from kgplug.graph.catalog import OWN_RELATIONSHIPS
-from kgplug.graph.connection import Connection
 from kgplug.graph.contents import Contents
 from kgplug.graph.counts import MOST_NAMES
 from kgplug.graph.ownership import own_runs

@@ -9,10 +9,10 @@ import pandas as pd
 
 from kgplug.data.values.keys import as_keys
 from kgplug.errors import DataError
-from kgplug.graph.connection import Connection
+from kgplug.graph.bolt.connection import Connection
+from kgplug.graph.bolt.far_times import readable
 from kgplug.graph.contents import Contents, listed, sample_properties
 from kgplug.graph.counts import MOST_NAMES
-from kgplug.graph.far_times import readable
 from kgplug.graph.queries import quote
 from kgplug.graph.reading.bulk import BulkReader
 from kgplug.plain_text import counted

@@ -18,7 +18,7 @@ from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.data.own_items import known as known_own
 from kgplug.data.values.keys import factorize
 from kgplug.errors import DataError
-from kgplug.graph.connection import Connection
+from kgplug.graph.bolt.connection import Connection
 from kgplug.graph.contents import Contents, read_contents, require_label
 from kgplug.graph.reading.bulk import BulkReader, Nodes
 from kgplug.graph.reading.entities import Entities, name_entities

@@ -11,7 +11,7 @@ from kgplug.data.values.times import NAMES, SMALLEST, Times, TimeUnit, parts_of_
 from kgplug.errors import DataError
 
 if TYPE_CHECKING:
-    from kgplug.graph.connection import Connection
+    from kgplug.graph.bolt.connection import Connection
 
 _NOT_A_NUMBER = "0.0 / 0.0"
 _LATEST = 2.0**62  # as a number since 1970, in any unit

@@ -6,7 +6,7 @@ import numpy as np
 
 from kgplug.data.values.texts import as_texts
 from kgplug.errors import DataError
-from kgplug.graph.connection import Connection
+from kgplug.graph.bolt.connection import Connection
 from kgplug.graph.contents import listed, sample_properties
 from kgplug.graph.queries import quote
 from kgplug.graph.reading.bulk import Nodes

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from kgplug.errors import DataError
+from kgplug.graph.bolt.connection import Connection
 from kgplug.graph.catalog import OWN_LABELS, OWN_RELATIONSHIPS
-from kgplug.graph.connection import Connection
 from kgplug.graph.contents import Contents, listed, require_type
 from kgplug.graph.counts import MOST_NAMES, count_patterns
 from kgplug.graph.ownership import count_own, not_own

@@ -18,14 +18,14 @@ from pathlib import Path
 import psutil
 
 from kgplug.errors import GraphError, LocalServerError
-from kgplug.graph.connection import Connection
+from kgplug.graph.bolt.connection import Connection
+from kgplug.graph.bolt.server_errors import has_failed
 from kgplug.graph.server import install
 from kgplug.graph.server.config import command_line, set_first_password, write_config
 from kgplug.graph.server.home import START_TIMEOUT_S, Endpoint, LocalHome
 from kgplug.graph.server.java import find_java
 from kgplug.graph.server.lock import locked
 from kgplug.graph.server.process import dying_with_parent, last_telling_line, serves
-from kgplug.graph.server_errors import has_failed
 from kgplug.progress import bar as progress_bar
 from kgplug.settings import child_environment
 

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from scipy import sparse
 
+from kgplug.data.erasure.user_arrays import UserArrays
 from kgplug.data.ranking.threads import share
-from kgplug.data.user_arrays import UserArrays
 from kgplug.recommenders.click_through.logits import LogitRecommender
 from kgplug.recommenders.lists import SCORE_BLOCK_CELLS
 from kgplug.recommenders.parts.layers import average_cold

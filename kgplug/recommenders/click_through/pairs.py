@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from kgplug.data.auc import auc
 from kgplug.data.interactions import Interactions
+from kgplug.data.ranking.auc import auc
 from kgplug.data.sampling import negative_sampler
 from kgplug.recommenders.click_through.side_term import SideTerm
 

@@ -10,8 +10,8 @@ import torch
 from pydantic import Field
 from scipy import sparse
 
+from kgplug.data.erasure.user_arrays import UserArrays
 from kgplug.data.knowledge_graph import KnowledgeGraph
-from kgplug.data.user_arrays import UserArrays
 from kgplug.errors import DataError
 from kgplug.recommenders.catalogue import RECOMMENDERS
 from kgplug.recommenders.click_through.histories import PretrainedConfig, own_likes

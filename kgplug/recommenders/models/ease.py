@@ -8,10 +8,10 @@ import numpy as np
 from pydantic import Field
 from scipy import sparse
 
+from kgplug.data.erasure.user_arrays import UserArrays
 from kgplug.data.free_memory import free_memory
 from kgplug.data.interactions import Interactions
 from kgplug.data.ranking.threads import row_blocks
-from kgplug.data.user_arrays import UserArrays
 from kgplug.errors import TrainingError, is_out_of_memory
 from kgplug.recommenders.base import Recommender
 from kgplug.recommenders.catalogue import RECOMMENDERS

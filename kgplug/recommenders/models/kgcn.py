@@ -12,7 +12,7 @@ from pydantic import Field
 from scipy import sparse
 from torch.nn import functional
 
-from kgplug.data.user_arrays import UserArrays
+from kgplug.data.erasure.user_arrays import UserArrays
 from kgplug.recommenders.catalogue import RECOMMENDERS
 from kgplug.recommenders.click_through.config import LayeredConfig
 from kgplug.recommenders.click_through.pairs import ClickThroughData, Pairs, own_rows

@@ -12,10 +12,10 @@ from pydantic import Field
 from scipy import sparse
 from torch.nn import functional
 
+from kgplug.data.erasure.user_arrays import UserArrays
 from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.data.ranking.threads import row_blocks
 from kgplug.data.sampling import TailCorrupter
-from kgplug.data.user_arrays import UserArrays
 from kgplug.recommenders.catalogue import RECOMMENDERS
 from kgplug.recommenders.click_through.config import PATIENCE_OF_FEW, LayeredConfig
 from kgplug.recommenders.click_through.pairs import ClickThroughData, Pairs, own_rows

@@ -11,8 +11,8 @@ import torch
 from pydantic import Field
 from torch.nn import functional
 
+from kgplug.data.erasure.user_arrays import UserArrays
 from kgplug.data.interactions import Interactions
-from kgplug.data.user_arrays import UserArrays
 from kgplug.errors import DataError
 from kgplug.recommenders.catalogue import RECOMMENDERS
 from kgplug.recommenders.click_through.pairs import ClickThroughData, Pairs

@@ -14,8 +14,8 @@ from scipy import sparse
 from torch import nn
 from torch.nn import functional
 
+from kgplug.data.erasure.user_arrays import UserArrays
 from kgplug.data.interactions import Interactions
-from kgplug.data.user_arrays import UserArrays
 from kgplug.recommenders.catalogue import RECOMMENDERS
 from kgplug.recommenders.click_through.config import LayeredConfig
 from kgplug.recommenders.click_through.pairs import Pairs, own_rows

@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import Field
 from scipy import sparse
 
-from kgplug.data.user_arrays import UserArrays
+from kgplug.data.erasure.user_arrays import UserArrays
 from kgplug.recommenders.base import Recommender
 from kgplug.recommenders.catalogue import RECOMMENDERS
 from kgplug.recommenders.models.item_knn import rows_near, similar_rows

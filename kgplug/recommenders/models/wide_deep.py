@@ -11,7 +11,7 @@ from scipy import sparse
 from torch import nn
 from torch.nn import functional
 
-from kgplug.data.user_arrays import UserArrays
+from kgplug.data.erasure.user_arrays import UserArrays
 from kgplug.recommenders.catalogue import RECOMMENDERS
 from kgplug.recommenders.click_through.histories import HistoryTask, ItemFeatures, PretrainedConfig, pretrained_features
 from kgplug.recommenders.click_through.recommender import CHOOSING_FROM, TrainedRecommender

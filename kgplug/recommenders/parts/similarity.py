@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import sparse
 
-from kgplug.data.user_arrays import UserArrays
+from kgplug.data.erasure.user_arrays import UserArrays
 from kgplug.recommenders.base import Recommender
 from kgplug.recommenders.parts.csr_arrays import csr_arrays, csr_of
 

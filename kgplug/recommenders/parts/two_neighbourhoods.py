@@ -8,11 +8,11 @@ import numpy as np
 from pydantic import Field
 from scipy import sparse
 
+from kgplug.data.erasure.user_arrays import UserArrays
 from kgplug.data.kinds import LIKES_AND_TRIPLES
 from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.data.ranking.threads import processors
 from kgplug.data.ranking.top_k import top_k
-from kgplug.data.user_arrays import UserArrays
 from kgplug.recommenders.base import Recommender
 from kgplug.recommenders.parts.csr_arrays import csr_arrays, csr_of
 from kgplug.recommenders.parts.pretrained import ItemEntities, item_entities

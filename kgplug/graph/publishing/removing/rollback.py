@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from kgplug.errors import UsageError
 from kgplug.graph import catalog
-from kgplug.graph.connection import Connection
-from kgplug.graph.publishing.clean import drop_superseded
+from kgplug.graph.bolt.connection import Connection
 from kgplug.graph.publishing.lease import LEASE_MS, leased
+from kgplug.graph.publishing.removing.clean import drop_superseded
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ import time
 from collections.abc import Collection
 
 from kgplug.graph import catalog
+from kgplug.graph.bolt.connection import Connection
 from kgplug.graph.catalog import RunRecord
-from kgplug.graph.connection import Connection
 from kgplug.graph.ownership import own_runs
 from kgplug.graph.queries import quote
 

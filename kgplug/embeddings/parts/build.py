@@ -17,9 +17,9 @@ from pykeen.nn.node_piece import utils as node_piece
 from pykeen.triples import CoreTriplesFactory, KGInfo
 from pykeen.utils import NoRandomSeedNecessary
 
-from kgplug.embeddings import tensor_network, translational
 from kgplug.embeddings.catalogue import EMBEDDINGS
 from kgplug.embeddings.config import EmbeddingConfig
+from kgplug.embeddings.parts import tensor_network, translational
 from kgplug.errors import UsageError, unknown_name
 
 CORRECTED: dict[str, type[ERModel]] = {

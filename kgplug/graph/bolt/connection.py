@@ -13,9 +13,9 @@ from urllib.parse import urlsplit
 from pydantic import SecretStr
 
 from kgplug.errors import GraphError
-from kgplug.graph.far_times import data_of
-from kgplug.graph.server_errors import DATABASE_NOT_FOUND, translated_errors
-from kgplug.graph.tls import driver_address
+from kgplug.graph.bolt.far_times import data_of
+from kgplug.graph.bolt.server_errors import DATABASE_NOT_FOUND, translated_errors
+from kgplug.graph.bolt.tls import driver_address
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from kgplug.graph import catalog
-from kgplug.graph.connection import Connection
+from kgplug.graph.bolt.connection import Connection
 from kgplug.graph.ownership import OWN_TYPES, own_runs
-from kgplug.graph.publishing.clean import drop_editions, drop_predictions, drop_run, let_readers_finish
 from kgplug.graph.publishing.lease import leased
+from kgplug.graph.publishing.removing.clean import drop_editions, drop_predictions, drop_run, let_readers_finish
 from kgplug.plain_text import counted
 
 _COUNT = f"""

@@ -6,7 +6,7 @@ import re
 
 import numpy as np
 
-from kgplug.data.user_arrays import without_entries
+from kgplug.data.erasure.user_arrays import without_entries
 
 ERASED_USER, ERASED_ITEM = "(erased {})", "(erased item {})"
 """Keys that replace those of an erased person in a run; {} is the user or item index."""

@@ -12,8 +12,8 @@ from __future__ import annotations
 import numpy as np
 
 from kgplug.data.publication import RelationVectors
-from kgplug.graph.connection import Connection
-from kgplug.graph.publishing.vectors import vector_texts
+from kgplug.graph.bolt.connection import Connection
+from kgplug.graph.publishing.writing.vectors import vector_texts
 from kgplug.graph.queries import quote
 
 _BATCH_NUMBERS = 320_000  # about 4 MB of text

@@ -17,7 +17,7 @@ from pykeen.nn.representation import Embedding
 from pykeen.utils import clamp_norm, negative_norm
 from torch.nn import functional
 
-from kgplug.embeddings.kernels import translation_gradients, translation_scores
+from kgplug.embeddings.parts.kernels import translation_gradients, translation_scores
 
 SOFT_CONSTRAINT, ORTHOGONAL_WITHIN = 0.05, 1e-5  # weight and ε² of TransH's soft constraints, as in PyKEEN
 

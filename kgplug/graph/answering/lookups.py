@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from kgplug.errors import DataError, UsageError
-from kgplug.graph.connection import Connection
+from kgplug.graph.bolt.connection import Connection
 from kgplug.graph.find_key import require_key
 from kgplug.graph.ownership import is_own, not_own
 from kgplug.graph.queries import feedback_arrow, quote

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 
 from kgplug.errors import UsageError
-from kgplug.graph.connection import Connection
+from kgplug.graph.bolt.connection import Connection
 from kgplug.graph.queries import feedback_arrow, quote
 from kgplug.graph.schema import GraphSchema
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from kgplug.errors import DataError, UsageError
-from kgplug.graph.connection import Connection
+from kgplug.graph.bolt.connection import Connection
 from kgplug.graph.contents import label_keys
 from kgplug.graph.queries import quote
 from kgplug.graph.schema import GraphSchema

@@ -9,8 +9,8 @@ import torch
 from pykeen.models import ERModel
 from pykeen.nn.representation import Embedding
 
-from kgplug.embeddings.frozen import CarriedOver
-from kgplug.embeddings.translational import TransE, weight_of
+from kgplug.embeddings.parts.frozen import CarriedOver
+from kgplug.embeddings.parts.translational import TransE, weight_of
 from kgplug.errors import UsageError
 
 ROUNDS = 3  # repetitions of the closed form, since new nodes may be neighbours of each other

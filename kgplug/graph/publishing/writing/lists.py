@@ -17,9 +17,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from kgplug.data.publication import TopLists
-from kgplug.graph.connection import Connection
-from kgplug.graph.publishing.batches import run_batches
-from kgplug.graph.publishing.nodes import NodeLookup
+from kgplug.graph.bolt.connection import Connection
+from kgplug.graph.publishing.writing.batches import run_batches
+from kgplug.graph.publishing.writing.nodes import NodeLookup
 from kgplug.graph.queries import quote
 
 _BATCH_USERS = 1000

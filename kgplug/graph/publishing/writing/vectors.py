@@ -14,10 +14,10 @@ import numpy as np
 
 from kgplug.data.publication import NodeVectors, usable_rows
 from kgplug.errors import GraphError
+from kgplug.graph.bolt.connection import Connection
 from kgplug.graph.catalog import RunRecord
-from kgplug.graph.connection import Connection
-from kgplug.graph.publishing.batches import run_batches
-from kgplug.graph.publishing.nodes import NodeLookup
+from kgplug.graph.publishing.writing.batches import run_batches
+from kgplug.graph.publishing.writing.nodes import NodeLookup
 from kgplug.graph.queries import quote
 from kgplug.progress import bar as progress_bar
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from pykeen.models import ERModel
 
-from kgplug.embeddings.translational import weight_of
+from kgplug.embeddings.parts.translational import weight_of
 
 
 @dataclass(frozen=True)

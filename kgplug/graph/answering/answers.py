@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from kgplug.errors import UsageError
 from kgplug.graph import catalog, queries
-from kgplug.graph.connection import Connection
+from kgplug.graph.answering.lookups import models_with_list
+from kgplug.graph.answering.nothing_found import live_list_of, no_list, no_neighbour
+from kgplug.graph.bolt.connection import Connection
 from kgplug.graph.find_key import require_key
-from kgplug.graph.lookups import models_with_list
-from kgplug.graph.nothing_found import live_list_of, no_list, no_neighbour
 from kgplug.graph.schema import GraphSchema
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from kgplug.graph import catalog
-from kgplug.graph.connection import Connection
+from kgplug.graph.bolt.connection import Connection
 from kgplug.graph.find_key import require_key
 from kgplug.graph.ownership import OWN_TYPES, is_own, own_runs
 from kgplug.graph.publishing.lease import leased

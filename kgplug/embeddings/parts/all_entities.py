@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from pykeen.models import ComplEx, DistMult, ERModel, RotatE
 
-from kgplug.embeddings.ranking import ScoreAll
-from kgplug.embeddings.translational import Translational
+from kgplug.embeddings.parts.ranking import ScoreAll
+from kgplug.embeddings.parts.translational import Translational
 
 
 class AllScores(NamedTuple):

@@ -1,0 +1,1 @@
+"""Erasing a user or an item from what is stored."""

@@ -1,0 +1,1 @@
+"""Parts that embeddings are built from and trained with."""

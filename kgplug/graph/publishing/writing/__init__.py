@@ -1,0 +1,1 @@
+"""What `publish` writes: lists, vectors, relationships."""
