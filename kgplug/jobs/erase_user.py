@@ -12,8 +12,9 @@ import numpy as np
 
 from kgplug import models
 from kgplug.data.artefact import peek_content, read_artefact, write_artefact
-from kgplug.data.erasure.erased_items import ERASED_ITEM, ERASED_USER, without_item
+from kgplug.data.erasure.erased_keys import ERASED_ITEM, ERASED_USER
 from kgplug.data.erasure.forgotten_rows import without_person
+from kgplug.data.erasure.item_arrays import ItemArrays
 from kgplug.data.erasure.user_arrays import UserArrays
 from kgplug.data.graph_identity import GraphIdentity
 from kgplug.data.own_items import OWN_ITEMS
@@ -31,7 +32,8 @@ if TYPE_CHECKING:
     from kgplug.graph.publishing.removing.erase import EraseReport
 
 _PREFIX = "model."  # prefix of the names of a recommender's own arrays in a run
-_RUN_ARRAYS = UserArrays(matrices=("seen", "liked"))  # arrays of every recommender's run
+_OF_USERS = UserArrays(matrices=("seen", "liked"))  # arrays of every recommender's run
+_OF_ITEMS = ItemArrays(columns=("seen", "liked"))
 
 
 @dataclass(frozen=True)
@@ -218,7 +220,7 @@ def erase_from_run(run_dir: Path, label: str, user: int | str) -> bool:
             arrays = _without_user(arrays, removal, row)
             content["user_keys"][row] = ERASED_USER.format(row)
         if item >= 0:
-            arrays = without_item(arrays, item, len(content["item_keys"]))
+            arrays = _without_item(arrays, run_dir, content, removal, item)
             content["item_keys"][item] = ERASED_ITEM.format(item)
     else:
         arrays = removal.without(without_person(arrays, content, label, user), row, len(content["entity_keys"]))
@@ -261,10 +263,33 @@ def _class_of(run_dir: Path, content: dict) -> Any:
 
 def _without_user(arrays: dict[str, np.ndarray], removal: UserArrays, row: int) -> dict[str, np.ndarray]:
     """Return the arrays of a recommender's run with a user's rows set to zero and removed from lists."""
-    own = {name.removeprefix(_PREFIX): array for name, array in arrays.items() if name.startswith(_PREFIX)}
-    kept = _RUN_ARRAYS.without(arrays, row)
-    kept |= {f"{_PREFIX}{name}": array for name, array in removal.without(own, row).items()}
+    kept = _OF_USERS.without(arrays, row) | _of_model(removal.without(_by_own_name(arrays), row))
     if OWN_ITEMS in arrays:
         kept[OWN_ITEMS] = arrays[OWN_ITEMS].copy()
         kept[OWN_ITEMS][row] = -1
     return kept
+
+
+def _without_item(
+    arrays: dict[str, np.ndarray], run_dir: Path, content: dict, removal: UserArrays, item: int
+) -> dict[str, np.ndarray]:
+    """Return the arrays of a recommender's run without an item.
+
+    Raises:
+        RunError: The model does not declare which arrays are about items.
+    """
+    if removal.items is None:
+        raise RunError(
+            f"{run_dir}: this person is also an item, and {content['model']} does not say which of its arrays are "
+            "about items. Delete the run."
+        )
+    return _OF_ITEMS.without(arrays, item) | _of_model(removal.items.without(_by_own_name(arrays), item))
+
+
+def _by_own_name(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Return a run's arrays that its model saved, by the model's names."""
+    return {name.removeprefix(_PREFIX): array for name, array in arrays.items() if name.startswith(_PREFIX)}
+
+
+def _of_model(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {f"{_PREFIX}{name}": array for name, array in arrays.items()}

@@ -12,7 +12,7 @@ import numpy as np
 from scipy import sparse
 
 from kgplug.data.artefact import new_run_id, read_artefact, write_artefact
-from kgplug.data.erasure.erased_items import erased
+from kgplug.data.erasure.erased_keys import erased
 from kgplug.data.erasure.user_arrays import UserArrays
 from kgplug.data.interactions import Interactions
 from kgplug.data.kinds import LIKES, Inputs, Kind

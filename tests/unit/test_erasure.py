@@ -11,12 +11,14 @@ import pandas as pd
 import pytest
 
 import kgplug
+from kgplug import models
 from kgplug.data.artefact import read_artefact, read_content
+from kgplug.data.erasure.user_arrays import UserArrays
 from kgplug.data.interactions import Interactions
 from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.embeddings.model import EmbeddingModel
 from kgplug.errors import RunError
-from kgplug.jobs.erase_user import erase_from_run
+from kgplug.jobs.erase_user import _without_item, erase_from_run
 from kgplug.recommenders.base import Recommender
 from tests.unit.contract import NAMES, SETTINGS
 
@@ -107,6 +109,32 @@ def _about(folder: Path, row: int) -> dict[str, np.ndarray]:
     if "model.near.indices" in arrays:
         found["as a neighbour"] = arrays["model.near.indices"] == row
     return found
+
+
+def test_nothing_of_an_item_is_left(saved: Path) -> None:
+    arrays, content = read_artefact(saved)
+    item = 4
+    kept = _without_item(arrays, saved, content, models.class_of(content["model"]).user_arrays(), item)
+    for name, array in kept.items():
+        last = name.rsplit(".", 1)[-1]
+        if len(array) == N_ITEMS and last not in ("item_entities", "known", "indices"):
+            assert not np.any(array[item]), name
+        if array.shape == (N_ITEMS + 1,):  # a sparse matrix whose rows are items
+            assert array[item] == array[item + 1], name
+        if last in ("histories", "rated_items") or (last == "indices" and "near" not in name and "feat" not in name):
+            assert item not in array, name
+        if name == "model.likes" and array.ndim == 2:
+            assert item not in array[1]
+        if last == "triples":
+            entity = kept["model.item_entities"][item]
+            assert (array[(array[:, [0, 2]] == entity).any(axis=1)][:, [0, 2]] == entity).all()
+    assert any(not np.array_equal(kept[name], array) for name, array in arrays.items() if name.startswith("model."))
+
+
+def test_a_model_that_does_not_declare_its_item_arrays_is_refused(saved: Path) -> None:
+    arrays, content = read_artefact(saved)
+    with pytest.raises(RunError, match="does not say which of its arrays are about items"):
+        _without_item(arrays, saved, content, UserArrays(), 4)
 
 
 def test_a_user_among_the_entities_of_an_embedding_loses_its_vectors(tmp_path: Path) -> None:

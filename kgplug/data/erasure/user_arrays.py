@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from kgplug.data.erasure.entries import without_entries
+from kgplug.data.erasure.item_arrays import ItemArrays, with_loops
+
 
 @dataclass(frozen=True)
 class UserArrays:
@@ -17,6 +20,7 @@ class UserArrays:
         neighbours: CSR matrices whose rows and columns are users.
         lists: starts of each user's part, int64 (n_users + 1,) → names of the arrays that they point into.
         pairs: arrays int64 (2, n) with users in the first row.
+        items: arrays that hold item data, for users who are also items; None if this is unknown.
     """
 
     rows: tuple[str, ...] = ()
@@ -24,6 +28,7 @@ class UserArrays:
     neighbours: tuple[str, ...] = ()
     lists: tuple[tuple[str, tuple[str, ...]], ...] = ()
     pairs: tuple[str, ...] = ()
+    items: ItemArrays | None = None
 
     def without(self, arrays: dict[str, np.ndarray], user: int) -> dict[str, np.ndarray]:
         """Return arrays without a user: the user's rows are zero, and lists and matrices lack the user's entries.
@@ -66,7 +71,7 @@ class EntityArrays:
         kept = {name: array.copy() for name, array in arrays.items()}
         for name, array in kept.items():
             if name == "graph.triples":
-                array[np.ix_((array[:, [0, 2]] == entity).any(axis=1), [0, 2])] = entity
+                kept[name] = with_loops(array, entity)
             elif name.endswith(".sources"):  # sources of messages along triples
                 targets = kept[name.removesuffix("sources") + "targets"]
                 touched = (array == entity) | (targets == entity)
@@ -74,12 +79,3 @@ class EntityArrays:
             elif "entity" in name and len(array) == n_entities:
                 array[entity] = 0
         return kept
-
-
-def without_entries(
-    arrays: dict[str, np.ndarray], starts: str, others: tuple[str, ...], gone: np.ndarray
-) -> dict[str, np.ndarray]:
-    """Return `starts` and the arrays that they point into, without the entries marked in `gone`, bool (n,)."""
-    before = np.concatenate([[0], np.cumsum(gone)])  # number of entries removed before each position
-    shorter = {starts: (arrays[starts] - before[arrays[starts]]).astype(arrays[starts].dtype)}
-    return shorter | {name: arrays[name][~gone] for name in others if name in arrays}

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kgplug.data.erasure.erased_items import is_erased
+from kgplug.data.erasure.erased_keys import is_erased
 from kgplug.data.publication import Publication, TopLists, usable_rows
 from kgplug.data.ranking.list_difference import ListDifference, compare_lists
 from kgplug.graph import catalog

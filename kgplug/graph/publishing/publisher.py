@@ -23,7 +23,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
-from kgplug.data.erasure.erased_items import is_erased
+from kgplug.data.erasure.erased_keys import is_erased
 from kgplug.data.publication import Publication, TopLists
 from kgplug.errors import when_interrupted
 from kgplug.graph import catalog

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from scipy import sparse
 
+from kgplug.data.erasure.item_arrays import ItemArrays
 from kgplug.data.erasure.user_arrays import UserArrays
 from kgplug.data.ranking.threads import share
 from kgplug.recommenders.click_through.logits import LogitRecommender
@@ -129,7 +130,11 @@ class FactorRecommender(LogitRecommender):
 
     @classmethod
     def user_arrays(cls) -> UserArrays:
-        return UserArrays(rows=("users", "user_bias"), matrices=("side.likes",))
+        return UserArrays(
+            rows=("users", "user_bias"),
+            matrices=("side.likes",),
+            items=ItemArrays(rows=("items", "item_bias"), columns=("side.likes",), matrices=("side.features",)),
+        )
 
     def _arrays(self) -> dict[str, np.ndarray]:
         return {field.name: getattr(self.factors, field.name) for field in fields(self.factors)}

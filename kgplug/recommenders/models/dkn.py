@@ -10,6 +10,7 @@ import torch
 from pydantic import Field
 from scipy import sparse
 
+from kgplug.data.erasure.item_arrays import ItemArrays
 from kgplug.data.erasure.user_arrays import UserArrays
 from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.errors import DataError
@@ -175,7 +176,13 @@ class DKN(TrainedRecommender):
 
     @classmethod
     def user_arrays(cls) -> UserArrays:
-        return UserArrays(rows=("histories",), matrices=("side.likes",))
+        return UserArrays(
+            rows=("histories",),
+            matrices=("side.likes",),
+            items=ItemArrays(
+                rows=("items",), indices=("histories",), columns=("side.likes",), matrices=("side.features",)
+            ),
+        )
 
     def _arrays(self) -> dict[str, np.ndarray]:
         weights = {f"match.{name}": tensor.cpu().numpy() for name, tensor in self._match.state_dict().items()}

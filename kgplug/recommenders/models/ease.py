@@ -8,6 +8,7 @@ import numpy as np
 from pydantic import Field
 from scipy import sparse
 
+from kgplug.data.erasure.item_arrays import ItemArrays
 from kgplug.data.erasure.user_arrays import UserArrays
 from kgplug.data.free_memory import free_memory
 from kgplug.data.interactions import Interactions
@@ -159,7 +160,7 @@ class EASE(Recommender):
 
     @classmethod
     def user_arrays(cls) -> UserArrays:
-        return UserArrays(matrices=("likes",))
+        return UserArrays(matrices=("likes",), items=ItemArrays(columns=("likes",), known=(("known", "weights"),)))
 
     def _arrays(self) -> dict[str, np.ndarray]:
         return {"weights": self.weights, "known": self.known, **csr_arrays(likes=self.likes)}

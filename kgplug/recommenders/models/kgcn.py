@@ -12,6 +12,7 @@ from pydantic import Field
 from scipy import sparse
 from torch.nn import functional
 
+from kgplug.data.erasure.item_arrays import ItemArrays
 from kgplug.data.erasure.user_arrays import UserArrays
 from kgplug.recommenders.catalogue import RECOMMENDERS
 from kgplug.recommenders.click_through.config import LayeredConfig
@@ -185,7 +186,17 @@ class KGCN(TrainedRecommender):
 
     @classmethod
     def user_arrays(cls) -> UserArrays:
-        return UserArrays(rows=("network.users", "network.user_bias"), matrices=("side.likes",))
+        return UserArrays(
+            rows=("network.users", "network.user_bias"),
+            matrices=("side.likes",),
+            items=ItemArrays(
+                rows=("network.item_bias",),
+                entities=("network.entities",),
+                links=("neighbours.entities",),
+                columns=("side.likes",),
+                matrices=("side.features",),
+            ),
+        )
 
     def _arrays(self) -> dict[str, np.ndarray]:
         arrays = {f"network.{name}": tensor.cpu().numpy() for name, tensor in self.network.state_dict().items()}

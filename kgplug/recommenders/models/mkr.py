@@ -12,6 +12,7 @@ from pydantic import Field
 from scipy import sparse
 from torch.nn import functional
 
+from kgplug.data.erasure.item_arrays import ItemArrays
 from kgplug.data.erasure.user_arrays import UserArrays
 from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.data.ranking.threads import row_blocks
@@ -183,7 +184,16 @@ class MKR(TrainedRecommender):
 
     @classmethod
     def user_arrays(cls) -> UserArrays:
-        return UserArrays(rows=("users", "user_bias"), matrices=("side.likes",))
+        return UserArrays(
+            rows=("users", "user_bias"),
+            matrices=("side.likes",),
+            items=ItemArrays(
+                rows=("items", "item_bias"),
+                entities=("entities",),
+                columns=("side.likes",),
+                matrices=("side.features",),
+            ),
+        )
 
     def _arrays(self) -> dict[str, np.ndarray]:
         return {name: tensor.cpu().numpy() for name, tensor in self.network.state_dict().items()}

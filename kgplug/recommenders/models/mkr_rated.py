@@ -166,7 +166,9 @@ class MKRRated(MKR):
     @classmethod
     def user_arrays(cls) -> UserArrays:
         rated = ("rated_starts", ("rated_items", "rated_weights"))
-        return replace(super().user_arrays(), lists=(rated,))
+        inherited = super().user_arrays()
+        assert inherited.items is not None
+        return replace(inherited, lists=(rated,), items=replace(inherited.items, lists=(rated,)))
 
     def _rows_to_compare(self, interactions: Interactions) -> int:
         likes = super()._rows_to_compare(interactions)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import sparse
 
+from kgplug.data.erasure.item_arrays import ItemArrays
 from kgplug.data.erasure.user_arrays import UserArrays
 from kgplug.recommenders.base import Recommender
 from kgplug.recommenders.catalogue import RECOMMENDERS
@@ -48,7 +49,7 @@ class Popularity(Recommender):
 
     @classmethod
     def user_arrays(cls) -> UserArrays:
-        return UserArrays()  # counts of likes per item only
+        return UserArrays(items=ItemArrays(rows=("likes_per_item",)))  # counts of likes per item only
 
     def _arrays(self) -> dict[str, np.ndarray]:
         return {"likes_per_item": self.likes_per_item}

@@ -14,6 +14,7 @@ from scipy import sparse
 from torch import nn
 from torch.nn import functional
 
+from kgplug.data.erasure.item_arrays import ItemArrays
 from kgplug.data.erasure.user_arrays import UserArrays
 from kgplug.data.interactions import Interactions
 from kgplug.recommenders.catalogue import RECOMMENDERS
@@ -361,7 +362,17 @@ class RippleNet(TrainedRecommender):
 
     @classmethod
     def user_arrays(cls) -> UserArrays:
-        return UserArrays(rows=("user_bias", "memories"), matrices=("side.likes",))
+        return UserArrays(
+            rows=("user_bias", "memories"),
+            matrices=("side.likes",),
+            items=ItemArrays(
+                rows=("item_bias",),
+                entities=("entities",),
+                triples=("triples",),
+                columns=("side.likes",),
+                matrices=("side.features",),
+            ),
+        )
 
     def _arrays(self) -> dict[str, np.ndarray]:
         arrays = {name: tensor.cpu().numpy() for name, tensor in self.network.state_dict().items()}

@@ -13,6 +13,7 @@ from scipy import sparse
 from torch import nn
 from torch.nn import functional
 
+from kgplug.data.erasure.item_arrays import ItemArrays
 from kgplug.data.erasure.user_arrays import UserArrays
 from kgplug.recommenders.catalogue import RECOMMENDERS
 from kgplug.recommenders.click_through.config import LayeredConfig
@@ -212,7 +213,19 @@ class RKGE(TrainedRecommender):
 
     @classmethod
     def user_arrays(cls) -> UserArrays:
-        return UserArrays(rows=("users", "user_bias"), matrices=("side.likes",), pairs=("likes",))
+        return UserArrays(
+            rows=("users", "user_bias"),
+            matrices=("side.likes",),
+            pairs=("likes",),
+            items=ItemArrays(
+                rows=("item_bias",),
+                pairs=("likes",),
+                entities=("entities",),
+                triples=("triples",),
+                columns=("side.likes",),
+                matrices=("side.features",),
+            ),
+        )
 
     def _arrays(self) -> dict[str, np.ndarray]:
         return {name: tensor.cpu().numpy() for name, tensor in self.network.state_dict().items()} | self._facts

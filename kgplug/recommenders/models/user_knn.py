@@ -8,6 +8,7 @@ import numpy as np
 from pydantic import Field
 from scipy import sparse
 
+from kgplug.data.erasure.item_arrays import ItemArrays
 from kgplug.data.erasure.user_arrays import UserArrays
 from kgplug.recommenders.base import Recommender
 from kgplug.recommenders.catalogue import RECOMMENDERS
@@ -76,7 +77,7 @@ class UserKNN(Recommender):
 
     @classmethod
     def user_arrays(cls) -> UserArrays:
-        return UserArrays(matrices=("likes",), neighbours=("near",))
+        return UserArrays(matrices=("likes",), neighbours=("near",), items=ItemArrays(columns=("likes",)))
 
     def _arrays(self) -> dict[str, np.ndarray]:
         return csr_arrays(near=self.near, likes=self.likes)

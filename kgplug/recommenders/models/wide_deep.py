@@ -11,6 +11,7 @@ from scipy import sparse
 from torch import nn
 from torch.nn import functional
 
+from kgplug.data.erasure.item_arrays import ItemArrays
 from kgplug.data.erasure.user_arrays import UserArrays
 from kgplug.recommenders.catalogue import RECOMMENDERS
 from kgplug.recommenders.click_through.histories import HistoryTask, ItemFeatures, PretrainedConfig, pretrained_features
@@ -226,7 +227,11 @@ class WideDeep(TrainedRecommender):
 
     @classmethod
     def user_arrays(cls) -> UserArrays:
-        return UserArrays(rows=("users", "user_logits"), matrices=("side.likes",))
+        return UserArrays(
+            rows=("users", "user_logits"),
+            matrices=("side.likes",),
+            items=ItemArrays(rows=("items", "item_logits"), columns=("side.likes",), matrices=("side.features",)),
+        )
 
     def _arrays(self) -> dict[str, np.ndarray]:
         return {name: part.cpu().numpy() for name, part in self._parts.items()}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import sparse
 
+from kgplug.data.erasure.item_arrays import ItemArrays
 from kgplug.data.erasure.user_arrays import UserArrays
 from kgplug.recommenders.base import Recommender
 from kgplug.recommenders.parts.csr_arrays import csr_arrays, csr_of
@@ -37,7 +38,7 @@ class SimilarityRecommender(Recommender):
 
     @classmethod
     def user_arrays(cls) -> UserArrays:
-        return UserArrays(matrices=("likes",))
+        return UserArrays(matrices=("likes",), items=ItemArrays(neighbours=("similarity",), columns=("likes",)))
 
     def _arrays(self) -> dict[str, np.ndarray]:
         return csr_arrays(similarity=self.similarity, likes=self.likes)

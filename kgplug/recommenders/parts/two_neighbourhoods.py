@@ -8,6 +8,7 @@ import numpy as np
 from pydantic import Field
 from scipy import sparse
 
+from kgplug.data.erasure.item_arrays import ItemArrays
 from kgplug.data.erasure.user_arrays import UserArrays
 from kgplug.data.kinds import LIKES_AND_TRIPLES
 from kgplug.data.knowledge_graph import KnowledgeGraph
@@ -119,7 +120,10 @@ class TwoNeighbourhoods(Recommender):
 
     @classmethod
     def user_arrays(cls) -> UserArrays:
-        return UserArrays(matrices=("likes",))
+        return UserArrays(
+            matrices=("likes",),
+            items=ItemArrays(rows=("base", "vectors"), neighbours=("cf", "semantic"), columns=("likes",)),
+        )
 
     def _arrays(self) -> dict[str, np.ndarray]:
         matrices = csr_arrays(cf=self.cf, semantic=self.semantic, likes=self.likes)

@@ -1,0 +1,104 @@
+"""The arrays of a saved recommender that hold item data, and how to erase an item from them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from kgplug.data.erasure.entries import without_entries
+
+
+@dataclass(frozen=True)
+class ItemArrays:
+    """Names of a saved recommender's arrays that hold item data. A person can be an item, as when people follow people.
+
+    Names that a run does not have are skipped.
+
+    Attributes:
+        rows: arrays with one row per item, (n_items, …).
+        matrices: CSR matrices whose rows are items: `name.indptr`, `name.indices`, `name.data`.
+        columns: CSR matrices whose columns are items.
+        neighbours: CSR matrices whose rows and columns are items.
+        indices: arrays of item indices, with -1 for no item.
+        lists: starts of each user's part, int64 (n_users + 1,) → item indices, and arrays with one entry per index.
+        pairs: arrays int64 (2, n) with items in the second row.
+        known: name of item indices, int64 (m,) → name of a dense array (m, m) of these items.
+        entities: arrays with one row per entity, (n_entities, …); `item_entities` (n_items,) has the items' entities.
+        links: arrays of entity indices, (n_entities, K): neighbours of each entity.
+        triples: arrays of triples, int64 (n, 3).
+    """
+
+    rows: tuple[str, ...] = ()
+    matrices: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()
+    neighbours: tuple[str, ...] = ()
+    indices: tuple[str, ...] = ()
+    lists: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    pairs: tuple[str, ...] = ()
+    known: tuple[tuple[str, str], ...] = ()
+    entities: tuple[str, ...] = ()
+    links: tuple[str, ...] = ()
+    triples: tuple[str, ...] = ()
+
+    def without(self, arrays: dict[str, np.ndarray], item: int) -> dict[str, np.ndarray]:
+        """Return arrays without an item: its rows are zero, and no likes, neighbours or triples contain it.
+
+        Args:
+            arrays: arrays of the model, by name.
+            item: index of the item. It remains, so the indices of the others do not change.
+        """
+        kept = dict(arrays)
+        for name in arrays.keys() & {*self.rows}:
+            kept[name] = _zeroed(arrays[name], item)
+        for name in arrays.keys() & {*self.indices}:
+            kept[name] = np.where(arrays[name] == item, -1, arrays[name])
+        for name in arrays.keys() & {*self.pairs}:
+            kept[name] = arrays[name][:, arrays[name][1] != item]
+        for known, weights in self.known:
+            for row in np.flatnonzero(arrays[known] == item):
+                kept[weights] = _zeroed(arrays[weights], int(row))
+                kept[weights][:, row] = 0
+        for starts, (items, *others) in self.lists:
+            if starts in arrays:
+                kept |= without_entries(arrays, starts, (items, *others), arrays[items] == item)
+        for name in (*self.matrices, *self.columns, *self.neighbours):
+            if f"{name}.indptr" in arrays:
+                kept |= self._fewer(name, arrays, item)
+        if self.entities and arrays["item_entities"][item] >= 0:
+            kept |= self._without_entity(arrays, int(arrays["item_entities"][item]))
+        return kept
+
+    def _fewer(self, name: str, arrays: dict[str, np.ndarray], item: int) -> dict[str, np.ndarray]:
+        """Return a CSR matrix's arrays without the item's row, if rows are items, and column, if columns are."""
+        starts, indices, data = (f"{name}.{part}" for part in ("indptr", "indices", "data"))
+        gone = np.zeros(len(arrays[indices]), dtype=bool)
+        if name not in self.columns:
+            gone[arrays[starts][item] : arrays[starts][item + 1]] = True
+        if name not in self.matrices:
+            gone |= arrays[indices] == item
+        return without_entries(arrays, starts, (indices, data), gone)
+
+    def _without_entity(self, arrays: dict[str, np.ndarray], entity: int) -> dict[str, np.ndarray]:
+        """Return the entity's vectors as zeros, and its links and triples as loops on itself."""
+        kept = {name: _zeroed(arrays[name], entity) for name in self.entities}
+        for name in self.links:
+            others = np.where(arrays[name] == entity, np.arange(len(arrays[name]))[:, None], arrays[name])
+            others[entity] = entity
+            kept[name] = others.astype(arrays[name].dtype)
+        for name in self.triples:
+            kept[name] = with_loops(arrays[name], entity)
+        return kept
+
+
+def with_loops(triples: np.ndarray, entity: int) -> np.ndarray:
+    """Return triples (n, 3) in which those of an entity are replaced by loops on it, with the same relation."""
+    kept = triples.copy()
+    kept[np.ix_((triples[:, [0, 2]] == entity).any(axis=1), [0, 2])] = entity
+    return kept
+
+
+def _zeroed(array: np.ndarray, row: int) -> np.ndarray:
+    array = array.copy()
+    array[row] = 0
+    return array
