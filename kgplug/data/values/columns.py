@@ -112,7 +112,8 @@ def check_columns(frame: pd.DataFrame, columns: list[Hashable]) -> None:
         raise DataError(f"Interactions: no column {named}. Columns found: {found}.")
     if len(frame) == 0:
         raise DataError("Interactions: expected at least one row, found none.")
-    repeated = [column for column in columns if list(frame.columns).count(column) > 1]
+    names: list[Hashable] = list(frame.columns)
+    repeated = [column for column in columns if names.count(column) > 1]
     if repeated:
         raise DataError(f"Interactions: several columns are named {repeated[0]}. Rename all but one.")
 

@@ -68,7 +68,7 @@ def _as_key(value: object, row: int, what: str) -> int | str:
 
 def _is_missing(value: object) -> bool:
     try:
-        return value is None or pd.isna(value) is True
+        return bool(pd.Series([value], dtype=object).isna().iloc[0])
     except ArithmeticError:  # a Decimal that is a signalling NaN
         return False
 
