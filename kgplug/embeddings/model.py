@@ -26,7 +26,7 @@ from kgplug.embeddings.catalogue import EMBEDDINGS, embedding_name
 from kgplug.embeddings.config import embedding_config
 from kgplug.embeddings.export import entity_vectors, object_array, real_numbers
 from kgplug.embeddings.health import model_findings
-from kgplug.embeddings.validation import validation_triples
+from kgplug.embeddings.validation import Validation, validation_triples
 from kgplug.errors import DataError, RunError, TrainingError, UsageError, unknown_name
 from kgplug.plain_text import counted
 from kgplug.renamed import renamed
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from kgplug.training.loop import History
 
 _log = logging.getLogger(__name__)
-BLOCK_FLOATS = 4_000_000  # floats held at a time while ranking: 16 MB, which the allocator reuses
 
 
 class EmbeddingModel:
@@ -215,17 +214,12 @@ class EmbeddingModel:
         """
         from kgplug.embeddings.training import TripleTask
 
-        def measure() -> float:
-            assert held_out is not None
-            return float((1 / self.ranks(held_out, knowledge.triples)).mean())
-
         positives, frozen = self._numbered(knowledge.triples), None
         if start is not None:
             known = self._take_over(start, positives)
             frozen = known if freeze else None
-        return TripleTask(
-            self.module, self.config, positives, measure=None if held_out is None else measure, frozen=frozen
-        )
+        validation = None if held_out is None else Validation(held_out, knowledge.triples)
+        return TripleTask(self.module, self.config, positives, validation=validation, frozen=frozen)
 
     def _take_over(self, earlier: EmbeddingModel, positives: np.ndarray) -> CarriedOver:
         """Copy the vectors of an earlier model; entities are matched by label and key, relations by name.
@@ -329,24 +323,16 @@ class EmbeddingModel:
         forward = {name: np.ascontiguousarray(tensor[0::2]) for name, tensor in named.items()}
         return forward | {f"inverse_{name}": np.ascontiguousarray(tensor[1::2]) for name, tensor in named.items()}
 
-    @torch.no_grad()
     def score_triples(self, triples: np.ndarray) -> np.ndarray:
         """Score triples: int64 (n, 3) → float32 (n,), higher is more plausible.
 
         Raises:
             UsageError: An index is out of range.
         """
-        from kgplug.embeddings.parts.all_entities import floats_per_triple
+        from kgplug.embeddings.parts.all_entities import scores_of
 
-        triples = self._checked(triples)
-        rows = max(1, BLOCK_FLOATS // floats_per_triple(self.module))
-        scores = [
-            self.module.predict_hrt(torch.from_numpy(triples[start : start + rows])).flatten()
-            for start in range(0, len(triples), rows)
-        ]
-        return torch.cat(scores).float().cpu().numpy() if scores else np.empty(0, dtype=np.float32)
+        return scores_of(self.module, self._checked(triples))
 
-    @torch.no_grad()
     def ranks(self, triples: np.ndarray, known: np.ndarray) -> np.ndarray:
         """Return the filtered, realistic ranks of the true head and tail of triples.
 
@@ -360,14 +346,9 @@ class EmbeddingModel:
         Raises:
             UsageError: An index is out of range.
         """
-        from kgplug.embeddings.parts.all_entities import all_scores
-        from kgplug.embeddings.parts.ranking import filtered_ranks
+        from kgplug.embeddings.parts.all_entities import ranks_of
 
-        triples, known, scores = self._checked(triples), self._checked(known), all_scores(self.module)
-        return filtered_ranks(
-            scores.heads, scores.tails, triples, known, n_entities=len(self.entity_keys), device=self.module.device,
-            block_rows=max(1, BLOCK_FLOATS // (len(self.entity_keys) * scores.floats_per_score)),
-        )  # fmt: skip
+        return ranks_of(self.module, self._checked(triples), self._checked(known))
 
     def _checked(self, triples: np.ndarray) -> np.ndarray:
         triples = np.ascontiguousarray(np.asarray(triples, dtype=np.int64).reshape(-1, 3))

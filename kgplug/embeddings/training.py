@@ -18,9 +18,11 @@ from pykeen.nn.representation import Embedding
 from pykeen.regularizers import Regularizer
 
 from kgplug.embeddings.config import EmbeddingConfig
+from kgplug.embeddings.parts.all_entities import ranks_of
 from kgplug.embeddings.parts.frozen import CarriedOver, Frozen
 from kgplug.embeddings.parts.negatives import corrupter
 from kgplug.embeddings.parts.translational import TransH, Translational, weight_of
+from kgplug.embeddings.validation import Validation
 from kgplug.errors import UsageError
 from kgplug.training.adam import Adam, Optimizer
 from kgplug.training.row_adam import RowAdam, put_rows
@@ -96,7 +98,7 @@ class TripleTask:
         module: The module, on its device.
         config: The model's settings.
         positives: int64 (n, 3), the training triples, in the module's indices.
-        measure: Function that returns the validation metric; None without validation triples.
+        validation: What to rank after each epoch, in the knowledge graph's indices; None without validation triples.
         frozen: Rows that training leaves unchanged. Weights that are not rows of a table are then unchanged as well.
 
     Raises:
@@ -109,7 +111,7 @@ class TripleTask:
         config: EmbeddingConfig,
         positives: np.ndarray,
         *,
-        measure: Callable[[], float] | None,
+        validation: Validation | None,
         frozen: CarriedOver | None = None,
     ) -> None:
         self.module: torch.nn.Module = module
@@ -118,7 +120,7 @@ class TripleTask:
             positives = frozen.concerned(positives)
             if len(positives) == 0:
                 raise UsageError("There is nothing new to train: every triple is between known nodes. Omit --freeze.")
-        self.model, self.config, self.positives, self.measure = module, config, positives, measure
+        self.model, self.config, self.positives, self.validation = module, config, positives, validation
         self.device = module.device  # PyKEEN searches all modules for it
         self.loss, self.corrupt = BatchLoss(module), corrupter(positives, config, n_entities=module.num_entities)
         whole = module.weight_regularizers or (isinstance(module, TransH) and frozen is None)
@@ -214,11 +216,13 @@ class TripleTask:
         return values
 
     def validate(self) -> float | None:
-        """Bring all rows up to date. Return the validation metric, or None without validation triples."""
+        """Bring all rows up to date. Return the mean reciprocal rank, or None without validation triples."""
         all_rows = torch.arange(self.model.num_entities, device=self.device)
         for table in self.tables:
             self._take_rows(table, all_rows)
-        return None if self.measure is None else self.measure()
+        if self.validation is None:
+            return None
+        return float((1 / ranks_of(self.model, *self.validation)).mean())
 
 
 def _plain_tables(module: ERModel) -> list[Embedding]:

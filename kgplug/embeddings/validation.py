@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from kgplug.data.knowledge_graph import KnowledgeGraph
@@ -10,6 +12,18 @@ from kgplug.errors import DataError
 MAX_TRIPLES = 300  # ranked after each epoch
 MAX_FLOATS = 2_000_000_000  # computed for the ranks; if 300 triples need more, fewer are ranked
 MIN_TRIPLES = 50  # ranked even if they need more floats
+
+
+class Validation(NamedTuple):
+    """Triples to rank after each epoch.
+
+    Attributes:
+        triples: int64 (n, 3), the validation triples.
+        known: int64 (m, 3), true triples that do not count as competitors.
+    """
+
+    triples: np.ndarray
+    known: np.ndarray
 
 
 def validation_triples(

@@ -25,7 +25,7 @@ BY_ROWS = ["TransE", "TransR", "TransD", "RotatE", "ComplEx", "DistMult", "PairR
 def task_of(name: str, **settings: object) -> TripleTask:
     config = embedding_config(name, {"embedding_dim": 12, "batch_size": 12, "negatives": 2, **settings})
     module = build_module(name, config, n_entities=N_ENTITIES, n_relations=N_RELATIONS, triples=TRIPLES, seed=3)
-    return TripleTask(module.train(), config, TRIPLES, measure=None)
+    return TripleTask(module.train(), config, TRIPLES, validation=None)
 
 
 def tables_of(task: TripleTask) -> list[np.ndarray]:

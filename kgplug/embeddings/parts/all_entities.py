@@ -9,8 +9,10 @@ import numpy as np
 import torch
 from pykeen.models import ComplEx, DistMult, ERModel, RotatE
 
-from kgplug.embeddings.parts.ranking import ScoreAll
+from kgplug.embeddings.parts.ranking import ScoreAll, filtered_ranks
 from kgplug.embeddings.parts.translational import Translational
+
+BLOCK_FLOATS = 4_000_000  # floats held at a time while scoring: 16 MB, which the allocator reuses
 
 
 class AllScores(NamedTuple):
@@ -36,6 +38,31 @@ def all_scores(module: ERModel) -> AllScores:
     if type(module) is RotatE and module.interaction.p == 2 and not module.interaction.power_norm:
         return _by_queries(module, lambda queries, table: torch.cdist(queries, table).neg_())
     return _own_way(module, floats_per_triple(module))
+
+
+@torch.no_grad()
+def ranks_of(module: ERModel, triples: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Return the filtered, realistic ranks of the true head and tail of triples: float64 (n, 2), from 1.
+
+    Args:
+        module: The model.
+        triples: int64 (n, 3).
+        known: True triples that do not count as competitors, int64 (m, 3); `triples` are added.
+    """
+    scores, n_entities = all_scores(module), module.num_entities
+    rows = max(1, BLOCK_FLOATS // (n_entities * scores.floats_per_score))
+    return filtered_ranks(
+        scores.heads, scores.tails, triples, known, n_entities=n_entities, block_rows=rows, device=module.device
+    )
+
+
+@torch.no_grad()
+def scores_of(module: ERModel, triples: np.ndarray) -> np.ndarray:
+    """Score triples: int64 (n, 3) → float32 (n,)."""
+    rows = max(1, BLOCK_FLOATS // floats_per_triple(module))
+    blocks = [torch.from_numpy(triples[start : start + rows]) for start in range(0, len(triples), rows)]
+    scores = [module.predict_hrt(block).flatten() for block in blocks]
+    return torch.cat(scores).float().cpu().numpy() if scores else np.empty(0, dtype=np.float32)
 
 
 def floats_per_triple(module: ERModel) -> int:
