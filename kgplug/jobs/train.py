@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kgplug import models
-from kgplug.data.artefact import peek_content, read_content, write_text_whole
+from kgplug.data.artefact import peek_content, read_artefact, read_content, write_text_whole
 from kgplug.data.graph_identity import GraphIdentity
 from kgplug.data.values.keys import fingerprint
 from kgplug.data.values.whole_numbers import whole_number
@@ -82,9 +82,9 @@ def train(
         model, settings, split = origin["model"], _chosen(origin), Split((1.0, 0.0, 0.0), seed)
     if start is None and freeze:
         raise UsageError("freeze keeps the vectors of an earlier run. Name that run: --from RUN (start=…).")
-    earlier = None if start is None else _earlier(start, model if isinstance(model, str) else model.name)
+    earlier = None
     if start is not None:
-        before = read_content(start)
+        earlier, before = _earlier(start, model if isinstance(model, str) else model.name)
         settings, split = {**before["settings"], **(settings or {})}, split_of(before)
     model = _untrained(model, settings)
     split = split or Split(fractions=model.kind.fractions)
@@ -200,17 +200,18 @@ def _checkpoints(runs: Runs, asked: str, key: str) -> tuple[Path, list[Path]]:
     return folder / f"{ours}{suffix}", outdated
 
 
-def _earlier(run_dir: Path, name: str) -> EmbeddingModel:
-    """Return the model of a run to continue from; UsageError if it is not an embedding."""
+def _earlier(run_dir: Path, name: str) -> tuple[EmbeddingModel, dict]:
+    """Return the model and content of a run to continue from; UsageError if it is not an embedding."""
     from kgplug.embeddings.model import EmbeddingModel
 
-    model = models.load(run_dir)
+    arrays, content = read_artefact(run_dir)
+    model = models.restored(run_dir, arrays, content)
     if not isinstance(model, EmbeddingModel):
         raise UsageError(
             f"Run {run_dir.name} is a {model.name}, and only an embedding can be continued. Train {name} without "
             "--from."
         )
-    return model
+    return model, content
 
 
 def _validation_metrics(model: Model) -> dict[str, float]:

@@ -30,6 +30,9 @@ class PykeenResult:
     Args:
         result: Return value of `pykeen.pipeline.pipeline`.
 
+    Attributes:
+        name: Name of the model.
+
     Raises:
         UsageError: the result has no labelled training triples, or its model has no entity vectors.
     """
@@ -45,6 +48,7 @@ class PykeenResult:
                 f"PyKEEN's {type(result.model).__name__} has no entity vectors, so there is nothing to publish."
             )
         self._result = result
+        self.name = type(result.model).__name__
 
     def publication(self, *, details: dict | None = None) -> Publication:
         """Return the vectors of each label and of the relations, with a run id derived from the vectors.
@@ -58,21 +62,20 @@ class PykeenResult:
             DataError: an entity's name does not identify a node.
         """
         model, training = self._result.model, self._result.training
-        name = type(model).__name__
-        vectors = entity_vectors(model, name)
+        vectors = entity_vectors(model, self.name)
         entities = [entity_of(training.entity_id_to_label[number]) for number in range(training.num_entities)]
         labels, keys = (object_array([entity[side] for entity in entities]) for side in (0, 1))
         parts = vectors_by_label(labels, keys, vectors)
         n_relations = len(training.relation_to_id)
         names = object_array([training.relation_id_to_label[number] for number in range(n_relations)])
-        tensors = _relation_tensors(model, name, n_relations)
+        tensors = _relation_tensors(model, self.name, n_relations)
         run = fingerprint(labels, keys, vectors, names, *tensors.values())[:_DIGEST_DIGITS]
-        slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+        slug = re.sub(r"[^a-z0-9]+", "-", self.name.lower()).strip("-")
         settings = json.loads(json.dumps(dict(self._result.configuration), default=_named))
         found = {"settings": settings, "seed": self._result.random_seed}
         found["metrics"] = {short: self._metric(long) for short, long in _METRICS.items()}
         return Publication(
-            name, f"{slug}-pykeen-{run}", parts, None, found | (details or {}), RelationVectors(names, tensors)
+            self.name, f"{slug}-pykeen-{run}", parts, None, found | (details or {}), RelationVectors(names, tensors)
         )
 
     def _metric(self, name: str) -> float | None:

@@ -29,6 +29,8 @@ RESULTS_GROUP = "kgplug.results"
 class Publishable(Protocol):
     """A fitted model that has vectors to publish; `GivesLists.publication` takes more arguments."""
 
+    name: str
+
     def publication(self, *, details: dict | None = None) -> Publication: ...
 
 
@@ -79,12 +81,11 @@ def plan_model(
     """
     model = _publishable(model)
     details = {"schema": schema.model_dump(), **(details or {})}
-    with stage(f"Vectors and lists of {options.name or getattr(model, 'name', 'the model')}", progress=progress):
+    with stage(f"Vectors and lists of {options.name or model.name}", progress=progress):
         if isinstance(model, GivesLists):
             publication = _with_lists(connection, schema, model, options, also_seen, details, progress)
         elif options.change_lists:
-            name = getattr(model, "name", type(model).__name__)
-            raise UsageError(f"{name} gives no lists, so there is nothing to filter or to make diverse.")
+            raise UsageError(f"{model.name} gives no lists, so there is nothing to filter or to make diverse.")
         else:
             publication = model.publication(details={**options.to_details(with_lists=False), **details})
         if options.name is not None:
