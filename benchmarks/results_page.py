@@ -244,7 +244,7 @@ class Tables:
                 change = compare(values, whole)
                 cells = [spread_cell(values, np.inf, len(whole)), difference_cell(change)]
                 body.append([f"– {row.variant}", *cells])
-        return markdown(["", figure, "less the whole"], body) if body else NOT_YET
+        return markdown(["", figure, "minus the whole model"], body) if body else NOT_YET
 
     def leak(self) -> str:
         """Return what a user's counts alone score, a data set a row."""

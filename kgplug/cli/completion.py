@@ -73,7 +73,7 @@ def run_names(incomplete: str) -> list[str]:
 
 
 def trained_models(incomplete: str) -> list[str]:
-    """Return the models that have runs on this machine, which can be published."""
+    """Return the models that have runs on this machine; any of them can be published."""
     return _fitting(_trained()[0], incomplete)
 
 

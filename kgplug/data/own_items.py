@@ -30,9 +30,10 @@ def leave_out_own(scores: np.ndarray, users: np.ndarray, own_items: np.ndarray |
     """Set each user's score for itself to -inf.
 
     Args:
-        scores: float32 (b, n_items), written.
+        scores: float32 (b, n_items), changed in place.
         users: int64 (b,), the user of each row.
-        own_items: int64 (n_users,), or None.
+        own_items: int64 (n_users,), the item that each user is, -1 for users who are not items; None if no user is an
+            item.
     """
     if own_items is None:
         return

@@ -10,6 +10,7 @@ from kgplug.embeddings.catalogue import EMBEDDINGS
 from kgplug.embeddings.config import EmbeddingConfig, embedding_config
 from kgplug.embeddings.model import EmbeddingModel
 from kgplug.errors import RunError
+from kgplug.renamed import renamed
 from kgplug.training.config import signature
 
 
@@ -24,11 +25,12 @@ def named(name: str) -> type[EmbeddingModel]:
     def __init__(self: EmbeddingModel, **settings: Any) -> None:
         EmbeddingModel.__init__(self, name, **settings)
 
-    def load(cls: type[EmbeddingModel], folder: Path) -> EmbeddingModel:
+    @renamed(folder="run_dir")
+    def load(cls: type[EmbeddingModel], run_dir: Path) -> EmbeddingModel:
         """Load a run of this model. Raise RunError if the folder is damaged or contains another model."""
-        loaded = EmbeddingModel.load.__func__(cls, folder)
+        loaded = EmbeddingModel.load.__func__(cls, run_dir)
         if loaded.name != name:
-            raise RunError(f"{folder} contains {loaded.name}, not {name}. kgplug.load() opens any run.")
+            raise RunError(f"{run_dir} contains {loaded.name}, not {name}. kgplug.load() opens any run.")
         return loaded
 
     doc = f"{name} ({EMBEDDINGS[name].paper}), trained by PyKEEN: {EMBEDDINGS[name].good_for}."

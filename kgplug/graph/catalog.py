@@ -14,7 +14,7 @@ of its lists. A query first reads one of these numbers, then the data with that 
     MATCH (:User {id: 42})-[r:RECOMMENDS {model: 'MKR', edition: edition}]->(item) RETURN item, r.rank
 
 Neo4j reads committed data relationship by relationship, so a query that runs during a commit may see only part of it.
-Therefore no list is ever changed while it serves, and the pointer is one number: either the old or the new one.
+Therefore no list is ever changed while it serves, and a query that reads the pointer sees either the old run or the new one.
 (model)-[:SERVES]->(run)-[:PREVIOUS]->(run) shows the same when you browse the graph.
 
 A run's node names what the run owns: the property with its vectors and their vector index, in parallel lists with one
@@ -236,7 +236,7 @@ def unfinished_run(connection: Connection, model: str) -> RunRecord | None:
 
 
 def ensure_constraints(connection: Connection) -> None:
-    """Create the constraints on names of models and ids of runs that are missing."""
+    """Create the missing constraints on model names and run ids."""
     for constraint in _CONSTRAINTS:
         connection.autocommit(constraint)
 

@@ -92,7 +92,10 @@ def _named(value: object) -> str:
 
 @torch.no_grad()
 def _relation_tensors(model: Any, name: str, n_relations: int) -> dict[str, np.ndarray]:
-    """Return meaning → float32 (n_relations, …); also "inverse_…" if the model has learnt inverse relations."""
+    """Return the tensors of the relations, float32 (n_relations, …), by name.
+
+    If the model has learnt inverse relations, theirs have the prefix "inverse_".
+    """
     tensors = [real_numbers(part()) for part in getattr(model, "relation_representations", ())]
     known = EMBEDDINGS[name].relation_parts if name in EMBEDDINGS else ()
     meanings = known if len(known) == len(tensors) else [f"relation_{number}" for number in range(len(tensors))]

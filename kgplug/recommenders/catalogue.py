@@ -89,9 +89,9 @@ RECOMMENDERS: dict[str, Recommends] = {
     ),
     "ItemKNN": Recommends("item_knn:ItemKNN", LIKES, "Deshpande & Karypis, TOIS 2004", "a strong baseline in seconds"),
     "UserKNN": Recommends("user_knn:UserKNN", LIKES, "Resnick et al., CSCW 1994", "what similar users like"),
-    "EASE": Recommends("ease:EASE", LIKES, "Steck, WWW 2019", "best lists without a graph, up to 20,000 items"),
+    "EASE": Recommends("ease:EASE", LIKES, "Steck, WWW 2019", "best lists without a graph, up to 40,000 items"),
     "CEASE": Recommends(
-        "cease:CEASE", BOTH, "Jeunen et al., RecSys 2020", "best lists from likes and a graph, up to 20,000 items"
+        "cease:CEASE", BOTH, "Jeunen et al., RecSys 2020", "best lists from likes and a graph, up to 40,000 items"
     ),
     "ALS": Recommends("als:ALS", LIKES, "Hu et al., ICDM 2008", "factors in closed form, fast on many likes"),
     "BPR": Recommends("bpr:BPR", LIKES, "Rendle et al., UAI 2009", "factors trained on comparisons"),

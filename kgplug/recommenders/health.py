@@ -80,7 +80,7 @@ def _score_findings(model: Trained, *, own: bool) -> list[str]:
 
     Args:
         model: A trained model.
-        own: Whether the model has vectors or logits of its own.
+        own: Whether the model learns vectors or logits, instead of only counting likes.
     """
     users, items = _sample(model)
     if len(users) < SEVERAL or len(items) < SEVERAL:

@@ -222,7 +222,7 @@ def _parts_of_date(value: Any) -> tuple[int, int]:
 
 
 def _floats(column: Any, *, booleans: bool) -> tuple[np.ndarray, bool]:
-    """Return (values, whether they are booleans): float64 (n,), NaN for values that are not numbers."""
+    """Return the values as float64 (n,), NaN where they are not numbers, and whether they were booleans."""
     column = pd.Series(column)
     if isinstance(column.dtype, pd.CategoricalDtype):
         column = column.astype(column.cat.categories.dtype if column.notna().all() else object)

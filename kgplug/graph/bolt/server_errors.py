@@ -38,7 +38,7 @@ def translated_errors(uri: str, database: str | None = None, *, tried_s: float =
 
 
 def _comes_from_packing(error: BaseException) -> bool:
-    """Return whether the driver raised an exception while writing a query's parameters."""
+    """Return whether the driver raised this exception while it serialised a query's parameters."""
     trace, module = error.__traceback__, ""
     while trace is not None:
         module, trace = str(trace.tb_frame.f_globals.get("__name__", "")), trace.tb_next

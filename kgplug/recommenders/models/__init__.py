@@ -1,1 +1,1 @@
-"""One file per recommender. Files with an underscore are parts of one model."""
+"""One file per recommender. A file whose name starts with an underscore is a private part of one model."""

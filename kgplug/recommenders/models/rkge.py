@@ -140,7 +140,7 @@ class RKGETask(LayeredTask):
 class RKGE(TrainedRecommender):
     """RKGE (Sun et al., RecSys 2018, "Recurrent Knowledge Graph Embedding for Effective Recommendation").
 
-    Up to 5 simple paths of 3 edges go from a user over a liked item and an entity that it shares with the target item.
+    Up to 5 simple paths of 3 edges lead from a user to the target item: over a liked item, then over an entity that both items share.
     An LSTM reads each path, and the maximum of their states gives the score. Pairs without a path have a learnt state.
     Training samples new paths at each step; scoring uses fixed paths, chosen evenly.
 
