@@ -14,7 +14,8 @@ of its lists. A query first reads one of these numbers, then the data with that 
     MATCH (:User {id: 42})-[r:RECOMMENDS {model: 'MKR', edition: edition}]->(item) RETURN item, r.rank
 
 Neo4j reads committed data relationship by relationship, so a query that runs during a commit may see only part of it.
-Therefore no list is ever changed while it serves, and a query that reads the pointer sees either the old run or the new one.
+Therefore no list is ever changed while it serves, and a query that reads the pointer sees either the old run or the
+new one.
 (model)-[:SERVES]->(run)-[:PREVIOUS]->(run) shows the same when you browse the graph.
 
 A run's node names what the run owns: the property with its vectors and their vector index, in parallel lists with one

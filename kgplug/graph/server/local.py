@@ -120,7 +120,7 @@ class LocalNeo4j(LocalHome):
         return False
 
     def kill(self) -> None:
-        """Kill the server without a clean shutdown, for callers that delete its data afterwards. No committed data is lost."""
+        """Kill the server without a clean shutdown, for callers that delete its data. No committed data is lost."""
         process = self._process()
         if process is not None:
             process.kill()

@@ -140,9 +140,9 @@ class RKGETask(LayeredTask):
 class RKGE(TrainedRecommender):
     """RKGE (Sun et al., RecSys 2018, "Recurrent Knowledge Graph Embedding for Effective Recommendation").
 
-    Up to 5 simple paths of 3 edges lead from a user to the target item: over a liked item, then over an entity that both items share.
-    An LSTM reads each path, and the maximum of their states gives the score. Pairs without a path have a learnt state.
-    Training samples new paths at each step; scoring uses fixed paths, chosen evenly.
+    Up to 5 simple paths of 3 edges lead from a user to the target item: over a liked item, then over an entity that
+    both items share. An LSTM reads each path, and the maximum of their states gives the score. Pairs without a path
+    have a learnt state. Training samples new paths at each step; scoring uses fixed paths, chosen evenly.
 
     To rank all items for a user, the LSTM reads the paths to every item, about 5 · n_items. Memory is bounded.
     For large catalogues, rank the candidates of a faster model by `score`.
