@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import math
 from collections.abc import Hashable, Iterable
 from decimal import Decimal
 from fractions import Fraction
@@ -263,7 +264,8 @@ def _as_numbers(column: pd.Series) -> Any:
     try:
         return pd.to_numeric(column, errors="coerce")
     except (ArithmeticError, ValueError):  # an integer of hundreds of digits, a signalling NaN
-        return pd.Series([np.nan if (number := as_number(value)) is None else number for value in column])
+        numbers = [math.nan if (number := as_number(value)) is None else number for value in column]
+        return pd.Series(numbers)
 
 
 def _as_printed(column: pd.Series) -> pd.Series:
