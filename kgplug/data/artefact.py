@@ -36,7 +36,7 @@ ARRAYS, CONTENT, MANIFEST = "arrays.safetensors", "content.json", "manifest.json
 FORMAT = 1
 
 T = TypeVar("T")
-_issued: set[str] = set()  # run ids: two of fifty made within a second would be equal in 2 % of cases
+_issued: set[str] = set()  # run ids of this process; unchecked, two of fifty ids made in a second are equal in 2 % of cases
 
 
 def new_run_id(model: str) -> str:
@@ -89,7 +89,7 @@ def disk_errors(path: Path) -> Iterator[None]:
     """Turn a disk error during a write into a RunError that says what to do.
 
     Args:
-        path: file or folder being written, completely or not at all.
+        path: file or folder that is being written. If the write fails, its previous version is still intact.
     """
     try:
         yield
@@ -230,7 +230,7 @@ def read_arrays(run_dir: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
 
 
 def _read_settled(run_dir: Path, read: Callable[[Path, dict[str, dict]], T]) -> T:
-    """Read the files of the manifest; start again if the artefact was replaced in the meantime."""
+    """Call `read` with the folder and the files of its manifest. Retry if the artefact was replaced in the meantime."""
     while True:
         files = _read_manifest(run_dir)
         try:

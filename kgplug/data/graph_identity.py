@@ -44,7 +44,9 @@ class GraphIdentity:
 
     @classmethod
     def of_run(cls, content: Mapping[str, Any]) -> Self:
-        """Return the identity of a run's graph. Runs of earlier versions store only the schema.
+        """Return the identity of the graph that a run was trained on.
+
+        Runs of earlier versions store only the schema, so `store`, `database` and `address` are "".
 
         Args:
             content: content of the run's artefact.
@@ -63,7 +65,10 @@ class GraphIdentity:
         return not (self.store and other.store) or self.store == other.store
 
     def same_graph(self, other: Self) -> bool:
-        """Return whether the database, users, items and feedback are the same. Unknown fields count as equal."""
+        """Return whether the database, users, items and feedback are the same. Unknown fields count as equal.
+
+        If this graph's `holds` is known, it must also contain the labels and feedback type of the other graph.
+        """
         known = ((getattr(self, name), getattr(other, name)) for name in ("user", "item", "feedback"))
         if not all(not (mine and theirs) or mine == theirs for mine, theirs in known):
             return False

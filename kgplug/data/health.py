@@ -1,4 +1,4 @@
-"""Signs of a collapsed model in its publication: zero or identical vectors, scores that order nothing.
+"""Signs of a collapsed model in its publication: vectors that are zero or identical, scores that are all equal.
 
 A healthy model shows no sign, however small its data. A limit is reached when float32 or the vector index no longer
 distinguishes two nodes, not when a model is merely weak.
@@ -11,8 +11,8 @@ import numpy as np
 from kgplug.data.publication import Publication, TopLists, usable_rows
 from kgplug.errors import DeadModelError
 
-MOST = 0.5  # share of vectors from which a finding applies
-NEARLY_ALL = 0.99  # share of scores from which a finding applies
+MOST = 0.5  # a finding about vectors applies if at least this share of them shows it
+NEARLY_ALL = 0.99  # a finding about scores applies if at least this share of them shows it
 SEVERAL = 8  # minimum number of vectors or users; fewer may be alike by chance
 _LEAST_LENGTH = 1e-6  # of a vector: products of shorter vectors vanish next to a score of 1 in float32
 _LEAST_SPREAD = 1e-4  # mean squared distance of unit vectors from their mean: they differ by 1 % of their length

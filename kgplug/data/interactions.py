@@ -54,7 +54,7 @@ class Interactions:
         time_unit: "s", "ms", "us" or "ns": the coarsest unit that holds all times exactly. Nanoseconds cover 1677 to
             2262; times outside are moved to the end of that range, in order (`kgplug.data.values.times`).
         counts: int64 (n,), number of source rows merged into each row; None if all are 1.
-        ratings_are_counts: whether the ratings are these counts.
+        ratings_are_counts: whether the ratings are the numbers in `counts`.
         graph_schema: schema of the Neo4j graph from which the rows were read; None for other sources.
     """
 
@@ -105,8 +105,8 @@ class Interactions:
             user, item, rating, timestamp: names of its columns.
             like_threshold: the lowest rating that counts as a like; None: every row is a like.
             items: keys of further items that may be in lists although they have no feedback.
-            users_are_items: whether a user and an item with the same key are the same, as when people follow people.
-                Rows whose user and item are the same are left out, and no user is recommended to itself.
+            users_are_items: whether a user and an item with the same key are one and the same, as when people follow
+                people. Then rows that pair a user with itself are left out, and no user is recommended to itself.
             repeated: how several rows for one pair are merged: "last", "sum", "mean" or "count" (see `from_arrays`).
             time_unit: unit of numeric timestamps: "s", "ms", "us" or "ns". None: derived from their sizes.
 
@@ -353,9 +353,9 @@ class Interactions:
     ) -> tuple[Interactions, ...]:
         """Split the rows into sets, such as training, validation and test set.
 
-        A row's set depends on its keys and the seed, so adding or removing a row moves at most one other row across
-        each cut. Averaged over seeds, each set gets its fraction of every user's rows, even if there is only one row.
-        To split a set again, use another seed.
+        Rows are sorted by a hash of their keys and the seed (or by time) and cut into sets. So if a row is added or
+        removed, at most one other row moves from one set to the next at each cut. Averaged over seeds, each set gets
+        its fraction of every user's rows, even if there is only one row. To split a set again, use another seed.
 
         Args:
             fractions: share of each set, adding up to 1, such as (0.8, 0.1, 0.1).

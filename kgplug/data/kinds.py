@@ -29,13 +29,13 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True)
 class Inputs:
-    """The data a model learns from; as text, such as "likes + triples".
+    """The kinds of data that a model learns from. `str` returns them as text, such as "likes + triples".
 
     Attributes:
         likes: whether it learns from feedback of users on items.
-        dislikes: also from ratings below `like_threshold`.
-        triples: from a knowledge graph.
-        titles: from texts of the items.
+        dislikes: whether it also learns from ratings below `like_threshold`.
+        triples: whether it learns from a knowledge graph.
+        titles: whether it learns from texts of the items.
     """
 
     likes: bool = False

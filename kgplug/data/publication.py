@@ -56,7 +56,9 @@ class RelationVectors:
 
 @dataclass(frozen=True, eq=False)
 class TopLists:
-    """One ranked list of items per user, or of similar nodes per node; then "users" and "items" are both nodes.
+    """One ranked list of items per user, or one ranked list of similar nodes per node.
+
+    In lists of similar nodes, the "user" is the node and the "items" are the nodes similar to it.
 
     Attributes:
         user_label, item_label: node labels.
@@ -87,7 +89,7 @@ class Publication:
     """Everything that one run writes into the graph.
 
     Attributes:
-        model: name under which it is served, e.g. "MKR".
+        model: name under which the run is served, e.g. "MKR".
         run: id of the run, unique; letters, digits, "-" and "_".
         vectors: one entry per label.
         lists: recommendations, or None for a model that gives none.

@@ -20,7 +20,8 @@ def latest_rows(pairs: np.ndarray, timestamps: np.ndarray | None) -> tuple[np.nd
         timestamps: (n,), or None. If times are equal, the last row counts as the latest.
 
     Returns:
-        (rows, counts): int64 (n_pairs,), and the number of rows of each pair; None if all are 1.
+        (rows, counts), int64 (n_pairs,) each: position of the latest row of each pair, and number of rows of each
+        pair. `counts` is None if all are 1.
     """
     order = np.argsort(pairs)  # not stable, which matters only for repeated pairs
     last = np.ones(len(order), dtype=bool)

@@ -9,10 +9,10 @@ from kgplug.data.values.keys import distinct
 
 
 class ComplementSampler:
-    """Draws, for a group, members that it does not hold, uniformly and without rejection.
+    """Draws members that a group does not hold, such as items that a user does not like.
 
-    Let f_0 < f_1 < … be the members that a group holds. The r-th member that it does not hold is
-    r + |{j : f_j − j ≤ r}|, which one binary search finds for all draws at once.
+    Draws are uniform and need no rejection. Let f_0 < f_1 < … be the members that a group holds. The r-th member that
+    it does not hold is r + |{j : f_j − j ≤ r}|. One binary search finds it for all draws at once.
 
     Args:
         groups, members: integer (n,): group `groups[i]` holds member `members[i]`. Repetitions are allowed.
@@ -31,16 +31,17 @@ class ComplementSampler:
         self.n_free: np.ndarray = n_members - counts
 
     def draw(self, groups: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Return one member per group, int64 (n,); -1 if the group holds every member."""
+        """Draw a member for each of the given groups: int64 (n,) → int64 (n,), -1 if the group holds every member."""
         rank = rng.integers(0, np.maximum(self.n_free[groups], 1))
         below = np.searchsorted(self._keys, groups * self._stride + rank, side="right") - self._starts[groups]
         return np.where(self.n_free[groups] > 0, rank + below, -1)
 
 
 def negative_sampler(*known: Interactions) -> ComplementSampler:
-    """Return a sampler of items for users that avoids only the given rows and the user itself.
+    """Return a sampler that draws negatives: items that the user has none of the given rows with.
 
-    For training, pass the training likes only: avoiding rows of the test set would leak them.
+    A user who is also an item is never its own negative. For training, pass the training likes only: avoiding rows of
+    the test set would leak them.
     """
     own = known[0].own_pairs // max(known[0].n_items, 1), known[0].own_pairs % max(known[0].n_items, 1)
     return ComplementSampler(
@@ -54,9 +55,9 @@ def negative_sampler(*known: Interactions) -> ComplementSampler:
 class TailCorrupter:
     """Draws tails that do not form a known triple.
 
-    A corrupt tail comes from the range of its relation: all tails of its triples. Tails drawn from all entities could
-    be recognised by their kind alone (a person is not a genre), and a model that has learnt the kinds would learn
-    nothing more.
+    A corrupt tail comes from the range of the relation: the tails of all triples with that relation. Tails drawn from
+    all entities could be recognised by their kind alone (a person is not a genre), so a model would learn only the
+    kinds.
 
     Args:
         triples: int64 (n, 3), head, relation, tail.

@@ -27,12 +27,13 @@ def split_rows(
 ) -> np.ndarray:
     """Return the set of each row: int64 (n,), 0 for the first fraction, 1 for the second, and so on.
 
-    A row's set depends only on the keys of the rows and the seed. The rows of a group (a user, or all rows) are sorted
-    by time, or by a hash of seed and row; the hash also sorts rows of equal times. For a group of n rows, the first
-    floor(C·n + r) rows go to the first sets, with C the sum of their fractions. The remainder r is a uniform random
-    number in [0, 1), computed from the seed, the fractions and the group. So on average each set gets its fraction of
-    each group, even of a single row, and it is off by less than one row. An additional row moves at most one other row
-    across each cut of its group, and no row of another group.
+    The result depends only on the keys and times of the rows and the seed, not on the order of the rows. The rows of a
+    group (a user, or all rows) are sorted by time, or by a hash of seed and row; the hash also sorts rows of equal
+    times. A cut separates each set from the next. In a group of n rows, floor(C·n + r) rows come before a cut, where C
+    is the sum of the fractions of the sets before it. The remainder r is a uniform random number in [0, 1), computed
+    from the seed, the fractions and the group. So on average each set gets its fraction of each group, even of a group
+    with one row, and each cut is off by less than one row. An additional row moves at most one other row across each
+    cut of its group, and no row of another group.
 
     Args:
         users: int64 (n,), user indices.
@@ -149,7 +150,7 @@ def check_fractions(fractions: Sequence[float]) -> np.ndarray:
 
 
 def _as_printed(fraction: Any) -> float:
-    """Return a fraction as a Python float; a numpy float counts as printed, so np.float32(0.8) is 0.8."""
+    """Return a fraction as a Python float. A numpy float is read as it prints, so np.float32(0.8) is 0.8."""
     return float(str(fraction)) if isinstance(fraction, np.floating) else float(fraction)
 
 

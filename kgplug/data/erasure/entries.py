@@ -1,4 +1,4 @@
-"""Remove entries from arrays that others point into."""
+"""Remove entries from arrays that are divided into parts, such as the arrays of a CSR matrix."""
 
 from __future__ import annotations
 
@@ -8,7 +8,17 @@ import numpy as np
 def without_entries(
     arrays: dict[str, np.ndarray], starts: str, others: tuple[str, ...], gone: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """Return `starts` and the arrays that they point into, without the entries marked in `gone`, bool (n,)."""
+    """Return the arrays of a CSR-like structure without some entries.
+
+    Args:
+        arrays: arrays by name.
+        starts: name of the array that holds the start of each part, such as `indptr` of a CSR matrix.
+        others: names of the arrays that hold the entries themselves. Names that are not in `arrays` are skipped.
+        gone: bool (n,), whether to remove each entry.
+
+    Returns:
+        Name → array, only for `starts` and `others`.
+    """
     before = np.concatenate([[0], np.cumsum(gone)])  # number of entries removed before each position
     shorter = {starts: (arrays[starts] - before[arrays[starts]]).astype(arrays[starts].dtype)}
     return shorter | {name: arrays[name][~gone] for name in others if name in arrays}

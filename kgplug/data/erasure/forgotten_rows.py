@@ -41,6 +41,7 @@ def _triples_of(memory: RowMemory, own: np.ndarray, relations: np.ndarray, entit
     """Return the stored hashes of triples from or to one entity, uint64 (m,).
 
     Args:
+        memory: the stored hashes.
         own: uint64 (1,), hash of the entity.
         relations, entities: uint64 (n_relations,) and (n_entities,), hashes of all relations and entities.
     """

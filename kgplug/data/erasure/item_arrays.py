@@ -21,10 +21,12 @@ class ItemArrays:
         columns: CSR matrices whose columns are items.
         neighbours: CSR matrices whose rows and columns are items.
         indices: arrays of item indices, with -1 for no item.
-        lists: starts of each user's part, int64 (n_users + 1,) → item indices, and arrays with one entry per index.
+        lists: pairs (starts, (items, *others)) of names. The array `starts`, int64 (n_users + 1,), divides `items` into
+            one part per user. `items` holds item indices; `others` are arrays with one entry per index.
         pairs: arrays int64 (2, n) with items in the second row.
-        known: name of item indices, int64 (m,) → name of a dense array (m, m) of these items.
-        entities: arrays with one row per entity, (n_entities, …); `item_entities` (n_items,) has the items' entities.
+        known: pairs of names: an array of item indices, int64 (m,), and a dense array (m, m) over these items.
+        entities: arrays with one row per entity, (n_entities, …). The array `item_entities`, (n_items,), holds the
+            entity of each item.
         links: arrays of entity indices, (n_entities, K): neighbours of each entity.
         triples: arrays of triples, int64 (n, 3).
     """
@@ -42,11 +44,13 @@ class ItemArrays:
     triples: tuple[str, ...] = ()
 
     def without(self, arrays: dict[str, np.ndarray], item: int) -> dict[str, np.ndarray]:
-        """Return arrays without an item: its rows are zero, and no likes, neighbours or triples contain it.
+        """Return arrays without an item: its rows are zero, and no likes or neighbours contain it.
+
+        Triples and links of its entity become loops on that entity.
 
         Args:
             arrays: arrays of the model, by name.
-            item: index of the item. It remains, so the indices of the others do not change.
+            item: index of the item. The index stays in use, so those of other items do not change.
         """
         kept = dict(arrays)
         for name in arrays.keys() & {*self.rows}:
@@ -70,7 +74,7 @@ class ItemArrays:
         return kept
 
     def _fewer(self, name: str, arrays: dict[str, np.ndarray], item: int) -> dict[str, np.ndarray]:
-        """Return a CSR matrix's arrays without the item's row, if rows are items, and column, if columns are."""
+        """Return a CSR matrix's arrays without the item's row (if rows are items) and column (if columns are items)."""
         starts, indices, data = (f"{name}.{part}" for part in ("indptr", "indices", "data"))
         gone = np.zeros(len(arrays[indices]), dtype=bool)
         if name not in self.columns:

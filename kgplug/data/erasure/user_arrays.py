@@ -18,9 +18,10 @@ class UserArrays:
         rows: arrays with one row per user, (n_users, …).
         matrices: CSR matrices whose rows are users: `name.indptr`, `name.indices`, `name.data`.
         neighbours: CSR matrices whose rows and columns are users.
-        lists: starts of each user's part, int64 (n_users + 1,) → names of the arrays that they point into.
+        lists: pairs (starts, others) of names. The array `starts`, int64 (n_users + 1,), divides each of `others` into
+            one part per user.
         pairs: arrays int64 (2, n) with users in the first row.
-        items: arrays that hold item data, for users who are also items; None if this is unknown.
+        items: the arrays that hold item data, because a user may also be an item; None if they are unknown.
     """
 
     rows: tuple[str, ...] = ()
@@ -35,7 +36,7 @@ class UserArrays:
 
         Args:
             arrays: arrays of the model, by name.
-            user: index of the user. It remains, so the indices of the others do not change.
+            user: index of the user. The index stays in use, so those of other users do not change.
         """
         kept = dict(arrays)
         for name in arrays.keys() & {*self.rows}:
@@ -65,7 +66,7 @@ class EntityArrays:
 
         Args:
             arrays: arrays of the run, by name.
-            entity: index of the entity. It remains, so the indices of the others do not change.
+            entity: index of the entity. The index stays in use, so those of other entities do not change.
             n_entities: number of entities.
         """
         kept = {name: array.copy() for name, array in arrays.items()}

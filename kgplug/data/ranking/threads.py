@@ -38,7 +38,7 @@ def share(
 
     Args:
         work: function that releases Python's lock for most of its time.
-        parts: arguments for `work`, at least one per thread.
+        parts: arguments for `work`. If there are fewer parts than threads, fewer threads are used.
         threads: maximum number of threads; None: one per processor.
         within: returns a context manager that each thread enters before it takes parts.
 
@@ -72,7 +72,7 @@ def share(
     try:
         take()
     finally:
-        begun = [other for other in others if not other.cancel()]  # helpers that are still busy are not needed
+        begun = [other for other in others if not other.cancel()]  # a helper that has not begun is not needed
         errors = [other.exception() for other in begun]
     for error in filter(None, errors):
         raise error

@@ -32,12 +32,17 @@ class Ties:
 
     @classmethod
     def of_sizes(cls, sizes: np.ndarray, priorities: np.ndarray) -> Ties:
-        """Return the rule for rows whose terms have these sizes, float (n,); priorities: int32 (m,)."""
+        """Return the rule for n rows of scores.
+
+        Args:
+            sizes: float (n,), magnitude of the terms that are summed to the scores of each row.
+            priorities: int32 (m,), as in the class.
+        """
         return cls(np.ascontiguousarray(sizes * ROUNDING, dtype=np.float32), priorities)
 
     @classmethod
     def by_index(cls, size: float, shape: tuple[int, int]) -> Ties:
-        """Return the rule for scores of shape (n, m) whose terms have one size. Ties are ordered by index."""
+        """Return the rule for scores of shape (n, m) whose terms all have the same size. Ties are ordered by index."""
         n, m = shape
         return cls.of_sizes(np.full(n, size), np.arange(m, dtype=np.int32))
 
@@ -85,12 +90,12 @@ def settle(scores: np.ndarray, indices: np.ndarray, values: np.ndarray, ties: Ti
 
 
 def groups_of_sorted(rows: np.ndarray, scores: np.ndarray, tolerance: np.ndarray) -> np.ndarray:
-    """Return the number of each score's group of tied scores: int64 (n,), ascending from 1.
+    """Number the groups of tied scores from 1, and return the group of each score: int64 (n,), ascending.
 
     Args:
         rows: int64 (n,), row of each score, ascending.
         scores: float (n,), descending in each row.
-        tolerance: float (n_rows,).
+        tolerance: float (n_rows,), greatest difference between tied neighbouring scores of each row.
     """
     starts = np.ones(len(rows), dtype=bool)
     upper, lower = scores[:-1], scores[1:]

@@ -2,8 +2,8 @@
 
 Freebase states most facts twice, once from each end; here each fact has one direction. A Freebase id becomes one node
 with a label for each role: a person who acts and directs is (:Person:Actor:Director). If an id has several kinds (a
-person who is also the subject of a film), the key is that of the alphabetically first kind, and the others are
-additional labels.
+person who is also the subject of a film), the alphabetically first kind is the label that has the key, and the others
+are additional labels.
 """
 
 # pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportCallIssue=false
@@ -172,7 +172,7 @@ def _facts(wheel: zipfile.ZipFile) -> pd.DataFrame:
 
 
 def _kinds(facts: pd.DataFrame, movies: set[str]) -> pd.DataFrame:
-    """Return one row per Freebase id, indexed by it: label (the one with the key), more (other labels, sorted)."""
+    """Return a frame indexed by Freebase id: `label` is the label that has the key, `more` the other labels, sorted."""
     found = pd.concat(
         [
             pd.DataFrame({"id": facts[column], "kind": facts["type"].map({name: e[end] for name, e in _ENDS.items()})})

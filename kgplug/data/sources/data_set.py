@@ -9,7 +9,9 @@ from typing import Any, Protocol
 
 
 class Fetch(Protocol):
-    """Download a data set and write it as a CSV folder, each only once. Every call checks both.
+    """Download a data set and write it as a CSV folder.
+
+    Later calls check both, and repeat only what is missing or was changed.
 
     Args:
         downloads_dir: Folder that keeps the download and the CSV folder.

@@ -27,7 +27,7 @@ _NO_NUMBERS = (bool, np.bool_, np.timedelta64)
 
 
 def read_ratings(column: Any, name: str) -> tuple[np.ndarray, bool]:
-    """Return (ratings, whether they are booleans): float32 (n,), with 1 for true and 0 for false.
+    """Return the ratings as float32 (n,), with 1 for true and 0 for false, and whether they were booleans.
 
     Numbers and booleans may also be written as text.
 
@@ -47,7 +47,7 @@ def read_ratings(column: Any, name: str) -> tuple[np.ndarray, bool]:
 def as_like_threshold(value: object, *, what: str = "like_threshold") -> float | None:
     """Return the lowest rating of a like as a Python number, or None.
 
-    A number, of any type or as text, counts as printed: np.float32(4.1) is 4.1.
+    A number may have any type or be text. A numpy float is read as it prints, so np.float32(4.1) is 4.1.
 
     Raises:
         UsageError: it is not a finite number.
