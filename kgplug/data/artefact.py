@@ -36,7 +36,7 @@ ARRAYS, CONTENT, MANIFEST = "arrays.safetensors", "content.json", "manifest.json
 FORMAT = 1
 
 T = TypeVar("T")
-_issued: set[str] = set()  # run ids of this process; unchecked, two of fifty ids made in a second are equal in 2 % of cases
+_issued: set[str] = set()  # run ids of this process; of fifty ids made in a second, two may be equal (in 2 % of cases)
 
 
 def new_run_id(model: str) -> str:
