@@ -64,7 +64,8 @@ class TrainingError(KgplugError):
     """Training cannot continue.
 
     Attributes:
-        history: history of the good epochs, whose best weights the model holds; None if there were none.
+        history: history of the epochs before the failure; the model holds the best weights of these epochs. None if
+            there were none.
     """
 
     history: dict | None = None

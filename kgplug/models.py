@@ -42,10 +42,10 @@ class Model(Protocol):
 
     Attributes:
         name: name by which `create` finds it.
-        kind: whether it produces lists or vectors of entities.
+        kind: recommender (produces lists of items) or embedding (produces vectors of entities).
         inputs: data that it learns from. `kgplug models` prints them, and `kgplug train` reads only these.
         config: its settings.
-        history: `History.to_dict()` of the training, {} for models without one.
+        history: `History.to_dict()` of the training, {} for models that are not trained in epochs.
         health: problems of the trained model, one sentence each.
         run: id of the training.
         graph_schema: schema of the graph that it was trained on, None if it was not trained on a graph.
@@ -65,7 +65,13 @@ class Model(Protocol):
         ...
 
     def save(self, run_dir: Path, *, memory: RowMemory | None = None, **facts: object) -> None:
-        """Write the model as a run folder, with the sets of its rows (`memory`) and facts that JSON can hold."""
+        """Write the model as a run folder.
+
+        Args:
+            run_dir: The folder to write.
+            memory: For each row, whether it was in the training, validation or test set.
+            facts: Further entries of the run's content; JSON must be able to hold them.
+        """
         ...
 
     @classmethod
@@ -128,7 +134,7 @@ def _with_run_dir(settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def restored(run_dir: Path, arrays: dict[str, np.ndarray], content: dict) -> AnyModel:
-    """Return the trained model of a run folder whose artefact was read. Errors are those of `load`."""
+    """Return the trained model of a run folder, from its arrays and content. Raise the same errors as `load`."""
     if content.get("kind") not in list(Kind):
         found = content.get("kind")
         raise RunError(f'{run_dir}: expected a run of kind "recommender" or "embedding", found {found!r}.')
@@ -182,7 +188,7 @@ def class_of(name: str) -> Any:
     """Return the class of a model, which has all members of `Model`.
 
     Raises:
-        UsageError: no model has this name, or the object added under it is not a model.
+        UsageError: no model has this name, or the object registered under this name is not a model.
     """
     return _checked(name, _maker(name))
 

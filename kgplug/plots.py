@@ -108,7 +108,9 @@ def run_figure(model: EmbeddingModel | Recommender) -> Figure:
 
 
 def comparison_figure(histories: Mapping[str, dict], metrics: pd.DataFrame) -> Figure:
-    """Draw several runs: validation metric by epoch (loss, if a run has no validation set), and their metrics as bars.
+    """Draw several runs: a curve of the validation metric by epoch, and the metrics as bars.
+
+    If any run has no validation set, the curves of all runs show the loss instead.
 
     Args:
         histories: Name → `model.history`. A model with an empty history gets no curve.
@@ -154,7 +156,7 @@ def _bars(axes: Axes, metrics: pd.DataFrame, colours: Mapping[str, Any]) -> None
 
 
 def trials_figure(trials: pd.DataFrame, searched: Sequence[str], *, title: str, metric: str) -> Figure:
-    """Draw a search for settings: the metric of every trial with the best so far, and the metric by each setting.
+    """Draw a search for settings: the metric by trial, the best metric so far, and the metric by value of each setting.
 
     Args:
         trials: `Tuning.trials`.

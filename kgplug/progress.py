@@ -1,8 +1,8 @@
 """Progress reports of long work: a bar, lines, JSON lines, or nothing.
 
 All work that may take long uses `bar` or `stage`. On a terminal, counted work shows a bar and other work nothing.
-Without a terminal, a library should be silent, and a command should write some lines to its log. `report_as` chooses
-for the whole process; the command line calls it.
+Without a terminal, a library should be silent, and a command should write some lines to its log. `report_as` sets
+the style of the whole process; the command line calls it.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def bar(
         what: name of the work, such as "Reading feedback".
         unit: unit of the count, in the singular.
         progress: True shows a bar, False nothing; None follows `report_as`.
-        initial: amount of work done before.
+        initial: amount of work done earlier, such as before an interruption.
         in_notebooks: with progress=None, also show a bar in a notebook.
         tqdm_options: further options of tqdm.
     """
@@ -129,7 +129,7 @@ class Progress:
             self._report.move(self.n)
 
     def show(self, facts: Mapping[str, Any] | str) -> None:
-        """Show numbers by name, or a text, with the next update."""
+        """Show named values, or a text, next to the count from the next update on."""
         if self._bar is not None:
             if isinstance(facts, str):
                 self._bar.set_postfix_str(facts)
@@ -142,7 +142,7 @@ class Progress:
 class _Report:
     """Lines about one piece of work: the first after a second, then at most one every half minute.
 
-    While other work runs inside it, only that work reports by timer.
+    While other work runs inside it, only the inner work reports by timer.
     """
 
     def __init__(self, what: str, total: int | None, unit: str, initial: int) -> None:

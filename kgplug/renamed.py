@@ -12,7 +12,7 @@ _R = TypeVar("_R")
 
 
 class RenamedWarning(DeprecationWarning):
-    """A function or argument is used by its name in an earlier version."""
+    """A caller used the name that a function or argument had in an earlier version."""
 
 
 def renamed(**new_names: str) -> Callable[[Callable[_P, _R]], Callable[_P, _R]]:
@@ -39,7 +39,7 @@ def renamed(**new_names: str) -> Callable[[Callable[_P, _R]], Callable[_P, _R]]:
 
 
 def replaced(old: str, new: str, function: Callable[_P, _R]) -> Callable[_P, _R]:
-    """Return a function under its old name, which warns and calls the new one."""
+    """Return a function to keep under the old name: it warns, then calls `function`."""
 
     @functools.wraps(function)
     def call(*args: _P.args, **kwargs: _P.kwargs) -> _R:

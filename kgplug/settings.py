@@ -62,6 +62,9 @@ class Settings(BaseSettings):
 def child_environment(**further: str) -> dict[str, str]:
     """Return the environment for a process that kgplug starts: this process's, without the NEO4J_ variables.
 
-    Anyone who can inspect a process, such as an administrator or a crash report, sees its environment.
+    The password must not be passed on, because administrators and crash reports see the environment of a process.
+
+    Args:
+        further: Variables to add or replace.
     """
     return {name: value for name, value in os.environ.items() if not name.upper().startswith("NEO4J_")} | further

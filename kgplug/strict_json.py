@@ -45,9 +45,9 @@ def dumps(value: Any, *, ascii_only: bool = True, indent: int | None = None, sor
 def plain(value: Any) -> Any:
     """Convert a value to dicts, lists, texts, finite numbers, booleans and None.
 
-    NaN, infinity and pandas' missing values become None. A DataFrame becomes a list of rows, with a named index as
-    the first column; a Series becomes an object. Arrays, tuples and sets become lists; data classes and pydantic models
-    become objects; times, paths and similar values become their `str`.
+    NaN, infinity and pandas' missing values become None. A DataFrame becomes a list of rows, with its index as the
+    first column unless it is an unnamed range of row numbers. A Series becomes an object. Arrays, tuples and sets
+    become lists; data classes and pydantic models become objects; times, paths and similar values become their `str`.
 
     Raises:
         TypeError: a value of this type has no text form.
@@ -98,7 +98,10 @@ def _plain_array(value: Any) -> Any:
 
 
 def _rows(frame: Any) -> list[dict[str, Any]]:
-    """Return the rows of a DataFrame. An index of names becomes a column, called "name" if it has no name."""
+    """Return the rows of a DataFrame.
+
+    The index also becomes a column, called "name" if it has no name. An unnamed range of row numbers is left out.
+    """
     names = [_name(name) for name in frame.columns]
     columns = [frame.iloc[:, number] for number in range(len(names))]
     index = frame.index
@@ -123,6 +126,6 @@ def _distinct(names: Iterable[str]) -> Iterable[str]:
 
 
 def _name(value: Any) -> str:
-    """Return a key of an object as text: texts unchanged, None, True and False as in JSON."""
+    """Return the name of an object's member: a text unchanged, any other value as JSON writes it, such as null."""
     value = plain(value)
     return value if isinstance(value, str) else json.dumps(value)

@@ -48,7 +48,8 @@ class Tuning:
     Attributes:
         model: The model's name.
         metric: Name of the metric that was maximised.
-        settings: Settings of the best trial, for `kgplug.create`; {} if the model's own are best.
+        settings: Settings of the best trial, for `kgplug.create`: the fixed ones and those it tried. If the defaults
+            are best, only the fixed ones.
         best: The best trial's metric.
         trials: One row per ended trial, in order. Columns: trial (number, from 1), state ("complete", "pruned" or
             "failed"), metric (NaN unless complete), best (so far), seconds, each searched setting, reason (or "").
@@ -74,7 +75,7 @@ class Tuning:
 
     @property
     def searched(self) -> list[str]:
-        """Names of the searched settings; those of the model and of its loss contain a dot."""
+        """Names of the searched settings. Nested ones contain a dot, such as loss_settings.margin."""
         return [name for name in self.trials.columns if name not in _FACTS]
 
     @property
@@ -104,13 +105,14 @@ def tune(
 ) -> Tuning:
     """Search a model's settings for the best metric on the validation set. The test set is never used.
 
-    The first trial uses the model's own settings. A tree-structured Parzen estimator (Bergstra et al., NeurIPS 2011)
-    proposes the settings of the others. Every trial trains with the same seed. Its best weights are measured on the
-    same validation rows: filtered MRR for embeddings; for recommenders, AUC of likes against items that the user has
-    in neither set. If a training diverges or does not fit into memory, its trial fails; the reason is kept.
+    The first trial uses the default settings. A tree-structured Parzen estimator (Bergstra et al., NeurIPS 2011)
+    proposes the settings of the others. Every trial trains with the same seed, and its best weights are measured on
+    the same validation rows. The metric is the filtered MRR for embeddings. For recommenders, it is the AUC of likes
+    against items on which the user has no feedback in the training or validation set. If a training diverges or does
+    not fit into memory, its trial fails; the reason is kept.
 
-    After five complete trials, a trial is pruned (stopped early) if its best validation metric after 11 or more epochs
-    is in the worst quarter of those of complete trials at the same epoch.
+    After five complete trials, later ones can be pruned (stopped early), from their eleventh epoch on. A trial is
+    pruned if its best validation metric so far is below that of three quarters of the complete trials at the same epoch.
 
     Several processes may work on one study: make the same call in each. A process that was killed is noticed after
     30 s, and its trial is repeated.
@@ -123,7 +125,7 @@ def tune(
         trials: Total number of ended trials to reach, including those of earlier calls and of other processes.
         seed: Seed of the proposals and the trainings. In one process, the same seed finds the same settings,
             interrupted or not.
-        epochs: Maximum number of epochs in a trial. If omitted, the model's own.
+        epochs: Maximum number of epochs in a trial. If omitted, the model's default.
         folder: Folder of the study (a SQLite file). The same call continues it; `trials` may differ. If omitted, the
             study is kept in memory.
         progress: Show a progress bar; None shows it on a terminal.
@@ -167,7 +169,7 @@ def _kept(study: optuna.Study, path: Path | None) -> str | None:
 
 
 def _space_of(model: Recommender | EmbeddingModel, fixed: Mapping[str, Any]) -> tuple[Space, dict[str, Any]]:
-    """Return (search space, those of the model's own settings that lie in it)."""
+    """Return the space of the settings to search, and the defaults of those whose default lies in that space."""
     space, own = type(model.config).tuning, dict(model.config)
     if not model.kind.gives_lists:
         from kgplug.embeddings.search_space import defaults, search_space
@@ -229,12 +231,12 @@ def _objective(
 ) -> Callable[[Trial], float]:
     """Return the function that Optuna calls for each trial: choose settings, train, measure.
 
-    A trial that cannot be trained is also reported as pruned, because the sampler learns from pruned trials.
+    A trial that cannot be trained is also reported to Optuna as pruned, because the sampler learns from pruned trials.
     """
 
     def objective(trial: Trial) -> float:
         all_trials = study.get_trials(deepcopy=False)
-        # A failed trial is repeated under a new number, so it does not count.
+        # A trial whose process was killed is FAIL. It is repeated under a new number, so it does not count.
         number = sum(each.state != TrialState.FAIL for each in all_trials[: trial.number])
         # One sampler per trial: its draws depend on the seed and the earlier trials, not on interruptions.
         own_seed = int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
@@ -273,7 +275,7 @@ def _report(trial: Trial, epoch: int, metric: float) -> None:
 def _search(
     study: optuna.Study, objective: Callable[[Trial], float], *, trials: int, title: str, progress: bool | None
 ) -> None:
-    """Run trials until this many have ended in all processes."""
+    """Run trials until `trials` of them have ended, counted over all processes."""
     done, began = len(_ended(study)), time.monotonic()
     with progress_bar(max(trials, done), what=f"{title} trials", unit="trial", progress=progress, initial=done) as bar:
         while done < trials:
@@ -343,7 +345,7 @@ def _result(study: optuna.Study, model: str, metric: str, searched: list[str], p
         facts = {"trial": number, "state": state, "metric": _value_of(trial), "best": math.nan}
         rows.append({**facts, "seconds": round(seconds, 2), **tried, "reason": reason})
     table = pd.DataFrame(rows)
-    table[searched] = table[searched].convert_dtypes()  # whole numbers stay whole even if the first trial has none
+    table[searched] = table[searched].convert_dtypes()  # whole numbers stay whole although some trials have None
     if not table["metric"].notna().to_numpy().any():
         raise TrainingError(f"{model}: none of {counted(len(ended), 'trial')} succeeded. {table['reason'].iloc[0]}")
     table["best"] = table["metric"].cummax().ffill()

@@ -145,7 +145,7 @@ def open_graph() -> Graph:
 
 
 def open_runs() -> Runs:
-    """Return the runs of this user."""
+    """Return the runs on this machine."""
     from kgplug.training.runs import Runs
 
     return Runs(Settings().runs_dir)

@@ -111,8 +111,12 @@ def predict(
         typer.Argument(help="An embedding's run, or its name. Default: the newest.", autocompletion=run_names),
     ] = None,
     relation: Annotated[str, typer.Option(help="Relationship type to predict.")] = "",
-    head_type: Annotated[str | None, typer.Option(help="Label of the heads. Default: as in the graph.")] = None,
-    tail_type: Annotated[str | None, typer.Option(help="Label of the tails. Default: as in the graph.")] = None,
+    head_type: Annotated[
+        str | None, typer.Option(help="Label of the heads. Default: every label that heads of this relation have.")
+    ] = None,
+    tail_type: Annotated[
+        str | None, typer.Option(help="Label of the tails. Default: every label that tails of this relation have.")
+    ] = None,
     head: Annotated[str | None, typer.Option(help="Key of one head. Default: all.")] = None,
     tail: Annotated[str | None, typer.Option(help="Key of one tail. Default: all.")] = None,
     k: Annotated[int, typer.Option("--k", "-k", "--top", help="Number of triples.", min=1)] = 10,
@@ -156,13 +160,14 @@ def predict(
 
 
 def use_schema(graph: Graph, schema_file: Path | None, model: str | None, *, vectors: bool = False) -> None:
-    """Set a graph's schema: that of the file, or that of the named model if it was trained on something else.
+    """Set a graph's schema: the file's, or the named model's own if that has other users, items or feedback.
 
     Args:
         graph: the graph in which the model is published.
         schema_file: the file named by the user; it takes precedence.
         model: the name given by the user; if None, the schema of kgplug.toml or a guess is used.
-        vectors: whether the command reads vectors, which the model may have for the items of both schemas.
+        vectors: whether the command reads vectors. If so, the file's schema is used if the model has vectors of its
+            items.
     """
     from kgplug.serving import explain
 

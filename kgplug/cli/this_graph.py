@@ -34,7 +34,7 @@ def graph_at_hand(runs: Runs, *, ask: bool = False) -> GraphIdentity | None:
 
     Args:
         runs: the runs on this machine.
-        ask: ask the server if it is running; nothing is started.
+        ask: ask the server, provided that it is running. No server is started.
     """
     schema = _schema(None)
     if ask and (found := _asked(schema)) is not None:

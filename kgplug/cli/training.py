@@ -126,7 +126,7 @@ def train(
         )
     info = runs.info(run_dir)
     if as_json:
-        print_json(_run_facts(info) | {"id": info.id})  # its name up to version 0.1, which scripts may read
+        print_json(_run_facts(info) | {"id": info.id})  # up to version 0.1, "run" was called "id"; scripts may read it
         return
     metrics = _metrics(info)
     out.print(f"Run {info.id} in {info.seconds} s{'; ' + metrics if metrics else ''}.")

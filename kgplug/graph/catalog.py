@@ -4,8 +4,9 @@
     (:KgplugRun {id, model, number, edition, status, created, published, params, metrics, artefact, schema, graph})
     (:KgplugRun)-[:HAS_RELATION]->(:KgplugRelation {name, translation: [0.1, …], …})
 
-A model's node names what serves by two numbers: `serves` is the number of the run, `edition` is the number on the edges
-of its lists. A query first reads one of these numbers, then the data with that number:
+A model's node names what serves by two numbers. `serves` is the number of the run. `edition` is the number on the edges
+of its lists; lists that serve together have the same edition. A query first reads one of these numbers, then the data
+with that number:
 
     MATCH (model:KgplugModel {name: 'MKR'}) WITH model.serves AS number LIMIT 1
     MATCH (run:KgplugRun {model: 'MKR', number: number}) RETURN run.labels, run.properties, run.indexes
@@ -14,9 +15,10 @@ of its lists. A query first reads one of these numbers, then the data with that 
     MATCH (:User {id: 42})-[r:RECOMMENDS {model: 'MKR', edition: edition}]->(item) RETURN item, r.rank
 
 Neo4j reads committed data relationship by relationship, so a query that runs during a commit may see only part of it.
-Therefore no list is ever changed while it serves, and a query that reads the pointer sees either the old run or the
-new one.
-(model)-[:SERVES]->(run)-[:PREVIOUS]->(run) shows the same when you browse the graph.
+Therefore no list is ever changed while it serves, and a query that begins with the number sees either the old run or
+the new one.
+(model)-[:SERVES]->(run)-[:PREVIOUS]->(run) shows the same when you browse the graph. `predicted` lists the runs that
+have PREDICTED edges.
 
 A run's node names what the run owns: the property with its vectors and their vector index, in parallel lists with one
 entry per label. A run is "building" while it is written, then "serving", then "previous" (it can serve again at once),
@@ -113,14 +115,14 @@ class RunRecord:
     """The catalogue's entry of a run.
 
     Attributes:
-        id, model: as in the publication.
+        id, model: id of the run, and the name under which it is published.
         number: number of the run among its model's runs; None before it is in the graph.
         edition: edition of its lists, as on their edges; None until the lists are first complete.
         staged: edition of lists that are being written and do not serve yet; None if there are none.
         status: "building", "serving", "previous" or "dropping".
         labels, properties, indexes, dimensions: one entry per label with vectors. The index is "" if there is none.
         details: facts about the training and about how the lists were made.
-        rates: numbers written per second by its publish, {"vectors": …, "edges": …}.
+        rates: vectors and edges that its publish wrote per second, {"vectors": …, "edges": …}.
         created, published: ISO times of the first write and of the start of serving (None before).
         vectors_digest: sha256 of the vectors that the run's property holds or is being filled with; None while the
             property still holds other vectors.
@@ -210,7 +212,7 @@ def model_named(connection: Connection, name: str) -> str:
     """Return the name of a model as the catalogue spells it; case is ignored.
 
     Raises:
-        UsageError: the catalogue has none of that name.
+        UsageError: the catalogue has no model of that name.
     """
     known = known_models(connection)
     for model in known:
@@ -237,7 +239,7 @@ def unfinished_run(connection: Connection, model: str) -> RunRecord | None:
 
 
 def ensure_constraints(connection: Connection) -> None:
-    """Create the missing constraints on model names and run ids."""
+    """Create the missing constraints on model names, run ids and run numbers."""
     for constraint in _CONSTRAINTS:
         connection.autocommit(constraint)
 
@@ -319,7 +321,7 @@ def lease_lost(model: str) -> GraphError:
 
 
 def unstage(connection: Connection, model: str) -> None:
-    """Forget the unfinished lists of a model's runs."""
+    """Clear the staged edition of a model's runs, so that their unfinished lists are given up."""
     connection.write("MATCH (run:KgplugRun {model: $model}) SET run.staged = null", model=model)
 
 

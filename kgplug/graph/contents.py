@@ -38,7 +38,7 @@ class Contents:
     ends: dict[tuple[str, str], tuple[int, int]] | None = None
 
     def at(self, name: str, label: str) -> tuple[int, int]:
-        """Return how many relationships of a type start and end at nodes of a label; if unknown, an upper bound."""
+        """Return the numbers of relationships of a type that start and end at nodes of a label, or upper bounds."""
         n = self.types.get(name, 0)
         if self.ends is None:
             return (n, n) if label in self.labels or label in self.own else (0, 0)
@@ -62,7 +62,7 @@ def label_keys(schema: GraphSchema, unique: dict[str, list[str]]) -> dict[str, s
     """Return label → key property for every label that has one, in order of precedence.
 
     A node with several labels is identified by the first one in this order: the item label, the user label, the labels
-    of [knowledge.keys], labels with a unique constraint. The last two are sorted alphabetically.
+    of [knowledge.keys], labels with a unique constraint. Each of the last two groups is in alphabetical order.
     """
     keys = {schema.item.label: schema.item.key}
     keys.setdefault(schema.user.label, schema.user.key)
@@ -93,7 +93,7 @@ def require_type(contents: Contents, name: str, *, setting: str) -> None:
 
 
 def sample_properties(connection: Connection, pattern: str, *, rows: int = _SAMPLE_ROWS) -> dict[str, list[Any]]:
-    """Return property → values of `n` in the first `rows` matches of a pattern."""
+    """Return property → its values on `n`, a node or relationship, in the first `rows` matches of a pattern."""
     found = connection.rows(f"MATCH {pattern} WITH n LIMIT $rows RETURN properties(n) AS properties", rows=rows)
     values: dict[str, list[Any]] = {}
     for row in readable(found):

@@ -1,7 +1,7 @@
 """Count the nodes of each label and the relationships of each type, with a fixed number of queries.
 
-An administrator reads Neo4j's count store in one call. For other accounts, one query counts a few names one by
-one, which is also free. Many names take one pass over the graph.
+An administrator reads Neo4j's count store in one call. Other accounts count name by name if there are few: one query,
+which Neo4j also answers from the count store. For many names, they scan the graph once.
 """
 
 from __future__ import annotations
@@ -59,8 +59,8 @@ def names_in_use(connection: Connection) -> tuple[list[str], list[str]]:
 def count_patterns(connection: Connection, patterns: Mapping[_Name, str]) -> dict[_Name, int]:
     """Count the matches of a few patterns that bind `n`, in one query. Returns name → number.
 
-    Single-label patterns are free. The server plans every pattern, so their number must not grow with the number of
-    labels or types.
+    A pattern with at most one label and one type is free, because the count store has its number. The server plans
+    every pattern, so the number of patterns must not grow with the number of labels or types.
     """
     names = list(patterns)
     if not names:

@@ -58,7 +58,7 @@ def require_key(connection: Connection, label: str, key: str, value: object) -> 
 
 
 def unknown_key(connection: Connection, label: str, key: str, value: object) -> UsageError:
-    """Return the error for a key that no node has, with the same key of another type, or with existing keys."""
+    """Return the error for a key that no node has. It shows the same key of another type, or else existing keys."""
     value = value.item() if isinstance(value, np.generic) else value
     for other in possible_keys(value) if isinstance(value, str) else [str(value)]:
         if other != value and has_key(connection, label, key, other):

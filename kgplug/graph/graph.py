@@ -255,7 +255,7 @@ class Graph:
 
         Returns:
             One row per item, best first: user, item, rank, score, title and, with `reasons`, because ("" if
-            nothing that the user likes shares anything with the item). User and item are keys.
+            no item that the user likes shares a node with the item). User and item are keys.
 
         Raises:
             UsageError: the user or model is unknown, or nothing was published for the user.
@@ -263,7 +263,7 @@ class Graph:
         return answers.recommend(self.connection, self._schema_to_ask(model), user, k=k, model=model, reasons=reasons)
 
     def similar(self, item: int | str, k: int = 10, *, model: str | None = None) -> pd.DataFrame:
-        """Return the items whose vectors are nearest to those of an item.
+        """Return the items whose vectors are nearest to that of an item.
 
         Args:
             item: key of the item.

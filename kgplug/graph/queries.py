@@ -4,12 +4,12 @@ The files in `cypher/` run unchanged on the demo graph. Names that depend on the
 replaces them with those of a schema:
 
     (user:`User`)-[rated:`RATED`]->(item:`Movie`)     labels and types
-    user.`id`   item.`id`   item.`title`              properties, by the variable's (last) word
+    user.`id`   item.`id`   item.`title`              properties; the variable's name is or ends in user, item, rated
     rated.`rating`   rated.`timestamp`
 
 A line that begins with AND or // is removed if it uses a rating or timestamp that the schema does not have. The lines
 between "// name of x" and "// end of name" become the readable name of the node x (`kgplug.graph.naming`). Those
-between "// label of x" and "// end of label" become the label that identifies it.
+between "// label of x" and "// end of label" become the label that identifies x.
 
 If feedback is stored from items to users, the arrows of RATED are reversed.
 """
@@ -25,7 +25,7 @@ from kgplug.errors import UsageError, unknown_name
 from kgplug.graph.naming import KEY_NAMES, TITLE_NAMES, TITLE_PATTERN, named_keys
 from kgplug.graph.schema import GraphSchema
 
-LONGEST = 10_000_000  # length of a list: queries ask for 10 k candidates, and Neo4j's vector index returns at most 2^31
+LONGEST = 10_000_000  # maximum $k: queries ask for 10 * $k candidates, and Neo4j's vector index returns at most 2^31
 _TOKEN = re.compile(r"(?P<before>:|\w*user\.|\w*item\.|\w*rated\.)`(?P<name>[^`]+)`")
 _MARKED = re.compile(r"// (?P<what>name|label) of (?P<node>\w+)\n.*?// end of (?P=what)\n", re.DOTALL)
 _CONDITION = re.compile(r"^ *(AND|//) .*$\n", re.MULTILINE)

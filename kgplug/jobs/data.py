@@ -139,7 +139,7 @@ def read(
     """Read the data that models need from the graph: feedback, triples, or both.
 
     Args:
-        model: One or several models; None reads both.
+        model: One or several models. None: read feedback and triples.
         name: Name of a model, instead of `model`.
     """
     if name is not None:

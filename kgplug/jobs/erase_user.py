@@ -164,7 +164,7 @@ def _keys_in_runs(runs: Runs, label: str, key: str, here: GraphIdentity) -> Iter
 
 
 def _other_key(known: GraphIdentity, label: str, key: str) -> str:
-    """Return the key property by which a run identifies users of a label; "" if it is this one or unknown."""
+    """Return the key property by which a run identifies users of a label; "" if it is `key` or unknown."""
     theirs, _, name = known.user.rpartition(".")
     return name if theirs == label and name != key else ""
 
@@ -193,7 +193,7 @@ def _is(one: object, other: object) -> bool:
 def erase_from_run(run_dir: Path, label: str, user: int | str) -> bool:
     """Remove a user's key, rows and vectors from a run; return whether the run had the user.
 
-    The user's index stays, with a name that no node of the graph has as key, so other indices do not change.
+    The user's index stays and gets a placeholder as its key, so the indices of other users do not change.
 
     Args:
         run_dir: The run's folder.
@@ -287,7 +287,7 @@ def _without_item(
 
 
 def _by_own_name(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Return a run's arrays that its model saved, by the model's names."""
+    """Return those arrays of a run that its model saved, under the names that the model gave them."""
     return {name.removeprefix(_PREFIX): array for name, array in arrays.items() if name.startswith(_PREFIX)}
 
 

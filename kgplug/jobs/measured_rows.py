@@ -210,7 +210,7 @@ def _learnt(model: Recommender, like: Interactions) -> Interactions:
     """Return a model's training rows, even those that the graph no longer has; rated 1 for a like, otherwise 0.
 
     Args:
-        like: Rows over the same users and items.
+        like: Interactions over the model's users and items; the result is over the same.
     """
     users, items = (part.astype(np.int64) for part in model.seen.nonzero())
     nothing = replace(like.take(np.empty(0, dtype=np.int64)), ratings=None, timestamps=None, like_threshold=None)

@@ -149,7 +149,7 @@ def resume(graph: Graph, runs: Runs, name: str | None = None, *, progress: bool 
 
 @renamed(top="k")
 def diff(runs: Sequence[Path], *, k: int = 10) -> ListDifference:
-    """Compare the lists of two runs, without the items of their own training sets.
+    """Compare the lists of two runs. Each list leaves out the items that the user has in that run's training set.
 
     Args:
         runs: folders of two recommender runs.

@@ -125,7 +125,7 @@ def train(
     except TrainingError as error:
         if not model.history:
             raise
-        failure = error  # after good epochs, whose best weights the model holds
+        failure = error  # some epochs succeeded, and the model holds their best weights
     seconds = time.perf_counter() - began
     run_dir = runs.path(model.run)
     model.save(

@@ -34,7 +34,7 @@ def tune(
         data: The graph's data.
         runs: Folder of runs.
         trials: Total number of ended trials to reach, including those of earlier calls.
-        epochs: Maximum number of epochs in a trial. If omitted, the model's own.
+        epochs: Maximum number of epochs in a trial. If omitted, the model's default.
         settings: Settings that stay fixed.
         split: Fractions and method of the split. If omitted, the default of the model's kind.
         seed: Seed of the proposals and the trainings.

@@ -113,7 +113,8 @@ def held_out(triples: np.ndarray, *, hashes: np.ndarray, seed: int) -> np.ndarra
     order = np.argsort(mix(hashes + mix(np.array([check_seed(seed) % 2**64], dtype=np.uint64))))
     heads, relations, tails = triples[order].T
     spare = np.ones(len(triples), dtype=bool)
-    for column in (np.stack([heads, tails], axis=1).ravel(), relations):  # the first triple of each one stays
+    # The first triple of each entity and relation stays in the training set.
+    for column in (np.stack([heads, tails], axis=1).ravel(), relations):
         first = np.unique(column, return_index=True)[1]
         spare[first // (len(column) // len(triples))] = False
     free, wanted = order[spare], max(1, round(HELD_OUT * len(triples)))
@@ -128,5 +129,6 @@ def held_out(triples: np.ndarray, *, hashes: np.ndarray, seed: int) -> np.ndarra
     return number
 
 
-if "neo4j" not in dataset_resolver.lookup_dict:  # true if imported before PyKEEN's data sets, which then cannot load it
+# If this module is imported before PyKEEN's data sets, PyKEEN cannot load it by its entry point.
+if "neo4j" not in dataset_resolver.lookup_dict:
     dataset_resolver.register(Neo4j)

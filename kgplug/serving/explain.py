@@ -31,8 +31,8 @@ def recommendations(
     """Return the published list of a user as a table; arguments and errors as in `Graph.recommend`.
 
     Returns:
-        One row per item, best first: rank, id, title, score and, with reasons, because ("" if nothing that the
-        user likes shares anything with the item).
+        One row per item, best first: rank, id, title, score and, with reasons, because ("" if no item that the
+        user likes shares a node with the item).
     """
     found = graph.recommend(user, k, model=model, reasons=reasons).rename(columns={"item": "id"})
     return found.reindex(columns=["rank", "id", "title", "score", *(["because"] if reasons else [])])
@@ -60,14 +60,14 @@ def as_published(graph: Graph, run: dict) -> Graph:
 
 
 def with_vectors(graph: Graph, run: dict) -> Graph:
-    """Return a graph with a schema whose items have vectors in a published run: its own, otherwise the run's."""
+    """Return a graph with a schema whose items have vectors in a published run: its own if possible, or the run's."""
     return _with(graph, answers.schema_with_vectors(graph.known_schema, run))
 
 
 def published(
     graph: Graph, model: str | None, *, can_serve: Callable[[dict], bool] | None = None, wanted: str = ""
 ) -> dict:
-    """Return the run that a published model serves; see `kgplug.graph.answering.answers.published`."""
+    """Return the serving run of a published model; see `kgplug.graph.answering.answers.published`."""
     known = graph.schema if model is None else graph.known_schema
     return answers.published(graph.connection, known, model, can_serve=can_serve, wanted=wanted)
 

@@ -35,7 +35,7 @@ def live_recommendations(
     options: ListOptions | None = None,
     reasons: bool = True,
 ) -> pd.DataFrame:
-    """Score all items for a user with the run that a published model serves.
+    """Score all items for a user with the serving run of a published model.
 
     A user who is newer than the run gets a list from their likes in the graph now (`Recommender.recommend_for`).
 

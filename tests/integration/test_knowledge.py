@@ -65,9 +65,10 @@ def test_orders_of_one_user_are_not_knowledge_but_shared_nodes_are(connection: C
     knowledge, report = pull_knowledge(connection, SHOP)
     assert set(knowledge.relations) == {"HAS_TAG", "LIVES_IN"}
     assert "Order" not in set(knowledge.entity_labels)
-    assert any(text.startswith("436 :Order belong to one :User, and lead to :Product") for text in report.left_out)
+    start = "436 :Order nodes each belong to one :User and lead to :Product"
+    assert any(text.startswith(start) for text in report.left_out)
     assert [(one.label, one.n) for one in find_owned(connection, SHOP, read_contents(connection))] == [("Order", 436)]
-    assert any("436 :Order belong to one :User" in one.finding for one in check(connection, SHOP).findings)
+    assert any("436 :Order nodes each belong to one :User" in one.finding for one in check(connection, SHOP).findings)
 
 
 def test_the_lines_of_orders_also_belong_to_one_user(connection: Connection) -> None:
@@ -79,7 +80,7 @@ def test_the_lines_of_orders_also_belong_to_one_user(connection: Connection) -> 
     )
     knowledge, report = pull_knowledge(connection, SHOP)
     assert set(knowledge.relations) == {"HAS_TAG", "LIVES_IN"}
-    assert any(":Line belong to one :Order, so to one user" in text for text in report.left_out)
+    assert any(":Line nodes each belong to one :Order, so to one user" in text for text in report.left_out)
     assert relations(connection, with_knowledge(SHOP, include=["Order", "Line"])) == {
         *("HAS_TAG", "LIVES_IN", "PLACED", "HAS", "OF")
     }
@@ -100,7 +101,7 @@ CREATE (:Order {id: -g})-[:HAS]->(:Line {id: -g})-[:OF]->(p)
     [
         (GIFTS, "436 :Order lead from :User to :Product, 436 of 436 times where the feedback (:BOUGHT) does"),
         (BASKETS + GUESTS, "1,336 :Order lead from :User to :Product, 436 of 436 times where"),
-        (LINES, ":Line belong to one :Order, so to one user"),
+        (LINES, ":Line nodes each belong to one :Order, so to one user"),
         (BASKETS + "MATCH (u:User)-[:PLACED]->(o) WHERE u.id > 2 DETACH DELETE o", " :Order lead from :User"),
     ],
     ids=["gifts of two users", "guests' orders among the users'", "lines of guests' orders", "orders of two users"],

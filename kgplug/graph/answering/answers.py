@@ -50,7 +50,7 @@ def recommend(
 
     Args:
         connection: connection to the database.
-        known: schema of the graph; None if only the model's own is known.
+        known: schema of the graph; None if only the model's own schema is known.
         user, k, model, reasons: as in `Graph.recommend`.
     """
     if model is not None:
@@ -127,9 +127,10 @@ def schema_of(run: dict) -> GraphSchema | None:
 
 
 def schema_for(known: GraphSchema | None, run: dict) -> GraphSchema | None:
-    """Return the schema for querying a published run: the known one if its subject is the same, otherwise the run's.
+    """Return the schema for querying a published run.
 
-    The known one is preferred because it may be newer: a title may have been added since.
+    This is the known schema if it has the same user label, item label and feedback type as the run's, otherwise the
+    run's. The known one is preferred because it may be newer: a title may have been added since.
     """
     stored = schema_of(run)
     if stored is None or (known is not None and known.subject == stored.subject):
@@ -138,7 +139,7 @@ def schema_for(known: GraphSchema | None, run: dict) -> GraphSchema | None:
 
 
 def schema_with_vectors(known: GraphSchema | None, run: dict) -> GraphSchema | None:
-    """Return the known schema if a published run has vectors of its items, otherwise the one of `schema_for`."""
+    """Return the known schema if a published run has vectors of that schema's items, otherwise as `schema_for`."""
     return known if known is not None and has_vectors(run, known.item.label) else schema_for(known, run)
 
 
@@ -157,16 +158,16 @@ def published(
     advice: str = "",
     any_subject: bool = False,
 ) -> dict:
-    """Return the catalogue's entry of the run that a published model serves.
+    """Return the catalogue's entry of the serving run of a published model.
 
     Args:
         connection: connection to the database.
         known: schema of the graph.
         model: name of the model, case ignored. None: the newest model that fits the schema and can serve.
-        can_serve: returns whether a run has what is needed; called only if no model is named.
-        wanted: what is needed, for the message.
+        can_serve: returns whether a run has the lists or vectors that the caller needs; called only if `model` is None.
+        wanted: what the caller needs, in words, for the message.
         advice: what to do if no model has it, for the message.
-        any_subject: also consider models that recommend other items, or to other users.
+        any_subject: also consider models whose users, items or feedback are not those of the schema.
 
     Raises:
         UsageError: no such model is published, or none of them can serve.

@@ -72,13 +72,13 @@ def feedback_of(
 
 
 def own_item(connection: Connection, schema: GraphSchema, user: int | str) -> list[int | str]:
-    """Return the user's key as an item; an empty list if the user is not an item."""
+    """Return the item key of a user who is also an item, as a list; it is empty for other users."""
     label = f"{quote(schema.user.label)}:{quote(schema.item.label)}"
     return _keys(connection, label, schema.user.key, user, schema.item.key)
 
 
 def other_keys(connection: Connection, label: str, key: str, value: int | str, other: str) -> list[int | str]:
-    """Return the values of the property `other` on the nodes of a label whose `key` is `value`."""
+    """Return the values of the property `other` on those nodes of a label whose property `key` is `value`."""
     return _keys(connection, quote(label), key, value, other)
 
 

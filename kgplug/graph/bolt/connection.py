@@ -248,7 +248,7 @@ def _quiet_the_driver() -> None:
 
 
 def _text(query: str) -> LiteralString:
-    """Pass a query to the driver, whose types require literal text. All values are passed as parameters."""
+    """Return a query as the type that the driver requires, literal text. Values are always passed as parameters."""
     return cast("LiteralString", query)
 
 

@@ -81,8 +81,8 @@ def _sentence(error: Exception, uri: str, database: str | None, tried_s: float) 
     if isinstance(error, raised.IncompleteCommit):
         return (
             f"The connection to {uri} broke during a commit, so it is unknown whether the change was made. "
-            "Run the command again if it was import, publish or erase-user: it completes the work. Before any other "
-            "command, check what serves: kgplug cypher health --run."
+            "Run the command again if it was import, publish or erase-user: it completes the work. Before you repeat "
+            "another command, check what serves: kgplug cypher health --run."
         )
     if isinstance(error, raised.ServiceUnavailable | raised.SessionExpired):
         return _lost_connection(_chain(error), uri)

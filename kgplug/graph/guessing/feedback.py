@@ -136,7 +136,7 @@ def _agent_signs(one: TypeProfile, *, at_head: bool) -> int:
 
 
 def _users_apart(connection: Connection, found: list[Candidate]) -> dict[str, bool]:
-    """Return type → whether no relationship of any type reaches its users from the items' side."""
+    """Return type → whether no relationship, of any type, has a user at the end where this type has its items."""
     patterns = {}
     for one in found:
         user = quote(one.user)

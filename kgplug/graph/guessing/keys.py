@@ -115,7 +115,7 @@ def _sample_labels(connection: Connection, labels: dict[str, int]) -> dict[str, 
 
 
 def _few_enough(labels: dict[str, int]) -> list[str]:
-    """Return the labels whose nodes are all checked: the smallest ones, up to a total."""
+    """Return the labels whose nodes are all checked: the smallest ones, up to a total number of nodes."""
     found, together = [], 0
     for label in sorted(labels, key=lambda label: labels[label]):
         together += labels[label]

@@ -170,7 +170,7 @@ def _rating_names(profile: TypeProfile) -> list[str]:
 
 
 def _says_whether_liked(profile: TypeProfile, name: str) -> bool:
-    """Return whether a property means a like: yes or no, 1 or 0 with a fitting name, or a boolean."""
+    """Return whether a property says if something is liked: by its name, and by values such as true, "yes" or 1."""
     values = profile.properties[name]
     if _boolean(values):
         return mentions(name, LIKE_WORDS | RATING_WORDS)

@@ -19,7 +19,7 @@ def ensure_unique_keys(connection: Connection, key_of: Mapping[str, str]) -> lis
         key_of: label → key property.
 
     Returns:
-        The labels that got a new constraint. An existing constraint counts whatever its name.
+        The labels that got a new constraint. An existing constraint is reused, whatever its name.
 
     Raises:
         DataError: two nodes share a key.

@@ -1,4 +1,7 @@
-"""Import a folder of CSV files: constraints, then LOAD CSV if the server can read our files, otherwise parameters."""
+"""Import a folder of CSV files: first constraints, then rows.
+
+Rows are read by LOAD CSV if the server can read files of this process; otherwise they are sent as parameters.
+"""
 
 from __future__ import annotations
 

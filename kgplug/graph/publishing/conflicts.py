@@ -49,7 +49,7 @@ def check_name(connection: Connection, schema: GraphSchema, publication: Publica
 
 
 def _served(connection: Connection, run: RunRecord) -> tuple[str | None, str | None, str | None]:
-    """Return the labels of users and items and the type of feedback of a run; None if unknown."""
+    """Return the user label, item label and feedback type of a run; None for each that is unknown."""
     if run.details.get("schema"):
         return GraphSchema.model_validate(run.details["schema"]).subject
     if run.edition is None:

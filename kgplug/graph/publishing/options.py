@@ -141,7 +141,7 @@ class PublishOptions(ListOptions):
             load: function from a run id to the embedding.
         """
         lists = dict(details.get("lists", {}))
-        if "top" in lists:  # its name in version 0.1.0
+        if "top" in lists:  # the name of k in version 0.1.0
             lists["k"] = lists.pop("top")
         if lists.get("diverse_by") is not None:
             lists["diverse_by"] = load(lists["diverse_by"])

@@ -9,7 +9,7 @@ A publish goes through these steps, and may die at any point of any of them:
     lists      RECOMMENDS edges, under a new edition
     similar    SIMILAR_TO edges, under the same edition
     count      the edges of the edition are counted; if the number is wrong, they are compared one by one
-    switch     one transaction moves the model's pointer; the run before becomes the previous one
+    switch     one transaction sets `serves` and `edition` of the model's node (`kgplug.graph.catalog`)
     clean up   older runs, and runs whose publish died, are deleted
 
 Until the switch, the run that served before keeps serving, unchanged. Publishing a run again does only what is left to
@@ -52,7 +52,7 @@ def write(
         plan: what to write, checked.
         keep_previous: keep the run that serves now, for `rollback`; otherwise delete it when the new one serves.
         progress: show bars; None shows them on a terminal.
-        index_timeout_s: maximum seconds that a vector index may make no progress.
+        index_timeout_s: maximum time without progress of a vector index, in seconds.
 
     Raises:
         GraphError: a privilege is missing, somebody else publishes this model, an index does not become ready, or the
@@ -195,7 +195,7 @@ class _Writer:
                 )
 
     def _count_missing(self, label: str, keys: list) -> None:
-        """Count each node that is not in the graph once, and erased users never."""
+        """Count the keys without a node in the graph, each once; leave out erased users."""
         new = [key for key in keys if (label, key) not in self._missing and not is_erased(key)]
         self._missing.update((label, key) for key in new)
         self._report.missing += len(new)

@@ -41,7 +41,7 @@ class Entities:
 def name_entities(
     connection: Connection, schema: GraphSchema, contents: Contents, bulk: BulkReader, edges: Edges
 ) -> Entities:
-    """Return all items and all nodes of the edges that still exist.
+    """Return the entities: all items, and those ends of the edges that still exist.
 
     Raises:
         DataError: a node's labels have no key, or a key is missing, repeated or of the wrong type.

@@ -29,7 +29,7 @@ _LEAST_SHARED = 5  # pairs; fewer are not a pattern
 _FEW = 3  # maximum users of a node, such as the buyer and the recipient of a gift
 _COVERED = 0.1  # share of the feedback's pairs that nodes must reveal; fewer are no problem
 REPEATED = 0.5
-"""A type repeats the feedback if at least this share of its or of the feedback's pairs is shared, beyond chance."""
+"""A type repeats the feedback if the shared pairs beyond chance are this share of its pairs or of the feedback's."""
 
 
 @dataclass(frozen=True)
@@ -71,10 +71,10 @@ class RepeatingType:
 
 
 def find_owned(connection: Connection, schema: GraphSchema, contents: Contents) -> list[OwnedLabel]:
-    """Return the labels whose nodes belong to one user and lead to items; those nearest to the users come first.
+    """Return the labels that `OwnedLabel` describes; those nearest to the users come first.
 
-    If users are items, a node belongs to a user by one type and leads to items by the others. It counts only if the
-    feedback also joins most of the users that it joins.
+    If users are items, a node belongs to a user by one type and leads to items by the others. Its label counts only if
+    the feedback also joins most of the pairs of users that such nodes join.
     """
     user, item = schema.user.label, schema.item.label
     if not {user, item} <= contents.labels.keys():
@@ -158,7 +158,7 @@ def _feedback_pairs(connection: Connection, schema: GraphSchema) -> int:
 
 
 def _next_to(owners: set[str], schema: GraphSchema, contents: Contents) -> set[str]:
-    """Return the labels that a type other than the feedback may join to the owners."""
+    """Return the labels whose nodes may be joined to the owners by a type other than the feedback."""
     others = contents.labels.keys() - {schema.user.label, schema.item.label} - owners
     if contents.ends is None:
         return set(others)
@@ -179,7 +179,7 @@ def _types_at(contents: Contents, labels: set[str]) -> tuple[set[str], set[str]]
 
 
 def _count_owners(connection: Connection, schema: GraphSchema, owners: set[str], candidates: set[str]) -> list[dict]:
-    """Count the nodes with an owner, those with exactly one, and the owners, for each label."""
+    """Count for each label its nodes with owners, with exactly one, with few and next to items, and the owners."""
     owned_by = "|".join(quote(label) for label in sorted(owners))
     own = {"labels": sorted(candidates), "feedback": schema.feedback.type, "owners": sorted(owners)}
     return connection.rows(
@@ -250,7 +250,10 @@ def _is_owned(row: dict, contents: Contents) -> bool:
 
 
 def _owned_by_items(connection: Connection, schema: GraphSchema, contents: Contents) -> list[OwnedLabel]:
-    """If users are items, return the owned labels: one type leads to the owner, others to items of its feedback."""
+    """Return the owned labels if users are items.
+
+    One type leads from a node to its owner, other types lead to items that the owner has feedback on.
+    """
     person, feedback = quote(schema.user.label), quote(schema.feedback.type)
     candidates = _next_to({schema.user.label}, schema, contents)
     if not candidates or schema.feedback.type not in contents.types:
@@ -299,6 +302,6 @@ def _may_join(contents: Contents, name: str, user: str, item: str) -> bool:
 
 
 def _listed(names: Iterable[str]) -> str:
-    """Return :`A`|`B` for a few names, "" for many, for which the query has a condition."""
+    """Return :`A`|`B` for a few names; "" for many, because the query also has a condition for them."""
     names = sorted(names)
     return ":" + "|".join(quote(name) for name in names) if len(names) <= MOST_NAMES else ""

@@ -40,8 +40,8 @@ class ReadReport:
     Attributes:
         kept: feedback rows or triples kept.
         own: relationships that kgplug wrote, left out.
-        repeated: relationships between two nodes that already have one. For feedback, `repeated` under [feedback]
-            decides what becomes of them.
+        repeated: relationships of the same type between the same two nodes, beyond the first. For feedback, `repeated`
+            under [feedback] says how they become one row.
         vanished: relationships with an end that was added or deleted while they were read.
         itself: feedback from a node to itself, left out.
         unused: a sentence for each setting of the schema that has no effect.
@@ -274,7 +274,7 @@ def _without_triples(
 
 
 def _as_rows(connection: Connection, nodes: Nodes, label: str, key: str, setting: str) -> tuple[NodeRows, np.ndarray]:
-    """Return (internal id → row number, keys in canonical order) for all nodes of a label."""
+    """Return the rows of all nodes of a label: internal id → row number, and the keys in canonical order."""
     rows, unique = factorize(checked_keys(connection, label, key, nodes.keys, setting=setting))
     return NodeRows(nodes.ids, rows), unique
 

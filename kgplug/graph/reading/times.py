@@ -41,7 +41,7 @@ def is_timestamp(value: str) -> str:
 
 
 def _seconds(date: str) -> str:
-    """Return the expression of a date's seconds since 1970, rounded down; epochSeconds drops milliseconds."""
+    """Return the expression of a date's seconds since 1970, rounded down; epochSeconds rounds towards 1970."""
     before = f"{date}.nanosecond >= 1000000 AND {date} < datetime({{epochSeconds: 0}})"
     return _near(date, f"{date}.epochSeconds - CASE WHEN {before} THEN 1 ELSE 0 END")
 
@@ -55,7 +55,7 @@ def time_parts_of(value: str) -> tuple[str, str]:
     """Return two expressions that together hold a timestamp exactly; see `read_times`.
 
     A temporal value becomes its seconds and nanoseconds, a number becomes itself and -1. A whole number that is too
-    large for a float becomes its billions and -2 minus the rest.
+    large to be exact as a float becomes its quotient by a billion, and -2 minus the absolute value of the remainder.
     """
     large = f"({value} IS :: INTEGER AND ({value} >= {_EXACT} OR {value} <= -{_EXACT}))"
     whole = f"toIntegerOrNull({value})"
@@ -119,7 +119,7 @@ class FoundTimes:
     """Unit and range of the times of relationships.
 
     Attributes:
-        unit: unit of the numbers, or the number of dates, in words.
+        unit: what the times are, in words, such as "1,000 numbers of seconds".
         range: the first and the last time in UTC.
         problem: why the times cannot be used; None if they can.
     """

@@ -70,10 +70,10 @@ class TriplePlan:
                     "include."
                 )
                 continue
-            owner = f"one :{one.owner}" if one.owner == schema.user.label else f"one :{one.owner}, so to one user"
-            belong, lead = ("belongs", "leads") if one.n == 1 else ("belong", "lead")
+            owner = f"one :{one.owner}" if one.owner == schema.user.label else f"one :{one.owner}, so to one user,"
+            belong, lead = ("node belongs", "leads") if one.n == 1 else ("nodes each belong", "lead")
             yield (
-                f"{one.n:,} :{one.label} {belong} to {owner}, and {lead} to :{schema.item.label}. Left out, because "
+                f"{one.n:,} :{one.label} {belong} to {owner} and {lead} to :{schema.item.label}. Left out, because "
                 f"this repeats the feedback. To use :{one.label} anyway, add it to [knowledge] include."
             )
         for repeating in self.repeating:
@@ -268,7 +268,7 @@ def _unused_names(schema: GraphSchema, contents: Contents, telling: set[str]) ->
     """Return sentences on names in the schema that the database does not have, or that have no effect.
 
     Args:
-        telling: the labels and types that repeat the feedback, which `include` may name.
+        telling: the labels and types that repeat the feedback; `include` may name them.
     """
     known, item = contents.labels.keys() | contents.types.keys(), schema.item.label
     unused = [] if item in known else [f"[item] label is {item}, but no node has this label: no entity is an item."]

@@ -120,7 +120,10 @@ class LocalNeo4j(LocalHome):
         return False
 
     def kill(self) -> None:
-        """Kill the server without a clean shutdown, for callers that delete its data. No committed data is lost."""
+        """Kill the server without a clean shutdown. No committed data is lost.
+
+        It is meant for callers that delete the data afterwards.
+        """
         process = self._process()
         if process is not None:
             process.kill()

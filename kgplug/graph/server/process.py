@@ -1,4 +1,4 @@
-"""Facts about processes for the managed local Neo4j: which server they are, which port they serve, why they ended."""
+"""Facts about processes of the managed local Neo4j: which server a process is, its port, why it ended."""
 
 from __future__ import annotations
 

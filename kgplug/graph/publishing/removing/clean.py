@@ -12,7 +12,7 @@ from kgplug.graph.ownership import own_runs
 from kgplug.graph.queries import quote
 
 GRACE_S = 5.0
-"""Seconds that lists stay after they stop serving, for queries that have already read the pointer."""
+"""Seconds that lists stay after they stop serving, for queries that have already read their number."""
 
 _BATCH_NODES = 10_000
 
@@ -38,7 +38,7 @@ def drop_superseded(connection: Connection, model: str, *, keep_previous: bool =
 
 
 def drop_editions(connection: Connection, model: str, *, keep: Collection[int]) -> None:
-    """Delete all lists of a model except those of some editions."""
+    """Delete all lists of a model except those of the editions in `keep`."""
     for edge in (catalog.RECOMMENDS, catalog.SIMILAR_TO):
         connection.autocommit(
             f"MATCH ()-[edge:{edge}]->() WHERE edge.model = $model AND edge.run IN $runs "

@@ -86,7 +86,7 @@ def write_lists(
     compare: bool,
     progress: bool | None,
 ) -> list[ListCounts]:
-    """Write the lists of an edition and delete its lists of all other nodes; return one entry per label.
+    """Write the lists of an edition; return the counts of each label of users.
 
     Args:
         connection: connection to the database.
@@ -94,7 +94,8 @@ def write_lists(
         edition: edition of the lists.
         lists: one entry per label of users; empty if the run has no lists.
         lookups: label → lookup of its nodes.
-        compare: first read the lists that the edition already has, and write only those that differ.
+        compare: first read the lists that the edition already has. Write only those that differ, and delete those of
+            nodes that have no list in `lists`.
         progress: show a bar; None shows it on a terminal.
     """
     counts, listed = [], []

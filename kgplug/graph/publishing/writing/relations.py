@@ -2,7 +2,8 @@
 
     (:KgplugRun)-[:HAS_RELATION]->(:KgplugRelation {name, translation: [0.1, …]})
 
-Each tensor is a property named by its meaning, a flat list of floats as `gds.ml.kge.predict` takes it. A tensor with
+Each tensor becomes a property with the name of its meaning: a flat list of floats, the form that
+`gds.ml.kge.predict` takes. A tensor with
 more than one dimension, such as TransR's matrices, is stored row by row, with its shape in a second property:
 `projection: [...], projection_shape: [50, 50]`.
 """

@@ -121,7 +121,7 @@ def _rows_without(
 
 
 def check_index_names(connection: Connection, record: RunRecord) -> None:
-    """Raise GraphError if an index has a name of the run's indexes but covers something else, so is not kgplug's."""
+    """Raise GraphError if an index that is not kgplug's has the name of one of the run's indexes."""
     wanted = _wanted(record)
     for row in connection.rows(_INDEXES, names=list(wanted)):
         label, name = wanted[row["name"]][:2]
@@ -156,7 +156,7 @@ def wait_for_indexes(connection: Connection, names: list[str], *, timeout_s: flo
     Args:
         connection: connection to the database.
         names: names of the indexes.
-        timeout_s: maximum seconds without any progress.
+        timeout_s: maximum time without progress, in seconds.
         progress: show a bar; None shows it on a terminal.
 
     Raises:
