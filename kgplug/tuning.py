@@ -112,7 +112,7 @@ def tune(
     not fit into memory, its trial fails; the reason is kept.
 
     After five complete trials, later ones can be pruned (stopped early), from their eleventh epoch on. A trial is
-    pruned if its best validation metric so far is below that of three quarters of the complete trials at the same epoch.
+    pruned if its best validation metric is below that of three quarters of the complete trials at the same epoch.
 
     Several processes may work on one study: make the same call in each. A process that was killed is noticed after
     30 s, and its trial is repeated.
