@@ -1,10 +1,10 @@
 """Properties of a model's lists other than accuracy, and accuracy for cold and hot users and items.
 
-The metrics are in `kgplug.evaluation.metrics`, `list_contents.py` and `listed_items.py`.
+The metrics are defined in `kgplug.evaluation.metrics.list_contents` and `kgplug.evaluation.metrics.listed_items`.
 
 Accuracy by groups: cold items and users have fewer than `cold` (default 5) likes in the training set, the others are
 hot. AUC is measured on the pairs of the group's users or items. recall@k and NDCG@k of a user group are means over its
-users; those of an item group count only its items as relevant. A group without such a pair or row has NaN.
+users. For an item group, only its items count as relevant. A metric is NaN if the group has no pair or no relevant row.
 """
 
 from __future__ import annotations
@@ -45,17 +45,19 @@ def evaluate_beyond(
     pairs: LabelledPairs | None = None,
     scores: np.ndarray | None = None,
 ) -> dict[str, float]:
-    """Measure the lists of every user who has a relevant test row, beyond accuracy and by groups.
+    """Measure properties of lists other than accuracy, and accuracy by groups, for users who have a relevant test row.
 
     Args:
         model, train, test, valid, k, relevant: As in `evaluate_ranking`.
         cold: Users and items with fewer training likes are cold.
-        features: (n_items, f), for the similarity of items. If omitted, the users who liked them in training.
-        pairs, scores: n labelled pairs and their scores by the model, float32 (n,), for AUC by groups.
+        features: (n_items, f), for the similarity of items. If omitted, an item's features are the users who liked it
+            in training.
+        pairs: n labelled pairs, for AUC by groups; None: no AUC.
+        scores: the model's scores of `pairs`, float32 (n,).
 
     Returns:
         The metrics of this module by name, such as "novelty@10", "AUC cold items" and "NDCG@10 hot users". Also
-        "cold items", the number in the catalogue, and "cold users", the number measured.
+        "cold items", the number of cold items in the catalogue, and "cold users", the number of cold users measured.
 
     Raises:
         UsageError: an argument is wrong.

@@ -55,7 +55,10 @@ def best_threshold(labels: np.ndarray, scores: np.ndarray) -> float:
 
 
 def label_pairs(part: Interactions, parts: Sequence[Interactions], rng: np.random.Generator) -> LabelledPairs:
-    """Return one set's likes and as many negatives: the same users, with items without their feedback in any set.
+    """Return the likes of one set, and for each like a negative of the same user.
+
+    Negatives are items on which the user has no feedback in any set. A user with too few such items gets fewer
+    negatives (`sample_negatives_for_evaluation`).
 
     Args:
         part: The set whose likes are the positives.

@@ -57,16 +57,16 @@ def evaluate(
 
     AUC and ACC are measured on the test likes and an equal number of negatives: the same users, with items that they
     have no feedback on. The negatives are the same for every model. For ACC, a probability of at least 0.5 counts as a
-    like. Scores that are not probabilities get the threshold that is best on the validation set or, without one, the
-    median over training pairs. Lists leave out the items of `train` and `valid`. The reference page "Metrics" defines
-    each metric.
+    like. For scores that are not probabilities, the threshold is the best one on the validation set or, without a
+    validation set, the median score of training pairs. Lists leave out the items of `train` and `valid`. The reference
+    page "Metrics" defines each metric.
 
     Args:
         models: One fitted model, several, or name → fitted model; all of one kind.
         train, test, valid: Sets of one split: `Interactions` for recommenders, `KnowledgeGraph` for embeddings. The
             models were fitted on `train`.
         k: Lengths of the lists.
-        seed: Seed of the drawn pairs.
+        seed: Seed of the negatives.
         relevant: Test rows that count as relevant: "likes" or "all".
         beyond: Also measure novelty, diversity and popularity of the lists, and accuracy by groups
             (`kgplug.evaluation.beyond_accuracy`). These columns follow the others.
@@ -319,7 +319,13 @@ def score_pairs(model: Recommender, pairs: LabelledPairs) -> np.ndarray:
 
 
 def _threshold(model: Recommender, reference: LabelledPairs, *, held_out: bool) -> float:
-    """Return the score from which a pair counts as liked."""
+    """Return the score from which a pair counts as liked.
+
+    Args:
+        model: The model.
+        reference: Pairs to choose the threshold on, for scores that are not probabilities.
+        held_out: Whether the model was not trained on these pairs. Otherwise their median score is the threshold.
+    """
     if model.scores_are_probabilities:
         return 0.5
     scores = score_pairs(model, reference)

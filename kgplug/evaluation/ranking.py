@@ -1,7 +1,7 @@
 """Full ranking: how many of a user's test likes are at the top of the user's list.
 
-The metrics are in `kgplug.evaluation.metrics`, `ranked_lists.py` and `listed_items.py`. Lists are the same as
-from `recommend`: tied items are ordered by their training likes, then by index, so rounding changes no metric.
+The metrics are defined in `kgplug.evaluation.metrics.ranked_lists` and `kgplug.evaluation.metrics.listed_items`. Lists
+are those of `recommend`: tied items are ordered by their training likes, then by index, so rounding changes no metric.
 Metrics are means over the users who have a relevant item; other users are counted, but not measured.
 """
 
@@ -124,7 +124,10 @@ def list_blocks(
 
 
 def _joined(*parts: Interactions) -> Interactions:
-    """Return the pairs of several sets of one split, and of each user with itself, without ratings and timestamps."""
+    """Return the rows of several sets of one split without ratings and timestamps.
+
+    A user who is also an item gets one more row, which pairs the user with itself.
+    """
     first = parts[0]
     return replace(
         first,

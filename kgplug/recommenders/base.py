@@ -117,7 +117,8 @@ class Recommender(ListMaker):
             knowledge: Triples; an entity with an item's key is that item.
             valid: Validation set, for early stopping. If omitted, `epochs` is used as given. If `epochs` is not set
                 either, 10 % of the rows are held out to find the best number of epochs, and the model is retrained on
-                all rows. (With fewer than 1,000 likes, or dislikes if the model learns from them, the default is used.)
+                all rows. With fewer than 1,000 likes, the default number of epochs is used instead; also with fewer
+                than 1,000 dislikes, if the model learns from dislikes.
             seed: The same seed, data and settings give the same model.
             progress: Show a bar; None shows it on a terminal.
             checkpoint: File to write from time to time, and to continue from if it exists; see
@@ -233,7 +234,13 @@ class Recommender(ListMaker):
         return self._places
 
     def _folded(self, likes: sparse.csr_matrix, items: np.ndarray, users: np.ndarray) -> np.ndarray:
-        """Return vectors of new users: CSR (b, n_items), vectors (n_items, d), (n_users, e) → float32 (b, e)."""
+        """Return vectors of new users, float32 (b, e).
+
+        Args:
+            likes: Likes of the new users, CSR (b, n_items).
+            items: Item vectors, (n_items, d).
+            users: Vectors of the training users, (n_users, e).
+        """
         if self._fold_in is None:
             self._fold_in = FoldIn.learn(self.liked, items, users)
         return self._fold_in.vectors(likes, items)
@@ -255,7 +262,7 @@ class Recommender(ListMaker):
         return None
 
     def _state(self) -> dict[str, np.ndarray]:
-        """Return all trained arrays to save: `_arrays`, and those that a base class of several models adds."""
+        """Return all trained arrays to save: those of `_arrays`, and those that a base class adds."""
         return self._arrays()
 
     def _take_state(self, arrays: dict[str, np.ndarray]) -> None:
@@ -318,7 +325,7 @@ class Recommender(ListMaker):
 
         Args:
             run_dir: The run's folder.
-            memory: Rows of the run's split.
+            memory: Hash and set of each row of the run's split.
             facts: Other values to save, as JSON.
         """
         self._check_trained()

@@ -19,7 +19,8 @@ class ModelInfo:
         name: Name of the model.
         kind: "recommender" or "embedding".
         paper: Short citation.
-        needs: "likes", "triples", both, or both and "titles" or "dislikes" (ratings below like_threshold).
+        needs: What it learns from: "likes", "dislikes" (ratings below like_threshold), "triples" or "titles". Several
+            of them are joined, such as "likes + triples".
         good_for: Main use, in one phrase.
     """
 

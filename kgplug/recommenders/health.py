@@ -1,8 +1,8 @@
 """Signs that a trained recommender has collapsed: its own vectors no longer change the lists.
 
 A list may look fine even if the model's vectors have shrunk to zero, because item biases and the side term still order
-the items. So scores are compared with and without the contribution of the vectors: the part of a score that depends on
-the pair and not on the user or item alone (the interaction in a table of users by items).
+the items. So scores are compared with and without the contribution of the vectors. This contribution is the part of a
+score that depends on the pair and not on the user or item alone (the interaction term in an analysis of variance).
 """
 
 from __future__ import annotations

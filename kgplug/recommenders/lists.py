@@ -30,8 +30,8 @@ class ListMaker(ABC):
     Attributes:
         score_block_cells: Number of user × item scores that `recommend` computes at a time.
         erased_items: Mask of items that are erased users, bool (n_items,), or None. They are in no list.
-        own_items: Index of the item that is the user itself, int64 (n_users,), -1 where missing; or None. This item
-            is never in the user's own list.
+        own_items: Item index of each user who is also an item, int64 (n_users,), -1 for other users; None if no user
+            is an item. This item is never in the user's own list.
         scores_are_exact: Whether scores are counts or ranks without rounding, so that only equal scores are tied.
     """
 
@@ -52,9 +52,10 @@ class ListMaker(ABC):
         """Score all items for some users: int64 (b,) → a new array, float32 (b, n_items), that ranks as `score`."""
 
     def _unfinished_block(self, users: np.ndarray) -> tuple[np.ndarray, Callable[[np.ndarray], np.ndarray] | None]:
-        """Return scores of all items before their last step, and a function for that step, or None without one.
+        """Return the scores of all items before the last step of scoring, and the function that does this step.
 
-        A model whose last step is a sigmoid can then rank items without applying it to all scores (`top_k`).
+        If the last step is a sigmoid, items can then be ranked without applying it to all scores (`top_k`). The
+        function is None if the scores are already complete.
         """
         return self._score_block(users), None
 
@@ -65,10 +66,10 @@ class ListMaker(ABC):
         return self._score_new_users(likes), None
 
     def _score_sizes(self, users: np.ndarray | None, scores: np.ndarray) -> np.ndarray:  # noqa: ARG002
-        """Return the size of the terms that are summed to each user's scores, float32 (b,).
+        """Return the magnitude of the terms that are summed to each user's scores, float32 (b,).
 
-        Rounding errors are proportional to it. Scores that differ only by rounding are tied
-        (`kgplug.data.ranking.ties`). By default it is the largest score.
+        Rounding errors are proportional to this magnitude. Scores that differ only by rounding are tied
+        (`kgplug.data.ranking.ties`). The default is the largest absolute score.
 
         Args:
             users: Indices, int64 (b,); None for new users.
@@ -137,7 +138,7 @@ class ListMaker(ABC):
         diversity: float = 0.0,
         vectors: np.ndarray | None = None,
     ) -> tuple[np.ndarray, np.ndarray] | pd.DataFrame:
-        """Rank items for users. Keys return a table; indices, for many users, return arrays.
+        """Rank items for users, given by keys (returns a table) or by indices (returns arrays, faster for many users).
 
         >>> model.recommend(users=["ann", "ben"], k=10)  # a DataFrame of user, item, rank and score
         >>> items, scores = model.recommend(np.arange(len(model.user_keys)), k=10)  # two arrays
@@ -227,7 +228,10 @@ class ListMaker(ABC):
             fill(rows)
 
     def _blocks(self, n_users: int, threads: int = 1) -> list[slice]:
-        """Return blocks of users, each of at most `score_block_cells` scores: one, or an equal number per thread."""
+        """Return blocks of users, each of at most `score_block_cells` scores.
+
+        If one block is not enough for all users, every thread gets the same number of blocks.
+        """
         rows = max(1, self.score_block_cells // max(1, len(self.item_keys)))
         if n_users > rows:
             blocks = threads * -(-n_users // (threads * rows))
@@ -244,14 +248,14 @@ class ListMaker(ABC):
         diversity: float = 0.0,
         vectors: np.ndarray | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Rank items for a new user, given by likes.
+        """Rank items for a new user, from the items that this user likes.
 
         Models of item similarity use the likes directly. Models with user vectors compute a vector from them
         (`kgplug.recommenders.new_users.FoldIn`). A user without likes gets the average user's list.
 
         Args:
-            likes: Item indices, int64 (n,), or one index (from keys by `item_indices`). These items are left out
-                of the list.
+            likes: Item indices, int64 (n,), or one index; `item_indices` returns the indices of keys. These items are
+                left out of the list.
             k: Length of the list; it is shorter if fewer items are left.
             only, exclude, diversity, vectors: As in `recommend`.
 

@@ -11,7 +11,7 @@ from kgplug.evaluation.metrics import click_through, link_prediction, list_conte
 from kgplug.evaluation.metrics.metric import Better, Metric, Shown
 
 GROUPS = ("hot users", "cold users", "hot items", "cold items")
-"""Groups that `evaluate(beyond=True)` measures separately; the group ends the column's name."""
+"""Groups that `evaluate(beyond=True)` measures separately. The name of such a column ends with the group."""
 SORTED_BY: dict[Kind, Metric[Any]] = {Kind.RECOMMENDER: ranked_lists.NDCG, Kind.EMBEDDING: link_prediction.MRR}
 """The metric that sorts a table of models, by kind of model."""
 VALIDATED_BY: dict[Kind, Metric[Any]] = {Kind.RECOMMENDER: click_through.AUC, Kind.EMBEDDING: link_prediction.MRR}
@@ -51,13 +51,16 @@ def better(column: str) -> Better:
 
 
 def shown(columns: Iterable[str], view: Shown) -> list[str]:
-    """Return the columns shown in a view, in the given order, without groups and columns that are not metrics."""
+    """Return the columns that a view shows, in the given order. Columns of groups, or of no metric, are left out."""
     found = ((column, metric_of(column)) for column in columns if not column.endswith(GROUPS))
     return [column for column, metric in found if metric is not None and metric.shown <= view]
 
 
 def shown_once(columns: Iterable[str], view: Shown) -> list[str]:
-    """Return the columns of a small view: main metrics first, each at one list length (10 or else the first)."""
+    """Return the columns of a small view, each metric at one list length: 10, or the first if 10 is missing.
+
+    Metrics that smaller views also show come first.
+    """
     by_metric: dict[str, list[str]] = {}
     level: dict[str, Shown] = {}
     for column in shown(columns, view):

@@ -62,9 +62,9 @@ def _means(items: np.ndarray, values: np.ndarray) -> np.ndarray:
 def intra_list_diversity(items: np.ndarray, features: Features) -> np.ndarray:
     """Return the mean of 1 - cosine over the pairs of each list: float64 (n,), NaN for fewer than two items.
 
-    Ziegler et al., "Improving Recommendation Lists Through Topic Diversification", WWW 2005, as a distance. The
-    pairs need not be formed: the cosines of all ordered pairs of unit vectors sum to the squared length of the
-    vectors' sum, minus each vector's own.
+    After the intra-list similarity of Ziegler et al., "Improving Recommendation Lists Through Topic Diversification",
+    WWW 2005, but as a distance. The cosines of all ordered pairs of unit vectors add up to the squared length of the
+    sum of the vectors, minus the squared length of each vector. So no pair has to be formed.
 
     Args:
         items: int64 (n, k), -1 past a list's end.
@@ -125,4 +125,4 @@ POPULARITY = Metric[ListContents](
 )
 
 METRICS: tuple[Metric[ListContents], ...] = (NOVELTY, DIVERSITY, POPULARITY)
-"""Each takes `ListContents` and returns float64 (n,), NaN where undefined. Tables show the mean of the other values."""
+"""Each takes `ListContents` and returns float64 (n,), NaN where undefined. Tables show the mean over the rest."""

@@ -84,7 +84,7 @@ class HistoryTask(LayeredTask):
 
 
 def own_likes(batch: Pairs) -> np.ndarray:
-    """Return the liked item of each row, int64 (n,); for a negative, the item of its like."""
+    """Return the liked item of each row, int64 (n,). A negative has the item of the like that it was drawn for."""
     likes, negatives = batch.matched()
     items = batch.items.copy()
     items[negatives] = batch.items[likes]

@@ -24,9 +24,10 @@ class PairFacts:
 
     Attributes:
         users: log1p of the user's number of likes, (n, 1).
-        items: (n, 3): log1p of the number of likes of the item, the same for items that share a KG feature with it, and
-            1 if the item has no like. (If every item of the data has a like, an item without training likes has a
-            held-out one, so it is more likely to be liked than an item with one training like.)
+        items: (n, 3): log1p of the item's number of likes; log1p of the number of likes of other items with the same KG
+            features, counted once per shared feature; and 1 if the item has no like, otherwise 0. (If every item of
+            the data has a like, an item without training likes has a held-out one, so it is more likely to be liked
+            than an item with one training like.)
         profile: log1p(10 · cosine of the item's KG features with those of the user's likes), (n,).
     """
 
@@ -95,7 +96,7 @@ class SideFeatures:
         return _item_facts(self.item_degrees, self.neighbour_degrees)
 
     def of_likes(self, likes: sparse.csr_matrix) -> tuple[np.ndarray, np.ndarray]:
-        """Return the features of each user, given by likes, with every item.
+        """Return the features of some users with every item. The users are given by their likes.
 
         Args:
             likes: Likes of each user, CSR float32 (b, n_items), binary.

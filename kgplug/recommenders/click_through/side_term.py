@@ -22,6 +22,8 @@ DIM, WIDTH = 4, 16  # lengths of count vectors and of hidden layers; other sizes
 class SideTowers(nn.Module):
     """Two small networks on counts, and a weight for the profile: logit = g(user) · h(item) + a + b + w · profile.
 
+    One network returns the vector g and the number b of a user, the other the vector h and the number a of an item.
+
     Args:
         generator: Random generator of the initial weights.
     """
@@ -94,7 +96,7 @@ class SideTerm:
 
     @torch.no_grad()
     def logits_of_likes(self, likes: sparse.csr_matrix) -> np.ndarray:
-        """Return the logits of users, given by likes, with every item: CSR (b, n_items) → float32 (b, n_items)."""
+        """Return the logits of users, from their likes, with every item: CSR (b, n_items) → float32 (b, n_items)."""
         degrees, profile = self.facts.of_likes(likes)
         g, h = self.towers.users(degrees), self.towers.items(self.facts.of_items())
         counts = g[:, :-1] @ h[:, :-1].T + g[:, -1:] + h[:, -1]  # (b, n_items)

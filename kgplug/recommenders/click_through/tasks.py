@@ -86,7 +86,7 @@ class PairNetwork(nn.Module, ABC):
             users, items: Indices, int64 (B,).
 
         Returns:
-            (logits (B,), mean squared norm of the rows that a pair looked up, a scalar).
+            (logits (B,), mean squared norm of the rows that a pair looks up, a scalar).
         """
 
 

@@ -76,7 +76,10 @@ class EntityGraph:
         )
 
     def _least(self, keys: np.ndarray, k: int) -> np.ndarray:
-        """Return the indices of each entity's k edges with the smallest keys (or all edges), by entity, then key."""
+        """Return the indices of each entity's k edges with the smallest keys, sorted by entity, then key.
+
+        Of an entity with fewer than k edges, all are returned.
+        """
         order = by_entity(self.edges[:, 2], keys)
         starts = np.cumsum(self.degrees) - self.degrees
         rank = np.arange(len(order)) - starts[self.edges[order, 2]]

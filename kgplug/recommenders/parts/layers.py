@@ -104,10 +104,10 @@ class CrossCompress(nn.Module):
     v' = C w_vv + Cᵀ w_ev + b_v = v (e·w_vv) + e (v·w_ev) + b_v, and likewise e' with w_ve, w_ee, b_e.
 
     The scalars in brackets decide how much of one side passes to the other. In the paper they are products of
-    small numbers. Near zero their gradients vanish faster than that of L2, so on sparse data all vectors shrink to
-    zero. With an offset o, the unit of the paper is applied to v + o and e + o with weights w / (d o), and o is
-    subtracted from its outputs. All w start as ½, so each scalar starts near ½. However small the inputs are, the
-    unit then starts as their average, plus half the sum of their means in every dimension. L2 still acts on v and e.
+    small numbers. Near zero their gradients vanish faster than the gradient of L2, so on sparse data all vectors shrink
+    to zero. With an offset o, the unit of the paper is applied to v + o and e + o with weights w / (d o), and o is
+    subtracted from its outputs. All w start as ½, so each scalar starts near ½. However small v and e are, the initial
+    unit then returns their average, plus half the sum of their means in every dimension. L2 still acts on v and e.
     `offset=0` is the unit of the paper.
 
     Args:

@@ -23,13 +23,13 @@ def relational_vectors(
 
         sim(A, B) = Σ_r∈both cos(v_r(A), v_r(B)) / √(relations of A · relations of B)
 
-    Source: our design, for the future work of CKCF (Zhou et al.).
+    Source: our design, for what the paper of CKCF (Zhou et al.) leaves to future work.
 
     Args:
         entities: Entities of the items, with their embedding.
         knowledge: Triples.
-        mean: Use one sum over all relations instead.
-        translate: Use t − r or h + r for a neighbour; otherwise its own vector.
+        mean: Add up the predictions of all relations in one vector, instead of comparing relation by relation.
+        translate: Whether a neighbour predicts t − r or h + r; otherwise it predicts its own vector, t or h.
         relations: Number of directed relations to compare: those that most items have.
 
     Returns:

@@ -33,7 +33,7 @@ class SimilarityRecommender(Recommender):
         scores = sparse.csr_matrix(likes @ self.similarity).toarray()
         cold = np.diff(likes.indptr) == 0
         if cold.any():
-            scores[cold] = self.likes.mean(axis=0) @ self.similarity  # the average user's
+            scores[cold] = self.likes.mean(axis=0) @ self.similarity  # scores of the average user
         return scores
 
     @classmethod

@@ -105,11 +105,21 @@ class TwoNeighbourhoods(Recommender):
         self.base = (liked * (0.5 if c.back_fill == "popularity" else 0.0)).astype(np.float32)
 
     def _compared(self, entities: ItemEntities, knowledge: KnowledgeGraph) -> np.ndarray:  # noqa: ARG002
-        """Return the vectors whose cosine is the semantic similarity, float32 (n_items, any); zeros have none."""
+        """Return the vectors whose cosine is the semantic similarity, float32 (n_items, any).
+
+        Items with a zero vector are similar to no item.
+        """
         return entities.vectors
 
     def candidates(self, similarity: sparse.csr_matrix, likes: sparse.csr_matrix) -> sparse.csr_matrix:
-        """Return the aggregated similarity of items (also liked ones) to likes: both CSR float32 (b, n_items)."""
+        """Return the similarity of each item to the user's likes, aggregated over them: CSR float32 (b, n_items).
+
+        Liked items are not left out.
+
+        Args:
+            similarity: `cf` or `semantic`.
+            likes: Likes of each user, CSR float32 (b, n_items).
+        """
         return sparse.csr_matrix(likes @ similarity) if self.config.aggregate == "sum" else _largest(likes, similarity)
 
     def score(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:
@@ -183,7 +193,8 @@ def nearest_vectors(
     """Return each item's nearest items by cosine; similarities to new items are raised (CKCF's cold start).
 
     If B is new and sim(A, B) is above max_A + min_A ("printed") or half of that ("midpoint"), it becomes
-    (1 − w) sim(A, B) + w max_A. max_A and min_A are over all items except A. One pass over blocks of rows is enough.
+    (1 − w) sim(A, B) + w max_A, where max_A and min_A are the largest and smallest similarity of A to any other item.
+    One pass over blocks of rows is enough.
 
     Args:
         vectors: Item vectors, float32 (n_items, d); zero vectors are not neighbours.
