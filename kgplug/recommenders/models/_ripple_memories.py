@@ -33,9 +33,12 @@ def sample_memories(
         likes: The training likes.
         item_entities: Entity of each item, int64 (n_items,).
         triples: Head, relation and tail, int64 (n, 3), sorted by head.
+        n_layers: Number of steps.
+        size: Number of triples per user and step.
+        rng: Generator of the draws.
 
     Returns:
-        Rows of `triples`, int32 (n_users, n_layers, size); only -1 for a user whose likes have no triples.
+        Rows of `triples`, int32 (n_users, n_layers, size). A user whose likes have no triples has -1 everywhere.
     """
     n_entities = 1 + max(int(item_entities.max(initial=0)), int(triples[:, [0, 2]].max(initial=0)))
     degrees = np.bincount(triples[:, 0], minlength=n_entities)
@@ -62,7 +65,8 @@ def _draw(
     """Draw triples whose heads are the seeds: int64 (n_users, size), -1 for users without any.
 
     Args:
-        counts: Number of `seeds` per user, int64 (n_users,); seeds are sorted by user.
+        counts: Number of seeds per user, int64 (n_users,).
+        seeds: Entities from which each user's step starts, sorted by user.
         starts, degrees: First triple of each head, and number of its triples, int64 (n_entities,).
     """
     if len(seeds) == 0:
@@ -85,10 +89,12 @@ def grouped(
 
     Args:
         users: User of each pair, int64 (B,).
-        user_rows, counts: The distinct users, ascending, and their numbers of pairs.
+        user_rows: The distinct users, ascending.
+        counts: Number of pairs of each of them.
+        size: Maximum number of pairs in a group.
 
     Returns:
-        (position in `user_rows` of each group's user, group of each pair (B,), position in the group (B,)).
+        (position of each group's user in `user_rows`, group of each pair (B,), position of each pair in it (B,)).
     """
     order = np.argsort(users, kind="stable")
     number = np.empty(len(users), dtype=np.int64)  # position of a pair among those of its user

@@ -112,7 +112,11 @@ class PathSampler:
 
 
 def _spread(totals: np.ndarray, k: int, rng: np.random.Generator | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Choose up to k of each row's total, evenly: (row, position in the row, choice from 0), int64 (n,) each."""
+    """Choose up to k numbers from 0 to totals[row] − 1 for each row, one from each of k equal ranges.
+
+    Returns:
+        (row, position among the row's choices, chosen number), int64 (n,) each.
+    """
     kept = np.minimum(totals, k)
     row = np.repeat(np.arange(len(totals)), kept)
     slot = np.arange(len(row)) - np.repeat(np.cumsum(kept) - kept, kept)

@@ -57,7 +57,7 @@ class LightGCNConfig(ClickThroughConfig):
 
 
 class LightGCNNetwork(nn.Module):
-    """One table of nodes, users first, then items; logit = u · v + b_u + b_i + b of the propagated vectors.
+    """One table of nodes, users first, then items; logit = u · v + b_u + b_i + b, where u and v are propagated vectors.
 
     Args:
         n_nodes, dim: Sizes.

@@ -307,11 +307,14 @@ class MKRTask:
     def user_vectors(
         self, batch: Pairs, u: torch.Tensor, user_of: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Return (u_L, the row of each pair int64 (n,), the mean squared norm per pair, a scalar).
+        """Return the user vectors u_L of a batch.
 
         Args:
             u: Vectors of the batch's distinct users, ascending, (distinct, d).
-            user_of: Row of each pair's user, int64 (n,).
+            user_of: Row of each pair's user in `u`, int64 (n,).
+
+        Returns:
+            (u_L, row of each pair's user in u_L int64 (n,), mean squared norm of u_L over the pairs, a scalar).
         """
         vectors = self.module.user_layers(u)  # once per distinct user
         return vectors, user_of, row_penalty(vectors, user_of, len(batch))

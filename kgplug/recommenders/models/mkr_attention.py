@@ -30,7 +30,7 @@ _NEIGHBOUR_STREAM = 0xA77  # seeds the neighbours for scoring, apart from those 
 
 
 class MKRAttentionConfig(MKRConfig):
-    """Settings of MKR-attention: those of MKR, except for MLPs of users and scores, and a switch for each new part."""
+    """Settings of MKR-attention: those of MKR except `head`, and a switch for each new part."""
 
     tuning: ClassVar[Space] = {
         **MKRConfig.tuning,
@@ -84,9 +84,9 @@ class GatedCross(nn.Module):
     """Cross unit with gates: v' = e + g ∘ v with g = σ(a ∘ v + b ∘ e + c); e' likewise, with its own gates.
 
     In the cross & compress unit one number per item decides how much of a vector passes, in all dimensions.
-    Here each dimension has its own gate. Both units cost O(d). The entity's vector passes unchanged; the item's own
-    passes through gates that are nearly closed at the start, because two likes say little about a book.
-    (Half-open gates at the start cost .003 on Book-Crossing.)
+    Here each dimension has its own gate. Both units cost O(d). The entity's vector passes unchanged. The item's own
+    vector passes through gates that are nearly closed at the start, because two likes say little about a book. (With
+    gates that start at .27 instead of .05, the validation AUC on Book-Crossing was .003 lower.)
 
     Args:
         dim: Length d of a vector.
@@ -107,7 +107,9 @@ class GatedCross(nn.Module):
 
 
 class AttentionNetwork(MKRNetwork):
-    """MKR with attention over neighbours and gated crossing. Users have no MLP, because it cost .01 on Book-Crossing.
+    """MKR with attention over neighbours and gated crossing.
+
+    Users have no MLP, because it lowered the validation AUC on Book-Crossing by .01.
 
     `attention_relations` (n_relations + 1, d): vectors of the relations to neighbours; the last is the self-loop of
     entities without neighbours.
@@ -216,7 +218,7 @@ class AttentionTask(MKRTask):
 
 
 class MKRAttention(PropagatedRecommender, MKR):
-    """MKR over the collaborative knowledge graph, with attention and gates in place of cross & compress. Ours.
+    """Our design: MKR over the collaborative knowledge graph, with attention and gates in place of cross & compress.
 
     - u and e are propagated over users, items and entities, as LightGCN does over likes (He et al., SIGIR 2020). Each
       epoch hides a fraction of the likes and predicts only these, so no like predicts itself.

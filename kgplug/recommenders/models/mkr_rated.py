@@ -38,7 +38,10 @@ class MKRRatedConfig(MKRConfig):
 
     @classmethod
     def suited_to(cls, size: DataSize) -> dict[str, float]:
-        """Return settings for very few likes, without MKR's others, which were measured with drawn negatives."""
+        """Return settings for very few likes.
+
+        MKR's settings for sparse data are left out, because they were measured with drawn negatives.
+        """
         settings = cls.patience_suited_to(size) | cls.batches_suited_to(size)
         return settings | ({"side": True} if size.has_very_few_likes else {})
 
@@ -134,7 +137,7 @@ class RatedTask(MKRTask):
     def user_vectors(
         self, batch: Pairs, u: torch.Tensor, user_of: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Return (u_L of each pair (n, d), 0 … n − 1, their mean squared norm)."""
+        """Return (u_L of each pair's user (n, d), the rows 0 … n − 1, the mean squared norm of u_L, a scalar)."""
         network = self.module
         sums, totals = network.tastes(distinct(batch.users, device=network.device)[0])
         own = self.own_weights(batch)[:, None]  # (n, 1)
