@@ -123,8 +123,8 @@ def tune(
         knowledge: Triples, for a recommender that uses them.
         valid: Validation set.
         trials: Total number of ended trials to reach, including those of earlier calls and of other processes.
-        seed: Seed of the proposals and the trainings. In one process, the same seed finds the same settings,
-            interrupted or not.
+        seed: Seed of the proposals and the trainings. If one process runs all trials, the same seed finds the
+            same settings, interrupted or not.
         epochs: Maximum number of epochs in a trial. If omitted, the model's default.
         folder: Folder of the study (a SQLite file). The same call continues it; `trials` may differ. If omitted, the
             study is kept in memory.

@@ -39,9 +39,9 @@ class Graph:
 
     Use as a context manager, or call `close()`.
 
-    A schema says what the labels, types and properties mean. Give it once, with `use`; a graph that was read with one
-    schema remembers it as well. A model that was trained on a graph has its own schema, which is used for that model.
-    `schema=` of a method replaces both for one call.
+    A schema says what the labels, types and properties mean. Give it once, with `use`; without `use`, the graph
+    remembers the schema that it was read with. A model that was trained on a graph has its own schema, which is used
+    for that model. `schema=` of a method takes precedence over both for one call.
 
     Attributes:
         connection: connection to the database.
@@ -138,8 +138,8 @@ class Graph:
 
         Raises:
             DeadModelError: the model has collapsed. Nothing is written.
-            UsageError: the options do not fit the graph, the model gives no lists, or a run of another schema is
-                served under the name.
+            UsageError: the options do not fit the graph, list options are given for a model without lists, or a run
+                of another schema is served under the name.
             GraphError: somebody else is publishing this model, or the server refuses.
         """
         if options is None or options_by_name:
@@ -330,7 +330,8 @@ def connect(
     the local Neo4j that kgplug installs is used, and started if it is not running.
 
     Args:
-        uri: bolt://host:port, neo4j://host:port, with +s or +ssc for TLS.
+        uri: bolt://host:port or neo4j://host:port. For TLS, bolt+s:// or neo4j+s:// verifies the server's certificate,
+            and +ssc accepts any certificate.
         username, password: an account on that server.
         database: name of the database; by default the account's home database.
         ca_file: PEM file with the authorities to trust for +s, if your own authority signed the certificate.

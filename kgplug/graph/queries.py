@@ -57,7 +57,7 @@ def names() -> list[str]:
 
 
 def load(name: str, schema: GraphSchema | None = None) -> str:
-    """Return the text of a shipped query with the names of a schema (default: those of the demo graph).
+    """Return the text of a shipped query with the labels, types and properties of a schema (default: the demo's).
 
     Raises:
         UsageError: there is no such query.

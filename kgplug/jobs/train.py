@@ -63,7 +63,7 @@ def train(
         reuse: Return an existing run with the same data, settings, split and seed, if there is one.
         start: Folder of an embedding's run to continue from. Its settings and split are used, so no triple of its
             test set is learnt.
-        freeze: Leave the vectors of entities and relations that `start` knows unchanged.
+        freeze: Do not change the vectors of those entities and relations that `start` already has.
         final: Train on all rows, with the settings of a run on the training set (the origin) and the number of epochs
             that its validation set chose. The origin is trained first if it does not exist. The final run has the
             origin's metrics.

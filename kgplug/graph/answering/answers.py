@@ -22,7 +22,14 @@ UNKNOWN_SCHEMA = "What the graph means is not known yet: call graph.use(GraphSch
 def run_query(
     connection: Connection, schema: GraphSchema | None, name: str, parameters: dict[str, Any]
 ) -> pd.DataFrame:
-    """Run a shipped query with the names of a schema (default: those of the demo graph); see `Graph.cypher`."""
+    """Run a shipped query with the labels, types and properties of a schema; see `Graph.cypher`.
+
+    Args:
+        connection: connection to the database.
+        schema: schema of the graph; None for the demo graph.
+        name: name of the query.
+        parameters: parameters of the query.
+    """
     parameters = {"like_threshold": None if schema is None else schema.feedback.like_threshold, **parameters}
     text = queries.load(name, schema)
     parameters = queries.checked(name, text, parameters)

@@ -86,7 +86,8 @@ class Connection:
         """Connect and log in.
 
         Args:
-            uri: bolt://host:port, neo4j://host:port, with +s or +ssc for TLS.
+            uri: bolt://host:port or neo4j://host:port. For TLS, bolt+s:// or neo4j+s:// verifies the server's
+                certificate, and +ssc accepts any certificate.
             username: name of an account on that server.
             password: password of that account.
             database: name of the database. Default: the account's home database.

@@ -73,8 +73,8 @@ class _Sample:
 def _sample_labels(connection: Connection, labels: dict[str, int]) -> dict[str, _Sample]:
     """Return label → a sample of its nodes, with one query for all labels.
 
-    The query samples a few labels one by one. As the server plans each of them, many labels are sampled in one pass
-    over the graph, with about as many nodes each.
+    If there are few labels, the query samples them one by one. The server plans each of them, so many labels are
+    sampled in one pass over the graph instead, with about as many nodes of each.
 
     Args:
         connection: connection to the database.

@@ -97,15 +97,15 @@ def _no_key(connection: Connection, bulk: BulkReader, ids: np.ndarray) -> DataEr
     counts = bulk.count_labels(ids[:_SAMPLED_NODES])
     found = listed([f":{label}" for label in counts], most=8)
     first = next(iter(counts), None)
+    found_nodes = f"{counted(len(ids), 'node')} of the triples {'has' if len(ids) == 1 else 'have'}"
     if first is None:
         return DataError(
-            f"{counted(len(ids), 'node')} among the triples without a label, and so without a key.",
-            advice="Label each, or set [knowledge] relationships to types without them.",
+            f"{found_nodes} no label, and so no key.",
+            advice="Label each, or set [knowledge] relationships to types that do not touch them.",
         )
     properties = listed(sorted(sample_properties(connection, f"(n:{quote(first)})"))) or "none"
     return DataError(
-        f"{counted(len(ids), 'node')} among the triples with labels without a key: {found}. Properties of :{first}: "
-        f"{properties}.",
+        f"{found_nodes} only labels without a key: {found}. Properties of :{first}: {properties}.",
         advice="Name a unique property of each label under [knowledge.keys], or remove their types from [knowledge] "
         "relationships.",
     )
