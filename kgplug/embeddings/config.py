@@ -44,8 +44,8 @@ class EmbeddingConfig(ModelConfig):
 
     @classmethod
     def suited_to(cls, size: DataSize) -> dict[str, float]:
-        # UMLS (5,216 triples), 30 epochs: validation MRR rises from .05 to .56 (ComplEx) and from .55 to .82 (RotatE);
-        # other models are as good as before.
+        # On UMLS (5,216 triples, 30 epochs), smaller batches raise the validation MRR from .05 to .56 (ComplEx) and
+        # from .55 to .82 (RotatE). For other models it stays the same.
         return cls.small_batches(batch_size=size.n_triples)
 
 

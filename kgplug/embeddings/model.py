@@ -113,7 +113,7 @@ class EmbeddingModel:
                 raise an exception to end the training.
             start: An earlier model with the same name. Known entities and relations start with its vectors
                 (`growth.carry_over`).
-            freeze: Leave these vectors unchanged, and train only new ones.
+            freeze: Leave the vectors taken from `start` unchanged, and train only new ones.
 
         Returns:
             The model itself.
@@ -246,7 +246,10 @@ class EmbeddingModel:
         ).eval()  # fmt: skip
 
     def _numbered(self, triples: np.ndarray) -> np.ndarray:
-        """Return triples, int64 (n, 3), in module indices: relation r or, with inverses, 2r and (inverse) 2r + 1."""
+        """Return triples in the module's indices, int64 (n, 3), or (2n, 3) if the model trains on inverse triples.
+
+        Then relation r of the graph is relation 2r of the module, and its inverse is 2r + 1.
+        """
         if not EMBEDDINGS[self.name].inverse:
             return triples
         head, relation, tail = triples.T
@@ -444,7 +447,7 @@ class EmbeddingModel:
 
     @classmethod
     def user_arrays(cls) -> EntityArrays:
-        """Return how to erase a user, here an entity, from the saved arrays."""
+        """Return how to erase an entity, such as a user, from the saved arrays."""
         return EntityArrays()
 
     @classmethod

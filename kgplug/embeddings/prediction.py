@@ -119,14 +119,18 @@ def predict(model: EmbeddingModel, question: Question, *, k: int = 10, progress:
 
 
 class _Best:
-    """The best scores so far.
+    """The best pairs so far.
 
-    Scores that differ only by rounding are tied (`kgplug.data.ranking.ties`), and tied pairs are ordered by code. So
-    the candidates include scores slightly below the last one of the list.
+    A pair's code is head · n_entities + tail. Scores that differ only by rounding are tied
+    (`kgplug.data.ranking.ties`), and tied pairs are ordered by code. So pairs that score slightly less than the last
+    one of the list are also kept as candidates.
+
+    Args:
+        size: Length of the list.
 
     Attributes:
         scores: float32 (n,), the candidates' scores.
-        codes: int64 (n,), the codes of their pairs.
+        codes: int64 (n,), the candidates' codes.
     """
 
     def __init__(self, size: int) -> None:
@@ -205,7 +209,10 @@ def _leave_out(scores: np.ndarray, heads: np.ndarray, tails: np.ndarray, questio
 
 
 def _known_pairs(model: EmbeddingModel, known: KnowledgeGraph, relation: str) -> np.ndarray:
-    """Return heads and tails of the known triples, int64 (n, 2), in the model's indices, sorted. Skip new entities."""
+    """Return heads and tails of the relation's known triples, int64 (n, 2), in the model's indices, sorted.
+
+    Triples with an entity that the model does not know are left out.
+    """
     of_relation = known.triples[known.relations[known.triples[:, 1]] == relation]
     entity_indices, _ = known.indices_in(model.vocabulary)
     pairs = entity_indices[of_relation[:, [0, 2]]]  # (n, 2)

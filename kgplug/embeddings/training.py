@@ -71,7 +71,7 @@ class BatchLoss:
         return self._scores_by_row(batch) if self.matrices else self._scores_at_once(batch)
 
     def _scores_at_once(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the scores from one call, or from two, as in PyKEEN, if each call adds to a penalty."""
+        """Compute the scores by one call of the model, or by two, as in PyKEEN, if each call adds to a penalty."""
         triples, others, n_tails, _ = batch
         corrupted = triples[:, None].repeat(1, others.shape[1], 1)  # (b, negatives, 3)
         corrupted[:n_tails, :, 2], corrupted[n_tails:, :, 0] = others[:n_tails], others[n_tails:]
@@ -81,7 +81,7 @@ class BatchLoss:
         return scores[: len(triples)], scores[len(triples) :].view_as(others)
 
     def _scores_by_row(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the same scores. Fetch the relation's matrix once per row instead of once per score."""
+        """Compute the scores row by row, and fetch the relation's matrix once per row instead of once per score."""
         triples, others, n_tails, _ = batch
         corrupted = []
         if n_tails > 0:
@@ -99,7 +99,8 @@ class TripleTask:
         config: The model's settings.
         positives: int64 (n, 3), the training triples, in the module's indices.
         validation: What to rank after each epoch, in the knowledge graph's indices; None without validation triples.
-        frozen: Rows that training leaves unchanged. Weights that are not rows of a table are then unchanged as well.
+        frozen: Rows that training leaves unchanged; None: all are trained. With frozen rows, weights that are not rows
+            of a table also stay unchanged.
 
     Raises:
         UsageError: `frozen` leaves no triple to train on.

@@ -124,7 +124,12 @@ def pair_dots(left: np.ndarray, left_of: np.ndarray, right: np.ndarray, right_of
 def pair_dots_gradient(
     grad: np.ndarray, left: np.ndarray, left_of: np.ndarray, right: np.ndarray, right_of: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the gradients of `left` and `right`, float32 (m, d) and (k, d), given that of `pair_dots`, (n,)."""
+    """Return the gradients of `left` and `right`, float32 (m, d) and (k, d).
+
+    Args:
+        grad: Gradient of the dot products, float32 (n,).
+        left, left_of, right, right_of: As in `pair_dots`.
+    """
     to_left, to_right = np.zeros_like(left), np.zeros_like(right)
     for i in range(len(left_of)):
         g, a, b = grad[i], left_of[i], right_of[i]

@@ -106,9 +106,9 @@ def train(
         description: Text next to the progress bar.
         chance: Validation metric of random scores; `patience` counts only after the metric has exceeded it.
         fingerprint: Fingerprint of data and settings; a checkpoint with another one is refused.
-        checkpoint: File to continue from if it exists. It is written every KGPLUG_CHECKPOINT_S seconds, at the
-            end of an epoch, taking at most 5 % of the training time. It is also written if the training is interrupted
-            shortly before an epoch's end.
+        checkpoint: File to continue from if it exists. It is written at the end of an epoch if it was last written at
+            least KGPLUG_CHECKPOINT_S seconds ago, and if all writes together take at most 5 % of the training time. It
+            is also written if the training is interrupted shortly before an epoch's end.
         progress: Show a bar; None shows it on a terminal.
         on_epoch: Called as on_epoch(epoch, metric) after each validated epoch, from 0. It may raise an
             exception to end the training.

@@ -34,7 +34,8 @@ class RunInfo:
         damage: Why the run cannot be read; "" if it can.
         graph: Identity of the graph that it was trained on, as far as known.
         evaluation: Metric → value, as measured by `kgplug evaluate`; {} if not evaluated.
-        origin: Id of the run that gave a final run its settings, epochs and metrics; "" for other runs.
+        origin: For a final run, which is trained on all rows: id of the earlier run whose settings, epochs and metrics
+            it has. "" for other runs.
         health: Signs that the model has collapsed, one sentence each; see `kgplug.data.health`.
     """
 
@@ -77,7 +78,7 @@ class Runs:
         return new_run_id(model)
 
     def path(self, run: str) -> Path:
-        """Return the folder of a run with this id, which may not exist. Raise UsageError if the id is invalid."""
+        """Return the folder that a run with this id has or would have. Raise UsageError if the id is invalid."""
         if not _ID.fullmatch(run):
             raise UsageError(f'Run id "{run}": expected letters, digits, "-" and "_".')
         return self.folder / run
@@ -137,7 +138,7 @@ class Runs:
         return here, len(whole) - len(here)
 
     def last_known(self, address: str, database: str) -> GraphIdentity | None:
-        """Return the database of the newest run that was trained at an address, None if there is none.
+        """Return the database of the newest run that was trained on the server at an address; None without such a run.
 
         Args:
             address: host:port.

@@ -19,10 +19,10 @@ from kgplug.data.values.keys import fingerprint
 from kgplug.errors import RunError
 
 _log = logging.getLogger(__name__)
-HEARTBEAT_S = 5  # how often a process confirms that it still works on its trial
+HEARTBEAT_S = 5  # seconds between two confirmations of a process that it still works on its trial
 UNPRUNED_TRIALS, UNPRUNED_EPOCHS = 5, 10  # complete trials, and epochs of each trial, before pruning begins
 KEPT_PERCENT = 75.0  # percentage of trials that continue at an epoch; worse ones are pruned
-GRACE_S = 30  # after this long without such a confirmation, the process counts as killed
+GRACE_S = 30  # seconds without a confirmation (HEARTBEAT_S) after which the process counts as killed
 
 
 def study_path(folder: Path, model: str, asked: list, data: list[str]) -> Path:

@@ -46,7 +46,13 @@ def translation_gradients(
     scores: np.ndarray,
     grad: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the gradients of both tables, float32 like the tables, given `grad`, that of the scores, (b, 1 + k)."""
+    """Return the gradients of `entities` and `relations`, each float32 and of the same shape.
+
+    Args:
+        entities, relations, triples, others, n_tails: As in `translation_scores`.
+        scores: Result of `translation_scores`.
+        grad: Gradient of the scores, float32 (b, 1 + k).
+    """
     b, k = others.shape
     to_entities, to_relations = np.zeros_like(entities), np.zeros_like(relations)
     for i in range(b):

@@ -1,4 +1,4 @@
-"""Corrupted triples: one end of a true triple is replaced by any entity, or by one that the relation has there."""
+"""Corrupted triples: one end of a true triple is replaced by any entity, or by one seen at that end of the relation."""
 
 from __future__ import annotations
 
