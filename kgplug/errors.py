@@ -15,8 +15,9 @@ A message has one or two sentences: what was expected, what was found, what to d
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
+from typing import Any
 
 
 class KgplugError(Exception):
@@ -68,11 +69,11 @@ class TrainingError(KgplugError):
             there were none.
     """
 
-    history: dict | None = None
+    history: dict[str, Any] | None = None
 
 
 @contextmanager
-def when_interrupted(advice: Callable[[], str | None]) -> Iterator[None]:
+def when_interrupted(advice: Callable[[], str | None]) -> Generator[None]:
     """Attach advice to a Ctrl-C, such as that the same command resumes the work.
 
     Args:

@@ -55,10 +55,10 @@ class Model(Protocol):
     kind: ClassVar[Kind]
     inputs: ClassVar[Inputs]
     config: Any
-    history: dict
+    history: dict[str, Any]
     health: list[str]
     run: str
-    graph_schema: dict | None
+    graph_schema: dict[str, Any] | None
 
     def fit(self, *args: Any, **kwargs: Any) -> Any:
         """Train on the data that `inputs` names: feedback, then triples. `valid`, `seed` and others are keywords."""
@@ -75,7 +75,7 @@ class Model(Protocol):
         ...
 
     @classmethod
-    def restored(cls, run_dir: Path, arrays: dict[str, np.ndarray], content: dict) -> Any:
+    def restored(cls, run_dir: Path, arrays: dict[str, np.ndarray], content: dict[str, Any]) -> Any:
         """Return the model of a run folder, given the folder's arrays and content."""
         ...
 
@@ -133,7 +133,7 @@ def _with_run_dir(settings: dict[str, Any]) -> dict[str, Any]:
         return settings  # training refuses it and says what it expected
 
 
-def restored(run_dir: Path, arrays: dict[str, np.ndarray], content: dict) -> AnyModel:
+def restored(run_dir: Path, arrays: dict[str, np.ndarray], content: dict[str, Any]) -> AnyModel:
     """Return the trained model of a run folder, from its arrays and content. Raise the same errors as `load`."""
     if content.get("kind") not in list(Kind):
         found = content.get("kind")

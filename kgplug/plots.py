@@ -23,7 +23,7 @@ _SLICES_PER_ROW = 4
 _MAX_CHOICES = 5  # a numeric setting with more values gets a numeric axis
 
 
-def training_curve(history: dict, *, title: str = "", ax: Axes | None = None) -> Axes:
+def training_curve(history: dict[str, Any], *, title: str = "", ax: Axes | None = None) -> Axes:
     """Draw the loss and the validation metric of each epoch. A dotted line marks the epoch whose weights were kept.
 
     Args:
@@ -107,7 +107,7 @@ def run_figure(model: EmbeddingModel | Recommender) -> Figure:
     return figure
 
 
-def comparison_figure(histories: Mapping[str, dict], metrics: pd.DataFrame) -> Figure:
+def comparison_figure(histories: Mapping[str, dict[str, Any]], metrics: pd.DataFrame) -> Figure:
     """Draw several runs: a curve of the validation metric by epoch, and the metrics as bars.
 
     If any run has no validation set, the curves of all runs show the loss instead.

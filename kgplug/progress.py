@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from types import TracebackType
@@ -69,7 +69,7 @@ def bar(
 
 
 @contextmanager
-def stage(what: str, *, progress: bool | None) -> Iterator[None]:
+def stage(what: str, *, progress: bool | None) -> Generator[None]:
     """Report work that cannot be counted, if lines are wanted. Counted work inside it reports itself."""
     report = _Report(what, None, "", 0) if progress is None and _wants_lines() else None
     if report is None:

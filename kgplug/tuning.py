@@ -188,7 +188,7 @@ def _is_fixed(name: str, fixed: Mapping[str, Any]) -> bool:
     return top in fixed and (not inner or inner in fixed[top])
 
 
-def _holds(values: Range | tuple, value: Any) -> bool:
+def _holds(values: Range | tuple[Any, ...], value: Any) -> bool:
     """Return whether a value can be tried."""
     if not isinstance(values, Range):
         return value in values
@@ -300,7 +300,7 @@ def _search(
             bar.update(done - bar.n)
 
 
-def _suggest(trial: Trial, name: str, values: Range | tuple) -> Any:
+def _suggest(trial: Trial, name: str, values: Range | tuple[Any, ...]) -> Any:
     """Return the value to try."""
     if not isinstance(values, Range):
         return trial.suggest_categorical(name, values)

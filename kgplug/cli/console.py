@@ -8,7 +8,7 @@ import logging
 import sys
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
@@ -248,7 +248,7 @@ def parse_settings(pairs: list[str]) -> dict[str, Any]:
 
 
 @contextmanager
-def step(title: str) -> Iterator[list[str]]:
+def step(title: str) -> Generator[list[str]]:
     """Print a step's duration and its results, which the caller appends to the yielded list."""
     began, done = time.perf_counter(), list[str]()
     if sys.stdout.isatty():

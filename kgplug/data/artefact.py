@@ -18,10 +18,10 @@ import secrets
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import psutil
@@ -53,7 +53,7 @@ def id_prefix(model: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", model.lower()).strip("-") or "run"
 
 
-def write_artefact(run_dir: Path, arrays: dict[str, np.ndarray], content: dict) -> None:
+def write_artefact(run_dir: Path, arrays: dict[str, np.ndarray], content: dict[str, Any]) -> None:
     """Write an artefact, replacing any artefact of the same name. After a failure the old one is intact.
 
     Args:
@@ -85,7 +85,7 @@ def write_artefact(run_dir: Path, arrays: dict[str, np.ndarray], content: dict) 
 
 
 @contextmanager
-def disk_errors(path: Path) -> Iterator[None]:
+def disk_errors(path: Path) -> Generator[None]:
     """Turn a disk error during a write into a RunError that says what to do.
 
     Args:
@@ -119,7 +119,7 @@ def _remove_abandoned(parent: Path) -> None:
             shutil.rmtree(path, ignore_errors=True)
 
 
-def _write_files(building: Path, arrays: dict[str, np.ndarray], content: dict) -> None:
+def _write_files(building: Path, arrays: dict[str, np.ndarray], content: dict[str, Any]) -> None:
     save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, building / ARRAYS)
     (building / CONTENT).write_text(dumps(content, indent=1), encoding="utf-8")
     _write_manifest(building, {ARRAYS: ARRAYS, CONTENT: CONTENT})
@@ -154,14 +154,14 @@ def _replace_files(building: Path, run_dir: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-def read_artefact(run_dir: Path) -> tuple[dict[str, np.ndarray], dict]:
+def read_artefact(run_dir: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """Return (arrays, content) of an artefact after checking its hashes.
 
     Raises:
         RunError: the folder is missing, truncated, altered or in another format.
     """
 
-    def read(run_dir: Path, files: dict[str, dict]) -> tuple[dict[str, np.ndarray], dict]:
+    def read(run_dir: Path, files: dict[str, dict[str, Any]]) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         for file in files.values():
             _check_hash(run_dir, file)
         try:
@@ -172,14 +172,14 @@ def read_artefact(run_dir: Path) -> tuple[dict[str, np.ndarray], dict]:
     return _read_settled(Path(run_dir), read)
 
 
-def read_content(run_dir: Path) -> dict:
+def read_content(run_dir: Path) -> dict[str, Any]:
     """Return the content of an artefact after checking the hashes of all its files.
 
     Raises:
         RunError: the folder is missing, truncated, altered or in another format.
     """
 
-    def read(run_dir: Path, files: dict[str, dict]) -> dict:
+    def read(run_dir: Path, files: dict[str, dict[str, Any]]) -> dict[str, Any]:
         for file in files.values():
             _check_hash(run_dir, file)
         return _parse_content(run_dir, files[CONTENT])
@@ -187,14 +187,14 @@ def read_content(run_dir: Path) -> dict:
     return _read_settled(Path(run_dir), read)
 
 
-def peek_content(run_dir: Path) -> dict:
+def peek_content(run_dir: Path) -> dict[str, Any]:
     """Return the content of an artefact after checking its hash. Of the arrays, only the size is checked.
 
     Raises:
         RunError: the folder is missing, truncated, altered or in another format.
     """
 
-    def read(run_dir: Path, files: dict[str, dict]) -> dict:
+    def read(run_dir: Path, files: dict[str, dict[str, Any]]) -> dict[str, Any]:
         _check_size(run_dir, files[ARRAYS])
         _check_hash(run_dir, files[CONTENT])
         return _parse_content(run_dir, files[CONTENT])
@@ -208,7 +208,7 @@ def count_numbers(run_dir: Path, prefixes: tuple[str, ...]) -> int:
     Arrays of a single number are not counted: most are the state of a regulariser.
     """
 
-    def read(run_dir: Path, files: dict[str, dict]) -> int:
+    def read(run_dir: Path, files: dict[str, dict[str, Any]]) -> int:
         _check_size(run_dir, files[ARRAYS])
         with safe_open(run_dir / files[ARRAYS]["name"], framework="numpy") as file:
             slices = [file.get_slice(name) for name in file.keys() if name.startswith(prefixes)]  # noqa: SIM118
@@ -221,7 +221,7 @@ def count_numbers(run_dir: Path, prefixes: tuple[str, ...]) -> int:
 def read_arrays(run_dir: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
     """Return those of the named arrays that an artefact has. The hash of the file is not checked."""
 
-    def read(run_dir: Path, files: dict[str, dict]) -> dict[str, np.ndarray]:
+    def read(run_dir: Path, files: dict[str, dict[str, Any]]) -> dict[str, np.ndarray]:
         _check_size(run_dir, files[ARRAYS])
         with safe_open(run_dir / files[ARRAYS]["name"], framework="numpy") as file:
             return {name: file.get_tensor(name) for name in set(file.keys()) & set(names)}
@@ -229,7 +229,7 @@ def read_arrays(run_dir: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
     return _read_settled(Path(run_dir), read)
 
 
-def _read_settled(run_dir: Path, read: Callable[[Path, dict[str, dict]], T]) -> T:
+def _read_settled(run_dir: Path, read: Callable[[Path, dict[str, dict[str, Any]]], T]) -> T:
     """Call `read` with the folder and the files of its manifest. Retry if the artefact was replaced in the meantime."""
     while True:
         files = _read_manifest(run_dir)
@@ -248,7 +248,7 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _read_manifest(run_dir: Path) -> dict[str, dict]:
+def _read_manifest(run_dir: Path) -> dict[str, dict[str, Any]]:
     """Return the manifest's files: ARRAYS or CONTENT → {name, bytes, sha256}."""
     try:
         manifest = json.loads((run_dir / MANIFEST).read_text(encoding="utf-8"))
@@ -267,7 +267,7 @@ def _read_manifest(run_dir: Path) -> dict[str, dict]:
     return files
 
 
-def _check_size(run_dir: Path, file: dict) -> None:
+def _check_size(run_dir: Path, file: dict[str, Any]) -> None:
     try:
         found = (run_dir / file["name"]).stat().st_size
     except OSError:
@@ -276,7 +276,7 @@ def _check_size(run_dir: Path, file: dict) -> None:
         raise _altered(run_dir, file["name"])
 
 
-def _check_hash(run_dir: Path, file: dict) -> None:
+def _check_hash(run_dir: Path, file: dict[str, Any]) -> None:
     _check_size(run_dir, file)
     if sha256_of(run_dir / file["name"]) != file["sha256"]:
         raise _altered(run_dir, file["name"])
@@ -288,7 +288,7 @@ def _altered(run_dir: Path, name: str) -> RunError:
     )
 
 
-def _parse_content(run_dir: Path, file: dict) -> dict:
+def _parse_content(run_dir: Path, file: dict[str, Any]) -> dict[str, Any]:
     try:
         content = json.loads((run_dir / file["name"]).read_bytes())
     except (ValueError, RecursionError) as error:

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -72,7 +72,7 @@ class Interactions:
     time_unit: TimeUnit = "s"
     counts: np.ndarray | None = None
     ratings_are_counts: bool = False
-    graph_schema: dict | None = None
+    graph_schema: dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "like_threshold", as_like_threshold(self.like_threshold))

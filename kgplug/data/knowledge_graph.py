@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -36,7 +37,7 @@ class KnowledgeGraph:
     entity_labels: np.ndarray
     relations: np.ndarray
     triples: np.ndarray
-    graph_schema: dict | None = None
+    graph_schema: dict[str, Any] | None = None
 
     @classmethod
     def from_dataframe(

@@ -101,12 +101,12 @@ class Publication:
 
     model: str
     run: str
-    vectors: list[NodeVectors] = field(default_factory=list)
+    vectors: list[NodeVectors] = field(default_factory=list[NodeVectors])
     lists: TopLists | None = None
-    details: dict = field(default_factory=dict)
+    details: dict[str, Any] = field(default_factory=dict[str, Any])
     relations: RelationVectors | None = None
-    similar: list[TopLists] = field(default_factory=list)
-    findings: list[str] = field(default_factory=list)
+    similar: list[TopLists] = field(default_factory=list[TopLists])
+    findings: list[str] = field(default_factory=list[str])
 
 
 @dataclass(frozen=True, eq=False)

@@ -30,7 +30,7 @@ class EmbeddingEntry:
     good_for: str
     relation_parts: tuple[str, ...] = ("relation",)
     entity_parts: tuple[int, ...] = (0,)
-    defaults: dict[str, Any] = field(default_factory=dict)
+    defaults: dict[str, Any] = field(default_factory=dict[str, Any])
     inverse: bool = False
     reads_graph: bool = False
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, JsonValue
 
@@ -49,7 +49,7 @@ class EmbeddingConfig(ModelConfig):
         return cls.small_batches(batch_size=size.n_triples)
 
 
-def embedding_config(name: str, settings: dict) -> EmbeddingConfig:
+def embedding_config(name: str, settings: dict[str, Any]) -> EmbeddingConfig:
     """Return a model's settings. Defaults come from the catalogue, or else from `EmbeddingConfig`.
 
     Raises:

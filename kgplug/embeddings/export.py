@@ -28,7 +28,7 @@ def real_numbers(tensor: torch.Tensor) -> np.ndarray:
     return tensor.detach().float().cpu().numpy().copy()
 
 
-def object_array(values: list) -> np.ndarray:
+def object_array(values: list[Any]) -> np.ndarray:
     """Return values of any type as an array: object (n,)."""
     array = np.empty(len(values), dtype=object)
     array[:] = values

@@ -72,9 +72,9 @@ class EmbeddingModel:
 
             check_model_settings(self.name, self.config.model_settings)
             build_loss(self.name, self.config)
-        self.history: dict = {}
+        self.history: dict[str, Any] = {}
         self.health: list[str] = []
-        self.graph_schema: dict | None = None
+        self.graph_schema: dict[str, Any] | None = None
         self._module: Any = None
         self._graph_triples: np.ndarray | None = None
         self._unit: np.ndarray | None = None
@@ -394,7 +394,7 @@ class EmbeddingModel:
         found = entities[0] >= 0
         return entities[0][found].astype(np.int64), cosines[0][found]
 
-    def publication(self, *, details: dict | None = None) -> Publication:
+    def publication(self, *, details: dict[str, Any] | None = None) -> Publication:
         """Return the data to publish: the vectors of each label and of the relations.
 
         Entities without a label (read from a table, not from Neo4j) have no node in the graph and are left out.
@@ -461,7 +461,7 @@ class EmbeddingModel:
         return cls.restored(Path(run_dir), *read_artefact(Path(run_dir)))
 
     @classmethod
-    def restored(cls, run_dir: Path, arrays: dict[str, np.ndarray], content: dict) -> Self:
+    def restored(cls, run_dir: Path, arrays: dict[str, np.ndarray], content: dict[str, Any]) -> Self:
         """Return the model that an artefact holds. Errors are those of `load`."""
         if content.get("kind") != cls.kind or content.get("model") not in EMBEDDINGS:
             raise RunError(

@@ -44,9 +44,9 @@ def defaults(name: str, config: EmbeddingConfig) -> dict[str, Any]:
     return {**dict(config), **nested}
 
 
-def _ranges(hpo_default: Mapping[str, Any] | None) -> dict[str, Range | tuple]:
+def _ranges(hpo_default: Mapping[str, Any] | None) -> dict[str, Range | tuple[Any, ...]]:
     """Convert PyKEEN's description of a search space. Classes among the choices become their names."""
-    found: dict[str, Range | tuple] = {}
+    found: dict[str, Range | tuple[Any, ...]] = {}
     for setting, values in (hpo_default or {}).items():
         kind = values["type"]
         if kind in (bool, "bool"):

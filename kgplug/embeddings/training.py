@@ -7,7 +7,7 @@ one, so gradients, Adam and constraints touch only those rows. Graph networks, a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -238,7 +238,7 @@ def _acts_after_a_step(part: torch.nn.Module) -> bool:
 
 
 @contextmanager
-def _replaced(tables: list[Embedding], rows: list[torch.Tensor]) -> Iterator[list[torch.nn.Parameter]]:
+def _replaced(tables: list[Embedding], rows: list[torch.Tensor]) -> Generator[list[torch.nn.Parameter]]:
     """Replace each whole table by its rows (m, d). Yield the rows as parameters, which get the gradients."""
     whole, replaced = [table._embeddings.weight for table in tables], [torch.nn.Parameter(part) for part in rows]
     try:

@@ -135,19 +135,19 @@ class RunRecord:
     edition: int | None = None
     staged: int | None = None
     status: str = BUILDING
-    labels: list[str] = field(default_factory=list)
-    properties: list[str] = field(default_factory=list)
-    indexes: list[str] = field(default_factory=list)
-    dimensions: list[int] = field(default_factory=list)
-    details: dict = field(default_factory=dict)
-    rates: dict = field(default_factory=dict)
+    labels: list[str] = field(default_factory=list[str])
+    properties: list[str] = field(default_factory=list[str])
+    indexes: list[str] = field(default_factory=list[str])
+    dimensions: list[int] = field(default_factory=list[int])
+    details: dict[str, Any] = field(default_factory=dict[str, Any])
+    rates: dict[str, Any] = field(default_factory=dict[str, Any])
     created: str | None = None
     published: str | None = None
     vectors_digest: str | None = None
     lists_digest: str | None = None
 
 
-def serving(connection: Connection, model: str) -> dict | None:
+def serving(connection: Connection, model: str) -> dict[str, Any] | None:
     """Return the catalogue's entry of the run that serves under a model's name; None if none does."""
     found = serving_run(connection, model)
     return None if found is None else _public(found)
@@ -163,7 +163,7 @@ def previous_run(connection: Connection, model: str) -> RunRecord | None:
     return _first(connection.rows(_PREVIOUS, model=model))
 
 
-def published_models(connection: Connection) -> list[dict]:
+def published_models(connection: Connection) -> list[dict[str, Any]]:
     """Return the serving run of every model, the newest first; entries as in `RunRecord`."""
     return [_public(_record(row["run"])) for row in connection.rows(_ALL_SERVING)]
 
@@ -403,7 +403,7 @@ def _record(row: dict[str, Any]) -> RunRecord:
     return RunRecord(**{**known, "details": details, "rates": json.loads(known.get("rates", "{}"))})
 
 
-def _public(record: RunRecord) -> dict:
+def _public(record: RunRecord) -> dict[str, Any]:
     """Return a record as a dict, without the fields that only the publisher needs."""
     hidden = ("staged", "rates", "vectors_digest", "lists_digest")
     return {name: value for name, value in record.__dict__.items() if name not in hidden}

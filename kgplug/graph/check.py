@@ -57,7 +57,7 @@ class CheckReport:
     """
 
     uri: str
-    findings: list[Finding] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list[Finding])
 
     @property
     def ok(self) -> bool:

@@ -34,7 +34,7 @@ class Contents:
     labels: dict[str, int]
     types: dict[str, int]
     unique: dict[str, list[str]]
-    own: dict[str, int] = field(default_factory=dict)
+    own: dict[str, int] = field(default_factory=dict[str, int])
     ends: dict[tuple[str, str], tuple[int, int]] | None = None
 
     def at(self, name: str, label: str) -> tuple[int, int]:
@@ -114,7 +114,7 @@ def _most_first(counts: dict[str, int]) -> dict[str, int]:
 
 def unique_properties(connection: Connection) -> dict[str, list[str]]:
     """Return label → properties that each have a uniqueness constraint, sorted; without kgplug's own labels."""
-    rows: Sequence[dict] = connection.rows(
+    rows: Sequence[dict[str, Any]] = connection.rows(
         "SHOW CONSTRAINTS YIELD type, entityType, labelsOrTypes, properties "
         "WHERE entityType = 'NODE' AND type IN ['UNIQUENESS', 'NODE_PROPERTY_UNIQUENESS', 'NODE_KEY'] "
         "AND size(properties) = 1 RETURN labelsOrTypes[0] AS label, properties[0] AS property"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Self, Unpack
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from pydantic import SecretStr
 
@@ -82,7 +82,7 @@ class Graph:
         """As `schema`, but None if there is none, or more than one."""
         return self._read[0] if self._used is None and len(self._read) == 1 else self._used
 
-    def _note_read(self, schema: GraphSchema) -> dict:
+    def _note_read(self, schema: GraphSchema) -> dict[str, Any]:
         """Remember the schema of a read; return it in the form that models store."""
         if schema not in self._read:
             self._read.append(schema)
@@ -118,7 +118,7 @@ class Graph:
         *,
         schema: GraphSchema | None = None,
         also_seen: Interactions | None = None,
-        details: dict | None = None,
+        details: dict[str, Any] | None = None,
         progress: bool | None = None,
         **options_by_name: Unpack[OptionsByName],
     ) -> PublishReport:
@@ -158,7 +158,7 @@ class Graph:
         *,
         schema: GraphSchema | None = None,
         also_seen: Interactions | None = None,
-        details: dict | None = None,
+        details: dict[str, Any] | None = None,
         progress: bool | None = None,
         **options_by_name: Unpack[OptionsByName],
     ) -> Preview:

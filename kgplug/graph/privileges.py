@@ -10,7 +10,7 @@ import fnmatch
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from kgplug.errors import GraphError
 from kgplug.graph.bolt.connection import Connection
@@ -84,7 +84,7 @@ def missing_privileges(connection: Connection, purpose: Purpose) -> list[str]:
     return missing_among(granted, purpose, database=name, is_home=any(row["home"] for row in rows))
 
 
-def missing_among(rows: list[dict], purpose: Purpose, *, database: str, is_home: bool) -> list[str]:
+def missing_among(rows: list[dict[str, Any]], purpose: Purpose, *, database: str, is_home: bool) -> list[str]:
     """Return the privileges for a purpose that are missing in rows of SHOW USER PRIVILEGES.
 
     Args:
@@ -152,30 +152,30 @@ def _needs_of_a_publish() -> Iterator[Privilege]:
     yield Privilege("create_constraint", "CREATE CONSTRAINT")
 
 
-def _is_met(need: Privilege, granted: list[dict], denied: list[dict]) -> bool:
+def _is_met(need: Privilege, granted: list[dict[str, Any]], denied: list[dict[str, Any]]) -> bool:
     allowed = any(_holds(row, need) and _reaches(row, need) for row in granted)
     return allowed and not any(_holds(row, need) and _takes_away(row, need) for row in denied)
 
 
-def _holds(row: dict, need: Privilege) -> bool:
+def _holds(row: dict[str, Any], need: Privilege) -> bool:
     return row["action"] == need.action or row["action"] in _HOLDERS[need.action]
 
 
-def _reaches(row: dict, need: Privilege) -> bool:
+def _reaches(row: dict[str, Any], need: Privilege) -> bool:
     """Return whether a granted action covers the needed privilege."""
     if need.every_property and _is_of_one_property(row):
         return False
     return _covers(row["segment"], need, partly=need.target == _SOME)
 
 
-def _takes_away(row: dict, need: Privilege) -> bool:
+def _takes_away(row: dict[str, Any], need: Privilege) -> bool:
     """Return whether a denied action removes the needed privilege. Denials by name do not concern kgplug's labels."""
     if _is_of_one_property(row) or row["action"] == "execute_boosted":
         return False
     return _covers(row["segment"], need, partly=False)
 
 
-def _is_of_one_property(row: dict) -> bool:
+def _is_of_one_property(row: dict[str, Any]) -> bool:
     return str(row["resource"]).startswith("property(")
 
 

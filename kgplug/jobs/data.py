@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from kgplug import models
 from kgplug.data.graph_identity import GraphIdentity
@@ -170,12 +170,12 @@ def evaluation_of(run_dir: Path) -> dict[str, float]:
         raise RunError(f"{path} is damaged. Delete it, then run: kgplug evaluate {run_dir.name}.") from None
 
 
-def split_of(content: dict) -> Split:
+def split_of(content: dict[str, Any]) -> Split:
     """Return the split of a run. Runs of earlier versions store no method; they were split by row position."""
     return Split(**{"method": "positions", **content["split"], "fractions": tuple(content["split"]["fractions"])})
 
 
-def refuse_other_graph(here: GraphIdentity, run_dir: Path, content: dict) -> None:
+def refuse_other_graph(here: GraphIdentity, run_dir: Path, content: dict[str, Any]) -> None:
     """Raise RunError if a run was trained on another database; the message names both."""
     trained_on = GraphIdentity.of_run(content)
     if not here.same_store(trained_on):

@@ -51,12 +51,12 @@ class Erasure:
 
     graph: EraseReport
     in_graph: bool = True
-    runs: list[str] = field(default_factory=list)
-    damaged: list[str] = field(default_factory=list)
+    runs: list[str] = field(default_factory=list[str])
+    damaged: list[str] = field(default_factory=list[str])
     checkpoints: int = 0
     elsewhere: int = 0
 
-    def to_dict(self) -> dict:
+    def to_dict(self) -> dict[str, Any]:
         """Return the report as values for JSON."""
         return {**vars(self), "graph": vars(self.graph)}
 
@@ -178,7 +178,7 @@ def _names_of(graph: Graph, known: GraphIdentity, user: int | str) -> list[int |
     return other_keys(graph.connection, label, key, user, other)
 
 
-def _user_keys(content: dict, label: str) -> list:
+def _user_keys(content: dict[str, Any], label: str) -> list[Any]:
     """Return the keys of users by index, with None for other entities."""
     if "user_keys" in content:
         return _keys_of(content, "user_keys", None, label)
@@ -229,7 +229,7 @@ def erase_from_run(run_dir: Path, label: str, user: int | str) -> bool:
     return True
 
 
-def _keys_of(content: dict, keys: str, labels: str | None, label: str) -> list:
+def _keys_of(content: dict[str, Any], keys: str, labels: str | None, label: str) -> list[Any]:
     """Return the keys of users by index, with None for other entities."""
     if labels is None:
         return content[keys] if content.get("user_label", label) in (label, "") else []
@@ -237,12 +237,12 @@ def _keys_of(content: dict, keys: str, labels: str | None, label: str) -> list:
     return [key if its_label == label else None for key, its_label in found]
 
 
-def _item_keys_of(content: dict, label: str) -> list:
+def _item_keys_of(content: dict[str, Any], label: str) -> list[Any]:
     """Return the keys of items that have the users' label; [] if items have another label."""
     return content["item_keys"] if label and content.get("item_label") == label else []
 
 
-def _own_item(arrays: dict[str, np.ndarray], content: dict, row: int, user: int | str, label: str) -> int:
+def _own_item(arrays: dict[str, np.ndarray], content: dict[str, Any], row: int, user: int | str, label: str) -> int:
     """Return the item index of a user who is also an item; otherwise -1."""
     if row >= 0 and OWN_ITEMS in arrays:
         return int(arrays[OWN_ITEMS][row])
@@ -250,7 +250,7 @@ def _own_item(arrays: dict[str, np.ndarray], content: dict, row: int, user: int 
     return keys.index(user) if user in keys else -1
 
 
-def _class_of(run_dir: Path, content: dict) -> Any:
+def _class_of(run_dir: Path, content: dict[str, Any]) -> Any:
     """Return the class of a run's model."""
     try:
         return models.class_of(content["model"])
@@ -271,7 +271,7 @@ def _without_user(arrays: dict[str, np.ndarray], removal: UserArrays, row: int) 
 
 
 def _without_item(
-    arrays: dict[str, np.ndarray], run_dir: Path, content: dict, removal: UserArrays, item: int
+    arrays: dict[str, np.ndarray], run_dir: Path, content: dict[str, Any], removal: UserArrays, item: int
 ) -> dict[str, np.ndarray]:
     """Return the arrays of a recommender's run without an item.
 

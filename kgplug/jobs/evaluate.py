@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -163,7 +163,7 @@ class _Work:
             self._fail(run_dir, error)
 
 
-def _what_to_read(content: dict) -> str:
+def _what_to_read(content: dict[str, Any]) -> str:
     """Return a text that identifies the data a run needs. Runs with the same text are measured on the same rows."""
     schema = GraphSchema.model_validate(content["schema"]).model_dump()
     schema["item"].pop("title")
@@ -174,7 +174,7 @@ def _what_to_read(content: dict) -> str:
     return dumps([content["kind"], schema], sort_keys=True)
 
 
-def _origin_of(run_dir: Path, content: dict) -> tuple[Path | None, dict]:
+def _origin_of(run_dir: Path, content: dict[str, Any]) -> tuple[Path | None, dict[str, Any]]:
     """Return (folder, content) of the run to measure: the run itself, or the origin of a final run.
 
     The folder is None if the origin is not on this machine but its metrics were copied to the final run.

@@ -43,7 +43,7 @@ class MeasuredRun:
     """
 
     run_dir: Path
-    content: dict
+    content: dict[str, Any]
     sets: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=np.int8))
     knows: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=bool))
     gone: int = 0
@@ -84,7 +84,7 @@ class TestRows:
         """Return the sets of a run of an earlier version, None if the graph has changed since."""
         raise NotImplementedError
 
-    def known_to(self, content: dict) -> np.ndarray:
+    def known_to(self, content: dict[str, Any]) -> np.ndarray:
         """Return which rows have keys that a run knows, bool (m,)."""
         raise NotImplementedError
 
@@ -179,7 +179,7 @@ class TestFeedback(TestRows):
             return None
         return RowMemory.of_sets(*(None if rows is None else rows.row_hashes for rows in split.interactions(rows)))
 
-    def known_to(self, content: dict) -> np.ndarray:
+    def known_to(self, content: dict[str, Any]) -> np.ndarray:
         users, items = (
             np.isin(codes_of(mine, content[name]), NEW, invert=True)
             for mine, name in ((self.data.user_keys, "user_keys"), (self.data.item_keys, "item_keys"))
@@ -242,7 +242,7 @@ class TestTriples(TestRows):
             return None
         return RowMemory.of_sets(*(None if rows is None else rows.row_hashes for rows in split.triples(self.data)))
 
-    def known_to(self, content: dict) -> np.ndarray:
+    def known_to(self, content: dict[str, Any]) -> np.ndarray:
         return np.all(self._numbered(_vocabulary(content)) >= 0, axis=1)
 
     def _numbered(self, vocabulary: KnowledgeGraph) -> np.ndarray:
@@ -272,7 +272,7 @@ class TestTriples(TestRows):
         return table
 
 
-def _vocabulary(content: dict) -> KnowledgeGraph:
+def _vocabulary(content: dict[str, Any]) -> KnowledgeGraph:
     from kgplug.data.knowledge_graph import KnowledgeGraph
 
     names = ("entity_keys", "entity_labels", "relations")

@@ -173,7 +173,7 @@ def _lists_of(model: Recommender, k: int) -> TopLists:
     return TopLists(model.user_label, model.item_label, model.user_keys, model.item_keys, items, scores)
 
 
-def _counts(content: dict) -> dict[str, int]:
+def _counts(content: dict[str, Any]) -> dict[str, int]:
     """Return how many users, items, entities and relations a run knows."""
     keys = {"users": "user_keys", "items": "item_keys", "entities": "entity_keys", "relations": "relations"}
     return {name: len(content[key]) for name, key in keys.items() if key in content}

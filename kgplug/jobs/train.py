@@ -76,7 +76,7 @@ def train(
         TrainingError: Training failed; the message names the run with the best weights so far, if there are any.
     """
     seed = whole_number(seed, "seed")
-    origin: dict | None = None
+    origin: dict[str, Any] | None = None
     if final:
         origin = _origin(model, data, runs, settings=settings, split=split, seed=seed, start=start, progress=progress)
         model, settings, split = origin["model"], _chosen(origin), Split((1.0, 0.0, 0.0), seed)
@@ -162,7 +162,7 @@ def _origin(
     seed: int,
     start: Path | None,
     progress: bool | None,
-) -> dict:
+) -> dict[str, Any]:
     """Return the content of a final run's origin, which is trained if it does not exist."""
     if start is not None:
         raise UsageError("A final run cannot continue from another run. Omit --from or --final.")
@@ -180,7 +180,7 @@ def _untrained(model: str | Model, settings: dict[str, Any] | None) -> Model:
     return models.create(model, **(settings or {})) if isinstance(model, str) else model
 
 
-def _chosen(origin: dict) -> dict[str, Any]:
+def _chosen(origin: dict[str, Any]) -> dict[str, Any]:
     """Return the settings of a run, with the number of epochs that its validation set chose."""
     history = origin["history"]
     best = {"epochs": history["best_epoch"] + 1} if history.get("validation") else {}
@@ -200,7 +200,7 @@ def _checkpoints(runs: Runs, asked: str, key: str) -> tuple[Path, list[Path]]:
     return folder / f"{ours}{suffix}", outdated
 
 
-def _earlier(run_dir: Path, name: str) -> tuple[EmbeddingModel, dict]:
+def _earlier(run_dir: Path, name: str) -> tuple[EmbeddingModel, dict[str, Any]]:
     """Return the model and content of a run to continue from; UsageError if it is not an embedding."""
     from kgplug.embeddings.model import EmbeddingModel
 

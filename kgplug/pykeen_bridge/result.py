@@ -50,7 +50,7 @@ class PykeenResult:
         self._result = result
         self.name = type(result.model).__name__
 
-    def publication(self, *, details: dict | None = None) -> Publication:
+    def publication(self, *, details: dict[str, Any] | None = None) -> Publication:
         """Return the vectors of each label and of the relations, with a run id derived from the vectors.
 
         The same result has the same id, so publishing it again changes nothing.

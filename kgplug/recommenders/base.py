@@ -86,9 +86,9 @@ class Recommender(ListMaker):
 
     def __init__(self, **settings: object) -> None:
         self.config = self._given = make_config(self.name, self.config_class, settings)
-        self.history: dict = {}
+        self.history: dict[str, Any] = {}
         self.health: list[str] = []
-        self.graph_schema: dict | None = None
+        self.graph_schema: dict[str, Any] | None = None
         self._fold_in: FoldIn | None = None
         self._places: np.ndarray | None = None
 
@@ -277,7 +277,7 @@ class Recommender(ListMaker):
         self,
         *,
         k: int = 10,
-        details: dict | None = None,
+        details: dict[str, Any] | None = None,
         also_seen: Interactions | None = None,
         exclude_seen: bool = True,
         only: np.ndarray | None = None,
@@ -372,7 +372,7 @@ class Recommender(ListMaker):
 
     @classmethod
     def restored(
-        cls, run_dir: Path, arrays: dict[str, np.ndarray], content: dict, *, device: str | None = None
+        cls, run_dir: Path, arrays: dict[str, np.ndarray], content: dict[str, Any], *, device: str | None = None
     ) -> Self:
         """Return the model from the arrays and content of its artefact; `device` and errors are as in `load`."""
         if content.get("model") != cls.name:
@@ -391,7 +391,7 @@ class Recommender(ListMaker):
             ) from error
         return model
 
-    def _take(self, arrays: dict[str, np.ndarray], content: dict) -> None:
+    def _take(self, arrays: dict[str, np.ndarray], content: dict[str, Any]) -> None:
         self.user_keys = _object_array(content["user_keys"])
         self.item_keys = _object_array(content["item_keys"])
         self.user_label, self.item_label = content["user_label"], content["item_label"]
@@ -413,7 +413,7 @@ class Recommender(ListMaker):
         return sparse.csr_matrix((ones, indices, indptr), shape=(len(self.user_keys), len(self.item_keys)))
 
 
-def _object_array(values: list) -> np.ndarray:
+def _object_array(values: list[Any]) -> np.ndarray:
     array = np.empty(len(values), dtype=object)
     array[:] = values
     return array

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kgplug.graph.answering import answers
 from kgplug.graph.answering.answers import schema_of
@@ -54,19 +54,19 @@ def paths(graph: Graph, user: int | str, item: int | str, *, k: int = 5) -> pd.D
     return graph.explain(user, item, k)
 
 
-def as_published(graph: Graph, run: dict) -> Graph:
+def as_published(graph: Graph, run: dict[str, Any]) -> Graph:
     """Return a graph with the schema for querying a published run (`kgplug.graph.answering.answers.schema_for`)."""
     return _with(graph, answers.schema_for(graph.known_schema, run))
 
 
-def with_vectors(graph: Graph, run: dict) -> Graph:
+def with_vectors(graph: Graph, run: dict[str, Any]) -> Graph:
     """Return a graph with a schema whose items have vectors in a published run: its own if possible, or the run's."""
     return _with(graph, answers.schema_with_vectors(graph.known_schema, run))
 
 
 def published(
-    graph: Graph, model: str | None, *, can_serve: Callable[[dict], bool] | None = None, wanted: str = ""
-) -> dict:
+    graph: Graph, model: str | None, *, can_serve: Callable[[dict[str, Any]], bool] | None = None, wanted: str = ""
+) -> dict[str, Any]:
     """Return the serving run of a published model; see `kgplug.graph.answering.answers.published`."""
     known = graph.schema if model is None else graph.known_schema
     return answers.published(graph.connection, known, model, can_serve=can_serve, wanted=wanted)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -73,7 +73,7 @@ def live_recommendations(
     return explain.with_reasons(graph, user, frame) if reasons else frame
 
 
-def _serving_run(graph: Graph, runs: Runs, model: str | None) -> dict:
+def _serving_run(graph: Graph, runs: Runs, model: str | None) -> dict[str, Any]:
     """Return the catalogue's entry of the run that serves."""
     recommenders = {info.id for info in runs.list() if info.gives_lists}
     return explain.published(
@@ -81,7 +81,7 @@ def _serving_run(graph: Graph, runs: Runs, model: str | None) -> dict:
     )
 
 
-def _recommender(runs: Runs, run: dict) -> Recommender:
+def _recommender(runs: Runs, run: dict[str, Any]) -> Recommender:
     """Return the model of the run that serves, from this machine's runs."""
     here = {info.id: info for info in runs.list()}
     if run["id"] not in here:

@@ -6,7 +6,7 @@ import html
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -45,7 +45,7 @@ def why(graph: Graph, *, user: int | str, item: int | str, limit: int = 10) -> P
     return _draw(graph, relationships_between(graph.connection, graph.schema, user, item, limit=limit))
 
 
-def _draw(graph: Graph, rows: list[dict]) -> Picture:
+def _draw(graph: Graph, rows: list[dict[str, Any]]) -> Picture:
     captions, labels = {}, {}
     for row in rows:
         for end in ("head", "tail"):
@@ -145,7 +145,7 @@ class Picture:
         return f"Picture of {counted(self.n_nodes, 'node')} and {counted(self.n_relationships, 'relationship')}"
 
 
-def _caption(graph: Graph, labels: list[str], properties: dict) -> str:
+def _caption(graph: Graph, labels: list[str], properties: dict[str, Any]) -> str:
     label, name = label_of(graph.schema, labels), name_of(graph.schema, labels, properties)
     if label == graph.schema.user.label != graph.schema.item.label:
         return f"{label} {properties.get(graph.schema.user.key)}"

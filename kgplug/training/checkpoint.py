@@ -11,6 +11,7 @@ import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import psutil
 import torch
@@ -27,7 +28,7 @@ def save_checkpoint(
     module: torch.nn.Module,
     optimizers: Sequence[Optimizer],
     best: dict[str, torch.Tensor],
-    history: dict,
+    history: dict[str, Any],
     *,
     fingerprint: str,
 ) -> None:
@@ -44,7 +45,7 @@ def save_checkpoint(
     """
     tensors = {f"module.{name}": tensor for name, tensor in module.state_dict().items()}
     tensors |= {f"best.{name}": tensor for name, tensor in best.items()}
-    scalars: dict[str, dict] = {}
+    scalars: dict[str, dict[str, Any]] = {}
     for number, optimizer in enumerate(optimizers):
         for parameter, state in optimizer.state_dict()["state"].items():
             for name, value in state.items():
@@ -90,7 +91,7 @@ def _remove_abandoned(path: Path) -> None:
 
 def load_checkpoint(
     path: Path, module: torch.nn.Module, optimizers: Sequence[Optimizer], *, fingerprint: str
-) -> tuple[dict[str, torch.Tensor], dict]:
+) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     """Restore module and optimisers in place; return (best weights, history).
 
     Raises:
@@ -117,17 +118,19 @@ def load_checkpoint(
     return best, history
 
 
-def _restore(module: torch.nn.Module, optimizers: Sequence[Optimizer], tensors: dict, scalars: dict) -> None:
+def _restore(
+    module: torch.nn.Module, optimizers: Sequence[Optimizer], tensors: dict[str, Any], scalars: dict[str, Any]
+) -> None:
     """Load the tensors of a checkpoint into a module and its optimisers."""
     module.load_state_dict(_below("module.", tensors))
     for number, optimizer in enumerate(optimizers):
         full = optimizer.state_dict()
-        state: dict[int, dict] = {}
+        state: dict[int, dict[str, Any]] = {}
         for key, value in (_below(f"optimizer.{number}.", tensors) | _below(f"optimizer.{number}.", scalars)).items():
             parameter, name = key.split(".", 1)
             state.setdefault(int(parameter), {})[name] = value
         optimizer.load_state_dict({"state": state, "param_groups": full["param_groups"]})
 
 
-def _below(prefix: str, mapping: dict) -> dict:
+def _below(prefix: str, mapping: dict[str, Any]) -> dict[str, Any]:
     return {key.removeprefix(prefix): value for key, value in mapping.items() if key.startswith(prefix)}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
 import torch
@@ -41,7 +41,7 @@ class CheckpointTimes:
         return self._spent_s + self.expected_s <= MAX_SHARE * (now - self._began)
 
     @contextmanager
-    def writing(self) -> Iterator[None]:
+    def writing(self) -> Generator[None]:
         """Measure the duration of a write."""
         began = self._clock()
         yield

@@ -61,7 +61,7 @@ class DataSize:
         return self.n_likes < VERY_FEW_LIKES
 
 
-Space = Mapping[str, Range | tuple]  # setting → its range or its choices
+Space = Mapping[str, Range | tuple[Any, ...]]  # setting → its range or its choices
 FEW_LIKES = 20_000  # in total; chosen on subsets of Book-Crossing and MovieLens-100K with 5,000 to 14,000 likes
 VERY_FEW_LIKES = 8_000  # in total; chosen on such subsets with 1,000 to 14,000 likes
 STEPS_AN_EPOCH, LEAST_BATCH = 16, 64  # for small data: one or two steps per epoch would hardly change the weights
@@ -136,7 +136,7 @@ class TrainedConfig(ModelConfig):
     device: str = Field("auto", description='device: "auto", "cpu" or "cuda"')
 
 
-def make_config(model: str, config_class: type[ModelConfig], settings: dict) -> ModelConfig:
+def make_config(model: str, config_class: type[ModelConfig], settings: dict[str, Any]) -> ModelConfig:
     """Check settings against a model's config class.
 
     Raises:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 import torch
@@ -32,7 +32,7 @@ def choose_device(name: str = "auto") -> torch.device:
 
 
 @contextmanager
-def one_thread() -> Iterator[None]:
+def one_thread() -> Generator[None]:
     """Run torch's operations of this thread on one thread."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)

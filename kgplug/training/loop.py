@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -72,12 +72,12 @@ class History:
         seconds: Wall time of each epoch, including validation.
     """
 
-    losses: list[float] = field(default_factory=list)
-    validation: list[float] = field(default_factory=list)
+    losses: list[float] = field(default_factory=list[float])
+    validation: list[float] = field(default_factory=list[float])
     best_epoch: int = -1
-    seconds: list[float] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list[float])
 
-    def to_dict(self) -> dict:
+    def to_dict(self) -> dict[str, Any]:
         return copy.deepcopy(self.__dict__)
 
 
@@ -185,7 +185,7 @@ def _validate(task: TrainingTask, epoch: int, last_good: dict[str, torch.Tensor]
 
 
 @contextmanager
-def _seeded(module: torch.nn.Module, seed: int) -> Iterator[None]:
+def _seeded(module: torch.nn.Module, seed: int) -> Generator[None]:
     """Seed the global generators of the CPU and of the module's devices, and restore them afterwards."""
     numbers = sorted({p.device.index or 0 for p in module.parameters() if p.device.type == "cuda"})
     with torch.random.fork_rng(devices=numbers):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Generic, Self, TypeVar
@@ -86,7 +86,7 @@ def attempts(name: str, config: _Config, checkpoint: Path | None) -> Iterator[At
 
 
 @contextmanager
-def building(name: str, config: ModelConfig) -> Iterator[None]:
+def building(name: str, config: ModelConfig) -> Generator[None]:
     """Build a model in this context. If memory is short here, smaller batches would not help.
 
     Raises:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 
@@ -65,7 +67,7 @@ class RowAdam(StatefulOptimizer):
             return torch.from_numpy(values)
         return _catch_up_tensors(table, state, rows, self.settings)
 
-    def _state_of(self, table: torch.Tensor) -> dict:
+    def _state_of(self, table: torch.Tensor) -> dict[str, Any]:
         state = self.state[table]
         if not state:
             state["moments"] = table.new_zeros(len(table), 2 * table.shape[1])  # mean, then square: fetched together
@@ -88,7 +90,12 @@ def _rows_of(grad: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def _adam_rows_of_tensors(
-    table: torch.Tensor, moments: torch.Tensor, steps: torch.Tensor, rows: torch.Tensor, grad: torch.Tensor, group: dict
+    table: torch.Tensor,
+    moments: torch.Tensor,
+    steps: torch.Tensor,
+    rows: torch.Tensor,
+    grad: torch.Tensor,
+    group: dict[str, Any],
 ) -> None:
     (beta1, beta2), d = group["betas"], table.shape[1]
     t = (steps[rows] + 1)[:, None]  # (m, 1)
@@ -99,7 +106,9 @@ def _adam_rows_of_tensors(
     table[rows] -= mean * (group["lr"] * scale / (1 - beta1**t)) / (square.sqrt_() + group["eps"] * scale)
 
 
-def _catch_up_tensors(table: torch.Tensor, state: dict, rows: torch.Tensor, group: dict) -> torch.Tensor:
+def _catch_up_tensors(
+    table: torch.Tensor, state: dict[str, Any], rows: torch.Tensor, group: dict[str, Any]
+) -> torch.Tensor:
     """Do what `kernels.catch_up` does, on any device."""
     (beta1, beta2), d, steps = group["betas"], table.shape[1], state["steps"][rows][:, None]  # (m, 1)
     missed = torch.where(steps > 0, state["step"] - steps, 0)

@@ -43,14 +43,14 @@ class RunInfo:
     model: str
     kind: Kind | None
     created: str
-    metrics: dict[str, float] = field(default_factory=dict)
+    metrics: dict[str, float] = field(default_factory=dict[str, float])
     seconds: float | None = None
     path: Path = Path()
     damage: str = ""
     graph: GraphIdentity = field(default_factory=GraphIdentity)
-    evaluation: dict[str, float] = field(default_factory=dict)
+    evaluation: dict[str, float] = field(default_factory=dict[str, float])
     origin: str = ""
-    health: list[str] = field(default_factory=list)
+    health: list[str] = field(default_factory=list[str])
 
     @property
     def gives_lists(self) -> bool:

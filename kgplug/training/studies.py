@@ -6,7 +6,7 @@ import json
 import logging
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ KEPT_PERCENT = 75.0  # percentage of trials that continue at an epoch; worse one
 GRACE_S = 30  # seconds without a confirmation (HEARTBEAT_S) after which the process counts as killed
 
 
-def study_path(folder: Path, model: str, asked: list, data: list[str]) -> Path:
+def study_path(folder: Path, model: str, asked: list[Any], data: list[str]) -> Path:
     """Return the file of a study. Log a warning if the same search on other data exists.
 
     Args:
@@ -51,12 +51,12 @@ def study_path(folder: Path, model: str, asked: list, data: list[str]) -> Path:
     return path
 
 
-def _short(value: list) -> str:
+def _short(value: list[Any]) -> str:
     return fingerprint(json.dumps(value, sort_keys=True))[:16]
 
 
 @contextmanager
-def open_study(path: Path | None, own: dict[str, Any]) -> Iterator[optuna.Study]:
+def open_study(path: Path | None, own: dict[str, Any]) -> Generator[optuna.Study]:
     """Open a study.
 
     Args:
@@ -103,7 +103,7 @@ def open_study(path: Path | None, own: dict[str, Any]) -> Iterator[optuna.Study]
 
 
 @contextmanager
-def quiet_optuna() -> Iterator[None]:
+def quiet_optuna() -> Generator[None]:
     """Hide Optuna's log and warnings."""
     level = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.ERROR)

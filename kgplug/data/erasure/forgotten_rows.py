@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from kgplug.data.knowledge_graph import triple_hashes
@@ -10,7 +12,7 @@ from kgplug.data.splitting import hash_keys, hash_names, hash_pairs
 
 
 def without_person(
-    arrays: dict[str, np.ndarray], content: dict, label: str, key: int | str, *, is_item: bool = False
+    arrays: dict[str, np.ndarray], content: dict[str, Any], label: str, key: int | str, *, is_item: bool = False
 ) -> dict[str, np.ndarray]:
     """Return a run's arrays without the hashes of rows in which a person is the user, item or entity.
 
@@ -53,7 +55,7 @@ def _triples_of(memory: RowMemory, own: np.ndarray, relations: np.ndarray, entit
     return np.concatenate(found)
 
 
-def _column(values: list) -> np.ndarray:
+def _column(values: list[Any]) -> np.ndarray:
     """Return keys or names as an object array, (n,)."""
     column = np.empty(len(values), dtype=object)
     column[:] = values

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -51,9 +52,9 @@ class ListDifference:
     removed: int = 0
     moved: int = 0
     kept: int = 0
-    overlap: dict[int, float] = field(default_factory=dict)
+    overlap: dict[int, float] = field(default_factory=dict[int, float])
     rank_churn: float = float("nan")
-    examples: list[Change] = field(default_factory=list)
+    examples: list[Change] = field(default_factory=list[Change])
 
     def __str__(self) -> str:
         return "\n".join(self._sentences())
@@ -72,7 +73,7 @@ class ListDifference:
         )
         yield from (f"  user {one}" for one in self.examples)
 
-    def to_dict(self) -> dict:
+    def to_dict(self) -> dict[str, Any]:
         """Return all attributes, ready for JSON; a NaN becomes None."""
         churn = None if np.isnan(self.rank_churn) else self.rank_churn
         return {**self.__dict__, "rank_churn": churn, "examples": [vars(one) for one in self.examples]}
@@ -150,5 +151,5 @@ def _count(
     return shared, kept, distance, hits
 
 
-def _few(keys: list, shown: int = 5) -> str:
+def _few(keys: list[int | str], shown: int = 5) -> str:
     return (", ".join(map(str, keys[:shown])) or "nothing") + (" …" if len(keys) > shown else "")

@@ -99,7 +99,7 @@ class _Keys:
     """The keys of one label as 64-bit numbers: the key itself, or a hash of its text."""
 
     column: Column
-    parts: list[np.ndarray] = field(default_factory=list)
+    parts: list[np.ndarray] = field(default_factory=list[np.ndarray])
     sorted: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=np.uint64))
 
     def codes(self, cells: list[str]) -> np.ndarray:

@@ -109,9 +109,9 @@ class Block:
         problems: Rows left out because their shape is wrong.
     """
 
-    rows: list[list[str]] = field(default_factory=list)
-    lines: list[int] = field(default_factory=list)
-    problems: list[Problem] = field(default_factory=list)
+    rows: list[list[str]] = field(default_factory=list[list[str]])
+    lines: list[int] = field(default_factory=list[int])
+    problems: list[Problem] = field(default_factory=list[Problem])
 
 
 def open_folder(folder: str | Path, *, separator: str = ",") -> list[Table]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -117,7 +117,7 @@ def build_module(
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def _quiet() -> Generator[None]:
     """Hide PyKEEN's advice (inverse triples, parameters without reset) and its progress bar while a model is built."""
     logger = logging.getLogger("pykeen")
     names = node_piece.__dict__

@@ -127,13 +127,13 @@ def required(schema: GraphSchema | None) -> GraphSchema:
     return schema
 
 
-def schema_of(run: dict) -> GraphSchema | None:
+def schema_of(run: dict[str, Any]) -> GraphSchema | None:
     """Return the schema that a published run was trained with; None if the catalogue does not have it."""
     stored = run["details"].get("schema")
     return GraphSchema.model_validate(stored) if stored else None
 
 
-def schema_for(known: GraphSchema | None, run: dict) -> GraphSchema | None:
+def schema_for(known: GraphSchema | None, run: dict[str, Any]) -> GraphSchema | None:
     """Return the schema for querying a published run.
 
     This is the known schema if it has the same user label, item label and feedback type as the run's, otherwise the
@@ -145,12 +145,12 @@ def schema_for(known: GraphSchema | None, run: dict) -> GraphSchema | None:
     return stored
 
 
-def schema_with_vectors(known: GraphSchema | None, run: dict) -> GraphSchema | None:
+def schema_with_vectors(known: GraphSchema | None, run: dict[str, Any]) -> GraphSchema | None:
     """Return the known schema if a published run has vectors of that schema's items, otherwise as `schema_for`."""
     return known if known is not None and has_vectors(run, known.item.label) else schema_for(known, run)
 
 
-def has_vectors(run: dict, label: str) -> bool:
+def has_vectors(run: dict[str, Any], label: str) -> bool:
     """Return whether a published run has indexed vectors for the nodes of a label."""
     return any(run["indexes"][n] for n, its in enumerate(run["labels"]) if its == label)
 
@@ -160,11 +160,11 @@ def published(
     known: GraphSchema | None,
     model: str | None,
     *,
-    can_serve: Callable[[dict], bool] | None = None,
+    can_serve: Callable[[dict[str, Any]], bool] | None = None,
     wanted: str = "",
     advice: str = "",
     any_subject: bool = False,
-) -> dict:
+) -> dict[str, Any]:
     """Return the catalogue's entry of the serving run of a published model.
 
     Args:

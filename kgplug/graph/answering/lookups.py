@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from kgplug.errors import DataError, UsageError
 from kgplug.graph.bolt.connection import Connection
@@ -99,7 +100,7 @@ def titles_of(connection: Connection, schema: GraphSchema, keys: Sequence[int | 
 
 def relationships_around(
     connection: Connection, schema: GraphSchema, label: str, key: int | str, *, limit: int
-) -> list[dict]:
+) -> list[dict[str, Any]]:
     """Return the relationships of a node, except those to users with feedback and those that kgplug wrote.
 
     Returns:
@@ -133,7 +134,7 @@ def relationships_around(
 
 def relationships_between(
     connection: Connection, schema: GraphSchema, user: int | str, item: int | str, *, limit: int
-) -> list[dict]:
+) -> list[dict[str, Any]]:
     """Return the relationships on the paths from a user's likes through a shared node to an item.
 
     Paths through nodes with few relationships come first.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from typing import Any
 
 from kgplug.errors import UsageError
 from kgplug.graph.bolt.connection import Connection
@@ -15,7 +16,7 @@ MATCH ()-[r:RECOMMENDS {model: $model, run: $run, edition: edition}]->() RETURN 
 """
 
 
-def no_list(connection: Connection, schema: GraphSchema, run: dict, user: int | str) -> UsageError:
+def no_list(connection: Connection, schema: GraphSchema, run: dict[str, Any], user: int | str) -> UsageError:
     """Return the error for a user without a list of a published run.
 
     Args:
@@ -48,7 +49,7 @@ def live_list_of(user: int | str, model: str | None = None) -> str:
     return f" On a machine that has the run, `{live}` makes a list from the user's current likes."
 
 
-def no_neighbour(connection: Connection, schema: GraphSchema, run: dict, item: int | str) -> UsageError:
+def no_neighbour(connection: Connection, schema: GraphSchema, run: dict[str, Any], item: int | str) -> UsageError:
     """Return the error for an item without a vector or without similar items; arguments as in `no_list`."""
     name, label, key = run["model"], schema.item.label, schema.item.key
     if _has_vector(connection, run, label, key, item):
@@ -60,7 +61,7 @@ def no_neighbour(connection: Connection, schema: GraphSchema, run: dict, item: i
     return UsageError(f"{about}: run {run['id']} was trained before the node was added, or learnt nothing about it.")
 
 
-def _has_vector(connection: Connection, run: dict, label: str, key: str, value: int | str) -> bool:
+def _has_vector(connection: Connection, run: dict[str, Any], label: str, key: str, value: int | str) -> bool:
     names = [name for its, name in zip(run["labels"], run["properties"], strict=True) if its == label]
     query = (
         f"MATCH (n:{quote(label)}) WHERE n.{quote(key)} = $key "

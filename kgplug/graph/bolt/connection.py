@@ -185,7 +185,11 @@ class Connection:
         self.close()
 
     def _managed(
-        self, access: Literal["READ", "WRITE"], query: str, parameters: dict, use: Callable[[neo4j.Result], _T]
+        self,
+        access: Literal["READ", "WRITE"],
+        query: str,
+        parameters: dict[str, Any],
+        use: Callable[[neo4j.Result], _T],
     ) -> _T:
         """Run a query in a managed transaction and return what `use` returns for its result.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import ssl
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 from kgplug.errors import GraphError, UsageError
@@ -16,7 +16,7 @@ _WRONG_NAME = (62, 64)  # OpenSSL's X509_V_ERR_HOSTNAME_MISMATCH, X509_V_ERR_IP_
 
 
 @contextmanager
-def translated_errors(uri: str, database: str | None = None, *, tried_s: float = 0) -> Iterator[None]:
+def translated_errors(uri: str, database: str | None = None, *, tried_s: float = 0) -> Generator[None]:
     """Turn every exception of the neo4j driver into a GraphError with one sentence.
 
     Args:

@@ -62,8 +62,8 @@ class _Sample:
     """A sample of a label's nodes: their number, their properties, and those that may be a key."""
 
     n: int = 0
-    properties: list[str] = field(default_factory=list)
-    texts: dict[str, bool] = field(default_factory=dict)
+    properties: list[str] = field(default_factory=list[str])
+    texts: dict[str, bool] = field(default_factory=dict[str, bool])
 
     def possible(self, label: str) -> list[str]:
         """Return the properties that may be the key; the likeliest comes first. `texts` says which contain text."""

@@ -37,12 +37,12 @@ class TypeProfile:
     n: int
     heads: str | None
     tails: str | None
-    head_labels: list[tuple[str, ...]] = field(default_factory=list)
-    tail_labels: list[tuple[str, ...]] = field(default_factory=list)
+    head_labels: list[tuple[str, ...]] = field(default_factory=list[tuple[str, ...]])
+    tail_labels: list[tuple[str, ...]] = field(default_factory=list[tuple[str, ...]])
     shared_heads: float = 0.0
     shared_tails: float = 0.0
     n_sampled: int = 0
-    properties: dict[str, list[Any]] = field(default_factory=dict)
+    properties: dict[str, list[Any]] = field(default_factory=dict[str, list[Any]])
 
     def __str__(self) -> str:
         return f"(:{self.heads or '…'})-[:{self.name}]->(:{self.tails or '…'})"

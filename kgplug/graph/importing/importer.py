@@ -12,7 +12,7 @@ import secrets
 import shutil
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from operator import itemgetter
@@ -244,7 +244,7 @@ def _load_csv(connection: Connection, query: LoadQuery, address: str) -> Counter
 
 
 @contextmanager
-def _staging(import_dir: Path) -> Iterator[Path]:
+def _staging(import_dir: Path) -> Generator[Path]:
     """Create a private folder in the server's import folder and delete it afterwards, with those of dead imports."""
     for old in import_dir.glob(f"{_STAGING}*"):
         owner = old.name.removeprefix(_STAGING).split("-")[0]

@@ -14,7 +14,7 @@ import secrets
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -89,7 +89,7 @@ class Lease:
 
 
 @contextmanager
-def leased(connection: Connection, model: str) -> Iterator[Lease]:
+def leased(connection: Connection, model: str) -> Generator[Lease]:
     """Hold the lease on a model.
 
     Raises:

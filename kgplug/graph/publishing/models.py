@@ -31,7 +31,7 @@ class Publishable(Protocol):
 
     name: str
 
-    def publication(self, *, details: dict | None = None) -> Publication: ...
+    def publication(self, *, details: dict[str, Any] | None = None) -> Publication: ...
 
 
 @runtime_checkable
@@ -43,7 +43,7 @@ class GivesLists(KnowsItems, Protocol):
     user_keys: np.ndarray
 
     def publication(
-        self, *, k: int = 10, details: dict | None = None, also_seen: Interactions | None = None, **rules: Any
+        self, *, k: int = 10, details: dict[str, Any] | None = None, also_seen: Interactions | None = None, **rules: Any
     ) -> Publication:
         """Return vectors and lists of length k; `also_seen` and `rules` are arguments of `Recommender.recommend`."""
         ...
@@ -53,7 +53,7 @@ class GivesLists(KnowsItems, Protocol):
 class KnowsSchema(Protocol):
     """A model that remembers the schema of the graph it was trained on."""
 
-    graph_schema: dict | None
+    graph_schema: dict[str, Any] | None
 
 
 def schema_of(model: object) -> GraphSchema | None:
@@ -70,7 +70,7 @@ def plan_model(
     options: PublishOptions,
     *,
     also_seen: Interactions | None = None,
-    details: dict | None = None,
+    details: dict[str, Any] | None = None,
     progress: bool | None = None,
 ) -> Plan:
     """Make a model's vectors and lists, and check that they can be written; arguments as in `Graph.publish`.
@@ -103,7 +103,7 @@ def _with_lists(
     model: GivesLists,
     options: PublishOptions,
     also_seen: Interactions | None,
-    details: dict,
+    details: dict[str, Any],
     progress: bool | None,
 ) -> Publication:
     """Return the vectors of a recommender, and the list of each user."""

@@ -133,7 +133,7 @@ class PublishOptions(ListOptions):
         return {"publish": kept, "lists": lists}
 
     @classmethod
-    def from_details(cls, details: dict, *, load: Callable[[str], Embedding]) -> PublishOptions:
+    def from_details(cls, details: dict[str, Any], *, load: Callable[[str], Embedding]) -> PublishOptions:
         """Return the options from what `to_details` returned, in this version or an earlier one.
 
         Args:

@@ -9,6 +9,7 @@ connects get none. The catalogue lists the runs of these edges; PREDICTED edges 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -98,7 +99,7 @@ def _lookups(connection: Connection, schema: GraphSchema, predictions: Predictio
 
 def _group(
     predictions: Predictions, lookups: dict[str, NodeLookup], labels: tuple[str, str], rows: np.ndarray
-) -> tuple[NodeLookup, NodeLookup, dict[str, list]]:
+) -> tuple[NodeLookup, NodeLookup, dict[str, list[Any]]]:
     """Return what a query needs to write the triples between two labels."""
     heads, tails = (lookups[label] for label in labels)
     rows = rows & heads.present(predictions.head_keys) & tails.present(predictions.tail_keys)
@@ -110,7 +111,9 @@ def _group(
     }  # fmt: skip
 
 
-def _query(relation: str, groups: list[tuple[NodeLookup, NodeLookup, dict[str, list]]]) -> tuple[str, list[dict]]:
+def _query(
+    relation: str, groups: list[tuple[NodeLookup, NodeLookup, dict[str, list[Any]]]]
+) -> tuple[str, list[dict[str, Any]]]:
     parts = [
         f"OPTIONAL MATCH (a)-[old:{PREDICTED} {{model: $model, relation: $relation}}]->(b) WHERE old.run IN $runs "
         "AND (size($pairs) = 0 OR any(pair IN $pairs WHERE pair[0] IN labels(a) AND pair[1] IN labels(b))) "

@@ -19,9 +19,10 @@ do. The publisher holds a lease on the model while it writes.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import Any
 
 from kgplug.data.erasure.erased_keys import is_erased
 from kgplug.data.publication import Publication, TopLists
@@ -118,7 +119,7 @@ class _Writer:
         return "Run the same command again to finish." if self._has_begun else None
 
     @contextmanager
-    def _step(self, name: str) -> Iterator[None]:
+    def _step(self, name: str) -> Generator[None]:
         began = time.perf_counter()
         yield
         self._report.seconds[name] = self._report.seconds.get(name, 0.0) + time.perf_counter() - began
@@ -194,7 +195,7 @@ class _Writer:
                     self._connection, edge, edition, lists, self._lookups, compare=True, progress=self._progress
                 )
 
-    def _count_missing(self, label: str, keys: list) -> None:
+    def _count_missing(self, label: str, keys: list[int | str]) -> None:
         """Count the keys without a node in the graph, each once; leave out erased users."""
         new = [key for key in keys if (label, key) not in self._missing and not is_erased(key)]
         self._missing.update((label, key) for key in new)
@@ -225,5 +226,5 @@ class _Writer:
             self._report.previous = None
 
 
-def _samples(label: str, keys: list, already: list[str]) -> list[str]:
+def _samples(label: str, keys: list[int | str], already: list[str]) -> list[str]:
     return [f"{label} {key!r}" for key in keys[: max(0, _SAMPLE_KEYS - len(already))]]

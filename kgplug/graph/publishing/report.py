@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from kgplug.plain_text import counted
 
@@ -44,12 +45,12 @@ class PublishReport:
     similar_edges: int = 0
     missing: int = 0
     vanished: int = 0
-    skipped_keys: list[str] = field(default_factory=list)
-    missing_keys: list[str] = field(default_factory=list)
-    indexes: list[str] = field(default_factory=list)
+    skipped_keys: list[str] = field(default_factory=list[str])
+    missing_keys: list[str] = field(default_factory=list[str])
+    indexes: list[str] = field(default_factory=list[str])
     previous: str | None = None
-    dropped: list[str] = field(default_factory=list)
-    seconds: dict[str, float] = field(default_factory=dict)
+    dropped: list[str] = field(default_factory=list[str])
+    seconds: dict[str, float] = field(default_factory=dict[str, float])
 
     @property
     def vectors_per_s(self) -> float:
@@ -61,7 +62,7 @@ class PublishReport:
         """RECOMMENDS edges written per second."""
         return self.edges / max(self.seconds.get("lists", 0.0), 1e-9)
 
-    def to_dict(self) -> dict:
+    def to_dict(self) -> dict[str, Any]:
         """Return the report as a JSON-able dict."""
         return {**asdict(self), "vectors_per_s": self.vectors_per_s, "edges_per_s": self.edges_per_s}
 

@@ -51,7 +51,7 @@ class Wanted:
     """
 
     types: dict[str, int]
-    others: dict[str, int] = field(default_factory=dict)
+    others: dict[str, int] = field(default_factory=dict[str, int])
     where: str = ""
     values: tuple[str, ...] = ()
 
@@ -311,7 +311,7 @@ class BulkReader:
             np.fromiter(others[0], dtype=object, count=len(keys)) if others else None,
         )
 
-    def _as_parameter(self, ids: np.ndarray) -> list:
+    def _as_parameter(self, ids: np.ndarray) -> list[Any]:
         return ids.tolist() if self._internal else self._elements.decode(ids)
 
     def _errors(self) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -247,7 +248,7 @@ def _no_feedback(connection: Connection, schema: GraphSchema) -> DataError:
     )
 
 
-def _advice(schema: GraphSchema, rows: list[dict]) -> str:
+def _advice(schema: GraphSchema, rows: list[dict[str, Any]]) -> str:
     """Return what to set to find the feedback: only its direction, if nothing else is wrong."""
     user, item, direction = schema.user.label, schema.item.label, schema.feedback.direction
     ends = ("heads", "tails") if direction == "item_to_user" else ("tails", "heads")

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from kgplug.graph.bolt.connection import Connection
 from kgplug.graph.catalog import OWN_RELATIONSHIPS
@@ -178,7 +179,9 @@ def _types_at(contents: Contents, labels: set[str]) -> tuple[set[str], set[str]]
     return {name for name, n in found if n[0]}, {name for name, n in found if n[1]}
 
 
-def _count_owners(connection: Connection, schema: GraphSchema, owners: set[str], candidates: set[str]) -> list[dict]:
+def _count_owners(
+    connection: Connection, schema: GraphSchema, owners: set[str], candidates: set[str]
+) -> list[dict[str, Any]]:
     """Count for each label its nodes with owners, with exactly one, with few and next to items, and the owners."""
     owned_by = "|".join(quote(label) for label in sorted(owners))
     own = {"labels": sorted(candidates), "feedback": schema.feedback.type, "owners": sorted(owners)}
@@ -199,7 +202,7 @@ def _count_owners(connection: Connection, schema: GraphSchema, owners: set[str],
 
 
 def _repeated_links(
-    connection: Connection, schema: GraphSchema, contents: Contents, rows: list[dict]
+    connection: Connection, schema: GraphSchema, contents: Contents, rows: list[dict[str, Any]]
 ) -> dict[str, tuple[int, int]]:
     """Return label → (links, repeated) of `OwnedLabel` for the labels that repeat the feedback.
 
@@ -241,7 +244,7 @@ def _repeated_links(
     }
 
 
-def _is_owned(row: dict, contents: Contents) -> bool:
+def _is_owned(row: dict[str, Any], contents: Contents) -> bool:
     return (
         row["owned"] >= _OWNED * contents.labels[row["label"]]
         and row["single"] >= _SINGLE * row["owned"]
@@ -291,7 +294,7 @@ def _owned_by_items(connection: Connection, schema: GraphSchema, contents: Conte
     return list(found.values())
 
 
-def _leads_on(row: dict, other: dict) -> bool:
+def _leads_on(row: dict[str, Any], other: dict[str, Any]) -> bool:
     """Return whether a label is also joined by another type or in the other direction."""
     return row["label"] == other["label"] and (row["name"], row["leaves"]) != (other["name"], other["leaves"])
 

@@ -17,7 +17,7 @@ from kgplug.graph.queries import quote
 from kgplug.graph.reading.bulk import BulkReader
 from kgplug.plain_text import counted
 
-NO_KEY: list = []  # what a query returns for a missing key
+NO_KEY: list[Any] = []  # what a query returns for a missing key
 _EXAMPLES = 3
 _SHOWN_PROPERTIES = 3
 

@@ -6,7 +6,7 @@ Data that cannot be used for training is refused here. The error says what was f
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Self
@@ -280,7 +280,7 @@ def _as_rows(connection: Connection, nodes: Nodes, label: str, key: str, setting
 
 
 @contextmanager
-def reading_bar(description: str, total: int, progress: bool | None) -> Iterator[Callable[[int], object]]:
+def reading_bar(description: str, total: int, progress: bool | None) -> Generator[Callable[[int], object]]:
     """Show how many relationships were read. Yields a function that adds to this number."""
     with progress_bar(total, what=description, unit="rel", progress=progress) as bar:
         yield bar.update

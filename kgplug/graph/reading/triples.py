@@ -52,12 +52,12 @@ class TriplePlan:
     """
 
     wanted: Wanted
-    rules: list[Rule] = field(default_factory=list)
+    rules: list[Rule] = field(default_factory=list[Rule])
     own: int = 0
-    owned: list[OwnedLabel] = field(default_factory=list)
-    repeating: list[RepeatingType] = field(default_factory=list)
-    unused: list[str] = field(default_factory=list)
-    written: dict[str, int] = field(default_factory=dict)
+    owned: list[OwnedLabel] = field(default_factory=list[OwnedLabel])
+    repeating: list[RepeatingType] = field(default_factory=list[RepeatingType])
+    unused: list[str] = field(default_factory=list[str])
+    written: dict[str, int] = field(default_factory=dict[str, int])
 
     def left_out(self, schema: GraphSchema) -> Iterator[str]:
         """Yield a sentence for each label and type that is left out because it repeats the feedback."""

@@ -50,8 +50,8 @@ class ListCounts:
     kept: int = 0
     edges: int = 0
     expected: int = 0
-    missing_users: list = field(default_factory=list)
-    missing_items: list = field(default_factory=list)
+    missing_users: list[int | str] = field(default_factory=list[int | str])
+    missing_items: list[int | str] = field(default_factory=list[int | str])
     vanished: int = 0
 
 
@@ -245,7 +245,9 @@ class ListWriter:
         return [self.users.handles[key] for key in keys]
 
 
-def _remove_others(connection: Connection, edge: str, edition: Edition, listed: list[tuple[NodeLookup, set]]) -> None:
+def _remove_others(
+    connection: Connection, edge: str, edition: Edition, listed: list[tuple[NodeLookup, set[Any]]]
+) -> None:
     """Delete the lists of an edition from nodes that should have none.
 
     Args:
@@ -278,5 +280,5 @@ def _list_of(lists: TopLists, row: int, known_item: np.ndarray) -> UserList:
     return UserList(lists.item_keys[items[kept]].tolist(), lists.scores[row][kept].tolist())
 
 
-def _is_among(key: object, keys: set) -> bool:
+def _is_among(key: object, keys: set[Any]) -> bool:
     return isinstance(key, int | str | float) and key in keys

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import time
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -47,8 +48,8 @@ class VectorCounts:
 
     written: int
     kept: int
-    skipped_keys: list
-    missing_keys: list
+    skipped_keys: list[int | str]
+    missing_keys: list[int | str]
     vanished: int
 
 
@@ -182,7 +183,7 @@ def wait_for_indexes(connection: Connection, names: list[str], *, timeout_s: flo
             time.sleep(_POLL_S)
 
 
-def _check_states(rows: list[dict], names: list[str]) -> None:
+def _check_states(rows: list[dict[str, Any]], names: list[str]) -> None:
     failed = [row["name"] for row in rows if row["state"] == "FAILED"]
     gone = sorted(set(names) - {row["name"] for row in rows})
     if failed or gone:
