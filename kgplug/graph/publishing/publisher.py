@@ -22,7 +22,6 @@ import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
 
 from kgplug.data.erasure.erased_keys import is_erased
 from kgplug.data.publication import Publication, TopLists
