@@ -1,1 +1,1 @@
-"""The only place that speaks Bolt."""
+"""Everything that talks to Neo4j. No other package uses Bolt."""

@@ -1,7 +1,7 @@
 """Count the nodes of each label and the relationships of each type, with a fixed number of queries.
 
-An administrator reads Neo4j's count store in one call. Other accounts count name by name if there are few: one query,
-which Neo4j also answers from the count store. For many names, they scan the graph once.
+An administrator reads Neo4j's count store in one call. For other accounts, one query counts each label and type, also
+from the count store. If these are too many for one query, one pass over the graph counts them.
 """
 
 from __future__ import annotations

@@ -146,7 +146,7 @@ def schema_for(known: GraphSchema | None, run: dict[str, Any]) -> GraphSchema | 
 
 
 def schema_with_vectors(known: GraphSchema | None, run: dict[str, Any]) -> GraphSchema | None:
-    """Return the known schema if a published run has vectors of that schema's items, otherwise as `schema_for`."""
+    """Return the known schema if a published run has vectors of that schema's items, otherwise that of `schema_for`."""
     return known if known is not None and has_vectors(run, known.item.label) else schema_for(known, run)
 
 

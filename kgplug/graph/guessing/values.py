@@ -162,7 +162,7 @@ def guess_timestamp(connection: Connection, profile: TypeProfile) -> tuple[str |
 
 
 def _rating_names(profile: TypeProfile) -> list[str]:
-    """Return the properties that may be the rating by their name, then yes-or-no properties that mean a like."""
+    """Return the properties that may be the rating: those with a fitting name, then yes-or-no ones that mean a like."""
     names = sorted(name for name in profile.properties if quotable(name))
     rated = [name for name in names if mentions(name, RATING_WORDS) and not _temporal(profile.properties[name])]
     liked = [name for name in names if _says_whether_liked(profile, name)]

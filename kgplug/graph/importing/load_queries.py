@@ -1,4 +1,4 @@
-"""The Cypher that loads one CSV file: a shipped LOAD CSV query with the names of that file."""
+"""The Cypher that loads one CSV file: a shipped LOAD CSV query with the labels, type and columns of that file."""
 
 from __future__ import annotations
 

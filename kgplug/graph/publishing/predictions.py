@@ -2,8 +2,9 @@
 
     (head)-[:PREDICTED {relation, model, run, rank, score}]->(tail)
 
-One transaction replaces a model's earlier edges of the relation between the same labels. Nodes that the relation itself
-connects get none. The catalogue lists the runs of these edges; PREDICTED edges of any other run are not kgplug's.
+One transaction replaces a model's earlier edges of the relation between the same labels. Two nodes that the
+relation already connects get no edge. The catalogue lists the runs of these edges; PREDICTED edges of any other run are
+not kgplug's.
 """
 
 from __future__ import annotations

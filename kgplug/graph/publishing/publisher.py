@@ -1,6 +1,6 @@
 """Write a run into the graph next to the one that serves, then let it serve.
 
-A publish goes through these steps, and may die at any point of any of them:
+A publish goes through these steps, and may die at any point:
 
     check      everything that can be refused is refused before the first write (`kgplug.graph.publishing.plan`)
     vectors    into a property that belongs to this run alone

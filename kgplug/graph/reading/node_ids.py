@@ -9,7 +9,7 @@ import pandas as pd
 
 
 class ElementIds:
-    """Numbers for element ids, in order of appearance. Several threads may use it."""
+    """Numbers element ids in order of first appearance. Several threads may use it."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

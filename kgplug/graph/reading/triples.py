@@ -45,7 +45,7 @@ class TriplePlan:
         wanted: the relationships.
         rules: the rules that leave some of them out.
         own: number of relationships of the chosen types that are left out because kgplug wrote them.
-        owned: labels whose nodes each belong to one user; they and their relationships are left out.
+        owned: labels whose nodes repeat the feedback. These nodes and their relationships are left out.
         repeating: types that are left out because they repeat the feedback.
         unused: a sentence for each setting of the schema that has no effect.
         written: type → number of relationships that kgplug wrote, except those of its catalogue.

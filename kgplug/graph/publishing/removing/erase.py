@@ -26,8 +26,8 @@ class EraseReport:
         edges: number of edges from or to the user.
         vectors: properties that held a vector of the user.
         proof: query that returns zero edges and no vectors.
-        found: what the query returned, (edges, vectors).
-        before: what the query returned before anything was removed, (edges, vectors).
+        found: what the query returned after the removal: (number of edges, names of vectors).
+        before: the same before the removal.
     """
 
     user: int | str

@@ -24,8 +24,8 @@ class UnpublishReport:
     Attributes:
         model: name of the model.
         runs: ids of its runs.
-        edges: number of RECOMMENDS, SIMILAR_TO and PREDICTED edges.
-        indexes: names of the vector indexes.
+        edges: number of removed RECOMMENDS, SIMILAR_TO and PREDICTED edges.
+        indexes: names of the removed vector indexes.
     """
 
     model: str
