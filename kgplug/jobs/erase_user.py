@@ -46,7 +46,7 @@ class Erasure:
         runs: Ids of runs from which the user was removed.
         damaged: Ids of runs that cannot be read, so their content is unknown.
         checkpoints: Number of unfinished trainings that were deleted.
-        elsewhere: Number of unchanged runs of other graphs, where the key belongs to another user.
+        elsewhere: Number of runs of other graphs. They are not changed, because there the key is another user's.
     """
 
     graph: EraseReport

@@ -45,7 +45,7 @@ def evaluate(
         graph: Graph on which the runs were trained.
         run_dirs: Folders of the runs.
         k: Lengths of lists.
-        beyond: Also measure recommenders by `kgplug.evaluation.beyond_accuracy`.
+        beyond: Also measure recommenders beyond accuracy, such as by novelty (`kgplug.evaluation.beyond_accuracy`).
         on_failure: Called with each run that cannot be measured and the error. By default, the first error is raised.
         progress: Show a bar while the graph is read; None shows it on a terminal.
 

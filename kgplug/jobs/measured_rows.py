@@ -37,7 +37,7 @@ class MeasuredRun:
     Attributes:
         run_dir: The run's folder.
         content: Content of its artefact.
-        sets: int8 (m,), the set of each row of the graph in this run; NEW for rows that the run does not have.
+        sets: int8 (m,), for each row of the graph, the set that it has in this run; NEW if the run does not have it.
         knows: bool (m,), whether the run knows the keys of each row of the graph.
         gone: Number of test rows that the graph no longer has.
     """
@@ -81,7 +81,7 @@ class TestRows:
         raise NotImplementedError
 
     def split_again(self, run: MeasuredRun, split: Split) -> RowMemory | None:
-        """Return the sets of a run of an earlier version, None if the graph has changed since."""
+        """Split again to find the sets of a run of an earlier version; None if the graph has changed since."""
         raise NotImplementedError
 
     def known_to(self, content: dict[str, Any]) -> np.ndarray:
@@ -93,7 +93,7 @@ class TestRows:
         raise NotImplementedError
 
     def likes(self, rows: np.ndarray) -> int:
-        """Return how many of the given rows, bool (m,), can be measured."""
+        """Return how many of the given rows, bool (m,), can be measured; for feedback, only likes can."""
         return int(rows.sum())
 
     def recall(self) -> list[tuple[MeasuredRun, KgplugError]]:

@@ -58,7 +58,7 @@ def train(
     Args:
         model: An untrained model, or its name for `kgplug.create`.
         settings: Settings of the model, if it is given by name.
-        split: How to split the data; by default with the fractions of the kind of model.
+        split: How to split the data. By default, with the default fractions for this kind of model.
         seed: Seed of the training.
         reuse: Return an existing run with the same data, settings, split and seed, if there is one.
         start: Folder of an embedding's run to continue from. Its settings and split are used, so no triple of its

@@ -1,7 +1,7 @@
 """A Neo4j graph as a PyKEEN data set: `pipeline(dataset="neo4j", …)` and `pykeen train rotate --dataset neo4j`.
 
-PyKEEN finds it by the entry point group "pykeen.datasets" and imports it together with its own data sets. So Neo4j's
-modules are imported only when triples are requested.
+PyKEEN finds it by the entry point group "pykeen.datasets" and imports it together with its own data sets. To keep this
+import fast, Neo4j's modules are imported only when triples are requested.
 """
 
 from __future__ import annotations

@@ -49,7 +49,7 @@ def spread(
 
 
 def _differences(positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the vectors from each node to each (n, n, 2), and their lengths (n, n), infinite on the diagonal."""
+    """Return the vectors between all pairs of nodes, (n, n, 2), and their lengths, (n, n), infinite on the diagonal."""
     away = positions[:, None] - positions[None]
     distance = np.maximum(np.linalg.norm(away, axis=2), 1e-3)
     np.fill_diagonal(distance, np.inf)

@@ -245,7 +245,7 @@ def _load_csv(connection: Connection, query: LoadQuery, address: str) -> Counter
 
 @contextmanager
 def _staging(import_dir: Path) -> Generator[Path]:
-    """Create a private folder in the server's import folder. Delete it afterwards, with those that dead imports left."""
+    """Create a private folder in the server's import folder. Delete it afterwards, with those of dead imports."""
     for old in import_dir.glob(f"{_STAGING}*"):
         owner = old.name.removeprefix(_STAGING).split("-")[0]
         if owner.isdecimal() and not psutil.pid_exists(int(owner)):
