@@ -1,4 +1,4 @@
-"""The commands as Python functions, one verb per file."""
+"""The work of the commands as Python functions, one file per verb."""
 
 from kgplug.jobs.data import DEFAULT_FRACTIONS, GraphData, Split, evaluation_of, read
 from kgplug.jobs.evaluate import evaluate

@@ -153,7 +153,7 @@ def _nobody(error: UsageError, runs: Runs) -> UsageError:
 
 
 def _keys_in_runs(runs: Runs, label: str, key: str, here: GraphIdentity) -> Iterator[int | str]:
-    """Yield users' keys in those readable runs of a database that identify users by this key property."""
+    """Yield the keys of people in the runs of a database. Skip runs that use another key property or are damaged."""
     for info in runs.list():
         if not here.same_store(info.graph) or _other_key(info.graph, label, key):
             continue
