@@ -219,7 +219,7 @@ def count_numbers(run_dir: Path, prefixes: tuple[str, ...]) -> int:
 
 
 def read_arrays(run_dir: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
-    """Return those of the named arrays that an artefact has. The hash of the file is not checked."""
+    """Return arrays of an artefact by name, without those it does not have. The hash of the file is not checked."""
 
     def read(run_dir: Path, files: dict[str, dict[str, Any]]) -> dict[str, np.ndarray]:
         _check_size(run_dir, files[ARRAYS])
@@ -301,7 +301,7 @@ def _parse_content(run_dir: Path, file: dict[str, Any]) -> dict[str, Any]:
 def write_text_whole(path: Path, text: str) -> None:
     """Write a text file in UTF-8, replacing any file of the same name.
 
-    After a kill, or if the disk is full, the complete old or the complete new file is there.
+    Even after a kill or on a full disk, `path` holds either the complete old file or the complete new one.
 
     Raises:
         OSError: the disk refused to write.

@@ -102,7 +102,7 @@ class Interactions:
 
         Args:
             frame: one row per feedback.
-            user, item, rating, timestamp: names of its columns.
+            user, item, rating, timestamp: names of the frame's columns.
             like_threshold: the lowest rating that counts as a like; None: every row is a like.
             items: keys of further items that may be in lists although they have no feedback.
             users_are_items: whether a user and an item with the same key are one and the same, as when people follow

@@ -47,7 +47,7 @@ class KnowledgeGraph:
 
         Args:
             frame: one row per triple. Keys are integers or text. Duplicate rows count once.
-            head, relation, tail: names of its columns.
+            head, relation, tail: names of the frame's columns.
 
         Raises:
             DataError: a column is missing, a key is null, or there is no row.

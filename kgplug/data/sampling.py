@@ -78,7 +78,7 @@ class TailCorrupter:
         )
 
     def draw(self, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Return a corrupt tail for each of these rows of `triples`: int64 (n,), -1 if no tail is left."""
+        """Draw a corrupt tail for some rows of `triples`: int64 (m,) → int64 (m,), -1 if no tail is left."""
         pairs = self._pair[rows]
         drawn = self._sampler.draw(pairs, rng)
         return np.where(drawn >= 0, self._candidates[self._starts[pairs] + np.maximum(drawn, 0)], -1)

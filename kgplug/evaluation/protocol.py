@@ -93,7 +93,7 @@ def _honest(
 def _with_low_rated(
     train: Interactions, everything: Interactions, fractions: Sequence[float], seed: int
 ) -> Interactions:
-    """Add the training set's rows that are not positive; no test pair is among them."""
+    """Return the training set with its share of the rows that are not positive. No test pair is among them."""
     low = everything.take(~everything.is_like).split(fractions, seed=seed, by="row")[0]
     return everything.take(np.isin(everything.pairs, np.concatenate([train.pairs, low.pairs]))) if len(low) else train
 

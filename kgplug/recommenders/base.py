@@ -192,7 +192,7 @@ class Recommender(ListMaker):
         """Score pairs.
 
         Args:
-            users, items: Indices, int64 (n,); one user or item is paired with all of the others.
+            users, items: Indices, int64 (n,). A single user is paired with each item, a single item with each user.
 
         Returns:
             Scores, float32 (n,), higher is better; probabilities if `scores_are_probabilities`.

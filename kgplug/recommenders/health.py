@@ -107,7 +107,7 @@ def _score_findings(model: Trained, *, own: bool) -> list[str]:
 
 
 def _saturated(model: Trained, logits: np.ndarray) -> list[str]:
-    """Return a sentence if nearly all probabilities are 1, or those of nearly all likes are 0."""
+    """Return a sentence if nearly all probabilities are 1, or if nearly all likes have a probability of 0."""
     probabilities = expit(logits.astype(np.float64))
     if (probabilities >= 1 - MARGIN).mean() >= NEARLY_ALL:
         return [f"{(probabilities >= 1 - MARGIN).mean():.0%} of all probabilities are at least {1 - MARGIN}"]
@@ -120,7 +120,7 @@ def _saturated(model: Trained, logits: np.ndarray) -> list[str]:
 
 
 def _sample(model: Trained) -> tuple[np.ndarray, np.ndarray]:
-    """Return a sample of users with likes, and the most popular items with a sample of the others, int64."""
+    """Return users, a sample of those with likes, and items, the most popular ones and a sample of the rest: int64."""
     users = _spaced(np.flatnonzero(np.diff(model.liked.indptr)), _USERS)
     order = np.argsort(-np.bincount(model.liked.indices, minlength=_n(model)), kind="stable")
     return users, np.concatenate([order[:_POPULAR], _spaced(order[_POPULAR:], _OTHERS)])

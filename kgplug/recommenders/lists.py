@@ -319,7 +319,10 @@ class ListMaker(ABC):
         return as_indices(items, len(self.item_keys), "items")
 
     def _pair_rows(self, users: np.ndarray, items: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return user and item indices of pairs, int64 (n,) each; one user or item is paired with all of the others."""
+        """Return user and item indices of pairs, int64 (n,) each.
+
+        A single user is paired with each item, a single item with each user.
+        """
         users, items = self._user_rows(users), self._item_rows(items)
         if len(users) == len(items):
             return users, items

@@ -10,7 +10,7 @@ import torch
 
 
 class Optimizer(Protocol):
-    """Members of an optimiser that the training loop and checkpoints use; those of torch.optim fit."""
+    """Members of an optimiser that the training loop and checkpoints use. Optimisers of torch.optim have them."""
 
     param_groups: list[dict[str, Any]]
 

@@ -51,9 +51,9 @@ class Attempt(Generic[_Config]):
 def attempts(name: str, config: _Config, checkpoint: Path | None) -> Iterator[Attempt[_Config]]:
     """Yield attempts at a training, each with half the batch size, until one does not run out of memory.
 
-    The result equals that of a training with the smaller batch size from the start, bit by bit. Each batch size has
-    its own checkpoint (`checkpoint_of`), so an interrupted training finds the right one. Use it like this, so that the
-    memory of a failed attempt is freed before the next one:
+    The result is the same, bit by bit, as if training had started with the smaller batch size. Each batch size has
+    its own checkpoint (`checkpoint_of`), so an interrupted training finds the right one. Use this function as follows,
+    so that the memory of a failed attempt is freed before the next one:
 
         for attempt in attempts(name, config, checkpoint):
             with attempt:

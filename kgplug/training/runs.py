@@ -142,7 +142,7 @@ class Runs:
 
         Args:
             address: host:port.
-            database: Name of the database; "" takes that of the newest run.
+            database: Name of the database; "" for any.
         """
         graphs = [info.graph for info in reversed(self.list()) if info.graph.store and info.graph.address == address]
         found = next((graph for graph in graphs if database in ("", graph.database)), None)

@@ -1,4 +1,4 @@
-"""Keys that replace those of erased people in a run."""
+"""The placeholders that replace the keys of erased people in a run."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ _ERASED = re.compile(r"\(erased (item )?\d+\)")
 
 
 def is_erased(key: object) -> bool:
-    """Return whether a key replaces that of an erased person."""
+    """Return whether a key is a placeholder for an erased person's key."""
     return isinstance(key, str) and _ERASED.fullmatch(key) is not None
 
 
 def erased(keys: np.ndarray) -> np.ndarray:
-    """Return which keys replace those of erased persons, bool (n,)."""
+    """Return for each key whether it is a placeholder, bool (n,); see `is_erased`."""
     return np.fromiter(map(is_erased, keys), dtype=bool, count=len(keys))

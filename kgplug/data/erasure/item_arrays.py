@@ -96,7 +96,7 @@ class ItemArrays:
 
 
 def with_loops(triples: np.ndarray, entity: int) -> np.ndarray:
-    """Return triples (n, 3) in which those of an entity are replaced by loops on it, with the same relation."""
+    """Return triples (n, 3). Each triple that contains an entity becomes a loop on it, with the same relation."""
     kept = triples.copy()
     kept[np.ix_((triples[:, [0, 2]] == entity).any(axis=1), [0, 2])] = entity
     return kept

@@ -45,7 +45,7 @@ def top_k(
 
 
 def leave_out(scores: np.ndarray, rows: np.ndarray, matrix: sparse.csr_matrix) -> None:
-    """Set the scores of a sparse matrix's stored entries to -inf, such as the items that users have seen.
+    """Set scores to -inf where a sparse matrix has an entry, for example for the items that users have seen.
 
     Args:
         scores: float32 (b, m), written.

@@ -44,7 +44,7 @@ def best_of_rows(scores: np.ndarray, indices: np.ndarray, values: np.ndarray) ->
 
 @numba.njit(cache=True, nogil=True)
 def leave_out(scores: np.ndarray, rows: np.ndarray, indptr: np.ndarray, indices: np.ndarray) -> None:
-    """Set the scores of a sparse matrix's stored entries to -inf.
+    """Set scores to -inf where a sparse matrix has an entry.
 
     Args:
         scores: float32 (n, m), written.

@@ -96,7 +96,7 @@ def _as_csv(row: Sequence[str]) -> str:
 
 @dataclass
 class _Keys:
-    """The keys of one label as 64-bit numbers: the key itself, or a hash of its text."""
+    """The keys of one label as 64-bit codes: an integer key is its own code, a text key has its hash."""
 
     column: Column
     parts: list[np.ndarray] = field(default_factory=list[np.ndarray])
@@ -140,7 +140,8 @@ def check_tables(
 
     Raises:
         DataError: a row has a wrong number of cells, bad UTF-8, a value of another type, a missing or repeated key, or
-            an end that is not a node of the folder. The message names the first bad row of the first bad file.
+            is a relationship to or from a node that is not in the folder. The message names the first bad row of the
+            first bad file.
     """
     keys: dict[str, _Keys] = {}
     with nullcontext() if rejected is None else CsvExport(rejected, REJECTED_HEADER) as export:
@@ -161,7 +162,7 @@ def _check_table(
         columns = list(zip(*block.rows, strict=True)) if block.rows else [()] * len(table.columns)
         problems = block.problems + list(_cell_problems(table, block, columns))
         counted = problems if table.kind != NODES else [one for one in problems if one.column == table.keys[0].header]
-        bad = {problem.line for problem in counted}  # a node whose key is good counts as known
+        bad = {problem.line for problem in counted}  # other bad cells do not matter for keys
         good = [at for at, line in enumerate(block.lines) if line not in bad] if bad else range(len(block.rows))
         for position, label in enumerate(table.labels):
             cells = [columns[position][at] for at in good]
@@ -214,7 +215,16 @@ def _is_text(cells: tuple[str, ...]) -> bool:
 def _missing_ends(
     table: Table, position: int, keys: _Keys, cells: list[str], block: Block, good: Sequence[int]
 ) -> Iterator[Problem]:
-    """Yield the rows whose key belongs to no node; `cells` holds the keys of a block's good rows."""
+    """Yield the relationships of a block whose head or tail is not a known node.
+
+    Args:
+        table: The file.
+        position: 0 to check the heads, 1 to check the tails.
+        keys: Known keys of the label at that end.
+        cells: Keys at that end, for the good rows of the block.
+        block: The block.
+        good: Positions of the good rows in the block.
+    """
     label, header = table.labels[position], table.columns[position].header
     for at in np.flatnonzero(~keys.has(cells)).tolist() if cells else []:
         text = f"there is no {label} node with the key {shown(cells[at])}"
@@ -222,7 +232,13 @@ def _missing_ends(
 
 
 def _duplicates(table: Table, keys: _Keys, codes: np.ndarray) -> Iterator[Problem]:
-    """Read a file again and yield each row with one of these codes that repeats an earlier row's key."""
+    """Read a file again and yield the rows whose key is already that of an earlier row.
+
+    Args:
+        table: The file.
+        keys: Converts keys to codes.
+        codes: Codes that occur more than once.
+    """
     first: dict[object, int] = {}
     header = table.keys[0].header
     for block in read_blocks(table):

@@ -41,7 +41,7 @@ def fetch(downloads_dir: Path, *, progress: bool | None = None) -> Path:
 
 
 def read_arrays(downloads_dir: Path) -> tuple[Interactions, KnowledgeGraph]:
-    """Return the ratings and triples without a database; keys and labels are those of the graph.
+    """Return the ratings and triples without a database. Keys and labels are the same as in the imported graph.
 
     Args:
         downloads_dir: Folder that keeps the download.

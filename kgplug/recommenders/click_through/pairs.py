@@ -14,7 +14,7 @@ from kgplug.data.ranking.auc import auc
 from kgplug.data.sampling import negative_sampler
 from kgplug.recommenders.click_through.side_term import SideTerm
 
-_VALIDATION_STREAM = 0x7A11D  # seeds the validation negatives, apart from those of the epochs
+_VALIDATION_STREAM = 0x7A11D  # makes the validation negatives independent of those in training
 
 
 @dataclass(frozen=True, eq=False)

@@ -22,11 +22,11 @@ class CKCFConfig(TwoNeighbourhoodsConfig):
 class CKCF(TwoNeighbourhoods):
     """Item-CF and the semantic neighbours of TransE, fused by "high replaces low".
 
-    Each like adds its nearest items by penalised co-occurrence (`co_occurrence`) and by the cosine of their
-    entities' vectors (`nearest_vectors`, which raises new items). Each kind gives a ranked list without the seen
-    items, and `fuse` fuses both. The lists of N = 1, 2, 3, … places are nested, so `recommend` for any k gives the
-    paper's list of N = k. The score is 1 / rank. Items in neither list, such as the user's seen items, rank below,
-    by their number of likes. `also_seen` is removed after the fusion.
+    The candidates are the nearest items of each like, by penalised co-occurrence (`co_occurrence`) and by the cosine of
+    their entities' vectors (`nearest_vectors`, which raises new items). Each of these similarities gives a ranked list
+    without the seen items, and `fuse` fuses both lists. The fused lists of N = 1, 2, 3, … places are nested, so
+    `recommend` for any k gives the paper's list of N = k. The score is 1 / rank. Items in neither list, such as the
+    user's seen items, rank below, by their number of likes. `also_seen` is removed after the fusion.
 
     Source: Zhou et al., CKCF, as described to us. We do not know its title and year, and its formulas came as prose,
     so everything that they leave open is a setting. TransE: A. Bordes et al., "Translating Embeddings for Modeling

@@ -39,7 +39,7 @@ class CKCFRelational(CKCF):
     """CKCF with relation vectors in its semantic similarity (our design; the paper's future work).
 
     Two items are compared relation by relation, by their translated neighbours (`relational_vectors`). An item's own
-    vector mixes the influence of all its relations; this keeps them separate. The rest is CKCF.
+    vector mixes the influence of all its relations; the comparison by relation keeps them separate. The rest is CKCF.
 
     Source: after Zhou et al., CKCF (see `CKCF`), and A. Bordes et al., "Translating Embeddings for Modeling
     Multi-relational Data", NeurIPS 2013.

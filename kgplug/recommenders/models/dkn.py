@@ -27,7 +27,7 @@ from kgplug.training.config import Range, Space, TrainedConfig
 from kgplug.training.device import choose_device
 
 _CELLS = 8_000_000  # floats in memory at a time when scoring (32 MB)
-_HISTORY_STREAM = 0x815  # seeds the histories for scoring, apart from those of the epochs
+_HISTORY_STREAM = 0x815  # makes the histories for scoring independent of those in training
 
 
 class DKNConfig(PretrainedConfig):

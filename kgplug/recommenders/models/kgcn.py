@@ -30,7 +30,7 @@ from kgplug.training.config import DataSize, Range, Space, TrainedConfig
 from kgplug.training.device import choose_device
 from kgplug.training.row_adam import RowAdam
 
-_NEIGHBOUR_STREAM = 0x6CB0  # seeds the neighbours for scoring, apart from those of the epochs
+_NEIGHBOUR_STREAM = 0x6CB0  # makes the neighbours for scoring independent of those in training
 LABEL_MARGIN = 1e-6  # distance of propagated labels from 0 and 1, where the logarithm diverges
 _SCORED_PAIRS = 8192  # pairs whose receptive fields are in memory at a time
 _BLOCK_CELLS = 16_000_000  # user × entity × dimension cells in memory at a time when ranking
@@ -223,8 +223,10 @@ class PairVectors:
 
     Attributes:
         u: Vectors of the distinct users, (m, d); `user_of`: row of each pair's user, int64 (B,).
-        e: Vectors of the distinct entities, (n, d); `places`: rows of the field's entities, H + 1 int64 (B, K^h).
-        rows_penalty: Mean squared norm of a pair's vectors, a scalar; each level of the field counts by its mean.
+        e: Vectors of the distinct entities, (n, d); `places`: rows in `e` of the entities of the receptive field, H + 1
+            tensors int64 (B, K^h).
+        rows_penalty: Mean squared norm of a pair's vectors, a scalar. Each level of the receptive field counts by its
+            mean.
         weights: Attention, H tensors (B, K^h, K), without the authors' division by K.
         vectors: The items' vectors for the users, (B, d).
         logits: Logit of each pair, (B,).

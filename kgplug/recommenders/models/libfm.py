@@ -114,8 +114,8 @@ class LibFM(FactorRecommender, TrainedRecommender):
     """A factorisation machine of order 2 over x = [one-hot u; one-hot i; pretrained(i); mean pretrained(likes of u)].
 
     Source: S. Rendle, "Factorization Machines with libFM", ACM TIST 3(3), 2012, eq. 1, with log loss. The
-    pre-trained vectors are those of the items' entities, zeros for an item without one; TransR by default, as in
-    the comparisons of MKR and RippleNet. They are scaled to a mean squared norm of one.
+    pre-trained vector of an item is the vector of its entity, or zero if it has no entity. The vectors come from TransR
+    by default, as in the papers of MKR and RippleNet, and are scaled to a mean squared norm of one.
     """
 
     name = "LibFM"

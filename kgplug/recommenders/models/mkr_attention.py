@@ -26,7 +26,7 @@ from kgplug.recommenders.training_data import TrainingData
 from kgplug.training.adam import Adam, Optimizer
 from kgplug.training.config import DataSize, Range, Space
 
-_NEIGHBOUR_STREAM = 0xA77  # seeds the neighbours for scoring, apart from those of the epochs
+_NEIGHBOUR_STREAM = 0xA77  # makes the neighbours for scoring independent of those in training
 
 
 class MKRAttentionConfig(MKRConfig):
@@ -81,7 +81,7 @@ class MKRAttentionConfig(MKRConfig):
 
 
 class GatedCross(nn.Module):
-    """Cross unit with gates: v' = e + g ∘ v with g = σ(a ∘ v + b ∘ e + c); e' likewise, with its own gates.
+    """Cross unit with gates: v' = e + g ∘ v with g = σ(a ∘ v + b ∘ e + c), and e' = e + g' ∘ v with other gates g'.
 
     In the cross & compress unit one number per item decides how much of a vector passes, in all dimensions.
     Here each dimension has its own gate. Both units cost O(d). The entity's vector passes unchanged. The item's own

@@ -36,9 +36,9 @@ class SemanticCFConfig(TwoNeighbourhoodsConfig):
 class SemanticCF(TwoNeighbourhoods):
     """Similarity of any PyKEEN model's vectors plus item-CF: score = s · cf / max cf + (1 − s) · kg / max kg.
 
-    cf and kg are an item's sums over the user's likes, by co-occurrence and by the cosine of vectors. max is over all
-    items, for one user; s is `cf_share`. Similarities are those of CKCF. With a back-fill, 1 is added, and items
-    near no like score their fraction of all likes.
+    cf and kg are an item's summed similarities to the user's likes, cf by co-occurrence and kg by the cosine of
+    vectors, both as in CKCF. max is over all items, for one user; s is `cf_share`. With a back-fill, 1 is added to the
+    score of items near a like, and all other items score their fraction of all likes.
 
     Source: TransX similarity with item-CF, the baseline of papers that fuse the two, such as RKGE-CF and CKCF
     (Zhou et al.; TransE: A. Bordes et al., "Translating Embeddings for Modeling Multi-relational Data", 2013).

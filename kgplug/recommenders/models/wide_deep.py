@@ -138,8 +138,8 @@ class WideDeep(TrainedRecommender):
     """A linear model and an MLP over x = [one-hot u; one-hot i; pretrained(i); mean pretrained(likes of u)].
 
     Source: H.-T. Cheng et al., "Wide & Deep Learning for Recommender Systems", DLRS 2016, eq. 3. The pre-trained
-    vectors are those of the items' entities, zeros for an item without one; TransR by default, as in the
-    comparisons of RippleNet. They are scaled to a mean squared norm of one.
+    vector of an item is the vector of its entity, or zero if it has no entity. The vectors come from TransR by default,
+    as in the paper of RippleNet, and are scaled to a mean squared norm of one.
     """
 
     name = "Wide&Deep"

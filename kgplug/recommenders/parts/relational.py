@@ -17,11 +17,12 @@ def relational_vectors(
 ) -> np.ndarray:
     """Return vectors of items whose cosine compares them relation by relation.
 
-    By TransE (head + relation = tail) each triple of an item predicts the item's vector: t − r if it is the head, h + r
-    if it is the tail. For every relation and direction the predictions are summed and scaled to length 1 (v_r). All
-    v_r are concatenated, so the cosine of two items is
+    By TransE (head + relation = tail) each triple of an item predicts the item's vector: t − r if the item is the head,
+    h + r if it is the tail. For every relation and direction r the predictions are summed and scaled to length 1, which
+    gives v_r. All v_r are concatenated. So the cosine of two items that have n_A and n_B relations is a sum over the
+    relations of both:
 
-        sim(A, B) = Σ_r∈both cos(v_r(A), v_r(B)) / √(relations of A · relations of B)
+        sim(A, B) = Σ_r cos(v_r(A), v_r(B)) / √(n_A · n_B)
 
     Source: our design, for what the paper of CKCF (Zhou et al.) leaves to future work.
 

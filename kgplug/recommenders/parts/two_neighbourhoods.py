@@ -230,7 +230,15 @@ def nearest_vectors(
 def _raise_new(
     block: np.ndarray, own: tuple[np.ndarray, np.ndarray], cold: np.ndarray, rule: str, share: np.float32
 ) -> None:
-    """Raise similarities (b, n) to new items, in place."""
+    """Raise similarities to new items, in place (see `nearest_vectors`).
+
+    Args:
+        block: Similarities of b items to all n, float32 (b, n).
+        own: Rows and columns of each item's similarity to itself.
+        cold: Whether each item is new, bool (n,).
+        rule: "printed" or "midpoint".
+        share: Weight w.
+    """
     block[own] = -np.inf
     largest = block.max(axis=1, keepdims=True)  # (b, 1)
     block[own] = np.inf
