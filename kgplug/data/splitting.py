@@ -80,7 +80,8 @@ def split_rows_by_position(
 ) -> np.ndarray:
     """Return the set of each row, int64 (n,), from the positions of the rows, as earlier versions of kgplug did.
 
-    This finds the test set of a run that such a version saved, if the data have not changed since.
+    This finds the test set of a run that such a version saved, if the data have not changed since. For the arguments
+    see `split_rows`.
     """
     checked = check_fractions(fractions)
     seed = check_seed(seed)

@@ -36,7 +36,7 @@ class Question:
         relation: Index of the relation.
         heads, tails: int64 (h,) and (t,), entity indices, ascending.
         known: int64 (n, 2), heads and tails of the known triples of the relation, as entity indices.
-        loops: Whether an entity may be related to itself: true if a known triple of the relation does so.
+        loops: Whether pairs of an entity with itself are scored: true if the relation has such a known triple.
     """
 
     relation: int

@@ -111,7 +111,16 @@ def _accuracy(
     of_users: np.ndarray,
     of_items: np.ndarray,
 ) -> dict[str, float]:
-    """Return list metrics of some users, or with only some items counted as relevant."""
+    """Return the list metrics of a group of users, or of all users with only a group of items counted as relevant.
+
+    Args:
+        group: Name of the group.
+        items: Lists, int64 (n, width).
+        right: Relevant test rows.
+        users: User of each list, int64 (n,).
+        lengths: Lengths of the lists.
+        of_users, of_items: Whether each user and each item is in the group, bool (n_users,) and (n_items,).
+    """
     rows = right.take(of_items[right.items])
     wanted = of_users[users] & (np.bincount(rows.users, minlength=right.n_users)[users] > 0)
     chosen = [metric for metric in ranked_lists.METRICS if metric.by_group]

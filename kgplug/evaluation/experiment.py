@@ -244,6 +244,8 @@ def evaluate_ctr(
 
     Args:
         name: Name of the model, as in `kgplug.create`.
+        interactions: All feedback.
+        knowledge: Triples, for a model that needs them.
         fractions: Shares of the training, validation and test set.
         like_threshold: The lowest rating of a positive row; None: every row is positive.
         seeds: Seeds. Each gives one split, its negatives and one training.

@@ -68,7 +68,15 @@ def _measured(
     users: np.ndarray,
     within_s: float | None,
 ) -> Iterator[np.ndarray]:
-    """Yield the NDCG of both models for one block of users at a time, float64 (2, b)."""
+    """Yield the NDCG of both models for one block of users at a time, float64 (2, b).
+
+    Args:
+        models: Two models, fitted on `train`.
+        right: Relevant test rows.
+        train, valid: Sets whose items are left out of the lists.
+        users: Users to measure, int64 (n,), in the order of measurement.
+        within_s: Seconds after which to stop; None: no limit.
+    """
     until = time.perf_counter() + (np.inf if within_s is None else within_s)
     for start in range(0, len(users), _BLOCK):
         some = np.sort(users[start : start + _BLOCK])

@@ -173,7 +173,12 @@ def cross_compress_gradient(
     entities: np.ndarray,
     weights: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Return the gradients of items, entities, weights and bias, given those of v' and e', float32 (n, d)."""
+    """Return the gradients of items, entities, weights and bias.
+
+    Args:
+        to_crossed_items, to_crossed_entities: Gradients of v' and e', float32 (n, d).
+        items, entities, weights: As in `cross_compress`.
+    """
     n, d = items.shape
     to_items, to_entities = np.empty_like(items), np.empty_like(entities)
     to_weights, to_bias = np.zeros_like(weights), np.zeros((2, d), dtype=np.float32)

@@ -58,7 +58,14 @@ def _relevance(scores: np.ndarray) -> np.ndarray:
 
 
 def _choose(relevance: np.ndarray, unit: np.ndarray, is_open: np.ndarray, k: int, diversity: float) -> np.ndarray:
-    """Return the chosen columns, int64 (b, k), -1 past a row's end. Arguments: (b, m), (b, m, d), bool (b, m)."""
+    """Return the columns of the chosen candidates, int64 (b, k), -1 past a row's end.
+
+    Args:
+        relevance: float (b, m), from 0 to 1.
+        unit: float32 (b, m, d), vectors of length 1 (or 0) of the candidates.
+        is_open: bool (b, m), whether a candidate can be chosen. Overwritten.
+        k, diversity: as in `rerank`.
+    """
     rows = np.arange(len(relevance))
     positions = np.empty((len(relevance), k), dtype=np.int64)
     nearest = np.zeros_like(relevance)  # (b, m), greatest cosine to a chosen item

@@ -86,7 +86,13 @@ def _sort_by_priority(items: np.ndarray, priorities: np.ndarray) -> None:
 
 @numba.njit(cache=True, nogil=True)
 def _end_of_group(row: np.ndarray, bottom: np.float32, tolerance: np.float32) -> np.float32:
-    """Return the lowest score of the group that a score belongs to."""
+    """Return the lowest score of a group of tied scores, given `bottom`, the lowest one found so far.
+
+    Args:
+        row: float32 (m,), all scores of the row.
+        bottom: score from which to search downwards.
+        tolerance: greatest difference between tied neighbouring scores.
+    """
     for _ in range(_PASSES):
         before = bottom
         for start in range(0, len(row), LANES):
@@ -111,7 +117,14 @@ def _end_of_group(row: np.ndarray, bottom: np.float32, tolerance: np.float32) ->
 def _first_of_group(
     row: np.ndarray, bottom: np.float32, top: np.float32, priorities: np.ndarray, items: np.ndarray
 ) -> None:
-    """Fill `items` with the items of a larger group that have the lowest priorities, in that order."""
+    """Fill `items`, int64 (n,), with those n items of a group of tied scores that come first by priority.
+
+    Args:
+        row: float32 (m,), all scores of the row.
+        bottom, top: lowest and highest score of the group.
+        priorities: int32 (m,); the lowest comes first.
+        items: written. The group has at least n items.
+    """
     found = 0
     for start in range(0, len(row), LANES):
         members = _between(row, start, _under(bottom), top)

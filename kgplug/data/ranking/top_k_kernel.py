@@ -120,7 +120,7 @@ def _collect(
 
 @numba.njit(cache=True, nogil=True)
 def _rank(positions: np.ndarray, candidates: np.ndarray, best: np.ndarray, best_scores: np.ndarray) -> bool:
-    """Rank the scores that `_collect` found; return whether none of them is NaN."""
+    """Rank the scores that `_collect` found, in `best` and `best_scores`; return whether none of them is NaN."""
     address = np.uintp(candidates.ctypes.data)
     for j in range(LANES):
         if positions[j] < 0:
@@ -137,7 +137,10 @@ def _rank(positions: np.ndarray, candidates: np.ndarray, best: np.ndarray, best_
 
 @numba.njit(cache=True, nogil=True)
 def _insert(row: np.ndarray, least: np.float32, best: np.ndarray, best_scores: np.ndarray) -> bool:
-    """Make the list by inserting the scores above a bound one by one; return whether none of them is NaN."""
+    """Insert the scores of a row above `least` one by one into `best` and `best_scores`, which stay sorted.
+
+    Return whether none of these scores is NaN.
+    """
     for start in range(0, len(row), LANES):
         better = _greater(row, start, least)
         while better:

@@ -292,9 +292,14 @@ def file_name(*names: str) -> str:
 def write_folder(
     folder: Path, *, nodes: Mapping[str, pd.DataFrame], relationships: Mapping[tuple[str, str, str], pd.DataFrame]
 ) -> None:
-    """Write frames as CSV files of this layout; the frames' column names are the headers.
+    """Write frames as the CSV files of a folder that `kgplug import` takes. Column names become the headers.
 
     Points of the Neo4j driver are written as the import reads them, with their reference system.
+
+    Args:
+        folder: Folder to write, created if missing.
+        nodes: Label → frame.
+        relationships: (head label, type, tail label) → frame.
     """
     for part in (NODES, RELATIONSHIPS):
         (folder / part).mkdir(parents=True, exist_ok=True)

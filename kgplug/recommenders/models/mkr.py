@@ -367,7 +367,14 @@ class MKRTask:
 
 
 def oriented(knowledge: KnowledgeGraph, linked: np.ndarray) -> np.ndarray:
-    """Return triples, int64 (n, 3). Those whose only item is the tail are reversed, with relation n_relations + r."""
+    """Return triples, int64 (n, 3), in which those whose only item is the tail are reversed.
+
+    A reversed triple of relation r has relation n_relations + r.
+
+    Args:
+        knowledge: Triples.
+        linked: Entity of each item, int64 (n_items,), -1 where missing.
+    """
     is_item = np.zeros(knowledge.n_entities, dtype=bool)
     is_item[linked[linked >= 0]] = True
     head, relation, tail = knowledge.triples.T

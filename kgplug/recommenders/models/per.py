@@ -154,7 +154,13 @@ def factorise(
 def _differences(
     likes: Interactions, users: list[np.ndarray], items: list[np.ndarray], rng: np.random.Generator
 ) -> np.ndarray:
-    """Return each path's score of a like minus that of a random item: float64 (n, paths)."""
+    """Return for each path the score of a like minus the score of a random item of the same user: float64 (n, paths).
+
+    Args:
+        likes: Training likes.
+        users, items: Matrices P_l and Q_l of each path.
+        rng: Generator of the sample of likes and of the random items.
+    """
     rows = rng.permutation(len(likes))[:_MOST_PAIRS]
     negatives = negative_sampler(likes).draw(likes.users[rows], rng)
     rows, negatives = rows[negatives >= 0], negatives[negatives >= 0]

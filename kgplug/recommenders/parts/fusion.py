@@ -51,6 +51,7 @@ def _fuse_rows(
     """Fill `fused` (b, length) row by row.
 
     Args:
+        first, second: As in `fuse`.
         quota: Number of places of the first list up to each place, int64 (length,).
         listed_in: Last row whose fused list has the item, int64 (n_items,); initially -1.
     """

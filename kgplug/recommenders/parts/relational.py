@@ -68,9 +68,10 @@ def _translation(entities: ItemEntities) -> np.ndarray:
 def _links(
     entities: ItemEntities, knowledge: KnowledgeGraph, most: int
 ) -> Iterator[tuple[int, int, sparse.csr_matrix]]:
-    """Yield (relation, 1 if items are heads or -1 if tails, links) for relations of at least two items.
+    """Yield (relation, 1 if items are heads or -1 if items are tails, links) for relations of at least two items.
 
-    Links are CSR float32 (n_items, n_entities) with the embedding's indices.
+    Links are a CSR matrix float32 (n_items, n_entities) with the embedding's indices. It has a 1 for each triple of the
+    relation between an item and an entity. At most `most` directed relations are returned, those of most items first.
     """
     entity_rows, relation_rows = knowledge.indices_in(entities.model.vocabulary)
     head, tail = entity_rows[knowledge.triples[:, [0, 2]]].T
