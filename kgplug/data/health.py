@@ -23,7 +23,8 @@ MARGIN = 1e-3  # a probability this close to 0 or 1 is saturated
 def publication_findings(publication: Publication) -> list[str]:
     """Return the signs of collapse in a publication, one sentence each; [] for a healthy model.
 
-    Zero vectors are a sign only if all vectors of a label are zero: nodes without training data have zero vectors.
+    Zero vectors are a sign only if all vectors of a label are zero, because nodes without training data have zero
+    vectors in a healthy model, too.
     """
     found = [sentence for nodes in publication.vectors for sentence in vector_findings(nodes.label, nodes.vectors)]
     if publication.lists is not None:
@@ -91,8 +92,8 @@ def list_findings(lists: TopLists, *, probabilities: bool = False, counts: bool 
     Args:
         lists: lists with their scores, best first.
         probabilities: whether scores are probabilities.
-        counts: whether scores count something, such as common likes. Then equal scores are healthy: a user who has seen
-            every neighbour of their likes has the same score for all other items.
+        counts: whether scores count something, such as common likes. Then equal scores are healthy: if a user has seen
+            all items that have something in common with the likes, the other items have equal scores.
     """
     listed = lists.items >= 0
     scores = lists.scores[listed]

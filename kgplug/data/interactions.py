@@ -46,13 +46,13 @@ class Interactions:
         items: int64 (n,), item index of each row: an index into `item_keys`.
         ratings: float32 (n,); None if the feedback has no ratings.
         timestamps: int64 (n,), in `time_unit` since the start of 1970 in UTC; None if the feedback has no times.
-        like_threshold: a row is a like if its rating is at least this, both as float32; None: every row is a like.
+        like_threshold: a row is a like if its rating is at least this (compared as float32); None: every row is a like.
         user_label, item_label: node labels in the graph, "" if there are none.
         item_texts: object (n_items,) of str, such as titles; "" for items without text. None if no texts are given.
         own_items: int64 (n_users,), item index of each user who is also an item, -1 for other users. None if no user
             is an item. No row, negative or list pairs a user with itself.
         time_unit: "s", "ms", "us" or "ns": the coarsest unit that holds all times exactly. Nanoseconds cover 1677 to
-            2262; times outside are moved to the end of that range, in order (`kgplug.data.values.times`).
+            2262; earlier and later times are moved to the ends of this range (`kgplug.data.values.times`).
         counts: int64 (n,), number of source rows merged into each row; None if all are 1.
         ratings_are_counts: whether the ratings are the numbers in `counts`.
         graph_schema: schema of the Neo4j graph from which the rows were read; None for other sources.

@@ -45,7 +45,7 @@ class Inputs:
 
     @property
     def likes_and_triples(self) -> bool:
-        """Whether `fit` takes the triples after the feedback."""
+        """Whether `fit` takes both feedback and triples, in this order."""
         return self.likes and self.triples
 
     def __str__(self) -> str:

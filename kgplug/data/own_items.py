@@ -9,7 +9,7 @@ OWN_ITEMS = "own_items"  # name of the array in a run
 
 
 def same_keys_as(user_keys: np.ndarray, item_keys: np.ndarray) -> np.ndarray | None:
-    """Return the index of the item with each user's key, for data in which users and items share keys.
+    """Return for each user the index of the item with the same key, for data in which users can be items.
 
     Args:
         user_keys, item_keys: object (n_users,) and (n_items,), unique.
@@ -58,7 +58,7 @@ def without_own(items: np.ndarray, scores: np.ndarray, own_items: np.ndarray) ->
 
 
 def renumbered(own_items: np.ndarray, users: np.ndarray, items: np.ndarray, n_users: int) -> np.ndarray | None:
-    """Return `own_items` for other user and item indices.
+    """Convert `own_items` to new user and item indices.
 
     Args:
         own_items: int64 (n_users before,).

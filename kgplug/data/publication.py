@@ -31,7 +31,7 @@ class NodeVectors:
 
 
 def vectors_by_label(labels: np.ndarray, keys: np.ndarray, vectors: np.ndarray) -> list[NodeVectors]:
-    """Return the vectors of each label, in the order of labels.
+    """Return the vectors of each label, sorted by label.
 
     Args:
         labels, keys: object (n,), labels and keys of the entities.

@@ -38,7 +38,7 @@ class ComplementSampler:
 
 
 def negative_sampler(*known: Interactions) -> ComplementSampler:
-    """Return a sampler that draws negatives: items that the user has none of the given rows with.
+    """Return a sampler that draws negatives of users. An item in one of the user's given rows is never drawn.
 
     A user who is also an item is never its own negative. For training, pass the training likes only: avoiding rows of
     the test set would leak them.

@@ -38,7 +38,7 @@ def evaluate_link_prediction(model: EmbeddingModel, test: np.ndarray, known: np.
 
 
 def count_untrained(train: KnowledgeGraph, test: np.ndarray) -> int:
-    """Return the number of test triples whose head, tail or relation is in no training triple: their ranks are random.
+    """Return the number of test triples whose ranks are random: head, tail or relation is in no training triple.
 
     Args:
         train: Training set.

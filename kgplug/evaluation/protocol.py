@@ -47,8 +47,8 @@ def divide(
     Args:
         interactions: All rows. An item that a user rated low is never drawn as the user's negative.
         fractions: Shares of the training, validation and test set.
-        like_threshold: The lowest rating of a positive row. Every row is positive if it is None, if there are no
-            ratings, or if the ratings are counts of rows.
+        like_threshold: The lowest rating of a positive row. Every row is positive if `like_threshold` is None, if there
+            are no ratings, or if the ratings are counts of rows.
         protocol: "honest" splits the positives, then draws negatives for each set; "paper" draws negatives for all
             positives, then splits both kinds by row.
         seed: Seed of the split and of the negatives.

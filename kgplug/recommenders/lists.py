@@ -49,7 +49,7 @@ class ListMaker(ABC):
 
     @abstractmethod
     def _score_block(self, users: np.ndarray) -> np.ndarray:
-        """Score all items for some users: int64 (b,) → a new array, float32 (b, n_items), that ranks as `score`."""
+        """Score all items for some users: int64 (b,) → a new array, float32 (b, n_items), in the order of `score`."""
 
     def _unfinished_block(self, users: np.ndarray) -> tuple[np.ndarray, Callable[[np.ndarray], np.ndarray] | None]:
         """Return the scores of all items before the last step of scoring, and the function that does this step.

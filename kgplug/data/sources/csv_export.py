@@ -22,7 +22,7 @@ RISKY = (
 
 
 def inert(cell: object) -> object:
-    """Return a cell that no spreadsheet runs as a formula. Such text gets a leading apostrophe; numbers stay."""
+    """Return a cell that no spreadsheet runs as a formula: text that looks like one gets a leading apostrophe."""
     return f"'{cell}" if isinstance(cell, str) and cell.startswith(RISKY) else cell
 
 

@@ -56,8 +56,12 @@ class KnowledgeConfig(ClickThroughConfig):
 
     With few likes there are few steps, and the vectors overfit before the side term has learnt. So with few likes the
     side term's learning rate is three times as high. Validation AUC with the normal → the tripled rate, on two random
-    samples of users each: 2,000 users of Book-Crossing, KGCN .718 and .728 → .725 and .743, MKR .743 and .749 → .747
-    and .752; 6,000 users, KGCN .762 and .761 → .771 and .766, MKR .776 and .770 → .778 and .770.
+    samples of users of Book-Crossing:
+
+    | users | KGCN                     | MKR                      |
+    |-------|--------------------------|--------------------------|
+    | 2,000 | .718 → .725, .728 → .743 | .743 → .747, .749 → .752 |
+    | 6,000 | .762 → .771, .761 → .766 | .776 → .778, .770 → .770 |
     """
 
     @classmethod

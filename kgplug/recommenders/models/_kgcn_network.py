@@ -167,7 +167,14 @@ class FullLayers:
 
     @classmethod
     def build(cls, items: np.ndarray, neighbours: Neighbours, n_layers: int, device: torch.device) -> FullLayers:
-        """Plan backwards from the entities of all items, int64 (n_items,)."""
+        """Plan the layers backwards: the last layer computes the entities of all items.
+
+        Args:
+            items: Entity of each item, int64 (n_items,).
+            neighbours: The sampled neighbours.
+            n_layers: Number of layers H.
+            device: Device of the result.
+        """
         own, around, relations, wanted = [], [], [], items
         for _ in range(n_layers):
             entities = neighbours.entities[wanted]  # (m, K)

@@ -35,7 +35,7 @@ class EntityGraph:
 
     Args:
         triples: Head, relation and tail, int64 (n, 3).
-        likes: User and liked item's entity of each like, int64 (m,) each.
+        likes: User of each like, and entity of the liked item, int64 (m,) each.
         n_users, n_entities, n_relations: Numbers of users, entities and relations.
     """
 

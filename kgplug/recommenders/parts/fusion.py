@@ -16,9 +16,10 @@ def fuse(first: np.ndarray, second: np.ndarray, *, share: float, length: int | N
     A fused list of N places has the best ⌊N · share⌋ items of the first list, then the best other items of the
     second. If one list is too short, the other fills its places.
 
-    A longer list has all items of a shorter one, so one ranking is enough: its first N items are the fused list of N
-    places, for every N. (The list of N + 1 places adds the first list's next item if ⌊(N + 1) share⌋ is more than
-    ⌊N share⌋ and that item is not listed yet, otherwise the second's next.) For three lists, fuse two, then the third.
+    The fused list of N + 1 places contains all items of the fused list of N places. So one ranking is enough: for every
+    N, its first N items are the fused list of N places. (Place N + 1 gets the first list's next item if
+    ⌊(N + 1) share⌋ is more than ⌊N share⌋ and that item is not listed yet, otherwise the second list's next item.) To
+    fuse three lists, fuse two, then the result with the third.
 
     Source: the fusion of CKCF (Zhou et al.); the nested ranking is ours.
 

@@ -158,8 +158,9 @@ def co_occurrence(
 
     w_xy = Σ_{u ∈ N(x) ∩ N(y)} 1 / log(1 + |N(u)|) / (|N(x)| |N(y)|)^hot_exponent
 
-    Without `active_penalty` each user has weight 1. Without `hot_penalty` the divisor is |N(x)|. Up to a factor per
-    row, W = M Mᵀ, so `implicit` finds the largest values of each row without the whole matrix in memory.
+    N(x) are the users who like item x, and N(u) the items that user u likes. Without `active_penalty` each user has
+    weight 1. Without `hot_penalty` the divisor is |N(x)|. Up to a factor per row, W = M Mᵀ, so `implicit` finds the
+    largest values of each row without the whole matrix in memory.
 
     Args:
         likes: Training likes, CSR (n_users, n_items), 0 and 1.
@@ -192,9 +193,9 @@ def nearest_vectors(
 ) -> sparse.csr_matrix:
     """Return each item's nearest items by cosine; similarities to new items are raised (CKCF's cold start).
 
-    If B is new and sim(A, B) is above max_A + min_A ("printed") or half of that ("midpoint"), it becomes
-    (1 − w) sim(A, B) + w max_A, where max_A and min_A are the largest and smallest similarity of A to any other item.
-    One pass over blocks of rows is enough.
+    If B is new and sim(A, B) is above max_A + min_A ("printed") or half of that ("midpoint"), the similarity becomes
+    (1 − w) sim(A, B) + w max_A. Here max_A and min_A are the largest and the smallest similarity of A to any other
+    item. One pass over blocks of rows is enough.
 
     Args:
         vectors: Item vectors, float32 (n_items, d); zero vectors are not neighbours.
