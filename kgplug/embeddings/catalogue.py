@@ -22,7 +22,8 @@ class EmbeddingEntry:
         relation_parts: Meaning of each relation tensor of the model, in PyKEEN's order.
         entity_parts: Entity tensors that form an entity's vector (the others are biases, widths or projections).
         defaults: Settings that differ from those of `EmbeddingConfig`.
-        inverse: Whether the model also trains on inverse triples; PyKEEN cannot build it without them.
+        inverse: Whether the model also trains on inverse triples. These are the models that PyKEEN cannot build without
+            inverse triples.
         reads_graph: Whether the model is a graph network, which keeps the training triples to pass messages along.
     """
 

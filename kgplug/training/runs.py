@@ -64,7 +64,7 @@ class RunInfo:
 
 
 class Runs:
-    """A folder with one subfolder per run. It may not exist yet."""
+    """A folder with one subfolder per run. The folder may not exist yet."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = Path(folder)

@@ -20,7 +20,7 @@ ROUNDS = 3  # repetitions of the closed form, since new nodes may be neighbours 
 def carry_over(
     earlier: ERModel, module: ERModel, triples: np.ndarray, *, entities: np.ndarray, relations: np.ndarray
 ) -> CarriedOver:
-    """Copy the vectors that an earlier module has learnt into a new one, and initialise those of new nodes.
+    """Copy the vectors that an earlier module has learnt into a new one, and initialise the vectors of new nodes.
 
     In TransE, a new node starts at the mean of the positions that its triples suggest, t − r and h + r: the
     least-squares fit. In other models it starts at random.
@@ -30,6 +30,9 @@ def carry_over(
         module: A new module of the same class and shapes.
         triples: int64 (n, 3), the training triples in `module`'s indices.
         entities, relations: int64 (n,), the row in `earlier` of each row of `module`'s tables; -1 if it is new.
+
+    Returns:
+        The rows of `module` that were copied.
     """
     tables = {id(part): entities for part in module.entity_representations}
     tables |= {id(part): relations for part in module.relation_representations}

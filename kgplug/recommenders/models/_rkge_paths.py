@@ -32,7 +32,7 @@ class PathSampler:
     A path is u → j → a → i: u likes j, and triples (of any relation and direction) connect j with a, and a with i. All
     four nodes are different, so the edge (u, i) is never part of a path between u and i.
 
-    Memory grows with the sum over likes of the liked item's degree: 12 to 20 bytes each.
+    Needs 12 to 20 bytes of memory for each pair of a like and a neighbour of the liked item.
 
     Args:
         users, items: User and item of each like, int64 (m,) each.

@@ -14,8 +14,8 @@ from kgplug.recommenders.parts.two_neighbourhoods import TwoNeighbourhoods, TwoN
 class CKCFConfig(TwoNeighbourhoodsConfig):
     """Settings of CKCF.
 
-    The paper's settings: 20 neighbours; cf_share=0.5 (its ratio 5:5); back_fill="none", so that lists have only books
-    near a liked one; linked_only=True, so that the data have only books with an entity.
+    The paper's settings: 20 neighbours; cf_share=0.5 (its ratio 5:5); back_fill="none", so that lists have only items
+    near a liked one; linked_only=True, so that the data have only items with an entity.
     """
 
 

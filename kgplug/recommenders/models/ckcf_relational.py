@@ -15,7 +15,7 @@ from kgplug.recommenders.parts.relational import relational_vectors
 
 
 class CKCFRelationalConfig(CKCFConfig):
-    """Settings of CKCF-relational. `benchmarks/results.py --parts switches` measures each of them.
+    """Settings of CKCF-relational. `benchmarks/results.py --parts switches` measures the effect of each of them.
 
     They were chosen on validation sets. Weighting relations by the similarity of co-liked items, or neighbours by
     rarity, was no better.
@@ -36,7 +36,7 @@ class CKCFRelationalConfig(CKCFConfig):
 
 
 class CKCFRelational(CKCF):
-    """CKCF with relation vectors in its semantic similarity (our design; the paper's future work).
+    """CKCF with relation vectors in its semantic similarity. Our design, for what the paper leaves to future work.
 
     Two items are compared relation by relation, by their translated neighbours (`relational_vectors`). An item's own
     vector mixes the influence of all its relations; the comparison by relation keeps them separate. The rest is CKCF.

@@ -33,8 +33,8 @@ _HISTORY_STREAM = 0x815  # makes the histories for scoring independent of those 
 class DKNConfig(PretrainedConfig):
     """Settings of DKN.
 
-    The paper reads news titles with TransD, 128 filters per width and networks for attention and score
-    (`attention="dnn"`, `head="dnn"`). The authors' code uses dot products, as the defaults do.
+    The paper reads news titles, with embeddings by TransD, 128 filters per width, and small networks that compute
+    attention and score (`attention="dnn"`, `head="dnn"`). The authors' code uses dot products, as the defaults do.
     """
 
     tuning: ClassVar[Space] = {**TrainedConfig.tuning, "weight_l2": Range(1e-7, 1e-3, log=True)}

@@ -214,7 +214,10 @@ class MKR(TrainedRecommender):
 
 
 class MKRTask:
-    """Trains MKR: `kge_interval` recommendation steps, then one KG step (Algorithm 1); or as in the authors' code."""
+    """Trains MKR: `kge_interval` recommendation steps, then one KG step (Algorithm 1).
+
+    With `kge_turns="epochs"`, the tasks alternate as in the authors' code.
+    """
 
     def __init__(self, network: MKRNetwork, config: MKRConfig, data: ClickThroughData, triples: np.ndarray) -> None:
         self.module, self.config, self.data = network, config, data
@@ -232,7 +235,10 @@ class MKRTask:
     def recommendation_optimizers(
         self, tables: list[torch.nn.Parameter], dense: list[torch.nn.Parameter]
     ) -> tuple[Optimizer, ...]:
-        """Return the optimisers of the recommendation task: by row for tables, as a batch reaches few of their rows."""
+        """Return the optimisers of the recommendation task.
+
+        Tables are updated row by row, because a batch reaches few of their rows.
+        """
         rate = self.config.learning_rate
         return RowAdam(tables, lr=rate), Adam(dense, lr=rate)
 

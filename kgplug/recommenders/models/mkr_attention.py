@@ -181,7 +181,7 @@ class AttentionTask(MKRTask):
         self.model = model
 
     def recommendation_optimizers(self, tables: list[nn.Parameter], dense: list[nn.Parameter]) -> tuple[Optimizer, ...]:
-        """Return the optimiser of the recommendation task. A propagation reaches every row."""
+        """Return the optimiser of the recommendation task. It updates whole tables: a propagation reaches every row."""
         return (Adam([*tables, *dense], lr=self.config.learning_rate),)
 
     @property

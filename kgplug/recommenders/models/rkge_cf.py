@@ -32,10 +32,11 @@ class RKGECFConfig(RKGEConfig):
 class RKGECF(RKGE):
     """RKGE with item-CF and user-CF: three lists fused by "high replaces low" (`fuse`).
 
-    RKGE is Sun et al., RecSys 2018, "Recurrent Knowledge Graph Embedding for Effective Recommendation". Item-CF and
-    user-CF compare likes by cosine and keep the nearest. The fusion is that of CKCF (Zhou et al.), which was compared
-    with RKGE-CF. Item-CF and user-CF are fused first, then their list with RKGE's. A user's liked items are in no list
-    and rank below all others. The score is 1 / rank. It costs a full ranking by RKGE, so do not score single pairs.
+    Source of RKGE: Sun et al., RecSys 2018, "Recurrent Knowledge Graph Embedding for Effective Recommendation". Item-CF
+    and user-CF compare likes by cosine and keep the nearest. The fusion is that of CKCF (Zhou et al.), which was
+    compared with RKGE-CF. The lists of item-CF and user-CF are fused first, then the result with the list of RKGE. A
+    user's liked items are in no list and rank below all others. The score is 1 / rank. To score one pair, RKGE ranks
+    all items for the user, so do not score single pairs.
 
     Attributes:
         similar_items: Similarities to each item's nearest items, CSR float32 (n_items, n_items).

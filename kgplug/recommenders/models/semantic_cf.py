@@ -16,7 +16,7 @@ from kgplug.recommenders.parts.two_neighbourhoods import TwoNeighbourhoods, TwoN
 
 
 class SemanticCFConfig(TwoNeighbourhoodsConfig):
-    """Settings of SemanticCF. `embedding` is any PyKEEN model, such as "TransR" or "RotatE", or a run: TransX + CF.
+    """Settings of SemanticCF. `embedding` is any PyKEEN model, such as "TransR" or "RotatE", or a run of one.
 
     Defaults that differ from CKCF's were better on the validation sets of Book-Crossing and MovieLens-100K.
     """
@@ -40,7 +40,7 @@ class SemanticCF(TwoNeighbourhoods):
     vectors, both as in CKCF. max is over all items, for one user; s is `cf_share`. With a back-fill, 1 is added to the
     score of items near a like, and all other items score their fraction of all likes.
 
-    Source: TransX similarity with item-CF, the baseline of papers that fuse the two, such as RKGE-CF and CKCF
+    Source: item-CF plus the similarity of TransE or its successors (TransX + CF), a baseline of RKGE-CF and CKCF
     (Zhou et al.; TransE: A. Bordes et al., "Translating Embeddings for Modeling Multi-relational Data", 2013).
     """
 

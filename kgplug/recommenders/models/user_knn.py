@@ -36,7 +36,7 @@ class UserKNN(Recommender):
     their likes: cosine, cosine after TF-IDF weighting, or dot product after BM25 weighting.
 
     Source: P. Resnick et al., "GroupLens: An Open Architecture for Collaborative Filtering of Netnews", CSCW 1994,
-    for likes; weightings as in the `implicit` library, which finds the neighbours.
+    applied to likes instead of ratings. The `implicit` library weights the likes and finds the neighbours.
 
     Attributes:
         near: Similarities s(u, w), in row u: CSR float32 (n_users, n_users).
