@@ -1,5 +1,8 @@
 """Figures (matplotlib) of trainings and embeddings, for notebooks and files."""
 
+# matplotlib's types leave out those of **kwargs.
+# pyright: reportUnknownMemberType=false
+
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
@@ -198,7 +201,7 @@ def _slice(axes: Axes, values: pd.Series, found: pd.Series, numbers: pd.Series) 
         if at.min() > 0 and at.max() / at.min() > 10:
             axes.set_xscale("log")
             axes.xaxis.set_minor_locator(NullLocator())
-            ticks = np.geomspace(at.min(), at.max(), 3)
+            ticks = np.geomspace(float(at.min()), float(at.max()), 3)
             axes.set_xticks(ticks, [f"{tick:.2g}" for tick in ticks])
     else:
         at = np.array([choices.index(value) for value in values], dtype=float)

@@ -333,7 +333,8 @@ def _value_of(trial: FrozenTrial) -> float:
 
 
 def _result(study: optuna.Study, model: str, metric: str, searched: list[str], path: Path | None) -> Tuning:
-    ended, rows = _ended(study), []
+    ended = _ended(study)
+    rows: list[dict[str, Any]] = []
     for number, trial in enumerate(ended, start=1):
         tried = {name: trial.user_attrs.get(_TRIED, {}).get(name) for name in searched}
         seconds = trial.duration.total_seconds() if trial.duration else math.nan

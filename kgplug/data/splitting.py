@@ -150,7 +150,7 @@ def check_fractions(fractions: Sequence[float]) -> np.ndarray:
     return found
 
 
-def _as_printed(fraction: Any) -> float:
+def _as_printed(fraction: float | np.floating[Any]) -> float:
     """Return a fraction as a Python float. A numpy float is read as it prints, so np.float32(0.8) is 0.8."""
     return float(str(fraction)) if isinstance(fraction, np.floating) else float(fraction)
 

@@ -31,6 +31,7 @@ from kgplug.errors import DataError, RunError, TrainingError, UsageError, unknow
 from kgplug.plain_text import counted
 from kgplug.renamed import renamed
 from kgplug.training.config import DataSize
+from kgplug.training.tensors import tensor_of
 
 if TYPE_CHECKING:
     from kgplug.embeddings.parts.frozen import CarriedOver
@@ -479,7 +480,7 @@ class EmbeddingModel:
         none = np.empty((0, 3), dtype=np.int64)
         model._module = model._build(none if model._graph_triples is None else model._graph_triples)
         state = {
-            name.removeprefix("module."): torch.from_numpy(array)
+            name.removeprefix("module."): tensor_of(array)
             for name, array in arrays.items()
             if name.startswith("module.")
         }

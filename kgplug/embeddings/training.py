@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -48,7 +48,7 @@ class Batch(NamedTuple):
 class BatchLoss:
     """The loss of a batch under a model."""
 
-    def __init__(self, model: ERModel) -> None:
+    def __init__(self, model: ERModel[Any, Any, Any]) -> None:
         self.model = model
         own = type(model).collect_regularization_term is not ERModel.collect_regularization_term
         self.regularised = own or any(isinstance(part, Regularizer) for part in model.modules())
@@ -108,7 +108,7 @@ class TripleTask:
 
     def __init__(
         self,
-        module: ERModel,
+        module: ERModel[Any, Any, Any],
         config: EmbeddingConfig,
         positives: np.ndarray,
         *,
@@ -226,7 +226,7 @@ class TripleTask:
         return float((1 / ranks_of(self.model, *self.validation)).mean())
 
 
-def _plain_tables(module: ERModel) -> list[Embedding]:
+def _plain_tables(module: ERModel[Any, Any, Any]) -> list[Embedding]:
     """Return the tables with one row per entity that are looked up row by row."""
     return [table for table in module.entity_representations if type(table) is Embedding]
 

@@ -15,6 +15,7 @@ from typing import Literal
 import numpy as np
 
 from kgplug.data.interactions import Interactions
+from kgplug.data.values.whole_numbers import is_whole
 from kgplug.errors import UsageError
 from kgplug.evaluation.ctr import LabelledPairs
 from kgplug.evaluation.metrics import click_through, list_contents, listed_items, ranked_lists
@@ -63,7 +64,7 @@ def evaluate_beyond(
         UsageError: an argument is wrong.
         DataError: no test row is relevant.
     """
-    if isinstance(cold, bool) or not isinstance(cold, (int, np.integer)) or cold < 1:
+    if not is_whole(cold) or cold < 1:
         raise UsageError(
             f"cold: expected the training likes from which a user or item is hot, such as 5; found {cold!r}."
         )

@@ -88,8 +88,9 @@ def evaluate(
     embeddings = {name: cast("EmbeddingModel", model) for name, model in named.items() if name not in recommenders}
     if embeddings and recommenders:
         raise UsageError("Recommenders and embeddings have no metric in common. Evaluate models of one kind at a time.")
-    expected = KnowledgeGraph if embeddings else Interactions
-    for what, each in (("train", train), ("test", test), ("valid", valid)):
+    expected: type[object] = KnowledgeGraph if embeddings else Interactions
+    given: dict[str, object] = {"train": train, "test": test, "valid": valid}
+    for what, each in given.items():
         if each is not None and not isinstance(each, expected):
             raise UsageError(f"evaluate: {what} must be {expected.__name__}; found {type(each).__name__}.")
     sets: Any = (train, test, valid)  # their type was checked above
@@ -131,7 +132,7 @@ def _evaluate_embeddings(
     models: Mapping[str, EmbeddingModel], train: KnowledgeGraph, test: KnowledgeGraph, valid: KnowledgeGraph | None
 ) -> pd.DataFrame:
     """Measure embeddings by link prediction, one row per model."""
-    rows = []
+    rows: list[dict[str, Any]] = []
     for name, model in models.items():
         if not model.is_trained:
             raise UsageError(f'Model "{name}" has not been fitted; call fit() first.')
@@ -172,7 +173,7 @@ def _evaluate_recommenders(
     pairs = label_pairs(test, list(parts.values()), rng)
     held_out = valid is not None and bool(valid.is_like.any())
     reference = label_pairs(parts["validation"], list(parts.values()), rng) if held_out else _training_pairs(train, rng)
-    rows = []
+    rows: list[dict[str, Any]] = []
     for model in models.values():
         scores = score_pairs(model, pairs)
         result = evaluate_ranking(model, train, test, valid=valid, k=lengths, relevant=relevant)
@@ -264,7 +265,7 @@ def evaluate_ctr(
 
     if len(seeds) == 0:
         raise UsageError("seeds: expected at least one, such as (0, 1, 2).")
-    rows = []
+    rows: list[dict[str, Any]] = []
     for seed in seeds:
         model = models.create(name, **settings)
         if not isinstance(model, Recommender):

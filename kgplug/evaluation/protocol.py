@@ -10,6 +10,7 @@ import numpy as np
 
 from kgplug.data.interactions import Interactions
 from kgplug.data.values.columns import as_like_threshold, as_number
+from kgplug.data.values.whole_numbers import is_whole
 from kgplug.errors import DataError, UsageError
 from kgplug.evaluation.ctr import LabelledPairs, label_pairs, sample_negatives_for_evaluation
 
@@ -132,5 +133,5 @@ def _check(fractions: Sequence[float], like_threshold: float | None, protocol: s
         raise UsageError(f"fractions: expected those of training, validation and test set, found {fractions!r}.")
     if like_threshold is not None and (isinstance(like_threshold, str) or as_number(like_threshold) is None):
         raise UsageError(f"like_threshold: expected the lowest rating of a like, or None; found {like_threshold!r}.")
-    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
+    if not is_whole(seed) or seed < 0:
         raise UsageError(f"seeds: expected whole numbers from 0 on, found {seed!r}.")

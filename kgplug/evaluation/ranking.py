@@ -15,6 +15,7 @@ import numpy as np
 
 from kgplug.data.interactions import Interactions
 from kgplug.data.values.keys import distinct
+from kgplug.data.values.whole_numbers import is_whole
 from kgplug.errors import DataError, UsageError
 from kgplug.evaluation.metrics import listed_items, ranked_lists
 from kgplug.evaluation.metrics.metric import Shown
@@ -46,7 +47,7 @@ def check_lengths(k: int | Iterable[int]) -> tuple[int, ...]:
         UsageError: no length is given, or one is not a whole number of at least 1.
     """
     lengths = [k] if not isinstance(k, Iterable) else list(k)
-    if not lengths or any(isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 1 for n in lengths):
+    if not lengths or any(not is_whole(n) or n < 1 for n in lengths):
         raise UsageError(f"k: expected whole numbers from 1 on, such as (10, 20); found {k!r}.")
     return tuple(sorted({int(n) for n in lengths}))
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -95,7 +96,7 @@ def _text(value: Any) -> str:
     if value is None or value is pd.NA or value is pd.NaT or (isinstance(value, float) and math.isnan(value)):
         return "–"
     if isinstance(value, (list, tuple, np.ndarray)):
-        return ", ".join(_text(part) for part in value)
+        return ", ".join(_text(part) for part in cast("Iterable[Any]", value))
     return printable(str(value))
 
 

@@ -135,7 +135,7 @@ class GraphSchema(_Part):
 
 def _rename_like(content: dict[str, Any], path: Path) -> None:
     """Rename the old key of like_threshold, if a file has it, and warn."""
-    feedback = content.get("feedback")
+    feedback: dict[str, Any] | str | None = content.get("feedback")
     if not isinstance(feedback, dict) or "like" not in feedback:
         return
     if "like_threshold" in feedback:

@@ -172,7 +172,9 @@ def evaluation_of(run_dir: Path) -> dict[str, float]:
 
 def split_of(content: dict[str, Any]) -> Split:
     """Return the split of a run. Runs of earlier versions store no method; they were split by row position."""
-    return Split(**{"method": "positions", **content["split"], "fractions": tuple(content["split"]["fractions"])})
+    stored: dict[str, Any] = {"method": "positions", **content["split"]}
+    stored["fractions"] = tuple(stored["fractions"])
+    return Split(**stored)
 
 
 def refuse_other_graph(here: GraphIdentity, run_dir: Path, content: dict[str, Any]) -> None:

@@ -307,7 +307,7 @@ class Recommender(ListMaker):
     def _node_vectors(self) -> list[NodeVectors]:
         """Return the vectors of users and of items, one set per label and one vector per node."""
         users, items = self.user_vectors(), self.item_vectors()
-        nodes = []
+        nodes: list[NodeVectors] = []
         one_label = bool(self.user_label) and self.user_label == self.item_label
         if users is not None and (items is None or not one_label):
             only = np.ones(len(users), dtype=bool)  # users that are not also items

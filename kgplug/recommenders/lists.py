@@ -378,7 +378,7 @@ def _indices(
     return indices[indices >= 0].astype(np.int64)
 
 
-def _index(key: int | str, keys: np.ndarray, what: str, model: str) -> int:
+def _index(key: object, keys: np.ndarray, what: str, model: str) -> int:
     is_key = isinstance(key, (str, int, float, np.number)) and not isinstance(key, bool)
     found = np.flatnonzero(keys == key) if is_key else ()
     if len(found) == 0:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -94,7 +93,7 @@ def _recommender(runs: Runs, run: dict[str, Any]) -> Recommender:
         raise RunError(info.damage)
     if not info.gives_lists:
         raise UsageError(f"{run['model']} is an embedding and gives no lists. Name a recommender with --model.")
-    return cast("Recommender", models.load(cast("Path", info.path)))
+    return cast("Recommender", models.load(info.path))
 
 
 def _with_titles(graph: Graph, keys: np.ndarray, scores: np.ndarray) -> pd.DataFrame:

@@ -6,7 +6,7 @@ import html
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -46,7 +46,8 @@ def why(graph: Graph, *, user: int | str, item: int | str, limit: int = 10) -> P
 
 
 def _draw(graph: Graph, rows: list[dict[str, Any]]) -> Picture:
-    captions, labels = {}, {}
+    captions: dict[str, str] = {}
+    labels: dict[str, str] = {}
     for row in rows:
         for end in ("head", "tail"):
             captions[row[end]] = _caption(graph, row[f"{end}_labels"], row[f"{end}_properties"])
@@ -71,7 +72,7 @@ def draw(captions: dict[str, str], labels: dict[str, str], edges: list[tuple[str
     number = {node: place for place, node in enumerate(captions)}
     heads, tails = (np.array([number[edge[end]] for edge in edges]) for end in (0, 2))
     canvas = _Canvas.for_nodes(len(captions))
-    nodes = []
+    nodes: list[Node] = []
     for node, (x, y) in zip(captions, canvas.places(len(captions), heads, tails), strict=True):
         facts = {"label": labels[node], "name": captions[node]}
         looks = {"caption": captions[node], "size": _RADIUS, "x": float(x), "y": float(y)}
@@ -83,7 +84,18 @@ def draw(captions: dict[str, str], labels: dict[str, str], edges: list[tuple[str
     drawn = VisualizationGraph(nodes=nodes, relationships=relationships)
     drawn.color_nodes(property="label")
     page = drawn.render(layout=Layout.COORDINATE, initial_zoom=canvas.zoom, height=f"{canvas.shown_height}px")
-    return Picture(str(page.data), canvas.shown_height, len(nodes), len(relationships))
+    return Picture(_text_of(page), canvas.shown_height, len(nodes), len(relationships))
+
+
+class _Page(Protocol):
+    """What IPython calls an HTML object."""
+
+    @property
+    def data(self) -> object: ...
+
+
+def _text_of(page: _Page) -> str:
+    return str(page.data)
 
 
 @dataclass(frozen=True)

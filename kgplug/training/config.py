@@ -167,7 +167,7 @@ def signature(config_class: type[ModelConfig], defaults: Mapping[str, Any] | Non
         config_class: Class of the settings.
         defaults: Setting → default, if it differs from the class's.
     """
-    parameters = []
+    parameters: list[inspect.Parameter] = []
     for name, field in config_class.model_fields.items():
         default = inspect.Parameter.empty if field.is_required() else field.get_default(call_default_factory=True)
         default = (defaults or {}).get(name, default)

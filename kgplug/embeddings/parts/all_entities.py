@@ -29,7 +29,7 @@ class AllScores(NamedTuple):
     floats_per_score: int
 
 
-def all_scores(module: ERModel) -> AllScores:
+def all_scores(module: ERModel[Any, Any, Any]) -> AllScores:
     """Return the fastest way to score with a model. The fallback is PyKEEN's, which copies vectors for each score."""
     if isinstance(module, Translational):
         return _own_way(module, 1)
@@ -41,7 +41,7 @@ def all_scores(module: ERModel) -> AllScores:
 
 
 @torch.no_grad()
-def ranks_of(module: ERModel, triples: np.ndarray, known: np.ndarray) -> np.ndarray:
+def ranks_of(module: ERModel[Any, Any, Any], triples: np.ndarray, known: np.ndarray) -> np.ndarray:
     """Return the filtered, realistic ranks of the true head and tail of triples: float64 (n, 2), from 1.
 
     Args:
@@ -57,7 +57,7 @@ def ranks_of(module: ERModel, triples: np.ndarray, known: np.ndarray) -> np.ndar
 
 
 @torch.no_grad()
-def scores_of(module: ERModel, triples: np.ndarray) -> np.ndarray:
+def scores_of(module: ERModel[Any, Any, Any], triples: np.ndarray) -> np.ndarray:
     """Score triples: int64 (n, 3) → float32 (n,)."""
     rows = max(1, BLOCK_FLOATS // floats_per_triple(module))
     blocks = [torch.from_numpy(triples[start : start + rows]) for start in range(0, len(triples), rows)]
@@ -65,13 +65,13 @@ def scores_of(module: ERModel, triples: np.ndarray) -> np.ndarray:
     return torch.cat(scores).float().cpu().numpy() if scores else np.empty(0, dtype=np.float32)
 
 
-def floats_per_triple(module: ERModel) -> int:
+def floats_per_triple(module: ERModel[Any, Any, Any]) -> int:
     """Return how many floats PyKEEN holds to score one triple: three times the largest vector or matrix."""
     parts = [*module.entity_representations, *module.relation_representations]
     return 3 * max(int(np.prod(part.shape)) for part in parts)
 
 
-def _own_way(module: ERModel, floats_per_score: int) -> AllScores:
+def _own_way(module: ERModel[Any, Any, Any], floats_per_score: int) -> AllScores:
     return AllScores(
         lambda tails, relations: module.predict_h(torch.stack([relations, tails], dim=1)),
         lambda heads, relations: module.predict_t(torch.stack([heads, relations], dim=1)),

@@ -22,7 +22,7 @@ from kgplug.embeddings.config import EmbeddingConfig
 from kgplug.embeddings.parts import tensor_network, translational
 from kgplug.errors import UsageError, unknown_name
 
-CORRECTED: dict[str, type[ERModel]] = {
+CORRECTED: dict[str, type[ERModel[Any, Any, Any]]] = {
     "NTN": tensor_network.NTN,
     "TransE": translational.TransE,
     "TransH": translational.TransH,
@@ -78,7 +78,7 @@ def build_loss(name: str, config: EmbeddingConfig) -> Loss:
 
 def build_module(
     name: str, config: EmbeddingConfig, *, n_entities: int, n_relations: int, triples: np.ndarray, seed: int
-) -> ERModel:
+) -> ERModel[Any, Any, Any]:
     """Return a newly initialised model on the CPU. The state of torch's global generator is restored afterwards.
 
     Args:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -37,7 +38,7 @@ class Frozen:
         known: The rows to keep.
     """
 
-    def __init__(self, module: ERModel, known: CarriedOver) -> None:
+    def __init__(self, module: ERModel[Any, Any, Any], known: CarriedOver) -> None:
         self.free_entities = torch.from_numpy(~known.entities).to(module.device)
         rows = torch.from_numpy(np.flatnonzero(known.relations)).to(module.device)
         relations = [weight_of(part) for part in module.relation_representations]

@@ -18,7 +18,12 @@ ROUNDS = 3  # repetitions of the closed form, since new nodes may be neighbours 
 
 @torch.no_grad()
 def carry_over(
-    earlier: ERModel, module: ERModel, triples: np.ndarray, *, entities: np.ndarray, relations: np.ndarray
+    earlier: ERModel[Any, Any, Any],
+    module: ERModel[Any, Any, Any],
+    triples: np.ndarray,
+    *,
+    entities: np.ndarray,
+    relations: np.ndarray,
 ) -> CarriedOver:
     """Copy the vectors that an earlier module has learnt into a new one, and initialise the vectors of new nodes.
 
@@ -53,7 +58,7 @@ def carry_over(
     return found
 
 
-def check_fit(earlier: ERModel, module: ERModel, *, name: str, run: str) -> None:
+def check_fit(earlier: ERModel[Any, Any, Any], module: ERModel[Any, Any, Any], *, name: str, run: str) -> None:
     """Raise an error if a module cannot take over the vectors of an earlier one.
 
     Args:
@@ -76,7 +81,7 @@ def check_fit(earlier: ERModel, module: ERModel, *, name: str, run: str) -> None
         )
 
 
-def _initialise(module: ERModel, triples: np.ndarray, known: CarriedOver) -> None:
+def _initialise(module: ERModel[Any, Any, Any], triples: np.ndarray, known: CarriedOver) -> None:
     """Move new entities to the mean of t − r and h + r over known neighbours in the triples, int64 (n, 3)."""
     table, translation = (
         weight_of(part[0]) for part in (module.entity_representations, module.relation_representations)

@@ -49,16 +49,17 @@ def list_hits(items: np.ndarray, relevant: Interactions, users: np.ndarray, k: t
     pairs = np.sort(relevant.pairs)
     codes = np.where(items < 0, -1, users[:, None] * np.int64(relevant.n_items) + items)  # (n, width)
     place = np.minimum(np.searchsorted(pairs, codes), len(pairs) - 1)
-    is_hit = pairs[place] == codes  # (n, width)
+    is_hit: np.ndarray = pairs[place] == codes  # (n, width)
     n_relevant = np.bincount(relevant.users, minlength=relevant.n_users)[users]  # (n,)
-    width = items.shape[1]
+    width: int = items.shape[1]
     longest = max(width, min(k[-1], int(n_relevant.max())))  # k may be far longer than the catalogue
     discount = 1.0 / np.log2(np.arange(2, longest + 2))  # (width or more,)
     ideal = np.concatenate([[0.0], np.cumsum(discount)])  # ideal gain by number of hits
     gain = np.cumsum(is_hit * discount[:width], axis=1)  # (n, width)
     n_hits = np.cumsum(is_hit, axis=1)
-    first = np.where(is_hit.any(axis=1), is_hit.argmax(axis=1), width)  # position from 0
-    found = []
+    first: np.ndarray = is_hit.argmax(axis=1)  # position from 0
+    first = np.where(is_hit.any(axis=1), first, width)
+    found: list[ListHits] = []
     for length in k:
         last = min(length, width) - 1
         found.append(

@@ -131,7 +131,7 @@ def kg_features(likes: Interactions, knowledge: KnowledgeGraph | None) -> sparse
 
     The idf of a feature that n of N linked items have is log(N / n) + 0.01. Without features there is one zero column.
     """
-    none = sparse.csr_matrix((likes.n_items, 1), dtype=np.float32)
+    none = sparse.csr_matrix(np.zeros((likes.n_items, 1), dtype=np.float32))
     if knowledge is None:
         return none
     linked = knowledge.entities_of(likes.item_keys, label=likes.item_label)

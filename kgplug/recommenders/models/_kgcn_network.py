@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from kgplug.recommenders.parts.entity_graph import EntityGraph, Neighbours
 from kgplug.recommenders.parts.layers import normal_table, xavier_linear
+from kgplug.training.tensors import tensor_of
 
 
 class KGCNShape(Protocol):
@@ -44,7 +45,8 @@ class Field:
 
 def receptive_field(entities: np.ndarray, neighbours: Neighbours, n_layers: int) -> Field:
     """Return the neighbours of items, up to `n_layers` steps away: int64 (B,) → `Field`."""
-    levels, relations = [entities[:, None]], []
+    levels: list[np.ndarray] = [entities[:, None]]
+    relations: list[np.ndarray] = []
     for _ in range(n_layers):
         here = levels[-1]
         relations.append(neighbours.relations.take(here, axis=0))  # (B, K^h, K); faster than indexing
@@ -134,7 +136,7 @@ class KGCNNetwork(nn.Module):
         """
         values: list[torch.Tensor] = []
         for layer in range(self.n_layers):
-            following = []
+            following: list[torch.Tensor] = []
             for hop in range(self.n_layers - layer):
                 a = weights[hop].reshape(-1, weights[hop].shape[-1])  # (B·K^h, K)
                 if layer == 0:
@@ -175,7 +177,10 @@ class FullLayers:
             n_layers: Number of layers H.
             device: Device of the result.
         """
-        own, around, relations, wanted = [], [], [], items
+        own: list[np.ndarray] = []
+        around: list[np.ndarray] = []
+        relations: list[np.ndarray] = []
+        wanted = items
         for _ in range(n_layers):
             entities = neighbours.entities[wanted]  # (m, K)
             before = np.unique(np.concatenate([wanted, entities.reshape(-1)]))
@@ -183,8 +188,8 @@ class FullLayers:
             around.append(np.searchsorted(before, entities))
             relations.append(neighbours.relations[wanted])
             wanted = before
-        lists = [[torch.from_numpy(array).to(device) for array in reversed(part)] for part in (own, around, relations)]
-        return cls(torch.from_numpy(wanted).to(device), *lists)
+        lists = [[tensor_of(array).to(device) for array in reversed(part)] for part in (own, around, relations)]
+        return cls(tensor_of(wanted).to(device), *lists)
 
     @property
     def widest(self) -> int:

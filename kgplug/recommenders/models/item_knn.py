@@ -68,6 +68,7 @@ def similar_rows(
     # One extra: a row is its own nearest neighbour.
     knn = ItemItemRecommender(K=neighbours + 1, num_threads=processors())
     knn.fit(weighted.T.tocsr(), show_progress=progress)
+    assert knn.similarity is not None  # set by fit
     return nearest(sparse.csr_matrix(knn.similarity), neighbours)
 
 
@@ -100,7 +101,7 @@ def weighted_rows(rows: sparse.csr_matrix, similarity: str) -> sparse.csr_matrix
     return sparse.csr_matrix(weighted)
 
 
-def _without_zeros(matrix: sparse.spmatrix) -> sparse.csr_matrix:
+def _without_zeros(matrix: sparse.coo_matrix) -> sparse.csr_matrix:
     """Remove stored zeros, such as the idf of a column that all rows but one have."""
     kept = sparse.csr_matrix(matrix)
     kept.eliminate_zeros()

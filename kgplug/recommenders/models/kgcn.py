@@ -29,6 +29,7 @@ from kgplug.training.adam import Adam
 from kgplug.training.config import DataSize, Range, Space, TrainedConfig
 from kgplug.training.device import choose_device
 from kgplug.training.row_adam import RowAdam
+from kgplug.training.tensors import tensor_of
 
 _NEIGHBOUR_STREAM = 0x6CB0  # makes the neighbours for scoring independent of those in training
 LABEL_MARGIN = 1e-6  # distance of propagated labels from 0 and 1, where the logarithm diverges
@@ -106,7 +107,7 @@ class KGCN(TrainedRecommender):
     name = "KGCN"
     inputs = RECOMMENDERS["KGCN"].inputs
     config_class = KGCNConfig
-    config: KGCNConfig
+    config: KGCNConfig  # pyright: ignore[reportIncompatibleVariableOverride]
 
     network: KGCNNetwork
     graph: EntityGraph
@@ -153,12 +154,12 @@ class KGCN(TrainedRecommender):
         return scores
 
     def logits_of_all(self, users: np.ndarray) -> np.ndarray:
-        u = torch.from_numpy(users).to(self.network.device)
+        u = tensor_of(users).to(self.network.device)
         return self._score_vectors(self.network.users[u], self.network.user_bias[u])
 
     def logits_of_new_users(self, likes: sparse.csr_matrix) -> np.ndarray:
         users = np.column_stack([self.user_vectors(), self.network.user_bias.detach().cpu().numpy()])
-        folded = torch.from_numpy(self._folded(likes, self.item_vectors(), users)).to(self.network.device)
+        folded = tensor_of(self._folded(likes, self.item_vectors(), users)).to(self.network.device)
         return self._score_vectors(folded[:, :-1].contiguous(), folded[:, -1:])
 
     def _score_vectors(self, users: torch.Tensor, bias: torch.Tensor) -> np.ndarray:
@@ -207,7 +208,7 @@ class KGCN(TrainedRecommender):
         self.item_entities = arrays["item_entities"]
         self.neighbours = Neighbours(arrays["neighbours.entities"], arrays["neighbours.relations"])
         weights = {
-            name.removeprefix("network."): torch.from_numpy(array)
+            name.removeprefix("network."): tensor_of(array)
             for name, array in arrays.items()
             if name.startswith("network.")
         }
@@ -254,9 +255,9 @@ class PairVectors:
             (network.item_bias, self.items, of_items),
         ])  # fmt: skip
         affinities = functional.embedding(self.user_of, network.affinities(self.u, r))  # (B, n_relations + 1)
-        self.weights = []
+        self.weights: list[torch.Tensor] = []
         for relations in self.field.relations:
-            along = torch.from_numpy(relations).to(device)  # (B, K^h, K)
+            along = tensor_of(relations).to(device)  # (B, K^h, K)
             chosen = affinities.gather(1, along.reshape(len(users), -1)).view(along.shape)
             self.weights.append(torch.softmax(chosen, dim=-1))
         scaled = [weights * network.neighbour_scale(weights.shape[-1]) for weights in self.weights]
@@ -316,7 +317,7 @@ class KGCNTask(GradientTask):
         """Return mean BCE + ls_weight · label smoothness + the three penalties, a scalar."""
         config, pairs = self.config, batch.pairs
         forward = PairVectors(self.model, pairs.users, pairs.items, batch.neighbours)
-        labels = torch.from_numpy(pairs.labels).to(self.module.device)
+        labels = tensor_of(pairs.labels).to(self.module.device)
         logits = self.data.with_side(forward.logits, pairs.users, pairs.items)
         loss = functional.binary_cross_entropy_with_logits(logits, labels)
         if config.ls_weight > 0:
@@ -330,7 +331,7 @@ class KGCNTask(GradientTask):
         values, known = zip(*(self._labels(batch, level) for level in forward.field.levels), strict=True)
         values = list(values)
         for layer in range(self.module.n_layers):
-            following = []
+            following: list[torch.Tensor] = []
             for hop in range(self.module.n_layers - layer):
                 weights = forward.weights[hop]  # (B, K^h, K)
                 reached = (weights * values[hop + 1].view(weights.shape)).sum(-1)  # (B, K^h)
@@ -352,8 +353,8 @@ class KGCNTask(GradientTask):
         labels = np.where(known, liked, 0.5).astype(np.float32)
         device = self.module.device
         return (
-            torch.from_numpy(labels).view(level.shape).to(device),
-            torch.from_numpy(known).view(level.shape).to(device),
+            tensor_of(labels).view(level.shape).to(device),
+            tensor_of(known).view(level.shape).to(device),
         )
 
     def validate(self) -> float | None:

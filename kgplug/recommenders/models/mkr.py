@@ -29,6 +29,7 @@ from kgplug.training.adam import Adam, Optimizer
 from kgplug.training.config import LEARNING_RATES, DataSize, Range, Space, TrainedConfig
 from kgplug.training.device import choose_device
 from kgplug.training.row_adam import RowAdam
+from kgplug.training.tensors import backward, tensor_of
 
 
 class MKRConfig(LayeredConfig):
@@ -124,7 +125,7 @@ class MKR(TrainedRecommender):
     name = "MKR"
     inputs = RECOMMENDERS["MKR"].inputs
     config_class = MKRConfig
-    config: MKRConfig
+    config: MKRConfig  # pyright: ignore[reportIncompatibleVariableOverride]
     network: MKRNetwork
     network_class: ClassVar[type[MKRNetwork]] = MKRNetwork
 
@@ -134,7 +135,7 @@ class MKR(TrainedRecommender):
         self.network = self.network_class(
             self.config,
             n_users=data.interactions.n_users,
-            item_entities=torch.from_numpy(item_entities),
+            item_entities=tensor_of(item_entities),
             n_entities=n_entities,
             n_relations=data.graph.n_relations * (2 if self.config.orient_items else 1),
             generator=torch.Generator().manual_seed(data.seed),
@@ -155,18 +156,18 @@ class MKR(TrainedRecommender):
         average_cold(self.network.user_bias, self.liked)
 
     def logits(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:
-        u, i = (torch.from_numpy(x).to(self._users.device) for x in (users, items))
+        u, i = (tensor_of(x).to(self._users.device) for x in (users, items))
         with torch.no_grad():
             logits = self.network.joined(self._users[u], self._items[i]) + self.network.all_biases(u, i)
             return logits.cpu().numpy()
 
     def logits_of_all(self, users: np.ndarray) -> np.ndarray:
-        u = torch.from_numpy(users).to(self._users.device)
+        u = tensor_of(users).to(self._users.device)
         return self._score_vectors(self._users[u], self.network.user_bias[u])
 
     def logits_of_new_users(self, likes: sparse.csr_matrix) -> np.ndarray:
         users = np.column_stack([self.user_vectors(), self.network.user_bias.detach().cpu().numpy()])
-        folded = torch.from_numpy(self._folded(likes, self.item_vectors(), users)).to(self._users.device)  # (b, d + 1)
+        folded = tensor_of(self._folded(likes, self.item_vectors(), users)).to(self._users.device)  # (b, d + 1)
         return self._score_vectors(folded[:, :-1], folded[:, -1:])
 
     @torch.no_grad()
@@ -199,7 +200,7 @@ class MKR(TrainedRecommender):
         return {name: tensor.cpu().numpy() for name, tensor in self.network.state_dict().items()}
 
     def _restore(self, arrays: dict[str, np.ndarray]) -> None:
-        tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
+        tensors = {name: tensor_of(array) for name, array in arrays.items()}
         self.network = self.network_class(
             self.config,
             n_users=len(self.user_keys),
@@ -279,7 +280,7 @@ class MKRTask:
         else:
             loss, optimizers = self.recommendation_loss(batch), self._recommendation_optimizers
         self.module.zero_grad()
-        loss.backward()
+        backward(loss)
         for optimizer in optimizers:
             optimizer.step()
         return loss.detach()
@@ -347,7 +348,7 @@ class MKRTask:
         predicted = network.predicted_tails(
             functional.embedding(head_of, heads), functional.embedding(relation_of, relations)
         )
-        triple_of = torch.from_numpy(batch.triple_of_corrupt).to(network.device)
+        triple_of = tensor_of(batch.triple_of_corrupt).to(network.device)
         true = torch.sigmoid((predicted * functional.embedding(tail_of, tails)).sum(1))
         corrupt = torch.sigmoid((predicted[triple_of] * functional.embedding(corrupt_of, tails)).sum(1))
         gain = true.mean() - (corrupt.mean() if len(corrupt) else 0.0)
@@ -365,8 +366,8 @@ class MKRTask:
         if pairs is None:
             return None
         with torch.no_grad():
-            users = torch.from_numpy(pairs.users).to(network.device)
-            items = torch.from_numpy(pairs.items).to(network.device)
+            users = tensor_of(pairs.users).to(network.device)
+            items = tensor_of(pairs.items).to(network.device)
             logits = network.joined(network.all_users()[users], network.all_items()[items])
             logits = logits + network.all_biases(users, items)
         return self.data.validation_auc(logits.cpu().numpy())
@@ -383,7 +384,8 @@ def oriented(knowledge: KnowledgeGraph, linked: np.ndarray) -> np.ndarray:
     """
     is_item = np.zeros(knowledge.n_entities, dtype=bool)
     is_item[linked[linked >= 0]] = True
-    head, relation, tail = knowledge.triples.T
+    columns: list[np.ndarray] = list(knowledge.triples.T)
+    head, relation, tail = columns
     turned = is_item[tail] & ~is_item[head]
     return np.stack(
         [

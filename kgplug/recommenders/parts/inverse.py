@@ -30,7 +30,9 @@ def bytes_beside(n: int) -> int:
 
 
 def _by_lapack(matrix: np.ndarray) -> bool:
-    potrf, potri = get_lapack_funcs(("potrf", "potri"), (matrix,))
+    functions = get_lapack_funcs(("potrf", "potri"), (matrix,))
+    assert isinstance(functions, list)  # one per name
+    potrf, potri = functions
     factor, failed = potrf(matrix.T, lower=0, overwrite_a=1, clean=0)  # .T: Fortran order, no copy
     if failed:
         return False

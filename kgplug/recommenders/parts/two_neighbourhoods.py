@@ -177,6 +177,7 @@ def co_occurrence(
     factor = sparse.csr_matrix(sparse.diags(np.sqrt(user)) @ likes.astype(np.float64) @ sparse.diags(item))  # Mᵀ
     knn = ItemItemRecommender(K=neighbours + 1, num_threads=processors())  # one more: the item itself
     knn.fit(factor, show_progress=False)
+    assert knn.similarity is not None  # set by fit
     found = nearest(sparse.csr_matrix(knn.similarity), neighbours)
     if not hot_penalty:
         found = sparse.csr_matrix(sparse.diags((1 / np.maximum(of_item, 1)).astype(np.float32)) @ found)
