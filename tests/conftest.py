@@ -120,14 +120,14 @@ def neo4j_jars() -> Path:
 
 @pytest.fixture(scope="session")
 def quick_java() -> Iterator[None]:
-    """Let Java compile less, so that a server is up in half the time."""
+    """Let Java compile less, so that servers that live for seconds are up in half the time."""
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("JDK_JAVA_OPTIONS", "-XX:TieredStopAtLevel=1")
         yield
 
 
 @pytest.fixture(scope="session")
-def neo4j_server(neo4j_jars: Path, quick_java: None) -> Iterator[Endpoint]:
+def neo4j_server(neo4j_jars: Path) -> Iterator[Endpoint]:
     """A running Neo4j of the tests' own; or the one that KGPLUG_TEST_NEO4J names, all of whose data the tests delete.
 
     KGPLUG_TEST_NEO4J is "bolt://user:password@host:port#folder", where folder is the server's import folder.
@@ -140,7 +140,10 @@ def neo4j_server(neo4j_jars: Path, quick_java: None) -> Iterator[Endpoint]:
     home = Path(tempfile.mkdtemp(prefix="kgplug-neo4j-"))
     server = LocalNeo4j(home, jars=neo4j_jars)
     try:
-        yield server.start(die_with_parent=True)
+        with pytest.MonkeyPatch.context() as environment:
+            environment.delenv("JDK_JAVA_OPTIONS", raising=False)  # it lives for minutes, so full compilation pays
+            endpoint = server.start(die_with_parent=True)
+        yield endpoint
     finally:
         server.kill()
         shutil.rmtree(home, ignore_errors=True)
