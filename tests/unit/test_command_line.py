@@ -13,9 +13,11 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from kgplug import __version__
+from kgplug import __version__, create
 from kgplug.cli import app
+from kgplug.cli.console import SplitBy, SplitOrder, parse_settings, parse_split
 from kgplug.data.artefact import write_artefact
+from kgplug.data.kinds import Kind
 from kgplug.errors import UsageError
 from kgplug.training.runs import Runs
 from tests.unit.printed import printed
@@ -119,9 +121,14 @@ def test_a_setting_out_of_range_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_an_invalid_split_is_refused_before_the_database_is_asked(tmp_path: Path) -> None:
+    assert_one_sentence(kgplug("train", "MKR", "--split", "0.8,0.2", home=tmp_path), exit_code=2)
+
+
 @pytest.mark.parametrize("split", ["0.8,0.2", "a,b,c", "0.5,0.5,0.5"])
-def test_an_invalid_split_is_refused_before_the_database_is_asked(split: str, tmp_path: Path) -> None:
-    assert_one_sentence(kgplug("train", "MKR", "--split", split, home=tmp_path), exit_code=2)
+def test_a_split_is_three_fractions_that_sum_to_one(split: str) -> None:
+    with pytest.raises(UsageError, match="split|fractions"):
+        parse_split(Kind.RECOMMENDER, split, seed=0, by=SplitBy.user, order=SplitOrder.random)
 
 
 def test_an_unknown_query_is_refused_with_the_nearest_name(tmp_path: Path) -> None:
@@ -264,11 +271,17 @@ def test_a_shipped_query_is_json_if_json_is_requested(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("value", ["NaN", "Infinity", "-Infinity", "1e999"])
-def test_a_setting_that_is_not_finite_is_refused(value: str, tmp_path: Path) -> None:
-    result = kgplug("train", "MKR", "-s", f"learning_rate={value}", home=tmp_path)
+def test_a_setting_that_is_not_finite_is_refused_in_one_sentence(tmp_path: Path) -> None:
+    result = kgplug("train", "MKR", "-s", "learning_rate=NaN", home=tmp_path)
     assert_one_sentence(result, exit_code=2)
     assert "learning_rate" in result.stderr
+
+
+@pytest.mark.training
+@pytest.mark.parametrize("value", ["NaN", "Infinity", "-Infinity", "1e999"])
+def test_a_setting_that_is_not_finite_is_refused(value: str) -> None:
+    with pytest.raises(UsageError, match="learning_rate"):
+        create("MKR", **parse_settings([f"learning_rate={value}"]))
 
 
 def test_the_version_is_printed(tmp_path: Path) -> None:
