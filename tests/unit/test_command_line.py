@@ -127,7 +127,7 @@ def test_an_invalid_split_is_refused_before_the_database_is_asked(tmp_path: Path
 
 @pytest.mark.parametrize("split", ["0.8,0.2", "a,b,c", "0.5,0.5,0.5"])
 def test_a_split_is_three_fractions_that_sum_to_one(split: str) -> None:
-    with pytest.raises(UsageError, match="split|fractions"):
+    with pytest.raises(UsageError, match=r"split|fractions"):
         parse_split(Kind.RECOMMENDER, split, seed=0, by=SplitBy.user, order=SplitOrder.random)
 
 
