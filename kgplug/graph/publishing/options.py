@@ -66,8 +66,7 @@ class ListOptions:
         if check_diversity(self.diversity) == 0 and self.diverse_by is not None:
             raise UsageError("diverse_by has no effect without diversity. Set diversity as well, such as 0.3.")
         if self.diverse_by is not None and not isinstance(self.diverse_by, Embedding):
-            found = getattr(self.diverse_by, "name", repr(self.diverse_by))
-            raise UsageError(f"diverse_by: expected an embedding, such as a trained TransE; found {found}.")
+            raise UsageError(f"diverse_by: expected an embedding, such as a trained TransE; found {self.diverse_by!r}.")
 
     @property
     def are_filtered(self) -> bool:

@@ -10,6 +10,7 @@ from scipy import sparse
 from scipy.special import expit
 
 from kgplug.recommenders.base import Recommender
+from kgplug.recommenders.click_through.config import ClickThroughConfig
 from kgplug.recommenders.click_through.side_term import SideTerm
 from kgplug.training.device import choose_device
 
@@ -82,5 +83,6 @@ class LogitRecommender(Recommender):
         side = {name.removeprefix(_SIDE): array for name, array in arrays.items() if name.startswith(_SIDE)}
         super()._take_state({name: array for name, array in arrays.items() if not name.startswith(_SIDE)})
         if side:
-            device = choose_device(getattr(self.config, "device", "cpu"))
+            assert isinstance(self.config, ClickThroughConfig)  # which has the setting `side`
+            device = choose_device(self.config.device)
             self.side = SideTerm.from_arrays(side, n_users=len(self.user_keys), device=device)
