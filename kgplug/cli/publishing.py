@@ -53,7 +53,9 @@ def publish(
     similar: Annotated[
         int | None,
         typer.Option(
-            metavar="N", help="Also write SIMILAR_TO edges to each node's N nearest nodes of the same label.", min=1
+            metavar="N",
+            help="Also write SIMILAR_TO edges from each node to its N nearest of the same label.",
+            min=1,
         ),
     ] = None,
     similar_label: Annotated[str | None, typer.Option(help="SIMILAR_TO edges only among nodes of this label.")] = None,
@@ -82,7 +84,7 @@ def publish(
         typer.Option("--as", metavar="NAME", help="Serve the run under this name. Default: the model's name."),
     ] = None,
     replace: Annotated[
-        bool, typer.Option("--replace", help="Replace a run of another schema that is served under this name.")
+        bool, typer.Option("--replace", help="If this name already serves a run of another schema, replace that run.")
     ] = False,
     schema_file: SchemaFile = None,
     as_json: Json = False,
@@ -190,7 +192,7 @@ def erase_user(
     schema_file: SchemaFile = None,
     as_json: Json = False,
 ) -> None:
-    """Remove a user from kgplug's edges and vectors and from the runs on this machine, and print the proof.
+    """Erase a user from kgplug's edges and vectors and from the runs on this machine, and count what is left.
 
     Example: `kgplug erase-user 42`
     """

@@ -63,8 +63,8 @@ def recommend(
 ) -> None:
     """Show what the graph recommends to a user, and why.
 
-    By default the published list is shown. With --live, --where, --label, --diversity or --seen, the published run
-    recomputes the user's list. The run must be on this machine; the graph is only read.
+    By default the published list is shown. With --live, --where, --label, --diversity or --seen, the list is computed
+    again with the published run, which must then be on this machine. Nothing is written to the graph.
 
     Examples: `kgplug recommend 42`, `kgplug recommend 42 --model KGCN -k 5 --json`, `kgplug recommend 42
     --where "item.year > 1990" --diversity 0.3`, `kgplug recommend 42 --label Documentary --seen train`
@@ -93,7 +93,7 @@ def similar(
     schema_file: SchemaFile = None,
     as_json: Json = False,
 ) -> None:
-    """Show the items nearest to one, by the vectors of a published model.
+    """Show the items most similar to a given item, by the vectors of a published model.
 
     Examples: `kgplug similar 50`, `kgplug similar 50 --model TransE -k 5`
     """

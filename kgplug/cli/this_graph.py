@@ -30,7 +30,8 @@ def this_graph(graph: Graph, schema_file: Path | None = None) -> GraphIdentity:
 def graph_at_hand(runs: Runs, *, ask: bool = False) -> GraphIdentity | None:
     """Return the identity of the graph that the environment names, None if unknown.
 
-    It is the graph on which the newest run at this address was trained. Commands that need no server use this.
+    Without `ask`, the server is that of the newest run that was trained at the configured address, and the schema is
+    that of kgplug.toml if there is one. So commands that need no server can use this function.
 
     Args:
         runs: the runs on this machine.

@@ -40,7 +40,7 @@ class RowMemory:
 
     @classmethod
     def from_arrays(cls, arrays: dict[str, np.ndarray]) -> Self | None:
-        """Return the memory in a run's arrays; None if the run was saved by a version without it."""
+        """Return the row memory stored in a run's arrays; None if the run was saved by a version that stored none."""
         if HASHES not in arrays or SETS not in arrays:
             return None
         return cls(arrays[HASHES], arrays[SETS])

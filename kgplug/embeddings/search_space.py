@@ -31,7 +31,7 @@ def search_space(name: str, config: EmbeddingConfig) -> Space:
 
 
 def defaults(name: str, config: EmbeddingConfig) -> dict[str, Any]:
-    """Return setting → default, under the names of `search_space`. None stands for an unknown default."""
+    """Return the default of each setting, by its name in `search_space`. None stands for an unknown default."""
     model, loss = module_class(name), type(build_loss(name, config))
     of_loss = {p.name: p.default for p in inspect.signature(loss.__init__).parameters.values()}
     if config.loss is None:

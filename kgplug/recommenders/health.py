@@ -25,7 +25,7 @@ _LEAST_SHARE = 1e-4  # of the variance in a user's list; with a lower share, vec
 
 
 class Trained(Protocol):
-    """The part of `kgplug.recommenders.base.Recommender` that is checked."""
+    """The part of `kgplug.recommenders.base.Recommender` that the health checks read."""
 
     personal: ClassVar[bool]
     vectors_of_all: ClassVar[bool]

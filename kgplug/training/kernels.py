@@ -68,8 +68,9 @@ def catch_up(
 ) -> np.ndarray:
     """Do the steps that rows have missed since their last update, as Adam does them with a gradient of zero.
 
-    In these steps mean and square only shrink, by beta1 and beta2 per step, so the total change of a row is one sum
-    times mean / √square. (eps is outside the sum: it is tiny compared to √square wherever mean is not zero.)
+    In these steps mean and square only shrink, by beta1 and beta2 per step, so the total change of a row is
+    mean / √square times a sum that depends only on the step numbers. (eps is outside the sum: it is tiny compared to
+    √square wherever mean is not zero.)
 
     Args:
         table, moments, steps, lr, beta1, beta2, eps: As in `adam_rows`; `steps` has the current step of each row.

@@ -12,9 +12,9 @@ from kgplug.data.ranking.lanes import LANES, RAISED_BY, SIZE, above, first_one, 
 def best_of_rows(scores: np.ndarray, indices: np.ndarray, values: np.ndarray) -> bool:
     """Find the k best scores of each row, best first; equal scores are ordered by index.
 
-    A first pass over a row finds a bound that the k best exceed. A second pass collects the few scores above it. They
-    are ranked almost without branches, because the processor would mispredict half of them. If there are many, they
-    are inserted one by one.
+    A first pass over a row finds a bound that the k best exceed. A second pass collects the scores above it. If they
+    are few, they are ranked almost without branches, because the processor would mispredict half of the branches. If
+    they are many, they are inserted one by one.
 
     Args:
         scores: float32 (n, m), C order.

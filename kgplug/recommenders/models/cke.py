@@ -144,7 +144,7 @@ class CKENetwork(PairNetwork):
 
 
 class CKETask(ClickThroughTask):
-    """Trains likes and triples in one step of Adam.
+    """Trains on likes and triples together: each step of Adam uses a batch of both.
 
     Args:
         network, config, data: As in `ClickThroughTask`.

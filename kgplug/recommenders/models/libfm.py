@@ -70,13 +70,19 @@ class LibFMNetwork(PairNetwork):
     def user_side(
         self, factors: torch.Tensor, bias: torch.Tensor, histories: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return a and the terms of the user alone: (n, d), (n, 1), (n, m) → (n, d), (n,)."""
+        """Return the user's vector in the interaction term, and the sum of the terms of the user alone.
+
+        Shapes: (n, d), (n, 1), (n, m) → (n, d), (n,).
+        """
         return _side(factors, bias, histories, self.history_factors, self.history_weights)
 
     def item_side(
         self, factors: torch.Tensor, bias: torch.Tensor, vectors: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return b and the terms of the item alone: (n, d), (n, 1), (n, m) → (n, d), (n,)."""
+        """Return the item's vector in the interaction term, and the sum of the terms of the item alone.
+
+        Shapes: (n, d), (n, 1), (n, m) → (n, d), (n,).
+        """
         return _side(factors, bias, vectors, self.vector_factors, self.vector_weights)
 
     def forward(

@@ -158,7 +158,7 @@ class WideDeep(TrainedRecommender):
         return HistoryTask(self.network, self.config, pairs, width=self.config.first_layer)
 
     def _settle(self) -> None:
-        """Store the first layer's part of every user and item, and their linear logits."""
+        """Store what each user and each item adds to the first layer's output, and their linear logits."""
         network = self.network
         with torch.no_grad():
             histories = network.features.histories(torch.arange(len(network.users), device=network.device))
