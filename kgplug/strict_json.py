@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import fields, is_dataclass
 from enum import Enum
-from typing import Any
+from typing import Any, cast
 
 
 def dumps(value: Any, *, ascii_only: bool = True, indent: int | None = None, sort_keys: bool = False) -> str:
@@ -61,9 +61,9 @@ def plain(value: Any) -> Any:
     if isinstance(value, int):
         return int(value)
     if isinstance(value, Mapping):
-        return {_name(name): plain(part) for name, part in value.items()}
+        return {_name(name): plain(part) for name, part in cast("Mapping[Any, Any]", value).items()}
     if isinstance(value, (list, tuple, set, frozenset, range)):
-        return [plain(part) for part in value]
+        return [plain(part) for part in cast("Iterable[Any]", value)]
     return _plain_array(value)
 
 

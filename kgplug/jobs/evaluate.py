@@ -141,7 +141,7 @@ class _Work:
     def tables(self) -> dict[str, pd.DataFrame]:
         """Return one table per kind of model, with runs in the order in which they were given."""
         place = {run_dir.name: number for number, run_dir in reversed(list(enumerate(self.run_dirs)))}
-        found = {}
+        found: dict[str, pd.DataFrame] = {}
         for kind, parts in self._tables.items():
             table = joined(parts)
             health = table.attrs["health"]

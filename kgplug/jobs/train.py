@@ -216,7 +216,7 @@ def _earlier(run_dir: Path, name: str) -> tuple[EmbeddingModel, dict[str, Any]]:
 
 def _validation_metrics(model: Model) -> dict[str, float]:
     """Return the best value of the validation metric, by the metric's name; {} if there was no validation."""
-    best = model.history.get("validation") or []
+    best: list[float] = model.history.get("validation") or []
     return {VALIDATED_BY[model.kind].validation_name: round(max(best), 4)} if best else {}
 
 

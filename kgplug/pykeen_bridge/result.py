@@ -99,7 +99,7 @@ def _relation_tensors(model: Any, name: str, n_relations: int) -> dict[str, np.n
     tensors = [real_numbers(part()) for part in getattr(model, "relation_representations", ())]
     known = EMBEDDINGS[name].relation_parts if name in EMBEDDINGS else ()
     meanings = known if len(known) == len(tensors) else [f"relation_{number}" for number in range(len(tensors))]
-    named = {}
+    named: dict[str, np.ndarray] = {}
     for meaning, tensor in zip(meanings, tensors, strict=True):
         if len(tensor) == 2 * n_relations:  # PyKEEN numbers a relation 2r and its inverse 2r + 1
             named[meaning] = np.ascontiguousarray(tensor[0::2])

@@ -8,6 +8,7 @@ import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from kgplug.data.artefact import MANIFEST, new_run_id, peek_content
 from kgplug.data.graph_identity import GraphIdentity
@@ -68,7 +69,7 @@ class Runs:
 
     def __init__(self, folder: Path) -> None:
         self.folder = Path(folder)
-        self._known: dict[Path, tuple[frozenset, RunInfo]] = {}
+        self._known: dict[Path, tuple[frozenset[tuple[str, int, int]], RunInfo]] = {}
 
     def __repr__(self) -> str:
         return f"Runs({str(self.folder)!r}), {len(self.list()):,} of them"
@@ -100,7 +101,7 @@ class Runs:
     def _read_info(self, run_dir: Path) -> RunInfo:
         try:
             content = peek_content(run_dir)
-            history = content.get("history") or {}
+            history: dict[str, Any] = content.get("history") or {}
             return RunInfo(
                 run_dir.name,
                 str(content["model"]),

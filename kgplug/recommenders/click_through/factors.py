@@ -17,6 +17,7 @@ from kgplug.recommenders.click_through.logits import LogitRecommender
 from kgplug.recommenders.lists import SCORE_BLOCK_CELLS
 from kgplug.recommenders.parts.layers import average_cold
 from kgplug.training.device import one_thread
+from kgplug.training.tensors import tensor_of
 
 _SCORED_PAIRS = 100_000  # pairs whose vectors are in memory at a time
 
@@ -51,7 +52,7 @@ class Factors:
         """
         users, bias = self.users.copy(), self.user_bias.copy()
         for rows in (users, bias):
-            average_cold(torch.from_numpy(rows), likes)
+            average_cold(tensor_of(rows), likes)
         return replace(self, users=users, user_bias=bias)
 
     @cached_property
@@ -83,7 +84,7 @@ class Factors:
         # In several threads, numpy's products would wait for each other, so torch computes this one. It writes into
         # numpy's memory, because torch's is 10 % slower with several threads.
         scores = np.empty((len(by_user), by_item.shape[1]), dtype=np.float32)
-        torch.mm(torch.from_numpy(by_user), torch.from_numpy(by_item), out=torch.from_numpy(scores))
+        torch.mm(tensor_of(by_user), tensor_of(by_item), out=tensor_of(scores))
         return scores
 
 

@@ -13,6 +13,7 @@ from kgplug.recommenders.click_through.pairs import Pairs
 from kgplug.recommenders.click_through.tasks import LayeredTask
 from kgplug.recommenders.parts.pretrained import item_entities
 from kgplug.recommenders.training_data import TrainingData
+from kgplug.training.tensors import tensor_of
 
 
 class PretrainedConfig(LayeredConfig):
@@ -44,7 +45,7 @@ class ItemFeatures(nn.Module):
         matrix = likes.matrix()
         counts = np.asarray(matrix.sum(axis=1), dtype=np.float32)[:, 0]
         for name, array in (("items", vectors), ("sums", matrix @ vectors), ("counts", counts)):
-            self.register_buffer(name, torch.from_numpy(np.asarray(array, dtype=np.float32)), persistent=False)
+            self.register_buffer(name, tensor_of(np.asarray(array, dtype=np.float32)), persistent=False)
 
     @property
     def dim(self) -> int:

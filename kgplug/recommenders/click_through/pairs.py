@@ -13,6 +13,7 @@ from kgplug.data.interactions import Interactions
 from kgplug.data.ranking.auc import auc
 from kgplug.data.sampling import negative_sampler
 from kgplug.recommenders.click_through.side_term import SideTerm
+from kgplug.training.tensors import tensor_of
 
 _VALIDATION_STREAM = 0x7A11D  # makes the validation negatives independent of those in training
 
@@ -115,7 +116,7 @@ class ClickThroughData:
             own_weight: Weight of the log loss without the side term; the loss with it has weight 1. The result is
                 their weighted mean.
         """
-        labels = torch.from_numpy(pairs.labels).to(own.device)
+        labels = tensor_of(pairs.labels).to(own.device)
         loss = functional.binary_cross_entropy_with_logits(self.with_side(own, pairs.users, pairs.items), labels)
         if self.side is None or not own_weight:
             return loss

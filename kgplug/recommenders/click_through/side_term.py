@@ -15,6 +15,7 @@ from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.recommenders.click_through.side_features import PairFacts, SideFeatures, kg_features
 from kgplug.recommenders.parts.csr_arrays import csr_arrays, csr_of
 from kgplug.recommenders.parts.layers import LEAK, xavier_linear
+from kgplug.training.tensors import tensor_of
 
 DIM, WIDTH = 4, 16  # lengths of count vectors and of hidden layers; other sizes changed no metric
 
@@ -40,18 +41,18 @@ class SideTowers(nn.Module):
 
     def users(self, facts: np.ndarray) -> torch.Tensor:
         """Return [g, b] of users: float32 (n, 1) → (n, DIM + 1)."""
-        x = torch.from_numpy(facts).to(self.device)
+        x = tensor_of(facts).to(self.device)
         return self.user_out(functional.leaky_relu(self.user_hidden(x), LEAK))
 
     def items(self, facts: np.ndarray) -> torch.Tensor:
         """Return [h, a] of items: float32 (n, 3) → (n, DIM + 1)."""
-        x = torch.from_numpy(facts).to(self.device)
+        x = tensor_of(facts).to(self.device)
         return self.item_out(functional.leaky_relu(self.item_hidden(x), LEAK))
 
     def forward(self, facts: PairFacts) -> torch.Tensor:
         """Return the logits of pairs: (n,)."""
         g, h = self.users(facts.users), self.items(facts.items)
-        profile = torch.from_numpy(facts.profile).to(self.device)
+        profile = tensor_of(facts.profile).to(self.device)
         return (g[:, :-1] * h[:, :-1]).sum(1) + g[:, -1] + h[:, -1] + self.profile_weight * profile
 
 
@@ -117,6 +118,6 @@ class SideTerm:
         likes, features = csr_of("likes", arrays, (n_users, n_items)), csr_of("features", arrays, (n_items, n_features))
         towers = SideTowers(torch.Generator())
         prefix = "towers."
-        weights = {k.removeprefix(prefix): torch.from_numpy(v) for k, v in arrays.items() if k.startswith(prefix)}
+        weights = {k.removeprefix(prefix): tensor_of(v) for k, v in arrays.items() if k.startswith(prefix)}
         towers.load_state_dict(weights)
         return cls(SideFeatures(likes, features), towers.to(device))

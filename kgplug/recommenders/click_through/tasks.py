@@ -18,6 +18,7 @@ from kgplug.recommenders.parts.layers import squared_norm
 from kgplug.training.adam import Adam, Optimizer
 from kgplug.training.loop import TrainingTask
 from kgplug.training.row_adam import RowAdam
+from kgplug.training.tensors import backward, tensor_of
 
 SCORED_PAIRS = 65_536  # pairs scored at a time
 
@@ -109,7 +110,7 @@ class GradientTask(ABC):
         """Do one step of Adam."""
         loss = self.loss(batch)
         self.module.zero_grad()
-        loss.backward()
+        backward(loss)
         for optimizer in self.optimizers:
             optimizer.step()
         return loss.detach()
@@ -154,7 +155,7 @@ class ClickThroughTask(GradientTask):
         """Return mean BCE + l2 · mean ‖rows‖², a scalar."""
         logits, rows = self.logits(batch)
         logits = self.data.with_side(logits, batch.users, batch.items)
-        labels = torch.from_numpy(batch.labels).to(logits.device)
+        labels = tensor_of(batch.labels).to(logits.device)
         return functional.binary_cross_entropy_with_logits(logits, labels) + self.config.l2 * rows
 
     def validate(self) -> float | None:
