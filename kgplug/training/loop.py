@@ -26,6 +26,7 @@ from kgplug.training.checkpoint import load_checkpoint, save_checkpoint
 from kgplug.training.checkpoint_times import CheckpointTimes, expected_bytes
 from kgplug.training.device import one_thread
 from kgplug.training.interruption import Interruption
+from kgplug.training.tensors import forked_rng
 
 ONE_THREAD_BELOW = 4_000_000  # floats; on two cores, KGCN with 1 million takes a third longer on two threads
 
@@ -188,7 +189,7 @@ def _validate(task: TrainingTask, epoch: int, last_good: dict[str, torch.Tensor]
 def _seeded(module: torch.nn.Module, seed: int) -> Generator[None]:
     """Seed the global generators of the CPU and of the module's devices, and restore them afterwards."""
     numbers = sorted({p.device.index or 0 for p in module.parameters() if p.device.type == "cuda"})
-    with torch.random.fork_rng(devices=numbers):
+    with forked_rng(numbers):
         torch.default_generator.manual_seed(seed)
         for number in numbers:
             with torch.cuda.device(number):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from abc import abstractmethod
 from typing import Any
 
@@ -12,6 +11,7 @@ from scipy import sparse
 
 from kgplug.recommenders.click_through.factors import FactorRecommender, Factors
 from kgplug.recommenders.click_through.pairs import ClickThroughData
+from kgplug.training.tensors import csr_tensor, tensor_of
 
 
 class Propagation:
@@ -38,16 +38,13 @@ class Propagation:
         adjacency.data *= np.repeat(scale, np.diff(adjacency.indptr)) * scale[adjacency.indices]
         self._matrix: Any = adjacency
         if device.type != "cpu":
-            parts = (torch.from_numpy(x).to(device) for x in (adjacency.indptr, adjacency.indices, adjacency.data))
-            with warnings.catch_warnings():
-                warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
-                self._matrix = torch.sparse_csr_tensor(*parts, size=adjacency.shape, check_invariants=False)
+            self._matrix = csr_tensor(adjacency, device)
 
     def multiply(self, x: torch.Tensor) -> torch.Tensor:
         """Return D^-½ A D^-½ x without a gradient: (n_nodes, d) → (n_nodes, d)."""
         if isinstance(self._matrix, torch.Tensor):
             return self._matrix @ x
-        return torch.from_numpy(self._matrix @ x.detach().numpy())
+        return tensor_of(self._matrix @ x.detach().numpy())
 
     def mean_of_layers(self, x: torch.Tensor, n_layers: int) -> torch.Tensor:
         """Return the mean of x and its first `n_layers` propagations (LightGCN eqs. 3–4, 6): (n_nodes, d)."""

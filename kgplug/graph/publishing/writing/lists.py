@@ -98,7 +98,8 @@ def write_lists(
             nodes that have no list in `lists`.
         progress: show a bar; None shows it on a terminal.
     """
-    counts, listed = [], []
+    counts: list[ListCounts] = []
+    listed: list[tuple[NodeLookup, set[Any]]] = []
     for one in lists:
         users, items = lookups[one.user_label], lookups[one.item_label]
         counts.append(ListWriter(connection, edge, edition, users, items).write(one, compare, progress))
@@ -198,9 +199,9 @@ class ListWriter:
         RETURN row, collect(item.{quote(self.items.key)}) AS items, collect(old.score) AS scores,
                collect(old.rank) AS ranks, collect(DISTINCT old.run) AS runs
         """
-        keys = list(wanted)
+        keys: list[int | str] = list(wanted)
         rows = self.connection.rows(query, users=self._user_handles(keys), **self.edition.parameters)
-        found = {keys[row["row"]]: row for row in rows}
+        found: dict[int | str, dict[str, Any]] = {keys[row["row"]]: row for row in rows}
         return {key: new for key, new in wanted.items() if not (key in found and self._is_same(found[key], new))}
 
     def _is_same(self, found: dict[str, Any], wanted: UserList) -> bool:
