@@ -280,5 +280,8 @@ def _vocabulary(content: dict[str, Any]) -> KnowledgeGraph:
     return KnowledgeGraph(keys, labels, relations, np.empty((0, 3), dtype=np.int64))
 
 
-ROWS_OF_KIND = {Kind.RECOMMENDER: TestFeedback, Kind.EMBEDDING: TestTriples}
+ROWS_OF_KIND: dict[Kind, type[TestFeedback | TestTriples]] = {
+    Kind.RECOMMENDER: TestFeedback,
+    Kind.EMBEDDING: TestTriples,
+}
 """Kind of model → class of its test rows."""
