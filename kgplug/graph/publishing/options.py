@@ -65,8 +65,7 @@ class ListOptions:
         object.__setattr__(self, "labels", tuple(self.labels))
         if check_diversity(self.diversity) == 0 and self.diverse_by is not None:
             raise UsageError("diverse_by has no effect without diversity. Set diversity as well, such as 0.3.")
-        if self.diverse_by is not None and not isinstance(self.diverse_by, Embedding):
-            raise UsageError(f"diverse_by: expected an embedding, such as a trained TransE; found {self.diverse_by!r}.")
+        _check_embedding(self.diverse_by)
 
     @property
     def are_filtered(self) -> bool:
@@ -172,8 +171,7 @@ def with_options(options: PublishOptions | None, by_name: Mapping[str, Any]) -> 
         UsageError: an option has a wrong value.
         TypeError: no option has such a name.
     """
-    if options is not None and not isinstance(options, PublishOptions):
-        raise UsageError(f"options: expected PublishOptions, such as PublishOptions(k=20); found {options!r}.")
+    _check_options(options)
     given = dict(by_name)
     if "top" in given:
         warnings.warn("publish: top is now called k.", DeprecationWarning, stacklevel=3)
@@ -207,3 +205,13 @@ def check_served_name(name: object) -> None:
         raise UsageError(
             f"A published model needs a name of printable text without blanks around it, such as films; found {name!r}."
         )
+
+
+def _check_embedding(diverse_by: object) -> None:
+    if diverse_by is not None and not isinstance(diverse_by, Embedding):
+        raise UsageError(f"diverse_by: expected an embedding, such as a trained TransE; found {diverse_by!r}.")
+
+
+def _check_options(options: object) -> None:
+    if options is not None and not isinstance(options, PublishOptions):
+        raise UsageError(f"options: expected PublishOptions, such as PublishOptions(k=20); found {options!r}.")
