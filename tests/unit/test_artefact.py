@@ -50,10 +50,9 @@ def test_one_flipped_bit_in_any_byte_is_detected(folder: Path) -> None:
     assert [path.name for path in files] == ["arrays.safetensors", "content.json", "manifest.json"]
     for path in files:
         whole = path.read_bytes()
-        every = range(len(whole) * 8) if path.name == "manifest.json" else range(0, len(whole) * 8, 7)
-        for bit in every:
+        for byte in range(len(whole)):
             altered = bytearray(whole)
-            altered[bit // 8] ^= 1 << bit % 8
+            altered[byte] ^= 1 << byte % 8
             path.write_bytes(altered)
             with pytest.raises(RunError):
                 read_artefact(folder)

@@ -24,7 +24,7 @@ from tests.unit.printed import printed
 from tests.unit.strictly import strictly
 
 
-def kgplug(*arguments: str, home: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+def process(*arguments: str, home: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run the command line as a user does, with runs and files in a folder of the test's own."""
     return subprocess.run(
         [sys.executable, "-c", "from kgplug.cli import main; main()", *arguments],
@@ -35,6 +35,16 @@ def kgplug(*arguments: str, home: Path, **environment: str) -> subprocess.Comple
         timeout=120,
         check=False,
     )
+
+
+def kgplug(*arguments: str, home: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run the command line in this process, which saves the imports; otherwise as `process`."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(home)
+        for name, value in {"KGPLUG_HOME": str(home), **environment}.items():
+            patch.setenv(name, value)
+        shown = printed(*arguments)
+    return subprocess.CompletedProcess(arguments, shown.code, shown.out, shown.err)
 
 
 def assert_one_sentence(result: subprocess.CompletedProcess[str], *, exit_code: int) -> None:
@@ -101,28 +111,28 @@ def test_help_imports_no_heavy_package(tmp_path: Path) -> None:
 
 
 def test_an_unknown_model_is_refused_with_the_nearest_name(tmp_path: Path) -> None:
-    result = kgplug("train", "KGNC", home=tmp_path)
+    result = process("train", "KGNC", home=tmp_path)
     assert_one_sentence(result, exit_code=2)
     assert 'Did you mean "KGCN"?' in result.stderr
 
 
 @pytest.mark.slow
 def test_an_unknown_setting_is_refused_with_the_nearest_name(tmp_path: Path) -> None:
-    result = kgplug("train", "MKR", "--set", "embeding_dim=8", home=tmp_path)
+    result = process("train", "MKR", "--set", "embeding_dim=8", home=tmp_path)
     assert_one_sentence(result, exit_code=2)
     assert 'Did you mean "embedding_dim"?' in result.stderr
 
 
 @pytest.mark.slow
 def test_a_setting_out_of_range_is_refused(tmp_path: Path) -> None:
-    result = kgplug("train", "MKR", "--set", "embedding_dim=0", home=tmp_path)
+    result = process("train", "MKR", "--set", "embedding_dim=0", home=tmp_path)
     assert_one_sentence(result, exit_code=2)
     assert "embedding_dim" in result.stderr
 
 
 @pytest.mark.slow
 def test_an_invalid_split_is_refused_before_the_database_is_asked(tmp_path: Path) -> None:
-    assert_one_sentence(kgplug("train", "MKR", "--split", "0.8,0.2", home=tmp_path), exit_code=2)
+    assert_one_sentence(process("train", "MKR", "--split", "0.8,0.2", home=tmp_path), exit_code=2)
 
 
 @pytest.mark.parametrize("split", ["0.8,0.2", "a,b,c", "0.5,0.5,0.5"])
@@ -172,7 +182,7 @@ def test_an_existing_schema_file_is_not_overwritten(tmp_path: Path) -> None:
 @pytest.mark.training
 def test_an_old_name_in_the_schema_file_is_reported_in_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "kgplug.toml").write_text("[feedback]\nlike = 4")
-    result = kgplug("cypher", "recommend", home=tmp_path, NEO4J_URI="bolt://127.0.0.1:1")
+    result = process("cypher", "recommend", home=tmp_path, NEO4J_URI="bolt://127.0.0.1:1")
     assert result.returncode == 0
     said = "kgplug.toml: like under [feedback] is now called like_threshold. Rename it."
     assert result.stderr.splitlines().count(said) == 1
@@ -272,7 +282,7 @@ def test_a_shipped_query_is_json_if_json_is_requested(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_setting_that_is_not_finite_is_refused_in_one_sentence(tmp_path: Path) -> None:
-    result = kgplug("train", "MKR", "-s", "learning_rate=NaN", home=tmp_path)
+    result = process("train", "MKR", "-s", "learning_rate=NaN", home=tmp_path)
     assert_one_sentence(result, exit_code=2)
     assert "learning_rate" in result.stderr
 
@@ -285,7 +295,7 @@ def test_a_setting_that_is_not_finite_is_refused(value: str) -> None:
 
 
 def test_the_version_is_printed(tmp_path: Path) -> None:
-    assert kgplug("--version", home=tmp_path).stdout == f"kgplug {__version__}\n"
+    assert process("--version", home=tmp_path).stdout == f"kgplug {__version__}\n"
 
 
 @pytest.mark.parametrize("path", [("recommend",), ("similar",), ("predict",), ("publish",), ("diff",), ("evaluate",)])
