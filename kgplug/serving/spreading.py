@@ -29,7 +29,7 @@ def spread(
     natural = np.sqrt(width * height / max(n_nodes, 1))
     for number in range(_ROUNDS):
         away, distance = _differences(positions)
-        force = (away * (natural / distance)[..., None] ** 2).sum(axis=1)
+        force = np.einsum("ijk,ij->ik", away, (natural / distance) ** 2)
         along = positions[tails] - positions[heads]
         pull = along * np.linalg.norm(along, axis=1, keepdims=True) / natural / softer
         np.add.at(force, heads, pull)
@@ -44,13 +44,13 @@ def spread(
         overlap = np.maximum(gap - distance, 0)
         if not overlap.any():
             break
-        positions += (away / distance[..., None] * overlap[..., None] / 2).sum(axis=1)
+        positions += np.einsum("ijk,ij->ik", away, overlap / distance / 2)
     return positions - (positions.max(axis=0) + positions.min(axis=0)) / 2
 
 
 def _differences(positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the vectors between all pairs of nodes, (n, n, 2), and their lengths, (n, n), infinite on the diagonal."""
     away = positions[:, None] - positions[None]
-    distance = np.maximum(np.linalg.norm(away, axis=2), 1e-3)
+    distance = np.maximum(np.sqrt(np.einsum("ijk,ijk->ij", away, away)), 1e-3)
     np.fill_diagonal(distance, np.inf)
     return away, distance
