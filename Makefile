@@ -26,10 +26,10 @@ test: $(VENV)/.dev
 check: $(VENV)/.dev
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports && $(BIN)/pyright
 
-# Pyright takes half of the time, so it runs next to the rest; its findings come last.
+# Pyright takes half of the time, so it runs next to the rest; its findings come last. nbmake costs a second per process.
 quick: $(VENV)/.dev
 	@$(BIN)/pyright >$(VENV)/pyright.log 2>&1 & types=$$!; \
-	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports && $(BIN)/python -m pytest --quick -q --durations=0 --durations-min=2 $(PYTEST_ARGS); code=$$?; \
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports && $(BIN)/python -m pytest --quick -q --numprocesses=auto --dist=loadfile -p no:nbmake --durations=0 --durations-min=2 $(PYTEST_ARGS); code=$$?; \
 	wait $$types || { cat $(VENV)/pyright.log; exit 1; }; \
 	exit $$code
 
