@@ -60,7 +60,8 @@ def tune(
     seed: Annotated[int, typer.Option(help="Seed of the split, the search and the trainings.")] = 0,
     schema_file: SchemaFile = None,
     picture: Annotated[
-        Path | None, typer.Option("--plot", help="Picture of the search. Default: next to the study.")
+        Path | None,
+        typer.Option("--plot", help="Picture of the search. Default: in the runs' folder, next to the search's file."),
     ] = None,
     as_json: Json = False,
 ) -> None:

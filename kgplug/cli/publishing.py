@@ -192,7 +192,9 @@ def erase_user(
     schema_file: SchemaFile = None,
     as_json: Json = False,
 ) -> None:
-    """Erase a user from kgplug's edges and vectors and from the runs on this machine, and count what is left.
+    """Erase a user from kgplug's edges and vectors and from the runs on this machine.
+
+    Then a query counts the user's edges and vectors that are left in the graph. The user's node and feedback stay.
 
     Example: `kgplug erase-user 42`
     """

@@ -108,9 +108,12 @@ def similar(
 def predict(
     run: Annotated[
         str | None,
-        typer.Argument(help="An embedding's run, or its name. Default: the newest.", autocompletion=run_names),
+        typer.Argument(
+            help="A run of an embedding, or a model's name for its newest run. Default: the newest embedding.",
+            autocompletion=run_names,
+        ),
     ] = None,
-    relation: Annotated[str, typer.Option(help="Relationship type to predict.")] = "",
+    relation: Annotated[str, typer.Option(help="Relationship type to predict. Required.")] = "",
     head_type: Annotated[
         str | None, typer.Option(help="Label of the heads. Default: every label that heads of this relation have.")
     ] = None,

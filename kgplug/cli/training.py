@@ -145,8 +145,8 @@ def train(
 def runs(as_json: Json = False) -> None:
     """List the runs on this machine, newest last, each with the graph it was trained on.
 
-    "This one" is the graph of the configured server and of kgplug.toml, if it exists here. If the server is not
-    running, runs trained at its address count as runs of this graph.
+    In the column "graph", "this one" means the graph of the configured server, with the schema of kgplug.toml if that
+    file is in this folder. If the server is not running, runs trained at its address count as runs of this graph.
 
     Example: `kgplug runs`
     """
@@ -197,7 +197,9 @@ def evaluate(
     k: Annotated[str, typer.Option("--k", "-k", "--top", help="Lengths of the lists to measure.")] = MEASURED_LENGTHS,
     beyond: Annotated[
         bool,
-        typer.Option("--beyond", help="Also measure novelty, diversity, popularity, and accuracy by activity group."),
+        typer.Option(
+            "--beyond", help="Also measure novelty, diversity, popularity, and accuracy on cold users and items."
+        ),
     ] = False,
     schema_file: SchemaFile = None,
     as_json: Json = False,

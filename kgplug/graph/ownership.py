@@ -44,7 +44,8 @@ def is_own(edge: str) -> str:
 def not_own(connection: Connection, name: str, edge: str = "r") -> str:
     """Return the Cypher condition that a relationship of a type is not kgplug's, "" if none can be kgplug's.
 
-    The condition contains the runs, so that a query over many relationships needs no lookups.
+    The condition lists the model and id of each of kgplug's runs, so that a query over many relationships does not
+    look up each one in the catalogue.
 
     Args:
         connection: connection to the database.

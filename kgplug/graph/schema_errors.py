@@ -51,7 +51,7 @@ def _fields(schema: type[BaseModel], section: str) -> Iterable[str]:
 
 
 def _near(name: str, known: Iterable[str], what: str) -> str:
-    """Return the nearest known name as a question, and all known names."""
+    """Return "Did you mean …?" with the nearest known name, if one is near, and a sentence with all known names."""
     near = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.5)
     asked = f" Did you mean {near[0]}?" if near else ""
     return f"{asked} The {what} are {', '.join(known)}."

@@ -190,7 +190,10 @@ class LocalNeo4j(LocalHome):
         return "it was killed, perhaps for lack of memory." if killed else last_telling_line(self.log)
 
     def _has_ended(self) -> bool:
-        """Return whether the server has ended. The child is polled, because its command line appears late."""
+        """Return whether the server has ended.
+
+        The child process is asked, because at first it does not have the command line by which a server is recognised.
+        """
         return self._child is None or self._child.poll() is not None
 
     def _log_in(self) -> None:

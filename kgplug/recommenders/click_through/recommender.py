@@ -54,7 +54,7 @@ class TrainedRecommender(LogitRecommender):
                 self._settle()
 
     def _rows_to_compare(self, interactions: Interactions) -> int:
-        """Return the number of rows of the rarer class: here the likes, because negatives are drawn."""
+        """Return the size of the smaller class, likes or negatives: here the likes, as negatives are drawn for them."""
         return int(interactions.is_like.sum())
 
     def _best_epochs(self, data: TrainingData) -> int:

@@ -28,7 +28,7 @@ class WithSide:
 
     Args:
         task: The model's task.
-        side: The side term of its `ClickThroughData`.
+        side: The side term that the task's `ClickThroughData` adds to the logits.
         learning_rate: Learning rate of the side term.
     """
 

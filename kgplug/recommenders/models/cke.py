@@ -177,7 +177,10 @@ class CKETask(ClickThroughTask):
                 yield Triples(head, relation, tail, tails)
 
     def loss(self, batch: tuple[Pairs, Triples | None]) -> torch.Tensor:  # type: ignore[override]
-        """Return the loss of likes + kge_weight · mean −log σ(d' − d) + l2 · mean ‖rows‖², a scalar."""
+        """Return the loss of likes + kge_weight · mean −log σ(d' − d) + l2 · mean ‖rows‖², a scalar.
+
+        d' and d are the distances of a corrupt and a true triple (`CKENetwork.margins`).
+        """
         pairs, triples = batch
         loss = self._likes_loss(pairs)
         if triples is None or len(triples) == 0:

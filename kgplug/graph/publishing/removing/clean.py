@@ -25,7 +25,8 @@ def let_readers_finish() -> None:
 def drop_superseded(connection: Connection, model: str, *, keep_previous: bool = True) -> list[str]:
     """Delete every run of a model except the serving and the previous one; return the ids of deleted runs.
 
-    These include runs whose publish died: a model has one publisher at a time, which calls this when its run serves.
+    Unfinished runs are deleted as well. Their publish has died: only one publisher at a time works on a model, and it
+    calls this function when its own run serves.
     """
     serving = catalog.serving_run(connection, model)
     previous = catalog.previous_run(connection, model) if keep_previous else None
