@@ -105,7 +105,7 @@ def synthetic(n_users: int, n_items: int, kind: type[FactorRecommender]) -> Fact
 
 
 def _products(factors: Factors, cells: int, *, by_torch: bool) -> None:
-    """Do the bare products in blocks of so many scores, by numpy or by torch."""
+    """Compute only the products of users and items, in blocks of at most `cells` scores, by numpy or by torch."""
     users, items = factors.users, factors.items
     if by_torch:
         users, items = torch.from_numpy(users), torch.from_numpy(items)

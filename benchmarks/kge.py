@@ -2,18 +2,18 @@
 
     python benchmarks/kge.py                     every part; about an hour on two cores
     python benchmarks/kge.py --quick             fewer epochs, triples and seeds; about a minute
-    python benchmarks/kge.py --parts speed       seconds an epoch, in turns
+    python benchmarks/kge.py --parts speed       seconds per epoch, kgplug and PyKEEN by turns
     python benchmarks/kge.py --parts ranking     filtered evaluation of the same model, by both
     python benchmarks/kge.py --parts quality     both after equal epochs, test set, three seeds
-    python benchmarks/kge.py --parts best        kgplug with settings that suit the data, and published figures
-    python benchmarks/kge.py --parts growth      nodes that arrive later: without training, frozen, going on, anew
+    python benchmarks/kge.py --parts best        kgplug with settings that suit the data
+    python benchmarks/kge.py --parts growth      vectors for nodes added later, made in four ways
     python benchmarks/kge.py --data FOLDER       where train.txt, valid.txt and test.txt (or .xz) are
-    python benchmarks/kge.py --json FILE         the figures, for machines
+    python benchmarks/kge.py --json FILE         the results as JSON
 
 The peer is PyKEEN's own way: `SLCWATrainingLoop` with Adam, and `RankBasedEvaluator`. Both sides have the same
 settings: vectors of 64 dimensions, batches of 1,024 true triples with one corrupted triple each, Adam, margin ranking
 loss, at most two threads. The peer's TransE and TransR are PyKEEN's classes with the Euclidean norm; PyKEEN's TransH
-has its two relation vectors swapped, so the peer's TransH is wired right and scores with PyKEEN's own interaction.
+swaps its two relation vectors, so the peer is kgplug's TransH, which does not, with PyKEEN's own score functions.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ LEARNING_RATES = {"TransE": 1e-2, "TransH": 1e-2, "TransR": 1e-3}
 _SOFTMAX = {"loss": "InfoNCE", "batch_size": 1024}  # over the true triple and its corruptions
 _SHARP = {**_SOFTMAX, "loss_settings": {"margin": 0.0, "log_adversarial_temperature": -2.3}}  # scores times 10
 _PLAIN = {**_SOFTMAX, "loss_settings": {"margin": 0.0, "log_adversarial_temperature": 0.0}}
-BEST = {  # chosen on the validation set in a few runs of some epochs; epochs are cut for time
+BEST = {  # chosen on the validation set in a few short runs; the numbers of epochs are cut to save time
     "TransE": {**_SHARP, "embedding_dim": 100, "negatives": 32, "learning_rate": 2e-3, "epochs": 20},
     "TransH": {**_SHARP, "embedding_dim": 100, "negatives": 16, "learning_rate": 2e-3, "epochs": 10},
     "TransR": {**_SHARP, "embedding_dim": 64, "negatives": 16, "learning_rate": 2e-3, "epochs": 6},
@@ -64,7 +64,7 @@ FIGURES = ("MRR", "hits@1", "hits@3", "hits@10")
 
 @dataclass(frozen=True)
 class Size:
-    """How much is done: turns, epochs, seeds, ranked test triples (None: all), most epochs of `best` and `growth`."""
+    """Size of each part. `ranked`: number of test triples, None for all. `epochs`: maximum, for `best` and `growth`."""
 
     speed_turns: int
     quality_epochs: int
@@ -77,7 +77,7 @@ FULL, QUICK = Size(5, 10, 3, None, 100), Size(1, 1, 1, 300, 1)
 
 
 class PeerTransH(translational.TransH):
-    """TransH wired right, scored by PyKEEN's own interaction."""
+    """kgplug's TransH, whose relation vectors are not swapped, with PyKEEN's own score functions."""
 
     score_hrt, score_h, score_t = ERModel.score_hrt, ERModel.score_h, ERModel.score_t
 
@@ -96,7 +96,7 @@ class Clock(TrainingCallback):
 
 
 class Bench:
-    """FB15k-237 with its three parts in one numbering."""
+    """The three sets of FB15k-237, with the same entity and relation indices, and the measurements."""
 
     def __init__(self, folder: Path, size: Size) -> None:
         frames = [_read(folder, part) for part in ("train", "valid", "test")]
@@ -116,7 +116,7 @@ class Bench:
         return CoreTriplesFactory(torch.from_numpy(triples), self.whole.n_entities, self.whole.n_relations)
 
     def ours(self, name: str, *, epochs: int, seed: int) -> EmbeddingModel:
-        """Return kgplug's model after so many epochs."""
+        """Return kgplug's model, trained for `epochs` epochs."""
         model = kgplug.create(
             name, embedding_dim=DIMENSIONS, batch_size=BATCH, negatives=NEGATIVES, epochs=epochs,
             learning_rate=LEARNING_RATES.get(name, 1e-2), loss="MarginRanking", loss_settings={"margin": MARGIN},
@@ -124,7 +124,7 @@ class Bench:
         return model.fit(self._graph(self.train), seed=seed, progress=False)
 
     def peer(self, name: str, *, epochs: int, seed: int) -> tuple[ERModel, list[float]]:
-        """Return PyKEEN's model after so many epochs of PyKEEN's loop, and the seconds of each."""
+        """Return PyKEEN's model, trained by PyKEEN's loop for `epochs` epochs, and the seconds of each."""
         model = peer_module(name, self.factory, seed)
         loop = SLCWATrainingLoop(
             model=model,
@@ -141,9 +141,9 @@ class Bench:
         return model.eval(), clock.seconds
 
     def speed(self) -> list[dict]:
-        """Seconds an epoch, ours and the peer's in turns; the first epoch of each warms up.
+        """Measure seconds per epoch of kgplug and of PyKEEN by turns. The first epoch of each training is not counted.
 
-        PyKEEN runs with two threads, as it does by itself, and with one; the faster way counts.
+        PyKEEN runs with two threads, its default, and with one; the faster way counts.
         """
         rows = []
         for name in LEARNING_RATES:
@@ -160,7 +160,7 @@ class Bench:
         return rows
 
     def ranking(self) -> list[dict]:
-        """Seconds of a filtered evaluation and how far its figures are from PyKEEN's, on the same model."""
+        """Time a filtered evaluation, and measure how far its metrics are from PyKEEN's for the same model."""
         rows = []
         known = np.concatenate([self.train, self.valid, self.test])
         for name in RANKED:
@@ -190,7 +190,7 @@ class Bench:
         return {name: result.get_metric(f"both.realistic.{theirs}") for name, theirs in names.items()}, seconds
 
     def quality(self) -> list[dict]:
-        """Filtered metrics on the test set after equal epochs, each seed one row."""
+        """Measure filtered metrics on the test set after the same number of epochs. One row per model, side, seed."""
         known, rows = np.concatenate([self.train, self.valid, self.test]), []
         torch.set_num_threads(1)  # PyKEEN's faster way
         for name in LEARNING_RATES:
@@ -207,7 +207,7 @@ class Bench:
         return rows
 
     def best(self) -> list[dict]:
-        """Filtered metrics on the test set with settings chosen on the validation set, one seed."""
+        """Measure filtered metrics on the test set with settings chosen on the validation set, one seed."""
         known, rows = np.concatenate([self.train, self.valid, self.test]), []
         for name, settings in BEST.items():
             epochs = min(settings["epochs"], self.size.epochs)
@@ -221,7 +221,7 @@ class Bench:
         return rows
 
     def growth(self) -> list[dict]:
-        """Test triples of entities that arrive after a training of TransE: what each way of taking them up gives."""
+        """Add entities after a training of TransE in four ways, and measure each way on their test triples."""
         n = self.whole.n_entities
         new = np.zeros(n, dtype=bool)
         new[np.random.default_rng(0).choice(n, int(NEW_SHARE * n), replace=False)] = True
@@ -258,7 +258,7 @@ class Bench:
 
 
 def peer_module(name: str, factory: CoreTriplesFactory, seed: int) -> ERModel:
-    """Return PyKEEN's model of that name with the settings that kgplug's has."""
+    """Return PyKEEN's model of a name, with the settings of kgplug's."""
     options = {
         "triples_factory": factory, "embedding_dim": DIMENSIONS, "random_seed": seed,
         "loss": MarginRankingLoss(margin=MARGIN),
@@ -290,12 +290,12 @@ def _row(part: str, model: str, ours_s: float, peer_s: float) -> dict:
 
 
 def main() -> None:
-    """Measure, print tables, write the figures."""
+    """Measure, print tables, and write the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="less of everything")
+    parser.add_argument("--quick", action="store_true", help="fewer epochs, triples and seeds")
     parser.add_argument("--parts", default="speed,ranking,quality,best,growth", help="comma-separated; default: all")
     parser.add_argument("--data", type=Path, default=DATA, help="folder of FB15k-237")
-    parser.add_argument("--seeds", type=int, help="seeds of the part quality; default 3, with --quick 1")
+    parser.add_argument("--seeds", type=int, help="number of seeds of the part quality; default 3, with --quick 1")
     parser.add_argument("--json", type=Path, help="write every result to this file")
     arguments = parser.parse_args()
     torch.set_num_threads(THREADS)

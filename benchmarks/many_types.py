@@ -42,7 +42,7 @@ class Figure:
 
 
 def build(connection: Connection, types: int, triples: int) -> None:
-    """Write so many triples over so many types; they join the same nodes whatever their types."""
+    """Write `triples` triples of `types` types. Which nodes they join does not depend on the number of types."""
     connection.autocommit("MATCH ()-[r]->() CALL { WITH r DELETE r } IN TRANSACTIONS OF 10000 ROWS")
     connection.autocommit(
         f"UNWIND range(0, $triples - 1) AS k CALL {{ WITH k MATCH (a:Thing {{id: (k * 13) % {NODES}}}), "

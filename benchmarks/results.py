@@ -5,7 +5,7 @@
     python benchmarks/results.py --movies FOLDER           MovieLens small, too: movies.py says what it reads
     python benchmarks/results.py --quick                   two models, one seed; about a minute
     python benchmarks/results.py --parts ranking --models EASE,KGCN --seeds 0,1
-    python benchmarks/results.py --again KGCN              measure a model anew, after it has changed
+    python benchmarks/results.py --again KGCN              measure a model again, after it has changed
     python benchmarks/results.py --write                   measure nothing: put the tables into these pages
     python benchmarks/results.py --write --ckcf FILE       … and those of benchmarks/ckcf.py --json FILE
     python benchmarks/results.py --curves MKR,MF           measure nothing: draw their validation AUC by epoch
@@ -270,7 +270,7 @@ def arguments() -> argparse.Namespace:
         type=listed,
         default=[],
         metavar="MODELS",
-        help="measure these anew (once: a run that goes on needs it no more)",
+        help="measure these models again; omit it when you continue an interrupted run",
     )
     parser.add_argument("--json", type=Path, help="write every line that counts to this file")
     parser.add_argument(

@@ -27,13 +27,13 @@ class Task:
     """What readers do.
 
     Attributes:
-        uri, username, password, database: of the server.
-        query: that is asked, with $user, $model and $k.
-        model: that is asked for.
-        n_users, n_items: of the lists, which follow from a run's id (`lists_of`).
-        rate: requests a second; None asks without pause.
-        threads: at most so many requests at once.
-        seed: of the choice of users.
+        uri, username, password, database: server and login.
+        query: query to send, with the parameters $user, $model and $k.
+        model: the published model.
+        n_users, n_items: numbers of users and items. The correct lists follow from them and a run's id (`lists_of`).
+        rate: requests per second; None: without pause.
+        threads: maximum number of requests at once.
+        seed: seed of the choice of users.
     """
 
     uri: str
