@@ -11,6 +11,7 @@ import re
 import shutil
 import sys
 import tempfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ from kgplug.settings import Settings
 TESTS = Path(__file__).parent
 NOT_QUICK = ("training", "gpu", "database", "faults", "demo", "slow")
 FOLDERS = ("demo", "faults")  # each is the name of a marker that all tests in the folder have
+LONGEST = ("integration", "demo", "faults")  # folders to start with, the longest first
 WHOLE_FILE = re.compile(r"^pytestmark = (\[\n    pytest\.mark\.gpu,\n    )?pytest\.mark\.training\b", re.MULTILINE)
 
 # Busy machines are slow now and then: no example fails for the time it takes.
@@ -69,26 +71,43 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:
-        folder = item.path.relative_to(TESTS).parts[0] if item.path.is_relative_to(TESTS) else ""
+        folder = _folder(item)
         if folder in FOLDERS:
             item.add_marker(folder)
         if folder == "demo":
             item.add_marker(pytest.mark.timeout(1800))  # its fixture runs the demo four times
         if "neo4j_jars" in getattr(item, "fixturenames", ()):  # a server's jars
             item.add_marker("database")
+    items.sort(key=_place)
     if config.option.quick:
         left_out = [item for item in items if any(item.get_closest_marker(name) for name in NOT_QUICK)]
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in set(left_out)]
 
 
+def _folder(item: pytest.Item) -> str:
+    return item.path.relative_to(TESTS).parts[0] if item.path.is_relative_to(TESTS) else ""
+
+
+def _place(item: pytest.Item) -> int:
+    return LONGEST.index(_folder(item)) if _folder(item) in LONGEST else len(LONGEST)
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileScheduling:
-    """Give all tests of a file to one process, because they share trained models; and all of tests/demo."""
+    """Give all tests of a file to one process, because they share trained models; and all of tests/demo.
+
+    The integration tests run in half of the processes, so fewer servers must warm up, which takes minutes of a core.
+    """
 
     class OneProcessPerFile(LoadFileScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            return "tests/demo" if nodeid.startswith("tests/demo/") else super()._split_scope(nodeid)
+            if nodeid.startswith("tests/demo/"):
+                return "tests/demo"
+            file = super()._split_scope(nodeid)
+            if not nodeid.startswith("tests/integration/"):
+                return file
+            return f"tests/integration {zlib.crc32(file.encode()) % max(1, self.numnodes // 2)}"
 
     return OneProcessPerFile(config, log)
 
