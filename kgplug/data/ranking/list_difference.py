@@ -134,7 +134,12 @@ def _aligned(lists: TopLists, users: pd.Index, items: pd.Index) -> np.ndarray:
 def _count(
     old: np.ndarray, new: np.ndarray, ks: tuple[int, ...]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Return per user: shared items, items at the same rank, the sum of rank changes, and hits@k (n, len(ks))."""
+    """Compare two lists of each user.
+
+    Returns:
+        How many items both lists share, how many of these have the same rank, and the sum of their rank changes, int64
+        (n,) each; and how many items the first k of both lists share, int64 (n, len(ks)).
+    """
     n = len(old)
     shared, kept, distance = (np.zeros(n, dtype=np.int64) for _ in range(3))
     hits = np.zeros((n, len(ks)), dtype=np.int64)

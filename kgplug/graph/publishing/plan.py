@@ -84,7 +84,7 @@ def find_own(connection: Connection, planned: RunRecord) -> RunRecord | None:
 
 
 def has_same_vectors(planned: RunRecord, found: RunRecord | None) -> bool:
-    """Return whether the vectors in the graph, as far as they were written, are the planned ones."""
+    """Return whether the run in the graph was written from the planned vectors, by its digest; it may be incomplete."""
     return found is not None and found.vectors_digest == planned.vectors_digest
 
 
