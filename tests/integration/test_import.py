@@ -245,12 +245,18 @@ def test_nodes_that_share_a_key_are_reported(connection: Connection, tmp_path: P
 
 
 _KILLED = """
-import sys
+import sys, time
 from pathlib import Path
 from pydantic import SecretStr
 from kgplug.graph.importing import importer
 from kgplug.graph.bolt.connection import Connection
 importer.FILE_ROWS = importer.BATCH_ROWS = 300
+blocks = importer._blocks
+def slowly(table, n_rows):
+    for rows in blocks(table, n_rows):
+        yield rows
+        time.sleep(0.1)
+importer._blocks = slowly
 password = SecretStr(sys.stdin.readline().strip())
 import_dir = Path(sys.argv[2]) if sys.argv[2] else None
 with Connection.open(sys.argv[1], password=password, import_dir=import_dir) as connection:
