@@ -14,7 +14,7 @@ PROBE := import sys, venv, ensurepip; raise SystemExit(sys.version_info[:2] not 
 demo: $(VENV)/.demo
 	@$(BIN)/kgplug demo
 
-# Each process has one thread. tests/conftest.py says how many there are, which tests stay together, and which come first.
+# One process per core, each with one thread. tests/conftest.py says which tests stay together, and which come first.
 PARALLEL := --numprocesses=auto --dist=loadfile --no-loadscope-reorder
 test coverage: export OMP_NUM_THREADS := 1
 test coverage: export OPENBLAS_NUM_THREADS := 1
