@@ -101,14 +101,14 @@ def _is_imported(graph: Graph, folder: Path) -> bool:
     """
     from kgplug.data.sources.csv_folder import open_folder, read_blocks
     from kgplug.graph.catalog import OWN_LABELS
-    from kgplug.graph.counts import read_counts
+    from kgplug.graph.counts import count_nodes, read_counts
 
     expected: Counter[str] = Counter()  # by type; nodes under ""
     for table in open_folder(folder):
         expected[table.type] += sum(len(block.rows) for block in read_blocks(table))
     counts = read_counts(graph.connection)
     found = {name: counts.types.get(name, 0) for name in expected}
-    found[""] = sum(n for label, n in counts.labels.items() if label not in OWN_LABELS)
+    found[""] = count_nodes(graph.connection) - sum(counts.labels.get(label, 0) for label in OWN_LABELS)
     return found == expected
 
 

@@ -49,6 +49,11 @@ def read_counts(connection: Connection) -> Counts:
     return Counts({row["name"]: row["n"] for row in nodes}, {row["name"]: row["n"] for row in relationships}, None)
 
 
+def count_nodes(connection: Connection) -> int:
+    """Count all nodes. The numbers of nodes of the labels can add up to more, because a node can have several labels."""
+    return count_patterns(connection, {"nodes": "(n)"})["nodes"]
+
+
 def names_in_use(connection: Connection) -> tuple[list[str], list[str]]:
     """Return the labels and relationship types of the database, including kgplug's own."""
     labels = _names(connection, "CALL db.labels() YIELD label RETURN label AS name")

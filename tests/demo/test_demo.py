@@ -28,6 +28,10 @@ def test_the_next_run_takes_up_what_a_killed_one_had_trained(demo: Demo) -> None
     assert demo.output.count("(trained before)") >= 3
 
 
+def test_the_next_run_imports_nothing_again(demo: Demo) -> None:
+    assert "the graph already holds all of it" in demo.output
+
+
 def test_it_ends_with_ten_films_with_titles_and_reasons(demo: Demo) -> None:
     table = demo.output.split("MKR recommends to user 42")[1].split("similar to film")[0]
     assert all(f" {rank} " in table for rank in range(1, 11))
