@@ -50,7 +50,7 @@ def read_counts(connection: Connection) -> Counts:
 
 
 def count_nodes(connection: Connection) -> int:
-    """Count all nodes. The numbers of nodes of the labels can add up to more, because a node can have several labels."""
+    """Count all nodes. The counts of the labels can add up to more, because a node can have several labels."""
     return count_patterns(connection, {"nodes": "(n)"})["nodes"]
 
 
