@@ -15,11 +15,9 @@ import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
-import nbformat
 import psutil
 import pytest
 import typer.main
-from nbclient import NotebookClient
 from pydantic import SecretStr
 
 from kgplug.cli import app
@@ -191,6 +189,9 @@ def test_a_notebook_shows_no_password(
         "graph.query('MATCH (n RETURN n')",
         "kgplug.connect(password=os.environ['NEO4J_PASSWORD'] + 'x')",
     ]
+    import nbformat  # these take a second
+    from nbclient import NotebookClient
+
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     NotebookClient(notebook, timeout=120, allow_errors=True, resources={"metadata": {"path": str(tmp_path)}}).execute()

@@ -14,8 +14,6 @@ import pytest
 from kgplug.serving import view
 from kgplug.serving.spreading import spread
 
-nbformat = pytest.importorskip("nbformat")
-nbconvert = pytest.importorskip("nbconvert")
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
 # Writes what each frame shows, its legend too, into the page itself, which the browser then prints.
 REPORT = """
@@ -38,6 +36,7 @@ def star(label: str, n: int = 12) -> view.Picture:
 
 def exported(*pictures: view.Picture) -> str:
     """Return the page that a notebook with these outputs is exported as."""
+    nbformat, nbconvert = (pytest.importorskip(name) for name in ("nbformat", "nbconvert"))  # take a second
     outputs = [
         nbformat.v4.new_output("display_data", data={"text/html": picture._repr_html_()}) for picture in pictures
     ]
