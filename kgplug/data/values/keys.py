@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TypeGuard
+from typing import Any, TypeGuard
 
 import numpy as np
 import pandas as pd
@@ -66,9 +66,9 @@ def _as_key(value: object, row: int, what: str) -> int | str:
     raise DataError(f"{what}: expected an integer or text key in every row, found {found} in row {row}.")
 
 
-def _is_missing(value: object) -> bool:
+def _is_missing(value: Any) -> bool:
     try:
-        return bool(pd.Series([value], dtype=object).isna().iloc[0])
+        return value is None or pd.isna(value) is True
     except ArithmeticError:  # a Decimal that is a signalling NaN
         return False
 

@@ -10,10 +10,9 @@ import numpy as np
 import torch
 from scipy import sparse
 
-from kgplug.data.erasure.item_arrays import ItemArrays
 from kgplug.data.erasure.user_arrays import UserArrays
 from kgplug.data.ranking.threads import share
-from kgplug.recommenders.click_through.logits import LogitRecommender
+from kgplug.recommenders.click_through.logits import SIDE_ARRAYS, SIDE_ITEMS, LogitRecommender
 from kgplug.recommenders.lists import SCORE_BLOCK_CELLS
 from kgplug.recommenders.parts.layers import average_cold
 from kgplug.training.device import one_thread
@@ -131,10 +130,13 @@ class FactorRecommender(LogitRecommender):
 
     @classmethod
     def user_arrays(cls) -> UserArrays:
-        return UserArrays(
+        return replace(
+            SIDE_ARRAYS,
             rows=("users", "user_bias"),
-            matrices=("side.likes",),
-            items=ItemArrays(rows=("items", "item_bias"), columns=("side.likes",), matrices=("side.features",)),
+            items=replace(
+                SIDE_ITEMS,
+                rows=("items", "item_bias"),
+            ),
         )
 
     def _arrays(self) -> dict[str, np.ndarray]:

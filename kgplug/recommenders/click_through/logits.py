@@ -9,12 +9,17 @@ import numpy as np
 from scipy import sparse
 from scipy.special import expit
 
+from kgplug.data.erasure.item_arrays import ItemArrays
+from kgplug.data.erasure.user_arrays import UserArrays
 from kgplug.recommenders.base import Recommender
 from kgplug.recommenders.click_through.config import ClickThroughConfig
 from kgplug.recommenders.click_through.side_term import SideTerm
 from kgplug.training.device import choose_device
 
 _SIDE = "side."
+SIDE_ITEMS = ItemArrays(columns=(f"{_SIDE}likes",), matrices=(f"{_SIDE}features",))
+SIDE_ARRAYS = UserArrays(matrices=(f"{_SIDE}likes",), items=SIDE_ITEMS)
+"""The side term's part of `user_arrays`; a model adds its own arrays with `dataclasses.replace`."""
 
 
 class LogitRecommender(Recommender):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -10,12 +11,12 @@ import torch
 from pydantic import Field
 from scipy import sparse
 
-from kgplug.data.erasure.item_arrays import ItemArrays
 from kgplug.data.erasure.user_arrays import UserArrays
 from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.errors import DataError
 from kgplug.recommenders.catalogue import RECOMMENDERS
 from kgplug.recommenders.click_through.histories import PretrainedConfig, own_likes
+from kgplug.recommenders.click_through.logits import SIDE_ARRAYS, SIDE_ITEMS
 from kgplug.recommenders.click_through.pairs import ClickThroughData, Pairs
 from kgplug.recommenders.click_through.recommender import TrainedRecommender
 from kgplug.recommenders.click_through.tasks import LayeredTask
@@ -176,11 +177,13 @@ class DKN(TrainedRecommender):
 
     @classmethod
     def user_arrays(cls) -> UserArrays:
-        return UserArrays(
+        return replace(
+            SIDE_ARRAYS,
             rows=("histories",),
-            matrices=("side.likes",),
-            items=ItemArrays(
-                rows=("items",), indices=("histories",), columns=("side.likes",), matrices=("side.features",)
+            items=replace(
+                SIDE_ITEMS,
+                rows=("items",),
+                indices=("histories",),
             ),
         )
 

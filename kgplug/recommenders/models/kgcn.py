@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -12,10 +12,10 @@ from pydantic import Field
 from scipy import sparse
 from torch.nn import functional
 
-from kgplug.data.erasure.item_arrays import ItemArrays
 from kgplug.data.erasure.user_arrays import UserArrays
 from kgplug.recommenders.catalogue import RECOMMENDERS
 from kgplug.recommenders.click_through.config import LayeredConfig
+from kgplug.recommenders.click_through.logits import SIDE_ARRAYS, SIDE_ITEMS
 from kgplug.recommenders.click_through.pairs import ClickThroughData, Pairs, own_rows
 from kgplug.recommenders.click_through.recommender import TrainedRecommender
 from kgplug.recommenders.click_through.tasks import GradientTask
@@ -187,15 +187,14 @@ class KGCN(TrainedRecommender):
 
     @classmethod
     def user_arrays(cls) -> UserArrays:
-        return UserArrays(
+        return replace(
+            SIDE_ARRAYS,
             rows=("network.users", "network.user_bias"),
-            matrices=("side.likes",),
-            items=ItemArrays(
+            items=replace(
+                SIDE_ITEMS,
                 rows=("network.item_bias",),
                 entities=("network.entities",),
                 links=("neighbours.entities",),
-                columns=("side.likes",),
-                matrices=("side.features",),
             ),
         )
 

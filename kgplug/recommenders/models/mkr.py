@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -12,13 +12,13 @@ from pydantic import Field
 from scipy import sparse
 from torch.nn import functional
 
-from kgplug.data.erasure.item_arrays import ItemArrays
 from kgplug.data.erasure.user_arrays import UserArrays
 from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.data.ranking.threads import row_blocks
 from kgplug.data.sampling import TailCorrupter
 from kgplug.recommenders.catalogue import RECOMMENDERS
 from kgplug.recommenders.click_through.config import PATIENCE_OF_FEW, LayeredConfig
+from kgplug.recommenders.click_through.logits import SIDE_ARRAYS, SIDE_ITEMS
 from kgplug.recommenders.click_through.pairs import ClickThroughData, Pairs, own_rows
 from kgplug.recommenders.click_through.recommender import TrainedRecommender
 from kgplug.recommenders.models._mkr_network import MKRNetwork
@@ -185,14 +185,13 @@ class MKR(TrainedRecommender):
 
     @classmethod
     def user_arrays(cls) -> UserArrays:
-        return UserArrays(
+        return replace(
+            SIDE_ARRAYS,
             rows=("users", "user_bias"),
-            matrices=("side.likes",),
-            items=ItemArrays(
+            items=replace(
+                SIDE_ITEMS,
                 rows=("items", "item_bias"),
                 entities=("entities",),
-                columns=("side.likes",),
-                matrices=("side.features",),
             ),
         )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -14,11 +14,11 @@ from scipy import sparse
 from torch import nn
 from torch.nn import functional
 
-from kgplug.data.erasure.item_arrays import ItemArrays
 from kgplug.data.erasure.user_arrays import UserArrays
 from kgplug.data.interactions import Interactions
 from kgplug.recommenders.catalogue import RECOMMENDERS
 from kgplug.recommenders.click_through.config import LayeredConfig
+from kgplug.recommenders.click_through.logits import SIDE_ARRAYS, SIDE_ITEMS
 from kgplug.recommenders.click_through.pairs import Pairs, own_rows
 from kgplug.recommenders.click_through.recommender import TrainedRecommender
 from kgplug.recommenders.click_through.tasks import LayeredTask, PairNetwork, pair_logits
@@ -362,15 +362,14 @@ class RippleNet(TrainedRecommender):
 
     @classmethod
     def user_arrays(cls) -> UserArrays:
-        return UserArrays(
+        return replace(
+            SIDE_ARRAYS,
             rows=("user_bias", "memories"),
-            matrices=("side.likes",),
-            items=ItemArrays(
+            items=replace(
+                SIDE_ITEMS,
                 rows=("item_bias",),
                 entities=("entities",),
                 triples=("triples",),
-                columns=("side.likes",),
-                matrices=("side.features",),
             ),
         )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
@@ -13,10 +14,10 @@ from scipy import sparse
 from torch import nn
 from torch.nn import functional
 
-from kgplug.data.erasure.item_arrays import ItemArrays
 from kgplug.data.erasure.user_arrays import UserArrays
 from kgplug.recommenders.catalogue import RECOMMENDERS
 from kgplug.recommenders.click_through.config import LayeredConfig
+from kgplug.recommenders.click_through.logits import SIDE_ARRAYS, SIDE_ITEMS
 from kgplug.recommenders.click_through.pairs import Pairs, own_rows
 from kgplug.recommenders.click_through.recommender import TrainedRecommender
 from kgplug.recommenders.click_through.tasks import ClickThroughTask, LayeredTask, PairNetwork, pair_logits
@@ -213,17 +214,16 @@ class RKGE(TrainedRecommender):
 
     @classmethod
     def user_arrays(cls) -> UserArrays:
-        return UserArrays(
+        return replace(
+            SIDE_ARRAYS,
             rows=("users", "user_bias"),
-            matrices=("side.likes",),
             pairs=("likes",),
-            items=ItemArrays(
+            items=replace(
+                SIDE_ITEMS,
                 rows=("item_bias",),
                 pairs=("likes",),
                 entities=("entities",),
                 triples=("triples",),
-                columns=("side.likes",),
-                matrices=("side.features",),
             ),
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
@@ -11,10 +12,10 @@ from scipy import sparse
 from torch import nn
 from torch.nn import functional
 
-from kgplug.data.erasure.item_arrays import ItemArrays
 from kgplug.data.erasure.user_arrays import UserArrays
 from kgplug.recommenders.catalogue import RECOMMENDERS
 from kgplug.recommenders.click_through.histories import HistoryTask, ItemFeatures, PretrainedConfig, pretrained_features
+from kgplug.recommenders.click_through.logits import SIDE_ARRAYS, SIDE_ITEMS
 from kgplug.recommenders.click_through.recommender import CHOOSING_FROM, TrainedRecommender
 from kgplug.recommenders.click_through.tasks import PairNetwork
 from kgplug.recommenders.parts.layers import average_cold, distinct, lookup, normal_table, row_penalty, xavier_linear
@@ -229,10 +230,13 @@ class WideDeep(TrainedRecommender):
 
     @classmethod
     def user_arrays(cls) -> UserArrays:
-        return UserArrays(
+        return replace(
+            SIDE_ARRAYS,
             rows=("users", "user_logits"),
-            matrices=("side.likes",),
-            items=ItemArrays(rows=("items", "item_logits"), columns=("side.likes",), matrices=("side.features",)),
+            items=replace(
+                SIDE_ITEMS,
+                rows=("items", "item_logits"),
+            ),
         )
 
     def _arrays(self) -> dict[str, np.ndarray]:
