@@ -12,7 +12,7 @@ import shutil
 import sys
 import tempfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -32,7 +32,7 @@ TESTS = Path(__file__).parent
 NOT_QUICK = ("training", "gpu", "database", "faults", "demo", "slow")
 FOLDERS = ("demo", "faults")  # each is the name of a marker that all tests in the folder have
 LONGEST = ("integration", "demo", "faults")  # folders to start with, the longest first
-WHOLE_FILE = re.compile(r"^pytestmark = (\[\n    pytest\.mark\.gpu,\n    )?pytest\.mark\.training\b", re.MULTILINE)
+WHOLE_FILE = re.compile(r"^pytestmark = \[?\s*(pytest\.mark\.gpu,\s*)?pytest\.mark\.training\b", re.MULTILINE)
 
 # Busy machines are slow now and then: no example fails for the time it takes.
 hypothesis_settings.register_profile("kgplug", deadline=None)
@@ -169,8 +169,8 @@ def neo4j_server(neo4j_jars: Path) -> Iterator[Endpoint]:
 
 
 @pytest.fixture
-def connection(neo4j_server: Endpoint) -> Iterator[Connection]:
-    """A connection to an empty database: no nodes, no indexes, no constraints."""
+def connection(neo4j_server: Endpoint, request: pytest.FixtureRequest) -> Iterator[Connection]:
+    """A connection to an empty database: no nodes, no indexes, and no constraints but those of the marker `keys`."""
     opened = Connection.open(
         neo4j_server.uri,
         username=neo4j_server.username,
@@ -178,16 +178,27 @@ def connection(neo4j_server: Endpoint) -> Iterator[Connection]:
         import_dir=neo4j_server.import_dir,
     )
     with opened:
-        empty(opened)
+        empty(opened, keys={label for marker in request.node.iter_markers("keys") for label in marker.args})
         yield opened
 
 
-def empty(connection: Connection) -> None:
-    """Remove everything from a database."""
-    for row in connection.rows("SHOW CONSTRAINTS YIELD name"):
-        connection.autocommit(f"DROP CONSTRAINT {quote(row['name'])}")
-    for row in connection.rows("SHOW INDEXES YIELD name, type WHERE type <> 'LOOKUP'"):
+def empty(connection: Connection, *, keys: Collection[str] = ()) -> None:
+    """Remove everything from a database, but for the unique constraints on `id` of some labels, which it makes.
+
+    After a change of constraints a server plans every query anew, so tests with the same constraints keep them.
+    """
+    missing = set(keys)
+    for row in connection.rows("SHOW CONSTRAINTS YIELD name, labelsOrTypes, properties"):
+        (label, *_), properties = row["labelsOrTypes"], row["properties"]
+        if label in missing and properties == ["id"]:
+            missing.remove(label)
+        else:
+            connection.autocommit(f"DROP CONSTRAINT {quote(row['name'])}")
+    others = "SHOW INDEXES YIELD name, type, owningConstraint WHERE type <> 'LOOKUP' AND owningConstraint IS NULL"
+    for row in connection.rows(others):
         connection.autocommit(f"DROP INDEX {quote(row['name'])}")
     connection.autocommit("MATCH (n) CALL { WITH n DETACH DELETE n } IN TRANSACTIONS OF 5000 ROWS")
+    for label in missing:
+        connection.autocommit(f"CREATE CONSTRAINT FOR (n:{quote(label)}) REQUIRE n.id IS UNIQUE")
     for file in (connection.import_dir or Path("absent")).glob("*"):
         shutil.rmtree(file) if file.is_dir() else file.unlink()

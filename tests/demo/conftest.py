@@ -15,6 +15,7 @@ import pytest
 
 from kgplug.graph.graph import Graph, connect
 from kgplug.graph.schema import DEMO_SCHEMA
+from tests import warm_python
 
 KILLED_AFTER = ("MovieLens-100K", "Train TransE", "Evaluate")  # a step whose end is seen; then kill in the next one
 PUBLISHED = ("TransE", "MKR", "KGCN")
@@ -37,15 +38,7 @@ class Demo:
 
     def kgplug(self, *arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
         """Run a command against the demo's server."""
-        return subprocess.run(
-            [*command(), *arguments],
-            env=environment(self.home),
-            cwd=cwd or self.home,
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
-        )
+        return warm_python.run(*arguments, env=environment(self.home), cwd=cwd or self.home)
 
 
 def command() -> list[str]:

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from kgplug.graph.server.home import Endpoint
+from tests import warm_python
 
-COMMAND = [sys.executable, "-c", "from kgplug.cli import main; main()"]
 LIMIT_S = 300
 
 
@@ -32,19 +32,22 @@ def kgplug(
     home: Path,
     endpoint: Endpoint | None,
     limit: Callable[[], None] | None = None,
-    command: list[str] | None = None,
+    code: str = warm_python.COMMAND,
     **more: str,
 ) -> subprocess.CompletedProcess[str]:
     """Run a command to its end.
 
     Args:
         limit: called in the child before it becomes Python, to take something away from it.
-        command: what to run in the place of the command line itself.
+        code: what to run in the place of the command line itself.
         more: environment variables.
     """
+    env = environment(home, endpoint, **more)
+    if limit is None:
+        return warm_python.run(*arguments, env=env, cwd=home, code=code, timeout=LIMIT_S)
     return subprocess.run(
-        [*(command or COMMAND), *arguments],
-        env=environment(home, endpoint, **more),
+        [sys.executable, "-c", code, *arguments],
+        env=env,
         cwd=home,
         capture_output=True,
         text=True,

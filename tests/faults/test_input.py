@@ -25,7 +25,7 @@ from kgplug.graph.server.home import Endpoint
 from kgplug.recommenders.models.popularity import Popularity
 from kgplug.training.runs import Runs
 from tests.faults.command import kgplug, sentence
-from tests.integration.sample_graphs import FILMS, build
+from tests.integration.sample_graphs import FILM_KEYS, FILMS, build
 
 MALFORMED = {
     "nodes/Movie.csv": b"\xef\xbb\xbfid:int,title,year:int\r\n"  # a byte order mark
@@ -129,6 +129,7 @@ def test_an_import_takes_folders_and_named_data_sets_and_contacts_no_address(
 INJECTIONS = ["A`) DETACH DELETE n //", "A\\u0060) DETACH DELETE n //", "`", "A\\"]
 
 
+@FILM_KEYS
 @pytest.mark.parametrize("name", INJECTIONS)
 @pytest.mark.parametrize("part", ["user", "item", "key", "type", "rating", "knowledge", "keys"])
 def test_a_name_with_cypher_in_it_reads_nothing_and_changes_nothing(
@@ -231,6 +232,7 @@ def test_any_key_is_the_same_after_import_read_training_and_publishing(connectio
     assert {(row["user"], row["rank"], row["book"]) for row in rows} == expected
 
 
+@FILM_KEYS
 def test_a_training_reports_how_many_of_kgplugs_own_edges_it_left_out(
     connection: Connection, neo4j_server: Endpoint, tmp_path: Path
 ) -> None:
@@ -250,6 +252,7 @@ def test_a_training_reports_how_many_of_kgplugs_own_edges_it_left_out(
     assert json.loads(result.stdout)["run"] == json.loads(result.stdout)["id"]
 
 
+@FILM_KEYS
 def test_kgplugs_own_edges_of_the_feedbacks_type_count_once(
     connection: Connection, neo4j_server: Endpoint, tmp_path: Path
 ) -> None:

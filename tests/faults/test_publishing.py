@@ -26,6 +26,7 @@ from kgplug.graph.server.home import Endpoint
 from kgplug.graph.server.local import LocalNeo4j
 from tests.faults.cutting_proxy import CuttingProxy
 from tests.integration.published import (
+    NUMBERED_KEYS,
     SCHEMA,
     Died,
     check_complete,
@@ -40,7 +41,7 @@ from tests.integration.published import (
 )
 from tests.integration.publishing import N_ITEMS, N_USERS, K, publication
 
-pytestmark = pytest.mark.usefixtures("no_grace")
+pytestmark = [pytest.mark.usefixtures("no_grace"), NUMBERED_KEYS]
 
 
 @pytest.fixture
@@ -181,7 +182,7 @@ def test_a_server_killed_during_a_publish_serves_the_old_run_and_the_publish_can
         check_complete(connection, wanted, "mkr-0")
 
 
-N_MANY = 8_000  # their lists need several times the 6 MB that the disk has left
+N_MANY = 3_000  # their lists need several times the 2 MB that the disk has left
 
 
 def test_a_full_disk_ends_a_publish_in_one_sentence_and_the_old_run_serves(
@@ -202,7 +203,7 @@ def test_a_full_disk_ends_a_publish_in_one_sentence_and_the_old_run_serves(
             fill(connection, N_MANY)
             publish(connection, SCHEMA, old)
             free = shutil.disk_usage(disk).free
-            (disk / "filler").write_bytes(bytes(max(0, free - 6 * 2**20)))
+            (disk / "filler").write_bytes(bytes(max(0, free - 2 * 2**20)))
             with pytest.raises(GraphError) as raised:
                 publish(connection, SCHEMA, wanted)
         assert "\n" not in str(raised.value)

@@ -23,7 +23,7 @@ from kgplug.graph.bolt import connection as connection_module
 from kgplug.graph.bolt.connection import Connection
 from kgplug.graph.importing.importer import import_folder
 from kgplug.graph.server.home import Endpoint
-from tests.faults.command import COMMAND, kgplug, sentence
+from tests.faults.command import kgplug, sentence
 from tests.faults.conftest import fill, opened
 from tests.faults.proxy import proxied
 
@@ -85,7 +85,7 @@ def test_a_program_at_debug_level_prints_no_password_when_its_login_fails(
     neo4j_server: Endpoint, tmp_path: Path
 ) -> None:
     wrong = Endpoint(neo4j_server.uri, "nobody", SecretStr(SECRET), neo4j_server.import_dir)
-    result = kgplug("check", home=tmp_path, endpoint=wrong, command=[*COMMAND[:2], PROGRAM])
+    result = kgplug("check", home=tmp_path, endpoint=wrong, code=PROGRAM)
     assert result.returncode == 1
     assert "DEBUG:neo4j" in result.stderr
     assert SECRET not in result.stderr + result.stdout
@@ -204,7 +204,7 @@ def test_a_server_that_dies_or_hangs_during_work_is_reported_in_one_sentence_in_
 def test_a_server_whose_disk_fills_up_during_an_import_keeps_its_data_and_the_next_import_completes_it(
     start_server: Callable, small_disk: Callable[[int], Path], tmp_path: Path
 ) -> None:
-    n_nodes, text, folder, disk = 60_000, "y" * 1000, tmp_path / "rows", small_disk(300)
+    n_nodes, text, folder, disk = 20_000, "y" * 1000, tmp_path / "rows", small_disk(300)
     (folder / "nodes").mkdir(parents=True)
     rows = "".join(f"{number},{text}\n" for number in range(n_nodes))
     (folder / "nodes" / "A.csv").write_text("id:int,text\n" + rows)

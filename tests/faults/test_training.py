@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import resource
 import signal
-import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -23,9 +22,10 @@ from kgplug.graph.server.home import Endpoint
 from kgplug.recommenders.base import Recommender
 from kgplug.recommenders.click_through.tasks import ClickThroughTask
 from kgplug.training.runs import Runs
-from tests.faults.command import COMMAND, environment, kgplug, sentence
+from tests import warm_python
+from tests.faults.command import environment, kgplug, sentence
 from tests.faults.conftest import fill
-from tests.integration.sample_graphs import FILMS, build
+from tests.integration.sample_graphs import FILM_KEYS, FILMS, build
 from tests.unit.planted import directors_and_fans
 
 TRAIN = ("train", "MF", "--split", "1,0,0", "-s", "epochs=60", "-s", "device=cpu")
@@ -49,18 +49,17 @@ def equal(left: dict[str, np.ndarray], right: dict[str, np.ndarray]) -> bool:
 
 def start_and_kill(home: Path, endpoint: Endpoint, *arguments: str) -> None:
     """Start a training and SIGKILL it when it has written some checkpoints, in the middle of another as like as not."""
-    process = subprocess.Popen(
-        [*COMMAND, *arguments], env=environment(home, endpoint), cwd=home, stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+    process = warm_python.Process(*arguments, env=environment(home, endpoint), cwd=home)
     written, deadline = set[int](), time.monotonic() + 120
     while len(written) < 4:
         assert process.poll() is None and time.monotonic() < deadline
         written |= {path.stat().st_mtime_ns for path in checkpoints(home)}
     process.kill()
-    assert process.wait() == -signal.SIGKILL
+    process.communicate(60)
+    assert process.poll() == -signal.SIGKILL
 
 
+@FILM_KEYS
 def test_a_killed_training_resumed_by_the_same_command_ends_with_the_same_bits(
     connection: Connection, neo4j_server: Endpoint, tmp_path: Path
 ) -> None:
@@ -78,6 +77,7 @@ def test_a_killed_training_resumed_by_the_same_command_ends_with_the_same_bits(
     assert checkpoints(killed) == []
 
 
+@FILM_KEYS
 def test_a_training_never_resumes_from_another_graphs_checkpoint_and_its_run_is_not_evaluated_there(
     connection: Connection, neo4j_server: Endpoint, tmp_path: Path
 ) -> None:
@@ -99,6 +99,7 @@ def test_a_training_never_resumes_from_another_graphs_checkpoint_and_its_run_is_
     assert isinstance(model, Recommender) and len(model.history["losses"]) == 60 and min(model.item_keys) == 101
 
 
+@FILM_KEYS
 def test_a_disk_that_fills_up_during_a_training_leaves_the_last_checkpoint_to_resume_from(
     connection: Connection, neo4j_server: Endpoint, tmp_path: Path, small_disk: Callable[[int], Path]
 ) -> None:
@@ -119,6 +120,7 @@ def test_a_disk_that_fills_up_during_a_training_leaves_the_last_checkpoint_to_re
     assert checkpoints(home) == []
 
 
+@FILM_KEYS
 def test_a_file_size_limit_is_reported_in_one_sentence_and_leaves_nothing_half_written(
     connection: Connection, neo4j_server: Endpoint, tmp_path: Path
 ) -> None:
@@ -221,6 +223,7 @@ def test_a_training_cut_after_its_batches_were_halved_resumes_with_the_smaller_b
     assert equal(read_artefact(folder)[0], read_artefact(whole)[0])
 
 
+@FILM_KEYS
 def test_a_model_too_large_for_the_machine_is_refused_in_one_sentence(
     connection: Connection, neo4j_server: Endpoint, tmp_path: Path
 ) -> None:
@@ -230,10 +233,10 @@ def test_a_model_too_large_for_the_machine_is_refused_in_one_sentence(
         resource.setrlimit(resource.RLIMIT_AS, (16 << 30, 16 << 30))
 
     result = kgplug(
-        *TRAIN, "-s", "embedding_dim=200000000", home=tmp_path, endpoint=neo4j_server, limit=little_memory,
+        *TRAIN, "-s", "embedding_dim=2000000000", home=tmp_path, endpoint=neo4j_server, limit=little_memory,
         OMP_NUM_THREADS="1",
     )  # fmt: skip
     message = sentence(result)
-    assert "MF with embedding_dim=200000000 does not fit into memory" in message
-    assert "Use a smaller embedding_dim, such as 100000000, or free some memory." in message
+    assert "MF with embedding_dim=2000000000 does not fit into memory" in message
+    assert "Use a smaller embedding_dim, such as 1000000000, or free some memory." in message
     assert not [path for path in (tmp_path / "runs").rglob("*") if path.is_file()]

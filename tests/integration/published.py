@@ -19,10 +19,13 @@ from tests.integration.publishing import N_ITEMS, N_USERS, K, publication
 SCHEMA = GraphSchema()
 
 
+NUMBERED_KEYS = pytest.mark.keys("User", "Movie")  # for tests that begin with `numbered_graph`
+
+
 def numbered_graph(connection: Connection) -> Connection:
     """Give an empty database users 1 … 60 and films 1 … 30."""
-    connection.autocommit("CREATE CONSTRAINT FOR (n:User) REQUIRE n.id IS UNIQUE")
-    connection.autocommit("CREATE CONSTRAINT FOR (n:Movie) REQUIRE n.id IS UNIQUE")
+    connection.autocommit("CREATE CONSTRAINT IF NOT EXISTS FOR (n:User) REQUIRE n.id IS UNIQUE")
+    connection.autocommit("CREATE CONSTRAINT IF NOT EXISTS FOR (n:Movie) REQUIRE n.id IS UNIQUE")
     connection.write("UNWIND range(1, $n) AS id CREATE (:User {id: id})", n=N_USERS)
     connection.write("UNWIND range(1, $n) AS id CREATE (:Movie {id: id})", n=N_ITEMS)
     return connection

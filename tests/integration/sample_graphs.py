@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import pytest
+
 from kgplug.graph.bolt.connection import Connection
 from kgplug.graph.graph import Graph
 from kgplug.graph.schema import GraphSchema, ItemSchema, KnowledgeSchema
 
 FILMS = """
-CREATE CONSTRAINT FOR (n:User) REQUIRE n.id IS UNIQUE;
-CREATE CONSTRAINT FOR (n:Movie) REQUIRE n.id IS UNIQUE;
-CREATE CONSTRAINT FOR (n:Actor) REQUIRE n.id IS UNIQUE;
-CREATE CONSTRAINT FOR (n:Genre) REQUIRE n.id IS UNIQUE;
+CREATE CONSTRAINT IF NOT EXISTS FOR (n:User) REQUIRE n.id IS UNIQUE;
+CREATE CONSTRAINT IF NOT EXISTS FOR (n:Movie) REQUIRE n.id IS UNIQUE;
+CREATE CONSTRAINT IF NOT EXISTS FOR (n:Actor) REQUIRE n.id IS UNIQUE;
+CREATE CONSTRAINT IF NOT EXISTS FOR (n:Genre) REQUIRE n.id IS UNIQUE;
 UNWIND range(1, 12) AS i CREATE (:Movie {id: i, title: 'Film ' + i, year: 1990 + i % 3});
 UNWIND range(1, 4) AS i CREATE (:Actor {id: 'a' + i, name: 'Actor ' + i});
 UNWIND range(1, 2) AS i CREATE (:Genre {id: 'g' + i, name: 'Genre ' + i});
@@ -20,6 +22,7 @@ MATCH (m:Movie), (g:Genre) WHERE m.id % 2 = toInteger(right(g.id, 1)) - 1 CREATE
 MATCH (u:User), (m:Movie) WHERE u.id < 9 AND m.id < 12 AND (u.id + m.id) % 2 = 0
 CREATE (u)-[:RATED {rating: 1 + (u.id * m.id) % 5, timestamp: 900000000 + u.id * 100 + m.id}]->(m);
 """
+FILM_KEYS = pytest.mark.keys("User", "Movie", "Actor", "Genre")  # for tests that begin with `build(connection, FILMS)`
 FILM_SCHEMA = GraphSchema(
     item=ItemSchema(title="title"), knowledge=KnowledgeSchema(keys={"Actor": "id", "Genre": "id"})
 )
@@ -62,6 +65,10 @@ ALL_NODES = "MATCH (n) RETURN elementId(n) AS id, labels(n) AS labels, propertie
 LISTED = """MATCH (model:KgplugModel {name: $model}) WITH model.edition AS edition LIMIT 1
 MATCH (u:User)-[r:RECOMMENDS {model: $model, edition: edition}]->(m)
 RETURN u.id AS user, m.id AS film, r.score AS score ORDER BY user, r.rank"""
+
+
+def films_without_the_constraint_on(label: str) -> str:
+    return FILMS.replace(f"CREATE CONSTRAINT IF NOT EXISTS FOR (n:{label}) REQUIRE n.id IS UNIQUE;", "")
 
 
 def build(connection: Connection, script: str) -> None:

@@ -15,7 +15,9 @@ from kgplug.cli import app
 from kgplug.errors import UsageError
 from kgplug.graph.bolt.connection import Connection
 from kgplug.graph.server.home import Endpoint
-from tests.integration.sample_graphs import FILMS, build
+from tests.integration.sample_graphs import FILM_KEYS, FILMS, build
+
+pytestmark = FILM_KEYS
 
 SPLIT = ("--split", "0.6,0.2,0.2")
 SMALL = ("-s", "embedding_dim=8", "-s", "epochs=2", "-s", "device=cpu", *SPLIT)

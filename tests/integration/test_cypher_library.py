@@ -17,7 +17,7 @@ from kgplug.graph.graph import Graph
 from kgplug.graph.publishing.publisher import publish
 from kgplug.graph.schema import DEMO_SCHEMA, FeedbackSchema, GraphSchema, ItemSchema, KnowledgeSchema, UserSchema
 from kgplug.serving import explain
-from tests.integration.sample_graphs import FILMS, MUSIC, build
+from tests.integration.sample_graphs import FILM_KEYS, FILMS, MUSIC, build
 
 MUSIC_SCHEMA = GraphSchema(
     user=UserSchema(label="听众"),
@@ -177,6 +177,7 @@ def test_every_query_documents_its_purpose_parameters_result_and_cost(name: str)
     assert set(re.findall(r"\$\w+", body)) == set(re.findall(r"\$\w+", documented))
 
 
+@FILM_KEYS
 @pytest.mark.parametrize("name", sorted(set(queries.names()) - {"load_nodes", "load_relationships", "schema"}))
 def test_a_missing_parameter_is_reported_before_the_server_is_asked(connection: Connection, name: str) -> None:
     build(connection, FILMS)
@@ -197,6 +198,7 @@ def test_a_query_that_writes_is_not_run(connection: Connection, name: str) -> No
         Graph(connection).cypher(name, file="file:///Movie.csv")
 
 
+@FILM_KEYS
 @pytest.mark.parametrize("k", [0, -1, 1.5, True, "3", 10**9, 10**23])
 def test_an_invalid_length_is_refused(connection: Connection, k: object) -> None:
     build(connection, FILMS)
@@ -207,6 +209,7 @@ def test_an_invalid_length_is_refused(connection: Connection, k: object) -> None
     assert graph.cypher("popular_unseen", user=1, k=np.int64(3)) is not None
 
 
+@FILM_KEYS
 @pytest.mark.parametrize("key", [2**63, -(10**30), "\ud800"])
 def test_a_key_that_neo4j_cannot_store_is_unknown(connection: Connection, key: int | str) -> None:
     build(connection, FILMS)

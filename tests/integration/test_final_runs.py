@@ -20,7 +20,7 @@ from kgplug.graph.server.home import Endpoint
 from kgplug.recommenders.base import Recommender
 from kgplug.training.runs import Runs
 from tests.faults.command import kgplug
-from tests.integration.sample_graphs import FILMS, build
+from tests.integration.sample_graphs import FILM_KEYS, FILMS, build
 from tests.unit.planted import directors_and_fans
 
 pytestmark = pytest.mark.training
@@ -115,6 +115,7 @@ def test_a_final_run_that_was_killed_goes_on_and_its_origin_is_not_trained_again
 SCHEMA = GraphSchema(knowledge=KnowledgeSchema(keys={"Actor": "id", "Genre": "id"}))
 
 
+@FILM_KEYS
 def test_a_final_run_is_measured_by_its_origin_and_published(connection: Connection, tmp_path: Path) -> None:
     build(connection, FILMS)
     graph, runs = Graph(connection).use(SCHEMA), Runs(tmp_path)
@@ -142,6 +143,7 @@ def test_a_final_run_is_measured_by_its_origin_and_published(connection: Connect
         jobs.evaluate(graph, [final])
 
 
+@FILM_KEYS
 def test_the_command_says_where_the_metrics_of_a_final_run_are_from(
     connection: Connection, neo4j_server: Endpoint, tmp_path: Path
 ) -> None:

@@ -16,7 +16,9 @@ from kgplug.graph.publishing.options import PublishOptions
 from kgplug.graph.publishing.removing import clean
 from kgplug.graph.server.home import Endpoint
 from kgplug.serving import explain
-from tests.integration.sample_graphs import FILM_SCHEMA, FILMS, build
+from tests.integration.sample_graphs import FILM_KEYS, FILM_SCHEMA, FILMS, build
+
+pytestmark = FILM_KEYS
 
 PAGE = Path(__file__).parents[2] / "docs" / "howto" / "publish.md"
 SMALL = {"embedding_dim": 4, "epochs": 3, "device": "cpu"}

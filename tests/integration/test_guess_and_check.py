@@ -12,7 +12,15 @@ from kgplug.graph.check import check
 from kgplug.graph.guessing.schema import guess_schema
 from kgplug.graph.reading.reader import read_interactions, read_knowledge
 from kgplug.graph.schema import FeedbackSchema, GraphSchema, ItemSchema, KnowledgeSchema, UserSchema
-from tests.integration.sample_graphs import ENCYCLOPAEDIA, FILMS, MUSIC, SHOP, build
+from tests.integration.sample_graphs import (
+    ENCYCLOPAEDIA,
+    FILM_KEYS,
+    FILMS,
+    MUSIC,
+    SHOP,
+    build,
+    films_without_the_constraint_on,
+)
 
 
 def guessed(connection: Connection, folder: Path) -> tuple[GraphSchema, str]:
@@ -27,6 +35,7 @@ def guessed(connection: Connection, folder: Path) -> tuple[GraphSchema, str]:
     return schema, text
 
 
+@FILM_KEYS
 def test_ratings_times_keys_and_titles_of_a_film_club_are_guessed(connection: Connection, tmp_path: Path) -> None:
     build(connection, FILMS)
     schema, text = guessed(connection, tmp_path)
@@ -94,6 +103,7 @@ def test_feedback_through_orders_is_explained(connection: Connection, tmp_path: 
     assert "each :Order has only one :Customer" in text
 
 
+@FILM_KEYS
 def test_relationships_whose_ends_have_no_key_are_left_out_and_reported(connection: Connection, tmp_path: Path) -> None:
     build(connection, FILMS + "MATCH (m:Movie) WHERE m.id < 5 CREATE (m)-[:HAS]->(:Scene {length: 2})")
     schema, text = guessed(connection, tmp_path)
@@ -121,6 +131,7 @@ def test_an_empty_database_is_refused(connection: Connection) -> None:
         guess_schema(connection)
 
 
+@FILM_KEYS
 def test_a_guess_ignores_what_kgplug_wrote(connection: Connection, tmp_path: Path) -> None:
     build(connection, FILMS)
     before, _ = guessed(connection, tmp_path)
@@ -128,6 +139,7 @@ def test_a_guess_ignores_what_kgplug_wrote(connection: Connection, tmp_path: Pat
     assert guessed(connection, tmp_path)[0] == before
 
 
+@FILM_KEYS
 def test_a_check_of_a_valid_graph_is_ok_and_counts_what_training_would_use(connection: Connection) -> None:
     build(connection, FILMS)
     publish_by_hand(connection)
@@ -158,7 +170,7 @@ def test_a_check_of_a_valid_graph_is_ok_and_counts_what_training_would_use(conne
 
 
 def test_a_check_reports_all_problems_at_once(connection: Connection) -> None:
-    build(connection, FILMS.replace("CREATE CONSTRAINT FOR (n:Actor) REQUIRE n.id IS UNIQUE;", ""))
+    build(connection, films_without_the_constraint_on("Actor"))
     build(
         connection,
         """CREATE (:User {age: 3}); MATCH (a:Actor) WHERE a.id IN ['a1', 'a2'] SET a.id = 'same';
@@ -194,6 +206,7 @@ def test_init_writes_no_key_that_is_never_used(connection: Connection, tmp_path:
     assert not [text for text in findings(connection, schema, "warning") if "no entity" in text]
 
 
+@FILM_KEYS
 def test_a_check_counts_titles_and_lists_the_properties_if_there_are_none(connection: Connection) -> None:
     build(connection, FILMS)
     connection.write(
@@ -238,6 +251,7 @@ BAD_VALUES = {
 }
 
 
+@FILM_KEYS
 @pytest.mark.parametrize(("name", "value", "message"), BAD_VALUES.values(), ids=BAD_VALUES)
 def test_a_check_reports_every_value_that_the_reader_refuses_with_the_same_sentence(
     connection: Connection, name: str, value: str, message: str
@@ -256,6 +270,7 @@ def test_a_check_reports_every_value_that_the_reader_refuses_with_the_same_sente
         assert (row["a"]["id"], row["b"]["id"]) == (1, 3)
 
 
+@FILM_KEYS
 @pytest.mark.parametrize("value", ["true", "1.5", "'same'", "null", "[1]", "date('2024-01-01')"])
 @pytest.mark.parametrize("label", ["User", "Movie", "Genre"])
 def test_a_check_judges_keys_as_the_reader_does(connection: Connection, label: str, value: str) -> None:
@@ -274,6 +289,7 @@ def test_a_check_judges_keys_as_the_reader_does(connection: Connection, label: s
     assert refused and set(findings(connection, schema, "error")) == set(refused), names
 
 
+@FILM_KEYS
 def test_a_check_reports_the_unit_and_the_range_of_times(connection: Connection) -> None:
     build(connection, FILMS)
     schema = GraphSchema(feedback=FeedbackSchema(timestamp="at"), knowledge=KnowledgeSchema(keys={"Actor": "id"}))
@@ -287,6 +303,7 @@ def test_a_check_reports_the_unit_and_the_range_of_times(connection: Connection)
         assert f"'at' holds {text}" in findings(connection, schema, "ok")
 
 
+@FILM_KEYS
 def test_a_check_reports_how_repeated_feedback_is_merged(connection: Connection) -> None:
     build(
         connection, FILMS + "MATCH (u:User {id: 1}), (m:Movie {id: 3}) UNWIND range(1, 9) AS i CREATE (u)-[:RATED]->(m)"
@@ -297,6 +314,7 @@ def test_a_check_reports_how_repeated_feedback_is_merged(connection: Connection)
     ) in findings(connection, schema, "ok")
 
 
+@FILM_KEYS
 def test_a_check_after_a_publish_does_not_warn_about_what_kgplug_wrote(connection: Connection) -> None:
     build(connection, FILMS)
     schema = guess_schema(connection)[0]

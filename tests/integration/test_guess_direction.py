@@ -12,7 +12,7 @@ from kgplug.graph.guessing.schema import guess_schema
 from kgplug.graph.reading.reader import read_interactions
 from kgplug.graph.schema import GraphSchema
 from kgplug.recommenders.models.item_knn import ItemKNN
-from tests.integration.sample_graphs import FILMS, SHOP, build
+from tests.integration.sample_graphs import FILM_KEYS, FILMS, SHOP, build
 
 REVERSED, FORWARD = "item_to_user", "user_to_item"
 
@@ -90,6 +90,7 @@ def test_other_relationships_within_one_label_are_not_feedback_and_their_use_is_
     assert f'type under [feedback] to "{kind}"' in " ".join(text.replace("\n#", "").split())
 
 
+@FILM_KEYS
 def test_feedback_between_two_labels_comes_first_and_other_candidates_are_listed(connection: Connection) -> None:
     build(connection, FILMS)
     join(connection, "User", "FOLLOWS", "User", n_heads=9, n_tails=9)

@@ -14,6 +14,8 @@ from kgplug.graph.reading.reader import read_interactions
 from kgplug.graph.schema import FeedbackSchema, GraphSchema
 from kgplug.recommenders.models.item_knn import ItemKNN
 
+pytestmark = pytest.mark.keys("User", "Movie")
+
 N = 150  # relationships of the graph
 
 

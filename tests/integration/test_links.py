@@ -23,10 +23,10 @@ from kgplug.graph.publishing import predictions
 from kgplug.graph.queries import load, queries_dir
 from kgplug.graph.server.home import Endpoint
 from kgplug.training.runs import Runs
-from tests.integration.sample_graphs import ALL_EDGES, ALL_NODES, FILMS, build
+from tests.integration.sample_graphs import ALL_EDGES, ALL_NODES, FILM_KEYS, FILMS, build
 from tests.integration.sample_graphs import FILM_SCHEMA as SCHEMA
 
-pytestmark = pytest.mark.training
+pytestmark = [pytest.mark.training, FILM_KEYS]
 
 SMALL = {"embedding_dim": 6, "epochs": 2, "batch_size": 16, "device": "cpu"}
 

@@ -25,10 +25,10 @@ from kgplug.recommenders.base import Recommender
 from kgplug.serving import explain
 from kgplug.serving.live import live_recommendations
 from kgplug.training.runs import Runs
-from tests.integration.sample_graphs import ALL_EDGES, ALL_NODES, FILMS, LISTED, build, listed
+from tests.integration.sample_graphs import ALL_EDGES, ALL_NODES, FILM_KEYS, FILMS, LISTED, build, listed
 from tests.integration.sample_graphs import FILM_SCHEMA as SCHEMA
 
-pytestmark = pytest.mark.training
+pytestmark = [pytest.mark.training, FILM_KEYS]
 
 SEEN = "MATCH (u:User)-[r:RATED]->(m:Movie) RETURN u.id AS user, m.id AS film"
 

@@ -20,10 +20,10 @@ from kgplug.graph.reading.reader import read_interactions, read_knowledge
 from kgplug.graph.schema import FeedbackSchema, GraphSchema
 from kgplug.serving import explain
 from tests.integration.publishing import publication
+from tests.integration.sample_graphs import FILM_KEYS, FILMS, build
 from tests.integration.sample_graphs import FILM_SCHEMA as SCHEMA
-from tests.integration.sample_graphs import FILMS, build
 
-pytestmark = pytest.mark.training
+pytestmark = [pytest.mark.training, FILM_KEYS]
 
 THEIRS = """
 MATCH (a:Movie {id: 1}), (b:Movie) WHERE b.id > 4

@@ -10,9 +10,11 @@ import pytest
 
 from kgplug.graph.bolt.connection import Connection
 from kgplug.graph.server.home import Endpoint
-from tests.integration.sample_graphs import FILMS, build
+from tests.integration.sample_graphs import FILM_KEYS, FILMS, build
 from tests.unit.printed import Printed, printed
 from tests.unit.strictly import strictly
+
+pytestmark = FILM_KEYS
 
 TITLE = "Амели → “千と千尋” naïve/unbreakable-title-of-a-film-that-is-longer-than-eighty-columns-of-a-terminal 2629/838"
 SMALL = ("-s", "embedding_dim=8", "-s", "epochs=2", "-s", "device=cpu", "--split", "0.6,0.2,0.2")

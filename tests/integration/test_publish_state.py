@@ -18,7 +18,9 @@ from kgplug.graph.schema import FeedbackSchema, GraphSchema, ItemSchema
 from kgplug.recommenders.base import Recommender
 from kgplug.serving.live import live_recommendations
 from kgplug.training.runs import Runs
-from tests.integration.sample_graphs import FILMS, build
+from tests.integration.sample_graphs import FILM_KEYS, FILMS, build
+
+pytestmark = FILM_KEYS
 
 SCHEMA = GraphSchema(item=ItemSchema(title="title"))
 VIEWED = GraphSchema(feedback=FeedbackSchema(type="VIEWED"))

@@ -22,7 +22,9 @@ from kgplug.graph.graph import Graph
 from kgplug.graph.publishing.removing import clean
 from kgplug.graph.server.home import Endpoint
 from kgplug.training.runs import Runs
-from tests.integration.sample_graphs import FILM_SCHEMA, FILMS, build
+from tests.integration.sample_graphs import FILM_KEYS, FILM_SCHEMA, FILMS, build
+
+pytestmark = FILM_KEYS
 
 STEPS_OF_0_1_0 = 27
 _OURS = str(Path(kgplug.__file__).parent)

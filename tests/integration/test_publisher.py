@@ -24,7 +24,9 @@ from kgplug.graph.publishing.writing import vectors as vector_writing
 from kgplug.graph.queries import quote
 from kgplug.graph.schema import GraphSchema, ItemSchema, KnowledgeSchema, UserSchema
 from kgplug.graph.server.home import Endpoint
+from tests.conftest import empty
 from tests.integration.published import (
+    NUMBERED_KEYS,
     SCHEMA,
     Died,
     check_complete,
@@ -41,7 +43,7 @@ from tests.integration.published import (
 )
 from tests.integration.publishing import N_ITEMS, N_USERS, K, keys, publication, small_batches
 
-pytestmark = pytest.mark.usefixtures("no_grace")
+pytestmark = [pytest.mark.usefixtures("no_grace"), NUMBERED_KEYS]
 
 
 @pytest.fixture
@@ -295,6 +297,7 @@ def test_new_vectors_of_the_same_run_replace_the_old_ones(graph):
 
 
 def test_two_nodes_of_one_key_are_refused(connection):
+    empty(connection)
     connection.write("UNWIND [1, 2, 2] AS id CREATE (:User {id: id}) CREATE (:Movie {id: id})")
     with pytest.raises(DataError, match="Two :User nodes have id = 2"):
         publish(connection, SCHEMA, publication("mkr-1"))

@@ -12,7 +12,7 @@ from kgplug.graph.reading import bulk
 from kgplug.graph.reading.bulk import BulkReader
 from kgplug.graph.reading.reader import pull_interactions, pull_knowledge, read_interactions, read_knowledge
 from kgplug.graph.schema import FeedbackSchema, GraphSchema, ItemSchema, KnowledgeSchema, UserSchema
-from tests.integration.sample_graphs import FILMS, MUSIC, SHOP, build
+from tests.integration.sample_graphs import FILM_KEYS, FILMS, MUSIC, SHOP, build, films_without_the_constraint_on
 
 KEYS = {"Actor": "id", "Genre": "id"}
 SCHEMA = GraphSchema(
@@ -28,6 +28,7 @@ READERS = {
 }
 
 
+@FILM_KEYS
 @pytest.mark.parametrize("how", READERS)
 def test_every_way_of_reading_returns_the_rows_that_cypher_returns(connection: Connection, how: str) -> None:
     build(connection, FILMS)
@@ -59,6 +60,7 @@ def test_every_way_of_reading_returns_the_rows_that_cypher_returns(connection: C
     assert report.kept == 24
 
 
+@FILM_KEYS
 def test_equal_graphs_built_in_another_order_give_equal_arrays(connection: Connection) -> None:
     build(connection, FILMS)
     first = read_interactions(connection, SCHEMA).fingerprint, read_knowledge(connection, SCHEMA).fingerprint
@@ -71,6 +73,7 @@ def test_equal_graphs_built_in_another_order_give_equal_arrays(connection: Conne
     assert (read_interactions(connection, SCHEMA).fingerprint, read_knowledge(connection, SCHEMA).fingerprint) == first
 
 
+@FILM_KEYS
 def test_what_kgplug_wrote_is_left_out_and_counted_and_the_users_types_of_that_name_are_read(
     connection: Connection,
 ) -> None:
@@ -96,6 +99,7 @@ LIVES_WITH = """MATCH (u:User {id: 1}), (g:Genre) CREATE (u)-[:LIVES_WITH]->(g),
 MATCH (a:Actor {id: 'a1'}), (b:Actor {id: 'a2'}) CREATE (a)-[:LIVES_WITH]->(b)"""
 
 
+@FILM_KEYS
 def test_users_with_more_than_feedback_are_entities(connection: Connection) -> None:
     build(connection, FILMS + LIVES_WITH)
     knowledge = read_knowledge(connection, SCHEMA)
@@ -105,6 +109,7 @@ def test_users_with_more_than_feedback_are_entities(connection: Connection) -> N
     assert "RATED" not in knowledge.relations
 
 
+@FILM_KEYS
 def test_users_are_no_entities_with_users_false(connection: Connection) -> None:
     build(connection, FILMS + LIVES_WITH)
     part = SCHEMA.knowledge.model_copy(update={"users": False})
@@ -113,6 +118,7 @@ def test_users_are_no_entities_with_users_false(connection: Connection) -> None:
     assert "User" not in set(knowledge.entity_labels)
 
 
+@FILM_KEYS
 def test_only_chosen_types_are_read_and_items_without_triples_are_entities(connection: Connection) -> None:
     build(connection, FILMS + "MATCH (m:Movie {id: 5}) DETACH DELETE m; CREATE (:Movie {id: 50})")
     knowledge = read_knowledge(
@@ -143,6 +149,7 @@ def test_a_node_goes_by_the_item_label_then_by_the_first_label_with_a_key_or_con
     }
 
 
+@FILM_KEYS
 @pytest.mark.parametrize("how", READERS)
 def test_titles_of_any_type_are_read_and_do_not_change_the_fingerprint(connection: Connection, how: str) -> None:
     build(connection, FILMS)
@@ -162,6 +169,7 @@ def test_titles_of_any_type_are_read_and_do_not_change_the_fingerprint(connectio
     assert titled.fingerprint == plain.fingerprint
 
 
+@FILM_KEYS
 def test_the_latest_of_several_ratings_of_a_film_is_kept(connection: Connection) -> None:
     build(connection, FILMS)
     connection.write(
@@ -172,11 +180,13 @@ def test_the_latest_of_several_ratings_of_a_film_is_kept(connection: Connection)
     assert (report.kept, report.repeated) == (44, 1)
 
 
+@FILM_KEYS
 def test_feedback_on_other_labels_is_not_read(connection: Connection) -> None:
     build(connection, FILMS + "MATCH (u:User {id: 1}), (a:Actor) CREATE (u)-[:RATED {rating: 5, timestamp: 1}]->(a)")
     assert len(read_interactions(connection, SCHEMA)) == 44
 
 
+@FILM_KEYS
 @pytest.mark.parametrize("change", ["delete", "create"])
 def test_nodes_that_are_added_or_deleted_during_a_read_do_no_harm(
     connection: Connection, monkeypatch: pytest.MonkeyPatch, change: str
@@ -252,7 +262,7 @@ REFUSALS = {
 @pytest.mark.parametrize("case", REFUSALS)
 def test_feedback_that_cannot_be_trained_on_is_refused(connection: Connection, case: str) -> None:
     change, settings, message = REFUSALS[case]
-    build(connection, FILMS.replace("CREATE CONSTRAINT FOR (n:User) REQUIRE n.id IS UNIQUE;", "") + change)
+    build(connection, films_without_the_constraint_on("User") + change)
     content = SCHEMA.model_dump()
     for part, values in settings.items():
         content[part] |= values
@@ -261,7 +271,7 @@ def test_feedback_that_cannot_be_trained_on_is_refused(connection: Connection, c
 
 
 def test_triples_that_cannot_be_trained_on_are_refused(connection: Connection) -> None:
-    build(connection, FILMS.replace("CREATE CONSTRAINT FOR (n:Actor) REQUIRE n.id IS UNIQUE;", ""))
+    build(connection, films_without_the_constraint_on("Actor"))
 
     def knowledge(**settings: object) -> KnowledgeSchema:
         return KnowledgeSchema.model_validate({"keys": {"Actor": "id"}} | settings)

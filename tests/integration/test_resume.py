@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -24,11 +22,12 @@ from kgplug.graph.publishing.removing import clean
 from kgplug.graph.server.home import Endpoint
 from kgplug.jobs.erase_user import erase_user
 from kgplug.training.runs import Runs
+from tests import warm_python
 from tests.integration.published import Died
-from tests.integration.sample_graphs import ALL_EDGES, ALL_NODES, FILMS, build, listed
+from tests.integration.sample_graphs import ALL_EDGES, ALL_NODES, FILM_KEYS, FILMS, build, listed
 from tests.integration.sample_graphs import FILM_SCHEMA as SCHEMA
 
-pytestmark = pytest.mark.training
+pytestmark = [pytest.mark.training, FILM_KEYS]
 
 
 @pytest.fixture
@@ -155,7 +154,7 @@ def test_an_erased_user_is_in_no_run_and_the_query_proves_it_of_the_graph(graph:
     assert found.graph.proof in str(found)
 
 
-def kgplug(server: Endpoint, home: Path, *arguments: str) -> subprocess.Popen:
+def kgplug(server: Endpoint, home: Path, *arguments: str) -> warm_python.Process:
     environment = {
         **os.environ,
         "NEO4J_URI": server.uri,
@@ -163,10 +162,7 @@ def kgplug(server: Endpoint, home: Path, *arguments: str) -> subprocess.Popen:
         "NEO4J_PASSWORD": server.password.get_secret_value(),
         "KGPLUG_HOME": str(home),
     }
-    command = [sys.executable, "-c", "from kgplug.cli import main; main()", *arguments]
-    return subprocess.Popen(
-        command, env=environment, cwd=home, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    return warm_python.Process(*arguments, env=environment, cwd=home)
 
 
 def test_a_command_that_was_killed_is_resumed_by_a_command(graph: Graph, neo4j_server: Endpoint, tmp_path: Path):
@@ -179,25 +175,25 @@ def test_a_command_that_was_killed_is_resumed_by_a_command(graph: Graph, neo4j_s
         if catalog.unfinished_run(graph.connection, "MF") is not None:
             break
         time.sleep(0.01)
-    publishing.send_signal(signal.SIGKILL)
-    publishing.communicate()
-    assert publishing.returncode == -signal.SIGKILL
+    publishing.kill()
+    publishing.communicate(60)
+    assert publishing.poll() == -signal.SIGKILL
     unfinished = catalog.unfinished_run(graph.connection, "MF")
     assert unfinished is not None, "the publish was done before it could be killed"
     assert listed(graph) == before
     resumed = kgplug(neo4j_server, tmp_path, "publish", "--resume", "--json")
     out, err = resumed.communicate(timeout=120)
-    assert resumed.returncode == 0, err
+    assert resumed.poll() == 0, err
     assert json.loads(out)["previous"] == first.name
     assert listed(graph) != before
     whole = graph.connection.rows(ALL_NODES), graph.connection.rows(ALL_EDGES)
     back = kgplug(neo4j_server, tmp_path, "rollback", "MF")
     out, err = back.communicate(timeout=120)
-    assert back.returncode == 0, err
+    assert back.poll() == 0, err
     assert out.startswith(f"MF is served by run {first.name} again.")
     assert listed(graph) == before
     refused = kgplug(neo4j_server, tmp_path, "publish", "--resume")
     out, err = refused.communicate(timeout=120)
-    assert (refused.returncode, out) == (2, "")
+    assert (refused.poll(), out) == (2, "")
     assert err.startswith("Error: No publish was interrupted in this graph")
     assert len(whole[0]) == len(graph.connection.rows(ALL_NODES))

@@ -21,7 +21,9 @@ from kgplug.jobs.erase_user import erase_user
 from kgplug.training.runs import Runs
 from tests.conftest import empty
 from tests.faults.command import kgplug, sentence
-from tests.integration.sample_graphs import FILMS, SHOP, build
+from tests.integration.sample_graphs import FILM_KEYS, FILMS, SHOP, build
+
+pytestmark = FILM_KEYS
 
 SCHEMA = GraphSchema(knowledge=KnowledgeSchema(keys={"Actor": "id", "Genre": "id"}))
 

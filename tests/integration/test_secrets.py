@@ -8,8 +8,6 @@ import re
 import secrets
 import shutil
 import socket
-import subprocess
-import sys
 import tempfile
 import traceback
 from collections.abc import Iterator
@@ -27,6 +25,7 @@ from kgplug.graph.connect import connect_settings
 from kgplug.graph.server.home import Endpoint
 from kgplug.graph.server.local import LocalNeo4j
 from kgplug.settings import Settings
+from tests import warm_python
 from tests.integration.sample_graphs import FILMS, build
 
 ROOT = Path(__file__).parents[2]
@@ -161,8 +160,7 @@ def test_commands_print_no_password_and_runs_hold_none(server: Endpoint, passwor
         ["publish", "Popularity"],
         ["--typo"],
     ):
-        command = [sys.executable, "-c", "from kgplug.cli import main; main()", *arguments]
-        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
+        done = warm_python.run(*arguments, cwd=tmp_path, env=environment)
         said += done.stdout + done.stderr
         assert done.returncode == (2 if arguments == ["--typo"] else 0), said
     assert password not in said

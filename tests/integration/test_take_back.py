@@ -23,6 +23,7 @@ from kgplug.graph.publishing.removing.erase import erase_user
 from kgplug.graph.publishing.removing.rollback import rollback
 from kgplug.graph.publishing.removing.unpublish import unpublish
 from tests.integration.published import (
+    NUMBERED_KEYS,
     SCHEMA,
     Died,
     check_served,
@@ -37,7 +38,7 @@ from tests.integration.published import (
 )
 from tests.integration.publishing import N_ITEMS, N_USERS, K, publication
 
-pytestmark = pytest.mark.usefixtures("no_grace")
+pytestmark = [pytest.mark.usefixtures("no_grace"), NUMBERED_KEYS]
 
 
 @pytest.fixture

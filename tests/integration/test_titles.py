@@ -14,7 +14,9 @@ from kgplug.data.artefact import read_content
 from kgplug.errors import DataError
 from kgplug.graph.bolt.connection import Connection
 from kgplug.graph.server.home import Endpoint
-from tests.integration.sample_graphs import FILMS, build
+from tests.integration.sample_graphs import FILM_KEYS, FILMS, build
+
+pytestmark = FILM_KEYS
 
 TRAIN = (
     *("train", "DKN", "--split", "0.6,0.2,0.2", "-s", "device=cpu", "-s", "filters=4", "-s", "epochs=2"),

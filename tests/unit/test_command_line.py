@@ -20,6 +20,7 @@ from kgplug.data.artefact import write_artefact
 from kgplug.data.kinds import Kind
 from kgplug.errors import UsageError
 from kgplug.training.runs import Runs
+from tests import warm_python
 from tests.unit.printed import printed
 from tests.unit.strictly import strictly
 
@@ -34,6 +35,13 @@ def process(*arguments: str, home: Path, **environment: str) -> subprocess.Compl
         text=True,
         timeout=120,
         check=False,
+    )
+
+
+def warm_process(*arguments: str, home: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Do the same in a process that has its packages already: for commands that need torch."""
+    return warm_python.run(
+        *arguments, env={**os.environ, "KGPLUG_HOME": str(home), "COLUMNS": "200", **environment}, cwd=home
     )
 
 
@@ -118,21 +126,21 @@ def test_an_unknown_model_is_refused_with_the_nearest_name(tmp_path: Path) -> No
 
 @pytest.mark.slow
 def test_an_unknown_setting_is_refused_with_the_nearest_name(tmp_path: Path) -> None:
-    result = process("train", "MKR", "--set", "embeding_dim=8", home=tmp_path)
+    result = warm_process("train", "MKR", "--set", "embeding_dim=8", home=tmp_path)
     assert_one_sentence(result, exit_code=2)
     assert 'Did you mean "embedding_dim"?' in result.stderr
 
 
 @pytest.mark.slow
 def test_a_setting_out_of_range_is_refused(tmp_path: Path) -> None:
-    result = process("train", "MKR", "--set", "embedding_dim=0", home=tmp_path)
+    result = warm_process("train", "MKR", "--set", "embedding_dim=0", home=tmp_path)
     assert_one_sentence(result, exit_code=2)
     assert "embedding_dim" in result.stderr
 
 
 @pytest.mark.slow
 def test_an_invalid_split_is_refused_before_the_database_is_asked(tmp_path: Path) -> None:
-    assert_one_sentence(process("train", "MKR", "--split", "0.8,0.2", home=tmp_path), exit_code=2)
+    assert_one_sentence(warm_process("train", "MKR", "--split", "0.8,0.2", home=tmp_path), exit_code=2)
 
 
 @pytest.mark.parametrize("split", ["0.8,0.2", "a,b,c", "0.5,0.5,0.5"])
@@ -182,7 +190,7 @@ def test_an_existing_schema_file_is_not_overwritten(tmp_path: Path) -> None:
 @pytest.mark.training
 def test_an_old_name_in_the_schema_file_is_reported_in_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "kgplug.toml").write_text("[feedback]\nlike = 4")
-    result = process("cypher", "recommend", home=tmp_path, NEO4J_URI="bolt://127.0.0.1:1")
+    result = warm_process("cypher", "recommend", home=tmp_path, NEO4J_URI="bolt://127.0.0.1:1")
     assert result.returncode == 0
     said = "kgplug.toml: like under [feedback] is now called like_threshold. Rename it."
     assert result.stderr.splitlines().count(said) == 1
@@ -282,7 +290,7 @@ def test_a_shipped_query_is_json_if_json_is_requested(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_setting_that_is_not_finite_is_refused_in_one_sentence(tmp_path: Path) -> None:
-    result = process("train", "MKR", "-s", "learning_rate=NaN", home=tmp_path)
+    result = warm_process("train", "MKR", "-s", "learning_rate=NaN", home=tmp_path)
     assert_one_sentence(result, exit_code=2)
     assert "learning_rate" in result.stderr
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import signal
-import subprocess
-import sys
 import textwrap
 import time
 from pathlib import Path
@@ -25,6 +24,7 @@ from kgplug.errors import RunError, TrainingError, UsageError
 from kgplug.jobs import Split
 from kgplug.training import studies
 from kgplug.tuning import Tuning, tune
+from tests import warm_python
 from tests.unit.film_families import families
 from tests.unit.planted import directors_and_fans
 
@@ -132,7 +132,7 @@ def test_a_study_of_an_earlier_version_is_continued(parts, tmp_path: Path) -> No
     assert again.path == tmp_path / "transe-earlier.db" and without_times(again) == without_times(first)
 
 
-def in_another_process(folder: Path, *, trials: int, before_fit: str) -> subprocess.Popen:
+def in_another_process(folder: Path, *, trials: int, before_fit: str) -> warm_python.Process:
     """Start the same search in another process, which runs `before_fit` before each training."""
     program = f"""
         import os, signal, time
@@ -153,9 +153,7 @@ def in_another_process(folder: Path, *, trials: int, before_fit: str) -> subproc
         train, valid, _ = Split((0.8, 0.1, 0.1)).triples(families())
         tune("TransE", train, valid=valid, trials={trials}, folder=Path({str(folder)!r}), **{OPTIONS!r})
     """
-    return subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(program)], cwd=Path(__file__).parents[2], stderr=subprocess.PIPE
-    )
+    return warm_python.Process(code=textwrap.dedent(program), env=os.environ, cwd=Path(__file__).parents[2])
 
 
 @pytest.fixture
@@ -168,9 +166,9 @@ def trainings(monkeypatch: pytest.MonkeyPatch) -> list:
 
 def test_a_killed_search_repeats_one_trial_and_finds_the_same(parts, tmp_path: Path, trainings: list) -> None:
     kill = "if len(calls) == 3: os.kill(os.getpid(), signal.SIGKILL)"
-    with in_another_process(tmp_path, trials=5, before_fit=kill) as other:
-        _, errors = other.communicate()
-    assert other.returncode == -signal.SIGKILL, errors
+    other = in_another_process(tmp_path, trials=5, before_fit=kill)
+    _, errors = other.communicate()
+    assert other.poll() == -signal.SIGKILL, errors
     again = search(parts, trials=5, folder=tmp_path)
     assert len(trainings) == 3  # two were kept
     assert without_times(again) == without_times(search(parts, trials=5))
@@ -208,12 +206,12 @@ def test_a_process_suspended_too_long_reports_that_its_trial_was_repeated(parts,
 
 
 def test_several_processes_share_a_search(parts, tmp_path: Path, trainings: list) -> None:
-    with in_another_process(tmp_path, trials=7, before_fit="time.sleep(1.5)") as other:
-        while not list(tmp_path.glob("*.db")):
-            time.sleep(0.1)
-        found = search(parts, trials=7, folder=tmp_path)
-        _, errors = other.communicate()
-    assert other.returncode == 0, errors
+    other = in_another_process(tmp_path, trials=7, before_fit="time.sleep(1.5)")
+    while not list(tmp_path.glob("*.db")):
+        time.sleep(0.1)
+    found = search(parts, trials=7, folder=tmp_path)
+    _, errors = other.communicate()
+    assert other.poll() == 0, errors
     assert 7 <= len(found.trials) <= 8 and 0 < len(trainings) < len(found.trials)
     assert found.trials["metric"].notna().all()
     assert len(found.trials["learning_rate"].unique()) == len(found.trials)
