@@ -138,7 +138,7 @@ def connect(server: LocalNeo4j) -> Connection:
 
 def fill(connection: Connection, n_users: int = N_USERS) -> None:
     for label, n in (("User", n_users), ("Movie", N_ITEMS)):
-        connection.autocommit(f"CREATE CONSTRAINT FOR (n:{label}) REQUIRE n.id IS UNIQUE")
+        connection.autocommit(f"CREATE CONSTRAINT IF NOT EXISTS FOR (n:{label}) REQUIRE n.id IS UNIQUE")
         connection.write(f"UNWIND range(1, $n) AS id MERGE (:{label} {{id: id}})", n=n)
 
 
