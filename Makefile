@@ -18,6 +18,8 @@ demo: $(VENV)/.demo
 PARALLEL := --numprocesses=auto --dist=loadfile --no-loadscope-reorder
 test coverage: export OMP_NUM_THREADS := 1
 test coverage: export OPENBLAS_NUM_THREADS := 1
+# The tests start Python often: compiled modules are kept, even where the shell asks for none.
+test quick coverage: export PYTHONDONTWRITEBYTECODE :=
 
 test: $(VENV)/.dev
 	@$(BIN)/python -m pytest $(if $(PYTEST_ARGS),$(PYTEST_ARGS),$(PARALLEL))
