@@ -13,12 +13,14 @@ CREATE CONSTRAINT IF NOT EXISTS FOR (n:User) REQUIRE n.id IS UNIQUE;
 CREATE CONSTRAINT IF NOT EXISTS FOR (n:Movie) REQUIRE n.id IS UNIQUE;
 CREATE CONSTRAINT IF NOT EXISTS FOR (n:Actor) REQUIRE n.id IS UNIQUE;
 CREATE CONSTRAINT IF NOT EXISTS FOR (n:Genre) REQUIRE n.id IS UNIQUE;
-UNWIND range(1, 12) AS i CREATE (:Movie {id: i, title: 'Film ' + i, year: 1990 + i % 3});
-UNWIND range(1, 4) AS i CREATE (:Actor {id: 'a' + i, name: 'Actor ' + i});
-UNWIND range(1, 2) AS i CREATE (:Genre {id: 'g' + i, name: 'Genre ' + i});
-UNWIND range(1, 9) AS i CREATE (:User {id: i, age: 20 + i % 4});
-MATCH (a:Actor), (m:Movie) WHERE m.id % 4 = toInteger(right(a.id, 1)) - 1 CREATE (a)-[:ACTED_IN]->(m);
-MATCH (m:Movie), (g:Genre) WHERE m.id % 2 = toInteger(right(g.id, 1)) - 1 CREATE (m)-[:IN_GENRE]->(g);
+FOREACH (i IN range(1, 12) | CREATE (:Movie {id: i, title: 'Film ' + i, year: 1990 + i % 3}))
+FOREACH (i IN range(1, 4) | CREATE (:Actor {id: 'a' + i, name: 'Actor ' + i}))
+FOREACH (i IN range(1, 2) | CREATE (:Genre {id: 'g' + i, name: 'Genre ' + i}))
+FOREACH (i IN range(1, 9) | CREATE (:User {id: i, age: 20 + i % 4}));
+MATCH (a:Actor), (m:Movie) WHERE m.id % 4 = toInteger(right(a.id, 1)) - 1 CREATE (a)-[:ACTED_IN]->(m)
+WITH count(*) AS acted
+MATCH (m:Movie), (g:Genre) WHERE m.id % 2 = toInteger(right(g.id, 1)) - 1 CREATE (m)-[:IN_GENRE]->(g)
+WITH count(*) AS genres
 MATCH (u:User), (m:Movie) WHERE u.id < 9 AND m.id < 12 AND (u.id + m.id) % 2 = 0
 CREATE (u)-[:RATED {rating: 1 + (u.id * m.id) % 5, timestamp: 900000000 + u.id * 100 + m.id}]->(m);
 """

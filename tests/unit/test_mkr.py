@@ -140,7 +140,7 @@ def test_scores_and_recommendation_loss_equal_the_equations(settings):
         e = int(w["item_entities"][i])
         rows = (w["users"][u] ** 2).sum() + (w["items"][i] ** 2).sum() + (w["entities"][e] ** 2).sum()
         if config.bias:
-            rows += w["user_bias"][u, 0] ** 2 + w["item_bias"][i, 0] ** 2
+            loss += config.bias_l2 * (w["user_bias"][u, 0] ** 2 + w["item_bias"][i, 0] ** 2) / 5
         loss -= math.log(p if y else 1 - p) / 5
         loss += (config.l2 * rows + config.vector_l2 * ((u_l**2).sum() + (v_l**2).sum())) / 5
     dense = ("user_layers", "cross", "head_layers", "head_output") + (("global_bias",) if config.bias else ())
@@ -318,6 +318,17 @@ def test_sparse_data_are_learnt_at_a_rate_of_their_own_unless_one_is_set() -> No
     config = MKRAttention.config_class
     assert config().suited(sparse).learning_rate == 1e-2 and config().suited(dense).learning_rate == 3e-3
     assert config(learning_rate=0.015).suited(sparse).learning_rate == 0.015
+
+
+def test_settings_of_runs_from_before_layers_had_their_own_rate_mean_what_they_meant() -> None:
+    saved = {
+        name: value for name, value in MKR.config_class().model_dump().items() if name not in ("bias_l2", "offset")
+    }
+    saved.pop("layer_learning_rate")
+    old = MKR.config_class.of_saved({**saved, "offset": 1.0, "learning_rate": 0.02, "l2": 1e-3})
+    assert (old["layer_learning_rate"], old["bias_l2"]) == (0.02, 1e-3)
+    assert MKR.config_class.of_saved({**old, "bias_l2": 0.5})["bias_l2"] == 0.5
+    assert "layer_learning_rate" not in MKRAttention.config_class.of_saved({"learning_rate": 0.02, "bias_l2": 1.0})
 
 
 def test_sparse_data_get_more_l2_and_more_patience_unless_they_are_set() -> None:

@@ -72,8 +72,9 @@ def test_scores_and_loss_equal_the_equations(middle):
         u_l, v_l = literal_vectors(model, u, i, leave_out=True)
         p = 1 / (1 + math.exp(-(u_l @ v_l + sum(biases(model, u, i)))))
         looked_up = [w["users"][u], w["items"][i], w["entities"][w["item_entities"][i]]]
-        norms = sum(float((row.double() ** 2).sum()) for row in looked_up) + sum(b**2 for b in biases(model, u, i)[:2])
+        norms = sum(float((row.double() ** 2).sum()) for row in looked_up)
         loss -= math.log(p if y else 1 - p) / n
+        loss += config.bias_l2 * sum(b**2 for b in biases(model, u, i)[:2]) / n
         loss += (config.l2 * norms + config.vector_l2 * (u_l @ u_l + v_l @ v_l)) / n
     dense = [*model.network.user_layers.parameters(), *model.network.cross.parameters(), model.network.global_bias]
     loss += config.weight_l2 * sum(float((p.detach().double() ** 2).sum()) for p in dense)

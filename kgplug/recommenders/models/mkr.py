@@ -35,8 +35,9 @@ from kgplug.training.tensors import backward, tensor_of
 class MKRConfig(LayeredConfig):
     """Settings of MKR.
 
-    Biases, the offset of the cross & compress units, and tanh are ours. The paper's settings (with its dot
-    product, `bias=False`, `activation="relu"`, `offset=0`):
+    Biases, the offset of the cross & compress units, tanh, and a learning rate of their own for the layers are ours.
+    The paper's settings (with its dot product, `bias=False`, `activation="relu"`, `offset=0`, and `layer_learning_rate`
+    equal to `learning_rate`):
 
     | set           | epochs | embedding_dim | low_layers | high_layers | batch_size | l2   | learning_rate | kge_learning_rate | kge_interval |
     |---------------|--------|---------------|------------|-------------|------------|------|---------------|-------------------|--------------|
@@ -58,9 +59,15 @@ class MKRConfig(LayeredConfig):
     batch_size: int = Field(4096, ge=1, description="number of rows per recommendation step, negatives included")
     kge_batch_size: int = Field(4096, ge=1, description="number of triples per KG step")
     learning_rate: float = Field(5e-3, gt=0, description="learning rate of the recommendation task")
+    layer_learning_rate: float = Field(
+        1e-3,
+        gt=0,
+        description="learning rate of the recommendation task's layers and units, which every row passes through",
+    )
     kge_learning_rate: float = Field(3e-3, gt=0, description="learning rate of the KG task")
     l2: float = Field(1e-4, ge=0, description="weight of the squared norms of the batch's vectors (λ2)")
     vector_l2: float = Field(1e-2, ge=0, description="weight of ‖u_L‖² + ‖v_L‖²; 0.05 on sparse data")
+    bias_l2: float = Field(5e-2, ge=0, description="weight of the squared user and item biases of the batch")
     low_layers: int = Field(1, ge=1, description="number of cross & compress units and of user and relation layers (L)")
     high_layers: int = Field(1, ge=1, description="number of layers of KG prediction and MLP head (H)")
     kge_interval: int = Field(3, ge=1, description="number of recommendation steps per KG step (t); see kge_turns")
@@ -92,8 +99,15 @@ class MKRConfig(LayeredConfig):
 
     @classmethod
     def of_saved(cls, settings: dict[str, Any]) -> dict[str, Any]:
-        """Return saved settings in today's form. Early runs have `init_mean`, not `offset`, and the paper's unit."""
-        return super().of_saved({"offset": 0.0, **settings} if "init_mean" in settings else settings)
+        """Return saved settings in today's form.
+
+        Early runs have `init_mean`, not `offset`, and the paper's unit. Later, too, layers were trained at the same
+        learning rate as vectors, and biases were penalised like vectors.
+        """
+        if "init_mean" in settings:
+            settings = {"offset": 0.0, **settings}
+        same = {"layer_learning_rate": "learning_rate", "bias_l2": "l2"}
+        return super().of_saved({new: settings[old] for new, old in same.items() if old in settings} | settings)
 
     @classmethod
     def suited_to(cls, size: DataSize) -> dict[str, float]:
@@ -239,8 +253,7 @@ class MKRTask:
 
         Tables are updated row by row, because a batch reaches few of their rows.
         """
-        rate = self.config.learning_rate
-        return RowAdam(tables, lr=rate), Adam(dense, lr=rate)
+        return RowAdam(tables, lr=self.config.learning_rate), Adam(dense, lr=self.config.layer_learning_rate)
 
     @property
     def step_floats(self) -> int:
@@ -285,30 +298,31 @@ class MKRTask:
         return loss.detach()
 
     def recommendation_loss(self, batch: Pairs) -> torch.Tensor:
-        """Return log loss + l2 · mean ‖rows‖² + vector_l2 · mean ‖outputs‖² + weight_l2 · ‖W‖², a scalar.
+        """Return the log loss and its penalties, a scalar. Towers run once per distinct user and item.
 
-        Towers run once per distinct user and item.
+        The penalties are l2 · mean ‖rows‖² + bias_l2 · mean biases² + vector_l2 · mean ‖outputs‖² + weight_l2 · ‖W‖².
         """
-        network, n = self.module, len(batch)
+        network, config, n = self.module, self.config, len(batch)
         users, (user_of,) = distinct(batch.users, device=network.device)
         items, (item_of,) = distinct(batch.items, device=network.device)
         of_users, of_items = lookup_weights(user_of, len(users), n), lookup_weights(item_of, len(items), n)
-        looked_up = [(network.users, users, of_users), (network.items, items, of_items)]
-        looked_up += [(network.entities, network.item_entities[items], of_items)]
-        if self.config.bias:
-            looked_up += [(network.user_bias, users, of_users), (network.item_bias, items, of_items)]
-        (u, v, e, *biases), rows = lookup_all(looked_up)  # (distinct, d), biases (distinct, 1)
+        of_rows = config.l2 * of_users, config.l2 * of_items  # weights of a row's squared norm
+        looked_up = [(network.users, users, of_rows[0]), (network.items, items, of_rows[1])]
+        looked_up += [(network.entities, network.item_entities[items], of_rows[1])]
+        if config.bias:
+            looked_up += [(network.user_bias, users, config.bias_l2 * of_users)]
+            looked_up += [(network.item_bias, items, config.bias_l2 * of_items)]
+        (u, v, e, *biases), rows_penalty = lookup_all(looked_up)  # (distinct, d), biases (distinct, 1)
         user_vectors, place_of, user_penalty = self.user_vectors(batch, u, user_of)  # u_L
         item_vectors = network.item_tower(v, e)[0]  # v_L (distinct, d)
         logits = network.joined_pairs(user_vectors, place_of, item_vectors, item_of)
         for bias, places in zip(biases, (user_of, item_of), strict=False):
             logits = logits + functional.embedding(places, bias).squeeze(1)
-        if self.config.bias:
+        if config.bias:
             logits = logits + network.global_bias
-        loss = self.data.log_loss(logits, batch, own_weight=self.config.own_weight)
+        loss = self.data.log_loss(logits, batch, own_weight=config.own_weight)
         outputs = user_penalty + row_penalty(item_vectors, item_of, n)
-        loss = loss + self.config.l2 * rows + self.config.vector_l2 * outputs
-        return loss + self.config.weight_l2 * squared_norm(self._dense)
+        return loss + rows_penalty + config.vector_l2 * outputs + config.weight_l2 * squared_norm(self._dense)
 
     def user_vectors(
         self, batch: Pairs, u: torch.Tensor, user_of: torch.Tensor

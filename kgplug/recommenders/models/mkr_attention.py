@@ -42,8 +42,9 @@ class MKRAttentionConfig(MKRConfig):
     }
 
     old_names: ClassVar[Mapping[str, str]] = {"propagations": "n_layers"}
-    removed: ClassVar[frozenset[str]] = MKRConfig.removed | {"head"}
+    removed: ClassVar[frozenset[str]] = MKRConfig.removed | {"head", "layer_learning_rate"}
     head: ClassVar[Literal["dot"]] = "dot"  # not a setting: the only score function
+    layer_learning_rate: ClassVar[float] = 0.0  # not a setting: one optimiser trains everything
 
     batch_size: int = Field(65536, ge=1, description="number of rows per recommendation step, negatives included")
     epochs: int = Field(600, ge=1, description="maximum number of epochs; each hides some likes and predicts them")

@@ -34,6 +34,12 @@ class MKRRatedConfig(MKRConfig):
 
     removed: ClassVar[frozenset[str]] = MKRConfig.removed | {"exclude_low_rated"}
     exclude_low_rated: ClassVar[bool] = True  # not a setting: negatives are not drawn
+    layer_learning_rate: float = Field(
+        5e-3,
+        gt=0,
+        description="learning rate of the recommendation task's layers and units, which turn ratings into user vectors",
+    )
+    bias_l2: float = Field(1e-4, ge=0, description="weight of the squared user and item biases of the batch")
     rating_middle: float | None = Field(None, description="neutral rating; None: half a point below like_threshold")
 
     @classmethod
