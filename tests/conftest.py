@@ -180,7 +180,7 @@ def _shared(java_archive: Path | None) -> str:
 
 
 @pytest.fixture(scope="session")
-def neo4j_server(neo4j_jars: Path, java_archive: Path | None) -> Iterator[Endpoint]:
+def neo4j_server(neo4j_jars: Path, request: pytest.FixtureRequest) -> Iterator[Endpoint]:
     """A running Neo4j of the tests' own; or the one that KGPLUG_TEST_NEO4J names, all of whose data the tests delete.
 
     KGPLUG_TEST_NEO4J is "bolt://user:password@host:port#folder", where folder is the server's import folder.
@@ -190,11 +190,12 @@ def neo4j_server(neo4j_jars: Path, java_archive: Path | None) -> Iterator[Endpoi
         uri = f"{url.scheme}://{url.hostname}:{url.port}"
         yield Endpoint(uri, url.username or "neo4j", SecretStr(url.password or ""), Path(url.fragment))
         return
+    archive = request.getfixturevalue("java_archive")
     home = Path(tempfile.mkdtemp(prefix="kgplug-neo4j-"))
     server = LocalNeo4j(home, jars=neo4j_jars)
     try:
         with pytest.MonkeyPatch.context() as environment:
-            environment.setenv("JDK_JAVA_OPTIONS", _shared(java_archive))  # it lives for minutes: full compilation pays
+            environment.setenv("JDK_JAVA_OPTIONS", _shared(archive))  # it lives for minutes: full compilation pays
             endpoint = server.start(die_with_parent=True)
         yield endpoint
     finally:

@@ -32,7 +32,7 @@ class Process:
     def __init__(self, *arguments: str, env: Mapping[str, str], cwd: Path, code: str = COMMAND) -> None:
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(PACKAGES)
-        self._files = [Path(tempfile.mkstemp(prefix=f"kgplug-{name}-")[1]) for name in ("stdout", "stderr")]
+        self._files = [_new_file(f"kgplug-{name}-") for name in ("stdout", "stderr")]
         self._process = context.Process(target=_become, args=(code, arguments, dict(env), str(cwd), self._files))
         self._process.start()
 
@@ -66,6 +66,12 @@ def run(
     process = Process(*arguments, env=env, cwd=cwd, code=code)
     out, err = process.communicate(timeout)
     return subprocess.CompletedProcess(arguments, process.poll() or 0, out, err)
+
+
+def _new_file(prefix: str) -> Path:
+    opened, path = tempfile.mkstemp(prefix=prefix)
+    os.close(opened)
+    return Path(path)
 
 
 def _become(code: str, arguments: tuple[str, ...], env: dict[str, str], cwd: str, files: list[Path]) -> None:
