@@ -17,13 +17,13 @@ import kgplug  # isort: skip  (first: it sets how OpenMP's threads wait)
 
 import argparse
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from machine import machine
 
+from kgplug.data.ranking.neighbours import nearest_neighbours
 from kgplug.errors import KgplugError
 from kgplug.recommenders.base import Recommender
 
@@ -36,14 +36,12 @@ def draw(n_users: int, n_items: int, seed: int) -> tuple[kgplug.Interactions, kg
     rng = np.random.default_rng(seed)
     cluster, taste = rng.integers(0, N_CLUSTERS, n_items), rng.integers(0, N_CLUSTERS, n_users)
     popularity = 1 / np.arange(1, n_items + 1) ** 0.7
+    chances = popularity / popularity.sum()
     rows: list[tuple[int, int]] = []
     for user in range(n_users):
         own = np.flatnonzero(cluster == taste[user])
         weights = popularity[own] / popularity[own].sum()
-        liked = [
-            *rng.choice(own, N_LIKES - 1, replace=False, p=weights),
-            rng.choice(n_items, p=popularity / popularity.sum()),
-        ]
+        liked = [*rng.choice(own, N_LIKES - 1, replace=False, p=weights), rng.choice(n_items, p=chances)]
         rows += [(user, int(item)) for item in liked]
     likes = pd.DataFrame(rows, columns=["user", "item"]).drop_duplicates()
     tails = [f"fact {of}-{number}" for of, number in zip(cluster, rng.integers(0, N_FACTS, n_items), strict=True)]
@@ -57,12 +55,9 @@ def draw(n_users: int, n_items: int, seed: int) -> tuple[kgplug.Interactions, kg
 
 def nearest(model: Recommender, cluster: np.ndarray) -> float:
     """Return the share of items whose nearest item is in the same cluster."""
-    vectors = model.item_vectors()
-    vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
-    cosines = vectors @ vectors.T
-    np.fill_diagonal(cosines, -np.inf)
+    near = nearest_neighbours(model.item_vectors(), 1)[0][:, 0]
     clusters = cluster[np.asarray(model.item_keys, dtype=np.int64)]
-    return float(np.mean(clusters[cosines.argmax(axis=1)] == clusters))
+    return float(np.mean(clusters[near] == clusters))
 
 
 def measure(names: list[str], n_users: int, n_items: int, seed: int) -> list[dict]:
@@ -73,9 +68,8 @@ def measure(names: list[str], n_users: int, n_items: int, seed: int) -> list[dic
     rows = []
     for name in names:
         has_graph = kgplug.create(name).inputs.triples
-        for side, knowledge in (
-            [(True, graph), (False, graph), (True, no_graph), (False, no_graph)] if has_graph else [(False, None)]
-        ):
+        both = [(True, graph), (False, graph), (True, no_graph), (False, no_graph)]
+        for side, knowledge in both if has_graph else [(False, None)]:
             model = kgplug.create(name, **({"side": side} if has_graph else {}))
             model.fit(train, knowledge, valid=valid, seed=seed, progress=False)
             found = kgplug.evaluate(model, train, test, valid=valid, warn=False).iloc[0]
@@ -85,8 +79,8 @@ def measure(names: list[str], n_users: int, n_items: int, seed: int) -> list[dic
                     "AUC": float(found["AUC"]), "NDCG@10": float(found["NDCG@10"]), "nearest": nearest(model, cluster),
                 }
             )  # fmt: skip
-            print("  " + ", ".join(f"{k} {v:.3f}" if isinstance(v, float) else f"{k} {v}" for k, v in rows[-1].items()))
-            sys.stdout.flush()
+            shown = (f"{k} {v:.3f}" if isinstance(v, float) else f"{k} {v}" for k, v in rows[-1].items())
+            print("  " + ", ".join(shown), flush=True)
     return rows
 
 

@@ -171,7 +171,7 @@ def java_archive(neo4j_jars: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 def quick_java(java_archive: Path | None) -> Iterator[None]:
     """Let Java compile less and read its classes from the archive: servers that live for seconds are up sooner."""
     with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("JDK_JAVA_OPTIONS", f"{C1} {_shared(java_archive)}".strip())
+        environment.setenv("JDK_JAVA_OPTIONS", f"{C1} {_shared(java_archive)}")
         yield
 
 

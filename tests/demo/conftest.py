@@ -42,7 +42,7 @@ class Demo:
 
 
 def command() -> list[str]:
-    return [sys.executable, "-c", "from kgplug.cli import main; main()"]
+    return [sys.executable, "-c", warm_python.COMMAND]
 
 
 def environment(home: Path) -> dict[str, str]:

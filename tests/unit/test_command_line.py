@@ -28,8 +28,8 @@ from tests.unit.strictly import strictly
 def process(*arguments: str, home: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run the command line as a user does, with runs and files in a folder of the test's own."""
     return subprocess.run(
-        [sys.executable, "-c", "from kgplug.cli import main; main()", *arguments],
-        env={**os.environ, "KGPLUG_HOME": str(home), "COLUMNS": "200", **environment},
+        [sys.executable, "-c", warm_python.COMMAND, *arguments],
+        env=_user(home, environment),
         cwd=home,
         capture_output=True,
         text=True,
@@ -40,9 +40,11 @@ def process(*arguments: str, home: Path, **environment: str) -> subprocess.Compl
 
 def warm_process(*arguments: str, home: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     """Do the same in a process that has its packages already: for commands that need torch."""
-    return warm_python.run(
-        *arguments, env={**os.environ, "KGPLUG_HOME": str(home), "COLUMNS": "200", **environment}, cwd=home
-    )
+    return warm_python.run(*arguments, env=_user(home, environment), cwd=home)
+
+
+def _user(home: Path, environment: dict[str, str]) -> dict[str, str]:
+    return {**os.environ, "KGPLUG_HOME": str(home), "COLUMNS": "200", **environment}
 
 
 def kgplug(*arguments: str, home: Path, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -321,11 +321,8 @@ def test_sparse_data_are_learnt_at_a_rate_of_their_own_unless_one_is_set() -> No
 
 
 def test_settings_of_runs_from_before_layers_had_their_own_rate_mean_what_they_meant() -> None:
-    saved = {
-        name: value for name, value in MKR.config_class().model_dump().items() if name not in ("bias_l2", "offset")
-    }
-    saved.pop("layer_learning_rate")
-    old = MKR.config_class.of_saved({**saved, "offset": 1.0, "learning_rate": 0.02, "l2": 1e-3})
+    now = MKR.config_class(learning_rate=0.02, l2=1e-3).model_dump()
+    old = MKR.config_class.of_saved({name: now[name] for name in now.keys() - {"bias_l2", "layer_learning_rate"}})
     assert (old["layer_learning_rate"], old["bias_l2"]) == (0.02, 1e-3)
     assert MKR.config_class.of_saved({**old, "bias_l2": 0.5})["bias_l2"] == 0.5
     assert "layer_learning_rate" not in MKRAttention.config_class.of_saved({"learning_rate": 0.02, "bias_l2": 1.0})

@@ -306,9 +306,8 @@ class MKRTask:
         users, (user_of,) = distinct(batch.users, device=network.device)
         items, (item_of,) = distinct(batch.items, device=network.device)
         of_users, of_items = lookup_weights(user_of, len(users), n), lookup_weights(item_of, len(items), n)
-        of_rows = config.l2 * of_users, config.l2 * of_items  # weights of a row's squared norm
-        looked_up = [(network.users, users, of_rows[0]), (network.items, items, of_rows[1])]
-        looked_up += [(network.entities, network.item_entities[items], of_rows[1])]
+        looked_up = [(network.users, users, config.l2 * of_users), (network.items, items, config.l2 * of_items)]
+        looked_up += [(network.entities, network.item_entities[items], config.l2 * of_items)]
         if config.bias:
             looked_up += [(network.user_bias, users, config.bias_l2 * of_users)]
             looked_up += [(network.item_bias, items, config.bias_l2 * of_items)]
