@@ -9,6 +9,7 @@ import importlib.abc
 import os
 import re
 import shutil
+import subprocess
 import sys
 import tempfile
 import zlib
@@ -26,6 +27,7 @@ from xdist.scheduler import LoadFileScheduling
 from kgplug.graph.bolt.connection import Connection
 from kgplug.graph.queries import quote
 from kgplug.graph.server.home import Endpoint
+from kgplug.graph.server.install import installed
 from kgplug.graph.server.local import LocalNeo4j
 from kgplug.settings import Settings
 
@@ -33,7 +35,7 @@ TESTS = Path(__file__).parent
 NOT_QUICK = ("training", "gpu", "database", "faults", "demo", "slow")
 FOLDERS = ("demo", "faults")  # each is the name of a marker that all tests in the folder have
 C1 = "-XX:TieredStopAtLevel=1"  # Java's quick compiler alone
-LONGEST = ("integration", "demo", "faults")  # folders to start with, the longest first
+LONGEST = ("integration", "demo", "faults")  # folders, the longest first
 WHOLE_FILE = re.compile(r"^pytestmark = \[?\s*(pytest\.mark\.gpu,\s*)?pytest\.mark\.training\b", re.MULTILINE)
 
 # Busy machines are slow now and then: no example fails for the time it takes.
@@ -92,7 +94,26 @@ def _folder(item: pytest.Item) -> str:
 
 
 def _place(item: pytest.Item) -> int:
-    return LONGEST.index(_folder(item)) if _folder(item) in LONGEST else len(LONGEST)
+    """Return when a test runs: trainings first, while a server's jars are downloaded; then the longest folders."""
+    folder = _folder(item)
+    if folder in LONGEST:
+        return 1 + LONGEST.index(folder)
+    module = item.getparent(pytest.Module)
+    return 0 if module is not None and module.get_closest_marker("training") else 1 + len(LONGEST)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Begin to download a server's jars, so that no test has to wait for them."""
+    folder = _jars()
+    first_process = os.environ.get("PYTEST_XDIST_WORKER", "gw0") == "gw0"
+    if first_process and not installed(folder) and any(item.get_closest_marker("database") for item in session.items):
+        code = "import sys; from pathlib import Path; from kgplug.graph.server.install import install; "
+        subprocess.Popen(
+            [sys.executable, "-c", f"{code}install(Path(sys.argv[1]))", str(folder)],
+            cwd=session.config.rootpath,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -136,6 +157,10 @@ def no_grace(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="session")
 def neo4j_jars() -> Path:
     """Folder of the server's jars: the normal one, so that they are downloaded once per machine."""
+    return _jars()
+
+
+def _jars() -> Path:
     return Settings().neo4j_dir / "jars"
 
 

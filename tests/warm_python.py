@@ -40,6 +40,10 @@ class Process:
         """Return the exit code, -9 after SIGKILL; None while it runs."""
         return self._process.exitcode
 
+    def output(self) -> str:
+        """Return what it has written to stdout and stderr so far."""
+        return "".join(file.read_text(errors="replace") for file in self._files)
+
     def kill(self) -> None:
         self._process.kill()
 

@@ -15,6 +15,7 @@ import pytest
 
 from kgplug.graph.graph import Graph, connect
 from kgplug.graph.schema import DEMO_SCHEMA
+from kgplug.graph.server.install import install
 from tests import warm_python
 
 KILLED_AFTER = ("MovieLens-100K", "Train TransE", "Evaluate")  # a step whose end is seen; then kill in the next one
@@ -52,32 +53,25 @@ def environment(home: Path) -> dict[str, str]:
 
 def run_and_kill(home: Path, *, after: str, delay_s: float) -> str:
     """Start the demo and SIGKILL it a moment after a step has ended; return what it had printed."""
-    process = subprocess.Popen(
-        [*command(), "demo"],
-        env=environment(home),
-        cwd=home,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    assert process.stdout is not None
-    lines, began = [], time.monotonic()
-    for line in process.stdout:
-        lines.append(line)
-        if after in line:
-            time.sleep(delay_s)
-            break
-        assert time.monotonic() - began < LIMIT_S, "".join(lines)
-    process.send_signal(signal.SIGKILL)
-    rest, _ = process.communicate(timeout=30)
-    assert process.returncode == -signal.SIGKILL, "".join(lines) + rest
-    return "".join(lines) + rest
+    process = warm_python.Process("demo", env=environment(home), cwd=home)
+    began = time.monotonic()
+    while after not in process.output():
+        assert process.poll() is None and time.monotonic() - began < LIMIT_S, process.output()
+        time.sleep(0.1)
+    time.sleep(delay_s)
+    process.kill()
+    output = "".join(process.communicate())
+    assert process.poll() == -signal.SIGKILL, output
+    return output
 
 
 @pytest.fixture(scope="session")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
+def demo(tmp_path_factory: pytest.TempPathFactory, neo4j_jars: Path, quick_java: None) -> Iterator[Demo]:
     """Run the demo to its end after killing it three times; its server is stopped afterwards."""
     home = tmp_path_factory.mktemp("demo")
+    install(neo4j_jars)  # its download is tested where they are missing
+    (home / "neo4j").mkdir(mode=0o700)
+    (home / "neo4j" / "jars").symlink_to(neo4j_jars)
     try:
         killed = [run_and_kill(home, after=step, delay_s=1.5) for step in KILLED_AFTER]
         finished = subprocess.run(

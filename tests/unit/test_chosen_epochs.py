@@ -25,7 +25,7 @@ WITH_EPOCHS = [
     info.name for info in kgplug.available()
     if info.kind == "recommender" and "patience" in type(kgplug.create(info.name).config).model_fields
 ]  # fmt: skip
-QUICK = {"embedding_dim": 8, "batch_size": 64, "l2": 1e-3, "device": "cpu"}
+QUICK = {"embedding_dim": 8, "batch_size": 64, "l2": 1e-3, "learning_rate": 0.05, "device": "cpu"}
 
 
 @pytest.fixture(autouse=True)

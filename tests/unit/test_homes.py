@@ -11,6 +11,7 @@ import pytest
 
 from kgplug.graph.server.config import command_line
 from kgplug.graph.server.java import Java
+from tests import warm_python
 
 pytestmark = pytest.mark.training
 
@@ -23,17 +24,15 @@ kgplug.create("TransE", epochs=1, device="cpu").fit(kgplug.KnowledgeGraph.from_d
 
 def run(code: str, home: Path, **environment: str) -> None:
     """Run code as a user whose home is empty."""
+    done = warm_python.run(code=code, env=of_a_user(home) | environment, cwd=home)
+    assert done.returncode == 0, done.stderr
+
+
+def of_a_user(home: Path) -> dict[str, str]:
+    """Return the environment of a user whose home is empty."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYKEEN", "PYSTOW", "XDG"))}
     own = {"HOME": str(home), "KGPLUG_HOME": str(home / "kgplug"), "PYTHONPATH": str(Path(__file__).parents[2])}
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        env=kept | own | environment,
-        cwd=home,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    return kept | own
 
 
 def folders(home: Path) -> set[str]:
@@ -61,7 +60,8 @@ def test_a_folder_that_the_user_has_chosen_is_used(name: str, tmp_path: Path) ->
 
 
 def test_importing_kgplug_makes_no_folder(tmp_path: Path) -> None:
-    run("import kgplug, kgplug.models, kgplug.cli; kgplug.create('TransE'); kgplug.available()", tmp_path)
+    code = "import kgplug, kgplug.models, kgplug.cli; kgplug.create('TransE'); kgplug.available()"
+    subprocess.run([sys.executable, "-c", code], env=of_a_user(tmp_path), cwd=tmp_path, check=True)
     assert folders(tmp_path) == set()
 
 

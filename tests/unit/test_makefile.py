@@ -63,7 +63,12 @@ def test_without_a_network_a_python_that_works_is_found_and_one_sentence_says_wh
     commands = path_with(checkout / "commands", python="#!/bin/sh\nexit 1\n")
     (checkout / "commands" / "python3.12").symlink_to("/bin/false")  # a shim that is no Python
     result = make(
-        checkout, PATH=commands, PYTHON=sys.executable, PIP_INDEX_URL="http://127.0.0.1:1/", PIP_FIND_LINKS=""
+        checkout,
+        PATH=commands,
+        PYTHON=sys.executable,
+        PIP_INDEX_URL="http://127.0.0.1:1/",
+        PIP_FIND_LINKS="",
+        PIP_RETRIES="0",
     )
     assert f"Making .venv with Python {sys.version_info.major}.{sys.version_info.minor}" in result.stdout
     assert result.returncode != 0

@@ -206,7 +206,7 @@ def test_a_process_suspended_too_long_reports_that_its_trial_was_repeated(parts,
 
 
 def test_several_processes_share_a_search(parts, tmp_path: Path, trainings: list) -> None:
-    other = in_another_process(tmp_path, trials=7, before_fit="time.sleep(1.5)")
+    other = in_another_process(tmp_path, trials=7, before_fit="time.sleep(0.7)")
     while not list(tmp_path.glob("*.db")):
         time.sleep(0.1)
     found = search(parts, trials=7, folder=tmp_path)
