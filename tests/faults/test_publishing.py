@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import shutil
 import subprocess
 import tempfile
@@ -65,6 +66,13 @@ def through_proxy(graph: Connection, neo4j_server: Endpoint) -> Iterator[tuple[C
     proxy.close()
 
 
+@pytest.fixture
+def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let kgplug and the driver retry soon."""
+    monkeypatch.setattr("kgplug.graph.bolt.connection._FIRST_PAUSE_S", 0.05)
+    monkeypatch.setattr("neo4j._sync.work.session.retry_delay_generator", lambda *_: itertools.repeat(0.05))
+
+
 def commits_of_a_publish(connection: Connection, proxy: CuttingProxy) -> int:
     """Publish a first run, and return how many COMMITs a publish takes."""
     before = proxy.commits
@@ -74,7 +82,11 @@ def commits_of_a_publish(connection: Connection, proxy: CuttingProxy) -> int:
 
 @pytest.mark.parametrize("answers_only", [True, False], ids=["answer lost", "COMMIT lost"])
 def test_after_a_connection_cut_on_commit_the_outcome_is_checked_not_guessed(
-    through_proxy: tuple[Connection, CuttingProxy], graph: Connection, small_batches: None, answers_only: bool
+    through_proxy: tuple[Connection, CuttingProxy],
+    graph: Connection,
+    small_batches: None,
+    short_pauses: None,
+    answers_only: bool,
 ):
     connection, proxy = through_proxy
     n = commits_of_a_publish(connection, proxy)
