@@ -34,7 +34,7 @@ from kgplug.settings import Settings
 TESTS = Path(__file__).parent
 NOT_QUICK = ("training", "gpu", "database", "faults", "demo", "slow")
 FOLDERS = ("demo", "faults")  # each is the name of a marker that all tests in the folder have
-JAVA = "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m"  # the quick compiler alone: servers live for minutes
+QUICK_JAVA = "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m"  # the quick compiler alone
 LONGEST = ("integration", "demo", "faults")  # folders, the longest first
 WHOLE_FILE = re.compile(r"^pytestmark = \[?\s*(pytest\.mark\.gpu,\s*)?pytest\.mark\.training\b", re.MULTILINE)
 
@@ -117,10 +117,18 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 
 @pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Return the number of processes: one more than there are cores where tests wait for servers."""
+    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+    return cores if config.option.quick else 1 + cores
+
+
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileScheduling:
     """Give all tests of a file to one process, because they share trained models; and all of tests/demo.
 
-    The integration tests run in half of the processes, so fewer servers must warm up, which takes minutes of a core.
+    Files that use the process's Neo4j form one group per process, but for one process, which has the demo: a server
+    needs minutes of a core to warm up.
     """
 
     class OneProcessPerFile(LoadFileScheduling):
@@ -128,9 +136,9 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileSche
             if nodeid.startswith("tests/demo/"):
                 return "tests/demo"
             file = super()._split_scope(nodeid)
-            if not nodeid.startswith("tests/integration/"):
+            if not nodeid.startswith(("tests/integration/", "tests/faults/")):
                 return file
-            return f"tests/integration {zlib.crc32(file.encode()) % max(1, self.numnodes // 2)}"
+            return f"with Neo4j, {zlib.crc32(file.encode()) % max(1, self.numnodes - 1)}"
 
     return OneProcessPerFile(config, log)
 
@@ -178,7 +186,7 @@ def java_archive(neo4j_jars: Path, tmp_path_factory: pytest.TempPathFactory) -> 
             home = Path(tempfile.mkdtemp(prefix="kgplug-archive-"))
             server = LocalNeo4j(home, jars=neo4j_jars)
             with pytest.MonkeyPatch.context() as environment:
-                environment.setenv("JDK_JAVA_OPTIONS", f"{JAVA} -XX:ArchiveClassesAtExit={archive}")
+                environment.setenv("JDK_JAVA_OPTIONS", f"{QUICK_JAVA} -XX:ArchiveClassesAtExit={archive}")
                 endpoint = server.start(die_with_parent=True)
                 with Connection.open(endpoint.uri, username=endpoint.username, password=endpoint.password) as opened:
                     empty(opened, keys=["A"])
@@ -194,11 +202,14 @@ def java_archive(neo4j_jars: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 
 @pytest.fixture(scope="session")
 def quick_java(java_archive: Path | None) -> Iterator[None]:
-    """Let Java compile less and read its classes from the archive, which saves a fifth of a server's time."""
+    """Let Java compile less and read its classes from the archive: servers that live for a minute need less of it."""
     with pytest.MonkeyPatch.context() as environment:
-        shared = "" if java_archive is None else f"-XX:SharedArchiveFile={java_archive}"
-        environment.setenv("JDK_JAVA_OPTIONS", f"{JAVA} {shared}")
+        environment.setenv("JDK_JAVA_OPTIONS", f"{QUICK_JAVA} {_shared(java_archive)}")
         yield
+
+
+def _shared(java_archive: Path | None) -> str:
+    return "" if java_archive is None else f"-XX:SharedArchiveFile={java_archive}"
 
 
 @pytest.fixture(scope="session")
@@ -212,11 +223,14 @@ def neo4j_server(neo4j_jars: Path, request: pytest.FixtureRequest) -> Iterator[E
         uri = f"{url.scheme}://{url.hostname}:{url.port}"
         yield Endpoint(uri, url.username or "neo4j", SecretStr(url.password or ""), Path(url.fragment))
         return
-    request.getfixturevalue("quick_java")
+    archive = request.getfixturevalue("java_archive")
     home = Path(tempfile.mkdtemp(prefix="kgplug-neo4j-"))
     server = LocalNeo4j(home, jars=neo4j_jars)
     try:
-        yield server.start(die_with_parent=True)
+        with pytest.MonkeyPatch.context() as environment:
+            environment.setenv("JDK_JAVA_OPTIONS", _shared(archive))  # it lives for minutes: full compilation pays
+            endpoint = server.start(die_with_parent=True)
+        yield endpoint
     finally:
         server.kill()
         shutil.rmtree(home, ignore_errors=True)
