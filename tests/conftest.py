@@ -128,7 +128,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileSche
     """Give all tests of a file to one process, because they share trained models; and all of tests/demo.
 
     Files that use the process's Neo4j form one group per process, but for one process, which has the demo: a server
-    needs minutes of a core to warm up.
+    needs minutes of a core to warm up. They form a single group where all processes would use one named server.
     """
 
     class OneProcessPerFile(LoadFileScheduling):
@@ -138,7 +138,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileSche
             file = super()._split_scope(nodeid)
             if not nodeid.startswith(("tests/integration/", "tests/faults/")):
                 return file
-            return f"with Neo4j, {zlib.crc32(file.encode()) % max(1, self.numnodes - 1)}"
+            groups = 1 if "KGPLUG_TEST_NEO4J" in os.environ else max(1, self.numnodes - 1)
+            return f"with Neo4j, {zlib.crc32(file.encode()) % groups}"
 
     return OneProcessPerFile(config, log)
 
