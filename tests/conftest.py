@@ -117,18 +117,11 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """Return the number of processes: one more than there are cores where tests wait for servers."""
-    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
-    return cores if config.option.quick else 1 + cores
-
-
-@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileScheduling:
     """Give all tests of a file to one process, because they share trained models; and all of tests/demo.
 
-    Files that use the process's Neo4j form one group per process, but for one process, which has the demo: a server
-    needs minutes of a core to warm up. They form a single group where all processes would use one named server.
+    The integration tests run in half of the processes, so fewer servers must warm up, which takes minutes of a core.
+    Tests that all use one named server run in one process.
     """
 
     class OneProcessPerFile(LoadFileScheduling):
@@ -136,10 +129,11 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileSche
             if nodeid.startswith("tests/demo/"):
                 return "tests/demo"
             file = super()._split_scope(nodeid)
-            if not nodeid.startswith(("tests/integration/", "tests/faults/")):
+            if "KGPLUG_TEST_NEO4J" in os.environ and nodeid.startswith(("tests/integration/", "tests/faults/")):
+                return "with Neo4j"
+            if not nodeid.startswith("tests/integration/"):
                 return file
-            groups = 1 if "KGPLUG_TEST_NEO4J" in os.environ else max(1, self.numnodes - 1)
-            return f"with Neo4j, {zlib.crc32(file.encode()) % groups}"
+            return f"tests/integration {zlib.crc32(file.encode()) % max(1, self.numnodes // 2)}"
 
     return OneProcessPerFile(config, log)
 
