@@ -96,11 +96,13 @@ class Literal:
             for a, neighbour in zip(self.attention(user, entity), self.neighbours.entities[entity], strict=True)
         )
 
+    def biases(self, user: int, item: int) -> float:
+        """Return the sum of a pair's squared biases."""
+        return self.w["user_bias"][user, 0] ** 2 + self.w["item_bias"][item, 0] ** 2
+
     def rows(self, user: int, item: int) -> float:
         """Return the squared norm of a pair's rows; of each level of the field the mean."""
-        total = (
-            (self.w["users"][user] ** 2).sum() + self.w["user_bias"][user, 0] ** 2 + self.w["item_bias"][item, 0] ** 2
-        )
+        total = (self.w["users"][user] ** 2).sum()
         level = [self.item_entities[item]]
         for _ in range(self.config.n_layers + 1):
             total += np.mean([(self.w["entities"][entity] ** 2).sum() for entity in level])
@@ -126,6 +128,7 @@ def test_scores_and_loss_equal_the_equations(settings, backend):
         p = literal.probability(u, i)
         vectors = (literal.w["users"][u] ** 2).sum() + (literal.vector(u, i) ** 2).sum()
         loss += (-math.log(p if y else 1 - p) + config.l2 * literal.rows(u, i) + config.vector_l2 * vectors) / 6
+        loss += config.bias_l2 * literal.biases(u, i) / 6
     task = KGCNTask(model, ClickThroughData(tiny()[0], None, seed=0))
     batch = GraphBatch(Pairs(users, items, labels), neighbours, np.empty(0, dtype=np.int64))
     assert task.loss(batch).item() == pytest.approx(loss, abs=1e-5)
@@ -275,3 +278,12 @@ def test_a_training_that_was_killed_goes_on_to_the_same_bits(tmp_path, monkeypat
     resumed = KGCN(**{**SMALL, "epochs": 6}).fit(interactions, knowledge, progress=False, checkpoint=file)
     for name, tensor in whole.network.state_dict().items():
         assert torch.equal(tensor, resumed.network.state_dict()[name]), name
+
+
+def test_settings_of_earlier_versions_are_those_that_they_were_trained_with() -> None:
+    now = KGCN(learning_rate=0.02, l2=1e-3).config.model_dump()
+    old = KGCN.config_class.of_saved(
+        {name: now[name] for name in now.keys() - {"bias_l2", "layer_learning_rate", "own_weight"}}
+    )
+    assert (old["layer_learning_rate"], old["bias_l2"], old["own_weight"]) == (0.02, 1e-3, 0.0)
+    assert KGCN.config_class.of_saved({**old, "own_weight": 0.5})["own_weight"] == 0.5

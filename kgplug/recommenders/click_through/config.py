@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from pydantic import Field
 
@@ -87,3 +87,18 @@ class KnowledgeConfig(ClickThroughConfig):
 
 class LayeredConfig(KnowledgeConfig, WeightConfig):
     """Settings of a click-through model with a knowledge graph and dense layers."""
+
+
+class SlowLayersConfig(LayeredConfig):
+    """Settings of a model whose vectors all pass through dense layers, which then must learn slowly."""
+
+    layer_learning_rate: float = Field(
+        1e-3, gt=0, description="learning rate of the dense layers, which every vector passes through"
+    )
+    bias_l2: float = Field(5e-2, ge=0, description="weight of the squared user and item biases of the batch")
+
+    @classmethod
+    def of_saved(cls, settings: dict[str, Any]) -> dict[str, Any]:
+        """Return saved settings in today's form: in early runs, layers learnt like vectors, and biases cost as much."""
+        same = {"layer_learning_rate": "learning_rate", "bias_l2": "l2"}
+        return super().of_saved({new: settings[old] for new, old in same.items() if old in settings} | settings)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from kgplug.data.erasure.user_arrays import UserArrays
 from kgplug.recommenders.catalogue import RECOMMENDERS
-from kgplug.recommenders.click_through.config import LayeredConfig
+from kgplug.recommenders.click_through.config import PATIENCE_OF_FEW, SlowLayersConfig
 from kgplug.recommenders.click_through.logits import SIDE_ARRAYS, SIDE_ITEMS
 from kgplug.recommenders.click_through.pairs import ClickThroughData, Pairs, own_rows
 from kgplug.recommenders.click_through.recommender import TrainedRecommender
@@ -37,11 +37,11 @@ _SCORED_PAIRS = 8192  # pairs whose receptive fields are in memory at a time
 _BLOCK_CELLS = 16_000_000  # user × entity × dimension cells in memory at a time when ranking
 
 
-class KGCNConfig(LayeredConfig):
+class KGCNConfig(SlowLayersConfig):
     """Settings of KGCN.
 
-    The defaults suit MovieLens-100K and larger data. The paper's settings (with
-    `bias=False`, `vector_l2=0`, `resample=False`):
+    Biases and a learning rate of their own for the layers are ours. The paper's settings (with `bias=False`,
+    `vector_l2=0`, `resample=False`, and `layer_learning_rate` equal to `learning_rate`):
 
     | set           | neighbours | embedding_dim | n_layers | batch_size | l2   | learning_rate |
     |---------------|------------|---------------|----------|------------|------|---------------|
@@ -63,7 +63,7 @@ class KGCNConfig(LayeredConfig):
     old_names: ClassVar[Mapping[str, str]] = {"hops": "n_layers"}
 
     batch_size: int = Field(4096, ge=1, description="number of rows per step, negatives included")
-    learning_rate: float = Field(1e-2, gt=0, description="learning rate of Adam; 2e-3 on sparse and small data")
+    learning_rate: float = Field(1e-2, gt=0, description="learning rate of Adam")
     l2: float = Field(1e-3, ge=0, description="weight of the squared norms of the batch's vectors")
     vector_l2: float = Field(2e-2, ge=0, description="weight of the squared norms of both vectors in the product")
     neighbours: int = Field(8, ge=1, description="number of sampled neighbours per entity (K)")
@@ -77,15 +77,22 @@ class KGCNConfig(LayeredConfig):
     ls_weight: float = Field(0.0, ge=0, description="weight of label smoothness (KGNN-LS)")
     resample: bool = Field(True, description="whether to sample new neighbours each epoch; False: one sample for all")
     bias: bool = Field(True, description="whether to add user, item and global biases (not in the paper)")
+    own_weight: float = Field(
+        1.0, ge=0, description="weight of a second log loss, without the side term, so that vectors learn beside it"
+    )
     backend: Literal["auto", "dgl", "torch"] = Field(
         "auto", description='library for sums over neighbours: "dgl", "torch", or the faster one'
     )
 
     @classmethod
+    def of_saved(cls, settings: dict[str, Any]) -> dict[str, Any]:
+        """Return saved settings in today's form: early runs had no second loss."""
+        return super().of_saved({"own_weight": 0.0} | settings)
+
+    @classmethod
     def suited_to(cls, size: DataSize) -> dict[str, float]:
-        settings = super().suited_to(size) | cls.batches_suited_to(size)
-        settings |= {"l2": 1e-2, "vector_l2": 5e-2} if size.is_sparse else {}
-        return settings | ({"learning_rate": 2e-3} if size.is_sparse and size.has_few_likes else {})
+        settings = super().suited_to(size) | cls.small_batches(batch_size=2 * size.n_likes)  # each like has a negative
+        return settings | ({"vector_l2": 5e-2, "patience": PATIENCE_OF_FEW} if size.is_sparse else {})
 
 
 @dataclass(frozen=True, eq=False)
@@ -225,15 +232,15 @@ class PairVectors:
         u: Vectors of the distinct users, (m, d); `user_of`: row of each pair's user, int64 (B,).
         e: Vectors of the distinct entities, (n, d); `places`: rows in `e` of the entities of the receptive field, H + 1
             tensors int64 (B, K^h).
-        rows_penalty: Mean squared norm of a pair's vectors, a scalar. Each level of the receptive field counts by its
-            mean.
+        rows_penalty: l2 · mean squared norm of a pair's vectors + bias_l2 · mean of its squared biases, a scalar. Each
+            level of the receptive field counts by its mean.
         weights: Attention, H tensors (B, K^h, K), without the authors' division by K.
         vectors: The items' vectors for the users, (B, d).
         logits: Logit of each pair, (B,).
     """
 
     def __init__(self, model: KGCN, users: np.ndarray, items: np.ndarray, neighbours: Neighbours) -> None:
-        network = model.network
+        network, l2, bias_l2 = model.network, model.config.l2, model.config.bias_l2
         device = network.device
         self.field = receptive_field(model.item_entities[items], neighbours, network.n_layers)
         self.users, (self.user_of,) = distinct(users, device=device)
@@ -247,11 +254,11 @@ class PairVectors:
         of_entities = torch.stack([lookup_weights(level, len(entities), level.numel()) for level in self.places])
         of_relations = torch.full((n_relations,), 1 / n_relations, device=device)
         (self.u, self.e, r, by_user, by_item), self.rows_penalty = lookup_all([
-            (network.users, self.users, of_users),
-            (network.entities, entities, of_entities.sum(0)),
-            (network.relations, torch.arange(n_relations, device=device), of_relations),
-            (network.user_bias, self.users, of_users),
-            (network.item_bias, self.items, of_items),
+            (network.users, self.users, l2 * of_users),
+            (network.entities, entities, l2 * of_entities.sum(0)),
+            (network.relations, torch.arange(n_relations, device=device), l2 * of_relations),
+            (network.user_bias, self.users, bias_l2 * of_users),
+            (network.item_bias, self.items, bias_l2 * of_items),
         ])  # fmt: skip
         affinities = functional.embedding(self.user_of, network.affinities(self.u, r))  # (B, n_relations + 1)
         self.weights: list[torch.Tensor] = []
@@ -284,8 +291,8 @@ class KGCNTask(GradientTask):
         if self.config.bias:
             tables += [network.user_bias, network.item_bias]
             dense.append(network.global_bias)
-        rate = self.config.learning_rate
-        self.optimizers = (RowAdam(tables, lr=rate), Adam(dense, lr=rate))
+        rate, layer_rate = self.config.learning_rate, self.config.layer_learning_rate
+        self.optimizers = (RowAdam(tables, lr=rate), Adam(dense, lr=layer_rate))
 
     @property
     def step_floats(self) -> int:
@@ -313,16 +320,15 @@ class KGCNTask(GradientTask):
         return users * np.int64(len(self.module.entities)) + entities
 
     def loss(self, batch: GraphBatch) -> torch.Tensor:
-        """Return mean BCE + ls_weight · label smoothness + the three penalties, a scalar."""
+        """Return mean log loss + ls_weight · label smoothness + the penalties, a scalar."""
         config, pairs = self.config, batch.pairs
         forward = PairVectors(self.model, pairs.users, pairs.items, batch.neighbours)
         labels = tensor_of(pairs.labels).to(self.module.device)
-        logits = self.data.with_side(forward.logits, pairs.users, pairs.items)
-        loss = functional.binary_cross_entropy_with_logits(logits, labels)
+        loss = self.data.log_loss(forward.logits, pairs, own_weight=config.own_weight)
         if config.ls_weight > 0:
             smooth = self._propagated_labels(forward, batch).clamp(LABEL_MARGIN, 1 - LABEL_MARGIN)
             loss = loss + config.ls_weight * functional.binary_cross_entropy(smooth, labels)
-        loss = loss + config.l2 * forward.rows_penalty + config.vector_l2 * forward.vectors_penalty()
+        loss = loss + forward.rows_penalty + config.vector_l2 * forward.vectors_penalty()
         return loss + config.weight_l2 * squared_norm(self._dense)
 
     def _propagated_labels(self, forward: PairVectors, batch: GraphBatch) -> torch.Tensor:

@@ -17,7 +17,7 @@ from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.data.ranking.threads import row_blocks
 from kgplug.data.sampling import TailCorrupter
 from kgplug.recommenders.catalogue import RECOMMENDERS
-from kgplug.recommenders.click_through.config import PATIENCE_OF_FEW, LayeredConfig
+from kgplug.recommenders.click_through.config import PATIENCE_OF_FEW, SlowLayersConfig
 from kgplug.recommenders.click_through.logits import SIDE_ARRAYS, SIDE_ITEMS
 from kgplug.recommenders.click_through.pairs import ClickThroughData, Pairs, own_rows
 from kgplug.recommenders.click_through.recommender import TrainedRecommender
@@ -32,7 +32,7 @@ from kgplug.training.row_adam import RowAdam
 from kgplug.training.tensors import backward, tensor_of
 
 
-class MKRConfig(LayeredConfig):
+class MKRConfig(SlowLayersConfig):
     """Settings of MKR.
 
     Biases, the offset of the cross & compress units, tanh, and a learning rate of their own for the layers are ours.
@@ -54,20 +54,14 @@ class MKRConfig(LayeredConfig):
         "low_layers": (1, 2),
     }
 
-    removed: ClassVar[frozenset[str]] = LayeredConfig.removed | {"init_mean"}
+    removed: ClassVar[frozenset[str]] = SlowLayersConfig.removed | {"init_mean"}
 
     batch_size: int = Field(4096, ge=1, description="number of rows per recommendation step, negatives included")
     kge_batch_size: int = Field(4096, ge=1, description="number of triples per KG step")
     learning_rate: float = Field(5e-3, gt=0, description="learning rate of the recommendation task")
-    layer_learning_rate: float = Field(
-        1e-3,
-        gt=0,
-        description="learning rate of the recommendation task's layers and units, which every row passes through",
-    )
     kge_learning_rate: float = Field(3e-3, gt=0, description="learning rate of the KG task")
     l2: float = Field(1e-4, ge=0, description="weight of the squared norms of the batch's vectors (λ2)")
     vector_l2: float = Field(1e-2, ge=0, description="weight of ‖u_L‖² + ‖v_L‖²; 0.05 on sparse data")
-    bias_l2: float = Field(5e-2, ge=0, description="weight of the squared user and item biases of the batch")
     low_layers: int = Field(1, ge=1, description="number of cross & compress units and of user and relation layers (L)")
     high_layers: int = Field(1, ge=1, description="number of layers of KG prediction and MLP head (H)")
     kge_interval: int = Field(3, ge=1, description="number of recommendation steps per KG step (t); see kge_turns")
@@ -99,15 +93,8 @@ class MKRConfig(LayeredConfig):
 
     @classmethod
     def of_saved(cls, settings: dict[str, Any]) -> dict[str, Any]:
-        """Return saved settings in today's form.
-
-        Early runs have `init_mean`, not `offset`, and the paper's unit. Later, too, layers were trained at the same
-        learning rate as vectors, and biases were penalised like vectors.
-        """
-        if "init_mean" in settings:
-            settings = {"offset": 0.0, **settings}
-        same = {"layer_learning_rate": "learning_rate", "bias_l2": "l2"}
-        return super().of_saved({new: settings[old] for new, old in same.items() if old in settings} | settings)
+        """Return saved settings in today's form: early runs have `init_mean`, not `offset`, and the paper's unit."""
+        return super().of_saved({"offset": 0.0, **settings} if "init_mean" in settings else settings)
 
     @classmethod
     def suited_to(cls, size: DataSize) -> dict[str, float]:
