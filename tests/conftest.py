@@ -105,7 +105,7 @@ def _place(item: pytest.Item) -> int:
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Begin to download a server's jars, so that no test has to wait for them."""
     folder = _jars()
-    first_process = os.environ.get("PYTEST_XDIST_WORKER", "gw0") == "gw0"
+    first_process = os.environ.get("PYTEST_XDIST_WORKER", "gw0") == "gw0" and not session.config.option.collectonly
     if first_process and not installed(folder) and any(item.get_closest_marker("database") for item in session.items):
         code = "import sys; from pathlib import Path; from kgplug.graph.server.install import install; "
         subprocess.Popen(

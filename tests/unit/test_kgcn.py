@@ -12,6 +12,7 @@ import torch
 from kgplug.recommenders.click_through.pairs import ClickThroughData, Pairs
 from kgplug.recommenders.models.kgcn import KGCN, GraphBatch, KGCNTask
 from kgplug.recommenders.parts.entity_graph import Neighbours
+from kgplug.training.config import DataSize
 from tests.unit.planted import directors_and_fans, shuffled, tiny, unseen_share
 from tests.unit.stirred import stir
 
@@ -278,6 +279,30 @@ def test_a_training_that_was_killed_goes_on_to_the_same_bits(tmp_path, monkeypat
     resumed = KGCN(**{**SMALL, "epochs": 6}).fit(interactions, knowledge, progress=False, checkpoint=file)
     for name, tensor in whole.network.state_dict().items():
         assert torch.equal(tensor, resumed.network.state_dict()[name]), name
+
+
+def test_layers_have_a_rate_of_their_own_and_a_second_loss_ignores_the_side_term() -> None:
+    model = stirred(layer_learning_rate=0.007, learning_rate=0.02, own_weight=3.0)
+    data = ClickThroughData(tiny()[0], None, seed=0)
+    task = KGCNTask(model, data)
+    assert [optimizer.param_groups[0]["lr"] for optimizer in task.optimizers] == [0.02, 0.007]
+    asked: list[float] = []
+
+    def log_loss(own: torch.Tensor, pairs: Pairs, *, own_weight: float) -> torch.Tensor:
+        asked.append(own_weight)
+        return own.mean()
+
+    data.log_loss = log_loss  # its own test shows what it does with the weight
+    pairs = Pairs(np.array([0, 1]), np.array([0, 1]), np.array([1, 0], dtype=np.float32))
+    task.loss(GraphBatch(pairs, model.neighbours, np.empty(0, dtype=np.int64)))
+    assert asked == [3.0]
+
+
+def test_sparse_data_get_more_l2_and_more_patience_but_the_usual_rate_unless_they_are_set() -> None:
+    sparse, dense = (KGCN.config_class().suited(DataSize(2_000, 50, likes)) for likes in (19_999, 20_000))
+    assert (sparse.vector_l2, sparse.patience, sparse.learning_rate, sparse.l2) == (5e-2, 20, 1e-2, 1e-3)
+    assert (dense.vector_l2, dense.patience, dense.learning_rate, dense.l2) == (2e-2, 5, 1e-2, 1e-3)
+    assert KGCN.config_class(patience=7).suited(DataSize(2_000, 50, 19_999)).patience == 7
 
 
 def test_settings_of_earlier_versions_are_those_that_they_were_trained_with() -> None:

@@ -320,6 +320,11 @@ def test_sparse_data_are_learnt_at_a_rate_of_their_own_unless_one_is_set() -> No
     assert config(learning_rate=0.015).suited(sparse).learning_rate == 0.015
 
 
+def test_layers_have_a_rate_of_their_own() -> None:
+    task = task_of(fitted(learning_rate=0.02, layer_learning_rate=0.007, kge_learning_rate=0.03))
+    assert [optimizer.param_groups[0]["lr"] for optimizer in task.optimizers] == [0.02, 0.007, 0.03, 0.03]
+
+
 def test_settings_of_runs_from_before_layers_had_their_own_rate_mean_what_they_meant() -> None:
     now = MKR.config_class(learning_rate=0.02, l2=1e-3).model_dump()
     old = MKR.config_class.of_saved({name: now[name] for name in now.keys() - {"bias_l2", "layer_learning_rate"}})
