@@ -25,6 +25,7 @@ from pydantic import SecretStr
 from xdist.scheduler import LoadFileScheduling
 
 from kgplug.graph.bolt.connection import Connection
+from kgplug.graph.catalog import OWN_LABELS
 from kgplug.graph.queries import quote
 from kgplug.graph.server.home import Endpoint
 from kgplug.graph.server.install import installed
@@ -248,14 +249,15 @@ def connection(neo4j_server: Endpoint, request: pytest.FixtureRequest) -> Iterat
 def empty(connection: Connection, *, keys: Collection[str] = ()) -> None:
     """Remove everything from a database, but for the unique constraints on `id` of some labels, which it makes.
 
-    After a change of constraints a server plans every query anew, so tests with the same constraints keep them.
+    After a change of constraints a server plans every query anew, so tests with the same constraints keep them, and
+    those that kgplug makes for itself at the first publish.
     """
     missing = set(keys)
     for row in connection.rows("SHOW CONSTRAINTS YIELD name, labelsOrTypes, properties"):
         (label, *_), properties = row["labelsOrTypes"], row["properties"]
         if label in missing and properties == ["id"]:
             missing.remove(label)
-        else:
+        elif not (keys and label in OWN_LABELS):
             connection.autocommit(f"DROP CONSTRAINT {quote(row['name'])}")
     others = "SHOW INDEXES YIELD name, type, owningConstraint WHERE type <> 'LOOKUP' AND owningConstraint IS NULL"
     for row in connection.rows(others):

@@ -130,6 +130,7 @@ def test_lists_that_served_a_moment_ago_stay_for_a_few_seconds(graph, monkeypatc
 
 
 def test_unpublishing_removes_everything_of_kgplug_and_nothing_else(graph):
+    catalog.drop_constraints(graph)  # of the tests before
     graph.write("MATCH (u:User {id: 1}), (m:Movie {id: 1}) CREATE (u)-[:RECOMMENDS {by: 'a friend'}]->(m)")
     before = everything(graph)
     for number in range(2):

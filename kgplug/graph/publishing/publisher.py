@@ -4,14 +4,15 @@ A publish goes through these steps, and may die at any point:
 
     check      everything that can be refused is refused before the first write (`kgplug.graph.publishing.plan`)
     vectors    into a property that belongs to this run alone
-    index      a vector index of this run; the publish waits until it is ready
     relations  a catalogue node per relation, with its vectors
     lists      RECOMMENDS edges, under a new edition
     similar    SIMILAR_TO edges, under the same edition
     count      the edges of the edition are counted; if the number is wrong, they are compared one by one
+    index      a vector index of this run; the publish waits until it is ready
     switch     one transaction sets `serves` and `edition` of the model's node (`kgplug.graph.catalog`)
     clean up   older runs, and runs whose publish died, are deleted
 
+The indexes come late because a change of indexes makes the server plan every query anew.
 Until the switch, the run that served before keeps serving, unchanged. Publishing a run again does only what is left to
 do. The publisher holds a lease on the model while it writes.
 """
@@ -95,11 +96,6 @@ class _Writer:
                 record, found = self._begin(lease)
                 self._has_begun = True
                 self._write_vectors(record, lease, only_missing=has_same_vectors(record, found))
-            with self._step("index"):
-                self._report.indexes = create_indexes(self._connection, record)
-                wait_for_indexes(
-                    self._connection, self._report.indexes, timeout_s=index_timeout_s, progress=self._progress
-                )
             with self._step("relations"):
                 self._report.relations = write_relations(
                     self._connection,
@@ -108,6 +104,11 @@ class _Writer:
                     only_missing=has_same_vectors(record, found),
                 )
             self._write_all_lists(record, lease, compare=found is not None)
+            with self._step("index"):
+                self._report.indexes = create_indexes(self._connection, record)
+                wait_for_indexes(
+                    self._connection, self._report.indexes, timeout_s=index_timeout_s, progress=self._progress
+                )
             with self._step("switch"):
                 serves = self._switch(record, lease)
             with self._step("clean up"):
