@@ -220,7 +220,7 @@ def neo4j_server(neo4j_jars: Path, request: pytest.FixtureRequest) -> Iterator[E
         yield Endpoint(uri, url.username or "neo4j", SecretStr(url.password or ""), Path(url.fragment))
         return
     archive = request.getfixturevalue("java_archive")
-    home = Path(tempfile.mkdtemp(prefix="kgplug-neo4j-"))
+    home = Path(tempfile.mkdtemp(prefix="kgplug-neo4j-", dir=_in_memory()))
     server = LocalNeo4j(home, jars=neo4j_jars)
     try:
         with pytest.MonkeyPatch.context() as environment:
@@ -232,8 +232,14 @@ def neo4j_server(neo4j_jars: Path, request: pytest.FixtureRequest) -> Iterator[E
         shutil.rmtree(home, ignore_errors=True)
 
 
+def _in_memory() -> Path | None:
+    """Return a folder in memory with room for a server, where a commit need not wait for the disk; or None."""
+    folder = Path("/dev/shm")
+    return folder if folder.is_dir() and shutil.disk_usage(folder).free > 4 << 30 else None
+
+
 @pytest.fixture
-def connection(neo4j_server: Endpoint, request: pytest.FixtureRequest) -> Iterator[Connection]:
+def connection(neo4j_server: Endpoint, no_grace: None, request: pytest.FixtureRequest) -> Iterator[Connection]:
     """A connection to an empty database: no nodes, no indexes, and no constraints but those of the marker `keys`."""
     opened = Connection.open(
         neo4j_server.uri,

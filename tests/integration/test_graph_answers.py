@@ -13,7 +13,6 @@ from kgplug.errors import UsageError
 from kgplug.graph.bolt.connection import Connection
 from kgplug.graph.graph import Graph
 from kgplug.graph.publishing.options import PublishOptions
-from kgplug.graph.publishing.removing import clean
 from kgplug.graph.server.home import Endpoint
 from kgplug.serving import explain
 from tests.integration.sample_graphs import FILM_KEYS, FILM_SCHEMA, FILMS, build
@@ -25,9 +24,8 @@ SMALL = {"embedding_dim": 4, "epochs": 3, "device": "cpu"}
 
 
 @pytest.fixture
-def graph(connection: Connection, monkeypatch: pytest.MonkeyPatch) -> Iterator[Graph]:
+def graph(connection: Connection) -> Iterator[Graph]:
     """Films with a published MF, by a graph whose schema was given once."""
-    monkeypatch.setattr(clean, "GRACE_S", 0.0)
     build(connection, FILMS)
     graph = Graph(connection).use(FILM_SCHEMA)
     graph.publish(create("MF", **SMALL).fit(graph.read_interactions(), seed=0), k=4, progress=False)

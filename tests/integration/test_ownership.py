@@ -15,7 +15,6 @@ from kgplug.graph.check import check
 from kgplug.graph.graph import Graph
 from kgplug.graph.ownership import count_own, own_runs
 from kgplug.graph.publishing.publisher import publish
-from kgplug.graph.publishing.removing import clean
 from kgplug.graph.reading.reader import read_interactions, read_knowledge
 from kgplug.graph.schema import FeedbackSchema, GraphSchema
 from kgplug.serving import explain
@@ -37,8 +36,7 @@ MINE = "MATCH ()-[r:RECOMMENDS|SIMILAR_TO|PREDICTED]->() WHERE NOT coalesce(r.ru
 
 
 @pytest.fixture
-def graph(connection: Connection, monkeypatch: pytest.MonkeyPatch) -> Iterator[Graph]:
-    monkeypatch.setattr(clean, "GRACE_S", 0.0)
+def graph(connection: Connection) -> Iterator[Graph]:
     build(connection, FILMS)
     connection.write(THEIRS)
     connection.write("MATCH (n:User) SET n.kgplug_note = 'a friend', n.kgplug_mkr_0_score = 1.0")

@@ -13,7 +13,6 @@ from kgplug.data.interactions import Interactions
 from kgplug.errors import UsageError
 from kgplug.graph.bolt.connection import Connection
 from kgplug.graph.graph import Graph
-from kgplug.graph.publishing.removing import clean
 from kgplug.graph.schema import FeedbackSchema, GraphSchema, ItemSchema
 from kgplug.recommenders.base import Recommender
 from kgplug.serving.live import live_recommendations
@@ -33,9 +32,8 @@ RETURN count(r) AS listed, sum(CASE WHEN EXISTS { (u)-[:RATED]->(m) } THEN 1 ELS
 
 
 @pytest.fixture
-def run(connection: Connection, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
+def run(connection: Connection, tmp_path: Path) -> Iterator[Path]:
     """A run that was trained on half of the ratings; more came later, and views of other films are there, too."""
-    monkeypatch.setattr(clean, "GRACE_S", 0.0)
     build(connection, FILMS)
     connection.write("MATCH (u:User), (m:Movie) WHERE (u.id + m.id) % 3 = 0 CREATE (u)-[:VIEWED]->(m)")
     graph = Graph(connection)

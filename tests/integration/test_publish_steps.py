@@ -19,7 +19,6 @@ from kgplug import jobs
 from kgplug.cli import publishing
 from kgplug.graph.bolt.connection import Connection
 from kgplug.graph.graph import Graph
-from kgplug.graph.publishing.removing import clean
 from kgplug.graph.server.home import Endpoint
 from kgplug.training.runs import Runs
 from tests.integration.sample_graphs import FILM_KEYS, FILM_SCHEMA, FILMS, build
@@ -86,7 +85,6 @@ def test_a_publish_reaches_its_first_write_in_half_of_the_steps_and_reads_the_ru
     graph = Graph(connection).use(FILM_SCHEMA)
     settings = {"embedding_dim": 4, "epochs": 1, "device": "cpu"}
     folder = jobs.train("MF", jobs.read(graph, FILM_SCHEMA, name="MF"), Runs(tmp_path / "runs"), settings=settings)
-    monkeypatch.setattr(clean, "GRACE_S", 0.0)
     monkeypatch.setenv("KGPLUG_HOME", str(tmp_path))
     monkeypatch.setenv("NEO4J_URI", neo4j_server.uri)
     monkeypatch.setenv("NEO4J_USERNAME", neo4j_server.username)

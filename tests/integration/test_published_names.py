@@ -18,7 +18,6 @@ from kgplug.graph import catalog
 from kgplug.graph.bolt.connection import Connection
 from kgplug.graph.graph import Graph
 from kgplug.graph.publishing import publisher
-from kgplug.graph.publishing.removing import clean
 from kgplug.graph.schema import FeedbackSchema, GraphSchema, ItemSchema, UserSchema
 from kgplug.graph.server.home import Endpoint
 from kgplug.jobs.erase_user import erase_user
@@ -47,7 +46,6 @@ MATCH (:User)-[r:RECOMMENDS {model: $model, edition: edition}]->(m) RETURN DISTI
 def graph(
     connection: Connection, neo4j_server: Endpoint, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> Iterator[Graph]:
-    monkeypatch.setattr(clean, "GRACE_S", 0.0)
     monkeypatch.setenv("NEO4J_URI", neo4j_server.uri)
     monkeypatch.setenv("NEO4J_USERNAME", neo4j_server.username)
     monkeypatch.setenv("NEO4J_PASSWORD", neo4j_server.password.get_secret_value())

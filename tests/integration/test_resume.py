@@ -18,7 +18,6 @@ from kgplug.graph.bolt.connection import Connection
 from kgplug.graph.graph import Graph
 from kgplug.graph.publishing import publisher
 from kgplug.graph.publishing.options import PublishOptions
-from kgplug.graph.publishing.removing import clean
 from kgplug.graph.server.home import Endpoint
 from kgplug.jobs.erase_user import erase_user
 from kgplug.training.runs import Runs
@@ -31,8 +30,7 @@ pytestmark = [pytest.mark.training, FILM_KEYS]
 
 
 @pytest.fixture
-def graph(connection: Connection, monkeypatch: pytest.MonkeyPatch) -> Iterator[Graph]:
-    monkeypatch.setattr(clean, "GRACE_S", 0.0)
+def graph(connection: Connection) -> Iterator[Graph]:
     build(connection, FILMS)
     yield Graph(connection).use(SCHEMA)
 

@@ -38,7 +38,7 @@ from tests.integration.published import (
 )
 from tests.integration.publishing import N_ITEMS, N_USERS, K, publication
 
-pytestmark = [pytest.mark.usefixtures("no_grace"), NUMBERED_KEYS]
+pytestmark = NUMBERED_KEYS
 
 
 @pytest.fixture
