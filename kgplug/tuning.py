@@ -144,10 +144,11 @@ def tune(
     limit = {} if epochs is None else {"epochs": epochs}
     models.create(name, **{**settings, **limit})  # refused here, not in every trial
     space, own = _space_of(model, settings)
+    no_search = {"settings": "defaults"} if "settings" in type(model.config).model_fields else {}
     metric, measure = _metric_of(model, data, valid, seed)
 
     def train(chosen: dict[str, Any], on_epoch: Callable[[int, float], None]) -> float:
-        trained: Any = models.create(name, **{**chosen, **limit})
+        trained: Any = models.create(name, **{**no_search, **chosen, **limit})
         inputs = (data, knowledge) if trained.inputs.likes_and_triples else (data,)
         return measure(trained.fit(*inputs, valid=valid, seed=seed, progress=False, on_epoch=on_epoch))
 

@@ -58,6 +58,7 @@ class Recommender(ListMaker):
         liked: Training likes, CSR float32 (n_users, n_items).
         run: Id of this training, under which it is saved and published.
         history: `History.to_dict()` of the training, {} for models without epochs.
+        tried: What automatic settings tried, in order: settings, epochs, metric (of the validation set), chosen.
         health: Signs that the model has collapsed, one sentence each (`kgplug.recommenders.health`).
         graph_schema: Schema of the graph it was trained on (`GraphSchema.model_dump()`), None without a graph.
     """
@@ -88,6 +89,7 @@ class Recommender(ListMaker):
         self.config = self._given = make_config(self.name, self.config_class, settings)
         self.history: dict[str, Any] = {}
         self.health: list[str] = []
+        self.tried: list[dict[str, Any]] = []
         self.graph_schema: dict[str, Any] | None = None
         self._fold_in: FoldIn | None = None
         self._places: np.ndarray | None = None
@@ -167,7 +169,7 @@ class Recommender(ListMaker):
         n_triples = 0 if knowledge is None else knowledge.n_triples
         size = DataSize(interactions.n_users, interactions.n_items, self.liked.nnz, n_triples)
         self.config = self._given.suited(size)
-        self._fit(TrainingData(interactions, knowledge, valid, seed, progress, checkpoint, on_epoch))
+        self._fit(TrainingData(interactions, knowledge, valid, seed, progress, checkpoint, on_epoch=on_epoch))
         self.health = model_findings(self)
         if self.health:
             _log.warning("%s has collapsed: %s.", self.name, "; ".join(self.health))
@@ -343,6 +345,7 @@ class Recommender(ListMaker):
             "seed": self.seed,
             "history": self.history,
             "health": self.health,
+            **({"tried": self.tried} if self.tried else {}),
             "user_label": self.user_label,
             "item_label": self.item_label,
             "user_keys": list(self.user_keys),
@@ -401,7 +404,7 @@ class Recommender(ListMaker):
         if self.own_items is None and self.user_label and self.user_label == self.item_label:  # an old run
             self.own_items = same_keys_as(self.user_keys, self.item_keys)
         self.seed, self.history, self.run = content["seed"], content["history"], content["run"]
-        self.health = list(content.get("health") or [])
+        self.health, self.tried = list(content.get("health") or []), list(content.get("tried") or [])
         self.graph_schema = content.get("schema")
         self.seen = self._rows("seen", arrays)
         self.liked = self._rows("liked", arrays) if "liked.indptr" in arrays else self.seen  # runs of earlier versions

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -61,6 +61,7 @@ class DataSize:
         return self.n_likes < VERY_FEW_LIKES
 
 
+Grid = Mapping[str, float | tuple[Any, ...]]  # setting → the factor between neighbouring values, or its choices
 Space = Mapping[str, Range | tuple[Any, ...]]  # setting → its range or its choices
 FEW_LIKES = 20_000  # in total; chosen on subsets of Book-Crossing and MovieLens-100K with 5,000 to 14,000 likes
 VERY_FEW_LIKES = 8_000  # in total; chosen on such subsets with 1,000 to 14,000 likes
@@ -118,7 +119,11 @@ class ModelConfig(BaseModel):
 
 
 class TrainedConfig(ModelConfig):
-    """Settings of a model trained by gradient descent."""
+    """Settings of a model trained by gradient descent.
+
+    Attributes:
+        grid: The settings that are chosen on the validation set if the user gives none.
+    """
 
     tuning: ClassVar[Space] = {
         "embedding_dim": (16, 32, 64, 128),
@@ -127,6 +132,11 @@ class TrainedConfig(ModelConfig):
         "l2": Range(1e-7, 1e-2, log=True),
     }
 
+    grid: ClassVar[Grid] = {"l2": 5.0}
+
+    settings: Literal["auto", "defaults"] = Field(
+        "auto", description='"auto": choose the most important settings on the validation set, if none is given'
+    )
     embedding_dim: int = Field(64, ge=1, description="length of a vector")
     epochs: int = Field(100, ge=1, description="maximum number of epochs")
     patience: int = Field(5, ge=1, description="number of epochs without a better validation metric to stop after")

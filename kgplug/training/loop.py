@@ -92,6 +92,7 @@ def train(
     chance: float = -math.inf,
     fingerprint: str = "",
     checkpoint: Path | None = None,
+    pause_after: int | None = None,
     progress: bool | None = None,
     on_epoch: Callable[[int, float], None] | None = None,
 ) -> History:
@@ -110,6 +111,8 @@ def train(
         checkpoint: File to continue from if it exists. It is written at the end of an epoch if it was last written at
             least KGPLUG_CHECKPOINT_S seconds ago, and if all writes together take at most 5 % of the training time. It
             is also written if the training is interrupted shortly before an epoch's end.
+        pause_after: Stop after this many epochs in all, and write the checkpoint when the training ends, so that a
+            call with a higher number continues.
         progress: Show a bar; None shows it on a terminal.
         on_epoch: Called as on_epoch(epoch, metric) after each validated epoch, from 0. It may raise an
             exception to end the training.
@@ -126,7 +129,8 @@ def train(
     bar = progress_bar(epochs, what=description, unit="epoch", progress=progress, initial=len(history.losses))
     times = CheckpointTimes(Settings().kgplug_checkpoint_s, expected_bytes(task.module))
     with bar, Interruption(active=checkpoint is not None) as interruption:
-        while len(history.losses) < epochs and not _exhausted(history, patience, chance):
+        last = epochs if pause_after is None else min(epochs, pause_after)
+        while len(history.losses) < last and not _exhausted(history, patience, chance):
             epoch, began = len(history.losses), time.perf_counter()
             interruption.expect(history.seconds[-1] + times.expected_s if history.seconds else math.inf)
             try:
@@ -142,7 +146,8 @@ def train(
             if metric is None or metric > max(history.validation[:-1], default=-math.inf):
                 history.best_epoch, best = epoch, _weights(task.module)
             history.seconds.append(time.perf_counter() - began)
-            if checkpoint is not None and (times.due() or interruption.signal is not None):
+            ends = pause_after is not None and (len(history.losses) >= last or _exhausted(history, patience, chance))
+            if checkpoint is not None and (times.due() or ends or interruption.signal is not None):
                 with times.writing():
                     save_checkpoint(
                         checkpoint, task.module, task.optimizers, best, history.to_dict(), fingerprint=fingerprint

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
-from kgplug.training.config import DataSize, TrainedConfig
+from kgplug.training.config import DataSize, Grid, TrainedConfig
 
 SIDE_BELOW = 20  # likes per user
 PATIENCE_OF_FEW = 20  # epochs, if likes are very few
@@ -64,6 +64,8 @@ class KnowledgeConfig(ClickThroughConfig):
     | 6,000 | .762 → .771, .761 → .766 | .776 → .778, .770 → .770 |
     """
 
+    grid: ClassVar[Grid] = {"side": (True, False), **ClickThroughConfig.grid}
+
     @classmethod
     def suited_to(cls, size: DataSize) -> dict[str, float]:
         settings = super().suited_to(size)
@@ -91,6 +93,8 @@ class LayeredConfig(KnowledgeConfig, WeightConfig):
 
 class SlowLayersConfig(LayeredConfig):
     """Settings of a model whose vectors all pass through dense layers, which then must learn slowly."""
+
+    grid: ClassVar[Grid] = {"side": (True, False), "vector_l2": 5.0}
 
     layer_learning_rate: float = Field(
         1e-3, gt=0, description="learning rate of the dense layers, which every vector passes through"

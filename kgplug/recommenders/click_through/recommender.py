@@ -6,20 +6,26 @@ import math
 from abc import abstractmethod
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, ClassVar
 
 from kgplug.data.interactions import Interactions
 from kgplug.data.values.keys import fingerprint
 from kgplug.errors import TrainingError
+from kgplug.recommenders.click_through.automatic import searched, trial_files
 from kgplug.recommenders.click_through.config import ClickThroughConfig
 from kgplug.recommenders.click_through.logits import LogitRecommender
 from kgplug.recommenders.click_through.pairs import ClickThroughData
+from kgplug.recommenders.click_through.race import Trial, race
 from kgplug.recommenders.click_through.side_term import SideTerm
 from kgplug.recommenders.click_through.tasks import WithSide
+from kgplug.recommenders.health import model_findings
 from kgplug.recommenders.training_data import TrainingData
+from kgplug.training.config import Grid
 from kgplug.training.device import choose_device
 from kgplug.training.loop import History, TrainingTask, train
 from kgplug.training.memory import attempts, building
 
+LIKES_TO_CHOOSE_ON = 100  # likes of a validation set; with fewer, chance would choose the settings
 CHOOSING_FROM = 1_000  # likes; with fewer, 10 % are too few to choose the number of epochs
 CHOOSING = (0.9, 0.1)  # fractions of rows to train on and to choose the number of epochs on
 
@@ -41,32 +47,72 @@ class TrainedRecommender(LogitRecommender):
     """
 
     config: ClickThroughConfig
-    scores_are_probabilities = True
+    _given: ClickThroughConfig
+    scores_are_probabilities: ClassVar[bool] = True
 
     def _fit(self, data: TrainingData) -> None:
-        knows_when_to_stop = data.valid is not None or "epochs" in self._given.model_fields_set
-        try:
-            if not knows_when_to_stop and self._rows_to_compare(data.interactions) >= CHOOSING_FROM:
-                self.config = self.config.model_copy(update={"epochs": self._best_epochs(data)})
-            self._train(data)
-        finally:
-            if self.history:
-                self._settle()
+        if data.valid is not None:
+            self._train_chosen(data)
+            return
+        if "epochs" not in self._given.model_fields_set and self._enough(data.interactions, CHOOSING_FROM):
+            self.config = self.config.model_copy(update=self._chosen_on_a_part(data))
+        self._train(data)
+
+    def _enough(self, interactions: Interactions, least: int) -> bool:
+        return self._rows_to_compare(interactions) >= least
 
     def _rows_to_compare(self, interactions: Interactions) -> int:
         """Return the size of the smaller class, likes or negatives: here the likes, as negatives are drawn for them."""
         return int(interactions.is_like.sum())
 
-    def _best_epochs(self, data: TrainingData) -> int:
-        """Train on 90 % of the rows, and return the best number of epochs on the others."""
+    def _chosen_on_a_part(self, data: TrainingData) -> dict[str, Any]:
+        """Train on 90 % of the rows, and return the settings and number of epochs that are best on the others."""
         config, file = self.config, data.checkpoint
         learnt, valid = data.interactions.split(CHOOSING, seed=data.seed, by="row")
         own_file = None if file is None else file.with_name(f"{file.stem}-epochs{file.suffix}")
-        self._train(
+        changes = self._train_chosen(
             replace(data, interactions=learnt, valid=valid, checkpoint=own_file), title=f"{self.name}, how many epochs"
         )
         self.config = config  # if memory ran out, the full training finds its own batch size
-        return self.history["best_epoch"] + 1
+        return {**changes, "epochs": self.history["best_epoch"] + 1}
+
+    def _train_chosen(self, data: TrainingData, *, title: str = "") -> dict[str, Any]:
+        """Train, and return the settings that the validation set chose."""
+        grid = searched(self._given)
+        if not grid or data.valid is None or not self._enough(data.valid, LIKES_TO_CHOOSE_ON):
+            self._train(data, title=title)
+            return {}
+        return self._race(data, grid, title or self.name)
+
+    def _race(self, data: TrainingData, grid: Grid, title: str) -> dict[str, Any]:
+        """Train with the settings of a grid, keep the best weights, and return these settings.
+
+        Every trial has a checkpoint of its own, from which it continues.
+        """
+        config = self.config
+        with trial_files(data.checkpoint) as file_of:
+
+            def run(changes: dict[str, Any], until: int | None) -> Trial:
+                self.config = config.model_copy(update=changes)
+                shown = "".join(f", {name}={value}" for name, value in changes.items())
+                until = self.config.epochs if until is None else until
+                part = replace(data, checkpoint=file_of(changes), pause_after=until, on_epoch=None)
+                self._train(part, title=title + shown)
+                curve = self.history["validation"][:until]  # a resumed trial may have come further
+                return Trial(changes, curve, ended=len(curve) < until)
+
+            trials = race(run, {name: getattr(config, name) for name in grid}, grid)
+            first, last = trials[0], max(trials, key=lambda trial: len(trial.curve) if trial.changes else 0)
+            best = max(first, last, key=lambda trial: trial.best(len(trial.curve)))
+            run(best.changes, len(best.curve))  # nothing is left to train
+            if best is not first and model_findings(self):  # a dead model with a good side term cannot be published
+                best = first
+                run(best.changes, len(best.curve))
+        self.tried = [{**trial.facts(), "chosen": trial is best} for trial in trials]
+        if data.on_epoch is not None:
+            for epoch, metric in enumerate(best.curve):
+                data.on_epoch(epoch, metric)
+        return best.changes
 
     def _train(self, data: TrainingData, *, title: str = "") -> None:
         self.history = {}
@@ -78,6 +124,9 @@ class TrainedRecommender(LogitRecommender):
         except TrainingError as error:
             self.history = error.history or {}
             raise
+        finally:
+            if self.history:
+                self._settle()
 
     def _train_once(self, data: TrainingData, checkpoint: Path | None, title: str) -> History:
         with building(self.name, self.config):
@@ -92,6 +141,7 @@ class TrainedRecommender(LogitRecommender):
             chance=auc_by_chance(0 if data.valid is None else int(data.valid.is_like.sum())),
             fingerprint=fingerprint(*data.fingerprints, self.config.model_dump_json(), str(data.seed), *texts),
             checkpoint=checkpoint,
+            pause_after=data.pause_after,
             progress=data.progress,
             on_epoch=data.on_epoch,
         )

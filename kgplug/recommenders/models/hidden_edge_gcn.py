@@ -22,7 +22,7 @@ from kgplug.recommenders.click_through.tasks import GradientTask
 from kgplug.recommenders.parts.layers import normal_table
 from kgplug.recommenders.training_data import TrainingData
 from kgplug.training.adam import Adam
-from kgplug.training.config import DataSize, Range, Space, TrainedConfig
+from kgplug.training.config import DataSize, Grid, Range, Space, TrainedConfig
 from kgplug.training.device import choose_device
 
 
@@ -38,6 +38,7 @@ class HiddenEdgeGCNConfig(ClickThroughConfig):
         "knowledge_weight": Range(0.1, 2.0),
     }
 
+    grid: ClassVar[Grid] = {**ClickThroughConfig.grid, "knowledge_weight": (0.5, 0.0)}
     old_names: ClassVar[Mapping[str, str]] = {"layers": "n_layers"}
 
     batch_size: int = Field(65536, ge=1, description="number of rows per step, negatives included")

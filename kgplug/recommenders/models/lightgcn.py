@@ -43,7 +43,7 @@ class LightGCNConfig(ClickThroughConfig):
     l2: float = Field(
         1e-3,
         ge=0,
-        description="weight of the squared norms of the batch's vectors before propagation; 0.1 on sparse data",
+        description="weight of the squared norms of the batch's vectors before propagation; 0.02 on sparse data",
     )
     init_scale: float = Field(0.01, gt=0, description="standard deviation of the initial vectors")
     bias: bool = Field(True, description="whether to add user and item biases (not in the paper)")
@@ -53,7 +53,7 @@ class LightGCNConfig(ClickThroughConfig):
 
     @classmethod
     def suited_to(cls, size: DataSize) -> dict[str, float]:
-        return super().suited_to(size) | ({"l2": 1e-1} if size.is_sparse else {})
+        return super().suited_to(size) | ({"l2": 2e-2} if size.is_sparse else {})
 
 
 class LightGCNNetwork(nn.Module):
