@@ -96,6 +96,9 @@ def train(
 
     Examples: `kgplug train MKR`, `kgplug train MKR --final`, `kgplug train TransH -s embedding_dim=32`, `kgplug train
     KGCN --split 0.6,0.2,0.2`, `kgplug train TransE --from TransE --freeze`
+
+    Recommenders that are trained by epochs choose their most important settings on the validation set, in at most three
+    times the time of one training. If you set any, yours and the defaults are used; so does -s settings=defaults.
     """
     from kgplug import jobs, models
     from kgplug.data.artefact import peek_content
@@ -130,6 +133,8 @@ def train(
         return
     metrics = _metrics(info)
     out.print(f"Run {info.id} in {info.seconds} s{'; ' + metrics if metrics else ''}.")
+    if tried := peek_content(run_dir).get("tried"):
+        out.print(_choice(tried))
     if info.origin:
         out.print(f"It was trained on all rows. Its settings, epochs and metrics are those of run {info.origin}.")
     if info.health:
@@ -140,6 +145,19 @@ def train(
     has_test = bool(info.origin) or peek_content(run_dir)["split"]["fractions"][2] > 0
     measure = f"`kgplug evaluate {info.id}`, " if has_test else ""
     out.print(f"Next: {measure}`kgplug publish {info.id}`.")
+
+
+def _choice(tried: list[dict[str, Any]]) -> str:
+    """Return a sentence on what automatic settings chose: rows of `Recommender.tried`, the defaults first."""
+    best = next(trial for trial in tried if trial["chosen"])
+    others = counted(len(tried) - 1, "other choice")
+    if not best["settings"]:
+        return f"The default settings were best on the validation set; {others} tried."
+    found = ", ".join(f"{name}={value}" for name, value in best["settings"].items())
+    return (
+        f"Settings chosen on the validation set, with {others} tried: {found} (AUC {best['metric']:.4f}; defaults "
+        f"{tried[0]['metric']:.4f})."
+    )
 
 
 def runs(as_json: Json = False) -> None:

@@ -298,11 +298,12 @@ def test_layers_have_a_rate_of_their_own_and_a_second_loss_ignores_the_side_term
     assert asked == [3.0]
 
 
-def test_sparse_data_get_more_l2_and_more_patience_but_the_usual_rate_unless_they_are_set() -> None:
-    sparse, dense = (KGCN.config_class().suited(DataSize(2_000, 50, likes)) for likes in (19_999, 20_000))
-    assert (sparse.vector_l2, sparse.patience, sparse.learning_rate, sparse.l2) == (5e-2, 20, 1e-2, 1e-3)
-    assert (dense.vector_l2, dense.patience, dense.learning_rate, dense.l2) == (2e-2, 5, 1e-2, 1e-3)
-    assert KGCN.config_class(patience=7).suited(DataSize(2_000, 50, 19_999)).patience == 7
+def test_the_fewer_likes_a_user_has_the_more_l2_unless_it_is_set() -> None:
+    found = [KGCN.config_class().suited(DataSize(100, 50, likes)) for likes in (200, 1600, 4000)]
+    assert [(each.vector_l2, each.learning_rate, each.l2) for each in found] == [
+        (0.05, 1e-2, 1e-3), (0.025, 1e-2, 1e-3), (0.02, 1e-2, 1e-3)
+    ]  # fmt: skip
+    assert KGCN.config_class(vector_l2=0.015).suited(DataSize(100, 50, 999)).vector_l2 == 0.015
 
 
 def test_settings_of_earlier_versions_are_those_that_they_were_trained_with() -> None:

@@ -333,10 +333,11 @@ def test_settings_of_runs_from_before_layers_had_their_own_rate_mean_what_they_m
     assert "layer_learning_rate" not in MKRAttention.config_class.of_saved({"learning_rate": 0.02, "bias_l2": 1.0})
 
 
-def test_sparse_data_get_more_l2_and_more_patience_unless_they_are_set() -> None:
-    sparse, dense = (MKR.config_class().suited(DataSize(100, 50, likes)) for likes in (999, 1000))
-    assert (sparse.vector_l2, sparse.patience, dense.vector_l2) == (5e-2, 20, 1e-2)
+def test_the_fewer_likes_a_user_has_the_more_l2_unless_it_is_set() -> None:
+    found = [MKR.config_class().suited(DataSize(100, 50, likes)).vector_l2 for likes in (200, 800, 1600, 4000, 9000)]
+    assert found == [0.05, 0.05, 0.025, 0.01, 0.01]
     assert MKR.config_class(vector_l2=0.015).suited(DataSize(100, 50, 999)).vector_l2 == 0.015
+    assert MKR.config_class().suited(DataSize(100, 50, 0)).vector_l2 == 0.05
 
 
 def test_vectors_stay_alive_and_know_the_planted_clusters_on_sparse_likes() -> None:
@@ -351,7 +352,8 @@ def test_vectors_stay_alive_and_know_the_planted_clusters_on_sparse_likes() -> N
     facts["tail"] = [f"c{c}-{part}" for c, part in zip(cluster, rng.integers(0, 4, n_items), strict=True)]
     interactions = Interactions.from_dataframe(likes, user="user", item="item")
     train, valid = interactions.split((0.8, 0.2), seed=0, by="row")
-    model = MKR(device="cpu").fit(train, KnowledgeGraph.from_dataframe(facts), valid=valid, progress=False)
+    model = MKR(settings="defaults", device="cpu")
+    model.fit(train, KnowledgeGraph.from_dataframe(facts), valid=valid, progress=False)
     assert model.config.side
     v, u = model.item_vectors(), model.user_vectors()
     assert np.median(np.linalg.norm(v, axis=1)) * np.median(np.linalg.norm(u, axis=1)) > 0.05

@@ -41,7 +41,7 @@ def test_every_setting_is_read(name: str, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(ModelConfig, "describe", lambda _: "")  # reads all
     interactions, knowledge = tiny()
     interactions = interactions.with_texts({item: f"film {item}" for item in range(5)})
-    model.fit(interactions, knowledge if model.inputs.triples else None, progress=False)
+    model.fit(interactions, knowledge if model.inputs.triples else None, valid=interactions, progress=False)
     users, items = np.indices((4, 5)).reshape(2, -1)
     model.score(users, items)
     model.recommend(np.arange(4), k=2)

@@ -9,6 +9,7 @@ from pydantic import Field
 from kgplug.training.config import DataSize, Grid, TrainedConfig
 
 SIDE_BELOW = 20  # likes per user
+VECTOR_L2, MOST_VECTOR_L2 = 0.4, 0.05  # of MKR and KGCN: at one like per user, and at most
 PATIENCE_OF_FEW = 20  # epochs, if likes are very few
 
 
@@ -94,12 +95,30 @@ class LayeredConfig(KnowledgeConfig, WeightConfig):
 class SlowLayersConfig(LayeredConfig):
     """Settings of a model whose vectors all pass through dense layers, which then must learn slowly."""
 
-    grid: ClassVar[Grid] = {"side": (True, False), "vector_l2": 5.0}
+    grid: ClassVar[Grid] = {"side": (True, False), "vector_l2": 3.0}
 
     layer_learning_rate: float = Field(
         1e-3, gt=0, description="learning rate of the dense layers, which every vector passes through"
     )
     bias_l2: float = Field(5e-2, ge=0, description="weight of the squared user and item biases of the batch")
+    patience: int = Field(20, ge=1, description="number of epochs without a better validation metric to stop after")
+    epochs: int = Field(200, ge=1, description="maximum number of epochs")
+
+    @classmethod
+    def suited_to(cls, size: DataSize) -> dict[str, float]:
+        """Return settings with more L2 of the vectors in the product, the fewer likes a user has.
+
+        MKR's AUC on MovieLens-100K thinned to 12, 16 and 24 likes per user, by its `vector_l2` (patience 20):
+
+        | likes per user | 0.01  | 0.02  | 0.03  | 0.05  | MF    |
+        |----------------|-------|-------|-------|-------|-------|
+        | 12             | .8775 | .8860 | .8887 | .8834 | .8761 |
+        | 16             | .8774 | .8838 | .8850 | .8741 | .8795 |
+        | 24             | .8952 | .9033 | .8991 | .8832 | .9023 |
+        """
+        usual = float(cls.model_fields["vector_l2"].default)
+        fitting = float(f"{VECTOR_L2 / max(size.likes_per_user, 1e-9):.2g}")
+        return super().suited_to(size) | {"vector_l2": max(usual, min(MOST_VECTOR_L2, fitting))}
 
     @classmethod
     def of_saved(cls, settings: dict[str, Any]) -> dict[str, Any]:

@@ -99,11 +99,10 @@ class TrainedRecommender(LogitRecommender):
                 part = replace(data, checkpoint=file_of(changes), pause_after=until, on_epoch=None)
                 self._train(part, title=title + shown)
                 curve = self.history["validation"][:until]  # a resumed trial may have come further
-                return Trial(changes, curve, ended=len(curve) < until)
+                return Trial(changes, curve, ended=len(curve) < until or until == self.config.epochs)
 
             trials = race(run, {name: getattr(config, name) for name in grid}, grid)
-            first, last = trials[0], max(trials, key=lambda trial: len(trial.curve) if trial.changes else 0)
-            best = max(first, last, key=lambda trial: trial.best(len(trial.curve)))
+            first, best = trials[0], max(trials, key=lambda trial: trial.best(len(trial.curve)))
             run(best.changes, len(best.curve))  # nothing is left to train
             if best is not first and model_findings(self):  # a dead model with a good side term cannot be published
                 best = first

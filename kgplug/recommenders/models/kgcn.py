@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from kgplug.data.erasure.user_arrays import UserArrays
 from kgplug.recommenders.catalogue import RECOMMENDERS
-from kgplug.recommenders.click_through.config import PATIENCE_OF_FEW, SlowLayersConfig
+from kgplug.recommenders.click_through.config import SlowLayersConfig
 from kgplug.recommenders.click_through.logits import SIDE_ARRAYS, SIDE_ITEMS
 from kgplug.recommenders.click_through.pairs import ClickThroughData, Pairs, own_rows
 from kgplug.recommenders.click_through.recommender import TrainedRecommender
@@ -65,7 +65,9 @@ class KGCNConfig(SlowLayersConfig):
     batch_size: int = Field(4096, ge=1, description="number of rows per step, negatives included")
     learning_rate: float = Field(1e-2, gt=0, description="learning rate of Adam")
     l2: float = Field(1e-3, ge=0, description="weight of the squared norms of the batch's vectors")
-    vector_l2: float = Field(2e-2, ge=0, description="weight of the squared norms of both vectors in the product")
+    vector_l2: float = Field(
+        2e-2, ge=0, description="weight of the squared norms of both vectors in the product; up to 0.05 for few likes"
+    )
     neighbours: int = Field(8, ge=1, description="number of sampled neighbours per entity (K)")
     n_layers: int = Field(1, ge=1, description="number of propagation steps (H): depth of the receptive field")
     aggregator: Literal["sum", "concat", "neighbor"] = Field(
@@ -91,8 +93,7 @@ class KGCNConfig(SlowLayersConfig):
 
     @classmethod
     def suited_to(cls, size: DataSize) -> dict[str, float]:
-        settings = super().suited_to(size) | cls.small_batches(batch_size=2 * size.n_likes)  # each like has a negative
-        return settings | ({"vector_l2": 5e-2, "patience": PATIENCE_OF_FEW} if size.is_sparse else {})
+        return super().suited_to(size) | cls.small_batches(batch_size=2 * size.n_likes)  # each like has a negative
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,7 +17,7 @@ from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.data.ranking.threads import row_blocks
 from kgplug.data.sampling import TailCorrupter
 from kgplug.recommenders.catalogue import RECOMMENDERS
-from kgplug.recommenders.click_through.config import PATIENCE_OF_FEW, SlowLayersConfig
+from kgplug.recommenders.click_through.config import SlowLayersConfig
 from kgplug.recommenders.click_through.logits import SIDE_ARRAYS, SIDE_ITEMS
 from kgplug.recommenders.click_through.pairs import ClickThroughData, Pairs, own_rows
 from kgplug.recommenders.click_through.recommender import TrainedRecommender
@@ -61,7 +61,7 @@ class MKRConfig(SlowLayersConfig):
     learning_rate: float = Field(5e-3, gt=0, description="learning rate of the recommendation task")
     kge_learning_rate: float = Field(3e-3, gt=0, description="learning rate of the KG task")
     l2: float = Field(1e-4, ge=0, description="weight of the squared norms of the batch's vectors (λ2)")
-    vector_l2: float = Field(1e-2, ge=0, description="weight of ‖u_L‖² + ‖v_L‖²; 0.05 on sparse data")
+    vector_l2: float = Field(1e-2, ge=0, description="weight of ‖u_L‖² + ‖v_L‖²; up to 0.05 for few likes")
     low_layers: int = Field(1, ge=1, description="number of cross & compress units and of user and relation layers (L)")
     high_layers: int = Field(1, ge=1, description="number of layers of KG prediction and MLP head (H)")
     kge_interval: int = Field(3, ge=1, description="number of recommendation steps per KG step (t); see kge_turns")
@@ -98,10 +98,7 @@ class MKRConfig(SlowLayersConfig):
 
     @classmethod
     def suited_to(cls, size: DataSize) -> dict[str, float]:
-        settings = super().suited_to(size) | cls.batches_suited_to(size)
-        if not size.is_sparse:
-            return settings
-        return settings | {"vector_l2": 5e-2, "patience": PATIENCE_OF_FEW}
+        return super().suited_to(size) | cls.batches_suited_to(size)
 
 
 @dataclass(frozen=True, eq=False)

@@ -39,6 +39,8 @@ class MKRRatedConfig(MKRConfig):
         gt=0,
         description="learning rate of the recommendation task's layers and units, which turn ratings into user vectors",
     )
+    patience: int = Field(5, ge=1, description="number of epochs without a better validation metric to stop after")
+    epochs: int = Field(100, ge=1, description="maximum number of epochs")
     bias_l2: float = Field(1e-4, ge=0, description="weight of the squared user and item biases of the batch")
     rating_middle: float | None = Field(None, description="neutral rating; None: half a point below like_threshold")
 

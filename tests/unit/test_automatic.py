@@ -1,0 +1,135 @@
+"""Automatic settings: chosen on the validation set, recorded, and continued after a kill."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import kgplug
+from kgplug.data.interactions import Interactions
+from kgplug.recommenders.click_through import recommender as module
+from kgplug.recommenders.click_through.automatic import searched
+from kgplug.recommenders.models.lightgcn import LightGCN
+from kgplug.recommenders.models.mf import MF
+from kgplug.recommenders.models.mkr import MKR
+from kgplug.training import loop
+
+pytestmark = pytest.mark.training
+
+
+@pytest.fixture(scope="module")
+def sets() -> tuple[Interactions, Interactions]:
+    """Five likes each of 600 users, mostly of one of six groups of items."""
+    rng = np.random.default_rng(0)
+    group, taste = rng.integers(0, 6, 200), rng.integers(0, 6, 600)
+    chances = np.where(group == taste[:, None], 4.0, 0.1) / np.arange(1, 201) ** 0.7
+    items = np.argsort(-np.log(rng.random(chances.shape)) / chances, axis=1)[:, :5]  # drawn without repetition
+    likes = pd.DataFrame({"user": np.repeat(np.arange(600), 5), "item": items.ravel()})
+    train, valid = Interactions.from_dataframe(likes, user="user", item="item").split((0.8, 0.2), seed=0, by="row")
+    return train, valid
+
+
+@pytest.fixture
+def far_from_good(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The default L2 of LightGCN for few likes kills its vectors, so that another one is better."""
+    monkeypatch.setattr(LightGCN.config_class, "suited_to", classmethod(lambda cls, size: {"l2": 0.5}))
+
+
+def scores(model: Any) -> np.ndarray:
+    return model.score(*(x.ravel() for x in np.indices((20, 200))))
+
+
+@pytest.mark.usefixtures("far_from_good")
+def test_a_better_l2_is_found_recorded_and_saved_and_the_weights_are_those_of_a_training_with_it(
+    sets: tuple[Interactions, Interactions], tmp_path: Path
+) -> None:
+    train, valid = sets
+    plain = LightGCN(settings="defaults").fit(train, valid=valid, progress=False)
+    seen: list[float] = []
+    model = LightGCN().fit(train, valid=valid, progress=False, on_epoch=lambda _, metric: seen.append(metric))
+    assert (plain.config.l2, plain.tried) == (0.5, [])
+    assert model.config.l2 < 0.5
+    assert max(model.history["validation"]) > max(plain.history["validation"]) + 0.01
+    assert [trial["settings"] for trial in model.tried if trial["chosen"]] == [{"l2": model.config.l2}]
+    assert model.tried[0]["settings"] == {} and len(model.tried) > 2
+    assert seen == model.history["validation"]
+    told = LightGCN(l2=model.config.l2, epochs=len(model.history["losses"])).fit(train, valid=valid, progress=False)
+    np.testing.assert_array_equal(scores(told), scores(model))
+    model.save(tmp_path / model.run)
+    loaded = kgplug.load(tmp_path / model.run)
+    assert isinstance(loaded, LightGCN) and loaded.tried == model.tried
+    np.testing.assert_array_equal(scores(loaded), scores(model))
+
+
+@pytest.mark.usefixtures("far_from_good")
+def test_without_a_validation_set_a_tenth_of_the_rows_chooses(sets: tuple[Interactions, Interactions]) -> None:
+    model = LightGCN().fit(sets[0], progress=False)
+    assert model.config.l2 < 0.5 and model.tried and not model.history["validation"]
+
+
+def test_settings_of_the_user_are_not_searched() -> None:
+    assert set(searched(MKR().config)) == {"side", "vector_l2"}
+    assert set(searched(MKR(device="cpu").config)) == {"side", "vector_l2"}
+    assert set(searched(MKR(settings="auto", side=True, epochs=3).config)) == {"vector_l2"}
+    assert searched(MKR(epochs=3).config) == searched(MKR(settings="defaults").config) == {}
+    assert searched(MKR(**MKR().config.model_dump()).config) == {}  # the settings of a run
+
+
+def test_a_small_validation_set_chooses_nothing(sets: tuple[Interactions, Interactions]) -> None:
+    train, valid = sets
+    assert MF().fit(train, valid=valid.take(np.arange(99)), progress=False).tried == []
+    assert MF().fit(train, valid=valid.take(np.arange(100)), progress=False).tried != []
+
+
+@pytest.mark.usefixtures("far_from_good")
+def test_settings_that_kill_a_model_are_not_chosen(
+    sets: tuple[Interactions, Interactions], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "model_findings", lambda model: ["is dead"] if model.config.l2 < 0.5 else [])
+    model = LightGCN().fit(sets[0], valid=sets[1], progress=False)
+    assert model.config.l2 == 0.5
+    assert [trial["chosen"] for trial in model.tried] == [True] + [False] * (len(model.tried) - 1)
+    plain = LightGCN(settings="defaults").fit(sets[0], valid=sets[1], progress=False)
+    np.testing.assert_array_equal(scores(plain), scores(model))
+
+
+class Killed(BaseException):
+    """Stands for the end of the process."""
+
+
+@pytest.mark.usefixtures("far_from_good")
+@pytest.mark.parametrize("after", [3, 30, 60, 90])
+def test_a_choice_that_was_killed_is_continued_and_finds_the_same(
+    after: int, sets: tuple[Interactions, Interactions], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KGPLUG_CHECKPOINT_S", "0")
+    train, valid = sets
+    whole = LightGCN().fit(train, valid=valid, progress=False)
+    left, run_epoch = [after], loop._run_epoch
+
+    def dying(*arguments: Any) -> float:
+        left[0] -= 1
+        if left[0] < 0:
+            raise Killed
+        return run_epoch(*arguments)
+
+    checkpoint = tmp_path / "here.safetensors"
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "_run_epoch", dying)
+        with pytest.raises(Killed):
+            LightGCN().fit(train, valid=valid, progress=False, checkpoint=checkpoint)
+    counted = [0]
+
+    def counting(*arguments: Any) -> float:
+        counted[0] += 1
+        return run_epoch(*arguments)
+
+    monkeypatch.setattr(loop, "_run_epoch", counting)
+    model = LightGCN().fit(train, valid=valid, progress=False, checkpoint=checkpoint)
+    assert model.tried == whole.tried
+    assert counted[0] + after <= sum(trial["epochs"] for trial in whole.tried) + 10  # little is trained twice
+    np.testing.assert_array_equal(scores(model), scores(whole))
