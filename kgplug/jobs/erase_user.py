@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -45,7 +46,7 @@ class Erasure:
         in_graph: Whether the graph has a node with the user's key.
         runs: Ids of runs from which the user was removed.
         damaged: Ids of runs that cannot be read, so their content is unknown.
-        checkpoints: Number of unfinished trainings that were deleted.
+        checkpoints: Number of checkpoints of unfinished trainings that were deleted.
         elsewhere: Number of runs of other graphs. They are not changed, because there the key is another user's.
     """
 
@@ -68,7 +69,7 @@ class Erasure:
             f"user removed from {counted(len(self.runs), 'run')} on this machine."
         ]
         if self.checkpoints:
-            lines.append(f"Deleted: {counted(self.checkpoints, 'unfinished training')}.")
+            lines.append(f"Deleted: {counted(self.checkpoints, 'checkpoint')} of unfinished trainings.")
         if self.elsewhere:
             were = "was" if self.elsewhere == 1 else "were"
             lines.append(f"{counted(self.elsewhere, 'run')} of other graphs {were} not changed.")
@@ -121,7 +122,7 @@ def erase_user(graph: Graph, runs: Runs, user: int | str) -> Erasure:
             damaged.append(info.id)
     unfinished = [*(runs.folder / ".checkpoints").glob("*")]
     for path in unfinished:
-        path.unlink(missing_ok=True)
+        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)  # a folder: a write that was killed
     report = erase_from_graph(graph.connection, graph.schema, user, must_exist=False)
     return Erasure(report, in_graph, erased, damaged, len(unfinished), elsewhere)
 

@@ -140,10 +140,11 @@ def test_an_erased_user_is_in_no_run_and_the_query_proves_it_of_the_graph(graph:
     jobs.publish(graph, folder)
     (runs.folder / ".checkpoints").mkdir(exist_ok=True)
     (runs.folder / ".checkpoints" / "unfinished.safetensors").write_bytes(b"")
+    (runs.folder / ".checkpoints" / ".killed.1").mkdir()  # while a checkpoint was written
     damaged = trained(graph, runs, "Popularity")
     (damaged / "arrays.safetensors").write_bytes(b"")
     found = erase_user(graph, runs, 3)
-    assert (found.runs, found.damaged, found.checkpoints) == ([folder.name], [damaged.name], 1)
+    assert (found.runs, found.damaged, found.checkpoints) == ([folder.name], [damaged.name], 2)
     assert found.graph.edges > 0
     assert found.graph.found == (0, [])
     assert 3 not in listed(graph)

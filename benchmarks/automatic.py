@@ -1,0 +1,111 @@
+"""What automatic settings gain over the defaults, and what they cost.
+
+    python benchmarks/automatic.py                         MF, LightGCN, MKR, KGCN, CKE on MovieLens and planted data
+    python benchmarks/automatic.py --models MKR --seeds 3
+    python benchmarks/automatic.py --book-crossing FOLDER  also Book-Crossing (see results.py), about an hour
+    python benchmarks/automatic.py --quick                 MF and LightGCN on the two smallest sets
+    python benchmarks/automatic.py --json FILE             the results as JSON
+
+Each model is trained twice on the same sets: with `settings="defaults"` and with `settings="auto"`, which chooses on
+the validation set. AUC and NDCG@10 are those of the test set. The sets: MovieLens-100K, thinned to 4, 12 and 24
+training likes a user, whole, and its users with at least 100 likes; and planted taste (see planted_taste.py) in two
+sizes.
+"""
+
+from __future__ import annotations
+
+import kgplug  # isort: skip  (first: it sets how OpenMP's threads wait)
+
+import argparse
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import planted_taste
+from machine import machine
+from results_rows import BOOKS, MOVIELENS, read
+from small_data import Part
+from small_data import draw as sample
+
+from kgplug.data.interactions import Interactions
+from kgplug.errors import KgplugError
+
+MODELS = ("MF", "LightGCN", "MKR", "KGCN", "CKE")
+SPLIT = (0.6, 0.2, 0.2)
+LIKED_FROM = 4  # stars
+MANY = 100  # likes of a user
+
+
+def sets(seed: int, books: Path | None, *, quick: bool) -> Iterator[tuple[str, Interactions, kgplug.KnowledgeGraph]]:
+    """Yield each set's name, feedback and graph."""
+    films = read(MOVIELENS, None)
+    assert films is not None  # it is downloaded
+    rated = films.interactions.with_like_threshold(LIKED_FROM)
+    for likes in (4,) if quick else (4, 12, 24):
+        yield (
+            f"MovieLens-100K, {likes} likes a user",
+            sample(Part(MOVIELENS, thin=likes), rated.likes(), seed),
+            films.knowledge,
+        )
+    likes, graph, _ = planted_taste.draw(2_000, 750, seed)
+    yield "planted, 2,000 users", likes, graph
+    if quick:
+        return
+    likes, graph, _ = planted_taste.draw(4_000, 1_500, seed)
+    yield "planted, 4,000 users", likes, graph
+    yield "MovieLens-100K", rated, films.knowledge
+    busy = np.bincount(rated.users[rated.is_like], minlength=rated.n_users) >= MANY
+    yield f"MovieLens-100K, users with {MANY} likes", rated.take(np.flatnonzero(busy[rated.users])), films.knowledge
+    if books is not None and (read_books := read(BOOKS, books)) is not None:
+        yield "Book-Crossing", read_books.interactions, read_books.knowledge
+
+
+def measure(name: str, rows: Interactions, graph: kgplug.KnowledgeGraph, model_name: str, seed: int) -> dict:
+    """Train a model with its defaults and with automatic settings."""
+    train, valid, test = rows.split(SPLIT, seed=seed, by="row")
+    row: dict = {"data": name, "model": model_name, "seed": seed}
+    for how in ("defaults", "auto"):
+        model = kgplug.create(model_name, settings=how)
+        began = time.perf_counter()
+        model.fit(train, graph if model.inputs.triples else None, valid=valid, seed=seed, progress=False)
+        row[f"s {how}"] = time.perf_counter() - began
+        found = kgplug.evaluate(model, train, test, valid=valid, warn=False).iloc[0]
+        row |= {f"AUC {how}": float(found["AUC"]), f"NDCG@10 {how}": float(found["NDCG@10"])}
+    row["times"] = row["s auto"] / row["s defaults"]
+    chosen = next((trial["settings"] for trial in model.tried if trial["chosen"]), {})
+    row["chosen"] = ", ".join(f"{setting}={value}" for setting, value in chosen.items()) or "defaults"
+    shown = (f"{key} {value:.4f}" if isinstance(value, float) else f"{value}" for key, value in row.items())
+    print("  " + ", ".join(shown), flush=True)
+    return row
+
+
+def main() -> None:
+    """Measure, print a table of means over the seeds, write the figures."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="MF and LightGCN on the two smallest sets")
+    parser.add_argument("--models", default=",".join(MODELS), help=f"comma-separated; default {','.join(MODELS)}")
+    parser.add_argument("--seeds", type=int, default=1, help="number of draws and splits; default 1")
+    parser.add_argument("--book-crossing", type=Path, metavar="FOLDER", help="where Book-Crossing is")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write every result to this file")
+    arguments = parser.parse_args()
+    models = ["MF", "LightGCN"] if arguments.quick else arguments.models.split(",")
+    rows = []
+    try:
+        for seed in range(arguments.seeds):
+            for name, feedback, graph in sets(seed, arguments.book_crossing, quick=arguments.quick):
+                rows += [measure(name, feedback, graph, model, seed) for model in models]
+    except KgplugError as error:
+        raise SystemExit(str(error)) from None
+    shown = [f"{metric} {how}" for metric in ("AUC", "NDCG@10") for how in ("defaults", "auto")] + ["times"]
+    table = pd.DataFrame(rows).groupby(["data", "model"], sort=False)[shown].mean()
+    print(table.reset_index().to_string(index=False, float_format="%.4f"))
+    print(f"Machine: {machine()}.")
+    if arguments.json:
+        arguments.json.write_text(json.dumps({"rows": rows, "machine": machine()}, indent=1), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
