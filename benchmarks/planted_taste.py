@@ -70,7 +70,7 @@ def measure(names: list[str], n_users: int, n_items: int, seed: int) -> list[dic
         has_graph = kgplug.create(name).inputs.triples
         both = [(True, graph), (False, graph), (True, no_graph), (False, no_graph)]
         for side, knowledge in both if has_graph else [(False, None)]:
-            model = kgplug.create(name, **({"side": side} if has_graph else {}))
+            model = kgplug.create(name, settings="defaults", **({"side": side} if has_graph else {}))
             model.fit(train, knowledge, valid=valid, seed=seed, progress=False)
             found = kgplug.evaluate(model, train, test, valid=valid, warn=False).iloc[0]
             rows.append(

@@ -31,8 +31,9 @@ def fit_for_lists(
     if not isinstance(model.config, TrainedConfig):
         model.fit(train, graph, seed=seed, progress=False)
         return model, model
+    model = create(settings="defaults")
     fitting, valid = train.split(VALIDATING, seed=seed, by="row")
     model.fit(fitting, graph, valid=valid, seed=seed, progress=False)
-    chosen = create(epochs=model.history["best_epoch"] + 1)
+    chosen = create(settings="defaults", epochs=model.history["best_epoch"] + 1)
     chosen.fit(train, graph, seed=seed, progress=False)
     return chosen, model

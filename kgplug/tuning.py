@@ -49,7 +49,7 @@ class Tuning:
         model: The model's name.
         metric: Name of the metric that was maximised.
         settings: Settings of the best trial, for `kgplug.create`: the fixed ones and those it tried. If the defaults
-            are best, only the fixed ones.
+            are best, only the fixed ones (for most recommenders also settings="defaults").
         best: The best trial's metric.
         trials: One row per ended trial, in order. Columns: trial (number, from 1), state ("complete", "pruned" or
             "failed"), metric (NaN unless complete), best (so far), seconds, each searched setting, reason (or "").
@@ -141,14 +141,17 @@ def tune(
     if not is_whole(trials) or trials < 1:
         raise UsageError(f"trials: expected at least 1, found {trials!r}.")
     model = models.create(name, **settings)
+    if dict(model.config).get("settings") == "auto":
+        if "settings" in settings:
+            raise UsageError('tune: settings="auto" would search within each trial. Omit it.')
+        settings = {**settings, "settings": "defaults"}  # each trial is one training, and the result is trained like it
     limit = {} if epochs is None else {"epochs": epochs}
     models.create(name, **{**settings, **limit})  # refused here, not in every trial
     space, own = _space_of(model, settings)
-    no_search = {"settings": "defaults"} if "settings" in type(model.config).model_fields else {}
     metric, measure = _metric_of(model, data, valid, seed)
 
     def train(chosen: dict[str, Any], on_epoch: Callable[[int, float], None]) -> float:
-        trained: Any = models.create(name, **{**no_search, **chosen, **limit})
+        trained: Any = models.create(name, **{**chosen, **limit})
         inputs = (data, knowledge) if trained.inputs.likes_and_triples else (data,)
         return measure(trained.fit(*inputs, valid=valid, seed=seed, progress=False, on_epoch=on_epoch))
 

@@ -94,11 +94,12 @@ def train(
     those of the earlier run. --final trains the run to publish: on all rows, including the test set. Its metrics are
     those of the run without --final, which is trained first if it does not exist.
 
+    A recommender that is trained by epochs chooses its most important settings on the validation set. This takes about
+    three times as long as one training. If you set anything, your settings and the defaults are used. With -s
+    settings=defaults, only the defaults are used.
+
     Examples: `kgplug train MKR`, `kgplug train MKR --final`, `kgplug train TransH -s embedding_dim=32`, `kgplug train
     KGCN --split 0.6,0.2,0.2`, `kgplug train TransE --from TransE --freeze`
-
-    Recommenders that are trained by epochs choose their most important settings on the validation set, in at most three
-    times the time of one training. If you set any, yours and the defaults are used; so does -s settings=defaults.
     """
     from kgplug import jobs, models
     from kgplug.data.artefact import peek_content
@@ -133,7 +134,7 @@ def train(
         return
     metrics = _metrics(info)
     out.print(f"Run {info.id} in {info.seconds} s{'; ' + metrics if metrics else ''}.")
-    if tried := peek_content(run_dir).get("tried"):
+    if tried := peek_content(runs.path(info.origin or info.id)).get("tried"):
         out.print(_choice(tried))
     if info.origin:
         out.print(f"It was trained on all rows. Its settings, epochs and metrics are those of run {info.origin}.")
@@ -148,16 +149,19 @@ def train(
 
 
 def _choice(tried: list[dict[str, Any]]) -> str:
-    """Return a sentence on what automatic settings chose: rows of `Recommender.tried`, the defaults first."""
+    """Return sentences on what automatic settings chose: rows of `Recommender.tried`, the defaults first."""
     best = next(trial for trial in tried if trial["chosen"])
-    others = counted(len(tried) - 1, "other choice")
-    if not best["settings"]:
-        return f"The default settings were best on the validation set; {others} tried."
-    found = ", ".join(f"{name}={value}" for name, value in best["settings"].items())
-    return (
-        f"Settings chosen on the validation set, with {others} tried: {found} (AUC {best['metric']:.4f}; defaults "
-        f"{tried[0]['metric']:.4f})."
-    )
+    said = f"Settings chosen on the validation set, with {counted(len(tried) - 1, 'other choice')} tried: "
+    if best["settings"]:
+        said += f"{_listed(best['settings'])} (AUC {best['metric']:.4f}; defaults {tried[0]['metric']:.4f})."
+    else:
+        said += f"the defaults (AUC {best['metric']:.4f})."
+    notes = [f" {_listed(trial['settings'])} was not chosen: {trial['note']}." for trial in tried if trial["note"]]
+    return said + "".join(note.replace("..", ".") for note in notes)
+
+
+def _listed(settings: dict[str, Any]) -> str:
+    return ", ".join(f"{name}={value}" for name, value in settings.items())
 
 
 def runs(as_json: Json = False) -> None:

@@ -58,7 +58,7 @@ class Recommender(ListMaker):
         liked: Training likes, CSR float32 (n_users, n_items).
         run: Id of this training, under which it is saved and published.
         history: `History.to_dict()` of the training, {} for models without epochs.
-        tried: What automatic settings tried, in order: settings, epochs, metric (of the validation set), chosen.
+        tried: What automatic settings tried: changed settings, epochs, metric of the validation set, chosen, note.
         health: Signs that the model has collapsed, one sentence each (`kgplug.recommenders.health`).
         graph_schema: Schema of the graph it was trained on (`GraphSchema.model_dump()`), None without a graph.
     """
@@ -126,7 +126,8 @@ class Recommender(ListMaker):
             checkpoint: File to write from time to time, and to continue from if it exists; see
                 `kgplug.training.loop.train`.
             on_epoch: Called as on_epoch(epoch, metric) after each validated epoch, from 0. It may raise an
-                exception to end the training. Models without epochs never call it.
+                exception to end the training. With automatic settings it is called after the choice, for the epochs of
+                the chosen training. Models without epochs never call it.
 
         Returns:
             The model itself.
@@ -165,6 +166,7 @@ class Recommender(ListMaker):
         self.graph_schema = interactions.graph_schema
         self.own_items, self.erased_items = interactions.own_items, None
         self.seen, self.seed, self.run = interactions.matrix(), seed, new_run_id(self.name)
+        self.tried = []
         self.liked, self._fold_in, self._places = interactions.likes().matrix(), None, None
         n_triples = 0 if knowledge is None else knowledge.n_triples
         size = DataSize(interactions.n_users, interactions.n_items, self.liked.nnz, n_triples)

@@ -25,6 +25,7 @@ class TrainingData:
         progress: Show a bar; None shows it on a terminal.
         checkpoint: File to write from time to time and to continue from, or None.
         pause_after: Number of epochs in all after which a training pauses and writes its checkpoint; or None.
+        resumable: Whether the checkpoint outlives this process.
         on_epoch: Called as on_epoch(epoch, metric) after each validated epoch; see `kgplug.training.loop.train`.
         embeddings: Trained embeddings by the fingerprint of their inputs, so that a second pass over the data can
             reuse them.
@@ -37,6 +38,7 @@ class TrainingData:
     progress: bool | None = None
     checkpoint: Path | None = None
     pause_after: int | None = None
+    resumable: bool = True
     on_epoch: Callable[[int, float], None] | None = None
     embeddings: dict[str, Any] = field(default_factory=dict[str, Any])
 

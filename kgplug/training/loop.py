@@ -93,6 +93,7 @@ def train(
     fingerprint: str = "",
     checkpoint: Path | None = None,
     pause_after: int | None = None,
+    resumable: bool = True,
     progress: bool | None = None,
     on_epoch: Callable[[int, float], None] | None = None,
 ) -> History:
@@ -113,6 +114,8 @@ def train(
             is also written if the training is interrupted shortly before an epoch's end.
         pause_after: Stop after this many epochs in all, and write the checkpoint when the training ends, so that a
             call with a higher number continues.
+        resumable: Whether the checkpoint outlives this process. Only then does an interruption wait for the end of an
+            epoch.
         progress: Show a bar; None shows it on a terminal.
         on_epoch: Called as on_epoch(epoch, metric) after each validated epoch, from 0. It may raise an
             exception to end the training.
@@ -126,10 +129,10 @@ def train(
     if checkpoint is not None and checkpoint.exists():
         best, recorded = load_checkpoint(checkpoint, task.module, task.optimizers, fingerprint=fingerprint)
         history = History(**recorded)
-    bar = progress_bar(epochs, what=description, unit="epoch", progress=progress, initial=len(history.losses))
+    last = epochs if pause_after is None else min(epochs, pause_after)
+    bar = progress_bar(last, what=description, unit="epoch", progress=progress, initial=len(history.losses))
     times = CheckpointTimes(Settings().kgplug_checkpoint_s, expected_bytes(task.module))
-    with bar, Interruption(active=checkpoint is not None) as interruption:
-        last = epochs if pause_after is None else min(epochs, pause_after)
+    with bar, Interruption(active=checkpoint is not None and resumable) as interruption:
         while len(history.losses) < last and not _exhausted(history, patience, chance):
             epoch, began = len(history.losses), time.perf_counter()
             interruption.expect(history.seconds[-1] + times.expected_s if history.seconds else math.inf)

@@ -11,6 +11,7 @@ import pytest
 
 import kgplug
 from kgplug.data.interactions import Interactions
+from kgplug.errors import TrainingError
 from kgplug.recommenders.click_through import recommender as module
 from kgplug.recommenders.click_through.automatic import searched
 from kgplug.recommenders.models.lightgcn import LightGCN
@@ -59,6 +60,7 @@ def test_a_better_l2_is_found_recorded_and_saved_and_the_weights_are_those_of_a_
     assert seen == model.history["validation"]
     told = LightGCN(l2=model.config.l2, epochs=len(model.history["losses"])).fit(train, valid=valid, progress=False)
     np.testing.assert_array_equal(scores(told), scores(model))
+    assert not any(trial["note"] for trial in model.tried)
     model.save(tmp_path / model.run)
     loaded = kgplug.load(tmp_path / model.run)
     assert isinstance(loaded, LightGCN) and loaded.tried == model.tried
@@ -69,6 +71,9 @@ def test_a_better_l2_is_found_recorded_and_saved_and_the_weights_are_those_of_a_
 def test_without_a_validation_set_a_tenth_of_the_rows_chooses(sets: tuple[Interactions, Interactions]) -> None:
     model = LightGCN().fit(sets[0], progress=False)
     assert model.config.l2 < 0.5 and model.tried and not model.history["validation"]
+    assert LightGCN(l2=0.1).fit(sets[0], progress=False).tried == []
+    model._given = LightGCN(settings="defaults").config
+    assert model.fit(sets[0], progress=False).tried == []  # those of the first training are forgotten
 
 
 def test_settings_of_the_user_are_not_searched() -> None:
@@ -93,8 +98,55 @@ def test_settings_that_kill_a_model_are_not_chosen(
     model = LightGCN().fit(sets[0], valid=sets[1], progress=False)
     assert model.config.l2 == 0.5
     assert [trial["chosen"] for trial in model.tried] == [True] + [False] * (len(model.tried) - 1)
+    assert [trial["note"] for trial in model.tried if trial["note"]] == ["its own vectors are dead"]
     plain = LightGCN(settings="defaults").fit(sets[0], valid=sets[1], progress=False)
     np.testing.assert_array_equal(scores(plain), scores(model))
+
+
+@pytest.mark.usefixtures("far_from_good")
+def test_a_choice_whose_training_fails_is_left_out(
+    sets: tuple[Interactions, Interactions], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = LightGCN._task
+
+    def failing(model: LightGCN, data: Any) -> Any:
+        if model.config.l2 < 0.5:
+            raise TrainingError("The loss became nan.")
+        return task(model, data)
+
+    monkeypatch.setattr(LightGCN, "_task", failing)
+    model = LightGCN().fit(sets[0], valid=sets[1], progress=False)
+    assert model.config.l2 == 0.5
+    assert "The loss became nan." in [trial["note"] for trial in model.tried]
+    plain = LightGCN(settings="defaults").fit(sets[0], valid=sets[1], progress=False)
+    np.testing.assert_array_equal(scores(plain), scores(model))
+
+
+@pytest.mark.usefixtures("far_from_good")
+@pytest.mark.parametrize("after", [4, 40])
+def test_after_memory_ran_out_the_model_is_the_one_that_was_measured(
+    after: int, sets: tuple[Interactions, Interactions], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left, run_epoch = [after], loop._run_epoch
+
+    def short(*arguments: Any) -> float:
+        left[0] -= 1
+        if left[0] == 0:
+            raise MemoryError
+        return run_epoch(*arguments)
+
+    monkeypatch.setattr(loop, "_run_epoch", short)
+    model = LightGCN().fit(sets[0], valid=sets[1], progress=False)
+    chosen = next(trial for trial in model.tried if trial["chosen"])
+    assert round(max(model.history["validation"]), 4) == chosen["metric"]
+    assert len(model.history["validation"]) == chosen["epochs"]
+
+
+def test_files_of_the_choices_are_removed(sets: tuple[Interactions, Interactions], tmp_path: Path) -> None:
+    model = MF().fit(sets[0], valid=sets[1], progress=False, checkpoint=tmp_path / "here.safetensors")
+    assert len(model.tried) > 1 and list(tmp_path.iterdir()) == []
+    model.fit(sets[0], progress=False, checkpoint=tmp_path / "here.safetensors")
+    assert not [path for path in tmp_path.iterdir() if "trial" in path.name]
 
 
 class Killed(BaseException):

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from kgplug.recommenders.click_through.race import Trial, race
 
-GRID = {"l2": 5.0, "side": (True, False)}
+GRID = {"side": (True, False), "l2": 3.0}  # the order of MKR's
 DEFAULTS = {"l2": 0.1, "side": True}
 
 
@@ -45,15 +45,28 @@ def test_the_best_settings_are_trained_to_their_end() -> None:
     assert epochs["{'side': False}"] == epochs["{}"] == 40
 
 
-def test_the_grid_grows_where_its_edge_leads() -> None:
-    train, _ = trainer(lambda settings: rising(0.9 - abs(math.log10(settings["l2"] / 0.004)) / 10))
-    assert best_of(race(train, DEFAULTS, GRID)).changes == {"l2": 0.004}
+@pytest.mark.parametrize("n", [40, 41])
+def test_each_neighbour_is_tried(n: int) -> None:
+    train, epochs = trainer(lambda settings: rising(0.8 if settings["l2"] == 0.1 else 0.7, n))
+    race(train, DEFAULTS, GRID)
+    assert {repr({"l2": 0.3}), repr({"l2": 0.03333}), repr({"side": False})} <= epochs.keys()
+
+
+@pytest.mark.parametrize(("best", "grid"), [(0.9, {"l2": 3.0}), (0.1 / 9, {"l2": 3.0}), (0.3, GRID)])
+def test_the_grid_grows_where_its_edge_leads(best: float, grid: dict[str, Any]) -> None:
+    train, _ = trainer(lambda settings: rising(0.9 - abs(math.log10(settings["l2"] / best)) / 10))
+    assert best_of(race(train, DEFAULTS, grid)).changes == {"l2": pytest.approx(best, rel=1e-3)}
+
+
+def test_a_step_up_and_down_again_is_the_default() -> None:
+    train, epochs = trainer(lambda settings: rising(0.8 - settings["l2"] / 10))
+    race(train, {"l2": 0.05}, {"l2": 3.0})
+    assert list(epochs) == ["{}", "{'l2': 0.15}", "{'l2': 0.01667}", "{'l2': 0.005556}"]
 
 
 def test_a_change_that_helps_is_kept_while_another_setting_is_changed() -> None:
     train, _ = trainer(lambda s: rising(0.8 + 0.05 * (not s["side"]) + 0.05 * (s["l2"] > 0.4)))
-    found = best_of(race(train, DEFAULTS, {"side": (True, False), "l2": 5.0}))
-    assert found.changes == {"side": False, "l2": 0.5}
+    assert best_of(race(train, DEFAULTS, {"side": (True, False), "l2": 5.0})).changes == {"side": False, "l2": 0.5}
 
 
 def test_a_slow_choice_that_leads_after_half_of_the_epochs_wins() -> None:
@@ -65,7 +78,22 @@ def test_a_slow_choice_that_leads_after_half_of_the_epochs_wins() -> None:
 @pytest.mark.parametrize("n", [1, 2, 3])
 def test_short_trainings_are_compared_too(n: int) -> None:
     train, _ = trainer(lambda settings: rising(0.8 if settings["side"] else 0.9, n))
-    assert best_of(race(train, DEFAULTS, GRID)).best(n) >= rising(0.8, n)[-1]
+    assert best_of(race(train, DEFAULTS, GRID)).changes == {"side": False}
+
+
+def test_a_failed_choice_is_left_out() -> None:
+    train, _ = trainer(lambda settings: rising(0.8 + settings["l2"] / 10))
+
+    def failing(changes: dict[str, Any], until: int | None) -> Trial:
+        return Trial(changes, [], ended=True, failure="too much") if changes else train(changes, until)
+
+    trials = race(failing, DEFAULTS, GRID)
+    assert best_of(trials).changes == {} and [trial.failure for trial in trials[1:]] == ["too much"] * (len(trials) - 1)
+
+
+def test_nothing_is_tried_if_there_is_nothing_to_compare() -> None:
+    train, _ = trainer(lambda _: [])
+    assert race(train, DEFAULTS, GRID) == [Trial({}, [], ended=True)]
 
 
 @given(st.data())

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
-import json
 import tempfile
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from kgplug.training.config import Grid, TrainedConfig
 
@@ -28,18 +27,26 @@ def searched(given: TrainedConfig) -> Grid:
 
 
 @contextmanager
-def trial_files(checkpoint: Path | None) -> Generator[Callable[[dict[str, Any]], Path]]:
-    """Yield a function from settings to the checkpoint of their training.
+def trial_files(checkpoint: Path | None) -> Generator[Callable[[TrainedConfig, str], Path]]:
+    """Yield a function from settings and a fingerprint of the data to the checkpoint of their training.
 
-    The checkpoints are next to the given one. Without one they are temporary.
+    The files are next to the given checkpoint; without one, they are temporary. Disk: each has about four times the
+    size of the model.
     """
+    if checkpoint is not None:
+        yield lambda config, data: _beside(checkpoint, config, data)
+        return
     with tempfile.TemporaryDirectory(prefix="kgplug-") as folder:
-        near = Path(folder) / "trial.safetensors" if checkpoint is None else checkpoint
+        yield lambda config, data: _beside(Path(folder) / "trial.safetensors", config, data)
 
-        def file_of(changes: dict[str, Any]) -> Path:
-            if not changes:
-                return near
-            digest = hashlib.sha256(json.dumps(changes, sort_keys=True).encode()).hexdigest()[:12]
-            return near.with_name(f"{near.stem}-{digest}{near.suffix}")
 
-        yield file_of
+def remove_trial_files(checkpoint: Path | None) -> None:
+    """Remove the files of all trials next to a checkpoint."""
+    if checkpoint is not None:
+        for path in checkpoint.parent.glob(f"{glob.escape(checkpoint.stem)}*-trial-*{checkpoint.suffix}"):
+            path.unlink(missing_ok=True)
+
+
+def _beside(checkpoint: Path, config: TrainedConfig, data: str) -> Path:
+    digest = hashlib.sha256((config.model_dump_json() + data).encode()).hexdigest()[:12]
+    return checkpoint.with_name(f"{checkpoint.stem}-trial-{digest}{checkpoint.suffix}")

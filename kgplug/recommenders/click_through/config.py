@@ -97,6 +97,7 @@ class SlowLayersConfig(LayeredConfig):
 
     grid: ClassVar[Grid] = {"side": (True, False), "vector_l2": 3.0}
 
+    vector_l2: float = Field(1e-2, ge=0, description="weight of the squared norms of both vectors in the product")
     layer_learning_rate: float = Field(
         1e-3, gt=0, description="learning rate of the dense layers, which every vector passes through"
     )

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 from kgplug.data.interactions import Interactions
 from kgplug.data.values.keys import fingerprint
 from kgplug.errors import TrainingError
-from kgplug.recommenders.click_through.automatic import searched, trial_files
+from kgplug.recommenders.click_through.automatic import remove_trial_files, searched, trial_files
 from kgplug.recommenders.click_through.config import ClickThroughConfig
 from kgplug.recommenders.click_through.logits import LogitRecommender
 from kgplug.recommenders.click_through.pairs import ClickThroughData
@@ -53,10 +53,11 @@ class TrainedRecommender(LogitRecommender):
     def _fit(self, data: TrainingData) -> None:
         if data.valid is not None:
             self._train_chosen(data)
-            return
-        if "epochs" not in self._given.model_fields_set and self._enough(data.interactions, CHOOSING_FROM):
-            self.config = self.config.model_copy(update=self._chosen_on_a_part(data))
-        self._train(data)
+        else:
+            if "epochs" not in self._given.model_fields_set and self._enough(data.interactions, CHOOSING_FROM):
+                self.config = self.config.model_copy(update=self._chosen_on_a_part(data))
+            self._train(data)
+        remove_trial_files(data.checkpoint)
 
     def _enough(self, interactions: Interactions, least: int) -> bool:
         return self._rows_to_compare(interactions) >= least
@@ -87,31 +88,58 @@ class TrainedRecommender(LogitRecommender):
     def _race(self, data: TrainingData, grid: Grid, title: str) -> dict[str, Any]:
         """Train with the settings of a grid, keep the best weights, and return these settings.
 
-        Every trial has a checkpoint of its own, from which it continues.
+        Each trial has a checkpoint of its own, from which it continues. If memory runs out in one, it and all later
+        ones have smaller batches.
         """
-        config = self.config
+        start, sets = self.config, fingerprint(*data.fingerprints, str(data.seed))
+        configs: dict[str, ClickThroughConfig] = {}
         with trial_files(data.checkpoint) as file_of:
 
             def run(changes: dict[str, Any], until: int | None) -> Trial:
-                self.config = config.model_copy(update=changes)
+                nonlocal start
+                key = repr(changes)
+                self.config = config = configs.get(key, start.model_copy(update=changes))
                 shown = "".join(f", {name}={value}" for name, value in changes.items())
-                until = self.config.epochs if until is None else until
-                part = replace(data, checkpoint=file_of(changes), pause_after=until, on_epoch=None)
-                self._train(part, title=title + shown)
-                curve = self.history["validation"][:until]  # a resumed trial may have come further
-                return Trial(changes, curve, ended=len(curve) < until or until == self.config.epochs)
+                last = config.epochs if until is None else until
+                part = replace(
+                    data, checkpoint=file_of(config, sets), pause_after=last, on_epoch=None,
+                    resumable=data.checkpoint is not None,
+                )  # fmt: skip
+                try:
+                    self._train(part, title=title + shown)
+                except TrainingError as error:
+                    if not changes:
+                        raise
+                    return Trial(changes, [], ended=True, failure=str(error))
+                configs[key] = self.config
+                smaller = {name: value for name, value in self.config if name.endswith("batch_size")}
+                start = start.model_copy(update=smaller)
+                curve = self.history["validation"][:last]  # a resumed trial may have come further
+                return Trial(changes, curve, ended=len(curve) < last or last == config.epochs)
 
-            trials = race(run, {name: getattr(config, name) for name in grid}, grid)
-            first, best = trials[0], max(trials, key=lambda trial: trial.best(len(trial.curve)))
+            trials = race(run, {name: getattr(start, name) for name in grid}, grid)
+            first, best = trials[0], max(trials, key=lambda trial: trial.metric)
             run(best.changes, len(best.curve))  # nothing is left to train
-            if best is not first and model_findings(self):  # a dead model with a good side term cannot be published
-                best = first
-                run(best.changes, len(best.curve))
-        self.tried = [{**trial.facts(), "chosen": trial is best} for trial in trials]
+            dead = best is not first and bool(model_findings(self))  # it could not be published
+            if dead:
+                run({}, len(first.curve))
+        chosen = first if dead else best
+        if not first.curve:  # the validation set holds nothing to compare
+            return {}
+        self.tried = [
+            {
+                "settings": trial.changes,
+                "epochs": len(trial.curve),
+                "metric": round(trial.metric, 4) if trial.curve else None,
+                "chosen": trial is chosen,
+                "note": "its own vectors are dead" if dead and trial is best else trial.failure,
+            }
+            for trial in trials
+        ]
         if data.on_epoch is not None:
-            for epoch, metric in enumerate(best.curve):
+            for epoch, metric in enumerate(chosen.curve):
                 data.on_epoch(epoch, metric)
-        return best.changes
+        return chosen.changes
 
     def _train(self, data: TrainingData, *, title: str = "") -> None:
         self.history = {}
@@ -141,6 +169,7 @@ class TrainedRecommender(LogitRecommender):
             fingerprint=fingerprint(*data.fingerprints, self.config.model_dump_json(), str(data.seed), *texts),
             checkpoint=checkpoint,
             pause_after=data.pause_after,
+            resumable=data.resumable,
             progress=data.progress,
             on_epoch=data.on_epoch,
         )

@@ -24,7 +24,7 @@ from kgplug.recommenders.parts.layers import CrossCompress, average_cold, distin
 from kgplug.recommenders.parts.weighted_sum import weighted_sum
 from kgplug.recommenders.training_data import TrainingData
 from kgplug.training.adam import Adam, Optimizer
-from kgplug.training.config import DataSize, Range, Space
+from kgplug.training.config import DataSize, Grid, Range, Space
 
 _NEIGHBOUR_STREAM = 0xA77  # makes the neighbours for scoring independent of those in training
 
@@ -41,6 +41,7 @@ class MKRAttentionConfig(MKRConfig):
         "neighbours": (4, 8, 16),
     }
 
+    grid: ClassVar[Grid] = {**MKRConfig.grid, "knowledge_weight": (0.5, 0.0)}
     old_names: ClassVar[Mapping[str, str]] = {"propagations": "n_layers"}
     removed: ClassVar[frozenset[str]] = MKRConfig.removed | {"head", "layer_learning_rate"}
     head: ClassVar[Literal["dot"]] = "dot"  # not a setting: the only score function
