@@ -129,12 +129,15 @@ def train(
             final=final,
         )
     info = runs.info(run_dir)
+    tried = peek_content(runs.path(info.origin or info.id)).get("tried", [])
     if as_json:
-        print_json(_run_facts(info) | {"id": info.id})  # up to version 0.1, "run" was called "id"; scripts may read it
+        print_json(
+            _run_facts(info) | {"id": info.id, "tried": tried}
+        )  # up to version 0.1, "run" was called "id"; scripts may read it
         return
     metrics = _metrics(info)
     out.print(f"Run {info.id} in {info.seconds} s{'; ' + metrics if metrics else ''}.")
-    if tried := peek_content(runs.path(info.origin or info.id)).get("tried"):
+    if tried:
         out.print(_choice(tried))
     if info.origin:
         out.print(f"It was trained on all rows. Its settings, epochs and metrics are those of run {info.origin}.")

@@ -54,6 +54,15 @@ def without_times(found: Tuning) -> list[dict]:
     return found.trials.drop(columns="seconds").to_dict("records")
 
 
+def test_trials_do_not_choose_settings_of_their_own() -> None:
+    likes = directors_and_fans()[0]
+    train, valid = likes.split((0.8, 0.2), seed=0, by="row")
+    with pytest.raises(UsageError, match='settings="auto" would search within each trial'):
+        tune("MF", train, valid=valid, settings="auto")
+    found = tune("MF", train, valid=valid, trials=1, epochs=2, progress=False)
+    assert found.settings == {"settings": "defaults"}
+
+
 def test_the_space_has_pykeens_ranges_and_omits_given_settings(parts) -> None:
     space = search_space("TransE", embedding_config("TransE", {}))
     assert (space["embedding_dim"].low, space["embedding_dim"].high, space["embedding_dim"].step) == (16, 256, 16)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import glob
-import hashlib
 import tempfile
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
+from kgplug.data.values.keys import fingerprint
+from kgplug.recommenders.training_data import TrainingData
 from kgplug.training.config import Grid, TrainedConfig
 
 _NOT_ABOUT_ACCURACY = frozenset({"settings", "device", "backend"})
@@ -27,17 +28,21 @@ def searched(given: TrainedConfig) -> Grid:
 
 
 @contextmanager
-def trial_files(checkpoint: Path | None) -> Generator[Callable[[TrainedConfig, str], Path]]:
-    """Yield a function from settings and a fingerprint of the data to the checkpoint of their training.
+def trial_files(data: TrainingData) -> Generator[Callable[[TrainedConfig], Path]]:
+    """Yield a function from settings to the checkpoint of their training.
 
-    The files are next to the given checkpoint; without one, they are temporary. Disk: each has about four times the
-    size of the model.
+    The files are next to the checkpoint of the data; without one, they are temporary. Disk: each has about four times
+    the size of the model.
     """
-    if checkpoint is not None:
-        yield lambda config, data: _beside(checkpoint, config, data)
-        return
-    with tempfile.TemporaryDirectory(prefix="kgplug-") as folder:
-        yield lambda config, data: _beside(Path(folder) / "trial.safetensors", config, data)
+    sets = fingerprint(*data.fingerprints, str(data.seed))
+    with nullcontext() if data.checkpoint else tempfile.TemporaryDirectory(prefix="kgplug-") as folder:
+        near = data.checkpoint or Path(str(folder)) / "choosing.safetensors"
+
+        def file_of(config: TrainedConfig) -> Path:
+            digest = fingerprint(sets, config.model_dump_json())[:12]
+            return near.with_name(f"{near.stem}-trial-{digest}{near.suffix}")
+
+        yield file_of
 
 
 def remove_trial_files(checkpoint: Path | None) -> None:
@@ -45,8 +50,3 @@ def remove_trial_files(checkpoint: Path | None) -> None:
     if checkpoint is not None:
         for path in checkpoint.parent.glob(f"{glob.escape(checkpoint.stem)}*-trial-*{checkpoint.suffix}"):
             path.unlink(missing_ok=True)
-
-
-def _beside(checkpoint: Path, config: TrainedConfig, data: str) -> Path:
-    digest = hashlib.sha256((config.model_dump_json() + data).encode()).hexdigest()[:12]
-    return checkpoint.with_name(f"{checkpoint.stem}-trial-{digest}{checkpoint.suffix}")

@@ -13,7 +13,7 @@ edge leads.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,77 +48,74 @@ class Trial:
         return max(self.curve[:epochs], default=-math.inf)
 
 
-Train = Callable[[dict[str, Any], int | None], Trial]
-"""(changes, number of epochs in all, None for all) → the trial. Continues its earlier epochs."""
-
-
-def race(train: Train, defaults: Mapping[str, Any], grid: Grid) -> list[Trial]:
-    """Return all trials, the defaults first. The best is trained to its end.
+class Race:
+    """The plan of a race. Train each of its `turns`, and `note` the trial before you take the next one.
 
     Args:
-        train: Trains settings.
         defaults: Values of the settings in the grid.
         grid: What to change.
+
+    Attributes:
+        trials: All trials, the defaults first. The best is trained to its end.
+        spent: Number of epochs of all but the defaults.
     """
-    trials = _Trials(train)
-    first = trials.run({}, None)
-    n, trials.spent = len(first.curve), 0
-    if not n:  # the validation set holds nothing to compare
-        return trials.all
-    part, most = max(1, n // FIRST_PART), MOST_EPOCHS * n
-    waiting = list(_neighbours({}, defaults, grid))
-    while waiting and trials.spent + part <= most - (n - part):  # the last one goes on for another n - part epochs
-        leader = max(trial.best(part) for trial in trials.all)
-        trial = trials.run(waiting.pop(0), part)
-        if trial.best(part) > leader:
-            known = [*(each.changes for each in trials.all), *waiting]
-            waiting[:0] = [each for each in _neighbours(trial.changes, defaults, grid) if each not in known]
-    others = [trial for trial in trials.all if trial is not first]
-    if others:
-        best = max(others, key=lambda trial: trial.best(part))
-        if trials.run(best.changes, None, at_most=most).metric > first.metric:
-            trials.run(best.changes, None)
-    return trials.all
 
+    def __init__(self, defaults: Mapping[str, Any], grid: Grid) -> None:
+        self._defaults, self._grid = defaults, grid
+        self.trials: list[Trial] = []
+        self.spent = 0
 
-class _Trials:
-    """The trials so far, and the number of epochs that they took."""
+    def turns(self) -> Iterator[tuple[dict[str, Any], int | None]]:
+        """Yield changes, and the number of epochs up to which they are trained (None: all); earlier epochs are kept."""
+        yield {}, None
+        first = self.trials[0]
+        n = len(first.curve)
+        if not n:  # the validation set holds nothing to compare
+            return
+        part, most = max(1, n // FIRST_PART), MOST_EPOCHS * n
+        waiting = self._neighbours({})
+        while waiting and self.spent + part <= most - (n - part):  # the last one goes on for another n - part epochs
+            leader = max(trial.best(part) for trial in self.trials)
+            changes = waiting.pop(0)
+            yield changes, part
+            if self.of(changes).best(part) > leader:
+                known = [*(trial.changes for trial in self.trials), *waiting]
+                waiting[:0] = [each for each in self._neighbours(changes) if each not in known]
+        if not self.trials[1:]:
+            return
+        changes = max(self.trials[1:], key=lambda trial: trial.best(part)).changes
+        left = most - self.spent
+        if not self.of(changes).ended and left:
+            yield changes, len(self.of(changes).curve) + left
+        if not self.of(changes).ended and self.of(changes).metric > first.metric:
+            yield changes, None
 
-    def __init__(self, train: Train) -> None:
-        self._train, self._of, self.spent = train, dict[str, Trial](), 0
+    def of(self, changes: dict[str, Any]) -> Trial:
+        """Return the trial of these changes; without any epoch if there is none yet."""
+        return next((trial for trial in self.trials if trial.changes == changes), Trial(changes, [], ended=False))
 
-    @property
-    def all(self) -> list[Trial]:
-        return list(self._of.values())
+    def note(self, trial: Trial) -> None:
+        """Add a trial, or replace its earlier state."""
+        if trial.changes:
+            self.spent += len(trial.curve) - len(self.of(trial.changes).curve)
+        self.trials = [each for each in self.trials if each.changes != trial.changes] + [trial]
 
-    def run(self, changes: dict[str, Any], until: int | None, *, at_most: int | None = None) -> Trial:
-        """Train settings up to an epoch, if `at_most` epochs in all allow it."""
-        key = repr(changes)
-        before = self._of.get(key, Trial(changes, [], ended=False))
-        if at_most is not None:
-            left = len(before.curve) + at_most - self.spent
-            until = left if until is None else min(until, left)
-        if before.ended or (until is not None and until <= len(before.curve)):
-            return before
-        self._of[key] = trial = self._train(changes, until)
-        self.spent += len(trial.curve) - len(before.curve)
-        return trial
-
-
-def _neighbours(changes: dict[str, Any], defaults: Mapping[str, Any], grid: Grid) -> Iterator[dict[str, Any]]:
-    """Yield the changes that differ in one setting by one step, to the higher number first: too much L2 ends early."""
-    for name, steps in grid.items():
-        default, value = defaults[name], changes.get(name, defaults[name])
-        if isinstance(steps, tuple):
-            others = [each for each in steps if each != value]
-        elif default > 0:
-            steps_up = round(math.log(value / default, steps))
-            others = [_after(default, steps, steps_up + 1), _after(default, steps, steps_up - 1)]
-        else:
-            others = []  # a setting that is switched off has no neighbours
-        for other in others:
-            changed = {**changes, name: other}
-            yield {key: changed[key] for key in sorted(changed) if changed[key] != defaults[key]}
+    def _neighbours(self, changes: dict[str, Any]) -> list[dict[str, Any]]:
+        """Return the changes that differ in one setting by one step, first to the higher number (it ends early)."""
+        found: list[dict[str, Any]] = []
+        for name, steps in self._grid.items():
+            default, value = self._defaults[name], changes.get(name, self._defaults[name])
+            if isinstance(steps, tuple):
+                others = [each for each in steps if each != value]
+            elif default > 0:
+                steps_up = round(math.log(value / default, steps))
+                others = [_after(default, steps, steps_up + 1), _after(default, steps, steps_up - 1)]
+            else:
+                others = []  # a setting that is switched off has no neighbours
+            for other in others:
+                changed = {**changes, name: other}
+                found.append({key: changed[key] for key in sorted(changed) if changed[key] != self._defaults[key]})
+        return found
 
 
 def _after(default: float, factor: float, steps_up: int) -> float:

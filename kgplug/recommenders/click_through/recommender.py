@@ -15,7 +15,7 @@ from kgplug.recommenders.click_through.automatic import remove_trial_files, sear
 from kgplug.recommenders.click_through.config import ClickThroughConfig
 from kgplug.recommenders.click_through.logits import LogitRecommender
 from kgplug.recommenders.click_through.pairs import ClickThroughData
-from kgplug.recommenders.click_through.race import Trial, race
+from kgplug.recommenders.click_through.race import Race, Trial
 from kgplug.recommenders.click_through.side_term import SideTerm
 from kgplug.recommenders.click_through.tasks import WithSide
 from kgplug.recommenders.health import model_findings
@@ -91,40 +91,26 @@ class TrainedRecommender(LogitRecommender):
         Each trial has a checkpoint of its own, from which it continues. If memory runs out in one, it and all later
         ones have smaller batches.
         """
-        start, sets = self.config, fingerprint(*data.fingerprints, str(data.seed))
-        configs: dict[str, ClickThroughConfig] = {}
-        with trial_files(data.checkpoint) as file_of:
-
-            def run(changes: dict[str, Any], until: int | None) -> Trial:
-                nonlocal start
-                key = repr(changes)
-                self.config = config = configs.get(key, start.model_copy(update=changes))
-                shown = "".join(f", {name}={value}" for name, value in changes.items())
-                last = config.epochs if until is None else until
-                part = replace(
-                    data, checkpoint=file_of(config, sets), pause_after=last, on_epoch=None,
-                    resumable=data.checkpoint is not None,
-                )  # fmt: skip
-                try:
-                    self._train(part, title=title + shown)
-                except TrainingError as error:
-                    if not changes:
-                        raise
-                    return Trial(changes, [], ended=True, failure=str(error))
-                configs[key] = self.config
-                smaller = {name: value for name, value in self.config if name.endswith("batch_size")}
-                start = start.model_copy(update=smaller)
-                curve = self.history["validation"][:last]  # a resumed trial may have come further
-                return Trial(changes, curve, ended=len(curve) < last or last == config.epochs)
-
-            trials = race(run, {name: getattr(start, name) for name in grid}, grid)
-            first, best = trials[0], max(trials, key=lambda trial: trial.metric)
-            run(best.changes, len(best.curve))  # nothing is left to train
-            dead = best is not first and bool(model_findings(self))  # it could not be published
-            if dead:
-                run({}, len(first.curve))
-        chosen = first if dead else best
-        if not first.curve:  # the validation set holds nothing to compare
+        start, configs = self.config, dict[str, ClickThroughConfig]()
+        race = Race({name: getattr(start, name) for name in grid}, grid)
+        data = replace(data, resumable=data.checkpoint is not None)
+        with trial_files(data) as file_of:
+            for changes, until in race.turns():
+                self.config = configs.get(repr(changes), start.model_copy(update=changes))
+                race.note(self._trial(replace(data, checkpoint=file_of(self.config)), changes, until, title))
+                configs[repr(changes)] = self.config
+                sizes = {name: value for name, value in self.config if name.endswith("batch_size")}
+                start = start.model_copy(update=sizes)
+            first, best = race.trials[0], max(race.trials, key=lambda trial: trial.metric)
+            dead = False
+            for chosen in (best, first):
+                self.config = configs[repr(chosen.changes)]
+                part = replace(data, checkpoint=file_of(self.config))
+                self._trial(part, chosen.changes, len(chosen.curve), title)  # nothing is left to train
+                if chosen is first or not model_findings(self):
+                    break
+                dead = True  # it could not be published
+        if not first.curve:
             return {}
         self.tried = [
             {
@@ -134,12 +120,25 @@ class TrainedRecommender(LogitRecommender):
                 "chosen": trial is chosen,
                 "note": "its own vectors are dead" if dead and trial is best else trial.failure,
             }
-            for trial in trials
+            for trial in race.trials
         ]
         if data.on_epoch is not None:
             for epoch, metric in enumerate(chosen.curve):
                 data.on_epoch(epoch, metric)
         return chosen.changes
+
+    def _trial(self, data: TrainingData, changes: dict[str, Any], until: int | None, title: str) -> Trial:
+        """Train with `config` up to an epoch. Only the defaults must not fail."""
+        epochs = self.config.epochs if until is None else until
+        shown = "".join(f", {name}={value}" for name, value in changes.items())
+        try:
+            self._train(replace(data, pause_after=epochs, on_epoch=None), title=title + shown)
+        except TrainingError as error:
+            if not changes:
+                raise
+            return Trial(changes, [], ended=True, failure=str(error))
+        curve = self.history["validation"][:epochs]  # a resumed trial may have come further
+        return Trial(changes, curve, ended=len(curve) < epochs or epochs == self.config.epochs)
 
     def _train(self, data: TrainingData, *, title: str = "") -> None:
         self.history = {}
