@@ -73,10 +73,15 @@ def test_a_change_that_helps_is_kept_while_another_setting_is_changed() -> None:
     assert best_of(trials).changes == {"side": False, "l2": 0.3}
 
 
-def test_a_slow_choice_that_is_ahead_at_the_end_of_the_defaults_wins() -> None:
-    slow = [0.5] * 8 + rising(0.95, 60)  # it is behind after half of the epochs
+def test_a_slow_choice_that_leads_after_half_of_the_epochs_wins() -> None:
+    slow = [0.5] * 5 + rising(0.95, 60)
     trials = race(lambda settings: rising(0.8) if settings["side"] else slow)
     assert best_of(trials).changes == {"side": False} and len(best_of(trials).curve) == len(slow)
+
+
+def test_a_choice_that_is_behind_after_half_of_the_epochs_does_not_go_on() -> None:
+    trials = race(lambda settings: rising(0.8 if settings["side"] else 0.79))
+    assert best_of(trials).changes == {} and max(len(trial.curve) for trial in trials[1:]) == 20
 
 
 @pytest.mark.parametrize("n", [1, 2, 3])
