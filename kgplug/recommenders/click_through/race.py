@@ -2,8 +2,9 @@
 
 First the defaults are trained, for n epochs. Then one setting at a time is changed, and trained for n / 2 epochs. Where
 such a change leads, the next step in its direction, and other changes on top of it, follow. Only the best of these goes
-on, if it leads. They take at most 2 n epochs together, but if the last one is the best then, it is trained to its end.
-So all take at most three times as many epochs as the defaults or the winner, whichever is longer.
+on, even if it is behind the defaults, because a choice that learns slowly may win. They take at most 2 n epochs
+together, but if the last one leads then, it is trained to its end. So all take at most three times as many epochs as the
+defaults or the winner, whichever is longer.
 
 This is successive halving (K. Jamieson, A. Talwalkar, "Non-stochastic Best Arm Identification and Hyperparameter
 Optimization", AISTATS 2016) with two rounds. Ours: the defaults go first and set the pace, and the grid grows where its
@@ -81,13 +82,13 @@ class Race:
             if self.of(changes).best(part) > leader:
                 known = [*(trial.changes for trial in self.trials), *waiting]
                 waiting[:0] = [each for each in self._neighbours(changes) if each not in known]
-        ahead = max(self.trials, key=lambda trial: trial.best(part))
-        if ahead is first:
+        if not self.trials[1:]:
             return
-        if not ahead.ended and most > self.spent:
-            yield ahead.changes, len(ahead.curve) + most - self.spent
-        if not self.of(ahead.changes).ended and self.of(ahead.changes).metric > first.metric:
-            yield ahead.changes, None
+        changes = max(self.trials[1:], key=lambda trial: trial.best(part)).changes
+        if not self.of(changes).ended and most > self.spent:
+            yield changes, len(self.of(changes).curve) + most - self.spent
+        if not self.of(changes).ended and self.of(changes).metric > first.metric:
+            yield changes, None
 
     def of(self, changes: dict[str, Any]) -> Trial:
         """Return the trial of these changes; without any epoch if there is none yet."""
