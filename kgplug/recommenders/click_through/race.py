@@ -3,8 +3,8 @@
 First the defaults are trained, for n epochs. Then one setting at a time is changed, and trained for n / 2 epochs. Where
 such a change leads, the next step in its direction, and other changes on top of it, follow. Only the best of these goes
 on, even if it is behind the defaults, because a choice that learns slowly may win. They take at most 2 n epochs
-together, but if the last one leads then, it is trained to its end. So all take at most three times as many epochs as the
-defaults or the winner, whichever is longer.
+together, but if the last one leads then, it is trained to its end. So all take at most three times as many epochs as
+the defaults or the winner, whichever is longer.
 
 This is successive halving (K. Jamieson, A. Talwalkar, "Non-stochastic Best Arm Identification and Hyperparameter
 Optimization", AISTATS 2016) with two rounds. Ours: the defaults go first and set the pace, and the grid grows where its
