@@ -166,6 +166,24 @@ def test_the_command_says_what_was_chosen_and_why_something_was_not() -> None:
     assert _choice([first, failed]).endswith(" side=False was not chosen: The loss became nan.")
 
 
+def test_an_interruption_waits_for_an_epoch_only_if_a_checkpoint_is_kept(
+    sets: tuple[Interactions, Interactions], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits: list[bool] = []
+    interruption = loop.Interruption
+
+    def noted(*, active: bool) -> loop.Interruption:
+        waits.append(active)
+        return interruption(active=active)
+
+    monkeypatch.setattr(loop, "Interruption", noted)
+    MF().fit(sets[0], valid=sets[1], progress=False)
+    assert waits and not any(waits)
+    waits.clear()
+    MF().fit(sets[0], valid=sets[1], progress=False, checkpoint=tmp_path / "here.safetensors")
+    assert waits and all(waits)
+
+
 class Killed(BaseException):
     """Stands for the end of the process."""
 
