@@ -17,7 +17,6 @@ from __future__ import annotations
 import kgplug  # isort: skip  (first: it sets how OpenMP's threads wait)
 
 import argparse
-import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,7 +24,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import planted_taste
-from machine import machine
+from machine import report
 from results_rows import BOOKS, MOVIELENS, read
 from small_data import Part
 from small_data import draw as sample
@@ -102,9 +101,7 @@ def main() -> None:
     shown = [f"{metric} {how}" for metric in ("AUC", "NDCG@10") for how in ("defaults", "auto")] + ["times"]
     table = pd.DataFrame(rows).groupby(["data", "model"], sort=False)[shown].mean()
     print(table.reset_index().to_string(index=False, float_format="%.4f"))
-    print(f"Machine: {machine()}.")
-    if arguments.json:
-        arguments.json.write_text(json.dumps({"rows": rows, "machine": machine()}, indent=1), encoding="utf-8")
+    report(rows, arguments.json)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
-"""What ran a measurement."""
+"""What ran a measurement, and its results as a file."""
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 from pathlib import Path
@@ -18,3 +19,11 @@ def machine() -> str:
         name = platform.processor() or platform.system()
     gpu = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
     return f"{name}, {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}{gpu}"
+
+
+def report(rows: list[dict], file: Path | None) -> None:
+    """Print what ran the measurements, and write them to a JSON file if one is given."""
+    ran_on = machine()
+    print(f"Machine: {ran_on}.")
+    if file is not None:
+        file.write_text(json.dumps({"rows": rows, "machine": ran_on}, indent=1), encoding="utf-8")

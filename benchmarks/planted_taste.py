@@ -16,12 +16,11 @@ from __future__ import annotations
 import kgplug  # isort: skip  (first: it sets how OpenMP's threads wait)
 
 import argparse
-import json
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from machine import machine
+from machine import report
 
 from kgplug.data.ranking.neighbours import nearest_neighbours
 from kgplug.errors import KgplugError
@@ -102,9 +101,7 @@ def main() -> None:
         pd.DataFrame(rows).groupby(["model", "side term", "graph"], sort=False)[["AUC", "NDCG@10", "nearest"]].mean()
     )
     print(table.reset_index().to_string(index=False, float_format="%.3f"))
-    print(f"Machine: {machine()}.")
-    if arguments.json:
-        arguments.json.write_text(json.dumps({"rows": rows, "machine": machine()}, indent=1), encoding="utf-8")
+    report(rows, arguments.json)
 
 
 if __name__ == "__main__":

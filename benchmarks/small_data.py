@@ -19,13 +19,12 @@ from __future__ import annotations
 import kgplug  # isort: skip  (first: it sets how OpenMP's threads wait)
 
 import argparse
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from machine import machine
+from machine import report
 from results_rows import BOOKS, MOVIELENS, DataSet, read
 
 from kgplug.data.interactions import Interactions
@@ -135,9 +134,7 @@ def main() -> None:
     except KgplugError as error:
         raise SystemExit(str(error)) from None
     print(pd.DataFrame(rows)[["part", "likes", "model", "chosen", "given"]].to_string(index=False, float_format="%.4f"))
-    print(f"Machine: {machine()}.")
-    if arguments.json:
-        arguments.json.write_text(json.dumps({"rows": rows, "machine": machine()}, indent=1), encoding="utf-8")
+    report(rows, arguments.json)
 
 
 if __name__ == "__main__":

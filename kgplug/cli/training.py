@@ -131,9 +131,8 @@ def train(
     info = runs.info(run_dir)
     tried = peek_content(runs.path(info.origin or info.id)).get("tried", [])
     if as_json:
-        print_json(
-            _run_facts(info) | {"id": info.id, "tried": tried}
-        )  # up to version 0.1, "run" was called "id"; scripts may read it
+        # Up to version 0.1, "run" was called "id"; scripts may read it.
+        print_json(_run_facts(info) | {"id": info.id, "tried": tried})
         return
     metrics = _metrics(info)
     out.print(f"Run {info.id} in {info.seconds} s{'; ' + metrics if metrics else ''}.")
@@ -159,8 +158,10 @@ def _choice(tried: list[dict[str, Any]]) -> str:
         said += f"{_listed(best['settings'])} (AUC {best['metric']:.4f}; defaults {tried[0]['metric']:.4f})."
     else:
         said += f"the defaults (AUC {best['metric']:.4f})."
-    notes = [f" {_listed(trial['settings'])} was not chosen: {trial['note']}." for trial in tried if trial["note"]]
-    return said + "".join(note.replace("..", ".") for note in notes)
+    for trial in tried:
+        if trial["note"]:
+            said += f" {_listed(trial['settings'])} was not chosen: {trial['note'].rstrip('.')}."
+    return said
 
 
 def _listed(settings: dict[str, Any]) -> str:

@@ -42,7 +42,7 @@ def rising(best: float, n: int = 40) -> list[float]:
 
 
 def best_of(trials: list[Trial]) -> Trial:
-    return max(trials, key=lambda trial: trial.best(len(trial.curve)))
+    return max(trials, key=lambda trial: trial.metric)
 
 
 def test_the_best_settings_are_trained_to_their_end() -> None:

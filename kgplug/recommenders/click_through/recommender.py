@@ -102,11 +102,12 @@ class TrainedRecommender(LogitRecommender):
                 sizes = {name: value for name, value in self.config if name.endswith("batch_size")}
                 start = start.model_copy(update=sizes)
             first, best = race.trials[0], max(race.trials, key=lambda trial: trial.metric)
-            dead = False
+            held, dead = race.trials[-1], False  # whose weights the model has
             for chosen in (best, first):
-                self.config = configs[repr(chosen.changes)]
-                part = replace(data, checkpoint=file_of(self.config))
-                self._trial(part, chosen.changes, len(chosen.curve), title)  # nothing is left to train
+                if chosen is not held:
+                    self.config = configs[repr(chosen.changes)]
+                    part = replace(data, checkpoint=file_of(self.config))
+                    self._trial(part, chosen.changes, len(chosen.curve), title)  # nothing is left to train
                 if chosen is first or not model_findings(self):
                     break
                 dead = True  # it could not be published
