@@ -95,8 +95,8 @@ def train(
     those of the run without --final, which is trained first if it does not exist.
 
     A recommender that is trained by epochs chooses its most important settings on the validation set. This takes about
-    three times as long as one training. If you set anything, your settings and the defaults are used. With -s
-    settings=defaults, only the defaults are used.
+    three times as long as one training. If you set one with -s (other than the device), nothing is chosen: all
+    other settings have their defaults. To use only defaults, give -s settings=defaults.
 
     Examples: `kgplug train MKR`, `kgplug train MKR --final`, `kgplug train TransH -s embedding_dim=32`, `kgplug train
     KGCN --split 0.6,0.2,0.2`, `kgplug train TransE --from TransE --freeze`

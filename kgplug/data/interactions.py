@@ -385,7 +385,7 @@ class Interactions:
         return tuple(self.take(sets == index) for index in range(len(fractions)))  # sets: (n,)
 
     def matrix(self) -> sparse.csr_matrix:
-        """Return a CSR matrix with a 1 for each row: float32 (n_users, n_items)."""
+        """Return a CSR matrix with a 1 for each user and item with feedback: float32 (n_users, n_items)."""
         values = np.ones(len(self), dtype=np.float32)
         return sparse.csr_matrix((values, (self.users, self.items)), shape=(self.n_users, self.n_items))
 

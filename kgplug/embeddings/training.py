@@ -34,9 +34,9 @@ class Batch(NamedTuple):
     Attributes:
         triples: int64 (b, 3).
         others: int64 (b, negatives).
-        n_tails: Number of rows whose tail is replaced.
-        rows: int64 (m,), the entities of the batch, ascending. `triples` and `others` hold positions in it or, if
-            it is None, entity indices.
+        n_tails: Number of triples whose tail is replaced.
+        rows: The entities that occur in the batch, int64 (m,), ascending; or None. With it, `triples` and `others` hold
+            positions in `rows`; without it, entity indices.
     """
 
     triples: torch.Tensor

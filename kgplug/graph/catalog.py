@@ -203,7 +203,7 @@ def planned_record(publication: Publication, *, vectors_digest: str, lists_diges
 
 
 def property_name(model: str, run: str) -> str:
-    """Return the node property that holds the vectors of a run: a plain identifier with both names in it."""
+    """Return the node property that holds the vectors of a run: a plain identifier with the model and the run in it."""
     model, run = _slug(model).lower(), _slug(run)
     return f"kgplug_{run}" if run.lower().startswith(model) else f"kgplug_{model}_{run}"
 

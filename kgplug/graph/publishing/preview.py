@@ -129,7 +129,7 @@ def _no_lists(like: TopLists) -> TopLists:
 
 
 def _in_the_graph(lists: TopLists, users: np.ndarray, items: np.ndarray) -> TopLists:
-    """Return lists without users and items that have no node."""
+    """Return the lists with only those users and items that have a node."""
     kept = (lists.items >= 0) & items[lists.items] & users[:, None]
     # Gaps move to the end of a list, as when it is written.
     order = np.argsort(~kept, axis=1, kind="stable")

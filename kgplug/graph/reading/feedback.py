@@ -40,7 +40,7 @@ class Feedback:
         ratings: float32 (n,) or None.
         times: times of n relationships; None without a timestamp property, or if it has an unusable value.
         own: number of relationships of the type that are left out because kgplug wrote them.
-        kinds: what the times are, in words, such as "1,000 numbers of seconds".
+        kinds: how many times have which type and unit, in words, such as "1,000 numbers of seconds".
         numbers: whether some times are numbers.
         elsewhere: a sentence on relationships of the type that do not lead from users to items; "" if there are none.
         problems: errors for unusable values. Unusable ratings are NaN.

@@ -119,7 +119,7 @@ class FoundTimes:
     """Unit and range of the times of relationships.
 
     Attributes:
-        unit: what the times are, in words, such as "1,000 numbers of seconds".
+        unit: how many times have which type and unit, in words, such as "1,000 numbers of seconds".
         range: the first and the last time in UTC.
         problem: why the times cannot be used; None if they can.
     """

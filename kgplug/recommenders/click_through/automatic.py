@@ -16,7 +16,7 @@ _NOT_ABOUT_ACCURACY = frozenset({"settings", "device", "backend"})
 
 
 def searched(given: TrainedConfig) -> Grid:
-    """Return the settings to choose: none if the user has set any, unless with `settings="auto"`.
+    """Return the settings to choose. If the user has set any: none, or with `settings="auto"` those not set.
 
     Args:
         given: Settings as the user gave them.
@@ -31,8 +31,8 @@ def searched(given: TrainedConfig) -> Grid:
 def trial_files(data: TrainingData) -> Generator[Callable[[TrainedConfig], Path]]:
     """Yield a function from settings to the checkpoint of their training.
 
-    The files are next to the checkpoint of the data; without one, they are temporary. Disk: each has about four times
-    the size of the model.
+    The files are next to `data.checkpoint`. If that is None, they are temporary. Each is about four times as large as
+    the model.
     """
     sets = fingerprint(*data.fingerprints, str(data.seed))
     with nullcontext() if data.checkpoint else tempfile.TemporaryDirectory(prefix="kgplug-") as folder:

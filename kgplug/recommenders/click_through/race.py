@@ -2,9 +2,9 @@
 
 First the defaults are trained, for n epochs. Then one setting at a time is changed, and trained for n / 2 epochs. Where
 such a change leads, the next step in its direction, and other changes on top of it, follow. Only the best of these goes
-on, even if it is behind the defaults, because a choice that learns slowly may win. They take at most 2 n epochs
-together, but if the last one leads then, it is trained to its end. So all take at most three times as many epochs as
-the defaults or the winner, whichever is longer.
+on, even if it is behind the defaults, because a choice that learns slowly may win. All
+choices but the defaults share 2 n epochs. If the best of them is ahead of the defaults when these are used up, it is
+trained to its end. So all take at most three times as many epochs as the defaults or the winner, whichever is longer.
 
 This is successive halving (K. Jamieson, A. Talwalkar, "Non-stochastic Best Arm Identification and Hyperparameter
 Optimization", AISTATS 2016) with two rounds. Ours: the defaults go first and set the pace, and the grid grows where its
@@ -67,7 +67,10 @@ class Race:
         self.spent = 0
 
     def turns(self) -> Iterator[tuple[dict[str, Any], int | None]]:
-        """Yield changes, and the number of epochs up to which they are trained (None: all); earlier epochs are kept."""
+        """Yield the changes of a trial, and the number of epochs to train it for in all (None: to its end).
+
+        The same changes may come again with more epochs: then continue that trial.
+        """
         yield {}, None
         first = self.trials[0]
         n = len(first.curve)
@@ -91,7 +94,7 @@ class Race:
             yield changes, None
 
     def of(self, changes: dict[str, Any]) -> Trial:
-        """Return the trial of these changes; without any epoch if there is none yet."""
+        """Return the trial with these changes, or an empty one if it has not been trained yet."""
         return next((trial for trial in self.trials if trial.changes == changes), Trial(changes, [], ended=False))
 
     def note(self, trial: Trial) -> None:
@@ -101,7 +104,7 @@ class Race:
         self.trials = [each for each in self.trials if each.changes != trial.changes] + [trial]
 
     def _neighbours(self, changes: dict[str, Any]) -> list[dict[str, Any]]:
-        """Return the changes that differ in one setting by one step, first to the higher number (it ends early)."""
+        """Return the changes that differ in one setting by one step, the higher number first: much L2 ends early."""
         found: list[dict[str, Any]] = []
         for name, steps in self._grid.items():
             default, value = self._defaults[name], changes.get(name, self._defaults[name])

@@ -86,7 +86,7 @@ class TrainedRecommender(LogitRecommender):
         return self._race(data, grid, title or self.name)
 
     def _race(self, data: TrainingData, grid: Grid, title: str) -> dict[str, Any]:
-        """Train with the settings of a grid, keep the best weights, and return these settings.
+        """Train with the choices in a grid, keep the weights of the best one, and return its changes.
 
         Each trial has a checkpoint of its own, from which it continues. If memory runs out in one, it and all later
         ones have smaller batches.
@@ -129,7 +129,7 @@ class TrainedRecommender(LogitRecommender):
         return chosen.changes
 
     def _trial(self, data: TrainingData, changes: dict[str, Any], until: int | None, title: str) -> Trial:
-        """Train with `config` up to an epoch. Only the defaults must not fail."""
+        """Train with `config` up to an epoch. A failure is recorded in the trial; with the defaults, it is raised."""
         epochs = self.config.epochs if until is None else until
         shown = "".join(f", {name}={value}" for name, value in changes.items())
         try:

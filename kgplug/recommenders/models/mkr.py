@@ -370,7 +370,7 @@ class MKRTask:
 
 
 def oriented(knowledge: KnowledgeGraph, linked: np.ndarray) -> np.ndarray:
-    """Return triples, int64 (n, 3), in which those whose only item is the tail are reversed.
+    """Return the triples, int64 (n, 3). A triple is reversed if its tail is an item and its head is not.
 
     A reversed triple of relation r has relation n_relations + r.
 

@@ -61,8 +61,9 @@ class WideDeepConfig(PretrainedConfig):
 class WideDeepNetwork(PairNetwork):
     """logit = w0 + w·x + MLP(x), where the MLP reads vectors instead of one-hot ids.
 
-    The first layer takes [user vector; likes' mean; item vector; pre-trained vector]; it is split into four
-    parts, so that the user's parts are computed once per user, and the item's parts once per item.
+    The first layer takes [user vector; mean pre-trained vector of the user's likes; item vector; pre-trained vector of
+    the item]. It is split into four parts, so that the user's parts are computed once per user, and the item's parts
+    once per item.
 
     Args:
         n_users: Number of users.
