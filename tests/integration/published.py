@@ -68,7 +68,8 @@ def vectors(connection: Connection, nodes: NodeVectors, name: str, key: str = "i
 
 
 def everything(connection: Connection) -> tuple[list, list, list]:
-    """All nodes, edges and indexes with their ids and properties."""
+    """All nodes, edges and indexes with their ids and properties. Waits first until all indexes are filled."""
+    connection.rows("CALL db.awaitIndexes(60)")
     return (
         connection.rows("MATCH (n) RETURN elementId(n) AS id, labels(n) AS l, properties(n) AS p ORDER BY id"),
         connection.rows("MATCH ()-[r]->() RETURN elementId(r) AS id, properties(r) AS p ORDER BY id"),
