@@ -7,9 +7,9 @@
     python benchmarks/automatic.py --json FILE             the results as JSON
 
 Each model is trained twice on the same sets: with `settings="defaults"` and with `settings="auto"`, which chooses on
-the validation set. AUC and NDCG@10 are those of the test set. The sets: MovieLens-100K, thinned to 4, 12 and 24
-training likes a user, whole, and its users with at least 100 likes; and planted taste (see planted_taste.py) in two
-sizes.
+the validation set. AUC and NDCG@10 are measured on the test set. The data sets: MovieLens-100K, whole; thinned to 4, 12
+and 24 training likes per user; and only its users with at least 100 likes. Also planted taste (see planted_taste.py) in
+two sizes.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ from kgplug.errors import KgplugError
 MODELS = ("MF", "LightGCN", "MKR", "KGCN", "CKE")
 SPLIT = (0.6, 0.2, 0.2)
 LIKED_FROM = 4  # stars
-MANY = 100  # likes of a user
+MANY = 100  # minimum number of likes of a user
 
 
 def sets(seed: int, books: Path | None, *, quick: bool) -> Iterator[tuple[str, Interactions, kgplug.KnowledgeGraph]]:
-    """Yield each set's name, feedback and graph."""
+    """Yield the name, feedback and graph of each data set."""
     films = read(MOVIELENS, None)
-    assert films is not None  # it is downloaded
+    assert films is not None  # never None: this data set is downloaded
     rated = films.interactions.with_like_threshold(LIKED_FROM)
     for likes in (4,) if quick else (4, 12, 24):
         yield (
@@ -63,7 +63,7 @@ def sets(seed: int, books: Path | None, *, quick: bool) -> Iterator[tuple[str, I
 
 
 def measure(name: str, rows: Interactions, graph: kgplug.KnowledgeGraph, model_name: str, seed: int) -> dict:
-    """Train a model with its defaults and with automatic settings."""
+    """Train a model with its defaults and with automatic settings. Return the metrics and seconds of both."""
     train, valid, test = rows.split(SPLIT, seed=seed, by="row")
     row: dict = {"data": name, "model": model_name, "seed": seed}
     for how in ("defaults", "auto"):
@@ -82,7 +82,7 @@ def measure(name: str, rows: Interactions, graph: kgplug.KnowledgeGraph, model_n
 
 
 def main() -> None:
-    """Measure, print a table of means over the seeds, write the figures."""
+    """Measure, print a table of means over the seeds, and write the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="MF and LightGCN on the two smallest sets")
     parser.add_argument("--models", default=",".join(MODELS), help=f"comma-separated; default {','.join(MODELS)}")

@@ -1,4 +1,4 @@
-"""Book-Crossing with its Satori graph, as KGCN's authors prepared it: what other scripts here read."""
+"""Read Book-Crossing with its Satori graph, as KGCN's authors prepared it. Other scripts here use this."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from kgplug.data.knowledge_graph import KnowledgeGraph
 
 
 def read(folder: Path) -> tuple[Interactions, KnowledgeGraph]:
-    """Return its likes (rows of label 1) and its graph, whose first entities are the items."""
+    """Return the likes (rows with label 1) and the graph, whose first entities are the items."""
     for ending in (".txt", ".txt.xz"):
         if (folder / f"ratings_final{ending}").exists():
             ratings = pd.read_csv(folder / f"ratings_final{ending}", sep="\t", names=["user", "item", "label"])

@@ -1,4 +1,4 @@
-"""Parts of benchmarks/recommenders.py about whole catalogues: top-10 of all users, and CKCF's neighbour matrices."""
+"""Two parts of benchmarks/recommenders.py: top-10 lists from a whole catalogue, and CKCF's neighbour matrices."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from kgplug.recommenders.parts.two_neighbourhoods import co_occurrence, nearest_
 from kgplug.settings import Settings
 
 K, DIMENSIONS, TURNS = 10, 64, 5
-BOOKS, READERS, LIKES = 15_000, 17_860, 70_000  # the shape of Book-Crossing with its graph
+BOOKS, READERS, LIKES = 15_000, 17_860, 70_000  # as many as in Book-Crossing with its graph
 GOAL, PAUSE_S = 2.0, 0.05
-BLOCK_CELLS = 2_000_000, 4_000_000, 16_000_000  # of the bare products, of which the quickest count
+BLOCK_CELLS = 2_000_000, 4_000_000, 16_000_000  # scores per block of the bare products; the quickest size counts
 
 
 def lists(*, quick: bool) -> list[dict]:
-    """Time top-10 lists of all users beside the quickest bare matrix products: one row a data set."""
+    """Time top-10 lists of all users, and compare with the quickest bare matrix products: one row per data set."""
     return [*(_beside_products(name, model, 2 if quick else TURNS) for name, model in _models(quick=quick)), *_memory()]
 
 
@@ -56,7 +56,7 @@ def _in_turns(
     turns: int,
     seconds_of: Callable[[Callable[[], object]], float],
 ) -> tuple[float, float]:
-    """Return the median seconds of ours and of the quickest bare way; all take turns."""
+    """Return the median seconds of kgplug and of the quickest bare product, all measured in turns."""
     ours()  # compiles once
     taken = [[seconds_of(work) for work in (ours, *bare)] for _ in range(turns)]
     first, *others = (statistics.median(column) for column in zip(*taken, strict=True))
@@ -64,13 +64,13 @@ def _in_turns(
 
 
 def _repeated(work: Callable[[], object]) -> float:
-    """Return seconds a call, of calls again and again for a fifth of a second at least, as `timeit` does."""
+    """Return the mean seconds per call, over calls repeated for at least a fifth of a second, as `timeit` does."""
     number, seconds = timeit.Timer(work).autorange()
     return seconds / number
 
 
 def _rested(work: Callable[[], object]) -> float:
-    """Return the seconds of one call after a pause, for which all threads have gone to sleep."""
+    """Return the seconds of one call after a pause, in which all threads have gone to sleep."""
     time.sleep(PAUSE_S)
     return timeit.timeit(work, number=1)
 
@@ -115,7 +115,7 @@ def _products(factors: Factors, cells: int, *, by_torch: bool) -> None:
 
 
 def _memory() -> list[dict]:
-    """Return what lists of few and of many users take beyond the model, each in a process of its own."""
+    """Return the memory that lists of few and of many users need beyond the model, each in a process of its own."""
     rows = []
     for users in (5_000, 20_000, 80_000):
         code = f"import catalogue; catalogue.memory_of_lists({users})"
@@ -126,7 +126,7 @@ def _memory() -> list[dict]:
 
 
 def memory_of_lists(n_users: int) -> None:
-    """Print by how many MB lists of all users raise the largest resident set of this process."""
+    """Print by how many MB making the lists of all users raises this process's largest resident set."""
     model = synthetic(n_users, 20_000, MF)
     model.recommend(np.arange(10), K)
     forget_peak()
@@ -136,7 +136,7 @@ def memory_of_lists(n_users: int) -> None:
 
 
 def neighbour_matrices() -> list[dict]:
-    """Time CKCF's two neighbour matrices; memory is measured in a process of their own each."""
+    """Measure time and memory of CKCF's two neighbour matrices, each in a process of its own."""
     rows = []
     for name in ("co-occurrence", "nearest vectors"):
         seconds, grown = (float(figure) for figure in _output(f"import catalogue; catalogue.one_matrix({name!r})"))
@@ -149,7 +149,7 @@ def neighbour_matrices() -> list[dict]:
 
 
 def one_matrix(name: str) -> None:
-    """Print how long a matrix takes, and by how many MB it raises the largest resident set of this process."""
+    """Print how many seconds a matrix takes, and by how many MB it raises this process's largest resident set."""
     rng = np.random.default_rng(0)
     popular = (1 / np.arange(1, BOOKS + 1)) ** 0.7
     items = rng.choice(BOOKS, size=LIKES, p=popular / popular.sum())
@@ -162,7 +162,7 @@ def one_matrix(name: str) -> None:
         "co-occurrence": lambda n: co_occurrence(likes[:, :n], 20),
         "nearest vectors": lambda n: nearest_vectors(vectors[:n], 20, new=new[:n], cold_boost="printed"),
     }
-    does[name](50)  # what is imported and compiled once
+    does[name](50)  # imports and compiles what the measured call needs
     forget_peak()
     before, began = peak_mb(), time.perf_counter()
     does[name](BOOKS)
@@ -176,7 +176,7 @@ def peak_mb() -> float:
 
 
 def forget_peak() -> None:
-    """Let the largest resident set be what is resident now."""
+    """Reset the process's largest resident set to its present size."""
     Path("/proc/self/clear_refs").write_text("5")
 
 

@@ -1,17 +1,18 @@
-"""CKCF on Book-Crossing: precision, recall and F1 of its lists, the sweep of its ratio, cold books apart.
+"""CKCF and other models on Book-Crossing: precision, recall and F1 of lists, also for cold books, and by CKCF's ratio.
 
     python benchmarks/ckcf.py                  five splits; about an hour on two cores
     python benchmarks/ckcf.py --quick          one split, few epochs, three ratios; about one minute
     python benchmarks/ckcf.py --models CKCF,KGCN --splits 10
-    python benchmarks/ckcf.py --json FILE      the figures, for machines
+    python benchmarks/ckcf.py --json FILE      the results as JSON
 
-The paper's protocol: every rating is a like; 3/4 of the rows are for training, at random; lists of 5, 10, 20 and 50
-from the whole catalogue without the training rows; means over users with a test row. "CKCF (paper)" has lists of
-neighbours only (`back_fill="none"`, `linked_only=True`), and so have ItemKNN and UserKNN: their lists end where
-nothing is near, also before K. The other rows are the models' defaults; "(without KG)" has a graph without a triple,
-"(CF alone)" all places for collaborative filtering. The sweep goes from ratio 0:10 (the graph alone) to 10:0
-(collaborative filtering alone). Cold: only test rows of books with less than two training ratings count as right, in
-the same lists. One TransE is trained a split and serves all that read it.
+The paper's protocol: every rating is a like. A random 3/4 of the rows are for training. Lists of 5, 10, 20 and 50 items
+come from the whole catalogue without the user's training items. Metrics are means over the users with a test row.
+
+"CKCF (paper)" lists only neighbours (`back_fill="none"`, `linked_only=True`), and so do ItemKNN and UserKNN; their
+lists may be shorter than k. All other models have their defaults. "(without KG)" has a graph without triples. "(CF
+alone)" fills all positions by collaborative filtering. The ratio goes from 0:10 (only the graph) to 10:0 (only
+collaborative filtering). For cold books, the same lists are measured, but only test rows of books with fewer than two
+training ratings count as relevant. One TransE is trained per split, for all models that read its vectors.
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ VARIANTS = {
 
 
 def parted(name: str) -> tuple[str, str]:
-    """Return a model's name and what stands in brackets behind it, of `VARIANTS`."""
+    """Split a name such as "CKCF (paper)" into the model's name and the key of `VARIANTS`, "" without brackets."""
     plain, _, variant = name.removesuffix(")").partition(" (")
     return plain, variant
 
@@ -66,7 +67,9 @@ def figures(model: Recommender, train: Interactions, test: Interactions, *, near
     """Return precision, recall and F1 at each length, over all test rows and, as "cold …", over those of cold books.
 
     Args:
-        near_only: end a list where scores are 0; what follows would stand there by its number alone.
+        model: Trained model.
+        train, test: Training and test set.
+        near_only: End a list before its first score of 0, which means that an item is near to none of the user's items.
     """
     cold = np.bincount(train.items, minlength=train.n_items)[test.items] < COLD_BELOW
     result = {}
@@ -82,9 +85,9 @@ def figures(model: Recommender, train: Interactions, test: Interactions, *, near
 
 
 def fitted(name: str, train: Interactions, knowledge: KnowledgeGraph, vectors: str, seed: int) -> Recommender:
-    """Return a trained model; behind its name stands how it differs from its defaults (`VARIANTS`).
+    """Return a trained model. A name such as "CKCF (paper)" ends with the variant of its settings (`VARIANTS`).
 
-    Epochs are those that were best on an eighth of the training rows; then all of these are learnt from.
+    An eighth of the training rows chooses the number of epochs. Then the model is trained on all training rows.
     """
     plain, variant = parted(name)
     row = Row(plain, takes_graph=kgplug.create(plain).inputs.triples, ablation=VARIANTS[variant])
@@ -93,7 +96,7 @@ def fitted(name: str, train: Interactions, knowledge: KnowledgeGraph, vectors: s
 
 
 def measure(folder: Path, models: list[str], splits: int, ratios: list[int], epochs: int | None) -> list[dict]:
-    """Return one row a split and model, or a split and ratio."""
+    """Return the results: one row per split and model, and one per split and ratio."""
     likes, knowledge = book_crossing.read(folder)
     print(f"Book-Crossing: {likes}, {knowledge}", flush=True)
     rows = []
@@ -111,7 +114,7 @@ def measure(folder: Path, models: list[str], splits: int, ratios: list[int], epo
                 rows.append(row | figures(model, train, test, near_only=name in NEAR_ONLY))
                 print(f"  {name}: precision@10 {rows[-1]['precision@10']:.4f}, {row['seconds']:.1f} s", flush=True)
             model = fitted("CKCF (paper)", train, knowledge, vectors, seed)
-            for ratio in ratios:  # the share matters after the training only
+            for ratio in ratios:  # cf_share has no effect on training
                 model.config = model.config.model_copy(update={"cf_share": ratio / 10})
                 row = {"part": "ratio", "model": f"{ratio}:{10 - ratio}", "split": seed}
                 rows.append(row | figures(model, train, test, near_only=True))
@@ -119,7 +122,7 @@ def measure(folder: Path, models: list[str], splits: int, ratios: list[int], epo
 
 
 def table(rows: list[dict], part: str, prefix: str) -> pd.DataFrame:
-    """Return means over splits, one row a model or ratio."""
+    """Return means over splits, one row per model or ratio."""
     chosen = pd.DataFrame([row for row in rows if row["part"] == part])
     columns = [f"{prefix}{name}@{k}" for name in ("precision", "recall", "F1") for k in LENGTHS]
     columns += ["seconds"] if part == "models" and not prefix else []
@@ -127,11 +130,11 @@ def table(rows: list[dict], part: str, prefix: str) -> pd.DataFrame:
 
 
 def main() -> None:
-    """Measure, print tables, write the figures."""
+    """Measure, print tables, and write the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="less of everything")
-    parser.add_argument("--models", help="comma-separated names; default: those that kgplug has of a list")
-    parser.add_argument("--splits", type=int, help="how many; default: 5, with --quick 1")
+    parser.add_argument("--quick", action="store_true", help="one split, few epochs, few models, three ratios")
+    parser.add_argument("--models", help="comma-separated names, such as 'CKCF (paper),KGCN'")
+    parser.add_argument("--splits", type=int, help="number of splits; default: 5, with --quick 1")
     parser.add_argument("--data", type=Path, default=DATA, help="folder of Book-Crossing")
     parser.add_argument("--json", type=Path, help="write every result to this file")
     arguments = parser.parse_args()

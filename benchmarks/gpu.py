@@ -1,13 +1,14 @@
-"""Seconds of an epoch on a GPU and on the CPU beside it, of every recommender and some embeddings, in one run.
+"""Seconds per epoch on a GPU and on the CPU of the same machine, for every recommender and some embeddings.
 
     python benchmarks/gpu.py                  both sizes, every model; some minutes on a server with a GPU
     python benchmarks/gpu.py --quick          the smaller size, fewer epochs
     python benchmarks/gpu.py --models MKR,TransE --sizes large
-    python benchmarks/gpu.py --json FILE      the figures, for machines
+    python benchmarks/gpu.py --json FILE      the results as JSON
 
-Likes and triples are drawn at random, in the number of MovieLens-100K's and in ten times that: what an epoch costs does
-not depend on what they say. Each model has the settings that kgplug chooses for such data. An epoch's figure is the
-median of those after the first (where kernels are compiled and memory is taken). The CPU has all its cores.
+Likes and triples are drawn at random, as many as MovieLens-100K has ("small") and ten times as many ("large"): the time
+of an epoch depends only on their number. Each model has the settings that kgplug chooses for such data. The result is
+the median over the epochs after the first, in which kernels are compiled and memory is allocated. All cores of the CPU
+are used.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ N_RELATIONS, N_WORDS = 24, 2_000
 
 @dataclass(frozen=True)
 class Size:
-    """How much is drawn."""
+    """Size of the data to draw."""
 
     users: int
     items: int
@@ -73,7 +74,7 @@ def draw(size: Size) -> tuple[Interactions, KnowledgeGraph]:
     )  # fmt: skip
     titles = {key: " ".join(f"w{word}" for word in rng.integers(N_WORDS, size=4)) for key in keys[: size.items]}
     ends = rng.integers(size.entities, size=(2, size.triples))
-    ends[0, : size.triples // 2] %= size.items  # half of the triples are of items
+    ends[0, : size.triples // 2] %= size.items  # half of the triples get an item as head
     triples = np.unique(np.column_stack([ends[0], rng.integers(N_RELATIONS, size=size.triples), ends[1]]), axis=0)
     relations = np.array([f"r{number}" for number in range(N_RELATIONS)], dtype=object)
     graph = KnowledgeGraph.from_arrays(keys, np.full(len(keys), "", dtype=object), relations, triples)
@@ -81,13 +82,13 @@ def draw(size: Size) -> tuple[Interactions, KnowledgeGraph]:
 
 
 def names() -> list[str]:
-    """Return the recommenders that train on a device, and some embeddings."""
+    """Return the names of the recommenders that can train on a GPU, and of some embeddings."""
     found = [info.name for info in kgplug.available() if info.kind == "recommender"]
     return [name for name in found if "device" in type(kgplug.create(name).config).model_fields] + [*SHOWN_EMBEDDINGS]
 
 
 def epoch_seconds(name: str, device: str, epochs: int, likes: Interactions, graph: KnowledgeGraph) -> float:
-    """Return the median seconds of an epoch after the first."""
+    """Return the median seconds per epoch, without the first epoch."""
     model = kgplug.create(name, device=device, epochs=1 + epochs, **SETTINGS.get(name, {}))
     if isinstance(model, Recommender):
         model.fit(likes, graph if model.inputs.triples else None, progress=False)
@@ -97,7 +98,7 @@ def epoch_seconds(name: str, device: str, epochs: int, likes: Interactions, grap
 
 
 def measure(name: str, size: str, epochs: int, data: tuple[Interactions, KnowledgeGraph]) -> dict:
-    """Time one model on both devices."""
+    """Measure the seconds per epoch of one model on both devices."""
     row: dict = {"model": name, "size": size}
     try:
         for device in ("cuda", "cpu"):
@@ -111,7 +112,7 @@ def measure(name: str, size: str, epochs: int, data: tuple[Interactions, Knowled
 
 
 def main() -> None:
-    """Measure, print a table, write the figures."""
+    """Measure, print a table, and write the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="the smaller size, two epochs")
     parser.add_argument("--models", default=",".join(names()), help="comma-separated; default: all")
@@ -119,7 +120,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write every result to this file")
     asked = parser.parse_args()
     if not torch.cuda.is_available():
-        raise SystemExit("No CUDA device was found; this compares one with the CPU.")
+        raise SystemExit("Found no CUDA device; this benchmark compares one with the CPU.")
     sizes, epochs = (["small"], 2) if asked.quick else (asked.sizes.split(","), 3)
     rows = []
     for size in sizes:

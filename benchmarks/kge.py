@@ -2,18 +2,18 @@
 
     python benchmarks/kge.py                     every part; about an hour on two cores
     python benchmarks/kge.py --quick             fewer epochs, triples and seeds; about a minute
-    python benchmarks/kge.py --parts speed       seconds per epoch, kgplug and PyKEEN by turns
-    python benchmarks/kge.py --parts ranking     filtered evaluation of the same model, by both
-    python benchmarks/kge.py --parts quality     both after equal epochs, test set, three seeds
+    python benchmarks/kge.py --parts speed       seconds per epoch, kgplug and PyKEEN in turns
+    python benchmarks/kge.py --parts ranking     seconds of a filtered evaluation of the same model, by both
+    python benchmarks/kge.py --parts quality     metrics of both after the same number of epochs, three seeds
     python benchmarks/kge.py --parts best        kgplug with settings that suit the data
     python benchmarks/kge.py --parts growth      vectors for nodes added later, made in four ways
     python benchmarks/kge.py --data FOLDER       where train.txt, valid.txt and test.txt (or .xz) are
     python benchmarks/kge.py --json FILE         the results as JSON
 
-The peer is PyKEEN's own way: `SLCWATrainingLoop` with Adam, and `RankBasedEvaluator`. Both sides have the same
-settings: vectors of 64 dimensions, batches of 1,024 true triples with one corrupted triple each, Adam, margin ranking
-loss, at most two threads. The peer's TransE and TransR are PyKEEN's classes with the Euclidean norm; PyKEEN's TransH
-swaps its two relation vectors, so the peer is kgplug's TransH, which does not, with PyKEEN's own score functions.
+The peer is PyKEEN: its `SLCWATrainingLoop` with Adam, and its `RankBasedEvaluator`. Both sides have the same settings:
+vectors of 64 dimensions, batches of 1,024 true triples with one corrupted triple each, Adam, margin ranking loss, at
+most two threads. The peer's TransE and TransR are PyKEEN's classes with the Euclidean norm. PyKEEN's TransH swaps its
+two relation vectors, so the peer's TransH is kgplug's class, where this is corrected, with PyKEEN's score functions.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ DATA = Path(__file__).resolve().parents[2] / "shared" / "data" / "fb15k-237"
 DIMENSIONS, BATCH, NEGATIVES, MARGIN = 64, 1024, 1, 1.0
 THREADS = 2
 LEARNING_RATES = {"TransE": 1e-2, "TransH": 1e-2, "TransR": 1e-3}
-_SOFTMAX = {"loss": "InfoNCE", "batch_size": 1024}  # over the true triple and its corruptions
-_SHARP = {**_SOFTMAX, "loss_settings": {"margin": 0.0, "log_adversarial_temperature": -2.3}}  # scores times 10
+_SOFTMAX = {"loss": "InfoNCE", "batch_size": 1024}  # softmax over the true triple and its corruptions
+_SHARP = {**_SOFTMAX, "loss_settings": {"margin": 0.0, "log_adversarial_temperature": -2.3}}  # scores × 10
 _PLAIN = {**_SOFTMAX, "loss_settings": {"margin": 0.0, "log_adversarial_temperature": 0.0}}
 BEST = {  # chosen on the validation set in a few short runs; the numbers of epochs are cut to save time
     "TransE": {**_SHARP, "embedding_dim": 100, "negatives": 32, "learning_rate": 2e-3, "epochs": 20},
@@ -57,14 +57,22 @@ BEST = {  # chosen on the validation set in a few short runs; the numbers of epo
     "TransR": {**_SHARP, "embedding_dim": 64, "negatives": 16, "learning_rate": 2e-3, "epochs": 6},
     "RotatE": {**_PLAIN, "embedding_dim": 64, "negatives": 16, "learning_rate": 1e-2, "epochs": 8},
 }
-NEW_SHARE = 0.05  # of the entities, for the part "growth"
+NEW_SHARE = 0.05  # share of entities that the part "growth" adds later
 RANKED = ("TransE", "TransH", "TransR", "RotatE", "DistMult")
 FIGURES = ("MRR", "hits@1", "hits@3", "hits@10")
 
 
 @dataclass(frozen=True)
 class Size:
-    """Size of each part. `ranked`: number of test triples, None for all. `epochs`: maximum, for `best` and `growth`."""
+    """Size of each part.
+
+    Attributes:
+        speed_turns: Number of trainings whose seconds are measured, per model and side.
+        quality_epochs: Number of epochs of the part "quality".
+        seeds: Number of seeds of the part "quality".
+        ranked: Number of test triples; None for all.
+        epochs: Maximum number of epochs of the parts "best" and "growth".
+    """
 
     speed_turns: int
     quality_epochs: int
@@ -77,13 +85,13 @@ FULL, QUICK = Size(5, 10, 3, None, 100), Size(1, 1, 1, 300, 1)
 
 
 class PeerTransH(translational.TransH):
-    """kgplug's TransH, whose relation vectors are not swapped, with PyKEEN's own score functions."""
+    """kgplug's TransH, whose relation vectors are not swapped, with PyKEEN's score functions."""
 
     score_hrt, score_h, score_t = ERModel.score_hrt, ERModel.score_h, ERModel.score_t
 
 
 class Clock(TrainingCallback):
-    """Wall time of each epoch of PyKEEN's loop, in seconds."""
+    """Records the wall time of each epoch of PyKEEN's loop, in seconds."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -96,7 +104,7 @@ class Clock(TrainingCallback):
 
 
 class Bench:
-    """The three sets of FB15k-237, with the same entity and relation indices, and the measurements."""
+    """The measurements, and the three sets of FB15k-237 with common entity and relation indices."""
 
     def __init__(self, folder: Path, size: Size) -> None:
         frames = [_read(folder, part) for part in ("train", "valid", "test")]
@@ -124,7 +132,7 @@ class Bench:
         return model.fit(self._graph(self.train), seed=seed, progress=False)
 
     def peer(self, name: str, *, epochs: int, seed: int) -> tuple[ERModel, list[float]]:
-        """Return PyKEEN's model, trained by PyKEEN's loop for `epochs` epochs, and the seconds of each."""
+        """Return PyKEEN's model, trained by PyKEEN's loop for `epochs` epochs, and the seconds of each epoch."""
         model = peer_module(name, self.factory, seed)
         loop = SLCWATrainingLoop(
             model=model,
@@ -141,9 +149,9 @@ class Bench:
         return model.eval(), clock.seconds
 
     def speed(self) -> list[dict]:
-        """Measure seconds per epoch of kgplug and of PyKEEN by turns. The first epoch of each training is not counted.
+        """Measure seconds per epoch of kgplug and of PyKEEN in turns. The first epoch of each training is not counted.
 
-        PyKEEN runs with two threads, its default, and with one; the faster way counts.
+        PyKEEN runs with two threads, its default, and with one thread; the faster of these counts.
         """
         rows = []
         for name in LEARNING_RATES:
@@ -160,7 +168,7 @@ class Bench:
         return rows
 
     def ranking(self) -> list[dict]:
-        """Time a filtered evaluation, and measure how far its metrics are from PyKEEN's for the same model."""
+        """Time a filtered evaluation by each side, and measure how far kgplug's metrics are from PyKEEN's."""
         rows = []
         known = np.concatenate([self.train, self.valid, self.test])
         for name in RANKED:
@@ -192,7 +200,7 @@ class Bench:
     def quality(self) -> list[dict]:
         """Measure filtered metrics on the test set after the same number of epochs. One row per model, side, seed."""
         known, rows = np.concatenate([self.train, self.valid, self.test]), []
-        torch.set_num_threads(1)  # PyKEEN's faster way
+        torch.set_num_threads(1)  # PyKEEN is faster with one thread
         for name in LEARNING_RATES:
             for seed in range(self.size.seeds):
                 ours = self.ours(name, epochs=self.size.quality_epochs, seed=seed)
@@ -207,7 +215,7 @@ class Bench:
         return rows
 
     def best(self) -> list[dict]:
-        """Measure filtered metrics on the test set with settings chosen on the validation set, one seed."""
+        """Measure filtered metrics on the test set, with settings chosen on the validation set and one seed."""
         known, rows = np.concatenate([self.train, self.valid, self.test]), []
         for name, settings in BEST.items():
             epochs = min(settings["epochs"], self.size.epochs)
@@ -221,7 +229,7 @@ class Bench:
         return rows
 
     def growth(self) -> list[dict]:
-        """Add entities after a training of TransE in four ways, and measure each way on their test triples."""
+        """Add entities after a training of TransE in four ways, and measure each on these entities' test triples."""
         n = self.whole.n_entities
         new = np.zeros(n, dtype=bool)
         new[np.random.default_rng(0).choice(n, int(NEW_SHARE * n), replace=False)] = True
@@ -258,7 +266,7 @@ class Bench:
 
 
 def peer_module(name: str, factory: CoreTriplesFactory, seed: int) -> ERModel:
-    """Return PyKEEN's model of a name, with the settings of kgplug's."""
+    """Return PyKEEN's model with this name and with the settings of kgplug's model."""
     options = {
         "triples_factory": factory, "embedding_dim": DIMENSIONS, "random_seed": seed,
         "loss": MarginRankingLoss(margin=MARGIN),

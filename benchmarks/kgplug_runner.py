@@ -1,8 +1,8 @@
-"""kgplug's side of benchmarks/recommenders.py, in a process of its own: it answers what recbole_runner.py answers.
+"""kgplug's side of benchmarks/recommenders.py, in a process of its own. It answers the requests of recbole_runner.py.
 
     python kgplug_runner.py SETTINGS.json
 
-"steps" does whole epochs and answers with the mean step of each, what an epoch draws at its start included.
+"steps" trains whole epochs and answers with the mean time of a step in each epoch, including the drawing of its data.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ SEED = 0
 
 
 class UntrainedError(Exception):
-    """Ends `fit` where the training would begin."""
+    """Raised to end `fit` before the training begins."""
 
 
 class Runner:
     """A model of kgplug with its training task.
 
     Args:
-        settings: "model", "config" (kgplug's), "threads", "data" (an .npz of `save_data`).
+        settings: "model" (name), "config" (kgplug's settings), "threads", "data" (file written by `save_data`).
     """
 
     def __init__(self, settings: dict) -> None:
@@ -57,7 +57,7 @@ class Runner:
         self.epoch = 0
 
     def steps(self, task: str, n: int) -> dict:
-        """Return the mean milliseconds of a step, one figure an epoch, for as many epochs as give n steps."""
+        """Train whole epochs until they have n steps of the task. Return each epoch's mean milliseconds per step."""
         means, rows, done = [], 0, 0
         with _threads(self.task):
             while done < n:
@@ -67,7 +67,7 @@ class Runner:
         return {"ms": means, "rows": rows}
 
     def _timed_epoch(self, task: str) -> tuple[list[float], int]:
-        """Return the seconds of each step of the task that the epoch holds, and the most rows of a step."""
+        """Train one epoch. Return the seconds of each of its steps of the task, and the largest batch size."""
         seconds, rows, began = [], 0, time.perf_counter()
         for batch in self.task.batches(self.epoch, np.random.default_rng([SEED, self.epoch])):
             self.task.step(batch)
@@ -81,26 +81,26 @@ class Runner:
         return seconds, rows or self.model.config.batch_size
 
     def train_epoch(self) -> dict:
-        """Train one epoch as `fit` does."""
+        """Train one epoch as `fit` does, and return its seconds."""
         began = time.perf_counter()
         _run_epoch(self.task, self.epoch, SEED, _weights(self.task.module))
         self.epoch += 1
         return {"seconds": time.perf_counter() - began}
 
     def score(self) -> dict:
-        """Score the validation pairs."""
+        """Return the scores of the validation pairs."""
         self.model._settle()
         return {"scores": self.model.score(self.users, self.items).tolist()}
 
     def answer(self, request: dict) -> dict:
-        """Do what a request asks."""
+        """Answer a request other than "reset" and "end"."""
         if request["do"] == "steps":
             return self.steps(request["task"], request["n"])
         return self.train_epoch() if request["do"] == "epoch" else self.score()
 
 
 def save_data(path: Path, train: Interactions, knowledge: KnowledgeGraph, users: np.ndarray, items: np.ndarray) -> None:
-    """Write training likes, triples and validation pairs, all in numbers: an item's key is the row of its entity."""
+    """Write training likes, triples and validation pairs as indices. The key of an item is the index of its entity."""
     item_keys = knowledge.entities_of(train.item_keys, label=train.item_label)
     np.savez(
         path, item_keys=item_keys, n=[train.n_users, knowledge.n_entities, knowledge.n_relations],
@@ -126,7 +126,7 @@ def peak_mb() -> float:
 
 
 def main() -> None:
-    """Answer requests until "end"."""
+    """Answer the requests on standard input until "end"."""
     settings = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     runner = Runner(settings)
     print(json.dumps({"torch": torch.__version__, "numpy": np.__version__}), flush=True)

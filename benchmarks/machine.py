@@ -1,4 +1,4 @@
-"""What ran a measurement, and its results as a file."""
+"""Describe the machine that ran a measurement, and write results to a file."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pathlib import Path
 
 
 def machine() -> str:
-    """Return what ran the measurement: processor, cores, Python, GPU."""
-    import torch  # not above: kgplug comes first, to set how OpenMP's threads wait
+    """Return a description of the machine: processor, cores, Python, GPU."""
+    import torch  # not above: kgplug must be imported first, because it sets how OpenMP's threads wait
 
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
@@ -22,7 +22,7 @@ def machine() -> str:
 
 
 def report(rows: list[dict], file: Path | None) -> None:
-    """Print what ran the measurements, and write them to a JSON file if one is given."""
+    """Print a description of the machine. If a file is given, write the description and the results to it as JSON."""
     ran_on = machine()
     print(f"Machine: {ran_on}.")
     if file is not None:

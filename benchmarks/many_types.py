@@ -1,9 +1,9 @@
-"""Reading and checking a graph of many relationship types, against the same triples under one type.
+"""Seconds to read and check a graph with many relationship types, compared with the same triples under one type.
 
     python benchmarks/many_types.py [--quick] [--json FILE]
 
-Starts a Neo4j of its own in a temporary folder. Each shape is written, read once so that the server knows the queries,
-and then read again.
+Starts a Neo4j of its own in a temporary folder. Each graph is written, read once so that the server has planned the
+queries, and then read again.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from kgplug.graph.schema import GraphSchema
 
 NODES = 20_000
 SCHEMA = GraphSchema.model_validate({"item": {"label": "Thing"}})
-GOAL = 2.0  # times the seconds of one type
+GOAL = 2.0  # limit of the seconds with many types, as a multiple of those with one type
 
 
 @dataclass(frozen=True)
 class Figure:
-    """Seconds of one shape: of its first read on a server that does not know it, of later reads, and of a check."""
+    """Results for one graph: seconds of the first read, before queries are planned, of later reads, and of a check."""
 
     types: int
     triples: int
@@ -42,7 +42,7 @@ class Figure:
 
 
 def build(connection: Connection, types: int, triples: int) -> None:
-    """Write `triples` triples of `types` types. Which nodes they join does not depend on the number of types."""
+    """Write `triples` triples of `types` types. The pairs of nodes do not depend on the number of types."""
     connection.autocommit("MATCH ()-[r]->() CALL { WITH r DELETE r } IN TRANSACTIONS OF 10000 ROWS")
     connection.autocommit(
         f"UNWIND range(0, $triples - 1) AS k CALL {{ WITH k MATCH (a:Thing {{id: (k * 13) % {NODES}}}), "
@@ -54,7 +54,7 @@ def build(connection: Connection, types: int, triples: int) -> None:
 
 
 def measure(connection: Connection, types: int, triples: int, rounds: int) -> Figure:
-    """Write a shape and time what kgplug does with it."""
+    """Write a graph, and measure how long kgplug takes to read it and to check it."""
     build(connection, types, triples)
 
     def seconds(work: Callable[[], object]) -> float:
@@ -79,8 +79,8 @@ def measure(connection: Connection, types: int, triples: int, rounds: int) -> Fi
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="100 types of 1,000 triples")
-    parser.add_argument("--json", type=Path, help="write the figures to this file, too")
+    parser.add_argument("--quick", action="store_true", help="100 types of 1,000 triples each instead of 1,000 types")
+    parser.add_argument("--json", type=Path, help="also write the results to this file")
     arguments = parser.parse_args()
     many, rounds = (100, 2) if arguments.quick else (1000, 3)
     with own_server() as connection:

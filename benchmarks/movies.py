@@ -1,7 +1,7 @@
 """MovieLens small (610 users) with films' cast, directors and genres as a graph, from two CSV files.
 
-`movies.csv` (movieId, title, actors, director, genres; several of them parted by "|") and `ratings.csv` (userId,
-movieId, rating), as https://github.com/tomasonjo/blog-datasets has them in its folder movies.
+The files are `movies.csv` (movieId, title, actors, director, genres; several names in a cell are separated by "|") and
+`ratings.csv` (userId, movieId, rating), from the folder movies of https://github.com/tomasonjo/blog-datasets.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ RELATIONS = {"actors": "ACTED_IN", "director": "DIRECTED", "genres": "IN_GENRE"}
 
 
 def read(folder: Path) -> tuple[Interactions, KnowledgeGraph]:
-    """Return the ratings of the films that are described, with titles, and the graph; a like has 4 stars.
+    """Return the ratings, with the films' titles, and the graph.
 
-    A film's key is "film:" and its number; one name is one person, whether it acts or directs.
+    Ratings of films that are missing in movies.csv are left out. A like has at least 4 stars. A film's key is "film:"
+    and its movieId. Actors and directors with the same name are one person.
     """
     movies, ratings = (_table(folder, name) for name in ("movies", "ratings"))
     movies["film"], ratings["film"] = "film:" + movies["movieId"], "film:" + ratings["movieId"]

@@ -1,12 +1,12 @@
-"""How fast triples leave Neo4j, and vectors and lists enter it: kgplug's ways beside the usual ones, in one run.
+"""How fast kgplug reads triples from Neo4j and writes vectors and lists, compared with the usual ways.
 
     python benchmarks/neo4j_io.py                    1,000,000 relationships; about ten minutes on two cores
     python benchmarks/neo4j_io.py --quick            100,000; about one minute
-    python benchmarks/neo4j_io.py --json FILE        the figures, for machines
+    python benchmarks/neo4j_io.py --json FILE        the results as JSON
 
 A Neo4j of its own is started in a temporary folder (its jars come from kgplug's cache) and removed at the end.
-The clock runs for everything from arrays to committed data, and from data to arrays. Where a way is measured several
-times, the ways take turns and the median counts.
+Writing is timed from arrays in Python to committed data, and reading from the query to its result in Python. The ways
+of writing are measured in turns. If a way is measured several times, the median counts.
 """
 
 from __future__ import annotations
@@ -53,7 +53,14 @@ PROPERTIES = "{model: 'bench', run: 'bench', rank: %s, score: %s}"
 
 @dataclass(frozen=True)
 class Size:
-    """How much is done: relationships read, vectors and users written, how often each way takes its turn."""
+    """Size of the measurement.
+
+    Attributes:
+        relationships: Number of relationships to read.
+        vectors: Number of vectors to write.
+        users: Number of users whose lists are written.
+        rounds: Number of times that each way is measured.
+    """
 
     relationships: int
     vectors: int
@@ -63,7 +70,14 @@ class Size:
 
 @dataclass(frozen=True)
 class Figure:
-    """One way: how many triples, vectors or edges a second (the median), and of how many."""
+    """Result of one way of reading or writing.
+
+    Attributes:
+        part: "read", "vectors", "index" or "edges".
+        way: Name of the way.
+        per_s: Median number of triples, vectors or edges per second.
+        n: Number of triples, vectors or edges each time.
+    """
 
     part: str
     way: str
@@ -75,7 +89,7 @@ FULL, QUICK = Size(1_000_000, 40_000, 10_000, 3), Size(100_000, 10_000, 2_000, 1
 
 
 class Bench:
-    """One server, one graph, one list of figures."""
+    """The measurements on one server with one graph, and their results."""
 
     def __init__(self, connection: Connection, size: Size) -> None:
         self.connection, self.size = connection, size
@@ -93,7 +107,7 @@ class Bench:
         self.connection.rows("CALL db.awaitIndexes(300)")
         for name, (head, tail, share) in TYPES.items():
             n_heads, n_tails = NODES[head], NODES[tail]
-            # head = i mod heads; its tails differ as long as it has fewer than n_tails / gcd of them
+            # Head i mod n_heads. Its tails differ if it has at most n_tails / gcd(13, n_tails) of them.
             ends = f"MATCH (h:{head} {{id: i % {n_heads}}}) MATCH (t:{tail} {{id: (i % {n_heads} * 7 + i / {n_heads} * 13) % {n_tails}}})"  # noqa: E501
             n = int(self.size.relationships * share)
             self._in_transactions("range(0, $n - 1) AS i", f"{ends} CREATE (h)-[:{name}]->(t)", "i", n=n)
@@ -105,9 +119,15 @@ class Bench:
     def compare(
         self, part: str, ways: Mapping[str, tuple[int, Callable[[], object]]], before: Callable[[], object]
     ) -> None:
-        """Measure ways in turns: name → (how many it handles, what it does)."""
+        """Measure several ways in turns.
+
+        Args:
+            part: Name of the part that the ways belong to.
+            ways: Name → (number of triples, vectors or edges, function that reads or writes them).
+            before: Function to call before each measurement, not timed.
+        """
         seconds: dict[str, list[float]] = {way: [] for way in ways}
-        for turn in range(self.size.rounds + 1):  # the first one warms up
+        for turn in range(self.size.rounds + 1):  # turn 0 warms up
             for way, (_, work) in ways.items():
                 before()
                 began = time.perf_counter()
@@ -127,7 +147,7 @@ class Bench:
     # Reading
 
     def read(self) -> None:
-        self.connection.rows("MATCH (h)-[r]->(t) RETURN count(h.id + t.id) AS n")  # into the page cache
+        self.connection.rows("MATCH (h)-[r]->(t) RETURN count(h.id + t.id) AS n")  # loads the data into the page cache
         n, rows = self.size.relationships, "MATCH (h)-[r]->(t) RETURN h.id AS head, type(r) AS relation, t.id AS tail"
         database = self.connection.database
         driver = self.connection._driver
@@ -296,7 +316,7 @@ def _run(work: Callable[[slice], object], n: int, batch: int, sessions: int) -> 
 
 
 def verdicts(bench: Bench) -> dict[str, dict]:
-    """Compare with the goals: reading 10 times the DataFrame, 8,000 vectors/s, 4,000 edges/s."""
+    """Compare with the goals: reading 10 times as fast as into a DataFrame, 8,000 vectors/s, 4,000 edges/s."""
     times = bench.rate("read", "kgplug read_knowledge, with keys") / bench.rate("read", "execute_query, DataFrame")
     figures = {
         "read_knowledge, times execute_query → DataFrame": (times, 10),
@@ -312,10 +332,10 @@ def verdicts(bench: Bench) -> dict[str, dict]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="a tenth of the data, one turn each")
-    parser.add_argument("--json", type=Path, help="write the figures to this file, too")
+    parser.add_argument("--quick", action="store_true", help="less data, one turn per way")
+    parser.add_argument("--json", type=Path, help="also write the results to this file")
     arguments = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the server's folder is removed then, too
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the server's folder is removed also after SIGTERM
     with own_server() as connection:
         bench = Bench(connection, QUICK if arguments.quick else FULL)
         packing = "Rust" if find_spec("neo4j._rust") else "pure Python"

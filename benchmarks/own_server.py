@@ -1,4 +1,4 @@
-"""A Neo4j of a benchmark's own."""
+"""Start a Neo4j that is used only by one benchmark."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from kgplug.settings import Settings
 
 
 class _Checkpointing(LocalNeo4j):
-    """A local Neo4j that checkpoints often, so that what it holds is soon in its files."""
+    """A local Neo4j that can checkpoint often, so that its data is soon in its files."""
 
     checkpoint_s: int | None = None
 
@@ -34,10 +34,10 @@ def own_server() -> Iterator[Connection]:
 
 @contextmanager
 def own_neo4j(*, checkpoint_s: int | None = None) -> Iterator[LocalNeo4j]:
-    """Start a Neo4j in a temporary folder; it and the folder are gone at the end.
+    """Start a Neo4j in a temporary folder. The server and the folder are removed at the end of the `with` block.
 
     Args:
-        checkpoint_s: how often it writes all it holds into its files, in seconds; Neo4j's 15 minutes if not given.
+        checkpoint_s: Seconds between two checkpoints, which write all data into files. None: Neo4j's 15 minutes.
     """
     home = Path(tempfile.mkdtemp(prefix="kgplug-bench-"))
     server = _Checkpointing(home, jars=Settings().neo4j_dir / "jars")
@@ -51,6 +51,6 @@ def own_neo4j(*, checkpoint_s: int | None = None) -> Iterator[LocalNeo4j]:
 
 
 def connected(server: LocalNeo4j) -> Connection:
-    """Connect to a server that runs."""
+    """Return a connection to a running server."""
     endpoint = server.endpoint()
     return Connection.open(endpoint.uri, username=endpoint.username, password=endpoint.password)

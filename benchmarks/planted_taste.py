@@ -1,14 +1,15 @@
-"""Models on sparse data with planted taste: what their side term gives, what their graph gives, and what they find.
+"""What models gain from the side term and from the graph, on sparse data with planted taste.
 
     python benchmarks/planted_taste.py                    MF, MKR and KGCN on three draws
     python benchmarks/planted_taste.py --models MKR,CKE
     python benchmarks/planted_taste.py --quick            MF and MKR on one draw of half the size
     python benchmarks/planted_taste.py --json FILE        the results as JSON
 
-Each user likes one of 15 clusters of items: four of five likes are in it, popular items more often. In the graph every
-item has one of four facts of its cluster. A model with a graph is trained four times: with and without its side term,
-with and without its graph. AUC and NDCG@10 are those of the test set. "nearest" is the share of items whose nearest
-item, by the cosine of their vectors, is in the same cluster; .07 by chance.
+Items are in 15 clusters. Four of a user's five likes are in the user's favourite cluster; popular items are liked more
+often. In the graph, every item has one of the four facts of its cluster. A model that takes a graph is trained four
+times: with and without its side term, each with and without the graph. AUC and NDCG@10 are measured on the test set.
+"nearest" is the share of items whose nearest item, by the cosine of their vectors, is in the same cluster; by chance,
+it is .07.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ def nearest(model: Recommender, cluster: np.ndarray) -> float:
 
 
 def measure(names: list[str], n_users: int, n_items: int, seed: int) -> list[dict]:
-    """Train the models on one draw; one row a training."""
+    """Train and evaluate the models on one draw of the data. Return one row per training."""
     likes, graph, cluster = draw(n_users, n_items, seed)
     train, valid, test = likes.split(SPLIT, seed=seed, by="row")
     no_graph = kgplug.KnowledgeGraph.from_dataframe(pd.DataFrame({"head": [0], "relation": ["none"], "tail": ["none"]}))
@@ -84,7 +85,7 @@ def measure(names: list[str], n_users: int, n_items: int, seed: int) -> list[dic
 
 
 def main() -> None:
-    """Measure, print a table of means over the draws, write the figures."""
+    """Measure, print a table of means over the draws, and write the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="MF and MKR on one draw of half the size")
     parser.add_argument("--models", default="MF,MKR,KGCN", help="comma-separated; default MF,MKR,KGCN")

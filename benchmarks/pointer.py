@@ -1,12 +1,12 @@
-"""How a pointer in the graph may be read while it moves: one that is a relationship, and one that is a number.
+"""Compare two kinds of pointer in the graph, a relationship and a number: which wrong values do readers see?
 
-    python benchmarks/pointer.py              a minute of flips under two readers who never stop
-    python benchmarks/pointer.py --quick      twenty seconds
-    python benchmarks/pointer.py --json FILE  the figures, for machines
+    python benchmarks/pointer.py              moves the pointers for a minute, with two readers who never stop
+    python benchmarks/pointer.py --quick      for twenty seconds
+    python benchmarks/pointer.py --json FILE  the results as JSON
 
-A model's node points at one of two runs, by a relationship and by a property. One transaction after another moves both.
-Two processes read both, 500 times a query, and count how often there was no run at the end of the relationship, or
-two, and how often the number was neither run's.
+A model's node points at one of two runs, by a relationship and by a number in a property. One transaction after another
+moves both pointers. Two processes read both, 500 times per query. They count how often the relationship led to no run
+or to two runs, and how often the number belonged to no run.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ ODD = ("none", "two", "wrong_number")
 
 
 def read_on(uri: str, username: str, password: str, stop: Event, found: multiprocessing.Queue) -> None:
-    """Read until told to stop; the work of a process of its own."""
+    """Read both pointers until `stop` is set, and put the counts into `found`. A process of its own runs this."""
     counts = dict.fromkeys(("readings", *ODD), 0)
     with Connection.open(uri, username=username, password=SecretStr(password)) as connection:
         while not stop.is_set():
@@ -57,7 +57,7 @@ def read_on(uri: str, username: str, password: str, stop: Event, found: multipro
 
 
 def measure(seconds: float) -> dict[str, int]:
-    """Flip for some seconds under two readers; return how many flips, readings and odd readings there were."""
+    """Move the pointers for some seconds while two processes read. Return the numbers of moves and readings by kind."""
     context = multiprocessing.get_context("spawn")
     stop, found = context.Event(), context.Queue()
     with own_server.own_neo4j() as server:
@@ -86,7 +86,7 @@ def measure(seconds: float) -> dict[str, int]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="twenty seconds instead of sixty")
-    parser.add_argument("--json", type=Path, help="write the figures to this file")
+    parser.add_argument("--json", type=Path, help="write the results to this file")
     arguments = parser.parse_args()
     counts = measure(20 if arguments.quick else 60)
     counts["load"] = round(os.getloadavg()[0], 1)

@@ -1,4 +1,4 @@
-"""An environment of RecBole's own, and MovieLens-100K as RecBole reads it."""
+"""Make a Python environment for RecBole, and write data in RecBole's format."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.evaluation.ctr import LabelledPairs
 
 RECBOLE = "recbole==1.2.1"
-# What RecBole 1.2.1 runs with: it uses `np.float_`-era numpy, a private method of scipy's DOK matrix that left with
-# scipy 1.12, and pandas before copy-on-write. Its hyper-parameter search (ray, hyperopt) is not used here.
+# Versions with which RecBole 1.2.1 runs. It needs numpy 1 (`np.float_`), a private method of scipy's DOK matrix that
+# scipy 1.12 removed, and pandas before copy-on-write. Its hyper-parameter search (ray, hyperopt) is not used here.
 PINS = (
     "numpy==1.26.4", "scipy==1.11.4", "pandas==2.2.3", "scikit-learn==1.5.2", "colorlog==4.7.2", "colorama==0.4.4",
     "PyYAML==6.0.4", "tensorboard==2.21.0", "thop==0.1.1.post2209072238", "tabulate==0.10.0", "plotly==7.1.0",
@@ -27,10 +27,10 @@ _READY = "ready.json"
 
 
 def recbole_python(folder: Path) -> Path:
-    """Return the Python of an environment with RecBole and the torch that this process has, made where missing.
+    """Return the Python of an environment with RecBole and this process's version of torch. Make it if missing.
 
     Args:
-        folder: where environments are kept; about 5 GB where torch comes with CUDA.
+        folder: Folder of environments. An environment has about 5 GB if its torch includes CUDA.
     """
     wanted = [f"torch=={torch.__version__.split('+')[0]}", *PINS, RECBOLE]
     home = folder / f"recbole-1.2.1-torch-{torch.__version__.split('+')[0]}"
@@ -52,12 +52,12 @@ def recbole_python(folder: Path) -> Path:
 def write_atomic_files(
     folder: Path, train: Interactions, valid: Interactions, knowledge: KnowledgeGraph, pairs: LabelledPairs
 ) -> dict:
-    """Write the data as RecBole's atomic files, likes only, and the validation pairs as tokens.
+    """Write likes and triples as RecBole's atomic files, and the validation pairs as tokens.
 
-    Every item of the two parts needs an entity with a triple: RecBole drops the rows of others.
+    Every item of `train` and `valid` must have an entity with a triple, because RecBole drops rows of other items.
 
     Returns:
-        settings of RecBole's `Config` that tell it where what is.
+        Settings for RecBole's `Config`: paths, files and columns.
     """
     home = folder / "ml"
     home.mkdir(parents=True)
@@ -83,7 +83,12 @@ def write_atomic_files(
 
 
 def _table(path: Path, columns: dict[str, tuple[str, np.ndarray]]) -> None:
-    """Write columns of tokens: a letter and a number each."""
+    """Write a file with columns of tokens. A token is a letter and a number, such as "u7".
+
+    Args:
+        path: The file.
+        columns: Column name → (letter, numbers).
+    """
     rows = zip(*([f"{letter}{number}" for number in numbers] for letter, numbers in columns.values()), strict=True)
     lines = ["\t".join(f"{name}:token" for name in columns), *("\t".join(row) for row in rows)]
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")

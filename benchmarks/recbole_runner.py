@@ -1,16 +1,16 @@
-"""RecBole's side of benchmarks/recommenders.py: it runs in RecBole's own environment and knows nothing of kgplug.
+"""RecBole's side of benchmarks/recommenders.py. It runs in RecBole's own environment, without kgplug.
 
     python recbole_runner.py SETTINGS.json
 
-reads one request a line from standard input, JSON, and answers each with one line of JSON:
+This reads requests from standard input, one line of JSON each, and answers each with one line of JSON:
 
-    {"do": "steps", "task": "recommendation" | "kg", "n": 5}     {"ms": [one figure a step], "rows": rows a step}
+    {"do": "steps", "task": "recommendation" | "kg", "n": 5}     {"ms": [one number per step], "rows": rows per step}
     {"do": "epoch"}                                              {"seconds": training time of one epoch}
-    {"do": "score"}                                              {"scores": [one a validation pair]}
+    {"do": "score"}                                              {"scores": [one per validation pair]}
     {"do": "reset"}                                              {} and the model is untrained again
     {"do": "end"}                                                {"peak_mb": largest resident set of this process}
 
-A step is all that RecBole's trainer does for a batch: the data loader's draw, loss, backward and Adam.
+A step is all that RecBole's trainer does for a batch: drawing it, the loss, the gradient, and Adam.
 """
 
 from __future__ import annotations
@@ -36,14 +36,15 @@ _STATES = {"recommendation": KGDataLoaderState.RS, "kg": KGDataLoaderState.KG, "
 
 
 class EnoughError(Exception):
-    """Ends an epoch after the steps that were asked for."""
+    """Raised to end an epoch after the requested steps."""
 
 
 class Runner:
     """A RecBole model with its trainer and data.
 
     Args:
-        settings: "model", "config" (RecBole's), "threads", "pairs" (file of users and items, arrays of tokens).
+        settings: "model" (name), "config" (RecBole's settings), "threads", "pairs" (JSON file with the users' tokens
+            and the items' tokens of the validation pairs).
     """
 
     def __init__(self, settings: dict) -> None:
@@ -51,7 +52,7 @@ class Runner:
         self.config = Config(model=self._name, dataset="ml", config_dict=settings["config"])
         init_seed(self.config["seed"], self.config["reproducibility"])
         init_logger(self.config)
-        torch.set_num_threads(settings["threads"])  # RecBole sets none
+        torch.set_num_threads(settings["threads"])  # RecBole does not set the number of threads
         self.dataset = create_dataset(self.config)
         self.data = data_preparation(self.config, self.dataset)[0]
         self.model = get_model(self._name)(self.config, self.data._dataset)
@@ -59,7 +60,7 @@ class Runner:
         self.epoch, self._pairs = 0, None
 
     def steps(self, task: str, n: int) -> dict:
-        """Return the milliseconds of n steps, the first of an epoch aside, and how many rows a step has."""
+        """Return the milliseconds of n steps and the rows per step. The first step of an epoch is not counted."""
         loss, state = {
             "recommendation": ("calculate_rs_loss" if self._name == "MKR" else "calculate_loss", "recommendation"),
             "kg": ("calculate_kg_loss", "kg"),
@@ -72,7 +73,7 @@ class Runner:
         def stamped(interaction: Interaction) -> torch.Tensor:
             stamps.append(time.perf_counter())
             rows.append(len(interaction))
-            if len(stamps) == n + 2:  # the step before has ended, and the next batch was fetched
+            if len(stamps) == n + 2:  # the last step has ended, and the next batch was fetched
                 raise EnoughError
             return getattr(self.model, loss)(interaction)
 
@@ -82,14 +83,14 @@ class Runner:
         return {"ms": (np.diff(stamps) * 1e3).tolist()[1:], "rows": max(rows), "steps": len(self.data)}
 
     def train_epoch(self) -> dict:
-        """Train one epoch as the model's own trainer does."""
+        """Train one epoch as the model's own trainer does, and return its seconds."""
         began = time.perf_counter()
         self.trainer._train_epoch(self.data, self.epoch)
         self.epoch += 1
         return {"seconds": time.perf_counter() - began}
 
     def score(self) -> dict:
-        """Score the validation pairs."""
+        """Return the scores of the validation pairs."""
         if self._pairs is None:
             tokens = json.loads(Path(self._pairs_file).read_text(encoding="utf-8"))
             fields = self.dataset.uid_field, self.dataset.iid_field
@@ -108,7 +109,7 @@ class Runner:
         return {"scores": scores}
 
     def answer(self, request: dict) -> dict:
-        """Do what a request asks."""
+        """Answer a request other than "reset" and "end"."""
         does: dict[str, Callable[[], dict]] = {
             "steps": lambda: self.steps(request["task"], request["n"]),
             "epoch": self.train_epoch,
@@ -124,8 +125,8 @@ def peak_mb() -> float:
 
 
 def main() -> None:
-    """Answer requests until "end"."""
-    answers, sys.stdout = sys.stdout, sys.stderr  # RecBole prints and logs
+    """Answer the requests on standard input until "end"."""
+    answers, sys.stdout = sys.stdout, sys.stderr  # what RecBole prints must not get among the answers
     settings = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     runner = Runner(settings)
     print(json.dumps({"torch": torch.__version__, "numpy": np.__version__}), file=answers, flush=True)

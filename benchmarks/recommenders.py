@@ -1,33 +1,34 @@
-"""Recommenders with a knowledge graph, kgplug's and RecBole's, on MovieLens-100K in one run; lists; neighbour matrices.
+"""Recommenders with a knowledge graph, kgplug's and RecBole's, on MovieLens-100K. Also lists and neighbour matrices.
 
     python benchmarks/recommenders.py                  every part; about twenty minutes on two cores
-    python benchmarks/recommenders.py --quick          fewer steps, a cap of seconds; about two minutes
-    python benchmarks/recommenders.py --parts training seconds an epoch and to the same AUC, peak memory
-    python benchmarks/recommenders.py --parts lists    top-10 of all users beside the quickest bare products
+    python benchmarks/recommenders.py --quick          fewer steps, a short race; about two minutes
+    python benchmarks/recommenders.py --parts training seconds per epoch and to the same AUC, peak memory
+    python benchmarks/recommenders.py --parts lists    top-10 lists of all users, and the quickest bare matrix products
     python benchmarks/recommenders.py --parts ckcf     the neighbour matrices of 15,000 books
     python benchmarks/recommenders.py --models MKR,CKE
-    python benchmarks/recommenders.py --batch 4096     rows a step, negatives included
-    python benchmarks/recommenders.py --json FILE      the figures, for machines
+    python benchmarks/recommenders.py --batch 4096     rows per step, including negatives
+    python benchmarks/recommenders.py --json FILE      the results as JSON
 
-RecBole 1.2.1 runs in an environment of its own, with the same torch; the first run makes it (some minutes, 5 GB).
-Both sides learn the same likes (4 stars and up, 6:2:2 by row) and the same triples; RecBole reads them as atomic files.
-Equal on both sides: rows a step (2,048: 1,024 likes with one negative each), triples a step, 64 dimensions, two
-threads at most, KGCN's 4 neighbours, RippleNet's 2 layers of 32 memories. RecBole's pairwise models (KGCN, CKE) count
-likes, so they get half of the number. All else is each side's default, but for RecBole's learning rate in the race to
-an AUC, which is raised to what reached most in the time given.
+RecBole 1.2.1 runs in an environment of its own, with the same torch. The first run makes it (some minutes, 5 GB).
+Both sides train on the same likes (at least 4 stars, 6:2:2 by row) and the same triples; RecBole reads them as atomic
+files. These are equal on both sides: rows per step (2,048: 1,024 likes with one negative each), triples per step, 64
+dimensions, at most two threads, KGCN's 4 neighbours, RippleNet's 2 layers of 32 memories. RecBole's pairwise models
+(KGCN, CKE) count likes instead of rows, so their batch size is half as large. All other settings are each side's
+defaults, except RecBole's learning rate: it is raised to the one with the highest AUC in the race (below).
 
-A recommendation epoch is every training like once with one negative; a KG epoch every triple once. A step is timed
-with all that it needs: batch, negatives, loss, gradient, Adam. The sides take turns. RecBole's epoch is the median
-(minimum) step times the steps of an epoch; kgplug's is the median (minimum) of whole epochs. Peak memory is the
-largest resident set of each side's process, from import to the end of training and scoring.
-The race (where an epoch of RecBole fits into its time): RecBole trains from scratch until its time is up, and the AUC
-of the validation pairs is taken after each epoch (not timed); then kgplug trains from scratch until it has the best of
-these.
+A recommendation epoch has every training like once with one negative; a KG epoch has every triple once. A step is timed
+with all that it needs: batch, negatives, loss, gradient, Adam. The sides are measured in turns. RecBole's seconds per
+epoch are the median (minimum) step times the number of steps; kgplug's are the median (minimum) of whole epochs. Peak
+memory is the largest resident set of each side's process, from import to the end of training and scoring.
+
+The race takes place if an epoch of RecBole fits into its time (60 s, with --quick 6 s). RecBole trains from scratch
+until the time is up. After each epoch, the AUC of the validation pairs is measured (not timed). Then kgplug trains from
+scratch until it has reached the best of these AUCs.
 """
 
 from __future__ import annotations
 
-import kgplug  # isort: skip  # noqa: F401  (first: it sets how OpenMP's threads wait, here and in what is started)
+import kgplug  # isort: skip  # noqa: F401  (first: it sets how OpenMP's threads wait, also in child processes)
 
 import argparse
 import json
@@ -62,13 +63,13 @@ HERE = Path(__file__).resolve().parent
 
 @dataclass(frozen=True)
 class Contest:
-    """One model on both sides.
+    """One model to measure on both sides.
 
     Attributes:
-        model: kgplug's and RecBole's name of it.
-        ours, theirs: settings beside those that all share.
-        pairwise: RecBole's batch counts likes, not rows.
-        goals: task → how many times faster kgplug's epoch shall be.
+        model: The model's name, in kgplug and in RecBole.
+        ours, theirs: Settings for kgplug and for RecBole, in addition to those of all models.
+        pairwise: Whether RecBole's batch size counts likes instead of rows.
+        goals: Task → how many times as fast as RecBole's epoch kgplug's must be.
     """
 
     model: str
@@ -79,7 +80,11 @@ class Contest:
 
 
 def contests(batch: int) -> dict[str, Contest]:
-    """Return what is measured, by name."""
+    """Return the models to measure, by name.
+
+    Args:
+        batch: Rows per step, including negatives.
+    """
     memories = {"n_hop": 2, "n_memory": 32, "learning_rate": 5e-3}
     return {
         "MKR": Contest(
@@ -104,7 +109,14 @@ def contests(batch: int) -> dict[str, Contest]:
 
 @dataclass(frozen=True)
 class Size:
-    """How much is done: turns, RecBole's steps and least kgplug's steps a turn, seconds of a race."""
+    """Size of the measurement.
+
+    Attributes:
+        turns: Number of turns.
+        steps: RecBole's steps per turn.
+        our_steps: kgplug's minimum number of steps per turn.
+        race_s: RecBole's time in the race, in seconds.
+    """
 
     turns: int
     steps: int
@@ -116,7 +128,7 @@ FULL, QUICK = Size(3, 6, 66, 60.0), Size(1, 2, 33, 6.0)
 
 
 class Side:
-    """A process that trains one side's model; see recbole_runner.py for what it answers."""
+    """A process that trains one side's model. recbole_runner.py describes its requests and answers."""
 
     def __init__(self, python: Path, script: str, settings: Path) -> None:
         command = [str(python), str(HERE / script), str(settings)]
@@ -148,7 +160,7 @@ class Side:
 
 
 class Bench:
-    """MovieLens-100K for both sides, and what starts them."""
+    """The measurements of both sides on MovieLens-100K."""
 
     def __init__(self, size: Size, batch: int, folder: Path) -> None:
         self.size, self.batch, self.folder = size, batch, folder
@@ -188,7 +200,7 @@ class Bench:
             yield started[0], started[1]
 
     def contest(self, name: str, contest: Contest) -> list[dict]:
-        """Measure one model on both sides: one row a task."""
+        """Measure one model on both sides. Return one row per task."""
         with self.sides(contest) as (ours, theirs):
             rows = [self._epochs(name, contest, task, ours, theirs) for task in contest.goals]
             epoch_s = rows[0]["RecBole ms median"] * rows[0]["steps"] / 1e3
@@ -204,7 +216,7 @@ class Bench:
         return rows
 
     def _epochs(self, name: str, contest: Contest, task: str, ours: Side, theirs: Side) -> dict:
-        """Time the epochs of one task, in turns."""
+        """Measure both sides' milliseconds per step of one task, in turns."""
         per_step = self.batch // 2 if task == "recommendation" else self.batch
         total = self.n_likes if task == "recommendation" else self.n_triples
         steps = -(-total // per_step)
@@ -224,7 +236,7 @@ class Bench:
         return row
 
     def _race(self, name: str, ours: Side, theirs: Side) -> dict:
-        """Train RecBole until its time is up, then kgplug until it has RecBole's best AUC."""
+        """Train RecBole until its time is up, then kgplug until it has reached RecBole's best AUC."""
         seconds, best, reached = 0.0, 0.0, 0.0
         while seconds < self.size.race_s:
             seconds += theirs.ask("epoch")["seconds"]
@@ -247,7 +259,13 @@ class Bench:
 
 
 def linked_only(rows: Interactions, linked: np.ndarray, triples: np.ndarray) -> Interactions:
-    """Return the rows of items that have a triple, without the other items: RecBole would drop them."""
+    """Return only the items that have a triple, with their rows, because RecBole would drop all other items.
+
+    Args:
+        rows: Feedback.
+        linked: int64 (n_items,), the entity of each item; -1 without one.
+        triples: int64 (n, 3).
+    """
     kept = np.isin(linked, triples[:, [0, 2]])
     chosen = kept[rows.items]
     return Interactions.from_arrays(
@@ -258,7 +276,7 @@ def linked_only(rows: Interactions, linked: np.ndarray, triples: np.ndarray) -> 
 
 
 def training(names: list[str], size: Size, batch: int) -> list[dict]:
-    """Run the contests."""
+    """Measure the named models on both sides."""
     with tempfile.TemporaryDirectory(prefix="kgplug-bench-") as folder:
         bench, rows = Bench(size, batch, Path(folder)), []
         for name in names:
@@ -267,7 +285,7 @@ def training(names: list[str], size: Size, batch: int) -> list[dict]:
 
 
 def table(rows: list[dict]) -> str:
-    """Return the contests as a table."""
+    """Return the results of the part training as a table."""
     frame = pd.DataFrame(rows).set_index(["model", "task"])
     frame["epoch s"] = frame["ms median"] * frame["steps"] / 1e3
     frame["RecBole epoch s"] = frame["RecBole ms median"] * frame["steps"] / 1e3
@@ -279,12 +297,12 @@ def table(rows: list[dict]) -> str:
 
 
 def main() -> None:
-    """Measure, print tables, write the figures."""
+    """Measure, print tables, and write the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="fewer steps, a short race")
     parser.add_argument("--parts", default=",".join(PARTS), help=f"comma-separated; default {','.join(PARTS)}")
-    parser.add_argument("--models", default=",".join(contests(2048)), help="comma-separated, of the part training")
-    parser.add_argument("--batch", type=int, default=2048, help="rows a step, negatives included; default 2048")
+    parser.add_argument("--models", default=",".join(contests(2048)), help="comma-separated, for the part training")
+    parser.add_argument("--batch", type=int, default=2048, help="rows per step, including negatives; default 2048")
     parser.add_argument("--json", type=Path, help="write every result to this file")
     arguments = parser.parse_args()
     torch.set_num_threads(THREADS)

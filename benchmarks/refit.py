@@ -1,4 +1,4 @@
-"""Training for lists, where nothing but the training rows may tell the number of epochs."""
+"""Train a model for lists: the number of epochs is chosen with training rows only."""
 
 from __future__ import annotations
 
@@ -19,13 +19,17 @@ def fit_for_lists(
     *,
     seed: int,
 ) -> tuple[Recommender, Recommender]:
-    """Train on all rows, for as many epochs as were best on an eighth of them; a model without epochs at once.
+    """Train on all rows, for the number of epochs that was best on an eighth of the rows.
 
     Args:
-        create: returns the untrained model; it takes settings.
+        create: Function from settings to the untrained model.
+        train: Training set.
+        graph: Knowledge graph, for a model that needs it.
+        seed: Seed of the split and of the trainings.
 
     Returns:
-        (the model, the one that chose the epochs); both are one where there is nothing to choose.
+        The model, and the model that chose the number of epochs. A model without epochs is trained once and returned as
+        both.
     """
     model = create()
     if not isinstance(model.config, TrainedConfig):

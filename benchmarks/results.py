@@ -1,38 +1,43 @@
-"""Every recommender of kgplug by both protocols, with its graph and without: tables of docs/results.md, lab-notes.md.
+"""Every recommender of kgplug, with its graph and without: the tables of docs/results.md and docs/lab-notes.md.
 
     python benchmarks/results.py                           MovieLens-100K, everything; hours on two cores
-    python benchmarks/results.py --book-crossing FOLDER    Book-Crossing, too: KGCN's ratings_final and kg_final
-    python benchmarks/results.py --movies FOLDER           MovieLens small, too: movies.py says what it reads
+    python benchmarks/results.py --book-crossing FOLDER    also Book-Crossing: KGCN's ratings_final and kg_final
+    python benchmarks/results.py --movies FOLDER           also MovieLens small: movies.py describes the files
     python benchmarks/results.py --quick                   two models, one seed; about a minute
     python benchmarks/results.py --parts ranking --models EASE,KGCN --seeds 0,1
     python benchmarks/results.py --again KGCN              measure a model again, after it has changed
     python benchmarks/results.py --write                   measure nothing: put the tables into these pages
     python benchmarks/results.py --write --ckcf FILE       … and those of benchmarks/ckcf.py --json FILE
     python benchmarks/results.py --curves MKR,MF           measure nothing: draw their validation AUC by epoch
-    python benchmarks/results.py --json FILE               every line, for machines
+    python benchmarks/results.py --json FILE               all results as JSON
 
-A run goes on where another stopped: what `--file` holds with the same settings and data is not measured again.
+An interrupted run can be continued: results in `--file` with the same settings and data are not measured again.
 
-ctr: what `kgplug.evaluate_ctr` does. Likes (4 stars and up; every row of Book-Crossing) are split 6:2:2 by row; the
-validation set picks the epoch, and the threshold of ACC where scores are no probabilities. "honest": negatives are
-drawn after the split; "paper": before it, as the papers do. A seed is of the split, the negatives and the training.
+These are the values of --parts:
 
-ranking: every row is a like. Each user's rows are split 80:20. A model with epochs is trained twice: on 7/8 of the
-80 % (by row), the other eighth picking the number of epochs by the AUC of click-through; then on the whole 80 % for
-that many epochs. A model without epochs is trained once, on the 80 %. Lists are made from the whole catalogue but
-for the rows of the 80 %, and every row of the 20 % is right. MKR-rated keeps 4 stars as its like_threshold.
+ctr: as `kgplug.evaluate_ctr`. Likes (at least 4 stars; every row of Book-Crossing) are split 6:2:2 by row. The
+validation set chooses the epoch and, for scores that are not probabilities, the threshold of ACC. By the protocol
+"honest", negatives are drawn after the split; by "paper", before it, as in the papers. A seed is the seed of the split,
+the negatives and the training.
 
-switches: "honest" (CKCF-relational: ranking), with each part of a model of ours taken away alone.
+ranking: every row is a like. Each user's rows are split 80:20. A model with epochs is trained twice. The first training
+has 7/8 of the 80 % (by row), and the other eighth chooses the number of epochs by the AUC of click-through. The second
+has the whole 80 % and that number of epochs. A model without epochs is trained once, on the 80 %. Lists are made from
+the whole catalogue without the user's items in the 80 %. Every row of the 20 % is relevant. MKR-rated keeps a
+like_threshold of 4 stars.
 
-spread: "honest" on the split and negatives of seed 0; seeds are of the training alone.
+switches: one part of MKR-attention or CKCF-relational at a time is switched off. MKR-attention is then measured by
+"honest", and CKCF-relational by ranking.
 
-MovieLens small, which no setting was chosen on, is measured by "honest" and ranking alone.
+spread: "honest" on the split and negatives of seed 0. Only the seed of the training differs.
 
-leak: the AUC of what is no model, a user's training negatives less its training positives, by both protocols.
+leak: the AUC of a score that is not a model, by both protocols: a user's number of training negatives minus its number
+of training positives.
 
-The test set is used once per seed and model. "Without KG": the same model on the same entities and relations, but
-no triple. "Shuffled KG", of models that refuse such a graph: the tails of each relation have changed places. "CF
-alone", of CKCF and its kin: `cf_share=1`, where the graph only fills up lists that CF leaves short.
+MovieLens small, on which no setting was chosen, is measured only by "honest" and ranking. The test set is used once per
+seed and model. "Without KG" is the same model with a graph of the same entities and relations and no triples. "Shuffled
+KG" is for models that refuse such a graph: the tails of each relation are exchanged at random. "CF alone", for CKCF and
+models derived from it, is `cf_share=1`: the graph only fills up lists that CF leaves too short.
 """
 
 from __future__ import annotations
@@ -81,7 +86,7 @@ from kgplug.settings import Settings
 
 PARTS = ("ctr", "ranking", "switches", "spread", "leak")
 PROTOCOLS = ("honest", "paper")
-MEASURED_BY = {  # protocols; "": lists
+MEASURED_BY = {  # part → protocols; "" means ranking
     "ctr": PROTOCOLS, "ranking": ("",), "switches": ("honest", ""), "spread": ("honest",), "leak": PROTOCOLS,
 }  # fmt: skip
 UNSEEN_MEASURED_BY = {"ctr": ("honest",), "ranking": ("",)}
@@ -93,7 +98,7 @@ QUICK = ("Popularity", "MF")
 
 @functools.cache
 def commit() -> str:
-    """Return the commit of this project, "" outside git."""
+    """Return the id of this repository's current commit; "" outside a git repository."""
     command = ["git", "rev-parse", "--short", "HEAD"]
     done = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=False)
     return done.stdout.strip()
@@ -101,19 +106,19 @@ def commit() -> str:
 
 @functools.lru_cache(maxsize=1)
 def clicks(data: DataSet, protocol: Protocol, seed: int) -> ClickThroughParts:
-    """Return a click-through split, made once for all models."""
+    """Return a click-through split. It is cached, so that all models share it."""
     return divide(data.interactions, SPLIT, like_threshold=data.like_threshold, protocol=protocol, seed=seed)
 
 
 def fit(model: Recommender, *parts: Any, seed: int, valid: Any = None) -> float:
-    """Train, and return the seconds."""
+    """Train a model, and return the seconds."""
     began = time.perf_counter()
     model.fit(*parts, valid=valid, seed=seed, progress=False)
     return time.perf_counter() - began
 
 
 def measure_ctr(row: Row, data: DataSet, protocol: Protocol, *, split: int, seed: int) -> dict[str, Any]:
-    """Train and test click-through once."""
+    """Train a model and measure click-through on the test set once."""
     parts, model = clicks(data, protocol, split), row.create()
     seconds = fit(model, parts.train, row.graph(data.knowledge), valid=parts.valid, seed=seed)
     began = time.perf_counter()
@@ -122,7 +127,7 @@ def measure_ctr(row: Row, data: DataSet, protocol: Protocol, *, split: int, seed
 
 
 def measure_ranking(row: Row, data: DataSet, seed: int) -> dict[str, Any]:
-    """Train, with epochs chosen by a validation set, and test lists once."""
+    """Train a model, with the number of epochs chosen on training rows, and measure lists on the test set once."""
     interactions = (data if row.model in KEEPS_THRESHOLD else data.every_row_liked()).interactions
     train, test = interactions.split(LISTS, seed=seed, by="user")
     graph, began = row.graph(data.knowledge), time.perf_counter()
@@ -135,7 +140,7 @@ def measure_ranking(row: Row, data: DataSet, seed: int) -> dict[str, Any]:
 
 
 def measure_leak(data: DataSet, protocol: Protocol, seed: int) -> dict[str, Any]:
-    """Return the AUC of a score that knows nothing but how many rows of each kind a user has in training."""
+    """Return the AUC of the user's number of training negatives minus its number of training positives."""
     parts = clicks(data, protocol, seed)
     train, pairs = parts.train, parts.test_pairs
     sign = np.where(train.is_like, -1, 1)
@@ -146,7 +151,14 @@ def measure_leak(data: DataSet, protocol: Protocol, seed: int) -> dict[str, Any]
 def told(
     tested: Recommender, validated: Recommender, figures: dict[str, float], fit_s: float, score_s: float
 ) -> dict[str, Any]:
-    """Return what the file keeps of one measurement; `validated` is the model whose epochs were chosen."""
+    """Return the facts of one measurement to store in the results file.
+
+    Args:
+        tested: The measured model.
+        validated: The model that chose the number of epochs, or `tested`.
+        figures: Metrics by name.
+        fit_s, score_s: Seconds of training and of measuring.
+    """
     history = {
         name: [round(float(value), 5) for value in validated.history.get(name) or []]
         for name in ("losses", "validation")
@@ -162,12 +174,12 @@ def told(
 
 
 def settings_of(row: Row) -> dict[str, Any]:
-    """Return the settings that a measurement is asked for, before a training suits them to the data."""
+    """Return the settings of a model before its training adapts them to the size of the data."""
     return {} if row.model == PROBE else row.create().config.model_dump(mode="json")
 
 
 def measure(key: Key, row: Row, data: DataSet) -> dict[str, Any]:
-    """Return the line of one measurement; a model that refuses the data says why."""
+    """Do one measurement and return its line of the results file, with the reason if the model refuses the data."""
     try:
         if key.part == "leak":
             result = measure_leak(data, key.protocol, key.seed)  # type: ignore[arg-type]
@@ -193,7 +205,7 @@ def measure(key: Key, row: Row, data: DataSet) -> dict[str, Any]:
 
 
 def planned(table: list[Row], names: list[str], parts: list[str], seeds: list[int] | None) -> Iterator[tuple[Key, Row]]:
-    """Yield every measurement: seed after seed, so that a run that stops early has something of everything."""
+    """Yield every measurement, one seed after another, so that an interrupted run has some results of every part."""
     for seed in SPREAD_SEEDS if seeds is None else seeds:
         for dataset in names:
             for part in parts:
@@ -205,7 +217,7 @@ def planned(table: list[Row], names: list[str], parts: list[str], seeds: list[in
 
 
 def part_rows(part: str, protocol: str, table: list[Row]) -> list[Row]:
-    """Return the rows of a table that a part measures by a protocol ("": by lists)."""
+    """Return the rows of a table that a part measures by a protocol ("" means ranking)."""
     if part == "leak":
         return [Row(PROBE, takes_graph=False)]
     if part == "switches":
@@ -216,7 +228,7 @@ def part_rows(part: str, protocol: str, table: list[Row]) -> list[Row]:
 
 
 def run(file: ResultsFile, plan: list[tuple[Key, Row]], data: dict[str, DataSet]) -> list[Key]:
-    """Measure what the file has not yet, and return what broke down."""
+    """Do the measurements that the file does not have yet, and return the keys of those that failed."""
     settings = {(row.model, row.variant): settings_of(row) for _, row in plan}
     defaults = {model: settings_of(Row(model, takes_graph=False)) for model, _ in settings}
 
@@ -230,7 +242,7 @@ def run(file: ResultsFile, plan: list[tuple[Key, Row]], data: dict[str, DataSet]
     for number, (key, row) in enumerate(left, 1):
         try:
             line = measure(key, row, data[key.dataset])
-        except Exception:  # one model's bug shall not cost a night's other measurements
+        except Exception:  # a bug of one model must not end all other measurements
             traceback.print_exc()
             broken.append(key)
             continue
@@ -244,12 +256,12 @@ def run(file: ResultsFile, plan: list[tuple[Key, Row]], data: dict[str, DataSet]
 
 
 def listed(text: str) -> list[str]:
-    """Return what commas part."""
+    """Split a comma-separated text."""
     return [part.strip() for part in text.split(",") if part.strip()]
 
 
 def arguments() -> argparse.Namespace:
-    """Return what the command line asks for."""
+    """Parse and check the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help=f"{' and '.join(QUICK)} on MovieLens-100K, one seed")
     parser.add_argument("--models", type=listed, help="comma-separated; default: all of kgplug's recommenders")
@@ -257,14 +269,14 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--datasets", type=listed, default=list(ALL_DATASETS), help=f"default: {','.join(ALL_DATASETS)}"
     )
-    parser.add_argument("--protocols", type=listed, default=list(PROTOCOLS), help="of ctr and leak; default: both")
+    parser.add_argument("--protocols", type=listed, default=list(PROTOCOLS), help="for ctr and leak; default: both")
     parser.add_argument(
-        "--variants", choices=("all", "whole", "ablated"), default="all", help="with the graph, without"
+        "--variants", choices=("all", "whole", "ablated"), default="all", help="whole models or ablated ones"
     )
     parser.add_argument("--seeds", type=listed, help="default: 0 to 4, for spread 0 to 9")
     parser.add_argument("--book-crossing", type=Path, metavar="FOLDER", help="where Book-Crossing is")
     parser.add_argument("--movies", type=Path, metavar="FOLDER", help="where MovieLens small is")
-    parser.add_argument("--file", type=Path, help="of the measurements; default: results.jsonl in kgplug's home")
+    parser.add_argument("--file", type=Path, help="file of the results; default: results.jsonl in KGPLUG_HOME")
     parser.add_argument(
         "--again",
         type=listed,
@@ -272,15 +284,15 @@ def arguments() -> argparse.Namespace:
         metavar="MODELS",
         help="measure these models again; omit it when you continue an interrupted run",
     )
-    parser.add_argument("--json", type=Path, help="write every line that counts to this file")
+    parser.add_argument("--json", type=Path, help="write all results to this file")
     parser.add_argument(
-        "--write", action="store_true", help="measure nothing, fill docs/results.md and lab-notes.md from the file"
+        "--write", action="store_true", help="measure nothing; write the tables of docs/results.md and lab-notes.md"
     )
-    parser.add_argument("--mixed", action="store_true", help="let --write use lines of several machines, and name them")
-    parser.add_argument("--ckcf", type=Path, metavar="FILE", help="with --write: what ckcf.py --json FILE wrote")
+    parser.add_argument("--mixed", action="store_true", help="let --write use results of several machines, all named")
+    parser.add_argument("--ckcf", type=Path, metavar="FILE", help="with --write: file that ckcf.py --json FILE wrote")
     parser.add_argument(
         "--curves", type=listed, nargs="?", const=list(CURVES), metavar="MODELS",
-        help=f"measure nothing, draw docs/curves-….png from the file; default: {','.join(CURVES)}",
+        help=f"measure nothing; draw docs/curves-….png from the file; default: {','.join(CURVES)}",
     )  # fmt: skip
     asked = parser.parse_args()
     for given, valid in ((asked.parts, PARTS), (asked.datasets, ALL_DATASETS), (asked.protocols, PROTOCOLS)):
@@ -293,11 +305,11 @@ def arguments() -> argparse.Namespace:
 
 
 def write(file: ResultsFile, ckcf: Path | None, *, mixed: bool) -> None:
-    """Fill the marked places of docs/results.md and docs/lab-notes.md."""
+    """Write the tables of docs/results.md and docs/lab-notes.md between their markers."""
     tables = Tables(file)
     if len(tables.machines()) > 1 and not mixed:
         raise SystemExit(
-            f"Several machines measured: {'; '.join(tables.machines())}. --mixed writes and names them all."
+            f"The results are from several machines: {'; '.join(tables.machines())}. To write them all, use --mixed."
         )
     made = tables.all() | (ckcf_tables(ckcf) if ckcf else {})
     pages = {path: path.read_text(encoding="utf-8") for path in PAGES}
@@ -307,13 +319,13 @@ def write(file: ResultsFile, ckcf: Path | None, *, mixed: bool) -> None:
 
 
 def main() -> None:
-    """Measure what is left, or write what is there."""
+    """Do the missing measurements, or write tables and curves of the existing results."""
     asked = arguments()
     file = ResultsFile(asked.file)
     if asked.write:
         write(file, asked.ckcf, mixed=asked.mixed)
     if asked.curves:
-        print("Drawn:", ", ".join(path.name for path in draw_curves(file, asked.curves)) or "nothing: no such lines.")
+        print("Drawn:", ", ".join(path.name for path in draw_curves(file, asked.curves)) or "nothing: no results.")
     if not (asked.write or asked.curves):
         measure_left(file, asked)
     if asked.json:
@@ -321,13 +333,13 @@ def main() -> None:
 
 
 def measure_left(file: ResultsFile, asked: argparse.Namespace) -> None:
-    """Measure what the file has not."""
+    """Do the measurements that were asked for and are missing in the file."""
     folders = {BOOKS: asked.book_crossing, MOVIES: asked.movies}
     data = {name: found for name in asked.datasets if (found := read(name, folders.get(name))) is not None}
     for name in asked.datasets:
         found = data.get(name)
         shown = (
-            f"left out: --{'movies' if name == MOVIES else name} names its folder"
+            f"left out; to include it, name its folder with --{'movies' if name == MOVIES else name}"
             if found is None
             else f"{found.interactions}, {found.knowledge}"
         )
@@ -346,7 +358,7 @@ def measure_left(file: ResultsFile, asked: argparse.Namespace) -> None:
     broken = run(file, plan, data)
     print(f"Measurements: {file.path.name} holds {len(file.lines)}.")
     if broken:
-        raise SystemExit("Broke down: " + "; ".join(" ".join(map(str, vars(key).values())) for key in broken))
+        raise SystemExit("Failed measurements: " + "; ".join(" ".join(map(str, vars(key).values())) for key in broken))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What docs/lab-notes.md shows beside the tables of `results_page.py`: curves, and the tables of `ckcf.py`."""
+"""The contents of docs/lab-notes.md that do not come from `results_page.py`: curves, and the tables of `ckcf.py`."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from results_rows import DATASETS, TITLES
 from kgplug.plots import comparison_figure
 
 CURVES = ("MF", "LightGCN", "MKR", "MKR-attention", "KGCN", "RippleNet", "CKE", "HiddenEdgeGCN")
-_SHOWN_BELOW_LAST = 0.06  # AUC; what lies lower is the first epochs
+_SHOWN_BELOW_LAST = 0.06  # the AUC axis begins this far below the lowest best AUC; only first epochs are lower
 
 
 def ckcf_tables(path: Path) -> dict[str, str]:
-    """Return the tables of what `ckcf.py --json` wrote: name → Markdown."""
+    """Return the tables of a file that `ckcf.py --json` wrote: name → Markdown."""
     record = json.loads(path.read_text(encoding="utf-8"))
     made = {}
     for name, part, prefix in (
@@ -36,13 +36,13 @@ def ckcf_tables(path: Path) -> dict[str, str]:
     splits = len({row["split"] for row in record["figures"]})
     made["ckcf, provenance"] = (
         f"`python benchmarks/ckcf.py --json FILE`, mean of {splits} split{'' if splits == 1 else 's'}, "
-        f"{record['machine']}, other work beside it."
+        f"{record['machine']}, with other work running."
     )
     return made
 
 
 def draw_curves(file: ResultsFile, models: list[str], folder: Path = DOCS) -> list[Path]:
-    """Draw validation AUC by epoch of honest click-through, seed 0: one picture a data set that has such lines."""
+    """Draw the validation AUC by epoch, of "honest" click-through with seed 0. Return the files, one per data set."""
     written = []
     for dataset in DATASETS:
         lines = {name: file.lines.get(Key(dataset, "ctr", "honest", name, "", 0)) for name in models}

@@ -1,4 +1,4 @@
-"""The file of `results.py`: one line of JSON a measurement, appended at once, so that a killed run goes on."""
+"""The file of `results.py`: one line of JSON per measurement, appended at once, so that a killed run can continue."""
 
 from __future__ import annotations
 
@@ -11,12 +11,15 @@ from typing import Any
 
 @dataclass(frozen=True, order=True)
 class Key:
-    """What one measurement is of.
+    """Identity of one measurement.
 
     Attributes:
-        part: "ctr", "ranking" or "spread".
+        dataset: Name of the data set.
+        part: "ctr", "ranking", "switches", "spread" or "leak".
         protocol: "honest" or "paper"; "" for ranking.
-        variant: "", or what the model is without its graph.
+        model: Name of the model.
+        variant: `Ablation.variant`; "" for the whole model.
+        seed: Seed of the measurement.
     """
 
     dataset: str
@@ -28,10 +31,12 @@ class Key:
 
 
 class ResultsFile:
-    """Lines by key. Of two lines with one key the later counts; a line "again" forgets those before it.
+    """The file's lines by key. Of two lines with the same key, the later one counts.
+
+    A line "again" deletes a model's earlier lines.
 
     Args:
-        path: of the file; need not exist.
+        path: Path of the file, which may be missing.
     """
 
     def __init__(self, path: Path) -> None:
@@ -42,7 +47,7 @@ class ResultsFile:
             try:
                 self._take(json.loads(line))
             except (ValueError, KeyError, TypeError):
-                print(f"{path.name}, line {number} is cut short; it is left out.", flush=True)
+                print(f"{path.name}: line {number} is incomplete and is ignored.", flush=True)
 
     def _take(self, line: dict[str, Any]) -> None:
         if "again" in line:
@@ -55,11 +60,11 @@ class ResultsFile:
             self.lines[Key(**line["key"])] = line
 
     def add(self, key: Key, line: dict[str, Any]) -> None:
-        """Append what was measured."""
+        """Append the line of one measurement."""
         self._write({"key": asdict(key), **line})
 
     def forget(self, model: str, *, datasets: list[str], parts: list[str]) -> None:
-        """Append that a model is to be measured again."""
+        """Append a line "again", so that a model will be measured again."""
         self._write({"again": {"model": model, "datasets": datasets, "parts": parts}})
 
     def _write(self, line: dict[str, Any]) -> None:
@@ -70,10 +75,14 @@ class ResultsFile:
         self._take(json.loads(json.dumps(line)))
 
     def has(self, key: Key, *, settings: dict[str, Any], data: str, defaults: Mapping[str, Any] | None = None) -> bool:
-        """Tell whether a measurement is there, of the same settings and data.
+        """Return whether the file has a measurement with these settings and data.
 
         Args:
-            defaults: what a setting was that has come since; none may have come without them.
+            key: The measurement.
+            settings: The model's settings.
+            data: Fingerprint of the data set.
+            defaults: Values for settings that the line lacks because kgplug did not have them yet. If omitted, such a
+                line does not count.
         """
         line = self.lines.get(key)
         return line is not None and {**(defaults or {}), **line["settings"]} == settings and line["data"] == data

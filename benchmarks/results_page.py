@@ -1,4 +1,4 @@
-"""The tables of docs/results.md and docs/lab-notes.md, from the file of `results.py`."""
+"""Make the tables of docs/results.md and docs/lab-notes.md from the file of `results.py`."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ RIVALS = {"ctr": ("MF", "LightGCN"), "ranking": ("MF", "LightGCN", "EASE")}
 
 @dataclass(frozen=True)
 class Summary:
-    """Mean, standard deviation (n − 1 in its denominator; 0 of one value), least value and number of values."""
+    """Mean, standard deviation (with denominator n − 1; 0 for a single value), least value and number of values."""
 
     mean: float
     sd: float
@@ -37,9 +37,9 @@ class Difference:
     """How one model differs from another on the same seeds.
 
     Attributes:
-        mean, sd: of first − second.
-        wins: seeds where the first is greater; a tie is no win.
-        n: seeds that both have.
+        mean, sd: Mean and standard deviation of first − second.
+        wins: Number of seeds where the first is greater, without ties.
+        n: Number of seeds that both have.
     """
 
     mean: float
@@ -49,14 +49,18 @@ class Difference:
 
 
 def summarise(values: Sequence[float]) -> Summary:
-    """Summarise one value or more."""
+    """Summarise one or more values."""
     array = np.asarray(values, dtype=np.float64)
     sd = float(array.std(ddof=1)) if len(array) > 1 else 0.0
     return Summary(float(array.mean()), sd, float(array.min()), len(array))
 
 
 def compare(first: Mapping[int, float], second: Mapping[int, float]) -> Difference | None:
-    """Compare two models seed by seed: seed → value; None where they share no seed."""
+    """Compare two models seed by seed. Return None if they have no seed in common.
+
+    Args:
+        first, second: Seed → value, of each model.
+    """
     shared = sorted(first.keys() & second.keys())
     if not shared:
         return None
@@ -68,10 +72,11 @@ def fill(page: str, tables: Mapping[str, str]) -> str:
     """Put tables between `<!-- table: NAME -->` and `<!-- end -->`, and leave all other text as it is.
 
     Args:
-        tables: name → Markdown; a marked place whose name is not among them stays as it is.
+        page: Text of the page.
+        tables: Name → Markdown. Text between markers with other names stays as it is.
 
     Raises:
-        ValueError: the page has no place for a table, or two.
+        ValueError: the page has no markers for a table, or has them twice.
     """
     places = [name for _, name, _ in MARKED.findall(page)]
     wrong = sorted(name for name in tables if places.count(name) != 1)
@@ -86,17 +91,17 @@ def fill(page: str, tables: Mapping[str, str]) -> str:
 
 
 def fill_pages(pages: Mapping[Path, str], tables: Mapping[str, str]) -> dict[Path, str]:
-    """Fill several pages as `fill` fills one: each table has its place on exactly one of them.
+    """Fill several pages as `fill` does. Each table has its markers on exactly one page.
 
     Args:
-        pages: path → text.
-        tables: name → Markdown.
+        pages: Path → text.
+        tables: Name → Markdown.
 
     Returns:
-        path → text.
+        Path → text with the tables.
 
     Raises:
-        ValueError: no page has a place for a table, or there are two places.
+        ValueError: no page has markers for a table, or several have.
     """
     fill("\n".join(pages.values()), tables)
     names = {path: {name for _, name, _ in MARKED.findall(text)} for path, text in pages.items()}
@@ -107,25 +112,25 @@ def fill_pages(pages: Mapping[Path, str], tables: Mapping[str, str]) -> dict[Pat
 
 
 def markdown(header: Sequence[str], body: Sequence[Sequence[str]]) -> str:
-    """Return a table."""
+    """Return a Markdown table."""
     lines = ["| " + " | ".join(cells) + " |" for cells in (header, *body)]
     return "\n".join([lines[0], "|-" * len(header) + "|", *lines[1:]])
 
 
 def number(value: float, *, sign: bool = False) -> str:
-    """Return four digits after the point, without the zero before it."""
+    """Return a number as text with four digits after the point and without a zero before it, such as ".1234"."""
     text = f"{value:+.4f}" if sign else f"{value:.4f}"
     return re.sub(r"^([+-]?)0\.", r"\1.", text).replace("-", "−")
 
 
 class Tables:
-    """Every table of the pages that comes from the file."""
+    """All tables that are made from the results file."""
 
     def __init__(self, file: ResultsFile) -> None:
         self.lines = file.lines
 
     def all(self) -> dict[str, str]:
-        """Return name → Markdown."""
+        """Return all tables: name → Markdown."""
         made = {"provenance": self.provenance(), "leak": self.leak()}
         for dataset in ALL_DATASETS:
             made[f"clicks {dataset}"] = self.clicks(dataset)
@@ -139,11 +144,11 @@ class Tables:
         return made
 
     def machines(self) -> list[str]:
-        """Return the machines that measured."""
+        """Return descriptions of the machines that the results are from."""
         return sorted({line["machine"] for line in self.lines.values()})
 
     def provenance(self) -> str:
-        """Say what measured, with how many threads, and when."""
+        """Return a sentence on commands, machines, threads and dates of the results."""
         lines = list(self.lines.values())
         if not lines:
             return NOT_YET
@@ -153,12 +158,12 @@ class Tables:
         loads = [line["load"] for line in lines]
         return (
             f"`{COMMAND}`, then `{COMMAND.split(' --')[0]} --write`, on {'; '.join(self.machines())}; {threads} "
-            f"thread{'' if threads == '1' else 's'} of torch, {when}, {len(lines):,} measurements, other work "
-            f"beside them (load {min(loads):.0f} to {max(loads):.0f})."
+            f"thread{'' if threads == '1' else 's'} of torch, {when}, {len(lines):,} measurements, with other work "
+            f"running (load {min(loads):.0f} to {max(loads):.0f})."
         )
 
     def values(self, dataset: str, part: str, protocol: str, row: Row, figure: str) -> dict[int, float]:
-        """Return seed → figure of one row."""
+        """Return a metric of one row: seed → value."""
         return {
             key.seed: line["figures"][figure]
             for key, line in self._of(dataset, part, protocol, row)
@@ -173,17 +178,23 @@ class Tables:
         ]  # fmt: skip
 
     def clicks(self, dataset: str) -> str:
-        """Return the click-through figures of a data set, one row a model."""
+        """Return the table of click-through metrics of a data set, one row per model."""
         columns = [column for column in CLICKS if column[1] == "honest" or dataset not in UNSEEN]
         header = ["", *(f"{'paper: ' if protocol == 'paper' else ''}{figure}" for figure, protocol in columns)]
         return self._figures(dataset, header, [("ctr", protocol, figure) for figure, protocol in columns])
 
     def lists(self, dataset: str) -> str:
-        """Return the figures of lists of a data set, one row a model."""
+        """Return the table of list metrics of a data set, one row per model."""
         return self._figures(dataset, ["", *LISTS], [("ranking", "", figure) for figure in LISTS])
 
     def _figures(self, dataset: str, header: list[str], columns: list[tuple[str, str, str]]) -> str:
-        """Return means ± standard deviations, the best mean of a column in bold; then epochs and seconds."""
+        """Return a table of means ± standard deviations, the best mean of a column in bold, then epochs and seconds.
+
+        Args:
+            dataset: Name of the data set.
+            header: Header of the table, without "epochs" and "s".
+            columns: (part, protocol, metric) of each column.
+        """
         part, protocol, _ = columns[0]
         body, refusing = [], []
         shown = [row for row in rows() if self._of(dataset, part, protocol, row)]
@@ -212,7 +223,7 @@ class Tables:
         return [f"{epochs:.0f}" if epochs else "–", f"{seconds:.0f}" if seconds >= 10 else f"{seconds:.1f}"]
 
     def differences(self, dataset: str, part: str, protocol: str, figure: str) -> str:
-        """Return how models with a graph differ from the baselines and from themselves without it, seed by seed."""
+        """Return the table of differences between a model with a graph and baselines or itself without it, by seed."""
         table, body = {(row.model, row.variant): row for row in rows()}, []
         for row in table.values():
             if not row.takes_graph or row.variant:
@@ -229,7 +240,7 @@ class Tables:
         return markdown(header, body) if body else NOT_YET
 
     def switches(self, dataset: str, part: str, protocol: str, figure: str) -> str:
-        """Return what each part of a model of ours gives: itself whole, as `part` measures it, then less one part."""
+        """Return the table of the whole models, and of each model with one part switched off."""
         body = []
         for name, switches in SWITCHES.items():
             if (name in MADE_FOR_LISTS) != (part == "ranking"):
@@ -247,7 +258,7 @@ class Tables:
         return markdown(["", figure, "minus the whole model"], body) if body else NOT_YET
 
     def leak(self) -> str:
-        """Return what a user's counts alone score, a data set a row."""
+        """Return the table of the AUC of users' counts alone, one row per data set."""
         body, probe = [], Row(PROBE, takes_graph=False)
         for dataset in DATASETS:
             found = [self.values(dataset, "leak", protocol, probe, "AUC") for protocol in ("honest", "paper")]
@@ -256,7 +267,7 @@ class Tables:
         return markdown(["AUC of the user's counts", "honest", "paper"], body) if body else NOT_YET
 
     def spread(self, dataset: str) -> str:
-        """Return how far seeds of the training alone lead apart."""
+        """Return the table of how much results differ if only the seed of the training differs."""
         body = []
         for row in rows():
             values = self.values(dataset, "spread", "honest", row, "AUC")
@@ -268,12 +279,12 @@ class Tables:
 
 
 def name_of(row: Row) -> str:
-    """Return what a table calls a row."""
+    """Return a row's name in a table."""
     return row.model if not row.variant else f"– {row.variant}"
 
 
 def spread_cell(values: Mapping[int, float], best: float, seeds: int) -> str:
-    """Return mean ± sd, in bold where it is the best, with the number of seeds where it has fewer than others."""
+    """Return mean ± sd as text, in bold if the mean is `best`, with the number of seeds if it is not `seeds`."""
     if not values:
         return "–"
     found = summarise([*values.values()])
@@ -283,7 +294,7 @@ def spread_cell(values: Mapping[int, float], best: float, seeds: int) -> str:
 
 
 def difference_cell(found: Difference | None) -> str:
-    """Return mean ± sd and wins of n."""
+    """Return a difference as text: mean ± sd, wins/n."""
     if found is None:
         return "–"
     spread = f" ± {number(found.sd)}" if found.n > 1 else ""

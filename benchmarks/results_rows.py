@@ -1,4 +1,4 @@
-"""What `results.py` measures: data sets, models in the order of the tables, and what a model is without its graph."""
+"""What `results.py` measures: data sets, models in the order of the tables, and how a model's graph is taken away."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from kgplug.settings import Settings
 
 MOVIELENS, BOOKS, MOVIES = "movielens-100k", "book-crossing", "movielens-small"
 DATASETS = (MOVIELENS, BOOKS)
-UNSEEN = (MOVIES,)  # no setting was chosen on it; measured by "honest" clicks and by lists alone
+UNSEEN = (MOVIES,)  # no setting was chosen on it; measured only by "honest" click-through and by lists
 ALL_DATASETS = (*DATASETS, *UNSEEN)
 TITLES = {MOVIELENS: "MovieLens-100K", BOOKS: "Book-Crossing", MOVIES: "MovieLens small"}
 
@@ -32,7 +32,7 @@ DETERMINISTIC = ("Popularity", "ItemKNN", "UserKNN", "EASE")  # no seed changes 
 
 
 def shuffled(knowledge: KnowledgeGraph) -> KnowledgeGraph:
-    """Return a graph of as many triples that say nothing: the tails of each relation change places."""
+    """Return a graph with the same number of triples, but without information: each relation's tails are shuffled."""
     triples, rng = knowledge.triples.copy(), np.random.default_rng(0)
     for relation in range(knowledge.n_relations):
         own = triples[:, 1] == relation
@@ -42,12 +42,12 @@ def shuffled(knowledge: KnowledgeGraph) -> KnowledgeGraph:
 
 @dataclass(frozen=True)
 class Ablation:
-    """What makes a model one without its knowledge graph.
+    """How a model is measured without its knowledge graph, or without one of its parts.
 
     Attributes:
-        variant: what the tables say of it.
-        graph: from the graph to the one that the model gets.
-        settings: of the model.
+        variant: Name in the tables.
+        graph: Function from the knowledge graph to the graph that the model gets.
+        settings: Settings of the model.
     """
 
     variant: str
@@ -55,9 +55,9 @@ class Ablation:
     settings: dict[str, Any] = field(default_factory=dict)
 
 
-WITHOUT = Ablation("without KG", KnowledgeGraph.without_triples)  # of every model that takes a graph, but for these
+WITHOUT = Ablation("without KG", KnowledgeGraph.without_triples)  # for models that are not in ABLATIONS
 CF_ALONE = Ablation("CF alone", lambda graph: graph, {"cf_share": 1.0, "embedding_settings": {"epochs": 1}})
-SHUFFLED = Ablation("shuffled KG", shuffled)  # of models that refuse a graph without triples
+SHUFFLED = Ablation("shuffled KG", shuffled)  # for models that refuse a graph without triples
 ABLATIONS = {
     "CKCF": CF_ALONE,
     "CKCF-relational": CF_ALONE,
@@ -73,13 +73,13 @@ def _switches(parts: dict[str, dict[str, Any]]) -> tuple[Ablation, ...]:
     return tuple(Ablation(variant, lambda graph: graph, settings) for variant, settings in parts.items())
 
 
-# Parts of a model of ours, each taken away alone.
+# Parts of kgplug's own models. One part at a time is switched off.
 SWITCHES = {
     "MKR-attention": _switches({
         "no attention": {"neighbours": 0},
-        "no gates (cross & compress)": {"gates": False, "init_scale": 0.1},  # MKR's own
+        "no gates (cross & compress)": {"gates": False, "init_scale": 0.1},  # init_scale: MKR's
         "no propagation": {"n_layers": 0},
-        "no side term": {"side": False, "init_scale": 0.1},  # at 0.01 it waits longer than its patience
+        "no side term": {"side": False, "init_scale": 0.1},  # at 0.01, training stops before it improves
         "no KG task": {"kge_weight": 0.0},
     }),
     "CKCF-relational": _switches({
@@ -91,18 +91,19 @@ SWITCHES = {
         "half from the graph as in CKCF": {"cf_share": 0.5},
     }),
 }  # fmt: skip
-MADE_FOR_LISTS = ("CKCF-relational",)  # its switches are measured by lists, those of the others by click-through
-PROBE = "user balance"  # no model: a user's training negatives less its training positives
-KEEPS_THRESHOLD = ("MKR-rated",)  # learns from low ratings, also where the others take every row for a like
+MADE_FOR_LISTS = ("CKCF-relational",)  # switches of these are measured by lists, those of other models by click-through
+PROBE = "user balance"  # not a model: a user's number of training negatives minus its number of training positives
+KEEPS_THRESHOLD = ("MKR-rated",)  # learns from low ratings, also in parts where other models take every row for a like
 
 
 @dataclass(frozen=True)
 class Row:
-    """One row of a table: a model, with its graph or without.
+    """One row of a table: a model, whole or with an ablation.
 
     Attributes:
-        takes_graph: whether the model takes a knowledge graph at all.
-        ablation: how the graph is taken away; None: it is not.
+        model: Name of the model.
+        takes_graph: Whether the model takes a knowledge graph.
+        ablation: How the graph or a part is taken away; None for the whole model.
     """
 
     model: str
@@ -111,7 +112,7 @@ class Row:
 
     @property
     def variant(self) -> str:
-        """Return "", or what the tables say of the model without its graph."""
+        """Return the ablation's name in the tables; "" for the whole model."""
         return "" if self.ablation is None else self.ablation.variant
 
     def create(self, **more: Any) -> Recommender:
@@ -122,21 +123,21 @@ class Row:
         return model
 
     def graph(self, knowledge: KnowledgeGraph) -> KnowledgeGraph | None:
-        """Return what the model is given of a graph."""
+        """Return the graph that the model gets; None if it takes no graph."""
         if not self.takes_graph:
             return None
         return knowledge if self.ablation is None else self.ablation.graph(knowledge)
 
 
 def rows(names: Iterable[str] | None = None) -> list[Row]:
-    """Return a row for each recommender of kgplug, and after one that takes a graph one for itself without.
+    """Return a row for each recommender of kgplug. If it takes a graph, a row without its graph follows.
 
     Args:
-        names: of models, case ignored; None: all that kgplug has.
+        names: Names of models, ignoring case; None: all of kgplug's recommenders.
     """
     known = {info.name: info for info in kgplug.available() if info.kind == "recommender"}
     if names is not None:
-        asked = {kgplug.create(name).name for name in names}  # refuses names that there are not
+        asked = {kgplug.create(name).name for name in names}  # raises an error for an unknown name
         known = {name: info for name, info in known.items() if name in asked}
     order = [name for name in BASELINES if name in known] + [name for name in known if name not in BASELINES]
     result = []
@@ -152,7 +153,10 @@ class DataSet:
     """One data set.
 
     Attributes:
-        like_threshold: lowest rating of a like in click-through; None: every row is a like.
+        name: Name of the data set.
+        interactions: Feedback.
+        knowledge: Knowledge graph.
+        like_threshold: Lowest rating of a like in click-through; None: every row is a like.
     """
 
     name: str
@@ -162,16 +166,16 @@ class DataSet:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Return 12 hexadecimal digits that tell this data from other data."""
+        """Return 12 hexadecimal digits that differ for different data."""
         return fingerprint(self.interactions.fingerprint, self.knowledge.fingerprint)[:12]
 
     def every_row_liked(self) -> DataSet:
-        """Return the same data, each row a like."""
+        """Return the same data with every row as a like."""
         return dataclasses.replace(self, interactions=self.interactions.with_like_threshold(None))
 
 
 def read(name: str, folder: Path | None) -> DataSet | None:
-    """Return a data set from its folder, which MovieLens-100K needs not; None without one."""
+    """Return a data set from its folder; None without a folder. MovieLens-100K needs none, because it is downloaded."""
     if name == MOVIELENS:
         return DataSet(name, *movielens_100k.read_arrays(Settings().downloads_dir), like_threshold=4)
     if folder is None:

@@ -1,20 +1,20 @@
-"""What readers of recommendations notice of a publish, and what publishes leave behind on disk and in memory.
+"""How a publish affects readers of recommendations, and how much disk and memory publishes take.
 
     python benchmarks/serving.py                     100,000 users with 10 items each; about half an hour on two cores
     python benchmarks/serving.py --quick             4,000 users; about two minutes
-    python benchmarks/serving.py --users N --rate R  N users, R requests a second
-    python benchmarks/serving.py --flips N           N rollbacks, there and back, under readers without pause
-    python benchmarks/serving.py --json FILE         the figures, for machines
+    python benchmarks/serving.py --users N --rate R  N users, R requests per second
+    python benchmarks/serving.py --flips N           N rollbacks between two runs, while readers ask without pause
+    python benchmarks/serving.py --json FILE         the results as JSON
 
 A Neo4j of its own is started in a temporary folder (its jars come from kgplug's cache) and removed at the end. Readers
-in a process of their own ask the shipped query `recommend` for users drawn at random, at a steady rate: a request's
-time runs from the moment it was due, whether or not the one before it was answered. Each answer must be one whole
-list: exactly the items of one run at ranks 1 to 10, and that run must have served while the request ran. An answer
-is empty, mixed (of several runs), wrong (other items or ranks than its run's), stale (of a run that did not serve at
-the time) or failed (an error) otherwise.
+in a process of their own send the shipped query `recommend` for users drawn at random, at a steady rate. The time of a
+request counts from the moment it was due, even if the request before it was not answered yet. Each answer must be one
+whole list: exactly the items of one run at ranks 1 to 10, and that run must have served while the request ran. Any
+other answer is faulty: empty, mixed (of several runs), wrong (other items or ranks than its run's), stale (of a run
+that did not serve at the time) or failed (an error).
 
-The server checkpoints every few seconds, not every 15 minutes, so that its files tell what it holds; a reader gains
-nothing by that. A publish writes vectors of all items with their index, and all lists.
+The server checkpoints every few seconds, not every 15 minutes, so that the size of its files is up to date. This does
+not make readers faster. A publish writes the vectors of all items with their index, and all lists.
 """
 
 from __future__ import annotations
@@ -50,19 +50,19 @@ from kgplug.graph.server.local import LocalNeo4j
 MODEL, DIMENSIONS, RATINGS_A_USER = "MKR", 64, 10
 INDEX_TIMEOUT_S, CHECKPOINT_S = 900, 10
 READING_THREADS, HAMMERING_THREADS = 16, 4
-FLAT = 0.05  # what grows by less from the third publish to the last is flat: two runs are kept
+FLAT = 0.05  # limit of growth from the third publish to the last; none is expected, because only two runs are kept
 
 
 @dataclass(frozen=True)
 class Size:
-    """How much is done.
+    """Size of the measurement.
 
     Attributes:
-        users, items: nodes; each user has a list of K items, each item a vector.
-        rate: requests a second.
-        quiet_s: how long readers read before the publish, and after it, in seconds.
-        publishes: in a row; the second is the one whose readers are looked at closely.
-        flips: rollbacks.
+        users, items: Numbers of users and items. Each user has a list of K items, and each item a vector.
+        rate: Requests per second.
+        quiet_s: Seconds for which readers are measured before the second publish, and after it.
+        publishes: Number of publishes in a row. Readers are measured before, during and after the second one.
+        flips: Number of rollbacks.
     """
 
     users: int
@@ -77,7 +77,7 @@ FULL, QUICK = Size(100_000, 20_000, 50, 30, 10, 200), Size(4_000, 1_000, 50, 5, 
 
 
 class Bench:
-    """One server, one graph, and what was measured on it."""
+    """The measurements on one server with one graph, and their results."""
 
     def __init__(self, server: LocalNeo4j, connection: Connection, size: Size) -> None:
         self.server, self.connection, self.size = server, connection, size
@@ -126,10 +126,10 @@ class Bench:
         vectors = np.random.default_rng(len(self.changes)).normal(size=(self.size.items, DIMENSIONS))
         return NodeVectors("Movie", self.item_keys.astype(object), vectors.astype(np.float32))
 
-    # What an edge and a number take
+    # Bytes per edge and per number of a vector
 
     def measure_costs(self) -> None:
-        """Publish lists only, then vectors only, each for the first time in its store; remove them again."""
+        """Publish only lists, then only vectors, each for the first time in this store. Then unpublish both."""
         run = new_run_id("Lists")
         self._publish(Publication("Lists", run, lists=self._lists(run)), "lists only, the first of all")
         self._publish(Publication("Vectors", new_run_id("Vectors"), [self._vectors()]), "vectors only, first of all")
@@ -147,7 +147,7 @@ class Bench:
             unpublish(self.connection, model)
         self._note("both unpublished", time.monotonic() - began)
 
-    # Ten publishes in a row, readers from the first to the last
+    # Publishes in a row, with readers from the second to the last
 
     def publish_under_readers(self) -> None:
         self._publish_model(1)
@@ -170,7 +170,7 @@ class Bench:
         self.served += [summarise(name, answers, began, done) for name, began, done in spans]
 
     def flip(self) -> None:
-        """Roll back and forth while readers ask without pause."""
+        """Roll back again and again, between two runs, while readers ask without pause."""
         with reading(self._task(None, HAMMERING_THREADS)) as readers:
             for _ in range(self.size.flips):
                 began = time.monotonic()
@@ -209,14 +209,14 @@ class Bench:
 
 
 def footprint_row(one: Footprint) -> str:
-    """Return a row of the table of steps."""
+    """Return a row of the table of steps, as text."""
     rates = "".join(f"{rate:>11,.0f}" if rate else f"{'':11}" for rate in (one.edges_per_s, one.vectors_per_s))
     sizes = (one.store_bytes, one.index_bytes, one.log_bytes, one.memory_bytes)
     return f"{one.step:32}{one.seconds:8.1f}{rates}{''.join(f'{size / 2**20:9,.0f}' for size in sizes)}{one.load:7.1f}"
 
 
 def served_row(one: Served) -> str:
-    """Return a row of the table of answers."""
+    """Return a row of the table of answers, as text."""
     latencies = "".join(f"{value:9,.1f}" for value in (one.p50_ms, one.p95_ms, one.p99_ms, one.max_ms))
     faults = "".join(f"{one.faults[fault]:8,}" for fault in FAULTS)
     return f"{one.span:32}{one.seconds:8.1f}{one.requests:10,}{latencies}{faults}"
@@ -231,7 +231,7 @@ SERVED_HEAD = f"{'readers':32}{'s':>8}{'requests':>10}{'p50 ms':>9}{'p95 ms':>9}
 
 
 def verdicts(bench: Bench) -> dict[str, dict]:
-    """Compare with the goals: no fault in any answer, nothing grows from the third publish on."""
+    """Compare with the goals: no faulty answer, and no growth of store or memory from the third publish on."""
     published = [one for one in bench.footprints if one.step.startswith("publish ")]
     store, memory = ([getattr(one, name) for one in published] for name in ("store_bytes", "memory_bytes"))
     figures = {
@@ -243,7 +243,7 @@ def verdicts(bench: Bench) -> dict[str, dict]:
 
 
 def machine_of(connection: Connection) -> str:
-    """Return what the figures were measured with."""
+    """Return a description of server, driver and machine."""
     return (
         f"Neo4j {connection.server_version} {connection.edition} (heap up to {heap_bytes() // 2**20:,} MB), driver "
         f"{neo4j.__version__}, Python {platform.python_version()}, {os.cpu_count()} cores, "
@@ -254,16 +254,16 @@ def machine_of(connection: Connection) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="fewer users, shorter and fewer steps")
-    parser.add_argument("--users", type=int, metavar="N", help="users with a list")
-    parser.add_argument("--rate", type=float, metavar="R", help="requests a second")
-    parser.add_argument("--flips", type=int, metavar="N", help="rollbacks under readers without pause")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to this file, too")
+    parser.add_argument("--users", type=int, metavar="N", help="number of users, each with a list")
+    parser.add_argument("--rate", type=float, metavar="R", help="requests per second")
+    parser.add_argument("--flips", type=int, metavar="N", help="number of rollbacks while readers ask without pause")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the results to this file")
     arguments = parser.parse_args()
     given = {name: getattr(arguments, name) for name in ("users", "rate", "flips")}
     size = replace(
         QUICK if arguments.quick else FULL, **{name: value for name, value in given.items() if value is not None}
     )
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the server's folder is removed then, too
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the server's folder is removed also after SIGTERM
     with own_neo4j(checkpoint_s=CHECKPOINT_S) as server, connected(server) as connection:
         machine = machine_of(connection)
         print(f"{machine}\n{size.users:,} users, {size.items:,} items; sizes in MB\n\n{FOOTPRINT_HEAD}", flush=True)

@@ -1,4 +1,4 @@
-"""What readers were told while a model was published: is it right, and how long did it take?"""
+"""Check the answers that readers got while a model was published, and measure how long they took."""
 
 from __future__ import annotations
 
@@ -9,19 +9,20 @@ from typing import NamedTuple
 
 import numpy as np
 
-K = 10  # items of a list
+K = 10  # length of a list
 
 RIGHT, EMPTY, MIXED, WRONG, STALE, FAILED = "right", "empty", "mixed", "wrong", "stale", "failed"
 FAULTS = (EMPTY, MIXED, WRONG, STALE, FAILED)
 
 
 class Answer(NamedTuple):
-    """One request.
+    """The answer to one request.
 
     Attributes:
-        due, began, done: when it should have been sent, was sent, was answered; monotonic clock, in seconds.
-        run: that the list is of; "" where there is none.
-        verdict: "right", or what is the matter.
+        due, began, done: Times at which the request should have been sent, was sent, and was answered, in seconds of
+            the monotonic clock.
+        run: Id of the run that the list is from; "" if there is none.
+        verdict: "right", or one of `FAULTS`.
     """
 
     due: float
@@ -32,7 +33,12 @@ class Answer(NamedTuple):
 
 
 class Change(NamedTuple):
-    """At some moment between two, by the monotonic clock in seconds, a run came to serve."""
+    """A publish or rollback, after which another run serves.
+
+    Attributes:
+        began, done: The run began to serve between these times, in seconds of the monotonic clock.
+        run: Id of the run.
+    """
 
     began: float
     done: float
@@ -41,14 +47,14 @@ class Change(NamedTuple):
 
 @dataclass(frozen=True)
 class Served:
-    """The answers of one span of time.
+    """Summary of the answers in one span of time.
 
     Attributes:
-        span: its name.
-        seconds: its length.
-        requests: due in it.
-        p50_ms, p95_ms, p99_ms, max_ms: from the moment a request was due to its answer.
-        faults: verdict → how many.
+        span: Name of the span.
+        seconds: Length of the span.
+        requests: Number of requests that were due in the span.
+        p50_ms, p95_ms, p99_ms, max_ms: Percentiles and maximum of the time from when a request was due to its answer.
+        faults: Verdict → number of answers.
     """
 
     span: str
@@ -62,11 +68,11 @@ class Served:
 
 
 def judge(rows: Sequence[dict], expected: Callable[[str], Sequence[int]]) -> tuple[str, str]:
-    """Return the run of an answer and what is to be said of it.
+    """Return the run of an answer, and the verdict.
 
     Args:
-        rows: what the recommend query returned, in its order: rank, id, run.
-        expected: run → the keys of this user's items, best first.
+        rows: The rows of the query `recommend`, in its order: rank, id, run.
+        expected: Function from a run's id to the keys of this user's items, best first.
     """
     if not rows:
         return "", EMPTY
@@ -80,19 +86,19 @@ def judge(rows: Sequence[dict], expected: Callable[[str], Sequence[int]]) -> tup
 
 
 def could_serve(changes: Sequence[Change], began: float, done: float) -> set[str]:
-    """Return the runs of which one served at some moment between two.
+    """Return the ids of the runs that may have served at some time between two times.
 
     Args:
-        changes: in their order.
-        began, done: by the monotonic clock, in seconds.
+        changes: All changes, in their order.
+        began, done: The two times, in seconds of the monotonic clock.
     """
-    # A run may have served from the beginning of its change to the end of the next one's.
+    # A run may have served from the beginning of its change to the end of the next change.
     ends = [change.done for change in changes[1:]] + [float("inf")]
     return {change.run for change, end in zip(changes, ends, strict=True) if change.began <= done and end >= began}
 
 
 def with_stale(answers: Iterable[Answer], changes: Sequence[Change]) -> list[Answer]:
-    """Return answers, those marked that are right lists of a run which did not serve at the time."""
+    """Return the answers, with the verdict "stale" for right lists of a run that did not serve at the time."""
     return [
         answer._replace(verdict=STALE)
         if answer.verdict == RIGHT and answer.run not in could_serve(changes, answer.began, answer.done)
@@ -102,10 +108,10 @@ def with_stale(answers: Iterable[Answer], changes: Sequence[Change]) -> list[Ans
 
 
 def summarise(span: str, answers: Iterable[Answer], began: float, done: float) -> Served:
-    """Return the figures of the requests that were due between two moments; all 0 where none was."""
+    """Return the summary of the requests that were due between two times; all numbers are 0 if there are none."""
     chosen = [answer for answer in answers if began <= answer.due < done]
     late_ms = [1000 * (answer.done - answer.due) for answer in chosen] or [0.0]
-    # method "higher": a latency that was measured
+    # With method "higher", the result is a measured latency, not a mean of two.
     p50, p95, p99, most = np.percentile(late_ms, [50, 95, 99, 100], method="higher").tolist()
     verdicts = Counter(answer.verdict for answer in chosen)
     faults = {verdict: verdicts[verdict] for verdict in FAULTS}
@@ -113,5 +119,5 @@ def summarise(span: str, answers: Iterable[Answer], began: float, done: float) -
 
 
 def growth(sizes: Sequence[float], first: int = 3) -> float:
-    """Return by what share the last of some sizes exceeds the first-th: 0.1 is a tenth more."""
+    """Return the relative growth from the size number `first`, counted from 1, to the last size: 0.1 is 10 % more."""
     return sizes[-1] / sizes[first - 1] - 1

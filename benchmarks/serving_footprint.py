@@ -1,4 +1,4 @@
-"""What a server holds on disk and in memory."""
+"""Measure how much disk and memory a server uses."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ _POLL_S = 0.2
 
 @dataclass(frozen=True)
 class Footprint:
-    """The server after a step.
+    """Disk and memory of the server after a step.
 
     Attributes:
-        step: its name.
-        seconds: that it took.
-        edges_per_s, vectors_per_s: that it wrote; 0 for none.
-        store_bytes: database files, without transaction logs.
-        index_bytes: what of these belongs to indexes.
-        log_bytes: transaction logs.
-        memory_bytes: resident, of the server's process.
-        load: of the machine, over one minute.
+        step: Name of the step.
+        seconds: Time that the step took.
+        edges_per_s, vectors_per_s: Edges and vectors that the step wrote per second; 0 for none.
+        store_bytes: Size of the database files, without transaction logs.
+        index_bytes: Size of the indexes, a part of `store_bytes`.
+        log_bytes: Size of the transaction logs.
+        memory_bytes: Resident memory of the server's process.
+        load: Load average of the machine over one minute.
     """
 
     step: str
@@ -52,7 +52,7 @@ def measure_footprint(
     edges_per_s: float = 0.0,
     vectors_per_s: float = 0.0,
 ) -> Footprint:
-    """Wait until the server has written all it holds into its files, then measure."""
+    """Wait until the server has written all its data into its files, then measure."""
     _wait_for_checkpoint(server, connection)
     store = server.home / "data" / "databases" / connection.database
     pid = server.status().pid
@@ -70,10 +70,13 @@ def measure_footprint(
 
 
 def _wait_for_checkpoint(server: LocalNeo4j, connection: Connection) -> None:
-    """Wait for a checkpoint that begins now or later; Community has no command for one, so its log tells."""
+    """Wait for a checkpoint that begins after this call; the server's log shows it.
+
+    Neo4j Community has no command that makes a checkpoint.
+    """
     log = server.home / "logs" / "debug.log"
     seen = log.stat().st_size
-    connection.write("MERGE (one:Checkpointed) SET one.at = timestamp()")  # where nothing is new, none is made
+    connection.write("MERGE (one:Checkpointed) SET one.at = timestamp()")  # new data, so that there is a checkpoint
     deadline = time.monotonic() + _CHECKPOINT_TIMEOUT_S
     while time.monotonic() < deadline:
         with log.open("rb") as file:
@@ -83,11 +86,11 @@ def _wait_for_checkpoint(server: LocalNeo4j, connection: Connection) -> None:
         if begun and b"checkpoint completed" in rest:
             return
         time.sleep(_POLL_S)
-    raise TimeoutError(f"No checkpoint in {_CHECKPOINT_TIMEOUT_S} s, as {log} tells.")
+    raise TimeoutError(f"Found no checkpoint within {_CHECKPOINT_TIMEOUT_S} s in {log}.")
 
 
 def _bytes(folder: Path) -> int:
-    """Return the bytes of all files in a folder; some may go meanwhile."""
+    """Return the bytes of all files in a folder, without files that disappear meanwhile."""
     total = 0
     for path in folder.rglob("*"):
         with contextlib.suppress(FileNotFoundError):

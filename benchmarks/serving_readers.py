@@ -1,4 +1,4 @@
-"""Readers of recommendations in a process of their own, who check each answer."""
+"""Readers of recommendations, in a process of their own. They check each answer."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ import numpy as np
 from pydantic import SecretStr
 from serving_answers import FAILED, Answer, K, judge
 
-FIRST_ITEM = 1_000_000  # key of the first item: no key of an item is one of a user, or a row number
+FIRST_ITEM = 1_000_000  # key of the first item: so large that no item has the key of a user, or its own index
 
-_spawn = multiprocessing.get_context("spawn")  # a driver's threads do not survive a fork
+_spawn = multiprocessing.get_context("spawn")  # spawn, because a driver's threads do not survive a fork
 
 
 @dataclass(frozen=True)
@@ -27,13 +27,13 @@ class Task:
     """What readers do.
 
     Attributes:
-        uri, username, password, database: server and login.
-        query: query to send, with the parameters $user, $model and $k.
-        model: the published model.
-        n_users, n_items: numbers of users and items. The correct lists follow from them and a run's id (`lists_of`).
-        rate: requests per second; None: without pause.
-        threads: maximum number of requests at once.
-        seed: seed of the choice of users.
+        uri, username, password, database: Server and login.
+        query: Query to send, with the parameters $user, $model and $k.
+        model: Name of the published model.
+        n_users, n_items: Numbers of users and items. With a run's id, they determine the correct lists (`lists_of`).
+        rate: Requests per second; None: without pause.
+        threads: Maximum number of requests at once.
+        seed: Seed of the choice of users.
     """
 
     uri: str
@@ -50,17 +50,17 @@ class Task:
 
 
 def lists_of(run: str, users: np.ndarray, n_items: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the lists of some users, which a run's id alone decides.
+    """Return the lists of some users, which depend only on the run's id and the size of the catalogue.
 
-    A list goes through the catalogue in steps of its own, so no item comes twice.
+    A user's list takes items from the catalogue at equal distances, so no item occurs twice.
 
     Args:
-        run: id.
-        users: int64 (n,), row numbers.
-        n_items: in the catalogue, at least 2 * K.
+        run: Id of the run.
+        users: int64 (n,), user indices.
+        n_items: Number of items in the catalogue, at least 2 * K.
 
     Returns:
-        Items int64 (n, K) and scores float32 (n, K), falling.
+        Item indices, int64 (n, K), and scores, float32 (n, K), descending.
     """
     noise = _mixed(_mixed(np.asarray(users, dtype=np.uint64)) + np.uint64(zlib.crc32(run.encode())))  # (n,)
     first = noise % np.uint64(n_items)
@@ -72,7 +72,7 @@ def lists_of(run: str, users: np.ndarray, n_items: int) -> tuple[np.ndarray, np.
 
 
 def _mixed(numbers: np.ndarray) -> np.ndarray:
-    """Return uint64 that look drawn at random, one for each: splitmix64 (Steele et al. 2014, fig. 16)."""
+    """Return a pseudo-random uint64 for each number, by splitmix64 (Steele et al. 2014, fig. 16)."""
     with np.errstate(over="ignore"):
         mixed = numbers + np.uint64(0x9E3779B97F4A7C15)
         mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
@@ -81,7 +81,7 @@ def _mixed(numbers: np.ndarray) -> np.ndarray:
 
 
 class Readers:
-    """Ask until they are told to stop; begun by `reading`."""
+    """Readers that send requests until `stop` is called. Made by `reading`."""
 
     def __init__(self, task: Task) -> None:
         ours, theirs = _spawn.Pipe()
@@ -92,21 +92,21 @@ class Readers:
         self.began = time.monotonic()
 
     def stop(self) -> list[Answer]:
-        """Return all answers, in the order in which they were due."""
+        """Stop the readers, and return all answers in the order in which their requests were due."""
         self._pipe.send("stop")
         answers = self._pipe.recv()
         self._process.join()
         return sorted(Answer(*answer) for answer in answers)
 
     def end(self) -> None:
-        """End the process, whatever it does."""
+        """Kill the readers' process."""
         self._process.kill()
         self._process.join()
 
 
 @contextmanager
 def reading(task: Task) -> Iterator[Readers]:
-    """Let readers ask meanwhile; `Readers.stop` gives their answers."""
+    """Let readers send requests during the `with` block. `Readers.stop` returns their answers."""
     readers = Readers(task)
     try:
         yield readers
@@ -115,11 +115,11 @@ def reading(task: Task) -> Iterator[Readers]:
 
 
 def _read(task: Task, pipe: Pipe) -> None:
-    """Be the readers' process: ask until told to stop, or until nobody is there to tell."""
+    """Send requests until the parent process says "stop" or has ended. The readers' process runs this."""
     auth = (task.username, task.password.get_secret_value())
     with neo4j.GraphDatabase.driver(task.uri, auth=auth, notifications_min_severity="OFF") as driver:
         asking = _Asking(task, driver)
-        for user in range(10 * task.threads):  # connections are made, the query is compiled
+        for user in range(10 * task.threads):  # opens the connections and compiles the query
             asking.ask(user)
         threads = [threading.Thread(target=asking.go_on, args=(number,)) for number in range(task.threads)]
         pipe.send("ready")
@@ -138,7 +138,10 @@ def _read(task: Task, pipe: Pipe) -> None:
 
 
 class _Asking:
-    """What the threads share. Each takes the next request that is due, so one that is slow delays no other."""
+    """State that the readers' threads share.
+
+    Each thread takes the next request that is due, so a slow request delays no other.
+    """
 
     def __init__(self, task: Task, driver: neo4j.Driver) -> None:
         self.task, self.driver = task, driver
@@ -165,7 +168,7 @@ class _Asking:
             self.answers.append(Answer(due, began, done, run, verdict))
 
     def ask(self, user: int) -> list[dict[str, Any]]:
-        """Return the rows of one user; twice as many would be shown as there should be."""
+        """Send the query for one user, and return its rows. The limit is twice a list's length, to see surplus rows."""
         records, _, _ = self.driver.execute_query(
             self.task.query,  # type: ignore[arg-type]
             {"user": user, "model": self.task.model, "k": 2 * K},

@@ -1,17 +1,17 @@
 """Validation AUC on small samples of real data, with the settings that kgplug chooses for them and with others.
 
-    python benchmarks/small_data.py                         MovieLens-100K; the batch that large data have
+    python benchmarks/small_data.py                         MovieLens-100K; other setting: the batch size of large data
     python benchmarks/small_data.py --book-crossing FOLDER  also samples of Book-Crossing (see results.py)
     python benchmarks/small_data.py --models MKR --set learning_rate=0.02
-    python benchmarks/small_data.py --alone                 no validation set for the training: its number of epochs
-    python benchmarks/small_data.py --quick                 MKR and CKE on the smallest part, one seed
+    python benchmarks/small_data.py --alone                 train without a validation set; other setting: epochs
+    python benchmarks/small_data.py --quick                 MKR and CKE on the smallest sample, one seed
     python benchmarks/small_data.py --json FILE             the results as JSON
 
 A sample has some users with all their likes, or ("thin") all users with a given mean number of training likes. Each
 seed draws a new sample and splits it as `kgplug.evaluate_ctr` does (honest protocol). The test set is not used. The
-result is the best AUC on the validation set over the epochs, which also ends the training. With --alone, training does
-not see the validation set: it chooses its number of epochs itself, or does all of them, and the result is the AUC
-afterwards.
+result is the best AUC on the validation set over the epochs; this AUC also decides when the training stops. With
+--alone, the training does not get the validation set. It chooses its number of epochs itself, or with the other setting
+does them all, and the result is the validation AUC after training.
 """
 
 from __future__ import annotations
@@ -38,14 +38,20 @@ MODELS = ("MKR", "KGCN", "CKE", "RippleNet")
 
 @dataclass(frozen=True)
 class Part:
-    """Which likes are taken: all of `users` users, or as many as leave `thin` a user for training."""
+    """A sample of a data set's likes.
+
+    Attributes:
+        data: Name of the data set.
+        users: Number of users to take, with all their likes; 0: all users, thinned.
+        thin: Mean number of training likes per user after thinning; 0: no thinning.
+    """
 
     data: str
     users: int = 0
     thin: int = 0
 
     def __str__(self) -> str:
-        return f"{self.data}, " + (f"{self.users:,} users" if self.users else f"thinned to {self.thin} a user")
+        return f"{self.data}, " + (f"{self.users:,} users" if self.users else f"thinned to {self.thin} likes per user")
 
 
 PARTS = (
@@ -56,7 +62,7 @@ PARTS = (
 
 
 def draw(part: Part, likes: Interactions, seed: int) -> Interactions:
-    """Return the likes of a part."""
+    """Draw the likes of a sample."""
     rng = np.random.default_rng(seed)
     if part.users:
         kept = np.flatnonzero(np.isin(likes.users, rng.choice(likes.n_users, part.users, replace=False)))
@@ -69,7 +75,7 @@ def draw(part: Part, likes: Interactions, seed: int) -> Interactions:
 def measure(
     part: Part, data: DataSet, models: list[str], given: dict[str, str], seeds: range, *, alone: bool
 ) -> list[dict]:
-    """Train each model twice a seed; one row a model, figures in the mean over the seeds."""
+    """Train each model twice per seed, with the chosen and the other settings. Return one row per model, with means."""
     rows = []
     for name in models:
         plain = kgplug.create(name)
@@ -87,7 +93,7 @@ def measure(
                 graph = data.knowledge if model.inputs.triples else None
                 model.fit(parts.train, graph, valid=None if alone else parts.valid, seed=seed, progress=False)
                 pairs = parts.valid_pairs
-                assert pairs is not None  # there is a validation set
+                assert pairs is not None  # every sample has a validation set
                 figures.append(
                     auc(pairs.labels, model.score(pairs.users, pairs.items))
                     if alone
@@ -109,16 +115,16 @@ def measure(
 
 
 def main() -> None:
-    """Measure, print a table, write the figures."""
+    """Measure, print a table, and write the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="MKR and CKE on the smallest part, one seed")
+    parser.add_argument("--quick", action="store_true", help="MKR and CKE on the smallest sample, one seed")
     parser.add_argument("--models", default=",".join(MODELS), help=f"comma-separated; default {','.join(MODELS)}")
-    parser.add_argument("--seeds", type=int, default=2, help="how many parts are drawn; default 2")
+    parser.add_argument("--seeds", type=int, default=2, help="number of draws of each sample; default 2")
     parser.add_argument(
         "--set", action="append", default=[], metavar="NAME=VALUE",
-        help="another setting; default: the usual batches, with --alone the usual epochs",
+        help="other setting to compare with; default: the batch size of large data, with --alone their epochs",
     )  # fmt: skip
-    parser.add_argument("--alone", action="store_true", help="give the training no validation set")
+    parser.add_argument("--alone", action="store_true", help="train without a validation set")
     parser.add_argument("--book-crossing", type=Path, metavar="FOLDER", help="where Book-Crossing is")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every result to this file")
     arguments = parser.parse_args()

@@ -4,9 +4,10 @@
     python benchmarks/umls.py --quick             5 epochs each; about a minute
     python benchmarks/umls.py --models TransE,TransH
     python benchmarks/umls.py --write             put the table into docs/models.md
-    python benchmarks/umls.py --json FILE         the figures, for machines
+    python benchmarks/umls.py --json FILE         the results as JSON
 
-Metrics are filtered link prediction on the test set of UMLS: 135 entities, 46 relations, 5,216 / 652 / 661 triples.
+Metrics are those of filtered link prediction on the test set of UMLS. UMLS has 135 entities, 46 relations, and 5,216
+training, 652 validation and 661 test triples.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ FIGURES = ("MRR", "hits@1", "hits@10")
 
 
 def umls() -> tuple[KnowledgeGraph, np.ndarray, np.ndarray]:
-    """Return the training graph and the validation and test triples, int64 (n, 3), in its numbers."""
+    """Return the training graph, and the validation and test triples, int64 (n, 3), in the graph's indices."""
     from pykeen.datasets import UMLS
 
     data = UMLS()
@@ -44,7 +45,7 @@ def umls() -> tuple[KnowledgeGraph, np.ndarray, np.ndarray]:
 
 
 def measure(names: list[str], *, epochs: int) -> pd.DataFrame:
-    """Return one row per model: filtered metrics on the test set, epochs done, seconds."""
+    """Train the models. Return one row per model: filtered metrics on the test set, number of epochs, seconds."""
     knowledge, valid, test = umls()
     known = np.concatenate([knowledge.triples, valid, test])
     rows = []
@@ -60,7 +61,7 @@ def measure(names: list[str], *, epochs: int) -> pd.DataFrame:
 
 
 def write_table(figures: pd.DataFrame, machine: str) -> None:
-    """Write docs/models.md."""
+    """Write docs/models.md with a table of the results."""
     lines = [
         "# The embedding models",
         "",
@@ -83,9 +84,9 @@ def write_table(figures: pd.DataFrame, machine: str) -> None:
 
 
 def main() -> None:
-    """Measure, print a table, write the figures."""
+    """Measure, print a table, and write the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="5 epochs a model")
+    parser.add_argument("--quick", action="store_true", help="5 epochs per model")
     parser.add_argument("--models", default=",".join(EMBEDDINGS), help="comma-separated; default: all")
     parser.add_argument("--write", action="store_true", help="write docs/models.md")
     parser.add_argument("--json", type=Path, help="write every result to this file")

@@ -1,9 +1,9 @@
-// Purpose: Why a user may like an item: the paths from liked items through a shared node to it.
+// Purpose: Why a user may like an item: paths from items that the user liked, through a shared node, to the item.
 // Parameters: $user, $item: keys. $k: number of paths.
 //             $like_threshold: the lowest rated.`rating` that counts as a like, or null.
 // Returns: liked, via, shared_label, shared, to, weight (1 / number of the shared node's relationships)
-// Cost: the neighbours of the item's 50 rarest neighbours, except those with over 100,000 relationships. Milliseconds, or
-//       tens of milliseconds if a shared node is very common.
+// Cost: reads all neighbours of up to 50 neighbours of the item, those with the fewest relationships (100,000 at most).
+//       Milliseconds, or tens of milliseconds if a shared node has very many relationships.
 MATCH (user:`User`)-[rated:`RATED`]->(liked_item:`Movie`)
 WHERE user.`id` = $user
   AND ($like_threshold IS NULL OR toFloatOrNull(coalesce(toIntegerOrNull(toBooleanOrNull(toStringOrNull(rated.`rating`))), rated.`rating`)) >= $like_threshold)

@@ -1,9 +1,9 @@
 // Purpose: What kgplug serves: one row per model, with its run, its lists, and edges that should not exist.
 // Parameters: none.
-// Returns: model, run, published, lists (users), edges, previous (the run that `kgplug rollback` restores),
-//          stray_edges (of neither run: a publish is running or was killed), vectors (nodes), indexes
-//          (indexes.cypher shows their state)
-// Cost: reads every RECOMMENDS edge and every node once per model; seconds for millions of them.
+// Returns: model, run, published, lists (number of users), edges (of these lists), previous (the run that
+//          `kgplug rollback` restores), stray_edges (edges that are in no list of these two runs: a publish is running
+//          or was killed), vectors (number of nodes), indexes (indexes.cypher shows their state)
+// Cost: reads every RECOMMENDS edge and every node once per model; seconds for millions of edges and nodes.
 MATCH (model:KgplugModel) WHERE model.serves IS NOT NULL
 MATCH (run:KgplugRun {model: model.name, number: model.serves})
 OPTIONAL MATCH (previous:KgplugRun {model: model.name, number: model.previous})

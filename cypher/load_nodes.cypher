@@ -1,9 +1,9 @@
-// Purpose: LOAD CSV of nodes: create missing ones, update changed ones
+// Purpose: Load nodes from a CSV file: create missing nodes, update changed ones
 // Parameters: $file: the file as the server sees it, e.g. "file:///Movie.csv" in its import folder
 // Returns: rows: number of rows read
 // Cost: one index seek per row, transactions of 10,000 rows; run schema.cypher first
-// This text loads the demo's nodes/Movie.csv. For another file, `kgplug import` replaces the label, the key and the
-// marked lines according to that file's name and header, with quoted names.
+// This query loads the demo's nodes/Movie.csv. For another file, `kgplug import` replaces the label, the key and the
+// marked lines according to that file's name and header, and quotes the names.
 LOAD CSV WITH HEADERS FROM $file AS row
 CALL (row) {
   WITH row, toInteger(row.`id:int`) AS key, {

@@ -1,9 +1,9 @@
-// Purpose: LOAD CSV of relationships: create missing ones, update changed ones
+// Purpose: Load relationships from a CSV file: create missing relationships, update changed ones
 // Parameters: $file: the file as the server sees it, e.g. "file:///User-RATED-Movie.csv" in its import folder
 // Returns: rows: number of rows read
 // Cost: two index seeks and one check between the two nodes per row, transactions of 10,000 rows; load nodes first
-// This text loads the demo's relationships/User-RATED-Movie.csv. For another file, `kgplug import` replaces labels, keys,
-// type and the marked lines according to that file's name and header, with quoted names.
+// This query loads the demo's relationships/User-RATED-Movie.csv. For another file, `kgplug import` replaces labels,
+// keys, type and the marked lines according to that file's name and header, and quotes the names.
 LOAD CSV WITH HEADERS FROM $file AS row
 CALL (row) {
   WITH toInteger(row.`user:int`) AS head_key, toInteger(row.`movie:int`) AS tail_key, {

@@ -1,7 +1,7 @@
-// Purpose: The most popular items without feedback of a user: a baseline, and a fallback for new users.
+// Purpose: The most popular items that a user has no feedback on: a baseline, and a fallback for new users.
 // Parameters: $user: key of the user. $k: number of items.
 // Returns: rank, id, title, feedback (number of users)
-// Cost: the degree of every item; a few milliseconds for thousands of items.
+// Cost: reads the degree of every item; a few milliseconds for thousands of items.
 MATCH (user:`User`) WHERE user.`id` = $user
 MATCH (item:`Movie`)
 WHERE item <> user AND NOT EXISTS { (user)-[:`RATED`]->(item) }

@@ -1,17 +1,17 @@
 // Purpose: The most plausible missing relationships of a type from an item, by TransE's vectors.
-// Parameters: $item: key of the item. $relation: the type. $label: of the nodes at the other end. $model: name of a
-//             published TransE. $k: number of nodes.
+// Parameters: $item: key of the item. $relation: the relationship type. $label: label of the nodes at the other end.
+//             $model: name of a published TransE. $k: number of nodes.
 // Returns: rank, name, score (minus the distance between head + translation and tail, as in `kgplug predict`)
 // Cost: one query of the vector index for ten times as many candidates, scored exactly; a few milliseconds.
-// TransE's entities have length 1, so the order by the index's cosine is the order by distance.
+// TransE's entity vectors have length 1, so the order by the index's cosine is the order by distance.
 // Neo4j GDS scores all items at once from the same vectors. Its score is the distance, smallest first, and it does not
-// exclude existing relationships. On a projection of the nodes with the property run.properties[0] (GDS needs a list
-// created in the query, not the stored array):
+// exclude existing relationships. It reads a projection of the nodes with the property run.properties[0]. The
+// translation is copied, because GDS needs a list created in the query, not the stored array:
 //   CALL gds.ml.kge.predict.stream('projection', {
 //     sourceNodeFilter: 'Movie', targetNodeFilter: $label, nodeEmbeddingProperty: run.properties[0],
 //     relationshipTypeEmbedding: [x IN relation.translation | x], scoringFunction: 'transe', topK: $k
 //   }) YIELD sourceNodeId, targetNodeId, score
-// and for DistMult: relationshipTypeEmbedding: [x IN relation.diagonal | x], scoringFunction: 'distmult'.
+// For DistMult, use relationshipTypeEmbedding: [x IN relation.diagonal | x], scoringFunction: 'distmult'.
 MATCH (model:KgplugModel {name: $model})
 WITH model.serves AS number LIMIT 1
 MATCH (run:KgplugRun {model: $model, number: number})-[:HAS_RELATION]->(relation:KgplugRelation)

@@ -1,7 +1,7 @@
-// Purpose: The items recommended to a user, the best first.
+// Purpose: The items recommended to a user, best first.
 // Parameters: $user: key of the user. $model: name of a published model, such as 'MKR'. $k: number of items.
 // Returns: rank, id, title, score, run
-// Cost: the edges of one user; a millisecond or two.
+// Cost: reads the edges of one user; a millisecond or two.
 MATCH (model:KgplugModel {name: $model})
 WITH model.edition AS edition LIMIT 1
 MATCH (user:`User`)-[recommends:RECOMMENDS {model: $model, edition: edition}]->(item:`Movie`)

@@ -41,14 +41,14 @@ class Model(Protocol):
     """Members of every model of kgplug or of another package; `Recommender` supplies most of them.
 
     Attributes:
-        name: name by which `create` finds it.
+        name: name by which `create` finds the model.
         kind: recommender (produces lists of items) or embedding (produces vectors of entities).
-        inputs: data that it learns from. `kgplug models` prints them, and `kgplug train` reads only these.
-        config: its settings.
+        inputs: kinds of data that the model learns from. `kgplug models` prints them; `kgplug train` reads only these.
+        config: settings of the model.
         history: `History.to_dict()` of the training, {} for models that are not trained in epochs.
         health: problems of the trained model, one sentence each.
         run: id of the training.
-        graph_schema: schema of the graph that it was trained on, None if it was not trained on a graph.
+        graph_schema: schema of the graph that the model was trained on, None without a graph.
     """
 
     name: str
@@ -61,7 +61,7 @@ class Model(Protocol):
     graph_schema: dict[str, Any] | None
 
     def fit(self, *args: Any, **kwargs: Any) -> Any:
-        """Train on the data that `inputs` names: feedback, then triples. `valid`, `seed` and others are keywords."""
+        """Train on the data that `inputs` names: feedback, then triples. Keywords are `valid`, `seed` and options."""
         ...
 
     def save(self, run_dir: Path, *, memory: RowMemory | None = None, **facts: object) -> None:
@@ -69,8 +69,8 @@ class Model(Protocol):
 
         Args:
             run_dir: The folder to write.
-            memory: For each row, whether it was in the training, validation or test set.
-            facts: Further entries of the run's content; JSON must be able to hold them.
+            memory: For each interaction or triple, whether it was in the training, validation or test set.
+            facts: Further entries of the run's content, JSON-serialisable.
         """
         ...
 
@@ -85,7 +85,7 @@ class Model(Protocol):
 
     @classmethod
     def user_arrays(cls) -> UserArrays | EntityArrays | None:
-        """Return which saved arrays hold data of each user, so that a user can be erased from them."""
+        """Return which saved arrays hold data of users, so that a user's data can be erased; None if unknown."""
         ...
 
 
@@ -97,7 +97,7 @@ def create(name: str, /, **settings: Any) -> AnyModel:
         settings: settings of the model.
 
     Raises:
-        UsageError: no model has this name (the message names the nearest), or a setting is unknown or out of range.
+        UsageError: no model has this name (the message suggests the nearest), or a setting is unknown or out of range.
     """
     maker = _maker(name)
     for word in ("self", "name"):  # arguments of the constructor that are not settings
@@ -123,14 +123,14 @@ def load(run_dir: Path | str) -> AnyModel:
 
 
 def _with_run_dir(settings: dict[str, Any]) -> dict[str, Any]:
-    """Return the settings. If `embedding` names a run of this machine, replace it by the run's folder."""
+    """Return the settings. If `embedding` is the name of a run on this machine, it is replaced by the run's folder."""
     name = settings.get("embedding")
     if not isinstance(name, str) or name.lower() in {each.lower() for each in EMBEDDINGS} or Path(name).is_dir():
         return settings
     try:
         return {**settings, "embedding": str(Runs(Settings().runs_dir).resolve(name))}
     except UsageError:
-        return settings  # training refuses it and says what it expected
+        return settings  # training refuses the name and says what it expected
 
 
 def restored(run_dir: Path, arrays: dict[str, np.ndarray], content: dict[str, Any]) -> AnyModel:
@@ -143,7 +143,7 @@ def restored(run_dir: Path, arrays: dict[str, np.ndarray], content: dict[str, An
     except UsageError as error:
         raise RunError(f"{run_dir} holds a model that is not installed here. {error}") from None
     if content["kind"] != model.kind:
-        raise RunError(f"{run_dir} contains {content['model']}, which is not an {content['kind']}. Train again.")
+        raise RunError(f"{run_dir} contains {content['model']}, which is not of kind {content['kind']}. Train again.")
     return model.restored(run_dir, arrays, content)
 
 
@@ -164,7 +164,7 @@ def register(name: str, model: type) -> None:
     found = vars(model).get("name")
     if found != name:
         raise UsageError(
-            f'{model!r}: expected name = "{name}" on the class, as its runs are opened by it; found {found!r}.'
+            f'{model!r}: expected name = "{name}" on the class, because runs are opened by this name; found {found!r}.'
         )
     _registered[name] = model
 
@@ -180,7 +180,7 @@ def available() -> list[ModelInfo]:
 
 
 def names() -> list[str]:
-    """Return the names of every model, without loading one."""
+    """Return the names of all models, without importing any."""
     return [*RECOMMENDERS, *sorted({*_registered, *_entry_points()}), *EMBEDDINGS]
 
 
@@ -207,7 +207,7 @@ def _of_point(name: str, point: EntryPoint) -> ModelInfo:
 
 
 def _checked(name: str, model: Any) -> Any:
-    """Return an added class, if it has all class members of `Model`.
+    """Return the class of a model, after checking that it has all class members of `Model`.
 
     Raises:
         UsageError: a member is missing.

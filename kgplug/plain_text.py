@@ -31,7 +31,7 @@ _PLAIN = {
 
 
 def printable(text: str) -> str:
-    """Return a text in one line without control characters, which names of files, columns and nodes may contain."""
+    """Return a text as one line with escaped control characters. Names of files, columns and nodes may contain them."""
     return "".join(map(_visible, text)) if not text.isprintable() else text
 
 
@@ -74,7 +74,7 @@ def _replace(error: UnicodeError) -> tuple[str, int]:
 
 
 def _plain(character: str) -> str:
-    """Return a replacement for a character: a similar sign, the letter without its accent, or its escape."""
+    """Return a replacement for a character: a similar sign, the letter without its accent, or an escape sequence."""
     if character in _PLAIN:
         return _PLAIN[character]
     if "\u2500" <= character <= "\u257f":  # box drawing

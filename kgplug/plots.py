@@ -1,6 +1,6 @@
 """Figures (matplotlib) of trainings and embeddings, for notebooks and files."""
 
-# matplotlib's types leave out those of **kwargs.
+# matplotlib's type hints leave out the types of **kwargs.
 # pyright: reportUnknownMemberType=false
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ def run_figure(model: EmbeddingModel | Recommender) -> Figure:
     """Draw one trained model: its training curve and, for an embedding, the map of its entities.
 
     Raises:
-        DataError: the model has neither.
+        DataError: the model is a recommender that was not trained by gradient.
     """
     from kgplug.embeddings.model import EmbeddingModel
 
@@ -117,7 +117,8 @@ def comparison_figure(histories: Mapping[str, dict[str, Any]], metrics: pd.DataF
 
     Args:
         histories: Name → `model.history`. A model with an empty history gets no curve.
-        metrics: One row per run (its name is the index), one column per metric between 0 and 1; may be empty.
+        metrics: One row per run, indexed by the run's name, and one column per metric. All values are between 0 and 1.
+            May be empty.
 
     Raises:
         DataError: no run has a curve or a metric.

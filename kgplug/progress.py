@@ -70,7 +70,7 @@ def bar(
 
 @contextmanager
 def stage(what: str, *, progress: bool | None) -> Generator[None]:
-    """Report work that cannot be counted, if lines are wanted. Counted work inside it reports itself."""
+    """Report work that cannot be counted, if `report_as` chose lines or JSON. Counted work inside it reports itself."""
     report = _Report(what, None, "", 0) if progress is None and _wants_lines() else None
     if report is None:
         yield

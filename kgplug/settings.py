@@ -19,7 +19,7 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(extra="ignore", populate_by_name=True, hide_input_in_errors=True)
 
-    neo4j_uri: str | None = Field(default=None, repr=False, description="bolt://, neo4j:// … of your own server")
+    neo4j_uri: str | None = Field(default=None, repr=False, description="your own server: bolt://… or neo4j://…")
     neo4j_username: str = Field(default="neo4j", description="user name on that server")
     neo4j_password: SecretStr | None = Field(default=None, description="password of that user")
     neo4j_database: str | None = Field(default=None, description="database name; the server's default if unset")

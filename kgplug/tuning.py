@@ -33,10 +33,10 @@ if TYPE_CHECKING:
     from kgplug.embeddings.model import EmbeddingModel
     from kgplug.recommenders.base import Recommender
 
-MAX_RANKED_TRIPLES = 1000  # of the validation set; the same ones in every trial
-SIGNIFICANT_DIGITS = 3  # of the real numbers that are tried
+MAX_RANKED_TRIPLES = 1000  # number of validation triples that are ranked, the same ones in every trial
+SIGNIFICANT_DIGITS = 3  # digits of the real numbers that are tried
 MAX_KILLED = 3  # a trial during which this many processes were killed counts as failed
-_SETTINGS, _TRIED, _REASON, _PRUNED_AFTER = "settings", "tried", "reason", "pruned_after"  # stored with a trial
+_SETTINGS, _TRIED, _REASON, _PRUNED_AFTER = "settings", "tried", "reason", "pruned_after"  # keys of a trial's facts
 _ENDED = (TrialState.COMPLETE, TrialState.PRUNED)
 _FACTS = ("trial", "state", "metric", "best", "seconds", "reason")  # columns that are not settings
 
@@ -144,9 +144,9 @@ def tune(
     if dict(model.config).get("settings") == "auto":
         if "settings" in settings:
             raise UsageError('tune: settings="auto" would search within each trial. Omit it.')
-        settings = {**settings, "settings": "defaults"}  # each trial is one training, and the result is trained like it
+        settings = {**settings, "settings": "defaults"}  # a trial trains once, and so does a training with its settings
     limit = {} if epochs is None else {"epochs": epochs}
-    models.create(name, **{**settings, **limit})  # refused here, not in every trial
+    models.create(name, **{**settings, **limit})  # wrong settings are refused here, not in every trial
     space, own = _space_of(model, settings)
     metric, measure = _metric_of(model, data, valid, seed)
 
@@ -193,7 +193,7 @@ def _is_fixed(name: str, fixed: Mapping[str, Any]) -> bool:
 
 
 def _holds(values: Range | tuple[Any, ...], value: Any) -> bool:
-    """Return whether a value can be tried."""
+    """Return whether a value is in a range or among choices."""
     if not isinstance(values, Range):
         return value in values
     if isinstance(value, bool) or not isinstance(value, int if values.whole else (int, float)):
@@ -240,7 +240,7 @@ def _objective(
 
     def objective(trial: Trial) -> float:
         all_trials = study.get_trials(deepcopy=False)
-        # A trial whose process was killed is FAIL. It is repeated under a new number, so it does not count.
+        # A trial whose process was killed has the state FAIL. It is repeated under a new number, so it does not count.
         number = sum(each.state != TrialState.FAIL for each in all_trials[: trial.number])
         # One sampler per trial: its draws depend on the seed and the earlier trials, not on interruptions.
         own_seed = int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
@@ -305,7 +305,7 @@ def _search(
 
 
 def _suggest(trial: Trial, name: str, values: Range | tuple[Any, ...]) -> Any:
-    """Return the value to try."""
+    """Let Optuna choose the value of a setting, and return it."""
     if not isinstance(values, Range):
         return trial.suggest_categorical(name, values)
     if values.whole:

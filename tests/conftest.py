@@ -1,4 +1,4 @@
-"""What all tests share: their markers, `--quick`, and a Neo4j that is started once per test process.
+"""What all tests share: markers, the option `--quick`, and a Neo4j that is started once per test process.
 
 The server lives in a temporary folder and dies with the test process.
 """
@@ -35,11 +35,11 @@ from kgplug.settings import Settings
 TESTS = Path(__file__).parent
 NOT_QUICK = ("training", "gpu", "database", "faults", "demo", "slow")
 FOLDERS = ("demo", "faults")  # each is the name of a marker that all tests in the folder have
-QUICK_JAVA = "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m"  # the quick compiler alone
-LONGEST = ("integration", "demo", "faults")  # folders, the longest first
+QUICK_JAVA = "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m"  # only Java's quick compiler, C1
+LONGEST = ("integration", "demo", "faults")  # folders whose tests take longest, in the order in which they run
 WHOLE_FILE = re.compile(r"^pytestmark = \[?\s*(pytest\.mark\.gpu,\s*)?pytest\.mark\.training\b", re.MULTILINE)
 
-# Busy machines are slow now and then: no example fails for the time it takes.
+# No example fails because it takes long: a busy machine is slow now and then.
 hypothesis_settings.register_profile("kgplug", deadline=None)
 hypothesis_settings.load_profile("kgplug")
 
@@ -65,7 +65,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Leave files out before they are imported: the tests marked `training` import torch."""
+    """With --quick, skip slow folders and files marked `training` before their import, which would import torch."""
     if not config.option.quick:
         return None
     if collection_path.is_dir():
@@ -81,7 +81,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(folder)
         if folder == "demo":
             item.add_marker(pytest.mark.timeout(1800))  # its fixture runs the demo four times
-        if "neo4j_jars" in getattr(item, "fixturenames", ()):  # a server's jars
+        if "neo4j_jars" in getattr(item, "fixturenames", ()):  # the test needs a server
             item.add_marker("database")
     items.sort(key=_place)
     if config.option.quick:
@@ -95,7 +95,7 @@ def _folder(item: pytest.Item) -> str:
 
 
 def _place(item: pytest.Item) -> int:
-    """Return when a test runs: trainings first, while a server's jars are downloaded; then the longest folders."""
+    """Return a test's place in the order: trainings first, while a server's jars are downloaded, then `LONGEST`."""
     folder = _folder(item)
     if folder in LONGEST:
         return 1 + LONGEST.index(folder)
@@ -104,7 +104,7 @@ def _place(item: pytest.Item) -> int:
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Begin to download a server's jars, so that no test has to wait for them."""
+    """Begin to download a server's jars if they are missing, so that no test has to wait long for them."""
     folder = _jars()
     first_process = os.environ.get("PYTEST_XDIST_WORKER", "gw0") == "gw0" and not session.config.option.collectonly
     if first_process and not installed(folder) and any(item.get_closest_marker("database") for item in session.items):
@@ -119,10 +119,11 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileScheduling:
-    """Give all tests of a file to one process, because they share trained models; and all of tests/demo.
+    """Give all tests of a file to one process, because they share trained models.
 
-    The integration tests run in half of the processes, so fewer servers must warm up, which takes minutes of a core.
-    Tests that all use one named server run in one process.
+    All tests of tests/demo also run in one process. The integration tests run in half of the processes, so that fewer
+    servers must warm up; each takes minutes of a core. If KGPLUG_TEST_NEO4J names a server, all tests that need one run
+    in one process.
     """
 
     class OneProcessPerFile(LoadFileScheduling):
@@ -154,7 +155,7 @@ def a_checkpoint_after_every_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def no_grace(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Delete lists as soon as they stop serving; otherwise they stay a while for those who are reading them."""
+    """Delete lists as soon as they stop serving. Without this, they stay a while for programs that are reading them."""
     monkeypatch.setattr("kgplug.graph.publishing.removing.clean.GRACE_S", 0.0)
 
 
@@ -170,9 +171,10 @@ def _jars() -> Path:
 
 @pytest.fixture(scope="session")
 def java_archive(neo4j_jars: Path, tmp_path_factory: pytest.TempPathFactory) -> Path | None:
-    """A file with Java's classes as a server has them in memory, which halves the start of some forty servers.
+    """A file with Java's classes as a server has them in memory. It halves the time to start a server.
 
-    The first test process makes it, in the time of a start and a stop; a run in a single process goes without it.
+    The tests start some forty servers. The first test process makes the file, which takes one start and one stop of a
+    server. If there is only one test process, there is no file: None.
     """
     if "PYTEST_XDIST_WORKER" not in os.environ:
         return None
@@ -198,7 +200,7 @@ def java_archive(neo4j_jars: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 
 @pytest.fixture(scope="session")
 def quick_java(java_archive: Path | None) -> Iterator[None]:
-    """Let Java compile less and read its classes from the archive: servers that live for a minute need less of it."""
+    """Let Java compile less, and read its classes from the archive, for servers that run only for a minute."""
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("JDK_JAVA_OPTIONS", f"{QUICK_JAVA} {_shared(java_archive)}")
         yield
@@ -210,9 +212,10 @@ def _shared(java_archive: Path | None) -> str:
 
 @pytest.fixture(scope="session")
 def neo4j_server(neo4j_jars: Path, request: pytest.FixtureRequest) -> Iterator[Endpoint]:
-    """A running Neo4j of the tests' own; or the one that KGPLUG_TEST_NEO4J names, all of whose data the tests delete.
+    """A running Neo4j: one that is started here, or the one that KGPLUG_TEST_NEO4J names.
 
-    KGPLUG_TEST_NEO4J is "bolt://user:password@host:port#folder", where folder is the server's import folder.
+    The tests delete all its data. KGPLUG_TEST_NEO4J is "bolt://user:password@host:port#folder", where folder is the
+    server's import folder.
     """
     if named := os.environ.get("KGPLUG_TEST_NEO4J"):
         url = urlsplit(named)
@@ -224,7 +227,7 @@ def neo4j_server(neo4j_jars: Path, request: pytest.FixtureRequest) -> Iterator[E
     server = LocalNeo4j(home, jars=neo4j_jars)
     try:
         with pytest.MonkeyPatch.context() as environment:
-            environment.setenv("JDK_JAVA_OPTIONS", _shared(archive))  # it lives for minutes: full compilation pays
+            environment.setenv("JDK_JAVA_OPTIONS", _shared(archive))  # it runs for minutes: full compilation pays
             endpoint = server.start(die_with_parent=True)
         yield endpoint
     finally:
@@ -233,7 +236,7 @@ def neo4j_server(neo4j_jars: Path, request: pytest.FixtureRequest) -> Iterator[E
 
 
 def _in_memory() -> Path | None:
-    """Return a folder in memory with room for a server, where a commit need not wait for the disk; or None."""
+    """Return a folder in memory, where commits do not wait for a disk; None if it has no room for a server."""
     folder = Path("/dev/shm")
     return folder if folder.is_dir() and shutil.disk_usage(folder).free > 4 << 30 else None
 
@@ -253,10 +256,10 @@ def connection(neo4j_server: Endpoint, no_grace: None, request: pytest.FixtureRe
 
 
 def empty(connection: Connection, *, keys: Collection[str] = ()) -> None:
-    """Remove everything from a database, but for the unique constraints on `id` of some labels, which it makes.
+    """Remove everything from a database, and leave only unique constraints on `id` of the labels in `keys`.
 
-    After a change of constraints a server plans every query anew, so tests with the same constraints keep them, and
-    those that kgplug makes for itself at the first publish.
+    Missing constraints are made. After a change of constraints, a server plans every query again. So tests with the
+    same `keys` keep these constraints, and also those that kgplug makes for itself at the first publish.
     """
     missing = set(keys)
     for row in connection.rows("SHOW CONSTRAINTS YIELD name, labelsOrTypes, properties"):

@@ -1,4 +1,4 @@
-"""The command line: parse, call, print. `main` turns every expected error into one sentence."""
+"""The command line: parse, call, print. `main` turns every expected error into a short message."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from kgplug.cli.keys import with_negative_key
 from kgplug.errors import KgplugError, is_out_of_memory
 from kgplug.plain_text import make_outputs_safe, printable
 
-INTERRUPTED = 130  # what a shell reports for a command ended by Ctrl-C
+INTERRUPTED = 130  # exit code that shells use for a command ended by Ctrl-C
 
 
 def _print_version(asked: bool) -> None:
@@ -49,7 +49,7 @@ app = typer.Typer(
     `kgplug recommend 42`. `kgplug demo` shows these steps on MovieLens-100K.
 
     Set NEO4J_URI, NEO4J_USERNAME, NEO4J_PASSWORD and NEO4J_DATABASE to use your own server. Without NEO4J_URI a local
-    Neo4j is started. NEO4J_CA_FILE is the certificate authority to trust for bolt+s:// and neo4j+s://.""",
+    Neo4j is started. NEO4J_CA_FILE is a PEM file with the authorities to trust for bolt+s:// and neo4j+s://.""",
 )
 demo.add_to(app)
 database.add_to(app)
@@ -91,7 +91,7 @@ def command_line() -> Any:
 
 
 def main() -> None:
-    """Run the command line; exit code 0: success, 1: failure, 2: wrong usage."""
+    """Run the command line; exit code 0: success, 1: failure, 2: wrong usage, 130: interrupted by Ctrl-C."""
     make_outputs_safe()
     report_renamed()
     try:
@@ -116,7 +116,7 @@ def main() -> None:
         if not is_out_of_memory(error):
             raise
         _fail(f"Not enough memory ({str(error).partition(chr(10))[0] or 'no details'}). Free some and try again.", 1)
-    except ValidationError as error:  # of an environment variable
+    except ValidationError as error:  # an environment variable has a bad value
         if error.title != "Settings":
             raise
         first = error.errors()[0]

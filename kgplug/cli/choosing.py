@@ -75,7 +75,7 @@ def tune(
     from kgplug import jobs, models, plots
 
     chosen = parse_settings(settings or [])
-    made = models.create(model, **chosen)  # refused before the database is asked
+    made = models.create(model, **chosen)  # wrong names are refused before the database is asked
     split = parse_split(made.kind, fractions, seed=seed, by=by, order=order)
     _check_picture(picture)
     with open_graph() as graph:
@@ -150,7 +150,7 @@ def compare(
     from kgplug.jobs import compare as comparing
 
     chosen, lengths = parse_settings(settings or []), parse_lengths(k)
-    made = comparing.create_all(names, chosen)  # refused before the database is asked
+    made = comparing.create_all(names, chosen)  # wrong names are refused before the database is asked
     split = parse_split(made[0].kind, fractions, seed=seed, by=by, order=order)
     if not made[0].kind.gives_lists and lengths != (10,):
         err.print("Embeddings do not make lists: -k is not used.")
@@ -178,8 +178,8 @@ def plot(
 ) -> None:
     """Draw the training curves of runs.
 
-    One embedding also gets a map of its entities. Several runs also get bars of their metrics, if `kgplug evaluate` has
-    measured them.
+    For a single embedding, also draw a map of its entities. For several runs, also draw bars of their metrics, if
+    `kgplug evaluate` has measured them.
 
     Examples: `kgplug plot TransE --to transe.png`, `kgplug plot TransE TransH --to both.svg`
     """

@@ -60,25 +60,25 @@ def _choices() -> str:
 
 
 def model_names(incomplete: str) -> list[str]:
-    """Return the models that `train` knows."""
+    """Return the names of the models that can be trained."""
     from kgplug.models import names
 
     return _fitting(names(), incomplete)
 
 
 def run_names(incomplete: str) -> list[str]:
-    """Return the models that have runs on this machine, then the ids of these runs, newest first."""
+    """Return the names of the models that have runs on this machine, then the ids of these runs, newest first."""
     models, ids = _trained()
     return _fitting([*models, *ids], incomplete)
 
 
 def trained_models(incomplete: str) -> list[str]:
-    """Return the models that have runs on this machine; any of them can be published."""
+    """Return the names of the models that have runs on this machine; any of them can be published."""
     return _fitting(_trained()[0], incomplete)
 
 
 def _trained() -> tuple[list[str], list[str]]:
-    """Return the models that have runs on this machine, and the ids of these runs, newest first."""
+    """Return the names of the models that have runs on this machine, and the ids of these runs, newest first."""
     from kgplug.data.artefact import id_prefix
     from kgplug.models import names
     from kgplug.settings import Settings
@@ -91,14 +91,14 @@ def _trained() -> tuple[list[str], list[str]]:
 
 
 def query_names(incomplete: str) -> list[str]:
-    """Return the shipped queries."""
+    """Return the names of the shipped queries."""
     from kgplug.graph.queries import names
 
     return _fitting(names(), incomplete)
 
 
 def data_sets(incomplete: str) -> list[str]:
-    """Return the data sets that `import` knows by name, and the folders whose path begins with the text so far."""
+    """Return the data sets that `import` knows by name, and the folders whose path begins with the typed text."""
     from kgplug.data.sources.catalogue import DATA_SETS
 
     typed = Path(incomplete)

@@ -55,7 +55,7 @@ err = _Notes(highlight=False, soft_wrap=True, markup=False, emoji=False, stderr=
 
 
 def report_renamed() -> None:
-    """Report each old name, such as one in kgplug.toml, once and as one sentence on standard error."""
+    """Report each old name that is still used, for example in kgplug.toml, once by a sentence on standard error."""
     show_other = warnings.showwarning
 
     def show(
@@ -138,7 +138,7 @@ def _fractions(text: str) -> tuple[float, float, float]:
 
 
 def open_graph() -> Graph:
-    """Connect to the database that the environment names; otherwise to the local Neo4j, started if necessary."""
+    """Connect to the database that the environment names. If it names none, use the local Neo4j; start it if needed."""
     from kgplug.graph.graph import connect
 
     return connect()
@@ -180,7 +180,7 @@ def log_as_json() -> None:
 
 
 def has_wide_terminal() -> bool:
-    """Return whether both outputs are terminals that are wide enough for boxes."""
+    """Return whether standard output and standard error are terminals that are wide enough for boxes."""
     return sys.stdout.isatty() and sys.stderr.isatty() and out.width >= _BOX_COLUMNS
 
 

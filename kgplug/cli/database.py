@@ -167,7 +167,7 @@ def init(
     file: Annotated[Path, typer.Option("--schema", help="File to write.")] = DEFAULT_FILE,
     force: Annotated[bool, typer.Option("--force", help="Replace the file if it exists.")] = False,
 ) -> None:
-    """Write kgplug.toml from the database's own labels, types, constraints and counts.
+    """Guess a schema from the labels, types, constraints and counts of the database, and write it to kgplug.toml.
 
     Each guess has a comment with its reason. Example: `kgplug init`
     """

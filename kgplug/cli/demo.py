@@ -64,7 +64,7 @@ def demo() -> None:
 
 
 def _refuse_foreign_data(graph: Graph) -> None:
-    """Refuse a database with nodes of other labels: the demo must not write into a user's own graph."""
+    """Refuse a database with labels that the demo does not use, because it must not write into a user's own graph."""
     from kgplug.graph.catalog import OWN_LABELS
     from kgplug.graph.counts import read_counts
 
@@ -73,7 +73,7 @@ def _refuse_foreign_data(graph: Graph) -> None:
     counts = [f"{label} ({labels[label]:,})" for label in foreign if labels[label]]
     if counts:
         raise UsageError(
-            f"The demo needs an empty database; the one at {graph.connection.uri} holds {', '.join(counts)}. "
+            f"The demo needs an empty database; the database at {graph.connection.uri} holds {', '.join(counts)}. "
             "Unset NEO4J_URI to use the local Neo4j, or name an empty database in NEO4J_DATABASE."
         )
 
@@ -104,7 +104,7 @@ def _is_imported(graph: Graph, folder: Path) -> bool:
     from kgplug.graph.catalog import OWN_LABELS
     from kgplug.graph.counts import count_nodes, read_counts
 
-    expected: Counter[str] = Counter()  # by type; nodes under ""
+    expected: Counter[str] = Counter()  # relationship type → number of relationships, "" → number of nodes
     for table in open_folder(folder):
         expected[table.type] += sum(len(block.rows) for block in read_blocks(table))
     counts = read_counts(graph.connection)

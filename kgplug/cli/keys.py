@@ -45,7 +45,7 @@ def entity_key(run_dir: Path, text: str | None, *, label: str | None) -> int | s
     keys, labels = content.get("entity_keys", []), content.get("entity_labels", [])
     of_label = keys if label is None else [key for key, its in zip(keys, labels, strict=True) if its == label]
     found = choose_key(text, of_label)
-    if found is None:  # the model's error names the nearest ones
+    if found is None:  # the model refuses this key with an error that lists similar keys
         return next((each for each in possible_keys(text) if isinstance(each, int)), text)
     say_which(found, label or "The model")
     return found.key
@@ -103,7 +103,7 @@ def _number(name: str, text: str) -> int | float | None:
         return None
     try:
         number = int(text) if name == "k" else float(text)
-        if number == number:  # not NaN: nothing is at least NaN
+        if number == number:  # NaN is refused, because no rating is at least NaN
             return number
         raise ValueError
     except ValueError:

@@ -45,7 +45,7 @@ class SeenRows(StrEnum):
 
 Seen = Annotated[
     SeenRows,
-    typer.Option(help="Items to exclude: all that the user has feedback on now, those of the training set, or none."),
+    typer.Option(help="Items to exclude: all with the user's feedback now, only those in the training set, or none."),
 ]
 
 

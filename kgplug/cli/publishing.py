@@ -54,7 +54,7 @@ def publish(
         int | None,
         typer.Option(
             metavar="N",
-            help="Also write SIMILAR_TO edges from each node to its N nearest of the same label.",
+            help="Also write SIMILAR_TO edges from each node to its N nearest nodes of the same label.",
             min=1,
         ),
     ] = None,
@@ -106,7 +106,7 @@ def publish(
     if resume and dry_run:
         raise UsageError("--resume finishes a publish, and --dry-run writes nothing. Give one of them.")
     if run is None and not resume:
-        raise UsageError("Name a run or a model to publish, such as MKR; `kgplug runs` lists what there is.")
+        raise UsageError("Name a run or a model to publish, such as MKR; `kgplug runs` lists the runs.")
     runs = open_runs()
     if resume:
         with open_graph() as graph:
@@ -148,7 +148,7 @@ def diff(
 ) -> None:
     """Compare the lists of two runs: overlap, rank changes, and examples.
 
-    A name that no run has is looked up among the published models. Otherwise no database is needed.
+    If no run has a given name, the name is looked up among the published models. Otherwise, no database is needed.
 
     Examples: `kgplug diff MKR KGCN`, `kgplug diff mkr-20261123 mkr-20261124 -k 20`
     """

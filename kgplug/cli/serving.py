@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from kgplug.training.runs import Runs
 from kgplug.cli.list_options import DiverseBy, Diversity, ItemLabels, Seen, SeenRows, Where, options_from
 
-_MANY_SCORES = 10_000_000  # takes seconds, so a note is printed first
+_MANY_SCORES = 10_000_000  # computing so many scores takes seconds, so a note is printed first
 Model = Annotated[
     str | None,
     typer.Option("--model", "-m", help="A published model. Default: the newest one.", autocompletion=trained_models),
@@ -123,7 +123,7 @@ def predict(
     head: Annotated[str | None, typer.Option(help="Key of one head. Default: all.")] = None,
     tail: Annotated[str | None, typer.Option(help="Key of one tail. Default: all.")] = None,
     k: Annotated[int, typer.Option("--k", "-k", "--top", help="Number of triples.", min=1)] = 10,
-    write: Annotated[bool, typer.Option("--write", help="Also write them as PREDICTED edges.")] = False,
+    write: Annotated[bool, typer.Option("--write", help="Also write the triples as PREDICTED edges.")] = False,
     schema_file: SchemaFile = None,
     as_json: Json = False,
 ) -> None:
@@ -163,14 +163,14 @@ def predict(
 
 
 def use_schema(graph: Graph, schema_file: Path | None, model: str | None, *, vectors: bool = False) -> None:
-    """Set a graph's schema: the file's, or the named model's own if that has other users, items or feedback.
+    """Set a graph's schema: that of a file or, if a model with other users, items or feedback is named, the model's.
 
     Args:
         graph: the graph in which the model is published.
         schema_file: the file named by the user; it takes precedence.
-        model: the name given by the user; if None, the schema of kgplug.toml or a guess is used.
-        vectors: whether the command reads vectors. If so, the file's schema is used if the model has vectors of its
-            items.
+        model: the model named by the user; if None, the schema of kgplug.toml or a guess is used.
+        vectors: whether the command reads vectors. If so, the schema of kgplug.toml is used whenever the model has
+            vectors of the items in that schema.
     """
     from kgplug.serving import explain
 

@@ -21,21 +21,21 @@ if TYPE_CHECKING:
 def this_graph(graph: Graph, schema_file: Path | None = None) -> GraphIdentity:
     """Return the identity of the connected graph.
 
-    With a schema file (kgplug.toml, or the named one), the graph consists of the labels and the type in that
-    file; otherwise, of everything in the database.
+    With a schema file (`schema_file`, or else kgplug.toml if it exists), it has the users, items and feedback type of
+    that file; otherwise, all labels and types of the database.
     """
     return _identity(graph.connection, _schema(schema_file))
 
 
 def graph_at_hand(runs: Runs, *, ask: bool = False) -> GraphIdentity | None:
-    """Return the identity of the graph that the environment names, None if unknown.
+    """Return the identity of the graph that the environment names; None if unknown.
 
-    Without `ask`, the server is that of the newest run that was trained at the configured address, and the schema is
-    that of kgplug.toml if there is one. So commands that need no server can use this function.
+    Without `ask`, the server's identity is taken from the newest run that was trained at the configured address, and
+    the schema from kgplug.toml if there is one. So commands that need no server can use this function.
 
     Args:
         runs: the runs on this machine.
-        ask: ask the server, provided that it is running. No server is started.
+        ask: ask the server if it is running. No server is started.
     """
     schema = _schema(None)
     if ask and (found := _asked(schema)) is not None:
@@ -71,7 +71,7 @@ def _schema(path: Path | None) -> GraphSchema | None:
 
 
 def _asked(schema: GraphSchema | None) -> GraphIdentity | None:
-    """Return the identity of the graph from a running server; None if none answers."""
+    """Return the identity of the graph from a running server; None if no server answers."""
     from kgplug.graph.connect import connect_settings
 
     try:

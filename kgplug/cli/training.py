@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from kgplug.graph.graph import Graph
     from kgplug.training.runs import RunInfo, Runs
 
-MEASURED_LENGTHS = "10,20"  # lengths of lists, as an option
+MEASURED_LENGTHS = "10,20"  # default of -k: lengths of the measured lists
 
 
 def add_to(app: typer.Typer) -> None:
@@ -90,13 +90,13 @@ def train(
     """Train a model on the graph and save it as a run. The test set is held out.
 
     If interrupted, run the same command again: it continues from its last checkpoint. A checkpoint is written every
-    KGPLUG_CHECKPOINT_S seconds (default 60). With --from, new nodes and relations get vectors; settings and split are
-    those of the earlier run. --final trains the run to publish: on all rows, including the test set. Its metrics are
-    those of the run without --final, which is trained first if it does not exist.
+    KGPLUG_CHECKPOINT_S seconds (default 60). With --from, new nodes and relations get vectors; the split, and all
+    settings not given with -s, are those of the earlier run. --final trains the run to publish: on all rows, including
+    the test set. Its metrics are those of the run without --final, which is trained first if it does not exist.
 
     A recommender that is trained by epochs chooses its most important settings on the validation set. This takes about
-    three times as long as one training. If you set one with -s (other than the device), nothing is chosen: all
-    other settings have their defaults. To use only defaults, give -s settings=defaults.
+    three times as long as one training. If you give any setting with -s (other than device or backend), nothing is
+    chosen: all other settings have their defaults. To use only defaults, give -s settings=defaults.
 
     Examples: `kgplug train MKR`, `kgplug train MKR --final`, `kgplug train TransH -s embedding_dim=32`, `kgplug train
     KGCN --split 0.6,0.2,0.2`, `kgplug train TransE --from TransE --freeze`
@@ -105,12 +105,12 @@ def train(
     from kgplug.data.artefact import peek_content
 
     chosen = parse_settings(settings or [])
-    made = models.create(model, **chosen)  # refused before the database is asked
+    made = models.create(model, **chosen)  # wrong names are refused before the database is asked
     runs, split = open_runs(), parse_split(made.kind, fractions, seed=seed, by=by, order=order)
     if start is not None and fractions:
         raise UsageError("--from keeps the split of the earlier run, so that no test triple is learnt. Omit --split.")
     if start is not None:
-        runs.resolve(start)  # refused before the database is asked
+        runs.resolve(start)  # an unknown run is refused before the database is asked
     with open_graph() as graph:
         earlier = None if start is None else resolve_here(runs, [start], graph, schema_file)[0]
         data = jobs.read(graph, load_schema(graph, schema_file), model=made)
@@ -151,7 +151,11 @@ def train(
 
 
 def _choice(tried: list[dict[str, Any]]) -> str:
-    """Return sentences on what automatic settings chose: rows of `Recommender.tried`, the defaults first."""
+    """Return sentences on which of the tried settings were chosen.
+
+    Args:
+        tried: `Recommender.tried`, the defaults first.
+    """
     best = next(trial for trial in tried if trial["chosen"])
     said = f"Settings chosen on the validation set, with {counted(len(tried) - 1, 'other choice')} tried: "
     if best["settings"]:
@@ -232,13 +236,14 @@ def evaluate(
 ) -> None:
     """Measure runs on their test sets: click-through (AUC, ACC), full ranking, and link prediction for embeddings.
 
-    Test rows that are no longer in the graph are counted and skipped. Several runs are compared on rows that none of
-    them was trained on. A run that cannot be measured is reported; the others are still measured, and the exit code
-    is 1.
+    Test rows that are no longer in the graph are counted and skipped. Several runs are compared on rows that are in no
+    run's training or validation set. A run that cannot be measured is reported; the others are still measured, and the
+    exit code is 1.
 
     --beyond prints a second table for recommenders: novelty in bits, diversity (1 minus the mean cosine between the
     items of a list, by their likes), mean popularity of listed items, and the Gini index of how often items are
-    listed. It also has the accuracy on users and items with fewer than five training likes (cold) and on the others.
+    listed. The table also has the accuracy on users and items with fewer than five training likes (cold), and on all
+    other users and items.
 
     Examples: `kgplug evaluate`, `kgplug evaluate MKR KGCN -k 5,10,50 --json`, `kgplug evaluate MKR MF --beyond`
     """
@@ -248,7 +253,7 @@ def evaluate(
     if not store.list():
         raise UsageError("No runs yet. Train one: `kgplug train MKR`.")
     for name in run or []:
-        store.resolve(name)  # refused before the database is asked
+        store.resolve(name)  # an unknown run is refused before the database is asked
     with open_graph() as graph:
         run_dirs = resolve_here(store, run, graph, schema_file) if run else _newest(store, graph, schema_file, failures)
         on_failure = failures.__setitem__ if len(run_dirs) + len(failures) > 1 else None
@@ -281,7 +286,7 @@ def _print_measures(tables: dict[str, pd.DataFrame], *, beyond: bool, as_json: b
 
     if as_json:
         notes = [text for table in tables.values() for text in table.attrs.get("notes", [])]
-        for text in [*notes, *health.notes(tables)]:  # such as which metrics cannot be compared
+        for text in [*notes, *health.notes(tables)]:  # for example, that the metrics cannot be compared
             err.print(text)
         print_json([row for table in tables.values() for row in plain(table.rename_axis("run"))])
         return

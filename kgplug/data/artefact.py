@@ -1,4 +1,4 @@
-"""Artefacts: folders of safetensors and JSON with hashes, in which everything trained is stored.
+"""Artefacts: folders of safetensors and JSON files with hashes. Trained models are stored as artefacts.
 
 A folder holds `arrays.safetensors`, `content.json` and `manifest.json`, which lists the other two with their sizes and
 sha256. A new folder gets its name only when it is complete. To replace an artefact, new files are written next to the
@@ -36,7 +36,7 @@ ARRAYS, CONTENT, MANIFEST = "arrays.safetensors", "content.json", "manifest.json
 FORMAT = 1
 
 T = TypeVar("T")
-_issued: set[str] = set()  # run ids of this process; of fifty ids made in a second, two may be equal (in 2 % of cases)
+_issued: set[str] = set()  # ids made so far: of 50 ids made in a second, two would be equal in 2 % of cases
 
 
 def new_run_id(model: str) -> str:
@@ -54,12 +54,12 @@ def id_prefix(model: str) -> str:
 
 
 def write_artefact(run_dir: Path, arrays: dict[str, np.ndarray], content: dict[str, Any]) -> None:
-    """Write an artefact, replacing any artefact of the same name. After a failure the old one is intact.
+    """Write an artefact, replacing any artefact of the same name. After a failure the old artefact is intact.
 
     Args:
         run_dir: folder of the artefact.
         arrays: numeric arrays by name.
-        content: facts, ready for JSON.
+        content: other facts to store, ready for JSON.
 
     Raises:
         RunError: the folder exists and is not an artefact, or the disk refused to write.
@@ -219,7 +219,7 @@ def count_numbers(run_dir: Path, prefixes: tuple[str, ...]) -> int:
 
 
 def read_arrays(run_dir: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
-    """Return arrays of an artefact by name, without those it does not have. The hash of the file is not checked."""
+    """Return the named arrays of an artefact; missing names are skipped. The hash of the file is not checked."""
 
     def read(run_dir: Path, files: dict[str, dict[str, Any]]) -> dict[str, np.ndarray]:
         _check_size(run_dir, files[ARRAYS])

@@ -11,8 +11,8 @@ from typing import Any, Self
 class GraphIdentity:
     """A graph, identified by its database's store and by the labels and relationship type of its feedback.
 
-    A store's id is created with the database. It does not change when the server restarts or moves to another address,
-    or when a dump is loaded.
+    The store is what a database keeps on disk. Its id is created with the database, and stays the same when the server
+    restarts or moves to another address, or when a dump of the database is loaded.
 
     Attributes:
         store: id of the database's store, "" if unknown.
@@ -37,7 +37,7 @@ class GraphIdentity:
 
         Args:
             schema: `GraphSchema.model_dump()`.
-            store, database, address: as in the class; "" if unknown.
+            store, database, address: see the attributes of the class.
         """
         user, item = (f"{schema[part]['label']}.{schema[part]['key']}" for part in ("user", "item"))
         return cls(store, database, address, user, item, schema["feedback"]["type"])

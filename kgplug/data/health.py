@@ -1,7 +1,7 @@
-"""Signs of a collapsed model in its publication: vectors that are zero or identical, scores that are all equal.
+"""Signs that a model to be published has collapsed: vectors that are zero or identical, scores that are all equal.
 
-A healthy model shows no sign, however small its data. A limit is reached when float32 or the vector index no longer
-distinguishes two nodes, not when a model is merely weak.
+A healthy model shows no sign, however small its data. The limits below are reached when float32 or the vector index no
+longer distinguishes two nodes, not when a model is merely weak.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ import numpy as np
 from kgplug.data.publication import Publication, TopLists, usable_rows
 from kgplug.errors import DeadModelError
 
-MOST = 0.5  # a finding about vectors applies if at least this share of them shows it
-NEARLY_ALL = 0.99  # a finding about scores applies if at least this share of them shows it
+MOST = 0.5  # vectors are reported if at least this share of them is bad
+NEARLY_ALL = 0.99  # scores are reported if at least this share of them is bad
 SEVERAL = 8  # minimum number of vectors or users; fewer may be alike by chance
-_LEAST_LENGTH = 1e-6  # of a vector: products of shorter vectors vanish next to a score of 1 in float32
-_LEAST_SPREAD = 1e-4  # mean squared distance of unit vectors from their mean: they differ by 1 % of their length
+_LEAST_LENGTH = 1e-6  # minimum length of a vector: dot products of shorter ones vanish next to a score of 1 in float32
+_LEAST_SPREAD = 1e-4  # minimum mean squared distance of unit vectors from their mean: 1 % of their length, squared
 _SAMPLE = 10_000  # maximum number of vectors checked
 MARGIN = 1e-3  # a probability this close to 0 or 1 is saturated
 
@@ -23,8 +23,8 @@ MARGIN = 1e-3  # a probability this close to 0 or 1 is saturated
 def publication_findings(publication: Publication) -> list[str]:
     """Return the signs of collapse in a publication, one sentence each; [] for a healthy model.
 
-    Zero vectors are a sign only if all vectors of a label are zero, because nodes without training data have zero
-    vectors in a healthy model, too.
+    Zero vectors are a sign only if all vectors of a label are zero, because even in a healthy model, nodes without
+    training data have zero vectors.
     """
     found = [sentence for nodes in publication.vectors for sentence in vector_findings(nodes.label, nodes.vectors)]
     if publication.lists is not None:
@@ -33,7 +33,7 @@ def publication_findings(publication: Publication) -> list[str]:
 
 
 def refuse_dead(publication: Publication, *, force: bool) -> None:
-    """Refuse to publish a collapsed model, unless forced.
+    """Raise an error if the model of a publication has collapsed and `force` is false.
 
     Raises:
         DeadModelError: the model shows signs of collapse; the message lists them.

@@ -50,7 +50,7 @@ class Interactions:
         user_label, item_label: node labels in the graph, "" if there are none.
         item_texts: object (n_items,) of str, such as titles; "" for items without text. None if no texts are given.
         own_items: int64 (n_users,), item index of each user who is also an item, -1 for other users. None if no user
-            is an item. No row, negative or list pairs a user with itself.
+            is an item. No row, sampled negative or list pairs a user with itself.
         time_unit: "s", "ms", "us" or "ns": the coarsest unit that holds all times exactly. Nanoseconds cover 1677 to
             2262; earlier and later times are moved to the ends of this range (`kgplug.data.values.times`).
         counts: int64 (n,), number of source rows merged into each row; None if all are 1.
@@ -97,8 +97,8 @@ class Interactions:
         """Build interactions from a DataFrame. Several rows for one pair of user and item become one.
 
         Ratings are numbers, or booleans: true is a like and false a dislike. Timestamps are dates, or numbers since
-        1970 in one unit: seconds up to 1e11, milliseconds up to 1e14, microseconds up to 1e17, nanoseconds above. Dates
-        without a time zone count as UTC.
+        1970, all in one unit. Without `time_unit`, their size gives the unit: numbers up to 1e11 are seconds, up to
+        1e14 milliseconds, up to 1e17 microseconds, and larger numbers nanoseconds. Dates without a time zone are UTC.
 
         Args:
             frame: one row per feedback.
@@ -157,18 +157,18 @@ class Interactions:
     ) -> Interactions:
         """Build interactions from arrays, sorted by user and item.
 
-        Several rows for one pair become one, with the latest timestamp. `repeated` sets its rating:
+        Several rows for one pair of user and item become one, with the latest timestamp. `repeated` sets its rating:
 
         - "last": rating of the latest row; if times are equal, of the last row. The default with ratings.
         - "sum", "mean": sum or mean of the ratings.
         - "count": number of rows, so 100 plays are a rating of 100. The default without ratings, if any pair is
-          repeated; then every row is a like.
+          repeated. If this default applies, `like_threshold` is ignored and every row is a like.
 
-        Rows whose user and item are the same are left out, and logged.
+        Rows whose user and item are the same are left out; their number is logged.
 
         Args:
             user_keys, item_keys: object (n_users,) and (n_items,), `int` or `str`, unique and in canonical order
-                (`kgplug.data.values.keys.factorize` returns them so).
+                (as `kgplug.data.values.keys.factorize` returns them).
             users, items: integer (n,), indices into the keys.
             ratings: number or boolean (n,), or None.
             timestamps: dates (n,), or numbers in `time_unit` since 1970, or None.
@@ -176,8 +176,8 @@ class Interactions:
             user_label, item_label: node labels, "" if there are none.
             item_texts: object (n_items,) of str, or None.
             own_items: int64 (n_users,), item index of each user who is also an item, -1 for other users.
-            users_are_items: whether users and items with the same key are the same. If both labels are equal, this is
-                always so.
+            users_are_items: whether users and items with the same key are the same. Always true if both labels are
+                equal.
             time_unit: unit of numeric timestamps: "s", "ms", "us" or "ns".
             repeated: "last", "sum", "mean" or "count"; None: the default above.
 
@@ -355,20 +355,21 @@ class Interactions:
 
         Rows are sorted by a hash of their keys and the seed (or by time) and cut into sets. So if a row is added or
         removed, at most one other row moves from one set to the next at each cut. Averaged over seeds, each set gets
-        its fraction of every user's rows, even if there is only one row. To split a set again, use another seed.
+        its fraction of every user's rows, even of a user with one row. To split one of the sets again, use another
+        seed, because the same seed sorts the rows in the same order.
 
         Args:
             fractions: share of each set, adding up to 1, such as (0.8, 0.1, 0.1).
             seed: seed of the shuffle and of the rounding, at least 0.
             by: "user" splits each user's rows in these fractions; "row" splits all rows together.
             order: "random", or "time" to put earlier rows into earlier sets.
-            method: "keys"; "positions" splits as earlier versions of kgplug did, for runs that they saved.
+            method: "keys" splits as above; "positions" as earlier versions did, to find the sets of a run they saved.
 
         Returns:
             One object per fraction, all with the same users and items.
 
         Raises:
-            UsageError: the fractions, the seed or another argument are invalid.
+            UsageError: the fractions, the seed or another argument is invalid.
             DataError: `order="time"` without timestamps.
         """
         if method == "positions":

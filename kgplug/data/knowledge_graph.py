@@ -63,7 +63,7 @@ class KnowledgeGraph:
             ends = [end.astype(object) for end in ends]
         codes, keys = factorize(np.concatenate(ends))
         names, relations = factorize(as_column(frame[relation], what=f'column "{relation}"'))
-        kinds, relations = factorize(np.array([str(name) for name in relations], dtype=object))  # 1 and "1" are one
+        kinds, relations = factorize(np.array([str(name) for name in relations], dtype=object))  # 1 and "1" are equal
         triples = np.stack([codes[: len(frame)], kinds[names], codes[len(frame) :]], axis=1)
         return cls.from_arrays(keys, np.full(len(keys), "", dtype=object), relations, triples)
 
@@ -147,12 +147,13 @@ class KnowledgeGraph:
     def split(self, fractions: Sequence[float], *, seed: int = 0) -> list[KnowledgeGraph]:
         """Split the triples at random into one graph per fraction, all with the same entities and relations.
 
-        A triple's set depends only on its own keys and the seed. It does not change when nodes and triples are added,
-        so a triple of the test set is never trained on later. On average, the sets' sizes match the fractions.
+        The set of a triple depends only on the triple itself (labels, keys, relation), the fractions and the seed. It
+        does not change when nodes and triples are added, so a triple of the test set is never trained on later. On
+        average, the sets' sizes match the fractions.
 
         Args:
             fractions: share of each set, adding up to 1, such as (0.8, 0.1, 0.1).
-            seed: seed of the random order, at least 0.
+            seed: seed of the split, at least 0.
 
         Raises:
             UsageError: the fractions do not add up to 1, or the seed is not a whole number of at least 0.
@@ -207,7 +208,7 @@ class KnowledgeGraph:
 
 
 def triple_hashes(heads: np.ndarray, relations: np.ndarray, tails: np.ndarray) -> np.ndarray:
-    """Return a hash per triple from the hashes of its parts: uint64, shapes that broadcast → uint64."""
+    """Return a hash of each triple from uint64 hashes of its head, relation and tail. Their shapes must broadcast."""
     return hash_pairs(hash_pairs(heads, relations), tails)
 
 

@@ -22,7 +22,7 @@ def same_keys_as(user_keys: np.ndarray, item_keys: np.ndarray) -> np.ndarray | N
 
 
 def known(own_items: np.ndarray) -> np.ndarray | None:
-    """Return the array, or None if no user is an item."""
+    """Return `own_items` unchanged, or None if no user is an item."""
     return own_items if (own_items >= 0).any() else None
 
 
@@ -47,7 +47,7 @@ def without_own(items: np.ndarray, scores: np.ndarray, own_items: np.ndarray) ->
 
     Args:
         items, scores: int64 and float32 (n_users, k).
-        own_items: int64 (n_users,), -1 for users who are not items.
+        own_items: int64 (n_users,), the item that each user is, -1 for users who are not items.
     """
     own = (items == own_items[:, None]) & (own_items >= 0)[:, None]  # (n_users, k)
     if not own.any():
@@ -61,7 +61,7 @@ def renumbered(own_items: np.ndarray, users: np.ndarray, items: np.ndarray, n_us
     """Convert `own_items` to new user and item indices.
 
     Args:
-        own_items: int64 (n_users before,).
+        own_items: int64 (n_users before,), old item index of each user; -1 for users who are not items.
         users, items: int64 (n_users before,) and (n_items before,), the new index of each; -1 if removed.
         n_users: number of users afterwards.
     """

@@ -111,10 +111,10 @@ class Publication:
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
-    """The most plausible unknown triples of one relation, best first.
+    """The most plausible triples of one relation that the graph does not contain, best first.
 
     Attributes:
-        model, run: source of the scores.
+        model, run: name of the model and id of the run that gave the scores.
         relation: relationship type.
         head_labels, tail_labels: object (n,), node labels.
         head_keys, tail_keys: object (n,), node keys.

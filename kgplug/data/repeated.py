@@ -23,7 +23,7 @@ def latest_rows(pairs: np.ndarray, timestamps: np.ndarray | None) -> tuple[np.nd
         (rows, counts), int64 (n_pairs,) each: position of the latest row of each pair, and number of rows of each
         pair. `counts` is None if all are 1.
     """
-    order = np.argsort(pairs)  # not stable, which matters only for repeated pairs
+    order = np.argsort(pairs)  # not stable; rows of repeated pairs are sorted again below
     last = np.ones(len(order), dtype=bool)
     last[:-1] = pairs[order][1:] != pairs[order][:-1]
     if last.all():
@@ -39,7 +39,7 @@ def merge_rule(repeated: Repeated | None, ratings: np.ndarray | None, counts: np
     """Return how the ratings of repeated pairs are merged; None if each pair keeps the rating of its latest row.
 
     Raises:
-        UsageError: `repeated` is unknown, or needs ratings.
+        UsageError: `repeated` is not one of REPEATED, or needs ratings and there are none.
     """
     if repeated is not None and repeated not in REPEATED:
         raise UsageError(f"repeated: expected one of {', '.join(REPEATED)}, found {repeated!r}.")

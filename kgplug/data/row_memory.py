@@ -1,4 +1,4 @@
-"""The hash and the set of each row of a run's split, stored to find the rows again in a later graph."""
+"""Hashes of the rows in a run's training, validation and test set, to find these rows again in a later graph."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ HASHES, SETS = "rows.hashes", "rows.parts"  # names of the arrays in a run
 
 @dataclass(frozen=True, eq=False)
 class RowMemory:
-    """The set of each row (feedback or triple) of a split, by the row's hash.
+    """The set of each row of a split, by the row's hash. A row is a user's feedback on an item, or a triple.
 
     Attributes:
         hashes: uint64 (n,), ascending.
@@ -53,7 +53,7 @@ class RowMemory:
         """Return the set of each row of a graph: int8 (m,), NEW if the row is not in the memory.
 
         Args:
-            hashes: uint64 (m,).
+            hashes: uint64 (m,), hash of each row.
         """
         if len(self.hashes) == 0:
             return np.full(len(hashes), NEW, dtype=np.int8)

@@ -1,4 +1,4 @@
-"""Vectorised negative sampling: items that a user did not like, tails that do not form a known triple."""
+"""Vectorised negative sampling: items that a user did not like, and tails that turn a triple into a wrong one."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ class ComplementSampler:
     """Draws members that a group does not hold, such as items that a user does not like.
 
     Draws are uniform and need no rejection. Let f_0 < f_1 < … be the members that a group holds. The r-th member that
-    it does not hold is r + |{j : f_j − j ≤ r}|. One binary search finds it for all draws at once.
+    it does not hold (r = 0, 1, …) is r + |{j : f_j − j ≤ r}|. One binary search computes this for all draws at once.
 
     Args:
         groups, members: integer (n,): group `groups[i]` holds member `members[i]`. Repetitions are allowed.
         n_groups: number of groups.
-        n_members: number of members, one for all groups or int64 (n_groups,).
+        n_members: number of members that exist: one number for all groups, or int64 (n_groups,).
     """
 
     def __init__(self, groups: np.ndarray, members: np.ndarray, *, n_groups: int, n_members: int | np.ndarray) -> None:
@@ -38,10 +38,10 @@ class ComplementSampler:
 
 
 def negative_sampler(*known: Interactions) -> ComplementSampler:
-    """Return a sampler that draws negatives of users. An item in one of the user's given rows is never drawn.
+    """Return a sampler that draws negatives for users: items that are in none of the user's rows in `known`.
 
-    A user who is also an item is never its own negative. For training, pass the training likes only: avoiding rows of
-    the test set would leak them.
+    A user who is also an item is never its own negative. For training, pass only rows of the training set: avoiding
+    rows of the test set would leak them.
     """
     own = known[0].own_pairs // max(known[0].n_items, 1), known[0].own_pairs % max(known[0].n_items, 1)
     return ComplementSampler(
@@ -53,7 +53,7 @@ def negative_sampler(*known: Interactions) -> ComplementSampler:
 
 
 class TailCorrupter:
-    """Draws tails that do not form a known triple.
+    """Draws corrupt tails: tails that do not form a triple of `triples` with a given head and relation.
 
     A corrupt tail comes from the range of the relation: the tails of all triples with that relation. Tails drawn from
     all entities could be recognised by their kind alone (a person is not a genre), so a model would learn only the
@@ -78,7 +78,7 @@ class TailCorrupter:
         )
 
     def draw(self, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Draw a corrupt tail for some rows of `triples`: int64 (m,) → int64 (m,), -1 if no tail is left."""
+        """Draw a corrupt tail for each given row of `triples`: int64 (m,) → int64 (m,), -1 if no tail is left."""
         pairs = self._pair[rows]
         drawn = self._sampler.draw(pairs, rng)
         return np.where(drawn >= 0, self._candidates[self._starts[pairs] + np.maximum(drawn, 0)], -1)

@@ -27,18 +27,18 @@ def split_rows(
 ) -> np.ndarray:
     """Return the set of each row: int64 (n,), 0 for the first fraction, 1 for the second, and so on.
 
-    The result depends only on the keys and times of the rows and the seed, not on the order of the rows. The rows of a
-    group (a user, or all rows) are sorted by time, or by a hash of seed and row; the hash also sorts rows of equal
-    times. A cut separates each set from the next. In a group of n rows, floor(C·n + r) rows come before a cut, where C
-    is the sum of the fractions of the sets before it. The remainder r is a uniform random number in [0, 1), computed
-    from the seed, the fractions and the group. So on average each set gets its fraction of each group, even of a group
-    with one row, and each cut is off by less than one row. An additional row moves at most one other row across each
-    cut of its group, and no row of another group.
+    The result depends on the keys and times of the rows, the fractions, the seed, `by` and `order`, not on the order in
+    which the rows are given. A group is the rows of one user, or all rows. Within a group, rows are sorted by time,
+    or by a hash of seed and row; the hash also sorts rows of equal times. A cut separates each set from the next. In a
+    group of n rows, floor(C·n + r) rows come before a cut, where C is the sum of the fractions of the sets before the
+    cut. The remainder r is a uniform random number in [0, 1), computed from the seed, the fractions and the group. So
+    on average each set gets its fraction of each group, even of a group with one row, and each cut is off by less than
+    one row. An additional row moves at most one other row across each cut of its group, and no row of another group.
 
     Args:
         users: int64 (n,), user indices.
         timestamps: int64 (n,), or None.
-        row_hashes: uint64 (n,), hashes of the user's and the item's key.
+        row_hashes: uint64 (n,), hash of each row's user key and item key.
         user_hashes: uint64 (n_users,), hashes of the users' keys.
         fractions: share of each set, adding up to 1.
         seed: seed of the order and the remainders, at least 0.
@@ -46,7 +46,7 @@ def split_rows(
         order: "random" or "time".
 
     Raises:
-        UsageError: the fractions, the seed, `by` or `order` are invalid.
+        UsageError: the fractions, the seed, `by` or `order` is invalid.
         DataError: `order="time"` without timestamps.
     """
     checked = check_fractions(fractions)
@@ -80,8 +80,8 @@ def split_rows_by_position(
 ) -> np.ndarray:
     """Return the set of each row, int64 (n,), from the positions of the rows, as earlier versions of kgplug did.
 
-    This finds the test set of a run that such a version saved, if the data have not changed since. For the arguments
-    see `split_rows`.
+    This finds the test set of a run that an earlier version saved, if the data have not changed since. For the
+    arguments see `split_rows`.
     """
     checked = check_fractions(fractions)
     seed = check_seed(seed)
@@ -100,7 +100,7 @@ def _sets(group: np.ndarray, rank: np.ndarray, sizes: np.ndarray, cuts: np.ndarr
     """Return the set of each row, int64 (n,).
 
     Args:
-        group, rank: int64 (n,), group and rank of each row, ranked over all rows.
+        group, rank: int64 (n,), group of each row, and its rank among all rows.
         sizes: int64 (groups,), number of rows in each group.
         cuts: int64 (sets - 1, groups), number of a group's rows before each cut.
     """
@@ -128,7 +128,7 @@ def check_seed(seed: int) -> int:
     """Return the seed of a split as a Python int.
 
     Raises:
-        UsageError: it is not a whole number of at least 0.
+        UsageError: the seed is not a whole number of at least 0.
     """
     if not is_whole(seed) or seed < 0:
         raise UsageError(f"seed of a split: expected a whole number of at least 0, found {seed!r}.")
@@ -139,7 +139,7 @@ def check_fractions(fractions: Sequence[float]) -> np.ndarray:
     """Return the fractions, float64 (sets,).
 
     Raises:
-        UsageError: they are not at least two non-negative numbers that add up to 1.
+        UsageError: there are fewer than two, one is negative or not a number, or they do not add up to 1.
     """
     try:
         found = np.asarray([_as_printed(fraction) for fraction in fractions], dtype=np.float64)
@@ -178,7 +178,7 @@ def hash_keys(keys: np.ndarray) -> np.ndarray:
 
 
 def hash_pairs(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Return a hash of each pair of hashes: uint64 (n,), (n,) → uint64 (n,). Their order matters."""
+    """Return a hash of each pair of hashes: uint64 (n,), (n,) → uint64 (n,). The order within a pair matters."""
     return mix(mix(first) + second)
 
 
@@ -224,7 +224,7 @@ def _hash_texts(texts: np.ndarray) -> np.ndarray:
 
 
 def mix(numbers: np.ndarray) -> np.ndarray:
-    """Scatter numbers evenly, uint64 (n,) → uint64 (n,) (finaliser of SplitMix64: Steele et al., OOPSLA 2014)."""
+    """Mix the bits of each number, uint64 (n,) → uint64 (n,) (finaliser of SplitMix64: Steele et al., OOPSLA 2014)."""
     numbers = numbers + np.uint64(0x9E3779B97F4A7C15)
     numbers = (numbers ^ (numbers >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     numbers = (numbers ^ (numbers >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)

@@ -14,7 +14,7 @@ import sys
 from kgplug.embeddings.catalogue import EMBEDDINGS
 from kgplug.settings import Settings
 
-_CHOSEN = ("PYSTOW_HOME", "PYSTOW_NAME", "PYSTOW_USE_APPDIRS")  # set by the user; PYKEEN_HOME overrides all of them
+_CHOSEN = ("PYSTOW_HOME", "PYSTOW_NAME", "PYSTOW_USE_APPDIRS")  # set by users; PYKEEN_HOME, if set, overrides these
 
 if "pykeen" not in sys.modules and not any(name in os.environ for name in _CHOSEN):
     os.environ["PYSTOW_HOME"] = str(Settings().pystow_dir)

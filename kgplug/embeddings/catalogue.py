@@ -19,11 +19,11 @@ class EmbeddingEntry:
     Attributes:
         paper: Short citation.
         good_for: What the model is good for, in one phrase.
-        relation_parts: Meaning of each relation tensor of the model, in PyKEEN's order.
-        entity_parts: Entity tensors that form an entity's vector (the others are biases, widths or projections).
+        relation_parts: Name of each relation tensor of the model, in PyKEEN's order.
+        entity_parts: Indices of the entity tensors that form an entity's vector. The other entity tensors are biases,
+            widths or projections.
         defaults: Settings that differ from those of `EmbeddingConfig`.
-        inverse: Whether the model also trains on inverse triples. These are the models that PyKEEN cannot build without
-            inverse triples.
+        inverse: Whether the model also trains on inverse triples; true if PyKEEN cannot build the model without them.
         reads_graph: Whether the model is a graph network, which keeps the training triples to pass messages along.
     """
 
@@ -64,7 +64,7 @@ EMBEDDINGS: dict[str, EmbeddingEntry] = {
     "ConvE": EmbeddingEntry("Dettmers et al., AAAI 2018", "convolution over head and relation"),
     "ConvKB": EmbeddingEntry(
         "Nguyen et al., NAACL 2018", "convolution over whole triples",
-        defaults={"model_settings": {"num_filters": 50}},  # the paper's for WN18RR; PyKEEN's 400 take 8 times longer
+        defaults={"model_settings": {"num_filters": 50}},  # as in the paper on WN18RR; PyKEEN's 400 are 8 times slower
     ),
     "CP": EmbeddingEntry(
         "Lacroix et al., ICML 2018", "tensor factorisation, an entity as head and as tail", _DIAGONAL,

@@ -29,7 +29,7 @@ class EmbeddingConfig(ModelConfig):
     )
     epochs: int = Field(30, ge=1, description="maximum number of epochs")
     patience: int = Field(5, ge=1, description="stop after this many epochs without a better validation metric")
-    batch_size: int = Field(4096, ge=1, description="true triples per step; if not set, fewer if triples are few")
+    batch_size: int = Field(4096, ge=1, description="true triples per step; if not set, lower on small graphs")
     learning_rate: float = Field(1e-2, gt=0, description="learning rate of Adam")
     negatives: int = Field(4, ge=1, description="corrupted triples per true triple")
     negative_sampling: Literal["uniform", "typed"] = Field(
@@ -45,7 +45,7 @@ class EmbeddingConfig(ModelConfig):
     @classmethod
     def suited_to(cls, size: DataSize) -> dict[str, float]:
         # On UMLS (5,216 triples, 30 epochs), smaller batches raise the validation MRR from .05 to .56 (ComplEx) and
-        # from .55 to .82 (RotatE). For other models it stays the same.
+        # from .55 to .82 (RotatE). The MRR of other models stays the same.
         return cls.small_batches(batch_size=size.n_triples)
 
 
@@ -61,7 +61,7 @@ def embedding_config(name: str, settings: dict[str, Any]) -> EmbeddingConfig:
     if isinstance(given, dict) and "model_settings" in defaults:
         merged["model_settings"] = {**defaults["model_settings"], **given}
     if settings.get("loss") is not None and "loss_settings" not in settings:
-        merged.pop("loss_settings", None)  # these belong to the model's own loss
+        merged.pop("loss_settings", None)  # the catalogue's are for the model's own loss
     config = make_config(name, EmbeddingConfig, merged)
     assert isinstance(config, EmbeddingConfig)
     return config

@@ -8,8 +8,8 @@ import numpy as np
 
 from kgplug.data.health import SEVERAL, vector_findings
 
-_ENTITIES = 48  # approximate number of heads and of tails whose scores are checked
-_MIN_RANGE = 1e-6  # smallest range of scores relative to the largest score; float32 cannot hold less
+_ENTITIES = 48  # the scores of about this many heads with as many tails are checked
+_MIN_RANGE = 1e-6  # least range of scores, relative to the largest; smaller ranges are rounding errors of float32
 
 
 class Trained(Protocol):

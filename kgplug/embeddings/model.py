@@ -1,4 +1,4 @@
-"""One class for every embedding model: train, score, rank, export, save."""
+"""The class of all embedding models: train, score, rank, export, save."""
 
 from __future__ import annotations
 
@@ -44,13 +44,13 @@ _log = logging.getLogger(__name__)
 class EmbeddingModel:
     """A PyKEEN model by name, trained on the triples of a knowledge graph.
 
-    Entity and relation indices are positions in `entity_keys` and `relations`, which have the canonical order of the
-    training graph.
+    Entity and relation indices are positions in `entity_keys` and `relations`, and are those of the training graph.
 
     Attributes:
         name: Name of the model, as in `kgplug.available()`.
         config: The settings, an `EmbeddingConfig`.
-        entity_keys, entity_labels, relations: Object arrays (n_entities,), (n_entities,), (n_relations,), set by `fit`.
+        entity_keys, entity_labels: Keys and labels of the entities, object (n_entities,), set by `fit`.
+        relations: Names of the relations, object (n_relations,), set by `fit`.
         history: `History.to_dict()` of the training.
         health: Signs that the model has collapsed, one sentence each (`kgplug.embeddings.health`).
         run: Id of this training, under which it is saved and published.
@@ -106,15 +106,15 @@ class EmbeddingModel:
             knowledge: Training triples.
             valid: Validation triples: a graph, or int64 (n, 3) with `knowledge`'s indices. Training stops early by the
                 filtered mean reciprocal rank on at most 300 of them. If omitted, all epochs are trained.
-            seed: The same seed, data and settings give the same model (bit by bit on one CPU).
+            seed: Seed of the training. The same seed, data and settings give the same model (bit by bit on one CPU).
             progress: Show a bar; None shows it on a terminal.
             checkpoint: File to write from time to time, and to continue from if it exists; see
                 `kgplug.training.loop.train`.
-            on_epoch: Called as on_epoch(epoch, metric) after each validated epoch, from 0. It may
-                raise an exception to end the training.
-            start: An earlier model with the same name. Known entities and relations start with its vectors
+            on_epoch: Function called as on_epoch(epoch, metric) after each epoch with validation; the first epoch is 0.
+                It may raise an exception to end the training.
+            start: An earlier model with the same name. Entities and relations that it contains start with its vectors
                 (`growth.carry_over`).
-            freeze: Leave the vectors taken from `start` unchanged, and train only new ones.
+            freeze: Leave the vectors taken from `start` unchanged, and train only the new vectors.
 
         Returns:
             The model itself.
@@ -249,7 +249,7 @@ class EmbeddingModel:
     def _numbered(self, triples: np.ndarray) -> np.ndarray:
         """Return triples in the module's indices, int64 (n, 3), or (2n, 3) if the model trains on inverse triples.
 
-        Then relation r of the graph is relation 2r of the module, and its inverse is 2r + 1.
+        In that case, relation r of the graph is relation 2r of the module, and its inverse is 2r + 1.
         """
         if not EMBEDDINGS[self.name].inverse:
             return triples
@@ -300,7 +300,7 @@ class EmbeddingModel:
             label: Label of these nodes.
 
         Raises:
-            DataError: The model knows none of them.
+            DataError: The model knows none of the nodes.
         """
         entities = self.vocabulary.entities_of(keys, label=label)
         if not (entities >= 0).any():
@@ -369,7 +369,7 @@ class EmbeddingModel:
         Args:
             entity: Index of the entity.
             k: Maximum number of entities.
-            label: Only entities with this label; None for all.
+            label: Label of the entities to return; None for all labels.
 
         Returns:
             (entities, cosines): int64 and float32 (at most k,), best first.
@@ -401,7 +401,7 @@ class EmbeddingModel:
         Entities without a label (read from a table, not from Neo4j) have no node in the graph and are left out.
 
         Args:
-            details: facts that the catalogue keeps as JSON.
+            details: facts that the graph's catalogue of runs keeps as JSON.
 
         Raises:
             DataError: no entity has a label.
@@ -420,12 +420,12 @@ class EmbeddingModel:
 
     @renamed(folder="run_dir")
     def save(self, run_dir: Path, *, memory: RowMemory | None = None, **facts: object) -> None:
-        """Write the model as an artefact folder.
+        """Write the model into a run's folder.
 
         Args:
             run_dir: The run's folder.
-            memory: Hash and set of each triple of the split.
-            facts: More facts to save; JSON must be able to hold them.
+            memory: Hash of each triple of the split, with the set that the triple is in.
+            facts: Further facts to save, as values that JSON can hold.
         """
         arrays = {f"module.{name}": tensor.cpu().numpy() for name, tensor in self.module.state_dict().items()}
         if self._graph_triples is not None:
@@ -463,7 +463,7 @@ class EmbeddingModel:
 
     @classmethod
     def restored(cls, run_dir: Path, arrays: dict[str, np.ndarray], content: dict[str, Any]) -> Self:
-        """Return the model that an artefact holds. Errors are those of `load`."""
+        """Return the model with the arrays and the content of a run's folder. Errors are those of `load`."""
         if content.get("kind") != cls.kind or content.get("model") not in EMBEDDINGS:
             raise RunError(
                 f"{run_dir} holds {content.get('model')}, not an embedding. Open any run with kgplug.load()."

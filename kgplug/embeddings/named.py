@@ -1,4 +1,4 @@
-"""One class per embedding model."""
+"""A class for each embedding model, such as TransE."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _BLOCK_FLOATS = 4_000_000  # floats held at a time while scoring: 16 MB
 _SHOWN_KEYS = 3
-_COMPARED_KEYS = 500  # keys compared before and after a misspelt one, in alphabetical order
+_COMPARED_KEYS = 500  # a misspelt key is compared with this many keys before it and after it in alphabetical order
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +36,7 @@ class Question:
         relation: Index of the relation.
         heads, tails: int64 (h,) and (t,), entity indices, ascending.
         known: int64 (n, 2), heads and tails of the known triples of the relation, as entity indices.
-        loops: Whether pairs of an entity with itself are scored: true if the relation has such a known triple.
+        loops: Whether pairs of an entity with itself are scored: true if the relation has a known pair of this kind.
     """
 
     relation: int
@@ -60,7 +60,7 @@ def ask(
     head: int | str | None = None,
     tail: int | str | None = None,
 ) -> Question:
-    """Return the question for `predict`.
+    """Return the pairs that `predict` will score.
 
     Args:
         model: A trained model.
@@ -154,7 +154,7 @@ class _Best:
             self._last = float(np.partition(scores, -self.size)[-self.size])
             above = np.flatnonzero(scores > self._last + self._tolerance)
             tied = np.flatnonzero((scores >= self.minimum) & (scores <= self._last + self._tolerance))
-            if len(tied) > self.size:  # for example if all pairs have one score
+            if len(tied) > self.size:  # for example if all pairs have the same score
                 tied = tied[np.argpartition(codes[tied], self.size - 1)[: self.size]]
             kept = np.concatenate([above, tied])
             scores, codes = scores[kept], codes[kept]
@@ -195,7 +195,7 @@ def _scored(model: EmbeddingModel, question: Question) -> Iterator[tuple[np.ndar
 
 
 def _leave_out(scores: np.ndarray, heads: np.ndarray, tails: np.ndarray, question: Question) -> None:
-    """Set scores, float32 (b, c), to -inf for known pairs and, unless `question.loops`, for pairs of equal entities."""
+    """Set scores, float32 (b, c), to -inf for known pairs and, if `loops` is false, pairs of an entity with itself."""
     known = question.known  # sorted by head
     first, last = np.searchsorted(known[:, 0], [heads[0], heads[-1] + 1])
     pairs = known[first:last]
@@ -253,7 +253,7 @@ def _entities(
 
 def _unknown_key(model: EmbeddingModel, end: str, label: str | None, key: int | str) -> UsageError:
     keys = model.entity_keys if label is None else model.entity_keys[model.entity_labels == label]
-    numbers = {one for one in keys if isinstance(one, int)}  # nodes of two labels may have one key
+    numbers = {one for one in keys if isinstance(one, int)}  # nodes with different labels may have the same key
     if isinstance(key, int) and numbers:
         near = [str(one) for one in heapq.nsmallest(_SHOWN_KEYS, numbers, key=lambda one: abs(one - key))]
     else:

@@ -14,15 +14,16 @@ from kgplug.training.config import Range, Space
 
 
 def search_space(name: str, config: EmbeddingConfig) -> Space:
-    """Return setting → range. Settings of the model and of its loss are "model_settings.…" and "loss_settings.…".
+    """Return the ranges to search: setting → range.
 
-    The ranges of the vector length, the model's own settings and its loss's settings come from PyKEEN. Those of batch
-    size, negatives and learning rate come from `EmbeddingConfig`. Early stopping chooses the epochs.
+    Settings that only this model has are called "model_settings.…"; those of its loss, "loss_settings.…". Their ranges
+    and that of the vector length come from PyKEEN. The ranges of batch size, negatives and learning rate come from
+    `EmbeddingConfig`. Epochs are not searched, because early stopping chooses them.
     """
     own, taken = _ranges(getattr(model_resolver.lookup(name), "hpo_default", None)), model_settings_of(name)
     space = dict(EmbeddingConfig.tuning)
     if own and "embedding_dim" not in own:
-        del space["embedding_dim"]  # ConvE's must fit the height and width of its images
+        del space["embedding_dim"]  # ConvE's vector length must fit the height and width of its images
     elif own:
         space["embedding_dim"] = own["embedding_dim"]
     space |= {f"model_settings.{setting}": values for setting, values in own.items() if setting in taken}
@@ -45,7 +46,7 @@ def defaults(name: str, config: EmbeddingConfig) -> dict[str, Any]:
 
 
 def _ranges(hpo_default: Mapping[str, Any] | None) -> dict[str, Range | tuple[Any, ...]]:
-    """Convert PyKEEN's description of a search space. Classes among the choices become their names."""
+    """Convert PyKEEN's description of a search space. A class among the choices is replaced by its name."""
     found: dict[str, Range | tuple[Any, ...]] = {}
     for setting, values in (hpo_default or {}).items():
         kind = values["type"]

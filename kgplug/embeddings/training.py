@@ -1,8 +1,8 @@
 """Training on true and corrupted triples (sLCWA), vectorised, for any PyKEEN model.
 
-A step fetches the vector of each entity in its batch once. The model scores with this small table instead of the whole
-one, so gradients, Adam and constraints touch only those rows. Graph networks, and models with a penalty on whole tables
-(TransH, ConvKB), train on whole tables.
+A step fetches the vector of each entity in its batch once. The model scores with a small table of these vectors instead
+of the whole table, so gradients, Adam and constraints touch only the rows of these entities. Graph networks, and models
+with a penalty on whole tables (TransH, ConvKB), train on whole tables.
 """
 
 from __future__ import annotations
@@ -29,11 +29,12 @@ from kgplug.training.row_adam import RowAdam, put_rows
 
 
 class Batch(NamedTuple):
-    """True triples, and the entities that replace the tail in the first `n_tails` rows and the head in the rest.
+    """True triples and their corruptions.
 
     Attributes:
-        triples: int64 (b, 3).
-        others: int64 (b, negatives).
+        triples: The true triples, int64 (b, 3).
+        others: The entities that replace the tail in the first `n_tails` triples, and the head in all later triples:
+            int64 (b, negatives).
         n_tails: Number of triples whose tail is replaced.
         rows: The entities that occur in the batch, int64 (m,), ascending; or None. With it, `triples` and `others` hold
             positions in `rows`; without it, entity indices.
@@ -71,7 +72,7 @@ class BatchLoss:
         return self._scores_by_row(batch) if self.matrices else self._scores_at_once(batch)
 
     def _scores_at_once(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
-        """Compute the scores by one call of the model, or by two, as in PyKEEN, if each call adds to a penalty."""
+        """Compute all scores in one call of the model, or, if each call adds to a penalty, in two as PyKEEN does."""
         triples, others, n_tails, _ = batch
         corrupted = triples[:, None].repeat(1, others.shape[1], 1)  # (b, negatives, 3)
         corrupted[:n_tails, :, 2], corrupted[n_tails:, :, 0] = others[:n_tails], others[n_tails:]
@@ -81,7 +82,7 @@ class BatchLoss:
         return scores[: len(triples)], scores[len(triples) :].view_as(others)
 
     def _scores_by_row(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
-        """Compute the scores row by row, and fetch the relation's matrix once per row instead of once per score."""
+        """Compute the scores so that a relation's matrix is fetched once per true triple instead of once per score."""
         triples, others, n_tails, _ = batch
         corrupted = []
         if n_tails > 0:
@@ -98,12 +99,12 @@ class TripleTask:
         module: The module, on its device.
         config: The model's settings.
         positives: int64 (n, 3), the training triples, in the module's indices.
-        validation: What to rank after each epoch, in the knowledge graph's indices; None without validation triples.
-        frozen: Rows that training leaves unchanged; None: all are trained. With frozen rows, weights that are not rows
-            of a table also stay unchanged.
+        validation: Triples to rank after each epoch, in the knowledge graph's indices; None: no validation.
+        frozen: Rows of the module's tables that training leaves unchanged; None: all rows are trained. With frozen
+            rows, weights that are not rows of a table also stay unchanged.
 
     Raises:
-        UsageError: `frozen` leaves no triple to train on.
+        UsageError: `frozen` leaves no triple to train on, or is given for a model whose penalty concerns whole tables.
     """
 
     def __init__(
@@ -122,7 +123,7 @@ class TripleTask:
             if len(positives) == 0:
                 raise UsageError("There is nothing new to train: every triple is between known nodes. Omit --freeze.")
         self.model, self.config, self.positives, self.validation = module, config, positives, validation
-        self.device = module.device  # PyKEEN searches all modules for it
+        self.device = module.device  # kept, because PyKEEN searches all modules for it
         self.loss, self.corrupt = BatchLoss(module), corrupter(positives, config, n_entities=module.num_entities)
         whole = module.weight_regularizers or (isinstance(module, TransH) and frozen is None)
         self.tables = [] if whole else _plain_tables(module)
@@ -138,7 +139,7 @@ class TripleTask:
         acting = (part for part in module.modules() if _acts_after_a_step(part) and part not in self.tables)
         self.finishers: list[Callable[[], None]] = [getattr(part, "post_parameter_update") for part in acting]  # noqa: B009
         self._used = np.zeros(module.num_entities, dtype=bool)
-        self._position = np.empty(module.num_entities, dtype=np.int64)  # of each entity in the batch's rows
+        self._position = np.empty(module.num_entities, dtype=np.int64)  # position of each entity in `Batch.rows`
 
     @property
     def step_floats(self) -> int:
@@ -150,7 +151,7 @@ class TripleTask:
         return self.config.batch_size * (2 + self.config.negatives) * widest
 
     def batches(self, epoch: int, rng: np.random.Generator) -> Iterator[Batch]:  # noqa: ARG002
-        """Yield the shuffled training triples with new corruptions. Both ends are equally likely to be replaced."""
+        """Yield the shuffled training triples with new corruptions. Head and tail are equally likely to be replaced."""
         order, size = rng.permutation(len(self.positives)), self.config.batch_size
         for start in range(0, len(order), size):
             chosen = order[start : start + size]
@@ -202,7 +203,7 @@ class TripleTask:
 
     @torch.no_grad()
     def _take_rows(self, table: Embedding, rows: torch.Tensor) -> torch.Tensor:
-        """Update rows as Adam and the constraint on the whole table would, and return them: (m, d)."""
+        """Update rows to their values under Adam and the constraint on the whole table, and return them: (m, d)."""
         assert self.by_row is not None
         weight = weight_of(table)
         values = self.by_row.take_rows(weight, rows)
@@ -217,7 +218,7 @@ class TripleTask:
         return values
 
     def validate(self) -> float | None:
-        """Bring all rows up to date. Return the mean reciprocal rank, or None without validation triples."""
+        """Bring all rows of the tables up to date. Return the mean reciprocal rank; None without validation triples."""
         all_rows = torch.arange(self.model.num_entities, device=self.device)
         for table in self.tables:
             self._take_rows(table, all_rows)
@@ -239,7 +240,7 @@ def _acts_after_a_step(part: torch.nn.Module) -> bool:
 
 @contextmanager
 def _replaced(tables: list[Embedding], rows: list[torch.Tensor]) -> Generator[list[torch.nn.Parameter]]:
-    """Replace each whole table by its rows (m, d). Yield the rows as parameters, which get the gradients."""
+    """Replace each whole table by the given rows of it, (m, d). Yield these as parameters, which get the gradients."""
     whole, replaced = [table._embeddings.weight for table in tables], [torch.nn.Parameter(part) for part in rows]
     try:
         for table, part in zip(tables, replaced, strict=True):

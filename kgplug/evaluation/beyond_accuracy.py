@@ -2,7 +2,7 @@
 
 The metrics are defined in `kgplug.evaluation.metrics.list_contents` and `kgplug.evaluation.metrics.listed_items`.
 
-Accuracy by groups: cold items and users have fewer than `cold` (default 5) likes in the training set, the others are
+Accuracy by groups: cold items and users have fewer than `cold` (default 5) likes in the training set; all others are
 hot. AUC is measured on the pairs of the group's users or items. recall@k and NDCG@k of a user group are means over its
 users. For an item group, only its items count as relevant. A metric is NaN if the group has no pair or no relevant row.
 """
@@ -30,7 +30,7 @@ from kgplug.evaluation.metrics.metric import mean_of_known
 from kgplug.evaluation.ranking import check_lengths, count_listed, list_blocks, relevant_rows
 from kgplug.recommenders.base import Recommender
 
-COLD = 5  # users and items with fewer training likes are cold
+COLD = 5  # number of training likes below which a user or item is cold
 
 
 def evaluate_beyond(
@@ -50,9 +50,9 @@ def evaluate_beyond(
 
     Args:
         model, train, test, valid, k, relevant: As in `evaluate_ranking`.
-        cold: Users and items with fewer training likes are cold.
-        features: (n_items, f), for the similarity of items. If omitted, an item's features are the users who liked it
-            in training.
+        cold: Number of training likes below which a user or item is cold.
+        features: Features of each item, (n_items, f), for the similarity of items. If omitted, an item's features are
+            the users who liked it in training.
         pairs: n labelled pairs, for AUC by groups; None: no AUC.
         scores: the model's scores of `pairs`, float32 (n,).
 
@@ -66,7 +66,7 @@ def evaluate_beyond(
     """
     if not is_whole(cold) or cold < 1:
         raise UsageError(
-            f"cold: expected the training likes from which a user or item is hot, such as 5; found {cold!r}."
+            f"cold: expected a number of training likes, a whole number of at least 1 such as 5; found {cold!r}."
         )
     lengths = check_lengths(k)
     right = relevant_rows(test, relevant)
@@ -98,7 +98,7 @@ def _of_lists(lists: ListContents, k: int) -> dict[str, float]:
 
 
 def _click_through(group: str, pairs: LabelledPairs, scores: np.ndarray, member: np.ndarray) -> dict[str, float]:
-    """Return the metrics of the pairs in `member`, bool (n,)."""
+    """Return the click-through metrics of the pairs where `member`, bool (n,), is true."""
     some = ScoredPairs(pairs.labels[member], scores[member])
     return {f"{metric.name} {group}": metric.measure(some) for metric in click_through.METRICS if metric.by_group}
 

@@ -45,7 +45,7 @@ def best_threshold(labels: np.ndarray, scores: np.ndarray) -> float:
     values, number = np.unique(np.asarray(scores, dtype=np.float64), return_inverse=True)
     liked = np.bincount(number, weights=np.asarray(labels, dtype=np.float64), minlength=len(values))
     other = np.bincount(number, minlength=len(values)) - liked
-    # Correct answers with the threshold just below values[c]: non-likes under it, likes above it.
+    # Number of correct answers if the threshold is just below values[c]: non-likes under it, likes above it.
     right = np.concatenate([[0.0], np.cumsum(other)]) + liked.sum() - np.concatenate([[0.0], np.cumsum(liked)])
     cut = int(right.argmax())
     if cut == 0:
@@ -81,11 +81,12 @@ def sample_negatives_for_evaluation(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Draw for each user as many items as it has positives, uniformly and without repetition.
 
-    Items with the user's feedback in any set, whatever the rating, are never drawn, nor is the user itself. A user with
-    fewer remaining items than positives gets all of them; a user with feedback on every item gets none.
+    Items with the user's feedback in any set, whatever the rating, are never drawn. If users are items, a user is never
+    drawn for itself. A user who has more positives than remaining items gets all remaining items; a user with feedback
+    on every item gets none.
 
     Args:
-        positives: One row per positive.
+        positives: The positives, one row each.
         parts: All sets of the split.
         rng: Generator of the draws.
 
@@ -97,7 +98,7 @@ def sample_negatives_for_evaluation(
     free = n_items - np.bincount(taken // n_items, minlength=n_users)
     missing = np.minimum(np.bincount(positives.users, minlength=n_users), free)
     drawn = np.empty(0, dtype=np.int64)
-    while missing.any():  # a round drops items drawn twice, so fewer users remain each time
+    while missing.any():  # items drawn twice are dropped, so their users need another round
         users = np.repeat(np.arange(n_users), missing)
         taken = taken[missing[taken // n_items] > 0]
         sampler = ComplementSampler(taken // n_items, taken % n_items, n_groups=n_users, n_members=n_items)

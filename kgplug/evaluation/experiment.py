@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 Evaluated: TypeAlias = "Recommender | EmbeddingModel"
 _log = logging.getLogger(__name__)
 
-_TRAINING_PAIRS = 100_000  # maximum number of likes whose scores give the median
+_TRAINING_PAIRS = 100_000  # maximum number of training likes that are scored for the median score
 _SCORED_PAIRS = 1_000_000  # pairs scored at a time
 
 
@@ -70,7 +70,7 @@ def evaluate(
         relevant: Test rows that count as relevant: "likes" or "all".
         beyond: Also measure novelty, diversity and popularity of the lists, and accuracy by groups
             (`kgplug.evaluation.beyond_accuracy`). These columns follow the others.
-        cold: Users and items with fewer training likes are cold.
+        cold: Number of training likes below which a user or item is cold.
         warn: Log the signs that a model has collapsed (`kgplug.evaluation.health`). `table.attrs["health"]` always has
             them.
 
@@ -237,8 +237,8 @@ def evaluate_ctr(
     One negative is drawn per positive, for the same user, among the items on which the user has no feedback at all.
 
     - protocol="honest": the positives are split by row, then negatives are drawn for each set.
-    - protocol="paper": as in the papers, negatives are drawn once for all positives, and the rows of both kinds are
-      split. The rows of one set then reveal rows of the others, so metrics are too high. The model gets the
+    - protocol="paper": as in the papers, negatives are drawn once for all positives, then positives and negatives are
+      split by row. The rows of one set then reveal rows of the other sets, so metrics are too high. The model gets the
       negatives of the training set as rows below `like_threshold`.
 
     The validation set chooses the epoch and, for scores that are not probabilities, the threshold of ACC.
@@ -327,7 +327,7 @@ def _threshold(model: Recommender, reference: LabelledPairs, *, held_out: bool) 
     Args:
         model: The model.
         reference: Pairs to choose the threshold on, for scores that are not probabilities.
-        held_out: Whether the model was not trained on these pairs. Otherwise their median score is the threshold.
+        held_out: True if the model was not trained on these pairs. If false, their median score is the threshold.
     """
     if model.scores_are_probabilities:
         return 0.5
@@ -344,7 +344,7 @@ def _training_pairs(train: Interactions, rng: np.random.Generator) -> LabelledPa
 
 
 def _check_parts(parts: Mapping[str, Interactions]) -> None:
-    """Refuse sets that are not from one split or that share a row."""
+    """Refuse sets that are from different splits or that share a row."""
     names = list(parts)
     first = parts[names[0]]
     for name in names[1:]:

@@ -56,7 +56,7 @@ def worse_than_popularity(
         return None
     return (
         f"its lists are worse than the most popular items: NDCG@{_K} {own.mean():.4f} against {usual.mean():.4f} of "
-        f"Popularity, of {len(own):,} users"
+        f"Popularity, for {len(own):,} users"
     )
 
 

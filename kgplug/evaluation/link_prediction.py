@@ -38,7 +38,7 @@ def evaluate_link_prediction(model: EmbeddingModel, test: np.ndarray, known: np.
 
 
 def count_untrained(train: KnowledgeGraph, test: np.ndarray) -> int:
-    """Return the number of test triples whose ranks are random: head, tail or relation is in no training triple.
+    """Return the number of test triples with random ranks, because head, relation or tail is in no training triple.
 
     Args:
         train: Training set.

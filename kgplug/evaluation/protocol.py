@@ -1,4 +1,4 @@
-"""Split click-through data in the honest way or in the papers' way."""
+"""Split click-through data by the "honest" protocol or by that of the papers."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def _honest(
 def _with_low_rated(
     train: Interactions, everything: Interactions, fractions: Sequence[float], seed: int
 ) -> Interactions:
-    """Return the training set with its share of the rows that are not positive. No test pair is among them."""
+    """Return the training set plus its fraction of the rows that are not positive. No test pair is among these rows."""
     low = everything.take(~everything.is_like).split(fractions, seed=seed, by="row")[0]
     return everything.take(np.isin(everything.pairs, np.concatenate([train.pairs, low.pairs]))) if len(low) else train
 
@@ -130,7 +130,7 @@ def _check(fractions: Sequence[float], like_threshold: float | None, protocol: s
     if protocol not in PROTOCOLS:
         raise UsageError(f'protocol: expected "honest" or "paper", found {protocol!r}.')
     if len(fractions) != 3:
-        raise UsageError(f"fractions: expected those of training, validation and test set, found {fractions!r}.")
+        raise UsageError(f"fractions: expected three, for training, validation and test set; found {fractions!r}.")
     if like_threshold is not None and (isinstance(like_threshold, str) or as_number(like_threshold) is None):
         raise UsageError(f"like_threshold: expected the lowest rating of a like, or None; found {like_threshold!r}.")
     if not is_whole(seed) or seed < 0:

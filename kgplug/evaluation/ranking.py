@@ -94,7 +94,12 @@ def evaluate_ranking(
 
 
 def count_listed(lists: np.ndarray, n_items: int) -> np.ndarray:
-    """Return the number of lists with each item, int64 (n_items,), for lists int64 (n, k), -1 past a list's end."""
+    """Return how many lists contain each item: int64 (n_items,).
+
+    Args:
+        lists: int64 (n, k), item indices; -1 past a list's end.
+        n_items: Number of items.
+    """
     return np.bincount(lists[lists >= 0], minlength=n_items)
 
 
@@ -102,8 +107,8 @@ def relevant_rows(test: Interactions, relevant: Literal["likes", "all"]) -> Inte
     """Return the test rows that are relevant.
 
     Raises:
-        UsageError: `relevant` is neither "likes" nor "all".
-        DataError: there is no such row.
+        UsageError: `relevant` is not "likes" or "all".
+        DataError: no test row is relevant.
     """
     if relevant not in ("likes", "all"):
         raise UsageError(f'relevant: expected "likes" or "all", found {relevant!r}.')
@@ -116,7 +121,7 @@ def relevant_rows(test: Interactions, relevant: Literal["likes", "all"]) -> Inte
 def list_blocks(
     model: Recommender, right: Interactions, train: Interactions, valid: Interactions | None, width: int
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield (users, items) of the lists of all users with a row in `right`: int64 (b,), int64 (b, width)."""
+    """Yield the lists of all users with a row in `right`, as blocks (users, items): int64 (b,), int64 (b, width)."""
     users = distinct(right.users)
     seen = _joined(train, *(() if valid is None else (valid,)))
     for start in range(0, len(users), BLOCK_USERS):

@@ -1,4 +1,4 @@
-"""Tables for people and for programs."""
+"""Tables of results, as text for people and as JSON for programs."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def to_blocks(frame: pd.DataFrame) -> str:
 
 
 def to_json(frame: pd.DataFrame) -> str:
-    """Return rows as a JSON list of objects. An index of names becomes a column; NaN, infinity and gaps become null."""
+    """Return rows as a JSON list of objects. An index of names becomes a column; NaN, infinity and NA become null."""
     return dumps(frame, ascii_only=False, indent=2)
 
 

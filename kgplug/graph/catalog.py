@@ -4,9 +4,9 @@
     (:KgplugRun {id, model, number, edition, status, created, published, params, metrics, artefact, schema, graph})
     (:KgplugRun)-[:HAS_RELATION]->(:KgplugRelation {name, translation: [0.1, …], …})
 
-A model's node names what serves by two numbers. `serves` is the number of the run. `edition` is the number on the edges
-of its lists; lists that serve together have the same edition. A query first reads one of these numbers, then the data
-with that number:
+A run "serves" if queries read its vectors and lists. At most one run of a model serves. The model's node holds two
+numbers: `serves` is the number of that run, and `edition` is the number on the edges of its lists. Lists that serve
+together have the same edition. A query first reads one of these numbers, then the data with that number:
 
     MATCH (model:KgplugModel {name: 'MKR'}) WITH model.serves AS number LIMIT 1
     MATCH (run:KgplugRun {model: 'MKR', number: number}) RETURN run.labels, run.properties, run.indexes
@@ -14,16 +14,16 @@ with that number:
     MATCH (model:KgplugModel {name: 'MKR'}) WITH model.edition AS edition LIMIT 1
     MATCH (:User {id: 42})-[r:RECOMMENDS {model: 'MKR', edition: edition}]->(item) RETURN item, r.rank
 
-Neo4j reads committed data relationship by relationship, so a query that runs during a commit may see only part of it.
-Therefore no list is ever changed while it serves, and a query that begins with the number sees either the old run or
+Neo4j reads committed data relationship by relationship, so a query during a commit may see only a part of the commit.
+Therefore no list is ever changed while it serves, and a query that first reads the number sees either the old run or
 the new one.
 (model)-[:SERVES]->(run)-[:PREVIOUS]->(run) shows the same when you browse the graph. `predicted` lists the runs that
 have PREDICTED edges.
 
-A run's node names what the run owns: the property with its vectors and their vector index, in parallel lists with one
-entry per label. A run is "building" while it is written, then "serving", then "previous" (it can serve again at once),
-and finally "dropping". What a run owns is recorded before it is created, so everything that a dead publisher left
-behind can be found.
+A run's node names the property with the run's vectors and the vector index on it, in parallel lists with one entry per
+label. These names are stored before the property and the index are created. So if a publishing process dies, everything
+that it wrote can be found. A run is "building" while it is written, then "serving", then "previous" (it can serve again
+at once), and finally "dropping".
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ from kgplug.graph.bolt.connection import Connection
 from kgplug.graph.queries import quote
 from kgplug.strict_json import dumps
 
-# What kgplug itself writes into a graph. A relationship is kgplug's if this catalogue knows its model and run
-# (`kgplug.graph.ownership`); others of the same type are yours. No training reads what kgplug wrote.
+# What kgplug itself writes into a graph. A relationship of these types is kgplug's if its model and run are in this
+# catalogue (`kgplug.graph.ownership`); otherwise another program wrote it. No training reads what kgplug wrote.
 RECOMMENDS, SIMILAR_TO, PREDICTED = OWN_RELATIONSHIPS = ("RECOMMENDS", "SIMILAR_TO", "PREDICTED")
 OWN_LABELS = ("KgplugModel", "KgplugRun", "KgplugRelation")
 
@@ -117,15 +117,15 @@ class RunRecord:
     Attributes:
         id, model: id of the run, and the name under which it is published.
         number: number of the run among its model's runs; None before it is in the graph.
-        edition: edition of its lists, as on their edges; None until the lists are first complete.
+        edition: edition of its lists, as on their edges; None until the run has served for the first time.
         staged: edition of lists that are being written and do not serve yet; None if there are none.
         status: "building", "serving", "previous" or "dropping".
         labels, properties, indexes, dimensions: one entry per label with vectors. The index is "" if there is none.
         details: facts about the training and about how the lists were made.
-        rates: vectors and edges that its publish wrote per second, {"vectors": …, "edges": …}.
+        rates: numbers of vectors and edges that its publish wrote per second, {"vectors": …, "edges": …}.
         created, published: ISO times of the first write and of the start of serving (None before).
         vectors_digest: sha256 of the vectors that the run's property holds or is being filled with; None while the
-            property still holds other vectors.
+            property still holds vectors of an earlier publish.
         lists_digest: sha256 of the lists of `edition`.
     """
 
@@ -148,23 +148,23 @@ class RunRecord:
 
 
 def serving(connection: Connection, model: str) -> dict[str, Any] | None:
-    """Return the catalogue's entry of the run that serves under a model's name; None if none does."""
+    """Return the run that serves under a model's name, as a dict with fields of `RunRecord`; None if no run serves."""
     found = serving_run(connection, model)
     return None if found is None else _public(found)
 
 
 def serving_run(connection: Connection, model: str) -> RunRecord | None:
-    """Return the record of the run that serves under a model's name, None if none does."""
+    """Return the record of the run that serves under a model's name; None if no run serves."""
     return _first(connection.rows(_SERVING, model=model))
 
 
 def previous_run(connection: Connection, model: str) -> RunRecord | None:
-    """Return the record of the run that can serve again at once, None if there is none."""
+    """Return the record of a model's previous run, to which `rollback` switches back; None if there is none."""
     return _first(connection.rows(_PREVIOUS, model=model))
 
 
 def published_models(connection: Connection) -> list[dict[str, Any]]:
-    """Return the serving run of every model, the newest first; entries as in `RunRecord`."""
+    """Return the serving run of every model, last published first, as dicts with fields of `RunRecord`."""
     return [_public(_record(row["run"])) for row in connection.rows(_ALL_SERVING)]
 
 
@@ -183,7 +183,7 @@ def known_models(connection: Connection) -> list[str]:
 
 
 def planned_record(publication: Publication, *, vectors_digest: str, lists_digest: str) -> RunRecord:
-    """Return the record that a publication will have: a property and, if wanted, an index for each label."""
+    """Return the future record of a publication, with a property and, if wanted, an index for each label."""
     name = property_name(publication.model, publication.run)
     indexes: list[str] = []
     for number, nodes in enumerate(publication.vectors):
@@ -228,7 +228,7 @@ def find_run(connection: Connection, run: str) -> RunRecord | None:
 
 
 def runs_of(connection: Connection, model: str) -> list[RunRecord]:
-    """Return the records of all runs of a model, oldest first, including those whose publisher died."""
+    """Return the records of all runs of a model, oldest first, including runs whose publish was interrupted."""
     return [_record(row["run"]) for row in connection.rows(_OF_MODEL, model=model)]
 
 
@@ -245,7 +245,7 @@ def ensure_constraints(connection: Connection) -> None:
 
 
 def check_own_property(connection: Connection, record: RunRecord) -> None:
-    """Raise GraphError if another run, or a node of another program, has the property that a new run would write."""
+    """Raise GraphError if the property for a new run's vectors belongs to another run or another program."""
     advice = "Train again: a new run gets a name of its own."
     for name in dict.fromkeys(record.properties):
         taken = connection.rows("MATCH (run:KgplugRun) WHERE $name IN run.properties RETURN run.id AS id", name=name)
@@ -282,13 +282,13 @@ def begin(connection: Connection, record: RunRecord, token: str, *, stage: bool)
 
 
 def note_vectors(connection: Connection, record: RunRecord) -> None:
-    """Note that a run's property now holds the vectors of its record."""
+    """Store the digest of a run's vectors, after all of them were written."""
     query = "MATCH (run:KgplugRun {id: $id}) SET run.vectors_digest = $digest"
     connection.write(query, id=record.id, digest=record.vectors_digest)
 
 
 def switch(connection: Connection, record: RunRecord, token: str, *, lease_ms: int) -> None:
-    """Make a run and its edition serve under its model's name; the run that served becomes the previous one.
+    """Make a run and its edition serve under its model's name; the run that served before becomes the previous one.
 
     Raises:
         GraphError: the lease is lost.
@@ -313,10 +313,10 @@ def withdraw(connection: Connection, model: str, token: str) -> None:
 
 
 def lease_lost(model: str) -> GraphError:
-    """Return the error for a publisher that lost its lease because it had no contact for too long."""
+    """Return the error for a process that lost its lease because it had no contact with the database for too long."""
     return GraphError(
-        f"This change of {model} had no contact with the database for so long that another one may have begun, so it "
-        "stopped. What served before still serves. Run the same command again."
+        f"This change of {model} had no contact with the database for so long that another change may have begun, "
+        "so it stopped. What served before still serves. Run the same command again."
     )
 
 

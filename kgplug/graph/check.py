@@ -38,8 +38,9 @@ class Finding:
 
     Attributes:
         check: what was checked.
-        level: an "error" blocks training, a "warning" makes its result worse.
-        finding: one or two sentences.
+        level: "error" if it blocks training; "warning" if it makes results worse, or something other than training
+            impossible; otherwise "ok".
+        finding: what was found, in one or two sentences.
     """
 
     check: str
@@ -83,7 +84,7 @@ class CheckReport:
 
 
 def check(connection: Connection, schema: GraphSchema) -> CheckReport:
-    """Check everything that training with this schema needs.
+    """Check whether the graph has everything that training with this schema needs.
 
     Feedback, users and items are read by the same functions as in training.
     """
@@ -135,7 +136,7 @@ def _privileges(connection: Connection) -> Iterator[Finding]:
 
 @dataclass
 class _Read:
-    """Users and items that were read, to be joined with the feedback."""
+    """Users and items that were read, to be joined with the feedback; None if they cannot be read."""
 
     bulk: BulkReader
     users: KeyedNodes | None = None
@@ -163,7 +164,7 @@ def _items(connection: Connection, schema: GraphSchema, contents: Contents, seen
 
 
 def _keyed(contents: Contents, label: str, key: str, what: str) -> Finding:
-    """Report a label whose keys are valid."""
+    """Return the finding on a label whose keys are valid: a warning if no constraint keeps them unique."""
     constrained = key in contents.unique.get(label, [])
     note = "" if constrained else "; no constraint keeps it unique, and lookups without an index are slow"
     return Finding(what, "ok" if constrained else "warning", f"{contents.labels[label]:,} :{label} by {key}{note}")
@@ -204,7 +205,7 @@ def _feedback(connection: Connection, schema: GraphSchema, contents: Contents, s
 
 
 def _rows(schema: GraphSchema, n: int, rows: Interactions, report: ReadReport) -> Iterator[Finding]:
-    """Report the number of training rows, and how many of them are likes."""
+    """Report how many user-item pairs the feedback relationships give, and how many of these pairs are likes."""
     part, likes = schema.feedback, int(np.count_nonzero(rows.is_like))
     name = part.rating or ("their count" if rows.ratings_are_counts else "")
     scale = f", {likes:,} of them {'a like' if likes == 1 else 'likes'}" + (
@@ -251,7 +252,7 @@ def _entity_keys(
     touched: dict[tuple[str, ...], int],
     bulk: BulkReader,
 ) -> Iterator[Finding]:
-    """Check the keys of all labels that triples touch."""
+    """Check the keys of the nodes in triples, label by label."""
     keys = {label: key for label, key in label_keys(schema, contents.unique).items() if label in contents.labels}
     entities, without = Counter[str](), Counter[str]()
     for labels, n in touched.items():

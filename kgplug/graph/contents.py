@@ -1,4 +1,4 @@
-"""The contents of a database: labels, types, counts, unique keys, properties. Nothing is scanned."""
+"""The contents of a database: labels, relationship types, their counts, unique keys, and samples of properties."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ _SAMPLE_ROWS = 1000
 
 @dataclass(frozen=True)
 class Contents:
-    """The contents of a database, without kgplug's catalogue.
+    """The contents of a database.
 
     Attributes:
         database: name of the database.
-        labels: label → number of nodes, the largest first.
-        types: relationship type → number of relationships, the largest first.
-        unique: label → properties that each have a uniqueness constraint, sorted.
-        own: label → number of nodes of kgplug's catalogue.
-        ends: (type, label) → (number of relationships that start at such a node, number that end at one), including
-            kgplug's catalogue; None if this account may not read them.
+        labels: label → number of nodes, largest number first, without kgplug's catalogue.
+        types: relationship type → number of relationships, largest number first, with kgplug's catalogue.
+        unique: label → properties that each have a uniqueness constraint, sorted, without kgplug's catalogue.
+        own: label → number of nodes, for the labels of kgplug's catalogue.
+        ends: (type, label) → (number of relationships of the type that start at nodes of the label, number that end
+            there), with kgplug's catalogue; None if this account may not read these numbers.
     """
 
     database: str
@@ -38,7 +38,7 @@ class Contents:
     ends: dict[tuple[str, str], tuple[int, int]] | None = None
 
     def at(self, name: str, label: str) -> tuple[int, int]:
-        """Return the numbers of relationships of a type that start and end at nodes of a label, or upper bounds."""
+        """Return how many relationships of a type start and end at nodes of a label; upper bounds without `ends`."""
         n = self.types.get(name, 0)
         if self.ends is None:
             return (n, n) if label in self.labels or label in self.own else (0, 0)
@@ -46,7 +46,7 @@ class Contents:
 
 
 def read_contents(connection: Connection) -> Contents:
-    """Read the contents of a database from its count store and its constraints."""
+    """Read the contents of a database: counts (`kgplug.graph.counts`) and uniqueness constraints."""
     counts = read_counts(connection)
     return Contents(
         connection.database,
@@ -73,7 +73,7 @@ def label_keys(schema: GraphSchema, unique: dict[str, list[str]]) -> dict[str, s
 
 
 def require_label(contents: Contents, label: str, *, setting: str) -> None:
-    """Raise DataError if no node has a label; `setting` is its place in the schema, e.g. "[item] label"."""
+    """Raise DataError if no node has a label; `setting` is the label's place in the schema, e.g. "[item] label"."""
     if contents.labels.get(label, 0) == 0:
         found = listed(contents.labels) or "none"
         raise DataError(

@@ -1,7 +1,7 @@
 """Count the nodes of each label and the relationships of each type, with a fixed number of queries.
 
-An administrator reads Neo4j's count store in one call. For other accounts, one query counts each label and type, also
-from the count store. If these are too many for one query, one pass over the graph counts them.
+An administrator reads Neo4j's count store in one call. For other accounts, one query counts all labels and types, also
+from the count store. If there are too many labels and types for one query, all nodes and relationships are scanned.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from kgplug.graph.queries import quote
 
 _Name = TypeVar("_Name", bound=Hashable)
 
-MOST_NAMES = 30  # names in one query; the server takes about 20 ms to plan each
+MOST_NAMES = 30  # maximum in one query; the server takes about 20 ms to plan each name
 _GRAPH_COUNTS = "CALL db.stats.retrieve('GRAPH COUNTS') YIELD data RETURN data"
 
 
@@ -27,8 +27,8 @@ class Counts:
     Attributes:
         labels: label → number of nodes. Labels without nodes are left out.
         types: relationship type → number of relationships. Types without relationships are left out.
-        ends: (type, label) → (number of relationships that start at such a node, number that end at one); None if
-            this account may not read them.
+        ends: (type, label) → (number of relationships of the type that start at nodes of the label, number that end
+            there); None if this account may not read these numbers.
     """
 
     labels: dict[str, int]
@@ -62,10 +62,10 @@ def names_in_use(connection: Connection) -> tuple[list[str], list[str]]:
 
 
 def count_patterns(connection: Connection, patterns: Mapping[_Name, str]) -> dict[_Name, int]:
-    """Count the matches of a few patterns that bind `n`, in one query. Returns name → number.
+    """Count the matches of a few patterns that bind `n`, in one query; return name → number.
 
-    A pattern with at most one label and one type is free, because the count store has its number. The server plans
-    every pattern, so the number of patterns must not grow with the number of labels or types.
+    A pattern with at most one label and one type costs nothing, because the count store holds its number. But the
+    server plans every pattern, so the number of patterns must not grow with the number of labels or types.
     """
     names = list(patterns)
     if not names:
@@ -77,7 +77,7 @@ def count_patterns(connection: Connection, patterns: Mapping[_Name, str]) -> dic
 
 
 def _stored_counts(connection: Connection) -> Counts | None:
-    """Return the whole count store; None if this account may not read it or the server has no such procedure."""
+    """Return the whole count store; None if the procedure is missing or this account may not call it."""
     try:
         (row,) = connection.rows(_GRAPH_COUNTS)
     except GraphError as error:

@@ -52,13 +52,13 @@ def _can_be_stored(value: object) -> bool:
 
 
 def require_key(connection: Connection, label: str, key: str, value: object) -> None:
-    """Raise UsageError if no node of a label has a key."""
+    """Raise UsageError if no node of a label has this key."""
     if not has_key(connection, label, key, value):
         raise unknown_key(connection, label, key, value)
 
 
 def unknown_key(connection: Connection, label: str, key: str, value: object) -> UsageError:
-    """Return the error for a key that no node has. It shows the same key of another type, or else existing keys."""
+    """Return the error for a key that no node has; it names the same key with another type, or else existing keys."""
     value = value.item() if isinstance(value, np.generic) else value
     for other in possible_keys(value) if isinstance(value, str) else [str(value)]:
         if other != value and has_key(connection, label, key, other):

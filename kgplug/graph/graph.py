@@ -41,11 +41,11 @@ class Graph:
 
     A schema says what the labels, types and properties mean. Give it once, with `use`; without `use`, the graph
     remembers the schema that it was read with. A model that was trained on a graph has its own schema, which is used
-    for that model. `schema=` of a method takes precedence over both for one call.
+    for that model. `schema=` of a method takes precedence over all of these for one call.
 
     Attributes:
         connection: connection to the database.
-        reports: "feedback" and "triples" → what the last read kept and left out.
+        reports: "feedback" and "triples" → report on what the last read kept and left out.
     """
 
     def __init__(self, connection: Connection) -> None:
@@ -56,7 +56,7 @@ class Graph:
 
     def __repr__(self) -> str:
         schema = self.known_schema
-        unknown = "its meaning not yet known (graph.use(GraphSchema.load(…)))"
+        unknown = "no schema chosen (graph.use(GraphSchema.load(…)))"
         meaning = unknown if schema is None else f"read as {schema.pattern}"
         return f"Graph in database {self.connection.database!r} at {self.connection.uri}, {meaning}"
 
@@ -79,11 +79,11 @@ class Graph:
 
     @property
     def known_schema(self) -> GraphSchema | None:
-        """As `schema`, but None if there is none, or more than one."""
+        """As `schema`, but None if there is no schema yet, or more than one."""
         return self._read[0] if self._used is None and len(self._read) == 1 else self._used
 
     def _note_read(self, schema: GraphSchema) -> dict[str, Any]:
-        """Remember the schema of a read; return it in the form that models store."""
+        """Remember the schema of a read; return it as a dict, which models store."""
         if schema not in self._read:
             self._read.append(schema)
         return schema.model_dump()
@@ -131,8 +131,9 @@ class Graph:
             model: a fitted recommender or embedding, or the result of a PyKEEN pipeline.
             options: how to publish it; options given by name take precedence.
             schema: schema for this call (see `Graph`).
-            also_seen: further feedback whose items are left out of lists; by default all feedback now in the graph.
-            details: facts that the catalogue keeps as JSON.
+            also_seen: further feedback: a user's items in it are left out of that user's list. By default all feedback
+                now in the graph.
+            details: JSON-able facts to store with the run in the catalogue.
             progress: show bars; None shows them on a terminal.
             options_by_name: fields of `PublishOptions`.
 
@@ -209,7 +210,7 @@ class Graph:
         return schema or schema_of(model) or self.schema
 
     def write_predictions(self, predictions: Predictions, *, schema: GraphSchema | None = None) -> PredictionCounts:
-        """Write predicted triples as PREDICTED edges, in place of the model's earlier ones of the same relation.
+        """Write predicted triples as PREDICTED edges, in place of the model's earlier edges of the same relation.
 
         Args:
             predictions: predictions of an embedding (`kgplug.embeddings.prediction.predict`).
@@ -229,7 +230,7 @@ class Graph:
 
     @renamed(like="like_threshold")
     def cypher(self, name: str, /, **parameters: object) -> pd.DataFrame:
-        """Run a shipped query (`kgplug cypher` lists them) with the names of the schema.
+        """Run a shipped query (`kgplug cypher` lists them) with the labels, types and properties of the schema.
 
         Args:
             name: name of the query.
@@ -254,8 +255,8 @@ class Graph:
             reasons: also look up why each item is recommended.
 
         Returns:
-            One row per item, best first: user, item, rank, score, title and, with `reasons`, because ("" if
-            no item that the user likes shares a node with the item). User and item are keys.
+            One row per item, best first, with the columns `user`, `item`, `rank`, `score`, `title` and, with `reasons`,
+            `because` ("" if no item that the user likes shares a node with this item). `user` and `item` are keys.
 
         Raises:
             UsageError: the user or model is unknown, or nothing was published for the user.
@@ -271,8 +272,8 @@ class Graph:
             model: a published model; by default the one published last that has vectors of items.
 
         Returns:
-            One row per item, nearest first: item, rank, score, title. The score is from 0 to 1, as in Neo4j's
-            `vector.similarity.cosine`.
+            One row per item, nearest first, with the columns `item`, `rank`, `score`, `title`. The score is from 0 to
+            1, as in Neo4j's `vector.similarity.cosine`.
 
         Raises:
             UsageError: the item or model is unknown, or the item has no vector.
@@ -287,8 +288,9 @@ class Graph:
             k: maximum number of paths.
 
         Returns:
-            One row per path, the rarest shared node first: liked (an item's title), via (relationship type),
-            shared_label, shared, to (relationship type), weight (1 / number of relationships of the shared node).
+            One row per path, the rarest shared node first, with the columns `liked` (title of the liked item), `via`
+            (type of its relationship to the shared node), `shared_label` and `shared` (label and name of that node),
+            `to` (type of that node's relationship to the item), `weight` (1 / number of that node's relationships).
 
         Raises:
             UsageError: the user or item is unknown.
@@ -334,7 +336,7 @@ def connect(
             and +ssc accepts any certificate.
         username, password: an account on that server.
         database: name of the database; by default the account's home database.
-        ca_file: PEM file with the authorities to trust for +s, if your own authority signed the certificate.
+        ca_file: PEM file with authorities to trust for +s; needed if an authority of yours signed the certificate.
         progress: show a bar while the local server is downloaded; None shows it on a terminal.
 
     Raises:

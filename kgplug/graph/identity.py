@@ -24,7 +24,7 @@ def graph_identity(connection: Connection, schema: GraphSchema | None) -> GraphI
 
 
 def configured_address(settings: Settings) -> tuple[str, str]:
-    """Return host:port and database of the server in the settings, "" if unknown, without connecting."""
+    """Return host:port and database of the server in the settings, each "" if unknown, without connecting."""
     try:
         address = address_of(settings.neo4j_uri) if settings.neo4j_uri else LocalHome(settings.neo4j_dir).address()
     except GraphError:

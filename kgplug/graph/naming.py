@@ -1,6 +1,7 @@
 """The readable name of a node: one rule for `kgplug init`, the shipped queries, reasons and captions.
 
-It is the text property whose name sounds most like a title (title, name, label, …). Nodes without one show their key.
+For items it is the title that the schema names. For other nodes it is the text property whose name sounds most like a
+title (title, name, label, …). Nodes without a title show their key.
 """
 
 from __future__ import annotations
@@ -29,18 +30,18 @@ def title_rank(name: str) -> int | None:
 
 
 def named_keys(schema: GraphSchema) -> dict[str, str]:
-    """Return label → key property. The first label of a node in this order identifies it; users come last."""
+    """Return label → key property. A node is identified by the first of its labels in this order; users come last."""
     keys = {schema.item.label: schema.item.key, **dict(sorted(schema.knowledge.keys.items()))}
     return {**keys, schema.user.label: keys.get(schema.user.label, schema.user.key)}
 
 
 def label_of(schema: GraphSchema, labels: Collection[str]) -> str:
-    """Return the label that identifies a node: the first with a key in the schema, otherwise the first by name."""
+    """Return the label that identifies a node: the first in `named_keys`, otherwise the alphabetically first."""
     return next((label for label in named_keys(schema) if label in labels), min(labels, default=""))
 
 
 def name_of(schema: GraphSchema, labels: Collection[str], properties: Mapping[str, Any]) -> object:
-    """Return the readable name of a node; None if it has neither a title nor a key."""
+    """Return the readable name of a node; None if it has no title and no key."""
     label = label_of(schema, labels)
     key = named_keys(schema).get(label)
     if label == schema.item.label:  # the schema names the title of items

@@ -1,9 +1,9 @@
-"""Which relationships are kgplug's own: those of its three types whose model and run the catalogue knows.
+"""Which relationships kgplug wrote: those of its three types whose model and run are in the catalogue.
 
-A type's name, or a property called `run`, proves nothing: other programs may use both.
+The relationship type, or a property called `run`, proves nothing: other programs may use the same names.
 
-A run is known by its node, (:KgplugRun {id, model}). PREDICTED edges may come from a run that was never published;
-(:KgplugModel {name, predicted: [run, …]}) lists those runs.
+A published run has a node, (:KgplugRun {id, model}). PREDICTED edges may also come from a run that was never published,
+so (:KgplugModel {name, predicted: [run, …]}) lists all runs that have such edges.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def is_own(edge: str) -> str:
 
 
 def not_own(connection: Connection, name: str, edge: str = "r") -> str:
-    """Return the Cypher condition that a relationship of a type is not kgplug's, "" if none can be kgplug's.
+    """Return a Cypher condition that excludes kgplug's relationships of a type; "" if there can be none.
 
     The condition lists the model and id of each of kgplug's runs, so that a query over many relationships does not
     look up each one in the catalogue.
@@ -57,7 +57,7 @@ def not_own(connection: Connection, name: str, edge: str = "r") -> str:
 
 
 def count_own(connection: Connection, name: str) -> int:
-    """Return how many relationships of a type kgplug wrote; scans only the three types that it writes."""
+    """Return how many relationships of a type kgplug wrote; scans only types that kgplug writes."""
     runs = own_runs(connection) if name in OWN_RELATIONSHIPS else []
     if not runs:
         return 0

@@ -1,7 +1,7 @@
 """Compare the privileges of this account with what kgplug needs.
 
-Enterprise lists an account's privileges row by row. In Community every account may do everything, unless the database
-is read-only. docs/privileges.md has the GRANT statements.
+Neo4j Enterprise lists the privileges of an account. In Neo4j Community every account may do everything, unless the
+database is read-only. docs/privileges.md has the GRANT statements.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def missing_among(rows: list[dict[str, Any]], purpose: Purpose, *, database: str
 
     Args:
         rows: dicts with access, action, resource, graph and segment.
-        purpose: the work to be done.
+        purpose: "read" or "publish".
         database: name of the database.
         is_home: whether this is the account's home database.
     """
@@ -169,7 +169,10 @@ def _reaches(row: dict[str, Any], need: Privilege) -> bool:
 
 
 def _takes_away(row: dict[str, Any], need: Privilege) -> bool:
-    """Return whether a denied action removes the needed privilege. Denials by name do not concern kgplug's labels."""
+    """Return whether a denied action removes the needed privilege.
+
+    Denials for single properties, or for labels and types that are not kgplug's, are ignored.
+    """
     if _is_of_one_property(row) or row["action"] == "execute_boosted":
         return False
     return _covers(row["segment"], need, partly=False)
@@ -180,7 +183,7 @@ def _is_of_one_property(row: dict[str, Any]) -> bool:
 
 
 def _covers(segment: str, need: Privilege, *, partly: bool) -> bool:
-    """Return whether a segment such as "NODE(*)" covers the need. With `partly`, some elements are enough."""
+    """Return whether a segment such as "NODE(*)" covers what a privilege needs. With `partly`, a part is enough."""
     if not need.kind or segment in _WHOLE_SEGMENTS:
         return True
     element = _ELEMENT.fullmatch(segment)
@@ -194,7 +197,7 @@ def _covers(segment: str, need: Privilege, *, partly: bool) -> bool:
 
 
 def _named(needed: list[Privilege]) -> list[str]:
-    """Return readable names, one for each action and kind."""
+    """Return privileges as text, such as "READ ON NODES of the graph", one entry per action and kind."""
     targets: dict[tuple[str, str], list[str]] = {}
     for need in needed:
         targets.setdefault((need.name, need.kind), []).append(need.target)

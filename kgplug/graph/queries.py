@@ -4,12 +4,12 @@ The files in `cypher/` run unchanged on the demo graph. Names that depend on the
 replaces them with those of a schema:
 
     (user:`User`)-[rated:`RATED`]->(item:`Movie`)     labels and types
-    user.`id`   item.`id`   item.`title`              properties; the variable's name is or ends in user, item, rated
-    rated.`rating`   rated.`timestamp`
+    user.`id`   item.`id`   item.`title`              properties of a variable whose name is or ends in user,
+    rated.`rating`   rated.`timestamp`                item or rated
 
 A line that begins with AND or // is removed if it uses a rating or timestamp that the schema does not have. The lines
-between "// name of x" and "// end of name" become the readable name of the node x (`kgplug.graph.naming`). Those
-between "// label of x" and "// end of label" become the label that identifies x.
+between "// name of x" and "// end of name" become the readable name of the node x (`kgplug.graph.naming`). The
+lines between "// label of x" and "// end of label" become the label that identifies x.
 
 If feedback is stored from items to users, the arrows of RATED are reversed.
 """
@@ -35,8 +35,10 @@ _FEEDBACK_ARROW = re.compile(r"(?P<left><?)-(?P<between>\[\w*:`RATED`\])-(?P<rig
 def quote(identifier: str) -> str:
     """Return a label, type or property name as a backticked Cypher identifier.
 
-    Cypher decodes \\uXXXX before it looks for backticks, so backslashes are written that way. Names in a database are
-    never empty and have no null character.
+    Cypher decodes \\uXXXX before it looks for backticks, so backslashes are written that way.
+
+    Raises:
+        UsageError: the name is empty or has a null character. A database has no such names.
     """
     if not identifier or "\0" in identifier:
         raise UsageError(
@@ -156,7 +158,7 @@ def render(text: str, schema: GraphSchema) -> str:
 
 
 def _described(schema: GraphSchema, what: str, node: str) -> str:
-    """Return the expression of a node's label or of its readable name."""
+    """Return the Cypher expression for the label that identifies a node, or for its readable name."""
     keys = named_keys(schema)
     first = f"head([label IN [{', '.join(map(_text, keys))}] WHERE label IN labels({node})]"
     if what == "label":

@@ -47,7 +47,7 @@ class FeedbackSchema(_Part):
     rating: str | None = Field(default=None, description="numeric property; without it, every relationship is a like")
     timestamp: str | None = Field(default=None, description="property with temporal values or numbers since 1970")
     time_unit: Literal["s", "ms", "us", "ns"] | None = Field(
-        default=None, description="unit of numeric timestamps; without it, their sizes decide"
+        default=None, description="unit of numeric timestamps; without it, guessed from their magnitude"
     )
     repeated: Literal["last", "sum", "mean", "count"] | None = Field(
         default=None,
@@ -80,7 +80,7 @@ class KnowledgeSchema(_Part):
     """The relationships to learn from, and the unique key property of each label they touch."""
 
     relationships: list[str] = Field(default_factory=list, description="types; empty: all except the feedback")
-    users: bool = Field(default=True, description="whether users with other relationships than feedback are entities")
+    users: bool = Field(default=True, description="whether users in relationships other than feedback are entities")
     include: list[str] = Field(
         default_factory=list,
         description="labels and types to read although they repeat the feedback",
@@ -103,7 +103,7 @@ class GraphSchema(_Part):
 
     @property
     def pattern(self) -> str:
-        """The subject as a Cypher pattern, for messages."""
+        """Users, feedback and items as a Cypher pattern, for messages."""
         user, item, kind = self.subject
         arrow = f"-[:{kind}]->" if self.feedback.direction == "user_to_item" else f"<-[:{kind}]-"
         return f"(:{user}){arrow}(:{item})"
@@ -134,7 +134,7 @@ class GraphSchema(_Part):
 
 
 def _rename_like(content: dict[str, Any], path: Path) -> None:
-    """Rename the old key of like_threshold, if a file has it, and warn."""
+    """Rename `like`, the old name of like_threshold, if a file has it, and warn."""
     feedback: dict[str, Any] | str | None = content.get("feedback")
     if not isinstance(feedback, dict) or "like" not in feedback:
         return
@@ -146,12 +146,12 @@ def _rename_like(content: dict[str, Any], path: Path) -> None:
 
 
 def _decoded(content: bytes, path: Path) -> str:
-    """Return a file's text without a byte order mark and with the line ends of TOML."""
+    """Return a file's text without a byte order mark and with \\n as line ends."""
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError:
         text = "\0"
-    if "\0" in text:  # UTF-16 without a mark is valid UTF-8 as long as it is ASCII
+    if "\0" in text:  # ASCII text in UTF-16 without a mark is valid UTF-8, but has null characters
         raise UsageError(f"{path} is not UTF-8 text. Save it as UTF-8.")
     return text.replace("\r\n", "\n").replace("\r", "\n")
 

@@ -71,7 +71,7 @@ def compare(
 
 
 def draw(run_dirs: Sequence[Path]) -> Figure:
-    """Draw one run (training curve, map of its entities) or several (curves, metrics of `jobs.evaluate` as bars).
+    """Draw one run (training curve, map of an embedding's entities) or several (curves, bars of saved metrics).
 
     Raises:
         UsageError: The runs are of different kinds.

@@ -22,7 +22,7 @@ from kgplug.graph.schema import GraphSchema
 from kgplug.models import Model
 from kgplug.training.runs import EVALUATION
 
-DEFAULT_FRACTIONS = {kind: kind.fractions for kind in Kind}  # of training, validation and test set
+DEFAULT_FRACTIONS = {kind: kind.fractions for kind in Kind}  # fractions of training, validation and test set
 
 
 @dataclass(frozen=True)

@@ -47,7 +47,7 @@ class Erasure:
         runs: Ids of runs from which the user was removed.
         damaged: Ids of runs that cannot be read, so their content is unknown.
         checkpoints: Number of checkpoints of unfinished trainings that were deleted.
-        elsewhere: Number of runs of other graphs. They are not changed, because there the key is another user's.
+        elsewhere: Number of runs of other graphs. They are not changed, because there the key may be another user's.
     """
 
     graph: EraseReport
@@ -79,7 +79,7 @@ class Erasure:
             "The node and its feedback are still in the graph. Delete them, or the next training uses them again."
             if self.in_graph
             else "The graph has no node with that key.",
-            "This query proves it:",
+            "This query finds the user's edges and vectors:",
             graph.proof,
             f"It found {_both(*graph.before)} before and {_both(edges, vectors)} now.",
         ]
@@ -122,13 +122,13 @@ def erase_user(graph: Graph, runs: Runs, user: int | str) -> Erasure:
             damaged.append(info.id)
     unfinished = [*(runs.folder / ".checkpoints").glob("*")]
     for path in unfinished:
-        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)  # a folder: a write that was killed
+        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)  # a killed write leaves a folder
     report = erase_from_graph(graph.connection, graph.schema, user, must_exist=False)
     return Erasure(report, in_graph, erased, damaged, len(unfinished), elsewhere)
 
 
 def find_user(graph: Graph, runs: Runs, text: str) -> FoundKey:
-    """Return the user's key that a text means, with its type in the graph or, if it is not there, in the runs.
+    """Return the user's key that a text means, with its type in the graph or, if missing there, in the runs.
 
     Raises:
         UsageError: Neither the graph nor any run has such a user.
@@ -154,7 +154,10 @@ def _nobody(error: UsageError, runs: Runs) -> UsageError:
 
 
 def _keys_in_runs(runs: Runs, label: str, key: str, here: GraphIdentity) -> Iterator[int | str]:
-    """Yield the keys of people in the runs of a database. Skip runs that use another key property or are damaged."""
+    """Yield the keys of users, or of items with the users' label, in the runs that were trained on a database.
+
+    Skip runs that use another key property or are damaged.
+    """
     for info in runs.list():
         if not here.same_store(info.graph) or _other_key(info.graph, label, key):
             continue
@@ -231,7 +234,14 @@ def erase_from_run(run_dir: Path, label: str, user: int | str) -> bool:
 
 
 def _keys_of(content: dict[str, Any], keys: str, labels: str | None, label: str) -> list[Any]:
-    """Return the keys of users by index, with None for other entities."""
+    """Return a list of keys by index, with None where the entity has another label; [] if the users have another label.
+
+    Args:
+        content: Content of a run's artefact.
+        keys: Name of the list of keys in the content.
+        labels: Name of the list of the entities' labels; None if all keys are those of users.
+        label: Label of the users.
+    """
     if labels is None:
         return content[keys] if content.get("user_label", label) in (label, "") else []
     found = zip(content[keys], content[labels], strict=True)

@@ -37,8 +37,8 @@ def evaluate(
     """Measure runs on their test sets and save the metrics in the run folders.
 
     Test rows that the graph no longer has are counted and skipped; newer rows are not test rows. Several runs of one
-    kind are measured on the same rows: those in the test set of at least one run, and in the training or validation
-    set of none. If there is no such row, each run is measured on its own test set. A run trained on all rows
+    kind are measured on the same rows: those in the test set of at least one run, and in no run's training or
+    validation set. If there are no such rows, each run is measured on its own test set. A run trained on all rows
     (`train(final=True)`) has the metrics of its origin.
 
     Args:
@@ -70,7 +70,7 @@ class _Work:
     """State of `evaluate`.
 
     Attributes:
-        groups: Data to read from the graph → the runs that are measured on it.
+        groups: Text of `_what_to_read` → the runs that are measured on this data.
     """
 
     def __init__(

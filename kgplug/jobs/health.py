@@ -43,7 +43,7 @@ def after_training(model: Model, sets: Sets, *, seconds: float) -> list[str]:
 
 
 def keep(run_dir: Path, findings: Sequence[str]) -> None:
-    """Save the findings of an evaluation, replacing those of an earlier one."""
+    """Save the findings of an evaluation in the run's folder, replacing the findings of an earlier evaluation."""
     if findings or (run_dir / HEALTH).exists():
         write_text_whole(run_dir / HEALTH, dumps(list(findings), ascii_only=False))
 
@@ -62,7 +62,7 @@ def found_at_evaluation(run_dir: Path) -> list[str]:
 
 
 def joined(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """Return tables concatenated, with the findings of all of them."""
+    """Concatenate tables of metrics, and merge their findings in `attrs["health"]`."""
     health = {run: said for table in tables for run, said in table.attrs.get("health", {}).items()}
     plain = [table.copy() for table in tables]
     for table in plain:

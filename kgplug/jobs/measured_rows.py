@@ -32,13 +32,14 @@ TEST_ROWS, GONE = "test rows", "gone"
 
 @dataclass
 class MeasuredRun:
-    """A run to measure.
+    """A run to measure on the m rows of the graph: feedback relationships or triples.
 
     Attributes:
         run_dir: The run's folder.
         content: Content of its artefact.
-        sets: int8 (m,), for each row of the graph, the set that it has in this run; NEW if the run does not have it.
-        knows: bool (m,), whether the run knows the keys of each row of the graph.
+        sets: Set of each row in this run's split (TRAINING, VALIDATION or TEST; NEW if the run does not have the row),
+            int8 (m,).
+        knows: Whether the run has all keys of each row, bool (m,).
         gone: Number of test rows that the graph no longer has.
     """
 
@@ -54,16 +55,16 @@ class MeasuredRun:
 
     @property
     def own_test(self) -> np.ndarray:
-        """Rows of the graph that are in the run's own test set, bool (m,)."""
+        """Mask of the rows that are in the run's own test set, bool (m,)."""
         return (self.sets == TEST) & self.knows
 
 
 class TestRows:
-    """Runs of one kind that are measured on the same rows of a graph.
+    """Test rows of runs of one kind that are measured on one graph with m rows (feedback or triples).
 
     Attributes:
         runs: The runs; after `recall` only those that can be measured.
-        rows: bool (m,), the common test rows; None if each run is measured on its own.
+        rows: Mask of the common test rows, bool (m,); None if each run is measured on its own test set.
         notes: Sentences on how the rows were chosen.
     """
 
@@ -81,15 +82,20 @@ class TestRows:
         raise NotImplementedError
 
     def split_again(self, run: MeasuredRun, split: Split) -> RowMemory | None:
-        """Split again to find the sets of a run of an earlier version; None if the graph has changed since."""
+        """Find the sets of a run that did not save them, by splitting again. Return None if the graph has changed."""
         raise NotImplementedError
 
     def known_to(self, content: dict[str, Any]) -> np.ndarray:
-        """Return which rows have keys that a run knows, bool (m,)."""
+        """Return the mask of the rows whose keys are all in a run, bool (m,)."""
         raise NotImplementedError
 
     def measure(self, run: MeasuredRun, k: tuple[int, ...], beyond: bool) -> pd.DataFrame:
-        """Return the metrics of a run, one row."""
+        """Return the metrics of a run as a table with one row.
+
+        Args:
+            k: Lengths of lists; for recommenders only.
+            beyond: Also measure beyond accuracy; for recommenders only.
+        """
         raise NotImplementedError
 
     def likes(self, rows: np.ndarray) -> int:
@@ -97,7 +103,7 @@ class TestRows:
         return int(rows.sum())
 
     def recall(self) -> list[tuple[MeasuredRun, KgplugError]]:
-        """Find the test rows of each run and the common ones; return the runs without test rows, with the reason."""
+        """Find the test rows of each run and the common ones. Return the runs for which this fails, with the errors."""
         failed, whole = list[tuple[MeasuredRun, KgplugError]](), list[MeasuredRun]()
         for run in self.runs:
             try:
@@ -146,12 +152,12 @@ class TestRows:
         n, unknown = int(rows.sum()), int((common & ~known).sum())
         if self.likes(rows) == 0:
             self.notes.append(
-                f"No test {self.what} exist that none of these runs was trained on, so each run is measured on its own "
-                "test set. Do not compare their metrics."
+                f"No test {self.what} were found on which these runs can be compared, so each run is measured on its "
+                "own test set. Do not compare their metrics."
             )
             return
         self.rows = rows
-        also = f" Skipped {unknown:,} more that a run does not know." if unknown else ""
+        also = f" Skipped {unknown:,} more, because a run does not have their keys." if unknown else ""
         self.notes.append(
             f"The runs are compared on {n:,} {self.what} that are in at least one test set and in no training or "
             f"validation set.{also}"
@@ -194,7 +200,7 @@ class TestFeedback(TestRows):
 
         model = cast("Recommender", models.load(run.run_dir))
         test = self.test_rows(run)
-        held_out = run.knows & ~test & (run.sets != TRAINING)  # neither relevant nor counted as wrong in a list
+        held_out = run.knows & ~test & (run.sets != TRAINING)  # excluded from lists, so they cannot count as wrong
         rows = [self.data.take(mask).aligned_to(model.user_keys, model.item_keys) for mask in (test, held_out)]
         table = measure(
             {run.run_dir.name: model}, _learnt(model, rows[0]), rows[0], valid=rows[1] if len(rows[1]) else None, k=k,
@@ -210,7 +216,7 @@ def _learnt(model: Recommender, like: Interactions) -> Interactions:
     """Return a model's training rows, even those that the graph no longer has; rated 1 for a like, otherwise 0.
 
     Args:
-        like: Interactions over the model's users and items; the result is over the same.
+        like: Interactions with the model's users and items. The result has the same users and items.
     """
     users, items = (part.astype(np.int64) for part in model.seen.nonzero())
     nothing = replace(like.take(np.empty(0, dtype=np.int64)), ratings=None, timestamps=None, like_threshold=None)
@@ -222,7 +228,7 @@ def _learnt(model: Recommender, like: Interactions) -> Interactions:
 
 
 def codes_of(keys: np.ndarray, among: Sequence[Any]) -> np.ndarray:
-    """Return the position of each key among others, int64 (n,); NEW where missing."""
+    """Return the position of each of n keys in `among`, int64 (n,); NEW where missing."""
     import pandas as pd
 
     array = np.empty(len(among), dtype=object)

@@ -55,7 +55,7 @@ def predict(
     content = read_content(run_dir)
     refuse_other_graph(graph_identity(graph.connection, None), run_dir, content)
     if Kind(content["kind"]).gives_lists:
-        raise UsageError(f"{content['model']} is a recommender. Only an embedding predicts links, such as TransE.")
+        raise UsageError(f"{content['model']} is a recommender. Only an embedding, such as TransE, predicts links.")
     model = cast("EmbeddingModel", models.load(run_dir))
     ends: dict[str, Any] = {"head_label": head_label, "tail_label": tail_label, "head": head, "tail": tail}
     try:

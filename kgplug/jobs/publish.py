@@ -50,7 +50,7 @@ def publish(
     Args:
         graph: the graph to publish in.
         run_dir: The run's folder.
-        options: how to publish it; options given by name take precedence. The catalogue keeps all for `resume`.
+        options: how to publish it; options given by name take precedence. The catalogue keeps all options for `resume`.
         progress: show bars; None shows them on a terminal.
         options_by_name: fields of `PublishOptions`.
 
@@ -116,7 +116,7 @@ def resume(graph: Graph, runs: Runs, name: str | None = None, *, progress: bool 
 
     Args:
         graph: the graph in which the publish began.
-        runs: the runs on this machine; the interrupted one must be among them.
+        runs: the runs on this machine; the run to publish must be among them.
         name: name of the model, or id of the run; None if only one publish was interrupted.
 
     Raises:
@@ -136,8 +136,8 @@ def resume(graph: Graph, runs: Runs, name: str | None = None, *, progress: bool 
     run_dir = runs.path(run.id)
     if not (run_dir / MANIFEST).is_file():
         raise UsageError(
-            f"Run {run.id}, whose publish was interrupted, is not among the runs on this machine. Resume it where it "
-            f"is, or undo the publish: `kgplug rollback {shlex.quote(run.model)}`."
+            f"Run {run.id}, whose publish was interrupted, is not among the runs on this machine. Resume it on the "
+            f"machine that has the run, or undo the publish: `kgplug rollback {shlex.quote(run.model)}`."
         )
 
     def load(run: str) -> Embedding:
@@ -149,7 +149,7 @@ def resume(graph: Graph, runs: Runs, name: str | None = None, *, progress: bool 
 
 @renamed(top="k")
 def diff(runs: Sequence[Path], *, k: int = 10) -> ListDifference:
-    """Compare the lists of two runs. Each list leaves out the items that the user has in that run's training set.
+    """Compare the lists of two runs. Each list excludes the items that its user has in that run's training set.
 
     Args:
         runs: folders of two recommender runs.
@@ -174,6 +174,6 @@ def _lists_of(model: Recommender, k: int) -> TopLists:
 
 
 def _counts(content: dict[str, Any]) -> dict[str, int]:
-    """Return how many users, items, entities and relations a run knows."""
+    """Return how many users, items, entities and relations a run has."""
     keys = {"users": "user_keys", "items": "item_keys", "entities": "entity_keys", "relations": "relations"}
     return {name: len(content[key]) for name, key in keys.items() if key in content}

@@ -61,8 +61,8 @@ def train(
         split: How to split the data. By default, with the default fractions for this kind of model.
         seed: Seed of the training.
         reuse: Return an existing run with the same data, settings, split and seed, if there is one.
-        start: Folder of an embedding's run to continue from. Its settings and split are used, so no triple of its
-            test set is learnt.
+        start: Folder of an embedding's run to continue from. Its split is used, so no triple of its test set is learnt.
+            Its settings are used where `settings` gives none.
         freeze: Do not change the vectors of those entities and relations that `start` already has.
         final: Train on all rows, with the settings of a run on the training set (the origin) and the number of epochs
             that its validation set chose. The origin is trained first if it does not exist. The final run has the
@@ -225,7 +225,7 @@ def _find(runs: Runs, key: str, graph: GraphIdentity) -> Path | None:
     for info in reversed(runs.of(graph)[0]):
         try:
             if peek_content(info.path).get("key") == key:
-                read_content(info.path)  # raises if it is damaged
+                read_content(info.path)  # raises RunError if the run is damaged
                 return info.path
         except RunError:
             continue

@@ -32,7 +32,7 @@ def tune(
     Args:
         name: The model's name.
         data: The graph's data.
-        runs: Folder of runs.
+        runs: The runs on this machine.
         trials: Total number of ended trials to reach, including those of earlier calls.
         epochs: Maximum number of epochs in a trial. If omitted, the model's default.
         settings: Settings that stay fixed.

@@ -30,13 +30,13 @@ HELD_OUT = 0.1  # fraction of the triples in the test set, and in the validation
 class Neo4j(LazyDataset):
     """The triples of a Neo4j graph, split into a training, a test and a validation set.
 
-    The training set contains every entity and relation. In a sparse graph the other two therefore each hold less
-    than a tenth of the triples. `kgplug.pykeen_bridge.names` defines the names of entities; their ids follow the order
-    of label and key. The graph is read once, when triples are first requested. PyKEEN keeps a data set requested by
-    name until the process ends.
+    The training set contains every entity and relation. Therefore, in a sparse graph, the other two sets each hold less
+    than a tenth of the triples. `kgplug.pykeen_bridge.names` defines the names of entities. PyKEEN's ids number the
+    entities in the order of label and key. The graph is read once, when triples are first requested. PyKEEN keeps a
+    data set requested by name until the process ends.
 
-    NEO4J_URI, NEO4J_USERNAME, NEO4J_PASSWORD and NEO4J_DATABASE choose the server; without NEO4J_URI, kgplug's local
-    Neo4j is used. They are not arguments, because PyKEEN writes arguments into its results.
+    The environment variables NEO4J_URI, NEO4J_USERNAME, NEO4J_PASSWORD and NEO4J_DATABASE choose the server; without
+    NEO4J_URI, kgplug's local Neo4j is used. These are not arguments, because PyKEEN writes arguments into its results.
 
     Args:
         schema: Schema file. If omitted, ./kgplug.toml; if that does not exist, the schema is guessed.
@@ -98,13 +98,14 @@ def triples_factory(knowledge: KnowledgeGraph, **options: Any) -> TriplesFactory
 def held_out(triples: np.ndarray, *, hashes: np.ndarray, seed: int) -> np.ndarray:
     """Return the set of each triple: 0 training, 1 test, 2 validation; int64 (n,).
 
-    The test and validation sets hold a tenth of the triples each, or less: every entity and relation stays in the
-    training set. (PyKEEN's own split fails on a graph with about as many entities as triples.) The order in which
-    triples are chosen depends on their keys and the seed only, so one more triple moves few others.
+    The test and validation sets hold a tenth of the triples each, or less if the training set needs more to contain
+    every entity and relation. (PyKEEN's own split fails on a graph with about as many entities as triples.) The order
+    in which triples are chosen depends only on their keys and the seed, so adding a triple moves few others to another
+    set.
 
     Args:
-        triples: int64 (n, 3).
-        hashes: uint64 (n,), the hash of each triple's keys.
+        triples: Head, relation and tail, int64 (n, 3).
+        hashes: Hash of each triple's keys, uint64 (n,).
         seed: Seed of the order.
 
     Raises:
@@ -120,8 +121,8 @@ def held_out(triples: np.ndarray, *, hashes: np.ndarray, seed: int) -> np.ndarra
     free, wanted = order[spare], max(1, round(HELD_OUT * len(triples)))
     if len(free) == 0:
         raise DataError(
-            f"None of the {len(triples):,} triples can be held out for testing: without it, training would miss an "
-            "entity or relation. Read a denser graph."
+            f"None of the {len(triples):,} triples can be held out for testing: without any one of them, "
+            "training would miss an entity or relation. Read a denser graph."
         )
     n_test = min(wanted, (len(free) + 1) // 2)
     number = np.zeros(len(triples), dtype=np.int64)
@@ -129,6 +130,6 @@ def held_out(triples: np.ndarray, *, hashes: np.ndarray, seed: int) -> np.ndarra
     return number
 
 
-# If this module is imported before PyKEEN's data sets, PyKEEN cannot load it by its entry point.
+# If this module is imported before PyKEEN's data sets, PyKEEN cannot load it by its entry point. So register it here.
 if "neo4j" not in dataset_resolver.lookup_dict:
     dataset_resolver.register(Neo4j)

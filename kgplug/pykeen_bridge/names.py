@@ -16,8 +16,8 @@ _EXAMPLE = 'Movie:12 or Movie:"tt0012"'
 
 
 def entity_names(labels: Iterable[str], keys: Iterable[int | str]) -> list[str]:
-    """Return the name of each entity; labels have no backslash, because Cypher cannot quote it."""
-    # A colon in a label is escaped; JSON leaves no tab or line break, so names survive PyKEEN's text files.
+    """Return the name of each entity. A label must not end with a backslash: `entity_of` would misread the name."""
+    # A colon in a label is escaped. JSON escapes tabs and line breaks of keys, so names survive PyKEEN's text files.
     return [
         f"{label.replace(':', _ESCAPED)}:{json.dumps(key, ensure_ascii=False)}"
         for label, key in zip(labels, keys, strict=True)
@@ -25,7 +25,7 @@ def entity_names(labels: Iterable[str], keys: Iterable[int | str]) -> list[str]:
 
 
 def entity_of(name: str) -> tuple[str, int | str]:
-    """Return (label, key) of a name.
+    """Return the (label, key) from which `entity_names` made a name.
 
     Raises:
         DataError: `entity_names` would not return this name.

@@ -1,7 +1,7 @@
 """Publishing the result of a PyKEEN pipeline: `graph.publish(pipeline_result)`.
 
-Its triples must name entities as `dataset="neo4j"` does (see `kgplug.pykeen_bridge.names`). The data set itself is not
-needed.
+The pipeline's triples must name entities as `dataset="neo4j"` does (see `kgplug.pykeen_bridge.names`). The data set
+itself is not needed.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from kgplug.errors import UsageError
 from kgplug.pykeen_bridge.names import entity_of
 
 _METRICS = {"MRR": "both.realistic.inverse_harmonic_mean_rank", "hits@10": "both.realistic.hits_at_10"}
-_DIGEST_DIGITS = 12  # in a run's id
+_DIGEST_DIGITS = 12  # number of digits of the digest in a run's id
 
 
 class PykeenResult:
@@ -51,7 +51,7 @@ class PykeenResult:
         self.name = type(result.model).__name__
 
     def publication(self, *, details: dict[str, Any] | None = None) -> Publication:
-        """Return the vectors of each label and of the relations, with a run id derived from the vectors.
+        """Return the vectors of entities (by label) and of relations, with a run id derived from them.
 
         The same result has the same id, so publishing it again changes nothing.
 
@@ -94,7 +94,7 @@ def _named(value: object) -> str:
 def _relation_tensors(model: Any, name: str, n_relations: int) -> dict[str, np.ndarray]:
     """Return the tensors of the relations, float32 (n_relations, …), by name.
 
-    If the model has learnt inverse relations, theirs have the prefix "inverse_".
+    If the model has learnt inverse relations, the names of their tensors have the prefix "inverse_".
     """
     tensors = [real_numbers(part()) for part in getattr(model, "relation_representations", ())]
     known = EMBEDDINGS[name].relation_parts if name in EMBEDDINGS else ()

@@ -32,11 +32,11 @@ from kgplug.renamed import renamed
 from kgplug.training.config import DataSize, ModelConfig, make_config, signature
 
 _log = logging.getLogger(__name__)
-_FEEDBACK = "kgplug.Interactions, such as Interactions.from_dataframe(frame, user=…, item=…) makes"
+_FEEDBACK = "kgplug.Interactions, for example Interactions.from_dataframe(frame, user=…, item=…)"
 _BUILT_BY = {
     "interactions": _FEEDBACK,
     "valid": _FEEDBACK,
-    "knowledge": "kgplug.KnowledgeGraph, such as KnowledgeGraph.from_dataframe(frame) makes",
+    "knowledge": "kgplug.KnowledgeGraph, for example KnowledgeGraph.from_dataframe(frame)",
 }
 
 
@@ -52,13 +52,14 @@ class Recommender(ListMaker):
         inputs: What it learns from; `fit` requires a knowledge graph if `inputs.triples`.
         scores_are_probabilities: Whether scores are probabilities of a like.
         personal: Whether different users get different lists.
-        vectors_of_all: Whether all users and items with likes have vectors, not only those in the graph.
+        vectors_of_all: Whether every user and item with likes has a vector, even if it is not in the graph.
         user_keys, item_keys: Keys of users and items, object (n_users,) and (n_items,), set by `fit`.
-        seen: Training rows, CSR float32 (n_users, n_items).
-        liked: Training likes, CSR float32 (n_users, n_items).
+        seen: 1 for each pair of user and item in the training set, CSR float32 (n_users, n_items).
+        liked: 1 for each like in the training set, CSR float32 (n_users, n_items).
         run: Id of this training, under which it is saved and published.
         history: `History.to_dict()` of the training, {} for models without epochs.
-        tried: What automatic settings tried: changed settings, epochs, metric of the validation set, chosen, note.
+        tried: The trials of automatic settings, each a dict of "settings" (the changed ones), "epochs", "metric" (on
+            the validation set), "chosen" and "note".
         health: Signs that the model has collapsed, one sentence each (`kgplug.recommenders.health`).
         graph_schema: Schema of the graph it was trained on (`GraphSchema.model_dump()`), None without a graph.
     """
@@ -121,11 +122,11 @@ class Recommender(ListMaker):
                 either, 10 % of the rows are held out to find the best number of epochs, and the model is retrained on
                 all rows. With fewer than 1,000 likes, the default number of epochs is used instead; also with fewer
                 than 1,000 dislikes, if the model learns from dislikes.
-            seed: The same seed, data and settings give the same model.
+            seed: Random seed. The same seed, data and settings give the same model.
             progress: Show a bar; None shows it on a terminal.
             checkpoint: File to write from time to time, and to continue from if it exists; see
                 `kgplug.training.loop.train`.
-            on_epoch: Called as on_epoch(epoch, metric) after each validated epoch, from 0. It may raise an
+            on_epoch: Called as on_epoch(epoch, metric) after each validated epoch; epochs count from 0. It may raise an
                 exception to end the training. With automatic settings it is called after the choice, for the epochs of
                 the chosen training. Models without epochs never call it.
 
@@ -143,7 +144,7 @@ class Recommender(ListMaker):
             ("knowledge", knowledge, KnowledgeGraph | None),
         ):  # fmt: skip
             if not isinstance(given, expected):
-                raise UsageError(f"{self.name}.fit: {what} must be of {_BUILT_BY[what]}; found {type(given).__name__}.")
+                raise UsageError(f"{self.name}.fit: {what} must be a {_BUILT_BY[what]}; found {type(given).__name__}.")
         if self.inputs.triples and knowledge is None:
             raise DataError(f"{self.name} needs a knowledge graph: pass it as the second argument of fit().")
         if not interactions.is_like.any():
@@ -155,7 +156,7 @@ class Recommender(ListMaker):
             where = "" if interactions.graph_schema is None else " under [feedback] in kgplug.toml"
             raise DataError(
                 f"{self.name}: none of the {len(interactions):,} training rows is a like{at_least}. Lower "
-                f"like_threshold{where}, or give it more feedback."
+                f"like_threshold{where}, or add feedback."
             )
         if self.inputs.triples and knowledge is not None:
             self._check_links(interactions, knowledge)
@@ -217,7 +218,7 @@ class Recommender(ListMaker):
         return self.score(users, items).astype(np.float64), np.zeros(len(users))
 
     def _score_by_blocks(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:
-        """Score pairs by scoring all items for blocks of users: `score` for models without a faster way."""
+        """Score pairs by scoring all items for blocks of users. It is `score` for models without a faster way."""
         users, items = self._pair_rows(users, items)
         scores = np.empty(len(users), dtype=np.float32)
         order = np.argsort(users, kind="stable")
@@ -266,7 +267,7 @@ class Recommender(ListMaker):
         return None
 
     def _state(self) -> dict[str, np.ndarray]:
-        """Return all trained arrays to save: those of `_arrays`, and those that a base class adds."""
+        """Return all trained arrays to save: the arrays of `_arrays`, and any that a base class adds."""
         return self._arrays()
 
     def _take_state(self, arrays: dict[str, np.ndarray]) -> None:
@@ -296,7 +297,7 @@ class Recommender(ListMaker):
 
         Args:
             k: Length of a list.
-            details: Facts that the catalogue keeps as JSON.
+            details: Facts to store as JSON with the run in the graph's catalogue.
             also_seen, exclude_seen, only, exclude, diversity, vectors: As in `recommend`.
         """
         self._check_trained()
@@ -329,7 +330,7 @@ class Recommender(ListMaker):
 
         Args:
             run_dir: The run's folder.
-            memory: Hash and set of each row of the run's split.
+            memory: Hash of each row of the run's data, and the set (training, validation or test) that it is in.
             facts: Other values to save, as JSON.
         """
         self._check_trained()

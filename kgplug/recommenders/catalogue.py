@@ -63,7 +63,7 @@ RECOMMENDERS: dict[str, Recommends] = {
         "kgplug, on He et al., SIGIR 2020",
         "sparse likes plus a graph",
     ),
-    "LightGCN": Recommends("lightgcn:LightGCN", LIKES, "He et al., SIGIR 2020", "likes of likes: strong on any data"),
+    "LightGCN": Recommends("lightgcn:LightGCN", LIKES, "He et al., SIGIR 2020", "graph of likes; strong on any data"),
     "CKE": Recommends("cke:CKE", BOTH, "Zhang et al., KDD 2016", "likes and TransR in one vector; fast ranking"),
     "LibFM": Recommends("libfm:LibFM", BOTH, "Rendle, TIST 2012", "a factorisation machine over pre-trained vectors"),
     "Wide&Deep": Recommends(

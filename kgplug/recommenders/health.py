@@ -1,8 +1,9 @@
-"""Signs that a trained recommender has collapsed: its own vectors no longer change the lists.
+"""Signs that a trained recommender has collapsed: its vectors no longer change the lists.
 
 A list may look fine even if the model's vectors have shrunk to zero, because item biases and the side term still order
-the items. So scores are compared with and without the contribution of the vectors. This contribution is the part of a
-score that depends on the pair and not on the user or item alone (the interaction term in an analysis of variance).
+the items. So scores with and without the contribution of the vectors are compared. This contribution is the part of a
+score that depends on the pair, not on the user alone or the item alone (the interaction term in an analysis of
+variance).
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 _USERS, _POPULAR, _OTHERS = 64, 64, 192  # sample sizes of users and items
 _PLACES = 10  # length of the lists that are compared
-_LEAST_SHARE = 1e-4  # of the variance in a user's list; with a lower share, vectors change it by less than 1 %
+_LEAST_SHARE = 1e-4  # least share of the variance of a user's scores that vectors cause (1 % of the standard deviation)
 
 
 class Trained(Protocol):
@@ -76,11 +77,11 @@ def _n(model: Trained) -> int:
 
 
 def _score_findings(model: Trained, *, own: bool) -> list[str]:
-    """Return at most one sign of collapse in the scores of a sample of users and items.
+    """Return [] or one sign of collapse, found in the scores of a sample of users and items.
 
     Args:
         model: A trained model.
-        own: Whether the model learns vectors or logits, instead of only counting likes.
+        own: Whether the model learns vectors or logits. Otherwise it only counts likes.
     """
     users, items = _sample(model)
     if len(users) < SEVERAL or len(items) < SEVERAL:
@@ -89,7 +90,7 @@ def _score_findings(model: Trained, *, own: bool) -> list[str]:
     part, rest = model.score_parts(*pairs)
     part, total = part.reshape(len(users), -1), (part + rest).reshape(len(users), -1)  # (users, items)
     if not np.isfinite(total).all():
-        return [f"{(~np.isfinite(total)).mean():.0%} of the scores looked at are not finite numbers"]
+        return [f"{(~np.isfinite(total)).mean():.0%} of the sampled scores are not finite numbers"]
     within = float((total - total.mean(axis=1, keepdims=True)).var())
     if within == 0:
         return ["all items have the same score"]
@@ -100,8 +101,8 @@ def _score_findings(model: Trained, *, own: bool) -> list[str]:
     kept = (_best(total) == _best(total - interaction)).mean()
     if share < _LEAST_SHARE and kept >= NEARLY_ALL:
         return [
-            f"its scores do not change when its own vectors are taken away (they give {share:.1g} of the variance in a "
-            f"user's list, and {kept:.0%} of the places stay)"
+            f"its vectors do not affect its lists (they cause {share:.1g} of the variance of a user's scores; without "
+            f"them, {kept:.0%} of the top places have the same item)"
         ]
     return _saturated(model, total) if model.scores_are_probabilities else []
 
@@ -115,12 +116,12 @@ def _saturated(model: Trained, logits: np.ndarray) -> list[str]:
     some = slice(None, None, -(-liked.nnz // (_USERS * _OTHERS)))
     scores = model.score(liked.row[some], liked.col[some])
     if (scores <= MARGIN).mean() >= NEARLY_ALL:
-        return [f"{(scores <= MARGIN).mean():.0%} of the likes it has learnt have a probability of at most {MARGIN}"]
+        return [f"{(scores <= MARGIN).mean():.0%} of the training likes have a probability of at most {MARGIN}"]
     return []
 
 
 def _sample(model: Trained) -> tuple[np.ndarray, np.ndarray]:
-    """Return users, a sample of those with likes, and items, the most popular ones and a sample of the rest: int64."""
+    """Return users (a sample of those with likes) and items (the most popular, and a sample of the others), int64."""
     users = _spaced(np.flatnonzero(np.diff(model.liked.indptr)), _USERS)
     order = np.argsort(-np.bincount(model.liked.indices, minlength=_n(model)), kind="stable")
     return users, np.concatenate([order[:_POPULAR], _spaced(order[_POPULAR:], _OTHERS)])

@@ -28,7 +28,7 @@ class ListMaker(ABC):
     """The part of `Recommender` that makes lists of items from scores.
 
     Attributes:
-        score_block_cells: Number of user × item scores that `recommend` computes at a time.
+        score_block_cells: Maximum number of user × item scores that `recommend` computes at a time.
         erased_items: Mask of items that are erased users, bool (n_items,), or None. They are in no list.
         own_items: Item index of each user who is also an item, int64 (n_users,), -1 for other users; None if no user
             is an item. This item is never in the user's own list.
@@ -49,7 +49,7 @@ class ListMaker(ABC):
 
     @abstractmethod
     def _score_block(self, users: np.ndarray) -> np.ndarray:
-        """Score all items for some users: int64 (b,) → a new array, float32 (b, n_items), in the order of `score`."""
+        """Score all items for some users, as `score` does: int64 (b,) → a new array, float32 (b, n_items)."""
 
     def _unfinished_block(self, users: np.ndarray) -> tuple[np.ndarray, Callable[[np.ndarray], np.ndarray] | None]:
         """Return the scores of all items before the last step of scoring, and the function that does this step.
@@ -66,7 +66,7 @@ class ListMaker(ABC):
         return self._score_new_users(likes), None
 
     def _score_sizes(self, users: np.ndarray | None, scores: np.ndarray) -> np.ndarray:  # noqa: ARG002
-        """Return the magnitude of the terms that are summed to each user's scores, float32 (b,).
+        """Return, for each user, the magnitude of the terms whose sums are the user's scores, float32 (b,).
 
         Rounding errors are proportional to this magnitude. Scores that differ only by rounding are tied
         (`kgplug.data.ranking.ties`). The default is the largest absolute score.
@@ -80,7 +80,7 @@ class ListMaker(ABC):
     @property
     @abstractmethod
     def _tie_places(self) -> np.ndarray:
-        """Rank of each item among tied items, int32 (n_items,)."""
+        """Rank of each item among tied items, int32 (n_items,); the lowest comes first."""
 
     @abstractmethod
     def _score_new_users(self, likes: sparse.csr_matrix) -> np.ndarray:
@@ -150,15 +150,15 @@ class ListMaker(ABC):
             user_indices: Indices of users, int64 (n,), or one index; faster than keys.
             users: Keys of users, or one key, instead of `user_indices`.
             k: Length of a list. If there are fewer items, lists are shorter.
-            exclude_seen: Leave out the items of the user's training rows.
-            also_seen: More rows whose items are left out, such as the validation and test set. Users and items that
-                the model does not know are skipped.
+            exclude_seen: Whether to leave out the items that the user has in the training set.
+            also_seen: More interactions whose items are left out of their user's list, such as the validation and test
+                set. Users and items that the model does not know are skipped.
             only: Items that may be in a list: keys with `users`; otherwise indices, or a mask bool (n_items,).
-            exclude: Items to leave out of all lists, in the same form. `item_indices` gives the indices of keys.
+            exclude: Items to leave out of all lists, in the same form as `only`. `item_indices` gives indices of keys.
             diversity: 0 to 1: penalty for being similar to items higher in the list (MMR,
-                `kgplug.data.ranking.diversity.rerank`). The best 10 k items are candidates. The list is in the order
+                `kgplug.data.ranking.diversity.rerank`). The best 10 · k items are candidates. The list is in the order
                 in which items are chosen; scores do not change.
-            vectors: Item vectors for the similarity, float32 (n_items, d). Default: `item_vectors()`.
+            vectors: Item vectors that `diversity` compares, float32 (n_items, d). Default: `item_vectors()`.
 
         Returns:
             With `users`, a DataFrame with the columns user, item, rank (from 1) and score.
@@ -260,7 +260,7 @@ class ListMaker(ABC):
             only, exclude, diversity, vectors: As in `recommend`.
 
         Returns:
-            (items, scores): int64 and float32 (k,), best first.
+            (items, scores): int64 and float32 (at most k,), best first.
 
         Raises:
             UsageError: An argument is wrong.
@@ -296,7 +296,7 @@ class ListMaker(ABC):
         vectors = self.item_vectors() if vectors is None else vectors
         if vectors is None:
             raise UsageError(
-                f"{self.name} has no item vectors to compare items for diversity. Give those of an embedding "
+                f"{self.name} has no item vectors to compare items for diversity. Give vectors of an embedding "
                 "(vectors=…, --diverse-by RUN), or omit diversity."
             )
         return ListChoice(min(k, n_items), out, float(diversity), check_vectors(vectors, n_items))

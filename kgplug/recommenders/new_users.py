@@ -16,7 +16,7 @@ _RIDGE = 1e-2
 
 @dataclass(frozen=True, eq=False)
 class FoldIn:
-    """A linear map from likes to a user vector, fitted by ridge regression to the training users.
+    """A linear map from a user's likes to a user vector, fitted by ridge regression on the training users.
 
     The input of a user is the sum of the vectors of the n items they like, divided by √n. A user without likes gets
     the average user's vector.

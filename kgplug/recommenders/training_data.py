@@ -21,14 +21,14 @@ class TrainingData:
         interactions: Training set.
         knowledge: Triples, or None.
         valid: Validation set, or None.
-        seed: The same seed, data and settings give the same model.
+        seed: Random seed. The same seed, data and settings give the same model.
         progress: Show a bar; None shows it on a terminal.
         checkpoint: File to write from time to time and to continue from, or None.
-        pause_after: Number of epochs in all after which a training pauses and writes its checkpoint; or None.
+        pause_after: Total number of epochs after which a training pauses and writes its checkpoint; or None.
         resumable: Whether the checkpoint outlives this process.
         on_epoch: Called as on_epoch(epoch, metric) after each validated epoch; see `kgplug.training.loop.train`.
-        embeddings: Trained embeddings by the fingerprint of their inputs, so that a second pass over the data can
-            reuse them.
+        embeddings: Fingerprint of an embedding's inputs → trained embedding, so that a later training within the same
+            `fit` can reuse it.
     """
 
     interactions: Interactions

@@ -1,1 +1,1 @@
-"""Questions to a published graph: lists with reasons, live lists, pictures."""
+"""Ask a published graph: lists with reasons, live lists, pictures."""

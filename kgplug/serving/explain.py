@@ -31,8 +31,8 @@ def recommendations(
     """Return the published list of a user as a table; arguments and errors as in `Graph.recommend`.
 
     Returns:
-        One row per item, best first: rank, id, title, score and, with reasons, because ("" if no item that the
-        user likes shares a node with the item).
+        One row per item, best first, with the columns rank, id, title, score and, with `reasons`, because ("" if no
+        item that the user likes shares a node with the item).
     """
     found = graph.recommend(user, k, model=model, reasons=reasons).rename(columns={"item": "id"})
     return found.reindex(columns=["rank", "id", "title", "score", *(["because"] if reasons else [])])
@@ -60,7 +60,7 @@ def as_published(graph: Graph, run: dict[str, Any]) -> Graph:
 
 
 def with_vectors(graph: Graph, run: dict[str, Any]) -> Graph:
-    """Return a graph with a schema whose items have vectors in a published run: its own if possible, or the run's."""
+    """Return a graph with the schema for a published run's vectors (`answers.schema_with_vectors`)."""
     return _with(graph, answers.schema_with_vectors(graph.known_schema, run))
 
 

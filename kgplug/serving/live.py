@@ -44,7 +44,7 @@ def live_recommendations(
         user: key of the user.
         model: a published recommender; by default the one published last whose run is on this machine.
         k: maximum number of items.
-        options: which items are listed, and how much they differ.
+        options: filters and diversity of the list.
         reasons: also look up why each item is listed, one path per item.
 
     Returns:
@@ -73,7 +73,7 @@ def live_recommendations(
 
 
 def _serving_run(graph: Graph, runs: Runs, model: str | None) -> dict[str, Any]:
-    """Return the catalogue's entry of the run that serves."""
+    """Return the catalogue's entry of the serving run; without `model`, of the newest one that is on this machine."""
     recommenders = {info.id for info in runs.list() if info.gives_lists}
     return explain.published(
         graph, model, can_serve=lambda run: run["id"] in recommenders, wanted="lists and its run on this machine"
@@ -81,12 +81,13 @@ def _serving_run(graph: Graph, runs: Runs, model: str | None) -> dict[str, Any]:
 
 
 def _recommender(runs: Runs, run: dict[str, Any]) -> Recommender:
-    """Return the model of the run that serves, from this machine's runs."""
+    """Load the recommender of a serving run from the runs on this machine."""
     here = {info.id: info for info in runs.list()}
     if run["id"] not in here:
         raise UsageError(
             f"Run {run['id']}, which serves as {run['model']}, is not among the runs on this machine, so no live list "
-            "can be made here. Give these options to `kgplug publish` on the machine that has the run."
+            "can be made here. Make it on the machine that has the run, or give the list's options to `kgplug publish` "
+            "there."
         )
     info = here[run["id"]]
     if info.damage:

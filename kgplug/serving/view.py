@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from kgplug.graph.graph import Graph
 
 _RADIUS, _GAP = 42, 96  # radius and spacing of nodes, in pixels; a caption is a quarter of the radius high
-_WIDTH, _LEAST_HEIGHT, _MOST_HEIGHT = 800, 320, 960  # of the area for the nodes' centres, in pixels
+_WIDTH, _LEAST_HEIGHT, _MOST_HEIGHT = 800, 320, 960  # size of the area for the nodes' centres, in pixels
 _FILLED = 0.75  # share of the area that nodes with their spacing fill
 _SHARED_ID = "neo4j-viz-data"
 
@@ -41,7 +41,13 @@ def neighbourhood(graph: Graph, *, label: str, key: int | str, limit: int = 50) 
 
 
 def why(graph: Graph, *, user: int | str, item: int | str, limit: int = 10) -> Picture:
-    """Draw the paths from a user's likes, through shared entities, to an item; the rarest shared entity first."""
+    """Draw paths from a user's likes through shared entities to an item.
+
+    Args:
+        graph: graph with a schema (`graph.use(schema)`).
+        user, item: keys of the user and the item.
+        limit: maximum number of paths. Those through the entities with the fewest relationships are drawn.
+    """
     return _draw(graph, relationships_between(graph.connection, graph.schema, user, item, limit=limit))
 
 
@@ -88,7 +94,7 @@ def draw(captions: dict[str, str], labels: dict[str, str], edges: list[tuple[str
 
 
 class _Page(Protocol):
-    """What IPython calls an HTML object."""
+    """The attribute of IPython's HTML object that is used here: its text."""
 
     @property
     def data(self) -> object: ...
@@ -100,7 +106,7 @@ def _text_of(page: _Page) -> str:
 
 @dataclass(frozen=True)
 class _Canvas:
-    """The area for the nodes. Captions are readable (11 pixels) at a zoom of 1; with many nodes the reader zooms in."""
+    """The area for the nodes. Captions are readable (11 pixels) at a zoom of 1; with many nodes, the user zooms in."""
 
     width: float
     height: float
@@ -147,7 +153,7 @@ class Picture:
         )
 
     def save(self, path: Path | str) -> None:
-        """Write the picture as a page for a browser."""
+        """Write the picture as an HTML page."""
         write_text_whole(Path(path), self._page)
 
     def _repr_html_(self) -> str:

@@ -1,1 +1,1 @@
-"""One training loop for every model that learns by gradient."""
+"""One training loop for every model that learns by gradient descent."""

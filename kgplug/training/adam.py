@@ -62,7 +62,7 @@ class StatefulOptimizer:
             table.grad = None
 
     def state_dict(self) -> dict[str, Any]:
-        """Return {"state": {parameter index: its state}, "param_groups": [settings]}, whose params are indices."""
+        """Return {"state": {parameter index: its state}, "param_groups": [settings]}; "params" holds indices."""
         state = {number: self.state[table] for number, table in enumerate(self.params) if self.state.get(table)}
         return {"state": state, "param_groups": [{**self.settings, "params": list(range(len(self.params)))}]}
 

@@ -54,13 +54,13 @@ def save_checkpoint(
                     tensors[key] = value
                 else:
                     scalars[key] = value
-    # Clone each one: safetensors refuses tensors that share memory (tied weights).
+    # Clone each tensor: safetensors refuses tensors that share memory (tied weights).
     tensors = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}
     header = json.dumps({"fingerprint": fingerprint, "history": history, "scalars": scalars})
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         _remove_abandoned(path)
-        building = path.with_name(f".{path.name}.{os.getpid()}")  # a folder: safetensors adds a temporary file
+        building = path.with_name(f".{path.name}.{os.getpid()}")  # a folder, as safetensors writes a temporary file too
         building.mkdir(exist_ok=True)
         try:
             temporary = building / path.name
@@ -111,7 +111,7 @@ def load_checkpoint(
         raise RunError(f"Checkpoint {path} was written for other data or settings. Delete it to train from the start.")
     try:
         _restore(module, optimizers, tensors, scalars)
-    except (RuntimeError, LookupError, ValueError, AttributeError, TypeError) as error:  # a changed name in the header
+    except (RuntimeError, LookupError, ValueError, AttributeError, TypeError) as error:  # such as a changed name
         raise RunError(f"Checkpoint {path} is damaged: its tensors do not fit the training.") from error
     device = next(module.parameters()).device
     best = {name: tensor.to(device) for name, tensor in _below("best.", tensors).items()}

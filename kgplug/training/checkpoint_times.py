@@ -17,7 +17,7 @@ class CheckpointTimes:
     """Decide after each epoch whether to write a checkpoint, and measure how long the writes take.
 
     Args:
-        interval_s: Minimum number of seconds between two writes; 0 writes after every epoch, however long it takes.
+        interval_s: Minimum number of seconds between two writes; 0 writes after every epoch, at any cost.
         n_bytes: Expected size of a checkpoint.
         clock: Function that returns the time in seconds.
 

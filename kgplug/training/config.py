@@ -15,7 +15,7 @@ from kgplug.errors import UsageError, unknown_name
 
 @dataclass(frozen=True)
 class Range:
-    """Values that a search tries, from low to high inclusive; whole numbers if both ends are whole.
+    """Values that a search may try, from `low` to `high` inclusive; whole numbers if both ends are whole.
 
     Attributes:
         log: Sample the logarithm uniformly.
@@ -63,8 +63,8 @@ class DataSize:
 
 Grid = Mapping[str, float | tuple[Any, ...]]  # setting → the factor between neighbouring values, or its choices
 Space = Mapping[str, Range | tuple[Any, ...]]  # setting → its range or its choices
-FEW_LIKES = 20_000  # in total; chosen on subsets of Book-Crossing and MovieLens-100K with 5,000 to 14,000 likes
-VERY_FEW_LIKES = 8_000  # in total; chosen on such subsets with 1,000 to 14,000 likes
+FEW_LIKES = 20_000  # likes in total; chosen on subsets of Book-Crossing and MovieLens-100K with 5,000 to 14,000 likes
+VERY_FEW_LIKES = 8_000  # likes in total; chosen on such subsets with 1,000 to 14,000 likes
 STEPS_AN_EPOCH, LEAST_BATCH = 16, 64  # for small data: one or two steps per epoch would hardly change the weights
 SPARSE_BELOW = 10  # likes per user: Book-Crossing has 2, MovieLens-100K 35
 LEARNING_RATES = Range(1e-3, 1e-1, log=True)
@@ -99,7 +99,11 @@ class ModelConfig(BaseModel):
 
     @classmethod
     def small_batches(cls, **rows: int) -> dict[str, float]:
-        """Return batch sizes that give 16 steps per epoch, clipped to [64, default]: setting → number of rows."""
+        """Return batch sizes that give 16 steps per epoch, clipped to [64, default]: setting → batch size.
+
+        Args:
+            rows: Setting → number of rows in an epoch.
+        """
         defaults = {name: int(cls.model_fields[name].default) for name in rows}
         return {name: min(defaults[name], max(LEAST_BATCH, n // STEPS_AN_EPOCH)) for name, n in rows.items()}
 

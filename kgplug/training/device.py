@@ -33,7 +33,7 @@ def choose_device(name: str = "auto") -> torch.device:
 
 @contextmanager
 def one_thread() -> Generator[None]:
-    """Run torch's operations of this thread on one thread."""
+    """Within this context, run each torch operation that this thread calls on a single thread."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

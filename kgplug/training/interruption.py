@@ -50,7 +50,7 @@ class Interruption:
     def __enter__(self) -> Self:
         if self._active:
             handlers = {number: signal.getsignal(number) for number in SIGNALS}
-            # None: a handler set by C code, which Python cannot restore.
+            # `getsignal` returns None for a handler set by C code, which Python cannot restore.
             self._before = {n: old for n, old in handlers.items() if old not in (None, signal.SIG_IGN)}
             for number in self._before:
                 signal.signal(number, self._handle)

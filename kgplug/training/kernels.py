@@ -1,11 +1,11 @@
-"""Compiled loops (numba) over the rows of a batch, for which torch would read memory once per operation."""
+"""Loops over the rows of a batch, compiled by numba. In torch, each operation would read the rows from memory again."""
 
 from __future__ import annotations
 
 import numba
 import numpy as np
 
-FADED = 150  # missed steps after which a mean is practically zero: 0.9 ** 150 is 1e-7
+FADED = 150  # missed steps after which a row's mean gradient is practically zero: 0.9 ** 150 is 1e-7
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
@@ -24,7 +24,7 @@ def adam_rows(
 
     Args:
         table: float32 (n, d).
-        moments: float32 (n, 2d), mean of the gradients, then of their squares.
+        moments: float32 (n, 2d), running mean of each row's gradients, then of their squares.
         steps: float32 (n,), number of updates of each row.
         rows: int64 (m,), the rows to update, distinct.
         grad: float32 (m, d), gradients of these rows.
@@ -45,7 +45,7 @@ def adam_rows(
 
 @numba.njit(cache=True, nogil=True)
 def are_distinct(rows: np.ndarray, n: int) -> bool:
-    """Return whether rows int64 (m,), each below n, are distinct."""
+    """Return whether row indices, int64 (m,), are distinct; each is below n."""
     seen = np.zeros(n, dtype=np.bool_)
     for row in rows:
         if seen[row]:
@@ -68,12 +68,12 @@ def catch_up(
 ) -> np.ndarray:
     """Do the steps that rows have missed since their last update, as Adam does them with a gradient of zero.
 
-    In these steps mean and square only shrink, by beta1 and beta2 per step, so the total change of a row is
-    mean / √square times a sum that depends only on the step numbers. (eps is outside the sum: it is tiny compared to
-    √square wherever mean is not zero.)
+    In these steps mean and square only shrink, by beta1 and beta2 per step. So the total change of a row is
+    mean / (√square + eps) times a sum that depends only on the step numbers. (Adam adds eps within the sum, but eps is
+    tiny compared to √square wherever mean is not zero.)
 
     Args:
-        table, moments, steps, lr, beta1, beta2, eps: As in `adam_rows`; `steps` has the current step of each row.
+        table, moments, steps, lr, beta1, beta2, eps: As in `adam_rows`; `steps` holds each row's last step number.
         rows: int64 (m,), the rows to update, distinct.
         now: Number of the step up to which the rows are updated.
 
@@ -103,11 +103,11 @@ def catch_up(
 
 @numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"reassoc", "contract"})
 def pair_dots(left: np.ndarray, left_of: np.ndarray, right: np.ndarray, right_of: np.ndarray) -> np.ndarray:
-    """Return the dot product of left[left_of] and right[right_of] for each row.
+    """Return the dot product of left[left_of[i]] and right[right_of[i]] for each i.
 
     Args:
         left, right: float32 (m, d) and (k, d).
-        left_of, right_of: int64 (n,), rows of `left` and `right`.
+        left_of, right_of: int64 (n,), row indices in `left` and `right`.
 
     Returns:
         float32 (n,).
@@ -144,7 +144,7 @@ def pair_dots_gradient(
 def cross_compress(
     items: np.ndarray, entities: np.ndarray, weights: np.ndarray, bias: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return (v', e') of MKR's cross & compress unit for each row, float32 (n, d) each.
+    """Return (v', e') of MKR's cross & compress unit for each pair (v, e), float32 (n, d) each.
 
     Args:
         items, entities: v and e, float32 (n, d).
@@ -174,7 +174,7 @@ def cross_compress_gradient(
     entities: np.ndarray,
     weights: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Return the gradients of items, entities, weights and bias.
+    """Return the gradients of items, entities, weights and bias, each of the same shape as the argument.
 
     Args:
         to_crossed_items, to_crossed_entities: Gradients of v' and e', float32 (n, d).

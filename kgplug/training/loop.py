@@ -99,7 +99,7 @@ def train(
 ) -> History:
     """Train for `epochs` epochs, or until validation has not improved for `patience` epochs.
 
-    The module ends with the weights of the best epoch, or of the last one without validation.
+    The module ends with the weights of the best epoch; without validation data, with those of the last epoch.
 
     Args:
         task: The model's task.
@@ -114,15 +114,15 @@ def train(
             is also written if the training is interrupted shortly before an epoch's end.
         pause_after: Stop after this many epochs in all, and write the checkpoint when the training ends, so that a
             call with a higher number continues.
-        resumable: Whether the checkpoint outlives this process. Only then does an interruption wait for the end of an
-            epoch.
+        resumable: Whether the checkpoint outlives this process. If not, an interruption does not wait for the end of
+            an epoch.
         progress: Show a bar; None shows it on a terminal.
-        on_epoch: Called as on_epoch(epoch, metric) after each validated epoch, from 0. It may raise an
+        on_epoch: Called as on_epoch(epoch, metric) after each validated epoch; epochs count from 0. It may raise an
             exception to end the training.
 
     Raises:
-        TrainingError: The loss or metric is not finite. The module then holds the best weights so far, and the
-            error holds their history.
+        TrainingError: The loss or metric is not finite, or memory is short in validation. The module then holds the
+            best weights so far, and `error.history` the record of the epochs so far.
         RunError: The checkpoint is damaged or belongs to other data or settings.
     """
     history, best = History(), _weights(task.module)
@@ -180,7 +180,7 @@ def _run_epoch(task: TrainingTask, epoch: int, seed: int, last_good: dict[str, t
 
 
 def _validate(task: TrainingTask, epoch: int, last_good: dict[str, torch.Tensor]) -> float | None:
-    """Return the task's validation metric. Raise TrainingError if memory is short: smaller batches would not help."""
+    """Return the task's validation metric. If memory is short, raise TrainingError: smaller batches would not help."""
     try:
         return task.validate()
     except Exception as error:

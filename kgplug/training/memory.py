@@ -14,7 +14,7 @@ import torch
 from kgplug.errors import TrainingError, is_out_of_memory
 from kgplug.training.config import ModelConfig
 
-FEWEST_ROWS = 32  # smaller batches save no relevant memory
+FEWEST_ROWS = 32  # smaller batches hardly need less memory
 
 _log = logging.getLogger(__name__)
 _Config = TypeVar("_Config", bound=ModelConfig)
@@ -49,10 +49,10 @@ class Attempt(Generic[_Config]):
 
 
 def attempts(name: str, config: _Config, checkpoint: Path | None) -> Iterator[Attempt[_Config]]:
-    """Yield attempts at a training, each with half the batch size, until one does not run out of memory.
+    """Yield attempts at a training, each with half the batch size of the one before, until memory suffices.
 
     The result is the same, bit by bit, as if training had started with the smaller batch size. Each batch size has
-    its own checkpoint (`checkpoint_of`), so an interrupted training finds the right one. Use this function as follows,
+    its own checkpoint (`checkpoint_of`), so a resumed training finds the right one. Use this function as follows,
     so that the memory of a failed attempt is freed before the next one:
 
         for attempt in attempts(name, config, checkpoint):
@@ -65,7 +65,7 @@ def attempts(name: str, config: _Config, checkpoint: Path | None) -> Iterator[At
         checkpoint: Checkpoint for the given batch size.
 
     Raises:
-        TrainingError: Even a batch of `FEWEST_ROWS` rows does not fit.
+        TrainingError: Memory ran out, and half the batch would have fewer than `FEWEST_ROWS` rows.
     """
     asked = rows = _rows(config)
     while True:

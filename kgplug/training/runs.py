@@ -89,7 +89,7 @@ class Runs:
         return bool(_ID.fullmatch(text)) and os.path.isdir(self.folder / text)  # noqa: PTH112 (Path.is_dir raises if too long)
 
     def info(self, run_dir: Path) -> RunInfo:
-        """Return the facts of a run. Reads its JSON and checks file sizes; `load` checks the hashes."""
+        """Return the facts of a run. Reads and checks its JSON; of the arrays, only the size is checked."""
         run_dir = Path(run_dir)
         files = _files(run_dir)
         if run_dir in self._known and self._known[run_dir][0] == files:  # unchanged since it was read

@@ -1,4 +1,4 @@
-"""Files of searches for settings. Each file is an Optuna study in SQLite, which several processes may share."""
+"""The files of `kgplug tune`. Each search is an Optuna study in a SQLite file, which several processes may share."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from kgplug.data.values.keys import fingerprint
 from kgplug.errors import RunError
 
 _log = logging.getLogger(__name__)
-HEARTBEAT_S = 5  # seconds between two confirmations of a process that it still works on its trial
-UNPRUNED_TRIALS, UNPRUNED_EPOCHS = 5, 10  # complete trials, and epochs of each trial, before pruning begins
+HEARTBEAT_S = 5  # seconds between two signals by which a process confirms that it still works on its trial
+UNPRUNED_TRIALS, UNPRUNED_EPOCHS = 5, 10  # pruning starts after 5 complete trials, and in each trial after 10 epochs
 KEPT_PERCENT = 75.0  # percentage of trials that continue at an epoch; worse ones are pruned
-GRACE_S = 30  # seconds without a confirmation (HEARTBEAT_S) after which the process counts as killed
+GRACE_S = 30  # seconds without such a signal after which the process counts as killed
 
 
 def study_path(folder: Path, model: str, asked: list[Any], data: list[str]) -> Path:
@@ -66,9 +66,9 @@ def open_study(path: Path | None, own: dict[str, Any]) -> Generator[optuna.Study
     Raises:
         RunError: The file cannot be opened.
     """
-    # Hyperband assigns trials to brackets by number, but a repeated trial has another number. The median pruner found
-    # worse settings on UMLS (20 trials of TransE, seeds 0 and 1): MRR .561 and .589. This one found .564 and .604, and
-    # no pruning .578 and .604.
+    # Hyperband is unsuitable: it assigns trials to brackets by number, but a trial that is repeated gets a new number.
+    # MRR of the settings found for TransE on UMLS (20 trials, seeds 0 and 1): .564 and .604 with this pruner, .561 and
+    # .589 with the median pruner, .578 and .604 without pruning.
     pruner = optuna.pruners.PercentilePruner(
         KEPT_PERCENT, n_startup_trials=UNPRUNED_TRIALS, n_warmup_steps=UNPRUNED_EPOCHS
     )
@@ -95,7 +95,7 @@ def open_study(path: Path | None, own: dict[str, Any]) -> Generator[optuna.Study
         if not study.trials:
             study.enqueue_trial(own)
         for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-            storage.record_heartbeat(trial._trial_id)  # earlier versions recorded none, so no trial was overdue
+            storage.record_heartbeat(trial._trial_id)  # earlier versions recorded none, so killed trials stayed RUNNING
     try:
         yield study
     finally:

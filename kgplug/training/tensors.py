@@ -1,4 +1,4 @@
-"""Functions of torch that lack types, with types."""
+"""Wrappers with type annotations for functions of torch that have none."""
 
 from __future__ import annotations
 
@@ -29,5 +29,5 @@ def backward(loss: torch.Tensor) -> None:
 
 
 def forked_rng(cuda_devices: list[int]) -> AbstractContextManager[None]:
-    """Restore the state of torch's global generators, of the CPU and of these CUDA devices, at the end of the block."""
+    """Return a context that restores torch's global random generators (CPU and these CUDA devices) at its end."""
     return torch.random.fork_rng(devices=cuda_devices)

@@ -99,8 +99,8 @@ CREATE (:Order {id: -g})-[:HAS]->(:Line {id: -g})-[:OF]->(p)
 @pytest.mark.parametrize(
     ("orders", "named"),
     [
-        (GIFTS, "436 :Order lead from :User to :Product, 436 of 436 times where the feedback (:BOUGHT) does"),
-        (BASKETS + GUESTS, "1,336 :Order lead from :User to :Product, 436 of 436 times where"),
+        (GIFTS, "436 :Order lead from :User to :Product; 436 of these 436 paths match the feedback (:BOUGHT)"),
+        (BASKETS + GUESTS, "1,336 :Order lead from :User to :Product; 436 of these 436 paths match"),
         (LINES, ":Line nodes each belong to one :Order, so to one user"),
         (BASKETS + "MATCH (u:User)-[:PLACED]->(o) WHERE u.id > 2 DETACH DELETE o", " :Order lead from :User"),
     ],

@@ -223,7 +223,7 @@ def test_similar_items_come_from_the_newest_model_that_has_vectors_of_them(graph
     graph.use(FILMS)
     assert len(explain.similar_items(graph, 3, k=4)) == 4
     with pytest.raises(
-        UsageError, match=r"Popularity has no vectors of :Movie nodes in the graph\. Models that have: MF"
+        UsageError, match=r"Popularity has no vectors of :Movie nodes in the graph\. Models that have them: MF"
     ):
         explain.similar_items(graph, 3, model="Popularity")
     people = GraphSchema(item=ItemSchema(label="User"))

@@ -259,4 +259,4 @@ def test_a_common_test_row_may_be_unknown_to_one_run(graph: Graph, runs: Runs) -
     content["user_keys"] = [-1 if key == rows.user_keys[gone] else key for key in content["user_keys"]]
     write_artefact(old, arrays, content)
     notes = jobs.evaluate(graph, [old, new])["recommender"].attrs["notes"]
-    assert any(" Skipped 1 more that a run does not know." in note for note in notes)
+    assert any(" Skipped 1 more, because a run does not have their keys." in note for note in notes)

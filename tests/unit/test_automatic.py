@@ -99,7 +99,7 @@ def test_settings_that_kill_a_model_are_not_chosen(
     model = LightGCN().fit(sets[0], valid=sets[1], progress=False)
     assert model.config.l2 == 0.5
     assert [trial["chosen"] for trial in model.tried] == [True] + [False] * (len(model.tried) - 1)
-    assert [trial["note"] for trial in model.tried if trial["note"]] == ["its own vectors are dead"]
+    assert [trial["note"] for trial in model.tried if trial["note"]] == ["the model has collapsed"]
     plain = LightGCN(settings="defaults").fit(sets[0], valid=sets[1], progress=False)
     np.testing.assert_array_equal(scores(plain), scores(model))
 
@@ -160,8 +160,8 @@ def test_the_command_says_what_was_chosen_and_why_something_was_not() -> None:
     assert _choice([{**first, "chosen": False}, better]) == (
         "Settings chosen on the validation set, with 1 other choice tried: side=False (AUC 0.9000; defaults 0.8000)."
     )
-    dead = {**other, "metric": 0.9, "note": "its own vectors are dead"}
-    assert _choice([first, dead]).endswith(" side=False was not chosen: its own vectors are dead.")
+    dead = {**other, "metric": 0.9, "note": "the model has collapsed"}
+    assert _choice([first, dead]).endswith(" side=False was not chosen: the model has collapsed.")
     failed = {**other, "metric": None, "note": "The loss became nan."}
     assert _choice([first, failed]).endswith(" side=False was not chosen: The loss became nan.")
 

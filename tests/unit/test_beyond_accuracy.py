@@ -151,7 +151,7 @@ def test_an_empty_group_has_no_figure_and_wrong_arguments_are_one_sentence(parts
     assert math.isnan(found["NDCG@5 hot users"]) and math.isnan(found["recall@5 hot items"])
     assert found["cold items"] == train.n_items and "AUC cold items" not in found
     for wrong in (0, 2.5, True):
-        with pytest.raises(UsageError, match="cold: expected the training likes"):
+        with pytest.raises(UsageError, match="cold: expected a number of training likes"):
             evaluate_beyond(model, train, test, cold=wrong)  # type: ignore[arg-type]
     with pytest.raises(DataError, match="Ranking needs a relevant test row"):
         evaluate_beyond(model, train, test.take(~test.is_like))

@@ -170,7 +170,7 @@ def _broken(likes: Interactions, how: str) -> MF:
     [
         ("zero", "vectors are zero"),
         ("tiny", "shrunk to almost zero"),
-        ("small", "do not change when its own vectors are taken away"),
+        ("small", "its vectors do not affect its lists"),
         ("equal", "almost identical"),
         ("saturated", "of all probabilities are at least"),
         ("impossible", "have a probability of at most"),

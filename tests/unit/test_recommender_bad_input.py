@@ -132,9 +132,9 @@ def test_what_fit_does_not_take_is_one_sentence(name: str) -> None:
     interactions, knowledge = tiny()
     frame = pd.DataFrame({"user": [1], "item": [2]})
     for arguments, options, what in (
-        ((frame, knowledge), {}, "interactions must be of kgplug.Interactions"),
-        ((interactions, frame), {}, "knowledge must be of kgplug.KnowledgeGraph"),
-        ((interactions, knowledge), {"valid": frame}, "valid must be of kgplug.Interactions"),
+        ((frame, knowledge), {}, "interactions must be a kgplug.Interactions"),
+        ((interactions, frame), {}, "knowledge must be a kgplug.KnowledgeGraph"),
+        ((interactions, knowledge), {"valid": frame}, "valid must be a kgplug.Interactions"),
     ):
         with pytest.raises(UsageError, match=rf"{name}\.fit: {what}, such as .*; found DataFrame\."):
             kgplug.create(name).fit(*arguments, **options)

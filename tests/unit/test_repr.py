@@ -37,7 +37,7 @@ def connection() -> Connection:
 def test_the_repr_of_a_connection_and_a_graph_shows_the_server(connection: Connection) -> None:
     assert repr(connection) == "Connection to bolt://db:7687, database 'films', Neo4j 5.26.30 community"
     graph = Graph(connection)
-    assert repr(graph).startswith("Graph in database 'films' at bolt://db:7687, its meaning not yet known")
+    assert repr(graph).startswith("Graph in database 'films' at bolt://db:7687, no schema chosen")
     graph.use(DEMO_SCHEMA)
     assert repr(graph).endswith("read as (:User)-[:RATED]->(:Movie)")
 

@@ -1,4 +1,4 @@
-"""Remove a person's rows from the split that a run stores."""
+"""Remove a person's feedback and triples from the split that a run stores."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from kgplug.data.splitting import hash_keys, hash_names, hash_pairs
 def without_person(
     arrays: dict[str, np.ndarray], content: dict[str, Any], label: str, key: int | str, *, is_item: bool = False
 ) -> dict[str, np.ndarray]:
-    """Return a run's arrays without the hashes of rows in which a person is the user, item or entity.
+    """Return a run's arrays without the hashes of feedback and triples that involve a person.
 
-    By trying all pairs of keys, anyone can find the two keys behind a hash. So no hash of the person's rows may stay.
+    By trying all pairs of keys, anyone can find the two keys behind a hash. So none of the person's hashes may stay.
 
     Args:
         arrays: the run's arrays.
         content: the run's content, with the person's key still in it.
         label: node label of the person.
         key: key of the person.
-        is_item: whether the item with this key is the same person.
+        is_item: whether the item with this key is also the person.
     """
     memory = RowMemory.from_arrays(arrays)
     if memory is None:

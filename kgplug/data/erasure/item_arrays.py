@@ -11,9 +11,9 @@ from kgplug.data.erasure.entries import without_entries
 
 @dataclass(frozen=True)
 class ItemArrays:
-    """Names of a saved recommender's arrays that hold item data. A person can be an item, as when people follow people.
+    """Names of a saved recommender's arrays that hold item data; names that a run does not have are skipped.
 
-    Names that a run does not have are skipped.
+    They are needed to erase an item that is a person, as when people follow people.
 
     Attributes:
         rows: arrays with one row per item, (n_items, …).
@@ -23,11 +23,11 @@ class ItemArrays:
         indices: arrays of item indices, with -1 for no item.
         lists: pairs (starts, (items, *others)) of names. The array `starts`, int64 (n_users + 1,), divides `items` into
             one part per user. `items` holds item indices; `others` are arrays with one entry per index.
-        pairs: arrays int64 (2, n) with items in the second row.
+        pairs: arrays int64 (2, n) with item indices in the second row.
         known: pairs of names: an array of item indices, int64 (m,), and a dense array (m, m) over these items.
         entities: arrays with one row per entity, (n_entities, …). The array `item_entities`, (n_items,), holds the
             entity of each item.
-        links: arrays of entity indices, (n_entities, K): neighbours of each entity.
+        links: arrays of entity indices, (n_entities, K): K neighbours of each entity.
         triples: arrays of triples, int64 (n, 3).
     """
 
@@ -44,13 +44,13 @@ class ItemArrays:
     triples: tuple[str, ...] = ()
 
     def without(self, arrays: dict[str, np.ndarray], item: int) -> dict[str, np.ndarray]:
-        """Return arrays without an item: its rows are zero, and no likes or neighbours contain it.
+        """Return the arrays without an item: its rows are zero, and it is removed from likes and neighbours.
 
         Triples and links of its entity become loops on that entity.
 
         Args:
             arrays: arrays of the model, by name.
-            item: index of the item. The index stays in use, so those of other items do not change.
+            item: index of the item. The index stays in use, so the indices of other items do not change.
         """
         kept = dict(arrays)
         for name in arrays.keys() & {*self.rows}:
@@ -84,7 +84,7 @@ class ItemArrays:
         return without_entries(arrays, starts, (indices, data), gone)
 
     def _without_entity(self, arrays: dict[str, np.ndarray], entity: int) -> dict[str, np.ndarray]:
-        """Return the entity's vectors as zeros, and its links and triples as loops on itself."""
+        """Return the arrays that change: the entity's vectors are zero, and its links and triples are loops on it."""
         kept = {name: _zeroed(arrays[name], entity) for name in self.entities}
         for name in self.links:
             others = np.where(arrays[name] == entity, np.arange(len(arrays[name]))[:, None], arrays[name])
@@ -96,7 +96,7 @@ class ItemArrays:
 
 
 def with_loops(triples: np.ndarray, entity: int) -> np.ndarray:
-    """Return triples (n, 3). Each triple that contains an entity becomes a loop on it, with the same relation."""
+    """Replace each triple that contains an entity by a loop on it with the same relation: (n, 3) → (n, 3)."""
     kept = triples.copy()
     kept[np.ix_((triples[:, [0, 2]] == entity).any(axis=1), [0, 2])] = entity
     return kept

@@ -20,7 +20,7 @@ class UserArrays:
         neighbours: CSR matrices whose rows and columns are users.
         lists: pairs (starts, others) of names. The array `starts`, int64 (n_users + 1,), divides each of `others` into
             one part per user.
-        pairs: arrays int64 (2, n) with users in the first row.
+        pairs: arrays int64 (2, n) with user indices in the first row.
         items: the arrays that hold item data, because a user may also be an item; None if they are unknown.
     """
 
@@ -32,11 +32,11 @@ class UserArrays:
     items: ItemArrays | None = None
 
     def without(self, arrays: dict[str, np.ndarray], user: int) -> dict[str, np.ndarray]:
-        """Return arrays without a user: the user's rows are zero, and lists and matrices lack the user's entries.
+        """Return the arrays without a user: the user's rows are zero, and lists and matrices lack the user's entries.
 
         Args:
             arrays: arrays of the model, by name.
-            user: index of the user. The index stays in use, so those of other users do not change.
+            user: index of the user. The index stays in use, so the indices of other users do not change.
         """
         kept = dict(arrays)
         for name in arrays.keys() & {*self.rows}:
@@ -59,21 +59,21 @@ class UserArrays:
 
 @dataclass(frozen=True)
 class EntityArrays:
-    """The arrays of a saved embedding: every module tensor with "entity" in its name has one row per entity."""
+    """The arrays of a saved embedding. Arrays with "entity" in their name have one row per entity."""
 
     def without(self, arrays: dict[str, np.ndarray], entity: int, n_entities: int) -> dict[str, np.ndarray]:
-        """Erase an entity: set its vectors to zero and replace its triples by loops on itself. Return the new arrays.
+        """Return the arrays without an entity: its vectors are zero, and its triples are loops on it.
 
         Args:
             arrays: arrays of the run, by name.
-            entity: index of the entity. The index stays in use, so those of other entities do not change.
+            entity: index of the entity. The index stays in use, so the indices of other entities do not change.
             n_entities: number of entities.
         """
         kept = {name: array.copy() for name, array in arrays.items()}
         for name, array in kept.items():
             if name == "graph.triples":
                 kept[name] = with_loops(array, entity)
-            elif name.endswith(".sources"):  # sources of messages along triples
+            elif name.endswith(".sources"):  # entity indices: where messages along triples start
                 targets = kept[name.removesuffix("sources") + "targets"]
                 touched = (array == entity) | (targets == entity)
                 array[touched], targets[touched] = entity, entity

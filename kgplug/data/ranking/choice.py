@@ -20,7 +20,7 @@ class ListChoice:
 
     Attributes:
         k: length of the lists, at most n_items.
-        excluded: bool (n_items,), items that are in no list; None: no item is excluded.
+        excluded: bool (n_items,), whether an item is kept out of all lists; None: no item is.
         diversity: 0 to 1, weight of the difference between items.
         vectors: float32 (n_items, d), to compare items; None without diversity.
     """
@@ -36,7 +36,7 @@ class ListChoice:
         finish: Callable[[np.ndarray], np.ndarray] | None = None,
         ties: Ties | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Return the list of each row, best first.
+        """Return the list of each row of scores, best item first.
 
         Args:
             scores: float32 (b, n_items), -inf for seen items. Overwritten.
@@ -58,7 +58,7 @@ def check_diversity(diversity: float) -> float:
     """Return the diversity weight as a float.
 
     Raises:
-        UsageError: it is not a number from 0 to 1.
+        UsageError: `diversity` is not a number from 0 to 1.
     """
     found = None if isinstance(diversity, str) else as_number(diversity)
     if found is None or not 0 <= found <= 1:
@@ -70,7 +70,7 @@ def check_vectors(vectors: np.ndarray, n_items: int) -> np.ndarray:
     """Return item vectors as float32 (n_items, d).
 
     Raises:
-        UsageError: they have another shape, or a number is not finite.
+        UsageError: `vectors` has another shape, or a number in it is not finite.
     """
     vectors = np.asarray(vectors, dtype=np.float32)
     if vectors.ndim != 2 or len(vectors) != n_items or not np.isfinite(vectors).all():
@@ -81,7 +81,7 @@ def check_vectors(vectors: np.ndarray, n_items: int) -> np.ndarray:
 
 
 def excluded_items(only: np.ndarray | None, exclude: np.ndarray | None, n_items: int) -> np.ndarray | None:
-    """Return the mask of the items that are excluded from lists, bool (n_items,); None if none is.
+    """Return the mask of the items that are excluded from lists, bool (n_items,); None if both arguments are None.
 
     Args:
         only: items allowed in lists, as item indices or a mask bool (n_items,); None: all items.
@@ -89,7 +89,7 @@ def excluded_items(only: np.ndarray | None, exclude: np.ndarray | None, n_items:
         n_items: size of the catalogue.
 
     Raises:
-        UsageError: `only` or `exclude` is neither indices nor a mask.
+        UsageError: `only` or `exclude` has another form, or an index is out of range.
     """
     if only is None and exclude is None:
         return None
@@ -101,10 +101,10 @@ def item_mask(name: str, given: np.ndarray, n_items: int) -> np.ndarray:
     """Return a mask, bool (n_items,), of items that are given as indices or as a mask.
 
     Raises:
-        UsageError: `given` is neither, or an index is out of range. The message starts with `name`.
+        UsageError: `given` has another form, or an index is out of range. The message starts with `name`.
     """
     texts = isinstance(given, (list, tuple)) and any(isinstance(value, str) for value in given)
-    values = np.asarray(given, dtype=object if texts else None)  # otherwise numpy pads text to the longest key
+    values = np.asarray(given, dtype=object if texts else None)  # a numpy text array pads all texts to the longest
     if values.dtype == bool and values.shape == (n_items,):
         return values
     mask = np.zeros(n_items, dtype=bool)

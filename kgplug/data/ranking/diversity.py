@@ -13,7 +13,7 @@ _BLOCK_FLOATS = 4_000_000  # floats of candidate vectors held at a time (16 MB)
 def rerank(
     items: np.ndarray, scores: np.ndarray, vectors: np.ndarray, k: int, *, diversity: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Choose k of each row's candidates one by one, trading relevance against similarity to those chosen before.
+    """Choose k of each row's candidates one by one, trading relevance against similarity to those already chosen.
 
     Each step takes the candidate i with the greatest value of
     `(1 - diversity) · relevance(i) - diversity · max_{j chosen} cos(i, j)`. The second term is 0 in the first step.
@@ -24,14 +24,14 @@ def rerank(
     Producing Summaries", SIGIR 1998, with λ = 1 - diversity.
 
     Args:
-        items: int64 (n, m), candidates, best first, -1 past a row's end.
+        items: int64 (n, m), candidates, best first; -1 fills rows that have fewer.
         scores: float32 (n, m), scores of the candidates.
         vectors: float32 (n_items, d). A zero vector is similar to nothing.
         k: length of the lists, at most m.
         diversity: 0 (no change) to 1.
 
     Returns:
-        (items, scores): int64 and float32 (n, k) in the order of choice; -1 and -inf past a row's end. Scores are
+        (items, scores): int64 and float32 (n, k) in the order of choice; -1 and -inf fill shorter lists. Scores are
         unchanged, so they may rise along a list.
     """
     norms = np.linalg.norm(vectors, axis=1, keepdims=True)
@@ -58,11 +58,11 @@ def _relevance(scores: np.ndarray) -> np.ndarray:
 
 
 def _choose(relevance: np.ndarray, unit: np.ndarray, is_open: np.ndarray, k: int, diversity: float) -> np.ndarray:
-    """Return the columns of the chosen candidates, int64 (b, k), -1 past a row's end.
+    """Return the columns of the chosen candidates, int64 (b, k); -1 fills rows with fewer candidates.
 
     Args:
         relevance: float (b, m), from 0 to 1.
-        unit: float32 (b, m, d), vectors of length 1 (or 0) of the candidates.
+        unit: float32 (b, m, d), the candidates' vectors, scaled to length 1; zero vectors stay zero.
         is_open: bool (b, m), whether a candidate can be chosen. Overwritten.
         k, diversity: as in `rerank`.
     """

@@ -60,7 +60,7 @@ def _loaded(builder: Any, address: Any) -> Any:
 # (address of 32 scores, bound) → uint32: bit i is set if score i is greater than the bound, or NaN.
 above: Any = intrinsic(_above)
 
-# (address of 32 peaks, address of 256 scores): raises peak i to the maximum of scores i, i + 32, …; ignores NaN.
+# (addresses of 32 peaks and 256 scores): raises peak i to the maximum of itself and scores i, i + 32, …; ignores NaN.
 raise_peaks: Any = intrinsic(_raise_peaks)
 
 # (uint32) → uint32: number of bits that are set.

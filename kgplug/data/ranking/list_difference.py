@@ -41,8 +41,8 @@ class ListDifference:
         moved: number of items that stay in a list at another rank.
         kept: number of items that stay at their rank.
         overlap: k → share of the first k items that both lists have in common, as a mean over users with both lists.
-            For lists shorter than k, it is the share of the longer list.
-        rank_churn: mean absolute change of rank of the items in both lists; NaN if there are none.
+            If both lists of a user are shorter than k, it is the share of the longer list.
+        rank_churn: mean absolute change of rank of the items in both lists; NaN if no item is in both.
         examples: users whose lists changed most.
     """
 
@@ -83,8 +83,9 @@ def compare_lists(before: TopLists, after: TopLists, *, k: tuple[int, ...] = (1,
     """Compare two sets of lists, user by user.
 
     Args:
-        before, after: lists of items of one label.
-        k: lengths for the overlap. Lengths that exceed every list are left out.
+        before, after: the two sets of lists. Their items have the same label.
+        k: values of k in `overlap`. Values above the length of the longest list are left out. If all are, that length
+            is used instead.
     """
     users = pd.Index(before.user_keys, dtype=object).union(pd.Index(after.user_keys, dtype=object), sort=False)
     items = pd.Index(before.item_keys, dtype=object).union(pd.Index(after.item_keys, dtype=object), sort=False)
@@ -124,7 +125,7 @@ def compare_lists(before: TopLists, after: TopLists, *, k: tuple[int, ...] = (1,
 
 
 def _aligned(lists: TopLists, users: pd.Index, items: pd.Index) -> np.ndarray:
-    """Return lists over common indices of users and items, int64 (n_users, k), -1 past a list's end."""
+    """Return the lists with indices into `users` and `items`: int64 (n_users, k), -1 past a list's end."""
     indices = np.append(items.get_indexer(pd.Index(lists.item_keys, dtype=object)), -1)
     aligned = np.full((len(users), max(1, lists.items.shape[1])), -1, dtype=np.int64)
     aligned[users.get_indexer(pd.Index(lists.user_keys, dtype=object)), : lists.items.shape[1]] = indices[lists.items]
@@ -134,11 +135,12 @@ def _aligned(lists: TopLists, users: pd.Index, items: pd.Index) -> np.ndarray:
 def _count(
     old: np.ndarray, new: np.ndarray, ks: tuple[int, ...]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Compare two lists of each user.
+    """Compare the old and the new list of each user.
 
     Returns:
-        How many items both lists share, how many of these have the same rank, and the sum of their rank changes, int64
-        (n,) each; and how many items the first k of both lists share, int64 (n, len(ks)).
+        (shared, kept, distance, hits): int64 (n,), number of items in both lists; int64 (n,), number of shared items
+        with the same rank; int64 (n,), sum of the shared items' rank changes; and int64 (n, len(ks)), number of items
+        that are among the first k of both lists.
     """
     n = len(old)
     shared, kept, distance = (np.zeros(n, dtype=np.int64) for _ in range(3))

@@ -11,7 +11,7 @@ from kgplug.data.ranking.top_k import top_k
 from kgplug.data.values.whole_numbers import is_whole
 from kgplug.errors import UsageError, unknown_name
 
-_BLOCK_ROWS, _BLOCK_COLUMNS = 512, 8192  # of one matrix product
+_BLOCK_ROWS, _BLOCK_COLUMNS = 512, 8192  # size of one matrix product
 _BLOCK_CELLS = 4_000_000  # cosines held at a time (16 MB): whole rows, since tied cosines may be in several blocks
 
 
@@ -23,13 +23,13 @@ def similar_lists(vectors: list[NodeVectors], k: int, *, label: str | None = Non
     Args:
         vectors: one entry per label. Nodes whose vectors are zero or not finite get no list and appear in none.
         k: maximum length of a list.
-        label: only this label; None: all.
+        label: the only label whose nodes get lists; None: all labels.
 
     Returns:
         One entry per label. Scores are cosines.
 
     Raises:
-        UsageError: the label has no vectors, or k is less than 1.
+        UsageError: the label has no vectors, or k is not a whole number of at least 1.
     """
     if not is_whole(k) or k < 1:
         raise UsageError(f"similar: expected the length of each node's list, at least 1; found {k!r}.")
@@ -46,12 +46,12 @@ def _lists_of(nodes: NodeVectors, k: int) -> TopLists:
 
 
 def nearest_neighbours(vectors: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the k nearest other rows of each row by cosine, best first. Ties are ordered by index.
+    """Return the k nearest neighbours of each vector by cosine, best first. Ties are ordered by index.
 
     Cosines that differ only by rounding count as tied (`kgplug.data.ranking.ties`).
 
     Args:
-        vectors: float32 (n, d), no zero rows.
+        vectors: float32 (n, d), no zero vectors.
         k: maximum number of neighbours.
 
     Returns:

@@ -34,16 +34,17 @@ def share(
 ) -> None:
     """Call `work` once with each part. This thread and others take the parts in order.
 
-    If `work` itself calls `share`, its thread does all parts of the inner call. After an error, no further part starts.
+    If `work` itself calls `share`, the thread that runs it does all parts of the inner call. After an error, no further
+    part starts.
 
     Args:
         work: function that releases Python's lock for most of its time.
         parts: arguments for `work`. If there are fewer parts than threads, fewer threads are used.
         threads: maximum number of threads; None: one per processor.
-        within: returns a context manager that each thread enters before it takes parts.
+        within: function that returns a context manager; each thread enters one before it takes parts.
 
     Raises:
-        Exception: any error that a part raised.
+        Exception: an error that `work` raised in any thread.
     """
     threads = min(len(parts), processors() if threads is None else threads)
     if threads < 2 or getattr(_here, "shares", False):
@@ -72,7 +73,7 @@ def share(
     try:
         take()
     finally:
-        begun = [other for other in others if not other.cancel()]  # a helper that has not begun is not needed
+        begun = [other for other in others if not other.cancel()]  # the others have not begun, and no part is left
         errors = [other.exception() for other in begun]
     for error in filter(None, errors):
         raise error
@@ -85,7 +86,7 @@ def share_rows(fill: Callable[[slice], object], n: int, *, threads: int) -> None
 
 @cache
 def _helpers() -> ThreadPoolExecutor:
-    """Return a pool of threads for reuse: starting a thread takes as long as a part."""
+    """Return a pool of threads for reuse, because starting a thread takes as long as the work on one part."""
     return ThreadPoolExecutor(max(1, processors() - 1), thread_name_prefix="kgplug-share")
 
 

@@ -3,8 +3,8 @@
 The terms of a score are added in an order that depends on the processor, the number of threads and the block size. So
 scores that are mathematically equal differ in their last digits. Scores that differ by at most a tolerance count as
 tied. The tolerance is relative to the size of the terms, because a sum of large terms can be small while its rounding
-error is large. In a sorted list, tied neighbours form a group of any length. Rounding scores to a grid would instead
-separate equal scores at the grid's borders.
+error is large. In a sorted list, a group of tied scores continues as long as each score differs from the next by at
+most the tolerance. Rounding scores to a grid would instead separate equal scores at the grid's borders.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 # Scores of 25 models differed by up to 2e-7 of their size between kernels, threads and blocks, and dot products of
-# 16 to 1,024 terms by up to 3e-7. The tolerance is 1e-6.
+# 16 to 1,024 terms by up to 3e-7. The relative tolerance is about 1e-6.
 ROUNDING = 2.0**-20
 
 
@@ -24,7 +24,7 @@ class Ties:
 
     Attributes:
         tolerance: float32 (n,), greatest difference between tied neighbouring scores of each row.
-        priorities: int32 (m,); among tied items, the lowest comes first.
+        priorities: int32 (m,), priority of each item; among tied items, the lowest comes first.
     """
 
     tolerance: np.ndarray
@@ -32,22 +32,22 @@ class Ties:
 
     @classmethod
     def of_sizes(cls, sizes: np.ndarray, priorities: np.ndarray) -> Ties:
-        """Return the rule for n rows of scores.
+        """Return the tolerances and priorities for n rows of scores.
 
         Args:
-            sizes: float (n,), magnitude of the terms that are summed to the scores of each row.
+            sizes: float (n,), magnitude of the terms whose sums are the scores of each row.
             priorities: int32 (m,), as in the class.
         """
         return cls(np.ascontiguousarray(sizes * ROUNDING, dtype=np.float32), priorities)
 
     @classmethod
     def by_index(cls, size: float, shape: tuple[int, int]) -> Ties:
-        """Return the rule for scores of shape (n, m) whose terms all have the same size. Ties are ordered by index."""
+        """Return the ties of scores of shape (n, m) whose terms all have one size. Tied items are ordered by index."""
         n, m = shape
         return cls.of_sizes(np.full(n, size), np.arange(m, dtype=np.int32))
 
     def of_rows(self, rows: slice) -> Ties:
-        """Return the rule for some of the rows."""
+        """Return the tolerances of some of the rows, with the same priorities."""
         return Ties(self.tolerance[rows], self.priorities)
 
 
@@ -66,7 +66,7 @@ def popularity_ranks(likes: np.ndarray) -> np.ndarray:
 
 
 def sizes_of_rows(scores: np.ndarray) -> np.ndarray:
-    """Return the largest finite absolute value of each row: float (n, m) → float32 (n,), 0 if a row has none."""
+    """Return the largest finite absolute value of each row: float (n, m) → float32 (n,), 0 if no value is finite."""
     from kgplug.data.ranking.ties_kernel import largest_of_rows
 
     largest = np.zeros(len(scores), dtype=np.float32)
@@ -81,7 +81,7 @@ def settle(scores: np.ndarray, indices: np.ndarray, values: np.ndarray, ties: Ti
         scores: float (n, m), no NaN.
         indices, values: int64 and float32 (n, min(k + 1, m)), the best items of each row and their scores. The first k
             columns are overwritten.
-        ties: rule for these rows and items.
+        ties: tolerances of these rows and priorities of these items.
         k: length of the lists.
     """
     from kgplug.data.ranking.ties_kernel import settle_rows

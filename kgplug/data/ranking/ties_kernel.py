@@ -13,11 +13,11 @@ _SIGN, _INFINITE = np.uint32(0x7FFFFFFF), np.uint32(0x7F800000)
 
 @numba.njit(cache=True, nogil=True)
 def largest_of_rows(scores: np.ndarray, largest: np.ndarray) -> None:
-    """Find the largest finite absolute value of each row; 0 if a row has none.
+    """Find the largest finite absolute value of each row; 0 if no value is finite.
 
     Args:
         scores: float32 (n, m), C order, no NaN.
-        largest: float32 (n,), written.
+        largest: float32 (n,), output.
     """
     bits = scores.view(np.uint32)  # read as integers, the bits of non-negative floats keep their order
     of_rows = largest.view(np.uint32)
@@ -44,10 +44,10 @@ def settle_rows(
 
     Args:
         scores: float32 (n, m), C order, no NaN.
-        indices, values: int64 and float32 (n, min(k + 1, m)), the best items of each row and their scores; written, -1
-            and -inf past a row's end.
-        tolerance: float32 (n,).
-        priorities: int32 (m,); among tied items, the lowest comes first.
+        indices, values: int64 and float32 (n, min(k + 1, m)), the best items of each row and their scores, -1 and
+            -inf past a list's end. Changed in place.
+        tolerance: float32 (n,), greatest difference between tied neighbouring scores of each row.
+        priorities: int32 (m,), priority of each item; among tied items, the lowest comes first.
         k: length of the lists; later columns are only read.
     """
     for i in range(len(indices)):
@@ -122,8 +122,8 @@ def _first_of_group(
     Args:
         row: float32 (m,), all scores of the row.
         bottom, top: lowest and highest score of the group.
-        priorities: int32 (m,); the lowest comes first.
-        items: written. The group has at least n items.
+        priorities: int32 (m,), priority of each item; the lowest comes first.
+        items: output. The group has at least n items.
     """
     found = 0
     for start in range(0, len(row), LANES):
@@ -148,7 +148,7 @@ def _under(score: np.float32) -> np.float32:
 
 @numba.njit(cache=True, nogil=True)
 def _between(row: np.ndarray, start: int, low: np.float32, high: np.float32) -> np.uint32:
-    """Return a bit mask of the (up to) 32 scores from `start`: those above `low` and at most `high`."""
+    """Return a bit mask of the (up to) 32 scores from `start` on: 1 for scores above `low` and at most `high`."""
     m, address = len(row), np.uintp(row.ctypes.data)
     if start + LANES <= m:
         at = address + np.uintp(SIZE * start)

@@ -12,7 +12,7 @@ from kgplug.data.ranking.ties import Ties, settle
 from kgplug.errors import TrainingError
 
 _LONGEST = 128  # for longer lists numpy's partition is faster than the compiled loop
-_MANY = 4_000_000  # number of scores from which threads share the rows
+_MANY = 4_000_000  # from this number of scores on, several threads share the rows
 
 
 def top_k(
@@ -22,7 +22,7 @@ def top_k(
     finish: Callable[[np.ndarray], np.ndarray] | None = None,
     ties: Ties | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the k best items of each row, best first.
+    """Return the k best items of each row of scores, best first.
 
     Args:
         scores: float32 (n, m); -inf marks items that are left out.
@@ -33,7 +33,7 @@ def top_k(
             only equal scores are tied, and ties are ordered by index.
 
     Returns:
-        (indices, values): int64 and float32 (n, k), the items and their scores; -1 and -inf past the finite scores.
+        (indices, values): int64 and float32 (n, k), the items and their scores; -1 and -inf fill shorter lists.
 
     Raises:
         TrainingError: a score is NaN.
@@ -48,7 +48,7 @@ def leave_out(scores: np.ndarray, rows: np.ndarray, matrix: sparse.csr_matrix) -
     """Set scores to -inf where a sparse matrix has an entry, for example for the items that users have seen.
 
     Args:
-        scores: float32 (b, m), written.
+        scores: float32 (b, m), changed in place.
         rows: int64 (b,), the matrix row for each row of scores.
         matrix: CSR (n, m).
     """
@@ -58,7 +58,7 @@ def leave_out(scores: np.ndarray, rows: np.ndarray, matrix: sparse.csr_matrix) -
 
 
 def _best(scores: np.ndarray, k: int, ties: Ties | None) -> tuple[np.ndarray, np.ndarray]:
-    width = k if ties is None else min(k + 1, scores.shape[1])  # one extra shows whether tied items cross the end
+    width = k if ties is None else min(k + 1, scores.shape[1])  # k + 1 entries show whether ties cross the end
     if k == 0 or width > _LONGEST or scores.dtype != np.float32 or not scores.flags.c_contiguous:
         indices, values = _best_by_partition(scores, width)
         if ties is not None:

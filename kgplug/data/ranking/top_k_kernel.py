@@ -12,17 +12,17 @@ from kgplug.data.ranking.lanes import LANES, RAISED_BY, SIZE, above, first_one, 
 def best_of_rows(scores: np.ndarray, indices: np.ndarray, values: np.ndarray) -> bool:
     """Find the k best scores of each row, best first; equal scores are ordered by index.
 
-    A first pass over a row finds a bound that the k best exceed. A second pass collects the scores above it. If they
-    are few, they are ranked almost without branches, because the processor would mispredict half of the branches. If
-    they are many, they are inserted one by one.
+    A first pass over a row finds a bound that the k best scores exceed. A second pass collects the scores above the
+    bound. Up to 32 scores are ranked almost without branches, because the processor would mispredict half of the
+    branches. If there are more, they are inserted one by one.
 
     Args:
         scores: float32 (n, m), C order.
-        indices: int64 (n, k), written; -1 past the finite scores.
-        values: float32 (n, k), written; -inf past the finite scores.
+        indices: int64 (n, k), output: position of each score in its row; -1 where there are no more finite scores.
+        values: float32 (n, k), output: the scores; -inf where there are no more finite scores.
 
     Returns:
-        whether no score is NaN.
+        False if a score is NaN (the output is then incomplete), otherwise true.
     """
     n, m = scores.shape
     peaks, candidates = np.empty(LANES, dtype=np.float32), np.empty(LANES, dtype=np.float32)
@@ -47,7 +47,7 @@ def leave_out(scores: np.ndarray, rows: np.ndarray, indptr: np.ndarray, indices:
     """Set scores to -inf where a sparse matrix has an entry.
 
     Args:
-        scores: float32 (n, m), written.
+        scores: float32 (n, m), changed in place.
         rows: int64 (n,), the matrix row for each row of scores.
         indptr, indices: arrays of the CSR matrix.
     """
@@ -61,7 +61,7 @@ def _below_the_best(row: np.ndarray, k: int, peaks: np.ndarray) -> np.float32:
     """Return a bound that a row's k best scores and few others exceed; -inf if k is more than 32.
 
     Take the maximum (peak) of each of 32 slices of the row: at least k scores reach the k-th greatest peak.
-    `peaks`, float32 (32,), is written.
+    `peaks`, float32 (32,), is overwritten with the peaks.
     """
     if k > LANES:
         return np.float32(-np.inf)
@@ -85,17 +85,18 @@ def _collect(
     starts: np.ndarray,
     bits: np.ndarray,
 ) -> bool:
-    """Collect the scores above a bound, and NaN, in the row's order; -1 and -inf past the last.
+    """Collect the scores of a row that are above a bound or NaN, in the row's order.
 
     Args:
         row: float32 (m,).
         least: the bound.
-        positions, candidates: int64 and float32 (32,), written.
-        starts, bits: int64 and uint32 (m / 32, rounded up), written: the blocks of 32 that have such scores, and
-            the bit mask of each.
+        positions, candidates: int64 and float32 (32,), output: position and value of each collected score, then -1
+            and -inf.
+        starts, bits: int64 and uint32 (m / 32, rounded up), work space: first position and bit mask of each block of
+            32 that has such scores.
 
     Returns:
-        whether there are at most 32 such scores; otherwise nothing is collected.
+        True if there are at most 32 such scores. If there are more, false, and nothing is collected.
     """
     found, steps = np.uint32(0), 0
     for start in range(0, len(row), LANES):
@@ -120,7 +121,7 @@ def _collect(
 
 @numba.njit(cache=True, nogil=True)
 def _rank(positions: np.ndarray, candidates: np.ndarray, best: np.ndarray, best_scores: np.ndarray) -> bool:
-    """Rank the scores that `_collect` found, in `best` and `best_scores`; return whether none of them is NaN."""
+    """Write the scores that `_collect` found into `best` and `best_scores`, best first. Return false if one is NaN."""
     address = np.uintp(candidates.ctypes.data)
     for j in range(LANES):
         if positions[j] < 0:
@@ -128,7 +129,7 @@ def _rank(positions: np.ndarray, candidates: np.ndarray, best: np.ndarray, best_
         if np.isnan(candidates[j]):
             return False
         rank = np.int64(ones(above(address, candidates[j])))
-        while rank < len(best) and best[rank] >= 0:  # behind earlier scores that are equal
+        while rank < len(best) and best[rank] >= 0:  # places taken by equal scores that come earlier in the row
             rank += 1
         if rank < len(best):
             best[rank], best_scores[rank] = positions[j], candidates[j]
@@ -139,7 +140,7 @@ def _rank(positions: np.ndarray, candidates: np.ndarray, best: np.ndarray, best_
 def _insert(row: np.ndarray, least: np.float32, best: np.ndarray, best_scores: np.ndarray) -> bool:
     """Insert the scores of a row above `least` one by one into `best` and `best_scores`, which stay sorted.
 
-    Return whether none of these scores is NaN.
+    Return false if one of these scores is NaN.
     """
     for start in range(0, len(row), LANES):
         better = _greater(row, start, least)
@@ -162,7 +163,7 @@ def _insert(row: np.ndarray, least: np.float32, best: np.ndarray, best_scores: n
 
 @numba.njit(cache=True, nogil=True)
 def _greater(row: np.ndarray, start: int, bound: np.float32) -> np.uint32:
-    """Return a bit mask of the (up to) 32 scores from `start`: those greater than a bound, or NaN."""
+    """Return a bit mask of the (up to) 32 scores from `start` on: 1 for scores greater than a bound, or NaN."""
     m, address = len(row), np.uintp(row.ctypes.data)
     if start + LANES <= m:
         return above(address + np.uintp(SIZE * start), bound)

@@ -1,4 +1,4 @@
-"""MovieLens-100K as arrays: the same as read from the imported graph, but without a database."""
+"""MovieLens-100K as arrays: equal to those read from the imported graph, but made without a database."""
 
 from __future__ import annotations
 

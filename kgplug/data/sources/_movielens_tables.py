@@ -1,9 +1,9 @@
 """Turn the MovieLens-100K files of the RecBole wheel into nodes and relationships with readable names.
 
 Freebase states most facts twice, once from each end; here each fact has one direction. A Freebase id becomes one node
-with a label for each role: a person who acts and directs is (:Person:Actor:Director). If an id has several kinds (a
-person who is also the subject of a film), the alphabetically first kind is the label that has the key, and the others
-are additional labels.
+with a label for each role: a person who acts and directs is (:Person:Actor:Director). A film of MovieLens has only the
+label Movie. If another id has several kinds (a person who is also the subject of a film), the alphabetically first kind
+is the label that has the key, and its other kinds are additional labels.
 """
 
 # pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportCallIssue=false
@@ -23,7 +23,7 @@ _MEMBERS = "recbole/dataset_example/ml-100k/ml-100k"
 _FILM = "film"
 _KEY_COLUMNS = {"Movie": "movie:int", "User": "user:int"}
 
-_ENDS = {  # relationship type: (kind of its start, kind of its end); a person's kind is their role
+_ENDS = {  # relationship type: (kind of its start, kind of its end); a person's kind includes the role
     "ABOUT": (_FILM, "Subject"),
     "ACTED_IN": ("Person:Actor", _FILM),
     "DIRECTED": ("Person:Director", _FILM),
@@ -77,7 +77,7 @@ _TRAILING_ARTICLE = re.compile(rf"(?P<start>^|\()(?P<title>[^()]+), (?P<article>
 
 @dataclass(frozen=True)
 class MovieLens:
-    """The data set as one frame per file of docs/import.md; column names are the files' headers.
+    """The data set as one DataFrame per CSV file (see docs/import.md). Column names are the files' headers.
 
     Attributes:
         nodes: Node frames by label.
@@ -89,7 +89,7 @@ class MovieLens:
 
 
 def read_movielens(wheel: zipfile.ZipFile) -> MovieLens:
-    """Read the data set from the wheel and turn it into a graph as the module's docstring says."""
+    """Read the data set from the wheel and turn it into a graph as described at the top of this module."""
     films = _films(wheel)
     facts = _facts(wheel)
     kinds = _kinds(facts, set(films["freebase"].dropna()))
@@ -135,7 +135,7 @@ def _ratings(wheel: zipfile.ZipFile) -> pd.DataFrame:
 def _films(wheel: zipfile.ZipFile) -> pd.DataFrame:
     """Return one row per film: id:int, title, year:int, freebase (its Freebase id or missing), genres (a list)."""
     items = _table(wheel, "item")
-    # One film has its year in the title.
+    # One film's title contains its year.
     in_title = items["movie_title"].str.extract(r"^(?P<title>.*) \((?P<year>\d{4})\)$")
     years = pd.to_numeric(items["release_year"].where(in_title["year"].isna(), in_title["year"]), errors="coerce")
     titles = in_title["title"].fillna(items["movie_title"]).replace("unkonwn", "unknown")
@@ -147,7 +147,10 @@ def _films(wheel: zipfile.ZipFile) -> pd.DataFrame:
 
 
 def _freebase_ids(wheel: zipfile.ZipFile) -> dict[int, str]:
-    """Return ML-100K id → Freebase id, through the link file's ids, which are those of later releases."""
+    """Return ML-100K id → Freebase id.
+
+    The link file has film ids of later releases; `movielens_100k_ids.csv` says which ML-100K ids these are.
+    """
     links = _table(wheel, "link")
     by_release_id = dict(zip(links["item_id"].astype(int), links["entity_id"], strict=True))
     with resources.files("kgplug.data.sources").joinpath("movielens_100k_ids.csv").open(encoding="utf-8") as file:
@@ -193,7 +196,7 @@ _KEYED = {end.split(":")[0].replace(_FILM, "OtherFilm") for ends in _ENDS.values
 
 
 def _entities(kinds: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """Return the node frames of everything except the films of MovieLens."""
+    """Return node frames by label, of all Freebase ids except the films of MovieLens."""
     frames = {}
     for label, group in kinds[kinds["label"] != "Movie"].groupby("label"):
         frame = pd.DataFrame({"id": group.index, ":LABEL": group["more"].str.join(";").to_numpy()})
@@ -204,7 +207,10 @@ def _entities(kinds: pd.DataFrame) -> dict[str, pd.DataFrame]:
 def _relationships(
     facts: pd.DataFrame, films: pd.DataFrame, kinds: pd.DataFrame
 ) -> dict[tuple[str, str, str], pd.DataFrame]:
-    """Return relationship frames by (head label, type, tail label). A film listed twice has its facts twice."""
+    """Return relationship frames by (head label, type, tail label).
+
+    A film that MovieLens lists twice has its facts twice.
+    """
     for end in ("start", "end"):
         facts = facts.join(kinds["label"].rename(f"{end}_label"), on=end)
         twins = films.dropna(subset="freebase")[["freebase", "id:int"]].rename(columns={"id:int": f"{end}_film"})

@@ -43,7 +43,7 @@ class CheckedTable:
     Attributes:
         table: The file.
         n_rows: Number of rows without the header.
-        more_labels: All labels in its column ":LABEL", sorted.
+        more_labels: Labels in its column ":LABEL" other than the label in the file name, sorted.
     """
 
     table: Table
@@ -115,7 +115,7 @@ class _Keys:
         return np.unique(self.sorted[1:][self.sorted[1:] == self.sorted[:-1]])
 
     def has(self, cells: list[str]) -> np.ndarray:
-        """Return whether each key is known: bool (n,)."""
+        """Return whether each key is in the label's node file: bool (n,)."""
         codes = self.codes(cells)
         if len(self.sorted) == 0:
             return np.zeros(len(codes), dtype=bool)
@@ -134,7 +134,7 @@ def check_tables(
 
     Args:
         tables: Files from `open_folder`, node files first.
-        on_rows: Called with the number of rows just read.
+        on_rows: Function called after each block with the number of rows just read.
         rejected: CSV file to write if there are bad rows: file, line, column, problem and cells of each row.
         block_rows: Number of rows held at a time.
 
@@ -215,13 +215,13 @@ def _is_text(cells: tuple[str, ...]) -> bool:
 def _missing_ends(
     table: Table, position: int, keys: _Keys, cells: list[str], block: Block, good: Sequence[int]
 ) -> Iterator[Problem]:
-    """Yield the relationships of a block whose head or tail is not a known node.
+    """Yield the relationships of a block whose head or tail is not a node of the folder.
 
     Args:
         table: The file.
         position: 0 to check the heads, 1 to check the tails.
-        keys: Known keys of the label at that end.
-        cells: Keys at that end, for the good rows of the block.
+        keys: All keys of the head's or tail's label.
+        cells: Keys of the heads or tails in the good rows of the block.
         block: The block.
         good: Positions of the good rows in the block.
     """
@@ -232,11 +232,11 @@ def _missing_ends(
 
 
 def _duplicates(table: Table, keys: _Keys, codes: np.ndarray) -> Iterator[Problem]:
-    """Read a file again and yield the rows whose key is already that of an earlier row.
+    """Read a file again and yield the rows that repeat the key of an earlier row.
 
     Args:
         table: The file.
-        keys: Converts keys to codes.
+        keys: Object that converts keys to codes.
         codes: Codes that occur more than once.
     """
     first: dict[object, int] = {}

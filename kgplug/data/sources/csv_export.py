@@ -1,6 +1,6 @@
 """CSV for people: files that a spreadsheet can open without running a cell as a formula.
 
-Files for a database (`csv_folder.write_folder`, the importer's copies) are written unchanged.
+Files for a database (`csv_folder.write_folder`, the importer's copies) do not use this: their cells stay unchanged.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def inert(cell: object) -> object:
 
 
 class CsvExport:
-    """A CSV file that appears under its name only when complete, and not at all if it has no row.
+    """A CSV file that appears under its name when it is complete. Without rows, no file is written.
 
     Bytes that were not UTF-8 when they were read are written as \\xNN.
 

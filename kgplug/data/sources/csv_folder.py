@@ -27,7 +27,7 @@ NODES, RELATIONSHIPS = "nodes", "relationships"
 LABELS = ":LABEL"
 SEPARATOR = ";"  # between several values in one cell
 BLOCK_ROWS = 20_000
-LINE_END = "\r\n"  # Python's csv quotes a cell that contains \r or \n only if its own line end has that character
+LINE_END = "\r\n"  # Python's csv writer quotes a cell that contains \r or \n only if the line end has that character
 
 _HEADER = re.compile(r"(?P<name>[^:\0]*[^:\0\s][^:\0]*)(:\s*(?P<type>\w+)(?P<list>\[\])?)?")
 
@@ -56,9 +56,9 @@ class Table:
     Attributes:
         path: The file.
         kind: "nodes" or "relationships".
-        labels: (label,) of a node file; (head, tail) of a relationship file.
+        labels: (label,) of a node file; (head label, tail label) of a relationship file.
         type: Relationship type, "" for nodes.
-        columns: All columns in file order, keys first: one for nodes, two for relationships.
+        columns: All columns in file order. The first one (nodes) or two (relationships) hold keys.
         separator: Separator of the columns.
     """
 
@@ -80,12 +80,12 @@ class Table:
 
     @property
     def properties(self) -> tuple[Column, ...]:
-        """The columns that become properties: all except the keys."""
+        """The columns that become properties: all except the keys and ":LABEL"."""
         return tuple(column for column in self.columns[len(self.labels) :] if column.header != LABELS)
 
     @cached_property
     def label_column(self) -> int | None:
-        """Position of the column ":LABEL"."""
+        """Position of the column ":LABEL"; None if the file has no such column."""
         return next((n for n, column in enumerate(self.columns) if column.header == LABELS), None)
 
 
@@ -106,7 +106,7 @@ class Block:
     Attributes:
         rows: Cells as text, one list per row, with as many cells as the header.
         lines: Physical line on which each row begins; the header is line 1.
-        problems: Rows left out because their shape is wrong.
+        problems: Rows left out because they have a wrong number of cells or broken quoting.
     """
 
     rows: list[list[str]] = field(default_factory=list[list[str]])
@@ -115,7 +115,7 @@ class Block:
 
 
 def open_folder(folder: str | Path, *, separator: str = ",") -> list[Table]:
-    """Read the names and headers of a folder's files; return the files, nodes first.
+    """Read the names and headers of a folder's files; return the files, node files first.
 
     Args:
         folder: A folder on this machine.
@@ -233,10 +233,10 @@ def _check_ends(table: Table, known: Mapping[str, Table]) -> None:
 
 
 def read_blocks(table: Table, block_rows: int = BLOCK_ROWS) -> Iterator[Block]:
-    """Read a file in blocks. Blank lines are left out; rows of a wrong shape are listed as problems.
+    """Read a file in blocks. Blank lines are left out; rows with a wrong number of cells are listed as problems.
 
-    A cell longer than 131,072 characters, or broken quoting, ends the reading with a problem: the cells after it cannot
-    be separated.
+    A cell longer than 131,072 characters, or broken quoting, ends the reading with a problem, because the cells that
+    follow cannot be separated.
     """
     width = len(table.columns)
     with _open_text(table.path) as file:

@@ -23,7 +23,7 @@ _BEGINNING = 4096  # number of bytes read to detect the encoding
 
 
 def as_separator(text: str) -> str:
-    r"""Return the separator for a name such as "tab", or for "\t" as typed in a shell.
+    r"""Return the separator that a user typed: the character, a name such as "tab", or "\t".
 
     Raises:
         UsageError: the text is not a valid separator.
@@ -42,7 +42,7 @@ def shown_separator(character: str) -> str:
 
 
 def check_encoding(path: Path, where: str) -> None:
-    """Raise DataError if a file looks like UTF-16 or UTF-32."""
+    """Raise DataError if the beginning of a file looks like UTF-16 or UTF-32, or has NUL bytes."""
     with path.open("rb") as file:
         beginning = file.read(_BEGINNING)
     found = next((name for mark, name in _MARKS if beginning.startswith(mark)), None)
@@ -64,7 +64,7 @@ def read_header(text: TextIO, where: str, separator: str) -> list[str]:
         separator: Separator of the columns.
 
     Raises:
-        DataError: there is no header, or another character separates its columns.
+        DataError: the header is missing or not valid CSV, or another character separates its columns.
     """
     lines = iter(text.readline, "")
     first = next(lines, "")
@@ -96,7 +96,7 @@ def read_header(text: TextIO, where: str, separator: str) -> list[str]:
 
 
 def likely_separator(row: list[str], width: int, separator: str) -> str | None:
-    """Return the separator that splits a row of one cell into `width` cells; None if there is none."""
+    """Return the separator that would split a row of one cell into `width` cells; None if no separator does."""
     if len(row) != 1:
         return None
     others = (other for other in SEPARATORS if other != separator)

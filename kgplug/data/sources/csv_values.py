@@ -1,4 +1,4 @@
-"""Valid cell values of a CSV folder, by the type in the header, and the form in which they are sent.
+"""Valid cell values of a CSV folder, by the type in the header, and the form in which Neo4j gets them.
 
 Numbers, truth values and times are accepted as pandas writes them: `1995.0` for a whole number in a column with gaps,
 `True`, `2024-01-31 10:00:00+01:00`. The Cypher that converts them is in `kgplug.graph.importing.load_queries`.

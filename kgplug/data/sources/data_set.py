@@ -11,11 +11,11 @@ from typing import Any, Protocol
 class Fetch(Protocol):
     """Download a data set and write it as a CSV folder.
 
-    Later calls check both, and repeat only what is missing or was changed.
+    Later calls check the download and the folder, and redo only what is missing or was changed.
 
     Args:
         downloads_dir: Folder that keeps the download and the CSV folder.
-        progress: Whether to show a bar; None shows it on a terminal only.
+        progress: Whether to show a bar; None shows it on a terminal or in a notebook only.
 
     Returns:
         The folder, in the layout of docs/import.md.

@@ -52,9 +52,7 @@ def download_wheel(wheel: Wheel, downloads_dir: Path, *, what: str) -> Path:
         _pip_download(wheel, Path(folder), what)
         fetched = Path(folder, wheel.file_name)
         if not fetched.is_file() or _sha256(fetched) != wheel.sha256:
-            raise DataError(
-                f"pip brought another file than the expected {wheel.file_name} (sha256 {wheel.sha256[:12]}…)."
-            )
+            raise DataError(f"pip did not download the expected file {wheel.file_name} (sha256 {wheel.sha256[:12]}…).")
         fetched.replace(path)
     return path
 
@@ -84,7 +82,7 @@ def _pip_download(wheel: Wheel, folder: Path, what: str) -> None:
 def write_once(folder: Path, write: Callable[[Path], object], origin: Mapping[str, object]) -> Path:
     """Return a folder with the files that `write` makes; write it again if a file is missing, changed or added.
 
-    The folder appears under its name when it is complete; an interrupted call leaves nothing behind.
+    Even if a call is interrupted, the folder appears under its name only when it is complete.
 
     Args:
         folder: Path of the folder.

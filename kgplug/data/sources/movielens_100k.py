@@ -1,8 +1,8 @@
 """MovieLens-100K with its Freebase knowledge graph.
 
-The data come in the wheel of RecBole 1.2.1 (recbole/dataset_example/ml-100k). Its link file names films by the ids of
-the later MovieLens releases (ML-1M, ML-20M), not by those of ML-100K. Taken as ML-100K ids, they give nearly
-every film the cast of another film. `movielens_100k_ids.csv`, matched by title and year, maps the ids.
+The data come in the wheel of RecBole 1.2.1 (recbole/dataset_example/ml-100k). Its link file identifies films by the ids
+of later MovieLens releases (ML-1M, ML-20M), not by ML-100K ids. Read as ML-100K ids, they would give nearly every film
+the cast of another film. `movielens_100k_ids.csv` maps ML-100K ids to the later ids; it was made by title and year.
 """
 
 from __future__ import annotations

@@ -45,12 +45,12 @@ def read_ratings(column: Any, name: str) -> tuple[np.ndarray, bool]:
 
 
 def as_like_threshold(value: object, *, what: str = "like_threshold") -> float | None:
-    """Return the lowest rating of a like as a Python number, or None.
+    """Return a like threshold as a Python float; None stays None.
 
-    A number may have any type or be text. A numpy float is read as it prints, so np.float32(4.1) is 4.1.
+    The value may be a number of any type, or text. A numpy float is read as it prints, so np.float32(4.1) is 4.1.
 
     Raises:
-        UsageError: it is not a finite number.
+        UsageError: the value is not a finite number. The message starts with `what`.
     """
     if value is None:
         return None
@@ -76,7 +76,8 @@ def as_number(value: object) -> float | None:
 def read_timestamps(column: Any, name: str, *, unit: TimeUnit | None = None) -> Times:
     """Return a column of dates, or of numbers since 1970, in the coarsest unit that holds all of them exactly.
 
-    Dates may come from pandas, numpy, Python or Neo4j. Dates without a time zone are UTC. A period counts as its start.
+    Dates may come from pandas, numpy, Python or Neo4j. Dates without a time zone are UTC. A Period of pandas counts as
+    its start.
 
     Args:
         column: dates or numbers (n,).
@@ -106,7 +107,7 @@ def read_timestamps(column: Any, name: str, *, unit: TimeUnit | None = None) -> 
 
 
 def check_columns(frame: pd.DataFrame, columns: list[Hashable]) -> None:
-    """Raise a DataError unless a frame has rows and each of these columns exactly once."""
+    """Raise a DataError if a frame has no rows, or does not have each of these columns exactly once."""
     missing = missing_columns(frame, columns, what="Interactions")
     if missing:
         named, found = named_columns(missing, frame.columns)
@@ -139,7 +140,7 @@ def missing_columns(frame: object, columns: list[Hashable], *, what: str) -> lis
 
 
 def named_columns(*several: Iterable[Hashable]) -> list[str]:
-    """Return each list of names as text. If only some names are text, they are quoted, so that 0 and '0' differ."""
+    """Return each list of names as text. Text is quoted if there are also other names, so that 0 and '0' differ."""
     lists = [list(columns) for columns in several]
     kinds = {isinstance(column, str) for columns in lists for column in columns}
     write = repr if len(kinds) > 1 else str
@@ -164,7 +165,7 @@ def read_indices(numbers: np.ndarray, keys: np.ndarray, name: str) -> np.ndarray
 
 
 def check_lengths(**arrays: np.ndarray | None) -> None:
-    """Raise a DataError unless all arrays have the same length."""
+    """Raise a DataError if the arrays differ in length; None is ignored."""
     lengths = {name: len(array) for name, array in arrays.items() if array is not None}
     if len(set(lengths.values())) > 1:
         found = ", ".join(f"{n:,} {name}" for name, n in lengths.items())
@@ -172,7 +173,7 @@ def check_lengths(**arrays: np.ndarray | None) -> None:
 
 
 def _dates(column: pd.Series, name: str) -> Times | None:
-    """Return dates in UTC; None if the column holds no dates."""
+    """Return a column of dates as times in UTC; None if it holds no dates."""
     if isinstance(column.dtype, pd.PeriodDtype):
         _refuse(column.notna().to_numpy(), column, name, "a date")
         try:
@@ -216,7 +217,7 @@ def _parts_of_date(value: Any) -> tuple[int, int]:
         seconds += value.hour * 3600 + value.minute * 60 + int(value.second)
         nanoseconds = value.microsecond * 1000 if hasattr(value, "microsecond") else 0
         nanoseconds += getattr(value, "nanosecond", 0)
-        # Avoid utcoffset() of a neo4j DateTime: it passes itself to ZoneInfo, which then reads past its memory.
+        # Avoid utcoffset() of a neo4j DateTime: it passes itself to ZoneInfo, which then reads invalid memory.
         offset = (value.to_native() if hasattr(value, "to_native") else value).utcoffset()
         seconds -= 0 if offset is None else round(offset.total_seconds())
     return seconds, nanoseconds
@@ -278,7 +279,7 @@ def _integers(column: pd.Series) -> np.ndarray | None:
     """Return whole numbers, also from text, as int64 (n,); None if any value is something else."""
     if pd.api.types.is_float_dtype(column.dtype):
         return None
-    if column.dtype == object and any(isinstance(value, Decimal) for value in column):  # a database's NUMERIC
+    if column.dtype == object and any(isinstance(value, Decimal) for value in column):  # SQL's NUMERIC
         column = column.map(lambda value: int(value) if isinstance(value, Decimal) and value % 1 == 0 else value)
     numbers: Any = _as_numbers(column)
     return numbers.to_numpy() if isinstance(numbers.dtype, np.dtype) and numbers.dtype.kind == "i" else None

@@ -1,4 +1,4 @@
-"""Find the stored key that a typed text means. The stored keys decide, not the text's form."""
+"""Find the stored key that a typed text means. Whether "42" is a number or a text depends on the stored keys."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class FoundKey:
 
 
 def possible_keys(text: str) -> list[int | float | str]:
-    """Return every key that a text can mean: the text, the number it spells, and the text between double quotes.
+    """Return every key that a text can mean: itself, the number it spells, and the text between double quotes.
 
     A text with leading zeros, spaces, an exponent or digits of another script does not spell a number.
     """

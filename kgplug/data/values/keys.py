@@ -33,7 +33,7 @@ def as_keys(values: Iterable[object], *, what: str) -> np.ndarray:
 
 
 def as_column(values: Iterable[object], *, what: str) -> np.ndarray:
-    """Return keys as `as_keys` does, but as int64 (n,) if all are integers, without one Python object per row."""
+    """Return keys as `as_keys` does, but as an integer array if all are 64-bit integers, to save memory."""
     if not isinstance(values, (np.ndarray, pd.Series, pd.Index)):
         values = list(values)
         array = np.empty(len(values), dtype=object)

@@ -9,7 +9,7 @@ import numpy as np
 
 
 def as_text(value: object) -> str:
-    """Return a value as text: numbers as printed, lists joined by spaces, "" for missing values."""
+    """Return a value as text: numbers as printed, lists joined by spaces, "" for missing values and bytes."""
     if isinstance(value, str):
         return value.strip()
     if value is None or value is np.ma.masked or (isinstance(value, Real) and value != value):  # NaN is not itself

@@ -45,7 +45,7 @@ def check_unit(unit: object) -> TimeUnit:
     """Return a valid unit unchanged.
 
     Raises:
-        UsageError: it is not one of UNITS.
+        UsageError: the unit is not one of UNITS.
     """
     if not isinstance(unit, str) or unit not in UNITS:
         raise UsageError(f"time_unit: expected one of {', '.join(UNITS)}, found {unit!r}.")
@@ -69,8 +69,8 @@ def times_from_unit(values: np.ndarray, unit: TimeUnit) -> Times:
 def times_from_parts(seconds: np.ndarray, nanoseconds: np.ndarray) -> Times:
     """Return times in the coarsest unit that holds all of them exactly.
 
-    Nanoseconds in 64 bits cover 1677 to 2262. If some times have nanoseconds and others are outside this range, the
-    others are moved to its ends. Their order is kept, so comparing two times still gives the right result.
+    Nanoseconds in 64 bits cover 1677 to 2262. If any time needs nanoseconds, times outside this range are moved to its
+    ends. The order of the times is kept, so comparing two times still gives the right result.
 
     Args:
         seconds: int64 (n,), since 1970, rounded down.
@@ -94,7 +94,7 @@ def times_from_parts(seconds: np.ndarray, nanoseconds: np.ndarray) -> Times:
 def parts_of_numbers(numbers: np.ndarray, *, name: str, unit: TimeUnit | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Return numbers since 1970 as (seconds, nanoseconds), each int64 (n,), for `times_from_parts`.
 
-    The unit is derived from the numbers' size: seconds up to 1e11 (the year 5138), milliseconds up to 1e14,
+    Without `unit`, the numbers' size gives it: seconds up to 1e11 (the year 5138), milliseconds up to 1e14,
     microseconds up to 1e17, nanoseconds above. All numbers of a column must have the same unit.
 
     Args:

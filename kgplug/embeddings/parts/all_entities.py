@@ -1,4 +1,4 @@
-"""Scores against all entities: by a matrix product or a distance matrix if the model's equation allows it."""
+"""Scores against all entities: by a matrix product or a distance matrix if possible, otherwise by PyKEEN."""
 
 from __future__ import annotations
 
@@ -30,7 +30,10 @@ class AllScores(NamedTuple):
 
 
 def all_scores(module: ERModel[Any, Any, Any]) -> AllScores:
-    """Return the fastest way to score with a model. The fallback is PyKEEN's, which copies vectors for each score."""
+    """Return the fastest functions for a model.
+
+    PyKEEN's own functions are the fallback. They copy vectors for each score.
+    """
     if isinstance(module, Translational):
         return _own_way(module, 1)
     if type(module) in (DistMult, ComplEx):

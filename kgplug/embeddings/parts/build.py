@@ -118,7 +118,7 @@ def build_module(
 
 @contextmanager
 def _quiet() -> Generator[None]:
-    """Hide PyKEEN's advice (inverse triples, parameters without reset) and its progress bar while a model is built."""
+    """Hide PyKEEN's progress bar and advice (inverse triples, parameters without reset) while a model is built."""
     logger = logging.getLogger("pykeen")
     names = node_piece.__dict__
     level, bar = logger.level, names["tqdm"]

@@ -17,8 +17,8 @@ class CarriedOver:
     """Rows of a model's tables that come from an earlier model.
 
     Attributes:
-        entities: bool (n_entities,), true for known entities.
-        relations: bool (n,), true for known relations, in the module's indices.
+        entities: bool (n_entities,), true for entities that the earlier model has.
+        relations: bool (n,), true for relations that the earlier model has; n is the number of the module's relations.
     """
 
     entities: np.ndarray
@@ -34,7 +34,7 @@ class Frozen:
     """Keeps rows of a module unchanged during training.
 
     Args:
-        module: The module. Its weights that are not rows of a table stop requiring gradients.
+        module: The module. Its weights outside of the entity and relation tables stop requiring gradients.
         known: The rows to keep.
     """
 
@@ -49,6 +49,6 @@ class Frozen:
         self.kept = [(weight, rows, weight.detach()[rows].clone()) for weight in relations]
 
     def restore(self) -> None:
-        """Restore the known rows of relations. Their tables are trained as a whole."""
+        """Restore the kept rows of the relation tables, because each step updates these tables as a whole."""
         for weight, rows, values in self.kept:
             weight[rows] = values

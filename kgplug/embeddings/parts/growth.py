@@ -13,7 +13,7 @@ from kgplug.embeddings.parts.frozen import CarriedOver
 from kgplug.embeddings.parts.translational import TransE, weight_of
 from kgplug.errors import UsageError
 
-ROUNDS = 3  # repetitions of the closed form, since new nodes may be neighbours of each other
+ROUNDS = 3  # repetitions of the least-squares fit, because new nodes may be neighbours of each other
 
 
 @torch.no_grad()
@@ -34,7 +34,8 @@ def carry_over(
         earlier: The trained module.
         module: A new module of the same class and shapes.
         triples: int64 (n, 3), the training triples in `module`'s indices.
-        entities, relations: int64 (n,), the row in `earlier` of each row of `module`'s tables; -1 if it is new.
+        entities, relations: For each row of `module`'s entity tables and relation tables, the row in `earlier`, or -1
+            if the row is new: int64 (n,).
 
     Returns:
         The rows of `module` that were copied.
@@ -82,7 +83,15 @@ def check_fit(earlier: ERModel[Any, Any, Any], module: ERModel[Any, Any, Any], *
 
 
 def _initialise(module: ERModel[Any, Any, Any], triples: np.ndarray, known: CarriedOver) -> None:
-    """Move new entities to the mean of t − r and h + r over known neighbours in the triples, int64 (n, 3)."""
+    """Move each new entity to the mean of t − r and h + r over its triples.
+
+    A triple counts if its relation is known, and its other entity is known or was moved in an earlier round.
+
+    Args:
+        module: The new module.
+        triples: int64 (n, 3), the training triples.
+        known: The rows of `module` that come from the earlier model.
+    """
     table, translation = (
         weight_of(part[0]) for part in (module.entity_representations, module.relation_representations)
     )

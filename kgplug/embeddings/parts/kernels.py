@@ -13,11 +13,12 @@ def translation_scores(
     """Return −‖h + r − t‖ of each triple and of its corruptions.
 
     Args:
-        entities: float32 (n_entities, d).
-        relations: float32 (n_relations, d).
+        entities: Entity vectors, float32 (n_entities, d).
+        relations: Relation vectors, float32 (n_relations, d).
         triples: int64 (b, 3).
-        others: int64 (b, k), entities that replace the tail in the first `n_tails` rows and the head in the rest.
-        n_tails: Number of rows whose tail is replaced.
+        others: int64 (b, k), entities that replace the tail in the first `n_tails` triples, and the head in all later
+            triples.
+        n_tails: Number of triples whose tail is replaced.
 
     Returns:
         float32 (b, 1 + k).
@@ -46,7 +47,7 @@ def translation_gradients(
     scores: np.ndarray,
     grad: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the gradients of `entities` and `relations`, each float32 and of the same shape.
+    """Return the gradients of `entities` and of `relations`, float32, with the shapes of these tables.
 
     Args:
         entities, relations, triples, others, n_tails: As in `translation_scores`.

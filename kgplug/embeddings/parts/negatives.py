@@ -10,8 +10,8 @@ from kgplug.data.values.keys import distinct
 from kgplug.embeddings.config import EmbeddingConfig
 
 Corrupter = Callable[[np.ndarray, int, np.random.Generator], np.ndarray]
-"""(rows of the triples, int64 (b,); n_tails; rng) → int64 (b, negatives): other tails for the first `n_tails` rows,
-other heads for the rest."""
+"""(positions of b training triples, int64 (b,); n_tails; rng) → int64 (b, negatives): other tails for the first
+`n_tails` of these triples, other heads for all later ones."""
 
 
 def corrupter(triples: np.ndarray, config: EmbeddingConfig, *, n_entities: int) -> Corrupter:
@@ -42,7 +42,7 @@ class TypedCorrupter:
     """Draws other tails from the range of the relation and other heads from its domain, as observed in the triples.
 
     Source: D. Krompaß, S. Baier, V. Tresp, "Type-Constrained Representation Learning in Knowledge Graphs", ISWC 2015
-    (local closed-world assumption). If a relation has only one entity at that end, any other entity is drawn.
+    (local closed-world assumption). If a relation has only one entity at the replaced end, any other entity is drawn.
 
     Args:
         triples: int64 (n, 3), the training triples.

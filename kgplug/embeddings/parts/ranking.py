@@ -14,7 +14,7 @@ ScoreAll = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 
 class Answers:
-    """All true answers to each query (entity, relation), as one sorted array (CSR without empty rows)."""
+    """All true answers to each query (entity, relation), sorted by the query's key, relation · n_entities + entity."""
 
     def __init__(self, entities: np.ndarray, relations: np.ndarray, answers: np.ndarray, *, n_entities: int) -> None:
         keys = relations * n_entities + entities
@@ -22,7 +22,7 @@ class Answers:
         self.n_entities, self.keys, self.answers = n_entities, keys[order], answers[order]
 
     def of(self, keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return (rows, answers), int64 (m,) each: `answers[i]` is a true answer to the query `keys[rows[i]]`."""
+        """Return (rows, answers), int64 (m,): `answers[i]` is a true answer to the query with key `keys[rows[i]]`."""
         first, last = np.searchsorted(self.keys, keys, "left"), np.searchsorted(self.keys, keys, "right")
         counts = last - first
         rows = np.repeat(np.arange(len(keys)), counts)
@@ -43,7 +43,7 @@ def filtered_ranks(
     """Rank the true head and the true tail of each triple among all entities, without the other true answers.
 
     An entity with the same score as the true one counts half ("realistic" rank: the mean of the optimistic and the
-    pessimistic rank). A score of NaN is the worst.
+    pessimistic rank). A score of NaN counts as the worst score.
 
     Args:
         score_heads: Function that scores every entity as head of (tail, relation).

@@ -18,8 +18,8 @@ class NTN(PyKEENNTN):
     saturated, and the model stays at chance (MRR .057 on UMLS).
 
     Args:
-        embedding_dim: d.
-        num_slices: k, number of slices of the tensor.
+        embedding_dim: Length d of an entity's vector.
+        num_slices: Number of slices of the tensor.
         non_linearity, non_linearity_kwargs, entity_initializer, kwargs: As in PyKEEN.
     """
 

@@ -40,8 +40,9 @@ class Translational(ERModel):
 
         Args:
             triples: int64 (b, 3).
-            others: int64 (b, k), entities that replace the tail in the first `n_tails` rows and the head in the rest.
-            n_tails: Number of rows whose tail is replaced.
+            others: int64 (b, k), entities that replace the tail in the first `n_tails` triples, and the head in all
+                later triples.
+            n_tails: Number of triples whose tail is replaced.
 
         Returns:
             float32 (b, 1 + k): the triple itself, then its corruptions.
@@ -84,7 +85,7 @@ class Translational(ERModel):
         return negative_norm(vectors, p=self.interaction.p, power_norm=self.interaction.power_norm)
 
     def _compared(self, points: torch.Tensor, mapped: torch.Tensor) -> torch.Tensor:
-        """Return negative distances of points (b, k) and entities (n_entities, k): float32 (b, n_entities)."""
+        """Return negative distances between points (b, k) and entities (n_entities, k): float32 (b, n_entities)."""
         p = float(self.interaction.p)
         distances = torch.cdist(points, mapped, p=p)
         return (distances.pow_(p) if self.interaction.power_norm else distances).neg_()
@@ -273,5 +274,5 @@ def _differences(heads: torch.Tensor, tails: torch.Tensor, others: torch.Tensor,
 
 
 def _identity(tensor: torch.Tensor) -> torch.Tensor:
-    """Fill (n, d, k) with n identity matrices, cut to shape."""
+    """Return n identity matrices, cut or padded with zeros to the shape (n, d, k) of a tensor."""
     return torch.eye(*tensor.shape[1:], dtype=tensor.dtype).expand_as(tensor).clone()

@@ -16,7 +16,7 @@ SORTED_BY: dict[Kind, Metric[Any]] = {Kind.RECOMMENDER: ranked_lists.NDCG, Kind.
 """The metric that sorts a table of models, by kind of model."""
 VALIDATED_BY: dict[Kind, Metric[Any]] = {Kind.RECOMMENDER: click_through.AUC, Kind.EMBEDDING: link_prediction.MRR}
 """The metric that chooses epochs and settings on the validation set, by kind of model."""
-_SETS = ("warm ", "valid ")  # prefixes of columns that `evaluate_ctr` measures on other pairs
+_SETS = ("warm ", "valid ")  # prefixes of columns of `evaluate_ctr`: on some test pairs, on validation pairs
 
 
 def metrics() -> tuple[Metric[Any], ...]:

@@ -60,7 +60,7 @@ def _means(items: np.ndarray, values: np.ndarray) -> np.ndarray:
 
 
 def intra_list_diversity(items: np.ndarray, features: Features) -> np.ndarray:
-    """Return the mean of 1 - cosine over the pairs of each list: float64 (n,), NaN for fewer than two items.
+    """Return the mean of 1 - cosine over the pairs of items in each list: float64 (n,), NaN for fewer than two items.
 
     After the intra-list similarity of Ziegler et al., "Improving Recommendation Lists Through Topic Diversification",
     WWW 2005, but as a distance. The cosines of all ordered pairs of unit vectors add up to the squared length of the
@@ -125,4 +125,4 @@ POPULARITY = Metric[ListContents](
 )
 
 METRICS: tuple[Metric[ListContents], ...] = (NOVELTY, DIVERSITY, POPULARITY)
-"""Each takes `ListContents` and returns float64 (n,), NaN where undefined. Tables show the mean over the rest."""
+"""Each takes `ListContents` and returns float64 (n,), NaN where undefined. Tables show the mean without NaN."""

@@ -25,7 +25,7 @@ class ListHits:
         n_hits: int64 (n,), number of hits h.
         n_relevant: int64 (n,), number of relevant items R, at least 1.
         gain: float64 (n,), sum of 1 / log2(1 + rank) over the hits.
-        ideal_gain: float64 (n,), the same with min(R, k) hits at the top.
+        ideal_gain: float64 (n,), the same sum for a list with min(R, k) hits at its top.
         first_rank: int64 (n,), rank of the first hit, from 1; 0 without a hit.
     """
 

@@ -1,1 +1,1 @@
-"""Answers from what is published: recommendations, similar nodes, explanations."""
+"""Answers from published models: recommendations, similar nodes, explanations."""

@@ -16,7 +16,7 @@ from kgplug.graph.schema import GraphSchema
 if TYPE_CHECKING:
     import pandas as pd
 
-UNKNOWN_SCHEMA = "What the graph means is not known yet: call graph.use(GraphSchema.load(…)) first."
+UNKNOWN_SCHEMA = "The schema of the graph is not known yet: call graph.use(GraphSchema.load(…)) first."
 
 
 def run_query(
@@ -95,7 +95,7 @@ def similar(
     )
     if not has_vectors(run, label):
         able = [each["model"] for each in catalog.published_models(connection) if has_vectors(each, label)]
-        others = f"Models that have: {', '.join(sorted(able))}." if able else "No published model has."
+        others = f"Models that have them: {', '.join(sorted(able))}." if able else "No published model has them."
         raise UsageError(f"{run['model']} has no {wanted} in the graph. {others}")
     found = run_query(connection, schema, "similar", {"item": item, "model": run["model"], "k": k})
     if found.empty:
@@ -136,8 +136,9 @@ def schema_of(run: dict[str, Any]) -> GraphSchema | None:
 def schema_for(known: GraphSchema | None, run: dict[str, Any]) -> GraphSchema | None:
     """Return the schema for querying a published run.
 
-    This is the known schema if it has the same user label, item label and feedback type as the run's, otherwise the
-    run's. The known one is preferred because it may be newer: a title may have been added since.
+    This is the known schema if it has the same user label, item label and feedback type as the run's schema, or if the
+    run has none; otherwise, it is the run's schema. The known schema is preferred because it may be newer: a title may
+    have been added since.
     """
     stored = schema_of(run)
     if stored is None or (known is not None and known.subject == stored.subject):
@@ -174,10 +175,14 @@ def published(
         can_serve: returns whether a run has the lists or vectors that the caller needs; called only if `model` is None.
         wanted: what the caller needs, in words, for the message.
         advice: what to do if no model has it, for the message.
-        any_subject: also consider models whose users, items or feedback are not those of the schema.
+        any_subject: also consider models whose users or items have other labels than those of the schema.
+
+    Returns:
+        The entry. If `model` is named, or if only one model fits the schema, its run is returned even if it cannot
+        serve.
 
     Raises:
-        UsageError: no such model is published, or none of them can serve.
+        UsageError: no such model is published, or several fit the schema and none can serve.
     """
     serving = catalog.published_models(connection)
     if not serving:

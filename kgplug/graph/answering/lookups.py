@@ -73,7 +73,7 @@ def feedback_of(
 
 
 def own_item(connection: Connection, schema: GraphSchema, user: int | str) -> list[int | str]:
-    """Return the item key of a user who is also an item, as a list; it is empty for other users."""
+    """Return the item key of a user who is also an item, as a list. For other users, the list is empty."""
     label = f"{quote(schema.user.label)}:{quote(schema.item.label)}"
     return _keys(connection, label, schema.user.key, user, schema.item.key)
 
@@ -108,7 +108,7 @@ def relationships_around(
 
     Raises:
         UsageError: the schema has no key for the label, or no node has this key.
-        DataError: the node has no relationship.
+        DataError: the node has no such relationship.
     """
     key_property = schema.item.key if label == schema.item.label else schema.knowledge.keys.get(label)
     if key_property is None:

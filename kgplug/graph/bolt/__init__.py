@@ -1,1 +1,1 @@
-"""The connection to Neo4j, and what its driver needs: encryption, errors in plain words, times out of range."""
+"""The connection to Neo4j: encryption, errors in plain words, and dates that Python cannot represent."""

@@ -50,7 +50,7 @@ _COUNTERS = (
 class Connection:
     """One database of a Neo4j server, created by `Connection.open`. Several threads may use it.
 
-    Every method raises a one-sentence GraphError if the server refuses a request or the network fails.
+    Every method raises GraphError, with a message in plain words, if the server refuses a request or the network fails.
 
     Attributes:
         uri: URI of the server.
@@ -194,7 +194,7 @@ class Connection:
         """Run a query in a managed transaction and return what `use` returns for its result.
 
         The driver retries everything that was certainly rolled back: deadlocks, other transient errors, a connection
-        lost before COMMIT. A COMMIT without an answer may or may not have happened, so it is repeated here.
+        lost before COMMIT. A COMMIT without an answer may or may not have happened, so the query is repeated here.
         """
         import neo4j.exceptions
 
@@ -253,7 +253,7 @@ def _quiet_the_driver() -> None:
 
 
 def _text(query: str) -> LiteralString:
-    """Return a query as the type that the driver requires, literal text. Values are always passed as parameters."""
+    """Return a query as LiteralString, the type that the driver requires. Values are always passed as parameters."""
     return cast("LiteralString", query)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 if TYPE_CHECKING:
     import neo4j
 
-_DAYS = b"D"  # the tag of a date without a time
+_DAYS = b"D"  # the driver's tag of a date without a time
 
 
 @dataclass(frozen=True, repr=False)

@@ -1,4 +1,4 @@
-"""One sentence for each complaint of a Neo4j server or its driver."""
+"""Error messages in plain words for what a Neo4j server or its driver reports."""
 
 from __future__ import annotations
 
@@ -17,12 +17,14 @@ _WRONG_NAME = (62, 64)  # OpenSSL's X509_V_ERR_HOSTNAME_MISMATCH, X509_V_ERR_IP_
 
 @contextmanager
 def translated_errors(uri: str, database: str | None = None, *, tried_s: float = 0) -> Generator[None]:
-    """Turn every exception of the neo4j driver into a GraphError with one sentence.
+    """Turn every exception of the neo4j driver into a GraphError with a message in plain words.
+
+    A parameter that the driver cannot send becomes a UsageError.
 
     Args:
         uri: URI of the server, for the message.
         database: name of the database, for the message; None for the account's home database.
-        tried_s: how long transient errors (deadlocks, locks) were retried, in seconds.
+        tried_s: time for which transient errors (deadlocks, locks) are retried, in seconds; 0 if they are not.
     """
     try:
         yield
@@ -51,7 +53,7 @@ def has_failed(error: BaseException) -> bool:
 
 
 _FAILED = "Neo.DatabaseError.Transaction."
-_FULL_BYTES = 50_000_000  # with less, Neo4j cannot write its log
+_FULL_BYTES = 50_000_000  # with less free disk space, Neo4j cannot write its transaction log
 _BY_CODE = {
     "Neo.ClientError.Security.Unauthorized": (
         "The server at {uri} refuses this user name or password. Set NEO4J_USERNAME and NEO4J_PASSWORD to valid ones."
@@ -82,7 +84,7 @@ def _sentence(error: Exception, uri: str, database: str | None, tried_s: float) 
         return (
             f"The connection to {uri} broke during a commit, so it is unknown whether the change was made. "
             "Run the command again if it was import, publish or erase-user: it completes the work. Before you repeat "
-            "another command, check what serves: kgplug cypher health --run."
+            "another command, check which runs serve: kgplug cypher health --run."
         )
     if isinstance(error, raised.ServiceUnavailable | raised.SessionExpired):
         return _lost_connection(_chain(error), uri)
@@ -99,8 +101,8 @@ def _cannot_write(uri: str, message: str) -> str:
     local = LocalHome(Settings().neo4j_dir)
     if local.status().uri != uri:
         return (
-            f"{failed} The usual cause is a full disk; the server's log names it. Fix that and restart "
-            "the server. Everything committed is kept."
+            f"{failed} The usual cause is a full disk; the server's log names the cause. Remove the cause, then "
+            "restart the server. Everything committed is kept."
         )
     restart = "`kgplug db stop`, then `kgplug db start`. Everything committed is kept."
     if shutil.disk_usage(local.home).free < _FULL_BYTES:
@@ -136,7 +138,7 @@ def _rejected_certificate(error: ssl.SSLCertVerificationError, uri: str) -> str:
         )
     return (
         f"The certificate of the server at {uri} is not trusted ({error.verify_message}). Set NEO4J_CA_FILE to the "
-        "PEM file of the authority that signed it. Or use +ssc instead of +s, which trusts any certificate."
+        "PEM file of the authority that signed it. Or trust any certificate: use +ssc instead of +s in the Neo4j URI."
     )
 
 

@@ -1,4 +1,4 @@
-"""Find the feedback: types whose names, properties and ends look like users acting on items."""
+"""Find the feedback: relationship types whose names, properties and ends look like users acting on items."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from kgplug.graph.guessing.words import (
 from kgplug.graph.queries import quote
 
 _LEAST_SHARED = 0.05  # share of sampled items with several users; below it, a type is not feedback
-_ENOUGH_SIGNS = 3  # points: a name of users or feedback gives 3, a rating 1, a time 2
+_ENOUGH_SIGNS = 3  # minimum points of a candidate: a name of users or feedback gives 3, a rating 1, a time 2
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Candidate:
 
     Attributes:
         profile: profile of the type.
-        direction: direction, as in kgplug.toml.
+        direction: from users to items or the reverse, as in kgplug.toml.
         points: total weight of the signs that it is feedback.
         reasons: these signs, in words.
     """
@@ -52,7 +52,7 @@ class Candidate:
 
     @property
     def among_one_label(self) -> bool:
-        """Whether the users are the items."""
+        """Whether users and items have the same label."""
         return self.profile.heads == self.profile.tails
 
 
@@ -96,7 +96,7 @@ def near_misses(profiles: list[TypeProfile]) -> list[str]:
 
 
 def _judge(one: TypeProfile, rating: str | None, timestamp: str | None) -> Candidate | None:
-    """Return a type as a candidate by its names and properties; None if there are too few signs."""
+    """Return a type as a candidate; None if its names and properties give too few signs of feedback."""
     turned = _agent_signs(one, at_head=False) > _agent_signs(one, at_head=True)
     user, shared, busy = one.heads, one.shared_tails, one.shared_heads
     if turned:
@@ -108,7 +108,7 @@ def _judge(one: TypeProfile, rating: str | None, timestamp: str | None) -> Candi
     if one.heads == one.tails:
         if not (by_name or mentions(one.name, SOCIAL_WORDS)):
             return None
-        points, reasons = 3, [f"{one.name} is a name for feedback between people, so the users are the items"]
+        points, reasons = 3, [f"{one.name} is a name for feedback between people, so users and items are the same"]
     else:
         if mentions(str(user), USER_WORDS):
             points, reasons = points + 3, [*reasons, f":{user} is a name for users"]
@@ -136,7 +136,7 @@ def _agent_signs(one: TypeProfile, *, at_head: bool) -> int:
 
 
 def _users_apart(connection: Connection, found: list[Candidate]) -> dict[str, bool]:
-    """Return type → whether no relationship, of any type, has a user at the end where this type has its items."""
+    """Return type → whether its users are at the same end in the relationships of all types."""
     patterns = {}
     for one in found:
         user = quote(one.user)

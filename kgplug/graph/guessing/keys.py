@@ -13,7 +13,7 @@ from kgplug.graph.queries import quote
 
 _MOST_CHECKED = 500_000  # maximum number of nodes of a label that is checked completely for uniqueness
 _MOST_TOGETHER = 2_000_000  # the same for all labels together
-_MOST_TRIED = 4  # properties of a label whose uniqueness is checked
+_MOST_TRIED = 4  # maximum number of properties of a label that are checked for uniqueness
 _SAMPLE = 1000
 _EXACT = 2.0**53  # whole numbers up to here are exact as floats
 
@@ -59,22 +59,28 @@ def guess_keys(connection: Connection, contents: Contents) -> dict[str, Guessed]
 
 @dataclass
 class _Sample:
-    """A sample of a label's nodes: their number, their properties, and those that may be a key."""
+    """A sample of a label's nodes.
+
+    Attributes:
+        n: number of sampled nodes.
+        properties: names of their properties.
+        texts: property that may be the key → whether some of its values are text.
+    """
 
     n: int = 0
     properties: list[str] = field(default_factory=list[str])
     texts: dict[str, bool] = field(default_factory=dict[str, bool])
 
     def possible(self, label: str) -> list[str]:
-        """Return the properties that may be the key; the likeliest comes first. `texts` says which contain text."""
+        """Return the properties that may be the key; the likeliest comes first."""
         return sorted(self.texts, key=lambda name: (_key_rank(name, label), not self.texts[name], name))
 
 
 def _sample_labels(connection: Connection, labels: dict[str, int]) -> dict[str, _Sample]:
     """Return label → a sample of its nodes, with one query for all labels.
 
-    If there are few labels, the query samples them one by one. The server plans each of them, so many labels are
-    sampled in one pass over the graph instead, with about as many nodes of each.
+    For few labels, the query has one part per label. The server would take too long to plan many parts. So for many
+    labels, it has one pass over the graph instead, which samples about the same number of nodes per label.
 
     Args:
         connection: connection to the database.

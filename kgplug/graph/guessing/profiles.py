@@ -1,4 +1,4 @@
-"""Sample every relationship type: the labels it joins, its properties, and how many ends are shared."""
+"""Sample every relationship type: its end labels, its properties, and how often a node has several relationships."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from kgplug.graph.queries import quote
 _SAMPLE = 1000
 _MOST_SAMPLED = 30  # maximum number of types; each takes one query
 _MOST_CALLED_SO = 10
-_SHARE = 0.95  # share of the sampled ends that must have a label
+_SHARE = 0.95  # minimum share of the sampled nodes at an end that have the end's label
 
 
 @dataclass(frozen=True)
@@ -26,9 +26,10 @@ class TypeProfile:
     Attributes:
         name: the type.
         n: number of relationships.
-        heads, tails: the label of each end; None if the sampled ends share none.
-        head_labels, tail_labels: the label sets that occurred.
-        shared_heads, shared_tails: share of the sampled starts and ends that have several relationships of the type.
+        heads, tails: label of the start nodes, label of the end nodes; None if the sampled nodes have none in common.
+        head_labels, tail_labels: the different label sets of the sampled start nodes and end nodes.
+        shared_heads: share of the sampled relationships whose start node has other outgoing relationships of the type.
+        shared_tails: share of the sampled relationships whose end node has other incoming relationships of the type.
         n_sampled: number of sampled relationships.
         properties: property → sampled values.
     """
@@ -51,8 +52,8 @@ class TypeProfile:
 def profile_types(connection: Connection, contents: Contents) -> list[TypeProfile]:
     """Sample every relationship type that is not kgplug's own.
 
-    If there are many types, only the most frequent ones and some with names of feedback are sampled. For the others,
-    one query counts the labels of their ends.
+    If there are many types, only the most frequent ones and some with names of feedback are sampled. For other types,
+    only the labels of their ends are counted.
     """
     names = list(contents.types)
     sampled = names[:_MOST_SAMPLED]
@@ -65,7 +66,7 @@ def profile_types(connection: Connection, contents: Contents) -> list[TypeProfil
 
 
 def _by_labels(connection: Connection, contents: Contents, names: list[str]) -> list[TypeProfile]:
-    """Return types with only the labels of their ends, from the count store or from one pass over the graph."""
+    """Return profiles without properties. Labels of ends come from the count store or from one pass over the graph."""
     heads: dict[str, Counter[tuple[str, ...]]] = {name: Counter() for name in names}
     tails: dict[str, Counter[tuple[str, ...]]] = {name: Counter() for name in names}
     if contents.ends is not None:

@@ -22,12 +22,12 @@ from kgplug.graph.guessing.values import guess_rating, guess_timestamp
 from kgplug.graph.schema import FeedbackSchema, GraphSchema, ItemSchema, KnowledgeSchema, UserSchema
 from kgplug.plain_text import counted
 
-_MOST_OTHERS = 6  # maximum number of feedback candidates; all but the first are listed in a comment
+_MOST_OTHERS = 6  # maximum number of feedback candidates; the first is used, the others are listed in comments
 
 
 @dataclass(frozen=True)
 class _Part:
-    """A section of the TOML file: the part of the schema, and its lines."""
+    """A section of the TOML file: its part of the schema, and its lines of text."""
 
     schema: UserSchema | ItemSchema | FeedbackSchema | KnowledgeSchema
     lines: list[str]
@@ -60,7 +60,7 @@ def guess_schema(connection: Connection) -> tuple[GraphSchema, str]:
         "feedback": _feedback_part(connection, candidates, profiles),
     }
     known = GraphSchema.model_validate({name: part.schema for name, part in parts.items()})
-    if feedback is None:  # the database has nothing that the defaults name
+    if feedback is None:  # the default labels of users and items may not be in the database
         known = known.model_copy(update={"user": UserSchema(label=item, key=known.item.key)})
     parts["knowledge"] = _Part(*guess_knowledge(connection, contents, known, profiles, keys))
     n = sum(contents.types.values())
@@ -93,7 +93,7 @@ def _item_part(
     where = "the label with the most relationships"
     if feedback is not None:
         where = f":{feedback.profile.name} {'ends' if feedback.direction == 'user_to_item' else 'starts'} there"
-        where += "; the users are the items" if feedback.among_one_label else ""
+        where += "; users and items are the same" if feedback.among_one_label else ""
     key, key_line = _key_of(label, keys)
     title = guess_title(connection, label, key, contents.labels[label])
     lines = entry("label", label, f"{counted(contents.labels[label], 'node')}; {where}") + key_line
@@ -102,7 +102,7 @@ def _item_part(
 
 
 def _key_of(label: str, keys: dict[str, Guessed]) -> tuple[str, list[str]]:
-    """Return the key of users or items, and its lines. If none was found, "id" marks a choice to make."""
+    """Return the key of a label, and its TOML lines. If none was found, it is "id", with a request to change it."""
     guessed = keys.get(label, Guessed(None, "not looked for"))
     if guessed.value is not None:
         return guessed.value, entry("key", guessed.value, guessed.why)

@@ -1,7 +1,7 @@
 """Guess which properties of a feedback type are the rating and the time.
 
-The expressions are the reader's own (`kgplug.graph.reading`), so guessed properties can be read. Names and samples
-choose the properties. Their values are checked on up to a million relationships of the type.
+A property is proposed because of its name and its sampled values. Then its values are checked on up to a million
+relationships of the type, with the Cypher expressions by which training reads them (`kgplug.graph.reading`).
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from kgplug.graph.reading.times import find_times, timestamp_of
 
 _MOST_JUDGED = 1_000_000  # maximum number of relationships of a type whose values are checked
 _SHOWN_TEXT = 40  # characters of an example
-_LIKE_SHARE = 0.7  # share of the top of a rating scale: 4 of 5, 7 of 10, 70 of 100
+_LIKE_SHARE = 0.7  # a rating of at least this share of the highest one is a like: 4 of 5, 7 of 10, 70 of 100
 _EARLIEST = 1e8  # seconds since 1970; smaller numbers are years or dates such as 20240131
 _TIMES_FROM_TEXT = (
     "datetime({value})",
@@ -62,12 +62,12 @@ class Rating:
 
 @dataclass(frozen=True)
 class Values:
-    """What the reader would get from a property of a feedback type.
+    """What training would read from a property of a feedback type.
 
     Attributes:
         n: number of relationships checked.
-        missing: number without the property.
-        unusable: number with a value that the reader refuses.
+        missing: number of relationships without the property.
+        unusable: number of relationships with a value that training would refuse.
         not_finite: number of unusable values that are numbers: infinite, NaN or too large.
         example: an unusable value, as text.
         n_different, least, least_above_zero, most: statistics of the usable values.
@@ -85,17 +85,20 @@ class Values:
 
     @property
     def whole(self) -> bool:
-        """Whether the reader can use the property."""
+        """Whether every relationship has a usable value."""
         return self.missing == self.unusable == 0
 
     @property
     def wrong_numbers(self) -> bool:
-        """Whether all values are numbers and some are unusable. These should be corrected, not ignored."""
+        """Whether some values are unusable numbers and all others are usable. The user should correct these numbers."""
         return self.missing == 0 < self.unusable == self.not_finite
 
 
 def sampled_signs(connection: Connection, profiles: list[TypeProfile]) -> dict[str, tuple[str | None, str | None]]:
-    """Return type → names of the properties that look like its rating and time in the sample, with one query."""
+    """Return type → (name of its rating property, name of its time property), as the sample suggests; with one query.
+
+    A name is None if no property fits.
+    """
     lists = [
         {
             "type": one.name,
@@ -144,7 +147,7 @@ def guess_rating(connection: Connection, profile: TypeProfile) -> Rating:
 
 
 def guess_timestamp(connection: Connection, profile: TypeProfile) -> tuple[str | None, str]:
-    """Return the timestamp property of a feedback type, and the reason."""
+    """Return the timestamp property of a feedback type (None if there is none), and the reason."""
     notes = []
     for name in _time_names(profile):
         values = _judge(connection, profile, name, "timestamp")
@@ -187,7 +190,7 @@ def _time_names(profile: TypeProfile) -> list[str]:
 
 
 def _judge(connection: Connection, profile: TypeProfile, name: str, setting: str) -> Values:
-    """Check a property of a type with the reader's own expression."""
+    """Check the values of a property with the expression by which training reads the setting: rating or timestamp."""
     value = f"r.{quote(name)}"
     number = rating_of(value) if setting == "rating" else timestamp_of(value)
     boolean = "CASE WHEN number IS NOT NULL AND toFloatOrNull(value) IS NULL THEN toBooleanOrNull(value) END"
@@ -222,7 +225,7 @@ def _rating(name: str, values: Values, *, boolean: bool) -> Rating:
         )
     like_threshold = _like_threshold(values)
     span = f"{name} runs from {values.least:g} to {values.most:g} on {values.n:,} relationships"
-    return Rating(name, like_threshold, f"{span}; that {like_threshold:g} is a like is a guess from this scale")
+    return Rating(name, like_threshold, f"{span}; from this scale, kgplug guesses that {like_threshold:g} is a like")
 
 
 def _like_threshold(values: Values) -> float:
@@ -256,7 +259,7 @@ def _unusable_rating(connection: Connection, profile: TypeProfile, name: str, va
 def _unusable_time(connection: Connection, profile: TypeProfile, name: str, values: Values) -> str:
     if not values.unusable:
         return _missing(profile, name, values, entry="timestamp")
-    text = f"{name} is neither a temporal value nor a number since 1970 everywhere (found {values.example})"
+    text = f"{name} is not everywhere a temporal value or a number since 1970 (found {values.example})"
     if conversion := _conversion(connection, profile, name, _TIMES_FROM_TEXT):
         store = _store(profile, name, conversion)
         return f'{text}. To split by time: {store}, then set timestamp = "{name}"'
@@ -305,7 +308,7 @@ def _other_properties(profile: TypeProfile) -> list[str]:
         if len(values) < profile.n_sampled:
             continue
         if mentions(name, COUNT_WORDS) and _numeric(values):
-            notes.append(f'{name} is a count: for likes from 3 on, set rating = "{name}" and like_threshold = 3')
+            notes.append(f'{name} is a count: if 3 or more is a like, set rating = "{name}" and like_threshold = 3')
         elif _boolean(values) and mentions(name, DISLIKE_WORDS):
             store = f"MATCH {_pattern(profile)} SET r.liked = NOT r.{quote(name)}"
             notes.append(f'{name} means a dislike: {store}, then set rating = "liked" and like_threshold = 1')
@@ -320,7 +323,7 @@ def _pattern(profile: TypeProfile) -> str:
 
 
 def _judged(connection: Connection, profile: TypeProfile) -> str:
-    """Return the pattern of a type's relationships except kgplug's own, with a condition if needed."""
+    """Return a Cypher pattern, perhaps with WHERE, for a type's relationships except those that kgplug wrote."""
     others = not_own(connection, profile.name)
     return f"{_pattern(profile)} WHERE {others}" if others else _pattern(profile)
 

@@ -16,7 +16,7 @@ def mentions(name: str, words: frozenset[str]) -> bool:
 
 
 def is_passive(name: str) -> bool:
-    """Return whether a type's name means that its end acts on its start: "LIKED_BY", "boughtBy", "WATCHEDBY"."""
+    """Return whether a relationship type is passive, so its end node acts on its start node: "LIKED_BY", "boughtBy"."""
     words = _ordered(name)
     if not words:
         return False
@@ -25,7 +25,7 @@ def is_passive(name: str) -> bool:
 
 
 def names_agent(name: str) -> bool:
-    """Return whether a type is named after the user: "HAS_READER", "viewer", "CUSTOMER_OF"."""
+    """Return whether a relationship type has a word for users in its name: "HAS_READER", "viewer", "CUSTOMER_OF"."""
     return mentions(name, USER_WORDS)
 
 

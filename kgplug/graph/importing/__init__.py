@@ -1,1 +1,1 @@
-"""From CSV files to a graph."""
+"""Import CSV files into a graph."""

@@ -41,7 +41,7 @@ def ensure_unique_keys(connection: Connection, key_of: Mapping[str, str]) -> lis
 
 
 def constraint_query(label: str, key: str) -> str:
-    """Return the shipped constraint command for one label."""
+    """Return the Cypher command that makes the key property of a label unique."""
     return load("schema").replace(
         "(item:`Movie`) REQUIRE item.`id`", f"(item:{quote(label)}) REQUIRE item.{quote(key)}", 1
     )

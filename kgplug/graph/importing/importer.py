@@ -1,6 +1,7 @@
 """Import a folder of CSV files: first constraints, then rows.
 
-Rows are read by LOAD CSV if the server can read files of this process; otherwise they are sent as parameters.
+If the server can read files that this process writes, it reads the rows by LOAD CSV. Otherwise, the rows are sent as
+parameters.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 
     Counters = Counter[str]
 
-FILE_ROWS = 50_000  # rows per LOAD CSV: limits the disk space of the copy, and the steps of the progress bar
+FILE_ROWS = 50_000  # rows per LOAD CSV: limits the disk space of the copy, and the size of the progress bar's steps
 BATCH_ROWS = 5_000  # rows per transaction when they are sent as parameters
 _COUNTED = ("nodes_created", "relationships_created", "properties_set", "labels_added")
 _ESCAPED_QUOTE = b'\\"'  # LOAD CSV reads this as a quote, unless the server is configured otherwise
@@ -126,7 +127,7 @@ def import_folder(
         folder: a folder on this machine.
         separator: separator of the columns in all files, as a character or its name.
         rejected: CSV file to write for bad rows, with the file, line, column, problem and content of each.
-        progress: show bars. None: only on a terminal.
+        progress: show bars. None: only on a terminal or in a notebook.
 
     Raises:
         UsageError: there is no such folder, it is a URL, or a name cannot be written in Cypher.
@@ -202,7 +203,7 @@ def _load_files(connection: Connection, table: Table, query: LoadQuery) -> Itera
 
 
 def _write_part(part: Path, table: Table, rows: list[list[str]]) -> None:
-    """Write rows of a file for LOAD CSV."""
+    """Write rows of a table to the file `part`, for LOAD CSV."""
     try:
         with part.open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file)  # ends lines with \r\n, so it quotes cells that contain either
@@ -217,8 +218,10 @@ def _write_part(part: Path, table: Table, rows: list[list[str]]) -> None:
 
 
 def _blocks(table: Table, block_rows: int) -> Iterator[list[list[str]]]:
-    """Yield the rows of a file in blocks. Relationships are sorted by tail, which saves a third of the server's time.
-    Rows of the same pair keep their order.
+    """Yield the rows of a file in blocks.
+
+    In each block, relationships are sorted by tail, which saves a third of the server's time. Rows with the same head
+    and tail keep their order.
     """
     for block in read_blocks(table, block_rows):
         if table.kind != NODES:
@@ -245,7 +248,10 @@ def _load_csv(connection: Connection, query: LoadQuery, address: str) -> Counter
 
 @contextmanager
 def _staging(import_dir: Path) -> Generator[Path]:
-    """Create a private folder in the server's import folder. Delete it afterwards, with those of dead imports."""
+    """Create a private folder in the server's import folder, and delete it afterwards.
+
+    First, delete the folders of earlier imports that were killed.
+    """
     for old in import_dir.glob(f"{_STAGING}*"):
         owner = old.name.removeprefix(_STAGING).split("-")[0]
         if owner.isdecimal() and not psutil.pid_exists(int(owner)):

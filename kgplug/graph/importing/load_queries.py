@@ -16,7 +16,7 @@ _POINT = (
     f"CASE size(split({{}}, ' ')) WHEN 3 THEN point({{{_XY}}}) "
     f"WHEN 4 THEN point({{{_XY}, z: toFloat(split({{}}, ' ')[3])}}) END"
 )
-_CONVERSIONS = {  # Cypher for a cell in the form of `csv_values.as_sent`
+_CONVERSIONS = {  # column type → Cypher that converts a cell, in the form that `csv_values.as_sent` gives it
     "string": "{}",
     "int": "toInteger({})",
     "float": "toFloat({})",
@@ -60,7 +60,7 @@ def load_query(checked: CheckedTable, key_of: Mapping[str, str]) -> LoadQuery:
 
 
 def _node_parts(checked: CheckedTable) -> dict[str, str]:
-    """Return text of load_nodes.cypher → its replacement, in the order of the query."""
+    """Return part of load_nodes.cypher → its replacement, in the order of the query (see `_replaced`)."""
     key = checked.table.keys[0]
     return {
         "toInteger(row.`id:int`)": _value(key),
@@ -72,7 +72,7 @@ def _node_parts(checked: CheckedTable) -> dict[str, str]:
 
 
 def _relationship_parts(table: Table, key_of: Mapping[str, str]) -> dict[str, str]:
-    """Return text of load_relationships.cypher → its replacement, in the order of the query."""
+    """Return part of load_relationships.cypher → its replacement, in the order of the query (see `_replaced`)."""
     head, tail = table.labels
     return {
         "toInteger(row.`user:int`)": _value(table.keys[0]),

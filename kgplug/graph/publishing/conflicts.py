@@ -20,13 +20,13 @@ RETURN name, type, labelsOrTypes[0] AS edge, properties, propertyType AS wanted
 
 
 def check_name(connection: Connection, schema: GraphSchema, publication: Publication, *, replace: bool) -> None:
-    """Raise UsageError if the name of a publication belongs to another model, or to lists of another schema.
+    """Raise UsageError if another model's name differs only in case, or if a run of another schema has this name.
 
     Args:
         connection: connection to the database.
         schema: schema of the publication.
         publication: what will be written.
-        replace: lists of another schema may be replaced.
+        replace: whether a run of another schema may be replaced.
     """
     name = publication.model
     alike = [known for known in catalog.known_models(connection) if known != name and known.lower() == name.lower()]
@@ -70,9 +70,9 @@ def _pattern(subject: tuple[str | None, str | None, str | None]) -> str:
 
 
 def check_constraints(connection: Connection, publication: Publication) -> None:
-    """Raise GraphError if a constraint on a type that kgplug writes would refuse its edges.
+    """Raise GraphError if a constraint in the graph would refuse the edges of a publication.
 
-    Somebody with relationships of the same type may have created it.
+    Another program that has relationships of the same type may have created such a constraint.
     """
     wanted = {catalog.RECOMMENDS: publication.lists is not None, catalog.SIMILAR_TO: bool(publication.similar)}
     refuse_constrained(connection, [edge for edge, is_written in wanted.items() if is_written])

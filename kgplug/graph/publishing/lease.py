@@ -1,9 +1,10 @@
-"""One publisher per model: anyone who changes what a model serves holds a lease on the model's node in the catalogue.
+"""One publisher per model: a process that changes what a model serves holds a lease on the model's catalogue node.
 
     (:KgplugModel {name, lease_token, lease_since, lease_until})
 
-The holder renews it by the server's clock. If the holder dies, the lease runs out; another process on the same machine
-takes it over at once. Models do not wait for each other.
+The holder keeps renewing the lease, and the server's clock decides when it ends. If the holder dies, the lease runs
+out. A process on the same machine need not wait for this, because it can see that the holder is dead. A lease on one
+model does not delay changes of other models.
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ class Lease:
     Attributes:
         model: name of the model.
         token: identifies this holder.
-        renewed: time of the last renewal, by this process's monotonic clock, in seconds.
+        renewed: time of the last renewal, by this process's monotonic clock, in seconds; -1 if the lease is lost.
     """
 
     model: str
@@ -76,7 +77,7 @@ class Lease:
             raise catalog.lease_lost(self.model)
 
     def keep(self, connection: Connection) -> None:
-        """Renew the lease until `end`; runs in a thread of its own."""
+        """Renew the lease until `end` is called; runs in a thread of its own."""
         while not self._ended.wait(LEASE_MS / 1000 / _RENEWALS):
             with suppress(GraphError):  # an outage: the next renewal may succeed, or `check` stops the holder
                 asked = time.monotonic()
@@ -90,10 +91,10 @@ class Lease:
 
 @contextmanager
 def leased(connection: Connection, model: str) -> Generator[Lease]:
-    """Hold the lease on a model.
+    """Hold the lease on a model inside a `with` block.
 
     Raises:
-        GraphError: somebody else holds it; the message names the holder and the time.
+        GraphError: somebody else holds it; the message says who, and since when.
     """
     lease = _take(connection, model)
     _held.add(lease.token)
@@ -120,8 +121,8 @@ def _take(connection: Connection, model: str) -> Lease:
             return Lease(model, token, asked)
         if dead == found["token"] or not _is_dead(found["token"]):
             raise GraphError(
-                f"{model} is being published by {_who(found['token'])} since {found['since'][:19].replace('T', ' ')} "
-                f"UTC. Wait until it is done. If it has died, its lease ends in {found['left_ms'] / 1000:.0f} s."
+                f"{model} is being published by {_who(found['token'])}, since {found['since'][:19].replace('T', ' ')} "
+                f"UTC. Wait for it to finish. If it has died, its lease ends in {found['left_ms'] / 1000:.0f} s."
             )
         dead = found["token"]
 
@@ -141,7 +142,7 @@ def _machine() -> str:
 
 
 def _is_dead(token: str) -> bool:
-    """Return whether the holder is gone: an ended process of this machine, or an earlier lease of this process."""
+    """Return whether a lease's holder is gone: an ended process of this machine, or an old lease of this process."""
     holder, process, _ = token.rsplit("/", 2)
     if holder.rpartition("@")[2] != _machine():
         return False

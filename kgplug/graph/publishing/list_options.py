@@ -1,6 +1,6 @@
 """Choose the items that lists may hold, by label and by a Cypher predicate.
 
-The predicate is the user's own text. The graph's server evaluates it with the rights of the user's account, in a
+The predicate is text from the caller. The server evaluates it with the rights of the caller's account, in a
 transaction that can only read. The item is called `item`: `item.year > 1990`,
 `EXISTS { (item)-[:IN_GENRE]->(:Genre {name: 'Comedy'}) }`.
 """
@@ -27,14 +27,14 @@ class KnowsItems(Protocol):
     item_label: str
 
     def item_indices(self, keys: Iterable[int | str], *, skip_unknown: bool = False) -> np.ndarray:
-        """Return the indices of item keys, int64 (n,)."""
+        """Return the item index of each key, int64 (n,); `skip_unknown` leaves out keys that are not in the model."""
         ...
 
 
 def recommend_options(
     connection: Connection, schema: GraphSchema, model: KnowsItems, options: ListOptions
 ) -> dict[str, Any]:
-    """Return the arguments of `Recommender.recommend` that follow from the options, except those of `seen`.
+    """Return the options, except `seen`, as keyword arguments of `Recommender.recommend`.
 
     Raises:
         UsageError: as in `matching_items`.
@@ -99,7 +99,7 @@ def _said(options: ListOptions) -> str:
 
 
 def _properties(connection: Connection, label: str) -> str:
-    """Return a sentence that lists the properties of items: in Cypher, an unknown name is null, not an error."""
+    """Return a sentence that lists the properties of items: in Cypher, a misspelt property is null, not an error."""
     query = (
         f"MATCH (item:{quote(label)}) WITH item LIMIT 100 UNWIND keys(item) AS name WITH DISTINCT name "
         "WHERE NOT EXISTS { (run:KgplugRun) WHERE name IN run.properties } RETURN name"

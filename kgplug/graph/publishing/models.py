@@ -22,7 +22,7 @@ from kgplug.graph.schema import GraphSchema
 from kgplug.progress import stage
 
 RESULTS_GROUP = "kgplug.results"
-"""Group of entry points named after libraries: callables that make a `Publishable` from a library's result."""
+"""Group of entry points: functions, named after a library, that make a `Publishable` from the library's result."""
 
 
 @runtime_checkable
@@ -57,7 +57,7 @@ class KnowsSchema(Protocol):
 
 
 def schema_of(model: object) -> GraphSchema | None:
-    """Return the schema of the graph that a model was trained on, None if the model does not know."""
+    """Return the schema of the graph that a model was trained on, None if the model has not stored it."""
     if not isinstance(model, KnowsSchema) or model.graph_schema is None:
         return None
     return GraphSchema.model_validate(model.graph_schema)
@@ -106,14 +106,14 @@ def _with_lists(
     details: dict[str, Any],
     progress: bool | None,
 ) -> Publication:
-    """Return the vectors of a recommender, and the list of each user."""
+    """Return the publication of a recommender, with its vectors and the list of each user."""
     _check_labels(model, schema)
     rules: dict[str, Any] = {}
     if options.change_lists:
         rules = {"exclude_seen": options.seen != "none", **recommend_options(connection, schema, model, options)}
     if options.seen != "all":
         also_seen = None
-    elif also_seen is None and model.user_label:  # its users are nodes of the graph
+    elif also_seen is None and model.user_label:  # with a label, the model's users are nodes
         also_seen, _ = reader.pull_interactions(connection, schema, progress=progress)
     details = {**options.to_details(with_lists=True), **details}
     publication = model.publication(k=options.k, details=details, also_seen=also_seen, **rules)
@@ -124,7 +124,7 @@ def _with_lists(
 
 
 def _publishable(model: object) -> Publishable:
-    """Return a model that has a publication; another library's result is converted."""
+    """Return the model if it is `Publishable`; otherwise convert it, as the result of another library."""
     if isinstance(model, Publishable):
         return model
     library = type(model).__module__.partition(".")[0]

@@ -29,7 +29,7 @@ class Embedding(Protocol):
     run: str
 
     def vectors_of(self, keys: np.ndarray, *, label: str = "") -> np.ndarray:
-        """Return the vectors of nodes, float32 (n, d), zeros for unknown nodes."""
+        """Return one vector per key, float32 (number of keys, dimension); zeros for unknown keys."""
         ...
 
 
@@ -84,13 +84,13 @@ class PublishOptions(ListOptions):
 
     Attributes:
         k: length of a list.
-        similar: also write SIMILAR_TO edges to each node's `similar` nearest nodes of the same label.
-        similar_label: write SIMILAR_TO edges only among nodes of this label.
+        similar: number of nearest nodes of the same label to which each node gets SIMILAR_TO edges. None: no edges.
+        similar_label: only label whose nodes get SIMILAR_TO edges; None: all labels.
         seen, where, labels, diversity, diverse_by: as in `ListOptions`.
         keep_previous: keep the run that serves now, so that `rollback` can return to it.
         force: publish a model even if it has collapsed (`kgplug.data.health`); for a run on disk, even if it was
             trained on another database.
-        name: name under which the model is served; its own by default.
+        name: name under which the model is served; the model's own name by default.
         replace: replace a run of another schema that is served under this name.
 
     Raises:
@@ -163,7 +163,7 @@ class OptionsByName(TypedDict, total=False):
 
 
 def with_options(options: PublishOptions | None, by_name: Mapping[str, Any]) -> PublishOptions:
-    """Return the options of a call: those of an object, changed by those given as keyword arguments.
+    """Return the options of a call: the fields of an object, replaced by those given as keyword arguments.
 
     `top` and `lists`, the names of earlier versions, still work with a `DeprecationWarning`.
 

@@ -27,7 +27,7 @@ class Plan:
 
     Attributes:
         connection: connection to the database.
-        publication: what it will write.
+        publication: the vectors and lists to write.
         lookups: label → lookup of its nodes.
         record: the run's future entry in the catalogue.
         found: the run's present entry in the catalogue; None if it has none.
@@ -54,7 +54,7 @@ def plan(connection: Connection, schema: GraphSchema, publication: Publication, 
     Raises:
         UsageError: the publication does not fit the schema, or a run of another schema serves under the name.
         DataError: two nodes share a key, or the arrays do not fit together.
-        GraphError: one of the run's names is taken, or a constraint would refuse its edges.
+        GraphError: the run's id, property or index name is taken, or a constraint would refuse its edges.
     """
     began = time.perf_counter()
     check_publication(publication)
@@ -72,7 +72,7 @@ def find_own(connection: Connection, planned: RunRecord) -> RunRecord | None:
     """Return the record that a planned run has in the graph, None if it is not there.
 
     Raises:
-        GraphError: the run's id, property or index belongs to something else.
+        GraphError: the run's id, property name or index name is already used for something else.
     """
     found = catalog.find_run(connection, planned.id)
     if found is None:
@@ -84,12 +84,12 @@ def find_own(connection: Connection, planned: RunRecord) -> RunRecord | None:
 
 
 def has_same_vectors(planned: RunRecord, found: RunRecord | None) -> bool:
-    """Return whether the run in the graph was written from the planned vectors, by its digest; it may be incomplete."""
+    """Return whether the run in the graph has the planned vectors, by their digest; some may still be missing."""
     return found is not None and found.vectors_digest == planned.vectors_digest
 
 
 def has_same_lists(planned: RunRecord, found: RunRecord | None) -> bool:
-    """Return whether a run in the graph has lists that were once complete and are the planned ones."""
+    """Return whether the run in the graph has all planned lists, by their digest."""
     return found is not None and found.edition is not None and found.lists_digest == planned.lists_digest
 
 

@@ -2,9 +2,9 @@
 
     (head)-[:PREDICTED {relation, model, run, rank, score}]->(tail)
 
-One transaction replaces a model's earlier edges of the relation between the same labels. Two nodes that the
-relation already connects get no edge. The catalogue lists the runs of these edges; PREDICTED edges of any other run are
-not kgplug's.
+One transaction writes them, in place of the model's earlier edges of the same relation between the same labels. Two
+nodes that the relation itself already connects get no edge. The catalogue lists the runs that have PREDICTED edges;
+edges of any other run are not kgplug's.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ class PredictionCounts:
     """The result of writing predictions.
 
     Attributes:
-        edges, edges_deleted: edges created, and earlier edges removed.
-        not_written: triples that the graph already holds, or whose nodes are not in it.
+        edges, edges_deleted: number of edges created, and of earlier edges removed.
+        not_written: number of predictions that the graph already holds as triples, or whose nodes are not in it.
     """
 
     edges: int
@@ -52,12 +52,12 @@ class PredictionCounts:
 
 
 def write_predictions(connection: Connection, schema: GraphSchema, predictions: Predictions) -> PredictionCounts:
-    """Replace a model's PREDICTED edges of a relation between the same labels.
+    """Write predictions as PREDICTED edges, in place of the model's earlier ones for the same relation and labels.
 
-    The edges carry the name under which the run is published, otherwise the model's own.
+    The edges carry the name under which the run is published, or the model's own name if it is not published.
 
     Raises:
-        UsageError: there are too many for one transaction, or a label has no key property.
+        UsageError: there are too many predictions for one transaction, or a label has no key property.
         DataError: two nodes share a key, or none of the nodes is in the graph.
     """
     if len(predictions) > MOST_EDGES:
@@ -101,7 +101,7 @@ def _lookups(connection: Connection, schema: GraphSchema, predictions: Predictio
 def _group(
     predictions: Predictions, lookups: dict[str, NodeLookup], labels: tuple[str, str], rows: np.ndarray
 ) -> tuple[NodeLookup, NodeLookup, dict[str, list[Any]]]:
-    """Return what a query needs to write the triples between two labels."""
+    """Return the lookups of heads and tails, and the query's parameters, for the triples between two labels."""
     heads, tails = (lookups[label] for label in labels)
     rows = rows & heads.present(predictions.head_keys) & tails.present(predictions.tail_keys)
     return heads, tails, {

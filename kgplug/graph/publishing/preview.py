@@ -30,7 +30,7 @@ class Preview:
 
     Attributes:
         model, run: name of the model and id of the run that would be published.
-        serves: run that serves now, None if none does.
+        serves: id of the run that serves now; None if no run serves.
         lists: how the RECOMMENDS lists would change.
         edges: number of RECOMMENDS and SIMILAR_TO edges that would be written.
         vectors: number of vectors that would be written.
@@ -122,7 +122,7 @@ def _changed_lists(planned: Plan, serving: RunRecord | None) -> tuple[ListDiffer
 
 
 def _no_lists(like: TopLists) -> TopLists:
-    """Return empty lists between nodes of the same labels."""
+    """Return lists without users or items, with the labels of `like`."""
     none = np.empty(0, dtype=object)
     items, scores = np.empty((0, 0), dtype=np.int64), np.empty((0, 0), dtype=np.float32)
     return TopLists(like.user_label, like.item_label, none, none, items, scores)

@@ -1,18 +1,18 @@
 """Write a run into the graph next to the one that serves, then let it serve.
 
-A publish goes through these steps, and may die at any point:
+A publish goes through these steps, and may be interrupted at any point:
 
     check      everything that can be refused is refused before the first write (`kgplug.graph.publishing.plan`)
     vectors    into a property that belongs to this run alone
     relations  a catalogue node per relation, with its vectors
     lists      RECOMMENDS edges, under a new edition
     similar    SIMILAR_TO edges, under the same edition
-    count      the edges of the edition are counted; if the number is wrong, they are compared one by one
+    count      the edges of the edition are counted; if the number is wrong, lists that differ are written again
     index      a vector index of this run; the publish waits until it is ready
     switch     one transaction sets `serves` and `edition` of the model's node (`kgplug.graph.catalog`)
-    clean up   older runs, and runs whose publish died, are deleted
+    clean up   older runs, and runs whose publish was interrupted, are deleted
 
-The indexes come late because a change of indexes makes the server plan every query anew.
+The indexes come late because a change of indexes makes the server plan every query again.
 Until the switch, the run that served before keeps serving, unchanged. Publishing a run again does only what is left to
 do. The publisher holds a lease on the model while it writes.
 """
@@ -80,7 +80,7 @@ def publish(
 
 
 class _Writer:
-    """Writes a plan step by step, and fills in the report on the way."""
+    """Carries out a plan step by step, and fills in the report on the way."""
 
     def __init__(self, plan: Plan, *, keep_previous: bool, progress: bool | None) -> None:
         self._connection, self._publication = plan.connection, plan.publication
@@ -125,10 +125,11 @@ class _Writer:
         self._report.seconds[name] = self._report.seconds.get(name, 0.0) + time.perf_counter() - began
 
     def _begin(self, lease: Lease) -> tuple[RunRecord, RunRecord | None]:
-        """Write the run's record; return it as it is now, and as it was before.
+        """Write the run's record; return it as it is now, and as it was before (None if it is new).
 
-        Lists that were served are never modified; changed lists get a new edition. While the property holds other
-        vectors than the record's, the record has no digest, so a later publish does not mistake them for its own.
+        Lists that were served are never modified; changed lists get a new edition. While the property still holds
+        vectors of an earlier publish, the record has no digest of vectors. Otherwise, after an interruption, the next
+        publish would take them for the planned ones.
         """
         planned = self._planned
         found = find_own(self._connection, planned)  # again: it may have been published since the check
@@ -188,7 +189,7 @@ class _Writer:
         return written
 
     def _count_again(self, edge: str, edition: Edition, lists: list[TopLists], written: list[ListCounts]) -> None:
-        """Count the edges in the graph; if the number is wrong, compare list by list."""
+        """Count the edges in the graph; if the number is wrong, write the lists that differ again."""
         with self._step("count"):
             if count_edges(self._connection, edge, edition) != sum(counts.expected for counts in written):
                 write_lists(
@@ -203,7 +204,7 @@ class _Writer:
         self._report.missing_keys += _samples(label, new, self._report.missing_keys)
 
     def _switch(self, record: RunRecord, lease: Lease) -> RunRecord | None:
-        """Make the run serve; return the record that served before; None if none did or this one did."""
+        """Make the run serve; return the record that served before, None if there was none or nothing changed."""
         serving = catalog.serving_run(self._connection, record.model)
         if serving is not None and (serving.id, serving.edition) == (record.id, record.edition):
             return None
@@ -217,7 +218,7 @@ class _Writer:
         return serving
 
     def _clean_up(self, served: RunRecord | None) -> None:
-        """Delete every run except the serving and the previous one; wait first if lists served a moment ago."""
+        """Delete every run except the serving and the previous one; wait first if it deletes lists that just served."""
         if served is not None and (not self._keep_previous or served.id == self._publication.run):
             let_readers_finish()
         model = self._publication.model

@@ -15,19 +15,19 @@ class PublishReport:
     """The result of a publish.
 
     Attributes:
-        model, run: what was published.
+        model, run: name of the model and id of the run.
         vectors, vectors_kept: number of vectors written, and number already there.
         vectors_skipped: number of vectors not written because they are zero or not finite.
         relations: number of relations whose vectors were written into the catalogue.
         lists, lists_kept: number of users whose list was written, or was already there; empty lists count.
         edges: number of RECOMMENDS edges created.
-        similar, similar_kept, similar_edges: the same for SIMILAR_TO edges.
+        similar, similar_kept, similar_edges: as `lists`, `lists_kept` and `edges`, for SIMILAR_TO edges.
         missing: number of nodes that the model knows but the graph does not have; nothing was written for them.
         vanished: number of vectors and edges not written because their nodes were deleted meanwhile.
         skipped_keys, missing_keys: some of the skipped and missing nodes, as "label key".
         indexes: names of the run's vector indexes.
-        previous: run that served before; None if none did or this one did.
-        dropped: deleted runs: older ones, and those whose publish died.
+        previous: id of another run that served before and is kept; None if there is none.
+        dropped: ids of deleted runs: older ones, and runs whose publish was interrupted.
         seconds: step → wall time.
     """
 

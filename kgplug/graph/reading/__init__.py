@@ -1,1 +1,1 @@
-"""From a graph to interactions and triples."""
+"""Read interactions and triples from a graph."""

@@ -4,9 +4,9 @@ The driver unpacks lists value by value in Python, which limits the speed. So th
 as text, a few dozen per string, and numpy parses them. This is several times faster than lists of integers
 (`benchmarks/neo4j_io.py` measures both).
 
-Within one read, nodes are identified by their internal id. This is the only place where kgplug uses `id()`, which is
-deprecated. If a server refuses it, or if the ids are so sparse that stepping through them is slower, rows are
-streamed with `elementId()`.
+Within one read, nodes are identified by their internal id, and large reads step through the ids. This is the only place
+where kgplug uses `id()`, which is deprecated. If a server refuses it, `elementId()` is used and large reads are
+streamed. Large reads are also streamed if the ids are so sparse that stepping through them is slower.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ _R = TypeVar("_R")
 _CHUNK_ROWS = 200_000  # relationships or ids per query
 _CHUNK_NODES = 50_000  # nodes per query when keys are read
 _SESSIONS = 2  # one result is unpacked while the server works on the other query
-_ROWS_A_TEXT = 40  # more: the server copies long strings; fewer: the driver unpacks many
-_MOST_IDS_A_ROW = 20  # sparser ids are streamed
+_ROWS_A_TEXT = 40  # with more, the server copies long strings; with fewer, the driver unpacks many strings
+_MOST_IDS_A_ROW = 20  # if fewer than one id in 20 is in use, large reads are streamed
 
 
 @dataclass(frozen=True)
@@ -44,10 +44,10 @@ class Wanted:
     """Relationships to read.
 
     Attributes:
-        types: type → maximum number of relationships.
-        others: the other types of the database → number of relationships.
-        where: a condition on a, r and b in (a)-[r]->(b), "" for none.
-        values: expressions on r that return numbers, never null.
+        types: type → maximum number of relationships, for the types to read.
+        others: type → number of relationships, for all other types of the database.
+        where: Cypher condition on a, r and b in (a)-[r]->(b), "" for none.
+        values: Cypher expressions on r that return numbers, never null.
     """
 
     types: dict[str, int]
@@ -68,8 +68,8 @@ class Edges:
     Attributes:
         types: types that occur, sorted.
         codes: int64 (n,), the position of each relationship's type in `types`.
-        heads, tails: int64 (n,), ids of the ends, valid within one reader.
-        values: float64 (n, n_values).
+        heads, tails: int64 (n,), ids of the head and tail nodes, valid within one reader.
+        values: float64 (n, n_values), results of the expressions in `Wanted.values`.
     """
 
     types: list[str]
@@ -81,7 +81,10 @@ class Edges:
 
 @dataclass(frozen=True, eq=False)
 class _Part:
-    """The result of one query: types, the number of consecutive rows of each, and the rows (n, 2 + n_values)."""
+    """The result of one query: types, the number of consecutive table rows of each type, and the table.
+
+    A row of the table, (n, 2 + n_values), has the head, the tail and the values of one relationship.
+    """
 
     types: list[str]
     counts: list[int]
@@ -93,9 +96,9 @@ class Nodes:
     """Nodes as read.
 
     Attributes:
-        ids: (n,), like the ends in `Edges`.
-        codes: int64 (n,), values of the caller's expression.
-        keys: object (n,), the key property; an empty list for a node without one.
+        ids: int64 (n,), node ids as in `Edges`.
+        codes: int64 (n,), results of the expression `code` of `BulkReader.nodes`; 0 from `BulkReader.label`.
+        keys: object (n,), the key property; an empty list for a node without a key.
         texts: object (n,), a further property if requested; "" for a node without it.
     """
 
@@ -164,12 +167,12 @@ class BulkReader:
         return self._as_nodes(rows)
 
     def nodes(self, ids: np.ndarray, code: str, key: str, **parameters: Any) -> Nodes:
-        """Read some nodes, without those that no longer exist.
+        """Read the nodes with the given ids, except those that no longer exist.
 
         Args:
-            ids: (n,), as in `Edges`.
-            code: expression on n that returns an integer.
-            key: expression on n and code, never null.
+            ids: int64 (n,), node ids as in `Edges`.
+            code: Cypher expression on n that returns an integer.
+            key: Cypher expression on n and code, never null.
             parameters: parameters of these expressions.
         """
         query = (
@@ -181,7 +184,7 @@ class BulkReader:
         return self._as_nodes(list(rows))
 
     def count_labels(self, ids: np.ndarray) -> dict[str, int]:
-        """Return label → number of the nodes that have it, largest number first."""
+        """Return label → number of the given nodes that have it, largest number first."""
         rows = self._records(
             f"UNWIND $ids AS i MATCH (n) WHERE {self._id}(n) = i UNWIND labels(n) AS label "
             "RETURN label, count(*) AS n ORDER BY n DESC, label",
@@ -204,7 +207,7 @@ class BulkReader:
         return tasks + (self._long_tasks(large, f"r{_alternatives(large)}", wanted) if large else [])
 
     def _groups(self, types: dict[str, int]) -> list[list[str]]:
-        """Group types whose relationships fit into one chunk."""
+        """Group types so that the relationships of each group fit into one chunk."""
         groups: list[list[str]] = []
         room = 0
         for name, n in types.items():
@@ -216,7 +219,7 @@ class BulkReader:
         return groups
 
     def _long_tasks(self, types: dict[str, int], of_types: str, wanted: Wanted) -> list[Callable[[], _Part]]:
-        """Step through the ids of all relationships, or stream them if ids are not available."""
+        """Return tasks that step through the ids of all relationships; or one that streams, if `_id_limit` is None."""
         limit = self._id_limit("MATCH ()-[r]->() RETURN max(id(r)) AS top, count(*) AS n")
         if limit is None:
             return [lambda: self._streamed(types, of_types, wanted)]
@@ -247,7 +250,7 @@ class BulkReader:
         return _Part([name for name, _, _ in found], [n for _, n, _ in found], table)
 
     def _as_text(self, wanted: Wanted) -> str:
-        """Return the last clauses of a query. They return, for each type, the number of rows and the rows as text."""
+        """Return the last clauses of a query; for each type, they return the number of rows and the rows as text."""
         return (
             f"WITH type(r) AS name, collect({' + '.join(self._columns(wanted))}) AS rows "
             f"RETURN name, size(rows) AS n, [i IN range(0, size(rows) - 1, {_ROWS_A_TEXT}) | "
@@ -273,7 +276,7 @@ class BulkReader:
         return f"{self._id}(n)", code, key
 
     def _id_limit(self, query: str) -> int | None:
-        """Return the upper limit of the internal ids; None if they cannot or should not be stepped through."""
+        """Return a number above all internal ids; None if ids are not available or too sparse to step through."""
         if not self._internal:
             return None
         top, n = self._first(query)

@@ -16,9 +16,9 @@ from kgplug.graph.reading.node_keys import checked_keys
 from kgplug.graph.schema import GraphSchema
 from kgplug.plain_text import counted
 
-_NO_KEY = -1  # code of a node whose labels have no key; other codes are positions of labels
+_NO_KEY = -1  # code of a node whose labels have no key; other codes are positions of labels in a list
 _SAMPLED_NODES = 10_000
-# Like _code and _key, for many labels: a query that lists them would take long to plan.
+# Like _code and _key, for many labels: a query that lists many labels would take long to plan.
 _ANY_CODE = "reduce(c = $none, l IN labels(n) | CASE WHEN $codes[l] < c THEN $codes[l] ELSE c END)"
 _ANY_KEY = "CASE WHEN code < $none THEN coalesce(n[$names[code]], []) ELSE [] END"
 
@@ -28,9 +28,9 @@ class Entities:
     """The entities of a graph.
 
     Attributes:
-        ids: internal ids, (n,).
+        ids: int64 (n,), internal node ids.
         keys: object (n,), `int` or `str`.
-        labels: object (n,).
+        labels: object (n,), the label that each key belongs to.
     """
 
     ids: np.ndarray
@@ -78,13 +78,13 @@ def _full(label: str, ids: np.ndarray) -> np.ndarray:
 
 
 def _code(labels: list[str]) -> str:
-    """Return the expression of the position of n's first label in `labels`."""
+    """Return the Cypher expression for n's code: the position in `labels` of the first label that n has."""
     cases = " ".join(f"WHEN n:{quote(label)} THEN {code}" for code, label in enumerate(labels))
     return f"CASE {cases} ELSE {_NO_KEY} END"
 
 
 def _key(keys: dict[str, str]) -> str:
-    """Return the expression of n's key for its code; an empty list if it has no key."""
+    """Return the Cypher expression for n's key, given n's code; an empty list if n has no key."""
     codes: dict[str, list[int]] = {}
     for code, key in enumerate(keys.values()):
         codes.setdefault(key, []).append(code)

@@ -36,13 +36,14 @@ class Feedback:
     """Feedback relationships as read.
 
     Attributes:
-        users, items: (n,), internal node ids of the ends.
-        ratings: float32 (n,) or None.
+        users, items: int64 (n,), internal ids of the user and the item of each relationship.
+        ratings: float32 (n,); None without a rating property.
         times: times of n relationships; None without a timestamp property, or if it has an unusable value.
-        own: number of relationships of the type that are left out because kgplug wrote them.
+        own: number of relationships of the feedback's type that are left out because kgplug wrote them.
         kinds: how many times have which type and unit, in words, such as "1,000 numbers of seconds".
         numbers: whether some times are numbers.
-        elsewhere: a sentence on relationships of the type that do not lead from users to items; "" if there are none.
+        elsewhere: a sentence on relationships of the feedback's type that do not lead from users to items; "" if there
+            are none.
         problems: errors for unusable values. Unusable ratings are NaN.
     """
 
@@ -144,7 +145,7 @@ def scan_feedback(
 
 
 def like_threshold(connection: Connection, schema: GraphSchema, ratings: np.ndarray | None) -> float | None:
-    """Return the lowest rating of a like: the schema's, or 1 for booleans. None: every row is a like.
+    """Return the lowest rating of a like: the schema's, or 1 for booleans. None: all feedback is a like.
 
     Args:
         connection: connection to the database.
@@ -160,7 +161,7 @@ def like_threshold(connection: Connection, schema: GraphSchema, ratings: np.ndar
 
 
 def unused_settings(schema: GraphSchema, feedback: Feedback) -> tuple[str, ...]:
-    """Return a sentence for each setting of the feedback that has no effect."""
+    """Return sentences on settings of the feedback that have no effect, and on relationships that are not read."""
     part, unused = schema.feedback, [feedback.elsewhere] if feedback.elsewhere else []
     if part.like_threshold is not None and part.rating is None and part.repeated != "count":
         unused.append(
@@ -200,7 +201,10 @@ def times_of(connection: Connection, schema: GraphSchema) -> FoundTimes | None:
 def _wanted(
     connection: Connection, schema: GraphSchema, contents: Contents, values: tuple[str, ...]
 ) -> tuple[Wanted, int]:
-    """Return what to read, and how many of the relationships kgplug wrote. Labels are checked only if needed."""
+    """Return what to read, and how many relationships of the feedback's type kgplug wrote.
+
+    A label is tested in the query only if some relationships of the type lack it.
+    """
     name, total = schema.feedback.type, contents.types[schema.feedback.type]
     head, tail = quote(schema.user.label), quote(schema.item.label)
     if schema.feedback.direction == "item_to_user":
@@ -225,7 +229,8 @@ def _elsewhere(connection: Connection, schema: GraphSchema, n: int) -> str:
     other = schema.model_copy(update={"feedback": schema.feedback.model_copy(update={"direction": direction})})
     turned = 0
     if schema.user.label != schema.item.label:
-        both = f"NOT (b:{quote(schema.user.label)} AND a:{quote(schema.item.label)})"  # nodes that are users and items
+        # A relationship between two nodes that are both user and item matches either way, so it has been read.
+        both = f"NOT (b:{quote(schema.user.label)} AND a:{quote(schema.item.label)})"
         pattern = f"{feedback_pattern(other).replace('[r:', '[n:', 1)} WHERE {both}"
         turned = count_patterns(connection, {"turned": pattern})["turned"]
     text = f"{n:,} :{schema.feedback.type} are left out because they do not match {feedback_pattern(schema)}"
@@ -235,7 +240,7 @@ def _elsewhere(connection: Connection, schema: GraphSchema, n: int) -> str:
 
 
 def _no_feedback(connection: Connection, schema: GraphSchema) -> DataError:
-    """Return the error for feedback without rows, with the labels that the type connects."""
+    """Return the error for a graph without feedback; it names the labels that the feedback's type connects."""
     rows = connection.rows(
         f"MATCH (a)-[r:{quote(schema.feedback.type)}]->(b) WITH a, r, b LIMIT 1000 "
         "RETURN DISTINCT labels(a) AS heads, labels(b) AS tails"
@@ -264,7 +269,7 @@ def _problems(
     """Return the problem with the values of a property: one error, or an empty list.
 
     The error has the number of unusable values, examples with their nodes, and a query that finds all. If the property
-    does not exist, it lists those that do.
+    does not exist, the error lists the properties that do.
     """
     bad = int(np.isnan(values).sum())
     if bad == 0:

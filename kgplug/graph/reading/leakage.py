@@ -2,10 +2,11 @@
 
 There are three kinds:
 
-- Nodes that belong to one user and lead to items: orders, sessions, reviews, carts, and nodes that belong to these
-  (the lines of an order).
-- Nodes of a few users each (gifts, orders of households), or labels with many nodes without a user (orders of guests
-  among those of users), if they lead to items of these users' feedback.
+- Nodes that belong to one user each and lead to items, such as orders, sessions, reviews and carts; also nodes that
+  belong to these, such as the lines of an order.
+- Nodes that belong to a few users each, such as gifts or the orders of a household; or to one user or none, such as
+  orders in a shop that also sells to guests. Such labels count only if their nodes lead to items on which the nodes'
+  users have feedback.
 - Relationship types between users and items that mostly repeat the feedback.
 """
 
@@ -26,24 +27,25 @@ from kgplug.graph.schema import GraphSchema
 _SINGLE = 0.95  # share of the owned nodes that must have exactly one owner
 _OWNED = 0.5  # share of a label's nodes that must have an owner
 _LEAST_OWNERS = 3
-_LEAST_SHARED = 5  # pairs; fewer are not a pattern
+_LEAST_SHARED = 5  # minimum number of shared pairs; fewer may be chance
 _FEW = 3  # maximum users of a node, such as the buyer and the recipient of a gift
-_COVERED = 0.1  # share of the feedback's pairs that nodes must reveal; fewer are no problem
+_COVERED = 0.1  # share of the feedback's pairs that nodes must reveal; a smaller share does no harm
 REPEATED = 0.5
-"""A type repeats the feedback if the shared pairs beyond chance are this share of its pairs or of the feedback's."""
+"""A type repeats the feedback if this share of its pairs are feedback pairs, or this share of the feedback's pairs are
+its pairs. Pairs expected by chance are not counted."""
 
 
 @dataclass(frozen=True)
 class OwnedLabel:
     """A label whose nodes belong to one user each, directly or through other owned nodes, and lead to items.
 
-    It may also be a label whose nodes have few users and lead to items of these users' feedback.
+    It may also be a label whose nodes have few users and lead to items on which these users have feedback.
 
     Attributes:
         label: the label.
         n: number of nodes.
         owner: label of the owners, which are users or other owned nodes.
-        links: for nodes of few users, the number of (node, item) pairs; otherwise 0.
+        links: number of (node, item) pairs, if the nodes have few users; otherwise 0.
         repeated: number of links whose item has feedback from one of the node's users.
     """
 
@@ -74,8 +76,8 @@ class RepeatingType:
 def find_owned(connection: Connection, schema: GraphSchema, contents: Contents) -> list[OwnedLabel]:
     """Return the labels that `OwnedLabel` describes; those nearest to the users come first.
 
-    If users are items, a node belongs to a user by one type and leads to items by the others. Its label counts only if
-    the feedback also joins most of the pairs of users that such nodes join.
+    If users are also the items, one relationship type links a node to its owner, and its other types link it to items.
+    Its label counts only if the feedback also joins most of the pairs of users that such nodes join.
     """
     user, item = schema.user.label, schema.item.label
     if not {user, item} <= contents.labels.keys():
@@ -182,7 +184,11 @@ def _types_at(contents: Contents, labels: set[str]) -> tuple[set[str], set[str]]
 def _count_owners(
     connection: Connection, schema: GraphSchema, owners: set[str], candidates: set[str]
 ) -> list[dict[str, Any]]:
-    """Count for each label its nodes with owners, with exactly one, with few and next to items, and the owners."""
+    """Count the owners of the nodes of each candidate label.
+
+    Returns one dict per label. Its `owned`, `single`, `few` and `linked` are the numbers of nodes with an owner, with
+    exactly one, with one to three, and with a link to an item. `owners` is the number of owners, `owner` their label.
+    """
     owned_by = "|".join(quote(label) for label in sorted(owners))
     own = {"labels": sorted(candidates), "feedback": schema.feedback.type, "owners": sorted(owners)}
     return connection.rows(
@@ -288,14 +294,14 @@ def _owned_by_items(connection: Connection, schema: GraphSchema, contents: Conte
             "RETURN sum(pairs) AS pairs, sum(shared) AS shared, sum(1.0 * pairs * n) AS chance"
         )
         chance = pairs["chance"] / contents.labels[schema.item.label]
-        twice = (2 * pairs["pairs"], 2 * pairs["shared"], 2 * chance)  # from either end, like the feedback's pairs
+        twice = (2 * pairs["pairs"], 2 * pairs["shared"], 2 * chance)  # counted from either end, like the feedback's
         if _repeats(*twice, _feedback_pairs(connection, schema)):
             found[row["label"]] = OwnedLabel(row["label"], contents.labels[row["label"]], schema.user.label)
     return list(found.values())
 
 
 def _leads_on(row: dict[str, Any], other: dict[str, Any]) -> bool:
-    """Return whether a label is also joined by another type or in the other direction."""
+    """Return whether nodes of the same label are also linked to users by another type or in the other direction."""
     return row["label"] == other["label"] and (row["name"], row["leaves"]) != (other["name"], other["leaves"])
 
 
@@ -305,6 +311,6 @@ def _may_join(contents: Contents, name: str, user: str, item: str) -> bool:
 
 
 def _listed(names: Iterable[str]) -> str:
-    """Return :`A`|`B` for a few names; "" for many, because the query also has a condition for them."""
+    """Return :`A`|`B` for a few names; "" for many, because the query also tests the names in its WHERE clause."""
     names = sorted(names)
     return ":" + "|".join(quote(name) for name in names) if len(names) <= MOST_NAMES else ""

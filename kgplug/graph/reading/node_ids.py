@@ -1,4 +1,4 @@
-"""Internal node ids of one read, and their row numbers."""
+"""Internal node ids of one read, and the rows of these nodes in arrays."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pandas as pd
 
 
 class ElementIds:
-    """Numbers element ids in order of first appearance. Several threads may use it."""
+    """Gives each element id a number, in order of first appearance. Several threads may use it."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -33,11 +33,11 @@ class ElementIds:
 
 
 class NodeRows:
-    """Maps internal ids to row numbers.
+    """Maps the internal ids of nodes to their rows in an array, such as the array of all users' keys.
 
     Args:
-        ids: (n,), unique.
-        rows: int64 (n,), the row number of each. Default: 0 … n − 1.
+        ids: int64 (n,), unique.
+        rows: int64 (n,), the row number of each id. Default: 0 … n − 1.
     """
 
     def __init__(self, ids: np.ndarray, rows: np.ndarray | None = None) -> None:

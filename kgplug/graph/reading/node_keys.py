@@ -1,4 +1,4 @@
-"""Check the keys of nodes: every node has a unique key, which is an integer or text."""
+"""Check the keys of nodes: every node must have a unique key, which is an integer or text."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _SHOWN_PROPERTIES = 3
 
 
 def checked_keys(connection: Connection, label: str, key: str, values: np.ndarray, *, setting: str) -> np.ndarray:
-    """Return the keys of all nodes of a label, object (n,) of `int` and `str`.
+    """Check the keys of nodes of a label and return them, object (n,) of `int` and `str`.
 
     Args:
         connection: connection to the database, to look up examples.
@@ -33,7 +33,7 @@ def checked_keys(connection: Connection, label: str, key: str, values: np.ndarra
         setting: place of the key in the schema, e.g. "[item] key".
 
     Raises:
-        DataError: a key is missing, repeated, or neither an integer nor text; with examples.
+        DataError: a key is missing, repeated, or not an integer or text; the message has examples.
     """
     missing = sum(value == NO_KEY for value in values if isinstance(value, list))
     if missing:
@@ -61,7 +61,7 @@ def checked_keys(connection: Connection, label: str, key: str, values: np.ndarra
 def key_problem(
     connection: Connection, bulk: BulkReader, label: str, key: str, n: int, *, setting: str
 ) -> DataError | None:
-    """Return the error that `checked_keys` raises for all nodes of a label, or None.
+    """Return the error that `checked_keys` raises for the nodes of a label, None if it raises none.
 
     Args:
         connection: connection to the database, to look up examples.

@@ -38,15 +38,15 @@ class ReadReport:
     """What was kept and left out when reading.
 
     Attributes:
-        kept: feedback rows or triples kept.
-        own: relationships that kgplug wrote, left out.
-        repeated: relationships of the same type between the same two nodes, beyond the first. For feedback, `repeated`
-            under [feedback] says how they become one row.
-        vanished: relationships with an end that was added or deleted while they were read.
-        itself: feedback from a node to itself, left out.
-        unused: a sentence for each setting of the schema that has no effect.
+        kept: number of user-item pairs or triples kept.
+        own: number of relationships left out because kgplug wrote them.
+        repeated: number of relationships of the same type between the same two nodes, beyond the first. For feedback,
+            `repeated` under [feedback] says how they become one row of the interactions.
+        vanished: number of relationships with an end that was added or deleted while they were read.
+        itself: number of feedback relationships left out because they lead from a node to itself.
+        unused: sentences on settings of the schema that have no effect, and on data that cannot be used.
         left_out: a sentence for each label and type that is left out because it repeats the feedback.
-        written: type → number of relationships that kgplug wrote, without its catalogue.
+        written: type → number of relationships that kgplug wrote, except those of its catalogue.
     """
 
     kept: int
@@ -84,12 +84,12 @@ def read_interactions(connection: Connection, schema: GraphSchema, *, progress: 
         progress: show a bar. None: only on a terminal.
 
     Returns:
-        Rows sorted by user and item. Several relationships between two nodes become one, as `repeated` in the schema
-        says. If the schema names a title, the items have it as text.
+        Interactions sorted by user and item. Several relationships between two nodes become one row, as `repeated` in
+        the schema says. If the schema names a title, `item_texts` has the titles of the items.
 
     Raises:
-        DataError: an unknown label, type or property, a missing or repeated key or one of the wrong type, a rating or
-            timestamp that is not a number, or no feedback.
+        DataError: an unknown label, type or property, a missing or repeated key or one of the wrong type, an unusable
+            rating or timestamp, or no feedback.
     """
     interactions, report = pull_interactions(connection, schema, progress=progress)
     report.logged("feedback")
@@ -138,8 +138,8 @@ class KeyedNodes:
     """All nodes of the user label or of the item label.
 
     Attributes:
-        nodes: as read.
-        rows: internal id → row number.
+        nodes: the nodes as read.
+        rows: internal id → row number in `keys`.
         keys: object (n,), in canonical order.
         texts: object (n,) of str, the titles of items; None if the schema has no title.
     """
@@ -154,7 +154,7 @@ def read_users(connection: Connection, schema: GraphSchema, contents: Contents, 
     """Read all users.
 
     Raises:
-        DataError: there is no such label, or a key is missing, repeated or of the wrong type.
+        DataError: no node has the user label, or a key is missing, repeated or of the wrong type.
     """
     user = schema.user
     require_label(contents, user.label, setting="[user] label")
@@ -166,7 +166,7 @@ def read_items(connection: Connection, schema: GraphSchema, contents: Contents, 
     """Read all items, without titles (see `titled`).
 
     Raises:
-        DataError: there is no such label, or a key is missing, repeated or of the wrong type.
+        DataError: no node has the item label, or a key is missing, repeated or of the wrong type.
     """
     item = schema.item
     require_label(contents, item.label, setting="[item] label")
@@ -178,7 +178,7 @@ def titled(connection: Connection, schema: GraphSchema, items: KeyedNodes) -> Ke
     """Return items with their titles; unchanged if the schema has no title.
 
     Raises:
-        DataError: no item has the property.
+        DataError: no item has the title property.
     """
     if not schema.item.title:
         return items
@@ -196,7 +196,7 @@ def assemble(
     own_items = np.full(len(user_keys), -1, dtype=np.int64)
     own_items[user_rows.of(all_users.nodes.ids)] = item_rows.of(
         all_users.nodes.ids
-    )  # a node with both labels is one node
+    )  # the item that is the same node as the user
     interactions = Interactions.from_arrays(
         user_keys,
         item_keys,
@@ -274,7 +274,7 @@ def _without_triples(
 
 
 def _as_rows(connection: Connection, nodes: Nodes, label: str, key: str, setting: str) -> tuple[NodeRows, np.ndarray]:
-    """Return the rows of all nodes of a label: internal id → row number, and the keys in canonical order."""
+    """Return a map from the internal ids of a label's nodes to rows, and the keys in these rows (canonical order)."""
     rows, unique = factorize(checked_keys(connection, label, key, nodes.keys, setting=setting))
     return NodeRows(nodes.ids, rows), unique
 

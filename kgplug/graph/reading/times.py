@@ -14,16 +14,16 @@ if TYPE_CHECKING:
     from kgplug.graph.bolt.connection import Connection
 
 _NOT_A_NUMBER = "0.0 / 0.0"
-_LATEST = 2.0**62  # as a number since 1970, in any unit
+_LATEST = 2.0**62  # limit of a number since 1970, in any unit
 _BILLION = 10**9
 _EXACT = 2**53  # whole numbers up to here are exact as floats
 _FAR_YEAR = 200_000_000  # Neo4j cannot count the milliseconds of years beyond about 292 million
 _YEAR_S = 31_556_952  # average of the Gregorian calendar
-_PLAIN = -1  # second part of a number since 1970 that is exact by itself
+_PLAIN = -1  # second part of a number since 1970 whose first part alone is exact
 
 
 def timestamp_of(value: str) -> str:
-    """Return the expression of a timestamp: the seconds of a temporal value, rounded down, or the number, or NaN."""
+    """Return the Cypher expression for a timestamp: a temporal value's seconds, rounded down; or the number; or NaN."""
     local = f"datetime({{datetime: {value}, timezone: 'Z'}})"
     day = f"datetime({{date: {value}, timezone: 'Z'}})"
     number = (
@@ -35,19 +35,19 @@ def timestamp_of(value: str) -> str:
 
 
 def is_timestamp(value: str) -> str:
-    """Return the condition that a value is a timestamp for `timestamp_of`; null if the value is missing."""
+    """Return the Cypher condition that `timestamp_of` can read a value; null if the value is missing."""
     kinds = " OR ".join(f"{value} IS :: {kind} NOT NULL" for kind in ("ZONED DATETIME", "LOCAL DATETIME", "DATE"))
     return f"{kinds} OR abs(toFloatOrNull({value})) < {_LATEST!r}"
 
 
 def _seconds(date: str) -> str:
-    """Return the expression of a date's seconds since 1970, rounded down; epochSeconds rounds towards 1970."""
+    """Return the expression for a date's seconds since 1970, rounded down: epochSeconds itself rounds towards 1970."""
     before = f"{date}.nanosecond >= 1000000 AND {date} < datetime({{epochSeconds: 0}})"
     return _near(date, f"{date}.epochSeconds - CASE WHEN {before} THEN 1 ELSE 0 END")
 
 
 def _near(date: str, seconds: str) -> str:
-    """Return the expression of a date's seconds, from its year alone if Neo4j cannot count them."""
+    """Return the expression for a date's seconds, computed from the year alone if the year is too far for Neo4j."""
     return f"CASE WHEN abs({date}.year) > {_FAR_YEAR} THEN ({date}.year - 1970) * {_YEAR_S} ELSE {seconds} END"
 
 
@@ -70,7 +70,7 @@ def time_parts_of(value: str) -> tuple[str, str]:
     second = (
         f"coalesce(CASE WHEN {value} IS :: ZONED DATETIME OR {value} IS :: LOCAL DATETIME THEN {value}.nanosecond "
         f"WHEN {value} IS :: DATE THEN 0 WHEN {large} THEN -2 - abs({value} % {_BILLION}) "
-        f"WHEN {text} THEN -2 - abs({whole} % {_BILLION}) END, {_PLAIN})"  # null is of every type
+        f"WHEN {text} THEN -2 - abs({whole} % {_BILLION}) END, {_PLAIN})"  # a missing value passes every type test
     )
     return first, second
 
@@ -81,7 +81,7 @@ def read_times(first: np.ndarray, second: np.ndarray, *, name: str, unit: TimeUn
     Args:
         first, second: float64 (n,), finite values of the expressions of `time_parts_of`.
         name: name of the property.
-        unit: unit of numbers. None: their sizes decide.
+        unit: unit of numbers. None: guessed from their magnitude.
 
     Raises:
         DataError: the numbers have several units.
@@ -140,7 +140,7 @@ def find_times(connection: Connection, match: str, value: str, *, name: str, uni
         match: the pattern of the relationships, with its WHERE if there is one.
         value: expression of the property.
         name: name of the property.
-        unit: unit of numbers. None: their sizes decide.
+        unit: unit of numbers. None: guessed from their magnitude.
     """
     first, second = time_parts_of(value)
     size = f"abs(first) * CASE WHEN second < {_PLAIN} THEN {_BILLION}.0 ELSE 1.0 END"

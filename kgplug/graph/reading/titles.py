@@ -15,12 +15,12 @@ from kgplug.graph.schema import GraphSchema
 
 
 def read_titles(connection: Connection, schema: GraphSchema, items: Nodes, rows: NodeRows) -> np.ndarray:
-    """Return the titles of all items, object (n_items,) of str; "" for an item without one.
+    """Return the titles of all items, object (n_items,) of str; "" for an item without a title.
 
     Args:
         connection: connection to the database, to distinguish a wrong name from empty titles.
         schema: a schema that names the title property.
-        items: as read, with `texts`.
+        items: the items as read, with `texts`.
         rows: internal id → row number.
 
     Raises:

@@ -42,8 +42,8 @@ class TriplePlan:
     """What to read as triples.
 
     Attributes:
-        wanted: the relationships.
-        rules: the rules that leave some of them out.
+        wanted: the relationships to read.
+        rules: the rules that leave relationships out.
         own: number of relationships of the chosen types that are left out because kgplug wrote them.
         owned: labels whose nodes repeat the feedback. These nodes and their relationships are left out.
         repeating: types that are left out because they repeat the feedback.
@@ -64,8 +64,8 @@ class TriplePlan:
         for one in self.owned:
             if one.links:
                 yield (
-                    f"{one.n:,} :{one.label} lead from :{schema.user.label} to :{schema.item.label}, "
-                    f"{one.repeated:,} of {one.links:,} times where the feedback (:{schema.feedback.type}) does. "
+                    f"{one.n:,} :{one.label} lead from :{schema.user.label} to :{schema.item.label}; "
+                    f"{one.repeated:,} of these {one.links:,} paths match the feedback (:{schema.feedback.type}). "
                     f"Left out, because this repeats the feedback. To use :{one.label} anyway, add it to [knowledge] "
                     "include."
                 )
@@ -92,7 +92,7 @@ def plan_triples(connection: Connection, schema: GraphSchema, contents: Contents
     (`kgplug.graph.reading.leakage`), and what kgplug wrote. Users are entities, unless the schema says users = false.
 
     Raises:
-        DataError: the database does not have a type of the schema.
+        DataError: the schema names a type that the database does not have.
     """
     chosen = sorted(set(schema.knowledge.relationships))
     for name in chosen:
@@ -131,7 +131,7 @@ def plan_triples(connection: Connection, schema: GraphSchema, contents: Contents
 
 
 def count_triples(connection: Connection, plan: TriplePlan) -> dict[str, int]:
-    """Count the triples of each wanted type. Where a rule may leave some out, they are counted one by one."""
+    """Return type → number of triples; if a rule may leave out triples of a type, they are counted one by one."""
     counts = dict(plan.wanted.types)
     partly = [name for name in counts if any(name in rule.touched for rule in plan.rules)]
     if partly:
@@ -146,7 +146,7 @@ def count_triples(connection: Connection, plan: TriplePlan) -> dict[str, int]:
 
 
 def touched_nodes(connection: Connection, plan: TriplePlan) -> dict[tuple[str, ...], int]:
-    """Count the nodes of the triples by their sorted labels, in one pass over all nodes."""
+    """Return sorted labels → number of nodes with exactly these labels that are in triples, from one pass."""
     names = sorted(plan.wanted.types)
     kinds = f":{_any(names)}" if len(names) <= MOST_NAMES else ""
     ends = [" AND ".join(["type(r) IN $names", *(rule.condition(*pair) for rule in plan.rules)]) for pair in _PAIRS]
@@ -163,7 +163,7 @@ def touched_nodes(connection: Connection, plan: TriplePlan) -> dict[tuple[str, .
 
 
 def empty_projection(schema: GraphSchema, contents: Contents, plan: TriplePlan) -> DataError:
-    """Return the error for a graph without triples, with what was left out."""
+    """Return the error for a graph without triples, which says what was left out."""
     where, named = f'in database "{contents.database}"', schema.knowledge.relationships
     chosen = listed(named or contents.types) or "there are none"
     left_out = " ".join([*(text for text in plan.unused if "relationships has" in text), *plan.left_out(schema)])
@@ -181,7 +181,7 @@ def empty_projection(schema: GraphSchema, contents: Contents, plan: TriplePlan) 
 
 
 def _own_rules(connection: Connection, contents: Contents, written: dict[str, int]) -> Iterator[Rule]:
-    """Leave out relationships that kgplug wrote.
+    """Yield a rule that leaves out relationships that kgplug wrote, if there are any.
 
     Args:
         written: type → number of relationships that kgplug wrote.
@@ -194,7 +194,7 @@ def _own_rules(connection: Connection, contents: Contents, written: dict[str, in
 
 
 def _end_rules(contents: Contents, names: list[str], labels: list[str], why: str) -> Iterator[Rule]:
-    """Leave out relationships that touch a node with one of the labels."""
+    """Yield a rule that leaves out relationships that touch a node with one of the labels, if there are any."""
     touched, emptied = [], []
     for name in names:
         at = [contents.at(name, label) for label in labels]
@@ -207,7 +207,7 @@ def _end_rules(contents: Contents, names: list[str], labels: list[str], why: str
 
 
 def _user_rules(schema: GraphSchema, contents: Contents, names: list[str]) -> Iterator[Rule]:
-    """Leave out users if the schema says so, unless they are the items."""
+    """Yield a rule that leaves out users, if the schema says users = false and users are not the items."""
     if not schema.knowledge.users and schema.user.label != schema.item.label and schema.user.label in contents.labels:
         yield from _end_rules(contents, names, [schema.user.label], "touches users (users = false)")
 
@@ -215,7 +215,7 @@ def _user_rules(schema: GraphSchema, contents: Contents, names: list[str]) -> It
 def _pair_rules(
     connection: Connection, schema: GraphSchema, contents: Contents, names: list[str], repeating: list[str]
 ) -> Iterator[Rule]:
-    """Leave out the feedback and what repeats it: relationships between a user and an item, in either direction."""
+    """Yield rules that leave out the feedback and the `repeating` types between users and items, either way."""
     user, item = schema.user.label, schema.item.label
     if user not in contents.labels:
         return
@@ -236,7 +236,7 @@ def _not_between(kind: str, u: str, i: str) -> Callable[[str, str], str]:
 
 
 def _between(connection: Connection, contents: Contents, name: str, user: str, item: str) -> tuple[int, int]:
-    """Return the maximum numbers of relationships of a type from users to items, and from items to users."""
+    """Return upper bounds of the numbers of relationships of a type from users to items, and from items to users."""
     if contents.ends is not None:
         (from_user, to_user), (from_item, to_item) = contents.at(name, user), contents.at(name, item)
     else:

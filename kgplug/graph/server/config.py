@@ -18,7 +18,7 @@ _CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
 _MB = 1 << 20
 _HASH_ROUNDS = 1024
 
-# What bin/neo4j of the same version passes to Java.
+# The options that the script bin/neo4j of this Neo4j version passes to Java.
 _JVM_OPTIONS = (
     "-XX:+UseG1GC",
     "-XX:-OmitStackTraceInFastThrow",
@@ -46,7 +46,7 @@ def heap_bytes() -> int:
 
 
 def write_config(home: Path, port: int, further: Mapping[str, str] | None = None) -> None:
-    """Write neo4j.conf (loopback only, login required, no usage reports), followed by further settings."""
+    """Write neo4j.conf: loopback only, login required, no usage reports. Settings in `further` take precedence."""
     page_cache = min(max(_memory_bytes() // 32, 64 * _MB), 512 * _MB)
     settings = {
         "server.default_listen_address": "127.0.0.1",

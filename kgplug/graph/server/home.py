@@ -1,7 +1,7 @@
 """The home folder of the managed local Neo4j: what is installed, whether it runs, and its address.
 
 The pid file and the process's command line, which contains the home folder, identify the server. So another program
-that now has the same pid is not mistaken for it.
+that now has the same pid is not mistaken for the server.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Endpoint:
     uri: str
     username: str
     password: SecretStr
-    import_dir: Path  # the root of LOAD CSV's file:///
+    import_dir: Path  # file:/// in LOAD CSV means this folder
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class LocalStatus:
 
 
 class LocalHome:
-    """The state of the local Neo4j; read only.
+    """The state of the local Neo4j. This class reads it and changes nothing.
 
     Args:
         home: folder of configuration, data, logs and the password file.
@@ -103,7 +103,7 @@ class LocalHome:
         return "starting" if age_s(process) < START_TIMEOUT_S else "unhealthy"
 
     def _process(self) -> psutil.Process | None:
-        """Return the process that serves this home: by the pid file or, if a start was cut off, by search."""
+        """Return this home's server process, or None. If the pid file does not name it, search all processes."""
         mark = f"@{arguments_file(self.home)}"
         try:
             recorded = psutil.Process(int(self._pid_file.read_text()))

@@ -1,7 +1,7 @@
 """The jars of the managed local Neo4j: pinned, downloaded once, verified at every start.
 
-The coordinates, sizes and sha256 of all jars ship with kgplug, so nothing is resolved at run time. A missing jar
-is copied from Maven's local repository if it is there unaltered, and otherwise downloaded through jgo. A jar is
+The coordinates, sizes and sha256 of all jars ship with kgplug, so no dependencies are resolved at run time. A missing
+jar is copied from Maven's local repository if it is there unaltered, and otherwise downloaded through jgo. A jar is
 moved into the folder only if its hash is right, so an interrupted download continues with the missing jars.
 """
 
@@ -30,7 +30,7 @@ _SPARE_BYTES = 300_000_000  # for the database files next to the jars
 
 @dataclass(frozen=True)
 class Jar:
-    """A pinned jar."""
+    """One jar of the server. Its version and hash are fixed in kgplug."""
 
     group: str
     artifact: str
@@ -71,7 +71,7 @@ def pinned_jars() -> list[Jar]:
 
 
 def installed(folder: Path) -> bool:
-    """Return whether all jars exist, by name only."""
+    """Return whether a folder has a file with the name of each jar. The content is not checked."""
     return all((folder / jar.file_name).is_file() for jar in pinned_jars())
 
 
@@ -80,7 +80,7 @@ def install(folder: Path, *, progress: bool | None = None) -> list[Path]:
 
     Args:
         folder: folder for the jars; created if missing.
-        progress: show a bar while downloading. None: only on a terminal.
+        progress: show a bar while downloading. None: only on a terminal or in a notebook.
 
     Returns:
         The paths of the jars in class path order.
@@ -127,7 +127,7 @@ def _check_space(folder: Path, download_bytes: int) -> None:
 
 
 def _download_all(jars: list[Jar], folder: Path, progress: bool | None) -> None:
-    """Fetch jars in parallel into a locked folder."""
+    """Fetch jars in parallel into a folder that the caller has locked."""
     for left_by_a_killed_download in folder.glob(".download-*"):
         shutil.rmtree(left_by_a_killed_download, ignore_errors=True)
     _check_space(folder, sum(jar.size for jar in jars))

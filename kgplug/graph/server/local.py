@@ -30,7 +30,7 @@ from kgplug.progress import bar as progress_bar
 from kgplug.settings import child_environment
 
 _log = logging.getLogger(__name__)
-_PORTS = range(17_000, 27_000)  # below the ports of outgoing connections
+_PORTS = range(17_000, 27_000)  # below the ports that the system chooses for outgoing connections
 _PORT_ATTEMPTS = 50
 _LAUNCH_ATTEMPTS = 3
 _STOP_TIMEOUT_S = 60
@@ -44,7 +44,7 @@ class LocalNeo4j(LocalHome):
     Args:
         home: folder of configuration, data, logs and the password file.
         jars: folder of the server's jars. Default: `home`/jars. Several homes may share one.
-        config: further settings of neo4j.conf, used from the next start. The server must still answer bolt://.
+        config: further settings of neo4j.conf, used from the next start. They must leave bolt:// connections possible.
     """
 
     def __init__(self, home: Path, *, jars: Path | None = None, config: Mapping[str, str] | None = None) -> None:
@@ -56,14 +56,15 @@ class LocalNeo4j(LocalHome):
         """Start the server unless it is running; install it first if needed.
 
         Args:
-            progress: show a bar while downloading and a clock while it starts. None: only on a terminal.
+            progress: show a bar while downloading and a clock while the server starts. None: both on a terminal, only
+                the bar in a notebook, otherwise nothing.
             die_with_parent: kill the server when the calling process ends (Linux; for tests).
 
         Returns:
             Address and login of the server, which answers queries by then.
 
         Raises:
-            LocalServerError: a problem with network, disk, permissions or Java, or the server ended.
+            LocalServerError: a problem with network, disk, permissions or Java; or the server ended or did not answer.
         """
         try:
             self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -81,7 +82,7 @@ class LocalNeo4j(LocalHome):
         """Stop the server cleanly. Kill it only if it does not stop or if its database has failed.
 
         Returns:
-            Whether it was running.
+            Whether the server was running.
         """
         if not self.home.is_dir():
             return False
@@ -108,8 +109,8 @@ class LocalNeo4j(LocalHome):
     def _has_failed(self, process: psutil.Process) -> bool:
         """Return whether the database has stopped after an error, such as a full disk.
 
-        In this state, a clean shutdown of Neo4j 5.26 damages its transaction log, and it does not start again. After a
-        kill, it recovers everything that was committed.
+        In this state, a clean shutdown of Neo4j 5.26 damages its transaction log, so that it cannot start again. After
+        a kill, it recovers everything that was committed.
         """
         if not serves(process, self._port()):
             return False
@@ -122,7 +123,7 @@ class LocalNeo4j(LocalHome):
     def kill(self) -> None:
         """Kill the server without a clean shutdown. No committed data is lost.
 
-        It is meant for callers that delete the data afterwards.
+        This method is meant for callers that delete the data afterwards.
         """
         process = self._process()
         if process is not None:
@@ -192,12 +193,13 @@ class LocalNeo4j(LocalHome):
     def _has_ended(self) -> bool:
         """Return whether the server has ended.
 
-        The child process is asked, because at first it does not have the command line by which a server is recognised.
+        Right after its launch, the child process does not yet have the command line by which `_process` finds a server.
+        So this method asks the child process.
         """
         return self._child is None or self._child.poll() is not None
 
     def _log_in(self) -> None:
-        """Run one query on the default database, which may start a little later than the port."""
+        """Run one query on the default database, which may be ready a little later than the port."""
         endpoint = self._endpoint()
         with Connection.open(endpoint.uri, username=endpoint.username, password=endpoint.password) as connection:
             connection.rows("RETURN 1")

@@ -1,4 +1,4 @@
-"""Facts about processes of the managed local Neo4j: which server a process is, its port, why it ended."""
+"""Facts about processes: whether one is a given local Neo4j, whether it serves a port, and why it ended."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _PR_SET_PDEATHSIG = 1
 
 
 def dying_with_parent() -> Callable[[], None] | None:
-    """Return a `preexec_fn` with which a child is killed when its parent ends (Linux)."""
+    """Return a `preexec_fn` with which a child is killed when its parent ends; None on systems other than Linux."""
     if sys.platform != "linux":
         return None
-    libc = ctypes.CDLL(None)  # loaded before the fork, after which nothing may allocate
+    libc = ctypes.CDLL(None)  # loaded before the fork, because after it no memory may be allocated
 
     def ask_for_the_signal() -> None:
         libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

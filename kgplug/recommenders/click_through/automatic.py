@@ -1,4 +1,4 @@
-"""Automatic settings: which settings are chosen on the validation set, and where their trainings are kept."""
+"""Automatic settings: which settings are chosen on the validation set, and where the checkpoints of the trials are."""
 
 from __future__ import annotations
 
@@ -16,7 +16,11 @@ _NOT_ABOUT_ACCURACY = frozenset({"settings", "device", "backend"})
 
 
 def searched(given: TrainedConfig) -> Grid:
-    """Return the settings to choose. If the user has set any: none, or with `settings="auto"` those not set.
+    """Return the settings to choose on the validation set, with their steps or choices.
+
+    If the user has set nothing that affects accuracy, the whole grid is returned, otherwise nothing. If the user has
+    set `settings="auto"`, the settings in the grid that the user has not set are returned; with `settings="defaults"`,
+    nothing.
 
     Args:
         given: Settings as the user gave them.

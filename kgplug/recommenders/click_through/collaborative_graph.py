@@ -73,7 +73,14 @@ class CollaborativeGraph:
     def epoch(
         self, data: ClickThroughData, share: float, batch_size: int, rng: np.random.Generator
     ) -> Iterator[HiddenBatch]:
-        """Hide a random share of the likes; yield them with new negatives in batches of at most `batch_size` pairs."""
+        """Hide a random share of the likes, and yield these likes with new negatives.
+
+        Args:
+            data: Training likes and the sampler of negatives.
+            share: Share of the likes to hide, 0 to 1.
+            batch_size: Maximum number of pairs per batch, likes and negatives together.
+            rng: Random generator.
+        """
         hidden = rng.random(len(data.likes)) < share
         graph = self.without(hidden)
         for pairs in data.epoch(rng, batch_size, rows=np.flatnonzero(hidden)):

@@ -8,20 +8,20 @@ from pydantic import Field
 
 from kgplug.training.config import DataSize, Grid, TrainedConfig
 
-SIDE_BELOW = 20  # likes per user
-VECTOR_L2, MOST_VECTOR_L2 = 0.4, 0.05  # of MKR and KGCN: at one like per user, and at most
-PATIENCE_OF_FEW = 20  # epochs, if likes are very few
+SIDE_BELOW = 20  # likes per user; with fewer, the side term is on
+VECTOR_L2, MOST_VECTOR_L2 = 0.4, 0.05  # vector_l2 of MKR and KGCN is 0.4 / likes per user, and at most 0.05
+PATIENCE_OF_FEW = 20  # epochs of patience if likes are very few
 
 
 class ClickThroughConfig(TrainedConfig):
     """Settings of a model that learns to separate likes from negatives, which are redrawn each epoch."""
 
-    removed: ClassVar[frozenset[str]] = frozenset({"weight_l2"})  # of models without dense layers
+    removed: ClassVar[frozenset[str]] = frozenset({"weight_l2"})  # in old runs of models without dense layers
 
     init_scale: float = Field(0.1, gt=0, description="standard deviation of the initial vectors")
     exclude_low_rated: bool = Field(True, description="whether items that the user rated low are never negatives")
     side: bool = Field(
-        False, description="whether to add the side term: counts of likes, and the KG profile (not in the papers)"
+        False, description="whether to add the side term, a score from counts of likes and shared facts (not in papers)"
     )
     side_learning_rate: float = Field(
         1e-2, gt=0, description="learning rate of the side term; for models with a graph 3e-2 if likes are few"
@@ -43,7 +43,7 @@ class ClickThroughConfig(TrainedConfig):
 
 
 class WeightConfig(TrainedConfig):
-    """The setting of models with dense layers."""
+    """The setting that all models with dense layers have."""
 
     weight_l2: float = Field(1e-5, ge=0, description="weight of the squared norms of the dense layers' weights")
 
@@ -51,13 +51,13 @@ class WeightConfig(TrainedConfig):
 class KnowledgeConfig(ClickThroughConfig):
     """Settings of a click-through model with a knowledge graph. The side term is on if users have few likes.
 
-    The figures are of version 0.1.0. On one split of Book-Crossing (2 likes per user) it raised MKR's AUC from .769 to
-    .804 and KGCN's from .777 to .815.
-    On MovieLens-100K thinned to 14 likes per user, it raised MKR's from .857 to .869 and KGCN's from .8766 to .8773.
-    On MovieLens-100K (35 likes per user) it changed neither by more than .002.
+    The AUCs are of version 0.1.0. On one split of Book-Crossing (2 likes per user), the side term raised MKR's AUC
+    from .769 to .804 and KGCN's from .777 to .815. On MovieLens-100K thinned to 14 likes per user, it raised MKR's AUC
+    from .857 to .869 and KGCN's from .8766 to .8773. On MovieLens-100K (35 likes per user), it changed each AUC by at
+    most .002.
 
-    With few likes there are few steps, and the vectors overfit before the side term has learnt. So with few likes the
-    side term's learning rate is three times as high. Validation AUC with the normal → the tripled rate, on two random
+    With few likes an epoch has few steps, and the vectors overfit before the side term has learnt. So the side term's
+    learning rate is then three times as high. Validation AUC with the normal → the tripled rate, on two random
     samples of users of Book-Crossing:
 
     | users | KGCN                     | MKR                      |
@@ -94,11 +94,13 @@ class LayeredConfig(KnowledgeConfig, WeightConfig):
 
 
 class SlowLayersConfig(LayeredConfig):
-    """Settings of a model whose vectors all pass through dense layers, which then must learn slowly."""
+    """Settings of a model whose vectors all pass through dense layers, which must then learn slowly."""
 
     grid: ClassVar[Grid] = {"side": (True, False), "vector_l2": 3.0}
 
-    vector_l2: float = Field(1e-2, ge=0, description="weight of the squared norms of both vectors in the product")
+    vector_l2: float = Field(
+        1e-2, ge=0, description="weight of the squared norms of the two vectors whose product is the score"
+    )
     layer_learning_rate: float = Field(
         1e-3, gt=0, description="learning rate of the dense layers, which every vector passes through"
     )
@@ -108,9 +110,9 @@ class SlowLayersConfig(LayeredConfig):
 
     @classmethod
     def suited_to(cls, size: DataSize) -> dict[str, float]:
-        """Return settings with more L2 of the vectors in the product, the fewer likes a user has.
+        """Return settings whose `vector_l2` is higher if users have fewer likes.
 
-        MKR's AUC on MovieLens-100K thinned to 12, 16 and 24 likes per user, by its `vector_l2` (patience 20):
+        MKR's AUC on MovieLens-100K thinned to 12, 16 and 24 likes per user, for each `vector_l2` (patience 20):
 
         | likes per user | 0.01  | 0.02  | 0.03  | 0.05  | MF    |
         |----------------|-------|-------|-------|-------|-------|
@@ -124,6 +126,9 @@ class SlowLayersConfig(LayeredConfig):
 
     @classmethod
     def of_saved(cls, settings: dict[str, Any]) -> dict[str, Any]:
-        """Return saved settings in today's form: in early runs, layers learnt like vectors, and biases cost as much."""
+        """Return saved settings in today's form.
+
+        Early runs lack two settings: `learning_rate` was also that of the dense layers, and `l2` also that of biases.
+        """
         same = {"layer_learning_rate": "learning_rate", "bias_l2": "l2"}
         return super().of_saved({new: settings[old] for new, old in same.items() if old in settings} | settings)

@@ -56,7 +56,7 @@ class Factors:
 
     @cached_property
     def by_item(self) -> np.ndarray:
-        """Return the items' side of the products, [v, 1, b]: float32 (d + 2, n_items). Computed once, when needed."""
+        """Return [v, 1, b] of each item as a column: float32 (d + 2, n_items). It is computed when first needed."""
         return np.vstack([self.items.T, np.ones(len(self.items), dtype=np.float32), self.item_bias])
 
     @cached_property
@@ -75,7 +75,7 @@ class Factors:
         """Return the scores of all items for users (b, d) with biases (b,): a new array, float32 (b, n_items)."""
         by_user, by_item = np.ascontiguousarray(users), self.by_item[: users.shape[1]]  # (b, d), (d, n_items)
         if self.item_bias.any() or bias.any():
-            # Biases cost almost nothing as two more dimensions; adding each one would be a pass over memory.
+            # As two more dimensions, biases cost almost nothing; adding them to the scores would read all scores again.
             by_user = np.column_stack([users, bias, np.ones(len(users), dtype=np.float32)])  # (b, d + 2)
             by_item = self.by_item
         if torch.get_num_threads() > 1:
@@ -88,7 +88,7 @@ class Factors:
 
 
 class FactorRecommender(LogitRecommender):
-    """A recommender that scores by `factors`, which training sets."""
+    """A recommender that scores by `factors`, the result of its training."""
 
     # 8 MB per thread: lists are made from scores that are still in the cache, in memory that the thread reuses.
     score_block_cells = SCORE_BLOCK_CELLS // 8

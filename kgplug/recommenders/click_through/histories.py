@@ -32,7 +32,7 @@ class ItemFeatures(nn.Module):
 
     Attributes:
         items: Item vectors, (n_items, m).
-        sums: Sum over each user's likes, (n_users, m).
+        sums: Sum of the vectors of each user's likes, (n_users, m).
         counts: Number of each user's likes, (n_users,).
     """
 
@@ -74,10 +74,10 @@ def pretrained_features(config: PretrainedConfig, data: TrainingData) -> ItemFea
 
 
 class HistoryTask(LayeredTask):
-    """Trains a network whose input includes the user's likes; the target like is hidden.
+    """Trains a network whose input includes the user's likes (the history); the target like is hidden.
 
-    A history that includes the target would leak the label. So would its length, if only the
-    negative's history included the like. Therefore a like and its negative have the same history, without the like.
+    A history that includes the target like would leak the label. If only the negative's history included that like, the
+    length of the history would leak the label. So a like and its negative have the same history, without the like.
     """
 
     def logits(self, batch: Pairs) -> tuple[torch.Tensor, torch.Tensor]:
@@ -85,7 +85,7 @@ class HistoryTask(LayeredTask):
 
 
 def own_likes(batch: Pairs) -> np.ndarray:
-    """Return the liked item of each row, int64 (n,). A negative has the item of the like that it was drawn for."""
+    """Return the liked item of each pair, int64 (n,). For a negative, it is the item of the like it was drawn for."""
     likes, negatives = batch.matched()
     items = batch.items.copy()
     items[negatives] = batch.items[likes]

@@ -33,18 +33,28 @@ class LogitRecommender(Recommender):
 
     @abstractmethod
     def logits(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:
-        """Return the model's own logits of pairs: int64 (n,), int64 (n,) → float32 (n,)."""
+        """Return the logits of pairs without the side term: int64 (n,), int64 (n,) → float32 (n,)."""
 
     @abstractmethod
     def logits_of_all(self, users: np.ndarray) -> np.ndarray:
-        """Return the model's own logits of some users and every item: int64 (b,) → a new float32 (b, n_items)."""
+        """Return the logits of some users and every item, without the side term.
+
+        Args:
+            users: Indices, int64 (b,).
+
+        Returns:
+            A new array, float32 (b, n_items).
+        """
 
     @abstractmethod
     def logits_of_new_users(self, likes: sparse.csr_matrix) -> np.ndarray:
-        """Return the model's own logits for new users, a new float32 (b, n_items).
+        """Return the logits of new users and every item, without the side term.
 
         Args:
             likes: Likes of each user, CSR (b, n_items), binary; a row may be empty.
+
+        Returns:
+            A new array, float32 (b, n_items).
         """
 
     def score(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:

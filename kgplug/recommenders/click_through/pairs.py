@@ -35,7 +35,7 @@ class Pairs:
         return len(self.users)
 
     def matched(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return the rows of likes and of their negatives, int64 (m,) each, in the same order.
+        """Return the positions of likes and of their negatives, int64 (m,) each, in the same order.
 
         Likes of a user who likes all items have no negative, so they are left out.
         """
@@ -49,14 +49,14 @@ class Pairs:
 class ClickThroughData:
     """Training likes with negatives redrawn each epoch, and fixed validation pairs.
 
-    Training negatives avoid only training rows. Validation pairs are drawn once from the seed, one negative per like,
-    and avoid training and validation rows.
+    A training negative may be an item that the user likes in the validation set. Validation negatives are drawn once
+    from the seed, one per like, and are never items of the user's training or validation rows.
 
     Args:
         interactions: Training set.
         valid: Validation set, or None.
         seed: Seed of the validation negatives.
-        exclude_low_rated: Whether to exclude training rows that are not likes from the negatives.
+        exclude_low_rated: Whether items that the user rated low in the training set are never training negatives.
         side: Side term, which is trained with the model and added to every logit; or None.
     """
 
@@ -82,7 +82,7 @@ class ClickThroughData:
     def drawn(
         self, rng: np.random.Generator, rows: np.ndarray | None = None
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return likes in random order, each with a new negative of its user.
+        """Return likes in random order, and a new negative for the user of each like.
 
         Args:
             rng: Random generator.
@@ -96,7 +96,13 @@ class ClickThroughData:
         return users, items, self._sampler.draw(users, rng)
 
     def epoch(self, rng: np.random.Generator, batch_size: int, *, rows: np.ndarray | None = None) -> Iterator[Pairs]:
-        """Yield batches of at most `batch_size` pairs (likes and negatives together), of all likes or of some rows."""
+        """Yield batches of at most `batch_size` pairs, likes and negatives together.
+
+        Args:
+            rng: Random generator.
+            batch_size: Maximum number of pairs.
+            rows: Indices of the likes to use, int64; None for all.
+        """
         users, items, negatives = self.drawn(rng, rows)
         step = max(1, batch_size // 2)
         for start in range(0, len(users), step):
@@ -111,10 +117,10 @@ class ClickThroughData:
         """Return the mean log loss of training pairs with the side term, a scalar.
 
         Args:
-            own: The model's own logits (n,).
+            own: The model's logits without the side term, (n,).
             pairs: Users, items and labels.
-            own_weight: Weight of the log loss without the side term; the loss with it has weight 1. The result is
-                their weighted mean.
+            own_weight: Weight of the log loss without the side term. The log loss with the side term has weight 1, and
+                the result is the weighted mean of the two.
         """
         labels = tensor_of(pairs.labels).to(own.device)
         loss = functional.binary_cross_entropy_with_logits(self.with_side(own, pairs.users, pairs.items), labels)
@@ -124,10 +130,10 @@ class ClickThroughData:
         return (loss + own_weight * alone) / (1 + own_weight)
 
     def validation_auc(self, logits: np.ndarray) -> float | None:
-        """Return the AUC of the validation pairs, None unless there are both likes and negatives.
+        """Return the AUC of the validation pairs, None if there are no likes or no negatives.
 
         Args:
-            logits: The model's own logits of the validation pairs, float (n,). The side term's are added.
+            logits: Logits of the validation pairs without the side term, float (n,). The side term is added here.
         """
         if self.valid is None or self.valid.labels.all():
             return None
@@ -144,7 +150,7 @@ def _with_negatives(users: np.ndarray, items: np.ndarray, negatives: np.ndarray)
 
 
 def own_rows(linked: np.ndarray, n_entities: int) -> tuple[int, np.ndarray]:
-    """Give each item an entity row. Items without an entity get new rows after those of the graph's entities.
+    """Assign a row of the entity table to each item. Items without an entity get new rows after the graph's entities.
 
     Args:
         linked: Entity of each item, int64 (n_items,), -1 where missing.

@@ -76,7 +76,7 @@ class PropagatedRecommender(FactorRecommender):
         """Return the factors of the current weights."""
 
     def validation_auc(self, data: ClickThroughData) -> float | None:
-        """Return the AUC of the validation pairs, None without them."""
+        """Return the AUC of the validation pairs, None if there are no such pairs."""
         if data.valid is None:
             return None
         self.factors = self.trained_factors()

@@ -1,14 +1,15 @@
-"""Which of a few settings is best: a race of trainings, judged by their validation metric.
+"""A race of trainings: find the best of a few settings by the validation metric.
 
-First the defaults are trained, for n epochs. Then one setting at a time is changed, and trained for n / 2 epochs. Where
-such a change leads, the next step in its direction, and other changes on top of it, follow. Only the best of these goes
-on, even if it is behind the defaults, because a choice that learns slowly may win. All
-choices but the defaults share 2 n epochs. If the best of them is ahead of the defaults when these are used up, it is
-trained to its end. So all take at most three times as many epochs as the defaults or the winner, whichever is longer.
+First the defaults are trained to their end, which takes n epochs. Then models with one changed setting are trained for
+n / 2 epochs each. If a change is the best so far, it is tried with a further step in the same direction, and with other
+changes added to it. Only the best of all changed models is trained further, even if it is behind the defaults, because
+it may learn slowly and still win. All changed models together may take 2 n epochs. If the best of them is then ahead of
+the defaults, it is trained to its end. So the race takes at most three times as many epochs as the defaults or the
+winner, whichever is longer.
 
 This is successive halving (K. Jamieson, A. Talwalkar, "Non-stochastic Best Arm Identification and Hyperparameter
-Optimization", AISTATS 2016) with two rounds. Ours: the defaults go first and set the pace, and the grid grows where its
-edge leads.
+Optimization", AISTATS 2016) with two rounds. Two things are ours: the defaults are trained first, and their length n
+sets the length of the other trainings; and the grid is extended if a value at its edge is the best.
 """
 
 from __future__ import annotations
@@ -20,13 +21,13 @@ from typing import Any
 
 from kgplug.training.config import Grid
 
-FIRST_PART = 2  # the first comparison is after n / 2 epochs; after n / 4, MKR without side term is behind where it wins
-MOST_EPOCHS = 2  # of all others together, as a multiple of the defaults' epochs
+FIRST_PART = 2  # compare first after n / 2 epochs: after n / 4, MKR without side term was behind, but it won in the end
+MOST_EPOCHS = 2  # maximum number of epochs of all changed models together, as a multiple of the defaults' epochs
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One choice of settings, trained so far.
+    """One choice of settings, and the result of its training so far.
 
     Attributes:
         changes: Settings that differ from the defaults.
@@ -45,20 +46,20 @@ class Trial:
         return self.best(len(self.curve))
 
     def best(self, epochs: int) -> float:
-        """Return the best metric of the first epochs."""
+        """Return the best metric of the first `epochs` epochs."""
         return max(self.curve[:epochs], default=-math.inf)
 
 
 class Race:
-    """The plan of a race. Train each of its `turns`, and `note` the trial before you take the next one.
+    """The plan of a race. Train what each of `turns` asks for, and `note` the trial before you take the next turn.
 
     Args:
         defaults: Values of the settings in the grid.
-        grid: What to change.
+        grid: The settings to change, each with its choices or the factor between neighbouring values.
 
     Attributes:
-        trials: All trials, the defaults first. The best is trained to its end.
-        spent: Number of epochs of all but the defaults.
+        trials: All trials, the defaults first. At the end of the race, the best trial is trained to its end.
+        spent: Number of epochs of all trials except the defaults.
     """
 
     def __init__(self, defaults: Mapping[str, Any], grid: Grid) -> None:
@@ -78,7 +79,7 @@ class Race:
             return
         part, most = max(1, n // FIRST_PART), MOST_EPOCHS * n
         waiting = self._neighbours({})
-        while waiting and self.spent + part <= most - (n - part):  # the last one goes on for another n - part epochs
+        while waiting and self.spent + part <= most - (n - part):  # n - part epochs are reserved for the best
             leader = max(trial.best(part) for trial in self.trials)
             changes = waiting.pop(0)
             yield changes, part
@@ -104,7 +105,7 @@ class Race:
         self.trials = [each for each in self.trials if each.changes != trial.changes] + [trial]
 
     def _neighbours(self, changes: dict[str, Any]) -> list[dict[str, Any]]:
-        """Return the changes that differ in one setting by one step, the higher number first: much L2 ends early."""
+        """Return the changes that differ in one setting by one step, the higher value first: more L2 ends earlier."""
         found: list[dict[str, Any]] = []
         for name, steps in self._grid.items():
             default, value = self._defaults[name], changes.get(name, self._defaults[name])
@@ -122,5 +123,5 @@ class Race:
 
 
 def _after(default: float, factor: float, steps_up: int) -> float:
-    """Return the number some steps away from the default, rounded so that it can be read."""
+    """Return the number that is `steps_up` steps above the default, rounded to four digits."""
     return default if steps_up == 0 else float(f"{default * factor**steps_up:.4g}")

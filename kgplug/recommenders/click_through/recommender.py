@@ -1,4 +1,4 @@
-"""Base class of recommenders that are trained by gradient descent: from data to the training loop."""
+"""Base class of recommenders that are trained by gradient descent. It calls the training loop and chooses settings."""
 
 from __future__ import annotations
 
@@ -43,7 +43,8 @@ def auc_by_chance(n: int) -> float:
 class TrainedRecommender(LogitRecommender):
     """A recommender whose network is trained by `kgplug.training.loop.train`.
 
-    A subclass implements `_task`, which builds the untrained network and its training task, and `_settle`.
+    A subclass implements `_task` (build the untrained network and its training task) and `_settle` (compute the arrays
+    for scoring).
     """
 
     config: ClickThroughConfig
@@ -63,11 +64,11 @@ class TrainedRecommender(LogitRecommender):
         return self._rows_to_compare(interactions) >= least
 
     def _rows_to_compare(self, interactions: Interactions) -> int:
-        """Return the size of the smaller class, likes or negatives: here the likes, as negatives are drawn for them."""
+        """Return the number of likes or of negatives, whichever is smaller. Here each like gets a negative."""
         return int(interactions.is_like.sum())
 
     def _chosen_on_a_part(self, data: TrainingData) -> dict[str, Any]:
-        """Train on 90 % of the rows, and return the settings and number of epochs that are best on the others."""
+        """Train on 90 % of the rows, and return the settings and number of epochs that are best on the other 10 %."""
         config, file = self.config, data.checkpoint
         learnt, valid = data.interactions.split(CHOOSING, seed=data.seed, by="row")
         own_file = None if file is None else file.with_name(f"{file.stem}-epochs{file.suffix}")
@@ -88,8 +89,8 @@ class TrainedRecommender(LogitRecommender):
     def _race(self, data: TrainingData, grid: Grid, title: str) -> dict[str, Any]:
         """Train with the choices in a grid, keep the weights of the best one, and return its changes.
 
-        Each trial has a checkpoint of its own, from which it continues. If memory runs out in one, it and all later
-        ones have smaller batches.
+        Each trial has a checkpoint of its own, from which it continues. If memory runs out in a trial, this trial and
+        all later ones have smaller batches.
         """
         start, configs = self.config, dict[str, ClickThroughConfig]()
         race = Race({name: getattr(start, name) for name in grid}, grid)
@@ -102,15 +103,15 @@ class TrainedRecommender(LogitRecommender):
                 sizes = {name: value for name, value in self.config if name.endswith("batch_size")}
                 start = start.model_copy(update=sizes)
             first, best = race.trials[0], max(race.trials, key=lambda trial: trial.metric)
-            held, dead = race.trials[-1], False  # whose weights the model has
+            held, dead = race.trials[-1], False  # held: the trial whose weights the model has
             for chosen in (best, first):
                 if chosen is not held:
                     self.config = configs[repr(chosen.changes)]
                     part = replace(data, checkpoint=file_of(self.config))
-                    self._trial(part, chosen.changes, len(chosen.curve), title)  # nothing is left to train
+                    self._trial(part, chosen.changes, len(chosen.curve), title)  # loads the checkpoint
                 if chosen is first or not model_findings(self):
                     break
-                dead = True  # it could not be published
+                dead = True  # a collapsed model could not be published
         if not first.curve:
             return {}
         self.tried = [
@@ -119,7 +120,7 @@ class TrainedRecommender(LogitRecommender):
                 "epochs": len(trial.curve),
                 "metric": round(trial.metric, 4) if trial.curve else None,
                 "chosen": trial is chosen,
-                "note": "its own vectors are dead" if dead and trial is best else trial.failure,
+                "note": "the model has collapsed" if dead and trial is best else trial.failure,
             }
             for trial in race.trials
         ]
@@ -138,7 +139,7 @@ class TrainedRecommender(LogitRecommender):
             if not changes:
                 raise
             return Trial(changes, [], ended=True, failure=str(error))
-        curve = self.history["validation"][:epochs]  # a resumed trial may have come further
+        curve = self.history["validation"][:epochs]  # a resumed trial may have more epochs
         return Trial(changes, curve, ended=len(curve) < epochs or epochs == self.config.epochs)
 
     def _train(self, data: TrainingData, *, title: str = "") -> None:

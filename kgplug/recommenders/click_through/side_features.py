@@ -20,14 +20,14 @@ _KEPT_CELLS = 32_000_000  # maximum number of user × item products to keep: 128
 
 @dataclass(frozen=True, eq=False)
 class PairFacts:
-    """Features of pairs without the pair's own like, float32.
+    """Features of n pairs, float32. If a pair is a like, it is not counted in its own features.
 
     Attributes:
         users: log1p of the user's number of likes, (n, 1).
-        items: (n, 3): log1p of the item's number of likes; log1p of the number of likes of other items with the same KG
-            features, counted once per shared feature; and 1 if the item has no like, otherwise 0. (If every item of
-            the data has a like, an item without training likes has a held-out one, so it is more likely to be liked
-            than an item with one training like.)
+        items: (n, 3): log1p of the item's number of likes; log1p of the number of likes of other items that share KG
+            features with it, counted once per shared feature; and 1 if the item has no like, otherwise 0. (If every
+            item of the data has a like, an item without training likes has a held-out like, so it is more likely to be
+            liked than an item with one training like.)
         profile: log1p(10 · cosine of the item's KG features with those of the user's likes), (n,).
     """
 
@@ -39,7 +39,7 @@ class PairFacts:
 class SideFeatures:
     """Counts over the training likes and, if there is a graph, over KG features.
 
-    A KG feature is a (relation, entity) pair that at least two items have. Rare ones have a higher weight (idf).
+    A KG feature is a (relation, entity) pair that at least two items have. Rare features have a higher weight (idf).
 
     Args:
         likes: Training likes, binary CSR float32 (n_users, n_items).

@@ -1,4 +1,7 @@
-"""The side term: counts and the KG profile, added to a model's logit of a pair."""
+"""The side term: a logit from counts of likes and the KG profile, added to a model's logit of a pair.
+
+The KG profile is the similarity of the item's KG features to those of the user's likes (`side_features.py`).
+"""
 
 from __future__ import annotations
 
@@ -97,7 +100,7 @@ class SideTerm:
 
     @torch.no_grad()
     def logits_of_likes(self, likes: sparse.csr_matrix) -> np.ndarray:
-        """Return the logits of users, from their likes, with every item: CSR (b, n_items) → float32 (b, n_items)."""
+        """Return the logits of all items for users with these likes: CSR (b, n_items) → float32 (b, n_items)."""
         degrees, profile = self.facts.of_likes(likes)
         g, h = self.towers.users(degrees), self.towers.items(self.facts.of_items())
         counts = g[:, :-1] @ h[:, :-1].T + g[:, -1:] + h[:, -1]  # (b, n_items)
@@ -106,7 +109,7 @@ class SideTerm:
         return profile
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """Return counts, features and weights as named arrays."""
+        """Return the likes, the KG features and the networks' weights as named arrays."""
         weights = {f"towers.{name}": tensor.cpu().numpy() for name, tensor in self.towers.state_dict().items()}
         matrices = csr_arrays(likes=self.facts.likes, features=self.facts.features)
         return weights | matrices | {"features.shape": np.array(self.facts.features.shape)}

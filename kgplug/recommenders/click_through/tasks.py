@@ -76,7 +76,7 @@ class PairNetwork(nn.Module, ABC):
         """Return the tables whose gradients are sparse (read through `layers.lookup`)."""
 
     def layers(self) -> list[nn.Parameter]:
-        """Return the other weights that `weight_l2` penalises; biases may be included."""
+        """Return the weights of the dense layers, which `weight_l2` penalises; biases may be included."""
         return []
 
     @abstractmethod

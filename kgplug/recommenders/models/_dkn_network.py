@@ -37,12 +37,12 @@ class DKNShape(Protocol):
 
 
 class Match(nn.Module):
-    """Attention over a history for each candidate, and the logit (eqs. 11–13).
+    """Scores candidates for a user, by attention over the user's likes (eqs. 11–13).
 
     Args:
         dim: Length D of an item vector.
-        attention, head: "dot", or "dnn" with one hidden layer.
-        hidden_dim: Width of that layer.
+        attention, head: How attention and score are computed: "dot", or "dnn" with one hidden layer.
+        hidden_dim: Width of the hidden layers.
         generator: Random generator of the weights.
     """
 
@@ -81,9 +81,9 @@ class Match(nn.Module):
 
         Args:
             vectors: Item vectors, (n, D).
-            liked_of: Rows of the user's likes, int64 (b, K).
+            liked_of: Row of each liked item in `vectors`, int64 (b, K).
             held: 1 for a like, 0 for padding, (b, K).
-            item_of: Row of the candidate, int64 (b,).
+            item_of: Row of each user's candidate in `vectors`, int64 (b,).
         """
         if self.attention_layer is None and self.head_layer is None:  # only dot products are needed
             candidates = item_of.repeat_interleave(liked_of.shape[1])
@@ -106,7 +106,7 @@ def _sides(layer: nn.Linear, first: torch.Tensor, second: torch.Tensor) -> tuple
 
 
 class DKNNetwork(PairNetwork):
-    """KCNN gives each item a vector. `Match` compares a candidate with the user's history.
+    """KCNN computes a vector of each item, and `Match` compares the candidate's with those of the user's likes.
 
     Args:
         shape: Settings.
@@ -152,8 +152,9 @@ class DKNNetwork(PairNetwork):
     def item_vectors(self, rows: torch.Tensor) -> torch.Tensor:
         """Return KCNN's vectors of items: int64 (n,) → (n, D).
 
-        A token's channels are its word, and tanh(W e) of the item's entity and of its context, which are the same for
-        all tokens of a title. A filter is linear, so each word and each item is multiplied once per filter position.
+        A token has two or three channels: the vector of its word, and tanh(W e) of the item's entity and of the
+        entity's context, which are the same for all tokens of a title. A filter is linear, so each word and each item
+        is multiplied only once per filter position.
         """
         n_taps_of = [(convolution, width) for convolution, width in zip(self.convolutions, self.widths, strict=True)]
         words, held = self.words[rows], self.held[rows][:, :, None]  # (n, T), (n, T, 1)
@@ -181,12 +182,12 @@ class DKNNetwork(PairNetwork):
         left_out: np.ndarray | None = None,
         histories: np.ndarray | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Score pairs.
+        """Return (logits of pairs (B,), mean squared norm of the item vectors, a scalar).
 
         Args:
             users, items: Indices, int64 (B,).
-            left_out: One like per user to remove from the history, int64 (B,).
-            histories: Histories to use instead of the network's own, int64 (n_users, K).
+            left_out: For each pair, a liked item to remove from the user's history, int64 (B,).
+            histories: Likes to use instead of `self.histories`, int64 (n_users, K).
         """
         liked = (self.histories if histories is None else histories)[users]  # (B, K)
         held = liked >= 0 if left_out is None else (liked >= 0) & (liked != left_out[:, None])

@@ -18,8 +18,8 @@ class Titles:
 
     Attributes:
         words: Word numbers from 1, int64 (n_items, T); 0 for no word.
-        held: 1 for a token, float32 (n_items, T). A title without words has one token without a word.
-        n_words: Number of different words, plus one for no word.
+        held: 1 for a token, 0 for padding, float32 (n_items, T). A title without words has one token without a word.
+        n_words: Number of different words, plus one for "no word".
     """
 
     words: np.ndarray
@@ -33,7 +33,7 @@ def read_titles(texts: np.ndarray, *, most: int, least: int = 1) -> Titles:
     Args:
         texts: Titles, object (n_items,) of str.
         most: Maximum number of words per title.
-        least: Minimum T. Otherwise T is the length of the longest title.
+        least: Minimum of T, which otherwise is the number of words of the longest title.
     """
     titles = [_WORD.findall(text.lower())[:most] for text in texts]
     lengths = np.array([len(title) for title in titles], dtype=np.int64)

@@ -32,7 +32,7 @@ class KGCNShape(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Field:
-    """Receptive field of a batch of items, level by level.
+    """Receptive field of B items, level by level: H steps, each from an entity to K neighbours.
 
     Attributes:
         levels: Entities at distance h, H + 1 arrays int64 (B, K^h); level 0 is the item.
@@ -55,15 +55,17 @@ def receptive_field(entities: np.ndarray, neighbours: Neighbours, n_layers: int)
 
 
 class KGCNNetwork(nn.Module):
-    """Tables and layers.
+    """KGCN's tables of vectors and biases, and one dense layer per propagation step.
 
     Tables: `users` (n_users, d), `entities` (n_entities, d), `relations` (n_relations + 1, d), `user_bias`,
     `item_bias` (n, 1), whose gradients are sparse; `layers` are dense.
 
     Args:
         shape: Settings.
-        n_users, n_items, n_entities: Rows of the tables, including those of items without an entity.
-        n_relations: Relations of the graph. The table has one more row: the self-loop of entities without neighbours.
+        n_users, n_items: Numbers of users and items.
+        n_entities: Number of rows of the entity table. Items without an entity have a row, too.
+        n_relations: Number of relations of the graph. The table has one more row, for the self-loop of entities without
+            neighbours.
         generator: Random generator of the weights.
     """
 
@@ -97,16 +99,25 @@ class KGCNNetwork(nn.Module):
         return self.users.device
 
     def affinities(self, users: torch.Tensor, relations: torch.Tensor) -> torch.Tensor:
-        """Return π of every user and relation (eq. 1): (u, d), (r, d) → (u, r). The authors' code averages over d."""
+        """Return the attention π of users to relations (eq. 1), which the authors' code divides by d.
+
+        Shapes: (m, d), (r, d) → (m, r).
+        """
         products = users @ relations.T
         return products / users.shape[1] if self.scaling == "code" else products
 
     def neighbour_scale(self, k: int) -> float:
-        """Return the factor of attention weights. The authors' code averages a · e over K, the paper sums it."""
+        """Return the factor of sums over k neighbours: the authors' code divides them by k, the paper does not."""
         return 1 / k if self.scaling == "code" else 1.0
 
     def aggregate(self, layer: int, own: torch.Tensor, around: torch.Tensor) -> torch.Tensor:
-        """Return the next representation (eqs. 4–6): (n, d), (n, d) → (n, d); tanh in the last layer, ReLU before."""
+        """Return a layer's output (eqs. 4–6): (n, d), (n, d) → (n, d). The last layer has tanh, the others ReLU.
+
+        Args:
+            layer: Number of the layer, from 0.
+            own: Vectors of entities.
+            around: Weighted sums over their neighbours.
+        """
         if self.aggregator == "sum":
             joined = own + around
         elif self.aggregator == "concat":
@@ -123,12 +134,12 @@ class KGCNNetwork(nn.Module):
         places: list[torch.Tensor],
         weights: list[torch.Tensor],
     ) -> torch.Tensor:
-        """Return v_u of a batch (algorithm 1).
+        """Return v_u, the vector of each pair's item for the pair's user (algorithm 1).
 
         Args:
             graph: Computes weighted sums over neighbours.
-            rows: Entity vectors, (m, d).
-            places: Row of each entity in the field, H + 1 tensors int64 (B, K^h).
+            rows: Vectors of the distinct entities of the batch, (m, d).
+            places: For each entity of the receptive field, its row in `rows`: H + 1 tensors int64 (B, K^h).
             weights: Attention, H tensors (B, K^h, K).
 
         Returns:
@@ -153,13 +164,13 @@ class KGCNNetwork(nn.Module):
 
 @dataclass(frozen=True, eq=False)
 class FullLayers:
-    """The entities that each layer must compute, so that the last layer gives all items.
+    """The entities whose vectors each layer must compute, so that the last layer gives the vectors of all items.
 
     Attributes:
-        inputs: Entities whose rows enter the first layer, int64 (m_0,).
-        own: Positions of a layer's entities in the layer before, H arrays int64 (m_l,).
-        around: Positions of their neighbours in the layer before, H arrays int64 (m_l, K).
-        relations: Relations to these neighbours, H arrays int64 (m_l, K).
+        inputs: Entities whose vectors enter the first layer, int64 (m_0,).
+        own: For each layer, the positions of its m_l entities in the layer before, H tensors int64 (m_l,).
+        around: Positions of these entities' neighbours in the layer before, H tensors int64 (m_l, K).
+        relations: Relations to these neighbours, H tensors int64 (m_l, K).
     """
 
     inputs: torch.Tensor
@@ -169,7 +180,7 @@ class FullLayers:
 
     @classmethod
     def build(cls, items: np.ndarray, neighbours: Neighbours, n_layers: int, device: torch.device) -> FullLayers:
-        """Plan the layers backwards: the last layer computes the entities of all items.
+        """Plan the layers, from the last, which computes the vectors of all items' entities, back to the first.
 
         Args:
             items: Entity of each item, int64 (n_items,).
@@ -193,12 +204,12 @@ class FullLayers:
 
     @property
     def widest(self) -> int:
-        """Number of entities of the largest layer."""
+        """Number of entities that the largest layer computes."""
         return max(len(own) for own in self.own)
 
 
 def represent_all(network: KGCNNetwork, graph: EntityGraph, plan: FullLayers, users: torch.Tensor) -> torch.Tensor:
-    """Return v_u of every item for some users: (b, d) → (b, n_items, d), by H full-graph layers."""
+    """Return v_u of every item for some users: (b, d) → (b, n_items, d), computed layer by layer for all items."""
     b, dim = users.shape
     affinities = network.affinities(users, network.relations)  # (b, r)
     values = network.entities[plan.inputs]  # (m_0, d), the same for every user

@@ -1,4 +1,4 @@
-"""The towers of MKR: tables, cross & compress units and heads."""
+"""The network of MKR: tables, cross & compress units and heads."""
 
 from __future__ import annotations
 
@@ -37,14 +37,15 @@ class MKRNetwork(nn.Module):
     """Tables of users, items, entities and relations, and the layers on them.
 
     Tables: `users` (n_users, d), `items` (n_items, d), `entities` (n_entities, d), `relations` (n_relations, d) and
-    `user_bias`, `item_bias` (n, 1), whose gradients are sparse. The other weights are small and dense.
+    `user_bias`, `item_bias` (n, 1), whose gradients are sparse. The other weights are small and dense. Two *towers* of
+    layers turn rows of the tables into the vectors that are scored, u_L and v_L.
 
     Args:
         shape: Settings.
         n_users: Number of users.
-        item_entities: Entity row of each item, int64 (n_items,), distinct.
-        n_entities: Rows of the entity table, including those of items without an entity.
-        n_relations: Rows of the relation table.
+        item_entities: Row of each item in the entity table, int64 (n_items,), distinct.
+        n_entities: Number of rows of the entity table. Items without an entity have a row, too.
+        n_relations: Number of rows of the relation table.
         generator: Random generator of the weights.
     """
 
@@ -112,13 +113,13 @@ class MKRNetwork(nn.Module):
         return [self.items, self.entities, self.relations], [p for layer in layers for p in layer.parameters()]
 
     def item_tower(self, item: torch.Tensor, entity: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return (v_L, e_L) of items and their entities: (n, d) each."""
+        """Return v_L of items and e_L of their entities, the outputs of the L cross units: (n, d) each."""
         for unit in self.cross:
             item, entity = unit(item, entity)
         return item, entity
 
     def predicted_tails(self, heads: torch.Tensor, relations: torch.Tensor) -> torch.Tensor:
-        """Return t̂ = W [e_L; r_L] + b after the hidden layers: (n, d), (n, d) → (n, d)."""
+        """Return predicted tails t̂, a linear layer after hidden layers over [e_L; r_L]: (n, d), (n, d) → (n, d)."""
         return self.tail_output(self.tail_layers(torch.cat([heads, relations], dim=1)))  # (n, 2d) → (n, d)
 
     def joined(self, users: torch.Tensor, items: torch.Tensor) -> torch.Tensor:
@@ -130,7 +131,12 @@ class MKRNetwork(nn.Module):
     def joined_pairs(
         self, users: torch.Tensor, user_of: torch.Tensor, items: torch.Tensor, item_of: torch.Tensor
     ) -> torch.Tensor:
-        """Return logits without biases for pairs of rows of tower outputs: (m, d), (n,), (k, d), (n,) → (n,)."""
+        """Return logits without biases of n pairs, float32 (n,).
+
+        Args:
+            users, items: Tower outputs, (m, d) and (k, d).
+            user_of, item_of: Row of each pair in `users` and `items`, int64 (n,).
+        """
         if self.head_output is None:
             return pair_dots(users, user_of, items, item_of)
         return self.joined(functional.embedding(user_of, users), functional.embedding(item_of, items))
@@ -142,7 +148,7 @@ class MKRNetwork(nn.Module):
         return torch.stack([self.joined(user.expand_as(items), items) for user in users])
 
     def all_users(self) -> torch.Tensor:
-        """Return u_L of every user: (n_users, d)."""
+        """Return u_L of every user, the output of the L user layers: (n_users, d)."""
         return self.user_layers(self.users)
 
     def all_items(self) -> torch.Tensor:
@@ -150,5 +156,5 @@ class MKRNetwork(nn.Module):
         return self.item_tower(self.items, self.entities[self.item_entities])[0]
 
     def all_biases(self, users: torch.Tensor, items: torch.Tensor) -> torch.Tensor:
-        """Return the sum of biases of pairs. Shapes are broadcast."""
+        """Return the sum of the three biases of each pair. Indices of users and items are broadcast."""
         return self.user_bias[users].squeeze(-1) + self.item_bias[items].squeeze(-1) + self.global_bias

@@ -25,9 +25,9 @@ def sample_memories(
 ) -> np.ndarray:
     """Sample the ripple sets of all users (RippleNet, eqs. 1 and 2).
 
-    Step 1 holds triples whose head is a liked item; step k holds triples whose head is a tail of step k − 1.
-    An empty step repeats the step before. A user's candidates are split into `size` equal ranges and one is drawn
-    from each, so no triple is repeated unless there are too few.
+    Step 1 holds triples whose head is a liked item; step k holds triples whose head is a tail of step k − 1. If there
+    are none, a step repeats the step before. A user's candidates are split into `size` equal ranges and one is drawn
+    from each, so triples are repeated only if there are fewer than `size`.
 
     Args:
         likes: The training likes.
@@ -35,10 +35,10 @@ def sample_memories(
         triples: Head, relation and tail, int64 (n, 3), sorted by head.
         n_layers: Number of steps.
         size: Number of triples per user and step.
-        rng: Generator of the draws.
+        rng: Random generator.
 
     Returns:
-        Rows of `triples`, int32 (n_users, n_layers, size). A user whose likes have no triples has -1 everywhere.
+        Row of each memory in `triples`, int32 (n_users, n_layers, size); only -1 for users whose likes have no triples.
     """
     n_entities = 1 + max(int(item_entities.max(initial=0)), int(triples[:, [0, 2]].max(initial=0)))
     degrees = np.bincount(triples[:, 0], minlength=n_entities)
@@ -62,12 +62,13 @@ def _draw(
     size: int,
     rng: np.random.Generator,
 ) -> np.ndarray:
-    """Draw triples whose heads are the seeds: int64 (n_users, size), -1 for users without any.
+    """Draw `size` triples per user whose heads are the user's seeds: int64 (n_users, size), -1 if there are none.
 
     Args:
         counts: Number of seeds per user, int64 (n_users,).
-        seeds: Entities from which each user's step starts, sorted by user.
-        starts, degrees: First triple of each head, and number of its triples, int64 (n_entities,).
+        seeds: Entities from which each user's step starts, sorted by user, int64.
+        starts, degrees: For each entity, the first triple with it as head, and the number of such triples, int64
+            (n_entities,).
     """
     if len(seeds) == 0:
         return np.full((len(counts), size), -1)
@@ -85,19 +86,19 @@ def _draw(
 def grouped(
     users: np.ndarray, user_rows: np.ndarray, counts: np.ndarray, size: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Arrange pairs in groups of at most `size` pairs of one user.
+    """Divide the pairs of each user into groups of at most `size` pairs.
 
     Args:
         users: User of each pair, int64 (B,).
-        user_rows: The distinct users, ascending.
-        counts: Number of pairs of each of them.
+        user_rows: The distinct users, ascending, int64.
+        counts: Number of pairs of each distinct user, int64.
         size: Maximum number of pairs in a group.
 
     Returns:
-        (position of each group's user in `user_rows`, group of each pair (B,), position of each pair in it (B,)).
+        (index of each group's user in `user_rows`, group of each pair (B,), position of each pair in its group (B,)).
     """
     order = np.argsort(users, kind="stable")
-    number = np.empty(len(users), dtype=np.int64)  # position of a pair among those of its user
+    number = np.empty(len(users), dtype=np.int64)  # position of each pair among the pairs of its user
     number[order] = np.arange(len(users)) - np.repeat(np.cumsum(counts) - counts, counts)
     groups = -(-counts // size)
     first = np.cumsum(groups) - groups

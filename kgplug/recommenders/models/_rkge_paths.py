@@ -13,11 +13,11 @@ from kgplug.data.values.keys import distinct
 
 @dataclass(frozen=True, eq=False)
 class Paths:
-    """Paths user → item → entity → item, sorted by pair.
+    """Paths user → item → entity → item between the users and items of some pairs, sorted by pair.
 
     Attributes:
-        pairs: Pair of each path, int64 (n,), ascending.
-        slots: Position among the pair's paths, int64 (n,).
+        pairs: Index of each path's pair, int64 (n,), ascending.
+        slots: Position of each path among the paths of its pair, int64 (n,).
         via: Entity of the liked item, and the shared entity, int64 (n, 2).
     """
 
@@ -32,7 +32,7 @@ class PathSampler:
     A path is u → j → a → i: u likes j, and triples (of any relation and direction) connect j with a, and a with i. All
     four nodes are different, so the edge (u, i) is never part of a path between u and i.
 
-    Needs 12 to 20 bytes of memory for each pair of a like and a neighbour of the liked item.
+    It needs 12 to 20 bytes of memory for each combination of a like and a neighbour of the liked item.
 
     Args:
         users, items: User and item of each like, int64 (m,) each.
@@ -76,21 +76,23 @@ class PathSampler:
         return row, self._targets[self._starts[entities][row] + number]
 
     def sample(self, users: np.ndarray, items: np.ndarray, k: int, rng: np.random.Generator | None) -> Paths:
-        """Choose up to k different paths of each pair.
+        """Choose up to k different paths for each pair of a user and an item.
 
-        A pair's paths, sorted by a and j, are split into k equal ranges. One path of each range is drawn by `rng`;
-        without `rng`, the middle one is chosen.
+        A pair's paths, sorted by a and j, are split into k equal ranges. `rng` draws one path of each range; if it is
+        None, the middle one is chosen.
 
         Args:
             users, items: Indices, int64 (n,).
+            k: Maximum number of paths per pair.
+            rng: Random generator, or None.
         """
         targets = self.item_entities[items]
-        row, shared = self._neighbours(targets)  # possible middle entities of each pair
+        row, shared = self._neighbours(targets)  # neighbours of each pair's item: candidates for a
         codes = users[row] * np.int64(self.n_entities) + shared
         place = np.minimum(np.searchsorted(self._codes, codes), max(len(self._codes) - 1, 0))
         found = self._codes[place] == codes if len(self._codes) else np.zeros(len(codes), dtype=bool)
         row, shared, place = row[found], shared[found], place[found]
-        own = self._contains(users * np.int64(self.n_entities) + targets)[row]  # j = i is not a simple path
+        own = self._contains(users * np.int64(self.n_entities) + targets)[row]  # 1 if j = i is to be skipped
         counts = self._first[place + 1] - self._first[place] - own
         ends = np.cumsum(counts)
         upto = np.concatenate([[0], ends])[np.searchsorted(row, np.arange(len(users) + 1))]
@@ -99,7 +101,7 @@ class PathSampler:
         which = np.searchsorted(ends, chosen, side="right")  # the (pair, a) of each path
         number = chosen - (ends - counts)[which]
         middle = self._middle[self._first[place[which]] + number]
-        # Middles are ascending. From i's own position on, they move up by one.
+        # The entities j are in ascending order. To skip i, take the next entity from the position of i on.
         skip = own[which] & (middle >= targets[pairs])
         middle = np.where(skip, self._middle[self._first[place[which]] + number + skip], middle)
         return Paths(pairs, slots, np.stack([middle.astype(np.int64), shared[which]], axis=1))
@@ -115,7 +117,7 @@ def _spread(totals: np.ndarray, k: int, rng: np.random.Generator | None) -> tupl
     """Choose up to k numbers from 0 to totals[row] − 1 for each row, one from each of k equal ranges.
 
     Returns:
-        (row, position among the row's choices, chosen number), int64 (n,) each.
+        (row, position among the row's choices, chosen number) of each choice, int64 (n,) each.
     """
     kept = np.minimum(totals, k)
     row = np.repeat(np.arange(len(totals)), kept)

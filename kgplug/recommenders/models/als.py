@@ -29,20 +29,20 @@ class ALSConfig(ModelConfig):
     }
 
     embedding_dim: int = Field(64, ge=1, description="length of a vector")
-    epochs: int = Field(15, ge=1, description="number of times that all users, then all items are solved")
+    epochs: int = Field(15, ge=1, description="number of iterations: each solves for all users, then for all items")
     l2: float = Field(
         100.0,
         ge=0,
-        description="weight of the squared norms of the vectors (λ); if not set, lowered where vectors would be zero",
+        description="weight of the squared norms of the vectors (λ); by default lowered if all vectors would be zero",
     )
     confidence: float = Field(20.0, gt=0, description="confidence c of a like; other pairs have 1 (the paper: 1 + α)")
 
 
 class ALS(FactorRecommender):
-    """Factors that predict every user-item pair: likes as 1 with confidence c, others as 0 with confidence 1.
+    """Factors that predict every user-item pair: likes as 1 with confidence c, other pairs as 0 with confidence 1.
 
-    Σ_ui c_ui (p_ui − x_u · y_i)² + λ (Σ ‖x_u‖² + Σ ‖y_i‖²), solved alternately for users and items by
-    conjugate gradients. Each row is solved separately, so threads do not change the result.
+    They minimise Σ_ui c_ui (p_ui − x_u · y_i)² + λ (Σ ‖x_u‖² + Σ ‖y_i‖²), alternately for users and for items, by
+    conjugate gradients. Each vector is solved for separately, so the number of threads does not change the result.
 
     Source: Y. Hu, Y. Koren, C. Volinsky, "Collaborative Filtering for Implicit Feedback Datasets", ICDM 2008, eq. 3;
     computed by the `implicit` library.
@@ -79,10 +79,10 @@ class ALS(FactorRecommender):
 
 
 def bearable_l2(likes: Interactions, confidence: float) -> float:
-    """Return half of c σ, rounded to three digits. From λ = c σ on, all vectors become zero.
+    """Return half of the smallest `l2` with which all vectors become zero, rounded to three digits.
 
-    σ is the largest singular value of the matrix P of likes. Near zero, a step is x = (c / λ) P y, then
-    y = (c / λ) Pᵀ x, which grows only if λ < c σ.
+    That `l2` is c σ, where c is the confidence, and σ the largest singular value of the matrix P of likes: near zero, a
+    step is x = (c / λ) P y, then y = (c / λ) Pᵀ x, so vectors grow only if λ < c σ.
     """
     smaller = min(likes.n_users, likes.n_items)
     if smaller == 1:

@@ -45,7 +45,8 @@ class BPRNetwork(PairNetwork):
     """score = u · v + b_i. A user bias would cancel in every comparison.
 
     Args:
-        n_users, n_items, dim: Sizes.
+        n_users, n_items: Numbers of users and items.
+        dim: Length of a vector.
         scale: Standard deviation of the initial vectors; biases start at zero.
         generator: Random generator of the vectors.
     """
@@ -71,7 +72,7 @@ class BPRNetwork(PairNetwork):
 
 
 class BPRTask(ClickThroughTask):
-    """Trains by −log σ(s_ui − s_uj), with a new j for each like in each epoch."""
+    """Trains BPR: the loss is −log σ(s_ui − s_uj) for a like i of user u and a negative j, new in each epoch."""
 
     def batches(self, epoch: int, rng: np.random.Generator) -> Iterator[Comparisons]:  # type: ignore[override]
         """Yield the likes of one epoch with new negatives, `batch_size` / 2 comparisons per step."""
@@ -85,7 +86,7 @@ class BPRTask(ClickThroughTask):
             yield Comparisons(users[chosen], items[chosen], negatives[chosen])
 
     def loss(self, batch: Comparisons) -> torch.Tensor:  # type: ignore[override]
-        """Return mean −log σ(s_ui − s_uj) + l2 · mean ‖rows‖² per pair, a scalar."""
+        """Return mean −log σ(s_ui − s_uj) + l2 · mean squared norm of the vectors and bias of a pair, a scalar."""
         users, items = np.tile(batch.users, 2), np.concatenate([batch.liked, batch.others])
         logits, rows = self.module(users, items)
         liked, others = self.data.with_side(logits, users, items).chunk(2)

@@ -1,4 +1,4 @@
-"""CEASE: the closed-form item-item model that learns from features of the knowledge graph as from users."""
+"""CEASE: the closed-form item-item model of EASE, with features of the knowledge graph as additional users."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class CEASEConfig(EASEConfig):
 
     NDCG@10, mean of four validation sets of MovieLens-100K: EASE .219; with the KG .228; with the KG and dropout .230.
     On four larger validation sets: with the KG and dropout .279; with weighted ratings as well .283; with l2_power and
-    discount as well .286. The same three steps, if only ratings of at least 4 stars are likes: .226, .226, .229.
+    discount as well .286. These three values are .226, .226 and .229 if only ratings of at least 4 stars are likes.
     (l2_power alone gains nothing, discount alone gives half of the gain.)
     """
 
@@ -56,12 +56,13 @@ class CEASE(EASE):
     """Collective EASE: score(u, ·) = x_u B, with B learnt in closed form from users and KG features together.
 
     A KG feature, such as (DIRECTED_BY, somebody), counts as a user of weight w who likes every item that has it:
-    G = Xᵀ D X + w F Fᵀ + λ I. The rest is EASE. So items with few likes get their neighbours from the graph.
+    G = Xᵀ D X + w F Fᵀ + λ I, where F is the matrix of items and features. The rest is EASE. So items with few likes
+    get their neighbours from the graph.
 
     Source: O. Jeunen, J. Van Balen, B. Goethals, "Closed-Form Models for Collaborative Filtering with
     Side-Information", RecSys 2020. Our additions: features from a knowledge graph (`side_features.kg_features`, without
-    their idf); dropout and the weights of users, ratings and items, which `EASE` also has; and popularity in the score.
-    With knowledge_weight=0, popularity=0 and EASE's values of the other settings it is EASE.
+    idf weights); dropout and the weights of users, ratings and items, which `EASE` also has; and popularity in the
+    score. With knowledge_weight=0, popularity=0 and EASE's values of the other settings it is EASE.
 
     Attributes:
         log_likes: log1p of each item's number of training likes, float32 (n_items,).
@@ -88,7 +89,7 @@ class CEASE(EASE):
 
     def _of_the_average_user(self) -> np.ndarray:
         if self.config.popularity > 0:
-            return np.zeros(len(self.known), dtype=np.float32)  # popularity is added to all scores
+            return np.zeros(len(self.known), dtype=np.float32)  # `_score_new_users` adds popularity
         return super()._of_the_average_user()
 
     def _score_new_users(self, likes: sparse.csr_matrix) -> np.ndarray:

@@ -20,17 +20,17 @@ class CKCFConfig(TwoNeighbourhoodsConfig):
 
 
 class CKCF(TwoNeighbourhoods):
-    """Item-CF and the semantic neighbours of TransE, fused by "high replaces low".
+    """Fuses the lists of item-CF and of TransE similarity into one, by "high replaces low" (explained in `fuse`).
 
     The candidates are the nearest items of each like, by penalised co-occurrence (`co_occurrence`) and by the cosine of
-    their entities' vectors (`nearest_vectors`, which raises new items). Each of these similarities gives a ranked list
-    without the seen items, and `fuse` fuses both lists. The fused lists of N = 1, 2, 3, … places are nested, so
-    `recommend` for any k gives the paper's list of N = k. The score is 1 / rank. Items in neither list, such as the
-    user's seen items, rank below, by their number of likes. `also_seen` is removed after the fusion.
+    their entities' vectors (`nearest_vectors`, which raises similarities to new items). Each of the two similarities
+    gives a ranked list without the seen items, and `fuse` fuses both lists. The fused list of N places is the beginning
+    of every longer one, so `recommend` for any k gives the paper's list of N = k. The score is 1 / rank. All other
+    items, such as the user's seen items, rank below, by number of likes. `also_seen` is removed after the fusion.
 
-    Source: Zhou et al., CKCF, as described to us. We do not know its title and year, and its formulas came as prose,
-    so everything that they leave open is a setting. TransE: A. Bordes et al., "Translating Embeddings for Modeling
-    Multi-relational Data", NeurIPS 2013. The fusion in one nested ranking is ours.
+    Source: Zhou et al., CKCF, as described to us. We do not know the paper's title and year, and had its formulas only
+    as prose, so everything that this prose leaves open is a setting. TransE: A. Bordes et al., "Translating Embeddings
+    for Modeling Multi-relational Data", NeurIPS 2013. The fusion in one nested ranking is ours.
     """
 
     name = "CKCF"
@@ -48,7 +48,7 @@ class CKCF(TwoNeighbourhoods):
     def _fused(self, likes: sparse.csr_matrix, seen: sparse.csr_matrix) -> np.ndarray:
         """Fuse both lists: CSR (b, n_items), CSR (b, n_items) → scores float32 (b, n_items)."""
         lists = [self._ranked(similarity, likes, seen) for similarity in (self.cf, self.semantic)]
-        fused = fuse(*lists, share=self.config.cf_share)  # (b, at most both lists)
+        fused = fuse(*lists, share=self.config.cf_share)  # (b, at most the length of both lists together)
         below = self.base / np.float32(len(self.base) + 1)  # the lowest possible rank scores 1 / n_items
         scores = np.tile(below, (len(fused), 1))
         rows, places = np.nonzero(fused >= 0)
@@ -61,7 +61,7 @@ class CKCF(TwoNeighbourhoods):
         found = sparse.csr_matrix(found - found.multiply(seen))
         found.eliminate_zeros()
         n = len(found.indptr) - 1
-        largest = found.max(axis=1).toarray()[:, 0] if found.nnz else np.zeros(n)  # first, as it sorts the indices
+        largest = found.max(axis=1).toarray()[:, 0] if found.nnz else np.zeros(n)  # max() sorts `found`
         row = np.repeat(np.arange(n), np.diff(found.indptr))
         order = np.lexsort((np.negative(found.data), row))
         group = groups_of_sorted(row, found.data[order], largest * ROUNDING)

@@ -15,10 +15,10 @@ from kgplug.recommenders.parts.relational import relational_vectors
 
 
 class CKCFRelationalConfig(CKCFConfig):
-    """Settings of CKCF-relational. `benchmarks/results.py --parts switches` measures the effect of each of them.
+    """Settings of CKCF-relational. `benchmarks/results.py --parts switches` measures their effects.
 
-    They were chosen on validation sets. Weighting relations by the similarity of co-liked items, or neighbours by
-    rarity, was no better.
+    The defaults were chosen on validation sets. Weighting relations by the similarity of co-liked items, or neighbours
+    by rarity, was no better.
     """
 
     hot_exponent: float = Field(
@@ -32,11 +32,11 @@ class CKCFRelationalConfig(CKCFConfig):
         "relations", description="vectors to compare: one per relation of the item, their sum, or the item's own (CKCF)"
     )
     translate: bool = Field(True, description="whether a neighbour t by relation r counts as t − r; False: as t")
-    relations: int = Field(16, ge=1, description="number of directed relations to compare, those of most items first")
+    relations: int = Field(16, ge=1, description="number of directed relations to compare: those with the most items")
 
 
 class CKCFRelational(CKCF):
-    """CKCF with relation vectors in its semantic similarity. Our design, for what the paper leaves to future work.
+    """CKCF with relation vectors in its semantic similarity: our design of what the paper names as future work.
 
     Two items are compared relation by relation, by their translated neighbours (`relational_vectors`). An item's own
     vector mixes the influence of all its relations; the comparison by relation keeps them separate. The rest is CKCF.

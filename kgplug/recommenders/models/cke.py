@@ -38,22 +38,22 @@ class CKEConfig(KnowledgeConfig):
         "kge_weight": Range(1e-2, 1.0, log=True),
     }
 
-    batch_size: int = Field(4096, ge=1, description="number of rows per step, negatives included")
+    batch_size: int = Field(4096, ge=1, description="number of pairs per step: likes and negatives")
     kge_batch_size: int = Field(2048, ge=1, description="number of triples per step")
     kge_weight: float = Field(1.0, ge=0, description="weight of the KG loss; 0: no KG")
     l2: float = Field(3e-2, ge=0, description="weight of the squared norms of the batch's vectors; 0.1 on sparse data")
     patience: int = Field(
-        10, ge=1, description="epochs without a better validation metric to stop after; 20 on sparse data"
+        10, ge=1, description="number of epochs without a better validation metric to stop after; 20 on sparse data"
     )
     learning_rate: float = Field(1e-2, gt=0, description="learning rate of Adam; 0.02 on sparse data")
     loss: Literal["bpr", "bce"] = Field(
-        "bpr", description='loss: "bpr" (the paper), or log loss, which gives probabilities'
+        "bpr", description='loss: "bpr" (the paper), or "bce", the log loss, which gives probabilities'
     )
 
     @classmethod
     def suited_to(cls, size: DataSize) -> dict[str, float]:
-        # At 14 likes per user the side term cost .009 AUC. At 2 likes per user, the first dip of a slower training
-        # outlasts any patience.
+        # At 14 likes per user the side term cost .009 AUC. At 2 likes per user, with a lower learning rate, the
+        # validation AUC first falls for longer than any patience.
         sparse = {"l2": 1e-1, "side": True, "learning_rate": 2e-2, "patience": 20}
         settings = cls.patience_suited_to(size) | cls.batches_suited_to(size)
         return settings | (sparse if size.is_sparse else {})
@@ -76,9 +76,10 @@ class CKENetwork(PairNetwork):
     """score = u · (v_i + e_i), and TransR over the same entity vectors.
 
     Args:
-        n_users, n_relations, dim: Sizes.
-        item_entities: Entity row of each item, int64 (n_items,).
-        n_entities: Rows of the entity table.
+        n_users, n_relations: Numbers of users and relations.
+        item_entities: Row of each item in the entity table, int64 (n_items,).
+        n_entities: Number of rows of the entity table.
+        dim: Length of a vector.
         scale: Standard deviation of the initial vectors; projections start as the identity.
         generator: Random generator of the vectors.
     """
@@ -119,9 +120,9 @@ class CKENetwork(PairNetwork):
     def margins(self, triples: Triples) -> tuple[torch.Tensor, torch.Tensor]:
         """Return d(h, r, t') − d(h, r, t), (n,), and the mean squared norm of a triple's vectors, a scalar.
 
-        d(h, r, t) = ‖norm(h M_r) + norm(r) − norm(t M_r)‖². The terms have length one, so the difference is
-        2 (norm(h M_r) + norm(r)) · (norm(t M_r) − norm(t' M_r)). An entity is projected once for each of its
-        relations; all entities of one relation are projected together.
+        d(h, r, t) = ‖norm(h M_r) + norm(r) − norm(t M_r)‖², where norm(x) = x / ‖x‖. The terms have length one, so the
+        difference is 2 (norm(h M_r) + norm(r)) · (norm(t M_r) − norm(t' M_r)). An entity is projected once for each of
+        its relations; all entities of one relation are projected together.
         """
         n, dim = len(triples), self.users.shape[1]
         r_rows, (relation_of,) = distinct(triples.relations, device=self.device)
@@ -144,7 +145,7 @@ class CKENetwork(PairNetwork):
 
 
 class CKETask(ClickThroughTask):
-    """Trains on likes and triples together: each step of Adam uses a batch of both.
+    """Trains CKE: each step of Adam uses one batch of likes and one of triples.
 
     Args:
         network, config, data: As in `ClickThroughTask`.
@@ -177,7 +178,7 @@ class CKETask(ClickThroughTask):
                 yield Triples(head, relation, tail, tails)
 
     def loss(self, batch: tuple[Pairs, Triples | None]) -> torch.Tensor:  # type: ignore[override]
-        """Return the loss of likes + kge_weight · mean −log σ(d' − d) + l2 · mean ‖rows‖², a scalar.
+        """Return the loss of likes + kge_weight · mean −log σ(d' − d) + l2 · mean ‖vectors‖², a scalar.
 
         d' and d are the distances of a corrupt and a true triple (`CKENetwork.margins`).
         """
@@ -204,9 +205,9 @@ class CKE(FactorRecommender, TrainedRecommender):
     """Collaborative filtering trained jointly with TransR: score = u · (v_i + e_i).
 
     Source: F. Zhang, N. J. Yuan, D. Lian, X. Xie, W.-Y. Ma, "Collaborative Knowledge Base Embedding for Recommender
-    Systems", KDD 2016, its structural part (eqs. 1, 2 and 10). Likes are learnt by BPR, triples by
-    −log σ(d(h, r, t') − d(h, r, t)); corrupt tails t' never form a known triple. An item without an
-    entity gets its own entity row without triples. BPR scores are not probabilities.
+    Systems", KDD 2016, only the structural part (eqs. 1, 2 and 10). Likes are learnt by BPR, triples by
+    −log σ(d(h, r, t') − d(h, r, t)); a corrupt tail t' never forms a triple of the graph. An item without an entity
+    gets an entity vector of its own, without triples. BPR scores are not probabilities.
     """
 
     name = "CKE"

@@ -35,7 +35,7 @@ class DKNConfig(PretrainedConfig):
     """Settings of DKN.
 
     The paper reads news titles, with embeddings by TransD, 128 filters per width, and small networks that compute
-    attention and score (`attention="dnn"`, `head="dnn"`). The authors' code uses dot products, as the defaults do.
+    attention and score (`attention="dnn"`, `head="dnn"`). The authors' code and our defaults use dot products.
     """
 
     tuning: ClassVar[Space] = {**TrainedConfig.tuning, "weight_l2": Range(1e-7, 1e-3, log=True)}
@@ -59,7 +59,7 @@ class DKNConfig(PretrainedConfig):
 
 
 class DKNTask(LayeredTask):
-    """Trains on histories sampled in each epoch, without the target like (see `HistoryTask`).
+    """Trains DKN. Each epoch samples new histories; the like to predict is left out of them (see `HistoryTask`).
 
     Args:
         network, config, data: As in `LayeredTask`.
@@ -77,7 +77,7 @@ class DKNTask(LayeredTask):
 
     def batches(self, epoch: int, rng: np.random.Generator) -> Iterator[Pairs]:
         """Sample histories, then yield the likes of one epoch with new negatives."""
-        # One extra, because one may be the target like.
+        # One extra, because the like to predict may be among them.
         self._histories = draw_histories(self._likes, self.config.history + 1, rng)
         return super().batches(epoch, rng)
 
@@ -89,7 +89,7 @@ class DKN(TrainedRecommender):
     """Convolutions over title words and entities (KCNN), and attention over the user's likes.
 
     Source: H. Wang, F. Zhang, X. Xie, M. Guo, "DKN: Deep Knowledge-Aware Network for News Recommendation", WWW
-    2018, eqs. 7–13. Every word of a title is aligned with the item's own entity. An item without a title has one
+    2018, eqs. 7–13. Every word of a title is paired with the entity of the item. An item without a title has one
     token without a word. Titles come with the interactions: from the graph (`title` under [item] in kgplug.toml), or
     from `Interactions.with_texts`.
     """
@@ -217,11 +217,11 @@ def draw_histories(likes: sparse.csr_matrix, most: int, rng: np.random.Generator
 
 
 def item_channels(found: ItemEntities, knowledge: KnowledgeGraph, *, context: bool) -> np.ndarray:
-    """Return vectors of items' entities and, with `context`, as a second channel the means of their neighbours (eq. 7).
+    """Return the vectors of the items' entities and, with `context`, the mean vectors of their neighbours (eq. 7).
 
     Returns:
-        Vectors, float32 (1 or 2, n_items, m), scaled so that the mean squared norm of linked entities is one; zeros for
-        items without an entity and for entities without neighbours.
+        Vectors, float32 (1 or 2, n_items, m). Items without an entity have zeros; in the second channel, so do entities
+        without neighbours. One factor scales both channels, so that the mean squared norm of linked entities is one.
     """
     size = np.float32(np.sqrt(np.square(found.vectors[found.linked]).sum(axis=1).mean()) or 1.0)
     if not context:

@@ -22,19 +22,19 @@ from kgplug.recommenders.training_data import TrainingData
 from kgplug.training.config import ModelConfig, Range, Space
 
 _BYTES_A_CELL = 8  # per cell of the inverse; the weights reuse its memory
-_BYTES_BESIDE = 8 + 4 + 8  # per cell of the Gram matrix, sparse and dense, some rows at a time
+_BYTES_BESIDE = 8 + 4 + 8  # per cell of some rows of the Gram matrix: sparse (8 + 4) and dense
 _BLOCK_ROWS, _BLOCK_CELLS = 512, 4_000_000
-_MOST_STDS, _LEAST_STD = 3.0, 1e-6  # of ratings: largest |z|, smallest standard deviation
+_MOST_STDS, _LEAST_STD = 3.0, 1e-6  # largest |z| of a rating; smallest standard deviation of ratings
 _L2 = 500.0  # for users of weight 1; measured, see EASEConfig
 
 
 ItemPower = Annotated[float, Field(
     ge=0, le=1,
-    description="exponent of an item's Gram value in its λ, relative to the mean item; 0: equal λ",
+    description="power of an item's Gram value (weighted number of likes) with which its λ grows; 0: equal λ",
 )]  # fmt: skip
 Discount = Annotated[float, Field(
     ge=0, le=1,
-    description="exponent of the Gram value that divides an item's score, in favour of less popular items; 0: none",
+    description="power of an item's Gram value that divides its scores, in favour of less popular items; 0: none",
 )]  # fmt: skip
 RatingWeight = Annotated[float, Field(
     ge=0, le=0.3,
@@ -48,10 +48,10 @@ class EASEConfig(ModelConfig):
     In the paper: user_power=0, l2_power=0, discount=0, rating_weight=0, l2 (λ) 500 on MovieLens-20M, 1,000 on Netflix,
     200 on the Million Song Dataset.
 
-    By default λ is 500 times the mean weight of a like, so it is proportional to the Gram matrix. Best λ on one
+    By default λ is 500 times the mean weight of a like, so it scales with the Gram matrix. The best λ on one
     validation set each, at user_power=0: on MovieLens-100K 500; on Book-Crossing 300 for lists and 1,000 for AUC.
-    With user_power=0.5 and λ = 50, lists were a little better on both (NDCG@10 on MovieLens-100K .2404 → .2437, on
-    Book-Crossing .0595 → .0598).
+    With user_power=0.5 and λ = 50, lists were a little better on both data sets (NDCG@10 on MovieLens-100K .2404 →
+    .2437, on Book-Crossing .0595 → .0598).
     """
 
     tuning: ClassVar[Space] = {"l2": Range(5.0, 2000.0, log=True), "user_power": Range(0.0, 1.0)}
@@ -77,17 +77,17 @@ class EASE(Recommender):
     """Embarrassingly shallow autoencoder: score(u, ·) = x_u B, with B learnt in closed form.
 
     G = Xᵀ D X + λ I, P = G⁻¹, B = I − P · diag(1 / diag P), so that diag B = 0 (eq. 8). X holds the likes, and
-    D the weights of users (I in the paper). Items without likes have zero weights. The inverse is items × items.
+    D the weights of users (I in the paper). Items without likes have zero weights. P has a row and a column per item.
     Dropout p adds p / (1 − p) · diag(Xᵀ D X) to G, the closed form of dropping likes at random.
-    With ratings and a rating_weight w, a like is 1 + w z in X, where z is its rating in standard deviations from the
-    mean of all likes, clipped to ±3. An item's own Gram value g = (Xᵀ D X)_jj, relative to the mean item's, scales its
-    λ by g^l2_power and its scores by g^−discount.
+    With ratings and a rating_weight w, a like is 1 + w z in X, where z is the distance of its rating from the mean of
+    all likes, in standard deviations, clipped to ±3. An item's Gram value (Xᵀ D X)_jj, divided by the mean over items,
+    is g. The item's λ is multiplied by g^l2_power, and its scores by g^−discount.
 
     Source: H. Steck, "Embarrassingly Shallow Autoencoders for Sparse Data", WWW 2019; dropout: H. Steck, "Autoencoders
     that don't overfit towards the Identity", NeurIPS 2020.
 
     Attributes:
-        weights: B for the items that have likes, float32 (m, m).
+        weights: B for the m items that have likes (in CEASE: likes or KG features), float32 (m, m).
         known: Indices of these items, int64 (m,).
         likes: The training likes X, CSR float32 (n_users, n_items).
     """
@@ -112,7 +112,13 @@ class EASE(Recommender):
         return weights, mean_weight
 
     def _learn(self, rows: sparse.csr_matrix, weights: np.ndarray, mean_weight: float) -> None:
-        """Learn from rows CSR (n_rows, n_items) with weights float64 (n_rows,)."""
+        """Learn `self.weights` and `self.known`.
+
+        Args:
+            rows: Likes of each user, in CEASE also items of each KG feature, CSR (n_rows, n_items).
+            weights: Weight of each row, float64 (n_rows,).
+            mean_weight: Mean weight of a like.
+        """
         self.known = np.flatnonzero(np.diff(rows.tocsc().indptr)).astype(np.int64)
         m = len(self.known)
         _check_memory(self.name, m)
@@ -122,10 +128,10 @@ class EASE(Recommender):
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
                 raise
-            raise _too_many(self.name, m, "there is less") from error
+            raise _too_many(self.name, m, "less is free") from error
 
     def _closed_form(self, x: sparse.csr_matrix, weights: np.ndarray, mean_weight: float) -> np.ndarray:
-        """Return B, float32 (m, m), from rows CSR float64 (n_rows, m) with weights (n_rows,)."""
+        """Return B, float32 (m, m), from rows x, CSR float64 (n_rows, m), with weights, float64 (n_rows,)."""
         gram = _gram(x, sparse.csr_matrix(sparse.diags(weights) @ x))
         c, own = self.config, gram.diagonal().copy()
         relative = own / own.mean()  # Gram value of each item, 1 for the mean item
@@ -182,7 +188,7 @@ def _weighted(likes: Interactions, rating_weight: float) -> sparse.csr_matrix:
 
 
 def _check_memory(name: str, m: int) -> None:
-    """Refuse more items than fit in memory.
+    """Check that the inverse for m items fits in memory.
 
     Raises:
         TrainingError: The inverse needs more memory than is free.
@@ -216,10 +222,10 @@ def _gram(x: sparse.csr_matrix, weighted: sparse.csr_matrix) -> np.ndarray:
 
 
 def _weights_in_place(inverse: np.ndarray) -> np.ndarray:
-    """Return B of P: −P_ij / P_jj, zero on the diagonal, float32 (m, m), in the first half of P's memory.
+    """Return B, which is −P_ij / P_jj and zero on the diagonal: float32 (m, m), in the first half of P's memory.
 
     Args:
-        inverse: Matrix P, float64 (m, m), which owns its memory. The second half is freed.
+        inverse: Matrix P, float64 (m, m), which owns its memory. The second half of this memory is freed.
     """
     m, diagonal = len(inverse), inverse.diagonal().copy()
     halves = inverse.reshape(-1).view(np.float32)

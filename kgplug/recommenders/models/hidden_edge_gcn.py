@@ -1,4 +1,4 @@
-"""HiddenEdgeGCN: LightGCN over likes and knowledge, in which no like predicts itself."""
+"""HiddenEdgeGCN: LightGCN over likes and knowledge, trained to predict likes that are hidden from its graph."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ class HiddenEdgeGCNConfig(ClickThroughConfig):
     grid: ClassVar[Grid] = {**ClickThroughConfig.grid, "knowledge_weight": (0.5, 0.0)}
     old_names: ClassVar[Mapping[str, str]] = {"layers": "n_layers"}
 
-    batch_size: int = Field(65536, ge=1, description="number of rows per step, negatives included")
+    batch_size: int = Field(65536, ge=1, description="number of pairs per step: likes and negatives")
     epochs: int = Field(600, ge=1, description="maximum number of epochs; each hides some likes and predicts them")
     patience: int = Field(30, ge=1, description="number of epochs without a better validation metric to stop after")
     learning_rate: float = Field(3e-3, gt=0, description="learning rate of Adam; 0.01 on sparse data")
     side: bool = Field(True, description="whether to add the side term: counts of likes, and the KG profile")
     side_learning_rate: float = Field(1e-1, gt=0, description="learning rate of the side term")
     l2: float = Field(5e-3, ge=0, description="weight of the squared norms of the batch's propagated vectors")
-    entity_l2: float = Field(1e-3, ge=0, description="weight of the mean squared norm of all entities")
+    entity_l2: float = Field(1e-3, ge=0, description="weight of the mean squared norm of all entity vectors")
     bias_l2: float = Field(1.0, ge=0, description="weight of the squared item biases of the batch")
     init_scale: float = Field(0.01, gt=0, description="standard deviation of the initial vectors")
     n_layers: int = Field(
@@ -63,10 +63,11 @@ class HiddenEdgeGCNConfig(ClickThroughConfig):
 
 
 class HiddenEdgeNetwork(nn.Module):
-    """One table of nodes, users first, then entities; and item biases.
+    """One table of node vectors (users first, then entities), item biases, and the scale of the product.
 
     Args:
-        n_nodes, n_items: Sizes.
+        n_nodes: Number of users and entities together.
+        n_items: Number of items.
         config: Settings.
         generator: Random generator of the weights.
     """
@@ -79,12 +80,12 @@ class HiddenEdgeNetwork(nn.Module):
 
 
 class HiddenEdgeGCN(PropagatedRecommender, TrainedRecommender):
-    """LightGCN over users, items and entities that predicts likes missing from its graph.
+    """LightGCN over users, items and entities, trained to predict likes that are hidden from its graph.
 
     Our design, with the propagation of He et al., SIGIR 2020 ("LightGCN"). Each epoch hides a random fraction of
-    the likes, propagates over the others and the knowledge graph, and learns to separate the hidden likes from new
-    negatives. So a training step sees the graph as prediction does: without the target. The score is u · v plus
-    the side term, whose counts exclude the pair itself (`side_term`), plus an item bias.
+    the likes, propagates over the other likes and the knowledge graph, and learns to separate the hidden likes from new
+    negatives. So in training, as in prediction, the like to predict is not in the graph. The score is u · v times a
+    learnt scale, plus the side term, whose counts exclude the pair itself (`side_term`), plus an item bias.
     """
 
     name = "HiddenEdgeGCN"

@@ -30,10 +30,10 @@ class ItemKNN(SimilarityRecommender):
     """Scores an item by its similarity to the items that the user liked, `Σ_j∈likes(u) s(j, i)`.
 
     s(j, i) is kept for the `neighbours` items i most similar to j, without j itself. The similarity of two items
-    comes from their users: cosine, cosine after TF-IDF weighting, or dot product after BM25 weighting.
+    comes from the users who like them: cosine, cosine after TF-IDF weighting, or dot product after BM25 weighting.
 
     Source: M. Deshpande, G. Karypis, "Item-Based Top-N Recommendation Algorithms", ACM TOIS 22(1), 2004;
-    weightings and computation by the `implicit` library.
+    weights and similarities are computed by the `implicit` library.
     """
 
     name = "ItemKNN"
@@ -51,10 +51,10 @@ class ItemKNN(SimilarityRecommender):
 def similar_rows(
     rows: sparse.csr_matrix, similarity: str, neighbours: int, *, progress: bool = False
 ) -> sparse.csr_matrix:
-    """Return each row's nearest other rows, by `implicit`.
+    """Return the similarities of each row to the nearest other rows, computed by `implicit`.
 
     Args:
-        rows: Rows to compare, CSR (n, m), 0 or 1.
+        rows: Rows to compare (users by items, or items by users), CSR (n, m), 0 or 1.
         similarity: "bm25", "tfidf" or "cosine".
         neighbours: Maximum number of neighbours per row.
         progress: Show a bar.
@@ -75,21 +75,21 @@ def similar_rows(
 def rows_near(
     others: sparse.csr_matrix, rows: sparse.csr_matrix, similarity: str, neighbours: int
 ) -> sparse.csr_matrix:
-    """Return the nearest `rows` of each row of `others`, as in `similar_rows`: CSR (b, m) → CSR float32 (b, n).
+    """Return the similarities of each row of `others` to the nearest of `rows`, CSR float32 (b, n).
 
     Args:
-        others: Rows that are weighted as if they were in `rows`, CSR (b, m).
+        others: New rows, CSR (b, m), weighted as if they were in `rows`.
         rows, similarity, neighbours: As in `similar_rows`.
     """
     n = rows.get_shape()[0]
     weighted = weighted_rows(sparse.csr_matrix(sparse.vstack([rows, others])), similarity)
     similar = weighted[n:] @ weighted[:n].T  # (b, n)
-    below = sparse.vstack([sparse.csr_matrix((n, n)), similar])  # keeps the similarities off the diagonal
+    below = sparse.vstack([sparse.csr_matrix((n, n)), similar])  # `nearest` drops the diagonal: stay below it
     return nearest(sparse.csr_matrix(below), neighbours)[n:]
 
 
 def weighted_rows(rows: sparse.csr_matrix, similarity: str) -> sparse.csr_matrix:
-    """Return rows whose dot products are their similarities, as in `similar_rows`: CSR (n, m) → CSR (n, m)."""
+    """Weight rows so that their dot products are the similarities of `similar_rows`: CSR (n, m) → CSR (n, m)."""
     from implicit.nearest_neighbours import bm25_weight, normalize, tfidf_weight
 
     wide = rows.astype(np.float64)
@@ -102,7 +102,7 @@ def weighted_rows(rows: sparse.csr_matrix, similarity: str) -> sparse.csr_matrix
 
 
 def _without_zeros(matrix: sparse.coo_matrix) -> sparse.csr_matrix:
-    """Remove stored zeros, such as the idf of a column that all rows but one have."""
+    """Return a matrix without stored zeros. TF-IDF of `implicit` has them for a column that n − 1 of n rows have."""
     kept = sparse.csr_matrix(matrix)
     kept.eliminate_zeros()
     return kept

@@ -40,7 +40,7 @@ _BLOCK_CELLS = 16_000_000  # user × entity × dimension cells in memory at a ti
 class KGCNConfig(SlowLayersConfig):
     """Settings of KGCN.
 
-    Biases and a learning rate of their own for the layers are ours. The paper's settings (with `bias=False`,
+    Biases, and a separate learning rate for the layers, are our additions. The paper's settings (with `bias=False`,
     `vector_l2=0`, `resample=False`, and `layer_learning_rate` equal to `learning_rate`):
 
     | set           | neighbours | embedding_dim | n_layers | batch_size | l2   | learning_rate |
@@ -62,7 +62,7 @@ class KGCNConfig(SlowLayersConfig):
 
     old_names: ClassVar[Mapping[str, str]] = {"hops": "n_layers"}
 
-    batch_size: int = Field(4096, ge=1, description="number of rows per step, negatives included")
+    batch_size: int = Field(4096, ge=1, description="number of pairs per step: likes and negatives")
     learning_rate: float = Field(1e-2, gt=0, description="learning rate of Adam")
     l2: float = Field(1e-3, ge=0, description="weight of the squared norms of the batch's vectors")
     vector_l2: float = Field(
@@ -71,24 +71,28 @@ class KGCNConfig(SlowLayersConfig):
     neighbours: int = Field(8, ge=1, description="number of sampled neighbours per entity (K)")
     n_layers: int = Field(1, ge=1, description="number of propagation steps (H): depth of the receptive field")
     aggregator: Literal["sum", "concat", "neighbor"] = Field(
-        "sum", description="aggregator of an entity and its neighbours"
+        "sum", description="how the vectors of an entity and of its neighbours are combined"
     )
     scaling: Literal["code", "paper"] = Field(
-        "code", description='scale: "code" has π = mean(u ∘ r), v_N = mean(a e); "paper" has π = u · r, v_N = Σ a e'
+        "code",
+        description='scale of attention π and of neighbours v_N: "code" has π = mean(u ∘ r), v_N = mean(a e); '
+        '"paper" has π = u · r, v_N = Σ a e',
     )
     ls_weight: float = Field(0.0, ge=0, description="weight of label smoothness (KGNN-LS)")
     resample: bool = Field(True, description="whether to sample new neighbours each epoch; False: one sample for all")
     bias: bool = Field(True, description="whether to add user, item and global biases (not in the paper)")
     own_weight: float = Field(
-        1.0, ge=0, description="weight of a second log loss, without the side term, so that vectors learn beside it"
+        1.0,
+        ge=0,
+        description="weight of a log loss without the side term, from which vectors learn what that term explains",
     )
     backend: Literal["auto", "dgl", "torch"] = Field(
-        "auto", description='library for sums over neighbours: "dgl", "torch", or the faster one'
+        "auto", description='library for sums over neighbours: "dgl", "torch", or "auto" for the faster one'
     )
 
     @classmethod
     def of_saved(cls, settings: dict[str, Any]) -> dict[str, Any]:
-        """Return saved settings in today's form: early runs had no second loss."""
+        """Return saved settings in today's form: early runs had no log loss without the side term."""
         return super().of_saved({"own_weight": 0.0} | settings)
 
     @classmethod
@@ -98,7 +102,14 @@ class KGCNConfig(SlowLayersConfig):
 
 @dataclass(frozen=True, eq=False)
 class GraphBatch:
-    """Pairs, and their epoch's neighbours and negatives (as sorted codes user · n_entities + entity)."""
+    """A batch of pairs, with the neighbours and negatives of its epoch.
+
+    Attributes:
+        pairs: The pairs.
+        neighbours: The sampled neighbours.
+        negatives: All negatives of the epoch as codes user · n_entities + entity, ascending, int64; empty if
+            `ls_weight` is 0.
+    """
 
     pairs: Pairs
     neighbours: Neighbours
@@ -230,11 +241,11 @@ class PairVectors:
     """One forward pass over pairs, with the parts of the loss.
 
     Attributes:
-        u: Vectors of the distinct users, (m, d); `user_of`: row of each pair's user, int64 (B,).
+        u: Vectors of the distinct users, (m, d); `user_of`: row in `u` of each pair's user, int64 (B,).
         e: Vectors of the distinct entities, (n, d); `places`: rows in `e` of the entities of the receptive field, H + 1
             tensors int64 (B, K^h).
-        rows_penalty: l2 · mean squared norm of a pair's vectors + bias_l2 · mean of its squared biases, a scalar. Each
-            level of the receptive field counts by its mean.
+        rows_penalty: l2 · mean squared norm of a pair's vectors + bias_l2 · mean of its squared biases, a scalar. The
+            vectors are the user's, and the means of each level of the receptive field and of all relations.
         weights: Attention, H tensors (B, K^h, K), without the authors' division by K.
         vectors: The items' vectors for the users, (B, d).
         logits: Logit of each pair, (B,).
@@ -275,7 +286,7 @@ class PairVectors:
             self.logits = self.logits + functional.embedding(places, bias).squeeze(1)
 
     def vectors_penalty(self) -> torch.Tensor:
-        """Return the mean squared norm of the two vectors in the dot product."""
+        """Return the mean over pairs of ‖u‖² + ‖v_u‖², the vectors in the dot product, a scalar."""
         n = len(self.user_of)
         return row_penalty(self.u, self.user_of, n) + self.vectors.square().sum() / n
 
@@ -302,7 +313,7 @@ class KGCNTask(GradientTask):
         return config.batch_size * config.neighbours**config.n_layers * config.embedding_dim
 
     def batches(self, epoch: int, rng: np.random.Generator) -> Iterator[GraphBatch]:
-        """Yield the batches of one epoch, with neighbours sampled for it."""
+        """Yield the batches of one epoch, with new neighbours if `resample` is set."""
         del epoch
         neighbours = self.model.neighbours
         if self.config.resample:
@@ -333,7 +344,7 @@ class KGCNTask(GradientTask):
         return loss + config.weight_l2 * squared_norm(self._dense)
 
     def _propagated_labels(self, forward: PairVectors, batch: GraphBatch) -> torch.Tensor:
-        """Return each pair's label, predicted from its neighbours without its own label (KGNN-LS): (B,) in [0, 1]."""
+        """Return each pair's label, predicted from the labels of the item's neighbours (KGNN-LS): (B,) in [0, 1]."""
         values, known = zip(*(self._labels(batch, level) for level in forward.field.levels), strict=True)
         values = list(values)
         for layer in range(self.module.n_layers):
@@ -348,7 +359,8 @@ class KGCNTask(GradientTask):
     def _labels(self, batch: GraphBatch, level: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
         """Return (labels, whether known) of the entities of one level: float32 and bool (B, K^h).
 
-        Labels are 1 for likes, 0 for the epoch's negatives; ½ and unknown for all others and for the item itself.
+        Labels are 1 for likes and 0 for the epoch's negatives. The item itself and all other entities are unknown, with
+        label ½.
         """
         users = np.repeat(batch.pairs.users, level.shape[1])
         entities = level.reshape(-1)

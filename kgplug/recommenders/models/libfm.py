@@ -24,7 +24,8 @@ from kgplug.training.device import choose_device
 class LibFMConfig(PretrainedConfig):
     """Settings of LibFM.
 
-    Papers that compare with it use the dimensions {1, 1, 8} (`embedding_dim=8`) and TransR.
+    Papers that compare with LibFM use TransR, and the dimensions {1, 1, 8} of bias, weights and factors
+    (`embedding_dim=8`).
     """
 
     tuning: ClassVar[Space] = {**TrainedConfig.tuning, "l2": Range(1e-4, 1e-1, log=True)}
@@ -36,12 +37,12 @@ class LibFMNetwork(PairNetwork):
     """logit = w0 + w·x + ½ Σ_f [(Σ_k v_kf x_k)² − Σ_k v_kf² x_k²].
 
     The entries of x belong to the user (its id and the mean vector of its likes) or to the item (its id and its
-    vector). With a = Σ_k v_k x_k over the user's entries and b over the item's, the sum over f is
+    vector). With a = Σ_k v_k x_k over the user's entries and b over the item's, the term ½ Σ_f […] is
     a·b + ½(‖a‖² − Σ_k ‖v_k‖² x_k²) + ½(‖b‖² − Σ_k ‖v_k‖² x_k²): a product and two biases.
 
     Args:
         n_users: Number of users.
-        features: Vectors of items and of users' likes, of length m.
+        features: Pre-trained vectors of items, of length m, and their means over users' likes.
         dim: Length d of a factor.
         scale: Standard deviation of the initial factors; weights start at zero.
         generator: Random generator of the factors.
@@ -70,7 +71,7 @@ class LibFMNetwork(PairNetwork):
     def user_side(
         self, factors: torch.Tensor, bias: torch.Tensor, histories: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the user's vector in the interaction term, and the sum of the terms of the user alone.
+        """Return each user's vector a in the product a·b, and the sum of all terms that depend only on the user.
 
         Shapes: (n, d), (n, 1), (n, m) → (n, d), (n,).
         """
@@ -79,7 +80,7 @@ class LibFMNetwork(PairNetwork):
     def item_side(
         self, factors: torch.Tensor, bias: torch.Tensor, vectors: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the item's vector in the interaction term, and the sum of the terms of the item alone.
+        """Return each item's vector b in the product a·b, and the sum of all terms that depend only on the item.
 
         Shapes: (n, d), (n, 1), (n, m) → (n, d), (n,).
         """
@@ -88,7 +89,7 @@ class LibFMNetwork(PairNetwork):
     def forward(
         self, users: np.ndarray, items: np.ndarray, left_out: np.ndarray | None = None
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Score pairs. `left_out` int64 (B,) is a like of each user to remove from the history."""
+        """Score pairs. `left_out`, int64 (B,), has for each pair a liked item to remove from the user's history."""
         n = len(users)
         u_rows, (user_of,) = distinct(users, device=self.device)
         i_rows, (item_of,) = distinct(items, device=self.device)

@@ -37,7 +37,7 @@ class LightGCNConfig(ClickThroughConfig):
 
     old_names: ClassVar[Mapping[str, str]] = {"layers": "n_layers"}
 
-    batch_size: int = Field(16384, ge=1, description="number of rows per step, negatives included")
+    batch_size: int = Field(16384, ge=1, description="number of pairs per step: likes and negatives")
     patience: int = Field(10, ge=1, description="number of epochs without a better validation metric to stop after")
     epochs: int = Field(300, ge=1, description="maximum number of epochs")
     l2: float = Field(
@@ -60,7 +60,8 @@ class LightGCNNetwork(nn.Module):
     """One table of nodes, users first, then items; logit = u · v + b_u + b_i + b, where u and v are propagated vectors.
 
     Args:
-        n_nodes, dim: Sizes.
+        n_nodes: Number of users and items together.
+        dim: Length of a vector.
         scale: Standard deviation of the initial vectors.
         generator: Random generator of the vectors.
     """
@@ -141,7 +142,7 @@ class LightGCNTask(GradientTask):
         return self.data.epoch(rng, self.config.batch_size)
 
     def loss(self, batch: Pairs) -> torch.Tensor:
-        """Return mean BCE + l2 · mean ‖rows before propagation‖², a scalar."""
+        """Return mean BCE + l2 · mean squared norm of a pair's biases and unpropagated vectors, a scalar."""
         device, n_users = self.module.nodes.device, len(self.model.user_keys)
         users, items, labels = (torch.from_numpy(x).to(device) for x in (batch.users, batch.items, batch.labels))
         u, v = self.model.propagated()

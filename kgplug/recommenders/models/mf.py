@@ -39,7 +39,8 @@ class MFNetwork(PairNetwork):
     """logit = u · v + b_u + b_i + b.
 
     Args:
-        n_users, n_items, dim: Sizes.
+        n_users, n_items: Numbers of users and items.
+        dim: Length of a vector.
         scale: Standard deviation of the initial vectors; biases start at zero.
         generator: Random generator of the vectors.
     """

@@ -35,9 +35,9 @@ from kgplug.training.tensors import backward, tensor_of
 class MKRConfig(SlowLayersConfig):
     """Settings of MKR.
 
-    Biases, the offset of the cross & compress units, tanh, and a learning rate of their own for the layers are ours.
-    The paper's settings (with its dot product, `bias=False`, `activation="relu"`, `offset=0`, and `layer_learning_rate`
-    equal to `learning_rate`):
+    Our additions are biases, the offset of the cross & compress units, tanh, a separate learning rate for the layers,
+    `vector_l2` and `orient_items`. The paper's settings (with its dot product, `bias=False`, `activation="relu"`,
+    `offset=0`, `vector_l2=0`, `orient_items=False`, and `layer_learning_rate` equal to `learning_rate`):
 
     | set           | epochs | embedding_dim | low_layers | high_layers | batch_size | l2   | learning_rate | kge_learning_rate | kge_interval |
     |---------------|--------|---------------|------------|-------------|------------|------|---------------|-------------------|--------------|
@@ -56,7 +56,7 @@ class MKRConfig(SlowLayersConfig):
 
     removed: ClassVar[frozenset[str]] = SlowLayersConfig.removed | {"init_mean"}
 
-    batch_size: int = Field(4096, ge=1, description="number of rows per recommendation step, negatives included")
+    batch_size: int = Field(4096, ge=1, description="number of pairs per recommendation step: likes and negatives")
     kge_batch_size: int = Field(4096, ge=1, description="number of triples per KG step")
     learning_rate: float = Field(5e-3, gt=0, description="learning rate of the recommendation task")
     kge_learning_rate: float = Field(3e-3, gt=0, description="learning rate of the KG task")
@@ -67,7 +67,7 @@ class MKRConfig(SlowLayersConfig):
     kge_interval: int = Field(3, ge=1, description="number of recommendation steps per KG step (t); see kge_turns")
     kge_turns: Literal["steps", "epochs"] = Field(
         "steps",
-        description="unit of kge_interval: a KG step every t steps (the paper), or a pass every t epochs (its code)",
+        description='"steps": a KG step every t steps (the paper); "epochs": all triples every t epochs (its code)',
     )
     kge_layers: Literal["relation", "tail"] = Field(
         "relation", description="input of the KG task's L layers: relations (the paper) or tails (its code)"
@@ -87,13 +87,13 @@ class MKRConfig(SlowLayersConfig):
     own_weight: float = Field(
         1.0,
         ge=0,
-        description="weight of the log loss without the side term; the towers also learn what that explains",
+        description="weight of a log loss without the side term, from which towers learn what that term explains",
     )
     orient_items: bool = Field(True, description="whether to reverse triples whose only item is the tail")
 
     @classmethod
     def of_saved(cls, settings: dict[str, Any]) -> dict[str, Any]:
-        """Return saved settings in today's form: early runs have `init_mean`, not `offset`, and the paper's unit."""
+        """Return saved settings in today's form: early runs, with `init_mean`, have the paper's unit (`offset=0`)."""
         return super().of_saved({"offset": 0.0, **settings} if "init_mean" in settings else settings)
 
     @classmethod
@@ -103,7 +103,13 @@ class MKRConfig(SlowLayersConfig):
 
 @dataclass(frozen=True, eq=False)
 class TripleBatch:
-    """Triples of one KG step, int64 (n,) each. `triple_of_corrupt` is the position of each corrupt tail's triple."""
+    """Triples of one KG step, and corrupt tails.
+
+    Attributes:
+        heads, relations, tails: The triples, int64 (n,) each.
+        corrupt: A corrupt tail for each triple that can have one, int64 (m,).
+        triple_of_corrupt: Position of each corrupt tail's triple, int64 (m,).
+    """
 
     heads: np.ndarray
     relations: np.ndarray
@@ -115,9 +121,9 @@ class TripleBatch:
 class MKR(TrainedRecommender):
     """MKR (Wang et al., WWW 2019, "Multi-Task Feature Learning for Knowledge Graph Enhanced Recommendation").
 
-    Each item is learnt by two tasks: as an item and as an entity. Cross & compress units exchange their vectors. An
-    item without an entity gets its own entity row without triples. Alternation, corrupted tails and two optimisers
-    follow the paper's Algorithm 1. `MKRConfig` lists the differences.
+    Each item is learnt by two tasks: as an item and as an entity. Cross & compress units mix the two vectors. An item
+    without an entity gets an entity vector of its own, without triples. The alternation of the tasks, corrupted tails
+    and two optimisers follow the paper's Algorithm 1. `MKRConfig` lists the differences from the paper.
     """
 
     name = "MKR"
@@ -214,7 +220,7 @@ class MKR(TrainedRecommender):
 class MKRTask:
     """Trains MKR: `kge_interval` recommendation steps, then one KG step (Algorithm 1).
 
-    With `kge_turns="epochs"`, the tasks alternate as in the authors' code.
+    With `kge_turns="epochs"`, a pass over all triples follows every `kge_interval` epochs, as in the authors' code.
     """
 
     def __init__(self, network: MKRNetwork, config: MKRConfig, data: ClickThroughData, triples: np.ndarray) -> None:
@@ -270,7 +276,7 @@ class MKRTask:
         return TripleBatch(heads, relations, tails, corrupt[drawn], drawn)
 
     def step(self, batch: Any) -> torch.Tensor:
-        """Do one step of the batch's task."""
+        """Do one step of the task that the batch belongs to, and return its loss."""
         if isinstance(batch, TripleBatch):
             loss, optimizers = self.kge_loss(batch), self._kge_optimizers
         else:
@@ -282,9 +288,10 @@ class MKRTask:
         return loss.detach()
 
     def recommendation_loss(self, batch: Pairs) -> torch.Tensor:
-        """Return the log loss and its penalties, a scalar. Towers run once per distinct user and item.
+        """Return the log loss plus penalties, a scalar. Towers run once per distinct user and item.
 
-        The penalties are l2 · mean ‖rows‖² + bias_l2 · mean biases² + vector_l2 · mean ‖outputs‖² + weight_l2 · ‖W‖².
+        The penalties are l2 · mean ‖inputs‖² + bias_l2 · mean biases² + vector_l2 · mean ‖outputs‖² + weight_l2 · ‖W‖².
+        Inputs and outputs are those of the towers.
         """
         network, config, n = self.module, self.config, len(batch)
         users, (user_of,) = distinct(batch.users, device=network.device)
@@ -313,7 +320,8 @@ class MKRTask:
         """Return the user vectors u_L of a batch.
 
         Args:
-            u: Vectors of the batch's distinct users, ascending, (distinct, d).
+            batch: The pairs.
+            u: Vectors of the batch's distinct users, by ascending user, (distinct, d).
             user_of: Row of each pair's user in `u`, int64 (n,).
 
         Returns:
@@ -323,7 +331,7 @@ class MKRTask:
         return vectors, user_of, row_penalty(vectors, user_of, len(batch))
 
     def kge_loss(self, batch: TripleBatch) -> torch.Tensor:
-        """Return −λ1 (mean true − mean corrupt score) + l2 · mean ‖rows‖² + weight_l2 · ‖W‖², a scalar."""
+        """Return −λ1 (mean true − mean corrupt score) + l2 · mean ‖vectors‖² + weight_l2 · ‖W‖², a scalar."""
         network, n = self.module, len(batch.heads)
         entities, (head_of, tail_of, corrupt_of) = distinct(
             batch.heads, batch.tails, batch.corrupt, device=network.device

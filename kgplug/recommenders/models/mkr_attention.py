@@ -30,7 +30,7 @@ _NEIGHBOUR_STREAM = 0xA77  # makes the neighbours for scoring independent of tho
 
 
 class MKRAttentionConfig(MKRConfig):
-    """Settings of MKR-attention: those of MKR except `head`, and a switch for each new part."""
+    """Settings of MKR-attention: MKR's except `head` and `layer_learning_rate`, and a switch for each new part."""
 
     tuning: ClassVar[Space] = {
         **MKRConfig.tuning,
@@ -45,9 +45,9 @@ class MKRAttentionConfig(MKRConfig):
     old_names: ClassVar[Mapping[str, str]] = {"propagations": "n_layers"}
     removed: ClassVar[frozenset[str]] = MKRConfig.removed | {"head", "layer_learning_rate"}
     head: ClassVar[Literal["dot"]] = "dot"  # not a setting: the only score function
-    layer_learning_rate: ClassVar[float] = 0.0  # not a setting: one optimiser trains everything
+    layer_learning_rate: ClassVar[float] = 0.0  # not a setting: tables and layers have one learning rate
 
-    batch_size: int = Field(65536, ge=1, description="number of rows per recommendation step, negatives included")
+    batch_size: int = Field(65536, ge=1, description="number of pairs per recommendation step: likes and negatives")
     epochs: int = Field(600, ge=1, description="maximum number of epochs; each hides some likes and predicts them")
     patience: int = Field(30, ge=1, description="number of epochs without a better validation metric to stop after")
     learning_rate: float = Field(
@@ -71,7 +71,7 @@ class MKRAttentionConfig(MKRConfig):
     knowledge_weight: float = Field(0.5, ge=0, description="weight of a KG edge in a propagation; a like has 1")
     neighbours: int = Field(8, ge=0, description="number of sampled neighbours that an item attends to (K); 0: none")
     gates: bool = Field(
-        True, description="whether gates decide per dimension what crosses; False: MKR's cross & compress unit"
+        True, description="whether gates mix item and entity per dimension; False: MKR's cross & compress unit"
     )
     side: bool = Field(True, description="whether to add the side term: counts of likes, and the KG profile")
     side_learning_rate: float = Field(1e-1, gt=0, description="learning rate of the side term")
@@ -83,12 +83,14 @@ class MKRAttentionConfig(MKRConfig):
 
 
 class GatedCross(nn.Module):
-    """Cross unit with gates: v' = e + g ∘ v with g = σ(a ∘ v + b ∘ e + c), and e' = e + g' ∘ v with other gates g'.
+    """Crosses an item v with its entity e by gates: v' = e + g ∘ v, where g = σ(a ∘ v + b ∘ e + c).
+
+    Also e' = e + g' ∘ v, where the gates g' have other weights.
 
     In the cross & compress unit one number per item decides how much of a vector passes, in all dimensions.
     Here each dimension has its own gate. Both units cost O(d). The entity's vector passes unchanged. The item's own
-    vector passes through gates that are nearly closed at the start, because two likes say little about a book. (With
-    gates that start at .27 instead of .05, the validation AUC on Book-Crossing was .003 lower.)
+    vector passes through gates that are nearly closed at the start, because a vector learnt from two likes says little
+    about a book. (With gates that start at .27 instead of .05, the validation AUC on Book-Crossing was .003 lower.)
 
     Args:
         dim: Length d of a vector.
@@ -111,10 +113,10 @@ class GatedCross(nn.Module):
 class AttentionNetwork(MKRNetwork):
     """MKR with attention over neighbours and gated crossing.
 
-    Users have no MLP, because it lowered the validation AUC on Book-Crossing by .01.
+    There is no MLP over user vectors, because it lowered the validation AUC on Book-Crossing by .01.
 
-    `attention_relations` (n_relations + 1, d): vectors of the relations to neighbours; the last is the self-loop of
-    entities without neighbours.
+    `attention_relations` (n_relations + 1, d) holds a vector for each relation to a neighbour. The last is for the
+    self-loop of entities without neighbours.
     """
 
     def __init__(self, shape: MKRAttentionConfig, *, n_relations: int, **rest: object) -> None:
@@ -165,10 +167,10 @@ class AttentionNetwork(MKRNetwork):
 
 
 class AttentionTask(MKRTask):
-    """Trains MKR-attention. Each epoch hides other likes and samples other neighbours.
+    """Trains MKR-attention. Each epoch hides other likes and samples other neighbours than the epoch before.
 
-    The KG task crosses an item with its entity before propagation, because the neighbourhood contains the tail to
-    predict.
+    The KG task crosses an item with its entity's vector as it is before propagation: afterwards, that vector contains
+    the neighbours, so also the tail to predict.
 
     Args:
         model: The model, with its graphs.
@@ -192,7 +194,7 @@ class AttentionTask(MKRTask):
         return self.model.likes_graph.n_nodes * self.config.embedding_dim
 
     def pairs(self, rng: np.random.Generator) -> Iterator[HiddenBatch]:
-        """Sample neighbours, and yield hidden likes to predict."""
+        """Sample new neighbours, and yield batches of hidden likes to predict, with negatives."""
         self._neighbours = self.model.neighbours_of_items(rng)
         return self.model.likes_graph.epoch(self.data, self.config.hidden, self.config.batch_size, rng)
 
@@ -222,14 +224,15 @@ class AttentionTask(MKRTask):
 class MKRAttention(PropagatedRecommender, MKR):
     """Our design: MKR over the collaborative knowledge graph, with attention and gates in place of cross & compress.
 
-    - u and e are propagated over users, items and entities, as LightGCN does over likes (He et al., SIGIR 2020). Each
-      epoch hides a fraction of the likes and predicts only these, so no like predicts itself.
+    - User vectors u and entity vectors e are propagated over the graph of likes and triples, as LightGCN does over
+      likes (He et al., SIGIR 2020). Each epoch hides a fraction of the likes and predicts only these, so no like
+      predicts itself.
     - e of an item becomes e + Σ a_k e_k over sampled neighbours in the KG, a = softmax(e · (e_k + r_k) / √d).
     - Gates decide per dimension how much of the item's own vector is added (`GatedCross`).
-    - The side term adds counts and the KG profile (`side_term`).
+    - The side term adds a score from counts of likes and from the KG profile (`side_term`).
 
-    An item's vector does not depend on the user, so ranking is one product. The base is MKR (Wang et al., WWW 2019,
-    "Multi-Task Feature Learning for Knowledge Graph Enhanced Recommendation"); Cao et al. 2021 name attention
+    An item's vector does not depend on the user, so ranking takes one matrix product. The base is MKR (Wang et al., WWW
+    2019, "Multi-Task Feature Learning for Knowledge Graph Enhanced Recommendation"); Cao et al. 2021 name attention
     and another crossing as future work. Each part has a switch (`MKRAttentionConfig`).
     """
 
@@ -268,7 +271,7 @@ class MKRAttention(PropagatedRecommender, MKR):
 
     @torch.no_grad()
     def trained_factors(self) -> Factors:
-        """Return the factors with no like hidden and a fixed sample of neighbours."""
+        """Return the factors, computed with all likes and a fixed sample of neighbours."""
         network = self.network
         u, e = network.propagated(self._whole_graph)
         v = network.crossed(torch.arange(len(network.items), device=network.device), e, *self._neighbours)

@@ -37,7 +37,7 @@ class MKRRatedConfig(MKRConfig):
     layer_learning_rate: float = Field(
         5e-3,
         gt=0,
-        description="learning rate of the recommendation task's layers and units, which turn ratings into user vectors",
+        description="learning rate of the recommendation task's layers and units; they turn ratings into user vectors",
     )
     patience: int = Field(5, ge=1, description="number of epochs without a better validation metric to stop after")
     epochs: int = Field(100, ge=1, description="maximum number of epochs")
@@ -55,10 +55,10 @@ class MKRRatedConfig(MKRConfig):
 
 
 class RatedData(ClickThroughData):
-    """Training rows with ratings: likes, and all other rows as negatives.
+    """Training pairs with ratings: likes, and all other rated pairs as negatives.
 
     Args:
-        train, valid: Rows with ratings and a like_threshold.
+        train, valid: Interactions with ratings and a like_threshold.
         side: As in `ClickThroughData`.
     """
 
@@ -67,7 +67,7 @@ class RatedData(ClickThroughData):
         self.valid = None if valid is None or not valid.is_like.any() else _labelled(valid)
 
     def epoch(self, rng: np.random.Generator, batch_size: int) -> Iterator[Pairs]:
-        """Yield all rows in a new order, at most `batch_size` at a time."""
+        """Yield all rated pairs in a new order, at most `batch_size` at a time."""
         order = rng.permutation(len(self.rows))
         for start in range(0, len(order), batch_size):
             yield _labelled(self.rows.take(order[start : start + batch_size]))
@@ -78,10 +78,10 @@ def _labelled(rows: Interactions) -> Pairs:
 
 
 class RatedNetwork(MKRNetwork):
-    """MKR with u0 = u + Σ ω_ui v_i / Σ |ω_ui| over the rated items i of user u, ω from the rating.
+    """MKR whose input for user u is u + Σ ω_ui v_i / Σ |ω_ui| over the rated items i, with ω from the rating.
 
-    Ratings are in buffers, sorted by user: `rated_starts` int64 (n_users + 1,), `rated_items` int64 (n,),
-    `rated_weights` float32 (n,), ω.
+    Ratings are in buffers, sorted by user: `rated_starts` int64 (n_users + 1,), the first rating of each user;
+    `rated_items` int64 (n,); and `rated_weights` float32 (n,), the weights ω.
     """
 
     rated_starts: torch.Tensor
@@ -90,18 +90,18 @@ class RatedNetwork(MKRNetwork):
     learnt_late = ("rated_starts", "rated_items", "rated_weights")  # buffers whose length depends on the data
 
     def remember(self, train: Interactions, weights: np.ndarray) -> None:
-        """Store the ratings, with ω of each row float32 (n,)."""
+        """Store the training set's rated items and their weights ω, float32 (n,)."""
         starts = np.searchsorted(train.users, np.arange(train.n_users + 1))
         for name, array in zip(self.learnt_late, (starts, train.items, weights), strict=True):
             self.register_buffer(name, torch.from_numpy(array).to(self.device))
 
     def _load_from_state_dict(self, state_dict: dict[str, torch.Tensor], prefix: str, *rest: Any) -> None:
-        for name in self.learnt_late:  # they take the length of the saved buffers
+        for name in self.learnt_late:  # give the buffers the lengths of the saved ones
             self.register_buffer(name, torch.empty_like(state_dict[prefix + name], device=self.device))
         super()._load_from_state_dict(state_dict, prefix, *rest)
 
     def tastes(self, users: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return (Σ ω v (m, d), Σ |ω| (m, 1)) over the rated items of each of m distinct users, int64 (m,)."""
+        """Return (Σ ω v (m, d), Σ |ω| (m, 1)), summed over the rated items of each of m distinct users, int64 (m,)."""
         starts, sizes = self.rated_starts[users], self.rated_starts[users + 1] - self.rated_starts[users]
         offsets = torch.cumsum(sizes, 0) - sizes
         number = torch.arange(int(sizes.sum()), device=users.device)
@@ -134,7 +134,7 @@ class RatedTask(MKRTask):
     data: RatedData
 
     def own_weights(self, batch: Pairs) -> torch.Tensor:
-        """Return ω(r_ui) float32 (n,), 0 for a pair that is not a training row."""
+        """Return the weight ω of each pair's own rating, float32 (n,), 0 if the pair is not in the training set."""
         network, rows = self.module, self.data.rows
         place = np.searchsorted(rows.pairs, batch.users * np.int64(rows.n_items) + batch.items)
         place = np.minimum(place, len(rows) - 1)
@@ -160,9 +160,10 @@ class RatedTask(MKRTask):
 class MKRRated(MKR):
     """MKR for ratings: explicit negatives, and users described by their ratings (after Cao et al. 2021).
 
-    Rows below like_threshold are the negatives; no negatives are drawn. So the score is the probability that a user who
+    Pairs rated below like_threshold are the negatives; none are drawn. So the score is the probability that a user who
     rates an item likes it. A user's input is u + Σ ω v / Σ |ω| over the rated items, ω = rating − middle, so disliked
-    items have negative weight. During training the target's own term is removed; otherwise it would leak the label.
+    items have negative weight. In training the term of the pair to predict is removed; otherwise it would leak the
+    label.
     Cao et al. describe their weighting in prose only; the formula is our reading. The rest is MKR (Wang et al.,
     WWW 2019, "Multi-Task Feature Learning for Knowledge Graph Enhanced Recommendation").
     """

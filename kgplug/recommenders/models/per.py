@@ -44,9 +44,9 @@ class PER(FactorRecommender):
 
     Source: X. Yu et al., "Personalized Entity Recommendation: A Heterogeneous Information Network Approach", WSDM
     2014, eqs. 2, 4 and 6, with one θ for all users. The similarity of items is PathSim, S_l = 2 (A Aᵀ)_ij /
-    ((A Aᵀ)_ii + (A Aᵀ)_jj), where A is the item–attribute matrix of a relation in both directions. R S_l ≈ P_l Q_lᵀ is
-    a non-negative factorisation; θ ≥ 0 is learnt by BPR. An item is not its own neighbour, so no like predicts itself.
-    P_l Q_lᵀ is scaled so that the mean squared score of a like is one, so all θ_l are comparable.
+    ((A Aᵀ)_ii + (A Aᵀ)_jj), where A is the item–attribute matrix of a relation in both directions. With R the matrix of
+    likes, R S_l ≈ P_l Q_lᵀ is a non-negative factorisation; θ ≥ 0 is learnt by BPR. An item is not its own neighbour,
+    so no like predicts itself. The mean squared score of a like is scaled to one for each l, so all θ_l are comparable.
     `history["path_weights"]` holds θ by relation.
     """
 
@@ -81,7 +81,7 @@ class PER(FactorRecommender):
 
 
 def item_attributes(knowledge: KnowledgeGraph, linked: np.ndarray, relation: int) -> sparse.csr_matrix:
-    """Return the entities that a relation connects with each item, in both directions.
+    """Return which entities a relation connects with each item, as tail or as head.
 
     Args:
         knowledge: Triples.
@@ -105,11 +105,11 @@ def item_attributes(knowledge: KnowledgeGraph, linked: np.ndarray, relation: int
 
 
 def path_similarity(attributes: sparse.csr_matrix, neighbours: int) -> sparse.csr_matrix:
-    """Return PathSim between items, for the nearest of each: CSR float32 (n_items, n_items), zero diagonal.
+    """Return the PathSim of each item to its nearest items: CSR float32 (n_items, n_items), zero diagonal.
 
     Args:
         attributes: Matrix A, CSR (n_items, n_attributes).
-        neighbours: Maximum number of items per row.
+        neighbours: Maximum number of nearest items per item.
     """
     n_items, _ = attributes.get_shape()
     own = np.asarray(attributes.multiply(attributes).sum(axis=1)).ravel()  # (A Aᵀ)_ii
@@ -154,12 +154,15 @@ def factorise(
 def _differences(
     likes: Interactions, users: list[np.ndarray], items: list[np.ndarray], rng: np.random.Generator
 ) -> np.ndarray:
-    """Return for each path the score of a like minus the score of a random item of the same user: float64 (n, paths).
+    """Return, per like and path, the like's score minus that of a random item the user does not like: (n, paths).
 
     Args:
         likes: Training likes.
         users, items: Matrices P_l and Q_l of each path.
-        rng: Generator of the sample of likes and of the random items.
+        rng: Random generator of the sample of likes and of the random items.
+
+    Returns:
+        float64, with n ≤ `_MOST_PAIRS` sampled likes.
     """
     rows = rng.permutation(len(likes))[:_MOST_PAIRS]
     negatives = negative_sampler(likes).draw(likes.users[rows], rng)
@@ -177,7 +180,7 @@ def learn_weights(differences: np.ndarray, *, l2: float) -> np.ndarray:
         l2: Weight of the L2 penalty.
 
     Returns:
-        θ, float64 (paths,); equal weights without differences.
+        θ, float64 (paths,); all 1 if there are no differences, or if all weights would be 0.
     """
     n, paths = differences.shape
     if n == 0:

@@ -28,7 +28,7 @@ from kgplug.recommenders.training_data import TrainingData
 from kgplug.training.config import DataSize, Range, Space, TrainedConfig
 from kgplug.training.device import choose_device
 
-GROUP = 8  # pairs of one user that share a copy of their memories in a step
+GROUP = 8  # maximum number of a user's pairs that share one copy of the user's memories in a step
 BLOCK_FLOATS = 4_000_000  # floats in the largest tensor when ranking
 HIDDEN = -1e9  # logit of an ignored memory
 
@@ -36,8 +36,8 @@ HIDDEN = -1e9  # logit of an ignored memory
 class RippleNetConfig(LayeredConfig):
     """Settings of RippleNet.
 
-    The paper's settings (with `bias=False`, `hide_target=False`, batch_size 1024 and
-    memory_size 32; its L2 is a sum over the batch, ours a mean over pairs):
+    The paper's settings (with `bias=False`, `hide_target=False`, batch_size 1024 and memory_size 32; the paper's L2 is
+    a sum over the batch, ours a mean over pairs):
 
     | set           | embedding_dim | n_layers | kge_weight | l2   | learning_rate |
     |---------------|---------------|----------|------------|------|---------------|
@@ -62,9 +62,9 @@ class RippleNetConfig(LayeredConfig):
     update: Literal["replace", "plus", "replace_transform", "plus_transform"] = Field(
         "plus_transform", description="update of an item's vector after each step"
     )
-    all_hops: bool = Field(True, description="whether the user is the sum of all steps, not the last one")
+    all_hops: bool = Field(True, description="whether the user's vector sums all steps; False: only the last step")
     inverse: bool = Field(False, description="whether likes also propagate from tail to head (not in the paper)")
-    hide_target: bool = Field(True, description="whether scores ignore memories with the item (not in the paper)")
+    hide_target: bool = Field(True, description="whether scores ignore memories that hold the item (not in the paper)")
     bias: bool = Field(True, description="whether to add user, item and global biases (not in the paper)")
 
     @classmethod
@@ -76,19 +76,19 @@ class RippleNetConfig(LayeredConfig):
 
 @dataclass(frozen=True, eq=False)
 class Ripples:
-    """The memories of some users.
+    """The memories (sampled triples) of some users.
 
-    `rotated` and `tails` hold the distinct (relation, head) pairs and entities of the memories. The index arrays,
-    int64 (n_users, H, M), hold the rows of each memory.
+    `rotated` has a row for each distinct (relation, head) pair of the memories, and `tails` for each distinct entity.
+    `pair_of`, `tail_of`, `head_ids` and `tail_ids` have a number for each memory, int64 (n_users, H, M).
 
     Attributes:
         rotated: Products R_r h, (n_pairs, d).
         tails: Entity vectors, (n_rows, d).
-        pair_of, tail_of: Each memory's rows of `rotated` and `tails`.
-        head_ids, tail_ids: Each memory's entities.
+        pair_of, tail_of: Row of the memory's pair in `rotated`, and of its tail in `tails`.
+        head_ids, tail_ids: Entity index of the memory's head, and of its tail.
         known: False for a user without memories, bool (n_users, 1).
-        truth: Mean over users of Σ_hop mean σ(hᵀ R t), a scalar.
-        penalty: Mean over users of Σ_hop mean ‖h‖² + ‖t‖² + ‖R‖², a scalar.
+        truth: Weighted sum over users of Σ_hop mean σ(hᵀ R t), a scalar.
+        penalty: Weighted sum over users of Σ_hop mean (‖h‖² + ‖t‖² + ‖R‖²), a scalar.
     """
 
     rotated: torch.Tensor
@@ -103,15 +103,15 @@ class Ripples:
 
 
 class RippleNetwork(PairNetwork):
-    """Entities (n_entities, d), relation matrices (n_relations, d · d), biases and W (d, d).
+    """RippleNet's entity vectors (n_entities, d), relation matrices (n_relations, d · d), biases and W (d, d).
 
     Args:
         config: Settings.
         n_users: Number of users.
-        item_entities: Entity row of each item, int64 (n_items,).
-        n_entities, n_relations: Rows of the tables.
+        item_entities: Row of each item in the entity table, int64 (n_items,).
+        n_entities, n_relations: Numbers of rows of the entity and relation tables.
         triples: Head, relation and tail, int64 (n, 3), sorted by head.
-        memories: Rows of `triples`, int32 (n_users, H, M), -1 for none.
+        memories: Row of each memory in `triples`, int32 (n_users, H, M), -1 for none.
         generator: Random generator of the weights.
     """
 
@@ -147,7 +147,11 @@ class RippleNetwork(PairNetwork):
         return logits, penalty
 
     def parts(self, users: np.ndarray, items: np.ndarray) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Score pairs: int64 (B,) twice → (logits (B,), penalty, truth of the memories), the last two scalars."""
+        """Return (logits of pairs (B,), penalty, truth of the memories). The last two are scalars.
+
+        Args:
+            users, items: Indices, int64 (B,).
+        """
         n, device = len(users), self.device
         user_rows, counts = np.unique(users, return_counts=True)
         ripples = self.ripples(user_rows, counts / max(n, 1))
@@ -170,11 +174,11 @@ class RippleNetwork(PairNetwork):
         return logits, penalty, ripples.truth
 
     def ripples(self, users: np.ndarray, weights: np.ndarray) -> Ripples:
-        """Compute the memories of users.
+        """Look up the memories of users, and compute what scoring needs of them.
 
         Args:
             users: Indices, int64 (n_users,), distinct.
-            weights: Weight of each user in `truth` and `penalty`, float (n_users,).
+            weights: Weight of each user in `truth` and `penalty` of the result, float (n_users,).
         """
         device, memories = self.device, self.memories[users].astype(np.int64)  # (n, H, M)
         known = memories[:, 0, 0] >= 0
@@ -208,7 +212,7 @@ class RippleNetwork(PairNetwork):
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return [R h, hᵀ R] of the distinct (relation, head) pairs (P, 2d), and the pair of each triple int64 (T,).
 
-        Each relation takes one product, in which each of its pairs occurs once.
+        All heads of a relation are multiplied in one product.
         """
         codes, pair_of = np.unique(relation_of * np.int64(len(e)) + head_of, return_inverse=True)
         heads = functional.embedding(torch.from_numpy(codes % len(e)).to(e.device), e)  # (P, d)
@@ -219,12 +223,13 @@ class RippleNetwork(PairNetwork):
         return both, torch.from_numpy(pair_of.reshape(-1)).to(e.device)
 
     def meet(self, ripples: Ripples, users: torch.Tensor, v: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        """Return logits without biases.
+        """Return the logits of n items for each user, without biases.
 
         Args:
-            users: Rows of `ripples`, int64 (g,).
-            v: Vectors of n items per user, (g, n, d).
-            targets: Entities of these items, int64 (g, n).
+            ripples: Memories.
+            users: Position of each user in `ripples`, int64 (g,).
+            v: Item vectors, (g, n, d).
+            targets: Entities of the items, int64 (g, n).
 
         Returns:
             Logits, (g, n).
@@ -250,13 +255,13 @@ class RippleNetwork(PairNetwork):
 
 
 class RippleTask(LayeredTask):
-    """Trains RippleNet: the click-through loss minus the truth of the memories' triples (eq. 13)."""
+    """Trains RippleNet: click-through loss minus `kge_weight` times the scores of the memories' triples (eq. 13)."""
 
     module: RippleNetwork
     config: RippleNetConfig
 
     def loss(self, batch: Pairs) -> torch.Tensor:
-        """Return BCE − kge_weight · Σ_hop mean σ(hᵀ R t) + l2 · mean ‖rows‖² + weight_l2 · ‖W‖², a scalar."""
+        """Return BCE − kge_weight · Σ_hop mean σ(hᵀ R t) + l2 · mean ‖vectors‖² + weight_l2 · ‖W‖², a scalar."""
         logits, penalty, truth = self.module.parts(batch.users, batch.items)
         logits = self.data.with_side(logits, batch.users, batch.items)
         labels = torch.from_numpy(batch.labels).to(logits.device)
@@ -269,9 +274,10 @@ class RippleNet(TrainedRecommender):
     """RippleNet (Wang et al., CIKM 2018, "RippleNet: Propagating User Preferences on
     the Knowledge Graph for Recommender Systems").
 
-    A user has M memories per step (hop): triples whose heads are the liked items, then triples whose heads are the
-    tails of the step before. At each step the item's vector attends to them, p = softmax(vᵀ R h), o = Σ p t, and
-    changes by `update`. The score is v · Σ o. Users without memories are scored by biases alone.
+    A user has M memories (triples) per step (hop): first triples whose heads are the liked items, then triples whose
+    heads are the tails of the step before. At each step the item's vector v attends to the memories,
+    p = softmax(vᵀ R h), o = Σ p t, and then changes by `update`. The score is v · Σ o, with v after the last step.
+    Users without memories are scored by biases alone.
     `RippleNetConfig` lists the differences from the paper.
     """
 
@@ -303,7 +309,7 @@ class RippleNet(TrainedRecommender):
     def _network(
         self, item_entities: np.ndarray, n_entities: int, triples: np.ndarray, memories: np.ndarray, seed: int
     ) -> RippleNetwork:
-        if len(triples) == 0:  # no memories; this one triple is never used
+        if len(triples) == 0:  # there are no memories, so this dummy triple is never used
             triples = np.zeros((1, 3), dtype=np.int64)
         return RippleNetwork(
             self.config,
@@ -329,7 +335,7 @@ class RippleNet(TrainedRecommender):
         network.memories = sample_memories(
             Interactions.from_arrays(new_users.astype(object), self.item_keys, users, items),
             network.item_entities,
-            network.triples if (network.memories >= 0).any() else network.triples[:0],  # otherwise a dummy
+            network.triples if (network.memories >= 0).any() else network.triples[:0],  # else it is a dummy
             n_layers=config.n_layers,
             size=config.memory_size,
             rng=np.random.default_rng(self.seed),
@@ -338,7 +344,7 @@ class RippleNet(TrainedRecommender):
 
     @torch.no_grad()
     def _met(self, network: RippleNetwork, users: np.ndarray, user_bias: np.ndarray) -> np.ndarray:
-        """Return logits of all items for users of a network: int64 (b,), biases (b,) → float32 (b, n_items)."""
+        """Return logits of all items for users, with their biases: int64 (b,), float32 (b,) → float32 (b, n_items)."""
         n_items = len(self.item_keys)
         scores = np.empty((len(users), n_items), dtype=np.float32)
         entity_rows = torch.from_numpy(network.item_entities).to(network.device)

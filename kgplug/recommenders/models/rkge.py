@@ -28,7 +28,7 @@ from kgplug.training.config import Range, Space, TrainedConfig
 from kgplug.training.device import choose_device
 
 RANKED_PAIRS = 32_768  # pairs whose paths are in memory at a time when ranking
-NODES = 4  # of a path: user, liked item, entity, item
+NODES = 4  # number of nodes of a path: user, liked item, entity, item
 
 
 class RKGEConfig(LayeredConfig):
@@ -52,11 +52,12 @@ class RKGEConfig(LayeredConfig):
 
 
 class RKGENetwork(PairNetwork):
-    """logit = w · max over paths of LSTM(u, j, a, i), plus biases; a learnt state for pairs without a path.
+    """logit = w · max over paths of LSTM(u, j, a, i), plus biases. Pairs without a path have a learnt state instead.
 
     Args:
         config: Settings.
-        n_users, n_items, n_entities: Sizes; `n_entities` includes the rows of items without an entity.
+        n_users, n_items: Numbers of users and items.
+        n_entities: Number of rows of the entity table. Items without an entity have a row, too.
         sampler: Finds the paths.
         generator: Random generator of the weights.
     """
@@ -117,7 +118,12 @@ class RKGENetwork(PairNetwork):
         return logits, penalty
 
     def _largest(self, states: torch.Tensor, paths: Paths) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the pairs that have paths, and the maximum of their paths' states: int64 (m,), (m, hidden)."""
+        """Return the m pairs that have paths, int64 (m,), and the maximum over the states of their paths, (m, hidden).
+
+        Args:
+            states: Last state of the LSTM for each path, (n_paths, hidden).
+            paths: Paths of the pairs.
+        """
         begins = paths.slots == 0
         led, place, slots = (
             torch.from_numpy(x).to(self.device) for x in (paths.pairs[begins], np.cumsum(begins) - 1, paths.slots)
@@ -127,7 +133,7 @@ class RKGENetwork(PairNetwork):
 
 
 class RKGETask(LayeredTask):
-    """Trains RKGE. Each epoch samples new paths for every pair."""
+    """Trains RKGE on paths that are sampled again in each epoch."""
 
     module: RKGENetwork
 
@@ -141,11 +147,12 @@ class RKGETask(LayeredTask):
 class RKGE(TrainedRecommender):
     """RKGE (Sun et al., RecSys 2018, "Recurrent Knowledge Graph Embedding for Effective Recommendation").
 
-    Up to 5 simple paths of 3 edges lead from a user to the target item: over a liked item, then over an entity that
-    both items share. An LSTM reads each path, and the maximum of their states gives the score. Pairs without a path
-    have a learnt state. Training samples new paths at each step; scoring uses fixed paths, chosen evenly.
+    For each pair of a user and an item, up to 5 simple paths of 3 edges are chosen: from the user to a liked item, to
+    an entity that both items share, to the pair's item. An LSTM reads each path, and the maximum of the paths' last
+    states gives the score. Pairs without a path have a learnt state. Training samples new paths in each epoch; scoring
+    uses fixed paths, chosen evenly.
 
-    To rank all items for a user, the LSTM reads the paths to every item, about 5 · n_items. Memory is bounded.
+    To rank all items for a user, the LSTM reads up to 5 · n_items paths, so this is slow, but memory use is limited.
     For large catalogues, rank the candidates of a faster model by `score`.
     """
 

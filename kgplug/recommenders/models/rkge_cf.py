@@ -30,13 +30,13 @@ class RKGECFConfig(RKGEConfig):
 
 
 class RKGECF(RKGE):
-    """RKGE with item-CF and user-CF: three lists fused by "high replaces low" (`fuse`).
+    """RKGE with item-CF and user-CF: three lists fused into one by "high replaces low" (explained in `fuse`).
 
     Source of RKGE: Sun et al., RecSys 2018, "Recurrent Knowledge Graph Embedding for Effective Recommendation". Item-CF
-    and user-CF compare likes by cosine and keep the nearest. The fusion is that of CKCF (Zhou et al.), which was
-    compared with RKGE-CF. The lists of item-CF and user-CF are fused first, then the result with the list of RKGE. A
-    user's liked items are in no list and rank below all others. The score is 1 / rank. To score one pair, RKGE ranks
-    all items for the user, so do not score single pairs.
+    and user-CF compare likes by cosine and use the nearest `neighbours`. The fusion is that of CKCF (Zhou et al.), a
+    model that was compared with RKGE-CF. The lists of item-CF and user-CF are fused first, then the result with the
+    list of RKGE. The score is 1 / rank. A user's liked items are in no list; they score below all other items. Scoring
+    one pair takes as long as ranking all items for its user, so avoid scoring single pairs.
 
     Attributes:
         similar_items: Similarities to each item's nearest items, CSR float32 (n_items, n_items).
@@ -87,7 +87,7 @@ class RKGECF(RKGE):
         fused = fuse(cf, self._ranked(logits, liked), share=self.config.cf_share, length=logits.shape[1])
         scores = np.zeros_like(logits)
         own, values = self._best(logits, ~liked, int(liked.sum(axis=1).max(initial=0)))
-        rows, places = np.nonzero(own >= 0)  # below the lowest possible rank
+        rows, places = np.nonzero(own >= 0)  # liked items, which score below the last rank
         scores[rows, own[rows, places]] = expit(values[rows, places]) / np.float32(logits.shape[1] + 1)
         rows, places = np.nonzero(fused >= 0)
         scores[rows, fused[rows, places]] = 1 / (places + 1)

@@ -1,4 +1,4 @@
-"""SemanticCF: neighbours by feedback and by any embedding of the graph, with added scores."""
+"""SemanticCF: neighbours by feedback and by any embedding of the graph, with their scores added."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from kgplug.recommenders.parts.two_neighbourhoods import TwoNeighbourhoods, TwoN
 class SemanticCFConfig(TwoNeighbourhoodsConfig):
     """Settings of SemanticCF. `embedding` is any PyKEEN model, such as "TransR" or "RotatE", or a run of one.
 
-    Defaults that differ from CKCF's were better on the validation sets of Book-Crossing and MovieLens-100K.
+    The defaults that differ from CKCF's were better on the validation sets of Book-Crossing and MovieLens-100K.
     """
 
     compare: Literal["own", "relations", "mean"] = Field(
         "own", description="vectors to compare: the items' own, or their neighbours'; see CKCF-relational"
     )
     translate: bool = Field(True, description="whether a neighbour t by relation r counts as t − r; False: as t")
-    relations: int = Field(16, ge=1, description="number of directed relations to compare, those of most items first")
+    relations: int = Field(16, ge=1, description="number of directed relations to compare: those with the most items")
     hot_exponent: float = Field(0.2, ge=0, le=1, description="exponent of the product of both items' numbers of users")
     cold_boost: Literal["printed", "midpoint", "none"] = Field(
         "none", description="which similarities to new items are raised; see CKCF"
@@ -34,11 +34,11 @@ class SemanticCFConfig(TwoNeighbourhoodsConfig):
 
 
 class SemanticCF(TwoNeighbourhoods):
-    """Similarity of any PyKEEN model's vectors plus item-CF: score = s · cf / max cf + (1 − s) · kg / max kg.
+    """Item-CF plus the similarity of any PyKEEN model's vectors: score = s · cf / max cf + (1 − s) · kg / max kg.
 
     cf and kg are an item's summed similarities to the user's likes, cf by co-occurrence and kg by the cosine of
     vectors, both as in CKCF. max is over all items, for one user; s is `cf_share`. With a back-fill, 1 is added to the
-    score of items near a like, and all other items score their fraction of all likes.
+    score of items near a like, and all other items score below 1, by number of likes.
 
     Source: item-CF plus the similarity of TransE or its successors (TransX + CF), a baseline of RKGE-CF and CKCF
     (Zhou et al.; TransE: A. Bordes et al., "Translating Embeddings for Modeling Multi-relational Data", 2013).

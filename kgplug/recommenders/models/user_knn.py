@@ -68,7 +68,12 @@ class UserKNN(Recommender):
         return self._scores_of(near, likes)
 
     def _scores_of(self, near: sparse.csr_matrix, likes: sparse.csr_matrix) -> np.ndarray:
-        """Return scores of all items from neighbours, CSR (b, n_users), and likes, CSR (b, n_items): (b, n_items)."""
+        """Return scores of all items, float32 (b, n_items).
+
+        Args:
+            near: Similarities of b users to their neighbours, CSR (b, n_users).
+            likes: Likes of the b users, CSR (b, n_items).
+        """
         scores = sparse.csr_matrix(near @ self.likes).toarray()
         cold = np.diff(likes.indptr) == 0
         if cold.any():

@@ -29,7 +29,7 @@ _CELLS = 8_000_000  # floats of the first layer in memory at a time when scoring
 class WideDeepConfig(PretrainedConfig):
     """Settings of Wide&Deep.
 
-    Papers that compare with it use embeddings of length 64 and layers of 100 and 50.
+    Papers that compare with Wide&Deep use embeddings of length 64 and layers of 100 and 50.
     """
 
     tuning: ClassVar[Space] = {
@@ -45,15 +45,15 @@ class WideDeepConfig(PretrainedConfig):
     weight_l2: float = Field(
         1e-4, ge=0, description="weight of the squared norms of the dense layers' weights; 2e-3 on tiny data"
     )
-    batch_size: int = Field(2048, ge=1, description="number of rows per step; 64 to 256 on sparse or small data")
+    batch_size: int = Field(2048, ge=1, description="number of pairs per step; 64 to 256 on sparse or small data")
 
     @classmethod
     def suited_to(cls, size: DataSize) -> dict[str, float]:
         # With batches of 256, the AUC rises by .012 on Book-Crossing, and by .002 to .009 on subsets of it and of
         # MovieLens-100K.
         small = {"batch_size": min(256, cls.small_batches(batch_size=2 * size.n_likes)["batch_size"])}
-        # On synthetic data, where each user likes one director's films, lists then hold .93 and .97 instead of .73 and
-        # .70 of the director's other films (40 and 120 users; 160 and 480 likes).
+        # On synthetic data, where each user likes one director's films, lists with these settings hold .93 and .97 of
+        # the director's other films, instead of .73 and .70 (40 and 120 users; 160 and 480 likes).
         tiny = {"weight_l2": 2e-3, "epochs": 60} if size.n_likes < CHOOSING_FROM else {}
         return super().suited_to(size) | (small if size.is_sparse or size.has_few_likes else {}) | tiny
 
@@ -67,7 +67,7 @@ class WideDeepNetwork(PairNetwork):
 
     Args:
         n_users: Number of users.
-        features: Vectors of items and of users' likes, of length m.
+        features: Pre-trained vectors of items, of length m, and their means over users' likes.
         config: Settings.
         generator: Random generator of the weights.
     """
@@ -100,15 +100,15 @@ class WideDeepNetwork(PairNetwork):
         return self.first.weight.split([dim, m, dim, m], dim=1)
 
     def user_side(self, vectors: torch.Tensor) -> torch.Tensor:
-        """Return the first layer's output for user vectors: (n, d) → (n, width)."""
+        """Return what user vectors add to the first layer's output: (n, d) → (n, width)."""
         return vectors @ self._parts()[0].T
 
     def history_side(self, histories: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the outputs of the first layer and the linear model for histories: (n, m) → (n, width), (n,)."""
+        """Return what histories add to the first layer and to the linear model: (n, m) → (n, width), (n,)."""
         return histories @ self._parts()[1].T, histories @ self.history_weights
 
     def item_side(self, vectors: torch.Tensor, pretrained: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the outputs of the first layer and the linear model for items: (n, d), (n, m) → (n, width), (n,)."""
+        """Return what items add to the first layer and to the linear model: (n, d), (n, m) → (n, width), (n,)."""
         _, _, of_item, of_vector = self._parts()
         wide = vectors @ of_item.T + pretrained @ of_vector.T + self.first.bias
         return wide, pretrained @ self.vector_weights
@@ -120,7 +120,7 @@ class WideDeepNetwork(PairNetwork):
     def forward(
         self, users: np.ndarray, items: np.ndarray, left_out: np.ndarray | None = None
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Score pairs. `left_out` int64 (B,) is a like of each user to remove from the history."""
+        """Score pairs. `left_out`, int64 (B,), has for each pair a liked item to remove from the user's history."""
         n = len(users)
         u_rows, (user_of,) = distinct(users, device=self.device)
         i_rows, (item_of,) = distinct(items, device=self.device)
@@ -201,7 +201,12 @@ class WideDeep(TrainedRecommender):
         return self._with_all(folded[:, :-1], folded[:, -1])
 
     def _with_all(self, users: torch.Tensor, user_logits: torch.Tensor) -> np.ndarray:
-        """Return logits of all items from the users' parts: (b, width), (b,) → float32 (b, n_items)."""
+        """Return logits of all items for users, float32 (b, n_items).
+
+        Args:
+            users: What each user adds to the first layer's output, (b, width).
+            user_logits: Linear logit of each user, (b,).
+        """
         parts = self._parts
         logits = np.empty((len(users), len(parts["items"])), dtype=np.float32)
         rows = max(1, _CELLS // max(1, parts["items"].numel()))  # users at a time
@@ -222,11 +227,11 @@ class WideDeep(TrainedRecommender):
         return functional.linear(hidden, parts["third.weight"], parts["third.bias"]).squeeze(-1)
 
     def item_vectors(self) -> np.ndarray:
-        """Return the first layer's part of each item: float32 (n_items, width)."""
+        """Return what each item adds to the first layer's output: float32 (n_items, width)."""
         return self._parts["items"].cpu().numpy()
 
     def user_vectors(self) -> np.ndarray:
-        """Return the first layer's part of each user: float32 (n_users, width)."""
+        """Return what each user adds to the first layer's output: float32 (n_users, width)."""
         return self._parts["users"].cpu().numpy()
 
     @classmethod

@@ -16,7 +16,7 @@ Looked = tuple[torch.Tensor, torch.Tensor, torch.Tensor]  # table (n, d), rows i
 
 
 def lookup_weights(places: torch.Tensor, n_rows: int, n: int) -> torch.Tensor:
-    """Return the number of lookups of each row, divided by n: places int64 of any shape → float32 (n_rows,)."""
+    """Return how often each row is looked up, divided by n: row of each lookup, int64 → float32 (n_rows,)."""
     return torch.bincount(places.reshape(-1), minlength=n_rows).to(torch.float32) / n
 
 

@@ -78,7 +78,7 @@ class EntityGraph:
     def _least(self, keys: np.ndarray, k: int) -> np.ndarray:
         """Return the indices of each entity's k edges with the smallest keys, sorted by entity, then key.
 
-        Of an entity with fewer than k edges, all are returned.
+        If an entity has fewer than k edges, all its edges are returned.
         """
         order = by_entity(self.edges[:, 2], keys)
         starts = np.cumsum(self.degrees) - self.degrees

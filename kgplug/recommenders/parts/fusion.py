@@ -13,8 +13,8 @@ _ROUNDING = 1e-9  # 0.29 × 100 is 28.999999999999996, but must count as 29
 def fuse(first: np.ndarray, second: np.ndarray, *, share: float, length: int | None = None) -> np.ndarray:
     """Fuse two ranked lists per user into one ("high replaces low", CKCF).
 
-    A fused list of N places has the best ⌊N · share⌋ items of the first list, then the best other items of the
-    second. If one list is too short, the other fills its places.
+    A fused list of N places has the best ⌊N · share⌋ items of the first list. Its other places have the best items of
+    the second list that are not yet included. If one list is too short, the other list fills its places.
 
     The fused list of N + 1 places contains all items of the fused list of N places. So one ranking is enough: for every
     N, its first N items are the fused list of N places. (Place N + 1 gets the first list's next item if
@@ -25,7 +25,7 @@ def fuse(first: np.ndarray, second: np.ndarray, *, share: float, length: int | N
 
     Args:
         first, second: Distinct item indices, best first, int64 (b, n) and (b, m); -1 after a list's end.
-        share: Share of places of the first list, 0 to 1.
+        share: Share of the places that have items of the first list, 0 to 1.
         length: Length of the result. Default: n + m.
 
     Returns:
@@ -53,7 +53,7 @@ def _fuse_rows(
 
     Args:
         first, second: As in `fuse`.
-        quota: Number of places of the first list up to each place, int64 (length,).
+        quota: Number of the first list's items up to each place of the fused list, int64 (length,).
         listed_in: Last row whose fused list has the item, int64 (n_items,); initially -1.
     """
     for row in range(len(fused)):

@@ -1,7 +1,7 @@
 """The inverse of a large positive definite matrix, computed in place.
 
-Some builds of LAPACK count bytes or cells in 32 bits (scipy's crashes from about 24,000 rows, with threads). So larger
-matrices are inverted by products of blocks, and LAPACK only inverts blocks of a few hundred rows.
+Some builds of LAPACK count bytes or cells in 32 bits (scipy's build, with several threads, crashes from about 24,000
+rows). So larger matrices are inverted by products of blocks, and LAPACK only inverts blocks of a few hundred rows.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.linalg import get_lapack_funcs
 
-_LAPACK_ROWS = 16_000  # maximum for which float64 takes less than 2^31 bytes
+_LAPACK_ROWS = 16_000  # a float64 matrix with more than 16,383 rows takes 2^31 bytes or more
 _BLOCK_ROWS = 512
 _MIRRORED_ROWS = 512
 
@@ -48,12 +48,12 @@ def _by_lapack(matrix: np.ndarray) -> bool:
 def _by_blocks(matrix: np.ndarray) -> bool:
     """Invert block by block, by the symmetric sweep.
 
-    Let D be the inverse of the block K on the diagonal, and B the columns of K. Then
+    Let A be the matrix, D the inverse of a block K on its diagonal, and B the columns of A that contain K. Then
 
         A_ij ← A_ij − B_i D B_jᵀ   A_iK ← B_i D   A_KK ← −D
 
-    for all blocks K turns A into −A⁻¹. It takes n³ operations, as Cholesky does. Only blocks below the diagonal are
-    computed, and mirrored at the end.
+    for all blocks K turns A into −A⁻¹. It takes n³ operations, as Cholesky does. Only blocks on and below the
+    diagonal are computed, and mirrored at the end.
 
     Source: J. Goodnight, "A Tutorial on the SWEEP Operator", The American Statistician 33(3), 1979.
     """

@@ -18,7 +18,7 @@ LEAK = 0.1  # slope of the leaky ReLU below zero
 
 
 def normal_table(n_rows: int, dim: int, scale: float, generator: torch.Generator) -> nn.Parameter:
-    """Return an embedding table (n_rows, dim) from N(0, scale²)."""
+    """Return an embedding table (n_rows, dim) with random values from N(0, scale²)."""
     return nn.Parameter(_normal(n_rows, dim, scale, generator))
 
 
@@ -59,11 +59,12 @@ def distinct(*ids: np.ndarray, device: torch.device | str = "cpu") -> tuple[torc
     """Return the distinct ids of several arrays, and the position of each array's values among them.
 
     Args:
-        ids: Arrays of ids from 0, int64 of any shapes.
+        ids: Arrays of ids ≥ 0, int64 of any shapes.
         device: Device of the results.
 
     Returns:
-        (rows, places): int64 (m,), ascending; and one int64 array per argument, of the same shape.
+        (rows, places): the distinct ids in ascending order, int64 (m,); and for each argument the positions of its ids
+        in `rows`, int64 of the argument's shape.
     """
     flat = np.concatenate([part.reshape(-1) for part in ids])
     n = int(flat.max(initial=-1)) + 1
@@ -82,12 +83,12 @@ def distinct(*ids: np.ndarray, device: torch.device | str = "cpu") -> tuple[torc
 
 
 def row_penalty(rows: torch.Tensor, places: torch.Tensor, n: int) -> torch.Tensor:
-    """Return Σ ‖rows[place]‖² / n over all places, a scalar: the mean squared norm of a batch's lookups.
+    """Return Σ ‖rows[place]‖² / n over all places, a scalar: the L2 penalty of the rows that a batch looks up.
 
     Args:
         rows: Distinct rows, (m, d).
-        places: Row of each lookup, int64 of any shape.
-        n: Divisor.
+        places: Index in `rows` of each lookup, int64 of any shape.
+        n: Number of pairs or triples in the batch.
     """
     counts = torch.bincount(places.reshape(-1), minlength=len(rows)).to(rows.dtype)
     return (rows.square().sum(1) * counts).sum() / n
@@ -103,17 +104,17 @@ class CrossCompress(nn.Module):
 
     v' = C w_vv + Cᵀ w_ev + b_v = v (e·w_vv) + e (v·w_ev) + b_v, and likewise e' with w_ve, w_ee, b_e.
 
-    The scalars in brackets decide how much of one side passes to the other. In the paper they are products of
+    The scalars in brackets decide how much of v and of e is in each output. In the paper they are products of
     small numbers. Near zero their gradients vanish faster than the gradient of L2, so on sparse data all vectors shrink
     to zero. With an offset o, the unit of the paper is applied to v + o and e + o with weights w / (d o), and o is
-    subtracted from its outputs. All w start as ½, so each scalar starts near ½. However small v and e are, the initial
-    unit then returns their average, plus half the sum of their means in every dimension. L2 still acts on v and e.
-    `offset=0` is the unit of the paper.
+    subtracted from its outputs. All w start as ½, so each scalar starts near ½. For small v and e, the initial unit
+    then returns about (v + e) / 2, plus half the sum of the means of v and e in every dimension. L2 still acts on v
+    and e. `offset=0` is the unit of the paper.
 
     Args:
         dim: Length d of a vector.
         offset: Offset o, added to every input dimension.
-        generator: Random generator of the initial weights, from N(0, 1 / d), if the offset is 0.
+        generator: Random generator; draws the initial weights from N(0, 1 / d) if the offset is 0.
     """
 
     def __init__(self, dim: int, offset: float, generator: torch.Generator) -> None:
@@ -128,7 +129,7 @@ class CrossCompress(nn.Module):
         if not self.offset:
             return cross_compress(item, entity, self.weights, self.bias)
         o = self.offset
-        weights = self.weights / (o * self.weights.shape[1])  # a scalar changes as much as w in an optimiser's step
+        weights = self.weights / (o * self.weights.shape[1])  # in an optimiser's step, a scalar changes as much as w
         item, entity = cross_compress(item + o, entity + o, weights, self.bias)
         return item - o, entity - o
 

@@ -75,7 +75,7 @@ def known_items(model: EmbeddingModel, item_keys: np.ndarray, item_label: str) -
 
 
 def _trained(name: str, settings: dict[str, Any], data: TrainingData, *, progress: bool | None) -> EmbeddingModel:
-    """Return an embedding of the triples, trained now or by an earlier pass of the same training."""
+    """Return an embedding of the triples, trained now or earlier within the same `fit`."""
     model = EmbeddingModel(name, **settings)
     key = fingerprint(name, model.config.model_dump_json(), data.graph.fingerprint, str(data.seed))
     if key not in data.embeddings:

@@ -1,4 +1,4 @@
-"""Vectors that compare items relation by relation, from a translational embedding."""
+"""Item vectors from a translational embedding, to compare items relation by relation."""
 
 from __future__ import annotations
 
@@ -19,23 +19,24 @@ def relational_vectors(
 
     By TransE (head + relation = tail) each triple of an item predicts the item's vector: t − r if the item is the head,
     h + r if it is the tail. For every relation and direction r the predictions are summed and scaled to length 1, which
-    gives v_r. All v_r are concatenated. So the cosine of two items that have n_A and n_B relations is a sum over the
-    relations of both:
+    gives v_r. All v_r are concatenated. So the cosine of items A and B, which have n_A and n_B relations, is a sum over
+    the relations that both have:
 
         sim(A, B) = Σ_r cos(v_r(A), v_r(B)) / √(n_A · n_B)
 
-    Source: our design, for what the paper of CKCF (Zhou et al.) leaves to future work.
+    Source: our design, for a comparison that the paper of CKCF (Zhou et al.) leaves to future work.
 
     Args:
         entities: Entities of the items, with their embedding.
         knowledge: Triples.
-        mean: Add up the predictions of all relations in one vector, instead of comparing relation by relation.
+        mean: Whether to add up the predictions of all relations in one vector, instead of comparing relation by
+            relation.
         translate: Whether a neighbour predicts t − r or h + r; otherwise it predicts its own vector, t or h.
-        relations: Number of directed relations to compare: those that most items have.
+        relations: Maximum number of directed relations to compare. The relations with the most items are chosen.
 
     Returns:
         float32 (n_items, at most relations · d), or (n_items, d) with `mean`; zeros for items without these relations.
-        The items' own vectors if no two items share a relation.
+        If no two items share a relation, `entities.vectors`.
 
     Raises:
         UsageError: The embedding does not add relation vectors to entity vectors.
@@ -57,7 +58,7 @@ def relational_vectors(
 def _translation(entities: ItemEntities) -> np.ndarray:
     """Return the vector that each relation adds to a head, float32 (n_relations, d)."""
     parts = entities.model.relation_vectors()
-    if "translation" not in parts or not parts.keys() <= {"translation", "normal"}:  # others project or stretch first
+    if "translation" not in parts or not parts.keys() <= {"translation", "normal"}:  # others project or stretch heads
         raise UsageError(
             f"Translated neighbours need an embedding that adds relations to entities, such as TransE or TransH; found "
             f"{entities.model.name}. Choose another embedding, or set translate=False."
@@ -71,7 +72,8 @@ def _links(
     """Yield (relation, 1 if items are heads or -1 if items are tails, links) for relations of at least two items.
 
     Links are a CSR matrix float32 (n_items, n_entities) with the embedding's indices. It has a 1 for each triple of the
-    relation between an item and an entity. At most `most` directed relations are returned, those of most items first.
+    relation between an item and an entity. At most `most` directed relations are yielded, the most frequent ones
+    (by number of items) first.
     """
     entity_rows, relation_rows = knowledge.indices_in(entities.model.vocabulary)
     head, tail = entity_rows[knowledge.triples[:, [0, 2]]].T

@@ -37,40 +37,41 @@ class TwoNeighbourhoodsConfig(ModelConfig):
     embedding_settings: dict[str, Any] = Field(default_factory=dict, description="settings of that PyKEEN model")
     neighbours: int = Field(20, ge=1, description="number of nearest items per item, for both similarities")
     hot_penalty: bool = Field(
-        True, description="whether to divide by the numbers of users of both items; False: of the first only"
+        True, description="whether to divide by both items' numbers of users; False: by the first item's only"
     )
     hot_exponent: float = Field(0.5, ge=0, le=1, description="exponent of the product of both items' numbers of users")
     active_penalty: bool = Field(True, description="whether a user has weight 1 / log(1 + likes); False: 1")
     cold_below: int = Field(2, ge=0, description="number of ratings below which an item is new")
     cold_boost: Literal["printed", "midpoint", "none"] = Field(
         "printed",
-        description="which similarities to new items are raised: above max + min, above (max + min) / 2, or none",
+        description="which similarities of an item to new items are raised: those above max + min of its similarities, "
+        "above half of that, or none",
     )
     cold_raise: float = Field(
         0.5,
         ge=0,
         le=1,
-        description="weight of the item's largest similarity in a raised one; the paper's value is not known",
+        description="weight of the item's largest similarity in a raised similarity; the paper gives no value",
     )
     linked_only: bool = Field(
         False, description="whether to learn only from items with an entity, as in the paper's data"
     )
-    aggregate: Literal["sum", "max"] = Field("sum", description="aggregation over the likes that an item is near to")
-    cf_share: float = Field(0.5, ge=0, le=1, description="weight of collaborative filtering; the graph has the rest")
+    aggregate: Literal["sum", "max"] = Field("sum", description="aggregation of an item's similarities to all likes")
+    cf_share: float = Field(0.5, ge=0, le=1, description="weight of collaborative filtering; the graph: 1 - cf_share")
     back_fill: Literal["popularity", "none"] = Field(
-        "popularity", description='order of items that are near to no like; "none": they all score 0'
+        "popularity", description='order of items that are not similar to any like; "none": all of them score 0'
     )
 
 
 class TwoNeighbourhoods(Recommender):
-    """A recommender with each item's nearest items by feedback and by the graph.
+    """A recommender that stores each item's nearest items, by feedback and by the graph.
 
     Attributes:
         cf: Similarities to the nearest items by penalised co-occurrence, CSR float32 (n_items, n_items).
         semantic: Similarities to the nearest items by the cosine of vectors, CSR float32 (n_items, n_items).
         likes: Training likes, CSR float32 (n_users, n_items).
         vectors: Vectors of the items' entities, float32 (n_items, d); zeros if an item has none.
-        base: Scores that order items not near any like, float32 (n_items,) in [0, 1).
+        base: Scores that order the items that are not similar to any like of a user, float32 (n_items,) in [0, 1).
     """
 
     config: TwoNeighbourhoodsConfig
@@ -105,14 +106,14 @@ class TwoNeighbourhoods(Recommender):
         self.base = (liked * (0.5 if c.back_fill == "popularity" else 0.0)).astype(np.float32)
 
     def _compared(self, entities: ItemEntities, knowledge: KnowledgeGraph) -> np.ndarray:  # noqa: ARG002
-        """Return the vectors whose cosine is the semantic similarity, float32 (n_items, any).
+        """Return the item vectors whose cosine is the semantic similarity, float32 (n_items, any length).
 
-        Items with a zero vector are similar to no item.
+        An item with a zero vector is not similar to any item.
         """
         return entities.vectors
 
     def candidates(self, similarity: sparse.csr_matrix, likes: sparse.csr_matrix) -> sparse.csr_matrix:
-        """Return the similarity of each item to the user's likes, aggregated over them: CSR float32 (b, n_items).
+        """Return the similarity of each item to a user's likes, aggregated over the likes: CSR float32 (b, n_items).
 
         Liked items are not left out.
 
@@ -154,13 +155,13 @@ def co_occurrence(
     hot_exponent: float = 0.5,
     active_penalty: bool = True,
 ) -> sparse.csr_matrix:
-    """Return each item's nearest items by common users, CKCF's item-CF similarity.
+    """Return each item's nearest items by common users (the item-CF similarity of CKCF).
 
     w_xy = Σ_{u ∈ N(x) ∩ N(y)} 1 / log(1 + |N(u)|) / (|N(x)| |N(y)|)^hot_exponent
 
     N(x) are the users who like item x, and N(u) the items that user u likes. Without `active_penalty` each user has
-    weight 1. Without `hot_penalty` the divisor is |N(x)|. Up to a factor per row, W = M Mᵀ, so `implicit` finds the
-    largest values of each row without the whole matrix in memory.
+    weight 1. Without `hot_penalty` the divisor is |N(x)|. Up to a factor per row, the matrix of all w is M Mᵀ, where M
+    holds scaled likes. So `implicit` finds the largest values of each row without the whole matrix in memory.
 
     Args:
         likes: Training likes, CSR (n_users, n_items), 0 and 1.
@@ -196,10 +197,10 @@ def nearest_vectors(
 
     If B is new and sim(A, B) is above max_A + min_A ("printed") or half of that ("midpoint"), the similarity becomes
     (1 − w) sim(A, B) + w max_A. Here max_A and min_A are the largest and the smallest similarity of A to any other
-    item. One pass over blocks of rows is enough.
+    item.
 
     Args:
-        vectors: Item vectors, float32 (n_items, d); zero vectors are not neighbours.
+        vectors: Item vectors, float32 (n_items, d); an item with a zero vector is not a neighbour.
         neighbours: Maximum number of neighbours per row; only positive cosines count.
         new: Whether each item is new, bool (n_items,).
         cold_boost: Rule for the similarities to raise.
@@ -236,7 +237,7 @@ def _raise_new(
 
     Args:
         block: Similarities of b items to all n, float32 (b, n).
-        own: Rows and columns of each item's similarity to itself.
+        own: Row and column indices of the cells in `block` that compare an item with itself.
         cold: Whether each item is new, bool (n,).
         rule: "printed" or "midpoint".
         share: Weight w.
@@ -253,7 +254,7 @@ def _raise_new(
 
 
 def _largest(likes: sparse.csr_matrix, similarity: sparse.csr_matrix) -> sparse.csr_matrix:
-    """Return max_{j ∈ likes(u)} s(j, i): CSR float32 (b, n_items)."""
+    """Return max_{j ∈ likes(u)} s(j, i) for each user u and item i: CSR float32 (b, n_items)."""
     n_users, n_items = likes.indptr.size - 1, similarity.indptr.size - 1
     rows = sparse.csr_matrix(similarity[likes.indices])  # one row per like
     user_of_like = np.repeat(np.arange(n_users), np.diff(likes.indptr))

@@ -20,8 +20,8 @@ def weighted_sum(rows: torch.Tensor, places: torch.Tensor, weights: torch.Tensor
 
     Args:
         rows: Vectors, (m, d).
-        places: Rows to sum, int64 (n, K).
-        weights: Weights of these rows, (n, K).
+        places: Indices in `rows` of the vectors to sum, int64 (n, K).
+        weights: Weights of these vectors, (n, K).
 
     Returns:
         Weighted sums, (n, d).
@@ -34,7 +34,7 @@ def weighted_sum(rows: torch.Tensor, places: torch.Tensor, weights: torch.Tensor
 class WeightedSum(torch.autograd.Function):
     """Σ_k weights[n, k] · rows[places[n, k]] of tensors on the CPU.
 
-    K is small and constant, so loops over the pairs are faster than DGL and torch, which build a sparse matrix (and its
+    K is small and constant, so plain loops are faster than DGL and torch, which build a sparse matrix (and its
     transpose, for the gradient) in every step. The sums do not depend on the number of threads.
     """
 
@@ -69,7 +69,7 @@ def _threads(multiplications: int) -> int:
 
 @numba.njit(cache=True, nogil=True)
 def _sums(rows: np.ndarray, places: np.ndarray, weights: np.ndarray, sums: np.ndarray) -> None:
-    """Fill sums float32 (n, d)."""
+    """Fill `sums`, float32 (n, d), with the weighted sums."""
     n, k = places.shape
     d = rows.shape[1]
     for i in range(n):
@@ -83,7 +83,7 @@ def _sums(rows: np.ndarray, places: np.ndarray, weights: np.ndarray, sums: np.nd
 
 @numba.njit(cache=True, nogil=True, fastmath={"contract"})
 def _gradient_of_rows(places: np.ndarray, weights: np.ndarray, grad: np.ndarray, of_rows: np.ndarray) -> None:
-    """Add the gradient of the rows to of_rows float32 (m, d), given the gradient of the sums (n, d)."""
+    """Add the gradient of the rows to `of_rows`, float32 (m, d). `grad` is the gradient of the sums, (n, d)."""
     n, k = places.shape
     d = grad.shape[1]
     for i in range(n):
@@ -96,7 +96,7 @@ def _gradient_of_rows(places: np.ndarray, weights: np.ndarray, grad: np.ndarray,
 
 @numba.njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
 def _gradient_of_weights(rows: np.ndarray, places: np.ndarray, grad: np.ndarray, of_weights: np.ndarray) -> None:
-    """Fill of_weights float32 (n, K), given the gradient of the sums (n, d)."""
+    """Fill `of_weights`, float32 (n, K), with the weights' gradient. `grad` is the gradient of the sums, (n, d)."""
     n, k = places.shape
     d = rows.shape[1]
     for i in range(n):

@@ -12,7 +12,7 @@ from kgplug.graph.ownership import own_runs
 from kgplug.graph.queries import quote
 
 GRACE_S = 5.0
-"""Seconds that lists stay after they stop serving, for queries that have already read their number."""
+"""Seconds for which lists stay after they stop serving, for queries that have already read their edition number."""
 
 _BATCH_NODES = 10_000
 
@@ -25,8 +25,8 @@ def let_readers_finish() -> None:
 def drop_superseded(connection: Connection, model: str, *, keep_previous: bool = True) -> list[str]:
     """Delete every run of a model except the serving and the previous one; return the ids of deleted runs.
 
-    Unfinished runs are deleted as well. Their publish has died: only one publisher at a time works on a model, and it
-    calls this function when its own run serves.
+    Unfinished runs are deleted as well. Nobody is writing them: the caller holds the model's lease, and its own run, if
+    it has one, already serves.
     """
     serving = catalog.serving_run(connection, model)
     previous = catalog.previous_run(connection, model) if keep_previous else None
@@ -78,7 +78,7 @@ def drop_predictions(connection: Connection, model: str, *, run: str | None = No
 
 
 def _runs(connection: Connection, model: str) -> list[str]:
-    """Return the runs of a model that may own edges."""
+    """Return the ids of a model's runs that may have edges."""
     return [run for _, run in own_runs(connection, model)]
 
 

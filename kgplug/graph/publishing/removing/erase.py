@@ -23,11 +23,11 @@ class EraseReport:
 
     Attributes:
         user: key of the user.
-        edges: number of edges from or to the user.
+        edges: number of removed edges from or to the user.
         vectors: properties that held a vector of the user.
-        proof: query that returns zero edges and no vectors.
+        proof: Cypher query that now returns zero edges and no vectors.
         found: what the query returned after the removal: (number of edges, names of vectors).
-        before: the same before the removal.
+        before: what it returned before the removal.
     """
 
     user: int | str

@@ -18,7 +18,7 @@ class RollbackReport:
     Attributes:
         model: name of the model.
         undone: run whose interrupted publish was removed; None if there was none and the previous run serves again.
-        serves: run that serves now, None if none does.
+        serves: run that serves now; None if no run serves.
         kept: run that served until now and can serve again; None if what serves did not change.
     """
 

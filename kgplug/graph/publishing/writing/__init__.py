@@ -1,1 +1,1 @@
-"""What `publish` writes: lists, vectors, relationships."""
+"""What `publish` writes: lists, vectors of nodes, vectors of relations."""

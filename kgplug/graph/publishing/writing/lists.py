@@ -39,11 +39,11 @@ class ListCounts:
     """The result of writing lists.
 
     Attributes:
-        written, kept: users whose list was written, or was already there; empty lists count.
-        edges: edges created.
-        expected: edges now in the graph, unless nodes were deleted since.
+        written, kept: number of users whose list was written, or was already there; empty lists count.
+        edges: number of edges created.
+        expected: number of edges now in the graph, unless nodes were deleted since.
         missing_users, missing_items: keys without a node in the graph.
-        vanished: edges not written because their user or item was deleted meanwhile.
+        vanished: number of edges not written because their user or item was deleted meanwhile.
     """
 
     written: int = 0
@@ -86,7 +86,7 @@ def write_lists(
     compare: bool,
     progress: bool | None,
 ) -> list[ListCounts]:
-    """Write the lists of an edition; return the counts of each label of users.
+    """Write the lists of an edition; return one `ListCounts` per entry of `lists`.
 
     Args:
         connection: connection to the database.
@@ -190,7 +190,7 @@ class ListWriter:
         )
 
     def _differing(self, wanted: dict[int | str, UserList]) -> dict[int | str, UserList]:
-        """Return the lists that differ from those in the graph."""
+        """Return the wanted lists that differ from those in the graph."""
         query = f"""
         UNWIND range(0, size($users) - 1) AS row
         {self.users.match("user", "$users[row]")}

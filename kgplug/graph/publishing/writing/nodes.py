@@ -29,10 +29,10 @@ class NodeLookup:
     Attributes:
         label: label of the nodes.
         key: their key property.
-        indexed: whether an index serves the key.
-        handles: key → value by which a query finds the node; keys without a node are absent. With an index it is
-            the key itself. Without one it is [element id, key], because the id alone may belong to another node by the
-            time of the query.
+        indexed: whether an index on the key exists.
+        handles: key → value by which a query finds the node; keys without a node are absent. With an index, the value
+            is the key itself. Without an index, it is [element id, key], because the id alone may belong to another
+            node by the time of the query.
     """
 
     label: str
@@ -62,7 +62,7 @@ def key_property(schema: GraphSchema, label: str, unique: dict[str, list[str]]) 
         unique: label → properties with a uniqueness constraint.
 
     Raises:
-        UsageError: neither the schema nor a constraint names a key.
+        UsageError: the label is empty, or no key is named by the schema or by a constraint.
     """
     keys = {**label_keys(schema, unique), schema.user.label: schema.user.key}
     if not label:
@@ -77,7 +77,7 @@ def key_property(schema: GraphSchema, label: str, unique: dict[str, list[str]]) 
 
 
 def find_nodes(connection: Connection, label: str, key: str, wanted: Iterable[int | str]) -> NodeLookup:
-    """Look up which keys have a node.
+    """Look up the nodes that have the wanted keys.
 
     Raises:
         DataError: two nodes share a key; or no key has a node, so this is another graph.

@@ -2,7 +2,7 @@
 
     (:KgplugRun)-[:HAS_RELATION]->(:KgplugRelation {name, translation: [0.1, …]})
 
-Each tensor becomes a property with the name of its meaning: a flat list of floats, the form that `gds.ml.kge.predict`
+Each tensor becomes a property named after its meaning: a flat list of floats, the form that `gds.ml.kge.predict`
 takes. A tensor with more than one dimension, such as TransR's matrices, is stored row by row, with its shape in
 another property: `projection: [...], projection_shape: [50, 50]`.
 """

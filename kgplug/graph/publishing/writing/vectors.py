@@ -39,11 +39,11 @@ class VectorCounts:
     """The result of writing the vectors of one label.
 
     Attributes:
-        written: vectors set by this publish.
-        kept: vectors that were already there.
+        written: number of vectors set by this publish.
+        kept: number of vectors that were already there.
         skipped_keys: keys of vectors that are zero or not finite.
         missing_keys: keys without a node in the graph.
-        vanished: nodes that were deleted while the vectors were written.
+        vanished: number of nodes that were deleted while the vectors were written.
     """
 
     written: int
@@ -109,7 +109,7 @@ def vector_texts(vectors: np.ndarray) -> list[str]:
 def _rows_without(
     connection: Connection, nodes: NodeVectors, lookup: NodeLookup, property_name: str, rows: np.ndarray
 ) -> np.ndarray:
-    """Return the rows, int64, whose nodes lack a property."""
+    """Return those of the given rows of `nodes` whose node lacks the property, int64, ascending."""
     match = lookup.match("node", "$handles[row]", "node[$name] IS NULL")
     query = f"UNWIND range(0, size($handles) - 1) AS row {match} RETURN collect(row) AS rows"
 
