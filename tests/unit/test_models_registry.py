@@ -139,7 +139,7 @@ def test_pickles_and_other_files_are_refused(tmp_path: Path) -> None:
     [
         ({"kind": "recommender", "model": "Elsewhere"}, "holds a model that is not installed here"),
         ({"kind": "cake", "model": "TransE"}, "expected a run of kind"),
-        ({"kind": "embedding", "model": "MKR", "settings": {}}, "not an embedding"),
+        ({"kind": "embedding", "model": "MKR", "settings": {}}, "not of kind embedding"),
     ],
 )
 def test_runs_of_unknown_models_are_refused(content: dict, message: str, tmp_path: Path) -> None:

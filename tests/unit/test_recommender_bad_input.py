@@ -136,5 +136,5 @@ def test_what_fit_does_not_take_is_one_sentence(name: str) -> None:
         ((interactions, frame), {}, "knowledge must be a kgplug.KnowledgeGraph"),
         ((interactions, knowledge), {"valid": frame}, "valid must be a kgplug.Interactions"),
     ):
-        with pytest.raises(UsageError, match=rf"{name}\.fit: {what}, such as .*; found DataFrame\."):
+        with pytest.raises(UsageError, match=rf"{name}\.fit: {what}, for example .*; found DataFrame\."):
             kgplug.create(name).fit(*arguments, **options)
