@@ -158,10 +158,11 @@ def _choice(tried: list[dict[str, Any]]) -> str:
     """
     best = next(trial for trial in tried if trial["chosen"])
     said = f"Settings chosen on the validation set, with {counted(len(tried) - 1, 'other choice')} tried: "
+    value = f"{best['metric']} {best['value']:.4f}"
     if best["settings"]:
-        said += f"{_listed(best['settings'])} (AUC {best['metric']:.4f}; defaults {tried[0]['metric']:.4f})."
+        said += f"{_listed(best['settings'])} ({value}; defaults {tried[0]['value']:.4f})."
     else:
-        said += f"the defaults (AUC {best['metric']:.4f})."
+        said += f"the defaults ({value})."
     for trial in tried:
         if trial["note"]:
             said += f" {_listed(trial['settings'])} was not chosen: {trial['note'].rstrip('.')}."

@@ -15,6 +15,7 @@ from typing import Literal
 import numpy as np
 
 from kgplug.data.interactions import Interactions
+from kgplug.data.list_hits import list_hits
 from kgplug.data.values.whole_numbers import is_whole
 from kgplug.errors import UsageError
 from kgplug.evaluation.ctr import LabelledPairs
@@ -127,7 +128,7 @@ def _accuracy(
     chosen = [metric for metric in ranked_lists.METRICS if metric.by_group]
     if not wanted.any():
         return {f"{metric.column(k)} {group}": float("nan") for k in lengths for metric in chosen}
-    found = ranked_lists.list_hits(items[wanted], rows, users[wanted], lengths)
+    found = list_hits(items[wanted], rows, users[wanted], lengths)
     return {
         f"{metric.column(hits.k)} {group}": float(metric.measure(hits).mean()) for hits in found for metric in chosen
     }

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 import numpy as np
 
 from kgplug.data.interactions import Interactions
+from kgplug.data.list_hits import list_hits, ndcg
 from kgplug.data.values.keys import distinct
 from kgplug.errors import KgplugError
-from kgplug.evaluation.metrics.ranked_lists import list_hits, ndcg
 from kgplug.evaluation.ranking import list_blocks
 from kgplug.recommenders.base import Recommender
 from kgplug.recommenders.models.popularity import Popularity

@@ -122,12 +122,22 @@ class ModelConfig(BaseModel):
         return self.model_copy(update=chosen)
 
 
-class TrainedConfig(ModelConfig):
-    """Settings of a model trained by gradient descent.
+class ChosenConfig(ModelConfig):
+    """Settings of a model that can choose the most important ones on the validation set.
 
     Attributes:
         grid: The settings that are chosen on the validation set if the user gives none.
     """
+
+    grid: ClassVar[Grid] = {}
+
+    settings: Literal["auto", "defaults"] = Field(
+        "auto", description='"auto": choose the most important settings on the validation set, if none is given'
+    )
+
+
+class TrainedConfig(ChosenConfig):
+    """Settings of a model trained by gradient descent."""
 
     tuning: ClassVar[Space] = {
         "embedding_dim": (16, 32, 64, 128),
@@ -138,9 +148,6 @@ class TrainedConfig(ModelConfig):
 
     grid: ClassVar[Grid] = {"l2": 5.0}
 
-    settings: Literal["auto", "defaults"] = Field(
-        "auto", description='"auto": choose the most important settings on the validation set, if none is given'
-    )
     embedding_dim: int = Field(64, ge=1, description="length of a vector")
     epochs: int = Field(100, ge=1, description="maximum number of epochs")
     patience: int = Field(5, ge=1, description="number of epochs without a better validation metric to stop after")

@@ -14,10 +14,10 @@ from kgplug.cli.training import _choice
 from kgplug.data.interactions import Interactions
 from kgplug.errors import TrainingError
 from kgplug.recommenders.click_through import recommender as module
-from kgplug.recommenders.click_through.automatic import searched
 from kgplug.recommenders.models.lightgcn import LightGCN
 from kgplug.recommenders.models.mf import MF
 from kgplug.recommenders.models.mkr import MKR
+from kgplug.recommenders.parts.grid import searched
 from kgplug.training import loop
 
 pytestmark = pytest.mark.training
@@ -139,7 +139,7 @@ def test_after_memory_ran_out_the_model_is_the_one_that_was_measured(
     monkeypatch.setattr(loop, "_run_epoch", short)
     model = LightGCN().fit(sets[0], valid=sets[1], progress=False)
     chosen = next(trial for trial in model.tried if trial["chosen"])
-    assert round(max(model.history["validation"]), 4) == chosen["metric"]
+    assert round(max(model.history["validation"]), 4) == chosen["value"]
     assert len(model.history["validation"]) == chosen["epochs"]
 
 
@@ -151,18 +151,18 @@ def test_files_of_the_choices_are_removed(sets: tuple[Interactions, Interactions
 
 
 def test_the_command_says_what_was_chosen_and_why_something_was_not() -> None:
-    first = {"settings": {}, "epochs": 9, "metric": 0.8, "chosen": True, "note": ""}
-    other = {"settings": {"side": False}, "epochs": 9, "metric": 0.7, "chosen": False, "note": ""}
+    first = {"settings": {}, "epochs": 9, "metric": "AUC", "value": 0.8, "chosen": True, "note": ""}
+    other = {"settings": {"side": False}, "epochs": 9, "metric": "AUC", "value": 0.7, "chosen": False, "note": ""}
     assert _choice([first, other]) == (
         "Settings chosen on the validation set, with 1 other choice tried: the defaults (AUC 0.8000)."
     )
-    better = {**other, "metric": 0.9, "chosen": True}
+    better = {**other, "value": 0.9, "chosen": True}
     assert _choice([{**first, "chosen": False}, better]) == (
         "Settings chosen on the validation set, with 1 other choice tried: side=False (AUC 0.9000; defaults 0.8000)."
     )
-    dead = {**other, "metric": 0.9, "note": "the model has collapsed"}
+    dead = {**other, "value": 0.9, "note": "the model has collapsed"}
     assert _choice([first, dead]).endswith(" side=False was not chosen: the model has collapsed.")
-    failed = {**other, "metric": None, "note": "The loss became nan."}
+    failed = {**other, "value": None, "note": "The loss became nan."}
     assert _choice([first, failed]).endswith(" side=False was not chosen: The loss became nan.")
 
 

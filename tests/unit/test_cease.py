@@ -9,7 +9,6 @@ import pytest
 from kgplug.data.interactions import Interactions
 from kgplug.recommenders.models.cease import CEASE
 from kgplug.recommenders.models.ease import EASE
-from kgplug.training.config import DataSize
 from tests.unit.planted import directors_and_fans, shuffled, tiny, unseen_share
 
 
@@ -80,7 +79,7 @@ def test_scores_equal_the_equations(settings: dict) -> None:
 
 def test_without_a_graph_s_weight_or_its_triples_it_is_ease() -> None:
     interactions, knowledge = tiny()
-    settings = {"l2": 3.0, "dropout": 0.2}
+    settings = {"l2": 3.0, "dropout": 0.2, "l2_power": 0.0, "discount": 0.0}
     users, items = np.indices((4, 5)).reshape(2, -1)
     expected = EASE(**settings).fit(interactions).score(users, items)
     for model in (
@@ -137,14 +136,3 @@ def test_unseen_films_of_ones_director_come_first_and_not_with_shuffled_triples(
     found = unseen_share(CEASE().fit(interactions, knowledge), film_director, fan_of)
     lost = unseen_share(CEASE().fit(interactions, shuffled(knowledge, seed)), film_director, fan_of)
     assert found >= 0.9 and lost <= 0.5, (found, lost)
-
-
-def test_settings_follow_the_data_unless_they_are_set() -> None:
-    sparse, dense = DataSize(100, 50, 999), DataSize(100, 50, 1000)
-    assert CEASE.config_class.suited_to(sparse) == {"l2": 100.0, "popularity": 3e-3, "l2_power": 0.0, "discount": 0.0}
-    assert CEASE.config_class.suited_to(dense) == {}
-    interactions, knowledge = tiny()
-    assert CEASE().fit(interactions, knowledge).config.l2 == 100.0
-    assert CEASE(l2=7.0).fit(interactions, knowledge).config.l2 == 7.0
-    assert CEASE().fit(interactions, knowledge).config.popularity > 0
-    assert CEASE(popularity=0).fit(interactions, knowledge).config.popularity == 0

@@ -1,4 +1,4 @@
-"""Automatic settings: which settings are chosen on the validation set, and where the checkpoints of the trials are."""
+"""Where the checkpoints of the trainings are from which automatic settings choose."""
 
 from __future__ import annotations
 
@@ -10,25 +10,7 @@ from pathlib import Path
 
 from kgplug.data.values.keys import fingerprint
 from kgplug.recommenders.training_data import TrainingData
-from kgplug.training.config import Grid, TrainedConfig
-
-_NOT_ABOUT_ACCURACY = frozenset({"settings", "device", "backend"})
-
-
-def searched(given: TrainedConfig) -> Grid:
-    """Return the settings to choose on the validation set, with their steps or choices.
-
-    If the user has set nothing that affects accuracy, the whole grid is returned, otherwise nothing. If the user has
-    set `settings="auto"`, the settings in the grid that the user has not set are returned; with `settings="defaults"`,
-    nothing.
-
-    Args:
-        given: Settings as the user gave them.
-    """
-    names = given.model_fields_set
-    if given.settings == "defaults" or ("settings" not in names and names - _NOT_ABOUT_ACCURACY):
-        return {}
-    return {name: step for name, step in given.grid.items() if name not in names}
+from kgplug.training.config import TrainedConfig
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from kgplug.recommenders.parts.grid import steps_away
 from kgplug.training.config import Grid
 
 FIRST_PART = 2  # compare first after n / 2 epochs: after n / 4, MKR without side term was behind, but it won in the end
@@ -113,15 +114,10 @@ class Race:
                 others = [each for each in steps if each != value]
             elif default > 0:
                 steps_up = round(math.log(value / default, steps))
-                others = [_after(default, steps, steps_up + 1), _after(default, steps, steps_up - 1)]
+                others = [steps_away(default, steps, steps_up + 1), steps_away(default, steps, steps_up - 1)]
             else:
                 others = []  # a setting that is switched off has no neighbours
             for other in others:
                 changed = {**changes, name: other}
                 found.append({key: changed[key] for key in sorted(changed) if changed[key] != self._defaults[key]})
         return found
-
-
-def _after(default: float, factor: float, steps_up: int) -> float:
-    """Return the number that is `steps_up` steps above the default, rounded to four digits."""
-    return default if steps_up == 0 else float(f"{default * factor**steps_up:.4g}")

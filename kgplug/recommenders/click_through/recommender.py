@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 from kgplug.data.interactions import Interactions
 from kgplug.data.values.keys import fingerprint
 from kgplug.errors import TrainingError
-from kgplug.recommenders.click_through.automatic import remove_trial_files, searched, trial_files
+from kgplug.recommenders.click_through.automatic import remove_trial_files, trial_files
 from kgplug.recommenders.click_through.config import ClickThroughConfig
 from kgplug.recommenders.click_through.logits import LogitRecommender
 from kgplug.recommenders.click_through.pairs import ClickThroughData
@@ -19,15 +19,12 @@ from kgplug.recommenders.click_through.race import Race, Trial
 from kgplug.recommenders.click_through.side_term import SideTerm
 from kgplug.recommenders.click_through.tasks import WithSide
 from kgplug.recommenders.health import model_findings
+from kgplug.recommenders.parts.grid import CHOOSING, CHOOSING_FROM, LIKES_TO_CHOOSE_ON, searched
 from kgplug.recommenders.training_data import TrainingData
 from kgplug.training.config import Grid
 from kgplug.training.device import choose_device
 from kgplug.training.loop import History, TrainingTask, train
 from kgplug.training.memory import attempts, building
-
-LIKES_TO_CHOOSE_ON = 100  # likes of a validation set; with fewer, chance would choose the settings
-CHOOSING_FROM = 1_000  # likes; with fewer, 10 % are too few to choose the number of epochs
-CHOOSING = (0.9, 0.1)  # fractions of rows to train on and to choose the number of epochs on
 
 
 def auc_by_chance(n: int) -> float:
@@ -118,7 +115,8 @@ class TrainedRecommender(LogitRecommender):
             {
                 "settings": trial.changes,
                 "epochs": len(trial.curve),
-                "metric": round(trial.metric, 4) if trial.curve else None,
+                "metric": "AUC",
+                "value": round(trial.metric, 4) if trial.curve else None,
                 "chosen": trial is chosen,
                 "note": "the model has collapsed" if dead and trial is best else trial.failure,
             }

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import warnings
-from typing import ClassVar
+from dataclasses import replace
+from typing import Any, ClassVar
 
 import numpy as np
 from pydantic import Field
@@ -15,11 +16,12 @@ from kgplug.data.ranking.threads import processors
 from kgplug.errors import TrainingError
 from kgplug.recommenders.catalogue import RECOMMENDERS
 from kgplug.recommenders.click_through.factors import FactorRecommender, Factors
+from kgplug.recommenders.parts.chosen_by_lists import ChosenByLists, ListsConfig
 from kgplug.recommenders.training_data import TrainingData
-from kgplug.training.config import ModelConfig, Range, Space
+from kgplug.training.config import Grid, Range, Space
 
 
-class ALSConfig(ModelConfig):
+class ALSConfig(ListsConfig):
     """Settings of ALS."""
 
     tuning: ClassVar[Space] = {
@@ -27,6 +29,8 @@ class ALSConfig(ModelConfig):
         "l2": Range(1e-2, 1e2, log=True),
         "confidence": Range(1.0, 100.0, log=True),
     }
+
+    grid: ClassVar[Grid] = {"l2": 1.5}
 
     embedding_dim: int = Field(64, ge=1, description="length of a vector")
     epochs: int = Field(15, ge=1, description="number of iterations: each solves for all users, then for all items")
@@ -38,7 +42,7 @@ class ALSConfig(ModelConfig):
     confidence: float = Field(20.0, gt=0, description="confidence c of a like; other pairs have 1 (the paper: 1 + α)")
 
 
-class ALS(FactorRecommender):
+class ALS(ChosenByLists, FactorRecommender):
     """Factors that predict every user-item pair: likes as 1 with confidence c, other pairs as 0 with confidence 1.
 
     They minimise Σ_ui c_ui (p_ui − x_u · y_i)² + λ (Σ ‖x_u‖² + Σ ‖y_i‖²), alternately for users and for items, by
@@ -53,20 +57,26 @@ class ALS(FactorRecommender):
     config_class = ALSConfig
     config: ALSConfig
 
-    def _fit(self, data: TrainingData) -> None:
+    n_trials = 4  # of half of the iterations; a third is too few for a large l2
+
+    def _default(self, name: str, data: TrainingData) -> Any:
+        if name == "l2":
+            return min(self.config.l2, bearable_l2(data.interactions.likes(), self.config.confidence))
+        return super()._default(name, data)
+
+    def _learn(self, data: TrainingData, *, cheaply: bool = False) -> None:
         from implicit.cpu.als import AlternatingLeastSquares
         from implicit.recommender_base import ModelFitError
 
         likes = data.interactions.likes()
         if "l2" not in self.config.model_fields_set:
-            self.config = self.config.model_copy(
-                update={"l2": min(self.config.l2, bearable_l2(likes, self.config.confidence))}
-            )
+            self.config = self.config.model_copy(update={"l2": self._default("l2", data)})
+        iterations = -(-self.config.epochs // 2) if cheaply else self.config.epochs
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about the number of BLAS threads
             model = AlternatingLeastSquares(
                 factors=self.config.embedding_dim, regularization=self.config.l2, alpha=self.config.confidence,
-                iterations=self.config.epochs, random_state=data.seed, num_threads=processors(),
+                iterations=iterations, random_state=data.seed, num_threads=processors(),
             )  # fmt: skip
         try:
             model.fit(likes.matrix(), show_progress=bool(data.progress))
@@ -75,7 +85,11 @@ class ALS(FactorRecommender):
                 f"{self.name}: the vectors became NaN with l2={self.config.l2:g} and confidence="
                 f"{self.config.confidence:g}. Train again with smaller values."
             ) from None
-        self.factors = Factors.without_bias(model.user_factors, model.item_factors).averaged(self.liked)
+        self.factors = Factors.without_bias(model.user_factors, model.item_factors).averaged(likes.matrix())
+        self._rescore()
+
+    def _rescore(self) -> None:
+        self.factors = replace(self.factors, item_bias=np.float32(self.config.popularity) * self.log_likes)
 
 
 def bearable_l2(likes: Interactions, confidence: float) -> float:

@@ -12,7 +12,7 @@ from kgplug.recommenders.catalogue import RECOMMENDERS
 from kgplug.recommenders.click_through.side_features import kg_features
 from kgplug.recommenders.models.ease import EASE, Discount, EASEConfig, ItemPower, RatingWeight
 from kgplug.recommenders.training_data import TrainingData
-from kgplug.training.config import DataSize, Range, Space
+from kgplug.training.config import Grid, Range, Space
 
 
 class CEASEConfig(EASEConfig):
@@ -34,6 +34,8 @@ class CEASEConfig(EASEConfig):
         "discount": Range(0.0, 0.3),
     }
 
+    grid: ClassVar[Grid] = {**EASEConfig.grid, "knowledge_weight": (2.5, 0.0, 0.8, 8.0)}
+
     dropout: float = Field(0.4, ge=0, lt=1, description="fraction of a user's likes dropped in training")
     knowledge_weight: float = Field(
         2.5, ge=0, description="weight of a KG feature relative to the mean weight of a like; 0: no KG"
@@ -41,15 +43,6 @@ class CEASEConfig(EASEConfig):
     l2_power: ItemPower = 0.3
     discount: Discount = 0.1
     rating_weight: RatingWeight = 0.15
-    popularity: float = Field(
-        0.0,
-        ge=0,
-        description="weight of log1p(likes of the item) in the score; recommends popular items to users with few likes",
-    )
-
-    @classmethod
-    def suited_to(cls, size: DataSize) -> dict[str, float]:
-        return {"l2": 100.0, "popularity": 3e-3, "l2_power": 0.0, "discount": 0.0} if size.is_sparse else {}
 
 
 class CEASE(EASE):
@@ -73,27 +66,11 @@ class CEASE(EASE):
     config_class = CEASEConfig
     config: CEASEConfig
 
-    @property
-    def log_likes(self) -> np.ndarray:
-        return np.log1p(self.likes.getnnz(axis=0).astype(np.float32))
-
-    def _fit(self, data: TrainingData) -> None:
-        weights, mean_weight = self._take_likes(data)
-        rows = self.likes
+    def _learnt_rows(self, data: TrainingData) -> tuple[sparse.csr_matrix, np.ndarray, float]:
+        rows, weights, mean_weight = super()._learnt_rows(data)
         features = kg_features(data.interactions.likes(), data.knowledge)  # (n_items, n_features)
         if self.config.knowledge_weight > 0 and features.nnz > 0:
             has = sparse.csr_matrix(features.T.astype(bool), dtype=np.float32)
             of_features = np.full(len(has.indptr) - 1, self.config.knowledge_weight * mean_weight)
             rows, weights = sparse.csr_matrix(sparse.vstack([rows, has])), np.concatenate([weights, of_features])
-        self._learn(rows, weights, mean_weight)
-
-    def _of_the_average_user(self) -> np.ndarray:
-        if self.config.popularity > 0:
-            return np.zeros(len(self.known), dtype=np.float32)  # `_score_new_users` adds popularity
-        return super()._of_the_average_user()
-
-    def _score_new_users(self, likes: sparse.csr_matrix) -> np.ndarray:
-        scores = super()._score_new_users(likes)
-        if self.config.popularity > 0:
-            scores += np.float32(self.config.popularity) * self.log_likes
-        return scores
+        return rows, weights, mean_weight

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 from pydantic import Field
@@ -13,18 +13,20 @@ from kgplug.data.erasure.user_arrays import UserArrays
 from kgplug.data.free_memory import free_memory
 from kgplug.data.interactions import Interactions
 from kgplug.data.ranking.threads import row_blocks
+from kgplug.data.values.keys import distinct
 from kgplug.errors import TrainingError, is_out_of_memory
-from kgplug.recommenders.base import Recommender
 from kgplug.recommenders.catalogue import RECOMMENDERS
+from kgplug.recommenders.parts.chosen_by_lists import ChosenByLists, ListsConfig
 from kgplug.recommenders.parts.csr_arrays import csr_arrays, csr_of
 from kgplug.recommenders.parts.inverse import bytes_beside, invert
 from kgplug.recommenders.training_data import TrainingData
-from kgplug.training.config import ModelConfig, Range, Space
+from kgplug.training.config import Grid, Range, Space
 
 _BYTES_A_CELL = 8  # per cell of the inverse; the weights reuse its memory
 _BYTES_BESIDE = 8 + 4 + 8  # per cell of some rows of the Gram matrix: sparse (8 + 4) and dense
 _BLOCK_ROWS, _BLOCK_CELLS = 512, 4_000_000
 _MOST_STDS, _LEAST_STD = 3.0, 1e-6  # largest |z| of a rating; smallest standard deviation of ratings
+_ITEMS_TO_CHOOSE_ON, _ITEMS_STREAM = 1_000, 0xEA5E
 _L2 = 500.0  # for users of weight 1; measured, see EASEConfig
 
 
@@ -42,7 +44,7 @@ RatingWeight = Annotated[float, Field(
 )]  # fmt: skip
 
 
-class EASEConfig(ModelConfig):
+class EASEConfig(ListsConfig):
     """Settings of EASE.
 
     In the paper: user_power=0, l2_power=0, discount=0, rating_weight=0, l2 (λ) 500 on MovieLens-20M, 1,000 on Netflix,
@@ -55,6 +57,8 @@ class EASEConfig(ModelConfig):
     """
 
     tuning: ClassVar[Space] = {"l2": Range(5.0, 2000.0, log=True), "user_power": Range(0.0, 1.0)}
+
+    grid: ClassVar[Grid] = {"l2": 4.0}
 
     l2: float | None = Field(
         None, gt=0, description="weight λ of the squared norms; by default 500 times the mean weight of a like"
@@ -73,7 +77,7 @@ class EASEConfig(ModelConfig):
     rating_weight: RatingWeight = 0.0
 
 
-class EASE(Recommender):
+class EASE(ChosenByLists):
     """Embarrassingly shallow autoencoder: score(u, ·) = x_u B, with B learnt in closed form.
 
     G = Xᵀ D X + λ I, P = G⁻¹, B = I − P · diag(1 / diag P), so that diag B = 0 (eq. 8). X holds the likes, and
@@ -100,9 +104,33 @@ class EASE(Recommender):
     known: np.ndarray
     likes: sparse.csr_matrix
 
+    n_trials = 8  # of half of the items: an inverse takes an eighth of the time, the rest at most half of it
+
     def _fit(self, data: TrainingData) -> None:
+        _check_memory(self.name, len(distinct(data.interactions.likes().items)))  # before the first trial
+        super()._fit(data)
+
+    def _default(self, name: str, data: TrainingData) -> Any:
+        if name == "l2":
+            return self.config.l2 or float(f"{_L2 * self._take_likes(data)[1]:.4g}")
+        return super()._default(name, data)
+
+    def _learn(self, data: TrainingData, *, cheaply: bool = False) -> np.ndarray | None:
+        self.weights = np.empty((0, 0), dtype=np.float32)  # those of an earlier trial
+        rows, weights, mean_weight = self._learnt_rows(data)
+        n_items = rows.get_shape()[1]
+        some = np.ones(n_items, dtype=bool)
+        if cheaply:
+            rng = np.random.default_rng([data.seed, _ITEMS_STREAM])
+            some[rng.permutation(n_items)[max(_ITEMS_TO_CHOOSE_ON, -(-n_items // 2)) :]] = False
+        l2 = (self.config.l2 or _L2 * mean_weight) * some.mean()  # a weight among fewer items is larger
+        self._learn_items(np.flatnonzero(some & (rows.getnnz(axis=0) > 0)), rows, weights, l2)
+        return some if cheaply else None
+
+    def _learnt_rows(self, data: TrainingData) -> tuple[sparse.csr_matrix, np.ndarray, float]:
+        """Return rows to learn from, CSR (n_rows, n_items), their weights (n_rows,), and the mean weight of a like."""
         weights, mean_weight = self._take_likes(data)
-        self._learn(self.likes, weights, mean_weight)
+        return self.likes, weights, mean_weight
 
     def _take_likes(self, data: TrainingData) -> tuple[np.ndarray, float]:
         """Store the likes, and return the weight of each user, float64 (n_users,), and the mean weight of a like."""
@@ -111,32 +139,31 @@ class EASE(Recommender):
         mean_weight = float(weights @ np.diff(self.likes.indptr)) / self.likes.nnz  # of a like
         return weights, mean_weight
 
-    def _learn(self, rows: sparse.csr_matrix, weights: np.ndarray, mean_weight: float) -> None:
+    def _learn_items(self, items: np.ndarray, rows: sparse.csr_matrix, weights: np.ndarray, l2: float) -> None:
         """Learn `self.weights` and `self.known`.
 
         Args:
+            items: The items to learn, int64 (m,).
             rows: Likes of each user, in CEASE also items of each KG feature, CSR (n_rows, n_items).
             weights: Weight of each row, float64 (n_rows,).
-            mean_weight: Mean weight of a like.
+            l2: λ of the mean item.
         """
-        self.known = np.flatnonzero(np.diff(rows.tocsc().indptr)).astype(np.int64)
-        m = len(self.known)
+        self.known, m = items, len(items)
         _check_memory(self.name, m)
         x = rows[:, self.known].astype(np.float64)  # (n_rows, m)
         try:
-            self.weights = self._closed_form(x, weights, mean_weight)
+            self.weights = self._closed_form(x, weights, l2)
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
                 raise
             raise _too_many(self.name, m, "less is free") from error
 
-    def _closed_form(self, x: sparse.csr_matrix, weights: np.ndarray, mean_weight: float) -> np.ndarray:
+    def _closed_form(self, x: sparse.csr_matrix, weights: np.ndarray, l2: float) -> np.ndarray:
         """Return B, float32 (m, m), from rows x, CSR float64 (n_rows, m), with weights, float64 (n_rows,)."""
         gram = _gram(x, sparse.csr_matrix(sparse.diags(weights) @ x))
         c, own = self.config, gram.diagonal().copy()
         relative = own / own.mean()  # Gram value of each item, 1 for the mean item
-        l2 = (c.l2 or _L2 * mean_weight) * relative**c.l2_power
-        gram[np.diag_indices_from(gram)] += c.dropout / (1 - c.dropout) * own + l2
+        gram[np.diag_indices_from(gram)] += c.dropout / (1 - c.dropout) * own + l2 * relative**c.l2_power
         if not invert(gram):
             raise TrainingError(
                 f"{self.name} cannot invert its matrix: l2 is too small for these likes. Set a larger l2."
@@ -157,8 +184,10 @@ class EASE(Recommender):
         scores = np.zeros((likes.get_shape()[0], len(self.item_keys)), dtype=np.float32)
         scores[:, self.known] = likes[:, self.known] @ self.weights  # (b, m)
         cold = np.diff(likes.indptr) == 0
-        if cold.any():
+        if cold.any() and self.config.popularity == 0:
             scores[np.ix_(cold, self.known)] = self._of_the_average_user()
+        if self.config.popularity > 0:
+            scores += np.float32(self.config.popularity) * self.log_likes
         return scores
 
     def _of_the_average_user(self) -> np.ndarray:

@@ -1,0 +1,31 @@
+"""The settings that are chosen on the validation set."""
+
+from __future__ import annotations
+
+from kgplug.training.config import ChosenConfig, Grid
+
+LIKES_TO_CHOOSE_ON = 100  # likes of a validation set; with fewer, chance would choose the settings
+CHOOSING_FROM = 1_000  # likes of a training set; with fewer, 10 % are too few to choose settings or epochs
+CHOOSING = (0.9, 0.1)  # fractions of rows to train on and to choose on, if there is no validation set
+_NOT_ABOUT_ACCURACY = frozenset({"settings", "device", "backend"})
+
+
+def searched(given: ChosenConfig) -> Grid:
+    """Return the settings to choose on the validation set, with their steps or choices.
+
+    If the user has set nothing that affects accuracy, the whole grid is returned, otherwise nothing. If the user has
+    set `settings="auto"`, the settings in the grid that the user has not set are returned; with `settings="defaults"`,
+    nothing.
+
+    Args:
+        given: Settings as the user gave them.
+    """
+    names = given.model_fields_set
+    if given.settings == "defaults" or ("settings" not in names and names - _NOT_ABOUT_ACCURACY):
+        return {}
+    return {name: step for name, step in given.grid.items() if name not in names}
+
+
+def steps_away(default: float, factor: float, steps_up: int) -> float:
+    """Return the number that is `steps_up` steps above the default, rounded to four digits."""
+    return default if steps_up == 0 else float(f"{default * factor**steps_up:.4g}")

@@ -1,0 +1,192 @@
+"""Automatic settings of models without epochs: what is measured, chosen, learnt in full, told and kept."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import kgplug
+from kgplug.data.interactions import Interactions
+from kgplug.data.sampling import negative_sampler
+from kgplug.recommenders.models.als import ALS
+from kgplug.recommenders.models.cease import CEASE
+from kgplug.recommenders.models.ease import EASE
+from kgplug.recommenders.parts import chosen_by_lists
+from kgplug.recommenders.parts.chosen_by_lists import Measured, Tried, Validation
+from tests.unit.planted import directors_and_fans, shuffled, tiny
+
+
+def popular(seed: int, *, n_users: int = 300, n_items: int = 120, likes: int = 8) -> Interactions:
+    """Likes of few items per user: half of them by taste (one of four), half of them by popularity alone."""
+    rng = np.random.default_rng(seed)
+    weights = 1.0 / np.arange(1, n_items + 1)
+    rows = []
+    for user in range(n_users):
+        own = np.arange(n_items) % 4 == user % 4
+        for mask in (own, np.ones(n_items, dtype=bool)):
+            chances = weights * mask / (weights * mask).sum()
+            rows += [(user, item) for item in rng.choice(n_items, likes // 2, replace=False, p=chances)]
+    frame = pd.DataFrame(rows, columns=["user", "item"]).drop_duplicates()
+    return Interactions.from_dataframe(frame, user="user", item="item")
+
+
+@pytest.fixture(scope="module")
+def sets() -> tuple[Interactions, Interactions, Interactions]:
+    return popular(0).split((0.6, 0.2, 0.2), seed=0, by="row")
+
+
+def test_lists_and_scores_are_measured_as_written_out(sets: tuple[Interactions, Interactions, Interactions]) -> None:
+    train, valid, _ = sets
+    some = np.arange(train.n_items) % 3 > 0
+    model = EASE(settings="defaults").fit(train)
+    found = Validation(train, valid, seed=5, items=some).measure(model)
+    likes = [(int(u), int(i)) for u, i in zip(valid.users, valid.items, strict=True) if some[i]]
+    users = sorted({user for user, _ in likes})
+    gains = []
+    for user in users:
+        scores = model.score(np.full(train.n_items, user), np.arange(train.n_items))
+        seen = set(train.items[train.users == user])
+        counts = np.bincount(train.items, minlength=train.n_items)
+        free = [item for item in range(train.n_items) if some[item] and item not in seen]
+        best = sorted(free, key=lambda item: (-round(float(scores[item]), 6), -counts[item], item))[:10]
+        wanted = {item for own, item in likes if own == user}
+        dcg = sum(1 / math.log2(rank + 2) for rank, item in enumerate(best) if item in wanted)
+        gains.append(dcg / sum(1 / math.log2(rank + 2) for rank in range(min(10, len(wanted)))))
+    np.testing.assert_allclose(found.ndcg, gains, atol=1e-6)
+    drawn = negative_sampler(train, valid).draw(
+        np.array([user for user, _ in likes]), np.random.default_rng([5, 0x7A11D])
+    )
+    against = [(user, int(item)) for (user, _), item in zip(likes, drawn, strict=True) if item >= 0 and some[item]]
+    one, other = (model.score(*map(np.array, zip(*pairs, strict=True))) for pairs in (likes, against))
+    wins = sum(float(a > b) + 0.5 * float(a == b) for a in one for b in other)
+    assert found.auc == pytest.approx(wins / len(one) / len(other), abs=1e-9)
+
+
+def test_of_shares_with_equally_good_lists_the_one_with_the_best_auc_is_taken() -> None:
+    rng = np.random.default_rng(0)
+    ndcg = rng.random(400)
+    equal = ndcg + rng.normal(0, 0.1, 400)
+    equal += ndcg.mean() - 0.001 - equal.mean()  # 0.2 % behind, less than one standard error of 0.005
+    by_share = {0.0: Measured(ndcg, 0.7), 0.1: Measured(equal, 0.8), 0.3: Measured(ndcg - 0.1, 0.9)}
+    assert Tried({}, by_share).share == 0.1
+    certain = {0.0: Measured(ndcg, 0.7), 0.1: Measured(ndcg - 0.001, 0.8)}  # every user's list is worse
+    assert Tried({}, certain).share == 0.0
+    assert Tried({}, {}).share == 0.0 and Tried({}, {}).ndcg == 0.0
+
+
+@pytest.mark.parametrize("make", [EASE, ALS])
+def test_where_popularity_matters_its_weight_makes_scores_better_and_lists_no_worse(
+    make: type[EASE] | type[ALS], sets: tuple[Interactions, Interactions, Interactions]
+) -> None:
+    train, valid, test = sets
+    plain, chosen = make(settings="defaults").fit(train), make().fit(train, valid=valid)
+    assert plain.config.popularity == 0.0 and chosen.config.popularity > 0.0
+    before, after = (kgplug.evaluate(model, train, test, valid=valid, warn=False).iloc[0] for model in (plain, chosen))
+    assert after["AUC"] > before["AUC"] + 0.01
+    assert after["NDCG@10"] > before["NDCG@10"] - 0.003
+    again = make().fit(train, valid=valid)
+    pairs = np.zeros(train.n_items, dtype=np.int64), np.arange(train.n_items)
+    np.testing.assert_array_equal(again.score(*pairs), chosen.score(*pairs))
+    assert again.tried == chosen.tried
+
+
+def test_the_winner_is_learnt_in_full_and_told_and_kept(
+    sets: tuple[Interactions, Interactions, Interactions], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train, valid, _ = sets
+    monkeypatch.setattr("kgplug.recommenders.models.ease._ITEMS_TO_CHOOSE_ON", 60)
+    learnt: list[int] = []
+    learn = EASE._learn_items
+
+    def noted(self: EASE, items: np.ndarray, *rest: object) -> None:
+        learnt.append(len(items))
+        learn(self, items, *rest)
+
+    monkeypatch.setattr(EASE, "_learn_items", noted)
+    model = EASE().fit(train, valid=valid)
+    assert max(learnt[:-1]) <= 60 < learnt[-1] == len(model.known) and len(learnt) == len(model.tried) + 1
+    best = [trial for trial in model.tried if trial["chosen"]]
+    assert len(best) == 1 and best[0]["metric"] == "NDCG@10"
+    assert best[0]["value"] == max(trial["value"] for trial in model.tried)
+    assert {name: getattr(model.config, name) for name in best[0]["settings"]} == best[0]["settings"]
+    plain = EASE(l2=model.config.l2).fit(train)
+    np.testing.assert_array_equal(plain.weights, model.weights)
+    model.save(tmp_path / "run")
+    loaded = kgplug.load(tmp_path / "run")
+    assert isinstance(loaded, EASE) and loaded.tried == model.tried
+    np.testing.assert_array_equal(loaded.recommend(np.arange(9), 5)[0], model.recommend(np.arange(9), 5)[0])
+
+
+def test_nothing_is_chosen_if_a_setting_is_given_or_few_likes_could_choose(
+    sets: tuple[Interactions, Interactions, Interactions],
+) -> None:
+    train, valid, _ = sets
+    assert EASE(l2=5.0).fit(train, valid=valid).tried == []
+    assert EASE(settings="defaults").fit(train, valid=valid).tried == []
+    assert EASE().fit(train, valid=valid.take(np.arange(99))).tried == []
+    assert EASE().fit(train, valid=valid.take(np.arange(100))).tried != []
+    assert EASE().fit(train.take(np.arange(999))).tried == []
+    given = EASE(settings="auto", user_power=0.0).fit(train, valid=valid)
+    assert given.tried != [] and given.config.user_power == 0.0
+
+
+def test_without_a_validation_set_a_tenth_chooses_and_all_rows_are_learnt(
+    sets: tuple[Interactions, Interactions, Interactions],
+) -> None:
+    train = sets[0]
+    model = EASE().fit(train)
+    assert model.tried and model.config.popularity > 0
+    plain = EASE(l2=model.config.l2, popularity=model.config.popularity).fit(train)
+    items, scores = model.recommend(np.arange(train.n_users), 10)
+    expected = plain.recommend(np.arange(train.n_users), 10)
+    np.testing.assert_array_equal(items, expected[0])
+    np.testing.assert_array_equal(scores, expected[1])
+    assert not model.seen[np.arange(train.n_users)[:, None], items].toarray().any()
+
+
+def test_a_choice_that_collapses_is_not_taken(
+    sets: tuple[Interactions, Interactions, Interactions], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train, valid, _ = sets
+    monkeypatch.setattr(ALS.config_class, "grid", {"l2": 1e4})
+    model = ALS().fit(train, valid=valid)
+    notes = {next(iter(trial["settings"].values()), 0.0) > model.config.l2: trial["note"] for trial in model.tried}
+    assert notes[True] == "the model has collapsed" and not model.health
+    assert not any(trial["chosen"] for trial in model.tried if trial["note"])
+
+
+def test_a_graph_that_misleads_weighs_less_than_one_that_helps() -> None:
+    interactions, knowledge, _, _ = directors_and_fans(0, fans=12)
+    train, valid = interactions.split((0.7, 0.3), seed=0, by="row")
+    helps = CEASE().fit(train, knowledge, valid=valid).config.knowledge_weight
+    misleads = CEASE().fit(train, shuffled(knowledge, 0), valid=valid).config.knowledge_weight
+    assert helps >= 2.5 > misleads, (helps, misleads)
+
+
+def test_als_adds_popularity_to_all_scores() -> None:
+    interactions, _ = tiny()
+    plain, more = ALS(l2=0.1).fit(interactions), ALS(l2=0.1, popularity=0.5).fit(interactions)
+    users, items = np.indices((interactions.n_users, interactions.n_items)).reshape(2, -1)
+    counts = np.bincount(interactions.likes().items, minlength=interactions.n_items)
+    np.testing.assert_allclose(
+        more.score(users, items), plain.score(users, items) + 0.5 * np.log1p(counts[items]), atol=1e-5
+    )
+    nobody = np.array([], dtype=np.int64)
+    items, scores = more.recommend_for(nobody, interactions.n_items)
+    before = dict(zip(*plain.recommend_for(nobody, interactions.n_items), strict=True))
+    expected = [before[item] + 0.5 * np.log1p(counts[item]) for item in items]
+    np.testing.assert_allclose(scores, expected, atol=1e-5)
+
+
+def test_of_many_users_a_sample_is_measured(
+    sets: tuple[Interactions, Interactions, Interactions], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train, valid, _ = sets
+    monkeypatch.setattr(chosen_by_lists, "MOST_USERS", 50)
+    model = EASE(settings="defaults").fit(train)
+    one, other = (Validation(train, valid, seed=seed, items=None).measure(model) for seed in (0, 1))
+    assert len(one.ndcg) == len(other.ndcg) == 50 and one.ndcg.mean() != other.ndcg.mean()
