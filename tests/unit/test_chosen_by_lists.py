@@ -16,7 +16,7 @@ from kgplug.recommenders.models.als import ALS
 from kgplug.recommenders.models.cease import CEASE
 from kgplug.recommenders.models.ease import EASE
 from kgplug.recommenders.parts import chosen_by_lists
-from kgplug.recommenders.parts.chosen_by_lists import Measured, Tried, Validation
+from kgplug.recommenders.parts.chosen_by_lists import Measured, Tried, Validation, best_of
 from tests.unit.planted import directors_and_fans, shuffled, tiny
 
 
@@ -66,16 +66,19 @@ def test_lists_and_scores_are_measured_as_written_out(sets: tuple[Interactions, 
     assert found.auc == pytest.approx(wins / len(one) / len(other), abs=1e-9)
 
 
-def test_of_shares_with_equally_good_lists_the_one_with_the_best_auc_is_taken() -> None:
+def test_of_choices_with_equally_good_lists_the_one_with_the_best_auc_is_taken() -> None:
     rng = np.random.default_rng(0)
     ndcg = rng.random(400)
     equal = ndcg + rng.normal(0, 0.1, 400)
     equal += ndcg.mean() - 0.001 - equal.mean()  # 0.2 % behind, less than one standard error of 0.005
-    by_share = {0.0: Measured(ndcg, 0.7), 0.1: Measured(equal, 0.8), 0.3: Measured(ndcg - 0.1, 0.9)}
-    assert Tried({}, by_share).share == 0.1
-    certain = {0.0: Measured(ndcg, 0.7), 0.1: Measured(ndcg - 0.001, 0.8)}  # every user's list is worse
-    assert Tried({}, certain).share == 0.0
-    assert Tried({}, {}).share == 0.0 and Tried({}, {}).ndcg == 0.0
+    first, second = Tried({}, 0.0, Measured(ndcg, 0.7)), Tried({}, 0.1, Measured(equal, 0.8))
+    assert best_of([first, second, Tried({}, 0.3, Measured(ndcg - 0.1, 0.9))]) is second
+    assert best_of([first, Tried({}, 0.1, Measured(ndcg - 0.001, 0.8))]) is first  # every user's list is worse
+    much = ndcg + rng.normal(0, 1, 400)
+    much += ndcg.mean() * 0.97 - much.mean()  # 3 % behind is too much, even if chance explains it
+    assert best_of([first, Tried({}, 0.1, Measured(much, 0.8))]) is first
+    collapsed = Tried({}, 0.0, None)
+    assert best_of([collapsed, first]) is first and best_of([collapsed, collapsed]) is collapsed
 
 
 @pytest.mark.parametrize("make", [EASE, ALS])
@@ -111,7 +114,7 @@ def test_the_winner_is_learnt_in_full_and_told_and_kept(
     assert max(learnt[:-1]) <= 60 < learnt[-1] == len(model.known) and len(learnt) == len(model.tried) + 1
     best = [trial for trial in model.tried if trial["chosen"]]
     assert len(best) == 1 and best[0]["metric"] == "NDCG@10"
-    assert best[0]["value"] == max(trial["value"] for trial in model.tried)
+    assert best[0]["value"] >= 0.98 * max(trial["value"] for trial in model.tried)
     assert {name: getattr(model.config, name) for name in best[0]["settings"]} == best[0]["settings"]
     plain = EASE(l2=model.config.l2).fit(train)
     np.testing.assert_array_equal(plain.weights, model.weights)
@@ -154,9 +157,9 @@ def test_a_choice_that_collapses_is_not_taken(
     train, valid, _ = sets
     monkeypatch.setattr(ALS.config_class, "grid", {"l2": 1e4})
     model = ALS().fit(train, valid=valid)
-    notes = {next(iter(trial["settings"].values()), 0.0) > model.config.l2: trial["note"] for trial in model.tried}
-    assert notes[True] == "the model has collapsed" and not model.health
-    assert not any(trial["chosen"] for trial in model.tried if trial["note"])
+    collapsed = [trial for trial in model.tried if trial["note"]]
+    assert {trial["note"] for trial in collapsed} == {"the model has collapsed"} and not model.health
+    assert not any(trial["chosen"] or trial["value"] for trial in collapsed)
 
 
 def test_a_graph_that_misleads_weighs_less_than_one_that_helps() -> None:

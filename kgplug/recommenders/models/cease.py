@@ -34,7 +34,7 @@ class CEASEConfig(EASEConfig):
         "discount": Range(0.0, 0.3),
     }
 
-    grid: ClassVar[Grid] = {**EASEConfig.grid, "knowledge_weight": (2.5, 0.0, 0.8, 8.0)}
+    grid: ClassVar[Grid] = {"knowledge_weight": (2.5, 0.0, 0.8, 8.0), **EASEConfig.grid}
 
     dropout: float = Field(0.4, ge=0, lt=1, description="fraction of a user's likes dropped in training")
     knowledge_weight: float = Field(

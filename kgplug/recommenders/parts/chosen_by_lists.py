@@ -12,7 +12,6 @@ from abc import abstractmethod
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
@@ -58,10 +57,6 @@ class Measured:
     ndcg: np.ndarray
     auc: float
 
-    def gain(self, other: Measured) -> float:
-        """Return how much better the lists are than others, in NDCG@10 (the mean over users)."""
-        return float((self.ndcg - other.ndcg).mean())
-
     def ties(self, other: Measured) -> bool:
         """Return whether the lists are as good as better ones: but for chance (one standard error) and 2 %."""
         loss = other.ndcg - self.ndcg
@@ -75,27 +70,22 @@ class Tried:
 
     Attributes:
         changes: Settings that differ from the defaults.
-        by_share: How good its lists are with each share of popularity, {} if it could not be published.
+        share: Share of popularity in the scores.
+        measured: How good its lists are; None if the model collapsed.
     """
 
     changes: dict[str, Any]
-    by_share: dict[float, Measured]
-
-    @cached_property
-    def share(self) -> float:
-        """The share of popularity with the highest AUC among those with the best lists."""
-        if not self.by_share:
-            return 0.0
-        best = max(self.by_share.values(), key=lambda each: each.ndcg.mean())
-        return max((s for s, each in self.by_share.items() if each.ties(best)), key=lambda s: self.by_share[s].auc)
-
-    @property
-    def ndcg(self) -> float:
-        return float(self.by_share[self.share].ndcg.mean()) if self.by_share else 0.0
+    share: float
+    measured: Measured | None
 
 
 def best_of(tried: list[Tried]) -> Tried:
-    return max(tried, key=lambda each: each.ndcg)
+    """Return the choice with the highest AUC among those with the best lists; the first one if all collapsed."""
+    alive = [(each, each.measured) for each in tried if each.measured is not None]
+    if not alive:
+        return tried[0]
+    leader = max((measured for _, measured in alive), key=lambda measured: measured.ndcg.mean())
+    return max((pair for pair in alive if pair[1].ties(leader)), key=lambda pair: pair[1].auc)[0]
 
 
 class Validation:
@@ -173,7 +163,7 @@ class ChosenByLists(Recommender):
             if len(tried) == self.n_trials or any(each.changes == changes for each in tried):
                 return False
             self.config = start.model_copy(update=defaults | changes)
-            tried.append(Tried(changes, self._trial(part, valid)))
+            tried.append(self._trial(part, valid, changes))
             progress.update()
             return best_of(tried) is tried[-1]
 
@@ -199,25 +189,24 @@ class ChosenByLists(Recommender):
                 "settings": each.changes,
                 "epochs": None,
                 "metric": "NDCG@10",
-                "value": round(each.ndcg, 4),
+                "value": None if each.measured is None else round(float(each.measured.ndcg.mean()), 4),
                 "chosen": each is chosen,
-                "note": "" if each.by_share else "the model has collapsed",
+                "note": "the model has collapsed" if each.measured is None else "",
             }
             for each in tried
         ]
         return chosen.share
 
-    def _trial(self, data: TrainingData, valid: Interactions) -> dict[float, Measured]:
-        """Learn cheaply with `config`, and return how good the lists are with each share of popularity.
-
-        The result is empty if the model could not be published.
-        """
+    def _trial(self, data: TrainingData, valid: Interactions, changes: dict[str, Any]) -> Tried:
+        """Learn cheaply with `config`, and choose the share of popularity."""
         validation = Validation(data.interactions, valid, seed=data.seed, items=self._learn(data, cheaply=True))
-        found: dict[float, Measured] = {}
-        for share in () if model_findings(self) else SHARES:
+        if model_findings(self):
+            return Tried(changes, 0.0, None)
+        by_share: list[Tried] = []
+        for share in SHARES:
             self._add_popularity(share)
-            found[share] = validation.measure(self)
-        return found
+            by_share.append(Tried(changes, share, validation.measure(self)))
+        return best_of(by_share)
 
     def _add_popularity(self, share: float) -> None:
         """Set the weight of popularity so that it has a given share in the scores."""
