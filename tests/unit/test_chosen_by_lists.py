@@ -15,8 +15,9 @@ from kgplug.data.sampling import negative_sampler
 from kgplug.recommenders.models.als import ALS
 from kgplug.recommenders.models.cease import CEASE
 from kgplug.recommenders.models.ease import EASE
-from kgplug.recommenders.parts import chosen_by_lists
-from kgplug.recommenders.parts.chosen_by_lists import Measured, Tried, Validation, best_of
+from kgplug.recommenders.parts import validation_lists
+from kgplug.recommenders.parts.chosen_by_lists import Tried, best_of
+from kgplug.recommenders.parts.validation_lists import Measured, Validation
 from tests.unit.planted import directors_and_fans, shuffled, tiny
 
 
@@ -134,7 +135,11 @@ def test_nothing_is_chosen_if_a_setting_is_given_or_few_likes_could_choose(
     assert EASE().fit(train, valid=valid.take(np.arange(100))).tried != []
     assert EASE().fit(train.take(np.arange(999))).tried == []
     given = EASE(settings="auto", user_power=0.0).fit(train, valid=valid)
-    assert given.tried != [] and given.config.user_power == 0.0
+    assert given.tried != [] and given.config.user_power == 0.0 and given.config.popularity > 0
+    given = EASE(settings="auto", popularity=0.0).fit(train, valid=valid)
+    assert given.tried != [] and given.config.popularity == 0.0
+    empty = Validation(train, valid.take(np.zeros(len(valid), dtype=bool)), seed=0, items=None)
+    assert empty.measure(given).mean == 0.0
 
 
 def test_without_a_validation_set_a_tenth_chooses_and_all_rows_are_learnt(
@@ -189,7 +194,7 @@ def test_of_many_users_a_sample_is_measured(
     sets: tuple[Interactions, Interactions, Interactions], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     train, valid, _ = sets
-    monkeypatch.setattr(chosen_by_lists, "MOST_USERS", 50)
+    monkeypatch.setattr(validation_lists, "MOST_USERS", 50)
     model = EASE(settings="defaults").fit(train)
     one, other = (Validation(train, valid, seed=seed, items=None).measure(model) for seed in (0, 1))
     assert len(one.ndcg) == len(other.ndcg) == 50 and one.ndcg.mean() != other.ndcg.mean()

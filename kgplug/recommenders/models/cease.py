@@ -18,8 +18,6 @@ from kgplug.training.config import Grid, Range, Space
 class CEASEConfig(EASEConfig):
     """Settings of CEASE: those of EASE with other defaults, and knowledge_weight and popularity.
 
-    On sparse data l2_power and discount are 0, popularity is 0.003 and l2 is 100 by default.
-
     NDCG@10, mean of four validation sets of MovieLens-100K: EASE .219; with the KG .228; with the KG and dropout .230.
     On four larger validation sets: with the KG and dropout .279; with weighted ratings as well .283; with l2_power and
     discount as well .286. These three values are .226, .226 and .229 if only ratings of at least 4 stars are likes.
@@ -56,9 +54,6 @@ class CEASE(EASE):
     Side-Information", RecSys 2020. Our additions: features from a knowledge graph (`side_features.kg_features`, without
     idf weights); dropout and the weights of users, ratings and items, which `EASE` also has; and popularity in the
     score. With knowledge_weight=0, popularity=0 and EASE's values of the other settings it is EASE.
-
-    Attributes:
-        log_likes: log1p of each item's number of training likes, float32 (n_items,).
     """
 
     name = "CEASE"

@@ -1,38 +1,34 @@
 """Recommenders without epochs: their settings are chosen by the lists that they make for the validation set.
 
-Each choice is learnt by a cheaper training (fewer items, or fewer iterations), and the winner in full. One setting at a
-time is changed by one step; where such a change leads, the next step in its direction follows, so the grid has no edge.
-For each choice, a weight of the items' popularity in the score is chosen as well. That needs no training.
+Each choice of settings is tried by a cheaper training (fewer items, or fewer iterations); the winner is trained in full.
+The settings are changed one after the other. If a step in one direction leads, the next step in this direction follows,
+so the grid has no edge. For each choice, the weight of the items' popularity in the score is chosen as well, which needs
+no training.
 """
 
 from __future__ import annotations
 
-import math
 from abc import abstractmethod
-from collections.abc import Generator
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any, ClassVar
 
 import numpy as np
 from pydantic import Field
 
 from kgplug.data.interactions import Interactions
-from kgplug.data.list_hits import list_hits, ndcg
-from kgplug.data.ranking.auc import auc
-from kgplug.data.sampling import negative_sampler
-from kgplug.data.values.keys import distinct
 from kgplug.progress import bar
 from kgplug.recommenders.base import Recommender
 from kgplug.recommenders.health import model_findings
 from kgplug.recommenders.parts.grid import CHOOSING, CHOOSING_FROM, LIKES_TO_CHOOSE_ON, searched, steps_away
+from kgplug.recommenders.parts.validation_lists import LISTED, Measured, Validation
 from kgplug.recommenders.training_data import TrainingData
 from kgplug.training.config import ChosenConfig, Grid
 
-LISTED = 10  # length of the lists
-MOST_USERS = 2_000  # whose lists are compared
-SHARES = (0.0, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)  # of popularity in the scores, see `ChosenByLists._spread_ratio`
-_USERS_STREAM, _NEGATIVES_STREAM = 0x115D, 0x7A11D  # make these draws independent of all others
+SHARES = (0.0, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)  # standard deviation of the popularity term / that of the other scores
+_SPREAD_USERS, _SPREAD_ROWS = 256, 64  # users whose scores' standard deviation is measured; of them at a time
 
 
 class ListsConfig(ChosenConfig):
@@ -46,36 +42,17 @@ class ListsConfig(ChosenConfig):
 
 
 @dataclass(frozen=True, eq=False)
-class Measured:
-    """How good the lists of one choice are.
-
-    Attributes:
-        ndcg: NDCG@10 of each user, float64 (n_users,).
-        auc: AUC of these users' validation likes against as many random items.
-    """
-
-    ndcg: np.ndarray
-    auc: float
-
-    def ties(self, other: Measured) -> bool:
-        """Return whether the lists are as good as better ones: but for chance (one standard error) and 2 %."""
-        loss = other.ndcg - self.ndcg
-        chance = float(loss.std()) / math.sqrt(len(loss))
-        return float(loss.mean()) <= min(chance, 0.02 * float(other.ndcg.mean()))
-
-
-@dataclass(frozen=True, eq=False)
 class Tried:
     """One choice of settings.
 
     Attributes:
         changes: Settings that differ from the defaults.
-        share: Share of popularity in the scores.
+        share: Share of popularity in the scores, one of `SHARES`; None if the user set its weight.
         measured: How good its lists are; None if the model collapsed.
     """
 
     changes: dict[str, Any]
-    share: float
+    share: float | None
     measured: Measured | None
 
 
@@ -84,43 +61,44 @@ def best_of(tried: list[Tried]) -> Tried:
     alive = [(each, each.measured) for each in tried if each.measured is not None]
     if not alive:
         return tried[0]
-    leader = max((measured for _, measured in alive), key=lambda measured: measured.ndcg.mean())
+    leader = max((measured for _, measured in alive), key=lambda measured: measured.mean)
     return max((pair for pair in alive if pair[1].ties(leader)), key=lambda pair: pair[1].auc)[0]
 
 
-class Validation:
-    """The validation set's likes among some items, of at most `MOST_USERS` users, and one negative for each.
+class Search:
+    """The order in which settings are changed. Add each of the `turns` to `tried` before you take the next one.
 
     Args:
-        train, valid: Sets of one split.
-        seed: Seed of the choice of users and of the negatives.
-        items: Mask of the items, bool (n_items,); None for all.
+        defaults: Values of the settings in the grid.
+        grid: What to change.
     """
 
-    def __init__(self, train: Interactions, valid: Interactions, *, seed: int, items: np.ndarray | None) -> None:
-        self._items, likes = items, valid.likes()
-        if items is not None:
-            likes = likes.take(items[likes.items])
-        users = distinct(likes.users)
-        if len(users) > MOST_USERS:
-            rng = np.random.default_rng([seed, _USERS_STREAM])
-            users = np.sort(rng.choice(users, MOST_USERS, replace=False))
-            likes = likes.take(np.isin(likes.users, users))
-        self._users, self._likes = users, likes
-        negatives = negative_sampler(train, valid).draw(likes.users, np.random.default_rng([seed, _NEGATIVES_STREAM]))
-        usable = negatives >= 0 if items is None else (negatives >= 0) & items[negatives]
-        self._pairs = (
-            np.concatenate([likes.users, likes.users[usable]]),
-            np.concatenate([likes.items, negatives[usable]]),
-        )
+    def __init__(self, defaults: Mapping[str, Any], grid: Grid) -> None:
+        self._defaults, self._grid = defaults, grid
+        self.tried: list[Tried] = []
 
-    def measure(self, model: Recommender) -> Measured:
-        """Measure the lists and scores of a trained model."""
-        items, _ = model.recommend(self._users, LISTED, only=self._items)
-        hits = list_hits(items, self._likes, self._users, (LISTED,))[0]
-        is_like = np.arange(len(self._pairs[0])) < len(self._likes)
-        scores = model.score(*self._pairs)
-        return Measured(ndcg(hits), 0.5 if is_like.all() else auc(is_like, scores))
+    def turns(self) -> Iterator[dict[str, Any]]:
+        """Yield the changes of each choice; the first one is the defaults."""
+        yield {}
+        for name, steps in self._grid.items():
+            start = best_of(self.tried).changes
+            if isinstance(steps, tuple):
+                for value in steps:
+                    changes = {key: v for key, v in (start | {name: value}).items() if v != self._defaults[key]}
+                    if changes not in [each.changes for each in self.tried]:
+                        yield changes
+            else:
+                yield from self._climb(start, name, steps)
+
+    def _climb(self, start: dict[str, Any], name: str, factor: float) -> Iterator[dict[str, Any]]:
+        """Yield steps up as long as the last one leads, or else steps down."""
+        for direction in (1, -1):
+            number = 0
+            while number == 0 or best_of(self.tried) is self.tried[-1]:
+                number += direction
+                yield start | {name: steps_away(self._defaults[name], factor, number)}
+            if number != direction:
+                return
 
 
 class ChosenByLists(Recommender):
@@ -137,93 +115,83 @@ class ChosenByLists(Recommender):
 
     def _fit(self, data: TrainingData) -> None:
         grid, valid, learnt = searched(self._given), data.valid, data.interactions
-        share: float | None = None
+        chosen: Tried | None = None
         if grid and valid is not None and valid.is_like.sum() >= LIKES_TO_CHOOSE_ON:
-            share = self._choose(data, learnt, valid, grid)
+            chosen = self._choose(data, learnt, valid, grid)
         elif grid and valid is None and learnt.is_like.sum() >= CHOOSING_FROM:
-            share = self._choose(data, *learnt.split(CHOOSING, seed=data.seed, by="row"), grid)
+            part, held_out = learnt.split(CHOOSING, seed=data.seed, by="row")
+            chosen = self._choose(data, part, held_out, grid)
         self._learn(data)
-        if share is not None:
-            self._add_popularity(share)
-            self.tried = [
-                trial | {"settings": trial["settings"] | {"popularity": self.config.popularity}}
-                if trial["chosen"] and share
-                else trial
-                for trial in self.tried
-            ]
+        if chosen is not None and chosen.share:
+            self._set_popularity(chosen.share * self._spread_ratio())
+            told = next(trial for trial in self.tried if trial["chosen"])
+            told["settings"] = told["settings"] | {"popularity": self.config.popularity}
 
-    def _choose(self, data: TrainingData, learnt: Interactions, valid: Interactions, grid: Grid) -> float:
-        """Set the best settings and return the share of popularity that goes with them."""
+    def _choose(self, data: TrainingData, learnt: Interactions, valid: Interactions, grid: Grid) -> Tried:
+        """Set the best settings, except the weight of popularity, and return the choice."""
         start, defaults = self.config, {name: self._default(name, data) for name in grid}
-        part = replace(data, interactions=learnt, valid=None, progress=False)
-        tried: list[Tried] = []
-
-        def attempt(changes: dict[str, Any]) -> bool:
-            """Try a choice, unless it was tried, and return whether it leads."""
-            if len(tried) == self.n_trials or any(each.changes == changes for each in tried):
-                return False
-            self.config = start.model_copy(update=defaults | changes)
-            tried.append(self._trial(part, valid, changes))
-            progress.update()
-            return best_of(tried) is tried[-1]
-
+        part, search = replace(data, interactions=learnt, valid=None, progress=False), Search(defaults, grid)
         progress = bar(self.n_trials, what=f"{self.name}, choosing settings", unit="choice", progress=data.progress)
         with progress, self._rows_of(learnt):
-            attempt({})
-            for name, steps in grid.items():
-                best = best_of(tried).changes
-                if isinstance(steps, tuple):
-                    for value in steps:
-                        attempt({key: v for key, v in (best | {name: value}).items() if v != defaults[key]})
-                    continue
-                for direction in (1, -1):
-                    number = direction
-                    while attempt(best | {name: steps_away(defaults[name], steps, number)}):
-                        number += direction
-                    if number != direction:
-                        break
-        chosen = best_of(tried)
+            for changes in islice(search.turns(), self.n_trials):
+                self.config = start.model_copy(update=defaults | changes)
+                search.tried.append(self._trial(part, valid, changes))
+                progress.update()
+        chosen = best_of(search.tried)
         self.config = start.model_copy(update=defaults | chosen.changes)
         self.tried = [
             {
                 "settings": each.changes,
                 "epochs": None,
-                "metric": "NDCG@10",
-                "value": None if each.measured is None else round(float(each.measured.ndcg.mean()), 4),
+                "metric": f"NDCG@{LISTED}",
+                "value": None if each.measured is None else round(each.measured.mean, 4),
                 "chosen": each is chosen,
                 "note": "the model has collapsed" if each.measured is None else "",
             }
-            for each in tried
+            for each in search.tried
         ]
-        return chosen.share
+        return chosen
 
     def _trial(self, data: TrainingData, valid: Interactions, changes: dict[str, Any]) -> Tried:
         """Learn cheaply with `config`, and choose the share of popularity."""
-        validation = Validation(data.interactions, valid, seed=data.seed, items=self._learn(data, cheaply=True))
+        items = self._learn(data, cheaply=True)
+        validation = Validation(data.interactions, valid, seed=data.seed, items=items)
         if model_findings(self):
-            return Tried(changes, 0.0, None)
+            return Tried(changes, None, None)
+        if "popularity" in self._given.model_fields_set:
+            return Tried(changes, None, validation.measure(self))
         by_share: list[Tried] = []
+        unit, leader, n_worse = self._spread_ratio(items), Measured(np.zeros(1), 0.0), 0
         for share in SHARES:
-            self._add_popularity(share)
-            by_share.append(Tried(changes, share, validation.measure(self)))
+            self._set_popularity(share * unit)
+            measured = validation.measure(self)
+            by_share.append(Tried(changes, share, measured))
+            if len(by_share) == 1 or measured.mean > leader.mean:
+                leader = measured
+            n_worse = 0 if measured.ties(leader) else n_worse + 1
+            if n_worse == 2:  # even more popularity would not help
+                break
         return best_of(by_share)
 
-    def _add_popularity(self, share: float) -> None:
-        """Set the weight of popularity so that it has a given share in the scores."""
-        self.config = self.config.model_copy(update={"popularity": 0.0})
+    def _set_popularity(self, weight: float) -> None:
+        self.config = self.config.model_copy(update={"popularity": float(f"{weight:.4g}")})
         self._rescore()
-        if share > 0:
-            weight = float(f"{share * self._spread_ratio():.4g}")
-            self.config = self.config.model_copy(update={"popularity": weight})
-            self._rescore()
 
-    def _spread_ratio(self) -> float:
-        """Return the standard deviation of a user's scores (the mean over users), divided by that of log1p(likes)."""
+    def _spread_ratio(self, items: np.ndarray | None = None) -> float:
+        """Return the standard deviation of a user's scores (the mean over users), divided by that of log1p(likes).
+
+        Args:
+            items: Mask of the items to look at, bool (n_items,); None for all. Only those with likes count.
+        """
         users = np.flatnonzero(np.diff(self.liked.indptr))
-        users = users[:: max(1, -(-len(users) // 256))]
-        liked = self.log_likes > 0
-        scores = np.concatenate([self._score_block(users[at : at + 64])[:, liked] for at in range(0, len(users), 64)])
-        return float(scores.std(axis=1).mean()) / max(float(self.log_likes[liked].std()), 1e-9)
+        users = users[:: max(1, -(-len(users) // _SPREAD_USERS))]
+        popularity = self.log_likes
+        liked = (popularity > 0) if items is None else items & (popularity > 0)
+        scores = np.concatenate([
+            self._score_block(users[at : at + _SPREAD_ROWS])[:, liked] for at in range(0, len(users), _SPREAD_ROWS)
+        ])  # fmt: skip
+        deviation = float(popularity[liked].std())
+        return float(scores.std(axis=1).mean()) / deviation if deviation else 0.0
 
     @property
     def log_likes(self) -> np.ndarray:

@@ -1,0 +1,80 @@
+"""How good a trained model's lists are on the validation set."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from kgplug.data.interactions import Interactions
+from kgplug.data.list_hits import list_hits, ndcg
+from kgplug.data.ranking.auc import auc
+from kgplug.data.sampling import negative_sampler
+from kgplug.data.values.keys import distinct
+from kgplug.recommenders.base import Recommender
+
+LISTED = 10  # length of the lists
+MOST_USERS = 2_000  # whose lists are compared
+AS_GOOD = 0.02  # relative loss of NDCG up to which lists count as equally good
+_USERS_STREAM, _NEGATIVES_STREAM = 0x115D, 0x7A11D  # make these draws independent of all others
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """How good the lists of one choice are.
+
+    Attributes:
+        ndcg: NDCG@10 of each user, float64 (n_users,).
+        auc: AUC of these users' validation likes against as many random items.
+    """
+
+    ndcg: np.ndarray
+    auc: float
+
+    @property
+    def mean(self) -> float:
+        return float(self.ndcg.mean())
+
+    def ties(self, other: Measured) -> bool:
+        """Return whether the lists are as good as `other`: whether they lose at most one standard error, and 2 %."""
+        loss = other.ndcg - self.ndcg
+        chance = float(loss.std()) / math.sqrt(len(loss))
+        return float(loss.mean()) <= min(chance, AS_GOOD * other.mean)
+
+
+class Validation:
+    """The validation set's likes among some items, of at most `MOST_USERS` users, and one negative for each.
+
+    Args:
+        train, valid: Sets of one split.
+        seed: Seed of the choice of users and of the negatives.
+        items: Mask of the items, bool (n_items,); None for all.
+    """
+
+    def __init__(self, train: Interactions, valid: Interactions, *, seed: int, items: np.ndarray | None) -> None:
+        self._items, likes = items, valid.likes()
+        if items is not None:
+            likes = likes.take(items[likes.items])
+        users = distinct(likes.users)
+        if len(users) > MOST_USERS:
+            rng = np.random.default_rng([seed, _USERS_STREAM])
+            users = np.sort(rng.choice(users, MOST_USERS, replace=False))
+            likes = likes.take(np.isin(likes.users, users))
+        self._users, self._likes = users, likes
+        negatives = negative_sampler(train, valid).draw(likes.users, np.random.default_rng([seed, _NEGATIVES_STREAM]))
+        usable = negatives >= 0 if items is None else (negatives >= 0) & items[negatives]
+        self._pairs = (
+            np.concatenate([likes.users, likes.users[usable]]),
+            np.concatenate([likes.items, negatives[usable]]),
+        )
+
+    def measure(self, model: Recommender) -> Measured:
+        """Measure the lists and scores of a trained model. If there is nothing to measure, all models are equal."""
+        if not len(self._users):
+            return Measured(np.zeros(1), 0.5)
+        items, _ = model.recommend(self._users, LISTED, only=self._items)
+        hits = list_hits(items, self._likes, self._users, (LISTED,))[0]
+        is_like = np.arange(len(self._pairs[0])) < len(self._likes)
+        scores = model.score(*self._pairs)
+        return Measured(ndcg(hits), 0.5 if is_like.all() else auc(is_like, scores))
