@@ -1,9 +1,9 @@
 """Recommenders without epochs: their settings are chosen by the lists that they make for the validation set.
 
-Each choice of settings is tried by a cheaper training (fewer items, or fewer iterations); the winner is trained in full.
-The settings are changed one after the other. If a step in one direction leads, the next step in this direction follows,
-so the grid has no edge. For each choice, the weight of the items' popularity in the score is chosen as well, which needs
-no training.
+Each choice of settings is tried by a cheaper training (fewer items, or fewer iterations); the winner is trained in
+full. The settings are changed one after the other. If a step in one direction leads, the next step in this direction
+follows, so the grid has no edge. For each choice, the weight of the items' popularity in the score is chosen as well,
+which needs no training.
 """
 
 from __future__ import annotations
