@@ -1,9 +1,10 @@
 // Purpose: Why a user may like an item: paths from items that the user liked, through a shared node, to the item.
 // Parameters: $user, $item: keys. $k: number of paths.
 //             $like_threshold: the lowest rated.`rating` that counts as a like, or null.
-// Returns: liked, via, shared_label, shared, to, weight (1 / number of the shared node's relationships)
-// Cost: reads all neighbours of up to 50 neighbours of the item, those with the fewest relationships (100,000 at most).
-//       Milliseconds, or tens of milliseconds if a shared node has very many relationships.
+// Returns: liked (the liked item), via (type of its relationship with the shared node), shared_label, shared (name of
+//          that node), to (type of its relationship with the item), weight (1 / degree of the node)
+// Cost: of the item's neighbours with at most 100,000 relationships, takes the 50 with the fewest and reads all their
+//       neighbours. Milliseconds, or tens of milliseconds if a shared node has very many relationships.
 MATCH (user:`User`)-[rated:`RATED`]->(liked_item:`Movie`)
 WHERE user.`id` = $user
   AND ($like_threshold IS NULL OR toFloatOrNull(coalesce(toIntegerOrNull(toBooleanOrNull(toStringOrNull(rated.`rating`))), rated.`rating`)) >= $like_threshold)

@@ -2,7 +2,7 @@
 // Parameters: none.
 // Returns: model, run, published, lists (number of users), edges (of these lists), previous (the run that
 //          `kgplug rollback` restores), stray_edges (edges that are in no list of these two runs: a publish is running
-//          or was killed), vectors (number of nodes), indexes (indexes.cypher shows their state)
+//          or was killed), vectors (number of nodes that have one), indexes (indexes.cypher shows their state)
 // Cost: reads every RECOMMENDS edge and every node once per model; seconds for millions of edges and nodes.
 MATCH (model:KgplugModel) WHERE model.serves IS NOT NULL
 MATCH (run:KgplugRun {model: model.name, number: model.serves})

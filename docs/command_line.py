@@ -1,4 +1,4 @@
-"""Writes the reference of the command line from the program itself."""
+"""Generates the reference page of the command line (docs/reference/command-line.md) from the program itself."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ INTRODUCTION = "Generated from the program: `kgplug COMMAND --help` prints the s
 
 
 def page() -> str:
-    """Return the page, in Markdown."""
+    """Return the reference page, in Markdown."""
     return "\n".join(["# Command line", "", INTRODUCTION, "", *_lines(typer.main.get_command(app), "kgplug", None)])
 
 
@@ -41,7 +41,7 @@ def _paragraphs(text: str) -> Iterator[str]:
 
 
 def _row(parameter: Any, context: Any) -> str:
-    """Return the row of a parameter, "" for a hidden one."""
+    """Return the table row that describes a parameter; "" if the parameter is hidden."""
     if getattr(parameter, "hidden", False):
         return ""
     record = parameter.get_help_record(context)

@@ -1,22 +1,23 @@
-"""Writes the reference of the metrics from their registry."""
+"""Generates the reference page of the metrics (docs/reference/metrics.md) from their registry."""
 
 from __future__ import annotations
 
 from kgplug.evaluation.metrics.catalogue import metrics
 
 INTRODUCTION = (
-    "The columns that `kgplug evaluate`, `kgplug compare` and `kgplug.evaluate` give, generated from the program. "
-    "`@k` stands for the length of the lists. Metrics of lists are means over the users that have a relevant item."
+    "The columns of the tables that `kgplug evaluate`, `kgplug compare` and `kgplug.evaluate` give, generated from the "
+    "program. `@k` stands for the length of the lists. Metrics of lists are means over the users who have at least one "
+    "relevant item: by default, an item that the user likes in the test set."
 )
 TITLES = {"recommender": "Recommenders", "embedding": "Embeddings"}
 GROUPS = (
-    "`--beyond` also measures the metrics marked * for cold and hot users and items: those with fewer than five likes "
-    "in the training set, and the others."
+    "With `--beyond`, the metrics marked * are also measured separately for cold and hot users, and for cold and hot "
+    "items. Cold ones have fewer than five likes in the training set; all others are hot."
 )
 
 
 def page() -> str:
-    """Return the page, in Markdown."""
+    """Return the reference page, in Markdown."""
     lines = ["# Metrics", "", INTRODUCTION, "", GROUPS, ""]
     for kind, title in TITLES.items():
         lines += [f"## {title}", "", "| metric | better | computed from | definition |", "|-|-|-|-|"]

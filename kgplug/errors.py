@@ -25,7 +25,8 @@ class KgplugError(Exception):
 
     Args:
         found: the message: what was expected, what was found and, if it applies to every caller, what to do.
-        advice: what to change in kgplug.toml. It does not apply to a saved run, which has its own schema.
+        advice: sentence on what to change in kgplug.toml. Reports on a saved run use `found` alone, because the run has
+            its own schema.
     """
 
     exit_code = 1
@@ -74,10 +75,11 @@ class TrainingError(KgplugError):
 
 @contextmanager
 def when_interrupted(advice: Callable[[], str | None]) -> Generator[None]:
-    """Attach advice to a Ctrl-C, such as that the same command resumes the work.
+    """If Ctrl-C ends the `with` block, add advice to the KeyboardInterrupt as a note.
 
     Args:
-        advice: called on Ctrl-C; returns None if there is nothing to say.
+        advice: function called on Ctrl-C. It returns the advice, such as that the same command resumes the work, or
+            None if there is none.
     """
     try:
         yield
@@ -105,9 +107,9 @@ _OUT_OF_MEMORY = (
 
 
 def unknown_name(kind: str, name: str, valid: Iterable[str]) -> UsageError:
-    """Build the error for a name that is not among the valid ones.
+    """Return the error for a name that is not among the valid ones. Its message suggests the nearest.
 
-    The message suggests the nearest valid name, ignoring case.
+    `kind` says what should have the name, such as "model". Case is ignored.
     """
     choices = sorted(valid, key=str.lower)
     by_lower = {choice.lower(): choice for choice in choices}

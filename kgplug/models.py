@@ -38,17 +38,17 @@ _registered: dict[str, type] = {}
 
 
 class Model(Protocol):
-    """Members of every model of kgplug or of another package; `Recommender` supplies most of them.
+    """Interface of every model, of kgplug or of another package. `Recommender` implements most of its members.
 
     Attributes:
         name: name by which `create` finds the model.
         kind: recommender (produces lists of items) or embedding (produces vectors of entities).
         inputs: kinds of data that the model learns from. `kgplug models` prints them; `kgplug train` reads only these.
         config: settings of the model.
-        history: `History.to_dict()` of the training, {} for models that are not trained in epochs.
+        history: facts about the training. For models trained by epochs: `History.to_dict()`; for most others: {}.
         health: problems of the trained model, one sentence each.
-        run: id of the training.
-        graph_schema: schema of the graph that the model was trained on, None without a graph.
+        run: id under which the trained model is saved and published.
+        graph_schema: schema of the Neo4j graph that the training data came from; None for other sources.
     """
 
     name: str
@@ -61,7 +61,12 @@ class Model(Protocol):
     graph_schema: dict[str, Any] | None
 
     def fit(self, *args: Any, **kwargs: Any) -> Any:
-        """Train on the data that `inputs` names: feedback, then triples. Keywords are `valid`, `seed` and options."""
+        """Train on the data that `inputs` names.
+
+        Args:
+            args: Feedback, then triples.
+            kwargs: `valid` (the validation set), `seed` and further options.
+        """
         ...
 
     def save(self, run_dir: Path, *, memory: RowMemory | None = None, **facts: object) -> None:
@@ -69,14 +74,14 @@ class Model(Protocol):
 
         Args:
             run_dir: The folder to write.
-            memory: For each interaction or triple, whether it was in the training, validation or test set.
-            facts: Further entries of the run's content, JSON-serialisable.
+            memory: Hash of each interaction or triple, and the set (training, validation or test) that it is in.
+            facts: Further entries of the run's content.json, JSON-serialisable.
         """
         ...
 
     @classmethod
     def restored(cls, run_dir: Path, arrays: dict[str, np.ndarray], content: dict[str, Any]) -> Any:
-        """Return the model of a run folder, given the folder's arrays and content."""
+        """Return the trained model, given the run folder, its arrays and its parsed content.json."""
         ...
 
     def publication(self, *args: Any, **kwargs: Any) -> Publication:
@@ -85,7 +90,7 @@ class Model(Protocol):
 
     @classmethod
     def user_arrays(cls) -> UserArrays | EntityArrays | None:
-        """Return which saved arrays hold data of users, so that a user's data can be erased; None if unknown."""
+        """Return the names of the saved arrays that hold user data, for erasing a user; None if they are unknown."""
         ...
 
 
@@ -93,7 +98,7 @@ def create(name: str, /, **settings: Any) -> AnyModel:
     """Return an untrained model.
 
     Args:
-        name: as in `available()`; case is ignored.
+        name: one of `names()`; case is ignored.
         settings: settings of the model.
 
     Raises:
@@ -108,7 +113,7 @@ def create(name: str, /, **settings: Any) -> AnyModel:
 
 @renamed(folder="run_dir")
 def load(run_dir: Path | str) -> AnyModel:
-    """Return the trained model of a run folder. The folder says which model it is. Pickles are never read.
+    """Return the trained model that a run folder holds. The folder names the model's class. Pickles are never read.
 
     Raises:
         RunError: this is not a run folder, it is damaged, or its model is not installed.
@@ -130,11 +135,11 @@ def _with_run_dir(settings: dict[str, Any]) -> dict[str, Any]:
     try:
         return {**settings, "embedding": str(Runs(Settings().runs_dir).resolve(name))}
     except UsageError:
-        return settings  # training refuses the name and says what it expected
+        return settings  # training will refuse the name and say what it expected
 
 
 def restored(run_dir: Path, arrays: dict[str, np.ndarray], content: dict[str, Any]) -> AnyModel:
-    """Return the trained model of a run folder, from its arrays and content. Raise the same errors as `load`."""
+    """Return the trained model, given a run folder, its arrays and its content.json. Errors are as in `load`."""
     if content.get("kind") not in list(Kind):
         found = content.get("kind")
         raise RunError(f'{run_dir}: expected a run of kind "recommender" or "embedding", found {found!r}.')
@@ -153,7 +158,7 @@ def register(name: str, model: type) -> None:
     To make it available in every process, a package declares an entry point of the group "kgplug.models".
 
     Args:
-        model: a subclass of `Recommender`, or a class with everything in `Model`. Its attribute `name` equals `name`.
+        model: a subclass of `Recommender`, or a class with everything in `Model`. Its `name` must be the same.
 
     Raises:
         UsageError: the name belongs to a model of kgplug, or the class's `name` differs.
@@ -185,7 +190,7 @@ def names() -> list[str]:
 
 
 def class_of(name: str) -> Any:
-    """Return the class of a model, which has all members of `Model`.
+    """Return the class of the model with this name, after checking that it has the class members of `Model`.
 
     Raises:
         UsageError: no model has this name, or the object registered under this name is not a model.
@@ -199,7 +204,7 @@ def _added(name: str, model: Any, good_for: str) -> ModelInfo:
 
 
 def _of_point(name: str, point: EntryPoint) -> ModelInfo:
-    """Return the facts about a model of another package, or the reason why it cannot be imported."""
+    """Return the `available` entry of a model of another package. If its import fails, the entry says why."""
     try:
         return _added(name, _load_point(point), f"added by {_package(point)}")
     except UsageError as error:
@@ -207,7 +212,7 @@ def _of_point(name: str, point: EntryPoint) -> ModelInfo:
 
 
 def _checked(name: str, model: Any) -> Any:
-    """Return the class of a model, after checking that it has all class members of `Model`.
+    """Return `model`, after checking that it has all class members of `Model`.
 
     Raises:
         UsageError: a member is missing.
@@ -222,7 +227,7 @@ def _checked(name: str, model: Any) -> Any:
 
 
 def _maker(name: str) -> Callable[..., Any]:
-    """Return the class of a model, or another callable that an entry point provides to create it."""
+    """Return the class of a model, or an entry point's callable that creates the model."""
     points = _entry_points()
     known = {each.lower(): each for each in (*EMBEDDINGS, *EXCLUDED, *points, *_registered, *RECOMMENDERS)}
     found = known.get(name.lower())

@@ -23,11 +23,13 @@ if TYPE_CHECKING:
 LOSS_COLOUR, VALIDATION_COLOUR = "#7a7a7a", "#0b6bcb"
 POINTS_PER_LABEL = 2000
 _SLICES_PER_ROW = 4
-_MAX_CHOICES = 5  # a numeric setting with more values gets a numeric axis
+_MAX_CHOICES = 5  # a numeric setting with more values than this gets a numeric axis
 
 
 def training_curve(history: dict[str, Any], *, title: str = "", ax: Axes | None = None) -> Axes:
-    """Draw the loss and the validation metric of each epoch. A dotted line marks the epoch whose weights were kept.
+    """Draw the loss of each epoch and, if there is one, the validation metric.
+
+    With a validation metric, a dotted line marks the epoch whose weights were kept.
 
     Args:
         history: `model.history` of a trained model.
@@ -35,7 +37,7 @@ def training_curve(history: dict[str, Any], *, title: str = "", ax: Axes | None 
         ax: Axes to draw on; None makes a figure.
 
     Raises:
-        DataError: the model was not trained by gradient.
+        DataError: the model was not trained by gradient descent.
     """
     axes = _axes(ax)
     if not history.get("losses"):
@@ -66,7 +68,7 @@ def entity_map(model: EmbeddingModel, *, labels: Sequence[str] | None = None, ax
         ax: Axes to draw on; None makes a figure.
 
     Raises:
-        DataError: no entity has one of the labels.
+        DataError: one of the labels belongs to no entity.
     """
     axes = _axes(ax)
     vectors = model.entity_vectors()
@@ -94,7 +96,7 @@ def run_figure(model: EmbeddingModel | Recommender) -> Figure:
     """Draw one trained model: its training curve and, for an embedding, the map of its entities.
 
     Raises:
-        DataError: the model is a recommender that was not trained by gradient.
+        DataError: the model is a recommender that was not trained by gradient descent.
     """
     from kgplug.embeddings.model import EmbeddingModel
 
@@ -191,7 +193,10 @@ def trials_figure(trials: pd.DataFrame, searched: Sequence[str], *, title: str, 
 
 
 def _slice(axes: Axes, values: pd.Series, found: pd.Series, numbers: pd.Series) -> None:
-    """Draw the metric by the value of one setting; later trials are darker."""
+    """Draw the metric by the value of one setting; later trials are darker.
+
+    Each trial has its setting in `values`, its metric in `found` and its number in `numbers`.
+    """
     from matplotlib.ticker import NullLocator
 
     measured = found.notna() & values.notna()

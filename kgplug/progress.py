@@ -20,8 +20,8 @@ from kgplug.strict_json import dumps
 
 Style = Literal["bars", "lines", "json", "quiet"]
 
-START_AFTER_S = 1.0  # shorter work prints no line
-EVERY_S = 30.0  # minimum time between two lines
+START_AFTER_S = 1.0  # seconds; shorter work prints no line
+EVERY_S = 30.0  # minimum number of seconds between two lines
 _UNITS = {"rel": "relationships", "rows": "rows", "B": "MB", "%": "%", "steps": "steps"}
 _style: Style = "bars"
 _lock = threading.RLock()
@@ -70,7 +70,10 @@ def bar(
 
 @contextmanager
 def stage(what: str, *, progress: bool | None) -> Generator[None]:
-    """Report work that cannot be counted, if `report_as` chose lines or JSON. Counted work inside it reports itself."""
+    """Report the uncounted work of a `with` block, if `report_as` chose lines or JSON and `progress` is None.
+
+    Counted work inside the block reports itself.
+    """
     report = _Report(what, None, "", 0) if progress is None and _wants_lines() else None
     if report is None:
         yield
@@ -83,12 +86,12 @@ def stage(what: str, *, progress: bool | None) -> Generator[None]:
 
 
 def message(text: str, *, event: str = "message") -> None:
-    """Write a note as one line on standard error, as JSON if `report_as` chose it."""
+    """Write a text as one line on standard error. If `report_as` chose JSON, it is an object with this `event`."""
     _write({"event": event, "text": text}, text)
 
 
 class Progress:
-    """Counted work: a bar, lines, or nothing. Made by `bar`."""
+    """Report of counted work, made by `bar`: a bar, lines, or nothing."""
 
     def __init__(
         self,
@@ -129,7 +132,7 @@ class Progress:
             self._report.move(self.n)
 
     def show(self, facts: Mapping[str, Any] | str) -> None:
-        """Show named values, or a text, next to the count from the next update on."""
+        """Show named values, or a text, next to the count."""
         if self._bar is not None:
             if isinstance(facts, str):
                 self._bar.set_postfix_str(facts)
@@ -142,7 +145,7 @@ class Progress:
 class _Report:
     """Lines about one piece of work: the first after a second, then at most one every half minute.
 
-    While other work runs inside it, only the inner work reports by timer.
+    While other work runs inside it, only the timer of the inner work prints lines.
     """
 
     def __init__(self, what: str, total: int | None, unit: str, initial: int) -> None:
@@ -277,7 +280,7 @@ def _duration(seconds: float) -> str:
 
 
 def _write(record: dict[str, Any], sentence: str) -> None:
-    """Write one complete line on standard error."""
+    """Write one complete line on standard error: the record if `report_as` chose JSON, otherwise the sentence."""
     stream = sys.stderr
     if stream is None:
         return
@@ -286,5 +289,5 @@ def _write(record: dict[str, Any], sentence: str) -> None:
     try:
         stream.write(f"{sentence}\n")
         stream.flush()
-    except (OSError, ValueError):  # the reader is gone
+    except (OSError, ValueError):  # nobody reads standard error any more
         pass

@@ -50,7 +50,7 @@ class Settings(BaseSettings):
 
     @property
     def pystow_dir(self) -> Path:
-        """Folder where PyKEEN keeps its files, unless PYKEEN_HOME or PYSTOW_HOME says otherwise."""
+        """Folder where PyKEEN keeps its files, unless PYKEEN_HOME or PYSTOW_HOME names another."""
         return self.kgplug_home.expanduser().absolute() / "pystow"
 
     @property

@@ -28,7 +28,7 @@ def dumps(value: Any, *, ascii_only: bool = True, indent: int | None = None, sor
     def write(value: Any, escape: bool) -> str:
         return json.dumps(value, ensure_ascii=escape, indent=indent, sort_keys=sort_keys, allow_nan=False)
 
-    try:  # most values are plain already, and lists of keys are long
+    try:  # most values are plain already, and converting a long list of keys takes time
         text = write(value, ascii_only)
     except (TypeError, ValueError):
         value = plain(value)
@@ -56,7 +56,7 @@ def plain(value: Any) -> Any:
         return value
     if isinstance(value, Enum):
         return plain(value.value)
-    if isinstance(value, float):  # numpy's float64 is one
+    if isinstance(value, float):  # numpy's float64 is also a float
         return float(value) if math.isfinite(value) else None
     if isinstance(value, int):
         return int(value)

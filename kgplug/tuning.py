@@ -33,12 +33,12 @@ if TYPE_CHECKING:
     from kgplug.embeddings.model import EmbeddingModel
     from kgplug.recommenders.base import Recommender
 
-MAX_RANKED_TRIPLES = 1000  # number of validation triples that are ranked, the same ones in every trial
-SIGNIFICANT_DIGITS = 3  # digits of the real numbers that are tried
+MAX_RANKED_TRIPLES = 1000  # maximum number of validation triples that are ranked, the same ones in every trial
+SIGNIFICANT_DIGITS = 3  # real numbers are rounded to this many significant digits before they are tried
 MAX_KILLED = 3  # a trial during which this many processes were killed counts as failed
 _SETTINGS, _TRIED, _REASON, _PRUNED_AFTER = "settings", "tried", "reason", "pruned_after"  # keys of a trial's facts
 _ENDED = (TrialState.COMPLETE, TrialState.PRUNED)
-_FACTS = ("trial", "state", "metric", "best", "seconds", "reason")  # columns that are not settings
+_FACTS = ("trial", "state", "metric", "best", "seconds", "reason")  # columns of `Tuning.trials` that are not settings
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class Tuning:
 
     @property
     def reasons(self) -> list[str]:
-        """Reasons why trials failed, in order."""
+        """The reason of each failed trial, in the order of the trials."""
         return list(self.trials.loc[self.trials["state"] == "failed", "reason"])
 
 
@@ -103,7 +103,7 @@ def tune(
     progress: bool | None = None,
     **settings: Any,
 ) -> Tuning:
-    """Search a model's settings for the best metric on the validation set. The test set is never used.
+    """Search for the settings that give a model the best metric on the validation set. The test set is never used.
 
     The first trial uses the default settings. A tree-structured Parzen estimator (Bergstra et al., NeurIPS 2011)
     proposes the settings of the others. Every trial trains with the same seed, and its best weights are measured on
@@ -126,8 +126,8 @@ def tune(
         seed: Seed of the proposals and the trainings. If one process runs all trials, the same seed finds the
             same settings, interrupted or not.
         epochs: Maximum number of epochs in a trial. If omitted, the model's default.
-        folder: Folder of the study (a SQLite file). The same call continues it; `trials` may differ. If omitted, the
-            study is kept in memory.
+        folder: Folder for the study's SQLite file. The same call continues the study; `trials` may differ. If omitted,
+            the study is kept in memory.
         progress: Show a progress bar; None shows it on a terminal.
         settings: Settings of the model that stay fixed.
 
@@ -173,7 +173,10 @@ def _kept(study: optuna.Study, path: Path | None) -> str | None:
 
 
 def _space_of(model: Recommender | EmbeddingModel, fixed: Mapping[str, Any]) -> tuple[Space, dict[str, Any]]:
-    """Return the space of the settings to search, and the defaults of those whose default lies in that space."""
+    """Return the space of the settings to search, and the defaults of those whose default lies in that space.
+
+    The settings in `fixed` are not searched.
+    """
     space, own = type(model.config).tuning, dict(model.config)
     if not model.kind.gives_lists:
         from kgplug.embeddings.search_space import defaults, search_space
@@ -236,6 +239,8 @@ def _objective(
     """Return the function that Optuna calls for each trial: choose settings, train, measure.
 
     A trial that cannot be trained is also reported to Optuna as pruned, because the sampler learns from pruned trials.
+
+    `own` are the defaults, for the first trial. `train(settings, on_epoch)` trains a model and returns its metric.
     """
 
     def objective(trial: Trial) -> float:
@@ -269,7 +274,7 @@ def _objective(
 
 
 def _report(trial: Trial, epoch: int, metric: float) -> None:
-    """Report the validation metric of an epoch. Raise TrialPruned if the pruner says so."""
+    """Report the validation metric of an epoch to Optuna. Raise TrialPruned if its pruner says so."""
     trial.report(metric, epoch)
     if trial.should_prune():
         trial.set_user_attr(_PRUNED_AFTER, epoch + 1)
@@ -285,8 +290,8 @@ def _search(
         while done < trials:
             optuna.storages.fail_stale_trials(study)
             elsewhere = len(study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)))
-            # At first, wait: if a process was killed, repeating its trial before any new one gives the results of an
-            # uninterrupted search.
+            # If another trial seems to run, wait at first. If its process was killed, the trial is then repeated before
+            # any new one, which gives the results of an uninterrupted search.
             if elsewhere and (done + elsewhere >= trials or time.monotonic() - began < studies.GRACE_S + 2):
                 bar.show("waiting for another process")
                 time.sleep(0.5)
@@ -305,7 +310,7 @@ def _search(
 
 
 def _suggest(trial: Trial, name: str, values: Range | tuple[Any, ...]) -> Any:
-    """Let Optuna choose the value of a setting, and return it."""
+    """Return the value of a setting that Optuna chooses for a trial."""
     if not isinstance(values, Range):
         return trial.suggest_categorical(name, values)
     if values.whole:
@@ -316,7 +321,7 @@ def _suggest(trial: Trial, name: str, values: Range | tuple[Any, ...]) -> Any:
 
 
 def _nested(fixed: dict[str, Any], flat: dict[str, Any]) -> dict[str, Any]:
-    """Return settings for `kgplug.create`: {"loss_settings.margin": 1.0} becomes {"loss_settings": {"margin": 1.0}}."""
+    """Return both for `kgplug.create`: {"loss_settings.margin": 1.0} becomes {"loss_settings": {"margin": 1.0}}."""
     settings = copy.deepcopy(fixed)
     for name, value in flat.items():
         top, _, inner = name.partition(".")

@@ -18,7 +18,7 @@ from kgplug.cli.keys import with_negative_key
 from kgplug.errors import KgplugError, is_out_of_memory
 from kgplug.plain_text import make_outputs_safe, printable
 
-INTERRUPTED = 130  # exit code that shells use for a command ended by Ctrl-C
+INTERRUPTED = 130  # exit code that shells use for a command that was ended by Ctrl-C
 
 
 def _print_version(asked: bool) -> None:
@@ -131,7 +131,7 @@ def main() -> None:
 
 
 def _advice(ended: BaseException) -> list[str]:
-    """Return the advice attached to the Ctrl-C that caused an exit (`kgplug.errors.when_interrupted`)."""
+    """Return the advice that `when_interrupted` added to the KeyboardInterrupt behind an exit; [] if there is none."""
     error: BaseException | None = ended
     while error is not None and not isinstance(error, KeyboardInterrupt):
         error = error.__cause__ or error.__context__

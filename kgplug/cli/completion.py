@@ -60,20 +60,20 @@ def _choices() -> str:
 
 
 def model_names(incomplete: str) -> list[str]:
-    """Return the names of the models that can be trained."""
+    """Return the names of trainable models that begin with `incomplete`."""
     from kgplug.models import names
 
     return _fitting(names(), incomplete)
 
 
 def run_names(incomplete: str) -> list[str]:
-    """Return the names of the models that have runs on this machine, then the ids of these runs, newest first."""
+    """Return names of models with runs on this machine, then run ids, newest first, that begin with `incomplete`."""
     models, ids = _trained()
     return _fitting([*models, *ids], incomplete)
 
 
 def trained_models(incomplete: str) -> list[str]:
-    """Return the names of the models that have runs on this machine; any of them can be published."""
+    """Return the names of models with runs on this machine that begin with `incomplete`; any may be published."""
     return _fitting(_trained()[0], incomplete)
 
 
@@ -91,14 +91,14 @@ def _trained() -> tuple[list[str], list[str]]:
 
 
 def query_names(incomplete: str) -> list[str]:
-    """Return the names of the shipped queries."""
+    """Return the names of shipped queries that begin with `incomplete`."""
     from kgplug.graph.queries import names
 
     return _fitting(names(), incomplete)
 
 
 def data_sets(incomplete: str) -> list[str]:
-    """Return the data sets that `import` knows by name, and the folders whose path begins with the typed text."""
+    """Return the data sets that `import` knows by name, and the folders, that begin with `incomplete`."""
     from kgplug.data.sources.catalogue import DATA_SETS
 
     typed = Path(incomplete)
@@ -108,6 +108,6 @@ def data_sets(incomplete: str) -> list[str]:
 
 
 def _fitting(names: list[str], incomplete: str) -> list[str]:
-    """Return the names that begin with a text. For bash, which inserts names unchanged, escape &."""
+    """Return the names that begin with `incomplete`. Escape & for bash, which inserts names unchanged."""
     fitting = [name for name in names if name.startswith(incomplete)]
     return [name.replace("&", r"\&") for name in fitting] if "bash" in os.environ.get(_VARIABLE, "") else fitting

@@ -1,4 +1,4 @@
-"""Shared by the commands: common options, the database, the runs, and printing."""
+"""What the commands share: common options, access to the database and the runs, and printing."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ err = _Notes(highlight=False, soft_wrap=True, markup=False, emoji=False, stderr=
 
 
 def report_renamed() -> None:
-    """Report each old name that is still used, for example in kgplug.toml, once by a sentence on standard error."""
+    """From now on, report each old name that is used, such as in kgplug.toml, once by a sentence on standard error."""
     show_other = warnings.showwarning
 
     def show(
@@ -101,7 +101,7 @@ Fractions = Annotated[
 
 
 class SplitBy(StrEnum):
-    """The rows that the fractions refer to: those of each user, or all."""
+    """Whether the fractions apply to the rows of each user, or to all rows together."""
 
     user = "user"
     row = "row"
@@ -119,7 +119,7 @@ Order = Annotated[SplitOrder, typer.Option(help="Rows of the test set: random on
 
 
 def parse_split(kind: Kind, fractions: str | None, *, seed: int, by: SplitBy, order: SplitOrder) -> Split:
-    """Return the split for the given options; the default fractions depend on the kind of model."""
+    """Return the split that the options describe; the default fractions depend on the kind of model."""
     from kgplug.jobs import Split
 
     if not kind.gives_lists and (by != SplitBy.user or order != SplitOrder.random):
@@ -223,7 +223,7 @@ def print_json(value: Any) -> None:
 
 
 def parse_lengths(text: str) -> tuple[int, ...]:
-    """Return the lengths of lists from a text such as "10,20"."""
+    """Parse a text with lengths of lists, such as "10,20"."""
     try:
         lengths = tuple(int(part) for part in text.split(","))
     except ValueError:
@@ -249,7 +249,7 @@ def parse_settings(pairs: list[str]) -> dict[str, Any]:
 
 @contextmanager
 def step(title: str) -> Generator[list[str]]:
-    """Print a step's duration and its results, which the caller appends to the yielded list."""
+    """Print a step's title and, at its end, its duration and the lines that the caller added to the yielded list."""
     began, done = time.perf_counter(), list[str]()
     if sys.stdout.isatty():
         out.print(f"▸ {title}", style="bold")

@@ -64,7 +64,7 @@ def demo() -> None:
 
 
 def _refuse_foreign_data(graph: Graph) -> None:
-    """Refuse a database with labels that the demo does not use, because it must not write into a user's own graph."""
+    """Refuse a database with labels that the demo does not use: the demo must not write into a user's own graph."""
     from kgplug.graph.catalog import OWN_LABELS
     from kgplug.graph.counts import read_counts
 

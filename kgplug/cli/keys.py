@@ -32,7 +32,7 @@ def entity_key(run_dir: Path, text: str | None, *, label: str | None) -> int | s
     """Return an entity's key as an embedding's run stores it; None if `text` is None.
 
     Args:
-        run_dir: The run's folder.
+        run_dir: the run's folder.
         text: the key as typed.
         label: the entity's node label; None for any.
     """
@@ -52,7 +52,7 @@ def entity_key(run_dir: Path, text: str | None, *, label: str | None) -> int | s
 
 
 def parameters(graph: Graph, query: str, pairs: list[str]) -> dict[str, object]:
-    """Return a shipped query's parameters from `name=value` texts. Keys get their stored type; numbers are parsed.
+    """Return a shipped query's parameters from `name=value` texts: keys in their stored type, numbers parsed.
 
     Raises:
         UsageError: a pair has no value, the query has no such parameter, or no node has the key.
@@ -85,7 +85,7 @@ def _found(graph: Graph, label: str, key: str, text: str) -> int | str:
 
 
 def with_negative_key(arguments: list[str]) -> list[str]:
-    """Move a key such as -1 behind "--", so it is not read as an option. Return the words of the command line."""
+    """Return the words of a command line, with a key such as -1 moved after "--", so it is not read as an option."""
     for place, word in enumerate(arguments[1:], start=1):
         if re.fullmatch(r"-[0-9]+", word) and arguments[place - 1] in _COMMANDS_WITH_KEY and "--" not in arguments:
             return [*arguments[:place], *arguments[place + 1 :], "--", word]

@@ -36,7 +36,7 @@ DiverseBy = Annotated[
 
 
 class SeenRows(StrEnum):
-    """The seen items that a user's list leaves out."""
+    """Which items with the user's feedback a list leaves out: all, those in the training set, or none."""
 
     all = "all"
     train = "train"
@@ -59,7 +59,7 @@ def options_from(
     seen: SeenRows,
     **others: Any,
 ) -> Options:
-    """Return the options of a command line as an object, including the embedding that --diverse-by names."""
+    """Return an object of the class `kind` with the given options; load the embedding that --diverse-by names."""
     embedding = None
     if diverse_by is not None:
         from kgplug import models

@@ -148,7 +148,7 @@ def diff(
 ) -> None:
     """Compare the lists of two runs: overlap, rank changes, and examples.
 
-    If no run has a given name, the name is looked up among the published models. Otherwise, no database is needed.
+    A name that no run has is looked up among the published models. Only such a name needs the database.
 
     Examples: `kgplug diff MKR KGCN`, `kgplug diff mkr-20261123 mkr-20261124 -k 20`
     """

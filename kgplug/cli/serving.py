@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from kgplug.training.runs import Runs
 from kgplug.cli.list_options import DiverseBy, Diversity, ItemLabels, Seen, SeenRows, Where, options_from
 
-_MANY_SCORES = 10_000_000  # computing so many scores takes seconds, so a note is printed first
+_MANY_SCORES = 10_000_000  # from this number on, scoring takes seconds, so a note is printed first
 Model = Annotated[
     str | None,
     typer.Option("--model", "-m", help="A published model. Default: the newest one.", autocompletion=trained_models),
@@ -163,12 +163,12 @@ def predict(
 
 
 def use_schema(graph: Graph, schema_file: Path | None, model: str | None, *, vectors: bool = False) -> None:
-    """Set a graph's schema: that of a file or, if a model with other users, items or feedback is named, the model's.
+    """Set a graph's schema to that of a file or, if a named model has other users, items or feedback, the model's.
 
     Args:
         graph: the graph in which the model is published.
-        schema_file: the file named by the user; it takes precedence.
-        model: the model named by the user; if None, the schema of kgplug.toml or a guess is used.
+        schema_file: the schema file named by the user, which is always used; None for kgplug.toml, or a guess.
+        model: the model named by the user; None if none is named.
         vectors: whether the command reads vectors. If so, the schema of kgplug.toml is used whenever the model has
             vectors of the items in that schema.
     """
@@ -186,7 +186,7 @@ def use_schema(graph: Graph, schema_file: Path | None, model: str | None, *, vec
 
 
 def _embedding(store: Runs, run: str | None, graph: Graph, schema_file: Path | None) -> Path:
-    """Return the folder of a run; by default, of this graph's newest embedding."""
+    """Return the folder of a run; without `run`, the folder of the newest embedding trained on this graph."""
     if run is not None:
         return resolve_here(store, [run], graph, schema_file)[0]
     here = this_graph(graph, schema_file)

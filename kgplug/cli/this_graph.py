@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 def this_graph(graph: Graph, schema_file: Path | None = None) -> GraphIdentity:
     """Return the identity of the connected graph.
 
-    With a schema file (`schema_file`, or else kgplug.toml if it exists), it has the users, items and feedback type of
-    that file; otherwise, all labels and types of the database.
+    With a schema file (`schema_file`, or else kgplug.toml if it exists), the identity has the users, items and feedback
+    type of that file; without one, it has all labels and types of the database.
     """
     return _identity(graph.connection, _schema(schema_file))
 
@@ -35,7 +35,7 @@ def graph_at_hand(runs: Runs, *, ask: bool = False) -> GraphIdentity | None:
 
     Args:
         runs: the runs on this machine.
-        ask: ask the server if it is running. No server is started.
+        ask: first try to get the identity from the server. No server is started.
     """
     schema = _schema(None)
     if ask and (found := _asked(schema)) is not None:
@@ -52,13 +52,13 @@ def graph_at_hand(runs: Runs, *, ask: bool = False) -> GraphIdentity | None:
 def resolve_here(
     runs: Runs, names: Sequence[str], graph: Graph | None = None, schema_file: Path | None = None
 ) -> list[Path]:
-    """Return the folders of runs; a model's name means its newest run of this graph.
+    """Return the folders of named runs; a model's name means its newest run that was trained on this graph.
 
     Args:
         runs: the runs on this machine.
         names: ids, beginnings of ids, names of models, or folders.
         graph: the graph; None for the one that the environment names, without asking its server.
-        schema_file: the file named on the command line.
+        schema_file: schema file named on the command line; None for kgplug.toml, if it exists.
     """
     here, others = None, [name.lower() for name in names if not runs.has(name)]
     if others and not {info.model.lower() for info in runs.list() if info.model}.isdisjoint(others):
@@ -71,7 +71,7 @@ def _schema(path: Path | None) -> GraphSchema | None:
 
 
 def _asked(schema: GraphSchema | None) -> GraphIdentity | None:
-    """Return the identity of the graph from a running server; None if no server answers."""
+    """Ask the server for the identity of the graph; return None if no server answers."""
     from kgplug.graph.connect import connect_settings
 
     try:

@@ -154,7 +154,7 @@ def _choice(tried: list[dict[str, Any]]) -> str:
     """Return sentences on which of the tried settings were chosen.
 
     Args:
-        tried: `Recommender.tried`, the defaults first.
+        tried: `Recommender.tried`: one dict for each choice of settings, the defaults first.
     """
     best = next(trial for trial in tried if trial["chosen"])
     said = f"Settings chosen on the validation set, with {counted(len(tried) - 1, 'other choice')} tried: "
@@ -177,7 +177,8 @@ def runs(as_json: Json = False) -> None:
     """List the runs on this machine, newest last, each with the graph it was trained on.
 
     In the column "graph", "this one" means the graph of the configured server, with the schema of kgplug.toml if that
-    file is in this folder. If the server is not running, runs trained at its address count as runs of this graph.
+    file is in this folder. If no server answers, its database is assumed to be that of the newest run trained at its
+    address.
 
     Example: `kgplug runs`
     """
@@ -210,7 +211,7 @@ def _run_facts(info: RunInfo) -> dict[str, Any]:
 
 
 def _metrics(info: RunInfo) -> str:
-    """Return the validation metrics and the main test metrics. A final run has those of its origin."""
+    """Return a run's validation metrics and main test metrics as text. A final run has those of its origin."""
     from kgplug.evaluation.metrics.catalogue import shown_once
     from kgplug.evaluation.metrics.metric import Shown
 
@@ -270,7 +271,7 @@ def evaluate(
 
 
 def _newest(store: Runs, graph: Graph, schema_file: Path | None, failures: dict[Path, KgplugError]) -> list[Path]:
-    """Return the newest run of each model on this graph; add damaged runs to `failures`."""
+    """Return the folder of each model's newest run on this graph; add damaged runs to `failures`."""
     here = this_graph(graph, schema_file)
     found, others = store.of(here)
     failures |= {info.path: RunError(info.damage) for info in store.list() if info.damage}

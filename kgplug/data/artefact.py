@@ -36,7 +36,7 @@ ARRAYS, CONTENT, MANIFEST = "arrays.safetensors", "content.json", "manifest.json
 FORMAT = 1
 
 T = TypeVar("T")
-_issued: set[str] = set()  # ids made so far: of 50 ids made in a second, two would be equal in 2 % of cases
+_issued: set[str] = set()  # ids made so far: of 50 ids made in one second, two would be equal with a probability of 2 %
 
 
 def new_run_id(model: str) -> str:
@@ -102,7 +102,7 @@ def disk_errors(path: Path) -> Generator[None]:
 
 
 def _advice(path: Path, error: BaseException, reason: str) -> str:
-    """Return advice on a disk error."""
+    """Return a sentence that says what to do about a disk error."""
     full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "No space left" in reason
     home = Settings().kgplug_home
     in_home = path.absolute().is_relative_to(home.absolute())
@@ -112,7 +112,7 @@ def _advice(path: Path, error: BaseException, reason: str) -> str:
 
 
 def _remove_abandoned(parent: Path) -> None:
-    """Remove unfinished folders of processes that were killed while writing."""
+    """Remove the unfinished folders in `parent` that processes left when they were killed."""
     for path in parent.glob(".*.building-*"):
         writer = path.name.split(".building-")[0].rpartition(".")[2]
         if writer.isdigit() and not psutil.pid_exists(int(writer)):
@@ -129,7 +129,7 @@ def _write_files(building: Path, arrays: dict[str, np.ndarray], content: dict[st
 
 
 def _write_manifest(building: Path, names: dict[str, str]) -> None:
-    """Write the manifest of the files in `building`, under their final names."""
+    """Write a manifest into `building`. `names` gives the final name of each file there."""
     files = {
         part: {"name": name, "bytes": (building / part).stat().st_size, "sha256": sha256_of(building / part)}
         for part, name in names.items()
@@ -139,7 +139,7 @@ def _write_manifest(building: Path, names: dict[str, str]) -> None:
 
 
 def _replace_files(building: Path, run_dir: Path) -> None:
-    """Move new files into an artefact's folder under new names, then replace the manifest."""
+    """Move new files into an artefact's folder under new names, replace the manifest, then delete the old files."""
     token = secrets.token_hex(4)
     names = {part: f"{Path(part).stem}-{token}{Path(part).suffix}" for part in (ARRAYS, CONTENT)}
     _write_manifest(building, names)
@@ -203,7 +203,7 @@ def peek_content(run_dir: Path) -> dict[str, Any]:
 
 
 def count_numbers(run_dir: Path, prefixes: tuple[str, ...]) -> int:
-    """Count the floating-point numbers in the arrays whose names start with one of the prefixes, without reading them.
+    """Count the floating-point numbers in the arrays whose names start with a prefix, without reading the arrays.
 
     Arrays of a single number are not counted: most are the state of a regulariser.
     """
@@ -230,7 +230,7 @@ def read_arrays(run_dir: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
 
 
 def _read_settled(run_dir: Path, read: Callable[[Path, dict[str, dict[str, Any]]], T]) -> T:
-    """Call `read` with the folder and the files of its manifest. Retry if the artefact was replaced in the meantime."""
+    """Call `read` with the folder and its manifest's files; return the result. Retry if the artefact was replaced."""
     while True:
         files = _read_manifest(run_dir)
         try:

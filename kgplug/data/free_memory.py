@@ -1,4 +1,4 @@
-"""Memory that this process can still take, given the machine, its container and its limits."""
+"""Memory that this process can still allocate, given the machine, its container and its limits."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _CGROUP = Path("/sys/fs/cgroup")
 
 
 def free_memory(cgroup: Path = _CGROUP) -> int:
-    """Return the number of bytes that this process can still take.
+    """Return the number of bytes that this process can still allocate.
 
     Args:
         cgroup: folder in which the kernel reports the container's limits.
@@ -20,7 +20,7 @@ def free_memory(cgroup: Path = _CGROUP) -> int:
 
 
 def _left_in_container(cgroup: Path) -> int | None:
-    """Return the container's limit minus the memory in use; cached files count as free. None without a limit."""
+    """Return the bytes left under the container's memory limit; cached files count as free. None without a limit."""
     for allowed, held, cached in (
         ("memory.max", "memory.current", "inactive_file "),
         ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "total_inactive_file "),

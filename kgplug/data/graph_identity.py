@@ -20,7 +20,7 @@ class GraphIdentity:
         address: host:port of the server, "" if unknown.
         user, item: label and key property of users and items, such as "User.id"; "" if unknown.
         feedback: relationship type of the feedback, "" if unknown.
-        holds: all labels and relationship types of the database; None if they are unknown or do not matter.
+        holds: all labels and relationship types in the database, if `same_graph` should check them; otherwise None.
     """
 
     store: str = ""
@@ -33,7 +33,7 @@ class GraphIdentity:
 
     @classmethod
     def of_schema(cls, schema: Mapping[str, Any], *, store: str = "", database: str = "", address: str = "") -> Self:
-        """Return the identity of a schema's graph.
+        """Return the identity of the graph that a schema describes.
 
         Args:
             schema: `GraphSchema.model_dump()`.
@@ -46,10 +46,11 @@ class GraphIdentity:
     def of_run(cls, content: Mapping[str, Any]) -> Self:
         """Return the identity of the graph that a run was trained on.
 
-        Runs of earlier versions store only the schema, so `store`, `database` and `address` are "".
+        Runs of earlier versions store only the schema, so `store`, `database` and `address` are "". If the content is
+        malformed, all fields are "".
 
         Args:
-            content: content of the run's artefact.
+            content: the run's content (`kgplug.data.artefact.read_content`).
         """
         try:
             found = content.get("graph") or {}
@@ -65,7 +66,7 @@ class GraphIdentity:
         return not (self.store and other.store) or self.store == other.store
 
     def same_graph(self, other: Self) -> bool:
-        """Return whether the database, users, items and feedback are the same. Unknown fields count as equal.
+        """Return whether both graphs have the same store, users, items and feedback. Unknown fields count as equal.
 
         If this graph's `holds` is known, it must also contain the labels and feedback type of the other graph.
         """
@@ -80,7 +81,7 @@ class GraphIdentity:
         return {name: value for name, value in asdict(self).items() if value and name != "holds"}
 
     def _names(self) -> set[str]:
-        """Return the known labels and the feedback type."""
+        """Return the labels of users and items and the feedback type, without unknown ones."""
         return {name for name in (_label(self.user), _label(self.item), self.feedback) if name}
 
     def __str__(self) -> str:
@@ -94,5 +95,5 @@ class GraphIdentity:
 
 
 def _label(name: str) -> str:
-    """Return the label in a text such as "User.id"."""
+    """Return the label from a text such as "User.id": here "User"."""
     return name.rpartition(".")[0]

@@ -48,10 +48,10 @@ def refuse_dead(publication: Publication, *, force: bool) -> None:
 
 
 def vector_findings(what: str, vectors: np.ndarray, *, learnt: np.ndarray | None = None) -> list[str]:
-    """Return the first sign of collapse in the vectors of one kind of nodes: [] or one sentence.
+    """Return the first sign of collapse in vectors of one kind of node: a list of one sentence, or [] if there is none.
 
     Args:
-        what: kind of the nodes, such as a label.
+        what: name of this kind in the sentence, such as a label.
         vectors: float (n, d).
         learnt: bool (n,), whether a vector had training data and so must not be zero; None if unknown.
     """
@@ -87,13 +87,13 @@ def _spread(vectors: np.ndarray, lengths: np.ndarray) -> float:
 
 
 def list_findings(lists: TopLists, *, probabilities: bool = False, counts: bool = False) -> list[str]:
-    """Return the first sign of collapse in lists: [] or one sentence.
+    """Return the first sign of collapse in lists: a list of one sentence, or [] if there is none.
 
     Args:
         lists: lists with their scores, best first.
         probabilities: whether scores are probabilities.
         counts: whether scores count something, such as common likes. Then equal scores are healthy: if a user has seen
-            all items that have something in common with the likes, the other items have equal scores.
+            all items that have something in common with the user's likes, the other items have equal scores.
     """
     listed = lists.items >= 0
     scores = lists.scores[listed]

@@ -96,12 +96,12 @@ class Interactions:
     ) -> Interactions:
         """Build interactions from a DataFrame. Several rows for one pair of user and item become one.
 
-        Ratings are numbers, or booleans: true is a like and false a dislike. Timestamps are dates, or numbers since
-        1970, all in one unit. Without `time_unit`, their size gives the unit: numbers up to 1e11 are seconds, up to
-        1e14 milliseconds, up to 1e17 microseconds, and larger numbers nanoseconds. Dates without a time zone are UTC.
+        Ratings are numbers, or booleans: true is a like and false a dislike. Timestamps are dates, or Unix times that
+        are all in one unit. Without `time_unit`, their size gives the unit: numbers up to 1e11 are seconds, up to 1e14
+        milliseconds, up to 1e17 microseconds, and larger numbers nanoseconds. Dates without a time zone are UTC.
 
         Args:
-            frame: one row per feedback.
+            frame: each row is one user's feedback on one item.
             user, item, rating, timestamp: names of the frame's columns.
             like_threshold: the lowest rating that counts as a like; None: every row is a like.
             items: keys of further items that may be in lists although they have no feedback.
@@ -159,7 +159,7 @@ class Interactions:
 
         Several rows for one pair of user and item become one, with the latest timestamp. `repeated` sets its rating:
 
-        - "last": rating of the latest row; if times are equal, of the last row. The default with ratings.
+        - "last": rating of the latest row; if times are equal or missing, of the last row. The default with ratings.
         - "sum", "mean": sum or mean of the ratings.
         - "count": number of rows, so 100 plays are a rating of 100. The default without ratings, if any pair is
           repeated. If this default applies, `like_threshold` is ignored and every row is a like.
@@ -171,11 +171,12 @@ class Interactions:
                 (as `kgplug.data.values.keys.factorize` returns them).
             users, items: integer (n,), indices into the keys.
             ratings: number or boolean (n,), or None.
-            timestamps: dates (n,), or numbers in `time_unit` since 1970, or None.
+            timestamps: dates (n,), or Unix times in `time_unit`, or None.
             like_threshold: the lowest rating that counts as a like, compared after merging; None: every row is a like.
             user_label, item_label: node labels, "" if there are none.
             item_texts: object (n_items,) of str, or None.
-            own_items: int64 (n_users,), item index of each user who is also an item, -1 for other users.
+            own_items: int64 (n_users,), item index of each user who is also an item, -1 for other users. None: found by
+                key, if users can be items.
             users_are_items: whether users and items with the same key are the same. Always true if both labels are
                 equal.
             time_unit: unit of numeric timestamps: "s", "ms", "us" or "ns".
@@ -360,10 +361,11 @@ class Interactions:
 
         Args:
             fractions: share of each set, adding up to 1, such as (0.8, 0.1, 0.1).
-            seed: seed of the shuffle and of the rounding, at least 0.
+            seed: seed of the shuffle and of the rounding of set sizes, at least 0.
             by: "user" splits each user's rows in these fractions; "row" splits all rows together.
             order: "random", or "time" to put earlier rows into earlier sets.
-            method: "keys" splits as above; "positions" as earlier versions did, to find the sets of a run they saved.
+            method: "keys" splits as above; "positions" splits as earlier versions did, to find the sets of their
+                runs.
 
         Returns:
             One object per fraction, all with the same users and items.

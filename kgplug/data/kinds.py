@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class Kind(StrEnum):
-    """A recommender learns from feedback and gives lists; an embedding learns from triples and gives vectors.
+    """Kind of model. Recommenders learn from feedback and give lists; embeddings learn from triples and give vectors.
 
     Attributes:
         gives_lists: whether each user gets a ranked list of items.

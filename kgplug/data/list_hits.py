@@ -1,4 +1,4 @@
-"""Which relevant items are in users' lists, and NDCG, the metric of lists that chooses settings and sorts tables."""
+"""Find relevant items in users' lists, and compute NDCG, the metric by which settings are chosen and tables sorted."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from kgplug.data.interactions import Interactions
 
 @dataclass(frozen=True, eq=False)
 class ListHits:
-    """The relevant items among the first k of each user's list.
+    """The hits in n users' lists. A hit is a relevant item among the first k items of its user's list.
 
     Attributes:
-        k: Length of the lists; a list may be shorter.
-        n_hits: int64 (n,), number of hits h.
-        n_relevant: int64 (n,), number of relevant items R, at least 1.
+        k: Length at which the lists are cut; a list may be shorter.
+        n_hits: int64 (n,), number of hits.
+        n_relevant: int64 (n,), number R of the user's relevant items, at least 1.
         gain: float64 (n,), sum of 1 / log2(1 + rank) over the hits.
         ideal_gain: float64 (n,), the same sum for a list with min(R, k) hits at its top.
         first_rank: int64 (n,), rank of the first hit, from 1; 0 without a hit.
@@ -31,13 +31,13 @@ class ListHits:
 
 
 def list_hits(items: np.ndarray, relevant: Interactions, users: np.ndarray, k: tuple[int, ...]) -> list[ListHits]:
-    """Return the hits of each user's list, once per length.
+    """Return the hits in users' lists: one `ListHits` per length in `k`.
 
     Args:
-        items: int64 (n, width), width at least max(k) or the whole catalogue; best first, -1 past a list's end.
-        relevant: Rows of the relevant items.
+        items: int64 (n, width), lists, best first, -1 past a list's end. The width is at least max(k), or n_items.
+        relevant: One row per user and relevant item.
         users: int64 (n,), user of each list, with at least one relevant row.
-        k: Lengths of the lists, ascending.
+        k: Lengths at which the lists are cut, ascending.
     """
     pairs = np.sort(relevant.pairs)
     codes = np.where(items < 0, -1, users[:, None] * np.int64(relevant.n_items) + items)  # (n, width)
@@ -69,5 +69,5 @@ def list_hits(items: np.ndarray, relevant: Interactions, users: np.ndarray, k: t
 
 
 def ndcg(hits: ListHits) -> np.ndarray:
-    """DCG / ideal DCG with binary gain (Järvelin & Kekäläinen, TOIS 2002)."""
+    """Return DCG / ideal DCG of each list, float64 (n,), with binary gain (Järvelin & Kekäläinen, TOIS 2002)."""
     return hits.gain / hits.ideal_gain

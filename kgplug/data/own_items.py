@@ -32,8 +32,8 @@ def leave_out_own(scores: np.ndarray, users: np.ndarray, own_items: np.ndarray |
     Args:
         scores: float32 (b, n_items), changed in place.
         users: int64 (b,), the user of each row.
-        own_items: int64 (n_users,), the item that each user is, -1 for users who are not items; None if no user is an
-            item.
+        own_items: int64 (n_users,), item index of each user who is also an item, -1 for other users; None if no user
+            is an item.
     """
     if own_items is None:
         return
@@ -43,11 +43,11 @@ def leave_out_own(scores: np.ndarray, users: np.ndarray, own_items: np.ndarray |
 
 
 def without_own(items: np.ndarray, scores: np.ndarray, own_items: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Remove each user from its own list. Later items move up; -1 and -inf fill the end.
+    """Return (items, scores) without each list's own user. Later items move up; -1 and -inf fill the end.
 
     Args:
-        items, scores: int64 and float32 (n_users, k).
-        own_items: int64 (n_users,), the item that each user is, -1 for users who are not items.
+        items, scores: int64 and float32 (n_users, k), one list per user.
+        own_items: int64 (n_users,), item index of each user who is also an item, -1 for other users.
     """
     own = (items == own_items[:, None]) & (own_items >= 0)[:, None]  # (n_users, k)
     if not own.any():
@@ -58,7 +58,7 @@ def without_own(items: np.ndarray, scores: np.ndarray, own_items: np.ndarray) ->
 
 
 def renumbered(own_items: np.ndarray, users: np.ndarray, items: np.ndarray, n_users: int) -> np.ndarray | None:
-    """Convert `own_items` to new user and item indices.
+    """Convert `own_items` to new user and item indices; return None if no user is an item any more.
 
     Args:
         own_items: int64 (n_users before,), old item index of each user; -1 for users who are not items.

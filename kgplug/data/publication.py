@@ -31,7 +31,7 @@ class NodeVectors:
 
 
 def vectors_by_label(labels: np.ndarray, keys: np.ndarray, vectors: np.ndarray) -> list[NodeVectors]:
-    """Return the vectors of each label, sorted by label.
+    """Return one `NodeVectors` per label, sorted by label.
 
     Args:
         labels, keys: object (n,), labels and keys of the entities.
@@ -47,7 +47,7 @@ class RelationVectors:
 
     Attributes:
         names: object (n_relations,), relationship types.
-        tensors: name, such as "translation" → float32 (n_relations, …).
+        tensors: name of a parameter, such as "translation" → its values, float32 (n_relations, …).
     """
 
     names: np.ndarray
@@ -62,10 +62,10 @@ class TopLists:
 
     Attributes:
         user_label, item_label: node labels.
-        user_keys: object (n_users,), the user of each list.
+        user_keys: object (n_users,), key of each list's user.
         item_keys: object (n_items,), the keys that `items` refers to.
         items: int64 (n_users, k), indices into `item_keys`, best first, -1 where a list is shorter.
-        scores: float32 (n_users, k).
+        scores: float32 (n_users, k), score of each item.
     """
 
     user_label: str
@@ -76,7 +76,7 @@ class TopLists:
     scores: np.ndarray
 
     def without_own(self) -> TopLists:
-        """Remove each node from its own list: a user and an item with the same label and key are one node."""
+        """Return the lists without each list's own node. A user and an item with equal label and key are one node."""
         own = same_keys_as(self.user_keys, self.item_keys) if self.user_label == self.item_label else None
         if own is None:
             return self
@@ -91,10 +91,10 @@ class Publication:
     Attributes:
         model: name under which the run is served, e.g. "MKR".
         run: id of the run, unique; letters, digits, "-" and "_".
-        vectors: one entry per label.
+        vectors: vectors of nodes, one entry per label.
         lists: recommendations, or None for a model that gives none.
-        details: facts that the catalogue node keeps as JSON (settings, metrics …).
-        relations: vectors of relations, or None for a model without them.
+        details: facts about the run (settings, metrics …), stored as JSON on the model's catalogue node.
+        relations: parameters of the relations, or None for a model without them.
         similar: the nearest nodes of each node, one entry per label; see `kgplug.data.ranking.neighbours`.
         findings: signs that the model has collapsed, one sentence each (`kgplug.data.health`).
     """
@@ -157,7 +157,7 @@ class Predictions:
 
 
 def usable_rows(vectors: np.ndarray) -> np.ndarray:
-    """Return which vectors have a direction, bool (n,): their length is finite and above zero in float32."""
+    """Return whether each vector has a direction, bool (n,): its length is finite and above zero in float32."""
     with np.errstate(over="ignore", invalid="ignore", under="ignore"):
         squared = np.einsum("nd,nd->n", vectors, vectors, dtype=np.float32)  # (n,)
     return np.isfinite(squared) & (squared > 0)

@@ -16,7 +16,7 @@ def latest_rows(pairs: np.ndarray, timestamps: np.ndarray | None) -> tuple[np.nd
     """Return the latest row of each pair, in ascending order of pairs.
 
     Args:
-        pairs: int64 (n,), one number per (user, item) pair.
+        pairs: int64 (n,), for each row a number that identifies its (user, item) pair.
         timestamps: (n,), or None. If times are equal, the last row counts as the latest.
 
     Returns:
@@ -36,7 +36,12 @@ def latest_rows(pairs: np.ndarray, timestamps: np.ndarray | None) -> tuple[np.nd
 
 
 def merge_rule(repeated: Repeated | None, ratings: np.ndarray | None, counts: np.ndarray | None) -> Repeated | None:
-    """Return how the ratings of repeated pairs are merged; None if each pair keeps the rating of its latest row.
+    """Return the rule that merges ratings of repeated pairs: "sum", "mean" or "count"; None to keep the latest rating.
+
+    Args:
+        repeated: the caller's choice; None for the default.
+        ratings: ratings of the rows, or None.
+        counts: from `latest_rows`.
 
     Raises:
         UsageError: `repeated` is not one of REPEATED, or needs ratings and there are none.

@@ -15,11 +15,13 @@ HASHES, SETS = "rows.hashes", "rows.parts"  # names of the arrays in a run
 
 @dataclass(frozen=True, eq=False)
 class RowMemory:
-    """The set of each row of a split, by the row's hash. A row is a user's feedback on an item, or a triple.
+    """Remembers in which set of a run each row was: training, validation or test. Rows are identified by hashes.
+
+    A row is a user's feedback on an item, or a triple.
 
     Attributes:
-        hashes: uint64 (n,), ascending.
-        sets: uint8 (n,), TRAINING, VALIDATION or TEST.
+        hashes: uint64 (n,), hash of each row, ascending.
+        sets: uint8 (n,), set of each row: TRAINING, VALIDATION or TEST.
     """
 
     hashes: np.ndarray
@@ -30,7 +32,7 @@ class RowMemory:
         """Return the memory of a split.
 
         Args:
-            hashes: uint64 arrays of the training, validation and test set; None for an empty set.
+            hashes: hashes of the rows in the training, validation and test set, uint64 each; None for an empty set.
         """
         present = [np.empty(0, dtype=np.uint64) if each is None else each for each in hashes]
         every = np.concatenate(present)
@@ -76,7 +78,7 @@ def common_test_rows(sets: Sequence[np.ndarray]) -> np.ndarray:
     These rows are in the test set of at least one run, and in no run's training or validation set.
 
     Args:
-        sets: int8 (m,) per run, from `RowMemory.sets_of` on one graph.
+        sets: for each run, the set of each row, int8 (m,), from `RowMemory.sets_of` for the same m rows.
     """
     tested, learnt = np.zeros(len(sets[0]), dtype=bool), np.zeros(len(sets[0]), dtype=bool)
     for codes in sets:

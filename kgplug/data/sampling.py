@@ -17,7 +17,8 @@ class ComplementSampler:
     Args:
         groups, members: integer (n,): group `groups[i]` holds member `members[i]`. Repetitions are allowed.
         n_groups: number of groups.
-        n_members: number of members that exist: one number for all groups, or int64 (n_groups,).
+        n_members: number of possible members, which are 0 to n_members - 1; one number for all groups, or int64
+            (n_groups,).
     """
 
     def __init__(self, groups: np.ndarray, members: np.ndarray, *, n_groups: int, n_members: int | np.ndarray) -> None:
@@ -31,7 +32,7 @@ class ComplementSampler:
         self.n_free: np.ndarray = n_members - counts
 
     def draw(self, groups: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Draw a member for each of the given groups: int64 (n,) → int64 (n,), -1 if the group holds every member."""
+        """Draw, for each given group, a member that it does not hold: int64 (n,) → int64 (n,); -1 if there is none."""
         rank = rng.integers(0, np.maximum(self.n_free[groups], 1))
         below = np.searchsorted(self._keys, groups * self._stride + rank, side="right") - self._starts[groups]
         return np.where(self.n_free[groups] > 0, rank + below, -1)
@@ -78,7 +79,7 @@ class TailCorrupter:
         )
 
     def draw(self, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Draw a corrupt tail for each given row of `triples`: int64 (m,) → int64 (m,), -1 if no tail is left."""
+        """Draw a corrupt tail for each given row of `triples`: int64 (m,) → int64 (m,); -1 if none exists."""
         pairs = self._pair[rows]
         drawn = self._sampler.draw(pairs, rng)
         return np.where(drawn >= 0, self._candidates[self._starts[pairs] + np.maximum(drawn, 0)], -1)

@@ -11,7 +11,7 @@ import pandas as pd
 from kgplug.data.values.whole_numbers import is_whole
 from kgplug.errors import DataError, UsageError
 
-_DECIMALS = 9  # of a fraction: fractions that differ by less are equal
+_DECIMALS = 9  # decimals to which fractions are rounded before they are hashed
 
 
 def split_rows(
@@ -28,12 +28,13 @@ def split_rows(
     """Return the set of each row: int64 (n,), 0 for the first fraction, 1 for the second, and so on.
 
     The result depends on the keys and times of the rows, the fractions, the seed, `by` and `order`, not on the order in
-    which the rows are given. A group is the rows of one user, or all rows. Within a group, rows are sorted by time,
-    or by a hash of seed and row; the hash also sorts rows of equal times. A cut separates each set from the next. In a
-    group of n rows, floor(C·n + r) rows come before a cut, where C is the sum of the fractions of the sets before the
-    cut. The remainder r is a uniform random number in [0, 1), computed from the seed, the fractions and the group. So
-    on average each set gets its fraction of each group, even of a group with one row, and each cut is off by less than
-    one row. An additional row moves at most one other row across each cut of its group, and no row of another group.
+    which the rows are given. A group is the rows of one user (`by="user"`), or all rows. Within a group, rows are
+    sorted by time, or by a hash of seed and row; the hash also sorts rows of equal times. A cut separates each set from
+    the next. In a group of n rows, floor(C·n + r) rows come before a cut, where C is the sum of the fractions of the
+    sets before the cut. The remainder r is a uniform random number in [0, 1), computed from the seed, the fractions and
+    the group. So on average each set gets its fraction of each group, even of a group with one row, and each cut is off
+    by less than one row. An additional row moves at most one other row across each cut of its group, and no row of
+    another group.
 
     Args:
         users: int64 (n,), user indices.
@@ -42,7 +43,7 @@ def split_rows(
         user_hashes: uint64 (n_users,), hashes of the users' keys.
         fractions: share of each set, adding up to 1.
         seed: seed of the order and the remainders, at least 0.
-        by: "user" or "row".
+        by: "user" to split each user's rows, or "row" to split all rows together.
         order: "random" or "time".
 
     Raises:
@@ -100,7 +101,7 @@ def _sets(group: np.ndarray, rank: np.ndarray, sizes: np.ndarray, cuts: np.ndarr
     """Return the set of each row, int64 (n,).
 
     Args:
-        group, rank: int64 (n,), group of each row, and its rank among all rows.
+        group, rank: int64 (n,), group of each row, and the row's rank among all rows.
         sizes: int64 (groups,), number of rows in each group.
         cuts: int64 (sets - 1, groups), number of a group's rows before each cut.
     """

@@ -1,6 +1,6 @@
-"""Knowledge-graph embeddings: every PyKEEN model by name and as a class, imported on first use.
+"""Knowledge-graph embeddings: one class per model of the catalogue, created on first use.
 
-`from kgplug.embeddings import TransE` imports the class that `kgplug.create("TransE")` creates.
+`kgplug.create("TransE")` creates an instance of the class that `from kgplug.embeddings import TransE` imports.
 
 PyKEEN and its dependency pystow create folders when they are imported. This package puts these folders under
 KGPLUG_HOME instead of `~/.data`, before any of its modules imports PyKEEN.
@@ -14,7 +14,7 @@ import sys
 from kgplug.embeddings.catalogue import EMBEDDINGS
 from kgplug.settings import Settings
 
-_CHOSEN = ("PYSTOW_HOME", "PYSTOW_NAME", "PYSTOW_USE_APPDIRS")  # set by users; PYKEEN_HOME, if set, overrides these
+_CHOSEN = ("PYSTOW_HOME", "PYSTOW_NAME", "PYSTOW_USE_APPDIRS")  # users may set one; PYKEEN_HOME overrides all three
 
 if "pykeen" not in sys.modules and not any(name in os.environ for name in _CHOSEN):
     os.environ["PYSTOW_HOME"] = str(Settings().pystow_dir)

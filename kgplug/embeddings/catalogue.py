@@ -22,9 +22,10 @@ class EmbeddingEntry:
         relation_parts: Name of each relation tensor of the model, in PyKEEN's order.
         entity_parts: Indices of the entity tensors that form an entity's vector. The other entity tensors are biases,
             widths or projections.
-        defaults: Settings that differ from those of `EmbeddingConfig`.
-        inverse: Whether the model also trains on inverse triples; true if PyKEEN cannot build the model without them.
-        reads_graph: Whether the model is a graph network, which keeps the training triples to pass messages along.
+        defaults: Default settings, where they differ from those of `EmbeddingConfig`.
+        inverse: Whether the model also trains on inverse triples (t, r⁻¹, h); true if PyKEEN cannot build the model
+            without them.
+        reads_graph: Whether the model is a graph network. It keeps the training triples, to pass messages along them.
     """
 
     paper: str
@@ -39,8 +40,8 @@ class EmbeddingEntry:
 _TRANSLATION = ("translation",)
 _DIAGONAL = ("diagonal",)
 
-# A softmax over the true triple and its corruptions, for models that stay close to chance on UMLS in 30 epochs with
-# PyKEEN's default loss.
+# Loss of the models that, with PyKEEN's default loss, are still close to chance on UMLS after 30 epochs: a softmax over
+# the true triple and its corruptions.
 _SOFTMAX: dict[str, Any] = {"loss": "InfoNCE", "loss_settings": {"margin": 0.0, "log_adversarial_temperature": 0.0}}
 _FAST_SOFTMAX = {**_SOFTMAX, "learning_rate": 0.03}
 
@@ -64,7 +65,7 @@ EMBEDDINGS: dict[str, EmbeddingEntry] = {
     "ConvE": EmbeddingEntry("Dettmers et al., AAAI 2018", "convolution over head and relation"),
     "ConvKB": EmbeddingEntry(
         "Nguyen et al., NAACL 2018", "convolution over whole triples",
-        defaults={"model_settings": {"num_filters": 50}},  # as in the paper on WN18RR; PyKEEN's 400 are 8 times slower
+        defaults={"model_settings": {"num_filters": 50}},  # the paper's on WN18RR; PyKEEN's 400 take 8 times as long
     ),
     "CP": EmbeddingEntry(
         "Lacroix et al., ICML 2018", "tensor factorisation, an entity as head and as tail", _DIAGONAL,

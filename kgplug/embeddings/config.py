@@ -14,7 +14,7 @@ class EmbeddingConfig(ModelConfig):
     """Settings of a model trained on true and corrupted triples.
 
     Defaults suit a graph of ten thousand entities and a hundred thousand triples. `catalogue.EMBEDDINGS` holds the
-    defaults that differ by model. `search_space` adds PyKEEN's ranges to `tuning`.
+    defaults of models that need others. `kgplug tune` searches the ranges in `tuning` and those of PyKEEN.
     """
 
     tuning: ClassVar[Space] = {
@@ -33,7 +33,8 @@ class EmbeddingConfig(ModelConfig):
     learning_rate: float = Field(1e-2, gt=0, description="learning rate of Adam")
     negatives: int = Field(4, ge=1, description="corrupted triples per true triple")
     negative_sampling: Literal["uniform", "typed"] = Field(
-        "uniform", description="replace an end by any entity, or only by one that the relation has at that end"
+        "uniform",
+        description='"uniform": corrupt a triple by any entity; "typed": only by one that the relation has at that end',
     )
     loss: str | None = Field(None, description="name of a PyKEEN loss; by default, the model's own")
     loss_settings: dict[str, JsonValue] = Field({}, description="settings of that loss")
@@ -50,7 +51,7 @@ class EmbeddingConfig(ModelConfig):
 
 
 def embedding_config(name: str, settings: dict[str, Any]) -> EmbeddingConfig:
-    """Return a model's settings. Defaults come from the catalogue, or else from `EmbeddingConfig`.
+    """Check the given settings of a model and fill in the rest from the catalogue, otherwise from `EmbeddingConfig`.
 
     Raises:
         UsageError: a name is unknown (the message suggests the nearest) or a value is out of range.
@@ -61,7 +62,7 @@ def embedding_config(name: str, settings: dict[str, Any]) -> EmbeddingConfig:
     if isinstance(given, dict) and "model_settings" in defaults:
         merged["model_settings"] = {**defaults["model_settings"], **given}
     if settings.get("loss") is not None and "loss_settings" not in settings:
-        merged.pop("loss_settings", None)  # the catalogue's are for the model's own loss
+        merged.pop("loss_settings", None)  # the catalogue's are for the default loss
     config = make_config(name, EmbeddingConfig, merged)
     assert isinstance(config, EmbeddingConfig)
     return config

@@ -12,7 +12,7 @@ from kgplug.embeddings.catalogue import EMBEDDINGS
 
 @torch.no_grad()
 def entity_vectors(module: Any, name: str) -> np.ndarray:
-    """Return the vectors of a model's entities, each with its parts concatenated: float32 (n_entities, d).
+    """Return one vector per entity: the entity tensors that the catalogue names, concatenated, float32 (n_entities, d).
 
     For a model that is not in the catalogue, return only the first entity tensor.
     """
@@ -22,7 +22,7 @@ def entity_vectors(module: Any, name: str) -> np.ndarray:
 
 
 def real_numbers(tensor: torch.Tensor) -> np.ndarray:
-    """Return a tensor as float32 on the CPU; complex numbers as [real parts, imaginary parts]."""
+    """Return a tensor as a float32 array; a complex vector becomes [real parts, imaginary parts], twice as long."""
     if tensor.is_complex():
         tensor = torch.cat([tensor.real, tensor.imag], dim=-1)
     return tensor.detach().float().cpu().numpy().copy()

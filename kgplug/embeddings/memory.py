@@ -40,7 +40,8 @@ def check_memory(
 def count_parameters(name: str, config: EmbeddingConfig, *, n_entities: int, n_relations: int) -> int:
     """Return the number of floats that a model learns, without allocating them (on torch's "meta" device).
 
-    Graph networks cannot be built without triples, so for them the result is a lower bound: one vector per entity.
+    For models that cannot be built here, such as graph networks (they need triples), the result is a lower bound: one
+    vector per entity.
     """
     at_least = n_entities * config.embedding_dim
     if EMBEDDINGS[name].reads_graph:

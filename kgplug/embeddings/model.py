@@ -42,16 +42,16 @@ _log = logging.getLogger(__name__)
 
 
 class EmbeddingModel:
-    """A PyKEEN model by name, trained on the triples of a knowledge graph.
+    """A PyKEEN model, chosen by name and trained on the triples of a knowledge graph.
 
-    Entity and relation indices are positions in `entity_keys` and `relations`, and are those of the training graph.
+    Entity and relation indices are positions in `entity_keys` and `relations`, the same as in the training graph.
 
     Attributes:
         name: Name of the model, as in `kgplug.available()`.
         config: The settings, an `EmbeddingConfig`.
         entity_keys, entity_labels: Keys and labels of the entities, object (n_entities,), set by `fit`.
         relations: Names of the relations, object (n_relations,), set by `fit`.
-        history: `History.to_dict()` of the training.
+        history: `History.to_dict()`: losses, validation metrics and times of the epochs.
         health: Signs that the model has collapsed, one sentence each (`kgplug.embeddings.health`).
         run: Id of this training, under which it is saved and published.
     """
@@ -69,7 +69,7 @@ class EmbeddingModel:
         self.name = embedding_name(name)
         self.config = embedding_config(self.name, settings)
         if settings.get("model_settings") or settings.get("loss") or settings.get("loss_settings"):
-            from kgplug.embeddings.parts.build import build_loss, check_model_settings  # PyKEEN: seconds to import
+            from kgplug.embeddings.parts.build import build_loss, check_model_settings  # imports PyKEEN: seconds
 
             check_model_settings(self.name, self.config.model_settings)
             build_loss(self.name, self.config)
@@ -104,23 +104,24 @@ class EmbeddingModel:
 
         Args:
             knowledge: Training triples.
-            valid: Validation triples: a graph, or int64 (n, 3) with `knowledge`'s indices. Training stops early by the
-                filtered mean reciprocal rank on at most 300 of them. If omitted, all epochs are trained.
+            valid: Validation triples: a graph, or int64 (n, 3) with `knowledge`'s indices. Training stops early when
+                the filtered mean reciprocal rank of at most 300 of them no longer improves. If omitted, all epochs are
+                trained.
             seed: Seed of the training. The same seed, data and settings give the same model (bit by bit on one CPU).
             progress: Show a bar; None shows it on a terminal.
             checkpoint: File to write from time to time, and to continue from if it exists; see
                 `kgplug.training.loop.train`.
             on_epoch: Function called as on_epoch(epoch, metric) after each epoch with validation; the first epoch is 0.
                 It may raise an exception to end the training.
-            start: An earlier model with the same name. Entities and relations that it contains start with its vectors
-                (`growth.carry_over`).
+            start: An earlier model with the same name. Training starts from its vectors; `growth.carry_over` says where
+                new entities start.
             freeze: Leave the vectors taken from `start` unchanged, and train only the new vectors.
 
         Returns:
             The model itself.
 
         Raises:
-            UsageError: `start` does not fit, or there is nothing new to train.
+            UsageError: `start` cannot be continued by this model, or `freeze` leaves nothing to train.
             DataError: There is no triple, or there are fewer than two entities.
             TrainingError: The loss is not finite, or memory is short.
         """
@@ -206,7 +207,7 @@ class EmbeddingModel:
     def _task(
         self, knowledge: KnowledgeGraph, held_out: np.ndarray | None, start: EmbeddingModel | None, freeze: bool
     ) -> TripleTask:
-        """Return the task that trains the new module.
+        """Return the `TripleTask` for the training loop.
 
         Args:
             knowledge: Training triples.
@@ -223,7 +224,13 @@ class EmbeddingModel:
         return TripleTask(self.module, self.config, positives, validation=validation, frozen=frozen)
 
     def _take_over(self, earlier: EmbeddingModel, positives: np.ndarray) -> CarriedOver:
-        """Copy the vectors of an earlier model; entities are matched by label and key, relations by name.
+        """Copy the vectors of an earlier model into the new module, and return which rows were copied.
+
+        Entities are matched by label and key, relations by name.
+
+        Args:
+            earlier: The earlier model.
+            positives: int64 (n, 3), the training triples in the module's indices.
 
         Raises:
             UsageError: The models differ in name or shapes, or this one computes its vectors from the whole graph.
@@ -259,7 +266,7 @@ class EmbeddingModel:
         )
 
     def _forget_cached(self) -> None:
-        """Delete the vectors that graph networks computed from earlier weights."""
+        """Delete the vectors that a graph network computed from earlier weights and cached."""
         for part in self.module.modules():
             if getattr(part, "enriched_embeddings", None) is not None:
                 part.enriched_embeddings = None
@@ -297,7 +304,7 @@ class EmbeddingModel:
 
         Args:
             keys: Keys of nodes, object (n,).
-            label: Label of these nodes.
+            label: Label of these nodes; "" for a graph without labels.
 
         Raises:
             DataError: The model knows none of the nodes.
@@ -338,14 +345,17 @@ class EmbeddingModel:
         return scores_of(self.module, self._checked(triples))
 
     def ranks(self, triples: np.ndarray, known: np.ndarray) -> np.ndarray:
-        """Return the filtered, realistic ranks of the true head and tail of triples.
+        """Rank the true head and the true tail of each triple among all entities.
+
+        Ranks are filtered: other entities that form a known triple are left out. They are realistic: an entity with
+        the same score as the true one counts half.
 
         Args:
             triples: int64 (n, 3).
-            known: True triples that do not count as competitors, int64 (m, 3); `triples` are added.
+            known: int64 (m, 3), triples known to be true; `triples` are added.
 
         Returns:
-            Ranks of head and tail, float64 (n, 2), from 1.
+            float64 (n, 2): rank of the head, rank of the tail; the best is 1.
 
         Raises:
             UsageError: An index is out of range.
@@ -375,7 +385,7 @@ class EmbeddingModel:
             (entities, cosines): int64 and float32 (at most k,), best first.
 
         Raises:
-            UsageError: An argument is wrong.
+            UsageError: `entity` or `k` is out of range, or no entity has the label.
         """
         if not is_whole(k) or k < 1:
             raise UsageError(f"k must be at least 1; found {k!r}. Give the length of a list, a whole number.")
@@ -396,15 +406,15 @@ class EmbeddingModel:
         return entities[0][found].astype(np.int64), cosines[0][found]
 
     def publication(self, *, details: dict[str, Any] | None = None) -> Publication:
-        """Return the data to publish: the vectors of each label and of the relations.
+        """Return the data to publish: the vectors of the entities, by label, and of the relations.
 
         Entities without a label (read from a table, not from Neo4j) have no node in the graph and are left out.
 
         Args:
-            details: facts that the graph's catalogue of runs keeps as JSON.
+            details: Facts to store as JSON on the run's node in the graph.
 
         Raises:
-            DataError: no entity has a label.
+            DataError: No entity has a label.
         """
         has_node = self.entity_labels != ""
         if not has_node.any():
@@ -424,7 +434,7 @@ class EmbeddingModel:
 
         Args:
             run_dir: The run's folder.
-            memory: Hash of each triple of the split, with the set that the triple is in.
+            memory: Hash and set (training, validation or test) of each triple of the split.
             facts: Further facts to save, as values that JSON can hold.
         """
         arrays = {f"module.{name}": tensor.cpu().numpy() for name, tensor in self.module.state_dict().items()}
@@ -448,7 +458,7 @@ class EmbeddingModel:
 
     @classmethod
     def user_arrays(cls) -> EntityArrays:
-        """Return how to erase an entity, such as a user, from the saved arrays."""
+        """Return the object that erases an entity, such as a user, from the arrays of a saved run."""
         return EntityArrays()
 
     @classmethod
@@ -463,7 +473,7 @@ class EmbeddingModel:
 
     @classmethod
     def restored(cls, run_dir: Path, arrays: dict[str, np.ndarray], content: dict[str, Any]) -> Self:
-        """Return the model with the arrays and the content of a run's folder. Errors are those of `load`."""
+        """Rebuild a saved model from the arrays and content of its folder `run_dir`. Errors are those of `load`."""
         if content.get("kind") != cls.kind or content.get("model") not in EMBEDDINGS:
             raise RunError(
                 f"{run_dir} holds {content.get('model')}, not an embedding. Open any run with kgplug.load()."

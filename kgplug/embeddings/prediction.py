@@ -35,7 +35,8 @@ class Question:
     Attributes:
         relation: Index of the relation.
         heads, tails: int64 (h,) and (t,), entity indices, ascending.
-        known: int64 (n, 2), heads and tails of the known triples of the relation, as entity indices.
+        known: int64 (n, 2), heads and tails of the known triples of the relation, as entity indices, sorted. These
+            pairs are never predicted.
         loops: Whether pairs of an entity with itself are scored: true if the relation has a known pair of this kind.
     """
 
@@ -71,7 +72,8 @@ def ask(
         head, tail: Key of a single head or tail, of the same type as in the graph.
 
     Raises:
-        UsageError: the relation, a label or a key is unknown; the message suggests the nearest.
+        UsageError: the relation, a label or a key is unknown (the message suggests the nearest), several nodes have the
+            key, or an end has neither label nor key and the relation no known triple.
     """
     if relation not in model.relations:
         raise unknown_name("relation", relation, model.relations)
@@ -88,7 +90,7 @@ def predict(model: EmbeddingModel, question: Question, *, k: int = 10, progress:
     Args:
         model: The model that the question was made for.
         question: Return value of `ask`.
-        k: Maximum number of pairs. Tied pairs are in the order of head, then tail.
+        k: Maximum number of pairs. Tied pairs are ordered by the index of the head, then of the tail.
         progress: Show a progress bar; None shows it on a terminal.
 
     Raises:
@@ -119,14 +121,14 @@ def predict(model: EmbeddingModel, question: Question, *, k: int = 10, progress:
 
 
 class _Best:
-    """The best pairs so far.
+    """Collects scored pairs and keeps the best.
 
     A pair's code is head · n_entities + tail. Scores that differ only by rounding are tied
-    (`kgplug.data.ranking.ties`), and tied pairs are ordered by code. So pairs that score slightly less than the last
-    one of the list are also kept as candidates.
+    (`kgplug.data.ranking.ties`), and tied pairs are ordered by code. So the candidates for the final list also include
+    pairs that score slightly less than the last one of the best `size` pairs.
 
     Args:
-        size: Length of the list.
+        size: Length of the final list.
 
     Attributes:
         scores: float32 (n,), the candidates' scores.
@@ -139,7 +141,7 @@ class _Best:
 
     @property
     def minimum(self) -> float:
-        """Minimum score of a candidate."""
+        """Score that a pair needs at least to become a candidate."""
         return self._last - self._tolerance
 
     @property
@@ -147,7 +149,7 @@ class _Best:
         return ROUNDING * self._largest
 
     def offer(self, scores: np.ndarray, codes: np.ndarray) -> None:
-        """Keep the scores, float32 (m,), that are among the best, with their codes, int64 (m,)."""
+        """Add pairs, and drop those that can no longer be in the final list: scores float32 (m,), codes int64 (m,)."""
         self._largest = max(self._largest, float(np.abs(scores).max(initial=0)))
         scores, codes = np.concatenate([self.scores, scores]), np.concatenate([self.codes, codes])
         if len(scores) > self.size:
@@ -161,7 +163,7 @@ class _Best:
         self.scores, self.codes = scores, codes
 
     def ranked(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return (scores, codes) of the list, best first. Tied pairs all get the best score among them."""
+        """Return (scores, codes) of the final list, best first. Tied pairs all get the best score among them."""
         order = np.argsort(-self.scores, kind="stable")
         scores = self.scores[order]
         group = groups_of_sorted(np.zeros(len(order), dtype=np.int64), scores, np.array([self._tolerance]))
@@ -172,7 +174,7 @@ class _Best:
 
 @torch.no_grad()
 def _scored(model: EmbeddingModel, question: Question) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Yield blocks of heads, int64 (b,), tails, int64 (c,), and their scores, float32 (b, c)."""
+    """Score the pairs in blocks. Yield heads, int64 (b,), tails, int64 (c,), and their scores, float32 (b, c)."""
     from kgplug.embeddings.parts.all_entities import all_scores, floats_per_triple
 
     module, n, scored = model.module, len(model.entity_keys), all_scores(model.module)
@@ -195,7 +197,7 @@ def _scored(model: EmbeddingModel, question: Question) -> Iterator[tuple[np.ndar
 
 
 def _leave_out(scores: np.ndarray, heads: np.ndarray, tails: np.ndarray, question: Question) -> None:
-    """Set scores, float32 (b, c), to -inf for known pairs and, if `loops` is false, pairs of an entity with itself."""
+    """Set `scores`, (b, c), to -inf for known pairs and, if `loops` is false, for pairs of an entity with itself."""
     known = question.known  # sorted by head
     first, last = np.searchsorted(known[:, 0], [heads[0], heads[-1] + 1])
     pairs = known[first:last]
@@ -228,7 +230,7 @@ def _entities(
     Args:
         model: A trained model.
         end: "head" or "tail", for messages.
-        label, key: Label and key of the wanted entities, or None.
+        label, key: Label and key of the wanted entities. If both are None, the labels of `seen` are wanted.
         seen: int64 (m,), entities that known triples have at that end.
     """
     labels = model.entity_labels

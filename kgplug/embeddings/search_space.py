@@ -14,10 +14,10 @@ from kgplug.training.config import Range, Space
 
 
 def search_space(name: str, config: EmbeddingConfig) -> Space:
-    """Return the ranges to search: setting → range.
+    """Return the settings to search: name → range or choices.
 
     Settings that only this model has are called "model_settings.…"; those of its loss, "loss_settings.…". Their ranges
-    and that of the vector length come from PyKEEN. The ranges of batch size, negatives and learning rate come from
+    and that of `embedding_dim` come from PyKEEN. The ranges of batch size, negatives and learning rate come from
     `EmbeddingConfig`. Epochs are not searched, because early stopping chooses them.
     """
     own, taken = _ranges(getattr(model_resolver.lookup(name), "hpo_default", None)), model_settings_of(name)
@@ -32,7 +32,10 @@ def search_space(name: str, config: EmbeddingConfig) -> Space:
 
 
 def defaults(name: str, config: EmbeddingConfig) -> dict[str, Any]:
-    """Return the default of each setting, by its name in `search_space`. None stands for an unknown default."""
+    """Return the value of each setting, by its name in `search_space`: from `config` if set there, or the default.
+
+    None stands for an unknown default.
+    """
     model, loss = module_class(name), type(build_loss(name, config))
     of_loss = {p.name: p.default for p in inspect.signature(loss.__init__).parameters.values()}
     if config.loss is None:
@@ -46,7 +49,7 @@ def defaults(name: str, config: EmbeddingConfig) -> dict[str, Any]:
 
 
 def _ranges(hpo_default: Mapping[str, Any] | None) -> dict[str, Range | tuple[Any, ...]]:
-    """Convert PyKEEN's description of a search space. A class among the choices is replaced by its name."""
+    """Convert PyKEEN's search space to setting → range or choices. Classes among the choices become their names."""
     found: dict[str, Range | tuple[Any, ...]] = {}
     for setting, values in (hpo_default or {}).items():
         kind = values["type"]

@@ -1,4 +1,4 @@
-"""Training on true and corrupted triples (sLCWA), vectorised, for any PyKEEN model.
+"""Training on true and corrupted triples (PyKEEN's sLCWA), vectorised, for any PyKEEN model.
 
 A step fetches the vector of each entity in its batch once. The model scores with a small table of these vectors instead
 of the whole table, so gradients, Adam and constraints touch only the rows of these entities. Graph networks, and models
@@ -33,11 +33,11 @@ class Batch(NamedTuple):
 
     Attributes:
         triples: The true triples, int64 (b, 3).
-        others: The entities that replace the tail in the first `n_tails` triples, and the head in all later triples:
-            int64 (b, negatives).
+        others: int64 (b, negatives), the entities that replace the tail in the first `n_tails` triples, and the head in
+            all later triples.
         n_tails: Number of triples whose tail is replaced.
-        rows: The entities that occur in the batch, int64 (m,), ascending; or None. With it, `triples` and `others` hold
-            positions in `rows`; without it, entity indices.
+        rows: int64 (m,), the entities that occur in the batch, ascending. `triples` and `others` then hold positions in
+            `rows`. If `rows` is None, they hold entity indices.
     """
 
     triples: torch.Tensor
@@ -47,7 +47,7 @@ class Batch(NamedTuple):
 
 
 class BatchLoss:
-    """The loss of a batch under a model."""
+    """Function that computes a model's loss on a batch."""
 
     def __init__(self, model: ERModel[Any, Any, Any]) -> None:
         self.model = model
@@ -57,7 +57,7 @@ class BatchLoss:
         self.matrices = any(len(shape) > 1 for shape in shapes)
 
     def __call__(self, batch: Batch) -> torch.Tensor:
-        """Return the loss, a scalar, with the model's own regularisation."""
+        """Return the loss of a batch, a scalar, including the model's own penalty."""
         true, corrupted = self._scores(batch)
         loss = self.model.loss.process_slcwa_scores(
             positive_scores=true, negative_scores=corrupted, num_entities=self.model.num_entities
@@ -65,14 +65,14 @@ class BatchLoss:
         return loss + self.model.collect_regularization_term() if self.regularised else loss
 
     def _scores(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return scores of true and corrupted triples, (b, 1) and (b, negatives)."""
+        """Return the scores of the true triples, (b, 1), and of their corruptions, (b, negatives)."""
         if isinstance(self.model, Translational):
             scores = self.model.score_batch(batch.triples, batch.others, batch.n_tails)  # (b, 1 + negatives)
             return scores[:, :1], scores[:, 1:]
         return self._scores_by_row(batch) if self.matrices else self._scores_at_once(batch)
 
     def _scores_at_once(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
-        """Compute all scores in one call of the model, or, if each call adds to a penalty, in two as PyKEEN does."""
+        """Compute the scores in one call of the model. If calls add to a penalty, use two calls, as PyKEEN does."""
         triples, others, n_tails, _ = batch
         corrupted = triples[:, None].repeat(1, others.shape[1], 1)  # (b, negatives, 3)
         corrupted[:n_tails, :, 2], corrupted[n_tails:, :, 0] = others[:n_tails], others[n_tails:]
@@ -82,7 +82,7 @@ class BatchLoss:
         return scores[: len(triples)], scores[len(triples) :].view_as(others)
 
     def _scores_by_row(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
-        """Compute the scores so that a relation's matrix is fetched once per true triple instead of once per score."""
+        """Compute the scores so that a relation's matrix is fetched twice per true triple instead of once per score."""
         triples, others, n_tails, _ = batch
         corrupted = []
         if n_tails > 0:
@@ -96,12 +96,13 @@ class TripleTask:
     """An embedding model as the training loop sees it: its batches, steps and validation metric.
 
     Args:
-        module: The module, on its device.
+        module: The PyKEEN model, on the device to train on.
         config: The model's settings.
-        positives: int64 (n, 3), the training triples, in the module's indices.
+        positives: int64 (n, 3), the training triples. If the module has inverse relations, relation r of the graph is
+            2r here, and its inverse is 2r + 1.
         validation: Triples to rank after each epoch, in the knowledge graph's indices; None: no validation.
-        frozen: Rows of the module's tables that training leaves unchanged; None: all rows are trained. With frozen
-            rows, weights that are not rows of a table also stay unchanged.
+        frozen: Rows of the module's tables that training leaves unchanged; None: all rows are trained. If rows are
+            frozen, all weights outside of the entity and relation tables also stay unchanged.
 
     Raises:
         UsageError: `frozen` leaves no triple to train on, or is given for a model whose penalty concerns whole tables.
@@ -151,7 +152,7 @@ class TripleTask:
         return self.config.batch_size * (2 + self.config.negatives) * widest
 
     def batches(self, epoch: int, rng: np.random.Generator) -> Iterator[Batch]:  # noqa: ARG002
-        """Yield the shuffled training triples with new corruptions. Head and tail are equally likely to be replaced."""
+        """Yield batches of shuffled training triples with new corruptions, of head or tail with equal probability."""
         order, size = rng.permutation(len(self.positives)), self.config.batch_size
         for start in range(0, len(order), size):
             chosen = order[start : start + size]
@@ -193,7 +194,7 @@ class TripleTask:
         return loss.detach().reshape(())
 
     def _step_rows(self, table: Embedding, rows: torch.Tensor | None, grad: torch.Tensor | None) -> None:
-        """Update the batch's rows of a table."""
+        """Do an Adam step on the batch's rows of a table, except frozen rows. `grad` is their gradient, (m, d)."""
         if rows is None or grad is None or self.by_row is None:
             return
         if self.frozen is not None:
@@ -203,7 +204,10 @@ class TripleTask:
 
     @torch.no_grad()
     def _take_rows(self, table: Embedding, rows: torch.Tensor) -> torch.Tensor:
-        """Update rows to their values under Adam and the constraint on the whole table, and return them: (m, d)."""
+        """Apply the Adam updates that rows missed while no batch contained them, then the table's constraint.
+
+        Return the new values, float32 (m, d), of the rows, int64 (m,).
+        """
         assert self.by_row is not None
         weight = weight_of(table)
         values = self.by_row.take_rows(weight, rows)
@@ -218,7 +222,11 @@ class TripleTask:
         return values
 
     def validate(self) -> float | None:
-        """Bring all rows of the tables up to date. Return the mean reciprocal rank; None without validation triples."""
+        """Bring all rows of the tables up to date (`_take_rows`), then rank the validation triples.
+
+        Returns:
+            Their filtered mean reciprocal rank; None without validation triples.
+        """
         all_rows = torch.arange(self.model.num_entities, device=self.device)
         for table in self.tables:
             self._take_rows(table, all_rows)
@@ -228,7 +236,7 @@ class TripleTask:
 
 
 def _plain_tables(module: ERModel[Any, Any, Any]) -> list[Embedding]:
-    """Return the tables with one row per entity that are looked up row by row."""
+    """Return the entity tables that are plain look-ups, so that a batch can fetch and update single rows."""
     return [table for table in module.entity_representations if type(table) is Embedding]
 
 
@@ -240,7 +248,7 @@ def _acts_after_a_step(part: torch.nn.Module) -> bool:
 
 @contextmanager
 def _replaced(tables: list[Embedding], rows: list[torch.Tensor]) -> Generator[list[torch.nn.Parameter]]:
-    """Replace each whole table by the given rows of it, (m, d). Yield these as parameters, which get the gradients."""
+    """In the `with` block, let each table hold only the given rows, (m, d). Yield them as parameters with gradients."""
     whole, replaced = [table._embeddings.weight for table in tables], [torch.nn.Parameter(part) for part in rows]
     try:
         for table, part in zip(tables, replaced, strict=True):

@@ -9,9 +9,9 @@ import numpy as np
 from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.errors import DataError
 
-MAX_TRIPLES = 300  # ranked after each epoch
-MAX_FLOATS = 2_000_000_000  # computed for the ranks; if 300 triples need more, fewer are ranked
-MIN_TRIPLES = 50  # ranked even if they need more floats
+MAX_TRIPLES = 300  # maximum number of triples ranked after each epoch
+MAX_FLOATS = 2_000_000_000  # maximum number of floats computed to rank them; if 300 triples need more, fewer are ranked
+MIN_TRIPLES = 50  # this many are ranked even if they need more floats
 
 
 class Validation(NamedTuple):
@@ -39,12 +39,12 @@ def validation_triples(
     Args:
         valid: A graph, or int64 (n, 3) in the indices of `knowledge`.
         knowledge: The training triples.
-        floats_per_score: Number of floats that the model holds per score. Costly models get a smaller sample.
+        floats_per_score: Number of floats in memory for one score. If it is large, the sample is smaller.
         seed: Seed of the sample.
         max_triples: Maximum size of the sample.
 
     Raises:
-        DataError: every validation triple contains an entity or relation that is not in `knowledge`.
+        DataError: there is no validation triple, or each contains an entity or relation that is not in `knowledge`.
     """
     triples = _reindexed(valid, knowledge) if isinstance(valid, KnowledgeGraph) else np.asarray(valid, dtype=np.int64)
     if len(triples) == 0:
@@ -60,7 +60,7 @@ def validation_triples(
 
 
 def _reindexed(valid: KnowledgeGraph, knowledge: KnowledgeGraph) -> np.ndarray:
-    """Return the triples of one graph in the indices of another. Skip triples with unknown entities or relations."""
+    """Return the triples of `valid` in the indices of `knowledge`. Skip those with an unknown entity or relation."""
     entities, relations = valid.indices_in(knowledge)
     head, relation, tail = valid.triples.T
     triples = np.stack([entities[head], relations[relation], entities[tail]], axis=1)

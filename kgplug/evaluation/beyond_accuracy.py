@@ -55,7 +55,7 @@ def evaluate_beyond(
         features: Features of each item, (n_items, f), for the similarity of items. If omitted, an item's features are
             the users who liked it in training.
         pairs: n labelled pairs, for AUC by groups; None: no AUC.
-        scores: the model's scores of `pairs`, float32 (n,).
+        scores: The model's scores of `pairs`, float32 (n,); None: no AUC.
 
     Returns:
         The metrics of this module by name, such as "novelty@10", "AUC cold items" and "NDCG@10 hot users". Also
@@ -99,7 +99,7 @@ def _of_lists(lists: ListContents, k: int) -> dict[str, float]:
 
 
 def _click_through(group: str, pairs: LabelledPairs, scores: np.ndarray, member: np.ndarray) -> dict[str, float]:
-    """Return the click-through metrics of the pairs where `member`, bool (n,), is true."""
+    """Return a group's click-through metrics: those of the pairs where `member`, bool (n,), is true."""
     some = ScoredPairs(pairs.labels[member], scores[member])
     return {f"{metric.name} {group}": metric.measure(some) for metric in click_through.METRICS if metric.by_group}
 

@@ -36,7 +36,10 @@ class LabelledPairs:
 
 
 def best_threshold(labels: np.ndarray, scores: np.ndarray) -> float:
-    """Return the threshold with the highest accuracy: midway between two neighbouring scores, or beyond all of them.
+    """Return the threshold with the highest accuracy.
+
+    It is midway between two neighbouring scores, the lowest score (every pair counts as liked), or just above the
+    highest (none does).
 
     Args:
         labels: bool (n,), n at least 1.
@@ -45,7 +48,7 @@ def best_threshold(labels: np.ndarray, scores: np.ndarray) -> float:
     values, number = np.unique(np.asarray(scores, dtype=np.float64), return_inverse=True)
     liked = np.bincount(number, weights=np.asarray(labels, dtype=np.float64), minlength=len(values))
     other = np.bincount(number, minlength=len(values)) - liked
-    # Number of correct answers if the threshold is just below values[c]: non-likes under it, likes above it.
+    # Number of correct pairs if the threshold is just below values[c]: non-likes below it, likes above it.
     right = np.concatenate([[0.0], np.cumsum(other)]) + liked.sum() - np.concatenate([[0.0], np.cumsum(liked)])
     cut = int(right.argmax())
     if cut == 0:
@@ -79,7 +82,7 @@ def label_pairs(part: Interactions, parts: Sequence[Interactions], rng: np.rando
 def sample_negatives_for_evaluation(
     positives: Interactions, parts: Sequence[Interactions], rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Draw for each user as many items as it has positives, uniformly and without repetition.
+    """Draw as many negative items for each user as the user has positives, uniformly and without repetition.
 
     Items with the user's feedback in any set, whatever the rating, are never drawn. If users are items, a user is never
     drawn for itself. A user who has more positives than remaining items gets all remaining items; a user with feedback

@@ -71,8 +71,8 @@ def evaluate(
         beyond: Also measure novelty, diversity and popularity of the lists, and accuracy by groups
             (`kgplug.evaluation.beyond_accuracy`). These columns follow the others.
         cold: Number of training likes below which a user or item is cold.
-        warn: Log the signs that a model has collapsed (`kgplug.evaluation.health`). `table.attrs["health"]` always has
-            them.
+        warn: Log the signs that a recommender has collapsed (`kgplug.evaluation.health`). `attrs["health"]` of the
+            returned table has them in any case.
 
     Returns:
         One row per model, indexed by its name: AUC, ACC, then for each k precision@k, recall@k, F1@k, NDCG@k, hit@k,
@@ -80,7 +80,7 @@ def evaluate(
         relevant row. Embeddings have MRR, hits@1, hits@3, hits@10, MRR heads and MRR tails.
 
     Raises:
-        UsageError: test rows were trained on, or the sets or models do not fit together.
+        UsageError: test feedback was trained on, or the sets or models do not fit together.
         DataError: the test set has no like, or no triple.
     """
     lengths, named = check_lengths(k), _named(models)
@@ -205,7 +205,7 @@ def _health(
     *,
     warn: bool,
 ) -> dict[str, list[str]]:
-    """Return the signs of collapse by model name; healthy models are left out."""
+    """Return the signs of collapse by model name, and log them if `warn`. Healthy models are left out."""
     found: dict[str, list[str]] = {}
     for name, model in models.items():
         worse = worse_than_popularity(model, train, test, valid=valid)
@@ -309,7 +309,7 @@ def measure_clicks(model: Recommender, data: ClickThroughParts) -> dict[str, flo
 
 
 def score_pairs(model: Recommender, pairs: LabelledPairs) -> np.ndarray:
-    """Score pairs, a block at a time: float32 (n,)."""
+    """Return a model's scores of n pairs, float32 (n,), a block at a time. Raise TrainingError if one is NaN."""
     scores = np.empty(len(pairs), dtype=np.float32)
     for start in range(0, len(pairs), _SCORED_PAIRS):
         block = slice(start, start + _SCORED_PAIRS)
@@ -322,12 +322,13 @@ def score_pairs(model: Recommender, pairs: LabelledPairs) -> np.ndarray:
 
 
 def _threshold(model: Recommender, reference: LabelledPairs, *, held_out: bool) -> float:
-    """Return the score from which a pair counts as liked.
+    """Return the score from which a pair counts as liked: 0.5 for probabilities.
 
     Args:
         model: The model.
         reference: Pairs to choose the threshold on, for scores that are not probabilities.
-        held_out: True if the model was not trained on these pairs. If false, their median score is the threshold.
+        held_out: True if the model was not trained on these pairs. Then the threshold with the highest accuracy on them
+            is returned, otherwise their median score.
     """
     if model.scores_are_probabilities:
         return 0.5
@@ -344,7 +345,7 @@ def _training_pairs(train: Interactions, rng: np.random.Generator) -> LabelledPa
 
 
 def _check_parts(parts: Mapping[str, Interactions]) -> None:
-    """Refuse sets that are from different splits or that share a row."""
+    """Raise UsageError if sets are from different splits or share a row."""
     names = list(parts)
     first = parts[names[0]]
     for name in names[1:]:
@@ -358,7 +359,7 @@ def _check_parts(parts: Mapping[str, Interactions]) -> None:
 
 
 def _check_model(name: str, model: Recommender, test: Interactions) -> None:
-    """Refuse a model that was fitted on other keys, or on test rows."""
+    """Raise UsageError if a model is not fitted, or was fitted on other keys or on test rows."""
     if not hasattr(model, "seen"):
         raise UsageError(f'Model "{name}" has not been fitted; call fit() first.')
     if not test.same_keys(model.user_keys, model.item_keys):

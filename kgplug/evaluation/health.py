@@ -16,10 +16,10 @@ from kgplug.recommenders.base import Recommender
 from kgplug.recommenders.models.popularity import Popularity
 
 _K = 10
-_USERS, _BLOCK = 2000, 100  # number of users whose lists are compared, in total and at a time
+_USERS, _BLOCK = 2000, 100  # maximum number of users whose lists are compared, in total and at a time
 _LEAST_USERS = 30  # minimum number of users for a judgement
-_ERRORS = 3  # the difference must be this many standard errors below zero
-_CLEARLY = 0.5  # share of Popularity's NDCG; on sparse data, healthy models with poor lists still reach more than this
+_ERRORS = 3  # the mean difference of a collapsed model is more than this many standard errors below zero
+_CLEARLY = 0.5  # share of Popularity's NDCG; even on sparse data, healthy models with poor lists reach more than this
 
 
 def worse_than_popularity(
@@ -33,12 +33,13 @@ def worse_than_popularity(
     """Return a sentence if a model's lists are clearly worse than Popularity's, otherwise None.
 
     The NDCG@10 of a sample of test users is compared user by user. A model is clearly worse if its NDCG is less than
-    half of Popularity's and the mean difference is more than three standard errors below zero.
+    half of Popularity's and the mean difference is more than three standard errors below zero. With fewer than 30
+    users, or a model that gives all users the same list, the result is None.
 
     Args:
         model: Model fitted on `train`.
         train, test, valid: Sets of one split, as in `evaluate_ranking`.
-        within_s: Seconds after which to stop and judge by the users measured so far.
+        within_s: Seconds after which to stop and judge by the users measured so far; None: no limit.
     """
     right = test.likes()
     users = distinct(right.users)
@@ -88,7 +89,9 @@ def _measured(
 
 
 def no_better_than_guesses(mrr: float, n_ranks: int, n_entities: int) -> str | None:
-    """Return a sentence if the mean reciprocal rank of true triples is no better than random, otherwise None.
+    """Return a sentence if the mean reciprocal rank (MRR) of true triples is no better than random, otherwise None.
+
+    Better means at least one standard error above the MRR of random ranks.
 
     Args:
         mrr: MRR of the model.
@@ -107,12 +110,12 @@ def no_better_than_guesses(mrr: float, n_ranks: int, n_entities: int) -> str | N
 def after_training(
     model: Recommender, train: Interactions, valid: Interactions | None, *, within_s: float
 ) -> list[str]:
-    """Return the signs that a newly trained model has collapsed, including its lists for validation users.
+    """Return the signs that a newly trained model has collapsed, including those in its lists for validation users.
 
     Args:
         model: Model fitted on `train`.
         train, valid: Sets of one split.
-        within_s: Maximum seconds for comparing lists.
+        within_s: Maximum number of seconds for comparing lists.
     """
     found = list(model.health)
     if valid is None or not valid.is_like.any():

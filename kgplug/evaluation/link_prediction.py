@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 
 def evaluate_link_prediction(model: EmbeddingModel, test: np.ndarray, known: np.ndarray) -> dict[str, float]:
-    """Rank the true head and the true tail of each test triple among all entities.
+    """Return the metrics of the true head and the true tail of each test triple, ranked among all entities.
 
-    Ranks are filtered (Bordes et al., NeurIPS 2013): other answers known to be true do not count as competitors. Each
-    tied entity counts half (realistic rank).
+    Ranks are filtered (Bordes et al., NeurIPS 2013): other entities that form a known triple are left out. An entity
+    with the same score as the true one counts half (realistic rank).
 
     Args:
         model: Trained model.

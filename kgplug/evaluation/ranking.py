@@ -1,7 +1,7 @@
 """Full ranking: how many of a user's test likes are at the top of the user's list.
 
 The metrics are defined in `kgplug.evaluation.metrics.ranked_lists` and `kgplug.evaluation.metrics.listed_items`. Lists
-are those of `recommend`: tied items are ordered by their training likes, then by index, so rounding changes no metric.
+are those of `recommend`. It orders tied items by their training likes, then by index, so rounding changes no metric.
 Metrics are means over the users who have a relevant item; other users are counted, but not measured.
 """
 
@@ -61,7 +61,7 @@ def evaluate_ranking(
     k: int | Iterable[int] = (10, 20),
     relevant: Literal["likes", "all"] = "likes",
 ) -> RankingResult:
-    """Measure the list, ranked from the whole catalogue, of every user who has a relevant test row.
+    """Measure the lists of all users who have a relevant test row. Lists are ranked from the whole catalogue.
 
     Args:
         model: Model fitted on `train`.
@@ -77,7 +77,7 @@ def evaluate_ranking(
     right = relevant_rows(test, relevant)
     n_users = 0
     totals = np.zeros((len(lengths), len(ranked_lists.METRICS)))
-    counts = np.zeros((len(lengths), test.n_items), dtype=np.int64)  # number of lists with each item
+    counts = np.zeros((len(lengths), test.n_items), dtype=np.int64)  # number of lists that contain each item
     for block, items in list_blocks(model, right, train, valid, lengths[-1]):
         n_users += len(block)
         totals += measure_lists(items, right, block, lengths).sum(axis=2)
@@ -121,7 +121,10 @@ def relevant_rows(test: Interactions, relevant: Literal["likes", "all"]) -> Inte
 def list_blocks(
     model: Recommender, right: Interactions, train: Interactions, valid: Interactions | None, width: int
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield the lists of all users with a row in `right`, as blocks (users, items): int64 (b,), int64 (b, width)."""
+    """Yield the lists of all users with a row in `right`, in blocks (users, items): int64 (b,), int64 (b, width).
+
+    Lists have at most `width` items, -1 past their end, and leave out the items of `train` and `valid`.
+    """
     users = distinct(right.users)
     seen = _joined(train, *(() if valid is None else (valid,)))
     for start in range(0, len(users), BLOCK_USERS):
@@ -132,7 +135,7 @@ def list_blocks(
 def _joined(*parts: Interactions) -> Interactions:
     """Return the rows of several sets of one split without ratings and timestamps.
 
-    A user who is also an item gets one more row, which pairs the user with itself.
+    A user who is also an item gets one more row, which pairs the user with itself, so lists leave it out.
     """
     first = parts[0]
     return replace(

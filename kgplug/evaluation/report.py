@@ -25,7 +25,7 @@ def to_table(frame: pd.DataFrame, *, title: str | None = None, encoding: str = "
     A table with one row per model and too many columns is transposed: one row per metric.
 
     Args:
-        frame: Table whose index holds names, or is a plain range.
+        frame: Table. Its index holds the names of the rows, or is a plain range, which is not shown.
         title: Title above the table.
         encoding: Encoding of the output. Characters that it lacks are replaced before columns are aligned.
     """
@@ -42,7 +42,7 @@ def to_table(frame: pd.DataFrame, *, title: str | None = None, encoding: str = "
             table.add_row(Text(name), *[_bold(cell, row in best[name]) for row, cell in enumerate(cells[name])])
         return table
     if labels is not None:
-        table.add_column(Text(str(frame.index.name or "")), no_wrap=True)  # people retype the names
+        table.add_column(Text(str(frame.index.name or "")), no_wrap=True)  # because people retype them
     for number, name in enumerate(names):
         justify = "right" if _is_numeric(frame.iloc[:, number]) else "left"
         table.add_column(Text(name), justify=justify, no_wrap=name == "run", overflow="fold")  # people copy run ids
@@ -77,7 +77,7 @@ def _is_numeric(column: pd.Series) -> bool:
 
 
 def _cells(column: pd.Series, encoding: str = "utf-8") -> list[str]:
-    """Return the values as texts with equal numbers of digits."""
+    """Return the values as texts, numbers with the same number of decimals."""
     if not _is_numeric(column):
         return [encodable(_text(value), encoding) for value in column]
     values = column.to_numpy(dtype=np.float64, na_value=np.nan)
@@ -101,7 +101,7 @@ def _text(value: Any) -> str:
 
 
 def _best(name: str, column: pd.Series) -> set[int]:
-    """Return the rows with the best value of a metric; none if there is nothing to compare."""
+    """Return the positions of the rows with the best value of a metric; none if there is nothing to compare."""
     direction = catalogue.better(name)
     if direction == Better.NEITHER or len(column) < 2 or not _is_numeric(column):
         return set()

@@ -4,9 +4,9 @@
     (:KgplugRun {id, model, number, edition, status, created, published, params, metrics, artefact, schema, graph})
     (:KgplugRun)-[:HAS_RELATION]->(:KgplugRelation {name, translation: [0.1, …], …})
 
-A run "serves" if queries read its vectors and lists. At most one run of a model serves. The model's node holds two
-numbers: `serves` is the number of that run, and `edition` is the number on the edges of its lists. Lists that serve
-together have the same edition. A query first reads one of these numbers, then the data with that number:
+A run "serves" if queries read its vectors and lists. At most one run of a model serves. On the model's node, `serves`
+is the number of that run, and `edition` is the number on the edges of its lists. Lists that serve together have the
+same edition. A query first reads one of these two numbers, then the data with that number:
 
     MATCH (model:KgplugModel {name: 'MKR'}) WITH model.serves AS number LIMIT 1
     MATCH (run:KgplugRun {model: 'MKR', number: number}) RETURN run.labels, run.properties, run.indexes
@@ -17,13 +17,14 @@ together have the same edition. A query first reads one of these numbers, then t
 Neo4j reads committed data relationship by relationship, so a query during a commit may see only a part of the commit.
 Therefore no list is ever changed while it serves, and a query that first reads the number sees either the old run or
 the new one.
-(model)-[:SERVES]->(run)-[:PREVIOUS]->(run) shows the same when you browse the graph. `predicted` lists the runs that
-have PREDICTED edges.
+
+`previous` is the number of the run that served before, and `predicted` lists the runs that have PREDICTED edges.
+For people who browse the graph, (model)-[:SERVES]->(run)-[:PREVIOUS]->(run) shows the serving and the previous run.
 
 A run's node names the property with the run's vectors and the vector index on it, in parallel lists with one entry per
 label. These names are stored before the property and the index are created. So if a publishing process dies, everything
 that it wrote can be found. A run is "building" while it is written, then "serving", then "previous" (it can serve again
-at once), and finally "dropping".
+at once), and finally "dropping" while it is deleted.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ _CONSTRAINTS = (
     "CREATE CONSTRAINT kgplug_run_number IF NOT EXISTS FOR (run:KgplugRun) REQUIRE (run.model, run.number) IS UNIQUE",
 )
 _CONSTRAINT_NAMES = ("kgplug_model_name", "kgplug_run_id", "kgplug_run_number")
-_LABEL_IN_NAME = 40  # characters of a label that go into the name of an index
+_LABEL_IN_NAME = 40  # maximum number of characters of a label in an index's name
 _OWN_FIELDS = ("metrics", "artefact", "schema", "graph")  # details that are stored as properties of their own
 
 _FIELDS = """run {.id, .model, .number, .edition, .staged, .status, .labels, .properties, .indexes, .dimensions,
@@ -116,17 +117,19 @@ class RunRecord:
 
     Attributes:
         id, model: id of the run, and the name under which it is published.
-        number: number of the run among its model's runs; None before it is in the graph.
-        edition: edition of its lists, as on their edges; None until the run has served for the first time.
+        number: number of the run, unique among its model's runs; None until the run is in the graph.
+        edition: edition of the lists it serves: the number that their edges carry; None until the run has served for
+            the first time.
         staged: edition of lists that are being written and do not serve yet; None if there are none.
         status: "building", "serving", "previous" or "dropping".
-        labels, properties, indexes, dimensions: one entry per label with vectors. The index is "" if there is none.
+        labels, properties, indexes, dimensions: lists with one entry per label whose nodes have vectors: the label, the
+            property with the vectors, the name of the vector index ("" if there is none), and the length of a vector.
         details: facts about the training and about how the lists were made.
-        rates: numbers of vectors and edges that its publish wrote per second, {"vectors": …, "edges": …}.
-        created, published: ISO times of the first write and of the start of serving (None before).
-        vectors_digest: sha256 of the vectors that the run's property holds or is being filled with; None while the
-            property still holds vectors of an earlier publish.
-        lists_digest: sha256 of the lists of `edition`.
+        rates: vectors and edges that its publish wrote per second: {"vectors": …, "edges": …}.
+        created, published: ISO times of the first write, and of the last time it began to serve (None before that).
+        vectors_digest: sha256 of the vectors that the publish writes; None until those of an earlier publish are
+            replaced.
+        lists_digest: sha256 of the lists in `edition`.
     """
 
     id: str
@@ -148,7 +151,7 @@ class RunRecord:
 
 
 def serving(connection: Connection, model: str) -> dict[str, Any] | None:
-    """Return the run that serves under a model's name, as a dict with fields of `RunRecord`; None if no run serves."""
+    """Return the run that serves under a model's name, as a dict of most fields of `RunRecord`; None if none serves."""
     found = serving_run(connection, model)
     return None if found is None else _public(found)
 
@@ -164,7 +167,7 @@ def previous_run(connection: Connection, model: str) -> RunRecord | None:
 
 
 def published_models(connection: Connection) -> list[dict[str, Any]]:
-    """Return the serving run of every model, last published first, as dicts with fields of `RunRecord`."""
+    """Return the serving run of every model, most recently published first, as dicts of most fields of `RunRecord`."""
     return [_public(_record(row["run"])) for row in connection.rows(_ALL_SERVING)]
 
 
@@ -183,7 +186,7 @@ def known_models(connection: Connection) -> list[str]:
 
 
 def planned_record(publication: Publication, *, vectors_digest: str, lists_digest: str) -> RunRecord:
-    """Return the future record of a publication, with a property and, if wanted, an index for each label."""
+    """Return the record that a publication's run will have; it names the vectors' property and the vector indexes."""
     name = property_name(publication.model, publication.run)
     indexes: list[str] = []
     for number, nodes in enumerate(publication.vectors):
@@ -203,13 +206,13 @@ def planned_record(publication: Publication, *, vectors_digest: str, lists_diges
 
 
 def property_name(model: str, run: str) -> str:
-    """Return the node property that holds the vectors of a run: a plain identifier with the model and the run in it."""
+    """Return the name of the node property for a run's vectors, made of the model's name and the run's id."""
     model, run = _slug(model).lower(), _slug(run)
     return f"kgplug_{run}" if run.lower().startswith(model) else f"kgplug_{model}_{run}"
 
 
 def model_named(connection: Connection, name: str) -> str:
-    """Return the name of a model as the catalogue spells it; case is ignored.
+    """Find a model by its name, ignoring case; return the name as the catalogue spells it.
 
     Raises:
         UsageError: the catalogue has no model of that name.
@@ -223,7 +226,7 @@ def model_named(connection: Connection, name: str) -> str:
 
 
 def find_run(connection: Connection, run: str) -> RunRecord | None:
-    """Return a run's record, None if the catalogue has none."""
+    """Return the record of the run with this id; None if the catalogue has none."""
     return _first(connection.rows(_ONE, id=run))
 
 
@@ -245,7 +248,7 @@ def ensure_constraints(connection: Connection) -> None:
 
 
 def check_own_property(connection: Connection, record: RunRecord) -> None:
-    """Raise GraphError if the property for a new run's vectors belongs to another run or another program."""
+    """Raise GraphError if the property for a new run's vectors is used by another run or another program."""
     advice = "Train again: a new run gets a name of its own."
     for name in dict.fromkeys(record.properties):
         taken = connection.rows("MATCH (run:KgplugRun) WHERE $name IN run.properties RETURN run.id AS id", name=name)
@@ -261,13 +264,13 @@ def check_own_property(connection: Connection, record: RunRecord) -> None:
 
 
 def begin(connection: Connection, record: RunRecord, token: str, *, stage: bool) -> RunRecord:
-    """Write a run's record without changing its status; a new run is "building".
+    """Write a run's record into the catalogue. A new run gets the status "building"; an existing one keeps its status.
 
     Args:
         connection: connection to the database.
         record: record of the run.
         token: token of the lease on its model.
-        stage: start a new edition for its lists, unless one is already staged.
+        stage: True: the run keeps its staged edition, or gets a new one. False: its staged edition is cleared.
 
     Returns:
         The record with its number and the staged edition.
@@ -290,6 +293,8 @@ def note_vectors(connection: Connection, record: RunRecord) -> None:
 def switch(connection: Connection, record: RunRecord, token: str, *, lease_ms: int) -> None:
     """Make a run and its edition serve under its model's name; the run that served before becomes the previous one.
 
+    The edition is that of the record. The lease with this token is renewed for `lease_ms` milliseconds.
+
     Raises:
         GraphError: the lease is lost.
     """
@@ -308,7 +313,7 @@ def switch(connection: Connection, record: RunRecord, token: str, *, lease_ms: i
 
 
 def withdraw(connection: Connection, model: str, token: str) -> None:
-    """Stop serving a model."""
+    """Stop serving a model; do nothing if `token` no longer holds the lease on it."""
     connection.write(_WITHDRAW, model=model, token=token)
 
 
@@ -321,7 +326,7 @@ def lease_lost(model: str) -> GraphError:
 
 
 def unstage(connection: Connection, model: str) -> None:
-    """Clear the staged edition of a model's runs, so that their unfinished lists are given up."""
+    """Clear the staged edition of all runs of a model, which gives up their unfinished lists."""
     connection.write("MATCH (run:KgplugRun {model: $model}) SET run.staged = null", model=model)
 
 
@@ -340,7 +345,7 @@ def forget(connection: Connection, run: str) -> None:
 
 
 def note_predictions(connection: Connection, model: str, run: str) -> None:
-    """Note that a run has PREDICTED edges, whether it is published or not."""
+    """Record on the model's node that a run has PREDICTED edges. The run need not be published."""
     connection.write(
         "MATCH (model:KgplugModel {name: $model}) "
         "SET model.predicted = [each IN coalesce(model.predicted, []) WHERE each <> $run] + [$run]",
@@ -350,7 +355,7 @@ def note_predictions(connection: Connection, model: str, run: str) -> None:
 
 
 def forget_predictions(connection: Connection, model: str, *, run: str | None = None) -> None:
-    """Note that a run of a model (default: all its runs) no longer has PREDICTED edges."""
+    """Record on the model's node that a run (None: all runs of the model) no longer has PREDICTED edges."""
     connection.write(
         "MATCH (model:KgplugModel {name: $model}) WHERE model.predicted IS NOT NULL "
         "WITH model, [each IN model.predicted WHERE $run IS NOT NULL AND each <> $run] AS left "
@@ -361,7 +366,7 @@ def forget_predictions(connection: Connection, model: str, *, run: str | None = 
 
 
 def drop_constraints(connection: Connection) -> None:
-    """Remove the constraints of a catalogue that has become empty."""
+    """Remove the constraints that `ensure_constraints` created, once the catalogue is empty."""
     for name in _CONSTRAINT_NAMES:
         connection.autocommit(f"DROP CONSTRAINT {name} IF EXISTS")
 

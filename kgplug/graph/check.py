@@ -34,12 +34,12 @@ _VECTOR_PROCEDURE = "db.index.vector.queryNodes"
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of a check.
+    """One line of a check's report.
 
     Attributes:
-        check: what was checked.
-        level: "error" if it blocks training; "warning" if it makes results worse, or something other than training
-            impossible; otherwise "ok".
+        check: what was checked, such as "feedback".
+        level: "error" if training is impossible; "warning" if results get worse, or if something else, such as
+            publishing, is impossible; otherwise "ok".
         finding: what was found, in one or two sentences.
     """
 
@@ -54,7 +54,7 @@ class CheckReport:
 
     Attributes:
         uri: URI of the server.
-        findings: results of the checks, in their order.
+        findings: results, in the order of the checks.
     """
 
     uri: str
@@ -62,7 +62,7 @@ class CheckReport:
 
     @property
     def ok(self) -> bool:
-        """Whether nothing blocks training."""
+        """Whether training is possible: no finding is an error."""
         return all(finding.level != "error" for finding in self.findings)
 
     def __repr__(self) -> str:
@@ -136,7 +136,7 @@ def _privileges(connection: Connection) -> Iterator[Finding]:
 
 @dataclass
 class _Read:
-    """Users and items that were read, to be joined with the feedback; None if they cannot be read."""
+    """The users and items that earlier checks have read, for the check of the feedback; None if that failed."""
 
     bulk: BulkReader
     users: KeyedNodes | None = None
@@ -164,7 +164,7 @@ def _items(connection: Connection, schema: GraphSchema, contents: Contents, seen
 
 
 def _keyed(contents: Contents, label: str, key: str, what: str) -> Finding:
-    """Return the finding on a label whose keys are valid: a warning if no constraint keeps them unique."""
+    """Return the finding for a label whose keys are valid; it is a warning if no constraint keeps the keys unique."""
     constrained = key in contents.unique.get(label, [])
     note = "" if constrained else "; no constraint keeps it unique, and lookups without an index are slow"
     return Finding(what, "ok" if constrained else "warning", f"{contents.labels[label]:,} :{label} by {key}{note}")
@@ -205,7 +205,7 @@ def _feedback(connection: Connection, schema: GraphSchema, contents: Contents, s
 
 
 def _rows(schema: GraphSchema, n: int, rows: Interactions, report: ReadReport) -> Iterator[Finding]:
-    """Report how many user-item pairs the feedback relationships give, and how many of these pairs are likes."""
+    """Report how many user-item pairs the n feedback relationships join, and how many of these pairs are likes."""
     part, likes = schema.feedback, int(np.count_nonzero(rows.is_like))
     name = part.rating or ("their count" if rows.ratings_are_counts else "")
     scale = f", {likes:,} of them {'a like' if likes == 1 else 'likes'}" + (
@@ -252,7 +252,7 @@ def _entity_keys(
     touched: dict[tuple[str, ...], int],
     bulk: BulkReader,
 ) -> Iterator[Finding]:
-    """Check the keys of the nodes in triples, label by label."""
+    """Check the keys of the nodes in triples, label by label; `touched` is the result of `touched_nodes`."""
     keys = {label: key for label, key in label_keys(schema, contents.unique).items() if label in contents.labels}
     entities, without = Counter[str](), Counter[str]()
     for labels, n in touched.items():

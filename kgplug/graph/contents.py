@@ -22,12 +22,12 @@ class Contents:
 
     Attributes:
         database: name of the database.
-        labels: label → number of nodes, largest number first, without kgplug's catalogue.
-        types: relationship type → number of relationships, largest number first, with kgplug's catalogue.
-        unique: label → properties that each have a uniqueness constraint, sorted, without kgplug's catalogue.
+        labels: label → number of nodes, largest number first, without the labels of kgplug's catalogue.
+        types: relationship type → number of relationships, largest number first, with those of kgplug's catalogue.
+        unique: label → properties that each have a uniqueness constraint, sorted; without kgplug's catalogue.
         own: label → number of nodes, for the labels of kgplug's catalogue.
         ends: (type, label) → (number of relationships of the type that start at nodes of the label, number that end
-            there), with kgplug's catalogue; None if this account may not read these numbers.
+            there), with those of kgplug's catalogue; None if this account may not read these numbers.
     """
 
     database: str
@@ -38,7 +38,10 @@ class Contents:
     ends: dict[tuple[str, str], tuple[int, int]] | None = None
 
     def at(self, name: str, label: str) -> tuple[int, int]:
-        """Return how many relationships of a type start and end at nodes of a label; upper bounds without `ends`."""
+        """Return how many relationships of a type start at nodes of a label, and how many end there.
+
+        Without `ends`, both numbers are upper bounds.
+        """
         n = self.types.get(name, 0)
         if self.ends is None:
             return (n, n) if label in self.labels or label in self.own else (0, 0)
@@ -62,7 +65,7 @@ def label_keys(schema: GraphSchema, unique: dict[str, list[str]]) -> dict[str, s
     """Return label → key property for every label that has one, in order of precedence.
 
     A node with several labels is identified by the first one in this order: the item label, the user label, the labels
-    of [knowledge.keys], labels with a unique constraint. Each of the last two groups is in alphabetical order.
+    of [knowledge.keys], the labels in `unique` (see `Contents`). Each of the last two groups is in alphabetical order.
     """
     keys = {schema.item.label: schema.item.key}
     keys.setdefault(schema.user.label, schema.user.key)
@@ -83,7 +86,7 @@ def require_label(contents: Contents, label: str, *, setting: str) -> None:
 
 
 def require_type(contents: Contents, name: str, *, setting: str) -> None:
-    """Raise DataError if a relationship type has no relationships."""
+    """Raise DataError if a relationship type has no relationships; `setting` is as in `require_label`."""
     if contents.types.get(name, 0) == 0:
         found = listed(contents.types) or "none"
         raise DataError(
@@ -93,7 +96,7 @@ def require_type(contents: Contents, name: str, *, setting: str) -> None:
 
 
 def sample_properties(connection: Connection, pattern: str, *, rows: int = _SAMPLE_ROWS) -> dict[str, list[Any]]:
-    """Return property → its values on `n`, a node or relationship, in the first `rows` matches of a pattern."""
+    """Match a pattern with a node or relationship `n`; return property → values of `n` in the first `rows` matches."""
     found = connection.rows(f"MATCH {pattern} WITH n LIMIT $rows RETURN properties(n) AS properties", rows=rows)
     values: dict[str, list[Any]] = {}
     for row in readable(found):
@@ -103,7 +106,7 @@ def sample_properties(connection: Connection, pattern: str, *, rows: int = _SAMP
 
 
 def listed(names: Iterable[str], *, most: int = 12) -> str:
-    """Return names as text for a message; a long list is cut."""
+    """Return names as text for a message; after `most` names, only the number of the others follows."""
     names = list(names)
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 

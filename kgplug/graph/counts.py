@@ -1,7 +1,7 @@
 """Count the nodes of each label and the relationships of each type, with a fixed number of queries.
 
-An administrator reads Neo4j's count store in one call. For other accounts, one query counts all labels and types, also
-from the count store. If there are too many labels and types for one query, all nodes and relationships are scanned.
+For an administrator, one call reads Neo4j's whole count store. For other accounts, one query counts all labels and
+types, also from the count store. If there are too many of them for one query, all nodes and relationships are scanned.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from kgplug.graph.queries import quote
 
 _Name = TypeVar("_Name", bound=Hashable)
 
-MOST_NAMES = 30  # maximum in one query; the server takes about 20 ms to plan each name
+MOST_NAMES = 30  # maximum number of labels and types in one query; the server takes about 20 ms to plan each name
 _GRAPH_COUNTS = "CALL db.stats.retrieve('GRAPH COUNTS') YIELD data RETURN data"
 
 
@@ -62,7 +62,7 @@ def names_in_use(connection: Connection) -> tuple[list[str], list[str]]:
 
 
 def count_patterns(connection: Connection, patterns: Mapping[_Name, str]) -> dict[_Name, int]:
-    """Count the matches of a few patterns that bind `n`, in one query; return name → number.
+    """Count the matches of a few named patterns that bind `n`, in one query; return name → number of matches.
 
     A pattern with at most one label and one type costs nothing, because the count store holds its number. But the
     server plans every pattern, so the number of patterns must not grow with the number of labels or types.

@@ -1,4 +1,4 @@
-"""Find a node by its key. A key given as text gets the type of the stored key."""
+"""Find a node by its key. A key given as text is converted to the type of the stored key."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def find_key(connection: Connection, label: str, key: str, text: str, *, also: I
         also: keys known elsewhere, such as in runs; used if no node has the key.
 
     Raises:
-        UsageError: no node of the label has this key; the message shows existing keys.
+        UsageError: neither a node of the label nor `also` has this key; the message shows existing keys.
     """
     query = f"MATCH (n:{quote(label)}) WHERE n.{quote(key)} IN $readings RETURN DISTINCT n.{quote(key)} AS key"
     stored = [row["key"] for row in connection.rows(query, readings=possible_keys(text))]
@@ -58,7 +58,10 @@ def require_key(connection: Connection, label: str, key: str, value: object) -> 
 
 
 def unknown_key(connection: Connection, label: str, key: str, value: object) -> UsageError:
-    """Return the error for a key that no node has; it names the same key with another type, or else existing keys."""
+    """Return the error for a key that no node has.
+
+    If a node has the same key with another type, such as 1 for "1", the error shows that key; otherwise existing keys.
+    """
     value = value.item() if isinstance(value, np.generic) else value
     for other in possible_keys(value) if isinstance(value, str) else [str(value)]:
         if other != value and has_key(connection, label, key, other):

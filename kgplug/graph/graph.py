@@ -79,7 +79,7 @@ class Graph:
 
     @property
     def known_schema(self) -> GraphSchema | None:
-        """As `schema`, but None if there is no schema yet, or more than one."""
+        """Like `schema`, but None instead of an error."""
         return self._read[0] if self._used is None and len(self._read) == 1 else self._used
 
     def _note_read(self, schema: GraphSchema) -> dict[str, Any]:
@@ -89,7 +89,7 @@ class Graph:
         return schema.model_dump()
 
     def read_interactions(self, schema: GraphSchema | None = None, *, progress: bool | None = None) -> Interactions:
-        """Read all feedback.
+        """Read all feedback, users and items.
 
         Args:
             schema: schema for this call (see `Graph`).
@@ -131,8 +131,8 @@ class Graph:
             model: a fitted recommender or embedding, or the result of a PyKEEN pipeline.
             options: how to publish it; options given by name take precedence.
             schema: schema for this call (see `Graph`).
-            also_seen: further feedback: a user's items in it are left out of that user's list. By default all feedback
-                now in the graph.
+            also_seen: feedback in addition to the training set, whose items are left out of their user's list if `seen`
+                is "all". By default all feedback now in the graph.
             details: JSON-able facts to store with the run in the catalogue.
             progress: show bars; None shows them on a terminal.
             options_by_name: fields of `PublishOptions`.
@@ -141,7 +141,7 @@ class Graph:
             DeadModelError: the model has collapsed. Nothing is written.
             UsageError: the options do not fit the graph, list options are given for a model without lists, or a run
                 of another schema is served under the name.
-            GraphError: somebody else is publishing this model, or the server refuses.
+            GraphError: somebody else is publishing this model, or the server reports an error.
         """
         if options is None or options_by_name:
             options = with_options(options, options_by_name)
@@ -195,7 +195,7 @@ class Graph:
         return unpublish(self.connection, model)
 
     def erase_user(self, user: int | str) -> EraseReport:
-        """Remove a user's edges and vectors that kgplug wrote; `kgplug.jobs.erase_user` also covers runs on disk.
+        """Remove the edges and vectors that kgplug wrote for a user. `kgplug.jobs.erase_user` also covers runs on disk.
 
         Raises:
             UsageError: no user has that key.
@@ -234,7 +234,7 @@ class Graph:
 
         Args:
             name: name of the query.
-            parameters: the query's parameters, listed in its header. Default of $like_threshold: the schema's.
+            parameters: the query's parameters, listed in its header. Without $like_threshold, the schema's is used.
 
         Raises:
             UsageError: a parameter is missing or $k is not a whole number; the query changes the graph; or it finds
@@ -288,9 +288,9 @@ class Graph:
             k: maximum number of paths.
 
         Returns:
-            One row per path, the rarest shared node first, with the columns `liked` (title of the liked item), `via`
-            (type of its relationship to the shared node), `shared_label` and `shared` (label and name of that node),
-            `to` (type of that node's relationship to the item), `weight` (1 / number of that node's relationships).
+            One row per path, highest weight first, with the columns `liked` (title of the liked item), `via` (type of
+            its relationship to the shared node), `shared_label` and `shared` (label and name of that node), `to` (type
+            of that node's relationship to the item), `weight` (1 / number of that node's relationships).
 
         Raises:
             UsageError: the user or item is unknown.
@@ -298,7 +298,7 @@ class Graph:
         return answers.run_query(self.connection, self.schema, "explain", {"user": user, "item": item, "k": k})
 
     def _schema_to_ask(self, model: str | None) -> GraphSchema | None:
-        """Return the schema of the graph. It may be None if a model is named, because that model may have its own."""
+        """Return the graph's schema; None is allowed if a model is named, because the model may have its own schema."""
         return self.schema if model is None else self.known_schema
 
     def use(self, schema: GraphSchema) -> Self:
@@ -336,7 +336,7 @@ def connect(
             and +ssc accepts any certificate.
         username, password: an account on that server.
         database: name of the database; by default the account's home database.
-        ca_file: PEM file with authorities to trust for +s; needed if an authority of yours signed the certificate.
+        ca_file: PEM file with certificate authorities to trust with +s, if your own authority signed the certificate.
         progress: show a bar while the local server is downloaded; None shows it on a terminal.
 
     Raises:

@@ -1,4 +1,4 @@
-"""The identity of the graph that a connection and a schema describe."""
+"""Identify the graph that a connection and a schema describe, to recognize the graph a run was trained on."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def graph_identity(connection: Connection, schema: GraphSchema | None) -> GraphI
 
     Args:
         connection: connection to the database.
-        schema: schema of the graph. None: any schema in this database.
+        schema: schema of the graph. None: the identity covers every schema in this database.
     """
     store, database, address = connection.store, connection.database, address_of(connection.uri)
     if schema is None:

@@ -14,14 +14,14 @@ from kgplug.graph.schema import GraphSchema
 
 KEY_NAMES = ("id", "uuid", "key", "code", "sku", "isbn", "asin", "ean", "iri", "uri", "url", "email", "slug", "编号")
 TITLE_NAMES = ("title", "name", "label", "caption", "标题", "名称", "名字", "片名", "书名", "歌名", "姓名")
-TITLE_PATTERN = "(?i).*(title|name)|(.*[^a-z])?(title|name)([^a-z].*)?"  # works in Java and in Python
+TITLE_PATTERN = "(?i).*(title|name)|(.*[^a-z])?(title|name)([^a-z].*)?"  # means the same in Java and in Python
 _OWN = "kgplug_"
 
 _TITLE = re.compile(TITLE_PATTERN, re.DOTALL)
 
 
 def title_rank(name: str) -> int | None:
-    """Return how much a property's name sounds like a title: 0 is best, None is not at all."""
+    """Return how well a property's name fits a title: 0 is best, larger is worse, None means not at all."""
     if name.startswith(_OWN):
         return None
     if name.lower() in TITLE_NAMES:
@@ -30,7 +30,7 @@ def title_rank(name: str) -> int | None:
 
 
 def named_keys(schema: GraphSchema) -> dict[str, str]:
-    """Return label → key property. A node is identified by the first of its labels in this order; users come last."""
+    """Return label → key property. The first of these labels that a node has identifies it; the user label is last."""
     keys = {schema.item.label: schema.item.key, **dict(sorted(schema.knowledge.keys.items()))}
     return {**keys, schema.user.label: keys.get(schema.user.label, schema.user.key)}
 
@@ -41,7 +41,7 @@ def label_of(schema: GraphSchema, labels: Collection[str]) -> str:
 
 
 def name_of(schema: GraphSchema, labels: Collection[str], properties: Mapping[str, Any]) -> object:
-    """Return the readable name of a node; None if it has no title and no key."""
+    """Return the readable name of a node with these labels and properties; None if it has no title and no key."""
     label = label_of(schema, labels)
     key = named_keys(schema).get(label)
     if label == schema.item.label:  # the schema names the title of items

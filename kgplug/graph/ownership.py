@@ -24,17 +24,17 @@ UNWIND model.predicted AS run RETURN model.name AS model, run
 
 
 def own_runs(connection: Connection, model: str | None = None) -> list[tuple[str, str]]:
-    """Return the sorted (model, run) pairs that kgplug's edges may carry, for one model or for all."""
+    """Return the (model, run) pairs that edges of a model (None: of all models) may have as properties, sorted."""
     found = ((row["model"], row["run"]) for row in connection.rows(_RUNS, model=model))
-    # A graph may have nodes of these labels that kgplug did not write, without a name or with other types.
+    # Nodes of these labels that kgplug did not write may lack the properties, or have values that are not text.
     return sorted(pair for pair in found if all(isinstance(name, str) for name in pair))
 
 
 def is_own(edge: str) -> str:
-    """Return a Cypher condition that tests in the catalogue whether a relationship is kgplug's.
+    """Return a Cypher condition that looks up in the catalogue whether kgplug wrote a relationship.
 
     Args:
-        edge: variable of the relationship.
+        edge: Cypher variable of the relationship.
     """
     published = f"EXISTS {{ (:KgplugRun {{id: {edge}.run, model: {edge}.model}}) }}"
     predicted = f"EXISTS {{ (own:KgplugModel {{name: {edge}.model}}) WHERE {edge}.run IN own.predicted }}"
@@ -42,7 +42,7 @@ def is_own(edge: str) -> str:
 
 
 def not_own(connection: Connection, name: str, edge: str = "r") -> str:
-    """Return a Cypher condition that excludes kgplug's relationships of a type; "" if there can be none.
+    """Return a Cypher condition that excludes kgplug's relationships of a type; "" if kgplug can have written none.
 
     The condition lists the model and id of each of kgplug's runs, so that a query over many relationships does not
     look up each one in the catalogue.
@@ -50,14 +50,17 @@ def not_own(connection: Connection, name: str, edge: str = "r") -> str:
     Args:
         connection: connection to the database.
         name: relationship type.
-        edge: variable of the relationship.
+        edge: Cypher variable of the relationship.
     """
     runs = own_runs(connection) if name in OWN_RELATIONSHIPS else []
     return f"NOT {_among(runs, edge)}" if runs else ""
 
 
 def count_own(connection: Connection, name: str) -> int:
-    """Return how many relationships of a type kgplug wrote; scans only types that kgplug writes."""
+    """Return the number of relationships of this type that kgplug wrote.
+
+    For a type that kgplug never writes: 0, without a query.
+    """
     runs = own_runs(connection) if name in OWN_RELATIONSHIPS else []
     if not runs:
         return 0

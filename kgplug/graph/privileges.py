@@ -19,17 +19,17 @@ from kgplug.graph.catalog import OWN_LABELS, RECOMMENDS, SIMILAR_TO
 Purpose = Literal["read", "publish"]
 
 READ_PROCEDURES = ("db.info", "db.labels", "db.relationshipTypes", "dbms.components")
-"""Procedures that connecting and reading call. Publishing also calls db.propertyKeys."""
+"""Procedures that are called to connect and to read. Publishing also calls db.propertyKeys."""
 OWN_TYPES = (RECOMMENDS, SIMILAR_TO, "SERVES", "PREVIOUS", "HAS_RELATION")
 """Relationship types that publishing writes."""
 WRITE_ACCESS = "WRITE (the database is read-only)"
 
-_SOME = "some"  # labels or types; which ones depends on the schema
+_SOME = "some"  # stands for labels or types that depend on the schema
 _HOMES = ("HOME", "DEFAULT")
 _WHOLE_SEGMENTS = ("database", "graph", "ALL DATA")
 _ELEMENT = re.compile(r"(?P<kind>NODE|RELATIONSHIP|PROCEDURE)\((?P<name>.*)\)", re.DOTALL)
 _GRAPH, _DATABASE = "graph_actions", "database_actions"
-# action → the actions of SHOW PRIVILEGES that include it
+# action → the wider actions in SHOW PRIVILEGES that include it
 _HOLDERS = {
     "access": (_DATABASE,),
     "traverse": ("match", "merge", _GRAPH),
@@ -58,7 +58,7 @@ class Privilege:
         name: name of the privilege in GRANT.
         kind: "NODE", "RELATIONSHIP" or "PROCEDURE"; "" for the database itself.
         target: label, type or procedure; "some" if any label or type is enough.
-        every_property: whether it covers all properties, not just named ones.
+        every_property: whether all properties must be covered, not only named ones.
     """
 
     action: str
@@ -69,7 +69,7 @@ class Privilege:
 
 
 def missing_privileges(connection: Connection, purpose: Purpose) -> list[str]:
-    """Return the privileges that this account lacks for a purpose, by their names in GRANT.
+    """Return the privileges that this account lacks for a purpose, as they are written in GRANT.
 
     Raises:
         GraphError: the server does not list privileges, for example because accounts come from a directory.
@@ -85,7 +85,7 @@ def missing_privileges(connection: Connection, purpose: Purpose) -> list[str]:
 
 
 def missing_among(rows: list[dict[str, Any]], purpose: Purpose, *, database: str, is_home: bool) -> list[str]:
-    """Return the privileges for a purpose that are missing in rows of SHOW USER PRIVILEGES.
+    """Return the privileges that a purpose needs and that rows of SHOW USER PRIVILEGES do not grant.
 
     Args:
         rows: dicts with access, action, resource, graph and segment.
@@ -162,14 +162,14 @@ def _holds(row: dict[str, Any], need: Privilege) -> bool:
 
 
 def _reaches(row: dict[str, Any], need: Privilege) -> bool:
-    """Return whether a granted action covers the needed privilege."""
+    """Return whether a row that grants the needed action also covers its labels, types and properties."""
     if need.every_property and _is_of_one_property(row):
         return False
     return _covers(row["segment"], need, partly=need.target == _SOME)
 
 
 def _takes_away(row: dict[str, Any], need: Privilege) -> bool:
-    """Return whether a denied action removes the needed privilege.
+    """Return whether a row that denies the needed action removes the privilege.
 
     Denials for single properties, or for labels and types that are not kgplug's, are ignored.
     """
@@ -183,7 +183,7 @@ def _is_of_one_property(row: dict[str, Any]) -> bool:
 
 
 def _covers(segment: str, need: Privilege, *, partly: bool) -> bool:
-    """Return whether a segment such as "NODE(*)" covers what a privilege needs. With `partly`, a part is enough."""
+    """Return whether a segment such as "NODE(*)" covers all that a privilege needs or, with `partly`, some of it."""
     if not need.kind or segment in _WHOLE_SEGMENTS:
         return True
     element = _ELEMENT.fullmatch(segment)

@@ -8,8 +8,8 @@ replaces them with those of a schema:
     rated.`rating`   rated.`timestamp`                item or rated
 
 A line that begins with AND or // is removed if it uses a rating or timestamp that the schema does not have. The lines
-between "// name of x" and "// end of name" become the readable name of the node x (`kgplug.graph.naming`). The
-lines between "// label of x" and "// end of label" become the label that identifies x.
+from "// name of x" to "// end of name" become an expression for the readable name of the node x
+(`kgplug.graph.naming`). Those from "// label of x" to "// end of label" become one for the label that identifies x.
 
 If feedback is stored from items to users, the arrows of RATED are reversed.
 """
@@ -35,7 +35,7 @@ _FEEDBACK_ARROW = re.compile(r"(?P<left><?)-(?P<between>\[\w*:`RATED`\])-(?P<rig
 def quote(identifier: str) -> str:
     """Return a label, type or property name as a backticked Cypher identifier.
 
-    Cypher decodes \\uXXXX before it looks for backticks, so backslashes are written that way.
+    Cypher decodes \\uXXXX before it looks for backticks, so a backslash is written as \\u005C.
 
     Raises:
         UsageError: the name is empty or has a null character. A database has no such names.
@@ -72,17 +72,17 @@ def load(name: str, schema: GraphSchema | None = None) -> str:
 
 
 def parameters(text: str) -> list[str]:
-    """Return the names of a query's parameters, sorted."""
+    """Return the names of the parameters in a query's text, sorted, without "$"."""
     return sorted(set(re.findall(r"\$(\w+)", _without_comments(text))))
 
 
 def writes(text: str) -> bool:
-    """Return whether a shipped query changes the graph."""
+    """Return whether the query with this text changes the graph."""
     return bool(re.search(r"\b(CREATE|MERGE|SET|DELETE|REMOVE|LOAD CSV)\b", _without_comments(text)))
 
 
 def checked(name: str, text: str, given: Mapping[str, object]) -> dict[str, object]:
-    """Check the parameters of a shipped query before it is sent to the server, and return them.
+    """Check the parameters of a shipped query before it is sent to the server; return them, with `k` as an `int`.
 
     Args:
         name: name of the query.
@@ -158,7 +158,7 @@ def render(text: str, schema: GraphSchema) -> str:
 
 
 def _described(schema: GraphSchema, what: str, node: str) -> str:
-    """Return the Cypher expression for the label that identifies a node, or for its readable name."""
+    """Return the Cypher expression for the label, if `what` is "label", or for the readable name of variable `node`."""
     keys = named_keys(schema)
     first = f"head([label IN [{', '.join(map(_text, keys))}] WHERE label IN labels({node})]"
     if what == "label":
@@ -185,7 +185,7 @@ def _described(schema: GraphSchema, what: str, node: str) -> str:
 
 
 def _text(text: str) -> str:
-    """Return text as a Cypher literal."""
+    """Return text as a quoted Cypher string."""
     return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 

@@ -34,7 +34,7 @@ class ItemSchema(_Part):
 
     label: str = Field(default="Movie", min_length=1)
     key: str = Field(default="id", min_length=1, description="unique property")
-    title: str | None = Field(default=None, description="property shown to people (the key if unset), and read by DKN")
+    title: str | None = Field(default=None, description="property that lists show (if unset: the key) and DKN reads")
 
 
 class FeedbackSchema(_Part):
@@ -45,7 +45,7 @@ class FeedbackSchema(_Part):
         default="user_to_item", description="which way the relationships are stored"
     )
     rating: str | None = Field(default=None, description="numeric property; without it, every relationship is a like")
-    timestamp: str | None = Field(default=None, description="property with temporal values or numbers since 1970")
+    timestamp: str | None = Field(default=None, description="property with temporal values or numeric times since 1970")
     time_unit: Literal["s", "ms", "us", "ns"] | None = Field(
         default=None, description="unit of numeric timestamps; without it, guessed from their magnitude"
     )
@@ -65,7 +65,7 @@ class FeedbackSchema(_Part):
     @field_validator("like_threshold", mode="before")
     @classmethod
     def _a_number(cls, value: object) -> float | None:
-        """Return a number of any type as a Python number: np.float32(4.1) is 4.1. Booleans are refused."""
+        """Return a number of any type as a Python number: np.float32(4.1) gives 4.1. Booleans are refused."""
         if value is None or isinstance(value, float):
             return value if value is None else float(value)
         from kgplug.data.values.columns import as_number  # pandas
@@ -80,7 +80,7 @@ class KnowledgeSchema(_Part):
     """The relationships to learn from, and the unique key property of each label they touch."""
 
     relationships: list[str] = Field(default_factory=list, description="types; empty: all except the feedback")
-    users: bool = Field(default=True, description="whether users in relationships other than feedback are entities")
+    users: bool = Field(default=True, description="whether users with relationships other than feedback are entities")
     include: list[str] = Field(
         default_factory=list,
         description="labels and types to read although they repeat the feedback",
@@ -124,7 +124,7 @@ class GraphSchema(_Part):
             raise UsageError(f"{path} is a folder; expected a TOML file such as {DEFAULT_FILE}.") from None
         except OSError as error:
             raise UsageError(f"{path} cannot be read: {error.strerror}.") from None
-        except (ValueError, RecursionError) as error:  # not TOML, or a number too long; nested too deeply
+        except (ValueError, RecursionError) as error:  # not TOML or a number is too long; or nested too deeply
             raise UsageError(f"{path} is not valid TOML: {error}.") from None
         _rename_like(content, path)
         try:

@@ -25,7 +25,7 @@ _EXPECTED = {
 
 
 def sentence_on(error: ErrorDetails, schema: type[BaseModel]) -> str:
-    """Return a sentence on an error in an entry: what was expected, what was found, and the nearest name.
+    """Return a sentence that explains an error: what was expected and found, or which known name is nearest.
 
     Args:
         error: the first error of a pydantic validation.
@@ -51,7 +51,7 @@ def _fields(schema: type[BaseModel], section: str) -> Iterable[str]:
 
 
 def _near(name: str, known: Iterable[str], what: str) -> str:
-    """Return "Did you mean …?" with the nearest known name, if one is near, and a sentence with all known names."""
+    """Return "Did you mean …?" if a known name is near, and a sentence with all known names, called `what` in it."""
     near = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.5)
     asked = f" Did you mean {near[0]}?" if near else ""
     return f"{asked} The {what} are {', '.join(known)}."

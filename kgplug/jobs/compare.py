@@ -71,7 +71,9 @@ def compare(
 
 
 def draw(run_dirs: Sequence[Path]) -> Figure:
-    """Draw one run (training curve, map of an embedding's entities) or several (curves, bars of saved metrics).
+    """Draw the training curves of runs.
+
+    For a single embedding, also draw a map of its entities. For several runs, also draw bars of their saved metrics.
 
     Raises:
         UsageError: The runs are of different kinds.

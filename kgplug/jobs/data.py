@@ -35,7 +35,7 @@ class Sets:
 
     @property
     def memory(self) -> RowMemory:
-        """Return the hash and the set of each row, which the run stores to find its rows again."""
+        """Return each row's hash and set. The run stores them, to recognise its rows in a changed graph."""
         return RowMemory.of_sets(*(None if rows is None else rows.row_hashes for rows in vars(self).values()))
 
 
@@ -103,7 +103,7 @@ class GraphData:
         }
 
     def used_by(self, model: Model) -> dict[str, str | None]:
-        """Return the fingerprints of the data that a model learns from."""
+        """Return the fingerprints of the data that a model learns from; None for unused data."""
         used = self.fingerprints
         if not model.inputs.likes:
             used["interactions"] = None
@@ -139,8 +139,8 @@ def read(
     """Read the data that models need from the graph: feedback, triples, or both.
 
     Args:
-        model: One or several models. None: read feedback and triples.
-        name: Name of a model, instead of `model`.
+        model: The models that will be trained. None: read feedback and triples.
+        name: Name of one model, instead of `model`.
     """
     if name is not None:
         model = models.create(name)
@@ -161,7 +161,7 @@ def evaluation_of(run_dir: Path) -> dict[str, float]:
     """Return the metrics that `evaluate` saved with a run; {} if it was not evaluated.
 
     Raises:
-        RunError: The file is damaged.
+        RunError: The file with the metrics is damaged.
     """
     path = run_dir / EVALUATION
     try:
@@ -171,7 +171,7 @@ def evaluation_of(run_dir: Path) -> dict[str, float]:
 
 
 def split_of(content: dict[str, Any]) -> Split:
-    """Return the split of a run. Runs of earlier versions store no method; they were split by row position."""
+    """Return the split in a run's content. Early runs store no method: they were split by the rows' positions."""
     stored: dict[str, Any] = {"method": "positions", **content["split"]}
     stored["fractions"] = tuple(stored["fractions"])
     return Split(**stored)

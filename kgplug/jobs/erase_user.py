@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from kgplug.graph.publishing.removing.erase import EraseReport
 
 _PREFIX = "model."  # prefix of the names of a recommender's own arrays in a run
-_OF_USERS = UserArrays(matrices=("seen", "liked"))  # arrays of every recommender's run
+_OF_USERS = UserArrays(matrices=("seen", "liked"))  # arrays about users in every recommender's run
 _OF_ITEMS = ItemArrays(columns=("seen", "liked"))
 
 
@@ -44,8 +44,8 @@ class Erasure:
     Attributes:
         graph: Removed edges and vectors.
         in_graph: Whether the graph has a node with the user's key.
-        runs: Ids of runs from which the user was removed.
-        damaged: Ids of runs that cannot be read, so their content is unknown.
+        runs: Ids of the runs from which the user was removed.
+        damaged: Ids of runs that cannot be searched or changed, so they may still have the user.
         checkpoints: Number of checkpoints of unfinished trainings that were deleted.
         elsewhere: Number of runs of other graphs. They are not changed, because there the key may be another user's.
     """
@@ -93,11 +93,11 @@ def _both(edges: int, vectors: Sequence[str]) -> str:
 
 
 def erase_user(graph: Graph, runs: Runs, user: int | str) -> Erasure:
-    """Remove a user's rows from all runs on this machine, and the user's edges and vectors from the graph.
+    """Remove a user from this graph's runs on this machine, and the user's edges and vectors from the graph.
 
     Args:
         graph: A graph with a schema (`graph.use(schema)`).
-        runs: The runs on this machine; copies elsewhere are not changed.
+        runs: The runs on this machine. Runs of other graphs, and copies on other machines, are not changed.
         user: The user's key, with the type that it has in the graph or the runs; `find_user` returns it for a text.
 
     Raises:
@@ -128,7 +128,7 @@ def erase_user(graph: Graph, runs: Runs, user: int | str) -> Erasure:
 
 
 def find_user(graph: Graph, runs: Runs, text: str) -> FoundKey:
-    """Return the user's key that a text means, with its type in the graph or, if missing there, in the runs.
+    """Return the user key that a typed text means, in the type that it has in the graph or, if missing, in the runs.
 
     Raises:
         UsageError: Neither the graph nor any run has such a user.
@@ -174,7 +174,7 @@ def _other_key(known: GraphIdentity, label: str, key: str) -> str:
 
 
 def _names_of(graph: Graph, known: GraphIdentity, user: int | str) -> list[int | str]:
-    """Return the keys of a user in a run, whose key property may differ from that of the graph's schema."""
+    """Return the keys that a user may have in a run, which may use another key property than the graph's schema."""
     label, key = graph.schema.user.label, graph.schema.user.key
     other = _other_key(known, label, key)
     if not other:
@@ -183,7 +183,7 @@ def _names_of(graph: Graph, known: GraphIdentity, user: int | str) -> list[int |
 
 
 def _user_keys(content: dict[str, Any], label: str) -> list[Any]:
-    """Return the keys of users by index, with None for other entities."""
+    """Return the keys of a run's users by index; in an embedding's run, None for entities that are not users."""
     if "user_keys" in content:
         return _keys_of(content, "user_keys", None, label)
     return _keys_of(content, "entity_keys", "entity_labels", label)
@@ -234,7 +234,7 @@ def erase_from_run(run_dir: Path, label: str, user: int | str) -> bool:
 
 
 def _keys_of(content: dict[str, Any], keys: str, labels: str | None, label: str) -> list[Any]:
-    """Return a list of keys by index, with None where the entity has another label; [] if the users have another label.
+    """Return the keys of users by index: None for an entity with another label, [] if the users have another label.
 
     Args:
         content: Content of a run's artefact.
@@ -273,7 +273,7 @@ def _class_of(run_dir: Path, content: dict[str, Any]) -> Any:
 
 
 def _without_user(arrays: dict[str, np.ndarray], removal: UserArrays, row: int) -> dict[str, np.ndarray]:
-    """Return the arrays of a recommender's run with a user's rows set to zero and removed from lists."""
+    """Return the arrays of a recommender's run with a user's vectors set to zero and feedback removed."""
     kept = _OF_USERS.without(arrays, row) | _of_model(removal.without(_by_own_name(arrays), row))
     if OWN_ITEMS in arrays:
         kept[OWN_ITEMS] = arrays[OWN_ITEMS].copy()
@@ -284,7 +284,7 @@ def _without_user(arrays: dict[str, np.ndarray], removal: UserArrays, row: int) 
 def _without_item(
     arrays: dict[str, np.ndarray], run_dir: Path, content: dict[str, Any], removal: UserArrays, item: int
 ) -> dict[str, np.ndarray]:
-    """Return the arrays of a recommender's run without an item.
+    """Return the arrays of a recommender's run with all data of an item erased.
 
     Raises:
         RunError: The model does not declare which arrays are about items.

@@ -36,10 +36,10 @@ def evaluate(
 ) -> dict[str, pd.DataFrame]:
     """Measure runs on their test sets and save the metrics in the run folders.
 
-    Test rows that the graph no longer has are counted and skipped; newer rows are not test rows. Several runs of one
-    kind are measured on the same rows: those in the test set of at least one run, and in no run's training or
-    validation set. If there are no such rows, each run is measured on its own test set. A run trained on all rows
-    (`train(final=True)`) has the metrics of its origin.
+    Test rows that the graph no longer has are counted and skipped; rows added since the training are not test rows.
+    Several runs of one kind are measured on the same rows: those in the test set of at least one run, and in no run's
+    training or validation set. If there are no such rows, each run is measured on its own test set. A run trained on
+    all rows (`train(final=True)`) has the metrics of its origin, the earlier run that chose its settings.
 
     Args:
         graph: Graph on which the runs were trained.
@@ -67,10 +67,10 @@ def evaluate(
 
 
 class _Work:
-    """State of `evaluate`.
+    """The runs of one call of `evaluate`, and their metrics so far.
 
     Attributes:
-        groups: Text of `_what_to_read` → the runs that are measured on this data.
+        groups: Text from `_what_to_read` → the runs that need the same data, and are measured together.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class _Work:
         self._notes: dict[str, list[str]] = {}
 
     def add(self, run_dir: Path) -> None:
-        """Add a run to the group with which it is measured."""
+        """Add a run, or a final run's origin, to its group. If the origin is missing, use saved metrics."""
         try:
             content = read_content(run_dir)
             if not {"schema", "split", "data"} <= content.keys():
@@ -110,7 +110,7 @@ class _Work:
             self._fail(run_dir, error)
 
     def measure(self, group: list[MeasuredRun], *, k: tuple[int, ...], beyond: bool, progress: bool | None) -> None:
-        """Measure runs on the same rows of the graph, and save their metrics."""
+        """Read the data of a group of runs, measure them, and save their metrics."""
         kind = group[0].content["kind"]
         try:
             rows: TestRows = ROWS_OF_KIND[kind](self.graph, group, progress)

@@ -19,11 +19,11 @@ from kgplug.strict_json import dumps
 from kgplug.training.runs import HEALTH
 
 _log = logging.getLogger(__name__)
-_SHARE, _LEAST_S = 0.05, 2.0  # time limit of comparing lists: share of the training time, and minimum in seconds
+_SHARE, _LEAST_S = 0.05, 2.0  # time limit of comparing lists: this share of the training time, but at least 2 s
 
 
 def after_training(model: Model, sets: Sets, *, seconds: float) -> list[str]:
-    """Return signs that a model has collapsed; log those that `fit` has not logged yet.
+    """Return signs that a model has collapsed, one sentence each; log those that `fit` has not logged yet.
 
     Args:
         model: Model fitted on the training set.
@@ -43,16 +43,16 @@ def after_training(model: Model, sets: Sets, *, seconds: float) -> list[str]:
 
 
 def keep(run_dir: Path, findings: Sequence[str]) -> None:
-    """Save the findings of an evaluation in the run's folder, replacing the findings of an earlier evaluation."""
+    """Save in a run's folder the signs of collapse that an evaluation found, instead of those of an earlier one."""
     if findings or (run_dir / HEALTH).exists():
         write_text_whole(run_dir / HEALTH, dumps(list(findings), ascii_only=False))
 
 
 def found_at_evaluation(run_dir: Path) -> list[str]:
-    """Return the findings of a run's evaluation, [] if it was not evaluated.
+    """Return the signs of collapse that a run's evaluation found, one sentence each; [] if there are none.
 
     Raises:
-        RunError: The file is damaged.
+        RunError: The file with them is damaged.
     """
     path = run_dir / HEALTH
     try:
@@ -62,7 +62,7 @@ def found_at_evaluation(run_dir: Path) -> list[str]:
 
 
 def joined(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """Concatenate tables of metrics, and merge their findings in `attrs["health"]`."""
+    """Concatenate tables of metrics, and merge their signs of collapse in `attrs["health"]` (run → sentences)."""
     health = {run: said for table in tables for run, said in table.attrs.get("health", {}).items()}
     plain = [table.copy() for table in tables]
     for table in plain:
@@ -73,6 +73,6 @@ def joined(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
 
 
 def notes(tables: dict[str, pd.DataFrame]) -> list[str]:
-    """Return the findings about the runs of some tables, one sentence per finding."""
+    """Return the signs of collapse in `attrs["health"]` of some tables, one sentence each with the run's id."""
     found = {run: said for table in tables.values() for run, said in table.attrs.get("health", {}).items()}
     return [f"{run}: {sentence}." for run, said in found.items() for sentence in said]

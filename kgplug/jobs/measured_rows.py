@@ -39,7 +39,7 @@ class MeasuredRun:
         content: Content of its artefact.
         sets: Set of each row in this run's split (TRAINING, VALIDATION or TEST; NEW if the run does not have the row),
             int8 (m,).
-        knows: Whether the run has all keys of each row, bool (m,).
+        knows: Whether the run has all keys in each row (user and item, or head and tail), bool (m,).
         gone: Number of test rows that the graph no longer has.
     """
 
@@ -60,10 +60,10 @@ class MeasuredRun:
 
 
 class TestRows:
-    """Test rows of runs of one kind that are measured on one graph with m rows (feedback or triples).
+    """The rows on which runs of one kind are measured, out of the m rows (feedback or triples) of one graph.
 
     Attributes:
-        runs: The runs; after `recall` only those that can be measured.
+        runs: The runs. `recall` removes those that cannot be measured.
         rows: Mask of the common test rows, bool (m,); None if each run is measured on its own test set.
         notes: Sentences on how the rows were chosen.
     """
@@ -82,11 +82,11 @@ class TestRows:
         raise NotImplementedError
 
     def split_again(self, run: MeasuredRun, split: Split) -> RowMemory | None:
-        """Find the sets of a run that did not save them, by splitting again. Return None if the graph has changed."""
+        """Split again to find each row's set, for a run that did not save it; return None if the graph has changed."""
         raise NotImplementedError
 
     def known_to(self, content: dict[str, Any]) -> np.ndarray:
-        """Return the mask of the rows whose keys are all in a run, bool (m,)."""
+        """Return for each row whether all its keys are in a run, bool (m,); `content` is the run's content."""
         raise NotImplementedError
 
     def measure(self, run: MeasuredRun, k: tuple[int, ...], beyond: bool) -> pd.DataFrame:
@@ -99,11 +99,11 @@ class TestRows:
         raise NotImplementedError
 
     def likes(self, rows: np.ndarray) -> int:
-        """Return how many of the given rows, bool (m,), can be measured; for feedback, only likes can."""
+        """Return how many of the rows in the mask `rows`, bool (m,), can be measured; of feedback, only likes can."""
         return int(rows.sum())
 
     def recall(self) -> list[tuple[MeasuredRun, KgplugError]]:
-        """Find the test rows of each run and the common ones. Return the runs for which this fails, with the errors."""
+        """Find each run's test rows, then the common ones. Return the runs where this fails, with the errors."""
         failed, whole = list[tuple[MeasuredRun, KgplugError]](), list[MeasuredRun]()
         for run in self.runs:
             try:
@@ -200,7 +200,7 @@ class TestFeedback(TestRows):
 
         model = cast("Recommender", models.load(run.run_dir))
         test = self.test_rows(run)
-        held_out = run.knows & ~test & (run.sets != TRAINING)  # excluded from lists, so they cannot count as wrong
+        held_out = run.knows & ~test & (run.sets != TRAINING)  # left out of lists, so they cannot count as wrong
         rows = [self.data.take(mask).aligned_to(model.user_keys, model.item_keys) for mask in (test, held_out)]
         table = measure(
             {run.run_dir.name: model}, _learnt(model, rows[0]), rows[0], valid=rows[1] if len(rows[1]) else None, k=k,
@@ -213,10 +213,11 @@ class TestFeedback(TestRows):
 
 
 def _learnt(model: Recommender, like: Interactions) -> Interactions:
-    """Return a model's training rows, even those that the graph no longer has; rated 1 for a like, otherwise 0.
+    """Return a model's training rows, also those that the graph no longer has. Likes are rated 1, other rows 0.
 
     Args:
-        like: Interactions with the model's users and items. The result has the same users and items.
+        model: The model.
+        like: Any interactions over the model's users and items; the result is over the same ones.
     """
     users, items = (part.astype(np.int64) for part in model.seen.nonzero())
     nothing = replace(like.take(np.empty(0, dtype=np.int64)), ratings=None, timestamps=None, like_threshold=None)
@@ -228,7 +229,7 @@ def _learnt(model: Recommender, like: Interactions) -> Interactions:
 
 
 def codes_of(keys: np.ndarray, among: Sequence[Any]) -> np.ndarray:
-    """Return the position of each of n keys in `among`, int64 (n,); NEW where missing."""
+    """Return the position of each of n keys in `among`, int64 (n,); NEW (-1) where missing."""
     import pandas as pd
 
     array = np.empty(len(among), dtype=object)
@@ -252,7 +253,7 @@ class TestTriples(TestRows):
         return np.all(self._numbered(_vocabulary(content)) >= 0, axis=1)
 
     def _numbered(self, vocabulary: KnowledgeGraph) -> np.ndarray:
-        """Return the graph's triples with the indices of a run, int64 (m, 3); NEW where missing."""
+        """Return the graph's triples with the indices of a run's vocabulary, int64 (m, 3); NEW where missing."""
         entities, relations = self.data.indices_in(vocabulary)
         head, relation, tail = self.data.triples.T
         return np.stack([entities[head], relations[relation], entities[tail]], axis=1)

@@ -38,13 +38,14 @@ def predict(
 ) -> Predictions:
     """Return the most plausible triples of a relation that are not in the graph now.
 
-    Arguments that are not described here are those of `kgplug.embeddings.prediction.ask`.
-
     Args:
+        graph: Graph on which the run was trained.
         run_dir: Folder of an embedding's run.
         relation: Relationship type.
+        head_label, tail_label, head, tail: Restrict the heads and tails, as in `kgplug.embeddings.prediction.ask`.
         k: Number of triples.
-        announce: Called with the question before it is scored.
+        announce: Called with the pairs to score before they are scored.
+        progress: Show bars; None shows them on a terminal.
 
     Raises:
         UsageError: The run is not an embedding, or the relation, a label or a key is unknown.

@@ -50,7 +50,7 @@ def publish(
     Args:
         graph: the graph to publish in.
         run_dir: The run's folder.
-        options: how to publish it; options given by name take precedence. The catalogue keeps all options for `resume`.
+        options: how to publish; options given by name take precedence. The graph keeps all of them for `resume`.
         progress: show bars; None shows them on a terminal.
         options_by_name: fields of `PublishOptions`.
 
@@ -81,11 +81,11 @@ def preview(
 def open_run(
     graph: Graph, run_dir: Path, *, force: bool = False
 ) -> tuple[Recommender | EmbeddingModel, dict[str, Any]]:
-    """Return a run's model, and the facts about the run that the catalogue keeps.
+    """Return a run's model, and the facts about the run that the graph's catalogue keeps.
 
     Args:
         graph: the graph in which the run will be published.
-        run_dir: The run's folder; its files are read once.
+        run_dir: The run's folder.
         force: accept a run that was trained on another database.
 
     Raises:

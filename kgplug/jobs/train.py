@@ -62,7 +62,7 @@ def train(
         seed: Seed of the training.
         reuse: Return an existing run with the same data, settings, split and seed, if there is one.
         start: Folder of an embedding's run to continue from. Its split is used, so no triple of its test set is learnt.
-            Its settings are used where `settings` gives none.
+            Its settings are used for all names that `settings` does not have.
         freeze: Do not change the vectors of those entities and relations that `start` already has.
         final: Train on all rows, with the settings of a run on the training set (the origin) and the number of epochs
             that its validation set chose. The origin is trained first if it does not exist. The final run has the
@@ -163,7 +163,7 @@ def _origin(
     start: Path | None,
     progress: bool | None,
 ) -> dict[str, Any]:
-    """Return the content of a final run's origin, which is trained if it does not exist."""
+    """Return the content of the run that chooses a final run's settings and epochs; train it if it does not exist."""
     if start is not None:
         raise UsageError("A final run cannot continue from another run. Omit --from or --final.")
     if split is not None and split.fractions[0] >= 1:
@@ -176,7 +176,7 @@ def _origin(
 
 
 def _untrained(model: str | Model, settings: dict[str, Any] | None) -> Model:
-    """Return the model itself, or a new one of that name with the settings."""
+    """Return the model itself, or for a name, a new model with the settings."""
     return models.create(model, **(settings or {})) if isinstance(model, str) else model
 
 
@@ -188,7 +188,7 @@ def _chosen(origin: dict[str, Any]) -> dict[str, Any]:
 
 
 def _checkpoints(runs: Runs, asked: str, key: str) -> tuple[Path, list[Path]]:
-    """Return the checkpoint of a training, and checkpoints of the same training on data that has since changed.
+    """Return a training's checkpoint file, and those of the same training on data that has since changed.
 
     Args:
         asked: Fingerprint of model, settings, seed, split and schema.
@@ -221,7 +221,7 @@ def _validation_metrics(model: Model) -> dict[str, float]:
 
 
 def _find(runs: Runs, key: str, graph: GraphIdentity) -> Path | None:
-    """Return the newest undamaged run with that key on a graph."""
+    """Return the folder of the newest undamaged run of a graph with the fingerprint `key`; None if there is none."""
     for info in reversed(runs.of(graph)[0]):
         try:
             if peek_content(info.path).get("key") == key:

@@ -1,1 +1,1 @@
-"""Conversions between PyKEEN's names, data sets and results and those of kgplug."""
+"""Bridge to PyKEEN: a Neo4j graph as a PyKEEN data set, and PyKEEN's results for publishing in Neo4j."""

@@ -1,7 +1,7 @@
 """A Neo4j graph as a PyKEEN data set: `pipeline(dataset="neo4j", …)` and `pykeen train rotate --dataset neo4j`.
 
-PyKEEN finds it by the entry point group "pykeen.datasets" and imports it together with its own data sets. To keep this
-import fast, Neo4j's modules are imported only when triples are requested.
+PyKEEN finds the data set by the entry point group "pykeen.datasets". It imports this module whenever it imports its own
+data sets. To keep that import fast, the modules for Neo4j are imported only when triples are requested.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import kgplug.embeddings  # noqa: F401 (sets PyKEEN's folder, before PyKEEN is imported)
+import kgplug.embeddings  # noqa: F401 (chooses PyKEEN's folder; must precede its import)
 
 # isort: split
 import numpy as np
@@ -24,16 +24,16 @@ from kgplug.pykeen_bridge.names import entity_names
 if TYPE_CHECKING:
     from kgplug.data.knowledge_graph import KnowledgeGraph
 
-HELD_OUT = 0.1  # fraction of the triples in the test set, and in the validation set: PyKEEN's usual 80/10/10
+HELD_OUT = 0.1  # fraction of the triples in each of the test and validation sets, as in PyKEEN's usual 80/10/10
 
 
 class Neo4j(LazyDataset):
     """The triples of a Neo4j graph, split into a training, a test and a validation set.
 
     The training set contains every entity and relation. Therefore, in a sparse graph, the other two sets each hold less
-    than a tenth of the triples. `kgplug.pykeen_bridge.names` defines the names of entities. PyKEEN's ids number the
-    entities in the order of label and key. The graph is read once, when triples are first requested. PyKEEN keeps a
-    data set requested by name until the process ends.
+    than a tenth of the triples. `kgplug.pykeen_bridge.names` defines the names of entities. PyKEEN's entity ids follow
+    the order of labels, then keys. The graph is read once, when triples are first requested. If the data set is
+    requested by name, PyKEEN keeps it until the process ends.
 
     The environment variables NEO4J_URI, NEO4J_USERNAME, NEO4J_PASSWORD and NEO4J_DATABASE choose the server; without
     NEO4J_URI, kgplug's local Neo4j is used. These are not arguments, because PyKEEN writes arguments into its results.
@@ -62,7 +62,7 @@ class Neo4j(LazyDataset):
         self._validation = validation if validation.num_triples else None
 
     def _load_validation(self) -> None:
-        """Do nothing: `_load` makes all three sets."""
+        """Do nothing: `_load` has already made all three sets."""
 
     def _read(self) -> KnowledgeGraph:
         from kgplug.graph.graph import connect
@@ -76,13 +76,13 @@ class Neo4j(LazyDataset):
 
 
 def triples_factory(knowledge: KnowledgeGraph, **options: Any) -> TriplesFactory:
-    """Return a graph's triples as a PyKEEN factory, in the graph's order. Relations keep their names.
+    """Return a graph's triples as a PyKEEN `TriplesFactory`, in the graph's order. Relations keep their names.
 
     Entities without a triple are left out: nothing could be learnt about them.
 
     Args:
         knowledge: The graph's triples.
-        options: Options of `TriplesFactory`.
+        options: Further keyword arguments of `TriplesFactory`.
     """
     head, relation, tail = knowledge.triples.T
     used, ends = np.unique(np.concatenate([head, tail]), return_inverse=True)
@@ -96,7 +96,7 @@ def triples_factory(knowledge: KnowledgeGraph, **options: Any) -> TriplesFactory
 
 
 def held_out(triples: np.ndarray, *, hashes: np.ndarray, seed: int) -> np.ndarray:
-    """Return the set of each triple: 0 training, 1 test, 2 validation; int64 (n,).
+    """Assign each triple to a set: 0 for training, 1 for test, 2 for validation; int64 (n,).
 
     The test and validation sets hold a tenth of the triples each, or less if the training set needs more to contain
     every entity and relation. (PyKEEN's own split fails on a graph with about as many entities as triples.) The order
@@ -106,7 +106,7 @@ def held_out(triples: np.ndarray, *, hashes: np.ndarray, seed: int) -> np.ndarra
     Args:
         triples: Head, relation and tail, int64 (n, 3).
         hashes: Hash of each triple's keys, uint64 (n,).
-        seed: Seed of the order.
+        seed: Seed of the order in which triples are chosen.
 
     Raises:
         DataError: every triple is needed in the training set.
@@ -114,7 +114,7 @@ def held_out(triples: np.ndarray, *, hashes: np.ndarray, seed: int) -> np.ndarra
     order = np.argsort(mix(hashes + mix(np.array([check_seed(seed) % 2**64], dtype=np.uint64))))
     heads, relations, tails = triples[order].T
     spare = np.ones(len(triples), dtype=bool)
-    # The first triple of each entity and relation stays in the training set.
+    # In this order, the first triple of each entity and relation stays in the training set.
     for column in (np.stack([heads, tails], axis=1).ravel(), relations):
         first = np.unique(column, return_index=True)[1]
         spare[first // (len(column) // len(triples))] = False
@@ -130,6 +130,6 @@ def held_out(triples: np.ndarray, *, hashes: np.ndarray, seed: int) -> np.ndarra
     return number
 
 
-# If this module is imported before PyKEEN's data sets, PyKEEN cannot load it by its entry point. So register it here.
+# PyKEEN cannot load the entry point if this module is imported before PyKEEN's data sets. So register `Neo4j` here.
 if "neo4j" not in dataset_resolver.lookup_dict:
     dataset_resolver.register(Neo4j)

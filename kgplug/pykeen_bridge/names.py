@@ -16,7 +16,7 @@ _EXAMPLE = 'Movie:12 or Movie:"tt0012"'
 
 
 def entity_names(labels: Iterable[str], keys: Iterable[int | str]) -> list[str]:
-    """Return the name of each entity. A label must not end with a backslash: `entity_of` would misread the name."""
+    """Return names from labels and keys. A label must not end with a backslash: `entity_of` would misread the name."""
     # A colon in a label is escaped. JSON escapes tabs and line breaks of keys, so names survive PyKEEN's text files.
     return [
         f"{label.replace(':', _ESCAPED)}:{json.dumps(key, ensure_ascii=False)}"
@@ -28,7 +28,7 @@ def entity_of(name: str) -> tuple[str, int | str]:
     """Return the (label, key) from which `entity_names` made a name.
 
     Raises:
-        DataError: `entity_names` would not return this name.
+        DataError: the name does not consist of a label and a key.
     """
     label, separator, key = _split(name)
     try:
@@ -44,7 +44,7 @@ def entity_of(name: str) -> tuple[str, int | str]:
 
 
 def _split(name: str) -> tuple[str, str, str]:
-    """Split a name at its first colon that is not escaped."""
+    """Return (label, ":", key), split at the first colon that is not escaped; (name, "", "") if there is none."""
     label, separator, rest = name.partition(":")
     while separator and label.endswith("\\"):
         more, separator, rest = rest.partition(":")

@@ -1,7 +1,7 @@
 """Publishing the result of a PyKEEN pipeline: `graph.publish(pipeline_result)`.
 
-The pipeline's triples must name entities as `dataset="neo4j"` does (see `kgplug.pykeen_bridge.names`). The data set
-itself is not needed.
+The pipeline's triples must name entities as `dataset="neo4j"` does (see `kgplug.pykeen_bridge.names`), but they may
+come from another data set.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class PykeenResult:
         result: Return value of `pykeen.pipeline.pipeline`.
 
     Attributes:
-        name: Name of the model.
+        name: Class name of the PyKEEN model.
 
     Raises:
         UsageError: the result has no labelled training triples, or its model has no entity vectors.
@@ -56,7 +56,7 @@ class PykeenResult:
         The same result has the same id, so publishing it again changes nothing.
 
         Args:
-            details: facts that the catalogue keeps as JSON.
+            details: further facts to store as JSON with the run in the graph's catalogue.
 
         Raises:
             DataError: an entity's name does not identify a node.
@@ -81,12 +81,12 @@ class PykeenResult:
     def _metric(self, name: str) -> float | None:
         try:
             return round(float(self._result.metric_results.get_metric(name)), 4)
-        except (AttributeError, KeyError, ValueError):  # not PyKEEN's rank-based evaluator
+        except (AttributeError, KeyError, ValueError):  # the evaluator was not PyKEEN's rank-based one
             return None
 
 
 def _named(value: object) -> str:
-    """Return the name of a function or class among PyKEEN's settings, or the text of another object."""
+    """Return a PyKEEN setting as text: the name of a function or class, or `str` of another object."""
     return getattr(value, "__qualname__", None) or str(value)
 
 
@@ -101,7 +101,7 @@ def _relation_tensors(model: Any, name: str, n_relations: int) -> dict[str, np.n
     meanings = known if len(known) == len(tensors) else [f"relation_{number}" for number in range(len(tensors))]
     named: dict[str, np.ndarray] = {}
     for meaning, tensor in zip(meanings, tensors, strict=True):
-        if len(tensor) == 2 * n_relations:  # PyKEEN numbers a relation 2r and its inverse 2r + 1
+        if len(tensor) == 2 * n_relations:  # relation r has row 2r, its inverse row 2r + 1
             named[meaning] = np.ascontiguousarray(tensor[0::2])
             named[f"inverse_{meaning}"] = np.ascontiguousarray(tensor[1::2])
         elif len(tensor) == n_relations:

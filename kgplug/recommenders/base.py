@@ -57,9 +57,9 @@ class Recommender(ListMaker):
         seen: 1 for each pair of user and item in the training set, CSR float32 (n_users, n_items).
         liked: 1 for each like in the training set, CSR float32 (n_users, n_items).
         run: Id of this training, under which it is saved and published.
-        history: `History.to_dict()` of the training, {} for models without epochs.
-        tried: The trials of automatic settings, each a dict of "settings" (the changed ones), "epochs", "metric" (on
-            the validation set), "chosen" and "note".
+        history: `History.to_dict()` of the training, {} for models without epochs (PER: its path weights).
+        tried: The trials of automatic settings, each a dict of "settings" (the changed ones), "epochs", "metric" (name
+            of the validation metric), "value" (of this metric), "chosen" and "note".
         health: Signs that the model has collapsed, one sentence each (`kgplug.recommenders.health`).
         graph_schema: Schema of the graph it was trained on (`GraphSchema.model_dump()`), None without a graph.
     """
@@ -118,10 +118,10 @@ class Recommender(ListMaker):
         Args:
             interactions: Training set. The model learns from its likes; all its rows count as seen.
             knowledge: Triples; an entity with an item's key is that item.
-            valid: Validation set, for early stopping. If omitted, `epochs` is used as given. If `epochs` is not set
-                either, 10 % of the rows are held out to find the best number of epochs, and the model is retrained on
-                all rows. With fewer than 1,000 likes, the default number of epochs is used instead; also with fewer
-                than 1,000 dislikes, if the model learns from dislikes.
+            valid: Validation set, for early stopping and automatic settings. If omitted, `epochs` is used as given. If
+                `epochs` is not set either, 10 % of the rows are held out to find the best number of epochs, and the
+                model is retrained on all rows. If there are fewer than 1,000 likes (or, for a model that learns from
+                dislikes, fewer than 1,000 dislikes), the default number of epochs is used instead.
             seed: Random seed. The same seed, data and settings give the same model.
             progress: Show a bar; None shows it on a terminal.
             checkpoint: File to write from time to time, and to continue from if it exists; see
@@ -134,7 +134,7 @@ class Recommender(ListMaker):
             The model itself.
 
         Raises:
-            DataError: There are no likes; or the model needs a knowledge graph, and it is missing or has no item.
+            DataError: There are no likes; or the model needs a knowledge graph, and it is missing or contains no item.
             UsageError: An argument has the wrong type, or `valid` comes from another split.
             TrainingError: The loss is not finite, or memory runs out.
         """
@@ -218,7 +218,7 @@ class Recommender(ListMaker):
         return self.score(users, items).astype(np.float64), np.zeros(len(users))
 
     def _score_by_blocks(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:
-        """Score pairs by scoring all items for blocks of users. It is `score` for models without a faster way."""
+        """Score pairs by scoring all items for blocks of users. Models without a faster way use this as `score`."""
         users, items = self._pair_rows(users, items)
         scores = np.empty(len(users), dtype=np.float32)
         order = np.argsort(users, kind="stable")
@@ -239,7 +239,7 @@ class Recommender(ListMaker):
         return self._places
 
     def _folded(self, likes: sparse.csr_matrix, items: np.ndarray, users: np.ndarray) -> np.ndarray:
-        """Return vectors of new users, float32 (b, e).
+        """Return vectors of new users, float32 (b, e), by a linear map fitted to the training users (`FoldIn`).
 
         Args:
             likes: Likes of the new users, CSR (b, n_items).
@@ -256,7 +256,7 @@ class Recommender(ListMaker):
 
     @abstractmethod
     def _restore(self, arrays: dict[str, np.ndarray]) -> None:
-        """Restore the weights from `_arrays`; keys, `seen` and `config` are already set."""
+        """Restore the weights from what `_arrays` returned; keys, `seen` and `config` are already set."""
 
     @classmethod
     def user_arrays(cls) -> UserArrays | None:
@@ -271,7 +271,7 @@ class Recommender(ListMaker):
         return self._arrays()
 
     def _take_state(self, arrays: dict[str, np.ndarray]) -> None:
-        """Restore the arrays from `_state`."""
+        """Restore the model from the arrays that `_state` returned."""
         self._restore(arrays)
 
     def user_vectors(self) -> np.ndarray | None:

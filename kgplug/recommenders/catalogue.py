@@ -20,7 +20,7 @@ class ModelInfo:
         kind: "recommender" or "embedding".
         paper: Short citation.
         needs: What it learns from: "likes", "dislikes" (ratings below like_threshold), "triples" or "titles". Several
-            of them are joined, such as "likes + triples".
+            are joined by " + ", such as "likes + triples".
         good_for: Main use, in one phrase.
     """
 
@@ -33,10 +33,10 @@ class ModelInfo:
 
 @dataclass(frozen=True)
 class Recommends:
-    """Class of a recommender, and its line in `kgplug models`.
+    """Catalogue entry of a recommender: where its class is, and what `kgplug models` shows about it.
 
     Attributes:
-        home: "module:Class" under `kgplug.recommenders.models`.
+        home: Where the class is: "module:Class" under `kgplug.recommenders.models`.
         inputs: What the model learns from.
         paper, good_for: As in `ModelInfo`.
     """
@@ -47,7 +47,7 @@ class Recommends:
     good_for: str
 
     def info(self, name: str) -> ModelInfo:
-        """Return the model's entry in `kgplug.available`."""
+        """Return the entry of this model, whose name is `name`, in the result of `kgplug.available`."""
         return ModelInfo(name, Kind.RECOMMENDER, self.paper, str(self.inputs), self.good_for)
 
 

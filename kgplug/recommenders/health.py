@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
     from kgplug.data.publication import TopLists
 
-_USERS, _POPULAR, _OTHERS = 64, 64, 192  # sample sizes of users and items
+_USERS, _POPULAR, _OTHERS = 64, 64, 192  # sample sizes: users, most popular items, other items
 _PLACES = 10  # length of the lists that are compared
-_LEAST_SHARE = 1e-4  # least share of the variance of a user's scores that vectors cause (1 % of the standard deviation)
+_LEAST_SHARE = 1e-4  # vectors that cause less of the variance of a user's scores (1 % of the deviation) have no effect
 
 
 class Trained(Protocol):
@@ -108,7 +108,7 @@ def _score_findings(model: Trained, *, own: bool) -> list[str]:
 
 
 def _saturated(model: Trained, logits: np.ndarray) -> list[str]:
-    """Return a sentence if nearly all probabilities are 1, or if nearly all likes have a probability of 0."""
+    """Return one sentence if nearly all probabilities are 1, or nearly all likes have probability 0; otherwise []."""
     probabilities = expit(logits.astype(np.float64))
     if (probabilities >= 1 - MARGIN).mean() >= NEARLY_ALL:
         return [f"{(probabilities >= 1 - MARGIN).mean():.0%} of all probabilities are at least {1 - MARGIN}"]
@@ -121,7 +121,7 @@ def _saturated(model: Trained, logits: np.ndarray) -> list[str]:
 
 
 def _sample(model: Trained) -> tuple[np.ndarray, np.ndarray]:
-    """Return users (a sample of those with likes) and items (the most popular, and a sample of the others), int64."""
+    """Return indices of users (some with likes) and of items (the most popular, and some of the others), int64."""
     users = _spaced(np.flatnonzero(np.diff(model.liked.indptr)), _USERS)
     order = np.argsort(-np.bincount(model.liked.indices, minlength=_n(model)), kind="stable")
     return users, np.concatenate([order[:_POPULAR], _spaced(order[_POPULAR:], _OTHERS)])

@@ -62,14 +62,14 @@ class ListMaker(ABC):
     def _unfinished_new_users(
         self, likes: sparse.csr_matrix
     ) -> tuple[np.ndarray, Callable[[np.ndarray], np.ndarray] | None]:
-        """Return the result of `_unfinished_block` for new users; see `_score_new_users`."""
+        """Return the result of `_unfinished_block` for new users; `likes` is as in `_score_new_users`."""
         return self._score_new_users(likes), None
 
     def _score_sizes(self, users: np.ndarray | None, scores: np.ndarray) -> np.ndarray:  # noqa: ARG002
         """Return, for each user, the magnitude of the terms whose sums are the user's scores, float32 (b,).
 
         Rounding errors are proportional to this magnitude. Scores that differ only by rounding are tied
-        (`kgplug.data.ranking.ties`). The default is the largest absolute score.
+        (`kgplug.data.ranking.ties`). The default is the user's largest absolute score; 0 if `scores_are_exact`.
 
         Args:
             users: Indices, int64 (b,); None for new users.
@@ -223,12 +223,12 @@ class ListMaker(ABC):
         return items, scores
 
     def _fill_blocks(self, fill: Callable[[slice], None], n_users: int) -> None:
-        """Call `fill` with every block of users."""
+        """Call `fill` with each block of users, a slice of `range(n_users)`."""
         for rows in self._blocks(n_users):
             fill(rows)
 
     def _blocks(self, n_users: int, threads: int = 1) -> list[slice]:
-        """Return blocks of users, each of at most `score_block_cells` scores.
+        """Divide users into blocks, each with at most `score_block_cells` scores, and return these as slices.
 
         If one block is not enough for all users, every thread gets the same number of blocks.
         """
@@ -283,7 +283,7 @@ class ListMaker(ABC):
         diversity: float,
         vectors: np.ndarray | None,
     ) -> ListChoice:
-        """Check the options of `recommend`."""
+        """Check the options of `recommend`, and return how to make the lists."""
         n_items = len(self.item_keys)
         if not is_whole(k) or k < 1:
             raise UsageError(f"k must be at least 1; found {k!r}. Give the length of a list, a whole number.")
@@ -370,7 +370,7 @@ def _indices(
     *,
     skip_unknown: bool,
 ) -> np.ndarray:
-    """Return the positions of keys in `known`, int64 (n,)."""
+    """Return the positions of keys in `known`, int64 (n,). For an unknown key, `one(key)` raises the error."""
     wanted = as_keys([keys] if isinstance(keys, (int, str)) else keys, what=f"{label} keys")
     indices = pd.Index(known, dtype=object).get_indexer(pd.Index(wanted, dtype=object))
     if not skip_unknown and (indices < 0).any():

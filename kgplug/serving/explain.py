@@ -31,15 +31,15 @@ def recommendations(
     """Return the published list of a user as a table; arguments and errors as in `Graph.recommend`.
 
     Returns:
-        One row per item, best first, with the columns rank, id, title, score and, with `reasons`, because ("" if no
-        item that the user likes shares a node with the item).
+        One row per item, best first, with the columns "rank", "id", "title", "score" and, with `reasons`, "because":
+        one path as text, "" if no item that the user likes shares a node with the item.
     """
     found = graph.recommend(user, k, model=model, reasons=reasons).rename(columns={"item": "id"})
     return found.reindex(columns=["rank", "id", "title", "score", *(["because"] if reasons else [])])
 
 
 def with_reasons(graph: Graph, user: int | str, frame: pd.DataFrame) -> pd.DataFrame:
-    """Return a table of items with a further column `because`: one path per item, "" if there is none."""
+    """Add the column `because` to a table of items: one path per item from the user's likes, "" if there is none."""
     return frame.assign(because=answers.reasons_for(graph.connection, graph.schema, user, frame["id"].tolist()))
 
 
@@ -55,19 +55,19 @@ def paths(graph: Graph, user: int | str, item: int | str, *, k: int = 5) -> pd.D
 
 
 def as_published(graph: Graph, run: dict[str, Any]) -> Graph:
-    """Return a graph with the schema for querying a published run (`kgplug.graph.answering.answers.schema_for`)."""
+    """Return the graph with its own schema if that has the run's users, items and feedback; else with the run's."""
     return _with(graph, answers.schema_for(graph.known_schema, run))
 
 
 def with_vectors(graph: Graph, run: dict[str, Any]) -> Graph:
-    """Return a graph with the schema for a published run's vectors (`answers.schema_with_vectors`)."""
+    """Return the graph with its own schema if the run has vectors of that schema's items, otherwise `as_published`."""
     return _with(graph, answers.schema_with_vectors(graph.known_schema, run))
 
 
 def published(
     graph: Graph, model: str | None, *, can_serve: Callable[[dict[str, Any]], bool] | None = None, wanted: str = ""
 ) -> dict[str, Any]:
-    """Return the serving run of a published model; see `kgplug.graph.answering.answers.published`."""
+    """Return the run that a published model serves; see `kgplug.graph.answering.answers.published`."""
     known = graph.schema if model is None else graph.known_schema
     return answers.published(graph.connection, known, model, can_serve=can_serve, wanted=wanted)
 

@@ -34,9 +34,10 @@ def live_recommendations(
     options: ListOptions | None = None,
     reasons: bool = True,
 ) -> pd.DataFrame:
-    """Score all items for a user with the serving run of a published model.
+    """Return a user's list, computed now with the run that a published model serves.
 
-    A user who is newer than the run gets a list from their likes in the graph now (`Recommender.recommend_for`).
+    For a user who is newer than the run, the list is computed from their current likes in the graph
+    (`Recommender.recommend_for`).
 
     Args:
         graph: graph with a schema (`graph.use(schema)`). Feedback is read with the run's own schema if it differs.
@@ -73,7 +74,7 @@ def live_recommendations(
 
 
 def _serving_run(graph: Graph, runs: Runs, model: str | None) -> dict[str, Any]:
-    """Return the catalogue's entry of the serving run; without `model`, of the newest one that is on this machine."""
+    """Return the run that a model serves; without `model`, the newest served run that is on this machine."""
     recommenders = {info.id for info in runs.list() if info.gives_lists}
     return explain.published(
         graph, model, can_serve=lambda run: run["id"] in recommenders, wanted="lists and its run on this machine"
@@ -98,7 +99,7 @@ def _recommender(runs: Runs, run: dict[str, Any]) -> Recommender:
 
 
 def _with_titles(graph: Graph, keys: np.ndarray, scores: np.ndarray) -> pd.DataFrame:
-    """Return rank, id, title and score of items; items that are no longer in the graph are left out."""
+    """Return a table of items: rank, id, title, score. Items that are no longer in the graph are left out."""
     import pandas as pd
 
     titles = titles_of(graph.connection, graph.schema, keys.tolist())

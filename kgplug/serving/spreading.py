@@ -1,11 +1,11 @@
-"""Layout of a small graph for a picture: connected nodes near each other, no two on top of each other."""
+"""Layout of a small graph for a picture: connected nodes are near each other, and none overlap."""
 
 from __future__ import annotations
 
 import numpy as np
 
 _ROUNDS, _PUSHES = 300, 200
-_CORNER = 4.0  # exponent of the rounded rectangle, whose corners stay free for a legend and buttons
+_CORNER = 4.0  # exponent p of the rounded rectangle |x|^p + |y|^p = 1, whose corners stay free for a legend and buttons
 
 
 def spread(
@@ -20,7 +20,7 @@ def spread(
         n_nodes: number of nodes.
         heads, tails: int64 (n_edges,), node indices.
         width, height: size of the rectangle.
-        gap: minimum distance of two nodes, if there is room for it.
+        gap: minimum distance between two nodes, if there is room for it.
     """
     half = np.array([width, height]) / 2
     positions = np.random.default_rng(0).normal(size=(n_nodes, 2)) * half / 3
@@ -49,7 +49,7 @@ def spread(
 
 
 def _differences(positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the vectors between all pairs of nodes, (n, n, 2), and their lengths, (n, n), infinite on the diagonal."""
+    """Return the vectors from node j to node i, (n, n, 2), and their lengths, (n, n), infinite on the diagonal."""
     away = positions[:, None] - positions[None]
     distance = np.maximum(np.sqrt(np.einsum("ijk,ijk->ij", away, away)), 1e-3)
     np.fill_diagonal(distance, np.inf)

@@ -27,7 +27,7 @@ _SHARED_ID = "neo4j-viz-data"
 
 
 def neighbourhood(graph: Graph, *, label: str, key: int | str, limit: int = 50) -> Picture:
-    """Draw a node and its neighbours, without users.
+    """Draw a node and its neighbours, except users with feedback.
 
     Args:
         graph: graph with a schema (`graph.use(schema)`).
@@ -94,7 +94,7 @@ def draw(captions: dict[str, str], labels: dict[str, str], edges: list[tuple[str
 
 
 class _Page(Protocol):
-    """The attribute of IPython's HTML object that is used here: its text."""
+    """IPython's HTML object, of which only the text is used."""
 
     @property
     def data(self) -> object: ...
@@ -106,7 +106,7 @@ def _text_of(page: _Page) -> str:
 
 @dataclass(frozen=True)
 class _Canvas:
-    """The area for the nodes. Captions are readable (11 pixels) at a zoom of 1; with many nodes, the user zooms in."""
+    """The area for the nodes. Captions are readable (11 pixels) at a zoom of 1; many nodes start at a lower zoom."""
 
     width: float
     height: float
@@ -146,7 +146,7 @@ class Picture:
 
     @property
     def data(self) -> str:
-        """HTML to put into a page: a separate frame, so names and styles of two pictures cannot clash."""
+        """HTML to put into a page: an iframe, so names and styles of two pictures cannot clash."""
         return (
             f'<iframe srcdoc="{html.escape(self._page)}" title="{self!r}" '
             f'style="width: 100%; height: {self._height}px; border: 0"></iframe>'

@@ -1,4 +1,4 @@
-"""Adam without torch.optim, whose first step imports torch's compiler (which takes seconds and 150 MB for nothing)."""
+"""Adam without torch.optim, which needlessly imports torch's compiler in its first step (seconds and 150 MB)."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ class Optimizer(Protocol):
         ...
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> Any:
-        """Restore a state from `state_dict`."""
+        """Restore what `state_dict` returned."""
 
 
 class StatefulOptimizer:
-    """Parameters, the settings of Adam, and one state per parameter, in torch.optim's layout.
+    """Base class of optimisers: parameters, settings of Adam, and a state per parameter, laid out as in torch.optim.
 
     Args:
         params: Parameters to train.
@@ -62,12 +62,12 @@ class StatefulOptimizer:
             table.grad = None
 
     def state_dict(self) -> dict[str, Any]:
-        """Return {"state": {parameter index: its state}, "param_groups": [settings]}; "params" holds indices."""
+        """Return {"state": {parameter index: its state}, "param_groups": [settings]}, where "params" are indices."""
         state = {number: self.state[table] for number, table in enumerate(self.params) if self.state.get(table)}
         return {"state": state, "param_groups": [{**self.settings, "params": list(range(len(self.params)))}]}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restore a state from `state_dict` on the parameters' devices."""
+        """Restore what `state_dict` returned. Tensors are copied to the devices of the parameters."""
         self.state.clear()
         for number, state in state_dict["state"].items():
             table = self.params[number]
@@ -79,7 +79,7 @@ class StatefulOptimizer:
 
 
 class Adam(StatefulOptimizer):
-    """Adam (Kingma and Ba, ICLR 2015) by torch's fused kernel: the steps of `torch.optim.Adam(fused=True)`.
+    """Adam (Kingma and Ba, ICLR 2015) with torch's fused kernel. Its steps are those of `torch.optim.Adam(fused=True)`.
 
     Args:
         params: float32 tensors, all on one device.

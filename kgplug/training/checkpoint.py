@@ -60,7 +60,7 @@ def save_checkpoint(
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         _remove_abandoned(path)
-        building = path.with_name(f".{path.name}.{os.getpid()}")  # a folder, as safetensors writes a temporary file too
+        building = path.with_name(f".{path.name}.{os.getpid()}")  # a folder, for safetensors' own temporary file
         building.mkdir(exist_ok=True)
         try:
             temporary = building / path.name
@@ -111,7 +111,7 @@ def load_checkpoint(
         raise RunError(f"Checkpoint {path} was written for other data or settings. Delete it to train from the start.")
     try:
         _restore(module, optimizers, tensors, scalars)
-    except (RuntimeError, LookupError, ValueError, AttributeError, TypeError) as error:  # such as a changed name
+    except (RuntimeError, LookupError, ValueError, AttributeError, TypeError) as error:  # such as a renamed weight
         raise RunError(f"Checkpoint {path} is damaged: its tensors do not fit the training.") from error
     device = next(module.parameters()).device
     best = {name: tensor.to(device) for name, tensor in _below("best.", tensors).items()}

@@ -18,7 +18,7 @@ class CheckpointTimes:
 
     Args:
         interval_s: Minimum number of seconds between two writes; 0 writes after every epoch, at any cost.
-        n_bytes: Expected size of a checkpoint.
+        n_bytes: Expected size of a checkpoint in bytes.
         clock: Function that returns the time in seconds.
 
     Attributes:
@@ -42,7 +42,7 @@ class CheckpointTimes:
 
     @contextmanager
     def writing(self) -> Generator[None]:
-        """Measure the duration of a write."""
+        """Measure how long the write within this context takes."""
         began = self._clock()
         yield
         self._last = self._clock()

@@ -19,7 +19,7 @@ class Range:
 
     Attributes:
         log: Sample the logarithm uniformly.
-        step: Try only low, low + step, low + 2 step, …
+        step: Try only low, low + step, low + 2 step, …; None: any value.
     """
 
     low: float
@@ -52,21 +52,21 @@ class DataSize:
 
     @property
     def has_few_likes(self) -> bool:
-        """Whether an epoch has so few steps that vectors overfit before the other weights have learnt."""
+        """Whether an epoch has so few likes that vectors overfit before the other weights have learnt."""
         return self.n_likes < FEW_LIKES
 
     @property
     def has_very_few_likes(self) -> bool:
-        """Whether an epoch would have so few steps that a model hardly learns."""
+        """Whether an epoch has so few likes that, with default batch sizes, a model hardly learns in it."""
         return self.n_likes < VERY_FEW_LIKES
 
 
-Grid = Mapping[str, float | tuple[Any, ...]]  # setting → the factor between neighbouring values, or its choices
-Space = Mapping[str, Range | tuple[Any, ...]]  # setting → its range or its choices
-FEW_LIKES = 20_000  # likes in total; chosen on subsets of Book-Crossing and MovieLens-100K with 5,000 to 14,000 likes
-VERY_FEW_LIKES = 8_000  # likes in total; chosen on such subsets with 1,000 to 14,000 likes
+Grid = Mapping[str, float | tuple[Any, ...]]  # setting → factor between neighbouring values, or tuple of all values
+Space = Mapping[str, Range | tuple[Any, ...]]  # setting → range of its values, or tuple of all values
+FEW_LIKES = 20_000  # `has_few_likes`; chosen on subsets of Book-Crossing and MovieLens-100K with 5,000 to 14,000 likes
+VERY_FEW_LIKES = 8_000  # `has_very_few_likes`; chosen on such subsets with 1,000 to 14,000 likes
 STEPS_AN_EPOCH, LEAST_BATCH = 16, 64  # for small data: one or two steps per epoch would hardly change the weights
-SPARSE_BELOW = 10  # likes per user: Book-Crossing has 2, MovieLens-100K 35
+SPARSE_BELOW = 10  # likes per user, for `is_sparse`: Book-Crossing has 2, MovieLens-100K 35
 LEARNING_RATES = Range(1e-3, 1e-1, log=True)
 
 
@@ -76,8 +76,8 @@ class ModelConfig(BaseModel):
     A setting has one name in all models: `embedding_dim`, `epochs`, `learning_rate`, `batch_size`, `l2`, `n_layers`.
 
     Attributes:
-        tuning: The settings that `kgplug tune` searches, with their values.
-        old_names: Old name of a setting in saved runs → its name now.
+        tuning: The settings that `kgplug tune` searches, with the values to try.
+        old_names: Name of a setting in old saved runs → its present name.
         removed: Settings in saved runs that had no effect and no longer exist.
     """
 
@@ -88,7 +88,7 @@ class ModelConfig(BaseModel):
 
     @classmethod
     def of_saved(cls, settings: dict[str, Any]) -> dict[str, Any]:
-        """Return the settings of a saved run with the names that this version uses."""
+        """Return the settings of a saved run under their present names, without those in `removed`."""
         kept = {cls.old_names.get(name, name): value for name, value in settings.items()}
         return {name: value for name, value in kept.items() if name in cls.model_fields or name not in cls.removed}
 
@@ -117,16 +117,16 @@ class ModelConfig(BaseModel):
         return ", ".join(shown)
 
     def suited(self, size: DataSize) -> Self:
-        """Return a copy in which settings that the user has not set suit the data."""
+        """Return a copy in which `suited_to(size)` replaces settings that the user has not set."""
         chosen = {name: value for name, value in self.suited_to(size).items() if name not in self.model_fields_set}
         return self.model_copy(update=chosen)
 
 
 class ChosenConfig(ModelConfig):
-    """Settings of a model that can choose the most important ones on the validation set.
+    """Settings of a model that can choose its most important settings on the validation set.
 
     Attributes:
-        grid: The settings that are chosen on the validation set if the user gives none.
+        grid: The settings that are chosen on the validation set if the user gives none, with the values to try.
     """
 
     grid: ClassVar[Grid] = {}
@@ -150,7 +150,7 @@ class TrainedConfig(ChosenConfig):
 
     embedding_dim: int = Field(64, ge=1, description="length of a vector")
     epochs: int = Field(100, ge=1, description="maximum number of epochs")
-    patience: int = Field(5, ge=1, description="number of epochs without a better validation metric to stop after")
+    patience: int = Field(5, ge=1, description="stop after this many epochs without a better validation metric")
     batch_size: int = Field(2048, ge=1, description="number of rows per step")
     learning_rate: float = Field(1e-2, gt=0, description="learning rate of Adam")
     l2: float = Field(1e-5, ge=0, description="weight of the squared norms of the batch's vectors")
@@ -158,7 +158,7 @@ class TrainedConfig(ChosenConfig):
 
 
 def make_config(model: str, config_class: type[ModelConfig], settings: dict[str, Any]) -> ModelConfig:
-    """Check settings against a model's config class.
+    """Check settings and return them as a `config_class`. `model` is the model's name, for messages.
 
     Raises:
         UsageError: A name is unknown (the message suggests the nearest), or a value is out of range.
@@ -199,7 +199,7 @@ def signature(config_class: type[ModelConfig], defaults: Mapping[str, Any] | Non
 
 
 def _plain(value: object) -> object:
-    """Return a numpy number as a Python number (floats as printed), and other values unchanged."""
+    """Return a numpy number as a Python number (float32(0.1) as 0.1), and other values unchanged."""
     if isinstance(value, np.ndarray) and value.ndim == 0:
         value = value[()]
     if isinstance(value, np.floating):

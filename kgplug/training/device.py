@@ -11,7 +11,7 @@ from kgplug.errors import UsageError
 
 
 def device_at_hand(name: str) -> str:
-    """Return `name` if this machine has the device, otherwise "auto". So runs trained on a GPU open on a CPU."""
+    """Return `name` if this machine has the device, otherwise "auto". So runs trained on a GPU load without one."""
     return "auto" if name.startswith("cuda") and not torch.cuda.is_available() else name
 
 

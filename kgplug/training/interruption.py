@@ -10,7 +10,7 @@ import time
 from types import FrameType
 from typing import Any, Self
 
-FINISH_S = 10.0  # maximum number of seconds that an interrupted training takes to finish and save its epoch
+FINISH_S = 10.0  # seconds; an interrupted epoch is finished and saved if that is expected to take no longer
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 _log = logging.getLogger(__name__)
@@ -19,13 +19,13 @@ _log = logging.getLogger(__name__)
 class Interruption:
     """A context in which the first signal may wait for the end of an epoch; a second one is handled at once.
 
-    It has no effect outside the main thread, where Python delivers no signals.
+    It has no effect in other threads, because Python delivers signals to the main thread only.
 
     Args:
-        active: Whether there is a checkpoint to write.
+        active: Whether there is a checkpoint to write; without one, the context has no effect.
 
     Attributes:
-        signal: The signal that waits, or None.
+        signal: Number of the signal that waits for the end of the epoch, or None.
     """
 
     def __init__(self, *, active: bool) -> None:

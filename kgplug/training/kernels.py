@@ -24,7 +24,7 @@ def adam_rows(
 
     Args:
         table: float32 (n, d).
-        moments: float32 (n, 2d), running mean of each row's gradients, then of their squares.
+        moments: float32 (n, 2d): columns [:d] hold the running mean of a row's gradients, [d:] that of their squares.
         steps: float32 (n,), number of updates of each row.
         rows: int64 (m,), the rows to update, distinct.
         grad: float32 (m, d), gradients of these rows.
@@ -45,7 +45,7 @@ def adam_rows(
 
 @numba.njit(cache=True, nogil=True)
 def are_distinct(rows: np.ndarray, n: int) -> bool:
-    """Return whether row indices, int64 (m,), are distinct; each is below n."""
+    """Return whether the indices in `rows`, int64 (m,) from 0 to n - 1, are distinct."""
     seen = np.zeros(n, dtype=np.bool_)
     for row in rows:
         if seen[row]:
@@ -66,14 +66,15 @@ def catch_up(
     beta2: np.float32,
     eps: np.float32,
 ) -> np.ndarray:
-    """Do the steps that rows have missed since their last update, as Adam does them with a gradient of zero.
+    """Apply the steps of Adam that rows have missed since their last update, each with a gradient of zero.
 
-    In these steps mean and square only shrink, by beta1 and beta2 per step. So the total change of a row is
-    mean / (√square + eps) times a sum that depends only on the step numbers. (Adam adds eps within the sum, but eps is
-    tiny compared to √square wherever mean is not zero.)
+    In these steps a row's two moments, mean and square, only shrink, by beta1 and beta2 per step. So the total change
+    of a row is mean / (√square + eps) times a sum that depends only on the step numbers. (Adam adds eps within the sum,
+    but eps is tiny compared to √square wherever mean is not zero.)
 
     Args:
-        table, moments, steps, lr, beta1, beta2, eps: As in `adam_rows`; `steps` holds each row's last step number.
+        table, moments, lr, beta1, beta2, eps: As in `adam_rows`.
+        steps: float32 (n,), number of the last step that each row has taken; 0 if it has taken none.
         rows: int64 (m,), the rows to update, distinct.
         now: Number of the step up to which the rows are updated.
 
@@ -125,7 +126,7 @@ def pair_dots(left: np.ndarray, left_of: np.ndarray, right: np.ndarray, right_of
 def pair_dots_gradient(
     grad: np.ndarray, left: np.ndarray, left_of: np.ndarray, right: np.ndarray, right_of: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the gradients of `left` and `right`, float32 (m, d) and (k, d).
+    """Compute the backward pass of `pair_dots`: the gradients of `left` and `right`, float32 (m, d) and (k, d).
 
     Args:
         grad: Gradient of the dot products, float32 (n,).
@@ -144,12 +145,14 @@ def pair_dots_gradient(
 def cross_compress(
     items: np.ndarray, entities: np.ndarray, weights: np.ndarray, bias: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return (v', e') of MKR's cross & compress unit for each pair (v, e), float32 (n, d) each.
+    """Apply MKR's cross & compress unit to each pair (v, e). Return (v', e'), float32 (n, d) each.
+
+    v' = v (e·w_vv) + e (v·w_ev) + b_v and e' = v (e·w_ve) + e (v·w_ee) + b_e
 
     Args:
         items, entities: v and e, float32 (n, d).
         weights: w_vv, w_ev, w_ve, w_ee, float32 (4, d).
-        bias: Biases of v' and e', float32 (2, d).
+        bias: b_v, b_e, float32 (2, d).
     """
     n, d = items.shape
     crossed_items, crossed_entities = np.empty_like(items), np.empty_like(entities)
@@ -174,7 +177,7 @@ def cross_compress_gradient(
     entities: np.ndarray,
     weights: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Return the gradients of items, entities, weights and bias, each of the same shape as the argument.
+    """Compute the backward pass of `cross_compress`: the gradient of each of its arguments, in its shape.
 
     Args:
         to_crossed_items, to_crossed_entities: Gradients of v' and e', float32 (n, d).

@@ -28,11 +28,11 @@ from kgplug.training.device import one_thread
 from kgplug.training.interruption import Interruption
 from kgplug.training.tensors import forked_rng
 
-ONE_THREAD_BELOW = 4_000_000  # floats; on two cores, KGCN with 1 million takes a third longer on two threads
+ONE_THREAD_BELOW = 4_000_000  # `step_floats`; on two cores, KGCN with 1 million is a third slower with two threads
 
 
 class TrainingTask(Protocol):
-    """The members of a model that the loop uses."""
+    """What a model must implement so that `train` can train it."""
 
     @property
     def module(self) -> torch.nn.Module:
@@ -50,7 +50,7 @@ class TrainingTask(Protocol):
         ...
 
     def batches(self, epoch: int, rng: np.random.Generator) -> Sequence[Any] | Iterator[Any]:
-        """Return the batches of one epoch; all randomness comes from rng."""
+        """Return the batches of one epoch. All randomness must come from `rng`."""
         ...
 
     def step(self, batch: Any) -> torch.Tensor:
@@ -64,12 +64,12 @@ class TrainingTask(Protocol):
 
 @dataclass
 class History:
-    """Record of the epochs.
+    """Record of a training's epochs.
 
     Attributes:
-        losses: Mean loss per batch of each epoch.
+        losses: For each epoch, the mean loss of its batches.
         validation: Validation metric of each epoch; empty without validation data.
-        best_epoch: Number (from 0) of the epoch whose weights were kept.
+        best_epoch: Number (from 0) of the epoch whose weights were kept; -1 before the first epoch.
         seconds: Wall time of each epoch, including validation.
     """
 
@@ -99,21 +99,21 @@ def train(
 ) -> History:
     """Train for `epochs` epochs, or until validation has not improved for `patience` epochs.
 
-    The module ends with the weights of the best epoch; without validation data, with those of the last epoch.
+    Afterwards the module has the weights of the best epoch; without validation data, those of the last epoch.
 
     Args:
         task: The model's task.
         epochs: Maximum number of epochs.
         patience: Stop after this many epochs without a better validation metric.
-        seed: Seed of each epoch's generator.
+        seed: Seed of the training; each epoch's generator is seeded with (seed, epoch).
         description: Text next to the progress bar.
-        chance: Validation metric of random scores; `patience` counts only after the metric has exceeded it.
+        chance: Validation metric that random scores may reach; `patience` counts only after the metric has exceeded it.
         fingerprint: Fingerprint of data and settings; a checkpoint with another one is refused.
-        checkpoint: File to continue from if it exists. It is written at the end of an epoch if it was last written at
-            least KGPLUG_CHECKPOINT_S seconds ago, and if all writes together take at most 5 % of the training time. It
-            is also written if the training is interrupted shortly before an epoch's end.
-        pause_after: Stop after this many epochs in all, and write the checkpoint when the training ends, so that a
-            call with a higher number continues.
+        checkpoint: File to continue from if it exists; None writes none. It is written at the end of an epoch if it was
+            last written at least KGPLUG_CHECKPOINT_S seconds ago, and if all writes together take at most 5 % of the
+            training time. It is also written if the training is interrupted shortly before an epoch's end.
+        pause_after: Stop after this many epochs, counting those of earlier calls. The checkpoint is always written at
+            the end, so that a call with a higher number continues.
         resumable: Whether the checkpoint outlives this process. If not, an interruption does not wait for the end of
             an epoch.
         progress: Show a bar; None shows it on a terminal.
@@ -166,7 +166,10 @@ def train(
 
 
 def _run_epoch(task: TrainingTask, epoch: int, seed: int, last_good: dict[str, torch.Tensor]) -> float:
-    """Train one epoch and return its mean loss. Losses are read from the device once, at the end."""
+    """Train one epoch and return its mean loss. Losses are read from the device once, at the end.
+
+    If the loss is not finite, load the weights `last_good` and raise TrainingError.
+    """
     rng = np.random.default_rng([seed, epoch])
     task.module.train()
     # Dropout uses torch's global generator, whose state is restored afterwards.
@@ -180,7 +183,10 @@ def _run_epoch(task: TrainingTask, epoch: int, seed: int, last_good: dict[str, t
 
 
 def _validate(task: TrainingTask, epoch: int, last_good: dict[str, torch.Tensor]) -> float | None:
-    """Return the task's validation metric. If memory is short, raise TrainingError: smaller batches would not help."""
+    """Return the task's validation metric.
+
+    If memory is short, load the weights `last_good` and raise TrainingError: smaller batches would not help.
+    """
     try:
         return task.validate()
     except Exception as error:
@@ -206,7 +212,7 @@ def _seeded(module: torch.nn.Module, seed: int) -> Generator[None]:
 
 
 def _threads(task: TrainingTask) -> AbstractContextManager[None]:
-    """Use one thread for small steps: sharing small tensors between threads costs more than it saves."""
+    """Return a context that uses one thread if steps are small: more threads would then cost more than they save."""
     return one_thread() if task.step_floats < ONE_THREAD_BELOW else nullcontext()
 
 
@@ -218,7 +224,7 @@ def _check_metric(metric: float, epoch: int, task: TrainingTask, last_good: dict
 def _diverged(
     what: str, value: float, epoch: int, task: TrainingTask, last_good: dict[str, torch.Tensor]
 ) -> TrainingError:
-    """Restore the last good weights and return the error to raise."""
+    """Load the weights `last_good`, and return the error that says that `what` (a loss or metric) became `value`."""
     task.module.load_state_dict(last_good)
     found = [f"{group['lr']:g}" for optimizer in task.optimizers for group in optimizer.param_groups]
     rates = ", ".join(dict.fromkeys(found))

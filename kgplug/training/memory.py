@@ -51,7 +51,7 @@ class Attempt(Generic[_Config]):
 def attempts(name: str, config: _Config, checkpoint: Path | None) -> Iterator[Attempt[_Config]]:
     """Yield attempts at a training, each with half the batch size of the one before, until memory suffices.
 
-    The result is the same, bit by bit, as if training had started with the smaller batch size. Each batch size has
+    The result is the same, bit for bit, as if training had started with the smaller batch size. Each batch size has
     its own checkpoint (`checkpoint_of`), so a resumed training finds the right one. Use this function as follows,
     so that the memory of a failed attempt is freed before the next one:
 
@@ -87,7 +87,7 @@ def attempts(name: str, config: _Config, checkpoint: Path | None) -> Iterator[At
 
 @contextmanager
 def building(name: str, config: ModelConfig) -> Generator[None]:
-    """Build a model in this context. If memory is short here, smaller batches would not help.
+    """Build a model in this context, which raises an error if memory is short: smaller batches would not help here.
 
     Raises:
         TrainingError: The model itself does not fit into memory.
@@ -114,13 +114,13 @@ def _rows(config: ModelConfig) -> int:
 
 
 def _halved(config: _Config) -> _Config:
-    """Return the config with every batch size halved, including that of triples."""
+    """Return the config with every batch size halved, including `kge_batch_size` for triples."""
     sizes = {name: value for name, value in config if name.endswith("batch_size")}
     return config.model_copy(update={name: max(1, value // 2) for name, value in sizes.items()})
 
 
 def _advice(config: ModelConfig) -> str:
-    """Return how to reduce the memory of a training."""
+    """Return advice on how to train with less memory."""
     size = dict(config).get("embedding_dim")
     if size is None or size < 2:
         return "Free some memory"

@@ -15,8 +15,8 @@ class RowAdam(StatefulOptimizer):
     """Adam over embedding tables with sparse gradients (`F.embedding(..., sparse=True)`).
 
     A row's moments and bias correction count only the steps that updated it, so a row that is first seen late takes
-    the same first step as any other. Rows read by `take_rows` instead match Adam on the whole table. The time of
-    a step depends on the number of rows in the batch, not in the table.
+    the same first step as any other. With `take_rows`, rows get the values of Adam on the whole table instead. The time
+    of a step depends on the number of rows in the batch, not in the table.
 
     Args:
         params: Tables (n, d).
@@ -33,12 +33,12 @@ class RowAdam(StatefulOptimizer):
 
     @torch.no_grad()
     def step_rows(self, table: torch.Tensor, rows: torch.Tensor, grad: torch.Tensor) -> None:
-        """Update some rows of a table.
+        """Do one step of Adam on some rows of a table.
 
         Args:
             table: float32 (n, d), one of the optimiser's tables.
-            rows: int64 (m,), distinct.
-            grad: float32 (m, d).
+            rows: Indices of the rows to update, int64 (m,), distinct.
+            grad: Gradients of these rows, float32 (m, d).
         """
         state = self._state_of(table)
         state["step"] += 1
@@ -51,13 +51,13 @@ class RowAdam(StatefulOptimizer):
 
     @torch.no_grad()
     def take_rows(self, table: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
-        """Update rows to their values under Adam on the whole table, and return them: float32 (m, d).
+        """Give rows the values that Adam on the whole table would have given them, and return these: float32 (m, d).
 
         Reading rows this way before each `step_rows` gives the result of `torch.optim.Adam` on the whole table.
 
         Args:
             table: float32 (n, d), one of the optimiser's tables.
-            rows: int64 (m,), distinct.
+            rows: Indices of the rows, int64 (m,), distinct.
         """
         state = self._state_of(table)
         if table.device.type == "cpu":
@@ -81,7 +81,7 @@ class RowAdam(StatefulOptimizer):
 
 
 def _rows_of(grad: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the distinct rows of a sparse gradient and their values: int64 (m,), (m, d)."""
+    """Return the distinct row indices of a sparse gradient, int64 (m,), and the gradients of these rows, (m, d)."""
     rows = grad._indices()[0]
     if grad.device.type == "cpu" and are_distinct(rows.numpy(), len(grad)):
         return rows, grad._values()  # ten times faster than coalescing
@@ -125,7 +125,7 @@ def _catch_up_tensors(
 
 @torch.no_grad()
 def put_rows(table: torch.Tensor, rows: torch.Tensor, values: torch.Tensor) -> None:
-    """Write values (m, d) to rows int64 (m,) of a table; on a CPU by numpy, four times faster than by torch."""
+    """Write `values` (m, d) to rows of a table by index, int64 (m,). On a CPU, numpy is 4 times faster than torch."""
     if table.device.type == "cpu":
         table.detach().numpy()[rows.numpy()] = values.detach().numpy()
     else:

@@ -16,7 +16,7 @@ from kgplug.data.kinds import Kind
 from kgplug.errors import RunError, UsageError
 
 HEALTH = "health.json"  # in a run's folder: signs of a collapsed model, found by an evaluation
-EVALUATION = "evaluation.json"  # in a run's folder: metrics
+EVALUATION = "evaluation.json"  # in a run's folder: metrics measured by `kgplug evaluate`
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 
 
@@ -35,8 +35,8 @@ class RunInfo:
         damage: Why the run cannot be read; "" if it can.
         graph: Identity of the graph that it was trained on, as far as known.
         evaluation: Metric → value, as measured by `kgplug evaluate`; {} if not evaluated.
-        origin: For a final run, which is trained on all rows: id of the earlier run whose settings, epochs and metrics
-            it has. "" for other runs.
+        origin: Id of the earlier run from which a final run (one trained on all rows) has its settings, epochs and
+            metrics. "" for other runs.
         health: Signs that the model has collapsed, one sentence each; see `kgplug.data.health`.
     """
 
@@ -85,11 +85,11 @@ class Runs:
         return self.folder / run
 
     def has(self, text: str) -> bool:
-        """Return whether a text is the id of one of the runs."""
+        """Return whether a text is the id of a run in this folder."""
         return bool(_ID.fullmatch(text)) and os.path.isdir(self.folder / text)  # noqa: PTH112 (Path.is_dir raises if too long)
 
     def info(self, run_dir: Path) -> RunInfo:
-        """Return the facts of a run. Reads and checks its JSON; of the arrays, only the size is checked."""
+        """Return the facts of a run. Its JSON is read and checked; of its arrays, only the size is checked."""
         run_dir = Path(run_dir)
         files = _files(run_dir)
         if run_dir in self._known and self._known[run_dir][0] == files:  # unchanged since it was read
@@ -129,7 +129,7 @@ class Runs:
         return sorted((self.info(path) for path in run_dirs), key=lambda info: (info.created, info.id))
 
     def of(self, graph: GraphIdentity | None) -> tuple[list[RunInfo], int]:
-        """Return the undamaged runs of a graph, oldest first, and the number of runs of other graphs.
+        """Return the undamaged runs of a graph, oldest first, and the number of undamaged runs of other graphs.
 
         Args:
             graph: The graph; None returns all runs.
@@ -139,10 +139,10 @@ class Runs:
         return here, len(whole) - len(here)
 
     def last_known(self, address: str, database: str) -> GraphIdentity | None:
-        """Return the database of the newest run that was trained on the server at an address; None without such a run.
+        """Find the newest run trained on the server at an address; return its database's identity, None without a run.
 
         Args:
-            address: host:port.
+            address: host:port of the server.
             database: Name of the database; "" for any.
         """
         graphs = [info.graph for info in reversed(self.list()) if info.graph.store and info.graph.address == address]
@@ -193,7 +193,7 @@ class Runs:
 
 
 def _files(run_dir: Path) -> frozenset[tuple[str, int, int]]:
-    """Return name, size and modification time of each file of a run."""
+    """Return name, size in bytes and modification time in ns of each file of a run."""
     try:
         found = [(file.name, file.stat()) for file in os.scandir(run_dir)]
     except OSError:

@@ -19,10 +19,10 @@ from kgplug.data.values.keys import fingerprint
 from kgplug.errors import RunError
 
 _log = logging.getLogger(__name__)
-HEARTBEAT_S = 5  # seconds between two signals by which a process confirms that it still works on its trial
+HEARTBEAT_S = 5  # seconds between two heartbeats, by which a process shows that it still works on its trial
 UNPRUNED_TRIALS, UNPRUNED_EPOCHS = 5, 10  # pruning starts after 5 complete trials, and in each trial after 10 epochs
-KEPT_PERCENT = 75.0  # percentage of trials that continue at an epoch; worse ones are pruned
-GRACE_S = 30  # seconds without such a signal after which the process counts as killed
+KEPT_PERCENT = 75.0  # a trial is pruned at an epoch unless it is among the best 75 % of trials there
+GRACE_S = 30  # seconds without a heartbeat after which a process counts as killed
 
 
 def study_path(folder: Path, model: str, asked: list[Any], data: list[str]) -> Path:
@@ -57,11 +57,11 @@ def _short(value: list[Any]) -> str:
 
 @contextmanager
 def open_study(path: Path | None, own: dict[str, Any]) -> Generator[optuna.Study]:
-    """Open a study.
+    """Open a study for the time of this context.
 
     Args:
         path: The study's SQLite file, created if missing; None keeps the study in memory.
-        own: The model's own settings, which a new study tries first.
+        own: The model's present values of the settings to search; a new study tries them first.
 
     Raises:
         RunError: The file cannot be opened.
@@ -80,7 +80,7 @@ def open_study(path: Path | None, own: dict[str, Any]) -> Generator[optuna.Study
     from filelock import FileLock
     from sqlalchemy.exc import SQLAlchemyError
 
-    with FileLock(path.with_suffix(".lock")):  # several processes may create one study
+    with FileLock(path.with_suffix(".lock")):  # several processes may create the same study at once
         try:
             storage = optuna.storages.RDBStorage(
                 f"sqlite:///{path}", engine_kwargs={"connect_args": {"timeout": 60}}, heartbeat_interval=HEARTBEAT_S,

@@ -1,4 +1,4 @@
-"""Wrappers with type annotations for functions of torch that have none."""
+"""Typed wrappers of torch functions that lack type annotations."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ def csr_tensor(matrix: sparse.csr_matrix, device: torch.device) -> torch.Tensor:
 
 
 def backward(loss: torch.Tensor) -> None:
-    """Add the gradients of a loss, shape (), to the parameters that it depends on."""
+    """Add the gradients of `loss`, a scalar, to the `.grad` of each parameter that it depends on."""
     loss.backward()
 
 
 def forked_rng(cuda_devices: list[int]) -> AbstractContextManager[None]:
-    """Return a context that restores torch's global random generators (CPU and these CUDA devices) at its end."""
+    """Return a context that, on exit, restores torch's random generators on the CPU and on these CUDA devices."""
     return torch.random.fork_rng(devices=cuda_devices)

@@ -1,1 +1,1 @@
-"""Erasing a user or an item from what is stored."""
+"""Erase a user or an item from a stored run."""

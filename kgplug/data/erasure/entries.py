@@ -11,10 +11,11 @@ def without_entries(
     """Return the arrays of a CSR-like structure without some entries.
 
     Args:
-        arrays: arrays by name.
+        arrays: all arrays, by name.
         starts: name of the array that holds the start of each part, such as `indptr` of a CSR matrix.
-        others: names of the arrays that hold the entries themselves. Names that are not in `arrays` are skipped.
-        gone: bool (n,), whether to remove each entry.
+        others: names of the arrays with one element per entry, such as `indices` and `data`. Names that are not in
+            `arrays` are skipped.
+        gone: bool (n_entries,), whether to remove each entry.
 
     Returns:
         Name → array, only for `starts` and `others`.

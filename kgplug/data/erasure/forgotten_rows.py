@@ -1,4 +1,4 @@
-"""Remove a person's feedback and triples from the split that a run stores."""
+"""Remove a person's feedback and triples from the row hashes that a run stores (`kgplug.data.row_memory`)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def without_person(
         content: the run's content, with the person's key still in it.
         label: node label of the person.
         key: key of the person.
-        is_item: whether the item with this key is also the person.
+        is_item: whether the item with this key is the same person.
     """
     memory = RowMemory.from_arrays(arrays)
     if memory is None:
@@ -40,7 +40,7 @@ def without_person(
 
 
 def _triples_of(memory: RowMemory, own: np.ndarray, relations: np.ndarray, entities: np.ndarray) -> np.ndarray:
-    """Return the stored hashes of triples from or to one entity, uint64 (m,).
+    """Return the stored hashes of the triples whose head or tail is a given entity, uint64 (m,).
 
     Args:
         memory: the stored hashes.

@@ -11,9 +11,10 @@ from kgplug.data.erasure.entries import without_entries
 
 @dataclass(frozen=True)
 class ItemArrays:
-    """Names of a saved recommender's arrays that hold item data; names that a run does not have are skipped.
+    """Names of a saved recommender's arrays that hold item data.
 
-    They are needed to erase an item that is a person, as when people follow people.
+    They are needed to erase an item that is a person, as when people follow people. Names that a run does not have are
+    skipped, except in `known`, `entities`, `links` and `triples`.
 
     Attributes:
         rows: arrays with one row per item, (n_items, …).
@@ -24,10 +25,11 @@ class ItemArrays:
         lists: pairs (starts, (items, *others)) of names. The array `starts`, int64 (n_users + 1,), divides `items` into
             one part per user. `items` holds item indices; `others` are arrays with one entry per index.
         pairs: arrays int64 (2, n) with item indices in the second row.
-        known: pairs of names: an array of item indices, int64 (m,), and a dense array (m, m) over these items.
+        known: pairs (known, weights) of names. `known`, int64 (m,), holds item indices. `weights`, (m, m), has a row
+            and a column for each of these items.
         entities: arrays with one row per entity, (n_entities, …). The array `item_entities`, (n_items,), holds the
             entity of each item.
-        links: arrays of entity indices, (n_entities, K): K neighbours of each entity.
+        links: arrays of entity indices, (n_entities, K): each entity is linked to the K neighbours in its row.
         triples: arrays of triples, int64 (n, 3).
     """
 
@@ -44,9 +46,10 @@ class ItemArrays:
     triples: tuple[str, ...] = ()
 
     def without(self, arrays: dict[str, np.ndarray], item: int) -> dict[str, np.ndarray]:
-        """Return the arrays without an item: its rows are zero, and it is removed from likes and neighbours.
+        """Return the arrays with an item erased: its rows are set to zero, and it is removed from likes and neighbours.
 
-        Triples and links of its entity become loops on that entity.
+        Every triple with the item's entity becomes a self-loop of that entity. A link from or to the entity becomes a
+        self-loop at the link's start.
 
         Args:
             arrays: arrays of the model, by name.
@@ -84,7 +87,10 @@ class ItemArrays:
         return without_entries(arrays, starts, (indices, data), gone)
 
     def _without_entity(self, arrays: dict[str, np.ndarray], entity: int) -> dict[str, np.ndarray]:
-        """Return the arrays that change: the entity's vectors are zero, and its links and triples are loops on it."""
+        """Return the changed arrays: the entity's vectors are set to zero, and its triples and links become self-loops.
+
+        For a triple, this is a self-loop of the entity. For a link, it is a self-loop at the link's start.
+        """
         kept = {name: _zeroed(arrays[name], entity) for name in self.entities}
         for name in self.links:
             others = np.where(arrays[name] == entity, np.arange(len(arrays[name]))[:, None], arrays[name])
@@ -96,7 +102,7 @@ class ItemArrays:
 
 
 def with_loops(triples: np.ndarray, entity: int) -> np.ndarray:
-    """Replace each triple that contains an entity by a loop on it with the same relation: (n, 3) → (n, 3)."""
+    """Replace every triple from or to `entity` by (entity, its relation, entity): int64 (n, 3) → (n, 3)."""
     kept = triples.copy()
     kept[np.ix_((triples[:, [0, 2]] == entity).any(axis=1), [0, 2])] = entity
     return kept

@@ -32,7 +32,9 @@ class UserArrays:
     items: ItemArrays | None = None
 
     def without(self, arrays: dict[str, np.ndarray], user: int) -> dict[str, np.ndarray]:
-        """Return the arrays without a user: the user's rows are zero, and lists and matrices lack the user's entries.
+        """Return the arrays with a user erased: the user's rows are set to zero.
+
+        The user's entries are removed from matrices, neighbours, lists and pairs.
 
         Args:
             arrays: arrays of the model, by name.
@@ -59,10 +61,10 @@ class UserArrays:
 
 @dataclass(frozen=True)
 class EntityArrays:
-    """The arrays of a saved embedding. Arrays with "entity" in their name have one row per entity."""
+    """Erases an entity from a saved embedding's arrays. Arrays with "entity" in their name have one row per entity."""
 
     def without(self, arrays: dict[str, np.ndarray], entity: int, n_entities: int) -> dict[str, np.ndarray]:
-        """Return the arrays without an entity: its vectors are zero, and its triples are loops on it.
+        """Return the arrays with an entity erased: its vectors are set to zero, and its triples become self-loops.
 
         Args:
             arrays: arrays of the run, by name.

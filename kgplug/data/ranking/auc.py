@@ -24,7 +24,7 @@ def auc(labels: np.ndarray, scores: np.ndarray) -> float:
 
 
 def _mean_ranks(scores: np.ndarray) -> np.ndarray:
-    """Rank from 1, lowest score first; equal scores share their mean rank: (n,) → float64 (n,), n ≥ 1.
+    """Return ranks, 1 for the lowest score; equal scores share their mean rank: (n,) → float64 (n,), n ≥ 1.
 
     `scipy.stats.rankdata` does the same, but importing it takes 40 MB.
     """

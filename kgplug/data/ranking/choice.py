@@ -21,8 +21,8 @@ class ListChoice:
     Attributes:
         k: length of the lists, at most n_items.
         excluded: bool (n_items,), whether an item is kept out of all lists; None: no item is.
-        diversity: 0 to 1, weight of the difference between items.
-        vectors: float32 (n_items, d), to compare items; None without diversity.
+        diversity: 0 to 1, penalty for being similar to items higher in the list (MMR).
+        vectors: float32 (n_items, d), by which items are compared; None: no diversity.
     """
 
     k: int
@@ -36,14 +36,14 @@ class ListChoice:
         finish: Callable[[np.ndarray], np.ndarray] | None = None,
         ties: Ties | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Return the list of each row of scores, best item first.
+        """Return one list per row of scores, best item first.
 
         Args:
             scores: float32 (b, n_items), -inf for seen items. Overwritten.
             finish, ties: see `top_k`.
 
         Returns:
-            (items, scores): int64 and float32 (b, k).
+            (items, scores): int64 and float32 (b, k); -1 and -inf fill shorter lists.
         """
         if self.excluded is not None:
             scores[:, self.excluded] = -np.inf

@@ -48,7 +48,10 @@ def rerank(
 
 
 def _relevance(scores: np.ndarray) -> np.ndarray:
-    """Rescale each row's finite scores to [0, 1]: (b, m) → (b, m); 0 if a row's scores are all equal."""
+    """Rescale each row's finite scores to [0, 1]: (b, m) → (b, m).
+
+    Scores that are not finite become 0. So do a row's finite scores if all are equal.
+    """
     known = np.isfinite(scores)
     low = np.where(known, scores, np.inf).min(axis=1, keepdims=True)
     high = np.where(known, scores, -np.inf).max(axis=1, keepdims=True)
@@ -58,7 +61,7 @@ def _relevance(scores: np.ndarray) -> np.ndarray:
 
 
 def _choose(relevance: np.ndarray, unit: np.ndarray, is_open: np.ndarray, k: int, diversity: float) -> np.ndarray:
-    """Return the columns of the chosen candidates, int64 (b, k); -1 fills rows with fewer candidates.
+    """Choose candidates as in `rerank`. Return their columns, int64 (b, k); -1 fills rows with fewer candidates.
 
     Args:
         relevance: float (b, m), from 0 to 1.

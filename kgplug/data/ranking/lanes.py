@@ -11,7 +11,7 @@ from numba.extending import intrinsic
 
 LANES = 32
 SIZE = 4  # bytes of a score
-RAISED_BY = 8 * LANES  # number of scores that one call of `raise_peaks` reads; it stores the peaks once
+RAISED_BY = 8 * LANES  # number of scores that one call of `raise_peaks` reads
 _INT32 = ir.IntType(32)
 _VECTOR = ir.VectorType(ir.FloatType(), LANES)
 

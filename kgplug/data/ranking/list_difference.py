@@ -40,10 +40,10 @@ class ListDifference:
         added, removed: number of list entries that were added or removed.
         moved: number of items that stay in a list at another rank.
         kept: number of items that stay at their rank.
-        overlap: k → share of the first k items that both lists have in common, as a mean over users with both lists.
-            If both lists of a user are shorter than k, it is the share of the longer list.
+        overlap: k → share of the first k items that a user's two lists have in common, averaged over users with both
+            lists. If both lists are shorter than k, the longer one's length replaces k. 0 if no user has both.
         rank_churn: mean absolute change of rank of the items in both lists; NaN if no item is in both.
-        examples: users whose lists changed most.
+        examples: changed lists that lost the most items, at most 3.
     """
 
     users: int = 0
@@ -84,8 +84,8 @@ def compare_lists(before: TopLists, after: TopLists, *, k: tuple[int, ...] = (1,
 
     Args:
         before, after: the two sets of lists. Their items have the same label.
-        k: values of k in `overlap`. Values above the length of the longest list are left out. If all are, that length
-            is used instead.
+        k: values of k in `overlap`. Values above the length of the longest list are left out. If none remains, that
+            length is used.
     """
     users = pd.Index(before.user_keys, dtype=object).union(pd.Index(after.user_keys, dtype=object), sort=False)
     items = pd.Index(before.item_keys, dtype=object).union(pd.Index(after.item_keys, dtype=object), sort=False)
@@ -105,7 +105,8 @@ def compare_lists(before: TopLists, after: TopLists, *, k: tuple[int, ...] = (1,
         else 0.0
         for n, one in enumerate(ks)
     }
-    most = np.argsort(shared - sizes_old, kind="stable")[:_EXAMPLES]
+    others = np.flatnonzero(changed)
+    most = others[np.argsort((shared - sizes_old)[others], kind="stable")][:_EXAMPLES]
     names = items.to_numpy()
     return ListDifference(
         users=len(user_keys),
@@ -119,13 +120,15 @@ def compare_lists(before: TopLists, after: TopLists, *, k: tuple[int, ...] = (1,
         examples=[
             Change(user_keys[row], names[old[row][old[row] >= 0]].tolist(), names[new[row][new[row] >= 0]].tolist())
             for row in most
-            if changed[row]
         ],
     )
 
 
 def _aligned(lists: TopLists, users: pd.Index, items: pd.Index) -> np.ndarray:
-    """Return the lists with indices into `users` and `items`: int64 (n_users, k), -1 past a list's end."""
+    """Return the lists as indices into `items`, one row per entry of `users`: int64 (len(users), k).
+
+    -1 fills the space past a list's end, and the row of a user without a list.
+    """
     indices = np.append(items.get_indexer(pd.Index(lists.item_keys, dtype=object)), -1)
     aligned = np.full((len(users), max(1, lists.items.shape[1])), -1, dtype=np.int64)
     aligned[users.get_indexer(pd.Index(lists.user_keys, dtype=object)), : lists.items.shape[1]] = indices[lists.items]
@@ -136,6 +139,10 @@ def _count(
     old: np.ndarray, new: np.ndarray, ks: tuple[int, ...]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Compare the old and the new list of each user.
+
+    Args:
+        old, new: int64 (n, k) and (n, k'), from `_aligned`.
+        ks: values of k for `hits`.
 
     Returns:
         (shared, kept, distance, hits): int64 (n,), number of items in both lists; int64 (n,), number of shared items

@@ -32,13 +32,13 @@ def share(
     threads: int | None = None,
     within: Callable[[], AbstractContextManager[object]] = nullcontext,
 ) -> None:
-    """Call `work` once with each part. This thread and others take the parts in order.
+    """Call `work` once with each part. The calling thread and others take the parts in order.
 
     If `work` itself calls `share`, the thread that runs it does all parts of the inner call. After an error, no further
     part starts.
 
     Args:
-        work: function that releases Python's lock for most of its time.
+        work: function of one part. It should release Python's lock (GIL) for most of its time.
         parts: arguments for `work`. If there are fewer parts than threads, fewer threads are used.
         threads: maximum number of threads; None: one per processor.
         within: function that returns a context manager; each thread enters one before it takes parts.
@@ -73,7 +73,7 @@ def share(
     try:
         take()
     finally:
-        begun = [other for other in others if not other.cancel()]  # the others have not begun, and no part is left
+        begun = [other for other in others if not other.cancel()]  # a cancelled one never began; no part is left for it
         errors = [other.exception() for other in begun]
     for error in filter(None, errors):
         raise error
@@ -86,7 +86,7 @@ def share_rows(fill: Callable[[slice], object], n: int, *, threads: int) -> None
 
 @cache
 def _helpers() -> ThreadPoolExecutor:
-    """Return a pool of threads for reuse, because starting a thread takes as long as the work on one part."""
+    """Return the pool of threads that every `share` reuses: starting a thread takes as long as the work on one part."""
     return ThreadPoolExecutor(max(1, processors() - 1), thread_name_prefix="kgplug-share")
 
 

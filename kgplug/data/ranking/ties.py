@@ -23,7 +23,7 @@ class Ties:
     """How ties are found and broken.
 
     Attributes:
-        tolerance: float32 (n,), greatest difference between tied neighbouring scores of each row.
+        tolerance: float32 (n,), for each row the largest difference at which neighbouring scores are tied.
         priorities: int32 (m,), priority of each item; among tied items, the lowest comes first.
     """
 
@@ -32,22 +32,22 @@ class Ties:
 
     @classmethod
     def of_sizes(cls, sizes: np.ndarray, priorities: np.ndarray) -> Ties:
-        """Return the tolerances and priorities for n rows of scores.
+        """Return ties for n rows of scores, with a tolerance relative to the magnitude of each row's terms.
 
         Args:
-            sizes: float (n,), magnitude of the terms whose sums are the scores of each row.
+            sizes: float (n,), for each row the magnitude of the terms whose sums are the scores.
             priorities: int32 (m,), as in the class.
         """
         return cls(np.ascontiguousarray(sizes * ROUNDING, dtype=np.float32), priorities)
 
     @classmethod
     def by_index(cls, size: float, shape: tuple[int, int]) -> Ties:
-        """Return the ties of scores of shape (n, m) whose terms all have one size. Tied items are ordered by index."""
+        """Return ties for (n, m) scores whose terms all have the magnitude `size`. Tied items are ordered by index."""
         n, m = shape
         return cls.of_sizes(np.full(n, size), np.arange(m, dtype=np.int32))
 
     def of_rows(self, rows: slice) -> Ties:
-        """Return the tolerances of some of the rows, with the same priorities."""
+        """Return the ties for some of the rows: their tolerances, with the same priorities."""
         return Ties(self.tolerance[rows], self.priorities)
 
 
@@ -90,12 +90,12 @@ def settle(scores: np.ndarray, indices: np.ndarray, values: np.ndarray, ties: Ti
 
 
 def groups_of_sorted(rows: np.ndarray, scores: np.ndarray, tolerance: np.ndarray) -> np.ndarray:
-    """Number the groups of tied scores from 1, and return the group of each score: int64 (n,), ascending.
+    """Number the groups of tied scores from 1, and return the group number of each score: int64 (n,), ascending.
 
     Args:
         rows: int64 (n,), row of each score, ascending.
         scores: float (n,), descending in each row.
-        tolerance: float (n_rows,), greatest difference between tied neighbouring scores of each row.
+        tolerance: float (n_rows,), for each row the largest difference at which neighbouring scores are tied.
     """
     starts = np.ones(len(rows), dtype=bool)
     upper, lower = scores[:-1], scores[1:]

@@ -13,7 +13,7 @@ _SIGN, _INFINITE = np.uint32(0x7FFFFFFF), np.uint32(0x7F800000)
 
 @numba.njit(cache=True, nogil=True)
 def largest_of_rows(scores: np.ndarray, largest: np.ndarray) -> None:
-    """Find the largest finite absolute value of each row; 0 if no value is finite.
+    """Fill `largest` with the largest finite absolute value of each row; 0 if no value is finite.
 
     Args:
         scores: float32 (n, m), C order, no NaN.
@@ -40,15 +40,16 @@ def settle_rows(
 ) -> None:
     """Order tied items by priority, in lists that are sorted by score.
 
-    Neighbours in a list whose scores differ by no more than the tolerance belong to one group.
+    Items next to each other in a list are in one group if their scores differ by at most the tolerance. All items of a
+    group get its best score. If a group continues past position k, the list gets the group's first items by priority.
 
     Args:
         scores: float32 (n, m), C order, no NaN.
         indices, values: int64 and float32 (n, min(k + 1, m)), the best items of each row and their scores, -1 and
             -inf past a list's end. Changed in place.
-        tolerance: float32 (n,), greatest difference between tied neighbouring scores of each row.
+        tolerance: float32 (n,), for each row the largest difference at which neighbouring scores are tied.
         priorities: int32 (m,), priority of each item; among tied items, the lowest comes first.
-        k: length of the lists; later columns are only read.
+        k: length of the lists. Column k, if there is one, is only read.
     """
     for i in range(len(indices)):
         items, value = indices[i], values[i]
@@ -91,7 +92,7 @@ def _end_of_group(row: np.ndarray, bottom: np.float32, tolerance: np.float32) ->
     Args:
         row: float32 (m,), all scores of the row.
         bottom: score from which to search downwards.
-        tolerance: greatest difference between tied neighbouring scores.
+        tolerance: the largest difference at which neighbouring scores are tied.
     """
     for _ in range(_PASSES):
         before = bottom
@@ -117,7 +118,7 @@ def _end_of_group(row: np.ndarray, bottom: np.float32, tolerance: np.float32) ->
 def _first_of_group(
     row: np.ndarray, bottom: np.float32, top: np.float32, priorities: np.ndarray, items: np.ndarray
 ) -> None:
-    """Fill `items`, int64 (n,), with those n items of a group of tied scores that come first by priority.
+    """Fill `items`, int64 (n,), with the first n items by priority of a group of tied scores.
 
     Args:
         row: float32 (m,), all scores of the row.

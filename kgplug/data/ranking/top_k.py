@@ -27,8 +27,8 @@ def top_k(
     Args:
         scores: float32 (n, m); -inf marks items that are left out.
         k: length of the lists, at most m.
-        finish: final monotonic step of the scoring, such as a sigmoid. Lists are sorted by the scores before this
-            step, so probabilities that all round to 1 in float32 keep their order.
+        finish: function for the final monotonic step of scoring, such as a sigmoid. Lists are sorted by the scores
+            before this step, so probabilities that all round to 1 in float32 keep their order.
         ties: which scores are tied, and how tied items are ordered. All items of a tied group get its best score. None:
             only equal scores are tied, and ties are ordered by index.
 
@@ -58,7 +58,7 @@ def leave_out(scores: np.ndarray, rows: np.ndarray, matrix: sparse.csr_matrix) -
 
 
 def _best(scores: np.ndarray, k: int, ties: Ties | None) -> tuple[np.ndarray, np.ndarray]:
-    width = k if ties is None else min(k + 1, scores.shape[1])  # k + 1 entries show whether ties cross the end
+    width = k if ties is None else min(k + 1, scores.shape[1])  # entry k + 1 shows whether a tie crosses the end
     if k == 0 or width > _LONGEST or scores.dtype != np.float32 or not scores.flags.c_contiguous:
         indices, values = _best_by_partition(scores, width)
         if ties is not None:

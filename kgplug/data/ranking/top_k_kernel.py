@@ -13,8 +13,8 @@ def best_of_rows(scores: np.ndarray, indices: np.ndarray, values: np.ndarray) ->
     """Find the k best scores of each row, best first; equal scores are ordered by index.
 
     A first pass over a row finds a bound that the k best scores exceed. A second pass collects the scores above the
-    bound. Up to 32 scores are ranked almost without branches, because the processor would mispredict half of the
-    branches. If there are more, they are inserted one by one.
+    bound. Up to 32 collected scores are ranked almost without branches, because the processor would mispredict half of
+    the branches. If there are more, they are inserted one by one into a sorted list.
 
     Args:
         scores: float32 (n, m), C order.
@@ -60,8 +60,8 @@ def leave_out(scores: np.ndarray, rows: np.ndarray, indptr: np.ndarray, indices:
 def _below_the_best(row: np.ndarray, k: int, peaks: np.ndarray) -> np.float32:
     """Return a bound that a row's k best scores and few others exceed; -inf if k is more than 32.
 
-    Take the maximum (peak) of each of 32 slices of the row: at least k scores reach the k-th greatest peak.
-    `peaks`, float32 (32,), is overwritten with the peaks.
+    The row is divided into 32 slices. A peak is the maximum of a slice, so at least k scores reach the k-th greatest
+    peak. The bound is the next smaller float. `peaks`, float32 (32,), is overwritten.
     """
     if k > LANES:
         return np.float32(-np.inf)
@@ -90,8 +90,8 @@ def _collect(
     Args:
         row: float32 (m,).
         least: the bound.
-        positions, candidates: int64 and float32 (32,), output: position and value of each collected score, then -1
-            and -inf.
+        positions, candidates: int64 and float32 (32,), output: position and value of each collected score; -1
+            and -inf fill the rest.
         starts, bits: int64 and uint32 (m / 32, rounded up), work space: first position and bit mask of each block of
             32 that has such scores.
 
@@ -121,7 +121,10 @@ def _collect(
 
 @numba.njit(cache=True, nogil=True)
 def _rank(positions: np.ndarray, candidates: np.ndarray, best: np.ndarray, best_scores: np.ndarray) -> bool:
-    """Write the scores that `_collect` found into `best` and `best_scores`, best first. Return false if one is NaN."""
+    """Sort the positions and scores from `_collect` into `best` and `best_scores`, best first.
+
+    Return false if a score is NaN.
+    """
     address = np.uintp(candidates.ctypes.data)
     for j in range(LANES):
         if positions[j] < 0:
@@ -138,7 +141,7 @@ def _rank(positions: np.ndarray, candidates: np.ndarray, best: np.ndarray, best_
 
 @numba.njit(cache=True, nogil=True)
 def _insert(row: np.ndarray, least: np.float32, best: np.ndarray, best_scores: np.ndarray) -> bool:
-    """Insert the scores of a row above `least` one by one into `best` and `best_scores`, which stay sorted.
+    """Insert the scores of a row above `least` into `best_scores`, which stays sorted, and their positions into `best`.
 
     Return false if one of these scores is NaN.
     """

@@ -1,9 +1,9 @@
 """Turn the MovieLens-100K files of the RecBole wheel into nodes and relationships with readable names.
 
-Freebase states most facts twice, once from each end; here each fact has one direction. A Freebase id becomes one node
+Freebase states most facts twice, once from each end; here each fact is stored once. A Freebase id becomes one node
 with a label for each role: a person who acts and directs is (:Person:Actor:Director). A film of MovieLens has only the
-label Movie. If another id has several kinds (a person who is also the subject of a film), the alphabetically first kind
-is the label that has the key, and its other kinds are additional labels.
+label Movie. If any other id has several kinds (a person who is also the subject of a film), the alphabetically first
+kind is the label that has the key, and its other kinds are additional labels.
 """
 
 # pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportCallIssue=false
@@ -44,7 +44,7 @@ LABELS = frozenset({"Movie", "OtherFilm", "User", "Genre"}).union(
 )
 """Every label that the data set's nodes have."""
 
-_TYPES = {  # Freebase relation: (relationship type, whether the relation's head is the relationship's end)
+_TYPES = {  # Freebase relation: (relationship type, whether the relation's head becomes the relationship's end)
     "film.actor.film": ("ACTED_IN", False),
     "film.cinematographer.film": ("FILMED", False),
     "film.content_rating.film": ("HAS_CONTENT_RATING", True),
@@ -114,7 +114,7 @@ def natural_title(title: str) -> str:
 
 
 def _table(wheel: zipfile.ZipFile, ending: str) -> pd.DataFrame:
-    """Read one tab-separated file of the wheel as text; column names lose their ":type"."""
+    """Return the wheel's tab-separated file with this ending as texts; column names lose their ":type"."""
     with wheel.open(f"{_MEMBERS}.{ending}") as file:
         frame = pd.read_csv(file, sep="\t", dtype=str, keep_default_na=False, quoting=csv.QUOTE_NONE, encoding="utf-8")
     return frame.rename(columns=lambda name: name.split(":")[0])
@@ -135,7 +135,7 @@ def _ratings(wheel: zipfile.ZipFile) -> pd.DataFrame:
 def _films(wheel: zipfile.ZipFile) -> pd.DataFrame:
     """Return one row per film: id:int, title, year:int, freebase (its Freebase id or missing), genres (a list)."""
     items = _table(wheel, "item")
-    # One film's title contains its year.
+    # The title of one film ends with its year.
     in_title = items["movie_title"].str.extract(r"^(?P<title>.*) \((?P<year>\d{4})\)$")
     years = pd.to_numeric(items["release_year"].where(in_title["year"].isna(), in_title["year"]), errors="coerce")
     titles = in_title["title"].fillna(items["movie_title"]).replace("unkonwn", "unknown")
@@ -175,7 +175,11 @@ def _facts(wheel: zipfile.ZipFile) -> pd.DataFrame:
 
 
 def _kinds(facts: pd.DataFrame, movies: set[str]) -> pd.DataFrame:
-    """Return a frame indexed by Freebase id: `label` is the label that has the key, `more` the other labels, sorted."""
+    """Return the labels of each Freebase id in the facts, as a frame indexed by id.
+
+    Column `label` is the label that has the key; `more` holds the other labels, sorted. `movies` are the Freebase ids
+    of MovieLens' films.
+    """
     found = pd.concat(
         [
             pd.DataFrame({"id": facts[column], "kind": facts["type"].map({name: e[end] for name, e in _ENDS.items()})})
@@ -196,7 +200,7 @@ _KEYED = {end.split(":")[0].replace(_FILM, "OtherFilm") for ends in _ENDS.values
 
 
 def _entities(kinds: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """Return node frames by label, of all Freebase ids except the films of MovieLens."""
+    """Return the nodes of all Freebase ids except the films of MovieLens: label → frame."""
     frames = {}
     for label, group in kinds[kinds["label"] != "Movie"].groupby("label"):
         frame = pd.DataFrame({"id": group.index, ":LABEL": group["more"].str.join(";").to_numpy()})
@@ -207,7 +211,7 @@ def _entities(kinds: pd.DataFrame) -> dict[str, pd.DataFrame]:
 def _relationships(
     facts: pd.DataFrame, films: pd.DataFrame, kinds: pd.DataFrame
 ) -> dict[tuple[str, str, str], pd.DataFrame]:
-    """Return relationship frames by (head label, type, tail label).
+    """Return the facts as relationships: (head label, type, tail label) → frame.
 
     A film that MovieLens lists twice has its facts twice.
     """

@@ -1,6 +1,6 @@
 """Check every row of a CSV folder before anything is imported.
 
-Memory is bounded: one block of rows, and 8 bytes per node key.
+The memory needed is that of one block of rows, and 8 bytes per node key.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class CheckedTable:
 
 @dataclass
 class _Findings:
-    """Number of bad rows in one file, and the first problem."""
+    """Number of bad rows in one file, and the first problem. All problems are also written to `rejected`, if given."""
 
     table: Table
     rejected: CsvExport | None = None
@@ -70,7 +70,7 @@ class _Findings:
 
 
 def _raise_if_any(found: list[_Findings], rejected: CsvExport | None) -> None:
-    """Raise an error for the first bad row of the first bad file, after finishing the file of rejected rows."""
+    """If any row is bad, finish the file of rejected rows and raise an error for the first bad file's first bad row."""
     bad = [findings for findings in found if findings.first is not None]
     if not bad:
         return
@@ -96,7 +96,7 @@ def _as_csv(row: Sequence[str]) -> str:
 
 @dataclass
 class _Keys:
-    """The keys of one label as 64-bit codes: an integer key is its own code, a text key has its hash."""
+    """The keys of one label as 64-bit codes: an integer key is its own code; the code of a text key is its hash."""
 
     column: Column
     parts: list[np.ndarray] = field(default_factory=list[np.ndarray])
@@ -135,7 +135,7 @@ def check_tables(
     Args:
         tables: Files from `open_folder`, node files first.
         on_rows: Function called after each block with the number of rows just read.
-        rejected: CSV file to write if there are bad rows: file, line, column, problem and cells of each row.
+        rejected: CSV file to write if there are bad rows, with file, line, column, problem and cells of each.
         block_rows: Number of rows held at a time.
 
     Raises:
@@ -183,7 +183,7 @@ def _check_table(
 
 
 def _cell_problems(table: Table, block: Block, columns: list[tuple[str, ...]]) -> Iterator[Problem]:
-    """Yield a block's bad cells: bad bytes, a missing key, or a value that is not of its column's type."""
+    """Yield a problem for each bad cell of a block: bad bytes, a missing key, or a value not of its column's type."""
     for position, (column, cells) in enumerate(zip(table.columns, columns, strict=True)):
         is_key = position < len(table.labels)
         if not is_key and column.type == "string" and _is_text(cells):
@@ -215,7 +215,7 @@ def _is_text(cells: tuple[str, ...]) -> bool:
 def _missing_ends(
     table: Table, position: int, keys: _Keys, cells: list[str], block: Block, good: Sequence[int]
 ) -> Iterator[Problem]:
-    """Yield the relationships of a block whose head or tail is not a node of the folder.
+    """Yield a problem for each relationship in a block whose head (or tail) is not a node of the folder.
 
     Args:
         table: The file.
@@ -232,7 +232,7 @@ def _missing_ends(
 
 
 def _duplicates(table: Table, keys: _Keys, codes: np.ndarray) -> Iterator[Problem]:
-    """Read a file again and yield the rows that repeat the key of an earlier row.
+    """Read a file again and yield a problem for each row that repeats the key of an earlier row.
 
     Args:
         table: The file.

@@ -1,6 +1,7 @@
 """CSV for people: files that a spreadsheet can open without running a cell as a formula.
 
-Files for a database (`csv_folder.write_folder`, the importer's copies) do not use this: their cells stay unchanged.
+Files for a database (from `csv_folder.write_folder` or the importer) are written without this: their cells stay as
+they are.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ def inert(cell: object) -> object:
 
 
 class CsvExport:
-    """A CSV file that appears under its name when it is complete. Without rows, no file is written.
+    """A CSV file that appears under its name only when it is complete. Without rows, no file is written.
 
     Bytes that were not UTF-8 when they were read are written as \\xNN.
 

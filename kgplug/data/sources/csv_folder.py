@@ -91,7 +91,14 @@ class Table:
 
 @dataclass(frozen=True)
 class Problem:
-    """A row that cannot be imported: the physical line it begins on, the column, the problem as text, and its cells."""
+    """A row that cannot be imported.
+
+    Attributes:
+        line: Physical line on which the row begins.
+        column: Header of the bad column; None if the problem is not in one column.
+        text: Description of the problem.
+        row: Cells of the row.
+    """
 
     line: int
     column: str | None

@@ -114,7 +114,7 @@ def _option(separator: str) -> str:
 
 
 def _n_columns(line: str, separator: str) -> int:
-    """Return the number of cells of a line split at a separator; 1 if a cell would be blank."""
+    """Return the number of cells of a line split at a separator; 1 if a cell would be blank or quoting is broken."""
     try:
         cells = next(csv.reader([line], delimiter=separator, strict=True), [])
     except csv.Error:

@@ -1,4 +1,4 @@
-"""Valid cell values of a CSV folder, by the type in the header, and the form in which Neo4j gets them.
+"""Which cells of a CSV folder are valid for the type in their header, and how they are sent to Neo4j.
 
 Numbers, truth values and times are accepted as pandas writes them: `1995.0` for a whole number in a column with gaps,
 `True`, `2024-01-31 10:00:00+01:00`. The Cypher that converts them is in `kgplug.graph.importing.load_queries`.
@@ -125,7 +125,7 @@ def _offset(text: str) -> dt.timedelta | None:
 
 
 def _point(cell: str) -> tuple[int, ...] | tuple[int | float, ...] | None:
-    """Return (srid, x, y) or (srid, x, y, z) of a point in Cypher, neo4j-admin, JSON or WKT syntax, otherwise None."""
+    """Return (srid, x, y) or (srid, x, y, z) of a point in Cypher, neo4j-admin, JSON or WKT syntax; otherwise None."""
     if match := _WKT.fullmatch(cell.strip()):
         numbers = match["numbers"].split()
         parts = dict(zip("xyz", numbers, strict=False)) if len(numbers) in (2, 3) else {}

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 
 class Fetch(Protocol):
-    """Download a data set and write it as a CSV folder.
+    """Function that downloads a data set and writes it as a CSV folder.
 
     Later calls check the download and the folder, and redo only what is missing or was changed.
 
@@ -36,10 +36,11 @@ class DataSet:
         title: Its name in messages.
         description: Its content in one line.
         terms: Its licence and the work to cite, in one line. Printed before each import.
-        size: Size of the download.
+        size: Size of the download, such as "2 MB".
         labels: All labels of its nodes.
         schema: Content of the kgplug.toml that describes its graph, as `GraphSchema.model_validate` takes it.
-        example_user, example_item: Keys whose lists and neighbours are shown as examples.
+        example_user: Key of a user whose list is shown as an example.
+        example_item: Key of an item whose neighbours are shown as an example.
         fetch: Function that downloads it.
     """
 

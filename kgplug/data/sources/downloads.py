@@ -34,7 +34,7 @@ class Wheel:
 
 
 def download_wheel(wheel: Wheel, downloads_dir: Path, *, what: str) -> Path:
-    """Return the file of a wheel; download it if it is missing or has the wrong hash.
+    """Return the path of a wheel's file; download it if it is missing or has the wrong hash.
 
     Args:
         wheel: The wheel.
@@ -102,7 +102,7 @@ def write_once(folder: Path, write: Callable[[Path], object], origin: Mapping[st
 
 
 def _is_whole(folder: Path, origin: Mapping[str, object]) -> bool:
-    """Return whether a folder holds exactly the files that `write_once` wrote."""
+    """Return whether a folder holds exactly the files that `write_once` wrote from the same origin."""
     try:
         manifest = json.loads((folder / _MANIFEST).read_text(encoding="utf-8"))
         hashes = _hashes(folder)

@@ -1,8 +1,9 @@
 """MovieLens-100K with its Freebase knowledge graph.
 
 The data come in the wheel of RecBole 1.2.1 (recbole/dataset_example/ml-100k). Its link file identifies films by the ids
-of later MovieLens releases (ML-1M, ML-20M), not by ML-100K ids. Read as ML-100K ids, they would give nearly every film
-the cast of another film. `movielens_100k_ids.csv` maps ML-100K ids to the later ids; it was made by title and year.
+of later MovieLens releases (ML-1M, ML-20M), not by ML-100K ids. If they were read as ML-100K ids, nearly every film
+would get the cast of another film. `movielens_100k_ids.csv` maps ML-100K ids to the later ids; it was made by comparing
+titles and years.
 """
 
 from __future__ import annotations
@@ -30,7 +31,10 @@ _LAYOUT = 1  # increase this when the folder's content changes, so that older fo
 
 
 def fetch(downloads_dir: Path, *, progress: bool | None = None) -> Path:
-    """Download the wheel (2 MB) and write the CSV folder. See `kgplug.data.sources.data_set.Fetch`."""
+    """Download RecBole's wheel, which contains the data (2 MB), and write the data as a folder of CSV files.
+
+    For arguments and result see `kgplug.data.sources.data_set.Fetch`.
+    """
     with progress_bar(2, what=_TITLE, unit="steps", progress=progress, in_notebooks=True) as bar:
         wheel = download_wheel(WHEEL, downloads_dir, what=_TITLE)
         bar.update()
@@ -44,7 +48,7 @@ def read_arrays(downloads_dir: Path) -> tuple[Interactions, KnowledgeGraph]:
     """Return the ratings and triples without a database. Keys and labels are the same as in the imported graph.
 
     Args:
-        downloads_dir: Folder that keeps the download.
+        downloads_dir: Folder that keeps the downloaded wheel.
 
     Returns:
         Interactions: 943 users (int keys), 1,682 films (int keys), likes from 4 stars; the films' titles as texts.

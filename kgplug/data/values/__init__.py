@@ -1,1 +1,1 @@
-"""Single values: keys, numbers, times, texts."""
+"""Check and convert keys, numbers, times and texts."""

@@ -32,7 +32,8 @@ def read_ratings(column: Any, name: str) -> tuple[np.ndarray, bool]:
     Numbers and booleans may also be written as text.
 
     Raises:
-        DataError: a value is not a finite number, or booleans and numbers are mixed. The message names a row.
+        DataError: a value is not a finite number, or booleans and numbers are mixed. The message names the
+            column and a row.
     """
     column = _without_signals(pd.Series(column), name, "a number")
     if column.dtype == np.float16:
@@ -74,15 +75,15 @@ def as_number(value: object) -> float | None:
 
 
 def read_timestamps(column: Any, name: str, *, unit: TimeUnit | None = None) -> Times:
-    """Return a column of dates, or of numbers since 1970, in the coarsest unit that holds all of them exactly.
+    """Return dates, or Unix times (numbers since 1970), in the coarsest unit that holds all of them exactly.
 
     Dates may come from pandas, numpy, Python or Neo4j. Dates without a time zone are UTC. A Period of pandas counts as
     its start.
 
     Args:
-        column: dates or numbers (n,).
+        column: dates or Unix times (n,).
         name: name of the column, for an error.
-        unit: unit of numbers; None: derived from their sizes (`kgplug.data.values.times.parts_of_numbers`).
+        unit: unit of Unix times; None: derived from their sizes (`kgplug.data.values.times.parts_of_numbers`).
 
     Raises:
         DataError: a value is neither a date nor a number, or the numbers have several units.
@@ -140,7 +141,10 @@ def missing_columns(frame: object, columns: list[Hashable], *, what: str) -> lis
 
 
 def named_columns(*several: Iterable[Hashable]) -> list[str]:
-    """Return each list of names as text. Text is quoted if there are also other names, so that 0 and '0' differ."""
+    """Return each list of column names as one text, or "none" for an empty list.
+
+    If only some names are texts, these are quoted, so that 0 and '0' differ.
+    """
     lists = [list(columns) for columns in several]
     kinds = {isinstance(column, str) for columns in lists for column in columns}
     write = repr if len(kinds) > 1 else str
@@ -149,7 +153,7 @@ def named_columns(*several: Iterable[Hashable]) -> list[str]:
 
 
 def read_indices(numbers: np.ndarray, keys: np.ndarray, name: str) -> np.ndarray:
-    """Return indices into `keys` as int64 (n,).
+    """Check that numbers are indices into `keys`, and return them as int64 (n,). `name` is for an error.
 
     Raises:
         DataError: the numbers are not integers, or one is out of range.
@@ -224,7 +228,10 @@ def _parts_of_date(value: Any) -> tuple[int, int]:
 
 
 def _floats(column: Any, *, booleans: bool) -> tuple[np.ndarray, bool]:
-    """Return the values as float64 (n,), NaN where they are not numbers, and whether they were booleans."""
+    """Return the values as float64 (n,), NaN where they are not numbers, and whether they were booleans.
+
+    Booleans become 1 and 0 if `booleans` is true, otherwise NaN.
+    """
     column = pd.Series(column)
     if isinstance(column.dtype, pd.CategoricalDtype):
         column = column.astype(column.cat.categories.dtype if column.notna().all() else object)
@@ -261,7 +268,7 @@ def _booleans_as_text(column: pd.Series) -> np.ndarray | None:
 
 
 def _as_numbers(column: pd.Series) -> Any:
-    """Return numbers, also from text. Values that are not numbers, or too large for a float, become missing."""
+    """Return a column as numbers; texts are parsed. Values that are not numbers, or exceed a float, become missing."""
     try:
         return pd.to_numeric(column, errors="coerce")
     except (ArithmeticError, ValueError):  # an integer of hundreds of digits, a signalling NaN
@@ -276,7 +283,7 @@ def _as_printed(column: pd.Series) -> pd.Series:
 
 
 def _integers(column: pd.Series) -> np.ndarray | None:
-    """Return whole numbers, also from text, as int64 (n,); None if any value is something else."""
+    """Return whole numbers, or texts of them, as int64 (n,); None for floats, or if any value is something else."""
     if pd.api.types.is_float_dtype(column.dtype):
         return None
     if column.dtype == object and any(isinstance(value, Decimal) for value in column):  # SQL's NUMERIC
@@ -291,7 +298,7 @@ def is_signal(value: object) -> bool:
 
 
 def _without_signals(column: pd.Series, name: str, expected: str) -> pd.Series:
-    """Return a column unchanged; raise a DataError that names the first signalling NaN in it."""
+    """Return a column unchanged. If it has a signalling NaN, raise a DataError that names the first one."""
     if column.dtype == object:
         try:
             column.isna()
@@ -301,7 +308,7 @@ def _without_signals(column: pd.Series, name: str, expected: str) -> pd.Series:
 
 
 def _refuse(good: np.ndarray, column: Any, name: str, expected: str) -> None:
-    """Raise a DataError that names the first row where `good`, bool (n,), is false."""
+    """If `good`, bool (n,), is false in any row, raise a DataError that names the first such row."""
     bad = np.flatnonzero(~good)
     if len(bad):
         found = pd.Series(column).iloc[bad[0]]

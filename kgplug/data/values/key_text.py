@@ -16,7 +16,7 @@ class FoundKey:
 
     Attributes:
         key: the key, with its stored type.
-        other: a stored text spelled like the number `key`; None if there is none.
+        other: another stored key, a text spelled like the number `key`; None if there is none.
     """
 
     key: int | str
@@ -33,7 +33,7 @@ class FoundKey:
 
 
 def possible_keys(text: str) -> list[int | float | str]:
-    """Return every key that a text can mean: itself, the number it spells, and the text between double quotes.
+    """Return every key that a text can mean: itself, the number it spells, and the text between its double quotes.
 
     A text with leading zeros, spaces, an exponent or digits of another script does not spell a number.
     """
@@ -71,7 +71,7 @@ def choose_key(text: str, stored: Iterable[object]) -> FoundKey | None:
 
 
 def _is_written(value: float, text: str) -> bool:
-    """Return whether a text spells a number; 4.0 may also be written 4."""
+    """Return whether `text` spells the number `value`; 4.0 may also be written 4."""
     if isinstance(value, float):
         return value.is_integer() and text in (repr(value), str(int(value)))
     return str(value) == text

@@ -86,7 +86,7 @@ def _compact(integers: np.ndarray) -> np.ndarray:
 
 
 def factorize(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the index of each key, and the unique keys.
+    """Return the unique keys, and the index of each key among them.
 
     Args:
         keys: (n,), from `as_keys` or `as_column`.

@@ -24,8 +24,8 @@ class Times:
     """Times since the start of 1970 in UTC.
 
     Attributes:
-        values: int64 (n,).
-        unit: unit of the values.
+        values: int64 (n,), in `unit`.
+        unit: "s", "ms", "us" or "ns".
     """
 
     values: np.ndarray
@@ -69,8 +69,8 @@ def times_from_unit(values: np.ndarray, unit: TimeUnit) -> Times:
 def times_from_parts(seconds: np.ndarray, nanoseconds: np.ndarray) -> Times:
     """Return times in the coarsest unit that holds all of them exactly.
 
-    Nanoseconds in 64 bits cover 1677 to 2262. If any time needs nanoseconds, times outside this range are moved to its
-    ends. The order of the times is kept, so comparing two times still gives the right result.
+    Nanoseconds in 64 bits cover the years 1677 to 2262. If any time needs nanoseconds, times outside this range are
+    moved to its ends. The order of the times is kept, so comparing two times still gives the right result.
 
     Args:
         seconds: int64 (n,), since 1970, rounded down.
@@ -92,7 +92,7 @@ def times_from_parts(seconds: np.ndarray, nanoseconds: np.ndarray) -> Times:
 
 
 def parts_of_numbers(numbers: np.ndarray, *, name: str, unit: TimeUnit | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """Return numbers since 1970 as (seconds, nanoseconds), each int64 (n,), for `times_from_parts`.
+    """Convert Unix times to (seconds, nanoseconds) since 1970, each int64 (n,), for `times_from_parts`.
 
     Without `unit`, the numbers' size gives it: seconds up to 1e11 (the year 5138), milliseconds up to 1e14,
     microseconds up to 1e17, nanoseconds above. All numbers of a column must have the same unit.
@@ -120,12 +120,12 @@ def parts_of_numbers(numbers: np.ndarray, *, name: str, unit: TimeUnit | None = 
 
 
 def times_from_numbers(numbers: np.ndarray, *, name: str, unit: TimeUnit | None = None) -> Times:
-    """Return numbers since 1970 as times. For the arguments see `parts_of_numbers`."""
+    """Return Unix times (numbers since 1970) as `Times`. For the arguments see `parts_of_numbers`."""
     return times_from_parts(*parts_of_numbers(numbers, name=name, unit=unit))
 
 
 def _unit_of(numbers: np.ndarray, name: str) -> TimeUnit:
-    """Return the unit of all numbers, by their sizes; a zero fits any unit."""
+    """Return the one unit that the sizes of all numbers suggest; a zero fits any unit. For errors see `the_unit`."""
     sizes = np.abs(numbers.astype(np.float64))
     left = sizes > 0
     found: dict[TimeUnit, tuple[int, float]] = {}

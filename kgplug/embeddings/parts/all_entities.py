@@ -1,4 +1,4 @@
-"""Scores against all entities: by a matrix product or a distance matrix if possible, otherwise by PyKEEN."""
+"""Scores of all entities as head or tail: by a matrix product or distance matrix if possible, otherwise by PyKEEN."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ BLOCK_FLOATS = 4_000_000  # floats held at a time while scoring: 16 MB, which th
 
 
 class AllScores(NamedTuple):
-    """Functions that score every entity under a model.
+    """Functions by which a model scores every entity as the missing end of triples.
 
     Attributes:
         heads: Function that scores every entity as head of (tail, relation).
         tails: Function that scores every entity as tail of (head, relation).
-        floats_per_score: Number of floats held in memory per score.
+        floats_per_score: Number of floats in memory for one score.
     """
 
     heads: ScoreAll
@@ -30,7 +30,7 @@ class AllScores(NamedTuple):
 
 
 def all_scores(module: ERModel[Any, Any, Any]) -> AllScores:
-    """Return the fastest functions for a model.
+    """Return the fastest scoring functions for a model.
 
     PyKEEN's own functions are the fallback. They copy vectors for each score.
     """
@@ -45,12 +45,12 @@ def all_scores(module: ERModel[Any, Any, Any]) -> AllScores:
 
 @torch.no_grad()
 def ranks_of(module: ERModel[Any, Any, Any], triples: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """Return the filtered, realistic ranks of the true head and tail of triples: float64 (n, 2), from 1.
+    """Return the ranks of the true head and tail of each triple, float64 (n, 2), from `filtered_ranks`.
 
     Args:
         module: The model.
         triples: int64 (n, 3).
-        known: True triples that do not count as competitors, int64 (m, 3); `triples` are added.
+        known: int64 (m, 3), triples known to be true; `triples` are added.
     """
     scores, n_entities = all_scores(module), module.num_entities
     rows = max(1, BLOCK_FLOATS // (n_entities * scores.floats_per_score))
@@ -69,7 +69,7 @@ def scores_of(module: ERModel[Any, Any, Any], triples: np.ndarray) -> np.ndarray
 
 
 def floats_per_triple(module: ERModel[Any, Any, Any]) -> int:
-    """Return how many floats PyKEEN holds to score one triple: three times the largest vector or matrix."""
+    """Estimate the floats that PyKEEN holds to score one triple: three times those of the largest vector or matrix."""
     parts = [*module.entity_representations, *module.relation_representations]
     return 3 * max(int(np.prod(part.shape)) for part in parts)
 
@@ -83,10 +83,12 @@ def _own_way(module: ERModel[Any, Any, Any], floats_per_score: int) -> AllScores
 
 
 def _by_queries(module: Any, compare: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]) -> AllScores:
-    """Score by multiplying an entity by a relation and comparing the product with every entity.
+    """Return functions that multiply the known entity by the relation and compare the product with every entity.
 
     In DistMult, ComplEx and RotatE, tails are compared with h∘r, heads with t∘r̄ (in RotatE because |r| = 1). Complex
     vectors are converted to real ones, [real parts, imaginary parts].
+
+    `compare` maps products (b, d) and entities (n_entities, d) to scores (b, n_entities).
     """
     entity, relation = module.entity_representations[0], module.relation_representations[0]
 

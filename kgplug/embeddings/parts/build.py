@@ -42,7 +42,7 @@ def model_settings_of(name: str) -> dict[str, Any]:
     classes = [
         *([cls.__mro__[2]] if name in ("TransE", "TransR") else []),
         cls,
-    ]  # these two pass settings on to PyKEEN's class
+    ]  # the classes of these two pass further settings on to PyKEEN's class
     found = {p.name: p.default for each in classes for p in inspect.signature(each.__init__).parameters.values()}
     return {
         setting: None if default is inspect.Parameter.empty else default

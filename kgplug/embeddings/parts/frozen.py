@@ -36,6 +36,9 @@ class Frozen:
     Args:
         module: The module. Its weights outside of the entity and relation tables stop requiring gradients.
         known: The rows to keep.
+
+    Attributes:
+        free_entities: bool (n_entities,), true for the entities that are trained.
     """
 
     def __init__(self, module: ERModel[Any, Any, Any], known: CarriedOver) -> None:

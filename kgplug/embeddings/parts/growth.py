@@ -27,15 +27,15 @@ def carry_over(
 ) -> CarriedOver:
     """Copy the vectors that an earlier module has learnt into a new one, and initialise the vectors of new nodes.
 
-    In TransE, a new node starts at the mean of the positions that its triples suggest, t − r and h + r: the
-    least-squares fit. In other models it starts at random.
+    In TransE, a new node starts at the mean of the positions that its triples suggest: t − r where it is the head,
+    h + r where it is the tail. This is the least-squares fit. In other models it starts at random.
 
     Args:
         earlier: The trained module.
         module: A new module of the same class and shapes.
         triples: int64 (n, 3), the training triples in `module`'s indices.
-        entities, relations: For each row of `module`'s entity tables and relation tables, the row in `earlier`, or -1
-            if the row is new: int64 (n,).
+        entities: int64 (n_entities,), for each row of `module`'s entity tables the row in `earlier`; -1 if new.
+        relations: int64 (n,), the same for the n rows of the relation tables.
 
     Returns:
         The rows of `module` that were copied.
@@ -83,7 +83,7 @@ def check_fit(earlier: ERModel[Any, Any, Any], module: ERModel[Any, Any, Any], *
 
 
 def _initialise(module: ERModel[Any, Any, Any], triples: np.ndarray, known: CarriedOver) -> None:
-    """Move each new entity to the mean of t − r and h + r over its triples.
+    """Move each new entity to the mean of t − r (as head) and h + r (as tail) over its triples.
 
     A triple counts if its relation is known, and its other entity is known or was moved in an earlier round.
 

@@ -21,7 +21,7 @@ def translation_scores(
         n_tails: Number of triples whose tail is replaced.
 
     Returns:
-        float32 (b, 1 + k).
+        float32 (b, 1 + k): the triple itself, then its corruptions.
     """
     b, k = others.shape
     scores = np.empty((b, 1 + k), dtype=np.float32)
@@ -47,12 +47,12 @@ def translation_gradients(
     scores: np.ndarray,
     grad: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the gradients of `entities` and of `relations`, float32, with the shapes of these tables.
+    """Return the gradients of the loss with respect to `entities` and to `relations`: float32, same shapes.
 
     Args:
         entities, relations, triples, others, n_tails: As in `translation_scores`.
         scores: Result of `translation_scores`.
-        grad: Gradient of the scores, float32 (b, 1 + k).
+        grad: Gradient of the loss with respect to the scores, float32 (b, 1 + k).
     """
     b, k = others.shape
     to_entities, to_relations = np.zeros_like(entities), np.zeros_like(relations)
@@ -64,7 +64,7 @@ def translation_gradients(
             h = others[i, c - 1] if c > 0 and i >= n_tails else triples[i, 0]
             t = others[i, c - 1] if c > 0 and i < n_tails else triples[i, 2]
             head, tail, to_head, to_tail = entities[h], entities[t], to_entities[h], to_entities[t]
-            factor = grad[i, c] / scores[i, c]  # −‖v‖ grows along −v / ‖v‖
+            factor = grad[i, c] / scores[i, c]  # the gradient of −‖v‖ is −v / ‖v‖
             for j in range(len(relation)):
                 change = factor * (head[j] + relation[j] - tail[j])
                 to_head[j] += change

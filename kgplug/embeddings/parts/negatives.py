@@ -10,8 +10,8 @@ from kgplug.data.values.keys import distinct
 from kgplug.embeddings.config import EmbeddingConfig
 
 Corrupter = Callable[[np.ndarray, int, np.random.Generator], np.ndarray]
-"""(positions of b training triples, int64 (b,); n_tails; rng) → int64 (b, negatives): other tails for the first
-`n_tails` of these triples, other heads for all later ones."""
+"""Function that draws corruptions: (positions of b training triples, int64 (b,); n_tails; rng) → int64 (b, negatives),
+the entities that replace the tail in the first `n_tails` of these triples, and the head in all later ones."""
 
 
 def corrupter(triples: np.ndarray, config: EmbeddingConfig, *, n_entities: int) -> Corrupter:
@@ -33,13 +33,13 @@ def corrupter(triples: np.ndarray, config: EmbeddingConfig, *, n_entities: int) 
 
 
 def other_entities(true: np.ndarray, *, negatives: int, n_entities: int, rng: np.random.Generator) -> np.ndarray:
-    """Draw entities that differ from the true ones, uniformly: int64 (b,) → int64 (b, negatives)."""
+    """Draw entities other than the true one, uniformly, for each true entity: int64 (b,) → int64 (b, negatives)."""
     drawn = rng.integers(0, n_entities - 1, size=(len(true), negatives))
     return drawn + (drawn >= true[:, None])
 
 
 class TypedCorrupter:
-    """Draws other tails from the range of the relation and other heads from its domain, as observed in the triples.
+    """Draws other tails from the relation's range and other heads from its domain: those observed in its triples.
 
     Source: D. Krompaß, S. Baier, V. Tresp, "Type-Constrained Representation Learning in Knowledge Graphs", ISWC 2015
     (local closed-world assumption). If a relation has only one entity at the replaced end, any other entity is drawn.
@@ -75,8 +75,8 @@ class _End:
 
     Attributes:
         members: int64, the entities, grouped by relation and ascending within each group.
-        start, count, own: int64 (n,), one per triple: start of its relation's group, size of that group, and position
-            of the triple's own entity in it.
+        start, count, own: int64 (n,), for each triple: where its relation's group starts in `members`, the size of that
+            group, and the position of the triple's entity within the group.
     """
 
     def __init__(self, relations: np.ndarray, entities: np.ndarray, n_entities: int) -> None:

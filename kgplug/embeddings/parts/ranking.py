@@ -10,11 +10,15 @@ import torch
 from kgplug.data.ranking.threads import row_blocks
 
 ScoreAll = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
-"""(entities, relations), int64 (b,) each → scores (b, n_entities), a new tensor that the caller may change."""
+"""Function that scores every entity as the missing end of b triples: (entities at the known end, relations), int64 (b,)
+each → scores (b, n_entities), a new tensor that the caller may change."""
 
 
 class Answers:
-    """All true answers to each query (entity, relation), sorted by the query's key, relation · n_entities + entity."""
+    """True answers to queries (entity, relation): the entities that complete each query to a known triple.
+
+    The key of a query is relation · n_entities + entity.
+    """
 
     def __init__(self, entities: np.ndarray, relations: np.ndarray, answers: np.ndarray, *, n_entities: int) -> None:
         keys = relations * n_entities + entities
@@ -22,7 +26,10 @@ class Answers:
         self.n_entities, self.keys, self.answers = n_entities, keys[order], answers[order]
 
     def of(self, keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return (rows, answers), int64 (m,): `answers[i]` is a true answer to the query with key `keys[rows[i]]`."""
+        """Return all answers to the queries with these keys, int64 (b,), as (rows, answers), int64 (m,).
+
+        `answers[i]` answers the query `keys[rows[i]]`.
+        """
         first, last = np.searchsorted(self.keys, keys, "left"), np.searchsorted(self.keys, keys, "right")
         counts = last - first
         rows = np.repeat(np.arange(len(keys)), counts)
@@ -49,7 +56,7 @@ def filtered_ranks(
         score_heads: Function that scores every entity as head of (tail, relation).
         score_tails: Function that scores every entity as tail of (head, relation).
         triples: int64 (n, 3), the triples to rank.
-        known: int64 (m, 3), all true triples; `triples` are added.
+        known: int64 (m, 3), triples known to be true; `triples` are added.
         n_entities: Number of entities.
         block_rows: Number of queries scored at a time.
         device: Device of the model.
@@ -72,7 +79,7 @@ def filtered_ranks(
 def _ranks_of(
     score: ScoreAll, answers: Answers, keys: np.ndarray, true: np.ndarray, device: torch.device
 ) -> np.ndarray:
-    """Return the realistic ranks, float64 (b,), of `true` as answers to the queries `keys`, both int64 (b,)."""
+    """Return the ranks, float64 (b,), of the entities `true` as answers to the queries `keys`, both int64 (b,)."""
     queries, row_of = np.unique(keys, return_inverse=True)
     relations, entities = np.divmod(queries, answers.n_entities)
     scored = score(torch.from_numpy(entities).to(device), torch.from_numpy(relations).to(device))

@@ -8,11 +8,11 @@ from typing import Any
 import torch
 from pykeen.models import NTN as PyKEENNTN
 
-_N_WEIGHTS = 3  # the tensor and the two matrices are the first relation representations
+_N_WEIGHTS = 3  # the first three relation representations are the tensor and the two matrices
 
 
 class NTN(PyKEENNTN):
-    """NTN (Socher et al., NeurIPS 2013) whose initial weights have a standard deviation of 1 / d.
+    """NTN (Socher et al., NeurIPS 2013) whose tensor and matrices start with a standard deviation of 1 / d.
 
     PyKEEN 1.11.1 draws entities, tensors and matrices from N(0, 1). Then h W t has a standard deviation of d, tanh is
     saturated, and the model stays at chance (MRR .057 on UMLS).

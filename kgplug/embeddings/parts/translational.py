@@ -1,7 +1,7 @@
 """TransE, TransH and TransR, built from PyKEEN's parts: as in their papers, and fast at ranking all entities.
 
-All three measure `‖s_r(h) + d_r − s_r(t)‖`: a translation d_r between entities in the relation's space s_r (the entity
-itself, its projection on a hyperplane, or its image under a matrix).
+All three score a triple by `−‖s_r(h) + d_r − s_r(t)‖`. d_r is the relation's translation; s_r maps an entity into the
+relation's space: to itself (TransE), to its projection on a hyperplane (TransH), or by a matrix (TransR).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ SOFT_CONSTRAINT, ORTHOGONAL_WITHIN = 0.05, 1e-5  # weight and ε² of TransH's s
 
 
 class Translational(ERModel):
-    """A model that scores all entities by one distance matrix per relation, without a (batch, entities, d) tensor.
+    """Base class: scores all entities by one distance matrix per relation, without a (batch, entities, d) tensor.
 
     It scores a batch of triples and their corruptions in one pass that fetches each vector once.
     """
@@ -32,7 +32,7 @@ class Translational(ERModel):
     translation_part = 0
 
     def space(self, vectors: torch.Tensor, relation: torch.Tensor) -> torch.Tensor:
-        """Map entity vectors, float32 (n, d), into the relation's space: (n, k)."""
+        """Map entity vectors, float32 (n, d), into the space of a relation (index, int64 scalar): (n, m)."""
         raise NotImplementedError
 
     def score_batch(self, triples: torch.Tensor, others: torch.Tensor, n_tails: int) -> torch.Tensor:
@@ -50,13 +50,13 @@ class Translational(ERModel):
         raise NotImplementedError
 
     def score_t(self, hr_batch: torch.Tensor, *, tails: torch.Tensor | None = None, **options: Any) -> torch.Tensor:
-        """Score every entity as tail of (head, relation) pairs, int64 (b, 2): float32 (b, n_entities)."""
+        """Score all entities, or `tails`, as tails of (head, relation) pairs, int64 (b, 2): float32 (b, n_entities)."""
         if tails is not None:
             return super().score_t(hr_batch, tails=tails, **options)
         return self._against_all(hr_batch[:, 0], hr_batch[:, 1], sign=1.0)
 
     def score_h(self, rt_batch: torch.Tensor, *, heads: torch.Tensor | None = None, **options: Any) -> torch.Tensor:
-        """Score every entity as head of (relation, tail) pairs, int64 (b, 2): float32 (b, n_entities)."""
+        """Score all entities, or `heads`, as heads of (relation, tail) pairs, int64 (b, 2): float32 (b, n_entities)."""
         if heads is not None:
             return super().score_h(rt_batch, heads=heads, **options)
         return self._against_all(rt_batch[:, 1], rt_batch[:, 0], sign=-1.0)
@@ -67,7 +67,7 @@ class Translational(ERModel):
         scores = table.new_empty(len(entities), len(table))
         for relation in relations.unique():
             rows = torch.nonzero(relations == relation).flatten()
-            mapped = self.space(table, relation)  # (n_entities, k)
+            mapped = self.space(table, relation)  # (n_entities, m)
             found = self._compared(mapped[entities[rows]] + sign * part(relation[None]), mapped)
             if len(rows) == len(entities):
                 return found
@@ -79,13 +79,13 @@ class Translational(ERModel):
         return self.interaction.p == 2 and not self.interaction.power_norm
 
     def _negative_norm(self, vectors: torch.Tensor) -> torch.Tensor:
-        """Return the scores of residuals (b, 1 + k, d): float32 (b, 1 + k)."""
+        """Return the scores −‖v‖ of residuals v, (b, 1 + k, d): float32 (b, 1 + k)."""
         if self._euclidean:
             return cast("torch.Tensor", _NegativeLength.apply(vectors))
         return negative_norm(vectors, p=self.interaction.p, power_norm=self.interaction.power_norm)
 
     def _compared(self, points: torch.Tensor, mapped: torch.Tensor) -> torch.Tensor:
-        """Return negative distances between points (b, k) and entities (n_entities, k): float32 (b, n_entities)."""
+        """Return negative distances between points (b, m) and entities (n_entities, m): float32 (b, n_entities)."""
         p = float(self.interaction.p)
         distances = torch.cdist(points, mapped, p=p)
         return (distances.pow_(p) if self.interaction.power_norm else distances).neg_()
@@ -154,7 +154,7 @@ class TransH(Translational):
         return self.score_batch(hrt_batch, hrt_batch[:, :0], len(hrt_batch))
 
     def collect_regularization_term(self) -> torch.Tensor:
-        """Return the soft constraints of the paper (eq. 4, 5), each a mean over the rows of its table."""
+        """Return the penalty of the paper's soft constraints (eq. 4, 5), each a mean over the rows of its table."""
         entities = weight_of(self.entity_representations[0])
         normal, translation = (weight_of(part) for part in self.relation_representations)
         too_long = (entities.square().sum(dim=-1) - 1).relu().mean()
@@ -165,9 +165,9 @@ class TransH(Translational):
 class TransR(Translational, PykeenTransR):
     """Lin et al., AAAI 2015: `−‖h M_r + r − t M_r‖`, all vectors of norm at most 1.
 
-    As in the paper, the matrices start as the identity. PyKEEN gathers a (d, k) matrix for every triple. Here the
-    triples of one relation share one product. In PyKEEN, `scoring_fct_norm` is also the norm that limits the
-    vectors, so the default here is 2, as in the paper.
+    As in the paper, the matrices start as the identity. PyKEEN copies a (d, m) matrix for every triple. Here the
+    triples of one relation are multiplied by its matrix at once. In PyKEEN, `scoring_fct_norm` is also the norm that
+    limits the vectors, so the default here is 2, as in the paper.
     """
 
     def __init__(
@@ -191,12 +191,12 @@ class TransR(Translational, PykeenTransR):
         b, k = others.shape
         entities = torch.cat([triples[:, 0], triples[:, 2], others.flatten()])
         relations = torch.cat([triples[:, 1], triples[:, 1], triples[:, 1].repeat_interleave(k)])
-        heads, tails, rest = self._project(entities, relations).split([b, b, b * k])  # (…, k) each
-        residuals = _differences(heads, tails, rest.view(b, k, rest.shape[1]), n_tails)  # (b, 1 + k, k)
+        heads, tails, rest = self._project(entities, relations).split([b, b, b * k])  # (…, m) each
+        residuals = _differences(heads, tails, rest.view(b, k, rest.shape[1]), n_tails)  # (b, 1 + k, m)
         return self._negative_norm(residuals + self.relation_representations[0](triples[:, 1])[:, None])
 
     def _project(self, entities: torch.Tensor, relations: torch.Tensor) -> torch.Tensor:
-        """Return the image of each entity under its relation's matrix: int64 (n,) twice → float32 (n, k)."""
+        """Multiply each entity's vector by the matrix of its relation: int64 (n,) each → float32 (n, m)."""
         order = torch.argsort(relations, stable=True)
         present, counts = torch.unique_consecutive(relations[order], return_counts=True)
         vectors = self.entity_representations[0](entities[order]).split(counts.tolist())
@@ -260,7 +260,7 @@ def is_plain(part: Any) -> bool:
 
 
 def _residuals(entity: Any, triples: torch.Tensor, others: torch.Tensor, n_tails: int) -> torch.Tensor:
-    """Return head − tail of triples (b, 3) and of their corruptions (b, k), by one look-up: (b, 1 + k, d)."""
+    """Return head − tail, (b, 1 + k, d), of triples (b, 3) and their corruptions by `others` (b, k), by one look-up."""
     b, k = others.shape
     vectors = entity(torch.cat([triples[:, 0], triples[:, 2], others.flatten()]))
     heads, tails, rest = vectors.split([b, b, b * k])
@@ -268,11 +268,11 @@ def _residuals(entity: Any, triples: torch.Tensor, others: torch.Tensor, n_tails
 
 
 def _differences(heads: torch.Tensor, tails: torch.Tensor, others: torch.Tensor, n_tails: int) -> torch.Tensor:
-    """Return head − tail of triples (b, d) and of their corruptions by `others` (b, k, d): (b, 1 + k, d)."""
+    """Return head − tail, (b, 1 + k, d), of triples (b, d) and of their corruptions by `others` (b, k, d)."""
     corrupted = torch.cat([heads[:n_tails, None] - others[:n_tails], others[n_tails:] - tails[n_tails:, None]])
     return torch.cat([(heads - tails)[:, None], corrupted], dim=1)  # (b, 1 + k, d)
 
 
 def _identity(tensor: torch.Tensor) -> torch.Tensor:
-    """Return n identity matrices, cut or padded with zeros to the shape (n, d, k) of a tensor."""
+    """Return n identity matrices, cut or padded with zeros to the shape (n, d, m) of a tensor."""
     return torch.eye(*tensor.shape[1:], dtype=tensor.dtype).expand_as(tensor).clone()

@@ -13,10 +13,10 @@ from kgplug.evaluation.metrics.metric import Better, Metric, Shown
 GROUPS = ("hot users", "cold users", "hot items", "cold items")
 """Groups that `evaluate(beyond=True)` measures separately. The name of such a column ends with the group."""
 SORTED_BY: dict[Kind, Metric[Any]] = {Kind.RECOMMENDER: ranked_lists.NDCG, Kind.EMBEDDING: link_prediction.MRR}
-"""The metric that sorts a table of models, by kind of model."""
+"""For each kind of model, the metric that sorts a table of models."""
 VALIDATED_BY: dict[Kind, Metric[Any]] = {Kind.RECOMMENDER: click_through.AUC, Kind.EMBEDDING: link_prediction.MRR}
-"""The metric that chooses epochs and settings on the validation set, by kind of model."""
-_SETS = ("warm ", "valid ")  # prefixes of columns of `evaluate_ctr`: on some test pairs, on validation pairs
+"""For each kind of model, the metric that chooses epochs and settings on the validation set."""
+_SETS = ("warm ", "valid ")  # in `evaluate_ctr`: metrics of test pairs with a warm item, of validation pairs
 
 
 def metrics() -> tuple[Metric[Any], ...]:
@@ -45,7 +45,7 @@ def metric_of(column: str) -> Metric[Any] | None:
 
 
 def better(column: str) -> Better:
-    """Return which values of a column are better: higher, lower, or NEITHER if it shows no metric."""
+    """Return whether higher or lower values of a column are better; NEITHER if neither is, or it shows no metric."""
     metric = metric_of(column)
     return Better.NEITHER if metric is None else metric.better
 
@@ -57,7 +57,7 @@ def shown(columns: Iterable[str], view: Shown) -> list[str]:
 
 
 def shown_once(columns: Iterable[str], view: Shown) -> list[str]:
-    """Return the columns of a small view, each metric at one list length: 10, or the first if 10 is missing.
+    """Return the columns that a small view shows, each metric at one list length: 10, or the first if 10 is missing.
 
     Metrics that smaller views also show come first.
     """

@@ -26,7 +26,7 @@ class ScoredPairs:
 
 
 def accuracy(labels: np.ndarray, scores: np.ndarray, threshold: float = 0.5) -> float:
-    """Return the share of correct pairs: likes at or above the threshold, others below. NaN without pairs.
+    """Return the share of pairs on the right side of the threshold: likes at or above, others below. NaN without pairs.
 
     Args:
         labels: bool (n,).
@@ -42,7 +42,7 @@ AUC = Metric[ScoredPairs](
     better=Better.HIGHER,
     needs=(Need.LIKES, Need.NEGATIVES),
     shown=Shown.LINE,
-    description="probability that a liked item has a higher score than another one; ties count half",
+    description="probability that a liked item has a higher score than an item without feedback; ties count half",
     measure=lambda pairs: auc(pairs.labels, pairs.scores),
     by_group=True,
 )

@@ -9,7 +9,7 @@ from scipy import sparse
 
 from kgplug.evaluation.metrics.metric import Better, Metric, Need, Shown
 
-_BLOCK_CELLS = 16_000_000  # numbers held at a time: the summed features of the lists
+_BLOCK_CELLS = 16_000_000  # maximum number of floats held at a time: the summed features of a block of lists
 Features = np.ndarray | sparse.csr_matrix
 
 
@@ -31,10 +31,10 @@ class ListContents:
 
 
 def novelty(items: np.ndarray, likes: np.ndarray, n_users: int) -> np.ndarray:
-    """Return the mean self-information of each list, log2(n_users / likes), in bits: float64 (n,), NaN for empty lists.
+    """Return the mean of log2(n_users / likes), the self-information in bits, over each list's items: float64 (n,).
 
-    An item without likes counts as having one. Zhou et al., "Solving the apparent diversity-accuracy
-    dilemma of recommender systems", PNAS 2010.
+    It is NaN for an empty list. An item without likes counts as having one. Zhou et al., "Solving the apparent
+    diversity-accuracy dilemma of recommender systems", PNAS 2010.
 
     Args:
         items: int64 (n, k), -1 past a list's end.
@@ -68,10 +68,10 @@ def intra_list_diversity(items: np.ndarray, features: Features) -> np.ndarray:
 
     Args:
         items: int64 (n, k), -1 past a list's end.
-        features: float (n_items, f), dense or CSR; an item without features is similar to none.
+        features: float (n_items, f), dense or CSR; an item without features has cosine 0 with every item.
     """
     unit = _unit(features)
-    has = _squared(unit)  # (n_items,), 1; 0 for items without features
+    has = _squared(unit)  # (n_items,), 1 for items with features, otherwise 0
     diversity = np.full(len(items), np.nan)
     n_features = unit.get_shape()[1]
     rows = max(1, _BLOCK_CELLS // max(1, n_features))
@@ -112,7 +112,10 @@ DIVERSITY = Metric[ListContents](
     better=Better.NEITHER,
     needs=(Need.LISTS, Need.FEATURES),
     shown=Shown.BEYOND,
-    description="mean of 1 - cosine over the pairs of a list, by the users who liked the items in training",
+    description=(
+        "mean of 1 - cosine over the pairs of items in a list; the vector of an item has one entry per user, 1 if the "
+        "user liked it in training"
+    ),
     measure=lambda lists: intra_list_diversity(lists.items, lists.features),
 )
 POPULARITY = Metric[ListContents](

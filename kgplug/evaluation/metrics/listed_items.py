@@ -44,7 +44,7 @@ GINI = Metric[np.ndarray](
     better=Better.NEITHER,
     needs=(Need.LISTS,),
     shown=Shown.BEYOND,
-    description="how unequally often items are listed: 0, all equally; 1, all lists hold the same item",
+    description="Gini index of how often items are listed: 0, all equally; 1, all lists hold the same item",
     measure=gini,
 )
 

@@ -1,4 +1,4 @@
-"""The description of a metric."""
+"""The class that describes a metric."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class Metric(Generic[Measured]):
 
     @property
     def validation_name(self) -> str:
-        """Its name among a run's metrics when measured on the validation set."""
+        """The name under which a run records the metric if it was measured on the validation set."""
         return f"{self.name} (validation)"
 
     def column(self, k: int) -> str:

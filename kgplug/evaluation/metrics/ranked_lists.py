@@ -17,7 +17,13 @@ if TYPE_CHECKING:
 
 
 def measure_lists(items: np.ndarray, relevant: Interactions, users: np.ndarray, k: tuple[int, ...]) -> np.ndarray:
-    """Return every metric of each user's list. The arguments are those of `list_hits`.
+    """Return every metric of each user's list.
+
+    Args:
+        items: int64 (n, width), the lists; best item first, -1 past a list's end.
+        relevant: Rows of the relevant items.
+        users: int64 (n,), user of each list, with at least one relevant row.
+        k: Lengths of the lists, ascending.
 
     Returns:
         float64 (len(k), len(METRICS), n).

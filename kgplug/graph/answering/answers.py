@@ -106,7 +106,7 @@ def similar(
 
 
 def reasons_for(connection: Connection, schema: GraphSchema, user: int | str, items: Iterable[int | str]) -> list[str]:
-    """Return the best reason for each recommended item as text, "" if there is none."""
+    """Return for each item, as text, the best path to it from an item that the user likes; "" if there is none."""
     found = [run_query(connection, schema, "explain", {"user": user, "item": item, "k": 1}) for item in items]
     return [_reason(paths) for paths in found]
 
@@ -147,7 +147,7 @@ def schema_for(known: GraphSchema | None, run: dict[str, Any]) -> GraphSchema | 
 
 
 def schema_with_vectors(known: GraphSchema | None, run: dict[str, Any]) -> GraphSchema | None:
-    """Return the known schema if a published run has vectors of that schema's items, otherwise that of `schema_for`."""
+    """Return the known schema if a published run has vectors of its items, otherwise the result of `schema_for`."""
     return known if known is not None and has_vectors(run, known.item.label) else schema_for(known, run)
 
 
@@ -166,23 +166,23 @@ def published(
     advice: str = "",
     any_subject: bool = False,
 ) -> dict[str, Any]:
-    """Return the catalogue's entry of the serving run of a published model.
+    """Return the run that a published model serves, as its entry in the graph's catalogue.
 
     Args:
         connection: connection to the database.
         known: schema of the graph.
-        model: name of the model, case ignored. None: the newest model that fits the schema and can serve.
+        model: name of the model, case ignored. None: the newest one that can serve the schema's users and items.
         can_serve: returns whether a run has the lists or vectors that the caller needs; called only if `model` is None.
         wanted: what the caller needs, in words, for the message.
         advice: what to do if no model has it, for the message.
         any_subject: also consider models whose users or items have other labels than those of the schema.
 
     Returns:
-        The entry. If `model` is named, or if only one model fits the schema, its run is returned even if it cannot
-        serve.
+        The entry. If `model` is named, or if only one model has the schema's users and items, its run is returned even
+        if `can_serve` would be false.
 
     Raises:
-        UsageError: no such model is published, or several fit the schema and none can serve.
+        UsageError: no such model is published, or several have the schema's users and items but none can serve.
     """
     serving = catalog.published_models(connection)
     if not serving:

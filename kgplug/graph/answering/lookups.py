@@ -73,7 +73,7 @@ def feedback_of(
 
 
 def own_item(connection: Connection, schema: GraphSchema, user: int | str) -> list[int | str]:
-    """Return the item key of a user who is also an item, as a list. For other users, the list is empty."""
+    """Return a list with the item key of a user who is also an item; for other users, an empty list."""
     label = f"{quote(schema.user.label)}:{quote(schema.item.label)}"
     return _keys(connection, label, schema.user.key, user, schema.item.key)
 
@@ -89,7 +89,7 @@ def _keys(connection: Connection, labels: str, key: str, value: int | str, other
 
 
 def titles_of(connection: Connection, schema: GraphSchema, keys: Sequence[int | str]) -> dict[int | str, str]:
-    """Return key → title of the items that are still in the graph."""
+    """Return key → title of those items that are still in the graph; the key itself for an item without a title."""
     rows = connection.rows(
         f"UNWIND $keys AS key MATCH (item:{quote(schema.item.label)}) WHERE item.{quote(schema.item.key)} = key "
         f"RETURN key, coalesce(item.{quote(schema.item.title or schema.item.key)}, key) AS title",
@@ -101,7 +101,7 @@ def titles_of(connection: Connection, schema: GraphSchema, keys: Sequence[int | 
 def relationships_around(
     connection: Connection, schema: GraphSchema, label: str, key: int | str, *, limit: int
 ) -> list[dict[str, Any]]:
-    """Return the relationships of a node, except those to users with feedback and those that kgplug wrote.
+    """Return up to `limit` relationships of a node, without feedback, users with feedback, and kgplug's own edges.
 
     Returns:
         Dicts of head, head_labels, head_properties, type, tail, tail_labels, tail_properties.
@@ -135,9 +135,9 @@ def relationships_around(
 def relationships_between(
     connection: Connection, schema: GraphSchema, user: int | str, item: int | str, *, limit: int
 ) -> list[dict[str, Any]]:
-    """Return the relationships on the paths from a user's likes through a shared node to an item.
+    """Return all relationships on paths from a user to a liked item, then to a shared node, then to the given item.
 
-    Paths through nodes with few relationships come first.
+    If there are more than `limit` paths, those whose shared nodes have the fewest relationships are used.
 
     Returns:
         Dicts as in `relationships_around`.

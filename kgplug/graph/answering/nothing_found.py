@@ -17,7 +17,7 @@ MATCH ()-[r:RECOMMENDS {model: $model, run: $run, edition: edition}]->() RETURN 
 
 
 def no_list(connection: Connection, schema: GraphSchema, run: dict[str, Any], user: int | str) -> UsageError:
-    """Return the error for a user without a list of a published run.
+    """Return the error that says why a published run has no list for a user.
 
     Args:
         connection: connection to the database.
@@ -44,13 +44,13 @@ def no_list(connection: Connection, schema: GraphSchema, run: dict[str, Any], us
 
 
 def live_list_of(user: int | str, model: str | None = None) -> str:
-    """Return a sentence that says how to get a live list for a user without a published one."""
+    """Return a sentence that says how to get a live list for a user who has no published list."""
     live = shlex.join(["kgplug", "recommend", str(user), "--live", *([] if model is None else ["--model", model])])
     return f" On a machine that has the run, `{live}` makes a list from the user's current likes."
 
 
 def no_neighbour(connection: Connection, schema: GraphSchema, run: dict[str, Any], item: int | str) -> UsageError:
-    """Return the error for an item without a vector or without similar items; arguments as in `no_list`."""
+    """Return the error that says why a published run gives no items similar to one; arguments as in `no_list`."""
     name, label, key = run["model"], schema.item.label, schema.item.key
     if _has_vector(connection, run, label, key, item):
         return UsageError(f"{name} has no vector of any other :{label} node, so nothing is similar to {item!r}.")

@@ -107,7 +107,7 @@ class Connection:
         with translated_errors(uri, database):
             driver = neo4j.GraphDatabase.driver(
                 address,
-                auth=neo4j.basic_auth(username, password.get_secret_value()),  # its repr hides the password
+                auth=neo4j.basic_auth(username, password.get_secret_value()),  # an object whose repr hides the password
                 connection_timeout=_CONNECTION_TIMEOUT_S,
                 connection_acquisition_timeout=2 * _CONNECTION_TIMEOUT_S,
                 max_transaction_retry_time=_RETRY_TIME_S,
@@ -118,7 +118,7 @@ class Connection:
         connection = cls(driver, uri=uri, database=database, import_dir=import_dir)
         try:
             with translated_errors(uri, database):
-                driver.verify_connectivity()  # once; a transaction would retry for a while
+                driver.verify_connectivity()  # tries once; a transaction would retry for 15 s
             connection._look_at_server()
         except BaseException:
             connection.close()
@@ -126,11 +126,11 @@ class Connection:
         return connection
 
     def rows(self, query: str, /, **parameters: object) -> list[dict[str, Any]]:
-        """Run a reading query in a transaction that is retried, and return its rows."""
+        """Run a query that only reads, and return its rows. Repeat it after a deadlock or a lost connection."""
         return self._managed("READ", query, parameters, data_of)
 
     def frame(self, query: str, /, **parameters: object) -> pd.DataFrame:
-        """Run a reading query in a retried transaction, and return its rows; an empty result keeps its columns."""
+        """Run a query as `rows` does, and return its rows as a table; a table without rows also has the columns."""
         import pandas as pd
 
         def to_frame(result: neo4j.Result) -> pd.DataFrame:
@@ -140,10 +140,10 @@ class Connection:
         return self._managed("READ", query, parameters, to_frame)
 
     def write(self, query: str, /, **parameters: object) -> dict[str, int]:
-        """Run a writing query in a transaction that is retried, and return what it changed.
+        """Run a query that writes, with retries as in `rows`, and return what it changed.
 
         Args:
-            query: must be safe to run twice: it is sent again if the answer to a COMMIT was lost.
+            query: it must be safe to run twice, because it is sent again if the answer to a COMMIT was lost.
             parameters: parameters of the query.
 
         Returns:
@@ -157,16 +157,16 @@ class Connection:
         return self._managed("WRITE", query, parameters, to_counters)
 
     def write_rows(self, query: str, /, **parameters: object) -> list[dict[str, Any]]:
-        """Run a writing query as `write` does, and return its rows."""
+        """Run a query that writes, as `write` does, and return its rows."""
         return self._managed("WRITE", query, parameters, data_of)
 
     def autocommit(self, query: str, /, **parameters: object) -> list[dict[str, Any]]:
-        """Run a query that manages its own transactions (CALL { } IN TRANSACTIONS, schema commands). No retries."""
+        """Run a query that manages its own transactions (CALL … IN TRANSACTIONS, schema commands), without retries."""
         with translated_errors(self.uri, self.database), self.session() as session:
             return session.run(_text(query), cast("dict[str, Any]", parameters)).data()
 
     def system_rows(self, query: str, /, **parameters: object) -> list[dict[str, Any]]:
-        """Run a reading query about the whole server, such as SHOW DATABASES, and return its rows."""
+        """Run a query about the whole server, such as SHOW DATABASES, and return its rows."""
         with translated_errors(self.uri), self._driver.session(database="system") as session:
             return session.run(_text(query), cast("dict[str, Any]", parameters)).data()
 
@@ -212,7 +212,7 @@ class Connection:
                 pause_s *= 2
 
     def _look_at_server(self) -> None:
-        """Set the database's name and store and the server's version. Refuse a server without vector indexes."""
+        """Read the database's name and store and the server's version. Refuse a server without vector indexes."""
         if self.database.strip().lower() == _SYSTEM:
             raise GraphError(
                 f"The database {_SYSTEM!r} on the server at {self.uri} holds the server's accounts, not a graph. "
@@ -236,7 +236,7 @@ class Connection:
         self.database, self.store = database["name"], str(database["id"])
 
     def _unknown_database(self) -> GraphError:
-        """Return the error that lists the existing databases."""
+        """Return the error for a database that does not exist. It lists those that do."""
         return GraphError(f"The server at {self.uri} has no database {self.database!r}. {self._other_databases()}")
 
     def _other_databases(self) -> str:
@@ -259,7 +259,7 @@ def _text(query: str) -> LiteralString:
 
 def _address(uri: str) -> tuple[str, int]:
     """Return host and port of a URI. Refuse a URI that is not Neo4j's or contains a password."""
-    if "@" in unicodedata.normalize("NFKC", uri):  # anywhere: even a malformed URI may contain a password
+    if "@" in unicodedata.normalize("NFKC", uri):  # at any place, because even a malformed URI may contain a password
         raise GraphError(
             "The Neo4j URI contains a user name or password. Remove it, and set NEO4J_USERNAME and NEO4J_PASSWORD."
         )

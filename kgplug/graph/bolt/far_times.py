@@ -1,4 +1,4 @@
-"""Dates that Neo4j can store and Python cannot: before the year 1, after 9999, or in an unknown time zone."""
+"""Dates that Neo4j can store but Python cannot represent: before the year 1, after 9999, or in an unknown time zone."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _DAYS = b"D"  # the driver's tag of a date without a time
 
 @dataclass(frozen=True, repr=False)
 class FarTime:
-    """A date that Python cannot represent, for messages only.
+    """Stand-in for a date that Python cannot represent. It has only the date's text, for messages.
 
     Attributes:
-        text: the date in UTC, such as "-9999-12-31T00:00:00".
+        text: the date in UTC, such as "-9999-12-31T00:00:00", or "a value that the driver cannot read (…)".
     """
 
     text: str

@@ -48,7 +48,7 @@ def _comes_from_packing(error: BaseException) -> bool:
 
 
 def has_failed(error: BaseException) -> bool:
-    """Return whether a GraphError says that the database has stopped until a restart, for example on a full disk."""
+    """Return whether a GraphError means that the database needs a restart, for example because its disk was full."""
     return (getattr(error.__cause__, "code", None) or "").startswith(_FAILED)
 
 
@@ -73,7 +73,7 @@ _BY_CODE = {
 
 
 def _sentence(error: Exception, uri: str, database: str | None, tried_s: float) -> str:
-    """Return the message for a driver's exception."""
+    """Return the message for an exception of the driver."""
     import neo4j.exceptions as raised
 
     message = _first_line(getattr(error, "message", None) or str(error))
@@ -96,7 +96,7 @@ def _sentence(error: Exception, uri: str, database: str | None, tried_s: float) 
 
 
 def _cannot_write(uri: str, message: str) -> str:
-    """Return the message for a database that has stopped until a restart."""
+    """Return the message for a database that has failed and needs a restart."""
     failed = f"The database at {uri} can no longer write: {message}"
     local = LocalHome(Settings().neo4j_dir)
     if local.status().uri != uri:
@@ -150,6 +150,6 @@ def _chain(error: BaseException) -> list[BaseException]:
 
 
 def _first_line(text: str) -> str:
-    """Return the first line of a message as a sentence."""
+    """Return the first line of a message, with a full stop if it has no end mark."""
     line = text.strip().split("\n")[0].strip().rstrip(":")
     return line if line.endswith((".", "!", "?")) else f"{line}."

@@ -1,7 +1,7 @@
 """Encrypted connections to a server whose certificate was signed by your own authority.
 
-For the schemes bolt+s and neo4j+s, the driver trusts only the system's authorities. So for a file of authorities,
-kgplug passes the plain scheme and an SSL context that trusts only this file. Host names are verified as usual.
+For the schemes bolt+s and neo4j+s, the driver trusts only the system's authorities. So if a file names other
+authorities, kgplug passes the plain scheme and an SSL context that trusts only this file. Host names are verified too.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ VERIFIED_SCHEMES = ("bolt+s", "neo4j+s")
 
 
 def driver_address(uri: str, ca_file: Path | None) -> tuple[str, dict[str, Any]]:
-    """Return the URI and the options with which the driver trusts the authorities of a file.
+    """Return the URI and the keyword arguments that make the driver trust the authorities in a file.
 
     Args:
         uri: a valid Neo4j URI.
@@ -39,7 +39,7 @@ def driver_address(uri: str, ca_file: Path | None) -> tuple[str, dict[str, Any]]
 
 
 def _context(ca_file: Path) -> ssl.SSLContext:
-    """Return a context that trusts only the authorities of a file and verifies host names."""
+    """Return an SSL context that trusts only the authorities in a file and verifies host names."""
     expected = "Set NEO4J_CA_FILE to a PEM file with the certificate of the authority that signed the server's."
     try:
         context = ssl.create_default_context(cafile=str(ca_file.expanduser()))

@@ -20,13 +20,13 @@ from kgplug.graph.guessing.words import (
 )
 from kgplug.graph.queries import quote
 
-_LEAST_SHARED = 0.05  # share of sampled items with several users; below it, a type is not feedback
-_ENOUGH_SIGNS = 3  # minimum points of a candidate: a name of users or feedback gives 3, a rating 1, a time 2
+_LEAST_SHARED = 0.05  # a type is feedback only if the item has several users in at least this share of its sample
+_ENOUGH_SIGNS = 3  # points that a candidate needs; a name of users or feedback gives 3, a rating 1, a time 2
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A type that may be feedback, and its direction.
+    """A relationship type that may be feedback, and its direction.
 
     Attributes:
         profile: profile of the type.
@@ -57,7 +57,7 @@ class Candidate:
 
 
 def find_feedback(connection: Connection, profiles: list[TypeProfile]) -> list[Candidate]:
-    """Return the types that may be feedback; the most likely comes first.
+    """Return the relationship types that may be feedback; the most likely comes first.
 
     Feedback between two labels comes before feedback within one label, such as (:Person)-[:FOLLOWS]->(:Person).
     """
@@ -74,7 +74,7 @@ def find_feedback(connection: Connection, profiles: list[TypeProfile]) -> list[C
 
 
 def near_misses(profiles: list[TypeProfile]) -> list[str]:
-    """Return sentences on types that look like feedback but do not have the form that kgplug reads."""
+    """Return advice on types that could become feedback: those within one label, and those with one user per item."""
     sentences = []
     for one in profiles:
         if one.heads is None or one.tails is None:
@@ -96,7 +96,12 @@ def near_misses(profiles: list[TypeProfile]) -> list[str]:
 
 
 def _judge(one: TypeProfile, rating: str | None, timestamp: str | None) -> Candidate | None:
-    """Return a type as a candidate; None if its names and properties give too few signs of feedback."""
+    """Return a type as a candidate; None if there are too few signs of feedback.
+
+    Args:
+        one: profile of the type.
+        rating, timestamp: names of its properties that look like a rating and a time; None if there are none.
+    """
     turned = _agent_signs(one, at_head=False) > _agent_signs(one, at_head=True)
     user, shared, busy = one.heads, one.shared_tails, one.shared_heads
     if turned:
@@ -128,7 +133,7 @@ def _judge(one: TypeProfile, rating: str | None, timestamp: str | None) -> Candi
 
 
 def _agent_signs(one: TypeProfile, *, at_head: bool) -> int:
-    """Return the weight of the signs that one end is the user: its label, and a passive or active name of the type."""
+    """Return the weight of the signs that one end is the user: its label, and whether the type's name is passive."""
     label = str(one.heads if at_head else one.tails)
     signs = 3 * mentions(label, USER_WORDS) + mentions(label, PEOPLE_WORDS)
     passive = is_passive(one.name) or (names_agent(one.name) and not one.name.lower().endswith("of"))
@@ -136,7 +141,7 @@ def _agent_signs(one: TypeProfile, *, at_head: bool) -> int:
 
 
 def _users_apart(connection: Connection, found: list[Candidate]) -> dict[str, bool]:
-    """Return type → whether its users are at the same end in the relationships of all types."""
+    """Return type → whether all relationships of its users, of any type, have the same direction as this type."""
     patterns = {}
     for one in found:
         user = quote(one.user)

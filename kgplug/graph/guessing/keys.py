@@ -11,8 +11,8 @@ from kgplug.graph.guessing.words import words_of
 from kgplug.graph.naming import KEY_NAMES, title_rank
 from kgplug.graph.queries import quote
 
-_MOST_CHECKED = 500_000  # maximum number of nodes of a label that is checked completely for uniqueness
-_MOST_TOGETHER = 2_000_000  # the same for all labels together
+_MOST_CHECKED = 500_000  # a label with at most this many nodes is checked for uniqueness on all of them
+_MOST_TOGETHER = 2_000_000  # maximum total number of nodes of these labels
 _MOST_TRIED = 4  # maximum number of properties of a label that are checked for uniqueness
 _SAMPLE = 1000
 _EXACT = 2.0**53  # whole numbers up to here are exact as floats
@@ -24,7 +24,7 @@ class Guessed:
 
     Attributes:
         value: the guess; None if nothing fits.
-        why: the reason, for a comment.
+        why: the reason, for a comment in kgplug.toml.
     """
 
     value: str | None
@@ -32,7 +32,9 @@ class Guessed:
 
 
 def guess_keys(connection: Connection, contents: Contents) -> dict[str, Guessed]:
-    """Return label → unique property: one with a constraint, otherwise one found to be unique.
+    """Return label → its key property: one with a unique constraint, otherwise one with unique values on the nodes.
+
+    For a label with many nodes, only a sample of the nodes is checked.
 
     The number of queries does not grow with the number of labels.
     """
@@ -80,7 +82,7 @@ def _sample_labels(connection: Connection, labels: dict[str, int]) -> dict[str, 
     """Return label → a sample of its nodes, with one query for all labels.
 
     For few labels, the query has one part per label. The server would take too long to plan many parts. So for many
-    labels, it has one pass over the graph instead, which samples about the same number of nodes per label.
+    labels, the query scans the graph once, and samples about the same number of nodes per label.
 
     Args:
         connection: connection to the database.
@@ -121,7 +123,11 @@ def _sample_labels(connection: Connection, labels: dict[str, int]) -> dict[str, 
 
 
 def _few_enough(labels: dict[str, int]) -> list[str]:
-    """Return the labels whose nodes are all checked: the smallest ones, up to a total number of nodes."""
+    """Return the labels to check on all their nodes: the smallest ones, as long as they have few nodes in total.
+
+    Args:
+        labels: label → number of its nodes.
+    """
     found, together = [], 0
     for label in sorted(labels, key=lambda label: labels[label]):
         together += labels[label]
@@ -156,7 +162,7 @@ def guess_title(connection: Connection, label: str, key: str | None, n: int) -> 
     Args:
         connection: connection to the database.
         label: label of the nodes.
-        key: their key property, which is the title only if there is no other.
+        key: their key property, which is the title only if no other property fits.
         n: number of the nodes.
     """
     values = sample_properties(connection, f"(n:{quote(label)})", rows=_SAMPLE)
@@ -190,7 +196,7 @@ def _none(properties: list[str]) -> Guessed:
 
 
 def _key_rank(name: str, label: str) -> int:
-    """Return how much a name sounds like a key; 0 is best."""
+    """Return how well a property's name fits a key, from 0 (best) to 4."""
     lower = name.lower()
     own = f"{label.lower().replace(' ', '')}id"
     if lower in KEY_NAMES[:3] or lower.replace("_", "") == own:

@@ -1,4 +1,4 @@
-"""Guess the knowledge of a graph: the types to learn from, and the key of each of their labels."""
+"""Guess the knowledge of a graph: the relationship types to learn from, and the key of each label at their ends."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from kgplug.graph.queries import quote
 from kgplug.graph.reading.triples import plan_triples
 from kgplug.graph.schema import GraphSchema, KnowledgeSchema
 
-_MOST_LOOKED_AT = 2_000_000  # maximum number of nodes whose labels are compared
+_MOST_LOOKED_AT = 2_000_000  # maximum number of nodes whose labels `_never_first` compares
 
 
 def guess_knowledge(
@@ -27,7 +27,7 @@ def guess_knowledge(
     Args:
         connection: connection to the database.
         contents: contents of the database.
-        schema: users, items and feedback.
+        schema: the guessed users, items and feedback.
         profiles: profiles of the types.
         keys: label → its guessed key.
     """
@@ -85,7 +85,7 @@ def _never_first(
     Args:
         connection: connection to the database.
         contents: contents of the database.
-        schema: users, items and feedback.
+        schema: the guessed users, items and feedback.
         readable: the types to learn from.
         written: label → key under [knowledge.keys].
     """

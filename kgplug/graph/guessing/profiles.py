@@ -14,20 +14,20 @@ from kgplug.graph.ownership import not_own
 from kgplug.graph.queries import quote
 
 _SAMPLE = 1000
-_MOST_SAMPLED = 30  # maximum number of types; each takes one query
+_MOST_SAMPLED = 30  # number of the most frequent types, which are sampled; each takes one query
 _MOST_CALLED_SO = 10
-_SHARE = 0.95  # minimum share of the sampled nodes at an end that have the end's label
+_SHARE = 0.95  # an end has a label if at least this share of its sampled nodes has it
 
 
 @dataclass(frozen=True)
 class TypeProfile:
-    """A sample of a relationship type.
+    """What a sample shows of a relationship type.
 
     Attributes:
         name: the type.
         n: number of relationships.
-        heads, tails: label of the start nodes, label of the end nodes; None if the sampled nodes have none in common.
-        head_labels, tail_labels: the different label sets of the sampled start nodes and end nodes.
+        heads, tails: label that nearly all start nodes have, and nearly all end nodes; None if there is none.
+        head_labels, tail_labels: each different set of labels that a sampled start node or end node has.
         shared_heads: share of the sampled relationships whose start node has other outgoing relationships of the type.
         shared_tails: share of the sampled relationships whose end node has other incoming relationships of the type.
         n_sampled: number of sampled relationships.
@@ -50,10 +50,10 @@ class TypeProfile:
 
 
 def profile_types(connection: Connection, contents: Contents) -> list[TypeProfile]:
-    """Sample every relationship type that is not kgplug's own.
+    """Return a profile of each relationship type between labelled nodes. Samples leave out what kgplug wrote.
 
-    If there are many types, only the most frequent ones and some with names of feedback are sampled. For other types,
-    only the labels of their ends are counted.
+    If there are many types, only the most frequent ones and some with names of feedback are sampled. The profiles of
+    other types have only the labels at their ends.
     """
     names = list(contents.types)
     sampled = names[:_MOST_SAMPLED]
@@ -66,7 +66,7 @@ def profile_types(connection: Connection, contents: Contents) -> list[TypeProfil
 
 
 def _by_labels(connection: Connection, contents: Contents, names: list[str]) -> list[TypeProfile]:
-    """Return profiles without properties. Labels of ends come from the count store or from one pass over the graph."""
+    """Return the profiles of types that are not sampled, from the count store or from one scan of all relationships."""
     heads: dict[str, Counter[tuple[str, ...]]] = {name: Counter() for name in names}
     tails: dict[str, Counter[tuple[str, ...]]] = {name: Counter() for name in names}
     if contents.ends is not None:
@@ -130,7 +130,7 @@ def _profile(connection: Connection, contents: Contents, name: str, n: int) -> T
 
 
 def _common_label(contents: Contents, ends: list[list[str]]) -> str | None:
-    """Return the rarest label that nearly all ends have. Among equally rare ones, prefer one with a unique key."""
+    """Return the rarest label that nearly all these nodes have, preferably one with a unique key; None if none fits."""
     return _most_common(contents, Counter(tuple(sorted(labels)) for labels in ends), len(ends))
 
 

@@ -20,7 +20,7 @@ def toml_key(text: str) -> str:
 
 
 def comment(text: str) -> list[str]:
-    """Return text as comment lines of up to 110 characters, with control characters escaped."""
+    """Return text as comment lines of about 110 characters, with control characters escaped."""
     lines = [""]
     for word in toml_string(text)[1:-1].replace('\\"', '"').split(" "):
         if lines[-1] and len(lines[-1]) + len(word) + 1 > _WIDTH:

@@ -32,7 +32,7 @@ from kgplug.graph.reading.ratings import rating_of
 from kgplug.graph.reading.times import find_times, timestamp_of
 
 _MOST_JUDGED = 1_000_000  # maximum number of relationships of a type whose values are checked
-_SHOWN_TEXT = 40  # characters of an example
+_SHOWN_TEXT = 40  # maximum length of a shown value
 _LIKE_SHARE = 0.7  # a rating of at least this share of the highest one is a like: 4 of 5, 7 of 10, 70 of 100
 _EARLIEST = 1e8  # seconds since 1970; smaller numbers are years or dates such as 20240131
 _TIMES_FROM_TEXT = (
@@ -53,7 +53,7 @@ _ZERO_OR_ONE = ("0", "1", "-1", "0.0", "1.0", "-1.0")
 
 @dataclass(frozen=True)
 class Rating:
-    """A guessed rating property: its name, the lowest value of a like, and the reason."""
+    """A guessed rating property: its name and the lowest value of a like (None if no property fits), and the reason."""
 
     name: str | None
     like_threshold: float | None
@@ -70,7 +70,9 @@ class Values:
         unusable: number of relationships with a value that training would refuse.
         not_finite: number of unusable values that are numbers: infinite, NaN or too large.
         example: an unusable value, as text.
-        n_different, least, least_above_zero, most: statistics of the usable values.
+        n_different: number of different usable values.
+        least, most: lowest and highest usable value; NaN if there is none.
+        least_above_zero: lowest usable value above zero; None if there is none.
     """
 
     n: int
@@ -95,7 +97,7 @@ class Values:
 
 
 def sampled_signs(connection: Connection, profiles: list[TypeProfile]) -> dict[str, tuple[str | None, str | None]]:
-    """Return type → (name of its rating property, name of its time property), as the sample suggests; with one query.
+    """Return type → (name of its rating property, name of its time property), guessed from sampled values; one query.
 
     A name is None if no property fits.
     """
@@ -165,7 +167,7 @@ def guess_timestamp(connection: Connection, profile: TypeProfile) -> tuple[str |
 
 
 def _rating_names(profile: TypeProfile) -> list[str]:
-    """Return the properties that may be the rating: those with a fitting name, then yes-or-no ones that mean a like."""
+    """Return the properties that may be the rating: those named so, then those that say yes or no to a like."""
     names = sorted(name for name in profile.properties if quotable(name))
     rated = [name for name in names if mentions(name, RATING_WORDS) and not _temporal(profile.properties[name])]
     liked = [name for name in names if _says_whether_liked(profile, name)]
@@ -173,7 +175,7 @@ def _rating_names(profile: TypeProfile) -> list[str]:
 
 
 def _says_whether_liked(profile: TypeProfile, name: str) -> bool:
-    """Return whether a property says if something is liked: by its name, and by values such as true, "yes" or 1."""
+    """Return whether a property says yes or no to a like: by its name, and by values such as true, "yes" or 1."""
     values = profile.properties[name]
     if _boolean(values):
         return mentions(name, LIKE_WORDS | RATING_WORDS)
@@ -190,7 +192,7 @@ def _time_names(profile: TypeProfile) -> list[str]:
 
 
 def _judge(connection: Connection, profile: TypeProfile, name: str, setting: str) -> Values:
-    """Check the values of a property with the expression by which training reads the setting: rating or timestamp."""
+    """Read the values of a property as training would if it were `setting`, which is "rating" or "timestamp"."""
     value = f"r.{quote(name)}"
     number = rating_of(value) if setting == "rating" else timestamp_of(value)
     boolean = "CASE WHEN number IS NOT NULL AND toFloatOrNull(value) IS NULL THEN toBooleanOrNull(value) END"
@@ -275,7 +277,7 @@ def _missing(profile: TypeProfile, name: str, values: Values, *, entry: str) -> 
 
 
 def _conversion(connection: Connection, profile: TypeProfile, name: str, conversions: Iterable[str]) -> str | None:
-    """Return the first expression that makes all texts of a property usable; None if there is none."""
+    """Return the first of some Cypher conversions that makes all texts of a property usable; None if none does."""
     if not all(isinstance(value, str) for value in profile.properties[name]):
         return None
     value = f"r.{quote(name)}"
@@ -288,7 +290,7 @@ def _conversion(connection: Connection, profile: TypeProfile, name: str, convers
         )
         try:
             (row,) = connection.rows(query, rows=_MOST_JUDGED)
-        except GraphError:  # the expression cannot read a text
+        except GraphError:  # the conversion fails on one of the texts
             continue
         if row["n"] == row["converted"]:
             return expression
@@ -300,7 +302,7 @@ def _store(profile: TypeProfile, name: str, expression: str) -> str:
 
 
 def _other_properties(profile: TypeProfile) -> list[str]:
-    """Return sentences on properties that could become a rating: counts, other yes-or-no properties, dislikes."""
+    """Return up to two sentences on properties that could become a rating: counts, dislikes, other yes-or-no values."""
     rest = [name for name in sorted(profile.properties) if quotable(name) and name not in _rating_names(profile)]
     notes = []
     for name in rest:
@@ -329,7 +331,7 @@ def _judged(connection: Connection, profile: TypeProfile) -> str:
 
 
 def _boolean(values: list[Any]) -> bool:
-    """Return whether all values are true or false, also as text."""
+    """Return whether all values are booleans or the texts "true" and "false"."""
     return all(isinstance(value, bool) or str(value).strip().lower() in ("true", "false") for value in values)
 
 
@@ -338,7 +340,7 @@ def _numeric(values: list[Any]) -> bool:
 
 
 def _small(values: list[Any]) -> bool:
-    """Return whether all values are numbers, or numbers as text, that are too small for a time since 1970."""
+    """Return whether all values are numbers, or numbers as text, that are too small to be seconds since 1970."""
     try:
         return all(isinstance(value, bool) or abs(float(value)) < _EARLIEST for value in values)
     except (TypeError, ValueError):
@@ -350,7 +352,7 @@ def _temporal(values: list[Any]) -> bool:
 
 
 def _as_parameter(values: list[Any]) -> list[Any]:
-    """Return values that the driver can send: shortened, and without dates that it cannot represent."""
+    """Return values as the driver can send them: long texts are cut, and dates outside Python's range are left out."""
     return [_short(value) for value in values if not isinstance(value, FarTime)]
 
 

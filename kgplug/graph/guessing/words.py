@@ -11,12 +11,12 @@ def words_of(name: str) -> set[str]:
 
 
 def mentions(name: str, words: frozenset[str]) -> bool:
-    """Return whether a name contains one of the words. Chinese words may be anywhere in it."""
+    """Return whether a name contains one of the words. Chinese words are found anywhere, also inside another word."""
     return bool(words_of(name) & words) or any(not word.isascii() and word in name for word in words)
 
 
 def is_passive(name: str) -> bool:
-    """Return whether a relationship type is passive, so its end node acts on its start node: "LIKED_BY", "boughtBy"."""
+    """Return whether a type's name is passive, as in "LIKED_BY" or "boughtBy": its end node acts on its start node."""
     words = _ordered(name)
     if not words:
         return False
@@ -36,7 +36,7 @@ def _ordered(name: str) -> list[str]:
 
 
 def _cut(word: str) -> list[str]:
-    """Return "likedby" as "liked", "by"; other words as they are."""
+    """Split a word such as "likedby" into ["liked", "by"]; return any other word alone in a list."""
     if word.endswith("by") and word[:-2] in FEEDBACK_WORDS | SOCIAL_WORDS:
         return [word[:-2], "by"]
     return [word]

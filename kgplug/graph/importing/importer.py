@@ -1,4 +1,4 @@
-"""Import a folder of CSV files: first constraints, then rows.
+"""Import a folder of CSV files: create unique constraints, then load the rows.
 
 If the server can read files that this process writes, it reads the rows by LOAD CSV. Otherwise, the rows are sent as
 parameters.
@@ -73,8 +73,8 @@ class ImportReport:
 
     Attributes:
         files: one entry per file, in the order of import.
-        constraints: labels that got a uniqueness constraint.
-        transport: "LOAD CSV" or "parameters".
+        constraints: labels that got a new uniqueness constraint.
+        transport: how the rows reached the server, "LOAD CSV" or "parameters".
         seconds: duration of the whole import, including the checks.
     """
 
@@ -125,7 +125,7 @@ def import_folder(
     Args:
         connection: connection to the database.
         folder: a folder on this machine.
-        separator: separator of the columns in all files, as a character or its name.
+        separator: separator of the columns in all files: a character, or its name, such as "tab".
         rejected: CSV file to write for bad rows, with the file, line, column, problem and content of each.
         progress: show bars. None: only on a terminal or in a notebook.
 
@@ -187,7 +187,10 @@ def _load_rows(connection: Connection, table: Table, query: LoadQuery, rows: lis
 
 
 def _load_files(connection: Connection, table: Table, query: LoadQuery) -> Iterator[tuple[int, Counters]]:
-    """Let the server read copies of parts of a file; yield (number of rows, counters) for each part."""
+    """Copy a file in parts to the server's import folder, and load each; yield (number of rows, counters) per part.
+
+    A part with a quote that LOAD CSV would misread is sent as parameters.
+    """
     with _staging(cast("Path", connection.import_dir)) as folder:
         for number, rows in enumerate(_blocks(table, FILE_ROWS)):
             part = folder / f"part-{number}.csv"
@@ -206,7 +209,7 @@ def _write_part(part: Path, table: Table, rows: list[list[str]]) -> None:
     """Write rows of a table to the file `part`, for LOAD CSV."""
     try:
         with part.open("w", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file)  # ends lines with \r\n, so it quotes cells that contain either
+            writer = csv.writer(file)  # ends lines with \r\n, so it quotes cells that contain \r or \n
             writer.writerow([column.header for column in table.columns])
             writer.writerows(rows)
     except OSError as error:
@@ -239,7 +242,7 @@ def _as_sent(column: Column, cell: str) -> str:
 
 
 def _load_csv(connection: Connection, query: LoadQuery, address: str) -> Counters:
-    """Run a query that manages its own transactions and return its counters."""
+    """Load the file at a file:/// address with LOAD CSV, in the query's own transactions; return its counters."""
     with translated_errors(connection.uri, connection.database), connection.session() as session:
         text = cast("LiteralString", query.from_file)
         counters = session.run(text, {"file": address, **query.parameters}).consume().counters

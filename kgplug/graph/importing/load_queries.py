@@ -16,7 +16,7 @@ _POINT = (
     f"CASE size(split({{}}, ' ')) WHEN 3 THEN point({{{_XY}}}) "
     f"WHEN 4 THEN point({{{_XY}, z: toFloat(split({{}}, ' ')[3])}}) END"
 )
-_CONVERSIONS = {  # column type → Cypher that converts a cell, in the form that `csv_values.as_sent` gives it
+_CONVERSIONS = {  # column type → Cypher that converts the cell {}, as returned by `csv_values.as_sent`
     "string": "{}",
     "int": "toInteger({})",
     "float": "toFloat({})",
@@ -35,7 +35,7 @@ class LoadQuery:
     Attributes:
         from_file: query with LOAD CSV; its parameters are $file and `parameters`.
         from_rows: the same query for the parameter $rows, a list of {header: cell or null}.
-        parameters: parameters of both queries.
+        parameters: name → value of the parameters that both queries need.
     """
 
     from_file: str
@@ -48,7 +48,7 @@ def load_query(checked: CheckedTable, key_of: Mapping[str, str]) -> LoadQuery:
 
     Args:
         checked: the file.
-        key_of: key property of each label of the folder.
+        key_of: label → key property, for each label in the folder.
 
     Raises:
         UsageError: a label, type or property name cannot be written in Cypher.
@@ -60,7 +60,7 @@ def load_query(checked: CheckedTable, key_of: Mapping[str, str]) -> LoadQuery:
 
 
 def _node_parts(checked: CheckedTable) -> dict[str, str]:
-    """Return part of load_nodes.cypher → its replacement, in the order of the query (see `_replaced`)."""
+    """Return old text → new text for load_nodes.cypher, in the order of the query (see `_replaced`)."""
     key = checked.table.keys[0]
     return {
         "toInteger(row.`id:int`)": _value(key),
@@ -72,7 +72,7 @@ def _node_parts(checked: CheckedTable) -> dict[str, str]:
 
 
 def _relationship_parts(table: Table, key_of: Mapping[str, str]) -> dict[str, str]:
-    """Return part of load_relationships.cypher → its replacement, in the order of the query (see `_replaced`)."""
+    """Return old text → new text for load_relationships.cypher, in the order of the query (see `_replaced`)."""
     head, tail = table.labels
     return {
         "toInteger(row.`user:int`)": _value(table.keys[0]),
@@ -86,9 +86,10 @@ def _relationship_parts(table: Table, key_of: Mapping[str, str]) -> dict[str, st
 
 
 def _replaced(text: str, parts: Mapping[str, str]) -> str:
-    """Replace parts of a shipped query. Inserted names are never searched for further parts.
+    """Replace parts of a shipped query, given as {old text: new text} in the order of the query.
 
-    A part "// name" means the lines from this mark to "// end of name".
+    The new texts are not searched, so a name in them cannot be mistaken for a part. The old text "// name" stands for
+    all lines from this mark to "// end of name".
     """
     done = []
     for part, new in parts.items():
@@ -125,7 +126,7 @@ def _label_lines(checked: CheckedTable) -> list[str]:
 
 
 def _value(column: Column) -> str:
-    """Return the expression of a cell's value; an empty cell is null."""
+    """Return the Cypher expression that converts a cell of a column; it gives null for an empty cell."""
     cell = f"row.{quote(column.header)}"
     conversion = _CONVERSIONS[column.type]
     if not column.is_list:

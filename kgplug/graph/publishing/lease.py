@@ -28,7 +28,7 @@ from kgplug.graph.bolt.connection import Connection
 
 LEASE_MS = 60_000
 _RENEWALS = 4  # per duration of a lease
-_held: set[str] = set()  # tokens of this process
+_held: set[str] = set()  # tokens of the leases that this process holds
 # The first SET locks the node, so that nobody else can change what is read afterwards.
 _TAKE = """
 MERGE (model:KgplugModel {name: $model})
@@ -62,7 +62,7 @@ class Lease:
 
     Attributes:
         model: name of the model.
-        token: identifies this holder.
+        token: text that identifies this holder: user, machine, process id and a random part.
         renewed: time of the last renewal, by this process's monotonic clock, in seconds; -1 if the lease is lost.
     """
 
@@ -142,7 +142,10 @@ def _machine() -> str:
 
 
 def _is_dead(token: str) -> bool:
-    """Return whether a lease's holder is gone: an ended process of this machine, or an old lease of this process."""
+    """Return whether this process can see that the holder of a lease is gone.
+
+    It is gone if it is a process of this machine that has ended, or if it is this process but the lease is over.
+    """
     holder, process, _ = token.rsplit("/", 2)
     if holder.rpartition("@")[2] != _machine():
         return False

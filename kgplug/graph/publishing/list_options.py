@@ -1,7 +1,7 @@
 """Choose the items that lists may hold, by label and by a Cypher predicate.
 
 The predicate is text from the caller. The server evaluates it with the rights of the caller's account, in a
-transaction that can only read. The item is called `item`: `item.year > 1990`,
+transaction that can only read. It refers to the item as `item`, such as `item.year > 1990` or
 `EXISTS { (item)-[:IN_GENRE]->(:Genre {name: 'Comedy'}) }`.
 """
 
@@ -21,7 +21,7 @@ from kgplug.graph.schema import GraphSchema
 
 
 class KnowsItems(Protocol):
-    """What the options of lists need from a recommender."""
+    """What this module needs from a recommender."""
 
     item_keys: np.ndarray
     item_label: str
@@ -49,7 +49,7 @@ def recommend_options(
 
 
 def matching_items(connection: Connection, schema: GraphSchema, options: ListOptions) -> list[int | str]:
-    """Return the keys of the items that have one of the labels and pass the predicate.
+    """Return the keys of the items that have one of `options.labels` and for which `options.where` is true.
 
     Raises:
         UsageError: a label is unknown, the server refuses the predicate, or no item passes.
@@ -99,7 +99,7 @@ def _said(options: ListOptions) -> str:
 
 
 def _properties(connection: Connection, label: str) -> str:
-    """Return a sentence that lists the properties of items: in Cypher, a misspelt property is null, not an error."""
+    """Return a sentence that lists the properties of items, as a hint: Cypher does not report a misspelt property."""
     query = (
         f"MATCH (item:{quote(label)}) WITH item LIMIT 100 UNWIND keys(item) AS name WITH DISTINCT name "
         "WHERE NOT EXISTS { (run:KgplugRun) WHERE name IN run.properties } RETURN name"

@@ -1,4 +1,4 @@
-"""Make a plan of what to write from a fitted model and the options."""
+"""Plan a publish: turn a fitted model and the options into vectors and lists that are ready to be written."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from kgplug.graph.schema import GraphSchema
 from kgplug.progress import stage
 
 RESULTS_GROUP = "kgplug.results"
-"""Group of entry points: functions, named after a library, that make a `Publishable` from the library's result."""
+"""Group of entry points. Each has a library's name and is a function from the library's result to a `Publishable`."""
 
 
 @runtime_checkable
 class Publishable(Protocol):
-    """A fitted model that has vectors to publish; `GivesLists.publication` takes more arguments."""
+    """A fitted model that has vectors to publish. If it also has lists, it is a `GivesLists`."""
 
     name: str
 
@@ -36,7 +36,7 @@ class Publishable(Protocol):
 
 @runtime_checkable
 class GivesLists(KnowsItems, Protocol):
-    """A fitted recommender."""
+    """A fitted recommender, which has lists to publish."""
 
     name: str
     user_label: str
@@ -73,7 +73,7 @@ def plan_model(
     details: dict[str, Any] | None = None,
     progress: bool | None = None,
 ) -> Plan:
-    """Make a model's vectors and lists, and check that they can be written; arguments as in `Graph.publish`.
+    """Make a model's vectors and lists, and return the checked plan to write them; arguments as in `Graph.publish`.
 
     Raises:
         DeadModelError: the model has collapsed.
@@ -106,14 +106,14 @@ def _with_lists(
     details: dict[str, Any],
     progress: bool | None,
 ) -> Publication:
-    """Return the publication of a recommender, with its vectors and the list of each user."""
+    """Return a recommender's publication: its vectors, and a list for each user, according to the options."""
     _check_labels(model, schema)
     rules: dict[str, Any] = {}
     if options.change_lists:
         rules = {"exclude_seen": options.seen != "none", **recommend_options(connection, schema, model, options)}
     if options.seen != "all":
         also_seen = None
-    elif also_seen is None and model.user_label:  # with a label, the model's users are nodes
+    elif also_seen is None and model.user_label:  # without a user label, the model's users are not nodes of a graph
         also_seen, _ = reader.pull_interactions(connection, schema, progress=progress)
     details = {**options.to_details(with_lists=True), **details}
     publication = model.publication(k=options.k, details=details, also_seen=also_seen, **rules)
@@ -124,7 +124,7 @@ def _with_lists(
 
 
 def _publishable(model: object) -> Publishable:
-    """Return the model if it is `Publishable`; otherwise convert it, as the result of another library."""
+    """Return a `Publishable` model unchanged; convert the result of another library into one."""
     if isinstance(model, Publishable):
         return model
     library = type(model).__module__.partition(".")[0]

@@ -23,7 +23,7 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 
 @runtime_checkable
 class Embedding(Protocol):
-    """What the options need from an embedding."""
+    """What `diverse_by` needs from an embedding."""
 
     name: str
     run: str
@@ -35,7 +35,7 @@ class Embedding(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class ListOptions:
-    """Which items lists may hold, and how much the items of a list differ.
+    """Which items lists may hold, and how different the items of a list are.
 
     Attributes:
         seen: items to leave out of a user's list. "all": all that the user has feedback on in the graph now. "train":
@@ -85,7 +85,7 @@ class PublishOptions(ListOptions):
     Attributes:
         k: length of a list.
         similar: number of nearest nodes of the same label to which each node gets SIMILAR_TO edges. None: no edges.
-        similar_label: only label whose nodes get SIMILAR_TO edges; None: all labels.
+        similar_label: the one label whose nodes get SIMILAR_TO edges; None: all labels.
         seen, where, labels, diversity, diverse_by: as in `ListOptions`.
         keep_previous: keep the run that serves now, so that `rollback` can return to it.
         force: publish a model even if it has collapsed (`kgplug.data.health`); for a run on disk, even if it was
@@ -119,7 +119,7 @@ class PublishOptions(ListOptions):
         """Return the options as a JSON-able dict. The catalogue keeps it for `--resume`.
 
         Args:
-            with_lists: include the options that change lists.
+            with_lists: include `k` and the options in `ListOptions`.
         """
         kept = {name: getattr(self, name) for name in ("similar", "similar_label", "keep_previous", "force")}
         if not with_lists:
@@ -131,11 +131,11 @@ class PublishOptions(ListOptions):
 
     @classmethod
     def from_details(cls, details: dict[str, Any], *, load: Callable[[str], Embedding]) -> PublishOptions:
-        """Return the options from what `to_details` returned, in this version or an earlier one.
+        """Restore the options that `to_details` of this or an earlier version returned as a dict.
 
         Args:
             details: details of a run in the catalogue.
-            load: function from a run id to the embedding.
+            load: function from the id of a run to its embedding, for `diverse_by`.
         """
         lists = dict(details.get("lists", {}))
         if "top" in lists:  # the name of k in version 0.1.0
@@ -163,13 +163,13 @@ class OptionsByName(TypedDict, total=False):
 
 
 def with_options(options: PublishOptions | None, by_name: Mapping[str, Any]) -> PublishOptions:
-    """Return the options of a call: the fields of an object, replaced by those given as keyword arguments.
+    """Return the options of a call: `options`, by default `PublishOptions()`, with the fields in `by_name` replaced.
 
-    `top` and `lists`, the names of earlier versions, still work with a `DeprecationWarning`.
+    `top` and `lists`, names from earlier versions, still work in `by_name`, with a `DeprecationWarning`.
 
     Raises:
         UsageError: an option has a wrong value.
-        TypeError: no option has such a name.
+        TypeError: a name in `by_name` is not that of an option.
     """
     _check_options(options)
     given = dict(by_name)
@@ -200,7 +200,7 @@ def shows_options(function: _F) -> _F:
 
 
 def check_served_name(name: object) -> None:
-    """Raise UsageError if a model cannot be served under a name."""
+    """Raise UsageError if this is not a valid name to serve a model under."""
     if not isinstance(name, str) or not name.strip() or name != name.strip() or not name.isprintable():
         raise UsageError(
             f"A published model needs a name of printable text without blanks around it, such as films; found {name!r}."

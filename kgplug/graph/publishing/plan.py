@@ -23,14 +23,14 @@ from kgplug.graph.schema import GraphSchema
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """A publish that was checked and has not begun.
+    """A publish that has been checked but has not written anything yet.
 
     Attributes:
         connection: connection to the database.
         publication: the vectors and lists to write.
         lookups: label → lookup of its nodes.
-        record: the run's future entry in the catalogue.
-        found: the run's present entry in the catalogue; None if it has none.
+        record: the entry that the run will have in the catalogue.
+        found: the entry that it has there now; None if it has none.
         seconds: duration of the checks.
     """
 
@@ -43,7 +43,7 @@ class Plan:
 
 
 def plan(connection: Connection, schema: GraphSchema, publication: Publication, *, replace: bool = False) -> Plan:
-    """Check a publish and look up its nodes, without writing.
+    """Check a publish and look up its nodes, without writing; return the plan for `write`.
 
     Args:
         connection: connection to the database.
@@ -69,10 +69,10 @@ def plan(connection: Connection, schema: GraphSchema, publication: Publication, 
 
 
 def find_own(connection: Connection, planned: RunRecord) -> RunRecord | None:
-    """Return the record that a planned run has in the graph, None if it is not there.
+    """Return the record that a run to be published already has in the graph; None if it has none.
 
     Raises:
-        GraphError: the run's id, property name or index name is already used for something else.
+        GraphError: the run's id, property name or index name already belongs to something else.
     """
     found = catalog.find_run(connection, planned.id)
     if found is None:
@@ -84,7 +84,7 @@ def find_own(connection: Connection, planned: RunRecord) -> RunRecord | None:
 
 
 def has_same_vectors(planned: RunRecord, found: RunRecord | None) -> bool:
-    """Return whether the run in the graph has the planned vectors, by their digest; some may still be missing."""
+    """Return whether the run in the graph has the planned vectors, by their digest. Some may not be written yet."""
     return found is not None and found.vectors_digest == planned.vectors_digest
 
 
@@ -135,7 +135,7 @@ def _vectors_digest(publication: Publication) -> str:
 
 
 def _lists_digest(publication: Publication) -> str:
-    """Return the sha256 of a publication's lists, including those of similar nodes."""
+    """Return the sha256 of a publication's lists, including the lists of similar nodes."""
     all_lists = [("", publication.lists), *(("similar", lists) for lists in publication.similar)]
     return fingerprint(
         *(

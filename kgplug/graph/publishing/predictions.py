@@ -36,7 +36,7 @@ class PredictionCounts:
     """The result of writing predictions.
 
     Attributes:
-        edges, edges_deleted: number of edges created, and of earlier edges removed.
+        edges, edges_deleted: number of edges created, and number of earlier edges removed.
         not_written: number of predictions that the graph already holds as triples, or whose nodes are not in it.
     """
 
@@ -101,7 +101,10 @@ def _lookups(connection: Connection, schema: GraphSchema, predictions: Predictio
 def _group(
     predictions: Predictions, lookups: dict[str, NodeLookup], labels: tuple[str, str], rows: np.ndarray
 ) -> tuple[NodeLookup, NodeLookup, dict[str, list[Any]]]:
-    """Return the lookups of heads and tails, and the query's parameters, for the triples between two labels."""
+    """Return the lookups of heads and tails, and the query's parameters, for the predictions between two labels.
+
+    `rows`, bool, marks the predictions whose heads and tails have these labels.
+    """
     heads, tails = (lookups[label] for label in labels)
     rows = rows & heads.present(predictions.head_keys) & tails.present(predictions.tail_keys)
     return heads, tails, {

@@ -34,9 +34,10 @@ class Preview:
         lists: how the RECOMMENDS lists would change.
         edges: number of RECOMMENDS and SIMILAR_TO edges that would be written.
         vectors: number of vectors that would be written.
-        missing: number of nodes that the model knows but the graph does not have.
-        seconds: estimated duration, from the rates of the model's last publish.
-        store_bytes: estimated growth of the store, before the oldest run is deleted.
+        missing: number of users and items that the model knows but the graph does not have; 0 for a model without
+            lists.
+        seconds: estimated duration in seconds, from the rates of the model's last publish.
+        store_bytes: estimated growth of the store in bytes, until the oldest run is deleted.
     """
 
     model: str
@@ -75,7 +76,7 @@ class Preview:
 
 
 def preview(connection: Connection, schema: GraphSchema, publication: Publication, *, replace: bool = False) -> Preview:
-    """Return what `publish` with the same arguments would change; raises the errors of its checks."""
+    """Return what `publish` with the same arguments would change. If its checks would fail, raise the same errors."""
     return preview_of(plan(connection, schema, publication, replace=replace))
 
 
@@ -105,7 +106,7 @@ def preview_of(planned: Plan) -> Preview:
 
 
 def _changed_lists(planned: Plan, serving: RunRecord | None) -> tuple[ListDifference, int, int]:
-    """Return how the RECOMMENDS lists would change, how many edges they have, and how many nodes are missing."""
+    """Return how the RECOMMENDS lists would change, how many edges they would have, and `Preview.missing`."""
     wanted = planned.publication.lists
     if wanted is None:
         return ListDifference(), 0, 0
@@ -129,7 +130,10 @@ def _no_lists(like: TopLists) -> TopLists:
 
 
 def _in_the_graph(lists: TopLists, users: np.ndarray, items: np.ndarray) -> TopLists:
-    """Return the lists with only those users and items that have a node."""
+    """Return the lists without the items that have no node; the list of a user without a node is empty.
+
+    `users`, bool (n_users,), and `items`, bool (n_items,), mark those with a node. The scores are not moved.
+    """
     kept = (lists.items >= 0) & items[lists.items] & users[:, None]
     # Gaps move to the end of a list, as when it is written.
     order = np.argsort(~kept, axis=1, kind="stable")

@@ -50,14 +50,14 @@ def write(
     """Write vectors and lists of a run into the graph and serve it under its model's name.
 
     Args:
-        plan: what to write, checked.
+        plan: checked plan of what to write.
         keep_previous: keep the run that serves now, for `rollback`; otherwise delete it when the new one serves.
         progress: show bars; None shows them on a terminal.
-        index_timeout_s: maximum time without progress of a vector index, in seconds.
+        index_timeout_s: maximum number of seconds without progress in building a vector index.
 
     Raises:
         GraphError: a privilege is missing, somebody else publishes this model, an index does not become ready, or the
-            server refuses. The run that served before still serves.
+            server reports an error. The run that served before still serves.
     """
     require_publish(plan.connection)
     catalog.ensure_constraints(plan.connection)  # the first write: a missing privilege shows here
@@ -128,8 +128,8 @@ class _Writer:
         """Write the run's record; return it as it is now, and as it was before (None if it is new).
 
         Lists that were served are never modified; changed lists get a new edition. While the property still holds
-        vectors of an earlier publish, the record has no digest of vectors. Otherwise, after an interruption, the next
-        publish would take them for the planned ones.
+        vectors of an earlier publish, the record has no digest of vectors. If it had one, and this publish were
+        interrupted, the next publish would take the old vectors for the planned ones.
         """
         planned = self._planned
         found = find_own(self._connection, planned)  # again: it may have been published since the check
@@ -164,7 +164,7 @@ class _Writer:
         return [] if self._publication.lists is None else [self._publication.lists]
 
     def _write_all_lists(self, record: RunRecord, lease: Lease, *, compare: bool) -> None:
-        """Write RECOMMENDS and SIMILAR_TO edges, and count them."""
+        """Write RECOMMENDS and SIMILAR_TO edges, and count them; `compare` is as in `write_lists`."""
         assert record.edition is not None
         edition, report = Edition(record.model, record.id, record.edition, lease.check), self._report
         with self._step("lists"):
@@ -189,7 +189,7 @@ class _Writer:
         return written
 
     def _count_again(self, edge: str, edition: Edition, lists: list[TopLists], written: list[ListCounts]) -> None:
-        """Count the edges in the graph; if the number is wrong, write the lists that differ again."""
+        """Count the edges in the graph. If their number is not as `written` says, write the lists that differ again."""
         with self._step("count"):
             if count_edges(self._connection, edge, edition) != sum(counts.expected for counts in written):
                 write_lists(
@@ -197,14 +197,14 @@ class _Writer:
                 )
 
     def _count_missing(self, label: str, keys: list[int | str]) -> None:
-        """Count the keys without a node in the graph, each once; leave out erased users."""
+        """Add keys without a node in the graph to the report, each key only once, and without erased users."""
         new = [key for key in keys if (label, key) not in self._missing and not is_erased(key)]
         self._missing.update((label, key) for key in new)
         self._report.missing += len(new)
         self._report.missing_keys += _samples(label, new, self._report.missing_keys)
 
     def _switch(self, record: RunRecord, lease: Lease) -> RunRecord | None:
-        """Make the run serve; return the record that served before, None if there was none or nothing changed."""
+        """Make the run serve; return the record that served before, or None if none did or if nothing changed."""
         serving = catalog.serving_run(self._connection, record.model)
         if serving is not None and (serving.id, serving.edition) == (record.id, record.edition):
             return None

@@ -19,16 +19,16 @@ class PublishReport:
         vectors, vectors_kept: number of vectors written, and number already there.
         vectors_skipped: number of vectors not written because they are zero or not finite.
         relations: number of relations whose vectors were written into the catalogue.
-        lists, lists_kept: number of users whose list was written, or was already there; empty lists count.
+        lists, lists_kept: number of users' lists written, and number already there; empty lists count.
         edges: number of RECOMMENDS edges created.
-        similar, similar_kept, similar_edges: as `lists`, `lists_kept` and `edges`, for SIMILAR_TO edges.
+        similar, similar_kept, similar_edges: like `lists`, `lists_kept` and `edges`, but for SIMILAR_TO edges.
         missing: number of nodes that the model knows but the graph does not have; nothing was written for them.
         vanished: number of vectors and edges not written because their nodes were deleted meanwhile.
-        skipped_keys, missing_keys: some of the skipped and missing nodes, as "label key".
+        skipped_keys, missing_keys: examples of the skipped and the missing nodes, as "label key".
         indexes: names of the run's vector indexes.
         previous: id of another run that served before and is kept; None if there is none.
         dropped: ids of deleted runs: older ones, and runs whose publish was interrupted.
-        seconds: step → wall time.
+        seconds: step → wall time in seconds.
     """
 
     model: str
@@ -101,6 +101,6 @@ class PublishReport:
 
 
 def _few(names: list[str], shown: int = 2) -> str:
-    """Return some names as text, and how many more there are."""
+    """Return the first `shown` names as text, and how many more there are."""
     more = f" and {len(names) - shown} more" if len(names) > shown else ""
     return (", ".join(names[:shown]) or "none") + more

@@ -1,7 +1,7 @@
 """Read many relationships and nodes at once, in chunks that limit the memory of server and client.
 
 The driver unpacks lists value by value in Python, which limits the speed. So the server writes the rows of a chunk
-as text, a few dozen per string, and numpy parses them. This is several times faster than lists of integers
+as text, a few dozen rows per string, and numpy parses them. This is several times faster than lists of integers
 (`benchmarks/neo4j_io.py` measures both).
 
 Within one read, nodes are identified by their internal id, and large reads step through the ids. This is the only place
@@ -44,8 +44,8 @@ class Wanted:
     """Relationships to read.
 
     Attributes:
-        types: type → maximum number of relationships, for the types to read.
-        others: type → number of relationships, for all other types of the database.
+        types: the types to read: type → upper bound of the number of relationships.
+        others: all other types of the database: type → number of relationships.
         where: Cypher condition on a, r and b in (a)-[r]->(b), "" for none.
         values: Cypher expressions on r that return numbers, never null.
     """
@@ -57,7 +57,7 @@ class Wanted:
 
     @property
     def n(self) -> int:
-        """Maximum number of relationships."""
+        """Upper bound of the number of relationships to read."""
         return sum(self.types.values())
 
 
@@ -81,9 +81,12 @@ class Edges:
 
 @dataclass(frozen=True, eq=False)
 class _Part:
-    """The result of one query: types, the number of consecutive table rows of each type, and the table.
+    """The relationships that one query returned.
 
-    A row of the table, (n, 2 + n_values), has the head, the tail and the values of one relationship.
+    Attributes:
+        types: relationship types. A type may occur several times.
+        counts: for each entry of `types`, the number of consecutive rows of `table` with this type.
+        table: (n, 2 + n_values), one row per relationship: ids of head and tail, and its values.
     """
 
     types: list[str]
@@ -97,9 +100,10 @@ class Nodes:
 
     Attributes:
         ids: int64 (n,), node ids as in `Edges`.
-        codes: int64 (n,), results of the expression `code` of `BulkReader.nodes`; 0 from `BulkReader.label`.
-        keys: object (n,), the key property; an empty list for a node without a key.
-        texts: object (n,), a further property if requested; "" for a node without it.
+        codes: int64 (n,), for each node the integer that the caller's Cypher expression gave; 0 if the nodes were read
+            by `BulkReader.label`.
+        keys: object (n,), values of the key property; the value `[]` marks a node without one.
+        texts: object (n,), values of a further property, "" for a node without it; None if none was requested.
     """
 
     ids: np.ndarray
@@ -113,8 +117,8 @@ class BulkReader:
 
     Args:
         connection: connection to the database.
-        chunk_rows: relationships or ids per query.
-        internal_ids: whether to use `id()`. None: ask the server.
+        chunk_rows: maximum number of relationships or ids per query.
+        internal_ids: whether to use `id()`. None: yes, if the server supports it.
     """
 
     def __init__(
@@ -133,7 +137,7 @@ class BulkReader:
 
         Args:
             wanted: the relationships to read.
-            advance: called with the number of relationships read, for a progress bar.
+            advance: called after each query with the number of relationships that it returned, for a progress bar.
         """
         parts: list[_Part] = []
         for part in _in_parallel(lambda task: task(), self._edge_tasks(wanted)):
@@ -171,8 +175,8 @@ class BulkReader:
 
         Args:
             ids: int64 (n,), node ids as in `Edges`.
-            code: Cypher expression on n that returns an integer.
-            key: Cypher expression on n and code, never null.
+            code: Cypher expression on the node n that gives an integer.
+            key: Cypher expression on n and this integer, `code`, that gives the key; never null, `[]` for no key.
             parameters: parameters of these expressions.
         """
         query = (
@@ -207,7 +211,7 @@ class BulkReader:
         return tasks + (self._long_tasks(large, f"r{_alternatives(large)}", wanted) if large else [])
 
     def _groups(self, types: dict[str, int]) -> list[list[str]]:
-        """Group types so that the relationships of each group fit into one chunk."""
+        """Group types so that the relationships of each group fit into one chunk; `types` is type → number."""
         groups: list[list[str]] = []
         room = 0
         for name, n in types.items():
@@ -219,7 +223,10 @@ class BulkReader:
         return groups
 
     def _long_tasks(self, types: dict[str, int], of_types: str, wanted: Wanted) -> list[Callable[[], _Part]]:
-        """Return tasks that step through the ids of all relationships; or one that streams, if `_id_limit` is None."""
+        """Return tasks that step through the ids of all relationships; if `_id_limit` is None, one task that streams.
+
+        `of_types` is the Cypher condition that a relationship has one of the types to read.
+        """
         limit = self._id_limit("MATCH ()-[r]->() RETURN max(id(r)) AS top, count(*) AS n")
         if limit is None:
             return [lambda: self._streamed(types, of_types, wanted)]
@@ -250,7 +257,7 @@ class BulkReader:
         return _Part([name for name, _, _ in found], [n for _, n, _ in found], table)
 
     def _as_text(self, wanted: Wanted) -> str:
-        """Return the last clauses of a query; for each type, they return the number of rows and the rows as text."""
+        """Return the clauses that end a query. For each type they return the number of rows, and the rows as text."""
         return (
             f"WITH type(r) AS name, collect({' + '.join(self._columns(wanted))}) AS rows "
             f"RETURN name, size(rows) AS n, [i IN range(0, size(rows) - 1, {_ROWS_A_TEXT}) | "
@@ -276,7 +283,10 @@ class BulkReader:
         return f"{self._id}(n)", code, key
 
     def _id_limit(self, query: str) -> int | None:
-        """Return a number above all internal ids; None if ids are not available or too sparse to step through."""
+        """Return a number above all internal ids; None if ids are not available or too sparse to step through.
+
+        The query returns the highest id and the number of ids in use.
+        """
         if not self._internal:
             return None
         top, n = self._first(query)
@@ -289,7 +299,7 @@ class BulkReader:
         return self._records(query, **parameters)[0]
 
     def _records(self, query: str, **parameters: Any) -> list[tuple[Any, ...]]:
-        """Run a query in a transaction that is retried. Unlike `Connection.rows`, it returns lists unchanged."""
+        """Return a query's rows as tuples, with retries. Unlike `Connection.rows`, this leaves lists unchanged."""
 
         def work(transaction: neo4j.ManagedTransaction) -> list[tuple[Any, ...]]:
             return [tuple(record.values()) for record in transaction.run(cast("Any", query), parameters)]
@@ -304,7 +314,7 @@ class BulkReader:
                 yield tuple(record.values())
 
     def _as_nodes(self, rows: Sequence[Sequence[Sequence[Any]]]) -> Nodes:
-        """Join the columns of several queries: ids, codes, keys and, if requested, texts."""
+        """Join the results of several queries; each has the columns ids, codes, keys and, if requested, texts."""
         columns = list(zip(*rows, strict=True)) or [(), (), ()]
         ids, codes, keys, *others = ([value for part in column for value in part] for column in columns)
         return Nodes(
@@ -343,7 +353,7 @@ def _alternatives(types: Iterable[str]) -> str:
 
 
 def _of_types(types: dict[str, int], wanted: Wanted) -> str:
-    """Return the condition that a relationship has one of many types, by excluding the other types if they are few."""
+    """Return the condition that a relationship has one of many types; if there are few others, it excludes those."""
     others = [name for name in (*wanted.types, *wanted.others) if name not in types]
     if len(others) > MOST_NAMES:
         return "type(r) IN $types"

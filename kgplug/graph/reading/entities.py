@@ -1,4 +1,4 @@
-"""Identify the nodes of the triples by a label and a key each."""
+"""Identify each node in the triples by a label and a key."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from kgplug.graph.reading.node_keys import checked_keys
 from kgplug.graph.schema import GraphSchema
 from kgplug.plain_text import counted
 
-_NO_KEY = -1  # code of a node whose labels have no key; other codes are positions of labels in a list
+_NO_KEY = -1  # code of a node none of whose labels has a key; other codes are positions in a list of labels
 _SAMPLED_NODES = 10_000
 # Like _code and _key, for many labels: a query that lists many labels would take long to plan.
 _ANY_CODE = "reduce(c = $none, l IN labels(n) | CASE WHEN $codes[l] < c THEN $codes[l] ELSE c END)"
@@ -30,7 +30,7 @@ class Entities:
     Attributes:
         ids: int64 (n,), internal node ids.
         keys: object (n,), `int` or `str`.
-        labels: object (n,), the label that each key belongs to.
+        labels: object (n,), for each entity the label that identifies it, to which its key belongs.
     """
 
     ids: np.ndarray
@@ -41,7 +41,7 @@ class Entities:
 def name_entities(
     connection: Connection, schema: GraphSchema, contents: Contents, bulk: BulkReader, edges: Edges
 ) -> Entities:
-    """Return the entities: all items, and those ends of the edges that still exist.
+    """Return the entities: all items, and all heads and tails of the edges that still exist as nodes.
 
     Raises:
         DataError: a node's labels have no key, or a key is missing, repeated or of the wrong type.
@@ -84,7 +84,7 @@ def _code(labels: list[str]) -> str:
 
 
 def _key(keys: dict[str, str]) -> str:
-    """Return the Cypher expression for n's key, given n's code; an empty list if n has no key."""
+    """Return the Cypher expression for n's key, given n's code; it gives `[]` if n has no key."""
     codes: dict[str, list[int]] = {}
     for code, key in enumerate(keys.values()):
         codes.setdefault(key, []).append(code)

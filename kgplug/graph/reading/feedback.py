@@ -38,13 +38,13 @@ class Feedback:
     Attributes:
         users, items: int64 (n,), internal ids of the user and the item of each relationship.
         ratings: float32 (n,); None without a rating property.
-        times: times of n relationships; None without a timestamp property, or if it has an unusable value.
+        times: the n timestamps; None without a timestamp property, or if a value is unusable.
         own: number of relationships of the feedback's type that are left out because kgplug wrote them.
-        kinds: how many times have which type and unit, in words, such as "1,000 numbers of seconds".
-        numbers: whether some times are numbers.
+        kinds: how many timestamps are dates or numbers, and in which unit, such as "1,000 numbers of seconds".
+        numbers: whether some timestamps are numbers.
         elsewhere: a sentence on relationships of the feedback's type that do not lead from users to items; "" if there
             are none.
-        problems: errors for unusable values. Unusable ratings are NaN.
+        problems: one error for each property with unusable values. Unusable ratings are NaN in `ratings`.
     """
 
     users: np.ndarray
@@ -97,7 +97,7 @@ def scan_feedback(
     *,
     advance: Callable[[int], object] = int,
 ) -> Feedback:
-    """Read all feedback of a schema like `read_feedback`, but list all unusable values instead of raising.
+    """Read all feedback of a schema like `read_feedback`, but return errors on unusable values in `Feedback.problems`.
 
     Raises:
         DataError: an unknown label or type, or no feedback.
@@ -145,12 +145,12 @@ def scan_feedback(
 
 
 def like_threshold(connection: Connection, schema: GraphSchema, ratings: np.ndarray | None) -> float | None:
-    """Return the lowest rating of a like: the schema's, or 1 for booleans. None: all feedback is a like.
+    """Return the lowest rating that counts as a like: the schema's, or 1 for booleans. None: all feedback is a like.
 
     Args:
         connection: connection to the database.
         schema: the meaning of its labels and types.
-        ratings: float32 (n,), as read, or None.
+        ratings: float32 (n,), as read; None without a rating property.
     """
     part = schema.feedback
     if ratings is None:
@@ -188,7 +188,7 @@ def has_booleans(connection: Connection, schema: GraphSchema) -> bool:
 
 
 def times_of(connection: Connection, schema: GraphSchema) -> FoundTimes | None:
-    """Return the unit and range of the feedback's times; None if the schema has no timestamp."""
+    """Return the unit and range of the feedback's timestamps; None if the schema names no timestamp property."""
     name = schema.feedback.timestamp
     if not name:
         return None
@@ -203,7 +203,7 @@ def _wanted(
 ) -> tuple[Wanted, int]:
     """Return what to read, and how many relationships of the feedback's type kgplug wrote.
 
-    A label is tested in the query only if some relationships of the type lack it.
+    The query tests a label only if some relationships of the type have an end without it.
     """
     name, total = schema.feedback.type, contents.types[schema.feedback.type]
     head, tail = quote(schema.user.label), quote(schema.item.label)
@@ -222,7 +222,7 @@ def _wanted(
 
 
 def _elsewhere(connection: Connection, schema: GraphSchema, n: int) -> str:
-    """Return a sentence on n relationships of the feedback's type that are not read; "" if n is not positive."""
+    """Return a sentence on the n relationships of the feedback's type that are not read; "" if n is not positive."""
     if n <= 0:
         return ""
     direction = "user_to_item" if schema.feedback.direction == "item_to_user" else "item_to_user"
@@ -266,10 +266,13 @@ def _advice(schema: GraphSchema, rows: list[dict[str, Any]]) -> str:
 def _problems(
     connection: Connection, schema: GraphSchema, setting: str, name: str, values: np.ndarray, *, mixed: bool = False
 ) -> list[DataError]:
-    """Return the problem with the values of a property: one error, or an empty list.
+    """Return a list with the error on a property's unusable values; an empty list if all are usable.
 
     The error has the number of unusable values, examples with their nodes, and a query that finds all. If the property
     does not exist, the error lists the properties that do.
+
+    `setting` is "rating" or "timestamp", `name` the property. `values`, float64 (n,), are NaN where unusable. `mixed`
+    says that ratings are both numbers and booleans.
     """
     bad = int(np.isnan(values).sum())
     if bad == 0:

@@ -27,12 +27,12 @@ from kgplug.graph.schema import GraphSchema
 _SINGLE = 0.95  # share of the owned nodes that must have exactly one owner
 _OWNED = 0.5  # share of a label's nodes that must have an owner
 _LEAST_OWNERS = 3
-_LEAST_SHARED = 5  # minimum number of shared pairs; fewer may be chance
-_FEW = 3  # maximum users of a node, such as the buyer and the recipient of a gift
-_COVERED = 0.1  # share of the feedback's pairs that nodes must reveal; a smaller share does no harm
+_LEAST_SHARED = 5  # minimum number of pairs that also have feedback; fewer may be chance
+_FEW = 3  # maximum number of users of a node, such as the buyer and the recipient of a gift
+_COVERED = 0.1  # minimum share of the feedback's pairs that nodes reveal; a smaller share does no harm
 REPEATED = 0.5
-"""A type repeats the feedback if this share of its pairs are feedback pairs, or this share of the feedback's pairs are
-its pairs. Pairs expected by chance are not counted."""
+"""A type repeats the feedback if at least this share of the user-item pairs that it joins also have feedback, or if it
+joins at least this share of the pairs that have feedback. Pairs expected by chance are not counted."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +45,9 @@ class OwnedLabel:
         label: the label.
         n: number of nodes.
         owner: label of the owners, which are users or other owned nodes.
-        links: number of (node, item) pairs, if the nodes have few users; otherwise 0.
-        repeated: number of links whose item has feedback from one of the node's users.
+        links: if the nodes have few users, number of (node, item) pairs with a path from the node to the item;
+            otherwise 0.
+        repeated: number of these pairs in which one of the node's users has feedback on the item.
     """
 
     label: str
@@ -76,8 +77,8 @@ class RepeatingType:
 def find_owned(connection: Connection, schema: GraphSchema, contents: Contents) -> list[OwnedLabel]:
     """Return the labels that `OwnedLabel` describes; those nearest to the users come first.
 
-    If users are also the items, one relationship type links a node to its owner, and its other types link it to items.
-    Its label counts only if the feedback also joins most of the pairs of users that such nodes join.
+    If users are also the items, one relationship type links a node to its owner, and other types link it to items.
+    The node's label counts only if the pairs of owner and item that its nodes join repeat the feedback (`REPEATED`).
     """
     user, item = schema.user.label, schema.item.label
     if not {user, item} <= contents.labels.keys():
@@ -114,7 +115,7 @@ def find_owned(connection: Connection, schema: GraphSchema, contents: Contents) 
 def find_repeating(
     connection: Connection, schema: GraphSchema, contents: Contents, types: Iterable[str]
 ) -> list[RepeatingType]:
-    """Return the types that mostly join the same users and items as the feedback."""
+    """Return those of the given types that mostly join the same users and items as the feedback."""
     user, item, feedback = schema.user.label, schema.item.label, schema.feedback.type
     if not {user, item} <= contents.labels.keys() or feedback not in contents.types:
         return []
@@ -144,7 +145,11 @@ def find_repeating(
 
 
 def _repeats(pairs: int, shared: int, chance: float, taken: int) -> bool:
-    """Return whether the shared pairs beyond chance are a large share of either the pairs or the feedback."""
+    """Return whether the shared pairs beyond chance are a large share of either the pairs or the feedback.
+
+    `pairs` is the number of pairs that a type or label joins, `taken` the number that have feedback, `shared` the
+    number in both, and `chance` the number expected in both by chance.
+    """
     if shared < _LEAST_SHARED:
         return False
     beyond = shared - min(chance, shared)
@@ -161,7 +166,7 @@ def _feedback_pairs(connection: Connection, schema: GraphSchema) -> int:
 
 
 def _next_to(owners: set[str], schema: GraphSchema, contents: Contents) -> set[str]:
-    """Return the labels whose nodes may be joined to the owners by a type other than the feedback."""
+    """Return the labels whose nodes may be joined to nodes of the `owners` labels by a type other than the feedback."""
     others = contents.labels.keys() - {schema.user.label, schema.item.label} - owners
     if contents.ends is None:
         return set(others)
@@ -186,8 +191,9 @@ def _count_owners(
 ) -> list[dict[str, Any]]:
     """Count the owners of the nodes of each candidate label.
 
-    Returns one dict per label. Its `owned`, `single`, `few` and `linked` are the numbers of nodes with an owner, with
-    exactly one, with one to three, and with a link to an item. `owners` is the number of owners, `owner` their label.
+    Returns one dict per label. Its `owned`, `single` and `few` are the numbers of nodes with at least one owner, with
+    exactly one, and with one to three; `linked` is the number of nodes with a link to an item. `owners` is the number
+    of owners, and `owner` is their label.
     """
     owned_by = "|".join(quote(label) for label in sorted(owners))
     own = {"labels": sorted(candidates), "feedback": schema.feedback.type, "owners": sorted(owners)}
@@ -210,7 +216,7 @@ def _count_owners(
 def _repeated_links(
     connection: Connection, schema: GraphSchema, contents: Contents, rows: list[dict[str, Any]]
 ) -> dict[str, tuple[int, int]]:
-    """Return label → (links, repeated) of `OwnedLabel` for the labels that repeat the feedback.
+    """Return label → (links, repeated), as in `OwnedLabel`, for the labels that repeat the feedback.
 
     A node leads to an item directly or through a node of its own, such as the line of an order.
 
@@ -259,9 +265,9 @@ def _is_owned(row: dict[str, Any], contents: Contents) -> bool:
 
 
 def _owned_by_items(connection: Connection, schema: GraphSchema, contents: Contents) -> list[OwnedLabel]:
-    """Return the owned labels if users are items.
+    """Return the owned labels of a graph in which users are also the items.
 
-    One type leads from a node to its owner, other types lead to items that the owner has feedback on.
+    One type leads from an owned node to its owner; other types lead from it to items that the owner has feedback on.
     """
     person, feedback = quote(schema.user.label), quote(schema.feedback.type)
     candidates = _next_to({schema.user.label}, schema, contents)
@@ -301,7 +307,7 @@ def _owned_by_items(connection: Connection, schema: GraphSchema, contents: Conte
 
 
 def _leads_on(row: dict[str, Any], other: dict[str, Any]) -> bool:
-    """Return whether nodes of the same label are also linked to users by another type or in the other direction."""
+    """Return whether `other` counts nodes of the same label, linked to users by another type or direction."""
     return row["label"] == other["label"] and (row["name"], row["leaves"]) != (other["name"], other["leaves"])
 
 

@@ -1,4 +1,4 @@
-"""Internal node ids of one read, and the rows of these nodes in arrays."""
+"""Translate the internal ids of nodes into numbers, and into row numbers of arrays, within one read."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class ElementIds:
         self._texts: list[str] = []
 
     def encode(self, texts: np.ndarray) -> np.ndarray:
-        """Return the number of each element id: object (n,) to int64 (n,)."""
+        """Return the number of each element id, int64 (n,); an id without a number gets the next one."""
         codes, unique = pd.factorize(texts)
         with self._lock:
             for text in unique:
@@ -28,7 +28,7 @@ class ElementIds:
         return numbers[codes] if len(codes) else np.empty(0, dtype=np.int64)
 
     def decode(self, numbers: np.ndarray) -> list[str]:
-        """Return the element id of each number."""
+        """Return the element id to which each number was given."""
         return [self._texts[number] for number in numbers.tolist()]
 
 
@@ -37,7 +37,7 @@ class NodeRows:
 
     Args:
         ids: int64 (n,), unique.
-        rows: int64 (n,), the row number of each id. Default: 0 … n − 1.
+        rows: int64 (n,), the row number of each id; by default its position in `ids`.
     """
 
     def __init__(self, ids: np.ndarray, rows: np.ndarray | None = None) -> None:

@@ -17,7 +17,7 @@ from kgplug.graph.queries import quote
 from kgplug.graph.reading.bulk import BulkReader
 from kgplug.plain_text import counted
 
-NO_KEY: list[Any] = []  # what a query returns for a missing key
+NO_KEY: list[Any] = []  # value that a query returns for a missing key
 _EXAMPLES = 3
 _SHOWN_PROPERTIES = 3
 
@@ -29,7 +29,7 @@ def checked_keys(connection: Connection, label: str, key: str, values: np.ndarra
         connection: connection to the database, to look up examples.
         label: label of the nodes.
         key: their key property.
-        values: object (n,), as read; an empty list for a node without a key.
+        values: object (n,), as read; the value `[]` marks a node without a key.
         setting: place of the key in the schema, e.g. "[item] key".
 
     Raises:
@@ -61,7 +61,7 @@ def checked_keys(connection: Connection, label: str, key: str, values: np.ndarra
 def key_problem(
     connection: Connection, bulk: BulkReader, label: str, key: str, n: int, *, setting: str
 ) -> DataError | None:
-    """Return the error that `checked_keys` raises for the nodes of a label, None if it raises none.
+    """Read the keys of a label's nodes; return the error that `checked_keys` raises for them, None if it raises none.
 
     Args:
         connection: connection to the database, to look up examples.
@@ -79,12 +79,12 @@ def key_problem(
 
 
 def labels_with_problems(connection: Connection, key_of: dict[str, str], contents: Contents) -> list[str]:
-    """Return the labels whose nodes may have missing or repeated keys or keys of the wrong type, with one query.
+    """Find the labels whose nodes may have missing, repeated or wrongly typed keys, with one query.
 
     Args:
         connection: connection to the database.
         key_of: label → key property.
-        contents: contents of the database. Keys with a uniqueness constraint are not compared.
+        contents: contents of the database. Keys with a uniqueness constraint are not tested for repetitions.
     """
     unsure = [label for label, key in key_of.items() if key not in contents.unique.get(label, [])]
     labels = sorted(key_of)

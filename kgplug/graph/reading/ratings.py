@@ -1,4 +1,4 @@
-"""Ratings of relationships: all numbers, or all booleans."""
+"""Read the ratings of relationships, which are all numbers or all booleans."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def rating_of(value: str) -> str:
 
 
 def marked_rating_of(value: str) -> str:
-    """Return the Cypher expression that reads a rating and marks booleans; `read_ratings` decodes its values."""
+    """Return the Cypher expression that reads a rating; for booleans it gives codes, which `read_ratings` decodes."""
     number = f"toFloatOrNull({value})"
     boolean = f"CASE toBooleanOrNull({value}) WHEN true THEN {_TRUE!r} WHEN false THEN {_FALSE!r} END"
     return (
@@ -35,7 +35,8 @@ def read_ratings(values: np.ndarray) -> tuple[np.ndarray, bool]:
         values: float64 (n,), values of the expression from `marked_rating_of`.
 
     Returns:
-        (ratings, mixed): float64 (n,), NaN where a value cannot be used, such as a boolean among numbers; and bool.
+        (ratings, mixed): float64 (n,) and bool. A rating is NaN if its value cannot be used; if `mixed`, this includes
+        all booleans.
     """
     booleans = values >= _FALSE
     numbers = values[~booleans & ~np.isnan(values)]
@@ -48,7 +49,7 @@ def is_rating(value: str, *, mixed: bool = False) -> str:
 
     Args:
         value: Cypher expression of the value.
-        mixed: refuse booleans, because the property also holds numbers.
+        mixed: whether to refuse booleans, because the property also holds numbers.
     """
     number = f"abs(toFloatOrNull({value})) <= {_LARGEST!r}"
     return number if mixed else f"{number} OR toBooleanOrNull({value}) IS NOT NULL"

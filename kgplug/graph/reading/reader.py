@@ -40,9 +40,9 @@ class ReadReport:
     Attributes:
         kept: number of user-item pairs or triples kept.
         own: number of relationships left out because kgplug wrote them.
-        repeated: number of relationships of the same type between the same two nodes, beyond the first. For feedback,
-            `repeated` under [feedback] says how they become one row of the interactions.
-        vanished: number of relationships with an end that was added or deleted while they were read.
+        repeated: number of relationships with the same type, head and tail as an earlier one. For feedback, `repeated`
+            under [feedback] in the schema says how such relationships become one row of the interactions.
+        vanished: number of relationships left out because an end was added or deleted while they were read.
         itself: number of feedback relationships left out because they lead from a node to itself.
         unused: sentences on settings of the schema that have no effect, and on data that cannot be used.
         left_out: a sentence for each label and type that is left out because it repeats the feedback.
@@ -119,7 +119,7 @@ def read_knowledge(connection: Connection, schema: GraphSchema, *, progress: boo
 def pull_interactions(
     connection: Connection, schema: GraphSchema, *, progress: bool | None = None, bulk: BulkReader | None = None
 ) -> tuple[Interactions, ReadReport]:
-    """Read as `read_interactions` does, and also return what was left out."""
+    """Read as `read_interactions` does; also return what was left out. `bulk` is the reader, by default a new one."""
     if schema.user.label == schema.item.label and schema.user.key != schema.item.key:
         raise DataError(
             f":{schema.user.label} nodes are both users and items, but with two keys: [user] key is "
@@ -138,9 +138,9 @@ class KeyedNodes:
     """All nodes of the user label or of the item label.
 
     Attributes:
-        nodes: the nodes as read.
+        nodes: the nodes as read, in any order.
         rows: internal id → row number in `keys`.
-        keys: object (n,), in canonical order.
+        keys: object (n,), sorted: integers first, then strings, each ascending.
         texts: object (n,) of str, the titles of items; None if the schema has no title.
     """
 
@@ -188,7 +188,7 @@ def titled(connection: Connection, schema: GraphSchema, items: KeyedNodes) -> Ke
 def assemble(
     connection: Connection, schema: GraphSchema, feedback: Feedback, all_users: KeyedNodes, all_items: KeyedNodes
 ) -> tuple[Interactions, ReadReport]:
-    """Join feedback, users and items into the interactions of a training."""
+    """Join feedback, users and items into interactions to train on, and report what was left out."""
     user, item = schema.user, schema.item
     user_rows, user_keys, item_rows, item_keys = all_users.rows, all_users.keys, all_items.rows, all_items.keys
     users, items = user_rows.of(feedback.users), item_rows.of(feedback.items)
@@ -196,7 +196,7 @@ def assemble(
     own_items = np.full(len(user_keys), -1, dtype=np.int64)
     own_items[user_rows.of(all_users.nodes.ids)] = item_rows.of(
         all_users.nodes.ids
-    )  # the item that is the same node as the user
+    )  # for each user, the item that is the same node
     interactions = Interactions.from_arrays(
         user_keys,
         item_keys,
@@ -230,7 +230,7 @@ def assemble(
 def pull_knowledge(
     connection: Connection, schema: GraphSchema, *, progress: bool | None = None, bulk: BulkReader | None = None
 ) -> tuple[KnowledgeGraph, ReadReport]:
-    """Read as `read_knowledge` does, and also return what was left out."""
+    """Read as `read_knowledge` does; also return what was left out. `bulk` is the reader, by default a new one."""
     contents, bulk = read_contents(connection), bulk or BulkReader(connection)
     plan = plan_triples(connection, schema, contents)
     with reading_bar("Reading triples", plan.wanted.n, progress) as advance:
@@ -264,7 +264,7 @@ def pull_knowledge(
 def _without_triples(
     schema: GraphSchema, contents: Contents, plan: TriplePlan, types: list[str], entities: Entities
 ) -> Iterator[str]:
-    """Yield a sentence for each type and label of the schema that no triple has."""
+    """Yield a sentence for each type and label in the schema's [knowledge] that no triple has."""
     for name in sorted({*schema.knowledge.relationships} & plan.wanted.types.keys() - {*types}):
         yield f"[knowledge] relationships has {name}, but all of it is left out."
     known = {*entities.labels.tolist(), *(one.label for one in plan.owned)}
@@ -274,13 +274,13 @@ def _without_triples(
 
 
 def _as_rows(connection: Connection, nodes: Nodes, label: str, key: str, setting: str) -> tuple[NodeRows, np.ndarray]:
-    """Return a map from the internal ids of a label's nodes to rows, and the keys in these rows (canonical order)."""
+    """Check a label's keys; return the map from internal node ids to rows, and the keys in these rows, sorted."""
     rows, unique = factorize(checked_keys(connection, label, key, nodes.keys, setting=setting))
     return NodeRows(nodes.ids, rows), unique
 
 
 @contextmanager
 def reading_bar(description: str, total: int, progress: bool | None) -> Generator[Callable[[int], object]]:
-    """Show how many relationships were read. Yields a function that adds to this number."""
+    """Show how many of `total` relationships were read. Yields a function that adds to this number."""
     with progress_bar(total, what=description, unit="rel", progress=progress) as bar:
         yield bar.update

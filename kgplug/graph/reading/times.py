@@ -1,4 +1,4 @@
-"""Read times of relationships exactly and with their unit."""
+"""Read the timestamps of relationships exactly, with their unit."""
 
 from __future__ import annotations
 
@@ -23,7 +23,10 @@ _PLAIN = -1  # second part of a number since 1970 whose first part alone is exac
 
 
 def timestamp_of(value: str) -> str:
-    """Return the Cypher expression for a timestamp: a temporal value's seconds, rounded down; or the number; or NaN."""
+    """Return the Cypher expression that reads a timestamp.
+
+    It gives the seconds since 1970 of a temporal value, rounded down; a number itself; NaN for anything else.
+    """
     local = f"datetime({{datetime: {value}, timezone: 'Z'}})"
     day = f"datetime({{date: {value}, timezone: 'Z'}})"
     number = (
@@ -35,7 +38,7 @@ def timestamp_of(value: str) -> str:
 
 
 def is_timestamp(value: str) -> str:
-    """Return the Cypher condition that `timestamp_of` can read a value; null if the value is missing."""
+    """Return the Cypher condition that tests whether `timestamp_of` can read a value; null if the value is missing."""
     kinds = " OR ".join(f"{value} IS :: {kind} NOT NULL" for kind in ("ZONED DATETIME", "LOCAL DATETIME", "DATE"))
     return f"{kinds} OR abs(toFloatOrNull({value})) < {_LATEST!r}"
 
@@ -52,7 +55,7 @@ def _near(date: str, seconds: str) -> str:
 
 
 def time_parts_of(value: str) -> tuple[str, str]:
-    """Return two expressions that together hold a timestamp exactly; see `read_times`.
+    """Return two Cypher expressions that together hold a timestamp exactly; `read_times` decodes their values.
 
     A temporal value becomes its seconds and nanoseconds, a number becomes itself and -1. A whole number that is too
     large to be exact as a float becomes its quotient by a billion, and -2 minus the absolute value of the remainder.
@@ -76,7 +79,7 @@ def time_parts_of(value: str) -> tuple[str, str]:
 
 
 def read_times(first: np.ndarray, second: np.ndarray, *, name: str, unit: TimeUnit | None) -> Times:
-    """Return timestamps from the two numbers that were read for each.
+    """Decode timestamps, each from the two numbers that were read for it.
 
     Args:
         first, second: float64 (n,), finite values of the expressions of `time_parts_of`.
@@ -95,7 +98,7 @@ def read_times(first: np.ndarray, second: np.ndarray, *, name: str, unit: TimeUn
 
 
 def _numbers(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Return numbers since 1970, (n,): int64 if all are whole, otherwise float64."""
+    """Decode the timestamps that are numbers, (n,): int64 if all are whole, otherwise float64."""
     if (np.floor(first) != first).any():
         return np.where(second == _PLAIN, first, first * _BILLION)
     whole = first.astype(np.int64)
@@ -104,7 +107,7 @@ def _numbers(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 
 def kinds_of(first: np.ndarray, second: np.ndarray, *, unit: TimeUnit | None) -> str:
-    """Return in words how many timestamps are dates, or numbers of each unit; arguments as in `read_times`."""
+    """Return in words how many timestamps are dates or numbers, and in which unit; arguments as in `read_times`."""
     dated = int(np.count_nonzero(second >= 0))
     rest = len(second) - dated
     if rest and unit is None:
@@ -116,12 +119,12 @@ def kinds_of(first: np.ndarray, second: np.ndarray, *, unit: TimeUnit | None) ->
 
 @dataclass(frozen=True)
 class FoundTimes:
-    """Unit and range of the times of relationships.
+    """Unit and range of the timestamps of relationships, in words.
 
     Attributes:
-        unit: how many times have which type and unit, in words, such as "1,000 numbers of seconds".
-        range: the first and the last time in UTC.
-        problem: why the times cannot be used; None if they can.
+        unit: how many timestamps are dates or numbers, and in which unit, such as "1,000 numbers of seconds".
+        range: the first and the last time in UTC; "none" if there are none or they cannot be used.
+        problem: why the timestamps cannot be used; None if they can.
     """
 
     unit: str
@@ -133,12 +136,12 @@ class FoundTimes:
 
 
 def find_times(connection: Connection, match: str, value: str, *, name: str, unit: TimeUnit | None) -> FoundTimes:
-    """Return the unit and range of times, by the rules of `read_times`.
+    """Return the unit and range of the timestamps in the database, by the rules of `read_times`.
 
     Args:
         connection: connection to the database.
-        match: the pattern of the relationships, with its WHERE if there is one.
-        value: expression of the property.
+        match: pattern of the relationships, followed by its WHERE clause if there is one.
+        value: Cypher expression of the property.
         name: name of the property.
         unit: unit of numbers. None: guessed from their magnitude.
     """

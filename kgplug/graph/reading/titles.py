@@ -18,10 +18,10 @@ def read_titles(connection: Connection, schema: GraphSchema, items: Nodes, rows:
     """Return the titles of all items, object (n_items,) of str; "" for an item without a title.
 
     Args:
-        connection: connection to the database, to distinguish a wrong name from empty titles.
+        connection: connection to the database, to find out whether the property is missing or all titles are empty.
         schema: a schema that names the title property.
-        items: the items as read, with `texts`.
-        rows: internal id → row number.
+        items: the items as read, with this property in `texts`.
+        rows: internal id → row number in the result.
 
     Raises:
         DataError: no item has the property.
@@ -39,7 +39,7 @@ def count_titles(connection: Connection, schema: GraphSchema, n_items: int) -> i
     """Return the number of items with a non-empty title.
 
     Raises:
-        DataError: no item has the property.
+        DataError: `n_items`, the number of items, is not 0, and no item has the property.
     """
     label, title = schema.item.label, f"n.{quote(schema.item.title or schema.item.key)}"
     (row,) = connection.rows(

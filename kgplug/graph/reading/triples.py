@@ -17,7 +17,7 @@ from kgplug.graph.reading.leakage import OwnedLabel, RepeatingType, find_owned, 
 from kgplug.graph.schema import GraphSchema
 from kgplug.plain_text import counted
 
-_PAIRS = (("n", "o"), ("o", "n"))  # names of the ends of a relationship
+_PAIRS = (("n", "o"), ("o", "n"))  # names of (head, tail): node n is the head, or the tail
 
 
 @dataclass(frozen=True)
@@ -27,8 +27,9 @@ class Rule:
     Attributes:
         touched: types that may lose relationships.
         emptied: types among them that are left out completely.
-        condition: names of the two ends → Cypher condition on the relationship r, true if it is kept.
-        why: the reason, as the end of a sentence about an emptied type.
+        condition: function from the Cypher variables of head and tail to a condition on the relationship r, which is
+            true if r is kept.
+        why: the reason, as the end of a sentence about an emptied type, such as "was written by kgplug".
     """
 
     touched: list[str]
@@ -47,7 +48,7 @@ class TriplePlan:
         own: number of relationships of the chosen types that are left out because kgplug wrote them.
         owned: labels whose nodes repeat the feedback. These nodes and their relationships are left out.
         repeating: types that are left out because they repeat the feedback.
-        unused: a sentence for each setting of the schema that has no effect.
+        unused: a sentence for each name in the schema's settings that has no effect.
         written: type → number of relationships that kgplug wrote, except those of its catalogue.
     """
 
@@ -131,7 +132,7 @@ def plan_triples(connection: Connection, schema: GraphSchema, contents: Contents
 
 
 def count_triples(connection: Connection, plan: TriplePlan) -> dict[str, int]:
-    """Return type → number of triples; if a rule may leave out triples of a type, they are counted one by one."""
+    """Return type → number of triples. Triples are counted one by one if a rule may leave out some of their type."""
     counts = dict(plan.wanted.types)
     partly = [name for name in counts if any(name in rule.touched for rule in plan.rules)]
     if partly:
@@ -146,7 +147,7 @@ def count_triples(connection: Connection, plan: TriplePlan) -> dict[str, int]:
 
 
 def touched_nodes(connection: Connection, plan: TriplePlan) -> dict[tuple[str, ...], int]:
-    """Return sorted labels → number of nodes with exactly these labels that are in triples, from one pass."""
+    """Return sorted tuple of labels → number of nodes in triples with exactly these labels, from one query."""
     names = sorted(plan.wanted.types)
     kinds = f":{_any(names)}" if len(names) <= MOST_NAMES else ""
     ends = [" AND ".join(["type(r) IN $names", *(rule.condition(*pair) for rule in plan.rules)]) for pair in _PAIRS]
@@ -207,7 +208,7 @@ def _end_rules(contents: Contents, names: list[str], labels: list[str], why: str
 
 
 def _user_rules(schema: GraphSchema, contents: Contents, names: list[str]) -> Iterator[Rule]:
-    """Yield a rule that leaves out users, if the schema says users = false and users are not the items."""
+    """Yield a rule that leaves out relationships of users, if the schema says users = false and users are not items."""
     if not schema.knowledge.users and schema.user.label != schema.item.label and schema.user.label in contents.labels:
         yield from _end_rules(contents, names, [schema.user.label], "touches users (users = false)")
 
@@ -215,7 +216,7 @@ def _user_rules(schema: GraphSchema, contents: Contents, names: list[str]) -> It
 def _pair_rules(
     connection: Connection, schema: GraphSchema, contents: Contents, names: list[str], repeating: list[str]
 ) -> Iterator[Rule]:
-    """Yield rules that leave out the feedback and the `repeating` types between users and items, either way."""
+    """Yield rules that leave out the feedback and the `repeating` types between users and items, in both directions."""
     user, item = schema.user.label, schema.item.label
     if user not in contents.labels:
         return
@@ -268,7 +269,7 @@ def _unused_names(schema: GraphSchema, contents: Contents, telling: set[str]) ->
     """Return sentences on names in the schema that the database does not have, or that have no effect.
 
     Args:
-        telling: the labels and types that repeat the feedback; `include` may name them.
+        telling: the labels and types that repeat the feedback; only these have an effect in `include`.
     """
     known, item = contents.labels.keys() | contents.types.keys(), schema.item.label
     unused = [] if item in known else [f"[item] label is {item}, but no node has this label: no entity is an item."]

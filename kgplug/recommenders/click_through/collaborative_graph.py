@@ -54,7 +54,7 @@ class CollaborativeGraph:
         self._weight, self._device = knowledge_weight, device
 
     def without(self, hidden: np.ndarray) -> Propagation:
-        """Return the graph of all triples and the likes that are not hidden.
+        """Return the graph of all triples and of the likes that are not hidden.
 
         Args:
             hidden: Mask of the hidden likes, bool (n_likes,).

@@ -24,7 +24,7 @@ class ClickThroughConfig(TrainedConfig):
         False, description="whether to add the side term, a score from counts of likes and shared facts (not in papers)"
     )
     side_learning_rate: float = Field(
-        1e-2, gt=0, description="learning rate of the side term; for models with a graph 3e-2 if likes are few"
+        1e-2, gt=0, description="learning rate of the side term; 3e-2 in models with a graph if likes are few"
     )
 
     @classmethod
@@ -33,7 +33,7 @@ class ClickThroughConfig(TrainedConfig):
 
     @classmethod
     def patience_suited_to(cls, size: DataSize) -> dict[str, float]:
-        """Return more patience for very few likes, because their validation metric fluctuates by chance.
+        """Return a higher `patience` if likes are very few, because the validation metric then fluctuates by chance.
 
         With 3,100 likes of 100 users of MovieLens-100K, patience 5 and 20 gave a validation AUC of .851 and .873 (MF),
         .868 and .875 (BPR), .881 and .882 (KGCN; mean of two draws).
@@ -51,14 +51,14 @@ class WeightConfig(TrainedConfig):
 class KnowledgeConfig(ClickThroughConfig):
     """Settings of a click-through model with a knowledge graph. The side term is on if users have few likes.
 
-    The AUCs are of version 0.1.0. On one split of Book-Crossing (2 likes per user), the side term raised MKR's AUC
-    from .769 to .804 and KGCN's from .777 to .815. On MovieLens-100K thinned to 14 likes per user, it raised MKR's AUC
-    from .857 to .869 and KGCN's from .8766 to .8773. On MovieLens-100K (35 likes per user), it changed each AUC by at
-    most .002.
+    The AUCs below are of version 0.1.0. On one split of Book-Crossing (2 likes per user), the side term raised
+    MKR's AUC from .769 to .804 and KGCN's from .777 to .815. On MovieLens-100K thinned to 14 likes per user, it raised
+    MKR's AUC from .857 to .869 and KGCN's from .8766 to .8773. On MovieLens-100K (35 likes per user), it changed each
+    AUC by at most .002.
 
     With few likes an epoch has few steps, and the vectors overfit before the side term has learnt. So the side term's
-    learning rate is then three times as high. Validation AUC with the normal → the tripled rate, on two random
-    samples of users of Book-Crossing:
+    learning rate is then three times as high. The table shows the validation AUC with the normal → the tripled rate,
+    on two random samples of users of Book-Crossing per size:
 
     | users | KGCN                     | MKR                      |
     |-------|--------------------------|--------------------------|
@@ -77,7 +77,7 @@ class KnowledgeConfig(ClickThroughConfig):
 
     @classmethod
     def batches_suited_to(cls, size: DataSize) -> dict[str, float]:
-        """Return smaller batches for very few likes, for the models that gained from them.
+        """Return smaller batches if likes are very few. The models that gained from them use this method.
 
         Gain of validation AUC on seven subsets of Book-Crossing and MovieLens-100K with 1,000 to 8,000 likes
         (`benchmarks/small_data.py`): MKR .001 to .019, KGCN .001 to .012, CKE .001 to .020, RippleNet -.001 to .012.
@@ -105,14 +105,15 @@ class SlowLayersConfig(LayeredConfig):
         1e-3, gt=0, description="learning rate of the dense layers, which every vector passes through"
     )
     bias_l2: float = Field(5e-2, ge=0, description="weight of the squared user and item biases of the batch")
-    patience: int = Field(20, ge=1, description="number of epochs without a better validation metric to stop after")
+    patience: int = Field(20, ge=1, description="stop after this many epochs without a better validation metric")
     epochs: int = Field(200, ge=1, description="maximum number of epochs")
 
     @classmethod
     def suited_to(cls, size: DataSize) -> dict[str, float]:
         """Return settings whose `vector_l2` is higher if users have fewer likes.
 
-        MKR's AUC on MovieLens-100K thinned to 12, 16 and 24 likes per user, for each `vector_l2` (patience 20):
+        AUC of MKR with each `vector_l2` (patience 20), and of MF, on MovieLens-100K thinned to 12, 16 and 24 likes per
+        user:
 
         | likes per user | 0.01  | 0.02  | 0.03  | 0.05  | MF    |
         |----------------|-------|-------|-------|-------|-------|
@@ -126,9 +127,10 @@ class SlowLayersConfig(LayeredConfig):
 
     @classmethod
     def of_saved(cls, settings: dict[str, Any]) -> dict[str, Any]:
-        """Return saved settings in today's form.
+        """Return saved settings under their present names.
 
-        Early runs lack two settings: `learning_rate` was also that of the dense layers, and `l2` also that of biases.
+        In early runs, `learning_rate` also applied to the dense layers and `l2` also to the biases. So the settings
+        `layer_learning_rate` and `bias_l2`, which these runs lack, get the same values.
         """
         same = {"layer_learning_rate": "learning_rate", "bias_l2": "l2"}
         return super().of_saved({new: settings[old] for new, old in same.items() if old in settings} | settings)

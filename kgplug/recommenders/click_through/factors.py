@@ -44,7 +44,7 @@ class Factors:
         return cls(users, items, np.zeros(len(users), dtype=np.float32), np.zeros(len(items), dtype=np.float32))
 
     def averaged(self, likes: sparse.csr_matrix) -> Factors:
-        """Return the factors, but give users without likes the mean vector and bias of the other users.
+        """Return a copy in which users without likes have the mean vector and mean bias of the other users.
 
         Args:
             likes: Training likes, CSR (n_users, n_items).
@@ -66,13 +66,13 @@ class Factors:
         return float(longest), float(np.abs(self.item_bias).max(initial=0))
 
     def sizes(self, users: np.ndarray) -> np.ndarray:
-        """Return an upper bound for the size of the terms in each user's scores: int64 (b,) → float32 (b,)."""
+        """Return a bound for the terms that add up to a user's scores (`_score_sizes`): int64 (b,) → float32 (b,)."""
         longest, bias = self.largest_item
         lengths = np.linalg.norm(self.users[users], axis=1)
         return (lengths * np.float32(longest) + np.abs(self.user_bias[users]) + np.float32(bias)).astype(np.float32)
 
     def products(self, users: np.ndarray, bias: np.ndarray) -> np.ndarray:
-        """Return the scores of all items for users (b, d) with biases (b,): a new array, float32 (b, n_items)."""
+        """Return the scores of all items for user vectors (b, d) and biases (b,): a new array, float32 (b, n_items)."""
         by_user, by_item = np.ascontiguousarray(users), self.by_item[: users.shape[1]]  # (b, d), (d, n_items)
         if self.item_bias.any() or bias.any():
             # As two more dimensions, biases cost almost nothing; adding them to the scores would read all scores again.
@@ -90,7 +90,7 @@ class Factors:
 class FactorRecommender(LogitRecommender):
     """A recommender that scores by `factors`, the result of its training."""
 
-    # 8 MB per thread: lists are made from scores that are still in the cache, in memory that the thread reuses.
+    # 8 MB per thread, so that lists are made from scores that are still in the cache, in memory that is reused.
     score_block_cells = SCORE_BLOCK_CELLS // 8
 
     factors: Factors

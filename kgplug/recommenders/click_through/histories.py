@@ -19,7 +19,7 @@ from kgplug.training.tensors import tensor_of
 class PretrainedConfig(LayeredConfig):
     """Settings of a model over x = [one-hot u; one-hot i; pretrained(i); mean pretrained(likes of u)]."""
 
-    embedding: str = Field("TransR", description="PyKEEN model to train on the triples, or a run of one")
+    embedding: str = Field("TransR", description="PyKEEN model to train on the triples, or a run of an embedding")
     embedding_settings: dict[str, JsonValue] = Field({}, description="settings of that PyKEEN model")
 
 

@@ -37,7 +37,8 @@ class Pairs:
     def matched(self) -> tuple[np.ndarray, np.ndarray]:
         """Return the positions of likes and of their negatives, int64 (m,) each, in the same order.
 
-        Likes of a user who likes all items have no negative, so they are left out.
+        The likes must come first, as in the batches of `ClickThroughData`. Likes of a user who likes all items have no
+        negative, so they are left out.
         """
         n = int(self.labels.sum())
         negatives = np.arange(n, len(self))

@@ -73,10 +73,10 @@ class PropagatedRecommender(FactorRecommender):
 
     @abstractmethod
     def trained_factors(self) -> Factors:
-        """Return the factors of the current weights."""
+        """Return the user and item factors, computed by propagation with the current weights."""
 
     def validation_auc(self, data: ClickThroughData) -> float | None:
-        """Return the AUC of the validation pairs, None if there are no such pairs."""
+        """Return the AUC of the validation pairs with the current weights, None if there are no such pairs."""
         if data.valid is None:
             return None
         self.factors = self.trained_factors()

@@ -1,15 +1,15 @@
 """A race of trainings: find the best of a few settings by the validation metric.
 
-First the defaults are trained to their end, which takes n epochs. Then models with one changed setting are trained for
-n / 2 epochs each. If a change is the best so far, it is tried with a further step in the same direction, and with other
-changes added to it. Only the best of all changed models is trained further, even if it is behind the defaults, because
-it may learn slowly and still win. All changed models together may take 2 n epochs. If the best of them is then ahead of
-the defaults, it is trained to its end. So the race takes at most three times as many epochs as the defaults or the
-winner, whichever is longer.
+First a model with the defaults is trained to its end, which takes n epochs. Then models with one changed setting are
+trained for n / 2 epochs each. If a change is the best so far, it is tried with a further step in the same direction,
+and with other changes added to it. Only the best of all changed models is trained further, even if it is behind the
+defaults, because it may learn slowly and still win. All changed models together may take 2 n epochs. If the best of
+them is then ahead of the defaults, it is trained to its end. So the race takes at most three times as many epochs as
+the defaults or the winner, whichever is longer.
 
 This is successive halving (K. Jamieson, A. Talwalkar, "Non-stochastic Best Arm Identification and Hyperparameter
-Optimization", AISTATS 2016) with two rounds. Two things are ours: the defaults are trained first, and their length n
-sets the length of the other trainings; and the grid is extended if a value at its edge is the best.
+Optimization", AISTATS 2016) with two rounds. Two things are ours: the defaults are trained first, so that their length
+n sets that of the other trainings; and the grid is extended if a value at its edge is the best.
 """
 
 from __future__ import annotations
@@ -52,10 +52,10 @@ class Trial:
 
 
 class Race:
-    """The plan of a race. Train what each of `turns` asks for, and `note` the trial before you take the next turn.
+    """The plan of a race. Train as each of `turns` says, and pass the trial to `note` before you take the next turn.
 
     Args:
-        defaults: Values of the settings in the grid.
+        defaults: Default of each setting in the grid.
         grid: The settings to change, each with its choices or the factor between neighbouring values.
 
     Attributes:
@@ -106,7 +106,7 @@ class Race:
         self.trials = [each for each in self.trials if each.changes != trial.changes] + [trial]
 
     def _neighbours(self, changes: dict[str, Any]) -> list[dict[str, Any]]:
-        """Return the changes that differ in one setting by one step, the higher value first: more L2 ends earlier."""
+        """Return all changes one step of one setting away from these, higher values first: more L2 ends earlier."""
         found: list[dict[str, Any]] = []
         for name, steps in self._grid.items():
             default, value = self._defaults[name], changes.get(name, self._defaults[name])

@@ -61,7 +61,7 @@ class TrainedRecommender(LogitRecommender):
         return self._rows_to_compare(interactions) >= least
 
     def _rows_to_compare(self, interactions: Interactions) -> int:
-        """Return the number of likes or of negatives, whichever is smaller. Here each like gets a negative."""
+        """Return the number of likes or negatives, whichever is smaller; here likes, because each gets a negative."""
         return int(interactions.is_like.sum())
 
     def _chosen_on_a_part(self, data: TrainingData) -> dict[str, Any]:
@@ -76,7 +76,7 @@ class TrainedRecommender(LogitRecommender):
         return {**changes, "epochs": self.history["best_epoch"] + 1}
 
     def _train_chosen(self, data: TrainingData, *, title: str = "") -> dict[str, Any]:
-        """Train, and return the settings that the validation set chose."""
+        """Train. Return the changes that the validation set chose; {} if no setting was to be chosen."""
         grid = searched(self._given)
         if not grid or data.valid is None or not self._enough(data.valid, LIKES_TO_CHOOSE_ON):
             self._train(data, title=title)
@@ -128,7 +128,10 @@ class TrainedRecommender(LogitRecommender):
         return chosen.changes
 
     def _trial(self, data: TrainingData, changes: dict[str, Any], until: int | None, title: str) -> Trial:
-        """Train with `config` up to an epoch. A failure is recorded in the trial; with the defaults, it is raised."""
+        """Train with `config` for `until` epochs in all (None: to its end), and return the trial.
+
+        If it fails, the trial records the failure; with the defaults, the error is raised.
+        """
         epochs = self.config.epochs if until is None else until
         shown = "".join(f", {name}={value}" for name, value in changes.items())
         try:
@@ -183,7 +186,7 @@ class TrainedRecommender(LogitRecommender):
         return task if self.side is None else WithSide(task, self.side, self.config.side_learning_rate)
 
     def _click_through(self, data: TrainingData) -> ClickThroughData:
-        """Return the training pairs."""
+        """Return the likes to train on, with their sampler of negatives, and the validation pairs."""
         exclude = self.config.exclude_low_rated
         return ClickThroughData(
             data.interactions, data.valid, seed=data.seed, exclude_low_rated=exclude, side=self.side

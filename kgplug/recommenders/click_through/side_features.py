@@ -20,7 +20,9 @@ _KEPT_CELLS = 32_000_000  # maximum number of user × item products to keep: 128
 
 @dataclass(frozen=True, eq=False)
 class PairFacts:
-    """Features of n pairs, float32. If a pair is a like, it is not counted in its own features.
+    """Features of n pairs, float32.
+
+    The profile never counts the pair's own like. In training, the other features do not count it either.
 
     Attributes:
         users: log1p of the user's number of likes, (n, 1).

@@ -20,7 +20,7 @@ from kgplug.recommenders.parts.csr_arrays import csr_arrays, csr_of
 from kgplug.recommenders.parts.layers import LEAK, xavier_linear
 from kgplug.training.tensors import tensor_of
 
-DIM, WIDTH = 4, 16  # lengths of count vectors and of hidden layers; other sizes changed no metric
+DIM, WIDTH = 4, 16  # length of g and h, and width of hidden layers; other sizes changed no metric
 
 
 class SideTowers(nn.Module):
@@ -43,12 +43,12 @@ class SideTowers(nn.Module):
         return self.profile_weight.device
 
     def users(self, facts: np.ndarray) -> torch.Tensor:
-        """Return [g, b] of users: float32 (n, 1) → (n, DIM + 1)."""
+        """Return [g, b] of users from `PairFacts.users`: float32 (n, 1) → (n, DIM + 1)."""
         x = tensor_of(facts).to(self.device)
         return self.user_out(functional.leaky_relu(self.user_hidden(x), LEAK))
 
     def items(self, facts: np.ndarray) -> torch.Tensor:
-        """Return [h, a] of items: float32 (n, 3) → (n, DIM + 1)."""
+        """Return [h, a] of items from `PairFacts.items`: float32 (n, 3) → (n, DIM + 1)."""
         x = tensor_of(facts).to(self.device)
         return self.item_out(functional.leaky_relu(self.item_hidden(x), LEAK))
 
@@ -116,7 +116,7 @@ class SideTerm:
 
     @classmethod
     def from_arrays(cls, arrays: dict[str, np.ndarray], *, n_users: int, device: torch.device) -> Self:
-        """Return a side term from `arrays`."""
+        """Return a side term from what its method `arrays` returned."""
         n_items, n_features = (int(n) for n in arrays["features.shape"])
         likes, features = csr_of("likes", arrays, (n_users, n_items)), csr_of("features", arrays, (n_items, n_features))
         towers = SideTowers(torch.Generator())

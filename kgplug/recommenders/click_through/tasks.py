@@ -87,7 +87,7 @@ class PairNetwork(nn.Module, ABC):
             users, items: Indices, int64 (B,).
 
         Returns:
-            (logits (B,), mean squared norm of the rows that a pair looks up, a scalar).
+            (logits (B,), a scalar: the sum of ‖row‖² over the rows that a pair looks up, averaged over the pairs).
         """
 
 

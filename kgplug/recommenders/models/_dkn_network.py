@@ -14,7 +14,7 @@ from kgplug.recommenders.models._dkn_titles import Titles
 from kgplug.recommenders.parts.compiled_steps import pair_dots
 from kgplug.recommenders.parts.layers import distinct, normal_table, xavier_linear
 
-_FAR = -1e9  # attention logit of empty positions
+_FAR = -1e9  # attention logit of the padding in a history
 
 
 class DKNShape(Protocol):
@@ -41,7 +41,7 @@ class Match(nn.Module):
 
     Args:
         dim: Length D of an item vector.
-        attention, head: How attention and score are computed: "dot", or "dnn" with one hidden layer.
+        attention, head: How attention and score are computed: "dot" (dot product), or "dnn" (one hidden layer).
         hidden_dim: Width of the hidden layers.
         generator: Random generator of the weights.
     """
@@ -55,10 +55,10 @@ class Match(nn.Module):
         self.head_output = xavier_linear(hidden_dim, 1, generator) if head == "dnn" else None
 
     def forward(self, history: torch.Tensor, held: torch.Tensor, candidates: torch.Tensor) -> torch.Tensor:
-        """Return logits (b, m).
+        """Return the logits of m candidates for each of b users, (b, m).
 
         Args:
-            history: Vectors of the user's likes, (b, K, D).
+            history: Vectors of each user's K likes, (b, K, D).
             held: 1 for a like, 0 for padding, (b, K).
             candidates: Item vectors, (b, m, D), or (1, m, D) if they are the same for all users.
         """
@@ -94,25 +94,26 @@ class Match(nn.Module):
 
 
 def _attention(near: torch.Tensor, held: torch.Tensor) -> torch.Tensor:
-    """Return weights of the likes, which sum to one (zeros without likes): (b, K, m), (b, K) → (b, K, m)."""
+    """Return attention weights, the softmax of the logits `near` over likes; padding gets 0: (b, K, m)."""
     held = held[:, :, None]
     return torch.softmax(near.masked_fill(held == 0, _FAR), dim=1) * held
 
 
 def _sides(layer: nn.Linear, first: torch.Tensor, second: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the two summands of a dense layer over [first; second]."""
+    """Return the two summands of a dense layer's output over [first; second]: from `first`, and from `second`."""
     dim = first.shape[-1]
     return first @ layer.weight[:, :dim].T, second @ layer.weight[:, dim:].T + layer.bias
 
 
 class DKNNetwork(PairNetwork):
-    """KCNN computes a vector of each item, and `Match` compares the candidate's with those of the user's likes.
+    """KCNN computes item vectors by convolution over words and entities; `Match` scores candidates for users.
 
     Args:
         shape: Settings.
-        titles: Words of each item.
-        channels: The items' pre-trained vectors, and optionally those of their context, float32 (C, n_items, m).
-        histories: Likes of each user, int64 (n_users, K), padded with -1.
+        titles: Title words of each item.
+        channels: Pre-trained vectors of the items' entities (C = 1), or these and the vectors of the entities' context
+            (C = 2), float32 (C, n_items, m).
+        histories: Liked items of each user, int64 (n_users, K), padded with -1.
         generator: Random generator of the weights.
     """
 
@@ -153,8 +154,8 @@ class DKNNetwork(PairNetwork):
         """Return KCNN's vectors of items: int64 (n,) → (n, D).
 
         A token has two or three channels: the vector of its word, and tanh(W e) of the item's entity and of the
-        entity's context, which are the same for all tokens of a title. A filter is linear, so each word and each item
-        is multiplied only once per filter position.
+        entity's context, which are the same for all tokens of a title. A filter is linear, so each distinct word and
+        each item is multiplied once per position in the filter, instead of once per token.
         """
         n_taps_of = [(convolution, width) for convolution, width in zip(self.convolutions, self.widths, strict=True)]
         words, held = self.words[rows], self.held[rows][:, :, None]  # (n, T), (n, T, 1)
@@ -187,7 +188,7 @@ class DKNNetwork(PairNetwork):
         Args:
             users, items: Indices, int64 (B,).
             left_out: For each pair, a liked item to remove from the user's history, int64 (B,).
-            histories: Likes to use instead of `self.histories`, int64 (n_users, K).
+            histories: Liked items to use instead of `self.histories`, int64 (n_users, K).
         """
         liked = (self.histories if histories is None else histories)[users]  # (B, K)
         held = liked >= 0 if left_out is None else (liked >= 0) & (liked != left_out[:, None])

@@ -1,4 +1,4 @@
-"""Titles as rows of word numbers."""
+"""Titles as arrays of word numbers."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ _WORD = re.compile(r"\w+")
 
 @dataclass(frozen=True, eq=False)
 class Titles:
-    """The first words of each title.
+    """The first words of each title, as numbers: up to T words per title.
 
     Attributes:
         words: Word numbers from 1, int64 (n_items, T); 0 for no word.
-        held: 1 for a token, 0 for padding, float32 (n_items, T). A title without words has one token without a word.
+        held: 1 for a token, 0 for padding, float32 (n_items, T). A title without words has one token, with number 0.
         n_words: Number of different words, plus one for "no word".
     """
 
@@ -28,18 +28,18 @@ class Titles:
 
 
 def read_titles(texts: np.ndarray, *, most: int, least: int = 1) -> Titles:
-    """Split titles into lower-case words.
+    """Split titles into lower-case words, and number the words.
 
     Args:
         texts: Titles, object (n_items,) of str.
         most: Maximum number of words per title.
-        least: Minimum of T, which otherwise is the number of words of the longest title.
+        least: Minimum of T, in case all titles have fewer words.
     """
     titles = [_WORD.findall(text.lower())[:most] for text in texts]
     lengths = np.array([len(title) for title in titles], dtype=np.int64)
     width = max(int(lengths.max(initial=0)), least)
     every = np.fromiter((word for title in titles for word in title), dtype=object, count=int(lengths.sum()))
-    numbers, known = factorize(every)  # in alphabetical order
+    numbers, known = factorize(every)  # numbers in alphabetical order
     words = np.zeros((len(titles), width), dtype=np.int64)
     words[np.arange(width) < lengths[:, None]] = numbers + 1
     held = np.arange(width) < np.maximum(lengths, 1)[:, None]

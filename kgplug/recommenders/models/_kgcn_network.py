@@ -1,4 +1,4 @@
-"""The network of KGCN: attention of a user to relations, aggregation of neighbours."""
+"""The network of KGCN: attention of users to relations, and aggregation of neighbours."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ class KGCNShape(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Field:
-    """Receptive field of B items, level by level: H steps, each from an entity to K neighbours.
+    """Receptive field of B items: the entities reached by up to H steps, each from an entity to K sampled neighbours.
 
     Attributes:
-        levels: Entities at distance h, H + 1 arrays int64 (B, K^h); level 0 is the item.
-        relations: Relations from level h to level h + 1, H arrays int64 (B, K^h, K).
+        levels: Entities after h = 0, …, H steps, H + 1 arrays int64 (B, K^h); level 0 is the item.
+        relations: Relations of the edges from level h to level h + 1, H arrays int64 (B, K^h, K).
     """
 
     levels: list[np.ndarray]
@@ -44,7 +44,7 @@ class Field:
 
 
 def receptive_field(entities: np.ndarray, neighbours: Neighbours, n_layers: int) -> Field:
-    """Return the neighbours of items, up to `n_layers` steps away: int64 (B,) → `Field`."""
+    """Return the receptive field of items, `n_layers` steps deep: the items' entities, int64 (B,) → `Field`."""
     levels: list[np.ndarray] = [entities[:, None]]
     relations: list[np.ndarray] = []
     for _ in range(n_layers):
@@ -57,8 +57,8 @@ def receptive_field(entities: np.ndarray, neighbours: Neighbours, n_layers: int)
 class KGCNNetwork(nn.Module):
     """KGCN's tables of vectors and biases, and one dense layer per propagation step.
 
-    Tables: `users` (n_users, d), `entities` (n_entities, d), `relations` (n_relations + 1, d), `user_bias`,
-    `item_bias` (n, 1), whose gradients are sparse; `layers` are dense.
+    Tables, with sparse gradients: `users` (n_users, d), `entities` (n_entities, d), `relations` (n_relations + 1, d),
+    `user_bias` (n_users, 1), `item_bias` (n_items, 1). The gradients of `layers` are dense.
 
     Args:
         shape: Settings.
@@ -99,7 +99,7 @@ class KGCNNetwork(nn.Module):
         return self.users.device
 
     def affinities(self, users: torch.Tensor, relations: torch.Tensor) -> torch.Tensor:
-        """Return the attention π of users to relations (eq. 1), which the authors' code divides by d.
+        """Return the attention of users to relations (eq. 1): π = u · r, or π = u · r / d as in the authors' code.
 
         Shapes: (m, d), (r, d) → (m, r).
         """
@@ -107,7 +107,7 @@ class KGCNNetwork(nn.Module):
         return products / users.shape[1] if self.scaling == "code" else products
 
     def neighbour_scale(self, k: int) -> float:
-        """Return the factor of sums over k neighbours: the authors' code divides them by k, the paper does not."""
+        """Return the factor that scales sums over k neighbours: 1 / k as in the authors' code, or 1 as in the paper."""
         return 1 / k if self.scaling == "code" else 1.0
 
     def aggregate(self, layer: int, own: torch.Tensor, around: torch.Tensor) -> torch.Tensor:
@@ -139,11 +139,11 @@ class KGCNNetwork(nn.Module):
         Args:
             graph: Computes weighted sums over neighbours.
             rows: Vectors of the distinct entities of the batch, (m, d).
-            places: For each entity of the receptive field, its row in `rows`: H + 1 tensors int64 (B, K^h).
-            weights: Attention, H tensors (B, K^h, K).
+            places: Row in `rows` of each entity of the receptive field, H + 1 tensors int64 (B, K^h).
+            weights: Scaled attention to each neighbour, H tensors (B, K^h, K).
 
         Returns:
-            (B, d).
+            v_u, (B, d).
         """
         values: list[torch.Tensor] = []
         for layer in range(self.n_layers):
@@ -168,8 +168,9 @@ class FullLayers:
 
     Attributes:
         inputs: Entities whose vectors enter the first layer, int64 (m_0,).
-        own: For each layer, the positions of its m_l entities in the layer before, H tensors int64 (m_l,).
-        around: Positions of these entities' neighbours in the layer before, H tensors int64 (m_l, K).
+        own: For each layer, the positions of its m_l entities among those of the layer before (of the first layer: in
+            `inputs`), H tensors int64 (m_l,).
+        around: Positions of these entities' neighbours, likewise, H tensors int64 (m_l, K).
         relations: Relations to these neighbours, H tensors int64 (m_l, K).
     """
 
@@ -209,7 +210,7 @@ class FullLayers:
 
 
 def represent_all(network: KGCNNetwork, graph: EntityGraph, plan: FullLayers, users: torch.Tensor) -> torch.Tensor:
-    """Return v_u of every item for some users: (b, d) → (b, n_items, d), computed layer by layer for all items."""
+    """Return v_u, the vector that each item has for a user, for b users: (b, d) → (b, n_items, d). See `FullLayers`."""
     b, dim = users.shape
     affinities = network.affinities(users, network.relations)  # (b, r)
     values = network.entities[plan.inputs]  # (m_0, d), the same for every user

@@ -36,9 +36,9 @@ class MKRShape(Protocol):
 class MKRNetwork(nn.Module):
     """Tables of users, items, entities and relations, and the layers on them.
 
-    Tables: `users` (n_users, d), `items` (n_items, d), `entities` (n_entities, d), `relations` (n_relations, d) and
-    `user_bias`, `item_bias` (n, 1), whose gradients are sparse. The other weights are small and dense. Two *towers* of
-    layers turn rows of the tables into the vectors that are scored, u_L and v_L.
+    Tables, with sparse gradients: `users` (n_users, d), `items` (n_items, d), `entities` (n_entities, d), `relations`
+    (n_relations, d), `user_bias` (n_users, 1), `item_bias` (n_items, 1). The other weights are small and dense. Two
+    *towers* of layers turn rows of the tables into u_L and v_L, the user and item vectors that give the score.
 
     Args:
         shape: Settings.
@@ -89,7 +89,7 @@ class MKRNetwork(nn.Module):
         self.head_output = xavier_linear(2 * dim, 1, generator) if shape.head == "mlp" else None
 
     def crossing(self, shape: MKRShape, generator: torch.Generator) -> nn.Module:
-        """Return an untrained unit that crosses an item with its entity."""
+        """Return an untrained cross & compress unit, which mixes the vectors of an item and of its entity."""
         return CrossCompress(shape.embedding_dim, shape.offset, generator)
 
     @property
@@ -113,17 +113,17 @@ class MKRNetwork(nn.Module):
         return [self.items, self.entities, self.relations], [p for layer in layers for p in layer.parameters()]
 
     def item_tower(self, item: torch.Tensor, entity: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return v_L of items and e_L of their entities, the outputs of the L cross units: (n, d) each."""
+        """Return v_L of items and e_L of their entities, the outputs of L cross & compress units: (n, d) each."""
         for unit in self.cross:
             item, entity = unit(item, entity)
         return item, entity
 
     def predicted_tails(self, heads: torch.Tensor, relations: torch.Tensor) -> torch.Tensor:
-        """Return predicted tails t̂, a linear layer after hidden layers over [e_L; r_L]: (n, d), (n, d) → (n, d)."""
+        """Predict tail vectors t̂ from heads e_L and relations r_L, by dense layers: (n, d), (n, d) → (n, d)."""
         return self.tail_output(self.tail_layers(torch.cat([heads, relations], dim=1)))  # (n, 2d) → (n, d)
 
     def joined(self, users: torch.Tensor, items: torch.Tensor) -> torch.Tensor:
-        """Return logits without biases from tower outputs, row by row: (n, d), (n, d) → (n,)."""
+        """Return the logits, without biases, of n pairs from both towers' outputs: (n, d), (n, d) → (n,)."""
         if self.head_output is None:
             return (users * items).sum(dim=1)
         return self.head_output(self.head_layers(torch.cat([users, items], dim=1))).squeeze(1)
@@ -131,7 +131,7 @@ class MKRNetwork(nn.Module):
     def joined_pairs(
         self, users: torch.Tensor, user_of: torch.Tensor, items: torch.Tensor, item_of: torch.Tensor
     ) -> torch.Tensor:
-        """Return logits without biases of n pairs, float32 (n,).
+        """Return the logits, without biases, of n pairs of m users and k items, float32 (n,).
 
         Args:
             users, items: Tower outputs, (m, d) and (k, d).
@@ -142,7 +142,7 @@ class MKRNetwork(nn.Module):
         return self.joined(functional.embedding(user_of, users), functional.embedding(item_of, items))
 
     def joined_with_all(self, users: torch.Tensor, items: torch.Tensor) -> torch.Tensor:
-        """Return logits without biases for every user with every item: (b, d), (m, d) → (b, m)."""
+        """Return the logits, without biases, of b users with each of m items: (b, d), (m, d) → (b, m)."""
         if self.head_output is None:
             return users @ items.T
         return torch.stack([self.joined(user.expand_as(items), items) for user in users])

@@ -9,7 +9,7 @@ from kgplug.data.values.keys import distinct
 
 
 def both_ways(triples: np.ndarray, n_relations: int) -> np.ndarray:
-    """Add each triple reversed, with relation r + n_relations: int64 (n, 3) → (2n, 3)."""
+    """Return the triples, then each triple reversed, with relation r + n_relations: int64 (n, 3) → (2n, 3)."""
     head, relation, tail = triples.T
     return np.concatenate([triples, np.stack([tail, relation + n_relations, head], axis=1)])
 
@@ -26,11 +26,11 @@ def sample_memories(
     """Sample the ripple sets of all users (RippleNet, eqs. 1 and 2).
 
     Step 1 holds triples whose head is a liked item; step k holds triples whose head is a tail of step k − 1. If there
-    are none, a step repeats the step before. A user's candidates are split into `size` equal ranges and one is drawn
-    from each, so triples are repeated only if there are fewer than `size`.
+    are none, a step repeats the step before. A user's candidates are split into `size` equal ranges, and one triple is
+    drawn from each. So triples are repeated only if there are fewer than `size`.
 
     Args:
-        likes: The training likes.
+        likes: Likes of the users.
         item_entities: Entity of each item, int64 (n_items,).
         triples: Head, relation and tail, int64 (n, 3), sorted by head.
         n_layers: Number of steps.
@@ -38,7 +38,8 @@ def sample_memories(
         rng: Random generator.
 
     Returns:
-        Row of each memory in `triples`, int32 (n_users, n_layers, size); only -1 for users whose likes have no triples.
+        Row of each memory in `triples`, int32 (n_users, n_layers, size). All are -1 for a user whose likes have
+        no triples.
     """
     n_entities = 1 + max(int(item_entities.max(initial=0)), int(triples[:, [0, 2]].max(initial=0)))
     degrees = np.bincount(triples[:, 0], minlength=n_entities)
@@ -62,13 +63,15 @@ def _draw(
     size: int,
     rng: np.random.Generator,
 ) -> np.ndarray:
-    """Draw `size` triples per user whose heads are the user's seeds: int64 (n_users, size), -1 if there are none.
+    """Draw `size` triples per user, from those whose head is one of the user's seeds.
+
+    The result holds rows of the triples, int64 (n_users, size); -1 for a user without such triples.
 
     Args:
         counts: Number of seeds per user, int64 (n_users,).
         seeds: Entities from which each user's step starts, sorted by user, int64.
-        starts, degrees: For each entity, the first triple with it as head, and the number of such triples, int64
-            (n_entities,).
+        starts, degrees: For each entity, the row of the first triple whose head it is, and the number of such triples,
+            int64 (n_entities,).
     """
     if len(seeds) == 0:
         return np.full((len(counts), size), -1)
@@ -95,7 +98,7 @@ def grouped(
         size: Maximum number of pairs in a group.
 
     Returns:
-        (index of each group's user in `user_rows`, group of each pair (B,), position of each pair in its group (B,)).
+        (index in `user_rows` of each group's user, group of each pair (B,), position of each pair in its group (B,)).
     """
     order = np.argsort(users, kind="stable")
     number = np.empty(len(users), dtype=np.int64)  # position of each pair among the pairs of its user

@@ -53,7 +53,7 @@ class PathSampler:
         self._start_from(users, items)
 
     def of_others(self, users: np.ndarray, items: np.ndarray) -> Self:
-        """Return a sampler of the same graph for other users' likes, int64 (m,) each."""
+        """Return a sampler of paths in the same graph over other likes: users and items, int64 (m,) each."""
         sampler = copy.copy(self)
         sampler._start_from(users, items)
         return sampler
@@ -101,7 +101,7 @@ class PathSampler:
         which = np.searchsorted(ends, chosen, side="right")  # the (pair, a) of each path
         number = chosen - (ends - counts)[which]
         middle = self._middle[self._first[place[which]] + number]
-        # The entities j are in ascending order. To skip i, take the next entity from the position of i on.
+        # The entities j are in ascending order. From the position of i on, take the next entity: this skips i.
         skip = own[which] & (middle >= targets[pairs])
         middle = np.where(skip, self._middle[self._first[place[which]] + number + skip], middle)
         return Paths(pairs, slots, np.stack([middle.astype(np.int64), shared[which]], axis=1))
@@ -115,6 +115,8 @@ class PathSampler:
 
 def _spread(totals: np.ndarray, k: int, rng: np.random.Generator | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Choose up to k numbers from 0 to totals[row] − 1 for each row, one from each of k equal ranges.
+
+    `rng` draws a number from each range; if it is None, the middle one is chosen.
 
     Returns:
         (row, position among the row's choices, chosen number) of each choice, int64 (n,) each.

@@ -39,7 +39,7 @@ class ALSConfig(ListsConfig):
         ge=0,
         description="weight of the squared norms of the vectors (λ); by default lowered if all vectors would be zero",
     )
-    confidence: float = Field(20.0, gt=0, description="confidence c of a like; other pairs have 1 (the paper: 1 + α)")
+    confidence: float = Field(20.0, gt=0, description="confidence c of a like (1 + α in the paper); other pairs have 1")
 
 
 class ALS(ChosenByLists, FactorRecommender):
@@ -57,7 +57,7 @@ class ALS(ChosenByLists, FactorRecommender):
     config_class = ALSConfig
     config: ALSConfig
 
-    n_trials = 4  # of half of the iterations; a third is too few for a large l2
+    n_trials = 4  # each with half of the iterations; a third would be too few for a large l2
 
     def _default(self, name: str, data: TrainingData) -> Any:
         if name == "l2":
@@ -95,8 +95,8 @@ class ALS(ChosenByLists, FactorRecommender):
 def bearable_l2(likes: Interactions, confidence: float) -> float:
     """Return half of the smallest `l2` with which all vectors become zero, rounded to three digits.
 
-    That `l2` is c σ, where c is the confidence, and σ the largest singular value of the matrix P of likes: near zero, a
-    step is x = (c / λ) P y, then y = (c / λ) Pᵀ x, so vectors grow only if λ < c σ.
+    That `l2` is c σ, where c is the confidence, and σ the largest singular value of the matrix P of likes: near zero,
+    an iteration is x = (c / λ) P y, then y = (c / λ) Pᵀ x, where λ is `l2`. So vectors grow only if λ < c σ.
     """
     smaller = min(likes.n_users, likes.n_items)
     if smaller == 1:

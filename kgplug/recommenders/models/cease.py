@@ -47,8 +47,8 @@ class CEASE(EASE):
     """Collective EASE: score(u, ·) = x_u B, with B learnt in closed form from users and KG features together.
 
     A KG feature, such as (DIRECTED_BY, somebody), counts as a user of weight w who likes every item that has it:
-    G = Xᵀ D X + w F Fᵀ + λ I, where F is the matrix of items and features. The rest is EASE. So items with few likes
-    get their neighbours from the graph.
+    G = Xᵀ D X + w F Fᵀ + λ I, where F is the matrix of items and features, and the rest is as in `EASE`. So items with
+    few likes get their neighbours from the graph.
 
     Source: O. Jeunen, J. Van Balen, B. Goethals, "Closed-Form Models for Collaborative Filtering with
     Side-Information", RecSys 2020. Our additions: features from a knowledge graph (`side_features.kg_features`, without

@@ -24,9 +24,10 @@ class CKCF(TwoNeighbourhoods):
 
     The candidates are the nearest items of each like, by penalised co-occurrence (`co_occurrence`) and by the cosine of
     their entities' vectors (`nearest_vectors`, which raises similarities to new items). Each of the two similarities
-    gives a ranked list without the seen items, and `fuse` fuses both lists. The fused list of N places is the beginning
-    of every longer one, so `recommend` for any k gives the paper's list of N = k. The score is 1 / rank. All other
-    items, such as the user's seen items, rank below, by number of likes. `also_seen` is removed after the fusion.
+    gives a ranked list without the seen items, and `fuse` fuses both lists. A fused list is a prefix of any longer one,
+    so the first k items of `recommend` are exactly the paper's list of length k. The score is 1 / rank. All other
+    items, such as the user's seen items, rank below, by number of likes. The items in `also_seen` (an argument of
+    `recommend`) are removed after the fusion.
 
     Source: Zhou et al., CKCF, as described to us. We do not know the paper's title and year, and had its formulas only
     as prose, so everything that this prose leaves open is a setting. TransE: A. Bordes et al., "Translating Embeddings
@@ -46,7 +47,7 @@ class CKCF(TwoNeighbourhoods):
         return self._fused(likes, likes)
 
     def _fused(self, likes: sparse.csr_matrix, seen: sparse.csr_matrix) -> np.ndarray:
-        """Fuse both lists: CSR (b, n_items), CSR (b, n_items) → scores float32 (b, n_items)."""
+        """Return the scores of all items from the fused lists: CSR (b, n_items) twice → float32 (b, n_items)."""
         lists = [self._ranked(similarity, likes, seen) for similarity in (self.cf, self.semantic)]
         fused = fuse(*lists, share=self.config.cf_share)  # (b, at most the length of both lists together)
         below = self.base / np.float32(len(self.base) + 1)  # the lowest possible rank scores 1 / n_items
@@ -56,7 +57,7 @@ class CKCF(TwoNeighbourhoods):
         return scores
 
     def _ranked(self, similarity: sparse.csr_matrix, likes: sparse.csr_matrix, seen: sparse.csr_matrix) -> np.ndarray:
-        """Return unseen candidates, best first: int64 (b, longest list), -1 past a list's end."""
+        """Return each user's unseen candidates, best first: int64 (b, longest list), -1 past a list's end."""
         found = self.candidates(similarity, likes)
         found = sparse.csr_matrix(found - found.multiply(seen))
         found.eliminate_zeros()

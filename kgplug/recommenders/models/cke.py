@@ -43,7 +43,7 @@ class CKEConfig(KnowledgeConfig):
     kge_weight: float = Field(1.0, ge=0, description="weight of the KG loss; 0: no KG")
     l2: float = Field(3e-2, ge=0, description="weight of the squared norms of the batch's vectors; 0.1 on sparse data")
     patience: int = Field(
-        10, ge=1, description="number of epochs without a better validation metric to stop after; 20 on sparse data"
+        10, ge=1, description="stop after this many epochs without a better validation metric; 20 on sparse data"
     )
     learning_rate: float = Field(1e-2, gt=0, description="learning rate of Adam; 0.02 on sparse data")
     loss: Literal["bpr", "bce"] = Field(
@@ -61,7 +61,7 @@ class CKEConfig(KnowledgeConfig):
 
 @dataclass(frozen=True, eq=False)
 class Triples:
-    """Triples of one step, each with a corrupt tail: int64 (n,) each."""
+    """Triples of one step, and a corrupt tail for each triple: arrays int64 (n,)."""
 
     heads: np.ndarray
     relations: np.ndarray
@@ -120,6 +120,7 @@ class CKENetwork(PairNetwork):
     def margins(self, triples: Triples) -> tuple[torch.Tensor, torch.Tensor]:
         """Return d(h, r, t') − d(h, r, t), (n,), and the mean squared norm of a triple's vectors, a scalar.
 
+        t' is the corrupt tail, and M_r the projection of relation r.
         d(h, r, t) = ‖norm(h M_r) + norm(r) − norm(t M_r)‖², where norm(x) = x / ‖x‖. The terms have length one, so the
         difference is 2 (norm(h M_r) + norm(r)) · (norm(t M_r) − norm(t' M_r)). An entity is projected once for each of
         its relations; all entities of one relation are projected together.
@@ -161,7 +162,7 @@ class CKETask(ClickThroughTask):
         self._corrupter = TailCorrupter(triples)
 
     def batches(self, epoch: int, rng: np.random.Generator) -> Iterator[tuple[Pairs, Triples | None]]:
-        """Yield the likes of one epoch with new negatives, each batch with triples and new corrupt tails."""
+        """Yield the likes of one epoch with new negatives; each batch also has triples, or None without a KG."""
         likes, triples = super().batches(epoch, rng), self._endless_triples(np.random.default_rng(rng.integers(2**63)))
         if self.config.kge_weight == 0 or len(self._triples) == 0:
             return ((pairs, None) for pairs in likes)

@@ -43,16 +43,22 @@ class DKNConfig(PretrainedConfig):
     old_names: ClassVar[Mapping[str, str]] = {"hidden": "hidden_dim"}
 
     embedding_dim: int = Field(32, ge=1, description="length of a word vector")
-    embedding: str = Field("TransD", description="PyKEEN model to train on the triples, or a run of one")
+    embedding: str = Field("TransD", description="PyKEEN model to train on the triples, or a run of an embedding")
     context: bool = Field(
         True, description="whether to add a third channel: the mean vector of the entity's neighbours"
     )
     title_words: int = Field(10, ge=1, description="maximum number of words per title")
-    widths: tuple[int, ...] = Field((1, 2), min_length=1, description="numbers of words that a filter spans")
+    widths: tuple[int, ...] = Field(
+        (1, 2), min_length=1, description="numbers of consecutive words that a filter spans"
+    )
     filters: int = Field(128, ge=1, description="number of filters per width")
     history: int = Field(30, ge=1, description="maximum number of likes per user that are compared with a candidate")
-    attention: Literal["dot", "dnn"] = Field("dot", description="comparison of a like with a candidate")
-    head: Literal["dot", "dnn"] = Field("dot", description="score function of a user and a candidate")
+    attention: Literal["dot", "dnn"] = Field(
+        "dot", description="comparison of a like with a candidate: dot product or dense network"
+    )
+    head: Literal["dot", "dnn"] = Field(
+        "dot", description="score function of a user and a candidate: dot product or dense network"
+    )
     hidden_dim: int = Field(64, ge=1, description="width of the hidden layers of attention and head")
     learning_rate: float = Field(2e-3, gt=0, description="learning rate of Adam")
     l2: float = Field(1e-3, ge=0, description="weight of the mean squared norm of the batch's item vectors")
@@ -77,7 +83,7 @@ class DKNTask(LayeredTask):
 
     def batches(self, epoch: int, rng: np.random.Generator) -> Iterator[Pairs]:
         """Sample histories, then yield the likes of one epoch with new negatives."""
-        # One extra, because the like to predict may be among them.
+        # One like more than needed, because the like to predict may be among them.
         self._histories = draw_histories(self._likes, self.config.history + 1, rng)
         return super().batches(epoch, rng)
 
@@ -147,7 +153,7 @@ class DKN(TrainedRecommender):
         return self._matched_with_all(draw_histories(likes, self._histories.shape[1], rng))
 
     def _matched_with_all(self, histories: np.ndarray) -> np.ndarray:
-        """Return logits of all items for histories: int64 (b, K) → float32 (b, n_items)."""
+        """Return logits of all items for users with these histories: int64 (b, K) → float32 (b, n_items)."""
         logits = np.empty((len(histories), len(self._items)), dtype=np.float32)
         cells = max(1, _CELLS // (histories.shape[1] * self._width))  # users × items at a time
         items = min(len(self._items), cells)
@@ -165,7 +171,11 @@ class DKN(TrainedRecommender):
 
     @torch.no_grad()
     def _matched(self, histories: np.ndarray, candidates: torch.Tensor) -> np.ndarray:
-        """Return logits of candidates for histories: int64 (b, K), (b or 1, m, D) → float32 (b, m)."""
+        """Return logits of candidates, float32 (b, m), for histories, int64 (b, K).
+
+        Args:
+            candidates: Item vectors, (b, m, D), or (1, m, D) if they are the same for all users.
+        """
         liked = torch.from_numpy(histories).to(self._items.device)
         history = self._items[liked.clamp(min=0)]  # (b, K, D)
         logits = self._match(history, (liked >= 0).to(history.dtype), candidates) + self._bias
@@ -220,13 +230,14 @@ def item_channels(found: ItemEntities, knowledge: KnowledgeGraph, *, context: bo
     """Return the vectors of the items' entities and, with `context`, the mean vectors of their neighbours (eq. 7).
 
     Returns:
-        Vectors, float32 (1 or 2, n_items, m). Items without an entity have zeros; in the second channel, so do entities
-        without neighbours. One factor scales both channels, so that the mean squared norm of linked entities is one.
+        Vectors, float32 (1 or 2, n_items, m). Items without an entity have zeros; in the second channel, so do items
+        whose entity has no neighbours. One factor scales both channels, so that the mean squared norm of the entities'
+        vectors is one.
     """
     size = np.float32(np.sqrt(np.square(found.vectors[found.linked]).sum(axis=1).mean()) or 1.0)
     if not context:
         return found.vectors[None] / size
-    entities, _ = knowledge.indices_in(found.model.vocabulary)  # the embedding may have other entities
+    entities, _ = knowledge.indices_in(found.model.vocabulary)  # the embedding may lack some of the entities
     vocabulary = found.model.vocabulary.n_entities
     head, tail = entities[knowledge.triples[:, 0]], entities[knowledge.triples[:, 2]]
     known = (head >= 0) & (tail >= 0)

@@ -22,21 +22,21 @@ from kgplug.recommenders.parts.inverse import bytes_beside, invert
 from kgplug.recommenders.training_data import TrainingData
 from kgplug.training.config import Grid, Range, Space
 
-_BYTES_A_CELL = 8  # per cell of the inverse; the weights reuse its memory
-_BYTES_BESIDE = 8 + 4 + 8  # per cell of some rows of the Gram matrix: sparse (8 + 4) and dense
+_BYTES_A_CELL = 8  # bytes per cell of the inverse; the weights reuse its memory
+_BYTES_BESIDE = 8 + 4 + 8  # bytes per cell of a block of rows of the Gram matrix: sparse (8 + 4) and dense (8)
 _BLOCK_ROWS, _BLOCK_CELLS = 512, 4_000_000
 _MOST_STDS, _LEAST_STD = 3.0, 1e-6  # largest |z| of a rating; smallest standard deviation of ratings
 _ITEMS_TO_CHOOSE_ON, _ITEMS_STREAM = 1_000, 0xEA5E
-_L2 = 500.0  # for users of weight 1; measured, see EASEConfig
+_L2 = 500.0  # λ if all users have weight 1; measured, see EASEConfig
 
 
 ItemPower = Annotated[float, Field(
     ge=0, le=1,
-    description="power of an item's Gram value (weighted number of likes) with which its λ grows; 0: equal λ",
+    description="an item's λ grows with this power of its Gram value (weighted number of likes); 0: equal λ",
 )]  # fmt: skip
 Discount = Annotated[float, Field(
     ge=0, le=1,
-    description="power of an item's Gram value that divides its scores, in favour of less popular items; 0: none",
+    description="an item's score is divided by this power of its Gram value, in favour of less popular items; 0: none",
 )]  # fmt: skip
 RatingWeight = Annotated[float, Field(
     ge=0, le=0.3,
@@ -50,8 +50,8 @@ class EASEConfig(ListsConfig):
     In the paper: user_power=0, l2_power=0, discount=0, rating_weight=0, l2 (λ) 500 on MovieLens-20M, 1,000 on Netflix,
     200 on the Million Song Dataset.
 
-    By default λ is 500 times the mean weight of a like, so it scales with the Gram matrix. The best λ on one
-    validation set each, at user_power=0: on MovieLens-100K 500; on Book-Crossing 300 for lists and 1,000 for AUC.
+    By default λ is 500 times the mean weight of a like, so it scales with the Gram matrix. At user_power=0, the best λ
+    on a validation set of MovieLens-100K was 500; on one of Book-Crossing it was 300 for lists and 1,000 for AUC.
     With user_power=0.5 and λ = 50, lists were a little better on both data sets (NDCG@10 on MovieLens-100K .2404 →
     .2437, on Book-Crossing .0595 → .0598).
     """
@@ -104,7 +104,7 @@ class EASE(ChosenByLists):
     known: np.ndarray
     likes: sparse.csr_matrix
 
-    n_trials = 8  # of half of the items: an inverse takes an eighth of the time, the rest at most half of it
+    n_trials = 8  # each with half of the items: the inverse takes an eighth of its usual time, the rest at most half
 
     def _fit(self, data: TrainingData) -> None:
         _check_memory(self.name, len(distinct(data.interactions.likes().items)))  # before the first trial
@@ -116,19 +116,23 @@ class EASE(ChosenByLists):
         return super()._default(name, data)
 
     def _learn(self, data: TrainingData, *, cheaply: bool = False) -> np.ndarray | None:
-        self.weights = np.empty((0, 0), dtype=np.float32)  # those of an earlier trial
+        self.weights = np.empty((0, 0), dtype=np.float32)  # frees the weights of an earlier trial
         rows, weights, mean_weight = self._learnt_rows(data)
         n_items = rows.get_shape()[1]
         some = np.ones(n_items, dtype=bool)
         if cheaply:
             rng = np.random.default_rng([data.seed, _ITEMS_STREAM])
             some[rng.permutation(n_items)[max(_ITEMS_TO_CHOOSE_ON, -(-n_items // 2)) :]] = False
-        l2 = (self.config.l2 or _L2 * mean_weight) * some.mean()  # a weight among fewer items is larger
+        # With fewer items each weight is larger, so λ is lowered in proportion.
+        l2 = (self.config.l2 or _L2 * mean_weight) * some.mean()
         self._learn_items(np.flatnonzero(some & (rows.getnnz(axis=0) > 0)), rows, weights, l2)
         return some if cheaply else None
 
     def _learnt_rows(self, data: TrainingData) -> tuple[sparse.csr_matrix, np.ndarray, float]:
-        """Return rows to learn from, CSR (n_rows, n_items), their weights (n_rows,), and the mean weight of a like."""
+        """Return rows to learn from (users, in CEASE also KG features), their weights, and the mean weight of a like.
+
+        Shapes: CSR (n_rows, n_items), float64 (n_rows,).
+        """
         weights, mean_weight = self._take_likes(data)
         return self.likes, weights, mean_weight
 
@@ -146,7 +150,7 @@ class EASE(ChosenByLists):
             items: The items to learn, int64 (m,).
             rows: Likes of each user, in CEASE also items of each KG feature, CSR (n_rows, n_items).
             weights: Weight of each row, float64 (n_rows,).
-            l2: λ of the mean item.
+            l2: λ of an item with the mean Gram value.
         """
         self.known, m = items, len(items)
         _check_memory(self.name, m)
@@ -159,7 +163,7 @@ class EASE(ChosenByLists):
             raise _too_many(self.name, m, "less is free") from error
 
     def _closed_form(self, x: sparse.csr_matrix, weights: np.ndarray, l2: float) -> np.ndarray:
-        """Return B, float32 (m, m), from rows x, CSR float64 (n_rows, m), with weights, float64 (n_rows,)."""
+        """Return B, float32 (m, m), from rows `x`, CSR float64 (n_rows, m), and their weights, float64 (n_rows,)."""
         gram = _gram(x, sparse.csr_matrix(sparse.diags(weights) @ x))
         c, own = self.config, gram.diagonal().copy()
         relative = own / own.mean()  # Gram value of each item, 1 for the mean item
@@ -217,10 +221,10 @@ def _weighted(likes: Interactions, rating_weight: float) -> sparse.csr_matrix:
 
 
 def _check_memory(name: str, m: int) -> None:
-    """Check that the inverse for m items fits in memory.
+    """Check that the inverse for m items fits in free memory.
 
     Raises:
-        TrainingError: The inverse needs more memory than is free.
+        TrainingError: Learning the weights needs more memory than is free.
     """
     free = free_memory()
     if _needed(m) > free:
@@ -241,7 +245,7 @@ def _too_many(name: str, m: int, found: str) -> TrainingError:
 
 
 def _gram(x: sparse.csr_matrix, weighted: sparse.csr_matrix) -> np.ndarray:
-    """Return Xᵀ D X, float64 (m, m), some rows at a time."""
+    """Return Xᵀ D X, float64 (m, m), from X and D X, some rows at a time."""
     columns = sparse.csr_matrix(weighted.T)
     m = columns.indptr.size - 1
     gram = np.empty((m, m))

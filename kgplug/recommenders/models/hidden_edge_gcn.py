@@ -43,9 +43,9 @@ class HiddenEdgeGCNConfig(ClickThroughConfig):
 
     batch_size: int = Field(65536, ge=1, description="number of pairs per step: likes and negatives")
     epochs: int = Field(600, ge=1, description="maximum number of epochs; each hides some likes and predicts them")
-    patience: int = Field(30, ge=1, description="number of epochs without a better validation metric to stop after")
+    patience: int = Field(30, ge=1, description="stop after this many epochs without a better validation metric")
     learning_rate: float = Field(3e-3, gt=0, description="learning rate of Adam; 0.01 on sparse data")
-    side: bool = Field(True, description="whether to add the side term: counts of likes, and the KG profile")
+    side: bool = Field(True, description="whether to add the side term, a score from counts of likes and shared facts")
     side_learning_rate: float = Field(1e-1, gt=0, description="learning rate of the side term")
     l2: float = Field(5e-3, ge=0, description="weight of the squared norms of the batch's propagated vectors")
     entity_l2: float = Field(1e-3, ge=0, description="weight of the mean squared norm of all entity vectors")
@@ -63,7 +63,7 @@ class HiddenEdgeGCNConfig(ClickThroughConfig):
 
 
 class HiddenEdgeNetwork(nn.Module):
-    """One table of node vectors (users first, then entities), item biases, and the scale of the product.
+    """One table of node vectors (users first, then entities), item biases, and the scale of u · v.
 
     Args:
         n_nodes: Number of users and entities together.
@@ -117,7 +117,7 @@ class HiddenEdgeGCN(PropagatedRecommender, TrainedRecommender):
         return HiddenEdgeTask(self, pairs, edges)
 
     def propagated(self, graph: Propagation) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return (users (n_users, d), items (n_items, d)) after propagation over a graph."""
+        """Return the user vectors (n_users, d) and item vectors (n_items, d) after propagation over a graph."""
         nodes = graph.mean_of_layers(self.network.nodes, self.config.n_layers)
         items = torch.from_numpy(self._nodes).to(nodes.device)
         return nodes[: len(self.user_keys)], functional.embedding(items, nodes)
@@ -148,12 +148,12 @@ class HiddenEdgeTask(GradientTask):
         return self.module.nodes.numel()
 
     def batches(self, epoch: int, rng: np.random.Generator) -> Iterator[HiddenBatch]:
-        """Hide a new random fraction of the likes, and yield it with new negatives."""
+        """Hide a new random fraction of the likes, and yield the hidden likes with new negatives."""
         del epoch
         return self.edges.epoch(self.data, self.config.hidden, self.config.batch_size, rng)
 
     def loss(self, batch: HiddenBatch) -> torch.Tensor:
-        """Return mean BCE + the penalties, a scalar."""
+        """Return mean BCE + the penalties of `l2`, `entity_l2` and `bias_l2`, a scalar."""
         pairs, network, config = batch.pairs, self.module, self.config
         device, n_users = network.nodes.device, len(self.model.user_keys)
         users, items, labels = (torch.from_numpy(x).to(device) for x in (pairs.users, pairs.items, pairs.labels))

@@ -1,4 +1,4 @@
-"""ItemKNN: items that were liked together, by the `implicit` library."""
+"""ItemKNN: items similar to a user's likes, in that the same users like them; by the `implicit` library."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def similar_rows(
     from implicit.nearest_neighbours import ItemItemRecommender
 
     weighted = weighted_rows(rows, similarity)
-    # One extra: a row is its own nearest neighbour.
+    # One neighbour more, because a row is its own nearest neighbour.
     knn = ItemItemRecommender(K=neighbours + 1, num_threads=processors())
     knn.fit(weighted.T.tocsr(), show_progress=progress)
     assert knn.similarity is not None  # set by fit
@@ -84,7 +84,8 @@ def rows_near(
     n = rows.get_shape()[0]
     weighted = weighted_rows(sparse.csr_matrix(sparse.vstack([rows, others])), similarity)
     similar = weighted[n:] @ weighted[:n].T  # (b, n)
-    below = sparse.vstack([sparse.csr_matrix((n, n)), similar])  # `nearest` drops the diagonal: stay below it
+    # below the diagonal, which `nearest` drops
+    below = sparse.vstack([sparse.csr_matrix((n, n)), similar])
     return nearest(sparse.csr_matrix(below), neighbours)[n:]
 
 
@@ -102,7 +103,10 @@ def weighted_rows(rows: sparse.csr_matrix, similarity: str) -> sparse.csr_matrix
 
 
 def _without_zeros(matrix: sparse.coo_matrix) -> sparse.csr_matrix:
-    """Return a matrix without stored zeros. TF-IDF of `implicit` has them for a column that n − 1 of n rows have."""
+    """Return a matrix without stored zeros.
+
+    TF-IDF of `implicit` stores zeros in a column where n − 1 of the n rows have an entry.
+    """
     kept = sparse.csr_matrix(matrix)
     kept.eliminate_zeros()
     return kept

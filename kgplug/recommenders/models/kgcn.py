@@ -32,7 +32,7 @@ from kgplug.training.row_adam import RowAdam
 from kgplug.training.tensors import tensor_of
 
 _NEIGHBOUR_STREAM = 0x6CB0  # makes the neighbours for scoring independent of those in training
-LABEL_MARGIN = 1e-6  # distance of propagated labels from 0 and 1, where the logarithm diverges
+LABEL_MARGIN = 1e-6  # minimum distance of propagated labels from 0 and 1, where the logarithm diverges
 _SCORED_PAIRS = 8192  # pairs whose receptive fields are in memory at a time
 _BLOCK_CELLS = 16_000_000  # user × entity × dimension cells in memory at a time when ranking
 
@@ -66,7 +66,9 @@ class KGCNConfig(SlowLayersConfig):
     learning_rate: float = Field(1e-2, gt=0, description="learning rate of Adam")
     l2: float = Field(1e-3, ge=0, description="weight of the squared norms of the batch's vectors")
     vector_l2: float = Field(
-        2e-2, ge=0, description="weight of the squared norms of both vectors in the product; up to 0.05 for few likes"
+        2e-2,
+        ge=0,
+        description="weight of the squared norms of the two vectors whose product is scored; up to 0.05 for few likes",
     )
     neighbours: int = Field(8, ge=1, description="number of sampled neighbours per entity (K)")
     n_layers: int = Field(1, ge=1, description="number of propagation steps (H): depth of the receptive field")
@@ -75,7 +77,7 @@ class KGCNConfig(SlowLayersConfig):
     )
     scaling: Literal["code", "paper"] = Field(
         "code",
-        description='scale of attention π and of neighbours v_N: "code" has π = mean(u ∘ r), v_N = mean(a e); '
+        description='scale of attention π and neighbour sum v_N: "code" has π = mean(u ∘ r), v_N = mean(a e); '
         '"paper" has π = u · r, v_N = Σ a e',
     )
     ls_weight: float = Field(0.0, ge=0, description="weight of label smoothness (KGNN-LS)")
@@ -84,7 +86,7 @@ class KGCNConfig(SlowLayersConfig):
     own_weight: float = Field(
         1.0,
         ge=0,
-        description="weight of a log loss without the side term, from which vectors learn what that term explains",
+        description="weight of another log loss, without the side term; vectors then learn what that term explains",
     )
     backend: Literal["auto", "dgl", "torch"] = Field(
         "auto", description='library for sums over neighbours: "dgl", "torch", or "auto" for the faster one'
@@ -92,7 +94,7 @@ class KGCNConfig(SlowLayersConfig):
 
     @classmethod
     def of_saved(cls, settings: dict[str, Any]) -> dict[str, Any]:
-        """Return saved settings in today's form: early runs had no log loss without the side term."""
+        """Return saved settings in today's form. Early runs, without a second log loss, get `own_weight` 0."""
         return super().of_saved({"own_weight": 0.0} | settings)
 
     @classmethod
@@ -102,7 +104,7 @@ class KGCNConfig(SlowLayersConfig):
 
 @dataclass(frozen=True, eq=False)
 class GraphBatch:
-    """A batch of pairs, with the neighbours and negatives of its epoch.
+    """A batch of pairs, with the neighbours and all negatives of its epoch.
 
     Attributes:
         pairs: The pairs.
@@ -238,16 +240,17 @@ class KGCN(TrainedRecommender):
 
 
 class PairVectors:
-    """One forward pass over pairs, with the parts of the loss.
+    """One forward pass over B pairs: their vectors, attention and logits, and the penalties on the vectors.
 
     Attributes:
         u: Vectors of the distinct users, (m, d); `user_of`: row in `u` of each pair's user, int64 (B,).
         e: Vectors of the distinct entities, (n, d); `places`: rows in `e` of the entities of the receptive field, H + 1
             tensors int64 (B, K^h).
-        rows_penalty: l2 · mean squared norm of a pair's vectors + bias_l2 · mean of its squared biases, a scalar. The
-            vectors are the user's, and the means of each level of the receptive field and of all relations.
+        rows_penalty: Mean over pairs of l2 · (a + b + c) + bias_l2 · squared biases, a scalar. Here a is the squared
+            norm of the user's vector, b the mean squared norm of a level's entities, summed over the levels of the
+            receptive field, and c the mean squared norm of all relations.
         weights: Attention, H tensors (B, K^h, K), without the authors' division by K.
-        vectors: The items' vectors for the users, (B, d).
+        vectors: Vector v_u of each pair's item for the pair's user, (B, d).
         logits: Logit of each pair, (B,).
     """
 
@@ -286,7 +289,7 @@ class PairVectors:
             self.logits = self.logits + functional.embedding(places, bias).squeeze(1)
 
     def vectors_penalty(self) -> torch.Tensor:
-        """Return the mean over pairs of ‖u‖² + ‖v_u‖², the vectors in the dot product, a scalar."""
+        """Return the mean over pairs of ‖u‖² + ‖v_u‖², where u · v_u is the dot product in the logit, a scalar."""
         n = len(self.user_of)
         return row_penalty(self.u, self.user_of, n) + self.vectors.square().sum() / n
 
@@ -332,7 +335,7 @@ class KGCNTask(GradientTask):
         return users * np.int64(len(self.module.entities)) + entities
 
     def loss(self, batch: GraphBatch) -> torch.Tensor:
-        """Return mean log loss + ls_weight · label smoothness + the penalties, a scalar."""
+        """Return log loss + ls_weight · label smoothness + the penalties of all L2 settings, a scalar."""
         config, pairs = self.config, batch.pairs
         forward = PairVectors(self.model, pairs.users, pairs.items, batch.neighbours)
         labels = tensor_of(pairs.labels).to(self.module.device)
@@ -357,10 +360,10 @@ class KGCNTask(GradientTask):
         return values[0].squeeze(1)
 
     def _labels(self, batch: GraphBatch, level: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return (labels, whether known) of the entities of one level: float32 and bool (B, K^h).
+        """Return the labels of the entities of one level, and a mask of the known ones: float32 and bool (B, K^h).
 
-        Labels are 1 for likes and 0 for the epoch's negatives. The item itself and all other entities are unknown, with
-        label ½.
+        The pair's user gives an entity the label 1 if they like it, and 0 if it is one of the user's negatives in this
+        epoch. The pair's item and all other entities are unknown, with label ½.
         """
         users = np.repeat(batch.pairs.users, level.shape[1])
         entities = level.reshape(-1)

@@ -37,7 +37,7 @@ class LibFMNetwork(PairNetwork):
     """logit = w0 + w·x + ½ Σ_f [(Σ_k v_kf x_k)² − Σ_k v_kf² x_k²].
 
     The entries of x belong to the user (its id and the mean vector of its likes) or to the item (its id and its
-    vector). With a = Σ_k v_k x_k over the user's entries and b over the item's, the term ½ Σ_f […] is
+    vector). Let a be Σ_k v_k x_k over the user's entries, and b the same over the item's. Then ½ Σ_f […] is
     a·b + ½(‖a‖² − Σ_k ‖v_k‖² x_k²) + ½(‖b‖² − Σ_k ‖v_k‖² x_k²): a product and two biases.
 
     Args:
@@ -89,7 +89,7 @@ class LibFMNetwork(PairNetwork):
     def forward(
         self, users: np.ndarray, items: np.ndarray, left_out: np.ndarray | None = None
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Score pairs. `left_out`, int64 (B,), has for each pair a liked item to remove from the user's history."""
+        """Score pairs, as in `PairNetwork`. `left_out`, int64 (B,): a liked item per pair to hide from the history."""
         n = len(users)
         u_rows, (user_of,) = distinct(users, device=self.device)
         i_rows, (item_of,) = distinct(items, device=self.device)
@@ -111,7 +111,10 @@ class LibFMNetwork(PairNetwork):
 def _side(
     factors: torch.Tensor, bias: torch.Tensor, x: torch.Tensor, x_factors: torch.Tensor, x_weights: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return Σ_k v_k x_k and Σ_k w_k x_k + ½(‖Σ_k v_k x_k‖² − Σ_k ‖v_k‖² x_k²) for an id and a vector x."""
+    """Return Σ_k v_k x_k and Σ_k w_k x_k + ½(‖Σ_k v_k x_k‖² − Σ_k ‖v_k‖² x_k²).
+
+    The sums are over a one-hot id, with v_k in `factors` and w_k in `bias`, and over the entries of `x`.
+    """
     total = factors + x @ x_factors  # (n, d)
     squares = factors.square().sum(1) + x.square() @ x_factors.square().sum(1)  # (n,)
     return total, bias.squeeze(1) + x @ x_weights + (total.square().sum(1) - squares) / 2

@@ -38,7 +38,7 @@ class LightGCNConfig(ClickThroughConfig):
     old_names: ClassVar[Mapping[str, str]] = {"layers": "n_layers"}
 
     batch_size: int = Field(16384, ge=1, description="number of pairs per step: likes and negatives")
-    patience: int = Field(10, ge=1, description="number of epochs without a better validation metric to stop after")
+    patience: int = Field(10, ge=1, description="stop after this many epochs without a better validation metric")
     epochs: int = Field(300, ge=1, description="maximum number of epochs")
     l2: float = Field(
         1e-3,
@@ -105,7 +105,7 @@ class LightGCN(PropagatedRecommender, TrainedRecommender):
         return LightGCNTask(self, pairs)
 
     def propagated(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return (users (n_users, d), items (n_items, d)) after propagation."""
+        """Return the user vectors (n_users, d) and item vectors (n_items, d) after propagation."""
         nodes = self._graph.mean_of_layers(self.network.nodes, self.config.n_layers)
         n_users = len(self.user_keys)
         return nodes[:n_users], nodes[n_users:]
@@ -123,7 +123,7 @@ class LightGCN(PropagatedRecommender, TrainedRecommender):
 
 
 class LightGCNTask(GradientTask):
-    """Trains LightGCN. Each step propagates the whole table once."""
+    """Trains LightGCN. Each step propagates the vectors of all nodes once."""
 
     def __init__(self, model: LightGCN, data: ClickThroughData) -> None:
         self.model, self.module, self.data, self.config = model, model.network, data, model.config

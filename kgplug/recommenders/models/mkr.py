@@ -36,7 +36,7 @@ class MKRConfig(SlowLayersConfig):
     """Settings of MKR.
 
     Our additions are biases, the offset of the cross & compress units, tanh, a separate learning rate for the layers,
-    `vector_l2` and `orient_items`. The paper's settings (with its dot product, `bias=False`, `activation="relu"`,
+    `vector_l2` and `orient_items`. The paper's settings (with `head="dot"`, `bias=False`, `activation="relu"`,
     `offset=0`, `vector_l2=0`, `orient_items=False`, and `layer_learning_rate` equal to `learning_rate`):
 
     | set           | epochs | embedding_dim | low_layers | high_layers | batch_size | l2   | learning_rate | kge_learning_rate | kge_interval |
@@ -61,9 +61,13 @@ class MKRConfig(SlowLayersConfig):
     learning_rate: float = Field(5e-3, gt=0, description="learning rate of the recommendation task")
     kge_learning_rate: float = Field(3e-3, gt=0, description="learning rate of the KG task")
     l2: float = Field(1e-4, ge=0, description="weight of the squared norms of the batch's vectors (λ2)")
-    vector_l2: float = Field(1e-2, ge=0, description="weight of ‖u_L‖² + ‖v_L‖²; up to 0.05 for few likes")
-    low_layers: int = Field(1, ge=1, description="number of cross & compress units and of user and relation layers (L)")
-    high_layers: int = Field(1, ge=1, description="number of layers of KG prediction and MLP head (H)")
+    vector_l2: float = Field(
+        1e-2, ge=0, description="weight of ‖u_L‖² + ‖v_L‖², the scored vectors; up to 0.05 for few likes"
+    )
+    low_layers: int = Field(
+        1, ge=1, description="number L of cross & compress units, of user layers and of relation layers"
+    )
+    high_layers: int = Field(1, ge=1, description="number H of layers of the KG prediction and of the MLP head")
     kge_interval: int = Field(3, ge=1, description="number of recommendation steps per KG step (t); see kge_turns")
     kge_turns: Literal["steps", "epochs"] = Field(
         "steps",
@@ -81,19 +85,19 @@ class MKRConfig(SlowLayersConfig):
     offset: float = Field(
         1.0,
         ge=0,
-        description="number added to the inputs of a cross & compress unit and subtracted again; 0: the paper",
+        description="number added to the inputs of a cross & compress unit, subtracted from its outputs; 0: the paper",
     )
     init_scale: float = Field(0.03, gt=0, description="standard deviation of the initial vectors")
     own_weight: float = Field(
         1.0,
         ge=0,
-        description="weight of a log loss without the side term, from which towers learn what that term explains",
+        description="weight of another log loss, without the side term; towers then learn what that term explains",
     )
     orient_items: bool = Field(True, description="whether to reverse triples whose only item is the tail")
 
     @classmethod
     def of_saved(cls, settings: dict[str, Any]) -> dict[str, Any]:
-        """Return saved settings in today's form: early runs, with `init_mean`, have the paper's unit (`offset=0`)."""
+        """Return saved settings in today's form. Early runs, with `init_mean`, get `offset=0`, the paper's unit."""
         return super().of_saved({"offset": 0.0, **settings} if "init_mean" in settings else settings)
 
     @classmethod
@@ -103,12 +107,12 @@ class MKRConfig(SlowLayersConfig):
 
 @dataclass(frozen=True, eq=False)
 class TripleBatch:
-    """Triples of one KG step, and corrupt tails.
+    """Triples of one KG step, and corrupt tails (which would make a triple wrong).
 
     Attributes:
         heads, relations, tails: The triples, int64 (n,) each.
         corrupt: A corrupt tail for each triple that can have one, int64 (m,).
-        triple_of_corrupt: Position of each corrupt tail's triple, int64 (m,).
+        triple_of_corrupt: Position in `heads` of the triple that each corrupt tail is for, int64 (m,).
     """
 
     heads: np.ndarray
@@ -255,7 +259,7 @@ class MKRTask:
         return self.data.epoch(rng, self.config.batch_size)
 
     def batches(self, epoch: int, rng: np.random.Generator) -> Iterator[Any]:
-        """Yield the batches of one epoch, with triples in a new order."""
+        """Yield the batches of both tasks for one epoch, with triples in a new order."""
         order, start, interval = rng.permutation(len(self.triples)), 0, self.config.kge_interval
         trains_kg = len(order) > 0 and self.config.kge_weight > 0
         alternates = trains_kg and self.config.kge_turns == "steps"

@@ -49,7 +49,7 @@ class MKRAttentionConfig(MKRConfig):
 
     batch_size: int = Field(65536, ge=1, description="number of pairs per recommendation step: likes and negatives")
     epochs: int = Field(600, ge=1, description="maximum number of epochs; each hides some likes and predicts them")
-    patience: int = Field(30, ge=1, description="number of epochs without a better validation metric to stop after")
+    patience: int = Field(30, ge=1, description="stop after this many epochs without a better validation metric")
     learning_rate: float = Field(
         3e-3, gt=0, description="learning rate of the recommendation task; 0.01 on sparse data"
     )
@@ -73,7 +73,7 @@ class MKRAttentionConfig(MKRConfig):
     gates: bool = Field(
         True, description="whether gates mix item and entity per dimension; False: MKR's cross & compress unit"
     )
-    side: bool = Field(True, description="whether to add the side term: counts of likes, and the KG profile")
+    side: bool = Field(True, description="whether to add the side term, a score from counts of likes and shared facts")
     side_learning_rate: float = Field(1e-1, gt=0, description="learning rate of the side term")
 
     @classmethod
@@ -96,11 +96,11 @@ class GatedCross(nn.Module):
         dim: Length d of a vector.
     """
 
-    CLOSED = -3.0  # c at the start: g = .05
+    CLOSED = -3.0  # c at the start, so g is about .05
 
     def __init__(self, dim: int) -> None:
         super().__init__()
-        self.gates = nn.Parameter(torch.zeros(2, 3, dim))  # for v' and e': weight of v, weight of e, constant
+        self.gates = nn.Parameter(torch.zeros(2, 3, dim))  # a, b and c of v', then of e'
         with torch.no_grad():
             self.gates[:, 2] = self.CLOSED
 
@@ -115,8 +115,8 @@ class AttentionNetwork(MKRNetwork):
 
     There is no MLP over user vectors, because it lowered the validation AUC on Book-Crossing by .01.
 
-    `attention_relations` (n_relations + 1, d) holds a vector for each relation to a neighbour. The last is for the
-    self-loop of entities without neighbours.
+    `attention_relations` (n_relations + 1, d) holds the vector r of each relation to a neighbour. The last row is for
+    the self-loop of entities without neighbours.
     """
 
     def __init__(self, shape: MKRAttentionConfig, *, n_relations: int, **rest: object) -> None:
@@ -139,7 +139,7 @@ class AttentionNetwork(MKRNetwork):
         return tables, dense
 
     def propagated(self, graph: Propagation) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return (u, e) after propagation over a graph: (n_users, d), (n_entities, d)."""
+        """Return the user and entity vectors after propagation over a graph: (n_users, d), (n_entities, d)."""
         nodes = graph.mean_of_layers(torch.cat([self.users, self.entities]), self.n_layers)
         users, entities = nodes.split([len(self.users), len(self.entities)])
         return self.scale * users, entities
@@ -147,12 +147,14 @@ class AttentionNetwork(MKRNetwork):
     def crossed(
         self, items: torch.Tensor, entities: torch.Tensor, near: torch.Tensor, relations: torch.Tensor
     ) -> torch.Tensor:
-        """Return v_L of items: e + Σ_k a_k e_k, a = softmax_k(e · (e_k + r_k) / √d), crossed with v.
+        """Return v_L of items: v crossed with e + Σ_k a_k e_k, where a = softmax_k(e · (e_k + r_k) / √d).
+
+        e is the vector of the item's entity, e_k that of its k-th neighbour.
 
         Args:
             items: Indices, int64 (m,).
             entities: Propagated entity vectors, (n_entities, d).
-            near, relations: Neighbours of the items and the relations to them, int64 (m, K).
+            near, relations: Entities that are the items' neighbours, and the relations to them, int64 (m, K).
 
         Returns:
             Item vectors, (m, d).
@@ -169,8 +171,8 @@ class AttentionNetwork(MKRNetwork):
 class AttentionTask(MKRTask):
     """Trains MKR-attention. Each epoch hides other likes and samples other neighbours than the epoch before.
 
-    The KG task crosses an item with its entity's vector as it is before propagation: afterwards, that vector contains
-    the neighbours, so also the tail to predict.
+    The KG task crosses an item with the entity vector before propagation. After propagation, the entity vector would
+    contain the neighbours, and so also the tail to predict.
 
     Args:
         model: The model, with its graphs.
@@ -227,9 +229,9 @@ class MKRAttention(PropagatedRecommender, MKR):
     - User vectors u and entity vectors e are propagated over the graph of likes and triples, as LightGCN does over
       likes (He et al., SIGIR 2020). Each epoch hides a fraction of the likes and predicts only these, so no like
       predicts itself.
-    - e of an item becomes e + Σ a_k e_k over sampled neighbours in the KG, a = softmax(e · (e_k + r_k) / √d).
+    - An item's e becomes e + Σ a_k e_k over sampled neighbours in the KG, where a = softmax(e · (e_k + r_k) / √d).
     - Gates decide per dimension how much of the item's own vector is added (`GatedCross`).
-    - The side term adds a score from counts of likes and from the KG profile (`side_term`).
+    - The side term adds a score from counts of likes and from the KG profile (explained in `side_term`).
 
     An item's vector does not depend on the user, so ranking takes one matrix product. The base is MKR (Wang et al., WWW
     2019, "Multi-Task Feature Learning for Knowledge Graph Enhanced Recommendation"); Cao et al. 2021 name attention
@@ -263,7 +265,7 @@ class MKRAttention(PropagatedRecommender, MKR):
         return AttentionTask(self, pairs, triples)
 
     def neighbours_of_items(self, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-        """Sample neighbours of each item, and the relations to them: int64 (n_items, K) each."""
+        """Sample K neighbours of each item; return them and the relations to them: int64 (n_items, K) each."""
         network = self.network
         drawn, items = self._near.sample(self.config.neighbours, rng), network.item_entities.cpu().numpy()
         near, relations = (torch.from_numpy(x[items]) for x in (drawn.entities, drawn.relations))
@@ -271,7 +273,7 @@ class MKRAttention(PropagatedRecommender, MKR):
 
     @torch.no_grad()
     def trained_factors(self) -> Factors:
-        """Return the factors, computed with all likes and a fixed sample of neighbours."""
+        """Return the user and item factors, computed with all likes and a fixed sample of neighbours."""
         network = self.network
         u, e = network.propagated(self._whole_graph)
         v = network.crossed(torch.arange(len(network.items), device=network.device), e, *self._neighbours)

@@ -23,7 +23,7 @@ from kgplug.recommenders.parts.layers import distinct, lookup
 from kgplug.recommenders.training_data import TrainingData
 from kgplug.training.config import DataSize
 
-HALF_POINT = 0.5  # distance of the neutral rating below like_threshold
+HALF_POINT = 0.5  # the neutral rating is this far below like_threshold
 
 
 class MKRRatedConfig(MKRConfig):
@@ -39,14 +39,14 @@ class MKRRatedConfig(MKRConfig):
         gt=0,
         description="learning rate of the recommendation task's layers and units; they turn ratings into user vectors",
     )
-    patience: int = Field(5, ge=1, description="number of epochs without a better validation metric to stop after")
+    patience: int = Field(5, ge=1, description="stop after this many epochs without a better validation metric")
     epochs: int = Field(100, ge=1, description="maximum number of epochs")
     bias_l2: float = Field(1e-4, ge=0, description="weight of the squared user and item biases of the batch")
     rating_middle: float | None = Field(None, description="neutral rating; None: half a point below like_threshold")
 
     @classmethod
     def suited_to(cls, size: DataSize) -> dict[str, float]:
-        """Return settings for very few likes.
+        """Return the settings to change if there are very few likes; otherwise {}.
 
         MKR's settings for sparse data are left out, because they were measured with drawn negatives.
         """
@@ -90,7 +90,7 @@ class RatedNetwork(MKRNetwork):
     learnt_late = ("rated_starts", "rated_items", "rated_weights")  # buffers whose length depends on the data
 
     def remember(self, train: Interactions, weights: np.ndarray) -> None:
-        """Store the training set's rated items and their weights ω, float32 (n,)."""
+        """Store the rated items of the training set, and the weight ω of each of its n ratings, float32 (n,)."""
         starts = np.searchsorted(train.users, np.arange(train.n_users + 1))
         for name, array in zip(self.learnt_late, (starts, train.items, weights), strict=True):
             self.register_buffer(name, torch.from_numpy(array).to(self.device))
@@ -101,7 +101,7 @@ class RatedNetwork(MKRNetwork):
         super()._load_from_state_dict(state_dict, prefix, *rest)
 
     def tastes(self, users: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return (Σ ω v (m, d), Σ |ω| (m, 1)), summed over the rated items of each of m distinct users, int64 (m,)."""
+        """Return Σ ω v (m, d) and Σ |ω| (m, 1) over the rated items of each of m distinct users, int64 (m,)."""
         starts, sizes = self.rated_starts[users], self.rated_starts[users + 1] - self.rated_starts[users]
         offsets = torch.cumsum(sizes, 0) - sizes
         number = torch.arange(int(sizes.sum()), device=users.device)
@@ -128,13 +128,13 @@ def share(sums: torch.Tensor, totals: torch.Tensor) -> torch.Tensor:
 
 
 class RatedTask(MKRTask):
-    """Trains MKR-rated. A pair's user is described without the pair's own rating."""
+    """Trains MKR-rated. The input for a pair's user leaves out the rating of the pair's item."""
 
     module: RatedNetwork
     data: RatedData
 
     def own_weights(self, batch: Pairs) -> torch.Tensor:
-        """Return the weight ω of each pair's own rating, float32 (n,), 0 if the pair is not in the training set."""
+        """Return the weight ω of the rating of each pair, float32 (n,); 0 if the pair is not in the training set."""
         network, rows = self.module, self.data.rows
         place = np.searchsorted(rows.pairs, batch.users * np.int64(rows.n_items) + batch.items)
         place = np.minimum(place, len(rows) - 1)
@@ -145,7 +145,7 @@ class RatedTask(MKRTask):
     def user_vectors(
         self, batch: Pairs, u: torch.Tensor, user_of: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Return (u_L of each pair's user (n, d), the rows 0 … n − 1, the mean squared norm of u_L, a scalar)."""
+        """Return (u_L of each pair's user (n, d), the indices 0 … n − 1, the mean squared norm of u_L, a scalar)."""
         network = self.module
         sums, totals = network.tastes(distinct(batch.users, device=network.device)[0])
         own = self.own_weights(batch)[:, None]  # (n, 1)

@@ -46,7 +46,8 @@ class PER(FactorRecommender):
     2014, eqs. 2, 4 and 6, with one θ for all users. The similarity of items is PathSim, S_l = 2 (A Aᵀ)_ij /
     ((A Aᵀ)_ii + (A Aᵀ)_jj), where A is the item–attribute matrix of a relation in both directions. With R the matrix of
     likes, R S_l ≈ P_l Q_lᵀ is a non-negative factorisation; θ ≥ 0 is learnt by BPR. An item is not its own neighbour,
-    so no like predicts itself. The mean squared score of a like is scaled to one for each l, so all θ_l are comparable.
+    so no like predicts itself. Each P_l is scaled so that the mean squared score of a like is one, which makes all θ_l
+    comparable.
     `history["path_weights"]` holds θ by relation.
     """
 
@@ -81,7 +82,7 @@ class PER(FactorRecommender):
 
 
 def item_attributes(knowledge: KnowledgeGraph, linked: np.ndarray, relation: int) -> sparse.csr_matrix:
-    """Return which entities a relation connects with each item, as tail or as head.
+    """Return a matrix of the entities that a relation connects with each item, as head or tail.
 
     Args:
         knowledge: Triples.
@@ -89,7 +90,7 @@ def item_attributes(knowledge: KnowledgeGraph, linked: np.ndarray, relation: int
         relation: Index of the relation.
 
     Returns:
-        CSR float32 (n_items, n_entities), 0 or 1.
+        CSR float32 (n_items, n_entities), 1 for a connected entity.
     """
     item_of = np.full(knowledge.n_entities, -1, dtype=np.int64)
     item_of[linked[linked >= 0]] = np.flatnonzero(linked >= 0)
@@ -154,7 +155,7 @@ def factorise(
 def _differences(
     likes: Interactions, users: list[np.ndarray], items: list[np.ndarray], rng: np.random.Generator
 ) -> np.ndarray:
-    """Return, per like and path, the like's score minus that of a random item the user does not like: (n, paths).
+    """Return the scores of likes minus those of random items that their users do not like, for each path: (n, paths).
 
     Args:
         likes: Training likes.

@@ -64,7 +64,9 @@ class RippleNetConfig(LayeredConfig):
     )
     all_hops: bool = Field(True, description="whether the user's vector sums all steps; False: only the last step")
     inverse: bool = Field(False, description="whether likes also propagate from tail to head (not in the paper)")
-    hide_target: bool = Field(True, description="whether scores ignore memories that hold the item (not in the paper)")
+    hide_target: bool = Field(
+        True, description="whether scores ignore memories whose head or tail is the item (not in the paper)"
+    )
     bias: bool = Field(True, description="whether to add user, item and global biases (not in the paper)")
 
     @classmethod
@@ -76,10 +78,10 @@ class RippleNetConfig(LayeredConfig):
 
 @dataclass(frozen=True, eq=False)
 class Ripples:
-    """The memories (sampled triples) of some users.
+    """The memories (sampled triples) of some users: M memories in each of H steps.
 
     `rotated` has a row for each distinct (relation, head) pair of the memories, and `tails` for each distinct entity.
-    `pair_of`, `tail_of`, `head_ids` and `tail_ids` have a number for each memory, int64 (n_users, H, M).
+    `pair_of`, `tail_of`, `head_ids` and `tail_ids` hold one index per memory, int64 (n_users, H, M).
 
     Attributes:
         rotated: Products R_r h, (n_pairs, d).
@@ -147,7 +149,9 @@ class RippleNetwork(PairNetwork):
         return logits, penalty
 
     def parts(self, users: np.ndarray, items: np.ndarray) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Return (logits of pairs (B,), penalty, truth of the memories). The last two are scalars.
+        """Return the logits of pairs, (B,), and two means over pairs, scalars.
+
+        These are the squared norm of all rows that a pair looks up, and Σ_hop mean σ(hᵀ R t) of its user's memories.
 
         Args:
             users, items: Indices, int64 (B,).
@@ -174,7 +178,7 @@ class RippleNetwork(PairNetwork):
         return logits, penalty, ripples.truth
 
     def ripples(self, users: np.ndarray, weights: np.ndarray) -> Ripples:
-        """Look up the memories of users, and compute what scoring needs of them.
+        """Look up the memories of users, and compute their products, which scoring and loss need.
 
         Args:
             users: Indices, int64 (n_users,), distinct.
@@ -210,9 +214,12 @@ class RippleNetwork(PairNetwork):
     def _rotated(
         self, e: torch.Tensor, r: torch.Tensor, head_of: np.ndarray, relation_of: np.ndarray
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return [R h, hᵀ R] of the distinct (relation, head) pairs (P, 2d), and the pair of each triple int64 (T,).
+        """Return [R h, hᵀ R] for each distinct (relation, head) pair (P, 2d), and the pair of each triple int64 (T,).
 
-        All heads of a relation are multiplied in one product.
+        All heads of one relation are multiplied by its matrix R in one product.
+
+        Args:
+            head_of, relation_of: Row of each triple's head in `e` and of its relation in `r`, int64 (T,).
         """
         codes, pair_of = np.unique(relation_of * np.int64(len(e)) + head_of, return_inverse=True)
         heads = functional.embedding(torch.from_numpy(codes % len(e)).to(e.device), e)  # (P, d)
@@ -227,7 +234,7 @@ class RippleNetwork(PairNetwork):
 
         Args:
             ripples: Memories.
-            users: Position of each user in `ripples`, int64 (g,).
+            users: Position in `ripples` of each of g users, int64 (g,).
             v: Item vectors, (g, n, d).
             targets: Entities of the items, int64 (g, n).
 
@@ -276,8 +283,8 @@ class RippleNet(TrainedRecommender):
 
     A user has M memories (triples) per step (hop): first triples whose heads are the liked items, then triples whose
     heads are the tails of the step before. At each step the item's vector v attends to the memories,
-    p = softmax(vᵀ R h), o = Σ p t, and then changes by `update`. The score is v · Σ o, with v after the last step.
-    Users without memories are scored by biases alone.
+    p = softmax(vᵀ R h), o = Σ p t, and is then changed as the setting `update` says. The score is v · Σ o, with v after
+    the last step. Users without memories are scored by biases alone.
     `RippleNetConfig` lists the differences from the paper.
     """
 
@@ -335,16 +342,18 @@ class RippleNet(TrainedRecommender):
         network.memories = sample_memories(
             Interactions.from_arrays(new_users.astype(object), self.item_keys, users, items),
             network.item_entities,
-            network.triples if (network.memories >= 0).any() else network.triples[:0],  # else it is a dummy
+            # Without memories, the only triple is a dummy.
+            network.triples if (network.memories >= 0).any() else network.triples[:0],
             n_layers=config.n_layers,
             size=config.memory_size,
             rng=np.random.default_rng(self.seed),
         )
-        return self._met(network, new_users, np.zeros(len(new_users), dtype=np.float32))  # as for users without likes
+        # bias 0, as for users without likes
+        return self._met(network, new_users, np.zeros(len(new_users), dtype=np.float32))
 
     @torch.no_grad()
     def _met(self, network: RippleNetwork, users: np.ndarray, user_bias: np.ndarray) -> np.ndarray:
-        """Return logits of all items for users, with their biases: int64 (b,), float32 (b,) → float32 (b, n_items)."""
+        """Return logits of all items for users with these biases: int64 (b,), float32 (b,) → float32 (b, n_items)."""
         n_items = len(self.item_keys)
         scores = np.empty((len(users), n_items), dtype=np.float32)
         entity_rows = torch.from_numpy(network.item_entities).to(network.device)

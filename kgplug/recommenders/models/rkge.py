@@ -52,7 +52,10 @@ class RKGEConfig(LayeredConfig):
 
 
 class RKGENetwork(PairNetwork):
-    """logit = w · max over paths of LSTM(u, j, a, i), plus biases. Pairs without a path have a learnt state instead.
+    """logit = w · max over paths of LSTM(u, j, a, i), plus biases.
+
+    A path leads from user u over a liked item j and an entity a to item i. For pairs without a path, a learnt vector
+    replaces the maximum.
 
     Args:
         config: Settings.
@@ -149,8 +152,8 @@ class RKGE(TrainedRecommender):
 
     For each pair of a user and an item, up to 5 simple paths of 3 edges are chosen: from the user to a liked item, to
     an entity that both items share, to the pair's item. An LSTM reads each path, and the maximum of the paths' last
-    states gives the score. Pairs without a path have a learnt state. Training samples new paths in each epoch; scoring
-    uses fixed paths, chosen evenly.
+    states gives the score. For pairs without a path, a learnt state gives it. Training samples new paths in each epoch;
+    scoring uses fixed paths, spread evenly over all paths of the pair.
 
     To rank all items for a user, the LSTM reads up to 5 · n_items paths, so this is slow, but memory use is limited.
     For large catalogues, rank the candidates of a faster model by `score`.
@@ -199,7 +202,7 @@ class RKGE(TrainedRecommender):
         """Score by paths from the given likes; user vectors and biases come from ridge regression."""
         users = np.column_stack([self.user_vectors(), self.network.user_bias.detach().cpu().numpy()])
         folded = torch.from_numpy(self._folded(likes, self.item_vectors(), users))  # (b, d + 1)
-        folded[np.diff(likes.indptr) == 0, -1] = 0  # as for users without likes in training
+        folded[np.diff(likes.indptr) == 0, -1] = 0  # bias, as of users without likes in training
         weights = self.network.state_dict() | {"users": folded[:, :-1], "user_bias": folded[:, -1:]}
         network = self._network(self.network.sampler.of_others(*likes.nonzero()), len(folded), self.seed)
         network.load_state_dict(weights)

@@ -22,10 +22,10 @@ class RKGECFConfig(RKGEConfig):
 
     neighbours: int = Field(20, ge=1, description="number of similar items per item, and of similar users per user")
     cf_share: float = Field(
-        0.5, ge=0, le=1, description="fraction of places for both CF lists together; RKGE gets the rest"
+        0.5, ge=0, le=1, description="fraction of a list's places for both CF lists together; RKGE gets the rest"
     )
     item_share: float = Field(
-        0.5, ge=0, le=1, description="fraction of the CF places for item-CF; user-CF gets the rest"
+        0.5, ge=0, le=1, description="fraction of the CF lists' places for item-CF; user-CF gets the rest"
     )
 
 
@@ -79,7 +79,13 @@ class RKGECF(RKGE):
         return self._score_new_users(likes), None
 
     def _fused(self, logits: np.ndarray, likes: sparse.csr_matrix, similar_users: sparse.csr_matrix) -> np.ndarray:
-        """Fuse the three lists: float32 (b, n_items), CSR (b, n_items), CSR (b, n_users) → float32 (b, n_items)."""
+        """Return scores of all items, from the fusion of the three lists of each user: float32 (b, n_items).
+
+        Args:
+            logits: Logits by RKGE, float32 (b, n_items).
+            likes: Likes, CSR (b, n_items).
+            similar_users: Similarities to the nearest training users, CSR (b, n_users).
+        """
         liked = likes.toarray() > 0  # (b, n_items)
         by_items = sparse.csr_matrix(likes @ self.similar_items).toarray()
         by_users = sparse.csr_matrix(similar_users @ self.likes).toarray()
@@ -94,7 +100,7 @@ class RKGECF(RKGE):
         return scores
 
     def _ranked(self, scores: np.ndarray, left_out: np.ndarray) -> np.ndarray:
-        """Return items best first: float32 (b, n), bool (b, n) → int64 (b, n), -1 past a list's end."""
+        """Return the items that are not left out, best first: int64 (b, n), -1 past a list's end."""
         return self._best(scores, left_out, scores.shape[1])[0]
 
     def _best(self, scores: np.ndarray, left_out: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:

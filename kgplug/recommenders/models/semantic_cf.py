@@ -16,17 +16,26 @@ from kgplug.recommenders.parts.two_neighbourhoods import TwoNeighbourhoods, TwoN
 
 
 class SemanticCFConfig(TwoNeighbourhoodsConfig):
-    """Settings of SemanticCF. `embedding` is any PyKEEN model, such as "TransR" or "RotatE", or a run of one.
+    """Settings of SemanticCF. `embedding` is any PyKEEN model, such as "TransR" or "RotatE", or a run of such a model.
 
     The defaults that differ from CKCF's were better on the validation sets of Book-Crossing and MovieLens-100K.
     """
 
     compare: Literal["own", "relations", "mean"] = Field(
-        "own", description="vectors to compare: the items' own, or their neighbours'; see CKCF-relational"
+        "own", description="vectors to compare: the item's own, one per relation of the item, or their sum"
     )
-    translate: bool = Field(True, description="whether a neighbour t by relation r counts as t − r; False: as t")
-    relations: int = Field(16, ge=1, description="number of directed relations to compare: those with the most items")
-    hot_exponent: float = Field(0.2, ge=0, le=1, description="exponent of the product of both items' numbers of users")
+    translate: bool = Field(
+        True, description="whether a neighbour t, linked by relation r, counts as t − r; False: as t"
+    )
+    relations: int = Field(
+        16, ge=1, description="maximum number of directed relations to compare; those with the most items count"
+    )
+    hot_exponent: float = Field(
+        0.2,
+        ge=0,
+        le=1,
+        description="exponent of n₁ · n₂, which divides the CF similarity (n₁, n₂: the items' numbers of users)",
+    )
     cold_boost: Literal["printed", "midpoint", "none"] = Field(
         "none", description="which similarities to new items are raised; see CKCF"
     )

@@ -59,7 +59,7 @@ class WideDeepConfig(PretrainedConfig):
 
 
 class WideDeepNetwork(PairNetwork):
-    """logit = w0 + w·x + MLP(x), where the MLP reads vectors instead of one-hot ids.
+    """logit = w0 + w·x + MLP(x), with x as in `WideDeep`; the MLP reads learnt vectors instead of one-hot ids.
 
     The first layer takes [user vector; mean pre-trained vector of the user's likes; item vector; pre-trained vector of
     the item]. It is split into four parts, so that the user's parts are computed once per user, and the item's parts
@@ -104,7 +104,10 @@ class WideDeepNetwork(PairNetwork):
         return vectors @ self._parts()[0].T
 
     def history_side(self, histories: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return what histories add to the first layer and to the linear model: (n, m) → (n, width), (n,)."""
+        """Return what histories add to the first layer and to the linear model: (n, m) → (n, width), (n,).
+
+        A history is the mean vector of a user's likes.
+        """
         return histories @ self._parts()[1].T, histories @ self.history_weights
 
     def item_side(self, vectors: torch.Tensor, pretrained: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -120,7 +123,7 @@ class WideDeepNetwork(PairNetwork):
     def forward(
         self, users: np.ndarray, items: np.ndarray, left_out: np.ndarray | None = None
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Score pairs. `left_out`, int64 (B,), has for each pair a liked item to remove from the user's history."""
+        """Score pairs, as in `PairNetwork`. `left_out`, int64 (B,): a liked item per pair to hide from the history."""
         n = len(users)
         u_rows, (user_of,) = distinct(users, device=self.device)
         i_rows, (item_of,) = distinct(items, device=self.device)
@@ -160,7 +163,7 @@ class WideDeep(TrainedRecommender):
         return HistoryTask(self.network, self.config, pairs, width=self.config.first_layer)
 
     def _settle(self) -> None:
-        """Store what each user and each item adds to the first layer's output, and their linear logits."""
+        """Store the part of each user and each item in the first layer's output, and their linear logits."""
         network = self.network
         with torch.no_grad():
             histories = network.features.histories(torch.arange(len(network.users), device=network.device))
@@ -204,7 +207,7 @@ class WideDeep(TrainedRecommender):
         """Return logits of all items for users, float32 (b, n_items).
 
         Args:
-            users: What each user adds to the first layer's output, (b, width).
+            users: Each user's part of the first layer's output, (b, width).
             user_logits: Linear logit of each user, (b,).
         """
         parts = self._parts
@@ -221,17 +224,17 @@ class WideDeep(TrainedRecommender):
         return logits
 
     def _deep(self, first: torch.Tensor) -> torch.Tensor:
-        """Compute `WideDeepNetwork.deep` in place: (..., width) → (...)."""
+        """Return the same as `WideDeepNetwork.deep`: (..., width) → (...). Overwrites `first`."""
         parts = self._parts
         hidden = functional.linear(first.relu_(), parts["second.weight"], parts["second.bias"]).relu_()
         return functional.linear(hidden, parts["third.weight"], parts["third.bias"]).squeeze(-1)
 
     def item_vectors(self) -> np.ndarray:
-        """Return what each item adds to the first layer's output: float32 (n_items, width)."""
+        """Return each item's part of the first layer's output: float32 (n_items, width)."""
         return self._parts["items"].cpu().numpy()
 
     def user_vectors(self) -> np.ndarray:
-        """Return what each user adds to the first layer's output: float32 (n_users, width)."""
+        """Return each user's part of the first layer's output: float32 (n_users, width)."""
         return self._parts["users"].cpu().numpy()
 
     @classmethod

@@ -1,9 +1,9 @@
 """Recommenders without epochs: their settings are chosen by the lists that they make for the validation set.
 
 Each choice of settings is tried by a cheaper training (fewer items, or fewer iterations); the winner is trained in
-full. The settings are changed one after the other. If a step in one direction leads, the next step in this direction
-follows, so the grid has no edge. For each choice, the weight of the items' popularity in the score is chosen as well,
-which needs no training.
+full. The settings are changed one after the other. If a step in one direction gives the best lists so far, the next
+step in this direction follows, so the grid has no edge. For each choice, the weight of the items' popularity in the
+score is chosen as well, which needs no training.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from kgplug.recommenders.training_data import TrainingData
 from kgplug.training.config import ChosenConfig, Grid
 
 SHARES = (0.0, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)  # standard deviation of the popularity term / that of the other scores
-_SPREAD_USERS, _SPREAD_ROWS = 256, 64  # users whose scores' standard deviation is measured; of them at a time
+_SPREAD_USERS, _SPREAD_ROWS = 256, 64  # number of users that `_spread_ratio` looks at, and how many at a time
 
 
 class ListsConfig(ChosenConfig):
-    """Settings of a model that is chosen by its lists."""
+    """Settings of a `ChosenByLists` model."""
 
     popularity: float = Field(
         0.0,
@@ -43,12 +43,13 @@ class ListsConfig(ChosenConfig):
 
 @dataclass(frozen=True, eq=False)
 class Tried:
-    """One choice of settings.
+    """One choice of settings, and how good its lists were.
 
     Attributes:
-        changes: Settings that differ from the defaults.
-        share: Share of popularity in the scores, one of `SHARES`; None if the user set its weight.
-        measured: How good its lists are; None if the model collapsed.
+        changes: Settings that differ from the defaults, and their values.
+        share: Share of popularity in the scores, one of `SHARES`; None if the user set `popularity` or the model
+            collapsed.
+        measured: How good the lists are; None if the model collapsed.
     """
 
     changes: dict[str, Any]
@@ -57,7 +58,7 @@ class Tried:
 
 
 def best_of(tried: list[Tried]) -> Tried:
-    """Return the choice with the highest AUC among those with the best lists; the first one if all collapsed."""
+    """Return the choice with the highest AUC among those whose lists tie with the best; the first if all collapsed."""
     alive = [(each, each.measured) for each in tried if each.measured is not None]
     if not alive:
         return tried[0]
@@ -66,11 +67,11 @@ def best_of(tried: list[Tried]) -> Tried:
 
 
 class Search:
-    """The order in which settings are changed. Add each of the `turns` to `tried` before you take the next one.
+    """The order in which settings are tried. Add the result of each of the `turns` to `tried` before you take the next.
 
     Args:
-        defaults: Values of the settings in the grid.
-        grid: What to change.
+        defaults: Default of each setting in the grid.
+        grid: Settings to change, with their steps or choices.
     """
 
     def __init__(self, defaults: Mapping[str, Any], grid: Grid) -> None:
@@ -78,7 +79,7 @@ class Search:
         self.tried: list[Tried] = []
 
     def turns(self) -> Iterator[dict[str, Any]]:
-        """Yield the changes of each choice; the first one is the defaults."""
+        """Yield each choice to try, as the settings that differ from the defaults. The first is {}."""
         yield {}
         for name, steps in self._grid.items():
             start = best_of(self.tried).changes
@@ -91,7 +92,7 @@ class Search:
                 yield from self._climb(start, name, steps)
 
     def _climb(self, start: dict[str, Any], name: str, factor: float) -> Iterator[dict[str, Any]]:
-        """Yield steps up as long as the last one leads, or else steps down."""
+        """Yield rising values of a setting while each is the best so far. If the first is not, yield falling values."""
         for direction in (1, -1):
             number = 0
             while number == 0 or best_of(self.tried) is self.tried[-1]:
@@ -102,10 +103,10 @@ class Search:
 
 
 class ChosenByLists(Recommender):
-    """A recommender without epochs, the settings of which can be chosen on the validation set.
+    """A recommender without epochs whose settings can be chosen on the validation set.
 
     Attributes:
-        n_trials: Number of choices to learn cheaply, the defaults included, so that all together take at most twice as
+        n_trials: Number of choices to train cheaply, including the defaults. All of them together take at most twice as
             long as the full training.
     """
 
@@ -128,7 +129,16 @@ class ChosenByLists(Recommender):
             told["settings"] = told["settings"] | {"popularity": self.config.popularity}
 
     def _choose(self, data: TrainingData, learnt: Interactions, valid: Interactions, grid: Grid) -> Tried:
-        """Set the best settings, except the weight of popularity, and return the choice."""
+        """Try the choices of a grid, and return the best one.
+
+        Set `config` to the best settings (except the weight of popularity), and set `tried`.
+
+        Args:
+            data: All training data, for defaults, triples and seed.
+            learnt: Rows to train on.
+            valid: Rows to compare the lists on.
+            grid: Settings to change.
+        """
         start, defaults = self.config, {name: self._default(name, data) for name in grid}
         part, search = replace(data, interactions=learnt, valid=None, progress=False), Search(defaults, grid)
         progress = bar(self.n_trials, what=f"{self.name}, choosing settings", unit="choice", progress=data.progress)
@@ -153,7 +163,7 @@ class ChosenByLists(Recommender):
         return chosen
 
     def _trial(self, data: TrainingData, valid: Interactions, changes: dict[str, Any]) -> Tried:
-        """Learn cheaply with `config`, and choose the share of popularity."""
+        """Train cheaply with `config`. Return the choice with these changes and the best share of popularity."""
         items = self._learn(data, cheaply=True)
         validation = Validation(data.interactions, valid, seed=data.seed, items=items)
         if model_findings(self):
@@ -178,10 +188,10 @@ class ChosenByLists(Recommender):
         self._rescore()
 
     def _spread_ratio(self, items: np.ndarray | None = None) -> float:
-        """Return the standard deviation of a user's scores (the mean over users), divided by that of log1p(likes).
+        """Return the ratio of two standard deviations: a user's scores (mean over users) to the items' log1p(likes).
 
         Args:
-            items: Mask of the items to look at, bool (n_items,); None for all. Only those with likes count.
+            items: Mask of the items to look at, bool (n_items,); None for all. Items without likes never count.
         """
         users = np.flatnonzero(np.diff(self.liked.indptr))
         users = users[:: max(1, -(-len(users) // _SPREAD_USERS))]
@@ -200,7 +210,7 @@ class ChosenByLists(Recommender):
 
     @contextmanager
     def _rows_of(self, interactions: Interactions) -> Generator[None]:
-        """Let the lists leave out only these training rows."""
+        """Within this context, take these rows as the training set, so that lists leave out only them."""
         kept = self.seen, self.liked
         self.seen, self.liked, self._places = interactions.matrix(), interactions.likes().matrix(), None
         try:
@@ -209,21 +219,21 @@ class ChosenByLists(Recommender):
             (self.seen, self.liked), self._places = kept, None
 
     def _default(self, name: str, data: TrainingData) -> Any:
-        """Return the value of a setting that the user did not set."""
+        """Return the value from which the search starts for a setting that the user did not set."""
         del data
         return getattr(self.config, name)
 
     @abstractmethod
     def _learn(self, data: TrainingData, *, cheaply: bool = False) -> np.ndarray | None:
-        """Learn with `config`.
+        """Train with `config`.
 
         Args:
-            data: The data.
-            cheaply: For a comparison: take at most 2 / `n_trials` of the time.
+            data: Training data.
+            cheaply: Whether to train only for a comparison, in at most 2 / `n_trials` of the time of a full training.
 
         Returns:
-            Mask of the items it learnt, bool (n_items,); None for all.
+            Mask of the items that were learnt, bool (n_items,); None for all.
         """
 
     def _rescore(self) -> None:
-        """Apply a changed `config.popularity` to what was learnt."""
+        """Adapt the trained model to a changed `config.popularity`, without training again."""

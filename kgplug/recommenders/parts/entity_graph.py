@@ -76,7 +76,7 @@ class EntityGraph:
         )
 
     def _least(self, keys: np.ndarray, k: int) -> np.ndarray:
-        """Return the indices of each entity's k edges with the smallest keys, sorted by entity, then key.
+        """Return indices of edges: each entity's k edges with the smallest keys, sorted by entity, then key.
 
         If an entity has fewer than k edges, all its edges are returned.
         """
@@ -94,7 +94,7 @@ class EntityGraph:
         return self._like_codes[place] == codes
 
     def weighted_sum(self, rows: torch.Tensor, places: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-        """Compute `weighted_sum.weighted_sum`; a backend may override this."""
+        """Return Σ_k weights[n, k] · rows[places[n, k]], like the function `weighted_sum`; backends may override it."""
         return weighted_sum(rows, places, weights)
 
 

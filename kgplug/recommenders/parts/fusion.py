@@ -53,11 +53,11 @@ def _fuse_rows(
 
     Args:
         first, second: As in `fuse`.
-        quota: Number of the first list's items up to each place of the fused list, int64 (length,).
-        listed_in: Last row whose fused list has the item, int64 (n_items,); initially -1.
+        quota: Number of the first list's items that are due up to each place of the fused list, int64 (length,).
+        listed_in: For each item, the last row whose fused list has it, int64 (n_items,); initially -1.
     """
     for row in range(len(fused)):
-        due, spare, other = 0, 0, 0  # next in the first list (by quota), in the first (to fill up), in the second
+        due, spare, other = 0, 0, 0  # next place in the first list (by quota), in the first (to fill up), in the second
         for place in range(fused.shape[1]):
             item = np.int64(-1)
             if due < quota[place] and due < first.shape[1] and first[row, due] >= 0:

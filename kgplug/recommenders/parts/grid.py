@@ -27,5 +27,5 @@ def searched(given: ChosenConfig) -> Grid:
 
 
 def steps_away(default: float, factor: float, steps_up: int) -> float:
-    """Return the number that is `steps_up` steps above the default, rounded to four digits."""
+    """Return default · factor^steps_up, rounded to four digits. A negative `steps_up` goes down."""
     return default if steps_up == 0 else float(f"{default * factor**steps_up:.4g}")

@@ -48,12 +48,13 @@ def _by_lapack(matrix: np.ndarray) -> bool:
 def _by_blocks(matrix: np.ndarray) -> bool:
     """Invert block by block, by the symmetric sweep.
 
-    Let A be the matrix, D the inverse of a block K on its diagonal, and B the columns of A that contain K. Then
+    Let A be the matrix, D the inverse of a block K on its diagonal, and B the columns of A that contain K. A becomes
+    −A⁻¹ if this is done for each block K, with rows i and j outside K:
 
         A_ij ← A_ij − B_i D B_jᵀ   A_iK ← B_i D   A_KK ← −D
 
-    for all blocks K turns A into −A⁻¹. It takes n³ operations, as Cholesky does. Only blocks on and below the
-    diagonal are computed, and mirrored at the end.
+    This takes n³ operations, as Cholesky does. Only blocks on and below the diagonal are computed, and mirrored at the
+    end.
 
     Source: J. Goodnight, "A Tutorial on the SWEEP Operator", The American Statistician 33(3), 1979.
     """

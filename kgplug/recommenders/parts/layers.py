@@ -108,8 +108,8 @@ class CrossCompress(nn.Module):
     small numbers. Near zero their gradients vanish faster than the gradient of L2, so on sparse data all vectors shrink
     to zero. With an offset o, the unit of the paper is applied to v + o and e + o with weights w / (d o), and o is
     subtracted from its outputs. All w start as ½, so each scalar starts near ½. For small v and e, the initial unit
-    then returns about (v + e) / 2, plus half the sum of the means of v and e in every dimension. L2 still acts on v
-    and e. `offset=0` is the unit of the paper.
+    then returns about (v + e) / 2 + (mean(v) + mean(e)) / 2. L2 still acts on v and e. `offset=0` is the unit of the
+    paper.
 
     Args:
         dim: Length d of a vector.
@@ -135,7 +135,7 @@ class CrossCompress(nn.Module):
 
 
 class Dense(nn.Module):
-    """A stack of dense layers, each with its activation: (n, d_0) → (n, d_L)."""
+    """A stack of dense layers of the given widths, d_0 to d_L, each with its activation: (n, d_0) → (n, d_L)."""
 
     def __init__(self, widths: Sequence[int], activation: str, generator: torch.Generator) -> None:
         super().__init__()

@@ -23,7 +23,7 @@ def open_graph(
     n_entities: int,
     n_relations: int,
 ) -> EntityGraph:
-    """Return the graph of a backend.
+    """Build the graph of users and entities with a backend.
 
     Args:
         backend: "dgl", "torch", or "auto": DGL's sampling with compiled sums on the CPU if DGL is installed, otherwise

@@ -35,7 +35,7 @@ class ItemEntities:
 def item_entities(
     embedding: str, data: TrainingData, *, settings: dict[str, Any] | None = None, progress: bool | None = None
 ) -> ItemEntities:
-    """Return an embedding's vectors of all items.
+    """Return the vectors and entities of all items in an embedding.
 
     Args:
         embedding: Name of a PyKEEN model to train on the triples, or the folder of an embedding's run.
@@ -59,7 +59,7 @@ def item_entities(
 
 
 def known_items(model: EmbeddingModel, item_keys: np.ndarray, item_label: str) -> ItemEntities:
-    """Return a trained embedding's vectors of items.
+    """Return the vectors and entities of items in a trained embedding.
 
     Args:
         model: A trained embedding model.

@@ -15,12 +15,12 @@ from kgplug.recommenders.parts.pretrained import ItemEntities
 def relational_vectors(
     entities: ItemEntities, knowledge: KnowledgeGraph, *, mean: bool, translate: bool, relations: int
 ) -> np.ndarray:
-    """Return vectors of items whose cosine compares them relation by relation.
+    """Return vectors of items. The cosine of two vectors compares two items relation by relation.
 
     By TransE (head + relation = tail) each triple of an item predicts the item's vector: t − r if the item is the head,
-    h + r if it is the tail. For every relation and direction r the predictions are summed and scaled to length 1, which
-    gives v_r. All v_r are concatenated. So the cosine of items A and B, which have n_A and n_B relations, is a sum over
-    the relations that both have:
+    h + r if it is the tail. For each directed relation r (a relation and whether the item is its head), the predictions
+    are summed and scaled to length 1, which gives v_r. All v_r are concatenated. So the cosine of items A and B, which
+    have n_A and n_B directed relations, is a sum over those that both have:
 
         sim(A, B) = Σ_r cos(v_r(A), v_r(B)) / √(n_A · n_B)
 
@@ -31,7 +31,7 @@ def relational_vectors(
         knowledge: Triples.
         mean: Whether to add up the predictions of all relations in one vector, instead of comparing relation by
             relation.
-        translate: Whether a neighbour predicts t − r or h + r; otherwise it predicts its own vector, t or h.
+        translate: If true, a neighbour predicts t − r or h + r; if false, its own vector, t or h.
         relations: Maximum number of directed relations to compare. The relations with the most items are chosen.
 
     Returns:
@@ -60,7 +60,7 @@ def _translation(entities: ItemEntities) -> np.ndarray:
     parts = entities.model.relation_vectors()
     if "translation" not in parts or not parts.keys() <= {"translation", "normal"}:  # others project or stretch heads
         raise UsageError(
-            f"Translated neighbours need an embedding that adds relations to entities, such as TransE or TransH; found "
+            f"translate=True needs an embedding that adds relations to entities, such as TransE or TransH; found "
             f"{entities.model.name}. Choose another embedding, or set translate=False."
         )
     return parts["translation"]
@@ -69,11 +69,11 @@ def _translation(entities: ItemEntities) -> np.ndarray:
 def _links(
     entities: ItemEntities, knowledge: KnowledgeGraph, most: int
 ) -> Iterator[tuple[int, int, sparse.csr_matrix]]:
-    """Yield (relation, 1 if items are heads or -1 if items are tails, links) for relations of at least two items.
+    """Yield (relation, sign, links) for each directed relation that at least two items have.
 
-    Links are a CSR matrix float32 (n_items, n_entities) with the embedding's indices. It has a 1 for each triple of the
-    relation between an item and an entity. At most `most` directed relations are yielded, the most frequent ones
-    (by number of items) first.
+    The sign is 1 if the items are heads, -1 if they are tails. Links are a CSR matrix float32 (n_items, n_entities)
+    with the embedding's indices. It has a 1 for each triple of the relation between an item and an entity. At most
+    `most` directed relations are yielded, those with the most items first.
     """
     entity_rows, relation_rows = knowledge.indices_in(entities.model.vocabulary)
     head, tail = entity_rows[knowledge.triples[:, [0, 2]]].T

@@ -33,7 +33,7 @@ class TwoNeighbourhoodsConfig(ModelConfig):
         "cf_share": Range(0.1, 0.9),
     }
 
-    embedding: str = Field("TransE", description="PyKEEN model to train on the triples, or a run of one")
+    embedding: str = Field("TransE", description="PyKEEN model to train on the triples, or a run of an embedding")
     embedding_settings: dict[str, Any] = Field(default_factory=dict, description="settings of that PyKEEN model")
     neighbours: int = Field(20, ge=1, description="number of nearest items per item, for both similarities")
     hot_penalty: bool = Field(
@@ -44,8 +44,8 @@ class TwoNeighbourhoodsConfig(ModelConfig):
     cold_below: int = Field(2, ge=0, description="number of ratings below which an item is new")
     cold_boost: Literal["printed", "midpoint", "none"] = Field(
         "printed",
-        description="which similarities of an item to new items are raised: those above max + min of its similarities, "
-        "above half of that, or none",
+        description="which similarities of an item to new items are raised: those above the sum of its largest and "
+        "smallest similarity, those above half of this sum, or none",
     )
     cold_raise: float = Field(
         0.5,

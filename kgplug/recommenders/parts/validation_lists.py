@@ -15,17 +15,17 @@ from kgplug.data.values.keys import distinct
 from kgplug.recommenders.base import Recommender
 
 LISTED = 10  # length of the lists
-MOST_USERS = 2_000  # whose lists are compared
+MOST_USERS = 2_000  # maximum number of users whose lists are compared
 AS_GOOD = 0.02  # relative loss of NDCG up to which lists count as equally good
 _USERS_STREAM, _NEGATIVES_STREAM = 0x115D, 0x7A11D  # make these draws independent of all others
 
 
 @dataclass(frozen=True, eq=False)
 class Measured:
-    """How good the lists of one choice are.
+    """How good the lists are that a model makes with one choice of settings.
 
     Attributes:
-        ndcg: NDCG@10 of each user, float64 (n_users,).
+        ndcg: NDCG@10 of each compared user's list, float64 (n,).
         auc: AUC of these users' validation likes against as many random items.
     """
 
@@ -37,19 +37,22 @@ class Measured:
         return float(self.ndcg.mean())
 
     def ties(self, other: Measured) -> bool:
-        """Return whether the lists are as good as `other`: whether they lose at most one standard error, and 2 %."""
+        """Return whether these lists count as equally good as `other`.
+
+        They do if the loss in mean NDCG is at most its standard error and at most 2 % of the mean NDCG of `other`.
+        """
         loss = other.ndcg - self.ndcg
         chance = float(loss.std()) / math.sqrt(len(loss))
         return float(loss.mean()) <= min(chance, AS_GOOD * other.mean)
 
 
 class Validation:
-    """The validation set's likes among some items, of at most `MOST_USERS` users, and one negative for each.
+    """The validation likes that lists are compared by: of at most `MOST_USERS` users, with a random negative per like.
 
     Args:
         train, valid: Sets of one split.
         seed: Seed of the choice of users and of the negatives.
-        items: Mask of the items, bool (n_items,); None for all.
+        items: Mask of the items to which likes and lists are limited, bool (n_items,); None for all.
     """
 
     def __init__(self, train: Interactions, valid: Interactions, *, seed: int, items: np.ndarray | None) -> None:
@@ -70,7 +73,7 @@ class Validation:
         )
 
     def measure(self, model: Recommender) -> Measured:
-        """Measure the lists and scores of a trained model. If there is nothing to measure, all models are equal."""
+        """Measure the lists and scores of a trained model. Without validation likes, all models get the same result."""
         if not len(self._users):
             return Measured(np.zeros(1), 0.5)
         items, _ = model.recommend(self._users, LISTED, only=self._items)

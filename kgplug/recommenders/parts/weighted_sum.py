@@ -69,7 +69,7 @@ def _threads(multiplications: int) -> int:
 
 @numba.njit(cache=True, nogil=True)
 def _sums(rows: np.ndarray, places: np.ndarray, weights: np.ndarray, sums: np.ndarray) -> None:
-    """Fill `sums`, float32 (n, d), with the weighted sums."""
+    """Fill `sums`, float32 (n, d): row i is the sum over k of weights[i, k] · rows[places[i, k]]."""
     n, k = places.shape
     d = rows.shape[1]
     for i in range(n):
@@ -83,7 +83,7 @@ def _sums(rows: np.ndarray, places: np.ndarray, weights: np.ndarray, sums: np.nd
 
 @numba.njit(cache=True, nogil=True, fastmath={"contract"})
 def _gradient_of_rows(places: np.ndarray, weights: np.ndarray, grad: np.ndarray, of_rows: np.ndarray) -> None:
-    """Add the gradient of the rows to `of_rows`, float32 (m, d). `grad` is the gradient of the sums, (n, d)."""
+    """Add the gradient of `rows` in `_sums` to `of_rows`, float32 (m, d). `grad` is the gradient of `sums`, (n, d)."""
     n, k = places.shape
     d = grad.shape[1]
     for i in range(n):
@@ -96,7 +96,7 @@ def _gradient_of_rows(places: np.ndarray, weights: np.ndarray, grad: np.ndarray,
 
 @numba.njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
 def _gradient_of_weights(rows: np.ndarray, places: np.ndarray, grad: np.ndarray, of_weights: np.ndarray) -> None:
-    """Fill `of_weights`, float32 (n, K), with the weights' gradient. `grad` is the gradient of the sums, (n, d)."""
+    """Fill `of_weights`, float32 (n, K), with the gradient of `weights` in `_sums`. `grad` is that of `sums`."""
     n, k = places.shape
     d = rows.shape[1]
     for i in range(n):

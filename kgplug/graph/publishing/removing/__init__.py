@@ -1,1 +1,1 @@
-"""Taking published results back: roll back, unpublish, erase a user, delete what no longer serves."""
+"""Take published results back: roll back, unpublish, erase a user, delete what no longer serves."""

@@ -12,7 +12,7 @@ from kgplug.graph.ownership import own_runs
 from kgplug.graph.queries import quote
 
 GRACE_S = 5.0
-"""Seconds for which lists stay after they stop serving, for queries that have already read their edition number."""
+"""Seconds that lists stay after they stop serving, for queries that have already read their edition number."""
 
 _BATCH_NODES = 10_000
 
@@ -25,8 +25,8 @@ def let_readers_finish() -> None:
 def drop_superseded(connection: Connection, model: str, *, keep_previous: bool = True) -> list[str]:
     """Delete every run of a model except the serving and the previous one; return the ids of deleted runs.
 
-    Unfinished runs are deleted as well. Nobody is writing them: the caller holds the model's lease, and its own run, if
-    it has one, already serves.
+    Without `keep_previous`, the previous run is also deleted. Unfinished runs are always deleted. Nobody is writing
+    them: the caller holds the model's lease, and its own run, if it has one, already serves.
     """
     serving = catalog.serving_run(connection, model)
     previous = catalog.previous_run(connection, model) if keep_previous else None
@@ -67,7 +67,7 @@ def drop_run(connection: Connection, run: RunRecord) -> None:
 
 
 def drop_predictions(connection: Connection, model: str, *, run: str | None = None) -> None:
-    """Delete the PREDICTED edges of one run of a model, or of all its runs."""
+    """Delete the PREDICTED edges of a run of a model (None: of all its runs)."""
     connection.autocommit(
         f"MATCH ()-[edge:{catalog.PREDICTED}]->() WHERE edge.model = $model AND edge.run IN $runs "
         f"CALL {{ WITH edge DELETE edge }} IN TRANSACTIONS OF {_BATCH_NODES} ROWS",

@@ -24,10 +24,10 @@ class EraseReport:
     Attributes:
         user: key of the user.
         edges: number of removed edges from or to the user.
-        vectors: properties that held a vector of the user.
+        vectors: names of the removed properties, each of which held a vector of the user.
         proof: Cypher query that now returns zero edges and no vectors.
-        found: what the query returned after the removal: (number of edges, names of vectors).
-        before: what it returned before the removal.
+        found: what the query returned after the removal: (number of edges, names of properties with vectors).
+        before: the same, before the removal.
     """
 
     user: int | str
@@ -45,7 +45,7 @@ def erase_user(connection: Connection, schema: GraphSchema, user: int | str, *, 
         connection: connection to the database.
         schema: schema that names the users and their key.
         user: key of the user, with the same type as in the graph.
-        must_exist: refuse a key that no user has; otherwise nothing is removed for such a key.
+        must_exist: whether a key that no user has is an error; otherwise nothing is removed for it.
 
     Raises:
         UsageError: no user has that key.
@@ -78,6 +78,6 @@ def erase_user(connection: Connection, schema: GraphSchema, user: int | str, *, 
 
 
 def _counted(connection: Connection, proof: str) -> tuple[int, list[str]]:
-    """Return the number of edges and the names of the vectors that the proof finds."""
+    """Run the query `proof`; return the number of edges and the names of the properties with vectors that it finds."""
     rows = connection.rows(proof)
     return sum(row["edges"] for row in rows), sorted({name for row in rows for name in row["vectors"]})

@@ -17,9 +17,10 @@ class RollbackReport:
 
     Attributes:
         model: name of the model.
-        undone: run whose interrupted publish was removed; None if there was none and the previous run serves again.
-        serves: run that serves now; None if no run serves.
-        kept: run that served until now and can serve again; None if what serves did not change.
+        undone: id of the run whose interrupted publish was removed; None if there was none: then the previous run
+            serves again.
+        serves: id of the run that serves now; None if no run serves.
+        kept: id of the run that served until now and can serve again; None if the serving run did not change.
     """
 
     model: str

@@ -19,8 +19,8 @@ def run_batches(
 ) -> list[_T]:
     """Call `work` with slices that cover range(n_rows), from two threads; return its results in order.
 
-    After the first error no further batch begins. The error is raised when the running batches are done; if it is from
-    the server, it names the batch that failed.
+    After the first error no further batch begins. When the running batches are done, the error is raised; an error of
+    the server also names the batch that failed.
 
     Args:
         work: function that does one batch in one transaction.

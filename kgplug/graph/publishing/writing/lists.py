@@ -3,9 +3,9 @@
     (:User)-[:RECOMMENDS {model, run, edition, rank, score}]->(:Item)
     (:Item)-[:SIMILAR_TO {model, run, edition, rank, score}]->(:Item)
 
-Lists that serve together carry the number of one edition, which serves when it is complete (`kgplug.graph.catalog`).
-Edges of these types whose run is not in the catalogue are not kgplug's and are never changed. In this module, any
-node that has a list is called a user.
+The edges of all lists that serve together have the same edition number. An edition serves only once it is complete
+(`kgplug.graph.catalog`). Edges of these types whose run is not in the catalogue are not kgplug's and are never changed.
+In this module, any node that has a list is called a user.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ class ListCounts:
     """The result of writing lists.
 
     Attributes:
-        written, kept: number of users whose list was written, or was already there; empty lists count.
+        written, kept: number of lists written, and number of lists that were already there; empty lists count.
         edges: number of edges created.
-        expected: number of edges now in the graph, unless nodes were deleted since.
+        expected: number of edges that the graph must now have, unless nodes were deleted since.
         missing_users, missing_items: keys without a node in the graph.
         vanished: number of edges not written because their user or item was deleted meanwhile.
     """
@@ -60,7 +60,7 @@ class Edition:
     """The edition that lists belong to.
 
     Attributes:
-        model, run: properties of the edges.
+        model, run: name of the model and id of the run, which all edges of the edition have as properties.
         number: number of the edition.
         check: called before each batch; raises if the work must stop.
     """
@@ -72,7 +72,7 @@ class Edition:
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """Parameters for a query that finds the edges of the edition."""
+        """Parameters $model, $run and $edition for a query that finds the edges of the edition."""
         return {"model": self.model, "run": self.run, "edition": self.number}
 
 
@@ -90,7 +90,7 @@ def write_lists(
 
     Args:
         connection: connection to the database.
-        edge: relationship type.
+        edge: relationship type, RECOMMENDS or SIMILAR_TO.
         edition: edition of the lists.
         lists: one entry per label of users; empty if the run has no lists.
         lookups: label → lookup of its nodes.
@@ -116,7 +116,7 @@ def count_edges(connection: Connection, edge: str, edition: Edition) -> int:
 
 
 def read_lists(connection: Connection, edge: str, edition: Edition, users: NodeLookup, items: NodeLookup) -> TopLists:
-    """Return the lists of all users in an edition, read in batches of users."""
+    """Read all lists of an edition whose users and items have the labels of the two lookups."""
     match = f"MATCH (user:{quote(users.label)})-[old:{edge}]->(item:{quote(items.label)}) WHERE {_OURS}"
     owners = connection.rows(
         f"{match} RETURN elementId(user) AS id, user.{quote(users.key)} AS key, max(old.rank) AS n",
@@ -144,7 +144,7 @@ def read_lists(connection: Connection, edge: str, edition: Edition, users: NodeL
 
 @dataclass(frozen=True, eq=False)
 class ListWriter:
-    """Writes the lists of one edition.
+    """Writes the lists of one edition, for one label of users.
 
     Attributes:
         connection: connection to the database.
@@ -214,7 +214,7 @@ class ListWriter:
         )
 
     def _replace(self, wanted: dict[int | str, UserList]) -> int:
-        """Replace lists of this edition in one transaction; return the number of edges created.
+        """Replace these users' lists of the edition in one transaction; return the number of edges created.
 
         Running it twice gives the same result, as `Connection.write` requires.
         """
@@ -275,7 +275,10 @@ def _old(edge: str) -> str:
 
 
 def _list_of(lists: TopLists, row: int, known_item: np.ndarray) -> UserList:
-    """Return a user's list without gaps and without items that have no node."""
+    """Return the list in a row of `lists`, without gaps and without items that have no node.
+
+    `known_item`, bool (n_items,), marks the items with a node.
+    """
     items = lists.items[row]  # (k,)
     kept = (items >= 0) & known_item[items]
     return UserList(lists.item_keys[items[kept]].tolist(), lists.scores[row][kept].tolist())

@@ -28,8 +28,8 @@ class NodeLookup:
 
     Attributes:
         label: label of the nodes.
-        key: their key property.
-        indexed: whether an index on the key exists.
+        key: name of their key property.
+        indexed: whether there is an index on this property.
         handles: key → value by which a query finds the node; keys without a node are absent. With an index, the value
             is the key itself. Without an index, it is [element id, key], because the id alone may belong to another
             node by the time of the query.
@@ -41,7 +41,10 @@ class NodeLookup:
     handles: dict[int | str, Any]
 
     def match(self, variable: str, handle: str, condition: str = "") -> str:
-        """Return the MATCH clause that binds a variable to the node of a handle (a Cypher expression)."""
+        """Return a MATCH clause that binds a variable to the node with a handle, if the node fulfils a condition.
+
+        The handle and the condition are Cypher expressions; "" is no condition.
+        """
         label, key = quote(self.label), quote(self.key)
         if self.indexed:
             return f"MATCH ({variable}:{label} {{{key}: {handle}}})" + (f" WHERE {condition}" if condition else "")
@@ -54,7 +57,7 @@ class NodeLookup:
 
 
 def key_property(schema: GraphSchema, label: str, unique: dict[str, list[str]]) -> str:
-    """Return the property that holds the key of a label's nodes, the same as for reading.
+    """Return the name of the key property of a label's nodes, by the same rules as for reading.
 
     Args:
         schema: schema of the graph.
@@ -77,7 +80,7 @@ def key_property(schema: GraphSchema, label: str, unique: dict[str, list[str]]) 
 
 
 def find_nodes(connection: Connection, label: str, key: str, wanted: Iterable[int | str]) -> NodeLookup:
-    """Look up the nodes that have the wanted keys.
+    """Look up the nodes of a label whose property `key` has one of the wanted values.
 
     Raises:
         DataError: two nodes share a key; or no key has a node, so this is another graph.

@@ -2,8 +2,8 @@
 
     (:KgplugRun)-[:HAS_RELATION]->(:KgplugRelation {name, translation: [0.1, …]})
 
-Each tensor becomes a property named after its meaning: a flat list of floats, the form that `gds.ml.kge.predict`
-takes. A tensor with more than one dimension, such as TransR's matrices, is stored row by row, with its shape in
+Each tensor becomes a property with the tensor's name. Its value is a flat list of floats, as `gds.ml.kge.predict`
+expects. A tensor with more than one dimension, such as TransR's matrices, is stored row by row, with its shape in
 another property: `projection: [...], projection_shape: [50, 50]`.
 """
 
@@ -27,7 +27,7 @@ def write_relations(connection: Connection, run: str, relations: RelationVectors
         connection: connection to the database.
         run: id of a run whose record is in the catalogue.
         relations: vectors of the relations; None if there are none.
-        only_missing: skip existing nodes; otherwise all are written again.
+        only_missing: keep existing nodes and write the others; otherwise all are deleted and written again.
     """
     if not only_missing:
         connection.write(f"{_WHERE} DETACH DELETE relation", run=run)

@@ -22,7 +22,7 @@ from kgplug.graph.publishing.writing.nodes import NodeLookup
 from kgplug.graph.queries import quote
 from kgplug.progress import bar as progress_bar
 
-MAX_DIMENSIONS = 4096  # of a Neo4j vector index
+MAX_DIMENSIONS = 4096  # maximum of a Neo4j vector index
 
 _BATCH_ROWS = 5000
 _BATCH_NUMBERS = 320_000  # about 4 MB of text
@@ -101,7 +101,7 @@ def write_vectors(
 
 
 def vector_texts(vectors: np.ndarray) -> list[str]:
-    """Return each row of float32 (n, d) as text: d numbers separated by spaces."""
+    """Return each row of `vectors`, float32 (n, d), as text: d numbers separated by spaces."""
     template = " ".join(["%.9g"] * vectors.shape[1])
     return [template % tuple(vector) for vector in vectors.tolist()]
 
@@ -109,7 +109,7 @@ def vector_texts(vectors: np.ndarray) -> list[str]:
 def _rows_without(
     connection: Connection, nodes: NodeVectors, lookup: NodeLookup, property_name: str, rows: np.ndarray
 ) -> np.ndarray:
-    """Return those of the given rows of `nodes` whose node lacks the property, int64, ascending."""
+    """Return those of `rows`, which are row numbers of `nodes`, whose node lacks the property: int64, ascending."""
     match = lookup.match("node", "$handles[row]", "node[$name] IS NULL")
     query = f"UNWIND range(0, size($handles) - 1) AS row {match} RETURN collect(row) AS rows"
 
@@ -134,12 +134,12 @@ def check_index_names(connection: Connection, record: RunRecord) -> None:
 
 
 def create_indexes(connection: Connection, record: RunRecord) -> list[str]:
-    """Create the missing vector indexes of a run, and replace those that failed; return the names of all."""
+    """Create the missing vector indexes of a run, and replace failed ones; return the names of all its indexes."""
     wanted = _wanted(record)
     states = {row["name"]: row["state"] for row in connection.rows(_INDEXES, names=list(wanted))}
     config = "`vector.dimensions`: $dimension, `vector.similarity_function`: 'cosine'"
     if _version(connection) >= _QUANTIZATION_SINCE:
-        config += ", `vector.quantization.enabled`: false"  # it costs recall and build time
+        config += ", `vector.quantization.enabled`: false"  # quantization costs recall and build time
     for name, (label, property_name, dimension) in wanted.items():
         if states.get(name) == "FAILED":
             connection.autocommit(f"DROP INDEX {quote(name)} IF EXISTS")
@@ -152,7 +152,7 @@ def create_indexes(connection: Connection, record: RunRecord) -> list[str]:
 
 
 def wait_for_indexes(connection: Connection, names: list[str], *, timeout_s: float, progress: bool | None) -> None:
-    """Wait until indexes answer queries.
+    """Wait until indexes are online, so that queries can use them.
 
     Args:
         connection: connection to the database.
