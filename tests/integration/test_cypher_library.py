@@ -163,6 +163,15 @@ def test_health_counts_lists_edges_strays_and_vectors(published: Prepared) -> No
     assert schema.item.label in set(indexes["label"])
 
 
+@FILM_KEYS
+def test_neo4j_can_plan_every_query(connection: Connection) -> None:
+    build(connection, FILMS)
+    for name in queries.names():
+        text = queries.load(name)
+        values = {each: "x" if each == "file" else 1 for each in queries.parameters(text)}
+        connection.autocommit(f"EXPLAIN {text}", **values)
+
+
 @pytest.mark.parametrize("name", queries.names())
 def test_every_query_documents_its_purpose_parameters_result_and_cost(name: str) -> None:
     text = queries.load(name)

@@ -74,7 +74,7 @@ def test_feedback_between_people_is_offered(connection: Connection, kind: str, d
     schema, text = guess_schema(connection)
     assert (schema.user.label, schema.item.label, schema.feedback.type) == ("Person", "Person", kind)
     assert schema.feedback.direction == direction
-    assert "users are the items" in text
+    assert "users and items are the same" in text
     rows = read_interactions(connection, schema)
     assert rows.n_users == rows.n_items == 30
     ItemKNN().fit(rows)

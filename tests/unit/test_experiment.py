@@ -39,7 +39,8 @@ def test_one_row_a_model_with_every_figure(parts) -> None:
     table = evaluate(models, train, test, valid=valid, k=(5, 10))
     assert list(table.index) == ["pop", "knn"] and table.index.name == "model"
     names = ("precision", "recall", "F1", "NDCG", "hit", "MRR", "coverage")
-    assert list(table.columns) == ["AUC", "ACC", *(f"{n}@{k}" for k in (5, 10) for n in names), "users", "left out"]
+    assert {f"{name}@{k}" for k in (5, 10) for name in names} <= set(table.columns)
+    assert list(table.columns[:2]) + list(table.columns[-2:]) == ["AUC", "ACC", "users", "left out"]
     assert table.loc["knn", "AUC"] > 0.7 > table.loc["pop", "AUC"]
     assert table.loc["knn", "ACC"] > 0.6
     result = evaluate_ranking(models["knn"], train, test, valid=valid, k=(5, 10))

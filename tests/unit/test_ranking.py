@@ -18,6 +18,7 @@ from torchmetrics.functional.retrieval import (
 from kgplug.data.interactions import Interactions
 from kgplug.errors import DataError, UsageError
 from kgplug.evaluation import ranking
+from kgplug.evaluation.metrics.ranked_lists import METRICS
 from kgplug.evaluation.ranking import check_lengths, evaluate_ranking, measure_lists
 from kgplug.recommenders.models.popularity import Popularity
 
@@ -35,6 +36,12 @@ def _measure(ranked: list[int], relevant: list[int], k: tuple[int, ...]) -> np.n
     return measure_lists(np.array([ranked]), _rows([(2, item) for item in relevant]), np.array([2]), k)[:, :, 0]
 
 
+def _by_name(ranked: list[int], relevant: list[int], k: int) -> dict[str, float]:
+    """Return the metrics of a list: "precision@k" and so on → value."""
+    names = [metric.name for metric in METRICS]
+    return dict(zip(names, _measure(ranked, relevant, (k,))[0].tolist(), strict=True))
+
+
 rankings = st.permutations(range(N_ITEMS))
 some_items = st.sets(st.integers(0, N_ITEMS - 1), min_size=1).map(sorted)
 
@@ -46,29 +53,32 @@ def test_figures_are_those_of_torchmetrics(ranked, relevant, k) -> None:
     scores[ranked] = torch.linspace(2, 1, N_ITEMS)
     target = torch.zeros(N_ITEMS, dtype=torch.int64)
     target[relevant] = 1
-    precision, recall, f1, ndcg, hit, reciprocal = _measure(ranked, relevant, (k,))[0]
-    assert precision == pytest.approx(float(retrieval_precision(scores, target, top_k=k)), abs=1e-6)
-    assert recall == pytest.approx(float(retrieval_recall(scores, target, top_k=k)), abs=1e-6)
-    assert ndcg == pytest.approx(float(retrieval_normalized_dcg(scores, target, top_k=k)), abs=1e-6)
-    assert hit == pytest.approx(float(retrieval_hit_rate(scores, target, top_k=k)), abs=1e-6)
-    assert reciprocal == pytest.approx(float(retrieval_reciprocal_rank(scores, target, top_k=k)), abs=1e-6)
-    assert f1 == pytest.approx(0 if hit == 0 else 2 * precision * recall / (precision + recall))
+    found = _by_name(ranked, relevant, k)
+    for name, theirs in (
+        ("precision@k", retrieval_precision), ("recall@k", retrieval_recall), ("NDCG@k", retrieval_normalized_dcg),
+        ("hit@k", retrieval_hit_rate), ("MRR@k", retrieval_reciprocal_rank),
+    ):  # fmt: skip
+        assert found[name] == pytest.approx(float(theirs(scores, target, top_k=k)), abs=1e-6)
+    precision, recall = found["precision@k"], found["recall@k"]
+    assert found["F1@k"] == pytest.approx(0 if recall == 0 else 2 * precision * recall / (precision + recall))
 
 
 @given(rankings, some_items)
 def test_figures_lie_between_0_and_1_and_some_grow_with_k(ranked, relevant) -> None:
     figures = _measure(ranked, relevant, tuple(range(1, N_ITEMS + 3)))
     assert ((figures >= 0) & (figures <= 1 + 1e-12)).all()
-    for grows in (1, 4, 5):  # recall, hit, MRR
-        assert (np.diff(figures[:, grows]) >= 0).all()
+    for number, metric in enumerate(METRICS):
+        if metric.name in ("recall@k", "hit@k", "MRR@k"):
+            assert (np.diff(figures[:, number]) >= 0).all()
 
 
 @given(some_items, st.integers(1, N_ITEMS + 2))
 def test_a_perfect_ranking_has_the_best_figures(relevant, k) -> None:
     ranked = relevant + [item for item in range(N_ITEMS) if item not in relevant]
-    precision, recall, _, ndcg, hit, reciprocal = _measure(ranked, relevant, (k,))[0]
-    assert (ndcg, hit, reciprocal) == (pytest.approx(1), 1, 1)
-    assert precision == min(len(relevant), k) / k and recall == min(k, len(relevant)) / len(relevant)
+    found = _by_name(ranked, relevant, k)
+    assert (found["NDCG@k"], found["hit@k"], found["MRR@k"]) == (pytest.approx(1), 1, 1)
+    assert found["precision@k"] == min(len(relevant), k) / k
+    assert found["recall@k"] == min(k, len(relevant)) / len(relevant)
 
 
 @given(rankings, some_items, st.permutations(range(N_ITEMS)))
@@ -78,19 +88,20 @@ def test_the_names_of_items_do_not_matter(ranked, relevant, names) -> None:
 
 
 def test_a_list_that_is_shorter_than_k_divides_by_k_and_its_padding_is_no_hit() -> None:
-    precision, recall, _, ndcg, hit, _ = _measure([7, -1, -1], [7, 0], (10,))[0]
-    assert (precision, recall, hit) == (0.1, 0.5, 1)
-    assert ndcg == pytest.approx(1 / (1 + 1 / np.log2(3)))
+    found = _by_name([7, -1, -1], [7, 0], 10)
+    assert (found["precision@k"], found["recall@k"], found["hit@k"]) == (0.1, 0.5, 1)
+    assert found["NDCG@k"] == pytest.approx(1 / (1 + 1 / np.log2(3)))
     # -1 of user 1 must not read as the last item of user 0
     rows = _rows([(0, N_ITEMS - 1), (1, 0)])
     assert measure_lists(np.array([[-1, -1]]), rows, np.array([1]), (2,)).sum() == 0
 
 
 def test_by_hand() -> None:
-    precision, recall, f1, ndcg, hit, reciprocal = _measure([5, 1, 6, 2, 0, 3, 4, 7], [1, 2, 7], (4,))[0]
-    assert (precision, recall, hit, reciprocal) == (0.5, pytest.approx(2 / 3), 1, 0.5)
-    assert f1 == pytest.approx(4 / 7)
-    assert ndcg == pytest.approx((1 / np.log2(3) + 1 / np.log2(5)) / (1 + 1 / np.log2(3) + 0.5))
+    found = _by_name([5, 1, 6, 2, 0, 3, 4, 7], [1, 2, 7], 4)
+    assert (found["precision@k"], found["hit@k"], found["MRR@k"]) == (0.5, 1, 0.5)
+    assert found["recall@k"] == pytest.approx(2 / 3)
+    assert found["F1@k"] == pytest.approx(4 / 7)
+    assert found["NDCG@k"] == pytest.approx((1 / np.log2(3) + 1 / np.log2(5)) / (1 + 1 / np.log2(3) + 0.5))
 
 
 def _popular(train: Interactions) -> Popularity:
