@@ -231,7 +231,7 @@ def publishing_elsewhere(connection: Connection, model: str = "MKR") -> Iterator
 def test_a_second_publisher_learns_who_publishes_since_when_and_other_models_are_not_blocked(graph):
     publish(graph, SCHEMA, publication("mkr-0"))
     with publishing_elsewhere(graph):
-        with pytest.raises(GraphError, match=r"published by \w+ on .+ \(process \d+\) since 2\d{3}-.+ UTC"):
+        with pytest.raises(GraphError, match=r"published by \w+ on .+ \(process \d+\), since 2\d{3}-.+ UTC"):
             publish(graph, SCHEMA, publication("mkr-1", seed=1))
         for refused in (lambda: rollback(graph, "MKR"), lambda: unpublish(graph, "MKR")):
             with pytest.raises(GraphError, match="MKR is being published"):
