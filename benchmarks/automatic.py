@@ -1,6 +1,7 @@
 """What automatic settings gain over the defaults, and what they cost.
 
-    python benchmarks/automatic.py                         MF, LightGCN, MKR, KGCN, CKE on MovieLens and planted data
+    python benchmarks/automatic.py                         eight models on MovieLens and planted data
+    python benchmarks/automatic.py --models EASE,CEASE,ALS --search 30
     python benchmarks/automatic.py --models MKR --seeds 3
     python benchmarks/automatic.py --book-crossing FOLDER  also Book-Crossing (see results.py), about an hour
     python benchmarks/automatic.py --quick                 MF and LightGCN on the two smallest sets
@@ -31,8 +32,10 @@ from small_data import draw as sample
 
 from kgplug.data.interactions import Interactions
 from kgplug.errors import KgplugError
+from kgplug.training.config import Range
 
-MODELS = ("MF", "LightGCN", "MKR", "KGCN", "CKE")
+MODELS = ("MF", "LightGCN", "MKR", "KGCN", "CKE", "EASE", "CEASE", "ALS")
+POPULARITY = Range(1e-6, 1.0, log=True)  # weights that a search tries, for models that have this setting
 SPLIT = (0.6, 0.2, 0.2)
 LIKED_FROM = 4  # stars
 MANY = 100  # minimum number of likes of a user
@@ -62,7 +65,9 @@ def sets(seed: int, books: Path | None, *, quick: bool) -> Iterator[tuple[str, I
         yield "Book-Crossing", read_books.interactions, read_books.knowledge
 
 
-def measure(name: str, rows: Interactions, graph: kgplug.KnowledgeGraph, model_name: str, seed: int) -> dict:
+def measure(
+    name: str, rows: Interactions, graph: kgplug.KnowledgeGraph, model_name: str, seed: int, n_searched: int
+) -> dict:
     """Train a model with its defaults and with automatic settings. Return the metrics and seconds of both."""
     train, valid, test = rows.split(SPLIT, seed=seed, by="row")
     row: dict = {"data": name, "model": model_name, "seed": seed}
@@ -76,9 +81,42 @@ def measure(name: str, rows: Interactions, graph: kgplug.KnowledgeGraph, model_n
     row["times"] = row["s auto"] / row["s defaults"]
     chosen = next((trial["settings"] for trial in model.tried if trial["chosen"]), {})
     row["chosen"] = ", ".join(f"{setting}={value}" for setting, value in chosen.items()) or "defaults"
+    if n_searched:
+        given = graph if model.inputs.triples else None
+        row |= searched(model_name, (train, valid, test), given, n_searched, seed)
     shown = (f"{key} {value:.4f}" if isinstance(value, float) else f"{value}" for key, value in row.items())
     print("  " + ", ".join(shown), flush=True)
     return row
+
+
+def searched(
+    name: str,
+    sets: tuple[Interactions, Interactions, Interactions],
+    graph: kgplug.KnowledgeGraph | None,
+    n: int,
+    seed: int,
+) -> dict[str, float]:
+    """Return the test metrics of the best of n random choices of settings, by NDCG@10 on the validation set."""
+    train, valid, test = sets
+    rng, config, best = np.random.default_rng(seed), kgplug.create(name).config, (-1.0, {})
+    space = {**config.tuning, **({"popularity": POPULARITY} if "popularity" in type(config).model_fields else {})}
+    for _ in range(n):
+        settings = {setting: drawn(values, rng) for setting, values in space.items()}
+        model = kgplug.create(name, **settings).fit(train, graph, seed=seed, progress=False)
+        ndcg = float(kgplug.evaluate(model, train, valid, warn=False)["NDCG@10"].iloc[0])
+        if ndcg > best[0] and not model.health:
+            found = kgplug.evaluate(model, train, test, valid=valid, warn=False).iloc[0]
+            best = ndcg, {"AUC searched": float(found["AUC"]), "NDCG@10 searched": float(found["NDCG@10"])}
+    return best[1]
+
+
+def drawn(values: Range | tuple, rng: np.random.Generator) -> object:
+    """Return a random value of a range or of choices."""
+    if isinstance(values, tuple):
+        return values[rng.integers(len(values))]
+    if values.log:
+        return float(np.exp(rng.uniform(np.log(values.low), np.log(values.high))))
+    return float(rng.uniform(values.low, values.high))
 
 
 def main() -> None:
@@ -87,6 +125,13 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="MF and LightGCN on the two smallest sets")
     parser.add_argument("--models", default=",".join(MODELS), help=f"comma-separated; default {','.join(MODELS)}")
     parser.add_argument("--seeds", type=int, default=1, help="number of draws and splits; default 1")
+    parser.add_argument(
+        "--search",
+        type=int,
+        default=0,
+        metavar="N",
+        help="also the best of N random choices, by NDCG@10",
+    )
     parser.add_argument("--book-crossing", type=Path, metavar="FOLDER", help="where Book-Crossing is")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every result to this file")
     arguments = parser.parse_args()
@@ -95,10 +140,11 @@ def main() -> None:
     try:
         for seed in range(arguments.seeds):
             for name, feedback, graph in sets(seed, arguments.book_crossing, quick=arguments.quick):
-                rows += [measure(name, feedback, graph, model, seed) for model in models]
+                rows += [measure(name, feedback, graph, model, seed, arguments.search) for model in models]
     except KgplugError as error:
         raise SystemExit(str(error)) from None
     shown = [f"{metric} {how}" for metric in ("AUC", "NDCG@10") for how in ("defaults", "auto")] + ["times"]
+    shown += ["AUC searched", "NDCG@10 searched"] if arguments.search else []
     table = pd.DataFrame(rows).groupby(["data", "model"], sort=False)[shown].mean()
     print(table.reset_index().to_string(index=False, float_format="%.4f"))
     report(rows, arguments.json)
