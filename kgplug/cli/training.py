@@ -158,15 +158,20 @@ def _choice(tried: list[dict[str, Any]]) -> str:
     """
     best = next(trial for trial in tried if trial["chosen"])
     said = f"Settings chosen on the validation set, with {counted(len(tried) - 1, 'other choice')} tried: "
-    value = f"{best['metric']} {best['value']:.4f}"
+    value, before = _value(best), _value(tried[0])
     if best["settings"]:
-        said += f"{_listed(best['settings'])} ({value}; defaults {tried[0]['value']:.4f})."
+        said += f"{_listed(best['settings'])} ({best['metric']} {value}; defaults {before})."
     else:
-        said += f"the defaults ({value})."
+        said += f"the defaults ({best['metric']} {value})."
     for trial in tried:
         if trial["note"]:
-            said += f" {_listed(trial['settings'])} was not chosen: {trial['note'].rstrip('.')}."
+            what = _listed(trial["settings"]) or "The defaults"
+            said += f" {what} {'was' if trial['settings'] else 'were'} not chosen: {trial['note'].rstrip('.')}."
     return said
+
+
+def _value(trial: dict[str, Any]) -> str:
+    return "unknown" if trial["value"] is None else f"{trial['value']:.4f}"
 
 
 def _listed(settings: dict[str, Any]) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -231,6 +232,16 @@ class Recommender(ListMaker):
             block = self._score_block(distinct[start:stop])  # (b, n_items)
             scores[pairs] = block[np.searchsorted(distinct, users[pairs]) - start, items[pairs]]
         return scores
+
+    @contextmanager
+    def _rows_of(self, interactions: Interactions) -> Generator[None]:
+        """Within this context, take these rows as the training set, so that lists leave out only them."""
+        kept = self.seen, self.liked
+        self.seen, self.liked, self._places = interactions.matrix(), interactions.likes().matrix(), None
+        try:
+            yield
+        finally:
+            (self.seen, self.liked), self._places = kept, None
 
     @property
     def _tie_places(self) -> np.ndarray:

@@ -52,6 +52,7 @@ class Recommends:
 
 
 RECOMMENDERS: dict[str, Recommends] = {
+    "Blend": Recommends("blend:Blend", BOTH, "Breiman, Mach. Learn. 1996", "the best of several models in one"),
     "MKR": Recommends("mkr:MKR", BOTH, "Wang et al., WWW 2019", "likes and triples, trained together"),
     "MKR-attention": Recommends(
         "mkr_attention:MKRAttention", BOTH, "kgplug, on Wang et al., WWW 2019", "MKR with attention, gates and counts"

@@ -164,6 +164,12 @@ def test_the_command_says_what_was_chosen_and_why_something_was_not() -> None:
     assert _choice([first, dead]).endswith(" side=False was not chosen: the model has collapsed.")
     failed = {**other, "value": None, "note": "The loss became nan."}
     assert _choice([first, failed]).endswith(" side=False was not chosen: The loss became nan.")
+    gone = {**first, "value": None, "chosen": False, "note": "the model has collapsed"}
+    assert _choice([gone, better]) == (
+        "Settings chosen on the validation set, with 1 other choice tried: side=False (AUC 0.9000; defaults unknown). "
+        "The defaults were not chosen: the model has collapsed."
+    )
+    assert "the defaults (AUC unknown)" in _choice([{**gone, "chosen": True}])
 
 
 def test_an_interruption_waits_for_an_epoch_only_if_a_checkpoint_is_kept(

@@ -9,8 +9,7 @@ score is chosen as well, which needs no training.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Generator, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any, ClassVar
@@ -207,16 +206,6 @@ class ChosenByLists(Recommender):
     def log_likes(self) -> np.ndarray:
         """log1p of each item's number of training likes, float32 (n_items,)."""
         return np.log1p(self.liked.getnnz(axis=0).astype(np.float32))
-
-    @contextmanager
-    def _rows_of(self, interactions: Interactions) -> Generator[None]:
-        """Within this context, take these rows as the training set, so that lists leave out only them."""
-        kept = self.seen, self.liked
-        self.seen, self.liked, self._places = interactions.matrix(), interactions.likes().matrix(), None
-        try:
-            yield
-        finally:
-            (self.seen, self.liked), self._places = kept, None
 
     def _default(self, name: str, data: TrainingData) -> Any:
         """Return the value from which the search starts for a setting that the user did not set."""
