@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeAlias
@@ -128,14 +128,23 @@ def load(run_dir: Path | str) -> AnyModel:
 
 
 def _with_run_dir(settings: dict[str, Any]) -> dict[str, Any]:
-    """Return the settings. If `embedding` is the name of a run on this machine, it is replaced by the run's folder."""
-    name = settings.get("embedding")
-    if not isinstance(name, str) or name.lower() in {each.lower() for each in EMBEDDINGS} or Path(name).is_dir():
-        return settings
+    """Return the settings with runs on this machine, named in `embedding` or `members`, replaced by their folders."""
+    found = dict(settings)
+    if isinstance(name := settings.get("embedding"), str):
+        found["embedding"] = _run_dir(name, EMBEDDINGS)
+    if isinstance(names := settings.get("members"), str):
+        found["members"] = ",".join(_run_dir(name.strip(), RECOMMENDERS) for name in names.split(","))
+    return found
+
+
+def _run_dir(name: str, known: Iterable[str]) -> str:
+    """Return the folder of a run, or the name itself if it is that of a model, a folder or nothing known."""
+    if name.lower() in {each.lower() for each in known} or Path(name).is_dir():
+        return name
     try:
-        return {**settings, "embedding": str(Runs(Settings().runs_dir).resolve(name))}
+        return str(Runs(Settings().runs_dir).resolve(name))
     except UsageError:
-        return settings  # training will refuse the name and say what it expected
+        return name  # training refuses the name and says what it expected
 
 
 def restored(run_dir: Path, arrays: dict[str, np.ndarray], content: dict[str, Any]) -> AnyModel:

@@ -160,7 +160,8 @@ def _choice(tried: list[dict[str, Any]]) -> str:
     said = f"Settings chosen on the validation set, with {counted(len(tried) - 1, 'other choice')} tried: "
     value, before = _value(best), _value(tried[0])
     if best["settings"]:
-        said += f"{_listed(best['settings'])} ({best['metric']} {value}; defaults {before})."
+        of_defaults = "" if tried[0]["settings"] else f"; defaults {before}"
+        said += f"{_listed(best['settings'])} ({best['metric']} {value}{of_defaults})."
     else:
         said += f"the defaults ({best['metric']} {value})."
     for trial in tried:

@@ -16,6 +16,7 @@ QUICK = {"embedding_dim": 8, "epochs": 20, "batch_size": 32, "learning_rate": 0.
 PRETRAINED = {"embedding": "TransE", "embedding_settings": {"embedding_dim": 8, "epochs": 3}}
 VECTORS = {"embedding_settings": {"embedding_dim": 8, "epochs": 200, "learning_rate": 0.05, "device": "cpu"}}
 SETTINGS: dict[str, dict] = {
+    "Blend": {"members": "EASE,ALS,CEASE", "member_settings": [{}, {"embedding_dim": 4}, {}]},
     "MKR": QUICK,
     "MKR-attention": {**QUICK, "side_learning_rate": 0.001},
     "KGCN": QUICK,

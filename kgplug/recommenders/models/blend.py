@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
 import math
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -14,27 +14,32 @@ from scipy import sparse
 from scipy.optimize import minimize
 from scipy.special import logsumexp
 
-from kgplug.data.artefact import peek_content, read_artefact
+from kgplug.data.artefact import read_artefact
+from kgplug.data.erasure.user_arrays import UserArrays
 from kgplug.data.interactions import Interactions
-from kgplug.data.kinds import LIKES_AND_TRIPLES, Inputs
+from kgplug.data.kinds import Inputs
 from kgplug.data.sampling import negative_sampler
 from kgplug.data.values.keys import distinct
-from kgplug.errors import DataError, UsageError, unknown_name
+from kgplug.errors import UsageError
 from kgplug.recommenders.base import Recommender
 from kgplug.recommenders.catalogue import RECOMMENDERS
-from kgplug.recommenders.parts.chosen_by_lists import Tried, best_of
-from kgplug.recommenders.parts.grid import CHOOSING
-from kgplug.recommenders.parts.validation_lists import LISTED, MOST_USERS, Validation
+from kgplug.recommenders.models._blend_members import BLEND, ItemsOfMembers, UsersOfMembers, by_member, class_of, listed
+from kgplug.recommenders.parts.chosen_by_lists import Search, Tried, best_of
+from kgplug.recommenders.parts.grid import CHOOSING, CHOOSING_FROM, LIKES_TO_CHOOSE_ON
+from kgplug.recommenders.parts.validation_lists import MOST_USERS, Validation, spread_of_scores
 from kgplug.recommenders.training_data import TrainingData
 from kgplug.training.config import ModelConfig
 
-_NEGATIVES, _NEGATIVES_STREAM = 300, 0xB1E4D  # per user, from which the weights are learnt
-_SPREAD_USERS, _SPREAD_ROWS = 256, 64  # users whose scores' standard deviation is measured; of them at a time
+_N_RANDOM = 300  # items per user with which a like competes
+_NEGATIVES_STREAM = 0xB1E4D  # makes the draws of random items independent of all others
 _BLOCK_CELLS = 4_000_000  # users × items whose scores by one member are in memory at a time
 _SHARED = (  # attributes of a restored member that are those of the blend
     "user_keys", "item_keys", "user_label", "item_label", "own_items", "erased_items", "seen", "liked", "seed", "run",
     "history", "health", "tried", "graph_schema",
 )  # fmt: skip
+CLEARLY = 2.0  # standard errors by which the lists of a member alone must be better than those of the blend
+_MOST_TURNS = 6  # number of weights tried per member
+_LEAST = 0.01  # smallest share of a weight when the search starts, so that doubling can raise it
 _RIDGE = 1e-4  # weight of the squared weights, so that those of two equal models are equal
 
 
@@ -42,7 +47,7 @@ class BlendConfig(ModelConfig):
     """Settings of Blend."""
 
     members: str = Field(
-        "CEASE,MKR-attention", description="models to train, or runs of the same training set, comma-separated"
+        "CEASE,LightGCN,MKR-attention", description="models to train, or runs of the same training set, comma-separated"
     )
     weights: tuple[float, ...] = Field(
         (), description="weight of each member's score, in its standard deviations; by default learnt"
@@ -54,9 +59,10 @@ class Blend(Recommender):
     """A weighted sum of the scores of several recommenders: score(u, i) = Σ_m w_m s_m(u, i) / σ_m, w_m ≥ 0.
 
     s_m is the score of member m before its sigmoid, if it has one, and σ_m the standard deviation of a user's scores.
-    The weights maximise the likelihood of a softmax in which each validation like competes with random items that the
-    user has no feedback on (listwise stacking). The result is used if its lists on the validation set are better than
-    those of every member alone; otherwise the best member has all weight.
+    The weights first maximise the likelihood of a softmax in which each validation like competes with random items that
+    the user has no feedback on (listwise stacking). From there, they are doubled or halved one after the other as long
+    as NDCG@10 on the validation set grows. If a member alone makes clearly better lists, it gets all weight. Lists are
+    exact: all items are ranked by the sum.
 
     Source: L. Breiman, "Stacked Regressions", Machine Learning 24, 1996, for non-negative weights; J. Xia et al.,
     "Listwise Approach to Learning to Rank", ICML 2008, for the softmax with one relevant item.
@@ -66,8 +72,8 @@ class Blend(Recommender):
         scales: w_m / σ_m, float64 (n_members,).
     """
 
-    name = "Blend"
-    inputs: Inputs = LIKES_AND_TRIPLES
+    name = BLEND
+    inputs: Inputs = RECOMMENDERS[BLEND].inputs
     config_class = BlendConfig
     config: BlendConfig
     members: list[Recommender]
@@ -75,30 +81,36 @@ class Blend(Recommender):
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
-        classes = [_class_of(member) for member in _listed(self.config.members)]
+        classes = [class_of(member) for member in listed(self.config.members)]
         for what, given in (("weights", self.config.weights), ("member_settings", self.config.member_settings)):
             if given and len(given) != len(classes):
                 raise UsageError(f"Blend: {what} needs one entry for each of the {len(classes)} members.")
+        weights = self.config.weights
+        if weights and (min(weights) < 0 or not max(weights) > 0):
+            raise UsageError(f"Blend: weights must be 0 or more, and one above 0; found {weights}.")
         self.inputs = Inputs(**{need: any(getattr(each.inputs, need) for each in classes) for need in vars(Inputs())})
 
     def _fit(self, data: TrainingData) -> None:
-        if not self.config.weights and data.valid is None:
+        members = listed(self.config.members)
+        to_train = not any(Path(member).is_dir() for member in members)
+        enough = to_train and data.interactions.is_like.sum() >= CHOOSING_FROM
+        if not self.config.weights and data.valid is None and enough:
             learnt, valid = data.interactions.split(CHOOSING, seed=data.seed, by="row")
             with self._rows_of(learnt):
                 self._fit(replace(data, interactions=learnt, valid=valid))
-        self.members = [self._member(n, member, data) for n, member in enumerate(_listed(self.config.members))]
-        if not self.config.weights and data.valid is not None:
-            self._learn_weights(data.interactions, data.valid, data.seed)
+        self.members = [self._member(n, member, data) for n, member in enumerate(listed(self.config.members))]
+        if not self.config.weights:
+            self.config = self.config.model_copy(update={"weights": self._weights(data)})
         self.scales = np.array(self.config.weights) / self._spreads()
         settings = [member.config.model_dump() | _epochs(member) for member in self.members]
         names = ",".join(member.name for member in self.members)
         self.config = self.config.model_copy(update={"members": names, "member_settings": tuple(settings)})
 
     def _member(self, number: int, member: str, data: TrainingData) -> Recommender:
-        """Return a trained member: a run, or a model that is trained now."""
+        """Return a member: the trained model of a run, or a model that is trained now."""
         if Path(member).is_dir():
             arrays, content = read_artefact(Path(member))
-            model = _class_of(member).restored(Path(member), arrays, content)
+            model = class_of(member).restored(Path(member), arrays, content)
             same = np.array_equal(model.user_keys, self.user_keys) and np.array_equal(model.item_keys, self.item_keys)
             if not same or abs(model.seen - self.seen).nnz:
                 raise UsageError(
@@ -110,74 +122,81 @@ class Blend(Recommender):
         checkpoint = data.checkpoint
         if checkpoint is not None:
             checkpoint = checkpoint.with_name(f"{checkpoint.stem}-member-{number}{checkpoint.suffix}")
-        model = _class_of(member)(**settings)
+        model = class_of(member)(**settings)
         options: dict[str, Any] = {"seed": data.seed, "progress": data.progress, "checkpoint": checkpoint}
         knowledge = data.knowledge if model.inputs.triples else None
         return model.fit(data.interactions, knowledge, valid=data.valid, **options)
 
-    def _learn_weights(self, learnt: Interactions, valid: Interactions, seed: int) -> None:
-        """Learn the weights on the validation set, and set them unless a member alone makes better lists."""
-        if not valid.is_like.any():
-            raise DataError("Blend learns its weights from likes of the validation set, and it has none. Set weights.")
-        n = len(self.members)
-        spreads = self._spreads()
-        learned = listwise_weights(*self._competing(learnt, valid, spreads, seed), n_items=learnt.n_items)
-        choices, validation = [tuple(learned), *map(tuple, np.eye(n))], Validation(learnt, valid, seed=seed, items=None)
-        tried: list[Tried] = []
-        for weights in choices:
-            self.scales = np.array(weights) / spreads
-            tried.append(Tried({"weights": tuple(round(float(w), 4) for w in weights)}, None, validation.measure(self)))
-        best = best_of(tried)
-        self.config = self.config.model_copy(update=best.changes)
-        self.tried = [
-            {
-                "settings": each.changes,
-                "epochs": None,
-                "metric": f"NDCG@{LISTED}",
-                "value": round(each.measured.mean, 4) if each.measured else None,
-                "chosen": each is best,
-                "note": "",
-            }
-            for each in tried
-        ]
+    def _weights(self, data: TrainingData) -> tuple[float, ...]:
+        """Return the weights that the validation set chooses, or equal ones if it has too few likes.
 
-    def _competing(
-        self, learnt: Interactions, valid: Interactions, spreads: np.ndarray, seed: int
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return the arguments of `listwise_weights` for the validation likes of at most `MOST_USERS` users."""
+        They start from `listwise_weights`, and are doubled or halved one after the other as long as the lists become
+        better. But if a member alone makes clearly better lists, it gets all weight.
+        """
+        learnt, valid, n = data.interactions, data.valid, len(self.members)
+        if valid is None or valid.is_like.sum() < LIKES_TO_CHOOSE_ON:
+            return (1.0 / n,) * n
+        spreads, validation = self._spreads(), Validation(learnt, valid, seed=data.seed, items=None)
+
+        def attempt(weights: np.ndarray) -> Tried:
+            self.scales = weights / spreads
+            rounded = [float(f"{each:.4g}") for each in weights]
+            return Tried({"weights": rounded}, None, validation.measure(self))
+
+        start = self._learnt_weights(learnt, valid, spreads, data.seed)
+        start = np.maximum(start, _LEAST * start.sum()) if start.any() else np.ones(n)
+        search = Search({str(m): start[m] for m in range(n)}, {str(m): 2.0 for m in range(n)})
+        tried: list[Tried] = []
+        for changes in islice(search.turns(), _MOST_TURNS * n):
+            weights = np.array([changes.get(str(m), start[m]) for m in range(n)])
+            tried.append(attempt(weights))
+            search.tried.append(replace(tried[-1], changes=changes))
+        chosen = best_of(tried)
+        alone = max(map(attempt, np.eye(n)), key=lambda each: each.quality.mean)
+        loss, chance = chosen.quality.loss(alone.quality)
+        if loss > CLEARLY * chance:
+            chosen = alone
+        self.tried = [each.told(chosen=each is chosen) for each in (*tried, alone)]
+        return tuple(chosen.changes["weights"])
+
+    def _learnt_weights(self, learnt: Interactions, valid: Interactions, spreads: np.ndarray, seed: int) -> np.ndarray:
+        """Return `listwise_weights` of the validation likes of at most `MOST_USERS` users, against random items."""
         rng, likes = np.random.default_rng([seed, _NEGATIVES_STREAM]), valid.likes()
-        users = distinct(likes.users)
+        known = negative_sampler(learnt, valid)
+        users = distinct(likes.users[known.n_free[likes.users] > 0])  # the others have feedback on all items
         if len(users) > MOST_USERS:
             users = np.sort(rng.choice(users, MOST_USERS, replace=False))
-            likes = likes.take(np.isin(likes.users, users))
-        drawn = negative_sampler(learnt, valid).draw(np.repeat(users, _NEGATIVES), rng).reshape(len(users), -1)
-        users, drawn = users[drawn[:, 0] >= 0], drawn[drawn[:, 0] >= 0]  # the others like all items
         likes = likes.take(np.isin(likes.users, users))
-        of_likes = np.empty((len(likes), len(self.members)))
-        of_others = np.empty((len(users), _NEGATIVES, len(self.members)))
-        rows = max(1, _BLOCK_CELLS // len(self.item_keys))
-        for start in range(0, len(users), rows):
-            some = users[start : start + rows]
-            own = np.flatnonzero(np.isin(likes.users, some))
-            place = np.searchsorted(some, likes.users[own])
+        lists = np.searchsorted(users, likes.users)
+        drawn = known.draw(np.repeat(users, _N_RANDOM), rng).reshape(len(users), -1)
+        of_likes = self._scores_of(likes.items[:, None], users, lists, spreads)[:, 0]
+        of_others = self._scores_of(drawn, users, np.arange(len(users)), spreads)
+        return listwise_weights(of_likes, of_others, lists, n_items=learnt.n_items)
+
+    def _scores_of(self, items: np.ndarray, users: np.ndarray, lists: np.ndarray, spreads: np.ndarray) -> np.ndarray:
+        """Return s_m / σ_m of some items of each user.
+
+        Args:
+            items: Item indices, int64 (n, k).
+            users: User indices, int64 (n_users,).
+            lists: Position in `users` of each row of `items`, int64 (n,), ascending.
+            spreads: σ_m, float64 (n_members,).
+
+        Returns:
+            float64 (n, k, n_members).
+        """
+        found = np.empty((*items.shape, len(self.members)))
+        step = max(1, _BLOCK_CELLS // len(self.item_keys))
+        for start in range(0, len(users), step):
+            rows = slice(*np.searchsorted(lists, (start, start + step)))
             for m, member in enumerate(self.members):
-                scores = member._unfinished_block(some)[0] / spreads[m]
-                of_likes[own, m] = scores[place, likes.items[own]]
-                of_others[start : start + rows, :, m] = np.take_along_axis(scores, drawn[start : start + rows], axis=1)
-        return of_likes, of_others, np.searchsorted(users, likes.users)
+                scores = member._unfinished_block(users[start : start + step])[0]  # (b, n_items)
+                found[rows, :, m] = scores[lists[rows, None] - start, items[rows]]
+        return found / spreads
 
     def _spreads(self) -> np.ndarray:
-        """Return the standard deviation of a user's scores, mean over users, for each member: float64 (n_members,)."""
-        users = np.flatnonzero(np.diff(self.liked.indptr))
-        users = users[:: max(1, -(-len(users) // _SPREAD_USERS))]
-        found = [
-            np.concatenate([
-                member._unfinished_block(users[at : at + _SPREAD_ROWS])[0].std(axis=1)
-                for at in range(0, len(users), _SPREAD_ROWS)
-            ]).mean(dtype=np.float64)
-            for member in self.members
-        ]  # fmt: skip
-        return np.where(np.array(found) > 0, found, 1.0)
+        """Return σ_m, float64 (n_members,); 1 where all scores are equal."""
+        return np.array([spread_of_scores(member, self.liked) or 1.0 for member in self.members])
 
     def score(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:
         """Return Σ_m w_m s_m / σ_m of each pair, float32 (n,)."""
@@ -219,17 +238,22 @@ class Blend(Recommender):
         member = self._with_vectors()
         return None if member is None else member.user_vectors()
 
+    @classmethod
+    def user_arrays(cls) -> UserArrays:
+        return UsersOfMembers(items=ItemsOfMembers())
+
     def _arrays(self) -> dict[str, np.ndarray]:
         return {"scales": self.scales} | {
-            f"{number}.{name}": array
+            f"{number}.{member.name}.{name}": array
             for number, member in enumerate(self.members)
             for name, array in member._state().items()
         }
 
     def _restore(self, arrays: dict[str, np.ndarray]) -> None:
         self.scales, self.members = arrays["scales"], []
-        for number, name in enumerate(_listed(self.config.members)):
-            kind = _class_of(name)
+        parts = by_member(arrays)
+        for number, name in enumerate(listed(self.config.members)):
+            kind = class_of(name)
             settings = kind.config_class.of_saved(dict(self.config.member_settings[number]))
             if "device" in settings:
                 from kgplug.training.device import device_at_hand  # torch
@@ -238,8 +262,7 @@ class Blend(Recommender):
             member = kind(**settings)
             for shared in _SHARED:
                 setattr(member, shared, getattr(self, shared))
-            mark = f"{number}."
-            member._take_state({key.removeprefix(mark): each for key, each in arrays.items() if key.startswith(mark)})
+            member._take_state(parts.get(f"{number}.{name}.", {}))
             self.members.append(member)
 
 
@@ -272,25 +295,6 @@ def listwise_weights(of_likes: np.ndarray, of_others: np.ndarray, lists: np.ndar
 
     start = np.full(n_members, 1.0 / n_members)
     return minimize(loss, start, jac=True, method="L-BFGS-B", bounds=[(0.0, None)] * n_members).x
-
-
-def _listed(members: str) -> list[str]:
-    """Return the names in a comma-separated text."""
-    names = [name.strip() for name in members.split(",") if name.strip()]
-    if not names:
-        raise UsageError("Blend: members: expected names of recommenders such as CEASE,MKR; found none.")
-    return names
-
-
-def _class_of(member: str) -> type[Recommender]:
-    """Return the class of a member: the name of a model, or the folder of a run."""
-    if Path(member).is_dir():
-        member = str(peek_content(Path(member)).get("model"))
-    names = {name.lower(): name for name in RECOMMENDERS if name != Blend.name}
-    if member.lower() not in names:
-        raise unknown_name("member of Blend", member, list(names.values()))
-    module, _, kind = RECOMMENDERS[names[member.lower()]].home.partition(":")
-    return getattr(importlib.import_module(f"kgplug.recommenders.models.{module}"), kind)
 
 
 def _epochs(member: Recommender) -> dict[str, int]:

@@ -22,12 +22,11 @@ from kgplug.progress import bar
 from kgplug.recommenders.base import Recommender
 from kgplug.recommenders.health import model_findings
 from kgplug.recommenders.parts.grid import CHOOSING, CHOOSING_FROM, LIKES_TO_CHOOSE_ON, searched, steps_away
-from kgplug.recommenders.parts.validation_lists import LISTED, Measured, Validation
+from kgplug.recommenders.parts.validation_lists import LISTED, Measured, Validation, spread_of_scores
 from kgplug.recommenders.training_data import TrainingData
 from kgplug.training.config import ChosenConfig, Grid
 
 SHARES = (0.0, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)  # standard deviation of the popularity term / that of the other scores
-_SPREAD_USERS, _SPREAD_ROWS = 256, 64  # number of users that `_spread_ratio` looks at, and how many at a time
 
 
 class ListsConfig(ChosenConfig):
@@ -55,14 +54,31 @@ class Tried:
     share: float | None
     measured: Measured | None
 
+    @property
+    def quality(self) -> Measured:
+        """`measured` of a model that did not collapse."""
+        assert self.measured is not None
+        return self.measured
+
+    def told(self, *, chosen: bool) -> dict[str, Any]:
+        """Return the choice as an entry of `Recommender.tried`."""
+        return {
+            "settings": self.changes,
+            "epochs": None,
+            "metric": f"NDCG@{LISTED}",
+            "value": None if self.measured is None else round(self.measured.mean, 4),
+            "chosen": chosen,
+            "note": "the model has collapsed" if self.measured is None else "",
+        }
+
 
 def best_of(tried: list[Tried]) -> Tried:
     """Return the choice with the highest AUC among those whose lists tie with the best; the first if all collapsed."""
-    alive = [(each, each.measured) for each in tried if each.measured is not None]
+    alive = [each for each in tried if each.measured is not None]
     if not alive:
         return tried[0]
-    leader = max((measured for _, measured in alive), key=lambda measured: measured.mean)
-    return max((pair for pair in alive if pair[1].ties(leader)), key=lambda pair: pair[1].auc)[0]
+    leader = max((each.quality for each in alive), key=lambda quality: quality.mean)
+    return max((each for each in alive if each.quality.ties(leader)), key=lambda each: each.quality.auc)
 
 
 class Search:
@@ -148,17 +164,7 @@ class ChosenByLists(Recommender):
                 progress.update()
         chosen = best_of(search.tried)
         self.config = start.model_copy(update=defaults | chosen.changes)
-        self.tried = [
-            {
-                "settings": each.changes,
-                "epochs": None,
-                "metric": f"NDCG@{LISTED}",
-                "value": None if each.measured is None else round(each.measured.mean, 4),
-                "chosen": each is chosen,
-                "note": "the model has collapsed" if each.measured is None else "",
-            }
-            for each in search.tried
-        ]
+        self.tried = [each.told(chosen=each is chosen) for each in search.tried]
         return chosen
 
     def _trial(self, data: TrainingData, valid: Interactions, changes: dict[str, Any]) -> Tried:
@@ -192,15 +198,10 @@ class ChosenByLists(Recommender):
         Args:
             items: Mask of the items to look at, bool (n_items,); None for all. Items without likes never count.
         """
-        users = np.flatnonzero(np.diff(self.liked.indptr))
-        users = users[:: max(1, -(-len(users) // _SPREAD_USERS))]
         popularity = self.log_likes
         liked = (popularity > 0) if items is None else items & (popularity > 0)
-        scores = np.concatenate([
-            self._score_block(users[at : at + _SPREAD_ROWS])[:, liked] for at in range(0, len(users), _SPREAD_ROWS)
-        ])  # fmt: skip
         deviation = float(popularity[liked].std())
-        return float(scores.std(axis=1).mean()) / deviation if deviation else 0.0
+        return spread_of_scores(self, self.liked, liked) / deviation if deviation else 0.0
 
     @property
     def log_likes(self) -> np.ndarray:

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import sparse
 
 from kgplug.data.interactions import Interactions
 from kgplug.data.list_hits import list_hits, ndcg
@@ -17,6 +18,7 @@ from kgplug.recommenders.base import Recommender
 LISTED = 10  # length of the lists
 MOST_USERS = 2_000  # maximum number of users whose lists are compared
 AS_GOOD = 0.02  # relative loss of NDCG up to which lists count as equally good
+_SPREAD_USERS, _SPREAD_ROWS = 256, 64  # users whose scores' standard deviation is measured; of them at a time
 _USERS_STREAM, _NEGATIVES_STREAM = 0x115D, 0x7A11D  # make these draws independent of all others
 
 
@@ -41,9 +43,13 @@ class Measured:
 
         They do if the loss in mean NDCG is at most its standard error and at most 2 % of the mean NDCG of `other`.
         """
+        loss, chance = self.loss(other)
+        return loss <= min(chance, AS_GOOD * other.mean)
+
+    def loss(self, other: Measured) -> tuple[float, float]:
+        """Return by how much the mean NDCG is below that of `other`, and the standard error of this difference."""
         loss = other.ndcg - self.ndcg
-        chance = float(loss.std()) / math.sqrt(len(loss))
-        return float(loss.mean()) <= min(chance, AS_GOOD * other.mean)
+        return float(loss.mean()), float(loss.std()) / math.sqrt(len(loss))
 
 
 class Validation:
@@ -81,3 +87,18 @@ class Validation:
         is_like = np.arange(len(self._pairs[0])) < len(self._likes)
         scores = model.score(*self._pairs)
         return Measured(ndcg(hits), 0.5 if is_like.all() else auc(is_like, scores))
+
+
+def spread_of_scores(model: Recommender, liked: sparse.csr_matrix, items: np.ndarray | None = None) -> float:
+    """Return the standard deviation of a user's scores, before any sigmoid: the mean over a sample of users with likes.
+
+    Args:
+        model: A trained model.
+        liked: Training likes, CSR (n_users, n_items).
+        items: Mask of the items to look at, bool (n_items,); None for all.
+    """
+    users = np.flatnonzero(np.diff(liked.indptr))
+    users = users[:: max(1, -(-len(users) // _SPREAD_USERS))]
+    blocks = (model._unfinished_block(users[at : at + _SPREAD_ROWS])[0] for at in range(0, len(users), _SPREAD_ROWS))
+    spreads = [(block if items is None else block[:, items]).std(axis=1) for block in blocks]
+    return float(np.concatenate(spreads).mean(dtype=np.float64))

@@ -1,0 +1,166 @@
+"""Blend: equal to its equations, better than its members, made of models or runs, saved as one model."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import kgplug
+from kgplug.data.interactions import Interactions
+from kgplug.errors import UsageError
+from kgplug.recommenders.models.blend import Blend, listwise_weights
+from kgplug.recommenders.models.ease import EASE
+from kgplug.recommenders.models.mf import MF
+from tests.unit.planted import directors_and_fans
+from tests.unit.test_chosen_by_lists import popular
+
+pytestmark = pytest.mark.training
+
+Sets = tuple[Interactions, Interactions, Interactions]
+
+
+@pytest.fixture(scope="module")
+def sets() -> Sets:
+    return popular(0).split((0.6, 0.2, 0.2), seed=0, by="row")
+
+
+def literal_loss(weights: np.ndarray, likes: np.ndarray, others: np.ndarray, lists: np.ndarray, n_items: int) -> float:
+    """−log softmax of each like, against its user's other items, by loops."""
+    total = 0.0
+    for like, user in zip(likes, lists, strict=True):
+        own = math.exp(sum(w * s for w, s in zip(weights, like, strict=True)))
+        rest = sum(math.exp(sum(w * s for w, s in zip(weights, other, strict=True))) for other in others[user])
+        total -= math.log(own / (own + rest * n_items / others.shape[1]))
+    return total / len(likes) + 1e-4 * sum(w * w for w in weights)
+
+
+def test_the_weights_are_the_best_of_the_written_out_likelihood() -> None:
+    rng = np.random.default_rng(0)
+    others, lists = rng.normal(size=(6, 20, 3)), np.repeat(np.arange(6), 4)
+    likes = rng.normal(size=(24, 3)) + np.array([1.0, 0.3, -2.0])  # the third member is wrong
+    found = listwise_weights(likes, others, lists, n_items=50)
+    assert found[2] == 0 and found[0] > 0 and found[1] > 0
+    best = literal_loss(found, likes, others, lists, 50)
+    for change in (np.eye(3), -np.eye(3)):
+        for step in change * 0.01:
+            if (found + step >= 0).all():
+                assert literal_loss(found + step, likes, others, lists, 50) > best
+    same = listwise_weights(likes[:, [0, 0]], others[:, :, [0, 0]], lists, n_items=50)
+    assert same[0] == pytest.approx(same[1], rel=1e-3)
+
+
+def test_scores_and_lists_are_the_weighted_sum(sets: Sets) -> None:
+    train, valid, _ = sets
+    model = Blend(members="EASE,Popularity,MF", weights=(0.5, 0.25, 2.0)).fit(train, valid=valid, progress=False)
+    users, items = np.indices((train.n_users, train.n_items)).reshape(2, -1)
+    total = np.zeros((train.n_users, train.n_items))
+    for weight, member in zip(model.config.weights, model.members, strict=True):
+        own, side = member.score_parts(users, items)
+        scores = (own + side).reshape(total.shape)
+        likes = np.flatnonzero(np.diff(train.likes().matrix().indptr))
+        some = likes[:: -(-len(likes) // 256)]
+        total += weight * scores / scores[some].std(axis=1).mean()
+    np.testing.assert_allclose(model.score(users, items).reshape(total.shape), total, atol=1e-4)
+    listed, values = model.recommend(np.arange(train.n_users), 5)
+    total[train.users, train.items] = -np.inf
+    np.testing.assert_allclose(values, -np.sort(-total, axis=1)[:, :5], atol=1e-4)
+    assert np.isfinite(np.take_along_axis(total, listed, axis=1)).all()
+    liked = np.flatnonzero(train.likes().matrix()[0].toarray()[0])
+    plain = {"settings": "defaults"}
+    one = Blend(members="EASE", weights=(1.0,), member_settings=(plain,)).fit(train)
+    np.testing.assert_array_equal(one.recommend_for(liked, 5)[0], EASE(**plain).fit(train).recommend_for(liked, 5)[0])
+
+
+def test_it_is_better_than_its_members_where_each_knows_a_part(sets: Sets) -> None:
+    train, valid, test = sets
+    blend = Blend(members="EASE,Popularity", member_settings=({"settings": "defaults"}, {})).fit(train, valid=valid)
+    assert min(blend.config.weights) > 0
+    found = kgplug.evaluate({"blend": blend, "EASE": blend.members[0], "Popularity": blend.members[1]}, train, test)
+    for metric in ("AUC", "NDCG@10"):
+        assert found.loc["blend", metric] > found.loc[["EASE", "Popularity"], metric].max() - 1e-9, found
+    again = Blend(members="EASE,Popularity", member_settings=({"settings": "defaults"}, {})).fit(train, valid=valid)
+    assert again.config == blend.config and again.tried == blend.tried
+
+
+def test_a_member_that_is_clearly_better_alone_gets_all_weight(sets: Sets, monkeypatch: pytest.MonkeyPatch) -> None:
+    train, valid, _ = sets
+    monkeypatch.setattr(Blend, "_learnt_weights", lambda *_: np.array([0.0, 1.0]))
+    monkeypatch.setattr("kgplug.recommenders.models.blend._MOST_TURNS", 1)
+    blend = Blend(members="EASE,ItemKNN", member_settings=({}, {"neighbours": 1})).fit(train, valid=valid)
+    assert blend.config.weights == (1.0, 0.0)
+    assert [trial["chosen"] for trial in blend.tried] == [False] * (len(blend.tried) - 1) + [True]
+    np.testing.assert_array_equal(blend.recommend(np.arange(50), 9)[0], blend.members[0].recommend(np.arange(50), 9)[0])
+
+
+def test_runs_are_members_like_models_and_a_run_of_other_rows_is_refused(sets: Sets, tmp_path: Path) -> None:
+    train, valid, _ = sets
+    MF(epochs=5).fit(train, valid=valid, progress=False).save(tmp_path / "mf")
+    EASE().fit(train, valid=valid).save(tmp_path / "ease")
+    of_runs = Blend(members=f"{tmp_path / 'mf'}, {tmp_path / 'ease'}").fit(train, valid=valid)
+    of_models = Blend(members="MF,EASE", member_settings=({"epochs": 5}, {})).fit(train, valid=valid, progress=False)
+    pairs = np.arange(99) % train.n_users, np.arange(99) % train.n_items
+    np.testing.assert_array_equal(of_runs.score(*pairs), of_models.score(*pairs))
+    assert of_runs.config.members == "MF,EASE" and of_runs.config.weights == of_models.config.weights
+    unsure = Blend(members=f"{tmp_path / 'mf'},{tmp_path / 'ease'}").fit(train)  # no row is left to choose on
+    assert unsure.config.weights == (0.5, 0.5)
+    with pytest.raises(UsageError, match=r"run mf was trained on other rows .* Name its model instead \(MF\)"):
+        Blend(members=str(tmp_path / "mf")).fit(train.take(np.arange(len(train) - 1)), valid=valid)
+
+
+def test_saved_and_trained_again_it_keeps_members_settings_and_weights(sets: Sets, tmp_path: Path) -> None:
+    train, valid, _ = sets
+    model = Blend(members="MF,EASE", member_settings=({"epochs": 30, "patience": 2}, {})).fit(
+        train, valid=valid, progress=False
+    )
+    model.save(tmp_path / "run")
+    loaded = kgplug.load(tmp_path / "run")
+    assert isinstance(loaded, Blend) and loaded.config == model.config and loaded.tried == model.tried
+    users = np.arange(train.n_users)
+    for one, other in zip(loaded.recommend(users, 9), model.recommend(users, 9), strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert loaded.publication(k=3).lists is not None
+    epochs = model.members[0].history["best_epoch"] + 1
+    assert model.config.member_settings[0]["epochs"] == epochs
+    every = train.take(np.arange(len(train) - 3))
+    final = Blend(**model.config.model_dump()).fit(every, progress=False)
+    assert final.config.weights == model.config.weights and len(final.members[0].history["losses"]) == epochs
+    assert final.members[1].config.l2 == model.members[1].config.l2 and final.members[1].tried == []
+
+
+def test_without_a_validation_set_a_tenth_chooses_and_all_rows_are_learnt(sets: Sets) -> None:
+    train = sets[0]
+    model = Blend(members="EASE,Popularity").fit(train)
+    assert model.tried and len(set(model.config.weights)) == 2
+    assert all((member.seen != model.seen).nnz == 0 for member in model.members)
+    few = Blend(members="EASE,Popularity").fit(train.take(np.arange(500)))
+    assert few.config.weights == (0.5, 0.5) and few.tried == []
+
+
+def test_members_decide_what_it_needs_and_wrong_ones_are_one_sentence() -> None:
+    assert not Blend(members="EASE, LightGCN").inputs.triples and Blend(members="EASE,MKR").inputs.triples
+    assert Blend().inputs.triples and str(Blend().inputs) == "likes + triples"
+    for members, message in (
+        ("EASE,Blend", 'Unknown member of Blend "Blend"'),
+        ("EASE,TransE", 'Unknown member of Blend "TransE"'),
+        ("EASE,LihgtGCN", 'Unknown member of Blend "LihgtGCN".*LightGCN'),
+        (" , ", "expected names of recommenders"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            Blend(members=members)
+    with pytest.raises(UsageError, match="weights needs one entry for each of the 2 members"):
+        Blend(members="EASE,MF", weights=(1.0,))
+    for wrong in ((-1.0, 2.0), (0.0, 0.0)):
+        with pytest.raises(UsageError, match="weights must be 0 or more, and one above 0"):
+            Blend(members="EASE,MF", weights=wrong)
+
+
+def test_a_graph_that_only_one_member_reads_helps_the_blend() -> None:
+    interactions, knowledge, _, _ = directors_and_fans(0, fans=12)
+    train, valid, test = interactions.split((0.5, 0.25, 0.25), seed=0, by="row")
+    blend = Blend(members="CEASE,ALS", member_settings=({}, {"embedding_dim": 8})).fit(train, knowledge, valid=valid)
+    found = kgplug.evaluate({"blend": blend, "CEASE": blend.members[0], "ALS": blend.members[1]}, train, test)
+    assert found.loc["blend", "NDCG@10"] > found["NDCG@10"].drop("blend").max() - 0.01, found
+    assert found.loc["CEASE", "NDCG@10"] > found.loc["ALS", "NDCG@10"] + 0.05
