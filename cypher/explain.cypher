@@ -1,6 +1,6 @@
 // Purpose: Why a user may like an item: paths from items that the user liked, through a shared node, to the item.
 // Parameters: $user, $item: keys. $k: number of paths.
-//             $like_threshold: the lowest rated.`rating` that counts as a like, or null.
+//             $like_threshold: the lowest rated.`rating` that counts as a like; null: all feedback counts.
 // Returns: liked (the liked item), via (type of its relationship with the shared node), shared_label, shared (name of
 //          that node), to (type of its relationship with the item), weight (1 / degree of the node)
 // Cost: of the item's neighbours with at most 100,000 relationships, takes the 50 with the fewest and reads all their

@@ -1,8 +1,8 @@
 // Purpose: What kgplug serves: one row per model, with its run, its lists, and edges that should not exist.
 // Parameters: none.
-// Returns: model, run, published, lists (number of users), edges (of these lists), previous (the run that
-//          `kgplug rollback` restores), stray_edges (edges that are in no list of these two runs: a publish is running
-//          or was killed), vectors (number of nodes that have one), indexes (indexes.cypher shows their state)
+// Returns: model, run, published, lists (number of users with one), edges (number in these lists), previous (the run
+//          that `kgplug rollback` restores), stray_edges (number that are in no list of these two runs: a publish is
+//          running or was killed), vectors (number of nodes with one), indexes (names; indexes.cypher has their state)
 // Cost: reads every RECOMMENDS edge and every node once per model; seconds for millions of edges and nodes.
 MATCH (model:KgplugModel) WHERE model.serves IS NOT NULL
 MATCH (run:KgplugRun {model: model.name, number: model.serves})

@@ -25,8 +25,8 @@ class KgplugError(Exception):
 
     Args:
         found: the message: what was expected, what was found and, if it applies to every caller, what to do.
-        advice: sentence on what to change in kgplug.toml. Reports on a saved run use `found` alone, because the run has
-            its own schema.
+        advice: sentence on what to change in kgplug.toml, appended to the message. Reports on a saved run leave it out,
+            because the run has its own schema, which kgplug.toml does not change.
     """
 
     exit_code = 1
@@ -67,7 +67,7 @@ class TrainingError(KgplugError):
 
     Attributes:
         history: history of the epochs before the failure; the model holds the best weights of these epochs. None if
-            there were none.
+            no epoch was completed.
     """
 
     history: dict[str, Any] | None = None
@@ -107,9 +107,9 @@ _OUT_OF_MEMORY = (
 
 
 def unknown_name(kind: str, name: str, valid: Iterable[str]) -> UsageError:
-    """Return the error for a name that is not among the valid ones. Its message suggests the nearest.
+    """Return the error for a name that is not among the valid ones. Its message lists these and suggests a similar one.
 
-    `kind` says what should have the name, such as "model". Case is ignored.
+    `kind` says what the name stands for, such as "model". Case is ignored.
     """
     choices = sorted(valid, key=str.lower)
     by_lower = {choice.lower(): choice for choice in choices}

@@ -128,7 +128,7 @@ def load(run_dir: Path | str) -> AnyModel:
 
 
 def _with_run_dir(settings: dict[str, Any]) -> dict[str, Any]:
-    """Return the settings with runs on this machine, named in `embedding` or `members`, replaced by their folders."""
+    """Return the settings. In `embedding` and `members`, names of local runs are replaced by the runs' folders."""
     found = dict(settings)
     if isinstance(name := settings.get("embedding"), str):
         found["embedding"] = _run_dir(name, EMBEDDINGS)
@@ -138,7 +138,7 @@ def _with_run_dir(settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def _run_dir(name: str, known: Iterable[str]) -> str:
-    """Return the folder of a run, or the name itself if it is that of a model, a folder or nothing known."""
+    """Return the folder of the run with this name. Names of models (`known`), folders and unknown names are kept."""
     if name.lower() in {each.lower() for each in known} or Path(name).is_dir():
         return name
     try:
@@ -213,7 +213,7 @@ def _added(name: str, model: Any, good_for: str) -> ModelInfo:
 
 
 def _of_point(name: str, point: EntryPoint) -> ModelInfo:
-    """Return the `available` entry of a model of another package. If its import fails, the entry says why."""
+    """Return the `ModelInfo` of a model of another package. If its import fails, `good_for` says why."""
     try:
         return _added(name, _load_point(point), f"added by {_package(point)}")
     except UsageError as error:

@@ -195,7 +195,7 @@ def trials_figure(trials: pd.DataFrame, searched: Sequence[str], *, title: str, 
 def _slice(axes: Axes, values: pd.Series, found: pd.Series, numbers: pd.Series) -> None:
     """Draw the metric by the value of one setting; later trials are darker.
 
-    Each trial has its setting in `values`, its metric in `found` and its number in `numbers`.
+    For each trial, `values` has the value of the setting, `found` the metric and `numbers` the trial's number.
     """
     from matplotlib.ticker import NullLocator
 
@@ -220,7 +220,7 @@ def _slice(axes: Axes, values: pd.Series, found: pd.Series, numbers: pd.Series) 
 
 
 def _figure(size: tuple[float, float]) -> Figure:
-    """Return a figure that needs no display."""
+    """Return an empty figure of `size`, (width, height) in inches, that needs no display."""
     from matplotlib.figure import Figure
 
     return Figure(figsize=size, layout="constrained")

@@ -40,7 +40,7 @@ def report_as(style: Style) -> None:
 
 
 def style() -> Style:
-    """Return how this process reports work."""
+    """Return the style that `report_as` chose; "bars" if it was not called."""
     return _style
 
 
@@ -86,7 +86,7 @@ def stage(what: str, *, progress: bool | None) -> Generator[None]:
 
 
 def message(text: str, *, event: str = "message") -> None:
-    """Write a text as one line on standard error. If `report_as` chose JSON, it is an object with this `event`."""
+    """Write a text as one line on standard error; if `report_as` chose JSON, as an object with this `event`."""
     _write({"event": event, "text": text}, text)
 
 
@@ -143,7 +143,7 @@ class Progress:
 
 
 class _Report:
-    """Lines about one piece of work: the first after a second, then at most one every half minute.
+    """Prints lines about one piece of work: the first after a second, then at most one every half minute.
 
     While other work runs inside it, only the timer of the inner work prints lines.
     """

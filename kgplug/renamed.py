@@ -16,7 +16,7 @@ class RenamedWarning(DeprecationWarning):
 
 
 def renamed(**new_names: str) -> Callable[[Callable[_P, _R]], Callable[_P, _R]]:
-    """Let callers of a function still use an argument's old name, with a `RenamedWarning`.
+    """Return a decorator that lets callers still use an argument's old name, with a `RenamedWarning`.
 
     Args:
         new_names: old name → new name. Giving both raises `TypeError`, as for any repeated argument.

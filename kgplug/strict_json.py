@@ -46,8 +46,8 @@ def plain(value: Any) -> Any:
     """Convert a value to dicts, lists, texts, finite numbers, booleans and None.
 
     NaN, infinity and pandas' missing values become None. A DataFrame becomes a list of rows, with its index as the
-    first column unless it is an unnamed range of row numbers. A Series becomes an object. Arrays, tuples and sets
-    become lists; data classes and pydantic models become objects; times, paths and similar values become their `str`.
+    first column unless it is an unnamed range of row numbers. A Series becomes a dict. Arrays, tuples and sets
+    become lists; data classes and pydantic models become dicts; times, paths and similar values become their `str`.
 
     Raises:
         TypeError: a value of this type has no text form.
@@ -68,7 +68,10 @@ def plain(value: Any) -> Any:
 
 
 def _plain_array(value: Any) -> Any:
-    """Convert values of numpy, pandas, pydantic and data classes, without importing their packages."""
+    """Convert a value of numpy, pandas or pydantic, or a data class, without importing these packages.
+
+    Any other value becomes its `str`.
+    """
     numpy, pandas = sys.modules.get("numpy"), sys.modules.get("pandas")
     if pandas is not None:
         if isinstance(value, pandas.DataFrame):
@@ -98,7 +101,7 @@ def _plain_array(value: Any) -> Any:
 
 
 def _rows(frame: Any) -> list[dict[str, Any]]:
-    """Return the rows of a DataFrame.
+    """Return each row of a DataFrame as a dict: column → plain value.
 
     The index also becomes a column, called "name" if it has no name. An unnamed range of row numbers is left out.
     """

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 MAX_RANKED_TRIPLES = 1000  # maximum number of validation triples that are ranked, the same ones in every trial
 SIGNIFICANT_DIGITS = 3  # real numbers are rounded to this many significant digits before they are tried
 MAX_KILLED = 3  # a trial during which this many processes were killed counts as failed
-_SETTINGS, _TRIED, _REASON, _PRUNED_AFTER = "settings", "tried", "reason", "pruned_after"  # keys of a trial's facts
+_SETTINGS, _TRIED, _REASON, _PRUNED_AFTER = "settings", "tried", "reason", "pruned_after"  # user attributes of a trial
 _ENDED = (TrialState.COMPLETE, TrialState.PRUNED)
 _FACTS = ("trial", "state", "metric", "best", "seconds", "reason")  # columns of `Tuning.trials` that are not settings
 
@@ -109,10 +109,11 @@ def tune(
     proposes the settings of the others. Every trial trains with the same seed, and its best weights are measured on
     the same validation rows. The metric is the filtered MRR for embeddings. For recommenders, it is the AUC of likes
     against items on which the user has no feedback in the training or validation set. If a training diverges or does
-    not fit into memory, its trial fails; the reason is kept.
+    not fit into memory, its trial fails; `Tuning.reasons` says why.
 
     After five complete trials, later ones can be pruned (stopped early), from their eleventh epoch on. A trial is
-    pruned if its best validation metric is below that of three quarters of the complete trials at the same epoch.
+    pruned at an epoch if its best validation metric so far is below those of three quarters of the complete trials
+    at that epoch.
 
     Several processes may work on one study: make the same call in each. A process that was killed is noticed after
     30 s, and its trial is repeated.
@@ -144,7 +145,7 @@ def tune(
     if dict(model.config).get("settings") == "auto":
         if "settings" in settings:
             raise UsageError('tune: settings="auto" would search within each trial. Omit it.')
-        settings = {**settings, "settings": "defaults"}  # a trial trains once, and so does a training with its settings
+        settings = {**settings, "settings": "defaults"}  # a trial must not search, nor a training with its settings
     limit = {} if epochs is None else {"epochs": epochs}
     models.create(name, **{**settings, **limit})  # wrong settings are refused here, not in every trial
     space, own = _space_of(model, settings)
@@ -240,7 +241,7 @@ def _objective(
 
     A trial that cannot be trained is also reported to Optuna as pruned, because the sampler learns from pruned trials.
 
-    `own` are the defaults, for the first trial. `train(settings, on_epoch)` trains a model and returns its metric.
+    The first trial uses `own`, the defaults. `train(settings, on_epoch)` trains a model and returns its metric.
     """
 
     def objective(trial: Trial) -> float:
@@ -321,7 +322,10 @@ def _suggest(trial: Trial, name: str, values: Range | tuple[Any, ...]) -> Any:
 
 
 def _nested(fixed: dict[str, Any], flat: dict[str, Any]) -> dict[str, Any]:
-    """Return both for `kgplug.create`: {"loss_settings.margin": 1.0} becomes {"loss_settings": {"margin": 1.0}}."""
+    """Return `fixed` and `flat` together, as settings for `kgplug.create`.
+
+    {"loss_settings.margin": 1.0} in `flat` becomes {"loss_settings": {"margin": 1.0}}.
+    """
     settings = copy.deepcopy(fixed)
     for name, value in flat.items():
         top, _, inner = name.partition(".")

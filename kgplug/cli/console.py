@@ -55,7 +55,7 @@ err = _Notes(highlight=False, soft_wrap=True, markup=False, emoji=False, stderr=
 
 
 def report_renamed() -> None:
-    """From now on, report each old name that is used, such as in kgplug.toml, once by a sentence on standard error."""
+    """From now on, report each use of an old name (for example in kgplug.toml) on standard error, once per name."""
     show_other = warnings.showwarning
 
     def show(

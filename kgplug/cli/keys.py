@@ -93,7 +93,7 @@ def with_negative_key(arguments: list[str]) -> list[str]:
 
 
 def say_which(found: FoundKey, label: str) -> None:
-    """If the text fits two keys (a number and a text), print on standard error which one is used."""
+    """If the typed text fits two stored keys, a number and a text, print on standard error which one is used."""
     if found.other is not None:
         err.print(found.note(label), markup=False, soft_wrap=True)
 

@@ -163,11 +163,12 @@ def predict(
 
 
 def use_schema(graph: Graph, schema_file: Path | None, model: str | None, *, vectors: bool = False) -> None:
-    """Set a graph's schema to that of a file or, if a named model has other users, items or feedback, the model's.
+    """Set a graph's schema to that of kgplug.toml or, if `model` has other users, items or feedback, to the model's.
 
     Args:
         graph: the graph in which the model is published.
-        schema_file: the schema file named by the user, which is always used; None for kgplug.toml, or a guess.
+        schema_file: schema file named by the user, which is always used. None: kgplug.toml or, if it does not exist, a
+            guess.
         model: the model named by the user; None if none is named.
         vectors: whether the command reads vectors. If so, the schema of kgplug.toml is used whenever the model has
             vectors of the items in that schema.

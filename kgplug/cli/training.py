@@ -151,7 +151,7 @@ def train(
 
 
 def _choice(tried: list[dict[str, Any]]) -> str:
-    """Return sentences on which of the tried settings were chosen.
+    """Return sentences that say which of the tried settings were chosen.
 
     Args:
         tried: `Recommender.tried`: one dict for each choice of settings, the defaults first.

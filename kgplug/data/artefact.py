@@ -36,7 +36,8 @@ ARRAYS, CONTENT, MANIFEST = "arrays.safetensors", "content.json", "manifest.json
 FORMAT = 1
 
 T = TypeVar("T")
-_issued: set[str] = set()  # ids made so far: of 50 ids made in one second, two would be equal with a probability of 2 %
+# Ids made so far. Without this set, two of 50 ids made in one second would be equal with a probability of 2 %.
+_issued: set[str] = set()
 
 
 def new_run_id(model: str) -> str:
@@ -188,7 +189,7 @@ def read_content(run_dir: Path) -> dict[str, Any]:
 
 
 def peek_content(run_dir: Path) -> dict[str, Any]:
-    """Return the content of an artefact after checking its hash. Of the arrays, only the size is checked.
+    """Return the content of an artefact after checking its hash. Of the file of arrays, only the size is checked.
 
     Raises:
         RunError: the folder is missing, truncated, altered or in another format.
@@ -203,7 +204,7 @@ def peek_content(run_dir: Path) -> dict[str, Any]:
 
 
 def count_numbers(run_dir: Path, prefixes: tuple[str, ...]) -> int:
-    """Count the floating-point numbers in the arrays whose names start with a prefix, without reading the arrays.
+    """Count the floating-point numbers in arrays whose names start with one of `prefixes`. The arrays are not read.
 
     Arrays of a single number are not counted: most are the state of a regulariser.
     """
@@ -230,7 +231,10 @@ def read_arrays(run_dir: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
 
 
 def _read_settled(run_dir: Path, read: Callable[[Path, dict[str, dict[str, Any]]], T]) -> T:
-    """Call `read` with the folder and its manifest's files; return the result. Retry if the artefact was replaced."""
+    """Call `read` with the folder and its manifest's files, and return the result.
+
+    If `read` fails because the artefact was replaced meanwhile, call it again.
+    """
     while True:
         files = _read_manifest(run_dir)
         try:

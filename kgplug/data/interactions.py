@@ -176,9 +176,9 @@ class Interactions:
             user_label, item_label: node labels, "" if there are none.
             item_texts: object (n_items,) of str, or None.
             own_items: int64 (n_users,), item index of each user who is also an item, -1 for other users. None: found by
-                key, if users can be items.
-            users_are_items: whether users and items with the same key are the same. Always true if both labels are
-                equal.
+                key, if `users_are_items`.
+            users_are_items: whether a user and an item with the same key are one and the same. Always true if both
+                labels are equal.
             time_unit: unit of numeric timestamps: "s", "ms", "us" or "ns".
             repeated: "last", "sum", "mean" or "count"; None: the default above.
 
@@ -260,7 +260,10 @@ class Interactions:
 
     @cached_property
     def own_pairs(self) -> np.ndarray:
-        """int64 (m,), the pair (user, itself) of each user who is an item, numbered as in `pairs`, ascending."""
+        """int64 (m,), ascending: for each user who is also an item, the number of the pair (user, itself).
+
+        The numbers are those of `pairs`: `user * n_items + item`.
+        """
         if self.own_items is None:
             return np.empty(0, dtype=np.int64)
         users = np.flatnonzero(self.own_items >= 0)
@@ -286,7 +289,7 @@ class Interactions:
         )
 
     def same_keys(self, user_keys: np.ndarray, item_keys: np.ndarray) -> bool:
-        """Return whether users and items have the same keys, in the same order.
+        """Return whether `self.user_keys` equals `user_keys` and `self.item_keys` equals `item_keys`, order included.
 
         Args:
             user_keys, item_keys: object arrays.
@@ -388,7 +391,7 @@ class Interactions:
         return tuple(self.take(sets == index) for index in range(len(fractions)))  # sets: (n,)
 
     def matrix(self) -> sparse.csr_matrix:
-        """Return a CSR matrix with a 1 for each user and item with feedback: float32 (n_users, n_items)."""
+        """Return a CSR matrix with a 1 for each pair of user and item with feedback: float32 (n_users, n_items)."""
         values = np.ones(len(self), dtype=np.float32)
         return sparse.csr_matrix((values, (self.users, self.items)), shape=(self.n_users, self.n_items))
 

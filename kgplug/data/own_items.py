@@ -22,7 +22,7 @@ def same_keys_as(user_keys: np.ndarray, item_keys: np.ndarray) -> np.ndarray | N
 
 
 def known(own_items: np.ndarray) -> np.ndarray | None:
-    """Return `own_items` unchanged, or None if no user is an item."""
+    """Return `own_items` (item index of each user, or -1) unchanged; None if no user is an item."""
     return own_items if (own_items >= 0).any() else None
 
 
@@ -43,7 +43,9 @@ def leave_out_own(scores: np.ndarray, users: np.ndarray, own_items: np.ndarray |
 
 
 def without_own(items: np.ndarray, scores: np.ndarray, own_items: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return (items, scores) without each list's own user. Later items move up; -1 and -inf fill the end.
+    """Return (items, scores), with each user removed from the user's own list.
+
+    Later items move up; -1 and -inf fill the end.
 
     Args:
         items, scores: int64 and float32 (n_users, k), one list per user.

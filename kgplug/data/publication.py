@@ -76,7 +76,10 @@ class TopLists:
     scores: np.ndarray
 
     def without_own(self) -> TopLists:
-        """Return the lists without each list's own node. A user and an item with equal label and key are one node."""
+        """Return the lists, each without the node that it is for.
+
+        A user and an item with equal label and key are one node.
+        """
         own = same_keys_as(self.user_keys, self.item_keys) if self.user_label == self.item_label else None
         if own is None:
             return self

@@ -17,7 +17,7 @@ def latest_rows(pairs: np.ndarray, timestamps: np.ndarray | None) -> tuple[np.nd
 
     Args:
         pairs: int64 (n,), for each row a number that identifies its (user, item) pair.
-        timestamps: (n,), or None. If times are equal, the last row counts as the latest.
+        timestamps: (n,), or None. If times are equal or missing, the last row counts as the latest.
 
     Returns:
         (rows, counts), int64 (n_pairs,) each: position of the latest row of each pair, and number of rows of each
@@ -39,7 +39,7 @@ def merge_rule(repeated: Repeated | None, ratings: np.ndarray | None, counts: np
     """Return the rule that merges ratings of repeated pairs: "sum", "mean" or "count"; None to keep the latest rating.
 
     Args:
-        repeated: the caller's choice; None for the default.
+        repeated: the caller's choice. None: "count" if there are no ratings and a pair is repeated, otherwise "last".
         ratings: ratings of the rows, or None.
         counts: from `latest_rows`.
 
@@ -65,7 +65,7 @@ def merge_ratings(
         pairs: int64 (n,), the pair of each row.
         kept: int64 (n_pairs,), the distinct pairs, ascending.
         counts: int64 (n_pairs,), number of rows of each pair; None if all are 1.
-        ratings: float32 (n,); None with "count".
+        ratings: float32 (n,); ignored, and may be None, with "count".
 
     Raises:
         DataError: a sum is too large for float32.

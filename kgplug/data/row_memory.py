@@ -29,7 +29,7 @@ class RowMemory:
 
     @classmethod
     def of_sets(cls, *hashes: np.ndarray | None) -> Self:
-        """Return the memory of a split.
+        """Return a memory of the rows in a split's sets.
 
         Args:
             hashes: hashes of the rows in the training, validation and test set, uint64 each; None for an empty set.

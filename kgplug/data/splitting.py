@@ -137,7 +137,7 @@ def check_seed(seed: int) -> int:
 
 
 def check_fractions(fractions: Sequence[float]) -> np.ndarray:
-    """Return the fractions, float64 (sets,).
+    """Check the fractions of a split, and return them as float64 (sets,).
 
     Raises:
         UsageError: there are fewer than two, one is negative or not a number, or they do not add up to 1.
@@ -208,7 +208,7 @@ def _fold(start: np.uint64, words: np.ndarray) -> np.uint64:
 
 
 def hash_names(keys: np.ndarray) -> np.ndarray:
-    """Return a hash of each name or key as text, the same on every machine: object (n,) → uint64 (n,).
+    """Return a hash of the text of each name or key, the same on every machine: object (n,) → uint64 (n,).
 
     1 and "1" have the same hash; `hash_keys` distinguishes them.
     """

@@ -40,8 +40,8 @@ class EmbeddingEntry:
 _TRANSLATION = ("translation",)
 _DIAGONAL = ("diagonal",)
 
-# Loss of the models that, with PyKEEN's default loss, are still close to chance on UMLS after 30 epochs: a softmax over
-# the true triple and its corruptions.
+# A softmax over the true triple and its corruptions: the loss of the models that PyKEEN's default loss leaves close to
+# chance on UMLS after 30 epochs.
 _SOFTMAX: dict[str, Any] = {"loss": "InfoNCE", "loss_settings": {"margin": 0.0, "log_adversarial_temperature": 0.0}}
 _FAST_SOFTMAX = {**_SOFTMAX, "learning_rate": 0.03}
 
@@ -65,7 +65,7 @@ EMBEDDINGS: dict[str, EmbeddingEntry] = {
     "ConvE": EmbeddingEntry("Dettmers et al., AAAI 2018", "convolution over head and relation"),
     "ConvKB": EmbeddingEntry(
         "Nguyen et al., NAACL 2018", "convolution over whole triples",
-        defaults={"model_settings": {"num_filters": 50}},  # the paper's on WN18RR; PyKEEN's 400 take 8 times as long
+        defaults={"model_settings": {"num_filters": 50}},  # from the paper (WN18RR); PyKEEN's 400 take 8 times as long
     ),
     "CP": EmbeddingEntry(
         "Lacroix et al., ICML 2018", "tensor factorisation, an entity as head and as tail", _DIAGONAL,

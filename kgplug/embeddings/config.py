@@ -51,7 +51,7 @@ class EmbeddingConfig(ModelConfig):
 
 
 def embedding_config(name: str, settings: dict[str, Any]) -> EmbeddingConfig:
-    """Check the given settings of a model and fill in the rest from the catalogue, otherwise from `EmbeddingConfig`.
+    """Return a model's settings: the given ones, completed by the catalogue's and then by those of `EmbeddingConfig`.
 
     Raises:
         UsageError: a name is unknown (the message suggests the nearest) or a value is out of range.

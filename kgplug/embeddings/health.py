@@ -9,7 +9,7 @@ import numpy as np
 from kgplug.data.health import SEVERAL, vector_findings
 
 _ENTITIES = 48  # the scores of about this many heads with as many tails are checked
-_MIN_RANGE = 1e-6  # minimum range of scores, relative to the largest; smaller ranges are rounding errors of float32
+_MIN_RANGE = 1e-6  # minimum of range / largest absolute score; smaller ranges are rounding errors of float32
 
 
 class Trained(Protocol):

@@ -347,8 +347,8 @@ class EmbeddingModel:
     def ranks(self, triples: np.ndarray, known: np.ndarray) -> np.ndarray:
         """Rank the true head and the true tail of each triple among all entities.
 
-        Ranks are filtered: other entities that form a known triple are left out. They are realistic: an entity with
-        the same score as the true one counts half.
+        Ranks are filtered: other entities that would also make a known triple are left out. They are realistic: an
+        entity with the same score as the true one counts half.
 
         Args:
             triples: int64 (n, 3).

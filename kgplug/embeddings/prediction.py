@@ -197,7 +197,10 @@ def _scored(model: EmbeddingModel, question: Question) -> Iterator[tuple[np.ndar
 
 
 def _leave_out(scores: np.ndarray, heads: np.ndarray, tails: np.ndarray, question: Question) -> None:
-    """Set `scores`, (b, c), to -inf for known pairs and, if `loops` is false, for pairs of an entity with itself."""
+    """Set `scores`, (b, c), to -inf for known pairs and, if `loops` is false, for pairs of an entity with itself.
+
+    scores[i, j] belongs to the pair (heads[i], tails[j]).
+    """
     known = question.known  # sorted by head
     first, last = np.searchsorted(known[:, 0], [heads[0], heads[-1] + 1])
     pairs = known[first:last]

@@ -36,8 +36,8 @@ class Batch(NamedTuple):
         others: int64 (b, negatives), the entities that replace the tail in the first `n_tails` triples, and the head in
             all later triples.
         n_tails: Number of triples whose tail is replaced.
-        rows: int64 (m,), the entities that occur in the batch, ascending. `triples` and `others` then hold positions in
-            `rows`. If `rows` is None, they hold entity indices.
+        rows: int64 (m,), the entities that occur in the batch, ascending. Heads, tails and `others` are then
+            positions in `rows`. If `rows` is None, they are entity indices.
     """
 
     triples: torch.Tensor
@@ -72,7 +72,11 @@ class BatchLoss:
         return self._scores_by_row(batch) if self.matrices else self._scores_at_once(batch)
 
     def _scores_at_once(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
-        """Compute the scores in one call of the model. If calls add to a penalty, use two calls, as PyKEEN does."""
+        """Return true scores, (b, 1), and corrupted ones, (b, negatives), from one call of the model.
+
+        If the model has a regulariser, there are two calls (true, then corrupted triples), as in PyKEEN, because each
+        call adds to the penalty.
+        """
         triples, others, n_tails, _ = batch
         corrupted = triples[:, None].repeat(1, others.shape[1], 1)  # (b, negatives, 3)
         corrupted[:n_tails, :, 2], corrupted[n_tails:, :, 0] = others[:n_tails], others[n_tails:]
@@ -82,7 +86,10 @@ class BatchLoss:
         return scores[: len(triples)], scores[len(triples) :].view_as(others)
 
     def _scores_by_row(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
-        """Compute the scores so that a relation's matrix is fetched twice per true triple instead of once per score."""
+        """Return true scores, (b, 1), and corrupted ones, (b, negatives), from at most three calls of the model.
+
+        So a relation's matrix is fetched twice per true triple instead of once per score.
+        """
         triples, others, n_tails, _ = batch
         corrupted = []
         if n_tails > 0:
@@ -194,7 +201,7 @@ class TripleTask:
         return loss.detach().reshape(())
 
     def _step_rows(self, table: Embedding, rows: torch.Tensor | None, grad: torch.Tensor | None) -> None:
-        """Do an Adam step on the batch's rows of a table, except frozen rows. `grad` is their gradient, (m, d)."""
+        """Do an Adam step on `rows`, (m,), of a table, except frozen ones. `grad`, (m, d), is their gradient."""
         if rows is None or grad is None or self.by_row is None:
             return
         if self.frozen is not None:
@@ -248,7 +255,7 @@ def _acts_after_a_step(part: torch.nn.Module) -> bool:
 
 @contextmanager
 def _replaced(tables: list[Embedding], rows: list[torch.Tensor]) -> Generator[list[torch.nn.Parameter]]:
-    """In the `with` block, let each table hold only the given rows, (m, d). Yield them as parameters with gradients."""
+    """In the `with` block, let each table hold only its vectors in `rows`, (m, d). Yield these as parameters."""
     whole, replaced = [table._embeddings.weight for table in tables], [torch.nn.Parameter(part) for part in rows]
     try:
         for table, part in zip(tables, replaced, strict=True):

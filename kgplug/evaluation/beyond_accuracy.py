@@ -113,7 +113,9 @@ def _accuracy(
     of_users: np.ndarray,
     of_items: np.ndarray,
 ) -> dict[str, float]:
-    """Return the list metrics of a group of users, or of all users with only a group of items counted as relevant.
+    """Return a group's list metrics: of the lists of its users, with only its items counted as relevant.
+
+    For a group of users, `of_items` is all true; for a group of items, `of_users` is.
 
     Args:
         group: Name of the group.

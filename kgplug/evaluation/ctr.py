@@ -38,8 +38,8 @@ class LabelledPairs:
 def best_threshold(labels: np.ndarray, scores: np.ndarray) -> float:
     """Return the threshold with the highest accuracy.
 
-    It is midway between two neighbouring scores, the lowest score (every pair counts as liked), or just above the
-    highest (none does).
+    It is midway between two neighbouring scores, or the lowest score (every pair counts as liked), or just above
+    the highest (none does).
 
     Args:
         labels: bool (n,), n at least 1.

@@ -1,4 +1,4 @@
-"""Signs in a model's metrics that it has collapsed: lists worse than Popularity, ranks no better than random ones."""
+"""Signs in a model's metrics that it has collapsed: lists worse than Popularity's, ranks no better than random."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def worse_than_popularity(
 ) -> str | None:
     """Return a sentence if a model's lists are clearly worse than Popularity's, otherwise None.
 
-    The NDCG@10 of a sample of test users is compared user by user. A model is clearly worse if its NDCG is less than
-    half of Popularity's and the mean difference is more than three standard errors below zero. With fewer than 30
+    The NDCG@10 of a sample of test users is compared user by user. A model is clearly worse if its mean is less than
+    half of Popularity's, and lower by more than three standard errors of the mean difference. With fewer than 30
     users, or a model that gives all users the same list, the result is None.
 
     Args:
@@ -91,7 +91,8 @@ def _measured(
 def no_better_than_guesses(mrr: float, n_ranks: int, n_entities: int) -> str | None:
     """Return a sentence if the mean reciprocal rank (MRR) of true triples is no better than random, otherwise None.
 
-    Better means at least one standard error above the MRR of random ranks.
+    Better means at least one standard error above the MRR of random ranks. With fewer than 60 ranks or 20 entities, the
+    result is None.
 
     Args:
         mrr: MRR of the model.

@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 
 def evaluate_link_prediction(model: EmbeddingModel, test: np.ndarray, known: np.ndarray) -> dict[str, float]:
-    """Return the metrics of the true head and the true tail of each test triple, ranked among all entities.
+    """Rank the true head and the true tail of each test triple among all entities, and return the metrics of the ranks.
 
-    Ranks are filtered (Bordes et al., NeurIPS 2013): other entities that form a known triple are left out. An entity
-    with the same score as the true one counts half (realistic rank).
+    Ranks are filtered (Bordes et al., NeurIPS 2013): other entities that would also make a known triple are left out.
+    An entity with the same score as the true one counts half (realistic rank).
 
     Args:
         model: Trained model.
@@ -38,7 +38,7 @@ def evaluate_link_prediction(model: EmbeddingModel, test: np.ndarray, known: np.
 
 
 def count_untrained(train: KnowledgeGraph, test: np.ndarray) -> int:
-    """Return the number of test triples with random ranks, because head, relation or tail is in no training triple.
+    """Return the number of test triples whose head, relation or tail is in no training triple: their ranks are random.
 
     Args:
         train: Training set.

@@ -94,7 +94,7 @@ def _honest(
 def _with_low_rated(
     train: Interactions, everything: Interactions, fractions: Sequence[float], seed: int
 ) -> Interactions:
-    """Return the training set plus `fractions[0]` of the rows that are not positive. None of these is a test pair."""
+    """Return the training set plus a share `fractions[0]` of the non-positive rows. These are never test pairs."""
     low = everything.take(~everything.is_like).split(fractions, seed=seed, by="row")[0]
     return everything.take(np.isin(everything.pairs, np.concatenate([train.pairs, low.pairs]))) if len(low) else train
 

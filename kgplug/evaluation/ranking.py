@@ -2,7 +2,7 @@
 
 The metrics are defined in `kgplug.evaluation.metrics.ranked_lists` and `kgplug.evaluation.metrics.listed_items`. Lists
 are those of `recommend`. It orders tied items by their training likes, then by index, so rounding changes no metric.
-Metrics are means over the users who have a relevant item; other users are counted, but not measured.
+Only users who have a relevant item are measured; the others are counted. Metrics of single lists are means over users.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class RankingResult:
     """Metrics of one model.
 
     Attributes:
-        metrics: "precision@10" and so on → mean over users.
+        metrics: "precision@10" and so on → mean over users; "coverage@10" and so on → coverage by all lists together.
         users: Number of users measured.
         left_out: Number of users of the test set without a relevant row.
     """

@@ -21,10 +21,10 @@ the new one.
 `previous` is the number of the run that served before, and `predicted` lists the runs that have PREDICTED edges.
 For people who browse the graph, (model)-[:SERVES]->(run)-[:PREVIOUS]->(run) shows the serving and the previous run.
 
-A run's node names the property with the run's vectors and the vector index on it, in parallel lists with one entry per
-label. These names are stored before the property and the index are created. So if a publishing process dies, everything
-that it wrote can be found. A run is "building" while it is written, then "serving", then "previous" (it can serve again
-at once), and finally "dropping" while it is deleted.
+The node of a run stores, in parallel lists with one entry per label, the name of the property with the run's vectors
+and the name of the vector index on it. These names are stored before the property and the index are created. So if a
+publishing process dies, everything that it wrote can be found. A run is "building" while it is written, then "serving",
+then "previous" (it can serve again at once), and finally "dropping" while it is deleted.
 """
 
 from __future__ import annotations
@@ -236,7 +236,7 @@ def runs_of(connection: Connection, model: str) -> list[RunRecord]:
 
 
 def unfinished_run(connection: Connection, model: str) -> RunRecord | None:
-    """Return the newest run of a model whose publish was interrupted, None if there is none."""
+    """Return a model's newest run whose publish was interrupted; None if there is none."""
     found = [run for run in runs_of(connection, model) if run.status == BUILDING or run.staged is not None]
     return found[-1] if found else None
 
@@ -366,7 +366,7 @@ def forget_predictions(connection: Connection, model: str, *, run: str | None = 
 
 
 def drop_constraints(connection: Connection) -> None:
-    """Remove the constraints that `ensure_constraints` created, once the catalogue is empty."""
+    """Remove the constraints that `ensure_constraints` created. Call it only if no model is left in the catalogue."""
     for name in _CONSTRAINT_NAMES:
         connection.autocommit(f"DROP CONSTRAINT {name} IF EXISTS")
 

@@ -136,7 +136,7 @@ def _privileges(connection: Connection) -> Iterator[Finding]:
 
 @dataclass
 class _Read:
-    """The users and items that earlier checks have read, for the check of the feedback; None if that failed."""
+    """Users and items that earlier checks have read, for the check of the feedback; None if they could not be read."""
 
     bulk: BulkReader
     users: KeyedNodes | None = None
@@ -205,7 +205,7 @@ def _feedback(connection: Connection, schema: GraphSchema, contents: Contents, s
 
 
 def _rows(schema: GraphSchema, n: int, rows: Interactions, report: ReadReport) -> Iterator[Finding]:
-    """Report how many user-item pairs the n feedback relationships join, and how many of these pairs are likes."""
+    """Report the number of user-item pairs that `n` feedback relationships join, and how many of these are likes."""
     part, likes = schema.feedback, int(np.count_nonzero(rows.is_like))
     name = part.rating or ("their count" if rows.ratings_are_counts else "")
     scale = f", {likes:,} of them {'a like' if likes == 1 else 'likes'}" + (

@@ -96,7 +96,7 @@ def require_type(contents: Contents, name: str, *, setting: str) -> None:
 
 
 def sample_properties(connection: Connection, pattern: str, *, rows: int = _SAMPLE_ROWS) -> dict[str, list[Any]]:
-    """Match a pattern with a node or relationship `n`; return property → values of `n` in the first `rows` matches."""
+    """Return property → values that `n`, a node or relationship, has in the first `rows` matches of a pattern."""
     found = connection.rows(f"MATCH {pattern} WITH n LIMIT $rows RETURN properties(n) AS properties", rows=rows)
     values: dict[str, list[Any]] = {}
     for row in readable(found):

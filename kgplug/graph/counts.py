@@ -62,10 +62,11 @@ def names_in_use(connection: Connection) -> tuple[list[str], list[str]]:
 
 
 def count_patterns(connection: Connection, patterns: Mapping[_Name, str]) -> dict[_Name, int]:
-    """Count the matches of a few named patterns that bind `n`, in one query; return name → number of matches.
+    """Count the matches of a few patterns, name → Cypher pattern that binds `n`; return name → number of matches.
 
-    A pattern with at most one label and one type costs nothing, because the count store holds its number. But the
-    server plans every pattern, so the number of patterns must not grow with the number of labels or types.
+    All are counted in one query. A pattern with at most one label and one type costs nothing, because the count store
+    holds its number. But the server plans every pattern, so the number of patterns must not grow with the number of
+    labels or types.
     """
     names = list(patterns)
     if not names:

@@ -45,7 +45,7 @@ def has_key(connection: Connection, label: str, key: str, value: object) -> bool
 
 
 def _can_be_stored(value: object) -> bool:
-    """Return whether Neo4j can store a key: a 64-bit integer or valid Unicode text."""
+    """Return whether Neo4j can store a key. Integers beyond 64 bits and invalid Unicode text cannot be stored."""
     if isinstance(value, int):
         return -(2**63) <= value < 2**63
     return not isinstance(value, str) or not any("\ud800" <= character <= "\udfff" for character in value)
@@ -60,7 +60,8 @@ def require_key(connection: Connection, label: str, key: str, value: object) -> 
 def unknown_key(connection: Connection, label: str, key: str, value: object) -> UsageError:
     """Return the error for a key that no node has.
 
-    If a node has the same key with another type, such as 1 for "1", the error shows that key; otherwise existing keys.
+    If a node has the same key with another type, such as 1 for "1", the error shows that key. Otherwise it shows a few
+    existing keys or, if no node of the label has a key, the label's properties.
     """
     value = value.item() if isinstance(value, np.generic) else value
     for other in possible_keys(value) if isinstance(value, str) else [str(value)]:

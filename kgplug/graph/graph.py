@@ -131,8 +131,8 @@ class Graph:
             model: a fitted recommender or embedding, or the result of a PyKEEN pipeline.
             options: how to publish it; options given by name take precedence.
             schema: schema for this call (see `Graph`).
-            also_seen: feedback in addition to the training set, whose items are left out of their user's list if `seen`
-                is "all". By default all feedback now in the graph.
+            also_seen: feedback in addition to the training set. If `seen` is "all", each user's list leaves out the
+                items of the user's feedback in both. By default all feedback now in the graph.
             details: JSON-able facts to store with the run in the catalogue.
             progress: show bars; None shows them on a terminal.
             options_by_name: fields of `PublishOptions`.
@@ -210,7 +210,7 @@ class Graph:
         return schema or schema_of(model) or self.schema
 
     def write_predictions(self, predictions: Predictions, *, schema: GraphSchema | None = None) -> PredictionCounts:
-        """Write predicted triples as PREDICTED edges, in place of the model's earlier edges of the same relation.
+        """Write predicted triples as PREDICTED edges, in place of the model's earlier ones of this relation and labels.
 
         Args:
             predictions: predictions of an embedding (`kgplug.embeddings.prediction.predict`).
@@ -298,7 +298,7 @@ class Graph:
         return answers.run_query(self.connection, self.schema, "explain", {"user": user, "item": item, "k": k})
 
     def _schema_to_ask(self, model: str | None) -> GraphSchema | None:
-        """Return the graph's schema; None is allowed if a model is named, because the model may have its own schema."""
+        """Return the graph's schema. None if it is unknown but a model is named, because the model may have its own."""
         return self.schema if model is None else self.known_schema
 
     def use(self, schema: GraphSchema) -> Self:

@@ -24,7 +24,7 @@ UNWIND model.predicted AS run RETURN model.name AS model, run
 
 
 def own_runs(connection: Connection, model: str | None = None) -> list[tuple[str, str]]:
-    """Return the (model, run) pairs that edges of a model (None: of all models) may have as properties, sorted."""
+    """Return, sorted, the pairs (model, run) that kgplug's edges of a model (None: of all models) may carry."""
     found = ((row["model"], row["run"]) for row in connection.rows(_RUNS, model=model))
     # Nodes of these labels that kgplug did not write may lack the properties, or have values that are not text.
     return sorted(pair for pair in found if all(isinstance(name, str) for name in pair))
@@ -42,7 +42,7 @@ def is_own(edge: str) -> str:
 
 
 def not_own(connection: Connection, name: str, edge: str = "r") -> str:
-    """Return a Cypher condition that excludes kgplug's relationships of a type; "" if kgplug can have written none.
+    """Return a Cypher condition that excludes kgplug's own relationships of a type; "" if there cannot be any.
 
     The condition lists the model and id of each of kgplug's runs, so that a query over many relationships does not
     look up each one in the catalogue.

@@ -162,7 +162,7 @@ def _holds(row: dict[str, Any], need: Privilege) -> bool:
 
 
 def _reaches(row: dict[str, Any], need: Privilege) -> bool:
-    """Return whether a row that grants the needed action also covers its labels, types and properties."""
+    """Return whether a row that grants the needed action also covers the needed labels, types and properties."""
     if need.every_property and _is_of_one_property(row):
         return False
     return _covers(row["segment"], need, partly=need.target == _SOME)

@@ -158,7 +158,10 @@ def render(text: str, schema: GraphSchema) -> str:
 
 
 def _described(schema: GraphSchema, what: str, node: str) -> str:
-    """Return the Cypher expression for the label, if `what` is "label", or for the readable name of variable `node`."""
+    """Return the Cypher expression for the label or the readable name of a node.
+
+    `what` is "label" or "name", and `node` is the node's Cypher variable.
+    """
     keys = named_keys(schema)
     first = f"head([label IN [{', '.join(map(_text, keys))}] WHERE label IN labels({node})]"
     if what == "label":

@@ -134,7 +134,7 @@ class GraphSchema(_Part):
 
 
 def _rename_like(content: dict[str, Any], path: Path) -> None:
-    """Rename `like`, the old name of like_threshold, if a file has it, and warn."""
+    """In a file's content, rename `like`, the old name of like_threshold, and warn. Without `like`, do nothing."""
     feedback: dict[str, Any] | str | None = content.get("feedback")
     if not isinstance(feedback, dict) or "like" not in feedback:
         return

@@ -51,7 +51,7 @@ def _fields(schema: type[BaseModel], section: str) -> Iterable[str]:
 
 
 def _near(name: str, known: Iterable[str], what: str) -> str:
-    """Return "Did you mean …?" if a known name is near, and a sentence with all known names, called `what` in it."""
+    """Return "The {what} are …." with all known names, preceded by "Did you mean …?" if one of them is near."""
     near = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.5)
     asked = f" Did you mean {near[0]}?" if near else ""
     return f"{asked} The {what} are {', '.join(known)}."

@@ -93,7 +93,9 @@ def _both(edges: int, vectors: Sequence[str]) -> str:
 
 
 def erase_user(graph: Graph, runs: Runs, user: int | str) -> Erasure:
-    """Remove a user from this graph's runs on this machine, and the user's edges and vectors from the graph.
+    """Remove a user from this graph's runs on this machine, and kgplug's edges and vectors of the user from the graph.
+
+    The user's node and feedback stay in the graph.
 
     Args:
         graph: A graph with a schema (`graph.use(schema)`).
@@ -183,7 +185,10 @@ def _names_of(graph: Graph, known: GraphIdentity, user: int | str) -> list[int |
 
 
 def _user_keys(content: dict[str, Any], label: str) -> list[Any]:
-    """Return the keys of a run's users by index; in an embedding's run, None for entities that are not users."""
+    """Return the keys of a run's users, in the order of their indices; [] if they have another label.
+
+    For an embedding's run, the list has one element per entity: None for an entity that is not a user.
+    """
     if "user_keys" in content:
         return _keys_of(content, "user_keys", None, label)
     return _keys_of(content, "entity_keys", "entity_labels", label)
@@ -234,7 +239,9 @@ def erase_from_run(run_dir: Path, label: str, user: int | str) -> bool:
 
 
 def _keys_of(content: dict[str, Any], keys: str, labels: str | None, label: str) -> list[Any]:
-    """Return the keys of users by index: None for an entity with another label, [] if the users have another label.
+    """Return a list whose element i is the key of the user or entity with index i.
+
+    The element is None for an entity with another label. If the run's users have another label, the list is empty.
 
     Args:
         content: Content of a run's artefact.
@@ -249,12 +256,12 @@ def _keys_of(content: dict[str, Any], keys: str, labels: str | None, label: str)
 
 
 def _item_keys_of(content: dict[str, Any], label: str) -> list[Any]:
-    """Return the keys of items that have the users' label; [] if items have another label."""
+    """Return the keys of a run's items if they have the users' label, `label`; otherwise []."""
     return content["item_keys"] if label and content.get("item_label") == label else []
 
 
 def _own_item(arrays: dict[str, np.ndarray], content: dict[str, Any], row: int, user: int | str, label: str) -> int:
-    """Return the item index of a user who is also an item; otherwise -1."""
+    """Return the item index of a user who is also an item, otherwise -1. `row` is the user's index, -1 if missing."""
     if row >= 0 and OWN_ITEMS in arrays:
         return int(arrays[OWN_ITEMS][row])
     keys = _item_keys_of(content, label)

@@ -19,7 +19,7 @@ from kgplug.strict_json import dumps
 from kgplug.training.runs import HEALTH
 
 _log = logging.getLogger(__name__)
-_SHARE, _LEAST_S = 0.05, 2.0  # time limit of comparing lists: this share of the training time, but at least 2 s
+_SHARE, _LEAST_S = 0.05, 2.0  # time limit for comparing lists: this share of the training time, but at least 2 s
 
 
 def after_training(model: Model, sets: Sets, *, seconds: float) -> list[str]:
@@ -43,7 +43,7 @@ def after_training(model: Model, sets: Sets, *, seconds: float) -> list[str]:
 
 
 def keep(run_dir: Path, findings: Sequence[str]) -> None:
-    """Save in a run's folder the signs of collapse that an evaluation found, instead of those of an earlier one."""
+    """Save in a run's folder the signs of collapse that an evaluation found; replace those of an earlier evaluation."""
     if findings or (run_dir / HEALTH).exists():
         write_text_whole(run_dir / HEALTH, dumps(list(findings), ascii_only=False))
 
@@ -66,7 +66,7 @@ def joined(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
     health = {run: said for table in tables for run, said in table.attrs.get("health", {}).items()}
     plain = [table.copy() for table in tables]
     for table in plain:
-        table.attrs = {}  # pandas keeps attrs that all tables share
+        table.attrs = {}  # otherwise, `concat` keeps attrs that are equal in all tables
     whole = pd.concat(plain)
     whole.attrs["health"] = health
     return whole

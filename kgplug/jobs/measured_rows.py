@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from kgplug.recommenders.base import Recommender
 
 TEST_ROWS, GONE = "test rows", "gone"
-"""Columns: number of rows a run was measured on, and number of its own test rows that the graph no longer has."""
+"""Columns with numbers of rows: those a run was measured on, and its own test rows that the graph no longer has."""
 
 
 @dataclass
@@ -99,7 +99,7 @@ class TestRows:
         raise NotImplementedError
 
     def likes(self, rows: np.ndarray) -> int:
-        """Return how many of the rows in the mask `rows`, bool (m,), can be measured; of feedback, only likes can."""
+        """Return how many rows of the mask `rows`, bool (m,), can be measured: likes of feedback, or all triples."""
         return int(rows.sum())
 
     def recall(self) -> list[tuple[MeasuredRun, KgplugError]]:
@@ -164,7 +164,7 @@ class TestRows:
         )
 
     def test_rows(self, run: MeasuredRun) -> np.ndarray:
-        """Return the rows to measure a run on, bool (m,)."""
+        """Return the mask of the rows to measure a run on, bool (m,)."""
         return run.own_test if self.rows is None else self.rows
 
 
@@ -213,11 +213,11 @@ class TestFeedback(TestRows):
 
 
 def _learnt(model: Recommender, like: Interactions) -> Interactions:
-    """Return a model's training rows, also those that the graph no longer has. Likes are rated 1, other rows 0.
+    """Return a model's training rows, including those that the graph no longer has. Likes are rated 1, other rows 0.
 
     Args:
         model: The model.
-        like: Any interactions over the model's users and items; the result is over the same ones.
+        like: Any interactions over the model's users and items; the result has the same users and items.
     """
     users, items = (part.astype(np.int64) for part in model.seen.nonzero())
     nothing = replace(like.take(np.empty(0, dtype=np.int64)), ratings=None, timestamps=None, like_threshold=None)

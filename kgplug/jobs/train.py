@@ -62,7 +62,7 @@ def train(
         seed: Seed of the training.
         reuse: Return an existing run with the same data, settings, split and seed, if there is one.
         start: Folder of an embedding's run to continue from. Its split is used, so no triple of its test set is learnt.
-            Its settings are used for all names that `settings` does not have.
+            Its settings are used, except those given in `settings`.
         freeze: Do not change the vectors of those entities and relations that `start` already has.
         final: Train on all rows, with the settings of a run on the training set (the origin) and the number of epochs
             that its validation set chose. The origin is trained first if it does not exist. The final run has the
@@ -192,7 +192,7 @@ def _checkpoints(runs: Runs, asked: str, key: str) -> tuple[Path, list[Path]]:
 
     Args:
         asked: Fingerprint of model, settings, seed, split and schema.
-        key: Fingerprint of these and the data.
+        key: Fingerprint of model, settings, seed, split and data.
     """
     folder, suffix = runs.folder / ".checkpoints", ".safetensors"
     ours = f"{asked[:16]}-{key[:32]}"
@@ -215,7 +215,7 @@ def _earlier(run_dir: Path, name: str) -> tuple[EmbeddingModel, dict[str, Any]]:
 
 
 def _validation_metrics(model: Model) -> dict[str, float]:
-    """Return the best value of the validation metric, by the metric's name; {} if there was no validation."""
+    """Return {name of the validation metric: its best value}; {} if there was no validation."""
     best: list[float] = model.history.get("validation") or []
     return {VALIDATED_BY[model.kind].validation_name: round(max(best), 4)} if best else {}
 

@@ -1,8 +1,8 @@
 """Recommenders: one class per model, imported when first used.
 
-`from kgplug.recommenders import MKR` gives the class of `kgplug.create("MKR")`. The base classes for your own models
-are also here: `Recommender`, `ModelConfig`, `TrainingData`, `UserArrays`, `Inputs`, `LIKES`, `LIKES_AND_TRIPLES`
-(docs/howto/your-own-model.md).
+`from kgplug.recommenders import MKR` imports the class of the model that `kgplug.create("MKR")` returns. The base
+classes for your own models are also here: `Recommender`, `ModelConfig`, `TrainingData`, `UserArrays`, `Inputs`,
+`LIKES`, `LIKES_AND_TRIPLES` (docs/howto/your-own-model.md).
 """
 
 from __future__ import annotations

@@ -120,15 +120,15 @@ class Recommender(ListMaker):
             interactions: Training set. The model learns from its likes; all its rows count as seen.
             knowledge: Triples; an entity with an item's key is that item.
             valid: Validation set, for early stopping and automatic settings. If omitted, `epochs` is used as given. If
-                `epochs` is not set either, 10 % of the rows are held out to find the best number of epochs, and the
-                model is retrained on all rows. If there are fewer than 1,000 likes (or, for a model that learns from
-                dislikes, fewer than 1,000 dislikes), the default number of epochs is used instead.
+                `epochs` is not set either, 10 % of the rows are held out to find the best number of epochs and to
+                choose automatic settings, and the model is retrained on all rows. If there are fewer than 1,000 likes
+                (or, for a model that learns from dislikes, fewer than 1,000 dislikes), the defaults are used instead.
             seed: Random seed. The same seed, data and settings give the same model.
             progress: Show a bar; None shows it on a terminal.
             checkpoint: File to write from time to time, and to continue from if it exists; see
                 `kgplug.training.loop.train`.
             on_epoch: Called as on_epoch(epoch, metric) after each validated epoch; epochs count from 0. It may raise an
-                exception to end the training. With automatic settings it is called after the choice, for the epochs of
+                exception to end the training. With automatic settings it is called at the end, once for each epoch of
                 the chosen training. Models without epochs never call it.
 
         Returns:

@@ -47,7 +47,7 @@ class Recommends:
     good_for: str
 
     def info(self, name: str) -> ModelInfo:
-        """Return the entry of this model, whose name is `name`, in the result of `kgplug.available`."""
+        """Return this entry as `kgplug.available` lists it; `name` is the model's name."""
         return ModelInfo(name, Kind.RECOMMENDER, self.paper, str(self.inputs), self.good_for)
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _USERS, _POPULAR, _OTHERS = 64, 64, 192  # sample sizes: users, most popular items, other items
 _PLACES = 10  # length of the lists that are compared
-_LEAST_SHARE = 1e-4  # vectors that cause less of the variance of a user's scores (1 % of the deviation) have no effect
+_LEAST_SHARE = 1e-4  # of the variance of a user's scores (1 % of the deviation); vectors that cause less have no effect
 
 
 class Trained(Protocol):
@@ -121,7 +121,7 @@ def _saturated(model: Trained, logits: np.ndarray) -> list[str]:
 
 
 def _sample(model: Trained) -> tuple[np.ndarray, np.ndarray]:
-    """Return indices of users (some with likes) and of items (the most popular, and some of the others), int64."""
+    """Return indices, int64, of some users with likes, and of items: the most popular, and some of the others."""
     users = _spaced(np.flatnonzero(np.diff(model.liked.indptr)), _USERS)
     order = np.argsort(-np.bincount(model.liked.indices, minlength=_n(model)), kind="stable")
     return users, np.concatenate([order[:_POPULAR], _spaced(order[_POPULAR:], _OTHERS)])

@@ -283,7 +283,7 @@ class ListMaker(ABC):
         diversity: float,
         vectors: np.ndarray | None,
     ) -> ListChoice:
-        """Check the options of `recommend`, and return how to make the lists."""
+        """Check the options of `recommend`, and return them as a `ListChoice`, which makes lists from scores."""
         n_items = len(self.item_keys)
         if not is_whole(k) or k < 1:
             raise UsageError(f"k must be at least 1; found {k!r}. Give the length of a list, a whole number.")

@@ -55,12 +55,15 @@ def paths(graph: Graph, user: int | str, item: int | str, *, k: int = 5) -> pd.D
 
 
 def as_published(graph: Graph, run: dict[str, Any]) -> Graph:
-    """Return the graph with its own schema if that has the run's users, items and feedback; else with the run's."""
+    """Return the graph with the run's schema, or with its own if that has the same users, items and feedback."""
     return _with(graph, answers.schema_for(graph.known_schema, run))
 
 
 def with_vectors(graph: Graph, run: dict[str, Any]) -> Graph:
-    """Return the graph with its own schema if the run has vectors of that schema's items, otherwise `as_published`."""
+    """Return the graph with its own schema if the run has vectors of that schema's items.
+
+    Otherwise, return the same as `as_published`.
+    """
     return _with(graph, answers.schema_with_vectors(graph.known_schema, run))
 
 

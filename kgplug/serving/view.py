@@ -20,7 +20,7 @@ from kgplug.serving.spreading import spread
 if TYPE_CHECKING:
     from kgplug.graph.graph import Graph
 
-_RADIUS, _GAP = 42, 96  # radius and spacing of nodes, in pixels; a caption is a quarter of the radius high
+_RADIUS, _GAP = 42, 96  # radius and spacing of nodes, in pixels; the height of a caption is a quarter of the radius
 _WIDTH, _LEAST_HEIGHT, _MOST_HEIGHT = 800, 320, 960  # size of the area for the nodes' centres, in pixels
 _FILLED = 0.75  # share of the area that nodes with their spacing fill
 _SHARED_ID = "neo4j-viz-data"
@@ -94,7 +94,7 @@ def draw(captions: dict[str, str], labels: dict[str, str], edges: list[tuple[str
 
 
 class _Page(Protocol):
-    """IPython's HTML object, of which only the text is used."""
+    """The part of IPython's HTML object that is used: its text."""
 
     @property
     def data(self) -> object: ...
@@ -106,7 +106,7 @@ def _text_of(page: _Page) -> str:
 
 @dataclass(frozen=True)
 class _Canvas:
-    """The area for the nodes. Captions are readable (11 pixels) at a zoom of 1; many nodes start at a lower zoom."""
+    """The area for the nodes, and the initial zoom: 1, where captions are readable (11 pixels); less for many nodes."""
 
     width: float
     height: float

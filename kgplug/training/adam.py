@@ -35,7 +35,7 @@ class StatefulOptimizer:
 
     Attributes:
         param_groups: One group, [{"params": parameters, "lr": lr, "betas": betas, "eps": eps}].
-        state: Parameter → named tensors and numbers.
+        state: Parameter → its state: tensors and numbers by name.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class StatefulOptimizer:
             table.grad = None
 
     def state_dict(self) -> dict[str, Any]:
-        """Return {"state": {parameter index: its state}, "param_groups": [settings]}, where "params" are indices."""
+        """Return {"state": {index of a parameter: its state}, "param_groups": [settings with indices as "params"]}."""
         state = {number: self.state[table] for number, table in enumerate(self.params) if self.state.get(table)}
         return {"state": state, "param_groups": [{**self.settings, "params": list(range(len(self.params)))}]}
 

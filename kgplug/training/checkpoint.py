@@ -121,7 +121,7 @@ def load_checkpoint(
 def _restore(
     module: torch.nn.Module, optimizers: Sequence[Optimizer], tensors: dict[str, Any], scalars: dict[str, Any]
 ) -> None:
-    """Load the tensors of a checkpoint into a module and its optimisers."""
+    """Load the tensors and scalars of a checkpoint into a module and its optimisers."""
     module.load_state_dict(_below("module.", tensors))
     for number, optimizer in enumerate(optimizers):
         full = optimizer.state_dict()

@@ -78,7 +78,7 @@ class ModelConfig(BaseModel):
     Attributes:
         tuning: The settings that `kgplug tune` searches, with the values to try.
         old_names: Name of a setting in old saved runs → its present name.
-        removed: Settings in saved runs that had no effect and no longer exist.
+        removed: Names of settings in old saved runs. These settings had no effect and no longer exist.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)  # settings are stored as JSON
@@ -102,13 +102,13 @@ class ModelConfig(BaseModel):
         """Return batch sizes that give 16 steps per epoch, clipped to [64, default]: setting → batch size.
 
         Args:
-            rows: Setting → number of rows in an epoch.
+            rows: Name of a batch-size setting → number of rows in an epoch.
         """
         defaults = {name: int(cls.model_fields[name].default) for name in rows}
         return {name: min(defaults[name], max(LEAST_BATCH, n // STEPS_AN_EPOCH)) for name, n in rows.items()}
 
     def describe(self) -> str:
-        """Return the settings that differ from the defaults, and `embedding_dim`, as keyword arguments."""
+        """Return the settings that differ from the defaults, and `embedding_dim`, as the text "name=value, …"."""
         shown = [
             f"{name}={getattr(self, name)!r}"
             for name, field in type(self).model_fields.items()

@@ -11,7 +11,10 @@ from kgplug.errors import UsageError
 
 
 def device_at_hand(name: str) -> str:
-    """Return `name` if this machine has the device, otherwise "auto". So runs trained on a GPU load without one."""
+    """Return "auto" if `name` is a GPU and this machine has none, otherwise `name`.
+
+    So a run that was trained on a GPU can be loaded on any machine.
+    """
     return "auto" if name.startswith("cuda") and not torch.cuda.is_available() else name
 
 

@@ -23,7 +23,7 @@ def adam_rows(
     """Do one step of Adam (Kingma and Ba, ICLR 2015, algorithm 1) on some rows of a table, in place.
 
     Args:
-        table: float32 (n, d).
+        table: float32 (n, d), the weights.
         moments: float32 (n, 2d): columns [:d] hold the running mean of a row's gradients, [d:] that of their squares.
         steps: float32 (n,), number of updates of each row.
         rows: int64 (m,), the rows to update, distinct.
@@ -69,8 +69,8 @@ def catch_up(
     """Apply the steps of Adam that rows have missed since their last update, each with a gradient of zero.
 
     In these steps a row's two moments, mean and square, only shrink, by beta1 and beta2 per step. So the total change
-    of a row is mean / (√square + eps) times a sum that depends only on the step numbers. (Adam adds eps within the sum,
-    but eps is tiny compared to √square wherever mean is not zero.)
+    of a row is −lr · mean / (√square + eps) times a sum that depends only on the step numbers. (Adam adds eps within
+    the sum, but eps is tiny compared to √square wherever mean is not zero.)
 
     Args:
         table, moments, lr, beta1, beta2, eps: As in `adam_rows`.

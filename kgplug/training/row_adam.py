@@ -15,8 +15,8 @@ class RowAdam(StatefulOptimizer):
     """Adam over embedding tables with sparse gradients (`F.embedding(..., sparse=True)`).
 
     A row's moments and bias correction count only the steps that updated it, so a row that is first seen late takes
-    the same first step as any other. With `take_rows`, rows get the values of Adam on the whole table instead. The time
-    of a step depends on the number of rows in the batch, not in the table.
+    the same first step as any other. With `take_rows` before each step, rows instead get the values that Adam on the
+    whole table would give them. The time of a step depends on the number of rows in the batch, not in the table.
 
     Args:
         params: Tables (n, d).

@@ -139,7 +139,7 @@ class Runs:
         return here, len(whole) - len(here)
 
     def last_known(self, address: str, database: str) -> GraphIdentity | None:
-        """Find the newest run trained on the server at an address; return its database's identity, None without a run.
+        """Return the database identity of the newest run trained on the server at an address; None if there is no run.
 
         Args:
             address: host:port of the server.

@@ -13,8 +13,8 @@ from kgplug.data.erasure.entries import without_entries
 class ItemArrays:
     """Names of a saved recommender's arrays that hold item data.
 
-    They are needed to erase an item that is a person, as when people follow people. Names that a run does not have are
-    skipped, except in `known`, `entities`, `links` and `triples`.
+    They are needed to erase an item that is a person, as when people follow people. Arrays named in `known`,
+    `entities`, `links` or `triples` must be in the run; of the others, those that the run lacks are skipped.
 
     Attributes:
         rows: arrays with one row per item, (n_items, …).
@@ -28,7 +28,7 @@ class ItemArrays:
         known: pairs (known, weights) of names. `known`, int64 (m,), holds item indices. `weights`, (m, m), has a row
             and a column for each of these items.
         entities: arrays with one row per entity, (n_entities, …). The array `item_entities`, (n_items,), holds the
-            entity of each item.
+            entity index of each item; -1 if it has none.
         links: arrays of entity indices, (n_entities, K): each entity is linked to the K neighbours in its row.
         triples: arrays of triples, int64 (n, 3).
     """
@@ -89,7 +89,7 @@ class ItemArrays:
     def _without_entity(self, arrays: dict[str, np.ndarray], entity: int) -> dict[str, np.ndarray]:
         """Return the changed arrays: the entity's vectors are set to zero, and its triples and links become self-loops.
 
-        For a triple, this is a self-loop of the entity. For a link, it is a self-loop at the link's start.
+        Each triple becomes a self-loop of the entity. Each link becomes a self-loop at the link's start.
         """
         kept = {name: _zeroed(arrays[name], entity) for name in self.entities}
         for name in self.links:
@@ -102,7 +102,7 @@ class ItemArrays:
 
 
 def with_loops(triples: np.ndarray, entity: int) -> np.ndarray:
-    """Replace every triple from or to `entity` by (entity, its relation, entity): int64 (n, 3) → (n, 3)."""
+    """Replace every triple (h, r, t) in which h or t is `entity` by (entity, r, entity): int64 (n, 3) → (n, 3)."""
     kept = triples.copy()
     kept[np.ix_((triples[:, [0, 2]] == entity).any(axis=1), [0, 2])] = entity
     return kept

@@ -20,9 +20,9 @@ class ListChoice:
 
     Attributes:
         k: length of the lists, at most n_items.
-        excluded: bool (n_items,), whether an item is kept out of all lists; None: no item is.
+        excluded: bool (n_items,), whether an item is kept out of all lists; None: all items may be listed.
         diversity: 0 to 1, penalty for being similar to items higher in the list (MMR).
-        vectors: float32 (n_items, d), by which items are compared; None: no diversity.
+        vectors: float32 (n_items, d); items are similar if the cosine of their vectors is high. None: no diversity.
     """
 
     k: int
@@ -81,7 +81,7 @@ def check_vectors(vectors: np.ndarray, n_items: int) -> np.ndarray:
 
 
 def excluded_items(only: np.ndarray | None, exclude: np.ndarray | None, n_items: int) -> np.ndarray | None:
-    """Return the mask of the items that are excluded from lists, bool (n_items,); None if both arguments are None.
+    """Return the mask of the items excluded from lists, bool (n_items,); None if neither `only` nor `exclude` is given.
 
     Args:
         only: items allowed in lists, as item indices or a mask bool (n_items,); None: all items.

@@ -18,7 +18,7 @@ _EXAMPLES = 3
 
 @dataclass(frozen=True)
 class Change:
-    """One user's list before and after: item keys, best first."""
+    """A user whose list changed: the item keys before and after, best first."""
 
     user: int | str
     before: list[int | str]
@@ -43,7 +43,7 @@ class ListDifference:
         overlap: k → share of the first k items that a user's two lists have in common, averaged over users with both
             lists. If both lists are shorter than k, the longer one's length replaces k. 0 if no user has both.
         rank_churn: mean absolute change of rank of the items in both lists; NaN if no item is in both.
-        examples: changed lists that lost the most items, at most 3.
+        examples: up to 3 changed lists: those that lost the most items.
     """
 
     users: int = 0

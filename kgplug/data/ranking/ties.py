@@ -32,7 +32,7 @@ class Ties:
 
     @classmethod
     def of_sizes(cls, sizes: np.ndarray, priorities: np.ndarray) -> Ties:
-        """Return ties for n rows of scores, with a tolerance relative to the magnitude of each row's terms.
+        """Return `Ties` for n rows of scores, with a tolerance relative to the magnitude of each row's terms.
 
         Args:
             sizes: float (n,), for each row the magnitude of the terms whose sums are the scores.
@@ -42,12 +42,12 @@ class Ties:
 
     @classmethod
     def by_index(cls, size: float, shape: tuple[int, int]) -> Ties:
-        """Return ties for (n, m) scores whose terms all have the magnitude `size`. Tied items are ordered by index."""
+        """Return `Ties` for (n, m) scores whose terms all have the magnitude `size`. Ties are ordered by index."""
         n, m = shape
         return cls.of_sizes(np.full(n, size), np.arange(m, dtype=np.int32))
 
     def of_rows(self, rows: slice) -> Ties:
-        """Return the ties for some of the rows: their tolerances, with the same priorities."""
+        """Return `Ties` for some of the rows: their tolerances, with the same priorities."""
         return Ties(self.tolerance[rows], self.priorities)
 
 

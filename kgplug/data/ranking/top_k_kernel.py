@@ -61,7 +61,7 @@ def _below_the_best(row: np.ndarray, k: int, peaks: np.ndarray) -> np.float32:
     """Return a bound that a row's k best scores and few others exceed; -inf if k is more than 32.
 
     The row is divided into 32 slices. A peak is the maximum of a slice, so at least k scores reach the k-th greatest
-    peak. The bound is the next smaller float. `peaks`, float32 (32,), is overwritten.
+    peak. The bound is the float just below that peak. `peaks`, float32 (32,), is overwritten.
     """
     if k > LANES:
         return np.float32(-np.inf)

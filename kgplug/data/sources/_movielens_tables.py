@@ -3,7 +3,7 @@
 Freebase states most facts twice, once from each end; here each fact is stored once. A Freebase id becomes one node
 with a label for each role: a person who acts and directs is (:Person:Actor:Director). A film of MovieLens has only the
 label Movie. If any other id has several kinds (a person who is also the subject of a film), the alphabetically first
-kind is the label that has the key, and its other kinds are additional labels.
+kind is the label that the key belongs to, and the other kinds are additional labels.
 """
 
 # pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportCallIssue=false
@@ -177,8 +177,11 @@ def _facts(wheel: zipfile.ZipFile) -> pd.DataFrame:
 def _kinds(facts: pd.DataFrame, movies: set[str]) -> pd.DataFrame:
     """Return the labels of each Freebase id in the facts, as a frame indexed by id.
 
-    Column `label` is the label that has the key; `more` holds the other labels, sorted. `movies` are the Freebase ids
-    of MovieLens' films.
+    Column `label` is the label that the key belongs to; `more` holds the other labels, sorted.
+
+    Args:
+        facts: from `_facts`.
+        movies: Freebase ids of MovieLens' films.
     """
     found = pd.concat(
         [

@@ -1,6 +1,6 @@
 """Check every row of a CSV folder before anything is imported.
 
-The memory needed is that of one block of rows, and 8 bytes per node key.
+This needs memory for one block of rows, plus 8 bytes per node key.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """CSV for people: files that a spreadsheet can open without running a cell as a formula.
 
-Files for a database (from `csv_folder.write_folder` or the importer) are written without this: their cells stay as
-they are.
+Files for a database (from `csv_folder.write_folder` or the importer) do not use this module: their cells stay as they
+are.
 """
 
 from __future__ import annotations

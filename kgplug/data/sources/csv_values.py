@@ -125,7 +125,7 @@ def _offset(text: str) -> dt.timedelta | None:
 
 
 def _point(cell: str) -> tuple[int, ...] | tuple[int | float, ...] | None:
-    """Return (srid, x, y) or (srid, x, y, z) of a point in Cypher, neo4j-admin, JSON or WKT syntax; otherwise None."""
+    """Return (srid, x, y) or (srid, x, y, z) of a point in Cypher, neo4j-admin, JSON or WKT syntax; None if invalid."""
     if match := _WKT.fullmatch(cell.strip()):
         numbers = match["numbers"].split()
         parts = dict(zip("xyz", numbers, strict=False)) if len(numbers) in (2, 3) else {}

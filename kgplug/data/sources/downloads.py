@@ -86,7 +86,7 @@ def write_once(folder: Path, write: Callable[[Path], object], origin: Mapping[st
 
     Args:
         folder: Path of the folder.
-        write: Function that fills an empty folder.
+        write: Function that creates a folder with the files at a given path.
         origin: Facts about the files' source. The folder is written again when they change.
     """
     if _is_whole(folder, origin):

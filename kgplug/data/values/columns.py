@@ -62,7 +62,7 @@ def as_like_threshold(value: object, *, what: str = "like_threshold") -> float |
 
 
 def as_number(value: object) -> float | None:
-    """Return a number, of any type or as text, as a Python float; None for anything else."""
+    """Return a number of any type, or a text that spells one, as a Python float; None for all else, even booleans."""
     if isinstance(value, np.ndarray) and value.ndim == 0:
         value = value[()]
     if not isinstance(value, _NUMBERS) or isinstance(value, _NO_NUMBERS):
@@ -75,7 +75,7 @@ def as_number(value: object) -> float | None:
 
 
 def read_timestamps(column: Any, name: str, *, unit: TimeUnit | None = None) -> Times:
-    """Return dates, or Unix times (numbers since 1970), in the coarsest unit that holds all of them exactly.
+    """Return dates or Unix times (numbers) as `Times`, in the coarsest unit that holds all of them exactly.
 
     Dates may come from pandas, numpy, Python or Neo4j. Dates without a time zone are UTC. A Period of pandas counts as
     its start.
@@ -268,7 +268,10 @@ def _booleans_as_text(column: pd.Series) -> np.ndarray | None:
 
 
 def _as_numbers(column: pd.Series) -> Any:
-    """Return a column as numbers; texts are parsed. Values that are not numbers, or exceed a float, become missing."""
+    """Return a column as numbers; texts are parsed.
+
+    Values that are not numbers become missing, and so do integers too large for a float.
+    """
     try:
         return pd.to_numeric(column, errors="coerce")
     except (ArithmeticError, ValueError):  # an integer of hundreds of digits, a signalling NaN

@@ -28,7 +28,7 @@ def carry_over(
     """Copy the vectors that an earlier module has learnt into a new one, and initialise the vectors of new nodes.
 
     In TransE, a new node starts at the mean of the positions that its triples suggest: t − r where it is the head,
-    h + r where it is the tail. This is the least-squares fit. In other models it starts at random.
+    h + r where it is the tail. This is the least-squares fit. In other models, new nodes start at random.
 
     Args:
         earlier: The trained module.

@@ -39,7 +39,7 @@ def other_entities(true: np.ndarray, *, negatives: int, n_entities: int, rng: np
 
 
 class TypedCorrupter:
-    """Draws other tails from the relation's range and other heads from its domain: those observed in its triples.
+    """Replaces tails by other tails, and heads by other heads, from the training triples of the same relation.
 
     Source: D. Krompaß, S. Baier, V. Tresp, "Type-Constrained Representation Learning in Knowledge Graphs", ISWC 2015
     (local closed-world assumption). If a relation has only one entity at the replaced end, any other entity is drawn.

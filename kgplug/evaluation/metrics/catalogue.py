@@ -16,7 +16,7 @@ SORTED_BY: dict[Kind, Metric[Any]] = {Kind.RECOMMENDER: ranked_lists.NDCG, Kind.
 """For each kind of model, the metric that sorts a table of models."""
 VALIDATED_BY: dict[Kind, Metric[Any]] = {Kind.RECOMMENDER: click_through.AUC, Kind.EMBEDDING: link_prediction.MRR}
 """For each kind of model, the metric that chooses epochs and settings on the validation set."""
-_SETS = ("warm ", "valid ")  # in `evaluate_ctr`: metrics of test pairs with a warm item, of validation pairs
+_SETS = ("warm ", "valid ")  # prefixes of columns of `evaluate_ctr`: test pairs with a warm item; validation pairs
 
 
 def metrics() -> tuple[Metric[Any], ...]:

@@ -1,7 +1,7 @@
 """Metrics of ranks: how high a model ranks the true head and the true tail of triples it has not seen.
 
-Ranks are filtered (Bordes et al., NeurIPS 2013): other entities that form a known triple are left out. An entity with
-the same score as the true one counts half (realistic rank).
+Ranks are filtered (Bordes et al., NeurIPS 2013): other entities that would also make a known triple are left out. An
+entity with the same score as the true one counts half (realistic rank).
 """
 
 from __future__ import annotations

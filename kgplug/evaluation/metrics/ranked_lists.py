@@ -1,6 +1,6 @@
 """Metrics of one user's list: how many of the relevant items are at its top.
 
-They are computed for all users at once. A user has R relevant items, of which h are among the first k of the list.
+They are computed for all users at once. A relevant item among the first k of a user's list is a hit.
 """
 
 from __future__ import annotations
@@ -33,28 +33,28 @@ def measure_lists(items: np.ndarray, relevant: Interactions, users: np.ndarray, 
 
 
 def precision(hits: ListHits) -> np.ndarray:
-    """h / k, even if the list is shorter than k."""
+    """Return each user's number of hits, divided by k even if the list is shorter."""
     return hits.n_hits / float(hits.k)
 
 
 def recall(hits: ListHits) -> np.ndarray:
-    """h / R."""
+    """Return each user's number of hits, divided by the number of the user's relevant items."""
     return hits.n_hits / hits.n_relevant
 
 
 def f1(hits: ListHits) -> np.ndarray:
-    """Harmonic mean of the user's precision and recall, 0 where both are 0."""
+    """Return the harmonic mean of each user's precision and recall, 0 where both are 0."""
     one, other = precision(hits), recall(hits)
     return 2 * one * other / np.maximum(one + other, np.finfo(float).tiny)
 
 
 def hit(hits: ListHits) -> np.ndarray:
-    """1 if h > 0, otherwise 0."""
+    """Return for each user whether there is a hit."""
     return hits.n_hits > 0
 
 
 def reciprocal_rank(hits: ListHits) -> np.ndarray:
-    """1 / rank of the first hit, 0 without a hit."""
+    """Return 1 / rank of each user's first hit, 0 without a hit."""
     return np.where(hits.first_rank > 0, 1.0 / np.maximum(hits.first_rank, 1), 0.0)
 
 

@@ -147,7 +147,7 @@ def schema_for(known: GraphSchema | None, run: dict[str, Any]) -> GraphSchema | 
 
 
 def schema_with_vectors(known: GraphSchema | None, run: dict[str, Any]) -> GraphSchema | None:
-    """Return the known schema if a published run has vectors of its items, otherwise the result of `schema_for`."""
+    """Return `known` if a published run has vectors of this schema's items, otherwise the result of `schema_for`."""
     return known if known is not None and has_vectors(run, known.item.label) else schema_for(known, run)
 
 
@@ -166,7 +166,7 @@ def published(
     advice: str = "",
     any_subject: bool = False,
 ) -> dict[str, Any]:
-    """Return the run that a published model serves, as its entry in the graph's catalogue.
+    """Return the graph's catalogue entry for the run that a published model serves.
 
     Args:
         connection: connection to the database.

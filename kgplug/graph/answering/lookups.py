@@ -101,7 +101,9 @@ def titles_of(connection: Connection, schema: GraphSchema, keys: Sequence[int | 
 def relationships_around(
     connection: Connection, schema: GraphSchema, label: str, key: int | str, *, limit: int
 ) -> list[dict[str, Any]]:
-    """Return up to `limit` relationships of a node, without feedback, users with feedback, and kgplug's own edges.
+    """Return up to `limit` relationships of a node.
+
+    Left out are feedback, relationships to a user who has feedback, and kgplug's own edges.
 
     Returns:
         Dicts of head, head_labels, head_properties, type, tail, tail_labels, tail_properties.

@@ -55,7 +55,8 @@ class Connection:
     Attributes:
         uri: URI of the server.
         database: name of the database.
-        store: id of the database's store; it does not change with the address or when a dump is loaded.
+        store: id of the database's store; it stays the same when the server moves to another address, or when a dump of
+            the database is loaded.
         import_dir: folder that LOAD CSV's file:/// points to; None if this process cannot reach it.
         server_version: version of the server, such as "5.26.30".
         edition: "community" or "enterprise".
@@ -259,7 +260,7 @@ def _text(query: str) -> LiteralString:
 
 def _address(uri: str) -> tuple[str, int]:
     """Return host and port of a URI. Refuse a URI that is not Neo4j's or contains a password."""
-    if "@" in unicodedata.normalize("NFKC", uri):  # at any place, because even a malformed URI may contain a password
+    if "@" in unicodedata.normalize("NFKC", uri):  # anywhere, because even a malformed URI may contain a password
         raise GraphError(
             "The Neo4j URI contains a user name or password. Remove it, and set NEO4J_USERNAME and NEO4J_PASSWORD."
         )

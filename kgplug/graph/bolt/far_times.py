@@ -10,7 +10,7 @@ import numpy as np
 if TYPE_CHECKING:
     import neo4j
 
-_DAYS = b"D"  # the driver's tag of a date without a time
+_DAYS = b"D"  # the driver's tag for a date without a time
 
 
 @dataclass(frozen=True, repr=False)
@@ -37,17 +37,17 @@ class FarTime:
 
 
 def data_of(result: neo4j.Result) -> list[dict[str, Any]]:
-    """Return the rows of a result, with a `FarTime` for each date that Python cannot represent."""
+    """Return the rows of a result. Each date that Python cannot represent is replaced by a `FarTime`."""
     return [_data(record) for record in result]
 
 
 def readable(value: Any) -> Any:
-    """Return a value with a `FarTime` for each date that the driver could not read, also inside lists and maps."""
+    """Return a value in which each date that the driver could not read is a `FarTime`, also inside lists and maps."""
     if isinstance(value, list):
         return [readable(each) for each in value]
     if isinstance(value, dict):
         return {key: readable(each) for key, each in value.items()}
-    raw = getattr(value, "raw_data", None)  # an attribute of neo4j's BrokenHydrationObject
+    raw = getattr(value, "raw_data", None)  # only the driver's stand-in for an unreadable value has it
     return value if raw is None else FarTime(_text(raw.tag, raw.fields))
 
 

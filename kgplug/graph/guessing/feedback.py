@@ -20,7 +20,7 @@ from kgplug.graph.guessing.words import (
 )
 from kgplug.graph.queries import quote
 
-_LEAST_SHARED = 0.05  # a type is feedback only if the item has several users in at least this share of its sample
+_LEAST_SHARED = 0.05  # minimum share of a feedback type's sampled relationships whose item has several users
 _ENOUGH_SIGNS = 3  # points that a candidate needs; a name of users or feedback gives 3, a rating 1, a time 2
 
 
@@ -133,7 +133,10 @@ def _judge(one: TypeProfile, rating: str | None, timestamp: str | None) -> Candi
 
 
 def _agent_signs(one: TypeProfile, *, at_head: bool) -> int:
-    """Return the weight of the signs that one end is the user: its label, and whether the type's name is passive."""
+    """Return in points how much the start node (the end node if not `at_head`) looks like the user.
+
+    Signs are the node's label, and whether the type's name is passive.
+    """
     label = str(one.heads if at_head else one.tails)
     signs = 3 * mentions(label, USER_WORDS) + mentions(label, PEOPLE_WORDS)
     passive = is_passive(one.name) or (names_agent(one.name) and not one.name.lower().endswith("of"))
@@ -141,7 +144,10 @@ def _agent_signs(one: TypeProfile, *, at_head: bool) -> int:
 
 
 def _users_apart(connection: Connection, found: list[Candidate]) -> dict[str, bool]:
-    """Return type → whether all relationships of its users, of any type, have the same direction as this type."""
+    """Return type → whether nodes with its users' label have relationships in only one direction.
+
+    It must be the type's own: outgoing for "user_to_item", otherwise incoming. Relationships of any type count.
+    """
     patterns = {}
     for one in found:
         user = quote(one.user)

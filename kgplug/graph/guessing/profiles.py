@@ -14,7 +14,7 @@ from kgplug.graph.ownership import not_own
 from kgplug.graph.queries import quote
 
 _SAMPLE = 1000
-_MOST_SAMPLED = 30  # number of the most frequent types, which are sampled; each takes one query
+_MOST_SAMPLED = 30  # number of most frequent types that are sampled, with one query each
 _MOST_CALLED_SO = 10
 _SHARE = 0.95  # an end has a label if at least this share of its sampled nodes has it
 
@@ -26,7 +26,7 @@ class TypeProfile:
     Attributes:
         name: the type.
         n: number of relationships.
-        heads, tails: label that nearly all start nodes have, and nearly all end nodes; None if there is none.
+        heads, tails: label of nearly all start nodes, and label of nearly all end nodes; None if there is none.
         head_labels, tail_labels: each different set of labels that a sampled start node or end node has.
         shared_heads: share of the sampled relationships whose start node has other outgoing relationships of the type.
         shared_tails: share of the sampled relationships whose end node has other incoming relationships of the type.

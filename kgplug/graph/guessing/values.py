@@ -53,7 +53,10 @@ _ZERO_OR_ONE = ("0", "1", "-1", "0.0", "1.0", "-1.0")
 
 @dataclass(frozen=True)
 class Rating:
-    """A guessed rating property: its name and the lowest value of a like (None if no property fits), and the reason."""
+    """A guessed rating property: its name, the lowest value of a like, and the reason for the guess.
+
+    The first two are None if no property fits.
+    """
 
     name: str | None
     like_threshold: float | None
@@ -167,7 +170,7 @@ def guess_timestamp(connection: Connection, profile: TypeProfile) -> tuple[str |
 
 
 def _rating_names(profile: TypeProfile) -> list[str]:
-    """Return the properties that may be the rating: those named so, then those that say yes or no to a like."""
+    """Return the possible rating properties: those with a fitting name, then those that mark likes and dislikes."""
     names = sorted(name for name in profile.properties if quotable(name))
     rated = [name for name in names if mentions(name, RATING_WORDS) and not _temporal(profile.properties[name])]
     liked = [name for name in names if _says_whether_liked(profile, name)]
@@ -175,7 +178,7 @@ def _rating_names(profile: TypeProfile) -> list[str]:
 
 
 def _says_whether_liked(profile: TypeProfile, name: str) -> bool:
-    """Return whether a property says yes or no to a like: by its name, and by values such as true, "yes" or 1."""
+    """Return whether a property marks likes and dislikes: by its name, and by values such as true, "yes" or 0."""
     values = profile.properties[name]
     if _boolean(values):
         return mentions(name, LIKE_WORDS | RATING_WORDS)

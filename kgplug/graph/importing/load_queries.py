@@ -60,7 +60,7 @@ def load_query(checked: CheckedTable, key_of: Mapping[str, str]) -> LoadQuery:
 
 
 def _node_parts(checked: CheckedTable) -> dict[str, str]:
-    """Return old text → new text for load_nodes.cypher, in the order of the query (see `_replaced`)."""
+    """Return {old text: new text} for load_nodes.cypher, in the order of the query (see `_replaced`)."""
     key = checked.table.keys[0]
     return {
         "toInteger(row.`id:int`)": _value(key),
@@ -72,7 +72,7 @@ def _node_parts(checked: CheckedTable) -> dict[str, str]:
 
 
 def _relationship_parts(table: Table, key_of: Mapping[str, str]) -> dict[str, str]:
-    """Return old text → new text for load_relationships.cypher, in the order of the query (see `_replaced`)."""
+    """Return {old text: new text} for load_relationships.cypher, in the order of the query (see `_replaced`)."""
     head, tail = table.labels
     return {
         "toInteger(row.`user:int`)": _value(table.keys[0]),

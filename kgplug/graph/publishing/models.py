@@ -22,7 +22,7 @@ from kgplug.graph.schema import GraphSchema
 from kgplug.progress import stage
 
 RESULTS_GROUP = "kgplug.results"
-"""Group of entry points. Each has a library's name and is a function from the library's result to a `Publishable`."""
+"""Group of entry points. Each is named after a library and converts the library's result into a `Publishable`."""
 
 
 @runtime_checkable
@@ -57,7 +57,7 @@ class KnowsSchema(Protocol):
 
 
 def schema_of(model: object) -> GraphSchema | None:
-    """Return the schema of the graph that a model was trained on, None if the model has not stored it."""
+    """Return the schema of the graph that a model was trained on; None if the model has not stored it."""
     if not isinstance(model, KnowsSchema) or model.graph_schema is None:
         return None
     return GraphSchema.model_validate(model.graph_schema)
@@ -73,7 +73,7 @@ def plan_model(
     details: dict[str, Any] | None = None,
     progress: bool | None = None,
 ) -> Plan:
-    """Make a model's vectors and lists, and return the checked plan to write them; arguments as in `Graph.publish`.
+    """Make a model's vectors and lists, and return the checked plan for writing them; arguments as in `Graph.publish`.
 
     Raises:
         DeadModelError: the model has collapsed.

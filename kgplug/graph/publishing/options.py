@@ -38,8 +38,9 @@ class ListOptions:
     """Which items lists may hold, and how different the items of a list are.
 
     Attributes:
-        seen: items to leave out of a user's list. "all": all that the user has feedback on in the graph now. "train":
-            those that the user has in the training set, for lists that are compared with a test set. "none": no items.
+        seen: items to leave out of a user's list. "train": those that the user has in the training set, for lists that
+            are compared with a test set. "all": also those on which the user has feedback in the graph now. "none": no
+            items.
         where: Cypher predicate on `item`, such as "item.year > 1990". Only items for which it is true are listed.
         labels: only items with one of these labels are listed.
         diversity: 0 to 1, penalty for being similar to items higher in the list (MMR).

@@ -84,12 +84,12 @@ def find_own(connection: Connection, planned: RunRecord) -> RunRecord | None:
 
 
 def has_same_vectors(planned: RunRecord, found: RunRecord | None) -> bool:
-    """Return whether the run in the graph has the planned vectors, by their digest. Some may not be written yet."""
+    """Return whether the run in the graph has the digest of the planned vectors. Some may not be written yet."""
     return found is not None and found.vectors_digest == planned.vectors_digest
 
 
 def has_same_lists(planned: RunRecord, found: RunRecord | None) -> bool:
-    """Return whether the run in the graph has all planned lists, by their digest."""
+    """Return whether the run in the graph has the digest of the planned lists. If so, all of them are written."""
     return found is not None and found.edition is not None and found.lists_digest == planned.lists_digest
 
 

@@ -132,7 +132,8 @@ def _no_lists(like: TopLists) -> TopLists:
 def _in_the_graph(lists: TopLists, users: np.ndarray, items: np.ndarray) -> TopLists:
     """Return the lists without the items that have no node; the list of a user without a node is empty.
 
-    `users`, bool (n_users,), and `items`, bool (n_items,), mark those with a node. The scores are not moved.
+    `users`, bool (n_users,), and `items`, bool (n_items,), mark those with a node. `scores` is returned unchanged, so
+    it no longer matches the items.
     """
     kept = (lists.items >= 0) & items[lists.items] & users[:, None]
     # Gaps move to the end of a list, as when it is written.

@@ -218,7 +218,7 @@ class _Writer:
         return serving
 
     def _clean_up(self, served: RunRecord | None) -> None:
-        """Delete every run except the serving and the previous one; wait first if it deletes lists that just served."""
+        """Delete all runs except the serving and the previous one; wait first if lists that just served are deleted."""
         if served is not None and (not self._keep_previous or served.id == self._publication.run):
             let_readers_finish()
         model = self._publication.model

@@ -44,8 +44,8 @@ class Wanted:
     """Relationships to read.
 
     Attributes:
-        types: the types to read: type → upper bound of the number of relationships.
-        others: all other types of the database: type → number of relationships.
+        types: each type to read → upper bound of the number of its relationships.
+        others: each other type of the database → number of its relationships.
         where: Cypher condition on a, r and b in (a)-[r]->(b), "" for none.
         values: Cypher expressions on r that return numbers, never null.
     """
@@ -69,7 +69,7 @@ class Edges:
         types: types that occur, sorted.
         codes: int64 (n,), the position of each relationship's type in `types`.
         heads, tails: int64 (n,), ids of the head and tail nodes, valid within one reader.
-        values: float64 (n, n_values), results of the expressions in `Wanted.values`.
+        values: float64 (n, n_values), one column of results for each expression in `Wanted.values`.
     """
 
     types: list[str]
@@ -223,7 +223,7 @@ class BulkReader:
         return groups
 
     def _long_tasks(self, types: dict[str, int], of_types: str, wanted: Wanted) -> list[Callable[[], _Part]]:
-        """Return tasks that step through the ids of all relationships; if `_id_limit` is None, one task that streams.
+        """Return tasks that step through the ids of all relationships, or one that streams if `_id_limit` returns None.
 
         `of_types` is the Cypher condition that a relationship has one of the types to read.
         """
@@ -270,7 +270,7 @@ class BulkReader:
         return [f"toString({column}) + ' '" for column in columns]
 
     def _parse(self, texts: Iterable[str], one: Wanted) -> np.ndarray:
-        """Return text as a table (n, 2 + n_values): int64 without values, else float64 (ids < 2**53 are exact)."""
+        """Return text as a table (n, 2 + n_values): int64 without values, otherwise float64 (ids < 2**53 are exact)."""
         width, text = 2 + len(one.values), "".join(texts)
         kind = np.float64 if one.values else np.int64
         if self._internal:

@@ -41,7 +41,9 @@ class Entities:
 def name_entities(
     connection: Connection, schema: GraphSchema, contents: Contents, bulk: BulkReader, edges: Edges
 ) -> Entities:
-    """Return the entities: all items, and all heads and tails of the edges that still exist as nodes.
+    """Return the entities: all items, and every node that is the head or tail of an edge.
+
+    Nodes deleted since the edges were read are left out.
 
     Raises:
         DataError: a node's labels have no key, or a key is missing, repeated or of the wrong type.
@@ -78,7 +80,7 @@ def _full(label: str, ids: np.ndarray) -> np.ndarray:
 
 
 def _code(labels: list[str]) -> str:
-    """Return the Cypher expression for n's code: the position in `labels` of the first label that n has."""
+    """Return the Cypher expression for n's code: the position of the first of `labels` that n has, or `_NO_KEY`."""
     cases = " ".join(f"WHEN n:{quote(label)} THEN {code}" for code, label in enumerate(labels))
     return f"CASE {cases} ELSE {_NO_KEY} END"
 

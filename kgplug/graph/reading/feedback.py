@@ -97,7 +97,7 @@ def scan_feedback(
     *,
     advance: Callable[[int], object] = int,
 ) -> Feedback:
-    """Read all feedback of a schema like `read_feedback`, but return errors on unusable values in `Feedback.problems`.
+    """Read as `read_feedback` does, but return errors on unusable values in `Feedback.problems` instead of raising one.
 
     Raises:
         DataError: an unknown label or type, or no feedback.
@@ -203,7 +203,7 @@ def _wanted(
 ) -> tuple[Wanted, int]:
     """Return what to read, and how many relationships of the feedback's type kgplug wrote.
 
-    The query tests a label only if some relationships of the type have an end without it.
+    The query tests for the label of the head, or of the tail, only if some relationships of the type lack it there.
     """
     name, total = schema.feedback.type, contents.types[schema.feedback.type]
     head, tail = quote(schema.user.label), quote(schema.item.label)

@@ -29,7 +29,7 @@ _OWNED = 0.5  # share of a label's nodes that must have an owner
 _LEAST_OWNERS = 3
 _LEAST_SHARED = 5  # minimum number of pairs that also have feedback; fewer may be chance
 _FEW = 3  # maximum number of users of a node, such as the buyer and the recipient of a gift
-_COVERED = 0.1  # minimum share of the feedback's pairs that nodes reveal; a smaller share does no harm
+_COVERED = 0.1  # minimum share of the feedback's pairs that a label's nodes reveal; a smaller one does no harm
 REPEATED = 0.5
 """A type repeats the feedback if at least this share of the user-item pairs that it joins also have feedback, or if it
 joins at least this share of the pairs that have feedback. Pairs expected by chance are not counted."""

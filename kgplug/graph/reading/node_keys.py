@@ -79,7 +79,7 @@ def key_problem(
 
 
 def labels_with_problems(connection: Connection, key_of: dict[str, str], contents: Contents) -> list[str]:
-    """Find the labels whose nodes may have missing, repeated or wrongly typed keys, with one query.
+    """Return, sorted, the labels whose nodes may have missing, repeated or wrongly typed keys. Runs one query.
 
     Args:
         connection: connection to the database.

@@ -25,7 +25,7 @@ _PLAIN = -1  # second part of a number since 1970 whose first part alone is exac
 def timestamp_of(value: str) -> str:
     """Return the Cypher expression that reads a timestamp.
 
-    It gives the seconds since 1970 of a temporal value, rounded down; a number itself; NaN for anything else.
+    It gives a temporal value's seconds since 1970, rounded down; a number unchanged; and NaN for anything else.
     """
     local = f"datetime({{datetime: {value}, timezone: 'Z'}})"
     day = f"datetime({{date: {value}, timezone: 'Z'}})"

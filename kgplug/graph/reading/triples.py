@@ -17,7 +17,7 @@ from kgplug.graph.reading.leakage import OwnedLabel, RepeatingType, find_owned, 
 from kgplug.graph.schema import GraphSchema
 from kgplug.plain_text import counted
 
-_PAIRS = (("n", "o"), ("o", "n"))  # names of (head, tail): node n is the head, or the tail
+_PAIRS = (("n", "o"), ("o", "n"))  # Cypher variables of (head, tail): node n is the head, or the tail
 
 
 @dataclass(frozen=True)
@@ -147,7 +147,7 @@ def count_triples(connection: Connection, plan: TriplePlan) -> dict[str, int]:
 
 
 def touched_nodes(connection: Connection, plan: TriplePlan) -> dict[tuple[str, ...], int]:
-    """Return sorted tuple of labels → number of nodes in triples with exactly these labels, from one query."""
+    """Return sorted tuple of labels → number of nodes that are in triples and have exactly these labels."""
     names = sorted(plan.wanted.types)
     kinds = f":{_any(names)}" if len(names) <= MOST_NAMES else ""
     ends = [" AND ".join(["type(r) IN $names", *(rule.condition(*pair) for rule in plan.rules)]) for pair in _PAIRS]

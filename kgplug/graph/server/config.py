@@ -41,7 +41,7 @@ _JVM_OPTIONS = (
 
 
 def heap_bytes() -> int:
-    """Return the maximum heap of the server: an eighth of the memory, between 512 MB and 2 GB."""
+    """Return the maximum heap of the server, in bytes: an eighth of the memory, clipped to [512 MB, 2 GB]."""
     return min(max(_memory_bytes() // 8, 512 * _MB), 2048 * _MB)
 
 
@@ -97,7 +97,10 @@ def command_line(home: Path, java: Java, jars: list[Path]) -> list[str]:
 
 
 def arguments_file(home: Path) -> Path:
-    """Return the path of the file with java's arguments. This home's server is the process with the argument @PATH."""
+    """Return the path of the file with java's arguments.
+
+    This home's server is the process with the argument "@" + this path.
+    """
     return home / "conf" / "java.arguments"
 
 

@@ -1,7 +1,7 @@
 """The state of the managed local Neo4j: whether it is installed, whether it runs, and its address.
 
-The server's process is the one with the home folder in its command line; the pid file says which one to try first. So
-another program that later gets the same pid is not mistaken for the server.
+A process counts as the server only if its command line names the home folder. The pid file only says which process to
+look at first, so another program that later gets the same pid is not mistaken for the server.
 """
 
 from __future__ import annotations

@@ -61,7 +61,7 @@ class LocalNeo4j(LocalHome):
             die_with_parent: kill the server when the calling process ends (Linux; for tests).
 
         Returns:
-            Address and login of the server, which answers queries by then.
+            Address and login of the server, which already answers queries.
 
         Raises:
             LocalServerError: a problem with network, disk, permissions or Java; or the server ended or did not answer.

@@ -1,4 +1,4 @@
-"""A lock between processes."""
+"""A lock that only one process holds at a time."""
 
 from __future__ import annotations
 

@@ -66,7 +66,7 @@ class Factors:
         return float(longest), float(np.abs(self.item_bias).max(initial=0))
 
     def sizes(self, users: np.ndarray) -> np.ndarray:
-        """Return a bound for the terms that add up to a user's scores (`_score_sizes`): int64 (b,) → float32 (b,)."""
+        """Return an upper bound of the terms in each user's scores, for `_score_sizes`: int64 (b,) → float32 (b,)."""
         longest, bias = self.largest_item
         lengths = np.linalg.norm(self.users[users], axis=1)
         return (lengths * np.float32(longest) + np.abs(self.user_bias[users]) + np.float32(bias)).astype(np.float32)
@@ -96,7 +96,7 @@ class FactorRecommender(LogitRecommender):
     factors: Factors
 
     def _fill_blocks(self, fill: Callable[[slice], None], n_users: int) -> None:
-        threads = torch.get_num_threads()  # each has whole blocks, so no thread waits within a block
+        threads = torch.get_num_threads()  # each thread has whole blocks, so none waits within a block
         share(fill, self._blocks(n_users, threads), threads=threads, within=one_thread)
 
     def logits(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:

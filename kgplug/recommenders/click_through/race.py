@@ -106,7 +106,10 @@ class Race:
         self.trials = [each for each in self.trials if each.changes != trial.changes] + [trial]
 
     def _neighbours(self, changes: dict[str, Any]) -> list[dict[str, Any]]:
-        """Return all changes one step of one setting away from these, higher values first: more L2 ends earlier."""
+        """Return all changes that differ from these by one step of one setting.
+
+        Higher values come first, because trainings with more L2 end earlier.
+        """
         found: list[dict[str, Any]] = []
         for name, steps in self._grid.items():
             default, value = self._defaults[name], changes.get(name, self._defaults[name])

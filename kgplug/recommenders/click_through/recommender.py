@@ -76,7 +76,7 @@ class TrainedRecommender(LogitRecommender):
         return {**changes, "epochs": self.history["best_epoch"] + 1}
 
     def _train_chosen(self, data: TrainingData, *, title: str = "") -> dict[str, Any]:
-        """Train. Return the changes that the validation set chose; {} if no setting was to be chosen."""
+        """Choose settings on the validation set, if any are left to choose, and train. Return the changed settings."""
         grid = searched(self._given)
         if not grid or data.valid is None or not self._enough(data.valid, LIKES_TO_CHOOSE_ON):
             self._train(data, title=title)
@@ -84,7 +84,7 @@ class TrainedRecommender(LogitRecommender):
         return self._race(data, grid, title or self.name)
 
     def _race(self, data: TrainingData, grid: Grid, title: str) -> dict[str, Any]:
-        """Train with the choices in a grid, keep the weights of the best one, and return its changes.
+        """Try the settings of a grid in a race of trials. Keep the weights of the best one, and return its changes.
 
         Each trial has a checkpoint of its own, from which it continues. If memory runs out in a trial, this trial and
         all later ones have smaller batches.
@@ -130,7 +130,7 @@ class TrainedRecommender(LogitRecommender):
     def _trial(self, data: TrainingData, changes: dict[str, Any], until: int | None, title: str) -> Trial:
         """Train with `config` for `until` epochs in all (None: to its end), and return the trial.
 
-        If it fails, the trial records the failure; with the defaults, the error is raised.
+        If the training fails, the trial records the failure; if that of the defaults fails, the error is raised.
         """
         epochs = self.config.epochs if until is None else until
         shown = "".join(f", {name}={value}" for name, value in changes.items())
@@ -177,7 +177,7 @@ class TrainedRecommender(LogitRecommender):
         )
 
     def _whole_task(self, data: TrainingData) -> TrainingTask:
-        """Build the task of the untrained network, with the side term if the settings have one."""
+        """Build the task of the untrained network, with the side term if the setting `side` is on."""
         self.side = None
         if self.config.side:
             device = choose_device(self.config.device)

@@ -18,7 +18,7 @@ BLEND = "Blend"  # cannot be a member of itself
 
 
 def listed(members: str) -> list[str]:
-    """Return the names in a comma-separated text."""
+    """Return the members that a comma-separated text names; UsageError if it names none."""
     names = [name.strip() for name in members.split(",") if name.strip()]
     if not names:
         raise UsageError("Blend: members: expected names of recommenders such as CEASE,MKR; found none.")
@@ -26,7 +26,7 @@ def listed(members: str) -> list[str]:
 
 
 def class_of(member: str) -> type[Recommender]:
-    """Return the class of a member: the name of a model, or the folder of a run."""
+    """Return the class of a member, given the name of a model or the folder of a run."""
     if Path(member).is_dir():
         member = str(peek_content(Path(member)).get("model"))
     names = {name.lower(): name for name in RECOMMENDERS if name != BLEND}
@@ -37,7 +37,7 @@ def class_of(member: str) -> type[Recommender]:
 
 
 class UsersOfMembers(UserArrays):
-    """The arrays of a blend that hold user data: those of its members."""
+    """The user data in the arrays of a blend. `without` erases a user from the arrays of each member."""
 
     def without(self, arrays: dict[str, np.ndarray], user: int) -> dict[str, np.ndarray]:
         kept = dict(arrays)
@@ -47,7 +47,7 @@ class UsersOfMembers(UserArrays):
 
 
 class ItemsOfMembers(ItemArrays):
-    """The arrays of a blend that hold item data: those of its members."""
+    """The item data in the arrays of a blend. `without` erases an item from the arrays of each member."""
 
     def without(self, arrays: dict[str, np.ndarray], item: int) -> dict[str, np.ndarray]:
         kept = dict(arrays)
@@ -59,7 +59,10 @@ class ItemsOfMembers(ItemArrays):
 
 
 def by_member(arrays: dict[str, np.ndarray]) -> dict[str, dict[str, np.ndarray]]:
-    """Return each member's arrays under the names that it gave them, by the member's mark, "number.model."."""
+    """Return mark → arrays of the member, under the member's own names for them.
+
+    A mark is the prefix of a member's arrays in a saved blend: the member's number and model, such as "0.CEASE.".
+    """
     found: dict[str, dict[str, np.ndarray]] = {}
     for name, array in arrays.items():
         number, _, rest = name.partition(".")
@@ -74,7 +77,7 @@ def _marked(mark: str, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def _removal(mark: str) -> UserArrays:
-    """Return which arrays of a member hold user data."""
+    """Return the `UserArrays` of the model that a mark names."""
     removal = class_of(mark.split(".")[1]).user_arrays()
     assert removal is not None  # every recommender of kgplug declares them
     return removal

@@ -94,13 +94,13 @@ class Match(nn.Module):
 
 
 def _attention(near: torch.Tensor, held: torch.Tensor) -> torch.Tensor:
-    """Return attention weights, the softmax of the logits `near` over likes; padding gets 0: (b, K, m)."""
+    """Return attention weights, (b, K, m): the softmax of the logits `near` over the K likes; 0 where `held` is 0."""
     held = held[:, :, None]
     return torch.softmax(near.masked_fill(held == 0, _FAR), dim=1) * held
 
 
 def _sides(layer: nn.Linear, first: torch.Tensor, second: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the two summands of a dense layer's output over [first; second]: from `first`, and from `second`."""
+    """Return the two summands of `layer([first; second])`: one depends only on `first`, the other on `second`."""
     dim = first.shape[-1]
     return first @ layer.weight[:, :dim].T, second @ layer.weight[:, dim:].T + layer.bias
 
@@ -111,8 +111,8 @@ class DKNNetwork(PairNetwork):
     Args:
         shape: Settings.
         titles: Title words of each item.
-        channels: Pre-trained vectors of the items' entities (C = 1), or these and the vectors of the entities' context
-            (C = 2), float32 (C, n_items, m).
+        channels: Pre-trained vectors of the items' entities (C = 1), or these and the mean vectors of the entities'
+            neighbours, their context (C = 2), float32 (C, n_items, m).
         histories: Liked items of each user, int64 (n_users, K), padded with -1.
         generator: Random generator of the weights.
     """
@@ -153,9 +153,9 @@ class DKNNetwork(PairNetwork):
     def item_vectors(self, rows: torch.Tensor) -> torch.Tensor:
         """Return KCNN's vectors of items: int64 (n,) → (n, D).
 
-        A token has two or three channels: the vector of its word, and tanh(W e) of the item's entity and of the
-        entity's context, which are the same for all tokens of a title. A filter is linear, so each distinct word and
-        each item is multiplied once per position in the filter, instead of once per token.
+        A token has 1 + C channels: the vector of its word, and tanh(W e) for the item's vector e in each of `channels`,
+        which is the same for all tokens of a title. A filter is linear, so each distinct word and each item is
+        multiplied once per position in the filter, instead of once per token.
         """
         n_taps_of = [(convolution, width) for convolution, width in zip(self.convolutions, self.widths, strict=True)]
         words, held = self.words[rows], self.held[rows][:, :, None]  # (n, T), (n, T, 1)

@@ -44,7 +44,7 @@ class Field:
 
 
 def receptive_field(entities: np.ndarray, neighbours: Neighbours, n_layers: int) -> Field:
-    """Return the receptive field of items, `n_layers` steps deep: the items' entities, int64 (B,) → `Field`."""
+    """Return the receptive field, `n_layers` steps deep, of the items with these entities, int64 (B,)."""
     levels: list[np.ndarray] = [entities[:, None]]
     relations: list[np.ndarray] = []
     for _ in range(n_layers):
@@ -168,9 +168,10 @@ class FullLayers:
 
     Attributes:
         inputs: Entities whose vectors enter the first layer, int64 (m_0,).
-        own: For each layer, the positions of its m_l entities among those of the layer before (of the first layer: in
+        own: For each layer, the positions of its m_l entities among those of the layer before (for the first layer: in
             `inputs`), H tensors int64 (m_l,).
-        around: Positions of these entities' neighbours, likewise, H tensors int64 (m_l, K).
+        around: Positions of these entities' neighbours, also among the entities of the layer before, H tensors int64
+            (m_l, K).
         relations: Relations to these neighbours, H tensors int64 (m_l, K).
     """
 
@@ -210,7 +211,7 @@ class FullLayers:
 
 
 def represent_all(network: KGCNNetwork, graph: EntityGraph, plan: FullLayers, users: torch.Tensor) -> torch.Tensor:
-    """Return v_u, the vector that each item has for a user, for b users: (b, d) → (b, n_items, d). See `FullLayers`."""
+    """Return v_u, the vector of each item for each user: user vectors (b, d) → (b, n_items, d). See `FullLayers`."""
     b, dim = users.shape
     affinities = network.affinities(users, network.relations)  # (b, r)
     values = network.entities[plan.inputs]  # (m_0, d), the same for every user

@@ -65,7 +65,7 @@ def _draw(
 ) -> np.ndarray:
     """Draw `size` triples per user, from those whose head is one of the user's seeds.
 
-    The result holds rows of the triples, int64 (n_users, size); -1 for a user without such triples.
+    Return their rows in `triples` of `sample_memories`, int64 (n_users, size); -1 for a user without such triples.
 
     Args:
         counts: Number of seeds per user, int64 (n_users,).

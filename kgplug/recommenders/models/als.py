@@ -95,8 +95,9 @@ class ALS(ChosenByLists, FactorRecommender):
 def bearable_l2(likes: Interactions, confidence: float) -> float:
     """Return half of the smallest `l2` with which all vectors become zero, rounded to three digits.
 
-    That `l2` is c σ, where c is the confidence, and σ the largest singular value of the matrix P of likes: near zero,
-    an iteration is x = (c / λ) P y, then y = (c / λ) Pᵀ x, where λ is `l2`. So vectors grow only if λ < c σ.
+    The smallest such `l2` is c σ, where c is the confidence, and σ the largest singular value of the matrix P of likes:
+    while vectors are near zero, an iteration is x = (c / λ) P y, then y = (c / λ) Pᵀ x, where λ is `l2`. So they grow
+    only if λ < c σ.
     """
     smaller = min(likes.n_users, likes.n_items)
     if smaller == 1:

@@ -30,27 +30,28 @@ from kgplug.recommenders.parts.validation_lists import MOST_USERS, Validation, s
 from kgplug.recommenders.training_data import TrainingData
 from kgplug.training.config import ModelConfig
 
-_N_RANDOM = 300  # items per user with which a like competes
-_NEGATIVES_STREAM = 0xB1E4D  # makes the draws of random items independent of all others
+_N_RANDOM = 300  # random items per user with which each of the user's likes competes
+_NEGATIVES_STREAM = 0xB1E4D  # makes the draws of random items independent of all other draws
 _BLOCK_CELLS = 4_000_000  # users × items whose scores by one member are in memory at a time
-_SHARED = (  # attributes of a restored member that are those of the blend
+_SHARED = (  # attributes that a restored member takes from the blend
     "user_keys", "item_keys", "user_label", "item_label", "own_items", "erased_items", "seen", "liked", "seed", "run",
     "history", "health", "tried", "graph_schema",
 )  # fmt: skip
-CLEARLY = 2.0  # standard errors by which the lists of a member alone must be better than those of the blend
-_MOST_TURNS = 6  # number of weights tried per member
-_LEAST = 0.01  # smallest share of a weight when the search starts, so that doubling can raise it
-_RIDGE = 1e-4  # weight of the squared weights, so that those of two equal models are equal
+CLEARLY = 2.0  # standard errors by which a member's own lists must be better than the blend's to give it all weight
+_MOST_TURNS = 6  # maximum number of weightings to try, as a multiple of the number of members
+_LEAST = 0.01  # smallest share of a weight when the search starts, because doubling cannot raise 0
+_RIDGE = 1e-4  # weight of the penalty on squared weights, which gives equal models equal weights
 
 
 class BlendConfig(ModelConfig):
     """Settings of Blend."""
 
     members: str = Field(
-        "CEASE,LightGCN,MKR-attention", description="models to train, or runs of the same training set, comma-separated"
+        "CEASE,LightGCN,MKR-attention",
+        description="models to train, or runs trained on the same training set; comma-separated",
     )
     weights: tuple[float, ...] = Field(
-        (), description="weight of each member's score, in its standard deviations; by default learnt"
+        (), description="weight of each member's score divided by its standard deviation; by default learnt"
     )
     member_settings: tuple[dict[str, Any], ...] = Field((), description="settings of each member; {} for its defaults")
 
@@ -58,11 +59,11 @@ class BlendConfig(ModelConfig):
 class Blend(Recommender):
     """A weighted sum of the scores of several recommenders: score(u, i) = Σ_m w_m s_m(u, i) / σ_m, w_m ≥ 0.
 
-    s_m is the score of member m before its sigmoid, if it has one, and σ_m the standard deviation of a user's scores.
-    The weights first maximise the likelihood of a softmax in which each validation like competes with random items that
-    the user has no feedback on (listwise stacking). From there, they are doubled or halved one after the other as long
-    as NDCG@10 on the validation set grows. If a member alone makes clearly better lists, it gets all weight. Lists are
-    exact: all items are ranked by the sum.
+    s_m is the score of member m before its sigmoid, if it has one. σ_m is the standard deviation of a user's scores,
+    averaged over users. The initial weights maximise the likelihood of a softmax in which each validation like competes
+    with random items that the user has no feedback on (listwise stacking). Then they are doubled or halved, one after
+    the other, as long as NDCG@10 on the validation set grows. If a member alone makes clearly better lists, it gets all
+    weight. Lists are exact: all items are ranked by the sum.
 
     Source: L. Breiman, "Stacked Regressions", Machine Learning 24, 1996, for non-negative weights; J. Xia et al.,
     "Listwise Approach to Learning to Rank", ICML 2008, for the softmax with one relevant item.
@@ -107,7 +108,13 @@ class Blend(Recommender):
         self.config = self.config.model_copy(update={"members": names, "member_settings": tuple(settings)})
 
     def _member(self, number: int, member: str, data: TrainingData) -> Recommender:
-        """Return a member: the trained model of a run, or a model that is trained now."""
+        """Return a member, trained: the model of a run, or a model that is trained now.
+
+        Args:
+            number: Position of the member among the members.
+            member: Folder of a run, or name of a model.
+            data: Training data.
+        """
         if Path(member).is_dir():
             arrays, content = read_artefact(Path(member))
             model = class_of(member).restored(Path(member), arrays, content)
@@ -160,7 +167,7 @@ class Blend(Recommender):
         return tuple(chosen.changes["weights"])
 
     def _learnt_weights(self, learnt: Interactions, valid: Interactions, spreads: np.ndarray, seed: int) -> np.ndarray:
-        """Return `listwise_weights` of the validation likes of at most `MOST_USERS` users, against random items."""
+        """Return the `listwise_weights` for validation likes of at most `MOST_USERS` users and random other items."""
         rng, likes = np.random.default_rng([seed, _NEGATIVES_STREAM]), valid.likes()
         known = negative_sampler(learnt, valid)
         users = distinct(likes.users[known.n_free[likes.users] > 0])  # the others have feedback on all items
@@ -174,12 +181,12 @@ class Blend(Recommender):
         return listwise_weights(of_likes, of_others, lists, n_items=learnt.n_items)
 
     def _scores_of(self, items: np.ndarray, users: np.ndarray, lists: np.ndarray, spreads: np.ndarray) -> np.ndarray:
-        """Return s_m / σ_m of some items of each user.
+        """Return s_m / σ_m by all members, for rows of k items. Each row is scored for one user.
 
         Args:
             items: Item indices, int64 (n, k).
             users: User indices, int64 (n_users,).
-            lists: Position in `users` of each row of `items`, int64 (n,), ascending.
+            lists: Position in `users` of the user of each row of `items`, int64 (n,), ascending.
             spreads: σ_m, float64 (n_members,).
 
         Returns:
@@ -195,7 +202,7 @@ class Blend(Recommender):
         return found / spreads
 
     def _spreads(self) -> np.ndarray:
-        """Return σ_m, float64 (n_members,); 1 where all scores are equal."""
+        """Return σ_m of each member, float64 (n_members,); 1 if all its scores are equal."""
         return np.array([spread_of_scores(member, self.liked) or 1.0 for member in self.members])
 
     def score(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:
@@ -224,17 +231,17 @@ class Blend(Recommender):
         return total
 
     def _with_vectors(self) -> Recommender | None:
-        """Return the member with the largest weight among those with item vectors."""
+        """Return the member with the largest weight among those with item vectors; None if none has any."""
         order = np.argsort(-np.array(self.config.weights), kind="stable")
         return next((self.members[m] for m in order if self.members[m].item_vectors() is not None), None)
 
     def item_vectors(self) -> np.ndarray | None:
-        """Return the item vectors of the member with the largest weight that has some."""
+        """Return the item vectors of the member with the largest weight among those that have item vectors."""
         member = self._with_vectors()
         return None if member is None else member.item_vectors()
 
     def user_vectors(self) -> np.ndarray | None:
-        """Return the user vectors of the member whose item vectors are returned."""
+        """Return the user vectors of the same member as `item_vectors`."""
         member = self._with_vectors()
         return None if member is None else member.user_vectors()
 
@@ -267,13 +274,15 @@ class Blend(Recommender):
 
 
 def listwise_weights(of_likes: np.ndarray, of_others: np.ndarray, lists: np.ndarray, *, n_items: int) -> np.ndarray:
-    """Return the weights w ≥ 0 that maximise Σ_l log softmax: each like competes with its user's other items.
+    """Return the weights w ≥ 0 that maximise the likes' mean log probability, with a small L2 penalty.
+
+    The probability of a like is its part of a softmax over itself and its user's other items.
 
     Args:
         of_likes: Score of each like by each member, float64 (n_likes, n_members).
         of_others: Scores of other items, float64 (n_users, n_others, n_members).
-        lists: Row of `of_others` for each like, int64 (n_likes,).
-        n_items: Number of items that the other items stand for.
+        lists: Row of each like's user in `of_others`, int64 (n_likes,).
+        n_items: Number of all items, of which the n_others items are a sample.
 
     Returns:
         float64 (n_members,).
@@ -298,5 +307,5 @@ def listwise_weights(of_likes: np.ndarray, of_others: np.ndarray, lists: np.ndar
 
 
 def _epochs(member: Recommender) -> dict[str, int]:
-    """Return the number of epochs that the validation set chose, as a setting; {} if it chose none."""
+    """Return the setting `epochs` with the number that the validation set chose; {} if it chose none."""
     return {"epochs": member.history["best_epoch"] + 1} if member.history.get("validation") else {}

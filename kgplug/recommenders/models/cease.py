@@ -16,7 +16,7 @@ from kgplug.training.config import Grid, Range, Space
 
 
 class CEASEConfig(EASEConfig):
-    """Settings of CEASE: those of EASE with other defaults, and knowledge_weight and popularity.
+    """Settings of CEASE: those of EASE with other defaults, and knowledge_weight.
 
     NDCG@10, mean of four validation sets of MovieLens-100K: EASE .219; with the KG .228; with the KG and dropout .230.
     On four larger validation sets: with the KG and dropout .279; with weighted ratings as well .283; with l2_power and
@@ -52,8 +52,8 @@ class CEASE(EASE):
 
     Source: O. Jeunen, J. Van Balen, B. Goethals, "Closed-Form Models for Collaborative Filtering with
     Side-Information", RecSys 2020. Our additions: features from a knowledge graph (`side_features.kg_features`, without
-    idf weights); dropout and the weights of users, ratings and items, which `EASE` also has; and popularity in the
-    score. With knowledge_weight=0, popularity=0 and EASE's values of the other settings it is EASE.
+    idf weights); and what `EASE` also has: dropout, the weights of users, ratings and items, and popularity in the
+    score. With knowledge_weight=0 and EASE's values of the other settings it is EASE.
     """
 
     name = "CEASE"

@@ -40,7 +40,8 @@ Discount = Annotated[float, Field(
 )]  # fmt: skip
 RatingWeight = Annotated[float, Field(
     ge=0, le=0.3,
-    description="extra weight of a like per standard deviation of its rating above the mean; 0: equal weights",
+    description="how much the weight of a like grows for each standard deviation by which its rating exceeds the mean; "
+    "0: equal weights",
 )]  # fmt: skip
 
 
@@ -195,7 +196,7 @@ class EASE(ChosenByLists):
         return scores
 
     def _of_the_average_user(self) -> np.ndarray:
-        """Return the scores of `known` items for users without likes: float32 (m,)."""
+        """Return the scores of the items in `known` for users without likes: float32 (m,)."""
         return np.asarray(self.likes[:, self.known].mean(axis=0)).ravel() @ self.weights
 
     @classmethod

@@ -86,7 +86,8 @@ class KGCNConfig(SlowLayersConfig):
     own_weight: float = Field(
         1.0,
         ge=0,
-        description="weight of another log loss, without the side term; vectors then learn what that term explains",
+        description="weight of a second log loss without the side term, so that vectors also learn what that term "
+        "explains",
     )
     backend: Literal["auto", "dgl", "torch"] = Field(
         "auto", description='library for sums over neighbours: "dgl", "torch", or "auto" for the faster one'
@@ -289,7 +290,7 @@ class PairVectors:
             self.logits = self.logits + functional.embedding(places, bias).squeeze(1)
 
     def vectors_penalty(self) -> torch.Tensor:
-        """Return the mean over pairs of ‖u‖² + ‖v_u‖², where u · v_u is the dot product in the logit, a scalar."""
+        """Return the mean over pairs of ‖u‖² + ‖v_u‖², a scalar. The logit contains u · v_u."""
         n = len(self.user_of)
         return row_penalty(self.u, self.user_of, n) + self.vectors.square().sum() / n
 

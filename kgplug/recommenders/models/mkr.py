@@ -91,7 +91,8 @@ class MKRConfig(SlowLayersConfig):
     own_weight: float = Field(
         1.0,
         ge=0,
-        description="weight of another log loss, without the side term; towers then learn what that term explains",
+        description="weight of a second log loss without the side term, so that towers also learn what that term "
+        "explains",
     )
     orient_items: bool = Field(True, description="whether to reverse triples whose only item is the tail")
 

@@ -78,7 +78,9 @@ def _labelled(rows: Interactions) -> Pairs:
 
 
 class RatedNetwork(MKRNetwork):
-    """MKR whose input for user u is u + Σ ω_ui v_i / Σ |ω_ui| over the rated items i, with ω from the rating.
+    """MKR whose input for user u is u + Σ ω_ui v_i / Σ |ω_ui| over the items i that u rated.
+
+    ω_ui is the rating minus the neutral rating.
 
     Ratings are in buffers, sorted by user: `rated_starts` int64 (n_users + 1,), the first rating of each user;
     `rated_items` int64 (n,); and `rated_weights` float32 (n,), the weights ω.
@@ -145,7 +147,7 @@ class RatedTask(MKRTask):
     def user_vectors(
         self, batch: Pairs, u: torch.Tensor, user_of: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Return (u_L of each pair's user (n, d), the indices 0 … n − 1, the mean squared norm of u_L, a scalar)."""
+        """Return (u_L with a row for each pair (n, d), these rows' indices 0 … n − 1, the mean squared norm of u_L)."""
         network = self.module
         sums, totals = network.tastes(distinct(batch.users, device=network.device)[0])
         own = self.own_weights(batch)[:, None]  # (n, 1)
@@ -161,9 +163,9 @@ class MKRRated(MKR):
     """MKR for ratings: explicit negatives, and users described by their ratings (after Cao et al. 2021).
 
     Pairs rated below like_threshold are the negatives; none are drawn. So the score is the probability that a user who
-    rates an item likes it. A user's input is u + Σ ω v / Σ |ω| over the rated items, ω = rating − middle, so disliked
-    items have negative weight. In training the term of the pair to predict is removed; otherwise it would leak the
-    label.
+    rates an item likes it. A user's input is u + Σ ω v / Σ |ω| over the rated items, where ω is the rating minus the
+    neutral rating (`rating_middle`), so disliked items have negative weight. In training, the pair to predict is left
+    out of both sums; otherwise it would leak the label.
     Cao et al. describe their weighting in prose only; the formula is our reading. The rest is MKR (Wang et al.,
     WWW 2019, "Multi-Task Feature Learning for Knowledge Graph Enhanced Recommendation").
     """

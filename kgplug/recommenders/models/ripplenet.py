@@ -107,6 +107,8 @@ class Ripples:
 class RippleNetwork(PairNetwork):
     """RippleNet's entity vectors (n_entities, d), relation matrices (n_relations, d · d), biases and W (d, d).
 
+    W transforms an item's vector after each step, if the setting `update` ends with "transform".
+
     Args:
         config: Settings.
         n_users: Number of users.
@@ -149,9 +151,10 @@ class RippleNetwork(PairNetwork):
         return logits, penalty
 
     def parts(self, users: np.ndarray, items: np.ndarray) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Return the logits of pairs, (B,), and two means over pairs, scalars.
+        """Return the logits of pairs, (B,), and the means over pairs of their penalty and of their KG score, scalars.
 
-        These are the squared norm of all rows that a pair looks up, and Σ_hop mean σ(hᵀ R t) of its user's memories.
+        A pair's penalty is ‖v‖² of its item + squared biases + Σ_hop mean (‖h‖² + ‖t‖² + ‖R‖²) of its user's memories.
+        Its KG score is Σ_hop mean σ(hᵀ R t) of these memories.
 
         Args:
             users, items: Indices, int64 (B,).

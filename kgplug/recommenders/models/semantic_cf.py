@@ -28,7 +28,7 @@ class SemanticCFConfig(TwoNeighbourhoodsConfig):
         True, description="whether a neighbour t, linked by relation r, counts as t − r; False: as t"
     )
     relations: int = Field(
-        16, ge=1, description="maximum number of directed relations to compare; those with the most items count"
+        16, ge=1, description="maximum number of directed relations to compare; those with the most items are used"
     )
     hot_exponent: float = Field(
         0.2,

@@ -1,9 +1,9 @@
 """Recommenders without epochs: their settings are chosen by the lists that they make for the validation set.
 
-Each choice of settings is tried by a cheaper training (fewer items, or fewer iterations); the winner is trained in
-full. The settings are changed one after the other. If a step in one direction gives the best lists so far, the next
-step in this direction follows, so the grid has no edge. For each choice, the weight of the items' popularity in the
-score is chosen as well, which needs no training.
+A choice is one combination of values of the settings. Each is tried by a cheaper training (fewer items, or fewer
+iterations), and the winner is trained in full. The settings are changed one after the other, in steps. Steps in one
+direction continue as long as each gives the best lists so far, so the range of values has no fixed ends. For each
+choice, the weight of the items' popularity in the score is chosen as well, which needs no training.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from kgplug.recommenders.parts.validation_lists import LISTED, Measured, Validat
 from kgplug.recommenders.training_data import TrainingData
 from kgplug.training.config import ChosenConfig, Grid
 
-SHARES = (0.0, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)  # standard deviation of the popularity term / that of the other scores
+SHARES = (0.0, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)  # standard deviation of the popularity term / of the scores without it
 
 
 class ListsConfig(ChosenConfig):
@@ -45,8 +45,8 @@ class Tried:
 
     Attributes:
         changes: Settings that differ from the defaults, and their values.
-        share: Share of popularity in the scores, one of `SHARES`; None if the user set `popularity` or the model
-            collapsed.
+        share: Size of the popularity term relative to the other scores, one of `SHARES`; None if it was not
+            chosen, or if the model collapsed.
         measured: How good the lists are; None if the model collapsed.
     """
 
@@ -82,11 +82,11 @@ def best_of(tried: list[Tried]) -> Tried:
 
 
 class Search:
-    """The order in which settings are tried. Add the result of each of the `turns` to `tried` before you take the next.
+    """The order in which settings are tried. Append each choice's result to `tried` before `turns` yields the next.
 
     Args:
         defaults: Default of each setting in the grid.
-        grid: Settings to change, with their steps or choices.
+        grid: Settings to change, each with the factor between neighbouring values, or all its values.
     """
 
     def __init__(self, defaults: Mapping[str, Any], grid: Grid) -> None:
@@ -107,7 +107,10 @@ class Search:
                 yield from self._climb(start, name, steps)
 
     def _climb(self, start: dict[str, Any], name: str, factor: float) -> Iterator[dict[str, Any]]:
-        """Yield rising values of a setting while each is the best so far. If the first is not, yield falling values."""
+        """Yield `start` with a setting at default · factor, default · factor², …, while each choice is the best so far.
+
+        If the first is not, yield it with default / factor, default / factor², … in the same way.
+        """
         for direction in (1, -1):
             number = 0
             while number == 0 or best_of(self.tried) is self.tried[-1]:
@@ -121,8 +124,8 @@ class ChosenByLists(Recommender):
     """A recommender without epochs whose settings can be chosen on the validation set.
 
     Attributes:
-        n_trials: Number of choices to train cheaply, including the defaults. All of them together take at most twice as
-            long as the full training.
+        n_trials: Maximum number of choices to train cheaply, including the defaults. All of them together take at most
+            twice as long as the full training.
     """
 
     config: ListsConfig
@@ -168,7 +171,7 @@ class ChosenByLists(Recommender):
         return chosen
 
     def _trial(self, data: TrainingData, valid: Interactions, changes: dict[str, Any]) -> Tried:
-        """Train cheaply with `config`. Return the choice with these changes and the best share of popularity."""
+        """Train cheaply with `config`, which has these changes. Return the result with the best share of popularity."""
         items = self._learn(data, cheaply=True)
         validation = Validation(data.interactions, valid, seed=data.seed, items=items)
         if model_findings(self):

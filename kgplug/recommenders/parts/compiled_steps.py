@@ -16,7 +16,7 @@ Looked = tuple[torch.Tensor, torch.Tensor, torch.Tensor]  # table (n, d), rows i
 
 
 def lookup_weights(places: torch.Tensor, n_rows: int, n: int) -> torch.Tensor:
-    """Return each row's number of lookups, divided by n: float32 (n_rows,). `places` is the row of each lookup."""
+    """Return each row's number of lookups, divided by n: float32 (n_rows,). `places`: row index of each lookup."""
     return torch.bincount(places.reshape(-1), minlength=n_rows).to(torch.float32) / n
 
 

@@ -1,4 +1,4 @@
-"""The settings that are chosen on the validation set."""
+"""Which settings are chosen on the validation set, and the values to try."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _NOT_ABOUT_ACCURACY = frozenset({"settings", "device", "backend"})
 
 
 def searched(given: ChosenConfig) -> Grid:
-    """Return the settings to choose on the validation set, with their steps or choices.
+    """Return the part of the model's `grid` that is to be chosen on the validation set.
 
     If the user has set nothing that affects accuracy, the whole grid is returned, otherwise nothing. If the user has
     set `settings="auto"`, the settings in the grid that the user has not set are returned; with `settings="defaults"`,

@@ -122,7 +122,7 @@ class CrossCompress(nn.Module):
         self.offset = offset
         start = torch.full((4, dim), 0.5) if offset else _normal(4, dim, dim**-0.5, generator)
         self.weights = nn.Parameter(start)  # w_vv, w_ev, w_ve, w_ee
-        self.bias = nn.Parameter(torch.zeros(2, dim))  # v, e
+        self.bias = nn.Parameter(torch.zeros(2, dim))  # b_v, b_e
 
     def forward(self, item: torch.Tensor, entity: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return (v', e'): (n, d), (n, d) → (n, d), (n, d)."""

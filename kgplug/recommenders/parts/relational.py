@@ -71,9 +71,9 @@ def _links(
 ) -> Iterator[tuple[int, int, sparse.csr_matrix]]:
     """Yield (relation, sign, links) for each directed relation that at least two items have.
 
-    The sign is 1 if the items are heads, -1 if they are tails. Links are a CSR matrix float32 (n_items, n_entities)
-    with the embedding's indices. It has a 1 for each triple of the relation between an item and an entity. At most
-    `most` directed relations are yielded, those with the most items first.
+    The relation is its index in the embedding. The sign is 1 if the items are heads, -1 if they are tails. `links`, CSR
+    float32 (n_items, n_entities) with the embedding's entities, has a 1 for each triple of the relation between an item
+    and an entity. At most `most` directed relations are yielded, those with the most items first.
     """
     entity_rows, relation_rows = knowledge.indices_in(entities.model.vocabulary)
     head, tail = entity_rows[knowledge.triples[:, [0, 2]]].T

@@ -18,13 +18,13 @@ from kgplug.recommenders.base import Recommender
 LISTED = 10  # length of the lists
 MOST_USERS = 2_000  # maximum number of users whose lists are compared
 AS_GOOD = 0.02  # relative loss of NDCG up to which lists count as equally good
-_SPREAD_USERS, _SPREAD_ROWS = 256, 64  # users whose scores' standard deviation is measured; of them at a time
+_SPREAD_USERS, _SPREAD_ROWS = 256, 64  # sample of users for `spread_of_scores`; how many of them at a time
 _USERS_STREAM, _NEGATIVES_STREAM = 0x115D, 0x7A11D  # make these draws independent of all others
 
 
 @dataclass(frozen=True, eq=False)
 class Measured:
-    """How good the lists are that a model makes with one choice of settings.
+    """Quality of the lists that a model makes with one choice of settings.
 
     Attributes:
         ndcg: NDCG@10 of each compared user's list, float64 (n,).
@@ -53,10 +53,10 @@ class Measured:
 
 
 class Validation:
-    """The validation likes that lists are compared by: of at most `MOST_USERS` users, with a random negative per like.
+    """Compares models on the validation likes of at most `MOST_USERS` users, with a random negative per like.
 
     Args:
-        train, valid: Sets of one split.
+        train, valid: Training and validation set of one split.
         seed: Seed of the choice of users and of the negatives.
         items: Mask of the items to which likes and lists are limited, bool (n_items,); None for all.
     """
@@ -90,7 +90,7 @@ class Validation:
 
 
 def spread_of_scores(model: Recommender, liked: sparse.csr_matrix, items: np.ndarray | None = None) -> float:
-    """Return the standard deviation of a user's scores, before any sigmoid: the mean over a sample of users with likes.
+    """Return the standard deviation of a user's scores before any sigmoid, averaged over a sample of users with likes.
 
     Args:
         model: A trained model.

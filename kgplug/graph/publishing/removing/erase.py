@@ -39,7 +39,9 @@ class EraseReport:
 
 
 def erase_user(connection: Connection, schema: GraphSchema, user: int | str, *, must_exist: bool = True) -> EraseReport:
-    """Remove a user's edges, and the user's vectors in all runs. The node and its feedback stay.
+    """Remove kgplug's own edges from and to a user, and the user's vectors of all runs, from the graph.
+
+    The node, its feedback and its other relationships stay.
 
     Args:
         connection: connection to the database.

@@ -109,7 +109,7 @@ def vector_texts(vectors: np.ndarray) -> list[str]:
 def _rows_without(
     connection: Connection, nodes: NodeVectors, lookup: NodeLookup, property_name: str, rows: np.ndarray
 ) -> np.ndarray:
-    """Return those of `rows`, which are row numbers of `nodes`, whose node lacks the property: int64, ascending."""
+    """Return those rows whose node lacks the property: int64, ascending. `rows`, int64, are row numbers of `nodes`."""
     match = lookup.match("node", "$handles[row]", "node[$name] IS NULL")
     query = f"UNWIND range(0, size($handles) - 1) AS row {match} RETURN collect(row) AS rows"
 
