@@ -172,7 +172,9 @@ def _choice(tried: list[dict[str, Any]]) -> str:
 
 
 def _value(trial: dict[str, Any]) -> str:
-    return "unknown" if trial["value"] is None else f"{trial['value']:.4f}"
+    if trial["value"] is None:
+        return "unknown"
+    return f"{trial['value']:.4f}" + (f" and AUC {trial['AUC']:.4f}" if trial.get("AUC") else "")
 
 
 def _listed(settings: dict[str, Any]) -> str:

@@ -88,3 +88,17 @@ def two_tastes(seed: int = 0, n_users: int = 40, n_items: int = 60) -> Interacti
         np.array([f"u{user}" for user in range(n_users)], dtype=object), np.arange(n_items), users, items,
         ratings=ratings, like_threshold=4,
     )  # fmt: skip
+
+
+def popular(seed: int, *, n_users: int = 300, n_items: int = 120, likes: int = 8) -> Interactions:
+    """Likes of few items per user: half of them by taste (one of four), half of them by popularity alone."""
+    rng = np.random.default_rng(seed)
+    weights = 1.0 / np.arange(1, n_items + 1)
+    rows = []
+    for user in range(n_users):
+        own = np.arange(n_items) % 4 == user % 4
+        for mask in (own, np.ones(n_items, dtype=bool)):
+            chances = weights * mask / (weights * mask).sum()
+            rows += [(user, item) for item in rng.choice(n_items, likes // 2, replace=False, p=chances)]
+    frame = pd.DataFrame(rows, columns=["user", "item"]).drop_duplicates()
+    return Interactions.from_dataframe(frame, user="user", item="item")

@@ -14,8 +14,7 @@ from kgplug.errors import UsageError
 from kgplug.recommenders.models.blend import Blend, listwise_weights
 from kgplug.recommenders.models.ease import EASE
 from kgplug.recommenders.models.mf import MF
-from tests.unit.planted import directors_and_fans
-from tests.unit.test_chosen_by_lists import popular
+from tests.unit.planted import directors_and_fans, popular
 
 pytestmark = pytest.mark.training
 

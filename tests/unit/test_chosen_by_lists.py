@@ -6,7 +6,6 @@ import math
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 
 import kgplug
@@ -18,21 +17,7 @@ from kgplug.recommenders.models.ease import EASE
 from kgplug.recommenders.parts import validation_lists
 from kgplug.recommenders.parts.chosen_by_lists import Tried, best_of
 from kgplug.recommenders.parts.validation_lists import Measured, Validation
-from tests.unit.planted import directors_and_fans, shuffled, tiny
-
-
-def popular(seed: int, *, n_users: int = 300, n_items: int = 120, likes: int = 8) -> Interactions:
-    """Likes of few items per user: half of them by taste (one of four), half of them by popularity alone."""
-    rng = np.random.default_rng(seed)
-    weights = 1.0 / np.arange(1, n_items + 1)
-    rows = []
-    for user in range(n_users):
-        own = np.arange(n_items) % 4 == user % 4
-        for mask in (own, np.ones(n_items, dtype=bool)):
-            chances = weights * mask / (weights * mask).sum()
-            rows += [(user, item) for item in rng.choice(n_items, likes // 2, replace=False, p=chances)]
-    frame = pd.DataFrame(rows, columns=["user", "item"]).drop_duplicates()
-    return Interactions.from_dataframe(frame, user="user", item="item")
+from tests.unit.planted import directors_and_fans, popular, shuffled, tiny
 
 
 @pytest.fixture(scope="module")

@@ -174,6 +174,8 @@ class Blend(Recommender):
         if len(users) > MOST_USERS:
             users = np.sort(rng.choice(users, MOST_USERS, replace=False))
         likes = likes.take(np.isin(likes.users, users))
+        if not len(users):
+            return np.ones(len(self.members))
         lists = np.searchsorted(users, likes.users)
         drawn = known.draw(np.repeat(users, _N_RANDOM), rng).reshape(len(users), -1)
         of_likes = self._scores_of(likes.items[:, None], users, lists, spreads)[:, 0]

@@ -67,6 +67,7 @@ class Tried:
             "epochs": None,
             "metric": f"NDCG@{LISTED}",
             "value": None if self.measured is None else round(self.measured.mean, 4),
+            "AUC": None if self.measured is None else round(self.measured.auc, 4),
             "chosen": chosen,
             "note": "the model has collapsed" if self.measured is None else "",
         }
