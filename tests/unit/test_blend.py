@@ -84,6 +84,18 @@ def test_it_is_better_than_its_members_where_each_knows_a_part(sets: Sets) -> No
     assert again.config == blend.config and again.tried == blend.tried
 
 
+def test_weights_are_doubled_and_halved_as_long_as_the_lists_become_better(
+    sets: Sets, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train, valid, _ = sets
+    monkeypatch.setattr(Blend, "_learnt_weights", lambda *_: np.array([0.02, 1.0]))
+    blend = Blend(members="EASE,Popularity", member_settings=({"settings": "defaults"}, {})).fit(train, valid=valid)
+    weights = [trial["settings"]["weights"] for trial in blend.tried]
+    assert weights[:3] == [[0.02, 1.0], [0.04, 1.0], [0.08, 1.0]]
+    values = {tuple(trial["settings"]["weights"]): trial["value"] for trial in blend.tried}
+    assert values[blend.config.weights] > values[0.02, 1.0] and blend.config.weights[0] > 0.1
+
+
 def test_a_member_that_is_clearly_better_alone_gets_all_weight(sets: Sets, monkeypatch: pytest.MonkeyPatch) -> None:
     train, valid, _ = sets
     monkeypatch.setattr(Blend, "_learnt_weights", lambda *_: np.array([0.0, 1.0]))

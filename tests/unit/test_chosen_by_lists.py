@@ -7,15 +7,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy import sparse
 
 import kgplug
 from kgplug.data.interactions import Interactions
 from kgplug.data.sampling import negative_sampler
+from kgplug.recommenders.base import Recommender
 from kgplug.recommenders.models.als import ALS
 from kgplug.recommenders.models.cease import CEASE
 from kgplug.recommenders.models.ease import EASE
 from kgplug.recommenders.parts import validation_lists
-from kgplug.recommenders.parts.chosen_by_lists import Tried, best_of
+from kgplug.recommenders.parts.chosen_by_lists import Search, Tried, best_of
 from kgplug.recommenders.parts.validation_lists import Measured, Validation
 from tests.unit.planted import directors_and_fans, popular, shuffled, tiny
 
@@ -67,6 +69,21 @@ def test_of_choices_with_equally_good_lists_the_one_with_the_best_auc_is_taken()
     assert best_of([collapsed, first]) is first and best_of([collapsed, collapsed]) is collapsed
 
 
+def test_each_setting_climbs_from_the_best_choice_before_it() -> None:
+    search = Search({"w": 1.0, "x": 1.0}, {"w": (1.0, 0.5, 2.0), "x": 3.0})
+
+    def seen(best: dict[str, float]) -> list[dict[str, float]]:
+        for changes in search.turns():
+            search.tried.append(Tried(changes, None, Measured(np.full(4, best.get(str(changes), 0.1)), 0.5)))
+        return [each.changes for each in search.tried]
+
+    # w = 0.5 leads; then x is raised twice, as long as that leads, and not lowered
+    best = {str({}): 0.2, str({"w": 0.5}): 0.3, str({"w": 0.5, "x": 3.0}): 0.4, str({"w": 0.5, "x": 9.0}): 0.35}
+    assert seen(best) == [{}, {"w": 0.5}, {"w": 2.0}, {"w": 0.5, "x": 3.0}, {"w": 0.5, "x": 9.0}]
+    search = Search({"x": 1.0}, {"x": 3.0})
+    assert seen({str({}): 0.2, str({"x": 0.3333}): 0.3}) == [{}, {"x": 3.0}, {"x": 0.3333}, {"x": 0.1111}]
+
+
 @pytest.mark.parametrize("make", [EASE, ALS])
 def test_where_popularity_matters_its_weight_makes_scores_better_and_lists_no_worse(
     make: type[EASE] | type[ALS], sets: tuple[Interactions, Interactions, Interactions]
@@ -89,15 +106,20 @@ def test_the_winner_is_learnt_in_full_and_told_and_kept(
     train, valid, _ = sets
     monkeypatch.setattr("kgplug.recommenders.models.ease._ITEMS_TO_CHOOSE_ON", 60)
     learnt: list[int] = []
+    weights: list[float] = []
     learn = EASE._learn_items
 
-    def noted(self: EASE, items: np.ndarray, *rest: object) -> None:
+    def noted(self: EASE, items: np.ndarray, rows: sparse.csr_matrix, users: np.ndarray, l2: float) -> None:
         learnt.append(len(items))
-        learn(self, items, *rest)
+        weights.append(l2)
+        learn(self, items, rows, users, l2)
 
     monkeypatch.setattr(EASE, "_learn_items", noted)
     model = EASE().fit(train, valid=valid)
     assert max(learnt[:-1]) <= 60 < learnt[-1] == len(model.known) and len(learnt) == len(model.tried) + 1
+    default = float(np.mean([likes**-0.5 for likes in np.bincount(train.users) for _ in range(likes)])) * 500
+    assert weights[0] == pytest.approx(default * 60 / train.n_items, rel=1e-3)  # fewer items: larger weights, less L2
+    assert weights[-1] == model.config.l2
     best = [trial for trial in model.tried if trial["chosen"]]
     assert len(best) == 1 and best[0]["metric"] == "NDCG@10"
     assert best[0]["value"] >= 0.98 * max(trial["value"] for trial in model.tried)
@@ -128,11 +150,21 @@ def test_nothing_is_chosen_if_a_setting_is_given_or_few_likes_could_choose(
 
 
 def test_without_a_validation_set_a_tenth_chooses_and_all_rows_are_learnt(
-    sets: tuple[Interactions, Interactions, Interactions],
+    sets: tuple[Interactions, Interactions, Interactions], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     train = sets[0]
+    left_out: list[int] = []
+    measure = Validation.measure
+
+    def noted(self: Validation, model: Recommender) -> Measured:
+        left_out.append(model.seen.nnz)
+        return measure(self, model)
+
+    monkeypatch.setattr(Validation, "measure", noted)
     model = EASE().fit(train)
     assert model.tried and model.config.popularity > 0
+    learnt, _ = train.split((0.9, 0.1), seed=0, by="row")
+    assert {*left_out} == {len(learnt)}  # lists leave out the rows learnt, not those held out
     plain = EASE(l2=model.config.l2, popularity=model.config.popularity).fit(train)
     items, scores = model.recommend(np.arange(train.n_users), 10)
     expected = plain.recommend(np.arange(train.n_users), 10)
